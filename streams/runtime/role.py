@@ -1,0 +1,141 @@
+"""What a role is to the runtime: `decide` for one record, and effects as values. Durability is the runtime's.
+
+A role has one source topic and one or more tables. The runtime hands `decide` one record at a time and gives it the
+tables of the record's partition. What `decide` returns leaves first, what it put into tables becomes durable next, the
+source offset last (effects, then state, then offset). A role never commits an offset.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from topics.envelope import Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of the role's source topic. `timestamp_ms` is the role's only `now`, so deciding again gives the same.
+
+    `partition` and `offset` identify it; what is a redelivery is the runtime's to know, never a role's to compare.
+    """
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A record to publish. `topic` is a catalogue name; `partition` None means murmur2 of the key."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Headers = ()
+    partition: int | None = None
+
+
+class Poison(Exception):
+    """The record cannot be decided: it goes to `commands.rejected` with this reason, its neighbours go on.
+
+    `code` is a short name for metrics and the `sluice-rejected-code` header, `reason` a sentence for the operator.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class Table(Protocol):
+    """One partition of a role's table. Values are bytes; they are the changelog's values."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+
+    def put(self, key: bytes, value: bytes) -> None: ...
+
+    def delete(self, key: bytes) -> None: ...
+
+    def is_made_from(self, key: bytes) -> bool:
+        """True when the value under `key` was already made from the record now decided, or a later one of its partition.
+
+        Then this is Kafka's redelivery after a crash, not a caller's repeat: skip it, silently. Only for roles whose
+        records touch several keys; for a role with `one_key_per_record` the runtime asks this itself.
+        """
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]: ...
+
+    def __len__(self) -> int: ...
+
+
+Tables = Mapping[str, Table]
+"""The tables of one partition, by their topic's catalogue name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A table change from outside `decide`; `value` None deletes."""
+
+    table: str
+    key: bytes
+    value: bytes | None
+
+
+class Committer(Protocol):
+    """What a role that acts on its own (delivery) uses to make outcomes durable."""
+
+    async def commit(self, partition: int, effects: Iterable[Effect], changes: Iterable[Change]) -> None:
+        """Returns when effects, then changes, are acknowledged by all replicas. The changes are visible in the
+        partition's tables at once. Raises PartitionLost when the partition is no longer this worker's: then nothing was written."""
+
+
+class PartitionLost(Exception):
+    """The partition moved to another worker; whatever was being done for it is the new owner's to do again."""
+
+
+class Role(ABC):
+    """One streams role. Subclasses are constructed with what they need; the runtime calls the hooks below in order:
+    `start`, then for each partition `partition_ready` ... `partition_lost`, and `stop` at the end."""
+
+    name: str
+    source: str
+    """Catalogue name of the source topic."""
+    tables: tuple[str, ...]
+    """Catalogue names of the changelog topics of this role's tables (same number of partitions as the source)."""
+    one_key_per_record: bool = True
+    """Each record changes only the value under `state_key(record)` in the first table: the runtime skips redeliveries itself."""
+
+    def state_key(self, record: Record) -> bytes:
+        return record.key
+
+    @abstractmethod
+    def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
+        """Decide one record: read and put tables, return effects. Synchronous, deterministic, no I/O. Raises Poison.
+
+        Any other exception also sets the record aside (with its traceback in the reason); puts made before it are undone.
+        """
+
+    async def start(self, committer: Committer) -> None:
+        """Before the first partition. Background tasks start here."""
+
+    def partition_ready(self, partition: int, tables: Tables) -> None:
+        """The partition is this worker's and its tables are recovered; its first record comes next."""
+
+    def changed(self, partition: int, changes: list[Change]) -> None:
+        """What a chunk of decided records put and deleted, in order; called before anything of it is durable."""
+
+    def partition_lost(self, partition: int) -> None:
+        """The partition is no longer this worker's: drop all that is kept for it."""
+
+    async def stop(self) -> None:
+        """SIGTERM: let what is in the air end; commits still work."""
+
+    def ready(self) -> str | None:
+        """None when this role can do its work, else the reason why not yet (shown by /ready)."""
+        return None

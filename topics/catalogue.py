@@ -1,0 +1,181 @@
+"""TOPICS: every topic of Sluice, with its key, cleanup, retention, owner and reason. Topics are made from this list and never auto-created."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+DAY_MS = 86_400_000
+
+RECORD_BYTES_MAX = 5 << 20
+"""Largest record: a 4 MiB body (the gateway's limit) plus the request or state around it. Topics, producers and consumers all allow it."""
+
+
+class Cleanup(StrEnum):
+    DELETE = "delete"
+    COMPACT = "compact"
+    BOTH = "compact,delete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """One topic. `retention_ms` applies where cleanup deletes; -1 keeps for ever. `partitions` None: the configured number."""
+
+    name: str
+    key: str
+    cleanup: Cleanup
+    writers: tuple[str, ...]
+    readers: tuple[str, ...]
+    why: str
+    retention_ms: int = -1
+    partitions: int | None = None
+    personal_data: bool = False
+
+    def full_name(self, prefix: str) -> str:
+        return f"{prefix}.{self.name}.v1"
+
+    def config(self) -> dict[str, str]:
+        """The topic's configuration, as Kafka spells it."""
+        config = {"cleanup.policy": self.cleanup.value, "max.message.bytes": str(RECORD_BYTES_MAX)}
+        if self.cleanup is not Cleanup.COMPACT:
+            config["retention.ms"] = str(self.retention_ms)
+        if self.cleanup is not Cleanup.DELETE:
+            config["min.cleanable.dirty.ratio"] = "0.2"
+            config["segment.ms"] = str(DAY_MS // 24)
+        return config
+
+
+TOPICS: tuple[Topic, ...] = (
+    Topic(
+        name="orders.commands",
+        key="channel|orderCode, channel|return|returnOrderCode or channel|manifest|manifestId",
+        cleanup=Cleanup.DELETE,
+        retention_ms=7 * DAY_MS,
+        writers=("gateway", "direct producers", "delivery", "orders"),
+        readers=("orders",),
+        why="Everything that may change an order, in the order in which it is decided",
+        personal_data=True,
+    ),
+    Topic(
+        name="orders.events",
+        key="as orders.commands",
+        cleanup=Cleanup.DELETE,
+        retention_ms=365 * DAY_MS,
+        writers=("orders",),
+        readers=("delivery", "analytics"),
+        why="Facts, gap-free per order, without personal data",
+    ),
+    Topic(
+        name="orders.state",
+        key="as orders.commands",
+        cleanup=Cleanup.COMPACT,
+        writers=("orders",),
+        readers=("orders",),
+        why="Changelog of the orders role's table: the truth about each order",
+        personal_data=True,
+    ),
+    Topic(
+        name="relay.answers",
+        key="entity key|touchpoint|idempotency key",
+        cleanup=Cleanup.BOTH,
+        retention_ms=30 * DAY_MS,
+        writers=("orders",),
+        readers=("orders",),
+        why="Successful answers of the far side, so that a repeat gets the same body without a second request",
+        personal_data=True,
+    ),
+    Topic(
+        name="deliveries.requests",
+        key="lane; partition of (destination, shard)",
+        cleanup=Cleanup.DELETE,
+        retention_ms=7 * DAY_MS,
+        writers=("orders", "gateway"),
+        readers=("delivery",),
+        why="What must leave over HTTP",
+        personal_data=True,
+    ),
+    Topic(
+        name="deliveries.attempts",
+        key="lane; partition of (destination, shard)",
+        cleanup=Cleanup.DELETE,
+        retention_ms=30 * DAY_MS,
+        writers=("delivery",),
+        readers=("analytics",),
+        why="What became of every attempt: when, how long, which answer",
+    ),
+    Topic(
+        name="deliveries.outbox",
+        key="lane, or lane|request",
+        cleanup=Cleanup.COMPACT,
+        writers=("delivery",),
+        readers=("delivery",),
+        why="Changelog of the delivery role's table: what waits in each lane",
+        personal_data=True,
+    ),
+    Topic(
+        name="deliveries.permits",
+        key="destination|shard",
+        cleanup=Cleanup.COMPACT,
+        writers=("delivery",),
+        readers=("delivery",),
+        why="Budget reserved before it is used, so that a crash can only under-spend",
+    ),
+    Topic(
+        name="deliveries.dead",
+        key="lane",
+        cleanup=Cleanup.DELETE,
+        retention_ms=90 * DAY_MS,
+        writers=("delivery",),
+        readers=("operators",),
+        why="Requests that Sluice gave up, with their reason and attempts",
+        personal_data=True,
+    ),
+    Topic(
+        name="inventory.updates",
+        key="channel|location (consolidated: a pseudo-location per consolidationType)",
+        cleanup=Cleanup.DELETE,
+        retention_ms=3 * DAY_MS,
+        writers=("gateway", "direct producers", "inventory"),
+        readers=("inventory",),
+        why="Stock as it comes in: one record is one batch of up to 200 SKUs of one location",
+    ),
+    Topic(
+        name="inventory.positions",
+        key="channel|location|sku; partition of (destination, shard)",
+        cleanup=Cleanup.COMPACT,
+        writers=("inventory",),
+        readers=("inventory", "delivery", "gateway", "analytics"),
+        why="Changelog of the inventory role's table: the last accepted value of every position",
+    ),
+    Topic(
+        name="inventory.sent",
+        key="channel|location|sku; partition of (destination, shard)",
+        cleanup=Cleanup.COMPACT,
+        writers=("delivery",),
+        readers=("delivery", "analytics"),
+        why="What the channel last acknowledged of every position",
+    ),
+    Topic(
+        name="replies",
+        key="event id",
+        cleanup=Cleanup.DELETE,
+        retention_ms=DAY_MS // 24,
+        partitions=16,
+        writers=("orders",),
+        readers=("gateway",),
+        why="Verdicts and answers to the gateway that waits; a gateway reads one partition",
+        personal_data=True,
+    ),
+    Topic(
+        name="commands.rejected",
+        key="as the original record",
+        cleanup=Cleanup.DELETE,
+        retention_ms=90 * DAY_MS,
+        writers=("orders", "inventory", "delivery"),
+        readers=("operators",),
+        why="Records that could not be decided: original bytes, with the reason in headers",
+        personal_data=True,
+    ),
+)
+
+BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}

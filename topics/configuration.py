@@ -1,0 +1,231 @@
+"""Settings (environment, `SLUICE_*`) and channels (`channels.toml`), checked when they are read.
+
+An error names the file, the key and what was expected. A secret in `channels.toml` may be written `env:NAME`, to be
+read from the environment variable NAME.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from topics.touchpoints import BY_NAME, Touchpoint
+
+PARTITIONS = 8
+"""Default partitions of each topic: the most workers one role can use. Fixed when a topic is made."""
+RELAY_DEADLINE_S = 40.0
+"""One deadline for the whole way of a relay: under the 45 s after which both callers give up (contract 0.3)."""
+VERDICT_TIMEOUT_S = 5.0
+"""How long a caller of an accepted touchpoint waits for the order's verdict before the answer is 503 with a receipt."""
+PRODUCE_TIMEOUT_S = 1.5
+"""How long the gateway waits for Kafka before it answers 503: the promise is two seconds."""
+BODY_BYTES_MAX = 4 << 20
+"""Largest request body: 2,500 order items fit several times."""
+
+
+class ConfigurationError(ValueError):
+    """What is configured cannot be used; the message names the file or variable, the key and what was expected."""
+
+
+class Credentials(BaseModel):
+    """The header triple of contract 0.2. `domain` None: the caller sends only the first two."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    username: str
+    password: SecretStr
+    domain: str | None = None
+
+
+class Budget(BaseModel):
+    """At most `requests` in any `window_s` seconds, as the far side counts them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    requests: int = Field(gt=0)
+    window_s: float = Field(gt=0)
+
+
+class Destination(BaseModel):
+    """What is common to both far sides: where, how fast, how long to try."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    url: str = Field(pattern=r"^https?://.+")
+    budget: Budget | None = None
+    shards: int = Field(default=1, ge=1, description="partitions the destination is spread over; one keeps the budget exact")
+    concurrency: int = Field(default=32, ge=1, description="requests in the air at once, per shard")
+    timeout_s: float = Field(default=30.0, gt=0, le=44, description="under the far side's own 45 s")
+    retry_first_s: float = Field(default=0.5, gt=0)
+    retry_max_s: float = Field(default=300.0, gt=0)
+    retry_for_s: float = Field(default=86_400.0, gt=0, description="then the request is dead")
+    far_paths: dict[str, str] = Field(default_factory=dict, description="touchpoint -> path, instead of the contract's")
+
+    @field_validator("url")
+    @classmethod
+    def _no_slash(cls, url: str) -> str:
+        return url.rstrip("/")
+
+    @field_validator("far_paths")
+    @classmethod
+    def _known(cls, paths: dict[str, str]) -> dict[str, str]:
+        for name in paths:
+            _known_touchpoint(name)
+        return paths
+
+    def far_path(self, touchpoint: Touchpoint) -> str:
+        return self.far_paths.get(touchpoint.name, touchpoint.far_path)
+
+
+class IncreffDestination(Destination):
+    budget: Budget | None = Budget(requests=200, window_s=60)
+
+
+class GetCredential(BaseModel):
+    """Get Credential (contract 0.2, mode b): off unless a channel has this. `headers` defaults to `increff_headers`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    bootstrap_headers: dict[str, SecretStr] = Field(min_length=1)
+
+
+class Channel(BaseModel):
+    """One marketplace channel.
+
+    `credentials`: what the marketplace sends to Sluice. `increff_credentials`: what Sluice sends to Increff for it.
+    `increff_headers`: the static pairs that Increff sends to Sluice. `marketplace_headers`: what Sluice sends to the marketplace.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str = ""
+    credentials: Credentials
+    increff_credentials: Credentials
+    increff_headers: dict[str, SecretStr] = Field(min_length=1)
+    marketplace_headers: dict[str, SecretStr] = Field(default_factory=dict)
+    marketplace: Destination
+    get_credential: GetCredential | None = None
+    off: frozenset[str] = frozenset()
+    locations: dict[str, Literal["Warehouse", "Store"]] = Field(default_factory=dict)
+
+    @field_validator("off")
+    @classmethod
+    def _optional(cls, off: frozenset[str]) -> frozenset[str]:
+        for name in off:
+            if not _known_touchpoint(name).optional:
+                raise ValueError(f"{name} is mandatory in the contract and cannot be switched off")
+        return off
+
+    def offers(self, touchpoint: Touchpoint) -> bool:
+        """Whether this channel takes part in a touchpoint."""
+        if touchpoint.name == "get-credential":
+            return self.get_credential is not None
+        return touchpoint.name not in self.off
+
+    def location_type(self, location: str) -> str:
+        return self.locations.get(location, "Warehouse")
+
+
+class Channels(BaseModel):
+    """The whole of `channels.toml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    increff: IncreffDestination
+    channels: dict[str, Channel] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _named(self) -> Channels:
+        usernames: dict[str, str] = {}
+        for name, channel in self.channels.items():
+            object.__setattr__(channel, "name", name)
+            username = channel.credentials.username
+            if username in usernames:
+                raise ValueError(f"channels {usernames[username]} and {name} share the username {username}")
+            usernames[username] = name
+        return self
+
+    def by_username(self, username: str) -> Channel | None:
+        return next((c for c in self.channels.values() if c.credentials.username == username), None)
+
+
+class Settings(BaseSettings):
+    """Process settings; each is an environment variable with the prefix `SLUICE_`."""
+
+    model_config = SettingsConfigDict(env_prefix="SLUICE_", extra="ignore", frozen=True)
+
+    kafka: str = Field(default="127.0.0.1:9092", description="bootstrap servers, host:port[,host:port]")
+    topic_prefix: str = Field(default="sluice", pattern=r"^[a-zA-Z0-9.-]{1,40}$")
+    partitions: int = Field(default=PARTITIONS, ge=1, le=512)
+    replication_factor: int = Field(default=1, ge=1, description="3 in production")
+    min_insync_replicas: int = Field(default=1, ge=1, description="2 in production")
+    channels_file: Path | None = Field(default=None, description="channels.toml; without it the demo channel")
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = 8080
+    reply_partition: int | None = Field(default=None, description="partition of `replies` of this gateway; derived when unset")
+    verdict_timeout_s: float = Field(default=VERDICT_TIMEOUT_S, gt=0)
+    relay_deadline_s: float = Field(default=RELAY_DEADLINE_S, gt=0, lt=45)
+    produce_timeout_s: float = Field(default=PRODUCE_TIMEOUT_S, gt=0)
+    body_bytes_max: int = Field(default=BODY_BYTES_MAX, gt=0)
+    api_token: SecretStr | None = Field(default=None, description="when set, /api/* wants `Authorization: Bearer`")
+    admin_host: str = "127.0.0.1"
+    admin_port: int = Field(default=0, description="where a streams role answers /live, /ready and /metrics; 0: any free port")
+    instance: str = Field(default="0", description="name of this worker among those of its role; stable over restarts")
+    state_dir: Path = Path(".sluice")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment. Raises ConfigurationError naming the variable and what was expected."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise ConfigurationError(_explain("environment", error, prefix="SLUICE_")) from error
+
+
+def load_channels(path: Path | None, *, default: dict[str, Any] | None = None) -> Channels:
+    """Channels from a TOML file, or from `default` when there is no path. Raises ConfigurationError."""
+    if path is None:
+        if default is None:
+            raise ConfigurationError("no channels: give --channels FILE or set SLUICE_CHANNELS_FILE")
+        return parse_channels(default, where="built-in channels")
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
+    return parse_channels(data, where=str(path))
+
+
+def parse_channels(data: dict[str, Any], *, where: str) -> Channels:
+    try:
+        return Channels.model_validate(_resolve(data, where))
+    except ValidationError as error:
+        raise ConfigurationError(_explain(where, error)) from error
+
+
+def _resolve(value: Any, where: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _resolve(member, where) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_resolve(member, where) for member in value]
+    if isinstance(value, str) and value.startswith("env:"):
+        name = value.removeprefix("env:")
+        if name not in os.environ:
+            raise ConfigurationError(f"{where}: {value} names the environment variable {name}, which is not set")
+        return os.environ[name]
+    return value
+
+
+def _explain(where: str, error: ValidationError, prefix: str = "") -> str:
+    lines = []
+    for problem in error.errors():
+        key = prefix + ".".join(str(part) for part in problem["loc"])
+        lines.append(f"{where}: {key.upper() if prefix else key}: {problem['msg']}")
+    return "\n".join(lines)
+
+
+def _known_touchpoint(name: str) -> Touchpoint:
+    if name not in BY_NAME:
+        raise ValueError(f"{name} is not a touchpoint; known: {', '.join(sorted(BY_NAME))}")
+    return BY_NAME[name]

@@ -1,0 +1,117 @@
+"""Records between the roles that decide and the role that sends: a request, its outcome, an operator's decision."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRequest:
+    """One HTTP request that must leave. Its key on `deliveries.requests` is the lane (topics.keys.lane_key).
+
+    `id` is made from the causing event's id and an index, so deciding again gives the same id. `entity` is the key on
+    `orders.commands` to which the outcome goes. `body` holds the touchpoint's request members as on `orders.commands`
+    (path and query members included). A request beside the lane has a lane of its own. `relay`: a caller waits, so the
+    outcome must come by `deadline_ms` (epoch milliseconds); `withdraw`: drop it unsent at the deadline, because the
+    caller will ask again. `sequence` counts the requests of one order to one destination, from 1.
+    """
+
+    id: str
+    destination: str
+    shard: int
+    channel: str
+    touchpoint: str
+    lane: str
+    entity: str
+    subject: str
+    body: dict[str, Any] | None
+    relay: bool = False
+    deadline_ms: int | None = None
+    withdraw: bool = False
+    sequence: int = 0
+    created_ms: int = 0
+
+    def encode(self) -> bytes:
+        return orjson.dumps(asdict(self))
+
+
+def decode_request(raw: bytes) -> DeliveryRequest:
+    return DeliveryRequest(**orjson.loads(raw))
+
+
+class OutcomeKind(StrEnum):
+    DELIVERED = "delivered"
+    """The far side took it (2xx, and no `hasError`)."""
+    REFUSED = "refused"
+    """Terminal answer of the far side (a 400, for instance): a repeat would not help."""
+    RETRYING = "retrying"
+    """An attempt failed and another will come; for the order's list of attempts only."""
+    EXPIRED = "expired"
+    """Its relay deadline passed: withdrawn if never sent, given up otherwise."""
+    DEAD = "dead"
+    """Given up after the whole retry schedule; on `deliveries.dead`."""
+
+    @property
+    def final(self) -> bool:
+        return self is not OutcomeKind.RETRYING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """`at_ms` is when the request was sent (epoch milliseconds); `status` None means no answer, `error` says why."""
+
+    number: int
+    at_ms: int
+    took_ms: float
+    status: int | None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a request: value of a DELIVERY_OUTCOME command. `attempt` is the latest one, None if never sent."""
+
+    request: str
+    touchpoint: str
+    kind: OutcomeKind
+    status: int | None = None
+    body: Any = None
+    message: str = ""
+    attempt: Attempt | None = None
+    next_at_ms: int | None = None
+
+    def encode(self) -> bytes:
+        return orjson.dumps(asdict(self))
+
+
+def decode_outcome(raw: bytes) -> Outcome:
+    data = orjson.loads(raw)
+    attempt = data.pop("attempt")
+    kind = OutcomeKind(data.pop("kind"))
+    return Outcome(kind=kind, attempt=Attempt(**attempt) if attempt else None, **data)
+
+
+class LaneAction(StrEnum):
+    RETRY = "retry"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneDecision:
+    """Value of a LANE_DECISION record on `deliveries.requests`, key and partition those of the lane."""
+
+    lane: str
+    request: str
+    action: LaneAction
+
+    def encode(self) -> bytes:
+        return orjson.dumps(asdict(self))
+
+
+def decode_lane_decision(raw: bytes) -> LaneDecision:
+    data = orjson.loads(raw)
+    return LaneDecision(lane=data["lane"], request=data["request"], action=LaneAction(data["action"]))

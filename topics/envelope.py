@@ -1,0 +1,127 @@
+"""CloudEvents 1.0 attributes in Kafka binary mode: `ce_*` headers, the payload untouched.
+
+Source: CloudEvents Kafka protocol binding 1.0.2, section 3.2. Sluice's own context travels in `sluice-*` headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+Headers = tuple[tuple[str, bytes], ...]
+
+COMMAND = "sluice.command."
+"""Type prefix of commands; the rest is a touchpoint's name or one of the internal commands below."""
+FACT = "sluice.fact."
+"""Type prefix of facts on orders.events; the rest is the fact's name, past tense."""
+
+DELIVERY_OUTCOME = COMMAND + "delivery-outcome"
+"""From delivery to the order: what became of a request (topics.deliveries.Outcome)."""
+SHIPMENT_MANIFESTED = COMMAND + "shipment-manifested"
+"""From a manifest to each of its orders."""
+ORDER_QUERY = "sluice.query.order"
+"""Read-only: answers the order's whole state on `replies`."""
+DELIVERY_REQUEST = "sluice.delivery.request"
+DELIVERY_ATTEMPTED = "sluice.delivery.attempted"
+DELIVERY_DEAD = "sluice.delivery.dead"
+LANE_DECISION = "sluice.delivery.lane-decision"
+"""An operator's decision about a lane held by a dead request: retry it or skip it."""
+REPLY = "sluice.reply"
+REJECTED = "sluice.rejected"
+
+
+class EnvelopeError(ValueError):
+    """A record's headers are not a usable envelope; the message names the header and what was expected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What a record says about itself.
+
+    `id` is unique per event and stable over retries; `time_ms` is epoch milliseconds. `reply_partition` is the
+    partition of `replies` on which a gateway waits for `id`; `deadline_ms` (epoch milliseconds) is until when.
+    `batch_id` is the id of the HTTP call that a split record came from.
+    """
+
+    id: str
+    type: str
+    source: str
+    channel: str
+    subject: str = ""
+    time_ms: int = 0
+    reply_partition: int | None = None
+    deadline_ms: int | None = None
+    batch_id: str = ""
+
+    def headers(self) -> Headers:
+        headers = [
+            ("ce_specversion", b"1.0"),
+            ("ce_id", self.id.encode()),
+            ("ce_type", self.type.encode()),
+            ("ce_source", self.source.encode()),
+            ("content-type", b"application/json"),
+            ("sluice-channel", self.channel.encode()),
+        ]
+        if self.subject:
+            headers.append(("ce_subject", self.subject.encode()))
+        if self.time_ms:
+            headers.append(("ce_time", iso_time(self.time_ms).encode()))
+        if self.reply_partition is not None:
+            headers.append(("sluice-reply-partition", b"%d" % self.reply_partition))
+        if self.deadline_ms is not None:
+            headers.append(("sluice-deadline-ms", b"%d" % self.deadline_ms))
+        if self.batch_id:
+            headers.append(("sluice-batch-id", self.batch_id.encode()))
+        return tuple(headers)
+
+
+def parse(headers: Iterable[tuple[str, bytes]] | Sequence[tuple[str, bytes]]) -> Envelope:
+    """Read an envelope from record headers. Raises EnvelopeError naming the first header that is missing or wrong."""
+    found = {name.lower(): value for name, value in headers}
+    return Envelope(
+        id=_text(found, "ce_id"),
+        type=_text(found, "ce_type"),
+        source=_text(found, "ce_source", required=False),
+        channel=_text(found, "sluice-channel"),
+        subject=_text(found, "ce_subject", required=False),
+        time_ms=_time(found),
+        reply_partition=_integer(found, "sluice-reply-partition"),
+        deadline_ms=_integer(found, "sluice-deadline-ms"),
+        batch_id=_text(found, "sluice-batch-id", required=False),
+    )
+
+
+def iso_time(time_ms: int) -> str:
+    """Epoch milliseconds as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _text(found: dict[str, bytes], name: str, *, required: bool = True) -> str:
+    raw = found.get(name, b"")
+    if required and not raw:
+        raise EnvelopeError(f"header {name} is missing")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise EnvelopeError(f"header {name} is not UTF-8: {raw[:40]!r}") from error
+
+
+def _integer(found: dict[str, bytes], name: str) -> int | None:
+    raw = found.get(name)
+    if raw is None:
+        return None
+    try:
+        return int(raw)
+    except ValueError as error:
+        raise EnvelopeError(f"header {name} is not a whole number: {raw[:40]!r}") from error
+
+
+def _time(found: dict[str, bytes]) -> int:
+    text = _text(found, "ce_time", required=False)
+    if not text:
+        return 0
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1000)
+    except ValueError as error:
+        raise EnvelopeError(f"header ce_time is not an RFC 3339 time: {text[:40]!r}") from error

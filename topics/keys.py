@@ -1,0 +1,75 @@
+"""The only code that makes a record key or chooses a partition.
+
+Keys are parts joined by `|`. Every part is escaped (`%` -> `%25`, `|` -> `%7C`), so no code that a caller
+chooses can collide with another key. Partitions are murmur2, as the Java client's default partitioner.
+"""
+
+from __future__ import annotations
+
+from aiokafka.partitioner import murmur2
+
+INCREFF = "increff"
+"""Destination name of Increff: one destination, because its request budget is one pool for all endpoints (contract 0.3)."""
+
+
+def _escape(part: str) -> str:
+    return part.replace("%", "%25").replace("|", "%7C")
+
+
+def _unescape(part: str) -> str:
+    return part.replace("%7C", "|").replace("%25", "%")
+
+
+def join(*parts: str) -> bytes:
+    return "|".join(_escape(part) for part in parts).encode()
+
+
+def split(key: bytes) -> tuple[str, ...]:
+    """The parts a key was joined from."""
+    return tuple(_unescape(part) for part in key.decode().split("|"))
+
+
+def order_key(channel: str, order_code: str) -> bytes:
+    return join(channel, order_code)
+
+
+def return_key(channel: str, return_order_code: str) -> bytes:
+    """Returns have their own key: Update Returns does not carry the forward order (contract 17)."""
+    return join(channel, "return", return_order_code)
+
+
+def manifest_key(channel: str, manifest: str) -> bytes:
+    """A manifest spans orders, so it is an entity of its own."""
+    return join(channel, "manifest", manifest)
+
+
+def stock_key(channel: str, location: str) -> bytes:
+    return join(channel, location)
+
+
+def position_key(channel: str, location: str, sku: str) -> bytes:
+    return join(channel, location, sku)
+
+
+def channel_destination(channel: str) -> str:
+    return f"channel:{channel}"
+
+
+def lane_key(destination: str, entity_key: bytes) -> bytes:
+    """A lane is (destination, order): strict first-in-first-out inside it, independent of every other lane."""
+    return join(destination, entity_key.decode())
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Partition of a key among `partitions`, as the Java client's default partitioner chooses it."""
+    return int(murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def shard_of(entity_key: bytes, shards: int) -> int:
+    """Which of a destination's shards an order or a stock location belongs to."""
+    return partition_of(entity_key, shards)
+
+
+def destination_partition(destination: str, shard: int, partitions: int) -> int:
+    """The one partition in which a shard of a destination lives: its lanes, its stock and its share of the budget."""
+    return partition_of(join(destination, str(shard)), partitions)

@@ -1,0 +1,37 @@
+"""A stock position: the value of a record on `inventory.positions` and `inventory.sent`.
+
+A position is the whole tuple: two positions with the same quantity and another expiry differ. For the consolidated
+form the location is a pseudo-location and the rest of the item travels in `item`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+CONSOLIDATED = "~"
+"""First character of the pseudo-location of a consolidated position: `~ALL`, `~STORE` (contract 12)."""
+
+
+def consolidated_location(consolidation_type: str) -> str:
+    return CONSOLIDATED + consolidation_type
+
+
+def is_consolidated(location: str) -> bool:
+    return location.startswith(CONSOLIDATED)
+
+
+def encode_position(item: dict[str, Any]) -> bytes:
+    """The contract's item without null members and with sorted names, so that equal positions have equal bytes.
+
+    `item` is one member of `inventories`: location-wise `{channelSkuCode, quantity, channelSerialNo?, minExpiry?}`,
+    consolidated with `consolidatedQuantity`, `listingId` and the rest.
+    """
+    present = {name: value for name, value in item.items() if value is not None}
+    return orjson.dumps(present, option=orjson.OPT_SORT_KEYS)
+
+
+def decode_position(raw: bytes) -> dict[str, Any]:
+    item: dict[str, Any] = orjson.loads(raw)
+    return item
