@@ -1,0 +1,52 @@
+"""The one question asked of a broker without a client library: does it serve, and how many brokers are there?"""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+_METADATA, _VERSION = 3, 1
+_CORRELATION = 1
+_ANSWER_BYTES_MAX = 1 << 20
+"""A metadata answer about no topic is some hundred bytes; more is not Kafka speaking."""
+
+
+def brokers_alive(host: str, port: int, timeout_s: float = 2.0) -> int:
+    """How many brokers the one at this address knows as alive; 0 while it does not serve yet."""
+    try:
+        with socket.create_connection((host, port), timeout=timeout_s) as connection:
+            connection.settimeout(timeout_s)
+            connection.sendall(_metadata_request())
+            return _brokers_in(_answer(connection))
+    except (OSError, struct.error, ValueError):
+        return 0  # not listening, not answering yet, or not Kafka: each means "not serving"
+
+
+def _metadata_request() -> bytes:
+    # Header v1: key, version, correlation id, client id; then an empty list of topics: only the brokers are wanted.
+    body = struct.pack(">hhih", _METADATA, _VERSION, _CORRELATION, -1) + struct.pack(">i", 0)
+    return struct.pack(">i", len(body)) + body
+
+
+def _answer(connection: socket.socket) -> bytes:
+    size = struct.unpack(">i", _read(connection, 4))[0]
+    if not 0 < size <= _ANSWER_BYTES_MAX:
+        raise ValueError(f"an answer of {size} bytes")
+    return _read(connection, size)
+
+
+def _read(connection: socket.socket, size: int) -> bytes:
+    read = b""
+    while len(read) < size:
+        piece = connection.recv(size - len(read))
+        if not piece:
+            raise ConnectionError("closed in the middle of an answer")
+        read += piece
+    return read
+
+
+def _brokers_in(answer: bytes) -> int:
+    correlation, count = struct.unpack_from(">ii", answer)
+    if correlation != _CORRELATION:
+        raise ValueError("an answer to another question")
+    return int(count)
