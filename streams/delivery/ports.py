@@ -1,0 +1,124 @@
+"""What the parts of the delivery role are to each other: small ports, so that each is tested alone.
+
+The stock sender (streams/delivery/stock.py) is built against `Caller` and `Stock`: it never opens a connection itself,
+because a destination's gate, budget and concurrency have one owner, and every request to it goes through that owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from streams.runtime.role import Committer, Tables
+from topics.touchpoints import Priority, Touchpoint
+
+
+class ResponseClass(StrEnum):
+    """What an answer means for the request (streams/delivery/response_class.py decides it, and only there)."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    """No usable answer, or one that a repeat may change. The repeat carries the same delivery id."""
+    THROTTLED = "throttled"
+    """The far side asks for quiet: the whole destination waits."""
+    REFUSED = "refused"
+    """A repeat of the same request would not help."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back, before it is judged. `status` None: no answer, and `error` says why. `body` is what was read of it."""
+
+    status: int | None
+    headers: Mapping[str, str]
+    body: bytes = b""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptResult:
+    """One attempt, classified. `at_ms` is when it was sent (epoch milliseconds); `not_before_ms` is the end of a
+    Retry-After the far side gave, None without one. `body` is the decoded JSON object of the answer, else None."""
+
+    kind: ResponseClass
+    at_ms: int
+    took_ms: float
+    status: int | None = None
+    body: dict[str, Any] | None = None
+    message: str = ""
+    error: str = ""
+    not_before_ms: int | None = None
+
+
+class Clock(Protocol):
+    """Time as an argument, so that schedules and budgets are tested without waiting."""
+
+    def now_ms(self) -> int:
+        """Epoch milliseconds; never goes back in one process."""
+
+    async def wait(self, event: asyncio.Event, until_ms: float | None) -> None:
+        """Returns when `event` is set or at `until_ms`, whichever is first; None waits for the event alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One HTTP request as the sender needs it. `members` are the touchpoint's, path and query members included."""
+
+    touchpoint: Touchpoint
+    destination: str
+    channel: str
+    members: dict[str, Any] | None
+    delivery_id: str = ""
+    attempt: int = 1
+    timeout_s: float | None = None
+    """None: the destination's own."""
+
+
+class Sender(Protocol):
+    """Sends one request over HTTP, once. Never raises for what the far side or the network does: that is an Answer."""
+
+    async def send(self, call: Call) -> Answer: ...
+
+
+class Caller(Protocol):
+    """The owner of one shard of one destination, as the stock sender sees it."""
+
+    destination: str
+    shard: int
+    partition: int
+
+    async def call(
+        self,
+        touchpoint: Touchpoint,
+        channel: str,
+        members: dict[str, Any],
+        *,
+        priority: Priority = Priority.STOCK,
+        weight: float = 0.0,
+        delivery_id: str = "",
+        attempt: int = 1,
+    ) -> AttemptResult:
+        """Waits for this destination's gate, budget and concurrency, sends once and classifies the answer.
+
+        `weight` (0 to 1) lets more urgent calls of the same priority go first. A throttled answer has already closed the
+        destination's gate when this returns, so calling again simply waits. Raises streams.runtime.role.PartitionLost
+        when the partition leaves this worker before the answer is there; the answer is then not known.
+        """
+
+
+class Stock(Protocol):
+    """The stock sender, as the delivery role sees it. Hooks come in the order in which the runtime calls the role's."""
+
+    async def start(self, committer: Committer, clock: Clock) -> None: ...
+
+    def partition_ready(self, partition: int, tables: Tables, callers: Mapping[tuple[str, int], Caller]) -> None:
+        """`callers`: every (destination, shard) that lives in this partition. `tables` has inventory.sent."""
+
+    def partition_lost(self, partition: int) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def ready(self) -> str | None: ...
