@@ -55,7 +55,9 @@ class Destination(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     url: str = Field(pattern=r"^https?://.+")
     budget: Budget | None = None
-    shards: int = Field(default=1, ge=1, description="partitions the destination is spread over; one keeps the budget exact")
+    shards: int = Field(
+        default=1, ge=1, description="partitions the destination is spread over; one keeps the budget exact"
+    )
     concurrency: int = Field(default=32, ge=1, description="requests in the air at once, per shard")
     timeout_s: float = Field(default=30.0, gt=0, le=44, description="under the far side's own 45 s")
     retry_first_s: float = Field(default=0.5, gt=0)
@@ -161,14 +163,18 @@ class Settings(BaseSettings):
     channels_file: Path | None = Field(default=None, description="channels.toml; without it the demo channel")
     gateway_host: str = "127.0.0.1"
     gateway_port: int = 8080
-    reply_partition: int | None = Field(default=None, description="partition of `replies` of this gateway; derived when unset")
+    reply_partition: int | None = Field(
+        default=None, description="partition of `replies` of this gateway; derived when unset"
+    )
     verdict_timeout_s: float = Field(default=VERDICT_TIMEOUT_S, gt=0)
     relay_deadline_s: float = Field(default=RELAY_DEADLINE_S, gt=0, lt=45)
     produce_timeout_s: float = Field(default=PRODUCE_TIMEOUT_S, gt=0)
     body_bytes_max: int = Field(default=BODY_BYTES_MAX, gt=0)
     api_token: SecretStr | None = Field(default=None, description="when set, /api/* wants `Authorization: Bearer`")
     admin_host: str = "127.0.0.1"
-    admin_port: int = Field(default=0, description="where a streams role answers /live, /ready and /metrics; 0: any free port")
+    admin_port: int = Field(
+        default=0, description="where a streams role answers /live, /ready and /metrics; 0: any free port"
+    )
     instance: str = Field(default="0", description="name of this worker among those of its role; stable over restarts")
     state_dir: Path = Path(".sluice")
     log_level: Literal["debug", "info", "warning", "error"] = "info"

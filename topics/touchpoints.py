@@ -1,7 +1,7 @@
 """TOUCHPOINTS: one entry for each call of the contract. The file a newcomer edits.
 
 Routes, keys, repeat rules, OpenAPI, docs, sandboxes and contract tests derive from these entries. To add a touchpoint:
-one entry here, one model in `topics/models`, one sample in `topics/samples` (and a transition row if it moves the order).
+one entry here, one model in `topics/models`, one sample in `topics/samples` (a transition row if it moves an order).
 
 Sections are those of Increff's public channel contract; each sample quotes the call.
 """

@@ -1,0 +1,163 @@
+"""What all models share: strict about what the contract limits, lenient about what it leaves open (contract 0.3, 19.4)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+
+TEXT_MAX = 255
+"""Any string field of the contract: at most 255 characters (contract 0.3)."""
+CODE_MAX = TEXT_MAX
+URL_MAX = 2_048
+"""Links are not codes: what browsers and servers commonly accept in one URL."""
+DOCUMENT_MAX = 3 << 20
+"""A PDF in base64: it must fit the record limit together with the request around it."""
+ITEMS_MAX = 2_500
+"""Order items of one order (contract 0.6)."""
+SKUS_MAX = 200
+"""SKUs of one stock batch (contract 0.6)."""
+BATCH_MAX = 1_000
+"""Orders or shipments in one Acknowledgement, Manifest or Handover; the contract names no limit, so this bounds one call."""
+PROBLEMS_MAX = 10
+"""Faults named in one error: enough to mend a body, not a second body."""
+
+
+class Body(BaseModel):
+    """A request or response. Unknown members are kept: Increff may add fields (contract 0.3)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+
+
+def _iso_time(text: str) -> str:
+    """ISO-8601, with an offset, `Z` or `Z[UTC]` (contract 0.3: all three are seen)."""
+    try:
+        datetime.fromisoformat(text.removesuffix("[UTC]"))
+    except ValueError as error:
+        raise ValueError("must be an ISO-8601 date or time") from error
+    return text
+
+
+Text = Annotated[str, Field(max_length=TEXT_MAX)]
+Code = Annotated[str, Field(min_length=1, max_length=CODE_MAX)]
+Url = Annotated[str, Field(max_length=URL_MAX)]
+Document = Annotated[str, Field(max_length=DOCUMENT_MAX)]
+Time = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_iso_time)]
+Flag = StrictBool
+Count = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
+PositiveCount = Annotated[StrictInt, Field(gt=0, le=2**31 - 1)]
+Long = Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
+Amount = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+class Address(Body):
+    """Members seen so far are optional (contract 1)."""
+
+    name: Text | None = None
+    line1: Text | None = None
+    line2: Text | None = None
+    line3: Text | None = None
+    city: Text | None = None
+    state: Text | None = None
+    zip: Text | None = None
+    country: Text | None = None
+    email: Text | None = None
+    phone: Text | None = None
+
+
+class CustomAttributes(Body):
+    """`attribute1` to `attribute10` and `channelMetadata` (contract 0.6)."""
+
+    attribute1: Text | None = None
+    attribute2: Text | None = None
+    attribute3: Text | None = None
+    attribute4: Text | None = None
+    attribute5: Text | None = None
+    attribute6: Text | None = None
+    attribute7: Text | None = None
+    attribute8: Text | None = None
+    attribute9: Text | None = None
+    attribute10: Text | None = None
+    currency: Text | None = None
+
+
+_SPELLINGS: dict[str, dict[str, str]] = {
+    "create-manifest": {"packBoxDetailsList": "packboxDetailsList"},
+    "handover-notification": {"shipmenCode": "shipmentCode", "packboxDetailsList": "packBoxDetailsList"},
+}
+"""Spellings to be lenient about -> the spelling of the page's sample, per touchpoint (contract 19.4)."""
+
+_SPELT_LISTS = {"create-manifest": "manifestItems", "handover-notification": "handoverItems"}
+
+
+def canonical(touchpoint: str, members: dict[str, Any]) -> dict[str, Any]:
+    """The members in one spelling. Returns `members` itself when nothing is misspelt."""
+    spellings = _SPELLINGS.get(touchpoint)
+    if spellings is None:
+        return members
+    name = _SPELT_LISTS[touchpoint]
+    items = members.get(name)
+    if not isinstance(items, list) or not any(isinstance(i, dict) and spellings.keys() & i.keys() for i in items):
+        return members
+    return {**members, name: [_respelt(item, spellings) if isinstance(item, dict) else item for item in items]}
+
+
+def _respelt(item: dict[str, Any], spellings: dict[str, str]) -> dict[str, Any]:
+    """A right spelling that is present wins over a misspelt twin."""
+    return {
+        spellings.get(name, name): value
+        for name, value in item.items()
+        if spellings.get(name, name) == name or spellings[name] not in item
+    }
+
+
+_MESSAGES = {
+    "missing": "may not be null",
+    "string_too_short": "may not be empty",
+    "string_too_long": "may have at most {max_length} characters",
+    "too_long": "may have at most {max_length} entries",
+    "too_short": "must have at least {min_length} entry",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be a string",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+}
+
+
+def problems(error: ValidationError) -> list[str]:
+    """One text per fault, `orderItems[0].channelSkuCode: may not be null`; never a value of the body."""
+    found = error.errors(include_url=False, include_input=True)
+    texts = list(dict.fromkeys(_problem(problem) for problem in found))
+    if len(texts) > PROBLEMS_MAX:
+        texts = [*texts[:PROBLEMS_MAX], f"and {len(texts) - PROBLEMS_MAX} more"]
+    return texts
+
+
+def _problem(problem: Any) -> str:
+    field = ""
+    for part in problem["loc"]:
+        if isinstance(part, int):
+            field += f"[{part}]"
+        elif part.isidentifier():
+            field += f".{part}" if field else part
+    if problem.get("input", ...) is None and problem["type"] != "value_error":
+        return f"{field or 'body'}: may not be null"
+    template = _MESSAGES.get(problem["type"])
+    if template is None:
+        text = problem["msg"].removeprefix("Value error, ")
+    else:
+        text = template.format(**problem.get("ctx", {}))
+    return f"{field or 'body'}: {text}"

@@ -1,0 +1,137 @@
+"""Stock in (contract 12) and stock searches (contract 13, 14)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from topics.models.base import SKUS_MAX, Body, Code, Count, Long, Text, Time
+
+SEARCH_SKUS_MAX = 1_000
+"""SKUs of one search; the contract names no limit, so this bounds one answer."""
+
+
+class SkuOnly(Body):
+    """What a stock item must have for its batch to be answerable: without a code it could not be listed as failed."""
+
+    channelSkuCode: Code
+
+
+class Position(Body):
+    channelSkuCode: Code
+    quantity: Count
+    channelSerialNo: Text | None = None
+    minExpiry: Time | None = None
+
+
+class LocationWiseAtp(Body):
+    locationCode: Code
+    inventories: Annotated[list[Position], Field(max_length=SKUS_MAX)]
+
+
+class LocationWiseAtpAnswer(Body):
+    successList: list[Code]
+    failureList: list[Code]
+
+
+class ConsolidatedPosition(Body):
+    """`consolidatedQuantity` is the field to read; one revision of the page prints it as a string."""
+
+    channelSkuCode: Code
+    consolidatedQuantity: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    consolidatedMinExpiry: Time | None = None
+    channelSerialNo: Text | None = None
+    listingId: Long | Code
+    quantity: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    minExpiry: Time | None = None
+    locationCode: Text | None = None
+    consolidationType: Literal["ALL", "STORE"] | None = None
+
+
+class ConsolidatedAtp(Body):
+    consolidationType: Literal["ALL", "STORE"]
+    inventories: Annotated[list[ConsolidatedPosition], Field(max_length=SKUS_MAX)]
+
+
+class ConsolidatedAtpAnswer(Body):
+    successList: list[ConsolidatedPosition]
+    failureList: list[dict[str, Any]]
+
+
+class SearchInventory(Body):
+    locationCode: Code
+    channelSkuCodes: Annotated[list[Code], Field(min_length=1, max_length=SEARCH_SKUS_MAX)]
+
+
+class FoundQuantity(Body):
+    channelSkuCode: Code
+    qcPassAvailableQuantity: Count
+
+
+class SearchInventoryAnswer(Body):
+    inventories: list[FoundQuantity]
+
+
+class SearchSku(Body):
+    channelSkuCodes: Annotated[list[Code], Field(min_length=1, max_length=SEARCH_SKUS_MAX)]
+
+
+class FoundLocation(Body):
+    locationCode: Code
+    locationType: Literal["Store", "Warehouse"]
+    quantity: Count
+
+
+class FoundSku(Body):
+    channelSkuCode: Code
+    channelSerialNo: Text | None = None
+    totalQuantity: Count
+    inventories: list[FoundLocation]
+
+
+class SearchSkuAnswer(Body):
+    successList: list[FoundSku]
+    failureList: list[Code]
+
+
+class _LocationEnvelope(Body):
+    locationCode: Code
+    inventories: Annotated[list[SkuOnly], Field(max_length=SKUS_MAX)]
+
+
+class _ConsolidatedEnvelope(Body):
+    consolidationType: Literal["ALL", "STORE"]
+    inventories: Annotated[list[SkuOnly], Field(max_length=SKUS_MAX)]
+
+
+_LOCATION_ITEM = TypeAdapter(Position)
+_CONSOLIDATED_ITEM = TypeAdapter(ConsolidatedPosition)
+
+
+def is_consolidated_body(members: dict[str, Any]) -> bool:
+    return "consolidationType" in members
+
+
+def split_valid(members: dict[str, Any]) -> tuple[list[dict[str, Any]], list[Any]]:
+    """The valid items of a stock batch, and the failures as the answer's `failureList` shows them.
+
+    Location-wise (no top-level `consolidationType`): failures are SKU codes; consolidated: the items themselves.
+    A SKU that comes twice counts with its last value. Raises ValidationError when the batch as a whole is unusable.
+    """
+    consolidated = is_consolidated_body(members)
+    whole, whole_item = (ConsolidatedAtp, _CONSOLIDATED_ITEM) if consolidated else (LocationWiseAtp, _LOCATION_ITEM)
+    valid: list[dict[str, Any]] = []
+    failures: list[Any] = []
+    try:
+        whole.model_validate(members)
+        valid = members["inventories"]
+    except ValidationError:
+        (_ConsolidatedEnvelope if consolidated else _LocationEnvelope).model_validate(members)
+        for item in members["inventories"]:
+            try:
+                whole_item.validate_python(item)
+                valid.append(item)
+            except ValidationError:
+                failures.append(item if consolidated else item["channelSkuCode"])
+    return list({item["channelSkuCode"]: item for item in valid}.values()), failures

@@ -1,0 +1,90 @@
+"""Returns (contract 15 to 18). B2C: one entry per unit."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from topics.models.base import ITEMS_MAX, Address, Body, Code, CustomAttributes, Flag, Text, Time, Url
+
+
+class ReturnItem(Body):
+    itemCode: Code
+    reason: Text
+    channelSkuCode: Code
+    imageUrl: Url | None = None
+
+
+class ReturnDetails(Body):
+    isCod: Flag | None = None
+    invoiceNumber: Text | None = None
+    invoiceTime: Time | None = None
+    forwardShipmentNumber: Text | None = None
+
+
+class CreateReturnOrder(Body):
+    """`orderType` is open, as in Create Outward Order."""
+
+    forwardOrderCode: Code
+    returnOrderCode: Code
+    locationCode: Code
+    returnOrderTime: Time | None = None
+    orderType: Code
+    awbNumber: Text | None = None
+    transporter: Text | None = None
+    returnOrderStatus: Text | None = None
+    expectedDate: Time | None = None
+    currencyCode: Text | None = None
+    returnReason: Text | None = None
+    orderItems: Annotated[list[ReturnItem], Field(min_length=1, max_length=ITEMS_MAX)]
+    pickupAddress: Address | None = None
+    dropAddress: Address | None = None
+    orderDetails: ReturnDetails | None = None
+
+
+class ReturnItemAttributes(CustomAttributes):
+    channelSkuCode: Code
+    orderItemCode: Code
+
+
+class UpdateReturns(Body):
+    """The AWB is `trackingCode` here, `awbNumber` at creation (contract 19.4)."""
+
+    returnOrderCode: Code
+    locationCode: Code
+    transporter: Text | None = None
+    trackingCode: Text | None = None
+    returnOrderStatus: Text | None = None
+    expectedDate: Time | None = None
+    returnOrderAttributes: CustomAttributes | None = None
+    returnOrderItemAttributes: Annotated[list[ReturnItemAttributes], Field(max_length=ITEMS_MAX)] | None = None
+
+
+class CancelledReturnItem(Body):
+    channelReturnItemCode: Code
+    channelSkuCode: Code
+
+
+class CancelReturnOrderItems(Body):
+    """The contract's working form: its page was not found."""
+
+    returnOrderCode: Code
+    orderCode: Code
+    locationCode: Code
+    returnLineItems: Annotated[list[CancelledReturnItem], Field(min_length=1, max_length=ITEMS_MAX)]
+
+
+class InspectedItem(Body):
+    itemCode: Code
+    channelSkuCode: Code
+    qcStatus: Literal["PASS", "FAIL"]
+    qcReason: Text | None = None
+    imageUrls: Annotated[list[Url], Field(max_length=ITEMS_MAX)] | None = None
+
+
+class ReturnOrderAcknowledgement(Body):
+    returnOrderCode: Code
+    forwardOrderCode: Code
+    locationCode: Code
+    orderItems: Annotated[list[InspectedItem], Field(min_length=1, max_length=ITEMS_MAX)]
