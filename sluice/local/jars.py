@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from sluice.local.errors import StartError
@@ -53,6 +54,7 @@ def find_java() -> str:
     return java
 
 
+@lru_cache
 def _java_version(java: str) -> int | None:
     """The major version, or None when Java does not say it in a way we know."""
     try:

@@ -22,6 +22,15 @@ def brokers_alive(host: str, port: int, timeout_s: float = 2.0) -> int:
         return 0  # not listening, not answering yet, or not Kafka: each means "not serving"
 
 
+def first_alive(bootstrap: str, timeout_s: float = 2.0) -> str | None:
+    """The first address of a `host:port,host:port` list that serves, or None."""
+    for address in bootstrap.split(","):
+        host, _, port = address.strip().rpartition(":")
+        if port.isdecimal() and brokers_alive(host.strip("[]"), int(port), timeout_s):
+            return address.strip()
+    return None
+
+
 def _metadata_request() -> bytes:
     # Header v1: key, version, correlation id, client id; then an empty list of topics: only the brokers are wanted.
     body = struct.pack(">hhih", _METADATA, _VERSION, _CORRELATION, -1) + struct.pack(">i", 0)

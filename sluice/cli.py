@@ -1,0 +1,265 @@
+"""The command `sluice`. What a command needs is imported when it runs, so that `--help` and roles start fast."""
+
+# ruff: noqa: PLC0415 - for the reason above
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from sluice.local.demo_channels import INCREFF_PORT, MARKETPLACE_PORT
+from sluice.local.errors import StartError
+
+if TYPE_CHECKING:
+    from topics.configuration import Channels, Settings
+
+GATEWAY_PORT = 8080
+KAFKA_PORT = 9092
+URL = f"http://127.0.0.1:{GATEWAY_PORT}"
+PORT = click.IntRange(1, 65535)
+FILE = click.Path(dir_okay=False, path_type=Path)
+DIRECTORY = click.Path(file_okay=False, path_type=Path)
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Unusable(click.ClickException):
+    """What was asked cannot be done as it was asked; the message says what to change."""
+
+    exit_code = 2
+
+
+@contextlib.contextmanager
+def readable_errors() -> Iterator[None]:
+    """Expected errors as a line or two, without a traceback."""
+    from topics.configuration import ConfigurationError
+
+    try:
+        yield
+    except (StartError, ConfigurationError) as error:
+        raise Unusable(str(error)) from error
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="sluice")
+def main() -> None:
+    """Sluice: a streaming gateway on Kafka between online marketplaces and Increff OMS."""
+
+
+# --- everything at once ------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.option("--demo", is_flag=True, help="With traffic: orders that travel and stock that flows.")
+@click.option("--data-dir", type=DIRECTORY, default=Path(".sluice"), show_default=True, help="Kept between runs.")
+@click.option("--port", type=PORT, default=GATEWAY_PORT, show_default=True, help="Of the gateway.")
+@click.option("--kafka-port", type=PORT, help=f"Of the embedded Kafka.  [default: {KAFKA_PORT}]")
+@click.option("--kafka", metavar="HOST:PORT", help="Use this Kafka instead of the embedded one.")
+@click.option("--increff-port", type=PORT, default=INCREFF_PORT, show_default=True, help="Of Increff's sandbox.")
+@click.option(
+    "--marketplace-port", type=PORT, default=MARKETPLACE_PORT, show_default=True, help="Of the marketplace's."
+)
+@click.option("--channels", type=FILE, envvar="SLUICE_CHANNELS_FILE", help="channels.toml; then no sandboxes run.")
+def up(
+    demo: bool,
+    data_dir: Path,
+    port: int,
+    kafka_port: int | None,
+    kafka: str | None,
+    increff_port: int,
+    marketplace_port: int,
+    channels: Path | None,
+) -> None:
+    """Run everything on this machine: Kafka, all roles and, without --channels, the sandboxes of both sides."""
+    if kafka is not None and kafka_port is not None:
+        raise Unusable("--kafka uses a Kafka that runs already, --kafka-port an embedded one: give only one of them")
+    if demo and channels is not None:
+        raise Unusable("--demo needs the sandboxes, which do not run with --channels: give only one of them")
+    from sluice.local.stack import Options
+    from sluice.local.up import up as run_up
+
+    options = Options(
+        data_dir=data_dir.absolute(),
+        demo=demo,
+        port=port,
+        kafka_port=kafka_port or KAFKA_PORT,
+        kafka=kafka,
+        increff_port=increff_port,
+        marketplace_port=marketplace_port,
+        channels=channels,
+    )
+    with readable_errors():
+        sys.exit(run_up(options))
+
+
+# --- roles alone -------------------------------------------------------------------------------------------------
+
+
+def role_options(command: Command) -> Command:
+    """Options every role has; each overrides the environment variable named in its help."""
+    options = [
+        click.option("--kafka", metavar="HOST:PORT[,...]", help="Bootstrap servers (SLUICE_KAFKA)."),
+        click.option("--channels", "channels_file", type=FILE, help="channels.toml (SLUICE_CHANNELS_FILE)."),
+        click.option("--topic-prefix", help="First part of topic names (SLUICE_TOPIC_PREFIX)."),
+        click.option("--instance", help="Name of this worker among those of its role (SLUICE_INSTANCE)."),
+        click.option("--state-dir", type=DIRECTORY, help="For local state (SLUICE_STATE_DIR)."),
+        click.option(
+            "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="(SLUICE_LOG_LEVEL)"
+        ),
+        click.option("--increff-port", type=PORT, default=INCREFF_PORT, hidden=True),
+        click.option("--marketplace-port", type=PORT, default=MARKETPLACE_PORT, hidden=True),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def admin_options(command: Command) -> Command:
+    options = [
+        click.option("--admin-host", help="Where /live, /ready and /metrics answer (SLUICE_ADMIN_HOST)."),
+        click.option("--admin-port", type=click.IntRange(0, 65535), help="Their port; 0: any (SLUICE_ADMIN_PORT)."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _prepare(increff_port: int, marketplace_port: int, overrides: dict[str, Any]) -> tuple[Settings, Channels]:
+    """Settings and channels of a role, checked; its log is configured."""
+    from sluice.local.demo_channels import demo_channels
+    from sluice.roles import configure_logging
+    from topics.configuration import load_channels, load_settings
+
+    settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
+    default = demo_channels(increff_port, marketplace_port)
+    channels = load_channels(settings.channels_file, default=default)
+    configure_logging(settings)
+    return settings, channels
+
+
+@main.command()
+@role_options
+@click.option("--host", "gateway_host", help="Address to listen on (SLUICE_GATEWAY_HOST).")
+@click.option("--port", "gateway_port", type=PORT, help="Port to listen on (SLUICE_GATEWAY_PORT).")
+def gateway(increff_port: int, marketplace_port: int, **overrides: Any) -> None:
+    """Run the gateway: HTTP in."""
+    with readable_errors():
+        from sluice.roles import run_gateway
+
+        sys.exit(run_gateway(*_prepare(increff_port, marketplace_port, overrides)))
+
+
+def _streams_command(name: str, does: str) -> None:
+    def run(increff_port: int, marketplace_port: int, **overrides: Any) -> None:
+        with readable_errors():
+            from sluice.roles import run_streams
+
+            sys.exit(run_streams(name, *_prepare(increff_port, marketplace_port, overrides)))
+
+    main.command(name, help=f"Run the {name} role: {does}.")(role_options(admin_options(run)))
+
+
+_streams_command("orders", "decides every command of every order")
+_streams_command("delivery", "everything that leaves over HTTP")
+_streams_command("inventory", "stock coming in")
+
+
+# --- topics ------------------------------------------------------------------------------------------------------
+
+
+@main.group()
+def topics() -> None:
+    """Make Kafka's topics from the catalogue, or compare them with it."""
+
+
+def topics_options(command: Command) -> Command:
+    options = [
+        click.option("--kafka", metavar="HOST:PORT[,...]", help="Bootstrap servers (SLUICE_KAFKA)."),
+        click.option("--topic-prefix", help="First part of topic names (SLUICE_TOPIC_PREFIX)."),
+        click.option("--partitions", type=int, help="Of topics that do not exist yet (SLUICE_PARTITIONS)."),
+        click.option("--replication-factor", type=int, help="(SLUICE_REPLICATION_FACTOR)"),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _with_admin(work: Callable[[Any, Settings], Any], overrides: dict[str, Any]) -> Any:
+    """Runs one piece of work against Kafka; a Kafka that does not answer is an expected error."""
+    from aiokafka.errors import KafkaError
+
+    from sluice.roles import configure_logging
+    from topics import admin
+    from topics.configuration import load_settings
+
+    with readable_errors():
+        settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
+        configure_logging(settings)
+        try:
+            return asyncio.run(work(admin, settings))
+        except KafkaError as error:
+            raise StartError(f"Kafka at {settings.kafka}: {error or type(error).__name__}") from error
+
+
+@topics.command("create")
+@topics_options
+def topics_create(**overrides: Any) -> None:
+    """Make the topics that do not exist yet."""
+    _with_admin(lambda admin, settings: admin.create(settings), overrides)
+    click.echo("every topic of the catalogue exists")
+
+
+@topics.command("check")
+@topics_options
+def topics_check(**overrides: Any) -> None:
+    """Compare the cluster's topics with the catalogue; exit code 1 when they differ."""
+    differences = _with_admin(lambda admin, settings: admin.check(settings), overrides)
+    for difference in differences:
+        click.echo(difference)
+    if differences:
+        sys.exit(1)
+    click.echo("the cluster's topics are as in the catalogue")
+
+
+# --- asking ------------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("code")
+@click.option("--channel", help="Its channel; needed when there is more than one.")
+@click.option("--url", default=URL, show_default=True, envvar="SLUICE_URL", help="Of the gateway.")
+@click.option("--json", "as_json", is_flag=True, help="The document as it is.")
+def order(code: str, channel: str | None, url: str, as_json: bool) -> None:
+    """Show where an order is and how it came there."""
+    from sluice.api import fetch_order
+    from sluice.order_view import render
+
+    with readable_errors():
+        document = fetch_order(url, code, channel)
+    if document is None:
+        click.echo(f"no order {code}{f' of {channel}' if channel else ''}", err=True)
+        sys.exit(1)
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else render(document))
+
+
+# --- sandboxes, demo, benchmarks ---------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("name")
+@click.option("--seconds", type=click.FloatRange(min=1), default=10.0, show_default=True, help="Of each measurement.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def bench(name: str, seconds: float, as_json: bool) -> None:
+    """Run a benchmark on a Kafka of its own."""
+    from sluice.benches import find
+
+    with readable_errors():
+        run = find(name)
+        sys.exit(run(seconds, as_json))

@@ -1,0 +1,37 @@
+"""DATA_DIR/status.json: which roles run and whether each can do its work. Always current, always whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+class Status:
+    """What runs, as the file says it: `{"ready": bool, "roles": {name: {"pid", "ready"}}}`.
+
+    A role that is down has the pid null. A change replaces the whole file at once: one reads the old or the new.
+    """
+
+    def __init__(self, path: Path, roles: list[str]) -> None:
+        self.path = path
+        self._roles: dict[str, dict[str, Any]] = {name: {"pid": None, "ready": False} for name in roles}
+        self._write()
+
+    @property
+    def ready(self) -> bool:
+        return all(role["ready"] for role in self._roles.values())
+
+    def set(self, name: str, *, pid: int | None, ready: bool) -> None:
+        """Records the state of one role; a role that the file does not list is none of its readers' business."""
+        state = {"pid": pid, "ready": ready}
+        if name in self._roles and self._roles[name] != state:
+            self._roles[name] = state
+            self._write()
+
+    def _write(self) -> None:
+        text = json.dumps({"ready": self.ready, "roles": self._roles}, indent=2)
+        scratch = self.path.with_suffix(".json.new")
+        scratch.write_text(text + "\n", encoding="utf-8")
+        os.replace(scratch, self.path)  # noqa: PTH105 - the atomic one, by its usual name

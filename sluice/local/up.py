@@ -1,0 +1,146 @@
+"""`sluice up` from its first line to its last: lock, start, topics, table, changes, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sluice.local.demo_channels import demo_channels
+from sluice.local.errors import StartError
+from sluice.local.stack import STAGES, Options, check_surroundings, make_units
+from sluice.local.status import Status
+from sluice.local.supervisor import Supervisor
+from sluice.local.terminal import Follower, Line, change, say, table
+from topics.configuration import load_channels, load_settings
+
+_FOLLOW_S = 0.2
+_TAIL_LINES = 12
+
+
+def up(options: Options) -> int:
+    """Runs until Ctrl-C or SIGTERM; returns the exit code. Raises StartError or ConfigurationError at the start."""
+    load_channels(options.channels, default=demo_channels(options.increff_port, options.marketplace_port))
+    with _locked(options.data_dir):
+        return asyncio.run(_up(options))
+
+
+@contextmanager
+def _locked(data_dir: Path) -> Iterator[None]:
+    """One `sluice up` per data directory; the kernel gives the lock back however this one ends."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (data_dir / "up.lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise StartError(f"--data-dir {data_dir}: cannot be used: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
+            raise StartError(
+                f"{data_dir} is in use by another `sluice up` (pid {owner}): end it, or choose another with --data-dir"
+            ) from error
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+async def _up(options: Options) -> int:
+    began = time.monotonic()
+    await check_surroundings(options)
+    units, lines = make_units(options)
+    status = Status(options.data_dir / "status.json", [unit.name for unit in units if unit.name != "demo"])
+    supervisor = Supervisor(units, STAGES, status, change)
+    stop = _on_signals(supervisor)
+    say("starting Kafka and the roles ..." if options.kafka is None else "starting the roles ...")
+    tasks: list[asyncio.Task[object]] = [
+        asyncio.create_task(supervisor.run(), name="supervisor"),
+        asyncio.create_task(_open(options, supervisor, lines, began), name="start"),
+        asyncio.create_task(stop.wait(), name="stop"),
+    ]
+    follower = asyncio.create_task(_follow(options)) if options.demo else None
+    try:
+        await _first_end(tasks)
+    finally:
+        code = await _close(supervisor, [*tasks, *([follower] if follower else [])], stop)
+    return _explain(options, supervisor.failure) if supervisor.failure else code
+
+
+def _on_signals(supervisor: Supervisor) -> asyncio.Event:
+    """The first signal asks for a clean end, the second ends everything at once."""
+    stop = asyncio.Event()
+
+    def asked() -> None:
+        if stop.is_set():
+            supervisor.kill()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, asked)
+    return stop
+
+
+async def _first_end(tasks: Sequence[asyncio.Task[object]]) -> None:
+    """Returns when a task is over that should not be (or when the stop was asked for); raises what it raised."""
+    waiting = set(tasks)
+    while waiting:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        if any(task.get_name() != "start" for task in done):
+            return
+
+
+async def _open(options: Options, supervisor: Supervisor, lines: list[Line], began: float) -> None:
+    """The way to ready: topics as soon as Kafka serves, the table when every role can do its work."""
+    # Imported here, while Kafka starts: the Kafka client is the largest import of this process.
+    from topics.admin import create  # noqa: PLC0415
+
+    await supervisor.wait_for("kafka")
+    await create(load_settings(kafka=options.bootstrap))
+    await supervisor.wait_ready()
+    table(lines, time.monotonic() - began)
+
+
+async def _follow(options: Options) -> None:
+    follower = Follower(options.log("demo"), "demo")
+    while True:
+        follower.show()
+        await asyncio.sleep(_FOLLOW_S)
+
+
+async def _close(supervisor: Supervisor, tasks: list[asyncio.Task[object]], stop: asyncio.Event) -> int:
+    began = time.monotonic()
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError, Exception):  # what ended the run was raised already by _first_end
+            await task
+    if stop.is_set():
+        say("\nstopping ...")
+    await supervisor.stop()
+    if stop.is_set():
+        say(f"stopped ({time.monotonic() - began:.1f} s)")
+    return 0
+
+
+def _explain(options: Options, failure: str) -> int:
+    say(f"\n{failure}")
+    log = options.log(failure.split(" ", 1)[0])
+    say(f"its log, {log}, ends with")
+    try:
+        tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
+    except OSError as error:
+        tail = [f"(cannot be read: {error.strerror})"]
+    for line in tail:
+        say(f"  {line}")
+    return 1

@@ -1,0 +1,100 @@
+"""One order, as text for a person: where it is, and how it came there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+Document = Mapping[str, Any]
+
+_NOT_SHOWN = {"sequence", "name", "at_ms", "atMs", "channel", "orderCode"}
+"""Members of a fact that its line shows already."""
+
+
+def render(order: Document) -> str:
+    """The timeline of an order document (`GET /api/orders/{code}`)."""
+    return "\n".join(_sections(order))
+
+
+def _sections(order: Document) -> Iterator[str]:
+    reason = f"  ({order['reason']})" if order.get("reason") else ""
+    yield f"Order {order.get('orderCode')} of {order.get('channel')}: {order.get('state')}{reason}"
+    yield f"  received {_time(order.get('createdAtMs'))}, last changed {_time(order.get('updatedAtMs'))}"
+    yield from _section("Lines", [_line(line) for line in order.get("lines") or ()])
+    yield from _section("Shipments", [text for s in order.get("shipments") or () for text in _shipment(s)])
+    yield from _section("Facts", [_fact(fact) for fact in order.get("facts") or ()])
+    yield from _section("Deliveries", [text for d in order.get("deliveries") or () for text in _delivery(d)])
+    yield from _section("Returns", [str(code) for code in order.get("returns") or ()])
+
+
+def _section(title: str, lines: list[str]) -> Iterator[str]:
+    if lines:
+        yield f"\n{title}"
+        for line in lines:
+            yield f"  {line}"
+
+
+def _line(line: Document) -> str:
+    counts = ", ".join(
+        f"{line[member]} {word}"
+        for member, word in (("open", "open"), ("packed", "packed"), ("cancelled", "cancelled"))
+        if line.get(member)
+    )
+    name, sku = line.get("orderItemCode"), line.get("channelSkuCode")
+    return f"{name}  {sku}  {line.get('ordered')} ordered: {counts or 'nothing open'}"
+
+
+def _shipment(shipment: Document) -> Iterator[str]:
+    code = f" ({shipment['shipmentCode']})" if shipment.get("shipmentCode") else ""
+    yield f"{shipment.get('shipmentId')}{code}  {shipment.get('state')}  from {shipment.get('locationCode')}"
+    details = [
+        f"{word} {shipment[member]}"
+        for member, word in (
+            ("transporter", "with"),
+            ("awbNumber", "AWB"),
+            ("invoiceCode", "invoice"),
+            ("manifestCode", "manifest"),
+        )
+        if shipment.get(member)
+    ]
+    if details:
+        yield "  " + ", ".join(details)
+
+
+def _fact(fact: Document) -> str:
+    at_ms = fact.get("atMs", fact.get("at_ms"))
+    return f"{fact.get('sequence', '?'):>3}  {_time(at_ms)}  {fact.get('name')}{_more(fact)}"
+
+
+def _more(fact: Document) -> str:
+    """What a fact carries beside its name, as far as it is short enough for a line."""
+    shown = [
+        f"{name}={value}"
+        for name, value in fact.items()
+        if name not in _NOT_SHOWN and isinstance(value, str | int | float | bool)
+    ]
+    return f"  {' '.join(shown)}" if shown else ""
+
+
+def _delivery(delivery: Document) -> Iterator[str]:
+    message = f"  ({delivery['message']})" if delivery.get("message") else ""
+    due = f", next attempt {_time(delivery['nextAtMs'])}" if delivery.get("nextAtMs") else ""
+    touchpoint, destination = delivery.get("touchpoint"), delivery.get("destination")
+    yield f"{touchpoint} to {destination}: {delivery.get('status')}{due}{message}"
+    yield from (f"  {text}" for text in _attempts(delivery.get("attempts") or ()))
+
+
+def _attempts(attempts: Iterable[Document]) -> Iterator[str]:
+    for attempt in attempts:
+        answer = attempt.get("status") or attempt.get("error") or "no answer"
+        error = f"  {attempt['error']}" if attempt.get("error") and attempt.get("status") else ""
+        took = f"{answer} in {attempt.get('tookMs')} ms"
+        yield f"attempt {attempt.get('number')}  {_time(attempt.get('atMs'))}  {took}{error}"
+
+
+def _time(at_ms: Any) -> str:
+    """Local time with the day, to the millisecond: what one compares with logs."""
+    if not isinstance(at_ms, int | float):
+        return "at an unknown time"
+    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]

@@ -1,0 +1,88 @@
+"""Starting one role in this process. What a role is made of is imported only when it is the one to start."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import sys
+from collections.abc import Callable
+
+import uvloop
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from sluice.local.errors import StartError
+from topics.catalogue import TOPICS
+from topics.configuration import Channels, Settings
+
+log = logging.getLogger(__name__)
+
+STREAMS = {
+    "orders": ("streams.order.agent", "OrdersRole"),
+    "delivery": ("streams.delivery.agent", "DeliveryRole"),
+    "inventory": ("streams.inventory.agent", "InventoryRole"),
+}
+TOPICS_TIMEOUT_S = 120.0
+"""How long a role waits for Kafka and its topics. A container of Kafka needs up to a minute to start."""
+_POLL_S = 0.2
+
+
+def configure_logging(settings: Settings) -> None:
+    """One line per record on standard error: who runs the role keeps it."""
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)-7s %(name)s  %(message)s",
+        stream=sys.stderr,
+    )
+    # They report every reconnect of a broker that is away as an error; the roles say it once, in /ready.
+    for noisy in ("aiokafka.conn", "aiokafka.client", "aiokafka.cluster"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+
+def run_gateway(settings: Settings, channels: Channels) -> int:
+    from gateway.app import run  # noqa: PLC0415 - see above
+
+    uvloop.run(wait_for_topics(settings))
+    uvloop.run(run(settings, channels))
+    return 0
+
+
+def run_streams(name: str, settings: Settings, channels: Channels) -> int:
+    from streams.runtime.worker import run_role  # noqa: PLC0415 - see above
+
+    module, class_name = STREAMS[name]
+    make: Callable[[Settings, Channels], object] = getattr(importlib.import_module(module), class_name)
+    uvloop.run(wait_for_topics(settings))
+    return int(run_role(make(settings, channels), settings))
+
+
+async def wait_for_topics(settings: Settings, timeout_s: float = TOPICS_TIMEOUT_S) -> None:
+    """Returns when Kafka answers and has every topic of the catalogue; raises StartError when it does not in time.
+
+    So roles may be started together with Kafka, in any order.
+    """
+    wanted = {topic.full_name(settings.topic_prefix) for topic in TOPICS}
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    said = ""
+    while (missing := await _missing(settings, wanted)) != set():
+        why = f"Kafka at {settings.kafka} does not answer" if missing is None else f"no topic {min(missing)}"
+        if asyncio.get_running_loop().time() > deadline:
+            advice = "" if missing is None else "; make the topics with `sluice topics create`"
+            raise StartError(f"{why}, after {timeout_s:.0f} s{advice}")
+        if why != said:
+            log.info("waiting: %s", why)
+            said = why
+        await asyncio.sleep(_POLL_S)
+
+
+async def _missing(settings: Settings, wanted: set[str]) -> set[str] | None:
+    """The topics that are not there yet; None when Kafka does not answer."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=5_000)
+    try:
+        await admin.start()
+        return wanted - set(await admin.list_topics())
+    except (KafkaError, OSError):
+        return None  # not yet; the caller says so
+    finally:
+        await admin.close()
