@@ -1,0 +1,98 @@
+"""Repeats: the same answer without a second request; a change under a known identity is never dropped silently."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.e2e.stack import Stack, create_order, pack
+
+Code = Callable[[], str]
+ShipmentId = Callable[[], int]
+
+
+async def test_an_unchanged_create_is_answered_again_and_not_sent_again(stack: Stack, code: Code) -> None:
+    order = code()
+    for _ in range(3):
+        answer = await stack.as_marketplace("POST", "/orders/outward", create_order(order))
+        assert (answer.status, answer.body) == (200, None)
+    await stack.reaches(order, "SUBMITTED")
+    assert len(await stack.seen("increff", "create-outward-order", order)) == 1
+
+
+async def test_a_changed_create_is_refused_and_never_reaches_increff(stack: Stack, code: Code) -> None:
+    order = code()
+    await stack.as_marketplace("POST", "/orders/outward", create_order(order))
+    changed = await stack.as_marketplace("POST", "/orders/outward", create_order(order, quantity=3))
+    assert changed.status == 400, changed
+    assert set(changed.body) == {"code", "message", "description"}
+    assert order in changed.body["message"] + changed.body["description"]
+    await stack.reaches(order, "SUBMITTED")
+    assert [r["body"]["orderItems"][0]["quantity"] for r in await stack.seen("increff", "", order)] == [2]
+
+
+async def test_a_changed_create_is_refused_when_the_orders_role_was_down(stack: Stack, code: Code) -> None:
+    """The verdict comes late (503 with a receipt), the record is stored, and the change still never reaches Increff."""
+    order = code()
+    await stack.as_marketplace("POST", "/orders/outward", create_order(order))
+    await stack.reaches(order, "SUBMITTED")
+    go_on = stack.pause("orders")
+    try:
+        late = await stack.as_marketplace("POST", "/orders/outward", create_order(order, quantity=3))
+    finally:
+        go_on()
+    assert late.status == 503, late
+    assert int(late.headers["Retry-After"]) >= 1
+    assert late.headers["Sluice-Event-Id"]
+    repeated = await stack.as_marketplace("POST", "/orders/outward", create_order(order, quantity=3))
+    assert repeated.status == 400, repeated
+    same = await stack.as_marketplace("POST", "/orders/outward", create_order(order))
+    assert same.status == 200, same
+    assert len(await stack.seen("increff", "create-outward-order", order)) == 1
+
+
+async def test_a_corrected_create_goes_through_after_increffs_400(stack: Stack, code: Code) -> None:
+    order = code()
+    refusal = {"code": "BAD_DATA", "message": "Input validation failed", "description": "[paymentMethod: not enabled]"}
+    await stack.misbehave(
+        "increff", {"touchpoint": "create-outward-order", "status": 400, "times": 1, "body": refusal}
+    )
+    assert (await stack.as_marketplace("POST", "/orders/outward", create_order(order))).status == 200
+    document = await stack.reaches(order, "REJECTED")
+    assert "paymentMethod" in document["reason"]
+    again = await stack.as_marketplace("POST", "/orders/outward", create_order(order))
+    assert again.status == 400, again
+    assert "paymentMethod" in again.body["message"] + again.body["description"]
+    corrected = create_order(order, paymentMethod="COD")
+    assert (await stack.as_marketplace("POST", "/orders/outward", corrected)).status == 200
+    await stack.reaches(order, "SUBMITTED")
+    arrived = await stack.seen("increff", "create-outward-order", order)
+    assert [r["body"]["paymentMethod"] for r in arrived] == ["NCOD", "COD"]
+
+
+async def test_a_repeated_pack_gets_the_same_body_with_one_request(
+    stack: Stack, code: Code, shipment_id: ShipmentId
+) -> None:
+    order, shipment = code(), shipment_id()
+    await stack.as_marketplace("POST", "/orders/outward", create_order(order))
+    first = await stack.as_increff("POST", "/orders/pack", pack(order, shipment))
+    assert first.status == 200, first
+    for body in (pack(order, shipment), pack(order, shipment, weight=12.5)):
+        again = await stack.as_increff("POST", "/orders/pack", body)
+        assert (again.status, again.body) == (200, first.body)
+    assert len(await stack.seen("marketplace", "pack-order", order)) == 1
+
+
+async def test_a_refusal_of_the_marketplace_reaches_the_warehouse_user(
+    stack: Stack, code: Code, shipment_id: ShipmentId
+) -> None:
+    """The channel's own message comes back on Pack, and a later Pack of the same shipment is a new attempt."""
+    order, shipment = code(), shipment_id()
+    await stack.as_marketplace("POST", "/orders/outward", create_order(order))
+    refusal = {"hasError": True, "errorMessage": "Address is being changed"}
+    await stack.misbehave("marketplace", {"touchpoint": "pack-order", "status": 400, "times": 1, "body": refusal})
+    refused = await stack.as_increff("POST", "/orders/pack", pack(order, shipment))
+    assert refused.status == 400, refused
+    assert refused.body["hasError"] is True
+    assert "Address is being changed" in refused.body["errorMessage"]
+    taken = await stack.as_increff("POST", "/orders/pack", pack(order, shipment))
+    assert taken.status == 200, taken
