@@ -1,4 +1,7 @@
-"""TOPICS: every topic of Sluice, with its key, cleanup, retention, owner and reason. Topics are made from this list and never auto-created."""
+"""TOPICS: every topic of Sluice, with its key, cleanup, retention, owner and reason.
+
+Topics are made from this list and never auto-created.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ from enum import StrEnum
 DAY_MS = 86_400_000
 
 RECORD_BYTES_MAX = 5 << 20
-"""Largest record: a 4 MiB body (the gateway's limit) plus the request or state around it. Topics, producers and consumers all allow it."""
+"""Largest record: a 4 MiB body (the gateway's limit) plus the request or state around it.
+
+Topics, producers and consumers all allow it.
+"""
 
 
 class Cleanup(StrEnum):
@@ -19,7 +25,7 @@ class Cleanup(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
-    """One topic. `retention_ms` applies where cleanup deletes; -1 keeps for ever. `partitions` None: the configured number."""
+    """One topic. `retention_ms` applies where cleanup deletes; -1 keeps for ever. `partitions` None: as configured."""
 
     name: str
     key: str

@@ -96,7 +96,8 @@ class Channel(BaseModel):
     """One marketplace channel.
 
     `credentials`: what the marketplace sends to Sluice. `increff_credentials`: what Sluice sends to Increff for it.
-    `increff_headers`: the static pairs that Increff sends to Sluice. `marketplace_headers`: what Sluice sends to the marketplace.
+    `increff_headers`: the static pairs that Increff sends to Sluice. `marketplace_headers`: what Sluice sends to the
+    marketplace.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

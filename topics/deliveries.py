@@ -73,7 +73,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a request: value of a DELIVERY_OUTCOME command. `attempt` is the latest one, None if never sent."""
+    """What became of a request: value of a DELIVERY_OUTCOME command. `attempt`: the latest one, None if never sent."""
 
     request: str
     touchpoint: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 from aiokafka.partitioner import murmur2
 
 INCREFF = "increff"
-"""Destination name of Increff: one destination, because its request budget is one pool for all endpoints (contract 0.3)."""
+"""Increff is one destination, because its request budget is one pool for all endpoints (contract 0.3)."""
 
 
 def _escape(part: str) -> str:

@@ -1,4 +1,4 @@
-"""What all models share: strict about what the contract limits, lenient about what it leaves open (contract 0.3, 19.4)."""
+"""What all models share: strict where the contract limits, lenient where it leaves open (contract 0.3, 19.4)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ITEMS_MAX = 2_500
 SKUS_MAX = 200
 """SKUs of one stock batch (contract 0.6)."""
 BATCH_MAX = 1_000
-"""Orders or shipments in one Acknowledgement, Manifest or Handover; the contract names no limit, so this bounds one call."""
+"""Orders or shipments in one Acknowledgement, Manifest or Handover: the contract names no limit; this bounds a call."""
 PROBLEMS_MAX = 10
 """Faults named in one error: enough to mend a body, not a second body."""
 

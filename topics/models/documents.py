@@ -1,4 +1,4 @@
-"""Invoice, label and credentials (contract 4, 5, 0.2). Their requests travel in a query string, so numbers may be text."""
+"""Invoice, label and credentials (contract 4, 5, 0.2). Requests travel in a query string, so numbers may be text."""
 
 from __future__ import annotations
 
