@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from functools import lru_cache
@@ -130,3 +131,16 @@ def _top_up(final: Path, fetched: Path) -> None:
     for jar in sorted(fetched.iterdir()):
         if not (final / jar.name).exists():
             jar.rename(final / jar.name)
+
+
+def main() -> None:
+    """`make setup`: fills the cache, so that the first start does not wait for it."""
+    try:
+        find_java()
+        ensure_jars(print)
+    except StartError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+# The commands of README.md. Everything is written to .venv and .sluice here, and to the user's cache (Kafka's jars).
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python that is new enough; PYTHON=/path/to/python chooses another.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+BENCHES := ingress runtime
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format bench clean
+
+help:  ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(VENV)/.installed $(VENV)/.jars  ## .venv and the embedded Kafka's jars; does nothing when both are there
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Sluice needs Python 3.11 or newer. On Debian or Ubuntu: apt install python3 python3-venv" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "No virtual environment could be made. On Debian or Ubuntu: apt install python3-venv" >&2; exit 2; }
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing packages into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+# Only a stamp: the jars are in the user's cache, and `sluice up` fetches them again when they are gone.
+$(VENV)/.jars: sluice/local/pom.xml $(VENV)/.installed
+	@$(BIN)/python -m sluice.local.jars
+	@touch $@
+
+run: setup  ## Kafka, all roles, sandboxes of both sides and demo traffic; Ctrl-C ends it
+	@exec $(BIN)/sluice up --demo
+
+test: setup  ## all tests, on a real Kafka that they start
+	@$(BIN)/python -m pytest
+
+lint: setup  ## ruff, mypy --strict, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy --strict
+	@$(BIN)/lint-imports
+
+format: setup  ## let ruff format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+$(VENV)/.bench: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,bench]'
+	@touch $@
+
+bench: setup $(VENV)/.bench  ## the benchmarks, side by side with what they are compared to
+	@for name in $(BENCHES); do $(BIN)/sluice bench $$name || exit 1; done
+
+clean:  ## remove .venv, tool caches and the data of `make run`
+	@rm -rf $(VENV) .sluice build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
