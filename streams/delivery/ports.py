@@ -30,7 +30,10 @@ class ResponseClass(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back, before it is judged. `status` None: no answer, and `error` says why. `body` is what was read of it."""
+    """What came back, before it is judged. `status` None: no answer, and `error` says why.
+
+    With a status, `error` means that the answer's body did not arrive whole.
+    """
 
     status: int | None
     headers: Mapping[str, str]
@@ -103,9 +106,9 @@ class Caller(Protocol):
     ) -> AttemptResult:
         """Waits for this destination's gate, budget and concurrency, sends once and classifies the answer.
 
-        `weight` (0 to 1) lets more urgent calls of the same priority go first. A throttled answer has already closed the
-        destination's gate when this returns, so calling again simply waits. Raises streams.runtime.role.PartitionLost
-        when the partition leaves this worker before the answer is there; the answer is then not known.
+        `weight` (0 to 1) lets more urgent calls of the same priority go first. A throttled answer has already closed
+        the destination's gate when this returns, so calling again simply waits. Raises PartitionLost (of
+        streams.runtime.role) when the partition leaves this worker first; the answer is then not known.
         """
 
 

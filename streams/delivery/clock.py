@@ -1,0 +1,38 @@
+"""The clock of the running role."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+WAIT_MAX_S = 3_600.0
+"""Longest single wait; who waits looks again then. Keeps far-away times out of the event loop's timers."""
+
+
+class SystemClock:
+    """Wall-clock time that never goes back: read once, then moved on by the monotonic clock.
+
+    So a stepped wall clock (NTP, a virtual machine that was paused) cannot free a permit early.
+    """
+
+    __slots__ = ("_offset_ms",)
+
+    def __init__(self) -> None:
+        self._offset_ms = time.time() * 1000 - time.monotonic() * 1000
+
+    def now_ms(self) -> int:
+        return int(self._offset_ms + time.monotonic() * 1000)
+
+    async def wait(self, event: asyncio.Event, until_ms: float | None) -> None:
+        if until_ms is None:
+            await event.wait()
+            return
+        pause_s = min((until_ms - self.now_ms()) / 1000, WAIT_MAX_S)
+        if pause_s <= 0:
+            return
+        # A timer that ends the wait is cheaper than a task per wait, and the caller looks at its clock again anyway.
+        timer = asyncio.get_running_loop().call_later(pause_s, event.set)
+        try:
+            await event.wait()
+        finally:
+            timer.cancel()

@@ -1,0 +1,49 @@
+"""Destinations by name, and which of their shards live in a partition. Pure."""
+
+from __future__ import annotations
+
+from streams.delivery.budget import SlidingWindow
+from streams.delivery.retry_schedule import RetrySchedule
+from topics.configuration import Channels, Destination
+from topics.keys import INCREFF, channel_destination, destination_partition, join
+
+
+def destinations(channels: Channels) -> dict[str, Destination]:
+    """Every far side that is configured, by the name requests carry."""
+    found: dict[str, Destination] = {INCREFF: channels.increff}
+    for name, channel in channels.channels.items():
+        found[channel_destination(name)] = channel.marketplace
+    return found
+
+
+def shards_in(partition: int, configured: dict[str, Destination], partitions: int) -> list[tuple[str, int]]:
+    """The (destination, shard) pairs that live in a partition."""
+    return [
+        (name, shard)
+        for name, destination in configured.items()
+        for shard in range(destination.shards)
+        if destination_partition(name, shard, partitions) == partition
+    ]
+
+
+def window_of(destination: Destination) -> SlidingWindow | None:
+    """One shard's part of the destination's budget, None without a budget.
+
+    Parts are equal, because shards may live in different processes; a remainder is not spent.
+    """
+    budget = destination.budget
+    if budget is None:
+        return None
+    return SlidingWindow(max(1, budget.requests // destination.shards), round(budget.window_s * 1000))
+
+
+def schedule_of(destination: Destination) -> RetrySchedule:
+    return RetrySchedule(
+        first_ms=destination.retry_first_s * 1000,
+        max_ms=destination.retry_max_s * 1000,
+        give_up_ms=destination.retry_for_s * 1000,
+    )
+
+
+def permits_key(destination: str, shard: int) -> bytes:
+    return join(destination, str(shard))

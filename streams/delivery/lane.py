@@ -1,0 +1,192 @@
+"""The rules of a lane: what it does next, and what an attempt's result makes of a request. Pure.
+
+A lane is strictly first-in-first-out, also through retries, with two exceptions that design demands. A relay whose
+caller is gone leaves from anywhere in the lane. And a relay passes optional notifications that keep failing, after it
+has waited RELAY_PATIENCE_MS: somebody stands at a packing table and waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from random import Random
+
+from streams.delivery.outbox import Entry
+from streams.delivery.ports import AttemptResult, ResponseClass
+from streams.delivery.retry_schedule import RetrySchedule
+from topics.deliveries import Attempt, DeliveryRequest, OutcomeKind
+from topics.touchpoints import BY_NAME, Repeat, Touchpoint, WhenDead
+
+RELAY_MARGIN_MS = 1_000
+"""The answer still has to be recorded by the order and to reach the caller: the way back is part of the deadline."""
+RELAY_PATIENCE_MS = 3_000
+"""How long a relay waits behind failing optional notifications before it passes them: a blip is over by then, and most
+of the 40 s deadline is left."""
+SEND_TIMEOUT_MIN_S = 0.25
+"""Shortest time-out of a request, when a relay's deadline is near; it eats into RELAY_MARGIN_MS, not past it."""
+
+NEVER = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """The caller of this relay is gone, or will be before an answer could reach it."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do before `until_ms`; None: nothing until something new arrives (empty, or held)."""
+
+    until_ms: int | None
+
+
+Step = Send | Expire | Wait
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What an attempt made of its request. `next_ms`: it will be tried again then. `held`: it stays and blocks."""
+
+    kind: OutcomeKind
+    next_ms: int | None = None
+    held: bool = False
+
+    @property
+    def leaves(self) -> bool:
+        """Whether the request is gone from its lane."""
+        return self.kind.final and not self.held
+
+
+class Lane:
+    """The requests of one lane, oldest first. `busy`: one of them is in the air, and nothing else happens meanwhile."""
+
+    __slots__ = ("busy", "entries", "name", "relays", "ticket")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.entries: dict[str, Entry] = {}
+        self.relays: set[str] = set()
+        self.busy = False
+        self.ticket = 0
+        """Changes whenever the lane is scheduled anew; what was scheduled under an older one is void."""
+
+    def put(self, entry: Entry) -> None:
+        """A new request, or a new value of one that is here."""
+        self.entries[entry.request.id] = entry
+        if entry.request.relay:
+            self.relays.add(entry.request.id)
+
+    def remove(self, request_id: str) -> None:
+        self.entries.pop(request_id, None)
+        self.relays.discard(request_id)
+
+    def next_step(self, now_ms: int) -> Step:
+        """What this lane does now. A lane that is busy is not asked."""
+        soonest = NEVER
+        for relay in self._waiting_relays():
+            ends = expires_ms(relay.request)
+            if ends <= now_ms:
+                return Expire(relay)
+            soonest = min(soonest, ends)
+        head = next(iter(self.entries.values()), None)
+        if head is None or head.held:
+            return Wait(None if soonest == NEVER else soonest)
+        passing, passes_ms = self._passing_relay(head)
+        if passing is not None and passes_ms <= now_ms:
+            return Send(passing)
+        if head.next_ms <= now_ms:
+            return Send(head)
+        return Wait(min(soonest, head.next_ms, passes_ms))
+
+    def next_expiry_ms(self) -> int | None:
+        """When the first waiting relay must leave, None without any."""
+        soonest = min((expires_ms(relay.request) for relay in self._waiting_relays()), default=NEVER)
+        return None if soonest == NEVER else soonest
+
+    def _waiting_relays(self) -> Iterable[Entry]:
+        return (self.entries[name] for name in self.relays)
+
+    def _passing_relay(self, head: Entry) -> tuple[Entry | None, int]:
+        """The first relay, if only optional notifications are before it and the head failed; and when it may pass."""
+        if not self.relays or not head.failures or not _gives_way(head.request):
+            return None, NEVER
+        for entry in self.entries.values():
+            if entry.request.relay:
+                return entry, max(entry.next_ms, entry.queued_ms + RELAY_PATIENCE_MS)
+            if not _gives_way(entry.request):
+                break
+        return None, NEVER
+
+
+def expires_ms(request: DeliveryRequest) -> int:
+    """When a request is withdrawn because its caller no longer waits; NEVER for those that go on."""
+    if not (request.relay and request.withdraw) or request.deadline_ms is None:
+        return NEVER
+    return request.deadline_ms - RELAY_MARGIN_MS
+
+
+def timeout_s(request: DeliveryRequest, configured_s: float, now_ms: int) -> float:
+    """The time-out of an attempt sent now: a caller that will be gone is not waited for."""
+    left_s = (expires_ms(request) - now_ms) / 1000
+    return min(configured_s, max(SEND_TIMEOUT_MIN_S, left_s))
+
+
+def resolve(entry: Entry, result: AttemptResult, schedule: RetrySchedule, now_ms: int, random: Random) -> Resolution:
+    """What becomes of a request after an attempt. Changes nothing."""
+    request = entry.request
+    touchpoint = BY_NAME[request.touchpoint]
+    if result.kind is ResponseClass.DELIVERED:
+        return Resolution(OutcomeKind.DELIVERED)
+    if result.kind is ResponseClass.REFUSED:
+        if _refusal_holds(request, touchpoint):
+            return Resolution(OutcomeKind.DEAD, held=True)
+        return Resolution(OutcomeKind.REFUSED)
+    failures = entry.failures + (result.kind is ResponseClass.RETRY)
+    next_ms = _schedule(request, schedule, now_ms).next_ms(failures, now_ms, random, result.not_before_ms)
+    if result.kind is ResponseClass.THROTTLED and result.not_before_ms is not None:
+        # The whole destination waits for that moment; who goes first then is a matter of priority, not of jitter.
+        next_ms = result.not_before_ms
+    if next_ms >= expires_ms(request):
+        return Resolution(OutcomeKind.EXPIRED)
+    first_ms = entry.first_ms or result.at_ms
+    if now_ms - first_ms >= schedule.give_up_ms:
+        return Resolution(OutcomeKind.DEAD, held=touchpoint.when_dead is WhenDead.HOLD)
+    return Resolution(OutcomeKind.RETRYING, next_ms=next_ms)
+
+
+def record_attempt(entry: Entry, result: AttemptResult, resolution: Resolution) -> Attempt:
+    """Write an attempt into its entry; returns it as it is reported."""
+    entry.attempts += 1
+    entry.failures += result.kind is ResponseClass.RETRY
+    entry.first_ms = entry.first_ms or result.at_ms
+    entry.held = resolution.held
+    entry.message = result.message
+    if resolution.next_ms is not None:
+        entry.next_ms = resolution.next_ms
+    entry.last = Attempt(
+        number=entry.attempts, at_ms=result.at_ms, took_ms=result.took_ms, status=result.status, error=result.error
+    )
+    return entry.last
+
+
+def _schedule(request: DeliveryRequest, schedule: RetrySchedule, now_ms: int) -> RetrySchedule:
+    waited_for = request.relay and request.deadline_ms is not None and now_ms < request.deadline_ms
+    return schedule.for_relay() if waited_for else schedule
+
+
+def _gives_way(request: DeliveryRequest) -> bool:
+    return not request.relay and BY_NAME[request.touchpoint].when_dead is WhenDead.SKIP
+
+
+def _refusal_holds(request: DeliveryRequest, touchpoint: Touchpoint) -> bool:
+    """Whether a refusal needs an operator. A relay's goes to its caller, and a refused create is the order's to judge
+    (it becomes REJECTED); a cancellation or a handover that the far side refuses has nobody else to tell."""
+    judged_by_order = touchpoint.repeat is Repeat.CONFLICT_IF_CHANGED
+    return touchpoint.when_dead is WhenDead.HOLD and not request.relay and not judged_by_order

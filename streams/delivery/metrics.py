@@ -1,0 +1,35 @@
+"""Every metric of the delivery role, by name, in one place."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+ATTEMPTS = Counter(
+    "sluice_delivery_attempts_total",
+    "Requests sent, by what their answer meant",
+    ["destination", "touchpoint", "response_class"],
+)
+OUTCOMES = Counter(
+    "sluice_delivery_outcomes_total", "What became of requests", ["destination", "touchpoint", "outcome"]
+)
+ATTEMPT_SECONDS = Histogram(
+    "sluice_delivery_attempt_seconds",
+    "From the send to the answer",
+    ["destination"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 45),
+)
+LANES_WAITING = Gauge("sluice_delivery_lanes_waiting", "Lanes with something to send", ["destination", "shard"])
+LANES_HELD = Gauge("sluice_delivery_lanes_held", "Lanes that wait for an operator", ["destination", "shard"])
+IN_AIR = Gauge("sluice_delivery_in_air", "Requests sent and not yet answered and recorded", ["destination", "shard"])
+QUEUE_AGE_MS_MAX = Gauge("sluice_delivery_queue_age_ms_max", "Age of the request taken last", ["destination", "shard"])
+PERMITS_HELD = Gauge(
+    "sluice_delivery_permits_held", "Permits of the budget that are not free", ["destination", "shard"]
+)
+GATE_SECONDS_LEFT = Gauge(
+    "sluice_delivery_gate_seconds_left", "Quiet that the far side asked for", ["destination", "shard"]
+)
+UNKNOWN_DESTINATION = Gauge(
+    "sluice_delivery_unknown_destination_requests",
+    "Requests waiting for a destination that is no longer configured",
+    ["partition"],
+)

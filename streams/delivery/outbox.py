@@ -1,0 +1,109 @@
+"""The values of deliveries.outbox: a header for each lane, an entry for each request that waits in it. Pure.
+
+Keys: a header's is the lane itself, an entry's is `lane||request` (no part of a lane is empty, so the two never meet).
+The entry is put before the header: Kafka's redelivery is recognised by the header, so a header that became durable
+alone would lose its request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+import orjson
+
+from topics.deliveries import Attempt, DeliveryRequest
+from topics.keys import join
+
+SEPARATOR = b"||"
+RECENT_IDS_MAX = 32
+"""Request ids a header remembers. A crash of the orders role repeats its last group, a few requests of a lane."""
+
+
+@dataclass(slots=True, kw_only=True)
+class LaneHeader:
+    """What outlives a lane's requests, so that an old request cannot come back after a newer one.
+
+    `next_position` numbers the entries; `sequence` is the highest of the orders role's own; `last_ms` is the time of
+    the last request, from which the header's keeping is counted.
+    """
+
+    next_position: int = 0
+    sequence: int = 0
+    recent: list[str] = field(default_factory=list)
+    last_ms: int = 0
+
+    def knows(self, request: DeliveryRequest) -> bool:
+        """Whether the request was taken before: the orders role decided again after a crash."""
+        return request.id in self.recent or 0 < request.sequence <= self.sequence
+
+    def take(self, request: DeliveryRequest, now_ms: int) -> int:
+        """Note the request; returns its position in the lane."""
+        position = self.next_position
+        self.next_position += 1
+        self.sequence = max(self.sequence, request.sequence)
+        self.recent = [*self.recent, request.id][-RECENT_IDS_MAX:]
+        self.last_ms = now_ms
+        return position
+
+    def encode(self) -> bytes:
+        return orjson.dumps(asdict(self))
+
+
+@dataclass(slots=True, kw_only=True)
+class Entry:
+    """One request that waits. All times are epoch milliseconds.
+
+    `failures` counts what makes its pauses grow (being throttled does not); `first_ms` is its first attempt, from which
+    giving up is counted, so that waiting behind others costs nothing. `held`: dead, and the lane waits for an operator.
+    """
+
+    request: DeliveryRequest
+    position: int
+    queued_ms: int
+    next_ms: int
+    attempts: int = 0
+    failures: int = 0
+    first_ms: int = 0
+    last: Attempt | None = None
+    message: str = ""
+    held: bool = False
+
+    def encode(self) -> bytes:
+        return orjson.dumps(asdict(self))
+
+    def retried_by_operator(self, now_ms: int) -> None:
+        """A fresh schedule; the attempts go on being numbered, so that each keeps an id of its own."""
+        self.held = False
+        self.failures = 0
+        self.first_ms = 0
+        self.next_ms = now_ms
+
+
+def header_key(lane: str) -> bytes:
+    return lane.encode()
+
+
+def entry_key(lane: str, request_id: str) -> bytes:
+    return lane.encode() + SEPARATOR + join(request_id)
+
+
+def is_entry_key(key: bytes) -> bool:
+    return SEPARATOR in key
+
+
+def lane_of_key(key: bytes) -> str:
+    return key.partition(SEPARATOR)[0].decode()
+
+
+def decode_header(raw: bytes | None) -> LaneHeader:
+    return LaneHeader() if raw is None else LaneHeader(**orjson.loads(raw))
+
+
+def decode_entry(raw: bytes) -> Entry:
+    data = orjson.loads(raw)
+    last = data.pop("last")
+    return Entry(
+        request=DeliveryRequest(**data.pop("request")),
+        last=Attempt(**last) if last else None,
+        **data,
+    )

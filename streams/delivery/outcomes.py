@@ -1,0 +1,79 @@
+"""The records that tell what became of a request: the attempt, the order's outcome, the dead letter. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from streams.delivery.outbox import Entry
+from streams.runtime.role import Effect
+from topics import envelope
+from topics.deliveries import Attempt, DeliveryRequest, Outcome, OutcomeKind
+from topics.envelope import Envelope
+
+SOURCE = "sluice/delivery"
+
+
+def attempted(entry: Entry, attempt: Attempt, partition: int, response_class: str) -> Effect:
+    """The attempt, for analytics: no body, because a body may name people."""
+    request = entry.request
+    value = {
+        "request": request.id,
+        "touchpoint": request.touchpoint,
+        "destination": request.destination,
+        "channel": request.channel,
+        "subject": request.subject,
+        "lane": request.lane,
+        "class": response_class,
+        **{f"attempt_{name}" if name == "number" else name: member for name, member in asdict(attempt).items()},
+    }
+    headers = _headers(request, f"{request.id}:{attempt.number}", envelope.DELIVERY_ATTEMPTED, attempt.at_ms)
+    return Effect("deliveries.attempts", request.lane.encode(), orjson.dumps(value), headers, partition)
+
+
+def outcome(
+    entry: Entry,
+    kind: OutcomeKind,
+    now_ms: int,
+    *,
+    body: dict[str, Any] | None = None,
+    message: str = "",
+    next_ms: int | None = None,
+) -> Effect:
+    """What the order learns. The id is the same when the outcome is told again after a crash."""
+    request = entry.request
+    told = Outcome(
+        request=request.id,
+        touchpoint=request.touchpoint,
+        kind=kind,
+        status=entry.last.status if entry.last else None,
+        body=body,
+        message=message,
+        attempt=entry.last,
+        next_at_ms=next_ms,
+    )
+    suffix = f":{entry.attempts}" if kind is OutcomeKind.RETRYING else ""
+    headers = _headers(request, f"{request.id}:{kind}{suffix}", envelope.DELIVERY_OUTCOME, now_ms)
+    return Effect("orders.commands", request.entity.encode(), told.encode(), headers)
+
+
+def dead(entry: Entry, partition: int, now_ms: int) -> Effect:
+    """The whole request with its reason, for whoever decides about it."""
+    value = {
+        "request": asdict(entry.request),
+        "attempts": entry.attempts,
+        "first_ms": entry.first_ms,
+        "last": asdict(entry.last) if entry.last else None,
+        "message": entry.message,
+        "holds_lane": entry.held,
+    }
+    headers = _headers(entry.request, f"{entry.request.id}:dead:{entry.attempts}", envelope.DELIVERY_DEAD, now_ms)
+    return Effect("deliveries.dead", entry.request.lane.encode(), orjson.dumps(value), headers, partition)
+
+
+def _headers(request: DeliveryRequest, event_id: str, event_type: str, time_ms: int) -> envelope.Headers:
+    return Envelope(
+        id=event_id, type=event_type, source=SOURCE, channel=request.channel, subject=request.subject, time_ms=time_ms
+    ).headers()

@@ -1,0 +1,123 @@
+"""What an answer means: one function, for every far side and every touchpoint. Pure.
+
+| answer | class |
+|---|---|
+| none (time-out, reset, refused), or one cut off | retry: it may have been done, the repeat has the same id |
+| 2xx, empty or usable | delivered |
+| 2xx with `hasError: true` | refused: the far side's no, spoken with 200 (contract 0.3) |
+| 2xx to a relay whose caller needs the body, and the body is unusable | retry |
+| 2xx to an acknowledgement that leaves the order out of `successOrders` | retry |
+| 429; 502, 503, 504 with Retry-After | throttled: the whole destination waits |
+| 401, 403 | retry: credentials are mended by an operator, not by giving orders up |
+| 408, 425, other 5xx | retry |
+| 3xx | refused: a redirect is never followed, it could lead anywhere |
+| other 4xx (400, 404, 405, 409, 410, 413, 422, ...) | refused |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from streams.delivery.ports import Answer, ResponseClass
+from streams.delivery.retry_after import THROTTLE_DEFAULT_S, not_before_ms
+from topics.touchpoints import Mode, Touchpoint
+
+MESSAGE_CHARS_MAX = 500
+"""As much of a far side's message as travels on: it is shown to people, and stored with the order."""
+RETRIED_4XX = frozenset({401, 403, 408, 425})
+THROTTLING_WITH_RETRY_AFTER = frozenset({502, 503, 504})
+ACKNOWLEDGEMENT = "acknowledgement"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`not_before_ms`: no retry (throttled: no call at all to this destination) before it. `body` is a JSON object."""
+
+    kind: ResponseClass
+    body: dict[str, Any] | None = None
+    message: str = ""
+    not_before_ms: int | None = None
+
+
+def classify(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answer, now_ms: int) -> Verdict:
+    """Judge an answer to `touchpoint` called with `members`; `now_ms` is when it came."""
+    status = answer.status
+    floor = not_before_ms(_header(answer, "retry-after"), now_ms)
+    if status is None or (answer.error and status < 400):
+        return Verdict(ResponseClass.RETRY, message=_short(answer.error or "no answer"), not_before_ms=floor)
+    body = _json_object(answer.body)
+    if 200 <= status < 300:
+        return _judge_success(touchpoint, members, answer.body, body)
+    message = _message(status, answer.body, body)
+    if status == 429 or (status in THROTTLING_WITH_RETRY_AFTER and floor is not None):
+        until = floor if floor is not None else now_ms + int(THROTTLE_DEFAULT_S * 1000)
+        return Verdict(ResponseClass.THROTTLED, body, message, until)
+    if status >= 500 or status in RETRIED_4XX or status < 200:
+        return Verdict(ResponseClass.RETRY, body, message, floor)
+    if status < 400:
+        return Verdict(ResponseClass.REFUSED, None, f"redirected with {status}; redirects are not followed")
+    return Verdict(ResponseClass.REFUSED, body, message)
+
+
+def _judge_success(
+    touchpoint: Touchpoint, members: dict[str, Any] | None, raw: bytes, body: dict[str, Any] | None
+) -> Verdict:
+    if body is not None and body.get("hasError") is True:
+        return Verdict(ResponseClass.REFUSED, body, _message(200, raw, body))
+    if touchpoint.mode is Mode.RELAY and touchpoint.response is not None and body is None and raw.strip():
+        return Verdict(ResponseClass.RETRY, message="the answer is not a JSON object: " + _text(raw))
+    if touchpoint.name == ACKNOWLEDGEMENT and body is not None:
+        missing = _unacknowledged(members or {}, body)
+        if missing:
+            return Verdict(ResponseClass.RETRY, body, f"not in successOrders: {missing}")
+    return Verdict(ResponseClass.DELIVERED, body)
+
+
+def _unacknowledged(members: dict[str, Any], body: dict[str, Any]) -> str:
+    """Codes of the orders that the far side left out. An answer without the list accepts all."""
+    accepted = body.get("successOrders")
+    if not isinstance(accepted, list):
+        return ""
+    taken = {_order_code(entry) for entry in accepted}
+    orders = members.get("orders")
+    sent = [_order_code(order) for order in orders] if isinstance(orders, list) else []
+    return ", ".join(code for code in sent if code and code not in taken)
+
+
+def _order_code(entry: Any) -> str:
+    # Some channels list the bare codes.
+    code = entry.get("orderCode") if isinstance(entry, dict) else entry
+    return "" if code is None else str(code)
+
+
+def _json_object(raw: bytes) -> dict[str, Any] | None:
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _message(status: int, raw: bytes, body: dict[str, Any] | None) -> str:
+    """What the far side said, in either of the contract's shapes, else its text, else its status."""
+    if body is not None:
+        said = [body.get(name) for name in ("errorMessage", "message", "description")]
+        parts = list(dict.fromkeys(text for text in said if isinstance(text, str) and text))
+        if parts:
+            return _short(": ".join(parts))
+    return _text(raw) or f"status {status}"
+
+
+def _text(raw: bytes) -> str:
+    return _short(raw[: MESSAGE_CHARS_MAX * 4].decode(errors="replace").strip())
+
+
+def _short(text: str) -> str:
+    return text[:MESSAGE_CHARS_MAX]
+
+
+def _header(answer: Answer, name: str) -> str | None:
+    return next((value for key, value in answer.headers.items() if key.lower() == name), None)

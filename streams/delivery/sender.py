@@ -1,0 +1,129 @@
+"""One request over HTTP, once. What the far side or the network does comes back as an Answer, never as an exception."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from streams.delivery.destinations import destinations
+from streams.delivery.ports import Answer, Call
+from topics.configuration import Channel, Channels
+from topics.touchpoints import Touchpoint
+
+RESPONSE_BYTES_MAX = 4 << 20
+"""Largest answer: a label or an invoice as base64 fits, and so does the record that carries it back."""
+READ_BYTES = 64 << 10
+KEEPALIVE_S = 15.0
+"""Idle connections are dropped before common far sides drop them (Tomcat 20 s, ALB 60 s): fewer resets on re-use."""
+CONNECT_TIMEOUT_S = 10.0
+"""A far side that does not even accept a connection by then is down; the rest of the time-out is for its answer."""
+
+
+class HttpSender:
+    """Owns the role's one client session: no cookies, no redirects, connections bounded by the destinations' concurrency."""
+
+    def __init__(self, channels: Channels) -> None:
+        self._channels = channels
+        self._destinations = destinations(channels)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "Sluice", "Accept": "application/json"},
+        )
+
+    async def stop(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def send(self, call: Call) -> Answer:
+        if self._session is None:
+            raise RuntimeError("the sender is not started")
+        destination = self._destinations[call.destination]
+        total_s = destination.timeout_s if call.timeout_s is None else call.timeout_s
+        body = call.touchpoint.carried_body(call.members or {})
+        headers = self._headers(call, with_body=body is not None)
+        url = far_url(destination.url, destination.far_path(call.touchpoint), call.touchpoint, call.members or {})
+        try:
+            async with self._session.request(
+                call.touchpoint.method,
+                url,
+                data=None if body is None else orjson.dumps(body),
+                headers=headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=total_s, sock_connect=min(CONNECT_TIMEOUT_S, total_s)),
+            ) as response:
+                return await _read(response)
+        except asyncio.TimeoutError:
+            return Answer(status=None, headers={}, error=f"no answer within {total_s:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # ValueError: a far side whose answer is not HTTP, or a URL that no host can have.
+            return Answer(status=None, headers={}, error=f"{type(error).__name__}: {error}"[:300])
+
+    def _headers(self, call: Call, *, with_body: bool) -> dict[str, str]:
+        channel = self._channels.channels[call.channel]
+        headers = increff_headers(channel) if call.touchpoint.far_side == "increff" else marketplace_headers(channel)
+        if with_body:
+            headers["Content-Type"] = "application/json"
+        if call.delivery_id:
+            headers["Sluice-Delivery-Id"] = call.delivery_id
+            headers["Sluice-Attempt"] = str(call.attempt)
+        return headers
+
+
+def increff_headers(channel: Channel) -> dict[str, str]:
+    """The header triple of contract 0.2; some tenants have no domain."""
+    credentials = channel.increff_credentials
+    headers = {"authUsername": credentials.username, "authPassword": credentials.password.get_secret_value()}
+    if credentials.domain is not None:
+        headers["authDomainName"] = credentials.domain
+    return headers
+
+
+def marketplace_headers(channel: Channel) -> dict[str, str]:
+    return {name: value.get_secret_value() for name, value in channel.marketplace_headers.items()}
+
+
+def far_url(base: str, path: str, touchpoint: Touchpoint, members: dict[str, Any]) -> URL:
+    """The URL of a call: path members quoted whole (a code may hold `/`), a query touchpoint's members as its query."""
+    for name in touchpoint.path_members:
+        path = path.replace("{" + name + "}", quote(_text(members.get(name, "")), safe=""))
+    url = base + path
+    if touchpoint.query:
+        pairs = [(name, _text(value)) for name, value in members.items() if value is not None]
+        if pairs:
+            url += "?" + urlencode(pairs, quote_via=quote)
+    return URL(url, encoded=True)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return orjson.dumps(value).decode()
+
+
+async def _read(response: aiohttp.ClientResponse) -> Answer:
+    """Read the answer up to the limit; what is decompressed counts, so a small bomb stays small."""
+    headers = dict(response.headers)
+    body = bytearray()
+    try:
+        while chunk := await response.content.read(READ_BYTES):
+            body += chunk
+            if len(body) > RESPONSE_BYTES_MAX:
+                response.close()
+                error = f"the answer is larger than {RESPONSE_BYTES_MAX} bytes"
+                return Answer(status=response.status, headers=headers, error=error)
+    except (aiohttp.ClientError, OSError) as error:
+        cut = f"the answer was cut off: {type(error).__name__}: {error}"[:300]
+        return Answer(status=response.status, headers=headers, body=bytes(body), error=cut)
+    return Answer(status=response.status, headers=headers, body=bytes(body))
