@@ -12,6 +12,17 @@ import orjson
 
 CONSOLIDATED = "~"
 """First character of the pseudo-location of a consolidated position: `~ALL`, `~STORE` (contract 12)."""
+BOOKKEEPING = b"~"
+"""First character of keys on inventory.positions and inventory.sent that are no positions; readers skip them."""
+ORIGIN = "~origin"
+"""First part of the keys under which the inventory role keeps what it applied of records sent on from elsewhere."""
+FLIGHT = "~flight"
+"""First part of the keys under which the delivery role keeps the SKUs of calls whose end it has not seen."""
+
+
+def is_position(key: bytes) -> bool:
+    """False for what a role keeps beside the positions; no channel's name begins with `~`."""
+    return not key.startswith(BOOKKEEPING)
 
 
 def consolidated_location(consolidation_type: str) -> str:
