@@ -1,0 +1,130 @@
+"""What cannot be used is refused when it is read, and the error names the file, the key and what was expected."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluice.local.demo_channels import demo_channels
+from topics.configuration import ConfigurationError, load_channels, load_settings, parse_channels
+
+Break = Callable[[dict[str, Any]], None]
+
+
+def _demo(data: dict[str, Any]) -> dict[str, Any]:
+    demo: dict[str, Any] = data["channels"]["demo"]
+    return demo
+
+
+BROKEN: dict[str, tuple[Break, list[str]]] = {
+    "no channel": (lambda data: data["channels"].clear(), ["channels", "at least 1 item"]),
+    "no Increff": (lambda data: data.pop("increff"), ["increff", "required"]),
+    "not a URL": (lambda data: data["increff"].update(url="increff.example"), ["increff.url", "https?://"]),
+    "a misspelt key": (
+        lambda data: _demo(data).update(credentails={}),
+        ["channels.demo.credentails", "not permitted"],
+    ),
+    "a missing password": (
+        lambda data: _demo(data)["credentials"].pop("password"),
+        ["channels.demo.credentials.password", "required"],
+    ),
+    "no static header": (
+        lambda data: _demo(data)["increff_headers"].clear(),
+        ["channels.demo.increff_headers", "at least 1 item"],
+    ),
+    "an unknown kind of location": (
+        lambda data: _demo(data)["locations"].update(DXB="Shop"),
+        ["channels.demo.locations.DXB", "'Warehouse' or 'Store'"],
+    ),
+    "an unknown touchpoint off": (
+        lambda data: _demo(data).update(off=["pack"]),
+        ["channels.demo.off", "pack is not a touchpoint", "pack-order"],
+    ),
+    "a mandatory touchpoint off": (
+        lambda data: _demo(data).update(off=["create-outward-order"]),
+        ["channels.demo.off", "create-outward-order is mandatory"],
+    ),
+    "a budget of nothing": (
+        lambda data: data["increff"].update(budget={"requests": 0, "window_s": 60}),
+        ["increff.budget.requests", "greater than 0"],
+    ),
+    "a path of an unknown touchpoint": (
+        lambda data: _demo(data)["marketplace"].update(far_paths={"packing": "/pack"}),
+        ["channels.demo.marketplace.far_paths", "packing is not a touchpoint"],
+    ),
+    "one username twice": (
+        lambda data: data["channels"].update(other=copy.deepcopy(_demo(data))),
+        ["demo and other share the username demo"],
+    ),
+    "a variable that is not set": (
+        lambda data: _demo(data)["credentials"].update(password="env:SLUICE_TEST_NOT_SET"),
+        ["env:SLUICE_TEST_NOT_SET", "not set"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_cannot_be_used_is_named(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLUICE_TEST_NOT_SET", raising=False)
+    spoil, told = BROKEN[case]
+    data = demo_channels()
+    spoil(data)
+    with pytest.raises(ConfigurationError) as refused:
+        parse_channels(data, where="channels.toml")
+    assert str(refused.value).startswith("channels.toml: ")
+    for part in told:
+        assert part in str(refused.value)
+
+
+def test_the_built_in_channel_can_be_used() -> None:
+    channels = parse_channels(demo_channels(1, 2), where="built-in channels")
+    demo = channels.by_username("demo")
+    assert demo is not None
+    assert demo.name == "demo"
+    assert (channels.increff.url, demo.marketplace.url) == ("http://127.0.0.1:1/assure-magic2", "http://127.0.0.1:2")
+    assert demo.get_credential is not None
+
+
+def test_a_secret_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_TEST_SECRET", "from outside")
+    data = demo_channels()
+    _demo(data)["credentials"]["password"] = "env:SLUICE_TEST_SECRET"
+    demo = parse_channels(data, where="channels.toml").channels["demo"]
+    assert demo.credentials.password.get_secret_value() == "from outside"
+    assert "from outside" not in repr(demo)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [(None, "cannot be read: No such file"), ("increff = ", "not valid TOML"), ("[increff]\n", "increff.url")],
+)
+def test_an_error_names_the_file(text: str | None, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "channels.toml"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refused:
+        load_channels(path)
+    assert str(refused.value).startswith(f"{path}: ")
+    assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("SLUICE_GATEWAY_PORT", "http", "valid integer"),
+        ("SLUICE_PARTITIONS", "0", "greater than or equal to 1"),
+        ("SLUICE_TOPIC_PREFIX", "a/b", "match pattern"),
+        ("SLUICE_RELAY_DEADLINE_S", "50", "less than 45"),
+        ("SLUICE_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
+    ],
+)
+def test_a_variable_is_named(variable: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings()
+    assert f"environment: {variable}: " in str(refused.value)
+    assert told in str(refused.value)

@@ -1,0 +1,147 @@
+"""What a machine lacks is said in a line that names what to install; what is busy, by the option that changes it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from sluice.local import jars
+from sluice.local.errors import StartError
+from sluice.local.ports import free_ports, is_free
+from sluice.local.stack import Options, check_surroundings, rotate
+from sluice.local.status import Status
+from sluice.local.up import up
+
+
+def program(directory: Path, name: str, script: str) -> None:
+    path = directory / name
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with nothing on its PATH but this directory, and an empty cache."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    return programs
+
+
+def options(directory: Path, **changes: object) -> Options:
+    port, kafka_port, increff_port, marketplace_port = free_ports(4)
+    values = {
+        "data_dir": directory / "data",
+        "demo": False,
+        "port": port,
+        "kafka_port": kafka_port,
+        "kafka": None,
+        "increff_port": increff_port,
+        "marketplace_port": marketplace_port,
+        "channels": None,
+    }
+    return Options(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_missing_java_names_its_package(bare: Path) -> None:
+    with pytest.raises(StartError, match="apt install openjdk-17-jre-headless"):
+        jars.find_java()
+
+
+def test_old_java_is_refused(bare: Path) -> None:
+    program(bare, "java", """echo 'openjdk version "11.0.20" 2023-07-18' >&2""")
+    with pytest.raises(StartError, match=r"is Java 11: Kafka needs Java 17"):
+        jars.find_java()
+
+
+def test_ancient_java_counts_differently(bare: Path) -> None:
+    program(bare, "java", """echo 'java version "1.8.0_392"' >&2""")
+    with pytest.raises(StartError, match="is Java 8"):
+        jars.find_java()
+
+
+def test_new_java_will_do(bare: Path) -> None:
+    program(bare, "java", """echo 'openjdk version "21" 2023-09-19' >&2""")
+    assert jars.find_java() == str(bare / "java")
+
+
+def test_missing_maven_names_its_package(bare: Path) -> None:
+    with pytest.raises(StartError, match="apt install maven"):
+        jars.ensure_jars()
+
+
+def test_a_failed_download_leaves_no_half_filled_cache(bare: Path) -> None:
+    program(bare, "java", """echo 'openjdk version "17.0.1"' >&2""")
+    program(bare, "mvn", "echo 'repository not reachable'; exit 1")
+    with pytest.raises(StartError, match="repository not reachable"):
+        jars.ensure_jars()
+    assert not jars.cache_dir().exists()
+    assert list(jars.cache_dir().parent.iterdir()) == []
+
+
+def test_a_busy_port_names_its_option(tmp_path: Path) -> None:
+    wanted = options(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", wanted.increff_port))
+        taken.listen()
+        with pytest.raises(StartError, match=rf"port {wanted.increff_port} is in use .* --increff-port"):
+            up(wanted)
+
+
+def test_one_port_for_two_is_refused(tmp_path: Path) -> None:
+    wanted = options(tmp_path)
+    with pytest.raises(StartError, match="--port and --kafka-port are both"):
+        up(options(tmp_path, port=wanted.port, kafka_port=wanted.port))
+
+
+async def test_a_kafka_that_is_not_there_is_said(tmp_path: Path) -> None:
+    (nobody,) = free_ports(1)
+    with pytest.raises(StartError, match=f"--kafka 127.0.0.1:{nobody}: no Kafka answers there"):
+        await check_surroundings(options(tmp_path, kafka=f"127.0.0.1:{nobody}"))
+
+
+def test_a_data_directory_has_one_owner(tmp_path: Path) -> None:
+    wanted = options(tmp_path)
+    wanted.data_dir.mkdir()
+    with (wanted.data_dir / "up.lock").open("w", encoding="utf-8") as lock:
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StartError, match=rf"in use by another `sluice up` \(pid {os.getpid()}\).*--data-dir"):
+            up(wanted)
+
+
+def test_free_ports_are_free_and_different() -> None:
+    ports = free_ports(20)
+    assert len(set(ports)) == 20
+    assert all(is_free(port) for port in ports)
+
+
+def test_a_large_log_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sluice.local.stack.LOG_BYTES_MAX", 10)
+    log = tmp_path / "logs" / "orders.log"
+    rotate(log)
+    log.write_text("short", encoding="utf-8")
+    rotate(log)
+    assert log.read_text(encoding="utf-8") == "short"
+    log.write_text("long enough to go", encoding="utf-8")
+    rotate(log)
+    assert not log.exists()
+    assert log.with_suffix(".log.1").exists()
+
+
+def test_the_status_file_is_replaced_whole(tmp_path: Path) -> None:
+    status = Status(tmp_path / "status.json", ["gateway", "orders"])
+    before = (tmp_path / "status.json").stat().st_ino
+    status.set("gateway", pid=1, ready=True)
+    assert (tmp_path / "status.json").stat().st_ino != before
+    assert not status.ready
+    status.set("orders", pid=2, ready=True)
+    assert status.ready
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
