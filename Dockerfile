@@ -1,0 +1,24 @@
+# One image for every role: `docker run sluice gateway`, `docker run sluice orders`, ...
+FROM python:3.11-slim AS build
+WORKDIR /src
+RUN python -m venv /opt/sluice
+COPY pyproject.toml constraints.txt README.md ./
+COPY topics topics
+COPY gateway gateway
+COPY streams streams
+COPY sluice sluice
+RUN /opt/sluice/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt .
+
+FROM python:3.11-slim
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/sluice sluice
+COPY --from=build /opt/sluice /opt/sluice
+ENV PATH=/opt/sluice/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    SLUICE_GATEWAY_HOST=0.0.0.0 \
+    SLUICE_ADMIN_HOST=0.0.0.0 \
+    SLUICE_ADMIN_PORT=9000 \
+    SLUICE_STATE_DIR=/var/lib/sluice
+USER 10001
+WORKDIR /var/lib/sluice
+ENTRYPOINT ["sluice"]
+CMD ["--help"]
