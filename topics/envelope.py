@@ -20,6 +20,8 @@ DELIVERY_OUTCOME = COMMAND + "delivery-outcome"
 """From delivery to the order: what became of a request (topics.deliveries.Outcome)."""
 SHIPMENT_MANIFESTED = COMMAND + "shipment-manifested"
 """From a manifest to each of its orders."""
+RETURN_OPENED = COMMAND + "return-opened"
+"""From a return to its forward order."""
 ORDER_QUERY = "sluice.query.order"
 """Read-only: answers the order's whole state on `replies`."""
 DELIVERY_REQUEST = "sluice.delivery.request"
@@ -29,6 +31,11 @@ LANE_DECISION = "sluice.delivery.lane-decision"
 """An operator's decision about a lane held by a dead request: retry it or skip it."""
 REPLY = "sluice.reply"
 REJECTED = "sluice.rejected"
+
+GATEWAY_SOURCE = "/gateway"
+"""ce_source of what a gateway has validated; a body from any other source is validated again by the role."""
+ORDERS_SOURCE = "/orders"
+DELIVERY_SOURCE = "/delivery"
 
 
 class EnvelopeError(ValueError):
