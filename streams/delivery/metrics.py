@@ -19,9 +19,12 @@ ATTEMPT_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 45),
 )
 LANES_WAITING = Gauge("sluice_delivery_lanes_waiting", "Lanes with something to send", ["destination", "shard"])
-LANES_HELD = Gauge("sluice_delivery_lanes_held", "Lanes that wait for an operator", ["destination", "shard"])
 IN_AIR = Gauge("sluice_delivery_in_air", "Requests sent and not yet answered and recorded", ["destination", "shard"])
-QUEUE_AGE_MS_MAX = Gauge("sluice_delivery_queue_age_ms_max", "Age of the request taken last", ["destination", "shard"])
+QUEUE_AGE_MS_MAX = Gauge(
+    "sluice_delivery_queue_age_ms_max",
+    "Age of the first request of the lane that has waited longest",
+    ["destination", "shard"],
+)
 PERMITS_HELD = Gauge(
     "sluice_delivery_permits_held", "Permits of the budget that are not free", ["destination", "shard"]
 )
@@ -33,3 +36,17 @@ UNKNOWN_DESTINATION = Gauge(
     "Requests waiting for a destination that is no longer configured",
     ["partition"],
 )
+
+
+class RunnerGauges:
+    """The gauges of one shard of one destination, looked up once: they are set at every turn."""
+
+    __slots__ = ("age", "gate", "in_air", "lanes", "permits")
+
+    def __init__(self, destination: str, shard: int) -> None:
+        labels = (destination, str(shard))
+        self.lanes = LANES_WAITING.labels(*labels)
+        self.in_air = IN_AIR.labels(*labels)
+        self.age = QUEUE_AGE_MS_MAX.labels(*labels)
+        self.permits = PERMITS_HELD.labels(*labels)
+        self.gate = GATE_SECONDS_LEFT.labels(*labels)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 import orjson
 
 from topics.deliveries import Attempt, DeliveryRequest
-from topics.keys import join
+from topics.keys import join, split
 
 SEPARATOR = b"||"
 RECENT_IDS_MAX = 32
@@ -91,8 +91,10 @@ def is_entry_key(key: bytes) -> bool:
     return SEPARATOR in key
 
 
-def lane_of_key(key: bytes) -> str:
-    return key.partition(SEPARATOR)[0].decode()
+def names_of_entry_key(key: bytes) -> tuple[str, str]:
+    """Lane and request id of an entry's key."""
+    lane, _, request = key.partition(SEPARATOR)
+    return lane.decode(), split(request)[0]
 
 
 def decode_header(raw: bytes | None) -> LaneHeader:

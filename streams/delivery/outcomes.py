@@ -27,7 +27,7 @@ def attempted(entry: Entry, attempt: Attempt, partition: int, response_class: st
         "subject": request.subject,
         "lane": request.lane,
         "class": response_class,
-        **{f"attempt_{name}" if name == "number" else name: member for name, member in asdict(attempt).items()},
+        **asdict(attempt),
     }
     headers = _headers(request, f"{request.id}:{attempt.number}", envelope.DELIVERY_ATTEMPTED, attempt.at_ms)
     return Effect("deliveries.attempts", request.lane.encode(), orjson.dumps(value), headers, partition)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -25,7 +24,7 @@ CONNECT_TIMEOUT_S = 10.0
 
 
 class HttpSender:
-    """Owns the role's one client session: no cookies, no redirects, connections bounded by the destinations' concurrency."""
+    """Owns the role's one client session: no cookies, no redirects; destinations bound their own connections."""
 
     def __init__(self, channels: Channels) -> None:
         self._channels = channels
@@ -62,7 +61,7 @@ class HttpSender:
                 timeout=aiohttp.ClientTimeout(total=total_s, sock_connect=min(CONNECT_TIMEOUT_S, total_s)),
             ) as response:
                 return await _read(response)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return Answer(status=None, headers={}, error=f"no answer within {total_s:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # ValueError: a far side whose answer is not HTTP, or a URL that no host can have.

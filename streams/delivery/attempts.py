@@ -1,0 +1,100 @@
+"""One attempt, and what it leaves behind: the records to publish and the changes of the outbox."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from random import Random
+
+from streams.delivery import outcomes
+from streams.delivery.lane import Resolution, record_attempt, resolve
+from streams.delivery.outbox import Entry, entry_key
+from streams.delivery.ports import AttemptResult, Call, Clock, Sender
+from streams.delivery.response_class import classify
+from streams.delivery.retry_schedule import RetrySchedule
+from streams.runtime.role import Change, Effect
+from topics.deliveries import OutcomeKind
+
+TABLE = "deliveries.outbox"
+WITHDRAWN = "not sent before the caller's deadline"
+LATE = "no success before the caller's deadline"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What to commit, and whether the request leaves its lane."""
+
+    kind: OutcomeKind
+    effects: tuple[Effect, ...]
+    changes: tuple[Change, ...]
+    leaves: bool
+
+
+async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResult:
+    """Send and classify; one wide log line."""
+    at_ms = clock.now_ms()
+    answer = await sender.send(call)
+    now_ms = clock.now_ms()
+    verdict = classify(call.touchpoint, call.members, answer, now_ms)
+    result = AttemptResult(
+        kind=verdict.kind,
+        at_ms=at_ms,
+        took_ms=float(now_ms - at_ms),
+        status=answer.status,
+        body=verdict.body,
+        message=verdict.message,
+        error=answer.error,
+        not_before_ms=verdict.not_before_ms,
+    )
+    log.info(
+        "delivery.attempted destination=%s channel=%s touchpoint=%s id=%s attempt=%d class=%s status=%s took_ms=%.0f "
+        "not_before_ms=%s error=%s",
+        call.destination,
+        call.channel,
+        call.touchpoint.name,
+        call.delivery_id,
+        call.attempt,
+        result.kind,
+        result.status,
+        result.took_ms,
+        result.not_before_ms,
+        result.error,
+    )
+    return result
+
+
+def finish(
+    entry: Entry, result: AttemptResult, schedule: RetrySchedule, now_ms: int, random: Random, *, partition: int
+) -> Finished:
+    """Write an attempt into its entry; returns what makes it known and durable."""
+    resolution = resolve(entry, result, schedule, now_ms, random)
+    attempt = record_attempt(entry, result, resolution)
+    kind = resolution.kind
+    effects = [
+        outcomes.attempted(entry, attempt, partition, result.kind),
+        outcomes.outcome(
+            entry,
+            kind,
+            now_ms,
+            body=result.body if kind.final else None,
+            message=f"{LATE}: {result.message}" if kind is OutcomeKind.EXPIRED else result.message,
+            next_ms=resolution.next_ms,
+        ),
+    ]
+    if kind is OutcomeKind.DEAD:
+        effects.append(outcomes.dead(entry, partition, now_ms))
+    return Finished(kind, tuple(effects), (_change(entry, resolution),), resolution.leaves)
+
+
+def expire(entry: Entry, now_ms: int) -> Finished:
+    """The relay's caller is gone: withdrawn if it was never sent, else given up with its last answer."""
+    message = f"{LATE}: {entry.message}" if entry.attempts else WITHDRAWN
+    told = outcomes.outcome(entry, OutcomeKind.EXPIRED, now_ms, message=message)
+    return Finished(OutcomeKind.EXPIRED, (told,), (_change(entry, Resolution(OutcomeKind.EXPIRED)),), leaves=True)
+
+
+def _change(entry: Entry, resolution: Resolution) -> Change:
+    key = entry_key(entry.request.lane, entry.request.id)
+    return Change(TABLE, key, None if resolution.leaves else entry.encode())

@@ -1,0 +1,89 @@
+"""From a record on deliveries.requests to what the outbox holds. Pure: tables in, tables changed, nothing sent."""
+
+from __future__ import annotations
+
+import orjson
+
+from streams.delivery.outbox import Entry, decode_entry, decode_header, entry_key, header_key
+from streams.runtime.role import Poison, Record, Table
+from topics import envelope
+from topics.configuration import Channels, Destination
+from topics.deliveries import DeliveryRequest, LaneAction, decode_lane_decision, decode_request
+from topics.keys import destination_partition
+from topics.touchpoints import BY_NAME
+
+
+def take(
+    record: Record, outbox: Table, channels: Channels, configured: dict[str, Destination], partitions: int
+) -> None:
+    """Take one record in. Raises Poison for what can never be sent."""
+    try:
+        event_type = envelope.parse(record.headers).type
+    except envelope.EnvelopeError as error:
+        raise Poison("BAD_ENVELOPE", str(error)) from error
+    if event_type == envelope.DELIVERY_REQUEST:
+        request = _request(record)
+        _check(request, record, channels, configured, partitions)
+        _enqueue(request, record.timestamp_ms, outbox)
+    elif event_type == envelope.LANE_DECISION:
+        _decide_lane(record, outbox)
+    else:
+        raise Poison("UNKNOWN_TYPE", f"deliveries.requests does not carry {event_type}")
+
+
+def _request(record: Record) -> DeliveryRequest:
+    try:
+        return decode_request(record.value)
+    except (orjson.JSONDecodeError, TypeError) as error:
+        raise Poison("BAD_REQUEST", f"not a delivery request: {error}") from error
+
+
+def _check(
+    request: DeliveryRequest,
+    record: Record,
+    channels: Channels,
+    configured: dict[str, Destination],
+    partitions: int,
+) -> None:
+    if request.lane.encode() != record.key:
+        raise Poison("WRONG_LANE", f"the record's key is not its lane {request.lane}")
+    if request.touchpoint not in BY_NAME:
+        raise Poison("UNKNOWN_TOUCHPOINT", f"{request.touchpoint} is not a touchpoint")
+    if request.destination not in configured:
+        raise Poison("UNKNOWN_DESTINATION", f"{request.destination} is not configured")
+    if request.channel not in channels.channels:
+        raise Poison("UNKNOWN_CHANNEL", f"channel {request.channel} is not configured")
+    home = destination_partition(request.destination, request.shard, partitions)
+    if request.shard >= configured[request.destination].shards or home != record.partition:
+        # Elsewhere it would be sent by somebody who does not own the destination's budget.
+        raise Poison("WRONG_PARTITION", f"shard {request.shard} of {request.destination} lives in partition {home}")
+
+
+def _enqueue(request: DeliveryRequest, now_ms: int, outbox: Table) -> None:
+    key = header_key(request.lane)
+    header = decode_header(outbox.get(key))
+    if not header.knows(request):
+        entry = Entry(request=request, position=header.take(request, now_ms), queued_ms=now_ms, next_ms=now_ms)
+        outbox.put(entry_key(request.lane, request.id), entry.encode())
+    outbox.put(key, header.encode())
+
+
+def _decide_lane(record: Record, outbox: Table) -> None:
+    try:
+        decision = decode_lane_decision(record.value)
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise Poison("BAD_DECISION", f"not a lane decision: {error}") from error
+    if decision.lane.encode() != record.key:
+        raise Poison("WRONG_LANE", f"the record's key is not its lane {decision.lane}")
+    key = entry_key(decision.lane, decision.request)
+    raw = outbox.get(key)
+    entry = decode_entry(raw) if raw is not None else None
+    if entry is None or not entry.held:
+        raise Poison("NOT_HELD", f"request {decision.request} does not hold lane {decision.lane}")
+    if decision.action is LaneAction.SKIP:
+        outbox.delete(key)
+    else:
+        entry.retried_by_operator(record.timestamp_ms)
+        outbox.put(key, entry.encode())
+    # The header marks the record as decided, so that its redelivery does not decide about a later failure.
+    outbox.put(header_key(decision.lane), decode_header(outbox.get(header_key(decision.lane))).encode())

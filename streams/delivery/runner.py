@@ -1,0 +1,370 @@
+"""The owner of one shard of one destination: decides which request leaves next, and makes known what became of it.
+
+One task picks; each request in the air is a task of its own, at most `concurrency` of them. Whatever is ready waits in
+a priority queue, whatever has a time waits in a heap, so a hundred thousand lanes that wait cost nothing until their
+time comes. The steps of an attempt, in the order in which they happen:
+
+1. a permit is reserved durably (a block at a time) and taken;
+2. the request is sent, and its answer classified;
+3. a Retry-After closes the gate in memory, then durably;
+4. the attempt, the order's outcome and the changed entry become durable, in one commit;
+5. only then does the lane take its next step.
+
+A crash between 2 and 4 sends the request again, with the same delivery id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from itertools import count
+from random import Random
+from typing import Any
+
+from streams.delivery import metrics
+from streams.delivery.attempts import Finished, attempt_once, expire, finish
+from streams.delivery.lane import Expire, Lane, Send, timeout_s
+from streams.delivery.outbox import Entry
+from streams.delivery.permits import Permits
+from streams.delivery.ports import AttemptResult, Call, Clock, ResponseClass, Sender
+from streams.delivery.priority import PriorityQueue
+from streams.delivery.retry_schedule import RetrySchedule
+from streams.runtime.role import Committer, PartitionLost
+from topics.configuration import Destination
+from topics.touchpoints import BY_NAME, Priority, Touchpoint
+
+RELAY_WEIGHT = 1.0
+"""Within its class a relay goes before notifications: somebody waits for it."""
+
+
+@dataclass(slots=True)
+class _LaneTurn:
+    """A lane that is ready to send. Void when the lane was scheduled anew since."""
+
+    lane: Lane
+    ticket: int
+
+
+@dataclass(slots=True)
+class _CallTurn:
+    """A call of the stock sender that waits for its turn."""
+
+    call: Call
+    answer: asyncio.Future[AttemptResult]
+
+
+_Turn = _LaneTurn | _CallTurn
+
+
+class DestinationRunner:
+    """See the module. Lives on the role's event loop; `start` begins, `drop` ends at once, `drain` ends in order."""
+
+    def __init__(
+        self,
+        *,
+        destination: str,
+        shard: int,
+        partition: int,
+        config: Destination,
+        schedule: RetrySchedule,
+        permits: Permits,
+        committer: Committer,
+        sender: Sender,
+        clock: Clock,
+        random: Random,
+        crashed: Callable[[BaseException], None],
+    ) -> None:
+        self.destination = destination
+        self.shard = shard
+        self.partition = partition
+        self._config = config
+        self._schedule = schedule
+        self._permits = permits
+        self._committer = committer
+        self._sender = sender
+        self._clock = clock
+        self._random = random
+        self._crashed = crashed
+        self._lanes: dict[str, Lane] = {}
+        self._ready: PriorityQueue[_Turn] = PriorityQueue()
+        self._timed: list[tuple[int, int, _LaneTurn]] = []
+        self._serial = count()
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._calls: set[asyncio.Future[AttemptResult]] = set()
+        self._in_air = 0
+        self._loop_task: asyncio.Task[None] | None = None
+        self._over = False
+        self._gauges = metrics.RunnerGauges(destination, shard)
+
+    # What waits
+
+    def put(self, entry: Entry) -> None:
+        """A request came, or an operator gave one a fresh schedule."""
+        name = entry.request.lane
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = Lane(name)
+        is_first = not lane.entries or entry.request.id in lane.entries
+        lane.put(entry)
+        # Behind others nothing changes for the lane, unless somebody waits for an answer.
+        if not lane.busy and (is_first or entry.request.relay):
+            self._schedule_lane(lane)
+
+    def remove(self, lane_name: str, request_id: str) -> None:
+        """An operator skipped a request."""
+        lane = self._lanes.get(lane_name)
+        if lane is not None:
+            lane.remove(request_id)
+            if not lane.busy:
+                self._schedule_lane(lane)
+
+    def is_empty(self, lane_name: str) -> bool:
+        return lane_name not in self._lanes
+
+    @property
+    def lanes_waiting(self) -> int:
+        return len(self._lanes)
+
+    async def call(
+        self,
+        touchpoint: Touchpoint,
+        channel: str,
+        members: dict[str, Any],
+        *,
+        priority: Priority = Priority.STOCK,
+        weight: float = 0.0,
+        delivery_id: str = "",
+        attempt: int = 1,
+    ) -> AttemptResult:
+        """See streams.delivery.ports.Caller."""
+        if self._over:
+            raise PartitionLost(f"partition {self.partition} left this worker")
+        call = Call(
+            touchpoint=touchpoint,
+            destination=self.destination,
+            channel=channel,
+            members=members,
+            delivery_id=delivery_id,
+            attempt=attempt,
+        )
+        answer: asyncio.Future[AttemptResult] = asyncio.get_running_loop().create_future()
+        self._calls.add(answer)
+        self._ready.push(_CallTurn(call, answer), priority, self._clock.now_ms(), weight)
+        self._wake.set()
+        try:
+            return await answer
+        finally:
+            self._calls.discard(answer)
+
+    # Life
+
+    def start(self) -> None:
+        self._loop_task = asyncio.get_running_loop().create_task(self._guard(self._run()))
+
+    def drop(self) -> list[asyncio.Task[None]]:
+        """The partition is lost: end everything at once. Returns the cancelled tasks, for whoever waits for them."""
+        self._over = True
+        tasks = [task for task in (self._loop_task, *self._tasks) if task is not None]
+        for task in tasks:
+            task.cancel()
+        for answer in self._calls:
+            if not answer.done():
+                answer.set_exception(PartitionLost(f"partition {self.partition} left this worker"))
+        return tasks
+
+    async def drain(self, until_ms: int) -> None:
+        """Send nothing more, let what is in the air end until `until_ms`, then give back unused permits durably."""
+        self._over = True
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+        while self._tasks and self._clock.now_ms() < until_ms:
+            self._wake.clear()
+            await self._clock.wait(self._wake, until_ms)
+        tasks = self.drop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(PartitionLost):
+            await self._permits.keep(give_back=True)
+
+    # Picking
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            now_ms = self._clock.now_ms()
+            self._take_due(now_ms)
+            self._measure(now_ms)
+            blocked_until = self._blocked_until(now_ms)
+            if blocked_until is not None:
+                await self._clock.wait(self._wake, min(blocked_until, self._next_timed_ms()))
+                continue
+            if not self._permits.available:
+                if not await self._permits.reserve():
+                    free_ms = self._permits.free_at_ms(self._clock.now_ms())
+                    await self._clock.wait(self._wake, min(free_ms or _NEVER, self._next_timed_ms()))
+                # Time has passed: who is first may have changed, and the gate may have closed.
+                continue
+            turn = self._ready.pop(now_ms, self._is_alive)
+            if turn is not None:
+                self._launch(turn, now_ms)
+
+    def _blocked_until(self, now_ms: int) -> float | None:
+        """Until when nothing can be sent, as far as is known; None when something can."""
+        if self._in_air >= self._config.concurrency or not self._ready.has_any(self._is_alive):
+            return _NEVER
+        if not self._permits.gate.is_open(now_ms):
+            return self._permits.gate.opens_ms
+        return None
+
+    def _take_due(self, now_ms: int) -> None:
+        while self._timed and self._timed[0][0] <= now_ms:
+            turn = heapq.heappop(self._timed)[2]
+            if self._is_alive(turn):
+                self._schedule_lane(turn.lane)
+
+    def _next_timed_ms(self) -> float:
+        while self._timed and not self._is_alive(self._timed[0][2]):
+            heapq.heappop(self._timed)
+        return self._timed[0][0] if self._timed else _NEVER
+
+    def _is_alive(self, turn: _Turn) -> bool:
+        if isinstance(turn, _CallTurn):
+            return not turn.answer.done()
+        return turn.lane.ticket == turn.ticket and not turn.lane.busy
+
+    def _schedule_lane(self, lane: Lane) -> None:
+        """Ask the lane for its step, and queue it where it belongs."""
+        lane.ticket += 1
+        if not lane.entries:
+            self._lanes.pop(lane.name, None)
+        if self._over or not lane.entries:
+            return
+        now_ms = self._clock.now_ms()
+        step = lane.next_step(now_ms)
+        turn = _LaneTurn(lane, lane.ticket)
+        if isinstance(step, Expire):
+            self._begin(lane, self._expire(lane, step.entry))
+        elif isinstance(step, Send):
+            request = step.entry.request
+            weight = RELAY_WEIGHT if request.relay else 0.0
+            self._ready.push(turn, BY_NAME[request.touchpoint].priority, step.entry.next_ms, weight)
+            # It may wait long for a permit or the gate; its relays are still withdrawn in time.
+            self._push_timed(turn, lane.next_expiry_ms())
+        else:
+            self._push_timed(turn, step.until_ms)
+        self._wake.set()
+
+    def _push_timed(self, turn: _LaneTurn, until_ms: int | None) -> None:
+        if until_ms is not None:
+            heapq.heappush(self._timed, (until_ms, next(self._serial), turn))
+
+    # Sending
+
+    def _launch(self, turn: _Turn, now_ms: int) -> None:
+        if isinstance(turn, _CallTurn):
+            self._permits.take()
+            self._in_air += 1
+            self._spawn(self._answer_call(turn))
+            return
+        step = turn.lane.next_step(now_ms)
+        if not isinstance(step, Send):
+            self._schedule_lane(turn.lane)
+            return
+        self._permits.take()
+        self._in_air += 1
+        self._begin(turn.lane, self._attempt(turn.lane, step.entry))
+
+    def _begin(self, lane: Lane, work: Coroutine[Any, Any, None]) -> None:
+        lane.busy = True
+        self._spawn(work)
+
+    async def _attempt(self, lane: Lane, entry: Entry) -> None:
+        request = entry.request
+        try:
+            call = Call(
+                touchpoint=BY_NAME[request.touchpoint],
+                destination=self.destination,
+                channel=request.channel,
+                members=request.body,
+                delivery_id=request.id,
+                attempt=entry.attempts + 1,
+                timeout_s=timeout_s(request, self._config.timeout_s, self._clock.now_ms()),
+            )
+            result = await self._send(call)
+            finished = finish(
+                entry, result, self._schedule, self._clock.now_ms(), self._random, partition=self.partition
+            )
+            await self._committer.commit(self.partition, finished.effects, finished.changes)
+        finally:
+            self._in_air -= 1
+        self._after(lane, entry, finished)
+
+    async def _expire(self, lane: Lane, entry: Entry) -> None:
+        finished = expire(entry, self._clock.now_ms())
+        await self._committer.commit(self.partition, finished.effects, finished.changes)
+        self._after(lane, entry, finished)
+
+    def _after(self, lane: Lane, entry: Entry, finished: Finished) -> None:
+        metrics.OUTCOMES.labels(self.destination, entry.request.touchpoint, finished.kind).inc()
+        if finished.leaves:
+            lane.remove(entry.request.id)
+        lane.busy = False
+        self._schedule_lane(lane)
+
+    async def _answer_call(self, turn: _CallTurn) -> None:
+        try:
+            result = await self._send(turn.call)
+        finally:
+            self._in_air -= 1
+            self._wake.set()
+        if not turn.answer.done():
+            turn.answer.set_result(result)
+
+    async def _send(self, call: Call) -> AttemptResult:
+        """Send with a permit taken; a throttled answer has closed the gate, durably, when this returns."""
+        try:
+            result = await attempt_once(self._sender, call, self._clock)
+        finally:
+            self._permits.ended()
+        metrics.ATTEMPTS.labels(self.destination, call.touchpoint.name, result.kind).inc()
+        metrics.ATTEMPT_SECONDS.labels(self.destination).observe(result.took_ms / 1000)
+        if result.kind is ResponseClass.THROTTLED and result.not_before_ms is not None:
+            self._permits.gate.close_until(result.not_before_ms)
+            await self._permits.keep()
+        return result
+
+    # Tasks
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._guard(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._wake.set()
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        """A lost partition ends the work quietly: the new owner does it again. Anything else ends the process."""
+        try:
+            await work
+        except PartitionLost:
+            return
+        except Exception as error:
+            self._crashed(error)
+            raise
+
+    def _measure(self, now_ms: int) -> None:
+        oldest = next(iter(self._lanes.values()), None)
+        head = next(iter(oldest.entries.values()), None) if oldest is not None else None
+        self._gauges.lanes.set(len(self._lanes))
+        self._gauges.in_air.set(self._in_air)
+        self._gauges.age.set(max(0, now_ms - head.queued_ms) if head is not None else 0)
+        self._gauges.permits.set(self._permits.held(now_ms))
+        self._gauges.gate.set(max(0.0, (self._permits.gate.opens_ms - now_ms) / 1000))
+
+
+_NEVER = float(1 << 62)
