@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -193,17 +194,18 @@ def topics_options(command: Command) -> Command:
 
 def _with_admin(work: Callable[[Any, Settings], Any], overrides: dict[str, Any]) -> Any:
     """Runs one piece of work against Kafka; a Kafka that does not answer is an expected error."""
-    from aiokafka.errors import KafkaError
+    from aiokafka.errors import KafkaConnectionError, KafkaError
 
-    from sluice.roles import configure_logging
     from topics import admin
     from topics.configuration import load_settings
 
     with readable_errors():
         settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
-        configure_logging(settings)
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it logs is raised, too
         try:
             return asyncio.run(work(admin, settings))
+        except KafkaConnectionError as error:
+            raise StartError(f"Kafka at {settings.kafka} does not answer; --kafka HOST:PORT names another") from error
         except KafkaError as error:
             raise StartError(f"Kafka at {settings.kafka}: {error or type(error).__name__}") from error
 
