@@ -59,8 +59,7 @@ class DeliveryRole(Role):
         self._channels = channels
         self._partitions = settings.partitions
         self._configured = destinations(channels)
-        self._http = HttpSender(channels)
-        self._sender: Sender = sender or self._http
+        self._sender: Sender = sender or HttpSender(channels)
         self._clock: Clock = clock or SystemClock()
         self._random = random or Random()
         self._stock = stock
@@ -78,7 +77,8 @@ class DeliveryRole(Role):
 
     async def start(self, committer: Committer) -> None:
         self._committer = committer
-        await self._http.start()
+        if isinstance(self._sender, HttpSender):
+            await self._sender.start()
         if self._stock is not None:
             await self._stock.start(committer, self._clock)
 
@@ -124,7 +124,8 @@ class DeliveryRole(Role):
         for keeping in self._headers.values():
             self._watch(keeping.drop())
         await asyncio.gather(*self._ending, return_exceptions=True)
-        await self._http.stop()
+        if isinstance(self._sender, HttpSender):
+            await self._sender.stop()
 
     def ready(self) -> str | None:
         if self._failure is not None:

@@ -11,7 +11,7 @@ RETRY_AFTER_MAX_S = 3600.0
 THROTTLE_DEFAULT_S = 5.0
 """Quiet after a 429 that does not say how long: a twelfth of Increff's window, so at most five permits come free."""
 
-_SECONDS = re.compile(r"\d{1,12}(\.\d{1,6})?")
+_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 
 
 def not_before_ms(header: str | None, now_ms: int) -> int | None:

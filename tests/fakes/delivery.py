@@ -1,0 +1,313 @@
+"""The delivery role without a network, a broker or real time: everything it is given, played."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+from typing import Any
+
+from streams.delivery.agent import DeliveryRole
+from streams.delivery.ports import Answer, Call, Stock
+from streams.runtime.role import Change, Effect, PartitionLost, Poison, Record, Table, Tables
+from topics import envelope
+from topics.configuration import Channels, Settings, parse_channels
+from topics.deliveries import DeliveryRequest, LaneAction, LaneDecision, Outcome, decode_outcome
+from topics.envelope import Envelope
+from topics.keys import INCREFF, channel_destination, destination_partition, join, lane_key, order_key
+from topics.touchpoints import BY_NAME, AtDeadline
+
+START_MS = 1_700_000_000_000
+SETTLE_TURNS = 60
+"""Turns of the event loop after which nothing moves without time: the longest chain of awaits here is far shorter."""
+
+
+class ManualClock:
+    """Time that moves only when told, to the next moment that somebody waits for."""
+
+    def __init__(self, now_ms: int = START_MS) -> None:
+        self._now_ms = now_ms
+        self._waiters: list[tuple[float, int, asyncio.Event]] = []
+        self._serial = count()
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    async def wait(self, event: asyncio.Event, until_ms: float | None) -> None:
+        if until_ms is not None:
+            if until_ms <= self._now_ms:
+                return
+            heapq.heappush(self._waiters, (until_ms, next(self._serial), event))
+        await event.wait()
+
+    async def pass_time(self, pause_ms: int) -> None:
+        """Wait in played time (a far side that takes long)."""
+        if pause_ms > 0:
+            await self.wait(asyncio.Event(), self._now_ms + pause_ms)
+
+    async def settle(self) -> None:
+        for _ in range(SETTLE_TURNS):
+            await asyncio.sleep(0)
+
+    async def run_for(self, duration_ms: int) -> None:
+        """Let everything happen that happens within this time."""
+        end_ms = self._now_ms + duration_ms
+        await self.settle()
+        while self._waiters and self._waiters[0][0] <= end_ms:
+            moment, _, event = heapq.heappop(self._waiters)
+            self._now_ms = max(self._now_ms, int(-(-moment // 1)))
+            event.set()
+            if not self._waiters or self._waiters[0][0] > self._now_ms:
+                await self.settle()
+        self._now_ms = end_ms
+        await self.settle()
+
+
+class MemoryTable:
+    """One partition of a table."""
+
+    def __init__(self) -> None:
+        self.values: dict[bytes, bytes] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        return self.values.get(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self.values[key] = value
+
+    def delete(self, key: bytes) -> None:
+        self.values.pop(key, None)
+
+    def is_made_from(self, key: bytes) -> bool:  # noqa: ARG002 - nothing is redelivered here
+        return False
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        return iter(list(self.values.items()))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+class _Watched(MemoryTable):
+    """Passes puts through and notes them, as the runtime does for `changed`."""
+
+    def __init__(self, table: MemoryTable, name: str, changes: list[Change]) -> None:
+        super().__init__()
+        self.values = table.values
+        self._name = name
+        self._changes = changes
+
+    def put(self, key: bytes, value: bytes) -> None:
+        super().put(key, value)
+        self._changes.append(Change(self._name, key, value))
+
+    def delete(self, key: bytes) -> None:
+        super().delete(key)
+        self._changes.append(Change(self._name, key, None))
+
+
+@dataclass
+class Arrival:
+    at_ms: int
+    call: Call
+
+
+Far = Callable[[Call, int], Answer]
+"""A far side: from a call and how many calls it had before, to its answer."""
+
+
+def ok(_call: Call, _before: int) -> Answer:
+    return Answer(status=200, headers={})
+
+
+class PlayedSender:
+    """Far sides that answer by rule; every arrival is kept. `takes_ms` is how long an answer takes."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self.far: Far = ok
+        self.takes_ms: Callable[[Call], int] = lambda _call: 5
+        self.arrivals: list[Arrival] = []
+        self.in_air = 0
+        self.in_air_max = 0
+
+    async def send(self, call: Call) -> Answer:
+        before = len(self.arrivals)
+        self.arrivals.append(Arrival(self._clock.now_ms(), call))
+        self.in_air += 1
+        self.in_air_max = max(self.in_air_max, self.in_air)
+        try:
+            await self._clock.pass_time(self.takes_ms(call))
+        finally:
+            self.in_air -= 1
+        return self.far(call, before)
+
+    def ids(self) -> list[str]:
+        return [arrival.call.delivery_id for arrival in self.arrivals]
+
+
+@dataclass
+class Durable:
+    """What would be in Kafka: it outlives the role. `commit` keeps the runtime's promise; `lost`: it is refused."""
+
+    tables: dict[int, dict[str, MemoryTable]] = field(default_factory=dict)
+    effects: list[Effect] = field(default_factory=list)
+    lost: bool = False
+
+    async def commit(self, partition: int, effects: Iterable[Effect], changes: Iterable[Change]) -> None:
+        if self.lost:
+            raise PartitionLost(f"partition {partition}")
+        self.effects.extend(effects)
+        for change in changes:
+            table = self.tables[partition][change.table]
+            if change.value is None:
+                table.delete(change.key)
+            else:
+                table.put(change.key, change.value)
+        await asyncio.sleep(0)
+
+    def of(self, partition: int) -> dict[str, MemoryTable]:
+        return self.tables.setdefault(partition, {name: MemoryTable() for name in DeliveryRole.tables})
+
+
+def channels_for(increff: dict[str, Any] | None = None, marketplace: dict[str, Any] | None = None) -> Channels:
+    return parse_channels(
+        {
+            "increff": {"url": "http://127.0.0.1:9/assure-magic2", **(increff or {})},
+            "channels": {
+                "demo": {
+                    "credentials": {"username": "demo", "password": "demo-secret", "domain": "demo"},
+                    "increff_credentials": {"username": "sluice", "password": "sluice-secret", "domain": "demo"},
+                    "increff_headers": {"X-Api-Key": "demo-increff"},
+                    "marketplace_headers": {"X-Channel-Key": "demo-channel"},
+                    "marketplace": {"url": "http://127.0.0.1:9", **(marketplace or {})},
+                }
+            },
+        },
+        where="test",
+    )
+
+
+PARTITIONS = 8
+
+
+def request_for(
+    name: str,
+    code: str,
+    request_id: str,
+    *,
+    body: dict[str, Any] | None = None,
+    deadline_ms: int | None = None,
+    sequence: int = 0,
+    created_ms: int = START_MS,
+) -> DeliveryRequest:
+    """A request as the orders role would make it; a relay when it has a deadline."""
+    touchpoint = BY_NAME[name]
+    destination = INCREFF if touchpoint.far_side == "increff" else channel_destination("demo")
+    entity = order_key("demo", code)
+    beside = join(destination, entity.decode(), request_id)
+    lane = beside if touchpoint.beside_lane else lane_key(destination, entity)
+    return DeliveryRequest(
+        id=request_id,
+        destination=destination,
+        shard=0,
+        channel="demo",
+        touchpoint=name,
+        lane=lane.decode(),
+        entity=entity.decode(),
+        subject=code,
+        body=body if body is not None else {"orderCode": code},
+        relay=deadline_ms is not None,
+        deadline_ms=deadline_ms,
+        withdraw=deadline_ms is not None and touchpoint.at_deadline is AtDeadline.WITHDRAW,
+        sequence=sequence,
+        created_ms=created_ms,
+    )
+
+
+class Played:
+    """One worker with the delivery role, and the log and far sides around it."""
+
+    def __init__(
+        self,
+        channels: Channels,
+        *,
+        durable: Durable | None = None,
+        clock: ManualClock | None = None,
+        seed: int = 1,
+        stock: Stock | None = None,
+    ) -> None:
+        self.channels = channels
+        self.clock = clock or ManualClock()
+        self.sender = PlayedSender(self.clock)
+        self.durable = durable or Durable()
+        self.crashes: list[BaseException] = []
+        self.poisoned: list[Poison] = []
+        self._offset = count()
+        self.role = DeliveryRole(
+            Settings(partitions=PARTITIONS),
+            channels,
+            sender=self.sender,
+            clock=self.clock,
+            random=Random(seed),
+            stock=stock,
+            crashed=self.crashes.append,
+        )
+
+    async def start(self) -> Played:
+        await self.role.start(self.durable)
+        for partition in range(PARTITIONS):
+            tables: dict[str, Table] = dict(self.durable.of(partition))
+            self.role.partition_ready(partition, tables)
+        return self
+
+    async def kill(self) -> None:
+        """The process is gone: nothing is committed any more, nothing ends in order."""
+        self.durable.lost = True
+        for partition in range(PARTITIONS):
+            self.role.partition_lost(partition)
+        await self.clock.settle()
+
+    async def restart(self, seed: int = 2) -> Played:
+        """Another worker over what was durable."""
+        await self.kill()
+        again = Durable(tables=self.durable.tables, effects=self.durable.effects)
+        worker = Played(self.channels, durable=again, clock=self.clock, seed=seed)
+        worker.sender = self.sender
+        worker.role._sender = self.sender
+        return await worker.start()
+
+    def give(self, *requests: DeliveryRequest) -> None:
+        for request in requests:
+            headers = Envelope(
+                id=request.id, type=envelope.DELIVERY_REQUEST, source="test", channel=request.channel
+            ).headers()
+            partition = destination_partition(request.destination, request.shard, PARTITIONS)
+            self.feed(partition, request.lane.encode(), request.encode(), headers)
+
+    def decide_lane(self, request: DeliveryRequest, action: LaneAction) -> None:
+        decision = LaneDecision(lane=request.lane, request=request.id, action=action)
+        headers = Envelope(id="decision", type=envelope.LANE_DECISION, source="test", channel="demo").headers()
+        partition = destination_partition(request.destination, request.shard, PARTITIONS)
+        self.feed(partition, request.lane.encode(), decision.encode(), headers)
+
+    def feed(self, partition: int, key: bytes, value: bytes, headers: envelope.Headers) -> None:
+        changes: list[Change] = []
+        tables: Tables = {name: _Watched(table, name, changes) for name, table in self.durable.of(partition).items()}
+        record = Record(partition, next(self._offset), self.clock.now_ms(), key, value, headers)
+        try:
+            list(self.role.decide(record, tables))
+        except Poison as poison:
+            self.poisoned.append(poison)
+            return
+        self.role.changed(partition, changes)
+
+    def outcomes(self) -> list[Outcome]:
+        return [decode_outcome(effect.value) for effect in self.durable.effects if effect.topic == "orders.commands"]
+
+    def final(self) -> dict[str, str]:
+        """Request id -> final outcome."""
+        return {outcome.request: outcome.kind.value for outcome in self.outcomes() if outcome.kind.final}

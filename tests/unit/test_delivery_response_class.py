@@ -1,0 +1,119 @@
+"""One function says what an answer means: every status, body and Retry-After has one class, and none is dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from streams.delivery.ports import Answer, ResponseClass
+from streams.delivery.response_class import MESSAGE_CHARS_MAX, classify
+from streams.delivery.retry_after import THROTTLE_DEFAULT_S
+from topics.touchpoints import BY_NAME
+
+NOW_MS = 1_700_000_000_000
+DELIVERED, RETRY, THROTTLED, REFUSED = ResponseClass
+
+CREATE = "create-outward-order"
+PACK = "pack-order"
+ACK = "acknowledgement"
+TWO_ORDERS = {"orders": [{"orderCode": "A", "locationCode": "L"}, {"orderCode": "B", "locationCode": "L"}]}
+
+
+def judge(
+    name: str, status: int | None, body: Any = b"", headers: dict[str, str] | None = None, error: str = ""
+) -> tuple[ResponseClass, dict[str, Any] | None, str, int | None]:
+    raw = body if isinstance(body, bytes) else orjson.dumps(body)
+    answer = Answer(status=status, headers=headers or {}, body=raw, error=error)
+    verdict = classify(BY_NAME[name], TWO_ORDERS if name == ACK else {}, answer, NOW_MS)
+    return verdict.kind, verdict.body, verdict.message, verdict.not_before_ms
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        *((status, DELIVERED) for status in (200, 201, 202, 204)),
+        *((status, REFUSED) for status in (300, 301, 302, 303, 304, 307, 308)),
+        *((status, REFUSED) for status in (400, 402, 404, 405, 406, 409, 410, 411, 413, 414, 415, 422, 451)),
+        *((status, RETRY) for status in (401, 403, 408, 425)),
+        *((status, RETRY) for status in (500, 501, 502, 503, 504, 507, 520, 599)),
+        (429, THROTTLED),
+        (None, RETRY),
+    ],
+)
+def test_a_status_alone_has_one_class(status: int | None, expected: ResponseClass) -> None:
+    assert judge(CREATE, status, error="" if status else "reset")[0] is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "body", "expected"),
+    [
+        (CREATE, 200, {"hasError": True, "errorMessage": "no such item"}, REFUSED),
+        (CREATE, 200, {"hasError": False, "errorMessage": None}, DELIVERED),
+        (CREATE, 200, {"hasError": "true"}, DELIVERED),
+        (CREATE, 200, b"<html>", DELIVERED),
+        (CREATE, 200, b"[1]", DELIVERED),
+        (PACK, 200, b"<html>", RETRY),
+        (PACK, 200, b"[1]", RETRY),
+        (PACK, 200, b"", DELIVERED),
+        (PACK, 200, {"shipmentCode": "S1"}, DELIVERED),
+        (PACK, 200, {"hasError": True}, REFUSED),
+        ("customer-cancellation", 200, b"ok", DELIVERED),
+        (ACK, 200, b"", DELIVERED),
+        (ACK, 200, {}, DELIVERED),
+        (ACK, 200, {"successOrders": [{"orderCode": "A"}, {"orderCode": "B"}]}, DELIVERED),
+        (ACK, 200, {"successOrders": ["A", "B"]}, DELIVERED),
+        (ACK, 200, {"successOrders": [{"orderCode": "A"}]}, RETRY),
+        (ACK, 200, {"successOrders": []}, RETRY),
+        (ACK, 200, {"successOrders": None}, DELIVERED),
+    ],
+)
+def test_what_a_success_means_depends_on_its_body(name: str, status: int, body: Any, expected: ResponseClass) -> None:
+    assert judge(name, status, body)[0] is expected
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_an_outage_that_says_how_long_silences_the_destination(status: int) -> None:
+    kind, _, _, not_before = judge(CREATE, status, headers={"Retry-After": "7"})
+    assert (kind, not_before) == (THROTTLED, NOW_MS + 7_000)
+
+
+def test_a_500_with_retry_after_delays_only_its_own_request() -> None:
+    kind, _, _, not_before = judge(CREATE, 500, headers={"retry-after": "7"})
+    assert (kind, not_before) == (RETRY, NOW_MS + 7_000)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "soon"}])
+def test_a_429_that_does_not_say_how_long_gets_the_default(headers: dict[str, str]) -> None:
+    kind, _, _, not_before = judge(CREATE, 429, headers=headers)
+    assert (kind, not_before) == (THROTTLED, NOW_MS + int(THROTTLE_DEFAULT_S * 1000))
+
+
+def test_an_answer_cut_off_after_a_success_is_asked_again() -> None:
+    assert judge(CREATE, 200, b'{"hasErr', error="cut off")[0] is RETRY
+
+
+def test_an_answer_cut_off_after_a_refusal_is_a_refusal() -> None:
+    assert judge(CREATE, 400, b'{"mess', error="cut off")[0] is REFUSED
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"hasError": True, "errorMessage": "bad sku"}, "bad sku"),
+        ({"code": "BAD_DATA", "message": "Input", "description": "[a: b]"}, "Input: [a: b]"),
+        ({"message": None, "description": 3}, '{"message":null,"description":3}'),
+        (b"plain words", "plain words"),
+        (b"", "status 400"),
+        (b"x" * 9_000, "x" * MESSAGE_CHARS_MAX),
+        (b"\xff\xfe", "��"),
+    ],
+)
+def test_the_far_sides_words_travel_on_bounded(body: Any, message: str) -> None:
+    assert judge(CREATE, 400, body)[2] == message
+
+
+def test_the_body_of_a_relay_answer_goes_through_as_it_came() -> None:
+    answer = {"shipmentCode": "S1", "extra": {"kept": [1, None]}}
+    assert judge(PACK, 200, answer)[1] == answer
