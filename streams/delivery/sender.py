@@ -94,13 +94,18 @@ def marketplace_headers(channel: Channel) -> dict[str, str]:
 def far_url(base: str, path: str, touchpoint: Touchpoint, members: dict[str, Any]) -> URL:
     """The URL of a call: path members quoted whole (a code may hold `/`), a query touchpoint's members as its query."""
     for name in touchpoint.path_members:
-        path = path.replace("{" + name + "}", quote(_text(members.get(name, "")), safe=""))
+        path = path.replace("{" + name + "}", _segment(_text(members.get(name, ""))))
     url = base + path
     if touchpoint.query:
         pairs = [(name, _text(value)) for name, value in members.items() if value is not None]
         if pairs:
             url += "?" + urlencode(pairs, quote_via=quote)
     return URL(url, encoded=True)
+
+
+def _segment(text: str) -> str:
+    """One whole path segment. A code that is only dots would be a step in the path, and lead to another call."""
+    return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
 
 
 def _text(value: Any) -> str:
