@@ -255,6 +255,32 @@ def order(code: str, channel: str | None, url: str, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("side", type=click.Choice(["increff", "marketplace"]))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=PORT, help=f"Port to listen on.  [default: {INCREFF_PORT} and {MARKETPLACE_PORT}]")
+@click.option("--url", default=URL, show_default=True, envvar="SLUICE_URL", help="Of Sluice's gateway.")
+@click.option("--data-dir", type=DIRECTORY, help="Keeps what it knows over a restart; without it all is forgotten.")
+def sandbox(side: str, host: str, port: int | None, url: str, data_dir: Path | None) -> None:
+    """Play a far side by the contract: Increff with its warehouse, or a marketplace."""
+    from sluice.sandboxes import run_sandbox
+
+    default = INCREFF_PORT if side == "increff" else MARKETPLACE_PORT
+    with readable_errors():
+        sys.exit(run_sandbox(side, host=host, port=port or default, url=url, data_dir=data_dir))
+
+
+@main.command()
+@click.option("--url", default=URL, show_default=True, envvar="SLUICE_URL", help="Of Sluice's gateway.")
+@click.option("--increff-port", type=PORT, default=INCREFF_PORT, show_default=True, help="Of Increff's sandbox.")
+def demo(url: str, increff_port: int) -> None:
+    """Send traffic through a Sluice with both sandboxes: orders that travel, stock that flows."""
+    from sluice.sandboxes import run_demo
+
+    with readable_errors():
+        sys.exit(run_demo(url=url, increff_port=increff_port))
+
+
+@main.command()
 @click.argument("name")
 @click.option("--seconds", type=click.FloatRange(min=1), default=10.0, show_default=True, help="Of each measurement.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

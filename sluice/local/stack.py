@@ -56,6 +56,10 @@ class Options:
         return _url(self.port)
 
     @property
+    def status(self) -> Path:
+        return self.data_dir / "status.json"
+
+    @property
     def has_sandboxes(self) -> bool:
         return self.channels is None
 

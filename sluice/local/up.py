@@ -6,11 +6,15 @@ import asyncio
 import fcntl
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
+from sluice.local import janitor
 from sluice.local.demo_channels import demo_channels
 from sluice.local.errors import StartError
 from sluice.local.stack import STAGES, Options, check_surroundings, make_units
@@ -19,6 +23,9 @@ from sluice.local.supervisor import Supervisor
 from sluice.local.terminal import Follower, Line, change, say, table
 from topics.configuration import load_channels, load_settings
 
+LOCK_TIMEOUT_S = 1.0
+"""The janitor of a `sluice up` that was just killed has the lock for some milliseconds more."""
+_POLL_S = 0.02
 _FOLLOW_S = 0.2
 _TAIL_LINES = 12
 
@@ -26,12 +33,12 @@ _TAIL_LINES = 12
 def up(options: Options) -> int:
     """Runs until Ctrl-C or SIGTERM; returns the exit code. Raises StartError or ConfigurationError at the start."""
     load_channels(options.channels, default=demo_channels(options.increff_port, options.marketplace_port))
-    with _locked(options.data_dir):
+    with _locked(options.data_dir) as lock, _cleaned_after(options.status, lock):
         return asyncio.run(_up(options))
 
 
 @contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
+def _locked(data_dir: Path) -> Iterator[IO[str]]:
     """One `sluice up` per data directory; the kernel gives the lock back however this one ends."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -39,17 +46,34 @@ def _locked(data_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise StartError(f"--data-dir {data_dir}: cannot be used: {error.strerror}") from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            owner = lock.read().strip() or "unknown"
-            raise StartError(
-                f"{data_dir} is in use by another `sluice up` (pid {owner}): end it, or choose another with --data-dir"
-            ) from error
+        _take(lock, data_dir)
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
+        yield lock
+
+
+def _take(lock: IO[str], data_dir: Path) -> None:
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                lock.seek(0)
+                owner = lock.read().strip() or "unknown"
+                told = f"{data_dir} is in use by another `sluice up` (pid {owner})"
+                raise StartError(f"{told}: end it, or choose another with --data-dir") from error
+        time.sleep(_POLL_S)
+
+
+@contextmanager
+def _cleaned_after(status: Path, lock: IO[str]) -> Iterator[None]:
+    """With a janitor beside us, for the case that we are killed."""
+    command = [sys.executable, "-S", "-E", str(Path(janitor.__file__)), str(status)]
+    with subprocess.Popen(  # noqa: S603 - the command is ours
+        command, stdin=subprocess.PIPE, pass_fds=(lock.fileno(),), start_new_session=True
+    ):
         yield
 
 
@@ -57,7 +81,7 @@ async def _up(options: Options) -> int:
     began = time.monotonic()
     await check_surroundings(options)
     units, lines = make_units(options)
-    status = Status(options.data_dir / "status.json", [unit.name for unit in units if unit.name != "demo"])
+    status = Status(options.status, [unit.name for unit in units if unit.name != "demo"])
     supervisor = Supervisor(units, STAGES, status, change)
     stop = _on_signals(supervisor)
     say("starting Kafka and the roles ..." if options.kafka is None else "starting the roles ...")
