@@ -42,7 +42,7 @@ def failed_skus(body: dict[str, Any] | None, skus: Collection[str]) -> set[str]:
 
 
 def quantity_of(position: bytes) -> int:
-    """How much a position offers; in the consolidated form `consolidatedQuantity` is the field to read (contract 12)."""
+    """How much a position offers; consolidated, `consolidatedQuantity` is the field to read (contract 12)."""
     item = decode_position(position)
     return int(item.get("consolidatedQuantity", item.get("quantity", 0)))
 
