@@ -113,6 +113,9 @@ class _Watched(MemoryTable):
 class Arrival:
     at_ms: int
     call: Call
+    turn: int
+    """Place among all begins and ends of requests, so that what overlaps in played time zero is told apart too."""
+    ended_turn: int | None = None
 
 
 Far = Callable[[Call, int], Answer]
@@ -133,16 +136,19 @@ class PlayedSender:
         self.arrivals: list[Arrival] = []
         self.in_air = 0
         self.in_air_max = 0
+        self._turns = count()
 
     async def send(self, call: Call) -> Answer:
         before = len(self.arrivals)
-        self.arrivals.append(Arrival(self._clock.now_ms(), call))
+        arrival = Arrival(self._clock.now_ms(), call, next(self._turns))
+        self.arrivals.append(arrival)
         self.in_air += 1
         self.in_air_max = max(self.in_air_max, self.in_air)
         try:
             await self._clock.pass_time(self.takes_ms(call))
         finally:
             self.in_air -= 1
+            arrival.ended_turn = next(self._turns)
         return self.far(call, before)
 
     def ids(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from itertools import pairwise
 from random import Random
 
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from streams.delivery.ports import Answer, Call
 from streams.delivery.retry_schedule import JITTER, RetrySchedule
-from tests.fakes.delivery import Played, channels_for, request_for
+from tests.fakes.delivery import Arrival, Played, channels_for, request_for
 from topics.deliveries import DeliveryRequest
 from topics.touchpoints import BY_NAME, WhenDead
 
@@ -54,15 +55,13 @@ async def _play(seed: int, requests: list[tuple[int, str]], kills: list[int]) ->
 def _check(worker: Played, given_to: dict[str, list[DeliveryRequest]]) -> None:
     assert worker.crashes == []
     final = worker.final()
-    sent: dict[str, list[str]] = defaultdict(list)
-    for arrival in worker.sender.arrivals:
-        sent[arrival.call.delivery_id].append(str(arrival.at_ms))
     order_of_first = list(dict.fromkeys(worker.sender.ids()))
     for requests in given_to.values():
         ids = [request.id for request in requests]
         arrived = [name for name in order_of_first if name in ids]
         assert arrived == ids[: len(arrived)], "a lane inverted"
         _check_no_late_repeat(worker.sender.ids(), ids)
+        _check_one_at_a_time([arrival for arrival in worker.sender.arrivals if arrival.call.delivery_id in ids])
         ended = [final.get(name) for name in ids]
         held = [
             n
@@ -81,6 +80,12 @@ def _check_no_late_repeat(arrivals: list[str], lane: list[str]) -> None:
     """No attempt of a request after the first attempt of a later one of its lane."""
     order = [lane.index(name) for name in arrivals if name in lane]
     assert order == sorted(order), f"a repeat came after its successor: {order}"
+
+
+def _check_one_at_a_time(lane: list[Arrival]) -> None:
+    for earlier, later in pairwise(lane):
+        assert earlier.ended_turn is not None
+        assert earlier.ended_turn < later.turn, "two requests of a lane were in the air at once"
 
 
 @given(
