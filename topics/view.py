@@ -1,0 +1,211 @@
+"""A compacted topic followed from its beginning and on: what the last record of each key says, without a group.
+
+The gateway follows all positions (Search Inventory), delivery those of its own partitions. The view keeps no records:
+it calls back, and the owner keeps what it needs. After a loss of Kafka it goes on from where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from topics.catalogue import RECORD_BYTES_MAX
+
+logger = logging.getLogger(__name__)
+
+OnRecord = Callable[[int, bytes, bytes | None], None]
+OnPartitionDropped = Callable[[int], None]
+
+CHUNK_RECORDS_MAX = 2_000
+"""Records handled before the event loop gets a turn: a few milliseconds of its time."""
+FETCH_BYTES_MAX = 4 * RECORD_BYTES_MAX
+"""Fetched and not yet handled, at most: several of the largest records."""
+POLL_MS = 200
+"""How long a change of partitions may have to wait for an idle fetch."""
+RETRY_S = 0.5
+"""Between attempts to reach Kafka; short, because readiness waits for it."""
+METADATA_TIMEOUT_S = 5.0
+"""How long Kafka may take to tell a topic's partitions before the connection is made anew."""
+
+
+class CompactedView:
+    """Follows the partitions given by `set_partitions`; none before that.
+
+    `on_record(partition, key, value)`: value None means that the key is gone. `on_partition_dropped(partition)`:
+    everything that came from it must be forgotten; it may come again later, from its beginning. Both are called in the
+    event loop and must not block; an exception from them ends the view, because what its owner keeps is then wrong.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topic_full_name: str,
+        on_record: OnRecord,
+        on_partition_dropped: OnPartitionDropped,
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topic_full_name
+        self._on_record = on_record
+        self._on_partition_dropped = on_partition_dropped
+        self._wanted: frozenset[int] | None = frozenset()
+        self._followed: frozenset[int] = frozenset()
+        self._next: dict[int, int] = {}
+        self._goal: dict[int, int] = {}
+        self._behind: set[int] = set()
+        self._generation = 0
+        self._applied = 0
+        self._changed = asyncio.Event()
+        self._trouble: str | None = "not started"
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns at once; Kafka may come later. Raises RuntimeError when it was started before."""
+        if self._task is not None:
+            raise RuntimeError("a view is started once")
+        self._trouble = "starting"
+        self._task = asyncio.create_task(self._run(), name=f"view of {self._topic}")
+
+    async def set_partitions(self, partitions: Iterable[int] | None) -> None:
+        """Follow exactly these from now on; None: all the topic has. Those that leave are dropped before it returns."""
+        self._wanted = None if partitions is None else frozenset(partitions)
+        if self._wanted is not None:
+            self._drop(self._followed - self._wanted)
+        self._generation += 1
+        self._changed.set()
+
+    def caught_up(self, partition: int) -> bool:
+        """Whether everything that the partition held when it was taken up has been called back."""
+        return partition in self._goal and partition not in self._behind
+
+    def unready(self) -> str | None:
+        """None when all wanted partitions are caught up, else what is missing, for a readiness answer."""
+        if self._task is not None and self._task.done():
+            return f"the view of {self._topic} ended"
+        if self._trouble is not None:
+            return f"{self._topic}: {self._trouble}"
+        if self._applied != self._generation:
+            return f"{self._topic}: partitions are being taken up"
+        lacking = sorted(partition for partition in self._followed if not self.caught_up(partition))
+        return f"{self._topic}: reading partitions {lacking}" if lacking else None
+
+    async def wait(self) -> None:
+        """Returns when the view was stopped; raises what a callback raised."""
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
+    async def stop(self) -> None:
+        """No callback after this. Raises what a callback raised, if one did."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self._trouble = "stopped"
+        if not self._task.cancelled():
+            self._task.result()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except (KafkaError, OSError) as error:
+                self._trouble = f"Kafka cannot be read: {type(error).__name__} {error}".rstrip()
+                logger.warning("view interrupted topic=%s error=%r", self._topic, error)
+                await asyncio.sleep(RETRY_S)
+
+    async def _follow(self) -> None:
+        """Read with one consumer until Kafka fails."""
+        consumer = self._consumer()
+        try:
+            await consumer.start()
+            generation = -1
+            while True:
+                if generation != self._generation:
+                    generation = self._generation
+                    self._changed.clear()
+                    if not await self._take_up(consumer):
+                        await self._changed.wait()
+                    continue  # it may have changed again meanwhile
+                chunks = await consumer.getmany(timeout_ms=POLL_MS, max_records=CHUNK_RECORDS_MAX)
+                # What was fetched for an earlier assignment is dropped; the new one starts where handling stopped.
+                if generation == self._generation:
+                    self._handle(chunks)
+                    await self._notice_ends(consumer)
+                await asyncio.sleep(0)  # buffered records come without a pause, and the loop is not ours alone
+        finally:
+            await consumer.stop()
+
+    async def _take_up(self, consumer: AIOKafkaConsumer) -> bool:
+        """Assign what is wanted, known partitions where handling stopped, new ones at their beginning."""
+        generation = self._generation
+        wanted = await self._all_partitions(consumer) if self._wanted is None else self._wanted
+        if not wanted:
+            consumer.unsubscribe()
+        else:
+            assignment = [TopicPartition(self._topic, partition) for partition in sorted(wanted)]
+            consumer.assign(assignment)
+            new = [tp for tp in assignment if tp.partition not in self._next]
+            async with asyncio.timeout(METADATA_TIMEOUT_S):
+                begins = await consumer.beginning_offsets(new) if new else {}
+                ends = await consumer.end_offsets(new) if new else {}
+            if generation != self._generation:
+                return True  # changed meanwhile: the caller comes again
+            for tp in new:
+                self._next[tp.partition] = begins[tp]
+                self._goal[tp.partition] = ends[tp]
+                self._behind.add(tp.partition)
+            for tp in assignment:
+                consumer.seek(tp, self._next[tp.partition])
+        self._followed = frozenset(wanted)
+        self._applied = generation
+        self._trouble = None
+        return bool(wanted)
+
+    async def _all_partitions(self, consumer: AIOKafkaConsumer) -> frozenset[int]:
+        # The client asks Kafka only about topics it uses, so partition 0 stands for the topic until the rest is known.
+        consumer.assign([TopicPartition(self._topic, 0)])
+        async with asyncio.timeout(METADATA_TIMEOUT_S):
+            while not (partitions := consumer.partitions_for_topic(self._topic)):
+                self._trouble = "the topic does not exist, or Kafka does not tell"
+                await asyncio.sleep(POLL_MS / 1000)
+        return frozenset(partitions)
+
+    def _handle(self, chunks: dict[TopicPartition, list[Any]]) -> None:
+        for tp, records in chunks.items():
+            for record in records:
+                if record.key is not None:
+                    self._on_record(tp.partition, record.key, record.value)
+            self._next[tp.partition] = records[-1].offset + 1
+
+    async def _notice_ends(self, consumer: AIOKafkaConsumer) -> None:
+        """The consumer's position tells, not the last record: a log may end in offsets that compaction emptied."""
+        for partition in tuple(self._behind):
+            try:
+                async with asyncio.timeout(POLL_MS / 1000):
+                    position = await consumer.position(TopicPartition(self._topic, partition))
+            except TimeoutError:
+                continue  # no position while Kafka is away; the next round asks again
+            if partition in self._behind and position >= self._goal[partition]:
+                self._behind.discard(partition)
+
+    def _drop(self, partitions: Iterable[int]) -> None:
+        for partition in sorted(partitions):
+            self._next.pop(partition, None)
+            self._goal.pop(partition, None)
+            self._behind.discard(partition)
+            self._on_partition_dropped(partition)
+        self._followed = self._followed.difference(partitions)
+
+    def _consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=RECORD_BYTES_MAX,
+            fetch_max_bytes=FETCH_BYTES_MAX,
+        )
