@@ -1,0 +1,50 @@
+"""One wide line per request, as JSON. Lines gather for a moment and leave in one write: logging costs little."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+FLUSH_S = 0.2
+"""How long a line may wait; short enough to follow by eye."""
+LINES_MAX = 1_000
+"""Lines that gather before they are written at once: bounds memory at any rate."""
+
+Write = Callable[[str], object]
+
+
+def to_standard_error(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+def discard(_text: str) -> None:
+    """For a log level that does not want requests."""
+
+
+class AccessLog:
+    def __init__(self, write: Write = to_standard_error) -> None:
+        self._write = write
+        self._lines: list[bytes] = []
+        self._flush: asyncio.TimerHandle | None = None
+
+    def line(self, fields: dict[str, Any]) -> None:
+        if self._write is discard:
+            return
+        self._lines.append(orjson.dumps(fields))
+        if len(self._lines) >= LINES_MAX:
+            self.flush()
+        elif self._flush is None:
+            self._flush = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
+
+    def flush(self) -> None:
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._write((b"\n".join(lines) + b"\n").decode())

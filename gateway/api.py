@@ -1,0 +1,136 @@
+"""The management API: where is order X, and what shall become of its dead delivery. Errors are problem details."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from gateway.answers import VERDICT_RETRY_AFTER_S, Answer, Refused, bad_data, json_answer
+from gateway.authentication import bearer
+from gateway.call import Call, new_event_id
+from gateway.ingress import SOURCE, Handler, Ingress, Ports, refusal_of
+from gateway.ports import Outgoing
+from gateway.problem import problem
+from topics.configuration import Channel, Channels, Settings
+from topics.deliveries import LaneAction, LaneDecision
+from topics.envelope import LANE_DECISION, ORDER_QUERY, Envelope
+from topics.keys import INCREFF, destination_partition, join, lane_key, order_key, return_key, shard_of
+from topics.models.base import CODE_MAX
+from topics.touchpoints import BY_NAME
+
+QUERY_TIMEOUT_S = 10.0
+"""A query travels through the orders role like any command; a rebalance takes a few seconds."""
+
+
+class ManagementApi:
+    def __init__(self, settings: Settings, channels: Channels, ports: Ports, ingress: Ingress) -> None:
+        self._settings = settings
+        self._channels = channels
+        self._ports = ports
+        self._ingress = ingress
+        self._token = settings.api_token.get_secret_value().encode() if settings.api_token else None
+
+    async def order(self, request: web.Request) -> web.Response:
+        return await self._answered("api-order", request, returns=False)
+
+    async def returned(self, request: web.Request) -> web.Response:
+        return await self._answered("api-return", request, returns=True)
+
+    async def decide_order(self, request: web.Request) -> web.Response:
+        return await self._answered("api-lane-decision", request, returns=False)
+
+    async def decide_return(self, request: web.Request) -> web.Response:
+        return await self._answered("api-lane-decision", request, returns=True)
+
+    def refusing(self, status: int, code: str, message: str) -> Handler:
+        async def handle(_request: web.Request) -> web.Response:
+            call = Call("api-unknown", asyncio.get_running_loop().time())
+            return self._ingress.finish(call, problem(Refused(status, code, message)))
+
+        return handle
+
+    async def _answered(self, what: str, request: web.Request, *, returns: bool) -> web.Response:
+        call = Call(what, asyncio.get_running_loop().time())
+        try:
+            if self._token is not None:
+                bearer(self._token, request.headers.get("Authorization"))
+            call.channel = self._channel(request)
+            call.subject = _code(request)
+            document = await self._query(call, call.channel, returns=returns)
+            if "action" in request.match_info:
+                answer = await self._decide(call, call.channel, document, request, returns=returns)
+            else:
+                answer = json_answer(document)
+        except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
+            answer = problem(refusal_of(error, what))
+        return self._ingress.finish(call, answer)
+
+    def _channel(self, request: web.Request) -> Channel:
+        name = request.query.get("channel")
+        channels = self._channels.channels
+        if name is None:
+            if len(channels) > 1:
+                raise bad_data(f"channel: must be one of {', '.join(sorted(channels))}")
+            return next(iter(channels.values()))
+        if name not in channels:
+            raise Refused(404, "CHANNEL_UNKNOWN", "There is no such channel", name[:64])
+        return channels[name]
+
+    async def _query(self, call: Call, channel: Channel, *, returns: bool) -> dict[str, Any]:
+        """The order's whole state, read where it is decided: behind everything accepted before."""
+        key = _key(channel, call.subject, returns=returns)
+        call.event = new_event_id()
+        value = orjson.dumps({"returnOrderCode" if returns else "orderCode": call.subject})
+        reply = await self._ingress.command(call, ORDER_QUERY, key, value, QUERY_TIMEOUT_S)
+        # A query leaves nothing behind that a receipt could name.
+        call.positions.clear()
+        if reply is None:
+            message = "The orders role did not answer in time"
+            raise Refused(503, "LATE", message, retry_after_s=VERDICT_RETRY_AFTER_S)
+        if not isinstance(reply.body, dict):
+            what = "return" if returns else "order"
+            raise Refused(404, "UNKNOWN", f"There is no {what} {call.subject} of channel {channel.name}")
+        return reply.body
+
+    async def _decide(
+        self, call: Call, channel: Channel, document: dict[str, Any], request: web.Request, *, returns: bool
+    ) -> Answer:
+        wanted = request.match_info["request"]
+        found = next((d for d in document.get("deliveries", ()) if d.get("id") == wanted), None)
+        if found is None:
+            raise Refused(404, "UNKNOWN", f"{call.subject} has no delivery {wanted[:CODE_MAX]}")
+        action = LaneAction(request.match_info["action"])
+        destination = found["destination"]
+        entity = _key(channel, call.subject, returns=returns)
+        far_side = self._channels.increff if destination == INCREFF else channel.marketplace
+        partition = destination_partition(destination, shard_of(entity, far_side.shards), self._settings.partitions)
+        touchpoint = BY_NAME.get(found.get("touchpoint", ""))
+        beside = touchpoint is not None and touchpoint.beside_lane
+        lane = join(destination, entity.decode(), wanted) if beside else lane_key(destination, entity)
+        call.event = new_event_id()
+        envelope = Envelope(
+            id=call.event,
+            type=LANE_DECISION,
+            source=SOURCE,
+            channel=channel.name,
+            subject=call.subject,
+            time_ms=self._ports.now_ms(),
+        )
+        decision = LaneDecision(lane=lane.decode(), request=wanted, action=action)
+        record = Outgoing("deliveries.requests", lane, decision.encode(), envelope.headers(), partition)
+        call.positions.append(await self._ports.producer.produce(record))
+        return json_answer({"request": wanted, "action": action, "eventId": call.event}, 202)
+
+
+def _key(channel: Channel, code: str, *, returns: bool) -> bytes:
+    return return_key(channel.name, code) if returns else order_key(channel.name, code)
+
+
+def _code(request: web.Request) -> str:
+    code = request.match_info["code"]
+    if len(code) > CODE_MAX:
+        raise bad_data(f"code: may have at most {CODE_MAX} characters")
+    return code

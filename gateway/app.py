@@ -1,0 +1,137 @@
+"""The gateway put together: `make_app` wires ports, `run` gives it the real ones. Importing this starts nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib
+import logging
+import signal
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import orjson
+from aiohttp import web
+
+from gateway.access_log import AccessLog, discard, to_standard_error
+from gateway.api import ManagementApi
+from gateway.ingress import Ingress, Ports
+from gateway.metrics import CONTENT_TYPE, Metrics
+from gateway.producer import SharedProducer
+from gateway.replies import ReplyReader
+from gateway.routes import add_fallbacks, add_management, add_touchpoints
+from gateway.search_view import StockView
+from topics.configuration import Channels, Settings
+
+log = logging.getLogger(__name__)
+
+STOP_S = 5.0
+"""Requests that wait when the gateway stops get this long; then they are told that no verdict came in time."""
+HEADER_BYTES_MAX = 16 << 10
+"""One header or request line. The contract's are short; proxies add some."""
+
+INGRESS = web.AppKey("ingress", Ingress)
+
+
+def wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def make_app(settings: Settings, channels: Channels, ports: Ports) -> web.Application:
+    """The HTTP application on these ports. Starting and stopping them is the caller's."""
+    ingress = Ingress(settings, channels, ports)
+    api = ManagementApi(settings, channels, ports, ingress)
+    app = web.Application()
+    app[INGRESS] = ingress
+    add_touchpoints(app.router, ingress)
+    add_management(app.router, api)
+    _add_operations(app.router, ports)
+    add_fallbacks(app.router, ingress, api)
+    return app
+
+
+def _add_operations(router: web.UrlDispatcher, ports: Ports) -> None:
+    async def live(_request: web.Request) -> web.Response:
+        return _json({"live": True})
+
+    async def ready(_request: web.Request) -> web.Response:
+        reason = ports.producer.unready() or ports.replies.unready()
+        if reason is None:
+            return _json({"ready": True})
+        return _json({"ready": False, "reason": reason}, 503)
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=ports.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def openapi(_request: web.Request) -> web.Response:
+        return web.Response(body=openapi_document(), content_type="application/json")
+
+    router.add_get("/live", live)
+    router.add_get("/ready", ready)
+    router.add_get("/metrics", metrics)
+    router.add_get("/openapi.json", openapi)
+
+
+@functools.cache
+def openapi_document() -> bytes:
+    """Made when it is first asked for, because nothing else of the gateway needs the module that makes it."""
+    document: Callable[[], object] = importlib.import_module("topics.openapi").document
+    return orjson.dumps(document())
+
+
+def _json(body: object, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
+
+
+async def run(settings: Settings, channels: Channels) -> None:
+    """Serves until SIGTERM, SIGINT or cancellation, then finishes what waits, within a bound."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        await serve(settings, channels, stack)
+        log.info("gateway listens on http://%s:%d", settings.gateway_host, settings.gateway_port)
+        await stopping.wait()
+        log.info("gateway stops")
+
+
+async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -> web.Application:
+    """Starts a gateway on real ports and leaves it running; closing the stack stops it, in the reverse order.
+
+    The reader of replies is started before requests are accepted, and a command is accepted only once it reads.
+    """
+    metrics = Metrics()
+    wants_requests = settings.log_level in ("debug", "info")
+    access_log = AccessLog(to_standard_error if wants_requests else discard)
+    stack.callback(access_log.flush)
+    producer = SharedProducer(settings, metrics)
+    stack.push_async_callback(producer.stop)
+    replies = ReplyReader(settings, metrics)
+    stack.push_async_callback(replies.stop)
+    stock = StockView(settings)
+    stack.push_async_callback(stock.stop)
+    producer.start()
+    replies.start()
+    await stock.start()
+    ports = Ports(
+        producer=producer, replies=replies, stock=stock, now_ms=wall_clock_ms, metrics=metrics, access_log=access_log
+    )
+    app = make_app(settings, channels, ports)
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=STOP_S, max_line_size=HEADER_BYTES_MAX, max_field_size=HEADER_BYTES_MAX
+    )
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, settings.gateway_host, settings.gateway_port)
+    await site.start()
+    stack.push_async_callback(_finish, site, app[INGRESS], replies)
+    return app
+
+
+async def _finish(site: web.TCPSite, ingress: Ingress, replies: ReplyReader) -> None:
+    """1. No new connections. 2. What waits gets a bounded time. 3. What still waits is answered without a verdict."""
+    await site.stop()
+    if not await ingress.drained(STOP_S):
+        replies.release_all()

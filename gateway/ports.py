@@ -1,0 +1,85 @@
+"""What the gateway needs from outside, as small ports: `make_app` gets them, tests and benchmarks give their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from topics.envelope import Headers
+from topics.verdicts import Reply
+
+
+class Outgoing(NamedTuple):
+    """A record to produce. `topic` is a catalogue name; `partition` None means murmur2 of the key."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Headers
+    partition: int | None = None
+
+
+class Position(NamedTuple):
+    """Where an acknowledged record is: what a receipt says. `topic` is the name in Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+class Unavailable(Exception):  # noqa: N818 - reads as what Kafka is
+    """Kafka did not acknowledge in time, or cannot be asked now. What was handed over may still arrive."""
+
+
+class Overloaded(Exception):  # noqa: N818 - as above
+    """A named bound is reached; nothing was handed over."""
+
+
+class RecordTooLarge(Exception):  # noqa: N818 - as above
+    """The record exceeds what topics allow; nothing was handed over."""
+
+
+class Producer(Protocol):
+    async def produce(self, record: Outgoing) -> Position:
+        """Returns when all in-sync replicas have it. Raises Unavailable, Overloaded or RecordTooLarge."""
+
+    async def produce_all(self, records: Sequence[Outgoing]) -> list[Position | None]:
+        """In order; None for each record that was not acknowledged in time. Raises like `produce` if none was sent."""
+
+    def unready(self) -> str | None:
+        """None when Kafka takes records, else why not."""
+
+
+class Replies(Protocol):
+    @property
+    def partition(self) -> int:
+        """The partition of `replies` on which this gateway reads."""
+
+    def expect(self, event: str, wait_s: float) -> asyncio.Future[Reply | None]:
+        """Done with the reply to `event`, or with None after `wait_s`. Call before producing. Raises Overloaded."""
+
+    def forget(self, event: str) -> None:
+        """Nobody waits for `event` any more."""
+
+    def unready(self) -> str | None: ...
+
+
+class Stock(Protocol):
+    """The last accepted positions of all channels."""
+
+    def quantity(self, channel: str, location: str, sku: str) -> int | None:
+        """None: this SKU was never seen at this location."""
+
+    def locations(self, channel: str, sku: str) -> list[tuple[str, dict[str, Any]]]:
+        """Every (location, item) of a SKU; empty when it was never seen."""
+
+    def unready(self) -> str | None: ...
+
+
+class Clock(Protocol):
+    def __call__(self) -> int:
+        """Epoch milliseconds."""
