@@ -7,6 +7,7 @@ import logging
 import signal
 from collections.abc import Callable, Iterable
 from random import Random
+from types import EllipsisType
 
 from streams.delivery import metrics
 from streams.delivery.attempts import TABLE as OUTBOX
@@ -22,6 +23,7 @@ from streams.delivery.permits import Permits
 from streams.delivery.ports import Caller, Clock, Sender, Stock
 from streams.delivery.runner import DestinationRunner
 from streams.delivery.sender import HttpSender
+from streams.delivery.stock import StockSender
 from streams.runtime.role import Change, Committer, Effect, Record, Role, Tables
 from topics.configuration import Channels, Settings
 
@@ -53,16 +55,17 @@ class DeliveryRole(Role):
         sender: Sender | None = None,
         clock: Clock | None = None,
         random: Random | None = None,
-        stock: Stock | None = None,
+        stock: Stock | EllipsisType | None = ...,
         crashed: Callable[[BaseException], None] = end_process,
     ) -> None:
+        """`stock` left out: the real stock sender; None: no stock is sent (a test of the rest)."""
         self._channels = channels
         self._partitions = settings.partitions
         self._configured = destinations(channels)
         self._sender: Sender = sender or HttpSender(channels)
         self._clock: Clock = clock or SystemClock()
         self._random = random or Random()
-        self._stock = stock
+        self._stock = StockSender(settings, channels, crashed=self._fail) if isinstance(stock, EllipsisType) else stock
         self._crashed = crashed
         self._committer: Committer | None = None
         self._gates = {name: Gate() for name in self._configured}
