@@ -46,10 +46,14 @@ class Unit:
 
 @dataclass(frozen=True)
 class Stage:
-    """Units that end together, and how long they may take before they are killed."""
+    """Units that are asked to end together, and how long they may take before they are killed.
+
+    `lead_s` is how long the next stage leaves them alone; None: until they have ended, and all before them, too.
+    """
 
     names: frozenset[str]
     grace_s: float
+    lead_s: float | None = None
 
 
 @dataclass
@@ -123,8 +127,11 @@ class Supervisor:
         self._stopping = True
         for unit in self._units:
             self._status.set(unit.name, pid=self._pid(unit.name), ready=False)
+        ending: set[asyncio.Task[None]] = set()
         for stage in self._stages:
-            await self._stop_stage(stage)
+            ending.add(asyncio.create_task(self._stop_stage(stage)))
+            await asyncio.wait(ending, timeout=stage.lead_s)
+        await asyncio.gather(*ending)
 
     def kill(self) -> None:
         """Ends everything at once."""
