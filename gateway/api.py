@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from typing import Any
 
 import orjson
@@ -47,13 +47,13 @@ class ManagementApi:
 
     def refusing(self, status: int, code: str, message: str) -> Handler:
         async def handle(_request: web.Request) -> web.Response:
-            call = Call("api-unknown", asyncio.get_running_loop().time())
+            call = Call("api-unknown", time.perf_counter())
             return self._ingress.finish(call, problem(Refused(status, code, message)))
 
         return handle
 
     async def _answered(self, what: str, request: web.Request, *, returns: bool) -> web.Response:
-        call = Call(what, asyncio.get_running_loop().time())
+        call = Call(what, time.perf_counter())
         try:
             if self._token is not None:
                 bearer(self._token, request.headers.get("Authorization"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -64,7 +65,7 @@ class Ingress:
         authenticate = self._from_marketplace if inbound else self._from_increff
 
         async def handle(request: web.Request) -> web.Response:
-            call = Call(touchpoint.name, asyncio.get_running_loop().time())
+            call = Call(touchpoint.name, time.perf_counter())
             self.active += 1
             try:
                 channel = authenticate(touchpoint, request)
@@ -97,7 +98,7 @@ class Ingress:
 
     def finish(self, call: Call, answer: Answer) -> web.Response:
         """Counts and logs the call, and makes its response."""
-        seconds = asyncio.get_running_loop().time() - call.started
+        seconds = time.perf_counter() - call.started
         self._ports.metrics.answered(call.touchpoint, answer.status, seconds)
         self._ports.access_log.line(
             {
@@ -120,7 +121,7 @@ class Ingress:
         """For paths and methods that no touchpoint has, in the shape of the side whose prefix was used."""
 
         async def handle(request: web.Request) -> web.Response:
-            call = Call("unknown", asyncio.get_running_loop().time())
+            call = Call("unknown", time.perf_counter())
             described = f"{request.method} {request.path[:200]}"
             return self.finish(call, shaped(direction, Refused(status, code, message, described)))
 

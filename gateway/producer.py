@@ -144,7 +144,7 @@ class SharedProducer:
         self._bytes_in_flight += size
         try:
             future: asyncio.Future[Any] = await producer.send(
-                self._names[record.topic], record.value, record.key, record.partition, None, record.headers
+                self._names[record.topic], record.value, record.key, record.partition, None, list(record.headers)
             )
         except BaseException:
             self._bytes_in_flight -= size
