@@ -1,0 +1,94 @@
+"""The orders role: decode -> decide -> perform. The only file of this package that knows tables and records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from streams.order.answers import Answers, recall
+from streams.order.decoding import decode_event
+from streams.order.effects import RecordAnswer
+from streams.order.events import Event
+from streams.order.machine import advance
+from streams.order.model import StateError, decode
+from streams.order.performing import Performer
+from streams.runtime.role import Effect, Poison, Record, Role, Table, Tables
+from topics.configuration import Channels, Settings
+from topics.keys import partition_of
+
+STATE = "orders.state"
+ANSWERS = "relay.answers"
+REROUTED = "sluice-rerouted"
+"""Header of a record that was sent on to the right partition: partition and offset it came from."""
+
+
+class OrdersRole(Role):
+    """The truth about every order, return and manifest of its partitions."""
+
+    name = "orders"
+    source = "orders.commands"
+    tables = (STATE, ANSWERS)
+    one_key_per_record = True
+
+    def __init__(self, settings: Settings, channels: Channels) -> None:
+        self._channels = channels
+        self._partitions = settings.partitions
+        self._relay_deadline_ms = int(settings.relay_deadline_s * 1000)
+        self._performer = Performer(settings, channels)
+        self._answers: dict[int, Answers] = {}
+
+    def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
+        event = decode_event(record, self._channels, self._relay_deadline_ms)
+        if event.key != record.key or partition_of(event.key, self._partitions) != record.partition:
+            return [self._rerouted(record, event)]
+        state, answers = tables[STATE], tables[ANSWERS]
+        decision = advance(_entity(state, event.key), event, record.timestamp_ms, lambda key: recall(answers, key))
+        records: list[Effect] = []
+        found: list[RecordAnswer] = []
+        for effect in decision.effects:
+            if isinstance(effect, RecordAnswer):
+                found.append(effect)
+            else:
+                records.append(self._performer.perform(effect, decision.entity, event.channel, record.timestamp_ms))
+        # Tables last: nothing that can fail comes after them.
+        if decision.changed and decision.entity is not None:
+            state.put(event.key, decision.entity.encode())
+        for answer in found:
+            self._kept(record.partition, answers).record(
+                answers, answer.key, answer.status, answer.body, record.timestamp_ms
+            )
+        return records
+
+    def partition_ready(self, partition: int, tables: Tables) -> None:
+        self._answers[partition] = Answers(tables[ANSWERS])
+
+    def partition_lost(self, partition: int) -> None:
+        self._answers.pop(partition, None)
+
+    def _kept(self, partition: int, table: Table) -> Answers:
+        kept = self._answers.get(partition)
+        if kept is None:
+            kept = self._answers[partition] = Answers(table)
+        return kept
+
+    def _rerouted(self, record: Record, event: Event) -> Effect:
+        """The same record, under the entity's key, in the entity's partition. Its event id stays."""
+        if any(name == REROUTED for name, _ in record.headers):
+            home = partition_of(event.key, self._partitions)
+            raise Poison(
+                "WRONG_PARTITION",
+                f"sent on already, and still in partition {record.partition} instead of {home}: orders.commands does "
+                f"not have the {self._partitions} partitions that are configured",
+            )
+        origin = (REROUTED, b"%d/%d" % (record.partition, record.offset))
+        return Effect("orders.commands", event.key, record.value, (*record.headers, origin))
+
+
+def _entity(state: Table, key: bytes) -> Any:
+    raw = state.get(key)
+    if raw is None:
+        return None
+    try:
+        return decode(raw)
+    except StateError as error:
+        raise Poison("BAD_STATE", f"{key.decode(errors='replace')}: {error}") from error

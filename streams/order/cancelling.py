@@ -1,0 +1,230 @@
+"""Cancellations, from either side. Quantities are absolute totals per line, and never go back.
+
+Increff is the authority on whether a unit can still be cancelled. Here only what is known to be packed is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.order import limits
+from streams.order.model import Order
+from streams.order.parts import Line, Waiting
+from streams.order.progress import context, located, settle
+from streams.order.states import OrderState
+from streams.order.turn import APPLIED, DUPLICATE, PENDING, Ruling, Turn, failed, refused
+from topics.deliveries import OutcomeKind
+from topics.touchpoints import BY_NAME
+from topics.verdicts import Verdict
+
+SELLER = BY_NAME["seller-cancellation"]
+CUSTOMER = BY_NAME["customer-cancellation"]
+PACK = BY_NAME["pack-order"]
+
+NOT_IN_TIME = "what this order waits for did not end in time; a repeat is safe"
+
+
+def seller_cancel(turn: Turn[Order]) -> Ruling:
+    """Increff cancelled units: the total counts, and the customer's part of it where it is said (contract 8)."""
+    order, body = turn.entity, turn.event.body
+    changes: list[tuple[Line, int, int]] = []
+    for item in body["orderItems"]:
+        line = order.line(item["orderItemCode"])
+        if line is None:
+            return refused(f"order {order.code} has no orderItemCode {item['orderItemCode']}")
+        total = max(line.cancelled, item["cancelledQuantity"])
+        ruling = _possible(line, total)
+        if ruling is not None:
+            return ruling
+        customer = min(total, max(line.customer, item.get("customerCancelledQty") or 0))
+        if (customer, total - customer) != (line.customer, line.seller):
+            changes.append((line, customer, total - customer))
+    if not changes:
+        return DUPLICATE
+    for line, customer, seller in changes:
+        line.customer, line.seller = customer, seller
+    turn.deliver(SELLER, located(order, body))
+    turn.fact("seller-cancelled", {**context(order), "cancelled": _cancelled(changes)}, _noted(changes))
+    settle(turn)
+    return APPLIED
+
+
+def customer_cancel(turn: Turn[Order]) -> Ruling:
+    """The customer cancels: Increff decides, after a Pack or another cancellation that is still out is answered."""
+    event = turn.event
+    return _customer_cancel(turn, event.id, event.reply_partition, event.deadline_ms or turn.now_ms, event.body)
+
+
+def taken(turn: Turn[Order]) -> Ruling:
+    """Increff took the customer's cancellation."""
+    order, outcome = turn.entity, turn.event.outcome
+    relay = order.take_relay(outcome.request) if outcome is not None else None
+    if outcome is None or relay is None:
+        return DUPLICATE
+    changes: list[tuple[Line, int, int]] = []
+    for code, quantity in relay.data.items():
+        line = order.line(code)
+        if line is None or quantity <= line.customer:
+            continue
+        room = line.ordered - line.packed - line.packing
+        customer = min(quantity, room)
+        # A seller's total that came meanwhile may have counted the same units: no unit is cancelled twice.
+        changes.append((line, customer, min(line.seller, room - customer)))
+    for line, customer, seller in changes:
+        line.customer, line.seller = customer, seller
+    turn.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
+    if changes:
+        turn.fact("customer-cancelled", {**context(order), "cancelled": _cancelled(changes)}, _noted(changes))
+        settle(turn)
+    decide_waiting(turn)
+    return APPLIED
+
+
+def not_taken(turn: Turn[Order]) -> Ruling:
+    """Increff refused it, or gave no answer: nothing is cancelled here."""
+    order, outcome = turn.entity, turn.event.outcome
+    relay = order.take_relay(outcome.request) if outcome is not None else None
+    if outcome is None or relay is None:
+        return DUPLICATE
+    if outcome.kind is OutcomeKind.DEAD:
+        # An operator may bring it back: then its success must still be applied.
+        relay.dead = True
+        order.relays.append(relay)
+    if outcome.kind is OutcomeKind.REFUSED:
+        message = outcome.message or f"HTTP {outcome.status}"
+        turn.answer_waiters(relay, Ruling(Verdict.REFUSED, message, outcome.status, outcome.body))
+        turn.fact("cancellation-refused", {**context(order), "status": outcome.status}, {"status": outcome.status})
+    else:
+        turn.answer_waiters(relay, failed("Increff gave no answer in time; a repeat is safe"))
+    decide_waiting(turn)
+    return APPLIED
+
+
+def decide_waiting(turn: Turn[Order]) -> None:
+    """Decide again what waited for an answer that is now in."""
+    order = turn.entity
+    waiting, order.waiting = order.waiting, []
+    for wait in waiting:
+        if order.state in (OrderState.REJECTED, OrderState.CANCELLED):
+            ruling = _at_an_end(order, wait.body)
+        else:
+            ruling = _customer_cancel(turn, wait.event, wait.partition, wait.deadline_ms, wait.body)
+        turn.reply(wait.event, wait.partition, ruling)
+
+
+def expire_waiting(turn: Turn[Order]) -> None:
+    """Callers that are gone by now: whatever they wait for, they will have to ask again."""
+    order = turn.entity
+    if not order.waiting or all(wait.deadline_ms > turn.now_ms for wait in order.waiting):
+        return
+    for wait in order.waiting:
+        if wait.deadline_ms <= turn.now_ms:
+            turn.reply(wait.event, wait.partition, failed(NOT_IN_TIME))
+    order.waiting = [wait for wait in order.waiting if wait.deadline_ms > turn.now_ms]
+
+
+def asked_for(order: Order) -> dict[str, int]:
+    """Units per line that a customer cancellation, still out for its answer, would take."""
+    units: dict[str, int] = {}
+    for relay in order.relays:
+        if relay.touchpoint == CUSTOMER.name and not relay.dead:
+            for code, quantity in relay.data.items():
+                line = order.line(code)
+                if line is not None and quantity > line.customer:
+                    units[code] = max(units.get(code, 0), quantity - line.customer)
+    return units
+
+
+def _customer_cancel(
+    turn: Turn[Order], event: str, partition: int | None, deadline_ms: int, body: dict[str, Any]
+) -> Ruling:
+    order = turn.entity
+    wanted = {item["orderItemCode"]: item["cancelledQuantity"] for item in body["orderItems"]}
+    ruling = _customer_ruling(order, wanted)
+    if ruling is not None:
+        return ruling
+    key = _key(wanted)
+    relay = order.relay(CUSTOMER.name, key)
+    if relay is not None:
+        return turn.join(relay, event, partition)
+    if any(relay.touchpoint in (PACK.name, CUSTOMER.name) and not relay.dead for relay in order.relays):
+        return _wait(turn, Waiting(event, partition, deadline_ms, body))
+    return turn.ask(
+        CUSTOMER,
+        located(order, body),
+        key,
+        event=event,
+        partition=partition,
+        deadline_ms=deadline_ms,
+        data=wanted,
+    )
+
+
+def _customer_ruling(order: Order, wanted: dict[str, int]) -> Ruling | None:
+    """What can be said without Increff; None when it has to be asked."""
+    news = False
+    for code, quantity in wanted.items():
+        line = order.line(code)
+        if line is None:
+            return refused(f"order {order.code} has no orderItemCode {code}")
+        if quantity <= line.customer:
+            continue
+        if quantity > line.ordered - line.packed - line.seller:
+            return refused(_too_many(line, quantity))
+        news = True
+    return None if news else Ruling(Verdict.DUPLICATE, status=200)
+
+
+def _wait(turn: Turn[Order], waiting: Waiting) -> Ruling:
+    order = turn.entity
+    if any(known.event == waiting.event for known in order.waiting):
+        return PENDING
+    if len(order.waiting) >= limits.WAITING_MAX:
+        return failed("too many cancellations of this order wait for an answer; repeat later")
+    order.waiting.append(waiting)
+    return PENDING
+
+
+def _at_an_end(order: Order, body: dict[str, Any]) -> Ruling:
+    if order.state == OrderState.REJECTED:
+        return refused(f"Increff refused order {order.code}: {order.reason}")
+    wanted = {item["orderItemCode"]: item["cancelledQuantity"] for item in body["orderItems"]}
+    return _customer_ruling(order, wanted) or refused(f"order {order.code} is cancelled")
+
+
+def _possible(line: Line, total: int) -> Ruling | None:
+    """Whether so many units of a line can be cancelled by the seller; None when they can."""
+    if total <= line.cancelled:
+        return None
+    if total > line.ordered - line.packed:
+        return refused(_too_many(line, total))
+    if total > line.ordered - line.packed - line.packing:
+        return failed(f"units of orderItemCode {line.code} are in a Pack that is out for an answer; repeat later")
+    return None
+
+
+def _too_many(line: Line, quantity: int) -> str:
+    return (
+        f"{quantity} of orderItemCode {line.code} cannot be cancelled: {line.ordered} ordered, {line.packed} packed, "
+        f"{line.customer} cancelled by the customer, {line.seller} by the seller"
+    )
+
+
+def _key(wanted: dict[str, int]) -> str:
+    return ",".join(f"{code}={quantity}" for code, quantity in sorted(wanted.items()))
+
+
+def _cancelled(changes: list[tuple[Line, int, int]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "orderItemCode": line.code,
+            "channelSkuCode": line.sku,
+            "customerCancelled": customer,
+            "sellerCancelled": seller,
+        }
+        for line, customer, seller in changes
+    ]
+
+
+def _noted(changes: list[tuple[Line, int, int]]) -> dict[str, Any]:
+    return {"items": ", ".join(f"{line.code}: {customer + seller}" for line, customer, seller in changes)[:255]}

@@ -1,0 +1,165 @@
+"""From a record on orders.commands to an event. What cannot be one is poison, with the reason.
+
+Direct producers write the same records as the gateway: their bodies are validated here, the entity is derived again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from streams.order.events import OF_TOUCHPOINT, Event, EventKind, kind_of_command, kind_of_outcome
+from streams.runtime.role import Poison, Record
+from topics.configuration import Channel, Channels
+from topics.deliveries import Outcome, decode_outcome
+from topics.entities import EntityError, entity_code, entity_key
+from topics.envelope import (
+    COMMAND,
+    DELIVERY_OUTCOME,
+    GATEWAY_SOURCE,
+    ORDER_QUERY,
+    RETURN_OPENED,
+    SHIPMENT_MANIFESTED,
+    Envelope,
+    EnvelopeError,
+    parse,
+)
+from topics.keys import manifest_key, order_key, return_key, split
+from topics.models.base import canonical, problems
+from topics.touchpoints import BY_NAME, Mode, Touchpoint
+
+_INTERNAL = {RETURN_OPENED: EventKind.RETURN_OPENED, SHIPMENT_MANIFESTED: EventKind.SHIPMENT_MANIFESTED}
+_NEEDED = {RETURN_OPENED: "returnOrderCode", SHIPMENT_MANIFESTED: "shipmentCode"}
+
+
+def decode_event(record: Record, channels: Channels, relay_deadline_ms: int) -> Event:
+    """The event of a record. Raises Poison."""
+    try:
+        envelope = parse(record.headers)
+    except EnvelopeError as error:
+        raise Poison("BAD_ENVELOPE", str(error)) from error
+    channel = channels.channels.get(envelope.channel)
+    if channel is None:
+        raise Poison("UNKNOWN_CHANNEL", f"header sluice-channel: {envelope.channel} is not configured")
+    if envelope.type == DELIVERY_OUTCOME:
+        return _outcome(record, envelope)
+    members = _members(record)
+    if envelope.type == ORDER_QUERY:
+        return _query(members, envelope)
+    if envelope.type in _INTERNAL:
+        return _internal(members, envelope)
+    touchpoint = BY_NAME.get(envelope.type.removeprefix(COMMAND))
+    if not envelope.type.startswith(COMMAND) or touchpoint is None or touchpoint.name not in OF_TOUCHPOINT:
+        raise Poison("UNKNOWN_TYPE", f"header ce_type: orders.commands does not carry {envelope.type}")
+    return _command(record, members, envelope, touchpoint, channel, relay_deadline_ms)
+
+
+def _command(
+    record: Record,
+    members: dict[str, Any],
+    envelope: Envelope,
+    touchpoint: Touchpoint,
+    channel: Channel,
+    relay_deadline_ms: int,
+) -> Event:
+    if envelope.source != GATEWAY_SOURCE:
+        members = _validated(touchpoint, members)
+    try:
+        code = entity_code(touchpoint, members)
+        key = entity_key(touchpoint, envelope.channel, members)
+    except EntityError as error:
+        raise Poison("BAD_DATA", str(error)) from error
+    deadline_ms = envelope.deadline_ms
+    if deadline_ms is None and touchpoint.mode is Mode.RELAY:
+        deadline_ms = record.timestamp_ms + relay_deadline_ms
+    return Event(
+        kind=kind_of_command(touchpoint.name, members),
+        id=envelope.id,
+        channel=envelope.channel,
+        code=code,
+        key=key,
+        body=members,
+        touchpoint=touchpoint,
+        offered=channel.offers(touchpoint),
+        reply_partition=envelope.reply_partition,
+        deadline_ms=deadline_ms,
+    )
+
+
+def _validated(touchpoint: Touchpoint, members: dict[str, Any]) -> dict[str, Any]:
+    """The members in the contract's spelling. Raises Poison naming the fields."""
+    members = canonical(touchpoint.name, members)
+    try:
+        touchpoint.request.model_validate(members)
+    except ValidationError as error:
+        raise Poison("BAD_DATA", f"{touchpoint.name}: {'; '.join(problems(error))}") from error
+    return members
+
+
+def _members(record: Record) -> dict[str, Any]:
+    try:
+        members = orjson.loads(record.value)
+    except orjson.JSONDecodeError as error:
+        raise Poison("BAD_JSON", f"the value is not JSON: {error}") from error
+    if not isinstance(members, dict):
+        raise Poison("BAD_JSON", "the value must be a JSON object")
+    return members
+
+
+def _outcome(record: Record, envelope: Envelope) -> Event:
+    """An outcome's key is the entity's: the request that it answers carried it."""
+    try:
+        outcome: Outcome = decode_outcome(record.value)
+        kind = kind_of_outcome(outcome)
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise Poison("BAD_OUTCOME", f"not a delivery outcome: {error!r}") from error
+    return Event(
+        kind=kind,
+        id=envelope.id,
+        channel=envelope.channel,
+        code=_code_of(record.key),
+        key=record.key,
+        body={},
+        outcome=outcome,
+    )
+
+
+def _code_of(key: bytes) -> str:
+    try:
+        return split(key)[-1]
+    except UnicodeDecodeError as error:
+        raise Poison("BAD_KEY", f"the record's key is not UTF-8: {key[:40]!r}") from error
+
+
+def _query(members: dict[str, Any], envelope: Envelope) -> Event:
+    """A query names an order, a return or a manifest."""
+    makers = {"returnOrderCode": return_key, "orderCode": order_key, "manifestId": manifest_key}
+    for name, make in makers.items():
+        code = members.get(name)
+        if code is not None:
+            return Event(
+                kind=EventKind.QUERY,
+                id=envelope.id,
+                channel=envelope.channel,
+                code=str(code),
+                key=make(envelope.channel, str(code)),
+                body=members,
+                reply_partition=envelope.reply_partition,
+            )
+    raise Poison("BAD_DATA", "a query needs orderCode, returnOrderCode or manifestId")
+
+
+def _internal(members: dict[str, Any], envelope: Envelope) -> Event:
+    for name in ("orderCode", _NEEDED[envelope.type]):
+        if not isinstance(members.get(name), str):
+            raise Poison("BAD_DATA", f"{envelope.type}: {name} must be a string")
+    return Event(
+        kind=_INTERNAL[envelope.type],
+        id=envelope.id,
+        channel=envelope.channel,
+        code=members["orderCode"],
+        key=order_key(envelope.channel, members["orderCode"]),
+        body=members,
+    )

@@ -1,0 +1,33 @@
+"""Every bound of an entity's state, with its reason. The topics keep what the state forgets."""
+
+from __future__ import annotations
+
+SEEN_MAX = 24
+"""Recent event ids with their verdict: a record produced twice comes within moments, not after two dozen others."""
+DELIVERIES_MAX = 50
+"""Requests listed per entity: a usual order makes about ten; an order split into many shipments some dozens."""
+ATTEMPTS_MAX = 10
+"""Attempts listed per request; the number of an attempt tells how many came before. `deliveries.attempts` has all."""
+FACTS_MAX = 64
+"""Facts listed per entity: an order of a few shipments fits whole; `orders.events` has all."""
+WAITERS_MAX = 16
+"""Callers that may wait for one answer: both sides ask again after 45 s at most, so a few are usual."""
+WAITING_MAX = 8
+"""Customer cancellations that may wait behind a Pack: each carries a body."""
+RELAYS_MAX = 32
+"""Requests of one entity whose answer is awaited: label and invoice of a dozen shipments at once."""
+SHIPMENTS_MAX = 500
+"""Shipments of one order: bounds the state; B2B orders of 2,500 items ship in far fewer."""
+LOCATIONS_MAX = 200
+"""Locations that may acknowledge one order."""
+RETURNS_MAX = 200
+"""Returns listed at their forward order."""
+MESSAGE_MAX = 500
+"""Characters kept of the far side's message: enough for a person, bounded for the state."""
+ANSWERS_MAX = 20_000
+"""Recorded answers per partition: at 100 shipments a minute more than an hour of packs, labels and invoices. A repeat
+after that asks the far side again, which the contract makes harmless."""
+ANSWER_BYTES_MAX = 64 << 20
+"""Bytes of recorded answers per partition: they are held in memory, and a label in base64 may have megabytes."""
+ANSWER_SIZE_MAX = 4 << 20
+"""A larger answer is given to its caller but not recorded: it would not fit a record together with its key."""

@@ -1,0 +1,134 @@
+"""`decide`: one event and what is known make a verdict, the new state and effects. No clock, no I/O, no chance."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+from streams.order.cancelling import expire_waiting
+from streams.order.canonical import id_digest
+from streams.order.document import document
+from streams.order.effects import Effect, ReplyTo
+from streams.order.events import OUTCOMES, Event, EventKind
+from streams.order.model import Entity, Order
+from streams.order.outcomes import note
+from streams.order.transitions import MAKERS, TABLES, absent
+from streams.order.turn import Recall, Ruling, Turn, refused
+from topics.touchpoints import Mode
+from topics.verdicts import Reply, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`entity` is the new state (None: still unknown), `changed` whether it differs from the old one.
+
+    `verdict` None: the caller's answer comes later, with the far side's.
+    """
+
+    entity: Entity | None
+    verdict: Verdict | None
+    message: str
+    effects: list[Effect]
+    changed: bool
+
+
+def nothing_recorded(_key: bytes) -> tuple[int | None, Any] | None:
+    """No answers are recorded."""
+    return None
+
+
+def decide(entity: Entity | None, event: Event, now_ms: int, recall: Recall = nothing_recorded) -> Decision:
+    """Decide one event. `entity` is left as it is."""
+    return advance(copy.deepcopy(entity), event, now_ms, recall)
+
+
+def advance(entity: Entity | None, event: Event, now_ms: int, recall: Recall) -> Decision:
+    """As `decide`, for callers that own `entity`: it becomes the new state."""
+    if event.kind is EventKind.QUERY:
+        return _answer(entity, event)
+    if entity is None:
+        return _first(event, now_ms, recall)
+    known = _known(entity, event)
+    if known is not None:
+        return _unchanged(entity, event, known)
+    turn: Turn[Any] = Turn(entity, event, now_ms, recall)
+    if isinstance(entity, Order):
+        expire_waiting(turn)
+    ruling = _rule(turn)
+    if ruling is None:
+        return Decision(entity, Verdict.DUPLICATE, "", turn.effects, changed=bool(turn.effects))
+    return _decided(turn, ruling)
+
+
+def _first(event: Event, now_ms: int, recall: Recall) -> Decision:
+    """The entity is not known."""
+    ruling = _switched_off(event)
+    if ruling is None and event.kind in MAKERS:
+        make = MAKERS[event.kind][1]
+        return _decided(*make(event, now_ms, recall))
+    return _unchanged(None, event, ruling or absent(None, event))
+
+
+def _rule(turn: Turn[Any]) -> Ruling | None:
+    """What the table says; None for an outcome that was noted before."""
+    entity, event = turn.entity, turn.event
+    if (event.kind in OUTCOMES or event.kind is EventKind.ATTEMPT_FAILED) and not note(turn):
+        return None
+    ruling = _switched_off(event)
+    if ruling is not None:
+        return ruling
+    cell = TABLES[entity.KIND].get((entity.state, event.kind))
+    return cell.handler(turn) if cell is not None else absent(entity, event)
+
+
+def _decided(turn: Turn[Any], ruling: Ruling) -> Decision:
+    event, entity = turn.event, turn.entity
+    if event.outcome is None and not _relayed(event):
+        turn.remember(ruling)
+    turn.reply(event.id, event.reply_partition, ruling)
+    entity.updated_ms = turn.now_ms
+    return Decision(entity, ruling.verdict, ruling.message, turn.effects, changed=True)
+
+
+def _unchanged(entity: Entity | None, event: Event, ruling: Ruling) -> Decision:
+    return Decision(entity, ruling.verdict, ruling.message, _replies(event, ruling), changed=False)
+
+
+def _known(entity: Entity, event: Event) -> Ruling | None:
+    """The verdict this very event got before: its record was produced twice, or decided before a crash.
+
+    A relay's repeat is not looked up here: it has a recorded answer, and the rules of its touchpoint.
+    """
+    if event.outcome is not None or _relayed(event):
+        return None
+    digest = id_digest(event.id)
+    for known, verdict, message in entity.seen:
+        if known == digest:
+            return Ruling(Verdict(verdict), message)
+    return None
+
+
+def _switched_off(event: Event) -> Ruling | None:
+    """A relay needs its far side. What is only told to it is recorded all the same, and not delivered."""
+    if event.offered or event.touchpoint is None or not _relayed(event):
+        return None
+    return refused(f"{event.touchpoint.name} is switched off for channel {event.channel}")
+
+
+def _relayed(event: Event) -> bool:
+    return event.touchpoint is not None and event.touchpoint.mode is Mode.RELAY
+
+
+def _answer(entity: Entity | None, event: Event) -> Decision:
+    ruling = Ruling(Verdict.ANSWERED, body=document(entity) if entity is not None else None)
+    return Decision(entity, Verdict.ANSWERED, "", _replies(event, ruling), changed=False)
+
+
+def _replies(event: Event, ruling: Ruling) -> list[Effect]:
+    if event.reply_partition is None or ruling.verdict is None:
+        return []
+    reply = Reply(
+        event=event.id, verdict=ruling.verdict, message=ruling.message, status=ruling.status, body=ruling.body
+    )
+    return [ReplyTo(event.reply_partition, reply)]

@@ -1,0 +1,282 @@
+"""The entities: Order, Return, Manifest. Their state is compact JSON, and decoding what was encoded gives the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import orjson
+
+from streams.order import limits
+from streams.order.parts import Delivery, Line, NotedFact, Relay, Shipment, Waiting
+from streams.order.states import ManifestState, OrderState, ReturnState
+from topics.keys import manifest_key, order_key, return_key
+
+
+class StateError(ValueError):
+    """A value on orders.state is not an entity's state."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Entity:
+    """What orders, returns and manifests share: identity, numbering, what left and what is known."""
+
+    KIND: ClassVar[str] = ""
+
+    channel: str
+    code: str
+    state: str
+    created_ms: int
+    updated_ms: int
+    location: str | None = None
+    digest: str = ""
+    """Of the payload that made it, in canonical form."""
+    request: str = ""
+    """Id of the request that creates it at the far side; its outcome decides."""
+    reason: str | None = None
+    fact_sequence: int = 0
+    facts: list[NotedFact] = field(default_factory=list)
+    seen: list[list[str]] = field(default_factory=list)
+    """Recent events: [short digest of the id, verdict, message], oldest first."""
+    sequences: dict[str, int] = field(default_factory=dict)
+    """Requests per destination, so that an old one is told from a new one."""
+    deliveries: list[Delivery] = field(default_factory=list)
+    relays: list[Relay] = field(default_factory=list)
+
+    @property
+    def key(self) -> bytes:
+        raise NotImplementedError
+
+    def delivery(self, request: str) -> Delivery | None:
+        return next((delivery for delivery in reversed(self.deliveries) if delivery.id == request), None)
+
+    def relay(self, touchpoint: str, key: str) -> Relay | None:
+        """The request in flight that a caller with this key joins."""
+        for relay in self.relays:
+            if relay.touchpoint == touchpoint and relay.key == key and not relay.dead:
+                return relay
+        return None
+
+    def take_relay(self, request: str) -> Relay | None:
+        """Remove the relay of a request whose outcome is in."""
+        for index, relay in enumerate(self.relays):
+            if relay.request == request:
+                return self.relays.pop(index)
+        return None
+
+    def keep_delivery(self, delivery: Delivery) -> None:
+        """List a delivery; the oldest settled one gives way when the list is full."""
+        self.deliveries.append(delivery)
+        if len(self.deliveries) > limits.DELIVERIES_MAX:
+            oldest = next((n for n, known in enumerate(self.deliveries) if known.settled), 0)
+            del self.deliveries[oldest]
+
+    def encode(self) -> bytes:
+        return orjson.dumps(self._data())
+
+    def _data(self) -> dict[str, Any]:
+        """Empty members are left out: most orders have few of them."""
+        data: dict[str, Any] = {
+            "kind": self.KIND,
+            "channel": self.channel,
+            "code": self.code,
+            "state": self.state,
+            "created": self.created_ms,
+            "updated": self.updated_ms,
+            "digest": self.digest,
+            "request": self.request,
+            "factSequence": self.fact_sequence,
+        }
+        if self.location is not None:
+            data["location"] = self.location
+        if self.reason is not None:
+            data["reason"] = self.reason
+        if self.sequences:
+            data["sequences"] = self.sequences
+        if self.seen:
+            data["seen"] = self.seen
+        if self.facts:
+            data["facts"] = [fact.row() for fact in self.facts]
+        if self.deliveries:
+            data["deliveries"] = [delivery.row() for delivery in self.deliveries]
+        if self.relays:
+            data["relays"] = [relay.row() for relay in self.relays]
+        return data
+
+
+@dataclass(slots=True, kw_only=True)
+class Order(Entity):
+    """`properties`: the last values of what Update Order Properties may change. `shipments` in order of packing.
+
+    `acknowledged`: locations. `milestones`: name -> epoch ms. `held`: parked by the marketplace. `held_before`: what an
+    update in flight replaced, [request, held], to be put back when Increff refuses it.
+    """
+
+    KIND: ClassVar[str] = "order"
+
+    lines: list[Line] = field(default_factory=list)
+    shipments: list[Shipment] = field(default_factory=list)
+    properties: dict[str, Any] = field(default_factory=dict)
+    held: bool = False
+    held_before: list[Any] = field(default_factory=list)
+    split: bool = False
+    acknowledged: list[str] = field(default_factory=list)
+    milestones: dict[str, int] = field(default_factory=dict)
+    waiting: list[Waiting] = field(default_factory=list)
+    returns: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> bytes:
+        return order_key(self.channel, self.code)
+
+    def line(self, code: str) -> Line | None:
+        return next((line for line in self.lines if line.code == code), None)
+
+    def shipment(self, shipment_id: int) -> Shipment | None:
+        return next((shipment for shipment in self.shipments if shipment.id == shipment_id), None)
+
+    def _data(self) -> dict[str, Any]:
+        data = Entity._data(self)
+        data["lines"] = [line.row() for line in self.lines]
+        data["properties"] = self.properties
+        data["milestones"] = self.milestones
+        if self.shipments:
+            data["shipments"] = [shipment.row() for shipment in self.shipments]
+        if self.held:
+            data["held"] = True
+        if self.held_before:
+            data["heldBefore"] = self.held_before
+        if self.split:
+            data["split"] = True
+        if self.acknowledged:
+            data["acknowledged"] = self.acknowledged
+        if self.waiting:
+            data["waiting"] = [waiting.row() for waiting in self.waiting]
+        if self.returns:
+            data["returns"] = self.returns
+        return data
+
+
+@dataclass(slots=True, kw_only=True)
+class Return(Entity):
+    """`items`: itemCode -> [channelSkuCode, cancelled, qcStatus, digest of the inspection]."""
+
+    KIND: ClassVar[str] = "return"
+
+    forward: str = ""
+    items: dict[str, list[Any]] = field(default_factory=dict)
+    properties: str = ""
+    """Digest of the last Update Returns."""
+
+    @property
+    def key(self) -> bytes:
+        return return_key(self.channel, self.code)
+
+    def _data(self) -> dict[str, Any]:
+        data = Entity._data(self)
+        data["forward"] = self.forward
+        data["items"] = self.items
+        if self.properties:
+            data["properties"] = self.properties
+        return data
+
+
+@dataclass(slots=True, kw_only=True)
+class Manifest(Entity):
+    """`items`: (orderCode, shipmentCode, awbNumber)."""
+
+    KIND: ClassVar[str] = "manifest"
+
+    transporter: str = ""
+    manifest_code: str | None = None
+    items: list[tuple[str, str, str]] = field(default_factory=list)
+
+    @property
+    def key(self) -> bytes:
+        return manifest_key(self.channel, self.code)
+
+    def _data(self) -> dict[str, Any]:
+        data = Entity._data(self)
+        data["transporter"] = self.transporter
+        data["items"] = self.items
+        if self.manifest_code is not None:
+            data["manifestCode"] = self.manifest_code
+        return data
+
+
+def decode(raw: bytes) -> Entity:
+    """The entity a state was encoded from. Raises StateError."""
+    try:
+        data = orjson.loads(raw)
+        return _DECODERS[data["kind"]](data, _common(data))
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise StateError(f"not the state of an order, return or manifest: {error!r}") from error
+
+
+def _common(data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "channel": data["channel"],
+        "code": data["code"],
+        "created_ms": data["created"],
+        "updated_ms": data["updated"],
+        "location": data.get("location"),
+        "digest": data["digest"],
+        "request": data["request"],
+        "reason": data.get("reason"),
+        "fact_sequence": data["factSequence"],
+        "facts": [NotedFact(*row) for row in data.get("facts", ())],
+        "seen": data.get("seen") or [],
+        "sequences": data.get("sequences") or {},
+        "deliveries": [Delivery(*row) for row in data.get("deliveries", ())],
+        "relays": [_relay(row) for row in data.get("relays", ())],
+    }
+
+
+def _relay(row: list[Any]) -> Relay:
+    request, touchpoint, key, waiters, data, dead = row
+    return Relay(request, touchpoint, key, [(event, partition) for event, partition in waiters], data, dead)
+
+
+def _shipment(row: list[Any]) -> Shipment:
+    row[2] = [(code, sku, quantity) for code, sku, quantity in row[2]]
+    return Shipment(*row)
+
+
+def _order(data: dict[str, Any], common: dict[str, Any]) -> Order:
+    return Order(
+        **common,
+        state=OrderState(data["state"]),
+        lines=[Line(*row) for row in data["lines"]],
+        shipments=[_shipment(row) for row in data.get("shipments", ())],
+        properties=data["properties"],
+        held=data.get("held", False),
+        held_before=data.get("heldBefore") or [],
+        split=data.get("split", False),
+        acknowledged=data.get("acknowledged") or [],
+        milestones=data["milestones"],
+        waiting=[Waiting(*row) for row in data.get("waiting", ())],
+        returns=data.get("returns") or [],
+    )
+
+
+def _return(data: dict[str, Any], common: dict[str, Any]) -> Return:
+    return Return(
+        **common,
+        state=ReturnState(data["state"]),
+        forward=data["forward"],
+        items=data["items"],
+        properties=data.get("properties", ""),
+    )
+
+
+def _manifest(data: dict[str, Any], common: dict[str, Any]) -> Manifest:
+    return Manifest(
+        **common,
+        state=ManifestState(data["state"]),
+        transporter=data["transporter"],
+        manifest_code=data.get("manifestCode"),
+        items=[(order, shipment, awb) for order, shipment, awb in data["items"]],
+    )
+
+
+_DECODERS = {Order.KIND: _order, Return.KIND: _return, Manifest.KIND: _manifest}

@@ -1,0 +1,86 @@
+"""What became of the requests an entity made: its list of deliveries, and the facts that operators need."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from streams.order import limits
+from streams.order.model import Entity, Order
+from streams.order.parts import Delivery
+from streams.order.placing import UPDATE, update_failed
+from streams.order.progress import context, settle
+from streams.order.turn import APPLIED, DUPLICATE, Ruling, Turn
+from topics.deliveries import Outcome, OutcomeKind
+
+
+def note(turn: Turn[Any]) -> bool:
+    """Write an outcome into the list of deliveries. False when it says nothing new: then nothing follows from it."""
+    outcome = turn.event.outcome
+    if outcome is None:
+        return False
+    delivery = turn.entity.delivery(outcome.request)
+    if delivery is None or delivery.settled or (delivery.status == outcome.kind == OutcomeKind.DEAD):
+        return False
+    known = delivery.attempts[-1][0] if delivery.attempts else 0
+    newer = outcome.attempt is not None and outcome.attempt.number > known
+    if outcome.kind is OutcomeKind.RETRYING and not newer:
+        return False
+    _write(delivery, outcome, newer=newer)
+    if outcome.kind is OutcomeKind.DEAD:
+        _dead(turn, delivery, outcome)
+    return True
+
+
+def attempt_failed(turn: Turn[Any]) -> Ruling:  # noqa: ARG001 - the attempt is noted already
+    """An attempt failed and another will come."""
+    return APPLIED
+
+
+def notice_taken(turn: Turn[Any]) -> Ruling:  # noqa: ARG001 - the delivery is noted already
+    """A notification arrived: nothing follows from it."""
+    return APPLIED
+
+
+def notice_failed(turn: Turn[Any]) -> Ruling:
+    """A notification was refused or given up. Nobody waits for it, so a fact has to say it."""
+    outcome, entity = turn.event.outcome, turn.entity
+    if outcome is None:
+        return DUPLICATE
+    if outcome.touchpoint == UPDATE.name and isinstance(entity, Order):
+        update_failed(entity, outcome.request)
+        settle(turn)
+    if outcome.kind is not OutcomeKind.DEAD:
+        turn.fact("delivery-refused", _data(turn, outcome), _noted(outcome))
+    return APPLIED
+
+
+def _write(delivery: Delivery, outcome: Outcome, *, newer: bool) -> None:
+    delivery.status = outcome.kind.value
+    delivery.next_ms = outcome.next_at_ms
+    delivery.message = outcome.message[: limits.MESSAGE_MAX]
+    if newer and outcome.attempt is not None:
+        attempt = asdict(outcome.attempt)
+        attempt["error"] = attempt["error"][: limits.MESSAGE_MAX]
+        delivery.attempts.append(list(attempt.values()))
+        del delivery.attempts[: -limits.ATTEMPTS_MAX]
+
+
+def _dead(turn: Turn[Any], delivery: Delivery, outcome: Outcome) -> None:
+    data = {**_data(turn, outcome), "destination": delivery.destination}
+    turn.fact("delivery-failed", data, _noted(outcome))
+
+
+def _data(turn: Turn[Any], outcome: Outcome) -> dict[str, Any]:
+    """The far side's message stays out of facts: it may quote the order."""
+    return {**base_context(turn.entity), "touchpoint": outcome.touchpoint, "status": outcome.status}
+
+
+def _noted(outcome: Outcome) -> dict[str, Any]:
+    return {"touchpoint": outcome.touchpoint, "status": outcome.status}
+
+
+def base_context(entity: Entity) -> dict[str, Any]:
+    if isinstance(entity, Order):
+        return context(entity)
+    return {f"{entity.KIND}Code": entity.code, "state": entity.state, "locationCode": entity.location}

@@ -1,0 +1,177 @@
+"""Pack: units of an order become a shipment once the marketplace agreed. Its identity is Increff's shipmentId."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.order import limits
+from streams.order.cancelling import asked_for, decide_waiting
+from streams.order.canonical import digest
+from streams.order.model import Order
+from streams.order.parts import Line, Shipment
+from streams.order.progress import context, reach, settle
+from streams.order.states import ShipmentState
+from streams.order.turn import APPLIED, DUPLICATE, Ruling, Turn, failed, refused
+from topics.deliveries import Outcome, OutcomeKind
+from topics.touchpoints import BY_NAME
+from topics.verdicts import Verdict
+
+PACK = BY_NAME["pack-order"]
+
+NO_ANSWER = "the marketplace gave no answer in time; a repeat is safe"
+
+
+def pack(turn: Turn[Order]) -> Ruling:
+    """A new shipment is asked for; a known one gets its recorded answer, one in flight is joined."""
+    order, event = turn.entity, turn.event
+    shipment_id = event.body["shipmentId"]
+    known = order.shipment(shipment_id)
+    if known is not None:
+        return _again(turn, known)
+    if len(order.shipments) >= limits.SHIPMENTS_MAX:
+        return refused(f"order {order.code} has {limits.SHIPMENTS_MAX} shipments, which is the most")
+    allotted = _allot(turn)
+    if isinstance(allotted, Ruling):
+        return allotted
+    ruling = turn.ask(
+        PACK,
+        event.body,
+        str(shipment_id),
+        event=event.id,
+        partition=event.reply_partition,
+        deadline_ms=event.deadline_ms,
+        data=shipment_id,
+    )
+    if ruling.verdict is not None:
+        return ruling
+    for line, units in allotted:
+        line.packing += units
+    order.shipments.append(
+        Shipment(
+            shipment_id,
+            event.body["locationCode"],
+            [(line.code, line.sku, units) for line, units in allotted],
+            digest(PACK.request, event.body),
+        )
+    )
+    return ruling
+
+
+def taken(turn: Turn[Order]) -> Ruling:
+    """The marketplace packed: its answer is recorded, then given to everyone who waits."""
+    order, outcome = turn.entity, _outcome(turn)
+    relay = order.take_relay(outcome.request)
+    shipment = order.shipment(relay.data) if relay is not None else None
+    if relay is None or shipment is None or shipment.state != ShipmentState.PACKING:
+        return DUPLICATE
+    body = outcome.body if isinstance(outcome.body, dict) else {}
+    shipment.state = ShipmentState.PACKED
+    code = body.get("shipmentCode")
+    # Without a code of the marketplace's own, later calls find the shipment by its id (see documents.find_shipment).
+    shipment.code = str(code) if code is not None else None
+    for item_code, _, units in shipment.items:
+        line = order.line(item_code)
+        if line is not None:
+            line.packing -= units
+            line.packed += units
+    reach(order, "packed", turn.now_ms)
+    turn.record(PACK.name, relay.key, outcome.status, outcome.body)
+    turn.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
+    settle(turn)
+    turn.fact("shipment-packed", {**context(order), **shipment_context(shipment)}, _noted(shipment))
+    decide_waiting(turn)
+    return APPLIED
+
+
+def not_taken(turn: Turn[Order]) -> Ruling:
+    """Refused, withdrawn or given up: the units are free again, and the callers learn why."""
+    order, outcome = turn.entity, _outcome(turn)
+    relay = order.take_relay(outcome.request)
+    shipment = order.shipment(relay.data) if relay is not None else None
+    if relay is None or shipment is None or shipment.state != ShipmentState.PACKING:
+        return DUPLICATE
+    order.shipments.remove(shipment)
+    for item_code, _, units in shipment.items:
+        line = order.line(item_code)
+        if line is not None:
+            line.packing -= units
+    ruling = ruling_of_failure(outcome, NO_ANSWER)
+    turn.answer_waiters(relay, ruling)
+    turn.fact(
+        "pack-refused" if outcome.kind is OutcomeKind.REFUSED else "pack-unanswered",
+        {**context(order), **shipment_context(shipment), "status": outcome.status},
+        {**_noted(shipment), "status": outcome.status},
+    )
+    decide_waiting(turn)
+    return APPLIED
+
+
+def ruling_of_failure(outcome: Outcome, message: str) -> Ruling:
+    """What the callers of a relay get: the far side's refusal in its own words, or that no answer came."""
+    if outcome.kind is OutcomeKind.REFUSED:
+        return Ruling(Verdict.REFUSED, outcome.message or f"HTTP {outcome.status}", outcome.status, outcome.body)
+    return failed(message)
+
+
+def shipment_context(shipment: Shipment) -> dict[str, Any]:
+    return {
+        "shipmentId": shipment.id,
+        "shipmentCode": shipment.code,
+        "shipmentLocationCode": shipment.location,
+        "items": [
+            {"orderItemCode": code, "channelSkuCode": sku, "quantity": units} for code, sku, units in shipment.items
+        ],
+    }
+
+
+def _again(turn: Turn[Order], shipment: Shipment) -> Ruling:
+    order, event = turn.entity, turn.event
+    key = str(shipment.id)
+    relay = order.relay(PACK.name, key)
+    if relay is not None:
+        return turn.join(relay, event.id, event.reply_partition)
+    if digest(PACK.request, event.body) != shipment.digest and not turn.is_known():
+        # The contract's key is the shipmentId alone, so the answer is the same; that it differs must be seen, once.
+        turn.remember(DUPLICATE)
+        turn.fact("pack-differed", {**context(order), **shipment_context(shipment)}, _noted(shipment))
+    recorded = turn.recorded(PACK.name, key)
+    if recorded is not None:
+        return recorded
+    body = {"shipmentCode": shipment.code} if shipment.code is not None else None
+    return Ruling(Verdict.DUPLICATE, status=200, body=body)
+
+
+def _allot(turn: Turn[Order]) -> list[tuple[Line, int]] | Ruling:
+    """Allot the units of a Pack to the order's lines: it names SKUs, and two lines may have one SKU."""
+    order = turn.entity
+    contended = asked_for(order)
+    left = {line.code: max(0, line.free - contended.get(line.code, 0)) for line in order.lines}
+    allotted: dict[str, int] = {}
+    for item in turn.event.body["shipmentItems"]:
+        sku, wanted = item["channelSkuCode"], item["quantityToPack"]
+        lines = [line for line in order.lines if line.sku == sku]
+        if not lines:
+            return refused(f"order {order.code} has no item with channelSkuCode {sku}")
+        open_units = sum(line.free - allotted.get(line.code, 0) for line in lines)
+        if wanted > open_units:
+            return refused(f"{wanted} of {sku} cannot be packed: {open_units} open in order {order.code}")
+        if wanted > sum(left[line.code] for line in lines):
+            return failed(f"a customer cancellation of {sku} is out for Increff's answer; repeat later")
+        for line in lines:
+            units = min(wanted, left[line.code])
+            if units > 0:
+                left[line.code] -= units
+                wanted -= units
+                allotted[line.code] = allotted.get(line.code, 0) + units
+    return [(line, allotted[line.code]) for line in order.lines if line.code in allotted]
+
+
+def _outcome(turn: Turn[Order]) -> Outcome:
+    outcome = turn.event.outcome
+    if outcome is None:
+        raise ValueError(f"{turn.event.kind} without an outcome")
+    return outcome
+
+
+def _noted(shipment: Shipment) -> dict[str, Any]:
+    return {"shipmentId": shipment.id, "shipmentCode": shipment.code}

@@ -1,0 +1,201 @@
+"""Create, property updates, the report of delivery, and the acknowledgement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.order import limits
+from streams.order.canonical import digest
+from streams.order.events import Event
+from streams.order.model import Order
+from streams.order.parts import Line
+from streams.order.progress import context, located, reach, settle
+from streams.order.states import OrderState
+from streams.order.turn import APPLIED, DUPLICATE, Recall, Ruling, Turn, conflict, refused
+from topics.touchpoints import BY_NAME
+
+CREATE = BY_NAME["create-outward-order"]
+UPDATE = BY_NAME["update-order-properties"]
+ACKNOWLEDGEMENT = BY_NAME["acknowledgement"]
+
+_PROPERTIES = ("dispatchByTime", "startProcessingTime", "onHold", "locationCode", "orderStatus", "deliveredAt")
+_NEW_STATUS = "CREATED"
+"""The orderStatus of an order that nothing was said about."""
+_ZIP_PREFIX = 3
+"""Characters of a postcode that facts may carry: a region, not a house."""
+
+
+def place(event: Event, now_ms: int, recall: Recall) -> tuple[Turn[Order], Ruling]:
+    """The first Create under a code."""
+    order = Order(
+        channel=event.channel, code=event.code, state=OrderState.RECEIVED, created_ms=now_ms, updated_ms=now_ms
+    )
+    turn = Turn(order, event, now_ms, recall)
+    return turn, _submit(turn, digest(CREATE.request, event.body))
+
+
+def repeat(turn: Turn[Order]) -> Ruling:
+    """A Create under a code that exists. Increff would answer success to a changed one and drop it (contract 0.3)."""
+    order = turn.entity
+    if digest(CREATE.request, turn.event.body) == order.digest:
+        return DUPLICATE
+    return conflict(
+        f"order {order.code} exists with other data; a changed order needs another orderCode, or Update Order "
+        f"Properties or a cancellation"
+    )
+
+
+def attempt_again(turn: Turn[Order]) -> Ruling:
+    """A Create after Increff refused the last one: the same gets the reason, a corrected one is a new attempt."""
+    order = turn.entity
+    corrected = digest(CREATE.request, turn.event.body)
+    if corrected == order.digest:
+        return refused(refusal(order))
+    order.state = OrderState.RECEIVED
+    order.reason = None
+    order.milestones.pop("rejected", None)
+    order.acknowledged.clear()
+    return _submit(turn, corrected)
+
+
+def taken(turn: Turn[Order]) -> Ruling:
+    """Increff took the Create."""
+    order = turn.entity
+    if _is_current(turn) and "submitted" not in order.milestones:
+        reach(order, "submitted", turn.now_ms)
+        settle(turn)
+        turn.fact("order-submitted", context(order))
+    return APPLIED
+
+
+def rejected(turn: Turn[Order]) -> Ruling:
+    """Increff refused the Create: the contract has no call that tells the marketplace, a repeat and the fact do."""
+    order, outcome = turn.entity, turn.event.outcome
+    if not _is_current(turn) or outcome is None:
+        return DUPLICATE
+    order.reason = (outcome.message or f"HTTP {outcome.status}")[: limits.MESSAGE_MAX]
+    order.state = OrderState.REJECTED
+    reach(order, "rejected", turn.now_ms)
+    turn.fact(
+        "order-rejected",
+        {**context(order), "reason": order.reason, "status": outcome.status},
+        {"reason": order.reason},
+    )
+    return APPLIED
+
+
+def refusal(order: Order) -> str:
+    return f"Increff refused order {order.code}: {order.reason}"
+
+
+def update(turn: Turn[Order]) -> Ruling:
+    """Property update: the last value wins. A hold is passed on: the contract's pages contradict each other on it."""
+    order, event = turn.entity, turn.event
+    changed = {**order.properties, **_present(event.body)}
+    if changed == order.properties:
+        return DUPLICATE
+    held = bool(changed["onHold"])
+    request = turn.deliver(UPDATE, located(order, event.body))
+    order.properties = changed
+    names: dict[str, Any] = {"onHold": held, "dispatchByTime": changed["dispatchByTime"]}
+    if held == order.held:
+        turn.fact("order-updated", {**context(order), **names})
+        return APPLIED
+    order.held_before = [request, order.held]
+    order.held = held
+    settle(turn)
+    turn.fact("order-held" if held else "order-released", {**context(order), **names})
+    return APPLIED
+
+
+def update_failed(order: Order, request: str) -> None:
+    """Increff refused an update: what it would have changed is not known to hold, so that a repeat is a change."""
+    order.properties = {}
+    if order.held_before and order.held_before[0] == request:
+        order.held = order.held_before[1]
+        order.held_before = []
+
+
+def report_delivered(turn: Turn[Order]) -> Ruling:
+    """The marketplace reports that the customer has it."""
+    order, event = turn.entity, turn.event
+    changed = {**order.properties, **_present(event.body)}
+    if changed == order.properties:
+        return DUPLICATE
+    turn.deliver(UPDATE, located(order, event.body))
+    order.properties = changed
+    if "delivered" in order.milestones:
+        turn.fact("order-updated", context(order))
+        return APPLIED
+    reach(order, "delivered", turn.now_ms)
+    settle(turn)
+    turn.fact("order-delivered", {**context(order), "deliveredAt": changed.get("deliveredAt")})
+    return APPLIED
+
+
+def acknowledge(turn: Turn[Order]) -> Ruling:
+    """Stock is allocated. Once per location, because a split order has several."""
+    order, body = turn.entity, turn.event.body
+    items = [item for item in body["orders"] if item["orderCode"] == order.code]
+    for_all = body.get("consolidationType") == "ALL"
+    located = [_acknowledged(order, item, for_all=for_all) for item in items]
+    new = [item.get("locationCode") or "" for item in located]
+    new = [location for location in new if location not in order.acknowledged]
+    if not new:
+        return DUPLICATE
+    if len(order.acknowledged) + len(new) > limits.LOCATIONS_MAX:
+        return refused(f"more than {limits.LOCATIONS_MAX} locations acknowledged order {order.code}")
+    order.acknowledged.extend(new)
+    order.held = False  # Allocated: whatever the hold was, Increff went on (contract 10 and its FAQ disagree).
+    reach(order, "acknowledged", turn.now_ms)
+    settle(turn)
+    turn.deliver(ACKNOWLEDGEMENT, {**body, "orders": located})
+    location = {"acknowledgedBy": new[0] or order.location}
+    turn.fact("order-acknowledged", {**context(order), **location}, location)
+    return APPLIED
+
+
+def _submit(turn: Turn[Order], payload: str) -> Ruling:
+    order, body = turn.entity, turn.event.body
+    order.digest = payload
+    order.location = body.get("locationCode")
+    order.split = bool(body.get("isSplitRequired"))
+    order.lines = [Line(item["orderItemCode"], item["channelSkuCode"], item["quantity"]) for item in body["orderItems"]]
+    order.properties = {"orderStatus": _NEW_STATUS, **_present(body)}
+    order.held = bool(body.get("onHold"))
+    order.held_before = []
+    order.request = turn.deliver(CREATE, body)
+    settle(turn)
+    address = body.get("shippingAddress") or {}
+    turn.fact(
+        "order-created",
+        {
+            **context(order),
+            "onHold": order.held,
+            "orderType": body.get("orderType"),
+            "paymentMethod": body.get("paymentMethod"),
+            "dispatchByTime": body.get("dispatchByTime"),
+            "shipTo": {
+                "city": address.get("city"),
+                "state": address.get("state"),
+                "country": address.get("country"),
+                "zipPrefix": (address.get("zip") or "")[:_ZIP_PREFIX],
+            },
+        },
+    )
+    return APPLIED
+
+
+def _is_current(turn: Turn[Order]) -> bool:
+    """Whether an outcome is that of the present attempt, not of one before a correction."""
+    outcome = turn.event.outcome
+    return outcome is not None and outcome.request == turn.entity.request
+
+
+def _present(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: body[name] for name in _PROPERTIES if body.get(name) is not None}
+
+
+def _acknowledged(order: Order, item: dict[str, Any], *, for_all: bool) -> dict[str, Any]:
+    """One acknowledged order. It has no location where all locations are consolidated (contract 2)."""
+    return item if for_all else located(order, item)

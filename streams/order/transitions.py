@@ -1,0 +1,187 @@
+"""The one table: (state, event) -> what handles it, and which states it may lead to. The diagram is drawn from it.
+
+A cell that is absent is a verdict, never an exception (see `absent`). A handler may always leave the state as it is;
+the states a cell names are the others it may lead to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from streams.order import cancelling, leaving, manifesting, outcomes, packing, placing, registering, returning
+from streams.order.events import Event, EventKind
+from streams.order.model import Entity, Manifest, Order, Return
+from streams.order.states import ManifestState, OrderState, ReturnState
+from streams.order.turn import Recall, Ruling, Turn, early, refused
+
+Handler = Callable[[Turn[Any]], Ruling]
+Maker = Callable[[Event, int, Recall], tuple[Turn[Any], Ruling]]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    handler: Handler
+    to: frozenset[str]
+
+
+Table = dict[tuple[str, EventKind], Cell]
+
+E = EventKind
+S = OrderState
+R = ReturnState
+M = ManifestState
+
+BEFORE_PACK = (S.RECEIVED, S.HELD, S.SUBMITTED, S.ACKNOWLEDGED)
+IN_WAREHOUSE = (S.PACKED, S.LABELLED, S.MANIFESTED)
+ALIVE = (*BEFORE_PACK, *IN_WAREHOUSE, S.HANDED_OVER)
+TAKEN_ON = (*ALIVE, S.DELIVERED, S.CANCELLED)
+"""Every state but REJECTED."""
+
+MAKERS: dict[EventKind, tuple[type[Entity], Maker, str]] = {
+    E.CREATE: (Order, placing.place, S.RECEIVED),
+    E.CREATE_RETURN: (Return, returning.open_return, R.RECEIVED),
+    E.CREATE_MANIFEST: (Manifest, manifesting.request, M.REQUESTED),
+}
+"""What makes an entity that is not there yet. Everything else finds it missing."""
+
+
+def _on(event: EventKind, handler: Handler, *moves: tuple[Iterable[str], Iterable[str]]) -> Table:
+    """Cells of one event: in these states, this handler, which may lead to those."""
+    return {(state, event): Cell(handler, frozenset(to) - {state}) for states, to in moves for state in states}
+
+
+ORDER: Table = {
+    # From the marketplace.
+    **_on(E.CREATE, placing.repeat, (TAKEN_ON, ())),
+    **_on(E.CREATE, placing.attempt_again, ((S.REJECTED,), (S.RECEIVED, S.HELD))),
+    **_on(
+        E.UPDATE,
+        placing.update,
+        (BEFORE_PACK, BEFORE_PACK),
+        ((*IN_WAREHOUSE, S.HANDED_OVER, S.DELIVERED), ()),
+    ),
+    **_on(E.REPORT_DELIVERED, placing.report_delivered, (ALIVE, (S.DELIVERED,)), ((S.DELIVERED,), ())),
+    **_on(E.CUSTOMER_CANCEL, cancelling.customer_cancel, (TAKEN_ON, ())),
+    # From Increff.
+    **_on(
+        E.ACKNOWLEDGE,
+        placing.acknowledge,
+        (BEFORE_PACK, (S.ACKNOWLEDGED,)),
+        ((*IN_WAREHOUSE, S.HANDED_OVER, S.DELIVERED), ()),
+    ),
+    **_on(E.PACK, packing.pack, ((*ALIVE, S.DELIVERED), ())),
+    **_on(E.GET_INVOICE, leaving.get_invoice, ((*ALIVE, S.DELIVERED), ())),
+    **_on(E.GET_LABEL, leaving.get_label, ((*ALIVE, S.DELIVERED), ())),
+    **_on(
+        E.HANDOVER,
+        leaving.hand_over,
+        (BEFORE_PACK, ()),
+        (IN_WAREHOUSE, (S.MANIFESTED, S.HANDED_OVER)),
+        ((S.HANDED_OVER, S.DELIVERED), ()),
+    ),
+    **_on(
+        E.SELLER_CANCEL,
+        cancelling.seller_cancel,
+        (BEFORE_PACK, (S.CANCELLED,)),
+        (IN_WAREHOUSE, (S.HANDED_OVER,)),
+        ((S.HANDED_OVER, S.DELIVERED, S.CANCELLED), ()),
+    ),
+    # From within.
+    **_on(
+        E.SHIPMENT_MANIFESTED,
+        leaving.manifested,
+        (BEFORE_PACK, ()),
+        (IN_WAREHOUSE, (S.MANIFESTED,)),
+        ((S.HANDED_OVER, S.DELIVERED), ()),
+    ),
+    **_on(E.RETURN_OPENED, registering.return_opened, ((*TAKEN_ON, S.REJECTED), ())),
+    # What became of requests.
+    **_on(
+        E.CREATE_TAKEN,
+        placing.taken,
+        ((S.RECEIVED,), (S.SUBMITTED,)),
+        ((*TAKEN_ON[1:], S.REJECTED), ()),
+    ),
+    **_on(E.CREATE_REFUSED, placing.rejected, ((S.RECEIVED, S.HELD), (S.REJECTED,))),
+    # Later an order that Increff works on cannot be one it refused: the refusal is noted as a fact.
+    **_on(E.CREATE_REFUSED, outcomes.notice_failed, ((*TAKEN_ON[2:], S.REJECTED), ())),
+    **_on(
+        E.PACK_TAKEN,
+        packing.taken,
+        (BEFORE_PACK, (S.PACKED,)),
+        ((*IN_WAREHOUSE, S.HANDED_OVER), (S.MANIFESTED,)),
+        ((S.DELIVERED, S.CANCELLED, S.REJECTED), ()),
+    ),
+    **_on(E.PACK_FAILED, packing.not_taken, ((*TAKEN_ON, S.REJECTED), ())),
+    **_on(E.INVOICE_TAKEN, leaving.invoice_taken, ((*TAKEN_ON, S.REJECTED), ())),
+    **_on(
+        E.LABEL_TAKEN,
+        leaving.label_taken,
+        ((S.PACKED,), (S.LABELLED,)),
+        ((*BEFORE_PACK, S.LABELLED, S.MANIFESTED, *TAKEN_ON[7:], S.REJECTED), ()),
+    ),
+    **_on(E.DOCUMENT_FAILED, leaving.document_failed, ((*TAKEN_ON, S.REJECTED), ())),
+    **_on(
+        E.CUSTOMER_CANCEL_TAKEN,
+        cancelling.taken,
+        (BEFORE_PACK, (S.CANCELLED,)),
+        (IN_WAREHOUSE, (S.HANDED_OVER,)),
+        ((S.HANDED_OVER, S.DELIVERED, S.CANCELLED, S.REJECTED), ()),
+    ),
+    **_on(E.CUSTOMER_CANCEL_FAILED, cancelling.not_taken, ((*TAKEN_ON, S.REJECTED), ())),
+    **_on(E.NOTICE_TAKEN, outcomes.notice_taken, ((*TAKEN_ON, S.REJECTED), ())),
+    **_on(
+        E.NOTICE_FAILED,
+        outcomes.notice_failed,
+        (BEFORE_PACK, BEFORE_PACK),
+        ((*TAKEN_ON[4:], S.REJECTED), ()),
+    ),
+    **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, ((*TAKEN_ON, S.REJECTED), ())),
+}
+
+_OPEN_RETURN = (R.RECEIVED, R.SUBMITTED, R.ACKNOWLEDGED)
+
+RETURN: Table = {
+    **_on(E.CREATE_RETURN, returning.repeat, ((*_OPEN_RETURN, R.CANCELLED), ())),
+    **_on(E.CREATE_RETURN, returning.attempt_again, ((R.REJECTED,), (R.RECEIVED,))),
+    **_on(E.UPDATE_RETURN, returning.update, (_OPEN_RETURN, ())),
+    **_on(
+        E.CANCEL_RETURN_ITEMS,
+        returning.cancel_items,
+        ((R.RECEIVED, R.SUBMITTED), (R.CANCELLED,)),
+        ((R.ACKNOWLEDGED, R.CANCELLED), ()),
+    ),
+    **_on(E.ACKNOWLEDGE_RETURN, returning.acknowledge, (_OPEN_RETURN, (R.ACKNOWLEDGED,))),
+    **_on(E.CREATE_TAKEN, returning.taken, ((R.RECEIVED,), (R.SUBMITTED,)), (tuple(R)[1:], ())),
+    **_on(E.CREATE_REFUSED, returning.rejected, ((R.RECEIVED,), (R.REJECTED,))),
+    **_on(E.CREATE_REFUSED, outcomes.notice_failed, (tuple(R)[1:], ())),
+    **_on(E.NOTICE_TAKEN, outcomes.notice_taken, (R, ())),
+    **_on(E.NOTICE_FAILED, outcomes.notice_failed, (R, ())),
+    **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, (R, ())),
+}
+
+MANIFEST: Table = {
+    **_on(E.CREATE_MANIFEST, manifesting.join, ((M.REQUESTED,), ())),
+    **_on(E.CREATE_MANIFEST, manifesting.repeat, ((M.MANIFESTED,), ())),
+    **_on(E.CREATE_MANIFEST, manifesting.attempt_again, ((M.REFUSED,), (M.REQUESTED,))),
+    **_on(E.MANIFEST_TAKEN, manifesting.taken, ((M.REQUESTED,), (M.MANIFESTED,)), ((M.MANIFESTED, M.REFUSED), ())),
+    **_on(E.MANIFEST_FAILED, manifesting.not_taken, ((M.REQUESTED,), (M.REFUSED,)), ((M.MANIFESTED, M.REFUSED), ())),
+    **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, (M, ())),
+}
+
+TABLES: dict[str, Table] = {Order.KIND: ORDER, Return.KIND: RETURN, Manifest.KIND: MANIFEST}
+
+
+def absent(entity: Entity | None, event: Event) -> Ruling:
+    """The verdict of a cell that is not in the table."""
+    if entity is None:
+        return early(f"{_noun(event)} {event.code} is not known")
+    if entity.state in (OrderState.REJECTED, ReturnState.REJECTED):
+        return refused(f"Increff refused {entity.KIND} {entity.code}: {entity.reason}")
+    return refused(f"{event.kind} is not possible: {entity.KIND} {entity.code} is {entity.state}")
+
+
+def _noun(event: Event) -> str:
+    return event.touchpoint.entity.value if event.touchpoint is not None else "order"

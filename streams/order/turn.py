@@ -1,0 +1,201 @@
+"""One decision in the making: the entity, the event, and the effects so far.
+
+Ids are made from the event's id and a count, so deciding again gives the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from streams.order import limits
+from streams.order.canonical import id_digest
+from streams.order.effects import Effect, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
+from streams.order.events import Event
+from streams.order.model import Entity
+from streams.order.parts import Delivery, NotedFact, Relay
+from topics.keys import INCREFF, channel_destination, join, split
+from topics.touchpoints import AtDeadline, Direction, Touchpoint
+from topics.verdicts import Reply, Verdict
+
+EntityT = TypeVar("EntityT", bound=Entity)
+
+Recall = Callable[[bytes], tuple[int | None, Any] | None]
+"""The recorded answer under a key: its status and body, None when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What an event comes to. `verdict` None: the answer of the far side, or of a forerunner, is awaited."""
+
+    verdict: Verdict | None
+    message: str = ""
+    status: int | None = None
+    body: Any = None
+
+
+APPLIED = Ruling(Verdict.APPLIED)
+DUPLICATE = Ruling(Verdict.DUPLICATE)
+PENDING = Ruling(None)
+
+
+def refused(message: str) -> Ruling:
+    return Ruling(Verdict.REFUSED, message)
+
+
+def early(message: str) -> Ruling:
+    return Ruling(Verdict.EARLY, message)
+
+
+def failed(message: str) -> Ruling:
+    return Ruling(Verdict.FAILED, message)
+
+
+def conflict(message: str) -> Ruling:
+    return Ruling(Verdict.CONFLICT, message)
+
+
+class Turn(Generic[EntityT]):
+    """`entity` is the decision's own copy and may be changed."""
+
+    __slots__ = ("effects", "entity", "event", "now_ms", "recall")
+
+    def __init__(self, entity: EntityT, event: Event, now_ms: int, recall: Recall) -> None:
+        self.entity = entity
+        self.event = event
+        self.now_ms = now_ms
+        self.recall = recall
+        self.effects: list[Effect] = []
+
+    def fact(self, name: str, data: dict[str, Any], noted: dict[str, Any] | None = None) -> None:
+        """Publish a fact under the entity's next number. `noted`: what the entity's own list keeps of it."""
+        entity = self.entity
+        entity.fact_sequence += 1
+        sequence = entity.fact_sequence
+        entity.facts.append(NotedFact(sequence, name, self.now_ms, noted or {}))
+        del entity.facts[: -limits.FACTS_MAX]
+        envelope = {
+            "sequence": sequence,
+            "channel": entity.channel,
+            "at_ms": self.now_ms,
+            "sinceCreatedMs": self.now_ms - entity.created_ms,
+        }
+        self.effects.append(PublishFact(f"{self.event.id}.f{sequence}", name, {**envelope, **data}))
+
+    def deliver(self, touchpoint: Touchpoint, body: dict[str, Any]) -> str:
+        """Have a notification delivered later. Returns its request's id, empty when the channel switched it off."""
+        if not self.event.offered:
+            return ""
+        return self._request(touchpoint, body, self.event.id, self.event.deadline_ms, relay=False)
+
+    def ask(
+        self,
+        touchpoint: Touchpoint,
+        body: dict[str, Any],
+        key: str,
+        *,
+        event: str,
+        partition: int | None,
+        deadline_ms: int | None,
+        data: Any = None,
+    ) -> Ruling:
+        """Have a request delivered whose answer is awaited by `event`."""
+        if len(self.entity.relays) >= limits.RELAYS_MAX:
+            return failed(
+                f"{limits.RELAYS_MAX} requests already wait for the {touchpoint.far_side}'s answer; repeat later"
+            )
+        if self.entity.delivery(request_id(event)) is not None:
+            return failed("this event's request was already made; repeat under a new event id")
+        request = self._request(touchpoint, body, event, deadline_ms, relay=True)
+        waiters = [] if partition is None else [(event, partition)]
+        self.entity.relays.append(Relay(request, touchpoint.name, key, waiters, data))
+        return PENDING
+
+    def join(self, relay: Relay, event: str, partition: int | None) -> Ruling:
+        """Wait for an answer that was already asked for."""
+        if partition is None or any(waiter == event for waiter, _ in relay.waiters):
+            return PENDING
+        if len(relay.waiters) >= limits.WAITERS_MAX:
+            return failed("too many callers wait for this answer; repeat later")
+        relay.waiters.append((event, partition))
+        return PENDING
+
+    def reply(self, event: str, partition: int | None, ruling: Ruling) -> None:
+        if partition is None or ruling.verdict is None:
+            return
+        reply = Reply(
+            event=event, verdict=ruling.verdict, message=ruling.message, status=ruling.status, body=ruling.body
+        )
+        self.effects.append(ReplyTo(partition, reply))
+
+    def answer_waiters(self, relay: Relay, ruling: Ruling) -> None:
+        for event, partition in relay.waiters:
+            self.reply(event, partition, ruling)
+        relay.waiters.clear()
+
+    def record(self, touchpoint: str, key: str, status: int | None, body: Any) -> None:
+        self.effects.append(RecordAnswer(answer_key(self.entity.key, touchpoint, key), status, body))
+
+    def recorded(self, touchpoint: str, key: str) -> Ruling | None:
+        """The recorded answer as a repeat's ruling."""
+        found = self.recall(answer_key(self.entity.key, touchpoint, key))
+        if found is None:
+            return None
+        status, body = found
+        return Ruling(Verdict.DUPLICATE, status=status, body=body)
+
+    def command(self, id_: str, type_: str, key: bytes, subject: str, body: dict[str, Any]) -> None:
+        self.effects.append(SendCommand(id_, type_, key, subject, body))
+
+    def is_known(self) -> bool:
+        """Whether this very event was remembered before."""
+        known = id_digest(self.event.id)
+        return any(entry[0] == known for entry in self.entity.seen)
+
+    def remember(self, ruling: Ruling) -> None:
+        """Keep the verdict under the event's id, so that the same event again gets the same."""
+        if ruling.verdict is None:
+            return
+        seen = self.entity.seen
+        seen.append([id_digest(self.event.id), ruling.verdict.value, ruling.message[: limits.MESSAGE_MAX]])
+        del seen[: -limits.SEEN_MAX]
+
+    def _request(
+        self, touchpoint: Touchpoint, body: dict[str, Any], event: str, deadline_ms: int | None, *, relay: bool
+    ) -> str:
+        entity = self.entity
+        destination = destination_of(touchpoint, entity.channel)
+        sequence = 0
+        if not touchpoint.beside_lane:
+            sequence = entity.sequences.get(destination, 0) + 1
+            entity.sequences[destination] = sequence
+        request = request_id(event)
+        entity.keep_delivery(Delivery(request, touchpoint.name, destination, self.now_ms))
+        self.effects.append(
+            RequestDelivery(
+                id=request,
+                destination=destination,
+                touchpoint=touchpoint.name,
+                body=body,
+                sequence=sequence,
+                beside=touchpoint.beside_lane,
+                relay=relay,
+                deadline_ms=deadline_ms if relay else None,
+                withdraw=relay and touchpoint.at_deadline is AtDeadline.WITHDRAW,
+            )
+        )
+        return request
+
+
+def request_id(event: str) -> str:
+    """An event causes one request at most, so the same event decided again makes the same request."""
+    return f"{event}.0"
+
+
+def destination_of(touchpoint: Touchpoint, channel: str) -> str:
+    return INCREFF if touchpoint.direction is Direction.TO_INCREFF else channel_destination(channel)
+
+
+def answer_key(entity_key: bytes, touchpoint: str, key: str) -> bytes:
+    return join(*split(entity_key), touchpoint, key)
