@@ -1,0 +1,63 @@
+"""/live, /ready and /metrics of a streams role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from streams.runtime.metrics import Metrics
+from topics.configuration import Settings
+
+CONTENT_TYPE = "text/plain; version=0.0.4"
+
+
+class Admin:
+    """Serves on `settings.admin_host:admin_port`; `port` is the one in use."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        not_live: Callable[[], str | None],
+        not_ready: Callable[[], str | None],
+        refresh: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._not_live = not_live
+        self._not_ready = not_ready
+        self._refresh = refresh
+        self._runner: web.AppRunner | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_get("/live", self._live)
+        app.router.add_get("/ready", self._ready)
+        app.router.add_get("/metrics", self._text)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._settings.admin_host, self._settings.admin_port, shutdown_timeout=0.5)
+        await site.start()
+        self.port = int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _live(self, _: web.Request) -> web.Response:
+        return _answer("live", self._not_live())
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        return _answer("ready", self._not_ready())
+
+    async def _text(self, _: web.Request) -> web.Response:
+        self._refresh()
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def _answer(question: str, reason: str | None) -> web.Response:
+    if reason is None:
+        return web.json_response({question: True})
+    return web.json_response({question: False, "reason": reason}, status=503)

@@ -1,0 +1,202 @@
+"""Group commit: what was decided becomes durable in groups; while one is in flight the next one gathers.
+
+A group's steps, in the order that makes a crash between any two of them harmless:
+
+1. effects: every record it causes, acknowledged by all in-sync replicas;
+2. state: the table records that say these effects are out;
+3. offsets: only now its chunks count as finished, and the next commit of offsets may pass them.
+
+A crash before 3 decides the records again: before 2 from the old state, so the same effects leave again with the same
+ids; after 2 the state's source offset tells that it is a redelivery, and nothing leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from streams.runtime.ledger import MADE_BY, OffsetLedger
+from streams.runtime.limits import GROUP_BYTES_MAX, GROUP_RECORDS_MAX
+from streams.runtime.metrics import Metrics
+from streams.runtime.publisher import Batches, Header, Publisher, send_all
+from streams.runtime.role import Effect
+from streams.runtime.tables import PartitionState
+
+log = logging.getLogger(__name__)
+
+
+class Group:
+    """Effects and state by topic partition, and what waits for them to be durable."""
+
+    __slots__ = ("bytes", "chunks", "effects", "records", "state", "waiters")
+
+    def __init__(self) -> None:
+        self.effects: dict[tuple[str, int], Batches] = {}
+        self.state: dict[tuple[str, int], Batches] = {}
+        self.chunks: list[tuple[int, int]] = []
+        self.waiters: list[asyncio.Future[None]] = []
+        self.records = 0
+        self.bytes = 0
+
+    def is_empty(self) -> bool:
+        return not (self.chunks or self.waiters or self.effects or self.state)
+
+    def is_full(self) -> bool:
+        return self.records >= GROUP_RECORDS_MAX or self.bytes >= GROUP_BYTES_MAX
+
+
+class GroupCommit:
+    """One per worker. `add_*` never waits, so a chunk is handed over whole; `room` is where the caller waits first."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        ledger: OffsetLedger,
+        metrics: Metrics,
+        fail: Callable[[BaseException], None],
+        lease: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._publisher = publisher
+        self._ledger = ledger
+        self._metrics = metrics
+        self._fail = fail
+        self._lease = lease
+        self._gathering = Group()
+        self._in_flight: Group | None = None
+        self._wake = asyncio.Event()
+        self._moved = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+        self.progress_at = time.monotonic()
+        """When a group was last finished; part of what /live looks at."""
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="group-commit")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def is_full(self) -> bool:
+        return self._gathering.is_full()
+
+    async def room(self) -> None:
+        """Returns when the gathering group takes more."""
+        if self._gathering.is_full():
+            async with self._moved:
+                await self._moved.wait_for(lambda: not self._gathering.is_full())
+
+    async def drain(self) -> None:
+        """Returns when everything added so far is durable."""
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._in_flight is None and self._gathering.is_empty())
+
+    def add_effects(self, effects: Sequence[Effect]) -> None:
+        publisher, group = self._publisher, self._gathering
+        for effect in effects:
+            topic = publisher.full_name(effect.topic)
+            partition = effect.partition
+            batches = None if partition is None else group.effects.get((topic, partition))
+            if batches is None:
+                partition = publisher.partition_for(topic, effect.key, partition)
+                batches = group.effects.get((topic, partition))
+                if batches is None:
+                    batches = group.effects[topic, partition] = publisher.batches(topic, partition)
+            batches.append(effect.key, effect.value, effect.headers)
+            group.bytes += len(effect.value)
+        group.records += len(effects)
+
+    def add_state(self, state: PartitionState) -> None:
+        """Takes over what the tables of the partition collected since the last time."""
+        group = self._gathering
+        for table in state.all:
+            if not table.dirty:
+                continue
+            batches = self._state_batches(table.name, state.partition)
+            epoch, origin = state.epoch, table.origin
+            for key, value in table.dirty.items():
+                made_by: tuple[Header] = ((MADE_BY, b"%d/%d" % (epoch, origin(key))),)
+                batches.append(key, value, made_by)
+                if value is not None:
+                    group.bytes += len(value)
+            group.records += len(table.dirty)
+            table.dirty.clear()
+
+    def _state_batches(self, table: str, partition: int) -> Batches:
+        topic = self._publisher.full_name(table)
+        batches = self._gathering.state.get((topic, partition))
+        if batches is None:
+            batches = self._gathering.state[topic, partition] = self._publisher.batches(topic, partition)
+        return batches
+
+    def add_chunk(self, partition: int, last_offset: int) -> None:
+        """The chunk's effects and state are in the group: it is finished when the group is."""
+        self._gathering.chunks.append((partition, last_offset))
+        self._wake.set()
+
+    def add_waiter(self) -> asyncio.Future[None]:
+        """A future that is done when all that was added so far is durable."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._gathering.waiters.append(waiter)
+        self._wake.set()
+        return waiter
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                group, self._gathering = self._gathering, Group()
+                self._in_flight = group
+                await self._announce()
+                await self._commit(group)
+                self._in_flight = None
+                await self._announce()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, memory is now ahead of the log
+            self._give_up(error)
+
+    async def _announce(self) -> None:
+        async with self._moved:
+            self._moved.notify_all()
+
+    async def _commit(self, group: Group) -> None:
+        started = time.monotonic()
+        await self._lease()
+        await self.before_effects(group)
+        effects = await send_all(tuple(group.effects.values()))
+        await self.between_effects_and_state(group)
+        state = await send_all(tuple(group.state.values()))
+        await self.between_state_and_offsets(group)
+        for partition, last_offset in group.chunks:
+            self._ledger.finished(partition, last_offset)
+        for waiter in group.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self.progress_at = time.monotonic()
+        self._metrics.effects.inc(effects)
+        self._metrics.group_records.observe(effects + state)
+        self._metrics.group_seconds.observe(self.progress_at - started)
+
+    def _give_up(self, error: BaseException) -> None:
+        """State in memory is ahead of the log now: nobody who waits may go on, and only a restart is safe."""
+        for group in (self._in_flight, self._gathering):
+            for waiter in group.waiters if group is not None else ():
+                if not waiter.done():
+                    waiter.set_exception(RuntimeError(f"the group could not be made durable: {error!r}"))
+                    waiter.exception()  # those that nobody awaits any more are not worth a warning
+        self._fail(error)
+
+    # The points at which a crash must be harmless, by name: the fault tests of this runtime stop the process there.
+
+    async def before_effects(self, group: Group) -> None:
+        """Nothing of the group has left."""
+
+    async def between_effects_and_state(self, group: Group) -> None:
+        """Its effects are durable, its state is not."""
+
+    async def between_state_and_offsets(self, group: Group) -> None:
+        """All is durable, its chunks do not count as finished yet."""

@@ -1,0 +1,62 @@
+"""Which offsets of the source topic may be committed: nothing past the first unfinished chunk of a partition."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+MADE_BY = "sluice-made-by"
+"""Header of every state record: `<epoch>/<source offset>` it was made from."""
+
+
+class OffsetLedger:
+    """Per partition, the chunks handed out and whether they are finished, in order. References are strong on purpose.
+
+    Faust keeps unfinished messages in a WeakSet: one whose handler raised is collected, and its offset committed past.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: dict[int, OrderedDict[int, bool]] = {}
+        self._next: dict[int, int] = {}
+        self._committed: dict[int, int] = {}
+
+    def clear(self) -> None:
+        """All partitions are given back: what is not committed will be read again."""
+        self._chunks.clear()
+        self._next.clear()
+        self._committed.clear()
+
+    def handed_out(self, partition: int, last_offset: int) -> None:
+        self._chunks.setdefault(partition, OrderedDict())[last_offset] = False
+
+    def finished(self, partition: int, last_offset: int) -> None:
+        """All that came of the chunk is durable. Chunks of partitions given back meanwhile are ignored."""
+        chunks = self._chunks.get(partition)
+        if chunks is None or last_offset not in chunks:
+            return
+        chunks[last_offset] = True
+        while chunks:
+            last, done = next(iter(chunks.items()))
+            if not done:
+                return
+            del chunks[last]
+            self._next[partition] = last + 1
+
+    def is_handed_out(self, partition: int, last_offset: int) -> bool:
+        """Whether the chunk belongs to the present assignment and is not finished."""
+        return self._chunks.get(partition, {}).get(last_offset) is False
+
+    def committable(self) -> dict[int, int]:
+        """Partition -> the offset to commit (that of the next record to read), where it is newer than the last."""
+        return {
+            partition: offset for partition, offset in self._next.items() if offset > self._committed.get(partition, -1)
+        }
+
+    def committed(self, offsets: dict[int, int]) -> None:
+        self._committed.update(offsets)
+
+    def next_offset(self, partition: int) -> int | None:
+        """The offset after the last finished chunk; None before the first one of this assignment."""
+        return self._next.get(partition)
+
+    def unfinished(self) -> int:
+        return sum(not done for chunks in self._chunks.values() for done in chunks.values())

@@ -1,0 +1,69 @@
+"""Every bound of the runtime, with why it has this value. Tests shorten some of them through `Tuning`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from topics.catalogue import RECORD_BYTES_MAX
+
+CHUNK_RECORDS_MAX = 500
+"""Records decided without giving way to other tasks: some 5 ms of work, so probes and timers stay prompt."""
+CHUNK_BYTES_MAX = 1 << 20
+"""The same bound for large records; a single record may be larger than that and is then a chunk of its own."""
+CHUNKS_QUEUED_MAX = 32
+"""Chunks read ahead per worker. Beyond it Faust stops fetching the partition, so memory stays flat behind a slow role."""
+POLL_RECORDS_MAX = 4_000
+"""Records taken from the fetcher at once: enough to keep deciding while the next fetch is on its way."""
+POLL_S = 0.25
+"""Longest wait of one poll; a stop or a change of partitions is noticed after it."""
+NOTHING_TO_POLL_S = 0.02
+"""Pause while no partition may be read (between assignment and recovery). Faust sleeps a whole second here."""
+FETCH_BACKOFF_S = 0.005
+"""aiokafka holds a node's next fetch back while any of its partitions has unread data; its 0.1 s stalls 1 % of verdicts."""
+FETCH_WAIT_MS = 500
+"""How long the broker may hold an empty fetch; a partition that just became ours waits at most this long."""
+
+GROUP_RECORDS_MAX = 20_000
+"""Records of one commit group; with both groups (one in flight, one gathering) some 40 MB of 1 kB records."""
+GROUP_BYTES_MAX = 16 << 20
+"""The same bound in bytes: a group of large records stays below what a broker takes in a second."""
+BATCH_BYTES_MAX = 512 << 10
+"""A producer batch is closed at this size; aiokafka sends one batch per partition and request."""
+RECORD_OVERHEAD_BYTES = 16 << 10
+"""What key, headers and framing may add to a value before the record no longer fits RECORD_BYTES_MAX."""
+VALUE_BYTES_MAX = RECORD_BYTES_MAX - RECORD_OVERHEAD_BYTES
+"""Largest value a role may publish or keep; larger ones set the causing record aside instead of ending the process."""
+
+REASON_BYTES_MAX = 4_000
+"""A rejection's reason, traceback included, stays readable and far below a record's limit."""
+REJECTED_IN_A_ROW_MAX = 1_000
+"""So many records of all partitions in a row without one good among them are not bad data: the role cannot read its
+input (wrong version, wrong topic, broken code). It stops before it sets the whole topic aside."""
+
+COMMIT_INTERVAL_S = 0.5
+"""How often finished offsets are committed: after a crash at most this much is decided again, and skipped."""
+PUBLISH_TIMEOUT_S = 120.0
+"""A publish that is not acknowledged by then fails and ends the process; a broker's restart takes a tenth of it."""
+RECOVERY_RECORDS_MAX = 10_000
+"""Changelog records applied between two looks at the event loop."""
+LIVE_TIMEOUT_S = 120.0
+"""No progress for this long while records wait: /live turns 503, so that a supervisor restarts the worker."""
+STOP_ROLE_S = 3.0
+"""What a role's own `stop` may take of the 8 s that a supervisor waits after SIGTERM."""
+STOP_DRAIN_S = 2.0
+"""What the groups in flight may take after that; a broker that is gone does not hold up the end."""
+STOP_LEAVE_S = 2.0
+"""Committing, leaving the group and closing connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Group membership. The defaults hold on a busy 2-core machine; static membership makes restarts quick anyway."""
+
+    session_timeout_s: float = 20.0
+    """After this long without a heartbeat another worker takes over. Heartbeats come from a thread of their own."""
+    heartbeat_s: float = 2.0
+    rebalance_timeout_s: float = 30.0
+    """How long the other workers wait for one that still drains its groups."""
+    live_timeout_s: float = LIVE_TIMEOUT_S
+    rejected_in_a_row_max: int = REJECTED_IN_A_ROW_MAX

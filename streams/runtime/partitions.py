@@ -1,0 +1,62 @@
+"""The partitions of a worker: which it owns, which are recovered, and when they may be written.
+
+A rebalance closes all of them, even those that stay: until the new assignment is known and recovered, nothing may be
+decided or committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from streams.runtime.role import Role
+from streams.runtime.tables import PartitionState
+
+
+class Partitions:
+    """Calls the role's `partition_ready` and `partition_lost`."""
+
+    def __init__(self, role: Role) -> None:
+        self._role = role
+        self.owned: dict[int, PartitionState] = {}
+        self._assigned: set[int] = set()
+        self._open = asyncio.Event()
+        self.generation = 0
+
+    def get(self, partition: int) -> PartitionState | None:
+        """The state of an owned, recovered partition; None while closed."""
+        return self.owned.get(partition) if self._open.is_set() else None
+
+    def close(self) -> None:
+        self._open.clear()
+
+    async def opened(self) -> None:
+        await self._open.wait()
+
+    def is_open(self) -> bool:
+        return self._open.is_set()
+
+    def assigned(self, partitions: set[int], generation: int) -> None:
+        """Drops what left; what stays keeps its state, which was drained to the log before."""
+        self.close()
+        self.generation = generation
+        self._assigned = partitions
+        for partition in sorted(set(self.owned) - partitions):
+            del self.owned[partition]
+            self._role.partition_lost(partition)
+        for state in self.owned.values():
+            state.reopened()
+            state.epoch = max(state.epoch, generation)
+
+    def missing(self) -> list[int]:
+        """Assigned partitions whose tables are not here yet."""
+        return sorted(self._assigned - set(self.owned))
+
+    def recovered(self, states: Iterable[PartitionState]) -> None:
+        for state in states:
+            self.owned[state.partition] = state
+            self._role.partition_ready(state.partition, state.tables)
+
+    def open(self) -> None:
+        """From here on records are decided and background changes committed."""
+        self._open.set()

@@ -1,0 +1,141 @@
+"""Records leave in producer batches that are filled while deciding and sent as a whole.
+
+The producer is idempotent with acks=all: aiokafka retries, keeps order per partition, and writes nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from streams.runtime.limits import BATCH_BYTES_MAX, PUBLISH_TIMEOUT_S, VALUE_BYTES_MAX
+from topics.catalogue import RECORD_BYTES_MAX
+from topics.configuration import Settings
+from topics.keys import partition_of
+
+Header = tuple[str, bytes]
+
+
+class TooLarge(ValueError):
+    """A record does not fit the topics' limit."""
+
+
+class UnknownTopic(RuntimeError):
+    """An effect names a topic that does not exist: topics are made from the catalogue, never by a role."""
+
+
+class Batches:
+    """The batches of one topic partition, filled in order."""
+
+    __slots__ = ("_append", "_builder", "_producer", "_size", "built", "partition", "topic")
+
+    def __init__(self, producer: Any, topic: str, partition: int) -> None:
+        self._producer = producer
+        self.topic = topic
+        self.partition = partition
+        self.built: list[Any] = []
+        self._open()
+
+    def _open(self) -> None:
+        self._builder = self._producer.create_batch()
+        self._append = self._builder.append
+        self._size = 0
+        self.built.append(self._builder)
+
+    def append(self, key: bytes, value: bytes | None, headers: Sequence[Header]) -> None:
+        size = len(key) + (len(value) if value is not None else 0)
+        if self._size + size > BATCH_BYTES_MAX and self._size:
+            self._open()
+        headers = list(headers)  # aiokafka takes nothing else
+        if self._append(timestamp=None, key=key, value=value, headers=headers) is None:
+            # Headers may weigh more than thought; an empty batch takes every record that the size check let pass.
+            self._open()
+            if self._append(timestamp=None, key=key, value=value, headers=headers) is None:
+                raise TooLarge(f"a record of {size} bytes for {self.topic} does not fit {RECORD_BYTES_MAX} bytes")
+        self._size += size
+
+    async def send(self) -> int:
+        """Sends all batches in order; returns when all are acknowledged by all replicas."""
+        acknowledged = []
+        count = 0
+        for builder in self.built:
+            count += builder.record_count()
+            builder.close()
+            acknowledged.append(await self._producer.send_batch(builder, self.topic, partition=self.partition))
+        for future in acknowledged:
+            await future
+        return count
+
+
+class Publisher:
+    """The worker's one producer."""
+
+    def __init__(self, settings: Settings, client_id: str) -> None:
+        self._prefix = settings.topic_prefix
+        self._settings = settings
+        self._client_id = client_id
+        self._producer: Any = None
+        self._partitions: dict[str, int] = {}
+        self._names: dict[str, str] = {}
+
+    async def start(self) -> None:
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka,
+            client_id=self._client_id,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            max_batch_size=RECORD_BYTES_MAX - 1024,
+            max_request_size=RECORD_BYTES_MAX,
+            request_timeout_ms=int(PUBLISH_TIMEOUT_S * 1000),
+        )
+        await self._producer.start()
+        cluster = await self._producer.client.fetch_all_metadata()
+        for topic in cluster.topics():
+            if topic.startswith(self._prefix + "."):
+                self._partitions[topic] = len(cluster.partitions_for_topic(topic) or ())
+
+    async def stop(self) -> None:
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            await producer.stop()
+
+    def full_name(self, topic: str) -> str:
+        name = self._names.get(topic)
+        if name is None:
+            name = self._names[topic] = f"{self._prefix}.{topic}.v1"
+        return name
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic (full name) has."""
+        found = self._partitions.get(topic, 0)
+        if not found:
+            raise UnknownTopic(f"topic {topic} does not exist; make the topics with `sluice topics create`")
+        return found
+
+    def partition_for(self, topic: str, key: bytes, partition: int | None) -> int:
+        partitions = self.partitions(topic)
+        if partition is None:
+            return partition_of(key, partitions)
+        if not 0 <= partition < partitions:
+            raise UnknownTopic(f"topic {topic} has {partitions} partitions, and no partition {partition}")
+        return partition
+
+    def batches(self, topic: str, partition: int) -> Batches:
+        return Batches(self._producer, topic, partition)
+
+
+async def send_all(batches: Sequence[Batches]) -> int:
+    """Sends to all topic partitions at once; returns the number of records when all are acknowledged."""
+    if not batches:
+        return 0
+    if len(batches) == 1:
+        return await batches[0].send()
+    return sum(await asyncio.gather(*(each.send() for each in batches)))
+
+
+def fits(value: bytes | None) -> bool:
+    return value is None or len(value) <= VALUE_BYTES_MAX

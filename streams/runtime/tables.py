@@ -1,0 +1,147 @@
+"""The state of one partition: its tables, kept apart from other partitions' and dropped as one when it leaves.
+
+Puts of the record being decided are in an overlay until `decide` has returned, so one that raises leaves nothing.
+Every value remembers the source offset it was made from; that is how a redelivery is told from a caller's repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+
+from streams.runtime.role import Change, Table, Tables
+
+NO_OFFSET = -1
+"""Older than every record."""
+_ABSENT = object()
+
+
+class PartitionTable:
+    """One partition of one table; implements streams.runtime.role.Table."""
+
+    __slots__ = ("_state", "bytes", "deleted", "dirty", "name", "origins", "overlay", "values")
+
+    def __init__(self, name: str, state: PartitionState) -> None:
+        self.name = name
+        self._state = state
+        self.values: dict[bytes, bytes] = {}
+        self.origins: dict[bytes, int] = {}
+        self.deleted: dict[bytes, int] = {}
+        """Deleted keys with the offset that deleted them, until that offset is committed."""
+        self.overlay: dict[bytes, bytes | None] = {}
+        self.dirty: dict[bytes, bytes | None] = {}
+        """Changes of the chunk being decided, the last per key."""
+        self.bytes = 0
+
+    def get(self, key: bytes) -> bytes | None:
+        if self.overlay:
+            value = self.overlay.get(key, _ABSENT)
+            if value is not _ABSENT:
+                return value  # type: ignore[return-value]
+        return self.values.get(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self.overlay[key] = value
+
+    def delete(self, key: bytes) -> None:
+        self.overlay[key] = None
+
+    def is_made_from(self, key: bytes) -> bool:
+        offset = self._state.offset
+        if offset > self._state.horizon:
+            return False
+        return offset <= self.origin(key)
+
+    def origin(self, key: bytes) -> int:
+        """The source offset from which the key was last changed."""
+        found = self.origins.get(key)
+        return self.deleted.get(key, NO_OFFSET) if found is None else found
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """A snapshot, so that a role may change the table while it walks."""
+        merged: dict[bytes, bytes | None] = {**self.values, **self.overlay} if self.overlay else dict(self.values)
+        return iter([(key, value) for key, value in merged.items() if value is not None])
+
+    def __len__(self) -> int:
+        if not self.overlay:
+            return len(self.values)
+        return sum(1 for _ in self.items())
+
+    def merge(self) -> None:
+        """The record was decided: its changes are the table's, and leave with the chunk."""
+        offset = self._state.offset
+        for key, value in self.overlay.items():
+            self.set(key, value, offset)
+        self.dirty.update(self.overlay)
+        self.overlay.clear()
+
+    def set(self, key: bytes, value: bytes | None, origin: int) -> None:
+        old = self.values.get(key)
+        if old is not None:
+            self.bytes -= len(old)
+        if value is None:
+            self.values.pop(key, None)
+            self.origins.pop(key, None)
+            self.deleted[key] = origin
+            return
+        self.values[key] = value
+        self.origins[key] = origin
+        self.bytes += len(value)
+        if self.deleted:
+            self.deleted.pop(key, None)
+
+    def forget_deleted(self, next_offset: int) -> None:
+        """Offsets below are committed: their redelivery cannot come, so what they deleted need not be remembered."""
+        if self.deleted:
+            self.deleted = {key: offset for key, offset in self.deleted.items() if offset >= next_offset}
+
+
+class PartitionState:
+    """All tables of one partition, with where it stands."""
+
+    __slots__ = ("all", "epoch", "horizon", "last_decided", "offset", "partition", "tables")
+
+    def __init__(self, partition: int, names: Iterable[str]) -> None:
+        self.partition = partition
+        self.all = tuple(PartitionTable(name, self) for name in names)
+        self.tables: Tables = MappingProxyType({table.name: _as_table(table) for table in self.all})
+        self.epoch = 0
+        """Grows with every owner of the partition; in `sluice-made-by`, so a former owner's late records are known."""
+        self.offset = NO_OFFSET
+        """The record being decided."""
+        self.last_decided = NO_OFFSET
+        self.horizon = NO_OFFSET
+        """No state was made from a record after this one: records beyond need no look-up to be known as new."""
+
+    def undo(self) -> None:
+        """The record was not decided: its puts are gone."""
+        for table in self.all:
+            table.overlay.clear()
+
+    def reopened(self) -> None:
+        """After a rebalance that left the partition here: records may be read again from the committed offset."""
+        self.horizon = max(self.horizon, self.last_decided)
+
+    def overlaid(self) -> list[Change]:
+        """What the record being decided put and deleted so far."""
+        return [Change(table.name, key, value) for table in self.all for key, value in table.overlay.items()]
+
+    def by_name(self, name: str) -> PartitionTable:
+        for table in self.all:
+            if table.name == name:
+                return table
+        raise KeyError(f"no table {name}; this role has {', '.join(table.name for table in self.all) or 'none'}")
+
+
+def _as_table(table: PartitionTable) -> Table:
+    return table
+
+
+def sizes(states: Mapping[int, PartitionState]) -> dict[str, tuple[int, int]]:
+    """Table -> (keys, bytes of values) over all partitions."""
+    found: dict[str, tuple[int, int]] = {}
+    for state in states.values():
+        for table in state.all:
+            keys, size = found.get(table.name, (0, 0))
+            found[table.name] = (keys + len(table.values), size + table.bytes)
+    return found

@@ -1,0 +1,353 @@
+"""`run_role(role, settings)`: one streams role as a process, from joining its group to a drained end.
+
+    Kafka -> ChunkConsumer -> Faust agent -> DecideLoop -> GroupCommit -> Kafka
+              (transport)     (one event      (role.        (effects, then state,
+                               per chunk)      decide)        then offsets)
+
+What a role's author has to know:
+
+- `decide` runs in the event loop, a chunk of up to 500 records at a time; it must not block.
+- An exception in `decide` sets the record aside; an exception anywhere else, or a publish that fails, ends the process
+  with EXIT_FAILED: state in memory is ahead of the log, and only a restart is safe. Its supervisor starts it again.
+- `Committer.commit` during a rebalance waits until it is known whose the partition is.
+- Membership is static (`<role>-<instance>`): a worker that is restarted after a crash gets its partitions back at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+import uvloop
+from yarl import URL
+
+from streams.runtime.admin import Admin
+from streams.runtime.decide import DecideLoop
+from streams.runtime.group_commit import GroupCommit
+from streams.runtime.ledger import OffsetLedger
+from streams.runtime.limits import (
+    CHUNKS_QUEUED_MAX,
+    COMMIT_INTERVAL_S,
+    STOP_DRAIN_S,
+    STOP_LEAVE_S,
+    STOP_ROLE_S,
+    Tuning,
+)
+from streams.runtime.metrics import Metrics
+from streams.runtime.partitions import Partitions
+from streams.runtime.publisher import Publisher, TooLarge, fits
+from streams.runtime.recovery import Recovery
+from streams.runtime.role import Change, Effect, PartitionLost, Role
+from streams.runtime.tables import sizes
+from streams.runtime.transport import ChunkTransport, SourceApp, SourceTableManager
+from topics.configuration import Settings
+
+log = logging.getLogger(__name__)
+
+EXIT_FAILED = 70
+"""EX_SOFTWARE: the worker ended because it could not go on safely; starting it again is right."""
+LEASE_POLL_S = 0.1
+
+
+class LeaseLost(RuntimeError):
+    """The group's coordinator no longer confirms this worker: another may own its partitions by now."""
+
+
+class Worker:
+    """Wires one role to Faust and Kafka; its methods are the transport's Hooks and the role's Committer."""
+
+    def __init__(
+        self, role: Role, settings: Settings, tuning: Tuning, committer: type[GroupCommit] = GroupCommit
+    ) -> None:
+        self.role = role
+        self.settings = settings
+        self.tuning = tuning
+        self.name = f"{role.name}-{settings.instance}"
+        self.source = f"{settings.topic_prefix}.{role.source}.v1"
+        self.metrics = Metrics(role.name)
+        self.ledger = OffsetLedger()
+        self.publisher = Publisher(settings, self.name)
+        self.group_commit = committer(self.publisher, self.ledger, self.metrics, self.fail, self.lease)
+        self.decide_loop = DecideLoop(role, self.source, self.group_commit, self.metrics, tuning.rejected_in_a_row_max)
+        self.recovery = Recovery(settings, self.name, role.tables, self.metrics, self._progress)
+        self.partitions = Partitions(role)
+        self.admin = Admin(settings, self.metrics, self.not_live, self.not_ready, self.refresh_metrics)
+        self.app = _app(self)
+        self.assignments = 0
+        self.failed = False
+        self._draining = False
+        self._ended = asyncio.Event()
+        self._heartbeat_at = 0.0
+        self._progress_at = time.monotonic()
+
+    # -- from start to end ----------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ended.set)
+        try:
+            await self.admin.start()
+            await self.publisher.start()
+            self.group_commit.start()
+            await self.role.start(self)
+            self.app.loop = loop
+            start = asyncio.create_task(self._supervised(self.app.start()), name="faust-app")
+            await self._ended.wait()
+            if self.failed:
+                return EXIT_FAILED
+            log.info("%s: draining", self.name)
+            await self._drain()
+            start.cancel()
+            return EXIT_FAILED if self.failed else 0
+        finally:
+            await self._close()
+
+    async def _supervised(self, start: Coroutine[Any, Any, None]) -> None:
+        try:
+            await start
+            await self.app.wait_until_stopped()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - fail() says what it was and ends the process
+            self.fail(error)
+            return
+        if not self._ended.is_set():
+            self.fail(self.app.crash_reason or RuntimeError("Faust stopped on its own"))
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the process: what is in memory may be ahead of the log."""
+        if not self.failed:
+            self.failed = True
+            log.critical("%s ends: %s", self.name, error or repr(error), exc_info=error)
+        self._ended.set()
+
+    async def _drain(self) -> None:
+        """Stop intake, let the role end what is in the air, finish the groups, commit."""
+        self._draining = True
+        await _bounded("the role's stop", self.role.stop(), STOP_ROLE_S)
+        await _bounded("the groups in flight", self.group_commit.drain(), STOP_DRAIN_S)
+        if not self.failed:
+            await _bounded("the last commit of offsets", self.app.consumer.commit(), STOP_LEAVE_S)
+
+    async def _close(self) -> None:
+        await self.group_commit.stop()
+        if self.app.started:
+            await _bounded("leaving the group", self.app.stop(), STOP_LEAVE_S)
+        await _bounded("closing the producer", self.publisher.stop(), STOP_LEAVE_S)
+        await self.admin.stop()
+
+    # -- hooks of the transport -----------------------------------------------------------------------------------
+
+    def takes_in(self) -> bool:
+        return not (self._draining or self.failed)
+
+    def revoking(self) -> None:
+        self.assignments += 1
+        self.partitions.close()
+
+    async def drained(self) -> None:
+        await self.group_commit.drain()
+
+    def assigned(self, partitions: set[int], generation: int) -> None:
+        self.assignments += 1
+        self.metrics.rebalances.inc()
+        self.metrics.partitions.set(len(partitions))
+        self.heartbeat()
+        self.partitions.assigned(partitions, generation)
+        log.info("%s: generation %d gives partitions %s", self.name, generation, sorted(partitions))
+
+    async def recover(self) -> None:
+        missing = self.partitions.missing()
+        if missing:
+            states = await self.recovery.recover(missing, self.partitions.generation)
+            self.partitions.recovered(states)
+        self._progress()
+        self.partitions.open()
+
+    def heartbeat(self) -> None:
+        self._heartbeat_at = time.monotonic()
+
+    async def lease(self) -> None:
+        """Before each group: a worker that was stopped or cut off past its session must not write any more.
+
+        Waits for the coordinator's confirmation as long as publishing would (a broker that restarts takes seconds).
+        """
+        deadline = time.monotonic() + self.tuning.session_timeout_s
+        while (silent := time.monotonic() - self._heartbeat_at) > self.tuning.session_timeout_s:
+            if not self.partitions.owned and not self.partitions.generation:
+                return  # before the first assignment only a role's own start can commit, and it owns nothing
+            if time.monotonic() > deadline:
+                raise LeaseLost(f"no heartbeat was confirmed for {silent:.0f} s, so the partitions may be another's")
+            await asyncio.sleep(LEASE_POLL_S)
+
+    # -- the agent ------------------------------------------------------------------------------------------------
+
+    async def consume(self, stream: Any) -> None:
+        """The one agent: each event is a chunk."""
+        try:
+            async for event in stream.noack().events():
+                message = event.message
+                await self._take(message.partition, message.offset, event.value)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - Faust would acknowledge and go on
+            self.fail(error)
+            await asyncio.Event().wait()
+
+    async def _take(self, partition: int, last_offset: int, raws: list[Any]) -> None:
+        count = self.assignments
+        await self.group_commit.room()
+        state = self.partitions.get(partition)
+        if state is None or self.assignments != count or not self.takes_in():
+            return  # read again by its owner: its offset was not committed
+        if not self.ledger.is_handed_out(partition, last_offset):
+            return  # fetched under an earlier assignment
+        self._progress()
+        self.decide_loop.decide_chunk(state, raws)
+
+    # -- Committer ------------------------------------------------------------------------------------------------
+
+    async def commit(self, partition: int, effects: Iterable[Effect], changes: Iterable[Change]) -> None:
+        effects, changes = list(effects), list(changes)
+        for record in (*effects, *changes):
+            if not fits(record.value):
+                raise TooLarge(f"{type(record).__name__} {record.key!r} has {len(record.value or b'')} bytes")
+        while True:
+            await self.partitions.opened()
+            state = self.partitions.get(partition)
+            if state is None:
+                raise PartitionLost(f"partition {partition} of {self.source} is not this worker's")
+            if self.failed:
+                raise RuntimeError("this worker is ending: nothing can be made durable any more")
+            if not self.group_commit.is_full():
+                break
+            await self.group_commit.room()
+        # From here to the waiter nothing gives way, so a rebalance sees all of it or nothing.
+        self.group_commit.add_effects(effects)
+        state.offset = state.last_decided
+        for change in changes:
+            table = state.by_name(change.table)
+            table.overlay[change.key] = change.value
+            table.merge()
+        self.group_commit.add_state(state)
+        await self.group_commit.add_waiter()
+
+    # -- what /live, /ready and /metrics say ----------------------------------------------------------------------
+
+    def _progress(self) -> None:
+        self._progress_at = time.monotonic()
+
+    def lag(self) -> dict[int, int]:
+        """Records not yet finished, per partition of this worker."""
+        found: dict[int, int] = {}
+        for tp in self._assignment():
+            end = self.app.consumer.highwater(tp)
+            at = self.ledger.next_offset(tp.partition)
+            if at is None:
+                at = self.app.consumer._committed_offset.get(tp)  # noqa: SLF001 - where Faust resumed reading
+            found[tp.partition] = max(0, end - (at or 0)) if end is not None else 0
+        return found
+
+    def _assignment(self) -> set[Any]:
+        if not self.app.started or not self.partitions.is_open():
+            return set()
+        assignment: set[Any] = self.app.consumer.assignment()
+        return assignment
+
+    def not_live(self) -> str | None:
+        if not any(self.lag().values()):
+            self._progress()
+        silent = time.monotonic() - max(self._progress_at, self.group_commit.progress_at)
+        if silent > self.tuning.live_timeout_s:
+            return f"no progress for {silent:.0f} s while records wait"
+        return None
+
+    def not_ready(self) -> str | None:
+        if self.failed or self._draining or self._ended.is_set():
+            return "ending"
+        if not self.partitions.generation:
+            return "joining the group"
+        if not self.partitions.is_open():
+            return "recovering tables"
+        silent = time.monotonic() - self._heartbeat_at
+        if silent > self.tuning.session_timeout_s:
+            return f"Kafka has not confirmed this worker for {silent:.0f} s"
+        return self.role.ready()
+
+    def refresh_metrics(self) -> None:
+        for partition, lag in self.lag().items():
+            self.metrics.lag.labels(str(partition)).set(lag)
+        for table, (keys, size) in sizes(self.partitions.owned).items():
+            self.metrics.table_keys.labels(table).set(keys)
+            self.metrics.table_bytes.labels(table).set(size)
+
+
+async def _bounded(what: str, coroutine: Coroutine[Any, Any, Any], timeout_s: float) -> None:
+    """A step of the end: one that fails or takes too long is said and does not hold up the others."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await coroutine
+    except TimeoutError:
+        log.warning("%s took more than %.0f s; what is not durable is read again after a restart", what, timeout_s)
+    except Exception:
+        log.exception("%s failed", what)
+
+
+def _app(worker: Worker) -> SourceApp:
+    settings, tuning = worker.settings, worker.tuning
+    brokers = [URL(f"kafka://{address.strip()}") for address in settings.kafka.split(",")]
+    app = SourceApp(
+        f"{settings.topic_prefix}.{worker.role.name}",
+        broker=brokers,
+        broker_client_id=worker.name,
+        broker_commit_interval=COMMIT_INTERVAL_S,
+        broker_session_timeout=tuning.session_timeout_s,
+        broker_heartbeat_interval=tuning.heartbeat_s,
+        broker_rebalance_timeout=tuning.rebalance_timeout_s,
+        broker_request_timeout=max(40.0, tuning.session_timeout_s + 1),
+        broker_max_poll_interval=600.0,  # the chunk loop is watched by /live, not by leaving the group
+        consumer_group_instance_id=worker.name,
+        consumer_auto_offset_reset="earliest",
+        stream_buffer_maxsize=CHUNKS_QUEUED_MAX,
+        stream_wait_empty=True,
+        stream_recovery_delay=0.0,
+        table_standby_replicas=0,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        cython_optimizations=True,
+        web_enabled=False,
+        # Part of what members tell each other; the same everywhere, because a member may come back on another host.
+        canonical_url="http://sluice",
+        key_serializer="raw",
+        value_serializer="raw",
+        TableManager=SourceTableManager,
+    )
+    app.hooks = worker
+    app.transport = ChunkTransport(app.conf.broker_consumer, app)
+    topic = app.topic(worker.source, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+    app.agent(topic, name=worker.role.name)(worker.consume)
+    return app
+
+
+def run_role(
+    role: Role,
+    settings: Settings,
+    *,
+    tuning: Tuning | None = None,
+    committer: type[GroupCommit] = GroupCommit,
+) -> int:
+    """Blocks until SIGTERM or SIGINT and the drained end (0), or until it cannot go on safely (EXIT_FAILED)."""
+    for noisy in ("faust", "mode"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+    async def main() -> int:
+        return await Worker(role, settings, tuning or Tuning(), committer).run()
+
+    return uvloop.run(main())

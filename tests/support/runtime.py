@@ -1,0 +1,88 @@
+"""A role to try the streams runtime with, as a process of its own or inside a test.
+
+Records are JSON `{"id": ..., "seq": n}`; per key `seq` counts up from 1. The state per key is `{"n": records decided,
+"last": last seq, "missing": gaps seen, "repeated": seqs seen again}`, and every record causes one effect `{"id", "seq",
+"n"}` on runtime.out. So state that is exact has n == last and nothing missing or repeated.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterable
+
+import orjson
+
+from streams.runtime.group_commit import Group, GroupCommit
+from streams.runtime.limits import Tuning
+from streams.runtime.role import Effect, Poison, Record, Role, Tables
+from streams.runtime.worker import run_role
+from topics.configuration import Settings
+
+SOURCE, STATE, OUT, REJECTED = "runtime.in", "runtime.state", "runtime.out", "commands.rejected"
+TOPICS = (SOURCE, STATE, OUT, REJECTED)
+FAST = Tuning(session_timeout_s=6.0, heartbeat_s=0.5, rebalance_timeout_s=15.0)
+"""Kafka's shortest session, so that a takeover need not be waited for long."""
+
+
+class CountingRole(Role):
+    name = "counting"
+    source = SOURCE
+    tables = (STATE,)
+
+    def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
+        try:
+            members = orjson.loads(record.value)
+        except orjson.JSONDecodeError as error:
+            raise Poison("bad_json", str(error)) from error
+        old = tables[STATE].get(record.key)
+        state = orjson.loads(old) if old else {"n": 0, "last": 0, "missing": 0, "repeated": 0}
+        seq = members["seq"]
+        if seq <= state["last"]:
+            state["repeated"] += 1
+        else:
+            state["missing"] += seq - state["last"] - 1
+            state["last"] = seq
+        state["n"] += 1
+        tables[STATE].put(record.key, orjson.dumps(state))
+        if members.get("raise"):
+            raise RuntimeError("told to raise after its puts")
+        effect = {"id": members["id"], "seq": seq, "n": state["n"], "fill": "x" * members.get("effect_bytes", 0)}
+        return [Effect(OUT, record.key, orjson.dumps(effect), partition=record.partition)]
+
+
+CRASH_POINTS = ("before_effects", "between_effects_and_state", "between_state_and_offsets", "after")
+
+
+class CrashingCommit(GroupCommit):
+    """Kills its own process at the point and group that CRASH_AT (`point:group`) names. Only tests hand it to a worker."""
+
+    async def _at(self, point: str, group: Group) -> None:
+        wanted, _, number = os.environ["CRASH_AT"].partition(":")
+        if group.chunks and wanted == point:
+            self.passed = getattr(self, "passed", 0) + 1
+            if self.passed >= int(number):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    async def before_effects(self, group: Group) -> None:
+        await self._at("before_effects", group)
+
+    async def between_effects_and_state(self, group: Group) -> None:
+        await self._at("between_effects_and_state", group)
+
+    async def between_state_and_offsets(self, group: Group) -> None:
+        await self._at("between_state_and_offsets", group)
+
+    async def _commit(self, group: Group) -> None:
+        await super()._commit(group)
+        await self._at("after", group)
+
+
+def main() -> int:
+    committer = CrashingCommit if "CRASH_AT" in os.environ else GroupCommit
+    return run_role(CountingRole(), Settings(), tuning=FAST, committer=committer)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
