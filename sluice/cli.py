@@ -260,13 +260,18 @@ def order(code: str, channel: str | None, url: str, as_json: bool) -> None:
 @click.option("--port", type=PORT, help=f"Port to listen on.  [default: {INCREFF_PORT} and {MARKETPLACE_PORT}]")
 @click.option("--url", default=URL, show_default=True, envvar="SLUICE_URL", help="Of Sluice's gateway.")
 @click.option("--data-dir", type=DIRECTORY, help="Keeps what it knows over a restart; without it all is forgotten.")
-def sandbox(side: str, host: str, port: int | None, url: str, data_dir: Path | None) -> None:
+@click.option("--auto", is_flag=True, help="Increff: the warehouse works on its own, not only on demand.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=200, show_default=True, help="Increff: requests in any 60 s."
+)
+def sandbox(side: str, host: str, port: int | None, url: str, data_dir: Path | None, auto: bool, limit: int) -> None:
     """Play a far side by the contract: Increff with its warehouse, or a marketplace."""
-    from sluice.sandboxes import run_sandbox
+    from sluice.sandboxes import IncreffOptions, run_sandbox
 
     default = INCREFF_PORT if side == "increff" else MARKETPLACE_PORT
     with readable_errors():
-        sys.exit(run_sandbox(side, host=host, port=port or default, url=url, data_dir=data_dir))
+        increff = IncreffOptions(url=url, auto=auto, limit_per_minute=limit)
+        sys.exit(run_sandbox(side, host=host, port=port or default, data_dir=data_dir, increff=increff))
 
 
 @main.command()

@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from sluice.local.errors import StartError
+from streams.runtime.role import Role
 from topics.catalogue import TOPICS
 from topics.configuration import Channels, Settings
 
@@ -52,7 +53,7 @@ def run_streams(name: str, settings: Settings, channels: Channels) -> int:
     from streams.runtime.worker import run_role  # noqa: PLC0415 - see above
 
     module, class_name = STREAMS[name]
-    make: Callable[[Settings, Channels], object] = getattr(importlib.import_module(module), class_name)
+    make: Callable[[Settings, Channels], Role] = getattr(importlib.import_module(module), class_name)
     uvloop.run(wait_for_topics(settings))
     return int(run_role(make(settings, channels), settings))
 

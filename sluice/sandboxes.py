@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,23 @@ from sluice.local.errors import StartError
 from sluice.sandbox.server import Sandbox, serve
 
 
-def run_sandbox(side: str, *, host: str, port: int, url: str, data_dir: Path | None) -> int:
+@dataclass(frozen=True, slots=True)
+class IncreffOptions:
+    """What only Increff's sandbox can be told. `auto`: the warehouse works on its own."""
+
+    url: str
+    auto: bool
+    limit_per_minute: int
+
+
+def run_sandbox(side: str, *, host: str, port: int, data_dir: Path | None, increff: IncreffOptions) -> int:
     """Serves until SIGTERM. Raises StartError when it cannot listen."""
     state_file = None
     if data_dir is not None:
         data_dir.mkdir(parents=True, exist_ok=True)
         state_file = data_dir / "state.jsonl"
     try:
-        _until_told(serve(_make(side, url, state_file), host, port))
+        _until_told(serve(_make(side, state_file, increff), host, port))
     except OSError as error:
         raise StartError(
             f"the sandbox cannot listen on {host}:{port}: {error.strerror}; choose another --port"
@@ -31,14 +41,21 @@ def run_sandbox(side: str, *, host: str, port: int, url: str, data_dir: Path | N
     return 0
 
 
-def _make(side: str, url: str, state_file: Path | None) -> Sandbox:
+def _make(side: str, state_file: Path | None, increff: IncreffOptions) -> Sandbox:
     if side == "marketplace":
         from sluice.sandbox.marketplace import MarketplaceSandbox
 
         return MarketplaceSandbox(state_file=state_file)
     from sluice.sandbox.increff import IncreffSandbox
+    from sluice.sandbox.sluice_client import SluiceClient
+    from sluice.sandbox.warehouse import WarehouseSettings
 
-    return IncreffSandbox(sluice_url=url, state_file=state_file)
+    return IncreffSandbox(
+        SluiceClient(increff.url),
+        limit_per_minute=increff.limit_per_minute,
+        warehouse=WarehouseSettings(auto=increff.auto),
+        state_file=state_file,
+    )
 
 
 def run_demo(*, url: str, increff_port: int) -> int:

@@ -112,6 +112,8 @@ class _Roles:
         name = f"sandbox-{side}"
         data = self._options.data_dir / name
         command = ["sandbox", side, "--port", str(port), "--url", self._options.url, "--data-dir", str(data)]
+        if self._options.demo and side == "increff":
+            command.append("--auto")  # without the demo nothing moves on its own
         return Unit(name, self._starter(name, command), _http(port, "/_sandbox/ready"))
 
     def demo(self) -> Unit:
