@@ -119,11 +119,12 @@ class DeliveryRole(Role):
             self._watch(keeping.drop())
 
     async def stop(self) -> None:
-        if self._stock is not None:
-            await self._stock.stop()
         until_ms = self._clock.now_ms() + DRAIN_MS
         runners = [runner for owned in self._runners.values() for runner in owned.values()]
-        await asyncio.gather(*(runner.drain(until_ms) for runner in runners))
+        ending = [runner.drain(until_ms) for runner in runners]
+        if self._stock is not None:
+            ending.append(self._stock.stop())
+        await asyncio.gather(*ending)
         for keeping in self._headers.values():
             self._watch(keeping.drop())
         await asyncio.gather(*self._ending, return_exceptions=True)
