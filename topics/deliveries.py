@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -36,7 +36,7 @@ class DeliveryRequest:
     created_ms: int = 0
 
     def encode(self) -> bytes:
-        return orjson.dumps(asdict(self))
+        return orjson.dumps(self)
 
 
 def decode_request(raw: bytes) -> DeliveryRequest:
@@ -85,7 +85,7 @@ class Outcome:
     next_at_ms: int | None = None
 
     def encode(self) -> bytes:
-        return orjson.dumps(asdict(self))
+        return orjson.dumps(self)
 
 
 def decode_outcome(raw: bytes) -> Outcome:
@@ -109,7 +109,7 @@ class LaneDecision:
     action: LaneAction
 
     def encode(self) -> bytes:
-        return orjson.dumps(asdict(self))
+        return orjson.dumps(self)
 
 
 def decode_lane_decision(raw: bytes) -> LaneDecision:

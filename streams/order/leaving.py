@@ -79,9 +79,11 @@ def manifested(turn: Turn[Order]) -> Ruling:
     shipment = find_shipment(order, body.get("shipmentCode"), None)
     if shipment is None:
         return early(_no_shipment(order, body))
-    if not _advance(shipment, ShipmentState.MANIFESTED):
+    manifest = body.get("manifestCode") or body.get("manifestId")
+    # A handover may overtake this: the shipment is further then, and its manifest is still news.
+    if not _advance(shipment, ShipmentState.MANIFESTED) and shipment.manifest == manifest:
         return DUPLICATE
-    shipment.manifest = body.get("manifestCode") or body.get("manifestId")
+    shipment.manifest = manifest
     shipment.awb = shipment.awb or body.get("awbNumber")
     shipment.transporter = shipment.transporter or body.get("transporter")
     reach(order, "manifested", turn.now_ms)

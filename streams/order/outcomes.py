@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from streams.order import limits
@@ -60,9 +59,9 @@ def _write(delivery: Delivery, outcome: Outcome, *, newer: bool) -> None:
     delivery.next_ms = outcome.next_at_ms
     delivery.message = outcome.message[: limits.MESSAGE_MAX]
     if newer and outcome.attempt is not None:
-        attempt = asdict(outcome.attempt)
-        attempt["error"] = attempt["error"][: limits.MESSAGE_MAX]
-        delivery.attempts.append(list(attempt.values()))
+        attempt = outcome.attempt
+        error = attempt.error[: limits.MESSAGE_MAX]
+        delivery.attempts.append([attempt.number, attempt.at_ms, attempt.took_ms, attempt.status, error])
         del delivery.attempts[: -limits.ATTEMPTS_MAX]
 
 

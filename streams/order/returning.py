@@ -139,8 +139,7 @@ def _submit(turn: Turn[Return], payload: str) -> Ruling:
             **_context(entity),
             "orderType": body.get("orderType"),
             "items": [
-                {name: item.get(name) for name in ("itemCode", "channelSkuCode", "reason")}
-                for item in body["orderItems"]
+                {"itemCode": item["itemCode"], "channelSkuCode": item["channelSkuCode"]} for item in body["orderItems"]
             ],
         },
     )
