@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -78,7 +79,7 @@ def _more(fact: Document) -> str:
 
 
 def _delivery(delivery: Document) -> Iterator[str]:
-    message = f"  ({delivery['message']})" if delivery.get("message") else ""
+    message = f"  ({_one_line(delivery['message'])})" if delivery.get("message") else ""
     due = f", next attempt {_time(delivery['nextAtMs'])}" if delivery.get("nextAtMs") else ""
     touchpoint, destination = delivery.get("touchpoint"), delivery.get("destination")
     yield f"{touchpoint} to {destination}: {delivery.get('status')}{due}{message}"
@@ -88,9 +89,14 @@ def _delivery(delivery: Document) -> Iterator[str]:
 def _attempts(attempts: Iterable[Document]) -> Iterator[str]:
     for attempt in attempts:
         answer = attempt.get("status") or attempt.get("error") or "no answer"
-        error = f"  {attempt['error']}" if attempt.get("error") and attempt.get("status") else ""
+        error = f"  {_one_line(attempt['error'])}" if attempt.get("error") and attempt.get("status") else ""
         took = f"{answer} in {attempt.get('tookMs')} ms"
         yield f"attempt {attempt.get('number')}  {_time(attempt.get('atMs'))}  {took}{error}"
+
+
+def _one_line(text: Any) -> str:
+    """A far side's words as part of a line: some servers answer whole pages."""
+    return textwrap.shorten(str(text), 160, placeholder=" ...")
 
 
 def _time(at_ms: Any) -> str:
