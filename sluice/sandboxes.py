@@ -1,7 +1,5 @@
 """Starting a sandbox or the demo in this process."""
 
-# ruff: noqa: PLC0415 - only the side that is asked for is imported
-
 from __future__ import annotations
 
 import asyncio
@@ -14,7 +12,7 @@ from typing import Any
 import uvloop
 
 from sluice.local.errors import StartError
-from sluice.sandbox.server import Sandbox, serve
+from sluice.sandbox.run import run_increff, run_marketplace
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ def run_sandbox(side: str, *, host: str, port: int, data_dir: Path | None, incre
         data_dir.mkdir(parents=True, exist_ok=True)
         state_file = data_dir / "state.jsonl"
     try:
-        _until_told(serve(_make(side, state_file, increff), host, port))
+        _until_told(_serve(side, host, port, state_file, increff))
     except OSError as error:
         raise StartError(
             f"the sandbox cannot listen on {host}:{port}: {error.strerror}; choose another --port"
@@ -41,26 +39,24 @@ def run_sandbox(side: str, *, host: str, port: int, data_dir: Path | None, incre
     return 0
 
 
-def _make(side: str, state_file: Path | None, increff: IncreffOptions) -> Sandbox:
+def _serve(
+    side: str, host: str, port: int, state_file: Path | None, increff: IncreffOptions
+) -> Coroutine[Any, Any, None]:
     if side == "marketplace":
-        from sluice.sandbox.marketplace import MarketplaceSandbox
-
-        return MarketplaceSandbox(state_file=state_file)
-    from sluice.sandbox.increff import IncreffSandbox
-    from sluice.sandbox.sluice_client import SluiceClient
-    from sluice.sandbox.warehouse import WarehouseSettings
-
-    return IncreffSandbox(
-        SluiceClient(increff.url),
+        return run_marketplace(host, port, state_file=state_file)
+    return run_increff(
+        host,
+        port,
+        sluice_url=increff.url,
         limit_per_minute=increff.limit_per_minute,
-        warehouse=WarehouseSettings(auto=increff.auto),
+        auto=increff.auto,
         state_file=state_file,
     )
 
 
 def run_demo(*, url: str, increff_port: int) -> int:
     """Sends traffic until SIGTERM."""
-    from sluice.demo import run
+    from sluice.demo import run  # noqa: PLC0415 - only the demo needs it
 
     _until_told(run(url, f"http://127.0.0.1:{increff_port}"))
     return 0
