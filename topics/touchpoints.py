@@ -439,6 +439,7 @@ TOUCHPOINTS: tuple[Touchpoint, ...] = (
         path="/credentials",
         far_path="/credential",
         request=documents.GetCredential,
+        response=documents.CredentialHeaders,
         entity=Entity.NONE,
         mode=Mode.ANSWER,
         repeat=Repeat.NONE,

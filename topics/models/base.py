@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+from pydantic_core import ErrorDetails
 
 TEXT_MAX = 255
 """Any string field of the contract: at most 255 characters (contract 0.3)."""
@@ -82,13 +84,24 @@ class CustomAttributes(Body):
     currency: Text | None = None
 
 
-_SPELLINGS: dict[str, dict[str, str]] = {
-    "create-manifest": {"packBoxDetailsList": "packboxDetailsList"},
-    "handover-notification": {"shipmenCode": "shipmentCode", "packboxDetailsList": "packBoxDetailsList"},
-}
-"""Spellings to be lenient about -> the spelling of the page's sample, per touchpoint (contract 19.4)."""
+@dataclass(frozen=True, slots=True)
+class _Spellings:
+    """Spellings to be lenient about -> the spelling of the page's sample: of the members, and of one list's objects."""
 
-_SPELT_LISTS = {"create-manifest": "manifestItems", "handover-notification": "handoverItems"}
+    members: dict[str, str] = field(default_factory=dict)
+    list_name: str = ""
+    in_list: dict[str, str] = field(default_factory=dict)
+
+
+_SPELLINGS: dict[str, _Spellings] = {
+    "create-manifest": _Spellings(list_name="manifestItems", in_list={"packBoxDetailsList": "packboxDetailsList"}),
+    "handover-notification": _Spellings(
+        list_name="handoverItems",
+        in_list={"shipmenCode": "shipmentCode", "packboxDetailsList": "packBoxDetailsList"},
+    ),
+    "search-inventory-marketplace": _Spellings(members={"sucessList": "successList"}),
+}
+"""Per touchpoint (contract 19.4); for requests and answers alike."""
 
 
 def canonical(touchpoint: str, members: dict[str, Any]) -> dict[str, Any]:
@@ -96,11 +109,14 @@ def canonical(touchpoint: str, members: dict[str, Any]) -> dict[str, Any]:
     spellings = _SPELLINGS.get(touchpoint)
     if spellings is None:
         return members
-    name = _SPELT_LISTS[touchpoint]
-    items = members.get(name)
-    if not isinstance(items, list) or not any(isinstance(i, dict) and spellings.keys() & i.keys() for i in items):
+    if spellings.members.keys() & members.keys():
+        members = _respelt(members, spellings.members)
+    items = members.get(spellings.list_name)
+    misspelt = spellings.in_list.keys()
+    if not isinstance(items, list) or not any(isinstance(item, dict) and misspelt & item.keys() for item in items):
         return members
-    return {**members, name: [_respelt(item, spellings) if isinstance(item, dict) else item for item in items]}
+    respelt = [_respelt(item, spellings.in_list) if isinstance(item, dict) else item for item in items]
+    return {**members, spellings.list_name: respelt}
 
 
 def _respelt(item: dict[str, Any], spellings: dict[str, str]) -> dict[str, Any]:
@@ -134,30 +150,42 @@ _MESSAGES = {
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "has not the form that is expected",
 }
 
 
+_UNION_MEMBERS = frozenset({"int", "str", "float", "bool"})
+"""pydantic names the alternative that failed; no member of the contract has such a name."""
+
+
 def problems(error: ValidationError) -> list[str]:
-    """One text per fault, `orderItems[0].channelSkuCode: may not be null`; never a value of the body."""
-    found = error.errors(include_url=False, include_input=True)
-    texts = list(dict.fromkeys(_problem(problem) for problem in found))
-    if len(texts) > PROBLEMS_MAX:
-        texts = [*texts[:PROBLEMS_MAX], f"and {len(texts) - PROBLEMS_MAX} more"]
-    return texts
+    """One text per field, `orderItems[0].channelSkuCode: may not be null`; never a value of the body."""
+    texts: dict[str, str] = {}
+    for problem in error.errors(include_url=False, include_input=True):
+        where = _where(problem["loc"])
+        # Several for one field are the alternatives of a union: the first is what the contract says.
+        texts.setdefault(where or str(problem["msg"]), _problem(where, problem))
+    named = list(texts.values())
+    if len(named) > PROBLEMS_MAX:
+        named = [*named[:PROBLEMS_MAX], f"and {len(named) - PROBLEMS_MAX} more"]
+    return named
 
 
-def _problem(problem: Any) -> str:
-    field = ""
-    for part in problem["loc"]:
+def _where(loc: tuple[int | str, ...]) -> str:
+    where = ""
+    for part in loc:
         if isinstance(part, int):
-            field += f"[{part}]"
-        elif part.isidentifier():
-            field += f".{part}" if field else part
-    if problem.get("input", ...) is None and problem["type"] != "value_error":
-        return f"{field or 'body'}: may not be null"
+            where += f"[{part}]"
+        elif part.isidentifier() and part not in _UNION_MEMBERS:
+            where += f".{part}" if where else part
+    return where
+
+
+def _problem(where: str, problem: ErrorDetails) -> str:
+    is_rule = problem["type"] == "value_error"
+    if problem["input"] is None and not is_rule:
+        return f"{where or 'body'}: may not be null"
     template = _MESSAGES.get(problem["type"])
-    if template is None:
-        text = problem["msg"].removeprefix("Value error, ")
-    else:
-        text = template.format(**problem.get("ctx", {}))
-    return f"{field or 'body'}: {text}"
+    text = template.format(**problem.get("ctx", {})) if template else problem["msg"].removeprefix("Value error, ")
+    # A rule over several members names its member itself.
+    return text if is_rule and not where else f"{where or 'body'}: {text}"

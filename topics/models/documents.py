@@ -6,10 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from topics.models.base import ITEMS_MAX, Amount, Body, Code, CustomAttributes, Document, Text, Url
+from topics.models.base import ITEMS_MAX, Amount, Body, Code, CustomAttributes, Document, Flag, Long, Text, Url
 
-QueryLong = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
-"""A Long that may come as text: a query string has nothing else."""
+QueryLong = Long | Annotated[str, Field(pattern=r"^-?[0-9]{1,18}$")]
+"""A Long that may come as text: a query string has nothing else. 18 digits always fit."""
+QueryFlag = Flag | Annotated[str, Field(pattern=r"^(?i:true|false)$")]
 
 
 class GetInvoice(Body):
@@ -21,6 +22,11 @@ class InvoiceDetail(Body):
     channelSkuCode: Text | None = None
     orderItemCode: Text | None = None
     netTaxAmountPerUnit: Amount | None = None
+    netTaxAmountTotal: Amount | None = None
+    baseSellingPricePerUnit: Amount | None = None
+    baseSellingPriceTotal: Amount | None = None
+    actualSellingPricePerUnit: Amount | None = None
+    actualSellingPriceTotal: Amount | None = None
 
 
 class Invoice(Body):
@@ -41,7 +47,7 @@ class GetShippingLabel(Body):
     shipmentCode: Code
     shipmentId: QueryLong | None = None
     locationCode: Text | None = None
-    arePackBoxLabelsRequired: bool | None = None
+    arePackBoxLabelsRequired: QueryFlag | None = None
 
 
 class BoxLabel(Body):
@@ -60,3 +66,9 @@ class ShippingLabel(Body):
 
 class GetCredential(Body):
     """No members: an empty GET."""
+
+
+class CredentialHeaders(Body):
+    """A flat map of header names to values."""
+
+    __pydantic_extra__: dict[str, str]

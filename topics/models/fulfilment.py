@@ -29,7 +29,7 @@ class Dimensions(Body):
     height: Amount | None = None
 
 
-class TaxItem(Body):
+class InvoiceTaxItem(Body):
     type: Text | None = None
     rate: Amount | None = None
     taxPerUnit: Amount | None = None
@@ -38,7 +38,13 @@ class TaxItem(Body):
 
 class InvoiceItem(Body):
     channelSkuCode: Text | None = None
-    taxItems: Annotated[list[TaxItem], Field(max_length=ITEMS_MAX)] | None = None
+    actualSellingPricePerUnit: Amount | None = None
+    actualSellingPriceTotal: Amount | None = None
+    baseSellingPricePerUnit: Amount | None = None
+    baseSellingPriceTotal: Amount | None = None
+    netTaxAmountPerUnit: Amount | None = None
+    netTaxAmountTotal: Amount | None = None
+    taxItems: Annotated[list[InvoiceTaxItem], Field(max_length=ITEMS_MAX)] | None = None
 
 
 class PackInvoice(Body):

@@ -35,15 +35,19 @@ class LocationWiseAtpAnswer(Body):
     failureList: list[Code]
 
 
+Digits = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
+"""A quantity printed as a string: nine digits always fit an Integer."""
+
+
 class ConsolidatedPosition(Body):
     """`consolidatedQuantity` is the field to read; one revision of the page prints it as a string."""
 
     channelSkuCode: Code
-    consolidatedQuantity: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    consolidatedQuantity: Count | Digits
     consolidatedMinExpiry: Time | None = None
     channelSerialNo: Text | None = None
     listingId: Long | Code
-    quantity: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    quantity: Count | Digits | None = None
     minExpiry: Time | None = None
     locationCode: Text | None = None
     consolidationType: Literal["ALL", "STORE"] | None = None
@@ -117,21 +121,38 @@ def split_valid(members: dict[str, Any]) -> tuple[list[dict[str, Any]], list[Any
     """The valid items of a stock batch, and the failures as the answer's `failureList` shows them.
 
     Location-wise (no top-level `consolidationType`): failures are SKU codes; consolidated: the items themselves.
-    A SKU that comes twice counts with its last value. Raises ValidationError when the batch as a whole is unusable.
+    A SKU that comes twice counts with its last value, valid or not. Quantities printed as strings become numbers.
+    Raises ValidationError when the batch as a whole is unusable.
     """
     consolidated = is_consolidated_body(members)
-    whole, whole_item = (ConsolidatedAtp, _CONSOLIDATED_ITEM) if consolidated else (LocationWiseAtp, _LOCATION_ITEM)
-    valid: list[dict[str, Any]] = []
-    failures: list[Any] = []
     try:
-        whole.model_validate(members)
-        valid = members["inventories"]
+        (ConsolidatedAtp if consolidated else LocationWiseAtp).__pydantic_validator__.validate_python(members)
     except ValidationError:
         (_ConsolidatedEnvelope if consolidated else _LocationEnvelope).model_validate(members)
-        for item in members["inventories"]:
-            try:
-                whole_item.validate_python(item)
-                valid.append(item)
-            except ValidationError:
-                failures.append(item if consolidated else item["channelSkuCode"])
-    return list({item["channelSkuCode"]: item for item in valid}.values()), failures
+        sound = False
+    else:
+        sound = True
+    latest = list({item["channelSkuCode"]: item for item in members["inventories"]}.values())
+    valid = latest if sound else [item for item in latest if _is_valid(item, consolidated)]
+    failures: list[Any] = []
+    if not sound:
+        kept = {item["channelSkuCode"] for item in valid}
+        failed = [item for item in latest if item["channelSkuCode"] not in kept]
+        failures = failed if consolidated else [item["channelSkuCode"] for item in failed]
+    return [_numbered(item) for item in valid] if consolidated else valid, failures
+
+
+def _is_valid(item: dict[str, Any], consolidated: bool) -> bool:
+    try:
+        (_CONSOLIDATED_ITEM if consolidated else _LOCATION_ITEM).validate_python(item)
+    except ValidationError:
+        return False
+    return True
+
+
+def _numbered(item: dict[str, Any]) -> dict[str, Any]:
+    """Quantities as numbers: equal positions must have equal bytes, however they were printed."""
+    printed = {
+        name: int(item[name]) for name in ("consolidatedQuantity", "quantity") if isinstance(item.get(name), str)
+    }
+    return {**item, **printed} if printed else item

@@ -6,18 +6,44 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from topics.models.base import ITEMS_MAX, Address, Body, Code, CustomAttributes, Flag, Text, Time, Url
+from topics.models.base import ITEMS_MAX, Address, Amount, Body, Code, CustomAttributes, Flag, Text, Time, Url
+
+
+class ReturnTaxItem(Body):
+    type: Text | None = None
+    rate: Amount | None = None
+    taxPerUnit: Amount | None = None
+    taxTotal: Amount | None = None
 
 
 class ReturnItem(Body):
     itemCode: Code
     reason: Text
     channelSkuCode: Code
+    name: Text | None = None
+    brand: Text | None = None
+    color: Text | None = None
+    category: Text | None = None
+    subCategory: Text | None = None
+    serialNumber: Text | None = None
     imageUrl: Url | None = None
+    price: Amount | None = None
+    finalAmountPaid: Amount | None = None
+    storeCreditsUsed: Amount | None = None
+    subTaxItemData: Annotated[list[ReturnTaxItem], Field(max_length=ITEMS_MAX)] | None = None
+
+
+class ReturnDimension(Body):
+    length: Amount | None = None
+    breadth: Amount | None = None
+    height: Amount | None = None
+    weight: Amount | None = None
 
 
 class ReturnDetails(Body):
     isCod: Flag | None = None
+    codValue: Amount | None = None
+    invoiceValue: Amount | None = None
     invoiceNumber: Text | None = None
     invoiceTime: Time | None = None
     forwardShipmentNumber: Text | None = None
@@ -36,6 +62,10 @@ class CreateReturnOrder(Body):
     returnOrderStatus: Text | None = None
     expectedDate: Time | None = None
     currencyCode: Text | None = None
+    regionType: Text | None = None
+    sellerGstin: Text | None = None
+    consigneeGstin: Text | None = None
+    shipmentDimension: ReturnDimension | None = None
     returnReason: Text | None = None
     orderItems: Annotated[list[ReturnItem], Field(min_length=1, max_length=ITEMS_MAX)]
     pickupAddress: Address | None = None
