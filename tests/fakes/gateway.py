@@ -1,0 +1,164 @@
+"""The gateway's ports without Kafka, and a gateway on them: records are a list, replies are what a test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import Application, Request
+
+from gateway.access_log import AccessLog
+from gateway.app import make_app
+from gateway.ingress import Ports
+from gateway.metrics import Metrics
+from gateway.ports import Outgoing, Position, Unavailable
+from gateway.routes import full_path
+from gateway.search_view import StockIndex
+from sluice.local.demo_channels import demo_channels
+from topics.configuration import Channels, Settings, load_settings, parse_channels
+from topics.envelope import Envelope, parse
+from topics.sample_files import sample
+from topics.touchpoints import BY_NAME, Direction, Touchpoint
+from topics.verdicts import Reply, Verdict
+
+NOW_MS = 1_750_000_000_000
+MARKETPLACE = {"authUsername": "demo", "authPassword": "demo-secret", "authDomainName": "demo"}
+INCREFF = {"X-Api-Key": "demo-increff"}
+BOOTSTRAP = {"X-Bootstrap-Key": "demo-bootstrap"}
+
+Decide = Callable[[Envelope, Outgoing], "Reply | None"]
+
+
+def applied(envelope: Envelope, _record: Outgoing) -> Reply | None:
+    return Reply(event=envelope.id, verdict=Verdict.APPLIED)
+
+
+def silent(_envelope: Envelope, _record: Outgoing) -> Reply | None:
+    """An orders role that is down."""
+    return None
+
+
+@dataclass
+class FakeKafka:
+    """Producer and replies in one: `decide` plays the orders role for each record on orders.commands.
+
+    A decision of None is a reply that never comes: its waiting ends at once, as if its time had passed.
+    """
+
+    decide: Decide = applied
+    records: list[Outgoing] = field(default_factory=list)
+    error: Exception | None = None
+    refuses: Callable[[Outgoing], bool] = lambda _record: False
+    away: str | None = None
+    partition: int = 3
+    waiting: dict[str, asyncio.Future[Reply | None]] = field(default_factory=dict)
+    waits_s: list[float] = field(default_factory=list)
+
+    async def produce(self, record: Outgoing) -> Position:
+        if self.error is not None:
+            raise self.error
+        if self.refuses(record):
+            raise Unavailable("not acknowledged")
+        self.records.append(record)
+        envelope = parse(record.headers)
+        if envelope.id in self.waiting:
+            self.waiting.pop(envelope.id).set_result(self.decide(envelope, record))
+        return Position(f"t.{record.topic}.v1", record.partition or 0, len(self.records) - 1)
+
+    async def produce_all(self, records: Sequence[Outgoing]) -> list[Position | None]:
+        if self.error is not None:
+            raise self.error
+        return [None if self.refuses(record) else await self.produce(record) for record in records]
+
+    def expect(self, event: str, wait_s: float) -> asyncio.Future[Reply | None]:
+        self.waits_s.append(wait_s)
+        future: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
+        self.waiting[event] = future
+        return future
+
+    def forget(self, event: str) -> None:
+        self.waiting.pop(event, None)
+
+    def unready(self) -> str | None:
+        return self.away
+
+    def envelopes(self) -> list[Envelope]:
+        return [parse(record.headers) for record in self.records]
+
+
+class FakeStock(StockIndex):
+    away: str | None = None
+
+    def unready(self) -> str | None:
+        return self.away
+
+
+def channels_with(**changes: Any) -> Channels:
+    """The demo channel, changed; `second` adds another channel of that name."""
+    data = demo_channels()
+    second = changes.pop("second", None)
+    if second:
+        other = {**data["channels"]["demo"], "credentials": {"username": second, "password": "s", "domain": None}}
+        data["channels"][second] = other
+    data["channels"]["demo"].update(changes)
+    return parse_channels(data, where="test")
+
+
+@dataclass
+class Gateway:
+    client: TestClient[Request, Application]
+    kafka: FakeKafka
+    stock: FakeStock
+    metrics: Metrics
+    log: list[str]
+    settings: Settings
+
+
+@asynccontextmanager
+async def gateway(
+    *, kafka: FakeKafka | None = None, channels: Channels | None = None, **settings: Any
+) -> AsyncIterator[Gateway]:
+    kafka = kafka or FakeKafka()
+    stock = FakeStock()
+    metrics = Metrics()
+    log: list[str] = []
+    access_log = AccessLog(log.append)
+    ports = Ports(
+        producer=kafka, replies=kafka, stock=stock, now_ms=lambda: NOW_MS, metrics=metrics, access_log=access_log
+    )
+    loaded = load_settings(**settings)
+    app = make_app(loaded, channels or channels_with(), ports)
+    async with TestClient(TestServer(app)) as client:
+        yield Gateway(client, kafka, stock, metrics, log, loaded)
+        access_log.flush()
+
+
+async def call_sample(gateway: Gateway, name: str, **changes: Any) -> tuple[int, Any, dict[str, str]]:
+    """The touchpoint's sample through the gateway as its caller sends it; `changes` replace members of the body."""
+    touchpoint = BY_NAME[name]
+    sample_of = sample(name)
+    body = None if sample_of.body is None else {**sample_of.body, **changes}
+    response = await gateway.client.request(
+        touchpoint.method,
+        full_path(touchpoint).format(channel="demo", **sample_of.path),
+        params={key: _as_query(value) for key, value in sample_of.query.items()},
+        data=None if body is None else orjson.dumps(body),
+        headers=headers_for(touchpoint),
+    )
+    raw = await response.read()
+    return response.status, orjson.loads(raw) if raw else None, dict(response.headers)
+
+
+def headers_for(touchpoint: Touchpoint) -> dict[str, str]:
+    if touchpoint.name == "get-credential":
+        return BOOTSTRAP
+    return MARKETPLACE if touchpoint.direction is Direction.TO_INCREFF else INCREFF
+
+
+def _as_query(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
