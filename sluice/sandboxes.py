@@ -1,5 +1,7 @@
 """Starting a sandbox or the demo in this process."""
 
+# ruff: noqa: PLC0415 - only the side that is asked for is imported
+
 from __future__ import annotations
 
 import asyncio
@@ -12,7 +14,7 @@ from typing import Any
 import uvloop
 
 from sluice.local.errors import StartError
-from sluice.sandbox.run import run_increff, run_marketplace
+from sluice.sandbox.server import Sandbox, serve
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ def run_sandbox(side: str, *, host: str, port: int, data_dir: Path | None, incre
         data_dir.mkdir(parents=True, exist_ok=True)
         state_file = data_dir / "state.jsonl"
     try:
-        _until_told(_serve(side, host, port, state_file, increff))
+        _until_told(serve(_make(side, state_file, increff), host, port))
     except OSError as error:
         raise StartError(
             f"the sandbox cannot listen on {host}:{port}: {error.strerror}; choose another --port"
@@ -39,24 +41,26 @@ def run_sandbox(side: str, *, host: str, port: int, data_dir: Path | None, incre
     return 0
 
 
-def _serve(
-    side: str, host: str, port: int, state_file: Path | None, increff: IncreffOptions
-) -> Coroutine[Any, Any, None]:
+def _make(side: str, state_file: Path | None, increff: IncreffOptions) -> Sandbox:
     if side == "marketplace":
-        return run_marketplace(host, port, state_file=state_file)
-    return run_increff(
-        host,
-        port,
-        sluice_url=increff.url,
+        from sluice.sandbox.marketplace import MarketplaceSandbox
+
+        return MarketplaceSandbox(state_file=state_file)
+    from sluice.sandbox.increff import IncreffSandbox
+    from sluice.sandbox.sluice_client import SluiceClient
+    from sluice.sandbox.warehouse import WarehouseSettings
+
+    return IncreffSandbox(
+        SluiceClient(increff.url),
         limit_per_minute=increff.limit_per_minute,
-        auto=increff.auto,
+        warehouse=WarehouseSettings(auto=increff.auto),
         state_file=state_file,
     )
 
 
 def run_demo(*, url: str, increff_port: int) -> int:
     """Sends traffic until SIGTERM."""
-    from sluice.demo import run  # noqa: PLC0415 - only the demo needs it
+    from sluice.demo import run
 
     _until_told(run(url, f"http://127.0.0.1:{increff_port}"))
     return 0
