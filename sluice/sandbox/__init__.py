@@ -1,0 +1,1 @@
+"""The far sides, played by the contract: Increff with its warehouse, and a marketplace. For tests, demo and trying."""

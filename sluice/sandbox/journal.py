@@ -1,0 +1,77 @@
+"""What a sandbox knows, kept over a restart: a file of JSON lines, the last line of a key counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+Entry = tuple[str, str, Any]
+"""(kind, key, value): what one thing is now; value None: it is gone."""
+
+COMPACT_BYTES = 64 << 20
+"""A journal that has grown by this much since it was last compact is written anew: a start stays a matter of seconds.
+"""
+
+
+class Journal:
+    """Appends what changed. Without a path it keeps nothing.
+
+    `live` gives everything that is true now, to write the file anew. Lines are handed to the system in `flush`, which
+    the server calls a few times a second and at its end: a killed sandbox loses at most the last moments.
+    """
+
+    def __init__(self, path: Path | None, live: Callable[[], Iterable[Entry]]) -> None:
+        self._path = path
+        self._live = live
+        self._file: IO[bytes] | None = None
+        self._grown = 0
+
+    def load(self) -> list[Entry]:
+        """What was true when the journal was last written; a torn last line (a kill) is left out."""
+        found: dict[tuple[str, str], Any] = {}
+        if self._path is not None and self._path.exists():
+            for line in self._path.read_bytes().splitlines():
+                try:
+                    kind, key, value = orjson.loads(line)
+                except (orjson.JSONDecodeError, ValueError):
+                    continue  # torn by a kill: nothing that came after it was ever said to be kept
+                found[kind, key] = value
+        return [(kind, key, value) for (kind, key), value in found.items() if value is not None]
+
+    def put(self, kind: str, key: str, value: Any) -> None:
+        if self._path is None:
+            return
+        if self._file is None:
+            self.compact()
+            return  # what is live holds this change
+        line = orjson.dumps((kind, key, value)) + b"\n"
+        self._file.write(line)
+        self._grown += len(line)
+
+    def flush(self) -> None:
+        if self._file is None:
+            return
+        if self._grown > COMPACT_BYTES:
+            self.compact()
+        self._file.flush()
+
+    def compact(self) -> None:
+        """Writes only what is live, beside the old file, and puts it in its place in one step."""
+        if self._path is None:
+            return
+        self.close()
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self._path.with_suffix(".new")
+        with fresh.open("wb") as lines:
+            lines.writelines(orjson.dumps(entry) + b"\n" for entry in self._live())
+        fresh.replace(self._path)
+        self._file = self._path.open("ab")
+        self._grown = 0
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

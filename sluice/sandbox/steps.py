@@ -1,0 +1,244 @@
+"""The warehouse's steps: the call each makes to Sluice, and what a successful answer changes in the order. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sluice.sandbox.increff_orders import Order, Shipment
+
+LOCATION = "DXB-WH-01"
+"""Where an order without a location is fulfilled: Increff chooses when it routes."""
+TRANSPORTER = "GULF_EXPRESS"
+FROM = {"name": "Sandbox Warehouse", "city": "Dubai", "country": "UAE"}
+
+Members = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StepCall:
+    """What to call. `took` applies the answer's body, called only after success."""
+
+    touchpoint: str
+    members: Members
+    took: Callable[[Any], None]
+
+
+def acknowledge(order: Order, body: Members) -> StepCall:
+    entry = {"orderCode": order.orderCode, "locationCode": order.locationCode or LOCATION}
+    members = {"orders": [entry], "consolidationType": "NONE", **body}
+
+    def took(answer: Any) -> None:
+        """Left out of successOrders is not accepted (contract 2)."""
+        taken = answer.get("successOrders", []) if isinstance(answer, dict) else []
+        order.acknowledged = order.acknowledged or any(item.get("orderCode") == order.orderCode for item in taken)
+
+    return StepCall("acknowledgement", members, took)
+
+
+def pack(order: Order, body: Members, new_id: Callable[[], int]) -> StepCall:
+    """A shipment that was not taken yet is packed again as it was; with nothing open, the last one is repeated."""
+    shipment = _to_pack(order, body)
+    call = {**shipment.call, **body} if shipment else _pack_call(order, body, new_id)
+
+    def took(answer: Any) -> None:
+        taken = next((s for s in order.shipments if s.shipmentId == call["shipmentId"]), None)
+        if taken is None:
+            taken = Shipment(shipmentId=call["shipmentId"], call=call)
+            order.shipments.append(taken)
+        if not taken.packed:
+            order.pack(call["shipmentItems"])
+            taken.packed = True
+        if isinstance(answer, dict):
+            taken.shipmentCode = answer.get("shipmentCode", taken.shipmentCode)
+
+    return StepCall("pack-order", call, took)
+
+
+def _to_pack(order: Order, body: Members) -> Shipment | None:
+    if "shipmentId" in body:
+        return next((s for s in order.shipments if s.shipmentId == body["shipmentId"]), None)
+    begun = next((s for s in order.shipments if not s.packed), None)
+    if begun is not None:
+        return begun
+    return order.shipments[-1] if order.shipments and not order.open else None
+
+
+def _pack_call(order: Order, body: Members, new_id: Callable[[], int]) -> Members:
+    quantities: dict[str, int] = {}
+    for line in order.lines:
+        if line.open:
+            quantities[line.channelSkuCode] = quantities.get(line.channelSkuCode, 0) + line.open
+    items = [{"channelSkuCode": sku, "quantityToPack": quantity} for sku, quantity in quantities.items()]
+    address = order.created.get("shippingAddress")
+    invoice = {
+        "fromAddress": FROM,
+        "shippingAddress": address,
+        "billingAddress": order.created.get("billingAddress", address),
+        "orderTime": order.created.get("orderTime"),
+        "channelName": "DEMO_MARKETPLACE",
+        "invoiceItems": [
+            {"channelSkuCode": item["channelSkuCode"], "quantity": item["quantityToPack"]} for item in items
+        ],
+    }
+    return {
+        "orderCode": order.orderCode,
+        "locationCode": order.locationCode or LOCATION,
+        "shipmentId": body["shipmentId"] if "shipmentId" in body else new_id(),
+        "packageSku": "BOX-M-02",
+        "weight": 1240.0,
+        "fulfillmentType": "BLOCK_COMPLETE",
+        "dimensions": {"length": 34.0, "breadth": 26.0, "height": 9.0},
+        "invoice": invoice,
+        "shipmentItems": items,
+        **body,
+    }
+
+
+def label(order: Order, body: Members) -> StepCall:
+    shipment = _chosen(order, body, lambda s: not s.labelled)
+    members = {
+        "orderCode": order.orderCode,
+        "shipmentCode": shipment.shipmentCode if shipment else None,
+        "shipmentId": shipment.shipmentId if shipment else None,
+        "locationCode": order.locationCode or LOCATION,
+        "arePackBoxLabelsRequired": False,
+        **body,
+    }
+
+    def took(answer: Any) -> None:
+        if shipment is not None and isinstance(answer, dict):
+            shipment.labelled = True
+            shipment.awbNumber = answer.get("awbNumber", shipment.awbNumber)
+            shipment.transporter = answer.get("transporter", shipment.transporter)
+
+    return StepCall("get-shipping-label", _present(members), took)
+
+
+def invoice(order: Order, body: Members) -> StepCall:
+    shipment = _chosen(order, body, lambda s: not s.invoiced)
+    members = {"orderCode": order.orderCode, "shipmentCode": shipment.shipmentCode if shipment else None, **body}
+
+    def took(answer: Any) -> None:
+        if shipment is not None and isinstance(answer, dict):
+            shipment.invoiced = True
+            shipment.invoiceCode = answer.get("invoiceCode", shipment.invoiceCode)
+
+    return StepCall("get-invoice", _present(members), took)
+
+
+def manifest(order: Order, body: Members, new_id: Callable[[], int]) -> StepCall:
+    """All packed shipments that are in no manifest; when there is none, the last manifest again."""
+    packed = [shipment for shipment in order.shipments if shipment.packed]
+    chosen = [shipment for shipment in packed if not shipment.manifested]
+    if not chosen and packed:
+        chosen = [shipment for shipment in packed if shipment.manifestId == packed[-1].manifestId]
+    known = next((shipment.manifestId for shipment in chosen if shipment.manifestId is not None), None)
+    items = [
+        {
+            "orderCode": order.orderCode,
+            "shipmentCode": shipment.shipmentCode,
+            "awbNumber": shipment.awbNumber or f"{shipment.shipmentId}",
+        }
+        for shipment in chosen
+    ]
+    transporter = next((shipment.transporter for shipment in chosen if shipment.transporter), TRANSPORTER)
+    members: Members = {
+        "transporter": transporter,
+        "locationCode": order.locationCode or LOCATION,
+        "manifestItems": items,
+        **body,
+    }
+    if "manifestId" not in body:
+        members["manifestId"] = known if known is not None else new_id()
+        for shipment in chosen:
+            shipment.manifestId = members["manifestId"]  # kept, so that a try after a failure is the same manifest
+
+    def took(answer: Any) -> None:
+        named = {item.get("shipmentCode") for item in members["manifestItems"]}
+        for shipment in packed:
+            if shipment.shipmentCode in named:
+                shipment.manifested = True
+                shipment.manifestId = members["manifestId"]
+                if isinstance(answer, dict):
+                    shipment.manifestCode = answer.get("manifestCode", shipment.manifestCode)
+
+    return StepCall("create-manifest", members, took)
+
+
+def handover(order: Order, body: Members) -> StepCall:
+    """All packed shipments that have not left; when all have, all of them again."""
+    packed = [shipment for shipment in order.shipments if shipment.packed]
+    chosen = [shipment for shipment in packed if not shipment.handedOver] or packed
+    items = [
+        {"orderCode": order.orderCode, "shipmentCode": shipment.shipmentCode, "gatePassCode": f"GP-{s}"}
+        for s, shipment in ((shipment.shipmentId, shipment) for shipment in chosen)
+    ]
+    members = {"locationCode": order.locationCode or LOCATION, "handoverItems": items, **body}
+
+    def took(_: Any) -> None:
+        named = {item.get("shipmentCode") for item in members["handoverItems"]}
+        for shipment in packed:
+            shipment.handedOver = shipment.handedOver or shipment.shipmentCode in named
+
+    return StepCall("handover-notification", members, took)
+
+
+def seller_cancel(order: Order, body: Members) -> StepCall:
+    """Everything open by default. Members an item leaves out are the order's."""
+    given = body.get("orderItems")
+    items = (
+        [_cancelled_item(order, item) for item in given if isinstance(item, dict)]
+        if isinstance(given, list)
+        else [
+            _cancelled_item(
+                order,
+                {"orderItemCode": line.orderItemCode, "cancelledQuantity": line.quantity - line.packed},
+            )
+            for line in order.lines
+            if line.quantity > line.packed
+        ]
+    )
+    members = {
+        "orderCode": order.orderCode,
+        "locationCode": order.locationCode or LOCATION,
+        **body,
+        "orderItems": items if given is None or isinstance(given, list) else given,
+    }
+
+    def took(_: Any) -> None:
+        for item in items:
+            line = order.line(item.get("orderItemCode", ""))
+            if line is not None:
+                seller = item["cancelledQuantity"] - line.customerCancelled
+                line.sellerCancelled = min(max(line.sellerCancelled, seller), line.sellerCancelled + line.open)
+
+    return StepCall("seller-cancellation", members, took)
+
+
+def _cancelled_item(order: Order, item: Members) -> Members:
+    line = order.line(item.get("orderItemCode", ""))
+    total = item.get("cancelledQuantity")
+    if line is None or not isinstance(total, int):
+        return item
+    own = {
+        "channelSkuCode": line.channelSkuCode,
+        "customerCancelledQty": line.customerCancelled,
+        "sellerCancelledQty": max(0, total - line.customerCancelled),
+    }
+    return {**own, **item}
+
+
+def _chosen(order: Order, body: Members, waits: Callable[[Shipment], bool]) -> Shipment | None:
+    """The shipment the body names, else the first packed one that waits for this step, else the last."""
+    packed = [shipment for shipment in order.shipments if shipment.packed]
+    for name in ("shipmentCode", "shipmentId"):
+        if name in body:
+            return next((s for s in packed if getattr(s, name) == body[name]), None)
+    return next((shipment for shipment in packed if waits(shipment)), packed[-1] if packed else None)
+
+
+def _present(members: Members) -> Members:
+    """A query string has no null."""
+    return {name: value for name, value in members.items() if value is not None}
