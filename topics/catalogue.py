@@ -111,7 +111,7 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic(
         name="deliveries.outbox",
-        key="lane, or lane|request",
+        key="lane (its header), or lane||request",
         cleanup=Cleanup.COMPACT,
         writers=("delivery",),
         readers=("delivery",),

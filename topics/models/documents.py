@@ -10,7 +10,7 @@ from topics.models.base import ITEMS_MAX, Amount, Body, Code, CustomAttributes, 
 
 QueryLong = Long | Annotated[str, Field(pattern=r"^-?[0-9]{1,18}$")]
 """A Long that may come as text: a query string has nothing else. 18 digits always fit."""
-QueryFlag = Flag | Annotated[str, Field(pattern=r"^(?i:true|false)$")]
+QueryFlag = Flag | Annotated[str, Field(pattern=r"^([Tt]rue|TRUE|[Ff]alse|FALSE)$")]
 
 
 class GetInvoice(Body):

@@ -12,6 +12,10 @@ SEARCH_SKUS_MAX = 1_000
 """SKUs of one search; the contract names no limit, so this bounds one answer."""
 
 
+StockLocation = Annotated[Code, Field(pattern="^[^~]")]
+"""`~` begins the pseudo-locations of consolidated stock (topics.positions.CONSOLIDATED)."""
+
+
 class SkuOnly(Body):
     """What a stock item must have for its batch to be answerable: without a code it could not be listed as failed."""
 
@@ -26,7 +30,7 @@ class Position(Body):
 
 
 class LocationWiseAtp(Body):
-    locationCode: Code
+    locationCode: StockLocation
     inventories: Annotated[list[Position], Field(max_length=SKUS_MAX)]
 
 
@@ -100,7 +104,7 @@ class SearchSkuAnswer(Body):
 
 
 class _LocationEnvelope(Body):
-    locationCode: Code
+    locationCode: StockLocation
     inventories: Annotated[list[SkuOnly], Field(max_length=SKUS_MAX)]
 
 

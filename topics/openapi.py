@@ -1,0 +1,251 @@
+"""The OpenAPI 3.1 document of the gateway, derived from TOUCHPOINTS, the models and the samples."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+
+from topics.models.base import CODE_MAX, Body
+from topics.models.errors import ChannelError, IncreffError, Problem
+from topics.models.management import LaneDecided, OrderDocument, ReturnDocument
+from topics.sample_files import Sample, sample
+from topics.touchpoints import TOUCHPOINTS, Direction, Mode, Touchpoint
+
+JSON = "application/json"
+PROBLEM_JSON = "application/problem+json"
+MARKETPLACE_PREFIX = "/assure-magic2"
+INCREFF_PREFIX = "/channels/{channel}"
+
+_REF = "#/components/schemas/{model}"
+
+Schema = dict[str, Any]
+_Names = dict[type[BaseModel], Schema]
+
+_ERRORS = {
+    "400": "Not valid, in conflict with what is known, or not possible now; nothing was changed",
+    "401": "Credentials are missing or wrong",
+    "404": "The channel does not take part in this call, or what it is about is not known",
+    "413": "The body is too large",
+    "503": "Kafka, the verdict or the far side did not come in time; a repeat is safe",
+}
+_RECEIPTS: Schema = {
+    "Sluice-Event-Id": {
+        "description": "Id of the event, or of the batch from which one event per order was made",
+        "schema": {"type": "string"},
+    },
+    "Sluice-Position": {
+        "description": "Where in Kafka the event is, on all in-sync replicas: topic/partition/offset",
+        "schema": {"type": "string"},
+    },
+}
+_RETRY_AFTER: Schema = {"description": "Seconds", "schema": {"type": "integer", "minimum": 0}}
+_SECURITY_SCHEMES: Schema = {
+    "authUsername": {"type": "apiKey", "in": "header", "name": "authUsername"},
+    "authPassword": {"type": "apiKey", "in": "header", "name": "authPassword"},
+    "authDomainName": {"type": "apiKey", "in": "header", "name": "authDomainName"},
+    "channelHeaders": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Api-Key",
+        "description": "The static header pairs of the channel's `increff_headers`; this name is the demo channel's",
+    },
+    "bootstrapHeaders": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Bootstrap-Key",
+        "description": "The header pairs of the channel's `get_credential`; this name is the demo channel's",
+    },
+    "token": {"type": "http", "scheme": "bearer", "description": "Wanted when SLUICE_API_TOKEN is set"},
+}
+_FROM_MARKETPLACE: list[Schema] = [
+    {"authUsername": [], "authPassword": [], "authDomainName": []},
+    {"authUsername": [], "authPassword": []},
+]
+
+
+class _Untitled(GenerateJsonSchema):
+    """Without a title for each member, which would only repeat its name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
+        return False
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The whole document; the same object each time, not to be changed."""
+    names, schemas = _schemas()
+    paths: dict[str, Schema] = {}
+    for touchpoint in TOUCHPOINTS:
+        operation = _operation(touchpoint, sample(touchpoint.name), names)
+        paths.setdefault(full_path(touchpoint), {})[touchpoint.method.lower()] = operation
+    paths.update(_management(names))
+    paths.update(_operations())
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sluice",
+            "version": metadata.version("sluice"),
+            "description": "Increff's public channel contract, spoken to both sides, and the management API",
+        },
+        "tags": [
+            {"name": Direction.TO_INCREFF.value, "description": "As if Sluice were Increff"},
+            {"name": Direction.TO_MARKETPLACE.value, "description": "As if Sluice were the marketplace"},
+            {"name": "management", "description": "Where is order X?"},
+            {"name": "operations", "description": "Health, metrics and this document"},
+        ],
+        "paths": paths,
+        "components": {"schemas": schemas, "securitySchemes": _SECURITY_SCHEMES},
+    }
+
+
+def full_path(touchpoint: Touchpoint) -> str:
+    prefix = MARKETPLACE_PREFIX if touchpoint.direction is Direction.TO_INCREFF else INCREFF_PREFIX
+    return prefix + touchpoint.path
+
+
+def _schemas() -> tuple[_Names, Schema]:
+    """Where each model is referred to, and all component schemas."""
+    models: dict[type[BaseModel], None] = dict.fromkeys(
+        (IncreffError, ChannelError, Problem, OrderDocument, ReturnDocument, LaneDecided)
+    )
+    for touchpoint in TOUCHPOINTS:
+        models[touchpoint.request] = None
+        if touchpoint.response is not None:
+            models[touchpoint.response] = None
+    made, definitions = models_json_schema(
+        [(model, "validation") for model in models], ref_template=_REF, schema_generator=_Untitled
+    )
+    return {model: made[model, "validation"] for model in models}, definitions["$defs"]
+
+
+def _operation(touchpoint: Touchpoint, example: Sample, names: _Names) -> Schema:
+    operation: Schema = {
+        "operationId": touchpoint.name,
+        "summary": touchpoint.title,
+        "description": _description(touchpoint),
+        "tags": [touchpoint.direction.value],
+        "security": _security(touchpoint),
+        "parameters": _parameters(touchpoint, example),
+        "responses": _responses(touchpoint, example, names),
+    }
+    if not touchpoint.query:
+        schema = _without(touchpoint.request, touchpoint.path_members) if touchpoint.path_members else None
+        operation["requestBody"] = {
+            "required": True,
+            "content": {JSON: {"schema": schema or names[touchpoint.request], "example": example.body}},
+        }
+    return operation
+
+
+def _description(touchpoint: Touchpoint) -> str:
+    sentences = [f"Section {touchpoint.section} of the channel contract.", f"Mode: {touchpoint.mode.value}."]
+    sentences.append(f"Repeats: {touchpoint.repeat.value}.")
+    if touchpoint.early:
+        sentences.append(f"Before its forerunner: {touchpoint.early}.")
+    if touchpoint.optional:
+        sentences.append("Optional: a channel may switch it off.")
+    return " ".join(sentences)
+
+
+def _security(touchpoint: Touchpoint) -> list[Schema]:
+    if touchpoint.direction is Direction.TO_INCREFF:
+        return _FROM_MARKETPLACE
+    return [{"bootstrapHeaders": []}] if touchpoint.off_by_default else [{"channelHeaders": []}]
+
+
+def _parameters(touchpoint: Touchpoint, example: Sample) -> list[Schema]:
+    parameters: list[Schema] = []
+    if touchpoint.direction is Direction.TO_MARKETPLACE:
+        parameters.append(_parameter("channel", "path", {"type": "string"}))
+    schema = touchpoint.request.model_json_schema(schema_generator=_Untitled)
+    in_path = touchpoint.path_members
+    parameters += [_parameter(name, "path", schema["properties"][name], example.path[name]) for name in in_path]
+    if touchpoint.query:
+        required = schema.get("required", ())
+        for name, member in schema.get("properties", {}).items():
+            parameters.append(_parameter(name, "query", member, example.query.get(name), required=name in required))
+    return parameters
+
+
+def _parameter(name: str, where: str, schema: Schema, example: Any = None, *, required: bool = True) -> Schema:
+    parameter = {"name": name, "in": where, "required": required, "schema": schema}
+    return parameter if example is None else {**parameter, "example": example}
+
+
+def _without(model: type[Body], names: tuple[str, ...]) -> Schema:
+    """A model's schema less the members that travel in the path."""
+    schema = model.model_json_schema(ref_template=_REF, schema_generator=_Untitled)
+    schema.pop("$defs", None)
+    schema["properties"] = {name: member for name, member in schema["properties"].items() if name not in names}
+    schema["required"] = [name for name in schema["required"] if name not in names]
+    return schema
+
+
+def _responses(touchpoint: Touchpoint, example: Sample, names: _Names) -> Schema:
+    success: Schema = {"description": "Taken" if touchpoint.mode is Mode.ACCEPT else "The answer"}
+    if touchpoint.mode is not Mode.ANSWER:
+        success["headers"] = _RECEIPTS
+    if touchpoint.response is not None:
+        success["content"] = {JSON: {"schema": names[touchpoint.response], "example": example.answer}}
+    error = IncreffError if touchpoint.direction is Direction.TO_INCREFF else ChannelError
+    return {str(example.status): success, **_errors(names[error], JSON)}
+
+
+def _errors(schema: Schema, media_type: str, statuses: tuple[str, ...] = tuple(_ERRORS)) -> Schema:
+    responses: Schema = {}
+    for status in statuses:
+        responses[status] = {"description": _ERRORS[status], "content": {media_type: {"schema": schema}}}
+    headers = {**_RECEIPTS, "Retry-After": _RETRY_AFTER}
+    responses["503"]["headers"] = headers
+    return responses
+
+
+def _management(names: _Names) -> Schema:
+    paths: Schema = {}
+    for kind, one, model in (("orders", "order", OrderDocument), ("returns", "return", ReturnDocument)):
+        code = _parameter("code", "path", {"type": "string", "maxLength": CODE_MAX})
+        channel = _parameter("channel", "query", {"type": "string"}, required=False)
+        common: Schema = {"tags": ["management"], "security": [{"token": []}, {}]}
+        errors = _errors(names[Problem], PROBLEM_JSON, ("400", "401", "404", "503"))
+        found = {"description": f"The {one}", "content": {JSON: {"schema": names[model]}}}
+        decided = {"description": "Stored", "content": {JSON: {"schema": names[LaneDecided]}}, "headers": _RECEIPTS}
+        paths[f"/api/{kind}/{{code}}"] = {
+            "get": {
+                **common,
+                "operationId": f"get-{one}",
+                "summary": f"State, facts and deliveries of one {one}",
+                "parameters": [code, channel],
+                "responses": {"200": found, **errors},
+            }
+        }
+        action = _parameter("action", "path", {"enum": ["retry", "skip"]})
+        paths[f"/api/{kind}/{{code}}/deliveries/{{request}}/{{action}}"] = {
+            "post": {
+                **common,
+                "operationId": f"decide-{one}-delivery",
+                "summary": "Retry a dead delivery, or let its lane go on without it",
+                "parameters": [code, _parameter("request", "path", {"type": "string"}), action, channel],
+                "responses": {"202": decided, **errors},
+            }
+        }
+    return paths
+
+
+def _operations() -> Schema:
+    def told(description: str) -> Schema:
+        return {"description": description}
+
+    def get(name: str, summary: str, responses: Schema) -> Schema:
+        return {"get": {"operationId": name, "summary": summary, "tags": ["operations"], "responses": responses}}
+
+    ready = {"200": told("It can accept"), "503": told("It cannot; `reason` says why")}
+    return {
+        "/live": get("live", "Whether the process answers", {"200": told("It does")}),
+        "/ready": get("ready", "Whether this gateway can accept calls", ready),
+        "/metrics": get("metrics", "Prometheus metrics", {"200": told("Text exposition format")}),
+        "/openapi.json": get("openapi", "This document", {"200": told("OpenAPI 3.1")}),
+    }
