@@ -55,7 +55,10 @@ class DecideLoop:
         self._state_key = None if type(role).state_key is Role.state_key else role.state_key
 
     def decide_chunk(self, state: PartitionState, raws: Sequence[Any]) -> None:
-        """Synchronous from beginning to end, so no task sees half a chunk. Raises RejectsEverything at the limit."""
+        """Synchronous from beginning to end, so no task sees half a chunk.
+
+        Raises RejectsEverythingError at the limit.
+        """
         changes: list[Change] = []
         done = 0
         skipped = 0
@@ -95,7 +98,8 @@ class DecideLoop:
         except Poison as poison:
             self._set_aside(state, record, poison.code, poison.reason)
             return
-        except Exception as error:  # noqa: BLE001 - one record must not stop its neighbours; the reason is kept with it
+        except Exception as error:
+            # One record must not stop its neighbours; the reason is kept with it.
             log.exception("deciding %s/%d/%d raised", self._source, record.partition, record.offset)
             self._set_aside(state, record, DECISION_FAILED, reason_of(error))
             return

@@ -41,10 +41,6 @@ class OffsetLedger:
             del chunks[last]
             self._next[partition] = last + 1
 
-    def is_handed_out(self, partition: int, last_offset: int) -> bool:
-        """Whether the chunk belongs to the present assignment and is not finished."""
-        return self._chunks.get(partition, {}).get(last_offset) is False
-
     def committable(self) -> dict[int, int]:
         """Partition -> the offset to commit (that of the next record to read), where it is newer than the last."""
         return {

@@ -11,7 +11,7 @@ CHUNK_RECORDS_MAX = 500
 CHUNK_BYTES_MAX = 1 << 20
 """The same bound for large records; a single record may be larger than that and is then a chunk of its own."""
 CHUNKS_QUEUED_MAX = 32
-"""Chunks read ahead per worker. Beyond it Faust stops fetching the partition, so memory stays flat behind a slow role."""
+"""Chunks read ahead per worker. Beyond it Faust stops fetching, so memory stays flat behind a slow role."""
 POLL_RECORDS_MAX = 4_000
 """Records taken from the fetcher at once: enough to keep deciding while the next fetch is on its way."""
 POLL_S = 0.25
@@ -19,7 +19,7 @@ POLL_S = 0.25
 NOTHING_TO_POLL_S = 0.02
 """Pause while no partition may be read (between assignment and recovery). Faust sleeps a whole second here."""
 FETCH_BACKOFF_S = 0.005
-"""aiokafka holds a node's next fetch back while any of its partitions has unread data; its 0.1 s stalls 1 % of verdicts."""
+"""aiokafka holds a node's next fetch back while any of its partitions has unread data; 0.1 s stalls 1 % of verdicts."""
 FETCH_WAIT_MS = 500
 """How long the broker may hold an empty fetch; a partition that just became ours waits at most this long."""
 
@@ -48,12 +48,14 @@ RECOVERY_RECORDS_MAX = 10_000
 """Changelog records applied between two looks at the event loop."""
 LIVE_TIMEOUT_S = 120.0
 """No progress for this long while records wait: /live turns 503, so that a supervisor restarts the worker."""
-STOP_ROLE_S = 3.0
+LIVE_POLL_S = 1.0
+"""How often progress is looked at, so that /live does not take the end of a quiet hour for an hour without progress."""
+STOP_ROLE_S = 2.5
 """What a role's own `stop` may take of the 8 s that a supervisor waits after SIGTERM."""
-STOP_DRAIN_S = 2.0
+STOP_DRAIN_S = 1.5
 """What the groups in flight may take after that; a broker that is gone does not hold up the end."""
-STOP_LEAVE_S = 2.0
-"""Committing, leaving the group and closing connections."""
+STOP_LEAVE_S = 1.0
+"""Each of: the last commit of offsets, leaving the group, closing the producer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,11 @@ from topics.keys import partition_of
 Header = tuple[str, bytes]
 
 
-class TooLarge(ValueError):
+class TooLargeError(ValueError):
     """A record does not fit the topics' limit."""
 
 
-class UnknownTopic(RuntimeError):
+class UnknownTopicError(RuntimeError):
     """An effect names a topic that does not exist: topics are made from the catalogue, never by a role."""
 
 
@@ -54,7 +54,7 @@ class Batches:
             # Headers may weigh more than thought; an empty batch takes every record that the size check let pass.
             self._open()
             if self._append(timestamp=None, key=key, value=value, headers=headers) is None:
-                raise TooLarge(f"a record of {size} bytes for {self.topic} does not fit {RECORD_BYTES_MAX} bytes")
+                raise TooLargeError(f"a record of {size} bytes for {self.topic} does not fit {RECORD_BYTES_MAX} bytes")
         self._size += size
 
     async def send(self) -> int:
@@ -113,7 +113,7 @@ class Publisher:
         """How many partitions a topic (full name) has."""
         found = self._partitions.get(topic, 0)
         if not found:
-            raise UnknownTopic(f"topic {topic} does not exist; make the topics with `sluice topics create`")
+            raise UnknownTopicError(f"topic {topic} does not exist; make the topics with `sluice topics create`")
         return found
 
     def partition_for(self, topic: str, key: bytes, partition: int | None) -> int:
@@ -121,7 +121,7 @@ class Publisher:
         if partition is None:
             return partition_of(key, partitions)
         if not 0 <= partition < partitions:
-            raise UnknownTopic(f"topic {topic} has {partitions} partitions, and no partition {partition}")
+            raise UnknownTopicError(f"topic {topic} has {partitions} partitions, and no partition {partition}")
         return partition
 
     def batches(self, topic: str, partition: int) -> Batches:

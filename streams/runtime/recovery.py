@@ -68,7 +68,7 @@ class Recovery:
         count = 0
         await consumer.start()
         try:
-            consumer._fetcher._prefetch_backoff = FETCH_BACKOFF_S  # noqa: SLF001 - see FETCH_BACKOFF_S
+            consumer._fetcher._prefetch_backoff = FETCH_BACKOFF_S  # see FETCH_BACKOFF_S
             ends = await consumer.end_offsets(list(rebuilds))
             begins = await consumer.beginning_offsets(list(rebuilds))
             reading = {tp for tp, end in ends.items() if end > begins[tp]}
@@ -114,10 +114,8 @@ class Rebuild:
                 continue
             known[key] = made_by
             epoch, offset = made_by
-            if epoch > self.epoch:
-                self.epoch = epoch
-            if offset > self.newest:
-                self.newest = offset
+            self.epoch = max(self.epoch, epoch)
+            self.newest = max(self.newest, offset)
             table.set(key, record.value, offset)
 
 

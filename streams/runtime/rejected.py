@@ -14,7 +14,7 @@ TOO_LARGE = "too_large"
 """Code of a record whose effects or state would not fit the topics' record limit."""
 
 
-class RejectsEverything(RuntimeError):
+class RejectsEverythingError(RuntimeError):
     """So many records in a row were set aside that the role, not the records, must be wrong."""
 
 
@@ -29,11 +29,11 @@ class RejectLimit:
         self.in_a_row = 0
 
     def rejected(self, code: str, reason: str) -> None:
-        """Raises RejectsEverything at the limit."""
+        """Raises RejectsEverythingError at the limit."""
         self.in_a_row += 1
         if self.in_a_row >= self._limit:
             last = reason.strip().splitlines()[-1] if reason.strip() else ""
-            raise RejectsEverything(
+            raise RejectsEverythingError(
                 f"{self.in_a_row} records in a row were rejected and none was good: this role cannot read its input."
                 f" The last reason: {code}: {last}"
             )

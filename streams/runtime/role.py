@@ -41,7 +41,7 @@ class Effect:
     partition: int | None = None
 
 
-class Poison(Exception):
+class Poison(Exception):  # noqa: N818 - it says what the record is
     """The record cannot be decided: it goes to `commands.rejected` with this reason, its neighbours go on.
 
     `code` is a short name for metrics and the `sluice-rejected-code` header, `reason` a sentence for the operator.
@@ -63,7 +63,7 @@ class Table(Protocol):
     def delete(self, key: bytes) -> None: ...
 
     def is_made_from(self, key: bytes) -> bool:
-        """True when the value under `key` was already made from the record now decided, or a later one of its partition.
+        """True when the value under `key` was already made from the record now decided, or from a later one.
 
         Then this is Kafka's redelivery after a crash, not a caller's repeat: skip it, silently. Only for roles whose
         records touch several keys; for a role with `one_key_per_record` the runtime asks this itself.
@@ -91,11 +91,14 @@ class Committer(Protocol):
     """What a role that acts on its own (delivery) uses to make outcomes durable."""
 
     async def commit(self, partition: int, effects: Iterable[Effect], changes: Iterable[Change]) -> None:
-        """Returns when effects, then changes, are acknowledged by all replicas. The changes are visible in the
-        partition's tables at once. Raises PartitionLost when the partition is no longer this worker's: then nothing was written."""
+        """Returns when effects, then changes, are acknowledged by all replicas.
+
+        The changes are visible in the partition's tables at once. Raises PartitionLost when the partition is no longer
+        this worker's: then nothing was written.
+        """
 
 
-class PartitionLost(Exception):
+class PartitionLost(Exception):  # noqa: N818 - nobody erred
     """The partition moved to another worker; whatever was being done for it is the new owner's to do again."""
 
 
@@ -109,7 +112,8 @@ class Role(ABC):
     tables: tuple[str, ...]
     """Catalogue names of the changelog topics of this role's tables (same number of partitions as the source)."""
     one_key_per_record: bool = True
-    """Each record changes only the value under `state_key(record)` in the first table: the runtime skips redeliveries itself."""
+    """Each record changes only the value under `state_key(record)` in the first table: the runtime itself skips
+    redeliveries then."""
 
     def state_key(self, record: Record) -> bytes:
         return record.key
@@ -118,22 +122,24 @@ class Role(ABC):
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
         """Decide one record: read and put tables, return effects. Synchronous, deterministic, no I/O. Raises Poison.
 
-        Any other exception also sets the record aside (with its traceback in the reason); puts made before it are undone.
+        Any other exception also sets the record aside (its traceback is the reason); puts made before it are undone.
         """
 
-    async def start(self, committer: Committer) -> None:
+    # Hooks that a role may leave as they are; hence B027.
+
+    async def start(self, committer: Committer) -> None:  # noqa: B027
         """Before the first partition. Background tasks start here."""
 
-    def partition_ready(self, partition: int, tables: Tables) -> None:
+    def partition_ready(self, partition: int, tables: Tables) -> None:  # noqa: B027
         """The partition is this worker's and its tables are recovered; its first record comes next."""
 
-    def changed(self, partition: int, changes: list[Change]) -> None:
+    def changed(self, partition: int, changes: list[Change]) -> None:  # noqa: B027
         """What a chunk of decided records put and deleted, in order; called before anything of it is durable."""
 
-    def partition_lost(self, partition: int) -> None:
+    def partition_lost(self, partition: int) -> None:  # noqa: B027
         """The partition is no longer this worker's: drop all that is kept for it."""
 
-    async def stop(self) -> None:
+    async def stop(self) -> None:  # noqa: B027
         """SIGTERM: let what is in the air end; commits still work."""
 
     def ready(self) -> str | None:

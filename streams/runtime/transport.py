@@ -15,7 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import aiokafka
 import faust
@@ -67,6 +67,14 @@ class Hooks(Protocol):
         """The group's coordinator has just confirmed this worker's membership (called in the consumer's thread)."""
 
 
+class Chunk(NamedTuple):
+    """The value of an event."""
+
+    assignments: int
+    """`Hooks.assignments` when it was fetched; a chunk from another count is not this assignment's."""
+    records: Sequence[Any]
+
+
 class SourceApp(faust.App):  # type: ignore[misc]  # faust is untyped to mypy
     """A Faust app that keeps nothing on disk and knows the worker it belongs to."""
 
@@ -90,7 +98,7 @@ def split(records: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 
 class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
-    """Yields one message per chunk: `value` is the list of raw records, `offset` that of the last."""
+    """Yields one message per chunk: `value` is a Chunk of raw records, `offset` that of the last."""
 
     app: SourceApp
 
@@ -112,7 +120,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                     return  # a rebalance or the end: what is not handed out is read again from the committed offset
                 last = chunk[-1]
                 hooks.ledger.handed_out(tp.partition, last.offset)
-                yield tp, _message(tp, chunk, last, generation)
+                yield tp, _message(tp, Chunk(count, chunk), last, generation)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Gaps between offsets are inside chunks, and nobody's business."""
@@ -138,10 +146,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def wait_empty(self) -> None:
         hooks = self.app.hooks
-        if hooks.failed:
-            return
-        await hooks.drained()
-        await self.commit()
+        if hooks.takes_in():  # else the worker ends, and has drained and committed already, or must not
+            await hooks.drained()
+            await self.commit()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         self.app.hooks.revoking()
@@ -156,7 +163,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         """Faust warns about slow streams by its own acknowledgements; /live and the lag metric say it here."""
 
 
-def _message(tp: TP, chunk: Sequence[Any], last: Any, generation: int) -> ConsumerMessage:
+def _message(tp: TP, chunk: Chunk, last: Any, generation: int) -> ConsumerMessage:
     return ConsumerMessage(
         tp.topic,
         tp.partition,
@@ -201,12 +208,12 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def on_start(self) -> None:
         await super().on_start()
         consumer = self._ensure_consumer()
-        consumer._fetcher._prefetch_backoff = FETCH_BACKOFF_S  # noqa: SLF001 - its public interface does not offer it
-        self._watch_heartbeats(consumer._coordinator)  # noqa: SLF001 - as above
+        consumer._fetcher._prefetch_backoff = FETCH_BACKOFF_S  # not in its public interface
+        self._watch_heartbeats(consumer._coordinator)
 
     def _watch_heartbeats(self, coordinator: Any) -> None:
         hooks = self.consumer.app.hooks
-        beat = coordinator._do_heartbeat  # noqa: SLF001 - see on_start
+        beat = coordinator._do_heartbeat
 
         async def watched() -> bool:
             confirmed: bool = await beat()
@@ -214,13 +221,13 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
                 hooks.heartbeat()
             return confirmed
 
-        coordinator._do_heartbeat = watched  # noqa: SLF001 - see on_start
+        coordinator._do_heartbeat = watched
 
     async def on_thread_stop(self) -> None:
         if self._consumer is not None and not self.consumer.app.hooks.failed:
             # aiokafka lets static members stay when they stop, so their partitions would stand still for a whole
             # session. After a clean drain others may take over at once; after a failure the restart gets them back.
-            self._consumer._coordinator._group_instance_id = None  # noqa: SLF001 - see on_start
+            self._consumer._coordinator._group_instance_id = None
         await super().on_thread_stop()
 
 
@@ -241,6 +248,8 @@ class SourceRecovery(Recovery):  # type: ignore[misc]
 
 class SourceTableManager(TableManager):  # type: ignore[misc]
     """Holds no Faust table; subscribes at once instead of after a second."""
+
+    _recovery: Recovery | None
 
     @property
     def recovery(self) -> Recovery:

@@ -16,15 +16,14 @@ What a role's author has to know:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
 import signal
 import time
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
 import uvloop
+from aiokafka.errors import IllegalStateError
 from yarl import URL
 
 from streams.runtime.admin import Admin
@@ -34,6 +33,8 @@ from streams.runtime.ledger import OffsetLedger
 from streams.runtime.limits import (
     CHUNKS_QUEUED_MAX,
     COMMIT_INTERVAL_S,
+    LIVE_POLL_S,
+    PUBLISH_TIMEOUT_S,
     STOP_DRAIN_S,
     STOP_LEAVE_S,
     STOP_ROLE_S,
@@ -41,11 +42,11 @@ from streams.runtime.limits import (
 )
 from streams.runtime.metrics import Metrics
 from streams.runtime.partitions import Partitions
-from streams.runtime.publisher import Publisher, TooLarge, fits
+from streams.runtime.publisher import Publisher, TooLargeError, fits
 from streams.runtime.recovery import Recovery
 from streams.runtime.role import Change, Effect, PartitionLost, Role
 from streams.runtime.tables import sizes
-from streams.runtime.transport import ChunkTransport, SourceApp, SourceTableManager
+from streams.runtime.transport import Chunk, ChunkTransport, SourceApp, SourceTableManager
 from topics.configuration import Settings
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ EXIT_FAILED = 70
 LEASE_POLL_S = 0.1
 
 
-class LeaseLost(RuntimeError):
+class LeaseLostError(RuntimeError):
     """The group's coordinator no longer confirms this worker: another may own its partitions by now."""
 
 
@@ -92,26 +93,27 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ended.set)
+        work = asyncio.create_task(self._work(), name=self.name)
+        watch = asyncio.create_task(self._watch_progress(), name="progress")
+        try:
+            await self._ended.wait()
+            if not self.failed:
+                log.info("%s: draining", self.name)
+                await self._drain()
+            return EXIT_FAILED if self.failed else 0
+        finally:
+            work.cancel()
+            watch.cancel()
+            await self._close()
+
+    async def _work(self) -> None:
         try:
             await self.admin.start()
             await self.publisher.start()
             self.group_commit.start()
             await self.role.start(self)
-            self.app.loop = loop
-            start = asyncio.create_task(self._supervised(self.app.start()), name="faust-app")
-            await self._ended.wait()
-            if self.failed:
-                return EXIT_FAILED
-            log.info("%s: draining", self.name)
-            await self._drain()
-            start.cancel()
-            return EXIT_FAILED if self.failed else 0
-        finally:
-            await self._close()
-
-    async def _supervised(self, start: Coroutine[Any, Any, None]) -> None:
-        try:
-            await start
+            self.app.loop = asyncio.get_running_loop()
+            await self.app.start()
             await self.app.wait_until_stopped()
         except asyncio.CancelledError:
             raise
@@ -120,6 +122,12 @@ class Worker:
             return
         if not self._ended.is_set():
             self.fail(self.app.crash_reason or RuntimeError("Faust stopped on its own"))
+
+    async def _watch_progress(self) -> None:
+        while True:
+            if not any(self.lag().values()):
+                self._progress()
+            await asyncio.sleep(LIVE_POLL_S)
 
     def fail(self, error: BaseException) -> None:
         """Ends the process: what is in memory may be ahead of the log."""
@@ -164,10 +172,14 @@ class Worker:
         log.info("%s: generation %d gives partitions %s", self.name, generation, sorted(partitions))
 
     async def recover(self) -> None:
-        missing = self.partitions.missing()
-        if missing:
-            states = await self.recovery.recover(missing, self.partitions.generation)
-            self.partitions.recovered(states)
+        try:
+            missing = self.partitions.missing()
+            if missing:
+                states = await self.recovery.recover(missing, self.partitions.generation)
+                self.partitions.recovered(states)
+        except Exception as error:  # noqa: BLE001 - as with every error outside `decide`
+            self.fail(error)
+            await asyncio.Event().wait()
         self._progress()
         self.partitions.open()
 
@@ -178,13 +190,14 @@ class Worker:
         """Before each group: a worker that was stopped or cut off past its session must not write any more.
 
         Waits for the coordinator's confirmation as long as publishing would (a broker that restarts takes seconds).
+        When a rebalance comes instead, another may own the partitions already, and only a restart is safe.
         """
-        deadline = time.monotonic() + self.tuning.session_timeout_s
+        deadline = time.monotonic() + PUBLISH_TIMEOUT_S
         while (silent := time.monotonic() - self._heartbeat_at) > self.tuning.session_timeout_s:
-            if not self.partitions.owned and not self.partitions.generation:
-                return  # before the first assignment only a role's own start can commit, and it owns nothing
-            if time.monotonic() > deadline:
-                raise LeaseLost(f"no heartbeat was confirmed for {silent:.0f} s, so the partitions may be another's")
+            if time.monotonic() > deadline or not self.partitions.is_open():
+                raise LeaseLostError(
+                    f"no heartbeat was confirmed for {silent:.0f} s, so the partitions may be another's"
+                )
             await asyncio.sleep(LEASE_POLL_S)
 
     # -- the agent ------------------------------------------------------------------------------------------------
@@ -194,31 +207,28 @@ class Worker:
         try:
             async for event in stream.noack().events():
                 message = event.message
-                await self._take(message.partition, message.offset, event.value)
+                await self._take(message.partition, event.value)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - Faust would acknowledge and go on
             self.fail(error)
             await asyncio.Event().wait()
 
-    async def _take(self, partition: int, last_offset: int, raws: list[Any]) -> None:
-        count = self.assignments
+    async def _take(self, partition: int, chunk: Chunk) -> None:
         await self.group_commit.room()
         state = self.partitions.get(partition)
-        if state is None or self.assignments != count or not self.takes_in():
+        if state is None or self.assignments != chunk.assignments or not self.takes_in():
             return  # read again by its owner: its offset was not committed
-        if not self.ledger.is_handed_out(partition, last_offset):
-            return  # fetched under an earlier assignment
         self._progress()
-        self.decide_loop.decide_chunk(state, raws)
+        self.decide_loop.decide_chunk(state, chunk.records)
 
     # -- Committer ------------------------------------------------------------------------------------------------
 
     async def commit(self, partition: int, effects: Iterable[Effect], changes: Iterable[Change]) -> None:
         effects, changes = list(effects), list(changes)
-        for record in (*effects, *changes):
-            if not fits(record.value):
-                raise TooLarge(f"{type(record).__name__} {record.key!r} has {len(record.value or b'')} bytes")
+        values = [effect.value for effect in effects] + [change.value for change in changes]
+        if not all(fits(value) for value in values):
+            raise TooLargeError(f"a value of {max(len(value or b'') for value in values)} bytes fits no topic")
         while True:
             await self.partitions.opened()
             state = self.partitions.get(partition)
@@ -248,10 +258,13 @@ class Worker:
         """Records not yet finished, per partition of this worker."""
         found: dict[int, int] = {}
         for tp in self._assignment():
-            end = self.app.consumer.highwater(tp)
+            try:
+                end = self.app.consumer.highwater(tp)
+            except (AssertionError, IllegalStateError):
+                continue  # the consumer's thread has just given it back
             at = self.ledger.next_offset(tp.partition)
             if at is None:
-                at = self.app.consumer._committed_offset.get(tp)  # noqa: SLF001 - where Faust resumed reading
+                at = self.app.consumer._committed_offset.get(tp)  # where Faust resumed reading
             found[tp.partition] = max(0, end - (at or 0)) if end is not None else 0
         return found
 
@@ -262,8 +275,6 @@ class Worker:
         return assignment
 
     def not_live(self) -> str | None:
-        if not any(self.lag().values()):
-            self._progress()
         silent = time.monotonic() - max(self._progress_at, self.group_commit.progress_at)
         if silent > self.tuning.live_timeout_s:
             return f"no progress for {silent:.0f} s while records wait"
@@ -282,6 +293,7 @@ class Worker:
         return self.role.ready()
 
     def refresh_metrics(self) -> None:
+        self.metrics.lag.clear()  # partitions that left
         for partition, lag in self.lag().items():
             self.metrics.lag.labels(str(partition)).set(lag)
         for table, (keys, size) in sizes(self.partitions.owned).items():

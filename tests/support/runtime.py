@@ -56,7 +56,7 @@ CRASH_POINTS = ("before_effects", "between_effects_and_state", "between_state_an
 
 
 class CrashingCommit(GroupCommit):
-    """Kills its own process at the point and group that CRASH_AT (`point:group`) names. Only tests hand it to a worker."""
+    """Kills its own process at the point and group that CRASH_AT (`point:group`) names; only tests use it."""
 
     async def _at(self, point: str, group: Group) -> None:
         wanted, _, number = os.environ["CRASH_AT"].partition(":")
