@@ -63,7 +63,7 @@ def _enqueue(request: DeliveryRequest, now_ms: int, outbox: Table) -> None:
     key = header_key(request.lane)
     header = decode_header(outbox.get(key))
     if not header.knows(request):
-        entry = Entry(request=request, position=header.take(request, now_ms), queued_ms=now_ms, next_ms=now_ms)
+        entry = Entry(request=request, position=header.take(request, now_ms), queued_ms=now_ms)
         outbox.put(entry_key(request.lane, request.id), entry.encode())
     outbox.put(key, header.encode())
 
@@ -83,7 +83,7 @@ def _decide_lane(record: Record, outbox: Table) -> None:
     if decision.action is LaneAction.SKIP:
         outbox.delete(key)
     else:
-        entry.retried_by_operator(record.timestamp_ms)
+        entry.retried_by_operator()
         outbox.put(key, entry.encode())
     # The header marks the record as decided, so that its redelivery does not decide about a later failure.
     outbox.put(header_key(decision.lane), decode_header(outbox.get(header_key(decision.lane))).encode())

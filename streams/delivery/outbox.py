@@ -55,12 +55,13 @@ class Entry:
 
     `failures` counts what makes its pauses grow (being throttled does not); `first_ms` is its first attempt, from which
     giving up is counted, so that waiting behind others costs nothing. `held`: dead, and the lane waits for an operator.
+    `next_ms` 0: not tried yet, due at once, whatever the clock says of whoever wrote the request.
     """
 
     request: DeliveryRequest
     position: int
     queued_ms: int
-    next_ms: int
+    next_ms: int = 0
     attempts: int = 0
     failures: int = 0
     first_ms: int = 0
@@ -71,12 +72,12 @@ class Entry:
     def encode(self) -> bytes:
         return _exact(orjson.dumps(self))
 
-    def retried_by_operator(self, now_ms: int) -> None:
+    def retried_by_operator(self) -> None:
         """A fresh schedule; the attempts go on being numbered, so that each keeps an id of its own."""
         self.held = False
         self.failures = 0
         self.first_ms = 0
-        self.next_ms = now_ms
+        self.next_ms = 0
 
 
 def _exact(raw: bytes) -> bytes:

@@ -11,6 +11,11 @@ from streams.runtime.role import Change, Committer
 
 TABLE = "deliveries.permits"
 
+FRESH_MS = 4_000
+"""How long after a durable write its permits may be used. A worker that was stopped or cut off may not know that
+another took over, and counted its permits as used by then; it must write once more first, and that write fails.
+Shorter than the time after which Kafka gives a silent worker's partitions to another."""
+
 
 class Permits:
     """One shard's permits. Without a budget there are always some, and only the gate is kept."""
@@ -34,6 +39,7 @@ class Permits:
         self._clock = clock
         # Two writes in the air at once could become durable in the other order, and the older one hides a reservation.
         self._writing = asyncio.Lock()
+        self._fresh_until_ms = 0
         gate.close_until(left.gate_ms)
         if window is not None:
             window.take_over(left, clock.now_ms())
@@ -41,7 +47,7 @@ class Permits:
     @property
     def available(self) -> bool:
         """Whether a request may take a permit now, without waiting for anything."""
-        return self.window is None or self.window.unused > 0
+        return self.window is None or (self.window.unused > 0 and self._clock.now_ms() < self._fresh_until_ms)
 
     def take(self) -> None:
         if self.window is not None:
@@ -52,17 +58,18 @@ class Permits:
             self.window.ended(self._clock.now_ms())
 
     async def reserve(self) -> bool:
-        """Reserve a block durably; False when the budget is spent."""
+        """Reserve a block durably, or confirm what is left of the last one; False when the budget is spent."""
         window = self.window
         if window is None:
             return True
         async with self._writing:
             now_ms = self._clock.now_ms()
-            count = window.plan_reserve(now_ms)
-            if count < 1:
+            count = 0 if window.unused else window.plan_reserve(now_ms)
+            if count + window.unused < 1:
                 return False
             await self._write(window.record(now_ms, reserving=count, gate_ms=self.gate.opens_ms))
             window.reserved(count)
+            self._fresh_until_ms = now_ms + FRESH_MS
             return True
 
     async def keep(self, *, give_back: bool = False) -> None:

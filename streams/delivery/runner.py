@@ -250,7 +250,8 @@ class DestinationRunner:
         elif isinstance(step, Send):
             request = step.entry.request
             weight = RELAY_WEIGHT if request.relay else 0.0
-            self._ready.push(turn, BY_NAME[request.touchpoint].priority, step.entry.next_ms, weight)
+            due_ms = max(step.entry.next_ms, step.entry.queued_ms)
+            self._ready.push(turn, BY_NAME[request.touchpoint].priority, due_ms, weight)
             # It may wait long for a permit or the gate; its relays are still withdrawn in time.
             self._push_timed(turn, lane.next_expiry_ms())
         else:

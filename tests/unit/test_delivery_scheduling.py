@@ -74,6 +74,16 @@ async def test_the_gate_survives_a_crash() -> None:
     assert set(again.final()) == {"A", "B", "C"}
 
 
+async def test_a_worker_that_lost_its_partition_without_knowing_does_not_use_old_permits() -> None:
+    worker = await Played(channels_for()).start()
+    worker.give(create("A"))
+    await worker.clock.run_for(30_000)
+    worker.durable.lost = True
+    worker.give(create("B"))
+    await worker.clock.run_for(30_000)
+    assert worker.sender.ids() == ["A"]
+
+
 async def test_a_restart_neither_hurries_nor_forgets_a_retry() -> None:
     worker = await Played(channels_for(increff={"retry_first_s": 100})).start()
     worker.sender.far = lambda _call, before: answer(500) if before == 0 else answer(200)
