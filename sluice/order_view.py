@@ -90,7 +90,7 @@ def _attempts(attempts: Iterable[Document]) -> Iterator[str]:
     for attempt in attempts:
         answer = attempt.get("status") or attempt.get("error") or "no answer"
         error = f"  {_one_line(attempt['error'])}" if attempt.get("error") and attempt.get("status") else ""
-        took = f"{answer} in {attempt.get('tookMs')} ms"
+        took = f"{answer} in {attempt.get('tookMs'):g} ms"
         yield f"attempt {attempt.get('number')}  {_time(attempt.get('atMs'))}  {took}{error}"
 
 
