@@ -2,49 +2,33 @@
 
 The table's changelog is inventory.positions, in the partition of the destination's shard, so that the delivery role's
 owner of that shard sees exactly the positions it has to send. A record in another partition is therefore sent on to
-the right one; what would make a repeat of that harmful is in `_Origin`.
+the right one (streams/inventory/rerouting.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
 
 from streams.inventory.positions import changes, location_of
+from streams.inventory.rerouting import Origin, decode_applied, origin_of
+from streams.runtime.rejected import rejection
 from streams.runtime.role import Effect, Poison, Record, Role, Table, Tables
+from topics.catalogue import BY_NAME as TOPIC_BY_NAME
 from topics.configuration import Channel, Channels, Settings
-from topics.envelope import COMMAND, Envelope, EnvelopeError, Headers, parse
-from topics.keys import channel_destination, destination_partition, join, shard_of, stock_key
+from topics.envelope import COMMAND, Envelope, EnvelopeError, parse
+from topics.keys import channel_destination, destination_partition, shard_of, stock_key
 from topics.models.base import problems
 from topics.models.inventory import ConsolidatedAtp, LocationWiseAtp, is_consolidated_body, split_valid
-from topics.positions import CONSOLIDATED, ORIGIN
 from topics.touchpoints import TOUCHPOINTS, Entity
 
 GATEWAY_SOURCE = "/gateway"
 """`ce_source` of records that were validated before they were stored."""
-ORIGIN_HEADER = "sluice-origin"
-"""Partition and offset from which a record was sent on, `<partition>/<offset>`."""
 
 _TYPES = {COMMAND + touchpoint.name for touchpoint in TOUCHPOINTS if touchpoint.entity is Entity.STOCK}
-
-
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """Where a record that was sent on came from.
-
-    A crash between sending on and committing the source offset sends it on again, perhaps behind newer stock. So the
-    target keeps, per origin partition and stock key, the newest origin offset it applied, and skips what is not newer.
-    """
-
-    partition: int
-    offset: int
-
-    def key(self, stock: bytes) -> bytes:
-        return join(ORIGIN, str(self.partition), stock.decode())
 
 
 class InventoryRole(Role):
@@ -58,27 +42,22 @@ class InventoryRole(Role):
     def __init__(self, settings: Settings, channels: Channels) -> None:
         self._partitions = settings.partitions
         self._channels = channels.channels
+        self._source_name = TOPIC_BY_NAME[self.source].full_name(settings.topic_prefix)
 
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
         envelope, channel = self._sender(record)
         members = _members(record)
         items, failures = _split(members, envelope.source)
         location = location_of(members)
-        if not is_consolidated_body(members) and location.startswith(CONSOLIDATED):
-            raise Poison("bad_data", f"locationCode: may not begin with {CONSOLIDATED}")
         stock = stock_key(envelope.channel, location)
-        origin = _origin(record.headers)
+        origin = origin_of(record.headers)
         target = self._partition_of(envelope.channel, channel, stock)
         if target != record.partition:
             return [_sent_on(record, stock, target, origin)]
         table = tables["inventory.positions"]
-        if origin is None:
+        if origin is None or _is_to_apply(table, record, origin.key(stock), origin):
             _apply(table, envelope.channel, location, items)
-        elif _is_newer(table, origin, stock):
-            _apply(table, envelope.channel, location, items)
-            # Last, so that it never becomes durable before the positions it stands for.
-            table.put(origin.key(stock), b"%d" % origin.offset)
-        return [_rejected(record, members, failures)] if failures else []
+        return [self._rejected(record, members, failures)] if failures else []
 
     def _sender(self, record: Record) -> tuple[Envelope, Channel]:
         try:
@@ -91,6 +70,11 @@ class InventoryRole(Role):
         if channel is None:
             raise Poison("unknown_channel", f"header sluice-channel names no channel: {envelope.channel[:80]!r}")
         return envelope, channel
+
+    def _rejected(self, record: Record, members: dict[str, Any], failures: list[Any]) -> Effect:
+        """The original record with the reason why some of its SKUs were not applied; the others were."""
+        reason = f"{len(failures)} SKUs not applied, the others were: {_faults(members)}"
+        return rejection(record, role=self.name, topic=self._source_name, code="bad_skus", reason=reason)
 
     def _partition_of(self, name: str, channel: Channel, stock: bytes) -> int:
         shard = shard_of(stock, channel.marketplace.shards)
@@ -135,42 +119,24 @@ def _apply(table: Table, channel: str, location: str, items: list[dict[str, Any]
             table.put(change.key, change.value)
 
 
-def _origin(headers: Headers) -> _Origin | None:
-    raw = next((value for name, value in headers if name == ORIGIN_HEADER), None)
-    if raw is None:
-        return None
-    try:
-        partition, offset = raw.split(b"/")
-        return _Origin(int(partition), int(offset))
-    except ValueError as error:
-        raise Poison("bad_envelope", f"header {ORIGIN_HEADER} is not <partition>/<offset>: {raw[:40]!r}") from error
+def _is_to_apply(table: Table, record: Record, key: bytes, origin: Origin) -> bool:
+    """Whether a record that was sent on is newer than what came from its origin before; notes what was decided."""
+    applied = decode_applied(table.get(key))
+    if table.is_made_from(key):
+        # Kafka's redelivery: as it was decided the first time. What is durable of its positions already, each tells.
+        return record.offset not in applied.skipped
+    if applied.is_newer(origin):
+        table.put(key, applied.and_applied(origin).encode())
+        return True
+    table.put(key, applied.and_skipped(record.offset).encode())
+    return False
 
 
-def _is_newer(table: Table, origin: _Origin, stock: bytes) -> bool:
-    known = table.get(origin.key(stock))
-    return known is None or origin.offset > int(known)
-
-
-def _sent_on(record: Record, stock: bytes, partition: int, origin: _Origin | None) -> Effect:
+def _sent_on(record: Record, stock: bytes, partition: int, origin: Origin | None) -> Effect:
     if origin is not None:
         # Sending it on again could go round for ever, between workers whose configurations differ.
         raise Poison(
             "misrouted", f"sent on to partition {record.partition} but belongs to {partition}: channels differ?"
         )
-    header = (ORIGIN_HEADER, b"%d/%d" % (record.partition, record.offset))
-    return Effect("inventory.updates", stock, record.value, (*record.headers, header), partition)
-
-
-def _rejected(record: Record, members: dict[str, Any], failures: list[Any]) -> Effect:
-    """The original record with the reason why some of its SKUs were not applied; the others were."""
-    reason = f"{len(failures)} SKUs not applied, the others were: {_faults(members)}"
-    about = (
-        ("sluice-rejected-code", b"bad_skus"),
-        ("sluice-rejected-reason", reason.encode()),
-        ("sluice-rejected-topic", b"inventory.updates"),
-        ("sluice-rejected-partition", b"%d" % record.partition),
-        ("sluice-rejected-offset", b"%d" % record.offset),
-        ("sluice-rejected-role", b"inventory"),
-        ("sluice-rejected-at-ms", b"%d" % record.timestamp_ms),
-    )
-    return Effect("commands.rejected", record.key, record.value, (*record.headers, *about))
+    headers = (*record.headers, Origin(record.partition, record.offset).header())
+    return Effect("inventory.updates", stock, record.value, headers, partition)
