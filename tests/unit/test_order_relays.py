@@ -1,0 +1,210 @@
+"""Calls whose caller waits for the far side: pack, documents, manifest.
+
+Property: one request per identity however often it is asked; the same answer to everyone, none before it is recorded.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.orders import (
+    CHANNEL,
+    CODE,
+    Story,
+    document_body,
+    handover_body,
+    manifest_body,
+    pack_body,
+    packed_story,
+)
+from topics.deliveries import OutcomeKind
+from topics.keys import manifest_key
+from topics.verdicts import Verdict
+
+ANSWER = {"shipmentCode": "S-1", "extra": "kept as it came"}
+
+
+def test_a_pack_repeated_in_flight_joins_and_repeated_later_gets_the_recorded_answer() -> None:
+    story = Story()
+    story.create()
+    first = story.tell("pack-order", pack_body(sku_1=2), "first")
+    second = story.tell("pack-order", pack_body(sku_1=2), "second")
+    assert (len(first.requests), second.requests, second.replies) == (1, [], {})
+    answered = story.outcome(first.request, body=ANSWER)
+    assert {name: reply.body for name, reply in answered.replies.items()} == {"first": ANSWER, "second": ANSWER}
+    third = story.tell("pack-order", pack_body(sku_1=2))
+    assert (third.verdict, third.requests, third.reply.body) == (Verdict.DUPLICATE, [], ANSWER)
+
+
+def test_a_known_shipment_with_another_payload_gets_the_same_answer_and_a_fact_once() -> None:
+    story = Story()
+    story.create()
+    story.outcome(story.tell("pack-order", pack_body(sku_1=2)).request, body=ANSWER)
+    differed = story.tell("pack-order", pack_body(sku_1=1), "differs")
+    assert (differed.reply.body, differed.facts, differed.requests) == (ANSWER, ["pack-differed"], [])
+    assert story.tell("pack-order", pack_body(sku_1=1), "differs").facts == []
+    assert story.order.lines[0].packed == 2
+
+
+def test_a_recorded_answer_that_was_forgotten_is_rebuilt_without_a_second_request() -> None:
+    story = packed_story()
+    story.answers.clear()
+    again = story.tell("pack-order", pack_body(sku_1=2, sku_2=1))
+    assert (again.reply.body, again.requests) == ({"shipmentCode": "S-1"}, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (pack_body(sku_1=3), "3 of SKU-1 cannot be packed: 2 open"),
+        (pack_body(sku_9=1), "no item with channelSkuCode SKU-9"),
+    ],
+)
+def test_a_pack_of_more_than_is_open_is_refused_with_the_reason(body: dict[str, object], reason: str) -> None:
+    story = Story()
+    story.create()
+    step = story.tell("pack-order", body)
+    assert (step.verdict, step.requests, reason in step.reply.message) == (Verdict.REFUSED, [], True)
+
+
+def test_units_in_a_pack_are_not_packed_twice() -> None:
+    story = Story()
+    story.create()
+    story.tell("pack-order", pack_body(1, sku_1=2))
+    assert story.tell("pack-order", pack_body(2, sku_1=1)).verdict is Verdict.REFUSED
+
+
+def test_two_lines_of_one_sku_share_a_pack() -> None:
+    story = Story()
+    item = {"channelSkuCode": "SAME", "sellingPricePerUnit": 1.0}
+    items = [{**item, "orderItemCode": code, "quantity": 2} for code in ("A", "B")]
+    story.create(orderItems=items)
+    body = {**pack_body(), "shipmentItems": [{"channelSkuCode": "SAME", "quantityToPack": 3}]}
+    story.outcome(story.tell("pack-order", body).request, body=ANSWER)
+    assert [line.packed for line in story.order.lines] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict", "status"),
+    [
+        (OutcomeKind.REFUSED, Verdict.REFUSED, 409),
+        (OutcomeKind.EXPIRED, Verdict.FAILED, None),
+        (OutcomeKind.DEAD, Verdict.FAILED, None),
+    ],
+)
+def test_a_pack_that_fails_frees_its_units_and_may_be_tried_again(
+    kind: OutcomeKind, verdict: Verdict, status: int | None
+) -> None:
+    story = Story()
+    story.create()
+    pack = story.tell("pack-order", pack_body(sku_1=2))
+    step = story.outcome(pack.request, kind, status=409, message="no")
+    assert (step.reply.verdict, step.reply.status) == (verdict, status)
+    assert (story.order.shipments, story.order.lines[0].packing, story.order.state) == ([], 0, "RECEIVED")
+    again = story.tell("pack-order", pack_body(sku_1=2))
+    assert again.request.id != pack.request.id
+    assert story.outcome(again.request, body=ANSWER).reply.body == ANSWER
+
+
+def test_the_same_event_is_not_asked_twice_after_its_request_ended() -> None:
+    """Delivery knows the request's id and would drop it, so nobody would ever answer."""
+    story = Story()
+    story.create()
+    pack = story.tell("pack-order", pack_body(sku_1=2), "pack")
+    story.outcome(pack.request, OutcomeKind.EXPIRED, status=None)
+    again = story.tell("pack-order", pack_body(sku_1=2), "pack")
+    assert (again.verdict, again.requests, story.order.shipments) == (Verdict.FAILED, [], [])
+
+
+def test_a_pack_answer_without_a_code_is_found_by_the_shipment_id_or_as_the_only_one() -> None:
+    story = packed_story(shipment_code=None)
+    assert story.order.shipments[0].code is None
+    for body in (document_body("1"), document_body("whatever"), document_body("x", shipmentId=1)):
+        step = story.tell("get-shipping-label", body)
+        assert step.verdict in (None, Verdict.APPLIED)
+    assert len([delivery for delivery in story.order.deliveries if delivery.touchpoint == "get-shipping-label"]) == 1
+
+
+@pytest.mark.parametrize("touchpoint", ["get-invoice", "get-shipping-label"])
+def test_a_document_is_asked_for_once(touchpoint: str) -> None:
+    story = packed_story()
+    body = {"awbNumber": "AWB", "transporter": "T", "invoiceCode": "INV"}
+    first = story.tell(touchpoint, document_body())
+    joined = story.tell(touchpoint, document_body(), "joined")
+    assert joined.requests == []
+    assert set(story.outcome(first.request, body=body).replies) == {"joined", first.request.id.removesuffix(".0")}
+    repeat = story.tell(touchpoint, document_body(shipmentId=1))
+    assert (repeat.verdict, repeat.requests, repeat.reply.body) == (Verdict.DUPLICATE, [], body)
+
+
+@pytest.mark.parametrize("touchpoint", ["get-invoice", "get-shipping-label"])
+def test_a_refused_document_is_not_recorded(touchpoint: str) -> None:
+    story = packed_story()
+    first = story.tell(touchpoint, document_body())
+    refused = story.outcome(first.request, OutcomeKind.REFUSED, status=404, message="not ready")
+    assert (refused.reply.status, refused.reply.message) == (404, "not ready")
+    assert len(story.tell(touchpoint, document_body()).requests) == 1
+
+
+def test_labels_with_boxes_are_another_document() -> None:
+    story = packed_story()
+    story.outcome(story.tell("get-shipping-label", document_body()).request, body={"awbNumber": "A"})
+    boxes = story.tell("get-shipping-label", document_body(arePackBoxLabelsRequired=True))
+    assert len(boxes.requests) == 1
+
+
+@pytest.mark.parametrize("touchpoint", ["get-invoice", "get-shipping-label", "handover-notification"])
+def test_what_needs_a_shipment_waits_for_its_pack(touchpoint: str) -> None:
+    story = Story()
+    story.create()
+    body = handover_body() if touchpoint == "handover-notification" else document_body()
+    assert "was not packed" in story.tell(touchpoint, body).reply.message
+    pack = story.tell("pack-order", pack_body(sku_1=1))
+    in_flight = story.tell(touchpoint, body)
+    assert (in_flight.verdict, "out for an answer" in in_flight.reply.message) == (Verdict.EARLY, True)
+    story.outcome(pack.request, body=ANSWER)
+    assert story.tell(touchpoint, body).verdict in (None, Verdict.APPLIED)
+
+
+def test_a_manifest_is_asked_for_once_and_told_to_each_order() -> None:
+    story = packed_story()
+    story.tell("create-outward-order", {**story_body(), "orderCode": "ORDER-2"})
+    answer = {"manifestCode": "M-1", "manifestItems": [{"orderCode": CODE, "shipmentCode": "S-1"}]}
+    first = story.tell("create-manifest", manifest_body(CODE, "ORDER-2"))
+    assert first.request.withdraw
+    joined = story.tell("create-manifest", manifest_body(CODE, "ORDER-2"), "joined")
+    assert joined.requests == []
+    assert set(story.outcome(first.request, body=answer).replies) == {"joined", first.request.id.removesuffix(".0")}
+    repeat = story.tell("create-manifest", manifest_body(CODE, "ORDER-2"))
+    assert (repeat.verdict, repeat.requests, repeat.reply.body) == (Verdict.DUPLICATE, [], answer)
+    assert (story.order.state, story.order.shipments[0].manifest) == ("MANIFESTED", "M-1")
+    assert story.order.shipments[0].awb == f"AWB-{CODE}"
+
+
+def test_a_manifest_that_was_refused_may_be_tried_again() -> None:
+    story = packed_story()
+    first = story.tell("create-manifest", manifest_body())
+    refused = story.outcome(first.request, OutcomeKind.REFUSED, status=400, message="no courier")
+    assert (refused.reply.message, story.manifest(manifest_key(CHANNEL, "7")).state) == ("no courier", "REFUSED")
+    again = story.tell("create-manifest", manifest_body())
+    assert (again.request.sequence, story.manifest(manifest_key(CHANNEL, "7")).state) == (2, "REQUESTED")
+
+
+def test_a_manifest_without_an_id_is_known_by_its_shipments() -> None:
+    story = packed_story()
+    first = story.tell("create-manifest", manifest_body(CODE, "B", manifest_id=None))
+    story.outcome(first.request, body={"manifestCode": "M-1"})
+    again = story.tell("create-manifest", manifest_body("B", CODE, manifest_id=None))
+    assert (again.verdict, again.requests) == (Verdict.DUPLICATE, [])
+
+
+def test_a_handover_may_repeat() -> None:
+    story = packed_story()
+    assert story.tell("handover-notification", handover_body()).verdict is Verdict.APPLIED
+    again = story.tell("handover-notification", handover_body())
+    assert (again.verdict, again.requests) == (Verdict.DUPLICATE, [])
+
+
+def story_body() -> dict[str, object]:
+    story = Story()
+    return story.create().request.body
