@@ -39,10 +39,14 @@ ALIVE = (*BEFORE_PACK, *IN_WAREHOUSE, S.HANDED_OVER)
 TAKEN_ON = (*ALIVE, S.DELIVERED, S.CANCELLED)
 """Every state but REJECTED."""
 
-MAKERS: dict[EventKind, tuple[type[Entity], Maker, str]] = {
-    E.CREATE: (Order, placing.place, S.RECEIVED),
-    E.CREATE_RETURN: (Return, returning.open_return, R.RECEIVED),
-    E.CREATE_MANIFEST: (Manifest, manifesting.request, M.REQUESTED),
+_UNPARKED = (S.RECEIVED, S.SUBMITTED, S.ACKNOWLEDGED)
+_PARKING = (((S.HELD,), _UNPARKED), (_UNPARKED, (S.HELD,)))
+"""A hold and its release; and the refusal of either, which takes it back."""
+
+MAKERS: dict[EventKind, tuple[type[Entity], Maker, tuple[str, ...]]] = {
+    E.CREATE: (Order, placing.place, (S.RECEIVED, S.HELD)),
+    E.CREATE_RETURN: (Return, returning.open_return, (R.RECEIVED,)),
+    E.CREATE_MANIFEST: (Manifest, manifesting.request, (M.REQUESTED,)),
 }
 """What makes an entity that is not there yet. Everything else finds it missing."""
 
@@ -59,7 +63,7 @@ ORDER: Table = {
     **_on(
         E.UPDATE,
         placing.update,
-        (BEFORE_PACK, BEFORE_PACK),
+        *_PARKING,
         ((*IN_WAREHOUSE, S.HANDED_OVER, S.DELIVERED), ()),
     ),
     **_on(E.REPORT_DELIVERED, placing.report_delivered, (ALIVE, (S.DELIVERED,)), ((S.DELIVERED,), ())),
@@ -111,8 +115,8 @@ ORDER: Table = {
         E.PACK_TAKEN,
         packing.taken,
         (BEFORE_PACK, (S.PACKED,)),
-        ((*IN_WAREHOUSE, S.HANDED_OVER), (S.MANIFESTED,)),
-        ((S.DELIVERED, S.CANCELLED, S.REJECTED), ()),
+        (TAKEN_ON[4:], ()),
+        ((S.REJECTED,), ()),
     ),
     **_on(E.PACK_FAILED, packing.not_taken, ((*TAKEN_ON, S.REJECTED), ())),
     **_on(E.INVOICE_TAKEN, leaving.invoice_taken, ((*TAKEN_ON, S.REJECTED), ())),
@@ -135,7 +139,7 @@ ORDER: Table = {
     **_on(
         E.NOTICE_FAILED,
         outcomes.notice_failed,
-        (BEFORE_PACK, BEFORE_PACK),
+        *_PARKING,
         ((*TAKEN_ON[4:], S.REJECTED), ()),
     ),
     **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, ((*TAKEN_ON, S.REJECTED), ())),
