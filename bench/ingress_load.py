@@ -1,0 +1,120 @@
+"""Closed-loop HTTP load in a process of its own: raw sockets, keep-alive, one request at a time per connection.
+
+Prints one JSON object: accepted posts, seconds and latency quantiles. It counts only 200s; anything else voids the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import cast
+
+import uvloop
+
+CODE = b"BENCH-ORDER-CODE"
+"""Stands in the body where each request puts a code of its own, of the same length."""
+DRAIN_S = 10.0
+"""After the time is over, answers that are still due get this long."""
+FAILURES_MAX = 5
+
+
+@dataclass
+class Load:
+    """What one run sends, and what came back."""
+
+    template: bytes
+    head: bytes
+    prefix: str
+    sent: int = 0
+    accepted: int = 0
+    took: list[float] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    stopping: bool = False
+
+    def next_request(self) -> bytes:
+        self.sent += 1
+        code = f"{self.prefix}{self.sent:0{len(CODE) - len(self.prefix)}d}".encode()
+        return self.head + self.template.replace(CODE, code, 1)
+
+
+class Connection(asyncio.Protocol):
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._received = b""
+        self._started = 0.0
+        self.idle = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one, but does not say so
+        self._send()
+
+    def data_received(self, data: bytes) -> None:
+        received = self._received + data if self._received else data
+        end = received.find(b"\r\n\r\n")
+        if end < 0 or len(received) < end + 4 + _content_length(received, end):
+            self._received = received
+            return
+        self._received = b""
+        load = self._load
+        if received[9:12] == b"200":
+            load.accepted += 1
+            load.took.append(time.perf_counter() - self._started)
+        else:
+            load.failures.append(received[:300].decode("latin-1"))
+        if load.stopping or len(load.failures) >= FAILURES_MAX:
+            self._transport.close()
+        else:
+            self._send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._load.stopping and not self._load.failures:
+            self._load.failures.append(f"connection lost: {exc}")
+        if not self.idle.done():
+            self.idle.set_result(None)
+
+    def _send(self) -> None:
+        self._started = time.perf_counter()
+        self._transport.write(self._load.next_request())
+
+
+def _content_length(received: bytes, end: int) -> int:
+    start = received.find(b"Content-Length: ", 0, end)
+    return 0 if start < 0 else int(received[start + 16 : received.find(b"\r", start)])
+
+
+async def run(spec: dict[str, object]) -> dict[str, object]:
+    body = str(spec["body"]).encode()
+    headers = {"Host": "bench", "Content-Type": "application/json", "Content-Length": str(len(body))}
+    headers.update(spec["headers"])  # type: ignore[call-overload]
+    head = f"POST {spec['path']} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    load = Load(template=body, head=head.encode() + b"\r\n", prefix=str(spec["prefix"]))
+    loop = asyncio.get_running_loop()
+    started = time.perf_counter()
+    connections = [
+        (await loop.create_connection(lambda: Connection(load), "127.0.0.1", int(str(spec["port"]))))[1]
+        for _ in range(int(str(spec["connections"])))
+    ]
+    await asyncio.sleep(float(str(spec["seconds"])))
+    accepted, seconds = load.accepted, time.perf_counter() - started
+    load.stopping = True
+    await asyncio.wait([connection.idle for connection in connections], timeout=DRAIN_S)
+    took = sorted(load.took)
+    return {
+        "accepted": accepted,
+        "accepted_in_all": load.accepted,
+        "seconds": seconds,
+        "failures": load.failures,
+        "p50_ms": _quantile(took, 0.5),
+        "p99_ms": _quantile(took, 0.99),
+    }
+
+
+def _quantile(took: list[float], share: float) -> float:
+    return round(took[int(len(took) * share)] * 1_000, 3) if took else 0.0
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(uvloop.run(run(json.loads(sys.argv[1])))))
