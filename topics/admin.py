@@ -12,7 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
 from topics.catalogue import TOPICS, Topic
-from topics.configuration import Settings
+from topics.configuration import ConfigurationError, Settings
 
 VISIBLE_TIMEOUT_S = 30.0
 """A new topic is known to every broker within moments of its creation; longer means that the cluster is not well."""
@@ -22,9 +22,13 @@ _POLL_S = 0.05
 
 
 async def create(settings: Settings) -> None:
-    """Makes the topics that do not exist; returns when all have their leaders. Others' topics are left alone."""
+    """Makes the topics that do not exist; returns when all have their leaders. Others' topics are left alone.
+
+    Raises ConfigurationError when one exists with another number of partitions: keys would be looked for elsewhere.
+    """
     async with _admin(settings) as admin:
         there = set(await admin.list_topics())
+        await _refuse_other_partitions(admin, settings, there)
         wanted = [topic for topic in TOPICS if topic.full_name(settings.topic_prefix) not in there]
         if not wanted:
             return
@@ -34,6 +38,23 @@ async def create(settings: Settings) -> None:
             if code and error is not TopicAlreadyExistsError:  # another `create` was faster, with the same catalogue
                 raise error(f"topic {name} could not be made: {told[0] if told else ''}")
         await _wait_for_leaders(admin, [topic.full_name(settings.topic_prefix) for topic in wanted])
+
+
+async def _refuse_other_partitions(admin: AIOKafkaAdminClient, settings: Settings, there: set[str]) -> None:
+    expected = {topic.full_name(settings.topic_prefix): topic.partitions or settings.partitions for topic in TOPICS}
+    existing = [name for name in expected if name in there]
+    found = await admin.describe_topics(existing) if existing else []
+    counts = {topic["topic"]: len(topic["partitions"]) for topic in found if not topic["error_code"]}
+    differing = [
+        f"{name} has {count} partitions, expected {expected[name]}"
+        for name, count in counts.items()
+        if count != expected[name]
+    ]
+    if differing:
+        raise ConfigurationError(
+            f"SLUICE_PARTITIONS does not fit the topics that exist: {'; '.join(differing)}. "
+            "Set it to what they have, or choose another SLUICE_TOPIC_PREFIX"
+        )
 
 
 async def check(settings: Settings) -> list[str]:

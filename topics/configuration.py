@@ -36,32 +36,32 @@ class Credentials(BaseModel):
     """The header triple of contract 0.2. `domain` None: the caller sends only the first two."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    username: str
-    password: SecretStr
-    domain: str | None = None
+    username: str = Field(description="header authUsername; unique among the channels")
+    password: SecretStr = Field(description="header authPassword")
+    domain: str | None = Field(default=None, description="header authDomainName; without it the caller sends only two")
 
 
 class Budget(BaseModel):
     """At most `requests` in any `window_s` seconds, as the far side counts them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    requests: int = Field(gt=0)
-    window_s: float = Field(gt=0)
+    requests: int = Field(gt=0, description="at most so many ...")
+    window_s: float = Field(gt=0, description="... in any so many seconds")
 
 
 class Destination(BaseModel):
     """What is common to both far sides: where, how fast, how long to try."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    url: str = Field(pattern=r"^https?://.+")
-    budget: Budget | None = None
+    url: str = Field(pattern=r"^https?://.+", description="what far paths are below")
+    budget: Budget | None = Field(default=None, description="one pool for all calls; without it there is no limit")
     shards: int = Field(
         default=1, ge=1, description="partitions the destination is spread over; one keeps the budget exact"
     )
     concurrency: int = Field(default=32, ge=1, description="requests in the air at once, per shard")
     timeout_s: float = Field(default=30.0, gt=0, le=44, description="under the far side's own 45 s")
-    retry_first_s: float = Field(default=0.5, gt=0)
-    retry_max_s: float = Field(default=300.0, gt=0)
+    retry_first_s: float = Field(default=0.5, gt=0, description="pause before the second attempt; it doubles from then")
+    retry_max_s: float = Field(default=300.0, gt=0, description="longest pause between attempts")
     retry_for_s: float = Field(default=86_400.0, gt=0, description="then the request is dead")
     far_paths: dict[str, str] = Field(default_factory=dict, description="touchpoint -> path, instead of the contract's")
 
@@ -82,14 +82,18 @@ class Destination(BaseModel):
 
 
 class IncreffDestination(Destination):
-    budget: Budget | None = Budget(requests=200, window_s=60)
+    budget: Budget | None = Field(
+        default=Budget(requests=200, window_s=60), description="one pool for all calls, as Increff counts them"
+    )
 
 
 class GetCredential(BaseModel):
-    """Get Credential (contract 0.2, mode b): off unless a channel has this. `headers` defaults to `increff_headers`."""
+    """Get Credential (contract 0.2, mode b): off unless a channel has this. The answer: `increff_headers`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    bootstrap_headers: dict[str, SecretStr] = Field(min_length=1)
+    bootstrap_headers: dict[str, SecretStr] = Field(
+        min_length=1, description="header pairs that Increff must send to get the others"
+    )
 
 
 class Channel(BaseModel):
@@ -102,14 +106,20 @@ class Channel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str = ""
-    credentials: Credentials
-    increff_credentials: Credentials
-    increff_headers: dict[str, SecretStr] = Field(min_length=1)
-    marketplace_headers: dict[str, SecretStr] = Field(default_factory=dict)
-    marketplace: Destination
-    get_credential: GetCredential | None = None
-    off: frozenset[str] = frozenset()
-    locations: dict[str, Literal["Warehouse", "Store"]] = Field(default_factory=dict)
+    credentials: Credentials = Field(description="what the marketplace sends to Sluice")
+    increff_credentials: Credentials = Field(description="what Sluice sends to Increff for this channel")
+    increff_headers: dict[str, SecretStr] = Field(min_length=1, description="header pairs that Increff sends to Sluice")
+    marketplace_headers: dict[str, SecretStr] = Field(
+        default_factory=dict, description="header pairs that Sluice sends to the marketplace"
+    )
+    marketplace: Destination = Field(description="where the marketplace's side of the contract is")
+    get_credential: GetCredential | None = Field(default=None, description="with it, Get Credential is on")
+    off: frozenset[str] = Field(
+        default=frozenset(), description="touchpoints in which the channel takes no part; only optional ones"
+    )
+    locations: dict[str, Literal["Warehouse", "Store"]] = Field(
+        default_factory=dict, description="location code -> type, for Search Inventory; others are warehouses"
+    )
 
     @field_validator("off")
     @classmethod
@@ -157,28 +167,40 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SLUICE_", extra="ignore", frozen=True)
 
     kafka: str = Field(default="127.0.0.1:9092", description="bootstrap servers, host:port[,host:port]")
-    topic_prefix: str = Field(default="sluice", pattern=r"^[a-zA-Z0-9.-]{1,40}$")
-    partitions: int = Field(default=PARTITIONS, ge=1, le=512)
+    topic_prefix: str = Field(
+        default="sluice", pattern=r"^[a-zA-Z0-9.-]{1,40}$", description="first part of every topic's name"
+    )
+    partitions: int = Field(
+        default=PARTITIONS, ge=1, le=512, description="of each topic: the most workers of one role; fixed once made"
+    )
     replication_factor: int = Field(default=1, ge=1, description="3 in production")
     min_insync_replicas: int = Field(default=1, ge=1, description="2 in production")
     channels_file: Path | None = Field(default=None, description="channels.toml; without it the demo channel")
-    gateway_host: str = "127.0.0.1"
-    gateway_port: int = 8080
+    gateway_host: str = Field(default="127.0.0.1", description="address on which the gateway listens")
+    gateway_port: int = Field(default=8080, description="port on which the gateway listens")
     reply_partition: int | None = Field(
         default=None, description="partition of `replies` of this gateway; derived when unset"
     )
-    verdict_timeout_s: float = Field(default=VERDICT_TIMEOUT_S, gt=0)
-    relay_deadline_s: float = Field(default=RELAY_DEADLINE_S, gt=0, lt=45)
-    produce_timeout_s: float = Field(default=PRODUCE_TIMEOUT_S, gt=0)
-    body_bytes_max: int = Field(default=BODY_BYTES_MAX, gt=0)
+    verdict_timeout_s: float = Field(
+        default=VERDICT_TIMEOUT_S, gt=0, description="then a caller gets 503 with a receipt instead of the verdict"
+    )
+    relay_deadline_s: float = Field(
+        default=RELAY_DEADLINE_S, gt=0, lt=45, description="for the whole way of a relay; callers give up after 45 s"
+    )
+    produce_timeout_s: float = Field(
+        default=PRODUCE_TIMEOUT_S, gt=0, description="then Kafka counts as away and the caller gets 503"
+    )
+    body_bytes_max: int = Field(default=BODY_BYTES_MAX, gt=0, description="larger requests get 413")
     api_token: SecretStr | None = Field(default=None, description="when set, /api/* wants `Authorization: Bearer`")
-    admin_host: str = "127.0.0.1"
+    admin_host: str = Field(default="127.0.0.1", description="address on which a streams role answers its health")
     admin_port: int = Field(
         default=0, description="where a streams role answers /live, /ready and /metrics; 0: any free port"
     )
     instance: str = Field(default="0", description="name of this worker among those of its role; stable over restarts")
-    state_dir: Path = Path(".sluice")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    state_dir: Path = Field(default=Path(".sluice"), description="where a process may keep files of its own")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="debug, info, warning or error"
+    )
 
 
 def load_settings(**overrides: Any) -> Settings:
