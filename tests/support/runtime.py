@@ -7,10 +7,12 @@ Records are JSON `{"id": ..., "seq": n}`; per key `seq` counts up from 1. The st
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 
 import orjson
 
@@ -81,7 +83,9 @@ class CrashingCommit(GroupCommit):
 
 def main() -> int:
     committer = CrashingCommit if "CRASH_AT" in os.environ else GroupCommit
-    return run_role(CountingRole(), Settings(), tuning=FAST, committer=committer)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    tuning = replace(FAST, rejected_in_a_row_max=int(os.environ.get("REJECTED_MAX", FAST.rejected_in_a_row_max)))
+    return run_role(CountingRole(), Settings(), tuning=tuning, committer=committer)
 
 
 if __name__ == "__main__":
