@@ -36,7 +36,9 @@ def configure_logging(settings: Settings) -> None:
         format="%(asctime)s %(levelname)-7s %(name)s  %(message)s",
         stream=sys.stderr,
     )
-    # They report every reconnect of a broker that is away as an error; the roles say it once, in /ready.
+    # The client tells each step of joining a group; what matters of it the runtime says itself.
+    logging.getLogger("aiokafka").setLevel(max(logging.WARNING, logging.root.level))
+    # And it reports every reconnect to a broker that is away as an error; the roles say it once, in /ready.
     for noisy in ("aiokafka.conn", "aiokafka.client", "aiokafka.cluster"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
