@@ -98,6 +98,11 @@ class SlidingWindow:
         self._unused -= 1
         self._in_air += 1
 
+    def untake(self) -> None:
+        """The request was not sent after all: its permit is reserved and unused again."""
+        self._in_air -= 1
+        self._unused += 1
+
     def ended(self, now_ms: int) -> None:
         """One request in the air has its answer, or was given up."""
         self._in_air -= 1

@@ -53,6 +53,10 @@ class Permits:
         if self.window is not None:
             self.window.take()
 
+    def untake(self) -> None:
+        if self.window is not None:
+            self.window.untake()
+
     def ended(self) -> None:
         if self.window is not None:
             self.window.ended(self._clock.now_ms())

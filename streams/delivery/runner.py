@@ -54,6 +54,9 @@ class _CallTurn:
 
     call: Call
     answer: asyncio.Future[AttemptResult]
+    priority: Priority
+    due_ms: int
+    weight: float
 
 
 _Turn = _LaneTurn | _CallTurn
@@ -153,8 +156,7 @@ class DestinationRunner:
         )
         answer: asyncio.Future[AttemptResult] = asyncio.get_running_loop().create_future()
         self._calls.add(answer)
-        self._ready.push(_CallTurn(call, answer), priority, self._clock.now_ms(), weight)
-        self._wake.set()
+        self._push_call(_CallTurn(call, answer, priority, self._clock.now_ms(), weight))
         try:
             return await answer
         finally:
@@ -283,6 +285,10 @@ class DestinationRunner:
         self._spawn(work)
 
     async def _attempt(self, lane: Lane, entry: Entry) -> None:
+        if self._gate_closed_meanwhile():
+            lane.busy = False
+            self._schedule_lane(lane)
+            return
         request = entry.request
         try:
             call = Call(
@@ -315,7 +321,22 @@ class DestinationRunner:
         lane.busy = False
         self._schedule_lane(lane)
 
+    def _gate_closed_meanwhile(self) -> bool:
+        """Between the choice of a request and its sending another one's answer may have closed the gate."""
+        if self._permits.gate.is_open(self._clock.now_ms()):
+            return False
+        self._permits.untake()
+        self._in_air -= 1
+        return True
+
+    def _push_call(self, turn: _CallTurn) -> None:
+        self._ready.push(turn, turn.priority, turn.due_ms, turn.weight)
+        self._wake.set()
+
     async def _answer_call(self, turn: _CallTurn) -> None:
+        if self._gate_closed_meanwhile():
+            self._push_call(turn)
+            return
         try:
             result = await self._send(turn.call)
         finally:

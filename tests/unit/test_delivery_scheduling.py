@@ -343,3 +343,20 @@ async def test_ready_says_why_not() -> None:
     assert worker.role.ready() is not None
     await worker.start()
     assert worker.role.ready() is None
+
+
+async def test_a_gate_that_closes_between_choice_and_sending_holds_the_request_back() -> None:
+    worker = await Played(channels_for()).start()
+    runner = worker.role._runners[destination_partition(INCREFF, 0, 8)][INCREFF, 0]
+    call = asyncio.create_task(runner.call(BY_NAME["search-inventory"], "demo", {}, delivery_id="call"))
+    worker.give(create("A"))
+    while not runner._tasks:
+        await asyncio.sleep(0)
+    assert worker.sender.arrivals == []
+    worker.role._gates[INCREFF].close_until(START_MS + 5_000)
+    await worker.clock.run_for(4_999)
+    assert worker.sender.arrivals == []
+    await worker.clock.run_for(1_000)
+    assert sorted(worker.sender.ids()) == ["A", "call"]
+    assert (await call).kind is ResponseClass.DELIVERED
+    assert worker.final() == {"A": "delivered"}
