@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+
+from topics.touchpoints import BY_NAME
 
 FAULTS_MAX = 1_000
 """Faults in one list: a bound on what a test can ask for, not a need."""
 DELAY_MAX_MS = 600_000
 """Ten minutes: well over every time-out that could be under test."""
+
+
+def _known(name: str) -> str:
+    """A misspelt name would be a fault that never happens."""
+    if name not in BY_NAME:
+        raise ValueError(f"{name} is not a touchpoint; known: {', '.join(sorted(BY_NAME))}")
+    return name
 
 
 class Fault(BaseModel):
@@ -21,7 +30,7 @@ class Fault(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid")
-    touchpoint: str | None = None
+    touchpoint: Annotated[str, AfterValidator(_known)] | None = None
     status: Annotated[int, Field(ge=200, le=599)] | None = None
     times: Annotated[int, Field(ge=0)] | None = None
     delay_ms: Annotated[float, Field(ge=0, le=DELAY_MAX_MS)] | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from aiohttp import web
 from sluice.sandbox.increff_orders import Order, Return, new_order
 from sluice.sandbox.journal import Entry
 from sluice.sandbox.rate_limit import REQUESTS_PER_WINDOW, SlidingWindow
-from sluice.sandbox.server import Answer, Sandbox
+from sluice.sandbox.server import ORDERS_MAX, Answer, Sandbox, forget_oldest, same_headers
 from sluice.sandbox.sluice_client import SluiceClient
 from sluice.sandbox.stock import Positions
 from sluice.sandbox.warehouse import Warehouse, WarehouseSettings
@@ -61,10 +60,7 @@ class IncreffSandbox(Sandbox):
         }
 
     def authorised(self, touchpoint: Touchpoint | None, headers: Mapping[str, str]) -> bool:  # noqa: ARG002
-        return all(
-            hmac.compare_digest(headers.get(name, "").encode(), value.encode())
-            for name, value in self._credentials.items()
-        )
+        return same_headers(headers, self._credentials)
 
     def admit(self) -> Answer | None:
         if self._window.admit():
@@ -134,6 +130,8 @@ class IncreffSandbox(Sandbox):
         order = self.orders.get(members["orderCode"])
         if order is None:
             order = self.orders[members["orderCode"]] = new_order(members)
+            for code in forget_oldest(self.orders, ORDERS_MAX):
+                self.journal.put("order", code, None)
             self.warehouse.work_on(order.orderCode)
         elif order.created == members:
             order.unchangedRepeats += 1
@@ -228,6 +226,8 @@ class IncreffSandbox(Sandbox):
                 properties={name: members.get(name) for name in ("awbNumber", "transporter", "returnOrderStatus")},
             )
             self.keep_return(self.returns[code])
+            for oldest in forget_oldest(self.returns, ORDERS_MAX):
+                self.journal.put("return", oldest, None)
             self.warehouse.expect(code)
         return Answer()
 

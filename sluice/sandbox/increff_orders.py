@@ -29,7 +29,7 @@ class Line(BaseModel):
 
 
 class Shipment(BaseModel):
-    """One parcel. `call` is the pack call, so that a repeat is the same. `packed`: the marketplace took it."""
+    """One parcel. `call` is the last pack call, so that a repeat is the same. `packed`: the marketplace took it."""
 
     shipmentId: int
     call: dict[str, Any]

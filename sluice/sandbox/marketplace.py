@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from sluice.sandbox.documents import pdf
 from sluice.sandbox.journal import Entry
-from sluice.sandbox.server import Answer, Sandbox
+from sluice.sandbox.server import ORDERS_MAX, Answer, Sandbox, forget_oldest, same_headers
 from sluice.sandbox.stock import CONSOLIDATED, LOCATION, Positions
 from topics.models.base import problems
 from topics.models.inventory import is_consolidated_body, split_valid
@@ -94,7 +93,7 @@ class MarketplaceSandbox(Sandbox):
     def authorised(self, touchpoint: Touchpoint | None, headers: Mapping[str, str]) -> bool:
         bootstrap = touchpoint is not None and touchpoint.name == "get-credential"
         wanted = self._bootstrap_headers if bootstrap else self._headers
-        return all(hmac.compare_digest(headers.get(name, "").encode(), wanted[name].encode()) for name in wanted)
+        return same_headers(headers, wanted)
 
     def error(self, status: int, message: str, faults: list[str] | None = None) -> Answer:
         named = f"{message}: {', '.join(faults)}" if faults else message
@@ -155,7 +154,14 @@ class MarketplaceSandbox(Sandbox):
 
     def _order(self, code: str) -> Order:
         """Orders are placed at Sluice directly, so the first call that names one makes it known here."""
-        return self._orders.setdefault(code, Order(orderCode=code))
+        if code not in self._orders:
+            self._orders[code] = Order(orderCode=code)
+            self._forget("order", self._orders)
+        return self._orders[code]
+
+    def _forget(self, kind: str, things: dict[str, Any]) -> None:
+        for key in forget_oldest(things, ORDERS_MAX):
+            self.journal.put(kind, key, None)
 
     # The touchpoints.
 
@@ -244,6 +250,7 @@ class MarketplaceSandbox(Sandbox):
             code = f"MKT-MF-{self._number('manifest')}"
             self._manifests[key] = {"manifestCode": code, "manifestItems": pairs}
             self.journal.put("manifest", key, self._manifests[key])
+            self._forget("manifest", self._manifests)
             for pair in pairs:
                 order, shipment = self._shipment(pair)
                 shipment.manifestCode = code
@@ -297,6 +304,7 @@ class MarketplaceSandbox(Sandbox):
         for item in members["orderItems"]:
             returned["items"][item["itemCode"]] = item
         self.journal.put("return", code, returned)
+        self._forget("return", self._returns)
         return Answer()
 
     def _credential(self, _: dict[str, Any]) -> Answer:

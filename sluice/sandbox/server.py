@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
+import itertools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -24,6 +26,8 @@ BODY_BYTES_MAX = 8 << 20
 """Twice what Sluice's gateway accepts: the far side is never what limits a request."""
 FLUSH_EVERY_S = 0.2
 """A killed sandbox forgets at most what happened in this time."""
+ORDERS_MAX = 100_000
+"""Orders, returns and manifests known at once, of each; the oldest are forgotten. Some days of the demo."""
 STOP_TIMEOUT_S = 0.5
 """Delayed answers are not waited for at the end: `sluice up` gives a sandbox one second."""
 _REQUEST = "request"
@@ -45,6 +49,22 @@ class Answer:
         if isinstance(self.body, str):
             return web.Response(status=self.status, text=self.body, headers=self.headers)
         return json_response(self.body, self.status, self.headers)
+
+
+def same_headers(headers: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    """Whether all wanted pairs are there."""
+    return all(
+        hmac.compare_digest(headers.get(name, "").encode(errors="surrogateescape"), value.encode())
+        for name, value in wanted.items()
+    )
+
+
+def forget_oldest(things: dict[str, Any], most: int) -> list[str]:
+    """Keeps a dictionary within its bound; returns the keys that went."""
+    gone = list(itertools.islice(things, max(0, len(things) - most)))
+    for key in gone:
+        del things[key]
+    return gone
 
 
 class Sandbox(ABC):
@@ -115,11 +135,14 @@ class Sandbox(ABC):
             yield _REQUEST, str(request.number), keep(request)
 
     def load(self) -> None:
+        requests = []
         for kind, key, value in self.journal.load():
             if kind == _REQUEST:
-                self.recorder.add(restore(value))
+                requests.append(restore(value))
             else:
                 self.restore(kind, key, value)
+        for request in sorted(requests, key=lambda request: request.at):
+            self.recorder.add(request)
         self.journal.compact()
 
     def keep_request(self, request: Recorded) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,44 +14,57 @@ TRANSPORTER = "GULF_EXPRESS"
 FROM = {"name": "Sandbox Warehouse", "city": "Dubai", "country": "UAE"}
 
 Members = dict[str, Any]
+Find = Callable[[str], Order | None]
+"""An order by its code: a call may name others than the one it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepCall:
-    """What to call. `took` applies the answer's body, called only after success."""
+    """What to call. `took` applies the answer's body, called only after success; it returns the orders it changed."""
 
     touchpoint: str
     members: Members
-    took: Callable[[Any], None]
+    took: Callable[[Any], Iterable[Order]]
 
 
-def acknowledge(order: Order, body: Members) -> StepCall:
+def acknowledge(order: Order, body: Members, find: Find) -> StepCall:
     entry = {"orderCode": order.orderCode, "locationCode": order.locationCode or LOCATION}
     members = {"orders": [entry], "consolidationType": "NONE", **body}
 
-    def took(answer: Any) -> None:
+    def took(answer: Any) -> list[Order]:
         """Left out of successOrders is not accepted (contract 2)."""
         taken = answer.get("successOrders", []) if isinstance(answer, dict) else []
-        order.acknowledged = order.acknowledged or any(item.get("orderCode") == order.orderCode for item in taken)
+        accepted = [found for item in taken if (found := find(item["orderCode"])) is not None]
+        for one in accepted:
+            one.acknowledged = True
+        return accepted
 
     return StepCall("acknowledgement", members, took)
 
 
 def pack(order: Order, body: Members, new_id: Callable[[], int]) -> StepCall:
-    """A shipment that was not taken yet is packed again as it was; with nothing open, the last one is repeated."""
-    shipment = _to_pack(order, body)
-    call = {**shipment.call, **body} if shipment else _pack_call(order, body, new_id)
+    """What is open, as one shipment. With nothing open the last shipment again, exactly as it was.
 
-    def took(answer: Any) -> None:
-        taken = next((s for s in order.shipments if s.shipmentId == call["shipmentId"]), None)
-        if taken is None:
-            taken = Shipment(shipmentId=call["shipmentId"], call=call)
-            order.shipments.append(taken)
-        if not taken.packed:
+    A shipment that was not taken keeps its id for the next try, with what is open by then.
+    """
+    shipment = _to_pack(order, body)
+    if shipment is not None and shipment.packed:
+        call = {**shipment.call, **body}
+    else:
+        call = _pack_call(order, body, shipment.shipmentId if shipment else body.get("shipmentId") or new_id())
+        if shipment is not None:
+            shipment.call = call
+        elif isinstance(call["shipmentId"], int):
+            shipment = Shipment(shipmentId=call["shipmentId"], call=call)
+            order.shipments.append(shipment)
+
+    def took(answer: Any) -> list[Order]:
+        if shipment is not None and not shipment.packed:
             order.pack(call["shipmentItems"])
-            taken.packed = True
-        if isinstance(answer, dict):
-            taken.shipmentCode = answer.get("shipmentCode", taken.shipmentCode)
+            shipment.packed = True
+        if shipment is not None and isinstance(answer, dict):
+            shipment.shipmentCode = answer.get("shipmentCode", shipment.shipmentCode)
+        return [order]
 
     return StepCall("pack-order", call, took)
 
@@ -65,7 +78,7 @@ def _to_pack(order: Order, body: Members) -> Shipment | None:
     return order.shipments[-1] if order.shipments and not order.open else None
 
 
-def _pack_call(order: Order, body: Members, new_id: Callable[[], int]) -> Members:
+def _pack_call(order: Order, body: Members, shipment_id: int) -> Members:
     quantities: dict[str, int] = {}
     for line in order.lines:
         if line.open:
@@ -85,7 +98,7 @@ def _pack_call(order: Order, body: Members, new_id: Callable[[], int]) -> Member
     return {
         "orderCode": order.orderCode,
         "locationCode": order.locationCode or LOCATION,
-        "shipmentId": body["shipmentId"] if "shipmentId" in body else new_id(),
+        "shipmentId": shipment_id,
         "packageSku": "BOX-M-02",
         "weight": 1240.0,
         "fulfillmentType": "BLOCK_COMPLETE",
@@ -107,11 +120,12 @@ def label(order: Order, body: Members) -> StepCall:
         **body,
     }
 
-    def took(answer: Any) -> None:
+    def took(answer: Any) -> list[Order]:
         if shipment is not None and isinstance(answer, dict):
             shipment.labelled = True
             shipment.awbNumber = answer.get("awbNumber", shipment.awbNumber)
             shipment.transporter = answer.get("transporter", shipment.transporter)
+        return [order]
 
     return StepCall("get-shipping-label", _present(members), took)
 
@@ -120,15 +134,16 @@ def invoice(order: Order, body: Members) -> StepCall:
     shipment = _chosen(order, body, lambda s: not s.invoiced)
     members = {"orderCode": order.orderCode, "shipmentCode": shipment.shipmentCode if shipment else None, **body}
 
-    def took(answer: Any) -> None:
+    def took(answer: Any) -> list[Order]:
         if shipment is not None and isinstance(answer, dict):
             shipment.invoiced = True
             shipment.invoiceCode = answer.get("invoiceCode", shipment.invoiceCode)
+        return [order]
 
     return StepCall("get-invoice", _present(members), took)
 
 
-def manifest(order: Order, body: Members, new_id: Callable[[], int]) -> StepCall:
+def manifest(order: Order, body: Members, find: Find, new_id: Callable[[], int]) -> StepCall:
     """All packed shipments that are in no manifest; when there is none, the last manifest again."""
     packed = [shipment for shipment in order.shipments if shipment.packed]
     chosen = [shipment for shipment in packed if not shipment.manifested]
@@ -155,32 +170,37 @@ def manifest(order: Order, body: Members, new_id: Callable[[], int]) -> StepCall
         for shipment in chosen:
             shipment.manifestId = members["manifestId"]  # kept, so that a try after a failure is the same manifest
 
-    def took(answer: Any) -> None:
-        named = {item.get("shipmentCode") for item in members["manifestItems"]}
-        for shipment in packed:
-            if shipment.shipmentCode in named:
-                shipment.manifested = True
-                shipment.manifestId = members["manifestId"]
-                if isinstance(answer, dict):
-                    shipment.manifestCode = answer.get("manifestCode", shipment.manifestCode)
+    def took(answer: Any) -> list[Order]:
+        changed = _named(members["manifestItems"], find)
+        for _, shipment in changed:
+            shipment.manifested = True
+            shipment.manifestId = members["manifestId"]
+            if isinstance(answer, dict):
+                shipment.manifestCode = answer.get("manifestCode", shipment.manifestCode)
+        return [one for one, _ in changed]
 
     return StepCall("create-manifest", members, took)
 
 
-def handover(order: Order, body: Members) -> StepCall:
+def handover(order: Order, body: Members, find: Find) -> StepCall:
     """All packed shipments that have not left; when all have, all of them again."""
     packed = [shipment for shipment in order.shipments if shipment.packed]
     chosen = [shipment for shipment in packed if not shipment.handedOver] or packed
     items = [
-        {"orderCode": order.orderCode, "shipmentCode": shipment.shipmentCode, "gatePassCode": f"GP-{s}"}
-        for s, shipment in ((shipment.shipmentId, shipment) for shipment in chosen)
+        {
+            "orderCode": order.orderCode,
+            "shipmentCode": shipment.shipmentCode,
+            "gatePassCode": f"GP-{shipment.shipmentId}",
+        }
+        for shipment in chosen
     ]
     members = {"locationCode": order.locationCode or LOCATION, "handoverItems": items, **body}
 
-    def took(_: Any) -> None:
-        named = {item.get("shipmentCode") for item in members["handoverItems"]}
-        for shipment in packed:
-            shipment.handedOver = shipment.handedOver or shipment.shipmentCode in named
+    def took(_: Any) -> list[Order]:
+        changed = _named(members["handoverItems"], find)
+        for _order, shipment in changed:
+            shipment.handedOver = True
+        return [one for one, _shipment in changed]
 
     return StepCall("handover-notification", members, took)
 
@@ -207,12 +227,13 @@ def seller_cancel(order: Order, body: Members) -> StepCall:
         "orderItems": items if given is None or isinstance(given, list) else given,
     }
 
-    def took(_: Any) -> None:
+    def took(_: Any) -> list[Order]:
         for item in items:
             line = order.line(item.get("orderItemCode", ""))
             if line is not None:
                 seller = item["cancelledQuantity"] - line.customerCancelled
                 line.sellerCancelled = min(max(line.sellerCancelled, seller), line.sellerCancelled + line.open)
+        return [order]
 
     return StepCall("seller-cancellation", members, took)
 
@@ -237,6 +258,17 @@ def _chosen(order: Order, body: Members, waits: Callable[[Shipment], bool]) -> S
         if name in body:
             return next((s for s in packed if getattr(s, name) == body[name]), None)
     return next((shipment for shipment in packed if waits(shipment)), packed[-1] if packed else None)
+
+
+def _named(items: list[Members], find: Find) -> list[tuple[Order, Shipment]]:
+    """The packed shipments that a manifest or handover names, with their orders."""
+    return [
+        (order, shipment)
+        for item in items
+        if (order := find(item["orderCode"])) is not None
+        for shipment in order.shipments
+        if shipment.packed and shipment.shipmentCode == item["shipmentCode"]
+    ]
 
 
 def _present(members: Members) -> Members:

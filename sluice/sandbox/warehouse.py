@@ -88,23 +88,25 @@ class Warehouse:
         call = self._step_call(order, name, body or {})
         answer = await self._client.call(call.touchpoint, call.members)
         if answer.taken:
-            call.took(answer.body)
+            for changed in call.took(answer.body):
+                self._keep(changed)
         self._keep(order)
         return answer
 
     def _step_call(self, order: Order, name: str, body: dict[str, Any]) -> steps.StepCall:
-        if name == "pack":
-            return steps.pack(order, body, lambda: self._number("shipment"))
-        if name == "manifest":
-            return steps.manifest(order, body, lambda: self._number("manifest"))
-        make = {
-            "acknowledge": steps.acknowledge,
-            "label": steps.label,
-            "invoice": steps.invoice,
-            "handover": steps.handover,
-            "seller-cancel": steps.seller_cancel,
-        }[name]
-        return make(order, body)
+        def find(code: str) -> Order | None:
+            return order if code == order.orderCode else self._increff.orders.get(code)
+
+        make: dict[str, Callable[[], steps.StepCall]] = {
+            "acknowledge": lambda: steps.acknowledge(order, body, find),
+            "pack": lambda: steps.pack(order, body, lambda: self._number("shipment")),
+            "label": lambda: steps.label(order, body),
+            "invoice": lambda: steps.invoice(order, body),
+            "manifest": lambda: steps.manifest(order, body, find, lambda: self._number("manifest")),
+            "handover": lambda: steps.handover(order, body, find),
+            "seller-cancel": lambda: steps.seller_cancel(order, body),
+        }
+        return make[name]()
 
     def _keep(self, order: Order) -> None:
         if order.orderCode in self._increff.orders:
