@@ -1,0 +1,157 @@
+"""The orders role over logs in memory, with the runtime's own tables: crashes, redeliveries and repeats at will."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from sluice.local.demo_channels import demo_channels
+from streams.order.agent import OrdersRole
+from streams.runtime.role import Effect, Poison, Record
+from streams.runtime.tables import PartitionState
+from tests.support.orders import CHANNEL, DEADLINE_MS, REPLIES, START_MS
+from topics.configuration import Channels, Settings, parse_channels
+from topics.deliveries import Attempt, DeliveryRequest, Outcome, OutcomeKind, decode_request
+from topics.entities import entity_key
+from topics.envelope import COMMAND, DELIVERY_OUTCOME, DELIVERY_SOURCE, GATEWAY_SOURCE, Envelope
+from topics.keys import partition_of
+from topics.touchpoints import BY_NAME
+
+PARTITIONS = 4
+Raw = tuple[bytes, bytes, tuple[tuple[str, bytes], ...], int]
+"""Key, value, headers and time of a record in a log."""
+
+
+def make_settings() -> Settings:
+    return Settings(partitions=PARTITIONS)
+
+
+def make_channels(**changes: Any) -> Channels:
+    """The demo channel; `off` and the like may be changed."""
+    data = demo_channels()
+    data["channels"][CHANNEL].update(changes)
+    return parse_channels(data, where="test")
+
+
+@dataclass
+class Logs:
+    """The partitions of orders.commands, what was decided of them, and everything that left."""
+
+    channels: Channels = field(default_factory=make_channels)
+    records: list[list[Raw]] = field(default_factory=lambda: [[] for _ in range(PARTITIONS)])
+    effects: list[Effect] = field(default_factory=list)
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+    now_ms: int = START_MS
+
+    def __post_init__(self) -> None:
+        self.committed = [0] * PARTITIONS
+        self.states = [PartitionState(p, OrdersRole.tables) for p in range(PARTITIONS)]
+        self.restart()
+
+    def restart(self) -> None:
+        """A new process, which finds the tables as they are."""
+        self.role = OrdersRole(make_settings(), self.channels)
+        for state in self.states:
+            self.role.partition_ready(state.partition, state.tables)
+            state.reopened()
+
+    def call(
+        self,
+        touchpoint: str,
+        body: dict[str, Any],
+        event_id: str,
+        *,
+        source: str = GATEWAY_SOURCE,
+        key: bytes | None = None,
+        partition: int | None = None,
+    ) -> None:
+        """A command, where a producer puts it."""
+        self.now_ms += 5
+        entity = entity_key(BY_NAME[touchpoint], CHANNEL, body)
+        envelope = Envelope(
+            id=event_id,
+            type=COMMAND + touchpoint,
+            source=source,
+            channel=CHANNEL,
+            reply_partition=REPLIES,
+            deadline_ms=self.now_ms + DEADLINE_MS,
+        )
+        self.append(key if key is not None else entity, orjson.dumps(body), envelope.headers(), partition)
+
+    def append(
+        self, key: bytes, value: bytes, headers: tuple[tuple[str, bytes], ...], partition: int | None = None
+    ) -> None:
+        home = partition_of(key, PARTITIONS) if partition is None else partition
+        self.records[home].append((key, value, headers, self.now_ms))
+
+    def answer(
+        self,
+        request: DeliveryRequest,
+        kind: OutcomeKind = OutcomeKind.DELIVERED,
+        body: Any = None,
+        message: str = "",
+    ) -> None:
+        """What delivery reports about a request."""
+        self.now_ms += 5
+        attempt = Attempt(number=1, at_ms=self.now_ms, took_ms=1.0, status=200)
+        outcome = Outcome(
+            request=request.id,
+            touchpoint=request.touchpoint,
+            kind=kind,
+            status=200,
+            body=body,
+            message=message,
+            attempt=attempt,
+        )
+        envelope = Envelope(
+            id=f"{request.id}:{kind}", type=DELIVERY_OUTCOME, source=DELIVERY_SOURCE, channel=request.channel
+        )
+        self.append(request.entity.encode(), outcome.encode(), envelope.headers())
+
+    def run(self) -> list[Effect]:
+        """Decide everything that is in the logs, and what that causes. Returns what left."""
+        before = len(self.effects)
+        while any(self.committed[p] < len(self.records[p]) for p in range(PARTITIONS)):
+            for partition in range(PARTITIONS):
+                while self.committed[partition] < len(self.records[partition]):
+                    self.step(partition)
+        return self.effects[before:]
+
+    def step(self, partition: int) -> None:
+        """Decide the partition's next record, as the runtime does."""
+        offset = self.committed[partition]
+        state = self.states[partition]
+        key, value, headers, at_ms = self.records[partition][offset]
+        record = Record(partition, offset, at_ms, key, value, headers)
+        state.offset = offset
+        if not state.all[0].is_made_from(key):
+            try:
+                effects = list(self.role.decide(record, state.tables))
+            except Poison as poison:
+                state.undo()
+                self.rejected.append((poison.code, poison.reason))
+            else:
+                for table in state.all:
+                    table.merge()
+                self._leave(effects)
+        state.last_decided = max(state.last_decided, offset)
+        self.committed[partition] = offset + 1
+
+    def requests(self) -> list[DeliveryRequest]:
+        """Every request that left, each id once: a request decided again is the same."""
+        found = [decode_request(effect.value) for effect in self.effects if effect.topic == "deliveries.requests"]
+        return list({request.id: request for request in found}.values())
+
+    def values(self, topic: str) -> list[Any]:
+        return [orjson.loads(effect.value) for effect in self.effects if effect.topic == topic]
+
+    def states_by_key(self) -> dict[bytes, Any]:
+        return {key: orjson.loads(value) for state in self.states for key, value in state.all[0].items()}
+
+    def _leave(self, effects: list[Effect]) -> None:
+        self.effects.extend(effects)
+        for effect in effects:
+            if effect.topic == "orders.commands":
+                self.append(effect.key, effect.value, effect.headers, effect.partition)
