@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 Headers = tuple[tuple[str, bytes], ...]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 COMMAND = "sluice.command."
 """Type prefix of commands; the rest is a touchpoint's name or one of the internal commands below."""
@@ -101,7 +103,7 @@ def parse(headers: Iterable[tuple[str, bytes]] | Sequence[tuple[str, bytes]]) ->
 
 def iso_time(time_ms: int) -> str:
     """Epoch milliseconds as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (_EPOCH + timedelta(milliseconds=time_ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _text(found: dict[str, bytes], name: str, *, required: bool = True) -> str:
@@ -129,6 +131,10 @@ def _time(found: dict[str, bytes]) -> int:
     if not text:
         return 0
     try:
-        return int(datetime.fromisoformat(text).timestamp() * 1000)
+        time = datetime.fromisoformat(text)
     except ValueError as error:
         raise EnvelopeError(f"header ce_time is not an RFC 3339 time: {text[:40]!r}") from error
+    # Without an offset it is taken as UTC: the time zone of the machine that reads must not matter. Whole microseconds
+    # are divided, because a float of seconds may fall short of its millisecond.
+    since = (time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH
+    return since // timedelta(milliseconds=1)

@@ -1,0 +1,124 @@
+"""openapi.json says exactly the routes there are, with the schemas of the models and the samples as examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from topics.openapi import INCREFF_PREFIX, MARKETPLACE_PREFIX, document, full_path
+from topics.sample_files import sample
+from topics.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Touchpoint
+
+METHODS = {"get", "post", "put"}
+OTHERS = {
+    ("get", "/api/orders/{code}"),
+    ("get", "/api/returns/{code}"),
+    ("post", "/api/orders/{code}/deliveries/{request}/{action}"),
+    ("post", "/api/returns/{code}/deliveries/{request}/{action}"),
+    ("get", "/live"),
+    ("get", "/ready"),
+    ("get", "/metrics"),
+    ("get", "/openapi.json"),
+}
+
+
+def _operation(touchpoint: Touchpoint) -> dict[str, Any]:
+    operation: dict[str, Any] = document()["paths"][full_path(touchpoint)][touchpoint.method.lower()]
+    return operation
+
+
+def _content(part: dict[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = part["content"]["application/json"]
+    return content
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for member in value.values():
+            yield from _references(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from _references(member)
+
+
+def test_there_is_one_operation_for_each_route() -> None:
+    told = {(method, path) for path, item in document()["paths"].items() for method in item}
+    assert told == {(t.method.lower(), full_path(t)) for t in TOUCHPOINTS} | OTHERS
+    ids = [operation["operationId"] for item in document()["paths"].values() for operation in item.values()]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_reference_leads_somewhere() -> None:
+    schemas = document()["components"]["schemas"]
+    prefix = "#/components/schemas/"
+    assert {
+        reference for reference in _references(document()) if reference.removeprefix(prefix) not in schemas
+    } == set()
+
+
+def test_every_security_scheme_that_is_named_exists() -> None:
+    schemes = document()["components"]["securitySchemes"]
+    operations = [operation for item in document()["paths"].values() for operation in item.values()]
+    named = {name for operation in operations for wanted in operation.get("security", ()) for name in wanted}
+    assert named == set(schemes)
+
+
+@pytest.mark.parametrize("touchpoint", TOUCHPOINTS, ids=lambda touchpoint: touchpoint.name)
+def test_each_side_sees_its_prefix_its_errors_and_the_receipts(touchpoint: Touchpoint) -> None:
+    inbound = touchpoint.direction is Direction.TO_INCREFF
+    assert full_path(touchpoint).startswith(MARKETPLACE_PREFIX if inbound else INCREFF_PREFIX)
+    responses = _operation(touchpoint)["responses"]
+    for status in ("400", "401", "404", "413", "503"):
+        reference = responses[status]["content"]["application/json"]["schema"]["$ref"]
+        assert reference.endswith("/IncreffError" if inbound else "/ChannelError")
+    assert set(responses["503"]["headers"]) == {"Retry-After", "Sluice-Event-Id", "Sluice-Position"}
+    is_stored = touchpoint.mode.value != "answer"
+    assert set(responses["200"].get("headers", ())) == ({"Sluice-Event-Id", "Sluice-Position"} if is_stored else set())
+
+
+@pytest.mark.parametrize("touchpoint", TOUCHPOINTS, ids=lambda touchpoint: touchpoint.name)
+def test_bodies_have_the_models_schemas_and_the_samples_as_examples(touchpoint: Touchpoint) -> None:
+    operation, example = _operation(touchpoint), sample(touchpoint.name)
+    assert ("requestBody" in operation) == (not touchpoint.query)
+    if "requestBody" in operation:
+        body = _content(operation["requestBody"])
+        assert body["example"] == example.body
+        if not touchpoint.path_members:
+            assert body["schema"]["$ref"].endswith(f"/{touchpoint.request.__name__}")
+    success = operation["responses"]["200"]
+    assert ("content" in success) == (touchpoint.response is not None)
+    if touchpoint.response is not None:
+        assert _content(success)["schema"]["$ref"].endswith(f"/{touchpoint.response.__name__}")
+        assert _content(success)["example"] == example.answer
+
+
+@pytest.mark.parametrize("touchpoint", TOUCHPOINTS, ids=lambda touchpoint: touchpoint.name)
+def test_path_and_query_members_are_parameters_with_the_samples_as_examples(touchpoint: Touchpoint) -> None:
+    example = sample(touchpoint.name)
+    told = {(p["in"], p["name"]): p.get("example") for p in _operation(touchpoint)["parameters"]}
+    told.pop(("path", "channel"), None)
+    in_query = touchpoint.request.model_fields if touchpoint.query else ()
+    assert told == {
+        **{("path", name): example.path[name] for name in touchpoint.path_members},
+        **{("query", name): example.query.get(name) for name in in_query},
+    }
+
+
+def test_what_travels_in_the_path_is_not_asked_for_in_the_body() -> None:
+    operation = _operation(BY_NAME["customer-cancellation"])
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert "orderCode" not in schema["properties"]
+    assert "orderCode" not in schema["required"]
+    assert {(p["in"], p["name"]) for p in operation["parameters"]} == {("path", "orderCode")}
+
+
+def test_the_limits_of_the_models_are_in_the_schemas() -> None:
+    schemas = document()["components"]["schemas"]
+    order = schemas["CreateOutwardOrder"]["properties"]
+    assert order["orderCode"] == {"type": "string", "minLength": 1, "maxLength": 255}
+    assert (order["orderItems"]["minItems"], order["orderItems"]["maxItems"]) == (1, 2_500)
+    assert schemas["LocationWiseAtp"]["properties"]["inventories"]["maxItems"] == 200
