@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -25,6 +25,8 @@ CHUNK_RECORDS_MAX = 2_000
 """Records handled before the event loop gets a turn: a few milliseconds of its time."""
 FETCH_BYTES_MAX = 4 * RECORD_BYTES_MAX
 """Fetched and not yet handled, at most: several of the largest records."""
+MADE_BY = "sluice-made-by"
+"""Header of a role's state records, `<epoch>/<source offset>`. The epoch grows with every owner of the partition."""
 POLL_MS = 200
 """How long a change of partitions may have to wait for an idle fetch."""
 RETRY_S = 0.5
@@ -39,6 +41,9 @@ class CompactedView:
     `on_record(partition, key, value)`: value None means that the key is gone. `on_partition_dropped(partition)`:
     everything that came from it must be forgotten; it may come again later, from its beginning. Both are called in the
     event loop and must not block; an exception from them ends the view, because what its owner keeps is then wrong.
+
+    A worker that lost a partition without knowing may still write a little behind its new owner. It does so under an
+    older epoch, and such records are not called back.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class CompactedView:
         self._next: dict[int, int] = {}
         self._goal: dict[int, int] = {}
         self._behind: set[int] = set()
+        self._epochs: dict[int, int] = {}
         self._generation = 0
         self._applied = 0
         self._changed = asyncio.Event()
@@ -176,9 +182,15 @@ class CompactedView:
 
     def _handle(self, chunks: dict[TopicPartition, list[Any]]) -> None:
         for tp, records in chunks.items():
+            newest = self._epochs.get(tp.partition, 0)
             for record in records:
+                epoch = _epoch_of(record.headers)
+                if epoch < newest:
+                    continue
+                newest = epoch
                 if record.key is not None:
                     self._on_record(tp.partition, record.key, record.value)
+            self._epochs[tp.partition] = newest
             self._next[tp.partition] = records[-1].offset + 1
 
     async def _notice_ends(self, consumer: AIOKafkaConsumer) -> None:
@@ -196,6 +208,7 @@ class CompactedView:
         for partition in sorted(partitions):
             self._next.pop(partition, None)
             self._goal.pop(partition, None)
+            self._epochs.pop(partition, None)
             self._behind.discard(partition)
             self._on_partition_dropped(partition)
         self._followed = self._followed.difference(partitions)
@@ -209,3 +222,11 @@ class CompactedView:
             max_partition_fetch_bytes=RECORD_BYTES_MAX,
             fetch_max_bytes=FETCH_BYTES_MAX,
         )
+
+
+def _epoch_of(headers: Sequence[tuple[str, bytes]]) -> int:
+    """0 for a record that no role's owner wrote: any of theirs is newer."""
+    for name, content in headers:
+        if name == MADE_BY:
+            return int(content.partition(b"/")[0])
+    return 0
