@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway import routes
 from topics.openapi import INCREFF_PREFIX, MARKETPLACE_PREFIX, document, full_path
 from topics.sample_files import sample
 from topics.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Touchpoint
@@ -122,3 +123,7 @@ def test_the_limits_of_the_models_are_in_the_schemas() -> None:
     assert order["orderCode"] == {"type": "string", "minLength": 1, "maxLength": 255}
     assert (order["orderItems"]["minItems"], order["orderItems"]["maxItems"]) == (1, 2_500)
     assert schemas["LocationWiseAtp"]["properties"]["inventories"]["maxItems"] == 200
+
+
+def test_the_routes_are_the_gateways() -> None:
+    assert [full_path(touchpoint) for touchpoint in TOUCHPOINTS] == [routes.full_path(t) for t in TOUCHPOINTS]

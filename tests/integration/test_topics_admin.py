@@ -1,0 +1,32 @@
+"""Topics are made once, whoever is first, and topics that would send keys elsewhere are refused in words."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.support.kafka import Kafka
+from topics import admin
+from topics.catalogue import TOPICS
+from topics.configuration import ConfigurationError, Settings, load_settings
+
+
+@pytest.fixture
+def settings(kafka: Kafka, prefix: str) -> Settings:
+    return load_settings(kafka=kafka.bootstrap, topic_prefix=prefix, partitions=2)
+
+
+async def test_two_that_make_them_at_once_both_succeed(settings: Settings) -> None:
+    await asyncio.gather(admin.create(settings), admin.create(settings))
+    assert await admin.check(settings) == []
+
+
+async def test_topics_with_other_partitions_are_refused(settings: Settings) -> None:
+    await admin.create(settings)
+    more = settings.model_copy(update={"partitions": 3})
+    with pytest.raises(ConfigurationError, match="SLUICE_PARTITIONS") as refused:
+        await admin.create(more)
+    named = [topic.full_name(settings.topic_prefix) for topic in TOPICS if topic.partitions is None]
+    assert [name for name in named if f"{name} has 2 partitions, expected 3" not in str(refused.value)] == []
+    await admin.create(settings)
