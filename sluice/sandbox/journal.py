@@ -20,7 +20,7 @@ class Journal:
     """Appends what changed. Without a path it keeps nothing.
 
     `live` gives everything that is true now, to write the file anew. Lines are handed to the system in `flush`, which
-    the server calls a few times a second and at its end: a killed sandbox loses at most the last moments.
+    the server calls a few times a second and at its end: a killed sandbox loses the last moments at most.
     """
 
     def __init__(self, path: Path | None, live: Callable[[], Iterable[Entry]]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,9 @@ REQUESTS_MAX = 50_000
 """Requests kept; the oldest make room. A test of a quarter of an hour at 50 a second fits."""
 REQUEST_BYTES_MAX = 256 << 20
 """Bytes of bodies kept. Bodies of 2,500 items are half a megabyte, so a count alone would not bound memory."""
+KEPT_MAX = 2_000
+KEPT_BYTES_MAX = 8 << 20
+"""The newest requests are kept over a restart, as many as are written in a fraction of the second a stop may take."""
 _LISTS = ("orders", "manifestItems", "handoverItems")
 """Members whose items name an order each."""
 
@@ -55,18 +59,14 @@ class Recorder:
     _bytes: int = 0
     _next: int = 0
 
-    def add(self, request: Recorded) -> list[Recorded]:
-        """Keeps the request; returns those that made room for it."""
+    def add(self, request: Recorded) -> None:
+        """Keeps the request; the oldest make room for it."""
         request.number = self._next
         self._next += 1
         self._kept.append(request)
         self._bytes += len(request.raw)
-        gone = []
         while len(self._kept) > self.requests_max or (self._bytes > self.bytes_max and len(self._kept) > 1):
-            oldest = self._kept.popleft()
-            self._bytes -= len(oldest.raw)
-            gone.append(oldest)
-        return gone
+            self._bytes -= len(self._kept.popleft().raw)
 
     def clear(self) -> list[Recorded]:
         gone = list(self._kept)
@@ -81,8 +81,16 @@ class Recorder:
             if (not touchpoint or request.touchpoint == touchpoint) and (not order or order in request.orders)
         ]
 
-    def __iter__(self) -> Iterator[Recorded]:
-        return iter(self._kept)
+    def newest(self, count_max: int = KEPT_MAX, bytes_max: int = KEPT_BYTES_MAX) -> list[Recorded]:
+        """What is worth keeping over a restart, oldest first."""
+        found: list[Recorded] = []
+        size = 0
+        for request in itertools.islice(reversed(self._kept), count_max):
+            size += len(request.raw)
+            if size > bytes_max:
+                break
+            found.append(request)
+        return found[::-1]
 
 
 def keep(request: Recorded) -> dict[str, Any]:

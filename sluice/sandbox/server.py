@@ -28,7 +28,7 @@ FLUSH_EVERY_S = 0.2
 """A killed sandbox forgets at most what happened in this time."""
 ORDERS_MAX = 100_000
 """Orders, returns and manifests known at once, of each; the oldest are forgotten. Some days of the demo."""
-STOP_TIMEOUT_S = 0.5
+STOP_TIMEOUT_S = 0.2
 """Delayed answers are not waited for at the end: `sluice up` gives a sandbox one second."""
 _REQUEST = "request"
 
@@ -131,7 +131,7 @@ class Sandbox(ABC):
 
     def _everything(self) -> Iterator[Entry]:
         yield from self.live()
-        for request in self.recorder:
+        for request in self.recorder.newest():
             yield _REQUEST, str(request.number), keep(request)
 
     def load(self) -> None:
@@ -145,8 +145,12 @@ class Sandbox(ABC):
             self.recorder.add(request)
         self.journal.compact()
 
-    def keep_request(self, request: Recorded) -> None:
-        self.journal.put(_REQUEST, str(request.number), keep(request))
+    def save(self) -> None:
+        """At the end. Requests are kept only then: as they come, they would be most of what is written."""
+        for request in self.recorder.newest():
+            self.journal.put(_REQUEST, str(request.number), keep(request))
+        self.journal.flush()
+        self.journal.close()
 
     def forget_requests(self, requests: list[Recorded]) -> None:
         for request in requests:
@@ -182,8 +186,7 @@ async def _life(sandbox: Sandbox) -> Any:
     yield
     flusher.cancel()
     await sandbox.stop()
-    sandbox.journal.flush()
-    sandbox.journal.close()
+    sandbox.save()
 
 
 async def _flush(sandbox: Sandbox) -> None:
@@ -216,15 +219,12 @@ class _FarSide:
                 query=dict(request.query) if request.method == "GET" else None,
                 at=at,
             )
-            self._sandbox.forget_requests(self._sandbox.recorder.add(recorded))
-            try:
-                answer = await self._answer(touchpoint, request, members, unreadable)
-                recorded.status = answer.status if answer else None
-            finally:
-                self._sandbox.keep_request(recorded)
+            self._sandbox.recorder.add(recorded)
+            answer = await self._answer(touchpoint, request, members, unreadable)
             if answer is None:
                 _close(request)
                 return web.Response(status=500)  # nobody is there to read it
+            recorded.status = answer.status
             return answer.response()
 
         return call
