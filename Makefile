@@ -50,7 +50,7 @@ $(VENV)/.bench: $(VENV)/.installed
 	@touch $@
 
 bench: setup $(VENV)/.bench  ## the benchmarks, side by side with what they are compared to
-	@for name in $(BENCHES); do $(BIN)/sluice bench $$name || exit 1; done
+	@failed=0; for name in $(BENCHES); do $(BIN)/sluice bench $$name || failed=1; done; exit $$failed
 
 clean:  ## remove .venv, tool caches and the data of `make run`
 	@rm -rf $(VENV) .sluice build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

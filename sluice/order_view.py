@@ -90,7 +90,8 @@ def _attempts(attempts: Iterable[Document]) -> Iterator[str]:
     for attempt in attempts:
         answer = attempt.get("status") or attempt.get("error") or "no answer"
         error = f"  {_one_line(attempt['error'])}" if attempt.get("error") and attempt.get("status") else ""
-        took = f"{answer} in {attempt.get('tookMs'):g} ms"
+        took_ms = attempt.get("tookMs")
+        took = f"{answer} in {took_ms:g} ms" if isinstance(took_ms, int | float) else str(answer)
         yield f"attempt {attempt.get('number')}  {_time(attempt.get('atMs'))}  {took}{error}"
 
 

@@ -30,6 +30,8 @@ _FORMAT_TIMEOUT_S = 60.0
 _POLL_S = 0.05
 _OFFSETS_PARTITIONS = 8
 """Kafka's default of 50 costs seconds at the first start and serves thousands of groups; Sluice has a handful."""
+_YEAR_MINUTES = 525_600
+"""A data directory left alone for a while goes on where it was; Kafka would forget the groups' offsets after a week."""
 _SESSION_MS = 3_000
 """A killed broker is let in again when its old session has ended: Kafka's default of 9 s would be most of a restart."""
 _JVM_FLAGS = (
@@ -184,6 +186,7 @@ class Broker:
             "transaction.state.log.min.isr": in_sync,
             "transaction.state.log.num.partitions": _OFFSETS_PARTITIONS,
             "group.initial.rebalance.delay.ms": 0,  # one worker per role: nobody to wait for
+            "offsets.retention.minutes": _YEAR_MINUTES,
             "controlled.shutdown.max.retries": 1,
             "broker.session.timeout.ms": _SESSION_MS,
             "broker.heartbeat.interval.ms": _SESSION_MS // 6,

@@ -64,6 +64,8 @@ class _Run:
     began: float = field(default_factory=time.monotonic)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     ready: bool = False
+    reason: str = "is starting"
+    """Why it is not ready."""
 
     @property
     def pid(self) -> int | None:
@@ -99,6 +101,11 @@ class Supervisor:
 
     def _is_unit_ready(self, name: str) -> bool:
         return name in self._runs and self._runs[name].ready
+
+    def waiting_for(self) -> dict[str, str]:
+        """Who is not ready, and why."""
+        runs = ((unit.name, self._runs.get(unit.name)) for unit in self._units)
+        return {name: run.reason if run else "is not started yet" for name, run in runs if run is None or not run.ready}
 
     async def wait_for(self, name: str) -> None:
         """Returns when the unit is ready."""
@@ -204,6 +211,7 @@ class Supervisor:
 
     def _note_answer(self, name: str, run: _Run, reason: str | None) -> None:
         ready = reason is None
+        run.reason = reason or ""
         if ready == run.ready or self._stopping:
             return
         run.ready = ready

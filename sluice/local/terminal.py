@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,20 +24,22 @@ class Line:
 
 
 def say(text: str) -> None:
-    click.echo(text)
+    """A terminal that is closed, or a pipe that nobody reads, must not keep the roles from ending well."""
+    with suppress(OSError):
+        click.echo(text)
 
 
 def change(name: str, what: str) -> None:
     """One line about one role, with the time of day."""
-    click.echo(f"{time.strftime('%H:%M:%S')}  {name:<{_NAME_WIDTH}}  {what}")
+    say(f"{time.strftime('%H:%M:%S')}  {name:<{_NAME_WIDTH}}  {what}")
 
 
 def table(lines: Sequence[Line], took_s: float) -> None:
     width = max(len(line.url) for line in lines)
-    click.echo(f"\nSluice is ready ({took_s:.1f} s). Ctrl-C ends it; what it has done is kept.\n")
+    say(f"\nSluice is ready ({took_s:.1f} s). Ctrl-C ends it; what it has done is kept.\n")
     for line in lines:
-        click.echo(f"  {line.name:<{_NAME_WIDTH}}  {line.url:<{width}}  {line.what}")
-    click.echo("")
+        say(f"  {line.name:<{_NAME_WIDTH}}  {line.url:<{width}}  {line.what}")
+    say("")
 
 
 class Follower:

@@ -27,6 +27,8 @@ LOCK_TIMEOUT_S = 1.0
 """The janitor of a `sluice up` that was just killed has the lock for some milliseconds more."""
 _POLL_S = 0.02
 _FOLLOW_S = 0.2
+LATE_S = 15.0
+"""A usual start is over by then; a longer one says every so often what it waits for."""
 _TAIL_LINES = 12
 
 
@@ -129,10 +131,21 @@ async def _open(options: Options, supervisor: Supervisor, lines: list[Line], beg
     # Imported here, while Kafka starts: the Kafka client is the largest import of this process.
     from topics.admin import create  # noqa: PLC0415
 
-    await supervisor.wait_for("kafka")
-    await create(load_settings(kafka=options.bootstrap))
-    await supervisor.wait_ready()
+    patience = asyncio.create_task(_say_who_is_late(supervisor))
+    try:
+        await supervisor.wait_for("kafka")
+        await create(load_settings(kafka=options.bootstrap))
+        await supervisor.wait_ready()
+    finally:
+        patience.cancel()
     table(lines, time.monotonic() - began)
+
+
+async def _say_who_is_late(supervisor: Supervisor) -> None:
+    while True:
+        await asyncio.sleep(LATE_S)
+        for name, reason in supervisor.waiting_for().items():
+            change(name, f"not ready yet: {reason}")
 
 
 async def _follow(options: Options) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from sluice.local.errors import StartError
+from sluice.local.ports import free_ports
+from sluice.roles import wait_for_topics
 from tests.support.kafka import Kafka
 from topics import admin
 from topics.catalogue import TOPICS
@@ -34,3 +39,18 @@ async def test_other_partitions_and_limits_are_named(settings: Settings) -> None
     commands = f"{settings.topic_prefix}.orders.commands.v1"
     assert f"{commands}: 2 partitions, expected 3" in differences
     assert f"{commands}: min.insync.replicas is 1, expected 2" in differences
+
+
+async def test_a_role_waits_for_its_topics(settings: Settings) -> None:
+    with pytest.raises(StartError, match=rf"no topic {settings.topic_prefix}\..* `sluice topics create`"):
+        await wait_for_topics(settings, timeout_s=0)
+    waiting = asyncio.create_task(wait_for_topics(settings))
+    await admin.create(settings)
+    await waiting
+
+
+async def test_a_role_without_kafka_says_so(settings: Settings) -> None:
+    (nobody,) = free_ports(1)
+    alone = settings.model_copy(update={"kafka": f"127.0.0.1:{nobody}"})
+    with pytest.raises(StartError, match=f"Kafka at 127.0.0.1:{nobody} does not answer"):
+        await wait_for_topics(alone, timeout_s=0)

@@ -154,6 +154,21 @@ async def test_a_stop_goes_stage_by_stage_and_kills_what_does_not_end(tmp_path: 
     }
 
 
+async def test_a_stage_with_a_lead_does_not_hold_up_the_next(tmp_path: Path) -> None:
+    mark = tmp_path / "ignores"
+    stages = [Stage(frozenset({"one"}), grace_s=1.0, lead_s=0.05), Stage(frozenset({"two"}), 5.0)]
+    units = [unit(tmp_path, "one", STUBBORN.format(mark=str(mark))), unit(tmp_path, "two")]
+    watched = Watched(tmp_path, units, stages)
+    async with watched.running() as supervisor:
+        await asyncio.wait_for(supervisor.wait_ready(), 30)
+        await eventually(mark.exists)
+        stopping = asyncio.create_task(supervisor.stop())
+        await eventually(lambda: watched.pid("two") is None)
+        assert watched.pid("one") is not None
+        await stopping
+    assert watched.pid("one") is None
+
+
 async def test_the_last_unit_waits_for_the_others_and_stays_out_of_the_status(tmp_path: Path) -> None:
     started = tmp_path / "started"
     reason: list[str | None] = ["is starting"]
