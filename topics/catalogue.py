@@ -151,7 +151,7 @@ TOPICS: tuple[Topic, ...] = (
         cleanup=Cleanup.COMPACT,
         writers=("inventory",),
         readers=("inventory", "delivery", "gateway", "analytics"),
-        why="Changelog of the inventory role's table: the last accepted value of every position",
+        why="The last accepted value of every position: the inventory role's table. `~` begins keys of its notes",
     ),
     Topic(
         name="inventory.sent",
@@ -159,7 +159,7 @@ TOPICS: tuple[Topic, ...] = (
         cleanup=Cleanup.COMPACT,
         writers=("delivery",),
         readers=("delivery", "analytics"),
-        why="What the channel last acknowledged of every position",
+        why="What the channel last acknowledged of every position. `~` begins keys of calls without a known end",
     ),
     Topic(
         name="replies",

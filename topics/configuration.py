@@ -7,6 +7,7 @@ read from the environment variable NAME.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,10 @@ PRODUCE_TIMEOUT_S = 1.5
 """How long the gateway waits for Kafka before it answers 503: the promise is two seconds."""
 BODY_BYTES_MAX = 4 << 20
 """Largest request body: 2,500 order items fit several times."""
+
+
+CHANNEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+"""A channel's name is part of paths and record keys; some keys of Sluice's own begin with `~`."""
 
 
 class ConfigurationError(ValueError):
@@ -150,6 +155,10 @@ class Channels(BaseModel):
     def _named(self) -> Channels:
         usernames: dict[str, str] = {}
         for name, channel in self.channels.items():
+            if not re.fullmatch(CHANNEL_NAME, name):
+                raise ValueError(
+                    f"{name!r} cannot name a channel: a letter or digit, then letters, digits, `.`, `_`, `-`"
+                )
             object.__setattr__(channel, "name", name)
             username = channel.credentials.username
             if username in usernames:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from topics.models.base import Body
 
 
@@ -18,20 +16,28 @@ class LineDocument(Body):
     sellerCancelled: int
 
 
+class PackedDocument(Body):
+    orderItemCode: str
+    channelSkuCode: str
+    quantity: int
+
+
 class ShipmentDocument(Body):
-    shipmentId: int | str | None = None
-    shipmentCode: str | None = None
-    locationCode: str | None = None
+    """`shipmentId` is Increff's, `shipmentCode` the marketplace's, known once it has answered the Pack."""
+
+    shipmentId: int
+    shipmentCode: str | None
+    locationCode: str
     state: str
-    items: list[Any]
-    awbNumber: str | None = None
-    transporter: str | None = None
-    invoiceCode: str | None = None
-    manifestCode: str | None = None
+    items: list[PackedDocument]
+    awbNumber: str | None
+    transporter: str | None
+    invoiceCode: str | None
+    manifestCode: str | None
 
 
 class FactDocument(Body):
-    """`sequence` counts the facts of one order, from 1 and without gaps."""
+    """`sequence` counts the facts of one order, from 1 and without gaps; what else a fact says depends on its name."""
 
     sequence: int
     name: str
@@ -39,11 +45,13 @@ class FactDocument(Body):
 
 
 class AttemptDocument(Body):
+    """`status` is null when no answer came; `error` then says why."""
+
     number: int
     atMs: int
     tookMs: float
-    status: int | None = None
-    error: str | None = None
+    status: int | None
+    error: str | None
 
 
 class DeliveryDocument(Body):
@@ -55,31 +63,45 @@ class DeliveryDocument(Body):
     status: str
     createdMs: int
     attempts: list[AttemptDocument]
-    nextAtMs: int | None = None
-    message: str | None = None
+    nextAtMs: int | None
+    message: str | None
 
 
-class OrderDocument(Body):
+class EntityDocument(Body):
+    """What is told of every entity; `reason` says why it is in a state that nobody wished for."""
+
     channel: str
-    orderCode: str
     state: str
     createdAtMs: int
     updatedAtMs: int
+    locationCode: str | None
+    reason: str | None
+    facts: list[FactDocument]
+    deliveries: list[DeliveryDocument]
+
+
+class OrderDocument(EntityDocument):
+    """`milestones` says when which state was reached; `returns` are the codes of the order's returns."""
+
+    orderCode: str
+    onHold: bool
     lines: list[LineDocument]
     shipments: list[ShipmentDocument]
-    facts: list[FactDocument]
-    deliveries: list[DeliveryDocument]
+    milestones: dict[str, int]
     returns: list[str]
-    reason: str | None = None
 
 
-class ReturnDocument(Body):
-    channel: str
+class ReturnItemDocument(Body):
+    itemCode: str
+    channelSkuCode: str
+    cancelled: bool
+    qcStatus: str | None
+
+
+class ReturnDocument(EntityDocument):
     returnOrderCode: str
-    forwardOrderCode: str | None = None
-    state: str
-    facts: list[FactDocument]
-    deliveries: list[DeliveryDocument]
+    forwardOrderCode: str
+    items: list[ReturnItemDocument]
 
 
 class LaneDecided(Body):
