@@ -31,6 +31,8 @@ MAY_STILL_ARRIVE = frozenset({None, 408, 502, 504})
 """Answers (None: no answer) after which the call may still be on its way behind a proxy."""
 NOT_ABOUT_THE_SKUS = frozenset({401, 403, 404, 405, 410})
 """Refusals that name the address or the key, not the body: halving the batch would not mend them."""
+SHOWN_EVERY_MS = 1_000
+"""How often the gauges follow: the age of the oldest costs a look at every waiting SKU."""
 NAMED_MAX = 20
 """SKUs named in one log line; the rest is counted."""
 
@@ -67,6 +69,7 @@ class StockLane:
         self._clock = clock
         self._wake = asyncio.Event()
         self._stopping = False
+        self._shown_ms = 0
         self._dirty = DIRTY.labels(channel, location)
         self._age = DIRTY_AGE_MS_MAX.labels(channel, location)
 
@@ -132,9 +135,13 @@ class StockLane:
         return Change(SENT, position_key(self._channel, self._location, sku), value)
 
     def _show(self) -> None:
+        now_ms = self._clock.now_ms()
+        if len(self._queue) and now_ms - self._shown_ms < SHOWN_EVERY_MS:
+            return
+        self._shown_ms = now_ms
         since_ms = self._queue.dirty_since_ms()
         self._dirty.set(len(self._queue))
-        self._age.set(0 if since_ms is None else self._clock.now_ms() - since_ms)
+        self._age.set(0 if since_ms is None else now_ms - since_ms)
 
     def _report(self, batch: Batch, result: AttemptResult, failed: set[str]) -> None:
         skus, good = len(batch.items), len(batch.items) - len(failed)
