@@ -84,7 +84,7 @@ def _rule(turn: Turn[Any]) -> Ruling | None:
 
 def _decided(turn: Turn[Any], ruling: Ruling) -> Decision:
     event, entity = turn.event, turn.entity
-    if event.outcome is None and not _relayed(event):
+    if event.outcome is None and not _has_recorded_answer(event, ruling.verdict):
         turn.remember(ruling)
     turn.reply(event.id, event.reply_partition, ruling)
     entity.updated_ms = turn.now_ms
@@ -98,15 +98,19 @@ def _unchanged(entity: Entity | None, event: Event, ruling: Ruling) -> Decision:
 def _known(entity: Entity, event: Event) -> Ruling | None:
     """The verdict this very event got before: its record was produced twice, or decided before a crash.
 
-    A relay's repeat is not looked up here: it has a recorded answer, and the rules of its touchpoint.
+    A relay that succeeded is not looked up here: its repeat gets the recorded answer.
     """
-    if event.outcome is not None or _relayed(event):
+    if event.outcome is not None:
         return None
     digest = id_digest(event.id)
     for known, verdict, message in entity.seen:
-        if known == digest:
+        if known == digest and not _has_recorded_answer(event, Verdict(verdict)):
             return Ruling(Verdict(verdict), message)
     return None
+
+
+def _has_recorded_answer(event: Event, verdict: Verdict | None) -> bool:
+    return verdict is Verdict.DUPLICATE and _relayed(event)
 
 
 def _switched_off(event: Event) -> Ruling | None:

@@ -127,13 +127,13 @@ def shipment_context(shipment: Shipment) -> dict[str, Any]:
 def _again(turn: Turn[Order], shipment: Shipment) -> Ruling:
     order, event = turn.entity, turn.event
     key = str(shipment.id)
-    relay = order.relay(PACK.name, key)
-    if relay is not None:
-        return turn.join(relay, event.id, event.reply_partition)
     if digest(PACK.request, event.body) != shipment.digest and not turn.is_known():
         # The contract's key is the shipmentId alone, so the answer is the same; that it differs must be seen, once.
         turn.remember(DUPLICATE)
         turn.fact("pack-differed", {**context(order), **shipment_context(shipment)}, _noted(shipment))
+    relay = order.relay(PACK.name, key)
+    if relay is not None:
+        return turn.join(relay, event.id, event.reply_partition)
     recorded = turn.recorded(PACK.name, key)
     if recorded is not None:
         return recorded

@@ -11,7 +11,7 @@ from streams.order.model import Order
 from streams.order.parts import Line
 from streams.order.progress import context, located, reach, settle
 from streams.order.states import OrderState
-from streams.order.turn import APPLIED, DUPLICATE, Recall, Ruling, Turn, conflict, refused
+from streams.order.turn import APPLIED, DUPLICATE, Recall, Ruling, Turn, conflict, failed, refused
 from topics.touchpoints import BY_NAME
 
 CREATE = BY_NAME["create-outward-order"]
@@ -51,6 +51,10 @@ def attempt_again(turn: Turn[Order]) -> Ruling:
     corrected = digest(CREATE.request, turn.event.body)
     if corrected == order.digest:
         return refused(refusal(order))
+    if any(not relay.dead for relay in order.relays):
+        # Its answer speaks of the items of the refused attempt.
+        return failed(f"a request of order {order.code} is still out for an answer; repeat later")
+    order.relays.clear()
     order.state = OrderState.RECEIVED
     order.reason = None
     order.milestones.pop("rejected", None)
@@ -73,6 +77,10 @@ def rejected(turn: Turn[Order]) -> Ruling:
     order, outcome = turn.entity, turn.event.outcome
     if not _is_current(turn) or outcome is None:
         return DUPLICATE
+    if order.shipments:
+        # Increff packs it, so it has it; what it refused was a repeat of the request.
+        turn.fact("delivery-refused", {**context(order), "touchpoint": CREATE.name, "status": outcome.status})
+        return APPLIED
     order.reason = (outcome.message or f"HTTP {outcome.status}")[: limits.MESSAGE_MAX]
     order.state = OrderState.REJECTED
     reach(order, "rejected", turn.now_ms)

@@ -21,10 +21,10 @@ def state_of(order: Order) -> OrderState:
     """The state that the order's knowledge amounts to."""
     if order.state == OrderState.REJECTED:
         return OrderState.REJECTED
-    if all(line.cancelled == line.ordered for line in order.lines):
-        return OrderState.CANCELLED
     if "delivered" in order.milestones:
         return OrderState.DELIVERED
+    if all(line.cancelled == line.ordered for line in order.lines):
+        return OrderState.CANCELLED
     furthest = max((SHIPMENT_RANK[shipment.state] for shipment in order.shipments), default=0)
     if furthest > 0:
         return OrderState.HANDED_OVER if _all_left(order) else _OF_SHIPMENT[list(ShipmentState)[furthest]]

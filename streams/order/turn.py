@@ -132,6 +132,9 @@ class Turn(Generic[EntityT]):
     def answer_waiters(self, relay: Relay, ruling: Ruling) -> None:
         for event, partition in relay.waiters:
             self.reply(event, partition, ruling)
+            if ruling.verdict is not None and not ruling.verdict.succeeded:
+                # A success is found by its recorded answer.
+                self.remember(ruling, event)
         relay.waiters.clear()
 
     def record(self, touchpoint: str, key: str, status: int | None, body: Any) -> None:
@@ -153,12 +156,12 @@ class Turn(Generic[EntityT]):
         known = id_digest(self.event.id)
         return any(entry[0] == known for entry in self.entity.seen)
 
-    def remember(self, ruling: Ruling) -> None:
-        """Keep the verdict under the event's id, so that the same event again gets the same."""
+    def remember(self, ruling: Ruling, event: str = "") -> None:
+        """Keep a verdict under its event's id, so that the same event again gets the same."""
         if ruling.verdict is None:
             return
         seen = self.entity.seen
-        seen.append([id_digest(self.event.id), ruling.verdict.value, ruling.message[: limits.MESSAGE_MAX]])
+        seen.append([id_digest(event or self.event.id), ruling.verdict.value, ruling.message[: limits.MESSAGE_MAX]])
         del seen[: -limits.SEEN_MAX]
 
     def _request(
