@@ -82,6 +82,11 @@ class StockLane:
         self._stopping = True
         self._wake.set()
 
+    def forget(self) -> None:
+        """The location is another worker's now: what this one last showed is no longer true."""
+        DIRTY.remove(self._channel, self._location)
+        DIRTY_AGE_MS_MAX.remove(self._channel, self._location)
+
     async def run(self) -> None:
         while not self._stopping:
             self._wake.clear()

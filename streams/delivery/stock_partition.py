@@ -88,6 +88,9 @@ class StockPartition:
     def drop(self) -> None:
         for task in self._tasks:
             task.cancel()
+        for lane in self._lanes.values():
+            if lane is not None:
+                lane.forget()
 
     def end(self) -> list[asyncio.Task[None]]:
         """No further call; the tasks end with the call that is in the air."""
