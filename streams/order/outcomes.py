@@ -19,11 +19,12 @@ def note(turn: Turn[Any]) -> bool:
     if outcome is None:
         return False
     delivery = turn.entity.delivery(outcome.request)
-    if delivery is None or delivery.settled or (delivery.status == outcome.kind == OutcomeKind.DEAD):
+    if delivery is None or delivery.settled:
         return False
     known = delivery.attempts[-1][0] if delivery.attempts else 0
     newer = outcome.attempt is not None and outcome.attempt.number > known
-    if outcome.kind is OutcomeKind.RETRYING and not newer:
+    if outcome.kind in (OutcomeKind.RETRYING, OutcomeKind.DEAD) and not newer:
+        # These two leave the delivery open, so an old one may come again after a newer one.
         return False
     _write(delivery, outcome, newer=newer)
     if outcome.kind is OutcomeKind.DEAD:
