@@ -139,6 +139,22 @@ class Logs:
         state.last_decided = max(state.last_decided, offset)
         self.committed[partition] = offset + 1
 
+    def crash_after_effects(self, partition: int) -> None:
+        """What the next record causes leaves, then the process dies before its state is durable."""
+        before = [(dict(table.values), dict(table.origins)) for table in self.states[partition].all]
+        decided = self.states[partition].last_decided
+        self.step(partition)
+        self.committed[partition] -= 1
+        for table, (values, origins) in zip(self.states[partition].all, before, strict=True):
+            table.values, table.origins = values, origins
+        self.states[partition].last_decided = decided
+        self.restart()
+
+    def crash_before_commit(self, partition: int, records: int) -> None:
+        """State is durable, the last offsets are not: Kafka delivers these records again."""
+        self.committed[partition] = max(0, self.committed[partition] - records)
+        self.restart()
+
     def requests(self) -> list[DeliveryRequest]:
         """Every request that left, each id once: a request decided again is the same."""
         found = [decode_request(effect.value) for effect in self.effects if effect.topic == "deliveries.requests"]
