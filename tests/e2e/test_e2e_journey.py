@@ -1,4 +1,4 @@
-"""An order travels the whole way, each touchpoint over HTTP, and each far side sees what the contract says, in order."""
+"""An order travels the whole way over HTTP, and each far side sees what the contract says, in sequence."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def test_hold_release_hold_are_three_changes(stack: Stack, code: Code) -> 
 
 
 async def test_cancellations_from_both_sides_add_up(stack: Stack, code: Code) -> None:
-    """Absolute quantities: a customer's and a seller's cancellation of one line are both kept, repeats change nothing."""
+    """Absolute quantities: a customer's and a seller's cancellation of a line are both kept; repeats change nothing."""
     order = code()
     assert (await stack.as_marketplace("POST", "/orders/outward", create_order(order, quantity=4))).status == 200
     for _ in range(2):
@@ -118,9 +118,7 @@ async def test_a_return_travels_both_ways(stack: Stack, code: Code, shipment_id:
     """Create, update, cancel of items and the quality verdict each reach their far side."""
     order, returned = code(), code()
     assert (await stack.as_marketplace("POST", "/orders/outward", create_order(order))).status == 200
-    items = [
-        {"itemCode": f"{returned}-{n}", "reason": "SIZE", "channelSkuCode": "SHIRT"} for n in (1, 2)
-    ]
+    items = [{"itemCode": f"{returned}-{n}", "reason": "SIZE", "channelSkuCode": "SHIRT"} for n in (1, 2)]
     create = {
         "forwardOrderCode": order,
         "returnOrderCode": returned,
@@ -198,7 +196,9 @@ async def test_stock_flows_to_the_marketplace_and_into_search(stack: Stack) -> N
             for r in await stack.seen("marketplace", "location-wise-atp-inventory")
             for item in r["body"]["inventories"]
         ]
-        return {"STOCK-A", "STOCK-B"} <= set(sent) and bool(await stack.seen("marketplace", "consolidated-atp-inventory"))
+        return {"STOCK-A", "STOCK-B"} <= set(sent) and bool(
+            await stack.seen("marketplace", "consolidated-atp-inventory")
+        )
 
     await stack.eventually(arrived, "both positions and the consolidated one are at the marketplace")
 
@@ -272,9 +272,7 @@ async def test_a_large_order_passes_end_to_end(stack: Stack, code: Code) -> None
 async def test_many_callers_at_once_each_get_their_own_answer(stack: Stack, code: Code) -> None:
     """A hundred concurrent reads of different orders never mix their answers."""
     orders = [code() for _ in range(10)]
-    created = await asyncio.gather(
-        *(stack.as_marketplace("POST", "/orders/outward", create_order(o)) for o in orders)
-    )
+    created = await asyncio.gather(*(stack.as_marketplace("POST", "/orders/outward", create_order(o)) for o in orders))
     assert [a.status for a in created] == [200] * 10
     documents = await asyncio.gather(*(stack.order(o) for o in orders * 10))
     assert [d["orderCode"] for d in documents] == orders * 10

@@ -53,9 +53,7 @@ async def test_a_changed_create_is_refused_when_the_orders_role_was_down(stack: 
 async def test_a_corrected_create_goes_through_after_increffs_400(stack: Stack, code: Code) -> None:
     order = code()
     refusal = {"code": "BAD_DATA", "message": "Input validation failed", "description": "[paymentMethod: not enabled]"}
-    await stack.misbehave(
-        "increff", {"touchpoint": "create-outward-order", "status": 400, "times": 1, "body": refusal}
-    )
+    await stack.misbehave("increff", {"touchpoint": "create-outward-order", "status": 400, "times": 1, "body": refusal})
     assert (await stack.as_marketplace("POST", "/orders/outward", create_order(order))).status == 200
     document = await stack.reaches(order, "REJECTED")
     assert "paymentMethod" in document["reason"]

@@ -119,7 +119,7 @@ async def test_every_sample_is_taken_and_arrives(stack: Stack) -> None:
 
     async def searchable() -> bool:
         found = await send(stack, "search-inventory", members("search-inventory"))
-        return found.body == sample("search-inventory").answer
+        return bool(found.body == sample("search-inventory").answer)
 
     await stack.eventually(searchable, "the search knows the stock")
     await walk("search-inventory")
