@@ -15,7 +15,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
 from gateway.access_log import AccessLog
-from gateway.app import make_app, wall_clock_ms
+from gateway.app import make_app, spare_collections, wall_clock_ms
 from gateway.ingress import Ports
 from gateway.metrics import Metrics
 from gateway.producer import BATCH_BYTES, SharedProducer
@@ -46,6 +46,7 @@ class InstantReplies:
 
 
 async def gateway(settings: Settings) -> web.Application:
+    spare_collections()
     metrics = Metrics()
     producer = SharedProducer(settings, metrics)
     producer.start()

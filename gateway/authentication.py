@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hmac import compare_digest
 
+from multidict import istr
+
 from gateway.answers import Refused
 from topics.configuration import Channel, Channels
 
-USERNAME, PASSWORD, DOMAIN = "authUsername", "authPassword", "authDomainName"
+# Header names are looked up case-insensitively; istr does the folding once, here.
+USERNAME, PASSWORD, DOMAIN = istr("authUsername"), istr("authPassword"), istr("authDomainName")
 _NOBODY = b"\x00 matches no header value"
 
 
@@ -92,7 +95,7 @@ def _check(pairs: tuple[tuple[str, bytes], ...], headers: Mapping[str, str]) -> 
 
 
 def _pairs(secrets: Mapping[str, object]) -> tuple[tuple[str, bytes], ...]:
-    return tuple((name, str(secret.get_secret_value()).encode()) for name, secret in secrets.items())  # type: ignore[attr-defined]
+    return tuple((istr(name), str(secret.get_secret_value()).encode()) for name, secret in secrets.items())  # type: ignore[attr-defined]
 
 
 def _bytes(text: str) -> bytes:

@@ -1,56 +1,90 @@
-"""Every metric of the gateway, by name. One registry per gateway, so that several may live in one process."""
+"""Every metric of the gateway, by name. Counting is plain arithmetic; Prometheus' types are made when it asks.
+
+One registry per gateway, so that several may live in one process.
+"""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 45.0)
 """From a verdict when all is well to the moment when a caller of a relay gives up."""
 
 
-class Metrics:
+class _Timing:
+    """One histogram: how many requests fell under each bound, and their sum."""
+
+    __slots__ = ("counts", "total")
+
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "sluice_gateway_requests",
-            "Requests answered, by touchpoint and HTTP status",
-            ["touchpoint", "status"],
-            registry=self.registry,
-        )
-        self._seconds = Histogram(
-            "sluice_gateway_request_seconds",
-            "From the request's head to its answer",
-            ["touchpoint"],
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self.records = Counter(
-            "sluice_gateway_records", "Records acknowledged by all in-sync replicas", registry=self.registry
-        )
-        self.records_bytes_in_flight = Gauge(
-            "sluice_gateway_records_bytes_in_flight", "Handed to Kafka, not acknowledged yet", registry=self.registry
-        )
-        self.producer_rebuilds = Counter(
-            "sluice_gateway_producer_rebuilds", "Producers replaced after a fatal error", registry=self.registry
-        )
-        self.replies = Counter(
-            "sluice_gateway_replies", "Replies read that somebody waited for", registry=self.registry
-        )
-        self.waiters = Gauge("sluice_gateway_waiters", "Requests that wait for a reply", registry=self.registry)
-        self._children: dict[tuple[str, int], Counter] = {}
-        self._timers: dict[str, Histogram] = {}
+        self.counts = [0] * (len(SECONDS) + 1)
+        self.total = 0.0
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Cumulative, as Prometheus wants them."""
+        sums: list[tuple[str, float]] = []
+        so_far = 0
+        for bound, count in zip((*map(str, SECONDS), "+Inf"), self.counts, strict=True):
+            so_far += count
+            sums.append((bound, so_far))
+        return sums
+
+
+class Metrics(Collector):
+    def __init__(self) -> None:
+        self._requests: dict[tuple[str, int], int] = {}
+        self._timings: dict[str, _Timing] = {}
+        self.records = 0
+        self.producer_rebuilds = 0
+        self.replies = 0
+        self.bytes_in_flight: Callable[[], int] = int
+        self.waiters: Callable[[], int] = int
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
 
     def answered(self, touchpoint: str, status: int, seconds: float) -> None:
-        """One request. Label children are kept: looking them up costs more than counting."""
-        child = self._children.get((touchpoint, status))
-        if child is None:
-            child = self._children[touchpoint, status] = self._requests.labels(touchpoint, str(status))
-        timer = self._timers.get(touchpoint)
-        if timer is None:
-            timer = self._timers[touchpoint] = self._seconds.labels(touchpoint)
-        child.inc()
-        timer.observe(seconds)
+        """One request."""
+        self._requests[touchpoint, status] = self._requests.get((touchpoint, status), 0) + 1
+        timing = self._timings.get(touchpoint)
+        if timing is None:
+            timing = self._timings[touchpoint] = _Timing()
+        timing.counts[bisect_left(SECONDS, seconds)] += 1
+        timing.total += seconds
 
     def text(self) -> bytes:
-        return generate_latest(self.registry)
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "sluice_gateway_requests",
+            "Requests answered, by touchpoint and HTTP status",
+            labels=["touchpoint", "status"],
+        )
+        for (touchpoint, status), count in self._requests.items():
+            requests.add_metric([touchpoint, str(status)], count)
+        yield requests
+        seconds = HistogramMetricFamily(
+            "sluice_gateway_request_seconds", "From the request's head to its answer", labels=["touchpoint"]
+        )
+        for touchpoint, timing in self._timings.items():
+            seconds.add_metric([touchpoint], timing.buckets(), timing.total)
+        yield seconds
+        yield CounterMetricFamily(
+            "sluice_gateway_records", "Records acknowledged by all in-sync replicas", value=self.records
+        )
+        yield CounterMetricFamily(
+            "sluice_gateway_producer_rebuilds", "Producers replaced after a fatal error", value=self.producer_rebuilds
+        )
+        yield CounterMetricFamily("sluice_gateway_replies", "Replies read that somebody waited for", value=self.replies)
+        yield GaugeMetricFamily(
+            "sluice_gateway_records_bytes_in_flight",
+            "Handed to Kafka, not acknowledged yet",
+            value=self.bytes_in_flight(),
+        )
+        yield GaugeMetricFamily("sluice_gateway_waiters", "Requests that wait for a reply", value=self.waiters())

@@ -17,6 +17,7 @@ from aiokafka.errors import (
     KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
+    ProducerClosed,
     RecordTooLargeError,
     UnknownTopicOrPartitionError,
 )
@@ -63,7 +64,7 @@ class SharedProducer:
         self._broken = False
         self._keeper: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
-        metrics.records_bytes_in_flight.set_function(lambda: self._bytes_in_flight)
+        metrics.bytes_in_flight = lambda: self._bytes_in_flight
 
     def unready(self) -> str | None:
         return self._unready
@@ -87,14 +88,23 @@ class SharedProducer:
 
     async def produce(self, record: Outgoing) -> Position:
         producer = self._admit(_size(record))
+        loop = asyncio.get_running_loop()
+        timeout_s = self._settings.produce_timeout_s
         try:
-            async with asyncio.timeout(self._settings.produce_timeout_s):
-                metadata = await asyncio.shield(await self._send(producer, record))
+            acknowledged = self._send_at_once(producer, record)
+            if acknowledged is None:
+                async with asyncio.timeout(timeout_s):
+                    acknowledged = await self._send(producer, record)
+            timer = loop.call_later(timeout_s, _expire, acknowledged)
+            try:
+                metadata = await acknowledged
+            finally:
+                timer.cancel()
         except TimeoutError as error:
-            raise self._away(f"no acknowledgement within {self._settings.produce_timeout_s:g} s") from error
+            raise self._away(f"no acknowledgement within {timeout_s:g} s") from error
         except KafkaError as error:
             raise self._judged(error) from error
-        self._metrics.records.inc()
+        self._metrics.records += 1
         return Position(metadata.topic, metadata.partition, metadata.offset)
 
     async def produce_all(self, records: Sequence[Outgoing]) -> list[Position | None]:
@@ -115,6 +125,8 @@ class SharedProducer:
         elif trouble is not None:
             raise trouble
         positions = [self._position(future) for future in futures]
+        for future in futures:
+            future.cancel()  # those not done: nobody waits for them any more
         if None in positions and trouble is None:
             self._away("part of a batch was not acknowledged in time")
         return positions + [None] * (len(records) - len(positions))
@@ -128,7 +140,7 @@ class SharedProducer:
                 self._judged(error)
             return None
         metadata = future.result()
-        self._metrics.records.inc()
+        self._metrics.records += 1
         return Position(metadata.topic, metadata.partition, metadata.offset)
 
     def _admit(self, size: int) -> AIOKafkaProducer:
@@ -139,9 +151,28 @@ class SharedProducer:
             raise Overloaded(f"{self._bytes_in_flight} bytes wait for Kafka's acknowledgement")
         return self._producer
 
+    def _send_at_once(self, producer: AIOKafkaProducer, record: Outgoing) -> asyncio.Future[Any] | None:
+        """As `_send`, where aiokafka need not wait for metadata or room: nearly always, and then no timer is needed.
+
+        A send that has to wait has appended nothing yet; it is ended here and begun again under a time limit.
+        """
+        sending = self._send(producer, record)
+        try:
+            sending.send(None)
+        except StopIteration as done:
+            acknowledged: asyncio.Future[Any] = done.value
+            return acknowledged
+        sending.close()
+        return None
+
     async def _send(self, producer: AIOKafkaProducer, record: Outgoing) -> asyncio.Future[Any]:
+        """Returns when the record has its place in the order, with a future of its acknowledgement.
+
+        The future is ours: giving up on it leaves aiokafka's alone, so bytes are counted until Kafka has answered.
+        """
         size = _size(record)
         self._bytes_in_flight += size
+        acknowledged: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         try:
             future: asyncio.Future[Any] = await producer.send(
                 self._names[record.topic], record.value, record.key, record.partition, None, list(record.headers)
@@ -152,11 +183,16 @@ class SharedProducer:
 
         def settled(future: asyncio.Future[Any]) -> None:
             self._bytes_in_flight -= size
-            if not future.cancelled():
-                future.exception()  # looked at here too: nobody may be waiting any more
+            error = ProducerClosed() if future.cancelled() else future.exception()
+            if acknowledged.done():
+                return  # nobody waits any more
+            if error is None:
+                acknowledged.set_result(future.result())
+            else:
+                acknowledged.set_exception(error)
 
         future.add_done_callback(settled)
-        return future
+        return acknowledged
 
     def _away(self, reason: str) -> Unavailable:
         """From now on calls are refused at once, until Kafka answers a probe."""
@@ -183,7 +219,7 @@ class SharedProducer:
             log.info("connected to Kafka at %s", self._settings.kafka)
             await self._watch(producer)
             self._producer = None
-            self._metrics.producer_rebuilds.inc()
+            self._metrics.producer_rebuilds += 1
             log.warning("the producer is replaced")
             closing = asyncio.create_task(_close(producer))
             self._closing.add(closing)
@@ -250,3 +286,8 @@ async def _close(producer: AIOKafkaProducer) -> None:
 
 def _size(record: Outgoing) -> int:
     return len(record.key) + len(record.value) + RECORD_OVERHEAD_BYTES
+
+
+def _expire(acknowledged: asyncio.Future[Any]) -> None:
+    if not acknowledged.done():
+        acknowledged.set_exception(TimeoutError())

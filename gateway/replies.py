@@ -48,7 +48,7 @@ class ReplyReader:
         self._next_offset: int | None = None
         self._unready: str | None = "not connected to Kafka yet"
         self._task: asyncio.Task[None] | None = None
-        metrics.waiters.set_function(lambda: len(self._waiting))
+        metrics.waiters = lambda: len(self._waiting)
 
     @property
     def partition(self) -> int:
@@ -139,7 +139,7 @@ class ReplyReader:
         except (ValueError, KeyError, TypeError) as error:
             log.error("a reply at offset %d cannot be read: %r", record.offset, error)  # noqa: TRY400 - no traceback needed
             return
-        self._metrics.replies.inc()
+        self._metrics.replies += 1
         self._settle(record.key, reply)
 
 
