@@ -34,8 +34,9 @@ class Answer:
 class Stack:
     """`sluice up` in a data directory of its own, on ports of its own."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, environment: dict[str, str] | None = None) -> None:
         self.data_dir = data_dir
+        self.environment = environment or {}
         self.port, self.kafka_port, self.increff_port, self.marketplace_port = free_ports(4)
         self.process: subprocess.Popen[bytes] | None = None
         self.log = data_dir.parent / f"{data_dir.name}.log"
@@ -63,7 +64,7 @@ class Stack:
             *options,
         ]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=dict(os.environ))
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **self.environment})
         self.wait_ready()
 
     def stop(self) -> float:
