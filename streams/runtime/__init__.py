@@ -1,0 +1,16 @@
+"""The chunked Faust runtime: roles are written as `decide` and effects (role.py), everything durable happens here.
+
+Its rules, each with the module that keeps it:
+
+1. Effects, then state, then offsets; a crash in between is harmless.                       group_commit
+2. Deciding again gives the same: `now` is the record's timestamp.                          role
+3. A redelivery is told from a caller's repeat by the source offset kept with each value.   tables, decide
+4. A chunk is handed over whole; an offset never passes an unfinished chunk.                decide, ledger
+5. What cannot be decided is set aside; a role that rejects everything stops.               rejected
+6. State lives and leaves with its partition; every queue, group and batch is bounded.      tables, partitions, limits
+7. A worker that lost its partitions writes nothing more: a lease before each group, an
+   epoch in each state record, and recovery takes the newer.                                worker, recovery
+
+What is overridden in Faust and aiokafka is in `transport`; tests/unit/test_runtime_overrides.py shows each stock
+behaviour that made it necessary. `worker.run_role` is the way in, `metrics` names what a worker reports.
+"""

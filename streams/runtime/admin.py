@@ -10,6 +10,8 @@ from streams.runtime.metrics import Metrics
 from topics.configuration import Settings
 
 CONTENT_TYPE = "text/plain; version=0.0.4"
+SHUTDOWN_S = 0.5
+"""What open requests get at the end: probes ask again."""
 
 
 class Admin:
@@ -36,9 +38,9 @@ class Admin:
         app.router.add_get("/live", self._live)
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/metrics", self._text)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._settings.admin_host, self._settings.admin_port, shutdown_timeout=0.5)
+        site = web.TCPSite(self._runner, self._settings.admin_host, self._settings.admin_port)
         await site.start()
         self.port = int(self._runner.addresses[0][1])
 

@@ -63,6 +63,9 @@ class Hooks(Protocol):
     async def recover(self) -> None:
         """Makes the tables of newly assigned partitions ready."""
 
+    def committed(self, offsets: dict[int, int]) -> None:
+        """These offsets are committed: nothing below them is read again."""
+
     def heartbeat(self) -> None:
         """The group's coordinator has just confirmed this worker's membership (called in the consumer's thread)."""
 
@@ -141,7 +144,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             return False
         if not await self._commit({mine[partition]: offset for partition, offset in offsets.items()}):
             return False
-        hooks.ledger.committed(offsets)
+        hooks.committed(offsets)
         return True
 
     async def wait_empty(self) -> None:

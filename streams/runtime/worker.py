@@ -92,7 +92,7 @@ class Worker:
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ended.set)
+            loop.add_signal_handler(number, self.terminate)
         work = asyncio.create_task(self._work(), name=self.name)
         watch = asyncio.create_task(self._watch_progress(), name="progress")
         try:
@@ -128,6 +128,10 @@ class Worker:
             if not any(self.lag().values()):
                 self._progress()
             await asyncio.sleep(LIVE_POLL_S)
+
+    def terminate(self) -> None:
+        """What SIGTERM does: drain and end."""
+        self._ended.set()
 
     def fail(self, error: BaseException) -> None:
         """Ends the process: what is in memory may be ahead of the log."""
@@ -182,6 +186,13 @@ class Worker:
             await asyncio.Event().wait()
         self._progress()
         self.partitions.open()
+
+    def committed(self, offsets: dict[int, int]) -> None:
+        self.ledger.committed(offsets)
+        for partition, offset in offsets.items():
+            state = self.partitions.owned.get(partition)
+            for table in state.all if state is not None else ():
+                table.forget_deleted(offset)
 
     def heartbeat(self) -> None:
         self._heartbeat_at = time.monotonic()

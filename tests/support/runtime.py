@@ -51,7 +51,7 @@ class CountingRole(Role):
         if members.get("raise"):
             raise RuntimeError("told to raise after its puts")
         effect = {"id": members["id"], "seq": seq, "n": state["n"], "fill": "x" * members.get("effect_bytes", 0)}
-        return [Effect(OUT, record.key, orjson.dumps(effect), partition=record.partition)]
+        return [Effect(os.environ.get("OUT_TOPIC", OUT), record.key, orjson.dumps(effect), partition=record.partition)]
 
 
 CRASH_POINTS = ("before_effects", "between_effects_and_state", "between_state_and_offsets", "after")

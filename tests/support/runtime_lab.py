@@ -11,7 +11,6 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,7 @@ class WorkerProcess:
 
     def ask(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:  # noqa: S310 - http
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -72,6 +71,11 @@ class WorkerProcess:
 
         await eventually(lambda: asyncio.to_thread(is_ready), what=lambda: self.ask("/ready")[1])
         return self
+
+    async def decides(self, records: int) -> None:
+        """Returns when it has decided so many records more."""
+        seen = self.metric("records_decided_total")
+        await eventually(lambda: self.metric("records_decided_total") >= seen + records, what=f"{records} decisions")
 
     async def ended(self) -> int:
         await eventually(lambda: self.process.poll() is not None, what="the worker's end")
@@ -181,7 +185,7 @@ class Lab:
         await eventually(complete, 60, every_s=0.2, what=f"{keys} keys at {last}")
 
     async def check(self, keys: int, last: int) -> int:
-        """State exact, every effect there, in order per key, repeats identical. Returns how many effects were repeats."""
+        """State exact, every effect there, in order per key, repeats identical. Returns the number of repeats."""
         exact = {"n": last, "last": last, "missing": 0, "repeated": 0}
         wrong = {key: state for key, state in (await self.states()).items() if state != exact}
         assert not wrong
@@ -207,6 +211,5 @@ class Lab:
         return records
 
 
-def headers(record: Any, names: Iterable[str]) -> dict[str, str]:
-    found = dict(record.headers)
-    return {name: found[name].decode() for name in names}
+def headers(record: Any) -> dict[str, str]:
+    return {name: value.decode() for name, value in record.headers}

@@ -1,0 +1,81 @@
+"""A log to publish to and records to decide, for tests of the runtime without a broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.structs import ConsumerRecord
+
+from streams.runtime.publisher import Publisher
+from topics.configuration import Settings
+
+
+def raw_record(offset: int, value: bytes | None, key: bytes = b"k", headers: Sequence[tuple[str, bytes]] = ()) -> Any:
+    """A record as aiokafka gives it; its timestamp is 1,000 and the offset."""
+    size = len(value or b"")
+    return ConsumerRecord("source", 0, offset, 1_000 + offset, 0, key, value, None, len(key), size, tuple(headers))
+
+
+@dataclass(frozen=True)
+class Written:
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class _Builder:
+    def __init__(self) -> None:
+        self.records: list[tuple[bytes, bytes | None, tuple[tuple[str, bytes], ...]]] = []
+
+    def append(
+        self, *, timestamp: int | None, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]
+    ) -> bool:
+        assert timestamp is None, "the producer's clock stamps records"
+        self.records.append((key, value, tuple(headers)))
+        return True
+
+    def record_count(self) -> int:
+        return len(self.records)
+
+    def close(self) -> None:
+        """Nothing more is appended."""
+
+
+class FakeProducer:
+    """Acknowledges at once, or when `acknowledge` is called; may refuse a topic."""
+
+    def __init__(self) -> None:
+        self.log: list[Written] = []
+        self.refuse: dict[str, Exception] = {}
+        self.open = asyncio.Event()
+        self.open.set()
+
+    def create_batch(self) -> _Builder:
+        return _Builder()
+
+    async def send_batch(self, batch: _Builder, topic: str, *, partition: int) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if topic in self.refuse:
+            future.set_exception(self.refuse[topic])
+            return future
+        await self.open.wait()
+        self.log += [Written(topic, partition, *record) for record in batch.records]
+        future.set_result(None)
+        return future
+
+    def topic(self, name: str) -> list[Written]:
+        return [record for record in self.log if record.topic == f"t.{name}.v1"]
+
+
+def fake_publisher(*topics: str, partitions: int = 4) -> tuple[Publisher, FakeProducer]:
+    """A Publisher with topic prefix `t` whose producer is fake."""
+    publisher = Publisher(Settings(topic_prefix="t"), "test")
+    producer = FakeProducer()
+    publisher._producer = producer
+    publisher._partitions = {f"t.{topic}.v1": partitions for topic in topics}
+    return publisher, producer

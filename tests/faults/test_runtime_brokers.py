@@ -1,0 +1,87 @@
+"""Brokers that are killed: workers wait or are started again, nothing acknowledged is lost, state stays exact."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from sluice.local.broker import Broker, Cluster
+from tests.support.eventually import eventually
+from tests.support.runtime_lab import Lab
+
+KEYS, LAST = 20, 200
+
+
+@asynccontextmanager
+async def supervised(lab: Lab) -> AsyncIterator[None]:
+    """A worker that is started again when it ends, as `sluice up` and every orchestrator do."""
+
+    async def supervise() -> None:
+        while True:
+            worker = lab.start()
+            while worker.process.poll() is None:  # noqa: ASYNC110 - a process has no event
+                await asyncio.sleep(0.1)
+            assert worker.process.returncode != 0
+
+    supervising = asyncio.create_task(supervise())
+    await eventually(lambda: lab.workers, what="a first worker")
+    await lab.workers[0].ready()
+    try:
+        yield
+    finally:
+        supervising.cancel()
+        await asyncio.wait([supervising])
+        if not supervising.cancelled():
+            supervising.result()
+
+
+async def test_broker_killed_and_started_again_under_load(own_kafka: Broker, prefix: str, tmp_path: Path) -> None:
+    lab = await Lab(own_kafka.bootstrap, prefix, tmp_path).open()
+    try:
+        async with supervised(lab):
+            feeding = asyncio.create_task(lab.feed(KEYS, 1, LAST, pause_s=0.01))
+            await lab.decided(KEYS, 10)
+            own_kafka.kill()
+            own_kafka.start()
+            await asyncio.to_thread(own_kafka.wait_ready)
+            await feeding
+            await lab.decided(KEYS, LAST)
+            await lab.check(KEYS, LAST)
+    finally:
+        await lab.close()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path / "cluster")
+    cluster.start()
+    try:
+        cluster.wait_ready()
+        yield cluster
+    finally:
+        cluster.kill()
+
+
+async def test_two_of_three_brokers_killed_in_turn(cluster: Cluster, prefix: str, tmp_path: Path) -> None:
+    """Three replicas, two in sync required: each acknowledged record survives the loss of any one node."""
+    lab = await Lab(cluster.bootstrap, prefix, tmp_path).open(replicas=3)
+    try:
+        async with supervised(lab):
+            await lab.feed(KEYS, 1, 20)
+            last = 20
+            for broker in cluster.brokers[:2]:
+                broker.kill()
+                await lab.feed(KEYS, last + 1, last + 40, pause_s=0.02)  # acknowledged by the two that are left
+                last += 40
+                await lab.decided(KEYS, last)
+                broker.start()
+                await asyncio.to_thread(cluster.wait_ready)
+            await lab.feed(KEYS, last + 1, last + 20)
+            await lab.decided(KEYS, last + 20)
+            await lab.check(KEYS, last + 20)
+    finally:
+        await lab.close()

@@ -1,0 +1,141 @@
+"""A group's effects are acknowledged before its state is sent, its chunks finish last; a failure ends everything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from streams.runtime.group_commit import GroupCommit
+from streams.runtime.ledger import OffsetLedger
+from streams.runtime.limits import GROUP_RECORDS_MAX
+from streams.runtime.metrics import Metrics
+from streams.runtime.role import Effect
+from streams.runtime.tables import PartitionState
+from tests.fakes.runtime import FakeProducer, fake_publisher
+from tests.support.eventually import eventually
+
+
+@dataclass
+class Bench:
+    commit: GroupCommit
+    producer: FakeProducer
+    ledger: OffsetLedger
+    failures: list[BaseException] = field(default_factory=list)
+
+    def chunk(self, offset: int, effects: int = 1) -> None:
+        state = PartitionState(0, ["state"])
+        state.offset = offset
+        state.tables["state"].put(b"k", b"%d" % offset)
+        state.all[0].merge()
+        self.ledger.handed_out(0, offset)
+        self.commit.add_effects([Effect("out", b"k", b"%d" % offset)] * effects)
+        self.commit.add_state(state)
+        self.commit.add_chunk(0, offset)
+
+
+async def nothing() -> None:
+    """The lease is valid."""
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    publisher, producer = fake_publisher("out", "state")
+    ledger = OffsetLedger()
+    failures: list[BaseException] = []
+    commit = GroupCommit(publisher, ledger, Metrics("test"), failures.append, nothing)
+    commit.start()
+    yield Bench(commit, producer, ledger, failures)
+    await commit.stop()
+
+
+async def test_effects_then_state_then_offset(bench: Bench) -> None:
+    bench.chunk(7)
+    await bench.commit.drain()
+    assert [record.topic for record in bench.producer.log] == ["t.out.v1", "t.state.v1"]
+    assert bench.producer.log[1].headers == (("sluice-made-by", b"0/7"),)
+    assert bench.ledger.committable() == {0: 8}
+
+
+async def test_nothing_counts_as_done_before_it_is_acknowledged(bench: Bench) -> None:
+    bench.producer.open.clear()
+    bench.chunk(1)
+    waiter = bench.commit.add_waiter()
+    drained = asyncio.create_task(bench.commit.drain())
+    done, _ = await asyncio.wait([drained, waiter], timeout=0.2)
+    assert not done
+    assert bench.ledger.committable() == {}
+    bench.producer.open.set()
+    await drained
+    await waiter
+    assert bench.ledger.committable() == {0: 2}
+
+
+async def test_a_prototype_outbox_swapped_half_way_loses_records_and_a_chunk_handed_over_whole_does_not(
+    bench: Bench,
+) -> None:
+    """The outbox of the first prototype was swapped for sending while a handler awaited half-way through a chunk."""
+    outbox: list[int] = []
+    sent: list[int] = []
+
+    async def handler() -> None:
+        nonlocal outbox
+        mine = outbox
+        for record in range(4):
+            mine.append(record)
+            await asyncio.sleep(0)
+
+    handling = asyncio.create_task(handler())
+    await asyncio.sleep(0)
+    sent, outbox = list(outbox), []
+    await handling
+    assert sorted(sent + outbox) != [0, 1, 2, 3]
+
+    for offset in range(60):
+        bench.chunk(offset)
+        if offset % 3 == 0:
+            await asyncio.sleep(0)  # groups are swapped in between, never inside
+    await bench.commit.drain()
+    assert [int(record.value or b"") for record in bench.producer.topic("out")] == list(range(60))
+    assert bench.ledger.committable() == {0: 60}
+
+
+async def test_while_one_group_is_in_flight_the_next_gathers(bench: Bench) -> None:
+    bench.producer.open.clear()
+    bench.chunk(1)
+    await eventually(lambda: bench.commit._in_flight is not None)
+    bench.chunk(2)
+    bench.chunk(3)
+    bench.producer.open.set()
+    await bench.commit.drain()
+    topics = [record.topic for record in bench.producer.log]
+    assert topics == ["t.out.v1", "t.state.v1", "t.out.v1", "t.out.v1", "t.state.v1", "t.state.v1"]
+
+
+async def test_a_full_group_makes_the_next_chunk_wait(bench: Bench) -> None:
+    bench.producer.open.clear()
+    bench.chunk(1)
+    await eventually(lambda: bench.commit._in_flight is not None)
+    bench.chunk(2, effects=GROUP_RECORDS_MAX)
+    waiting = asyncio.create_task(bench.commit.room())
+    done, _ = await asyncio.wait([waiting], timeout=0.1)
+    assert not done
+    bench.producer.open.set()
+    await waiting
+
+
+@pytest.mark.parametrize("topic", ["t.out.v1", "t.state.v1"])
+async def test_failed_publish_fails_the_worker_and_finishes_nothing(bench: Bench, topic: str) -> None:
+    """Stock Faust logs a failed publish and commits the source offset."""
+    bench.producer.refuse[topic] = RuntimeError("refused")
+    bench.chunk(1)
+    waiter = bench.commit.add_waiter()
+    await eventually(lambda: bench.failures)
+    assert str(bench.failures[0]) == "refused"
+    assert bench.ledger.committable() == {}
+    with pytest.raises(RuntimeError, match="could not be made durable"):
+        await waiter
+    if topic == "t.out.v1":
+        assert not bench.producer.topic("state")

@@ -1,0 +1,167 @@
+"""Each thing that the runtime overrides in Faust or aiokafka: the stock behaviour fails here, and ours holds.
+
+When a test of the stock side fails, the installed version has changed: look whether the override is still needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+from typing import Any
+from unittest.mock import AsyncMock, MagicMock
+
+import faust
+from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from faust.tables.manager import TableManager
+from faust.transport.drivers import aiokafka as driver
+from faust.transport.producer import ProducerBuffer
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from streams.runtime.ledger import OffsetLedger
+from streams.runtime.limits import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, FETCH_BACKOFF_S
+from streams.runtime.tables import PartitionState
+from streams.runtime.transport import SourceTableManager, split
+from tests.fakes.runtime import raw_record
+from tests.support.eventually import eventually
+
+TP0 = TP("source", 0)
+
+
+def stock_consumer() -> Any:
+    """Faust's own consumer, as it is before it is started."""
+    app = faust.App("stock", broker="kafka://127.0.0.1:1", store="memory://")
+    app.topics._acking_topics.add(TP0.topic)
+    return driver.Consumer(
+        app.transport, callback=AsyncMock(), on_partitions_revoked=AsyncMock(), on_partitions_assigned=AsyncMock()
+    )
+
+
+def message(offset: int) -> ConsumerMessage:
+    return ConsumerMessage(TP0.topic, TP0.partition, offset, 0.0, 0, (), None, b"", None, 0, 0, TP0)
+
+
+async def test_stock_faust_commits_past_a_message_in_flight_and_the_ledger_does_not() -> None:
+    """Faust #606: 5 is in flight, 6 to 8 are done. Committing 9 would lose 5 in a crash."""
+    consumer = stock_consumer()
+    consumer._committed_offset[TP0] = 5
+    in_flight = message(5)
+    consumer.track_message(in_flight)
+    for offset in (6, 7, 8):
+        consumer.ack(message(offset))
+    assert consumer._new_offset(TP0) == 9
+
+    ledger = OffsetLedger()
+    for offset in (5, 6, 7, 8):
+        ledger.handed_out(0, offset)
+    for offset in (6, 7, 8):
+        ledger.finished(0, offset)
+    assert ledger.committable() == {}
+    ledger.finished(0, 5)
+    assert ledger.committable() == {0: 9}
+
+
+async def test_stock_faust_crawls_after_a_rebalance_and_the_ledger_does_not() -> None:
+    """Acknowledgements of redelivered offsets are in Faust's list twice: it advances one offset per commit."""
+    consumer = stock_consumer()
+    consumer._acked[TP0] = [offset for offset in range(100, 200) for _ in range(2)]
+    assert consumer._new_offset(TP0) == 101
+
+    ledger = OffsetLedger()
+    for _ in range(2):  # handed out, given back in a rebalance, handed out again
+        ledger.clear()
+        for offset in range(100, 200):
+            ledger.handed_out(0, offset)
+    for offset in range(100, 200):
+        ledger.finished(0, offset)
+        ledger.finished(0, offset)
+    assert ledger.committable() == {0: 200}
+
+
+async def test_stock_faust_forgets_a_message_whose_handler_raised_and_the_ledger_does_not() -> None:
+    """Its WeakSet of unfinished messages loses it with the last reference, and nothing holds the commit back."""
+    consumer = stock_consumer()
+    raised = message(5)
+    consumer.track_message(raised)
+    assert len(consumer.unacked) == 1
+    del raised
+    gc.collect()
+    assert len(consumer.unacked) == 0
+
+    ledger = OffsetLedger()
+    ledger.handed_out(0, 5)
+    gc.collect()
+    assert ledger.unfinished() == 1
+
+
+async def test_stock_flush_before_commit_is_no_flush() -> None:
+    """Faust's producer buffer gives up waiting after 0.1 s, and the source offset is committed nevertheless.
+
+    The runtime sends nothing through it: a group awaits its acknowledgements (test_runtime_group_commit).
+    """
+    buffer = ProducerBuffer()
+    buffer.app = MagicMock()
+    buffer.app.conf.producer_threaded = False
+    acknowledged = asyncio.Event()
+
+    async def publish(*_: Any, **__: Any) -> None:
+        await acknowledged.wait()
+
+    future = MagicMock()
+    future.message.channel.publish_message = publish
+    await buffer.start()
+    for _ in range(3):
+        buffer.put(future)
+    await buffer.flush()
+    assert buffer.size > 0, "flushed, and still not sent"
+    acknowledged.set()
+    await eventually(lambda: buffer.size == 0)
+    await buffer.stop()
+
+
+def test_stock_fetcher_holds_the_next_fetch_back_for_a_tenth_of_a_second() -> None:
+    """It waits for the unread data of any partition of the node; that stalls one verdict in a hundred."""
+    backoff = inspect.signature(Fetcher.__init__).parameters["prefetch_backoff"].default
+    assert backoff == 0.1
+    assert backoff / FETCH_BACKOFF_S >= 10
+    assert "self._prefetch_backoff" in inspect.getsource(Fetcher._proc_fetch_request), "our override sets this name"
+
+
+async def test_stock_store_keeps_keys_of_partitions_that_left_and_ours_does_not() -> None:
+    """Faust's memory store drops only keys it recovered; those written since stay, and a sweeper sees them."""
+    app = faust.App("stock", broker="kafka://127.0.0.1:1", store="memory://")
+    table = app.Table("orders", key_type=bytes, value_type=bytes, partitions=2)
+    table.data[b"written live in partition 0"] = b"1"
+    left = {TP(table.changelog_topic_name, 0)}
+    await table.data.on_rebalance(set(), left, set())
+    assert b"written live in partition 0" in table.data
+
+    states = {partition: PartitionState(partition, ["orders"]) for partition in (0, 1)}
+    states[0].tables["orders"].put(b"live", b"1")
+    states[0].all[0].merge()
+    del states[0]
+    assert all(b"live" not in dict(state.tables["orders"].items()) for state in states.values())
+
+
+def test_stock_static_member_stays_in_its_group_when_it_stops() -> None:
+    """aiokafka sends no LeaveGroup for one; the runtime takes the instance id away before a clean stop."""
+    source = inspect.getsource(GroupCoordinator._maybe_leave_group)
+    assert "self._group_instance_id is None" in source
+
+
+def test_stock_table_manager_sleeps_before_it_subscribes() -> None:
+    assert "self.sleep(1.0)" in inspect.getsource(TableManager.on_start)
+    assert "sleep" not in inspect.getsource(SourceTableManager.on_start)
+
+
+def test_a_chunk_is_bounded_in_records_and_bytes() -> None:
+    """Faust's event is one record; a chunk is many, and neither many small nor few large ones are too many."""
+    small = [raw_record(offset, b"x") for offset in range(2 * CHUNK_RECORDS_MAX + 1)]
+    assert [len(chunk) for chunk in split(small)] == [CHUNK_RECORDS_MAX, CHUNK_RECORDS_MAX, 1]
+    large = [raw_record(offset, b"x" * (CHUNK_BYTES_MAX // 2)) for offset in range(5)]
+    assert [len(chunk) for chunk in split(large)] == [2, 2, 1]
+    huge = [raw_record(offset, b"x" * (2 * CHUNK_BYTES_MAX)) for offset in range(2)]
+    assert [len(chunk) for chunk in split(huge)] == [1, 1]
+    assert [record.offset for chunk in split(small) for record in chunk] == list(range(len(small)))

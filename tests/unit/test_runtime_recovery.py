@@ -1,0 +1,73 @@
+"""A table is rebuilt from its changelog exactly: the newest owner's record of a key wins, deletions stay deleted."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.runtime.recovery import Rebuild
+from streams.runtime.tables import PartitionState
+from tests.fakes.runtime import raw_record
+
+
+def made_by(epoch: int, offset: int) -> list[tuple[str, bytes]]:
+    return [("sluice-made-by", b"%d/%d" % (epoch, offset))]
+
+
+def rebuilt(*records: object) -> tuple[PartitionState, Rebuild]:
+    state = PartitionState(0, ["state"])
+    rebuild = Rebuild(state.all[0])
+    rebuild.apply(records)
+    return state, rebuild
+
+
+def test_a_chunk_of_records_is_applied_at_once() -> None:
+    """Stock Faust makes an event of each changelog record: 15,000 a second instead of 250,000."""
+    records = [raw_record(n, b"%d" % n, b"k%d" % (n % 7), made_by(1, n)) for n in range(1_000)]
+    state, rebuild = rebuilt(*records)
+    assert len(state.tables["state"]) == 7
+    assert rebuild.newest == 999
+    assert state.all[0].bytes == sum(len(value) for _, value in state.tables["state"].items())
+
+
+def test_a_former_owners_late_record_does_not_win() -> None:
+    """It was stopped past its session with records 5 and 6 decided, and wrote them behind the new owner's."""
+    state, _ = rebuilt(
+        raw_record(0, b"old owner, 4", headers=made_by(1, 4)),
+        raw_record(1, b"new owner, 5", headers=made_by(2, 5)),
+        raw_record(2, b"old owner, 5", headers=made_by(1, 5)),
+        raw_record(3, b"old owner, 6", headers=made_by(1, 6)),
+    )
+    assert state.tables["state"].get(b"k") == b"new owner, 5"
+
+
+def test_a_deletion_stays_even_when_an_older_record_comes_late() -> None:
+    state, _ = rebuilt(
+        raw_record(0, b"1", headers=made_by(1, 3)),
+        raw_record(1, None, headers=made_by(2, 5)),
+        raw_record(2, b"late", headers=made_by(1, 6)),
+    )
+    table = state.all[0]
+    state.offset, state.horizon = 4, 5
+    assert table.get(b"k") is None
+    assert table.is_made_from(b"k"), "the record at 4 is a redelivery although its key is gone"
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 9), st.sampled_from([b"a", b"b"])), max_size=30))
+def test_any_order_of_owners_ends_with_the_newest(writes: list[tuple[int, int, bytes]]) -> None:
+    records = [
+        raw_record(n, b"%d/%d" % (epoch, offset), key, made_by(epoch, offset))
+        for n, (epoch, offset, key) in enumerate(writes)
+    ]
+    state, _ = rebuilt(*records)
+    for key in (b"a", b"b"):
+        mine = [(epoch, offset) for epoch, offset, written in writes if written == key]
+        expected = b"%d/%d" % max(mine) if mine else None
+        assert state.tables["state"].get(key) == expected
+
+
+def test_a_record_of_another_writer_is_kept_until_one_of_ours_comes() -> None:
+    state, _ = rebuilt(
+        raw_record(0, b"theirs"), raw_record(1, b"ours", headers=made_by(1, 0)), raw_record(2, b"theirs")
+    )
+    assert state.tables["state"].get(b"k") == b"ours"
