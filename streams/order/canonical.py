@@ -58,16 +58,19 @@ def _model_in(annotation: Any) -> type[Body] | None:
 
 
 def _canonical(value: Any, shape: Shape) -> Any:
-    if isinstance(value, dict):
+    kind = type(value)
+    if kind is str or kind is int or kind is bool:
+        return value
+    if kind is dict:
         if shape is None:
             return {name: _canonical(member, None) for name, member in value.items() if member is not None}
         return {
-            name: _canonical(member, shape[name])
+            name: member if type(member) is str else _canonical(member, shape[name])
             for name, member in value.items()
             if member is not None and name in shape
         }
-    if isinstance(value, list):
+    if kind is list:
         return [_canonical(item, shape) for item in value]
-    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+    if kind is float and value.is_integer() and abs(value) < _EXACT:
         return int(value)
     return value

@@ -96,9 +96,13 @@ class World:
         body: dict[str, Any] = (await self.reply(name)).body
         return body
 
-    def numbers(self, code: str) -> list[int]:
-        """Of the facts of an order, each id once."""
-        return sorted(fact["sequence"] for fact in self.facts.get(order_key(CHANNEL, code), {}).values())
+    async def has_facts(self, code: str, numbers: list[int]) -> None:
+        """The facts of an order, each id once, have these numbers."""
+
+        def found() -> list[int]:
+            return sorted(fact["sequence"] for fact in self.facts.get(order_key(CHANNEL, code), {}).values())
+
+        await eventually(lambda: found() == numbers, what=lambda: f"{code}: {found()} are not {numbers}")
 
     async def reply(self, event_id: str) -> Reply:
         await eventually(lambda: event_id in self.replies, 60, what=lambda: f"no reply to {event_id}\n{self.log()}")
@@ -189,7 +193,7 @@ async def test_orders_travel_through_kills_and_a_clean_stop(kafka: Kafka, prefix
             order = await world.query(code)
             assert (order["state"], [line["packed"] for line in order["lines"]]) == ("HANDED_OVER", [2, 1])
             numbers = list(range(1, order["facts"][-1]["sequence"] + 1))
-            await eventually(lambda code=code, numbers=numbers: world.numbers(code) == numbers)
+            await world.has_facts(code, numbers)
         # Create, acknowledgement, pack, handover: each once.
         await eventually(lambda: len(world.requests) >= 4 * len(codes))
         assert len(world.requests) == 4 * len(codes)
