@@ -28,8 +28,9 @@ def seller_cancel(turn: Turn[Order]) -> Ruling:
     """Increff cancelled units: the total counts, and the customer's part of it where it is said (contract 8)."""
     order, body = turn.entity, turn.event.body
     changes: list[tuple[Line, int, int]] = []
+    lines = order.lines_by_code()
     for item in body["orderItems"]:
-        line = order.line(item["orderItemCode"])
+        line = lines.get(item["orderItemCode"])
         if line is None:
             return refused(f"order {order.code} has no orderItemCode {item['orderItemCode']}")
         total = max(line.cancelled, item["cancelledQuantity"])
@@ -62,8 +63,9 @@ def taken(turn: Turn[Order]) -> Ruling:
     if outcome is None or relay is None:
         return DUPLICATE
     changes: list[tuple[Line, int, int]] = []
+    lines = order.lines_by_code()
     for code, quantity in relay.data.items():
-        line = order.line(code)
+        line = lines.get(code)
         if line is None or quantity <= line.customer:
             continue
         room = line.ordered - line.packed - line.packing
@@ -126,12 +128,13 @@ def expire_waiting(turn: Turn[Order]) -> None:
 def asked_for(order: Order) -> dict[str, int]:
     """Units per line that a customer cancellation, still out for its answer, would take."""
     units: dict[str, int] = {}
-    for relay in order.relays:
-        if relay.touchpoint == CUSTOMER.name and not relay.dead:
-            for code, quantity in relay.data.items():
-                line = order.line(code)
-                if line is not None and quantity > line.customer:
-                    units[code] = max(units.get(code, 0), quantity - line.customer)
+    asking = [relay for relay in order.relays if relay.touchpoint == CUSTOMER.name and not relay.dead]
+    lines = order.lines_by_code() if asking else {}
+    for relay in asking:
+        for code, quantity in relay.data.items():
+            line = lines.get(code)
+            if line is not None and quantity > line.customer:
+                units[code] = max(units.get(code, 0), quantity - line.customer)
     return units
 
 
@@ -163,8 +166,9 @@ def _customer_cancel(
 def _customer_ruling(order: Order, wanted: dict[str, int]) -> Ruling | None:
     """What can be said without Increff; None when it has to be asked."""
     news = False
+    lines = order.lines_by_code()
     for code, quantity in wanted.items():
-        line = order.line(code)
+        line = lines.get(code)
         if line is None:
             return refused(f"order {order.code} has no orderItemCode {code}")
         if quantity <= line.customer:

@@ -31,3 +31,5 @@ ANSWER_BYTES_MAX = 64 << 20
 """Bytes of recorded answers per partition: they are held in memory, and a label in base64 may have megabytes."""
 ANSWER_SIZE_MAX = 4 << 20
 """A larger answer is given to its caller but not recorded: it would not fit a record together with its key."""
+FACT_LINES_MAX = 200
+"""Lines that a fact carries: an order of 2,500 would make each of its facts a third of a megabyte."""

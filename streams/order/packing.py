@@ -69,8 +69,9 @@ def taken(turn: Turn[Order]) -> Ruling:
     code = body.get("shipmentCode")
     # Without a code of the marketplace's own, later calls find the shipment by its id (see documents.find_shipment).
     shipment.code = str(code) if code is not None else None
+    lines = order.lines_by_code()
     for item_code, _, units in shipment.items:
-        line = order.line(item_code)
+        line = lines.get(item_code)
         if line is not None:
             line.packing -= units
             line.packed += units
@@ -91,8 +92,9 @@ def not_taken(turn: Turn[Order]) -> Ruling:
     if relay is None or shipment is None or shipment.state != ShipmentState.PACKING:
         return DUPLICATE
     order.shipments.remove(shipment)
+    lines = order.lines_by_code()
     for item_code, _, units in shipment.items:
-        line = order.line(item_code)
+        line = lines.get(item_code)
         if line is not None:
             line.packing -= units
     ruling = ruling_of_failure(outcome, NO_ANSWER)
@@ -146,10 +148,13 @@ def _allot(turn: Turn[Order]) -> list[tuple[Line, int]] | Ruling:
     order = turn.entity
     contended = asked_for(order)
     left = {line.code: max(0, line.free - contended.get(line.code, 0)) for line in order.lines}
+    by_sku: dict[str, list[Line]] = {}
+    for line in order.lines:
+        by_sku.setdefault(line.sku, []).append(line)
     allotted: dict[str, int] = {}
     for item in turn.event.body["shipmentItems"]:
         sku, wanted = item["channelSkuCode"], item["quantityToPack"]
-        lines = [line for line in order.lines if line.sku == sku]
+        lines = by_sku.get(sku)
         if not lines:
             return refused(f"order {order.code} has no item with channelSkuCode {sku}")
         open_units = sum(line.free - allotted.get(line.code, 0) for line in lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from streams.order import limits
 from streams.order.model import Order
 from streams.order.states import SHIPMENT_RANK, OrderState, ShipmentState
 from streams.order.turn import Turn
@@ -70,8 +71,9 @@ def context(order: Order) -> dict[str, Any]:
                 "packed": line.packed,
                 "cancelled": line.cancelled,
             }
-            for line in order.lines
+            for line in order.lines[: limits.FACT_LINES_MAX]
         ],
+        "lineCount": len(order.lines),
         "milestones": {f"{name}Ms": at_ms - order.created_ms for name, at_ms in order.milestones.items()},
     }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from streams.order import limits
 from streams.order.effects import PublishFact
 from tests.support.orders import (
     CHANNEL,
@@ -24,6 +25,7 @@ from tests.support.orders import (
 )
 from topics.deliveries import OutcomeKind
 from topics.keys import manifest_key, order_key
+from topics.models.base import ITEMS_MAX
 from topics.verdicts import Verdict
 
 
@@ -89,6 +91,16 @@ def test_facts_carry_context_and_durations_and_no_personal_data() -> None:
         assert address[member] not in everything, f"{member} is personal data"
     created = next(fact for fact in story.facts if isinstance(fact, PublishFact))
     assert created.data["shipTo"]["city"] == address["city"]
+
+
+def test_the_largest_order_is_packed_whole_and_its_facts_stay_small() -> None:
+    story = Story()
+    story.create(quantities=(1,) * ITEMS_MAX)
+    items = [{"channelSkuCode": f"SKU-{n}", "quantityToPack": 1} for n in range(1, ITEMS_MAX + 1)]
+    story.outcome(story.tell("pack-order", {**pack_body(), "shipmentItems": items}).request, body={"shipmentCode": "S"})
+    assert sum(line.packed for line in story.order.lines) == ITEMS_MAX
+    created = story.facts[0].data
+    assert (len(created["lines"]), created["lineCount"]) == (limits.FACT_LINES_MAX, ITEMS_MAX)
 
 
 def test_what_leaves_is_enriched_but_never_changed() -> None:
