@@ -71,7 +71,7 @@ async def test_a_missing_header_is_named(stack: Stack, code: Code, missing: str)
 
 
 async def test_increff_gets_its_own_error_shape(stack: Stack, code: Code) -> None:
-    """201 SKUs, an unknown channel, a wrong key, a missing one, an unknown order: `hasError` with a message that names the fault."""
+    """201 SKUs, an unknown channel or order, a wrong or missing key: `hasError` with a message that names the fault."""
 
     def said(answer: Answer) -> str:
         assert set(answer.body) == {"hasError", "errorMessage"}, answer
