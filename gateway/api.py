@@ -11,12 +11,13 @@ from aiohttp import web
 from gateway.answers import VERDICT_RETRY_AFTER_S, Answer, Refused, bad_data, json_answer
 from gateway.authentication import bearer
 from gateway.call import Call, new_event_id
-from gateway.ingress import SOURCE, Handler, Ingress, Ports, refusal_of
+from gateway.ingress import Handler, Ingress, Ports, refusal_of
 from gateway.ports import Outgoing
 from gateway.problem import problem
+from gateway.stamps import stamp
 from topics.configuration import Channel, Channels, Settings
 from topics.deliveries import LaneAction, LaneDecision
-from topics.envelope import LANE_DECISION, ORDER_QUERY, Envelope
+from topics.envelope import LANE_DECISION, ORDER_QUERY
 from topics.keys import INCREFF, destination_partition, join, lane_key, order_key, return_key, shard_of
 from topics.models.base import CODE_MAX
 from topics.touchpoints import BY_NAME
@@ -111,16 +112,9 @@ class ManagementApi:
         beside = touchpoint is not None and touchpoint.beside_lane
         lane = join(destination, entity.decode(), wanted) if beside else lane_key(destination, entity)
         call.event = new_event_id()
-        envelope = Envelope(
-            id=call.event,
-            type=LANE_DECISION,
-            source=SOURCE,
-            channel=channel.name,
-            subject=call.subject,
-            time_ms=self._ports.now_ms(),
-        )
+        headers = stamp(LANE_DECISION, channel.name, call.event, call.subject, self._ports.now_ms(), None, None)
         decision = LaneDecision(lane=lane.decode(), request=wanted, action=action)
-        record = Outgoing("deliveries.requests", lane, decision.encode(), envelope.headers(), partition)
+        record = Outgoing("deliveries.requests", lane, decision.encode(), headers, partition)
         call.positions.append(await self._ports.producer.produce(record))
         return json_answer({"request": wanted, "action": action, "eventId": call.event}, 202)
 

@@ -20,10 +20,11 @@ from gateway.body import BodyReader, parse, query_members, validate, with_path_m
 from gateway.call import Call, new_event_id
 from gateway.metrics import Metrics
 from gateway.ports import Clock, Outgoing, Overloaded, Producer, RecordTooLarge, Replies, Stock, Unavailable
+from gateway.stamps import stamp
 from gateway.stock import split_stock
 from topics.configuration import Channel, Channels, Settings
 from topics.entities import entity_code, entity_key
-from topics.envelope import COMMAND, Envelope
+from topics.envelope import COMMAND, Headers
 from topics.touchpoints import Direction, Entity, Mode, Touchpoint
 from topics.verdicts import Reply
 
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 
 RELAY_GRACE_S = 1.0
 """Past the relay deadline: the orders role says at the deadline why there is no answer, and callers wait 45 s."""
-SOURCE = "sluice/gateway"
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 Take = Callable[[Touchpoint, Call, Channel, web.Request], Awaitable[Answer]]
@@ -178,12 +178,10 @@ class Ingress:
     async def command(self, call: Call, kind: str, key: bytes, value: bytes, wait_s: float) -> Reply | None:
         """One record on orders.commands and its reply; None when none came in time. Raises as the producer does."""
         replies = self._ready_replies()
-        envelope = self._envelope(call, kind, call.event, replies.partition, wait_s)
+        record = Outgoing("orders.commands", key, value, self._headers(call, kind, wait_s))
         waiting = replies.expect(call.event, wait_s + self._grace(wait_s))
         try:
-            call.positions.append(
-                await self._ports.producer.produce(Outgoing("orders.commands", key, value, envelope.headers()))
-            )
+            call.positions.append(await self._ports.producer.produce(record))
         except BaseException:
             replies.forget(call.event)
             raise
@@ -202,11 +200,9 @@ class Ingress:
         ids = [splitting.part_id(call.event, index) for index in range(len(parts))]
         records = []
         for part_id, (item, value) in zip(ids, parts, strict=True):
-            envelope = self._envelope(
-                call, COMMAND + touchpoint.name, part_id, replies.partition, wait_s, subject=item["orderCode"]
-            )
+            headers = self._headers(call, COMMAND + touchpoint.name, wait_s, (part_id, item["orderCode"]))
             key = entity_key(touchpoint, channel.name, value)
-            records.append(Outgoing("orders.commands", key, orjson.dumps(value), envelope.headers()))
+            records.append(Outgoing("orders.commands", key, orjson.dumps(value), headers))
         waiting: list[asyncio.Future[Reply | None]] = []
         try:
             waiting.extend(replies.expect(part_id, wait_s) for part_id in ids)
@@ -229,8 +225,8 @@ class Ingress:
         call.subject = batch.location
         if batch.value is not None:
             call.event = new_event_id()
-            envelope = self._envelope(call, COMMAND + touchpoint.name, call.event, None, None)
-            record = Outgoing("inventory.updates", batch.key, batch.value, envelope.headers(), batch.partition)
+            headers = self._headers(call, COMMAND + touchpoint.name, None)
+            record = Outgoing("inventory.updates", batch.key, batch.value, headers, batch.partition)
             call.positions.append(await self._ports.producer.produce(record))
         return json_answer({"successList": batch.successes, "failureList": batch.failures})
 
@@ -262,27 +258,22 @@ class Ingress:
     def _grace(self, wait_s: float) -> float:
         return RELAY_GRACE_S if wait_s >= self._settings.relay_deadline_s else 0.0
 
-    def _envelope(
+    def _headers(
         self,
         call: Call,
         kind: str,
-        event: str,
-        reply_partition: int | None,
         wait_s: float | None,
-        subject: str | None = None,
-    ) -> Envelope:
+        part: tuple[str, str] | None = None,
+    ) -> Headers:
+        """Of the call's one record, or of a batch's `part` (id, subject). `wait_s` None: nobody waits for a reply."""
         now_ms = self._ports.now_ms()
-        return Envelope(
-            id=event,
-            type=kind,
-            source=SOURCE,
-            channel=call.channel.name if call.channel else "",
-            subject=call.subject if subject is None else subject,
-            time_ms=now_ms,
-            reply_partition=reply_partition,
-            deadline_ms=None if wait_s is None else now_ms + int(wait_s * 1_000),
-            batch_id=call.event if event != call.event else "",
-        )
+        channel = call.channel.name if call.channel else ""
+        event, subject = part or (call.event, call.subject)
+        if wait_s is None:
+            return stamp(kind, channel, event, subject, now_ms, None, None)
+        deadline_ms = now_ms + int(wait_s * 1_000)
+        batch = call.event if part else ""
+        return stamp(kind, channel, event, subject, now_ms, self._ports.replies.partition, deadline_ms, batch)
 
 
 def refusal_of(error: Exception, what: str) -> Refused:
