@@ -3,7 +3,8 @@
 A group's steps, in the order that makes a crash between any two of them harmless:
 
 1. effects: every record it causes, acknowledged by all in-sync replicas;
-2. state: the table records that say these effects are out;
+2. state: the table records that say these effects are out; of them those of the first table last, because it is the
+   one that tells a redelivery;
 3. offsets: only now its chunks count as finished, and the next commit of offsets may pass them.
 
 A crash before 3 decides the records again: before 2 from the old state, so the same effects leave again with the same
@@ -30,18 +31,20 @@ log = logging.getLogger(__name__)
 class Group:
     """Effects and state by topic partition, and what waits for them to be durable."""
 
-    __slots__ = ("bytes", "chunks", "effects", "records", "state", "waiters")
+    __slots__ = ("bytes", "chunks", "effects", "marks", "records", "state", "waiters")
 
     def __init__(self) -> None:
         self.effects: dict[tuple[str, int], Batches] = {}
         self.state: dict[tuple[str, int], Batches] = {}
+        self.marks: dict[tuple[str, int], Batches] = {}
+        """State of the first tables: once it is durable, a redelivery of its records is skipped."""
         self.chunks: list[tuple[int, int]] = []
         self.waiters: list[asyncio.Future[None]] = []
         self.records = 0
         self.bytes = 0
 
     def is_empty(self) -> bool:
-        return not (self.chunks or self.waiters or self.effects or self.state)
+        return not (self.chunks or self.waiters or self.effects or self.state or self.marks)
 
     def is_full(self) -> bool:
         return self.records >= GROUP_RECORDS_MAX or self.bytes >= GROUP_BYTES_MAX
@@ -114,7 +117,9 @@ class GroupCommit:
         for table in state.all:
             if not table.dirty:
                 continue
-            batches = self._state_batches(table.name, state.partition)
+            batches = self._state_batches(
+                group.marks if table is state.all[0] else group.state, table.name, state.partition
+            )
             epoch, origin = state.epoch, table.origin
             for key, value in table.dirty.items():
                 made_by: tuple[Header] = ((MADE_BY, b"%d/%d" % (epoch, origin(key))),)
@@ -124,11 +129,11 @@ class GroupCommit:
             group.records += len(table.dirty)
             table.dirty.clear()
 
-    def _state_batches(self, table: str, partition: int) -> Batches:
+    def _state_batches(self, gathered: dict[tuple[str, int], Batches], table: str, partition: int) -> Batches:
         topic = self._publisher.full_name(table)
-        batches = self._gathering.state.get((topic, partition))
+        batches = gathered.get((topic, partition))
         if batches is None:
-            batches = self._gathering.state[topic, partition] = self._publisher.batches(topic, partition)
+            batches = gathered[topic, partition] = self._publisher.batches(topic, partition)
         return batches
 
     def add_chunk(self, partition: int, last_offset: int) -> None:
@@ -170,6 +175,7 @@ class GroupCommit:
         effects = await send_all(tuple(group.effects.values()))
         await self.between_effects_and_state(group)
         state = await send_all(tuple(group.state.values()))
+        state += await send_all(tuple(group.marks.values()))
         await self.between_state_and_offsets(group)
         for partition, last_offset in group.chunks:
             self._ledger.finished(partition, last_offset)

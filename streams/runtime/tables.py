@@ -41,6 +41,8 @@ class PartitionTable:
         return self.values.get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
+        if key in self.overlay:
+            del self.overlay[key]  # the changelog has the order of the last puts; see merge
         self.overlay[key] = value
 
     def delete(self, key: bytes) -> None:
@@ -68,11 +70,18 @@ class PartitionTable:
         return sum(1 for _ in self.items())
 
     def merge(self) -> None:
-        """The record was decided: its changes are the table's, and leave with the chunk."""
+        """The record was decided: its changes are the table's, and leave with the chunk.
+
+        In the order of the last puts: a role may put a mark after what it stands for, and a crash between two batches
+        of the changelog must not leave the mark alone.
+        """
         offset = self._state.offset
+        dirty = self.dirty
         for key, value in self.overlay.items():
             self.set(key, value, offset)
-        self.dirty.update(self.overlay)
+            if key in dirty:
+                del dirty[key]
+            dirty[key] = value
         self.overlay.clear()
 
     def set(self, key: bytes, value: bytes | None, origin: int) -> None:
@@ -99,7 +108,7 @@ class PartitionTable:
 class PartitionState:
     """All tables of one partition, with where it stands."""
 
-    __slots__ = ("all", "epoch", "horizon", "last_decided", "offset", "partition", "tables")
+    __slots__ = ("all", "epoch", "horizon", "last_decided", "next_read", "offset", "partition", "tables")
 
     def __init__(self, partition: int, names: Iterable[str]) -> None:
         self.partition = partition
@@ -110,6 +119,8 @@ class PartitionState:
         self.offset = NO_OFFSET
         """The record being decided."""
         self.last_decided = NO_OFFSET
+        self.next_read = 0
+        """Within one assignment offsets only grow."""
         self.horizon = NO_OFFSET
         """No state was made from a record after this one: records beyond need no look-up to be known as new."""
 
@@ -121,6 +132,7 @@ class PartitionState:
     def reopened(self) -> None:
         """After a rebalance that left the partition here: records may be read again from the committed offset."""
         self.horizon = max(self.horizon, self.last_decided)
+        self.next_read = 0
 
     def overlaid(self) -> list[Change]:
         """What the record being decided put and deleted so far."""

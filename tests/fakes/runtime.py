@@ -51,6 +51,8 @@ class FakeProducer:
 
     def __init__(self) -> None:
         self.log: list[Written] = []
+        self.asked: list[str] = []
+        """Topics of the batches that were given, acknowledged or not."""
         self.refuse: dict[str, Exception] = {}
         self.open = asyncio.Event()
         self.open.set()
@@ -59,6 +61,7 @@ class FakeProducer:
         return _Builder()
 
     async def send_batch(self, batch: _Builder, topic: str, *, partition: int) -> asyncio.Future[None]:
+        self.asked.append(topic)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if topic in self.refuse:
             future.set_exception(self.refuse[topic])

@@ -186,10 +186,9 @@ def histories(draw: st.DrawFn) -> list[Step]:
         failing=st.frozensets(st.sampled_from(SKUS), max_size=2),
         meanwhile=st.lists(a_change, max_size=2),
     )
-    rare = draw(st.sampled_from((a_wait, st.builds(Crash))))
-    steps: st.SearchStrategy[Step] = st.integers(0, 9).flatmap(
-        lambda n: rare if n == 9 else a_send if n % 2 else a_change
-    )
+    rare: st.SearchStrategy[Step] = st.builds(Crash) if draw(st.booleans()) else a_wait
+    mixture: Sequence[st.SearchStrategy[Step]] = (*[a_change] * 5, *[a_send] * 4, rare)
+    steps: st.SearchStrategy[Step] = st.integers(0, len(mixture) - 1).flatmap(lambda n: mixture[n])
     return draw(st.lists(steps, min_size=draw(st.integers(0, 25)), max_size=40))
 
 

@@ -1,0 +1,49 @@
+"""What tells a redelivery becomes durable last, so a crash half-way through a group's state never hides lost state."""
+
+from __future__ import annotations
+
+from streams.runtime.group_commit import GroupCommit
+from streams.runtime.ledger import OffsetLedger
+from streams.runtime.metrics import Metrics
+from streams.runtime.tables import PartitionState
+from tests.fakes.runtime import fake_publisher
+from tests.support.eventually import eventually
+
+
+async def _valid() -> None:
+    """The lease is valid."""
+
+
+def test_a_key_put_again_leaves_after_what_was_put_before_it() -> None:
+    """A lane's header is put after each of its entries: in the changelog it must come after the last one."""
+    state = PartitionState(0, ["outbox"])
+    (table,) = state.all
+    for offset, entry in ((1, b"entry 1"), (2, b"entry 2")):
+        state.offset = offset
+        table.put(b"header", b"early")
+        table.put(entry, b"{}")
+        table.put(b"header", b"%d" % offset)
+        table.merge()
+    assert list(table.dirty.items()) == [(b"entry 1", b"{}"), (b"entry 2", b"{}"), (b"header", b"2")]
+
+
+async def test_the_first_table_is_sent_when_the_others_are_durable() -> None:
+    """A recorded answer is durable before the order's state says that its record was decided."""
+    publisher, producer = fake_publisher("orders", "answers")
+    failures: list[BaseException] = []
+    commit = GroupCommit(publisher, OffsetLedger(), Metrics("test"), failures.append, _valid)
+    commit.start()
+    state = PartitionState(0, ["orders", "answers"])
+    state.offset = 1
+    for table in state.all:
+        table.put(b"k", b"v")
+        table.merge()
+    producer.open.clear()
+    commit.add_state(state)
+    waiter = commit.add_waiter()
+    await eventually(lambda: producer.asked == ["t.answers.v1"], 5, what="the other table is sent, alone")
+    producer.open.set()
+    await waiter
+    assert [record.topic for record in producer.log] == ["t.answers.v1", "t.orders.v1"]
+    assert not failures
+    await commit.stop()
