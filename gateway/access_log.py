@@ -14,15 +14,15 @@ FLUSH_S = 0.2
 LINES_MAX = 1_000
 """Lines that gather before they are written at once: bounds memory at any rate."""
 
-Write = Callable[[str], object]
+Write = Callable[[bytes], object]
 
 
-def to_standard_error(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
+def to_standard_error(lines: bytes) -> None:
+    sys.stderr.buffer.write(lines)
+    sys.stderr.buffer.flush()
 
 
-def discard(_text: str) -> None:
+def discard(_lines: bytes) -> None:
     """For a log level that does not want requests."""
 
 
@@ -47,4 +47,4 @@ class AccessLog:
             self._flush = None
         if self._lines:
             lines, self._lines = self._lines, []
-            self._write((b"\n".join(lines) + b"\n").decode())
+            self._write(b"\n".join(lines) + b"\n")

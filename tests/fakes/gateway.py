@@ -115,7 +115,7 @@ class Gateway:
     kafka: FakeKafka
     stock: FakeStock
     metrics: Metrics
-    log: list[str]
+    log: list[bytes]
     settings: Settings
 
 
@@ -126,7 +126,7 @@ async def gateway(
     kafka = kafka or FakeKafka()
     stock = FakeStock()
     metrics = Metrics()
-    log: list[str] = []
+    log: list[bytes] = []
     access_log = AccessLog(log.append)
     ports = Ports(
         producer=kafka, replies=kafka, stock=stock, now_ms=lambda: NOW_MS, metrics=metrics, access_log=access_log
