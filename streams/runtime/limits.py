@@ -42,8 +42,9 @@ input (wrong version, wrong topic, broken code). It stops before it sets the who
 
 COMMIT_INTERVAL_S = 0.5
 """How often finished offsets are committed: after a crash at most this much is decided again, and skipped."""
-PUBLISH_TIMEOUT_S = 120.0
-"""A publish that is not acknowledged by then fails and ends the process; a broker's restart takes a tenth of it."""
+REQUEST_TIMEOUT_S = 20.0
+"""A broker that has not answered by then is asked again, perhaps a new leader. An idempotent producer never gives up on
+a batch it has taken, so an outage of any length is waited for; /live tells when it is a long one."""
 RECOVERY_RECORDS_MAX = 10_000
 """Changelog records applied between two looks at the event loop."""
 LIVE_TIMEOUT_S = 120.0

@@ -14,7 +14,9 @@ class Metrics:
 
     def __init__(self, role: str) -> None:
         self.registry = CollectorRegistry()
-        self.lag = self._gauge("lag_records", "Records of the source topic not yet decided", "partition")
+        self.lag = self._gauge(
+            "lag_records", "Records of the source topic not yet finished: decided and durable", "partition"
+        )
         self.group_records = self._histogram("group_records", "Records written by one commit group", _SIZES)
         self.group_seconds = self._histogram(
             "group_seconds", "Time from closing a commit group to its last acknowledgement", _SECONDS

@@ -6,15 +6,20 @@ The producer is idempotent with acks=all: aiokafka retries, keeps order per part
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
 
-from streams.runtime.limits import BATCH_BYTES_MAX, PUBLISH_TIMEOUT_S, VALUE_BYTES_MAX
+from streams.runtime.limits import BATCH_BYTES_MAX, REQUEST_TIMEOUT_S, VALUE_BYTES_MAX
+from streams.runtime.rejected import REJECTED_TOPIC
 from topics.catalogue import RECORD_BYTES_MAX
 from topics.configuration import Settings
 from topics.keys import partition_of
+
+log = logging.getLogger(__name__)
 
 Header = tuple[str, bytes]
 
@@ -64,10 +69,19 @@ class Batches:
         for builder in self.built:
             count += builder.record_count()
             builder.close()
-            acknowledged.append(await self._producer.send_batch(builder, self.topic, partition=self.partition))
+            acknowledged.append(await self._enqueue(builder))
         for future in acknowledged:
             await future
         return count
+
+    async def _enqueue(self, builder: Any) -> Any:
+        while True:
+            try:
+                return await self._producer.send_batch(builder, self.topic, partition=self.partition)
+            except KafkaTimeoutError:
+                # aiokafka takes one batch per partition, and the one before still waits for a broker: this one was
+                # not taken, so giving it again writes nothing twice.
+                log.warning("%s/%d: still waiting for a broker to take a batch", self.topic, self.partition)
 
 
 class Publisher:
@@ -90,7 +104,7 @@ class Publisher:
             linger_ms=0,
             max_batch_size=RECORD_BYTES_MAX - 1024,
             max_request_size=RECORD_BYTES_MAX,
-            request_timeout_ms=int(PUBLISH_TIMEOUT_S * 1000),
+            request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
         )
         await self._producer.start()
         cluster = await self._producer.client.fetch_all_metadata()
@@ -115,6 +129,18 @@ class Publisher:
         if not found:
             raise UnknownTopicError(f"topic {topic} does not exist; make the topics with `sluice topics create`")
         return found
+
+    def check(self, source: str, tables: Sequence[str]) -> None:
+        """The role's topics (catalogue names) are there, and each table has the source's partitions."""
+        expected = self.partitions(self.full_name(source))
+        self.partitions(self.full_name(REJECTED_TOPIC))
+        for table in tables:
+            found = self.partitions(self.full_name(table))
+            if found != expected:
+                raise UnknownTopicError(
+                    f"topic {self.full_name(table)} has {found} partitions and {self.full_name(source)} {expected}:"
+                    " a table lives in its source's partitions"
+                )
 
     def partition_for(self, topic: str, key: bytes, partition: int | None) -> int:
         partitions = self.partitions(topic)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -49,7 +48,13 @@ class Hooks(Protocol):
     failed: bool
 
     def takes_in(self) -> bool:
-        """False once the worker is draining."""
+        """False from the begin of a rebalance until reading is resumed, and once the worker is draining."""
+
+    def ending(self) -> bool:
+        """The worker drains, or has failed."""
+
+    def resumed(self, assignments: int) -> None:
+        """The partitions are read from their committed offsets; of no effect when another rebalance came meanwhile."""
 
     def revoking(self) -> None:
         """A rebalance begins: nothing new is decided from here on."""
@@ -108,6 +113,27 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     def _new_consumer_thread(self) -> ChunkConsumerThread:
         return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
+    def on_init(self) -> None:
+        super().on_init()
+        self._no_poll = asyncio.Event()
+        self._no_poll.set()
+
+    async def poll_ended(self) -> None:
+        """Returns when no poll is under way.
+
+        A poll that began before a rebalance takes records of the new assignment when they come before it ends, and
+        drops them: so seeking to the committed offsets has to wait for it.
+        """
+        await self._no_poll.wait()
+
+    async def _poll(self, active: set[TP]) -> dict[TP, Sequence[Any]]:
+        self._no_poll.clear()
+        try:
+            polled: dict[TP, Sequence[Any]] = await self._getmany(active, POLL_S)
+            return polled
+        finally:
+            self._no_poll.set()
+
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109, ARG002
         hooks = self.app.hooks
         if not self.flow_active:
@@ -117,7 +143,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         if self.should_stop or not active or not hooks.takes_in():
             await asyncio.sleep(NOTHING_TO_POLL_S)
             return
-        for tp, records in (await self._getmany(active, POLL_S)).items():
+        for tp, records in (await self._poll(active)).items():
             for chunk in split(records):
                 if not self.flow_active or hooks.assignments != count or not hooks.takes_in():
                     return  # a rebalance or the end: what is not handed out is read again from the committed offset
@@ -149,7 +175,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def wait_empty(self) -> None:
         hooks = self.app.hooks
-        if hooks.takes_in():  # else the worker ends, and has drained and committed already, or must not
+        if not hooks.ending():  # else it has drained and committed already, or must not
             await hooks.drained()
             await self.commit()
 
@@ -242,11 +268,13 @@ class SourceRecovery(Recovery):  # type: ignore[misc]
     """Faust's coordination of recovery and rebalance; the tables themselves are the worker's."""
 
     async def _resume_streams(self, generation_id: int = 0) -> None:
-        started = time.monotonic()
-        # Ends with RebalanceAgain when another rebalance begins, and is done again for that assignment.
-        await self._wait(self.app.hooks.recover())
+        hooks = self.app.hooks
+        count = hooks.assignments
+        # Both end with RebalanceAgain when another rebalance begins, and are done again for that assignment.
+        await self._wait(hooks.recover())
+        await self._wait(self.app.consumer.poll_ended())
         await super()._resume_streams(generation_id)
-        log.debug("resumed after %.2f s", time.monotonic() - started)
+        hooks.resumed(count)
 
 
 class SourceTableManager(TableManager):  # type: ignore[misc]

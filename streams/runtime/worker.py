@@ -34,7 +34,6 @@ from streams.runtime.limits import (
     CHUNKS_QUEUED_MAX,
     COMMIT_INTERVAL_S,
     LIVE_POLL_S,
-    PUBLISH_TIMEOUT_S,
     STOP_DRAIN_S,
     STOP_LEAVE_S,
     STOP_ROLE_S,
@@ -60,6 +59,10 @@ class LeaseLostError(RuntimeError):
     """The group's coordinator no longer confirms this worker: another may own its partitions by now."""
 
 
+class OrderBrokenError(RuntimeError):
+    """Records came twice or out of order within one assignment: what was decided from them cannot be trusted."""
+
+
 class Worker:
     """Wires one role to Faust and Kafka; its methods are the transport's Hooks and the role's Committer."""
 
@@ -83,6 +86,7 @@ class Worker:
         self.assignments = 0
         self.failed = False
         self._draining = False
+        self._reading = False
         self._ended = asyncio.Event()
         self._heartbeat_at = 0.0
         self._progress_at = time.monotonic()
@@ -110,6 +114,7 @@ class Worker:
         try:
             await self.admin.start()
             await self.publisher.start()
+            self.publisher.check(self.role.source, self.role.tables)
             self.group_commit.start()
             await self.role.start(self)
             self.app.loop = asyncio.get_running_loop()
@@ -158,10 +163,17 @@ class Worker:
     # -- hooks of the transport -----------------------------------------------------------------------------------
 
     def takes_in(self) -> bool:
-        return not (self._draining or self.failed)
+        return self._reading and not self.ending()
+
+    def ending(self) -> bool:
+        return self._draining or self.failed
+
+    def resumed(self, assignments: int) -> None:
+        self._reading = assignments == self.assignments
 
     def revoking(self) -> None:
         self.assignments += 1
+        self._reading = False
         self.partitions.close()
 
     async def drained(self) -> None:
@@ -169,6 +181,7 @@ class Worker:
 
     def assigned(self, partitions: set[int], generation: int) -> None:
         self.assignments += 1
+        self._reading = False
         self.metrics.rebalances.inc()
         self.metrics.partitions.set(len(partitions))
         self.heartbeat()
@@ -200,12 +213,11 @@ class Worker:
     async def lease(self) -> None:
         """Before each group: a worker that was stopped or cut off past its session must not write any more.
 
-        Waits for the coordinator's confirmation as long as publishing would (a broker that restarts takes seconds).
-        When a rebalance comes instead, another may own the partitions already, and only a restart is safe.
+        Waits for the coordinator's confirmation, as publishing would wait for a broker. When a rebalance comes
+        instead, another may own the partitions already, and only a restart is safe.
         """
-        deadline = time.monotonic() + PUBLISH_TIMEOUT_S
         while (silent := time.monotonic() - self._heartbeat_at) > self.tuning.session_timeout_s:
-            if time.monotonic() > deadline or not self.partitions.is_open():
+            if not self.partitions.is_open():
                 raise LeaseLostError(
                     f"no heartbeat was confirmed for {silent:.0f} s, so the partitions may be another's"
                 )
@@ -230,6 +242,11 @@ class Worker:
         state = self.partitions.get(partition)
         if state is None or self.assignments != chunk.assignments or not self.takes_in():
             return  # read again by its owner: its offset was not committed
+        if chunk.records[0].offset < state.next_read:
+            raise OrderBrokenError(
+                f"{self.source}/{partition} was read again from {chunk.records[0].offset} before {state.next_read}"
+            )
+        state.next_read = chunk.records[-1].offset + 1
         self._progress()
         self.decide_loop.decide_chunk(state, chunk.records)
 
@@ -271,8 +288,8 @@ class Worker:
         for tp in self._assignment():
             try:
                 end = self.app.consumer.highwater(tp)
-            except (AssertionError, IllegalStateError):
-                continue  # the consumer's thread has just given it back
+            except (AssertionError, AttributeError, IllegalStateError):
+                continue  # the consumer's thread is giving it back at this moment; it says so in all three ways
             at = self.ledger.next_offset(tp.partition)
             if at is None:
                 at = self.app.consumer._committed_offset.get(tp)  # where Faust resumed reading

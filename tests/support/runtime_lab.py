@@ -188,7 +188,7 @@ class Lab:
         """State exact, every effect there, in order per key, repeats identical. Returns the number of repeats."""
         exact = {"n": last, "last": last, "missing": 0, "repeated": 0}
         wrong = {key: state for key, state in (await self.states()).items() if state != exact}
-        assert not wrong
+        assert not wrong, f"{len(wrong)} of {keys}: {dict(list(wrong.items())[:4])}"
         effects: dict[bytes, list[bytes]] = defaultdict(list)
         repeats = 0
         for record in await self.read(OUT):

@@ -23,7 +23,7 @@ from faust.types.tuples import ConsumerMessage
 from streams.runtime.ledger import OffsetLedger
 from streams.runtime.limits import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, FETCH_BACKOFF_S
 from streams.runtime.tables import PartitionState
-from streams.runtime.transport import SourceTableManager, split
+from streams.runtime.transport import ChunkConsumer, SourceApp, SourceTableManager, split
 from tests.fakes.runtime import raw_record
 from tests.support.eventually import eventually
 
@@ -35,6 +35,14 @@ def stock_consumer() -> Any:
     app = faust.App("stock", broker="kafka://127.0.0.1:1", store="memory://")
     app.topics._acking_topics.add(TP0.topic)
     return driver.Consumer(
+        app.transport, callback=AsyncMock(), on_partitions_revoked=AsyncMock(), on_partitions_assigned=AsyncMock()
+    )
+
+
+def chunk_consumer() -> Any:
+    """Ours, likewise."""
+    app = SourceApp("ours", broker="kafka://127.0.0.1:1", store="memory://")
+    return ChunkConsumer(
         app.transport, callback=AsyncMock(), on_partitions_revoked=AsyncMock(), on_partitions_assigned=AsyncMock()
     )
 
@@ -165,3 +173,38 @@ def test_a_chunk_is_bounded_in_records_and_bytes() -> None:
     huge = [raw_record(offset, b"x" * (2 * CHUNK_BYTES_MAX)) for offset in range(2)]
     assert [len(chunk) for chunk in split(huge)] == [1, 1]
     assert [record.offset for chunk in split(small) for record in chunk] == list(range(len(small)))
+
+
+async def test_a_poll_from_before_a_rebalance_has_ended_before_the_seek() -> None:
+    """A poll under way across a quick rebalance takes records of the new assignment, and drops them as too old.
+
+    Stock Faust does not wait for it: `not_waiting_next_records` is set where it should be cleared, so its
+    `wait_for_stopped_flow` returns at once, and what such a poll took after the seek is never decided.
+    """
+    release = asyncio.Event()
+
+    async def slow_poll(*_: Any) -> dict[TP, list[Any]]:
+        await release.wait()
+        return {}
+
+    stock = stock_consumer()
+    stock.app.client_only = True
+    stock._getmany = slow_poll
+    polling = asyncio.create_task(stock._wait_next_records(1.0))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(stock.wait_for_stopped_flow(), 5)
+    assert not polling.done(), "Faust believes that nothing is being polled"
+    release.set()
+    await polling
+
+    release.clear()
+    ours = chunk_consumer()
+    ours._getmany = slow_poll
+    polling = asyncio.create_task(ours._poll({TP0}))
+    await asyncio.sleep(0)
+    ended = asyncio.create_task(ours.poll_ended())
+    done, _ = await asyncio.wait([ended], timeout=0.1)
+    assert not done
+    release.set()
+    await polling
+    await ended
