@@ -189,11 +189,13 @@ class Worker:
         log.info("%s: generation %d gives partitions %s", self.name, generation, sorted(partitions))
 
     async def recover(self) -> None:
+        count = self.assignments
         try:
             missing = self.partitions.missing()
-            if missing:
-                states = await self.recovery.recover(missing, self.partitions.generation)
-                self.partitions.recovered(states)
+            states = await self.recovery.recover(missing, self.partitions.generation) if missing else []
+            if self.assignments != count:
+                await asyncio.Event().wait()  # the next rebalance is here: it cancels this recovery and begins its own
+            self.partitions.recovered(states)
         except Exception as error:  # noqa: BLE001 - as with every error outside `decide`
             self.fail(error)
             await asyncio.Event().wait()

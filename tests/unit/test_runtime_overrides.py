@@ -183,7 +183,7 @@ async def test_a_poll_from_before_a_rebalance_has_ended_before_the_seek() -> Non
     """
     release = asyncio.Event()
 
-    async def slow_poll(*_: Any) -> dict[TP, list[Any]]:
+    async def slow_poll(*_: Any, **__: Any) -> dict[TP, list[Any]]:
         await release.wait()
         return {}
 
