@@ -27,9 +27,9 @@ PROBLEMS_MAX = 10
 
 
 class Body(BaseModel):
-    """A request or response. Unknown members are kept: Increff may add fields (contract 0.3)."""
+    """A request or response. Models only judge: unknown members pass (contract 0.3); the caller's own are forwarded."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
 
 def _iso_time(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from topics.models.base import ITEMS_MAX, Amount, Body, Code, CustomAttributes, Document, Flag, Long, Text, Url
 
@@ -71,4 +71,5 @@ class GetCredential(Body):
 class CredentialHeaders(Body):
     """A flat map of header names to values."""
 
+    model_config = ConfigDict(extra="allow", frozen=True)
     __pydantic_extra__: dict[str, str]
