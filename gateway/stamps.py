@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from topics.envelope import Envelope, Headers, iso_time
-
-SOURCE = "sluice/gateway"
+from topics.envelope import GATEWAY_SOURCE, Envelope, Headers, iso_time
 
 
 @lru_cache(maxsize=4_096)
 def _constant(kind: str, channel: str) -> Headers:
     """Some twenty kinds for each channel."""
-    headers = Envelope(id="", type=kind, source=SOURCE, channel=channel).headers()
+    headers = Envelope(id="", type=kind, source=GATEWAY_SOURCE, channel=channel).headers()
     return tuple(header for header in headers if header[0] != "ce_id")
 
 

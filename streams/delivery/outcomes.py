@@ -11,9 +11,7 @@ from streams.delivery.outbox import Entry
 from streams.runtime.role import Effect
 from topics import envelope
 from topics.deliveries import Attempt, DeliveryRequest, Outcome, OutcomeKind
-from topics.envelope import Envelope
-
-SOURCE = "sluice/delivery"
+from topics.envelope import DELIVERY_SOURCE, Envelope
 
 
 def attempted(entry: Entry, attempt: Attempt, partition: int, response_class: str) -> Effect:
@@ -75,5 +73,10 @@ def dead(entry: Entry, partition: int, now_ms: int) -> Effect:
 
 def _headers(request: DeliveryRequest, event_id: str, event_type: str, time_ms: int) -> envelope.Headers:
     return Envelope(
-        id=event_id, type=event_type, source=SOURCE, channel=request.channel, subject=request.subject, time_ms=time_ms
+        id=event_id,
+        type=event_type,
+        source=DELIVERY_SOURCE,
+        channel=request.channel,
+        subject=request.subject,
+        time_ms=time_ms,
     ).headers()

@@ -19,14 +19,11 @@ from streams.runtime.rejected import rejection
 from streams.runtime.role import Effect, Poison, Record, Role, Table, Tables
 from topics.catalogue import BY_NAME as TOPIC_BY_NAME
 from topics.configuration import Channel, Channels, Settings
-from topics.envelope import COMMAND, Envelope, EnvelopeError, parse
+from topics.envelope import COMMAND, GATEWAY_SOURCE, Envelope, EnvelopeError, parse
 from topics.keys import channel_destination, destination_partition, shard_of, stock_key
 from topics.models.base import problems
 from topics.models.inventory import ConsolidatedAtp, LocationWiseAtp, is_consolidated_body, split_valid
 from topics.touchpoints import TOUCHPOINTS, Entity
-
-GATEWAY_SOURCE = "/gateway"
-"""`ce_source` of records that were validated before they were stored."""
 
 _TYPES = {COMMAND + touchpoint.name for touchpoint in TOUCHPOINTS if touchpoint.entity is Entity.STOCK}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.stamps import SOURCE, stamp
-from topics.envelope import Envelope, parse
+from gateway.stamps import stamp
+from topics.envelope import GATEWAY_SOURCE, Envelope, parse
 
 
 @pytest.mark.parametrize("channel", ["demo", "web"])
@@ -18,7 +18,7 @@ def test_stamp_is_the_envelopes_headers(
     envelope = Envelope(
         id="e1",
         type="sluice.command.x",
-        source=SOURCE,
+        source=GATEWAY_SOURCE,
         channel=channel,
         subject=subject,
         time_ms=1_750_000_000_001,
