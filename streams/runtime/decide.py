@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from streams.runtime.group_commit import GroupCommit
+from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.metrics import Metrics
-from streams.runtime.publisher import fits
 from streams.runtime.rejected import (
     DECISION_FAILED,
     TOO_LARGE,
@@ -132,10 +132,10 @@ class DecideLoop:
 
 def _too_large(state: PartitionState, effects: Sequence[Effect]) -> str:
     for effect in effects:
-        if not fits(effect.value):
+        if len(effect.value) > VALUE_BYTES_MAX:
             return f"an effect for {effect.topic} would have {len(effect.value)} bytes"
     for table in state.all:
-        for key, value in table.overlay.items():
-            if value is not None and not fits(value):
-                return f"{table.name} {key!r} would have {len(value)} bytes"
+        for value in table.overlay.values():
+            if value is not None and len(value) > VALUE_BYTES_MAX:
+                return f"a value of {table.name} would have {len(value)} bytes"
     return ""

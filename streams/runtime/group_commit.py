@@ -34,7 +34,7 @@ class Group:
     __slots__ = ("bytes", "chunks", "effects", "marks", "records", "state", "waiters")
 
     def __init__(self) -> None:
-        self.effects: dict[tuple[str, int], Batches] = {}
+        self.effects: dict[tuple[str, int | None], Batches] = {}
         self.state: dict[tuple[str, int], Batches] = {}
         self.marks: dict[tuple[str, int], Batches] = {}
         """State of the first tables: once it is durable, a redelivery of its records is skipped."""
@@ -97,19 +97,23 @@ class GroupCommit:
             await self._moved.wait_for(lambda: self._in_flight is None and self._gathering.is_empty())
 
     def add_effects(self, effects: Sequence[Effect]) -> None:
-        publisher, group = self._publisher, self._gathering
+        group = self._gathering
         for effect in effects:
-            topic = publisher.full_name(effect.topic)
-            partition = effect.partition
-            batches = None if partition is None else group.effects.get((topic, partition))
-            if batches is None:
-                partition = publisher.partition_for(topic, effect.key, partition)
-                batches = group.effects.get((topic, partition))
-                if batches is None:
-                    batches = group.effects[topic, partition] = publisher.batches(topic, partition)
-            batches.append(effect.key, effect.value, effect.headers)
-            group.bytes += len(effect.value)
+            # By the effect's own names first: this is the hottest look-up of the runtime.
+            batches = group.effects.get((effect.topic, effect.partition)) or self._effect_batches(effect)
+            value = effect.value
+            batches.append(effect.key, value, effect.headers)
+            group.bytes += len(value)
         group.records += len(effects)
+
+    def _effect_batches(self, effect: Effect) -> Batches:
+        publisher, gathered = self._publisher, self._gathering.effects
+        topic = publisher.full_name(effect.topic)
+        partition = publisher.partition_for(topic, effect.key, effect.partition)
+        batches = gathered.get((effect.topic, partition))
+        if batches is None:
+            batches = gathered[effect.topic, partition] = publisher.batches(topic, partition)
+        return batches
 
     def add_state(self, state: PartitionState) -> None:
         """Takes over what the tables of the partition collected since the last time."""
