@@ -36,7 +36,8 @@ from streams.runtime.limits import (
 )
 from topics.catalogue import RECORD_BYTES_MAX
 
-log = logging.getLogger(__name__)
+_FAUST_LOG = logging.getLogger("faust")
+"""Faust's own chatter stays under its own name, where run_role keeps it to warnings."""
 
 
 class Hooks(Protocol):
@@ -86,6 +87,7 @@ class Chunk(NamedTuple):
 class SourceApp(faust.App):  # type: ignore[misc]  # faust is untyped to mypy
     """A Faust app that keeps nothing on disk and knows the worker it belongs to."""
 
+    logger = _FAUST_LOG
     hooks: Hooks
 
     def _create_directories(self) -> None:
@@ -108,6 +110,7 @@ def split(records: Sequence[Any]) -> Iterator[Sequence[Any]]:
 class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     """Yields one message per chunk: `value` is a Chunk of raw records, `offset` that of the last."""
 
+    logger = _FAUST_LOG
     app: SourceApp
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
@@ -213,6 +216,8 @@ def _message(tp: TP, chunk: Chunk, last: Any, generation: int) -> ConsumerMessag
 class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """Makes the consumer as the runtime needs it and leaves the group on a clean stop."""
 
+    logger = _FAUST_LOG
+
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
         self._assignor = self.app.assignor
@@ -267,6 +272,8 @@ class ChunkTransport(driver.Transport):  # type: ignore[misc]
 class SourceRecovery(Recovery):  # type: ignore[misc]
     """Faust's coordination of recovery and rebalance; the tables themselves are the worker's."""
 
+    logger = _FAUST_LOG
+
     async def _resume_streams(self, generation_id: int = 0) -> None:
         hooks = self.app.hooks
         count = hooks.assignments
@@ -280,6 +287,7 @@ class SourceRecovery(Recovery):  # type: ignore[misc]
 class SourceTableManager(TableManager):  # type: ignore[misc]
     """Holds no Faust table; subscribes at once instead of after a second."""
 
+    logger = _FAUST_LOG
     _recovery: Recovery | None
 
     @property
