@@ -121,7 +121,8 @@ class DecideLoop:
         self._limit.rejected(code, reason)
         self._metrics.rejected.labels(code).inc()
         effect = rejection(record, role=self._role.name, topic=self._source, code=code, reason=reason)
-        self._commit.add_effects([effect])
+        told = [one for one in self._role.set_aside(record, code, reason) if len(one.value) <= VALUE_BYTES_MAX]
+        self._commit.add_effects([effect, *told])
 
     def _hand_over(self, state: PartitionState, changes: list[Change], last_offset: int) -> None:
         if changes:

@@ -97,6 +97,9 @@ class Committer(Protocol):
         this worker's: then nothing was written.
         """
 
+    def fail(self, error: BaseException) -> None:
+        """Ends the process with a failure: the role is in a state it cannot go on from, and only a restart is safe."""
+
 
 class PartitionLost(Exception):  # noqa: N818 - nobody erred
     """The partition moved to another worker; whatever was being done for it is the new owner's to do again."""
@@ -135,6 +138,13 @@ class Role(ABC):
 
     def changed(self, partition: int, changes: list[Change]) -> None:  # noqa: B027
         """What a chunk of decided records put and deleted, in order; called before anything of it is durable."""
+
+    def set_aside(self, record: Record, code: str, reason: str) -> Iterable[Effect]:  # noqa: ARG002 - for roles
+        """Effects that leave together with a record that was set aside, whatever the cause: nobody must wait for it.
+
+        Pure and must not raise. `code` is a Poison's, or DECISION_FAILED or TOO_LARGE of streams.runtime.rejected.
+        """
+        return ()
 
     def partition_lost(self, partition: int) -> None:  # noqa: B027
         """The partition is no longer this worker's: drop all that is kept for it."""

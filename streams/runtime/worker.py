@@ -260,7 +260,8 @@ class Worker:
         if not all(fits(value) for value in values):
             raise TooLargeError(f"a value of {max(len(value or b'') for value in values)} bytes fits no topic")
         while True:
-            await self.partitions.opened()
+            while not self.partitions.is_open():  # it may close again before a waiter's turn comes
+                await self.partitions.opened()
             state = self.partitions.get(partition)
             if state is None:
                 raise PartitionLost(f"partition {partition} of {self.source} is not this worker's")

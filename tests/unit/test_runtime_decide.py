@@ -41,6 +41,9 @@ class Counting(Role):
             raise Poison("bad", "told so")
         return (effect for effect in [Effect("out", record.key, b"%d" % n)])
 
+    def set_aside(self, record: Record, code: str, reason: str) -> Iterable[Effect]:
+        return [Effect("told", record.key, f"{code}: {reason.splitlines()[-1]}".encode())]
+
     def changed(self, partition: int, changes: list[Change]) -> None:
         assert partition == 0
         self.seen.append(changes)
@@ -48,7 +51,7 @@ class Counting(Role):
 
 class Loop:
     def __init__(self, limit: int = 100) -> None:
-        publisher, self.producer = fake_publisher("out", "state", "other", "commands.rejected")
+        publisher, self.producer = fake_publisher("out", "told", "state", "other", "commands.rejected")
         self.ledger = OffsetLedger()
         self.metrics = Metrics("test")
         self.commit = GroupCommit(publisher, self.ledger, self.metrics, self._fail, self._lease)
@@ -146,3 +149,14 @@ def test_a_fast_record_is_a_record() -> None:
     assert isinstance(fast, Record)
     assert (fast.partition, fast.offset, fast.timestamp_ms) == (2, 3, 1_003)
     assert (fast.key, fast.value, fast.headers) == (b"k", b"v", (("h", b"1"),))
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"), [(b"raise", b"decision_failed: RuntimeError: after its puts"), (b"poison", b"bad: told so")]
+)
+async def test_a_role_tells_those_who_wait_for_a_record_that_is_set_aside(bad: bytes, told: bytes) -> None:
+    """Whatever the cause, its effects leave together with the rejection."""
+    loop = Loop()
+    producer = await loop.chunk(raw_record(0, bad))
+    assert [record.value for record in producer.topic("told")] == [told]
+    assert len(producer.topic("commands.rejected")) == 1
