@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from gateway.answers import Refused, bad_data, overloaded
 from topics.models.base import canonical, problems
+from topics.nesting import NESTING_MAX, is_too_deep
 from topics.touchpoints import Touchpoint
 
 HELD_BYTES_MAX = 256 << 20
@@ -65,6 +66,8 @@ def parse(raw: bytes) -> dict[str, Any]:
         raise bad_data(f"body: not valid JSON: {error.msg} at line {error.lineno} column {error.colno}") from error
     if not isinstance(members, dict):
         raise bad_data("body: must be a JSON object")
+    if is_too_deep(raw, members):
+        raise bad_data(f"body: may nest at most {NESTING_MAX} levels deep")
     return members
 
 

@@ -23,6 +23,7 @@ from topics.envelope import COMMAND, GATEWAY_SOURCE, Envelope, EnvelopeError, pa
 from topics.keys import channel_destination, destination_partition, shard_of, stock_key
 from topics.models.base import problems
 from topics.models.inventory import ConsolidatedAtp, LocationWiseAtp, is_consolidated_body, split_valid
+from topics.nesting import NESTING_MAX, is_too_deep
 from topics.touchpoints import TOUCHPOINTS, Entity
 
 _TYPES = {COMMAND + touchpoint.name for touchpoint in TOUCHPOINTS if touchpoint.entity is Entity.STOCK}
@@ -85,6 +86,8 @@ def _members(record: Record) -> dict[str, Any]:
         raise Poison("bad_json", f"value is not JSON: {error}") from error
     if not isinstance(members, dict):
         raise Poison("bad_data", "body: must be an object")
+    if is_too_deep(record.value, members):
+        raise Poison("too_deep", f"body: may nest at most {NESTING_MAX} levels deep")
     return members
 
 

@@ -5,6 +5,7 @@ Direct producers write the same records as the gateway: their bodies are validat
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -28,6 +29,7 @@ from topics.envelope import (
 )
 from topics.keys import manifest_key, order_key, return_key, split
 from topics.models.base import canonical, problems
+from topics.nesting import NESTING_MAX, is_too_deep
 from topics.touchpoints import BY_NAME, Mode, Touchpoint
 
 _INTERNAL = {RETURN_OPENED: EventKind.RETURN_OPENED, SHIPMENT_MANIFESTED: EventKind.SHIPMENT_MANIFESTED}
@@ -105,6 +107,8 @@ def _members(record: Record) -> dict[str, Any]:
         raise Poison("BAD_JSON", f"the value is not JSON: {error}") from error
     if not isinstance(members, dict):
         raise Poison("BAD_JSON", "the value must be a JSON object")
+    if is_too_deep(record.value, members):
+        raise Poison("TOO_DEEP", f"the value may nest at most {NESTING_MAX} levels deep")
     return members
 
 
@@ -112,6 +116,9 @@ def _outcome(record: Record, envelope: Envelope) -> Event:
     """An outcome's key is the entity's: the request that it answers carried it."""
     try:
         outcome: Outcome = decode_outcome(record.value)
+        if isinstance(outcome.body, dict | list) and is_too_deep(record.value, outcome.body):
+            # What became of the request still counts; an answer that could not be passed on does not.
+            outcome = replace(outcome, body=None)
         kind = kind_of_outcome(outcome)
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise Poison("BAD_OUTCOME", f"not a delivery outcome: {error!r}") from error

@@ -55,6 +55,12 @@ def without(headers: dict[str, str], name: str) -> dict[str, str]:
     return {key: value for key, value in headers.items() if key != name}
 
 
+def nested(name: str, levels: int) -> bytes:
+    """A touchpoint's sample with an unknown member that nests so deep: orjson reads it, and cannot write it again."""
+    raw = orjson.dumps(changed(name, unknown="@"))
+    return raw.replace(b'"@"', b'{"a":' * levels + b"1" + b"}" * levels)
+
+
 CASES = [
     Bad("broken JSON", "POST", ORDER, b'{"orderCode": }', 400, "line 1 column 15"),
     Bad("broken JSON", "POST", PACK, b'{"orderCode": "a"', 400, "not valid JSON"),
@@ -160,6 +166,15 @@ CASES = [
         None,
         400,
         "shipmentId",
+    ),
+    *(
+        Bad(f"nested {levels} deep", method, path, nested(name, levels), 400, "nest at most 64 levels")
+        for levels in (64, 250, 900)
+        for method, path, name in (
+            ("POST", ORDER, "create-outward-order"),
+            ("PUT", "/channels/demo/orders/acknowledgement", "acknowledgement"),
+            ("PUT", STOCK, "location-wise-atp-inventory"),
+        )
     ),
     Bad("10 MB", "POST", ORDER, b'{"a":"' + b"x" * 10_000_000, 413, "at most 4194304 bytes", "TOO_LARGE"),
     Bad("10 MB", "POST", PACK, b'{"a":"' + b"x" * 10_000_000, 413, "at most 4194304 bytes"),

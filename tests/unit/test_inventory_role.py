@@ -151,3 +151,10 @@ def test_a_broken_origin_is_poison() -> None:
     with pytest.raises(Poison) as error:
         decide(role(), OriginTable(), record(batch("L1", {"A": 1}), more=(("sluice-origin", b"here"),)))
     assert error.value.code == "bad_envelope"
+
+
+def test_what_nests_deeper_than_it_can_be_written_is_set_aside() -> None:
+    raw = b'{"locationCode":"L1","inventories":[{"channelSkuCode":"A","quantity":1,"x":%s}]}'
+    with pytest.raises(Poison) as error:
+        decide(role(), OriginTable(), record(raw % (b"[" * 300 + b"]" * 300)))
+    assert "64 levels" in error.value.reason

@@ -37,11 +37,19 @@ def changed(**changes: Any) -> bytes:
     return orjson.dumps({**create_body(), **changes})
 
 
+def deep(levels: int) -> bytes:
+    """A Create whose free part nests so deep that orjson reads it and cannot write it again."""
+    raw = changed(orderCustomAttributes={"channelMetadata": "@"})
+    return raw.replace(b'"@"', b'{"a":' * levels + b"{}" + b"}" * levels)
+
+
 @pytest.mark.parametrize(
     ("value", "headers", "code", "named"),
     [
         (b"{broken", GOOD, "BAD_JSON", "not JSON"),
         (b"[1]", GOOD, "BAD_JSON", "object"),
+        (deep(64), GOOD, "TOO_DEEP", "64 levels"),
+        (deep(250), GOOD, "TOO_DEEP", "64 levels"),
         (changed(), without("ce_id"), "BAD_ENVELOPE", "ce_id"),
         (changed(), without("ce_type"), "BAD_ENVELOPE", "ce_type"),
         (changed(), without("sluice-channel"), "BAD_ENVELOPE", "sluice-channel"),
