@@ -78,7 +78,9 @@ class PartitionTable:
         offset = self._state.offset
         dirty = self.dirty
         for key, value in self.overlay.items():
-            self.set(key, value, offset)
+            # A copy takes the memory of its bytes; what orjson.dumps returns keeps the buffer it was written in (4 KiB
+            # where 233 bytes are needed).
+            self.set(key, None if value is None else memoryview(value).tobytes(), offset)
             if key in dirty:
                 del dirty[key]
             dirty[key] = value
