@@ -9,17 +9,24 @@ from streams.order.answers import Answers, recall
 from streams.order.decoding import decode_event
 from streams.order.effects import RecordAnswer
 from streams.order.events import Event
-from streams.order.machine import advance
+from streams.order.limits import MESSAGE_MAX
+from streams.order.machine import Decision, advance
 from streams.order.model import StateError, decode
-from streams.order.performing import Performer
+from streams.order.performing import Performer, reply_record
+from streams.runtime.rejected import DECISION_FAILED, rejection
 from streams.runtime.role import Effect, Poison, Record, Role, Table, Tables
+from topics.catalogue import BY_NAME as TOPIC_BY_NAME
 from topics.configuration import Channels, Settings
+from topics.envelope import EnvelopeError, parse
 from topics.keys import partition_of
+from topics.verdicts import Reply, Verdict
 
 STATE = "orders.state"
 ANSWERS = "relay.answers"
 REROUTED = "sluice-rerouted"
 """Header of a record that was sent on to the right partition: partition and offset it came from."""
+SET_ASIDE_FAILED = "Sluice could not decide this; it is kept for an operator, and a repeat is safe"
+"""What a caller is told of an exception: its traceback is the operator's."""
 
 
 class OrdersRole(Role):
@@ -33,14 +40,24 @@ class OrdersRole(Role):
     def __init__(self, settings: Settings, channels: Channels) -> None:
         self._channels = channels
         self._partitions = settings.partitions
+        self._reply_partitions = TOPIC_BY_NAME["replies"].partitions or settings.partitions
         self._relay_deadline_ms = int(settings.relay_deadline_s * 1000)
         self._performer = Performer(settings, channels)
+        self._source_name = TOPIC_BY_NAME[self.source].full_name(settings.topic_prefix)
         self._answers: dict[int, Answers] = {}
+        self._recording: tuple[int, int] | None = None
+        """Partition and offset of the last record that recorded an answer."""
 
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
         event = decode_event(record, self._channels, self._relay_deadline_ms)
         if event.key != record.key or partition_of(event.key, self._partitions) != record.partition:
             return [self._rerouted(record, event)]
+        if not self._is_told(event.reply_partition):
+            # Published, it would end the process, and the next one, for ever.
+            raise Poison(
+                "BAD_ENVELOPE",
+                f"header sluice-reply-partition: {event.reply_partition} is none of {self._reply_partitions}",
+            )
         state, answers = tables[STATE], tables[ANSWERS]
         decision = advance(_entity(state, event.key), event, record.timestamp_ms, lambda key: recall(answers, key))
         records: list[Effect] = []
@@ -54,10 +71,38 @@ class OrdersRole(Role):
         if decision.changed and decision.entity is not None:
             state.put(event.key, decision.entity.encode())
         for answer in found:
+            self._recording = (record.partition, record.offset)
             self._kept(record.partition, answers).record(
                 answers, answer.key, answer.status, answer.body, record.timestamp_ms
             )
+        if _is_lost_on_caller(event, decision):
+            records.append(self._rejected(record, decision))
         return records
+
+    def set_aside(self, record: Record, code: str, reason: str) -> Iterable[Effect]:
+        """The caller learns at once what it would otherwise wait for in vain."""
+        if self._recording == (record.partition, record.offset):
+            # The runtime undid the table; what is remembered of it is read again.
+            self._answers.pop(record.partition, None)
+        try:
+            envelope = parse(record.headers)
+        except EnvelopeError:
+            return []
+        if envelope.reply_partition is None or not self._is_told(envelope.reply_partition):
+            return []
+        failed = code == DECISION_FAILED
+        verdict = Verdict.FAILED if failed else Verdict.REFUSED
+        message = SET_ASIDE_FAILED if failed else reason[:MESSAGE_MAX]
+        reply = Reply(event=envelope.id, verdict=verdict, message=message)
+        return [reply_record(reply, envelope.reply_partition, envelope.channel, record.timestamp_ms)]
+
+    def _is_told(self, partition: int | None) -> bool:
+        """Whether the partition of `replies`, where one is named, exists."""
+        return partition is None or 0 <= partition < self._reply_partitions
+
+    def _rejected(self, record: Record, decision: Decision) -> Effect:
+        code = decision.verdict.value if decision.verdict is not None else ""
+        return rejection(record, role=self.name, topic=self._source_name, code=code, reason=decision.message)
 
     def partition_ready(self, partition: int, tables: Tables) -> None:
         self._answers[partition] = Answers(tables[ANSWERS])
@@ -82,6 +127,12 @@ class OrdersRole(Role):
             )
         origin = (REROUTED, b"%d/%d" % (record.partition, record.offset))
         return Effect("orders.commands", event.key, record.value, (*record.headers, origin))
+
+
+def _is_lost_on_caller(event: Event, decision: Decision) -> bool:
+    """What cannot be refused is answered with success when its verdict is late, so a refusal must leave a trace."""
+    verdict, touchpoint = decision.verdict, event.touchpoint
+    return touchpoint is not None and not touchpoint.refusable and verdict is not None and not verdict.succeeded
 
 
 def _entity(state: Table, key: bytes) -> Any:

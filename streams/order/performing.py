@@ -11,6 +11,7 @@ from topics.configuration import Channels, Settings
 from topics.deliveries import DeliveryRequest
 from topics.envelope import DELIVERY_REQUEST, FACT, ORDERS_SOURCE, REPLY, Envelope
 from topics.keys import INCREFF, destination_partition, join, lane_key, shard_of
+from topics.verdicts import Reply
 
 
 class Performer:
@@ -33,9 +34,7 @@ class Performer:
     ) -> Effect:
         """The record of one effect. `now` is the decided record's time."""
         if isinstance(effect, ReplyTo):
-            reply = effect.reply
-            headers = _headers(reply.event, REPLY, channel, "", now)
-            return Effect("replies", reply.event.encode(), reply.encode(), headers, effect.partition)
+            return reply_record(effect.reply, effect.partition, channel, now)
         if isinstance(effect, SendCommand):
             headers = _headers(effect.id, effect.type, channel, effect.subject, now)
             return Effect("orders.commands", effect.key, orjson.dumps(effect.body), headers)
@@ -81,6 +80,12 @@ class Performer:
             home = destination_partition(destination, shard, self._partitions)
             self._homes[destination, shard] = home
         return home
+
+
+def reply_record(reply: Reply, partition: int, channel: str, now: int) -> Effect:
+    """The record that tells a waiting gateway."""
+    headers = _headers(reply.event, REPLY, channel, "", now)
+    return Effect("replies", reply.event.encode(), reply.encode(), headers, partition)
 
 
 def _headers(id_: str, type_: str, channel: str, subject: str, now: int) -> tuple[tuple[str, bytes], ...]:

@@ -132,6 +132,7 @@ class Logs:
             except Poison as poison:
                 state.undo()
                 self.rejected.append((poison.code, poison.reason))
+                self._leave(list(self.role.set_aside(record, poison.code, poison.reason)))
             else:
                 for table in state.all:
                     table.merge()

@@ -12,8 +12,19 @@ import orjson
 import pytest
 
 from streams.order.answers import Answers, recall
+from streams.runtime.rejected import DECISION_FAILED, TOO_LARGE
+from streams.runtime.role import Record
 from streams.runtime.tables import PartitionState
-from tests.support.orders import CHANNEL, CODE, create_body, document_body, pack_body, update_body
+from tests.support.orders import (
+    CHANNEL,
+    CODE,
+    acknowledgement_body,
+    create_body,
+    document_body,
+    handover_body,
+    pack_body,
+    update_body,
+)
 from tests.support.orders_log import PARTITIONS, Logs, make_channels
 from topics.deliveries import decode_request
 from topics.envelope import COMMAND, DELIVERY_OUTCOME, ORDER_QUERY, RETURN_OPENED, Envelope, parse
@@ -54,6 +65,7 @@ def deep(levels: int) -> bytes:
         (changed(), without("ce_type"), "BAD_ENVELOPE", "ce_type"),
         (changed(), without("sluice-channel"), "BAD_ENVELOPE", "sluice-channel"),
         (changed(), with_header("sluice-deadline-ms", b"soon"), "BAD_ENVELOPE", "sluice-deadline-ms"),
+        (changed(), with_header("sluice-reply-partition", b"100000"), "BAD_ENVELOPE", "sluice-reply-partition"),
         (changed(), with_header("sluice-channel", b"nobody"), "UNKNOWN_CHANNEL", "nobody"),
         (changed(), with_header("ce_type", b"sluice.command.unheard-of"), "UNKNOWN_TYPE", "unheard-of"),
         (changed(), with_header("ce_type", b"pack-order"), "UNKNOWN_TYPE", "pack-order"),
@@ -206,3 +218,77 @@ def test_recorded_answers_are_bounded_in_bytes_and_a_new_owner_evicts_as_the_old
     taken_over.record(table, b"huge", 200, "x" * 500, now_ms=10)
     assert recall(table, b"huge") is None
     assert recall(table, b"9") is not None
+
+
+def as_record(headers: tuple[tuple[str, bytes], ...]) -> Record:
+    return Record(HOME, 0, 1, KEY, b"{}", headers)
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict", "told"),
+    [
+        ("BAD_DATA", Verdict.REFUSED, "orderCode: no"),
+        (TOO_LARGE, Verdict.REFUSED, "orderCode: no"),
+        (DECISION_FAILED, Verdict.FAILED, "a repeat is safe"),
+    ],
+)
+def test_the_caller_of_a_record_that_is_set_aside_gets_a_reply(code: str, verdict: Verdict, told: str) -> None:
+    headers = Envelope(id="e", type="any", source="/gateway", channel=CHANNEL, reply_partition=2).headers()
+    (effect,) = Logs().role.set_aside(as_record(headers), code, "orderCode: no")
+    reply = decode_reply(effect.value)
+    assert (effect.topic, effect.partition, reply.event, reply.verdict) == ("replies", 2, "e", verdict)
+    assert told in reply.message
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        (("ce_id", b"\xff"),),
+        Envelope(id="e", type="t", source="s", channel=CHANNEL).headers(),
+        Envelope(id="e", type="t", source="s", channel=CHANNEL, reply_partition=-1).headers(),
+        Envelope(id="e", type="t", source="s", channel=CHANNEL, reply_partition=10_000).headers(),
+    ],
+)
+def test_nobody_is_told_when_nobody_can_be(headers: tuple[tuple[str, bytes], ...]) -> None:
+    assert list(Logs().role.set_aside(as_record(headers), "BAD_DATA", "why")) == []
+
+
+@pytest.mark.parametrize(
+    ("touchpoint", "body"),
+    [("handover-notification", handover_body("S-9")), ("acknowledgement", acknowledgement_body())],
+)
+def test_what_cannot_be_refused_and_is_refused_late_leaves_the_record_and_the_reason(
+    touchpoint: str, body: dict[str, Any]
+) -> None:
+    """Its caller may have been answered with success already."""
+    logs = Logs()
+    logs.call(touchpoint, body, "late")
+    (rejected,) = [effect for effect in logs.run() if effect.topic == "commands.rejected"]
+    about = dict(rejected.headers)
+    assert (rejected.key, orjson.loads(rejected.value)) == (KEY, body)
+    assert (about["ce_id"], about["sluice-rejected-code"]) == (b"late", b"EARLY")
+    assert b"not known" in about["sluice-rejected-reason"]
+
+
+def test_what_the_caller_is_told_of_leaves_no_rejected_record() -> None:
+    logs = Logs()
+    logs.call("pack-order", pack_body(sku_1=1), "refused")
+    assert [effect.topic for effect in logs.run()] == ["replies"]
+
+
+def test_an_answer_that_the_runtime_undid_is_not_counted() -> None:
+    """The sizes in memory must not go ahead of the table: the bounds would be kept of answers that are not there."""
+    logs = Logs()
+    logs.call("create-outward-order", create_body(), "create")
+    logs.call("pack-order", pack_body(sku_1=1), "pack")
+    logs.run()
+    logs.answer(logs.requests()[-1], body={"shipmentCode": "S-1"})
+    state, (key, value, headers, at_ms) = logs.states[HOME], logs.records[HOME][-1]
+    record = Record(HOME, len(logs.records[HOME]) - 1, at_ms, key, value, headers)
+    state.offset = record.offset
+    list(logs.role.decide(record, state.tables))
+    state.undo()
+    logs.role.set_aside(record, TOO_LARGE, "too large")
+    answers = state.tables["relay.answers"]
+    assert logs.role._kept(HOME, answers)._sizes == {}
