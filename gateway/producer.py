@@ -58,6 +58,7 @@ class SharedProducer:
         self._names = {name: topic.full_name(settings.topic_prefix) for name, topic in BY_NAME.items()}
         self._bytes_max = bytes_in_flight_max
         self._bytes_in_flight = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._producer: AIOKafkaProducer | None = None
         self._unready: str | None = f"not connected to Kafka at {settings.kafka} yet"
         self._wake = asyncio.Event()
@@ -71,6 +72,7 @@ class SharedProducer:
 
     def start(self) -> None:
         """Returns at once; connecting goes on in the background."""
+        self._loop = asyncio.get_running_loop()
         self._keeper = asyncio.create_task(self._keep(), name="gateway-producer")
 
     async def stop(self) -> None:
@@ -88,7 +90,7 @@ class SharedProducer:
 
     async def produce(self, record: Outgoing) -> Position:
         producer = self._admit(_size(record))
-        loop = asyncio.get_running_loop()
+        loop = self._running()
         timeout_s = self._settings.produce_timeout_s
         try:
             acknowledged = self._send_at_once(producer, record)
@@ -110,7 +112,7 @@ class SharedProducer:
     async def produce_all(self, records: Sequence[Outgoing]) -> list[Position | None]:
         producer = self._admit(sum(map(_size, records)))
         futures: list[asyncio.Future[Any]] = []
-        loop = asyncio.get_running_loop()
+        loop = self._running()
         deadline = loop.time() + self._settings.produce_timeout_s
         trouble: Exception | None = None
         try:
@@ -130,6 +132,12 @@ class SharedProducer:
         if None in positions and trouble is None:
             self._away("part of a batch was not acknowledged in time")
         return positions + [None] * (len(records) - len(positions))
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        """Kept from the start: asking asyncio costs a system call each time, several for each request."""
+        if self._loop is None:
+            raise RuntimeError("start() comes before the first record")
+        return self._loop
 
     def _position(self, future: asyncio.Future[Any]) -> Position | None:
         if not future.done():
@@ -172,7 +180,7 @@ class SharedProducer:
         """
         size = _size(record)
         self._bytes_in_flight += size
-        acknowledged: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        acknowledged: asyncio.Future[Any] = self._running().create_future()
         try:
             future: asyncio.Future[Any] = await producer.send(
                 self._names[record.topic], record.value, record.key, record.partition, None, list(record.headers)
