@@ -59,7 +59,7 @@ def customer_cancel(turn: Turn[Order]) -> Ruling:
 def taken(turn: Turn[Order]) -> Ruling:
     """Increff took the customer's cancellation."""
     order, outcome = turn.entity, turn.event.outcome
-    relay = order.take_relay(outcome.request) if outcome is not None else None
+    relay = order.take_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return DUPLICATE
     changes: list[tuple[Line, int, int]] = []
@@ -85,7 +85,7 @@ def taken(turn: Turn[Order]) -> Ruling:
 def not_taken(turn: Turn[Order]) -> Ruling:
     """Increff refused it, or gave no answer: nothing is cancelled here."""
     order, outcome = turn.entity, turn.event.outcome
-    relay = order.take_relay(outcome.request) if outcome is not None else None
+    relay = order.take_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return DUPLICATE
     if outcome.kind is OutcomeKind.DEAD:
@@ -149,7 +149,7 @@ def _customer_cancel(
     key = _key(wanted)
     relay = order.relay(CUSTOMER.name, key)
     if relay is not None:
-        return turn.join(relay, event, partition)
+        return turn.join(relay, event, partition, deadline_ms)
     if any(relay.touchpoint in (PACK.name, CUSTOMER.name) and not relay.dead for relay in order.relays):
         return _wait(turn, Waiting(event, partition, deadline_ms, body))
     return turn.ask(

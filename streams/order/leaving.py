@@ -66,7 +66,7 @@ def label_taken(turn: Turn[Order]) -> Ruling:
 def document_failed(turn: Turn[Order]) -> Ruling:
     """No document this time; asking again asks the far side again."""
     outcome = turn.event.outcome
-    relay = turn.entity.take_relay(outcome.request) if outcome is not None else None
+    relay = turn.entity.take_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return DUPLICATE
     turn.answer_waiters(relay, ruling_of_failure(outcome, NO_ANSWER))
@@ -143,8 +143,8 @@ def _get(turn: Turn[Order], touchpoint: Touchpoint) -> Ruling:
     if recorded is not None:
         return recorded
     relay = order.relay(touchpoint.name, key)
-    if relay is not None:
-        return turn.join(relay, event.id, event.reply_partition)
+    if relay is not None and not turn.overdue(relay):
+        return turn.join(relay, event.id, event.reply_partition, event.deadline_ms)
     return turn.ask(
         touchpoint,
         _enriched(touchpoint, shipment, event.body),
@@ -167,7 +167,7 @@ def _enriched(touchpoint: Touchpoint, shipment: Shipment, body: dict[str, Any]) 
 def _answered(turn: Turn[Order], touchpoint: Touchpoint) -> tuple[Shipment | None, dict[str, Any]]:
     """Record a document's answer and give it to those who wait. None when that was done before."""
     order, outcome = turn.entity, turn.event.outcome
-    relay = order.take_relay(outcome.request) if outcome is not None else None
+    relay = order.take_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return None, {}
     turn.record(touchpoint.name, relay.key, outcome.status, outcome.body)

@@ -31,5 +31,10 @@ ANSWER_BYTES_MAX = 64 << 20
 """Bytes of recorded answers per partition: they are held in memory, and a label in base64 may have megabytes."""
 ANSWER_SIZE_MAX = 4 << 20
 """A larger answer is given to its caller but not recorded: it would not fit a record together with its key."""
+NAMED_MAX = 10
+"""Unknown items named in a refusal: enough to see what went wrong."""
+RELAY_MARGIN_MS = 15_000
+"""Past its deadline a request that would be withdrawn has its outcome within a few seconds, a rebalance included.
+After this it has got lost, and a repeat asks the far side again."""
 FACT_LINES_MAX = 200
 """Lines that a fact carries: an order of 2,500 would make each of its facts a third of a megabyte."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from streams.order.cancelling import expire_waiting
@@ -14,7 +14,7 @@ from streams.order.events import OUTCOMES, Event, EventKind
 from streams.order.model import Entity, Order
 from streams.order.outcomes import note
 from streams.order.transitions import MAKERS, TABLES, absent
-from streams.order.turn import Recall, Ruling, Turn, refused
+from streams.order.turn import NO_ROOM, NoRoomError, Recall, Ruling, Turn, failed, refused
 from topics.touchpoints import Mode
 from topics.verdicts import Reply, Verdict
 
@@ -40,11 +40,12 @@ def nothing_recorded(_key: bytes) -> tuple[int | None, Any] | None:
 
 def decide(entity: Entity | None, event: Event, now_ms: int, recall: Recall = nothing_recorded) -> Decision:
     """Decide one event. `entity` is left as it is."""
-    return advance(copy.deepcopy(entity), event, now_ms, recall)
+    decision = advance(copy.deepcopy(entity), event, now_ms, recall)
+    return decision if decision.changed else replace(decision, entity=entity)
 
 
 def advance(entity: Entity | None, event: Event, now_ms: int, recall: Recall) -> Decision:
-    """As `decide`, for callers that own `entity`: it becomes the new state."""
+    """As `decide`, for callers that own `entity`: it becomes the new state, and is of no use if nothing changed."""
     if event.kind is EventKind.QUERY:
         return _answer(entity, event)
     if entity is None:
@@ -55,7 +56,10 @@ def advance(entity: Entity | None, event: Event, now_ms: int, recall: Recall) ->
     turn: Turn[Any] = Turn(entity, event, now_ms, recall)
     if isinstance(entity, Order):
         expire_waiting(turn)
-    ruling = _rule(turn)
+    try:
+        ruling = _rule(turn)
+    except NoRoomError:
+        return _unchanged(entity, event, failed(NO_ROOM))
     if ruling is None:
         return Decision(entity, Verdict.DUPLICATE, "", turn.effects, changed=bool(turn.effects))
     return _decided(turn, ruling)

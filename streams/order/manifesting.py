@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from streams.order.canonical import digest
 from streams.order.events import Event
 from streams.order.model import Manifest
 from streams.order.packing import ruling_of_failure
@@ -30,11 +31,15 @@ def request(event: Event, now_ms: int, recall: Recall) -> tuple[Turn[Manifest], 
 def join(turn: Turn[Manifest]) -> Ruling:
     """A repeat while the marketplace has not answered."""
     event, relay = turn.event, turn.entity.relay(MANIFEST.name, "")
-    return turn.join(relay, event.id, event.reply_partition) if relay is not None else _ask(turn)
+    differs = _differs(turn)
+    if relay is None or (turn.overdue(relay) and not differs):
+        return _ask(turn)
+    return turn.join(relay, event.id, event.reply_partition, event.deadline_ms)
 
 
 def repeat(turn: Turn[Manifest]) -> Ruling:
     """A repeat after success gets the recorded answer, rebuilt when it is no longer kept."""
+    _differs(turn)
     recorded = turn.recorded(MANIFEST.name, "")
     if recorded is not None:
         return recorded
@@ -52,7 +57,7 @@ def attempt_again(turn: Turn[Manifest]) -> Ruling:
 def taken(turn: Turn[Manifest]) -> Ruling:
     """The marketplace made the manifest: recorded, told to each order, answered."""
     entity, outcome = turn.entity, turn.event.outcome
-    relay = entity.take_relay(outcome.request) if outcome is not None else None
+    relay = entity.take_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return DUPLICATE
     body = outcome.body if isinstance(outcome.body, dict) else {}
@@ -90,7 +95,7 @@ def taken(turn: Turn[Manifest]) -> Ruling:
 
 def not_taken(turn: Turn[Manifest]) -> Ruling:
     entity, outcome = turn.entity, turn.event.outcome
-    relay = entity.take_relay(outcome.request) if outcome is not None else None
+    relay = entity.take_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return DUPLICATE
     entity.state = ManifestState.REFUSED
@@ -105,6 +110,7 @@ def _ask(turn: Turn[Manifest]) -> Ruling:
     entity, event = turn.entity, turn.event
     entity.location = event.body.get("locationCode")
     entity.transporter = event.body.get("transporter") or ""
+    entity.digest = digest(MANIFEST.request, event.body)
     entity.items = [
         (item["orderCode"], item["shipmentCode"], item.get("awbNumber") or "") for item in event.body["manifestItems"]
     ]
@@ -116,6 +122,17 @@ def _ask(turn: Turn[Manifest]) -> Ruling:
         partition=event.reply_partition,
         deadline_ms=event.deadline_ms,
     )
+
+
+def _differs(turn: Turn[Manifest]) -> bool:
+    """The contract's key is the manifestId alone, so the answer is the same; that it differs must be seen, once."""
+    entity = turn.entity
+    if digest(MANIFEST.request, turn.event.body) == entity.digest:
+        return False
+    if not turn.is_known():
+        turn.remember(DUPLICATE)
+        turn.fact("manifest-differed", {"manifestId": entity.code, "locationCode": entity.location})
+    return True
 
 
 def _confirmed(entity: Manifest, body: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import orjson
 
 from streams.order import limits
-from streams.order.parts import Delivery, Line, NotedFact, Relay, Shipment, Waiting
+from streams.order.parts import Delivery, Line, NotedFact, Relay, Shipment, Waiter, Waiting
 from streams.order.states import ManifestState, OrderState, ReturnState
+from topics.deliveries import Outcome, OutcomeKind
 from topics.keys import manifest_key, order_key, return_key
 
 
@@ -50,6 +51,10 @@ class Entity:
     def delivery(self, request: str) -> Delivery | None:
         return next((delivery for delivery in reversed(self.deliveries) if delivery.id == request), None)
 
+    def is_awaited(self, request: str) -> bool:
+        """Whether something depends on a request's outcome: the present Create, or a relay."""
+        return request == self.request or any(request in (relay.request, relay.former) for relay in self.relays)
+
     def relay(self, touchpoint: str, key: str) -> Relay | None:
         """The request in flight that a caller with this key joins."""
         for relay in self.relays:
@@ -57,19 +62,36 @@ class Entity:
                 return relay
         return None
 
-    def take_relay(self, request: str) -> Relay | None:
-        """Remove the relay of a request whose outcome is in."""
+    def take_relay(self, outcome: Outcome) -> Relay | None:
+        """Remove the relay of a request whose outcome is in.
+
+        A success of the request before the present one counts as well; its failure does not, as it was asked again.
+        """
+        succeeded = outcome.kind is OutcomeKind.DELIVERED
         for index, relay in enumerate(self.relays):
-            if relay.request == request:
+            if relay.request == outcome.request or (succeeded and relay.former == outcome.request):
                 return self.relays.pop(index)
         return None
 
+    def has_room(self) -> bool:
+        """Whether another delivery can be listed. None gives way whose outcome would be missed."""
+        return len(self.deliveries) < limits.DELIVERIES_MAX or self._expendable() is not None
+
     def keep_delivery(self, delivery: Delivery) -> None:
-        """List a delivery; the oldest settled one gives way when the list is full."""
+        """List a delivery; when the list is full, the oldest settled one gives way, else the oldest given up."""
+        if len(self.deliveries) >= limits.DELIVERIES_MAX:
+            oldest = self._expendable()
+            if oldest is not None:
+                del self.deliveries[oldest]
         self.deliveries.append(delivery)
-        if len(self.deliveries) > limits.DELIVERIES_MAX:
-            oldest = next((n for n, known in enumerate(self.deliveries) if known.settled), 0)
-            del self.deliveries[oldest]
+
+    def _expendable(self) -> int | None:
+        known = [(n, one) for n, one in enumerate(self.deliveries) if not self.is_awaited(one.id)]
+        settled = next((n for n, one in known if one.settled), None)
+        if settled is not None:
+            return settled
+        # A dead one that holds its lane must stay: an operator finds it here.
+        return next((n for n, one in known if one.given_up), None)
 
     def encode(self) -> bytes:
         return orjson.dumps(self._data())
@@ -108,8 +130,8 @@ class Entity:
 class Order(Entity):
     """`properties`: the last values of what Update Order Properties may change. `shipments` in order of packing.
 
-    `acknowledged`: locations. `milestones`: name -> epoch ms. `held`: parked by the marketplace. `held_before`: what an
-    update in flight replaced, [request, held], to be put back when Increff refuses it.
+    `acknowledged`: locations. `milestones`: name -> epoch ms. `held`: parked by the marketplace. `holds`: what the
+    updates in flight say about it, [request, held] in their order, after what Increff took last (under no request).
     """
 
     KIND: ClassVar[str] = "order"
@@ -118,7 +140,7 @@ class Order(Entity):
     shipments: list[Shipment] = field(default_factory=list)
     properties: dict[str, Any] = field(default_factory=dict)
     held: bool = False
-    held_before: list[Any] = field(default_factory=list)
+    holds: list[list[Any]] = field(default_factory=list)
     split: bool = False
     acknowledged: list[str] = field(default_factory=list)
     milestones: dict[str, int] = field(default_factory=dict)
@@ -145,8 +167,8 @@ class Order(Entity):
             data["shipments"] = [shipment.row() for shipment in self.shipments]
         if self.held:
             data["held"] = True
-        if self.held_before:
-            data["heldBefore"] = self.held_before
+        if self.holds:
+            data["holds"] = self.holds
         if self.split:
             data["split"] = True
         if self.acknowledged:
@@ -234,8 +256,8 @@ def _common(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _relay(row: list[Any]) -> Relay:
-    request, touchpoint, key, waiters, data, dead = row
-    return Relay(request, touchpoint, key, [(event, partition) for event, partition in waiters], data, dead)
+    request, touchpoint, key, waiters, *more = row
+    return Relay(request, touchpoint, key, [Waiter(*waiter) for waiter in waiters], *more)
 
 
 def _shipment(row: list[Any]) -> Shipment:
@@ -251,7 +273,7 @@ def _order(data: dict[str, Any], common: dict[str, Any]) -> Order:
         shipments=[_shipment(row) for row in data.get("shipments", ())],
         properties=data["properties"],
         held=data.get("held", False),
-        held_before=data.get("heldBefore") or [],
+        holds=data.get("holds") or [],
         split=data.get("split", False),
         acknowledged=data.get("acknowledged") or [],
         milestones=data["milestones"],

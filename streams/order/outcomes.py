@@ -7,10 +7,11 @@ from typing import Any
 from streams.order import limits
 from streams.order.model import Entity, Order
 from streams.order.parts import Delivery
-from streams.order.placing import UPDATE, update_failed
+from streams.order.placing import UPDATE, update_failed, update_taken
 from streams.order.progress import context, settle
-from streams.order.turn import APPLIED, DUPLICATE, Ruling, Turn
+from streams.order.turn import APPLIED, DUPLICATE, Ruling, Turn, destination_of
 from topics.deliveries import Outcome, OutcomeKind
+from topics.touchpoints import BY_NAME
 
 
 def note(turn: Turn[Any]) -> bool:
@@ -18,7 +19,7 @@ def note(turn: Turn[Any]) -> bool:
     outcome = turn.event.outcome
     if outcome is None:
         return False
-    delivery = turn.entity.delivery(outcome.request)
+    delivery = turn.entity.delivery(outcome.request) or _listed_again(turn, outcome)
     if delivery is None or delivery.settled:
         return False
     known = delivery.attempts[-1][0] if delivery.attempts else 0
@@ -37,8 +38,11 @@ def attempt_failed(turn: Turn[Any]) -> Ruling:  # noqa: ARG001 - the attempt is 
     return APPLIED
 
 
-def notice_taken(turn: Turn[Any]) -> Ruling:  # noqa: ARG001 - the delivery is noted already
-    """A notification arrived: nothing follows from it."""
+def notice_taken(turn: Turn[Any]) -> Ruling:
+    """A notification arrived: nothing follows from it, but that an update can no longer be refused."""
+    outcome, entity = turn.event.outcome, turn.entity
+    if outcome is not None and outcome.touchpoint == UPDATE.name and isinstance(entity, Order):
+        update_taken(entity, outcome.request)
     return APPLIED
 
 
@@ -53,6 +57,17 @@ def notice_failed(turn: Turn[Any]) -> Ruling:
     if outcome.kind is not OutcomeKind.DEAD:
         turn.fact("delivery-refused", _data(turn, outcome), _noted(outcome))
     return APPLIED
+
+
+def _listed_again(turn: Turn[Any], outcome: Outcome) -> Delivery | None:
+    """A request that is not listed any more, where something depends on what became of it."""
+    entity = turn.entity
+    if not entity.is_awaited(outcome.request):
+        return None
+    destination = destination_of(BY_NAME[outcome.touchpoint], entity.channel)
+    delivery = Delivery(outcome.request, outcome.touchpoint, destination, turn.now_ms)
+    entity.keep_delivery(delivery)
+    return delivery
 
 
 def _write(delivery: Delivery, outcome: Outcome, *, newer: bool) -> None:

@@ -33,15 +33,7 @@ def pack(turn: Turn[Order]) -> Ruling:
     allotted = _allot(turn)
     if isinstance(allotted, Ruling):
         return allotted
-    ruling = turn.ask(
-        PACK,
-        event.body,
-        str(shipment_id),
-        event=event.id,
-        partition=event.reply_partition,
-        deadline_ms=event.deadline_ms,
-        data=shipment_id,
-    )
+    ruling = _ask(turn, shipment_id)
     if ruling.verdict is not None:
         return ruling
     for line, units in allotted:
@@ -60,7 +52,7 @@ def pack(turn: Turn[Order]) -> Ruling:
 def taken(turn: Turn[Order]) -> Ruling:
     """The marketplace packed: its answer is recorded, then given to everyone who waits."""
     order, outcome = turn.entity, _outcome(turn)
-    relay = order.take_relay(outcome.request)
+    relay = order.take_relay(outcome)
     shipment = order.shipment(relay.data) if relay is not None else None
     if relay is None or shipment is None or shipment.state != ShipmentState.PACKING:
         return DUPLICATE
@@ -87,7 +79,7 @@ def taken(turn: Turn[Order]) -> Ruling:
 def not_taken(turn: Turn[Order]) -> Ruling:
     """Refused, withdrawn or given up: the units are free again, and the callers learn why."""
     order, outcome = turn.entity, _outcome(turn)
-    relay = order.take_relay(outcome.request)
+    relay = order.take_relay(outcome)
     shipment = order.shipment(relay.data) if relay is not None else None
     if relay is None or shipment is None or shipment.state != ShipmentState.PACKING:
         return DUPLICATE
@@ -126,16 +118,32 @@ def shipment_context(shipment: Shipment) -> dict[str, Any]:
     }
 
 
+def _ask(turn: Turn[Order], shipment_id: int) -> Ruling:
+    event = turn.event
+    return turn.ask(
+        PACK,
+        event.body,
+        str(shipment_id),
+        event=event.id,
+        partition=event.reply_partition,
+        deadline_ms=event.deadline_ms,
+        data=shipment_id,
+    )
+
+
 def _again(turn: Turn[Order], shipment: Shipment) -> Ruling:
     order, event = turn.entity, turn.event
     key = str(shipment.id)
-    if digest(PACK.request, event.body) != shipment.digest and not turn.is_known():
+    differs = digest(PACK.request, event.body) != shipment.digest
+    if differs and not turn.is_known():
         # The contract's key is the shipmentId alone, so the answer is the same; that it differs must be seen, once.
         turn.remember(DUPLICATE)
         turn.fact("pack-differed", {**context(order), **shipment_context(shipment)}, _noted(shipment))
     relay = order.relay(PACK.name, key)
+    if relay is not None and (differs or not turn.overdue(relay)):
+        return turn.join(relay, event.id, event.reply_partition, event.deadline_ms)
     if relay is not None:
-        return turn.join(relay, event.id, event.reply_partition)
+        return _ask(turn, shipment.id)
     recorded = turn.recorded(PACK.name, key)
     if recorded is not None:
         return recorded

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from streams.order.states import ShipmentState
+from topics.deliveries import OutcomeKind
+from topics.touchpoints import BY_NAME, WhenDead
 
 
 @dataclass(slots=True)
@@ -87,6 +89,11 @@ class Delivery:
         """No further outcome is expected. A dead one may still be retried by an operator."""
         return self.status in ("delivered", "refused", "expired")
 
+    @property
+    def given_up(self) -> bool:
+        """Dead, and its lane went on without it: nobody decides about it any more."""
+        return self.status == OutcomeKind.DEAD and BY_NAME[self.touchpoint].when_dead is WhenDead.SKIP
+
     def row(self) -> list[Any]:
         return [
             self.id,
@@ -100,23 +107,43 @@ class Delivery:
         ]
 
 
+class Waiter(NamedTuple):
+    """A caller that waits on its gateway's partition of `replies`, until its deadline if it has one."""
+
+    event: str
+    partition: int
+    deadline_ms: int | None
+
+
 @dataclass(slots=True)
 class Relay:
     """A request whose answer is awaited. Callers that ask for the same (`key`) join it.
 
-    `waiters`: (event id, reply partition). `data`: what its success will change. `dead`: given up; only an operator
-    brings it back, so it no longer stands in anybody's way.
+    `data`: what its success will change. `dead`: given up; only an operator brings it back, so it no longer stands in
+    anybody's way. `deadline_ms`: of the caller for whom it was made. `former`: the request before this one, which got
+    no outcome in time; it may still succeed.
     """
 
     request: str
     touchpoint: str
     key: str
-    waiters: list[tuple[str, int]]
+    waiters: list[Waiter]
     data: Any = None
     dead: bool = False
+    deadline_ms: int | None = None
+    former: str = ""
 
     def row(self) -> list[Any]:
-        return [self.request, self.touchpoint, self.key, self.waiters, self.data, self.dead]
+        return [
+            self.request,
+            self.touchpoint,
+            self.key,
+            [tuple(waiter) for waiter in self.waiters],
+            self.data,
+            self.dead,
+            self.deadline_ms,
+            self.former,
+        ]
 
 
 @dataclass(slots=True)

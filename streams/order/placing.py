@@ -51,7 +51,7 @@ def attempt_again(turn: Turn[Order]) -> Ruling:
     corrected = digest(CREATE.request, turn.event.body)
     if corrected == order.digest:
         return refused(refusal(order))
-    if any(not relay.dead for relay in order.relays):
+    if any(not relay.dead and not turn.overdue(relay) for relay in order.relays):
         # Its answer speaks of the items of the refused attempt.
         return failed(f"a request of order {order.code} is still out for an answer; repeat later")
     order.relays.clear()
@@ -106,22 +106,45 @@ def update(turn: Turn[Order]) -> Ruling:
     request = turn.deliver(UPDATE, located(order, event.body))
     order.properties = changed
     names: dict[str, Any] = {"onHold": held, "dispatchByTime": changed["dispatchByTime"]}
+    _note_hold(order, request, held=held)
     if held == order.held:
         turn.fact("order-updated", {**context(order), **names})
         return APPLIED
-    order.held_before = [request, order.held]
     order.held = held
     settle(turn)
     turn.fact("order-held" if held else "order-released", {**context(order), **names})
     return APPLIED
 
 
+def _note_hold(order: Order, request: str, *, held: bool) -> None:
+    """What an update in flight says, while that or an earlier one could still be refused."""
+    if not request:
+        order.holds.clear()
+        return
+    if not order.holds and held != order.held:
+        order.holds.append(["", order.held])
+    if order.holds:
+        order.holds.append([request, held])
+
+
 def update_failed(order: Order, request: str) -> None:
     """Increff refused an update: what it would have changed is not known to hold, so that a repeat is a change."""
     order.properties = {}
-    if order.held_before and order.held_before[0] == request:
-        order.held = order.held_before[1]
-        order.held_before = []
+    if any(known == request for known, _ in order.holds):
+        order.holds = [hold for hold in order.holds if hold[0] != request]
+        order.held = order.holds[-1][1]
+        if len(order.holds) == 1:
+            order.holds.clear()
+
+
+def update_taken(order: Order, request: str) -> None:
+    """Increff took an update: what it said about a hold is what a later refusal falls back to."""
+    place = next((n for n, (known, _) in enumerate(order.holds) if known == request), None)
+    if place is None:
+        return
+    order.holds[: place + 1] = [["", order.holds[place][1]]]
+    if len(order.holds) == 1:
+        order.holds.clear()
 
 
 def report_delivered(turn: Turn[Order]) -> Ruling:
@@ -154,7 +177,11 @@ def acknowledge(turn: Turn[Order]) -> Ruling:
     if len(order.acknowledged) + len(new) > limits.LOCATIONS_MAX:
         return refused(f"more than {limits.LOCATIONS_MAX} locations acknowledged order {order.code}")
     order.acknowledged.extend(new)
-    order.held = False  # Allocated: whatever the hold was, Increff went on (contract 10 and its FAQ disagree).
+    # Allocated: whatever the hold was, Increff went on (contract 10 and its FAQ disagree), and a new one is a change.
+    order.held = False
+    order.holds.clear()
+    if order.properties.get("onHold"):
+        order.properties["onHold"] = False
     reach(order, "acknowledged", turn.now_ms)
     settle(turn)
     turn.deliver(ACKNOWLEDGEMENT, {**body, "orders": located})
@@ -171,7 +198,7 @@ def _submit(turn: Turn[Order], payload: str) -> Ruling:
     order.lines = [Line(item["orderItemCode"], item["channelSkuCode"], item["quantity"]) for item in body["orderItems"]]
     order.properties = {"orderStatus": _NEW_STATUS, **_present(body)}
     order.held = bool(body.get("onHold"))
-    order.held_before = []
+    order.holds = []
     order.request = turn.deliver(CREATE, body)
     settle(turn)
     address = body.get("shippingAddress") or {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from streams.order import limits
@@ -92,10 +93,13 @@ def update(turn: Turn[Return]) -> Ruling:
 def cancel_items(turn: Turn[Return]) -> Ruling:
     """The items named are cancelled; naming them again changes nothing."""
     entity, body = turn.entity, turn.event.body
+    unknown = _unknown(entity, (item["channelReturnItemCode"] for item in body["returnLineItems"]))
+    if unknown is not None:
+        return unknown
     new: list[str] = []
     for item in body["returnLineItems"]:
         code = item["channelReturnItemCode"]
-        known = entity.items.setdefault(code, [item["channelSkuCode"], False, None, ""])
+        known = entity.items[code]
         if not known[_CANCELLED]:
             known[_CANCELLED] = True
             new.append(code)
@@ -111,9 +115,12 @@ def cancel_items(turn: Turn[Return]) -> Ruling:
 def acknowledge(turn: Turn[Return]) -> Ruling:
     """Inspections add up over several calls (contract 16)."""
     entity, body = turn.entity, turn.event.body
+    unknown = _unknown(entity, (item["itemCode"] for item in body["orderItems"]))
+    if unknown is not None:
+        return unknown
     new: list[dict[str, Any]] = []
     for item in body["orderItems"]:
-        known = entity.items.setdefault(item["itemCode"], [item["channelSkuCode"], False, None, ""])
+        known = entity.items[item["itemCode"]]
         inspection = "|".join(str(item.get(name)) for name in ("qcStatus", "qcReason"))
         if known[_INSPECTION] != inspection:
             known[_QC], known[_INSPECTION] = item["qcStatus"], inspection
@@ -124,6 +131,15 @@ def acknowledge(turn: Turn[Return]) -> Ruling:
     turn.deliver(ACKNOWLEDGEMENT, body)
     turn.fact("return-acknowledged", {**_context(entity), "inspected": new})
     return APPLIED
+
+
+def _unknown(entity: Return, codes: Iterable[str]) -> Ruling | None:
+    """A return has the items it was created with: another one is a mistake, and each would make the state grow."""
+    unknown = sorted({code for code in codes if code not in entity.items})
+    if not unknown:
+        return None
+    more = f" and {len(unknown) - limits.NAMED_MAX} more" if len(unknown) > limits.NAMED_MAX else ""
+    return refused(f"return {entity.code} has no item {', '.join(unknown[: limits.NAMED_MAX])}{more}")
 
 
 def _submit(turn: Turn[Return], payload: str) -> Ruling:

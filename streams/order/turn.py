@@ -14,9 +14,9 @@ from streams.order.canonical import id_digest
 from streams.order.effects import Effect, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
 from streams.order.events import Event
 from streams.order.model import Entity
-from streams.order.parts import Delivery, NotedFact, Relay
+from streams.order.parts import Delivery, NotedFact, Relay, Waiter
 from topics.keys import INCREFF, channel_destination, join, split
-from topics.touchpoints import AtDeadline, Direction, Touchpoint
+from topics.touchpoints import BY_NAME, AtDeadline, Direction, Touchpoint
 from topics.verdicts import Reply, Verdict
 
 EntityT = TypeVar("EntityT", bound=Entity)
@@ -56,6 +56,13 @@ def conflict(message: str) -> Ruling:
     return Ruling(Verdict.CONFLICT, message)
 
 
+NO_ROOM = f"{limits.DELIVERIES_MAX} requests already wait for their delivery; repeat later"
+
+
+class NoRoomError(Exception):
+    """The entity's list of deliveries is full of requests whose outcome is still to come."""
+
+
 class Turn(Generic[EntityT]):
     """`entity` is the decision's own copy and may be changed."""
 
@@ -84,9 +91,14 @@ class Turn(Generic[EntityT]):
         self.effects.append(PublishFact(f"{self.event.id}.f{sequence}", name, {**envelope, **data}))
 
     def deliver(self, touchpoint: Touchpoint, body: dict[str, Any]) -> str:
-        """Have a notification delivered later. Returns its request's id, empty when the channel switched it off."""
+        """Have a notification delivered later. Returns its request's id, empty when the channel switched it off.
+
+        Raises NoRoomError: then nothing of the turn counts.
+        """
         if not self.event.offered:
             return ""
+        if not self.entity.has_room():
+            raise NoRoomError
         return self._request(touchpoint, body, self.event.id, self.event.deadline_ms, relay=False)
 
     def ask(
@@ -100,25 +112,40 @@ class Turn(Generic[EntityT]):
         deadline_ms: int | None,
         data: Any = None,
     ) -> Ruling:
-        """Have a request delivered whose answer is awaited by `event`."""
-        if len(self.entity.relays) >= limits.RELAYS_MAX:
+        """Have a request delivered whose answer is awaited by `event`. It takes the place of one that is overdue."""
+        former = self.entity.relay(touchpoint.name, key)
+        if former is None and len(self.entity.relays) >= limits.RELAYS_MAX:
             return failed(
                 f"{limits.RELAYS_MAX} requests already wait for the {touchpoint.far_side}'s answer; repeat later"
             )
         if self.entity.delivery(request_id(event)) is not None:
             return failed("this event's request was already made; repeat under a new event id")
+        if not self.entity.has_room():
+            return failed(NO_ROOM)
         request = self._request(touchpoint, body, event, deadline_ms, relay=True)
-        waiters = [] if partition is None else [(event, partition)]
-        self.entity.relays.append(Relay(request, touchpoint.name, key, waiters, data))
+        waiters = [] if partition is None else [Waiter(event, partition, deadline_ms)]
+        relay = Relay(request, touchpoint.name, key, waiters, data, deadline_ms=deadline_ms)
+        if former is not None:
+            relay.former = former.request
+            self.entity.relays.remove(former)
+        self.entity.relays.append(relay)
         return PENDING
 
-    def join(self, relay: Relay, event: str, partition: int | None) -> Ruling:
-        """Wait for an answer that was already asked for."""
-        if partition is None or any(waiter == event for waiter, _ in relay.waiters):
+    def overdue(self, relay: Relay) -> bool:
+        """Whether an outcome is not to be expected any more. What is not withdrawn at its deadline goes on and on."""
+        withdrawn = BY_NAME[relay.touchpoint].at_deadline is AtDeadline.WITHDRAW
+        deadline_ms = relay.deadline_ms
+        return withdrawn and deadline_ms is not None and self.now_ms > deadline_ms + limits.RELAY_MARGIN_MS
+
+    def join(self, relay: Relay, event: str, partition: int | None, deadline_ms: int | None) -> Ruling:
+        """Wait for an answer that was already asked for. Callers that are gone by now make room."""
+        if partition is None or any(waiter.event == event for waiter in relay.waiters):
             return PENDING
+        gone_ms = self.now_ms - limits.RELAY_MARGIN_MS
+        relay.waiters = [one for one in relay.waiters if one.deadline_ms is None or one.deadline_ms > gone_ms]
         if len(relay.waiters) >= limits.WAITERS_MAX:
             return failed("too many callers wait for this answer; repeat later")
-        relay.waiters.append((event, partition))
+        relay.waiters.append(Waiter(event, partition, deadline_ms))
         return PENDING
 
     def reply(self, event: str, partition: int | None, ruling: Ruling) -> None:
@@ -130,7 +157,7 @@ class Turn(Generic[EntityT]):
         self.effects.append(ReplyTo(partition, reply))
 
     def answer_waiters(self, relay: Relay, ruling: Ruling) -> None:
-        for event, partition in relay.waiters:
+        for event, partition, _ in relay.waiters:
             self.reply(event, partition, ruling)
             if ruling.verdict is not None and not ruling.verdict.succeeded:
                 # A success is found by its recorded answer.

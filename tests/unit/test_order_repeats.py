@@ -178,7 +178,7 @@ def test_cancelling_every_returned_item_cancels_the_return() -> None:
 def test_what_a_state_remembers_is_bounded() -> None:
     story = _created()
     for n in range(limits.FACTS_MAX + 20):
-        story.tell("update-order-properties", update_body(hold=n % 2 == 0))
+        story.outcome(story.tell("update-order-properties", update_body(hold=n % 2 == 0)).request)
     order = story.order
     assert len(order.seen) == limits.SEEN_MAX
     assert len(order.facts) == limits.FACTS_MAX

@@ -1,0 +1,68 @@
+"""Holds: what the marketplace said last, what Increff refused, and the acknowledgement that ends them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.orders import Story, acknowledgement_body, update_body
+from topics.deliveries import OutcomeKind
+from topics.verdicts import Verdict
+
+LATER = {"dispatchByTime": "2031-01-01T00:00:00Z"}
+TAKEN, REFUSED = OutcomeKind.DELIVERED, OutcomeKind.REFUSED
+
+
+def submitted() -> Story:
+    story = Story()
+    story.outcome(story.create().request)
+    return story
+
+
+def test_a_hold_after_the_acknowledgement_that_ended_one_is_a_change_and_sent() -> None:
+    story = submitted()
+    story.outcome(story.tell("update-order-properties", update_body(hold=True)).request)
+    story.tell("acknowledgement", acknowledgement_body())
+    assert story.order.held is False
+    again = story.tell("update-order-properties", update_body(hold=True))
+    assert (again.verdict, len(again.requests), story.order.held) == (Verdict.APPLIED, 1, True)
+
+
+def test_a_refusal_that_comes_after_the_acknowledgement_does_not_bring_a_hold_back() -> None:
+    story = submitted()
+    story.outcome(story.tell("update-order-properties", update_body(hold=True)).request)
+    release = story.tell("update-order-properties", update_body(hold=False)).request
+    story.tell("acknowledgement", acknowledgement_body())
+    story.outcome(release, REFUSED, status=400)
+    assert story.order.held is False
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "held"), [(REFUSED, TAKEN, True), (TAKEN, REFUSED, True), (REFUSED, REFUSED, False)]
+)
+def test_two_holds_in_flight_end_as_increff_took_them(first: OutcomeKind, second: OutcomeKind, held: bool) -> None:
+    story = submitted()
+    one = story.tell("update-order-properties", update_body(hold=True)).request
+    two = story.tell("update-order-properties", update_body(hold=True, **LATER)).request
+    story.outcome(one, first, status=400)
+    story.outcome(two, second, status=400)
+    assert (story.order.held, story.order.state == "HELD", story.order.holds) == (held, held, [])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "held"),
+    [(TAKEN, TAKEN, False), (REFUSED, TAKEN, False), (TAKEN, REFUSED, True), (REFUSED, REFUSED, False)],
+)
+def test_a_hold_and_its_release_in_flight(first: OutcomeKind, second: OutcomeKind, held: bool) -> None:
+    story = submitted()
+    one = story.tell("update-order-properties", update_body(hold=True)).request
+    two = story.tell("update-order-properties", update_body(hold=False)).request
+    story.outcome(one, first, status=400)
+    story.outcome(two, second, status=400)
+    assert (story.order.held, story.order.holds) == (held, [])
+
+
+def test_holds_of_a_channel_that_does_not_pass_them_on_are_not_kept() -> None:
+    story = submitted()
+    for n in range(10):
+        story.tell("update-order-properties", update_body(hold=n % 2 == 0), offered=False)
+    assert (story.order.held, story.order.holds) == (False, [])
