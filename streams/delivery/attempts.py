@@ -9,11 +9,12 @@ from random import Random
 from streams.delivery import outcomes
 from streams.delivery.lane import Resolution, record_attempt, resolve
 from streams.delivery.outbox import Entry, entry_key
-from streams.delivery.ports import AttemptResult, Call, Clock, Sender
-from streams.delivery.response_class import classify
+from streams.delivery.ports import Answer, AttemptResult, Call, Clock, ResponseClass, Sender
+from streams.delivery.response_class import Verdict, classify
 from streams.delivery.retry_schedule import RetrySchedule
 from streams.runtime.role import Change, Effect
 from topics.deliveries import OutcomeKind
+from topics.touchpoints import BY_NAME, Mode
 
 TABLE = "deliveries.outbox"
 WITHDRAWN = "not sent before the caller's deadline"
@@ -37,7 +38,7 @@ async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResul
     at_ms = clock.now_ms()
     answer = await sender.send(call)
     now_ms = clock.now_ms()
-    verdict = classify(call.touchpoint, call.members, answer, now_ms)
+    verdict = _judged(call, answer, now_ms)
     result = AttemptResult(
         kind=verdict.kind,
         at_ms=at_ms,
@@ -65,6 +66,15 @@ async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResul
     return result
 
 
+def _judged(call: Call, answer: Answer, now_ms: int) -> Verdict:
+    """No answer may end the role, however odd: one that cannot be judged is like none."""
+    try:
+        return classify(call.touchpoint, call.members, answer, now_ms)
+    except Exception as error:
+        log.exception("delivery.unjudged destination=%s id=%s", call.destination, call.delivery_id)
+        return Verdict(ResponseClass.RETRY, message=f"the answer could not be judged: {type(error).__name__}")
+
+
 def finish(
     entry: Entry, result: AttemptResult, schedule: RetrySchedule, now_ms: int, random: Random, *, partition: int
 ) -> Finished:
@@ -78,7 +88,8 @@ def finish(
             entry,
             kind,
             now_ms,
-            body=result.body if kind.final else None,
+            # Only relays have a caller who is given the body; elsewhere the message is all that the order keeps.
+            body=result.body if kind.final and BY_NAME[entry.request.touchpoint].mode is Mode.RELAY else None,
             message=f"{LATE}: {result.message}" if kind is OutcomeKind.EXPIRED else result.message,
             next_ms=resolution.next_ms,
         ),

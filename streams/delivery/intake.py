@@ -5,12 +5,20 @@ from __future__ import annotations
 import orjson
 
 from streams.delivery.outbox import Entry, decode_entry, decode_header, entry_key, header_key
+from streams.runtime.limits import VALUE_BYTES_MAX
+from streams.runtime.rejected import TOO_LARGE
 from streams.runtime.role import Poison, Record, Table
 from topics import envelope
 from topics.configuration import Channels, Destination
 from topics.deliveries import DeliveryRequest, LaneAction, decode_lane_decision, decode_request
 from topics.keys import destination_partition
 from topics.touchpoints import BY_NAME
+
+ENTRY_GROWTH_BYTES = 16 << 10
+"""What attempts add to a request while it waits: the last one, and a message of 500 characters, six bytes each at most.
+The dead letter carries the message twice."""
+ENTRY_BYTES_MAX = VALUE_BYTES_MAX - ENTRY_GROWTH_BYTES
+"""Set aside at once beyond it: a request that outgrew the record after an attempt would end the role, each time anew."""
 
 
 def take(
@@ -64,7 +72,10 @@ def _enqueue(request: DeliveryRequest, now_ms: int, outbox: Table) -> None:
     header = decode_header(outbox.get(key))
     if not header.knows(request):
         entry = Entry(request=request, position=header.take(request, now_ms), queued_ms=now_ms)
-        outbox.put(entry_key(request.lane, request.id), entry.encode())
+        raw = entry.encode()
+        if len(raw) > ENTRY_BYTES_MAX:
+            raise Poison(TOO_LARGE, f"the request would take {len(raw)} bytes while it waits")
+        outbox.put(entry_key(request.lane, request.id), raw)
     outbox.put(key, header.encode())
 
 

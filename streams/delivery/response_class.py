@@ -5,7 +5,7 @@
 | none (time-out, reset, refused), or one cut off | retry: it may have been done, the repeat has the same id |
 | 2xx, empty or usable | delivered |
 | 2xx with `hasError: true` | refused: the far side's no, spoken with 200 (contract 0.3) |
-| 2xx to a relay whose caller needs the body, and the body is unusable | retry |
+| 2xx to a relay whose caller needs the body, and the body is unusable, too deep or too large | retry |
 | 2xx to an acknowledgement that leaves the order out of `successOrders` | retry |
 | 429; 502, 503, 504 with Retry-After | throttled: the whole destination waits |
 | 401, 403 | retry: credentials are mended by an operator, not by giving orders up |
@@ -16,17 +16,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from streams.delivery.ports import Answer, ResponseClass
 from streams.delivery.retry_after import THROTTLE_DEFAULT_S, not_before_ms
+from topics.nesting import is_too_deep
 from topics.touchpoints import Mode, Touchpoint
 
 MESSAGE_CHARS_MAX = 500
 """As much of a far side's message as travels on: it is shown to people, and stored with the order."""
+CARRIED_BYTES_MAX = 4 << 20
+"""Largest body that travels on to the order, as it is written again: `1e15` grows when it is. As much as is read of an
+answer, so a label or an invoice as base64 fits, and the outcome around it still fits a record."""
 RETRIED_4XX = frozenset({401, 403, 408, 425})
 THROTTLING_WITH_RETRY_AFTER = frozenset({502, 503, 504})
 ACKNOWLEDGEMENT = "acknowledgement"
@@ -34,7 +38,10 @@ ACKNOWLEDGEMENT = "acknowledgement"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`not_before_ms`: no retry (throttled: no call at all to this destination) before it. `body` is a JSON object."""
+    """`not_before_ms`: no retry (throttled: no call at all to this destination) before it. `body` is a JSON object.
+
+    A relay's body travels on, so it is None where it could not be written again; any other is for this process alone.
+    """
 
     kind: ResponseClass
     body: dict[str, Any] | None = None
@@ -44,6 +51,16 @@ class Verdict:
 
 def classify(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answer, now_ms: int) -> Verdict:
     """Judge an answer to `touchpoint` called with `members`; `now_ms` is when it came."""
+    verdict = _judge(touchpoint, members, answer, now_ms)
+    if touchpoint.mode is not Mode.RELAY or verdict.body is None or _can_travel(answer.body, verdict.body):
+        return verdict
+    if verdict.kind is ResponseClass.DELIVERED and touchpoint.response is not None:
+        # Its caller needs the body; one that merely failed is told by its message.
+        return Verdict(ResponseClass.RETRY, message="the answer nests too deep or is too large to be passed on")
+    return replace(verdict, body=None)
+
+
+def _judge(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answer, now_ms: int) -> Verdict:
     status = answer.status
     floor = not_before_ms(_header(answer, "retry-after"), now_ms)
     if status is None or (answer.error and status < 400):
@@ -90,7 +107,8 @@ def _unacknowledged(members: dict[str, Any], body: dict[str, Any]) -> str:
 def _order_code(entry: Any) -> str:
     # Some channels list the bare codes.
     code = entry.get("orderCode") if isinstance(entry, dict) else entry
-    return "" if code is None else str(code)
+    # Anything else is no code; a list a thousand levels deep could not even be made a text.
+    return str(code) if isinstance(code, str | int | float) else ""
 
 
 def _json_object(raw: bytes) -> dict[str, Any] | None:
@@ -99,6 +117,16 @@ def _json_object(raw: bytes) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def _can_travel(raw: bytes, body: dict[str, Any]) -> bool:
+    """Whether the order can be told the body: orjson reads deeper than it writes, and numbers may grow."""
+    if is_too_deep(raw, body):
+        return False
+    try:
+        return len(orjson.dumps(body)) <= CARRIED_BYTES_MAX
+    except orjson.JSONEncodeError:
+        return False
 
 
 def _message(status: int, raw: bytes, body: dict[str, Any] | None) -> str:

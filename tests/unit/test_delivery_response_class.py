@@ -117,3 +117,25 @@ def test_the_far_sides_words_travel_on_bounded(body: Any, message: str) -> None:
 def test_the_body_of_a_relay_answer_goes_through_as_it_came() -> None:
     answer = {"shipmentCode": "S1", "extra": {"kept": [1, None]}}
     assert judge(PACK, 200, answer)[1] == answer
+
+
+def nested(levels: int) -> bytes:
+    return b'{"a":' * levels + b"1" + b"}" * levels
+
+
+GROWN = b'{"a":[' + b",".join([b"1e15"] * 800_000) + b"]}"
+"""Under 4 MiB as it comes, over 15 MB as it would be written again."""
+
+
+@pytest.mark.parametrize("raw", [nested(300), nested(1_000), GROWN])
+def test_a_relays_body_that_cannot_be_written_again_is_unusable(raw: bytes) -> None:
+    kind, body, message, _ = judge(PACK, 200, raw)
+    assert (kind, body) == (RETRY, None)
+    assert message
+    kind, body, message, _ = judge(PACK, 400, b'{"errorMessage":"no","more":' + raw + b"}")
+    assert (kind, body, message) == (REFUSED, None, "no")
+
+
+def test_an_order_code_that_is_no_code_is_none_however_deep() -> None:
+    raw = b'{"successOrders":[' + b"[" * 1_000 + b"]" * 1_000 + b"]}"
+    assert judge(ACK, 200, raw)[0] is RETRY
