@@ -134,8 +134,7 @@ class DeliveryRole(Role):
     def ready(self) -> str | None:
         if self._failure is not None:
             return f"ended by an error: {self._failure}"
-        if not self._runners:
-            return "no partition of deliveries.requests is recovered yet"
+        # Without a partition there is nothing to do, which is no fault; the runtime says whether it is still joining.
         return self._stock.ready() if self._stock is not None else None
 
     def _runner(
@@ -174,7 +173,12 @@ class DeliveryRole(Role):
                 entries.append(decode_entry(raw))
             else:
                 self._headers[partition].note(key.decode(), decode_header(raw).last_ms)
-        entries.sort(key=lambda entry: (entry.queued_ms, entry.position))
+        # Within a lane the log's order; times are of whoever wrote the records, and only tell lanes apart.
+        entries.sort(key=lambda entry: entry.position)
+        since_ms: dict[str, int] = {}
+        for entry in entries:
+            since_ms.setdefault(entry.request.lane, entry.queued_ms)
+        entries.sort(key=lambda entry: since_ms[entry.request.lane])
         unknown = sum(not self._give(partition, entry) for entry in entries)
         metrics.UNKNOWN_DESTINATION.labels(str(partition)).set(unknown)
         log.info("delivery.recovered partition=%d requests=%d unknown=%d", partition, len(entries), unknown)

@@ -18,7 +18,7 @@ ENTRY_GROWTH_BYTES = 16 << 10
 """What attempts add to a request while it waits: the last one, and a message of 500 characters, six bytes each at most.
 The dead letter carries the message twice."""
 ENTRY_BYTES_MAX = VALUE_BYTES_MAX - ENTRY_GROWTH_BYTES
-"""Set aside at once beyond it: a request that outgrew the record after an attempt would end the role, each time anew."""
+"""Set aside at once beyond it: a request that outgrew its record after an attempt would end the role, time and again."""
 
 
 def take(

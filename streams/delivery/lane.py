@@ -78,8 +78,11 @@ class Lane:
         """Changes whenever the lane is scheduled anew; what was scheduled under an older one is void."""
 
     def put(self, entry: Entry) -> None:
-        """A new request, or a new value of one that is here."""
+        """A new request, or a new value of one that is here. Its place is its position, which is the log's order."""
+        last = next(reversed(self.entries.values()), None)
         self.entries[entry.request.id] = entry
+        if last is not None and entry.position < last.position:
+            self.entries = {one.request.id: one for one in sorted(self.entries.values(), key=lambda one: one.position)}
         if entry.request.relay:
             self.relays.add(entry.request.id)
 

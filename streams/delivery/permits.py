@@ -12,13 +12,14 @@ from streams.runtime.role import Change, Committer
 TABLE = "deliveries.permits"
 
 FRESH_MS = 4_000
-"""How long after a durable write its permits may be used. A worker that was stopped or cut off may not know that
-another took over, and counted its permits as used by then; it must write once more first, and that write fails.
+"""How long after a durable write requests may leave, with a budget or without. A worker that was stopped or cut off may not know that
+another took over, counted its permits as used and sent what was newer; it must write once more first, and that write
+fails. Every outcome that became durable counts as well, so under traffic this costs no write of its own.
 Shorter than the time after which Kafka gives a silent worker's partitions to another."""
 
 
 class Permits:
-    """One shard's permits. Without a budget there are always some, and only the gate is kept."""
+    """One shard's permits. Without a budget they are not counted; that the shard is still ours is proved all the same."""
 
     def __init__(
         self,
@@ -47,7 +48,16 @@ class Permits:
     @property
     def available(self) -> bool:
         """Whether a request may take a permit now, without waiting for anything."""
-        return self.window is None or (self.window.unused > 0 and self._clock.now_ms() < self._fresh_until_ms)
+        return self.is_fresh and (self.window is None or self.window.unused > 0)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether something durable proved lately that this worker still owns the shard."""
+        return self._clock.now_ms() < self._fresh_until_ms
+
+    def proved(self, began_ms: int) -> None:
+        """A commit that began at `began_ms` became durable: the partition was ours at that time."""
+        self._fresh_until_ms = max(self._fresh_until_ms, began_ms + FRESH_MS)
 
     def take(self) -> None:
         if self.window is not None:
@@ -64,16 +74,17 @@ class Permits:
     async def reserve(self) -> bool:
         """Reserve a block durably, or confirm what is left of the last one; False when the budget is spent."""
         window = self.window
-        if window is None:
-            return True
         async with self._writing:
             now_ms = self._clock.now_ms()
-            count = 0 if window.unused else window.plan_reserve(now_ms)
-            if count + window.unused < 1:
-                return False
-            await self._write(window.record(now_ms, reserving=count, gate_ms=self.gate.opens_ms))
-            window.reserved(count)
-            self._fresh_until_ms = now_ms + FRESH_MS
+            if window is None:
+                await self._write(PermitRecord([], 0, self.gate.opens_ms))
+            else:
+                count = 0 if window.unused else window.plan_reserve(now_ms)
+                if count + window.unused < 1:
+                    return False
+                await self._write(window.record(now_ms, reserving=count, gate_ms=self.gate.opens_ms))
+                window.reserved(count)
+            self.proved(now_ms)
             return True
 
     async def keep(self, *, give_back: bool = False) -> None:

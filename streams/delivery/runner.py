@@ -4,7 +4,7 @@ One task picks; each request in the air is a task of its own, at most `concurren
 a priority queue, whatever has a time waits in a heap, so a hundred thousand lanes that wait cost nothing until their
 time comes. The steps of an attempt, in the order in which they happen:
 
-1. a permit is reserved durably (a block at a time) and taken;
+1. a permit is reserved durably (a block at a time) and taken; without a budget, that the shard is ours is confirmed;
 2. the request is sent, and its answer classified;
 3. a Retry-After closes the gate in memory, then durably;
 4. the attempt, the order's outcome and the changed entry become durable, in one commit;
@@ -111,8 +111,8 @@ class DestinationRunner:
         lane = self._lanes.get(name)
         if lane is None:
             lane = self._lanes[name] = Lane(name)
-        is_first = not lane.entries or entry.request.id in lane.entries
         lane.put(entry)
+        is_first = next(iter(lane.entries)) == entry.request.id
         # Behind others nothing changes for the lane, unless somebody waits for an answer.
         if not lane.busy and (is_first or entry.request.relay):
             self._schedule_lane(lane)
@@ -127,10 +127,6 @@ class DestinationRunner:
 
     def is_empty(self, lane_name: str) -> bool:
         return lane_name not in self._lanes
-
-    @property
-    def lanes_waiting(self) -> int:
-        return len(self._lanes)
 
     async def call(
         self,
@@ -285,7 +281,7 @@ class DestinationRunner:
         self._spawn(work)
 
     async def _attempt(self, lane: Lane, entry: Entry) -> None:
-        if self._gate_closed_meanwhile():
+        if self._must_not_send():
             lane.busy = False
             self._schedule_lane(lane)
             return
@@ -301,10 +297,10 @@ class DestinationRunner:
                 timeout_s=timeout_s(request, self._config.timeout_s, self._clock.now_ms()),
             )
             result = await self._send(call)
-            finished = finish(
-                entry, result, self._schedule, self._clock.now_ms(), self._random, partition=self.partition
-            )
+            now_ms = self._clock.now_ms()
+            finished = finish(entry, result, self._schedule, now_ms, self._random, partition=self.partition)
             await self._committer.commit(self.partition, finished.effects, finished.changes)
+            self._permits.proved(now_ms)
         finally:
             self._in_air -= 1
         self._after(lane, entry, finished)
@@ -321,9 +317,10 @@ class DestinationRunner:
         lane.busy = False
         self._schedule_lane(lane)
 
-    def _gate_closed_meanwhile(self) -> bool:
-        """Between the choice of a request and its sending another one's answer may have closed the gate."""
-        if self._permits.gate.is_open(self._clock.now_ms()):
+    def _must_not_send(self) -> bool:
+        """Between the choice of a request and its sending another one's answer may have closed the gate, or the process
+        may have stood still for so long that the shard is another's. The permit is given back then."""
+        if self._permits.gate.is_open(self._clock.now_ms()) and self._permits.is_fresh:
             return False
         self._permits.untake()
         self._in_air -= 1
@@ -334,7 +331,7 @@ class DestinationRunner:
         self._wake.set()
 
     async def _answer_call(self, turn: _CallTurn) -> None:
-        if self._gate_closed_meanwhile():
+        if self._must_not_send():
             self._push_call(turn)
             return
         try:

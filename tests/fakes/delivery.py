@@ -81,7 +81,7 @@ class MemoryTable:
     def delete(self, key: bytes) -> None:
         self.values.pop(key, None)
 
-    def is_made_from(self, key: bytes) -> bool:  # noqa: ARG002 - nothing is redelivered here
+    def is_made_from(self, key: bytes) -> bool:
         return False
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
@@ -162,6 +162,10 @@ class Durable:
     tables: dict[int, dict[str, MemoryTable]] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
     lost: bool = False
+    failures: list[BaseException] = field(default_factory=list)
+
+    def fail(self, error: BaseException) -> None:
+        self.failures.append(error)
 
     async def commit(self, partition: int, effects: Iterable[Effect], changes: Iterable[Change]) -> None:
         if self.lost:
@@ -305,10 +309,12 @@ class Played:
         tables: Tables = {name: _Watched(table, name, changes) for name, table in self.durable.of(partition).items()}
         record = Record(partition, next(self._offset), self.clock.now_ms(), key, value, headers)
         try:
-            list(self.role.decide(record, tables))
+            effects = list(self.role.decide(record, tables))
         except Poison as poison:
             self.poisoned.append(poison)
+            self.durable.effects.extend(self.role.set_aside(record, poison.code, poison.reason))
             return
+        self.durable.effects.extend(effects)
         self.role.changed(partition, changes)
 
     def outcomes(self) -> list[Outcome]:

@@ -239,3 +239,12 @@ def test_nobody_gains_by_age_before_waiting_long() -> None:
     for n in range(AGEING_TURN + 1):
         queue.push(f"cancel-{n}", Priority.CANCEL, START_MS + 1)
     assert "stock" not in [queue.pop(START_MS + AGEING_MS - 1, lambda _: True) for _ in range(AGEING_TURN + 1)]
+
+
+def test_a_lane_keeps_the_order_of_positions_however_they_come() -> None:
+    lane = Lane("L")
+    for position in (2, 0, 3, 1):
+        waiting = entry("acknowledgement", str(position))
+        waiting.position = position
+        lane.put(waiting)
+    assert list(lane.entries) == ["0", "1", "2", "3"]

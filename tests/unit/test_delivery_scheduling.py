@@ -10,7 +10,7 @@ from typing import Any
 from streams.delivery.headers import HEADER_KEPT_MS, SWEEP_EVERY_MS
 from streams.delivery.outbox import header_key
 from streams.delivery.ports import Answer, Call, ResponseClass
-from tests.fakes.delivery import START_MS, Durable, ManualClock, Played, channels_for, ok, request_for
+from tests.fakes.delivery import START_MS, Played, channels_for, ok, request_for
 from topics.deliveries import LaneAction, OutcomeKind
 from topics.keys import INCREFF, destination_partition
 from topics.touchpoints import BY_NAME, Priority
@@ -336,13 +336,6 @@ async def test_a_bug_in_an_attempt_ends_the_process() -> None:
     await worker.clock.run_for(100)
     assert [type(error) for error in worker.crashes] == [ZeroDivisionError]
     assert worker.role.ready() is not None
-
-
-async def test_ready_says_why_not() -> None:
-    worker = Played(channels_for(), durable=Durable(), clock=ManualClock())
-    assert worker.role.ready() is not None
-    await worker.start()
-    assert worker.role.ready() is None
 
 
 async def test_a_gate_that_closes_between_choice_and_sending_holds_the_request_back() -> None:
