@@ -9,7 +9,7 @@ import importlib
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
 import orjson
@@ -36,6 +36,13 @@ GC_THRESHOLD = 20_000
 """Allocations before the youngest generation is looked through: some hundred requests, not some dozen."""
 
 INGRESS = web.AppKey("ingress", Ingress)
+
+Wait = Callable[[], Awaitable[None]]
+"""Returns when a part of the gateway was stopped; raises what ended it before."""
+
+
+class GatewayFailedError(RuntimeError):
+    """A task that the gateway lives by ended. Only a new process is sure to have all of them."""
 
 
 def wall_clock_ms() -> int:
@@ -103,16 +110,33 @@ async def run(settings: Settings, channels: Channels) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
-        await serve(settings, channels, stack)
+        parts = await serve(settings, channels, stack)
         log.info("gateway listens on http://%s:%d", settings.gateway_host, settings.gateway_port)
-        await stopping.wait()
+        await until_told(stopping, parts)
         log.info("gateway stops")
 
 
-async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -> web.Application:
+async def until_told(stopping: asyncio.Event, parts: Sequence[Wait]) -> None:
+    """Returns when told to stop. Raises GatewayFailedError when a part ended by itself."""
+    told = asyncio.ensure_future(stopping.wait())
+    waits = [asyncio.ensure_future(wait()) for wait in parts]
+    try:
+        await asyncio.wait([told, *waits], return_when=asyncio.FIRST_COMPLETED)
+        for ended in waits:
+            if ended.done() and not told.done():
+                error = None if ended.cancelled() else ended.exception()
+                log.critical("a part of the gateway ended, so the gateway ends", exc_info=error)
+                raise GatewayFailedError(f"a part of the gateway ended: {error!r}") from error
+    finally:
+        for task in (told, *waits):
+            task.cancel()
+
+
+async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -> tuple[Wait, ...]:
     """Starts a gateway on real ports and leaves it running; closing the stack stops it, in the reverse order.
 
-    The reader of replies is started before requests are accepted, and a command is accepted only once it reads.
+    Returns what ends when one of its parts does. The reader of replies is started before requests are accepted, and a
+    command is accepted only once it reads.
     """
     metrics = Metrics()
     wants_requests = settings.log_level in ("debug", "info")
@@ -139,7 +163,7 @@ async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -
     site = web.TCPSite(runner, settings.gateway_host, settings.gateway_port)
     await site.start()
     stack.push_async_callback(_finish, site, app[INGRESS], replies)
-    return app
+    return producer.wait, replies.wait, stock.wait
 
 
 async def _finish(site: web.TCPSite, ingress: Ingress, replies: ReplyReader) -> None:

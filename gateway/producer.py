@@ -68,7 +68,14 @@ class SharedProducer:
         metrics.bytes_in_flight = lambda: self._bytes_in_flight
 
     def unready(self) -> str | None:
+        if self._keeper is not None and self._keeper.done():
+            return "the keeper of the producer ended"
         return self._unready
+
+    async def wait(self) -> None:
+        """Returns when it was stopped; raises what ended its keeper before, and what nobody foresaw does end it."""
+        if self._keeper is not None:
+            await asyncio.shield(self._keeper)
 
     def start(self) -> None:
         """Returns at once; connecting goes on in the background."""
@@ -79,8 +86,7 @@ class SharedProducer:
         """What is in flight gets a bounded time to be acknowledged."""
         if self._keeper is not None:
             self._keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._keeper
+            await asyncio.wait([self._keeper])
         producer, self._producer = self._producer, None
         self._unready = "stopping"
         if producer is not None:
@@ -153,8 +159,8 @@ class SharedProducer:
 
     def _admit(self, size: int) -> AIOKafkaProducer:
         """While Kafka is known to be away nothing more is handed over: it would pile up, and arrive unasked later."""
-        if self._producer is None or self._unready is not None:
-            raise Unavailable(self._unready or "no producer")
+        if self._producer is None or self.unready() is not None:
+            raise Unavailable(self.unready() or "no producer")
         if self._bytes_in_flight + size > self._bytes_max:
             raise Overloaded(f"{self._bytes_in_flight} bytes wait for Kafka's acknowledgement")
         return self._producer

@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import logging
 import socket
-from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -59,6 +58,8 @@ class ReplyReader:
         return len(self._waiting)
 
     def unready(self) -> str | None:
+        if self._task is not None and self._task.done():
+            return "the reader of replies ended"
         return self._unready
 
     def start(self) -> None:
@@ -68,8 +69,12 @@ class ReplyReader:
         self.release_all()
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task])
+
+    async def wait(self) -> None:
+        """Returns when it was stopped; raises what ended it before, and what nobody foresaw does end it."""
+        if self._task is not None:
+            await asyncio.shield(self._task)
 
     def expect(self, event: str, wait_s: float) -> asyncio.Future[Reply | None]:
         if len(self._waiting) >= self._waiters_max:

@@ -55,6 +55,10 @@ class StockView(StockIndex):
     async def stop(self) -> None:
         await self._view.stop()
 
+    async def wait(self) -> None:
+        """Returns when it was stopped; raises what ended it before: then searches would answer from the past."""
+        await self._view.wait()
+
     def unready(self) -> str | None:
         return self._view.unready()
 

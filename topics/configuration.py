@@ -166,9 +166,6 @@ class Channels(BaseModel):
             usernames[username] = name
         return self
 
-    def by_username(self, username: str) -> Channel | None:
-        return next((c for c in self.channels.values() if c.credentials.username == username), None)
-
 
 class Settings(BaseSettings):
     """Process settings; each is an environment variable with the prefix `SLUICE_`."""

@@ -26,10 +26,6 @@ class OrderState(StrEnum):
     """Every unit is cancelled."""
 
 
-ORDER_TERMINAL = frozenset({OrderState.DELIVERED, OrderState.CANCELLED})
-"""No event leads out of these."""
-
-
 class ShipmentState(StrEnum):
     PACKING = "PACKING"
     """The marketplace was asked and has not answered."""

@@ -82,8 +82,8 @@ def test_what_cannot_be_used_is_named(case: str, monkeypatch: pytest.MonkeyPatch
 
 def test_the_built_in_channel_can_be_used() -> None:
     channels = parse_channels(demo_channels(1, 2), where="built-in channels")
-    demo = channels.by_username("demo")
-    assert demo is not None
+    demo = channels.channels["demo"]
+    assert demo.credentials.username == "demo"
     assert demo.name == "demo"
     assert (channels.increff.url, demo.marketplace.url) == ("http://127.0.0.1:1/assure-magic2", "http://127.0.0.1:2")
     assert demo.get_credential is not None
