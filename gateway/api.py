@@ -21,6 +21,7 @@ from topics.envelope import LANE_DECISION, ORDER_QUERY
 from topics.keys import INCREFF, destination_partition, join, lane_key, order_key, return_key, shard_of
 from topics.models.base import CODE_MAX
 from topics.touchpoints import BY_NAME
+from topics.verdicts import Verdict
 
 QUERY_TIMEOUT_S = 10.0
 """A query travels through the orders role like any command; a rebalance takes a few seconds."""
@@ -91,6 +92,9 @@ class ManagementApi:
         if reply is None:
             message = "The orders role did not answer in time"
             raise Refused(503, "LATE", message, retry_after_s=VERDICT_RETRY_AFTER_S)
+        if reply.verdict is not Verdict.ANSWERED:
+            # Set aside: it is not known whether there is one, so "there is none" would be a guess.
+            raise Refused(500, "NOT_ANSWERED", "The orders role could not answer this", reply.message)
         if not isinstance(reply.body, dict):
             what = "return" if returns else "order"
             raise Refused(404, "UNKNOWN", f"There is no {what} {call.subject} of channel {channel.name}")

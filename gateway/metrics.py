@@ -42,7 +42,7 @@ class Metrics(Collector):
         self._timings: dict[str, _Timing] = {}
         self.records = 0
         self.producer_rebuilds = 0
-        self.replies = 0
+        self._replies: dict[str, int] = {}
         self.bytes_in_flight: Callable[[], int] = int
         self.waiters: Callable[[], int] = int
         self._registry = CollectorRegistry()
@@ -56,6 +56,10 @@ class Metrics(Collector):
             timing = self._timings[touchpoint] = _Timing()
         timing.counts[bisect_left(SECONDS, seconds)] += 1
         timing.total += seconds
+
+    def replied(self, verdict: str) -> None:
+        """One reply that somebody waited for."""
+        self._replies[verdict] = self._replies.get(verdict, 0) + 1
 
     def text(self) -> bytes:
         return generate_latest(self._registry)
@@ -81,7 +85,12 @@ class Metrics(Collector):
         yield CounterMetricFamily(
             "sluice_gateway_producer_rebuilds", "Producers replaced after a fatal error", value=self.producer_rebuilds
         )
-        yield CounterMetricFamily("sluice_gateway_replies", "Replies read that somebody waited for", value=self.replies)
+        replies = CounterMetricFamily(
+            "sluice_gateway_replies", "Replies read that somebody waited for, by verdict", labels=["verdict"]
+        )
+        for verdict, count in self._replies.items():
+            replies.add_metric([verdict], count)
+        yield replies
         yield GaugeMetricFamily(
             "sluice_gateway_records_bytes_in_flight",
             "Handed to Kafka, not acknowledged yet",

@@ -144,7 +144,7 @@ class ReplyReader:
         except (ValueError, KeyError, TypeError) as error:
             log.error("a reply at offset %d cannot be read: %r", record.offset, error)  # noqa: TRY400 - no traceback needed
             return
-        self._metrics.replies += 1
+        self._metrics.replied(reply.verdict.value)
         self._settle(record.key, reply)
 
 

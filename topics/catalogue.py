@@ -179,7 +179,7 @@ TOPICS: tuple[Topic, ...] = (
         retention_ms=90 * DAY_MS,
         writers=("orders", "inventory", "delivery"),
         readers=("operators",),
-        why="Records that could not be decided: original bytes, with the reason in headers",
+        why="Records that could not be decided, or not taken: original bytes, with the reason in headers",
         personal_data=True,
     ),
 )

@@ -130,3 +130,14 @@ async def test_a_wrong_method_is_405() -> None:
     async with gateway(kafka=known()) as at:
         assert (await at.client.get("/api/orders/O/deliveries/e.0/skip")).status == 405
         assert (await at.client.delete("/api/orders/O")).status == 405
+
+
+async def test_a_query_that_was_set_aside_does_not_say_that_there_is_no_such_order() -> None:
+    def decide(envelope: Envelope, _record: Outgoing) -> Reply:
+        return Reply(event=envelope.id, verdict=Verdict.REFUSED, message="not the state of an order")
+
+    async with gateway(kafka=FakeKafka(decide=decide)) as at:
+        response = await at.client.get("/api/orders/O")
+        body = await response.json(content_type=None)
+        assert is_problem(body, 500, "NOT_ANSWERED")
+        assert "not the state of an order" in body["detail"]

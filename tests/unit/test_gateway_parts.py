@@ -68,3 +68,11 @@ async def test_a_gateway_that_is_told_to_stop_stops_without_an_error(monkeypatch
     stopping.set()
     await until_told(stopping, [replies.wait])
     await replies.stop()
+
+
+def test_replies_are_counted_by_their_verdict() -> None:
+    metrics = Metrics()
+    for verdict in ("APPLIED", "APPLIED", "FAILED"):
+        metrics.replied(verdict)
+    assert b'sluice_gateway_replies_total{verdict="APPLIED"} 2.0' in metrics.text()
+    assert b'sluice_gateway_replies_total{verdict="FAILED"} 1.0' in metrics.text()
