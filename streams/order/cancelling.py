@@ -125,10 +125,12 @@ def expire_waiting(turn: Turn[Order]) -> None:
     order.waiting = [wait for wait in order.waiting if wait.deadline_ms > turn.now_ms]
 
 
-def asked_for(order: Order) -> dict[str, int]:
+def asked_for(turn: Turn[Order]) -> dict[str, int]:
     """Units per line that a customer cancellation, still out for its answer, would take."""
+    order = turn.entity
     units: dict[str, int] = {}
-    asking = [relay for relay in order.relays if relay.touchpoint == CUSTOMER.name and not relay.dead]
+    awaited = [relay for relay in order.relays if not relay.dead and not turn.overdue(relay)]
+    asking = [relay for relay in awaited if relay.touchpoint == CUSTOMER.name]
     lines = order.lines_by_code() if asking else {}
     for relay in asking:
         for code, quantity in relay.data.items():
@@ -148,9 +150,10 @@ def _customer_cancel(
         return ruling
     key = _key(wanted)
     relay = order.relay(CUSTOMER.name, key)
-    if relay is not None:
+    if relay is not None and not turn.overdue(relay):
         return turn.join(relay, event, partition, deadline_ms)
-    if any(relay.touchpoint in (PACK.name, CUSTOMER.name) and not relay.dead for relay in order.relays):
+    awaited = [one for one in order.relays if one is not relay and not one.dead and not turn.overdue(one)]
+    if any(one.touchpoint in (PACK.name, CUSTOMER.name) for one in awaited):
         return _wait(turn, Waiting(event, partition, deadline_ms, body))
     return turn.ask(
         CUSTOMER,

@@ -36,5 +36,8 @@ NAMED_MAX = 10
 RELAY_MARGIN_MS = 15_000
 """Past its deadline a request that would be withdrawn has its outcome within a few seconds, a rebalance included.
 After this it has got lost, and a repeat asks the far side again."""
+RELAY_LOST_MS = 3 * 86_400_000
+"""The same for a request that goes on past its deadline: tried for a day as configured by default, behind others that
+are. Asking again is harmless, only not often: each repeat would be one more request behind the first."""
 FACT_LINES_MAX = 200
 """Lines that a fact carries: an order of 2,500 would make each of its facts a third of a megabyte."""

@@ -154,7 +154,7 @@ def _again(turn: Turn[Order], shipment: Shipment) -> Ruling:
 def _allot(turn: Turn[Order]) -> list[tuple[Line, int]] | Ruling:
     """Allot the units of a Pack to the order's lines: it names SKUs, and two lines may have one SKU."""
     order = turn.entity
-    contended = asked_for(order)
+    contended = asked_for(turn)
     left = {line.code: max(0, line.free - contended.get(line.code, 0)) for line in order.lines}
     by_sku: dict[str, list[Line]] = {}
     for line in order.lines:

@@ -112,7 +112,7 @@ class Waiter(NamedTuple):
 
     event: str
     partition: int
-    deadline_ms: int | None
+    deadline_ms: int | None = None
 
 
 @dataclass(slots=True)

@@ -132,10 +132,12 @@ class Turn(Generic[EntityT]):
         return PENDING
 
     def overdue(self, relay: Relay) -> bool:
-        """Whether an outcome is not to be expected any more. What is not withdrawn at its deadline goes on and on."""
+        """Whether an outcome is not to be expected any more."""
+        if relay.deadline_ms is None:
+            return False
         withdrawn = BY_NAME[relay.touchpoint].at_deadline is AtDeadline.WITHDRAW
-        deadline_ms = relay.deadline_ms
-        return withdrawn and deadline_ms is not None and self.now_ms > deadline_ms + limits.RELAY_MARGIN_MS
+        margin_ms = limits.RELAY_MARGIN_MS if withdrawn else limits.RELAY_LOST_MS
+        return self.now_ms > relay.deadline_ms + margin_ms
 
     def join(self, relay: Relay, event: str, partition: int | None, deadline_ms: int | None) -> Ruling:
         """Wait for an answer that was already asked for. Callers that are gone by now make room."""

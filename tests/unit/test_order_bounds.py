@@ -145,6 +145,20 @@ def test_a_cancellation_that_goes_on_past_its_deadline_is_joined_and_not_asked_a
     assert "again" in story.outcome(first.request).replies
 
 
+def test_a_cancellation_whose_outcome_got_lost_for_good_is_asked_again_and_stands_in_nobodys_way() -> None:
+    story = Story()
+    story.outcome(story.create().request)
+    first = story.tell("customer-cancellation", cancel_body(i1=1))
+    other = story.tell("customer-cancellation", cancel_body(i2=1), after_ms=DEADLINE_MS + limits.RELAY_LOST_MS + 1)
+    assert len(other.requests) == 1
+    story.outcome(other.request)
+    again = story.tell("customer-cancellation", cancel_body(i1=1), "again")
+    assert again.request.id != first.request.id
+    assert story.outcome(first.request, OutcomeKind.DEAD).replies == {}
+    assert set(story.outcome(again.request).replies) == {"again"}
+    assert [line.customer for line in story.order.lines] == [1, 1]
+
+
 def test_callers_long_gone_make_room_for_those_that_wait() -> None:
     story = Story()
     story.outcome(story.create().request)
