@@ -356,7 +356,7 @@ TOUCHPOINTS: tuple[Touchpoint, ...] = (
         repeat=Repeat.ONCE,
         idempotency=("orderCode", "shipmentCode"),
         split="handoverItems",
-        when_dead=WhenDead.HOLD,
+        when_dead=WhenDead.SKIP,
         refusable=False,
         early="named in the error: a repeat is harmless",
     ),

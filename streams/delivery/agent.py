@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import Callable, Iterable
 from random import Random
 from types import EllipsisType
@@ -16,7 +15,7 @@ from streams.delivery.clock import SystemClock
 from streams.delivery.destinations import destinations, permits_key, schedule_of, shards_in, window_of
 from streams.delivery.gate import Gate
 from streams.delivery.headers import HeaderKeeping
-from streams.delivery.intake import take
+from streams.delivery.intake import take, tell_of_set_aside
 from streams.delivery.outbox import Entry, decode_entry, decode_header, is_entry_key, names_of_entry_key
 from streams.delivery.permits import TABLE as PERMITS
 from streams.delivery.permits import Permits
@@ -24,20 +23,11 @@ from streams.delivery.ports import Caller, Clock, Sender, Stock
 from streams.delivery.runner import DestinationRunner
 from streams.delivery.sender import HttpSender
 from streams.delivery.stock import StockSender
+from streams.delivery.stopping import DRAIN_S
 from streams.runtime.role import Change, Committer, Effect, Record, Role, Tables
 from topics.configuration import Channels, Settings
 
-DRAIN_MS = 5_000
-"""What is in the air when the process is asked to end has this long; then it is cancelled, and sent again with the same
-id by the next owner. Under the ten seconds that a whole stack may take to stop."""
-
 log = logging.getLogger(__name__)
-
-
-def end_process(error: BaseException) -> None:
-    """What this process knows may be ahead of what is durable: only a restart is safe."""
-    log.critical("delivery cannot go on: %s", error, exc_info=error)
-    signal.raise_signal(signal.SIGTERM)
 
 
 class DeliveryRole(Role):
@@ -56,9 +46,10 @@ class DeliveryRole(Role):
         clock: Clock | None = None,
         random: Random | None = None,
         stock: Stock | EllipsisType | None = ...,
-        crashed: Callable[[BaseException], None] = end_process,
+        crashed: Callable[[BaseException], None] | None = None,
     ) -> None:
-        """`stock` left out: the real stock sender; None: no stock is sent (a test of the rest)."""
+        """`stock` left out: the real stock sender; None: no stock is sent (a test of the rest). `crashed` left out:
+        what this process knows may be ahead of what is durable, so the committer ends it."""
         self._channels = channels
         self._partitions = settings.partitions
         self._configured = destinations(channels)
@@ -75,8 +66,10 @@ class DeliveryRole(Role):
         self._failure: BaseException | None = None
 
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
-        take(record, tables[OUTBOX], self._channels, self._configured, self._partitions)
-        return ()
+        return take(record, tables[OUTBOX], self._channels, self._configured, self._partitions)
+
+    def set_aside(self, record: Record, code: str, reason: str) -> Iterable[Effect]:  # noqa: ARG002 - the reason says it
+        return tell_of_set_aside(record, reason)
 
     async def start(self, committer: Committer) -> None:
         self._committer = committer
@@ -119,12 +112,14 @@ class DeliveryRole(Role):
             self._watch(keeping.drop())
 
     async def stop(self) -> None:
-        until_ms = self._clock.now_ms() + DRAIN_MS
+        until_ms = self._clock.now_ms() + round(DRAIN_S * 1000)
         runners = [runner for owned in self._runners.values() for runner in owned.values()]
         ending = [runner.drain(until_ms) for runner in runners]
         if self._stock is not None:
             ending.append(self._stock.stop())
-        await asyncio.gather(*ending)
+        for ended in await asyncio.gather(*ending, return_exceptions=True):
+            if isinstance(ended, Exception):  # the steps that follow are no worse for it
+                log.error("delivery.stop: %s", ended, exc_info=ended)
         for keeping in self._headers.values():
             self._watch(keeping.drop())
         await asyncio.gather(*self._ending, return_exceptions=True)
@@ -215,4 +210,7 @@ class DeliveryRole(Role):
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error
-        self._crashed(error)
+        if self._crashed is not None:
+            self._crashed(error)
+        elif self._committer is not None:
+            self._committer.fail(error)

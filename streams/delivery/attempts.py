@@ -94,7 +94,8 @@ def finish(
             next_ms=resolution.next_ms,
         ),
     ]
-    if kind is OutcomeKind.DEAD:
+    if kind is OutcomeKind.DEAD or (kind is OutcomeKind.REFUSED and not BY_NAME[entry.request.touchpoint].refusable):
+        # Who sent a touchpoint that is not refusable was promised success and will not hear of the refusal.
         effects.append(outcomes.dead(entry, partition, now_ms))
     return Finished(kind, tuple(effects), (_change(entry, resolution),), resolution.leaves)
 

@@ -7,6 +7,7 @@ import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
 
+from streams.delivery.attempts import TABLE as OUTBOX
 from streams.delivery.outbox import decode_header, header_key
 from streams.delivery.ports import Clock
 from streams.runtime.role import Change, Committer, PartitionLost, Table
@@ -19,6 +20,30 @@ SWEEP_MAX = 1_000
 """Headers deleted in one commit."""
 
 Idle = Callable[[int, str], bool]
+
+
+class Forgetting(Change):
+    """The deletion of a header that is decided when the runtime applies it, in the same turn of the event loop.
+
+    A commit may wait for room or for the end of a rebalance, and the lane may come back meanwhile: then its header
+    stays as it is.
+    """
+
+    __slots__ = ("_is_old", "_outbox")
+    _is_old: Callable[[bytes], bool]
+    _outbox: Table
+
+    def __init__(self, key: bytes, is_old: Callable[[bytes], bool], outbox: Table) -> None:
+        # The base is frozen, so its fields are set as it sets them; `value` is not a field here.
+        object.__setattr__(self, "table", OUTBOX)
+        object.__setattr__(self, "key", key)
+        object.__setattr__(self, "_is_old", is_old)
+        object.__setattr__(self, "_outbox", outbox)
+
+    @property
+    def value(self) -> bytes | None:
+        raw = self._outbox.get(self.key)
+        return None if raw is None or self._is_old(raw) else raw
 
 
 class HeaderKeeping:
@@ -81,10 +106,16 @@ class HeaderKeeping:
             del self._last[lane]
             raw = self._outbox.get(header_key(lane))
             if raw is not None and decode_header(raw).last_ms <= last_ms:
-                changes.append(Change("deliveries.outbox", header_key(lane), None))
+                changes.append(self._forgetting(lane, last_ms))
         if changes:
             await self._committer.commit(self._partition, (), changes)
         return len(changes)
+
+    def _forgetting(self, lane: str, last_ms: int) -> Change:
+        return Forgetting(header_key(lane), lambda raw: self._is_old(lane, raw, last_ms), self._outbox)
+
+    def _is_old(self, lane: str, raw: bytes, last_ms: int) -> bool:
+        return decode_header(raw).last_ms <= last_ms and self._idle(self._partition, lane)
 
     def _expired(self, oldest_kept_ms: int) -> list[tuple[str, int]]:
         found: list[tuple[str, int]] = []

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import logging
+
 import orjson
 
 from streams.delivery.outbox import Entry, decode_entry, decode_header, entry_key, header_key
+from streams.delivery.outcomes import outcome
+from streams.delivery.response_class import MESSAGE_CHARS_MAX
 from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.rejected import TOO_LARGE
-from streams.runtime.role import Poison, Record, Table
+from streams.runtime.role import Effect, Poison, Record, Table
 from topics import envelope
 from topics.configuration import Channels, Destination
-from topics.deliveries import DeliveryRequest, LaneAction, decode_lane_decision, decode_request
+from topics.deliveries import Attempt, DeliveryRequest, LaneAction, OutcomeKind, decode_lane_decision, decode_request
 from topics.keys import destination_partition
 from topics.touchpoints import BY_NAME
 
+SKIPPED = "skipped by an operator"
+NEVER_SENT = "set aside before it was sent"
 ENTRY_GROWTH_BYTES = 16 << 10
 """What attempts add to a request while it waits: the last one, and a message of 500 characters, six bytes each at most.
 The dead letter carries the message twice."""
 ENTRY_BYTES_MAX = VALUE_BYTES_MAX - ENTRY_GROWTH_BYTES
-"""Set aside at once beyond it: a request that outgrew its record after an attempt would end the role, time and again."""
+"""Set aside at once beyond it: a request that outgrew its record after an attempt would end the role, for ever."""
+
+log = logging.getLogger(__name__)
 
 
 def take(
     record: Record, outbox: Table, channels: Channels, configured: dict[str, Destination], partitions: int
-) -> None:
-    """Take one record in. Raises Poison for what can never be sent."""
+) -> list[Effect]:
+    """Take one record in; returns what the order must learn at once. Raises Poison for what can never be sent."""
     try:
         event_type = envelope.parse(record.headers).type
     except envelope.EnvelopeError as error:
@@ -33,10 +41,27 @@ def take(
         request = _request(record)
         _check(request, record, channels, configured, partitions)
         _enqueue(request, record.timestamp_ms, outbox)
-    elif event_type == envelope.LANE_DECISION:
-        _decide_lane(record, outbox)
-    else:
-        raise Poison("UNKNOWN_TYPE", f"deliveries.requests does not carry {event_type}")
+        return []
+    if event_type == envelope.LANE_DECISION:
+        return _decide_lane(record, outbox)
+    raise Poison("UNKNOWN_TYPE", f"deliveries.requests does not carry {event_type}")
+
+
+def tell_of_set_aside(record: Record, reason: str) -> list[Effect]:
+    """The order's outcome of a request that was set aside; nothing for what is no request. Never raises.
+
+    The order takes a DEAD as news by its attempt, so one is told, though nothing was sent.
+    """
+    try:
+        request = decode_request(record.value)
+        # Of a traceback the last line says what it was.
+        message = (reason.strip().splitlines() or [""])[-1][:MESSAGE_CHARS_MAX]
+        never_sent = Attempt(number=1, at_ms=record.timestamp_ms, took_ms=0.0, status=None, error=NEVER_SENT)
+        entry = Entry(request=request, position=0, queued_ms=record.timestamp_ms, attempts=1, last=never_sent)
+        return [outcome(entry, OutcomeKind.DEAD, record.timestamp_ms, message=message)]
+    except Exception:  # noqa: BLE001 - whatever the record holds, it is set aside
+        log.warning("delivery.set_aside partition=%d offset=%d: no order to tell", record.partition, record.offset)
+        return []
 
 
 def _request(record: Record) -> DeliveryRequest:
@@ -79,7 +104,7 @@ def _enqueue(request: DeliveryRequest, now_ms: int, outbox: Table) -> None:
     outbox.put(key, header.encode())
 
 
-def _decide_lane(record: Record, outbox: Table) -> None:
+def _decide_lane(record: Record, outbox: Table) -> list[Effect]:
     try:
         decision = decode_lane_decision(record.value)
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
@@ -91,10 +116,14 @@ def _decide_lane(record: Record, outbox: Table) -> None:
     entry = decode_entry(raw) if raw is not None else None
     if entry is None or not entry.held:
         raise Poison("NOT_HELD", f"request {decision.request} does not hold lane {decision.lane}")
+    told: list[Effect] = []
     if decision.action is LaneAction.SKIP:
         outbox.delete(key)
+        # Final for the order as well: a dead request was still open there.
+        told.append(outcome(entry, OutcomeKind.REFUSED, record.timestamp_ms, message=SKIPPED))
     else:
         entry.retried_by_operator()
         outbox.put(key, entry.encode())
     # The header marks the record as decided, so that its redelivery does not decide about a later failure.
     outbox.put(header_key(decision.lane), decode_header(outbox.get(header_key(decision.lane))).encode())
+    return told

@@ -65,15 +65,17 @@ class Resolution:
 
 
 class Lane:
-    """The requests of one lane, oldest first. `busy`: one of them is in the air, and nothing else happens meanwhile."""
+    """The requests of one lane, oldest first. `busy`: `in_air` is in the air (or is being withdrawn), and meanwhile
+    nothing happens but that relays whose callers are gone leave."""
 
-    __slots__ = ("busy", "entries", "name", "relays", "ticket")
+    __slots__ = ("busy", "entries", "in_air", "name", "relays", "ticket")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.entries: dict[str, Entry] = {}
         self.relays: set[str] = set()
         self.busy = False
+        self.in_air = ""
         self.ticket = 0
         """Changes whenever the lane is scheduled anew; what was scheduled under an older one is void."""
 
@@ -113,8 +115,12 @@ class Lane:
         soonest = min((expires_ms(relay.request) for relay in self._waiting_relays()), default=NEVER)
         return None if soonest == NEVER else soonest
 
+    def overdue(self, now_ms: int) -> list[Entry]:
+        """The waiting relays whose callers are gone."""
+        return [relay for relay in self._waiting_relays() if expires_ms(relay.request) <= now_ms]
+
     def _waiting_relays(self) -> Iterable[Entry]:
-        return (self.entries[name] for name in self.relays)
+        return (self.entries[name] for name in self.relays if not (self.busy and name == self.in_air))
 
     def _passing_relay(self, head: Entry) -> tuple[Entry | None, int]:
         """The first relay, if only optional notifications are before it and the head failed; and when it may pass."""
@@ -190,6 +196,6 @@ def _gives_way(request: DeliveryRequest) -> bool:
 
 def _refusal_holds(request: DeliveryRequest, touchpoint: Touchpoint) -> bool:
     """Whether a refusal needs an operator. A relay's goes to its caller, and a refused create is the order's to judge
-    (it becomes REJECTED); a cancellation or a handover that the far side refuses has nobody else to tell."""
+    (it becomes REJECTED); a cancellation that the far side refuses has nobody else to tell."""
     judged_by_order = touchpoint.repeat is Repeat.CONFLICT_IF_CHANGED
     return touchpoint.when_dead is WhenDead.HOLD and not request.relay and not judged_by_order

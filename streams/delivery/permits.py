@@ -12,14 +12,14 @@ from streams.runtime.role import Change, Committer
 TABLE = "deliveries.permits"
 
 FRESH_MS = 4_000
-"""How long after a durable write requests may leave, with a budget or without. A worker that was stopped or cut off may not know that
-another took over, counted its permits as used and sent what was newer; it must write once more first, and that write
-fails. Every outcome that became durable counts as well, so under traffic this costs no write of its own.
-Shorter than the time after which Kafka gives a silent worker's partitions to another."""
+"""How long after a durable write requests may leave, with a budget or without. A worker that was stopped or cut off may
+not know that another took over, counted its permits as used and sent what was newer; it must write
+once more first, and that write fails. Every outcome that became durable counts as well, so under traffic this costs no
+write of its own. Shorter than the time after which Kafka gives a silent worker's partitions to another."""
 
 
 class Permits:
-    """One shard's permits. Without a budget they are not counted; that the shard is still ours is proved all the same."""
+    """One shard's permits. Without a budget they are not counted; that the shard is ours is proved all the same."""
 
     def __init__(
         self,

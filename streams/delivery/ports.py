@@ -32,13 +32,15 @@ class ResponseClass(StrEnum):
 class Answer:
     """What came back, before it is judged. `status` None: no answer, and `error` says why.
 
-    With a status, `error` means that the answer's body did not arrive whole.
+    With a status, `error` means that the answer's body did not arrive whole. `unsendable`: the request cannot be sent
+    as it is, now or later, and `error` says why.
     """
 
     status: int | None
     headers: Mapping[str, str]
     body: bytes = b""
     error: str = ""
+    unsendable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@
 | 429; 502, 503, 504 with Retry-After | throttled: the whole destination waits |
 | 401, 403 | retry: credentials are mended by an operator, not by giving orders up |
 | 408, 425, other 5xx | retry |
+| none, because no HTTP request can carry it (a control character in its id) | refused |
 | 3xx | refused: a redirect is never followed, it could lead anywhere |
 | other 4xx (400, 404, 405, 409, 410, 413, 422, ...) | refused |
 """
@@ -61,6 +62,8 @@ def classify(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Ans
 
 
 def _judge(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answer, now_ms: int) -> Verdict:
+    if answer.unsendable:
+        return Verdict(ResponseClass.REFUSED, message=_short(answer.error))
     status = answer.status
     floor = not_before_ms(_header(answer, "retry-after"), now_ms)
     if status is None or (answer.error and status < 400):

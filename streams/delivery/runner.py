@@ -19,7 +19,6 @@ import asyncio
 import contextlib
 import heapq
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from itertools import count
 from random import Random
 from typing import Any
@@ -32,34 +31,14 @@ from streams.delivery.permits import Permits
 from streams.delivery.ports import AttemptResult, Call, Clock, ResponseClass, Sender
 from streams.delivery.priority import PriorityQueue
 from streams.delivery.retry_schedule import RetrySchedule
+from streams.delivery.stopping import GIVE_BACK_S
+from streams.delivery.turns import CallTurn, LaneTurn, Turn
 from streams.runtime.role import Committer, PartitionLost
 from topics.configuration import Destination
 from topics.touchpoints import BY_NAME, Priority, Touchpoint
 
 RELAY_WEIGHT = 1.0
 """Within its class a relay goes before notifications: somebody waits for it."""
-
-
-@dataclass(slots=True)
-class _LaneTurn:
-    """A lane that is ready to send. Void when the lane was scheduled anew since."""
-
-    lane: Lane
-    ticket: int
-
-
-@dataclass(slots=True)
-class _CallTurn:
-    """A call of the stock sender that waits for its turn."""
-
-    call: Call
-    answer: asyncio.Future[AttemptResult]
-    priority: Priority
-    due_ms: int
-    weight: float
-
-
-_Turn = _LaneTurn | _CallTurn
 
 
 class DestinationRunner:
@@ -92,8 +71,8 @@ class DestinationRunner:
         self._random = random
         self._crashed = crashed
         self._lanes: dict[str, Lane] = {}
-        self._ready: PriorityQueue[_Turn] = PriorityQueue()
-        self._timed: list[tuple[int, int, _LaneTurn]] = []
+        self._ready: PriorityQueue[Turn] = PriorityQueue()
+        self._timed: list[tuple[int, int, LaneTurn]] = []
         self._serial = count()
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,7 +93,10 @@ class DestinationRunner:
         lane.put(entry)
         is_first = next(iter(lane.entries)) == entry.request.id
         # Behind others nothing changes for the lane, unless somebody waits for an answer.
-        if not lane.busy and (is_first or entry.request.relay):
+        if lane.busy and entry.request.relay:
+            self._push_timed(LaneTurn(lane, lane.ticket), lane.next_expiry_ms())
+            self._wake.set()
+        elif not lane.busy and (is_first or entry.request.relay):
             self._schedule_lane(lane)
 
     def remove(self, lane_name: str, request_id: str) -> None:
@@ -152,7 +134,7 @@ class DestinationRunner:
         )
         answer: asyncio.Future[AttemptResult] = asyncio.get_running_loop().create_future()
         self._calls.add(answer)
-        self._push_call(_CallTurn(call, answer, priority, self._clock.now_ms(), weight))
+        self._push_call(CallTurn(call, answer, priority, self._clock.now_ms(), weight))
         try:
             return await answer
         finally:
@@ -184,8 +166,9 @@ class DestinationRunner:
             await self._clock.wait(self._wake, until_ms)
         tasks = self.drop()
         await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(PartitionLost):
-            await self._permits.keep(give_back=True)
+        with contextlib.suppress(PartitionLost, TimeoutError):
+            async with asyncio.timeout(GIVE_BACK_S):
+                await self._permits.keep(give_back=True)
 
     # Picking
 
@@ -220,18 +203,22 @@ class DestinationRunner:
     def _take_due(self, now_ms: int) -> None:
         while self._timed and self._timed[0][0] <= now_ms:
             turn = heapq.heappop(self._timed)[2]
-            if self._is_alive(turn):
+            if not turn.is_current:
+                continue
+            if turn.lane.busy:
+                self._withdraw_overdue(turn, now_ms)
+            else:
                 self._schedule_lane(turn.lane)
 
     def _next_timed_ms(self) -> float:
-        while self._timed and not self._is_alive(self._timed[0][2]):
+        while self._timed and not self._timed[0][2].is_current:
             heapq.heappop(self._timed)
         return self._timed[0][0] if self._timed else _NEVER
 
-    def _is_alive(self, turn: _Turn) -> bool:
-        if isinstance(turn, _CallTurn):
+    def _is_alive(self, turn: Turn) -> bool:
+        if isinstance(turn, CallTurn):
             return not turn.answer.done()
-        return turn.lane.ticket == turn.ticket and not turn.lane.busy
+        return turn.is_current and not turn.lane.busy
 
     def _schedule_lane(self, lane: Lane) -> None:
         """Ask the lane for its step, and queue it where it belongs."""
@@ -242,9 +229,9 @@ class DestinationRunner:
             return
         now_ms = self._clock.now_ms()
         step = lane.next_step(now_ms)
-        turn = _LaneTurn(lane, lane.ticket)
+        turn = LaneTurn(lane, lane.ticket)
         if isinstance(step, Expire):
-            self._begin(lane, self._expire(lane, step.entry))
+            self._begin(lane, step.entry, self._expire(lane, step.entry))
         elif isinstance(step, Send):
             request = step.entry.request
             weight = RELAY_WEIGHT if request.relay else 0.0
@@ -256,14 +243,14 @@ class DestinationRunner:
             self._push_timed(turn, step.until_ms)
         self._wake.set()
 
-    def _push_timed(self, turn: _LaneTurn, until_ms: int | None) -> None:
+    def _push_timed(self, turn: LaneTurn, until_ms: int | None) -> None:
         if until_ms is not None:
             heapq.heappush(self._timed, (until_ms, next(self._serial), turn))
 
     # Sending
 
-    def _launch(self, turn: _Turn, now_ms: int) -> None:
-        if isinstance(turn, _CallTurn):
+    def _launch(self, turn: Turn, now_ms: int) -> None:
+        if isinstance(turn, CallTurn):
             self._permits.take()
             self._in_air += 1
             self._spawn(self._answer_call(turn))
@@ -274,10 +261,11 @@ class DestinationRunner:
             return
         self._permits.take()
         self._in_air += 1
-        self._begin(turn.lane, self._attempt(turn.lane, step.entry))
+        self._begin(turn.lane, step.entry, self._attempt(turn.lane, step.entry))
 
-    def _begin(self, lane: Lane, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, lane: Lane, entry: Entry, work: Coroutine[Any, Any, None]) -> None:
         lane.busy = True
+        lane.in_air = entry.request.id
         self._spawn(work)
 
     async def _attempt(self, lane: Lane, entry: Entry) -> None:
@@ -301,17 +289,28 @@ class DestinationRunner:
             finished = finish(entry, result, self._schedule, now_ms, self._random, partition=self.partition)
             await self._committer.commit(self.partition, finished.effects, finished.changes)
             self._permits.proved(now_ms)
+            self._count(entry, finished)
         finally:
             self._in_air -= 1
         self._after(lane, entry, finished)
 
-    async def _expire(self, lane: Lane, entry: Entry) -> None:
+    def _withdraw_overdue(self, turn: LaneTurn, now_ms: int) -> None:
+        """Callers do not wait for a slow request before theirs. After a crash the lane withdraws them again."""
+        for entry in turn.lane.overdue(now_ms):
+            turn.lane.remove(entry.request.id)
+            self._spawn(self._withdraw(entry))
+        self._push_timed(turn, turn.lane.next_expiry_ms())
+
+    async def _withdraw(self, entry: Entry) -> Finished:
         finished = expire(entry, self._clock.now_ms())
         await self._committer.commit(self.partition, finished.effects, finished.changes)
-        self._after(lane, entry, finished)
+        self._count(entry, finished)
+        return finished
+
+    async def _expire(self, lane: Lane, entry: Entry) -> None:
+        self._after(lane, entry, await self._withdraw(entry))
 
     def _after(self, lane: Lane, entry: Entry, finished: Finished) -> None:
-        metrics.OUTCOMES.labels(self.destination, entry.request.touchpoint, finished.kind).inc()
         if finished.leaves:
             lane.remove(entry.request.id)
         lane.busy = False
@@ -326,11 +325,11 @@ class DestinationRunner:
         self._in_air -= 1
         return True
 
-    def _push_call(self, turn: _CallTurn) -> None:
+    def _push_call(self, turn: CallTurn) -> None:
         self._ready.push(turn, turn.priority, turn.due_ms, turn.weight)
         self._wake.set()
 
-    async def _answer_call(self, turn: _CallTurn) -> None:
+    async def _answer_call(self, turn: CallTurn) -> None:
         if self._must_not_send():
             self._push_call(turn)
             return
@@ -357,7 +356,7 @@ class DestinationRunner:
 
     # Tasks
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(self._guard(work))
         self._tasks.add(task)
         task.add_done_callback(self._forget)
@@ -366,7 +365,7 @@ class DestinationRunner:
         self._tasks.discard(task)
         self._wake.set()
 
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, work: Coroutine[Any, Any, Any]) -> None:
         """A lost partition ends the work quietly: the new owner does it again. Anything else ends the process."""
         try:
             await work
@@ -375,6 +374,9 @@ class DestinationRunner:
         except Exception as error:
             self._crashed(error)
             raise
+
+    def _count(self, entry: Entry, finished: Finished) -> None:
+        metrics.OUTCOMES.labels(self.destination, entry.request.touchpoint, finished.kind).inc()
 
     def _measure(self, now_ms: int) -> None:
         oldest = next(iter(self._lanes.values()), None)

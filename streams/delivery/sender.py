@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -21,6 +22,8 @@ KEEPALIVE_S = 15.0
 """Idle connections are dropped before common far sides drop them (Tomcat 20 s, ALB 60 s): fewer resets on re-use."""
 CONNECT_TIMEOUT_S = 10.0
 """A far side that does not even accept a connection by then is down; the rest of the time-out is for its answer."""
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class HttpSender:
@@ -46,6 +49,10 @@ class HttpSender:
     async def send(self, call: Call) -> Answer:
         if self._session is None:
             raise RuntimeError("the sender is not started")
+        if CONTROL.search(call.delivery_id):
+            # No header can carry it. A repeat could not either, so it is not one of the failures that pass.
+            error = "the event id holds a line break or another control character, which no HTTP header can carry"
+            return Answer(status=None, headers={}, error=error, unsendable=True)
         destination = self._destinations[call.destination]
         total_s = destination.timeout_s if call.timeout_s is None else call.timeout_s
         body = call.touchpoint.carried_body(call.members or {})

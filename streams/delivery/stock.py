@@ -17,6 +17,7 @@ from typing import Any
 from streams.delivery.ports import Caller, Clock
 from streams.delivery.stock_partition import StockPartition
 from streams.delivery.stock_queue import Policy
+from streams.delivery.stopping import STOCK_DRAIN_S
 from streams.runtime.role import Committer, PartitionLost, Tables
 from topics.catalogue import BY_NAME
 from topics.configuration import Channels, Settings
@@ -24,8 +25,6 @@ from topics.view import CompactedView
 
 CAUGHT_UP_POLL_S = 0.02
 """Between looks at whether a new partition has been read; a takeover takes longer than that anyway."""
-STOP_WAIT_S = 3.0
-"""What is in the air when the process is asked to end has this long; a call cut off is sent again by the next owner."""
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +88,7 @@ class StockSender:
         """Calls in the air may end and be recorded; no further one is made."""
         lanes = [task for owned in self._partitions.values() for task in owned.end()]
         if lanes:
-            await asyncio.wait(lanes, timeout=STOP_WAIT_S)
+            await asyncio.wait(lanes, timeout=STOCK_DRAIN_S)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -70,7 +70,7 @@ def resolved(waiting: Entry, kind: ResponseClass, now_ms: int = START_MS, not_be
         ("customer-cancellation", True, REFUSED, OutcomeKind.REFUSED, False),
         ("customer-cancellation", False, REFUSED, OutcomeKind.DEAD, True),
         ("seller-cancellation", False, REFUSED, OutcomeKind.DEAD, True),
-        ("handover-notification", False, REFUSED, OutcomeKind.DEAD, True),
+        ("handover-notification", False, REFUSED, OutcomeKind.REFUSED, False),
         ("cancel-return-order-items", False, REFUSED, OutcomeKind.DEAD, True),
     ],
 )
@@ -148,8 +148,8 @@ LATER = START_MS + 100_000
         ([entry("acknowledgement", "a"), entry("handover-notification", "b")], START_MS, "a"),
         ([entry("acknowledgement", "a", next_ms=LATER), entry("handover-notification", "b")], START_MS, LATER),
         ([entry("create-outward-order", "a", held=True), entry("update-order-properties", "b")], LATER, None),
-        ([entry("handover-notification", "a", held=True), entry("pack-order", "b", relay=True)], START_MS, EXPIRES_MS),
-        ([entry("handover-notification", "a", held=True), entry("pack-order", "b", relay=True)], EXPIRES_MS, "x b"),
+        ([entry("seller-cancellation", "a", held=True), entry("pack-order", "b", relay=True)], START_MS, EXPIRES_MS),
+        ([entry("seller-cancellation", "a", held=True), entry("pack-order", "b", relay=True)], EXPIRES_MS, "x b"),
         (
             [entry("acknowledgement", "a", failures=1, next_ms=LATER), entry("pack-order", "b", relay=True)],
             START_MS,

@@ -7,17 +7,25 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from streams.delivery.agent import DeliveryRole
 from streams.delivery.headers import HEADER_KEPT_MS, SWEEP_EVERY_MS
 from streams.delivery.outbox import header_key
 from streams.delivery.ports import Answer, Call, ResponseClass
-from tests.fakes.delivery import START_MS, Played, channels_for, ok, request_for
-from topics.deliveries import LaneAction, OutcomeKind
+from streams.delivery.stopping import DRAIN_S, GIVE_BACK_S, STOCK_DRAIN_S
+from streams.runtime.limits import STOP_ROLE_S
+from streams.runtime.role import Record
+from tests.fakes.delivery import START_MS, Durable, Played, channels_for, ok, request_for
+from topics.configuration import Settings
+from topics.deliveries import LaneAction, OutcomeKind, decode_outcome
 from topics.keys import INCREFF, destination_partition
 from topics.touchpoints import BY_NAME, Priority
 
 CREATE = "create-outward-order"
 UPDATE = "update-order-properties"
 HANDOVER = "handover-notification"
+SELLER_CANCEL = "seller-cancellation"
 
 
 def create(code: str, request_id: str | None = None, **more: Any) -> Any:
@@ -130,6 +138,37 @@ async def test_a_lane_is_remembered_past_its_last_request_and_then_forgotten() -
     assert outbox.values == {}
 
 
+async def test_a_lane_that_comes_back_while_it_is_being_forgotten_keeps_its_header() -> None:
+    worker = await Played(channels_for()).start()
+    first = create("A", "A.0", sequence=1)
+    worker.give(first)
+    await worker.clock.run_for(100)
+    partition = destination_partition(INCREFF, 0, 8)
+    outbox = worker.durable.of(partition)["deliveries.outbox"]
+    keeping = worker.role._headers[partition]
+    room = asyncio.Event()
+    commit = worker.durable.commit
+
+    async def commit_later(partition: int, effects: Any, changes: Any) -> None:
+        changes = list(changes)
+        await room.wait()
+        await commit(partition, effects, changes)
+
+    worker.clock._now_ms += HEADER_KEPT_MS + 1
+    worker.durable.commit = commit_later  # type: ignore[method-assign]
+    sweeping = asyncio.create_task(keeping.sweep())
+    await asyncio.sleep(0)
+    second = request_for(UPDATE, "A", "A.1", sequence=2)
+    worker.give(second)
+    room.set()
+    await sweeping
+    assert outbox.get(header_key(first.lane)) is not None
+    await worker.clock.run_for(100)
+    worker.give(second)  # the orders role decided again after a crash
+    await worker.clock.run_for(100)
+    assert worker.sender.ids() == ["A.0", "A.1"]
+
+
 async def test_concurrency_is_bounded() -> None:
     worker = await Played(channels_for(increff={"concurrency": 3, "budget": None})).start()
     worker.sender.takes_ms = lambda _: 100
@@ -178,7 +217,9 @@ async def test_a_dead_create_holds_its_lane_over_restarts_until_an_operator_skip
     assert again.final() == {"A.0": "dead"}
     again.decide_lane(first, LaneAction.SKIP)
     await again.clock.run_for(1_000)
-    assert again.final() == {"A.0": "dead", "A.1": "delivered"}
+    assert again.final() == {"A.0": "refused", "A.1": "delivered"}
+    [skipped] = [outcome for outcome in again.outcomes() if outcome.kind is OutcomeKind.REFUSED]
+    assert skipped.message == "skipped by an operator"
 
 
 async def test_an_operators_retry_gives_a_fresh_schedule() -> None:
@@ -203,25 +244,53 @@ async def test_a_decision_about_a_lane_that_is_not_held_is_set_aside() -> None:
     assert [poison.code for poison in worker.poisoned] == ["NOT_HELD"]
 
 
-async def test_a_refused_create_frees_its_lane_and_a_refused_handover_holds_it() -> None:
+async def test_a_refused_create_frees_its_lane_and_a_refused_cancellation_holds_it() -> None:
     worker = await Played(channels_for()).start()
-    worker.sender.far = lambda call, _: answer(400 if call.touchpoint.name in (CREATE, HANDOVER) else 200)
+    worker.sender.far = lambda call, _: answer(400 if call.touchpoint.name in (CREATE, SELLER_CANCEL) else 200)
     worker.give(create("A", "A.0"), request_for(UPDATE, "A", "A.1"))
-    worker.give(request_for(HANDOVER, "B", "B.0"), request_for(HANDOVER, "B", "B.1"))
+    worker.give(request_for(SELLER_CANCEL, "B", "B.0"), request_for(SELLER_CANCEL, "B", "B.1"))
     await worker.clock.run_for(1_000)
     assert worker.final() == {"A.0": "refused", "A.1": "delivered", "B.0": "dead"}
 
 
+async def test_a_refused_handover_lets_its_lane_go_on_and_leaves_a_fact_and_a_dead_letter() -> None:
+    worker = await Played(channels_for()).start()
+    worker.sender.far = lambda call, _: answer(400 if call.touchpoint.name == HANDOVER else 200)
+    worker.give(request_for(HANDOVER, "A", "hand"))
+    await worker.clock.run_for(1_000)
+    worker.give(request_for("pack-order", "A", "pack", deadline_ms=worker.clock.now_ms() + 40_000))
+    await worker.clock.run_for(1_000)
+    assert worker.final() == {"hand": "refused", "pack": "delivered"}
+    assert [effect.topic for effect in worker.durable.effects].count("deliveries.dead") == 1
+
+
 async def test_a_relay_is_withdrawn_at_its_deadline_when_it_was_never_sent() -> None:
     worker = await Played(channels_for()).start()
-    worker.sender.far = lambda call, _: answer(500 if call.touchpoint.name == HANDOVER else 200)
-    worker.give(request_for(HANDOVER, "A", "hand"))
+    worker.sender.far = lambda call, _: answer(500 if call.touchpoint.name == SELLER_CANCEL else 200)
+    worker.give(request_for(SELLER_CANCEL, "A", "cancel"))
     worker.give(request_for("pack-order", "A", "pack", deadline_ms=START_MS + 40_000))
     await worker.clock.run_for(38_000)
     assert "pack" not in worker.final()
     await worker.clock.run_for(1_000)
     assert worker.final() == {"pack": "expired"}
     assert "pack" not in worker.sender.ids()
+
+
+async def test_a_relay_is_withdrawn_at_its_deadline_while_another_request_of_its_lane_is_in_the_air() -> None:
+    worker = await Played(channels_for()).start()
+    worker.sender.takes_ms = lambda call: 50_000 if call.touchpoint.name == HANDOVER else 5
+    worker.give(request_for(HANDOVER, "A", "hand"))
+    worker.give(request_for("pack-order", "A", "early", deadline_ms=START_MS + 20_000))
+    await worker.clock.run_for(1_000)
+    worker.give(request_for("pack-order", "A", "pack", deadline_ms=START_MS + 30_000))
+    worker.give(request_for("pack-order", "A", "late", deadline_ms=START_MS + 90_000))
+    await worker.clock.run_for(18_000)
+    assert worker.final() == {"early": "expired"}
+    await worker.clock.run_for(10_000)
+    assert worker.final() == {"early": "expired", "pack": "expired"}
+    await worker.clock.run_for(60_000)
+    assert worker.final() == {"early": "expired", "pack": "expired", "hand": "delivered", "late": "delivered"}
+    assert worker.sender.ids() == ["hand", "late"]
 
 
 async def test_a_relay_gives_its_caller_the_last_answer_at_the_deadline() -> None:
@@ -261,7 +330,7 @@ async def test_a_relay_passes_a_failing_optional_notification_but_not_a_mandator
     deadline_ms = START_MS + 40_000
     worker.give(request_for("acknowledgement", "A", "ack"))
     worker.give(request_for("pack-order", "A", "pack-a", deadline_ms=deadline_ms))
-    worker.give(request_for(HANDOVER, "B", "hand"))
+    worker.give(request_for(SELLER_CANCEL, "B", "cancel"))
     worker.give(request_for("pack-order", "B", "pack-b", deadline_ms=deadline_ms))
     await worker.clock.run_for(39_500)
     assert worker.final() == {"pack-a": "delivered", "pack-b": "expired"}
@@ -301,15 +370,33 @@ async def test_calls_of_the_stock_sender_share_the_budget_and_come_last() -> Non
 
 async def test_stop_lets_what_is_in_the_air_end_and_gives_unused_permits_back() -> None:
     worker = await Played(channels_for()).start()
-    worker.sender.takes_ms = lambda _: 2_000
+    worker.sender.takes_ms = lambda _: round(DRAIN_S * 1000) - 100
     worker.give(create("A"))
     await worker.clock.run_for(10)
     stopping = asyncio.create_task(worker.role.stop())
-    await worker.clock.run_for(6_000)
+    await worker.clock.run_for(round(STOP_ROLE_S * 1000) - 1)
+    assert stopping.done()
     await stopping
     assert worker.final() == {"A": "delivered"}
     permits = worker.durable.of(destination_partition(INCREFF, 0, 8))["deliveries.permits"].values
     assert b'"open":0' in permits[b"increff|0"]
+
+
+async def test_stop_cuts_off_what_takes_too_long_and_still_gives_unused_permits_back() -> None:
+    worker = await Played(channels_for()).start()
+    worker.sender.takes_ms = lambda _: 30_000
+    worker.give(create("A"))
+    await worker.clock.run_for(10)
+    stopping = asyncio.create_task(worker.role.stop())
+    await worker.clock.run_for(round(STOP_ROLE_S * 1000) - 1)
+    assert stopping.done()
+    permits = worker.durable.of(destination_partition(INCREFF, 0, 8))["deliveries.permits"].values
+    assert b'"open":0' in permits[b"increff|0"]
+
+
+def test_the_steps_of_stop_fit_into_what_the_runtime_gives_them() -> None:
+    assert DRAIN_S < STOCK_DRAIN_S
+    assert max(DRAIN_S + GIVE_BACK_S, STOCK_DRAIN_S) < STOP_ROLE_S
 
 
 async def test_what_cannot_be_sent_is_set_aside_with_its_reason() -> None:
@@ -317,6 +404,10 @@ async def test_what_cannot_be_sent_is_set_aside_with_its_reason() -> None:
     good = create("A")
     worker.give(replace(good, touchpoint="nope"), replace(good, channel="nope"), replace(good, destination="nope"))
     worker.give(replace(good, shard=7))
+    told = worker.outcomes()
+    assert [outcome.kind for outcome in told] == [OutcomeKind.DEAD] * 4
+    assert [outcome.message for outcome in told] == [poison.reason for poison in worker.poisoned]
+    assert all(outcome.attempt is not None for outcome in told), "the order takes a DEAD as news by its attempt"
     assert [poison.code for poison in worker.poisoned] == [
         "UNKNOWN_TOUCHPOINT",
         "UNKNOWN_CHANNEL",
@@ -336,6 +427,30 @@ async def test_a_bug_in_an_attempt_ends_the_process() -> None:
     await worker.clock.run_for(100)
     assert [type(error) for error in worker.crashes] == [ZeroDivisionError]
     assert worker.role.ready() is not None
+
+
+async def test_an_error_ends_the_process_as_a_failure() -> None:
+    durable = Durable()
+    role = DeliveryRole(Settings(partitions=8), channels_for(), stock=None)
+    await role.start(durable)
+    error = ZeroDivisionError("played")
+    role._fail(error)
+    assert durable.failures == [error]
+    await role.stop()
+
+
+@pytest.mark.parametrize("value", [b"", b"\xff", b"[]", b"null", b'{"id":1}'])
+def test_what_is_no_request_has_no_order_to_tell(value: bytes) -> None:
+    role = Played(channels_for()).role
+    assert list(role.set_aside(Record(0, 0, START_MS, b"k", value, ()), "BAD_REQUEST", "no")) == []
+
+
+def test_of_a_traceback_the_order_is_told_the_last_line() -> None:
+    role = Played(channels_for()).role
+    record = Record(0, 0, START_MS, b"k", create("A").encode(), ())
+    [effect] = role.set_aside(record, "decision_failed", "Traceback:\n  File x\nKeyError: 'y'\n")
+    assert decode_outcome(effect.value).message == "KeyError: 'y'"
+    assert effect.key == create("A").entity.encode()
 
 
 async def test_a_gate_that_closes_between_choice_and_sending_holds_the_request_back() -> None:

@@ -12,8 +12,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from streams.delivery import sender as sender_module
-from streams.delivery.ports import Answer, Call
-from streams.delivery.sender import HttpSender
+from streams.delivery.ports import Answer, Call, ResponseClass
+from streams.delivery.response_class import classify
+from streams.delivery.sender import HttpSender, far_url
 from tests.fakes.delivery import channels_for
 from topics.keys import INCREFF
 from topics.touchpoints import BY_NAME
@@ -191,3 +192,20 @@ async def test_an_answer_is_read_up_to_the_limit(
     answer = await sender.send(call("pack-order", {}))
     assert (answer.status, answer.body) == (200, b"")
     assert "larger" in answer.error
+
+
+@pytest.mark.parametrize("delivery_id", ["a\nb", "a\r\nX: y", "a\x00b", "a\x1fb", "a\x7f"])
+async def test_an_id_that_no_header_can_carry_is_refused_and_never_sent(
+    far: FarSide, sender: HttpSender, delivery_id: str
+) -> None:
+    answer = await sender.send(call("create-outward-order", {"orderCode": "A"}, delivery_id=delivery_id))
+    assert answer.unsendable
+    verdict = classify(BY_NAME["create-outward-order"], None, answer, 0)
+    assert verdict.kind is ResponseClass.REFUSED
+    assert "control character" in verdict.message
+    assert far.requests == []
+
+
+def test_control_characters_in_a_path_are_quoted() -> None:
+    url = far_url("http://far", "/orders/{orderCode}", BY_NAME["update-order-properties"], {"orderCode": "a\r\nb"})
+    assert str(url) == "http://far/orders/a%0D%0Ab"
