@@ -9,6 +9,7 @@ import pytest
 from streams.delivery import attempts
 from streams.delivery.intake import ENTRY_BYTES_MAX
 from streams.delivery.ports import Answer
+from streams.delivery.response_class import classify
 from streams.runtime.publisher import fits
 from tests.fakes.delivery import START_MS, Played, channels_for, request_for
 
@@ -45,12 +46,11 @@ async def test_only_a_relays_answer_travels_to_the_order() -> None:
 
 async def test_an_answer_that_cannot_be_judged_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = await Played(channels_for()).start()
-    judge = attempts.classify
 
     def unable(*about: Any) -> Any:
         if not worker.outcomes():
             raise RecursionError("played")
-        return judge(*about)
+        return classify(*about)
 
     monkeypatch.setattr(attempts, "classify", unable)
     worker.give(request_for("create-outward-order", "A", "create"))
