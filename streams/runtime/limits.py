@@ -48,14 +48,14 @@ a batch it has taken, so an outage of any length is waited for; /live tells when
 RECOVERY_RECORDS_MAX = 10_000
 """Changelog records applied between two looks at the event loop."""
 LIVE_TIMEOUT_S = 120.0
-"""No progress for this long while records wait: /live turns 503, so that a supervisor restarts the worker."""
+"""No progress for this long while records wait: /live turns 503, and a liveness probe (the chart has one) restarts it."""
 LIVE_POLL_S = 1.0
 """How often progress is looked at, so that /live does not take the end of a quiet hour for an hour without progress."""
 STOP_ROLE_S = 2.5
-"""What a role's own `stop` may take of the 8 s that a supervisor waits after SIGTERM."""
-STOP_DRAIN_S = 1.5
+"""What a role's own `stop` may take after SIGTERM; with what follows it stays within the supervisor's patience."""
+STOP_DRAIN_S = 1.0
 """What the groups in flight may take after that; a broker that is gone does not hold up the end."""
-STOP_LEAVE_S = 1.0
+STOP_LEAVE_S = 0.5
 """Each of: the last commit of offsets, leaving the group, closing the producer."""
 
 

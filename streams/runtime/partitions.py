@@ -37,11 +37,16 @@ class Partitions:
         return self._open.is_set()
 
     def assigned(self, partitions: set[int], generation: int) -> None:
-        """Drops what left; what stays keeps its state, which was drained to the log before."""
+        """Drops what left; what stays keeps its state, which was drained to the log before.
+
+        Only from one generation to the next, though: in a generation that this worker missed, another may have owned
+        a partition and written it.
+        """
         self.close()
+        stays = partitions if generation == self.generation + 1 else set()
         self.generation = generation
         self._assigned = partitions
-        for partition in sorted(set(self.owned) - partitions):
+        for partition in sorted(set(self.owned) - stays):
             del self.owned[partition]
             self._role.partition_lost(partition)
         for state in self.owned.values():

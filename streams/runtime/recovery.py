@@ -51,7 +51,7 @@ class Recovery:
             mine = [rebuild for tp, rebuild in rebuilds.items() if tp.partition == state.partition]
             # Above every epoch in the log as well, so that it grows even when the group was made anew.
             state.epoch = max([epoch, *(rebuild.epoch + 1 for rebuild in mine)])
-            state.horizon = state.last_decided = max([NO_OFFSET, *(rebuild.newest for rebuild in mine)])
+            state.horizon, state.last_decided = stand(mine)
         took = time.monotonic() - started
         self._metrics.recovery_seconds.set(took)
         log.info("recovered %d records of partitions %s in %.2f s", records, sorted(states), took)
@@ -117,6 +117,17 @@ class Rebuild:
             self.epoch = max(self.epoch, epoch)
             self.newest = max(self.newest, offset)
             table.set(key, record.value, offset)
+
+
+def stand(rebuilds: Sequence[Rebuild]) -> tuple[int, int]:
+    """(horizon, last decided) of a partition whose tables were rebuilt, the first table first.
+
+    The first table's records are durable last and in order, so everything up to its newest was decided. Another table
+    may name a later record whose group was cut short: a change stamped with that one would hide it.
+    """
+    if not rebuilds:
+        return NO_OFFSET, NO_OFFSET
+    return max(rebuild.newest for rebuild in rebuilds), rebuilds[0].newest
 
 
 def _made_by(headers: Sequence[tuple[str, bytes]]) -> tuple[int, int]:

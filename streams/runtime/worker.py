@@ -55,6 +55,10 @@ EXIT_FAILED = 70
 LEASE_POLL_S = 0.1
 
 
+class InstanceTakenError(RuntimeError):
+    """Another worker uses this worker's instance name: the two take the same membership from each other."""
+
+
 class LeaseLostError(RuntimeError):
     """The group's coordinator no longer confirms this worker: another may own its partitions by now."""
 
@@ -180,6 +184,14 @@ class Worker:
         await self.group_commit.drain()
 
     def assigned(self, partitions: set[int], generation: int) -> None:
+        if generation == self.partitions.generation:
+            # A static member's rejoin makes no new generation; this worker's own would have been its first.
+            self.fail(
+                InstanceTakenError(
+                    f"another worker of this role seems to have the instance name {self.settings.instance!r} too: give"
+                    " each its own (--instance or SLUICE_INSTANCE)"
+                )
+            )
         self.assignments += 1
         self._reading = False
         self.metrics.rebalances.inc()
@@ -190,6 +202,8 @@ class Worker:
 
     async def recover(self) -> None:
         count = self.assignments
+        if self.failed:
+            await asyncio.Event().wait()  # the process ends; nothing may open again
         try:
             missing = self.partitions.missing()
             states = await self.recovery.recover(missing, self.partitions.generation) if missing else []

@@ -81,3 +81,20 @@ async def test_worker_that_hung_past_its_session_ends_instead_of_writing(lab: La
     await feeding
     await lab.decided(KEYS, 200)
     await lab.check(KEYS, 200)
+
+
+async def test_two_workers_of_one_name_end_instead_of_writing_over_each_other(lab: Lab) -> None:
+    """Each takes the membership from the other, so both may believe that all partitions are theirs: one must end."""
+    first = await lab.start("twin").ready()
+    second = lab.start("twin")
+    feeding = asyncio.create_task(lab.feed(KEYS, 1, 30, pause_s=0.02))
+    await eventually(
+        lambda: first.process.poll() is not None or second.process.poll() is not None, what="one of the two ends"
+    )
+    await feeding
+    for worker in (first, second):
+        if worker.process.poll() is None:
+            await worker.kill()
+    await lab.start("survivor").ready()
+    await lab.decided(KEYS, 30)
+    await lab.check(KEYS, 30)

@@ -1,4 +1,4 @@
-"""A background commit is told that its partition is lost only when it is."""
+"""Which partitions a worker keeps over a rebalance, and what it tells those who commit meanwhile."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from streams.runtime.limits import Tuning
+from streams.runtime.partitions import Partitions
 from streams.runtime.role import Change, Effect, Record, Role, Tables
 from streams.runtime.tables import PartitionState
 from streams.runtime.worker import Worker
@@ -35,3 +36,34 @@ async def test_a_rebalance_that_follows_at_once_does_not_look_like_a_lost_partit
         await asyncio.sleep(0)
     assert not waiting.done()
     waiting.cancel()
+
+
+def _owning(generation: int) -> tuple[Partitions, PartitionState]:
+    partitions = Partitions(Idle())
+    partitions.assigned({0}, generation)
+    state = PartitionState(0, Idle.tables)
+    partitions.recovered([state])
+    return partitions, state
+
+
+def test_state_is_kept_from_one_generation_to_the_next() -> None:
+    partitions, state = _owning(3)
+    partitions.assigned({0, 1}, 4)
+    assert partitions.owned == {0: state}
+    assert partitions.missing() == [1]
+
+
+def test_state_is_read_again_after_a_generation_that_this_worker_missed() -> None:
+    """In between, another may have owned the partition and written it."""
+    partitions, _ = _owning(3)
+    partitions.assigned({0}, 5)
+    assert partitions.missing() == [0]
+
+
+async def test_a_generation_that_comes_twice_means_that_the_instance_name_is_taken() -> None:
+    """Two workers of one name take the membership from each other; neither may go on."""
+    worker = Worker(Idle(), Settings(instance="twin"), Tuning())
+    worker.assigned({0}, 1)
+    assert not worker.failed
+    worker.assigned({0}, 1)
+    assert worker.failed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.runtime.recovery import Rebuild
+from streams.runtime.recovery import Rebuild, stand
 from streams.runtime.tables import PartitionState
 from tests.fakes.runtime import raw_record
 
@@ -71,3 +71,11 @@ def test_a_record_of_another_writer_is_kept_until_one_of_ours_comes() -> None:
         raw_record(0, b"theirs"), raw_record(1, b"ours", headers=made_by(1, 0)), raw_record(2, b"theirs")
     )
     assert state.tables["state"].get(b"k") == b"ours"
+
+
+def test_what_was_decided_is_what_the_first_table_says() -> None:
+    """A group was cut short behind its other tables: its records come again, and no later change may hide them."""
+    _, first = rebuilt(raw_record(0, b"v", b"k", made_by(1, 3)))
+    _, other = rebuilt(raw_record(0, b"v", b"k", made_by(1, 5)))
+    assert stand([first, other]) == (5, 3)
+    assert stand([]) == (-1, -1)
