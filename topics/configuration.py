@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -33,6 +33,10 @@ CHANNEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """A channel's name is part of paths and record keys; some keys of Sluice's own begin with `~`."""
 
 
+Secret = Annotated[SecretStr, Field(min_length=1)]
+"""Never empty: an empty secret would open a door to whoever sends an empty header."""
+
+
 class ConfigurationError(ValueError):
     """What is configured cannot be used; the message names the file or variable, the key and what was expected."""
 
@@ -42,7 +46,7 @@ class Credentials(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     username: str = Field(description="header authUsername; unique among the channels")
-    password: SecretStr = Field(description="header authPassword")
+    password: Secret = Field(description="header authPassword")
     domain: str | None = Field(default=None, description="header authDomainName; without it the caller sends only two")
 
 
@@ -96,7 +100,7 @@ class GetCredential(BaseModel):
     """Get Credential (contract 0.2, mode b): off unless a channel has this. The answer: `increff_headers`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    bootstrap_headers: dict[str, SecretStr] = Field(
+    bootstrap_headers: dict[str, Secret] = Field(
         min_length=1, description="header pairs that Increff must send to get the others"
     )
 
@@ -113,8 +117,8 @@ class Channel(BaseModel):
     name: str = ""
     credentials: Credentials = Field(description="what the marketplace sends to Sluice")
     increff_credentials: Credentials = Field(description="what Sluice sends to Increff for this channel")
-    increff_headers: dict[str, SecretStr] = Field(min_length=1, description="header pairs that Increff sends to Sluice")
-    marketplace_headers: dict[str, SecretStr] = Field(
+    increff_headers: dict[str, Secret] = Field(min_length=1, description="header pairs that Increff sends to Sluice")
+    marketplace_headers: dict[str, Secret] = Field(
         default_factory=dict, description="header pairs that Sluice sends to the marketplace"
     )
     marketplace: Destination = Field(description="where the marketplace's side of the contract is")
@@ -148,7 +152,7 @@ class Channels(BaseModel):
     """The whole of `channels.toml`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    increff: IncreffDestination
+    increff: IncreffDestination = Field(description="a table [increff] with the url of Increff")
     channels: dict[str, Channel] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -197,7 +201,7 @@ class Settings(BaseSettings):
         default=PRODUCE_TIMEOUT_S, gt=0, description="then Kafka counts as away and the caller gets 503"
     )
     body_bytes_max: int = Field(default=BODY_BYTES_MAX, gt=0, description="larger requests get 413")
-    api_token: SecretStr | None = Field(default=None, description="when set, /api/* wants `Authorization: Bearer`")
+    api_token: Secret | None = Field(default=None, description="when set, /api/* wants `Authorization: Bearer`")
     admin_host: str = Field(default="127.0.0.1", description="address on which a streams role answers its health")
     admin_port: int = Field(
         default=0, description="where a streams role answers /live, /ready and /metrics; 0: any free port"
@@ -233,22 +237,29 @@ def load_channels(path: Path | None, *, default: dict[str, Any] | None = None) -
 
 
 def parse_channels(data: dict[str, Any], *, where: str) -> Channels:
+    """Channels from data as TOML has it. Raises ConfigurationError, which names all secrets that are not there."""
+    lacking: list[str] = []
+    resolved = _resolve(data, lacking)
+    if lacking:
+        raise ConfigurationError("\n".join(f"{where}: {problem}" for problem in dict.fromkeys(lacking)))
     try:
-        return Channels.model_validate(_resolve(data, where))
+        return Channels.model_validate(resolved)
     except ValidationError as error:
         raise ConfigurationError(_explain(where, error)) from error
 
 
-def _resolve(value: Any, where: str) -> Any:
+def _resolve(value: Any, lacking: list[str]) -> Any:
+    """The value with each `env:NAME` replaced; what is wrong with a variable is added to `lacking`."""
     if isinstance(value, dict):
-        return {name: _resolve(member, where) for name, member in value.items()}
+        return {name: _resolve(member, lacking) for name, member in value.items()}
     if isinstance(value, list):
-        return [_resolve(member, where) for member in value]
+        return [_resolve(member, lacking) for member in value]
     if isinstance(value, str) and value.startswith("env:"):
         name = value.removeprefix("env:")
-        if name not in os.environ:
-            raise ConfigurationError(f"{where}: {value} names the environment variable {name}, which is not set")
-        return os.environ[name]
+        if not os.environ.get(name):
+            state = "empty" if name in os.environ else "not set"
+            lacking.append(f"{value} names the environment variable {name}, which is {state}")
+        return os.environ.get(name, "")
     return value
 
 
@@ -256,8 +267,58 @@ def _explain(where: str, error: ValidationError, prefix: str = "") -> str:
     lines = []
     for problem in error.errors():
         key = prefix + ".".join(str(part) for part in problem["loc"])
-        lines.append(f"{where}: {key.upper() if prefix else key}: {problem['msg']}")
+        lines.append(f"{where}: {key.upper() if prefix else key}: {_expected(problem)}")
     return "\n".join(lines)
+
+
+def _expected(problem: Any) -> str:
+    """What is wrong with one key, in words for whoever wrote the file."""
+    kind, path = problem["type"], problem["loc"]
+    if kind == "extra_forbidden":
+        known = _members_at(path[:-1])
+        return "is not a setting" + (f"; known here: {', '.join(known)}" if known else "")
+    if path == ("channels",) and kind in ("missing", "too_short"):
+        return "there is no [channels.NAME] table"
+    if kind == "missing":
+        description = _description_at(path)
+        return "is missing" + (f": {description}" if description else "")
+    if kind == "too_short":
+        return "is empty"
+    if kind == "string_pattern_mismatch" and path[-1] == "url":
+        return f"expected http://HOST or https://HOST, not {problem['input']!r}"
+    return str(problem["msg"]).removeprefix("Value error, ")
+
+
+def _model_at(path: tuple[Any, ...]) -> type[BaseModel] | None:
+    """The model that a key of channels.toml belongs to."""
+    model: type[BaseModel] | None = Channels
+    if path[:1] == ("channels",):
+        model, path = Channel, path[2:]  # what follows is a channel's name, whatever it is
+    for part in path:
+        model = _TABLES.get(str(part))
+    return model
+
+
+def _members_at(path: tuple[Any, ...]) -> list[str]:
+    model = _model_at(path)
+    return [name for name in model.model_fields if name != "name"] if model else []
+
+
+def _description_at(path: tuple[Any, ...]) -> str:
+    model = _model_at(path[:-1])
+    field = model.model_fields.get(str(path[-1])) if model else None
+    return (field.description or "") if field else ""
+
+
+_TABLES: dict[str, type[BaseModel]] = {
+    "increff": IncreffDestination,
+    "marketplace": Destination,
+    "credentials": Credentials,
+    "increff_credentials": Credentials,
+    "budget": Budget,
+    "get_credential": GetCredential,
+}
+"""Tables of channels.toml by name, for errors that say what is known there."""
 
 
 def _known_touchpoint(name: str) -> Touchpoint:

@@ -21,20 +21,20 @@ def _demo(data: dict[str, Any]) -> dict[str, Any]:
 
 
 BROKEN: dict[str, tuple[Break, list[str]]] = {
-    "no channel": (lambda data: data["channels"].clear(), ["channels", "at least 1 item"]),
-    "no Increff": (lambda data: data.pop("increff"), ["increff", "required"]),
-    "not a URL": (lambda data: data["increff"].update(url="increff.example"), ["increff.url", "https?://"]),
+    "no channel": (lambda data: data["channels"].clear(), ["channels: there is no [channels.NAME] table"]),
+    "no Increff": (lambda data: data.pop("increff"), ["increff: is missing: a table [increff]"]),
+    "not a URL": (lambda data: data["increff"].update(url="increff.example"), ["increff.url: expected http://HOST or https://HOST, not 'increff.example'"]),
     "a misspelt key": (
         lambda data: _demo(data).update(credentails={}),
-        ["channels.demo.credentails", "not permitted"],
+        ["channels.demo.credentails: is not a setting; known here: credentials, increff_credentials,"],
     ),
     "a missing password": (
         lambda data: _demo(data)["credentials"].pop("password"),
-        ["channels.demo.credentials.password", "required"],
+        ["channels.demo.credentials.password: is missing: header authPassword"],
     ),
     "no static header": (
         lambda data: _demo(data)["increff_headers"].clear(),
-        ["channels.demo.increff_headers", "at least 1 item"],
+        ["channels.demo.increff_headers: is empty"],
     ),
     "an unknown kind of location": (
         lambda data: _demo(data)["locations"].update(DXB="Shop"),
@@ -60,6 +60,37 @@ BROKEN: dict[str, tuple[Break, list[str]]] = {
         lambda data: data["channels"].update(other=copy.deepcopy(_demo(data))),
         ["demo and other share the username demo"],
     ),
+    "an empty password": (
+        lambda data: _demo(data)["credentials"].update(password=""),
+        ["channels.demo.credentials.password: is empty"],
+    ),
+    "an empty header of Increff's": (
+        lambda data: _demo(data)["increff_headers"].update({"X-Api-Key": ""}),
+        ["channels.demo.increff_headers.X-Api-Key: is empty"],
+    ),
+    "an empty header of the marketplace's": (
+        lambda data: _demo(data)["marketplace_headers"].update({"X-Channel-Key": ""}),
+        ["channels.demo.marketplace_headers.X-Channel-Key: is empty"],
+    ),
+    "an empty bootstrap header": (
+        lambda data: _demo(data)["get_credential"]["bootstrap_headers"].update({"X-Bootstrap-Key": ""}),
+        ["channels.demo.get_credential.bootstrap_headers.X-Bootstrap-Key: is empty"],
+    ),
+    "an unknown key in a channel that is named like a table": (
+        lambda data: data["channels"].update(increff={**_demo(data), "ofF": []}),
+        ["channels.increff.ofF: is not a setting; known here: credentials, "],
+    ),
+    "a variable that is empty": (
+        lambda data: _demo(data)["credentials"].update(password="env:SLUICE_TEST_EMPTY"),
+        ["env:SLUICE_TEST_EMPTY names the environment variable SLUICE_TEST_EMPTY, which is empty"],
+    ),
+    "several variables that are not there": (
+        lambda data: _demo(data).update(
+            credentials={"username": "demo", "password": "env:SLUICE_TEST_NOT_SET"},
+            increff_headers={"X-Api-Key": "env:SLUICE_TEST_EMPTY"},
+        ),
+        ["SLUICE_TEST_NOT_SET, which is not set", "SLUICE_TEST_EMPTY, which is empty"],
+    ),
     "a variable that is not set": (
         lambda data: _demo(data)["credentials"].update(password="env:SLUICE_TEST_NOT_SET"),
         ["env:SLUICE_TEST_NOT_SET", "not set"],
@@ -70,6 +101,7 @@ BROKEN: dict[str, tuple[Break, list[str]]] = {
 @pytest.mark.parametrize("case", BROKEN)
 def test_what_cannot_be_used_is_named(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLUICE_TEST_NOT_SET", raising=False)
+    monkeypatch.setenv("SLUICE_TEST_EMPTY", "")
     spoil, told = BROKEN[case]
     data = demo_channels()
     spoil(data)
@@ -119,6 +151,7 @@ def test_an_error_names_the_file(text: str | None, told: str, tmp_path: Path) ->
         ("SLUICE_PARTITIONS", "0", "greater than or equal to 1"),
         ("SLUICE_TOPIC_PREFIX", "a/b", "match pattern"),
         ("SLUICE_RELAY_DEADLINE_S", "50", "less than 45"),
+        ("SLUICE_API_TOKEN", "", "is empty"),
         ("SLUICE_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
     ],
 )
