@@ -48,7 +48,7 @@ a batch it has taken, so an outage of any length is waited for; /live tells when
 RECOVERY_RECORDS_MAX = 10_000
 """Changelog records applied between two looks at the event loop."""
 LIVE_TIMEOUT_S = 120.0
-"""No progress for this long while records wait: /live turns 503, and a liveness probe (the chart has one) restarts it."""
+"""No progress for this long while records wait: /live turns 503, and a liveness probe (as in the chart) restarts it."""
 LIVE_POLL_S = 1.0
 """How often progress is looked at, so that /live does not take the end of a quiet hour for an hour without progress."""
 STOP_ROLE_S = 2.5
