@@ -10,8 +10,6 @@ from typing import Any
 
 import orjson
 
-from topics.touchpoints import Touchpoint
-
 DIRECTORY = "samples"
 
 
@@ -33,9 +31,6 @@ class Sample:
     def members(self) -> dict[str, Any]:
         """All members together, as on a topic."""
         return {**self.query, **(self.body or {}), **self.path}
-
-    def url_path(self, touchpoint: Touchpoint) -> str:
-        return touchpoint.path.format(**self.path)
 
 
 def sample(name: str) -> Sample:

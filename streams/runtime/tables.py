@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
-from streams.runtime.role import Change, Table, Tables
+from streams.runtime.role import Table, Tables
 
 NO_OFFSET = -1
 """Older than every record."""
@@ -135,10 +135,6 @@ class PartitionState:
         """After a rebalance that left the partition here: records may be read again from the committed offset."""
         self.horizon = max(self.horizon, self.last_decided)
         self.next_read = 0
-
-    def overlaid(self) -> list[Change]:
-        """What the record being decided put and deleted so far."""
-        return [Change(table.name, key, value) for table in self.all for key, value in table.overlay.items()]
 
     def by_name(self, name: str) -> PartitionTable:
         for table in self.all:

@@ -24,15 +24,13 @@ from typing import Any
 
 import uvloop
 from aiokafka.errors import IllegalStateError
-from yarl import URL
 
 from streams.runtime.admin import Admin
+from streams.runtime.app import make_app
 from streams.runtime.decide import DecideLoop
 from streams.runtime.group_commit import GroupCommit
 from streams.runtime.ledger import OffsetLedger
 from streams.runtime.limits import (
-    CHUNKS_QUEUED_MAX,
-    COMMIT_INTERVAL_S,
     LIVE_POLL_S,
     STOP_DRAIN_S,
     STOP_LEAVE_S,
@@ -45,7 +43,7 @@ from streams.runtime.publisher import Publisher, TooLargeError, fits
 from streams.runtime.recovery import Recovery
 from streams.runtime.role import Change, Effect, PartitionLost, Role
 from streams.runtime.tables import sizes
-from streams.runtime.transport import Chunk, ChunkTransport, SourceApp, SourceTableManager
+from streams.runtime.transport import Chunk
 from topics.configuration import Settings
 
 log = logging.getLogger(__name__)
@@ -86,7 +84,7 @@ class Worker:
         self.recovery = Recovery(settings, self.name, role.tables, self.metrics, self._progress)
         self.partitions = Partitions(role)
         self.admin = Admin(settings, self.metrics, self.not_live, self.not_ready, self.refresh_metrics)
-        self.app = _app(self)
+        self.app = make_app(role.name, self.name, self.source, settings, tuning, self, self.consume)
         self.assignments = 0
         self.failed = False
         self._draining = False
@@ -355,42 +353,6 @@ async def _bounded(what: str, coroutine: Coroutine[Any, Any, Any], timeout_s: fl
         log.warning("%s took more than %.0f s; what is not durable is read again after a restart", what, timeout_s)
     except Exception:
         log.exception("%s failed", what)
-
-
-def _app(worker: Worker) -> SourceApp:
-    settings, tuning = worker.settings, worker.tuning
-    brokers = [URL(f"kafka://{address.strip()}") for address in settings.kafka.split(",")]
-    app = SourceApp(
-        f"{settings.topic_prefix}.{worker.role.name}",
-        broker=brokers,
-        broker_client_id=worker.name,
-        broker_commit_interval=COMMIT_INTERVAL_S,
-        broker_session_timeout=tuning.session_timeout_s,
-        broker_heartbeat_interval=tuning.heartbeat_s,
-        broker_rebalance_timeout=tuning.rebalance_timeout_s,
-        broker_request_timeout=max(40.0, tuning.session_timeout_s + 1),
-        broker_max_poll_interval=600.0,  # the chunk loop is watched by /live, not by leaving the group
-        consumer_group_instance_id=worker.name,
-        consumer_auto_offset_reset="earliest",
-        stream_buffer_maxsize=CHUNKS_QUEUED_MAX,
-        stream_wait_empty=True,
-        stream_recovery_delay=0.0,
-        table_standby_replicas=0,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        cython_optimizations=True,
-        web_enabled=False,
-        # Part of what members tell each other; the same everywhere, because a member may come back on another host.
-        canonical_url="http://sluice",
-        key_serializer="raw",
-        value_serializer="raw",
-        TableManager=SourceTableManager,
-    )
-    app.hooks = worker
-    app.transport = ChunkTransport(app.conf.broker_consumer, app)
-    topic = app.topic(worker.source, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-    app.agent(topic, name=worker.role.name)(worker.consume)
-    return app
 
 
 def run_role(
