@@ -21,7 +21,7 @@ class Status:
 
     @property
     def ready(self) -> bool:
-        return all(role["ready"] for role in self._roles.values())
+        return bool(self._roles) and all(role["ready"] for role in self._roles.values())
 
     def set(self, name: str, *, pid: int | None, ready: bool) -> None:
         """Records the state of one role; a role that the file does not list is none of its readers' business."""
@@ -29,6 +29,14 @@ class Status:
         if name in self._roles and self._roles[name] != state:
             self._roles[name] = state
             self._write()
+
+    @classmethod
+    def forget(cls, path: Path) -> None:
+        """Says that nothing runs, whatever an earlier run left there.
+
+        Its pids may be other programs' by now, which the janitor must not end, and its readiness is nobody's.
+        """
+        cls(path, [])
 
     def _write(self) -> None:
         text = json.dumps({"ready": self.ready, "roles": self._roles}, indent=2)

@@ -21,7 +21,7 @@ from sluice.local.stack import STAGES, Options, check_surroundings, make_units
 from sluice.local.status import Status
 from sluice.local.supervisor import Supervisor
 from sluice.local.terminal import Follower, Line, change, say, table
-from topics.configuration import load_channels, load_settings
+from topics.configuration import Settings, load_channels, load_settings
 
 LOCK_TIMEOUT_S = 1.0
 """The janitor of a `sluice up` that was just killed has the lock for some milliseconds more."""
@@ -30,13 +30,18 @@ _FOLLOW_S = 0.2
 LATE_S = 15.0
 """A usual start is over by then; a longer one says every so often what it waits for."""
 _TAIL_LINES = 12
+TOPICS_TIMEOUT_S = 60.0
+"""For making the topics: a broker that ends in between is there again in seconds."""
+_TOPICS_RETRY_S = 0.2
 
 
 def up(options: Options) -> int:
     """Runs until Ctrl-C or SIGTERM; returns the exit code. Raises StartError or ConfigurationError at the start."""
     load_channels(options.channels, default=demo_channels(options.increff_port, options.marketplace_port))
-    with _locked(options.data_dir) as lock, _cleaned_after(options.status, lock):
-        return asyncio.run(_up(options))
+    with _locked(options.data_dir) as lock:
+        _forget(options.status)
+        with _cleaned_after(options.status, lock):
+            return asyncio.run(_up(options))
 
 
 @contextmanager
@@ -67,6 +72,14 @@ def _take(lock: IO[str], data_dir: Path) -> None:
                 told = f"{data_dir} is in use by another `sluice up` (pid {owner})"
                 raise StartError(f"{told}: end it, or choose another with --data-dir") from error
         time.sleep(_POLL_S)
+
+
+def _forget(status: Path) -> None:
+    """Before the janitor starts: what an earlier run wrote names processes that are not ours."""
+    try:
+        Status.forget(status)
+    except OSError as error:
+        raise StartError(f"{status}: cannot be written: {error.strerror}") from error
 
 
 @contextmanager
@@ -128,17 +141,37 @@ async def _first_end(tasks: Sequence[asyncio.Task[object]]) -> None:
 
 async def _open(options: Options, supervisor: Supervisor, lines: list[Line], began: float) -> None:
     """The way to ready: topics as soon as Kafka serves, the table when every role can do its work."""
-    # Imported here, while Kafka starts: the Kafka client is the largest import of this process.
-    from topics.admin import create  # noqa: PLC0415
-
     patience = asyncio.create_task(_say_who_is_late(supervisor))
     try:
         await supervisor.wait_for("kafka")
-        await create(load_settings(kafka=options.bootstrap))
+        await make_topics(load_settings(kafka=options.bootstrap))
         await supervisor.wait_ready()
     finally:
         patience.cancel()
     table(lines, time.monotonic() - began)
+
+
+async def make_topics(settings: Settings, timeout_s: float = TOPICS_TIMEOUT_S) -> None:
+    """Makes the topics that are not there. Raises StartError in Kafka's words, at once when trying again cannot help.
+
+    A broker that answered may be gone a moment later, and comes back: the supervisor starts it again.
+    """
+    # Imported here, while Kafka starts: the Kafka client is the largest import of this process.
+    from aiokafka.errors import KafkaError, KafkaTimeoutError  # noqa: PLC0415
+
+    from topics.admin import create  # noqa: PLC0415
+
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return await create(settings)
+        except (KafkaError, OSError) as error:
+            passing = isinstance(error, (KafkaTimeoutError, OSError)) or getattr(error, "retriable", False)
+            if not passing or time.monotonic() > deadline:
+                tried = f" after {timeout_s:.0f} s" if passing else ""
+                told = str(error) or type(error).__name__
+                raise StartError(f"Kafka at {settings.kafka} does not make the topics{tried}: {told}") from error
+        await asyncio.sleep(_TOPICS_RETRY_S)
 
 
 async def _say_who_is_late(supervisor: Supervisor) -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
+from aiokafka.errors import InvalidReplicationFactorError, KafkaConnectionError
 
 from sluice.local import jars
 from sluice.local.errors import StartError
 from sluice.local.ports import free_ports, is_free
 from sluice.local.stack import Options, check_surroundings, rotate
 from sluice.local.status import Status
-from sluice.local.up import up
+from sluice.local.up import make_topics, up
+from topics import admin
+from topics.configuration import Settings
 
 
 def program(directory: Path, name: str, script: str) -> None:
@@ -145,3 +150,49 @@ def test_the_status_file_is_replaced_whole(tmp_path: Path) -> None:
     status.set("orders", pid=2, ready=True)
     assert status.ready
     assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+
+
+def test_a_start_that_fails_ends_nobody_elses_processes(tmp_path: Path) -> None:
+    """What an earlier run left in status.json names pids that other programs have by now."""
+    choices = options(tmp_path)
+    choices.data_dir.mkdir()
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:  # noqa: S607 - any program will do
+        try:
+            stale = {"ready": True, "roles": {"orders": {"pid": stranger.pid, "ready": True}}}
+            choices.status.write_text(json.dumps(stale), encoding="utf-8")
+            with pytest.raises(StartError, match="give each a port of its own"):
+                up(options(tmp_path, increff_port=choices.port, port=choices.port))
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+    assert json.loads(choices.status.read_text(encoding="utf-8")) == {"ready": False, "roles": {}}
+
+
+async def test_topics_are_tried_again_when_the_broker_went_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Exception | None] = [KafkaConnectionError("gone"), ConnectionResetError("gone"), None]
+
+    async def create(settings: Settings) -> None:
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    monkeypatch.setattr(admin, "create", create)
+    await make_topics(Settings())
+    assert answers == []
+
+
+@pytest.mark.parametrize(
+    ("error", "timeout_s", "told"),
+    [
+        (InvalidReplicationFactorError("3 replicas, 1 broker"), 60.0, "make the topics: .*3 replicas, 1 broker"),
+        (KafkaConnectionError("nobody there"), 0.0, "make the topics after 0 s: .*nobody there"),
+    ],
+)
+async def test_topics_that_cannot_be_made_are_told_in_words(
+    error: Exception, timeout_s: float, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def create(settings: Settings) -> None:
+        raise error
+
+    monkeypatch.setattr(admin, "create", create)
+    with pytest.raises(StartError, match=told):
+        await make_topics(Settings(), timeout_s)
