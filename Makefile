@@ -21,7 +21,7 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing packages into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,bench]'
 	@touch $@
 
 # Only a stamp: the jars are in the user's cache, and `sluice up` fetches them again when they are gone.
@@ -45,11 +45,7 @@ format: setup  ## let ruff format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-$(VENV)/.bench: $(VENV)/.installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,bench]'
-	@touch $@
-
-bench: setup $(VENV)/.bench  ## the benchmarks, side by side with what they are compared to
+bench: setup  ## the benchmarks, side by side with what they are compared to
 	@failed=0; for name in $(BENCHES); do $(BIN)/sluice bench $$name || failed=1; done; exit $$failed
 
 clean:  ## remove .venv, tool caches and the data of `make run`

@@ -7,6 +7,7 @@ is measured between 20 and 90 % of the output, so that neither a JVM that warms 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import platform
@@ -67,6 +68,10 @@ class Place:
 
 
 def main(seconds: float, as_json: bool) -> int:
+    if importlib.util.find_spec(QUIX) is None:
+        raise StartError(
+            f"the benchmark runtime compares with {QUIX}, which is not installed; `make setup` installs it"
+        )
     say: Callable[[str], None] = _quiet if as_json else print
     events = max(EVENTS_MIN, int(seconds * EVENTS_PER_SECOND))
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as scratch:

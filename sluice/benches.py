@@ -21,7 +21,7 @@ def find(name: str) -> Main:
     try:
         module = importlib.import_module(f"bench.{name}")
     except ModuleNotFoundError as error:
-        raise StartError(f"the benchmark {name} needs {error.name}; `make bench` installs it") from error
+        raise StartError(f"the benchmark {name} needs {error.name}; `make setup` installs it") from error
     main: Main = module.main
     return main
 
