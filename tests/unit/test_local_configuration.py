@@ -23,7 +23,10 @@ def _demo(data: dict[str, Any]) -> dict[str, Any]:
 BROKEN: dict[str, tuple[Break, list[str]]] = {
     "no channel": (lambda data: data["channels"].clear(), ["channels: there is no [channels.NAME] table"]),
     "no Increff": (lambda data: data.pop("increff"), ["increff: is missing: a table [increff]"]),
-    "not a URL": (lambda data: data["increff"].update(url="increff.example"), ["increff.url: expected http://HOST or https://HOST, not 'increff.example'"]),
+    "not a URL": (
+        lambda data: data["increff"].update(url="increff.example"),
+        ["increff.url: expected http://HOST or https://HOST, not 'increff.example'"],
+    ),
     "a misspelt key": (
         lambda data: _demo(data).update(credentails={}),
         ["channels.demo.credentails: is not a setting; known here: credentials, increff_credentials,"],
