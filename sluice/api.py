@@ -15,10 +15,19 @@ TIMEOUT_S = 15.0
 """A query travels through the orders role; it is there in milliseconds, or after a rebalance."""
 
 
-def fetch_order(url: str, code: str, channel: str | None) -> dict[str, Any] | None:
-    """The order document, None when there is no such order. Raises StartError with what to do about it."""
+PROBLEM = "application/problem+json"
+"""The gateway's own errors of `/api`: a 404 of another kind comes from something else at that address."""
+
+
+def fetch(url: str, code: str, channel: str | None) -> dict[str, Any] | None:
+    """The document of the order, or of the return, with this code; None when there is neither."""
+    return _fetch(url, "orders", code, channel) or _fetch(url, "returns", code, channel)
+
+
+def _fetch(url: str, kind: str, code: str, channel: str | None) -> dict[str, Any] | None:
+    """None when there is no such order or return. Raises StartError with what to do about it."""
     query = f"?{urllib.parse.urlencode({'channel': channel})}" if channel else ""
-    target = f"{url.rstrip('/')}/api/orders/{urllib.parse.quote(code, safe='')}{query}"
+    target = f"{url.rstrip('/')}/api/{kind}/{urllib.parse.quote(code, safe='')}{query}"
     if not target.startswith(("http://", "https://")):
         raise StartError(f"--url {url}: expected http://HOST:PORT or https://HOST")
     request = urllib.request.Request(target, headers=_headers())  # noqa: S310 - the scheme was checked
@@ -26,9 +35,11 @@ def fetch_order(url: str, code: str, channel: str | None) -> dict[str, Any] | No
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - the scheme was checked
             document: dict[str, Any] = json.load(answer)
     except urllib.error.HTTPError as error:
-        if error.code == 404:
+        if _is_unknown(refusal := _problem(error)):
             return None
-        raise _refused(error, url) from error
+        if error.code == 404 and not refusal:
+            raise StartError(f"what answers at {url} is not Sluice; give --url") from error
+        raise _refused(error, url, refusal) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise StartError(f"no Sluice answers at {url} ({reason}); start it with `sluice up`, or give --url") from error
@@ -40,12 +51,23 @@ def _headers() -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def _refused(error: urllib.error.HTTPError, url: str) -> StartError:
-    """An answer that is neither the order nor "no such order", in the gateway's own words."""
+def _is_unknown(refusal: dict[str, Any]) -> bool:
+    return refusal.get("status") == 404 and refusal.get("code") == "UNKNOWN"
+
+
+def _problem(error: urllib.error.HTTPError) -> dict[str, Any]:
+    """The problem details of an answer; empty when it is something else."""
+    if error.headers.get_content_type() != PROBLEM:
+        return {}
     try:
-        problem = json.load(error)
-    except ValueError:
-        problem = {}
-    detail = (problem.get("detail") or problem.get("title")) if isinstance(problem, dict) else None
+        body = json.load(error)
+    except (OSError, ValueError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _refused(error: urllib.error.HTTPError, url: str, refusal: dict[str, Any]) -> StartError:
+    """An answer that is neither a document nor "there is none", in the gateway's own words."""
+    detail = refusal.get("detail") or refusal.get("title")
     hint = "; set SLUICE_API_TOKEN" if error.code == 401 else ""
     return StartError(f"{url} answered {error.code}: {detail or error.reason}{hint}")

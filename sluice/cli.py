@@ -57,7 +57,7 @@ def main() -> None:
 # --- everything at once ------------------------------------------------------------------------------------------
 
 
-@main.command()
+@main.command(short_help="Run everything on this machine.")
 @click.option("--demo", is_flag=True, help="With traffic: orders that travel and stock that flows.")
 @click.option("--data-dir", type=DIRECTORY, default=Path(".sluice"), show_default=True, help="Kept between runs.")
 @click.option("--port", type=PORT, default=GATEWAY_PORT, show_default=True, help="Of the gateway.")
@@ -184,7 +184,7 @@ def topics_options(command: Command) -> Command:
     options = [
         click.option("--kafka", metavar="HOST:PORT[,...]", help="Bootstrap servers (SLUICE_KAFKA)."),
         click.option("--topic-prefix", help="First part of topic names (SLUICE_TOPIC_PREFIX)."),
-        click.option("--partitions", type=int, help="Of topics that do not exist yet (SLUICE_PARTITIONS)."),
+        click.option("--partitions", type=int, help="Of each topic of orders and stock (SLUICE_PARTITIONS)."),
         click.option("--replication-factor", type=int, help="(SLUICE_REPLICATION_FACTOR)"),
     ]
     for option in reversed(options):
@@ -239,14 +239,14 @@ def topics_check(**overrides: Any) -> None:
 @click.option("--url", default=URL, show_default=True, envvar="SLUICE_URL", help="Of the gateway.")
 @click.option("--json", "as_json", is_flag=True, help="The document as it is.")
 def order(code: str, channel: str | None, url: str, as_json: bool) -> None:
-    """Show where an order is and how it came there."""
-    from sluice.api import fetch_order
+    """Show where an order or a return is and how it came there."""
+    from sluice.api import fetch
     from sluice.order_view import render
 
     with readable_errors():
-        document = fetch_order(url, code, channel)
+        document = fetch(url, code, channel)
     if document is None:
-        click.echo(f"no order {code}{f' of {channel}' if channel else ''}", err=True)
+        click.echo(f"no order or return {code}{f' of {channel}' if channel else ''}", err=True)
         sys.exit(1)
     click.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else render(document))
 
@@ -254,7 +254,7 @@ def order(code: str, channel: str | None, url: str, as_json: bool) -> None:
 # --- sandboxes, demo, benchmarks ---------------------------------------------------------------------------------
 
 
-@main.command()
+@main.command(short_help="Play a far side: Increff or a marketplace.")
 @click.argument("side", type=click.Choice(["increff", "marketplace"]))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=PORT, help=f"Port to listen on.  [default: {INCREFF_PORT} and {MARKETPLACE_PORT}]")
@@ -274,7 +274,7 @@ def sandbox(side: str, host: str, port: int | None, url: str, data_dir: Path | N
         sys.exit(run_sandbox(side, host=host, port=port or default, data_dir=data_dir, increff=increff))
 
 
-@main.command()
+@main.command(short_help="Send traffic through a Sluice with both sandboxes.")
 @click.option("--url", default=URL, show_default=True, envvar="SLUICE_URL", help="Of Sluice's gateway.")
 @click.option("--increff-port", type=PORT, default=INCREFF_PORT, show_default=True, help="Of Increff's sandbox.")
 def demo(url: str, increff_port: int) -> None:
@@ -285,12 +285,12 @@ def demo(url: str, increff_port: int) -> None:
         sys.exit(run_demo(url=url, increff_port=increff_port))
 
 
-@main.command()
+@main.command(short_help="Run a benchmark on a Kafka of its own.")
 @click.argument("name")
 @click.option("--seconds", type=click.FloatRange(min=1), default=10.0, show_default=True, help="Of each measurement.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bench(name: str, seconds: float, as_json: bool) -> None:
-    """Run a benchmark on a Kafka of its own."""
+    """Run a benchmark on a Kafka of its own: ingress (the gateway) or runtime (the streams runtime)."""
     from sluice.benches import find
 
     with readable_errors():

@@ -89,16 +89,21 @@ class Demo:
         task.add_done_callback(self._in_hand.discard)
 
     async def _ready(self) -> None:
+        sides = {
+            f"Sluice at {self._url}": f"{self._url}/ready",
+            f"Increff's sandbox at {self._increff_url}": f"{self._increff_url}/_sandbox/ready",
+        }
         deadline = time.monotonic() + READY_TIMEOUT_S
-        while time.monotonic() < deadline:
-            answers = [
-                await self._try("GET", f"{self._url}/ready"),
-                await self._try("GET", f"{self._increff_url}/_sandbox/ready"),
-            ]
-            if all(status == 200 for status, _ in answers):
+        said = ""
+        while True:
+            missing = [name for name, url in sides.items() if (await self._try("GET", url))[0] != 200]
+            if not missing:
                 return
+            if said != (said := " and ".join(missing)):
+                print(f"waiting for {said}", flush=True)
+            if time.monotonic() > deadline:
+                raise DemoError(f"not ready after {READY_TIMEOUT_S:.0f} s: {said}; start it with `sluice up`")
             await asyncio.sleep(POLL_S)
-        raise DemoError(f"Sluice or Increff's sandbox is not ready after {READY_TIMEOUT_S:.0f} s")
 
     # What a marketplace does.
 

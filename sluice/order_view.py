@@ -19,9 +19,13 @@ def render(order: Document) -> str:
 
 
 def _sections(order: Document) -> Iterator[str]:
+    what, code = ("Return", "returnOrderCode") if "returnOrderCode" in order else ("Order", "orderCode")
     reason = f"  ({order['reason']})" if order.get("reason") else ""
-    yield f"Order {order.get('orderCode')} of {order.get('channel')}: {order.get('state')}{reason}"
+    yield f"{what} {order.get(code)} of {order.get('channel')}: {order.get('state')}{reason}"
     yield f"  received {_time(order.get('createdAtMs'))}, last changed {_time(order.get('updatedAtMs'))}"
+    if order.get("forwardOrderCode"):
+        yield f"  of order {order['forwardOrderCode']}"
+    yield from _section("Items", [_item(item) for item in order.get("items") or ()])
     yield from _section("Lines", [_line(line) for line in order.get("lines") or ()])
     yield from _section("Shipments", [text for s in order.get("shipments") or () for text in _shipment(s)])
     yield from _section("Facts", [_fact(fact) for fact in order.get("facts") or ()])
@@ -34,6 +38,11 @@ def _section(title: str, lines: list[str]) -> Iterator[str]:
         yield f"\n{title}"
         for line in lines:
             yield f"  {line}"
+
+
+def _item(item: Document) -> str:
+    state = "cancelled" if item.get("cancelled") else item.get("qcStatus") or "expected"
+    return f"{item.get('itemCode')}  {item.get('channelSkuCode')}  {state}"
 
 
 def _line(line: Document) -> str:

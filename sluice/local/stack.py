@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sluice.local.broker import HOST, Broker
+from sluice.local.demo_channels import demo_channels
 from sluice.local.errors import StartError
 from sluice.local.jars import KAFKA_VERSION, ensure_jars, find_java
 from sluice.local.kafka_wire import first_alive
@@ -18,6 +20,7 @@ from sluice.local.probe import ask_ready
 from sluice.local.processes import spawn
 from sluice.local.supervisor import Probe, Stage, Unit
 from sluice.local.terminal import Line, say
+from topics.configuration import load_channels
 
 STREAMS = ("orders", "delivery", "inventory")
 SANDBOXES = ("increff", "marketplace")
@@ -31,6 +34,7 @@ STAGES = (
 )
 LOG_BYTES_MAX = 8 << 20
 """A log that is larger when its role starts is set aside; one old log is kept."""
+_ADDRESS = re.compile(r"\S+:\d{1,5}")
 _PORT_TIMEOUT_S = 3.0
 """What a `sluice up` that was just killed had open is closed by the kernel within moments."""
 
@@ -76,9 +80,10 @@ def make_units(options: Options) -> tuple[list[Unit], list[Line]]:
     roles = _Roles(options)
     admin = dict(zip(STREAMS, free_ports(len(STREAMS)), strict=True))
     units = [_kafka(options), roles.unit("gateway", ["--port", str(options.port)], options.port)]
-    channel = "demo" if options.has_sandboxes else "CHANNEL"
+    channels = load_channels(options.channels, default=demo_channels()).channels
+    doors = " ".join(f"/channels/{name}" for name in channels)
     lines = [
-        Line("gateway", options.url, f"marketplaces: /assure-magic2   Increff: /channels/{channel}   /openapi.json"),
+        Line("gateway", options.url, f"marketplaces: /assure-magic2   Increff: {doors}   /openapi.json"),
         Line("kafka", options.bootstrap, "elsewhere" if options.kafka else f"Apache Kafka {KAFKA_VERSION}"),
     ]
     for name, port in admin.items():
@@ -160,6 +165,8 @@ async def check_surroundings(options: Options) -> None:
     if options.kafka is None:
         find_java()
         wanted["--kafka-port"] = options.kafka_port
+    elif not all(_ADDRESS.fullmatch(address.strip()) for address in options.kafka.split(",")):
+        raise StartError(f"--kafka {options.kafka}: expected HOST:PORT")
     elif not await asyncio.to_thread(first_alive, options.kafka):
         raise StartError(f"--kafka {options.kafka}: no Kafka answers there")
     if options.has_sandboxes:

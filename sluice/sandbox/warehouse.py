@@ -163,7 +163,9 @@ class Warehouse:
             if body is None:
                 return usage_error("the body must be a JSON object, or absent")
             code = request.match_info["code"]
-            # A code Increff does not know makes a call all the same: so a call that comes too early can be tried.
+            if code not in self._increff.orders and not body:
+                return found("order", code, None)
+            # With a body, a code Increff does not know makes a call all the same: so one that comes early can be tried.
             order = self._increff.orders.get(code) or Order(orderCode=code)
             answer = await self.step(order, name, body)
             return json_response(answer.show())

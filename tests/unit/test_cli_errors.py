@@ -13,6 +13,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "a demo without sandboxes": (["up", "--demo", "--channels", "channels.toml"], "give only one of them"),
     "no channels file": (["up", "--channels", "/nowhere/channels.toml"], "/nowhere/channels.toml: cannot be read"),
     "a role without its channels": (["gateway", "--channels", "/nowhere/channels.toml"], "cannot be read"),
+    "not an address": (["up", "--kafka", "foo"], "--kafka foo: expected HOST:PORT"),
     "not a port": (["up", "--port", "eighty"], "'eighty' is not a valid integer"),
     "an unknown benchmark": (["bench", "nothing"], "no benchmark nothing; there are: "),
     "an unknown side": (["sandbox", "warehouse"], "warehouse"),

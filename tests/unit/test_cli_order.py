@@ -54,13 +54,14 @@ ORDER: dict[str, Any] = {
 
 
 @contextmanager
-def gateway(status: int, body: Any, asked: list[str]) -> Iterator[str]:
+def gateway(status: int, body: Any, asked: list[str], kind: str) -> Iterator[str]:
     """A gateway that gives one answer."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
             self.send_response(status)
+            self.send_header("Content-Type", kind)
             self.end_headers()
             self.wfile.write(json.dumps(body).encode())
 
@@ -78,9 +79,9 @@ def gateway(status: int, body: Any, asked: list[str]) -> Iterator[str]:
         server.server_close()
 
 
-def run(status: int, body: Any, *arguments: str) -> tuple[int, str, list[str]]:
+def run(status: int, body: Any, *arguments: str, kind: str = "application/problem+json") -> tuple[int, str, list[str]]:
     asked: list[str] = []
-    with gateway(status, body, asked) as url:
+    with gateway(status, body, asked, kind) as url:
         result = CliRunner().invoke(main, ["order", "--url", url, *arguments])
     return result.exit_code, result.output, asked
 
@@ -115,9 +116,37 @@ def test_codes_are_escaped() -> None:
 
 
 def test_an_unknown_order_is_no_error_of_use() -> None:
-    code, output, _ = run(404, {"title": "Not Found"}, "A-2", "--channel", "demo")
+    code, output, asked = run(404, {"status": 404, "code": "UNKNOWN"}, "A-2", "--channel", "demo")
     assert code == 1
-    assert output == "no order A-2 of demo\n"
+    assert output == "no order or return A-2 of demo\n"
+    assert asked == ["/api/orders/A-2?channel=demo", "/api/returns/A-2?channel=demo"]
+
+
+def test_another_server_is_not_taken_for_sluice() -> None:
+    code, output, _ = run(404, {"error": "not found"}, "A-2", kind="application/json")
+    assert code == 2
+    assert "is not Sluice; give --url" in output
+
+
+def test_an_unknown_channel_is_told() -> None:
+    refusal = {"status": 404, "code": "CHANNEL_UNKNOWN", "detail": "There is no such channel: x"}
+    code, output, _ = run(404, refusal, "A-2", "--channel", "x")
+    assert code == 2
+    assert "There is no such channel: x" in output
+
+
+def test_a_return_is_shown() -> None:
+    item = {"itemCode": "R-1-1", "channelSkuCode": "SHIRT", "cancelled": False, "qcStatus": "PASS"}
+    document = {
+        "channel": "demo",
+        "returnOrderCode": "R-1",
+        "forwardOrderCode": "A-1",
+        "state": "OPEN",
+        "items": [item],
+    }
+    _, output, _ = run(200, document, "R-1")
+    for part in ("Return R-1 of demo: OPEN", "of order A-1", "R-1-1  SHIRT  PASS"):
+        assert part in output
 
 
 def test_a_refusal_is_told_in_the_gateways_words() -> None:
