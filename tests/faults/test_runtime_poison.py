@@ -87,7 +87,8 @@ async def test_role_that_rejects_everything_stops(lab: Lab) -> None:
         await send(lab, b"not json")
     assert await worker.ended() == EXIT_FAILED
     assert "20 records in a row were rejected" in worker.log.read_text()
-    assert len(await lab.rejected(19)) < 30
+    # How many of the 19 before the limit were durable when it ended is open: those that were not are read again.
+    assert len(await lab.rejected(0)) < 20
 
 
 async def test_effect_to_a_topic_that_is_not_there_ends_the_process(lab: Lab) -> None:
