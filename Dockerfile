@@ -20,5 +20,6 @@ ENV PATH=/opt/sluice/bin:$PATH \
     SLUICE_STATE_DIR=/var/lib/sluice
 USER 10001
 WORKDIR /var/lib/sluice
-ENTRYPOINT ["sluice"]
+# A container's name for itself is unique among the workers of its role; SLUICE_INSTANCE, when set, is kept.
+ENTRYPOINT ["/bin/sh", "-c", "SLUICE_INSTANCE=${SLUICE_INSTANCE:-$(hostname)} exec sluice \"$@\"", "sluice"]
 CMD ["--help"]

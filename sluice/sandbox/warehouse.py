@@ -30,6 +30,8 @@ STOCK_MAX = 100_000
 STEP_DELAY_S = 0.5
 """What each step of the autopilot takes: an order is through in seconds, and slow enough to watch."""
 STEPS = ("acknowledge", "pack", "label", "invoice", "manifest", "handover", "seller-cancel")
+_WITHOUT_ORDER = "acknowledge"
+"""The step whose call is whole with a code alone; the others take their members from the order, or from a body."""
 _FIRST_SHIPMENT = 4_810_000
 _FIRST_MANIFEST = 90_000
 
@@ -163,9 +165,9 @@ class Warehouse:
             if body is None:
                 return usage_error("the body must be a JSON object, or absent")
             code = request.match_info["code"]
-            if code not in self._increff.orders and not body:
+            if code not in self._increff.orders and not body and name != _WITHOUT_ORDER:
                 return found("order", code, None)
-            # With a body, a code Increff does not know makes a call all the same: so one that comes early can be tried.
+            # Otherwise a code Increff does not know makes a call all the same: so one that comes early can be tried.
             order = self._increff.orders.get(code) or Order(orderCode=code)
             answer = await self.step(order, name, body)
             return json_response(answer.show())

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 CHART = ROOT / "helm" / "sluice"
 DEPLOYMENT = [ROOT / "Dockerfile", COMPOSE, *sorted(CHART.rglob("*.yaml"))]
-NOT_SETTINGS = {"SLUICE_CHANNELS"}
+NOT_SETTINGS = {"SLUICE_CHANNELS", "SLUICE_ENV_FILE"}
 """Read by docker compose itself: which file to mount."""
 ROLES = ("gateway", "orders", "delivery", "inventory")
 
