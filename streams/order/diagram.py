@@ -1,4 +1,4 @@
-"""The state diagrams of the docs, drawn from the table: `.venv/bin/python -m streams.order.diagram` writes them anew."""
+"""The state diagrams of the docs, drawn from the table: `.venv/bin/python -m streams.order.diagram` writes them."""
 
 from __future__ import annotations
 
