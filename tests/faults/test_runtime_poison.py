@@ -10,7 +10,7 @@ import pytest
 
 from streams.runtime.worker import EXIT_FAILED
 from tests.support.kafka import Kafka
-from tests.support.runtime import SOURCE
+from tests.support.runtime import REJECTED, SOURCE
 from tests.support.runtime_lab import Lab, headers
 from topics.catalogue import RECORD_BYTES_MAX
 
@@ -88,7 +88,7 @@ async def test_role_that_rejects_everything_stops(lab: Lab) -> None:
     assert await worker.ended() == EXIT_FAILED
     assert "20 records in a row were rejected" in worker.log.read_text()
     # How many of the 19 before the limit were durable when it ended is open: those that were not are read again.
-    assert len(await lab.rejected(0)) < 20
+    assert len(await lab.read(REJECTED)) < 20
 
 
 async def test_effect_to_a_topic_that_is_not_there_ends_the_process(lab: Lab) -> None:
