@@ -26,7 +26,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.ingress_load import CODE
-from sluice.local.broker import Broker
+from sluice.local.broker import private_broker
 from sluice.local.ports import free_ports
 from topics.admin import create
 from topics.catalogue import BY_NAME
@@ -113,11 +113,7 @@ def _text(result: dict[str, Any]) -> str:
 
 
 def _kafka(directory: Path, stack: ExitStack) -> Settings:
-    port, controller_port = free_ports(2)
-    broker = Broker(directory / "kafka", port, controller_port)
-    broker.start()
-    stack.callback(broker.kill)
-    broker.wait_ready()
+    broker = stack.enter_context(private_broker(directory))
     settings = load_settings(kafka=broker.bootstrap, topic_prefix="bench")
     asyncio.run(create(settings))
     return settings

@@ -17,8 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,10 +26,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.runtime_job import KEYS, PARTITIONS, PREFIX, SOURCE, check, fill, full_name, make_topics
 from bench.runtime_latency import Latency, measure
-from sluice.local.broker import Broker
+from sluice.local.broker import private_broker
 from sluice.local.errors import StartError
 from sluice.local.jars import KAFKA_VERSION, cache_dir, find_java
-from sluice.local.ports import free_ports
 
 EVENTS_PER_SECOND = 30_000
 """Events per second asked for: what a run takes, whatever the machine, is then near `--seconds`."""
@@ -77,7 +75,7 @@ def main(seconds: float, as_json: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as scratch:
         directory = Path(scratch)
         classpath = _compile(directory, say)
-        with _broker(directory) as broker:
+        with private_broker(directory) as broker:
             result = asyncio.run(_compare(Place(broker.bootstrap, directory, classpath), events, say))
     if as_json:
         print(json.dumps(result))
@@ -250,18 +248,6 @@ def _report(result: dict[str, Any]) -> None:
 
 def _quiet(_: str) -> None:
     """--json prints one object and nothing else."""
-
-
-@contextmanager
-def _broker(directory: Path) -> Iterator[Broker]:
-    port, controller_port = free_ports(2)
-    broker = Broker(directory / "kafka", port, controller_port)
-    broker.start()
-    try:
-        broker.wait_ready()
-        yield broker
-    finally:
-        broker.kill()
 
 
 def _compile(directory: Path, say: Callable[[str], None]) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sluice.local.broker import Broker
-from tests.support.kafka import Kafka, private_broker, shared_kafka
+from sluice.local.broker import Broker, private_broker
+from tests.support.kafka import Kafka, shared_kafka
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,8 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -229,6 +231,19 @@ class Cluster:
     def stop(self) -> None:
         """All at once: the last node of a cluster cannot hand over, so a clean end would only wait for its time-out."""
         self.kill()
+
+
+@contextmanager
+def private_broker(directory: Path) -> Iterator[Broker]:
+    """A broker on free ports for tests and benchmarks, which may kill it and start it again; gone at the end."""
+    port, controller_port = free_ports(2)
+    broker = Broker(directory / "kafka", port, controller_port)
+    broker.start()
+    try:
+        broker.wait_ready()
+        yield broker
+    finally:
+        broker.kill()
 
 
 def _java(java: str, jars: Path, main: str, *arguments: str) -> list[str]:

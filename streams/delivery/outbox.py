@@ -46,7 +46,7 @@ class LaneHeader:
         return position
 
     def encode(self) -> bytes:
-        return _exact(orjson.dumps(self))
+        return orjson.dumps(self)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class Entry:
     held: bool = False
 
     def encode(self) -> bytes:
-        return _exact(orjson.dumps(self))
+        return orjson.dumps(self)
 
     def retried_by_operator(self) -> None:
         """A fresh schedule; the attempts go on being numbered, so that each keeps an id of its own."""
@@ -78,12 +78,6 @@ class Entry:
         self.failures = 0
         self.first_ms = 0
         self.next_ms = 0
-
-
-def _exact(raw: bytes) -> bytes:
-    """A copy of just its size: orjson's own result keeps the buffer it was written in, several times as large, and a
-    backlog of a hundred thousand entries lives in the table."""
-    return memoryview(raw).tobytes()
 
 
 def header_key(lane: str) -> bytes:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sluice.local.broker import CLUSTER_ID, HOST, Broker
+from sluice.local.broker import CLUSTER_ID, HOST, private_broker
 from sluice.local.jars import KAFKA_VERSION
 from sluice.local.kafka_wire import brokers_alive
 from sluice.local.ports import free_ports
@@ -43,19 +43,6 @@ def shared_kafka(directory: Path) -> Iterator[Kafka]:
     else:
         with private_broker(directory) as broker:
             yield Kafka(broker.bootstrap)
-
-
-@contextmanager
-def private_broker(directory: Path) -> Iterator[Broker]:
-    """An embedded broker that the test may kill, stop and start again."""
-    port, controller_port = free_ports(2)
-    broker = Broker(directory / "kafka", port, controller_port)
-    broker.start()
-    try:
-        broker.wait_ready()
-        yield broker
-    finally:
-        broker.kill()
 
 
 @contextmanager
