@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from topics.catalogue import RECORD_BYTES_MAX
+from topics.reading import OWNER_KEY, Epochs, made_by
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +26,6 @@ CHUNK_RECORDS_MAX = 2_000
 """Records handled before the event loop gets a turn: a few milliseconds of its time."""
 FETCH_BYTES_MAX = 4 * RECORD_BYTES_MAX
 """Fetched and not yet handled, at most: several of the largest records."""
-MADE_BY = "sluice-made-by"
-"""Header of a role's state records, `<epoch>/<source offset>`. The epoch grows with every owner of the partition."""
 POLL_MS = 200
 """How long a change of partitions may have to wait for an idle fetch."""
 RETRY_S = 0.5
@@ -43,7 +42,8 @@ class CompactedView:
     event loop and must not block; an exception from them ends the view, because what its owner keeps is then wrong.
 
     A worker that lost a partition without knowing may still write a little behind its new owner. It does so under an
-    older epoch, and such records are not called back.
+    older epoch, and such records are not called back: in the log's order, nothing of an older epoch counts after the
+    record with which a new owner begins. Its owner goes by the same rule, and writes again what was put over.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class CompactedView:
         self._next: dict[int, int] = {}
         self._goal: dict[int, int] = {}
         self._behind: set[int] = set()
-        self._epochs: dict[int, int] = {}
+        self._epochs = Epochs()
         self._generation = 0
         self._applied = 0
         self._changed = asyncio.Event()
@@ -182,15 +182,10 @@ class CompactedView:
 
     def _handle(self, chunks: dict[TopicPartition, list[Any]]) -> None:
         for tp, records in chunks.items():
-            newest = self._epochs.get(tp.partition, 0)
             for record in records:
-                epoch = _epoch_of(record.headers)
-                if epoch < newest:
-                    continue
-                newest = epoch
-                if record.key is not None:
+                stale = self._epochs.is_stale(tp.partition, made_by(record.headers).epoch)
+                if not stale and record.key is not None and record.key != OWNER_KEY:
                     self._on_record(tp.partition, record.key, record.value)
-            self._epochs[tp.partition] = newest
             self._next[tp.partition] = records[-1].offset + 1
 
     async def _notice_ends(self, consumer: AIOKafkaConsumer) -> None:
@@ -208,7 +203,7 @@ class CompactedView:
         for partition in sorted(partitions):
             self._next.pop(partition, None)
             self._goal.pop(partition, None)
-            self._epochs.pop(partition, None)
+            self._epochs.forget(partition)
             self._behind.discard(partition)
             self._on_partition_dropped(partition)
         self._followed = self._followed.difference(partitions)
@@ -222,11 +217,3 @@ class CompactedView:
             max_partition_fetch_bytes=RECORD_BYTES_MAX,
             fetch_max_bytes=FETCH_BYTES_MAX,
         )
-
-
-def _epoch_of(headers: Sequence[tuple[str, bytes]]) -> int:
-    """0 for a record that no role's owner wrote: any of theirs is newer."""
-    for name, content in headers:
-        if name == MADE_BY:
-            return int(content.partition(b"/")[0])
-    return 0
