@@ -68,7 +68,9 @@ class OrdersRole(Role):
             else:
                 records.append(self._performer.perform(effect, decision.entity, event.channel, record.timestamp_ms))
         # Tables last: nothing that can fail comes after them.
-        if decision.changed and decision.entity is not None:
+        if decision.gone:
+            state.delete(event.key)
+        elif decision.changed and decision.entity is not None:
             state.put(event.key, decision.entity.encode())
         for answer in found:
             self._recording = (record.partition, record.offset)

@@ -23,7 +23,8 @@ from topics.verdicts import Reply, Verdict
 class Decision:
     """`entity` is the new state (None: still unknown), `changed` whether it differs from the old one.
 
-    `verdict` None: the caller's answer comes later, with the far side's.
+    `verdict` None: the caller's answer comes later, with the far side's. `gone`: `entity` was its last state, which is
+    not kept; whatever comes under its key afterwards finds it unknown.
     """
 
     entity: Entity | None
@@ -31,6 +32,7 @@ class Decision:
     message: str
     effects: list[Effect]
     changed: bool
+    gone: bool = False
 
 
 def nothing_recorded(_key: bytes) -> tuple[int | None, Any] | None:

@@ -237,7 +237,9 @@ class Story:
         return found
 
     def _perform(self, event: Event, decision: Decision) -> list[Effect]:
-        if decision.changed and decision.entity is not None:
+        if decision.gone:
+            self.entities.pop(event.key, None)
+        elif decision.changed and decision.entity is not None:
             self.entities[event.key] = decision.entity.encode()
         for effect in decision.effects:
             if isinstance(effect, RecordAnswer):
