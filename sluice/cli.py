@@ -184,6 +184,7 @@ def topics_options(command: Command) -> Command:
     options = [
         click.option("--kafka", metavar="HOST:PORT[,...]", help="Bootstrap servers (SLUICE_KAFKA)."),
         click.option("--topic-prefix", help="First part of topic names (SLUICE_TOPIC_PREFIX)."),
+        click.option("--channels", "channels_file", type=FILE, help="channels.toml (SLUICE_CHANNELS_FILE)."),
         click.option("--partitions", type=int, help="Of each topic of orders and stock (SLUICE_PARTITIONS)."),
         click.option("--replication-factor", type=int, help="(SLUICE_REPLICATION_FACTOR)"),
     ]
@@ -192,18 +193,19 @@ def topics_options(command: Command) -> Command:
     return command
 
 
-def _with_admin(work: Callable[[Any, Settings], Any], overrides: dict[str, Any]) -> Any:
+def _with_admin(work: Callable[[Any, Settings, Channels | None], Any], overrides: dict[str, Any]) -> Any:
     """Runs one piece of work against Kafka; a Kafka that does not answer is an expected error."""
     from aiokafka.errors import KafkaConnectionError, KafkaError
 
     from topics import admin
-    from topics.configuration import load_settings
+    from topics.configuration import load_channels, load_settings
 
     with readable_errors():
         settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
+        channels = load_channels(settings.channels_file) if settings.channels_file is not None else None
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it logs is raised, too
         try:
-            return asyncio.run(work(admin, settings))
+            return asyncio.run(work(admin, settings, channels))
         except KafkaConnectionError as error:
             raise StartError(f"Kafka at {settings.kafka} does not answer; --kafka HOST:PORT names another") from error
         except KafkaError as error:
@@ -214,7 +216,7 @@ def _with_admin(work: Callable[[Any, Settings], Any], overrides: dict[str, Any])
 @topics_options
 def topics_create(**overrides: Any) -> None:
     """Make the topics that do not exist yet."""
-    _with_admin(lambda admin, settings: admin.create(settings), overrides)
+    _with_admin(lambda admin, settings, channels: admin.create(settings, channels), overrides)
     click.echo("every topic of the catalogue exists")
 
 
@@ -222,7 +224,7 @@ def topics_create(**overrides: Any) -> None:
 @topics_options
 def topics_check(**overrides: Any) -> None:
     """Compare the cluster's topics with the catalogue; exit code 1 when they differ."""
-    differences = _with_admin(lambda admin, settings: admin.check(settings), overrides)
+    differences = _with_admin(lambda admin, settings, channels: admin.check(settings, channels), overrides)
     for difference in differences:
         click.echo(difference)
     if differences:

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from sluice.local.errors import StartError
 from streams.runtime.role import Role
-from topics.catalogue import TOPICS
+from topics.channel_topics import topics_of
 from topics.configuration import Channels, Settings
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def configure_logging(settings: Settings) -> None:
 def run_gateway(settings: Settings, channels: Channels) -> int:
     from gateway.app import run  # noqa: PLC0415 - see above
 
-    uvloop.run(wait_for_topics(settings))
+    uvloop.run(wait_for_topics(settings, channels))
     uvloop.run(run(settings, channels))
     return 0
 
@@ -56,16 +56,18 @@ def run_streams(name: str, settings: Settings, channels: Channels) -> int:
 
     module, class_name = STREAMS[name]
     make: Callable[[Settings, Channels], Role] = getattr(importlib.import_module(module), class_name)
-    uvloop.run(wait_for_topics(settings))
+    uvloop.run(wait_for_topics(settings, channels))
     return int(run_role(make(settings, channels), settings))
 
 
-async def wait_for_topics(settings: Settings, timeout_s: float = TOPICS_TIMEOUT_S) -> None:
-    """Returns when Kafka answers and has every topic of the catalogue; raises StartError when it does not in time.
+async def wait_for_topics(
+    settings: Settings, channels: Channels | None = None, timeout_s: float = TOPICS_TIMEOUT_S
+) -> None:
+    """Returns when Kafka answers and has every topic there should be; raises StartError when it does not in time.
 
     So roles may be started together with Kafka, in any order.
     """
-    wanted = {topic.full_name(settings.topic_prefix) for topic in TOPICS}
+    wanted = {topic.full_name(settings.topic_prefix) for topic in topics_of(channels)}
     deadline = asyncio.get_running_loop().time() + timeout_s
     said = ""
     while (missing := await _missing(settings, wanted)) != set():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,8 +11,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
-from topics.catalogue import TOPICS, Topic
-from topics.configuration import ConfigurationError, Settings
+from topics.catalogue import Topic
+from topics.channel_topics import topics_of
+from topics.configuration import Channels, ConfigurationError, Settings
 
 VISIBLE_TIMEOUT_S = 30.0
 """A new topic is known to every broker within moments of its creation; longer means that the cluster is not well."""
@@ -21,15 +22,18 @@ _REQUEST_TIMEOUT_MS = 20_000
 _POLL_S = 0.05
 
 
-async def create(settings: Settings) -> None:
-    """Makes the topics that do not exist; returns when all have their leaders. Others' topics are left alone.
+async def create(settings: Settings, channels: Channels | None = None) -> None:
+    """Makes the topics that do not exist, those of `channels` too; returns when all have their leaders.
+
+    Others' topics are left alone.
 
     Raises ConfigurationError when one exists with another number of partitions: keys would be looked for elsewhere.
     """
     async with _admin(settings) as admin:
         there = set(await admin.list_topics())
-        await _refuse_other_partitions(admin, settings, there)
-        wanted = [topic for topic in TOPICS if topic.full_name(settings.topic_prefix) not in there]
+        topics = topics_of(channels)
+        await _refuse_other_partitions(admin, settings, topics, there)
+        wanted = [topic for topic in topics if topic.full_name(settings.topic_prefix) not in there]
         if not wanted:
             return
         answer = await admin.create_topics([_new(topic, settings) for topic in wanted])
@@ -40,8 +44,10 @@ async def create(settings: Settings) -> None:
         await _wait_for_leaders(admin, [topic.full_name(settings.topic_prefix) for topic in wanted])
 
 
-async def _refuse_other_partitions(admin: AIOKafkaAdminClient, settings: Settings, there: set[str]) -> None:
-    expected = {topic.full_name(settings.topic_prefix): topic.partitions or settings.partitions for topic in TOPICS}
+async def _refuse_other_partitions(
+    admin: AIOKafkaAdminClient, settings: Settings, topics: Sequence[Topic], there: set[str]
+) -> None:
+    expected = {topic.full_name(settings.topic_prefix): topic.partitions or settings.partitions for topic in topics}
     existing = [name for name in expected if name in there]
     found = await admin.describe_topics(existing) if existing else []
     counts = {topic["topic"]: len(topic["partitions"]) for topic in found if not topic["error_code"]}
@@ -57,16 +63,17 @@ async def _refuse_other_partitions(admin: AIOKafkaAdminClient, settings: Setting
         )
 
 
-async def check(settings: Settings) -> list[str]:
-    """What differs between the cluster and the catalogue, a sentence each; nothing when they agree."""
+async def check(settings: Settings, channels: Channels | None = None) -> list[str]:
+    """What differs between the cluster and the topics there should be, a sentence each; nothing when they agree."""
+    topics = topics_of(channels)
     async with _admin(settings) as admin:
-        names = [topic.full_name(settings.topic_prefix) for topic in TOPICS]
+        names = [topic.full_name(settings.topic_prefix) for topic in topics]
         there = set(await admin.list_topics())
         existing = [name for name in names if name in there]
         described = {found["topic"]: found for found in await admin.describe_topics(existing)} if existing else {}
         configured = await _configs(admin, existing)
     differences: list[str] = []
-    for topic in TOPICS:
+    for topic in topics:
         name = topic.full_name(settings.topic_prefix)
         if name not in described:
             differences.append(f"{name}: does not exist")

@@ -33,6 +33,9 @@ CHANNEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """A channel's name is part of paths and record keys; some keys of Sluice's own begin with `~`."""
 
 
+REPLY_TOPIC = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+"""The NAME of a reply topic: one part of a topic's name."""
+
 Secret = Annotated[SecretStr, Field(min_length=1)]
 """Never empty: an empty secret would open a door to whoever sends an empty header."""
 
@@ -125,6 +128,10 @@ class Channel(BaseModel):
     get_credential: GetCredential | None = Field(default=None, description="with it, Get Credential is on")
     off: frozenset[str] = Field(
         default=frozenset(), description="touchpoints in which the channel takes no part; only optional ones"
+    )
+    reply_topics: frozenset[Annotated[str, Field(pattern=REPLY_TOPIC)]] = Field(
+        default=frozenset(),
+        description="NAME -> topic `<prefix>.replies.NAME.v1`: where a direct producer may have its verdicts sent",
     )
     locations: dict[str, Literal["Warehouse", "Store"]] = Field(
         default_factory=dict, description="location code -> type, for Search Inventory; others are warehouses"

@@ -49,7 +49,8 @@ class Envelope:
     """What a record says about itself.
 
     `id` is unique per event and stable over retries; `time_ms` is epoch milliseconds. `reply_partition` is the
-    partition of `replies` on which a gateway waits for `id`; `deadline_ms` (epoch milliseconds) is until when.
+    partition of `replies` on which a gateway waits for `id`; `reply_topic` the full name of the topic on which a direct
+    producer wants its verdict; `deadline_ms` (epoch milliseconds) is until when.
     `batch_id` is the id of the HTTP call that a split record came from.
     """
 
@@ -60,6 +61,7 @@ class Envelope:
     subject: str = ""
     time_ms: int = 0
     reply_partition: int | None = None
+    reply_topic: str = ""
     deadline_ms: int | None = None
     batch_id: str = ""
 
@@ -78,6 +80,8 @@ class Envelope:
             headers.append(("ce_time", iso_time(self.time_ms).encode()))
         if self.reply_partition is not None:
             headers.append(("sluice-reply-partition", b"%d" % self.reply_partition))
+        if self.reply_topic:
+            headers.append(("sluice-reply-topic", self.reply_topic.encode()))
         if self.deadline_ms is not None:
             headers.append(("sluice-deadline-ms", b"%d" % self.deadline_ms))
         if self.batch_id:
@@ -96,6 +100,7 @@ def parse(headers: Iterable[tuple[str, bytes]] | Sequence[tuple[str, bytes]]) ->
         subject=_text(found, "ce_subject", required=False),
         time_ms=_time(found),
         reply_partition=_integer(found, "sluice-reply-partition"),
+        reply_topic=_text(found, "sluice-reply-topic", required=False),
         deadline_ms=_integer(found, "sluice-deadline-ms"),
         batch_id=_text(found, "sluice-batch-id", required=False),
     )

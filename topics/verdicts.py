@@ -8,6 +8,9 @@ from typing import Any
 
 import orjson
 
+Address = int | str
+"""Where a verdict goes: the partition of `replies` on which a gateway waits, or a reply topic (`replies.NAME`)."""
+
 
 class Verdict(StrEnum):
     APPLIED = "APPLIED"

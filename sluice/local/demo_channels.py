@@ -20,6 +20,7 @@ def demo_channels(increff_port: int = INCREFF_PORT, marketplace_port: int = MARK
                 "marketplace_headers": {"X-Channel-Key": "demo-channel"},
                 "marketplace": {"url": f"http://127.0.0.1:{marketplace_port}"},
                 "get_credential": {"bootstrap_headers": {"X-Bootstrap-Key": "demo-bootstrap"}},
+                "reply_topics": ["demo"],
                 "locations": {"DXB-WH-01": "Warehouse", "AUH-ST-04": "Store"},
             }
         },

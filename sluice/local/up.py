@@ -21,7 +21,7 @@ from sluice.local.stack import STAGES, Options, check_surroundings, make_units
 from sluice.local.status import Status
 from sluice.local.supervisor import Supervisor
 from sluice.local.terminal import Follower, Line, change, say, table
-from topics.configuration import Settings, load_channels, load_settings
+from topics.configuration import Channels, Settings, load_channels, load_settings
 
 LOCK_TIMEOUT_S = 1.0
 """The janitor of a `sluice up` that was just killed has the lock for some milliseconds more."""
@@ -144,14 +144,15 @@ async def _open(options: Options, supervisor: Supervisor, lines: list[Line], beg
     patience = asyncio.create_task(_say_who_is_late(supervisor))
     try:
         await supervisor.wait_for("kafka")
-        await make_topics(load_settings(kafka=options.bootstrap))
+        channels = load_channels(options.channels, default=demo_channels())
+        await make_topics(load_settings(kafka=options.bootstrap), channels)
         await supervisor.wait_ready()
     finally:
         patience.cancel()
     table(lines, time.monotonic() - began)
 
 
-async def make_topics(settings: Settings, timeout_s: float = TOPICS_TIMEOUT_S) -> None:
+async def make_topics(settings: Settings, channels: Channels, timeout_s: float = TOPICS_TIMEOUT_S) -> None:
     """Makes the topics that are not there. Raises StartError in Kafka's words, at once when trying again cannot help.
 
     A broker that answered may be gone a moment later, and comes back: the supervisor starts it again.
@@ -164,7 +165,7 @@ async def make_topics(settings: Settings, timeout_s: float = TOPICS_TIMEOUT_S) -
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            return await create(settings)
+            return await create(settings, channels)
         except (KafkaError, OSError) as error:
             passing = isinstance(error, (KafkaTimeoutError, OSError)) or getattr(error, "retriable", False)
             if not passing or time.monotonic() > deadline:

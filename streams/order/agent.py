@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from streams.order.addresses import ReplyAddresses
 from streams.order.answers import Answers, recall
 from streams.order.decoding import decode_event
 from streams.order.effects import RecordAnswer
@@ -40,7 +41,8 @@ class OrdersRole(Role):
     def __init__(self, settings: Settings, channels: Channels) -> None:
         self._channels = channels
         self._partitions = settings.partitions
-        self._reply_partitions = TOPIC_BY_NAME["replies"].partitions or settings.partitions
+        self._addresses = ReplyAddresses(settings, channels)
+        self.targets = self._addresses.topics
         self._relay_deadline_ms = int(settings.relay_deadline_s * 1000)
         self._performer = Performer(settings, channels)
         self._source_name = TOPIC_BY_NAME[self.source].full_name(settings.topic_prefix)
@@ -49,15 +51,9 @@ class OrdersRole(Role):
         """Partition and offset of the last record that recorded an answer."""
 
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
-        event = decode_event(record, self._channels, self._relay_deadline_ms)
+        event = decode_event(record, self._channels, self._relay_deadline_ms, self._addresses)
         if event.key != record.key or partition_of(event.key, self._partitions) != record.partition:
             return [self._rerouted(record, event)]
-        if not self._is_told(event.reply_partition):
-            # Published, it would end the process, and the next one, for ever.
-            raise Poison(
-                "BAD_ENVELOPE",
-                f"header sluice-reply-partition: {event.reply_partition} is none of {self._reply_partitions}",
-            )
         state, answers = tables[STATE], tables[ANSWERS]
         decision = advance(_entity(state, event.key), event, record.timestamp_ms, lambda key: recall(answers, key))
         records: list[Effect] = []
@@ -88,19 +84,16 @@ class OrdersRole(Role):
             self._answers.pop(record.partition, None)
         try:
             envelope = parse(record.headers)
-        except EnvelopeError:
+            address = self._addresses.of(envelope)
+        except (EnvelopeError, Poison):
             return []
-        if envelope.reply_partition is None or not self._is_told(envelope.reply_partition):
+        if address is None:
             return []
         failed = code == DECISION_FAILED
         verdict = Verdict.FAILED if failed else Verdict.REFUSED
         message = SET_ASIDE_FAILED if failed else reason[:MESSAGE_MAX]
         reply = Reply(event=envelope.id, verdict=verdict, message=message)
-        return [reply_record(reply, envelope.reply_partition, envelope.channel, record.timestamp_ms)]
-
-    def _is_told(self, partition: int | None) -> bool:
-        """Whether the partition of `replies`, where one is named, exists."""
-        return partition is None or 0 <= partition < self._reply_partitions
+        return [reply_record(reply, address, envelope.channel, record.timestamp_ms)]
 
     def _rejected(self, record: Record, decision: Decision) -> Effect:
         code = decision.verdict.value if decision.verdict is not None else ""

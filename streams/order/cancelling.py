@@ -15,7 +15,7 @@ from streams.order.states import OrderState
 from streams.order.turn import APPLIED, DUPLICATE, PENDING, Ruling, Turn, failed, refused
 from topics.deliveries import OutcomeKind
 from topics.touchpoints import BY_NAME
-from topics.verdicts import Verdict
+from topics.verdicts import Address, Verdict
 
 SELLER = BY_NAME["seller-cancellation"]
 CUSTOMER = BY_NAME["customer-cancellation"]
@@ -53,7 +53,7 @@ def seller_cancel(turn: Turn[Order]) -> Ruling:
 def customer_cancel(turn: Turn[Order]) -> Ruling:
     """The customer cancels: Increff decides, after a Pack or another cancellation that is still out is answered."""
     event = turn.event
-    return _customer_cancel(turn, event.id, event.reply_partition, event.deadline_ms or turn.now_ms, event.body)
+    return _customer_cancel(turn, event.id, event.reply_to, event.deadline_ms or turn.now_ms, event.body)
 
 
 def taken(turn: Turn[Order]) -> Ruling:
@@ -110,8 +110,8 @@ def decide_waiting(turn: Turn[Order]) -> None:
         if order.state in (OrderState.REJECTED, OrderState.CANCELLED):
             ruling = _at_an_end(order, wait.body)
         else:
-            ruling = _customer_cancel(turn, wait.event, wait.partition, wait.deadline_ms, wait.body)
-        turn.reply(wait.event, wait.partition, ruling)
+            ruling = _customer_cancel(turn, wait.event, wait.reply_to, wait.deadline_ms, wait.body)
+        turn.reply(wait.event, wait.reply_to, ruling)
 
 
 def expire_waiting(turn: Turn[Order]) -> None:
@@ -121,7 +121,7 @@ def expire_waiting(turn: Turn[Order]) -> None:
         return
     for wait in order.waiting:
         if wait.deadline_ms <= turn.now_ms:
-            turn.reply(wait.event, wait.partition, failed(NOT_IN_TIME))
+            turn.reply(wait.event, wait.reply_to, failed(NOT_IN_TIME))
     order.waiting = [wait for wait in order.waiting if wait.deadline_ms > turn.now_ms]
 
 
@@ -141,7 +141,7 @@ def asked_for(turn: Turn[Order]) -> dict[str, int]:
 
 
 def _customer_cancel(
-    turn: Turn[Order], event: str, partition: int | None, deadline_ms: int, body: dict[str, Any]
+    turn: Turn[Order], event: str, reply_to: Address | None, deadline_ms: int, body: dict[str, Any]
 ) -> Ruling:
     order = turn.entity
     wanted = {item["orderItemCode"]: item["cancelledQuantity"] for item in body["orderItems"]}
@@ -151,16 +151,16 @@ def _customer_cancel(
     key = _key(wanted)
     relay = order.relay(CUSTOMER.name, key)
     if relay is not None and not turn.overdue(relay):
-        return turn.join(relay, event, partition, deadline_ms)
+        return turn.join(relay, event, reply_to, deadline_ms)
     awaited = [one for one in order.relays if one is not relay and not one.dead and not turn.overdue(one)]
     if any(one.touchpoint in (PACK.name, CUSTOMER.name) for one in awaited):
-        return _wait(turn, Waiting(event, partition, deadline_ms, body))
+        return _wait(turn, Waiting(event, reply_to, deadline_ms, body))
     return turn.ask(
         CUSTOMER,
         located(order, body),
         key,
         event=event,
-        partition=partition,
+        reply_to=reply_to,
         deadline_ms=deadline_ms,
         data=wanted,
     )

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
+from streams.order.addresses import ReplyAddresses
 from streams.order.events import OF_TOUCHPOINT, Event, EventKind, kind_of_command, kind_of_outcome
 from streams.runtime.role import Poison, Record
 from topics.configuration import Channel, Channels
@@ -31,12 +32,13 @@ from topics.keys import manifest_key, order_key, return_key, split
 from topics.models.base import canonical, problems
 from topics.nesting import NESTING_MAX, is_too_deep
 from topics.touchpoints import BY_NAME, Mode, Touchpoint
+from topics.verdicts import Address
 
 _INTERNAL = {RETURN_OPENED: EventKind.RETURN_OPENED, SHIPMENT_MANIFESTED: EventKind.SHIPMENT_MANIFESTED}
 _NEEDED = {RETURN_OPENED: "returnOrderCode", SHIPMENT_MANIFESTED: "shipmentCode"}
 
 
-def decode_event(record: Record, channels: Channels, relay_deadline_ms: int) -> Event:
+def decode_event(record: Record, channels: Channels, relay_deadline_ms: int, addresses: ReplyAddresses) -> Event:
     """The event of a record. Raises Poison."""
     try:
         envelope = parse(record.headers)
@@ -49,13 +51,14 @@ def decode_event(record: Record, channels: Channels, relay_deadline_ms: int) -> 
         return _outcome(record, envelope)
     members = _members(record)
     if envelope.type == ORDER_QUERY:
-        return _query(members, envelope)
+        return _query(members, envelope, addresses.of(envelope))
     if envelope.type in _INTERNAL:
         return _internal(members, envelope)
     touchpoint = BY_NAME.get(envelope.type.removeprefix(COMMAND))
     if not envelope.type.startswith(COMMAND) or touchpoint is None or touchpoint.name not in OF_TOUCHPOINT:
         raise Poison("UNKNOWN_TYPE", f"header ce_type: orders.commands does not carry {envelope.type}")
-    return _command(record, members, envelope, touchpoint, channel, relay_deadline_ms)
+    event = _command(record, members, envelope, touchpoint, channel, relay_deadline_ms)
+    return replace(event, reply_to=addresses.of(envelope))
 
 
 def _command(
@@ -85,7 +88,6 @@ def _command(
         body=members,
         touchpoint=touchpoint,
         offered=channel.offers(touchpoint),
-        reply_partition=envelope.reply_partition,
         deadline_ms=deadline_ms,
     )
 
@@ -140,7 +142,7 @@ def _code_of(key: bytes) -> str:
         raise Poison("BAD_KEY", f"the record's key is not UTF-8: {key[:40]!r}") from error
 
 
-def _query(members: dict[str, Any], envelope: Envelope) -> Event:
+def _query(members: dict[str, Any], envelope: Envelope, reply_to: Address | None) -> Event:
     """A query names an order, a return or a manifest."""
     makers = {"returnOrderCode": return_key, "orderCode": order_key, "manifestId": manifest_key}
     for name, make in makers.items():
@@ -153,7 +155,7 @@ def _query(members: dict[str, Any], envelope: Envelope) -> Event:
                 code=str(code),
                 key=make(envelope.channel, str(code)),
                 body=members,
-                reply_partition=envelope.reply_partition,
+                reply_to=reply_to,
             )
     raise Poison("BAD_DATA", "a query needs orderCode, returnOrderCode or manifestId")
 

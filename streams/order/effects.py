@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from topics.verdicts import Reply
+from topics.verdicts import Address, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class RequestDelivery:
 
 @dataclass(frozen=True, slots=True)
 class ReplyTo:
-    """A verdict for the gateway that waits on `partition` of replies."""
+    """A verdict for whoever waits for it."""
 
-    partition: int
+    address: Address
     reply: Reply
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from topics.deliveries import Outcome, OutcomeKind
 from topics.touchpoints import Touchpoint
+from topics.verdicts import Address
 
 
 class EventKind(StrEnum):
@@ -108,7 +109,7 @@ class Event:
     touchpoint: Touchpoint | None = None
     outcome: Outcome | None = None
     offered: bool = True
-    reply_partition: int | None = None
+    reply_to: Address | None = None
     deadline_ms: int | None = None
 
 

@@ -144,13 +144,13 @@ def _get(turn: Turn[Order], touchpoint: Touchpoint) -> Ruling:
         return recorded
     relay = order.relay(touchpoint.name, key)
     if relay is not None and not turn.overdue(relay):
-        return turn.join(relay, event.id, event.reply_partition, event.deadline_ms)
+        return turn.join(relay, event.id, event.reply_to, event.deadline_ms)
     return turn.ask(
         touchpoint,
         _enriched(touchpoint, shipment, event.body),
         key,
         event=event.id,
-        partition=event.reply_partition,
+        reply_to=event.reply_to,
         deadline_ms=event.deadline_ms,
         data=shipment.id,
     )

@@ -92,7 +92,7 @@ def _decided(turn: Turn[Any], ruling: Ruling) -> Decision:
     event, entity = turn.event, turn.entity
     if event.outcome is None and not _has_recorded_answer(event, ruling.verdict):
         turn.remember(ruling)
-    turn.reply(event.id, event.reply_partition, ruling)
+    turn.reply(event.id, event.reply_to, ruling)
     entity.updated_ms = turn.now_ms
     return Decision(entity, ruling.verdict, ruling.message, turn.effects, changed=True)
 
@@ -136,9 +136,9 @@ def _answer(entity: Entity | None, event: Event) -> Decision:
 
 
 def _replies(event: Event, ruling: Ruling) -> list[Effect]:
-    if event.reply_partition is None or ruling.verdict is None:
+    if event.reply_to is None or ruling.verdict is None:
         return []
     reply = Reply(
         event=event.id, verdict=ruling.verdict, message=ruling.message, status=ruling.status, body=ruling.body
     )
-    return [ReplyTo(event.reply_partition, reply)]
+    return [ReplyTo(event.reply_to, reply)]

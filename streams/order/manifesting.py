@@ -34,7 +34,7 @@ def join(turn: Turn[Manifest]) -> Ruling:
     differs = _differs(turn)
     if relay is None or (turn.overdue(relay) and not differs):
         return _ask(turn)
-    return turn.join(relay, event.id, event.reply_partition, event.deadline_ms)
+    return turn.join(relay, event.id, event.reply_to, event.deadline_ms)
 
 
 def repeat(turn: Turn[Manifest]) -> Ruling:
@@ -119,7 +119,7 @@ def _ask(turn: Turn[Manifest]) -> Ruling:
         event.body,
         "",
         event=event.id,
-        partition=event.reply_partition,
+        reply_to=event.reply_to,
         deadline_ms=event.deadline_ms,
     )
 

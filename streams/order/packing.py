@@ -125,7 +125,7 @@ def _ask(turn: Turn[Order], shipment_id: int) -> Ruling:
         event.body,
         str(shipment_id),
         event=event.id,
-        partition=event.reply_partition,
+        reply_to=event.reply_to,
         deadline_ms=event.deadline_ms,
         data=shipment_id,
     )
@@ -141,7 +141,7 @@ def _again(turn: Turn[Order], shipment: Shipment) -> Ruling:
         turn.fact("pack-differed", {**context(order), **shipment_context(shipment)}, _noted(shipment))
     relay = order.relay(PACK.name, key)
     if relay is not None and (differs or not turn.overdue(relay)):
-        return turn.join(relay, event.id, event.reply_partition, event.deadline_ms)
+        return turn.join(relay, event.id, event.reply_to, event.deadline_ms)
     if relay is not None:
         return _ask(turn, shipment.id)
     recorded = turn.recorded(PACK.name, key)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from streams.order.states import ShipmentState
 from topics.deliveries import OutcomeKind
 from topics.touchpoints import BY_NAME, WhenDead
+from topics.verdicts import Address
 
 
 @dataclass(slots=True)
@@ -108,10 +109,10 @@ class Delivery:
 
 
 class Waiter(NamedTuple):
-    """A caller that waits on its gateway's partition of `replies`, until its deadline if it has one."""
+    """A caller that waits for its reply, until its deadline if it has one."""
 
     event: str
-    partition: int
+    reply_to: Address
     deadline_ms: int | None = None
 
 
@@ -151,12 +152,12 @@ class Waiting:
     """A customer cancellation that waits until an answer is in."""
 
     event: str
-    partition: int | None
+    reply_to: Address | None
     deadline_ms: int
     body: dict[str, Any]
 
     def row(self) -> list[Any]:
-        return [self.event, self.partition, self.deadline_ms, self.body]
+        return [self.event, self.reply_to, self.deadline_ms, self.body]
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from topics.configuration import Channels, Settings
 from topics.deliveries import DeliveryRequest
 from topics.envelope import DELIVERY_REQUEST, FACT, ORDERS_SOURCE, REPLY, Envelope
 from topics.keys import INCREFF, destination_partition, join, lane_key, shard_of
-from topics.verdicts import Reply
+from topics.verdicts import Address, Reply
 
 
 class Performer:
@@ -34,7 +34,7 @@ class Performer:
     ) -> Effect:
         """The record of one effect. `now` is the decided record's time."""
         if isinstance(effect, ReplyTo):
-            return reply_record(effect.reply, effect.partition, channel, now)
+            return reply_record(effect.reply, effect.address, channel, now)
         if isinstance(effect, SendCommand):
             headers = _headers(effect.id, effect.type, channel, effect.subject, now)
             return Effect("orders.commands", effect.key, orjson.dumps(effect.body), headers)
@@ -82,10 +82,13 @@ class Performer:
         return home
 
 
-def reply_record(reply: Reply, partition: int, channel: str, now: int) -> Effect:
-    """The record that tells a waiting gateway."""
+def reply_record(reply: Reply, address: Address, channel: str, now: int) -> Effect:
+    """The record that tells whoever waits: a gateway on its partition, a direct producer on its reply topic."""
     headers = _headers(reply.event, REPLY, channel, "", now)
-    return Effect("replies", reply.event.encode(), reply.encode(), headers, partition)
+    key, value = reply.event.encode(), reply.encode()
+    if isinstance(address, str):
+        return Effect(address, key, value, headers)
+    return Effect("replies", key, value, headers, address)
 
 
 def _headers(id_: str, type_: str, channel: str, subject: str, now: int) -> tuple[tuple[str, bytes], ...]:

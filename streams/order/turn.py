@@ -17,7 +17,7 @@ from streams.order.model import Entity
 from streams.order.parts import Delivery, NotedFact, Relay, Waiter
 from topics.keys import INCREFF, channel_destination, join, split
 from topics.touchpoints import BY_NAME, AtDeadline, Direction, Touchpoint
-from topics.verdicts import Reply, Verdict
+from topics.verdicts import Address, Reply, Verdict
 
 EntityT = TypeVar("EntityT", bound=Entity)
 
@@ -108,7 +108,7 @@ class Turn(Generic[EntityT]):
         key: str,
         *,
         event: str,
-        partition: int | None,
+        reply_to: Address | None,
         deadline_ms: int | None,
         data: Any = None,
     ) -> Ruling:
@@ -123,7 +123,7 @@ class Turn(Generic[EntityT]):
         if not self.entity.has_room():
             return failed(NO_ROOM)
         request = self._request(touchpoint, body, event, deadline_ms, relay=True)
-        waiters = [] if partition is None else [Waiter(event, partition, deadline_ms)]
+        waiters = [] if reply_to is None else [Waiter(event, reply_to, deadline_ms)]
         relay = Relay(request, touchpoint.name, key, waiters, data, deadline_ms=deadline_ms)
         if former is not None:
             relay.former = former.request
@@ -139,28 +139,28 @@ class Turn(Generic[EntityT]):
         margin_ms = limits.RELAY_MARGIN_MS if withdrawn else limits.RELAY_LOST_MS
         return self.now_ms > relay.deadline_ms + margin_ms
 
-    def join(self, relay: Relay, event: str, partition: int | None, deadline_ms: int | None) -> Ruling:
+    def join(self, relay: Relay, event: str, reply_to: Address | None, deadline_ms: int | None) -> Ruling:
         """Wait for an answer that was already asked for. Callers that are gone by now make room."""
-        if partition is None or any(waiter.event == event for waiter in relay.waiters):
+        if reply_to is None or any(waiter.event == event for waiter in relay.waiters):
             return PENDING
         gone_ms = self.now_ms - limits.RELAY_MARGIN_MS
         relay.waiters = [one for one in relay.waiters if one.deadline_ms is None or one.deadline_ms > gone_ms]
         if len(relay.waiters) >= limits.WAITERS_MAX:
             return failed("too many callers wait for this answer; repeat later")
-        relay.waiters.append(Waiter(event, partition, deadline_ms))
+        relay.waiters.append(Waiter(event, reply_to, deadline_ms))
         return PENDING
 
-    def reply(self, event: str, partition: int | None, ruling: Ruling) -> None:
-        if partition is None or ruling.verdict is None:
+    def reply(self, event: str, reply_to: Address | None, ruling: Ruling) -> None:
+        if reply_to is None or ruling.verdict is None:
             return
         reply = Reply(
             event=event, verdict=ruling.verdict, message=ruling.message, status=ruling.status, body=ruling.body
         )
-        self.effects.append(ReplyTo(partition, reply))
+        self.effects.append(ReplyTo(reply_to, reply))
 
     def answer_waiters(self, relay: Relay, ruling: Ruling) -> None:
-        for event, partition, _ in relay.waiters:
-            self.reply(event, partition, ruling)
+        for event, reply_to, _ in relay.waiters:
+            self.reply(event, reply_to, ruling)
             if ruling.verdict is not None and not ruling.verdict.succeeded:
                 # A success is found by its recorded answer.
                 self.remember(ruling, event)

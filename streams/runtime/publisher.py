@@ -130,10 +130,11 @@ class Publisher:
             raise UnknownTopicError(f"topic {topic} does not exist; make the topics with `sluice topics create`")
         return found
 
-    def check(self, source: str, tables: Sequence[str]) -> None:
+    def check(self, source: str, tables: Sequence[str], targets: Sequence[str] = ()) -> None:
         """The role's topics (catalogue names) are there, and each table has the source's partitions."""
         expected = self.partitions(self.full_name(source))
-        self.partitions(self.full_name(REJECTED_TOPIC))
+        for topic in (REJECTED_TOPIC, *targets):
+            self.partitions(self.full_name(topic))
         for table in tables:
             found = self.partitions(self.full_name(table))
             if found != expected:

@@ -114,6 +114,8 @@ class Role(ABC):
     """Catalogue name of the source topic."""
     tables: tuple[str, ...]
     """Catalogue names of the changelog topics of this role's tables (same number of partitions as the source)."""
+    targets: tuple[str, ...] = ()
+    """Further topics (by their catalogue-like name) that its effects may name: they must exist when it starts."""
     one_key_per_record: bool = True
     """Each record changes only the value under `state_key(record)` in the first table: the runtime itself skips
     redeliveries then."""

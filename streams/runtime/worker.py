@@ -116,7 +116,7 @@ class Worker:
         try:
             await self.admin.start()
             await self.publisher.start()
-            self.publisher.check(self.role.source, self.role.tables)
+            self.publisher.check(self.role.source, self.role.tables, self.role.targets)
             self.group_commit.start()
             await self.role.start(self)
             self.app.loop = asyncio.get_running_loop()

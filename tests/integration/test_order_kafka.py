@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from sluice.local.demo_channels import demo_channels
 from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
 from tests.support.orders import (
@@ -29,7 +30,7 @@ from tests.support.orders import (
 )
 from topics import admin
 from topics.catalogue import BY_NAME
-from topics.configuration import Settings
+from topics.configuration import Settings, parse_channels
 from topics.deliveries import Attempt, DeliveryRequest, Outcome, OutcomeKind, decode_request
 from topics.entities import entity_key
 from topics.envelope import COMMAND, DELIVERY_OUTCOME, DELIVERY_SOURCE, GATEWAY_SOURCE, ORDER_QUERY, Envelope
@@ -40,7 +41,7 @@ from topics.verdicts import Reply, Verdict, decode_reply
 ROOT = Path(__file__).resolve().parents[2]
 PARTITIONS = 2
 REPLIES = 3
-READ = ("replies", "deliveries.requests", "orders.events", "commands.rejected")
+READ = ("replies", "replies.demo", "deliveries.requests", "orders.events", "commands.rejected")
 
 
 class World:
@@ -81,10 +82,22 @@ class World:
         self._reading.cancel()
 
     async def call(
-        self, touchpoint: str, body: dict[str, Any], event_id: str, *, source: str = GATEWAY_SOURCE, key: bytes = b""
+        self,
+        touchpoint: str,
+        body: dict[str, Any],
+        event_id: str,
+        *,
+        source: str = GATEWAY_SOURCE,
+        key: bytes = b"",
+        reply_topic: str = "",
     ) -> None:
         envelope = Envelope(
-            id=event_id, type=COMMAND + touchpoint, source=source, channel=CHANNEL, reply_partition=REPLIES
+            id=event_id,
+            type=COMMAND + touchpoint,
+            source=source,
+            channel=CHANNEL,
+            reply_partition=None if reply_topic else REPLIES,
+            reply_topic=reply_topic and f"{self.settings.topic_prefix}.{reply_topic}.v1",
         )
         entity = key or entity_key(TOUCHPOINTS[touchpoint], CHANNEL, body)
         await self._send(entity, orjson.dumps(body), envelope)
@@ -118,7 +131,7 @@ class World:
     async def _read(self) -> None:
         async for record in self._consumer:
             topic = record.topic.removeprefix(f"{self.settings.topic_prefix}.").removesuffix(".v1")
-            if topic == "replies":
+            if topic in ("replies", "replies.demo"):
                 reply = decode_reply(record.value)
                 self.replies[reply.event] = reply
             elif topic == "deliveries.requests":
@@ -127,6 +140,7 @@ class World:
                 fact_id = dict(record.headers)["ce_id"].decode()
                 self.facts.setdefault(record.key, {})[fact_id] = orjson.loads(record.value)
             else:
+                assert topic == "commands.rejected"
                 self.rejected.append(dict(record.headers))
 
     async def _deliver(self, request: DeliveryRequest) -> None:
@@ -152,9 +166,9 @@ class World:
 @asynccontextmanager
 async def made(kafka: Kafka, prefix: str, directory: Path) -> AsyncIterator[World]:
     settings = Settings(kafka=kafka.bootstrap, topic_prefix=prefix, partitions=PARTITIONS)
-    await admin.create(settings)
+    await admin.create(settings, parse_channels(demo_channels(), where="demo"))
     producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, acks="all")
-    topics = [BY_NAME[name].full_name(prefix) for name in READ]
+    topics = [f"{prefix}.{name}.v1" for name in READ]
     consumer = AIOKafkaConsumer(*topics, bootstrap_servers=kafka.bootstrap, auto_offset_reset="earliest")
     await producer.start()
     await consumer.start()
@@ -214,3 +228,31 @@ async def test_a_direct_producers_mistakes_are_set_aside_and_its_good_records_fi
         await eventually(lambda: world.rejected)
         assert [headers["ce_id"] for headers in world.rejected] == [b"bad"]
         assert b"orderItems" in world.rejected[0]["sluice-rejected-reason"]
+
+
+async def test_a_direct_producer_gets_the_verdicts_that_a_caller_over_http_gets(
+    kafka: Kafka, prefix: str, tmp_path: Path
+) -> None:
+    """Applied, repeated, changed, refused, invalid, and the far side's answer: all on the topic that it named."""
+    async with made(kafka, prefix, tmp_path) as world:
+        await world.begin()
+
+        async def verdict(touchpoint: str, body: dict[str, Any], event_id: str, topic: str = "replies.demo") -> Reply:
+            await world.call(touchpoint, body, event_id, source="/erp", key=b"any", reply_topic=topic)
+            return await world.reply(event_id)
+
+        assert (await verdict("create-outward-order", create_body("O"), "first")).verdict is Verdict.APPLIED
+        assert (await verdict("create-outward-order", create_body("O"), "again")).verdict is Verdict.DUPLICATE
+        changed = create_body("O", quantities=(7,))
+        assert (await verdict("create-outward-order", changed, "changed")).verdict is Verdict.CONFLICT
+        packed = await verdict("pack-order", pack_body(1, "O", sku_1=2, sku_2=1), "pack")
+        assert (packed.verdict, packed.body) == (Verdict.APPLIED, {"shipmentCode": "S-1"})
+        assert (await verdict("pack-order", pack_body(2, "O", sku_1=9), "over")).verdict is Verdict.REFUSED
+        invalid = await verdict("create-outward-order", {"orderCode": "bad"}, "invalid")
+        assert invalid.verdict is Verdict.REFUSED
+        assert "orderItems" in invalid.message
+        await eventually(lambda: len(world.rejected) == 1)
+
+        await world.call("create-outward-order", create_body("X"), "lost", source="/erp", reply_topic="replies.others")
+        await eventually(lambda: len(world.rejected) == 2)
+        assert b"sluice-reply-topic" in world.rejected[1]["sluice-rejected-reason"]

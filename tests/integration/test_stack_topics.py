@@ -6,13 +6,14 @@ import asyncio
 
 import pytest
 
+from sluice.local.demo_channels import demo_channels
 from sluice.local.errors import StartError
 from sluice.local.ports import free_ports
 from sluice.roles import wait_for_topics
 from tests.support.kafka import Kafka
 from topics import admin
 from topics.catalogue import TOPICS
-from topics.configuration import Settings, load_settings
+from topics.configuration import Settings, load_settings, parse_channels
 
 
 @pytest.fixture
@@ -54,3 +55,15 @@ async def test_a_role_without_kafka_says_so(settings: Settings) -> None:
     alone = settings.model_copy(update={"kafka": f"127.0.0.1:{nobody}"})
     with pytest.raises(StartError, match=f"Kafka at 127.0.0.1:{nobody} does not answer"):
         await wait_for_topics(alone, timeout_s=0)
+
+
+async def test_the_topics_of_channels_are_made_waited_for_and_compared(settings: Settings) -> None:
+    demo = parse_channels(demo_channels(), where="demo")
+    named = f"{settings.topic_prefix}.replies.demo.v1"
+    await admin.create(settings)
+    assert await admin.check(settings, demo) == [f"{named}: does not exist"]
+    with pytest.raises(StartError, match=f"no topic {named}"):
+        await wait_for_topics(settings, demo, timeout_s=0)
+    await admin.create(settings, demo)
+    assert await admin.check(settings, demo) == []
+    await wait_for_topics(settings, demo)

@@ -100,7 +100,7 @@ def command(
         body=body,
         touchpoint=entry,
         offered=offered,
-        reply_partition=REPLIES,
+        reply_to=REPLIES,
         deadline_ms=now_ms + DEADLINE_MS,
     )
 
@@ -213,7 +213,7 @@ class Story:
                 code=next(iter(body.values())),
                 key=key,
                 body=body,
-                reply_partition=REPLIES,
+                reply_to=REPLIES,
             )
         )
 

@@ -13,13 +13,16 @@ import pytest
 from aiokafka.errors import InvalidReplicationFactorError, KafkaConnectionError
 
 from sluice.local import jars
+from sluice.local.demo_channels import demo_channels
 from sluice.local.errors import StartError
 from sluice.local.ports import free_ports, is_free
 from sluice.local.stack import Options, check_surroundings, rotate
 from sluice.local.status import Status
 from sluice.local.up import make_topics, up
 from topics import admin
-from topics.configuration import Settings
+from topics.configuration import Channels, Settings, parse_channels
+
+DEMO = parse_channels(demo_channels(), where="demo")
 
 
 def program(directory: Path, name: str, script: str) -> None:
@@ -171,12 +174,12 @@ def test_a_start_that_fails_ends_nobody_elses_processes(tmp_path: Path) -> None:
 async def test_topics_are_tried_again_when_the_broker_went_away(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[Exception | None] = [KafkaConnectionError("gone"), ConnectionResetError("gone"), None]
 
-    async def create(settings: Settings) -> None:
+    async def create(settings: Settings, channels: Channels) -> None:
         if (answer := answers.pop(0)) is not None:
             raise answer
 
     monkeypatch.setattr(admin, "create", create)
-    await make_topics(Settings())
+    await make_topics(Settings(), DEMO)
     assert answers == []
 
 
@@ -190,9 +193,9 @@ async def test_topics_are_tried_again_when_the_broker_went_away(monkeypatch: pyt
 async def test_topics_that_cannot_be_made_are_told_in_words(
     error: Exception, timeout_s: float, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def create(settings: Settings) -> None:
+    async def create(settings: Settings, channels: Channels) -> None:
         raise error
 
     monkeypatch.setattr(admin, "create", create)
     with pytest.raises(StartError, match=told):
-        await make_topics(Settings(), timeout_s)
+        await make_topics(Settings(), DEMO, timeout_s)

@@ -248,6 +248,7 @@ def test_the_caller_of_a_record_that_is_set_aside_gets_a_reply(code: str, verdic
         Envelope(id="e", type="t", source="s", channel=CHANNEL).headers(),
         Envelope(id="e", type="t", source="s", channel=CHANNEL, reply_partition=-1).headers(),
         Envelope(id="e", type="t", source="s", channel=CHANNEL, reply_partition=10_000).headers(),
+        Envelope(id="e", type="t", source="s", channel=CHANNEL, reply_topic="sluice.orders.state.v1").headers(),
     ],
 )
 def test_nobody_is_told_when_nobody_can_be(headers: tuple[tuple[str, bytes], ...]) -> None:

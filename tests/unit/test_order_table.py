@@ -94,7 +94,7 @@ def make_event(kind: EventKind) -> Event:
         event = outcome_event(order_key(CHANNEL, CODE), CODE, outcome)
     else:
         key = order_key(CHANNEL, CODE)
-        event = Event(kind=kind, id="walk", channel=CHANNEL, code=CODE, key=key, body=INTERNAL[kind], reply_partition=0)
+        event = Event(kind=kind, id="walk", channel=CHANNEL, code=CODE, key=key, body=INTERNAL[kind], reply_to=0)
     assert event.kind is kind
     return event
 
