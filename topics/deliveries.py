@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import orjson
 
+from topics.values import named_value
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@named_value
 class DeliveryRequest:
     """One HTTP request that must leave. Its key on `deliveries.requests` is the lane (topics.keys.lane_key).
 
@@ -60,7 +61,7 @@ class OutcomeKind(StrEnum):
         return self is not OutcomeKind.RETRYING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Attempt:
     """`at_ms` is when the request was sent (epoch milliseconds); `status` None means no answer, `error` says why."""
 
@@ -71,7 +72,7 @@ class Attempt:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Outcome:
     """What became of a request: value of a DELIVERY_OUTCOME command. `attempt`: the latest one, None if never sent."""
 
@@ -100,7 +101,7 @@ class LaneAction(StrEnum):
     SKIP = "skip"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class LaneDecision:
     """Value of a LANE_DECISION record on `deliveries.requests`, key and partition those of the lane."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import orjson
+
+from topics.values import named_value
 
 Address = int | str
 """Where a verdict goes: the partition of `replies` on which a gateway waits, or a reply topic (`replies.NAME`)."""
@@ -33,7 +34,7 @@ class Verdict(StrEnum):
         return self in (Verdict.APPLIED, Verdict.DUPLICATE, Verdict.ANSWERED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Reply:
     """`event` is the ce_id of the command answered. `status` and `body` are the far side's, for a relay."""
 

@@ -59,18 +59,27 @@ def _model_in(annotation: Any) -> type[Body] | None:
 
 def _canonical(value: Any, shape: Shape) -> Any:
     kind = type(value)
-    if kind is str or kind is int or kind is bool:
-        return value
     if kind is dict:
-        if shape is None:
-            return {name: _canonical(member, None) for name, member in value.items() if member is not None}
-        return {
-            name: member if type(member) is str else _canonical(member, shape[name])
-            for name, member in value.items()
-            if member is not None and name in shape
-        }
+        return _object(value, shape)
     if kind is list:
         return [_canonical(item, shape) for item in value]
-    if kind is float and value.is_integer() and abs(value) < _EXACT:
-        return int(value)
-    return value
+    return _number(value) if kind is float else value
+
+
+def _object(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
+    """Its members that count. Most are plain, and looked at here: a Create has a hundred of them."""
+    members: dict[str, Any] = {}
+    for name, member in value.items():
+        if member is None or (shape is not None and name not in shape):
+            continue
+        kind = type(member)
+        if kind is dict or kind is list:
+            members[name] = _canonical(member, None if shape is None else shape[name])
+        else:
+            members[name] = _number(member) if kind is float else member
+    return members
+
+
+def _number(value: float) -> float:
+    """A whole number as an int, so that 10 and 10.0 are the same."""
+    return int(value) if value.is_integer() and abs(value) < _EXACT else value

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from topics.values import value
 from topics.verdicts import Address, Reply
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PublishFact:
     """A fact on orders.events. `data` carries no personal data."""
 
@@ -17,7 +17,7 @@ class PublishFact:
     data: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RequestDelivery:
     """A request that must leave. `beside` names its own lane when it does not queue in the order's."""
 
@@ -32,7 +32,7 @@ class RequestDelivery:
     withdraw: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReplyTo:
     """A verdict for whoever waits for it."""
 
@@ -40,7 +40,7 @@ class ReplyTo:
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SendCommand:
     """A command to another entity, by its key."""
 
@@ -51,7 +51,7 @@ class SendCommand:
     body: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RecordAnswer:
     """A successful answer of the far side, kept so that a repeat gets the same."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from topics.deliveries import Outcome, OutcomeKind
 from topics.touchpoints import Touchpoint
+from topics.values import named_value
 from topics.verdicts import Address
 
 
@@ -93,7 +93,7 @@ OUTCOMES = frozenset({*_TAKEN.values(), *_FAILED.values(), E.CREATE_REFUSED, E.N
 """Final outcomes of requests; ATTEMPT_FAILED is the one that is not final."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Event:
     """One thing that happened. `code` is the entity's code, `body` the call's members, `outcome` set for outcomes.
 

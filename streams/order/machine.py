@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from streams.order.cancelling import expire_waiting
@@ -16,10 +16,11 @@ from streams.order.outcomes import note
 from streams.order.transitions import MAKERS, TABLES, absent
 from streams.order.turn import NO_ROOM, NoRoomError, Recall, Ruling, Turn, failed, refused
 from topics.touchpoints import Mode
+from topics.values import value
 from topics.verdicts import Reply, Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """`entity` is the new state (None: still unknown), `changed` whether it differs from the old one.
 

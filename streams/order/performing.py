@@ -9,7 +9,7 @@ from streams.order.model import Entity
 from streams.runtime.role import Effect
 from topics.configuration import Channels, Settings
 from topics.deliveries import DeliveryRequest
-from topics.envelope import DELIVERY_REQUEST, FACT, ORDERS_SOURCE, REPLY, Envelope
+from topics.envelope import DELIVERY_REQUEST, FACT, ORDERS_SOURCE, REPLY, stamped
 from topics.keys import INCREFF, destination_partition, join, lane_key, shard_of
 from topics.verdicts import Address, Reply
 
@@ -92,4 +92,4 @@ def reply_record(reply: Reply, address: Address, channel: str, now: int) -> Effe
 
 
 def _headers(id_: str, type_: str, channel: str, subject: str, now: int) -> tuple[tuple[str, bytes], ...]:
-    return Envelope(id=id_, type=type_, source=ORDERS_SOURCE, channel=channel, subject=subject, time_ms=now).headers()
+    return stamped(id_, type_, ORDERS_SOURCE, channel, subject, now)

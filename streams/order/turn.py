@@ -6,7 +6,6 @@ Ids are made from the event's id and a count, so deciding again gives the same o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from streams.order import limits
@@ -17,6 +16,7 @@ from streams.order.model import Entity
 from streams.order.parts import Delivery, NotedFact, Relay, Waiter
 from topics.keys import INCREFF, channel_destination, join, split
 from topics.touchpoints import BY_NAME, AtDeadline, Direction, Touchpoint
+from topics.values import value
 from topics.verdicts import Address, Reply, Verdict
 
 EntityT = TypeVar("EntityT", bound=Entity)
@@ -25,7 +25,7 @@ Recall = Callable[[bytes], tuple[int | None, Any] | None]
 """The recorded answer under a key: its status and body, None when there is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ruling:
     """What an event comes to. `verdict` None: the answer of the far side, or of a forerunner, is awaited."""
 

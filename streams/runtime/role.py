@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from topics.envelope import Headers
+from topics.values import value
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Record:
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Effect:
     """A record to publish. `topic` is a catalogue name; `partition` None means murmur2 of the key."""
 
