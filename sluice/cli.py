@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -251,6 +251,44 @@ def order(code: str, channel: str | None, url: str, as_json: bool) -> None:
         click.echo(f"no order or return {code}{f' of {channel}' if channel else ''}", err=True)
         sys.exit(1)
     click.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else render(document))
+
+
+@main.command(short_help="Say what would become of records, without sending them.")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.option("--channels", "channels_file", type=FILE, help="channels.toml (SLUICE_CHANNELS_FILE).")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a record.")
+def check(file: IO[str], channels_file: Path | None, as_json: bool) -> None:
+    """Say what would become of the records in FILE (- for standard input), without sending anything.
+
+    FILE has one JSON object a line, or is a JSON object or array. A record is written as it would be produced,
+    {"headers": {"ce_id": .., "ce_type": .., "sluice-channel": ..}, "value": {..}}, or in short
+    {"touchpoint": "create-outward-order", "channel": "demo", "body": {..}}. Orders are those of the file alone, in its
+    order. Exit code 1 when a record would not be taken.
+    """
+    import time
+    from dataclasses import asdict
+
+    from sluice.dry_run import DryRun, entries
+    from sluice.local.demo_channels import demo_channels
+    from topics.configuration import load_channels, load_settings
+
+    with readable_errors():
+        settings = load_settings(**({} if channels_file is None else {"channels_file": channels_file}))
+        channels = load_channels(settings.channels_file, default=demo_channels())
+        try:
+            text = file.read()
+        except UnicodeDecodeError as error:
+            raise Unusable(f"{file.name}: is not UTF-8: {error}") from error
+    run = DryRun(settings, channels, round(time.time() * 1000))
+    findings = [run.check(line, entry) for line, entry in entries(text)]
+    for one in findings:
+        place = f"{one.topic}/{one.partition} {one.key}" if one.partition is not None else ""
+        said = json.dumps(asdict(one)) if as_json else f"{one.line:>4}  {one.verdict:10} {one.touchpoint}  {place}"
+        click.echo(said if as_json or not one.message else f"{said}\n      {one.message}")
+    bad = sum(one.bad for one in findings)
+    if not as_json:
+        click.echo(f"{len(findings)} records: {len(findings) - bad} would be taken, {bad} would not")
+    sys.exit(1 if bad or not findings else 0)
 
 
 # --- sandboxes, demo, benchmarks ---------------------------------------------------------------------------------
