@@ -256,13 +256,17 @@ def order(code: str, channel: str | None, url: str, as_json: bool) -> None:
 @main.command(short_help="Say what would become of records, without sending them.")
 @click.argument("file", type=click.File("r", encoding="utf-8"))
 @click.option("--channels", "channels_file", type=FILE, help="channels.toml (SLUICE_CHANNELS_FILE).")
+@click.option("--touchpoint", help="FILE has bodies of this call alone.")
+@click.option("--channel", help="Of entries that name none.  [default: the first]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a record.")
-def check(file: IO[str], channels_file: Path | None, as_json: bool) -> None:
+def check(
+    file: IO[str], channels_file: Path | None, touchpoint: str | None, channel: str | None, as_json: bool
+) -> None:
     """Say what would become of the records in FILE (- for standard input), without sending anything.
 
     FILE has one JSON object a line, or is a JSON object or array. A record is written as it would be produced,
     {"headers": {"ce_id": .., "ce_type": .., "sluice-channel": ..}, "value": {..}}, or in short
-    {"touchpoint": "create-outward-order", "channel": "demo", "body": {..}}. Orders are those of the file alone, in its
+    {"touchpoint": "create-outward-order", "channel": "demo", "body": {..}}; with --touchpoint it is the body. Orders are those of the file alone, in its
     order. Exit code 1 when a record would not be taken.
     """
     import time
@@ -279,7 +283,7 @@ def check(file: IO[str], channels_file: Path | None, as_json: bool) -> None:
             text = file.read()
         except UnicodeDecodeError as error:
             raise Unusable(f"{file.name}: is not UTF-8: {error}") from error
-    run = DryRun(settings, channels, round(time.time() * 1000))
+    run = DryRun(settings, channels, round(time.time() * 1000), touchpoint=touchpoint, channel=channel)
     findings = [run.check(line, entry) for line, entry in entries(text)]
     for one in findings:
         place = f"{one.topic}/{one.partition} {one.key}" if one.partition is not None else ""

@@ -79,7 +79,18 @@ def entries(text: str) -> Iterator[tuple[int, Any]]:
 class DryRun:
     """The roles over tables of their own."""
 
-    def __init__(self, settings: Settings, channels: Channels, now_ms: int) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        channels: Channels,
+        now_ms: int,
+        *,
+        touchpoint: str | None = None,
+        channel: str | None = None,
+    ) -> None:
+        """`touchpoint`: the entries are bodies of this call. `channel`: of entries that name none."""
+        self._touchpoint = touchpoint
+        self._channel = channel or next(iter(channels.channels))
         self._settings = settings
         self._channels = channels
         self._now_ms = now_ms
@@ -106,6 +117,8 @@ class DryRun:
     def _record(self, line: int, entry: Any) -> tuple[Record, Envelope, str]:
         if isinstance(entry, UnreadableError):
             raise entry
+        if self._touchpoint is not None:
+            entry = {"touchpoint": self._touchpoint, "body": entry}
         if not isinstance(entry, dict):
             raise UnreadableError("expected an object with headers and value, or with touchpoint and body")
         headers, members = self._parts(line, entry)
@@ -130,7 +143,7 @@ class DryRun:
         name = entry["touchpoint"]
         if name not in BY_NAME:
             raise UnreadableError(f"touchpoint: {name!r} is none; known: {', '.join(BY_NAME)}")
-        channel = entry.get("channel") or next(iter(self._channels.channels))
+        channel = entry.get("channel") or self._channel
         envelope = Envelope(
             id=str(entry.get("id") or f"line-{line}"), type=COMMAND + name, source="/check", channel=str(channel)
         )

@@ -120,5 +120,15 @@ def test_the_command_tells_people_and_programs_and_its_exit_code_does_too(tmp_pa
     assert [(line["line"], line["verdict"]) for line in lines] == [(1, "REJECTED"), (2, "UNREADABLE")]
 
 
+def test_a_file_of_bodies_is_checked_as_it_is() -> None:
+    body = Path(__file__).parents[2] / "docs" / "first-order.json"
+    said = CliRunner().invoke(main, ["check", str(body), "--touchpoint", "create-outward-order"])
+    assert said.exit_code == 0, said.output
+    other = CliRunner().invoke(
+        main, ["check", str(body), "--touchpoint", "create-outward-order", "--channel", "nobody"]
+    )
+    assert (other.exit_code, "nobody" in other.output) == (1, True)
+
+
 def test_an_empty_file_is_no_success(tmp_path: Path) -> None:
     assert CliRunner().invoke(main, ["check", "-"], input="\n").exit_code == 1
