@@ -266,8 +266,8 @@ def check(
 
     FILE has one JSON object a line, or is a JSON object or array. A record is written as it would be produced,
     {"headers": {"ce_id": .., "ce_type": .., "sluice-channel": ..}, "value": {..}}, or in short
-    {"touchpoint": "create-outward-order", "channel": "demo", "body": {..}}; with --touchpoint it is the body. Orders are those of the file alone, in its
-    order. Exit code 1 when a record would not be taken.
+    {"touchpoint": "create-outward-order", "channel": "demo", "body": {..}}; with --touchpoint it is the body. Orders
+    are those of the file alone, in its order. Exit code 1 when a record would not be taken.
     """
     import time
     from dataclasses import asdict
