@@ -136,6 +136,11 @@ class Channel(BaseModel):
     locations: dict[str, Literal["Warehouse", "Store"]] = Field(
         default_factory=dict, description="location code -> type, for Search Inventory; others are warehouses"
     )
+    unknown_orders: Literal["park", "refuse"] = Field(
+        default="park",
+        description="what becomes of an event of an order that Sluice did not see created: `park` keeps it for a day "
+        "until the Create comes; `refuse` refuses it",
+    )
 
     @field_validator("off")
     @classmethod

@@ -267,7 +267,7 @@ TOUCHPOINTS: tuple[Touchpoint, ...] = (
         idempotency=("orderCode", "locationCode"),
         split="orders",
         refusable=False,
-        early="left out of successOrders: Increff sends it again",
+        early="left out of successOrders; kept for a day, and applied when the Create comes",
     ),
     Touchpoint(
         name="pack-order",
@@ -304,7 +304,7 @@ TOUCHPOINTS: tuple[Touchpoint, ...] = (
         beside_lane=True,
         at_deadline=AtDeadline.WITHDRAW,
         query=True,
-        early="refused with 404: the shipment is not known",
+        early="waits for the answer of a Pack that is out; else refused with 404: the shipment is not known",
     ),
     Touchpoint(
         name="get-shipping-label",
@@ -323,7 +323,7 @@ TOUCHPOINTS: tuple[Touchpoint, ...] = (
         beside_lane=True,
         at_deadline=AtDeadline.WITHDRAW,
         query=True,
-        early="refused with 404: the shipment is not known",
+        early="waits for the answer of a Pack that is out; else refused with 404: the shipment is not known",
     ),
     Touchpoint(
         name="create-manifest",
@@ -358,7 +358,7 @@ TOUCHPOINTS: tuple[Touchpoint, ...] = (
         split="handoverItems",
         when_dead=WhenDead.SKIP,
         refusable=False,
-        early="named in the error: a repeat is harmless",
+        early="named in the error; kept for a day, and applied when the Create or the Pack's answer comes",
     ),
     Touchpoint(
         name="seller-cancellation",
@@ -377,7 +377,7 @@ TOUCHPOINTS: tuple[Touchpoint, ...] = (
         priority=Priority.CANCEL,
         when_dead=WhenDead.HOLD,
         optional=False,
-        early="refused with 404: the order is not known",
+        early="404: the order is not known; kept for a day, and applied when the Create comes",
     ),
     Touchpoint(
         name="location-wise-atp-inventory",

@@ -127,7 +127,9 @@ class OrdersRole(Role):
 def _is_lost_on_caller(event: Event, decision: Decision) -> bool:
     """What cannot be refused is answered with success when its verdict is late, so a refusal must leave a trace."""
     verdict, touchpoint = decision.verdict, event.touchpoint
-    return touchpoint is not None and not touchpoint.refusable and verdict is not None and not verdict.succeeded
+    if touchpoint is None or touchpoint.refusable or decision.kept:
+        return False
+    return verdict is not None and not verdict.succeeded
 
 
 def _entity(state: Table, key: bytes) -> Any:

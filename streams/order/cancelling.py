@@ -7,21 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.order import limits
 from streams.order.model import Order
-from streams.order.parts import Line, Waiting
+from streams.order.parts import Line
 from streams.order.progress import context, located, settle
-from streams.order.states import OrderState
-from streams.order.turn import APPLIED, DUPLICATE, PENDING, Ruling, Turn, failed, refused
+from streams.order.turn import APPLIED, DUPLICATE, Ruling, Turn, failed, refused
+from streams.order.waiting import wait
 from topics.deliveries import OutcomeKind
 from topics.touchpoints import BY_NAME
-from topics.verdicts import Address, Verdict
+from topics.verdicts import Verdict
 
 SELLER = BY_NAME["seller-cancellation"]
 CUSTOMER = BY_NAME["customer-cancellation"]
 PACK = BY_NAME["pack-order"]
-
-NOT_IN_TIME = "what this order waits for did not end in time; a repeat is safe"
 
 
 def seller_cancel(turn: Turn[Order]) -> Ruling:
@@ -52,8 +49,27 @@ def seller_cancel(turn: Turn[Order]) -> Ruling:
 
 def customer_cancel(turn: Turn[Order]) -> Ruling:
     """The customer cancels: Increff decides, after a Pack or another cancellation that is still out is answered."""
-    event = turn.event
-    return _customer_cancel(turn, event.id, event.reply_to, event.deadline_ms or turn.now_ms, event.body)
+    order, event = turn.entity, turn.event
+    wanted = {item["orderItemCode"]: item["cancelledQuantity"] for item in event.body["orderItems"]}
+    ruling = _customer_ruling(order, wanted)
+    if ruling is not None:
+        return ruling
+    key = _key(wanted)
+    relay = order.relay(CUSTOMER.name, key)
+    if relay is not None and not turn.overdue(relay):
+        return turn.join(relay, event.id, event.reply_to, event.deadline_ms)
+    awaited = [one for one in order.relays if one is not relay and not one.dead and not turn.overdue(one)]
+    if any(one.touchpoint in (PACK.name, CUSTOMER.name) for one in awaited):
+        return wait(turn, CUSTOMER.name)
+    return turn.ask(
+        CUSTOMER,
+        located(order, event.body),
+        key,
+        event=event.id,
+        reply_to=event.reply_to,
+        deadline_ms=event.deadline_ms,
+        data=wanted,
+    )
 
 
 def taken(turn: Turn[Order]) -> Ruling:
@@ -78,7 +94,6 @@ def taken(turn: Turn[Order]) -> Ruling:
     if changes:
         turn.fact("customer-cancelled", {**context(order), "cancelled": _cancelled(changes)}, _noted(changes))
         settle(turn)
-    decide_waiting(turn)
     return APPLIED
 
 
@@ -98,31 +113,7 @@ def not_taken(turn: Turn[Order]) -> Ruling:
         turn.fact("cancellation-refused", {**context(order), "status": outcome.status}, {"status": outcome.status})
     else:
         turn.answer_waiters(relay, failed("Increff gave no answer in time; a repeat is safe"))
-    decide_waiting(turn)
     return APPLIED
-
-
-def decide_waiting(turn: Turn[Order]) -> None:
-    """Decide again what waited for an answer that is now in."""
-    order = turn.entity
-    waiting, order.waiting = order.waiting, []
-    for wait in waiting:
-        if order.state in (OrderState.REJECTED, OrderState.CANCELLED):
-            ruling = _at_an_end(order, wait.body)
-        else:
-            ruling = _customer_cancel(turn, wait.event, wait.reply_to, wait.deadline_ms, wait.body)
-        turn.reply(wait.event, wait.reply_to, ruling)
-
-
-def expire_waiting(turn: Turn[Order]) -> None:
-    """Callers that are gone by now: whatever they wait for, they will have to ask again."""
-    order = turn.entity
-    if not order.waiting or all(wait.deadline_ms > turn.now_ms for wait in order.waiting):
-        return
-    for wait in order.waiting:
-        if wait.deadline_ms <= turn.now_ms:
-            turn.reply(wait.event, wait.reply_to, failed(NOT_IN_TIME))
-    order.waiting = [wait for wait in order.waiting if wait.deadline_ms > turn.now_ms]
 
 
 def asked_for(turn: Turn[Order]) -> dict[str, int]:
@@ -140,32 +131,6 @@ def asked_for(turn: Turn[Order]) -> dict[str, int]:
     return units
 
 
-def _customer_cancel(
-    turn: Turn[Order], event: str, reply_to: Address | None, deadline_ms: int, body: dict[str, Any]
-) -> Ruling:
-    order = turn.entity
-    wanted = {item["orderItemCode"]: item["cancelledQuantity"] for item in body["orderItems"]}
-    ruling = _customer_ruling(order, wanted)
-    if ruling is not None:
-        return ruling
-    key = _key(wanted)
-    relay = order.relay(CUSTOMER.name, key)
-    if relay is not None and not turn.overdue(relay):
-        return turn.join(relay, event, reply_to, deadline_ms)
-    awaited = [one for one in order.relays if one is not relay and not one.dead and not turn.overdue(one)]
-    if any(one.touchpoint in (PACK.name, CUSTOMER.name) for one in awaited):
-        return _wait(turn, Waiting(event, reply_to, deadline_ms, body))
-    return turn.ask(
-        CUSTOMER,
-        located(order, body),
-        key,
-        event=event,
-        reply_to=reply_to,
-        deadline_ms=deadline_ms,
-        data=wanted,
-    )
-
-
 def _customer_ruling(order: Order, wanted: dict[str, int]) -> Ruling | None:
     """What can be said without Increff; None when it has to be asked."""
     news = False
@@ -180,23 +145,6 @@ def _customer_ruling(order: Order, wanted: dict[str, int]) -> Ruling | None:
             return refused(_too_many(line, quantity))
         news = True
     return None if news else Ruling(Verdict.DUPLICATE, status=200)
-
-
-def _wait(turn: Turn[Order], waiting: Waiting) -> Ruling:
-    order = turn.entity
-    if any(known.event == waiting.event for known in order.waiting):
-        return PENDING
-    if len(order.waiting) >= limits.WAITING_MAX:
-        return failed("too many cancellations of this order wait for an answer; repeat later")
-    order.waiting.append(waiting)
-    return PENDING
-
-
-def _at_an_end(order: Order, body: dict[str, Any]) -> Ruling:
-    if order.state == OrderState.REJECTED:
-        return refused(f"Increff refused order {order.code}: {order.reason}")
-    wanted = {item["orderItemCode"]: item["cancelledQuantity"] for item in body["orderItems"]}
-    return _customer_ruling(order, wanted) or refused(f"order {order.code} is cancelled")
 
 
 def _possible(line: Line, total: int) -> Ruling | None:

@@ -53,7 +53,7 @@ def decode_event(record: Record, channels: Channels, relay_deadline_ms: int, add
     if envelope.type == ORDER_QUERY:
         return _query(members, envelope, addresses.of(envelope))
     if envelope.type in _INTERNAL:
-        return _internal(members, envelope)
+        return _internal(members, envelope, channel)
     touchpoint = BY_NAME.get(envelope.type.removeprefix(COMMAND))
     if not envelope.type.startswith(COMMAND) or touchpoint is None or touchpoint.name not in OF_TOUCHPOINT:
         raise Poison("UNKNOWN_TYPE", f"header ce_type: orders.commands does not carry {envelope.type}")
@@ -89,6 +89,7 @@ def _command(
         touchpoint=touchpoint,
         offered=channel.offers(touchpoint),
         deadline_ms=deadline_ms,
+        unknown_orders=channel.unknown_orders,
     )
 
 
@@ -160,7 +161,7 @@ def _query(members: dict[str, Any], envelope: Envelope, reply_to: Address | None
     raise Poison("BAD_DATA", "a query needs orderCode, returnOrderCode or manifestId")
 
 
-def _internal(members: dict[str, Any], envelope: Envelope) -> Event:
+def _internal(members: dict[str, Any], envelope: Envelope, channel: Channel) -> Event:
     for name in ("orderCode", _NEEDED[envelope.type]):
         if not isinstance(members.get(name), str):
             raise Poison("BAD_DATA", f"{envelope.type}: {name} must be a string")
@@ -171,4 +172,5 @@ def _internal(members: dict[str, Any], envelope: Envelope) -> Event:
         code=members["orderCode"],
         key=order_key(envelope.channel, members["orderCode"]),
         body=members,
+        unknown_orders=channel.unknown_orders,
     )

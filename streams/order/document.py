@@ -40,6 +40,9 @@ def _order(order: Order) -> dict[str, Any]:
         "shipments": [_shipment(shipment) for shipment in order.shipments],
         "milestones": {f"{name}AtMs": at_ms for name, at_ms in order.milestones.items()},
         "returns": order.returns,
+        "parked": [
+            {"event": parked.kind, "eventId": parked.event, "untilMs": parked.until_ms} for parked in order.parked
+        ],
     }
 
 

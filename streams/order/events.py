@@ -98,6 +98,7 @@ class Event:
     """One thing that happened. `code` is the entity's code, `body` the call's members, `outcome` set for outcomes.
 
     `offered`: the channel takes part in the touchpoint. `deadline_ms` is always set for relays. `key` is the entity's.
+    `unknown_orders`: what the channel wants done with an event of an order that is not known.
     """
 
     kind: EventKind
@@ -111,6 +112,7 @@ class Event:
     offered: bool = True
     reply_to: Address | None = None
     deadline_ms: int | None = None
+    unknown_orders: str = "park"
 
 
 def kind_of_command(touchpoint: str, body: dict[str, Any]) -> EventKind:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from streams.order.model import Order
-from streams.order.packing import ruling_of_failure, shipment_context
+from streams.order.packing import PACK, ruling_of_failure, shipment_context
 from streams.order.parts import Shipment
 from streams.order.progress import context, reach, settle
 from streams.order.states import SHIPMENT_RANK, ShipmentState
 from streams.order.turn import APPLIED, DUPLICATE, Ruling, Turn, early
+from streams.order.waiting import wait
 from topics.touchpoints import BY_NAME, Touchpoint
 from topics.verdicts import Verdict
 
@@ -135,6 +136,8 @@ def _get(turn: Turn[Order], touchpoint: Touchpoint) -> Ruling:
     """A document of a shipment: the recorded one, the one being asked for, or a new request beside the lane."""
     order, event = turn.entity, turn.event
     shipment = find_shipment(order, event.body.get("shipmentCode"), event.body.get("shipmentId"))
+    if shipment is None and _is_packing(turn):
+        return wait(turn, touchpoint.name)
     if shipment is None:
         return early(_no_shipment(order, event.body))
     boxes = event.body.get("arePackBoxLabelsRequired") in _TRUE
@@ -181,6 +184,12 @@ def _advance(shipment: Shipment, state: ShipmentState) -> bool:
         return False
     shipment.state = state
     return True
+
+
+def _is_packing(turn: Turn[Order]) -> bool:
+    """Whether a Pack is out whose answer may still name the shipment."""
+    relays = turn.entity.relays
+    return any(one.touchpoint == PACK.name and not one.dead and not turn.overdue(one) for one in relays)
 
 
 def _no_shipment(order: Order, item: dict[str, Any]) -> str:

@@ -6,13 +6,13 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-from streams.order.cancelling import expire_waiting
+from streams.order import parking, waiting
 from streams.order.canonical import id_digest
 from streams.order.document import document
 from streams.order.effects import Effect, ReplyTo
 from streams.order.events import OUTCOMES, Event, EventKind
 from streams.order.model import Entity, Order
-from streams.order.outcomes import note
+from streams.order.outcomes import base_context, note
 from streams.order.transitions import MAKERS, TABLES, absent
 from streams.order.turn import NO_ROOM, NoRoomError, Recall, Ruling, Turn, failed, refused
 from topics.touchpoints import Mode
@@ -25,7 +25,7 @@ class Decision:
     """`entity` is the new state (None: still unknown), `changed` whether it differs from the old one.
 
     `verdict` None: the caller's answer comes later, with the far side's. `gone`: `entity` was its last state, which is
-    not kept; whatever comes under its key afterwards finds it unknown.
+    not kept; whatever comes under its key afterwards finds it unknown. `kept`: EARLY, and the event is parked.
     """
 
     entity: Entity | None
@@ -34,6 +34,7 @@ class Decision:
     effects: list[Effect]
     changed: bool
     gone: bool = False
+    kept: bool = False
 
 
 def nothing_recorded(_key: bytes) -> tuple[int | None, Any] | None:
@@ -58,7 +59,8 @@ def advance(entity: Entity | None, event: Event, now_ms: int, recall: Recall) ->
         return _unchanged(entity, event, known)
     turn: Turn[Any] = Turn(entity, event, now_ms, recall)
     if isinstance(entity, Order):
-        expire_waiting(turn)
+        waiting.expire_waiting(turn)
+        parking.expire(turn)
     try:
         ruling = _rule(turn)
     except NoRoomError:
@@ -72,8 +74,9 @@ def _first(event: Event, now_ms: int, recall: Recall) -> Decision:
     """The entity is not known."""
     ruling = _switched_off(event)
     if ruling is None and event.kind in MAKERS:
-        make = MAKERS[event.kind][1]
-        return _decided(*make(event, now_ms, recall))
+        made = MAKERS[event.kind][1](event, now_ms, recall)
+        if made is not None:
+            return _decided(*made)
     return _unchanged(None, event, ruling or absent(None, event))
 
 
@@ -85,21 +88,53 @@ def _rule(turn: Turn[Any]) -> Ruling | None:
     ruling = _switched_off(event)
     if ruling is not None:
         return ruling
+    ruling = _look_up(turn)
+    if ruling.verdict is Verdict.EARLY and event.kind in parking.PARKABLE:
+        return parking.keep(turn, ruling)
+    if isinstance(entity, Order):
+        _go_on(turn)
+    return ruling
+
+
+def _look_up(turn: Turn[Any]) -> Ruling:
+    """What the cell of the table says."""
+    entity, event = turn.entity, turn.event
     cell = TABLES[entity.KIND].get((entity.state, event.kind))
     return cell.handler(turn) if cell is not None else absent(entity, event)
 
 
+def _go_on(turn: Turn[Order]) -> None:
+    """Decide what waited for this event: what came early first, then callers that are still there."""
+    order, kind = turn.entity, turn.event.kind
+    if order.parked and kind in parking.RELEASING:
+        for parked in list(order.parked):
+            inner = turn.within(parking.event_of(order, parked))
+            # An event makes one request at most. Without room for it, it stays where it is.
+            ruling = _look_up(inner) if order.has_room() else failed(NO_ROOM)
+            if ruling.verdict not in (Verdict.EARLY, Verdict.FAILED):
+                parking.applied(inner, parked, ruling)
+    if order.waiting and kind in waiting.ANSWERED:
+        callers, order.waiting = order.waiting, []
+        for caller in callers:
+            inner = turn.within(waiting.event_of(order, caller))
+            inner.reply(caller.event, caller.reply_to, _look_up(inner))
+
+
 def _decided(turn: Turn[Any], ruling: Ruling) -> Decision:
     event, entity = turn.event, turn.entity
-    if event.outcome is None and not _has_recorded_answer(event, ruling.verdict):
+    if event.outcome is None and not ruling.kept and not _has_recorded_answer(event, ruling.verdict):
         turn.remember(ruling)
     turn.reply(event.id, event.reply_to, ruling)
     entity.updated_ms = turn.now_ms
-    return Decision(entity, ruling.verdict, ruling.message, turn.effects, changed=True)
+    gone = isinstance(entity, Order) and parking.is_over(entity)
+    if gone:
+        turn.fact("order-forgotten", base_context(entity))
+    return Decision(entity, ruling.verdict, ruling.message, turn.effects, changed=True, gone=gone, kept=ruling.kept)
 
 
 def _unchanged(entity: Entity | None, event: Event, ruling: Ruling) -> Decision:
-    return Decision(entity, ruling.verdict, ruling.message, _replies(event, ruling), changed=False)
+    effects = _replies(event, ruling)
+    return Decision(entity, ruling.verdict, ruling.message, effects, changed=False, kept=ruling.kept)
 
 
 def _known(entity: Entity, event: Event) -> Ruling | None:
@@ -109,6 +144,10 @@ def _known(entity: Entity, event: Event) -> Ruling | None:
     """
     if event.outcome is not None:
         return None
+    if isinstance(entity, Order) and entity.parked:
+        parked = parking.known(entity, event)
+        if parked is not None:
+            return parked
     digest = id_digest(event.id)
     for known, verdict, message in entity.seen:
         if known == digest and not _has_recorded_answer(event, Verdict(verdict)):

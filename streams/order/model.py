@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import orjson
 
 from streams.order import limits
-from streams.order.parts import Delivery, Line, NotedFact, Relay, Shipment, Waiter, Waiting
+from streams.order.parts import Delivery, Line, NotedFact, Parked, Relay, Shipment, Waiter, Waiting
 from streams.order.states import ManifestState, OrderState, ReturnState
 from topics.deliveries import Outcome, OutcomeKind
 from topics.keys import manifest_key, order_key, return_key
@@ -145,6 +145,7 @@ class Order(Entity):
     acknowledged: list[str] = field(default_factory=list)
     milestones: dict[str, int] = field(default_factory=dict)
     waiting: list[Waiting] = field(default_factory=list)
+    parked: list[Parked] = field(default_factory=list)
     returns: list[str] = field(default_factory=list)
 
     @property
@@ -175,6 +176,8 @@ class Order(Entity):
             data["acknowledged"] = self.acknowledged
         if self.waiting:
             data["waiting"] = [waiting.row() for waiting in self.waiting]
+        if self.parked:
+            data["parked"] = [parked.row() for parked in self.parked]
         if self.returns:
             data["returns"] = self.returns
         return data
@@ -278,6 +281,7 @@ def _order(data: dict[str, Any], common: dict[str, Any]) -> Order:
         acknowledged=data.get("acknowledged") or [],
         milestones=data["milestones"],
         waiting=[Waiting(*row) for row in data.get("waiting", ())],
+        parked=[Parked(*row) for row in data.get("parked", ())],
         returns=data.get("returns") or [],
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streams.order import limits
-from streams.order.cancelling import asked_for, decide_waiting
+from streams.order.cancelling import asked_for
 from streams.order.canonical import digest
 from streams.order.model import Order
 from streams.order.parts import Line, Shipment
@@ -72,7 +72,6 @@ def taken(turn: Turn[Order]) -> Ruling:
     turn.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
     settle(turn)
     turn.fact("shipment-packed", {**context(order), **shipment_context(shipment)}, _noted(shipment))
-    decide_waiting(turn)
     return APPLIED
 
 
@@ -96,7 +95,6 @@ def not_taken(turn: Turn[Order]) -> Ruling:
         {**context(order), **shipment_context(shipment), "status": outcome.status},
         {**_noted(shipment), "status": outcome.status},
     )
-    decide_waiting(turn)
     return APPLIED
 
 

@@ -149,15 +149,32 @@ class Relay:
 
 @dataclass(slots=True)
 class Waiting:
-    """A customer cancellation that waits until an answer is in."""
+    """A caller's command that waits until an answer is in."""
 
     event: str
     reply_to: Address | None
     deadline_ms: int
     body: dict[str, Any]
+    touchpoint: str
 
     def row(self) -> list[Any]:
-        return [self.event, self.reply_to, self.deadline_ms, self.body]
+        return [self.event, self.reply_to, self.deadline_ms, self.body, self.touchpoint]
+
+
+@dataclass(slots=True)
+class Parked:
+    """An event that came before its forerunner. `touchpoint` is empty for one from within; `size`: bytes of `body`."""
+
+    event: str
+    kind: str
+    touchpoint: str
+    body: dict[str, Any]
+    until_ms: int
+    size: int
+    offered: bool
+
+    def row(self) -> list[Any]:
+        return [self.event, self.kind, self.touchpoint, self.body, self.until_ms, self.size, self.offered]
 
 
 @dataclass(slots=True)

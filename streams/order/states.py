@@ -6,6 +6,8 @@ from enum import StrEnum
 
 
 class OrderState(StrEnum):
+    EXPECTED = "EXPECTED"
+    """Not created yet; events that came before its Create are parked."""
     RECEIVED = "RECEIVED"
     """Sluice has it, Increff has not answered yet."""
     HELD = "HELD"

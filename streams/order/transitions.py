@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from streams.order import cancelling, leaving, manifesting, outcomes, packing, placing, registering, returning
+from streams.order import cancelling, leaving, manifesting, outcomes, packing, parking, placing, registering, returning
 from streams.order.events import Event, EventKind
 from streams.order.model import Entity, Manifest, Order, Return
 from streams.order.states import ManifestState, OrderState, ReturnState
 from streams.order.turn import Recall, Ruling, Turn, early, refused
 
 Handler = Callable[[Turn[Any]], Ruling]
-Maker = Callable[[Event, int, Recall], tuple[Turn[Any], Ruling]]
+Maker = Callable[[Event, int, Recall], tuple[Turn[Any], Ruling] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ BEFORE_PACK = (S.RECEIVED, S.HELD, S.SUBMITTED, S.ACKNOWLEDGED)
 IN_WAREHOUSE = (S.PACKED, S.LABELLED, S.MANIFESTED)
 ALIVE = (*BEFORE_PACK, *IN_WAREHOUSE, S.HANDED_OVER)
 TAKEN_ON = (*ALIVE, S.DELIVERED, S.CANCELLED)
-"""Every state but REJECTED."""
+"""Every state of an order that was created, but REJECTED."""
 
 _UNPARKED = (S.RECEIVED, S.SUBMITTED, S.ACKNOWLEDGED)
 _PARKING = (((S.HELD,), _UNPARKED), (_UNPARKED, (S.HELD,)))
@@ -47,6 +47,7 @@ MAKERS: dict[EventKind, tuple[type[Entity], Maker, tuple[str, ...]]] = {
     E.CREATE: (Order, placing.place, (S.RECEIVED, S.HELD)),
     E.CREATE_RETURN: (Return, returning.open_return, (R.RECEIVED,)),
     E.CREATE_MANIFEST: (Manifest, manifesting.request, (M.REQUESTED,)),
+    **dict.fromkeys(parking.PARKABLE, (Order, parking.expect, (S.EXPECTED,))),
 }
 """What makes an entity that is not there yet. Everything else finds it missing."""
 
@@ -58,6 +59,7 @@ def _on(event: EventKind, handler: Handler, *moves: tuple[Iterable[str], Iterabl
 
 ORDER: Table = {
     # From the marketplace.
+    **_on(E.CREATE, placing.place_expected, ((S.EXPECTED,), (S.RECEIVED, S.HELD, S.ACKNOWLEDGED, S.CANCELLED))),
     **_on(E.CREATE, placing.repeat, (TAKEN_ON, ())),
     **_on(E.CREATE, placing.attempt_again, ((S.REJECTED,), (S.RECEIVED, S.HELD))),
     **_on(
@@ -114,8 +116,9 @@ ORDER: Table = {
     **_on(
         E.PACK_TAKEN,
         packing.taken,
-        (BEFORE_PACK, (S.PACKED,)),
-        (TAKEN_ON[4:], ()),
+        (BEFORE_PACK, (S.PACKED, S.MANIFESTED, S.HANDED_OVER)),
+        (IN_WAREHOUSE, (S.MANIFESTED, S.HANDED_OVER)),
+        (TAKEN_ON[7:], ()),
         ((S.REJECTED,), ()),
     ),
     **_on(E.PACK_FAILED, packing.not_taken, ((*TAKEN_ON, S.REJECTED), ())),
@@ -144,6 +147,8 @@ ORDER: Table = {
     ),
     **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, ((*TAKEN_ON, S.REJECTED), ())),
 }
+for _event in parking.PARKABLE:
+    ORDER |= _on(_event, parking.not_known, ((S.EXPECTED,), ()))
 
 _OPEN_RETURN = (R.RECEIVED, R.SUBMITTED, R.ACKNOWLEDGED)
 
@@ -180,8 +185,12 @@ TABLES: dict[str, Table] = {Order.KIND: ORDER, Return.KIND: RETURN, Manifest.KIN
 
 def absent(entity: Entity | None, event: Event) -> Ruling:
     """The verdict of a cell that is not in the table."""
+    if entity is None and event.unknown_orders == "refuse" and _noun(event) == Order.KIND:
+        return refused(f"order {event.code} is not known, and channel {event.channel} takes on no order midway")
     if entity is None:
         return early(f"{_noun(event)} {event.code} is not known")
+    if entity.state == OrderState.EXPECTED:
+        return early(f"order {entity.code} is not known")
     if entity.state in (OrderState.REJECTED, ReturnState.REJECTED):
         return refused(f"Increff refused {entity.KIND} {entity.code}: {entity.reason}")
     return refused(f"{event.kind} is not possible: {entity.KIND} {entity.code} is {entity.state}")

@@ -33,6 +33,8 @@ class Ruling:
     message: str = ""
     status: int | None = None
     body: Any = None
+    kept: bool = False
+    """EARLY, and the event is parked: it is not lost on its caller."""
 
 
 APPLIED = Ruling(Verdict.APPLIED)
@@ -74,6 +76,12 @@ class Turn(Generic[EntityT]):
         self.now_ms = now_ms
         self.recall = recall
         self.effects: list[Effect] = []
+
+    def within(self, event: Event) -> Turn[EntityT]:
+        """The turn of another event of the same entity, as part of this decision."""
+        turn = Turn(self.entity, event, self.now_ms, self.recall)
+        turn.effects = self.effects
+        return turn
 
     def fact(self, name: str, data: dict[str, Any], noted: dict[str, Any] | None = None) -> None:
         """Publish a fact under the entity's next number. `noted`: what the entity's own list keeps of it."""

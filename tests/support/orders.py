@@ -88,7 +88,13 @@ def manifest_body(*orders: str, manifest_id: int | None = 7) -> dict[str, Any]:
 
 
 def command(
-    touchpoint: str, body: dict[str, Any], event_id: str, now_ms: int = START_MS, *, offered: bool = True
+    touchpoint: str,
+    body: dict[str, Any],
+    event_id: str,
+    now_ms: int = START_MS,
+    *,
+    offered: bool = True,
+    unknown_orders: str = "park",
 ) -> Event:
     entry = BY_NAME[touchpoint]
     return Event(
@@ -102,6 +108,7 @@ def command(
         offered=offered,
         reply_to=REPLIES,
         deadline_ms=now_ms + DEADLINE_MS,
+        unknown_orders=unknown_orders,
     )
 
 
@@ -157,6 +164,7 @@ class Story:
     now_ms: int = START_MS
     events: int = 0
     facts: list[PublishFact] = field(default_factory=list)
+    unknown_orders: str = "park"
     owners: dict[str, Event] = field(default_factory=dict)
     """Request id -> the command that made it."""
 
@@ -166,7 +174,8 @@ class Story:
         """A command of a caller."""
         self.events += 1
         self.now_ms += after_ms
-        event = command(touchpoint, body, event_id or f"e{self.events}", self.now_ms, offered=offered)
+        event_id = event_id or f"e{self.events}"
+        event = command(touchpoint, body, event_id, self.now_ms, offered=offered, unknown_orders=self.unknown_orders)
         return self.feed(event)
 
     def create(self, **changes: Any) -> Step:

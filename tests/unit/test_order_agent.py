@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from streams.order.answers import Answers, recall
+from streams.order.limits import PARKED_MS
 from streams.runtime.rejected import DECISION_FAILED, TOO_LARGE
 from streams.runtime.role import Record
 from streams.runtime.tables import PartitionState
@@ -126,7 +127,8 @@ def test_a_misspelt_member_of_a_direct_producer_is_understood() -> None:
     logs.call("handover-notification", body, "handover", source="/wms")
     logs.run()
     assert logs.rejected == []
-    assert decode_reply(logs.effects[0].value).verdict is Verdict.EARLY
+    (reply,) = [decode_reply(effect.value) for effect in logs.effects if effect.topic == "replies"]
+    assert reply.verdict is Verdict.EARLY
 
 
 def test_requests_go_to_the_lane_and_partition_that_owns_the_destination() -> None:
@@ -263,13 +265,37 @@ def test_what_cannot_be_refused_and_is_refused_late_leaves_the_record_and_the_re
     touchpoint: str, body: dict[str, Any]
 ) -> None:
     """Its caller may have been answered with success already."""
-    logs = Logs()
+    logs = Logs(make_channels(unknown_orders="refuse"))
     logs.call(touchpoint, body, "late")
     (rejected,) = [effect for effect in logs.run() if effect.topic == "commands.rejected"]
     about = dict(rejected.headers)
     assert (rejected.key, orjson.loads(rejected.value)) == (KEY, body)
-    assert (about["ce_id"], about["sluice-rejected-code"]) == (b"late", b"EARLY")
+    assert (about["ce_id"], about["sluice-rejected-code"]) == (b"late", b"REFUSED")
     assert b"not known" in about["sluice-rejected-reason"]
+
+
+def test_what_is_parked_is_not_lost_and_leaves_no_rejected_record() -> None:
+    logs = Logs()
+    logs.call("acknowledgement", acknowledgement_body(), "early")
+    assert [effect.topic for effect in logs.run()] == ["orders.events", "replies"]
+    logs.call("create-outward-order", create_body(), "create")
+    logs.run()
+    assert logs.states_by_key()[KEY]["state"] == "ACKNOWLEDGED"
+    assert [value["sequence"] for value in logs.values("orders.events")] == [1, 2, 3]
+
+
+def test_an_order_that_was_only_expected_leaves_the_table_with_its_last_event() -> None:
+    logs = Logs()
+    logs.call("acknowledgement", acknowledgement_body(), "early")
+    logs.run()
+    logs.now_ms += PARKED_MS
+    logs.call("pack-order", pack_body(sku_1=1), "pack")
+    logs.run()
+    assert logs.states_by_key() == {}
+    logs.crash_before_commit(HOME, 2)
+    before = len(logs.effects)
+    logs.run()
+    assert len(logs.effects) == before, "a redelivery brings nothing back"
 
 
 def test_what_the_caller_is_told_of_leaves_no_rejected_record() -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.support.orders import (
     CHANNEL,
     CODE,
+    DEADLINE_MS,
     Story,
     document_body,
     handover_body,
@@ -153,17 +154,36 @@ def test_labels_with_boxes_are_another_document() -> None:
     assert len(boxes.requests) == 1
 
 
-@pytest.mark.parametrize("touchpoint", ["get-invoice", "get-shipping-label", "handover-notification"])
-def test_what_needs_a_shipment_waits_for_its_pack(touchpoint: str) -> None:
+@pytest.mark.parametrize("touchpoint", ["get-invoice", "get-shipping-label"])
+def test_a_document_waits_for_the_pack_that_is_out_and_is_refused_when_there_is_none(touchpoint: str) -> None:
     story = Story()
     story.create()
-    body = handover_body() if touchpoint == "handover-notification" else document_body()
-    assert "was not packed" in story.tell(touchpoint, body).reply.message
+    none = story.tell(touchpoint, document_body())
+    assert (none.verdict, "was not packed" in none.reply.message) == (Verdict.EARLY, True)
     pack = story.tell("pack-order", pack_body(sku_1=1))
-    in_flight = story.tell(touchpoint, body)
-    assert (in_flight.verdict, "out for an answer" in in_flight.reply.message) == (Verdict.EARLY, True)
-    story.outcome(pack.request, body=ANSWER)
-    assert story.tell(touchpoint, body).verdict in (None, Verdict.APPLIED)
+    in_flight = story.tell(touchpoint, document_body(), "waits")
+    assert (in_flight.verdict, in_flight.effects) == (None, [])
+    packed = story.outcome(pack.request, body=ANSWER)
+    assert packed.request.touchpoint == touchpoint
+    assert "waits" in story.outcome(packed.request, body={"awbNumber": "A"}).replies
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.REFUSED, OutcomeKind.EXPIRED])
+def test_a_document_that_waited_for_a_pack_that_failed_is_refused_at_once(kind: OutcomeKind) -> None:
+    story = Story()
+    story.create()
+    pack = story.tell("pack-order", pack_body(sku_1=1)).request
+    story.tell("get-shipping-label", document_body(), "waits")
+    assert story.outcome(pack, kind, status=400).replies["waits"].verdict is Verdict.EARLY
+
+
+def test_a_document_waits_no_longer_than_its_caller() -> None:
+    story = Story()
+    story.create()
+    pack = story.tell("pack-order", pack_body(sku_1=1)).request
+    story.tell("get-shipping-label", document_body(), "waits")
+    step = story.outcome(pack, body=ANSWER, after_ms=DEADLINE_MS)
+    assert (step.replies["waits"].verdict, step.requests) == (Verdict.FAILED, [])
 
 
 def test_a_manifest_is_asked_for_once_and_told_to_each_order() -> None:

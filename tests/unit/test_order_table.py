@@ -14,6 +14,7 @@ from streams.order import diagram
 from streams.order.events import OUTCOMES, Event, EventKind
 from streams.order.machine import decide
 from streams.order.model import Entity, Manifest, Order, Return
+from streams.order.parking import PARKABLE
 from streams.order.parts import Delivery, Line
 from streams.order.states import ManifestState, OrderState, ReturnState
 from streams.order.transitions import MAKERS, TABLES
@@ -137,6 +138,10 @@ def test_every_event_has_a_verdict_before_there_is_an_entity(kind: EventKind) ->
     if kind in MAKERS:
         assert decision.entity is not None
         assert decision.entity.state in MAKERS[kind][2]
+    if kind in PARKABLE:
+        assert (decision.verdict, decision.kept) == ("EARLY", True)
+    elif kind in MAKERS:
+        assert decision.verdict in ("APPLIED", None)
     elif kind is not EventKind.QUERY:
         assert decision.verdict == "EARLY"
 
