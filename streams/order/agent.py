@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from streams.order.addresses import ReplyAddresses
 from streams.order.answers import Answers, recall
@@ -12,8 +11,9 @@ from streams.order.effects import RecordAnswer
 from streams.order.events import Event
 from streams.order.limits import MESSAGE_MAX
 from streams.order.machine import Decision, advance
-from streams.order.model import StateError, decode
+from streams.order.model import Entity, StateError, decode
 from streams.order.performing import Performer, reply_record
+from streams.order.recent import Recent
 from streams.runtime.rejected import DECISION_FAILED, rejection
 from streams.runtime.role import Effect, Poison, Record, Role, Table, Tables
 from topics.catalogue import BY_NAME as TOPIC_BY_NAME
@@ -46,6 +46,7 @@ class OrdersRole(Role):
         self._relay_deadline_ms = int(settings.relay_deadline_s * 1000)
         self._performer = Performer(settings, channels)
         self._source_name = TOPIC_BY_NAME[self.source].full_name(settings.topic_prefix)
+        self._recent = Recent()
         self._answers: dict[int, Answers] = {}
         self._recording: tuple[int, int] | None = None
         """Partition and offset of the last record that recorded an answer."""
@@ -55,7 +56,7 @@ class OrdersRole(Role):
         if event.key != record.key or partition_of(event.key, self._partitions) != record.partition:
             return [self._rerouted(record, event)]
         state, answers = tables[STATE], tables[ANSWERS]
-        decision = advance(_entity(state, event.key), event, record.timestamp_ms, lambda key: recall(answers, key))
+        decision = advance(self._entity(state, event.key), event, record.timestamp_ms, lambda key: recall(answers, key))
         records: list[Effect] = []
         found: list[RecordAnswer] = []
         for effect in decision.effects:
@@ -67,7 +68,9 @@ class OrdersRole(Role):
         if decision.gone:
             state.delete(event.key)
         elif decision.changed and decision.entity is not None:
-            state.put(event.key, decision.entity.encode())
+            raw = decision.entity.encode()
+            state.put(event.key, raw)
+            self._recent.keep(event.key, raw, decision.entity)
         for answer in found:
             self._recording = (record.partition, record.offset)
             self._kept(record.partition, answers).record(
@@ -104,6 +107,20 @@ class OrdersRole(Role):
 
     def partition_lost(self, partition: int) -> None:
         self._answers.pop(partition, None)
+        self._recent.clear()
+
+    def _entity(self, state: Table, key: bytes) -> Entity | None:
+        """What is known under a key; the caller's to change."""
+        raw = state.get(key)
+        if raw is None:
+            return None
+        recent = self._recent.take(key, raw)
+        if recent is not None:
+            return recent
+        try:
+            return decode(raw)
+        except StateError as error:
+            raise Poison("BAD_STATE", f"{key.decode(errors='replace')}: {error}") from error
 
     def _kept(self, partition: int, table: Table) -> Answers:
         kept = self._answers.get(partition)
@@ -130,13 +147,3 @@ def _is_lost_on_caller(event: Event, decision: Decision) -> bool:
     if touchpoint is None or touchpoint.refusable or decision.kept:
         return False
     return verdict is not None and not verdict.succeeded
-
-
-def _entity(state: Table, key: bytes) -> Any:
-    raw = state.get(key)
-    if raw is None:
-        return None
-    try:
-        return decode(raw)
-    except StateError as error:
-        raise Poison("BAD_STATE", f"{key.decode(errors='replace')}: {error}") from error

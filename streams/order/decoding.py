@@ -57,8 +57,7 @@ def decode_event(record: Record, channels: Channels, relay_deadline_ms: int, add
     touchpoint = BY_NAME.get(envelope.type.removeprefix(COMMAND))
     if not envelope.type.startswith(COMMAND) or touchpoint is None or touchpoint.name not in OF_TOUCHPOINT:
         raise Poison("UNKNOWN_TYPE", f"header ce_type: orders.commands does not carry {envelope.type}")
-    event = _command(record, members, envelope, touchpoint, channel, relay_deadline_ms)
-    return replace(event, reply_to=addresses.of(envelope))
+    return _command(record, members, envelope, touchpoint, channel, relay_deadline_ms, addresses.of(envelope))
 
 
 def _command(
@@ -68,6 +67,7 @@ def _command(
     touchpoint: Touchpoint,
     channel: Channel,
     relay_deadline_ms: int,
+    reply_to: Address | None,
 ) -> Event:
     if envelope.source != GATEWAY_SOURCE:
         members = _validated(touchpoint, members)
@@ -88,6 +88,7 @@ def _command(
         body=members,
         touchpoint=touchpoint,
         offered=channel.offers(touchpoint),
+        reply_to=reply_to,
         deadline_ms=deadline_ms,
         unknown_orders=channel.unknown_orders,
     )
