@@ -67,6 +67,10 @@ class Order(BaseModel):
         return any(shipment.packed for shipment in self.shipments)
 
     @property
+    def split(self) -> bool:
+        return self.created.get("isSplitRequired") is True
+
+    @property
     def open(self) -> int:
         return sum(line.open for line in self.lines)
 
@@ -98,6 +102,11 @@ class Order(BaseModel):
                     taken = min(left, line.open)
                     line.packed += taken
                     left -= taken
+
+    def cancel_rest(self) -> None:
+        """Ships once: what is not in the shipment is the seller's to cancel, automatically (contract 0.5)."""
+        for line in self.lines:
+            line.sellerCancelled += line.open
 
     def show(self) -> dict[str, Any]:
         lines = [{**line.model_dump(), "open": line.open, "cancelled": line.cancelled} for line in self.lines]

@@ -6,10 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sluice.sandbox.increff_orders import Order, Shipment
+from sluice.sandbox.increff_orders import Line, Order, Shipment
 
 LOCATION = "DXB-WH-01"
 """Where an order without a location is fulfilled: Increff chooses when it routes."""
+SPLIT_LOCATIONS = (LOCATION, "AUH-ST-04")
+"""Where the lines of a split order are fulfilled, in turn."""
+WHOLE, SEVERAL, SINGLE = "BLOCK_COMPLETE", "MULTI_SHIPMENT_PARTIAL", "SINGLE_SHIPMENT_PARTIAL"
+"""Fulfilment types (contract 0.5)."""
 TRANSPORTER = "GULF_EXPRESS"
 FROM = {"name": "Sandbox Warehouse", "city": "Dubai", "country": "UAE"}
 
@@ -28,8 +32,8 @@ class StepCall:
 
 
 def acknowledge(order: Order, body: Members, find: Find) -> StepCall:
-    entry = {"orderCode": order.orderCode, "locationCode": order.locationCode or LOCATION}
-    members = {"orders": [entry], "consolidationType": "NONE", **body}
+    entries = [{"orderCode": order.orderCode, "locationCode": place} for place in _places(order)]
+    members = {"orders": entries, "consolidationType": "NONE", **body}
 
     def took(answer: Any) -> list[Order]:
         """Left out of successOrders is not accepted (contract 2)."""
@@ -43,7 +47,8 @@ def acknowledge(order: Order, body: Members, find: Find) -> StepCall:
 
 
 def pack(order: Order, body: Members, new_id: Callable[[], int]) -> StepCall:
-    """What is open, as one shipment. With nothing open the last shipment again, exactly as it was.
+    """What is open, as one shipment; of a split order what is open at one of its locations. With nothing open the
+    last shipment again, exactly as it was.
 
     A shipment that was not taken keeps its id for the next try, with what is open by then.
     """
@@ -62,6 +67,8 @@ def pack(order: Order, body: Members, new_id: Callable[[], int]) -> StepCall:
         if shipment is not None and not shipment.packed:
             order.pack(call["shipmentItems"])
             shipment.packed = True
+            if call["fulfillmentType"] == SINGLE and not order.split:
+                order.cancel_rest()
         if shipment is not None and isinstance(answer, dict):
             shipment.shipmentCode = answer.get("shipmentCode", shipment.shipmentCode)
         return [order]
@@ -80,7 +87,8 @@ def _to_pack(order: Order, body: Members) -> Shipment | None:
 
 def _pack_call(order: Order, body: Members, shipment_id: int) -> Members:
     quantities: dict[str, int] = {}
-    for line in order.lines:
+    place = body.get("locationCode") or next((p for p in _places(order) if _open_at(order, p)), _places(order)[0])
+    for line in _open_at(order, place):
         if line.open:
             quantities[line.channelSkuCode] = quantities.get(line.channelSkuCode, 0) + line.open
     items = [{"channelSkuCode": sku, "quantityToPack": quantity} for sku, quantity in quantities.items()]
@@ -97,11 +105,11 @@ def _pack_call(order: Order, body: Members, shipment_id: int) -> Members:
     }
     return {
         "orderCode": order.orderCode,
-        "locationCode": order.locationCode or LOCATION,
+        "locationCode": place,
         "shipmentId": shipment_id,
         "packageSku": "BOX-M-02",
         "weight": 1240.0,
-        "fulfillmentType": "BLOCK_COMPLETE",
+        "fulfillmentType": WHOLE if "shipmentItems" not in body and not order.split else SEVERAL,
         "dimensions": {"length": 34.0, "breadth": 26.0, "height": 9.0},
         "invoice": invoice,
         "shipmentItems": items,
@@ -115,7 +123,7 @@ def label(order: Order, body: Members) -> StepCall:
         "orderCode": order.orderCode,
         "shipmentCode": shipment.shipmentCode if shipment else None,
         "shipmentId": shipment.shipmentId if shipment else None,
-        "locationCode": order.locationCode or LOCATION,
+        "locationCode": _place(order, shipment),
         "arePackBoxLabelsRequired": False,
         **body,
     }
@@ -149,6 +157,7 @@ def manifest(order: Order, body: Members, find: Find, new_id: Callable[[], int])
     chosen = [shipment for shipment in packed if not shipment.manifested]
     if not chosen and packed:
         chosen = [shipment for shipment in packed if shipment.manifestId == packed[-1].manifestId]
+    chosen = _together(order, chosen)
     known = next((shipment.manifestId for shipment in chosen if shipment.manifestId is not None), None)
     items = [
         {
@@ -161,7 +170,7 @@ def manifest(order: Order, body: Members, find: Find, new_id: Callable[[], int])
     transporter = next((shipment.transporter for shipment in chosen if shipment.transporter), TRANSPORTER)
     members: Members = {
         "transporter": transporter,
-        "locationCode": order.locationCode or LOCATION,
+        "locationCode": _place(order, chosen[0] if chosen else None),
         "manifestItems": items,
         **body,
     }
@@ -185,7 +194,7 @@ def manifest(order: Order, body: Members, find: Find, new_id: Callable[[], int])
 def handover(order: Order, body: Members, find: Find) -> StepCall:
     """All packed shipments that have not left; when all have, all of them again."""
     packed = [shipment for shipment in order.shipments if shipment.packed]
-    chosen = [shipment for shipment in packed if not shipment.handedOver] or packed
+    chosen = _together(order, [shipment for shipment in packed if not shipment.handedOver] or packed)
     items = [
         {
             "orderCode": order.orderCode,
@@ -194,7 +203,7 @@ def handover(order: Order, body: Members, find: Find) -> StepCall:
         }
         for shipment in chosen
     ]
-    members = {"locationCode": order.locationCode or LOCATION, "handoverItems": items, **body}
+    members = {"locationCode": _place(order, chosen[0] if chosen else None), "handoverItems": items, **body}
 
     def took(_: Any) -> list[Order]:
         changed = _named(members["handoverItems"], find)
@@ -222,7 +231,7 @@ def seller_cancel(order: Order, body: Members) -> StepCall:
     )
     members = {
         "orderCode": order.orderCode,
-        "locationCode": order.locationCode or LOCATION,
+        "locationCode": None if order.split else order.locationCode or LOCATION,
         **body,
         "orderItems": items if given is None or isinstance(given, list) else given,
     }
@@ -249,6 +258,30 @@ def _cancelled_item(order: Order, item: Members) -> Members:
         "sellerCancelledQty": max(0, total - line.customerCancelled),
     }
     return {**own, **item}
+
+
+def _places(order: Order) -> list[str]:
+    """Where an order is fulfilled: a split one at several locations (contract 0.4, 8)."""
+    if not order.split:
+        return [order.locationCode or LOCATION]
+    return list(SPLIT_LOCATIONS[: max(1, len(order.lines))])
+
+
+def _open_at(order: Order, place: str) -> list[Line]:
+    """The open lines that a location fulfils. One that is not the order's own fulfils any."""
+    places = _places(order)
+    lines = order.lines[places.index(place) :: len(places)] if place in places else order.lines
+    return [line for line in lines if line.open]
+
+
+def _place(order: Order, shipment: Shipment | None) -> str:
+    own = shipment.call.get("locationCode") if shipment is not None else None
+    return own or order.locationCode or LOCATION
+
+
+def _together(order: Order, shipments: list[Shipment]) -> list[Shipment]:
+    """Those that are at the location of the first: a call names one."""
+    return [shipment for shipment in shipments if _place(order, shipment) == _place(order, shipments[0])]
 
 
 def _chosen(order: Order, body: Members, waits: Callable[[Shipment], bool]) -> Shipment | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from streams.order.model import Order
 from streams.order.parts import Line
+from streams.order.places import misplaced
 from streams.order.progress import context, located, settle
 from streams.order.turn import APPLIED, DUPLICATE, Ruling, Turn, failed, refused
 from streams.order.waiting import wait
@@ -24,17 +25,18 @@ PACK = BY_NAME["pack-order"]
 def seller_cancel(turn: Turn[Order]) -> Ruling:
     """Increff cancelled units: the total counts, and the customer's part of it where it is said (contract 8)."""
     order, body = turn.entity, turn.event.body
+    wrong = misplaced(order, body.get("locationCode")) or _unknown_item(order, body)
+    if wrong is not None:
+        return wrong
     changes: list[tuple[Line, int, int]] = []
     lines = order.lines_by_code()
     for item in body["orderItems"]:
-        line = lines.get(item["orderItemCode"])
-        if line is None:
-            return refused(f"order {order.code} has no orderItemCode {item['orderItemCode']}")
+        line = lines[item["orderItemCode"]]
         total = max(line.cancelled, item["cancelledQuantity"])
         ruling = _possible(line, total)
         if ruling is not None:
             return ruling
-        customer = min(total, max(line.customer, item.get("customerCancelledQty") or 0))
+        customer = min(total, max(line.customer, _customers(item)))
         if (customer, total - customer) != (line.customer, line.seller):
             changes.append((line, customer, total - customer))
     if not changes:
@@ -42,7 +44,7 @@ def seller_cancel(turn: Turn[Order]) -> Ruling:
     for line, customer, seller in changes:
         line.customer, line.seller = customer, seller
     turn.deliver(SELLER, located(order, body))
-    turn.fact("seller-cancelled", {**context(order), "cancelled": _cancelled(changes)}, _noted(changes))
+    turn.fact("seller-cancelled", {**context(order), "cancelled": cancelled(changes)}, _noted(changes))
     settle(turn)
     return APPLIED
 
@@ -51,7 +53,8 @@ def customer_cancel(turn: Turn[Order]) -> Ruling:
     """The customer cancels: Increff decides, after a Pack or another cancellation that is still out is answered."""
     order, event = turn.entity, turn.event
     wanted = {item["orderItemCode"]: item["cancelledQuantity"] for item in event.body["orderItems"]}
-    ruling = _customer_ruling(order, wanted)
+    ruling = misplaced(order, event.body.get("locationCode")) or _unknown_item(order, event.body)
+    ruling = ruling or _customer_ruling(order, wanted)
     if ruling is not None:
         return ruling
     key = _key(wanted)
@@ -92,7 +95,7 @@ def taken(turn: Turn[Order]) -> Ruling:
         line.customer, line.seller = customer, seller
     turn.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
     if changes:
-        turn.fact("customer-cancelled", {**context(order), "cancelled": _cancelled(changes)}, _noted(changes))
+        turn.fact("customer-cancelled", {**context(order), "cancelled": cancelled(changes)}, _noted(changes))
         settle(turn)
     return APPLIED
 
@@ -131,14 +134,34 @@ def asked_for(turn: Turn[Order]) -> dict[str, int]:
     return units
 
 
+def _unknown_item(order: Order, body: dict[str, Any]) -> Ruling | None:
+    """An item that the order does not have, or has of another SKU (contract 9: it is rejected)."""
+    lines = order.lines_by_code()
+    for item in body["orderItems"]:
+        code, sku = item["orderItemCode"], item["channelSkuCode"]
+        line = lines.get(code)
+        if line is None:
+            return refused(f"order {order.code} has no orderItemCode {code}")
+        if line.sku != sku:
+            return refused(f"orderItemCode {code} of order {order.code} has channelSkuCode {line.sku}, not {sku}")
+    return None
+
+
+def _customers(item: dict[str, Any]) -> int:
+    """The customer's part of a seller's total, as far as it is said: both parts make the total (contract 8)."""
+    if item.get("customerCancelledQty") is not None:
+        return int(item["customerCancelledQty"])
+    if item.get("sellerCancelledQty") is not None:
+        return max(0, int(item["cancelledQuantity"]) - int(item["sellerCancelledQty"]))
+    return 0
+
+
 def _customer_ruling(order: Order, wanted: dict[str, int]) -> Ruling | None:
     """What can be said without Increff; None when it has to be asked."""
     news = False
     lines = order.lines_by_code()
     for code, quantity in wanted.items():
-        line = lines.get(code)
-        if line is None:
-            return refused(f"order {order.code} has no orderItemCode {code}")
+        line = lines[code]
         if quantity <= line.customer:
             continue
         if quantity > line.ordered - line.packed - line.seller:
@@ -169,7 +192,7 @@ def _key(wanted: dict[str, int]) -> str:
     return ",".join(f"{code}={quantity}" for code, quantity in sorted(wanted.items()))
 
 
-def _cancelled(changes: list[tuple[Line, int, int]]) -> list[dict[str, Any]]:
+def cancelled(changes: list[tuple[Line, int, int]]) -> list[dict[str, Any]]:
     return [
         {
             "orderItemCode": line.code,

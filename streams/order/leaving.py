@@ -7,6 +7,7 @@ from typing import Any
 from streams.order.model import Order
 from streams.order.packing import PACK, ruling_of_failure, shipment_context
 from streams.order.parts import Shipment
+from streams.order.places import misplaced
 from streams.order.progress import context, reach, settle
 from streams.order.states import SHIPMENT_RANK, ShipmentState
 from streams.order.turn import APPLIED, DUPLICATE, Ruling, Turn, early
@@ -97,6 +98,9 @@ def manifested(turn: Turn[Order]) -> Ruling:
 def hand_over(turn: Turn[Order]) -> Ruling:
     """A shipment left the warehouse. Needs its pack, and an answered one."""
     order, body = turn.entity, turn.event.body
+    wrong = misplaced(order, body.get("locationCode"))
+    if wrong is not None:
+        return wrong
     shipments: list[Shipment] = []
     for item in body["handoverItems"]:
         shipment = find_shipment(order, item.get("shipmentCode"), None)

@@ -6,7 +6,7 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-from streams.order import parking, waiting
+from streams.order import fulfilling, parking, waiting
 from streams.order.canonical import id_digest
 from streams.order.document import document
 from streams.order.effects import Effect, ReplyTo
@@ -104,8 +104,10 @@ def _look_up(turn: Turn[Any]) -> Ruling:
 
 
 def _go_on(turn: Turn[Order]) -> None:
-    """Decide what waited for this event: what came early first, then callers that are still there."""
+    """What follows from this event: the rest is closed, what came early is decided, then callers that wait."""
     order, kind = turn.entity, turn.event.kind
+    if kind in fulfilling.CLOSING:
+        fulfilling.close_rest(turn)
     if order.parked and kind in parking.RELEASING:
         for parked in list(order.parked):
             inner = turn.within(parking.event_of(order, parked))

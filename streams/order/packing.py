@@ -7,8 +7,10 @@ from typing import Any
 from streams.order import limits
 from streams.order.cancelling import asked_for
 from streams.order.canonical import digest
+from streams.order.fulfilling import SINGLE, leaves_open, one_too_many
 from streams.order.model import Order
 from streams.order.parts import Line, Shipment
+from streams.order.places import misplaced
 from streams.order.progress import context, reach, settle
 from streams.order.states import ShipmentState
 from streams.order.turn import APPLIED, DUPLICATE, Ruling, Turn, failed, refused
@@ -30,9 +32,15 @@ def pack(turn: Turn[Order]) -> Ruling:
         return _again(turn, known)
     if len(order.shipments) >= limits.SHIPMENTS_MAX:
         return refused(f"order {order.code} has {limits.SHIPMENTS_MAX} shipments, which is the most")
+    wrong = misplaced(order, event.body["locationCode"]) or one_too_many(order, event.body)
+    if wrong is not None:
+        return wrong
     allotted = _allot(turn)
     if isinstance(allotted, Ruling):
         return allotted
+    incomplete = leaves_open(turn, allotted)
+    if incomplete is not None:
+        return incomplete
     ruling = _ask(turn, shipment_id)
     if ruling.verdict is not None:
         return ruling
@@ -44,6 +52,7 @@ def pack(turn: Turn[Order]) -> Ruling:
             event.body["locationCode"],
             [(line.code, line.sku, units) for line, units in allotted],
             digest(PACK.request, event.body),
+            single=event.body.get("fulfillmentType") == SINGLE,
         )
     )
     return ruling

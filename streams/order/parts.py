@@ -56,6 +56,8 @@ class Shipment:
     transporter: str | None = None
     invoice: str | None = None
     manifest: str | None = None
+    single: bool = False
+    """The only one: what is not in it is cancelled once it is packed."""
 
     def row(self) -> list[Any]:
         return [
@@ -69,6 +71,7 @@ class Shipment:
             self.transporter,
             self.invoice,
             self.manifest,
+            self.single,
         ]
 
 

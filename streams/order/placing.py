@@ -9,6 +9,7 @@ from streams.order.canonical import digest
 from streams.order.events import Event
 from streams.order.model import Order
 from streams.order.parts import Line
+from streams.order.places import misplaced
 from streams.order.progress import context, located, reach, settle
 from streams.order.states import OrderState
 from streams.order.turn import APPLIED, DUPLICATE, Recall, Ruling, Turn, conflict, failed, refused
@@ -107,6 +108,9 @@ def refusal(order: Order) -> str:
 def update(turn: Turn[Order]) -> Ruling:
     """Property update: the last value wins. A hold is passed on: the contract's pages contradict each other on it."""
     order, event = turn.entity, turn.event
+    wrong = misplaced(order, event.body.get("locationCode"))
+    if wrong is not None:
+        return wrong
     changed = {**order.properties, **_present(event.body)}
     if changed == order.properties:
         return DUPLICATE
@@ -158,6 +162,9 @@ def update_taken(order: Order, request: str) -> None:
 def report_delivered(turn: Turn[Order]) -> Ruling:
     """The marketplace reports that the customer has it."""
     order, event = turn.entity, turn.event
+    wrong = misplaced(order, event.body.get("locationCode"))
+    if wrong is not None:
+        return wrong
     changed = {**order.properties, **_present(event.body)}
     if changed == order.properties:
         return DUPLICATE
@@ -177,6 +184,10 @@ def acknowledge(turn: Turn[Order]) -> Ruling:
     order, body = turn.entity, turn.event.body
     items = [item for item in body["orders"] if item["orderCode"] == order.code]
     for_all = body.get("consolidationType") == "ALL"
+    for item in items:
+        wrong = None if for_all else misplaced(order, item.get("locationCode"))
+        if wrong is not None:
+            return wrong
     located = [_acknowledged(order, item, for_all=for_all) for item in items]
     new = [item.get("locationCode") or "" for item in located]
     new = [location for location in new if location not in order.acknowledged]

@@ -137,8 +137,20 @@ ORDER: Table = {
         (IN_WAREHOUSE, (S.HANDED_OVER,)),
         ((S.HANDED_OVER, S.DELIVERED, S.CANCELLED, S.REJECTED), ()),
     ),
-    **_on(E.CUSTOMER_CANCEL_FAILED, cancelling.not_taken, ((*TAKEN_ON, S.REJECTED), ())),
-    **_on(E.NOTICE_TAKEN, outcomes.notice_taken, ((*TAKEN_ON, S.REJECTED), ())),
+    **_on(
+        E.CUSTOMER_CANCEL_FAILED,
+        cancelling.not_taken,
+        (BEFORE_PACK, ()),
+        (IN_WAREHOUSE, (S.HANDED_OVER,)),
+        ((*TAKEN_ON[7:], S.REJECTED), ()),
+    ),
+    **_on(
+        E.NOTICE_TAKEN,
+        outcomes.notice_taken,
+        (BEFORE_PACK, ()),
+        (IN_WAREHOUSE, (S.HANDED_OVER,)),
+        ((*TAKEN_ON[7:], S.REJECTED), ()),
+    ),
     **_on(
         E.NOTICE_FAILED,
         outcomes.notice_failed,

@@ -53,6 +53,44 @@ def test_a_sellers_totals(calls: list[tuple[int, int | None]], verdict: Verdict,
     assert bool(steps[-1].requests) is (verdict is Verdict.APPLIED)
 
 
+@pytest.mark.parametrize(
+    ("parts", "customer", "seller"),
+    [
+        ({"customerCancelledQty": 1, "sellerCancelledQty": 2}, 1, 2),
+        ({"sellerCancelledQty": 2}, 1, 2),
+        ({"sellerCancelledQty": 3}, 0, 3),
+        # Parts that do not make the total: the total counts, and no part is more than it.
+        ({"customerCancelledQty": 4, "sellerCancelledQty": 0}, 3, 0),
+        ({"sellerCancelledQty": 4}, 0, 3),
+    ],
+)
+def test_a_sellers_total_is_made_of_both_parts(parts: dict[str, int], customer: int, seller: int) -> None:
+    story = Story()
+    story.create(quantities=(5, 1))
+    body = seller_body(1, 3)
+    body["orderItems"][0].update(parts)
+    assert story.tell(SELLER, body).verdict is Verdict.APPLIED
+    line = story.order.lines[0]
+    assert (line.customer, line.seller) == (customer, seller)
+
+
+@pytest.mark.parametrize("touchpoint", [SELLER, CUSTOMER])
+@pytest.mark.parametrize(
+    ("change", "named"), [({"orderItemCode": "I9"}, "I9"), ({"channelSkuCode": "SKU-2"}, "SKU-1, not SKU-2")]
+)
+def test_an_item_that_the_order_does_not_have_is_refused_and_named(
+    touchpoint: str, change: dict[str, str], named: str
+) -> None:
+    story = Story()
+    story.create()
+    body = cancel_body(i1=1, i2=1)
+    body["orderItems"][0].update(change)
+    step = story.tell(touchpoint, body)
+    assert (step.verdict, step.requests) == (Verdict.REFUSED, [])
+    assert named in step.reply.message
+    assert [line.cancelled for line in story.order.lines] == [0, 0]
+
+
 @pytest.mark.parametrize("touchpoint", [SELLER, CUSTOMER])
 def test_what_is_packed_cannot_be_cancelled(touchpoint: str) -> None:
     story = packed_story()
