@@ -90,7 +90,8 @@ class Autopilot:
                 continue  # held or cancelled meanwhile
             async with self._tables:
                 answer = await self._warehouse.step(order, name)
-            if next_step(order) != name:
+            # A split order is packed once per location.
+            if next_step(order) != name or (name == "pack" and answer.taken):
                 tries = 0
                 if name == "acknowledge":
                     await self._allocate(order)
