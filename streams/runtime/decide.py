@@ -107,7 +107,7 @@ class DecideLoop:
             self._set_aside(state, record, TOO_LARGE, too_large)
             return
         if effects:
-            self._commit.add_effects(effects)
+            self._commit.add_effects(effects, state.epoch, record.offset)
         for table in state.all:
             if table.overlay:
                 if self._wants_changes:
@@ -122,7 +122,7 @@ class DecideLoop:
         self._metrics.rejected.labels(code).inc()
         effect = rejection(record, role=self._role.name, topic=self._source, code=code, reason=reason)
         told = [one for one in self._role.set_aside(record, code, reason) if len(one.value) <= VALUE_BYTES_MAX]
-        self._commit.add_effects([effect, *told])
+        self._commit.add_effects([effect, *told], state.epoch, record.offset)
 
     def _hand_over(self, state: PartitionState, changes: list[Change], last_offset: int) -> None:
         if changes:

@@ -16,14 +16,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-from streams.runtime.ledger import MADE_BY, OffsetLedger
+from aiokafka import TopicPartition
+
+from streams.runtime.late_writes import LateWrites
+from streams.runtime.ledger import OffsetLedger
 from streams.runtime.limits import GROUP_BYTES_MAX, GROUP_RECORDS_MAX
 from streams.runtime.metrics import Metrics
-from streams.runtime.publisher import Batches, Header, Publisher, send_all
+from streams.runtime.publisher import Batches, Publisher, send_all
 from streams.runtime.role import Effect
-from streams.runtime.tables import PartitionState
+from streams.runtime.tables import PartitionState, PartitionTable
+from topics.reading import MADE_BY
 
 log = logging.getLogger(__name__)
 
@@ -31,20 +35,23 @@ log = logging.getLogger(__name__)
 class Group:
     """Effects and state by topic partition, and what waits for them to be durable."""
 
-    __slots__ = ("bytes", "chunks", "effects", "marks", "records", "state", "waiters")
+    __slots__ = ("audited", "bytes", "chunks", "effects", "marks", "records", "state", "tables", "waiters")
 
     def __init__(self) -> None:
         self.effects: dict[tuple[str, int | None], Batches] = {}
         self.state: dict[tuple[str, int], Batches] = {}
         self.marks: dict[tuple[str, int], Batches] = {}
         """State of the first tables: once it is durable, a redelivery of its records is skipped."""
+        self.tables: dict[tuple[str, int], PartitionTable] = {}
+        """Whose state it is."""
+        self.audited: list[PartitionState] = []
         self.chunks: list[tuple[int, int]] = []
         self.waiters: list[asyncio.Future[None]] = []
         self.records = 0
         self.bytes = 0
 
     def is_empty(self) -> bool:
-        return not (self.chunks or self.waiters or self.effects or self.state or self.marks)
+        return not (self.chunks or self.waiters or self.effects or self.state or self.marks or self.audited)
 
     def is_full(self) -> bool:
         return self.records >= GROUP_RECORDS_MAX or self.bytes >= GROUP_BYTES_MAX
@@ -60,12 +67,14 @@ class GroupCommit:
         metrics: Metrics,
         fail: Callable[[BaseException], None],
         lease: Callable[[], Awaitable[None]],
+        late: LateWrites,
     ) -> None:
         self._publisher = publisher
         self._ledger = ledger
         self._metrics = metrics
         self._fail = fail
         self._lease = lease
+        self._late = late
         self._gathering = Group()
         self._in_flight: Group | None = None
         self._wake = asyncio.Event()
@@ -96,13 +105,15 @@ class GroupCommit:
         async with self._moved:
             await self._moved.wait_for(lambda: self._in_flight is None and self._gathering.is_empty())
 
-    def add_effects(self, effects: Sequence[Effect]) -> None:
+    def add_effects(self, effects: Sequence[Effect], epoch: int, offset: int) -> None:
+        """What the record at `offset` of the source causes, or what a role does on its own after deciding it."""
         group = self._gathering
+        made_by = (MADE_BY, b"%d/%d" % (epoch, offset))
         for effect in effects:
             # By the effect's own names first: this is the hottest look-up of the runtime.
             batches = group.effects.get((effect.topic, effect.partition)) or self._effect_batches(effect)
             value = effect.value
-            batches.append(effect.key, value, effect.headers)
+            batches.append(effect.key, value, [*effect.headers, made_by])
             group.bytes += len(value)
         group.records += len(effects)
 
@@ -119,26 +130,37 @@ class GroupCommit:
         """Takes over what the tables of the partition collected since the last time."""
         group = self._gathering
         for table in state.all:
+            if table.covered:
+                table.uncover()
             if not table.dirty:
                 continue
-            batches = self._state_batches(
-                group.marks if table is state.all[0] else group.state, table.name, state.partition
-            )
+            batches = self._state_batches(group.marks if table is state.all[0] else group.state, table)
             epoch, origin = state.epoch, table.origin
             for key, value in table.dirty.items():
-                made_by: tuple[Header] = ((MADE_BY, b"%d/%d" % (epoch, origin(key))),)
-                batches.append(key, value, made_by)
+                batches.append(key, value, [(MADE_BY, b"%d/%d" % (epoch, origin(key)))])
                 if value is not None:
                     group.bytes += len(value)
             group.records += len(table.dirty)
             table.dirty.clear()
 
-    def _state_batches(self, gathered: dict[tuple[str, int], Batches], table: str, partition: int) -> Batches:
-        topic = self._publisher.full_name(table)
-        batches = gathered.get((topic, partition))
+    def _state_batches(self, gathered: dict[tuple[str, int], Batches], table: PartitionTable) -> Batches:
+        place = (self._publisher.full_name(table.name), table.state.partition)
+        batches = gathered.get(place)
         if batches is None:
-            batches = gathered[topic, partition] = self._publisher.batches(topic, partition)
+            batches = gathered[place] = self._publisher.batches(*place)
+            self._gathering.tables[place] = table
         return batches
+
+    def uncover(self, state: PartitionState) -> None:
+        """Writes again what a former owner wrote over, if it did."""
+        if any(table.covered for table in state.all):
+            self.add_state(state)
+            self._wake.set()
+
+    def audit(self, states: Iterable[PartitionState]) -> None:
+        """Has the changelogs of these partitions looked at between two groups, when nothing of ours is in flight."""
+        self._gathering.audited.extend(states)
+        self._wake.set()
 
     def add_chunk(self, partition: int, last_offset: int) -> None:
         """The chunk's effects and state are in the group: it is finished when the group is."""
@@ -174,12 +196,12 @@ class GroupCommit:
 
     async def _commit(self, group: Group) -> None:
         started = time.monotonic()
-        await self._lease()
         await self.before_effects(group)
-        effects = await send_all(tuple(group.effects.values()))
+        effects = await self._send(group.effects)
         await self.between_effects_and_state(group)
-        state = await send_all(tuple(group.state.values()))
-        state += await send_all(tuple(group.marks.values()))
+        state = await self._send(group.state)
+        state += await self._send(group.marks)
+        await self._look_for_late_writes(group)
         await self.between_state_and_offsets(group)
         for partition, last_offset in group.chunks:
             self._ledger.finished(partition, last_offset)
@@ -190,6 +212,25 @@ class GroupCommit:
         self._metrics.effects.inc(effects)
         self._metrics.group_records.observe(effects + state)
         self._metrics.group_seconds.observe(self.progress_at - started)
+
+    async def _send(self, step: Mapping[tuple[str, int | None], Batches] | Mapping[tuple[str, int], Batches]) -> int:
+        """One step of the group: only with the lease, so that a worker that stood still writes one step at most."""
+        await self._lease()
+        return await send_all(tuple(step.values()))
+
+    async def _look_for_late_writes(self, group: Group) -> None:
+        """Before its chunks count as finished: when a newer owner is found, nobody who waits may go on."""
+        written = [(table, (group.state.get(place) or group.marks[place])) for place, table in group.tables.items()]
+        covered = await self._late.look_behind(written)
+        if group.audited:
+            logs = {
+                TopicPartition(self._publisher.full_name(table.name), state.partition): table
+                for state in group.audited
+                for table in state.all
+            }
+            covered += await self._late.audit(logs)
+        for table in covered:
+            self.uncover(table.state)
 
     def _give_up(self, error: BaseException) -> None:
         """State in memory is ahead of the log now: nobody who waits may go on, and only a restart is safe."""

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-MADE_BY = "sluice-made-by"
-"""Header of every state record: `<epoch>/<source offset>` it was made from."""
-
 
 class OffsetLedger:
     """Per partition, the chunks handed out and whether they are finished, in order. References are strong on purpose.

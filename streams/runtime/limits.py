@@ -45,6 +45,12 @@ COMMIT_INTERVAL_S = 0.5
 REQUEST_TIMEOUT_S = 20.0
 """A broker that has not answered by then is asked again, perhaps a new leader. An idempotent producer never gives up on
 a batch it has taken, so an outage of any length is waited for; /live tells when it is a long one."""
+CLAIMS_MAX = 5
+"""How often an owner outbids what others claim while it takes over. Each needs a stray worker that woke up at that very
+moment; more means that two groups write the same tables."""
+AUDIT_S = 60.0
+"""How often an owner looks for late writes in changelogs that it does not write itself just then; several times within
+the time for which compaction leaves new records alone."""
 RECOVERY_RECORDS_MAX = 10_000
 """Changelog records applied between two looks at the event loop."""
 LIVE_TIMEOUT_S = 120.0
@@ -69,4 +75,5 @@ class Tuning:
     rebalance_timeout_s: float = 30.0
     """How long the other workers wait for one that still drains its groups."""
     live_timeout_s: float = LIVE_TIMEOUT_S
+    audit_s: float = AUDIT_S
     rejected_in_a_row_max: int = REJECTED_IN_A_ROW_MAX

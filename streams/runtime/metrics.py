@@ -31,6 +31,9 @@ class Metrics:
         self.table_bytes = self._gauge("table_bytes", "Bytes of a table's values in this worker's partitions", "table")
         self.recovery_seconds = self._gauge("recovery_seconds", "What the last recovery of tables took")
         self.recovered = self._counter("records_recovered_total", "Changelog records read by recoveries")
+        self.late = self._counter(
+            "records_late_total", "Records a former owner wrote into a changelog behind its successor's claim"
+        )
         self.partitions = self._gauge("partitions", "Partitions of the source topic that this worker owns")
         self.rebalances = self._counter("rebalances_total", "Assignments of partitions this worker got")
         self._gauge("info", "The role of this worker", "role").labels(role).set(1)

@@ -51,7 +51,6 @@ class Partitions:
             self._role.partition_lost(partition)
         for state in self.owned.values():
             state.reopened()
-            state.epoch = max(state.epoch, generation)
 
     def missing(self) -> list[int]:
         """Assigned partitions whose tables are not here yet."""

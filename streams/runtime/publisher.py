@@ -35,13 +35,15 @@ class UnknownTopicError(RuntimeError):
 class Batches:
     """The batches of one topic partition, filled in order."""
 
-    __slots__ = ("_append", "_builder", "_producer", "_size", "built", "partition", "topic")
+    __slots__ = ("_append", "_builder", "_producer", "_size", "acknowledged", "built", "partition", "topic")
 
     def __init__(self, producer: Any, topic: str, partition: int) -> None:
         self._producer = producer
         self.topic = topic
         self.partition = partition
         self.built: list[Any] = []
+        self.acknowledged: list[tuple[int, int]] = []
+        """Of each batch sent, its first offset (-1: Kafka did not say) and its number of records."""
         self._open()
 
     def _open(self) -> None:
@@ -50,11 +52,11 @@ class Batches:
         self._size = 0
         self.built.append(self._builder)
 
-    def append(self, key: bytes, value: bytes | None, headers: Sequence[Header]) -> None:
+    def append(self, key: bytes, value: bytes | None, headers: list[Header]) -> None:
+        """`headers` are a list of their own: aiokafka takes nothing else."""
         size = len(key) + (len(value) if value is not None else 0)
         if self._size + size > BATCH_BYTES_MAX and self._size:
             self._open()
-        headers = list(headers)  # aiokafka takes nothing else
         if self._append(timestamp=None, key=key, value=value, headers=headers) is None:
             # Headers may weigh more than thought; an empty batch takes every record that the size check let pass.
             self._open()
@@ -64,15 +66,15 @@ class Batches:
 
     async def send(self) -> int:
         """Sends all batches in order; returns when all are acknowledged by all replicas."""
-        acknowledged = []
-        count = 0
+        futures = []
+        counts = []
         for builder in self.built:
-            count += builder.record_count()
+            counts.append(builder.record_count())
             builder.close()
-            acknowledged.append(await self._enqueue(builder))
-        for future in acknowledged:
-            await future
-        return count
+            futures.append(await self._enqueue(builder))
+        for future, count in zip(futures, counts, strict=True):
+            self.acknowledged.append(((await future).offset, count))
+        return sum(counts)
 
     async def _enqueue(self, builder: Any) -> Any:
         while True:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from streams.runtime.role import Table, Tables
+from topics.reading import OWNER_KEY
 
 NO_OFFSET = -1
 """Older than every record."""
@@ -19,11 +20,22 @@ _ABSENT = object()
 class PartitionTable:
     """One partition of one table; implements streams.runtime.role.Table."""
 
-    __slots__ = ("_state", "bytes", "deleted", "dirty", "name", "origins", "overlay", "values")
+    __slots__ = (
+        "bytes",
+        "covered",
+        "deleted",
+        "dirty",
+        "log_end",
+        "name",
+        "origins",
+        "overlay",
+        "state",
+        "values",
+    )
 
     def __init__(self, name: str, state: PartitionState) -> None:
         self.name = name
-        self._state = state
+        self.state = state
         self.values: dict[bytes, bytes] = {}
         self.origins: dict[bytes, int] = {}
         self.deleted: dict[bytes, int] = {}
@@ -31,6 +43,10 @@ class PartitionTable:
         self.overlay: dict[bytes, bytes | None] = {}
         self.dirty: dict[bytes, bytes | None] = {}
         """Changes of the chunk being decided, the last per key."""
+        self.covered: set[bytes] = set()
+        """Keys whose last record in the log is a former owner's: they are written again with the next group."""
+        self.log_end = NO_OFFSET
+        """The offset after the last record in the log that was read or written by us; NO_OFFSET: not known."""
         self.bytes = 0
 
     def get(self, key: bytes) -> bytes | None:
@@ -49,8 +65,8 @@ class PartitionTable:
         self.overlay[key] = None
 
     def is_made_from(self, key: bytes) -> bool:
-        offset = self._state.offset
-        if offset > self._state.horizon:
+        offset = self.state.offset
+        if offset > self.state.horizon:
             return False
         return offset <= self.origin(key)
 
@@ -75,7 +91,7 @@ class PartitionTable:
         In the order of the last puts: a role may put a mark after what it stands for, and a crash between two batches
         of the changelog must not leave the mark alone.
         """
-        offset = self._state.offset
+        offset = self.state.offset
         dirty = self.dirty
         for key, value in self.overlay.items():
             # A copy takes the memory of its bytes; what orjson.dumps returns keeps the buffer it was written in (4 KiB
@@ -101,6 +117,13 @@ class PartitionTable:
         if self.deleted:
             self.deleted.pop(key, None)
 
+    def uncover(self) -> None:
+        """What a former owner wrote over leaves again with the next group, as it is now."""
+        for key in self.covered:
+            if key not in self.dirty:
+                self.dirty[key] = self.state.claim if key == OWNER_KEY else self.values.get(key)
+        self.covered.clear()
+
     def forget_deleted(self, next_offset: int) -> None:
         """Offsets below are committed: their redelivery cannot come, so what they deleted need not be remembered."""
         if self.deleted:
@@ -110,7 +133,7 @@ class PartitionTable:
 class PartitionState:
     """All tables of one partition, with where it stands."""
 
-    __slots__ = ("all", "epoch", "horizon", "last_decided", "next_read", "offset", "partition", "tables")
+    __slots__ = ("all", "claim", "epoch", "horizon", "last_decided", "next_read", "offset", "partition", "tables")
 
     def __init__(self, partition: int, names: Iterable[str]) -> None:
         self.partition = partition
@@ -118,6 +141,8 @@ class PartitionState:
         self.tables: Tables = MappingProxyType({table.name: _as_table(table) for table in self.all})
         self.epoch = 0
         """Grows with every owner of the partition; in `sluice-made-by`, so a former owner's late records are known."""
+        self.claim = b""
+        """Value of the record with which this owner began, under OWNER_KEY in each changelog."""
         self.offset = NO_OFFSET
         """The record being decided."""
         self.last_decided = NO_OFFSET

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -72,8 +73,12 @@ class Hooks(Protocol):
     def committed(self, offsets: dict[int, int]) -> None:
         """These offsets are committed: nothing below them is read again."""
 
-    def heartbeat(self) -> None:
-        """The group's coordinator has just confirmed this worker's membership (called in the consumer's thread)."""
+    def heartbeat(self, sent_at: float) -> None:
+        """The group's coordinator has confirmed this worker's membership (called in the consumer's thread).
+
+        `sent_at` (monotonic) is when it was asked: a worker that stands still before it hears the answer must not take
+        that for news.
+        """
 
 
 class Chunk(NamedTuple):
@@ -250,9 +255,10 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         beat = coordinator._do_heartbeat
 
         async def watched() -> bool:
+            sent_at = time.monotonic()
             confirmed: bool = await beat()
             if confirmed:
-                hooks.heartbeat()
+                hooks.heartbeat(sent_at)
             return confirmed
 
         coordinator._do_heartbeat = watched

@@ -27,8 +27,11 @@ from aiokafka.errors import IllegalStateError
 
 from streams.runtime.admin import Admin
 from streams.runtime.app import make_app
+from streams.runtime.changelog import ChangelogReader
+from streams.runtime.claim import Claims
 from streams.runtime.decide import DecideLoop
 from streams.runtime.group_commit import GroupCommit
+from streams.runtime.late_writes import LateWrites
 from streams.runtime.ledger import OffsetLedger
 from streams.runtime.limits import (
     LIVE_POLL_S,
@@ -79,9 +82,14 @@ class Worker:
         self.metrics = Metrics(role.name)
         self.ledger = OffsetLedger()
         self.publisher = Publisher(settings, self.name)
-        self.group_commit = committer(self.publisher, self.ledger, self.metrics, self.fail, self.lease)
+        changelogs = ChangelogReader(settings, self.name)
+        late = LateWrites(changelogs, self.metrics)
+        self.group_commit = committer(self.publisher, self.ledger, self.metrics, self.fail, self.lease, late)
         self.decide_loop = DecideLoop(role, self.source, self.group_commit, self.metrics, tuning.rejected_in_a_row_max)
-        self.recovery = Recovery(settings, self.name, role.tables, self.metrics, self._progress)
+        claims = Claims(self.publisher, changelogs, self._claim_lease, self.name)
+        self.recovery = Recovery(
+            changelogs, claims, self.publisher.full_name, role.tables, self.metrics, self._progress
+        )
         self.partitions = Partitions(role)
         self.admin = Admin(settings, self.metrics, self.not_live, self.not_ready, self.refresh_metrics)
         self.app = make_app(role.name, self.name, self.source, settings, tuning, self, self.consume)
@@ -101,6 +109,7 @@ class Worker:
             loop.add_signal_handler(number, self.terminate)
         work = asyncio.create_task(self._work(), name=self.name)
         watch = asyncio.create_task(self._watch_progress(), name="progress")
+        audit = asyncio.create_task(self._audit(), name="audit")
         try:
             await self._ended.wait()
             if not self.failed:
@@ -110,6 +119,7 @@ class Worker:
         finally:
             work.cancel()
             watch.cancel()
+            audit.cancel()
             await self._close()
 
     async def _work(self) -> None:
@@ -135,6 +145,13 @@ class Worker:
             if not any(self.lag().values()):
                 self._progress()
             await asyncio.sleep(LIVE_POLL_S)
+
+    async def _audit(self) -> None:
+        """A partition that is not written leaves no gap to see."""
+        while True:
+            await asyncio.sleep(self.tuning.audit_s)
+            if self.partitions.is_open() and self.role.tables:
+                self.group_commit.audit(self.partitions.owned.values())
 
     def terminate(self) -> None:
         """What SIGTERM does: drain and end."""
@@ -194,7 +211,7 @@ class Worker:
         self._reading = False
         self.metrics.rebalances.inc()
         self.metrics.partitions.set(len(partitions))
-        self.heartbeat()
+        self.heartbeat(time.monotonic())
         self.partitions.assigned(partitions, generation)
         log.info("%s: generation %d gives partitions %s", self.name, generation, sorted(partitions))
 
@@ -213,6 +230,8 @@ class Worker:
             await asyncio.Event().wait()
         self._progress()
         self.partitions.open()
+        for state in self.partitions.owned.values():
+            self.group_commit.uncover(state)
 
     def committed(self, offsets: dict[int, int]) -> None:
         self.ledger.committed(offsets)
@@ -221,21 +240,29 @@ class Worker:
             for table in state.all if state is not None else ():
                 table.forget_deleted(offset)
 
-    def heartbeat(self) -> None:
-        self._heartbeat_at = time.monotonic()
+    def heartbeat(self, sent_at: float) -> None:
+        self._heartbeat_at = max(self._heartbeat_at, sent_at)
 
     async def lease(self) -> None:
-        """Before each group: a worker that was stopped or cut off past its session must not write any more.
+        """Before each step of a group: a worker that was stopped or cut off past its session must not write any more.
 
         Waits for the coordinator's confirmation, as publishing would wait for a broker. When a rebalance comes
         instead, another may own the partitions already, and only a restart is safe.
         """
-        while (silent := time.monotonic() - self._heartbeat_at) > self.tuning.session_timeout_s:
+        while (silent := self._silent_s()) > self.tuning.session_timeout_s:
             if not self.partitions.is_open():
                 raise LeaseLostError(
                     f"no heartbeat was confirmed for {silent:.0f} s, so the partitions may be another's"
                 )
             await asyncio.sleep(LEASE_POLL_S)
+
+    async def _claim_lease(self) -> None:
+        """The same before a claim, where a rebalance that comes instead cancels the waiting with the recovery."""
+        while self._silent_s() > self.tuning.session_timeout_s:  # noqa: ASYNC110 - heartbeats have their own thread
+            await asyncio.sleep(LEASE_POLL_S)
+
+    def _silent_s(self) -> float:
+        return time.monotonic() - self._heartbeat_at
 
     # -- the agent ------------------------------------------------------------------------------------------------
 
@@ -283,7 +310,7 @@ class Worker:
                 break
             await self.group_commit.room()
         # From here to the waiter nothing gives way, so a rebalance sees all of it or nothing.
-        self.group_commit.add_effects(effects)
+        self.group_commit.add_effects(effects, state.epoch, state.last_decided)
         state.offset = state.last_decided
         for change in changes:
             table = state.by_name(change.table)
@@ -330,7 +357,7 @@ class Worker:
             return "joining the group"
         if not self.partitions.is_open():
             return "recovering tables"
-        silent = time.monotonic() - self._heartbeat_at
+        silent = self._silent_s()
         if silent > self.tuning.session_timeout_s:
             return f"Kafka has not confirmed this worker for {silent:.0f} s"
         return self.role.ready()

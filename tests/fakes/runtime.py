@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 
+from streams.runtime.group_commit import GroupCommit
+from streams.runtime.late_writes import LateWrites
+from streams.runtime.ledger import OffsetLedger
+from streams.runtime.metrics import Metrics
 from streams.runtime.publisher import Publisher
+from tests.fakes.changelog import FakeChangelogReader
 from topics.configuration import Settings
 
 
@@ -26,6 +31,11 @@ class Written:
     key: bytes
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    offset: int
 
 
 class _Builder:
@@ -60,15 +70,15 @@ class FakeProducer:
     def create_batch(self) -> _Builder:
         return _Builder()
 
-    async def send_batch(self, batch: _Builder, topic: str, *, partition: int) -> asyncio.Future[None]:
+    async def send_batch(self, batch: _Builder, topic: str, *, partition: int) -> asyncio.Future[Acknowledged]:
         self.asked.append(topic)
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
         if topic in self.refuse:
             future.set_exception(self.refuse[topic])
             return future
         await self.open.wait()
+        future.set_result(Acknowledged(sum((each.topic, each.partition) == (topic, partition) for each in self.log)))
         self.log += [Written(topic, partition, *record) for record in batch.records]
-        future.set_result(None)
         return future
 
     def topic(self, name: str) -> list[Written]:
@@ -82,3 +92,20 @@ def fake_publisher(*topics: str, partitions: int = 4) -> tuple[Publisher, FakePr
     publisher._producer = producer
     publisher._partitions = {f"t.{topic}.v1": partitions for topic in topics}
     return publisher, producer
+
+
+async def valid() -> None:
+    """The lease is valid."""
+
+
+def fake_commit(
+    publisher: Publisher,
+    ledger: OffsetLedger,
+    fail: Callable[[BaseException], None],
+    *,
+    metrics: Metrics | None = None,
+    lease: Callable[[], Awaitable[None]] = valid,
+    reader: FakeChangelogReader | None = None,
+) -> GroupCommit:
+    metrics = metrics or Metrics("test")
+    return GroupCommit(publisher, ledger, metrics, fail, lease, LateWrites(reader or FakeChangelogReader(), metrics))

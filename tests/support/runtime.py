@@ -11,13 +11,17 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 import orjson
 
 from streams.runtime.group_commit import Group, GroupCommit
+from streams.runtime.late_writes import LateWrites
+from streams.runtime.ledger import OffsetLedger
 from streams.runtime.limits import Tuning
+from streams.runtime.metrics import Metrics
+from streams.runtime.publisher import Publisher
 from streams.runtime.role import Effect, Poison, Record, Role, Tables
 from streams.runtime.worker import run_role
 from topics.configuration import Settings
@@ -81,10 +85,70 @@ class CrashingCommit(GroupCommit):
         await self._at("after", group)
 
 
+STOP_POINTS = (
+    "before_effects",
+    "in_effects",
+    "between_effects_and_state",
+    "in_state",
+    "between_state_and_offsets",
+)
+"""`in_` means past the check of the lease: what the step writes is written when the process goes on."""
+
+
+class StoppingCommit(GroupCommit):
+    """Stops its own process (SIGSTOP) at the point and group that STOP_AT (`point:group`) names; only tests use it."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        ledger: OffsetLedger,
+        metrics: Metrics,
+        fail: Callable[[BaseException], None],
+        lease: Callable[[], Awaitable[None]],
+        late: LateWrites,
+    ) -> None:
+        self._point, _, number = os.environ["STOP_AT"].partition(":")
+        self._groups_left = int(number)
+        self._step = 0
+
+        async def stopping_lease() -> None:
+            await lease()
+            self._step += 1
+            # The counting role has one table, which is sent in the last step.
+            self._stop({1: "in_effects", 3: "in_state"}.get(self._step, ""))
+
+        super().__init__(publisher, ledger, metrics, fail, stopping_lease, late)
+
+    def _stop(self, point: str) -> None:
+        if point == self._point and self._groups_left == 0:
+            self._groups_left = -1
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    async def before_effects(self, group: Group) -> None:
+        self._step = 0
+        if group.chunks and self._groups_left > 0:
+            self._groups_left -= 1
+        self._stop("before_effects")
+
+    async def between_effects_and_state(self, group: Group) -> None:
+        self._stop("between_effects_and_state")
+
+    async def between_state_and_offsets(self, group: Group) -> None:
+        self._stop("between_state_and_offsets")
+
+
 def main() -> int:
-    committer = CrashingCommit if "CRASH_AT" in os.environ else GroupCommit
+    committer: type[GroupCommit] = GroupCommit
+    if "CRASH_AT" in os.environ:
+        committer = CrashingCommit
+    if "STOP_AT" in os.environ:
+        committer = StoppingCommit
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    tuning = replace(FAST, rejected_in_a_row_max=int(os.environ.get("REJECTED_MAX", FAST.rejected_in_a_row_max)))
+    tuning = replace(
+        FAST,
+        rejected_in_a_row_max=int(os.environ.get("REJECTED_MAX", FAST.rejected_in_a_row_max)),
+        audit_s=float(os.environ.get("AUDIT_S", FAST.audit_s)),
+    )
     return run_role(CountingRole(), Settings(), tuning=tuning, committer=committer)
 
 

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,19 @@ class WorkerProcess:
         assert self.process.returncode is not None
         return self.process.returncode
 
+    async def stopped(self) -> None:
+        """Returns when the process stands still (SIGSTOP)."""
+        status = Path(f"/proc/{self.process.pid}/stat")
+
+        def is_stopped() -> bool:
+            assert self.process.poll() is None, self.log.read_text()
+            return status.read_text().rpartition(")")[2].split()[0] == "T"
+
+        await eventually(is_stopped, what="the worker stops itself")
+
+    def wake(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
     async def kill(self) -> None:
         self.process.kill()
         await self.ended()
@@ -104,12 +118,20 @@ class Lab:
     def name(self, topic: str) -> str:
         return f"{self.prefix}.{topic}.v1"
 
-    async def open(self, replicas: int = 1) -> Lab:
+    async def open(self, replicas: int = 1, state_config: Mapping[str, str] | None = None) -> Lab:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
         await admin.start()
         config = {"max.message.bytes": str(RECORD_BYTES_MAX), "min.insync.replicas": "2" if replicas > 1 else "1"}
         await admin.create_topics(
-            [NewTopic(self.name(topic), PARTITIONS, replicas, topic_configs=config) for topic in TOPICS]
+            [
+                NewTopic(
+                    self.name(topic),
+                    PARTITIONS,
+                    replicas,
+                    topic_configs={**config, **(state_config or {})} if topic == STATE else config,
+                )
+                for topic in TOPICS
+            ]
         )
         await admin.close()
         self.producer = AIOKafkaProducer(
@@ -136,12 +158,12 @@ class Lab:
         self.workers.append(worker)
         return worker
 
-    async def feed(self, keys: int, first: int, last: int, pause_s: float = 0.0) -> None:
+    async def feed(self, keys: int, first: int, last: int, pause_s: float = 0.0, name: str = "k") -> None:
         """Per key the seqs `first` to `last`; with a pause after each seq, so that it takes many groups."""
         for seq in range(first, last + 1):
             for key in range(keys):
                 value = orjson.dumps({"id": f"{key}-{seq}", "seq": seq})
-                await self.producer.send(self.name(SOURCE), value, key=b"k%d" % key)
+                await self.producer.send(self.name(SOURCE), value, key=f"{name}{key}".encode())
             if pause_s:
                 await self.producer.flush()
                 await asyncio.sleep(pause_s)
@@ -158,22 +180,26 @@ class Lab:
             ends = await consumer.end_offsets(partitions)
             consumer.assign(partitions)
             found: list[Any] = []
-            while len(found) < sum(ends.values()):
+            left = {tp for tp in partitions if ends[tp]}
+            while left:  # by position: compaction leaves holes
                 for records in (await consumer.getmany(timeout_ms=500)).values():
                     found.extend(records)
+                left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
             return found
         finally:
             await consumer.stop()
 
     async def states(self) -> dict[bytes, dict[str, int]]:
         """What the table's changelog says in the end, read as recovery reads it."""
-        found: dict[bytes, tuple[tuple[int, int], bytes]] = {}
+        found: dict[bytes, bytes] = {}
+        newest: dict[int, int] = defaultdict(int)
         for record in await self.read(STATE):
-            epoch, offset = dict(record.headers)["sluice-made-by"].split(b"/")
-            made_by = (int(epoch), int(offset))
-            if record.key not in found or made_by >= found[record.key][0]:
-                found[record.key] = (made_by, record.value)
-        return {key: orjson.loads(value) for key, (_, value) in found.items()}
+            epoch = int(dict(record.headers)["sluice-made-by"].split(b"/")[0])
+            if epoch >= newest[record.partition]:
+                newest[record.partition] = epoch
+                found[record.key] = record.value
+        found.pop(b"~owner", None)
+        return {key: orjson.loads(value) for key, value in found.items()}
 
     async def decided(self, keys: int, last: int) -> None:
         """Returns when the state of every key is at `last`."""

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from streams.runtime.group_commit import GroupCommit
 from streams.runtime.ledger import OffsetLedger
-from streams.runtime.metrics import Metrics
 from streams.runtime.tables import PartitionState
-from tests.fakes.runtime import fake_publisher
+from tests.fakes.runtime import fake_commit, fake_publisher
 from tests.support.eventually import eventually
-
-
-async def _valid() -> None:
-    """The lease is valid."""
 
 
 def test_a_key_put_again_leaves_after_what_was_put_before_it() -> None:
@@ -31,7 +25,7 @@ async def test_the_first_table_is_sent_when_the_others_are_durable() -> None:
     """A recorded answer is durable before the order's state says that its record was decided."""
     publisher, producer = fake_publisher("orders", "answers")
     failures: list[BaseException] = []
-    commit = GroupCommit(publisher, OffsetLedger(), Metrics("test"), failures.append, _valid)
+    commit = fake_commit(publisher, OffsetLedger(), failures.append)
     commit.start()
     state = PartitionState(0, ["orders", "answers"])
     state.offset = 1

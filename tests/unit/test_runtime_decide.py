@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 from streams.runtime.decide import DecideLoop, FastRecord
-from streams.runtime.group_commit import GroupCommit
 from streams.runtime.ledger import OffsetLedger
 from streams.runtime.metrics import Metrics
 from streams.runtime.rejected import RejectsEverythingError
 from streams.runtime.role import Change, Effect, Poison, Record, Role, Tables
 from streams.runtime.tables import PartitionState
-from tests.fakes.runtime import FakeProducer, fake_publisher, raw_record
+from tests.fakes.runtime import FakeProducer, fake_commit, fake_publisher, raw_record
 
 
 class Counting(Role):
@@ -54,16 +53,13 @@ class Loop:
         publisher, self.producer = fake_publisher("out", "told", "state", "other", "commands.rejected")
         self.ledger = OffsetLedger()
         self.metrics = Metrics("test")
-        self.commit = GroupCommit(publisher, self.ledger, self.metrics, self._fail, self._lease)
+        self.commit = fake_commit(publisher, self.ledger, self._fail, metrics=self.metrics)
         self.role = Counting()
         self.decide = DecideLoop(self.role, "t.source.v1", self.commit, self.metrics, limit)
         self.state = PartitionState(0, self.role.tables)
 
     def _fail(self, error: BaseException) -> None:
         raise error
-
-    async def _lease(self) -> None:
-        """Valid."""
 
     async def chunk(self, *records: Any) -> FakeProducer:
         self.ledger.handed_out(0, records[-1].offset)

@@ -11,10 +11,9 @@ import pytest
 from streams.runtime.group_commit import GroupCommit
 from streams.runtime.ledger import OffsetLedger
 from streams.runtime.limits import GROUP_RECORDS_MAX
-from streams.runtime.metrics import Metrics
 from streams.runtime.role import Effect
 from streams.runtime.tables import PartitionState
-from tests.fakes.runtime import FakeProducer, fake_publisher
+from tests.fakes.runtime import FakeProducer, fake_commit, fake_publisher
 from tests.support.eventually import eventually
 
 
@@ -31,13 +30,9 @@ class Bench:
         state.tables["state"].put(b"k", b"%d" % offset)
         state.all[0].merge()
         self.ledger.handed_out(0, offset)
-        self.commit.add_effects([Effect("out", b"k", b"%d" % offset)] * effects)
+        self.commit.add_effects([Effect("out", b"k", b"%d" % offset)] * effects, state.epoch, offset)
         self.commit.add_state(state)
         self.commit.add_chunk(0, offset)
-
-
-async def nothing() -> None:
-    """The lease is valid."""
 
 
 @pytest.fixture
@@ -45,7 +40,7 @@ async def bench() -> AsyncIterator[Bench]:
     publisher, producer = fake_publisher("out", "state")
     ledger = OffsetLedger()
     failures: list[BaseException] = []
-    commit = GroupCommit(publisher, ledger, Metrics("test"), failures.append, nothing)
+    commit = fake_commit(publisher, ledger, failures.append)
     commit.start()
     yield Bench(commit, producer, ledger, failures)
     await commit.stop()

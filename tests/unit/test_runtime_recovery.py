@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.runtime.recovery import Rebuild, stand
+from streams.runtime.rebuild import Rebuild, stand
 from streams.runtime.tables import PartitionState
 from tests.fakes.runtime import raw_record
+from topics.reading import OWNER_KEY, Epochs
 
 
 def made_by(epoch: int, offset: int) -> list[tuple[str, bytes]]:
@@ -16,7 +17,7 @@ def made_by(epoch: int, offset: int) -> list[tuple[str, bytes]]:
 
 def rebuilt(*records: object) -> tuple[PartitionState, Rebuild]:
     state = PartitionState(0, ["state"])
-    rebuild = Rebuild(state.all[0])
+    rebuild = Rebuild(state.all[0], "t.state.v1")
     rebuild.apply(records)
     return state, rebuild
 
@@ -54,16 +55,46 @@ def test_a_deletion_stays_even_when_an_older_record_comes_late() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 9), st.sampled_from([b"a", b"b"])), max_size=30))
-def test_any_order_of_owners_ends_with_the_newest(writes: list[tuple[int, int, bytes]]) -> None:
+def test_in_the_logs_order_nothing_of_an_older_epoch_counts(writes: list[tuple[int, int, bytes]]) -> None:
+    """As readers of the log take it (topics.reading), so that nobody believes what the owner does not."""
     records = [
         raw_record(n, b"%d/%d" % (epoch, offset), key, made_by(epoch, offset))
         for n, (epoch, offset, key) in enumerate(writes)
     ]
-    state, _ = rebuilt(*records)
-    for key in (b"a", b"b"):
-        mine = [(epoch, offset) for epoch, offset, written in writes if written == key]
-        expected = b"%d/%d" % max(mine) if mine else None
-        assert state.tables["state"].get(key) == expected
+    state, rebuild = rebuilt(*records)
+    epochs, again = Epochs(), Epochs()
+    expected = {key: b"%d/%d" % (epoch, offset) for epoch, offset, key in writes if not epochs.is_stale(0, epoch)}
+    assert dict(state.tables["state"].items()) == expected
+    is_covered = {key: again.is_stale(0, epoch) for epoch, _, key in writes}
+    assert state.all[0].covered == {key for key, covered in is_covered.items() if covered}
+    assert rebuild.epoch == max((epoch for epoch, _, _ in writes), default=0)
+
+
+def test_what_a_former_owner_put_last_is_written_again_as_it_is_now() -> None:
+    """Also a deletion, and also what only the former owner ever wrote: compaction would keep it otherwise."""
+    state, _ = rebuilt(
+        raw_record(0, b"1", b"kept", made_by(1, 1)),
+        raw_record(1, b"1", b"deleted", made_by(1, 2)),
+        raw_record(2, None, b"deleted", made_by(2, 3)),
+        raw_record(3, b"claim", OWNER_KEY, made_by(2, -1)),
+        raw_record(4, b"late", b"kept", made_by(1, 4)),
+        raw_record(5, b"late", b"deleted", made_by(1, 4)),
+        raw_record(6, b"late", b"unknown", made_by(1, 5)),
+        raw_record(7, b"late", OWNER_KEY, made_by(1, -1)),
+        raw_record(8, b"late", b"healed", made_by(1, 6)),
+        raw_record(9, b"2", b"healed", made_by(2, 6)),
+    )
+    (table,) = state.all
+    state.claim = b"mine"
+    table.uncover()
+    assert table.dirty == {b"kept": b"1", b"deleted": None, b"unknown": None, OWNER_KEY: b"mine"}
+    assert dict(table.items()) == {b"kept": b"1", b"healed": b"2"}
+
+
+def test_an_owners_claim_is_no_value_of_the_table() -> None:
+    state, rebuild = rebuilt(raw_record(0, b"claim", OWNER_KEY, made_by(4, -1)))
+    assert len(state.all[0]) == 0
+    assert rebuild.epoch == 4
 
 
 def test_a_record_of_another_writer_is_kept_until_one_of_ours_comes() -> None:
