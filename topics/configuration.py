@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from topics.touchpoints import BY_NAME, Touchpoint
+from topics.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Mode, Touchpoint
 
 PARTITIONS = 8
 """Default partitions of each topic: the most workers one role can use. Fixed when a topic is made."""
@@ -42,6 +43,17 @@ Secret = Annotated[SecretStr, Field(min_length=1)]
 
 class ConfigurationError(ValueError):
     """What is configured cannot be used; the message names the file or variable, the key and what was expected."""
+
+
+class FarSide(StrEnum):
+    """Who answers what Sluice sends to a marketplace."""
+
+    HTTP = "http"
+    """The marketplace: it implements the contract at a URL."""
+    KAFKA = "kafka"
+    """The marketplace: requests and answers are records on topics of its channel."""
+    SELF = "self"
+    """Sluice, by rule; the marketplace follows the facts."""
 
 
 class Credentials(BaseModel):
@@ -99,6 +111,12 @@ class IncreffDestination(Destination):
     )
 
 
+class MarketplaceDestination(Destination):
+    url: str = Field(
+        default="", pattern=r"^https?://.+", description="what far paths are below; needed where the far side is `http`"
+    )
+
+
 class GetCredential(BaseModel):
     """Get Credential (contract 0.2, mode b): off unless a channel has this. The answer: `increff_headers`."""
 
@@ -124,7 +142,17 @@ class Channel(BaseModel):
     marketplace_headers: dict[str, Secret] = Field(
         default_factory=dict, description="header pairs that Sluice sends to the marketplace"
     )
-    marketplace: Destination = Field(description="where the marketplace's side of the contract is")
+    marketplace: MarketplaceDestination = Field(
+        default_factory=MarketplaceDestination, description="where the marketplace's side of the contract is"
+    )
+    far_side: FarSide = Field(
+        default=FarSide.HTTP,
+        description="`http`: the marketplace implements the contract; `kafka`: it answers on topics of the channel; "
+        "`self`: Sluice answers by rule",
+    )
+    far_sides: dict[str, FarSide] = Field(
+        default_factory=dict, description="touchpoint -> far side, where it differs from `far_side`"
+    )
     get_credential: GetCredential | None = Field(default=None, description="with it, Get Credential is on")
     off: frozenset[str] = Field(
         default=frozenset(), description="touchpoints in which the channel takes no part; only optional ones"
@@ -149,6 +177,36 @@ class Channel(BaseModel):
             if not _known_touchpoint(name).optional:
                 raise ValueError(f"{name} is mandatory in the contract and cannot be switched off")
         return off
+
+    @field_validator("far_sides")
+    @classmethod
+    def _sent(cls, far_sides: dict[str, FarSide]) -> dict[str, FarSide]:
+        for name in far_sides:
+            if _known_touchpoint(name) not in SENT_TO_MARKETPLACES:
+                sent = ", ".join(touchpoint.name for touchpoint in SENT_TO_MARKETPLACES)
+                raise ValueError(f"{name} is not sent to the marketplace; what is: {sent}")
+        return far_sides
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Channel:
+        lacking = [touchpoint.name for touchpoint in SENT_TO_MARKETPLACES if self._goes(touchpoint, FarSide.HTTP)]
+        if lacking and not self.marketplace.url:
+            raise ValueError(
+                f"marketplace.url is missing: {', '.join(lacking)} would go there over HTTP; "
+                "or choose `kafka` or `self` with far_side and far_sides"
+            )
+        return self
+
+    def far_side_of(self, touchpoint: Touchpoint) -> FarSide:
+        """Who answers a touchpoint that goes to the marketplace."""
+        return self.far_sides.get(touchpoint.name, self.far_side)
+
+    def uses(self, far_side: FarSide) -> bool:
+        """Whether anything goes to this far side."""
+        return any(self._goes(touchpoint, far_side) for touchpoint in SENT_TO_MARKETPLACES)
+
+    def _goes(self, touchpoint: Touchpoint, far_side: FarSide) -> bool:
+        return self.offers(touchpoint) and self.far_side_of(touchpoint) is far_side
 
     def offers(self, touchpoint: Touchpoint) -> bool:
         """Whether this channel takes part in a touchpoint."""
@@ -180,7 +238,20 @@ class Channels(BaseModel):
             if username in usernames:
                 raise ValueError(f"channels {usernames[username]} and {name} share the username {username}")
             usernames[username] = name
+        self._topics_differ()
         return self
+
+    def _topics_differ(self) -> None:
+        """Kafka takes `.` and `_` in the names of topics for the same."""
+        names: dict[str, str] = {}
+        for name, channel in self.channels.items():
+            if channel.uses(FarSide.KAFKA):
+                other = names.setdefault(name.replace("_", "."), name)
+                if other != name:
+                    raise ValueError(
+                        f"channels {other} and {name} would have the same topics, because Kafka takes `.` and `_` in "
+                        "their names for the same: rename one of them"
+                    )
 
 
 class Settings(BaseSettings):
@@ -324,13 +395,21 @@ def _description_at(path: tuple[Any, ...]) -> str:
 
 _TABLES: dict[str, type[BaseModel]] = {
     "increff": IncreffDestination,
-    "marketplace": Destination,
+    "marketplace": MarketplaceDestination,
     "credentials": Credentials,
     "increff_credentials": Credentials,
     "budget": Budget,
     "get_credential": GetCredential,
 }
 """Tables of channels.toml by name, for errors that say what is known there."""
+
+
+SENT_TO_MARKETPLACES: tuple[Touchpoint, ...] = tuple(
+    touchpoint
+    for touchpoint in TOUCHPOINTS
+    if touchpoint.direction is Direction.TO_MARKETPLACE and touchpoint.mode is not Mode.ANSWER
+)
+"""The touchpoints for which a channel chooses a far side."""
 
 
 def _known_touchpoint(name: str) -> Touchpoint:

@@ -13,7 +13,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from topics.catalogue import DAY_MS, TOPICS, Cleanup, Topic
-from topics.configuration import Budget, Channel, Credentials, Destination, GetCredential, IncreffDestination, Settings
+from topics.channel_topics import answer_topic, reply_topic, request_topic
+from topics.configuration import (
+    Budget,
+    Channel,
+    Credentials,
+    GetCredential,
+    IncreffDestination,
+    MarketplaceDestination,
+    Settings,
+)
 from topics.openapi import full_path
 from topics.touchpoints import TOUCHPOINTS, Direction, Touchpoint
 
@@ -39,6 +48,22 @@ def touchpoints() -> str:
 
 
 def topics() -> str:
+    text = (
+        "Made from `topics/catalogue.py` by `sluice topics create`, never by themselves; `sluice topics check` "
+        "compares a cluster with it. In Kafka a topic is called `<prefix>.<topic>.v1`, as in "
+        "`sluice.orders.commands.v1`. Where personal data is said to be, only the roles named may read."
+    )
+    more = (
+        "What a channel adds by its settings, from `topics/channel_topics.py`; `NAME` is the channel's, or that of one "
+        "of its `reply_topics`. Both commands take `--channels`."
+    )
+    added = (request_topic("NAME"), answer_topic("NAME"), reply_topic("NAME"))
+    return _document(
+        [_GENERATED, "# Topics", text, _topic_table(TOPICS), "## Topics of channels", more, _topic_table(added)]
+    )
+
+
+def _topic_table(listed: Iterable[Topic]) -> str:
     rows = (
         (
             f"`{topic.name}`",
@@ -51,15 +76,10 @@ def topics() -> str:
             "yes" if topic.personal_data else "no",
             topic.why,
         )
-        for topic in TOPICS
+        for topic in listed
     )
     names = ("topic", "key", "cleanup", "kept", "partitions", "written by", "read by", "personal data", "why")
-    text = (
-        "Made from `topics/catalogue.py` by `sluice topics create`, never by themselves; `sluice topics check` "
-        "compares a cluster with it. In Kafka a topic is called `<prefix>.<topic>.v1`, as in "
-        "`sluice.orders.commands.v1`. Where personal data is said to be, only the roles named may read."
-    )
-    return _document([_GENERATED, "# Topics", text, _table(names, rows)])
+    return _table(names, rows)
 
 
 def settings() -> str:
@@ -83,7 +103,7 @@ def settings() -> str:
         ("[increff]", IncreffDestination),
         ("[channels.NAME]", Channel),
         ("[channels.NAME.credentials], [channels.NAME.increff_credentials]", Credentials),
-        ("[channels.NAME.marketplace]", Destination),
+        ("[channels.NAME.marketplace]", MarketplaceDestination),
         ("[channels.NAME.marketplace.budget], [increff.budget]", Budget),
         ("[channels.NAME.get_credential]", GetCredential),
     )
@@ -145,6 +165,8 @@ def _default(field: Any) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
+    if isinstance(value, MarketplaceDestination):
+        return "as below"
     if isinstance(value, BaseModel):
         return ", ".join(f"{name} {member}" for name, member in value)
     if value is None or value == "" or value in ({}, frozenset()):

@@ -13,6 +13,7 @@ from streams.delivery.attempts import TABLE as OUTBOX
 from streams.delivery.budget import decode_permits
 from streams.delivery.clock import SystemClock
 from streams.delivery.destinations import destinations, permits_key, schedule_of, shards_in, window_of
+from streams.delivery.far_sides import FarSides
 from streams.delivery.gate import Gate
 from streams.delivery.headers import HeaderKeeping
 from streams.delivery.intake import take, tell_of_set_aside
@@ -21,7 +22,6 @@ from streams.delivery.permits import TABLE as PERMITS
 from streams.delivery.permits import Permits
 from streams.delivery.ports import Caller, Clock, Sender, Stock
 from streams.delivery.runner import DestinationRunner
-from streams.delivery.sender import HttpSender
 from streams.delivery.stock import StockSender
 from streams.delivery.stopping import DRAIN_S
 from streams.runtime.role import Change, Committer, Effect, Record, Role, Tables
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class DeliveryRole(Role):
-    """Everything that leaves over HTTP. One runner for each shard of each destination that lives here."""
+    """Everything that leaves. One runner for each shard of each destination that lives here."""
 
     name = "delivery"
     source = "deliveries.requests"
@@ -53,7 +53,7 @@ class DeliveryRole(Role):
         self._channels = channels
         self._partitions = settings.partitions
         self._configured = destinations(channels)
-        self._sender: Sender = sender or HttpSender(channels)
+        self._sender: Sender = sender or FarSides(settings, channels)
         self._clock: Clock = clock or SystemClock()
         self._random = random or Random()
         self._stock = StockSender(settings, channels, crashed=self._fail) if isinstance(stock, EllipsisType) else stock
@@ -73,8 +73,7 @@ class DeliveryRole(Role):
 
     async def start(self, committer: Committer) -> None:
         self._committer = committer
-        if isinstance(self._sender, HttpSender):
-            await self._sender.start()
+        await self._sender.start()
         if self._stock is not None:
             await self._stock.start(committer, self._clock)
 
@@ -123,14 +122,13 @@ class DeliveryRole(Role):
         for keeping in self._headers.values():
             self._watch(keeping.drop())
         await asyncio.gather(*self._ending, return_exceptions=True)
-        if isinstance(self._sender, HttpSender):
-            await self._sender.stop()
+        await self._sender.stop()
 
     def ready(self) -> str | None:
         if self._failure is not None:
             return f"ended by an error: {self._failure}"
         # Without a partition there is nothing to do, which is no fault; the runtime says whether it is still joining.
-        return self._stock.ready() if self._stock is not None else None
+        return self._sender.unready() or (self._stock.ready() if self._stock is not None else None)
 
     def _runner(
         self, destination: str, shard: int, partition: int, tables: Tables, committer: Committer

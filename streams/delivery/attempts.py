@@ -48,11 +48,13 @@ async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResul
         message=verdict.message,
         error=answer.error,
         not_before_ms=verdict.not_before_ms,
+        far_side=answer.far_side,
     )
     log.info(
-        "delivery.attempted destination=%s channel=%s touchpoint=%s id=%s attempt=%d class=%s status=%s took_ms=%.0f "
-        "not_before_ms=%s error=%s",
+        "delivery.attempted destination=%s far_side=%s channel=%s touchpoint=%s id=%s attempt=%d class=%s status=%s "
+        "took_ms=%.0f not_before_ms=%s error=%s",
         call.destination,
+        result.far_side,
         call.channel,
         call.touchpoint.name,
         call.delivery_id,
@@ -83,7 +85,7 @@ def finish(
     attempt = record_attempt(entry, result, resolution)
     kind = resolution.kind
     effects = [
-        outcomes.attempted(entry, attempt, partition, result.kind),
+        outcomes.attempted(entry, attempt, partition, result.kind, result.far_side),
         outcomes.outcome(
             entry,
             kind,

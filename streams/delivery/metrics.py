@@ -7,7 +7,7 @@ from prometheus_client import Counter, Gauge, Histogram
 ATTEMPTS = Counter(
     "sluice_delivery_attempts_total",
     "Requests sent, by what their answer meant",
-    ["destination", "touchpoint", "response_class"],
+    ["destination", "touchpoint", "response_class", "far_side"],
 )
 OUTCOMES = Counter(
     "sluice_delivery_outcomes_total", "What became of requests", ["destination", "touchpoint", "outcome"]
@@ -15,8 +15,14 @@ OUTCOMES = Counter(
 ATTEMPT_SECONDS = Histogram(
     "sluice_delivery_attempt_seconds",
     "From the send to the answer",
-    ["destination"],
+    ["destination", "far_side"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 45),
+)
+KAFKA_ANSWERS = Counter(
+    "sluice_delivery_kafka_answers_total",
+    "Answers of channels that live on Kafka: taken, late (kept for the next attempt), unexpected (nobody waits here: a "
+    "repeat, or another worker's) or nameless (without a correlation id)",
+    ["channel", "fate"],
 )
 LANES_WAITING = Gauge("sluice_delivery_lanes_waiting", "Lanes with something to send", ["destination", "shard"])
 IN_AIR = Gauge("sluice_delivery_in_air", "Requests sent and not yet answered and recorded", ["destination", "shard"])

@@ -14,7 +14,7 @@ from topics.deliveries import Attempt, DeliveryRequest, Outcome, OutcomeKind
 from topics.envelope import DELIVERY_SOURCE, Envelope
 
 
-def attempted(entry: Entry, attempt: Attempt, partition: int, response_class: str) -> Effect:
+def attempted(entry: Entry, attempt: Attempt, partition: int, response_class: str, far_side: str) -> Effect:
     """The attempt, for analytics: no body, because a body may name people."""
     request = entry.request
     value = {
@@ -25,6 +25,7 @@ def attempted(entry: Entry, attempt: Attempt, partition: int, response_class: st
         "subject": request.subject,
         "lane": request.lane,
         "class": response_class,
+        "far_side": far_side,
         **asdict(attempt),
     }
     headers = _headers(request, f"{request.id}:{attempt.number}", envelope.DELIVERY_ATTEMPTED, attempt.at_ms)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
 from streams.runtime.role import Committer, Tables
+from topics.configuration import FarSide
 from topics.touchpoints import Priority, Touchpoint
 
 
@@ -33,14 +34,15 @@ class Answer:
     """What came back, before it is judged. `status` None: no answer, and `error` says why.
 
     With a status, `error` means that the answer's body did not arrive whole. `unsendable`: the request cannot be sent
-    as it is, now or later, and `error` says why.
+    as it is, now or later, and `error` says why. `far_side`: who was asked.
     """
 
     status: int | None
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     error: str = ""
     unsendable: bool = False
+    far_side: FarSide = FarSide.HTTP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,7 @@ class AttemptResult:
     message: str = ""
     error: str = ""
     not_before_ms: int | None = None
+    far_side: FarSide = FarSide.HTTP
 
 
 class Clock(Protocol):
@@ -70,12 +73,14 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One HTTP request as the sender needs it. `members` are the touchpoint's, path and query members included."""
+    """One request as a sender needs it. `members` are the touchpoint's, path and query members included. `entity` is
+    whose request it is, as the key on `orders.commands`; stock is nobody's."""
 
     touchpoint: Touchpoint
     destination: str
     channel: str
     members: dict[str, Any] | None
+    entity: str = ""
     delivery_id: str = ""
     attempt: int = 1
     timeout_s: float | None = None
@@ -83,9 +88,19 @@ class Call:
 
 
 class Sender(Protocol):
-    """Sends one request over HTTP, once. Never raises for what the far side or the network does: that is an Answer."""
+    """Sends one request to its far side, once: over HTTP, over Kafka, or to Sluice's own rules.
+
+    Never raises for what the far side or the network does: that is an Answer.
+    """
+
+    async def start(self) -> None: ...
 
     async def send(self, call: Call) -> Answer: ...
+
+    async def stop(self) -> None: ...
+
+    def unready(self) -> str | None:
+        """None when requests can be sent, else what keeps them, for /ready."""
 
 
 class Caller(Protocol):

@@ -280,6 +280,7 @@ class DestinationRunner:
                 destination=self.destination,
                 channel=request.channel,
                 members=request.body,
+                entity=request.entity,
                 delivery_id=request.id,
                 attempt=entry.attempts + 1,
                 timeout_s=timeout_s(request, self._config.timeout_s, self._clock.now_ms()),
@@ -347,8 +348,8 @@ class DestinationRunner:
             result = await attempt_once(self._sender, call, self._clock)
         finally:
             self._permits.ended()
-        metrics.ATTEMPTS.labels(self.destination, call.touchpoint.name, result.kind).inc()
-        metrics.ATTEMPT_SECONDS.labels(self.destination).observe(result.took_ms / 1000)
+        metrics.ATTEMPTS.labels(self.destination, call.touchpoint.name, result.kind, result.far_side).inc()
+        metrics.ATTEMPT_SECONDS.labels(self.destination, result.far_side).observe(result.took_ms / 1000)
         if result.kind is ResponseClass.THROTTLED and result.not_before_ms is not None:
             self._permits.gate.close_until(result.not_before_ms)
             await self._permits.keep()

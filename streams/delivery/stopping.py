@@ -13,3 +13,5 @@ last moment is recorded."""
 GIVE_BACK_S = 0.2 * STOP_ROLE_S
 """For the permits that were not used, after the drain: a broker that is gone must not hold up the steps after it. What
 is not given back counts as used by the next owner."""
+CLOSE_S = 0.15 * STOP_ROLE_S
+"""For the connections of the senders, at the very end."""

@@ -138,6 +138,13 @@ class PlayedSender:
         self.in_air_max = 0
         self._turns = count()
 
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def unready(self) -> str | None:
+        return None
+
     async def send(self, call: Call) -> Answer:
         before = len(self.arrivals)
         arrival = Arrival(self._clock.now_ms(), call, next(self._turns))

@@ -11,10 +11,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from streams.delivery import sender as sender_module
+from streams.delivery import http_sender as sender_module
+from streams.delivery.http_sender import HttpSender, far_url
 from streams.delivery.ports import Answer, Call, ResponseClass
 from streams.delivery.response_class import classify
-from streams.delivery.sender import HttpSender, far_url
 from tests.fakes.delivery import channels_for
 from topics.keys import INCREFF
 from topics.touchpoints import BY_NAME

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from sluice.local.demo_channels import demo_channels
-from topics.configuration import ConfigurationError, load_channels, load_settings, parse_channels
+from topics.channel_topics import far_side_topics
+from topics.configuration import ConfigurationError, FarSide, load_channels, load_settings, parse_channels
+from topics.touchpoints import BY_NAME
 
 Break = Callable[[dict[str, Any]], None]
 
@@ -18,6 +20,12 @@ Break = Callable[[dict[str, Any]], None]
 def _demo(data: dict[str, Any]) -> dict[str, Any]:
     demo: dict[str, Any] = data["channels"]["demo"]
     return demo
+
+
+def _on_kafka(data: dict[str, Any], username: str) -> dict[str, Any]:
+    channel = copy.deepcopy(_demo(data))
+    channel["credentials"]["username"] = username
+    return {**channel, "far_side": "kafka"}
 
 
 BROKEN: dict[str, tuple[Break, list[str]]] = {
@@ -58,6 +66,32 @@ BROKEN: dict[str, tuple[Break, list[str]]] = {
     "a path of an unknown touchpoint": (
         lambda data: _demo(data)["marketplace"].update(far_paths={"packing": "/pack"}),
         ["channels.demo.marketplace.far_paths", "packing is not a touchpoint"],
+    ),
+    "no URL for what goes over HTTP": (
+        lambda data: _demo(data).update(marketplace={}, far_side="self", far_sides={"pack-order": "http"}),
+        ["channels.demo: marketplace.url is missing: pack-order would go there over HTTP", "`kafka` or `self`"],
+    ),
+    "an empty URL": (
+        lambda data: _demo(data)["marketplace"].update(url=""),
+        ["channels.demo.marketplace.url: expected http://HOST or https://HOST, not ''"],
+    ),
+    "an unknown far side": (
+        lambda data: _demo(data).update(far_side="ftp"),
+        ["channels.demo.far_side: ", "'http', 'kafka' or 'self'"],
+    ),
+    "a far side for what goes to Increff": (
+        lambda data: _demo(data).update(far_sides={"create-outward-order": "kafka"}),
+        [
+            "channels.demo.far_sides: create-outward-order is not sent to the marketplace; what is: acknowledgement, pack"
+        ],
+    ),
+    "a far side for what Sluice answers": (
+        lambda data: _demo(data).update(far_sides={"get-credential": "self"}),
+        ["channels.demo.far_sides: get-credential is not sent to the marketplace"],
+    ),
+    "topics that Kafka cannot tell apart": (
+        lambda data: data.update(channels={"a.b": _on_kafka(data, "x"), "a_b": _on_kafka(data, "y")}),
+        ["channels a.b and a_b would have the same topics"],
     ),
     "one username twice": (
         lambda data: data["channels"].update(other=copy.deepcopy(_demo(data))),
@@ -122,6 +156,24 @@ def test_the_built_in_channel_can_be_used() -> None:
     assert demo.name == "demo"
     assert (channels.increff.url, demo.marketplace.url) == ("http://127.0.0.1:1/assure-magic2", "http://127.0.0.1:2")
     assert demo.get_credential is not None
+
+
+def test_a_channel_without_http_needs_no_url() -> None:
+    data = demo_channels()
+    _demo(data).update(marketplace={"timeout_s": 5}, far_side="kafka", far_sides={"get-invoice": "self"})
+    demo = parse_channels(data, where="channels.toml").channels["demo"]
+    assert demo.far_side_of(BY_NAME["pack-order"]) is FarSide.KAFKA
+    assert demo.far_side_of(BY_NAME["get-invoice"]) is FarSide.SELF
+    assert [far_side for far_side in FarSide if demo.uses(far_side)] == [FarSide.KAFKA, FarSide.SELF]
+    assert [topic.name for topic in far_side_topics(demo)] == ["channel.demo.requests", "channel.demo.answers"]
+
+
+def test_what_is_switched_off_goes_nowhere() -> None:
+    data = demo_channels()
+    _demo(data).update(marketplace={}, far_side="self", far_sides={"get-invoice": "http"}, off=["get-invoice"])
+    demo = parse_channels(data, where="channels.toml").channels["demo"]
+    assert not demo.uses(FarSide.HTTP)
+    assert far_side_topics(demo) == ()
 
 
 def test_a_secret_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,9 @@ class HttpSender:
             await self._session.close()
             self._session = None
 
+    def unready(self) -> str | None:
+        return None
+
     async def send(self, call: Call) -> Answer:
         if self._session is None:
             raise RuntimeError("the sender is not started")

@@ -1,0 +1,100 @@
+"""Who waits for which answer of a channel on Kafka, and what becomes of answers that nobody waits for. No I/O.
+
+An answer that comes after its attempt's time is not lost: a success is kept for the next attempt of the same delivery,
+which then takes it instead of asking again. Any other late answer is dropped, because the next attempt may change it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+from streams.delivery.ports import Answer
+
+OVERDUE_MAX = 10_000
+"""Deliveries whose late answers are looked for: far more than one worker has waiting for a repeat after a channel's
+outage, at some 200 bytes each. One that is forgotten is asked again, which is always right."""
+LATE_BYTES_MAX = 32 << 20
+"""Bodies of late answers, until their next attempts take them: several of the largest."""
+
+Name = tuple[str, str]
+"""Channel and delivery id: a channel answers its own requests only."""
+
+
+class Fate(StrEnum):
+    """What became of an answer (label of sluice_delivery_kafka_answers_total)."""
+
+    TAKEN = "taken"
+    LATE = "late"
+    UNEXPECTED = "unexpected"
+    NAMELESS = "nameless"
+
+
+class AlreadyWaitingError(RuntimeError):
+    """Two deliveries of one channel have the same id."""
+
+
+class Waiting:
+    """The requests of this worker, by channel and delivery id."""
+
+    def __init__(self) -> None:
+        self._futures: dict[Name, asyncio.Future[Answer]] = {}
+        self._overdue: OrderedDict[Name, Answer | None] = OrderedDict()
+        self._late_bytes = 0
+
+    @contextmanager
+    def answer(self, name: Name) -> Iterator[asyncio.Future[Answer]]:
+        """While a request is out. Raises AlreadyWaitingError."""
+        if name in self._futures:
+            raise AlreadyWaitingError(f"a request with the id {name[1]} is already out")
+        self._forget(name)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._futures[name] = future
+        try:
+            yield future
+        finally:
+            del self._futures[name]
+
+    def overdue(self, name: Name) -> None:
+        """The attempt is over without an answer; one may still come."""
+        self._forget(name)
+        self._overdue[name] = None
+        if len(self._overdue) > OVERDUE_MAX:
+            self._forget(next(iter(self._overdue)))
+
+    def late(self, name: Name) -> Answer | None:
+        """The answer to an earlier attempt, once."""
+        found = self._overdue.get(name)
+        if found is not None:
+            self._forget(name)
+        return found
+
+    def expects(self, name: Name) -> bool:
+        """Whether an answer of this name would be of use."""
+        return name in self._futures or self._overdue.get(name, ...) is None
+
+    def take(self, name: Name, answer: Answer) -> Fate:
+        """An answer came."""
+        future = self._futures.get(name)
+        if future is not None and not future.done():
+            future.set_result(answer)
+            return Fate.TAKEN
+        if self._overdue.get(name, ...) is not None:  # not expected, or there already
+            return Fate.UNEXPECTED
+        if answer.status is None or not 200 <= answer.status < 300 or answer.error:
+            return Fate.UNEXPECTED
+        self._overdue[name] = answer
+        self._late_bytes += len(answer.body)
+        for kept in [one for one, late in self._overdue.items() if late is not None]:
+            if self._late_bytes <= LATE_BYTES_MAX:
+                break
+            self._forget(kept)
+        return Fate.LATE
+
+    def _forget(self, name: Name) -> None:
+        answer = self._overdue.pop(name, None)
+        if answer is not None:
+            self._late_bytes -= len(answer.body)
