@@ -8,10 +8,10 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BENCHES := ingress runtime
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench clean
+.PHONY: help setup run test lint format bench release-schemas clean
 
 help:  ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 setup: $(VENV)/.installed $(VENV)/.jars  ## .venv and the embedded Kafka's jars; does nothing when both are there
 
@@ -47,6 +47,9 @@ format: setup  ## let ruff format the code
 
 bench: setup  ## the benchmarks, side by side with what they are compared to
 	@failed=0; for name in $(BENCHES); do $(BIN)/sluice bench $$name || failed=1; done; exit $$failed
+
+release-schemas: setup  ## the schemas of facts as they are now become what readers may rely on
+	@$(BIN)/python -m topics.schemas release
 
 clean:  ## remove .venv, tool caches and the data of `make run`
 	@rm -rf $(VENV) .sluice build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

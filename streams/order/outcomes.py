@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streams.order import limits
-from streams.order.model import Entity, Order
+from streams.order.model import Entity, Order, Return
 from streams.order.parts import Delivery
 from streams.order.placing import UPDATE, update_failed, update_taken
 from streams.order.progress import context, settle
@@ -98,4 +98,5 @@ def _noted(outcome: Outcome) -> dict[str, Any]:
 def base_context(entity: Entity) -> dict[str, Any]:
     if isinstance(entity, Order):
         return context(entity)
-    return {f"{entity.KIND}Code": entity.code, "state": entity.state, "locationCode": entity.location}
+    code = "returnOrderCode" if entity.KIND == Return.KIND else "manifestId"
+    return {code: entity.code, "state": entity.state, "locationCode": entity.location}

@@ -94,8 +94,10 @@ def applied(turn: Turn[Order], parked: Parked, ruling: Ruling) -> None:
     order.parked.remove(parked)
     turn.remember(ruling)
     if ruling.verdict is not None and not ruling.verdict.succeeded:
+        # Why may be in a far side's words: they are for the order's own list, not for every reader of facts.
         reason = {"reason": ruling.message[: limits.MESSAGE_MAX]}
-        turn.fact("event-refused", {**context(order), **_about(parked), **reason}, {**_noted(parked), **reason})
+        said = {**context(order), **_about(parked), "verdict": ruling.verdict.value}
+        turn.fact("event-refused", said, {**_noted(parked), **reason})
 
 
 def expire(turn: Turn[Order]) -> None:

@@ -95,7 +95,8 @@ def rejected(turn: Turn[Order]) -> Ruling:
     reach(order, "rejected", turn.now_ms)
     turn.fact(
         "order-rejected",
-        {**context(order), "reason": order.reason, "status": outcome.status},
+        # Increff's words may quote the order: they are for the order's own list, not for every reader of facts.
+        {**context(order), "status": outcome.status},
         {"reason": order.reason},
     )
     return APPLIED

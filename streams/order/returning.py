@@ -65,7 +65,8 @@ def rejected(turn: Turn[Return]) -> Ruling:
         return DUPLICATE
     entity.reason = (outcome.message or f"HTTP {outcome.status}")[: limits.MESSAGE_MAX]
     entity.state = ReturnState.REJECTED
-    turn.fact("return-rejected", {**_context(entity), "reason": entity.reason}, {"reason": entity.reason})
+    # Increff's words may quote the return: they are for its own list, not for every reader of facts.
+    turn.fact("return-rejected", {**_context(entity), "status": outcome.status}, {"reason": entity.reason})
     return APPLIED
 
 

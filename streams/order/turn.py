@@ -93,7 +93,7 @@ class Turn(Generic[EntityT]):
         envelope = {
             "sequence": sequence,
             "channel": entity.channel,
-            "at_ms": self.now_ms,
+            "atMs": self.now_ms,
             "sinceCreatedMs": self.now_ms - entity.created_ms,
         }
         self.effects.append(PublishFact(f"{self.event.id}.f{sequence}", name, {**envelope, **data}))

@@ -19,6 +19,7 @@ from streams.order.machine import Decision, decide
 from streams.order.model import Entity, Order, decode
 from streams.order.states import OrderState
 from streams.order.transitions import MAKERS, TABLES
+from tests.support.facts import check_facts
 from tests.support.orders import (
     START_MS,
     acknowledgement_body,
@@ -89,6 +90,7 @@ class Told:
 
     def feed(self, event: Event, now_ms: int) -> Decision:
         decision = decide(self.entity, event, now_ms, self.answers.get)
+        check_facts(decision.effects)
         self.events.append((event, now_ms))
         self.decisions.append(decision)
         self.entity = decision.entity

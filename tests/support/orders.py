@@ -12,6 +12,7 @@ from streams.order.effects import Effect, PublishFact, RecordAnswer, ReplyTo, Re
 from streams.order.events import Event, EventKind, kind_of_command, kind_of_outcome
 from streams.order.machine import Decision, decide
 from streams.order.model import Entity, Manifest, Order, Return, decode
+from tests.support.facts import check_facts
 from topics.deliveries import Attempt, Outcome, OutcomeKind
 from topics.entities import entity_code, entity_key
 from topics.envelope import SHIPMENT_MANIFESTED
@@ -246,6 +247,7 @@ class Story:
         return found
 
     def _perform(self, event: Event, decision: Decision) -> list[Effect]:
+        check_facts(decision.effects)
         if decision.gone:
             self.entities.pop(event.key, None)
         elif decision.changed and decision.entity is not None:

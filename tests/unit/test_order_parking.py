@@ -161,7 +161,8 @@ def test_what_turns_out_to_be_impossible_ends_as_a_fact_with_its_reason() -> Non
     assert step.facts == ["order-created", "event-refused"]
     fact = story.facts[-1].data
     assert (fact["eventId"], fact["event"]) == ("wrong", "seller cancel")
-    assert "I7" in fact["reason"]
+    assert fact["verdict"] == "REFUSED"
+    assert "I7" in story.order.facts[-1].data["reason"]
     assert story.order.parked == []
 
 

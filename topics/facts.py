@@ -1,0 +1,80 @@
+"""FACTS: every fact on `orders.events`, by name. A test walks what the orders role emits and finds each here.
+
+A new fact: one model in topics.models.facts, one entry below, then `python -m topics.schemas`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from topics.models import facts as models
+from topics.models.facts import Fact
+
+_MODELS: tuple[type[Fact], ...] = (
+    models.OrderCreated,
+    models.OrderSubmitted,
+    models.OrderRejected,
+    models.OrderAcknowledged,
+    models.OrderUpdated,
+    models.OrderHeld,
+    models.OrderReleased,
+    models.OrderDelivered,
+    models.OrderCancelled,
+    models.OrderHandedOver,
+    models.OrderForgotten,
+    models.EventParked,
+    models.EventRefused,
+    models.EventExpired,
+    models.ShipmentPacked,
+    models.PackRefused,
+    models.PackUnanswered,
+    models.PackDiffered,
+    models.InvoiceIssued,
+    models.LabelIssued,
+    models.ShipmentManifested,
+    models.ShipmentHandedOver,
+    models.SellerCancelled,
+    models.CustomerCancelled,
+    models.CancellationRefused,
+    models.DeliveryFailed,
+    models.DeliveryRefused,
+    models.ReturnCreated,
+    models.ReturnSubmitted,
+    models.ReturnRejected,
+    models.ReturnUpdated,
+    models.ReturnItemsCancelled,
+    models.ReturnAcknowledged,
+    models.ManifestCreated,
+    models.ManifestRefused,
+    models.ManifestDiffered,
+)
+
+
+class FactError(ValueError):
+    """A fact is not what its model says; the message names it and the member."""
+
+
+def name_of(model: type[Fact]) -> str:
+    """OrderHandedOver -> order-handed-over."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", model.__name__).lower()
+
+
+FACTS: dict[str, type[Fact]] = {name_of(model): model for model in _MODELS}
+
+
+def check(name: str, data: Any) -> None:
+    """Raises FactError unless the fact is exactly what its model says: no member less, none more."""
+    model = FACTS.get(name)
+    if model is None:
+        raise FactError(f"{name}: not in topics.facts")
+    written = orjson.loads(orjson.dumps(data))
+    try:
+        read = model.model_validate(written, strict=True).model_dump(mode="json", exclude_unset=True)
+    except ValidationError as error:
+        raise FactError(f"{name}: {error}") from error
+    if read != written:
+        raise FactError(f"{name}: has members that its model does not have: {written} is read as {read}")
