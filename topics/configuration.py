@@ -164,10 +164,10 @@ class Channel(BaseModel):
     locations: dict[str, Literal["Warehouse", "Store"]] = Field(
         default_factory=dict, description="location code -> type, for Search Inventory; others are warehouses"
     )
-    unknown_orders: Literal["park", "refuse"] = Field(
+    unknown_orders: Literal["park", "adopt", "refuse"] = Field(
         default="park",
         description="what becomes of an event of an order that Sluice did not see created: `park` keeps it for a day "
-        "until the Create comes; `refuse` refuses it",
+        "until the Create comes, `adopt` takes the order on as it is (for a cut-over), `refuse` refuses it",
     )
 
     @field_validator("off")

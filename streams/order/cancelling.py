@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from streams.order.adopting import learn_items, learn_total
 from streams.order.model import Order
 from streams.order.parts import Line
 from streams.order.places import misplaced
@@ -28,6 +29,8 @@ def seller_cancel(turn: Turn[Order]) -> Ruling:
     wrong = misplaced(order, body.get("locationCode")) or _unknown_item(order, body)
     if wrong is not None:
         return wrong
+    if order.open_ended:
+        _learn_totals(order, body)
     changes: list[tuple[Line, int, int]] = []
     lines = order.lines_by_code()
     for item in body["orderItems"]:
@@ -87,6 +90,8 @@ def taken(turn: Turn[Order]) -> Ruling:
         line = lines.get(code)
         if line is None or quantity <= line.customer:
             continue
+        if order.open_ended:
+            learn_total(line, quantity + line.seller)
         room = line.ordered - line.packed - line.packing
         customer = min(quantity, room)
         # A seller's total that came meanwhile may have counted the same units: no unit is cancelled twice.
@@ -136,6 +141,9 @@ def asked_for(turn: Turn[Order]) -> dict[str, int]:
 
 def _unknown_item(order: Order, body: dict[str, Any]) -> Ruling | None:
     """An item that the order does not have, or has of another SKU (contract 9: it is rejected)."""
+    unknown = learn_items(order, body["orderItems"]) if order.open_ended else None
+    if unknown is not None:
+        return unknown
     lines = order.lines_by_code()
     for item in body["orderItems"]:
         code, sku = item["orderItemCode"], item["channelSkuCode"]
@@ -145,6 +153,12 @@ def _unknown_item(order: Order, body: dict[str, Any]) -> Ruling | None:
         if line.sku != sku:
             return refused(f"orderItemCode {code} of order {order.code} has channelSkuCode {line.sku}, not {sku}")
     return None
+
+
+def _learn_totals(order: Order, body: dict[str, Any]) -> None:
+    lines = order.lines_by_code()
+    for item in body["orderItems"]:
+        learn_total(lines[item["orderItemCode"]], item["cancelledQuantity"])
 
 
 def _customers(item: dict[str, Any]) -> int:
@@ -164,7 +178,7 @@ def _customer_ruling(order: Order, wanted: dict[str, int]) -> Ruling | None:
         line = lines[code]
         if quantity <= line.customer:
             continue
-        if quantity > line.ordered - line.packed - line.seller:
+        if quantity > line.ordered - line.packed - line.seller and not order.open_ended:
             return refused(_too_many(line, quantity))
         news = True
     return None if news else Ruling(Verdict.DUPLICATE, status=200)

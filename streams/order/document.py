@@ -36,6 +36,7 @@ def _order(order: Order) -> dict[str, Any]:
     return {
         "orderCode": order.code,
         "onHold": order.held,
+        "adopted": order.adopted,
         "lines": [_line(line) for line in order.lines],
         "shipments": [_shipment(shipment) for shipment in order.shipments],
         "milestones": {f"{name}AtMs": at_ms for name, at_ms in order.milestones.items()},
@@ -61,7 +62,7 @@ def _line(line: Line) -> dict[str, Any]:
 
 def _shipment(shipment: Shipment) -> dict[str, Any]:
     return {
-        "shipmentId": shipment.id,
+        "shipmentId": shipment.number,
         "shipmentCode": shipment.code,
         "locationCode": shipment.location,
         "state": shipment.state,

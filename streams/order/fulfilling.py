@@ -1,7 +1,8 @@
 """`fulfillmentType`: how many shipments an order may have, and what becomes of what is not in them (contract 0.5).
 
 A split order is counted per location, and what is left of it is never cancelled here: which of its open units are
-another location's only Increff knows. Any type that is not named here allows several shipments.
+another location's only Increff knows. Nor is that of an order that was met midway, while it may have more. Any type
+that is not named here allows several shipments.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def one_too_many(order: Order, body: dict[str, Any]) -> Ruling | None:
 def leaves_open(turn: Turn[Order], allotted: list[tuple[Line, int]]) -> Ruling | None:
     """A shipment of an order that ships as a whole or not at all. Units that a customer is cancelling may stay out."""
     order = turn.entity
-    if order.split or turn.event.body.get("fulfillmentType") != BLOCK:
+    if order.split or order.open_ended or turn.event.body.get("fulfillmentType") != BLOCK:
         return None
     contended = asked_for(turn)
     packed = {line.code: units for line, units in allotted}
@@ -71,7 +72,11 @@ def close_rest(turn: Turn[Order]) -> None:
     Units that a customer cancellation asks for wait for its answer: they are the customer's, or closed after it.
     """
     order = turn.entity
-    if order.split or not any(one.single and one.state != ShipmentState.PACKING for one in order.shipments):
+    if (
+        order.split
+        or order.open_ended
+        or not any(one.single and one.state != ShipmentState.PACKING for one in order.shipments)
+    ):
         return
     contended = asked_for(turn)
     rest = [(line, line.free - contended.get(line.code, 0)) for line in order.lines]

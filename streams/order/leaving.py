@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from streams.order.adopting import adopt_shipment
 from streams.order.model import Order
 from streams.order.packing import PACK, ruling_of_failure, shipment_context
 from streams.order.parts import Shipment
@@ -78,7 +79,8 @@ def document_failed(turn: Turn[Order]) -> Ruling:
 def manifested(turn: Turn[Order]) -> Ruling:
     """The manifest that has this order's shipment was closed."""
     order, body = turn.entity, turn.event.body
-    shipment = find_shipment(order, body.get("shipmentCode"), None)
+    code = body.get("shipmentCode")
+    shipment = find_shipment(order, code, None) or adopt_shipment(turn, code)
     if shipment is None:
         return early(_no_shipment(order, body))
     manifest = body.get("manifestCode") or body.get("manifestId")
@@ -103,7 +105,8 @@ def hand_over(turn: Turn[Order]) -> Ruling:
         return wrong
     shipments: list[Shipment] = []
     for item in body["handoverItems"]:
-        shipment = find_shipment(order, item.get("shipmentCode"), None)
+        code = item.get("shipmentCode")
+        shipment = find_shipment(order, code, None) or adopt_shipment(turn, code, None, body["locationCode"])
         if shipment is None:
             return early(_no_shipment(order, item))
         if shipment.state != ShipmentState.HANDED_OVER and shipment not in shipments:
@@ -143,6 +146,10 @@ def _get(turn: Turn[Order], touchpoint: Touchpoint) -> Ruling:
     if shipment is None and _is_packing(turn):
         return wait(turn, touchpoint.name)
     if shipment is None:
+        body = event.body
+        shipment = adopt_shipment(turn, body.get("shipmentCode"), body.get("shipmentId"), body.get("locationCode"))
+        settle(turn)
+    if shipment is None:
         return early(_no_shipment(order, event.body))
     boxes = event.body.get("arePackBoxLabelsRequired") in _TRUE
     key = f"{shipment.id},boxes" if boxes else str(shipment.id)
@@ -167,8 +174,8 @@ def _enriched(touchpoint: Touchpoint, shipment: Shipment, body: dict[str, Any]) 
     """The label call knows two more members (contract 5), one of them required by the page's newest revision."""
     if touchpoint is not LABEL:
         return body
-    known = {"shipmentId": shipment.id, "locationCode": shipment.location}
-    return {**body, **{name: value for name, value in known.items() if body.get(name) is None}}
+    known = {"shipmentId": shipment.number, "locationCode": shipment.location or None}
+    return {**body, **{name: value for name, value in known.items() if value is not None and body.get(name) is None}}
 
 
 def _answered(turn: Turn[Order], touchpoint: Touchpoint) -> tuple[Shipment | None, dict[str, Any]]:
@@ -208,4 +215,4 @@ def _facts(order: Order, shipment: Shipment, data: dict[str, Any]) -> dict[str, 
 
 
 def _noted(shipment: Shipment, data: dict[str, Any]) -> dict[str, Any]:
-    return {"shipmentId": shipment.id, "shipmentCode": shipment.code, **data}
+    return {"shipmentId": shipment.number, "shipmentCode": shipment.code, **data}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from topics.models.base import ITEMS_MAX
+
 SEEN_MAX = 24
 """Recent event ids with their verdict: a record produced twice comes within moments, not after two dozen others."""
 DELIVERIES_MAX = 50
@@ -25,6 +27,8 @@ RELAYS_MAX = 32
 """Requests of one entity whose answer is awaited: label and invoice of a dozen shipments at once."""
 SHIPMENTS_MAX = 500
 """Shipments of one order: bounds the state; B2B orders of 2,500 items ship in far fewer."""
+LINES_MAX = ITEMS_MAX
+"""Lines that an adopted order may be found to have: as many as a Create may name."""
 LOCATIONS_MAX = 200
 """Locations that may acknowledge one order."""
 RETURNS_MAX = 200

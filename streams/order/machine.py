@@ -6,13 +6,14 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-from streams.order import fulfilling, parking, waiting
+from streams.order import adopting, fulfilling, parking, waiting
 from streams.order.canonical import id_digest
 from streams.order.document import document
 from streams.order.effects import Effect, ReplyTo
 from streams.order.events import OUTCOMES, Event, EventKind
 from streams.order.model import Entity, Order
 from streams.order.outcomes import base_context, note
+from streams.order.states import OrderState
 from streams.order.transitions import MAKERS, TABLES, absent
 from streams.order.turn import NO_ROOM, NoRoomError, Recall, Ruling, Turn, failed, refused
 from topics.touchpoints import Mode
@@ -54,13 +55,17 @@ def advance(entity: Entity | None, event: Event, now_ms: int, recall: Recall) ->
         return _answer(entity, event)
     if entity is None:
         return _first(event, now_ms, recall)
-    known = _known(entity, event)
+    known = _known(entity, event, now_ms)
     if known is not None:
         return _unchanged(entity, event, known)
     turn: Turn[Any] = Turn(entity, event, now_ms, recall)
     if isinstance(entity, Order):
         waiting.expire_waiting(turn)
         parking.expire(turn)
+        if entity.state == OrderState.EXPECTED and adopting.wanted(event):
+            # The channel's policy was changed while events of it were parked.
+            adopting.begin(turn)
+            _decide_parked(turn)
     try:
         ruling = _rule(turn)
     except NoRoomError:
@@ -76,7 +81,8 @@ def _first(event: Event, now_ms: int, recall: Recall) -> Decision:
     if ruling is None and event.kind in MAKERS:
         made = MAKERS[event.kind][1](event, now_ms, recall)
         if made is not None:
-            return _decided(*made)
+            turn, made_ruling = made
+            return _decided(turn, made_ruling or _look_up(turn))
     return _unchanged(None, event, ruling or absent(None, event))
 
 
@@ -109,17 +115,25 @@ def _go_on(turn: Turn[Order]) -> None:
     if kind in fulfilling.CLOSING:
         fulfilling.close_rest(turn)
     if order.parked and kind in parking.RELEASING:
-        for parked in list(order.parked):
-            inner = turn.within(parking.event_of(order, parked))
-            # An event makes one request at most. Without room for it, it stays where it is.
-            ruling = _look_up(inner) if order.has_room() else failed(NO_ROOM)
-            if ruling.verdict not in (Verdict.EARLY, Verdict.FAILED):
-                parking.applied(inner, parked, ruling)
+        _decide_parked(turn)
     if order.waiting and kind in waiting.ANSWERED:
         callers, order.waiting = order.waiting, []
         for caller in callers:
             inner = turn.within(waiting.event_of(order, caller))
-            inner.reply(caller.event, caller.reply_to, _look_up(inner))
+            ruling = _look_up(inner)
+            if not _has_recorded_answer(inner.event, ruling.verdict):
+                inner.remember(ruling)
+            inner.reply(caller.event, caller.reply_to, ruling)
+
+
+def _decide_parked(turn: Turn[Order]) -> None:
+    order = turn.entity
+    for parked in list(order.parked):
+        inner = turn.within(parking.event_of(order, parked))
+        # An event makes one request at most. Without room for it, it stays where it is.
+        ruling = _look_up(inner) if order.has_room() else failed(NO_ROOM)
+        if ruling.verdict not in (Verdict.EARLY, Verdict.FAILED):
+            parking.applied(inner, parked, ruling)
 
 
 def _decided(turn: Turn[Any], ruling: Ruling) -> Decision:
@@ -139,17 +153,17 @@ def _unchanged(entity: Entity | None, event: Event, ruling: Ruling) -> Decision:
     return Decision(entity, ruling.verdict, ruling.message, effects, changed=False, kept=ruling.kept)
 
 
-def _known(entity: Entity, event: Event) -> Ruling | None:
+def _known(entity: Entity, event: Event, now_ms: int) -> Ruling | None:
     """The verdict this very event got before: its record was produced twice, or decided before a crash.
 
     A relay that succeeded is not looked up here: its repeat gets the recorded answer.
     """
     if event.outcome is not None:
         return None
-    if isinstance(entity, Order) and entity.parked:
-        parked = parking.known(entity, event)
-        if parked is not None:
-            return parked
+    if isinstance(entity, Order) and (entity.parked or entity.waiting):
+        held = parking.known(entity, event) or waiting.known(entity, event, now_ms)
+        if held is not None:
+            return held
     digest = id_digest(event.id)
     for known, verdict, message in entity.seen:
         if known == digest and not _has_recorded_answer(event, Verdict(verdict)):

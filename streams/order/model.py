@@ -147,6 +147,13 @@ class Order(Entity):
     waiting: list[Waiting] = field(default_factory=list)
     parked: list[Parked] = field(default_factory=list)
     returns: list[str] = field(default_factory=list)
+    adopted: bool = False
+    """First met midway: its lines are what calls said of them, until a Create comes."""
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether it may have more than is known of it."""
+        return self.adopted and not self.digest
 
     @property
     def key(self) -> bytes:
@@ -178,6 +185,8 @@ class Order(Entity):
             data["waiting"] = [waiting.row() for waiting in self.waiting]
         if self.parked:
             data["parked"] = [parked.row() for parked in self.parked]
+        if self.adopted:
+            data["adopted"] = True
         if self.returns:
             data["returns"] = self.returns
         return data
@@ -283,6 +292,7 @@ def _order(data: dict[str, Any], common: dict[str, Any]) -> Order:
         waiting=[Waiting(*row) for row in data.get("waiting", ())],
         parked=[Parked(*row) for row in data.get("parked", ())],
         returns=data.get("returns") or [],
+        adopted=data.get("adopted", False),
     )
 
 

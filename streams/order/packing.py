@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streams.order import limits
+from streams.order.adopting import learn_sku, unite
 from streams.order.cancelling import asked_for
 from streams.order.canonical import digest
 from streams.order.fulfilling import SINGLE, leaves_open, one_too_many
@@ -55,6 +56,7 @@ def pack(turn: Turn[Order]) -> Ruling:
             single=event.body.get("fulfillmentType") == SINGLE,
         )
     )
+    settle(turn)
     return ruling
 
 
@@ -70,6 +72,7 @@ def taken(turn: Turn[Order]) -> Ruling:
     code = body.get("shipmentCode")
     # Without a code of the marketplace's own, later calls find the shipment by its id (see documents.find_shipment).
     shipment.code = str(code) if code is not None else None
+    unite(order, shipment)
     lines = order.lines_by_code()
     for item_code, _, units in shipment.items:
         line = lines.get(item_code)
@@ -116,7 +119,7 @@ def ruling_of_failure(outcome: Outcome, message: str) -> Ruling:
 
 def shipment_context(shipment: Shipment) -> dict[str, Any]:
     return {
-        "shipmentId": shipment.id,
+        "shipmentId": shipment.number,
         "shipmentCode": shipment.code,
         "shipmentLocationCode": shipment.location,
         "items": [
@@ -141,7 +144,7 @@ def _ask(turn: Turn[Order], shipment_id: int) -> Ruling:
 def _again(turn: Turn[Order], shipment: Shipment) -> Ruling:
     order, event = turn.entity, turn.event
     key = str(shipment.id)
-    differs = digest(PACK.request, event.body) != shipment.digest
+    differs = bool(shipment.digest) and digest(PACK.request, event.body) != shipment.digest
     if differs and not turn.is_known():
         # The contract's key is the shipmentId alone, so the answer is the same; that it differs must be seen, once.
         turn.remember(DUPLICATE)
@@ -162,6 +165,9 @@ def _allot(turn: Turn[Order]) -> list[tuple[Line, int]] | Ruling:
     """Allot the units of a Pack to the order's lines: it names SKUs, and two lines may have one SKU."""
     order = turn.entity
     contended = asked_for(turn)
+    unknown = _learn(turn, contended) if order.open_ended else None
+    if unknown is not None:
+        return unknown
     left = {line.code: max(0, line.free - contended.get(line.code, 0)) for line in order.lines}
     by_sku: dict[str, list[Line]] = {}
     for line in order.lines:
@@ -176,7 +182,7 @@ def _allot(turn: Turn[Order]) -> list[tuple[Line, int]] | Ruling:
         if wanted > open_units:
             return refused(f"{wanted} of {sku} cannot be packed: {open_units} open in order {order.code}")
         if wanted > sum(left[line.code] for line in lines):
-            return failed(f"a customer cancellation of {sku} is out for Increff's answer; repeat later")
+            return _contended(sku)
         for line in lines:
             units = min(wanted, left[line.code])
             if units > 0:
@@ -184,6 +190,28 @@ def _allot(turn: Turn[Order]) -> list[tuple[Line, int]] | Ruling:
                 wanted -= units
                 allotted[line.code] = allotted.get(line.code, 0) + units
     return [(line, allotted[line.code]) for line in order.lines if line.code in allotted]
+
+
+def _learn(turn: Turn[Order], contended: dict[str, int]) -> Ruling | None:
+    """An adopted order has what is packed of it; units that a customer is cancelling are not taken for more."""
+    order = turn.entity
+    wanted: dict[str, int] = {}
+    for item in turn.event.body["shipmentItems"]:
+        wanted[item["channelSkuCode"]] = wanted.get(item["channelSkuCode"], 0) + item["quantityToPack"]
+    for sku, units in wanted.items():
+        lines = [line for line in order.lines if line.sku == sku]
+        more = units - sum(line.free for line in lines)
+        if more > 0:
+            if any(line.code in contended for line in lines):
+                return _contended(sku)
+            unknown = learn_sku(order, sku, more)
+            if unknown is not None:
+                return unknown
+    return None
+
+
+def _contended(sku: str) -> Ruling:
+    return failed(f"a customer cancellation of {sku} is out for Increff's answer; repeat later")
 
 
 def _outcome(turn: Turn[Order]) -> Outcome:
@@ -194,4 +222,4 @@ def _outcome(turn: Turn[Order]) -> Outcome:
 
 
 def _noted(shipment: Shipment) -> dict[str, Any]:
-    return {"shipmentId": shipment.id, "shipmentCode": shipment.code}
+    return {"shipmentId": shipment.number, "shipmentCode": shipment.code}

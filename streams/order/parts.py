@@ -10,6 +10,9 @@ from topics.deliveries import OutcomeKind
 from topics.touchpoints import BY_NAME, WhenDead
 from topics.verdicts import Address
 
+UNNUMBERED = -(2**62)
+"""Ids of shipments whose shipmentId is not known count down from here: Increff's are nowhere near."""
+
 
 @dataclass(slots=True)
 class Line:
@@ -58,6 +61,11 @@ class Shipment:
     manifest: str | None = None
     single: bool = False
     """The only one: what is not in it is cancelled once it is packed."""
+
+    @property
+    def number(self) -> int | None:
+        """Increff's shipmentId; None for an adopted shipment of which no call told it."""
+        return self.id if self.id > UNNUMBERED else None
 
     def row(self) -> list[Any]:
         return [

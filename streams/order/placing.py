@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streams.order import limits
+from streams.order.adopting import complete_lines
 from streams.order.canonical import digest
 from streams.order.events import Event
 from streams.order.model import Order
@@ -46,8 +47,11 @@ def place_expected(turn: Turn[Order]) -> Ruling:
 def repeat(turn: Turn[Order]) -> Ruling:
     """A Create under a code that exists. Increff would answer success to a changed one and drop it (contract 0.3)."""
     order = turn.entity
-    if digest(CREATE.request, turn.event.body) == order.digest:
+    payload = digest(CREATE.request, turn.event.body)
+    if payload == order.digest:
         return DUPLICATE
+    if order.open_ended:
+        return _submit(turn, payload)
     return conflict(
         f"order {order.code} exists with other data; a changed order needs another orderCode, or Update Order "
         f"Properties or a cancellation"
@@ -86,7 +90,7 @@ def rejected(turn: Turn[Order]) -> Ruling:
     order, outcome = turn.entity, turn.event.outcome
     if not _is_current(turn) or outcome is None:
         return DUPLICATE
-    if order.shipments:
+    if order.shipments or order.adopted:
         # Increff packs it, so it has it; what it refused was a repeat of the request.
         turn.fact("delivery-refused", {**context(order), "touchpoint": CREATE.name, "status": outcome.status})
         return APPLIED
@@ -215,10 +219,17 @@ def _submit(turn: Turn[Order], payload: str) -> Ruling:
     order.digest = payload
     order.location = body.get("locationCode")
     order.split = bool(body.get("isSplitRequired"))
-    order.lines = [Line(item["orderItemCode"], item["channelSkuCode"], item["quantity"]) for item in body["orderItems"]]
-    order.properties = {"orderStatus": _NEW_STATUS, **_present(body)}
-    order.held = bool(body.get("onHold"))
-    order.holds = []
+    if order.adopted:
+        complete_lines(order, body["orderItems"])
+        # It is under way at Increff, where its Create changes nothing: updates that came before it are newer.
+        order.properties = {"orderStatus": _NEW_STATUS, **_present(body), "onHold": order.held, **order.properties}
+    else:
+        order.lines = [
+            Line(item["orderItemCode"], item["channelSkuCode"], item["quantity"]) for item in body["orderItems"]
+        ]
+        order.properties = {"orderStatus": _NEW_STATUS, **_present(body)}
+        order.held = bool(body.get("onHold"))
+        order.holds = []
     order.request = turn.deliver(CREATE, body)
     settle(turn)
     address = body.get("shippingAddress") or {}

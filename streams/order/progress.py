@@ -24,7 +24,7 @@ def state_of(order: Order) -> OrderState:
         return OrderState.REJECTED
     if "delivered" in order.milestones:
         return OrderState.DELIVERED
-    if all(line.cancelled == line.ordered for line in order.lines):
+    if not _may_have_more(order) and all(line.cancelled == line.ordered for line in order.lines):
         return OrderState.CANCELLED
     furthest = max((SHIPMENT_RANK[shipment.state] for shipment in order.shipments), default=0)
     if furthest > 0:
@@ -33,7 +33,8 @@ def state_of(order: Order) -> OrderState:
         return OrderState.HELD
     if order.acknowledged:
         return OrderState.ACKNOWLEDGED
-    return OrderState.SUBMITTED if "submitted" in order.milestones else OrderState.RECEIVED
+    submitted = order.adopted or "submitted" in order.milestones
+    return OrderState.SUBMITTED if submitted else OrderState.RECEIVED
 
 
 def settle(turn: Turn[Order]) -> None:
@@ -87,4 +88,13 @@ def located(order: Order, body: dict[str, Any]) -> dict[str, Any]:
 
 def _all_left(order: Order) -> bool:
     left = all(shipment.state == ShipmentState.HANDED_OVER for shipment in order.shipments)
-    return left and not any(line.open for line in order.lines)
+    return left and (_holds_unknown(order) or not any(line.open for line in order.lines))
+
+
+def _may_have_more(order: Order) -> bool:
+    return order.open_ended or _holds_unknown(order)
+
+
+def _holds_unknown(order: Order) -> bool:
+    """Whether a shipment was packed before Sluice saw the order, so that nobody told what is in it."""
+    return order.adopted and any(not shipment.items for shipment in order.shipments)

@@ -10,14 +10,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from streams.order import cancelling, leaving, manifesting, outcomes, packing, parking, placing, registering, returning
+from streams.order import (
+    adopting,
+    cancelling,
+    leaving,
+    manifesting,
+    outcomes,
+    packing,
+    parking,
+    placing,
+    registering,
+    returning,
+)
 from streams.order.events import Event, EventKind
 from streams.order.model import Entity, Manifest, Order, Return
 from streams.order.states import ManifestState, OrderState, ReturnState
 from streams.order.turn import Recall, Ruling, Turn, early, refused
 
 Handler = Callable[[Turn[Any]], Ruling]
-Maker = Callable[[Event, int, Recall], tuple[Turn[Any], Ruling] | None]
+Maker = Callable[[Event, int, Recall], tuple[Turn[Any], Ruling | None] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +54,19 @@ _UNPARKED = (S.RECEIVED, S.SUBMITTED, S.ACKNOWLEDGED)
 _PARKING = (((S.HELD,), _UNPARKED), (_UNPARKED, (S.HELD,)))
 """A hold and its release; and the refusal of either, which takes it back."""
 
+_SHOWS_SHIPMENT = ((BEFORE_PACK, (S.PACKED,)), ((S.HANDED_OVER,), (S.MANIFESTED,)))
+
 MAKERS: dict[EventKind, tuple[type[Entity], Maker, tuple[str, ...]]] = {
     E.CREATE: (Order, placing.place, (S.RECEIVED, S.HELD)),
     E.CREATE_RETURN: (Return, returning.open_return, (R.RECEIVED,)),
     E.CREATE_MANIFEST: (Manifest, manifesting.request, (M.REQUESTED,)),
-    **dict.fromkeys(parking.PARKABLE, (Order, parking.expect, (S.EXPECTED,))),
+    **{
+        event: (Order, adopting.meet, (S.EXPECTED, *states) if event in parking.PARKABLE else states)
+        for event, states in adopting.ADOPTABLE.items()
+    },
 }
-"""What makes an entity that is not there yet. Everything else finds it missing."""
+"""What makes an entity that is not there yet; without a ruling, the new entity's cell is asked. Everything else finds
+it missing. What an order's events make of an unknown order is the channel's policy."""
 
 
 def _on(event: EventKind, handler: Handler, *moves: tuple[Iterable[str], Iterable[str]]) -> Table:
@@ -60,7 +77,15 @@ def _on(event: EventKind, handler: Handler, *moves: tuple[Iterable[str], Iterabl
 ORDER: Table = {
     # From the marketplace.
     **_on(E.CREATE, placing.place_expected, ((S.EXPECTED,), (S.RECEIVED, S.HELD, S.ACKNOWLEDGED, S.CANCELLED))),
-    **_on(E.CREATE, placing.repeat, (TAKEN_ON, ())),
+    # To another state only where an adopted order learns what it has.
+    **_on(
+        E.CREATE,
+        placing.repeat,
+        (BEFORE_PACK[1:], (S.CANCELLED,)),
+        (IN_WAREHOUSE, (S.HANDED_OVER,)),
+        ((S.HANDED_OVER,), (S.MANIFESTED,)),
+        ((S.RECEIVED, S.DELIVERED, S.CANCELLED), ()),
+    ),
     **_on(E.CREATE, placing.attempt_again, ((S.REJECTED,), (S.RECEIVED, S.HELD))),
     **_on(
         E.UPDATE,
@@ -77,13 +102,14 @@ ORDER: Table = {
         (BEFORE_PACK, (S.ACKNOWLEDGED,)),
         ((*IN_WAREHOUSE, S.HANDED_OVER, S.DELIVERED), ()),
     ),
-    **_on(E.PACK, packing.pack, ((*ALIVE, S.DELIVERED), ())),
-    **_on(E.GET_INVOICE, leaving.get_invoice, ((*ALIVE, S.DELIVERED), ())),
-    **_on(E.GET_LABEL, leaving.get_label, ((*ALIVE, S.DELIVERED), ())),
+    **_on(E.PACK, packing.pack, ((*BEFORE_PACK, *IN_WAREHOUSE, S.DELIVERED), ()), ((S.HANDED_OVER,), (S.MANIFESTED,))),
+    # An adopted order may have shipments that were packed before it was met: any call that names one shows it.
+    **_on(E.GET_INVOICE, leaving.get_invoice, *_SHOWS_SHIPMENT, ((*IN_WAREHOUSE, S.DELIVERED), ())),
+    **_on(E.GET_LABEL, leaving.get_label, *_SHOWS_SHIPMENT, ((*IN_WAREHOUSE, S.DELIVERED), ())),
     **_on(
         E.HANDOVER,
         leaving.hand_over,
-        (BEFORE_PACK, ()),
+        (BEFORE_PACK, (S.MANIFESTED, S.HANDED_OVER)),
         (IN_WAREHOUSE, (S.MANIFESTED, S.HANDED_OVER)),
         ((S.HANDED_OVER, S.DELIVERED), ()),
     ),
@@ -98,9 +124,8 @@ ORDER: Table = {
     **_on(
         E.SHIPMENT_MANIFESTED,
         leaving.manifested,
-        (BEFORE_PACK, ()),
-        (IN_WAREHOUSE, (S.MANIFESTED,)),
-        ((S.HANDED_OVER, S.DELIVERED), ()),
+        ((*BEFORE_PACK, *IN_WAREHOUSE, S.HANDED_OVER), (S.MANIFESTED,)),
+        ((S.DELIVERED,), ()),
     ),
     **_on(E.RETURN_OPENED, registering.return_opened, ((*TAKEN_ON, S.REJECTED), ())),
     # What became of requests.

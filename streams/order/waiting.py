@@ -29,13 +29,17 @@ ANSWERED = frozenset(
 def wait(turn: Turn[Order], touchpoint: str) -> Ruling:
     """The event's caller waits until the answer is in."""
     order, event = turn.entity, turn.event
-    if any(known.event == event.id for known in order.waiting):
-        return PENDING
     if len(order.waiting) >= limits.WAITING_MAX:
         return failed("too many callers wait for an answer about this order; repeat later")
     deadline_ms = event.deadline_ms or turn.now_ms
     order.waiting.append(Waiting(event.id, event.reply_to, deadline_ms, event.body, touchpoint))
     return PENDING
+
+
+def known(order: Order, event: Event, now_ms: int) -> Ruling | None:
+    """The ruling of an event that waits under its very id: its record was produced twice."""
+    found = any(one.event == event.id and one.deadline_ms > now_ms for one in order.waiting)
+    return PENDING if found else None
 
 
 def event_of(order: Order, waiting: Waiting) -> Event:
