@@ -274,6 +274,7 @@ class Story:
                 code=effect.subject,
                 key=effect.key,
                 body=effect.body,
+                unknown_orders=self.unknown_orders,
             )
         )
 

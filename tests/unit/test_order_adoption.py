@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from streams.order import limits
-from streams.order.events import Event, EventKind
 from tests.support.orders import (
     CHANNEL,
     CODE,
@@ -70,21 +69,9 @@ def test_an_unknown_order_is_taken_on_by_what_it_is_met_by(
     assert story.facts[0].data["sequence"] == 1
 
 
-def test_a_manifest_and_a_return_take_on_the_order_they_name() -> None:
+def test_a_manifest_takes_on_the_order_it_names() -> None:
     story = adopting()
     story.outcome(story.tell("create-manifest", manifest_body()).request, body={"manifestCode": "M-1"})
-    key = order_key(CHANNEL, CODE)
-    story.feed(
-        Event(
-            kind=EventKind.SHIPMENT_MANIFESTED,
-            id="m",
-            channel=CHANNEL,
-            code=CODE,
-            key=key,
-            body={"orderCode": CODE, "shipmentCode": "S-1", "manifestCode": "M-1"},
-            unknown_orders="adopt",
-        )
-    )
     assert (story.order.state, story.order.shipments[0].manifest) == ("MANIFESTED", "M-1")
 
 
