@@ -26,6 +26,8 @@ _MODELS: tuple[type[Fact], ...] = (
     models.OrderCancelled,
     models.OrderHandedOver,
     models.OrderForgotten,
+    models.OrderAdopted,
+    models.ShipmentAdopted,
     models.EventParked,
     models.EventRefused,
     models.EventExpired,

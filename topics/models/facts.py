@@ -82,7 +82,7 @@ class OrderFact(Fact):
     lineCount: Quantity
     milestones: dict[str, DurationMs] = Field(
         description="Milliseconds from creation to the first time of each step reached: submittedMs, acknowledgedMs, "
-        "packedMs, labelledMs, manifestedMs, handedOverMs, deliveredMs, cancelledMs, rejectedMs"
+        "packedMs, labelledMs, manifestedMs, handedOverMs, deliveredMs, cancelledMs, rejectedMs, adoptedMs"
     )
 
 
@@ -167,6 +167,19 @@ class OrderForgotten(Fact):
     lines: list[LineUnits] | None = None
     lineCount: Quantity | None = None
     milestones: dict[str, DurationMs] | None = None
+
+
+class OrderAdopted(OrderFact):
+    """An order was first met midway and taken on: its lines are what is said of them until a Create comes."""
+
+    by: str = Field(description="What it was met by: acknowledge, pack, handover, ..")
+
+
+class ShipmentAdopted(OrderFact):
+    """A call named a shipment of an adopted order that was packed before. Nobody told what is in it."""
+
+    shipmentId: int | None = Field(description="Increff's number; null where no call told it")
+    shipmentCode: str
 
 
 class ParkedEventFact(OrderFact):
