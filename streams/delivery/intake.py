@@ -16,6 +16,7 @@ from topics import envelope
 from topics.configuration import Channels, Destination
 from topics.deliveries import Attempt, DeliveryRequest, LaneAction, OutcomeKind, decode_lane_decision, decode_request
 from topics.keys import destination_partition
+from topics.reading import made_by
 from topics.touchpoints import BY_NAME
 
 SKIPPED = "skipped by an operator"
@@ -40,7 +41,7 @@ def take(
     if event_type == envelope.DELIVERY_REQUEST:
         request = _request(record)
         _check(request, record, channels, configured, partitions)
-        _enqueue(request, record.timestamp_ms, outbox)
+        _enqueue(request, record, outbox)
         return []
     if event_type == envelope.LANE_DECISION:
         return _decide_lane(record, outbox)
@@ -92,15 +93,24 @@ def _check(
         raise Poison("WRONG_PARTITION", f"shard {request.shard} of {request.destination} lives in partition {home}")
 
 
-def _enqueue(request: DeliveryRequest, now_ms: int, outbox: Table) -> None:
-    key = header_key(request.lane)
+def _enqueue(request: DeliveryRequest, record: Record, outbox: Table) -> None:
+    key, now_ms, epoch = header_key(request.lane), record.timestamp_ms, made_by(record.headers).epoch
     header = decode_header(outbox.get(key))
-    if not header.knows(request):
+    if header.is_stale(epoch):
+        log.warning(
+            "delivery.stale lane=%s id=%s epoch=%d newest=%d: a former owner asked too late, nothing is sent",
+            request.lane,
+            request.id,
+            epoch,
+            header.epoch,
+        )
+    elif not header.knows(request):
         entry = Entry(request=request, position=header.take(request, now_ms), queued_ms=now_ms)
         raw = entry.encode()
         if len(raw) > ENTRY_BYTES_MAX:
             raise Poison(TOO_LARGE, f"the request would take {len(raw)} bytes while it waits")
         outbox.put(entry_key(request.lane, request.id), raw)
+    header.epoch = max(header.epoch, epoch)
     outbox.put(key, header.encode())
 
 

@@ -24,13 +24,19 @@ class LaneHeader:
     """What outlives a lane's requests, so that an old request cannot come back after a newer one.
 
     `next_position` numbers the entries; `sequence` is the highest of the orders role's own; `last_ms` is the time of
-    the last request, from which the header's keeping is counted.
+    the last request, from which the header's keeping is counted. `epoch` is the newest under which a request was made:
+    one lane is one entity's, decided in one partition of orders.commands, so its epochs grow.
     """
 
     next_position: int = 0
     sequence: int = 0
     recent: list[str] = field(default_factory=list)
     last_ms: int = 0
+    epoch: int = 0
+
+    def is_stale(self, epoch: int) -> bool:
+        """Whether a former owner of the entity's partition made the request, behind its successor; 0: no role did."""
+        return 0 < epoch < self.epoch
 
     def knows(self, request: DeliveryRequest) -> bool:
         """Whether the request was taken before: the orders role decided again after a crash."""

@@ -18,6 +18,7 @@ from topics.configuration import Channels, Settings, parse_channels
 from topics.deliveries import DeliveryRequest, LaneAction, LaneDecision, Outcome, decode_outcome
 from topics.envelope import Envelope
 from topics.keys import INCREFF, channel_destination, destination_partition, join, lane_key, order_key
+from topics.reading import MADE_BY
 from topics.touchpoints import BY_NAME, AtDeadline
 
 START_MS = 1_700_000_000_000
@@ -297,11 +298,14 @@ class Played:
         worker.role._sender = self.sender
         return await worker.start()
 
-    def give(self, *requests: DeliveryRequest) -> None:
+    def give(self, *requests: DeliveryRequest, epoch: int = 0) -> None:
+        """`epoch`: that of the orders role's worker that asks; 0: no role asks."""
         for request in requests:
             headers = Envelope(
                 id=request.id, type=envelope.DELIVERY_REQUEST, source="test", channel=request.channel
             ).headers()
+            if epoch:
+                headers = (*headers, (MADE_BY, b"%d/7" % epoch))
             partition = destination_partition(request.destination, request.shard, PARTITIONS)
             self.feed(partition, request.lane.encode(), request.encode(), headers)
 

@@ -14,7 +14,7 @@ from streams.runtime.late_writes import LateWrites
 from streams.runtime.ledger import OffsetLedger
 from streams.runtime.metrics import Metrics
 from streams.runtime.publisher import Publisher
-from tests.fakes.changelog import FakeChangelogReader
+from tests.fakes.changelog import FakeChangelogReader, Written
 from topics.configuration import Settings
 
 
@@ -22,15 +22,6 @@ def raw_record(offset: int, value: bytes | None, key: bytes = b"k", headers: Seq
     """A record as aiokafka gives it; its timestamp is 1,000 and the offset."""
     size = len(value or b"")
     return ConsumerRecord("source", 0, offset, 1_000 + offset, 0, key, value, None, len(key), size, tuple(headers))
-
-
-@dataclass(frozen=True)
-class Written:
-    topic: str
-    partition: int
-    key: bytes
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
 
 
 @dataclass(frozen=True)
@@ -64,6 +55,7 @@ class FakeProducer:
         self.asked: list[str] = []
         """Topics of the batches that were given, acknowledged or not."""
         self.refuse: dict[str, Exception] = {}
+        self.hides_offsets = False
         self.open = asyncio.Event()
         self.open.set()
 
@@ -77,7 +69,8 @@ class FakeProducer:
             future.set_exception(self.refuse[topic])
             return future
         await self.open.wait()
-        future.set_result(Acknowledged(sum((each.topic, each.partition) == (topic, partition) for each in self.log)))
+        offset = sum((each.topic, each.partition) == (topic, partition) for each in self.log)
+        future.set_result(Acknowledged(-1 if self.hides_offsets else offset))
         self.log += [Written(topic, partition, *record) for record in batch.records]
         return future
 
