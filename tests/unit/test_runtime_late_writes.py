@@ -1,6 +1,5 @@
 """What others write into a changelog leaves a gap: older, it is written again; newer, it is the end.
 
-
 The log here is one list: what the producer wrote, and between it what a former or a newer owner did.
 """
 
