@@ -67,7 +67,8 @@ class Found(StrEnum):
     GAP = "gap"
     """New, but some before it were not read: retention has taken them, or reading began in the middle."""
     REPEAT = "repeat"
-    """Seen before: ignore it, or write it under (key, sequence) again, which changes nothing."""
+    """Seen before: ignore it, or write it under (key, sequence) again. Only a new owner with another configuration says
+    something else the second time, and its word counts."""
     STALE = "stale"
     """Written by a former owner behind its successor: ignore it."""
 

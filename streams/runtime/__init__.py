@@ -8,8 +8,8 @@ Its rules, each with the module that keeps it:
 4. A chunk is handed over whole; an offset never passes an unfinished chunk.                decide, ledger
 5. What cannot be decided is set aside; a role that rejects everything stops.               rejected
 6. State lives and leaves with its partition; every queue, group and batch is bounded.      tables, partitions, limits
-7. A worker that lost its partitions writes nothing more: a lease before each group, an
-   epoch in each state record, and recovery takes the newer.                                worker, recovery
+7. What a worker writes that lost its partitions counts nowhere: a lease before each step,
+   a claim at each takeover, an epoch in each record, and late ones are written over.       claim, late_writes, rebuild
 
 What is overridden in Faust and aiokafka is in `transport`; tests/unit/test_runtime_overrides.py shows each stock
 behaviour that made it necessary. `worker.run_role` is the way in, `metrics` names what a worker reports.

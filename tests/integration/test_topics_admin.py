@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from tests.support.kafka import Kafka
 from topics import admin
@@ -30,3 +32,20 @@ async def test_topics_with_other_partitions_are_refused(settings: Settings) -> N
     named = [topic.full_name(settings.topic_prefix) for topic in TOPICS if topic.partitions is None]
     assert [name for name in named if f"{name} has 2 partitions, expected 3" not in str(refused.value)] == []
     await admin.create(settings)
+
+
+async def test_a_topic_made_by_an_older_sluice_is_found_and_how_to_set_it_right_is_said(settings: Settings) -> None:
+    """Without the lag, compaction could keep a former owner's late record instead of the owner's."""
+    await admin.create(settings)
+    name = f"{settings.topic_prefix}.orders.state.v1"
+    client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await client.start()
+    await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs={"cleanup.policy": "compact"})])
+    await client.close()
+    differences = await admin.check(settings)
+    assert {difference.split(" is ")[0] for difference in differences} >= {
+        f"{name}: min.compaction.lag.ms",
+        f"{name}: message.timestamp.type",
+    }
+    (lag,) = [difference for difference in differences if "min.compaction.lag.ms is 0, expected 600000" in difference]
+    assert lag.endswith(f"--entity-name {name} --add-config min.compaction.lag.ms=600000")

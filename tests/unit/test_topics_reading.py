@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +14,8 @@ from hypothesis import strategies as st
 
 from topics import reading
 from topics.reading import NOBODY, Epochs, FactReader, Found, MadeBy, made_by
+
+GUIDE = Path(__file__).parents[2] / "docs" / "reading.md"
 
 
 def by(epoch: int, offset: int = 0) -> tuple[tuple[str, bytes], ...]:
@@ -63,3 +69,16 @@ def test_after_an_epoch_nothing_older_counts(epochs: list[int]) -> None:
     taken = [epoch for epoch in epochs if not seen.is_stale(0, epoch)]
     assert taken == sorted(taken)
     assert max(taken, default=0) == max(epochs, default=0)
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 4), st.sampled_from([b"a", b"b"])), max_size=40))
+def test_the_readers_guide_judges_as_this_does(records: list[tuple[int, int, bytes]]) -> None:
+    """Its code stands alone, because those who read it have no Sluice to import."""
+    (code,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - our own document
+    theirs, ours = names["FactReader"](), FactReader()
+    for epoch, sequence, key in records:
+        record = SimpleNamespace(partition=0, key=key, headers=by(epoch), value=json.dumps({"sequence": sequence}))
+        found = ours.judge(0, key, sequence, record.headers)
+        assert theirs.is_new(record) == (found in {Found.NEW, Found.GAP})
