@@ -66,3 +66,47 @@ def test_holds_of_a_channel_that_does_not_pass_them_on_are_not_kept() -> None:
     for n in range(10):
         story.tell("update-order-properties", update_body(hold=n % 2 == 0), offered=False)
     assert (story.order.held, story.order.holds) == (False, [])
+
+
+def test_a_release_before_the_create_was_answered_counts_and_is_sent_behind_it() -> None:
+    story = Story()
+    create = story.create(onHold=True).request
+    release = story.tell("update-order-properties", update_body(hold=False))
+    assert (release.verdict, release.facts, story.order.state) == (Verdict.APPLIED, ["order-released"], "RECEIVED")
+    assert (create.sequence, release.request.sequence) == (1, 2)
+    story.outcome(create)
+    assert story.order.state == "SUBMITTED"
+    story.outcome(release.request)
+    assert story.order.state == "SUBMITTED"
+
+
+def test_a_release_of_an_order_that_increff_then_refuses_goes_down_with_it() -> None:
+    story = Story()
+    create = story.create(onHold=True).request
+    release = story.tell("update-order-properties", update_body(hold=False)).request
+    assert story.outcome(create, REFUSED, status=400, message="bad").facts == ["order-rejected"]
+    story.outcome(release, REFUSED, status=400, message="not known")
+    assert story.order.state == "REJECTED"
+
+
+def test_a_hold_after_the_acknowledgement_that_increff_refuses_is_undone() -> None:
+    story = submitted()
+    story.tell("acknowledgement", acknowledgement_body())
+    hold = story.tell("update-order-properties", update_body(hold=True)).request
+    assert story.order.state == "HELD"
+    story.outcome(hold, REFUSED, status=400)
+    assert story.order.state == "ACKNOWLEDGED"
+
+
+@pytest.mark.parametrize("twice", [True, False])
+def test_a_report_of_delivery_ends_the_order_once_and_is_told_to_increff(twice: bool) -> None:
+    story = submitted()
+    said = {"orderStatus": "DELIVERED", "deliveredAt": "2026-11-25T10:00:00Z", "locationCode": "DXB-WH-01"}
+    report = update_body(hold=False, **said)
+    step = story.tell("update-order-properties", report)
+    assert (step.request.body, step.facts, story.order.state) == (report, ["order-delivered"], "DELIVERED")
+    if twice:
+        assert story.tell("update-order-properties", report).requests == []
+    hold = story.tell("update-order-properties", update_body(hold=True))
+    assert story.order.state == "DELIVERED", "nothing leads out of it"
+    assert hold.verdict is Verdict.APPLIED
