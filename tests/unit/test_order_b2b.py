@@ -25,7 +25,7 @@ from tests.support.orders import (
 from topics.models.base import canonical
 from topics.touchpoints import BY_NAME
 
-UNKNOWN = {"newMember": None, "newObject": {"a": [1, None, {"b": 10.0}]}, "newFlag": False}
+UNKNOWN: dict[str, Any] = {"newMember": None, "newObject": {"a": [1, None, {"b": 10.0}]}, "newFlag": False}
 BOXES = [{"boxId": 1, "awbNumber": "AWB-1", "seal": None}, {"boxId": 2, "awbNumber": None}]
 B2B = create_body(
     partnerCode="PARTNER-7",
