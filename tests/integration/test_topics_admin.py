@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.support.kafka import Kafka
 from topics import admin
@@ -36,12 +35,12 @@ async def test_topics_with_other_partitions_are_refused(settings: Settings) -> N
 
 async def test_a_topic_made_by_an_older_sluice_is_found_and_how_to_set_it_right_is_said(settings: Settings) -> None:
     """Without the lag, compaction could keep a former owner's late record instead of the owner's."""
-    await admin.create(settings)
     name = f"{settings.topic_prefix}.orders.state.v1"
     client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
     await client.start()
-    await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs={"cleanup.policy": "compact"})])
+    await client.create_topics([NewTopic(name, 2, 1, topic_configs={"cleanup.policy": "compact"})])
     await client.close()
+    await admin.create(settings)
     differences = await admin.check(settings)
     assert {difference.split(" is ")[0] for difference in differences} >= {
         f"{name}: min.compaction.lag.ms",
