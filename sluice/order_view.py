@@ -23,6 +23,7 @@ def _sections(order: Document) -> Iterator[str]:
     reason = f"  ({order['reason']})" if order.get("reason") else ""
     yield f"{what} {order.get(code)} of {order.get('channel')}: {order.get('state')}{reason}"
     yield f"  received {_time(order.get('createdAtMs'))}, last changed {_time(order.get('updatedAtMs'))}"
+    yield from (f"  stuck: {one['step']}, since {_time(one.get('sinceMs'))}" for one in order.get("stuck") or ())
     if order.get("forwardOrderCode"):
         yield f"  of order {order['forwardOrderCode']}"
     yield from _section("Items", [_item(item) for item in order.get("items") or ()])

@@ -10,6 +10,7 @@ import os
 import re
 import tomllib
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from topics.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Mode, Touchpoint
+from topics.sla import Policy, Sla
 
 PARTITIONS = 8
 """Default partitions of each topic: the most workers one role can use. Fixed when a topic is made."""
@@ -26,6 +28,9 @@ VERDICT_TIMEOUT_S = 5.0
 """How long a caller of an accepted touchpoint waits for the order's verdict before the answer is 503 with a receipt."""
 PRODUCE_TIMEOUT_S = 1.5
 """How long the gateway waits for Kafka before it answers 503: the promise is two seconds."""
+TICK_S = 10.0
+"""How often each partition of orders is looked over when something is due: an order that got stuck is known after 30 s
+at most, even if one tick is missed in a restart."""
 BODY_BYTES_MAX = 4 << 20
 """Largest request body: 2,500 order items fit several times."""
 
@@ -164,6 +169,7 @@ class Channel(BaseModel):
     locations: dict[str, Literal["Warehouse", "Store"]] = Field(
         default_factory=dict, description="location code -> type, for Search Inventory; others are warehouses"
     )
+    sla: Sla = Field(default=Sla(), description="a table: when its orders count as stuck, and when they are forgotten")
     unknown_orders: Literal["park", "adopt", "refuse"] = Field(
         default="park",
         description="what becomes of an event of an order that Sluice did not see created: `park` keeps it for a day "
@@ -213,6 +219,11 @@ class Channel(BaseModel):
         if touchpoint.name == "get-credential":
             return self.get_credential is not None
         return touchpoint.name not in self.off
+
+    @cached_property
+    def policy(self) -> Policy:
+        """What the order machine keeps to for this channel."""
+        return self.sla.policy(handover=self.offers(BY_NAME["handover-notification"]))
 
     def location_type(self, location: str) -> str:
         return self.locations.get(location, "Warehouse")
@@ -290,6 +301,9 @@ class Settings(BaseSettings):
         default=0, description="where a streams role answers /live, /ready and /metrics; 0: any free port"
     )
     instance: str = Field(default="0", description="name of this worker among those of its role; stable over restarts")
+    tick_s: float = Field(
+        default=TICK_S, gt=0, le=15, description="how often the orders role looks for what is due, at most"
+    )
     state_dir: Path = Field(default=Path(".sluice"), description="where a process may keep files of its own")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
@@ -400,6 +414,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "increff_credentials": Credentials,
     "budget": Budget,
     "get_credential": GetCredential,
+    "sla": Sla,
 }
 """Tables of channels.toml by name, for errors that say what is known there."""
 

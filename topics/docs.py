@@ -24,6 +24,7 @@ from topics.configuration import (
     Settings,
 )
 from topics.openapi import full_path
+from topics.sla import Sla
 from topics.touchpoints import TOUCHPOINTS, Direction, Touchpoint
 
 _GENERATED = "<!-- Made by `python -m topics.docs docs`; do not edit. -->"
@@ -106,6 +107,7 @@ def settings() -> str:
         ("[channels.NAME.marketplace]", MarketplaceDestination),
         ("[channels.NAME.marketplace.budget], [increff.budget]", Budget),
         ("[channels.NAME.get_credential]", GetCredential),
+        ("[channels.NAME.sla]", Sla),
     )
     for title, model in sections:
         rows = (
@@ -167,6 +169,8 @@ def _default(field: Any) -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, MarketplaceDestination):
         return "as below"
+    if isinstance(value, Sla):
+        return "see its table"
     if isinstance(value, BaseModel):
         return ", ".join(f"{name} {member}" for name, member in value)
     if value is None or value == "" or value in ({}, frozenset()):

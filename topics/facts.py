@@ -25,6 +25,8 @@ _MODELS: tuple[type[Fact], ...] = (
     models.OrderDelivered,
     models.OrderCancelled,
     models.OrderHandedOver,
+    models.OrderStuck,
+    models.OrderUnstuck,
     models.OrderForgotten,
     models.OrderAdopted,
     models.ShipmentAdopted,

@@ -15,6 +15,8 @@ _WORD = 0xFFFFFFFF
 _PARTITIONS_KEPT = 16_384
 """Keys whose hash is remembered, some 3 MB: one event asks for that of its order several times."""
 
+TICK_KEY = b"~tick"
+"""Of a tick on orders.commands: it is of no one entity, and goes to the partition it is for."""
 INCREFF = "increff"
 """Increff is one destination, because its request budget is one pool for all endpoints (contract 0.3)."""
 

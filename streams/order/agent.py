@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from streams.order.addresses import ReplyAddresses
 from streams.order.answers import Answers, recall
 from streams.order.decoding import decode_event
 from streams.order.effects import RecordAnswer
-from streams.order.events import Event
+from streams.order.events import Event, EventKind
 from streams.order.limits import MESSAGE_MAX
-from streams.order.machine import Decision, advance
+from streams.order.machine import Decision, advance, nothing_recorded
 from streams.order.model import Entity, StateError, decode
 from streams.order.performing import Performer, reply_record
 from streams.order.recent import Recent
+from streams.order.ticking import Ticker, until_of
 from streams.runtime.rejected import DECISION_FAILED, rejection
-from streams.runtime.role import Effect, Poison, Record, Role, Table, Tables
+from streams.runtime.role import Committer, Effect, Poison, Record, Role, Table, Tables
 from topics.catalogue import BY_NAME as TOPIC_BY_NAME
 from topics.configuration import Channels, Settings
 from topics.envelope import EnvelopeError, parse
-from topics.keys import partition_of
+from topics.keys import TICK_KEY, partition_of, split
 from topics.verdicts import Reply, Verdict
+
+log = logging.getLogger(__name__)
 
 STATE = "orders.state"
 ANSWERS = "relay.answers"
@@ -47,11 +51,14 @@ class OrdersRole(Role):
         self._performer = Performer(settings, channels)
         self._source_name = TOPIC_BY_NAME[self.source].full_name(settings.topic_prefix)
         self._recent = Recent()
+        self.ticker = Ticker(settings.tick_s)
         self._answers: dict[int, Answers] = {}
         self._recording: tuple[int, int] | None = None
         """Partition and offset of the last record that recorded an answer."""
 
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
+        if record.key == TICK_KEY:
+            return self._ticked(record, tables[STATE])
         event = decode_event(record, self._channels, self._relay_deadline_ms, self._addresses)
         if event.key != record.key or partition_of(event.key, self._partitions) != record.partition:
             return [self._rerouted(record, event)]
@@ -65,12 +72,7 @@ class OrdersRole(Role):
             else:
                 records.append(self._performer.perform(effect, decision.entity, event.channel, record.timestamp_ms))
         # Tables last: nothing that can fail comes after them.
-        if decision.gone:
-            state.delete(event.key)
-        elif decision.changed and decision.entity is not None:
-            raw = decision.entity.encode()
-            state.put(event.key, raw)
-            self._recent.keep(event.key, raw, decision.entity)
+        self._keep(record.partition, state, event.key, decision)
         for answer in found:
             self._recording = (record.partition, record.offset)
             self._kept(record.partition, answers).record(
@@ -80,8 +82,72 @@ class OrdersRole(Role):
             records.append(self._rejected(record, decision))
         return records
 
+    def _keep(self, partition: int, state: Table, key: bytes, decision: Decision) -> None:
+        """What is known now."""
+        if decision.gone:
+            state.delete(key)
+        elif decision.changed and decision.entity is not None:
+            raw = decision.entity.encode()
+            due = self.ticker.due(partition)
+            if due is not None:
+                due.note(key, state.get(key), raw)
+            state.put(key, raw)
+            self._recent.keep(key, raw, decision.entity)
+
+    def _ticked(self, record: Record, state: Table) -> list[Effect]:
+        """Looks at every entity that is due. Those whose state was made from this tick already are left alone."""
+        until_ms = until_of(record)
+        tick = parse(record.headers).id
+        due = self.ticker.due(record.partition)
+        if due is None:
+            return []
+        records: list[Effect] = []
+        for key in list(due.take(until_ms)):
+            if not state.is_made_from(key):
+                try:
+                    records += self._look_at(key, tick, record, state)
+                except Exception:
+                    # One that cannot be decided must not keep the others waiting; its next command says so to a caller.
+                    log.exception("%s cannot be looked at by %s", key, tick)
+                    continue
+            due.put_back(key, until_ms)
+        self.ticker.decided(due)
+        return records
+
+    def _look_at(self, key: bytes, tick: str, record: Record, state: Table) -> list[Effect]:
+        entity = self._entity(state, key)
+        channel = self._channels.channels.get(split(key)[0])
+        if entity is None or channel is None:
+            return []
+        event = Event(
+            kind=EventKind.TICK,
+            id=f"{tick}/{key.decode()}",
+            channel=entity.channel,
+            code=entity.code,
+            key=key,
+            body={},
+            policy=channel.policy,
+        )
+        decision = advance(entity, event, record.timestamp_ms, nothing_recorded)
+        records = [
+            self._performer.perform(effect, decision.entity, entity.channel, record.timestamp_ms)
+            for effect in decision.effects
+            if not isinstance(effect, RecordAnswer)
+        ]
+        self._keep(record.partition, state, key, decision)
+        return records
+
+    async def start(self, committer: Committer) -> None:
+        self.ticker.start(committer)
+
+    async def stop(self) -> None:
+        await self.ticker.stop()
+
     def set_aside(self, record: Record, code: str, reason: str) -> Iterable[Effect]:
         """The caller learns at once what it would otherwise wait for in vain."""
+        due = self.ticker.due(record.partition)
+        if record.key == TICK_KEY and due is not None:
+            due.rebuild()  # what the tick was for is due as before
         if self._recording == (record.partition, record.offset):
             # The runtime undid the table; what is remembered of it is read again.
             self._answers.pop(record.partition, None)
@@ -104,10 +170,12 @@ class OrdersRole(Role):
 
     def partition_ready(self, partition: int, tables: Tables) -> None:
         self._answers[partition] = Answers(tables[ANSWERS])
+        self.ticker.partition_ready(partition, tables[STATE])
 
     def partition_lost(self, partition: int) -> None:
         self._answers.pop(partition, None)
         self._recent.clear()
+        self.ticker.partition_lost(partition)
 
     def _entity(self, state: Table, key: bytes) -> Entity | None:
         """What is known under a key; the caller's to change."""

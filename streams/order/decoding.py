@@ -48,7 +48,7 @@ def decode_event(record: Record, channels: Channels, relay_deadline_ms: int, add
     if channel is None:
         raise Poison("UNKNOWN_CHANNEL", f"header sluice-channel: {envelope.channel} is not configured")
     if envelope.type == DELIVERY_OUTCOME:
-        return _outcome(record, envelope)
+        return _outcome(record, envelope, channel)
     members = _members(record)
     if envelope.type == ORDER_QUERY:
         return _query(members, envelope, addresses.of(envelope))
@@ -91,6 +91,7 @@ def _command(
         reply_to=reply_to,
         deadline_ms=deadline_ms,
         unknown_orders=channel.unknown_orders,
+        policy=channel.policy,
     )
 
 
@@ -116,7 +117,7 @@ def _members(record: Record) -> dict[str, Any]:
     return members
 
 
-def _outcome(record: Record, envelope: Envelope) -> Event:
+def _outcome(record: Record, envelope: Envelope, channel: Channel) -> Event:
     """An outcome's key is the entity's: the request that it answers carried it."""
     try:
         outcome: Outcome = decode_outcome(record.value)
@@ -134,6 +135,7 @@ def _outcome(record: Record, envelope: Envelope) -> Event:
         key=record.key,
         body={},
         outcome=outcome,
+        policy=channel.policy,
     )
 
 
@@ -174,4 +176,5 @@ def _internal(members: dict[str, Any], envelope: Envelope, channel: Channel) -> 
         key=order_key(envelope.channel, members["orderCode"]),
         body=members,
         unknown_orders=channel.unknown_orders,
+        policy=channel.policy,
     )

@@ -41,6 +41,7 @@ def _order(order: Order) -> dict[str, Any]:
         "shipments": [_shipment(shipment) for shipment in order.shipments],
         "milestones": {f"{name}AtMs": at_ms for name, at_ms in order.milestones.items()},
         "returns": order.returns,
+        "stuck": [{"step": step, "sinceMs": since_ms} for step, since_ms in order.stuck.items()],
         "parked": [
             {"event": parked.kind, "eventId": parked.event, "untilMs": parked.until_ms} for parked in order.parked
         ],

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from topics.deliveries import Outcome, OutcomeKind
+from topics.sla import NO_POLICY, Policy
 from topics.touchpoints import Touchpoint
 from topics.values import named_value
 from topics.verdicts import Address
@@ -47,6 +48,7 @@ class EventKind(StrEnum):
     MANIFEST_TAKEN = "manifest taken"
     MANIFEST_FAILED = "manifest failed"
 
+    TICK = "tick"
     QUERY = "query"
 
 
@@ -98,7 +100,8 @@ class Event:
     """One thing that happened. `code` is the entity's code, `body` the call's members, `outcome` set for outcomes.
 
     `offered`: the channel takes part in the touchpoint. `deadline_ms` is always set for relays. `key` is the entity's.
-    `unknown_orders`: what the channel wants done with an event of an order that is not known.
+    `unknown_orders`: what the channel wants done with an event of an order that is not known. `policy`: how long the
+    channel lets an order wait.
     """
 
     kind: EventKind
@@ -113,6 +116,7 @@ class Event:
     reply_to: Address | None = None
     deadline_ms: int | None = None
     unknown_orders: str = "park"
+    policy: Policy = NO_POLICY
 
 
 def kind_of_command(touchpoint: str, body: dict[str, Any]) -> EventKind:

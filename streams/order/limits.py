@@ -23,6 +23,11 @@ PARKED_BYTES_MAX = 256 << 10
 """Bytes of their bodies: a cancellation of 2,500 items fits, and a state stays far below the record limit."""
 PARKED_MS = 86_400_000
 """How long they are kept: whatever came before them is retried for a day by default, then it is dead."""
+DELIVERY_LOST_MS = 30 * 86_400_000
+"""An entity that is over is kept so long for a request that nothing was heard of: none is tried for a month."""
+TICK_ENTITIES_MAX = 500
+"""Entities that one tick looks at: some 50 ms of a worker, which other partitions' callers hardly notice. The next tick
+follows at once."""
 RELAYS_MAX = 32
 """Requests of one entity whose answer is awaited: label and invoice of a dozen shipments at once."""
 SHIPMENTS_MAX = 500

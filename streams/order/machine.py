@@ -6,7 +6,7 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-from streams.order import adopting, fulfilling, parking, waiting
+from streams.order import adopting, fulfilling, parking, waiting, watchdog
 from streams.order.canonical import id_digest
 from streams.order.document import document
 from streams.order.effects import Effect, ReplyTo
@@ -59,6 +59,8 @@ def advance(entity: Entity | None, event: Event, now_ms: int, recall: Recall) ->
     if known is not None:
         return _unchanged(entity, event, known)
     turn: Turn[Any] = Turn(entity, event, now_ms, recall)
+    if event.kind is EventKind.TICK:
+        return _tick(turn)
     if isinstance(entity, Order):
         waiting.expire_waiting(turn)
         parking.expire(turn)
@@ -71,8 +73,25 @@ def advance(entity: Entity | None, event: Event, now_ms: int, recall: Recall) ->
     except NoRoomError:
         return _unchanged(entity, event, failed(NO_ROOM))
     if ruling is None:
+        if turn.effects:
+            watchdog.review(turn)
         return Decision(entity, Verdict.DUPLICATE, "", turn.effects, changed=bool(turn.effects))
     return _decided(turn, ruling)
+
+
+def _tick(turn: Turn[Any]) -> Decision:
+    """Time has passed: what is over ends, what waits too long is said. Done again, it changes nothing."""
+    entity, before_ms = turn.entity, turn.entity.due_ms
+    if isinstance(entity, Order):
+        waiting.expire_waiting(turn)
+        parking.expire(turn)
+    gone = watchdog.is_forgotten(turn) or (isinstance(entity, Order) and parking.is_over(entity))
+    if gone:
+        turn.fact("order-forgotten", base_context(entity))
+    else:
+        watchdog.review(turn)
+    changed = gone or bool(turn.effects) or entity.due_ms != before_ms
+    return Decision(entity, Verdict.APPLIED, "", turn.effects, changed=changed, gone=gone)
 
 
 def _first(event: Event, now_ms: int, recall: Recall) -> Decision:
@@ -145,6 +164,8 @@ def _decided(turn: Turn[Any], ruling: Ruling) -> Decision:
     gone = isinstance(entity, Order) and parking.is_over(entity)
     if gone:
         turn.fact("order-forgotten", base_context(entity))
+    else:
+        watchdog.review(turn)
     return Decision(entity, ruling.verdict, ruling.message, turn.effects, changed=True, gone=gone, kept=ruling.kept)
 
 

@@ -29,6 +29,8 @@ class Entity:
     state: str
     created_ms: int
     updated_ms: int
+    due_ms: int = 0
+    """When a tick must look at it next; 0: never. First in the encoded form, see `due_of`."""
     location: str | None = None
     digest: str = ""
     """Of the payload that made it, in canonical form."""
@@ -99,6 +101,7 @@ class Entity:
     def _data(self) -> dict[str, Any]:
         """Empty members are left out: most orders have few of them."""
         data: dict[str, Any] = {
+            "due": self.due_ms,
             "kind": self.KIND,
             "channel": self.channel,
             "code": self.code,
@@ -150,6 +153,11 @@ class Order(Entity):
     adopted: bool = False
     """First met midway: its lines are what calls said of them, until a Create comes."""
 
+    waits: dict[str, int] = field(default_factory=dict)
+    """What it waits for and since when: a step's name, for a shipment's step with its id."""
+    stuck: dict[str, int] = field(default_factory=dict)
+    """The waits that were reported as too long."""
+
     @property
     def open_ended(self) -> bool:
         """Whether it may have more than is known of it."""
@@ -189,6 +197,10 @@ class Order(Entity):
             data["adopted"] = True
         if self.returns:
             data["returns"] = self.returns
+        if self.waits:
+            data["waits"] = self.waits
+        if self.stuck:
+            data["stuck"] = self.stuck
         return data
 
 
@@ -239,6 +251,18 @@ class Manifest(Entity):
         return data
 
 
+_DUE = b'{"due":'
+AT_ONCE = 1
+"""A due time that is over."""
+
+
+def due_of(raw: bytes) -> int:
+    """`due_ms` of an encoded entity, without decoding it. One that has none is to be looked at once."""
+    if not raw.startswith(_DUE):
+        return AT_ONCE
+    return int(raw[len(_DUE) : raw.index(b",", len(_DUE))])
+
+
 def decode(raw: bytes) -> Entity:
     """The entity a state was encoded from. Raises StateError."""
     try:
@@ -254,6 +278,7 @@ def _common(data: dict[str, Any]) -> dict[str, Any]:
         "code": data["code"],
         "created_ms": data["created"],
         "updated_ms": data["updated"],
+        "due_ms": data.get("due", 0),
         "location": data.get("location"),
         "digest": data["digest"],
         "request": data["request"],
@@ -293,6 +318,8 @@ def _order(data: dict[str, Any], common: dict[str, Any]) -> Order:
         parked=[Parked(*row) for row in data.get("parked", ())],
         returns=data.get("returns") or [],
         adopted=data.get("adopted", False),
+        waits=data.get("waits") or {},
+        stuck=data.get("stuck") or {},
     )
 
 

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 import streams.order
+from streams.order import watchdog
 from streams.order.states import ManifestState, OrderState, ReturnState, ShipmentState
 from tests.support.orders import (
     Story,
@@ -69,6 +70,7 @@ _PLAIN = {"orderCode", "lineCount"}
 
 def test_the_known_values_are_the_states() -> None:
     assert set(models.ORDER_STATES) == set(OrderState)
+    assert models.STEPS == watchdog.STEPS
     assert set(models.SHIPMENT_STATES) == set(ShipmentState)
     assert set(models.RETURN_STATES) == set(ReturnState)
     assert set(models.MANIFEST_STATES) == set(ManifestState)

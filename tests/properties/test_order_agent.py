@@ -74,7 +74,7 @@ def facts(logs: Logs) -> dict[bytes, Any]:
 def comparable(logs: Logs) -> dict[bytes, Any]:
     """States without what a repeat may touch: when it was last looked at, and which event ids came by."""
     return {
-        key: {name: value for name, value in state.items() if name not in ("updated", "seen")}
+        key: {name: value for name, value in state.items() if name not in ("updated", "due", "seen")}
         for key, state in logs.states_by_key().items()
     }
 

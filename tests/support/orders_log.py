@@ -9,6 +9,7 @@ import orjson
 
 from sluice.local.demo_channels import demo_channels
 from streams.order.agent import OrdersRole
+from streams.order.ticking import Due, tick_record
 from streams.runtime.role import Effect, Poison, Record
 from streams.runtime.tables import PartitionState
 from tests.support.orders import CHANNEL, DEADLINE_MS, REPLIES, START_MS
@@ -44,6 +45,7 @@ class Logs:
     effects: list[Effect] = field(default_factory=list)
     rejected: list[tuple[str, str]] = field(default_factory=list)
     now_ms: int = START_MS
+    ticks: int = 0
 
     def __post_init__(self) -> None:
         self.committed = [0] * PARTITIONS
@@ -85,6 +87,23 @@ class Logs:
     ) -> None:
         home = partition_of(key, PARTITIONS) if partition is None else partition
         self.records[home].append((key, value, headers, self.now_ms))
+
+    def tick(self, at_ms: int | None = None) -> list[Effect]:
+        """Time passes: each partition in which something is due by then gets its ticks. Returns what left."""
+        self.now_ms = self.now_ms if at_ms is None else at_ms
+        before = len(self.effects)
+        for partition in range(PARTITIONS):
+            while until_ms := self._due(partition).until(self.now_ms):
+                self.ticks += 1
+                effect = tick_record(partition, until_ms, f"{self.ticks}", self.now_ms)
+                self.append(effect.key, effect.value, effect.headers, partition)
+                self.run()
+        return self.effects[before:]
+
+    def _due(self, partition: int) -> Due:
+        due = self.role.ticker.due(partition)
+        assert due is not None
+        return due
 
     def answer(
         self,

@@ -31,6 +31,7 @@ ORDER_STATES = (
 SHIPMENT_STATES = ("PACKING", "PACKED", "LABELLED", "MANIFESTED", "HANDED_OVER")
 RETURN_STATES = ("RECEIVED", "SUBMITTED", "REJECTED", "ACKNOWLEDGED", "CANCELLED")
 MANIFEST_STATES = ("REQUESTED", "MANIFESTED", "REFUSED")
+STEPS = ("submit", "acknowledge", "pack", "hand-over", "dispatch")
 
 KNOWN_VALUES = "x-known-values"
 """Values of today. A string, not an enum: more may come, and a reader must not fail on them."""
@@ -154,6 +155,28 @@ class OrderCancelled(OrderFact):
 
 class OrderHandedOver(OrderFact):
     """Every shipment left and no unit is open. Follows the handover or cancellation that made it so."""
+
+
+class StuckFact(OrderFact):
+    """About one step in which an order waits; a handover is of one shipment."""
+
+    step: Annotated[str, _known(STEPS)]
+    sinceMs: EpochMs = Field(description="Since when it waits; for dispatch: when its time was near")
+    shipmentId: int | None = Field(default=None, description="Increff's number, where the step is a shipment's")
+    shipmentCode: str | None = Field(default=None, description="The marketplace's code, where the step is a shipment's")
+
+
+class OrderStuck(StuckFact):
+    """The order waits longer than its channel allows. Said once, until it is withdrawn."""
+
+    limitMs: DurationMs | None = Field(default=None, description="What the channel allows; none for dispatch")
+    dispatchByTime: str | None = Field(default=None, description="ISO-8601, as the marketplace wrote it; for dispatch")
+
+
+class OrderUnstuck(StuckFact):
+    """The order moved: it no longer waits in a step that was said to be stuck."""
+
+    tookMs: DurationMs = Field(description="Milliseconds since `sinceMs`")
 
 
 class OrderForgotten(Fact):

@@ -80,6 +80,13 @@ class EntityDocument(Body):
     deliveries: list[DeliveryDocument]
 
 
+class StuckDocument(Body):
+    """A step in which the order waits longer than its channel allows; a shipment's step is followed by its id."""
+
+    step: str
+    sinceMs: int
+
+
 class OrderDocument(EntityDocument):
     """`milestones` says when which state was reached; `returns` are the codes of the order's returns."""
 
@@ -89,6 +96,7 @@ class OrderDocument(EntityDocument):
     shipments: list[ShipmentDocument]
     milestones: dict[str, int]
     returns: list[str]
+    stuck: list[StuckDocument]
 
 
 class ReturnItemDocument(Body):

@@ -1,0 +1,195 @@
+"""Ticks: the passing of time as records of the log, so that what follows from it is decided like everything else.
+
+The owner of a partition writes a tick to it when something in it is due. A tick says until when: an entity is looked at
+if its state is due by then, which depends on nothing but the log, so that deciding a tick again after a crash looks at
+the same entities, under the same ids and at the same time. A tick of a former owner, or one that comes late or twice,
+finds nothing more to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
+from uuid import uuid4
+
+import orjson
+
+from streams.order.limits import TICK_ENTITIES_MAX
+from streams.order.model import due_of
+from streams.runtime.role import Committer, Effect, PartitionLost, Poison, Record, Table
+from topics.envelope import ORDERS_SOURCE, TICK, Envelope
+from topics.keys import TICK_KEY
+
+log = logging.getLogger(__name__)
+
+_SPAN_MS = 60_000
+"""Keys are gathered by the minute in which they are due: a few bytes per entity, and a minute's are few enough to look
+through at each tick."""
+_NO_CHANNEL = "~"
+"""In place of a channel's name: a tick is for all of them."""
+
+
+class Due:
+    """The entities of one partition by the time at which they are due.
+
+    A help to find them only: what counts is the due time in the state. It may list an entity that is due later by now,
+    or not at all; it never lacks one.
+    """
+
+    __slots__ = ("_keys", "_spans", "_table", "asked")
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._keys: defaultdict[int, list[bytes]] = defaultdict(list)
+        self._spans: list[int] = []
+        """The spans that have keys, as a heap."""
+        self.asked = False
+        """A tick is in the log, and not decided yet."""
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        """From the table, without decoding anything."""
+        self.asked = False
+        self._keys.clear()
+        self._spans.clear()
+        for key, raw in self._table.items():
+            self._put(key, due_of(raw))
+
+    def note(self, key: bytes, before: bytes | None, after: bytes) -> None:
+        """An entity's state changed. One that is due later than before is still found in its old place."""
+        due_ms = due_of(after)
+        if not due_ms:
+            return
+        before_ms = due_of(before) if before is not None else 0
+        if not before_ms or due_ms // _SPAN_MS < before_ms // _SPAN_MS:
+            self._put(key, due_ms)
+
+    def take(self, until_ms: int) -> Iterator[bytes]:
+        """The keys that are due by then; each leaves its place, and comes back by `put_back`."""
+        later: list[tuple[bytes, int]] = []
+        while self._spans and self._spans[0] * _SPAN_MS <= until_ms:
+            for key in dict.fromkeys(self._keys.pop(heappop(self._spans))):
+                due_ms = self._due_of(key)
+                if 0 < due_ms <= until_ms:
+                    yield key
+                elif due_ms:
+                    later.append((key, due_ms))
+        for key, due_ms in later:
+            self._put(key, due_ms)
+
+    def put_back(self, key: bytes, until_ms: int) -> None:
+        """Where it belongs by what is known of it now. One for which nothing could be done is left out: it would be
+        due again at once, for ever."""
+        due_ms = self._due_of(key)
+        if 0 < due_ms <= until_ms:
+            log.error("%s was due and still is: it is not looked at any more until its next event", key)
+        else:
+            self._put(key, due_ms)
+
+    def until(self, now_ms: int) -> int:
+        """Until when a tick should look; 0 when nothing is due. At most so many entities, the longest due first."""
+        due: list[int] = []
+        seen: list[int] = []
+        while self._spans and self._spans[0] * _SPAN_MS <= now_ms and len(due) <= TICK_ENTITIES_MAX:
+            seen.append(heappop(self._spans))
+            due += [at_ms for at_ms in map(self._due_of, self._keys[seen[-1]]) if 0 < at_ms <= now_ms]
+        for span in seen:
+            heappush(self._spans, span)
+        if len(due) > TICK_ENTITIES_MAX:
+            return sorted(due)[TICK_ENTITIES_MAX - 1]
+        return now_ms if due else 0
+
+    def _due_of(self, key: bytes) -> int:
+        raw = self._table.get(key)
+        return due_of(raw) if raw is not None else 0
+
+    def _put(self, key: bytes, due_ms: int) -> None:
+        if not due_ms:
+            return
+        span = due_ms // _SPAN_MS
+        if span not in self._keys:
+            heappush(self._spans, span)
+        self._keys[span].append(key)
+
+
+class Ticker:
+    """Writes the ticks of this worker's partitions."""
+
+    def __init__(self, tick_s: float, clock_ms: Callable[[], int] | None = None) -> None:
+        self._tick_s = tick_s
+        self._clock_ms = clock_ms or (lambda: time.time_ns() // 1_000_000)
+        self._due: dict[int, Due] = {}
+        self._committer: Committer | None = None
+        self._more = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, committer: Committer) -> None:
+        self._committer = committer
+        self._task = asyncio.create_task(self._run(committer), name="ticks")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def partition_ready(self, partition: int, table: Table) -> None:
+        self._due[partition] = Due(table)
+
+    def partition_lost(self, partition: int) -> None:
+        self._due.pop(partition, None)
+
+    def due(self, partition: int) -> Due | None:
+        return self._due.get(partition)
+
+    def decided(self, due: Due) -> None:
+        """A tick was decided: the next one comes at once if more is due."""
+        due.asked = False
+        if due.until(self._clock_ms()):
+            self._more.set()
+
+    async def tick(self, committer: Committer) -> None:
+        """One tick for each partition in which something is due."""
+        for partition, due in list(self._due.items()):
+            now_ms = self._clock_ms()
+            until_ms = 0 if due.asked or self._due.get(partition) is not due else due.until(now_ms)
+            if until_ms:
+                due.asked = True
+                try:
+                    await committer.commit(partition, [tick_record(partition, until_ms, uuid4().hex, now_ms)], [])
+                except PartitionLost:
+                    due.asked = False
+
+    async def _run(self, committer: Committer) -> None:
+        try:
+            while True:
+                await self.tick(committer)
+                try:
+                    async with asyncio.timeout(self._tick_s):
+                        await self._more.wait()
+                except TimeoutError:
+                    continue
+                self._more.clear()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - without ticks nobody would be told of anything
+            committer.fail(error)
+
+
+def tick_record(partition: int, until_ms: int, name: str, now_ms: int) -> Effect:
+    envelope = Envelope(id=f"tick-{name}", type=TICK, source=ORDERS_SOURCE, channel=_NO_CHANNEL, time_ms=now_ms)
+    return Effect("orders.commands", TICK_KEY, orjson.dumps({"untilMs": until_ms}), envelope.headers(), partition)
+
+
+def until_of(record: Record) -> int:
+    """Until when a tick looks: never past its own time. Raises Poison."""
+    try:
+        until_ms = orjson.loads(record.value)["untilMs"]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise Poison("BAD_DATA", f"not a tick: {error!r}") from error
+    if type(until_ms) is not int:
+        raise Poison("BAD_DATA", "a tick's untilMs must be a whole number")
+    return min(until_ms, record.timestamp_ms)

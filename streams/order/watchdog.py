@@ -1,0 +1,202 @@
+"""Which step an order waits in and since when, when that is too long, and when what is over is forgotten. Pure.
+
+`waits` of an order says what it waits for now and since when; it follows from the order after every event. A tick looks
+at it and raises `order-stuck` where a wait is longer than the channel's policy allows, once for each wait; the event
+after which the order no longer waits withdraws it with `order-unstuck`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from streams.order import limits, parking
+from streams.order.events import EventKind
+from streams.order.model import Entity, Manifest, Order
+from streams.order.parts import Shipment
+from streams.order.progress import context
+from streams.order.states import ManifestState, OrderState, ReturnState, ShipmentState
+from streams.order.turn import Turn
+from topics.sla import Policy
+
+SUBMIT = "submit"
+ACKNOWLEDGE = "acknowledge"
+PACK = "pack"
+HAND_OVER = "hand-over"
+DISPATCH = "dispatch"
+STEPS = (SUBMIT, ACKNOWLEDGE, PACK, HAND_OVER, DISPATCH)
+
+_ENDED = (OrderState.HANDED_OVER, OrderState.DELIVERED, OrderState.CANCELLED, OrderState.REJECTED)
+_WAITS_FOR_NOTHING = frozenset({*_ENDED, OrderState.EXPECTED})
+_IN_WAREHOUSE = (OrderState.PACKED, OrderState.LABELLED, OrderState.MANIFESTED)
+_LEFT = (ShipmentState.PACKING, ShipmentState.HANDED_OVER)
+"""States of a shipment in which it does not wait for its handover: not packed yet, or gone."""
+_OVER: dict[str, frozenset[str]] = {
+    "return": frozenset(ReturnState) - {ReturnState.RECEIVED, ReturnState.SUBMITTED},
+    Manifest.KIND: frozenset({ManifestState.MANIFESTED, ManifestState.REFUSED}),
+}
+_TIMES_KEPT = 4_096
+"""Texts of `dispatchByTime` whose time is remembered: an order's every event asks for its own."""
+
+
+def review(turn: Turn[Any]) -> None:
+    """After an event: what the order waits for now, what is withdrawn, at a tick what is raised; and the next due time.
+
+    Called last, when the entity is as it will stay.
+    """
+    entity, policy = turn.entity, turn.event.policy
+    if isinstance(entity, Order):
+        _note_waits(turn)
+        if entity.stuck or turn.event.kind is EventKind.TICK:
+            _compare(turn)
+    entity.due_ms = due_ms(entity, policy)
+
+
+def due_ms(entity: Entity, policy: Policy) -> int:
+    """When a tick must look at an entity next; 0: never."""
+    found = [forgotten_ms(entity, policy)]
+    if isinstance(entity, Order):
+        found += [at_ms for key, (_, at_ms) in broken_at(entity, policy).items() if key not in entity.stuck]
+        found.append(parking.next_until_ms(entity))
+        found += [waiting.deadline_ms for waiting in entity.waiting]
+    return min((at_ms for at_ms in found if at_ms > 0), default=0)
+
+
+def broken_at(order: Order, policy: Policy) -> dict[str, tuple[int, int]]:
+    """Step -> since when the order waits in it, and when that is too long. A shipment's step carries its id."""
+    if order.state in _WAITS_FOR_NOTHING:
+        return {}
+    allowed = {
+        SUBMIT: policy.submit_ms,
+        ACKNOWLEDGE: policy.acknowledge_ms,
+        PACK: policy.pack_ms,
+        HAND_OVER: policy.handover_ms,
+    }
+    found = {}
+    for key, since_ms in order.waits.items():
+        allowed_ms = allowed[step_of(key)]
+        if allowed_ms:
+            found[key] = (since_ms, since_ms + allowed_ms)
+    if policy.dispatch_near_ms and _is_to_leave(order, policy):
+        at_ms = _near_ms(order, policy.dispatch_near_ms)
+        if at_ms:
+            found[DISPATCH] = (at_ms, at_ms)
+    return found
+
+
+def step_of(key: str) -> str:
+    return key.partition(" ")[0]
+
+
+def forgotten_ms(entity: Entity, policy: Policy) -> int:
+    """When an entity that is over leaves the state; 0: not by itself."""
+    after_ms = policy.forget_manifests_ms if isinstance(entity, Manifest) else policy.forget_ms
+    if not after_ms or not _is_over(entity, policy):
+        return 0
+    at_ms = entity.updated_ms + after_ms
+    if any(not delivery.settled and not delivery.given_up for delivery in entity.deliveries):
+        # Somebody may still decide about it. One of which nothing was heard for so long got lost.
+        return max(at_ms, entity.updated_ms + limits.DELIVERY_LOST_MS)
+    return at_ms
+
+
+def is_forgotten(turn: Turn[Any]) -> bool:
+    at_ms = forgotten_ms(turn.entity, turn.event.policy)
+    return bool(at_ms) and at_ms <= turn.now_ms
+
+
+@lru_cache(_TIMES_KEPT)
+def time_ms(text: str) -> int:
+    """Epoch milliseconds of a time as the contract writes it (0.3): with an offset, `Z`, `Z[UTC]`; without one, UTC.
+
+    0 for what is none: the models refuse it, but a state may hold anything.
+    """
+    try:
+        time = datetime.fromisoformat(text.removesuffix("[UTC]"))
+    except ValueError:
+        return 0
+    return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _is_over(entity: Entity, policy: Policy) -> bool:
+    if not isinstance(entity, Order):
+        return entity.state in _OVER[entity.KIND]
+    if entity.state in _IN_WAREHOUSE:
+        return not policy.handover and not _is_to_leave(entity, policy)
+    return entity.state in _ENDED
+
+
+def _is_to_leave(order: Order, policy: Policy) -> bool:
+    """Whether a unit is neither gone nor cancelled. Where no handover is told, packed is all one hears of it."""
+    if any(line.open for line in order.lines) or not order.shipments:
+        return True
+    return policy.handover and any(shipment.state != ShipmentState.HANDED_OVER for shipment in order.shipments)
+
+
+def _near_ms(order: Order, near_ms: int) -> int:
+    """When the time of dispatch is near. An order that came late has half of its time left, however short that is."""
+    by_ms = time_ms(str(order.properties.get("dispatchByTime") or ""))
+    return max(by_ms - near_ms, (by_ms + order.created_ms) // 2) if by_ms else 0
+
+
+def _note_waits(turn: Turn[Order]) -> None:
+    """What still holds keeps its time; a Pack that leaves units open is a move, so their wait begins again."""
+    order = turn.entity
+    former = order.waits
+    order.waits = {key: former.get(key, turn.now_ms) for key in _waits(order)}
+    if turn.event.kind is EventKind.PACK_TAKEN and PACK in order.waits:
+        order.waits[PACK] = turn.now_ms
+
+
+def _waits(order: Order) -> Iterator[str]:
+    state = order.state
+    if state in _WAITS_FOR_NOTHING:
+        return
+    if state == OrderState.RECEIVED or (state == OrderState.HELD and "submitted" not in order.milestones):
+        yield SUBMIT  # a hold is Increff's to know, too
+    elif state == OrderState.SUBMITTED:
+        yield ACKNOWLEDGE
+    elif state == OrderState.ACKNOWLEDGED or (
+        state in _IN_WAREHOUSE and not order.held and any(line.open for line in order.lines)
+    ):
+        yield PACK
+    for shipment in order.shipments:
+        if shipment.state not in _LEFT:
+            yield f"{HAND_OVER} {shipment.id}"
+
+
+def _compare(turn: Turn[Order]) -> None:
+    """Withdraw what no longer holds; at a tick, raise what holds for too long."""
+    order = turn.entity
+    broken = broken_at(order, turn.event.policy)
+    for key, since_ms in list(order.stuck.items()):
+        if key not in broken or broken[key][0] != since_ms:
+            del order.stuck[key]
+            about = _about(order, key)
+            turn.fact(
+                "order-unstuck",
+                {**context(order), **about, "sinceMs": since_ms, "tookMs": turn.now_ms - since_ms},
+                about,
+            )
+    if turn.event.kind is not EventKind.TICK:
+        return
+    for key, (since_ms, at_ms) in broken.items():
+        if key not in order.stuck and at_ms <= turn.now_ms:
+            order.stuck[key] = since_ms
+            about = _about(order, key)
+            why: dict[str, Any] = {"limitMs": at_ms - since_ms}
+            if key == DISPATCH:
+                why = {"dispatchByTime": order.properties["dispatchByTime"]}
+            turn.fact("order-stuck", {**context(order), **about, **why, "sinceMs": since_ms}, about)
+
+
+def _about(order: Order, key: str) -> dict[str, Any]:
+    step, _, shipment_id = key.partition(" ")
+    if not shipment_id:
+        return {"step": step}
+    shipment: Shipment | None = order.shipment(int(shipment_id))
+    code = shipment.code if shipment is not None else None
+    number = shipment.number if shipment is not None else None
+    return {"step": step, "shipmentId": number, "shipmentCode": code}

@@ -1,0 +1,86 @@
+"""How long an order may take for each step before it counts as stuck, and when what is over is forgotten, per channel.
+
+The defaults name what somebody should look at on the same day; a channel that promises more sets less.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from topics.values import named_value
+
+_MINUTE_S = 60.0
+_HOUR_S = 3_600.0
+_DAY_S = 86_400.0
+FORGET_S_MIN = 2 * _DAY_S
+"""Delivery remembers a lane for a day after its last request: an order that came back sooner would seem a repeat."""
+
+
+@named_value
+class Policy:
+    """A channel's Sla as the order machine reads it, in whole milliseconds; 0: nobody is told, nothing is forgotten.
+
+    `handover`: the channel takes part in the handover, so that an order is only gone when it was handed over.
+    """
+
+    submit_ms: int = 0
+    acknowledge_ms: int = 0
+    pack_ms: int = 0
+    handover_ms: int = 0
+    dispatch_near_ms: int = 0
+    forget_ms: int = 0
+    forget_manifests_ms: int = 0
+    handover: bool = True
+
+
+NO_POLICY = Policy()
+
+
+class Sla(BaseModel):
+    """Seconds; 0 switches one off."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    submit_s: float = Field(
+        default=15 * _MINUTE_S, ge=0, description="received, and not taken by Increff; 0 switches it off, as below"
+    )
+    acknowledge_s: float = Field(default=4 * _HOUR_S, ge=0, description="taken by Increff, and not acknowledged")
+    pack_s: float = Field(default=24 * _HOUR_S, ge=0, description="acknowledged, and units are still not packed")
+    handover_s: float = Field(default=24 * _HOUR_S, ge=0, description="a shipment is packed, and not handed over")
+    dispatch_near_s: float = Field(
+        default=2 * _HOUR_S,
+        ge=0,
+        description="so long before `dispatchByTime` an order that has not left is reported; at most half of the time "
+        "the order had",
+    )
+    forget_after_s: float = Field(
+        default=90 * _DAY_S,
+        ge=0,
+        description="orders and returns that are over leave the state so long after their last event: longer than "
+        "returns may come and calls may be repeated; 0 keeps them for ever",
+    )
+    forget_manifests_after_s: float = Field(
+        default=30 * _DAY_S, ge=0, description="the same for manifests, which nothing comes back to"
+    )
+
+    @field_validator("forget_after_s", "forget_manifests_after_s")
+    @classmethod
+    def _not_too_soon(cls, after_s: float) -> float:
+        if 0 < after_s < FORGET_S_MIN:
+            raise ValueError(f"must be 0 or at least {FORGET_S_MIN:.0f}: what went sooner may still be repeated")
+        return after_s
+
+    def policy(self, *, handover: bool) -> Policy:
+        return Policy(
+            submit_ms=_ms(self.submit_s),
+            acknowledge_ms=_ms(self.acknowledge_s),
+            pack_ms=_ms(self.pack_s),
+            handover_ms=_ms(self.handover_s) if handover else 0,
+            dispatch_near_ms=_ms(self.dispatch_near_s),
+            forget_ms=_ms(self.forget_after_s),
+            forget_manifests_ms=_ms(self.forget_manifests_after_s),
+            handover=handover,
+        )
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
