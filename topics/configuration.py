@@ -17,8 +17,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from topics.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Mode, Touchpoint
 from topics.sla import Policy, Sla
+from topics.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Mode, Touchpoint
 
 PARTITIONS = 8
 """Default partitions of each topic: the most workers one role can use. Fixed when a topic is made."""

@@ -63,7 +63,7 @@ def acknowledged(logs: Logs) -> None:
 
 
 def packed(logs: Logs, shipment: int = 1, **units: int) -> None:
-    logs.call("pack-order", pack_body(shipment, **units), f"pack-{shipment}")
+    logs.call("pack-order", pack_body(shipment, CODE, **units), f"pack-{shipment}")
     logs.run()
     answered(logs, shipmentCode=f"S-{shipment}")
 

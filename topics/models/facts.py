@@ -161,7 +161,7 @@ class StuckFact(OrderFact):
     """About one step in which an order waits; a handover is of one shipment."""
 
     step: Annotated[str, _known(STEPS)]
-    sinceMs: EpochMs = Field(description="Since when it waits; for dispatch: when its time was near")
+    sinceMs: EpochMs = Field(description="Since when it waits (dispatch: when it got near), epoch milliseconds")
     shipmentId: int | None = Field(default=None, description="Increff's number, where the step is a shipment's")
     shipmentCode: str | None = Field(default=None, description="The marketplace's code, where the step is a shipment's")
 
@@ -169,7 +169,7 @@ class StuckFact(OrderFact):
 class OrderStuck(StuckFact):
     """The order waits longer than its channel allows. Said once, until it is withdrawn."""
 
-    limitMs: DurationMs | None = Field(default=None, description="What the channel allows; none for dispatch")
+    limitMs: DurationMs | None = Field(default=None, description="Milliseconds the channel allows; none for dispatch")
     dispatchByTime: str | None = Field(default=None, description="ISO-8601, as the marketplace wrote it; for dispatch")
 
 
