@@ -1,7 +1,7 @@
 """A worker that stands still past its session, at any step of a group, changes nothing that anyone believes.
 
-It is stopped (SIGSTOP), another takes its partitions and decides on, and then it wakes up: before a step it finds its
-lease gone; within one it truly writes, and what it writes counts nowhere. Then compaction comes.
+It is stopped (SIGSTOP) or cut off, another takes its partitions and decides on, and then it wakes up: before a step it
+finds its lease gone; within one it truly writes, and what it writes counts nowhere. Then compaction comes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pytest
 from streams.runtime.worker import EXIT_FAILED
 from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
+from tests.support.proxy import Proxy
 from tests.support.runtime import OUT, STATE, STOP_POINTS
 from tests.support.runtime_lab import PARTITIONS, Lab, WorkerProcess
 from topics.reading import FactReader, Found, made_by
@@ -100,6 +101,30 @@ async def test_stopped_at_each_step_and_woken_behind_its_successor(lab: Lab, poi
     # The test is worth something only when a step under way truly writes; all others must not.
     assert (late[OUT] > 0) == (point == "in_effects")
     assert (late[STATE] > 0) == (point == "in_state")
+    await eventually(lambda: _is_written_over(lab), 30, every_s=0.3, what="what was put over is written again")
+    await lab.check(KEYS, LAST)
+    await _check_what_readers_believe(lab, LAST)
+
+
+@pytest.mark.parametrize("point", ["in_effects", "in_state"])
+async def test_cut_off_at_a_step_and_heard_again_behind_its_successor(lab: Lab, point: str) -> None:
+    """It runs all the while, and what it has sent arrives when the network is whole again."""
+    proxy = await Proxy(int(lab.bootstrap.rpartition(":")[2])).start()
+    try:
+        zombie = await lab.start("zombie", STOP_AT=f"{point}:4", PROXY_PORT=str(proxy.port)).ready()
+        feeding = asyncio.create_task(lab.feed(KEYS, 1, LAST, pause_s=0.02))
+        await zombie.stopped()
+        proxy.cut()
+        zombie.wake()
+        await lab.start("owner", AUDIT_S="0.5").ready()
+        await feeding
+        await lab.decided(KEYS, LAST)
+        proxy.heal()
+        assert await zombie.ended() == EXIT_FAILED
+    finally:
+        await proxy.stop()
+    late = {topic: len(_late(await lab.read(topic))) for topic in (OUT, STATE)}
+    assert (late[OUT] > 0, late[STATE] > 0) == (point == "in_effects", point == "in_state")
     await eventually(lambda: _is_written_over(lab), 30, every_s=0.3, what="what was put over is written again")
     await lab.check(KEYS, LAST)
     await _check_what_readers_believe(lab, LAST)

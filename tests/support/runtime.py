@@ -24,6 +24,7 @@ from streams.runtime.metrics import Metrics
 from streams.runtime.publisher import Publisher
 from streams.runtime.role import Effect, Poison, Record, Role, Tables
 from streams.runtime.worker import run_role
+from tests.support.proxy import go_through
 from topics.configuration import Settings
 
 SOURCE, STATE, OUT, REJECTED = "runtime.in", "runtime.state", "runtime.out", "commands.rejected"
@@ -143,6 +144,8 @@ def main() -> int:
         committer = CrashingCommit
     if "STOP_AT" in os.environ:
         committer = StoppingCommit
+    if "PROXY_PORT" in os.environ:
+        go_through(int(os.environ["PROXY_PORT"]))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     tuning = replace(
         FAST,
