@@ -25,13 +25,15 @@ def _sections(order: Document) -> Iterator[str]:
     yield f"  received {_time(order.get('createdAtMs'))}, last changed {_time(order.get('updatedAtMs'))}"
     yield from (f"  stuck: {one['step']}, since {_time(one.get('sinceMs'))}" for one in order.get("stuck") or ())
     if order.get("forwardOrderCode"):
-        yield f"  of order {order['forwardOrderCode']}"
+        unknown = "" if order.get("forwardKnown", True) else ", which Sluice does not know"
+        yield f"  of order {order['forwardOrderCode']}{unknown}"
+        yield from _way(order)
     yield from _section("Items", [_item(item) for item in order.get("items") or ()])
     yield from _section("Lines", [_line(line) for line in order.get("lines") or ()])
     yield from _section("Shipments", [text for s in order.get("shipments") or () for text in _shipment(s)])
     yield from _section("Facts", [_fact(fact) for fact in order.get("facts") or ()])
     yield from _section("Deliveries", [text for d in order.get("deliveries") or () for text in _delivery(d)])
-    yield from _section("Returns", [str(code) for code in order.get("returns") or ()])
+    yield from _section("Returns", [_return(one) for one in order.get("returns") or ()])
 
 
 def _section(title: str, lines: list[str]) -> Iterator[str]:
@@ -39,6 +41,31 @@ def _section(title: str, lines: list[str]) -> Iterator[str]:
         yield f"\n{title}"
         for line in lines:
             yield f"  {line}"
+
+
+def _way(returned: Document) -> Iterator[str]:
+    """How a return travels, and what became of its units."""
+    way = [
+        f"{word} {returned[member]}"
+        for member, word in (
+            ("transporter", "with"),
+            ("trackingCode", "AWB"),
+            ("returnOrderStatus", "status"),
+            ("expectedDate", "expected"),
+        )
+        if returned.get(member)
+    ]
+    if way:
+        yield "  " + ", ".join(way)
+    counts = [f"{count} {word}" for word, count in (returned.get("quantities") or {}).items() if count]
+    if counts:
+        yield "  units: " + ", ".join(counts)
+
+
+def _return(returned: Document) -> str:
+    units = ", ".join(f"{item.get('quantity')} {item.get('channelSkuCode')}" for item in returned.get("items") or ())
+    reason = f"  (refused: {returned['reason']})" if returned.get("reason") else ""
+    return f"{returned.get('returnOrderCode')}  {units or 'no units'}{reason}"
 
 
 def _item(item: Document) -> str:

@@ -55,6 +55,7 @@ class IncreffSandbox(Sandbox):
             "search-inventory": self._search,
             "search-inventory-marketplace": self._search_sku,
             "create-return-order": self._create_return,
+            "add-return-order-items": self._add_return_items,
             "update-returns": self._update_return,
             "cancel-return-order-items": self._cancel_return_items,
         }
@@ -229,6 +230,21 @@ class IncreffSandbox(Sandbox):
             for oldest in forget_oldest(self.returns, ORDERS_MAX):
                 self.journal.put("return", oldest, None)
             self.warehouse.expect(code)
+        return Answer()
+
+    def _add_return_items(self, members: dict[str, Any]) -> Answer:
+        """Allowed until the parcel is received (contract 15)."""
+        returned = self.returns.get(members["returnOrderCode"])
+        if returned is None:
+            return self._bad(f"returnOrderCode: {members['returnOrderCode']} is not known")
+        if returned.received:
+            return self._bad(f"returnOrderCode: {returned.returnOrderCode} is received already")
+        known = {item["itemCode"] for item in returned.items}
+        for item in members["returnLineItems"]:
+            if item["channelReturnItemCode"] not in known:
+                added = {"itemCode": item["channelReturnItemCode"], "reason": item.get("reasonForReturn")}
+                returned.items.append({**item, **added})
+        self.keep_return(returned)
         return Answer()
 
     def _update_return(self, members: dict[str, Any]) -> Answer:

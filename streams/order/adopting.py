@@ -29,7 +29,7 @@ ADOPTABLE: dict[EventKind, tuple[OrderState, ...]] = {
     EventKind.UPDATE: (OrderState.SUBMITTED, OrderState.HELD),
     EventKind.REPORT_DELIVERED: (OrderState.DELIVERED,),
     EventKind.SHIPMENT_MANIFESTED: (OrderState.MANIFESTED,),
-    EventKind.RETURN_OPENED: (OrderState.SUBMITTED,),
+    EventKind.RETURN_CLAIMED: (OrderState.SUBMITTED,),
 }
 """What an order may be met by, and the states it is in then."""
 

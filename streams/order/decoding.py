@@ -22,7 +22,8 @@ from topics.envelope import (
     DELIVERY_OUTCOME,
     GATEWAY_SOURCE,
     ORDER_QUERY,
-    RETURN_OPENED,
+    RETURN_CLAIMED,
+    RETURN_DECIDED,
     SHIPMENT_MANIFESTED,
     Envelope,
     EnvelopeError,
@@ -34,8 +35,17 @@ from topics.nesting import NESTING_MAX, is_too_deep
 from topics.touchpoints import BY_NAME, Mode, Touchpoint
 from topics.verdicts import Address
 
-_INTERNAL = {RETURN_OPENED: EventKind.RETURN_OPENED, SHIPMENT_MANIFESTED: EventKind.SHIPMENT_MANIFESTED}
-_NEEDED = {RETURN_OPENED: "returnOrderCode", SHIPMENT_MANIFESTED: "shipmentCode"}
+_INTERNAL = {
+    RETURN_CLAIMED: EventKind.RETURN_CLAIMED,
+    RETURN_DECIDED: EventKind.RETURN_DECIDED,
+    SHIPMENT_MANIFESTED: EventKind.SHIPMENT_MANIFESTED,
+}
+_NEEDED: dict[str, dict[str, type]] = {
+    RETURN_CLAIMED: {"returnOrderCode": str, "version": int, "asked": bool, "held": dict, "wanted": dict},
+    RETURN_DECIDED: {"returnOrderCode": str, "version": int, "admitted": bool, "reason": str, "forwardKnown": bool},
+    SHIPMENT_MANIFESTED: {"shipmentCode": str},
+}
+_WORDS = {str: "a string", int: "a whole number", bool: "true or false", dict: "an object of whole numbers"}
 
 
 def decode_event(record: Record, channels: Channels, relay_deadline_ms: int, addresses: ReplyAddresses) -> Event:
@@ -165,15 +175,19 @@ def _query(members: dict[str, Any], envelope: Envelope, reply_to: Address | None
 
 
 def _internal(members: dict[str, Any], envelope: Envelope, channel: Channel) -> Event:
-    for name in ("orderCode", _NEEDED[envelope.type]):
-        if not isinstance(members.get(name), str):
-            raise Poison("BAD_DATA", f"{envelope.type}: {name} must be a string")
+    for name, kind in {"orderCode": str, **_NEEDED[envelope.type]}.items():
+        value = members.get(name)
+        counts = value.values() if isinstance(value, dict) else ()
+        if type(value) is not kind or not all(type(count) is int for count in counts):
+            raise Poison("BAD_DATA", f"{envelope.type}: {name} must be {_WORDS[kind]}")
+    of_return = envelope.type == RETURN_DECIDED
+    code = members["returnOrderCode" if of_return else "orderCode"]
     return Event(
         kind=_INTERNAL[envelope.type],
         id=envelope.id,
         channel=envelope.channel,
-        code=members["orderCode"],
-        key=order_key(envelope.channel, members["orderCode"]),
+        code=code,
+        key=return_key(envelope.channel, code) if of_return else order_key(envelope.channel, code),
         body=members,
         unknown_orders=channel.unknown_orders,
         policy=channel.policy,

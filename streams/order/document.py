@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from streams.order.model import Entity, Manifest, Order, Return
-from streams.order.parts import Delivery, Line, Shipment
+from streams.order.parts import Claim, Delivery, Line, Shipment
+from streams.order.return_items import quantities
+
+_COURIER = ("trackingCode", "transporter", "returnOrderStatus", "expectedDate")
 
 
 def document(entity: Entity) -> dict[str, Any]:
@@ -40,7 +43,7 @@ def _order(order: Order) -> dict[str, Any]:
         "lines": [_line(line) for line in order.lines],
         "shipments": [_shipment(shipment) for shipment in order.shipments],
         "milestones": {f"{name}AtMs": at_ms for name, at_ms in order.milestones.items()},
-        "returns": order.returns,
+        "returns": [_claim(claim) for claim in order.returns],
         "stuck": [{"step": step, "sinceMs": since_ms} for step, since_ms in order.stuck.items()],
         "parked": [
             {"event": parked.kind, "eventId": parked.event, "untilMs": parked.until_ms} for parked in order.parked
@@ -97,10 +100,21 @@ def _return(entity: Return) -> dict[str, Any]:
     return {
         "returnOrderCode": entity.code,
         "forwardOrderCode": entity.forward,
+        "forwardKnown": entity.forward_known,
+        **{name: entity.courier.get(name) for name in _COURIER},
+        "quantities": quantities(entity),
         "items": [
-            {"itemCode": code, "channelSkuCode": sku, "cancelled": cancelled, "qcStatus": qc}
-            for code, (sku, cancelled, qc, _) in entity.items.items()
+            {"itemCode": code, "channelSkuCode": item.sku, "cancelled": bool(item.cancelled), "qcStatus": item.qc}
+            for code, item in entity.items.items()
         ],
+    }
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    return {
+        "returnOrderCode": claim.code,
+        "items": [{"channelSkuCode": sku, "quantity": units} for sku, units in claim.units.items()],
+        "reason": claim.reason or None,
     }
 
 

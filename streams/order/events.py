@@ -24,7 +24,7 @@ class EventKind(StrEnum):
     SELLER_CANCEL = "seller cancel"
     CUSTOMER_CANCEL = "customer cancel"
     SHIPMENT_MANIFESTED = "shipment manifested"
-    RETURN_OPENED = "return opened"
+    RETURN_CLAIMED = "return claimed"
 
     CREATE_TAKEN = "create taken"
     CREATE_REFUSED = "create refused"
@@ -40,9 +40,13 @@ class EventKind(StrEnum):
     ATTEMPT_FAILED = "attempt failed"
 
     CREATE_RETURN = "create return"
+    ADD_RETURN_ITEMS = "add return items"
     UPDATE_RETURN = "update return"
     CANCEL_RETURN_ITEMS = "cancel return items"
     ACKNOWLEDGE_RETURN = "acknowledge return"
+    RETURN_DECIDED = "return decided"
+    ITEMS_REFUSED = "added items refused"
+    ITEMS_CANCELLED = "cancelled items taken"
 
     CREATE_MANIFEST = "create manifest"
     MANIFEST_TAKEN = "manifest taken"
@@ -59,6 +63,7 @@ OF_TOUCHPOINT: dict[str, EventKind] = {
     "customer-cancellation": E.CUSTOMER_CANCEL,
     "update-order-properties": E.UPDATE,
     "create-return-order": E.CREATE_RETURN,
+    "add-return-order-items": E.ADD_RETURN_ITEMS,
     "update-returns": E.UPDATE_RETURN,
     "cancel-return-order-items": E.CANCEL_RETURN_ITEMS,
     "acknowledgement": E.ACKNOWLEDGE,
@@ -79,6 +84,7 @@ _TAKEN: dict[str, EventKind] = {
     "get-shipping-label": E.LABEL_TAKEN,
     "customer-cancellation": E.CUSTOMER_CANCEL_TAKEN,
     "create-manifest": E.MANIFEST_TAKEN,
+    "cancel-return-order-items": E.ITEMS_CANCELLED,
 }
 
 _FAILED: dict[str, EventKind] = {
@@ -91,7 +97,9 @@ _FAILED: dict[str, EventKind] = {
 
 _CREATES = frozenset({"create-outward-order", "create-return-order"})
 
-OUTCOMES = frozenset({*_TAKEN.values(), *_FAILED.values(), E.CREATE_REFUSED, E.NOTICE_TAKEN, E.NOTICE_FAILED})
+OUTCOMES = frozenset(
+    {*_TAKEN.values(), *_FAILED.values(), E.CREATE_REFUSED, E.ITEMS_REFUSED, E.NOTICE_TAKEN, E.NOTICE_FAILED}
+)
 """Final outcomes of requests; ATTEMPT_FAILED is the one that is not final."""
 
 
@@ -134,4 +142,6 @@ def kind_of_outcome(outcome: Outcome) -> EventKind:
         return _TAKEN.get(outcome.touchpoint, E.NOTICE_TAKEN)
     if outcome.kind is OutcomeKind.REFUSED and outcome.touchpoint in _CREATES:
         return E.CREATE_REFUSED
+    if outcome.kind is OutcomeKind.REFUSED and outcome.touchpoint == "add-return-order-items":
+        return E.ITEMS_REFUSED
     return _FAILED.get(outcome.touchpoint, E.NOTICE_FAILED)

@@ -37,7 +37,14 @@ LINES_MAX = ITEMS_MAX
 LOCATIONS_MAX = 200
 """Locations that may acknowledge one order."""
 RETURNS_MAX = 200
-"""Returns listed at their forward order."""
+"""Returns known at their forward order. One that holds units is never forgotten; one that holds none gives way to a new
+one, because its questions are long answered when so many came after it."""
+RETURNED_SKUS_MAX = 5_000
+"""SKUs over all returns of one order: each item of the largest order twice."""
+QUESTION_BYTES_MAX = 3 << 20
+"""Body of a return that waits for its forward order: it is kept in the state, which must fit a record."""
+QUESTION_LOST_MS = 15_000
+"""An answer comes within milliseconds, after a rebalance within seconds. After this a repeat asks again."""
 MESSAGE_MAX = 500
 """Characters kept of the far side's message: enough for a person, bounded for the state."""
 ANSWERS_MAX = 20_000

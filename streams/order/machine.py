@@ -6,7 +6,7 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-from streams.order import adopting, fulfilling, parking, waiting, watchdog
+from streams.order import adopting, fulfilling, parking, registering, waiting, watchdog
 from streams.order.canonical import id_digest
 from streams.order.document import document
 from streams.order.effects import Effect, ReplyTo
@@ -96,6 +96,9 @@ def _tick(turn: Turn[Any]) -> Decision:
 
 def _first(event: Event, now_ms: int, recall: Recall) -> Decision:
     """The entity is not known."""
+    if event.kind is EventKind.RETURN_CLAIMED and not adopting.wanted(event):
+        answer = registering.answer_for_unknown(event)
+        return Decision(None, Verdict.EARLY, "", [answer] if answer is not None else [], changed=False)
     ruling = _switched_off(event)
     if ruling is None and event.kind in MAKERS:
         made = MAKERS[event.kind][1](event, now_ms, recall)

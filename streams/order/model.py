@@ -8,7 +8,19 @@ from typing import Any, ClassVar
 import orjson
 
 from streams.order import limits
-from streams.order.parts import Delivery, Line, NotedFact, Parked, Relay, Shipment, Waiter, Waiting
+from streams.order.parts import (
+    Claim,
+    Delivery,
+    Line,
+    NotedFact,
+    Parked,
+    Question,
+    Relay,
+    ReturnItem,
+    Shipment,
+    Waiter,
+    Waiting,
+)
 from streams.order.states import ManifestState, OrderState, ReturnState
 from topics.deliveries import Outcome, OutcomeKind
 from topics.keys import manifest_key, order_key, return_key
@@ -149,7 +161,7 @@ class Order(Entity):
     milestones: dict[str, int] = field(default_factory=dict)
     waiting: list[Waiting] = field(default_factory=list)
     parked: list[Parked] = field(default_factory=list)
-    returns: list[str] = field(default_factory=list)
+    returns: list[Claim] = field(default_factory=list)
     adopted: bool = False
     """First met midway: its lines are what calls said of them, until a Create comes."""
 
@@ -196,7 +208,7 @@ class Order(Entity):
         if self.adopted:
             data["adopted"] = True
         if self.returns:
-            data["returns"] = self.returns
+            data["returns"] = [claim.row() for claim in self.returns]
         if self.waits:
             data["waits"] = self.waits
         if self.stuck:
@@ -206,23 +218,41 @@ class Order(Entity):
 
 @dataclass(slots=True, kw_only=True)
 class Return(Entity):
-    """`items`: itemCode -> [channelSkuCode, cancelled, qcStatus, digest of the inspection]."""
+    """`items` by itemCode. `courier`: what is known of its way, under the names of its document.
+
+    `version` numbers what the return tells its forward order, so that the order knows the newest; `question` is what it
+    asked and has no answer to. `forward_known`: whether its forward order was one that Sluice knows.
+    """
 
     KIND: ClassVar[str] = "return"
 
     forward: str = ""
-    items: dict[str, list[Any]] = field(default_factory=dict)
+    forward_known: bool = True
+    items: dict[str, ReturnItem] = field(default_factory=dict)
+    courier: dict[str, str] = field(default_factory=dict)
     properties: str = ""
     """Digest of the last Update Returns."""
+    version: int = 0
+    question: Question | None = None
 
     @property
     def key(self) -> bytes:
         return return_key(self.channel, self.code)
 
+    def is_awaited(self, request: str) -> bool:
+        return Entity.is_awaited(self, request) or any(request == item.cancelled for item in self.items.values())
+
     def _data(self) -> dict[str, Any]:
         data = Entity._data(self)
         data["forward"] = self.forward
-        data["items"] = self.items
+        data["version"] = self.version
+        data["items"] = {code: item.row() for code, item in self.items.items()}
+        if not self.forward_known:
+            data["forwardKnown"] = False
+        if self.courier:
+            data["courier"] = self.courier
+        if self.question is not None:
+            data["question"] = self.question.row()
         if self.properties:
             data["properties"] = self.properties
         return data
@@ -297,6 +327,12 @@ def _relay(row: list[Any]) -> Relay:
     return Relay(request, touchpoint, key, [Waiter(*waiter) for waiter in waiters], *more)
 
 
+def _question(row: list[Any]) -> Question:
+    question = Question(*row)
+    question.waiters = [Waiter(*waiter) for waiter in question.waiters]
+    return question
+
+
 def _shipment(row: list[Any]) -> Shipment:
     row[2] = [(code, sku, quantity) for code, sku, quantity in row[2]]
     return Shipment(*row)
@@ -316,7 +352,7 @@ def _order(data: dict[str, Any], common: dict[str, Any]) -> Order:
         milestones=data["milestones"],
         waiting=[Waiting(*row) for row in data.get("waiting", ())],
         parked=[Parked(*row) for row in data.get("parked", ())],
-        returns=data.get("returns") or [],
+        returns=[Claim(*row) for row in data.get("returns", ())],
         adopted=data.get("adopted", False),
         waits=data.get("waits") or {},
         stuck=data.get("stuck") or {},
@@ -328,8 +364,12 @@ def _return(data: dict[str, Any], common: dict[str, Any]) -> Return:
         **common,
         state=ReturnState(data["state"]),
         forward=data["forward"],
-        items=data["items"],
+        forward_known=data.get("forwardKnown", True),
+        items={code: ReturnItem(*row) for code, row in data["items"].items()},
+        courier=data.get("courier") or {},
         properties=data.get("properties", ""),
+        version=data["version"],
+        question=_question(data["question"]) if "question" in data else None,
     )
 
 

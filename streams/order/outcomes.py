@@ -54,6 +54,8 @@ def notice_failed(turn: Turn[Any]) -> Ruling:
     if outcome.touchpoint == UPDATE.name and isinstance(entity, Order):
         update_failed(entity, outcome.request)
         settle(turn)
+    if outcome.touchpoint == "update-returns" and isinstance(entity, Return):
+        entity.properties = ""  # so that a repeat is sent
     if outcome.kind is not OutcomeKind.DEAD:
         turn.fact("delivery-refused", _data(turn, outcome), _noted(outcome))
     return APPLIED

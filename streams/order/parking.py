@@ -24,7 +24,6 @@ PARKABLE = (
     EventKind.HANDOVER,
     EventKind.SELLER_CANCEL,
     EventKind.SHIPMENT_MANIFESTED,
-    EventKind.RETURN_OPENED,
 )
 """What happened all the same, so that its forerunner must be on its way. What asks for something is refused instead."""
 

@@ -189,6 +189,70 @@ class Parked:
 
 
 @dataclass(slots=True)
+class Claim:
+    """What an order knows of one of its returns: the units per SKU it holds, as of the return's `version`.
+
+    `reason`: why what that version asked for was denied; empty when it was admitted.
+    """
+
+    code: str
+    version: int
+    units: dict[str, int]
+    reason: str = ""
+
+    def row(self) -> list[Any]:
+        return [self.code, self.version, self.units, self.reason]
+
+
+@dataclass(slots=True)
+class Question:
+    """What a return asks of its forward order, and the call that is carried out once it is admitted.
+
+    `event` and `offered` are the call's, `digest` is of its body. `asked_ms`: when it was asked last.
+    """
+
+    version: int
+    touchpoint: str
+    event: str
+    body: dict[str, Any]
+    digest: str
+    offered: bool
+    asked_ms: int
+    waiters: list[Waiter] = field(default_factory=list)
+
+    def row(self) -> list[Any]:
+        waiters = [tuple(waiter) for waiter in self.waiters]
+        return [
+            self.version,
+            self.touchpoint,
+            self.event,
+            self.body,
+            self.digest,
+            self.offered,
+            self.asked_ms,
+            waiters,
+        ]
+
+
+@dataclass(slots=True)
+class ReturnItem:
+    """One unit of a return.
+
+    `cancelled`: no (False), by a request that Increff has not answered (its id), or for good (True). `inspection`: what
+    was reported, to tell a repeat. `added`: the request that added it later than the Create.
+    """
+
+    sku: str
+    cancelled: bool | str = False
+    qc: str | None = None
+    inspection: str = ""
+    added: str = ""
+
+    def row(self) -> list[Any]:
+        return [self.sku, self.cancelled, self.qc, self.inspection, self.added]
+
+
+@dataclass(slots=True)
 class NotedFact:
     sequence: int
     name: str

@@ -1,72 +1,108 @@
-"""Returns, under a key of their own: accepted, recorded and delivered."""
+"""A return as a whole: created once its forward order has admitted it, updated, taken or refused by Increff."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from streams.order import limits
+from streams.order import asking, limits, return_items
+from streams.order.asking import CREATE
 from streams.order.canonical import digest
 from streams.order.events import Event
 from streams.order.model import Return
+from streams.order.parts import ReturnItem
+from streams.order.return_items import context
 from streams.order.states import ReturnState
-from streams.order.turn import APPLIED, DUPLICATE, Recall, Ruling, Turn, conflict, refused
-from topics.envelope import RETURN_OPENED
-from topics.keys import order_key
+from streams.order.turn import APPLIED, DUPLICATE, Recall, Ruling, Turn, conflict, failed, refused
 from topics.touchpoints import BY_NAME
 
-CREATE = BY_NAME["create-return-order"]
 UPDATE = BY_NAME["update-returns"]
-CANCEL = BY_NAME["cancel-return-order-items"]
-ACKNOWLEDGEMENT = BY_NAME["return-order-acknowledgement"]
 
-_SKU, _CANCELLED, _QC, _INSPECTION = range(4)
-"""What is kept of a returned unit."""
+_COURIER = {
+    "awbNumber": "trackingCode",
+    "trackingCode": "trackingCode",
+    "transporter": "transporter",
+    "returnOrderStatus": "returnOrderStatus",
+    "expectedDate": "expectedDate",
+}
+"""Members of Create and of Update Returns -> the one name under which they are known (contract 19.4)."""
 
 
-def open_return(event: Event, now_ms: int, recall: Recall) -> tuple[Turn[Return], Ruling]:
+def open_return(event: Event, now_ms: int, recall: Recall) -> tuple[Turn[Return], Ruling] | None:
     """The first Create under a return code."""
     entity = Return(
-        channel=event.channel, code=event.code, state=ReturnState.RECEIVED, created_ms=now_ms, updated_ms=now_ms
+        channel=event.channel, code=event.code, state=ReturnState.ASKED, created_ms=now_ms, updated_ms=now_ms
     )
     turn = Turn(entity, event, now_ms, recall)
-    return turn, _submit(turn, digest(CREATE.request, event.body))
+    too_large = asking.is_too_large(turn)
+    if too_large is not None:
+        entity.state = ReturnState.REFUSED
+        entity.reason = too_large.message
+        return turn, too_large
+    return turn, _ask(turn)
+
+
+def asked_again(turn: Turn[Return]) -> Ruling:
+    """A repeat while the forward order has not answered."""
+    entity = turn.entity
+    if digest(CREATE.request, turn.event.body) != entity.digest:
+        return _differs(entity)
+    question = entity.question
+    return asking.join(turn, question) if question is not None else _ask(turn)
 
 
 def repeat(turn: Turn[Return]) -> Ruling:
     entity = turn.entity
-    if digest(CREATE.request, turn.event.body) == entity.digest:
-        return DUPLICATE
-    return conflict(f"return {entity.code} exists with other data; a changed return needs another returnOrderCode")
+    return DUPLICATE if digest(CREATE.request, turn.event.body) == entity.digest else _differs(entity)
 
 
 def attempt_again(turn: Turn[Return]) -> Ruling:
-    """After Increff refused it: the same gets the reason, a corrected one is a new attempt."""
+    """After Increff refused it: the same gets the reason, a corrected one is a new attempt.
+
+    After its forward order refused it, each Create is one: more may have been shipped since.
+    """
     entity = turn.entity
-    corrected = digest(CREATE.request, turn.event.body)
-    if corrected == entity.digest:
+    unchanged = digest(CREATE.request, turn.event.body) == entity.digest
+    if unchanged and entity.state == ReturnState.REJECTED:
         return refused(refusal(entity))
-    entity.state = ReturnState.RECEIVED
-    entity.reason = None
-    return _submit(turn, corrected)
+    return asking.is_too_large(turn) or _ask(turn)
+
+
+def decided(turn: Turn[Return]) -> Ruling:
+    """The forward order's answer: what waited for it is carried out, or refused."""
+    question = asking.answered(turn)
+    if question is None:
+        return DUPLICATE
+    body = turn.event.body
+    call = turn.within(asking.call_of(turn.entity, question))
+    if question.touchpoint == CREATE.name:
+        return _created(turn, call) if body["admitted"] else _denied(turn, call)
+    return return_items.added(turn, call) if body["admitted"] else return_items.not_added(turn, call, body["reason"])
+
+
+def undecided(turn: Turn[Return]) -> Ruling:
+    """Nothing can be said of a return before its forward order has answered, which takes moments."""
+    return failed(f"return {turn.entity.code} waits for its forward order; repeat later")
 
 
 def taken(turn: Turn[Return]) -> Ruling:
     entity = turn.entity
     if _is_current(turn) and entity.state == ReturnState.RECEIVED:
         entity.state = ReturnState.SUBMITTED
-        turn.fact("return-submitted", _context(entity))
+        turn.fact("return-submitted", context(entity))
     return APPLIED
 
 
 def rejected(turn: Turn[Return]) -> Ruling:
+    """Increff refused it: its units are free for another return."""
     entity, outcome = turn.entity, turn.event.outcome
     if outcome is None or not _is_current(turn):
         return DUPLICATE
     entity.reason = (outcome.message or f"HTTP {outcome.status}")[: limits.MESSAGE_MAX]
     entity.state = ReturnState.REJECTED
+    asking.close(turn, refused(refusal(entity)))
     # Increff's words may quote the return: they are for its own list, not for every reader of facts.
-    turn.fact("return-rejected", {**_context(entity), "status": outcome.status}, {"reason": entity.reason})
+    turn.fact("return-rejected", {**context(entity), "status": outcome.status}, {"reason": entity.reason})
+    asking.tell(turn)
     return APPLIED
 
 
@@ -80,105 +116,65 @@ def update(turn: Turn[Return]) -> Ruling:
     payload = digest(UPDATE.request, body)
     if payload == entity.properties:
         return DUPLICATE
-    entity.properties = payload
     turn.deliver(UPDATE, body)
-    changed = {
-        name: body[name]
-        for name in ("transporter", "trackingCode", "returnOrderStatus", "expectedDate")
-        if body.get(name) is not None
-    }
-    turn.fact("return-updated", {**_context(entity), **changed}, changed)
+    entity.properties = payload
+    changed = _courier(body)
+    entity.courier |= changed
+    turn.fact("return-updated", {**context(entity), **changed}, changed)
     return APPLIED
 
 
-def cancel_items(turn: Turn[Return]) -> Ruling:
-    """The items named are cancelled; naming them again changes nothing."""
+def _ask(turn: Turn[Return]) -> Ruling:
+    """A new attempt: nothing is known of it but that it was asked about."""
     entity, body = turn.entity, turn.event.body
-    unknown = _unknown(entity, (item["channelReturnItemCode"] for item in body["returnLineItems"]))
-    if unknown is not None:
-        return unknown
-    new: list[str] = []
-    for item in body["returnLineItems"]:
-        code = item["channelReturnItemCode"]
-        known = entity.items[code]
-        if not known[_CANCELLED]:
-            known[_CANCELLED] = True
-            new.append(code)
-    if not new:
-        return DUPLICATE
-    if entity.state != ReturnState.ACKNOWLEDGED and all(item[_CANCELLED] for item in entity.items.values()):
-        entity.state = ReturnState.CANCELLED
-    turn.deliver(CANCEL, body)
-    turn.fact("return-items-cancelled", {**_context(entity), "itemCodes": new}, {"items": ", ".join(new)[:255]})
-    return APPLIED
-
-
-def acknowledge(turn: Turn[Return]) -> Ruling:
-    """Inspections add up over several calls (contract 16)."""
-    entity, body = turn.entity, turn.event.body
-    unknown = _unknown(entity, (item["itemCode"] for item in body["orderItems"]))
-    if unknown is not None:
-        return unknown
-    new: list[dict[str, Any]] = []
-    for item in body["orderItems"]:
-        known = entity.items[item["itemCode"]]
-        inspection = "|".join(str(item.get(name)) for name in ("qcStatus", "qcReason"))
-        if known[_INSPECTION] != inspection:
-            known[_QC], known[_INSPECTION] = item["qcStatus"], inspection
-            new.append({name: item.get(name) for name in ("itemCode", "channelSkuCode", "qcStatus", "qcReason")})
-    if not new:
-        return DUPLICATE
-    entity.state = ReturnState.ACKNOWLEDGED
-    turn.deliver(ACKNOWLEDGEMENT, body)
-    turn.fact("return-acknowledged", {**_context(entity), "inspected": new})
-    return APPLIED
-
-
-def _unknown(entity: Return, codes: Iterable[str]) -> Ruling | None:
-    """A return has the items it was created with: another one is a mistake, and each would make the state grow."""
-    unknown = sorted({code for code in codes if code not in entity.items})
-    if not unknown:
-        return None
-    more = f" and {len(unknown) - limits.NAMED_MAX} more" if len(unknown) > limits.NAMED_MAX else ""
-    return refused(f"return {entity.code} has no item {', '.join(unknown[: limits.NAMED_MAX])}{more}")
-
-
-def _submit(turn: Turn[Return], payload: str) -> Ruling:
-    entity, body = turn.entity, turn.event.body
-    entity.digest = payload
+    entity.state = ReturnState.ASKED
+    entity.reason = None
+    entity.digest = digest(CREATE.request, body)
     entity.forward = body["forwardOrderCode"]
     entity.location = body.get("locationCode")
-    entity.items = {item["itemCode"]: [item["channelSkuCode"], False, None, ""] for item in body["orderItems"]}
-    entity.request = turn.deliver(CREATE, body)
-    turn.fact(
+    entity.items, entity.courier, entity.properties, entity.request = {}, {}, "", ""
+    entity.question = None
+    return asking.ask(turn, CREATE, body, entity.digest)
+
+
+def _created(turn: Turn[Return], call: Turn[Return]) -> Ruling:
+    entity, body = turn.entity, call.event.body
+    entity.request = call.deliver(CREATE, body)
+    entity.state = ReturnState.RECEIVED
+    entity.items = {item["itemCode"]: ReturnItem(item["channelSkuCode"]) for item in body["orderItems"]}
+    entity.courier = _courier(body)
+    entity.forward_known = turn.event.body["forwardKnown"]
+    asking.close(turn, APPLIED)
+    call.fact(
         "return-created",
-        {
-            **_context(entity),
-            "orderType": body.get("orderType"),
-            "items": [
-                {"itemCode": item["itemCode"], "channelSkuCode": item["channelSkuCode"]} for item in body["orderItems"]
-            ],
-        },
-    )
-    turn.command(
-        f"{turn.event.id}.r0",
-        RETURN_OPENED,
-        order_key(entity.channel, entity.forward),
-        entity.forward,
-        {"orderCode": entity.forward, "returnOrderCode": entity.code},
+        {**context(entity), "orderType": body.get("orderType"), "forwardKnown": entity.forward_known, **_items(call)},
     )
     return APPLIED
+
+
+def _denied(turn: Turn[Return], call: Turn[Return]) -> Ruling:
+    entity = turn.entity
+    entity.state = ReturnState.REFUSED
+    entity.reason = turn.event.body["reason"]
+    asking.close(turn, refused(f"return {entity.code} is refused: {entity.reason}"))
+    reason = {"reason": entity.reason}
+    call.fact("return-refused", {**context(entity), **reason, **_items(call)}, reason)
+    return APPLIED
+
+
+def _items(call: Turn[Return]) -> dict[str, Any]:
+    items = call.event.body["orderItems"]
+    return {"items": [{name: item[name] for name in ("itemCode", "channelSkuCode")} for item in items]}
+
+
+def _courier(body: dict[str, Any]) -> dict[str, str]:
+    return {known: body[name] for name, known in _COURIER.items() if body.get(name) is not None}
+
+
+def _differs(entity: Return) -> Ruling:
+    return conflict(f"return {entity.code} exists with other data; a changed return needs another returnOrderCode")
 
 
 def _is_current(turn: Turn[Return]) -> bool:
     outcome = turn.event.outcome
     return outcome is not None and outcome.request == turn.entity.request
-
-
-def _context(entity: Return) -> dict[str, Any]:
-    return {
-        "returnOrderCode": entity.code,
-        "forwardOrderCode": entity.forward,
-        "state": entity.state,
-        "locationCode": entity.location,
-    }

@@ -42,11 +42,20 @@ SHIPMENT_RANK: dict[str, int] = {state: rank for rank, state in enumerate(Shipme
 
 
 class ReturnState(StrEnum):
+    ASKED = "ASKED"
+    """Its forward order was asked whether it has so many units to give back."""
+    REFUSED = "REFUSED"
+    """The forward order has not: nothing left for Increff, and every Create is a new attempt."""
     RECEIVED = "RECEIVED"
+    """Admitted; Increff has not answered yet."""
     SUBMITTED = "SUBMITTED"
+    """Increff took it."""
     REJECTED = "REJECTED"
+    """Increff refused it; a corrected Create is a new attempt."""
     ACKNOWLEDGED = "ACKNOWLEDGED"
-    """Increff reported the inspection of at least one unit."""
+    """Increff reported the inspection of some units."""
+    COMPLETED = "COMPLETED"
+    """Every unit that was not cancelled is inspected."""
     CANCELLED = "CANCELLED"
     """Every unit was taken off before it arrived."""
 

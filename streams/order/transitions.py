@@ -20,6 +20,7 @@ from streams.order import (
     parking,
     placing,
     registering,
+    return_items,
     returning,
 )
 from streams.order.events import Event, EventKind
@@ -58,7 +59,7 @@ _SHOWS_SHIPMENT = ((BEFORE_PACK, (S.PACKED,)), ((S.HANDED_OVER,), (S.MANIFESTED,
 
 MAKERS: dict[EventKind, tuple[type[Entity], Maker, tuple[str, ...]]] = {
     E.CREATE: (Order, placing.place, (S.RECEIVED, S.HELD)),
-    E.CREATE_RETURN: (Return, returning.open_return, (R.RECEIVED,)),
+    E.CREATE_RETURN: (Return, returning.open_return, (R.ASKED, R.REFUSED)),
     E.CREATE_MANIFEST: (Manifest, manifesting.request, (M.REQUESTED,)),
     **{
         event: (Order, adopting.meet, (S.EXPECTED, *states) if event in parking.PARKABLE else states)
@@ -127,7 +128,8 @@ ORDER: Table = {
         ((*BEFORE_PACK, *IN_WAREHOUSE, S.HANDED_OVER), (S.MANIFESTED,)),
         ((S.DELIVERED,), ()),
     ),
-    **_on(E.RETURN_OPENED, registering.return_opened, ((*TAKEN_ON, S.REJECTED), ())),
+    **_on(E.RETURN_CLAIMED, registering.claimed, ((*TAKEN_ON, S.REJECTED), ())),
+    **_on(E.RETURN_CLAIMED, registering.claimed_of_unknown, ((S.EXPECTED,), ())),
     # What became of requests.
     **_on(
         E.CREATE_TAKEN,
@@ -187,26 +189,59 @@ ORDER: Table = {
 for _event in parking.PARKABLE:
     ORDER |= _on(_event, parking.not_known, ((S.EXPECTED,), ()))
 
-_OPEN_RETURN = (R.RECEIVED, R.SUBMITTED, R.ACKNOWLEDGED)
+_COMING = (R.RECEIVED, R.SUBMITTED)
+_ADMITTED = (*_COMING, R.ACKNOWLEDGED, R.COMPLETED, R.CANCELLED)
+_NOT_TAKEN_ON = (R.ASKED, R.REFUSED, R.REJECTED)
 
 RETURN: Table = {
-    **_on(E.CREATE_RETURN, returning.repeat, ((*_OPEN_RETURN, R.CANCELLED), ())),
-    **_on(E.CREATE_RETURN, returning.attempt_again, ((R.REJECTED,), (R.RECEIVED,))),
-    **_on(E.UPDATE_RETURN, returning.update, (_OPEN_RETURN, ())),
+    # From the marketplace.
+    **_on(E.CREATE_RETURN, returning.asked_again, ((R.ASKED,), ())),
+    **_on(E.CREATE_RETURN, returning.repeat, (_ADMITTED, ())),
+    **_on(E.CREATE_RETURN, returning.attempt_again, ((R.REFUSED, R.REJECTED), (R.ASKED,))),
+    **_on(E.ADD_RETURN_ITEMS, return_items.add_items, (_COMING, ())),
+    **_on(E.UPDATE_RETURN, returning.update, (_ADMITTED[:-1], ())),
     **_on(
         E.CANCEL_RETURN_ITEMS,
-        returning.cancel_items,
-        ((R.RECEIVED, R.SUBMITTED), (R.CANCELLED,)),
-        ((R.ACKNOWLEDGED, R.CANCELLED), ()),
+        return_items.cancel_items,
+        (_COMING, (R.CANCELLED,)),
+        ((R.ACKNOWLEDGED,), (R.COMPLETED,)),
+        ((R.COMPLETED, R.CANCELLED), ()),
     ),
-    **_on(E.ACKNOWLEDGE_RETURN, returning.acknowledge, (_OPEN_RETURN, (R.ACKNOWLEDGED,))),
-    **_on(E.CREATE_TAKEN, returning.taken, ((R.RECEIVED,), (R.SUBMITTED,)), (tuple(R)[1:], ())),
+    # From Increff. An item whose cancellation it has not taken may be inspected all the same.
+    **_on(
+        E.ACKNOWLEDGE_RETURN,
+        return_items.acknowledge,
+        ((*_COMING, R.ACKNOWLEDGED, R.CANCELLED), (R.ACKNOWLEDGED, R.COMPLETED)),
+        ((R.COMPLETED,), ()),
+    ),
+    # From within.
+    **_on(
+        E.RETURN_DECIDED,
+        returning.decided,
+        ((R.ASKED,), (R.RECEIVED, R.REFUSED)),
+        (_COMING, (R.CANCELLED,)),
+        ((*_ADMITTED[2:], R.REFUSED, R.REJECTED), ()),
+    ),
+    # What became of requests.
+    **_on(E.CREATE_TAKEN, returning.taken, ((R.RECEIVED,), (R.SUBMITTED,)), ((*_ADMITTED[1:], *_NOT_TAKEN_ON), ())),
     **_on(E.CREATE_REFUSED, returning.rejected, ((R.RECEIVED,), (R.REJECTED,))),
-    **_on(E.CREATE_REFUSED, outcomes.notice_failed, (tuple(R)[1:], ())),
+    **_on(E.CREATE_REFUSED, outcomes.notice_failed, ((*_ADMITTED[1:], *_NOT_TAKEN_ON), ())),
+    **_on(
+        E.ITEMS_REFUSED,
+        return_items.addition_refused,
+        (_COMING, (R.CANCELLED,)),
+        ((R.ACKNOWLEDGED,), (R.COMPLETED,)),
+        ((R.COMPLETED, R.CANCELLED), ()),
+    ),
+    **_on(E.ITEMS_REFUSED, outcomes.notice_failed, (_NOT_TAKEN_ON, ())),
+    **_on(E.ITEMS_CANCELLED, return_items.cancellation_taken, (_ADMITTED, ())),
+    **_on(E.ITEMS_CANCELLED, outcomes.notice_taken, (_NOT_TAKEN_ON, ())),
     **_on(E.NOTICE_TAKEN, outcomes.notice_taken, (R, ())),
     **_on(E.NOTICE_FAILED, outcomes.notice_failed, (R, ())),
     **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, (R, ())),
 }
+for _event in (E.ADD_RETURN_ITEMS, E.UPDATE_RETURN, E.CANCEL_RETURN_ITEMS, E.ACKNOWLEDGE_RETURN):
+    RETURN |= _on(_event, returning.undecided, ((R.ASKED,), ()))
 
 MANIFEST: Table = {
     **_on(E.CREATE_MANIFEST, manifesting.join, ((M.REQUESTED,), ())),
@@ -228,6 +263,8 @@ def absent(entity: Entity | None, event: Event) -> Ruling:
         return early(f"{_noun(event)} {event.code} is not known")
     if entity.state == OrderState.EXPECTED:
         return early(f"order {entity.code} is not known")
+    if entity.state == ReturnState.REFUSED:
+        return refused(f"return {entity.code} is refused: {entity.reason}")
     if entity.state in (OrderState.REJECTED, ReturnState.REJECTED):
         return refused(f"Increff refused {entity.KIND} {entity.code}: {entity.reason}")
     return refused(f"{event.kind} is not possible: {entity.KIND} {entity.code} is {entity.state}")

@@ -99,6 +99,7 @@ BAD = [
     ("update-order-properties", {"orderCode": "NOBODY"}, "orderCode"),
     ("update-order-properties", {"onHold": "no"}, "onHold"),
     ("update-order-properties", {"orderStatus": "DELIVERED"}, "deliveredAt"),
+    ("add-return-order-items", {"returnOrderCode": "NOBODY"}, "returnOrderCode"),
     ("update-returns", {"returnOrderCode": "NOBODY"}, "returnOrderCode"),
     ("cancel-return-order-items", {"returnOrderCode": "NOBODY"}, "returnOrderCode"),
     (
@@ -154,10 +155,11 @@ async def test_a_return_loses_items_until_it_arrives(increff: FarSide) -> None:
         {**sample("create-return-order"), "orderItems": [{"itemCode": "OTHER", "channelSkuCode": "A", "reason": "r"}]},
     )
     await increff.call("update-returns")
+    assert (await increff.call("add-return-order-items")).status == 200
     assert (await increff.call("cancel-return-order-items")).status == 200
     returned = (await increff.ask("GET", f"/_sandbox/returns/{RETURN}")).body
-    assert [item["itemCode"] for item in returned["items"]] == [f"{RETURN}-1", f"{RETURN}-2"]
-    assert returned["cancelled"] == [f"{RETURN}-2"]
+    assert [item["itemCode"] for item in returned["items"]] == [f"{RETURN}-{n}" for n in (1, 2, 3)]
+    assert returned["cancelled"] == [f"{RETURN}-3"]
     assert returned["properties"]["trackingCode"] == "GLXR5501982"
 
 

@@ -114,54 +114,6 @@ async def test_cancellations_from_both_sides_add_up(stack: Stack, code: Code) ->
     assert f"{order}-1" in too_many.body["message"] + too_many.body["description"]
 
 
-async def test_a_return_travels_both_ways(stack: Stack, code: Code, shipment_id: ShipmentId) -> None:
-    """Create, update, cancel of items and the quality verdict each reach their far side."""
-    order, returned = code(), code()
-    assert (await stack.as_marketplace("POST", "/orders/outward", create_order(order))).status == 200
-    items = [{"itemCode": f"{returned}-{n}", "reason": "SIZE", "channelSkuCode": "SHIRT"} for n in (1, 2)]
-    create = {
-        "forwardOrderCode": order,
-        "returnOrderCode": returned,
-        "locationCode": "DXB-WH-01",
-        "orderType": "CUSTOMER_RETURN",
-        "orderItems": items,
-    }
-    update = {"returnOrderCode": returned, "locationCode": "DXB-WH-01", "trackingCode": "GLX1", "transporter": "GULF"}
-    cancel = {
-        "returnOrderCode": returned,
-        "orderCode": order,
-        "locationCode": "DXB-WH-01",
-        "returnLineItems": [{"channelReturnItemCode": f"{returned}-2", "channelSkuCode": "SHIRT"}],
-    }
-    for method, path, body in (
-        ("POST", "/return/return-orders", create),
-        ("POST", "/return/update-return-order", update),
-        ("PUT", "/return/cancel-return-order/item", cancel),
-    ):
-        answer = await stack.as_marketplace(method, path, body)
-        assert answer.status == 200, answer
-    verdict = {
-        "returnOrderCode": returned,
-        "forwardOrderCode": order,
-        "locationCode": "DXB-WH-01",
-        "orderItems": [{"itemCode": f"{returned}-1", "channelSkuCode": "SHIRT", "qcStatus": "PASS"}],
-    }
-    answer = await stack.as_increff("PUT", "/returns/acknowledgement", verdict)
-    assert answer.status == 200, answer
-
-    async def all_there() -> bool:
-        names = [r["touchpoint"] for r in await stack.seen("increff", order=returned)]
-        return len(names) >= 3 and bool(await stack.seen("marketplace", "return-order-acknowledgement"))
-
-    await stack.eventually(all_there, "the return's calls at both far sides")
-    sequence = [(r["touchpoint"], r["body"]) for r in await stack.seen("increff", order=returned)]
-    assert sequence == [
-        ("create-return-order", create),
-        ("update-returns", update),
-        ("cancel-return-order-items", cancel),
-    ]
-
-
 async def test_stock_flows_to_the_marketplace_and_into_search(stack: Stack) -> None:
     """Accepted stock reaches the marketplace, a first quantity of zero too, and searches answer from it."""
     stock = {

@@ -37,7 +37,7 @@ async def arrived(stack: Stack, name: str, count: int = 1) -> list[dict[str, Any
 
 
 async def test_every_sample_is_taken_and_arrives(stack: Stack) -> None:
-    """All 19 touchpoints in the order of an order's life, each with the body that the contract shows."""
+    """All touchpoints in the order of an order's life, each with the body that the contract shows."""
     walked: set[str] = set()
 
     async def walk(name: str, body: dict[str, Any] | None = None, path: str | None = None) -> Answer:
@@ -52,7 +52,8 @@ async def test_every_sample_is_taken_and_arrives(stack: Stack) -> None:
         body = {**create, "orderCode": order, "orderItems": lines.get(order, create["orderItems"])}
         answer = await walk("create-outward-order", body)
         assert answer.body is None
-    assert (await arrived(stack, "create-outward-order", 3))[0] == create
+    # Three orders are three lanes: which is first at Increff is open.
+    assert create in await arrived(stack, "create-outward-order", 3)
 
     answer = await walk("acknowledgement")
     assert answer.body == sample("acknowledgement").answer
@@ -103,7 +104,13 @@ async def test_every_sample_is_taken_and_arrives(stack: Stack) -> None:
     assert await arrived(stack, "seller-cancellation") == [members("seller-cancellation")]
     assert (await stack.order(SAMPLE_ORDERS[2]))["state"] == "CANCELLED"
 
-    for name in ("create-return-order", "update-returns", "cancel-return-order-items", "return-order-acknowledgement"):
+    for name in (
+        "create-return-order",
+        "add-return-order-items",
+        "update-returns",
+        "cancel-return-order-items",
+        "return-order-acknowledgement",
+    ):
         answer = await walk(name)
         assert answer.body is None
         assert await arrived(stack, name) == [members(name)]

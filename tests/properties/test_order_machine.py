@@ -94,7 +94,22 @@ class FromWithin:
 
 INTERNAL = st.one_of(
     codes.map(lambda code: FromWithin(EventKind.SHIPMENT_MANIFESTED, {"orderCode": CODE, "shipmentCode": code})),
-    st.just(FromWithin(EventKind.RETURN_OPENED, {"orderCode": CODE, "returnOrderCode": "R-1"})),
+    st.builds(
+        lambda version, asked, units: FromWithin(
+            EventKind.RETURN_CLAIMED,
+            {
+                "orderCode": CODE,
+                "returnOrderCode": "R-1",
+                "version": version,
+                "asked": asked,
+                "held": {},
+                "wanted": {"SKU-1": units},
+            },
+        ),
+        st.integers(1, 3),
+        st.booleans(),
+        units,
+    ),
 )
 ANSWERS = st.builds(Answered, st.integers(0, 12), st.sampled_from(list(OutcomeKind)))
 STEPS = st.one_of(COMMANDS, COMMANDS, INTERNAL, ANSWERS, ANSWERS, ANSWERS)

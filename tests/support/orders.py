@@ -15,7 +15,7 @@ from streams.order.model import Entity, Manifest, Order, Return, decode
 from tests.support.facts import check_facts
 from topics.deliveries import Attempt, Outcome, OutcomeKind
 from topics.entities import entity_code, entity_key
-from topics.envelope import SHIPMENT_MANIFESTED
+from topics.envelope import RETURN_CLAIMED, RETURN_DECIDED, SHIPMENT_MANIFESTED
 from topics.keys import order_key
 from topics.touchpoints import BY_NAME
 from topics.verdicts import Reply, Verdict
@@ -151,6 +151,10 @@ class Step:
         return {effect.reply.event: effect.reply for effect in self.effects if isinstance(effect, ReplyTo)}
 
     @property
+    def commands(self) -> list[SendCommand]:
+        return [effect for effect in self.effects if isinstance(effect, SendCommand)]
+
+    @property
     def reply(self) -> Reply:
         assert len(self.replies) == 1, f"one reply expected: {self.replies}"
         return next(iter(self.replies.values()))
@@ -210,9 +214,25 @@ class Story:
         return self.feed(outcome_event(owner.key, owner.code, outcome))
 
     def feed(self, event: Event) -> Step:
+        decision = self._decide(event)
+        effects = self._perform(event, decision)
+        later = next((e.reply for e in effects if isinstance(e, ReplyTo) and e.reply.event == event.id), None)
+        return Step(decision.verdict or (later.verdict if later is not None else None), effects)
+
+    def feed_only(self, event: Event) -> Step:
+        """The event, without what it tells other entities: that is for `pass_on`."""
+        decision = self._decide(event)
+        self._note(event, decision)
+        return Step(decision.verdict, decision.effects)
+
+    def pass_on(self, *commands: SendCommand) -> Step:
+        """Have the entities that the commands are for decide them, and so on."""
+        effects = [effect for command in commands for effect in self._pass_on(command).effects]
+        return Step(None, effects)
+
+    def _decide(self, event: Event) -> Decision:
         raw = self.entities.get(event.key)
-        decision = decide(decode(raw) if raw is not None else None, event, self.now_ms, self.answers.get)
-        return Step(decision.verdict, self._perform(event, decision))
+        return decide(decode(raw) if raw is not None else None, event, self.now_ms, self.answers.get)
 
     def query(self, body: dict[str, Any], key: bytes) -> Step:
         return self.feed(
@@ -246,7 +266,7 @@ class Story:
         assert isinstance(found, Manifest)
         return found
 
-    def _perform(self, event: Event, decision: Decision) -> list[Effect]:
+    def _note(self, event: Event, decision: Decision) -> None:
         check_facts(decision.effects)
         if decision.gone:
             self.entities.pop(event.key, None)
@@ -259,24 +279,37 @@ class Story:
                 self.facts.append(effect)
             elif isinstance(effect, RequestDelivery):
                 self.owners[effect.id] = event
+
+    def _perform(self, event: Event, decision: Decision) -> list[Effect]:
+        self._note(event, decision)
+        effects = list(decision.effects)
         for effect in decision.effects:
             if isinstance(effect, SendCommand):
-                self._pass_on(effect)
-        return decision.effects
+                caused = self._pass_on(effect)
+                # A return and its forward order settle between them what the caller waits for.
+                effects += caused.effects if effect.type in (RETURN_CLAIMED, RETURN_DECIDED) else []
+        return effects
 
-    def _pass_on(self, effect: SendCommand) -> None:
-        kinds = {SHIPMENT_MANIFESTED: EventKind.SHIPMENT_MANIFESTED}
-        self.feed(
-            Event(
-                kind=kinds.get(effect.type, EventKind.RETURN_OPENED),
-                id=effect.id,
-                channel=CHANNEL,
-                code=effect.subject,
-                key=effect.key,
-                body=effect.body,
-                unknown_orders=self.unknown_orders,
-            )
-        )
+    def _pass_on(self, effect: SendCommand) -> Step:
+        return self.feed(internal_event(effect, self.unknown_orders))
+
+
+def internal_event(effect: SendCommand, unknown_orders: str = "park") -> Event:
+    """What the entity that a command is for gets to see."""
+    kinds = {
+        SHIPMENT_MANIFESTED: EventKind.SHIPMENT_MANIFESTED,
+        RETURN_CLAIMED: EventKind.RETURN_CLAIMED,
+        RETURN_DECIDED: EventKind.RETURN_DECIDED,
+    }
+    return Event(
+        kind=kinds[effect.type],
+        id=effect.id,
+        channel=CHANNEL,
+        code=effect.subject,
+        key=effect.key,
+        body=effect.body,
+        unknown_orders=unknown_orders,
+    )
 
 
 def packed_story(shipment_code: str | None = "S-1") -> Story:

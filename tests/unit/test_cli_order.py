@@ -48,7 +48,10 @@ ORDER: dict[str, Any] = {
             ],
         }
     ],
-    "returns": ["R-1"],
+    "returns": [
+        {"returnOrderCode": "R-1", "items": [{"channelSkuCode": "SHIRT", "quantity": 2}], "reason": None},
+        {"returnOrderCode": "R-2", "items": [], "reason": "1 of SHIRT cannot be returned"},
+    ],
     "reason": None,
 }
 
@@ -99,7 +102,8 @@ def test_the_timeline_shows_everything() -> None:
         "create-outward-order to increff: retrying, next attempt",
         "500 in 12 ms  server error",
         "connection refused in 3 ms",
-        "R-1",
+        "R-1  2 SHIRT",
+        "R-2  no units  (refused: 1 of SHIRT cannot be returned)",
     ):
         assert part in output
 
@@ -141,11 +145,19 @@ def test_a_return_is_shown() -> None:
         "channel": "demo",
         "returnOrderCode": "R-1",
         "forwardOrderCode": "A-1",
-        "state": "OPEN",
+        "state": "ACKNOWLEDGED",
+        "trackingCode": "AWB-7",
+        "transporter": "Swift",
+        "quantities": {"expected": 1, "cancelled": 0, "passed": 1, "failed": 0},
         "items": [item],
     }
     _, output, _ = run(200, document, "R-1")
-    for part in ("Return R-1 of demo: OPEN", "of order A-1", "R-1-1  SHIRT  PASS"):
+    for part in (
+        "Return R-1 of demo: ACKNOWLEDGED",
+        "with Swift, AWB AWB-7",
+        "1 expected, 1 passed",
+        "R-1-1  SHIRT  PASS",
+    ):
         assert part in output
 
 

@@ -28,7 +28,7 @@ from tests.support.orders import (
 )
 from tests.support.orders_log import PARTITIONS, Logs, make_channels
 from topics.deliveries import decode_request
-from topics.envelope import COMMAND, DELIVERY_OUTCOME, ORDER_QUERY, RETURN_OPENED, Envelope, parse
+from topics.envelope import COMMAND, DELIVERY_OUTCOME, ORDER_QUERY, RETURN_CLAIMED, Envelope, parse
 from topics.keys import INCREFF, destination_partition, join, lane_key, order_key, partition_of
 from topics.verdicts import Verdict, decode_reply
 
@@ -77,7 +77,7 @@ def deep(levels: int) -> bytes:
         (changed(orderItems=[]), GOOD, "BAD_DATA", "orderItems"),
         (b"{}", with_header("ce_type", DELIVERY_OUTCOME.encode()), "BAD_OUTCOME", "outcome"),
         (b"{}", with_header("ce_type", ORDER_QUERY.encode()), "BAD_DATA", "orderCode"),
-        (b'{"orderCode":"a"}', with_header("ce_type", RETURN_OPENED.encode()), "BAD_DATA", "returnOrderCode"),
+        (b'{"orderCode":"a"}', with_header("ce_type", RETURN_CLAIMED.encode()), "BAD_DATA", "returnOrderCode"),
     ],
 )
 def test_what_cannot_be_decided_is_set_aside_with_its_reason_and_its_neighbours_go_on(

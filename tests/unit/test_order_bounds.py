@@ -201,6 +201,7 @@ def test_a_known_manifest_with_other_shipments_gets_the_same_answer_and_a_fact_o
 def test_an_item_that_the_return_does_not_have_is_refused_by_name(touchpoint: str, items: str, name: str) -> None:
     story = Story()
     story.tell("create-return-order", sample("create-return-order"))
+    story.tell("add-return-order-items", sample("add-return-order-items"))
     body = sample(touchpoint)
     body[items] = [body[items][0], *({**body[items][0], name: f"unknown-{n:02}"} for n in range(12))]
     step = story.tell(touchpoint, body)

@@ -73,7 +73,6 @@ def test_the_create_applies_what_came_early_in_its_order_effects_included() -> N
     story = Story()
     story.tell("acknowledgement", acknowledgement_body(), "ack")
     story.tell("seller-cancellation", cancel_body(i1=1), "cancel", after_ms=5000)
-    story.feed(internal(EventKind.RETURN_OPENED, "r1", returnOrderCode="R-1"))
     step = story.tell("create-outward-order", create_body(), "create")
     assert step.facts == ["order-created", "order-acknowledged", "seller-cancelled"]
     assert [(one.touchpoint, one.id) for one in step.requests] == [
@@ -83,9 +82,9 @@ def test_the_create_applies_what_came_early_in_its_order_effects_included() -> N
     ]
     assert {event: reply.verdict for event, reply in step.replies.items()} == {"create": Verdict.APPLIED}
     order = story.order
-    assert (order.state, order.lines[0].seller, order.returns, order.parked) == ("ACKNOWLEDGED", 1, ["R-1"], [])
+    assert (order.state, order.lines[0].seller, order.parked) == ("ACKNOWLEDGED", 1, [])
     assert order.created_ms == story.now_ms, "an order begins with its Create"
-    assert sequence(story) == list(range(1, 7))
+    assert sequence(story) == list(range(1, 6))
 
 
 @pytest.mark.parametrize("new_id", [True, False])

@@ -12,7 +12,6 @@ import pytest
 from streams.order import limits
 from streams.order.canonical import digest
 from tests.support.orders import (
-    CHANNEL,
     Story,
     acknowledgement_body,
     cancel_body,
@@ -25,7 +24,6 @@ from tests.support.orders import (
     sample,
     update_body,
 )
-from topics.keys import order_key, return_key
 from topics.models.orders import CreateOutwardOrder
 from topics.touchpoints import TOUCHPOINTS, Entity, Mode
 from topics.verdicts import Verdict
@@ -50,6 +48,12 @@ def _returned() -> Story:
     return story
 
 
+def _with_items_added() -> Story:
+    story = _returned()
+    story.tell("add-return-order-items", sample("add-return-order-items"))
+    return story
+
+
 RETURN_CODE = {"returnOrderCode": RETURN["returnOrderCode"]}
 CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "create-outward-order": (_fresh, create_body()),
@@ -57,7 +61,8 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "update-order-properties": (_created, update_body(hold=True)),
     "create-return-order": (_fresh, RETURN),
     "update-returns": (_returned, {**sample("update-returns"), **RETURN_CODE}),
-    "cancel-return-order-items": (_returned, {**sample("cancel-return-order-items"), **RETURN_CODE}),
+    "add-return-order-items": (_returned, {**sample("add-return-order-items"), **RETURN_CODE}),
+    "cancel-return-order-items": (_with_items_added, {**sample("cancel-return-order-items"), **RETURN_CODE}),
     "acknowledgement": (_created, acknowledgement_body()),
     "pack-order": (_created, pack_body(sku_1=1)),
     "get-invoice": (packed_story, document_body()),
@@ -129,49 +134,10 @@ def test_unknown_and_null_members_and_ways_to_write_a_number_do_not_make_a_chang
     assert digest(CreateOutwardOrder, metadata) != digest(CreateOutwardOrder, other)
 
 
-def test_a_changed_return_is_a_conflict() -> None:
-    story = _returned()
-    step = story.tell("create-return-order", {**RETURN, "locationCode": "OTHER"})
-    assert (step.verdict, step.requests) == (Verdict.CONFLICT, [])
-
-
 def test_acknowledgements_are_once_per_location() -> None:
     story = _created()
     assert story.tell("acknowledgement", acknowledgement_body()).verdict is Verdict.APPLIED
     assert story.tell("acknowledgement", acknowledgement_body(location=None)).verdict is Verdict.DUPLICATE
-
-
-def test_a_return_is_accepted_recorded_delivered_and_listed_at_its_order() -> None:
-    story = Story()
-    forward = RETURN["forwardOrderCode"]
-    story.tell("create-outward-order", {**create_body(), "orderCode": forward})
-    created = story.tell("create-return-order", RETURN)
-    key = return_key(CHANNEL, RETURN["returnOrderCode"])
-    assert (created.request.destination, story.returned(key).state) == ("increff", "RECEIVED")
-    story.outcome(created.request)
-    assert story.returned(key).state == "SUBMITTED"
-    listed = story.query({"orderCode": forward}, order_key(CHANNEL, forward)).reply.body
-    assert listed["returns"] == [RETURN["returnOrderCode"]]
-    first, second = (item["itemCode"] for item in RETURN["orderItems"])
-    for code in (first, second):
-        item = {"itemCode": code, "channelSkuCode": "X", "qcStatus": "PASS", "qcReason": None}
-        body = {**sample("return-order-acknowledgement"), "orderItems": [item]}
-        step = story.tell("return-order-acknowledgement", body)
-        assert (step.verdict, step.request.destination) == (Verdict.APPLIED, f"channel:{CHANNEL}")
-    assert story.returned(key).state == "ACKNOWLEDGED"
-    document = story.query({"returnOrderCode": RETURN["returnOrderCode"]}, key).reply.body
-    assert [item["qcStatus"] for item in document["items"]] == ["PASS", "PASS"]
-
-
-def test_cancelling_every_returned_item_cancels_the_return() -> None:
-    story = _returned()
-    items = [
-        {"channelReturnItemCode": item["itemCode"], "channelSkuCode": item["channelSkuCode"]}
-        for item in RETURN["orderItems"]
-    ]
-    for item in items:
-        story.tell("cancel-return-order-items", {**sample("cancel-return-order-items"), "returnLineItems": [item]})
-    assert story.returned(return_key(CHANNEL, RETURN["returnOrderCode"])).state == "CANCELLED"
 
 
 def test_what_a_state_remembers_is_bounded() -> None:

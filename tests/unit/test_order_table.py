@@ -53,14 +53,30 @@ COMMANDS: dict[EventKind, tuple[str, dict[str, Any]]] = {
     EventKind.SELLER_CANCEL: ("seller-cancellation", cancel_body(i1=1)),
     EventKind.CUSTOMER_CANCEL: ("customer-cancellation", cancel_body(i1=1)),
     EventKind.CREATE_RETURN: ("create-return-order", sample("create-return-order")),
+    EventKind.ADD_RETURN_ITEMS: ("add-return-order-items", sample("add-return-order-items")),
     EventKind.UPDATE_RETURN: ("update-returns", sample("update-returns")),
     EventKind.CANCEL_RETURN_ITEMS: ("cancel-return-order-items", sample("cancel-return-order-items")),
     EventKind.ACKNOWLEDGE_RETURN: ("return-order-acknowledgement", sample("return-order-acknowledgement")),
     EventKind.CREATE_MANIFEST: ("create-manifest", manifest_body()),
 }
-INTERNAL = {
+INTERNAL: dict[EventKind, dict[str, Any]] = {
     EventKind.SHIPMENT_MANIFESTED: {"orderCode": CODE, "shipmentCode": "S-1", "manifestCode": "M"},
-    EventKind.RETURN_OPENED: {"orderCode": CODE, "returnOrderCode": "R"},
+    EventKind.RETURN_CLAIMED: {
+        "orderCode": CODE,
+        "returnOrderCode": "R",
+        "version": 1,
+        "asked": True,
+        "held": {},
+        "wanted": {"SKU-1": 1},
+    },
+    EventKind.RETURN_DECIDED: {
+        "orderCode": CODE,
+        "returnOrderCode": "R",
+        "version": 1,
+        "admitted": True,
+        "reason": "",
+        "forwardKnown": True,
+    },
     EventKind.QUERY: {"orderCode": CODE},
     EventKind.TICK: {},
 }
@@ -76,6 +92,8 @@ OUTCOME_OF: dict[EventKind, tuple[str, OutcomeKind]] = {
     EventKind.DOCUMENT_FAILED: ("get-shipping-label", OutcomeKind.REFUSED),
     EventKind.CUSTOMER_CANCEL_TAKEN: ("customer-cancellation", OutcomeKind.DELIVERED),
     EventKind.CUSTOMER_CANCEL_FAILED: ("customer-cancellation", OutcomeKind.DEAD),
+    EventKind.ITEMS_REFUSED: ("add-return-order-items", OutcomeKind.REFUSED),
+    EventKind.ITEMS_CANCELLED: ("cancel-return-order-items", OutcomeKind.DELIVERED),
     EventKind.NOTICE_TAKEN: ("acknowledgement", OutcomeKind.DELIVERED),
     EventKind.NOTICE_FAILED: ("update-order-properties", OutcomeKind.DEAD),
     EventKind.ATTEMPT_FAILED: ("acknowledgement", OutcomeKind.RETRYING),

@@ -29,7 +29,7 @@ ORDER_STATES = (
     "CANCELLED",
 )
 SHIPMENT_STATES = ("PACKING", "PACKED", "LABELLED", "MANIFESTED", "HANDED_OVER")
-RETURN_STATES = ("RECEIVED", "SUBMITTED", "REJECTED", "ACKNOWLEDGED", "CANCELLED")
+RETURN_STATES = ("RECEIVED", "SUBMITTED", "REJECTED", "ACKNOWLEDGED", "CANCELLED", "REFUSED", "COMPLETED", "ASKED")
 MANIFEST_STATES = ("REQUESTED", "MANIFESTED", "REFUSED")
 STEPS = ("submit", "acknowledge", "pack", "hand-over", "dispatch")
 
@@ -348,6 +348,15 @@ class DeliveryRefused(RequestFact):
     """The far side refused a request for which nobody waits."""
 
 
+class ReturnQuantities(Part):
+    """Units of a return by what became of them; together they are all there are."""
+
+    expected: int
+    cancelled: int
+    passed: int
+    failed: int
+
+
 class ReturnFact(Fact):
     """A fact of a return."""
 
@@ -355,6 +364,7 @@ class ReturnFact(Fact):
     forwardOrderCode: str
     state: Annotated[str, _known(RETURN_STATES)] = Field(description="The return's state after this fact")
     locationCode: str | None
+    quantities: ReturnQuantities | None = Field(default=None, description="Its units after this fact")
 
 
 class ReturnUnit(Part):
@@ -368,10 +378,34 @@ class InspectedUnit(ReturnUnit):
 
 
 class ReturnCreated(ReturnFact):
-    """Sluice took a return."""
+    """Sluice took a return: its forward order has admitted the units."""
 
     orderType: str | None
     items: list[ReturnUnit] = Field(description="One entry per unit")
+    forwardKnown: bool | None = Field(
+        default=None, description="Whether Sluice knew what left of the forward order; otherwise nothing was counted"
+    )
+
+
+class ReturnRefused(ReturnFact):
+    """The forward order denied a return: more units than left of it. Another Create is a new attempt."""
+
+    reason: str
+    items: list[ReturnUnit] = Field(description="One entry per unit")
+
+
+class ReturnItemsAdded(ReturnFact):
+    """More units come back with a return; its forward order has admitted them."""
+
+    items: list[ReturnUnit] = Field(description="Those that are new")
+
+
+class ReturnItemsRefused(ReturnFact):
+    """Units do not come back with a return: its forward order denied them, or Increff did not take them."""
+
+    reason: str | None = Field(default=None, description="The forward order's")
+    status: Status = Field(default=None, description="Increff's answer")
+    items: list[ReturnUnit]
 
 
 class ReturnSubmitted(ReturnFact):
@@ -397,6 +431,14 @@ class ReturnItemsCancelled(ReturnFact):
     """Units of a return will not come."""
 
     itemCodes: list[str]
+
+
+class ReturnCancelled(ReturnFact):
+    """Every unit is cancelled. Follows the cancellation that took the last."""
+
+
+class ReturnCompleted(ReturnFact):
+    """Every unit that is not cancelled is inspected. Follows the fact that made it so."""
 
 
 class ReturnAcknowledged(ReturnFact):

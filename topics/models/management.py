@@ -87,15 +87,28 @@ class StuckDocument(Body):
     sinceMs: int
 
 
+class ReturnedDocument(Body):
+    channelSkuCode: str
+    quantity: int
+
+
+class ReturnOfOrderDocument(Body):
+    """`items` are admitted; `reason` says why what the return asked for last was denied."""
+
+    returnOrderCode: str
+    items: list[ReturnedDocument]
+    reason: str | None
+
+
 class OrderDocument(EntityDocument):
-    """`milestones` says when which state was reached; `returns` are the codes of the order's returns."""
+    """`milestones` says when which state was reached; `returns` what each return holds of the units that left."""
 
     orderCode: str
     onHold: bool
     lines: list[LineDocument]
     shipments: list[ShipmentDocument]
     milestones: dict[str, int]
-    returns: list[str]
+    returns: list[ReturnOfOrderDocument]
     stuck: list[StuckDocument]
 
 
@@ -106,9 +119,26 @@ class ReturnItemDocument(Body):
     qcStatus: str | None
 
 
+class ReturnQuantities(Body):
+    """Units by what became of them; together they are all there are."""
+
+    expected: int
+    cancelled: int
+    passed: int
+    failed: int
+
+
 class ReturnDocument(EntityDocument):
+    """`forwardKnown`: whether Sluice knew the forward order when the return was created."""
+
     returnOrderCode: str
     forwardOrderCode: str
+    forwardKnown: bool
+    trackingCode: str | None
+    transporter: str | None
+    returnOrderStatus: str | None
+    expectedDate: str | None
+    quantities: ReturnQuantities
     items: list[ReturnItemDocument]
 
 

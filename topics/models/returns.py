@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from topics.models.base import ITEMS_MAX, Address, Amount, Body, Code, CustomAttributes, Flag, Text, Time, Url
 
@@ -72,6 +73,34 @@ class CreateReturnOrder(Body):
     dropAddress: Address | None = None
     orderDetails: ReturnDetails | None = None
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        _each_once("orderItems", "itemCode", (item.itemCode for item in self.orderItems))
+        return self
+
+
+class AddedReturnItem(Body):
+    channelReturnItemCode: Code
+    channelSkuCode: Code
+    subOrderCode: Text | None = None
+    reasonForReturn: Text | None = None
+    price: Amount | None = None
+
+
+class AddReturnOrderItems(Body):
+    """Items that join a return before its parcel is received (contract 15, related)."""
+
+    returnOrderCode: Code
+    orderCode: Code
+    locationCode: Code
+    returnLineItems: Annotated[list[AddedReturnItem], Field(min_length=1, max_length=ITEMS_MAX)]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        codes = (item.channelReturnItemCode for item in self.returnLineItems)
+        _each_once("returnLineItems", "channelReturnItemCode", codes)
+        return self
+
 
 class ReturnItemAttributes(CustomAttributes):
     channelSkuCode: Code
@@ -118,3 +147,17 @@ class ReturnOrderAcknowledgement(Body):
     forwardOrderCode: Code
     locationCode: Code
     orderItems: Annotated[list[InspectedItem], Field(min_length=1, max_length=ITEMS_MAX)]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        _each_once("orderItems", "itemCode", (item.itemCode for item in self.orderItems))
+        return self
+
+
+def _each_once(items: str, member: str, codes: Iterable[str]) -> None:
+    """A return has one entry per unit, so a code that comes twice is a mistake."""
+    known: set[str] = set()
+    for code in codes:
+        if code in known:
+            raise ValueError(f"{items}: each {member} may appear once")
+        known.add(code)
