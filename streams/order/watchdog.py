@@ -34,7 +34,7 @@ _IN_WAREHOUSE = (OrderState.PACKED, OrderState.LABELLED, OrderState.MANIFESTED)
 _LEFT = (ShipmentState.PACKING, ShipmentState.HANDED_OVER)
 """States of a shipment in which it does not wait for its handover: not packed yet, or gone."""
 _OVER: dict[str, frozenset[str]] = {
-    "return": frozenset(ReturnState) - {ReturnState.RECEIVED, ReturnState.SUBMITTED},
+    "return": frozenset(ReturnState) - {ReturnState.ASKED, ReturnState.RECEIVED, ReturnState.SUBMITTED},
     Manifest.KIND: frozenset({ManifestState.MANIFESTED, ManifestState.REFUSED}),
 }
 _TIMES_KEPT = 4_096
