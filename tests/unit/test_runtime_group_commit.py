@@ -15,6 +15,7 @@ from streams.runtime.role import Effect
 from streams.runtime.tables import PartitionState
 from tests.fakes.runtime import FakeProducer, fake_commit, fake_publisher
 from tests.support.eventually import eventually
+from topics.reading import made_by
 
 
 @dataclass
@@ -134,3 +135,42 @@ async def test_failed_publish_fails_the_worker_and_finishes_nothing(bench: Bench
         await waiter
     if topic == "t.out.v1":
         assert not bench.producer.topic("state")
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+async def test_each_step_needs_the_lease(steps: int) -> None:
+    """A worker that stood still between two steps writes nothing more; what it had begun is one step at most."""
+    publisher, producer = fake_publisher("out", "state", "other")
+    failures: list[BaseException] = []
+    asked = 0
+
+    async def lease() -> None:
+        nonlocal asked
+        asked += 1
+        if asked > steps:
+            raise TimeoutError("the partitions may be another's")
+
+    commit = fake_commit(publisher, OffsetLedger(), failures.append, lease=lease)
+    state = PartitionState(0, ["state", "other"])
+    state.epoch, state.offset = 3, 7
+    for table in state.all:
+        table.put(b"k", b"v")
+        table.merge()
+    commit.add_effects([Effect("out", b"k", b"v", (("ce_id", b"1"),))], state.epoch, state.offset)
+    commit.add_state(state)
+    waiter = commit.add_waiter()
+    commit.start()
+    with pytest.raises(RuntimeError):
+        await waiter
+    await eventually(lambda: bool(failures), 5, what="the worker ends")
+    # The first table comes last.
+    assert [record.topic for record in producer.log] == ["t.out.v1", "t.other.v1"][:steps]
+    await commit.stop()
+
+
+async def test_an_effect_says_under_which_epoch_and_from_which_record_it_was_made(bench: Bench) -> None:
+    bench.commit.add_effects([Effect("out", b"k", b"v", (("ce_id", b"1"), ("sluice-made-by", b"9/9")))], 3, 7)
+    await bench.commit.add_waiter()
+    (record,) = bench.producer.topic("out")
+    assert record.headers == (("ce_id", b"1"), ("sluice-made-by", b"9/9"), ("sluice-made-by", b"3/7"))
+    assert made_by(record.headers) == (3, 7), "what it came with is another role's"

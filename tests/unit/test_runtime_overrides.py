@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import time
 from typing import Any
 from unittest.mock import AsyncMock, MagicMock
 
@@ -23,7 +24,7 @@ from faust.types.tuples import ConsumerMessage
 from streams.runtime.ledger import OffsetLedger
 from streams.runtime.limits import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, FETCH_BACKOFF_S
 from streams.runtime.tables import PartitionState
-from streams.runtime.transport import ChunkConsumer, SourceApp, SourceTableManager, split
+from streams.runtime.transport import ChunkConsumer, ChunkConsumerThread, SourceApp, SourceTableManager, split
 from tests.fakes.runtime import raw_record
 from tests.support.eventually import eventually
 
@@ -208,3 +209,22 @@ async def test_a_poll_from_before_a_rebalance_has_ended_before_the_seek() -> Non
     release.set()
     await polling
     await ended
+
+
+async def test_a_confirmation_counts_from_when_it_was_asked_for() -> None:
+    """A worker that stands still before it hears the answer would take a lease of old for a new one."""
+    told: list[float] = []
+    consumer = chunk_consumer()
+    consumer.app.hooks = MagicMock(heartbeat=told.append)
+    thread = ChunkConsumerThread(consumer, loop=asyncio.get_running_loop())
+    answered: list[float] = []
+
+    async def answer() -> bool:
+        await asyncio.sleep(0)
+        answered.append(time.monotonic())
+        return True
+
+    coordinator = MagicMock(_do_heartbeat=answer)
+    thread._watch_heartbeats(coordinator)
+    assert await coordinator._do_heartbeat()
+    assert told[0] <= answered[0]
