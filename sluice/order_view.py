@@ -22,6 +22,8 @@ def _sections(order: Document) -> Iterator[str]:
     what, code = ("Return", "returnOrderCode") if "returnOrderCode" in order else ("Order", "orderCode")
     reason = f"  ({order['reason']})" if order.get("reason") else ""
     yield f"{what} {order.get(code)} of {order.get('channel')}: {order.get('state')}{reason}"
+    if order.get("adopted"):
+        yield "  met midway and taken on"
     yield f"  received {_time(order.get('createdAtMs'))}, last changed {_time(order.get('updatedAtMs'))}"
     yield from (f"  stuck: {one['step']}, since {_time(one.get('sinceMs'))}" for one in order.get("stuck") or ())
     if order.get("forwardOrderCode"):
@@ -31,6 +33,7 @@ def _sections(order: Document) -> Iterator[str]:
     yield from _section("Items", [_item(item) for item in order.get("items") or ()])
     yield from _section("Lines", [_line(line) for line in order.get("lines") or ()])
     yield from _section("Shipments", [text for s in order.get("shipments") or () for text in _shipment(s)])
+    yield from _section("Came early", [_parked(one) for one in order.get("parked") or ()])
     yield from _section("Facts", [_fact(fact) for fact in order.get("facts") or ()])
     yield from _section("Deliveries", [text for d in order.get("deliveries") or () for text in _delivery(d)])
     yield from _section("Returns", [_return(one) for one in order.get("returns") or ()])
@@ -71,6 +74,10 @@ def _return(returned: Document) -> str:
 def _item(item: Document) -> str:
     state = "cancelled" if item.get("cancelled") else item.get("qcStatus") or "expected"
     return f"{item.get('itemCode')}  {item.get('channelSkuCode')}  {state}"
+
+
+def _parked(parked: Document) -> str:
+    return f"{parked.get('event')}  kept until {_time(parked.get('untilMs'))}"
 
 
 def _line(line: Document) -> str:

@@ -24,7 +24,7 @@ def state_of(order: Order) -> OrderState:
         return OrderState.REJECTED
     if "delivered" in order.milestones:
         return OrderState.DELIVERED
-    if not _may_have_more(order) and all(line.cancelled == line.ordered for line in order.lines):
+    if not may_have_more(order) and all(line.cancelled == line.ordered for line in order.lines):
         return OrderState.CANCELLED
     furthest = max((SHIPMENT_RANK[shipment.state] for shipment in order.shipments), default=0)
     if furthest > 0:
@@ -91,7 +91,8 @@ def _all_left(order: Order) -> bool:
     return left and (_holds_unknown(order) or not any(line.open for line in order.lines))
 
 
-def _may_have_more(order: Order) -> bool:
+def may_have_more(order: Order) -> bool:
+    """Whether an adopted order may have units, or have shipped units, that nobody told of."""
     return order.open_ended or _holds_unknown(order)
 
 

@@ -16,7 +16,7 @@ from streams.order import limits, parking
 from streams.order.events import EventKind
 from streams.order.model import Entity, Manifest, Order
 from streams.order.parts import Shipment
-from streams.order.progress import context
+from streams.order.progress import context, may_have_more
 from streams.order.states import ManifestState, OrderState, ReturnState, ShipmentState
 from streams.order.turn import Turn
 from topics.sla import Policy
@@ -154,7 +154,9 @@ def _waits(order: Order) -> Iterator[str]:
     state = order.state
     if state in _WAITS_FOR_NOTHING:
         return
-    if state == OrderState.RECEIVED or (state == OrderState.HELD and "submitted" not in order.milestones):
+    if may_have_more(order):
+        pass  # met midway: nobody knows whether it was acknowledged, or what is still to be packed
+    elif state == OrderState.RECEIVED or (state == OrderState.HELD and "submitted" not in order.milestones):
         yield SUBMIT  # a hold is Increff's to know, too
     elif state == OrderState.SUBMITTED:
         yield ACKNOWLEDGE

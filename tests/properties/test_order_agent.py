@@ -28,7 +28,7 @@ EXAMPLES = 40
 
 COMMANDS: list[tuple[str, dict[str, Any]]] = [
     (touchpoint, body)
-    for code in ("A", "B")
+    for code in ("A", "B", "C")
     for touchpoint, body in (
         ("create-outward-order", create_body(code)),
         ("create-outward-order", create_body(code, gift=True)),

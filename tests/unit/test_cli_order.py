@@ -108,6 +108,14 @@ def test_the_timeline_shows_everything() -> None:
         assert part in output
 
 
+def test_what_is_only_expected_shows_what_came_early() -> None:
+    parked = {"event": "acknowledge", "eventId": "e1", "untilMs": 1_750_086_400_000}
+    document = {"channel": "demo", "orderCode": "A-1", "state": "EXPECTED", "adopted": False, "parked": [parked]}
+    _, output, _ = run(200, document, "A-1")
+    for part in ("Order A-1 of demo: EXPECTED", "Came early", "acknowledge  kept until 2025-06-1"):
+        assert part in output
+
+
 def test_json_is_the_document() -> None:
     code, output, _ = run(200, ORDER, "A-1", "--json")
     assert code == 0

@@ -137,6 +137,16 @@ def test_a_handover_that_names_a_packed_shipment_and_one_to_come_waits_for_both(
     assert story.order.state == "HANDED_OVER"
 
 
+def test_a_handover_before_its_order_waits_for_the_create_and_then_for_the_pack() -> None:
+    story = Story()
+    story.tell("handover-notification", handover_body(), "early")
+    created = story.tell("create-outward-order", create_body())
+    assert ([one.touchpoint for one in created.requests], len(story.order.parked)) == (["create-outward-order"], 1)
+    step = story.outcome(story.tell("pack-order", pack_body(sku_1=2, sku_2=1)).request, body=ANSWER)
+    assert [one.id for one in step.requests] == ["early.0"]
+    assert (story.order.state, story.order.parked) == ("HANDED_OVER", [])
+
+
 def test_a_pack_that_is_refused_leaves_the_handover_where_it_is() -> None:
     story = Story()
     story.outcome(story.create().request)

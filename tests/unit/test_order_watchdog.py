@@ -153,6 +153,17 @@ def test_each_shipment_waits_for_its_own_handover() -> None:
     assert raised(logs) == [("stuck", "hand-over"), ("unstuck", "hand-over"), ("stuck", "hand-over")]
 
 
+def test_an_order_that_was_met_midway_waits_for_nothing_that_may_have_been_before() -> None:
+    logs = make_logs(unknown_orders="adopt")
+    logs.call("seller-cancellation", cancel_body(i1=1), "cancel")
+    logs.run()
+    logs.tick(logs.now_ms + 10 * DAY_MS)
+    assert raised(logs) == []
+    packed(logs, sku_2=1)
+    logs.tick(logs.now_ms + 10 * DAY_MS)
+    assert raised(logs) == [("stuck", "hand-over")]
+
+
 def test_a_held_order_waits_for_nobody_and_its_time_begins_with_the_release() -> None:
     logs = make_logs()
     submitted(logs, onHold=True)
