@@ -21,8 +21,8 @@ from streams.order.turn import Recall, Ruling, Turn, refused
 ADOPTABLE: dict[EventKind, tuple[OrderState, ...]] = {
     EventKind.ACKNOWLEDGE: (OrderState.ACKNOWLEDGED,),
     EventKind.PACK: (OrderState.SUBMITTED,),
-    EventKind.GET_INVOICE: (OrderState.PACKED,),
-    EventKind.GET_LABEL: (OrderState.PACKED,),
+    EventKind.GET_INVOICE: (OrderState.SUBMITTED,),
+    EventKind.GET_LABEL: (OrderState.SUBMITTED,),
     EventKind.HANDOVER: (OrderState.HANDED_OVER,),
     EventKind.SELLER_CANCEL: (OrderState.SUBMITTED,),
     EventKind.CUSTOMER_CANCEL: (OrderState.SUBMITTED,),
@@ -99,9 +99,9 @@ def learn_total(line: Line, cancelled: int) -> None:
 
 
 def adopt_shipment(turn: Turn[Order], code: Any, shipment_id: Any = None, location: Any = None) -> Shipment | None:
-    """A shipment that was packed before Sluice saw its order. None when the order may not have such a one."""
+    """A shipment that was packed before Sluice saw its order. None when it names none, or there is no room."""
     order = turn.entity
-    if not order.open_ended or not code or len(order.shipments) >= limits.SHIPMENTS_MAX:
+    if not code or len(order.shipments) >= limits.SHIPMENTS_MAX:
         return None
     number = _number(order, shipment_id)
     shipment = Shipment(number, str(location or ""), [], "", state=ShipmentState.PACKED, code=str(code))

@@ -80,7 +80,7 @@ def manifested(turn: Turn[Order]) -> Ruling:
     """The manifest that has this order's shipment was closed."""
     order, body = turn.entity, turn.event.body
     code = body.get("shipmentCode")
-    shipment = find_shipment(order, code, None) or adopt_shipment(turn, code)
+    shipment = find_shipment(order, code, None) or _met(turn, code, None)
     if shipment is None:
         return early(_no_shipment(order, body))
     manifest = body.get("manifestCode") or body.get("manifestId")
@@ -106,7 +106,7 @@ def hand_over(turn: Turn[Order]) -> Ruling:
     shipments: list[Shipment] = []
     for item in body["handoverItems"]:
         code = item.get("shipmentCode")
-        shipment = find_shipment(order, code, None) or adopt_shipment(turn, code, None, body["locationCode"])
+        shipment = find_shipment(order, code, None) or _met(turn, code, body["locationCode"])
         if shipment is None:
             return early(_no_shipment(order, item))
         if shipment.state != ShipmentState.HANDED_OVER and shipment not in shipments:
@@ -139,20 +139,21 @@ def find_shipment(order: Order, code: Any, shipment_id: Any) -> Shipment | None:
     return nameless[0] if len(nameless) == 1 and shipment_id is None else None
 
 
+def _met(turn: Turn[Order], code: Any, location: str | None) -> Shipment | None:
+    """A shipment that a call names and nobody packed here: an order that was met midway may have it."""
+    return adopt_shipment(turn, code, None, location) if turn.entity.open_ended else None
+
+
 def _get(turn: Turn[Order], touchpoint: Touchpoint) -> Ruling:
     """A document of a shipment: the recorded one, the one being asked for, or a new request beside the lane."""
     order, event = turn.entity, turn.event
     shipment = find_shipment(order, event.body.get("shipmentCode"), event.body.get("shipmentId"))
     if shipment is None and _is_packing(turn):
         return wait(turn, touchpoint.name)
-    if shipment is None:
-        body = event.body
-        shipment = adopt_shipment(turn, body.get("shipmentCode"), body.get("shipmentId"), body.get("locationCode"))
-        settle(turn)
-    if shipment is None:
+    named = [event.body.get(name) for name in ("shipmentCode", "shipmentId", "locationCode")]
+    if shipment is None and not (order.open_ended and named[0]):
         return early(_no_shipment(order, event.body))
-    boxes = event.body.get("arePackBoxLabelsRequired") in _TRUE
-    key = f"{shipment.id},boxes" if boxes else str(shipment.id)
+    key = _document_key(shipment, event.body)
     recorded = turn.recorded(touchpoint.name, key)
     if recorded is not None:
         return recorded
@@ -166,13 +167,19 @@ def _get(turn: Turn[Order], touchpoint: Touchpoint) -> Ruling:
         event=event.id,
         reply_to=event.reply_to,
         deadline_ms=event.deadline_ms,
-        data=shipment.id,
+        # Whether an adopted order has a shipment of that code the marketplace's answer says.
+        data=shipment.id if shipment is not None else named,
     )
 
 
-def _enriched(touchpoint: Touchpoint, shipment: Shipment, body: dict[str, Any]) -> dict[str, Any]:
+def _document_key(shipment: Shipment | None, body: dict[str, Any]) -> str:
+    boxes = ",boxes" if body.get("arePackBoxLabelsRequired") in _TRUE else ""
+    return f"{shipment.id}{boxes}" if shipment is not None else f"code {body['shipmentCode']}{boxes}"
+
+
+def _enriched(touchpoint: Touchpoint, shipment: Shipment | None, body: dict[str, Any]) -> dict[str, Any]:
     """The label call knows two more members (contract 5), one of them required by the page's newest revision."""
-    if touchpoint is not LABEL:
+    if touchpoint is not LABEL or shipment is None:
         return body
     known = {"shipmentId": shipment.number, "locationCode": shipment.location or None}
     return {**body, **{name: value for name, value in known.items() if value is not None and body.get(name) is None}}
@@ -184,9 +191,17 @@ def _answered(turn: Turn[Order], touchpoint: Touchpoint) -> tuple[Shipment | Non
     relay = order.take_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return None, {}
+    if isinstance(relay.data, list):
+        code, number, location = relay.data
+        shipment = find_shipment(order, code, number) or adopt_shipment(turn, code, number, location)
+        settle(turn)
+        if shipment is not None:
+            relay.key = relay.key.replace(f"code {code}", str(shipment.id), 1)
+    else:
+        shipment = order.shipment(relay.data)
     turn.record(touchpoint.name, relay.key, outcome.status, outcome.body)
     turn.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
-    return order.shipment(relay.data), outcome.body if isinstance(outcome.body, dict) else {}
+    return shipment, outcome.body if isinstance(outcome.body, dict) else {}
 
 
 def _advance(shipment: Shipment, state: ShipmentState) -> bool:

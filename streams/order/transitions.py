@@ -55,8 +55,6 @@ _UNPARKED = (S.RECEIVED, S.SUBMITTED, S.ACKNOWLEDGED)
 _PARKING = (((S.HELD,), _UNPARKED), (_UNPARKED, (S.HELD,)))
 """A hold and its release; and the refusal of either, which takes it back."""
 
-_SHOWS_SHIPMENT = ((BEFORE_PACK, (S.PACKED,)), ((S.HANDED_OVER,), (S.MANIFESTED,)))
-
 MAKERS: dict[EventKind, tuple[type[Entity], Maker, tuple[str, ...]]] = {
     E.CREATE: (Order, placing.place, (S.RECEIVED, S.HELD)),
     E.CREATE_RETURN: (Return, returning.open_return, (R.ASKED, R.REFUSED)),
@@ -104,9 +102,8 @@ ORDER: Table = {
         ((*IN_WAREHOUSE, S.HANDED_OVER, S.DELIVERED), ()),
     ),
     **_on(E.PACK, packing.pack, ((*BEFORE_PACK, *IN_WAREHOUSE, S.DELIVERED), ()), ((S.HANDED_OVER,), (S.MANIFESTED,))),
-    # An adopted order may have shipments that were packed before it was met: any call that names one shows it.
-    **_on(E.GET_INVOICE, leaving.get_invoice, *_SHOWS_SHIPMENT, ((*IN_WAREHOUSE, S.DELIVERED), ())),
-    **_on(E.GET_LABEL, leaving.get_label, *_SHOWS_SHIPMENT, ((*IN_WAREHOUSE, S.DELIVERED), ())),
+    **_on(E.GET_INVOICE, leaving.get_invoice, ((*ALIVE, S.DELIVERED), ())),
+    **_on(E.GET_LABEL, leaving.get_label, ((*ALIVE, S.DELIVERED), ())),
     **_on(
         E.HANDOVER,
         leaving.hand_over,
@@ -149,12 +146,20 @@ ORDER: Table = {
         ((S.REJECTED,), ()),
     ),
     **_on(E.PACK_FAILED, packing.not_taken, ((*TAKEN_ON, S.REJECTED), ())),
-    **_on(E.INVOICE_TAKEN, leaving.invoice_taken, ((*TAKEN_ON, S.REJECTED), ())),
+    # An adopted order may have shipments that were packed before it was met: what is said of one shows it.
+    **_on(
+        E.INVOICE_TAKEN,
+        leaving.invoice_taken,
+        (BEFORE_PACK, (S.PACKED,)),
+        ((S.HANDED_OVER,), (S.MANIFESTED,)),
+        ((*IN_WAREHOUSE, S.DELIVERED, S.CANCELLED, S.REJECTED), ()),
+    ),
     **_on(
         E.LABEL_TAKEN,
         leaving.label_taken,
-        ((S.PACKED,), (S.LABELLED,)),
-        ((*BEFORE_PACK, S.LABELLED, S.MANIFESTED, *TAKEN_ON[7:], S.REJECTED), ()),
+        ((*BEFORE_PACK, S.PACKED), (S.LABELLED,)),
+        ((S.HANDED_OVER,), (S.MANIFESTED,)),
+        ((S.LABELLED, S.MANIFESTED, S.DELIVERED, S.CANCELLED, S.REJECTED), ()),
     ),
     **_on(E.DOCUMENT_FAILED, leaving.document_failed, ((*TAKEN_ON, S.REJECTED), ())),
     **_on(

@@ -49,8 +49,8 @@ def units(story: Story) -> dict[str, tuple[int, int, int, int, int]]:
     [
         ("acknowledgement", acknowledgement_body(), "ACKNOWLEDGED", "acknowledgement"),
         ("pack-order", pack_body(sku_1=2), "SUBMITTED", "pack-order"),
-        ("get-invoice", document_body(), "PACKED", "get-invoice"),
-        ("get-shipping-label", document_body(shipmentId="7"), "PACKED", "get-shipping-label"),
+        ("get-invoice", document_body(), "SUBMITTED", "get-invoice"),
+        ("get-shipping-label", document_body(shipmentId="7"), "SUBMITTED", "get-shipping-label"),
         ("handover-notification", handover_body(), "HANDED_OVER", "handover-notification"),
         ("seller-cancellation", cancel_body(i1=1), "SUBMITTED", "seller-cancellation"),
         ("customer-cancellation", cancel_body(i1=1), "SUBMITTED", "customer-cancellation"),
@@ -110,8 +110,11 @@ def test_any_call_that_names_a_shipment_adopts_it_as_packed() -> None:
     story = adopting()
     story.tell("acknowledgement", acknowledgement_body())
     label = story.tell("get-shipping-label", document_body("S-1", shipmentId="7"))
-    assert (label.facts, label.request.body["shipmentId"]) == (["shipment-adopted"], "7")
-    assert (story.order.shipments[0].number, story.order.state) == (7, "PACKED")
+    assert (label.facts, label.request.body) == ([], document_body("S-1", shipmentId="7"))
+    answered = story.outcome(label.request, body={"awbNumber": "A", "transporter": "T"})
+    assert answered.facts == ["shipment-adopted", "label-issued"]
+    assert (story.order.shipments[0].number, story.order.state) == (7, "LABELLED")
+    assert story.tell("get-shipping-label", document_body("S-1", shipmentId="7")).verdict is Verdict.DUPLICATE
     assert story.tell("handover-notification", handover_body("S-2")).facts[0] == "shipment-adopted"
     assert story.order.shipments[1].number is None
     assert story.query({"orderCode": CODE}, KEY).reply.body["shipments"][1]["shipmentId"] is None
@@ -119,6 +122,25 @@ def test_any_call_that_names_a_shipment_adopts_it_as_packed() -> None:
     assert story.order.state == "HANDED_OVER"
     later = story.tell("pack-order", pack_body(9, sku_1=1))
     assert (story.order.state, later.verdict) == ("MANIFESTED", None)
+
+
+@pytest.mark.parametrize("touchpoint", ["get-invoice", "get-shipping-label"])
+def test_a_document_that_the_marketplace_does_not_have_adopts_no_shipment(touchpoint: str) -> None:
+    story = adopting()
+    asked = story.tell(touchpoint, document_body("MISTAKEN"))
+    joined = story.tell(touchpoint, document_body("MISTAKEN"))
+    assert joined.requests == []
+    refused = story.outcome(asked.request, OutcomeKind.REFUSED, status=404, message="unknown")
+    assert {reply.verdict for reply in refused.replies.values()} == {Verdict.REFUSED}
+    assert (len(refused.replies), story.order.shipments, story.order.state) == (2, [], "SUBMITTED")
+
+
+def test_an_invoice_shows_a_shipment_too_and_a_late_create_does_not_hide_it() -> None:
+    story = adopting()
+    asked = story.tell("get-invoice", document_body("S-1")).request
+    story.tell("create-outward-order", create_body())
+    assert story.outcome(asked, body={"invoiceCode": "INV-1"}).facts == ["shipment-adopted", "invoice-issued"]
+    assert (story.order.state, story.order.shipments[0].invoice) == ("PACKED", "INV-1")
 
 
 def test_a_pack_answered_with_the_code_of_an_adopted_shipment_is_that_shipment() -> None:
