@@ -63,42 +63,63 @@ class Epochs:
 
 class Found(StrEnum):
     NEW = "new"
-    """The next of its key."""
+    """The next of its key, or the first of one that began again."""
     GAP = "gap"
     """New, but some before it were not read: retention has taken them, or reading began in the middle."""
     REPEAT = "repeat"
-    """Seen before: ignore it, or write it under (key, sequence) again. Only a new owner with another configuration says
-    something else the second time, and its word counts."""
+    """Seen before: ignore it. Only a new owner with another configuration says something else the second time."""
     STALE = "stale"
     """Written by a former owner behind its successor: ignore it."""
 
 
 class FactReader:
-    """Judges the facts of orders.events, which count up from 1 within each key.
+    """Judges the facts of orders.events, in the log's order.
+
+    They leave in the order of the commands they were made from, so one that was made from an earlier command than the
+    last is a repeat. Sequences count up from 1 within each key; a key begins again at 1 when its order was forgotten,
+    so they tell gaps, and not repeats.
 
     It starts from what `remembered` gave, which belongs beside the reader's offsets; with nothing, it takes the first
-    fact of each key for new.
+    fact of each partition for new.
     """
 
     def __init__(self, remembered: Mapping[str, Any] | None = None) -> None:
         known = remembered or {}
         self._epochs = Epochs({int(partition): epoch for partition, epoch in known.get("epochs", {}).items()})
+        self._made_from: dict[int, int] = {int(p): offset for p, offset in known.get("made_from", {}).items()}
+        self._same: dict[int, set[tuple[bytes, int]]] = {
+            int(partition): {(key.encode(), sequence) for key, sequence in facts}
+            for partition, facts in known.get("same", {}).items()
+        }
+        """Facts of each partition that were made from the same command as the last, a few."""
         self._last: dict[bytes, int] = {key.encode(): last for key, last in known.get("keys", {}).items()}
 
     def judge(self, partition: int, key: bytes, sequence: int, headers: Sequence[tuple[str, bytes]]) -> Found:
-        if self._epochs.is_stale(partition, made_by(headers).epoch):
+        epoch, offset = made_by(headers)
+        if self._epochs.is_stale(partition, epoch):
             return Found.STALE
+        newest = self._made_from.get(partition, NOBODY.offset)
+        same = self._same.setdefault(partition, set())
+        if offset < newest or (offset == newest and (key, sequence) in same):
+            return Found.REPEAT
+        if offset > newest:
+            self._made_from[partition] = offset
+            same.clear()
+        same.add((key, sequence))
         last = self._last.pop(key, 0)
-        self._last[key] = max(last, sequence)  # put last: the key read longest ago is forgotten first
+        self._last[key] = sequence  # put last: the key read longest ago is forgotten first
         if len(self._last) > KEYS_MAX:
             del self._last[next(iter(self._last))]
-        if sequence <= last:
-            return Found.REPEAT
-        return Found.NEW if sequence == last + 1 else Found.GAP
+        return Found.NEW if sequence in (1, last + 1) else Found.GAP
 
     def remembered(self) -> dict[str, Any]:
         """What to start from after a restart; JSON can carry it."""
         return {
             "epochs": {str(partition): epoch for partition, epoch in self._epochs.remembered().items()},
+            "made_from": {str(partition): offset for partition, offset in self._made_from.items()},
+            "same": {
+                str(partition): sorted([key.decode(), sequence] for key, sequence in facts)
+                for partition, facts in self._same.items()
+            },
             "keys": {key.decode(): last for key, last in self._last.items()},
         }

@@ -22,6 +22,7 @@ from tests.support.proxy import Proxy
 from tests.support.runtime import OUT, STATE, STOP_POINTS
 from tests.support.runtime_lab import PARTITIONS, Lab, WorkerProcess
 from topics.reading import FactReader, Found, made_by
+from topics.view import CompactedView
 
 KEYS, LAST = 12, 40
 COMPACTED_SOON = {
@@ -89,6 +90,18 @@ async def _check_what_readers_believe(lab: Lab, last: int) -> None:
             taken[record.key].append(effect["seq"])
     assert dict(taken) == {b"k%d" % key: list(range(1, last + 1)) for key in range(KEYS)}
     assert all(len(found) == 1 for found in ids.values())
+    # And those who follow the table's topic, from its beginning, as after a restart.
+    followed: dict[bytes, bytes | None] = {}
+
+    def follow(_partition: int, key: bytes, value: bytes | None) -> None:
+        followed[key] = value
+
+    view = CompactedView(lab.bootstrap, lab.name(STATE), follow, lambda _partition: None)
+    await view.start()
+    await view.set_partitions(None)
+    await eventually(lambda: view.unready() is None, what="the view has read all")
+    await view.stop()
+    assert {key: orjson.loads(value or b"{}") for key, value in followed.items()} == await lab.states()
 
 
 @pytest.mark.parametrize("point", STOP_POINTS)
