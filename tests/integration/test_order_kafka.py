@@ -54,6 +54,9 @@ class World:
         self.facts: dict[bytes, dict[str, dict[str, Any]]] = {}
         self.rejected: list[dict[str, bytes]] = []
         self.process: asyncio.subprocess.Process | None = None
+        self.environment: dict[str, str] = {}
+        self.repeated: list[str] = []
+        """Ids of facts that came again."""
         self._directory = directory
         self._producer = producer
         self._consumer = consumer
@@ -65,6 +68,7 @@ class World:
             "SLUICE_TOPIC_PREFIX": self.settings.topic_prefix,
             "SLUICE_PARTITIONS": str(PARTITIONS),
             "SLUICE_STATE_DIR": str(self._directory / "state"),
+            **self.environment,
         }
         with (self._directory / "orders.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
@@ -138,10 +142,17 @@ class World:
                 await self._deliver(decode_request(record.value))
             elif topic == "orders.events":
                 fact_id = dict(record.headers)["ce_id"].decode()
-                self.facts.setdefault(record.key, {})[fact_id] = orjson.loads(record.value)
+                self._take_fact(record.key, fact_id, orjson.loads(record.value))
             else:
                 assert topic == "commands.rejected"
                 self.rejected.append(dict(record.headers))
+
+    def _take_fact(self, key: bytes, fact_id: str, fact: dict[str, Any]) -> None:
+        known = self.facts.setdefault(key, {})
+        if fact_id in known:
+            assert fact == known[fact_id], "decided again, a fact is the same"
+            self.repeated.append(fact_id)
+        known[fact_id] = fact
 
     async def _deliver(self, request: DeliveryRequest) -> None:
         if request.id in self.requests:

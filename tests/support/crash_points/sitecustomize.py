@@ -1,6 +1,7 @@
 """Put on PYTHONPATH, this makes the roles of `sluice up` die by SIGKILL at a named step of a group commit.
 
-The file that SLUICE_TEST_CRASH names says when: `<role> <step> <n>`, the n-th group of that role that passes the step.
+The file that SLUICE_TEST_CRASH names says when: `<role> <step> <n>`, the n-th group of that role that passes the step;
+with a topic behind it, only groups count that publish to that topic.
 The process takes the file away before it dies, so it dies once.
 """
 
@@ -24,8 +25,13 @@ def dying(step: str) -> Step:
         nonlocal passed
         if not ARMED.exists() or group.is_empty():
             return
-        role, armed_step, count = ARMED.read_text().split()
+        words = ARMED.read_text().split()
+        if len(words) < 3:
+            return  # it is being written at this moment
+        role, armed_step, count, *topics = words
         if armed_step != step or not commit._publisher._client_id.startswith(role):
+            return
+        if topics and not any(topic in topics for topic, _ in group.effects):
             return
         passed += 1
         if passed >= int(count):
