@@ -21,10 +21,13 @@ from tests.support.orders import (
     pack_body,
     update_body,
 )
-from tests.support.orders_log import PARTITIONS, Logs
+from tests.support.orders_log import PARTITIONS, Logs, make_channels
 from topics.deliveries import OutcomeKind
 
 EXAMPLES = 40
+PAUSE_MS = 700
+IMPATIENT = make_channels(sla={"submit_s": 1, "acknowledge_s": 1, "pack_s": 1, "handover_s": 1})
+"""So that ticks find orders that got stuck."""
 
 COMMANDS: list[tuple[str, dict[str, Any]]] = [
     (touchpoint, body)
@@ -52,7 +55,7 @@ DISTURBANCES = st.lists(
 
 def undisturbed(steps: list[tuple[tuple[str, dict[str, Any]], OutcomeKind]]) -> Logs:
     """One pass, in which delivery answers each request once."""
-    logs = Logs()
+    logs = Logs(channels=IMPATIENT)
     answered: set[str] = set()
     for code in ("A", "B"):
         logs.call("create-outward-order", create_body(code), f"create-{code}")
@@ -64,6 +67,7 @@ def undisturbed(steps: list[tuple[tuple[str, dict[str, Any]], OutcomeKind]]) -> 
                 answered.add(request.id)
                 logs.answer(request, kind, body={"shipmentCode": "S-1", "awbNumber": "X", "manifestCode": "M"})
         logs.run()
+        logs.tick(logs.now_ms + PAUSE_MS)
     return logs
 
 
@@ -85,7 +89,7 @@ def test_a_disturbed_log_ends_where_an_undisturbed_one_ends(
     steps: list[tuple[tuple[str, dict[str, Any]], OutcomeKind]], disturbances: list[tuple[str, int]]
 ) -> None:
     plain = undisturbed(steps)
-    again = Logs()
+    again = Logs(channels=IMPATIENT)
     again.records = [list(records) for records in plain.records]
     for kind, partition in disturbances:
         done = again.committed[partition]
