@@ -14,7 +14,7 @@ from typing import Any
 
 from streams.order import limits, parking
 from streams.order.events import EventKind
-from streams.order.model import Entity, Manifest, Order
+from streams.order.model import Entity, Manifest, Order, Return
 from streams.order.parts import Shipment
 from streams.order.progress import context, may_have_more
 from streams.order.states import ManifestState, OrderState, ReturnState, ShipmentState
@@ -34,7 +34,7 @@ _IN_WAREHOUSE = (OrderState.PACKED, OrderState.LABELLED, OrderState.MANIFESTED)
 _LEFT = (ShipmentState.PACKING, ShipmentState.HANDED_OVER)
 """States of a shipment in which it does not wait for its handover: not packed yet, or gone."""
 _OVER: dict[str, frozenset[str]] = {
-    "return": frozenset(ReturnState) - {ReturnState.ASKED, ReturnState.RECEIVED, ReturnState.SUBMITTED},
+    Return.KIND: frozenset({ReturnState.COMPLETED, ReturnState.CANCELLED, ReturnState.REFUSED, ReturnState.REJECTED}),
     Manifest.KIND: frozenset({ManifestState.MANIFESTED, ManifestState.REFUSED}),
 }
 _TIMES_KEPT = 4_096

@@ -23,13 +23,14 @@ from tests.support.orders import (
     handover_body,
     manifest_body,
     pack_body,
+    sample,
     update_body,
 )
 from tests.support.orders_log import Logs, make_channels
 from topics.configuration import ConfigurationError
 from topics.deliveries import OutcomeKind
 from topics.envelope import iso_time
-from topics.keys import manifest_key, order_key, partition_of
+from topics.keys import manifest_key, order_key, partition_of, return_key
 
 KEY = order_key(CHANNEL, CODE)
 SLA = {"submit_s": 10, "acknowledge_s": 20, "pack_s": 30, "handover_s": 40, "dispatch_near_s": 0}
@@ -347,3 +348,19 @@ def test_a_state_without_a_due_time_is_looked_at_once_and_then_when_it_is_due() 
 def test_forgetting_sooner_than_delivery_forgets_a_lane_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="forget_after_s"):
         make_logs({"forget_after_s": 3_600})
+
+
+def test_a_return_is_forgotten_once_it_is_over() -> None:
+    logs = make_logs({**dict.fromkeys(SLA, 0), "forget_after_s": 3 * 86_400})
+    body = sample("create-return-order")
+    logs.call("create-return-order", body, "return")
+    logs.run()
+    logs.tick(logs.now_ms + 1_000 * DAY_MS)
+    key = return_key(CHANNEL, body["returnOrderCode"])
+    assert key in logs.states_by_key(), "not over"
+    logs.answer(next(one for one in logs.requests() if one.touchpoint == "create-return-order"), OutcomeKind.REFUSED)
+    logs.run()
+    logs.tick(logs.now_ms + 3 * DAY_MS - 1)
+    assert key in logs.states_by_key()
+    logs.tick(logs.now_ms + 1)
+    assert key not in logs.states_by_key()
