@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 
 import orjson
@@ -48,9 +49,7 @@ class Hour:
         """(order, the step in which it stays) -> when that is too long."""
         for number in range(ORDERS):
             step = self.random.randrange(len(STEPS)) if self.random.random() < stuck else len(STEPS)
-            self.at(
-                START_MS + self.random.randrange(HOUR_MS), lambda code=f"O-{number}", step=step: self.create(code, step)
-            )  # type: ignore[misc]
+            self.at(START_MS + self.random.randrange(HOUR_MS), partial(self.create, f"O-{number}", step))
 
     def at(self, at_ms: int, action: Callable[[], None]) -> None:
         heapq.heappush(self.todo, (at_ms, next(self.numbers), action))
@@ -69,7 +68,7 @@ class Hour:
             self.expected[code, STEPS[step]] = self.logs.now_ms + limit_ms
         else:
             took_ms = round(limit_ms * self.random.uniform(0.01, 0.99))
-            self.at(self.logs.now_ms + took_ms, lambda: self.move(code, step, stays))
+            self.at(self.logs.now_ms + took_ms, partial(self.move, code, step, stays))
 
     def move(self, code: str, step: int, stays: int) -> None:
         logs = self.logs
