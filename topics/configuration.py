@@ -93,21 +93,35 @@ class Destination(BaseModel):
     retry_max_s: float = Field(default=300.0, gt=0, description="longest pause between attempts")
     retry_for_s: float = Field(default=86_400.0, gt=0, description="then the request is dead")
     far_paths: dict[str, str] = Field(default_factory=dict, description="touchpoint -> path, instead of the contract's")
+    far_methods: dict[str, Literal["POST", "PUT", "PATCH", "DELETE"]] = Field(
+        default_factory=dict, description="touchpoint -> method, instead of the contract's"
+    )
 
     @field_validator("url")
     @classmethod
     def _no_slash(cls, url: str) -> str:
         return url.rstrip("/")
 
-    @field_validator("far_paths")
+    @field_validator("far_paths", "far_methods")
     @classmethod
-    def _known(cls, paths: dict[str, str]) -> dict[str, str]:
-        for name in paths:
+    def _known(cls, named: dict[str, str]) -> dict[str, str]:
+        for name in named:
             _known_touchpoint(name)
-        return paths
+        return named
+
+    @field_validator("far_methods")
+    @classmethod
+    def _with_a_body(cls, methods: dict[str, str]) -> dict[str, str]:
+        for name in methods:
+            if _known_touchpoint(name).query:
+                raise ValueError(f"{name} has no body: its method is the contract's")
+        return methods
 
     def far_path(self, touchpoint: Touchpoint) -> str:
         return self.far_paths.get(touchpoint.name, touchpoint.far_path)
+
+    def far_method(self, touchpoint: Touchpoint) -> str:
+        return self.far_methods.get(touchpoint.name, touchpoint.method)
 
 
 class IncreffDestination(Destination):

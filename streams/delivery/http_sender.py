@@ -63,7 +63,7 @@ class HttpSender:
         url = far_url(destination.url, destination.far_path(call.touchpoint), call.touchpoint, call.members or {})
         try:
             async with self._session.request(
-                call.touchpoint.method,
+                destination.far_method(call.touchpoint),
                 url,
                 data=None if body is None else orjson.dumps(body),
                 headers=headers,

@@ -1,4 +1,4 @@
-"""Every interleaving of a small story of two returns: each call at any moment, each message in any order."""
+"""Every interleaving of a small story of two returns: each call at any moment, each message in any order.
 
 Property: whatever the order, no more units are coming back than left, and once all has arrived both sides agree.
 """

@@ -59,7 +59,11 @@ async def sender(far: FarSide) -> AsyncIterator[HttpSender]:
     base = str(far.server.make_url("")).rstrip("/")
     made = HttpSender(
         channels_for(
-            increff={"url": base + "/assure-magic2", "timeout_s": 5},
+            increff={
+                "url": base + "/assure-magic2",
+                "timeout_s": 5,
+                "far_methods": {"cancel-return-order-items": "POST"},
+            },
             marketplace={"url": base + "/mp", "far_paths": {"pack-order": "/v2/pack"}},
         )
     )
@@ -93,6 +97,13 @@ def call(name: str, members: dict[str, Any] | None = None, **more: Any) -> Call:
         ),
         ("update-order-properties", {"orderCode": ".."}, "PUT", "/assure-magic2/orders/%2E%2E", b"{}"),
         ("pack-order", {"orderCode": "A"}, "POST", "/mp/v2/pack", b'{"orderCode":"A"}'),
+        (
+            "cancel-return-order-items",
+            {"orderCode": "A"},
+            "POST",
+            "/assure-magic2/return/cancel-return-order/item",
+            b'{"orderCode":"A"}',
+        ),
         (
             "get-invoice",
             {"shipmentCode": "S 1&x=y", "reprint": True, "count": 3, "gone": None},

@@ -63,6 +63,10 @@ BROKEN: dict[str, tuple[Break, list[str]]] = {
         lambda data: data["increff"].update(budget={"requests": 0, "window_s": 60}),
         ["increff.budget.requests", "greater than 0"],
     ),
+    "a method of a call without a body": (
+        lambda data: data["increff"].update(far_methods={"get-invoice": "POST"}),
+        ["increff.far_methods", "get-invoice has no body"],
+    ),
     "a path of an unknown touchpoint": (
         lambda data: _demo(data)["marketplace"].update(far_paths={"packing": "/pack"}),
         ["channels.demo.marketplace.far_paths", "packing is not a touchpoint"],
