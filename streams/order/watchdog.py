@@ -7,7 +7,6 @@ after which the order no longer waits withdraws it with `order-unstuck`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -31,6 +30,10 @@ STEPS = (SUBMIT, ACKNOWLEDGE, PACK, HAND_OVER, DISPATCH)
 _ENDED = (OrderState.HANDED_OVER, OrderState.DELIVERED, OrderState.CANCELLED, OrderState.REJECTED)
 _WAITS_FOR_NOTHING = frozenset({*_ENDED, OrderState.EXPECTED})
 _IN_WAREHOUSE = (OrderState.PACKED, OrderState.LABELLED, OrderState.MANIFESTED)
+_RECEIVED, _HELD = OrderState.RECEIVED, OrderState.HELD
+_SUBMITTED, _ACKNOWLEDGED = OrderState.SUBMITTED, OrderState.ACKNOWLEDGED
+_GONE = ShipmentState.HANDED_OVER
+"""By names of their own: a member of an enumeration is looked up in a slow way, and every event asks for some."""
 _LEFT = (ShipmentState.PACKING, ShipmentState.HANDED_OVER)
 """States of a shipment in which it does not wait for its handover: not packed yet, or gone."""
 _OVER: dict[str, frozenset[str]] = {
@@ -55,39 +58,55 @@ def review(turn: Turn[Any]) -> None:
 
 
 def due_ms(entity: Entity, policy: Policy) -> int:
-    """When a tick must look at an entity next; 0: never."""
-    found = [forgotten_ms(entity, policy)]
-    if isinstance(entity, Order):
-        found += [at_ms for key, (_, at_ms) in broken_at(entity, policy).items() if key not in entity.stuck]
-        found.append(parking.next_until_ms(entity))
-        found += [waiting.deadline_ms for waiting in entity.waiting]
-    return min((at_ms for at_ms in found if at_ms > 0), default=0)
+    """When a tick must look at an entity next; 0: never. Asked after every event, so it makes no lists."""
+    due = forgotten_ms(entity, policy)
+    if not isinstance(entity, Order):
+        return due
+    stuck = entity.stuck
+    for key, since_ms in entity.waits.items():
+        allowed_ms = _allowed_ms(key, policy)
+        if allowed_ms and key not in stuck:
+            due = _sooner(due, since_ms + allowed_ms)
+    if DISPATCH not in stuck:
+        due = _sooner(due, _dispatch_ms(entity, policy))
+    if entity.parked:
+        due = _sooner(due, parking.next_until_ms(entity))
+    for waiting in entity.waiting:
+        due = _sooner(due, waiting.deadline_ms)
+    return due
 
 
 def broken_at(order: Order, policy: Policy) -> dict[str, tuple[int, int]]:
     """Step -> since when the order waits in it, and when that is too long. A shipment's step carries its id."""
-    if order.state in _WAITS_FOR_NOTHING:
-        return {}
-    allowed = {
-        SUBMIT: policy.submit_ms,
-        ACKNOWLEDGE: policy.acknowledge_ms,
-        PACK: policy.pack_ms,
-        HAND_OVER: policy.handover_ms,
-    }
     found = {}
     for key, since_ms in order.waits.items():
-        allowed_ms = allowed[step_of(key)]
+        allowed_ms = _allowed_ms(key, policy)
         if allowed_ms:
             found[key] = (since_ms, since_ms + allowed_ms)
-    if policy.dispatch_near_ms and _is_to_leave(order, policy):
-        at_ms = _near_ms(order, policy.dispatch_near_ms)
-        if at_ms:
-            found[DISPATCH] = (at_ms, at_ms)
+    at_ms = _dispatch_ms(order, policy)
+    if at_ms:
+        found[DISPATCH] = (at_ms, at_ms)
     return found
 
 
-def step_of(key: str) -> str:
-    return key.partition(" ")[0]
+def _sooner(one_ms: int, other_ms: int) -> int:
+    """The earlier of two times, of which 0 is none."""
+    return min(one_ms, other_ms) if one_ms and other_ms else one_ms or other_ms
+
+
+def _allowed_ms(key: str, policy: Policy) -> int:
+    if key == ACKNOWLEDGE:
+        return policy.acknowledge_ms
+    if key == PACK:
+        return policy.pack_ms
+    return policy.submit_ms if key == SUBMIT else policy.handover_ms
+
+
+def _dispatch_ms(order: Order, policy: Policy) -> int:
+    """When the time of dispatch is near for an order that is still here; 0: never."""
+    if not policy.dispatch_near_ms or order.state in _WAITS_FOR_NOTHING or not _is_to_leave(order, policy):
+        return 0
+    return _near_ms(order, policy.dispatch_near_ms)
 
 
 def forgotten_ms(entity: Entity, policy: Policy) -> int:
@@ -130,9 +149,16 @@ def _is_over(entity: Entity, policy: Policy) -> bool:
 
 def _is_to_leave(order: Order, policy: Policy) -> bool:
     """Whether a unit is neither gone nor cancelled. Where no handover is told, packed is all one hears of it."""
-    if any(line.open for line in order.lines) or not order.shipments:
+    if not order.shipments or _has_open(order):
         return True
-    return policy.handover and any(shipment.state != ShipmentState.HANDED_OVER for shipment in order.shipments)
+    return policy.handover and any(one.state != _GONE for one in order.shipments)
+
+
+def _has_open(order: Order) -> bool:
+    for line in order.lines:  # noqa: SIM110 - a generator takes twice as long, and every event asks
+        if line.open:
+            return True
+    return False
 
 
 def _near_ms(order: Order, near_ms: int) -> int:
@@ -144,29 +170,28 @@ def _near_ms(order: Order, near_ms: int) -> int:
 def _note_waits(turn: Turn[Order]) -> None:
     """What still holds keeps its time; a Pack that leaves units open is a move, so their wait begins again."""
     order = turn.entity
-    former = order.waits
-    order.waits = {key: former.get(key, turn.now_ms) for key in _waits(order)}
-    if turn.event.kind is EventKind.PACK_TAKEN and PACK in order.waits:
+    former, keys = order.waits, _waits(order)
+    if keys or former:
+        order.waits = {key: former.get(key, turn.now_ms) for key in keys}
+    if PACK in order.waits and turn.event.kind is EventKind.PACK_TAKEN:
         order.waits[PACK] = turn.now_ms
 
 
-def _waits(order: Order) -> Iterator[str]:
+def _waits(order: Order) -> list[str]:
+    """What the order waits for now."""
     state = order.state
     if state in _WAITS_FOR_NOTHING:
-        return
+        return []
+    keys = [f"{HAND_OVER} {shipment.id}" for shipment in order.shipments if shipment.state not in _LEFT]
     if may_have_more(order):
-        pass  # met midway: nobody knows whether it was acknowledged, or what is still to be packed
-    elif state == OrderState.RECEIVED or (state == OrderState.HELD and "submitted" not in order.milestones):
-        yield SUBMIT  # a hold is Increff's to know, too
-    elif state == OrderState.SUBMITTED:
-        yield ACKNOWLEDGE
-    elif state == OrderState.ACKNOWLEDGED or (
-        state in _IN_WAREHOUSE and not order.held and any(line.open for line in order.lines)
-    ):
-        yield PACK
-    for shipment in order.shipments:
-        if shipment.state not in _LEFT:
-            yield f"{HAND_OVER} {shipment.id}"
+        return keys  # met midway: nobody knows whether it was acknowledged, or what is still to be packed
+    if state == _RECEIVED or (state == _HELD and "submitted" not in order.milestones):
+        keys.append(SUBMIT)  # a hold is Increff's to know, too
+    elif state == _SUBMITTED:
+        keys.append(ACKNOWLEDGE)
+    elif state == _ACKNOWLEDGED or (state in _IN_WAREHOUSE and not order.held and _has_open(order)):
+        keys.append(PACK)
+    return keys
 
 
 def _compare(turn: Turn[Order]) -> None:
