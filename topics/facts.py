@@ -47,6 +47,7 @@ _MODELS: tuple[type[Fact], ...] = (
     models.DeliveryFailed,
     models.DeliveryRefused,
     models.ReturnCreated,
+    models.ReturnAdopted,
     models.ReturnRefused,
     models.ReturnSubmitted,
     models.ReturnRejected,

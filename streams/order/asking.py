@@ -118,11 +118,15 @@ def held(entity: Return) -> Counter[str]:
     """Units per SKU that are coming back, or came back. A cancellation counts once Increff has taken it."""
     if entity.state in _HOLDS_NOTHING:
         return Counter()
-    return Counter(item.sku for item in entity.items.values() if item.cancelled is not True)
+    items = [item for item in entity.items.values() if item.cancelled is not True]
+    # What came to an adopted return before it was met, its forward order has never admitted.
+    return Counter(item.sku for item in items if item.added or not entity.adopted)
 
 
 def _send(turn: Turn[Return]) -> None:
     entity, question = turn.entity, turn.entity.question
+    if not entity.forward:
+        return  # an adopted return of which nobody has said it yet
     units = held(entity)
     wanted = Counter(units)
     if question is not None:

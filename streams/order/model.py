@@ -234,6 +234,8 @@ class Return(Entity):
     """Digest of the last Update Returns."""
     version: int = 0
     question: Question | None = None
+    adopted: bool = False
+    """First met midway: its items are those that calls named, and there may be more."""
 
     @property
     def key(self) -> bytes:
@@ -251,6 +253,8 @@ class Return(Entity):
             data["forwardKnown"] = False
         if self.courier:
             data["courier"] = self.courier
+        if self.adopted:
+            data["adopted"] = True
         if self.question is not None:
             data["question"] = self.question.row()
         if self.properties:
@@ -369,6 +373,7 @@ def _return(data: dict[str, Any], common: dict[str, Any]) -> Return:
         courier=data.get("courier") or {},
         properties=data.get("properties", ""),
         version=data["version"],
+        adopted=data.get("adopted", False),
         question=_question(data["question"]) if "question" in data else None,
     )
 

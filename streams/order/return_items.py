@@ -31,6 +31,8 @@ def add_items(turn: Turn[Return]) -> Ruling:
     payload, question = digest(ADD.request, body), entity.question
     if question is not None and question.digest == payload:
         return asking.join(turn, question)
+    if entity.adopted and not entity.forward:
+        entity.forward = body["orderCode"]
     if body["orderCode"] != entity.forward:
         return refused(f"return {entity.code} is of order {entity.forward}, not of {body['orderCode']}")
     new: list[dict[str, Any]] = []
@@ -99,6 +101,7 @@ def cancel_items(turn: Turn[Return]) -> Ruling:
     """The items named do not come, as long as they have not arrived; naming them again changes nothing."""
     entity, body = turn.entity, turn.event.body
     codes = [item["channelReturnItemCode"] for item in body["returnLineItems"]]
+    learn(entity, ((item["channelReturnItemCode"], item["channelSkuCode"]) for item in body["returnLineItems"]))
     ruling = _refusal(entity, "has no item", (code for code in codes if code not in entity.items))
     ruling = ruling or _refusal(entity, "has received item", (code for code in codes if entity.items[code].qc))
     if ruling is not None:
@@ -132,6 +135,7 @@ def acknowledge(turn: Turn[Return]) -> Ruling:
     """Inspections add up over several calls (contract 16); another verdict on the same unit is news."""
     entity, body = turn.entity, turn.event.body
     codes = [item["itemCode"] for item in body["orderItems"]]
+    learn(entity, ((item["itemCode"], item["channelSkuCode"]) for item in body["orderItems"]))
     ruling = _refusal(entity, "has no item", (code for code in codes if code not in entity.items))
     cancelled = (code for code in codes if entity.items[code].cancelled is True)
     ruling = ruling or _refusal(entity, "has cancelled item", cancelled)
@@ -155,6 +159,13 @@ def acknowledge(turn: Turn[Return]) -> Ruling:
     turn.fact("return-acknowledged", {**context(entity), "inspected": new})
     _reached(turn, before)
     return APPLIED
+
+
+def learn(entity: Return, items: Iterable[tuple[str, str]]) -> None:
+    """Units of an adopted return are those that calls name."""
+    for code, sku in items if entity.adopted else ():
+        if len(entity.items) < ITEMS_MAX:
+            entity.items.setdefault(code, ReturnItem(sku))
 
 
 def settle(turn: Turn[Return]) -> None:
@@ -191,6 +202,9 @@ def quantities(entity: Return) -> dict[str, int]:
 def _state(entity: Return) -> str:
     counts = quantities(entity)
     inspected = counts["passed"] + counts["failed"]
+    if entity.adopted:
+        # Whether there is more nobody knows, so it is neither whole nor gone.
+        return ReturnState.ACKNOWLEDGED if inspected else entity.state
     if inspected:
         return ReturnState.ACKNOWLEDGED if counts["expected"] else ReturnState.COMPLETED
     if not counts["expected"] and entity.question is None:

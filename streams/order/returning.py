@@ -41,6 +41,26 @@ def open_return(event: Event, now_ms: int, recall: Recall) -> tuple[Turn[Return]
     return turn, _ask(turn)
 
 
+def meet(event: Event, now_ms: int, recall: Recall) -> tuple[Turn[Return], None] | None:
+    """A return that Sluice did not see created, as in a cut-over; None where the channel does not take it on."""
+    if event.unknown_orders != "adopt":
+        return None
+    entity = Return(
+        channel=event.channel,
+        code=event.code,
+        state=ReturnState.SUBMITTED,
+        created_ms=now_ms,
+        updated_ms=now_ms,
+        location=event.body.get("locationCode"),
+        forward=event.body.get("orderCode") or event.body.get("forwardOrderCode") or "",
+        forward_known=False,
+        adopted=True,
+    )
+    turn = Turn(entity, event, now_ms, recall)
+    turn.fact("return-adopted", {**context(entity), "by": event.kind}, {"by": event.kind})
+    return turn, None
+
+
 def asked_again(turn: Turn[Return]) -> Ruling:
     """A repeat while the forward order has not answered."""
     entity = turn.entity
@@ -52,6 +72,8 @@ def asked_again(turn: Turn[Return]) -> Ruling:
 
 def repeat(turn: Turn[Return]) -> Ruling:
     entity = turn.entity
+    if entity.adopted and not entity.digest:
+        return _complete(turn)
     return DUPLICATE if digest(CREATE.request, turn.event.body) == entity.digest else _differs(entity)
 
 
@@ -133,8 +155,25 @@ def _ask(turn: Turn[Return]) -> Ruling:
     entity.forward = body["forwardOrderCode"]
     entity.location = body.get("locationCode")
     entity.items, entity.courier, entity.properties, entity.request = {}, {}, "", ""
+    entity.adopted = False
     entity.question = None
     return asking.ask(turn, CREATE, body, entity.digest)
+
+
+def _complete(turn: Turn[Return]) -> Ruling:
+    """The Create of an adopted return came at last. Increff may have it, and takes it as a repeat then."""
+    entity, body = turn.entity, turn.event.body
+    entity.request = turn.deliver(CREATE, body)
+    entity.digest = digest(CREATE.request, body)
+    entity.forward = body["forwardOrderCode"]
+    entity.location = body.get("locationCode")
+    entity.courier = _courier(body) | entity.courier
+    return_items.learn(entity, ((item["itemCode"], item["channelSkuCode"]) for item in body["orderItems"]))
+    turn.fact(
+        "return-created",
+        {**context(entity), "orderType": body.get("orderType"), "forwardKnown": False, **_items(turn)},
+    )
+    return APPLIED
 
 
 def _created(turn: Turn[Return], call: Turn[Return]) -> Ruling:

@@ -58,6 +58,10 @@ _PARKING = (((S.HELD,), _UNPARKED), (_UNPARKED, (S.HELD,)))
 MAKERS: dict[EventKind, tuple[type[Entity], Maker, tuple[str, ...]]] = {
     E.CREATE: (Order, placing.place, (S.RECEIVED, S.HELD)),
     E.CREATE_RETURN: (Return, returning.open_return, (R.ASKED, R.REFUSED)),
+    **dict.fromkeys(
+        (E.ADD_RETURN_ITEMS, E.UPDATE_RETURN, E.CANCEL_RETURN_ITEMS), (Return, returning.meet, (R.SUBMITTED,))
+    ),
+    E.ACKNOWLEDGE_RETURN: (Return, returning.meet, (R.ACKNOWLEDGED,)),
     E.CREATE_MANIFEST: (Manifest, manifesting.request, (M.REQUESTED,)),
     **{
         event: (Order, adopting.meet, (S.EXPECTED, *states) if event in parking.PARKABLE else states)

@@ -322,3 +322,38 @@ def test_an_order_met_midway_admits_what_left_before_it_was_known_and_lists_it()
     step = create(story, "111")
     assert (step.verdict, step.facts) == (Verdict.APPLIED, ["order-adopted", "return-created"])
     assert (document(story)["forwardKnown"], claims(story)) == (False, {"R-1": {"SKU-1": 3}})
+
+
+ADOPTING = {
+    "update-returns": {"returnOrderCode": "R-1", "locationCode": "DXB-WH-01", "trackingCode": "A-2"},
+    "cancel-return-order-items": line_items_body(("1", "1")),
+    "return-order-acknowledgement": inspection_body(i1="PASS"),
+    "add-return-order-items": line_items_body(("1", "1")),
+}
+
+
+@pytest.mark.parametrize("touchpoint", ADOPTING)
+def test_a_return_met_midway_is_adopted_by_policy_and_keeps_what_is_said_of_it(touchpoint: str) -> None:
+    early = Story().tell(touchpoint, ADOPTING[touchpoint])
+    assert (early.verdict, early.facts) == (Verdict.EARLY, [])
+    story = Story(unknown_orders="adopt")
+    step = story.tell(touchpoint, ADOPTING[touchpoint])
+    assert (step.verdict, step.facts[0], step.request.touchpoint) == (Verdict.APPLIED, "return-adopted", touchpoint)
+    assert list(returned(story).items) == ([] if touchpoint == "update-returns" else ["R-1-1"])
+    assert story.tell(touchpoint, ADOPTING[touchpoint]).verdict is Verdict.DUPLICATE
+    late = create(story, "12")
+    assert (late.verdict, late.request.touchpoint) == (Verdict.APPLIED, "create-return-order")
+    assert list(returned(story).items) == ["R-1-1", "R-1-2"]
+    assert create(story, "12").verdict is Verdict.DUPLICATE
+
+
+def test_an_adopted_return_is_never_complete_and_is_counted_only_for_what_its_order_admitted() -> None:
+    story = Story(unknown_orders="adopt")
+    story.tell("return-order-acknowledgement", inspection_body(i1="PASS"))
+    assert returned(story).state == "ACKNOWLEDGED"
+    story = packed_story()
+    story.unknown_orders = "adopt"
+    story.tell("cancel-return-order-items", line_items_body(("1", "1")))
+    assert story.tell("add-return-order-items", line_items_body(("2", "1"))).verdict is Verdict.APPLIED
+    assert claims(story) == {"R-1": {"SKU-1": 1}}
+    assert story.tell("add-return-order-items", line_items_body(("3", "1"), ("4", "1"))).verdict is Verdict.REFUSED

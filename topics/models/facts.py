@@ -387,6 +387,12 @@ class ReturnCreated(ReturnFact):
     )
 
 
+class ReturnAdopted(ReturnFact):
+    """A return was first met midway and taken on: its units are those that are said of it."""
+
+    by: str = Field(description="What it was met by: acknowledge return, update return, ..")
+
+
 class ReturnRefused(ReturnFact):
     """The forward order denied a return: more units than left of it. Another Create is a new attempt."""
 
