@@ -15,7 +15,19 @@ from topics.configuration import parse_channels
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-FOLDERS = ("bench", "decisions", "docker", "docs", "gateway", "helm", "sluice", "streams", "tests", "topics")
+FOLDERS = (
+    "bench",
+    "decisions",
+    "docker",
+    "docs",
+    "examples",
+    "gateway",
+    "helm",
+    "sluice",
+    "streams",
+    "tests",
+    "topics",
+)
 """What begins with one of these and a slash is a path of the repository."""
 PATH = re.compile(rf"(?<![\w./:-])(?:{'|'.join(FOLDERS)})/[\w./*-]*")
 

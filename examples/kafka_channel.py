@@ -1,0 +1,79 @@
+"""A marketplace that lives on Kafka: it reads what Sluice asks, does it, and answers. See docs/kafka-channels.md.
+
+python examples/kafka_channel.py shop 127.0.0.1:9092 shop.db
+"""
+
+import asyncio
+import sqlite3
+import sys
+import time
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+NAMES = {
+    "pack-order": ("orderCode", "shipmentId"),
+    "get-shipping-label": ("shipmentCode",),
+    "get-invoice": ("shipmentCode",),
+    "create-manifest": ("manifestId",),
+}
+"""What an answer belongs to: asked again, even as another delivery, it is the same. All else is told by delivery id."""
+
+
+def do(touchpoint: str, asked: dict[str, Any], number: int) -> dict[str, Any]:
+    """Where a real shop does its work; `number` is new for every answer."""
+    match touchpoint:
+        case "pack-order":
+            return {"shipmentCode": f"SHP-{number:06d}"}
+        case "get-shipping-label":
+            return {"awbNumber": f"AWB-{number:06d}", "transporter": "CITY", "shippingLabelUrl": "https://shop.test/l"}
+        case "get-invoice":
+            return {"invoiceCode": f"INV-{number:06d}", "invoiceUrl": "https://shop.test/i"}
+        case "create-manifest":
+            return {"manifestCode": f"MAN-{number:06d}"}
+        case "acknowledgement":
+            return {"successOrders": asked["orders"]}
+        case _:  # handover, cancellation, stock, returns: taken
+            return {}
+
+
+def answer(db: sqlite3.Connection, delivery: str, touchpoint: str, asked: dict[str, Any]) -> bytes:
+    """The answer is kept in one transaction with what was done, so a repeat does nothing and gets the same."""
+    named = [asked.get(member) for member in NAMES.get(touchpoint, ())]
+    name = repr([touchpoint, *named]) if named and None not in named else delivery
+    with db:
+        db.execute("CREATE TABLE IF NOT EXISTS answers (number INTEGER PRIMARY KEY, name TEXT UNIQUE, body BLOB)")
+        new = db.execute("INSERT OR IGNORE INTO answers (name) VALUES (?)", [name])
+        if new.rowcount and new.lastrowid:
+            body = orjson.dumps(do(touchpoint, asked, new.lastrowid))
+            db.execute("UPDATE answers SET body = ? WHERE name = ?", [body, name])
+        (kept,) = db.execute("SELECT body FROM answers WHERE name = ?", [name]).fetchone()
+    return bytes(kept)
+
+
+async def main(channel: str, kafka: str, database: str) -> None:
+    requests = AIOKafkaConsumer(
+        f"sluice.channel.{channel}.requests.v1",
+        bootstrap_servers=kafka,
+        group_id=f"channel-{channel}",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    db = sqlite3.connect(database)
+    async with requests, AIOKafkaProducer(bootstrap_servers=kafka, acks="all") as answers:
+        print(f"{channel} answers", flush=True)
+        async for record in requests:
+            said = {name: value.decode() for name, value in record.headers}
+            if int(said["sluice-deadline-ms"]) < time.time() * 1000:
+                continue  # nobody waits for it any more; Sluice asks again if it still wants to know
+            touchpoint = said["ce_type"].removeprefix("sluice.request.")
+            body = answer(db, said["ce_id"], touchpoint, orjson.loads(record.value))
+            headers = [("sluice-correlation-id", said["sluice-correlation-id"].encode()), ("sluice-status", b"200")]
+            await answers.send_and_wait(said["sluice-reply-topic"], body, headers=headers)
+            await requests.commit()  # last: who dies before this is asked again, and answers the same
+            print(f"{touchpoint}  {record.key.decode()}  {body.decode()}", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
