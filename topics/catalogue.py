@@ -63,7 +63,7 @@ class Topic:
 TOPICS: tuple[Topic, ...] = (
     Topic(
         name="orders.commands",
-        key="channel|orderCode, channel|return|returnOrderCode or channel|manifest|manifestId",
+        key="channel|orderCode, channel|return|returnOrderCode or channel|manifest|manifestId; ~tick",
         cleanup=Cleanup.DELETE,
         retention_ms=7 * DAY_MS,
         writers=("gateway", "direct producers", "delivery", "orders"),

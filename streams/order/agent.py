@@ -12,6 +12,7 @@ from streams.order.effects import RecordAnswer
 from streams.order.events import Event, EventKind
 from streams.order.limits import MESSAGE_MAX
 from streams.order.machine import Decision, advance, nothing_recorded
+from streams.order.metrics import StuckGauge
 from streams.order.model import Entity, StateError, decode
 from streams.order.performing import Performer, reply_record
 from streams.order.recent import Recent
@@ -52,6 +53,7 @@ class OrdersRole(Role):
         self._source_name = TOPIC_BY_NAME[self.source].full_name(settings.topic_prefix)
         self._recent = Recent()
         self.ticker = Ticker(settings.tick_s)
+        self._stuck = StuckGauge()
         self._answers: dict[int, Answers] = {}
         self._recording: tuple[int, int] | None = None
         """Partition and offset of the last record that recorded an answer."""
@@ -84,6 +86,7 @@ class OrdersRole(Role):
 
     def _keep(self, partition: int, state: Table, key: bytes, decision: Decision) -> None:
         """What is known now."""
+        self._stuck.count(partition, decision.effects)
         if decision.gone:
             state.delete(key)
         elif decision.changed and decision.entity is not None:
@@ -171,11 +174,13 @@ class OrdersRole(Role):
     def partition_ready(self, partition: int, tables: Tables) -> None:
         self._answers[partition] = Answers(tables[ANSWERS])
         self.ticker.partition_ready(partition, tables[STATE])
+        self._stuck.ready(partition, tables[STATE])
 
     def partition_lost(self, partition: int) -> None:
         self._answers.pop(partition, None)
         self._recent.clear()
         self.ticker.partition_lost(partition)
+        self._stuck.lost(partition)
 
     def _entity(self, state: Table, key: bytes) -> Entity | None:
         """What is known under a key; the caller's to change."""

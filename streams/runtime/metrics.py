@@ -39,7 +39,8 @@ class Metrics:
         self._gauge("info", "The role of this worker", "role").labels(role).set(1)
 
     def text(self) -> bytes:
-        return generate_latest(self.registry)
+        """With the role's own metrics, which it makes where prometheus_client puts them by itself."""
+        return generate_latest(self.registry) + generate_latest()
 
     def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
         return Gauge(PREFIX + name, what, labels, registry=self.registry)

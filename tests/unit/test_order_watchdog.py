@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+from prometheus_client import REGISTRY
 
 from streams.order.model import AT_ONCE, decode, due_of
 from streams.order.watchdog import time_ms
@@ -364,3 +365,20 @@ def test_a_return_is_forgotten_once_it_is_over() -> None:
     assert key in logs.states_by_key()
     logs.tick(logs.now_ms + 1)
     assert key not in logs.states_by_key()
+
+
+def gauge(logs: Logs, step: str) -> float:
+    labels = {"partition": str(partition_of(KEY, len(logs.states))), "step": step}
+    return REGISTRY.get_sample_value("sluice_orders_stuck", labels) or 0.0
+
+
+def test_the_gauge_counts_what_is_stuck_over_a_restart() -> None:
+    logs = make_logs()
+    submitted(logs)
+    logs.tick(logs.now_ms + 20_000)
+    assert gauge(logs, "acknowledge") == 1
+    logs.restart()
+    assert gauge(logs, "acknowledge") == 1
+    logs.call("acknowledgement", acknowledgement_body(), "moves")
+    logs.run()
+    assert gauge(logs, "acknowledge") == 0
