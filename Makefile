@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The first Python that is new enough; PYTHON=/path/to/python chooses another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
-BENCHES := ingress runtime
+BENCHES := ingress runtime verdict orders recovery
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint format bench release-schemas clean

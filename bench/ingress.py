@@ -26,6 +26,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.ingress_load import CODE
+from bench.processes import VoidRunError
 from sluice.local.broker import private_broker
 from sluice.local.ports import free_ports
 from topics.admin import create
@@ -41,10 +42,6 @@ READY_S = 30.0
 GOAL = 0.7
 PATH = "/assure-magic2/orders/outward"
 HEADERS = {"authUsername": "demo", "authPassword": "demo-secret", "authDomainName": "demo"}
-
-
-class VoidRunError(Exception):
-    """What was measured is not what was claimed."""
 
 
 @dataclass
@@ -153,28 +150,38 @@ def _wait_ready(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def _turn(measured: Measured, port: int, seconds: float, prefix: str) -> None:
-    body = json.dumps({**(sample("create-outward-order").body or {}), "orderCode": CODE.decode()})
-    spec = {
+    told = run_load("bench.ingress_load", {**request_spec(port, prefix), "seconds": seconds})
+    measured.rates.append(told["accepted"] / told["seconds"])
+    measured.p50_ms.append(told["p50_ms"])
+    measured.p99_ms.append(told["p99_ms"])
+    measured.accepted += told["accepted_in_all"]
+
+
+def request_spec(port: int, prefix: str) -> dict[str, Any]:
+    """Create Outward Order, the contract's sample, each under a code of its own that begins with `prefix`."""
+    days = {"dispatchByTime": "2095-06-16T18:00:00.000+04:00"}  # the sample's is past, so that each order would be late
+    body = json.dumps({**(sample("create-outward-order").body or {}), **days, "orderCode": CODE.decode()})
+    return {
         "port": port,
-        "seconds": seconds,
         "connections": CONNECTIONS,
         "path": PATH,
         "headers": HEADERS,
         "prefix": prefix,
         "body": body,
     }
+
+
+def run_load(module: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """Runs a load in a process of its own; void when anything but success came back."""
     done = subprocess.run(  # noqa: S603 - our own module
-        [sys.executable, "-m", "bench.ingress_load", json.dumps(spec)], capture_output=True, check=False
+        [sys.executable, "-m", module, json.dumps(spec)], capture_output=True, check=False
     )
     if done.returncode != 0:
         raise VoidRunError(f"the load failed: {done.stderr.decode()[-500:]}")
-    told = json.loads(done.stdout)
+    told: dict[str, Any] = json.loads(done.stdout)
     if told["failures"] or not told["accepted"]:
         raise VoidRunError(f"not accepted: {told['failures'] or done.stderr.decode()[-500:]}")
-    measured.rates.append(told["accepted"] / told["seconds"])
-    measured.p50_ms.append(told["p50_ms"])
-    measured.p99_ms.append(told["p99_ms"])
-    measured.accepted += told["accepted_in_all"]
+    return told
 
 
 async def _stored(settings: Settings) -> int:

@@ -34,6 +34,14 @@ class Load:
     failures: list[str] = field(default_factory=list)
     stopping: bool = False
 
+    @classmethod
+    def of(cls, spec: dict[str, object]) -> Load:
+        body = str(spec["body"]).encode()
+        headers = {"Host": "bench", "Content-Type": "application/json", "Content-Length": str(len(body))}
+        headers.update(spec["headers"])  # type: ignore[call-overload]
+        head = f"POST {spec['path']} HTTP/1.1\r\n" + "".join(f"{name}: {told}\r\n" for name, told in headers.items())
+        return cls(template=body, head=head.encode() + b"\r\n", prefix=str(spec["prefix"]))
+
     def next_request(self) -> bytes:
         self.sent += 1
         code = f"{self.prefix}{self.sent:0{len(CODE) - len(self.prefix)}d}".encode()
@@ -54,7 +62,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         received = self._received + data if self._received else data
         end = received.find(b"\r\n\r\n")
-        if end < 0 or len(received) < end + 4 + _content_length(received, end):
+        if end < 0 or len(received) < end + 4 + content_length(received, end):
             self._received = received
             return
         self._received = b""
@@ -80,17 +88,13 @@ class Connection(asyncio.Protocol):
         self._transport.write(self._load.next_request())
 
 
-def _content_length(received: bytes, end: int) -> int:
+def content_length(received: bytes, end: int) -> int:
     start = received.find(b"Content-Length: ", 0, end)
     return 0 if start < 0 else int(received[start + 16 : received.find(b"\r", start)])
 
 
 async def run(spec: dict[str, object]) -> dict[str, object]:
-    body = str(spec["body"]).encode()
-    headers = {"Host": "bench", "Content-Type": "application/json", "Content-Length": str(len(body))}
-    headers.update(spec["headers"])  # type: ignore[call-overload]
-    head = f"POST {spec['path']} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    load = Load(template=body, head=head.encode() + b"\r\n", prefix=str(spec["prefix"]))
+    load = Load.of(spec)
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
     connections = [
@@ -107,12 +111,12 @@ async def run(spec: dict[str, object]) -> dict[str, object]:
         "accepted_in_all": load.accepted,
         "seconds": seconds,
         "failures": load.failures,
-        "p50_ms": _quantile(took, 0.5),
-        "p99_ms": _quantile(took, 0.99),
+        "p50_ms": quantile(took, 0.5),
+        "p99_ms": quantile(took, 0.99),
     }
 
 
-def _quantile(took: list[float], share: float) -> float:
+def quantile(took: list[float], share: float) -> float:
     return round(took[int(len(took) * share)] * 1_000, 3) if took else 0.0
 
 

@@ -10,7 +10,6 @@ import asyncio
 import importlib.util
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -22,10 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
+from bench.processes import end, machine, memory_mib
 from bench.runtime_job import KEYS, PARTITIONS, PREFIX, SOURCE, check, fill, full_name, make_topics
 from bench.runtime_latency import Latency, measure
+from bench.runtime_watch import watch
 from sluice.local.broker import private_broker
 from sluice.local.errors import StartError
 from sluice.local.jars import KAFKA_VERSION, cache_dir, find_java
@@ -35,12 +36,8 @@ EVENTS_PER_SECOND = 30_000
 EVENTS_MIN = 50_000
 ROUNDS = 2
 """Each system runs this often, in turns; the best run of each counts."""
-FROM, TO = 0.2, 0.9
-RUN_TIMEOUT_S = 300.0
 OURS, STREAMS, QUIX = "sluice", "kafka-streams", "quixstreams"
 RATIO_GOAL, RATIO_QUIX_GOAL = 1.2, 2.0
-_POLL_S = 0.05
-_TICKS = os.sysconf("SC_CLK_TCK")
 _ROOT = Path(__file__).parents[1]
 _JAVA = Path(__file__).with_name("java")
 
@@ -93,7 +90,7 @@ async def _compare(place: Place, events: int, say: Callable[[str], None]) -> dic
     runs: list[Run] = []
     for number in range(ROUNDS):
         for system in (QUIX, STREAMS, OURS):
-            run = await _run(place, system, number, events)
+            run = await run_one(place, system, number, events)
             said = f"  WRONG: {run.wrong}" if run.wrong else ""
             say(f"{system:14} {run.events_per_s:9,.0f} events/s  {run.cpu_us_per_event:6.1f} us CPU each{said}")
             runs.append(run)
@@ -101,17 +98,17 @@ async def _compare(place: Place, events: int, say: Callable[[str], None]) -> dic
     return _result(runs, events, offered, latency)
 
 
-async def _run(place: Place, system: str, number: int, events: int) -> Run:
+async def run_one(place: Place, system: str, number: int, events: int) -> Run:
     name = f"{system}-{number}"
     out = full_name(f"{name}.out")
     await make_topics(place.bootstrap, [out] + ([full_name(f"{name}.state")] if system == OURS else []))
     process = _start(place, system, name)
     try:
-        rate, cpu = await _watch(place.bootstrap, out, events, process)
-        memory = _peak_mib(process.pid)
+        partitions = [TopicPartition(out, partition) for partition in range(PARTITIONS)]
+        rate, cpu = await watch(place.bootstrap, partitions, events, process)
+        memory = memory_mib(process.pid, peak=True)
     finally:
-        process.terminate()
-        await asyncio.to_thread(_reap, process)
+        await asyncio.to_thread(end, process)
     return Run(system, rate, cpu, memory, await check(place.bootstrap, out, events))
 
 
@@ -136,53 +133,6 @@ def _start(place: Place, system: str, name: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - the commands are ours
             command, cwd=place.directory, env=environment, stdout=log, stderr=log
         )
-
-
-async def _watch(bootstrap: str, out: str, events: int, process: subprocess.Popen[bytes]) -> tuple[float, float]:
-    """Events per second and CPU microseconds per event between 20 and 90 % of the output."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
-    await consumer.start()
-    partitions = [TopicPartition(out, partition) for partition in range(PARTITIONS)]
-    samples: list[tuple[float, int, float]] = []
-    deadline = time.monotonic() + RUN_TIMEOUT_S
-    try:
-        while not samples or samples[-1][1] < events:
-            if process.poll() is not None:
-                raise StartError(f"a benchmarked process ended with {process.returncode}: {process.args!r}")
-            if time.monotonic() > deadline:
-                raise StartError(f"{process.args!r} did not finish within {RUN_TIMEOUT_S:.0f} s")
-            count = sum((await consumer.end_offsets(partitions)).values())
-            samples.append((time.monotonic(), count, _cpu_s(process.pid)))
-            await asyncio.sleep(_POLL_S)
-    finally:
-        await consumer.stop()
-    first = next(sample for sample in samples if sample[1] >= FROM * events)
-    last = next(sample for sample in samples if sample[1] >= TO * events)
-    done = last[1] - first[1]
-    if done <= 0:  # so few events that one look saw all of it
-        first, last = next(s for s in samples if s[1] == 0), samples[-1]
-        done = last[1]
-    return done / (last[0] - first[0]), 1e6 * (last[2] - first[2]) / done
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def _peak_mib(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
-def _reap(process: subprocess.Popen[bytes]) -> None:
-    try:
-        process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _result(runs: list[Run], events: int, offered: float, latency: Latency) -> dict[str, Any]:
@@ -222,7 +172,7 @@ def _result(runs: list[Run], events: int, offered: float, latency: Latency) -> d
             ),
             3,
         ),
-        "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
+        "machine": machine(),
         "checked": not any(run.wrong for run in runs),
     }
 

@@ -334,7 +334,8 @@ def demo(url: str, increff_port: int) -> None:
 @click.option("--seconds", type=click.FloatRange(min=1), default=10.0, show_default=True, help="Of each measurement.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bench(name: str, seconds: float, as_json: bool) -> None:
-    """Run a benchmark on a Kafka of its own: ingress (the gateway) or runtime (the streams runtime)."""
+    """Run a benchmark on a Kafka of its own: ingress (the gateway), runtime (the streams runtime), verdict (both, from
+    a POST to its answer), orders (the rules) or recovery (a cold start, a killed worker)."""
     from sluice.benches import find
 
     with readable_errors():
