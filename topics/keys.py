@@ -12,8 +12,8 @@ from struct import unpack_from
 _SEED = 0x9747B28C
 _M = 0x5BD1E995
 _WORD = 0xFFFFFFFF
-_PARTITIONS_KEPT = 16_384
-"""Keys whose hash is remembered, some 3 MB: one event asks for that of its order several times."""
+_KEPT = 16_384
+"""Keys and hashes that are remembered, some 3 MB of each: one event asks for those of its order several times."""
 
 TICK_KEY = b"~tick"
 """Of a tick on orders.commands: it is of no one entity, and goes to the partition it is for."""
@@ -38,6 +38,7 @@ def split(key: bytes) -> tuple[str, ...]:
     return tuple([_unescape(part) for part in key.decode().split("|")])
 
 
+@lru_cache(maxsize=_KEPT)
 def order_key(channel: str, order_code: str) -> bytes:
     return join(channel, order_code)
 
@@ -64,6 +65,7 @@ def channel_destination(channel: str) -> str:
     return f"channel:{channel}"
 
 
+@lru_cache(maxsize=_KEPT)
 def lane_key(destination: str, entity_key: bytes) -> bytes:
     """A lane is (destination, order): strict first-in-first-out inside it, independent of every other lane."""
     return join(destination, entity_key.decode())
@@ -74,7 +76,7 @@ def partition_of(key: bytes, partitions: int) -> int:
     return _positive_hash(key) % partitions
 
 
-@lru_cache(maxsize=_PARTITIONS_KEPT)
+@lru_cache(maxsize=_KEPT)
 def _positive_hash(key: bytes) -> int:
     """murmur2 without its sign, as in the Java client's Utils; aiokafka's goes byte by byte."""
     length = len(key)

@@ -5,6 +5,7 @@ Direct producers write the same records as the gateway: their bodies are validat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -158,7 +159,11 @@ def _code_of(key: bytes) -> str:
 
 def _query(members: dict[str, Any], envelope: Envelope, reply_to: Address | None) -> Event:
     """A query names an order, a return or a manifest."""
-    makers = {"returnOrderCode": return_key, "orderCode": order_key, "manifestId": manifest_key}
+    makers: dict[str, Callable[[str, str], bytes]] = {
+        "returnOrderCode": return_key,
+        "orderCode": order_key,
+        "manifestId": manifest_key,
+    }
     for name, make in makers.items():
         code = members.get(name)
         if code is not None:

@@ -42,6 +42,9 @@ input (wrong version, wrong topic, broken code). It stops before it sets the who
 
 COMMIT_INTERVAL_S = 0.5
 """How often finished offsets are committed: after a crash at most this much is decided again, and skipped."""
+GC_THRESHOLD = 50_000
+"""Allocations before the youngest generation is looked through: a thousand records' worth. They leave no cycles, and
+Python's 700 would look through what roles keep in memory again and again."""
 REQUEST_TIMEOUT_S = 20.0
 """A broker that has not answered by then is asked again, perhaps a new leader. An idempotent producer never gives up on
 a batch it has taken, so an outage of any length is waited for; /live tells when it is a long one."""

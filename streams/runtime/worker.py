@@ -16,6 +16,7 @@ What a role's author has to know:
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import time
@@ -34,6 +35,7 @@ from streams.runtime.group_commit import GroupCommit
 from streams.runtime.late_writes import LateWrites
 from streams.runtime.ledger import OffsetLedger
 from streams.runtime.limits import (
+    GC_THRESHOLD,
     LIVE_POLL_S,
     STOP_DRAIN_S,
     STOP_LEAVE_S,
@@ -392,6 +394,9 @@ def run_role(
     """Blocks until SIGTERM or SIGINT and the drained end (0), or until it cannot go on safely (EXIT_FAILED)."""
     for noisy in ("faust", "mode"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
 
     async def main() -> int:
         return await Worker(role, settings, tuning or Tuning(), committer).run()
