@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from prometheus_client import Gauge
 
 from streams.order.effects import Effect, PublishFact
-from streams.order.model import Order, StateError, decode
+from streams.order.model import Order, StateError, decode, is_stuck
 from streams.order.watchdog import STEPS
 from streams.runtime.role import Table
 
@@ -17,7 +17,6 @@ STUCK = Gauge(
     ["partition", "step"],
 )
 _BY = {"order-stuck": 1, "order-unstuck": -1}
-_FLAGGED = b'"stuck":'
 
 
 class StuckGauge:
@@ -26,7 +25,7 @@ class StuckGauge:
     def ready(self, partition: int, table: Table) -> None:
         counts = dict.fromkeys(STEPS, 0)
         for _, raw in table.items():  # noqa: PERF102 - a table has no values()
-            if _FLAGGED in raw:  # few are, so few are decoded
+            if is_stuck(raw):  # few are, so few are decoded
                 for step in _stuck(raw):
                     counts[step.partition(" ")[0]] += 1
         for step, count in counts.items():

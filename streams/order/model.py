@@ -212,7 +212,7 @@ class Order(Entity):
         if self.waits:
             data["waits"] = self.waits
         if self.stuck:
-            data["stuck"] = self.stuck
+            data = {"due": self.due_ms, "stuck": self.stuck, **data}  # see `is_stuck`
         return data
 
 
@@ -295,6 +295,11 @@ def due_of(raw: bytes) -> int:
     if not raw.startswith(_DUE):
         return AT_ONCE
     return int(raw[len(_DUE) : raw.index(b",", len(_DUE))])
+
+
+def is_stuck(raw: bytes) -> bool:
+    """Whether an encoded entity is an order with waits that were reported as too long, without decoding it."""
+    return raw.startswith(b'"stuck":', raw.find(b",") + 1)
 
 
 def decode(raw: bytes) -> Entity:

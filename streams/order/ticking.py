@@ -56,8 +56,12 @@ class Due:
         self.asked = False
         self._keys.clear()
         self._spans.clear()
-        for key, raw in self._table.items():
-            self._put(key, due_of(raw))
+        keys = self._keys
+        for key, raw in self._table.items():  # perhaps a million, and nothing else goes on meanwhile
+            due_ms = due_of(raw)
+            if due_ms:
+                keys[due_ms // _SPAN_MS].append(key)
+        self._spans.extend(sorted(keys))
 
     def note(self, key: bytes, before: bytes | None, after: bytes) -> None:
         """An entity's state changed. One that is due later than before is still found in its old place."""
