@@ -221,18 +221,19 @@ def request_for(
     deadline_ms: int | None = None,
     sequence: int = 0,
     created_ms: int = START_MS,
+    channel: str = "demo",
 ) -> DeliveryRequest:
     """A request as the orders role would make it; a relay when it has a deadline."""
     touchpoint = BY_NAME[name]
-    destination = INCREFF if touchpoint.far_side == "increff" else channel_destination("demo")
-    entity = order_key("demo", code)
+    destination = INCREFF if touchpoint.far_side == "increff" else channel_destination(channel)
+    entity = order_key(channel, code)
     beside = join(destination, entity.decode(), request_id)
     lane = beside if touchpoint.beside_lane else lane_key(destination, entity)
     return DeliveryRequest(
         id=request_id,
         destination=destination,
         shard=0,
-        channel="demo",
+        channel=channel,
         touchpoint=name,
         lane=lane.decode(),
         entity=entity.decode(),
