@@ -32,7 +32,7 @@ def test_a_role_that_keeps_entities_decides_as_one_that_does_not(
     steps: list[tuple[tuple[str, dict[str, Any]], OutcomeKind]],
 ) -> None:
     keeping = undisturbed(steps)
-    decoding = Logs()
+    decoding = Logs(channels=keeping.channels)
     decoding.role._recent = Forgetful()
     decoding.records = [list(records) for records in keeping.records]
     decoding.run()
