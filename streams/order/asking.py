@@ -75,8 +75,13 @@ def answered(turn: Turn[Return]) -> Question | None:
     question = entity.question
     if question is not None:
         return question if question.version == body["version"] else None
-    if body["admitted"] and (body["version"] != entity.version or entity.state == ReturnState.REFUSED):
+    if body["admitted"]:
         # The order counts units by what nobody waits for: it has forgotten what it was told since.
+        wrong = body["version"] != entity.version or entity.state == ReturnState.REFUSED
+    else:
+        # It was created later than this return, which went on without it, and hears of the return only now.
+        wrong = body["forwardKnown"] and not entity.forward_known and entity.state not in _HOLDS_NOTHING
+    if wrong:
         tell(turn)
     return None
 

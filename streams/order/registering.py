@@ -117,4 +117,6 @@ def _answer(event: Event, reason: str, *, known: bool) -> SendCommand:
         "reason": reason[: limits.MESSAGE_MAX],
         "forwardKnown": known,
     }
-    return SendCommand(f"{event.id}.a0", RETURN_DECIDED, return_key(event.channel, code), code, body)
+    # The same question may be answered for an order that is not known, and again when it is: two answers, two ids.
+    id_ = f"{event.id}.{'a' if known else 'u'}0"
+    return SendCommand(id_, RETURN_DECIDED, return_key(event.channel, code), code, body)

@@ -29,6 +29,28 @@ PAUSE_MS = 700
 IMPATIENT = make_channels(sla={"submit_s": 1, "acknowledge_s": 1, "pack_s": 1, "handover_s": 1})
 """So that ticks find orders that got stuck."""
 
+
+def _return(order: str, *units: int) -> dict[str, Any]:
+    items = [{"itemCode": f"{n}", "channelSkuCode": "SKU-1", "reason": "SIZE"} for n in units]
+    return {
+        "forwardOrderCode": order,
+        "returnOrderCode": f"R-{order}",
+        "locationCode": "L",
+        "orderType": "CUSTOMER_RETURN",
+        "orderItems": items,
+    }
+
+
+def _items(order: str, *units: int) -> dict[str, Any]:
+    lines = [{"channelReturnItemCode": f"{n}", "channelSkuCode": "SKU-1"} for n in units]
+    return {"orderCode": order, "returnOrderCode": f"R-{order}", "locationCode": "L", "returnLineItems": lines}
+
+
+def _inspection(order: str, *units: int) -> dict[str, Any]:
+    items = [{"itemCode": f"{n}", "channelSkuCode": "SKU-1", "qcStatus": "PASS"} for n in units]
+    return {"returnOrderCode": f"R-{order}", "forwardOrderCode": order, "locationCode": "L", "orderItems": items}
+
+
 COMMANDS: list[tuple[str, dict[str, Any]]] = [
     (touchpoint, body)
     for code in ("A", "B", "C")
@@ -45,6 +67,18 @@ COMMANDS: list[tuple[str, dict[str, Any]]] = [
         ("seller-cancellation", cancel_body(code, i2=1)),
         ("customer-cancellation", cancel_body(code, i1=1)),
         ("create-manifest", manifest_body(code)),
+    )
+]
+COMMANDS += [
+    # Of orders that are there: one that is created later hears of a return when its message comes again, not before.
+    (touchpoint, body)
+    for code in ("A", "B")
+    for touchpoint, body in (
+        ("create-return-order", _return(code, 1)),
+        ("create-return-order", _return(code, 1, 2)),
+        ("add-return-order-items", _items(code, 3)),
+        ("cancel-return-order-items", _items(code, 1)),
+        ("return-order-acknowledgement", _inspection(code, 1)),
     )
 ]
 STEPS = st.lists(st.tuples(st.sampled_from(COMMANDS), st.sampled_from(OutcomeKind)), min_size=3, max_size=16)

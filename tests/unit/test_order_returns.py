@@ -357,3 +357,13 @@ def test_an_adopted_return_is_never_complete_and_is_counted_only_for_what_its_or
     assert story.tell("add-return-order-items", line_items_body(("2", "1"))).verdict is Verdict.APPLIED
     assert claims(story) == {"R-1": {"SKU-1": 1}}
     assert story.tell("add-return-order-items", line_items_body(("3", "1"), ("4", "1"))).verdict is Verdict.REFUSED
+
+
+def test_an_order_that_hears_late_of_a_return_counts_what_it_holds() -> None:
+    """The return went on because its order was not known; a message of then comes again once the order is."""
+    story = Story()
+    asked = story.feed_only(command("create-return-order", return_body(units="1"), "create", story.now_ms))
+    story.pass_on(*asked.commands)
+    story.create()
+    story.pass_on(*asked.commands)
+    assert (returned(story).state, claims(story)) == ("RECEIVED", {"R-1": {"SKU-1": 1}})
