@@ -168,7 +168,7 @@ def _streams_command(name: str, does: str) -> None:
 
 
 _streams_command("orders", "decides every command of every order")
-_streams_command("delivery", "everything that leaves over HTTP")
+_streams_command("delivery", "everything that leaves")
 _streams_command("inventory", "stock coming in")
 
 

@@ -106,7 +106,7 @@ TOPICS: tuple[Topic, ...] = (
         retention_ms=7 * DAY_MS,
         writers=("orders", "gateway"),
         readers=("delivery",),
-        why="What must leave over HTTP",
+        why="What must leave, to Increff or to a channel",
         personal_data=True,
     ),
     Topic(

@@ -12,7 +12,7 @@ from topics.values import named_value
 
 @named_value
 class DeliveryRequest:
-    """One HTTP request that must leave. Its key on `deliveries.requests` is the lane (topics.keys.lane_key).
+    """One request that must leave. Its key on `deliveries.requests` is the lane (topics.keys.lane_key).
 
     `id` is made from the causing event's id and an index, so deciding again gives the same id. `entity` is the key on
     `orders.commands` to which the outcome goes. `body` holds the touchpoint's request members as on `orders.commands`
