@@ -83,18 +83,22 @@ def _add_operations(router: web.UrlDispatcher, ports: Ports) -> None:
         return web.Response(body=ports.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def openapi(_request: web.Request) -> web.Response:
-        return web.Response(body=openapi_document(), content_type="application/json")
+        return web.Response(body=document_of("topics.openapi"), content_type="application/json")
+
+    async def asyncapi(_request: web.Request) -> web.Response:
+        return web.Response(body=document_of("topics.asyncapi"), content_type="application/json")
 
     router.add_get("/live", live)
     router.add_get("/ready", ready)
     router.add_get("/metrics", metrics)
     router.add_get("/openapi.json", openapi)
+    router.add_get("/asyncapi.json", asyncapi)
 
 
 @functools.cache
-def openapi_document() -> bytes:
+def document_of(module: str) -> bytes:
     """Made when it is first asked for, because nothing else of the gateway needs the module that makes it."""
-    document: Callable[[], object] = importlib.import_module("topics.openapi").document
+    document: Callable[[], object] = importlib.import_module(module).document
     return orjson.dumps(document())
 
 

@@ -1,4 +1,4 @@
-"""Renders docs/touchpoints.md, docs/topics.md and docs/settings.md: `python -m topics.docs docs`.
+"""Renders docs/touchpoints.md, topics.md, settings.md and asyncapi.json: `python -m topics.docs docs`.
 
 They are committed for readers of the repository; a test fails when they are stale.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from topics import asyncapi
 from topics.catalogue import DAY_MS, TOPICS, Cleanup, Topic
 from topics.channel_topics import answer_topic, reply_topic, request_topic
 from topics.configuration import (
@@ -123,6 +124,7 @@ DOCUMENTS: dict[str, Callable[[], str]] = {
     "touchpoints.md": touchpoints,
     "topics.md": topics,
     "settings.md": settings,
+    "asyncapi.json": asyncapi.text,
 }
 
 

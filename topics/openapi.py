@@ -248,4 +248,5 @@ def _operations() -> Schema:
         "/ready": get("ready", "Whether this gateway can accept calls", ready),
         "/metrics": get("metrics", "Prometheus metrics", {"200": told("Text exposition format")}),
         "/openapi.json": get("openapi", "This document", {"200": told("OpenAPI 3.1")}),
+        "/asyncapi.json": get("asyncapi", "Every Kafka topic and what it carries", {"200": told("AsyncAPI 3.0")}),
     }

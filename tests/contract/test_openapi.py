@@ -22,6 +22,7 @@ OTHERS = {
     ("get", "/ready"),
     ("get", "/metrics"),
     ("get", "/openapi.json"),
+    ("get", "/asyncapi.json"),
 }
 
 
