@@ -1,0 +1,82 @@
+"""Commands without HTTP: an order is created, changed and cancelled by records on Kafka, and each verdict is read.
+
+python examples/producer.py demo 127.0.0.1:9092 KAFKA-1
+"""
+
+import asyncio
+import sys
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+COMMANDS = "sluice.orders.commands.v1"
+VERDICT_S = 60.0
+"""A cancellation waits for Increff; all else is decided within milliseconds."""
+
+
+def order(code: str, shirts: int) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    times = {"orderTime": now, "startProcessingTime": now, "dispatchByTime": now + timedelta(days=1)}
+    lines = [("SHIRT", shirts), ("JEANS", 1)]
+    return {
+        "orderCode": code,
+        "locationCode": "DXB-WH-01",
+        "orderType": "SO",
+        "onHold": False,
+        "paymentMethod": "NCOD",
+        "shippingAddress": {"name": "A Customer", "line1": "1 Street", "city": "Dubai", "country": "UAE"},
+        "orderItems": [
+            {"channelSkuCode": sku, "orderItemCode": f"{code}-{n}", "quantity": quantity, "sellingPricePerUnit": 89.25}
+            for n, (sku, quantity) in enumerate(lines, 1)
+        ],
+        **{name: time.isoformat() for name, time in times.items()},
+    }
+
+
+def cancellation(code: str, shirts: int) -> dict[str, Any]:
+    item = {"channelSkuCode": "SHIRT", "orderItemCode": f"{code}-1", "cancelledQuantity": shirts}
+    return {"orderCode": code, "orderItems": [item]}
+
+
+async def main(channel: str, kafka: str, code: str) -> None:
+    answers = f"sluice.replies.{channel}.v1"
+    async with (
+        AIOKafkaConsumer(answers, bootstrap_servers=kafka, auto_offset_reset="latest") as replies,
+        AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True) as producer,
+    ):
+        await replies.seek_to_end()
+        for partition in replies.assignment():
+            await replies.position(partition)  # from here on nothing is missed
+
+        async def send(touchpoint: str, body: dict[str, Any]) -> None:
+            event = str(uuid.uuid4())  # the same id when the same command is sent again
+            headers = {
+                "ce_specversion": "1.0",
+                "ce_id": event,
+                "ce_type": f"sluice.command.{touchpoint}",
+                "ce_source": "/examples/producer",
+                "sluice-channel": channel,
+                "sluice-reply-topic": answers,
+            }
+            key = f"{channel}|{code}".encode()  # % and | in a code are written %25 and %7C
+            sent = [(name, value.encode()) for name, value in headers.items()]
+            await producer.send_and_wait(COMMANDS, orjson.dumps(body), key=key, headers=sent)
+            async with asyncio.timeout(VERDICT_S):
+                async for record in replies:
+                    if record.key == event.encode():
+                        reply = orjson.loads(record.value)
+                        print(f"{touchpoint:24} {reply['verdict']:10} {reply['message']}".rstrip(), flush=True)
+                        return
+
+        await send("create-outward-order", order(code, shirts=2))
+        await send("create-outward-order", order(code, shirts=3))
+        await send("customer-cancellation", cancellation(code, shirts=1))
+        await send("customer-cancellation", cancellation(code, shirts=9))
+        await send("customer-cancellation", {"orderCode": code})
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
