@@ -53,7 +53,9 @@ def topics() -> str:
     text = (
         "Made from `topics/catalogue.py` by `sluice topics create`, never by themselves; `sluice topics check` "
         "compares a cluster with it. In Kafka a topic is called `<prefix>.<topic>.v1`, as in "
-        "`sluice.orders.commands.v1`. Where personal data is said to be, only the roles named may read."
+        "`sluice.orders.commands.v1`. Where personal data is said to be, only the roles named may read. What each "
+        "topic carries is in [asyncapi.json](asyncapi.json); how to read them is in [reading.md](reading.md), what to "
+        "make of facts in [analytics.md](analytics.md), and how to write commands in [producing.md](producing.md)."
     )
     more = (
         "What a channel adds by its settings, from `topics/channel_topics.py`; `NAME` is the channel's, or that of one "

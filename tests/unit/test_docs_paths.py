@@ -23,6 +23,7 @@ FOLDERS = (
     "examples",
     "gateway",
     "helm",
+    "schemas",
     "sluice",
     "streams",
     "tests",
