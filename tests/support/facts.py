@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import orjson
+
 from streams.order.effects import Effect, PublishFact
+from streams.runtime.role import Effect as RecordEffect
+from topics.envelope import FACT
 from topics.facts import check
 
 
@@ -13,3 +17,10 @@ def check_facts(effects: Iterable[Effect]) -> None:
     for effect in effects:
         if isinstance(effect, PublishFact):
             check(effect.name, effect.data)
+
+
+def check_fact_records(effects: Iterable[RecordEffect]) -> None:
+    """The same for records on their way to orders.events."""
+    for effect in effects:
+        if effect.topic == "orders.events":
+            check(dict(effect.headers)["ce_type"].decode().removeprefix(FACT), orjson.loads(effect.value))

@@ -12,6 +12,7 @@ from streams.order.agent import OrdersRole
 from streams.order.ticking import Due, tick_record
 from streams.runtime.role import Effect, Poison, Record
 from streams.runtime.tables import PartitionState
+from tests.support.facts import check_fact_records
 from tests.support.orders import CHANNEL, DEADLINE_MS, REPLIES, START_MS
 from topics.configuration import Channels, Settings, parse_channels
 from topics.deliveries import Attempt, DeliveryRequest, Outcome, OutcomeKind, decode_request
@@ -188,6 +189,7 @@ class Logs:
 
     def _leave(self, effects: list[Effect]) -> None:
         self.effects.extend(effects)
+        check_fact_records(effects)
         for effect in effects:
             if effect.topic == "orders.commands":
                 self.append(effect.key, effect.value, effect.headers, effect.partition)
