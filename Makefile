@@ -8,7 +8,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BENCHES := ingress runtime verdict orders recovery
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench release-schemas clean
+.PHONY: help setup run test lint format bench races release-schemas clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -50,6 +50,9 @@ bench: setup  ## the benchmarks, side by side with what they are compared to
 
 release-schemas: setup  ## the schemas of facts as they are now become what readers may rely on
 	@$(BIN)/python -m topics.schemas release
+
+races: setup  ## every interleaving of small stories of an order, some minutes; a share of it is in `make test`
+	@$(BIN)/python -m tests.exhaustive
 
 clean:  ## remove .venv, tool caches and the data of `make run`
 	@rm -rf $(VENV) .sluice build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

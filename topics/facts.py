@@ -44,6 +44,8 @@ _MODELS: tuple[type[Fact], ...] = (
     models.SellerCancelled,
     models.CustomerCancelled,
     models.CancellationRefused,
+    models.SellerCancellationRefused,
+    models.CancellationCrossed,
     models.DeliveryFailed,
     models.DeliveryRefused,
     models.ReturnCreated,

@@ -35,11 +35,13 @@ def seller_cancel(turn: Turn[Order]) -> Ruling:
     lines = order.lines_by_code()
     for item in body["orderItems"]:
         line = lines[item["orderItemCode"]]
-        total = max(line.cancelled, item["cancelledQuantity"])
+        customer, total = _told(line, item)
         ruling = _possible(line, total)
         if ruling is not None:
+            if ruling.verdict is Verdict.REFUSED:
+                # At Increff these units are cancelled, here they are packed: somebody has to look.
+                turn.fact("seller-cancellation-refused", {**context(order), "refused": _units([(line, total)])})
             return ruling
-        customer = min(total, max(line.customer, _customers(item)))
         if (customer, total - customer) != (line.customer, line.seller):
             changes.append((line, customer, total - customer))
     if not changes:
@@ -85,6 +87,7 @@ def taken(turn: Turn[Order]) -> Ruling:
     if outcome is None or relay is None:
         return DUPLICATE
     changes: list[tuple[Line, int, int]] = []
+    crossed: list[tuple[Line, int]] = []
     lines = order.lines_by_code()
     for code, quantity in relay.data.items():
         line = lines.get(code)
@@ -93,12 +96,17 @@ def taken(turn: Turn[Order]) -> Ruling:
         if order.open_ended:
             learn_total(line, quantity + line.seller)
         room = line.ordered - line.packed - line.packing
+        if room < line.ordered and quantity + line.seller > room:
+            crossed.append((line, quantity + line.seller - room))
         customer = min(quantity, room)
         # A seller's total that came meanwhile may have counted the same units: no unit is cancelled twice.
         changes.append((line, customer, min(line.seller, room - customer)))
     for line, customer, seller in changes:
         line.customer, line.seller = customer, seller
     turn.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
+    if crossed:
+        # Increff counts units as cancelled that are packed here, or out in a Pack.
+        turn.fact("cancellation-crossed", {**context(order), "crossed": _units(crossed)})
     if changes:
         turn.fact("customer-cancelled", {**context(order), "cancelled": cancelled(changes)}, _noted(changes))
         settle(turn)
@@ -161,13 +169,13 @@ def _learn_totals(order: Order, body: dict[str, Any]) -> None:
         learn_total(lines[item["orderItemCode"]], item["cancelledQuantity"])
 
 
-def _customers(item: dict[str, Any]) -> int:
-    """The customer's part of a seller's total, as far as it is said: both parts make the total (contract 8)."""
+def _customers(item: dict[str, Any]) -> int | None:
+    """The customer's part of a seller's total, where it is said: both parts make the total (contract 8)."""
     if item.get("customerCancelledQty") is not None:
         return int(item["customerCancelledQty"])
     if item.get("sellerCancelledQty") is not None:
         return max(0, int(item["cancelledQuantity"]) - int(item["sellerCancelledQty"]))
-    return 0
+    return None
 
 
 def _customer_ruling(order: Order, wanted: dict[str, int]) -> Ruling | None:
@@ -182,6 +190,20 @@ def _customer_ruling(order: Order, wanted: dict[str, int]) -> Ruling | None:
             return refused(_too_many(line, quantity))
         news = True
     return None if news else Ruling(Verdict.DUPLICATE, status=200)
+
+
+def _told(line: Line, item: dict[str, Any]) -> tuple[int, int]:
+    """The customer's part and the total after a seller's call.
+
+    The call tells what Increff knew when it made it: a customer's cancellation that it took since is not in its total,
+    so each side's part counts by itself. Where it names no parts, all that is not known as the customer's is the
+    seller's. The total never goes back, and units that both sides cancelled count once, as the customer's.
+    """
+    total: int = item["cancelledQuantity"]
+    said = _customers(item)
+    customer = max(line.customer, min(total, said or 0))
+    theirs = line.customer if said is None else said
+    return customer, max(line.cancelled, total, min(customer + total - theirs, line.ordered))
 
 
 def _possible(line: Line, total: int) -> Ruling | None:
@@ -216,6 +238,10 @@ def cancelled(changes: list[tuple[Line, int, int]]) -> list[dict[str, Any]]:
         }
         for line, customer, seller in changes
     ]
+
+
+def _units(lines: list[tuple[Line, int]]) -> list[dict[str, Any]]:
+    return [{"orderItemCode": line.code, "channelSkuCode": line.sku, "quantity": quantity} for line, quantity in lines]
 
 
 def _noted(changes: list[tuple[Line, int, int]]) -> dict[str, Any]:

@@ -207,6 +207,53 @@ def test_the_same_units_cancelled_by_both_sides_count_once() -> None:
     assert (line.customer, line.seller, line.open) == (2, 0, 0)
 
 
+def parted_body(total: int, customer: int, seller: int) -> dict[str, Any]:
+    body = seller_body(1, total, customer)
+    body["orderItems"][0]["sellerCancelledQty"] = seller
+    return body
+
+
+@pytest.mark.parametrize(
+    ("called", "customer", "seller"),
+    [
+        (parted_body(1, 0, 1), 1, 1),  # made before Increff took the customer's: both count
+        (parted_body(2, 1, 1), 1, 1),  # made after it
+        (parted_body(1, 1, 0), 1, 0),
+        (seller_body(1, 1, 0), 1, 1),
+        (seller_body(1, 1), 1, 0),  # names no parts: nothing says that the unit is another one
+        (seller_body(1, 2), 1, 1),
+        (parted_body(2, 0, 2), 1, 1),  # the whole line: one unit was cancelled by both, and counts as the customer's
+    ],
+)
+def test_a_sellers_call_that_crossed_the_customers_cancellation_counts(
+    called: dict[str, Any], customer: int, seller: int
+) -> None:
+    story = Story()
+    story.create(quantities=(2, 1))
+    story.outcome(story.tell(CUSTOMER, cancel_body(i1=1)).request)
+    story.tell(SELLER, called)
+    assert (story.order.lines[0].customer, story.order.lines[0].seller) == (customer, seller)
+
+
+def test_a_sellers_cancellation_of_packed_units_is_refused_and_a_fact_says_so() -> None:
+    story = packed_story()
+    step = story.tell(SELLER, cancel_body(i1=1))
+    assert (step.verdict, step.facts) == (Verdict.REFUSED, ["seller-cancellation-refused"])
+    assert story.facts[-1].data["refused"] == [{"orderItemCode": "I1", "channelSkuCode": "SKU-1", "quantity": 1}]
+
+
+def test_a_cancellation_that_increff_took_of_units_in_a_pack_is_a_fact() -> None:
+    """Increff should not, but it is the authority: whoever reads the facts must see what nobody can undo."""
+    story = Story()
+    story.create(quantities=(2, 1))
+    asked = story.tell(CUSTOMER, cancel_body(i1=1))
+    story.tell("pack-order", pack_body(sku_1=1))
+    story.tell(SELLER, parted_body(1, 0, 1))
+    crossed = story.outcome(asked.request)
+    assert crossed.facts == ["cancellation-crossed", "customer-cancelled"]
+    assert story.facts[-2].data["crossed"] == [{"orderItemCode": "I1", "channelSkuCode": "SKU-1", "quantity": 1}]
+
+
 def test_a_dead_cancellation_answers_its_caller_and_still_counts_when_an_operator_sends_it() -> None:
     story = Story()
     story.create()

@@ -323,6 +323,26 @@ class CancellationRefused(OrderFact):
     status: Status
 
 
+class DisputedUnits(Part):
+    """Units of one line about which the two sides disagree."""
+
+    orderItemCode: str
+    channelSkuCode: str
+    quantity: Quantity
+
+
+class SellerCancellationRefused(OrderFact):
+    """Increff cancelled units that are packed here: both cannot be, and somebody has to look."""
+
+    refused: list[DisputedUnits] = Field(description="Totals that Increff's call named")
+
+
+class CancellationCrossed(OrderFact):
+    """Increff took a customer's cancellation of units that are packed here, or out in a Pack."""
+
+    crossed: list[DisputedUnits] = Field(description="Units that are both cancelled there and packed here")
+
+
 class RequestFact(Fact):
     """About a request to a far side. One of orderCode, returnOrderCode and manifestId says whose it was."""
 
