@@ -262,7 +262,7 @@ async def test_what_waits_when_the_gateway_stops_is_answered(kafka: Kafka, prefi
         assert "Sluice-Position" in response.headers
 
 
-@pytest.mark.parametrize("path", ["/live", "/ready", "/metrics", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/live", "/ready", "/metrics", "/openapi.json", "/asyncapi.json"])
 async def test_operations(kafka: Kafka, prefix: str, path: str) -> None:
     async with running(kafka.bootstrap, prefix) as at, at.session.get(at.url + path) as response:
         assert response.status == 200
