@@ -146,6 +146,7 @@ def main(kafka: str, database: str, directory: str = "") -> None:
             print(table)
             db.table(table).show()
             if directory:
+                Path(directory).mkdir(parents=True, exist_ok=True)
                 db.table(table).write_parquet(str(Path(directory) / f"{table}.parquet"))
 
 

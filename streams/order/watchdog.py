@@ -162,9 +162,9 @@ def _has_open(order: Order) -> bool:
 
 
 def _near_ms(order: Order, near_ms: int) -> int:
-    """When the time of dispatch is near. An order that came late has half of its time left, however short that is."""
+    """When the time of dispatch is near. An order that came late has half of its time left; too late: at once."""
     by_ms = time_ms(str(order.properties.get("dispatchByTime") or ""))
-    return max(by_ms - near_ms, (by_ms + order.created_ms) // 2) if by_ms else 0
+    return max(by_ms - near_ms, (by_ms + order.created_ms) // 2, order.created_ms) if by_ms else 0
 
 
 def _note_waits(turn: Turn[Order]) -> None:

@@ -252,6 +252,13 @@ def test_dispatch_is_near_and_the_order_is_still_here() -> None:
     assert raised(logs)[2:] == [("stuck", "dispatch")]
 
 
+def test_an_order_that_comes_after_its_dispatch_is_stuck_since_it_came_and_not_before() -> None:
+    logs = make_logs({**dict.fromkeys(SLA, 0), "dispatch_near_s": 30})
+    submitted(logs, dispatchByTime=iso_time(START_MS - 100_000))
+    (effect,) = logs.tick(START_MS + 1_000)
+    assert orjson.loads(effect.value)["sinceMs"] >= START_MS
+
+
 def test_an_order_that_comes_shortly_before_its_dispatch_is_not_raised_at_once() -> None:
     logs = make_logs({**dict.fromkeys(SLA, 0), "dispatch_near_s": 7_200})
     create(logs, dispatchByTime=iso_time(START_MS + 600_000))
