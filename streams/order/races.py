@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from streams.order.effects import PublishFact, RecordAnswer, ReplyTo, RequestDelivery
-from streams.order.events import Event, kind_of_command, kind_of_outcome
+from streams.order.events import Event, EventKind, kind_of_command, kind_of_outcome
 from streams.order.machine import advance
 from streams.order.model import Order
 from topics.deliveries import Attempt, Outcome, OutcomeKind
@@ -110,20 +110,8 @@ class Race:
     answers: dict[bytes, tuple[int | None, Any]] = field(default_factory=dict)
 
     def call(self, touchpoint: str, body: dict[str, Any], event: str) -> None:
-        entry = BY_NAME[touchpoint]
-        self._feed(
-            Event(
-                kind=kind_of_command(touchpoint, body),
-                id=event,
-                channel=_CHANNEL,
-                code=_CODE,
-                key=order_key(_CHANNEL, _CODE),
-                body=body,
-                touchpoint=entry,
-                reply_to=0,
-                deadline_ms=self.now_ms + _DEADLINE_MS,
-            )
-        )
+        kind, deadline_ms = kind_of_command(touchpoint, body), self.now_ms + _DEADLINE_MS
+        self._feed(kind, event, body, touchpoint=BY_NAME[touchpoint], reply_to=0, deadline_ms=deadline_ms)
 
     def answer_all(self) -> None:
         """Every request that is out is taken by its far side, in the order in which they left; what follows, too."""
@@ -144,19 +132,11 @@ class Race:
             message="the far side's words" if refused else "",
             attempt=Attempt(number=1, at_ms=self.now_ms, took_ms=1.0, status=status),
         )
-        self._feed(
-            Event(
-                kind=kind_of_outcome(outcome),
-                id=f"{request.id}:{kind}",
-                channel=_CHANNEL,
-                code=_CODE,
-                key=order_key(_CHANNEL, _CODE),
-                body={},
-                outcome=outcome,
-            )
-        )
+        self._feed(kind_of_outcome(outcome), f"{request.id}:{kind}", {}, outcome=outcome)
 
-    def _feed(self, event: Event) -> None:
+    def _feed(self, kind: EventKind, name: str, body: dict[str, Any], **more: Any) -> None:
+        key = order_key(_CHANNEL, _CODE)
+        event = Event(kind=kind, id=name, channel=_CHANNEL, code=_CODE, key=key, body=body, **more)
         self.now_ms += _STEP_MS
         decision = advance(self.order, event, self.now_ms, self.answers.get)
         if decision.changed and isinstance(decision.entity, Order):
@@ -194,12 +174,12 @@ class When(StrEnum):
 def cross(first: Kind, second: Kind, when: When) -> Result:
     """What comes of the two calls."""
     held = first.held or second.held
-    race = _ready(packed=first.packed or second.packed, held=held)
+    race = ready(packed=first.packed or second.packed, held=held)
     race.call(first.touchpoint, first.body(held), "first")
     if when is When.AFTER:
         race.answer_all()
     asked = len(race.out)
-    race.call(second.touchpoint, second.body(held), "second")
+    race.call(second.touchpoint, second.body(held and not first.held), "second")
     at_once = "second" in race.replies
     its_own = len(race.out) > asked
     if when is When.REFUSED:
@@ -226,7 +206,7 @@ _WORDS = {
 }
 
 
-def _ready(*, packed: bool, held: bool) -> Race:
+def ready(*, packed: bool, held: bool) -> Race:
     """An acknowledged order of two lines; with its second line packed, or on hold, where a call needs that."""
     race = Race()
     items = [{"orderItemCode": f"I{n}", "channelSkuCode": f"SKU-{n}", "quantity": 1} for n in (1, 2)]
@@ -255,7 +235,10 @@ _INTRODUCTION = """\
 Made by telling each pair to the machine. Increff is the authority on whether a unit can still be cancelled: a
 customer's cancellation is its to take, and is refused here only for units that are known to be packed. While a Pack is
 out for the marketplace's answer, a customer's cancellation waits for it, so the two never cross at the far sides.
-Cancellations carry absolute totals, so a repeat changes nothing, whoever repeats it.
+Cancellations carry absolute totals, so a repeat changes nothing, whoever repeats it. Nothing packed is cancelled.
+
+The order has two units. Cancellations and the Pack want the first; invoice, label and handover are of a shipment of
+the second, packed before. So a cancellation beside them is of a unit that is still open; of theirs it is refused.
 
 `make races` walks every interleaving of up to eight calls and disturbances (records that come twice, repeats, lost
 answers, refusals, dead requests, callers that are gone) and checks that quantities add up, that whoever is refused

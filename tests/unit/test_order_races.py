@@ -6,7 +6,8 @@ from itertools import product
 
 import pytest
 
-from streams.order.races import DOCUMENT, KINDS, MEANINGS, Kind, When, cross, document
+from streams.order.races import DOCUMENT, KINDS, MEANINGS, Kind, When, cross, document, ready
+from topics.verdicts import Verdict
 
 PAIRS = [pytest.param(first, second, id=f"{first.name}, {second.name}") for first, second in product(KINDS, KINDS)]
 BY_NAME = {kind.name: kind for kind in KINDS}
@@ -45,3 +46,26 @@ def test_every_documented_outcome_happens() -> None:
 def test_what_wants_the_same_unit(first: str, second: str, when: When, outcome: str, unit: str) -> None:
     result = cross(BY_NAME[first], BY_NAME[second], when)
     assert (result.outcome, result.unit) == (outcome, unit)
+
+
+@pytest.mark.parametrize("when", When)
+def test_a_property_update_after_a_release_does_not_hold_again(when: When) -> None:
+    assert "order-held" not in cross(BY_NAME["release"], BY_NAME["property update"], when).facts
+
+
+@pytest.mark.parametrize("answered", [False, True])
+@pytest.mark.parametrize("touchpoint", ["customer-cancellation", "seller-cancellation"])
+@pytest.mark.parametrize("name", ["invoice", "label", "handover"])
+def test_the_unit_of_a_shipment_is_not_cancelled(name: str, touchpoint: str, answered: bool) -> None:
+    """What the introduction says of the units of invoice, label and handover."""
+    race, kind = ready(packed=True, held=False), BY_NAME[name]
+    race.call(kind.touchpoint, kind.body(False), "first")
+    if answered:
+        race.answer_all()
+    items = [{"channelSkuCode": "SKU-2", "orderItemCode": "I2", "cancelledQuantity": 1}]
+    race.call(touchpoint, {"orderCode": "ORDER", "locationCode": "WH-1", "orderItems": items}, "second")
+    race.answer_all()
+    verdict, reason = race.replies["second"]
+    assert (verdict, bool(reason)) == (Verdict.REFUSED, True)
+    assert race.order is not None
+    assert [(line.cancelled, line.packed) for line in race.order.lines] == [(0, 0), (0, 1)]
