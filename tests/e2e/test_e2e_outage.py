@@ -7,6 +7,8 @@ import random
 import time
 from collections.abc import Callable
 
+import aiohttp
+
 from tests.e2e.stack import Stack, cancellation, create_order, most_in_any, pack
 
 Code = Callable[[], str]
