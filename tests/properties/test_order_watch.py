@@ -8,6 +8,7 @@ else about an order.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import cycle
 from typing import Any
 
 from hypothesis import given, settings
@@ -47,7 +48,7 @@ class Watched(Told):
     def __init__(self, story: list[Any], pauses: list[int]) -> None:
         self.now_ms = START_MS
         self.ticks: list[tuple[Event, int]] = []
-        self.pauses = iter(pauses)
+        self.pauses = cycle(pauses)  # what an event causes is fed as well, so a story may have more feeds than steps
         super().__init__(story)
 
     def feed(self, event: Event, now_ms: int) -> Decision:
