@@ -45,6 +45,37 @@ MEANINGS = {
 """Every outcome of the second call: the documented ones."""
 
 
+ENDINGS = {
+    "rejected": "Increff refused the Create, with its reason",
+    "held": "the marketplace holds it",
+    "submitted": "Increff has it and works on it",
+    "acknowledged": "Increff allocated stock",
+    "packed": "a shipment is packed; what is still open may follow",
+    "labelled": "a shipment has its label",
+    "manifested": "a shipment is on a manifest, or left while units are open",
+    "handed over": "every shipment left, no unit is open",
+    "delivered": "the customer has it",
+    "cancelled": "every unit is cancelled",
+}
+"""Where the order may stand when nothing is on its way any more. `, part cancelled` is added where it is so."""
+
+DISAGREEMENTS = {
+    "cancellation-crossed": "Increff took a customer's cancellation of units that are packed here or out in a Pack",
+    "seller-cancellation-refused": "Increff cancelled units that are packed here",
+    "pack-unanswered": "the marketplace may have packed units whose Pack got no answer in time",
+    "delivery-refused": "a far side refused what it was told",
+    "delivery-failed": "a far side was not reached, or an operator skipped what it was to be told",
+}
+"""The fact that says it, where the views of Sluice, Increff and the marketplace differ at the end."""
+
+
+def ending_of(order: Order) -> str:
+    """How a story ended, in the words of ENDINGS."""
+    state = str(order.state).lower().replace("_", " ")
+    some = state != "cancelled" and any(line.cancelled for line in order.lines)
+    return f"{state}, part cancelled" if some else state
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of call. `packed`: it needs a shipment that is packed; `held`: the order is on hold before."""
@@ -246,6 +277,13 @@ learns why, and that the views of Sluice, Increff and the marketplace agree at t
 not."""
 
 
+_STORIES = """\
+Every history that `make races` walks ends in one of these, with some units cancelled or without:"""
+_DISAGREEING = """\
+At that end Sluice, Increff and the marketplace agree on what is cancelled, packed, left and held. Where they cannot,
+one of these facts was published:"""
+
+
 def document() -> str:
     parts = [
         "<!-- Made by `python -m streams.order.races`; do not edit. -->",
@@ -255,10 +293,15 @@ def document() -> str:
     ]
     for when in When:
         parts += [f"## {when.value}", _matrix(when)]
-    parts += ["## Outcomes", "\n".join(f"- **{word}**: {meaning}" for word, meaning in MEANINGS.items())]
+    parts += ["## Outcomes", _listed(MEANINGS)]
+    parts += ["## How a story ends", _STORIES, _listed(ENDINGS), _DISAGREEING, _listed(DISAGREEMENTS)]
     told = "Once both are answered: the order's state, the unit that both want, and the facts since."
     parts += ["## Where the order stands", told, _details()]
     return "\n\n".join(parts) + "\n"
+
+
+def _listed(words: dict[str, str]) -> str:
+    return "\n".join(f"- **{word}**: {meaning}" for word, meaning in words.items())
 
 
 def _matrix(when: When) -> str:

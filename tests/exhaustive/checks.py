@@ -5,17 +5,16 @@ Sluice's view is its own state; Increff's and the marketplace's are what the mod
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from streams.order.model import Order, decode
+from streams.order.races import DISAGREEMENTS, ENDINGS, ending_of
 from streams.order.states import OrderState
-from tests.exhaustive.far_sides import ASKING, DROPPED, HANDED, PACKED, View
+from tests.exhaustive.far_sides import ASKING, HANDED, PACKED, View
 from tests.exhaustive.world import ASKED, LATER, World
 
 Fact = tuple[str, str]
-_SELLER_REFUSED = ("seller-cancellation-refused", "event-refused", "event-expired")
-"""How facts tell that Increff cancelled units and Sluice did not."""
 
 
 class Difference(NamedTuple):
@@ -49,7 +48,7 @@ def _lines(world: World, order: Order) -> Iterator[Difference]:
     scenario, increff, market = world.rules.scenario, world.increff, world.market
     for number, line in enumerate(order.lines, 1):
         crossed: tuple[Fact, ...] = (("cancellation-crossed", ""),)
-        ended: tuple[Fact, ...] = tuple((name, "") for name in _SELLER_REFUSED)
+        ended: tuple[Fact, ...] = (("seller-cancellation-refused", ""),)
         unanswered = tuple(("pack-unanswered", str(n)) for n in scenario.shipments)
         if increff.cancelled(number) != line.cancelled:
             what = f"line {number}: Increff cancelled {increff.cancelled(number)}, Sluice {line.cancelled}"
@@ -116,15 +115,15 @@ def ending(world: World) -> tuple[str, list[str]]:
             told.add(said)
     if any(world.increff.shipment(n) == ASKING for n in world.rules.scenario.shipments):
         wrong.append("Increff is still asking for a Pack")
-    return ", ".join([_name(order), *sorted(told)]), wrong
+    scenario = world.rules.scenario
+    if told and scenario.cut_off and not scenario.disturbances:
+        wrong.append(f"nothing was disturbed, and still the views differ: {', '.join(sorted(told))}")
+    name = ending_of(order)
+    wrong += [f"not documented: {word}" for word in undocumented(name, told)]
+    return ", ".join([name, *sorted(told)]), wrong
 
 
-def _name(order: Order) -> str:
-    cancelled = any(line.cancelled for line in order.lines)
-    state = str(order.state).lower().replace("_", " ")
-    if state == "cancelled":
-        return state
-    return f"{state}, part cancelled" if cancelled else state
-
-
-__all__ = ["DROPPED", "Difference", "differences", "ending"]
+def undocumented(name: str, told: Iterable[str]) -> list[str]:
+    """What docs/races.md does not know of an outcome."""
+    unknown = [] if name.removesuffix(", part cancelled") in ENDINGS else [name]
+    return unknown + [fact for fact in told if fact not in DISAGREEMENTS]

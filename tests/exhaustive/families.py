@@ -113,6 +113,31 @@ def contending() -> Iterator[Scenario]:
             yield Scenario(base, cut_off=False)
 
 
+THREE_UNITS = (3,)
+SINGLE: tuple[tuple[str, ...], ...] = (
+    ("create", "pack:1", "rest", "handover:1"),
+    ("create", "cancel:1=1", "pack:1", "rest", "handover:1"),
+    ("create", "cancel:1=1", "seller:1=1", "pack:1", "pack:2", "rest"),
+)
+SPLIT: tuple[tuple[str, ...], ...] = (
+    ("create", "pack:1", "pack:2", "handover:1", "handover:2"),
+    ("create", "cancel:1=1", "seller:1=1", "pack:1", "pack:2", "handover:1"),
+)
+
+
+def partial() -> Iterator[Scenario]:
+    """Orders that ship once, with what is left cancelled, and orders that are split over locations."""
+    for cut_off in (True, False):
+        for calls in SINGLE:
+            yield Scenario(calls, cut_off=cut_off, lines=THREE_UNITS, single=True)
+            for one in ("mute:pack:1", "late", "refuse:pack-order", "again:pack:1", "dead:seller-cancellation"):
+                if len(calls) < 6:
+                    yield Scenario(calls, (one,), cut_off=cut_off, lines=THREE_UNITS, single=True)
+        for calls in SPLIT:
+            yield Scenario(calls, cut_off=cut_off, split=True)
+            yield Scenario(calls, cut_off=cut_off, lines=THREE_UNITS, split=True)
+
+
 def long() -> Iterator[Scenario]:
     """Up to eight events, and three lines in two shipments."""
     for calls in LONG:
@@ -123,4 +148,4 @@ def long() -> Iterator[Scenario]:
         yield Scenario(calls, ("late",), lines=THREE_LINES, shipments=THREE_LINE_SHIPMENTS, cut_off=False)
 
 
-FAMILIES = {"small": small, "disturbed": disturbed, "contending": contending, "long": long}
+FAMILIES = {"small": small, "disturbed": disturbed, "contending": contending, "partial": partial, "long": long}

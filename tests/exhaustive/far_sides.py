@@ -69,6 +69,8 @@ def increff_may(view: View, scenario: Scenario, call: Call) -> bool:
         return new and all(_free(view, scenario, line) >= n for line, n in units)
     if call.verb == "seller":
         return all(_cancellable(view, scenario, line) >= n for line, n in call.units)
+    if call.verb == "rest":
+        return scenario.single and any(view.seller)
     state = view.shipment(call.shipment)
     return state in (PACKED, HANDED) or (scenario.eager and state == ASKING)
 
@@ -84,11 +86,19 @@ def increff_makes(view: View, call: Call) -> View:
     return view
 
 
-def increff_hears(view: View, call: Call, *, taken: bool) -> View:
+def increff_hears(view: View, scenario: Scenario, call: Call, *, taken: bool) -> View:
     """The answer to Increff's call. A Pack that is refused is not made."""
     if call.verb == "pack" and view.shipment(call.shipment) == ASKING:
-        return view.with_shipment(call.shipment, PACKED if taken else DROPPED)
-    return view
+        view = view.with_shipment(call.shipment, PACKED if taken else DROPPED)
+    return _closed(view, scenario)
+
+
+def _closed(view: View, scenario: Scenario) -> View:
+    """Of an order that ships once, what is not in its shipment is cancelled."""
+    if not scenario.single or not any(state in (PACKED, HANDED) for _, state in view.shipments):
+        return view
+    free = [max(0, _free(view, scenario, line)) for line in range(1, len(scenario.lines) + 1)]
+    return replace(view, seller=tuple(own + rest for own, rest in zip(view.seller, free, strict=True)))
 
 
 def increff_takes(view: View, scenario: Scenario, call: Call) -> tuple[View, Answer]:

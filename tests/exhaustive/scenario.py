@@ -4,6 +4,7 @@ A call is written as the far side's intention, with the numbers of lines and shi
 
     create  hold  release  delivered  cancel:1=2      from the marketplace; the customer cancels two units of line 1
     ack  pack:1  label:1  invoice:1  handover:1  seller:1=1      from Increff; the seller cancels one unit of line 1
+    rest      from Increff: what it cancelled by itself of an order that ships once
 
 A disturbance may happen once, wherever it can:
 
@@ -43,6 +44,7 @@ TOUCHPOINT_OF = {
     "invoice": "get-invoice",
     "handover": "handover-notification",
     "seller": "seller-cancellation",
+    "rest": "seller-cancellation",
 }
 FROM_MARKETPLACE = frozenset({"create", "hold", "release", "delivered", "cancel"})
 MINUTE_MS = 60_000
@@ -67,7 +69,8 @@ class Scenario:
     """`lines`: units ordered; `shipments`: number -> units by line.
 
     `cut_off`: Increff takes no cancellation of units it asks a Pack for; else it does until the Pack is answered.
-    `eager`: calls may overtake the Create, and documents and handovers their Pack.
+    `eager`: calls may overtake the Create, and documents and handovers their Pack. `single`: one shipment, and Increff
+    cancels what is not in it (SINGLE_SHIPMENT_PARTIAL). `split`: each shipment is packed at a location of its own.
     """
 
     calls: tuple[str, ...]
@@ -76,6 +79,8 @@ class Scenario:
     shipments: dict[int, dict[int, int]] = field(default_factory=lambda: {1: {1: 1}, 2: {1: 1}})
     cut_off: bool = True
     eager: bool = False
+    single: bool = False
+    split: bool = False
 
     @property
     def events(self) -> int:
@@ -85,7 +90,7 @@ class Scenario:
         return tuple(_parse(name) for name in self.calls)
 
     def __str__(self) -> str:
-        traits = [name for name, on in (("cut-off", self.cut_off), ("eager", self.eager)) if on]
+        traits = [name for name in ("cut_off", "eager", "single", "split") if getattr(self, name)]
         return " ".join([*self.calls, *self.disturbances, f"lines={self.lines}", *traits])
 
 
@@ -97,8 +102,19 @@ def _parse(name: str) -> Call:
     return Call(name, verb, shipment=int(rest) if rest else 0)
 
 
-def body_of(call: Call, scenario: Scenario, customer: tuple[int, ...]) -> dict[str, Any]:
-    """The members of a call. `customer`: units that Increff knew as the customer's when it cancelled others."""
+def body_of(call: Call, scenario: Scenario, knew: tuple[int, ...]) -> dict[str, Any]:
+    """The members of a call. `knew`: cancelled units by line as Increff knew them, the customer's and then its own."""
+    body = _body_of(call, scenario, knew)
+    if scenario.split:
+        # Each location is an order of its own at Increff; only the shipments' calls name one (contract 0.4, 8).
+        place = f"WH-{call.shipment}" if call.shipment else None
+        body["locationCode"] = place
+        if call.verb == "create":
+            body["isSplitRequired"] = True
+    return body
+
+
+def _body_of(call: Call, scenario: Scenario, knew: tuple[int, ...]) -> dict[str, Any]:
     if call.verb == "create":
         return create_body(quantities=scenario.lines)
     if call.verb in ("hold", "release"):
@@ -109,14 +125,18 @@ def body_of(call: Call, scenario: Scenario, customer: tuple[int, ...]) -> dict[s
         return acknowledgement_body()
     if call.verb == "pack":
         units = scenario.shipments[call.shipment]
-        return pack_body(call.shipment, **{f"sku_{line}": count for line, count in units.items()})  # type: ignore[arg-type]
+        body = pack_body(call.shipment, **{f"sku_{line}": count for line, count in units.items()})  # type: ignore[arg-type]
+        return {**body, "fulfillmentType": "SINGLE_SHIPMENT_PARTIAL"} if scenario.single else body
     if call.verb in ("label", "invoice"):
         return document_body(f"S-{call.shipment}")
     if call.verb == "handover":
         return handover_body(f"S-{call.shipment}")
-    body = cancel_body(**{f"i{line}": count for line, count in call.units})  # type: ignore[arg-type] # `code` behind **
-    if call.verb == "seller":
-        for item, (line, seller) in zip(body["orderItems"], call.units, strict=True):
-            known = customer[line - 1]
-            item |= {"cancelledQuantity": known + seller, "customerCancelledQty": known, "sellerCancelledQty": seller}
+    if call.verb == "cancel":
+        return cancel_body(**{f"i{line}": count for line, count in call.units})  # type: ignore[arg-type] # `code` behind **
+    lines = len(scenario.lines)
+    customer, own = knew[:lines], knew[lines:]
+    sellers = call.units or tuple((line, units) for line, units in enumerate(own, 1) if units)
+    body = cancel_body(**{f"i{line}": customer[line - 1] + units for line, units in sellers})  # type: ignore[arg-type]
+    for item, (line, own_units) in zip(body["orderItems"], sellers, strict=True):
+        item |= {"customerCancelledQty": customer[line - 1], "sellerCancelledQty": own_units}
     return body

@@ -44,6 +44,20 @@ def test_a_share_of_all_histories_ends_well() -> None:
     assert total.histories > 20_000
 
 
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        Scenario(("create", "cancel:1=1", "pack:1", "rest", "handover:1"), lines=(3,), single=True),
+        Scenario(("create", "pack:1", "rest"), ("mute:pack:1",), lines=(3,), single=True),
+        Scenario(("create", "cancel:1=1", "seller:1=1", "pack:1", "pack:2"), lines=(3,), split=True),
+    ],
+    ids=str,
+)
+def test_orders_that_ship_once_and_orders_that_are_split(scenario: Scenario) -> None:
+    total = explored([scenario])
+    assert not total.findings, "\n".join(map(str, total.findings))
+
+
 @pytest.mark.parametrize("cut_off", [True, False])
 def test_three_lines_in_two_shipments(cut_off: bool) -> None:
     calls = ("create", "cancel:1=1,2=1", "seller:1=1,3=1", "pack:1", "pack:2")

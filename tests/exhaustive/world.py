@@ -41,7 +41,7 @@ TRIES_MAX = 8
 """A caller that is still not answered after so many tries never will be."""
 PATIENCE = 3
 """Tries a caller makes as soon as anything changed; after that it waits until nothing else moves."""
-CROSSING = frozenset({"create", "pack", "seller", "handover"})
+CROSSING = frozenset({"create", "pack", "seller", "rest", "handover"})
 """Calls that take a while to arrive: what their side knows changes before Sluice hears of it."""
 SLOW = frozenset({"create-outward-order", "customer-cancellation", "pack-order"})
 """Requests whose outcome takes a while to arrive: until then the far side knows more than Sluice."""
@@ -59,17 +59,20 @@ Step = tuple[str, int]
 
 
 class CallState(NamedTuple):
-    """`tries` made so far; answers to those before `deaf` are not heard. `customer`: see `body_of`."""
+    """`tries` made so far; answers to those before `deaf` are not heard. `knew`: see `body_of`."""
 
     status: str = UNMADE
     tries: int = 0
     deaf: int = 0
-    customer: tuple[int, ...] = ()
+    knew: tuple[int, ...] = ()
     early: bool = False
 
 
 class RequestState(NamedTuple):
-    """`acted`: the far side took it, and its answer got lost. `answer`: the far side's, on its way to Sluice."""
+    """`acted`: the far side took it, and its answer got lost. `answer`: the far side's, on its way to Sluice.
+
+    `units`: of a seller's cancellation, by line.
+    """
 
     id: str
     deadline_ms: int
@@ -77,6 +80,7 @@ class RequestState(NamedTuple):
     attempts: int = 0
     acted: bool = False
     answer: Answer | None = None
+    units: tuple[tuple[int, int], ...] = ()
 
 
 class Rules:
@@ -92,18 +96,19 @@ class Rules:
         self.requests: dict[str, RequestDelivery] = {}
         self.events: dict[Any, Event] = {}
 
-    def call_of(self, request: str) -> Call:
-        return self.calls[self.callers[self.requests[request].id.removesuffix(".0")][0]]
+    def call_of(self, request: RequestState) -> Call:
+        """The call that a request carries on; a cancellation of the rest is Sluice's own."""
+        if request.units:
+            return Call(request.id, "seller", units=request.units)
+        return self.calls[self.callers[request.id.removesuffix(".0")][0]]
 
-    def event(self, index: int, number: int, customer: tuple[int, ...], now_ms: int) -> Event:
-        key = (index, number, customer, now_ms)
+    def event(self, index: int, number: int, knew: tuple[int, ...], now_ms: int) -> Event:
+        key = (index, number, knew, now_ms)
         event = self.events.get(key)
         if event is None:
             call = self.calls[index]
-            mark = "".join(str(units) for units in customer)
-            event = command(
-                call.touchpoint, body_of(call, self.scenario, customer), f"{call.name}@{mark}/{number}", now_ms
-            )
+            mark = "".join(str(units) for units in knew)
+            event = command(call.touchpoint, body_of(call, self.scenario, knew), f"{call.name}@{mark}/{number}", now_ms)
             self.callers[event.id] = (index, number)
             self.events[key] = event
         return event
@@ -131,7 +136,10 @@ class World:
                 self.raw,
                 self.answers,
                 sorted(self.facts),
-                [(one.id, one.deadline_ms, one.status, one.attempts, one.acted, one.answer) for one in self.requests],
+                [
+                    (one.id, one.deadline_ms, one.status, one.attempts, one.acted, one.answer, one.units)
+                    for one in self.requests
+                ],
                 self.increff.row(),
                 self.market.row(),
                 tuple(map(tuple, self.calls)),
@@ -231,12 +239,12 @@ class World:
 
     def _make(self, index: int) -> None:
         call = self.rules.calls[index]
-        customer = self.increff.customer if call.verb == "seller" else ()
+        knew = (*self.increff.customer, *self.increff.seller) if call.verb in ("seller", "rest") else ()
         if call.verb in FROM_MARKETPLACE:
             self.market = market_makes(self.market, call)
         else:
             self.increff = increff_makes(self.increff, call)
-        self._set(index, CallState(FLYING, customer=customer))
+        self._set(index, CallState(FLYING, knew=knew))
         if call.verb not in CROSSING:
             self._decide_call(index)
 
@@ -251,7 +259,7 @@ class World:
         deaf = state.deaf == state.tries + 1
         status = state.status if done else AGAIN if deaf else ASKED
         self._set(index, state._replace(status=status, tries=state.tries + 1))
-        self._decide(self.rules.event(index, state.tries, state.customer, self.now_ms))
+        self._decide(self.rules.event(index, state.tries, state.knew, self.now_ms))
 
     def _decide(self, event: Event) -> None:
         decided = self.rules.decider.decide(self.raw, self.answers, event, self.now_ms)
@@ -263,7 +271,7 @@ class World:
             self.answers = tuple(known[key] for key in sorted(known))
         for request in decided.requests:
             self.rules.requests[request.id] = request
-            self.requests += (RequestState(request.id, request.deadline_ms or 0),)
+            self.requests += (RequestState(request.id, request.deadline_ms or 0, units=_sellers(request)),)
         if decided.changed:
             self.calls = tuple(
                 s._replace(status=AGAIN) if s.status == LATER and s.tries < PATIENCE else s for s in self.calls
@@ -288,7 +296,7 @@ class World:
             if call.verb in FROM_MARKETPLACE:
                 self.market = market_hears(self.market, call, taken=verdict.succeeded)
             else:
-                self.increff = increff_hears(self.increff, call, taken=verdict.succeeded)
+                self.increff = increff_hears(self.increff, self.rules.scenario, call, taken=verdict.succeeded)
 
     def _move(self, what: str, index: int) -> None:
         request = self.requests[index]
@@ -307,7 +315,7 @@ class World:
             self._end(index, OutcomeKind.REFUSED, None, "skipped by an operator")
 
     def _taken_by_far_side(self, request: RequestState) -> Answer:
-        known, call = self.rules.requests[request.id], self.rules.call_of(request.id)
+        known, call = self.rules.requests[request.id], self.rules.call_of(request)
         if known.destination == INCREFF:
             self.increff, answer = increff_takes(self.increff, self.rules.scenario, call)
         else:
@@ -355,7 +363,7 @@ class World:
             index = next(n for n, call in enumerate(self.rules.calls) if call.name == about)
             state = self.calls[index]
             if kind == "again":
-                self._decide(self.rules.event(index, state.tries - 1, state.customer, self.now_ms))
+                self._decide(self.rules.event(index, state.tries - 1, state.knew, self.now_ms))
             elif kind == "repeat":
                 if state.status == REFUSED_CALL:
                     self._set(index, state._replace(status=AGAIN))
@@ -388,6 +396,12 @@ class World:
 
     def _put(self, index: int, request: RequestState) -> None:
         self.requests = (*self.requests[:index], request, *self.requests[index + 1 :])
+
+
+def _sellers(request: RequestDelivery) -> tuple[tuple[int, int], ...]:
+    if request.touchpoint != "seller-cancellation":
+        return ()
+    return tuple((int(item["orderItemCode"][1:]), item["sellerCancelledQty"]) for item in request.body["orderItems"])
 
 
 def begin(scenario: Scenario, decider: Decider) -> World:
