@@ -20,7 +20,11 @@ class EntityError(ValueError):
 
 def entity_key(touchpoint: Touchpoint, channel: str, members: Mapping[str, Any]) -> bytes:
     """The key of the entity that these members belong to. Raises EntityError."""
-    code = entity_code(touchpoint, members)
+    return key_of_code(touchpoint, channel, entity_code(touchpoint, members))
+
+
+def key_of_code(touchpoint: Touchpoint, channel: str, code: str) -> bytes:
+    """The same where the entity's code is known already."""
     if touchpoint.entity is Entity.ORDER:
         return order_key(channel, code)
     if touchpoint.entity is Entity.RETURN:

@@ -17,7 +17,7 @@ from streams.order.events import OF_TOUCHPOINT, Event, EventKind, kind_of_comman
 from streams.runtime.role import Poison, Record
 from topics.configuration import Channel, Channels
 from topics.deliveries import Outcome, decode_outcome
-from topics.entities import EntityError, entity_code, entity_key
+from topics.entities import EntityError, entity_code, key_of_code
 from topics.envelope import (
     COMMAND,
     DELIVERY_OUTCOME,
@@ -84,7 +84,6 @@ def _command(
         members = _validated(touchpoint, members)
     try:
         code = entity_code(touchpoint, members)
-        key = entity_key(touchpoint, envelope.channel, members)
     except EntityError as error:
         raise Poison("BAD_DATA", str(error)) from error
     deadline_ms = envelope.deadline_ms
@@ -95,7 +94,7 @@ def _command(
         id=envelope.id,
         channel=envelope.channel,
         code=code,
-        key=key,
+        key=key_of_code(touchpoint, envelope.channel, code),
         body=members,
         touchpoint=touchpoint,
         offered=channel.offers(touchpoint),

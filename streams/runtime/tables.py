@@ -77,7 +77,9 @@ class PartitionTable:
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """A snapshot, so that a role may change the table while it walks."""
-        merged: dict[bytes, bytes | None] = {**self.values, **self.overlay} if self.overlay else dict(self.values)
+        if not self.overlay:
+            return iter(list(self.values.items()))  # perhaps a million, when a partition comes
+        merged: dict[bytes, bytes | None] = {**self.values, **self.overlay}
         return iter([(key, value) for key, value in merged.items() if value is not None])
 
     def __len__(self) -> int:
