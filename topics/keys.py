@@ -7,11 +7,9 @@ chooses can collide with another key. Partitions are murmur2, as the Java client
 from __future__ import annotations
 
 from functools import lru_cache
-from struct import unpack_from
 
-_SEED = 0x9747B28C
-_M = 0x5BD1E995
-_WORD = 0xFFFFFFFF
+from aiokafka.partitioner import murmur2
+
 _KEPT = 16_384
 """Keys and hashes that are remembered, some 3 MB of each: one event asks for those of its order several times."""
 
@@ -78,17 +76,8 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 @lru_cache(maxsize=_KEPT)
 def _positive_hash(key: bytes) -> int:
-    """murmur2 without its sign, as in the Java client's Utils; aiokafka's goes byte by byte."""
-    length = len(key)
-    hashed = _SEED ^ length
-    for word in unpack_from(f"<{length >> 2}I", key):
-        mixed = word * _M & _WORD
-        hashed = hashed * _M & _WORD ^ (mixed ^ mixed >> 24) * _M & _WORD
-    if length & 3:
-        rest = int.from_bytes(key[length & ~3 :], "little")
-        hashed = (hashed ^ rest) * _M & _WORD
-    hashed = (hashed ^ hashed >> 13) * _M & _WORD
-    return (hashed ^ hashed >> 15) & 0x7FFFFFFF
+    """Without its sign, as in the Java client's Utils."""
+    return int(murmur2(key) & 0x7FFFFFFF)
 
 
 def shard_of(entity_key: bytes, shards: int) -> int:
