@@ -73,24 +73,28 @@ def learn_items(order: Order, items: list[dict[str, Any]]) -> Ruling | None:
             _rename(order, by_sku, code)
             lines[code] = by_sku
             continue
-        if len(order.lines) >= limits.LINES_MAX:
-            return refused(f"order {order.code} has {limits.LINES_MAX} items, which is the most")
-        line = Line(code, sku, 0)
-        order.lines.append(line)
+        line = _new_line(order, code, sku)
+        if isinstance(line, Ruling):
+            return line
         lines[code] = line
     return None
 
 
 def learn_sku(order: Order, sku: str, units: int) -> Ruling | None:
     """So many more units of a SKU than were known, which a Pack names."""
-    line = next((one for one in reversed(order.lines) if one.sku == sku), None)
-    if line is None:
-        if len(order.lines) >= limits.LINES_MAX:
-            return refused(f"order {order.code} has {limits.LINES_MAX} items, which is the most")
-        line = Line(sku, sku, 0)
-        order.lines.append(line)
+    line = next((one for one in reversed(order.lines) if one.sku == sku), None) or _new_line(order, sku, sku)
+    if isinstance(line, Ruling):
+        return line
     line.ordered += units
     return None
+
+
+def _new_line(order: Order, code: str, sku: str) -> Line | Ruling:
+    if len(order.lines) >= limits.LINES_MAX:
+        return refused(f"order {order.code} has {limits.LINES_MAX} items, which is the most")
+    line = Line(code, sku, 0)
+    order.lines.append(line)
+    return line
 
 
 def learn_total(line: Line, cancelled: int) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import orjson
 
 from streams.order import limits
-from streams.order.events import Event, kind_of_command
 from streams.order.model import Return
 from streams.order.parts import Question, Waiter
 from streams.order.states import ReturnState
@@ -99,18 +98,9 @@ def close(turn: Turn[Return], ruling: Ruling) -> None:
     turn.remember(ruling, question.event)
 
 
-def call_of(entity: Return, question: Question) -> Event:
-    """The call that waits, as it came."""
-    return Event(
-        kind=kind_of_command(question.touchpoint, question.body),
-        id=question.event,
-        channel=entity.channel,
-        code=entity.code,
-        key=entity.key,
-        body=question.body,
-        touchpoint=BY_NAME[question.touchpoint],
-        offered=question.offered,
-    )
+def resumed(turn: Turn[Return], question: Question) -> Turn[Return]:
+    """The turn of the call that waits."""
+    return turn.resumed(question.event, question.touchpoint, question.body, offered=question.offered)
 
 
 def items_of(question: Question) -> list[tuple[str, str]]:

@@ -141,7 +141,7 @@ def _go_on(turn: Turn[Order]) -> None:
     if order.waiting and kind in waiting.ANSWERED:
         callers, order.waiting = order.waiting, []
         for caller in callers:
-            inner = turn.within(waiting.event_of(order, caller))
+            inner = waiting.resumed(turn, caller)
             ruling = _look_up(inner)
             if not _has_recorded_answer(inner.event, ruling.verdict):
                 inner.remember(ruling)
@@ -151,7 +151,7 @@ def _go_on(turn: Turn[Order]) -> None:
 def _decide_parked(turn: Turn[Order]) -> None:
     order = turn.entity
     for parked in list(order.parked):
-        inner = turn.within(parking.event_of(order, parked))
+        inner = parking.resumed(turn, parked)
         # An event makes one request at most. Without room for it, it stays where it is.
         ruling = _look_up(inner) if order.has_room() else failed(NO_ROOM)
         if ruling.verdict not in (Verdict.EARLY, Verdict.FAILED):

@@ -9,14 +9,13 @@ from __future__ import annotations
 import orjson
 
 from streams.order import limits
-from streams.order.events import Event, EventKind, kind_of_command
+from streams.order.events import Event, EventKind
 from streams.order.model import Order
 from streams.order.parts import Parked
 from streams.order.progress import context
 from streams.order.states import OrderState
 from streams.order.turn import Recall, Ruling, Turn, early
 from topics.envelope import iso_time
-from topics.touchpoints import BY_NAME
 from topics.verdicts import Verdict
 
 PARKABLE = (
@@ -73,17 +72,10 @@ def known(order: Order, event: Event) -> Ruling | None:
     return None
 
 
-def event_of(order: Order, parked: Parked) -> Event:
-    """The event as it came. Nobody waits for its verdict any more."""
-    return Event(
-        kind=EventKind(parked.kind) if not parked.touchpoint else kind_of_command(parked.touchpoint, parked.body),
-        id=parked.event,
-        channel=order.channel,
-        code=order.code,
-        key=order.key,
-        body=parked.body,
-        touchpoint=BY_NAME[parked.touchpoint] if parked.touchpoint else None,
-        offered=parked.offered,
+def resumed(turn: Turn[Order], parked: Parked) -> Turn[Order]:
+    """The turn of the event as it came. Nobody waits for its verdict any more."""
+    return turn.resumed(
+        parked.event, parked.touchpoint, parked.body, kind=EventKind(parked.kind), offered=parked.offered
     )
 
 

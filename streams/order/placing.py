@@ -78,7 +78,7 @@ def attempt_again(turn: Turn[Order]) -> Ruling:
 def taken(turn: Turn[Order]) -> Ruling:
     """Increff took the Create."""
     order = turn.entity
-    if _is_current(turn) and "submitted" not in order.milestones:
+    if turn.answers_create() and "submitted" not in order.milestones:
         reach(order, "submitted", turn.now_ms)
         settle(turn)
         turn.fact("order-submitted", context(order))
@@ -88,7 +88,7 @@ def taken(turn: Turn[Order]) -> Ruling:
 def rejected(turn: Turn[Order]) -> Ruling:
     """Increff refused the Create: the contract has no call that tells the marketplace, a repeat and the fact do."""
     order, outcome = turn.entity, turn.event.outcome
-    if not _is_current(turn) or outcome is None:
+    if not turn.answers_create() or outcome is None:
         return DUPLICATE
     if order.shipments or order.adopted:
         # Increff packs it, so it has it; what it refused was a repeat of the request.
@@ -250,12 +250,6 @@ def _submit(turn: Turn[Order], payload: str) -> Ruling:
         },
     )
     return APPLIED
-
-
-def _is_current(turn: Turn[Order]) -> bool:
-    """Whether an outcome is that of the present attempt, not of one before a correction."""
-    outcome = turn.event.outcome
-    return outcome is not None and outcome.request == turn.entity.request
 
 
 def _present(body: dict[str, Any]) -> dict[str, Any]:

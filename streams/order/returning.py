@@ -95,7 +95,7 @@ def decided(turn: Turn[Return]) -> Ruling:
     if question is None:
         return DUPLICATE
     body = turn.event.body
-    call = turn.within(asking.call_of(turn.entity, question))
+    call = asking.resumed(turn, question)
     if question.touchpoint == CREATE.name:
         return _created(turn, call) if body["admitted"] else _denied(turn, call)
     return return_items.added(turn, call) if body["admitted"] else return_items.not_added(turn, call, body["reason"])
@@ -108,7 +108,7 @@ def undecided(turn: Turn[Return]) -> Ruling:
 
 def taken(turn: Turn[Return]) -> Ruling:
     entity = turn.entity
-    if _is_current(turn) and entity.state == ReturnState.RECEIVED:
+    if turn.answers_create() and entity.state == ReturnState.RECEIVED:
         entity.state = ReturnState.SUBMITTED
         turn.fact("return-submitted", context(entity))
     return APPLIED
@@ -117,7 +117,7 @@ def taken(turn: Turn[Return]) -> Ruling:
 def rejected(turn: Turn[Return]) -> Ruling:
     """Increff refused it: its units are free for another return."""
     entity, outcome = turn.entity, turn.event.outcome
-    if outcome is None or not _is_current(turn):
+    if outcome is None or not turn.answers_create():
         return DUPLICATE
     entity.reason = (outcome.message or f"HTTP {outcome.status}")[: limits.MESSAGE_MAX]
     entity.state = ReturnState.REJECTED
@@ -212,8 +212,3 @@ def _courier(body: dict[str, Any]) -> dict[str, str]:
 
 def _differs(entity: Return) -> Ruling:
     return conflict(f"return {entity.code} exists with other data; a changed return needs another returnOrderCode")
-
-
-def _is_current(turn: Turn[Return]) -> bool:
-    outcome = turn.event.outcome
-    return outcome is not None and outcome.request == turn.entity.request

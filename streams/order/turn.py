@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from streams.order import limits
 from streams.order.canonical import id_digest
 from streams.order.effects import Effect, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
-from streams.order.events import Event
+from streams.order.events import Event, EventKind, kind_of_command
 from streams.order.model import Entity
 from streams.order.parts import Delivery, NotedFact, Relay, Waiter
 from topics.keys import INCREFF, channel_destination, join, split
@@ -82,6 +82,38 @@ class Turn(Generic[EntityT]):
         turn = Turn(self.entity, event, self.now_ms, self.recall)
         turn.effects = self.effects
         return turn
+
+    def resumed(
+        self,
+        event_id: str,
+        touchpoint: str,
+        body: dict[str, Any],
+        *,
+        kind: EventKind | None = None,
+        offered: bool = True,
+        reply_to: Address | None = None,
+        deadline_ms: int | None = None,
+    ) -> Turn[EntityT]:
+        """The turn of an event that was kept for later, as it came. `kind`: of one that is no touchpoint's call."""
+        entity = self.entity
+        return self.within(
+            Event(
+                kind=kind or kind_of_command(touchpoint, body),
+                id=event_id,
+                channel=entity.channel,
+                code=entity.code,
+                key=entity.key,
+                body=body,
+                touchpoint=BY_NAME[touchpoint] if touchpoint else None,
+                offered=offered,
+                reply_to=reply_to,
+                deadline_ms=deadline_ms,
+            )
+        )
+
+    def answers_create(self) -> bool:
+        """Whether its outcome is that of the present attempt to create the entity, not of one before a correction."""
+        return self.event.outcome is not None and self.event.outcome.request == self.entity.request
 
     def fact(self, name: str, data: dict[str, Any], noted: dict[str, Any] | None = None) -> None:
         """Publish a fact under the entity's next number. `noted`: what the entity's own list keeps of it."""

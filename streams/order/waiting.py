@@ -7,11 +7,10 @@ invoice whose Pack is about to be answered.
 from __future__ import annotations
 
 from streams.order import limits
-from streams.order.events import Event, EventKind, kind_of_command
+from streams.order.events import Event, EventKind
 from streams.order.model import Order
 from streams.order.parts import Waiting
 from streams.order.turn import PENDING, Ruling, Turn, failed
-from topics.touchpoints import BY_NAME
 
 NOT_IN_TIME = "what this order waits for did not end in time; a repeat is safe"
 
@@ -42,15 +41,12 @@ def known(order: Order, event: Event, now_ms: int) -> Ruling | None:
     return PENDING if found else None
 
 
-def event_of(order: Order, waiting: Waiting) -> Event:
-    return Event(
-        kind=kind_of_command(waiting.touchpoint, waiting.body),
-        id=waiting.event,
-        channel=order.channel,
-        code=order.code,
-        key=order.key,
-        body=waiting.body,
-        touchpoint=BY_NAME[waiting.touchpoint],
+def resumed(turn: Turn[Order], waiting: Waiting) -> Turn[Order]:
+    """The turn of the caller's event, which is decided again."""
+    return turn.resumed(
+        waiting.event,
+        waiting.touchpoint,
+        waiting.body,
         reply_to=waiting.reply_to,
         deadline_ms=waiting.deadline_ms,
     )
