@@ -6,6 +6,7 @@ import re
 import string
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -141,3 +142,15 @@ def stale_documents(directory: Path, rendered: dict[str, str]) -> list[str]:
         for name, text in rendered.items()
         if not (directory / name).exists() or (directory / name).read_text(encoding="utf-8") != text
     ]
+
+
+def references(value: Any) -> Iterator[str]:
+    """Every `$ref` in a document."""
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for member in value.values():
+            yield from references(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from references(member)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -12,6 +11,7 @@ from jsonschema import Draft7Validator
 
 from streams.runtime.rejected import rejection
 from streams.runtime.role import Record
+from tests.contract.checks import references
 from tests.support.orders import (
     acknowledgement_body,
     cancel_body,
@@ -32,17 +32,6 @@ from topics.facts import FACTS
 from topics.messages import MESSAGES
 
 COMPONENT = re.compile(r"[a-zA-Z0-9._-]+")
-
-
-def _references(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        if isinstance(value.get("$ref"), str):
-            yield value["$ref"]
-        for member in value.values():
-            yield from _references(member)
-    elif isinstance(value, list):
-        for member in value:
-            yield from _references(member)
 
 
 def _found(reference: str) -> Any:
@@ -67,7 +56,7 @@ def test_every_topic_is_a_channel_with_its_kafka_configuration() -> None:
 
 
 def test_every_reference_leads_somewhere_and_every_name_is_one() -> None:
-    for reference in _references(document()):
+    for reference in references(document()):
         assert _found(reference), reference
     for kind in document()["components"].values():
         assert all(COMPONENT.fullmatch(name) for name in kind)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from gateway import routes
+from tests.contract.checks import references
 from topics.openapi import INCREFF_PREFIX, MARKETPLACE_PREFIX, document, full_path
 from topics.sample_files import sample
 from topics.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Touchpoint
@@ -36,17 +36,6 @@ def _content(part: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def _references(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        if isinstance(value.get("$ref"), str):
-            yield value["$ref"]
-        for member in value.values():
-            yield from _references(member)
-    elif isinstance(value, list):
-        for member in value:
-            yield from _references(member)
-
-
 def test_there_is_one_operation_for_each_route() -> None:
     told = {(method, path) for path, item in document()["paths"].items() for method in item}
     assert told == {(t.method.lower(), full_path(t)) for t in TOUCHPOINTS} | OTHERS
@@ -57,9 +46,7 @@ def test_there_is_one_operation_for_each_route() -> None:
 def test_every_reference_leads_somewhere() -> None:
     schemas = document()["components"]["schemas"]
     prefix = "#/components/schemas/"
-    assert {
-        reference for reference in _references(document()) if reference.removeprefix(prefix) not in schemas
-    } == set()
+    assert {reference for reference in references(document()) if reference.removeprefix(prefix) not in schemas} == set()
 
 
 def test_every_security_scheme_that_is_named_exists() -> None:

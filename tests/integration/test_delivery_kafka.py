@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import sys
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +13,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -24,7 +21,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from tests.fakes.delivery import request_for
 from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
-from tests.support.ports import free_ports
+from tests.support.roles import RoleProcess
 from topics import admin, envelope
 from topics.catalogue import BY_NAME
 from topics.configuration import Settings
@@ -33,7 +30,6 @@ from topics.envelope import Envelope
 from topics.keys import destination_partition
 
 PARTITIONS = 2
-ROOT = Path(__file__).resolve().parents[2]
 FLOOR_SLACK_MS = 50
 """The test and the role read the same wall clock in two processes, each with its own anchor."""
 
@@ -84,10 +80,9 @@ class Stage:
         self.settings = settings
         self.far = far
         self.outcomes: list[Outcome] = []
-        self.process: asyncio.subprocess.Process | None = None
+        self.role = RoleProcess("delivery", settings, directory)
         self._producer = producer
         self._consumer = consumer
-        self._directory = directory
         self._reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
@@ -98,32 +93,9 @@ class Stage:
     def final(self) -> dict[str, OutcomeKind]:
         return {outcome.request: outcome.kind for outcome in self.outcomes if outcome.kind.final}
 
-    async def begin(self) -> None:
-        [port] = free_ports(1)
-        env = os.environ | {
-            "SLUICE_KAFKA": self.settings.kafka,
-            "SLUICE_TOPIC_PREFIX": self.settings.topic_prefix,
-            "SLUICE_PARTITIONS": str(PARTITIONS),
-            "SLUICE_CHANNELS_FILE": str(self._directory / "channels.toml"),
-            "SLUICE_STATE_DIR": str(self._directory / "state"),
-            "SLUICE_ADMIN_PORT": str(port),
-        }
-        with (self._directory / "delivery.log").open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "sluice", "delivery", cwd=ROOT, env=env, stdout=log, stderr=log
-            )
-        await eventually(lambda: self._is_ready(port), 60, what=self._log)
-
-    async def end(self, how: signal.Signals) -> None:
-        if self.process is not None:
-            if self.process.returncode is None:
-                self.process.send_signal(how)
-            await self.process.wait()
-            self.process = None
-
     async def close(self) -> None:
         self._reading.cancel()
-        await self.end(signal.SIGKILL)
+        await self.role.end(signal.SIGKILL)
 
     async def give(self, *requests: DeliveryRequest) -> None:
         topic = BY_NAME["deliveries.requests"].full_name(self.settings.topic_prefix)
@@ -134,21 +106,6 @@ class Stage:
                 topic, request.encode(), key=request.lane.encode(), partition=partition, headers=list(headers)
             )
         await self._producer.flush()
-
-    async def _is_ready(self, port: int) -> bool:
-        assert self.process is not None
-        assert self.process.returncode is None, self._log()
-        try:
-            async with (
-                aiohttp.ClientSession() as session,
-                session.get(f"http://127.0.0.1:{port}/ready") as response,
-            ):
-                return response.status == 200
-        except aiohttp.ClientError:
-            return False
-
-    def _log(self) -> str:
-        return (self._directory / "delivery.log").read_text(errors="replace")[-4_000:]
 
 
 @asynccontextmanager
@@ -185,7 +142,7 @@ async def test_what_is_requested_arrives_and_a_relays_answer_comes_back(
     async with staged(kafka, prefix, tmp_path) as stage:
         answer = {"shipmentCode": "S-1"}
         stage.far.answer = lambda name, _: web.json_response(answer) if name == "pack" else web.Response()
-        await stage.begin()
+        await stage.role.begin()
         deadline_ms = int(time.time() * 1000) + 40_000
         await stage.give(
             create("A", "create", 1),
@@ -196,7 +153,7 @@ async def test_what_is_requested_arrives_and_a_relays_answer_comes_back(
         assert set(stage.final().values()) == {OutcomeKind.DELIVERED}
         assert [outcome.body for outcome in stage.outcomes if outcome.request == "pack"] == [answer]
         assert [name for name in stage.far.ids() if name != "pack"] == ["create", "update"]
-        await stage.end(signal.SIGTERM)
+        await stage.role.end(signal.SIGTERM)
 
 
 async def test_a_restart_keeps_the_time_of_a_retry_and_what_waits_behind_it(
@@ -204,14 +161,14 @@ async def test_a_restart_keeps_the_time_of_a_retry_and_what_waits_behind_it(
 ) -> None:
     async with staged(kafka, prefix, tmp_path, "retry_first_s = 12") as stage:
         stage.far.answer = lambda _, attempt: web.Response(status=500 if attempt == 1 else 200)
-        await stage.begin()
+        await stage.role.begin()
         await stage.give(create("A", "first", 1), request_for("update-order-properties", "A", "second", sequence=2))
         await eventually(lambda: len(stage.outcomes) == 1)
         next_ms = stage.outcomes[0].next_at_ms
         assert next_ms is not None
-        await stage.end(signal.SIGTERM)
+        await stage.role.end(signal.SIGTERM)
         stage.far.answer = lambda _, __: web.Response()
-        await stage.begin()
+        await stage.role.begin()
         await eventually(lambda: len(stage.final()) == 2, 60)
         assert [(name, attempt) for name, attempt, _ in stage.far.arrivals] == [
             ("first", 1),
@@ -230,14 +187,14 @@ async def test_kills_in_the_air_lose_nothing_invert_nothing_and_overspend_nothin
     async with staged(kafka, prefix, tmp_path, limits) as stage:
         stage.far.takes_s = 0.05
         lanes = [[f"o{order}.{n}" for n in range(5)] for order in range(16)]
-        await stage.begin()
+        await stage.role.begin()
         await stage.give(*(create(f"o{o}", name, n + 1) for o, lane in enumerate(lanes) for n, name in enumerate(lane)))
         for kill in range(kills):
             await stage.far.more(5)
-            await stage.end(signal.SIGKILL)
+            await stage.role.end(signal.SIGKILL)
             # Which of its requests the killed process had in the air differs from kill to kill, and from run to run.
             stage.far.takes_s = 0.01 * (kill + 1)
-            await stage.begin()
+            await stage.role.begin()
         await eventually(lambda: len(stage.final()) == 80, 60, what=lambda: f"{len(stage.final())} of 80")
     arrivals: dict[str, list[int]] = defaultdict(list)
     for name in stage.far.ids():

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import signal
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import orjson
 import pytest
 import pytest_asyncio
@@ -28,7 +25,7 @@ from tests.fakes.delivery import request_for
 from tests.support.eventually import eventually
 from tests.support.far_sides import Arrival, Marketplace, Reply, Rule, played, says
 from tests.support.kafka import Kafka
-from tests.support.ports import free_ports
+from tests.support.roles import RoleProcess
 from topics import admin, envelope
 from topics.catalogue import BY_NAME as TOPICS
 from topics.configuration import SENT_TO_MARKETPLACES, FarSide, Settings, load_channels
@@ -41,7 +38,6 @@ from topics.touchpoints import BY_NAME, Entity, Mode
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ROOT = Path(__file__).resolve().parents[2]
 PARTITIONS = 2
 ALL = list(FarSide)
 CAN_FAIL = [FarSide.HTTP, FarSide.KAFKA]
@@ -76,7 +72,7 @@ class World:
         self.producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all")
         self._directory = directory
         self._numbers = itertools.count(1)
-        self._process: asyncio.subprocess.Process | None = None
+        self.role = RoleProcess("delivery", settings, directory)
         names = ("orders.commands", "deliveries.attempts", "inventory.sent")
         self._topics = {TOPICS[name].full_name(settings.topic_prefix): name for name in names}
         self._consumer = AIOKafkaConsumer(*self._topics, bootstrap_servers=settings.kafka, auto_offset_reset="earliest")
@@ -99,41 +95,16 @@ class World:
         await self.producer.start()
         await self._consumer.start()
         self._reading = asyncio.create_task(self._read())
-        await self.begin()
+        await self.role.begin()
 
     async def stop(self) -> None:
-        await self.kill()
+        await self.role.end(signal.SIGKILL)
         if self._reading is not None:
             self._reading.cancel()
         for market in self.markets.values():
             await market.stop()
         await self._consumer.stop()
         await self.producer.stop()
-
-    async def begin(self) -> None:
-        [port] = free_ports(1)
-        env = os.environ | {
-            "SLUICE_KAFKA": self.settings.kafka,
-            "SLUICE_TOPIC_PREFIX": self.settings.topic_prefix,
-            "SLUICE_PARTITIONS": str(PARTITIONS),
-            "SLUICE_CHANNELS_FILE": str(self._directory / "channels.toml"),
-            "SLUICE_STATE_DIR": str(self._directory / "state"),
-            "SLUICE_ADMIN_PORT": str(port),
-        }
-        with (self._directory / "delivery.log").open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "sluice", "delivery", cwd=ROOT, env=env, stdout=log, stderr=log
-            )
-        await eventually(lambda: self._is_ready(port), 60, what=self.log)
-
-    async def kill(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
-            await self._process.wait()
-            self._process = None
-
-    def log(self) -> str:
-        return (self._directory / "delivery.log").read_text(errors="replace")[-4_000:]
 
     def name(self, what: str) -> str:
         """Names nobody else uses: an order's code, a delivery's id."""
@@ -161,7 +132,7 @@ class World:
         return [outcome for outcome in self.outcomes if outcome.request == delivery_id and outcome.kind.final]
 
     async def ends(self, request: DeliveryRequest) -> Outcome:
-        await eventually(lambda: self.final(request.id), what=lambda: f"{request.id} ends\n{self.log()}")
+        await eventually(lambda: self.final(request.id), what=lambda: f"{request.id} ends\n{self.role.log()}")
         return self.final(request.id)[0]
 
     async def _read(self) -> None:
@@ -173,18 +144,6 @@ class World:
                 self.attempts.append(orjson.loads(record.value))
             elif envelope.parse(record.headers).type == envelope.DELIVERY_OUTCOME:
                 self.outcomes.append(decode_outcome(record.value))
-
-    async def _is_ready(self, port: int) -> bool:
-        assert self._process is not None
-        assert self._process.returncode is None, self.log()
-        try:
-            async with (
-                aiohttp.ClientSession() as session,
-                session.get(f"http://127.0.0.1:{port}/ready") as response,
-            ):
-                return response.status == 200
-        except aiohttp.ClientError:
-            return False
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -384,7 +343,7 @@ async def test_stock_arrives_and_is_known_to_have_arrived(world: World, far_side
     key = position_key(far_side.value, location, "SKU")
     item = {"channelSkuCode": "SKU", "quantity": 0}
     await world.producer.send_and_wait(topic, encode_position(item), key=key, partition=partition)
-    await eventually(lambda: key in world.sent, what=world.log)
+    await eventually(lambda: key in world.sent, what=world.role.log)
     if far_side in CAN_FAIL:
         told = [a for a in world.markets[far_side].arrivals if a.touchpoint == "location-wise-atp-inventory"]
         assert {"locationCode": location, "inventories": [item]} in [arrival.members for arrival in told]
@@ -403,10 +362,10 @@ async def test_a_death_between_sending_and_its_outcome_asks_again_and_ends_once(
         await eventually(lambda: all(world.arrivals(far_side, request.id) for request in requests))
     else:
         await eventually(lambda: any(world.final(request.id) for request in requests))
-    await world.kill()
+    await world.role.end(signal.SIGKILL)
     if far_side in CAN_FAIL:
         world.rule(far_side, packs)
-    await world.begin()
+    await world.role.begin()
     for request in requests:
         outcome = await world.ends(request)
         assert outcome.kind is OutcomeKind.DELIVERED

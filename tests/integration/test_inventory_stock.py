@@ -5,23 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
-from tests.support.ports import free_ports
+from tests.support.roles import RoleProcess
 from topics import admin
 from topics.catalogue import BY_NAME
 from topics.configuration import Settings
@@ -30,7 +27,6 @@ from topics.keys import channel_destination, destination_partition, shard_of, st
 
 PARTITIONS = 2
 SHARDS = 2
-ROOT = Path(__file__).resolve().parents[2]
 
 CHANNELS = """
 [increff]
@@ -88,22 +84,17 @@ class Stage:
         self.settings = settings
         self.far = far
         self._producer = producer
-        self._directory = directory
-        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._roles = {name: RoleProcess(name, settings, directory) for name in ("inventory", "delivery")}
 
     async def begin(self, *roles: str) -> None:
-        await asyncio.gather(*(self._begin(role) for role in roles))
+        await asyncio.gather(*(self._roles[role].begin() for role in roles))
 
-    async def end(self, role: str, how: signal.Signals) -> int:
-        process = self._processes.pop(role)
-        process.send_signal(how)
-        return await process.wait()
+    async def end(self, role: str, how: signal.Signals) -> int | None:
+        return await self._roles[role].end(how)
 
     async def close(self) -> None:
-        for process in self._processes.values():
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+        for role in self._roles.values():
+            await role.end(signal.SIGKILL)
 
     async def give(self, location: str, quantities: dict[str, Any], *, partition: int | None = None) -> str:
         """A batch from a direct producer, in the right partition unless told otherwise."""
@@ -142,41 +133,10 @@ class Stage:
         finally:
             await consumer.stop()
 
-    async def _begin(self, role: str) -> None:
-        [port] = free_ports(1)
-        env = os.environ | {
-            "SLUICE_KAFKA": self.settings.kafka,
-            "SLUICE_TOPIC_PREFIX": self.settings.topic_prefix,
-            "SLUICE_PARTITIONS": str(PARTITIONS),
-            "SLUICE_CHANNELS_FILE": str(self._directory / "channels.toml"),
-            "SLUICE_STATE_DIR": str(self._directory / f"state-{role}"),
-            "SLUICE_ADMIN_PORT": str(port),
-        }
-        with (self._directory / f"{role}.log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "sluice", role, cwd=ROOT, env=env, stdout=log, stderr=log
-            )
-        self._processes[role] = process
-        await eventually(lambda: self._is_ready(role, port), 60, what=lambda: self.log(role))
-
-    async def _is_ready(self, role: str, port: int) -> bool:
-        assert self._processes[role].returncode is None, self.log(role)
-        try:
-            async with (
-                aiohttp.ClientSession() as session,
-                session.get(f"http://127.0.0.1:{port}/ready") as response,
-            ):
-                return response.status == 200
-        except aiohttp.ClientError:
-            return False
-
-    def log(self, role: str) -> str:
-        return (self._directory / f"{role}.log").read_text(errors="replace")[-4_000:]
-
     async def arrives(self, location: str, quantities: dict[str, int]) -> None:
         await eventually(
             lambda: self.far.quantities(location) == quantities,
-            what=lambda: f"{self.far.quantities(location)} is not {quantities}\n{self.log('delivery')}",
+            what=lambda: f"{self.far.quantities(location)} is not {quantities}\n{self._roles['delivery'].log()}",
         )
 
 

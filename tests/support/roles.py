@@ -1,0 +1,69 @@
+"""A role as a process of its own, which a test may end in any way and begin again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import aiohttp
+
+from tests.support.eventually import eventually
+from tests.support.ports import free_ports
+from topics.configuration import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+READY_S = 60
+
+
+class RoleProcess:
+    """`sluice NAME` with the channels of `directory`/channels.toml; its log and state stay there from run to run."""
+
+    def __init__(self, name: str, settings: Settings, directory: Path) -> None:
+        self._name = name
+        self._settings = settings
+        self._directory = directory
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def begin(self) -> None:
+        """Returns when it is ready."""
+        [port] = free_ports(1)
+        env = os.environ | {
+            "SLUICE_KAFKA": self._settings.kafka,
+            "SLUICE_TOPIC_PREFIX": self._settings.topic_prefix,
+            "SLUICE_PARTITIONS": str(self._settings.partitions),
+            "SLUICE_CHANNELS_FILE": str(self._directory / "channels.toml"),
+            "SLUICE_STATE_DIR": str(self._directory / f"state-{self._name}"),
+            "SLUICE_ADMIN_PORT": str(port),
+        }
+        with (self._directory / f"{self._name}.log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "sluice", self._name, cwd=ROOT, env=env, stdout=log, stderr=log
+            )
+        await eventually(lambda: self._is_ready(port), READY_S, what=self.log)
+
+    async def end(self, how: signal.Signals) -> int | None:
+        """Its exit code; None when it did not run."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        if process.returncode is None:
+            process.send_signal(how)
+        return await process.wait()
+
+    def log(self) -> str:
+        return (self._directory / f"{self._name}.log").read_text(errors="replace")[-4_000:]
+
+    async def _is_ready(self, port: int) -> bool:
+        assert self._process is not None
+        assert self._process.returncode is None, self.log()
+        try:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"http://127.0.0.1:{port}/ready") as response,
+            ):
+                return response.status == 200
+        except aiohttp.ClientError:
+            return False
