@@ -21,7 +21,7 @@ import orjson
 from aiokafka import AIOKafkaProducer
 
 from bench.orders_job import Expected, events_of, expected, input_of, interleaved
-from bench.processes import demo, machine, memory_mib, places, quiet_client, records_of, running
+from bench.processes import demo, machine, memory_mib, places, quiet_client, records_of, running, sayer
 from bench.runtime import OURS, Place, Run, run_one
 from bench.runtime_job import PARTITIONS, SOURCE, fill, full_name, make_topics
 from bench.runtime_watch import watch
@@ -54,7 +54,7 @@ class Work:
 
 def main(seconds: float, as_json: bool) -> int:
     """Returns 0 when the outputs are right and the goal was met."""
-    say: Callable[[str], None] = _quiet if as_json else print
+    say = sayer(as_json=as_json)
     quiet_client()
     orders = max(ORDERS_MIN, int(seconds * ORDERS_PER_SECOND))
     work = Work(orders, events_of(orders), expected(orders))
@@ -176,7 +176,3 @@ def _report(result: dict[str, Any]) -> None:
         f"{result['cpu_us_per_event']} us CPU for each event against {result['reference_cpu_us_per_event']} us;"
         f" {result['memory_mib']} MiB at most"
     )
-
-
-def _quiet(_: str) -> None:
-    """--json prints one object and nothing else."""

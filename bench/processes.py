@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,15 @@ _END_S = 10.0
 def quiet_client() -> None:
     """The client reports each retry against a topic that was just made; a benchmark says what it measured."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+def sayer(*, as_json: bool) -> Callable[[str], None]:
+    """How a benchmark tells what it does: --json prints one object and nothing else."""
+    return _quiet if as_json else print
+
+
+def _quiet(_: str) -> None:
+    pass
 
 
 class VoidRunError(StartError):

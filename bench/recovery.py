@@ -19,7 +19,18 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from bench.orders_job import CHANNEL, code_of, stored_state
-from bench.processes import Started, VoidRunError, demo, machine, memory_mib, places, quiet_client, running, start_role
+from bench.processes import (
+    Started,
+    VoidRunError,
+    demo,
+    machine,
+    memory_mib,
+    places,
+    quiet_client,
+    running,
+    sayer,
+    start_role,
+)
 from bench.recovery_failover import Failover, fail_over
 from sluice.local.broker import private_broker
 from streams.order.limits import RECENT_BYTES_MAX
@@ -42,7 +53,7 @@ _MADE_BY = [(MADE_BY, b"1/0")]
 
 def main(seconds: float, as_json: bool) -> int:
     """Returns 0 when the goals were met."""
-    say: Callable[[str], None] = _quiet if as_json else print
+    say = sayer(as_json=as_json)
     quiet_client()
     orders = max(ORDERS_MIN, int(seconds * ORDERS_PER_SECOND))
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as scratch:
@@ -168,7 +179,3 @@ def _report(result: dict[str, Any]) -> None:
         f" {failover['duplicates_percent']} % of events told twice (goal below {failover['duplicates_goal_percent']})"
         + (f"\nVOID: {failover['void']}" if failover["void"] else "")
     )
-
-
-def _quiet(_: str) -> None:
-    """--json prints one object and nothing else."""

@@ -23,7 +23,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from bench.processes import end, machine, memory_mib
+from bench.processes import end, machine, memory_mib, sayer
 from bench.runtime_job import KEYS, PARTITIONS, PREFIX, SOURCE, check, fill, full_name, make_topics
 from bench.runtime_latency import Latency, measure
 from bench.runtime_watch import watch
@@ -67,7 +67,7 @@ def main(seconds: float, as_json: bool) -> int:
         raise StartError(
             f"the benchmark runtime compares with {QUIX}, which is not installed; `make setup` installs it"
         )
-    say: Callable[[str], None] = _quiet if as_json else print
+    say = sayer(as_json=as_json)
     events = max(EVENTS_MIN, int(seconds * EVENTS_PER_SECOND))
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as scratch:
         directory = Path(scratch)
@@ -194,10 +194,6 @@ def _report(result: dict[str, Any]) -> None:
         f"latency from produce to effect at {latency['offered_per_s']}/s:"
         f" p50 {latency['p50']} ms, p99 {latency['p99']} ms"
     )
-
-
-def _quiet(_: str) -> None:
-    """--json prints one object and nothing else."""
 
 
 def _compile(directory: Path, say: Callable[[str], None]) -> str:

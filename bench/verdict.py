@@ -30,6 +30,7 @@ from bench.processes import (
     quiet_client,
     records_of,
     running,
+    sayer,
 )
 from sluice.local.broker import private_broker
 from topics.admin import create
@@ -48,7 +49,7 @@ LATE_SHARE_MAX = 0.05
 
 def main(seconds: float, as_json: bool) -> int:
     """Returns 0 when the goals were met."""
-    say: Callable[[str], None] = _quiet if as_json else print
+    say = sayer(as_json=as_json)
     quiet_client()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-bench-")))
@@ -158,7 +159,3 @@ def _report(result: dict[str, Any]) -> None:
         f"CPU for each post: gateway {result['cpu_us_per_post']['gateway']} us, orders"
         f" {result['cpu_us_per_post']['orders']} us; memory {result['memory_mib']} MiB"
     )
-
-
-def _quiet(_: str) -> None:
-    """--json prints one object and nothing else."""
