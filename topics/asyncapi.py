@@ -12,11 +12,11 @@ from importlib import metadata
 from typing import Any
 
 from pydantic import TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema
 
 from topics.catalogue import TOPICS, Topic
 from topics.channel_topics import answer_topic, reply_topic, request_topic
 from topics.configuration import Settings
+from topics.json_schema import Untitled
 from topics.messages import COMMANDS, MESSAGES, Message
 
 Schema = dict[str, Any]
@@ -85,13 +85,6 @@ _PLAIN: Schema = {
 }
 
 
-class _Untitled(GenerateJsonSchema):
-    """Without a title for each member, which would only repeat its name."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
-        return False
-
-
 def topics() -> tuple[Topic, ...]:
     """The catalogue's, and those that channels add, under NAME."""
     return (*TOPICS, reply_topic(_NAME), request_topic(_NAME), answer_topic(_NAME))
@@ -139,7 +132,7 @@ def _payloads() -> tuple[dict[str, Schema], Schema]:
     made, definitions = TypeAdapter.json_schemas(
         [(name, "validation", adapter) for name, adapter in adapters.items()],
         ref_template=_REF,
-        schema_generator=_Untitled,
+        schema_generator=Untitled,
     )
     return {name: made[name, "validation"] for name in adapters}, definitions["$defs"]
 

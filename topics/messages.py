@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from topics import envelope
+from topics.configuration import SENT_TO_MARKETPLACES
 from topics.deliveries import DeliveryRequest, LaneDecision, Outcome
 from topics.facts import FACTS
 from topics.models.inventory import ConsolidatedPosition, Position
@@ -47,10 +48,9 @@ def _commands(entities: tuple[Entity, ...]) -> Iterator[Message]:
 
 def _requests() -> Iterator[Message]:
     """To a channel that lives on Kafka: what it would be asked over HTTP, and gets over its topic."""
-    for touchpoint in TOUCHPOINTS:
-        if touchpoint.direction.value.endswith("marketplace") and touchpoint.entity is not Entity.NONE:
-            kind = envelope.CHANNEL_REQUEST + touchpoint.name
-            yield Message(f"{touchpoint.name}-request", kind, TypeAdapter(touchpoint.request), touchpoint.title)
+    for touchpoint in SENT_TO_MARKETPLACES:
+        kind = envelope.CHANNEL_REQUEST + touchpoint.name
+        yield Message(f"{touchpoint.name}-request", kind, TypeAdapter(touchpoint.request), touchpoint.title)
 
 
 def _facts() -> Iterator[Message]:

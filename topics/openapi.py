@@ -7,8 +7,9 @@ from importlib import metadata
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+from pydantic.json_schema import models_json_schema
 
+from topics.json_schema import Untitled
 from topics.models.base import CODE_MAX, Body
 from topics.models.errors import ChannelError, IncreffError, Problem
 from topics.models.management import LaneDecided, OrderDocument, ReturnDocument
@@ -67,13 +68,6 @@ _FROM_MARKETPLACE: list[Schema] = [
 ]
 
 
-class _Untitled(GenerateJsonSchema):
-    """Without a title for each member, which would only repeat its name."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
-        return False
-
-
 @cache
 def document() -> dict[str, Any]:
     """The whole document; the same object each time, not to be changed."""
@@ -117,7 +111,7 @@ def _schemas() -> tuple[_Names, Schema]:
         if touchpoint.response is not None:
             models[touchpoint.response] = None
     made, definitions = models_json_schema(
-        [(model, "validation") for model in models], ref_template=_REF, schema_generator=_Untitled
+        [(model, "validation") for model in models], ref_template=_REF, schema_generator=Untitled
     )
     return {model: made[model, "validation"] for model in models}, definitions["$defs"]
 
@@ -161,7 +155,7 @@ def _parameters(touchpoint: Touchpoint, example: Sample) -> list[Schema]:
     parameters: list[Schema] = []
     if touchpoint.direction is Direction.TO_MARKETPLACE:
         parameters.append(_parameter("channel", "path", {"type": "string"}))
-    schema = touchpoint.request.model_json_schema(schema_generator=_Untitled)
+    schema = touchpoint.request.model_json_schema(schema_generator=Untitled)
     in_path = touchpoint.path_members
     parameters += [_parameter(name, "path", schema["properties"][name], example.path[name]) for name in in_path]
     if touchpoint.query:
@@ -178,7 +172,7 @@ def _parameter(name: str, where: str, schema: Schema, example: Any = None, *, re
 
 def _without(model: type[Body], names: tuple[str, ...]) -> Schema:
     """A model's schema less the members that travel in the path."""
-    schema = model.model_json_schema(ref_template=_REF, schema_generator=_Untitled)
+    schema = model.model_json_schema(ref_template=_REF, schema_generator=Untitled)
     schema.pop("$defs", None)
     schema["properties"] = {name: member for name, member in schema["properties"].items() if name not in names}
     schema["required"] = [name for name in schema["required"] if name not in names]

@@ -12,21 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic.json_schema import GenerateJsonSchema
-
 from topics.compatibility import breaks
 from topics.facts import FACTS
+from topics.json_schema import Untitled
 
 DIRECTORY = Path("schemas")
 PRESENT = "facts"
 RELEASED = "released"
-
-
-class _Dialect(GenerateJsonSchema):
-    """Without a title for each member, which would only repeat its name."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
-        return False
 
 
 def render() -> dict[str, dict[str, Any]]:
@@ -35,8 +27,8 @@ def render() -> dict[str, dict[str, Any]]:
 
 
 def _schema(name: str) -> dict[str, Any]:
-    schema = FACTS[name].model_json_schema(schema_generator=_Dialect)
-    return {"$schema": GenerateJsonSchema.schema_dialect, "$id": f"urn:sluice:fact:{name}:v1", **schema}
+    schema = FACTS[name].model_json_schema(schema_generator=Untitled)
+    return {"$schema": Untitled.schema_dialect, "$id": f"urn:sluice:fact:{name}:v1", **schema}
 
 
 def text(schema: Mapping[str, Any]) -> str:
