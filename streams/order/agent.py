@@ -17,7 +17,8 @@ from streams.order.model import Entity, StateError, decode
 from streams.order.performing import Performer, reply_record
 from streams.order.recent import Recent
 from streams.order.ticking import Ticker, until_of
-from streams.runtime.rejected import DECISION_FAILED, rejection
+from streams.runtime.limits import VALUE_BYTES_MAX
+from streams.runtime.rejected import DECISION_FAILED, rejection, too_large
 from streams.runtime.role import Committer, Effect, Poison, Record, Role, Table, Tables
 from topics.catalogue import BY_NAME as TOPIC_BY_NAME
 from topics.configuration import Channels, Settings
@@ -85,12 +86,14 @@ class OrdersRole(Role):
         return records
 
     def _keep(self, partition: int, state: Table, key: bytes, decision: Decision) -> None:
-        """What is known now."""
+        """What is known now. Raises Poison before anything is kept."""
+        raw = decision.entity.encode() if decision.changed and decision.entity is not None else None
+        if raw is not None and len(raw) > VALUE_BYTES_MAX:
+            raise too_large(f"a value of {STATE}", raw)
         self._stuck.count(partition, decision.effects)
         if decision.gone:
             state.delete(key)
-        elif decision.changed and decision.entity is not None:
-            raw = decision.entity.encode()
+        elif raw is not None and decision.entity is not None:
             due = self.ticker.due(partition)
             if due is not None:
                 due.note(key, state.get(key), raw)
@@ -99,21 +102,22 @@ class OrdersRole(Role):
 
     def _ticked(self, record: Record, state: Table) -> list[Effect]:
         """Looks at every entity that is due. Those whose state was made from this tick already are left alone."""
-        until_ms = until_of(record)
+        until = until_of(record)
         tick = parse(record.headers).id
         due = self.ticker.due(record.partition)
         if due is None:
             return []
         records: list[Effect] = []
-        for key in list(due.take(until_ms)):
-            if not state.is_made_from(key):
-                try:
-                    records += self._look_at(key, tick, record, state)
-                except Exception:
-                    # One that cannot be decided must not keep the others waiting; its next command says so to a caller.
-                    log.exception("%s cannot be looked at by %s", key, tick)
-                    continue
-            due.put_back(key, until_ms)
+        for key in due.take(until):
+            if state.is_made_from(key):
+                due.put_back(key)
+                continue
+            try:
+                records += self._look_at(key, tick, record, state)
+            except Exception:
+                # One that cannot be decided must not keep the others waiting; its next command says so to a caller.
+                log.exception("%s cannot be looked at by %s", key, tick)
+            due.looked_at(key, until)
         self.ticker.decided(due)
         return records
 
@@ -137,6 +141,9 @@ class OrdersRole(Role):
             for effect in decision.effects
             if not isinstance(effect, RecordAnswer)
         ]
+        for effect in records:  # here, or the runtime would set all of the tick aside
+            if len(effect.value) > VALUE_BYTES_MAX:
+                raise too_large(f"an effect for {effect.topic}", effect.value)
         self._keep(record.partition, state, key, decision)
         return records
 
@@ -173,8 +180,11 @@ class OrdersRole(Role):
 
     def partition_ready(self, partition: int, tables: Tables) -> None:
         self._answers[partition] = Answers(tables[ANSWERS])
-        self.ticker.partition_ready(partition, tables[STATE])
-        self._stuck.ready(partition, tables[STATE])
+        due = self.ticker.partition_ready(partition, tables[STATE])
+        self._stuck.ready(partition)
+        for key, raw in tables[STATE].items():  # once: perhaps a million, and nothing else goes on meanwhile
+            due.add(key, raw)
+            self._stuck.add(partition, raw)
 
     def partition_lost(self, partition: int) -> None:
         self._answers.pop(partition, None)

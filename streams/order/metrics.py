@@ -9,7 +9,6 @@ from prometheus_client import Gauge
 from streams.order.effects import Effect, PublishFact
 from streams.order.model import Order, StateError, decode, is_stuck
 from streams.order.watchdog import STEPS
-from streams.runtime.role import Table
 
 STUCK = Gauge(
     "sluice_orders_stuck",
@@ -22,14 +21,15 @@ _BY = {"order-stuck": 1, "order-unstuck": -1}
 class StuckGauge:
     """Counts what is raised and withdrawn in each partition, on top of what was stuck when it came."""
 
-    def ready(self, partition: int, table: Table) -> None:
-        counts = dict.fromkeys(STEPS, 0)
-        for _, raw in table.items():  # noqa: PERF102 - a table has no values()
-            if is_stuck(raw):  # few are, so few are decoded
-                for step in _stuck(raw):
-                    counts[step.partition(" ")[0]] += 1
-        for step, count in counts.items():
-            STUCK.labels(str(partition), step).set(count)
+    def ready(self, partition: int) -> None:
+        for step in STEPS:
+            STUCK.labels(str(partition), step).set(0)
+
+    def add(self, partition: int, raw: bytes) -> None:
+        """An entity that was there when the partition came."""
+        if is_stuck(raw):  # few are, so few are decoded
+            for step in _stuck(raw):
+                STUCK.labels(str(partition), step.partition(" ")[0]).inc()
 
     def count(self, partition: int, effects: Iterable[Effect]) -> None:
         for effect in effects:

@@ -11,10 +11,10 @@ from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.metrics import Metrics
 from streams.runtime.rejected import (
     DECISION_FAILED,
-    TOO_LARGE,
     RejectLimit,
     reason_of,
     rejection,
+    too_large,
 )
 from streams.runtime.role import Change, Effect, Poison, Record, Role
 from streams.runtime.tables import PartitionState
@@ -94,7 +94,7 @@ class DecideLoop:
             effects = self._role.decide(record, state.tables)
             if type(effects) is not list:
                 effects = list(effects)
-            too_large = _too_large(state, effects)
+            check_sizes(state, effects)
         except Poison as poison:
             self._set_aside(state, record, poison.code, poison.reason)
             return
@@ -102,9 +102,6 @@ class DecideLoop:
             # One record must not stop its neighbours; the reason is kept with it.
             log.exception("deciding %s/%d/%d raised", self._source, record.partition, record.offset)
             self._set_aside(state, record, DECISION_FAILED, reason_of(error))
-            return
-        if too_large:
-            self._set_aside(state, record, TOO_LARGE, too_large)
             return
         if effects:
             self._commit.add_effects(effects, state.epoch, record.offset)
@@ -131,12 +128,12 @@ class DecideLoop:
         self._commit.add_chunk(state.partition, last_offset)
 
 
-def _too_large(state: PartitionState, effects: Sequence[Effect]) -> str:
+def check_sizes(state: PartitionState, effects: Sequence[Effect]) -> None:
+    """Raises Poison for a record of which something would not fit a topic."""
     for effect in effects:
         if len(effect.value) > VALUE_BYTES_MAX:
-            return f"an effect for {effect.topic} would have {len(effect.value)} bytes"
+            raise too_large(f"an effect for {effect.topic}", effect.value)
     for table in state.all:
         for value in table.overlay.values():
             if value is not None and len(value) > VALUE_BYTES_MAX:
-                return f"a value of {table.name} would have {len(value)} bytes"
-    return ""
+                raise too_large(f"a value of {table.name}", value)

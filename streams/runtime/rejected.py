@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 
 from streams.runtime.limits import REASON_BYTES_MAX, VALUE_BYTES_MAX
-from streams.runtime.role import Effect, Record
+from streams.runtime.role import Effect, Poison, Record
 
 REJECTED_TOPIC = "commands.rejected"
 DECISION_FAILED = "decision_failed"
@@ -42,6 +42,10 @@ class RejectLimit:
 def reason_of(error: Exception) -> str:
     """The traceback, its end kept when it is long: that is where the error is."""
     return "".join(traceback.format_exception(error))[-REASON_BYTES_MAX:]
+
+
+def too_large(what: str, value: bytes) -> Poison:
+    return Poison(TOO_LARGE, f"{what} would have {len(value)} bytes; at most {VALUE_BYTES_MAX} fit")
 
 
 def rejection(record: Record, *, role: str, topic: str, code: str, reason: str) -> Effect:

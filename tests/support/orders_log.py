@@ -94,9 +94,9 @@ class Logs:
         self.now_ms = self.now_ms if at_ms is None else at_ms
         before = len(self.effects)
         for partition in range(PARTITIONS):
-            while until_ms := self._due(partition).until(self.now_ms):
+            while until := self._due(partition).until(self.now_ms):
                 self.ticks += 1
-                effect = tick_record(partition, until_ms, f"{self.ticks}", self.now_ms)
+                effect = tick_record(partition, until, f"{self.ticks}", self.now_ms)
                 self.append(effect.key, effect.value, effect.headers, partition)
                 self.run()
         return self.effects[before:]

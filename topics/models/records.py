@@ -43,9 +43,11 @@ class ReturnDecided(Body):
 
 
 class Ticked(Body):
-    """Time has passed: what is due until `untilMs` (epoch milliseconds) is looked at."""
+    """Time has passed: what is due until `untilMs` (epoch milliseconds) is looked at; of what is due at that very time,
+    with `untilKey`, only the keys up to it."""
 
     untilMs: int
+    untilKey: str | None = None
 
 
 class OrderAsked(Body):
