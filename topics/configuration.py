@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from topics.sla import Policy, Sla
 from topics.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Mode, Touchpoint
+from topics.webhooks.secret_keys import parse_secret_keys
 
 PARTITIONS = 8
 """Default partitions of each topic: the most workers one role can use. Fixed when a topic is made."""
@@ -310,6 +311,11 @@ class Settings(BaseSettings):
     )
     body_bytes_max: int = Field(default=BODY_BYTES_MAX, gt=0, description="larger requests get 413")
     api_token: Secret | None = Field(default=None, description="when set, /api/* wants `Authorization: Bearer`")
+    secret_key: Secret | None = Field(
+        default=None,
+        description="secrets of subscriptions are sealed under it: 32 bytes as base64; several with commas between, "
+        "the first seals, all open",
+    )
     admin_host: str = Field(default="127.0.0.1", description="address on which a streams role answers its health")
     admin_port: int = Field(
         default=0, description="where a streams role answers /live, /ready and /metrics; 0: any free port"
@@ -322,6 +328,18 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
     )
+
+    @field_validator("secret_key")
+    @classmethod
+    def _is_key(cls, secret_key: SecretStr | None) -> SecretStr | None:
+        if secret_key is not None:
+            parse_secret_keys(secret_key.get_secret_value())
+        return secret_key
+
+    @property
+    def secret_keys(self) -> tuple[bytes, ...]:
+        """What `secret_key` holds; none when it is not set."""
+        return () if self.secret_key is None else parse_secret_keys(self.secret_key.get_secret_value())
 
 
 def load_settings(**overrides: Any) -> Settings:
