@@ -85,10 +85,13 @@ def test_it_finds_exactly_what_is_due(first: dict[bytes, int], changes: list[Any
                 due.note(key, table.get(key), state(due_ms))
                 table.put(key, state(due_ms))
             continue
-        expected = {key for key, due_ms in known.items() if 0 < due_ms <= change} - left_out
-        assert due.until(change) == (Until(change) if expected else None)
-        assert sorted(due.take(Until(change))) == sorted(expected)
-        for key in expected:
+        late = {key for key, due_ms in known.items() if 0 < due_ms <= change}
+        until, taken = due.until(change), due.take(Until(change))
+        assert until == (Until(change) if taken else None)
+        assert len(set(taken)) == len(taken)
+        # One that was left out may still be in an old place: it is looked at there once more.
+        assert late - left_out <= set(taken) <= late
+        for key in taken:
             if key == b"5":
                 left_out.add(key)  # nothing could be done for it
             else:
