@@ -79,11 +79,10 @@ class Budget(BaseModel):
     window_s: float = Field(gt=0, description="... in any so many seconds")
 
 
-class Destination(BaseModel):
-    """What is common to both far sides: where, how fast, how long to try."""
+class Pace(BaseModel):
+    """How fast and how long to try: the settings of everything that Sluice sends to, far sides and subscribers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    url: str = Field(pattern=r"^https?://.+", description="what far paths are below")
     budget: Budget | None = Field(default=None, description="one pool for all calls; without it there is no limit")
     shards: int = Field(
         default=1, ge=1, description="partitions the destination is spread over; one keeps the budget exact"
@@ -93,6 +92,12 @@ class Destination(BaseModel):
     retry_first_s: float = Field(default=0.5, gt=0, description="pause before the second attempt; it doubles from then")
     retry_max_s: float = Field(default=300.0, gt=0, description="longest pause between attempts")
     retry_for_s: float = Field(default=86_400.0, gt=0, description="then the request is dead")
+
+
+class Destination(Pace):
+    """What is common to both far sides: where, how fast, how long to try."""
+
+    url: str = Field(pattern=r"^https?://.+", description="what far paths are below")
     far_paths: dict[str, str] = Field(default_factory=dict, description="touchpoint -> path, instead of the contract's")
     far_methods: dict[str, Literal["POST", "PUT", "PATCH", "DELETE"]] = Field(
         default_factory=dict, description="touchpoint -> method, instead of the contract's"

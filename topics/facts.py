@@ -1,4 +1,6 @@
-"""FACTS: every fact on `orders.events`, by name. A test walks what the orders role emits and finds each here.
+"""FACTS: every fact on `orders.events`, by name; SUBSCRIPTION_FACTS: those on `subscriptions.events`.
+
+A test walks what the orders role emits and finds each here.
 
 A new fact: one model in topics.models.facts, one entry below, then `python -m topics.schemas`.
 """
@@ -12,7 +14,7 @@ import orjson
 from pydantic import ValidationError
 
 from topics.models import facts as models
-from topics.models.facts import Fact
+from topics.models.facts import Fact, Part
 
 _MODELS: tuple[type[Fact], ...] = (
     models.OrderCreated,
@@ -70,17 +72,21 @@ class FactError(ValueError):
     """A fact is not what its model says; the message names it and the member."""
 
 
-def name_of(model: type[Fact]) -> str:
+def name_of(model: type[Part]) -> str:
     """OrderHandedOver -> order-handed-over."""
     return re.sub(r"(?<!^)(?=[A-Z])", "-", model.__name__).lower()
 
 
 FACTS: dict[str, type[Fact]] = {name_of(model): model for model in _MODELS}
+SUBSCRIPTION_FACTS: dict[str, type[models.SubscriptionFact]] = {
+    name_of(model): model for model in (models.SubscriptionDisabled,)
+}
+EVERY_FACT: dict[str, type[Part]] = {**FACTS, **SUBSCRIPTION_FACTS}
 
 
 def check(name: str, data: Any) -> None:
     """Raises FactError unless the fact is exactly what its model says: no member less, none more."""
-    model = FACTS.get(name)
+    model = EVERY_FACT.get(name)
     if model is None:
         raise FactError(f"{name}: not in topics.facts")
     written = orjson.loads(orjson.dumps(data))

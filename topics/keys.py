@@ -63,6 +63,19 @@ def channel_destination(channel: str) -> str:
     return f"channel:{channel}"
 
 
+SUBSCRIPTION = "subscription:"
+"""Begins the destination of a subscription."""
+
+
+def subscription_destination(subscription: str) -> str:
+    return SUBSCRIPTION + subscription
+
+
+def subscription_of(destination: str) -> str | None:
+    """The subscription that a destination is; None for a far side."""
+    return destination.removeprefix(SUBSCRIPTION) if destination.startswith(SUBSCRIPTION) else None
+
+
 @lru_cache(maxsize=_KEPT)
 def lane_key(destination: str, entity_key: bytes) -> bytes:
     """A lane is (destination, order): strict first-in-first-out inside it, independent of every other lane."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ from pydantic import TypeAdapter
 from topics import envelope
 from topics.configuration import SENT_TO_MARKETPLACES
 from topics.deliveries import DeliveryRequest, LaneDecision, Outcome
-from topics.facts import FACTS
+from topics.facts import FACTS, SUBSCRIPTION_FACTS
+from topics.models.facts import Part
 from topics.models.inventory import ConsolidatedPosition, Position
 from topics.models.records import (
     AttemptRecord,
@@ -22,6 +23,7 @@ from topics.models.records import (
     ShipmentManifestedTold,
     Ticked,
 )
+from topics.subscriptions import Deleted, Health, Status, Subscription
 from topics.touchpoints import TOUCHPOINTS, Entity
 from topics.verdicts import Reply
 
@@ -53,8 +55,8 @@ def _requests() -> Iterator[Message]:
         yield Message(f"{touchpoint.name}-request", kind, TypeAdapter(touchpoint.request), touchpoint.title)
 
 
-def _facts() -> Iterator[Message]:
-    for name, model in FACTS.items():
+def _facts(facts: Mapping[str, type[Part]]) -> Iterator[Message]:
+    for name, model in facts.items():
         summary = " ".join((model.__doc__ or name).split())
         yield Message(f"fact-{name}", envelope.FACT + name, TypeAdapter(model), summary)
 
@@ -81,7 +83,7 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
         Message("tick", envelope.TICK, TypeAdapter(Ticked), "From the owner of a partition to itself"),
         Message("order-query", envelope.ORDER_QUERY, TypeAdapter(OrderAsked), "Asks for an order's whole state"),
     ),
-    "orders.events": tuple(_facts()),
+    "orders.events": tuple(_facts(FACTS)),
     "orders.state": (Message("order-state", "", ANY, "The orders role's own: its form may change with any version"),),
     "relay.answers": (Message("relay-answer", "", ANY, "The orders role's own: a far side's answer as it came"),),
     "deliveries.requests": (
@@ -104,6 +106,23 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
     "inventory.updates": tuple(_commands((Entity.STOCK,))),
     "inventory.positions": (Message("position", "", _POSITION, "The last accepted value; null: the position is gone"),),
     "inventory.sent": (Message("position-sent", "", _POSITION, "What the channel last acknowledged"),),
+    "subscriptions": (
+        Message(
+            "subscription",
+            "",
+            TypeAdapter[Any](Subscription | Deleted),
+            "One subscriber, its secrets sealed; or its end",
+        ),
+    ),
+    "subscriptions.status": (
+        Message(
+            "subscription-status",
+            "",
+            TypeAdapter[Any](Status | Health),
+            "Under an id: it is disabled. Under an id and shard: how that fares",
+        ),
+    ),
+    "subscriptions.events": tuple(_facts(SUBSCRIPTION_FACTS)),
     "replies": (_REPLY,),
     "commands.rejected": (
         Message("rejected", "", ANY, "The original bytes and headers, with the reason in `sluice-rejected-*` headers"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from topics.compatibility import breaks
-from topics.facts import FACTS
+from topics.facts import EVERY_FACT
 from topics.json_schema import Untitled
 
 DIRECTORY = Path("schemas")
@@ -23,11 +23,11 @@ RELEASED = "released"
 
 def render() -> dict[str, dict[str, Any]]:
     """The schema of each fact, by name, as it is written now."""
-    return {name: _schema(name) for name in FACTS}
+    return {name: _schema(name) for name in EVERY_FACT}
 
 
 def _schema(name: str) -> dict[str, Any]:
-    schema = FACTS[name].model_json_schema(schema_generator=Untitled)
+    schema = EVERY_FACT[name].model_json_schema(schema_generator=Untitled)
     return {"$schema": Untitled.schema_dialect, "$id": f"urn:sluice:fact:{name}:v1", **schema}
 
 

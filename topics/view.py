@@ -52,7 +52,12 @@ class CompactedView:
         topic_full_name: str,
         on_record: OnRecord,
         on_partition_dropped: OnPartitionDropped,
+        *,
+        one_owner: bool = True,
     ) -> None:
+        """`one_owner` False: a partition's records come from owners of several partitions, whose epochs say nothing of
+        each other; the last record of a key counts then, whoever wrote it."""
+        self._one_owner = one_owner
         self._bootstrap = bootstrap
         self._topic = topic_full_name
         self._on_record = on_record
@@ -66,6 +71,7 @@ class CompactedView:
         self._generation = 0
         self._applied = 0
         self._changed = asyncio.Event()
+        self._progress = asyncio.Event()
         self._trouble: str | None = "not started"
         self._task: asyncio.Task[None] | None = None
 
@@ -98,6 +104,28 @@ class CompactedView:
             return f"{self._topic}: partitions are being taken up"
         lacking = sorted(partition for partition in self._followed if not self.caught_up(partition))
         return f"{self._topic}: reading partitions {lacking}" if lacking else None
+
+    async def until_ready(self) -> None:
+        """Returns when all wanted partitions are caught up. Raises what a callback raised."""
+        while self.unready() is not None:
+            await self._next_progress()
+
+    async def until_handled(self, partition: int, offset: int) -> None:
+        """Returns when the record at `offset` has been called back, or was passed. Raises what a callback raised."""
+        while self._next.get(partition, 0) <= offset:
+            await self._next_progress()
+
+    async def _next_progress(self) -> None:
+        if self._task is None:
+            raise RuntimeError("the view is not started")
+        progress = asyncio.ensure_future(self._progress.wait())
+        try:
+            await asyncio.wait([progress, self._task], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            progress.cancel()
+        if self._task.done():
+            self._task.result()
+            raise RuntimeError(f"the view of {self._topic} ended")
 
     async def wait(self) -> None:
         """Returns when the view was stopped; raises what a callback raised."""
@@ -169,6 +197,7 @@ class CompactedView:
         self._followed = frozenset(wanted)
         self._applied = generation
         self._trouble = None
+        self._progressed()
         return bool(wanted)
 
     async def _all_partitions(self, consumer: AIOKafkaConsumer) -> frozenset[int]:
@@ -183,10 +212,11 @@ class CompactedView:
     def _handle(self, chunks: dict[TopicPartition, list[Any]]) -> None:
         for tp, records in chunks.items():
             for record in records:
-                stale = self._epochs.is_stale(tp.partition, made_by(record.headers).epoch)
+                stale = self._one_owner and self._epochs.is_stale(tp.partition, made_by(record.headers).epoch)
                 if not stale and record.key is not None and record.key != OWNER_KEY:
                     self._on_record(tp.partition, record.key, record.value)
             self._next[tp.partition] = records[-1].offset + 1
+        self._progressed()
 
     async def _notice_ends(self, consumer: AIOKafkaConsumer) -> None:
         """The consumer's position tells, not the last record: a log may end in offsets that compaction emptied."""
@@ -198,6 +228,12 @@ class CompactedView:
                 continue  # no position while Kafka is away; the next round asks again
             if partition in self._behind and position >= self._goal[partition]:
                 self._behind.discard(partition)
+                self._progressed()
+
+    def _progressed(self) -> None:
+        """Whoever waits looks again."""
+        self._progress.set()
+        self._progress = asyncio.Event()
 
     def _drop(self, partitions: Iterable[int]) -> None:
         for partition in sorted(partitions):

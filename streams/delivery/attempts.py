@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from streams.delivery import outcomes
+from streams.delivery.kinds import KINDS
 from streams.delivery.lane import Resolution, record_attempt, resolve
 from streams.delivery.outbox import Entry, entry_key
 from streams.delivery.ports import Answer, AttemptResult, Call, Clock, ResponseClass, Sender
@@ -14,7 +15,7 @@ from streams.delivery.response_class import Verdict, classify
 from streams.delivery.retry_schedule import RetrySchedule
 from streams.runtime.role import Change, Effect
 from topics.deliveries import OutcomeKind
-from topics.touchpoints import BY_NAME, Mode
+from topics.touchpoints import Mode
 
 TABLE = "deliveries.outbox"
 WITHDRAWN = "not sent before the caller's deadline"
@@ -91,12 +92,12 @@ def finish(
             kind,
             now_ms,
             # Only relays have a caller who is given the body; elsewhere the message is all that the order keeps.
-            body=result.body if kind.final and BY_NAME[entry.request.touchpoint].mode is Mode.RELAY else None,
+            body=result.body if kind.final and KINDS[entry.request.touchpoint].mode is Mode.RELAY else None,
             message=f"{LATE}: {result.message}" if kind is OutcomeKind.EXPIRED else result.message,
             next_ms=resolution.next_ms,
         ),
     ]
-    if kind is OutcomeKind.DEAD or (kind is OutcomeKind.REFUSED and not BY_NAME[entry.request.touchpoint].refusable):
+    if kind is OutcomeKind.DEAD or (kind is OutcomeKind.REFUSED and not KINDS[entry.request.touchpoint].refusable):
         # Who sent a touchpoint that is not refusable was promised success and will not hear of the refusal.
         effects.append(outcomes.dead(entry, partition, now_ms))
     return Finished(kind, tuple(effects), (_change(entry, resolution),), resolution.leaves)

@@ -6,6 +6,7 @@ import logging
 
 import orjson
 
+from streams.delivery.kinds import KINDS
 from streams.delivery.outbox import Entry, decode_entry, decode_header, entry_key, header_key
 from streams.delivery.outcomes import outcome
 from streams.delivery.response_class import MESSAGE_CHARS_MAX
@@ -17,7 +18,6 @@ from topics.configuration import Channels, Destination
 from topics.deliveries import Attempt, DeliveryRequest, LaneAction, OutcomeKind, decode_lane_decision, decode_request
 from topics.keys import destination_partition
 from topics.reading import made_by
-from topics.touchpoints import BY_NAME
 
 SKIPPED = "skipped by an operator"
 NEVER_SENT = "set aside before it was sent"
@@ -81,7 +81,7 @@ def _check(
 ) -> None:
     if request.lane.encode() != record.key:
         raise Poison("WRONG_LANE", f"the record's key is not its lane {request.lane}")
-    if request.touchpoint not in BY_NAME:
+    if request.touchpoint not in KINDS:
         raise Poison("UNKNOWN_TOUCHPOINT", f"{request.touchpoint} is not a touchpoint")
     if request.destination not in configured:
         raise Poison("UNKNOWN_DESTINATION", f"{request.destination} is not configured")

@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
+from streams.delivery.kinds import KINDS
 from streams.delivery.outbox import Entry
 from streams.delivery.ports import AttemptResult, ResponseClass
 from streams.delivery.retry_schedule import RetrySchedule
 from topics.deliveries import Attempt, DeliveryRequest, OutcomeKind
-from topics.touchpoints import BY_NAME, Repeat, Touchpoint, WhenDead
+from topics.touchpoints import Repeat, Touchpoint, WhenDead
 
 RELAY_MARGIN_MS = 1_000
 """The answer still has to be recorded by the order and to reach the caller: the way back is part of the deadline."""
@@ -150,7 +151,7 @@ def timeout_s(request: DeliveryRequest, configured_s: float, now_ms: int) -> flo
 def resolve(entry: Entry, result: AttemptResult, schedule: RetrySchedule, now_ms: int, random: Random) -> Resolution:
     """What becomes of a request after an attempt. Changes nothing."""
     request = entry.request
-    touchpoint = BY_NAME[request.touchpoint]
+    touchpoint = KINDS[request.touchpoint]
     if result.kind is ResponseClass.DELIVERED:
         return Resolution(OutcomeKind.DELIVERED)
     if result.kind is ResponseClass.REFUSED:
@@ -191,7 +192,7 @@ def _schedule(request: DeliveryRequest, schedule: RetrySchedule, now_ms: int) ->
 
 
 def _gives_way(request: DeliveryRequest) -> bool:
-    return not request.relay and BY_NAME[request.touchpoint].when_dead is WhenDead.SKIP
+    return not request.relay and KINDS[request.touchpoint].when_dead is WhenDead.SKIP
 
 
 def _refusal_holds(request: DeliveryRequest, touchpoint: Touchpoint) -> bool:

@@ -25,6 +25,7 @@ from typing import Any
 
 from streams.delivery import metrics
 from streams.delivery.attempts import Finished, attempt_once, expire, finish
+from streams.delivery.kinds import KINDS
 from streams.delivery.lane import Expire, Lane, Send, timeout_s
 from streams.delivery.outbox import Entry
 from streams.delivery.permits import Permits
@@ -35,7 +36,7 @@ from streams.delivery.stopping import GIVE_BACK_S
 from streams.delivery.turns import CallTurn, LaneTurn, Turn
 from streams.runtime.role import Committer, PartitionLost
 from topics.configuration import Destination
-from topics.touchpoints import BY_NAME, Priority, Touchpoint
+from topics.touchpoints import Priority, Touchpoint
 
 RELAY_WEIGHT = 1.0
 """Within its class a relay goes before notifications: somebody waits for it."""
@@ -236,7 +237,7 @@ class DestinationRunner:
             request = step.entry.request
             weight = RELAY_WEIGHT if request.relay else 0.0
             due_ms = max(step.entry.next_ms, step.entry.queued_ms)
-            self._ready.push(turn, BY_NAME[request.touchpoint].priority, due_ms, weight)
+            self._ready.push(turn, KINDS[request.touchpoint].priority, due_ms, weight)
             # It may wait long for a permit or the gate; its relays are still withdrawn in time.
             self._push_timed(turn, lane.next_expiry_ms())
         else:
@@ -276,7 +277,7 @@ class DestinationRunner:
         request = entry.request
         try:
             call = Call(
-                touchpoint=BY_NAME[request.touchpoint],
+                touchpoint=KINDS[request.touchpoint],
                 destination=self.destination,
                 channel=request.channel,
                 members=request.body,

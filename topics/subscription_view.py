@@ -1,0 +1,152 @@
+"""All subscriptions and what is known of them, in memory, in every process that needs them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from topics.catalogue import BY_NAME
+from topics.configuration import Settings
+from topics.keys import join, split
+from topics.subscriptions import Health, Status, Subscription, decode_subscription, locations_of
+from topics.view import CompactedView
+
+FOUND_MAX = 4_096
+"""Combinations of fact, channel and locations whose subscribers are remembered; some dozens of each channel occur."""
+
+log = logging.getLogger(__name__)
+
+OnChange = Callable[[str], None]
+"""Told the id of a subscription of which something is new."""
+
+
+class SubscriptionIndex:
+    """What `subscriptions` and `subscriptions.status` say, by id. Knows no Kafka."""
+
+    def __init__(self) -> None:
+        self._all: dict[str, Subscription] = {}
+        self._deleted: set[str] = set()
+        self._statuses: dict[str, Status] = {}
+        self._healths: dict[str, dict[int, Health]] = {}
+        self._active: tuple[Subscription, ...] = ()
+        self._found: dict[tuple[str, str, frozenset[str]], tuple[Subscription, ...]] = {}
+        self.listeners: list[OnChange] = []
+
+    def apply(self, key: bytes, value: bytes | None) -> None:
+        """One record of `subscriptions`."""
+        name = key.decode()
+        self._all.pop(name, None)
+        known = decode_subscription(value) if value is not None else None
+        if isinstance(known, Subscription):
+            self._all[name] = known
+        else:
+            self._deleted.add(name)
+        self._changed(name)
+
+    def apply_status(self, key: bytes, value: bytes | None) -> None:
+        """One record of `subscriptions.status`."""
+        name, *shard = split(key)
+        if shard:
+            healths = self._healths.setdefault(name, {})
+            healths.pop(int(shard[0]), None)
+            if value is not None:
+                healths[int(shard[0])] = Health.model_validate_json(value)
+            return
+        self._statuses.pop(name, None)
+        if value is not None:
+            self._statuses[name] = Status.model_validate_json(value)
+        self._changed(name)
+
+    def all(self) -> Mapping[str, Subscription]:
+        """By id, those that were not deleted."""
+        return self._all
+
+    def get(self, name: str) -> Subscription | None:
+        return self._all.get(name)
+
+    def is_deleted(self, name: str) -> bool:
+        return name in self._deleted
+
+    def disabled(self, name: str) -> Status | None:
+        """Why delivery disabled the subscription as it is now; None: it did not."""
+        subscription, status = self._all.get(name), self._statuses.get(name)
+        return status if subscription and status and status.revision == subscription.revision else None
+
+    def is_active(self, name: str) -> bool:
+        """Whether it gets facts."""
+        subscription = self._all.get(name)
+        return subscription is not None and subscription.active and self.disabled(name) is None
+
+    def health(self, name: str) -> Mapping[int, Health]:
+        """By shard, of those that sent something."""
+        return self._healths.get(name, {})
+
+    def matching(self, name: str, fact: Mapping[str, Any]) -> tuple[Subscription, ...]:
+        """The active subscriptions that want a fact, in the order of their ids."""
+        if not self._active:
+            return ()
+        case = (name, fact["channel"], locations_of(fact))
+        found = self._found.get(case)
+        if found is None:
+            if len(self._found) >= FOUND_MAX:
+                self._found.clear()
+            found = tuple(one for one in self._active if one.wants(*case))
+            self._found[case] = found
+        return found
+
+    def _changed(self, name: str) -> None:
+        self._active = tuple(one for name, one in sorted(self._all.items()) if self.is_active(name))
+        self._found.clear()
+        for listener in self.listeners:
+            listener(name)
+
+
+class SubscriptionView(SubscriptionIndex):
+    """The index, kept by following both topics from their beginning."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._subscriptions = _view(settings, "subscriptions", self.apply)
+        self._status = _view(settings, "subscriptions.status", self.apply_status)
+
+    async def start(self) -> None:
+        """Returns at once; `until_ready` waits for what is there already."""
+        for view in (self._subscriptions, self._status):
+            await view.start()
+            await view.set_partitions(None)
+
+    async def until_ready(self) -> None:
+        await asyncio.gather(self._subscriptions.until_ready(), self._status.until_ready())
+
+    async def until_written(self, partition: int, offset: int) -> None:
+        """Returns when the record of `subscriptions` at this place counts here."""
+        await self._subscriptions.until_handled(partition, offset)
+
+    async def stop(self) -> None:
+        await self._subscriptions.stop()
+        await self._status.stop()
+
+    async def wait(self) -> None:
+        """Returns when it was stopped; raises what ended it before."""
+        await asyncio.gather(self._subscriptions.wait(), self._status.wait())
+
+    def unready(self) -> str | None:
+        return self._subscriptions.unready() or self._status.unready()
+
+
+def health_key(subscription: str, shard: int) -> bytes:
+    return join(subscription, str(shard))
+
+
+def _view(settings: Settings, topic: str, apply: Callable[[bytes, bytes | None], None]) -> CompactedView:
+    def on_record(_partition: int, key: bytes, value: bytes | None) -> None:
+        apply(key, value)
+
+    def on_partition_dropped(partition: int) -> None:
+        """All partitions are followed for as long as the process runs."""
+        raise RuntimeError(f"partition {partition} of {topic} left")
+
+    full_name = BY_NAME[topic].full_name(settings.topic_prefix)
+    return CompactedView(settings.kafka, full_name, on_record, on_partition_dropped, one_owner=False)

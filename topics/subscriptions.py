@@ -1,0 +1,217 @@
+"""Subscribers: who gets facts over HTTP. A subscription is a destination of its own, and a fact one kind of delivery.
+
+A value of `subscriptions` is a `Subscription`, or a `Deleted` that stays for ever, so that what still waits for it is
+known to be in vain; ids are never used again. A `Status` of `subscriptions.status` counts only for the revision it
+names: whatever an operator changes makes a new revision, which begins enabled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from topics.configuration import Pace
+from topics.envelope import iso_time
+from topics.facts import FACTS
+from topics.models.base import Body
+from topics.touchpoints import Direction, Entity, Mode, Repeat, Touchpoint
+
+ID = r"^sub_[a-z0-9]{16}$"
+URL_CHARS_MAX = 2_048
+"""What servers and proxies take for a URL."""
+DESCRIPTION_CHARS_MAX = 300
+FILTERS_MAX = 100
+"""Patterns, channels or locations of one subscription: each fact is compared with them."""
+SECRETS_MAX = 5
+"""Secrets that sign at once: each adds a signature to every request."""
+ROTATION_OVERLAP_S = 86_400
+"""How long a secret still signs after it was replaced: a day to change it at the receiver."""
+
+TypePattern = Annotated[str, Field(pattern=r"^[a-z*][a-z*-]{0,63}$")]
+Code = Annotated[str, Field(min_length=1, max_length=100)]
+
+FACT = Touchpoint(
+    name="fact",
+    title="A fact, to a subscriber",
+    section="-",
+    direction=Direction.TO_MARKETPLACE,
+    method="POST",
+    path="",
+    far_path="",
+    request=Body,
+    entity=Entity.ORDER,
+    mode=Mode.ACCEPT,
+    repeat=Repeat.ONCE,
+)
+"""What is delivered to a subscription, described as the calls of the contract are. It is none of them, so it is not in
+TOUCHPOINTS."""
+
+
+class Signature(StrEnum):
+    V1 = "v1"
+    """HMAC-SHA256 with a secret that both sides have."""
+    V1A = "v1a"
+    """Ed25519: the receiver has only the public key."""
+
+
+class SigningSecret(BaseModel):
+    """One secret of a subscription: sealed under SLUICE_SECRET_KEY, or a reference to where it is (`env:NAME`).
+
+    `until_ms`: when it stops signing; None for the present one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    sealed: str = Field(default="", repr=False)
+    reference: str = Field(default="", pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*)?$")
+    created_ms: int
+    until_ms: int | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> SigningSecret:
+        if bool(self.sealed) == bool(self.reference):
+            raise ValueError("a secret is either sealed or a reference")
+        return self
+
+
+class Filters(BaseModel):
+    """Which facts a subscription gets. An empty list of channels or locations means all of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    types: tuple[TypePattern, ...] = Field(
+        default=("*",),
+        min_length=1,
+        max_length=FILTERS_MAX,
+        description="names of facts; `*` stands for any letters: `order-*`",
+    )
+    channels: tuple[Code, ...] = Field(
+        default=(), max_length=FILTERS_MAX, description="only facts of these channels; empty: of all"
+    )
+    locations: tuple[Code, ...] = Field(
+        default=(), max_length=FILTERS_MAX, description="only facts that name one of these locations; empty: all facts"
+    )
+
+    @field_validator("types")
+    @classmethod
+    def _of_some_fact(cls, types: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in types:
+            if not any(matches(pattern, name) for name in FACTS):
+                raise ValueError(f"no fact is named {pattern}; facts are: {', '.join(FACTS)}")
+        return types
+
+    def wants(self, name: str, channel: str, locations: frozenset[str]) -> bool:
+        """Whether a fact passes."""
+        return (
+            any(matches(pattern, name) for pattern in self.types)
+            and (not self.channels or channel in self.channels)
+            and (not self.locations or not locations.isdisjoint(self.locations))
+        )
+
+
+class Subscription(Pace, Filters):
+    """One subscriber as `subscriptions` has it. `verified_ms`: when its endpoint answered the challenge, None: not yet;
+    only then it gets facts. `enabled`: false when an operator disabled it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)  # a newer gateway's members are nothing to an older role
+    id: str = Field(pattern=ID)
+    url: str = Field(
+        pattern=r"^https?://[^\s/].*$", max_length=URL_CHARS_MAX, description="where facts are posted", repr=False
+    )
+    description: str = Field(default="", max_length=DESCRIPTION_CHARS_MAX, description="for people")
+    signature: Signature = Field(default=Signature.V1, description="`v1`: a shared secret; `v1a`: a public key")
+    secrets: tuple[SigningSecret, ...] = Field(min_length=1, max_length=SECRETS_MAX, repr=False)
+    when_dead: Literal["skip", "block", "supersede"] = Field(
+        default="skip", description="what an order's later facts do when one was given up"
+    )
+    enabled: bool = True
+    revision: int = Field(default=1, ge=1)
+    created_ms: int
+    verified_ms: int | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it gets facts, as far as its operator decides."""
+        return self.enabled and self.verified_ms is not None
+
+    def encode(self) -> bytes:
+        return self.model_dump_json().encode()
+
+    def live_secrets(self, now_ms: int) -> tuple[SigningSecret, ...]:
+        """Those that sign now, newest first."""
+        return tuple(secret for secret in self.secrets if secret.until_ms is None or now_ms < secret.until_ms)
+
+
+class Deleted(BaseModel):
+    """A subscription that was: nothing will be sent to it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    id: str
+    deleted_ms: int
+
+    def encode(self) -> bytes:
+        return self.model_dump_json().encode()
+
+
+class Status(BaseModel):
+    """Delivery disabled a subscription, in the revision it had then."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    revision: int
+    disabled_ms: int
+    reason: str
+
+    def encode(self) -> bytes:
+        return self.model_dump_json().encode()
+
+
+class Health(BaseModel):
+    """How a shard of a subscription fares. Written when that changes, and now and then while all is well."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    failing_since_ms: int | None = None
+    """The first attempt after which none was taken; None: the last one was taken."""
+    success_ms: int | None = None
+    error: str = ""
+
+    def encode(self) -> bytes:
+        return self.model_dump_json().encode()
+
+
+def decode_subscription(raw: bytes) -> Subscription | Deleted:
+    """Raises ValueError: the topic holds what no Sluice of this version writes."""
+    data = orjson.loads(raw)
+    try:
+        return Deleted.model_validate(data) if "deleted_ms" in data else Subscription.model_validate(data)
+    except ValidationError as error:
+        # Pydantic would quote the input, and with it what is nobody's to read.
+        where = ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False))
+        raise ValueError(f"a subscription cannot be read: {where}") from None
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether a fact's name is one that the pattern means."""
+    if "*" not in pattern:
+        return pattern == name
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name) is not None
+
+
+def locations_of(fact: Mapping[str, Any]) -> frozenset[str]:
+    """The locations a fact names: the order's, and the one that acknowledged."""
+    named = (fact.get("locationCode"), fact.get("acknowledgedBy"))
+    return frozenset(location for location in named if location)
+
+
+def delivery_id(subscription: str, entity_key: bytes, fact_id: str) -> str:
+    """The same whenever the fact is decided again, and safe as a header; the `webhook-id` of every attempt."""
+    parts = b"\x00".join((subscription.encode(), entity_key, fact_id.encode()))
+    return "msg_" + blake2b(parts, digest_size=16).hexdigest()
+
+
+def delivered_body(name: str, fact: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a fact's request; the sender adds `delivery`, which says where in the order's story it stands."""
+    return {"type": name, "timestamp": iso_time(fact["atMs"]), "data": dict(fact)}
