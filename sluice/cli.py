@@ -17,6 +17,7 @@ import click
 
 from sluice.local.demo_channels import INCREFF_PORT, MARKETPLACE_PORT
 from sluice.local.errors import StartError
+from sluice.torture.cli import torture
 
 if TYPE_CHECKING:
     from topics.configuration import Channels, Settings
@@ -52,6 +53,9 @@ def readable_errors() -> Iterator[None]:
 @click.version_option(package_name="sluice")
 def main() -> None:
     """Sluice: a streaming gateway on Kafka between online marketplaces and Increff OMS."""
+
+
+main.add_command(torture)
 
 
 # --- everything at once ------------------------------------------------------------------------------------------

@@ -1,0 +1,81 @@
+"""What a receiver may do wrong, and when it does. Which fault an attempt meets depends on nothing but the seed, the
+delivery's id and the attempt's number, so a run can be repeated. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+
+
+class Fault(StrEnum):
+    """One way to misbehave. The answers of ACKNOWLEDGES may count as a success, all others must be tried again."""
+
+    STATUS_500 = "status-500"
+    STATUS_503 = "status-503"
+    REQUEST_TIMEOUT = "status-408"
+    BAD_GATEWAY = "status-502"
+    GATEWAY_TIMEOUT = "status-504"
+    THROTTLE_SECONDS = "throttle-seconds"
+    """429 with Retry-After in seconds."""
+    THROTTLE_DATE = "throttle-date"
+    """503 with Retry-After as an HTTP date."""
+    THROTTLE_PAST = "throttle-past"
+    """429 with a date that is over."""
+    THROTTLE_GARBAGE = "throttle-garbage"
+    """429 with a Retry-After that nobody can read."""
+    HANG = "hang"
+    """Reads the request and never answers."""
+    SLOW_HEADERS = "slow-headers"
+    """A byte of the status line now and then, and never the whole."""
+    RESET_BEFORE = "reset-before"
+    """Resets the connection while the request is still coming."""
+    RESET_AFTER = "reset-after"
+    """Reads the whole request, then resets: the sender cannot know whether it was taken."""
+    CLOSE = "close"
+    """Reads the whole request, then closes in good order, without an answer."""
+    NOT_HTTP = "not-http"
+    """Bytes that are no HTTP answer."""
+    GIANT_HEADERS = "giant-headers"
+    """A header of a megabyte, without an end."""
+    REDIRECT = "redirect"
+    """307 to another path of this receiver: whoever comes there followed it."""
+    TRUNCATED = "truncated"
+    """200, and the connection ends in the middle of the body."""
+    OVERSIZED = "oversized"
+    """200 with a body of 32 MiB."""
+    GZIP_BOMB = "gzip-bomb"
+    """200 with a small body that unpacks to 64 MiB."""
+    INTERIM_STORM = "interim-storm"
+    """A hundred 1xx answers before the 200."""
+    GONE = "gone"
+    """410: the endpoint is no more. Not in the default mix, because it ends everything."""
+    REFUSED = "refused"
+    """400. Not in the default mix, because a sender may give the delivery up."""
+    THROTTLE_HUGE = "throttle-huge"
+    """429 for eleven days. Not in the default mix."""
+
+
+ACKNOWLEDGES = frozenset({Fault.TRUNCATED, Fault.OVERSIZED, Fault.GZIP_BOMB, Fault.INTERIM_STORM})
+"""Their status is 200: Standard Webhooks takes that for a success, a careful sender may ask again."""
+TERMINAL = frozenset({Fault.GONE, Fault.REFUSED, Fault.THROTTLE_HUGE})
+DEFAULT = tuple(fault for fault in Fault if fault not in TERMINAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`share` of the attempts (0 to 1) meet one of `faults`, but no delivery more than `attempts_max` of them."""
+
+    share: float = 0.0
+    faults: Sequence[Fault] = DEFAULT
+    seed: int = 0
+    attempts_max: int = 4
+
+    def fault(self, delivery_id: str, attempt: int) -> Fault | None:
+        """What attempt `attempt` (from 1) of a delivery meets; None: it is taken."""
+        if attempt > self.attempts_max or not self.faults:
+            return None
+        random = Random(f"{self.seed}|{delivery_id}|{attempt}")
+        return random.choice(self.faults) if random.random() < self.share else None
