@@ -14,11 +14,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from topics.sla import Policy, Sla
 from topics.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Mode, Touchpoint
+from topics.webhooks.addresses import DEFAULT_PORTS, parse_networks, parse_ports
 from topics.webhooks.secret_keys import parse_secret_keys
 
 PARTITIONS = 8
@@ -321,6 +331,12 @@ class Settings(BaseSettings):
         description="secrets of subscriptions are sealed under it: 32 bytes as base64; several with commas between, "
         "the first seals, all open",
     )
+    subscriber_networks: str = Field(
+        default="",
+        description="where subscribers may be although it is not public, as `10.1.0.0/16,fd00::/8`",
+    )
+    subscriber_ports: str = Field(default=DEFAULT_PORTS, description="ports of subscribers, as `443,8000-8999`")
+    subscriber_http: bool = Field(default=False, description="whether a subscriber's URL may be `http://`")
     admin_host: str = Field(default="127.0.0.1", description="address on which a streams role answers its health")
     admin_port: int = Field(
         default=0, description="where a streams role answers /live, /ready and /metrics; 0: any free port"
@@ -340,6 +356,12 @@ class Settings(BaseSettings):
         if secret_key is not None:
             parse_secret_keys(secret_key.get_secret_value())
         return secret_key
+
+    @field_validator("subscriber_networks", "subscriber_ports")
+    @classmethod
+    def _is_list(cls, text: str, info: ValidationInfo) -> str:
+        (parse_networks if info.field_name == "subscriber_networks" else parse_ports)(text)
+        return text
 
     @property
     def secret_keys(self) -> tuple[bytes, ...]:
