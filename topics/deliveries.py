@@ -18,7 +18,9 @@ class DeliveryRequest:
     `orders.commands` to which the outcome goes. `body` holds the touchpoint's request members as on `orders.commands`
     (path and query members included). A request beside the lane has a lane of its own. `relay`: a caller waits, so the
     outcome must come by `deadline_ms` (epoch milliseconds); `withdraw`: drop it unsent at the deadline, because the
-    caller will ask again. `sequence` counts the requests of one order to one destination, from 1.
+    caller will ask again. `sequence` counts the requests of one order to one destination, from 1; a fact's is the
+    fact's own. `story`: when what it belongs to began, epoch milliseconds; the facts of an order that was forgotten and
+    came again count from 1 anew, in a later story.
     """
 
     id: str
@@ -35,6 +37,7 @@ class DeliveryRequest:
     withdraw: bool = False
     sequence: int = 0
     created_ms: int = 0
+    story: int = 0
 
     def encode(self) -> bytes:
         return orjson.dumps(self)

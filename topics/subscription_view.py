@@ -38,26 +38,30 @@ class SubscriptionIndex:
         """One record of `subscriptions`."""
         name = key.decode()
         self._all.pop(name, None)
-        known = decode_subscription(value) if value is not None else None
-        if isinstance(known, Subscription):
-            self._all[name] = known
+        try:
+            known = decode_subscription(value) if value is not None else None
+        except ValueError as error:
+            # As if it were not known yet: nothing is sent, nothing is dropped, and the others go on.
+            log.error("subscription.unreadable id=%s: %s", name, error)  # noqa: TRY400 - the message says all
         else:
-            self._deleted.add(name)
+            if isinstance(known, Subscription):
+                self._all[name] = known
+            else:
+                self._deleted.add(name)
         self._changed(name)
 
     def apply_status(self, key: bytes, value: bytes | None) -> None:
         """One record of `subscriptions.status`."""
         name, *shard = split(key)
-        if shard:
-            healths = self._healths.setdefault(name, {})
-            healths.pop(int(shard[0]), None)
-            if value is not None:
-                healths[int(shard[0])] = Health.model_validate_json(value)
-            return
-        self._statuses.pop(name, None)
-        if value is not None:
-            self._statuses[name] = Status.model_validate_json(value)
-        self._changed(name)
+        try:
+            if shard:
+                self._healths.setdefault(name, {})[int(shard[0])] = Health.model_validate_json(value or b"{}")
+            elif value is not None:
+                self._statuses[name] = Status.model_validate_json(value)
+        except ValueError as error:
+            log.error("subscription.unreadable_status id=%s: %s", name, error)  # noqa: TRY400 - the message says all
+        if not shard:
+            self._changed(name)
 
     def all(self) -> Mapping[str, Subscription]:
         """By id, those that were not deleted."""

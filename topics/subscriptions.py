@@ -48,6 +48,7 @@ FACT = Touchpoint(
     entity=Entity.ORDER,
     mode=Mode.ACCEPT,
     repeat=Repeat.ONCE,
+    refusable=False,
 )
 """What is delivered to a subscription, described as the calls of the contract are. It is none of them, so it is not in
 TOUCHPOINTS."""
@@ -77,6 +78,11 @@ class SigningSecret(BaseModel):
         if bool(self.sealed) == bool(self.reference):
             raise ValueError("a secret is either sealed or a reference")
         return self
+
+    @property
+    def stored(self) -> str:
+        """As topics.webhooks.sealing has it."""
+        return self.sealed or self.reference
 
 
 class Filters(BaseModel):

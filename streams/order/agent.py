@@ -17,6 +17,7 @@ from streams.order.model import Entity, StateError, decode
 from streams.order.performing import Performer, reply_record
 from streams.order.recent import Recent
 from streams.order.ticking import Ticker, until_of
+from streams.runtime.following import Following
 from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.rejected import DECISION_FAILED, rejection, too_large
 from streams.runtime.role import Committer, Effect, Poison, Record, Role, Table, Tables
@@ -24,6 +25,7 @@ from topics.catalogue import BY_NAME as TOPIC_BY_NAME
 from topics.configuration import Channels, Settings
 from topics.envelope import EnvelopeError, parse
 from topics.keys import TICK_KEY, partition_of, split
+from topics.subscription_view import SubscriptionIndex, SubscriptionView
 from topics.verdicts import Reply, Verdict
 
 log = logging.getLogger(__name__)
@@ -44,13 +46,18 @@ class OrdersRole(Role):
     tables = (STATE, ANSWERS)
     one_key_per_record = True
 
-    def __init__(self, settings: Settings, channels: Channels) -> None:
+    def __init__(
+        self, settings: Settings, channels: Channels, *, subscriptions: SubscriptionIndex | None = None
+    ) -> None:
+        """`subscriptions` left out: those of Kafka, followed from `start` on."""
         self._channels = channels
         self._partitions = settings.partitions
         self._addresses = ReplyAddresses(settings, channels)
         self.targets = self._addresses.topics
         self._relay_deadline_ms = int(settings.relay_deadline_s * 1000)
-        self._performer = Performer(settings, channels)
+        subscriptions = subscriptions or SubscriptionView(settings)
+        self._following = Following(subscriptions)
+        self._performer = Performer(settings, channels, subscriptions)
         self._source_name = TOPIC_BY_NAME[self.source].full_name(settings.topic_prefix)
         self._recent = Recent()
         self.ticker = Ticker(settings.tick_s)
@@ -67,16 +74,12 @@ class OrdersRole(Role):
             return [self._rerouted(record, event)]
         state, answers = tables[STATE], tables[ANSWERS]
         decision = advance(self._entity(state, event.key), event, record.timestamp_ms, lambda key: recall(answers, key))
-        records: list[Effect] = []
-        found: list[RecordAnswer] = []
-        for effect in decision.effects:
-            if isinstance(effect, RecordAnswer):
-                found.append(effect)
-            else:
-                records.append(self._performer.perform(effect, decision.entity, event.channel, record.timestamp_ms))
+        records = self._performer.records(decision.effects, decision.entity, event.channel, record.timestamp_ms)
         # Tables last: nothing that can fail comes after them.
         self._keep(record.partition, state, event.key, decision)
-        for answer in found:
+        for answer in decision.effects:
+            if not isinstance(answer, RecordAnswer):
+                continue
             self._recording = (record.partition, record.offset)
             self._kept(record.partition, answers).record(
                 answers, answer.key, answer.status, answer.body, record.timestamp_ms
@@ -136,11 +139,7 @@ class OrdersRole(Role):
             policy=channel.policy,
         )
         decision = advance(entity, event, record.timestamp_ms, nothing_recorded)
-        records = [
-            self._performer.perform(effect, decision.entity, entity.channel, record.timestamp_ms)
-            for effect in decision.effects
-            if not isinstance(effect, RecordAnswer)
-        ]
+        records = self._performer.records(decision.effects, decision.entity, entity.channel, record.timestamp_ms)
         for effect in records:  # here, or the runtime would set all of the tick aside
             if len(effect.value) > VALUE_BYTES_MAX:
                 raise too_large(f"an effect for {effect.topic}", effect.value)
@@ -148,10 +147,15 @@ class OrdersRole(Role):
         return records
 
     async def start(self, committer: Committer) -> None:
+        await self._following.start(committer)
         self.ticker.start(committer)
 
     async def stop(self) -> None:
         await self.ticker.stop()
+        await self._following.stop()
+
+    def ready(self) -> str | None:
+        return self._following.ready()
 
     def set_aside(self, record: Record, code: str, reason: str) -> Iterable[Effect]:
         """The caller learns at once what it would otherwise wait for in vain."""

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import orjson
 
-from streams.order.effects import PublishFact, ReplyTo, RequestDelivery, SendCommand
+from streams.order import effects
+from streams.order.effects import PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
 from streams.order.model import Entity
 from streams.runtime.role import Effect
 from topics.configuration import Channels, Settings
 from topics.deliveries import DeliveryRequest
 from topics.envelope import DELIVERY_REQUEST, FACT, ORDERS_SOURCE, REPLY, stamped
-from topics.keys import INCREFF, destination_partition, join, lane_key, shard_of
+from topics.keys import INCREFF, destination_partition, join, lane_key, shard_of, subscription_destination
+from topics.subscription_view import SubscriptionIndex
+from topics.subscriptions import FACT as FACT_KIND
+from topics.subscriptions import Subscription, delivered_body, delivery_id
 from topics.verdicts import Address, Reply
 
 
 class Performer:
-    """Knows the destinations' shards and the number of partitions."""
+    """Knows the destinations' shards, who gets facts, and the number of partitions."""
 
-    __slots__ = ("_channels", "_homes", "_partitions")
+    __slots__ = ("_channels", "_homes", "_partitions", "_subscriptions")
 
-    def __init__(self, settings: Settings, channels: Channels) -> None:
+    def __init__(self, settings: Settings, channels: Channels, subscriptions: SubscriptionIndex) -> None:
         self._partitions = settings.partitions
         self._channels = channels
+        self._subscriptions = subscriptions
         self._homes: dict[tuple[str, int], int] = {}
         """Partition of each destination's shard: as many as are configured."""
+
+    def records(self, wanted: Iterable[effects.Effect], entity: Entity | None, channel: str, now: int) -> list[Effect]:
+        """The records of a decision's effects, in their order; an answer that is only recorded is none."""
+        records: list[Effect] = []
+        for effect in wanted:
+            if not isinstance(effect, RecordAnswer):
+                records.append(self.perform(effect, entity, channel, now))
+                if isinstance(effect, PublishFact) and entity is not None:
+                    records += self._fan_out(effect, entity, now)
+        return records
 
     def perform(
         self,
@@ -44,6 +61,34 @@ class Performer:
             headers = _headers(effect.id, FACT + effect.name, channel, entity.code, now)
             return Effect("orders.events", entity.key, orjson.dumps(effect.data), headers)
         return self._request(effect, entity, now)
+
+    def _fan_out(self, fact: PublishFact, entity: Entity, now: int) -> list[Effect]:
+        """A request for each subscriber that wants the fact; they wait in lanes of their own, by its sequence."""
+        return [
+            self._fact_request(fact, subscription, entity, now)
+            for subscription in self._subscriptions.matching(fact.name, fact.data)
+        ]
+
+    def _fact_request(self, fact: PublishFact, subscription: Subscription, entity: Entity, now: int) -> Effect:
+        destination = subscription_destination(subscription.id)
+        shard = shard_of(entity.key, subscription.shards)
+        lane = lane_key(destination, entity.key)
+        request = DeliveryRequest(
+            id=delivery_id(subscription.id, entity.key, fact.id),
+            destination=destination,
+            shard=shard,
+            channel=entity.channel,
+            touchpoint=FACT_KIND.name,
+            lane=lane.decode(),
+            entity=entity.key.decode(),
+            subject=entity.code,
+            body=delivered_body(fact.name, fact.data),
+            sequence=fact.data["sequence"],
+            created_ms=now,
+            story=entity.created_ms,
+        )
+        headers = _headers(request.id, DELIVERY_REQUEST, entity.channel, entity.code, now)
+        return Effect("deliveries.requests", lane, request.encode(), headers, self._home(destination, shard))
 
     def _request(self, effect: RequestDelivery, entity: Entity, now: int) -> Effect:
         key = entity.key

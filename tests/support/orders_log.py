@@ -19,6 +19,7 @@ from topics.deliveries import Attempt, DeliveryRequest, Outcome, OutcomeKind, de
 from topics.entities import entity_key
 from topics.envelope import COMMAND, DELIVERY_OUTCOME, DELIVERY_SOURCE, GATEWAY_SOURCE, Envelope
 from topics.keys import partition_of
+from topics.subscription_view import SubscriptionIndex
 from topics.touchpoints import BY_NAME
 
 PARTITIONS = 4
@@ -47,6 +48,7 @@ class Logs:
     rejected: list[tuple[str, str]] = field(default_factory=list)
     now_ms: int = START_MS
     ticks: int = 0
+    subscriptions: SubscriptionIndex = field(default_factory=SubscriptionIndex)
 
     def __post_init__(self) -> None:
         self.committed = [0] * PARTITIONS
@@ -55,7 +57,7 @@ class Logs:
 
     def restart(self) -> None:
         """A new process, which finds the tables as they are."""
-        self.role = OrdersRole(make_settings(), self.channels)
+        self.role = OrdersRole(make_settings(), self.channels, subscriptions=self.subscriptions)
         for state in self.states:
             self.role.partition_ready(state.partition, state.tables)
             state.reopened()

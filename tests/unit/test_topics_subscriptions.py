@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from tests.support.subscriptions import A, B, index, subscription
 from topics.keys import channel_destination, subscription_destination, subscription_of
 from topics.subscription_view import SubscriptionIndex, health_key
 from topics.subscriptions import (
@@ -12,33 +13,13 @@ from topics.subscriptions import (
     Health,
     SigningSecret,
     Status,
-    Subscription,
     decode_subscription,
     delivered_body,
     delivery_id,
     matches,
 )
 
-A, B = "sub_" + "a" * 16, "sub_" + "b" * 16
 FACT = {"sequence": 3, "channel": "demo", "atMs": 1_767_225_600_123, "sinceCreatedMs": 5, "locationCode": "AUH-1"}
-
-
-def subscription(name: str = A, **change: object) -> Subscription:
-    made = {
-        "id": name,
-        "url": "https://receiver.example/hook?token=hidden",
-        "secrets": [{"sealed": "c2VhbGVk", "created_ms": 1}],
-        "created_ms": 1,
-        "verified_ms": 2,
-    }
-    return Subscription.model_validate({**made, **change})
-
-
-def index(*subscriptions: Subscription) -> SubscriptionIndex:
-    made = SubscriptionIndex()
-    for one in subscriptions:
-        made.apply(one.id.encode(), one.encode())
-    return made
 
 
 def found(made: SubscriptionIndex, name: str = "order-packed", **change: object) -> list[str]:
