@@ -53,7 +53,7 @@ class DeliveryRole(Role):
         self._channels = channels
         self._partitions = settings.partitions
         self._configured = destinations(channels)
-        self._sender: Sender = sender or FarSides(settings, channels)
+        self._sender: Sender = sender or FarSides(settings, channels, crashed=self._fail)
         self._clock: Clock = clock or SystemClock()
         self._random = random or Random()
         self._stock = StockSender(settings, channels, crashed=self._fail) if isinstance(stock, EllipsisType) else stock

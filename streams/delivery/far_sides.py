@@ -7,7 +7,7 @@ difference.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from streams.delivery.http_sender import HttpSender
@@ -20,10 +20,14 @@ from topics.configuration import Channels, FarSide, Settings
 class FarSides:
     """One sender for all, made of those that are needed."""
 
-    def __init__(self, settings: Settings, channels: Channels, senders: Mapping[FarSide, Sender] | None = None) -> None:
-        """`senders` left out: the real ones."""
+    def __init__(self, settings: Settings, channels: Channels, crashed: Callable[[BaseException], None]) -> None:
+        """`crashed` hears of a sender that cannot go on."""
         self._channels = channels
-        self._senders: dict[FarSide, Sender] = dict(senders or _senders(settings, channels))
+        self._senders: dict[FarSide, Sender] = {
+            FarSide.HTTP: HttpSender(channels),
+            FarSide.KAFKA: KafkaSender(settings, channels, crashed),
+            FarSide.SELF: SelfSender(),
+        }
 
     async def start(self) -> None:
         for sender in self._senders.values():
@@ -43,11 +47,3 @@ class FarSides:
         if call.touchpoint.far_side == "increff":
             return FarSide.HTTP
         return self._channels.channels[call.channel].far_side_of(call.touchpoint)
-
-
-def _senders(settings: Settings, channels: Channels) -> dict[FarSide, Sender]:
-    return {
-        FarSide.HTTP: HttpSender(channels),
-        FarSide.KAFKA: KafkaSender(settings, channels),
-        FarSide.SELF: SelfSender(),
-    }

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -36,6 +37,8 @@ RETRY_S = 0.5
 """Between attempts to reach Kafka; requests meanwhile get no answer, and are repeated by their lanes."""
 LOOK_EVERY_S = 2.0
 """How often a topic that is not there is looked for."""
+LOOK_AGAIN_S = 10.0
+"""How often topics that are there are looked at: they may have got further partitions, whose answers wait so long."""
 POLL_MS = 500
 """How long the end of the role, or a topic that came, may have to wait for an idle fetch."""
 FETCH_BYTES_MAX = 4 * RECORD_BYTES_MAX
@@ -52,7 +55,15 @@ log = logging.getLogger(__name__)
 class KafkaSender:
     """Owns a producer and a consumer, when any channel lives on Kafka; `send` never raises for what Kafka does."""
 
-    def __init__(self, settings: Settings, channels: Channels, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        channels: Channels,
+        crashed: Callable[[BaseException], None],
+        clock: Clock | None = None,
+    ) -> None:
+        """`crashed` hears of what nobody expected: no answer is read from then on, so the role must end."""
+        self._crashed = crashed
         self._settings = settings
         self._channels = channels.channels
         self._clock: Clock = clock or SystemClock()
@@ -145,6 +156,9 @@ class KafkaSender:
                 log.warning("delivery.kafka_interrupted error=%r", error)
                 self._trouble = dict.fromkeys(self._requests, trouble)
                 self._looked.set()
+            except Exception as error:  # noqa: BLE001 - who is told says what it was, and a restart heals it
+                self._crashed(error)
+                return
             await asyncio.sleep(RETRY_S)
 
     async def _follow(self) -> None:
@@ -157,7 +171,7 @@ class KafkaSender:
             consumer._fetcher._prefetch_backoff = FETCH_BACKOFF_S  # see FETCH_BACKOFF_S
             self._producer = producer
             self._look_again = True
-            followed: frozenset[str] = frozenset()
+            followed: frozenset[TopicPartition] = frozenset()
             while True:
                 if self._is_time_to_look():
                     followed = await self._look(producer, consumer, followed)
@@ -174,12 +188,12 @@ class KafkaSender:
 
     def _is_time_to_look(self) -> bool:
         since_s = asyncio.get_running_loop().time() - self._looked_s
-        return self._look_again or (bool(self._trouble) and since_s >= LOOK_EVERY_S)
+        return self._look_again or since_s >= (LOOK_EVERY_S if self._trouble else LOOK_AGAIN_S)
 
     async def _look(
-        self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, followed: frozenset[str]
-    ) -> frozenset[str]:
-        """Which topics are there; follow the answers of those channels that have both. Returns their topics."""
+        self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, followed: frozenset[TopicPartition]
+    ) -> frozenset[TopicPartition]:
+        """Which topics are there; follow the answers of those channels that have both. Returns their partitions."""
         self._look_again = False
         self._looked_s = asyncio.get_running_loop().time()
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -190,9 +204,14 @@ class KafkaSender:
                 missing = [topic for topic in (requests, self._answers[name]) if topic not in there]
                 if missing:
                     trouble[name] = f"topic {missing[0]} does not exist; make it with `sluice topics create`"
-            wanted = frozenset(self._answers[name] for name in self._requests if name not in trouble)
+            topics = [self._answers[name] for name in self._requests if name not in trouble]
+            wanted = frozenset(
+                TopicPartition(topic, number)
+                for topic in topics
+                for number in cluster.partitions_for_topic(topic) or ()
+            )
             if wanted != followed:
-                await self._assign(consumer, {topic: cluster.partitions_for_topic(topic) or () for topic in wanted})
+                await self._assign(consumer, wanted)
         for name, why in trouble.items():
             if self._trouble.get(name) != why:
                 log.warning("delivery.kafka_channel channel=%s: %s", name, why)
@@ -200,13 +219,19 @@ class KafkaSender:
         self._looked.set()
         return wanted
 
-    async def _assign(self, consumer: AIOKafkaConsumer, partitions: dict[str, Any]) -> None:
-        """Known partitions from where handling stopped, new ones from their ends."""
-        assignment = [TopicPartition(topic, number) for topic, numbers in partitions.items() for number in numbers]
-        consumer.assign(assignment)
-        new = [place for place in assignment if place not in self._next]
-        self._next.update(await consumer.end_offsets(new) if new else {})
-        for place in assignment:
+    async def _assign(self, consumer: AIOKafkaConsumer, wanted: frozenset[TopicPartition]) -> None:
+        """Known partitions from where handling stopped, those of a new topic from their ends. What is in a partition
+        that a known topic got was written since: answers to what was asked meanwhile."""
+        consumer.assign(wanted)
+        known = {place.topic for place in self._next}
+        new = [place for place in wanted if place not in self._next]
+        at_end = [place for place in new if place.topic not in known]
+        added = [place for place in new if place.topic in known]
+        # Both at once, or a failure between them would make a new topic's other partitions look like added ones.
+        ends = await consumer.end_offsets(at_end) if at_end else {}
+        starts = await consumer.beginning_offsets(added) if added else {}
+        self._next.update({**ends, **starts})
+        for place in wanted:
             consumer.seek(place, self._next[place])
 
     def _handle(self, chunks: dict[TopicPartition, list[Any]]) -> None:

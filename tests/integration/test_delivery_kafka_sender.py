@@ -11,9 +11,10 @@ from typing import Any, Self
 import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from sluice.local.broker import Broker
+from streams.delivery import kafka_sender
 from streams.delivery.kafka_sender import KafkaSender
 from streams.delivery.ports import Answer, Call
 from tests.support.eventually import eventually
@@ -95,19 +96,21 @@ class PlayedChannel:
 
 @asynccontextmanager
 async def running(settings: Settings, channels: Channels) -> AsyncIterator[KafkaSender]:
-    sender = KafkaSender(settings, channels)
+    crashes: list[BaseException] = []
+    sender = KafkaSender(settings, channels, crashes.append)
     await sender.start()
     try:
         yield sender
     finally:
         await sender.stop()
+    assert crashes == []
 
 
 @pytest.fixture(scope="module")
 def settings(kafka: Kafka) -> Settings:
-    """Topics of the channels `one` to `five`: each test takes one of them."""
+    """Topics of the channels `one` to `six`: each test takes one of them."""
     settings = Settings(kafka=kafka.bootstrap, topic_prefix=f"t-{uuid.uuid4().hex[:12]}", partitions=PARTITIONS)
-    asyncio.run(admin.create(settings, channels_on_kafka("one", "two", "three", "four", "five")))
+    asyncio.run(admin.create(settings, channels_on_kafka("one", "two", "three", "four", "five", "six")))
     return settings
 
 
@@ -202,6 +205,30 @@ async def test_an_answer_that_is_too_large_and_a_request_that_is(settings: Setti
         refused = await sender.send(large)
         assert (refused.status, refused.unsendable) == (None, True)
         assert "too large" in refused.error
+
+
+async def test_an_answer_in_a_partition_that_came_later_is_read(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_sender, "LOOK_AGAIN_S", 0.1)
+    topic = answer_topic("six").full_name(settings.topic_prefix)
+    async with played(settings, "six") as (sender, channel):
+        sending = asyncio.create_task(sender.send(pack(1, channel="six")))
+        await channel.asked()
+        client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+        await client.start()
+        await client.create_partitions({topic: NewPartitions(total_count=PARTITIONS + 1)})
+        await client.close()
+        async with AIOKafkaProducer(bootstrap_servers=settings.kafka) as producer:
+            await eventually(lambda: _has(producer, topic, PARTITIONS))
+            correlation = [("sluice-correlation-id", b"d-1")]
+            await producer.send_and_wait(topic, b"{}", partition=PARTITIONS, headers=correlation)
+        assert (await sending).status == 200
+
+
+async def _has(producer: AIOKafkaProducer, topic: str, partition: int) -> bool:
+    await producer.client.force_metadata_update()
+    return partition in await producer.partitions_for(topic)
 
 
 async def test_a_channel_without_its_topics_is_said_in_words_and_holds_up_no_other(kafka: Kafka, prefix: str) -> None:
