@@ -5,12 +5,14 @@ python examples/analytics.py 127.0.0.1:9092 facts.duckdb [DIRECTORY for Parquet 
 
 import asyncio
 import json
+import logging
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import duckdb
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 TOPIC = "sluice.orders.events.v1"
 CHUNK_RECORDS = 5_000
@@ -150,5 +152,20 @@ def main(kafka: str, database: str, directory: str = "") -> None:
                 db.table(table).write_parquet(str(Path(directory) / f"{table}.parquet"))
 
 
+def stop(line: str) -> NoReturn:
+    print(line, file=sys.stderr)
+    raise SystemExit(2)
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) not in (3, 4) or not sys.argv[1].rpartition(":")[2].isdigit():
+        stop("usage: python examples/analytics.py HOST:PORT DATABASE [DIRECTORY for Parquet files]")
+    logging.disable(logging.ERROR)  # what the client logs is raised, too
+    try:
+        main(*sys.argv[1:])
+    except (KafkaConnectionError, OverflowError):
+        stop(f"Kafka at {sys.argv[1]} does not answer")
+    except KafkaError as error:
+        stop(f"Kafka at {sys.argv[1]}: {error}")
+    except duckdb.IOException as error:
+        stop(f"{sys.argv[2]}: {str(error).splitlines()[0]}")

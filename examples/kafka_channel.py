@@ -4,13 +4,15 @@ python examples/kafka_channel.py shop 127.0.0.1:9092 shop.db
 """
 
 import asyncio
+import logging
 import sqlite3
 import sys
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 NAMES = {
     "pack-order": ("orderCode", "shipmentId"),
@@ -62,6 +64,7 @@ async def main(channel: str, kafka: str, database: str) -> None:
     )
     db = sqlite3.connect(database)
     async with requests, AIOKafkaProducer(bootstrap_servers=kafka, acks="all") as answers:
+        logging.disable(logging.NOTSET)
         print(f"{channel} answers", flush=True)
         async for record in requests:
             said = {name: value.decode() for name, value in record.headers}
@@ -75,5 +78,20 @@ async def main(channel: str, kafka: str, database: str) -> None:
             print(f"{touchpoint}  {record.key.decode()}  {body.decode()}", flush=True)
 
 
+def stop(line: str) -> NoReturn:
+    print(line, file=sys.stderr)
+    raise SystemExit(2)
+
+
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    if len(sys.argv) != 4 or not sys.argv[2].rpartition(":")[2].isdigit():
+        stop("usage: python examples/kafka_channel.py CHANNEL HOST:PORT DATABASE")
+    logging.disable(logging.ERROR)  # until it is connected: what the client logs is raised, too
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except (KafkaConnectionError, OverflowError):
+        stop(f"Kafka at {sys.argv[2]} does not answer")
+    except KafkaError as error:
+        stop(f"Kafka at {sys.argv[2]}: {error}")
+    except sqlite3.Error as error:
+        stop(f"{sys.argv[3]}: {error}")

@@ -4,13 +4,15 @@ python examples/producer.py demo 127.0.0.1:9092 KAFKA-1
 """
 
 import asyncio
+import logging
 import sys
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 COMMANDS = "sluice.orders.commands.v1"
 VERDICT_S = 60.0
@@ -78,5 +80,20 @@ async def main(channel: str, kafka: str, code: str) -> None:
         await send("customer-cancellation", {"orderCode": code})
 
 
+def stop(line: str) -> NoReturn:
+    print(line, file=sys.stderr)
+    raise SystemExit(2)
+
+
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    if len(sys.argv) != 4 or not sys.argv[2].rpartition(":")[2].isdigit():
+        stop("usage: python examples/producer.py CHANNEL HOST:PORT ORDER-CODE")
+    logging.disable(logging.ERROR)  # what the client logs is raised, too
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except (KafkaConnectionError, OverflowError):
+        stop(f"Kafka at {sys.argv[2]} does not answer")
+    except KafkaError as error:
+        stop(f"Kafka at {sys.argv[2]}: {error}")
+    except TimeoutError:
+        stop(f"no verdict within {VERDICT_S:.0f} s: Sluice does not run, or {sys.argv[1]} has no reply topic there")

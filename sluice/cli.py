@@ -283,6 +283,11 @@ def check(
     with readable_errors():
         settings = load_settings(**({} if channels_file is None else {"channels_file": channels_file}))
         channels = load_channels(settings.channels_file, default=demo_channels())
+        if channel is not None and channel not in channels.channels:
+            where = settings.channels_file or "the built-in channels.toml"
+            raise Unusable(
+                f"--channel {channel}: {where} has no such channel; there are: {', '.join(channels.channels)}"
+            )
         try:
             text = file.read()
         except UnicodeDecodeError as error:

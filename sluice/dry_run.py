@@ -15,7 +15,8 @@ import orjson
 from streams.inventory.agent import InventoryRole
 from streams.inventory.positions import location_of
 from streams.order.agent import OrdersRole
-from streams.runtime.rejected import REJECTED_TOPIC
+from streams.runtime.decide import check_sizes
+from streams.runtime.rejected import DECISION_FAILED, REJECTED_TOPIC
 from streams.runtime.role import Effect, Poison, Record, Role
 from streams.runtime.tables import PartitionState
 from topics.configuration import Channels, Settings
@@ -210,15 +211,23 @@ class DryRun:
         state.offset = record.offset
         try:
             effects = list(role.decide(record, state.tables))
+            check_sizes(state, effects)
         except Poison as poison:
             state.undo()
-            reason = (("sluice-rejected-reason", f"{poison.code}: {poison.reason}".encode()),)
-            effects = [Effect(REJECTED_TOPIC, record.key, record.value, reason)]
+            effects = [_rejection(record, f"{poison.code}: {poison.reason}")]
+        except Exception as error:  # noqa: BLE001 - the runtime sets such a record aside, and goes on
+            state.undo()
+            told = f"{DECISION_FAILED}: {error!r}: a fault of Sluice's, which would set the record aside"
+            effects = [_rejection(record, told)]
         else:
             for table in state.all:
                 table.merge()
         state.last_decided = record.offset
         return effects
+
+
+def _rejection(record: Record, reason: str) -> Effect:
+    return Effect(REJECTED_TOPIC, record.key, record.value, (("sluice-rejected-reason", reason.encode()),))
 
 
 def _reason(effect: Effect) -> str:

@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from sluice.cli import main
 from sluice.dry_run import DryRun, Finding, entries
 from sluice.local.demo_channels import demo_channels
+from streams.order.agent import OrdersRole
+from streams.runtime import decide as decide_module
 from tests.support.orders import START_MS, acknowledgement_body, create_body, manifest_body, pack_body, sample
 from topics.configuration import Settings, parse_channels
 from topics.entities import entity_key
@@ -124,10 +126,35 @@ def test_a_file_of_bodies_is_checked_as_it_is() -> None:
     body = Path(__file__).parents[2] / "docs" / "first-order.json"
     said = CliRunner().invoke(main, ["check", str(body), "--touchpoint", "create-outward-order"])
     assert said.exit_code == 0, said.output
-    other = CliRunner().invoke(
-        main, ["check", str(body), "--touchpoint", "create-outward-order", "--channel", "nobody"]
-    )
-    assert (other.exit_code, "nobody" in other.output) == (1, True)
+
+
+def test_a_channel_that_channels_toml_does_not_have_is_told_with_those_it_has() -> None:
+    body = Path(__file__).parents[2] / "docs" / "first-order.json"
+    said = CliRunner().invoke(main, ["check", str(body), "--touchpoint", "create-outward-order", "--channel", "nope"])
+    assert said.exit_code == 2
+    assert "--channel nope: the built-in channels.toml has no such channel; there are: demo" in said.output
+
+
+def test_a_record_that_cannot_be_decided_is_told_as_one_that_is_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the runtime does it: what it put is undone, and the next record is decided."""
+
+    def decide(_: Any, record: Any, tables: Any) -> Any:
+        assert tables["orders.state"].get(record.key) is None
+        tables["orders.state"].put(record.key, b"half")
+        raise KeyError("a fault in the rules")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(OrdersRole, "decide", decide)
+        found = checked(*(call("create-outward-order", create_body("N")) for _ in range(2)))
+    assert [one.verdict for one in found] == ["REJECTED", "REJECTED"]
+    assert all("a fault in the rules" in one.message and "fault of Sluice's" in one.message for one in found)
+
+
+def test_what_would_be_too_large_for_a_topic_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decide_module, "VALUE_BYTES_MAX", 100)
+    (found,) = checked(call("create-outward-order", create_body("N")))
+    assert found.verdict == "REJECTED"
+    assert "too_large" in found.message
 
 
 def test_an_empty_file_is_no_success(tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""An example that is called wrongly, or finds no Kafka, says so in one line: exit code 2, never a traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sluice.local.ports import free_ports
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+CALLS = {
+    "producer": ["demo", "KAFKA", "A-1"],
+    "kafka_channel": ["demo", "KAFKA", "FILE"],
+    "analytics": ["KAFKA", "FILE"],
+}
+
+
+def said(name: str, arguments: list[str]) -> list[str]:
+    command = [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    return done.stderr.splitlines()
+
+
+def given(name: str, kafka: str, directory: Path) -> list[str]:
+    places = {"KAFKA": kafka, "FILE": str(directory / "file")}
+    return [places.get(argument, argument) for argument in CALLS[name]]
+
+
+def test_every_example_is_called_here() -> None:
+    assert set(CALLS) == {path.stem for path in EXAMPLES.glob("*.py")}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_wrong_arguments(name: str, tmp_path: Path) -> None:
+    for arguments in ([], given(name, "nowhere", tmp_path)):
+        (line,) = said(name, arguments)
+        assert line.startswith(f"usage: python examples/{name}.py ")
+        assert "HOST:PORT" in line
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_no_kafka_there(name: str, tmp_path: Path) -> None:
+    (nobody,) = free_ports(1)
+    assert said(name, given(name, f"127.0.0.1:{nobody}", tmp_path)) == [f"Kafka at 127.0.0.1:{nobody} does not answer"]
+
+
+@pytest.mark.parametrize("name", ["kafka_channel", "analytics"])
+def test_a_database_that_cannot_be_opened(name: str, tmp_path: Path) -> None:
+    (line,) = said(name, given(name, "127.0.0.1:1", tmp_path / "missing"))
+    assert line.startswith(str(tmp_path / "missing" / "file"))
