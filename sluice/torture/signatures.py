@@ -50,8 +50,8 @@ def judge(checks: Sequence[Check], headers: Mapping[str, str], body: bytes, now_
     if not (message and stamp and tokens):
         return Signed.MISSING
     near = stamp.isascii() and stamp.isdigit() and abs(int(stamp) - now_s) <= TOLERANCE_S
-    content = f"{message}.{stamp}.".encode() + body
-    right = near and any(check(content, token) for check in checks for token in tokens)
+    content = f"{message}.{stamp}.".encode(errors="surrogateescape") + body  # a header may hold any bytes
+    right = near and any(check(content, token) for check in checks for token in tokens if token.isascii())
     return Signed.RIGHT if right else Signed.WRONG
 
 
