@@ -58,6 +58,8 @@ class OutcomeKind(StrEnum):
     """Its relay deadline passed: withdrawn if never sent, given up otherwise."""
     DEAD = "dead"
     """Given up after the whole retry schedule; on `deliveries.dead`."""
+    SUPERSEDED = "superseded"
+    """Not sent: one before it in its lane was given up, and a newer one takes the place of both."""
 
     @property
     def final(self) -> bool:

@@ -60,6 +60,7 @@ class WhenDead(StrEnum):
 
     SKIP = "the lane goes on without it"
     HOLD = "the lane waits until an operator decides"
+    SUPERSEDE = "the newest request of the lane takes the place of those before it"
 
 
 class Priority(IntEnum):

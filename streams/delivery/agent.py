@@ -149,6 +149,7 @@ class DeliveryRole(Role):
             shard=shard,
             partition=partition,
             config=config,
+            outbox=tables[OUTBOX],
             schedule=schedule_of(config),
             permits=permits,
             committer=committer,

@@ -15,7 +15,7 @@ from streams.delivery.response_class import Verdict, classify
 from streams.delivery.retry_schedule import RetrySchedule
 from streams.runtime.role import Change, Effect
 from topics.deliveries import OutcomeKind
-from topics.touchpoints import Mode
+from topics.touchpoints import Mode, WhenDead
 
 TABLE = "deliveries.outbox"
 WITHDRAWN = "not sent before the caller's deadline"
@@ -26,12 +26,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What to commit, and whether the request leaves its lane."""
+    """What to commit, and whether the request leaves its lane. `supersedes`: of what waits behind it only the newest
+    is still sent (streams/delivery/abandoning.py)."""
 
     kind: OutcomeKind
     effects: tuple[Effect, ...]
     changes: tuple[Change, ...]
     leaves: bool
+    supersedes: bool = False
 
 
 async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResult:
@@ -79,10 +81,17 @@ def _judged(call: Call, answer: Answer, now_ms: int) -> Verdict:
 
 
 def finish(
-    entry: Entry, result: AttemptResult, schedule: RetrySchedule, now_ms: int, random: Random, *, partition: int
+    entry: Entry,
+    result: AttemptResult,
+    schedule: RetrySchedule,
+    now_ms: int,
+    random: Random,
+    *,
+    partition: int,
+    when_dead: WhenDead | None = None,
 ) -> Finished:
     """Write an attempt into its entry; returns what makes it known and durable."""
-    resolution = resolve(entry, result, schedule, now_ms, random)
+    resolution = resolve(entry, result, schedule, now_ms, random, when_dead)
     attempt = record_attempt(entry, result, resolution)
     kind = resolution.kind
     effects = [
@@ -100,7 +109,8 @@ def finish(
     if kind is OutcomeKind.DEAD or (kind is OutcomeKind.REFUSED and not KINDS[entry.request.touchpoint].refusable):
         # Who sent a touchpoint that is not refusable was promised success and will not hear of the refusal.
         effects.append(outcomes.dead(entry, partition, now_ms))
-    return Finished(kind, tuple(effects), (_change(entry, resolution),), resolution.leaves)
+    changes = (_change(entry, resolution),)
+    return Finished(kind, tuple(effects), changes, resolution.leaves, resolution.supersedes)
 
 
 def expire(entry: Entry, now_ms: int) -> Finished:

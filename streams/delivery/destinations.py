@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from streams.delivery.budget import SlidingWindow
 from streams.delivery.retry_schedule import RetrySchedule
-from topics.configuration import Channels, Destination
+from topics.configuration import Channels, Destination, Pace
 from topics.keys import INCREFF, channel_destination, destination_partition, join
+from topics.subscriptions import Subscription
+from topics.touchpoints import WhenDead
+
+_WHEN_DEAD = {"skip": WhenDead.SKIP, "block": WhenDead.HOLD, "supersede": WhenDead.SUPERSEDE}
 
 
 def destinations(channels: Channels) -> dict[str, Destination]:
@@ -37,12 +41,17 @@ def window_of(destination: Destination) -> SlidingWindow | None:
     return SlidingWindow(max(1, budget.requests // destination.shards), round(budget.window_s * 1000))
 
 
-def schedule_of(destination: Destination) -> RetrySchedule:
+def schedule_of(destination: Pace) -> RetrySchedule:
     return RetrySchedule(
         first_ms=destination.retry_first_s * 1000,
         max_ms=destination.retry_max_s * 1000,
         give_up_ms=destination.retry_for_s * 1000,
     )
+
+
+def when_dead_of(config: Pace) -> WhenDead | None:
+    """What a subscriber chose for what follows a fact that was given up; None: each touchpoint says it."""
+    return _WHEN_DEAD[config.when_dead] if isinstance(config, Subscription) else None
 
 
 def permits_key(destination: str, shard: int) -> bytes:

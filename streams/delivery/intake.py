@@ -105,7 +105,7 @@ def _enqueue(request: DeliveryRequest, record: Record, outbox: Table) -> None:
             header.epoch,
         )
     elif not header.knows(request):
-        entry = Entry(request=request, position=header.take(request, now_ms), queued_ms=now_ms)
+        entry = header.take(request, now_ms)
         raw = entry.encode()
         if len(raw) > ENTRY_BYTES_MAX:
             raise Poison(TOO_LARGE, f"the request would take {len(raw)} bytes while it waits")
@@ -126,8 +126,10 @@ def _decide_lane(record: Record, outbox: Table) -> list[Effect]:
     entry = decode_entry(raw) if raw is not None else None
     if entry is None or not entry.held:
         raise Poison("NOT_HELD", f"request {decision.request} does not hold lane {decision.lane}")
+    header = decode_header(outbox.get(header_key(decision.lane)))
     told: list[Effect] = []
     if decision.action is LaneAction.SKIP:
+        header.abandon(entry.request, entry.previous)
         outbox.delete(key)
         # Final for the order as well: a dead request was still open there.
         told.append(outcome(entry, OutcomeKind.REFUSED, record.timestamp_ms, message=SKIPPED))
@@ -135,5 +137,5 @@ def _decide_lane(record: Record, outbox: Table) -> list[Effect]:
         entry.retried_by_operator()
         outbox.put(key, entry.encode())
     # The header marks the record as decided, so that its redelivery does not decide about a later failure.
-    outbox.put(header_key(decision.lane), decode_header(outbox.get(header_key(decision.lane))).encode())
+    outbox.put(header_key(decision.lane), header.encode())
     return told

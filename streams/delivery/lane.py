@@ -53,11 +53,13 @@ Step = Send | Expire | Wait
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What an attempt made of its request. `next_ms`: it will be tried again then. `held`: it stays and blocks."""
+    """What an attempt made of its request. `next_ms`: it will be tried again then. `held`: it stays and blocks.
+    `supersedes`: of what waits behind it only the newest is still sent."""
 
     kind: OutcomeKind
     next_ms: int | None = None
     held: bool = False
+    supersedes: bool = False
 
     @property
     def leaves(self) -> bool:
@@ -92,6 +94,10 @@ class Lane:
     def remove(self, request_id: str) -> None:
         self.entries.pop(request_id, None)
         self.relays.discard(request_id)
+
+    def behind(self) -> list[Entry]:
+        """What waits behind the first."""
+        return list(self.entries.values())[1:]
 
     def next_step(self, now_ms: int) -> Step:
         """What this lane does now. A lane that is busy is not asked."""
@@ -148,16 +154,25 @@ def timeout_s(request: DeliveryRequest, configured_s: float, now_ms: int) -> flo
     return min(configured_s, max(SEND_TIMEOUT_MIN_S, left_s))
 
 
-def resolve(entry: Entry, result: AttemptResult, schedule: RetrySchedule, now_ms: int, random: Random) -> Resolution:
-    """What becomes of a request after an attempt. Changes nothing."""
+def resolve(
+    entry: Entry,
+    result: AttemptResult,
+    schedule: RetrySchedule,
+    now_ms: int,
+    random: Random,
+    when_dead: WhenDead | None = None,
+) -> Resolution:
+    """What becomes of a request after an attempt. Changes nothing. `when_dead`: what the destination chose; None: each
+    touchpoint's own."""
     request = entry.request
     touchpoint = KINDS[request.touchpoint]
+    when_dead = when_dead or touchpoint.when_dead
     if result.kind is ResponseClass.DELIVERED:
         return Resolution(OutcomeKind.DELIVERED)
     if result.kind is ResponseClass.REFUSED:
-        if _refusal_holds(request, touchpoint):
+        if when_dead is WhenDead.HOLD and _refusal_may_hold(request, touchpoint):
             return Resolution(OutcomeKind.DEAD, held=True)
-        return Resolution(OutcomeKind.REFUSED)
+        return Resolution(OutcomeKind.REFUSED, supersedes=when_dead is WhenDead.SUPERSEDE)
     failures = entry.failures + (result.kind is ResponseClass.RETRY)
     next_ms = _schedule(request, schedule, now_ms).next_ms(failures, now_ms, random, result.not_before_ms)
     if result.kind is ResponseClass.THROTTLED and result.not_before_ms is not None:
@@ -167,7 +182,7 @@ def resolve(entry: Entry, result: AttemptResult, schedule: RetrySchedule, now_ms
         return Resolution(OutcomeKind.EXPIRED)
     first_ms = entry.first_ms or result.at_ms
     if now_ms - first_ms >= schedule.give_up_ms:
-        return Resolution(OutcomeKind.DEAD, held=touchpoint.when_dead is WhenDead.HOLD)
+        return Resolution(OutcomeKind.DEAD, held=when_dead is WhenDead.HOLD, supersedes=when_dead is WhenDead.SUPERSEDE)
     return Resolution(OutcomeKind.RETRYING, next_ms=next_ms)
 
 
@@ -195,8 +210,8 @@ def _gives_way(request: DeliveryRequest) -> bool:
     return not request.relay and KINDS[request.touchpoint].when_dead is WhenDead.SKIP
 
 
-def _refusal_holds(request: DeliveryRequest, touchpoint: Touchpoint) -> bool:
+def _refusal_may_hold(request: DeliveryRequest, touchpoint: Touchpoint) -> bool:
     """Whether a refusal needs an operator. A relay's goes to its caller, and a refused create is the order's to judge
     (it becomes REJECTED); a cancellation that the far side refuses has nobody else to tell."""
     judged_by_order = touchpoint.repeat is Repeat.CONFLICT_IF_CHANGED
-    return touchpoint.when_dead is WhenDead.HOLD and not request.relay and not judged_by_order
+    return not request.relay and not judged_by_order

@@ -13,6 +13,7 @@ import orjson
 
 from topics.deliveries import Attempt, DeliveryRequest
 from topics.keys import join, split
+from topics.subscriptions import FACT
 
 SEPARATOR = b"||"
 RECENT_IDS_MAX = 32
@@ -25,7 +26,9 @@ class LaneHeader:
 
     `next_position` numbers the entries; `sequence` is the highest of the orders role's own; `last_ms` is the time of
     the last request, from which the header's keeping is counted. `epoch` is the newest under which a request was made:
-    one lane is one entity's, decided in one partition of orders.commands, so its epochs grow.
+    one lane is one entity's, decided in one partition of orders.commands, so its epochs grow. `watermark`: up to which
+    sequence a subscriber acknowledged everything, since something was abandoned; None: nothing was, so that it is
+    whatever was acknowledged last, and costs no write.
     """
 
     next_position: int = 0
@@ -33,6 +36,7 @@ class LaneHeader:
     recent: list[str] = field(default_factory=list)
     last_ms: int = 0
     epoch: int = 0
+    watermark: int | None = None
 
     def is_stale(self, epoch: int) -> bool:
         """Whether a former owner of the entity's partition made the request, behind its successor; 0: no role did."""
@@ -42,14 +46,24 @@ class LaneHeader:
         """Whether the request was taken before: the orders role decided again after a crash."""
         return request.id in self.recent or 0 < request.sequence <= self.sequence
 
-    def take(self, request: DeliveryRequest, now_ms: int) -> int:
-        """Note the request; returns its position in the lane."""
-        position = self.next_position
+    def take(self, request: DeliveryRequest, now_ms: int) -> Entry:
+        """Note the request; returns its entry, the last of the lane."""
+        entry = Entry(request=request, position=self.next_position, queued_ms=now_ms, previous=self.sequence)
         self.next_position += 1
         self.sequence = max(self.sequence, request.sequence)
         self.recent = [*self.recent, request.id][-RECENT_IDS_MAX:]
         self.last_ms = now_ms
-        return position
+        return entry
+
+    def abandon(self, request: DeliveryRequest, previous: int) -> None:
+        """A subscriber will not get this fact, and has to be able to tell. `previous`: the sequence before it."""
+        if request.touchpoint == FACT.name:
+            self.watermark = previous if self.watermark is None else min(self.watermark, previous)
+
+    def watermark_before(self, previous: int) -> int:
+        """What stands in the delivery that follows `previous`. Once it is the first of its lane this never changes:
+        what may still be abandoned comes after it."""
+        return previous if self.watermark is None else min(self.watermark, previous)
 
     def encode(self) -> bytes:
         return orjson.dumps(self)
@@ -59,6 +73,7 @@ class LaneHeader:
 class Entry:
     """One request that waits. All times are epoch milliseconds.
 
+    `previous` is the sequence of the request before it in the lane, 0: none is known.
     `failures` counts what makes its pauses grow (being throttled does not); `first_ms` is its first attempt, from which
     giving up is counted, so that waiting behind others costs nothing. `held`: dead, and the lane waits for an operator.
     `next_ms` 0: not tried yet, due at once, whatever the clock says of whoever wrote the request.
@@ -74,6 +89,7 @@ class Entry:
     last: Attempt | None = None
     message: str = ""
     held: bool = False
+    previous: int = 0
 
     def encode(self) -> bytes:
         return orjson.dumps(self)

@@ -14,7 +14,9 @@ from topics.deliveries import Attempt, DeliveryRequest, Outcome, OutcomeKind
 from topics.envelope import DELIVERY_SOURCE, Envelope
 
 
-def attempted(entry: Entry, attempt: Attempt, partition: int, response_class: str, far_side: str) -> Effect:
+def attempted(
+    entry: Entry, attempt: Attempt, partition: int, response_class: str, far_side: str, event: str = ""
+) -> Effect:
     """The attempt, for analytics: no body, because a body may name people."""
     request = entry.request
     value = {
@@ -26,10 +28,20 @@ def attempted(entry: Entry, attempt: Attempt, partition: int, response_class: st
         "lane": request.lane,
         "class": response_class,
         "far_side": far_side,
+        "sequence": request.sequence,
+        "previous_sequence": entry.previous,
         **asdict(attempt),
     }
-    headers = _headers(request, f"{request.id}:{attempt.number}", envelope.DELIVERY_ATTEMPTED, attempt.at_ms)
+    event_id = f"{request.id}:{event or attempt.number}"
+    headers = _headers(request, event_id, envelope.DELIVERY_ATTEMPTED, attempt.at_ms)
     return Effect("deliveries.attempts", request.lane.encode(), orjson.dumps(value), headers, partition)
+
+
+def superseded(entry: Entry, newest: str, partition: int, now_ms: int) -> Effect:
+    """That a request will not be sent, beside the attempts of those that were."""
+    by = f"superseded by {newest}"
+    passed = Attempt(number=entry.attempts, at_ms=now_ms, took_ms=0.0, status=None, error=by)
+    return attempted(entry, passed, partition, OutcomeKind.SUPERSEDED, "", event="superseded")
 
 
 def outcome(

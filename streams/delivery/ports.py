@@ -74,7 +74,11 @@ class Clock(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request as a sender needs it. `members` are the touchpoint's, path and query members included. `entity` is
-    whose request it is, as the key on `orders.commands`; stock is nobody's."""
+    whose request it is, as the key on `orders.commands`; stock is nobody's.
+
+    `sequence` counts what an order has for this destination (a fact's is the order's own), `previous_sequence` is that
+    of the one before; `watermark`: a subscriber acknowledged all that it was to get up to there. 0: not known. All
+    three are the same in every attempt of a request."""
 
     touchpoint: Touchpoint
     destination: str
@@ -83,6 +87,9 @@ class Call:
     entity: str = ""
     delivery_id: str = ""
     attempt: int = 1
+    sequence: int = 0
+    previous_sequence: int = 0
+    watermark: int = 0
     timeout_s: float | None = None
     """None: the destination's own."""
 

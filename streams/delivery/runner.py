@@ -18,13 +18,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import count
 from random import Random
 from typing import Any
 
 from streams.delivery import metrics
+from streams.delivery.abandoning import abandon, watermark
 from streams.delivery.attempts import Finished, attempt_once, expire, finish
+from streams.delivery.destinations import when_dead_of
 from streams.delivery.kinds import KINDS
 from streams.delivery.lane import Expire, Lane, Send, timeout_s
 from streams.delivery.outbox import Entry
@@ -34,8 +36,8 @@ from streams.delivery.priority import PriorityQueue
 from streams.delivery.retry_schedule import RetrySchedule
 from streams.delivery.stopping import GIVE_BACK_S
 from streams.delivery.turns import CallTurn, LaneTurn, Turn
-from streams.runtime.role import Committer, PartitionLost
-from topics.configuration import Destination
+from streams.runtime.role import Committer, PartitionLost, Table
+from topics.configuration import Pace
 from topics.touchpoints import Priority, Touchpoint
 
 RELAY_WEIGHT = 1.0
@@ -51,7 +53,8 @@ class DestinationRunner:
         destination: str,
         shard: int,
         partition: int,
-        config: Destination,
+        config: Pace,
+        outbox: Table,
         schedule: RetrySchedule,
         permits: Permits,
         committer: Committer,
@@ -64,6 +67,8 @@ class DestinationRunner:
         self.shard = shard
         self.partition = partition
         self._config = config
+        self._when_dead = when_dead_of(config)
+        self._outbox = outbox
         self._schedule = schedule
         self._permits = permits
         self._committer = committer
@@ -284,17 +289,28 @@ class DestinationRunner:
                 entity=request.entity,
                 delivery_id=request.id,
                 attempt=entry.attempts + 1,
+                sequence=request.sequence,
+                previous_sequence=entry.previous,
+                watermark=watermark(entry, self._outbox),
                 timeout_s=timeout_s(request, self._config.timeout_s, self._clock.now_ms()),
             )
             result = await self._send(call)
             now_ms = self._clock.now_ms()
-            finished = finish(entry, result, self._schedule, now_ms, self._random, partition=self.partition)
+            finished, passed = self._finish(lane, entry, result, now_ms)
             await self._committer.commit(self.partition, finished.effects, finished.changes)
             self._permits.proved(now_ms)
             self._count(entry, finished)
         finally:
             self._in_air -= 1
+        for one in passed:
+            lane.remove(one.request.id)
         self._after(lane, entry, finished)
+
+    def _finish(self, lane: Lane, entry: Entry, result: AttemptResult, now_ms: int) -> tuple[Finished, Sequence[Entry]]:
+        """What the attempt makes of its request, and which of those behind it are not sent any more."""
+        where, policy = self.partition, self._when_dead
+        finished = finish(entry, result, self._schedule, now_ms, self._random, partition=where, when_dead=policy)
+        return abandon(entry, finished, self._outbox, lane.behind, now_ms=now_ms, partition=where)
 
     def _withdraw_overdue(self, turn: LaneTurn, now_ms: int) -> None:
         """Callers do not wait for a slow request before theirs. After a crash the lane withdraws them again."""

@@ -58,7 +58,10 @@ class OrderAsked(Body):
 
 
 class AttemptRecord(Body):
-    """One attempt. `at_ms` is when it was sent (epoch milliseconds), `took_ms` how long; `status` null: no answer."""
+    """One attempt. `at_ms` is when it was sent (epoch milliseconds), `took_ms` how long; `status` null: no answer.
+
+    Of the class `superseded` is no attempt: the request will not be sent, because one before it was given up and a
+    newer one takes the place of both."""
 
     request: str
     touchpoint: str
@@ -68,6 +71,8 @@ class AttemptRecord(Body):
     lane: str
     response_class: str = Field(alias="class", description="What the answer means for the request")
     far_side: str
+    sequence: int = Field(default=0, description="What it counts among the order's for this destination; 0: nothing")
+    previous_sequence: int = Field(default=0, description="That of the one before it; 0: none is known")
     number: int
     at_ms: int
     took_ms: float

@@ -1,0 +1,111 @@
+"""The runner of one subscription, played alone: its outbox, its far side and a clock that moves only when told."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from streams.delivery.budget import PermitRecord
+from streams.delivery.destinations import schedule_of
+from streams.delivery.gate import Gate
+from streams.delivery.outbox import decode_entry, decode_header, entry_key, header_key
+from streams.delivery.permits import Permits
+from streams.delivery.runner import DestinationRunner
+from tests.fakes.delivery import START_MS, Durable, ManualClock, MemoryTable, PlayedSender
+from topics.deliveries import DeliveryRequest
+from topics.keys import lane_key, order_key, subscription_destination
+from topics.subscriptions import FACT, SigningSecret, Subscription
+
+PARTITION = 0
+SUBSCRIPTION = "sub_0123456789abcdef"
+
+
+def subscription(**pace: Any) -> Subscription:
+    secret = SigningSecret(reference="env:PLAYED", created_ms=START_MS)
+    return Subscription(
+        id=SUBSCRIPTION, url="https://example.test/hook", secrets=(secret,), created_ms=START_MS, **pace
+    )
+
+
+def fact(code: str, sequence: int) -> DeliveryRequest:
+    destination, entity = subscription_destination(SUBSCRIPTION), order_key("demo", code)
+    return DeliveryRequest(
+        id=f"{code}-{sequence}",
+        destination=destination,
+        shard=0,
+        channel="demo",
+        touchpoint=FACT.name,
+        lane=lane_key(destination, entity).decode(),
+        entity=entity.decode(),
+        subject=code,
+        body={"orderCode": code},
+        sequence=sequence,
+    )
+
+
+class PlayedRunner:
+    """`restart` is another worker over what was durable."""
+
+    def __init__(
+        self, config: Subscription, *, durable: Durable | None = None, clock: ManualClock | None = None, seed: int = 1
+    ) -> None:
+        self.config = config
+        self.clock = clock or ManualClock()
+        self.durable = durable or Durable()
+        self.sender = PlayedSender(self.clock)
+        self.crashes: list[BaseException] = []
+        permits = Permits(
+            key=b"played",
+            partition=PARTITION,
+            window=None,
+            gate=Gate(),
+            left=PermitRecord([], 0),
+            committer=self.durable,
+            clock=self.clock,
+        )
+        self.runner = DestinationRunner(
+            destination=subscription_destination(config.id),
+            shard=0,
+            partition=PARTITION,
+            config=config,
+            outbox=self.outbox,
+            schedule=schedule_of(config),
+            permits=permits,
+            committer=self.durable,
+            sender=self.sender,
+            clock=self.clock,
+            random=Random(seed),
+            crashed=self.crashes.append,
+        )
+        self.runner.start()
+
+    @property
+    def outbox(self) -> MemoryTable:
+        return self.durable.of(PARTITION)["deliveries.outbox"]
+
+    def give(self, *requests: DeliveryRequest) -> None:
+        for request in requests:
+            key = header_key(request.lane)
+            header = decode_header(self.outbox.get(key))
+            entry = header.take(request, self.clock.now_ms())
+            self.outbox.put(entry_key(request.lane, request.id), entry.encode())
+            self.outbox.put(key, header.encode())
+            self.runner.put(entry)
+
+    async def restart(self, seed: int = 2) -> PlayedRunner:
+        self.durable.lost = True
+        self.runner.drop()
+        await self.clock.settle()
+        kept = Durable(tables=self.durable.tables, effects=self.durable.effects)
+        again = PlayedRunner(self.config, durable=kept, clock=self.clock, seed=seed)
+        again.sender = self.sender
+        again.runner._sender = self.sender
+        entries = [decode_entry(raw) for key, raw in self.outbox.items() if b"||" in key]
+        for entry in sorted(entries, key=lambda one: one.position):
+            again.runner.put(entry)
+        return again
+
+    def told(self) -> list[tuple[str, int, int, int]]:
+        """Of each arrival its id, and what it says of its place in the order's story."""
+        calls = [arrival.call for arrival in self.sender.arrivals]
+        return [(call.delivery_id, call.sequence, call.previous_sequence, call.watermark) for call in calls]

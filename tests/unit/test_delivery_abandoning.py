@@ -1,0 +1,117 @@
+"""A subscriber can tell what it did not get, and what was given up is followed by what its subscription chose."""
+
+from __future__ import annotations
+
+import orjson
+
+from streams.delivery.outbox import decode_header, header_key
+from streams.delivery.ports import Answer, Call
+from tests.fakes.delivery import ok
+from tests.fakes.delivery_runner import PlayedRunner, fact, subscription
+
+GIVE_UP_MS = 60_000
+
+
+def answering(**statuses: int) -> object:
+    """A far side that answers deliveries of these ids (with `_` for `-`) so, and takes the others."""
+
+    def far(call: Call, _before: int) -> Answer:
+        return Answer(status=statuses.get(call.delivery_id.replace("-", "_"), 200))
+
+    return far
+
+
+def played(when_dead: str) -> PlayedRunner:
+    return PlayedRunner(subscription(when_dead=when_dead, retry_for_s=30, retry_max_s=10))
+
+
+async def test_each_delivery_says_which_one_came_before() -> None:
+    runner = played("skip")
+    runner.give(fact("A", 2), fact("A", 5), fact("B", 1), fact("A", 6))
+    await runner.clock.run_for(1_000)
+    assert sorted(runner.told()) == [("A-2", 2, 0, 0), ("A-5", 5, 2, 2), ("A-6", 6, 5, 5), ("B-1", 1, 0, 0)]
+    runner.give(fact("A", 9))
+    await runner.clock.run_for(1_000)
+    assert runner.told()[-1] == ("A-9", 9, 6, 6)
+
+
+async def test_without_a_gap_a_delivery_writes_nothing_more() -> None:
+    runner = played("skip")
+    fact_of = fact("A", 1)
+    runner.give(fact_of)
+    before = runner.outbox.get(header_key(fact_of.lane))
+    await runner.clock.run_for(1_000)
+    assert runner.outbox.values == {header_key(fact_of.lane): before}
+
+
+async def test_a_gap_is_told_by_all_that_follows_over_a_restart() -> None:
+    for status in (500, 400):
+        runner = played("skip")
+        runner.sender.far = answering(A_2=status)  # type: ignore[assignment]
+        runner.give(fact("A", 1), fact("A", 2), fact("A", 3))
+        await runner.clock.run_for(GIVE_UP_MS)
+        assert runner.told()[-1] == ("A-3", 3, 2, 1)
+        again = await runner.restart()
+        again.give(fact("A", 7))
+        await again.clock.run_for(1_000)
+        assert again.told()[-1] == ("A-7", 7, 3, 1)
+        dead = [effect for effect in runner.durable.effects if effect.topic == "deliveries.dead"]
+        assert [orjson.loads(effect.value)["request"]["id"] for effect in dead] == ["A-2"]
+
+
+async def test_what_a_delivery_says_is_the_same_in_every_attempt() -> None:
+    """Over retries, a crash in the air, and a gap that opens behind it."""
+    runner = played("skip")
+    runner.sender.far = answering(A_2=500)  # type: ignore[assignment]
+    runner.give(fact("A", 1), fact("A", 2))
+    await runner.clock.run_for(5_000)
+    runner.sender.takes_ms = lambda _: 20_000
+    await runner.clock.run_for(10_000)
+    runner.sender.takes_ms = lambda _: 5
+    again = await runner.restart()
+    key = header_key(fact("A", 1).lane)
+    header = decode_header(again.outbox.get(key))
+    header.abandon(fact("A", 3), previous=2)
+    again.outbox.put(key, header.encode())
+    again.sender.far = ok
+    await again.clock.run_for(GIVE_UP_MS)
+    said = [told for told in again.told() if told[0] == "A-2"]
+    assert len(said) > 3
+    assert set(said) == {("A-2", 2, 1, 1)}
+
+
+async def test_block_waits_for_an_operator() -> None:
+    for status in (500, 400):
+        runner = played("block")
+        runner.sender.far = answering(A_1=status)  # type: ignore[assignment]
+        runner.give(fact("A", 1), fact("A", 2), fact("B", 1))
+        await runner.clock.run_for(GIVE_UP_MS)
+        assert {told[0] for told in runner.told()} == {"A-1", "B-1"}
+
+
+async def test_the_newest_supersedes_what_waits_before_it() -> None:
+    for status in (500, 400):
+        runner = played("supersede")
+        runner.sender.far = answering(A_2=status)  # type: ignore[assignment]
+        runner.sender.takes_ms = lambda _: 100
+        runner.give(*(fact("A", n) for n in range(1, 6)), fact("B", 1))
+        await runner.clock.run_for(GIVE_UP_MS)
+        assert list(dict.fromkeys(told[0] for told in runner.told() if told[0] != "B-1")) == ["A-1", "A-2", "A-5"]
+        assert runner.told()[-1] == ("A-5", 5, 4, 1)
+        attempts = [orjson.loads(one.value) for one in runner.durable.effects if one.topic == "deliveries.attempts"]
+        passed = [one for one in attempts if one["class"] == "superseded"]
+        assert [(one["request"], one["error"]) for one in passed] == [
+            ("A-3", "superseded by A-5"),
+            ("A-4", "superseded by A-5"),
+        ]
+        assert len(runner.outbox.values) == 2, "the headers of the two lanes"
+
+
+async def test_a_dead_fact_with_nothing_behind_it_lets_its_lane_go_on() -> None:
+    runner = played("supersede")
+    runner.sender.far = answering(A_1=400)  # type: ignore[assignment]
+    runner.give(fact("A", 1))
+    await runner.clock.run_for(1_000)
+    runner.give(fact("A", 2))
+    await runner.clock.run_for(1_000)
+    assert runner.told() == [("A-1", 1, 0, 0), ("A-2", 2, 1, 0)]
