@@ -23,6 +23,7 @@ from streams.order.performing import Performer
 from streams.order.ticking import Due, Ticker, Until, tick_record, until_of
 from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.role import Change, Effect, PartitionLost, Poison, Record
+from streams.runtime.tables import PartitionTable
 from tests.support.eventually import eventually
 from tests.support.orders import CHANNEL, CODE, create_body
 from tests.support.orders_log import Logs, make_channels
@@ -252,6 +253,23 @@ def test_what_is_no_tick_is_set_aside(value: bytes) -> None:
     logs.append(TICK_KEY, value, tick_record(0, Until(1), "n", 1).headers, 0)
     logs.run()
     assert [code for code, _ in logs.rejected] == ["BAD_DATA"]
+
+
+def test_a_partition_that_comes_is_walked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have a million entities, and nothing else goes on meanwhile."""
+    logs = Logs()
+    logs.call("create-outward-order", create_body(), "create")
+    logs.run()
+    walked: list[tuple[str, int]] = []
+    items = PartitionTable.items
+
+    def counted(table: PartitionTable) -> Iterator[tuple[bytes, bytes]]:
+        walked.append((table.name, table.state.partition))
+        return items(table)
+
+    monkeypatch.setattr(PartitionTable, "items", counted)
+    logs.restart()
+    assert [partition for name, partition in walked if name == "orders.state"] == [0, 1, 2, 3]
 
 
 def test_an_entity_that_cannot_be_read_keeps_no_other_waiting() -> None:
