@@ -90,18 +90,19 @@ class OrdersRole(Role):
 
     def _keep(self, partition: int, state: Table, key: bytes, decision: Decision) -> None:
         """What is known now. Raises Poison before anything is kept."""
-        raw = decision.entity.encode() if decision.changed and decision.entity is not None else None
-        if raw is not None and len(raw) > VALUE_BYTES_MAX:
+        entity = decision.entity if decision.changed and not decision.gone else None
+        raw = entity.encode() if entity is not None else b""
+        if len(raw) > VALUE_BYTES_MAX:
             raise too_large(f"a value of {STATE}", raw)
         self._stuck.count(partition, decision.effects)
         if decision.gone:
             state.delete(key)
-        elif raw is not None and decision.entity is not None:
+        elif entity is not None:
             due = self.ticker.due(partition)
             if due is not None:
                 due.note(key, state.get(key), raw)
             state.put(key, raw)
-            self._recent.keep(key, raw, decision.entity)
+            self._recent.keep(key, raw, entity)
 
     def _ticked(self, record: Record, state: Table) -> list[Effect]:
         """Looks at every entity that is due. Those whose state was made from this tick already are left alone."""
