@@ -161,6 +161,15 @@ class GetCredential(BaseModel):
     )
 
 
+class MarketplaceCredential(BaseModel):
+    """Get Credential of the marketplace (contract 0.2, mode b); its path is `far_paths` of get-credential."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    bootstrap_headers: dict[str, Secret] = Field(
+        min_length=1, description="header pairs with which Sluice asks the marketplace for the others"
+    )
+
+
 class Channel(BaseModel):
     """One marketplace channel.
 
@@ -176,6 +185,9 @@ class Channel(BaseModel):
     increff_headers: dict[str, Secret] = Field(min_length=1, description="header pairs that Increff sends to Sluice")
     marketplace_headers: dict[str, Secret] = Field(
         default_factory=dict, description="header pairs that Sluice sends to the marketplace"
+    )
+    marketplace_credential: MarketplaceCredential | None = Field(
+        default=None, description="with it, the marketplace is asked for the header pairs, and again after a 401"
     )
     marketplace: MarketplaceDestination = Field(
         default_factory=MarketplaceDestination, description="where the marketplace's side of the contract is"
@@ -473,6 +485,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "increff_credentials": Credentials,
     "budget": Budget,
     "get_credential": GetCredential,
+    "marketplace_credential": MarketplaceCredential,
     "sla": Sla,
 }
 """Tables of channels.toml by name, for errors that say what is known there."""

@@ -20,6 +20,7 @@ from topics.configuration import (
     Channel,
     Credentials,
     GetCredential,
+    MarketplaceCredential,
     IncreffDestination,
     MarketplaceDestination,
     Settings,
@@ -110,6 +111,7 @@ def settings() -> str:
         ("[channels.NAME.marketplace]", MarketplaceDestination),
         ("[channels.NAME.marketplace.budget], [increff.budget]", Budget),
         ("[channels.NAME.get_credential]", GetCredential),
+        ("[channels.NAME.marketplace_credential]", MarketplaceCredential),
         ("[channels.NAME.sla]", Sla),
     )
     for title, model in sections:

@@ -14,7 +14,7 @@ from streams.delivery.http_sender import HttpSender
 from streams.delivery.kafka_sender import KafkaSender
 from streams.delivery.ports import Answer, Call, Sender
 from streams.delivery.self_sender import SelfSender
-from topics.configuration import Channels, FarSide, Settings
+from topics.configuration import Channels, FarSide, Settings, load_channels
 
 
 class FarSides:
@@ -24,7 +24,7 @@ class FarSides:
         """`crashed` hears of a sender that cannot go on."""
         self._channels = channels
         self._senders: dict[FarSide, Sender] = {
-            FarSide.HTTP: HttpSender(channels),
+            FarSide.HTTP: HttpSender(channels, reload=_reload(settings)),
             FarSide.KAFKA: KafkaSender(settings, channels, crashed),
             FarSide.SELF: SelfSender(),
         }
@@ -47,3 +47,9 @@ class FarSides:
         if call.touchpoint.far_side == "increff":
             return FarSide.HTTP
         return self._channels.channels[call.channel].far_side_of(call.touchpoint)
+
+
+def _reload(settings: Settings) -> Callable[[], Channels] | None:
+    """How channels.toml is read again; None without one."""
+    path = settings.channels_file
+    return None if path is None else lambda: load_channels(path)

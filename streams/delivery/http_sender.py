@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -10,10 +12,12 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from streams.delivery.clock import SystemClock
+from streams.delivery.credentials import REFUSED, Credentials
 from streams.delivery.destinations import destinations
-from streams.delivery.ports import Answer, Call
-from topics.configuration import Channel, Channels
-from topics.touchpoints import Touchpoint
+from streams.delivery.ports import Answer, Call, Clock
+from topics.configuration import Channels
+from topics.touchpoints import BY_NAME, Touchpoint
 
 RESPONSE_BYTES_MAX = 4 << 20
 """Largest answer: a label or an invoice as base64 fits, and so does the record that carries it back."""
@@ -26,11 +30,18 @@ CONNECT_TIMEOUT_S = 10.0
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
+GET_CREDENTIAL = BY_NAME["get-credential"]
+
+
 class HttpSender:
     """Owns the role's one client session: no cookies, no redirects; destinations bound their own connections."""
 
-    def __init__(self, channels: Channels) -> None:
+    def __init__(
+        self, channels: Channels, *, clock: Clock | None = None, reload: Callable[[], Channels] | None = None
+    ) -> None:
+        """`reload` reads channels.toml again, for credentials that were refused."""
         self._channels = channels
+        self._credentials = Credentials(channels, clock or SystemClock(), reload)
         self._destinations = destinations(channels)
         self._session: aiohttp.ClientSession | None = None
 
@@ -50,23 +61,41 @@ class HttpSender:
         return None
 
     async def send(self, call: Call) -> Answer:
-        if self._session is None:
-            raise RuntimeError("the sender is not started")
         if CONTROL.search(call.delivery_id):
             # No header can carry it. A repeat could not either, so it is not one of the failures that pass.
             error = "the event id holds a line break or another control character, which no HTTP header can carry"
             return Answer(status=None, headers={}, error=error, unsendable=True)
+        asked = None if _to_increff(call) else self._credentials.asked(call.channel)
+        if asked is not None and asked.wanted:
+            answer = await asked.ask(lambda: self._get_credential(call))
+            if answer is not None:
+                return answer
+        headers = self._headers(call)
+        answer = await self._request(call, headers)
+        if answer.status == REFUSED:
+            await self._credentials.refused(call.channel, headers, by_marketplace=not _to_increff(call))
+        return answer
+
+    async def _get_credential(self, call: Call) -> Answer:
+        configured = self._channels.channels[call.channel].marketplace_credential
+        if configured is None:
+            raise RuntimeError(f"channel {call.channel} has no marketplace_credential")
+        headers = {name: value.get_secret_value() for name, value in configured.bootstrap_headers.items()}
+        return await self._request(replace(call, touchpoint=GET_CREDENTIAL, members=None), headers)
+
+    async def _request(self, call: Call, headers: dict[str, str]) -> Answer:
+        if self._session is None:
+            raise RuntimeError("the sender is not started")
         destination = self._destinations[call.destination]
         total_s = destination.timeout_s if call.timeout_s is None else call.timeout_s
         body = call.touchpoint.carried_body(call.members or {})
-        headers = self._headers(call, with_body=body is not None)
         url = far_url(destination.url, destination.far_path(call.touchpoint), call.touchpoint, call.members or {})
         try:
             async with self._session.request(
                 destination.far_method(call.touchpoint),
                 url,
                 data=None if body is None else orjson.dumps(body),
-                headers=headers,
+                headers=headers if body is None else headers | {"Content-Type": "application/json"},
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=total_s, sock_connect=min(CONNECT_TIMEOUT_S, total_s)),
             ) as response:
@@ -77,28 +106,17 @@ class HttpSender:
             # ValueError: a far side whose answer is not HTTP, or a URL that no host can have.
             return Answer(status=None, headers={}, error=f"{type(error).__name__}: {error}"[:300])
 
-    def _headers(self, call: Call, *, with_body: bool) -> dict[str, str]:
-        channel = self._channels.channels[call.channel]
-        headers = increff_headers(channel) if call.touchpoint.far_side == "increff" else marketplace_headers(channel)
-        if with_body:
-            headers["Content-Type"] = "application/json"
+    def _headers(self, call: Call) -> dict[str, str]:
+        read = self._credentials.increff if _to_increff(call) else self._credentials.marketplace
+        headers = read(call.channel)
         if call.delivery_id:
             headers["Sluice-Delivery-Id"] = call.delivery_id
             headers["Sluice-Attempt"] = str(call.attempt)
         return headers
 
 
-def increff_headers(channel: Channel) -> dict[str, str]:
-    """The header triple of contract 0.2; some tenants have no domain."""
-    credentials = channel.increff_credentials
-    headers = {"authUsername": credentials.username, "authPassword": credentials.password.get_secret_value()}
-    if credentials.domain is not None:
-        headers["authDomainName"] = credentials.domain
-    return headers
-
-
-def marketplace_headers(channel: Channel) -> dict[str, str]:
-    return {name: value.get_secret_value() for name, value in channel.marketplace_headers.items()}
+def _to_increff(call: Call) -> bool:
+    return call.touchpoint.far_side == "increff"
 
 
 def far_url(base: str, path: str, touchpoint: Touchpoint, members: dict[str, Any]) -> URL:

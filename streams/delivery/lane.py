@@ -163,7 +163,11 @@ def resolve(
     when_dead: WhenDead | None = None,
 ) -> Resolution:
     """What becomes of a request after an attempt. Changes nothing. `when_dead`: what the destination chose; None: each
-    touchpoint's own."""
+    touchpoint's own.
+
+    A request whose endpoint is gone waits like one that failed: whoever stops sending there lets it lie until the
+    endpoint is back.
+    """
     request = entry.request
     touchpoint = KINDS[request.touchpoint]
     when_dead = when_dead or touchpoint.when_dead
@@ -173,7 +177,7 @@ def resolve(
         if when_dead is WhenDead.HOLD and _refusal_may_hold(request, touchpoint):
             return Resolution(OutcomeKind.DEAD, held=True)
         return Resolution(OutcomeKind.REFUSED, supersedes=when_dead is WhenDead.SUPERSEDE)
-    failures = entry.failures + (result.kind is ResponseClass.RETRY)
+    failures = entry.failures + _counts(result)
     next_ms = _schedule(request, schedule, now_ms).next_ms(failures, now_ms, random, result.not_before_ms)
     if result.kind is ResponseClass.THROTTLED and result.not_before_ms is not None:
         # The whole destination waits for that moment; who goes first then is a matter of priority, not of jitter.
@@ -189,7 +193,7 @@ def resolve(
 def record_attempt(entry: Entry, result: AttemptResult, resolution: Resolution) -> Attempt:
     """Write an attempt into its entry; returns it as it is reported."""
     entry.attempts += 1
-    entry.failures += result.kind is ResponseClass.RETRY
+    entry.failures += _counts(result)
     entry.first_ms = entry.first_ms or result.at_ms
     entry.held = resolution.held
     entry.message = result.message
@@ -204,6 +208,13 @@ def record_attempt(entry: Entry, result: AttemptResult, resolution: Resolution) 
 def _schedule(request: DeliveryRequest, schedule: RetrySchedule, now_ms: int) -> RetrySchedule:
     waited_for = request.relay and request.deadline_ms is not None and now_ms < request.deadline_ms
     return schedule.for_relay() if waited_for else schedule
+
+
+def _counts(result: AttemptResult) -> bool:
+    """Whether an attempt makes the next pause longer: when the far side said when to come back, it does not."""
+    if result.kind is ResponseClass.THROTTLED:
+        return result.not_before_ms is None
+    return result.kind in (ResponseClass.RETRY, ResponseClass.GONE)
 
 
 def _gives_way(request: DeliveryRequest) -> bool:

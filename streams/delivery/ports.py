@@ -24,9 +24,11 @@ class ResponseClass(StrEnum):
     RETRY = "retry"
     """No usable answer, or one that a repeat may change. The repeat carries the same delivery id."""
     THROTTLED = "throttled"
-    """The far side asks for quiet: the whole destination waits."""
+    """The far side has too much to do: fewer requests at once, and with a Retry-After none to the whole destination."""
     REFUSED = "refused"
     """A repeat of the same request would not help."""
+    GONE = "gone"
+    """A subscriber's endpoint is no more (410): nothing is sent there again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

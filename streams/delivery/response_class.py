@@ -1,18 +1,6 @@
-"""What an answer means: one function, for every far side and every touchpoint. Pure.
+"""What an answer means: one function, for every far side, every touchpoint and every subscriber. Pure.
 
-| answer | class |
-|---|---|
-| none (time-out, reset, refused), or one cut off | retry: it may have been done, the repeat has the same id |
-| 2xx, empty or usable | delivered |
-| 2xx with `hasError: true` | refused: the far side's no, spoken with 200 (contract 0.3) |
-| 2xx to a relay whose caller needs the body, and the body is unusable, too deep or too large | retry |
-| 2xx to an acknowledgement that leaves the order out of `successOrders` | retry |
-| 429; 502, 503, 504 with Retry-After | throttled: the whole destination waits |
-| 401, 403 | retry: credentials are mended by an operator, not by giving orders up |
-| 408, 425, other 5xx | retry |
-| none, because no HTTP request can carry it (a control character in its id) | refused |
-| 3xx | refused: a redirect is never followed, it could lead anywhere |
-| other 4xx (400, 404, 405, 409, 410, 413, 422, ...) | refused |
+docs/responses.md is the table, made by asking `classify` (streams/delivery/response_table.py).
 """
 
 from __future__ import annotations
@@ -25,6 +13,7 @@ import orjson
 from streams.delivery.ports import Answer, ResponseClass
 from streams.delivery.retry_after import THROTTLE_DEFAULT_S, not_before_ms
 from topics.nesting import is_too_deep
+from topics.subscriptions import FACT
 from topics.touchpoints import Mode, Touchpoint
 
 MESSAGE_CHARS_MAX = 500
@@ -33,7 +22,12 @@ CARRIED_BYTES_MAX = 4 << 20
 """Largest body that travels on to the order, as it is written again: `1e15` grows when it is. As much as is read of an
 answer, so a label or an invoice as base64 fits, and the outcome around it still fits a record."""
 RETRIED_4XX = frozenset({401, 403, 408, 425})
-THROTTLING_WITH_RETRY_AFTER = frozenset({502, 503, 504})
+THROTTLING = frozenset({429, 502, 504})
+"""Standard Webhooks 1.0: whoever answers these has too much to do. 502 and 504 may also be one order's fault, so alone
+they lower the pace and do not silence the destination."""
+THROTTLING_WITH_RETRY_AFTER = frozenset({429, 502, 503, 504})
+GONE = 410
+TOO_LARGE = 413
 ACKNOWLEDGEMENT = "acknowledgement"
 
 
@@ -64,6 +58,8 @@ def classify(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Ans
 def _judge(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answer, now_ms: int) -> Verdict:
     if answer.unsendable:
         return Verdict(ResponseClass.REFUSED, message=_short(answer.error))
+    if touchpoint is FACT:
+        return _judge_fact(answer, now_ms)
     status = answer.status
     floor = not_before_ms(_header(answer, "retry-after"), now_ms)
     if status is None or (answer.error and status < 400):
@@ -72,14 +68,41 @@ def _judge(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answe
     if 200 <= status < 300:
         return _judge_success(touchpoint, members, answer.body, body)
     message = _message(status, answer.body, body)
-    if status == 429 or (status in THROTTLING_WITH_RETRY_AFTER and floor is not None):
-        until = floor if floor is not None else now_ms + int(THROTTLE_DEFAULT_S * 1000)
-        return Verdict(ResponseClass.THROTTLED, body, message, until)
+    if (throttled := _throttled(status, body, message, floor, now_ms)) is not None:
+        return throttled
     if status >= 500 or status in RETRIED_4XX or status < 200:
         return Verdict(ResponseClass.RETRY, body, message, floor)
     if status < 400:
         return Verdict(ResponseClass.REFUSED, None, f"redirected with {status}; redirects are not followed")
     return Verdict(ResponseClass.REFUSED, body, message)
+
+
+def _judge_fact(answer: Answer, now_ms: int) -> Verdict:
+    """A subscriber's answer (Standard Webhooks 1.0): the status alone counts, whatever becomes of the body. What is not
+    a success is tried again, because a subscriber that refuses today may be mended tomorrow."""
+    floor = not_before_ms(_header(answer, "retry-after"), now_ms)
+    status = answer.status
+    if status is None:
+        return Verdict(ResponseClass.RETRY, message=_short(answer.error or "no answer"), not_before_ms=floor)
+    if 200 <= status < 300:
+        return Verdict(ResponseClass.DELIVERED)
+    message = f"redirected with {status}; redirects are not followed" if 300 <= status < 400 else f"status {status}"
+    if status == GONE:
+        return Verdict(ResponseClass.GONE, message=message)
+    if status == TOO_LARGE:
+        return Verdict(ResponseClass.REFUSED, message=message)  # a body never changes
+    return _throttled(status, None, message, floor, now_ms) or Verdict(ResponseClass.RETRY, None, message, floor)
+
+
+def _throttled(
+    status: int, body: dict[str, Any] | None, message: str, floor: int | None, now_ms: int
+) -> Verdict | None:
+    """None when the answer does not ask for a lower pace."""
+    if status not in (THROTTLING if floor is None else THROTTLING_WITH_RETRY_AFTER):
+        return None
+    if floor is None and status == 429:
+        floor = now_ms + int(THROTTLE_DEFAULT_S * 1000)
+    return Verdict(ResponseClass.THROTTLED, body, message, floor)
 
 
 def _judge_success(

@@ -122,13 +122,14 @@ class StockLane:
         not_before_ms = result.not_before_ms or 0
         if result.kind is ResponseClass.DELIVERED:
             self._queue.answered(failed, result.at_ms, now_ms)
+        elif result.status in MAY_STILL_ARRIVE:
+            self._queue.failed(now_ms, lost_since_ms=result.at_ms, not_before_ms=not_before_ms)
         elif result.kind is ResponseClass.THROTTLED or result.status in NOT_ABOUT_THE_SKUS:
             self._queue.throttled(now_ms, not_before_ms)
         elif result.kind is ResponseClass.REFUSED:
             self._queue.refused(now_ms)
         else:
-            lost_since_ms = result.at_ms if result.status in MAY_STILL_ARRIVE else None
-            self._queue.failed(now_ms, lost_since_ms=lost_since_ms, not_before_ms=not_before_ms)
+            self._queue.failed(now_ms, not_before_ms=not_before_ms)
 
     async def _record(self, doubtful: set[str]) -> None:
         value = orjson.dumps(sorted(doubtful)) if doubtful else None

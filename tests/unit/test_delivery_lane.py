@@ -28,7 +28,7 @@ from tests.fakes.delivery import START_MS, request_for
 from topics.deliveries import OutcomeKind
 from topics.touchpoints import Priority
 
-DELIVERED, RETRY, THROTTLED, REFUSED = ResponseClass
+DELIVERED, RETRY, THROTTLED, REFUSED, _GONE = ResponseClass
 SCHEDULE = RetrySchedule(first_ms=1_000, max_ms=60_000, give_up_ms=3_600_000)
 DEADLINE_MS = START_MS + 40_000
 

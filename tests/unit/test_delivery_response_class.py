@@ -7,13 +7,14 @@ from typing import Any
 import orjson
 import pytest
 
+from streams.delivery.kinds import KINDS
 from streams.delivery.ports import Answer, ResponseClass
 from streams.delivery.response_class import MESSAGE_CHARS_MAX, classify
+from streams.delivery.response_table import DOCUMENT, document
 from streams.delivery.retry_after import THROTTLE_DEFAULT_S
-from topics.touchpoints import BY_NAME
 
 NOW_MS = 1_700_000_000_000
-DELIVERED, RETRY, THROTTLED, REFUSED = ResponseClass
+DELIVERED, RETRY, THROTTLED, REFUSED, GONE = ResponseClass
 
 CREATE = "create-outward-order"
 PACK = "pack-order"
@@ -26,8 +27,12 @@ def judge(
 ) -> tuple[ResponseClass, dict[str, Any] | None, str, int | None]:
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
     answer = Answer(status=status, headers=headers or {}, body=raw, error=error)
-    verdict = classify(BY_NAME[name], TWO_ORDERS if name == ACK else {}, answer, NOW_MS)
+    verdict = classify(KINDS[name], TWO_ORDERS if name == ACK else {}, answer, NOW_MS)
     return verdict.kind, verdict.body, verdict.message, verdict.not_before_ms
+
+
+def nested(levels: int) -> bytes:
+    return b'{"a":' * levels + b"1" + b"}" * levels
 
 
 @pytest.mark.parametrize(
@@ -37,8 +42,8 @@ def judge(
         *((status, REFUSED) for status in (300, 301, 302, 303, 304, 307, 308)),
         *((status, REFUSED) for status in (400, 402, 404, 405, 406, 409, 410, 411, 413, 414, 415, 422, 451)),
         *((status, RETRY) for status in (401, 403, 408, 425)),
-        *((status, RETRY) for status in (500, 501, 502, 503, 504, 507, 520, 599)),
-        (429, THROTTLED),
+        *((status, RETRY) for status in (500, 501, 503, 507, 520, 599)),
+        *((status, THROTTLED) for status in (429, 502, 504)),
         (None, RETRY),
     ],
 )
@@ -84,6 +89,42 @@ def test_a_500_with_retry_after_delays_only_its_own_request() -> None:
     assert (kind, not_before) == (RETRY, NOW_MS + 7_000)
 
 
+@pytest.mark.parametrize("name", [CREATE, "fact"])
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_gateways_trouble_lowers_the_pace_and_silences_nobody(name: str, status: int) -> None:
+    """It may be this order alone that is too slow for the gateway."""
+    kind, _, _, not_before = judge(name, status)
+    assert (kind, not_before) == (THROTTLED, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        *((status, DELIVERED) for status in (200, 201, 202, 204, 299)),
+        *((status, RETRY) for status in (301, 302, 307, 308)),
+        *((status, RETRY) for status in (400, 401, 403, 404, 405, 408, 409, 415, 422, 425, 451)),
+        *((status, RETRY) for status in (500, 501, 503, 520)),
+        *((status, THROTTLED) for status in (429, 502, 504)),
+        (410, GONE),
+        (413, REFUSED),
+        (None, RETRY),
+    ],
+)
+def test_of_a_subscriber_the_status_counts(status: int | None, expected: ResponseClass) -> None:
+    assert judge("fact", status, error="" if status else "reset")[0] is expected
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"hasError": true}', nested(1_000)])
+@pytest.mark.parametrize("error", ["", "cut off", "too large"])
+def test_a_subscribers_body_does_not(body: bytes, error: str) -> None:
+    assert judge("fact", 200, body, error=error)[0] is DELIVERED
+
+
+def test_the_documented_table_is_what_the_function_says() -> None:
+    """`python -m streams.delivery.response_table` writes it anew."""
+    assert DOCUMENT.read_text(encoding="utf-8") == document()
+
+
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "soon"}])
 def test_a_429_that_does_not_say_how_long_gets_the_default(headers: dict[str, str]) -> None:
     kind, _, _, not_before = judge(CREATE, 429, headers=headers)
@@ -117,10 +158,6 @@ def test_the_far_sides_words_travel_on_bounded(body: Any, message: str) -> None:
 def test_the_body_of_a_relay_answer_goes_through_as_it_came() -> None:
     answer = {"shipmentCode": "S1", "extra": {"kept": [1, None]}}
     assert judge(PACK, 200, answer)[1] == answer
-
-
-def nested(levels: int) -> bytes:
-    return b'{"a":' * levels + b"1" + b"}" * levels
 
 
 GROWN = b'{"a":[' + b",".join([b"1e15"] * 800_000) + b"]}"
