@@ -20,8 +20,8 @@ from topics.configuration import (
     Channel,
     Credentials,
     GetCredential,
-    MarketplaceCredential,
     IncreffDestination,
+    MarketplaceCredential,
     MarketplaceDestination,
     Settings,
 )

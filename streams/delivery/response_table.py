@@ -73,9 +73,9 @@ def table() -> str:
 
 
 def document() -> str:
+    seconds = f"up to {RETRY_AFTER_MAX_S:.0f} s; a 429 without a readable one means {THROTTLE_DEFAULT_S:.0f} s."
     foot = (
-        f"A `Retry-After` counts up to {RETRY_AFTER_MAX_S:.0f} s; a 429 without a readable one means "
-        f"{THROTTLE_DEFAULT_S:.0f} s.",
+        f"A `Retry-After` counts {seconds}",
         "An acknowledgement whose answer leaves an order out of `successOrders` is tried again.",
     )
     return "\n".join([HEAD + table(), "", *foot, ""])

@@ -45,7 +45,7 @@ async def test_without_a_gap_a_delivery_writes_nothing_more() -> None:
 
 
 async def test_a_gap_is_told_by_all_that_follows_over_a_restart() -> None:
-    for status in (500, 400):
+    for status in (500, 413):
         runner = played("skip")
         runner.sender.far = answering(A_2=status)  # type: ignore[assignment]
         runner.give(fact("A", 1), fact("A", 2), fact("A", 3))
@@ -81,7 +81,7 @@ async def test_what_a_delivery_says_is_the_same_in_every_attempt() -> None:
 
 
 async def test_block_waits_for_an_operator() -> None:
-    for status in (500, 400):
+    for status in (500, 413):
         runner = played("block")
         runner.sender.far = answering(A_1=status)  # type: ignore[assignment]
         runner.give(fact("A", 1), fact("A", 2), fact("B", 1))
@@ -90,7 +90,7 @@ async def test_block_waits_for_an_operator() -> None:
 
 
 async def test_the_newest_supersedes_what_waits_before_it() -> None:
-    for status in (500, 400):
+    for status in (500, 413):
         runner = played("supersede")
         runner.sender.far = answering(A_2=status)  # type: ignore[assignment]
         runner.sender.takes_ms = lambda _: 100
@@ -109,7 +109,7 @@ async def test_the_newest_supersedes_what_waits_before_it() -> None:
 
 async def test_a_dead_fact_with_nothing_behind_it_lets_its_lane_go_on() -> None:
     runner = played("supersede")
-    runner.sender.far = answering(A_1=400)  # type: ignore[assignment]
+    runner.sender.far = answering(A_1=413)  # type: ignore[assignment]
     runner.give(fact("A", 1))
     await runner.clock.run_for(1_000)
     runner.give(fact("A", 2))

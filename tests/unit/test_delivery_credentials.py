@@ -56,17 +56,17 @@ class Bench:
         self.clock = ManualClock()
         self.senders: list[HttpSender] = []
 
-    async def sender(self, reload: Callable[[], Channels] | None = None, **marketplace: Any) -> HttpSender:
-        made = HttpSender(self.channels(**marketplace), clock=self.clock, reload=reload)
+    async def sender(self, reload: Callable[[], Channels] | None = None, **options: Any) -> HttpSender:
+        made = HttpSender(self.channels(**options), clock=self.clock, reload=reload)
         await made.start()
         self.senders.append(made)
         return made
 
-    def channels(self, password: str = "one", token: str | None = None, *, asks: bool = False) -> Channels:
+    def channels(self, word: str = "one", token: str | None = None, *, asks: bool = False) -> Channels:
         base = str(self.far.server.make_url("")).rstrip("/")
         found = channels_for(increff={"url": base + "/increff"}, marketplace={"url": base + "/mp"})
         demo = found.channels["demo"].model_dump()
-        demo["increff_credentials"] |= {"password": password}
+        demo["increff_credentials"] |= {"password": word}
         demo["marketplace_headers"] = {} if token is None else {"X-Token": token}
         demo["marketplace_credential"] = {"bootstrap_headers": BOOTSTRAP} if asks else None
         return Channels.model_validate({"increff": found.increff.model_dump(), "channels": {"demo": demo}})
@@ -139,7 +139,7 @@ async def test_increff_is_never_asked(bench: Bench) -> None:
 
 async def test_a_static_password_is_read_from_the_file_again(bench: Bench) -> None:
     bench.far.token = "two"
-    sender = await bench.sender(reload=lambda: bench.channels(password="two", token="two"))
+    sender = await bench.sender(reload=lambda: bench.channels(word="two", token="two"))
     assert [(await create(sender)).status for _ in range(2)] == [401, 200]
     assert (await pack(sender)).status == 200, "the other side's were read with them"
 
@@ -152,7 +152,7 @@ async def test_a_file_that_cannot_be_read_leaves_the_old_ones(bench: Bench) -> N
         reads += 1
         raise ConfigurationError("channels.toml: not valid TOML")
 
-    sender = await bench.sender(reload, password="old")
+    sender = await bench.sender(reload, word="old")
     for _ in range(3):
         assert (await create(sender)).status == 401
     assert reads == 1, "not at every attempt"
