@@ -18,7 +18,7 @@ from topics.webhooks.addresses import (
     parse_ports,
     special,
 )
-from topics.webhooks.guarded_session import guard_of
+from topics.webhooks.dialling import guard_of
 
 DEFAULT = AddressGuard()
 OPEN = AddressGuard(plain_http=True, ports=parse_ports("1-65535"))

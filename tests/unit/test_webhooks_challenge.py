@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-import aiohttp
 import orjson
 import pytest
 from aiohttp import web
@@ -14,9 +13,10 @@ from aiohttp.test_utils import TestServer
 
 from sluice.torture.log import Signed
 from sluice.torture.signatures import checker, judge
+from tests.support.webhooks import webhook_client
 from topics.webhooks.addresses import AddressGuard, parse_networks, parse_ports
 from topics.webhooks.challenge import challenge_endpoint
-from topics.webhooks.guarded_session import guarded_session
+from topics.webhooks.client import WebhookClient
 from topics.webhooks.signatures import Signature, make_secret, signing_key
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -28,14 +28,13 @@ LOCAL = AddressGuard(networks=parse_networks("127.0.0.0/8"), ports=parse_ports("
 async def ask(handler: Handler, *, guard: AddressGuard = LOCAL, timeout_s: float = 20.0) -> str | None:
     app = web.Application()
     app.router.add_post("/hook", handler)
-    async with TestServer(app) as server, guarded_session(guard) as session:
-        return await _ask(session, str(server.make_url("/hook")), guard, timeout_s)
+    async with TestServer(app) as server, webhook_client(guard) as client:
+        return await _ask(client, str(server.make_url("/hook")), timeout_s)
 
 
-async def _ask(session: aiohttp.ClientSession, url: str, guard: AddressGuard, timeout_s: float) -> str | None:
+async def _ask(client: WebhookClient, url: str, timeout_s: float) -> str | None:
     return await challenge_endpoint(
-        session,
-        guard,
+        client,
         url=url,
         subscription="sub_0123456789abcdef",
         keys=[signing_key(SECRET)],
@@ -78,7 +77,7 @@ def answering(**what: object) -> Handler:
         (answering(text='{"challenge": "\u00e4"}'), "does not hold the challenge"),
         (answering(text='{"challenge": "c-0123456789"}', status=404), "answered 404: expected 2xx"),
         (answering(status=307, headers={"Location": "/other"}), "answered 307: redirects are not followed"),
-        (answering(body=b" " * 5000), "larger than 4096 bytes"),
+        (answering(body=b" " * 70_000), "larger than 65536 bytes"),
     ],
 )
 async def test_any_other_answer_is_a_reason(handler: Handler, says: str) -> None:
@@ -94,8 +93,8 @@ async def test_a_silent_endpoint_is_given_up() -> None:
 
     app = web.Application()
     app.router.add_post("/hook", handler)
-    async with TestServer(app) as server, guarded_session(LOCAL) as session:
-        said = await _ask(session, str(server.make_url("/hook")), LOCAL, 0.05)
+    async with TestServer(app) as server, webhook_client(LOCAL) as client:
+        said = await _ask(client, str(server.make_url("/hook")), 0.05)
         ended.set()
     assert said == "no answer within 0.05 s"
 
@@ -103,11 +102,11 @@ async def test_a_silent_endpoint_is_given_up() -> None:
 async def test_the_guard_stands_before_the_endpoint() -> None:
     closed = AddressGuard(ports=LOCAL.ports, plain_http=True)
     assert "loopback" in (await ask(answering(), guard=closed) or "")
-    async with guarded_session(closed) as session:
-        assert "not reached" in (await _ask(session, "http://localhost:1/hook", closed, 20.0) or "")
-        assert "loopback" in (await _ask(session, "http://localhost:1/hook", closed, 20.0) or "")
+    async with webhook_client(closed) as client:
+        assert "not public: loopback" in (await _ask(client, "http://localhost:1/hook", 20.0) or "")
+        assert "loopback" in (await _ask(client, "http://localhost:1/hook", 20.0) or "")
 
 
 async def test_nobody_there_is_a_reason(unused_tcp_port: int) -> None:
-    async with guarded_session(LOCAL) as session:
-        assert "not reached" in (await _ask(session, f"http://127.0.0.1:{unused_tcp_port}/", LOCAL, 20.0) or "")
+    async with webhook_client(LOCAL) as client:
+        assert "Error" in (await _ask(client, f"http://127.0.0.1:{unused_tcp_port}/", 20.0) or "")

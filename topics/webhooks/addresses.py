@@ -176,6 +176,11 @@ def special(address: Address) -> str | None:
     return "IPv4 inside (ISATAP)" if int(address) >> 32 & 0xFFFF_FFFF in ISATAP else None
 
 
+def is_address(host: str) -> bool:
+    """Whether a host that passed the guard is an address, not a name."""
+    return ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
+
+
 def parse_networks(text: str) -> tuple[Network, ...]:
     """`10.0.0.0/8, fd00::/8`. Raises ValueError."""
     parts = [part for part in re.split(r"[,\s]+", text) if part]

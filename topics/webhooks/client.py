@@ -1,0 +1,252 @@
+"""Posts to subscribers' endpoints over HTTP/1.1: as little as that takes, because every delivery passes here.
+
+A request is written in one piece, its fixed part once for each endpoint; httptools reads the answer. What the far side
+or the network does comes back as a Reply, never as an exception. No redirects, no cookies, no proxies, no credentials,
+no decompression. A kept connection stays with the address that was checked when it was dialled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import cast
+
+import httptools
+
+from topics.webhooks.addresses import AddressGuard
+from topics.webhooks.dialling import Dialler, Lookup
+
+ANSWER_BYTES_MAX = 64 << 10
+"""Of one answer, its headers and what comes before it (1xx) included: nothing in it is needed but the status."""
+KEEPALIVE_S = 15.0
+"""Idle connections are dropped before common far sides drop them (Tomcat 20 s, ALB 60 s): fewer resets on re-use."""
+SWEEP_S = 5.0
+"""How often idle connections are looked over."""
+CONNECT_TIMEOUT_S = 10.0
+"""A far side that does not even accept a connection by then is down; the rest of the time-out is for its answer."""
+ERROR_CHARS_MAX = 300
+NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+
+Origin = tuple[str, int, bool]
+"""Host, port and whether it is TLS: connections are shared by what has the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`status` None: no answer, and `error` says why. With a status, `error` means that it did not arrive whole.
+    Names of headers are in lower case."""
+
+    status: int | None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A URL that was checked, and the part of a request that is the same each time."""
+
+    origin: Origin
+    head: bytes
+
+
+class WebhookClient:
+    """Connections by origin, as many as there are calls at once: destinations bound their own."""
+
+    def __init__(self, guard: AddressGuard, lookup: Lookup | None = None, tls: ssl.SSLContext | None = None) -> None:
+        """`tls` left out: the system's authorities."""
+        self._guard = guard
+        self._dialler = Dialler(guard, lookup)
+        self._tls = tls
+        self._idle: defaultdict[Origin, list[_Connection]] = defaultdict(list)
+        self._open: set[_Connection] = set()
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    def endpoint(self, url: str) -> Endpoint:
+        """Raises EndpointError."""
+        parsed = self._guard.endpoint(url)
+        host, port = (parsed.raw_host or "").lower(), parsed.port or 0
+        head = (
+            f"POST {parsed.raw_path_qs or '/'} HTTP/1.1\r\nHost: {parsed.host_port_subcomponent}\r\n"
+            "User-Agent: Sluice\r\nAccept: application/json\r\nAccept-Encoding: identity\r\n"
+            "Content-Type: application/json\r\n"
+        )
+        return Endpoint((host, port, parsed.scheme == "https"), head.encode("ascii"))
+
+    async def post(self, endpoint: Endpoint, headers: str, body: bytes, timeout_s: float) -> Reply:
+        """`headers`: lines that each end with CRLF, of characters that a header may have."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        connection = self._kept(endpoint.origin)
+        if connection is None:
+            try:
+                async with asyncio.timeout_at(min(until, loop.time() + CONNECT_TIMEOUT_S)):
+                    connection = await self._dial(endpoint.origin)
+            except TimeoutError:
+                return Reply(None, error=f"no connection within {min(timeout_s, CONNECT_TIMEOUT_S):g} s")
+            except OSError as error:  # TLS errors are among them
+                return Reply(None, error=f"{type(error).__name__}: {error}"[:ERROR_CHARS_MAX])
+        request = b"%b%bContent-Length: %d\r\n\r\n%b" % (endpoint.head, headers.encode("ascii"), len(body), body)
+        reply = connection.begin(request)
+        timer = loop.call_at(until, connection.end, f"no answer within {timeout_s:g} s")
+        try:
+            return await reply
+        finally:
+            timer.cancel()
+            if connection.is_usable:
+                self._idle[endpoint.origin].append(connection)
+                self._sweep_later(loop)
+            else:
+                connection.abort()
+
+    async def stop(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
+        for connection in tuple(self._open):
+            connection.abort()
+        self._idle.clear()
+
+    def _kept(self, origin: Origin) -> _Connection | None:
+        """The one that was used last."""
+        idle = self._idle.get(origin)
+        while idle:
+            connection = idle.pop()
+            if connection.is_usable:
+                return connection
+        return None
+
+    async def _dial(self, origin: Origin) -> _Connection:
+        host, port, is_tls = origin
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: _Connection(self._open),
+            sock=await self._dialler.connect(host, port),
+            ssl=self._context() if is_tls else None,
+            server_hostname=host if is_tls else None,
+        )
+        return connection
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+        return self._tls
+
+    def _sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._sweeping is None:
+            self._sweeping = loop.call_later(SWEEP_S, self._sweep, loop)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._sweeping = None
+        before = loop.time() - KEEPALIVE_S
+        for origin, idle in tuple(self._idle.items()):
+            for connection in idle:
+                if connection.since < before:
+                    connection.abort()
+            self._idle[origin] = [connection for connection in idle if connection.is_usable]
+            if not self._idle[origin]:
+                del self._idle[origin]
+        if self._idle:
+            self._sweep_later(loop)
+
+
+class _Connection(asyncio.Protocol):
+    """One exchange at a time. httptools calls the `on_...` methods while it reads."""
+
+    def __init__(self, opened: set[_Connection]) -> None:
+        self._opened = opened
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._reply: asyncio.Future[Reply] | None = None
+        self._received = 0
+        self._status: int | None = None
+        self._headers: dict[str, str] = {}
+        self._body = b""
+        self.is_usable = False
+        self.since = 0.0
+        """When it became idle."""
+
+    def begin(self, request: bytes) -> asyncio.Future[Reply]:
+        """Write a request; the future has what became of it."""
+        reply = self._reply = self._loop.create_future()
+        self._received, self._status, self._body = 0, None, b""
+        self.is_usable = False
+        if self._transport is None:
+            self.end("the connection was closed")
+        else:
+            self._transport.write(request)
+        return reply
+
+    def end(self, error: str) -> None:
+        """No whole answer will come."""
+        self._tell(Reply(self._status, self._headers if self._status else {}, self._body, error[:ERROR_CHARS_MAX]))
+        self.abort()
+
+    def abort(self) -> None:
+        self.is_usable = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._opened.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._opened.discard(self)
+        self.is_usable = False
+        if self._status is not None and exc is None and self._ends_with_connection():
+            self._tell(Reply(self._status, self._headers, self._body))
+            return
+        why = f"{type(exc).__name__}: {exc}" if exc else "closed by the far side"
+        self.end(f"no answer: {why}" if self._status is None else f"the answer was cut off: {why}")
+
+    def data_received(self, data: bytes) -> None:
+        if self._reply is None:
+            self.abort()  # nobody asked: whatever it is, it must not become the next answer
+            return
+        self._received += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.end("the answer changes the protocol")
+        except httptools.HttpParserError as error:
+            self.end(f"the answer is not HTTP: {error}")
+        else:
+            if self._received > ANSWER_BYTES_MAX:
+                self.end(f"the answer is larger than {ANSWER_BYTES_MAX} bytes")
+
+    def on_message_begin(self) -> None:
+        if self._reply is None:
+            self.abort()  # more than one answer to one request
+        self._headers = {}
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        self._status = status if status >= 200 else None
+
+    def on_body(self, body: bytes) -> None:
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        if self._status is None or self._reply is None or self._received > ANSWER_BYTES_MAX:
+            return  # after a 1xx the answer is still to come
+        self.is_usable = self._parser.should_keep_alive()
+        self.since = self._loop.time()
+        self._tell(Reply(self._status, self._headers, self._body))
+
+    def _tell(self, reply: Reply) -> None:
+        waiting, self._reply = self._reply, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(reply)
+
+    def _ends_with_connection(self) -> bool:
+        framed = "content-length" in self._headers or "chunked" in self._headers.get("transfer-encoding", "").lower()
+        return self._status not in NO_BODY and not framed

@@ -1,0 +1,132 @@
+"""Connecting only where the guard allows.
+
+A name is resolved here, every address of the answer is checked, and those very addresses are dialled, as numbers:
+nothing resolves the name again, so a name that points elsewhere a moment later (rebinding) changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+
+import aiohappyeyeballs
+
+from topics.configuration import Settings
+from topics.webhooks.addresses import AddressGuard, is_address, parse_networks, parse_ports
+
+LOOKUPS_MAX = 64
+"""Names that are looked up at once. A name server that hangs holds one for each name, and the others go on."""
+DIALLED_MAX = 8
+"""Addresses of a name that are tried: they all have the time-out of one attempt."""
+KEPT_S = 10.0
+"""How long an answer is used again: a name that moves is followed soon, and a burst of dials asks once."""
+NAMES_MAX = 4096
+"""Answers that are kept."""
+NEXT_ADDRESS_S = 0.25
+"""After so long the next address is tried beside the first (RFC 8305)."""
+
+Lookup = Callable[[str], Awaitable[Sequence[str]]]
+"""All addresses of a name, IPv4 and IPv6. Raises OSError when there is none."""
+
+
+class AddressRefusedError(OSError):
+    """The guard does not let this be dialled."""
+
+
+def guard_of(settings: Settings) -> AddressGuard:
+    return AddressGuard(
+        networks=parse_networks(settings.subscriber_networks),
+        ports=parse_ports(settings.subscriber_ports),
+        plain_http=settings.subscriber_http,
+    )
+
+
+class Dialler:
+    """Gives connected sockets. Each name is asked for once at a time, and its answer kept for moments."""
+
+    def __init__(self, guard: AddressGuard, lookup: Lookup | None = None) -> None:
+        self._guard = guard
+        self._lookup = lookup or SystemLookup()
+        self._kept: dict[str, tuple[float, Sequence[str]]] = {}
+        self._asking: dict[str, asyncio.Task[Sequence[str]]] = {}
+
+    async def connect(self, host: str, port: int) -> socket.socket:
+        """Raises AddressRefusedError, and OSError as the network does."""
+        addresses = [host] if is_address(host) else await self._addresses(host)
+        refusal = self._guard.answer_refusal(addresses, port)
+        if refusal is not None:
+            raise AddressRefusedError(refusal if is_address(host) else f"{host}: {refusal}")
+        infos = [_info(address, port) for address in addresses[:DIALLED_MAX]]
+        return await aiohappyeyeballs.start_connection(infos, happy_eyeballs_delay=NEXT_ADDRESS_S, interleave=1)
+
+    async def _addresses(self, host: str) -> Sequence[str]:
+        now = asyncio.get_running_loop().time()
+        until, addresses = self._kept.get(host, (0.0, ()))
+        if now < until:
+            return addresses
+        task = self._asking.get(host)
+        if task is None:
+            task = self._asking[host] = asyncio.create_task(self._ask(host), name=f"lookup {host}")
+        # Who gives up waiting does not end the lookup for the others.
+        return await asyncio.shield(task)
+
+    async def _ask(self, host: str) -> Sequence[str]:
+        try:
+            addresses = await self._lookup(host)
+        finally:
+            del self._asking[host]
+        if not addresses:
+            raise OSError(f"{host} has no address")
+        if len(self._kept) >= NAMES_MAX:
+            self._kept.clear()
+        self._kept[host] = (asyncio.get_running_loop().time() + KEPT_S, addresses)
+        return addresses
+
+
+class SystemLookup:
+    """The system's resolver, in threads of its own: the event loop's few are shared with everything else, and a thread
+    that waits for a name server must not hold up the end of the process."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(LOOKUPS_MAX)
+
+    async def __call__(self, host: str) -> Sequence[str]:
+        async with self._free:
+            loop = asyncio.get_running_loop()
+            found: asyncio.Future[Sequence[str]] = loop.create_future()
+
+            def run() -> None:
+                try:
+                    answer = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+                except (OSError, UnicodeError) as error:
+                    _tell(loop, found, OSError(f"{host} has no address: {error}"))
+                else:
+                    _tell(loop, found, list(dict.fromkeys(str(entry[4][0]) for entry in answer)))
+
+            threading.Thread(target=run, name=f"lookup {host}", daemon=True).start()
+            return await found
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop, found: asyncio.Future[Sequence[str]], answer: Sequence[str] | OSError
+) -> None:
+    def tell() -> None:
+        if found.done():
+            return
+        if isinstance(answer, OSError):
+            found.set_exception(answer)
+        else:
+            found.set_result(answer)
+
+    try:
+        loop.call_soon_threadsafe(tell)
+    except RuntimeError:
+        return  # the loop is closed: nobody waits any more
+
+
+def _info(address: str, port: int) -> aiohappyeyeballs.AddrInfoType:
+    if ":" in address:
+        return (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port, 0, 0))
+    return (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port))
