@@ -42,6 +42,8 @@ PRODUCE_TIMEOUT_S = 1.5
 TICK_S = 10.0
 """How often each partition of orders is looked over when something is due: an order that got stuck is known after 30 s
 at most, even if one tick is missed in a restart."""
+SUBSCRIPTION_DISABLE_AFTER_S = 5 * 86_400.0
+"""A long weekend without anybody who looks after the receiver, and then some."""
 BODY_BYTES_MAX = 4 << 20
 """Largest request body: 2,500 order items fit several times."""
 
@@ -356,6 +358,11 @@ class Settings(BaseSettings):
     instance: str = Field(default="0", description="name of this worker among those of its role; stable over restarts")
     tick_s: float = Field(
         default=TICK_S, gt=0, le=15, description="how often the orders role looks for what is due, at most"
+    )
+    subscription_disable_after_s: float = Field(
+        default=SUBSCRIPTION_DISABLE_AFTER_S,
+        gt=0,
+        description="a subscriber that took nothing for so long is disabled, with a fact",
     )
     state_dir: Path = Field(default=Path(".sluice"), description="where a process may keep files of its own")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -42,6 +42,9 @@ LANE_DECISION = "sluice.delivery.lane-decision"
 REPLY = "sluice.reply"
 REJECTED = "sluice.rejected"
 
+NO_CHANNEL = "~"
+"""In place of a channel's name, of what is of all of them or of none."""
+
 GATEWAY_SOURCE = "/gateway"
 """ce_source of what a gateway has validated; a body from any other source is validated again by the role."""
 ORDERS_SOURCE = "/orders"

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from random import Random
 from types import EllipsisType
+from typing import Any
 
 from streams.delivery import metrics
 from streams.delivery.attempts import TABLE as OUTBOX
 from streams.delivery.budget import decode_permits
 from streams.delivery.clock import SystemClock
-from streams.delivery.destinations import destinations, permits_key, schedule_of, shards_in, window_of
+from streams.delivery.destinations import (
+    Destinations,
+    permits_key,
+    runs_alike,
+    schedule_of,
+    shards_in,
+    window_of,
+)
 from streams.delivery.far_sides import FarSides
 from streams.delivery.gate import Gate
 from streams.delivery.headers import HeaderKeeping
+from streams.delivery.health import unobserved
 from streams.delivery.intake import take, tell_of_set_aside
 from streams.delivery.outbox import Entry, decode_entry, decode_header, is_entry_key, names_of_entry_key
 from streams.delivery.permits import TABLE as PERMITS
@@ -24,10 +34,19 @@ from streams.delivery.ports import Caller, Clock, Sender, Stock
 from streams.delivery.runner import DestinationRunner
 from streams.delivery.stock import StockSender
 from streams.delivery.stopping import DRAIN_S
-from streams.runtime.role import Change, Committer, Effect, Record, Role, Tables
+from streams.delivery.subscribers import watching
+from streams.runtime.following import Following
+from streams.runtime.role import Change, Committer, Effect, PartitionLost, Record, Role, Tables
 from topics.configuration import Channels, Settings
+from topics.keys import destination_partition, join, split, subscription_destination, subscription_of
+from topics.subscription_view import SubscriptionIndex, SubscriptionView
 
 log = logging.getLogger(__name__)
+
+FORGET_MAX = 1_000
+"""Requests of a deleted subscription that are dropped in one commit."""
+RENEW_MARGIN_MS = 5_000
+"""What is in the air ends by its time-out; its outcome has to become durable, too."""
 
 
 class DeliveryRole(Role):
@@ -47,32 +66,44 @@ class DeliveryRole(Role):
         random: Random | None = None,
         stock: Stock | EllipsisType | None = ...,
         crashed: Callable[[BaseException], None] | None = None,
+        subscriptions: SubscriptionIndex | None = None,
     ) -> None:
         """`stock` left out: the real stock sender; None: no stock is sent (a test of the rest). `crashed` left out:
-        what this process knows may be ahead of what is durable, so the committer ends it."""
+        what this process knows may be ahead of what is durable, so the committer ends it. `subscriptions` left out:
+        those of Kafka, followed from `start` on."""
         self._channels = channels
         self._partitions = settings.partitions
-        self._configured = destinations(channels)
+        self._subscriptions = subscriptions or SubscriptionView(settings)
+        self._following = Following(self._subscriptions)
+        self._disable_after_ms = settings.subscription_disable_after_s * 1000
+        self._destinations = Destinations(channels, self._subscriptions)
         self._sender: Sender = sender or FarSides(settings, channels, crashed=self._fail)
         self._clock: Clock = clock or SystemClock()
         self._random = random or Random()
         self._stock = StockSender(settings, channels, crashed=self._fail) if isinstance(stock, EllipsisType) else stock
         self._crashed = crashed
         self._committer: Committer | None = None
-        self._gates = {name: Gate() for name in self._configured}
+        self._gates: defaultdict[str, Gate] = defaultdict(Gate)
+        self._tables: dict[int, Tables] = {}
+        self._strangers: dict[int, Counter[str]] = {}
+        """Requests of each partition whose destination is not known, by its name."""
+        self._renewing: dict[tuple[int, str, int], DestinationRunner] = {}
+        """Runners of a partition, destination and shard that end before one with other settings begins."""
         self._runners: dict[int, dict[tuple[str, int], DestinationRunner]] = {}
         self._headers: dict[int, HeaderKeeping] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
 
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
-        return take(record, tables[OUTBOX], self._channels, self._configured, self._partitions)
+        return take(record, tables[OUTBOX], self._channels, self._destinations, self._partitions)
 
     def set_aside(self, record: Record, code: str, reason: str) -> Iterable[Effect]:  # noqa: ARG002 - the reason says it
         return tell_of_set_aside(record, reason)
 
     async def start(self, committer: Committer) -> None:
         self._committer = committer
+        await self._following.start(committer)
+        self._subscriptions.listeners.append(self._subscription_changed)
         await self._sender.start()
         if self._stock is not None:
             await self._stock.start(committer, self._clock)
@@ -82,8 +113,9 @@ class DeliveryRole(Role):
             raise RuntimeError("a partition came before start")
         runners = {
             (destination, shard): self._runner(destination, shard, partition, tables, self._committer)
-            for destination, shard in shards_in(partition, self._configured, self._partitions)
+            for destination, shard in shards_in(partition, self._destinations.far_sides, self._partitions)
         }
+        self._tables[partition] = tables
         self._runners[partition] = runners
         self._headers[partition] = HeaderKeeping(
             partition, tables[OUTBOX], self._committer, self._clock, self._is_idle, self._fail
@@ -104,7 +136,10 @@ class DeliveryRole(Role):
     def partition_lost(self, partition: int) -> None:
         if self._stock is not None:
             self._stock.partition_lost(partition)
-        for runner in self._runners.pop(partition, {}).values():
+        self._tables.pop(partition, None)
+        self._strangers.pop(partition, None)
+        ending = [runner for (of, _, _), runner in self._renewing.items() if of == partition]
+        for runner in (*self._runners.pop(partition, {}).values(), *ending):
             self._watch(runner.drop())
         keeping = self._headers.pop(partition, None)
         if keeping is not None:
@@ -123,17 +158,22 @@ class DeliveryRole(Role):
             self._watch(keeping.drop())
         await asyncio.gather(*self._ending, return_exceptions=True)
         await self._sender.stop()
+        await self._following.stop()
 
     def ready(self) -> str | None:
         if self._failure is not None:
             return f"ended by an error: {self._failure}"
         # Without a partition there is nothing to do, which is no fault; the runtime says whether it is still joining.
-        return self._sender.unready() or (self._stock.ready() if self._stock is not None else None)
+        stock = self._stock.ready() if self._stock is not None else None
+        return self._sender.unready() or self._following.ready() or stock
 
     def _runner(
         self, destination: str, shard: int, partition: int, tables: Tables, committer: Committer
     ) -> DestinationRunner:
-        config = self._configured[destination]
+        config = self._destinations.get(destination)
+        if config is None:
+            raise RuntimeError(f"no runner for {destination}: it is not configured")
+        subscription = subscription_of(destination)
         key = permits_key(destination, shard)
         permits = Permits(
             key=key,
@@ -157,25 +197,34 @@ class DeliveryRole(Role):
             clock=self._clock,
             random=self._random,
             crashed=self._fail,
+            observe=unobserved
+            if subscription is None
+            else watching(subscription, shard, self._subscriptions, self._disable_after_ms),
         )
 
     def _rebuild(self, partition: int, tables: Tables) -> None:
         """What waits, from the table: the entries in the order of their lanes, and the headers' times."""
         entries: list[Entry] = []
+        self._strangers[partition] = Counter()
         for key, raw in tables[OUTBOX].items():
             if is_entry_key(key):
                 entries.append(decode_entry(raw))
             else:
                 self._headers[partition].note(key.decode(), decode_header(raw).last_ms)
-        # Within a lane the log's order; times are of whoever wrote the records, and only tell lanes apart.
+        self._give_all(partition, entries)
+        unknown = self._strangers[partition].total()
+        log.info("delivery.recovered partition=%d requests=%d unknown=%d", partition, len(entries), unknown)
+
+    def _give_all(self, partition: int, entries: list[Entry]) -> None:
+        """In the order of their lanes: within a lane the log's order, the lane that waits longest first."""
+        # Times are of whoever wrote the records, and only tell lanes apart.
         entries.sort(key=lambda entry: entry.position)
         since_ms: dict[str, int] = {}
         for entry in entries:
             since_ms.setdefault(entry.request.lane, entry.queued_ms)
         entries.sort(key=lambda entry: since_ms[entry.request.lane])
-        unknown = sum(not self._give(partition, entry) for entry in entries)
-        metrics.UNKNOWN_DESTINATION.labels(str(partition)).set(unknown)
-        log.info("delivery.recovered partition=%d requests=%d unknown=%d", partition, len(entries), unknown)
+        for entry in entries:
+            self._give(partition, entry)
 
     def _take_change(self, partition: int, change: Change) -> None:
         if not is_entry_key(change.key):
@@ -185,21 +234,119 @@ class DeliveryRole(Role):
             self._give(partition, decode_entry(change.value))
         else:
             lane, request = names_of_entry_key(change.key)
-            for runner in self._runners[partition].values():
+            for runner in self._runners_of(partition, lane):
                 runner.remove(lane, request)
 
-    def _give(self, partition: int, entry: Entry) -> bool:
-        """Give a request to its owner; False when its destination is no longer configured: it waits, and is counted."""
+    def _give(self, partition: int, entry: Entry) -> None:
+        """Give a request to its owner. When its destination is not known it waits, and is counted."""
         request = entry.request
-        runner = self._runners[partition].get((request.destination, request.shard))
-        if runner is None or request.channel not in self._channels.channels:
+        if (partition, request.destination, request.shard) in self._renewing:
+            return  # it is in the table, and so is given to the next runner
+        runner = self._runner_of(partition, request.destination, request.shard)
+        if runner is not None and request.channel in self._channels.channels:
+            runner.put(entry)
+            return
+        strangers = self._strangers[partition]
+        if request.destination not in strangers:
             log.error("delivery.unknown_destination destination=%s id=%s", request.destination, request.id)
-            return False
-        runner.put(entry)
-        return True
+            if self._destinations.is_deleted(request.destination):
+                self._chore(self._forget(partition, request.destination))
+        strangers[request.destination] += 1
+        metrics.UNKNOWN_DESTINATION.labels(str(partition)).set(strangers.total())
+
+    def _runner_of(self, partition: int, destination: str, shard: int) -> DestinationRunner | None:
+        """The owner of a shard. A subscription's is made when it is needed for the first time."""
+        runner = self._runners[partition].get((destination, shard))
+        subscription = subscription_of(destination)
+        if runner is not None or subscription is None or self._committer is None:
+            return runner
+        config = self._destinations.get(destination)
+        home = destination_partition(destination, shard, self._partitions)
+        if config is None or shard >= config.shards or home != partition:
+            return None
+        runner = self._runner(destination, shard, partition, self._tables[partition], self._committer)
+        self._runners[partition][destination, shard] = runner
+        runner.pause(paused=not self._subscriptions.is_active(subscription))
+        runner.start()
+        return runner
+
+    # Subscriptions come, change and go
+
+    def _subscription_changed(self, subscription: str) -> None:
+        destination = subscription_destination(subscription)
+        for partition in self._runners:
+            self._adjust(partition, destination, active=self._subscriptions.is_active(subscription))
+
+    def _adjust(self, partition: int, destination: str, *, active: bool) -> None:
+        """Make what runs in a partition fit what the subscription is now."""
+        runners = self._runners[partition]
+        own = [(shard, runner) for (name, shard), runner in runners.items() if name == destination]
+        config = self._destinations.get(destination)
+        if self._destinations.is_deleted(destination):
+            for shard, runner in own:
+                del runners[destination, shard]
+                self._watch(runner.drop())
+            self._chore(self._forget(partition, destination))
+        elif config is not None:
+            for shard, runner in own:
+                if runs_alike(runner.config, config):
+                    runner.pause(paused=not active)
+                else:
+                    del runners[destination, shard]
+                    self._renewing[partition, destination, shard] = runner
+                    self._chore(self._renew(partition, destination, shard, runner))
+            if self._strangers[partition].pop(destination, 0):
+                metrics.UNKNOWN_DESTINATION.labels(str(partition)).set(self._strangers[partition].total())
+                self._give_all(partition, [decode_entry(raw) for _, raw in self._rows(partition, destination)])
+
+    async def _renew(self, partition: int, destination: str, shard: int, runner: DestinationRunner) -> None:
+        """Other settings are another runner's: the old one ends what it has in the air, and no lane is sent by two."""
+        try:
+            await runner.drain(self._clock.now_ms() + round(runner.config.timeout_s * 1000) + RENEW_MARGIN_MS)
+        finally:
+            del self._renewing[partition, destination, shard]
+        if self._runners.get(partition) is not None:
+            waiting = (decode_entry(raw) for _, raw in self._rows(partition, destination))
+            self._give_all(partition, [entry for entry in waiting if entry.request.shard == shard])
+
+    async def _forget(self, partition: int, destination: str) -> None:
+        """What waits for a subscription that was deleted is dropped."""
+        if self._committer is None:
+            raise RuntimeError("a subscription came before start")
+        keys = [key for key, _ in self._rows(partition, destination)]
+        for first in range(0, len(keys), FORGET_MAX):
+            changes = [Change(OUTBOX, key, None) for key in keys[first : first + FORGET_MAX]]
+            await self._committer.commit(partition, (), changes)
+            metrics.DROPPED.labels(destination, "deleted").inc(len(changes))
+        if partition in self._strangers and self._strangers[partition].pop(destination, 0):
+            metrics.UNKNOWN_DESTINATION.labels(str(partition)).set(self._strangers[partition].total())
+
+    def _rows(self, partition: int, destination: str) -> Iterator[tuple[bytes, bytes]]:
+        """The requests of a destination that the table holds, with their keys; nothing when the partition left."""
+        tables, prefix = self._tables.get(partition), join(destination) + b"|"
+        items = tables[OUTBOX].items() if tables is not None else ()
+        return ((key, raw) for key, raw in items if key.startswith(prefix) and is_entry_key(key))
 
     def _is_idle(self, partition: int, lane: str) -> bool:
-        return all(runner.is_empty(lane) for runner in self._runners.get(partition, {}).values())
+        return all(runner.is_empty(lane) for runner in self._runners_of(partition, lane))
+
+    def _runners_of(self, partition: int, lane: str) -> list[DestinationRunner]:
+        """Those that may have the lane: its destination's."""
+        destination = split(lane.encode())[0]
+        return [runner for (name, _), runner in self._runners.get(partition, {}).items() if name == destination]
+
+    def _chore(self, work: Coroutine[Any, Any, None]) -> None:
+        """Work beside the runners; a partition that leaves ends it."""
+        self._watch([asyncio.get_running_loop().create_task(self._guarded(work))])
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except PartitionLost:
+            return
+        except Exception as error:
+            self._fail(error)
+            raise
 
     def _watch(self, tasks: Iterable[asyncio.Task[None]]) -> None:
         """Keep cancelled tasks until they ended, or the event loop would forget them half-way."""

@@ -96,7 +96,7 @@ def finish(
     kind = resolution.kind
     effects = [
         outcomes.attempted(entry, attempt, partition, result.kind, result.far_side),
-        outcomes.outcome(
+        *outcomes.outcome(
             entry,
             kind,
             now_ms,
@@ -117,7 +117,7 @@ def expire(entry: Entry, now_ms: int) -> Finished:
     """The relay's caller is gone: withdrawn if it was never sent, else given up with its last answer."""
     message = f"{LATE}: {entry.message}" if entry.attempts else WITHDRAWN
     told = outcomes.outcome(entry, OutcomeKind.EXPIRED, now_ms, message=message)
-    return Finished(OutcomeKind.EXPIRED, (told,), (_change(entry, Resolution(OutcomeKind.EXPIRED)),), leaves=True)
+    return Finished(OutcomeKind.EXPIRED, tuple(told), (_change(entry, Resolution(OutcomeKind.EXPIRED)),), leaves=True)
 
 
 def _change(entry: Entry, resolution: Resolution) -> Change:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from streams.delivery.budget import SlidingWindow
 from streams.delivery.retry_schedule import RetrySchedule
 from topics.configuration import Channels, Destination, Pace
-from topics.keys import INCREFF, channel_destination, destination_partition, join
+from topics.keys import INCREFF, channel_destination, destination_partition, join, subscription_of
+from topics.subscription_view import SubscriptionIndex
 from topics.subscriptions import Subscription
 from topics.touchpoints import WhenDead
 
@@ -20,6 +21,39 @@ def destinations(channels: Channels) -> dict[str, Destination]:
     return found
 
 
+class Destinations:
+    """Every destination by the name requests carry: far sides as configured, subscriptions as they are now."""
+
+    def __init__(self, channels: Channels, subscriptions: SubscriptionIndex) -> None:
+        self.far_sides = destinations(channels)
+        self._subscriptions = subscriptions
+
+    def get(self, name: str) -> Pace | None:
+        """None: not configured, or a subscription that is not known (yet, or any more)."""
+        subscription = subscription_of(name)
+        return self.far_sides.get(name) if subscription is None else self._subscriptions.get(subscription)
+
+    def refuses(self, name: str) -> str | None:
+        """Why nothing more is taken in for a destination; None: it is. An unknown subscription may become known."""
+        subscription = subscription_of(name)
+        if subscription is None:
+            return None
+        if self.is_deleted(name):
+            return "deleted"
+        known = self._subscriptions.get(subscription) is not None
+        return "disabled" if known and not self._subscriptions.is_active(subscription) else None
+
+    def is_deleted(self, name: str) -> bool:
+        subscription = subscription_of(name)
+        return subscription is not None and self._subscriptions.is_deleted(subscription)
+
+
+def runs_alike(one: Pace, other: Pace) -> bool:
+    """Whether a runner made for one may go on for the other."""
+    names = [*Pace.model_fields, "when_dead"]
+    return all(getattr(one, name, None) == getattr(other, name, None) for name in names)
+
+
 def shards_in(partition: int, configured: dict[str, Destination], partitions: int) -> list[tuple[str, int]]:
     """The (destination, shard) pairs that live in a partition."""
     return [
@@ -30,7 +64,7 @@ def shards_in(partition: int, configured: dict[str, Destination], partitions: in
     ]
 
 
-def window_of(destination: Destination) -> SlidingWindow | None:
+def window_of(destination: Pace) -> SlidingWindow | None:
     """One shard's part of the destination's budget, None without a budget.
 
     Parts are equal, because shards may live in different processes; a remainder is not spent.

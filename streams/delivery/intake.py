@@ -6,6 +6,8 @@ import logging
 
 import orjson
 
+from streams.delivery import metrics
+from streams.delivery.destinations import Destinations
 from streams.delivery.kinds import KINDS
 from streams.delivery.outbox import Entry, decode_entry, decode_header, entry_key, header_key
 from streams.delivery.outcomes import outcome
@@ -14,9 +16,9 @@ from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.rejected import TOO_LARGE
 from streams.runtime.role import Effect, Poison, Record, Table
 from topics import envelope
-from topics.configuration import Channels, Destination
+from topics.configuration import Channels
 from topics.deliveries import Attempt, DeliveryRequest, LaneAction, OutcomeKind, decode_lane_decision, decode_request
-from topics.keys import destination_partition
+from topics.keys import destination_partition, subscription_of
 from topics.reading import made_by
 
 SKIPPED = "skipped by an operator"
@@ -30,10 +32,11 @@ ENTRY_BYTES_MAX = VALUE_BYTES_MAX - ENTRY_GROWTH_BYTES
 log = logging.getLogger(__name__)
 
 
-def take(
-    record: Record, outbox: Table, channels: Channels, configured: dict[str, Destination], partitions: int
-) -> list[Effect]:
-    """Take one record in; returns what the order must learn at once. Raises Poison for what can never be sent."""
+def take(record: Record, outbox: Table, channels: Channels, configured: Destinations, partitions: int) -> list[Effect]:
+    """Take one record in; returns what the order must learn at once. Raises Poison for what can never be sent.
+
+    A subscription that is not known yet is: its request waits. One that is deleted or disabled gets nothing more.
+    """
     try:
         event_type = envelope.parse(record.headers).type
     except envelope.EnvelopeError as error:
@@ -41,7 +44,11 @@ def take(
     if event_type == envelope.DELIVERY_REQUEST:
         request = _request(record)
         _check(request, record, channels, configured, partitions)
-        _enqueue(request, record, outbox)
+        reason = configured.refuses(request.destination)
+        if reason is None:
+            _enqueue(request, record, outbox)
+        else:
+            metrics.DROPPED.labels(request.destination, reason).inc()
         return []
     if event_type == envelope.LANE_DECISION:
         return _decide_lane(record, outbox)
@@ -59,7 +66,7 @@ def tell_of_set_aside(record: Record, reason: str) -> list[Effect]:
         message = (reason.strip().splitlines() or [""])[-1][:MESSAGE_CHARS_MAX]
         never_sent = Attempt(number=1, at_ms=record.timestamp_ms, took_ms=0.0, status=None, error=NEVER_SENT)
         entry = Entry(request=request, position=0, queued_ms=record.timestamp_ms, attempts=1, last=never_sent)
-        return [outcome(entry, OutcomeKind.DEAD, record.timestamp_ms, message=message)]
+        return outcome(entry, OutcomeKind.DEAD, record.timestamp_ms, message=message)
     except Exception:  # noqa: BLE001 - whatever the record holds, it is set aside
         log.warning("delivery.set_aside partition=%d offset=%d: no order to tell", record.partition, record.offset)
         return []
@@ -76,19 +83,20 @@ def _check(
     request: DeliveryRequest,
     record: Record,
     channels: Channels,
-    configured: dict[str, Destination],
+    configured: Destinations,
     partitions: int,
 ) -> None:
     if request.lane.encode() != record.key:
         raise Poison("WRONG_LANE", f"the record's key is not its lane {request.lane}")
     if request.touchpoint not in KINDS:
         raise Poison("UNKNOWN_TOUCHPOINT", f"{request.touchpoint} is not a touchpoint")
-    if request.destination not in configured:
+    config = configured.get(request.destination)
+    if config is None and subscription_of(request.destination) is None:
         raise Poison("UNKNOWN_DESTINATION", f"{request.destination} is not configured")
     if request.channel not in channels.channels:
         raise Poison("UNKNOWN_CHANNEL", f"channel {request.channel} is not configured")
     home = destination_partition(request.destination, request.shard, partitions)
-    if request.shard >= configured[request.destination].shards or home != record.partition:
+    if (config is not None and request.shard >= config.shards) or home != record.partition:
         # Elsewhere it would be sent by somebody who does not own the destination's budget.
         raise Poison("WRONG_PARTITION", f"shard {request.shard} of {request.destination} lives in partition {home}")
 
@@ -132,7 +140,7 @@ def _decide_lane(record: Record, outbox: Table) -> list[Effect]:
         header.abandon(entry.request, entry.previous)
         outbox.delete(key)
         # Final for the order as well: a dead request was still open there.
-        told.append(outcome(entry, OutcomeKind.REFUSED, record.timestamp_ms, message=SKIPPED))
+        told += outcome(entry, OutcomeKind.REFUSED, record.timestamp_ms, message=SKIPPED)
     else:
         entry.retried_by_operator()
         outbox.put(key, entry.encode())

@@ -42,6 +42,16 @@ UNKNOWN_DESTINATION = Gauge(
     "Requests waiting for a destination that is no longer configured",
     ["partition"],
 )
+DROPPED = Counter(
+    "sluice_delivery_dropped_total",
+    "Facts for a subscription that are not sent, because it is `deleted` or `disabled`",
+    ["destination", "reason"],
+)
+SUBSCRIPTIONS_DISABLED = Counter(
+    "sluice_delivery_subscriptions_disabled_total",
+    "Subscriptions that Sluice disabled: their endpoint is `gone` (410), or was `failing` for too long",
+    ["destination", "reason"],
+)
 
 
 class RunnerGauges:

@@ -28,7 +28,7 @@ class LaneHeader:
     the last request, from which the header's keeping is counted. `epoch` is the newest under which a request was made:
     one lane is one entity's, decided in one partition of orders.commands, so its epochs grow. `watermark`: up to which
     sequence a subscriber acknowledged everything, since something was abandoned; None: nothing was, so that it is
-    whatever was acknowledged last, and costs no write.
+    whatever was acknowledged last, and costs no write. `story`: the latest; in a later one sequences begin again.
     """
 
     next_position: int = 0
@@ -37,6 +37,7 @@ class LaneHeader:
     last_ms: int = 0
     epoch: int = 0
     watermark: int | None = None
+    story: int = 0
 
     def is_stale(self, epoch: int) -> bool:
         """Whether a former owner of the entity's partition made the request, behind its successor; 0: no role did."""
@@ -44,10 +45,19 @@ class LaneHeader:
 
     def knows(self, request: DeliveryRequest) -> bool:
         """Whether the request was taken before: the orders role decided again after a crash."""
-        return request.id in self.recent or 0 < request.sequence <= self.sequence
+        if request.id in self.recent:
+            return True
+        return 0 < request.sequence <= self.sequence and not self._begins_again(request)
+
+    def _begins_again(self, request: DeliveryRequest) -> bool:
+        """Whether its order was forgotten, and is another one under the same code."""
+        return request.story > self.story and request.sequence <= self.sequence
 
     def take(self, request: DeliveryRequest, now_ms: int) -> Entry:
         """Note the request; returns its entry, the last of the lane."""
+        if self._begins_again(request):
+            self.sequence, self.watermark = 0, None
+        self.story = max(self.story, request.story)
         entry = Entry(request=request, position=self.next_position, queued_ms=now_ms, previous=self.sequence)
         self.next_position += 1
         self.sequence = max(self.sequence, request.sequence)

@@ -12,6 +12,7 @@ from streams.runtime.role import Effect
 from topics import envelope
 from topics.deliveries import Attempt, DeliveryRequest, Outcome, OutcomeKind
 from topics.envelope import DELIVERY_SOURCE, Envelope
+from topics.subscriptions import FACT
 
 
 def attempted(
@@ -52,9 +53,12 @@ def outcome(
     body: dict[str, Any] | None = None,
     message: str = "",
     next_ms: int | None = None,
-) -> Effect:
-    """What the order learns. The id is the same when the outcome is told again after a crash."""
+) -> list[Effect]:
+    """What the order learns, if it was the order that asked: of its subscribers it knows nothing, and a fact about a
+    fact's delivery would be delivered in turn. The id is the same when the outcome is told again after a crash."""
     request = entry.request
+    if request.touchpoint == FACT.name:
+        return []
     told = Outcome(
         request=request.id,
         touchpoint=request.touchpoint,
@@ -67,7 +71,7 @@ def outcome(
     )
     suffix = f":{entry.attempts}" if kind is OutcomeKind.RETRYING else ""
     headers = _headers(request, f"{request.id}:{kind}{suffix}", envelope.DELIVERY_OUTCOME, now_ms)
-    return Effect("orders.commands", request.entity.encode(), told.encode(), headers)
+    return [Effect("orders.commands", request.entity.encode(), told.encode(), headers)]
 
 
 def dead(entry: Entry, partition: int, now_ms: int) -> Effect:

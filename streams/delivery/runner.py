@@ -27,6 +27,7 @@ from streams.delivery import metrics
 from streams.delivery.abandoning import abandon, watermark
 from streams.delivery.attempts import Finished, attempt_once, expire, finish
 from streams.delivery.destinations import when_dead_of
+from streams.delivery.health import Observe, unobserved
 from streams.delivery.kinds import KINDS
 from streams.delivery.lane import Expire, Lane, Send, timeout_s
 from streams.delivery.outbox import Entry
@@ -62,11 +63,14 @@ class DestinationRunner:
         clock: Clock,
         random: Random,
         crashed: Callable[[BaseException], None],
+        observe: Observe = unobserved,
     ) -> None:
         self.destination = destination
         self.shard = shard
         self.partition = partition
-        self._config = config
+        self.config = config
+        self._observe = observe
+        self._paused = False
         self._when_dead = when_dead_of(config)
         self._outbox = outbox
         self._schedule = schedule
@@ -148,6 +152,11 @@ class DestinationRunner:
 
     # Life
 
+    def pause(self, *, paused: bool) -> None:
+        """Paused: what waits goes on waiting; what is in the air ends as always."""
+        self._paused = paused
+        self._wake.set()
+
     def start(self) -> None:
         self._loop_task = asyncio.get_running_loop().create_task(self._guard(self._run()))
 
@@ -200,7 +209,7 @@ class DestinationRunner:
 
     def _blocked_until(self, now_ms: int) -> float | None:
         """Until when nothing can be sent, as far as is known; None when something can."""
-        if self._in_air >= self._config.concurrency or not self._ready.has_any(self._is_alive):
+        if self._paused or self._in_air >= self.config.concurrency or not self._ready.has_any(self._is_alive):
             return _NEVER
         if not self._permits.gate.is_open(now_ms):
             return self._permits.gate.opens_ms
@@ -292,12 +301,15 @@ class DestinationRunner:
                 sequence=request.sequence,
                 previous_sequence=entry.previous,
                 watermark=watermark(entry, self._outbox),
-                timeout_s=timeout_s(request, self._config.timeout_s, self._clock.now_ms()),
+                timeout_s=timeout_s(request, self.config.timeout_s, self._clock.now_ms()),
             )
             result = await self._send(call)
             now_ms = self._clock.now_ms()
             finished, passed = self._finish(lane, entry, result, now_ms)
-            await self._committer.commit(self.partition, finished.effects, finished.changes)
+            noted = self._observe(result, now_ms)
+            await self._committer.commit(self.partition, (*finished.effects, *noted.effects), finished.changes)
+            if noted.disabled is not None:
+                self.pause(paused=True)
             self._permits.proved(now_ms)
             self._count(entry, finished)
         finally:

@@ -22,7 +22,7 @@ import orjson
 from streams.order.limits import TICK_ENTITIES_MAX
 from streams.order.model import due_of
 from streams.runtime.role import Committer, Effect, PartitionLost, Poison, Record, Table
-from topics.envelope import ORDERS_SOURCE, TICK, Envelope
+from topics.envelope import NO_CHANNEL, ORDERS_SOURCE, TICK, Envelope
 from topics.keys import TICK_KEY
 
 log = logging.getLogger(__name__)
@@ -30,8 +30,6 @@ log = logging.getLogger(__name__)
 _SPAN_MS = 60_000
 """Keys are gathered by the minute in which they are due: a few bytes per entity, and a minute's are few enough to look
 through at each tick."""
-_NO_CHANNEL = "~"
-"""In place of a channel's name: a tick is for all of them."""
 
 
 class Until(NamedTuple):
@@ -215,7 +213,7 @@ class Ticker:
 
 
 def tick_record(partition: int, until: Until, name: str, now_ms: int) -> Effect:
-    envelope = Envelope(id=f"tick-{name}", type=TICK, source=ORDERS_SOURCE, channel=_NO_CHANNEL, time_ms=now_ms)
+    envelope = Envelope(id=f"tick-{name}", type=TICK, source=ORDERS_SOURCE, channel=NO_CHANNEL, time_ms=now_ms)
     told: dict[str, int | str] = {"untilMs": until.ms}
     if until.key is not None:
         told["untilKey"] = until.key.decode(errors="replace")

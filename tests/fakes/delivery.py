@@ -19,6 +19,7 @@ from topics.deliveries import DeliveryRequest, LaneAction, LaneDecision, Outcome
 from topics.envelope import Envelope
 from topics.keys import INCREFF, channel_destination, destination_partition, join, lane_key, order_key
 from topics.reading import MADE_BY
+from topics.subscription_view import SubscriptionIndex
 from topics.touchpoints import BY_NAME, AtDeadline
 
 START_MS = 1_700_000_000_000
@@ -258,8 +259,10 @@ class Played:
         clock: ManualClock | None = None,
         seed: int = 1,
         stock: Stock | None = None,
+        subscriptions: SubscriptionIndex | None = None,
     ) -> None:
         self.channels = channels
+        self.subscriptions = subscriptions or SubscriptionIndex()
         self.clock = clock or ManualClock()
         self.sender = PlayedSender(self.clock)
         self.durable = durable or Durable()
@@ -274,6 +277,7 @@ class Played:
             random=Random(seed),
             stock=stock,
             crashed=self.crashes.append,
+            subscriptions=self.subscriptions,
         )
 
     async def start(self) -> Played:
@@ -294,7 +298,7 @@ class Played:
         """Another worker over what was durable."""
         await self.kill()
         again = Durable(tables=self.durable.tables, effects=self.durable.effects)
-        worker = Played(self.channels, durable=again, clock=self.clock, seed=seed)
+        worker = Played(self.channels, durable=again, clock=self.clock, seed=seed, subscriptions=self.subscriptions)
         worker.sender = self.sender
         worker.role._sender = self.sender
         return await worker.start()

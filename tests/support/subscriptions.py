@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+from tests.fakes.delivery import START_MS
+from topics.deliveries import DeliveryRequest
+from topics.keys import lane_key, order_key, subscription_destination
 from topics.subscription_view import SubscriptionIndex
-from topics.subscriptions import Subscription
+from topics.subscriptions import FACT, Subscription, delivered_body, delivery_id
 
 A, B = "sub_" + "a" * 16, "sub_" + "b" * 16
 
@@ -25,3 +31,26 @@ def index(*subscriptions: Subscription) -> SubscriptionIndex:
     for one in subscriptions:
         made.apply(one.id.encode(), one.encode())
     return made
+
+
+def fact_request(code: str, sequence: int, of: str = A, **change: Any) -> DeliveryRequest:
+    """As the orders role makes it of a fact."""
+    destination, entity = subscription_destination(of), order_key("demo", code)
+    fact = {"sequence": sequence, "channel": "demo", "atMs": START_MS, "sinceCreatedMs": 0, "orderCode": code}
+    return replace(
+        DeliveryRequest(
+            id=delivery_id(of, entity, f"{code}.f{sequence}"),
+            destination=destination,
+            shard=0,
+            channel="demo",
+            touchpoint=FACT.name,
+            lane=lane_key(destination, entity).decode(),
+            entity=entity.decode(),
+            subject=code,
+            body=delivered_body("order-updated", fact),
+            sequence=sequence,
+            created_ms=START_MS,
+            story=START_MS,
+        ),
+        **change,
+    )

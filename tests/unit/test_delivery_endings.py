@@ -19,6 +19,7 @@ from tests.fakes.delivery import START_MS, Durable, Played, channels_for, reques
 from topics.configuration import Settings
 from topics.deliveries import OutcomeKind, decode_outcome
 from topics.keys import INCREFF, destination_partition
+from topics.subscription_view import SubscriptionIndex
 
 CREATE = "create-outward-order"
 UPDATE = "update-order-properties"
@@ -120,7 +121,7 @@ async def test_what_cannot_be_sent_is_set_aside_with_its_reason() -> None:
 
 async def test_an_error_ends_the_process_as_a_failure() -> None:
     durable = Durable()
-    role = DeliveryRole(Settings(partitions=8), channels_for(), stock=None)
+    role = DeliveryRole(Settings(partitions=8), channels_for(), stock=None, subscriptions=SubscriptionIndex())
     await role.start(durable)
     error = ZeroDivisionError("played")
     role._fail(error)

@@ -18,6 +18,7 @@ from tests.support.eventually import eventually
 from tests.support.orders_log import make_channels
 from topics.channel_topics import answer_topic, request_topic
 from topics.configuration import Channels, Settings
+from topics.subscription_view import SubscriptionIndex
 
 ANSWERS = answer_topic("demo").full_name(Settings().topic_prefix)
 REQUESTS = request_topic("demo").full_name(Settings().topic_prefix)
@@ -104,7 +105,10 @@ async def test_an_error_that_nobody_expected_ends_the_role(
         raise error
 
     monkeypatch.setattr(played, "getmany", fail)
-    role, committer = DeliveryRole(Settings(), on_kafka(), stock=None), FakeCommitter()
+    role, committer = (
+        DeliveryRole(Settings(), on_kafka(), stock=None, subscriptions=SubscriptionIndex()),
+        FakeCommitter(),
+    )
     await role.start(committer)
     await eventually(lambda: committer.failed is error)
     assert str(error) in (role.ready() or "")

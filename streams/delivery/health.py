@@ -1,0 +1,119 @@
+"""When a subscription is disabled: its endpoint answers 410, or took nothing for too long. Pure.
+
+How a shard fares is written beside the attempt that changed it, so that a restart neither forgets that it fails nor
+begins to count anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from streams.delivery.ports import AttemptResult, ResponseClass
+from streams.runtime.role import Effect
+from topics.envelope import DELIVERY_SOURCE, FACT, NO_CHANNEL, Envelope
+from topics.facts import name_of
+from topics.models.facts import SubscriptionDisabled
+from topics.subscription_view import health_key
+from topics.subscriptions import Health, Status, Subscription
+
+WELL_EVERY_MS = 60_000
+"""While all is well the last success is written as often as this: it is for people who look."""
+ERROR_CHARS_MAX = 200
+_FACT_NAME = name_of(SubscriptionDisabled)
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What to publish with the attempt. `disabled`: why the subscription gets nothing more."""
+
+    effects: tuple[Effect, ...] = ()
+    disabled: str | None = None
+
+
+Observe = Callable[[AttemptResult, int], Noted]
+"""Told the end of each attempt and its time; what it notes becomes durable with the attempt."""
+
+
+def unobserved(_result: AttemptResult, _now_ms: int) -> Noted:
+    """Of a far side: it is an operator's, and never disabled."""
+    return Noted()
+
+
+class ShardHealth:
+    """How one shard of a subscription fares, as its attempts end."""
+
+    def __init__(self, subscription: str, shard: int, last: Health, disable_after_ms: float) -> None:
+        self._subscription = subscription
+        self._shard = shard
+        self._last = last
+        self._written_ms = last.success_ms or 0
+        self._disable_after_ms = disable_after_ms
+        self._disabled_revision = 0
+
+    def after(
+        self, result: AttemptResult, present: Subscription | None, others: Mapping[int, Health], now_ms: int
+    ) -> Noted:
+        """`present`: the subscription as it is now. `others`: what is known of its shards, this one's too."""
+        if result.kind is ResponseClass.DELIVERED:
+            return self._well(result, now_ms)
+        failing_since = self._last.failing_since_ms or result.at_ms
+        effects: list[Effect] = []
+        if self._last.failing_since_ms is None:
+            error = (f"status {result.status}" if result.status is not None else result.error)[:ERROR_CHARS_MAX]
+            self._last = Health(failing_since_ms=failing_since, success_ms=self._last.success_ms, error=error)
+            effects.append(self._written(now_ms))
+        if present is None or present.revision == self._disabled_revision:
+            return Noted(tuple(effects))
+        reason = self._reason(result, others, failing_since, now_ms)
+        if reason is None:
+            return Noted(tuple(effects))
+        self._disabled_revision = present.revision
+        since = failing_since if reason == "failing" else None
+        effects += disabled(present, reason, since, now_ms)
+        return Noted(tuple(effects), reason)
+
+    def _well(self, result: AttemptResult, now_ms: int) -> Noted:
+        due = self._last.failing_since_ms is not None or now_ms - self._written_ms >= WELL_EVERY_MS
+        self._last = Health(success_ms=result.at_ms)
+        return Noted((self._written(now_ms),)) if due else Noted()
+
+    def _reason(
+        self, result: AttemptResult, others: Mapping[int, Health], failing_since: int, now_ms: int
+    ) -> str | None:
+        if result.kind is ResponseClass.GONE:
+            return "gone"
+        since = now_ms - self._disable_after_ms
+        others_well = any((other.success_ms or 0) >= since for shard, other in others.items() if shard != self._shard)
+        return "failing" if failing_since <= since and not others_well else None
+
+    def _written(self, now_ms: int) -> Effect:
+        self._written_ms = now_ms
+        return Effect("subscriptions.status", health_key(self._subscription, self._shard), self._last.encode())
+
+
+def disabled(subscription: Subscription, reason: str, failing_since_ms: int | None, now_ms: int) -> list[Effect]:
+    """The status that every role goes by, and the fact. Its id is the same if it is found out twice."""
+    key = subscription.id.encode()
+    status = Status(revision=subscription.revision, disabled_ms=now_ms, reason=reason)
+    fact = SubscriptionDisabled(
+        subscription=subscription.id,
+        revision=subscription.revision,
+        atMs=now_ms,
+        reason=reason,
+        failingSinceMs=failing_since_ms,
+    )
+    envelope = Envelope(
+        id=f"{subscription.id}/{subscription.revision}/{_FACT_NAME}",
+        type=FACT + _FACT_NAME,
+        source=DELIVERY_SOURCE,
+        channel=NO_CHANNEL,
+        subject=subscription.id,
+        time_ms=now_ms,
+    )
+    return [
+        Effect("subscriptions.status", key, status.encode()),
+        Effect("subscriptions.events", key, orjson.dumps(fact.model_dump()), envelope.headers()),
+    ]

@@ -1,0 +1,219 @@
+"""Subscriptions are destinations that come, change and go while requests wait: nothing for one that lives is lost or
+sent out of order, nothing for one that is gone is sent, and one that is disabled is left alone until enabled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from streams.delivery.attempts import TABLE as OUTBOX
+from streams.delivery.outbox import is_entry_key
+from streams.delivery.ports import Answer, Call
+from tests.fakes.delivery import START_MS, Played, channels_for, ok
+from tests.support.facts import check_fact_records
+from tests.support.subscriptions import A, B, fact_request, index, subscription
+from topics.facts import check
+from topics.subscription_view import SubscriptionIndex
+from topics.subscriptions import Deleted, Subscription
+
+DAY_MS = 86_400_000
+
+
+async def started(*known: Subscription) -> Played:
+    return await Played(channels_for(), subscriptions=index(*known)).start()
+
+
+def learn(worker: Played, changed: Subscription) -> None:
+    worker.subscriptions.apply(changed.id.encode(), changed.encode())
+
+
+def follow_status(worker: Played) -> Callable[[], list[dict[str, object]]]:
+    """Statuses reach the view when they are durable; returns the facts so far."""
+    seen = 0
+
+    def facts() -> list[dict[str, object]]:
+        nonlocal seen
+        for effect in worker.durable.effects[seen:]:
+            if effect.topic == "subscriptions.status":
+                worker.subscriptions.apply_status(effect.key, effect.value)
+        seen = len(worker.durable.effects)
+        return [orjson.loads(e.value) for e in worker.durable.effects if e.topic == "subscriptions.events"]
+
+    return facts
+
+
+def waiting(worker: Played) -> int:
+    return sum(is_entry_key(key) for tables in worker.durable.tables.values() for key in tables[OUTBOX].values)
+
+
+async def test_facts_reach_their_subscriber_in_order_and_no_order_is_told() -> None:
+    worker = await started(subscription())
+    requests = [fact_request("O-1", sequence) for sequence in (1, 2, 5)]
+    worker.give(*requests)
+    await worker.clock.run_for(1_000)
+    assert worker.sender.ids() == [request.id for request in requests]
+    assert [arrival.call.members for arrival in worker.sender.arrivals] == [request.body for request in requests]
+    assert worker.outcomes() == []
+    assert waiting(worker) == 0
+
+
+async def test_an_order_that_came_again_under_its_code_begins_again_and_is_not_taken_for_a_repeat() -> None:
+    """Its last fact tells that it was forgotten; what comes next counts from 1."""
+    worker = await started(subscription())
+    old, forgotten = fact_request("O-1", 8), fact_request("O-1", 9)
+    again = [fact_request("O-1", n, id=f"msg_again{n}", story=START_MS + 1) for n in (2, 3)]
+    worker.give(old, forgotten, *again, old, forgotten, *again)
+    await worker.clock.run_for(1_000)
+    assert worker.sender.ids() == [old.id, forgotten.id, "msg_again2", "msg_again3"]
+    assert [arrival.call.previous_sequence for arrival in worker.sender.arrivals] == [0, 8, 0, 2]
+
+
+async def test_a_request_that_comes_before_its_subscription_is_known_waits_for_it() -> None:
+    worker = await started()
+    requests = [fact_request("O-1", 1), fact_request("O-1", 2)]
+    worker.give(*requests)
+    await worker.clock.run_for(1_000)
+    assert worker.sender.ids() == []
+    worker = await worker.restart()
+    learn(worker, subscription())
+    await worker.clock.run_for(1_000)
+    assert worker.sender.ids() == [request.id for request in requests]
+
+
+async def test_a_deleted_subscription_gets_nothing_of_what_waited_or_comes() -> None:
+    worker = await started(subscription(), subscription(B))
+    worker.sender.far = lambda _call, _before: Answer(status=503)
+    worker.give(fact_request("O-1", 1), fact_request("O-1", 2), fact_request("O-2", 1, B))
+    await worker.clock.run_for(100)
+    worker.subscriptions.apply(A.encode(), Deleted(id=A, deleted_ms=1).encode())
+    worker.give(fact_request("O-3", 1))
+    await worker.clock.settle()
+    sent = len(worker.sender.arrivals)
+    worker.sender.far = ok
+    await worker.clock.run_for(DAY_MS // 24)
+    assert {arrival.call.destination for arrival in worker.sender.arrivals[sent:]} == {f"subscription:{B}"}
+    assert waiting(worker) == 0
+
+
+async def test_what_waited_for_a_subscription_that_was_deleted_meanwhile_is_dropped_at_the_next_start() -> None:
+    worker = await started()
+    worker.give(*(fact_request("O-1", sequence) for sequence in range(1, 6)))
+    await worker.clock.settle()
+    worker.subscriptions.apply(A.encode(), Deleted(id=A, deleted_ms=1).encode())
+    worker = await worker.restart()
+    await worker.clock.run_for(1_000)
+    assert waiting(worker) == 0
+    assert worker.sender.ids() == []
+
+
+async def test_disabled_by_an_operator_it_keeps_what_waits_and_takes_nothing_in() -> None:
+    worker = await started(subscription())
+    worker.sender.far = lambda _call, _before: Answer(status=500)
+    first, second = fact_request("O-1", 1), fact_request("O-1", 2)
+    worker.give(first, second)
+    await worker.clock.run_for(100)
+    learn(worker, subscription(enabled=False, revision=2))
+    await worker.clock.run_for(1_000)
+    worker.sender.far = ok
+    sent = len(worker.sender.arrivals)
+    worker.give(fact_request("O-1", 3))
+    await worker.clock.run_for(DAY_MS)
+    assert worker.sender.ids()[sent:] == []
+    learn(worker, subscription(revision=3))
+    await worker.clock.run_for(DAY_MS)
+    assert worker.sender.ids()[sent:] == [first.id, second.id]
+
+
+async def test_410_disables_at_once_and_a_new_revision_goes_on_with_the_same_request() -> None:
+    worker = await started(subscription())
+    facts = follow_status(worker)
+    worker.sender.far = lambda _call, _before: Answer(status=410)
+    first = fact_request("O-1", 1)
+    worker.give(first, fact_request("O-1", 2))
+    await worker.clock.run_for(1_000)
+    [fact] = facts()
+    check("subscription-disabled", fact)
+    check_fact_records([effect for effect in worker.durable.effects if effect.topic == "subscriptions.events"])
+    assert (fact["subscription"], fact["revision"], fact["reason"]) == (A, 1, "gone")
+    assert not worker.subscriptions.is_active(A)
+    await worker.clock.run_for(DAY_MS)
+    assert worker.sender.ids() == [first.id]
+    worker = await worker.restart()
+    await worker.clock.run_for(DAY_MS)
+    assert worker.sender.ids() == [first.id], "a restart does not forget it"
+    worker.sender.far = ok
+    learn(worker, subscription(revision=2))
+    await worker.clock.run_for(DAY_MS)
+    assert worker.sender.ids() == [first.id, first.id, fact_request("O-1", 2).id]
+    assert worker.sender.arrivals[1].call.attempt == 2
+
+
+async def test_failing_for_too_long_disables_once_and_over_restarts() -> None:
+    worker = await started(subscription(retry_for_s=100 * 86_400))
+    worker.sender.far = lambda _call, _before: Answer(status=None, error="ConnectionRefusedError")
+    worker.give(fact_request("O-1", 1), fact_request("O-2", 1))
+    facts = follow_status(worker)
+    await worker.clock.run_for(4 * DAY_MS)
+    assert facts() == []
+    assert worker.subscriptions.health(A)[0].failing_since_ms is not None
+    worker = await worker.restart()
+    facts = follow_status(worker)
+    await worker.clock.run_for(DAY_MS + 3_600_000)
+    [fact] = facts()
+    assert (fact["reason"], fact["failingSinceMs"]) == ("failing", worker.sender.arrivals[0].at_ms)
+
+
+async def test_one_success_in_between_is_enough_to_stay_enabled() -> None:
+    worker = await started(subscription(retry_for_s=100 * 86_400))
+    worker.sender.far = lambda call, _before: Answer(
+        status=200 if call.members and call.members["data"]["orderCode"] == "well" else 500
+    )
+    worker.give(fact_request("O-1", 1))
+    facts = follow_status(worker)
+    await worker.clock.run_for(3 * DAY_MS)
+    worker.give(fact_request("well", 1))
+    await worker.clock.run_for(4 * DAY_MS)
+    assert facts() == []
+
+
+async def test_other_settings_apply_to_what_waits_and_nothing_is_sent_by_two() -> None:
+    worker = await started(subscription(concurrency=1))
+    worker.sender.takes_ms = lambda _call: 1_000
+    requests = [fact_request(f"O-{number}", 1) for number in range(8)]
+    worker.give(*requests)
+    await worker.clock.run_for(1_500)
+    learn(worker, subscription(concurrency=4, revision=2))
+    await worker.clock.run_for(10_000)
+    assert sorted(worker.sender.ids()) == sorted(request.id for request in requests)
+    assert worker.sender.in_air_max == 4
+
+
+@pytest.mark.parametrize("change", [{"description": "moved"}, {"types": ["order-*"]}])
+async def test_a_change_that_no_runner_cares_about_interrupts_nothing(change: dict[str, Any]) -> None:
+    worker = await started(subscription())
+    worker.sender.takes_ms = lambda _call: 1_000
+    worker.give(fact_request("O-1", 1))
+    await worker.clock.run_for(500)
+    learn(worker, subscription(revision=2, **change))
+    await worker.clock.run_for(5_000)
+    assert len(worker.sender.arrivals) == 1
+
+
+async def test_a_subscriber_that_fails_does_not_hold_up_another() -> None:
+    worker = await started(subscription(), subscription(B))
+
+    def far(call: Call, _before: int) -> Answer:
+        return Answer(status=500 if call.destination.endswith(A) else 200)
+
+    worker.sender.far = far
+    worker.give(fact_request("O-1", 1), fact_request("O-1", 1, B))
+    await worker.clock.run_for(100)
+    assert fact_request("O-1", 1, B).id in worker.sender.ids()
+    assert waiting(worker) == 1
+
+
+def test_an_index_without_subscriptions_is_quiet() -> None:
+    assert SubscriptionIndex().matching("order-created", {"channel": "demo"}) == ()
