@@ -17,9 +17,10 @@ from standardwebhooks.webhooks import Webhook
 
 from sluice.torture.log import Signed
 from sluice.torture.signatures import checker, judge
+from streams.delivery.far_sides import FarSides
 from streams.delivery.ports import Call
 from streams.delivery.subscriber_sender import SubscriberSender
-from tests.fakes.delivery import START_MS, ManualClock
+from tests.fakes.delivery import START_MS, ManualClock, channels_for
 from tests.support.subscriptions import A, index, subscription
 from topics.configuration import load_settings
 from topics.keys import order_key, subscription_destination
@@ -205,3 +206,15 @@ async def test_a_calls_own_time_out_goes_before_the_subscriptions(bench: Bench) 
     assert "no answer within 0.05 s" in (await bench.sender.send(CALL)).error
     assert "no answer within 0.02 s" in (await bench.sender.send(replace(CALL, timeout_s=0.02))).error
     bench.answers.set()
+
+
+async def test_a_fact_finds_its_subscriber_among_the_far_sides(bench: Bench) -> None:
+    bench.subscribe(NEW)
+    crashes: list[BaseException] = []
+    far_sides = FarSides(
+        bench.settings, channels_for(), subscriptions=bench.index, clock=bench.clock, crashed=crashes.append
+    )
+    await far_sides.start()
+    assert (await far_sides.send(CALL)).status == 429
+    await far_sides.stop()
+    assert (len(bench.requests), crashes) == (1, [])
