@@ -26,6 +26,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from topics import budgets
+from topics.budgets import AnyBudget, Budget
+from topics.pace import Pace
 from topics.sla import Policy, Sla
 from topics.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Mode, Touchpoint
 from topics.webhooks.addresses import DEFAULT_PORTS, parse_networks, parse_ports
@@ -83,29 +86,6 @@ class Credentials(BaseModel):
     domain: str | None = Field(default=None, description="header authDomainName; without it the caller sends only two")
 
 
-class Budget(BaseModel):
-    """At most `requests` in any `window_s` seconds, as the far side counts them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    requests: int = Field(gt=0, description="at most so many ...")
-    window_s: float = Field(gt=0, description="... in any so many seconds")
-
-
-class Pace(BaseModel):
-    """How fast and how long to try: the settings of everything that Sluice sends to, far sides and subscribers."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    budget: Budget | None = Field(default=None, description="one pool for all calls; without it there is no limit")
-    shards: int = Field(
-        default=1, ge=1, description="partitions the destination is spread over; one keeps the budget exact"
-    )
-    concurrency: int = Field(default=32, ge=1, description="requests in the air at once, per shard")
-    timeout_s: float = Field(default=30.0, gt=0, le=44, description="under the far side's own 45 s")
-    retry_first_s: float = Field(default=0.5, gt=0, description="pause before the second attempt; it doubles from then")
-    retry_max_s: float = Field(default=300.0, gt=0, description="longest pause between attempts")
-    retry_for_s: float = Field(default=86_400.0, gt=0, description="then the request is dead")
-
-
 class Destination(Pace):
     """What is common to both far sides: where, how fast, how long to try."""
 
@@ -143,7 +123,7 @@ class Destination(Pace):
 
 
 class IncreffDestination(Destination):
-    budget: Budget | None = Field(
+    budget: AnyBudget | None = Field(
         default=Budget(requests=200, window_s=60), description="one pool for all calls, as Increff counts them"
     )
 
@@ -441,9 +421,17 @@ def _resolve(value: Any, lacking: list[str]) -> Any:
 def _explain(where: str, error: ValidationError, prefix: str = "") -> str:
     lines = []
     for problem in error.errors():
-        key = prefix + ".".join(str(part) for part in problem["loc"])
+        key = prefix + ".".join(str(part) for part in _written(problem["loc"]))
         lines.append(f"{where}: {key.upper() if prefix else key}: {_expected(problem)}")
     return "\n".join(lines)
+
+
+def _written(path: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The path as it is written: without what names the shape of a budget."""
+    if "budget" not in path:
+        return path
+    after = path.index("budget") + 1
+    return path[:after] + tuple(part for part in path[after:] if part not in budgets.TAGS)
 
 
 def _expected(problem: Any) -> str:
@@ -470,7 +458,8 @@ def _model_at(path: tuple[Any, ...]) -> type[BaseModel] | None:
     if path[:1] == ("channels",):
         model, path = Channel, path[2:]  # what follows is a channel's name, whatever it is
     for part in path:
-        model = _TABLES.get(str(part))
+        if part not in (budgets.ONE, budgets.SEVERAL) and not isinstance(part, int):
+            model = _TABLES.get(str(part))
     return model
 
 
@@ -491,6 +480,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "credentials": Credentials,
     "increff_credentials": Credentials,
     "budget": Budget,
+    **budgets.SHAPES,
     "get_credential": GetCredential,
     "marketplace_credential": MarketplaceCredential,
     "sla": Sla,

@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from topics import asyncapi
+from topics.budgets import SHAPES
 from topics.catalogue import DAY_MS, TOPICS, Cleanup, Topic
 from topics.channel_topics import answer_topic, reply_topic, request_topic
 from topics.configuration import (
-    Budget,
     Channel,
     Credentials,
     GetCredential,
@@ -109,7 +109,7 @@ def settings() -> str:
         ("[channels.NAME]", Channel),
         ("[channels.NAME.credentials], [channels.NAME.increff_credentials]", Credentials),
         ("[channels.NAME.marketplace]", MarketplaceDestination),
-        ("[channels.NAME.marketplace.budget], [increff.budget]", Budget),
+        *((f"[channels.NAME.marketplace.budget], [increff.budget]: {shape}", model) for shape, model in SHAPES.items()),
         ("[channels.NAME.get_credential]", GetCredential),
         ("[channels.NAME.marketplace_credential]", MarketplaceCredential),
         ("[channels.NAME.sla]", Sla),

@@ -16,10 +16,10 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from topics.configuration import Pace
 from topics.envelope import iso_time
 from topics.facts import FACTS
 from topics.models.base import Body
+from topics.pace import Pace
 from topics.touchpoints import Direction, Entity, Mode, Repeat, Touchpoint
 
 ID = r"^sub_[a-z0-9]{16}$"

@@ -20,13 +20,13 @@ from streams.delivery.destinations import (
     runs_alike,
     schedule_of,
     shards_in,
-    window_of,
 )
 from streams.delivery.far_sides import FarSides
 from streams.delivery.gate import Gate
 from streams.delivery.headers import HeaderKeeping
 from streams.delivery.health import unobserved
 from streams.delivery.intake import take, tell_of_set_aside
+from streams.delivery.limiters.making import limits_for
 from streams.delivery.outbox import Entry, decode_entry, decode_header, is_entry_key, names_of_entry_key
 from streams.delivery.permits import TABLE as PERMITS
 from streams.delivery.permits import Permits
@@ -77,10 +77,8 @@ class DeliveryRole(Role):
         self._following = Following(self._subscriptions)
         self._disable_after_ms = settings.subscription_disable_after_s * 1000
         self._destinations = Destinations(channels, self._subscriptions)
+        self._sender: Sender = sender or FarSides(settings, channels, crashed=self._fail)
         self._clock: Clock = clock or SystemClock()
-        self._sender: Sender = sender or FarSides(
-            settings, channels, subscriptions=self._subscriptions, clock=self._clock, crashed=self._fail
-        )
         self._random = random or Random()
         self._stock = StockSender(settings, channels, crashed=self._fail) if isinstance(stock, EllipsisType) else stock
         self._crashed = crashed
@@ -180,7 +178,7 @@ class DeliveryRole(Role):
         permits = Permits(
             key=key,
             partition=partition,
-            window=window_of(config),
+            limits=limits_for(config.limits, config.shards),
             gate=self._gates[destination],
             left=decode_permits(tables[PERMITS].get(key)),
             committer=committer,

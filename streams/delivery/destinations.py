@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from streams.delivery.budget import SlidingWindow
 from streams.delivery.retry_schedule import RetrySchedule
-from topics.configuration import Channels, Destination, Pace
+from topics.configuration import Channels, Destination
 from topics.keys import INCREFF, channel_destination, destination_partition, join, subscription_of
+from topics.pace import Pace
 from topics.subscription_view import SubscriptionIndex
 from topics.subscriptions import Subscription
 from topics.touchpoints import WhenDead
@@ -62,17 +62,6 @@ def shards_in(partition: int, configured: dict[str, Destination], partitions: in
         for shard in range(destination.shards)
         if destination_partition(name, shard, partitions) == partition
     ]
-
-
-def window_of(destination: Pace) -> SlidingWindow | None:
-    """One shard's part of the destination's budget, None without a budget.
-
-    Parts are equal, because shards may live in different processes; a remainder is not spent.
-    """
-    budget = destination.budget
-    if budget is None:
-        return None
-    return SlidingWindow(max(1, budget.requests // destination.shards), round(budget.window_s * 1000))
 
 
 def schedule_of(destination: Pace) -> RetrySchedule:

@@ -31,8 +31,10 @@ QUEUE_AGE_MS_MAX = Gauge(
     "Age of the first request of the lane that has waited longest",
     ["destination", "shard"],
 )
-PERMITS_HELD = Gauge(
-    "sluice_delivery_permits_held", "Permits of the budget that are not free", ["destination", "shard"]
+BUDGET_USED = Gauge(
+    "sluice_delivery_budget_used_ratio",
+    "Share of a limit that is not free: 1 when it is spent",
+    ["destination", "shard", "limit"],
 )
 GATE_SECONDS_LEFT = Gauge(
     "sluice_delivery_gate_seconds_left", "Quiet that the far side asked for", ["destination", "shard"]
@@ -57,12 +59,19 @@ SUBSCRIPTIONS_DISABLED = Counter(
 class RunnerGauges:
     """The gauges of one shard of one destination, looked up once: they are set at every turn."""
 
-    __slots__ = ("age", "gate", "in_air", "lanes", "permits")
+    __slots__ = ("_budget", "_labels", "age", "gate", "in_air", "lanes")
 
     def __init__(self, destination: str, shard: int) -> None:
         labels = (destination, str(shard))
         self.lanes = LANES_WAITING.labels(*labels)
         self.in_air = IN_AIR.labels(*labels)
         self.age = QUEUE_AGE_MS_MAX.labels(*labels)
-        self.permits = PERMITS_HELD.labels(*labels)
         self.gate = GATE_SECONDS_LEFT.labels(*labels)
+        self._labels = labels
+        self._budget: dict[str, Gauge] = {}
+
+    def budget(self, limit: str) -> Gauge:
+        gauge = self._budget.get(limit)
+        if gauge is None:
+            gauge = self._budget[limit] = BUDGET_USED.labels(*self._labels, limit)
+        return gauge

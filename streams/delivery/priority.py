@@ -37,18 +37,28 @@ class PriorityQueue(Generic[T]):
         position = due_ms - min(max(weight, 0.0), 1.0) * AGEING_MS
         heapq.heappush(self._heaps[priority], (position, next(self._serial), item))
 
+    def peek(self, now_ms: int, alive: Callable[[T], bool]) -> T | None:
+        """The item that goes next, None when there is none; it stays."""
+        chosen = self._choose(now_ms, alive)
+        return chosen[0][2] if chosen is not None else None
+
     def pop(self, now_ms: int, alive: Callable[[T], bool]) -> T | None:
-        """The item that goes next, None when there is none."""
+        """Take the item that goes next, None when there is none."""
+        chosen = self._choose(now_ms, alive)
+        if chosen is None:
+            return None
+        self._grants += 1
+        return heapq.heappop(chosen)[2]
+
+    def _choose(self, now_ms: int, alive: Callable[[T], bool]) -> list[tuple[float, int, T]] | None:
         heads = [heap for heap in self._heaps.values() if self._has_head(heap, alive)]
         if not heads:
             return None
-        chosen = heads[0]
-        self._grants += 1
-        if self._grants % AGEING_TURN == 0:
+        if (self._grants + 1) % AGEING_TURN == 0:
             oldest = min(heads, key=lambda heap: heap[0][0])
             if oldest[0][0] + AGEING_MS <= now_ms:
-                chosen = oldest
-        return heapq.heappop(chosen)[2]
+                return oldest
+        return heads[0]
 
     def has_any(self, alive: Callable[[T], bool]) -> bool:
         return any(self._has_head(heap, alive) for heap in self._heaps.values())

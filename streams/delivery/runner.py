@@ -38,7 +38,7 @@ from streams.delivery.retry_schedule import RetrySchedule
 from streams.delivery.stopping import GIVE_BACK_S
 from streams.delivery.turns import CallTurn, LaneTurn, Turn
 from streams.runtime.role import Committer, PartitionLost, Table
-from topics.configuration import Pace
+from topics.pace import Pace
 from topics.touchpoints import Priority, Touchpoint
 
 RELAY_WEIGHT = 1.0
@@ -197,9 +197,10 @@ class DestinationRunner:
             if blocked_until is not None:
                 await self._clock.wait(self._wake, min(blocked_until, self._next_timed_ms()))
                 continue
-            if not self._permits.available:
-                if not await self._permits.reserve():
-                    free_ms = self._permits.free_at_ms(self._clock.now_ms())
+            first = self._ready.peek(now_ms, self._is_alive)
+            if first is not None and not self._permits.available(first.kind):
+                if not await self._permits.reserve(first.kind):
+                    free_ms = self._permits.limits.free_at_ms(first.kind, self._clock.now_ms())
                     await self._clock.wait(self._wake, min(free_ms or _NEVER, self._next_timed_ms()))
                 # Time has passed: who is first may have changed, and the gate may have closed.
                 continue
@@ -249,6 +250,7 @@ class DestinationRunner:
             self._begin(lane, step.entry, self._expire(lane, step.entry))
         elif isinstance(step, Send):
             request = step.entry.request
+            turn.kind = request.touchpoint
             weight = RELAY_WEIGHT if request.relay else 0.0
             due_ms = max(step.entry.next_ms, step.entry.queued_ms)
             self._ready.push(turn, KINDS[request.touchpoint].priority, due_ms, weight)
@@ -266,15 +268,15 @@ class DestinationRunner:
 
     def _launch(self, turn: Turn, now_ms: int) -> None:
         if isinstance(turn, CallTurn):
-            self._permits.take()
+            self._permits.limits.take(turn.kind)
             self._in_air += 1
             self._spawn(self._answer_call(turn))
             return
         step = turn.lane.next_step(now_ms)
-        if not isinstance(step, Send):
+        if not isinstance(step, Send) or step.entry.request.touchpoint != turn.kind:
             self._schedule_lane(turn.lane)
             return
-        self._permits.take()
+        self._permits.limits.take(turn.kind)
         self._in_air += 1
         self._begin(turn.lane, step.entry, self._attempt(turn.lane, step.entry))
 
@@ -284,7 +286,7 @@ class DestinationRunner:
         self._spawn(work)
 
     async def _attempt(self, lane: Lane, entry: Entry) -> None:
-        if self._must_not_send():
+        if self._must_not_send(entry.request.touchpoint):
             lane.busy = False
             self._schedule_lane(lane)
             return
@@ -346,12 +348,12 @@ class DestinationRunner:
         lane.busy = False
         self._schedule_lane(lane)
 
-    def _must_not_send(self) -> bool:
+    def _must_not_send(self, kind: str) -> bool:
         """Between the choice of a request and its sending another one's answer may have closed the gate, or the process
         may have stood still for so long that the shard is another's. The permit is given back then."""
         if self._permits.gate.is_open(self._clock.now_ms()) and self._permits.is_fresh:
             return False
-        self._permits.untake()
+        self._permits.limits.untake(kind)
         self._in_air -= 1
         return True
 
@@ -360,7 +362,7 @@ class DestinationRunner:
         self._wake.set()
 
     async def _answer_call(self, turn: CallTurn) -> None:
-        if self._must_not_send():
+        if self._must_not_send(turn.kind):
             self._push_call(turn)
             return
         try:
@@ -373,10 +375,12 @@ class DestinationRunner:
 
     async def _send(self, call: Call) -> AttemptResult:
         """Send with a permit taken; a throttled answer has closed the gate, durably, when this returns."""
+        answered = False
         try:
             result = await attempt_once(self._sender, call, self._clock)
+            answered = result.status is not None
         finally:
-            self._permits.ended()
+            self._permits.limits.ended(call.touchpoint.name, self._clock.now_ms(), answered=answered)
         metrics.ATTEMPTS.labels(self.destination, call.touchpoint.name, result.kind, result.far_side).inc()
         metrics.ATTEMPT_SECONDS.labels(self.destination, result.far_side).observe(result.took_ms / 1000)
         if result.kind is ResponseClass.THROTTLED and result.not_before_ms is not None:
@@ -414,7 +418,8 @@ class DestinationRunner:
         self._gauges.lanes.set(len(self._lanes))
         self._gauges.in_air.set(self._in_air)
         self._gauges.age.set(max(0, now_ms - head.queued_ms) if head is not None else 0)
-        self._gauges.permits.set(self._permits.held(now_ms))
+        for name, share in self._permits.limits.used(now_ms):
+            self._gauges.budget(name).set(share)
         self._gauges.gate.set(max(0.0, (self._permits.gate.opens_ms - now_ms) / 1000))
 
 

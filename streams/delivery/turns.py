@@ -16,6 +16,8 @@ class LaneTurn:
 
     lane: Lane
     ticket: int
+    kind: str = ""
+    """Of a lane that is ready: what it sends, by its touchpoint."""
 
     @property
     def is_current(self) -> bool:
@@ -32,6 +34,10 @@ class CallTurn:
     priority: Priority
     due_ms: int
     weight: float
+
+    @property
+    def kind(self) -> str:
+        return self.call.touchpoint.name
 
 
 Turn = LaneTurn | CallTurn

@@ -8,6 +8,7 @@ from typing import Any
 from streams.delivery.budget import PermitRecord
 from streams.delivery.destinations import schedule_of
 from streams.delivery.gate import Gate
+from streams.delivery.limiters.limits import Limits
 from streams.delivery.outbox import decode_entry, decode_header, entry_key, header_key
 from streams.delivery.permits import Permits
 from streams.delivery.runner import DestinationRunner
@@ -57,9 +58,9 @@ class PlayedRunner:
         permits = Permits(
             key=b"played",
             partition=PARTITION,
-            window=None,
+            limits=Limits(),
             gate=Gate(),
-            left=PermitRecord([], 0),
+            left=PermitRecord(),
             committer=self.durable,
             clock=self.clock,
         )

@@ -94,7 +94,8 @@ async def test_stop_cuts_off_what_takes_too_long_and_still_gives_unused_permits_
     await worker.clock.run_for(round(STOP_ROLE_S * 1000) - 1)
     assert stopping.done()
     permits = worker.durable.of(destination_partition(INCREFF, 0, 8))["deliveries.permits"].values
-    assert b'"open":0' in permits[b"increff|0"]
+    # What was cut off may still arrive: it counts for the next owner.
+    assert b'"open":1' in permits[b"increff|0"]
 
 
 def test_the_steps_of_stop_fit_into_what_the_runtime_gives_them() -> None:

@@ -63,6 +63,69 @@ BROKEN: dict[str, tuple[Break, list[str]]] = {
         lambda data: data["increff"].update(budget={"requests": 0, "window_s": 60}),
         ["increff.budget.requests", "greater than 0"],
     ),
+    "a budget that is no table": (
+        lambda data: data["increff"].update(budget=200),
+        ["increff.budget: expected a table whose shape is one of sliding-window, token-bucket, fixed-window, quota"],
+    ),
+    "a shape that nobody documents": (
+        lambda data: data["increff"].update(budget=[{"shape": "funnel"}]),
+        ["increff.budget.0: expected a table whose shape is one of sliding-window, token-bucket, "],
+    ),
+    "a limit that is not whole": (
+        lambda data: data["increff"].update(budget=[{"requests": 1, "window_s": 1}, {"shape": "token-bucket"}]),
+        ["increff.budget.1.rate_per_s: is missing: tokens that come back each second"],
+    ),
+    "a misspelt member of a limit": (
+        lambda data: data["increff"].update(budget={"shape": "quota", "requests": 5, "per": "day", "every": 1}),
+        ["increff.budget.every: is not a setting; known here: shape, requests, per, aligned"],
+    ),
+    "a step that the bucket cannot hold": (
+        lambda data: data["increff"].update(budget={"shape": "token-bucket", "rate_per_s": 1, "burst": 2, "step": 3}),
+        ["increff.budget: step 3 is more than the bucket holds: burst is 2"],
+    ),
+    "a call that no bucket can pay": (
+        lambda data: data["increff"].update(
+            budget={
+                "shape": "cost-bucket",
+                "capacity": 5,
+                "restore_per_s": 1,
+                "costs": {"create-outward-order": 6},
+            }
+        ),
+        ["increff.budget: a call of 6 points could never go: capacity is 5"],
+    ),
+    "a cost of an unknown touchpoint": (
+        lambda data: data["increff"].update(
+            budget={"shape": "cost-bucket", "capacity": 5, "restore_per_s": 1, "costs": {"create": 1}}
+        ),
+        ["increff.budget: costs: create is not a touchpoint; known: acknowledgement, "],
+    ),
+    "a call that costs nothing": (
+        lambda data: data["increff"].update(
+            budget={"shape": "cost-bucket", "capacity": 5, "restore_per_s": 1, "costs": {"get-invoice": 0}}
+        ),
+        ["increff.budget: costs: get-invoice costs 0, and a call takes one point at least"],
+    ),
+    "clocks too far apart for the window": (
+        lambda data: data["increff"].update(
+            budget={"shape": "fixed-window", "requests": 5, "window_s": 2, "aligned": "clock"}
+        ),
+        ["increff.budget: clocks that are 1 s apart cannot share windows of 2 s", 'aligned = "any"'],
+    ),
+    "an offset from nothing": (
+        lambda data: data["increff"].update(budget={"shape": "quota", "requests": 5, "per": "hour", "offset_s": 60}),
+        ['increff.budget: offset_s and clock_error_s are for aligned = "clock"'],
+    ),
+    "two limits of one window": (
+        lambda data: data["increff"].update(
+            budget=[{"requests": 5, "window_s": 3600}, {"shape": "quota", "requests": 50, "per": "hour"}]
+        ),
+        ["increff: budget: 2 limits with the same window/3600s"],
+    ),
+    "a budget that cannot be shared": (
+        lambda data: data["increff"].update(shards=8, budget={"requests": 7, "window_s": 60}),
+        ["increff: budget: requests 7 cannot be shared by 8 shards: 8 at least, or fewer shards"],
+    ),
     "a method of a call without a body": (
         lambda data: data["increff"].update(far_methods={"get-invoice": "POST"}),
         ["increff.far_methods", "get-invoice has no body"],

@@ -48,10 +48,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A URL that was checked, and the part of a request that is the same each time; a path may hold a token."""
+    """A URL that was checked, and the part of a request that is the same each time."""
 
     origin: Origin
-    head: bytes = field(repr=False)
+    head: bytes
 
 
 class WebhookClient:

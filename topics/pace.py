@@ -1,0 +1,37 @@
+"""How fast and how long to try: the settings of everything that Sluice sends to, far sides and subscribers."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from topics import budgets
+
+PAUSES_MAX = 100
+"""Pauses of a schedule that is written out: longer ones are what `retry_for_s` is for."""
+
+
+class Pace(BaseModel):
+    """What a destination takes, and how long its requests are tried."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    budget: budgets.AnyBudget | None = Field(
+        default=None, description="a limit for all calls together, or a list of limits; without it there is none"
+    )
+    shards: int = Field(
+        default=1, ge=1, description="partitions the destination is spread over; one keeps the budget exact"
+    )
+    concurrency: int = Field(default=32, ge=1, description="requests in the air at once, per shard")
+    timeout_s: float = Field(default=30.0, gt=0, le=44, description="under the far side's own 45 s")
+    retry_first_s: float = Field(default=0.5, gt=0, description="pause before the second attempt; it doubles from then")
+    retry_max_s: float = Field(default=300.0, gt=0, description="longest pause between attempts")
+    retry_for_s: float = Field(default=86_400.0, gt=0, description="then the request is dead")
+
+    @property
+    def limits(self) -> tuple[budgets.Limit, ...]:
+        """The limits that hold at once."""
+        return budgets.limits_of(self.budget)
+
+    @model_validator(mode="after")
+    def _paced(self) -> Pace:
+        budgets.check(self.budget, self.shards)
+        return self
