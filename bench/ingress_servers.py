@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaProducer
 
 from gateway.access_log import AccessLog
 from gateway.app import make_app, spare_collections, wall_clock_ms
+from gateway.endpoints import GuardedEndpoints
 from gateway.ingress import Ports
 from gateway.metrics import Metrics
 from gateway.producer import BATCH_BYTES, SharedProducer
@@ -23,6 +24,7 @@ from gateway.search_view import StockView
 from sluice.local.demo_channels import demo_channels
 from topics.catalogue import BY_NAME
 from topics.configuration import Settings, load_settings, parse_channels
+from topics.subscription_view import SubscriptionIndex
 from topics.verdicts import Reply, Verdict
 
 BODY_BYTES_MAX = 4 << 20
@@ -56,6 +58,8 @@ async def gateway(settings: Settings) -> web.Application:
         producer=producer,
         replies=InstantReplies(),
         stock=StockView(settings),
+        subscriptions=SubscriptionIndex(),
+        endpoints=GuardedEndpoints(settings),
         now_ms=wall_clock_ms,
         metrics=metrics,
         access_log=AccessLog(),

@@ -17,13 +17,16 @@ from aiohttp import web
 
 from gateway.access_log import AccessLog, discard, to_standard_error
 from gateway.api import ManagementApi
+from gateway.endpoints import GuardedEndpoints
 from gateway.ingress import Ingress, Ports
 from gateway.metrics import CONTENT_TYPE, Metrics
 from gateway.producer import SharedProducer
 from gateway.replies import ReplyReader
 from gateway.routes import add_fallbacks, add_management, add_touchpoints
 from gateway.search_view import StockView
+from gateway.subscriptions import SubscriptionsApi, add_subscriptions
 from topics.configuration import Channels, Settings
+from topics.subscription_view import SubscriptionView
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +67,8 @@ def make_app(settings: Settings, channels: Channels, ports: Ports) -> web.Applic
     app[INGRESS] = ingress
     add_touchpoints(app.router, ingress)
     add_management(app.router, api)
+    not_allowed = api.refusing(405, "METHOD_NOT_ALLOWED", "This path does not have this method")
+    add_subscriptions(app.router, SubscriptionsApi(settings, channels, ports, ingress), not_allowed)
     _add_operations(app.router, ports)
     add_fallbacks(app.router, ingress, api)
     return app
@@ -152,11 +157,23 @@ async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -
     stack.push_async_callback(replies.stop)
     stock = StockView(settings)
     stack.push_async_callback(stock.stop)
+    subscriptions = SubscriptionView(settings)
+    stack.push_async_callback(subscriptions.stop)
+    endpoints = GuardedEndpoints(settings)
+    stack.push_async_callback(endpoints.stop)
     producer.start()
     replies.start()
     await stock.start()
+    await subscriptions.start()
     ports = Ports(
-        producer=producer, replies=replies, stock=stock, now_ms=wall_clock_ms, metrics=metrics, access_log=access_log
+        producer=producer,
+        replies=replies,
+        stock=stock,
+        subscriptions=subscriptions,
+        endpoints=endpoints,
+        now_ms=wall_clock_ms,
+        metrics=metrics,
+        access_log=access_log,
     )
     app = make_app(settings, channels, ports)
     runner = web.AppRunner(
@@ -167,7 +184,7 @@ async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -
     site = web.TCPSite(runner, settings.gateway_host, settings.gateway_port)
     await site.start()
     stack.push_async_callback(_finish, site, app[INGRESS], replies)
-    return producer.wait, replies.wait, stock.wait
+    return producer.wait, replies.wait, stock.wait, subscriptions.wait
 
 
 async def _finish(site: web.TCPSite, ingress: Ingress, replies: ReplyReader) -> None:

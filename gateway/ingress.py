@@ -19,7 +19,18 @@ from gateway.authentication import Authentication
 from gateway.body import BodyReader, parse, query_members, validate, with_path_members
 from gateway.call import Call, new_event_id
 from gateway.metrics import Metrics
-from gateway.ports import Clock, Outgoing, Overloaded, Producer, RecordTooLarge, Replies, Stock, Unavailable
+from gateway.ports import (
+    Clock,
+    Endpoints,
+    Outgoing,
+    Overloaded,
+    Producer,
+    RecordTooLarge,
+    Replies,
+    Stock,
+    Subscriptions,
+    Unavailable,
+)
 from gateway.stamps import stamp
 from gateway.stock import split_stock
 from topics.configuration import Channel, Channels, Settings
@@ -44,6 +55,8 @@ class Ports:
     producer: Producer
     replies: Replies
     stock: Stock
+    subscriptions: Subscriptions
+    endpoints: Endpoints
     now_ms: Clock
     metrics: Metrics
     access_log: AccessLog

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from topics.envelope import Headers
+from topics.subscriptions import Health, Status, Subscription
 from topics.verdicts import Reply
+from topics.webhooks.signatures import SigningKey
 
 
 class Outgoing(NamedTuple):
@@ -83,3 +85,32 @@ class Stock(Protocol):
 class Clock(Protocol):
     def __call__(self) -> int:
         """Epoch milliseconds."""
+
+
+class Subscriptions(Protocol):
+    """All subscriptions, as topics.subscription_view has them."""
+
+    def all(self) -> Mapping[str, Subscription]: ...
+
+    def get(self, name: str) -> Subscription | None: ...
+
+    def disabled(self, name: str) -> Status | None: ...
+
+    def health(self, name: str) -> Mapping[int, Health]: ...
+
+    async def until_written(self, partition: int, offset: int) -> None:
+        """Returns when the record of `subscriptions` at this place counts here."""
+
+    def unready(self) -> str | None: ...
+
+
+class Endpoints(Protocol):
+    """Endpoints of subscribers, behind the guard that lets only public ones be called."""
+
+    def fault(self, url: str) -> str | None:
+        """Why this URL cannot be a subscriber's, as far as it can be told without asking; None: it can."""
+
+    async def challenge(
+        self, *, url: str, subscription: str, keys: Sequence[SigningKey], delivery_id: str, challenge: str, now_ms: int
+    ) -> str | None:
+        """None when the endpoint sent the challenge back, else why it is not verified."""

@@ -13,6 +13,14 @@ from topics.json_schema import Untitled
 from topics.models.base import CODE_MAX, Body
 from topics.models.errors import ChannelError, IncreffError, Problem
 from topics.models.management import LaneDecided, OrderDocument, ReturnDocument
+from topics.models.subscribers import (
+    RotationAsked,
+    SubscriptionAsked,
+    SubscriptionDocument,
+    SubscriptionList,
+    SubscriptionMade,
+    SubscriptionSettings,
+)
 from topics.sample_files import Sample, sample
 from topics.touchpoints import TOUCHPOINTS, Direction, Mode, Touchpoint
 
@@ -77,6 +85,7 @@ def document() -> dict[str, Any]:
         operation = _operation(touchpoint, sample(touchpoint.name), names)
         paths.setdefault(full_path(touchpoint), {})[touchpoint.method.lower()] = operation
     paths.update(_management(names))
+    paths.update(_subscriptions(names))
     paths.update(_operations())
     return {
         "openapi": "3.1.0",
@@ -89,6 +98,7 @@ def document() -> dict[str, Any]:
             {"name": Direction.TO_INCREFF.value, "description": "As if Sluice were Increff"},
             {"name": Direction.TO_MARKETPLACE.value, "description": "As if Sluice were the marketplace"},
             {"name": "management", "description": "Where is order X?"},
+            {"name": "subscriptions", "description": "Who gets facts over HTTP"},
             {"name": "operations", "description": "Health, metrics and this document"},
         ],
         "paths": paths,
@@ -104,7 +114,20 @@ def full_path(touchpoint: Touchpoint) -> str:
 def _schemas() -> tuple[_Names, Schema]:
     """Where each model is referred to, and all component schemas."""
     models: dict[type[BaseModel], None] = dict.fromkeys(
-        (IncreffError, ChannelError, Problem, OrderDocument, ReturnDocument, LaneDecided)
+        (
+            IncreffError,
+            ChannelError,
+            Problem,
+            OrderDocument,
+            ReturnDocument,
+            LaneDecided,
+            SubscriptionAsked,
+            SubscriptionSettings,
+            SubscriptionDocument,
+            SubscriptionMade,
+            SubscriptionList,
+            RotationAsked,
+        )
     )
     for touchpoint in TOUCHPOINTS:
         models[touchpoint.request] = None
@@ -227,6 +250,89 @@ def _management(names: _Names) -> Schema:
             }
         }
     return paths
+
+
+def _subscriptions(names: _Names) -> Schema:
+    """/api/subscriptions: who gets facts over HTTP."""
+    in_path = [_parameter("id", "path", {"type": "string"})]
+    change = {**SubscriptionSettings.model_json_schema(ref_template=_REF, schema_generator=Untitled), "required": []}
+    change.pop("$defs", None)
+
+    def operation(
+        name: str,
+        summary: str,
+        answer: type[BaseModel] | None,
+        *,
+        body: Schema | None = None,
+        status: str = "200",
+        conflict: str = "",
+        of_one: bool = True,
+        body_required: bool = True,
+    ) -> Schema:
+        statuses = ("400", "401", "404", "413", "503") if of_one else ("400", "401", "413", "503")
+        errors = _errors(names[Problem], PROBLEM_JSON, statuses)
+        if conflict:
+            errors["409"] = {"description": conflict, "content": {PROBLEM_JSON: {"schema": names[Problem]}}}
+        found: Schema = {"description": "Done"}
+        if answer is not None:
+            found["content"] = {JSON: {"schema": names[answer]}}
+        made: Schema = {
+            "tags": ["subscriptions"],
+            "security": [{"token": []}, {}],
+            "operationId": name,
+            "summary": summary,
+            "responses": {status: found, **errors},
+        }
+        if of_one:
+            made["parameters"] = in_path
+        if body is not None:
+            made["requestBody"] = {"required": body_required, "content": {JSON: {"schema": body}}}
+        return made
+
+    one, document, made = "/api/subscriptions/{id}", SubscriptionDocument, SubscriptionMade
+    unverified = "The endpoint did not answer the challenge; nothing was changed"
+    return {
+        "/api/subscriptions": {
+            "get": operation("list-subscriptions", "All subscriptions", SubscriptionList, of_one=False),
+            "post": operation(
+                "add-subscription",
+                "Add a subscriber; its endpoint is sent a challenge, and its secret is shown once",
+                made,
+                body=names[SubscriptionAsked],
+                status="201",
+                conflict="There are as many as there may be",
+                of_one=False,
+            ),
+        },
+        one: {
+            "get": operation("get-subscription", "One subscription and how it fares", document),
+            "patch": operation(
+                "change-subscription",
+                "Change the settings that are named; another `url` has to pass the challenge first",
+                document,
+                body=change,
+                conflict=unverified,
+            ),
+            "delete": operation("remove-subscription", "Remove it; what waits is dropped", None, status="204"),
+        },
+        f"{one}/verify": {
+            "post": operation("verify-subscription", "Send the challenge again", document, conflict=unverified)
+        },
+        f"{one}/rotate-secret": {
+            "post": operation(
+                "rotate-subscription-secret",
+                "A new secret, shown once; the ones before it go on signing for the overlap",
+                made,
+                body=names[RotationAsked],
+                conflict="Too many secrets sign already",
+                body_required=False,
+            )
+        },
+        f"{one}/enable": {"post": operation("enable-subscription", "Go on with what still waits", document)},
+        f"{one}/disable": {
+            "post": operation("disable-subscription", "Send nothing and ask for nothing; what waits stays", document)
+        },
+    }
 
 
 def _operations() -> Schema:

@@ -100,6 +100,12 @@ class SubscriptionIndex:
             self._found[case] = found
         return found
 
+    async def until_written(self, partition: int, offset: int) -> None:
+        """Returns when the record of `subscriptions` at this place counts here: what follows nothing never lags."""
+
+    def unready(self) -> str | None:
+        return None
+
     def _changed(self, name: str) -> None:
         self._active = tuple(one for name, one in sorted(self._all.items()) if self.is_active(name))
         self._found.clear()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 from hashlib import blake2b
 from typing import Annotated, Any, Literal
 
@@ -21,6 +20,7 @@ from topics.facts import FACTS
 from topics.models.base import Body
 from topics.pace import Pace
 from topics.touchpoints import Direction, Entity, Mode, Repeat, Touchpoint
+from topics.webhooks.signatures import Signature
 
 ID = r"^sub_[a-z0-9]{16}$"
 URL_CHARS_MAX = 2_048
@@ -52,13 +52,6 @@ FACT = Touchpoint(
 )
 """What is delivered to a subscription, described as the calls of the contract are. It is none of them, so it is not in
 TOUCHPOINTS."""
-
-
-class Signature(StrEnum):
-    V1 = "v1"
-    """HMAC-SHA256 with a secret that both sides have."""
-    V1A = "v1a"
-    """Ed25519: the receiver has only the public key."""
 
 
 class SigningSecret(BaseModel):

@@ -23,6 +23,7 @@ from sluice.local.demo_channels import demo_channels
 from topics.configuration import Channels, Settings, load_settings, parse_channels
 from topics.envelope import Envelope, parse
 from topics.sample_files import sample
+from topics.subscription_view import SubscriptionIndex
 from topics.touchpoints import BY_NAME, Direction, Touchpoint
 from topics.verdicts import Reply, Verdict
 
@@ -58,6 +59,7 @@ class FakeKafka:
     partition: int = 3
     waiting: dict[str, asyncio.Future[Reply | None]] = field(default_factory=dict)
     waits_s: list[float] = field(default_factory=list)
+    subscriptions: SubscriptionIndex = field(default_factory=SubscriptionIndex)
 
     async def produce(self, record: Outgoing) -> Position:
         if self.error is not None:
@@ -65,6 +67,9 @@ class FakeKafka:
         if self.refuses(record):
             raise Unavailable("not acknowledged")
         self.records.append(record)
+        if record.topic == "subscriptions":
+            self.subscriptions.apply(record.key, record.value)
+            return Position("t.subscriptions.v1", 0, len(self.records) - 1)
         envelope = parse(record.headers)
         if envelope.id in self.waiting:
             self.waiting.pop(envelope.id).set_result(self.decide(envelope, record))
@@ -91,6 +96,21 @@ class FakeKafka:
         return [parse(record.headers) for record in self.records]
 
 
+@dataclass
+class FakeEndpoints:
+    """Endpoints that pass, or do not for a reason."""
+
+    why: str | None = None
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    def fault(self, url: str) -> str | None:
+        return "expected https" if url.startswith("http://") else None
+
+    async def challenge(self, **told: Any) -> str | None:
+        self.asked.append(told)
+        return self.why
+
+
 class FakeStock(StockIndex):
     away: str | None = None
 
@@ -114,6 +134,7 @@ class Gateway:
     client: TestClient[Request, Application]
     kafka: FakeKafka
     stock: FakeStock
+    endpoints: FakeEndpoints
     metrics: Metrics
     log: list[bytes]
     settings: Settings
@@ -128,13 +149,21 @@ async def gateway(
     metrics = Metrics()
     log: list[bytes] = []
     access_log = AccessLog(log.append)
+    endpoints = FakeEndpoints()
     ports = Ports(
-        producer=kafka, replies=kafka, stock=stock, now_ms=lambda: NOW_MS, metrics=metrics, access_log=access_log
+        producer=kafka,
+        replies=kafka,
+        stock=stock,
+        subscriptions=kafka.subscriptions,
+        endpoints=endpoints,
+        now_ms=lambda: NOW_MS,
+        metrics=metrics,
+        access_log=access_log,
     )
     loaded = load_settings(**settings)
     app = make_app(loaded, channels or channels_with(), ports)
     async with TestClient(TestServer(app)) as client:
-        yield Gateway(client, kafka, stock, metrics, log, loaded)
+        yield Gateway(client, kafka, stock, endpoints, metrics, log, loaded)
         access_log.flush()
 
 

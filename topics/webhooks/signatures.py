@@ -34,7 +34,9 @@ class Signature(StrEnum):
     """How deliveries to a subscriber are signed."""
 
     V1 = "v1"
+    """HMAC-SHA256 with a secret that both sides have."""
     V1A = "v1a"
+    """Ed25519: the receiver has only the public key."""
 
 
 class SigningKey(Protocol):

@@ -1,0 +1,242 @@
+"""/api/subscriptions: who gets facts over HTTP. What is answered is durable, and counts at this gateway.
+
+A subscription is one record of a compacted topic; every call that changes one writes it anew. Calls about the same
+subscription wait for each other here; of two gateways that change one at the same moment, the last one's record counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+from weakref import WeakValueDictionary
+
+from aiohttp import web
+
+from gateway.answers import Answer, Refused, json_answer
+from gateway.authentication import bearer
+from gateway.body import BodyReader, parse
+from gateway.call import Call
+from gateway.ingress import Handler, Ingress, Ports, refusal_of
+from gateway.ports import Outgoing
+from gateway.problem import problem
+from gateway.subscribers import (
+    NewSecret,
+    asked,
+    changed,
+    document,
+    id_of,
+    keys_of,
+    made,
+    new_secret,
+    next_revision,
+    rotated,
+)
+from topics.configuration import Channels, Settings
+from topics.models.subscribers import RotationAsked, SubscriptionAsked, SubscriptionMade
+from topics.subscriptions import Deleted, Subscription
+from topics.webhooks.sealing import secret_box
+from topics.webhooks.signatures import MADE_BYTES, Signature, SigningKey
+
+BODY_BYTES_MAX = 64 << 10
+"""A subscription with every list as long as it may be, several times."""
+SUBSCRIPTIONS_MAX = 10_000
+"""Every process holds all of them, and each kind of fact is compared with each once."""
+VISIBLE_TIMEOUT_S = 5.0
+"""How long what was written may take to count here. It is durable by then, so the answer is given all the same."""
+ID_BYTES = 10
+
+log = logging.getLogger(__name__)
+
+Act = Callable[[Call, web.Request], Awaitable[Answer]]
+
+
+class SubscriptionsApi:
+    def __init__(
+        self,
+        settings: Settings,
+        channels: Channels,
+        ports: Ports,
+        ingress: Ingress,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._channels = channels
+        self._ports = ports
+        self._ingress = ingress
+        self._random = random
+        self._box = secret_box(settings)
+        self._bodies = BodyReader(BODY_BYTES_MAX)
+        self._token = settings.api_token.get_secret_value().encode() if settings.api_token else None
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def handler(self, act: Act) -> Handler:
+        async def handle(request: web.Request) -> web.Response:
+            call = Call("api-subscriptions", time.perf_counter())
+            try:
+                if self._token is not None:
+                    bearer(self._token, request.headers.get("Authorization"))
+                unready = self._ports.subscriptions.unready()
+                if unready is not None:
+                    raise Refused(503, "STARTING", "The subscriptions are not read yet", unready, retry_after_s=1)
+                call.subject = request.match_info.get("id", "")[:40]
+                answer = await act(call, request)
+            except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
+                answer = problem(refusal_of(error, "api-subscriptions"))
+            return self._ingress.finish(call, answer)
+
+        return handle
+
+    def locked(self, act: Act) -> Handler:
+        """For calls that change the subscription in the path: one at a time."""
+
+        async def one_at_a_time(call: Call, request: web.Request) -> Answer:
+            lock = self._locks.setdefault(call.subject, asyncio.Lock())
+            async with lock:
+                return await act(call, request)
+
+        return self.handler(one_at_a_time)
+
+    async def all(self, _call: Call, _request: web.Request) -> Answer:
+        every = sorted(self._ports.subscriptions.all().values(), key=lambda one: (one.created_ms, one.id))
+        return json_answer({"subscriptions": [self._told(one) for one in every]})
+
+    async def one(self, _call: Call, request: web.Request) -> Answer:
+        return json_answer(self._told(self._known(request)))
+
+    async def create(self, call: Call, request: web.Request) -> Answer:
+        """The endpoint is asked after it is stored, so that an answer that is lost leaves a trace to find."""
+        wanted = asked(SubscriptionAsked, await self._members(request), self._channels.channels)
+        self._check_url(wanted.url)
+        if len(self._ports.subscriptions.all()) >= SUBSCRIPTIONS_MAX:
+            raise Refused(409, "TOO_MANY", f"There are {SUBSCRIPTIONS_MAX} subscriptions already")
+        now_ms = self._ports.now_ms()
+        call.subject = id_of(self._random(ID_BYTES))
+        secret = new_secret(self._box, call.subject, wanted.signature, wanted.secret, self._random(MADE_BYTES), now_ms)
+        subscription = made(wanted, call.subject, secret, now_ms)
+        await self._write(call, subscription)
+        not_verified = await self._challenge(subscription, [secret.key])
+        if not_verified is None:
+            subscription = next_revision(subscription, verified_ms=self._ports.now_ms())
+            await self._write(call, subscription)
+        return self._shown_once(subscription, secret, not_verified, 201)
+
+    async def change(self, call: Call, request: web.Request) -> Answer:
+        present = self._known(request)
+        wanted = changed(present, await self._members(request), self._channels.channels)
+        if wanted.url != present.url:
+            self._check_url(wanted.url)
+            await self._verified(wanted)
+            wanted = wanted.model_copy(update={"verified_ms": self._ports.now_ms()})
+        return await self._written(call, next_revision(wanted))
+
+    async def delete(self, call: Call, request: web.Request) -> Answer:
+        gone = self._known(request)
+        await self._put(call, gone.id, Deleted(id=gone.id, deleted_ms=self._ports.now_ms()).encode())
+        return Answer(204)
+
+    async def verify(self, call: Call, request: web.Request) -> Answer:
+        present = self._known(request)
+        await self._verified(present)
+        return await self._written(call, next_revision(present, verified_ms=self._ports.now_ms()))
+
+    async def rotate(self, call: Call, request: web.Request) -> Answer:
+        present, now_ms = self._known(request), self._ports.now_ms()
+        raw = await self._bodies.read(request)
+        wanted = asked(RotationAsked, parse(raw) if raw else {}, ())
+        signature = Signature(wanted.signature or present.signature)
+        secret = new_secret(self._box, present.id, signature, wanted.secret, self._random(MADE_BYTES), now_ms)
+        subscription = next_revision(rotated(present, wanted, secret, now_ms))
+        await self._write(call, subscription)
+        return self._shown_once(subscription, secret, None, 200)
+
+    async def enable(self, call: Call, request: web.Request) -> Answer:
+        return await self._written(call, next_revision(self._known(request), enabled=True))
+
+    async def disable(self, call: Call, request: web.Request) -> Answer:
+        return await self._written(call, next_revision(self._known(request), enabled=False))
+
+    def _known(self, request: web.Request) -> Subscription:
+        name = request.match_info["id"]
+        found = self._ports.subscriptions.get(name)
+        if found is None:
+            raise Refused(404, "UNKNOWN", f"There is no subscription {name[:40]}")
+        return found
+
+    async def _members(self, request: web.Request) -> dict[str, Any]:
+        return parse(await self._bodies.read(request))
+
+    def _check_url(self, url: str) -> None:
+        fault = self._ports.endpoints.fault(url)
+        if fault is not None:
+            raise Refused(400, "BAD_DATA", "Input validation failed", f"[url: {fault}]")
+
+    async def _verified(self, subscription: Subscription) -> None:
+        keys = keys_of(self._box, subscription, self._ports.now_ms())
+        not_verified = await self._challenge(subscription, keys)
+        if not_verified is not None:
+            raise Refused(409, "NOT_VERIFIED", "The endpoint did not pass, and nothing was changed", not_verified)
+
+    async def _challenge(self, subscription: Subscription, keys: list[SigningKey]) -> str | None:
+        return await self._ports.endpoints.challenge(
+            url=subscription.url,
+            subscription=subscription.id,
+            keys=keys,
+            delivery_id=f"msg_{self._random(16).hex()}",
+            challenge=self._random(24).hex(),
+            now_ms=self._ports.now_ms(),
+        )
+
+    def _told(self, subscription: Subscription) -> dict[str, Any]:
+        disabled = self._ports.subscriptions.disabled(subscription.id)
+        health = self._ports.subscriptions.health(subscription.id)
+        return document(subscription, disabled, health, self._ports.now_ms()).model_dump(mode="json")
+
+    def _shown_once(
+        self, subscription: Subscription, secret: NewSecret, not_verified: str | None, status: int
+    ) -> Answer:
+        told = SubscriptionMade(
+            **self._told(subscription),
+            secret=secret.secret,
+            public_key=secret.public_key,
+            not_verified=not_verified,
+        )
+        return json_answer(told.model_dump(mode="json"), status)
+
+    async def _written(self, call: Call, subscription: Subscription) -> Answer:
+        await self._write(call, subscription)
+        return json_answer(self._told(subscription))
+
+    async def _write(self, call: Call, subscription: Subscription) -> None:
+        await self._put(call, subscription.id, subscription.encode())
+
+    async def _put(self, call: Call, name: str, value: bytes) -> None:
+        """Returns when the record is on all in-sync replicas and counts at this gateway."""
+        position = await self._ports.producer.produce(Outgoing("subscriptions", name.encode(), value, ()))
+        try:
+            async with asyncio.timeout(VISIBLE_TIMEOUT_S):
+                await self._ports.subscriptions.until_written(position.partition, position.offset)
+        except TimeoutError:
+            log.warning("subscription.late id=%s position=%s: stored, and not seen here yet", call.subject, position)
+
+
+def add_subscriptions(router: web.UrlDispatcher, api: SubscriptionsApi, not_allowed: Handler) -> None:
+    paths: dict[str, dict[str, Handler]] = {
+        "/api/subscriptions": {"GET": api.handler(api.all), "POST": api.handler(api.create)},
+        "/api/subscriptions/{id}": {
+            "GET": api.handler(api.one),
+            "PATCH": api.locked(api.change),
+            "DELETE": api.locked(api.delete),
+        },
+        "/api/subscriptions/{id}/verify": {"POST": api.locked(api.verify)},
+        "/api/subscriptions/{id}/rotate-secret": {"POST": api.locked(api.rotate)},
+        "/api/subscriptions/{id}/enable": {"POST": api.locked(api.enable)},
+        "/api/subscriptions/{id}/disable": {"POST": api.locked(api.disable)},
+    }
+    for path, methods in paths.items():
+        resource = router.add_resource(path)
+        for method, handle in methods.items():
+            resource.add_route(method, handle)
+        resource.add_route("*", not_allowed)
