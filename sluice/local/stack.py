@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from sluice.local.kafka_wire import first_alive
 from sluice.local.ports import free_ports, is_free
 from sluice.local.probe import ask_ready
 from sluice.local.processes import spawn
+from sluice.local.role_environment import role_environment
 from sluice.local.supervisor import Probe, Stage, Unit
 from sluice.local.terminal import Line, say
 from topics.configuration import load_channels
@@ -103,6 +105,7 @@ class _Roles:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self._environment = role_environment(options.data_dir, has_sandboxes=options.has_sandboxes, given=os.environ)
         if options.channels is not None:
             self._far_sides = ["--channels", str(options.channels.absolute())]
         else:
@@ -130,7 +133,7 @@ class _Roles:
             log = self._options.log(name)
             rotate(log)
             with log.open("ab") as output:
-                return spawn([sys.executable, "-u", "-m", "sluice", *arguments], log=output)
+                return spawn([sys.executable, "-u", "-m", "sluice", *arguments], log=output, env=self._environment)
 
         return start
 
