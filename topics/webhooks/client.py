@@ -107,6 +107,7 @@ class WebhookClient:
         if self._sweeping is not None:
             self._sweeping.cancel()
             self._sweeping = None
+        self._dialler.stop()
         for connection in tuple(self._open):
             connection.abort()
         self._idle.clear()

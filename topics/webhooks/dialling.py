@@ -61,6 +61,10 @@ class Dialler:
         infos = [_info(address, port) for address in addresses[:DIALLED_MAX]]
         return await aiohappyeyeballs.start_connection(infos, happy_eyeballs_delay=NEXT_ADDRESS_S, interleave=1)
 
+    def stop(self) -> None:
+        for task in self._asking.values():
+            task.cancel()
+
     async def _addresses(self, host: str) -> Sequence[str]:
         now = asyncio.get_running_loop().time()
         until, addresses = self._kept.get(host, (0.0, ()))
@@ -69,6 +73,7 @@ class Dialler:
         task = self._asking.get(host)
         if task is None:
             task = self._asking[host] = asyncio.create_task(self._ask(host), name=f"lookup {host}")
+            task.add_done_callback(_heard)
         # Who gives up waiting does not end the lookup for the others.
         return await asyncio.shield(task)
 
@@ -83,6 +88,12 @@ class Dialler:
             self._kept.clear()
         self._kept[host] = (asyncio.get_running_loop().time() + KEPT_S, addresses)
         return addresses
+
+
+def _heard(task: asyncio.Task[Sequence[str]]) -> None:
+    """Its failure is no news to whoever still waits, and to nobody when all gave up."""
+    if not task.cancelled():
+        task.exception()
 
 
 class SystemLookup:
