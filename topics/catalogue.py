@@ -91,7 +91,7 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic(
         name="relay.answers",
-        key="entity key|touchpoint|idempotency key",
+        key="entity key|its creation in epoch ms|touchpoint|idempotency key",
         cleanup=Cleanup.BOTH,
         retention_ms=30 * DAY_MS,
         writers=("orders",),

@@ -53,6 +53,7 @@ _MODELS: tuple[type[Fact], ...] = (
     models.ReturnCreated,
     models.ReturnAdopted,
     models.ReturnRefused,
+    models.ReturnUnanswered,
     models.ReturnSubmitted,
     models.ReturnRejected,
     models.ReturnUpdated,

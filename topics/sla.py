@@ -84,3 +84,7 @@ class Sla(BaseModel):
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+DEFAULT_POLICY = Sla().policy(handover=True)
+"""Of a channel that is not configured any more."""

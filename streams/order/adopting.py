@@ -127,6 +127,7 @@ def unite(order: Order, shipment: Shipment) -> None:
     for relay in order.relays:
         if relay.data == twin.id:
             relay.data = shipment.id
+            relay.key = relay.key.replace(twin.name, shipment.name, 1)
 
 
 def complete_lines(order: Order, items: list[dict[str, Any]]) -> None:

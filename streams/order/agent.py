@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from streams.order.addresses import ReplyAddresses
 from streams.order.answers import Answers, recall
 from streams.order.decoding import decode_event
-from streams.order.effects import RecordAnswer
+from streams.order.effects import PublishFact, RecordAnswer
 from streams.order.events import Event, EventKind
 from streams.order.limits import MESSAGE_MAX
 from streams.order.machine import Decision, advance, nothing_recorded
@@ -24,7 +24,8 @@ from streams.runtime.role import Committer, Effect, Poison, Record, Role, Table,
 from topics.catalogue import BY_NAME as TOPIC_BY_NAME
 from topics.configuration import Channels, Settings
 from topics.envelope import EnvelopeError, parse
-from topics.keys import TICK_KEY, partition_of, split
+from topics.keys import TICK_KEY, partition_of
+from topics.sla import DEFAULT_POLICY
 from topics.subscription_view import SubscriptionIndex, SubscriptionView
 from topics.verdicts import Reply, Verdict
 
@@ -62,6 +63,8 @@ class OrdersRole(Role):
         self._recent = Recent()
         self.ticker = Ticker(settings.tick_s)
         self._stuck = StuckGauge()
+        self._gone_channels: set[str] = set()
+        """Channels of entities that are not configured; the log says it once."""
         self._answers: dict[int, Answers] = {}
         self._recording: tuple[int, int] | None = None
         """Partition and offset of the last record that recorded an answer."""
@@ -76,7 +79,7 @@ class OrdersRole(Role):
         decision = advance(self._entity(state, event.key), event, record.timestamp_ms, lambda key: recall(answers, key))
         records = self._performer.records(decision.effects, decision.entity, event.channel, record.timestamp_ms)
         # Tables last: nothing that can fail comes after them.
-        self._keep(record.partition, state, event.key, decision)
+        self._keep(record, state, event.key, decision)
         for answer in decision.effects:
             if not isinstance(answer, RecordAnswer):
                 continue
@@ -88,17 +91,17 @@ class OrdersRole(Role):
             records.append(self._rejected(record, decision))
         return records
 
-    def _keep(self, partition: int, state: Table, key: bytes, decision: Decision) -> None:
+    def _keep(self, record: Record, state: Table, key: bytes, decision: Decision) -> None:
         """What is known now. Raises Poison before anything is kept."""
         entity = decision.entity if decision.changed and not decision.gone else None
         raw = entity.encode() if entity is not None else b""
         if len(raw) > VALUE_BYTES_MAX:
             raise too_large(f"a value of {STATE}", raw)
-        self._stuck.count(partition, decision.effects)
+        self._stuck.count(record, decision.effects)
         if decision.gone:
             state.delete(key)
         elif entity is not None:
-            due = self.ticker.due(partition)
+            due = self.ticker.due(record.partition)
             if due is not None:
                 due.note(key, state.get(key), raw)
             state.put(key, raw)
@@ -127,9 +130,11 @@ class OrdersRole(Role):
 
     def _look_at(self, key: bytes, tick: str, record: Record, state: Table) -> list[Effect]:
         entity = self._entity(state, key)
-        channel = self._channels.channels.get(split(key)[0])
-        if entity is None or channel is None:
+        if entity is None:
             return []
+        channel = self._channels.channels.get(entity.channel)
+        if channel is None:
+            self._warn_of(entity.channel)
         event = Event(
             kind=EventKind.TICK,
             id=f"{tick}/{key.decode()}",
@@ -137,15 +142,25 @@ class OrdersRole(Role):
             code=entity.code,
             key=key,
             body={},
-            policy=channel.policy,
+            policy=channel.policy if channel is not None else DEFAULT_POLICY,
         )
         decision = advance(entity, event, record.timestamp_ms, nothing_recorded)
-        records = self._performer.records(decision.effects, decision.entity, entity.channel, record.timestamp_ms)
+        # Of a channel that is gone there is nobody left to be told, only readers of facts.
+        effects = [one for one in decision.effects if channel is not None or isinstance(one, PublishFact)]
+        records = self._performer.records(effects, decision.entity, entity.channel, record.timestamp_ms)
         for effect in records:  # here, or the runtime would set all of the tick aside
             if len(effect.value) > VALUE_BYTES_MAX:
                 raise too_large(f"an effect for {effect.topic}", effect.value)
-        self._keep(record.partition, state, key, decision)
+        self._keep(record, state, key, decision)
         return records
+
+    def _warn_of(self, channel: str) -> None:
+        if channel not in self._gone_channels:
+            self._gone_channels.add(channel)
+            log.warning(
+                "channel %s is not configured any more: what is kept of it expires and is forgotten by the default sla",
+                channel,
+            )
 
     async def start(self, committer: Committer) -> None:
         await self._following.start(committer)
@@ -163,6 +178,7 @@ class OrdersRole(Role):
         due = self.ticker.due(record.partition)
         if record.key == TICK_KEY and due is not None:
             due.rebuild()  # what the tick was for is due as before
+        self._stuck.undo(record)
         if self._recording == (record.partition, record.offset):
             # The runtime undid the table; what is remembered of it is read again.
             self._answers.pop(record.partition, None)

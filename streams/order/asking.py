@@ -47,7 +47,7 @@ def ask(turn: Turn[Return], touchpoint: Touchpoint, body: dict[str, Any], payloa
 def join(turn: Turn[Return], question: Question) -> Ruling:
     """A repeat of what was asked. When its answer is overdue, the same is asked again."""
     if is_overdue(turn, question):
-        question.asked_ms = turn.now_ms
+        question.asked_ms, question.asks = turn.now_ms, 0
         _send(turn)
     if turn.event.reply_to is None and turn.event.id != question.event:
         return DUPLICATE
@@ -56,6 +56,33 @@ def join(turn: Turn[Return], question: Question) -> Ruling:
 
 def is_overdue(turn: Turn[Return], question: Question) -> bool:
     return turn.now_ms >= question.asked_ms + limits.QUESTION_LOST_MS
+
+
+def next_ask_ms(entity: Return) -> int:
+    """When a tick must ask again, or say that there is no answer; 0: never."""
+    question = entity.question
+    if question is None or question.asks > limits.QUESTION_ASKS_MAX:
+        return 0
+    return question.asked_ms + (limits.QUESTION_LOST_MS << question.asks)
+
+
+def ask_again(turn: Turn[Return]) -> Question | None:
+    """At a tick: a question whose answer is overdue is asked again. Returns it when that was done often enough.
+
+    It stays open all the same: a repeat of the call asks again, and a late answer still counts.
+    """
+    entity, question = turn.entity, turn.entity.question
+    if question is None or not 0 < next_ask_ms(entity) <= turn.now_ms:
+        return None
+    question.asks += 1
+    if question.asks <= limits.QUESTION_ASKS_MAX:
+        question.asked_ms = turn.now_ms
+        _send(turn)
+        return None
+    for event, reply_to, _ in question.waiters:
+        turn.reply(event, reply_to, failed(NOT_IN_TIME))
+    question.waiters.clear()
+    return question
 
 
 def tell(turn: Turn[Return]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 from streams.order.cancelling import SELLER, asked_for, cancelled
-from streams.order.events import EventKind
 from streams.order.model import Order
 from streams.order.parts import Line
 from streams.order.progress import context, located, settle
@@ -19,17 +18,6 @@ from streams.order.turn import Ruling, Turn, refused
 
 SINGLE = "SINGLE_SHIPMENT_PARTIAL"
 BLOCK = "BLOCK_COMPLETE"
-
-CLOSING = frozenset(
-    {
-        EventKind.PACK_TAKEN,
-        EventKind.CUSTOMER_CANCEL_TAKEN,
-        EventKind.CUSTOMER_CANCEL_FAILED,
-        EventKind.NOTICE_TAKEN,
-    }
-)
-"""After which the rest may have to be cancelled: the one shipment is packed, a cancellation that was out for its answer
-has it, there is room for a request again."""
 
 
 def one_too_many(order: Order, body: dict[str, Any]) -> Ruling | None:
@@ -69,6 +57,7 @@ def leaves_open(turn: Turn[Order], allotted: list[tuple[Line, int]]) -> Ruling |
 def close_rest(turn: Turn[Order]) -> None:
     """The only shipment is packed: what is open is cancelled as the seller's, and both sides learn it.
 
+    Asked after every outcome: one packs the shipment or answers a cancellation, any makes room for a request again.
     Units that a customer cancellation asks for wait for its answer: they are the customer's, or closed after it.
     """
     order = turn.entity

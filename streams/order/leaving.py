@@ -23,6 +23,8 @@ HANDOVER = BY_NAME["handover-notification"]
 NO_ANSWER = "the marketplace gave no answer in time; a repeat is safe"
 _TRUE = (True, "true", "True", "1", 1)
 """How a flag of a query string may be written."""
+_BOXES = ",boxes"
+"""Ends the key of a label that comes with those of its boxes: another document."""
 
 
 def get_invoice(turn: Turn[Order]) -> Ruling:
@@ -173,8 +175,8 @@ def _get(turn: Turn[Order], touchpoint: Touchpoint) -> Ruling:
 
 
 def _document_key(shipment: Shipment | None, body: dict[str, Any]) -> str:
-    boxes = ",boxes" if body.get("arePackBoxLabelsRequired") in _TRUE else ""
-    return f"{shipment.id}{boxes}" if shipment is not None else f"code {body['shipmentCode']}{boxes}"
+    boxes = _BOXES if body.get("arePackBoxLabelsRequired") in _TRUE else ""
+    return f"{shipment.name}{boxes}" if shipment is not None else f"code {body['shipmentCode']}{boxes}"
 
 
 def _enriched(touchpoint: Touchpoint, shipment: Shipment | None, body: dict[str, Any]) -> dict[str, Any]:
@@ -195,10 +197,11 @@ def _answered(turn: Turn[Order], touchpoint: Touchpoint) -> tuple[Shipment | Non
         code, number, location = relay.data
         shipment = find_shipment(order, code, number) or adopt_shipment(turn, code, number, location)
         settle(turn)
-        if shipment is not None:
-            relay.key = relay.key.replace(f"code {code}", str(shipment.id), 1)
     else:
         shipment = order.shipment(relay.data)
+    if shipment is not None:
+        # By what names the shipment now: when it was asked for, its shipmentId may not have been known.
+        relay.key = shipment.name + (_BOXES if relay.key.endswith(_BOXES) else "")
     turn.record(touchpoint.name, relay.key, outcome.status, outcome.body)
     turn.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
     return shipment, outcome.body if isinstance(outcome.body, dict) else {}

@@ -45,6 +45,8 @@ QUESTION_BYTES_MAX = 3 << 20
 """Body of a return that waits for its forward order: it is kept in the state, which must fit a record."""
 QUESTION_LOST_MS = 15_000
 """An answer comes within milliseconds, after a rebalance within seconds. After this a repeat asks again."""
+QUESTION_ASKS_MAX = 8
+"""Times that a tick asks again, at pauses that double from there. Then a fact says so, two hours after the call."""
 MESSAGE_MAX = 500
 """Characters kept of the far side's message: enough for a person, bounded for the state."""
 ANSWERS_MAX = 20_000

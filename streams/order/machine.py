@@ -6,16 +6,16 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-from streams.order import adopting, fulfilling, parking, registering, waiting, watchdog
+from streams.order import adopting, fulfilling, parking, registering, returning, waiting, watchdog
 from streams.order.canonical import id_digest
 from streams.order.document import document
 from streams.order.effects import Effect, ReplyTo
 from streams.order.events import OUTCOMES, Event, EventKind
-from streams.order.model import Entity, Order
+from streams.order.model import Entity, Order, Return
 from streams.order.outcomes import base_context, note
 from streams.order.states import OrderState
 from streams.order.transitions import MAKERS, TABLES, absent
-from streams.order.turn import NO_ROOM, NoRoomError, Recall, Ruling, Turn, failed, refused
+from streams.order.turn import NO_ROOM, PASSING, NoRoomError, Recall, Ruling, Turn, failed, refused
 from topics.touchpoints import Mode
 from topics.values import value
 from topics.verdicts import Reply, Verdict
@@ -85,6 +85,8 @@ def _tick(turn: Turn[Any]) -> Decision:
     if isinstance(entity, Order):
         waiting.expire_waiting(turn)
         parking.expire(turn)
+    elif isinstance(entity, Return):
+        returning.ask_again(turn)
     gone = watchdog.is_forgotten(turn) or (isinstance(entity, Order) and parking.is_over(entity))
     if gone:
         turn.fact("order-forgotten", base_context(entity))
@@ -134,9 +136,9 @@ def _look_up(turn: Turn[Any]) -> Ruling:
 def _go_on(turn: Turn[Order]) -> None:
     """What follows from this event: the rest is closed, what came early is decided, then callers that wait."""
     order, kind = turn.entity, turn.event.kind
-    if kind in fulfilling.CLOSING:
+    if kind in OUTCOMES:
         fulfilling.close_rest(turn)
-    if order.parked and kind in parking.RELEASING:
+    if order.parked and kind in parking.RELEASING and order.state != OrderState.REJECTED:
         _decide_parked(turn)
     if order.waiting and kind in waiting.ANSWERED:
         callers, order.waiting = order.waiting, []
@@ -154,7 +156,7 @@ def _decide_parked(turn: Turn[Order]) -> None:
         inner = parking.resumed(turn, parked)
         # An event makes one request at most. Without room for it, it stays where it is.
         ruling = _look_up(inner) if order.has_room() else failed(NO_ROOM)
-        if ruling.verdict not in (Verdict.EARLY, Verdict.FAILED):
+        if ruling.verdict not in PASSING:
             parking.applied(inner, parked, ruling)
 
 
@@ -189,9 +191,11 @@ def _known(entity: Entity, event: Event, now_ms: int) -> Ruling | None:
         if held is not None:
             return held
     digest = id_digest(event.id)
-    for known, verdict, message in entity.seen:
-        if known == digest and not _has_recorded_answer(event, Verdict(verdict)):
-            return Ruling(Verdict(verdict), message)
+    for known, word, message in entity.seen:
+        verdict = Verdict(word)
+        # An older version remembered verdicts that pass, too.
+        if known == digest and verdict not in PASSING and not _has_recorded_answer(event, verdict):
+            return Ruling(verdict, message)
     return None
 
 

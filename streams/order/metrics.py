@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from prometheus_client import Gauge
@@ -9,6 +10,7 @@ from prometheus_client import Gauge
 from streams.order.effects import Effect, PublishFact
 from streams.order.model import Order, StateError, decode, is_stuck
 from streams.order.watchdog import STEPS
+from streams.runtime.role import Record
 
 STUCK = Gauge(
     "sluice_orders_stuck",
@@ -21,6 +23,11 @@ _BY = {"order-stuck": 1, "order-unstuck": -1}
 class StuckGauge:
     """Counts what is raised and withdrawn in each partition, on top of what was stuck when it came."""
 
+    def __init__(self) -> None:
+        self._last: tuple[int, int] | None = None
+        """Partition and offset of the last record by which something was counted."""
+        self._by_last: Counter[str] = Counter()
+
     def ready(self, partition: int) -> None:
         for step in STEPS:
             STUCK.labels(str(partition), step).set(0)
@@ -31,10 +38,25 @@ class StuckGauge:
             for step in _stuck(raw):
                 STUCK.labels(str(partition), step.partition(" ")[0]).inc()
 
-    def count(self, partition: int, effects: Iterable[Effect]) -> None:
+    def count(self, record: Record, effects: Iterable[Effect]) -> None:
         for effect in effects:
             if type(effect) is PublishFact and effect.name in _BY:
-                STUCK.labels(str(partition), effect.data["step"]).inc(_BY[effect.name])
+                self._count(record, effect.data["step"], _BY[effect.name])
+
+    def undo(self, record: Record) -> None:
+        """The record was set aside: nothing of it counts."""
+        if self._last != (record.partition, record.offset):
+            return
+        for step, by in self._by_last.items():
+            STUCK.labels(str(record.partition), step).dec(by)
+        self._last = None
+
+    def _count(self, record: Record, step: str, by: int) -> None:
+        STUCK.labels(str(record.partition), step).inc(by)
+        if self._last != (record.partition, record.offset):
+            self._last = (record.partition, record.offset)
+            self._by_last.clear()
+        self._by_last[step] += by
 
     def lost(self, partition: int) -> None:
         for step in STEPS:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import orjson
 
 from streams.order import limits
-from streams.order.events import Event, EventKind
+from streams.order.events import OUTCOMES, Event, EventKind
 from streams.order.model import Order
 from streams.order.parts import Parked
 from streams.order.progress import context
@@ -26,8 +26,8 @@ PARKABLE = (
 )
 """What happened all the same, so that its forerunner must be on its way. What asks for something is refused instead."""
 
-RELEASING = frozenset({EventKind.CREATE, EventKind.PACK_TAKEN})
-"""What parked events wait for."""
+RELEASING = OUTCOMES | {EventKind.CREATE}
+"""What parked events wait for: a Create, a Pack that is taken, and room for a request, which any outcome may make."""
 
 
 def expect(event: Event, now_ms: int, recall: Recall) -> tuple[Turn[Order], Ruling] | None:

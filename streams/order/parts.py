@@ -67,6 +67,11 @@ class Shipment:
         """Increff's shipmentId; None for an adopted shipment of which no call told it."""
         return self.id if self.id > UNNUMBERED else None
 
+    @property
+    def name(self) -> str:
+        """What its documents are kept under. Without a shipmentId its code, as the id in its place is given again."""
+        return str(self.id) if self.number is not None else f"code {self.code}"
+
     def row(self) -> list[Any]:
         return [
             self.id,
@@ -208,7 +213,8 @@ class Claim:
 class Question:
     """What a return asks of its forward order, and the call that is carried out once it is admitted.
 
-    `event` and `offered` are the call's, `digest` is of its body. `asked_ms`: when it was asked last.
+    `event` and `offered` are the call's, `digest` is of its body. `asked_ms`: when it was asked last. `asks`: how often
+    a tick did since a caller did.
     """
 
     version: int
@@ -219,6 +225,7 @@ class Question:
     offered: bool
     asked_ms: int
     waiters: list[Waiter] = field(default_factory=list)
+    asks: int = 0
 
     def row(self) -> list[Any]:
         waiters = [tuple(waiter) for waiter in self.waiters]
@@ -231,6 +238,7 @@ class Question:
             self.offered,
             self.asked_ms,
             waiters,
+            self.asks,
         ]
 
 

@@ -101,6 +101,14 @@ def decided(turn: Turn[Return]) -> Ruling:
     return return_items.added(turn, call) if body["admitted"] else return_items.not_added(turn, call, body["reason"])
 
 
+def ask_again(turn: Turn[Return]) -> None:
+    """At a tick: what the forward order has not answered is asked again, and said when nothing comes of it."""
+    question = asking.ask_again(turn)
+    if question is not None:
+        call = {"touchpoint": question.touchpoint}
+        turn.fact("return-unanswered", {**context(turn.entity), **call}, call)
+
+
 def undecided(turn: Turn[Return]) -> Ruling:
     """Nothing can be said of a return before its forward order has answered, which takes moments."""
     return failed(f"return {turn.entity.code} waits for its forward order; repeat later")

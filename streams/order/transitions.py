@@ -54,6 +54,8 @@ TAKEN_ON = (*ALIVE, S.DELIVERED, S.CANCELLED)
 _UNPARKED = (S.RECEIVED, S.SUBMITTED, S.ACKNOWLEDGED)
 _PARKING = (((S.HELD,), _UNPARKED), (_UNPARKED, (S.HELD,)))
 """A hold and its release; and the refusal of either, which takes it back."""
+_GOES_ON = (IN_WAREHOUSE, (S.MANIFESTED, S.HANDED_OVER))
+"""What may follow from any outcome: there is room for what came early, or to close the rest."""
 
 MAKERS: dict[EventKind, tuple[type[Entity], Maker, tuple[str, ...]]] = {
     E.CREATE: (Order, placing.place, (S.RECEIVED, S.HELD)),
@@ -136,62 +138,66 @@ ORDER: Table = {
         E.CREATE_TAKEN,
         placing.taken,
         ((S.RECEIVED,), (S.SUBMITTED,)),
-        ((*TAKEN_ON[1:], S.REJECTED), ()),
+        _GOES_ON,
+        ((*BEFORE_PACK[1:], *TAKEN_ON[7:], S.REJECTED), ()),
     ),
     **_on(E.CREATE_REFUSED, placing.rejected, ((S.RECEIVED, S.HELD), (S.REJECTED,))),
     # Later an order that Increff works on cannot be one it refused: the refusal is noted as a fact.
-    **_on(E.CREATE_REFUSED, outcomes.notice_failed, ((*TAKEN_ON[2:], S.REJECTED), ())),
+    **_on(E.CREATE_REFUSED, outcomes.notice_failed, _GOES_ON, ((*BEFORE_PACK[2:], *TAKEN_ON[7:], S.REJECTED), ())),
     **_on(
         E.PACK_TAKEN,
         packing.taken,
         (BEFORE_PACK, (S.PACKED, S.MANIFESTED, S.HANDED_OVER)),
-        (IN_WAREHOUSE, (S.MANIFESTED, S.HANDED_OVER)),
+        _GOES_ON,
         (TAKEN_ON[7:], ()),
         ((S.REJECTED,), ()),
     ),
-    **_on(E.PACK_FAILED, packing.not_taken, ((*TAKEN_ON, S.REJECTED), ())),
+    **_on(E.PACK_FAILED, packing.not_taken, (BEFORE_PACK, ()), _GOES_ON, ((*TAKEN_ON[7:], S.REJECTED), ())),
     # An adopted order may have shipments that were packed before it was met: what is said of one shows it.
     **_on(
         E.INVOICE_TAKEN,
         leaving.invoice_taken,
-        (BEFORE_PACK, (S.PACKED,)),
+        (BEFORE_PACK, (S.PACKED, S.MANIFESTED, S.HANDED_OVER)),
         ((S.HANDED_OVER,), (S.MANIFESTED,)),
-        ((*IN_WAREHOUSE, S.DELIVERED, S.CANCELLED, S.REJECTED), ()),
+        _GOES_ON,
+        ((S.DELIVERED, S.CANCELLED, S.REJECTED), ()),
     ),
     **_on(
         E.LABEL_TAKEN,
         leaving.label_taken,
-        ((*BEFORE_PACK, S.PACKED), (S.LABELLED,)),
+        ((*BEFORE_PACK, S.PACKED), (S.LABELLED, S.MANIFESTED, S.HANDED_OVER)),
+        ((S.LABELLED, S.MANIFESTED), (S.MANIFESTED, S.HANDED_OVER)),
         ((S.HANDED_OVER,), (S.MANIFESTED,)),
-        ((S.LABELLED, S.MANIFESTED, S.DELIVERED, S.CANCELLED, S.REJECTED), ()),
+        ((S.DELIVERED, S.CANCELLED, S.REJECTED), ()),
     ),
-    **_on(E.DOCUMENT_FAILED, leaving.document_failed, ((*TAKEN_ON, S.REJECTED), ())),
+    **_on(E.DOCUMENT_FAILED, leaving.document_failed, (BEFORE_PACK, ()), _GOES_ON, ((*TAKEN_ON[7:], S.REJECTED), ())),
     **_on(
         E.CUSTOMER_CANCEL_TAKEN,
         cancelling.taken,
         (BEFORE_PACK, (S.CANCELLED,)),
-        (IN_WAREHOUSE, (S.HANDED_OVER,)),
+        _GOES_ON,
         ((S.HANDED_OVER, S.DELIVERED, S.CANCELLED, S.REJECTED), ()),
     ),
     **_on(
         E.CUSTOMER_CANCEL_FAILED,
         cancelling.not_taken,
         (BEFORE_PACK, ()),
-        (IN_WAREHOUSE, (S.HANDED_OVER,)),
+        _GOES_ON,
         ((*TAKEN_ON[7:], S.REJECTED), ()),
     ),
     **_on(
         E.NOTICE_TAKEN,
         outcomes.notice_taken,
         (BEFORE_PACK, ()),
-        (IN_WAREHOUSE, (S.HANDED_OVER,)),
+        _GOES_ON,
         ((*TAKEN_ON[7:], S.REJECTED), ()),
     ),
     **_on(
         E.NOTICE_FAILED,
         outcomes.notice_failed,
         *_PARKING,
-        ((*TAKEN_ON[4:], S.REJECTED), ()),
+        _GOES_ON,
+        ((*TAKEN_ON[7:], S.REJECTED), ()),
     ),
     **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, ((*TAKEN_ON, S.REJECTED), ())),
 }

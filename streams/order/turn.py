@@ -58,6 +58,9 @@ def conflict(message: str) -> Ruling:
     return Ruling(Verdict.CONFLICT, message)
 
 
+PASSING = (Verdict.EARLY, Verdict.FAILED)
+"""Verdicts that tell the caller to repeat. The same event again may get another: they are not remembered."""
+
 NO_ROOM = f"{limits.DELIVERIES_MAX} requests already wait for their delivery; repeat later"
 
 
@@ -139,7 +142,7 @@ class Turn(Generic[EntityT]):
             return ""
         if not self.entity.has_room():
             raise NoRoomError
-        return self._request(touchpoint, body, self.event.id, self.event.deadline_ms, relay=False)
+        return self._request(touchpoint, body, request_id(self.event.id), self.event.deadline_ms, relay=False)
 
     def ask(
         self,
@@ -158,11 +161,9 @@ class Turn(Generic[EntityT]):
             return failed(
                 f"{limits.RELAYS_MAX} requests already wait for the {touchpoint.far_side}'s answer; repeat later"
             )
-        if self.entity.delivery(request_id(event)) is not None:
-            return failed("this event's request was already made; repeat under a new event id")
         if not self.entity.has_room():
             return failed(NO_ROOM)
-        request = self._request(touchpoint, body, event, deadline_ms, relay=True)
+        request = self._request(touchpoint, body, self._asking_id(event), deadline_ms, relay=True)
         waiters = [] if reply_to is None else [Waiter(event, reply_to, deadline_ms)]
         relay = Relay(request, touchpoint.name, key, waiters, data, deadline_ms=deadline_ms)
         if former is not None:
@@ -207,11 +208,11 @@ class Turn(Generic[EntityT]):
         relay.waiters.clear()
 
     def record(self, touchpoint: str, key: str, status: int | None, body: Any) -> None:
-        self.effects.append(RecordAnswer(answer_key(self.entity.key, touchpoint, key), status, body))
+        self.effects.append(RecordAnswer(answer_key(self.entity, touchpoint, key), status, body))
 
     def recorded(self, touchpoint: str, key: str) -> Ruling | None:
         """The recorded answer as a repeat's ruling."""
-        found = self.recall(answer_key(self.entity.key, touchpoint, key))
+        found = self.recall(answer_key(self.entity, touchpoint, key))
         if found is None:
             return None
         status, body = found
@@ -226,15 +227,25 @@ class Turn(Generic[EntityT]):
         return any(entry[0] == known for entry in self.entity.seen)
 
     def remember(self, ruling: Ruling, event: str = "") -> None:
-        """Keep a verdict under its event's id, so that the same event again gets the same."""
-        if ruling.verdict is None:
+        """Keep a verdict that stays under its event's id, so that the same event again gets the same."""
+        if ruling.verdict is None or ruling.verdict in PASSING:
             return
         seen = self.entity.seen
         seen.append([id_digest(event or self.event.id), ruling.verdict.value, ruling.message[: limits.MESSAGE_MAX]])
         del seen[: -limits.SEEN_MAX]
 
+    def _asking_id(self, event: str) -> str:
+        """Of an event's request, or of one more: its first got no answer, and delivery takes an id once.
+
+        Where the list is full, the first may have given way.
+        """
+        listed = self.entity.deliveries
+        first = request_id(event)
+        known = len(listed) >= limits.DELIVERIES_MAX or any(one.id == first for one in listed)
+        return f"{event}.{self.now_ms}" if known else first
+
     def _request(
-        self, touchpoint: Touchpoint, body: dict[str, Any], event: str, deadline_ms: int | None, *, relay: bool
+        self, touchpoint: Touchpoint, body: dict[str, Any], request: str, deadline_ms: int | None, *, relay: bool
     ) -> str:
         entity = self.entity
         destination = destination_of(touchpoint, entity.channel)
@@ -242,7 +253,6 @@ class Turn(Generic[EntityT]):
         if not touchpoint.beside_lane:
             sequence = entity.sequences.get(destination, 0) + 1
             entity.sequences[destination] = sequence
-        request = request_id(event)
         entity.keep_delivery(Delivery(request, touchpoint.name, destination, self.now_ms))
         self.effects.append(
             RequestDelivery(
@@ -261,7 +271,7 @@ class Turn(Generic[EntityT]):
 
 
 def request_id(event: str) -> str:
-    """An event causes one request at most, so the same event decided again makes the same request."""
+    """An event makes one request at a time, so the same event decided again makes the same request."""
     return f"{event}.0"
 
 
@@ -269,5 +279,9 @@ def destination_of(touchpoint: Touchpoint, channel: str) -> str:
     return INCREFF if touchpoint.direction is Direction.TO_INCREFF else channel_destination(channel)
 
 
-def answer_key(entity_key: bytes, touchpoint: str, key: str) -> bytes:
-    return join(*split(entity_key), touchpoint, key)
+def answer_key(entity: Entity, touchpoint: str, key: str) -> bytes:
+    """Its creation is part of the key: what was answered to one that was forgotten is not served to its namesake.
+
+    Deleted with it, answers could stay where the process dies between the two tables' records.
+    """
+    return join(*split(entity.key), str(entity.created_ms), touchpoint, key)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from streams.order import limits, parking
+from streams.order import asking, limits, parking
 from streams.order.events import EventKind
 from streams.order.model import Entity, Manifest, Order, Return
 from streams.order.parts import Shipment
@@ -60,6 +60,8 @@ def review(turn: Turn[Any]) -> None:
 def due_ms(entity: Entity, policy: Policy) -> int:
     """When a tick must look at an entity next; 0: never. Asked after every event, so it makes no lists."""
     due = forgotten_ms(entity, policy)
+    if isinstance(entity, Return):
+        return _sooner(due, asking.next_ask_ms(entity))
     if not isinstance(entity, Order):
         return due
     stuck = entity.stuck

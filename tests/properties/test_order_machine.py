@@ -13,13 +13,14 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.order.effects import PublishFact, RequestDelivery
+from streams.order.effects import PublishFact, ReplyTo, RequestDelivery
 from streams.order.events import Event, EventKind
 from streams.order.limits import PARKED_MAX, PARKED_MS
 from streams.order.machine import Decision, decide
 from streams.order.model import Entity, Order, decode
 from streams.order.states import OrderState
 from streams.order.transitions import MAKERS, TABLES
+from streams.order.turn import PASSING
 from tests.support.facts import check_facts
 from tests.support.orders import (
     CHANNEL,
@@ -275,12 +276,22 @@ def test_deciding_again_gives_the_same(story: list[Any]) -> None:
 def test_a_repeat_of_everything_so_far_leaves_nothing_and_changes_no_unit(story: list[Any]) -> None:
     """Records that were produced twice: the same events in the same order, after the story.
 
-    But for those that found nothing and left nothing: there is nowhere to remember them, and they may be right by now.
+    But for those that found nothing and left nothing, and those whose verdict told to repeat: they may be right by now.
     """
     told = Told(story)
     lines = [line.row() for line in told.order.lines]
     state, sequence, requests = told.order.state, told.order.fact_sequence, len(told.requests)
-    known = [event for (event, _), one in zip(told.events, told.decisions, strict=True) if one.entity is not None]
+    again = {
+        effect.reply.event
+        for one in told.decisions
+        for effect in one.effects
+        if isinstance(effect, ReplyTo) and effect.reply.verdict in PASSING and not one.kept
+    }
+    known = [
+        event
+        for (event, _), one in zip(told.events, told.decisions, strict=True)
+        if one.entity is not None and (one.kept or one.verdict not in PASSING) and event.id not in again
+    ]
     for event in known:
         told.feed(event, told.events[-1][1])
     assert [line.row() for line in told.order.lines] == lines

@@ -22,6 +22,7 @@ from streams.order.model import Return
 from streams.order.registering import shipped
 from streams.order.states import ReturnState
 from streams.order.transitions import MAKERS, TABLES
+from streams.order.turn import PASSING
 from tests.support.orders import (
     CHANNEL,
     CODE,
@@ -124,6 +125,8 @@ class World:
         self.requests: list[RequestDelivery] = []
         self.owners: dict[str, Event] = {}
         self.events: list[Event] = []
+        self.again: set[str] = set()
+        """Events whose verdict told to repeat: they may be right by now."""
         self.feed(command("create-outward-order", create_body(quantities=(3, 1)), "create", self.story.now_ms))
         packed = self.feed(command("pack-order", pack_body(9, sku_1=1), "pack", self.story.now_ms))
         self.answer(packed.request, OutcomeKind.DELIVERED, 0)
@@ -157,6 +160,7 @@ class World:
         before = self.story.entities.get(event.key)
         state = self.story.entity(event.key).state if before is not None else None
         step = self.story.feed_only(event)
+        self.again |= {name for name, reply in step.replies.items() if reply.verdict in PASSING}
         known = {message.id for message in self.messages}
         self.messages += [message for message in step.commands if message.id not in known]
         for request in step.requests:
@@ -233,7 +237,8 @@ def test_a_repeat_of_everything_so_far_changes_nothing(history: list[Call | Answ
 
     before = picture()
     for event in list(world.events):
-        world.feed(event)
+        if event.id not in world.again:
+            world.feed(event)
     assert picture() == before
 
 

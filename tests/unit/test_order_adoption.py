@@ -219,3 +219,33 @@ def test_the_lines_of_an_adopted_order_are_bounded(monkeypatch: pytest.MonkeyPat
     for touchpoint, body in (("seller-cancellation", cancel_body(i3=1)), ("pack-order", pack_body(sku_3=1))):
         assert story.tell(touchpoint, body).verdict is Verdict.REFUSED
     assert len(story.order.lines) == 2
+
+
+def test_a_document_of_a_shipment_that_became_another_is_not_served_to_the_next() -> None:
+    """Until its shipmentId is told, a shipment has an id in its place, which the next one may get."""
+    story = adopting()
+    story.tell("handover-notification", handover_body("S-1"))
+    story.outcome(story.tell("get-shipping-label", document_body("S-1")).request, body={"awbNumber": "FIRST"})
+    story.outcome(story.tell("pack-order", pack_body(1, sku_1=1)).request, body={"shipmentCode": "S-1"})
+    story.tell("handover-notification", handover_body("S-2"))
+    asked = story.tell("get-shipping-label", document_body("S-2"))
+    assert asked.verdict is None, "it was never asked for"
+    assert story.outcome(asked.request, body={"awbNumber": "SECOND"}).reply.body == {"awbNumber": "SECOND"}
+    assert story.tell("get-shipping-label", document_body("S-2")).reply.body == {"awbNumber": "SECOND"}
+
+
+def test_a_document_that_is_out_while_its_shipment_becomes_another_is_joined_and_recorded() -> None:
+    story = adopting()
+    story.tell("handover-notification", handover_body("S-1"))
+    boxes = document_body("S-1", arePackBoxLabelsRequired="true")
+    asked = [story.tell("get-shipping-label", body).request for body in (document_body("S-1"), boxes)]
+    story.outcome(story.tell("pack-order", pack_body(1, sku_1=1)).request, body={"shipmentCode": "S-1"})
+    story.tell("handover-notification", handover_body("S-2"))
+    other = story.tell("get-shipping-label", document_body("S-2")).request
+    assert story.tell("get-shipping-label", document_body("S-1"), "joined").requests == []
+    for request, awb in zip([*asked, other], ("FIRST", "BOXES", "SECOND"), strict=True):
+        assert {
+            reply.body["awbNumber"] for reply in story.outcome(request, body={"awbNumber": awb}).replies.values()
+        } == {awb}
+    for body, awb in ((document_body("S-1"), "FIRST"), (boxes, "BOXES"), (document_body("S-2"), "SECOND")):
+        assert story.tell("get-shipping-label", body).reply.body == {"awbNumber": awb}

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.orders import Step, Story, cancel_body, handover_body, pack_body
+from streams.order.limits import DELIVERIES_MAX
+from tests.support.orders import Step, Story, cancel_body, handover_body, pack_body, update_body
 from topics.deliveries import OutcomeKind
 from topics.verdicts import Verdict
 
@@ -171,3 +172,16 @@ def test_a_split_order_is_counted_per_location_and_its_rest_left_alone(kind: str
     assert other.verdict is None
     again = story.tell("pack-order", pack(3, kind, "A", sku_1=1))
     assert again.verdict is (Verdict.REFUSED if kind == SINGLE else None)
+
+
+def test_the_rest_is_closed_by_any_outcome_that_makes_room() -> None:
+    story = submitted()
+    cancel = story.tell("customer-cancellation", cancel_body(i1=1)).request
+    story.outcome(story.tell("pack-order", pack(sku_1=1, sku_2=1)).request, body=ANSWER)
+    updates = [story.tell("update-order-properties", update_body(hold=n % 2 == 0)) for n in range(DELIVERIES_MAX)]
+    assert Verdict.FAILED in [step.verdict for step in updates], "the list is full"
+    story.outcome(cancel, OutcomeKind.DEAD)
+    assert units(story)[0] == (1, 1, 0, 0), "an operator may bring the cancellation back, so it keeps its place"
+    step = story.outcome(updates[0].request, OutcomeKind.REFUSED, status=400)
+    assert "seller-cancelled" in step.facts
+    assert units(story)[0] == (0, 1, 0, 1)

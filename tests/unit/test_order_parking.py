@@ -24,6 +24,7 @@ from tests.support.orders import (
     document_body,
     handover_body,
     pack_body,
+    update_body,
 )
 from topics.deliveries import OutcomeKind
 from topics.keys import order_key
@@ -223,3 +224,28 @@ def test_a_channel_that_takes_on_no_order_midway_refuses_at_once(touchpoint: str
     step = story.tell(touchpoint, body)
     assert (step.verdict, story.entities, step.facts) == (Verdict.REFUSED, {}, [])
     assert "is not known" in step.reply.message
+
+
+def test_what_found_no_room_for_its_request_is_applied_by_the_next_outcome() -> None:
+    story = Story()
+    story.outcome(story.create().request)
+    story.tell("handover-notification", handover_body())
+    story.feed(manifested())
+    pack = story.tell("pack-order", pack_body(sku_1=1)).request
+    updates = [
+        story.tell("update-order-properties", update_body(hold=n % 2 == 0)) for n in range(limits.DELIVERIES_MAX)
+    ]
+    story.outcome(pack, body=ANSWER)
+    assert [one.kind for one in story.order.parked] == [EventKind.SHIPMENT_MANIFESTED], "the handover took the room"
+    assert story.outcome(updates[0].request).facts == ["shipment-manifested"]
+    assert story.order.parked == []
+
+
+def test_what_waits_for_a_pack_still_waits_when_increff_refuses_the_order() -> None:
+    story = Story()
+    create = story.create().request
+    story.tell("handover-notification", handover_body())
+    story.outcome(create, OutcomeKind.REFUSED, status=400)
+    story.outcome(story.create(gift=True).request)
+    step = story.outcome(story.tell("pack-order", pack_body(sku_1=2, sku_2=1)).request, body=ANSWER)
+    assert (step.facts[:2], story.order.state) == (["shipment-packed", "shipment-handed-over"], "HANDED_OVER")

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import pytest
 
+from streams.order import limits
+from streams.order.canonical import id_digest
+from streams.order.events import Event, EventKind
 from tests.support.orders import (
     CHANNEL,
     CODE,
@@ -17,9 +20,11 @@ from tests.support.orders import (
     manifest_body,
     pack_body,
     packed_story,
+    update_body,
 )
 from topics.deliveries import OutcomeKind
 from topics.keys import manifest_key
+from topics.sla import Policy
 from topics.verdicts import Verdict
 
 ANSWER = {"shipmentCode": "S-1", "extra": "kept as it came"}
@@ -107,14 +112,58 @@ def test_a_pack_that_fails_frees_its_units_and_may_be_tried_again(
     assert story.outcome(again.request, body=ANSWER).reply.body == ANSWER
 
 
-def test_the_same_event_is_not_asked_twice_after_its_request_ended() -> None:
-    """Delivery knows the request's id and would drop it, so nobody would ever answer."""
+@pytest.mark.parametrize("crowded", [False, True])
+def test_the_same_event_again_after_no_answer_is_one_more_request(
+    crowded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under an id of its own, also where the first is not listed any more: delivery drops an id that it knows."""
     story = Story()
     story.create()
-    pack = story.tell("pack-order", pack_body(sku_1=2), "pack")
-    story.outcome(pack.request, OutcomeKind.EXPIRED, status=None)
+    pack = story.tell("pack-order", pack_body(sku_1=2), "pack").request
+    failed = story.outcome(pack, OutcomeKind.EXPIRED, status=None)
+    if crowded:
+        monkeypatch.setattr(limits, "DELIVERIES_MAX", 2)
+        story.outcome(story.tell("update-order-properties", update_body(hold=True)).request)
+        assert story.order.delivery(pack.id) is None
     again = story.tell("pack-order", pack_body(sku_1=2), "pack")
-    assert (again.verdict, again.requests, story.order.shipments) == (Verdict.FAILED, [], [])
+    assert (failed.reply.verdict, again.request.id == pack.id) == (Verdict.FAILED, False)
+    assert story.outcome(again.request, body=ANSWER).reply.body == ANSWER
+    assert story.tell("pack-order", pack_body(sku_1=2), "pack").reply.body == ANSWER
+
+
+def test_the_same_event_again_is_decided_again_when_it_was_too_early() -> None:
+    story = Story()
+    story.create()
+    assert story.tell("get-invoice", document_body(), "invoice").verdict is Verdict.EARLY
+    story.outcome(story.tell("pack-order", pack_body(sku_1=2)).request, body=ANSWER)
+    assert story.tell("get-invoice", document_body(), "invoice").request.touchpoint == "get-invoice"
+
+
+def test_the_same_event_again_is_decided_again_when_it_waited_for_a_pack_that_failed() -> None:
+    story = Story()
+    story.create()
+    for answer in (None, ANSWER):
+        pack = story.tell("pack-order", pack_body(sku_1=2)).request
+        assert story.tell("get-invoice", document_body(), "invoice").verdict is None
+        kind = OutcomeKind.REFUSED if answer is None else OutcomeKind.DELIVERED
+        step = story.outcome(pack, kind, body=answer)
+        assert [one.touchpoint for one in step.requests] == ([] if answer is None else ["get-invoice"])
+
+
+def test_a_verdict_that_passes_and_was_remembered_by_an_older_version_does_not_stay() -> None:
+    story = packed_story()
+    order = story.order
+    order.seen.append([id_digest("invoice"), "FAILED", "repeat later"])
+    story.entities[order.key] = order.encode()
+    assert story.tell("get-invoice", document_body(), "invoice").request.touchpoint == "get-invoice"
+
+
+def test_a_refusal_of_the_far_side_stays_the_answer_of_its_event() -> None:
+    story = packed_story()
+    asked = story.tell("get-invoice", document_body(), "invoice").request
+    story.outcome(asked, OutcomeKind.REFUSED, status=404, message="no")
+    again = story.tell("get-invoice", document_body(), "invoice")
+    assert (again.verdict, again.reply.message, again.requests) == (Verdict.REFUSED, "no", [])
 
 
 def test_a_pack_answer_without_a_code_is_found_by_the_shipment_id_or_as_the_only_one() -> None:
@@ -228,3 +277,25 @@ def test_a_handover_may_repeat() -> None:
 def story_body() -> dict[str, object]:
     story = Story()
     return story.create().request.body
+
+
+def test_what_was_recorded_for_an_order_that_was_forgotten_is_not_served_to_its_namesake() -> None:
+    story = packed_story()
+    story.outcome(story.tell("get-invoice", document_body()).request, body={"invoiceCode": "OLD"})
+    story.tell("handover-notification", handover_body())
+    tick = Event(
+        kind=EventKind.TICK,
+        id="tick",
+        channel=CHANNEL,
+        code=CODE,
+        key=story.order.key,
+        body={},
+        policy=Policy(forget_ms=1),
+    )
+    story.now_ms += limits.DELIVERY_LOST_MS
+    assert (story.feed(tick).facts, story.entities) == (["order-forgotten"], {})
+    story.create()
+    assert story.tell("get-invoice", document_body()).verdict is Verdict.EARLY
+    story.outcome(story.tell("pack-order", pack_body(sku_1=2, sku_2=1)).request, body=ANSWER)
+    asked = story.tell("get-invoice", document_body())
+    assert story.outcome(asked.request, body={"invoiceCode": "NEW"}).reply.body == {"invoiceCode": "NEW"}

@@ -12,8 +12,13 @@ import orjson
 import pytest
 from prometheus_client import REGISTRY
 
+from sluice.local.demo_channels import demo_channels
+from streams.order.limits import QUESTION_ASKS_MAX, QUESTION_LOST_MS
 from streams.order.model import AT_ONCE, decode, due_of
+from streams.order.ticking import Until, tick_record
 from streams.order.watchdog import time_ms
+from streams.runtime.rejected import TOO_LARGE
+from streams.runtime.role import Record
 from tests.support.orders import (
     CHANNEL,
     CODE,
@@ -28,9 +33,9 @@ from tests.support.orders import (
     update_body,
 )
 from tests.support.orders_log import Logs, make_channels
-from topics.configuration import ConfigurationError
+from topics.configuration import Channels, ConfigurationError, parse_channels
 from topics.deliveries import OutcomeKind
-from topics.envelope import iso_time
+from topics.envelope import RETURN_CLAIMED, iso_time
 from topics.keys import manifest_key, order_key, partition_of, return_key
 
 KEY = order_key(CHANNEL, CODE)
@@ -377,6 +382,118 @@ def test_a_return_is_forgotten_once_it_is_over() -> None:
 def gauge(logs: Logs, step: str) -> float:
     labels = {"partition": str(partition_of(KEY, len(logs.states))), "step": step}
     return REGISTRY.get_sample_value("sluice_orders_stuck", labels) or 0.0
+
+
+def test_a_return_whose_question_got_lost_is_asked_about_again_by_ticks() -> None:
+    logs = make_logs()
+    submitted(logs)
+    body = {**sample("create-return-order"), "forwardOrderCode": CODE}
+    key = return_key(CHANNEL, body["returnOrderCode"])
+    table = logs.states[partition_of(KEY, len(logs.states))].all[0]
+    good = table.get(KEY)
+    assert good is not None
+    table.set(KEY, b'{"due":0,"kind":"order"}', -1)  # as after a defect: nothing can be decided of it
+    logs.call("create-return-order", body, "return")
+    logs.run()
+    claims = claimed(logs)
+    logs.tick(logs.now_ms + QUESTION_LOST_MS - 5_000)
+    assert (claimed(logs), logs.states_by_key()[key]["state"]) == (claims, "ASKED")
+    table.set(KEY, good, -1)
+    logs.tick(logs.now_ms + 5_000)
+    assert claimed(logs) == claims + 1
+    assert logs.states_by_key()[key]["state"] == "REFUSED", "nothing was shipped"
+    logs.tick(logs.now_ms + DAY_MS)
+    assert claimed(logs) == claims + 1
+
+
+def test_a_return_that_gets_no_answer_is_asked_about_some_times_then_a_fact_says_so_and_a_repeat_asks_on() -> None:
+    logs = make_logs()
+    submitted(logs)
+    body = {**sample("create-return-order"), "forwardOrderCode": CODE}
+    table = logs.states[partition_of(KEY, len(logs.states))].all[0]
+    table.set(KEY, b'{"due":0,"kind":"order"}', -1)
+    logs.call("create-return-order", body, "return")
+    logs.run()
+    for asked in range(QUESTION_ASKS_MAX):
+        logs.tick(logs.now_ms + (QUESTION_LOST_MS << asked))
+        assert (claimed(logs), facts(logs).count("return-unanswered")) == (asked + 2, 0)
+    for _ in range(3):
+        logs.tick(logs.now_ms + DAY_MS)
+        assert (claimed(logs), facts(logs).count("return-unanswered")) == (QUESTION_ASKS_MAX + 1, 1)
+    (reply,) = [value for value in logs.values("replies") if value["event"] == "return"]
+    assert reply["verdict"] == "FAILED"
+    logs.call("create-return-order", body, "repeat")
+    logs.run()
+    logs.tick(logs.now_ms + QUESTION_LOST_MS)
+    assert claimed(logs) == QUESTION_ASKS_MAX + 3
+
+
+def claimed(logs: Logs) -> int:
+    """How often a return asked its forward order."""
+    return sum(dict(headers)["ce_type"] == RETURN_CLAIMED.encode() for log in logs.records for _, _, headers, _ in log)
+
+
+def facts(logs: Logs) -> list[str]:
+    return [
+        dict(effect.headers)["ce_type"].decode().removeprefix("sluice.fact.")
+        for effect in logs.effects
+        if effect.topic == "orders.events"
+    ]
+
+
+def test_what_is_kept_of_a_channel_that_is_gone_ends_by_the_default_policy_and_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logs = make_logs({"forget_after_s": 3 * 86_400})
+    create(logs)
+    answered(logs, OutcomeKind.REFUSED)
+    logs.call("acknowledgement", acknowledgement_body("EXPECTED"), "early")
+    logs.run()
+    logs.channels = without_channel()
+    logs.restart()
+    for _ in range(89):
+        logs.tick(logs.now_ms + DAY_MS)
+    assert set(logs.states_by_key()) == {KEY}, "what was parked is over"
+    logs.tick(logs.now_ms + 2 * DAY_MS)
+    assert logs.states_by_key() == {}
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "channel demo is not configured any more" in caplog.text
+
+
+def test_nobody_is_told_of_a_channel_that_is_gone() -> None:
+    logs = make_logs()
+    acknowledged(logs)
+    logs.call("pack-order", pack_body(sku_1=1), "pack")
+    logs.call("customer-cancellation", cancel_body(i2=1), "cancel")
+    logs.run()
+    logs.channels = without_channel()
+    logs.restart()
+    assert {effect.topic for effect in logs.tick(logs.now_ms + DAY_MS)} == {"orders.events"}
+    assert "waiting" not in state(logs)
+
+
+def without_channel() -> Channels:
+    data = demo_channels()
+    data["channels"]["other"] = data["channels"].pop(CHANNEL)
+    return parse_channels(data, where="test")
+
+
+def test_the_gauge_does_not_count_what_was_set_aside() -> None:
+    logs = make_logs()
+    submitted(logs)
+    home = partition_of(KEY, len(logs.states))
+    logs.now_ms += 20_000
+    effect = tick_record(home, Until(logs.now_ms), "large", logs.now_ms)
+    state_ = logs.states[home]
+    state_.offset = len(logs.records[home])
+    record = Record(home, state_.offset, logs.now_ms, effect.key, effect.value, effect.headers)
+    list(logs.role.decide(record, state_.tables))
+    assert gauge(logs, "acknowledge") == 1
+    state_.undo()
+    logs.role.set_aside(record, TOO_LARGE, "too large")
+    assert gauge(logs, "acknowledge") == 0
+    logs.tick(logs.now_ms)
+    assert gauge(logs, "acknowledge") == 1
 
 
 def test_the_gauge_counts_what_is_stuck_over_a_restart() -> None:

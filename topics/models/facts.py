@@ -420,6 +420,12 @@ class ReturnRefused(ReturnFact):
     items: list[ReturnUnit] = Field(description="One entry per unit")
 
 
+class ReturnUnanswered(ReturnFact):
+    """The forward order has given a return no answer, however often it was asked. A repeat of the call asks again."""
+
+    touchpoint: str = Field(description="The call that waits for it")
+
+
 class ReturnItemsAdded(ReturnFact):
     """More units come back with a return; its forward order has admitted them."""
 
