@@ -104,7 +104,7 @@ class Delivery:
     @property
     def settled(self) -> bool:
         """No further outcome is expected. A dead one may still be retried by an operator."""
-        return self.status in ("delivered", "refused", "expired")
+        return self.status in ("delivered", "refused", "expired", "superseded")
 
     @property
     def given_up(self) -> bool:
