@@ -55,6 +55,7 @@ class DeliveryRole(Role):
     name = "delivery"
     source = "deliveries.requests"
     tables = (OUTBOX, PERMITS, "inventory.sent")
+    spills = frozenset({OUTBOX})
 
     def __init__(
         self,

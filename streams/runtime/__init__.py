@@ -7,7 +7,8 @@ Its rules, each with the module that keeps it:
 3. A redelivery is told from a caller's repeat by the source offset kept with each value.   tables, decide
 4. A chunk is handed over whole; an offset never passes an unfinished chunk.                decide, ledger
 5. What cannot be decided is set aside; a role that rejects everything stops.               rejected
-6. State lives and leaves with its partition; every queue, group and batch is bounded.      tables, partitions, limits
+6. State lives and leaves with its partition; every queue, group and batch is bounded, and
+   tables that may outgrow memory move to local disk.                     tables, spilling, partitions, limits
 7. What a worker writes that lost its partitions counts nowhere: a lease before each step,
    a claim at each takeover, an epoch in each record, and late ones are written over.       claim, late_writes, rebuild
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from streams.runtime.group_commit import GroupCommit
 from streams.runtime.limits import VALUE_BYTES_MAX
+from streams.runtime.local_store import LocalStoreError
 from streams.runtime.metrics import Metrics
 from streams.runtime.rejected import (
     DECISION_FAILED,
@@ -98,6 +99,8 @@ class DecideLoop:
         except Poison as poison:
             self._set_aside(state, record, poison.code, poison.reason)
             return
+        except LocalStoreError:
+            raise
         except Exception as error:
             # One record must not stop its neighbours; the reason is kept with it.
             log.exception("deciding %s/%d/%d raised", self._source, record.partition, record.offset)

@@ -47,8 +47,9 @@ class Partitions:
         self.generation = generation
         self._assigned = partitions
         for partition in sorted(set(self.owned) - stays):
-            del self.owned[partition]
+            state = self.owned.pop(partition)
             self._role.partition_lost(partition)
+            state.close()
         for state in self.owned.values():
             state.reopened()
 

@@ -49,11 +49,7 @@ class Rebuild:
     @property
     def newest(self) -> int:
         """The newest source offset that a value, or a deletion, was made from."""
-        table = self.table
-        return max(
-            max(table.origins.values(), default=NO_OFFSET),
-            max(table.deleted.values(), default=NO_OFFSET),
-        )
+        return self.table.newest_origin()
 
     def tell(self, metrics: Metrics) -> None:
         if self._late:

@@ -16,7 +16,7 @@ from streams.runtime.changelog import ChangelogReader
 from streams.runtime.claim import Claims, Takeover
 from streams.runtime.metrics import Metrics
 from streams.runtime.rebuild import Rebuild, stand
-from streams.runtime.tables import PartitionState
+from streams.runtime.tables import MakeTable, PartitionState
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ class Recovery:
         claims: Claims,
         full_name: Callable[[str], str],
         names: Sequence[str],
+        make_table: MakeTable,
         metrics: Metrics,
         progress: Callable[[], None],
     ) -> None:
@@ -37,15 +38,25 @@ class Recovery:
         self._claims = claims
         self._full_name = full_name
         self._names = tuple(names)
+        self._make_table = make_table
         self._metrics = metrics
         self._progress = progress
 
     async def recover(self, partitions: Sequence[int], epoch: int) -> list[PartitionState]:
         """The state of each partition, exactly as its changelogs say up to the claim."""
+        states = [PartitionState(partition, self._names, self._make_table) for partition in partitions]
+        try:
+            await self._recover(states, epoch)
+        except BaseException:
+            for state in states:  # perhaps the next rebalance has come already
+                state.close()
+            raise
+        return states
+
+    async def _recover(self, states: Sequence[PartitionState], epoch: int) -> None:
         started = time.monotonic()
         takeovers = [
-            Takeover(state, [Rebuild(table, self._full_name(table.name)) for table in state.all])
-            for state in (PartitionState(partition, self._names) for partition in partitions)
+            Takeover(state, [Rebuild(table, self._full_name(table.name)) for table in state.all]) for state in states
         ]
         rebuilds = {rebuild.place: rebuild for takeover in takeovers for rebuild in takeover.rebuilds}
         records = 0
@@ -71,5 +82,5 @@ class Recovery:
                 rebuild.tell(self._metrics)
         took = time.monotonic() - started
         self._metrics.recovery_seconds.set(took)
-        log.info("recovered %d records of partitions %s in %.2f s", records, sorted(partitions), took)
-        return [takeover.state for takeover in takeovers]
+        partitions = sorted(state.partition for state in states)
+        log.info("recovered %d records of partitions %s in %.2f s", records, partitions, took)

@@ -72,6 +72,12 @@ class Table(Protocol):
 
     def items(self) -> Iterator[tuple[bytes, bytes]]: ...
 
+    def walk(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Those whose key begins with `prefix`, in the order of keys. A table that spills is never held whole for it.
+
+        A key that is put or deleted during the walk may be left out; all others come once.
+        """
+
     def __len__(self) -> int: ...
 
 
@@ -117,6 +123,8 @@ class Role(ABC):
     """Catalogue names of the changelog topics of this role's tables (same number of partitions as the source)."""
     targets: tuple[str, ...] = ()
     """Further topics (by their catalogue-like name) that its effects may name: they must exist when it starts."""
+    spills: frozenset[str] = frozenset()
+    """Those of its tables that may outgrow memory: older values move to local disk (streams/runtime/spilling.py)."""
     one_key_per_record: bool = True
     """Each record changes only the value under `state_key(record)` in the first table: the runtime itself skips
     redeliveries then."""

@@ -6,7 +6,7 @@ Every value remembers the source offset it was made from; that is how a redelive
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from streams.runtime.role import Table, Tables
@@ -54,7 +54,16 @@ class PartitionTable:
             value = self.overlay.get(key, _ABSENT)
             if value is not _ABSENT:
                 return value  # type: ignore[return-value]
+        return self.stored(key)
+
+    def stored(self, key: bytes) -> bytes | None:
+        """As of the last decision."""
         return self.values.get(key)
+
+    @property
+    def count(self) -> int:
+        """Keys as of the last decision."""
+        return len(self.values)
 
     def put(self, key: bytes, value: bytes) -> None:
         if key in self.overlay:
@@ -75,6 +84,16 @@ class PartitionTable:
         found = self.origins.get(key)
         return self.deleted.get(key, NO_OFFSET) if found is None else found
 
+    def newest_origin(self) -> int:
+        """The newest source offset that a value, or a deletion that is remembered, was made from."""
+        return max(max(self.origins.values(), default=NO_OFFSET), max(self.deleted.values(), default=NO_OFFSET))
+
+    def walk(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        for key in sorted(key for key in {*self.values, *self.overlay} if key.startswith(prefix)):
+            value = self.get(key)
+            if value is not None:
+                yield key, value
+
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """A snapshot, so that a role may change the table while it walks."""
         if not self.overlay:
@@ -83,9 +102,8 @@ class PartitionTable:
         return iter([(key, value) for key, value in merged.items() if value is not None])
 
     def __len__(self) -> int:
-        if not self.overlay:
-            return len(self.values)
-        return sum(1 for _ in self.items())
+        new = sum((value is not None) - (self.stored(key) is not None) for key, value in self.overlay.items())
+        return self.count + new
 
     def merge(self) -> None:
         """The record was decided: its changes are the table's, and leave with the chunk.
@@ -123,7 +141,7 @@ class PartitionTable:
         """What a former owner wrote over leaves again with the next group, as it is now."""
         for key in self.covered:
             if key not in self.dirty:
-                self.dirty[key] = self.state.claim if key == OWNER_KEY else self.values.get(key)
+                self.dirty[key] = self.state.claim if key == OWNER_KEY else self.stored(key)
         self.covered.clear()
 
     def forget_deleted(self, next_offset: int) -> None:
@@ -131,15 +149,21 @@ class PartitionTable:
         if self.deleted:
             self.deleted = {key: offset for key, offset in self.deleted.items() if offset >= next_offset}
 
+    def close(self) -> None:
+        """The partition left."""
+
+
+MakeTable = Callable[[str, "PartitionState"], PartitionTable]
+
 
 class PartitionState:
     """All tables of one partition, with where it stands."""
 
     __slots__ = ("all", "claim", "epoch", "horizon", "last_decided", "next_read", "offset", "partition", "tables")
 
-    def __init__(self, partition: int, names: Iterable[str]) -> None:
+    def __init__(self, partition: int, names: Iterable[str], make: MakeTable = PartitionTable) -> None:
         self.partition = partition
-        self.all = tuple(PartitionTable(name, self) for name in names)
+        self.all = tuple(make(name, self) for name in names)
         self.tables: Tables = MappingProxyType({table.name: _as_table(table) for table in self.all})
         self.epoch = 0
         """Grows with every owner of the partition; in `sluice-made-by`, so a former owner's late records are known."""
@@ -163,6 +187,11 @@ class PartitionState:
         self.horizon = max(self.horizon, self.last_decided)
         self.next_read = 0
 
+    def close(self) -> None:
+        """The partition is another's: nothing is read or written here any more."""
+        for table in self.all:
+            table.close()
+
     def by_name(self, name: str) -> PartitionTable:
         for table in self.all:
             if table.name == name:
@@ -180,5 +209,5 @@ def sizes(states: Mapping[int, PartitionState]) -> dict[str, tuple[int, int]]:
     for state in states.values():
         for table in state.all:
             keys, size = found.get(table.name, (0, 0))
-            found[table.name] = (keys + len(table.values), size + table.bytes)
+            found[table.name] = (keys + table.count, size + table.bytes)
     return found

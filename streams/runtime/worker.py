@@ -42,12 +42,14 @@ from streams.runtime.limits import (
     STOP_ROLE_S,
     Tuning,
 )
+from streams.runtime.local_store import LocalStore
 from streams.runtime.metrics import Metrics
 from streams.runtime.partitions import Partitions
 from streams.runtime.publisher import Publisher, TooLargeError, fits
 from streams.runtime.recovery import Recovery
 from streams.runtime.role import Change, Effect, PartitionLost, Role
-from streams.runtime.tables import sizes
+from streams.runtime.spilling import Spilling
+from streams.runtime.tables import PartitionState, PartitionTable, sizes
 from streams.runtime.transport import Chunk
 from topics.configuration import Settings
 
@@ -90,8 +92,9 @@ class Worker:
         self.decide_loop = DecideLoop(role, self.source, self.group_commit, self.metrics, tuning.rejected_in_a_row_max)
         claims = Claims(self.publisher, changelogs, self._claim_lease, self.name)
         self.recovery = Recovery(
-            changelogs, claims, self.publisher.full_name, role.tables, self.metrics, self._progress
+            changelogs, claims, self.publisher.full_name, role.tables, self._make_table, self.metrics, self._progress
         )
+        self.spilling = Spilling(LocalStore(settings.state_dir / f"{self.name}.tables"))
         self.partitions = Partitions(role)
         self.admin = Admin(settings, self.metrics, self.not_live, self.not_ready, self.refresh_metrics)
         self.app = make_app(role.name, self.name, self.source, settings, tuning, self, self.consume)
@@ -126,6 +129,7 @@ class Worker:
 
     async def _work(self) -> None:
         try:
+            self.spilling.store.clear()
             await self.admin.start()
             await self.publisher.start()
             self.publisher.check(self.role.source, self.role.tables, self.role.targets)
@@ -155,6 +159,9 @@ class Worker:
             if self.partitions.is_open() and self.role.tables:
                 self.group_commit.audit(self.partitions.owned.values())
 
+    def _make_table(self, name: str, state: PartitionState) -> PartitionTable:
+        return self.spilling.table(name, state) if name in self.role.spills else PartitionTable(name, state)
+
     def terminate(self) -> None:
         """What SIGTERM does: drain and end."""
         self._ended.set()
@@ -180,6 +187,7 @@ class Worker:
             await _bounded("leaving the group", self.app.stop(), STOP_LEAVE_S)
         await _bounded("closing the producer", self.publisher.stop(), STOP_LEAVE_S)
         await self.admin.stop()
+        self.spilling.store.clear()
 
     # -- hooks of the transport -----------------------------------------------------------------------------------
 
@@ -225,6 +233,8 @@ class Worker:
             missing = self.partitions.missing()
             states = await self.recovery.recover(missing, self.partitions.generation) if missing else []
             if self.assignments != count:
+                for state in states:
+                    state.close()
                 await asyncio.Event().wait()  # the next rebalance is here: it cancels this recovery and begins its own
             self.partitions.recovered(states)
         except Exception as error:  # noqa: BLE001 - as with every error outside `decide`

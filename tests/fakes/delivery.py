@@ -89,6 +89,9 @@ class MemoryTable:
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         return iter(list(self.values.items()))
 
+    def walk(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        return iter([(key, self.values[key]) for key in sorted(self.values) if key.startswith(prefix)])
+
     def __len__(self) -> int:
         return len(self.values)
 

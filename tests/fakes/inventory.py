@@ -44,6 +44,9 @@ class OriginTable:
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         return iter([(key, value) for key, (value, _) in self.values.items()])
 
+    def walk(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        return iter(sorted((key, value) for key, value in self.items() if key.startswith(prefix)))
+
     def __len__(self) -> int:
         return len(self.values)
 

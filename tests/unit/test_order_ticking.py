@@ -47,6 +47,9 @@ class FakeTable(dict[bytes, bytes]):
     def items(self) -> Iterator[tuple[bytes, bytes]]:  # type: ignore[override]
         return iter(list(super().items()))
 
+    def walk(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        return iter(sorted((key, value) for key, value in self.items() if key.startswith(prefix)))
+
 
 def state(due_ms: int) -> bytes:
     return b'{"due":%d,"kind":"order"}' % due_ms
