@@ -78,8 +78,10 @@ class DeliveryRole(Role):
         self._following = Following(self._subscriptions)
         self._disable_after_ms = settings.subscription_disable_after_s * 1000
         self._destinations = Destinations(channels, self._subscriptions)
-        self._sender: Sender = sender or FarSides(settings, channels, crashed=self._fail)
         self._clock: Clock = clock or SystemClock()
+        self._sender: Sender = sender or FarSides(
+            settings, channels, subscriptions=self._subscriptions, clock=self._clock, crashed=self._fail
+        )
         self._random = random or Random()
         self._stock = StockSender(settings, channels, crashed=self._fail) if isinstance(stock, EllipsisType) else stock
         self._crashed = crashed

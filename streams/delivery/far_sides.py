@@ -1,4 +1,5 @@
-"""Which sender a request goes through: by its channel and touchpoint, as channels.toml says.
+"""Which sender a request goes through: a fact its subscriber's, anything else by its channel and touchpoint, as
+channels.toml says.
 
 Increff is always HTTP. Everything around the sending (lanes, budgets, retries, what an answer means) knows no
 difference.
@@ -12,36 +13,53 @@ from dataclasses import replace
 
 from streams.delivery.http_sender import HttpSender
 from streams.delivery.kafka_sender import KafkaSender
-from streams.delivery.ports import Answer, Call, Sender
+from streams.delivery.ports import Answer, Call, Clock, Sender
 from streams.delivery.self_sender import SelfSender
+from streams.delivery.subscriber_sender import SubscriberSender
 from topics.configuration import Channels, FarSide, Settings, load_channels
+from topics.keys import subscription_of
+from topics.subscription_view import SubscriptionIndex
 
 
 class FarSides:
     """One sender for all, made of those that are needed."""
 
-    def __init__(self, settings: Settings, channels: Channels, crashed: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        channels: Channels,
+        *,
+        subscriptions: SubscriptionIndex,
+        clock: Clock,
+        crashed: Callable[[BaseException], None],
+    ) -> None:
         """`crashed` hears of a sender that cannot go on."""
         self._channels = channels
+        self._subscribers = SubscriberSender(settings, subscriptions, clock)
         self._senders: dict[FarSide, Sender] = {
-            FarSide.HTTP: HttpSender(channels, reload=_reload(settings)),
+            FarSide.HTTP: HttpSender(channels, clock=clock, reload=_reload(settings)),
             FarSide.KAFKA: KafkaSender(settings, channels, crashed),
             FarSide.SELF: SelfSender(),
         }
 
     async def start(self) -> None:
-        for sender in self._senders.values():
+        for sender in self._all():
             await sender.start()
 
     async def send(self, call: Call) -> Answer:
+        if subscription_of(call.destination) is not None:
+            return await self._subscribers.send(call)
         far_side = self.far_side_of(call)
         return replace(await self._senders[far_side].send(call), far_side=far_side)
 
     async def stop(self) -> None:
-        await asyncio.gather(*(sender.stop() for sender in self._senders.values()))
+        await asyncio.gather(*(sender.stop() for sender in self._all()))
 
     def unready(self) -> str | None:
-        return next((said for sender in self._senders.values() if (said := sender.unready()) is not None), None)
+        return next((said for sender in self._all() if (said := sender.unready()) is not None), None)
+
+    def _all(self) -> tuple[Sender, ...]:
+        return (*self._senders.values(), self._subscribers)
 
     def far_side_of(self, call: Call) -> FarSide:
         if call.touchpoint.far_side == "increff":

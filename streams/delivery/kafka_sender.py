@@ -222,7 +222,7 @@ class KafkaSender:
     async def _assign(self, consumer: AIOKafkaConsumer, wanted: frozenset[TopicPartition]) -> None:
         """Known partitions from where handling stopped, those of a new topic from their ends. What is in a partition
         that a known topic got was written since: answers to what was asked meanwhile."""
-        consumer.assign(wanted)
+        consumer.assign(list(wanted))
         known = {place.topic for place in self._next}
         new = [place for place in wanted if place not in self._next]
         at_end = [place for place in new if place.topic not in known]

@@ -47,6 +47,7 @@ class PlayedKafka:
         return SimpleNamespace(topics=lambda: set(there), partitions_for_topic=there.get)
 
     def assign(self, places: Iterable[TopicPartition]) -> None:
+        assert isinstance(places, list | set | tuple), "the client takes nothing else"
         self.positions = dict.fromkeys(places, -1)
 
     async def beginning_offsets(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:

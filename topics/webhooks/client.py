@@ -48,10 +48,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A URL that was checked, and the part of a request that is the same each time."""
+    """A URL that was checked, and the part of a request that is the same each time; a path may hold a token."""
 
     origin: Origin
-    head: bytes
+    head: bytes = field(repr=False)
 
 
 class WebhookClient:
