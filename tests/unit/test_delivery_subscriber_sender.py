@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -15,16 +16,20 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from standardwebhooks.webhooks import Webhook
 
-from sluice.torture.log import Signed
+from sluice.torture.faults import ACKNOWLEDGES, Fault, Plan
+from sluice.torture.log import LogWriter, Signed
+from sluice.torture.receiver import Options, Receiver
 from sluice.torture.signatures import checker, judge
 from streams.delivery.far_sides import FarSides
-from streams.delivery.ports import Call
+from streams.delivery.ports import Call, ResponseClass
+from streams.delivery.response_class import classify
 from streams.delivery.subscriber_sender import SubscriberSender
 from tests.fakes.delivery import START_MS, ManualClock, channels_for
 from tests.support.subscriptions import A, index, subscription
 from topics.configuration import load_settings
 from topics.keys import order_key, subscription_destination
 from topics.subscriptions import FACT, Deleted, Subscription
+from topics.webhooks.client import ANSWER_BYTES_MAX
 from topics.webhooks.sealing import SecretBox, secret_box
 from topics.webhooks.signatures import Signature, make_secret, signing_key
 
@@ -42,6 +47,18 @@ CALL = Call(
     previous_sequence=5,
     watermark=4,
 )
+
+NO_ANSWER = {
+    Fault.HANG,
+    Fault.SLOW_HEADERS,
+    Fault.RESET_BEFORE,
+    Fault.RESET_AFTER,
+    Fault.CLOSE,
+    Fault.NOT_HTTP,
+    Fault.GIANT_HEADERS,
+}
+READ_BYTES = 256 << 10
+"""As much as an event loop hands over at once: what was there already when the limit was passed."""
 
 
 class Bench:
@@ -218,3 +235,19 @@ async def test_a_fact_finds_its_subscriber_among_the_far_sides(bench: Bench) -> 
     assert (await far_sides.send(CALL)).status == 429
     await far_sides.stop()
     assert (len(bench.requests), crashes) == (1, [])
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+async def test_each_way_to_misbehave_is_an_answer_in_time_and_bounded(bench: Bench, fault: Fault) -> None:
+    receiver = Receiver(Options(plan=Plan(share=1.0, faults=[fault], attempts_max=100)), LogWriter(io.BytesIO()))
+    await receiver.start("127.0.0.1", 0)
+    timeout_s = 0.1 if fault in (Fault.HANG, Fault.SLOW_HEADERS) else 20.0
+    bench.subscribe(NEW, url=f"http://127.0.0.1:{receiver.port}/hook", timeout_s=timeout_s)
+    try:
+        answer = await bench.sender.send(CALL)
+    finally:
+        await receiver.stop()
+    assert (answer.status is None) == (fault in NO_ANSWER), answer
+    assert len(answer.body) <= ANSWER_BYTES_MAX + READ_BYTES
+    verdict = classify(FACT, {}, answer, START_MS)
+    assert (verdict.kind is ResponseClass.DELIVERED) == (fault in ACKNOWLEDGES)
