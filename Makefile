@@ -27,8 +27,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 # Only a stamp: the jars are in the user's cache, and `sluice up` fetches them again when they are gone.
-$(VENV)/.jars: sluice/local/pom.xml $(VENV)/.installed
-	@$(BIN)/python -m sluice.local.jars
+$(VENV)/.jars: sluice/local/pom.xml sluice/local/class_archive.py $(VENV)/.installed
+	@$(BIN)/python -m sluice.local.class_archive
 	@touch $@
 
 run: setup  ## Kafka, all roles, sandboxes of both sides and demo traffic; Ctrl-C ends it

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sluice.local.errors import StartError
-from sluice.local.jars import LOG_CONFIGURATION, ensure_jars, find_java
+from sluice.local.jars import LOG_CONFIGURATION, class_archive, ensure_jars, find_java
 from sluice.local.kafka_wire import brokers_alive
 from sluice.local.ports import free_ports
 from sluice.local.processes import exit_reason, spawn
@@ -88,8 +88,11 @@ class Broker:
         """Starts the process (formatting its storage the first time); `wait_ready` tells when it serves."""
         self.spawn(ensure_jars())
 
-    def spawn(self, jars: Path) -> subprocess.Popen[bytes]:
-        """`start` for one that has the jars; blocks for a second the first time only."""
+    def spawn(self, jars: Path, keep_classes: Path | None = None) -> subprocess.Popen[bytes]:
+        """`start` for one that has the jars; blocks for a second the first time only.
+
+        With `keep_classes` it writes there what it has loaded, when it ends in peace.
+        """
         if self.process is not None and self.process.poll() is None:
             raise RuntimeError(f"Kafka already runs with pid {self.process.pid}")
         java = find_java()
@@ -97,7 +100,8 @@ class Broker:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._format(java, jars, properties)
         with self.log.open("ab") as log:
-            self.process = spawn(_java(java, jars, "kafka.Kafka", str(properties)), log=log, cwd=self.data_dir)
+            command = _java(java, jars, "kafka.Kafka", str(properties), keep_classes=keep_classes)
+            self.process = spawn(command, log=log, cwd=self.data_dir)
         return self.process
 
     def serves(self) -> bool:
@@ -246,9 +250,14 @@ def private_broker(directory: Path) -> Iterator[Broker]:
         broker.kill()
 
 
-def _java(java: str, jars: Path, main: str, *arguments: str) -> list[str]:
-    logging = f"-Dlog4j2.configurationFile={LOG_CONFIGURATION.as_uri()}"
-    return [java, *_JVM_FLAGS, logging, "-cp", f"{jars}{os.sep}*", main, *arguments]
+def _java(java: str, jars: Path, main: str, *arguments: str, keep_classes: Path | None = None) -> list[str]:
+    flags = [*_JVM_FLAGS, f"-Dlog4j2.configurationFile={LOG_CONFIGURATION.as_uri()}"]
+    archive = class_archive(java, jars)
+    if keep_classes is not None:  # the JVM cannot do both
+        flags.append(f"-XX:ArchiveClassesAtExit={keep_classes}")
+    elif archive.exists():
+        flags.append(f"-XX:SharedArchiveFile={archive}")
+    return [java, *flags, "-cp", f"{jars}{os.sep}*", main, *arguments]
 
 
 def _escaped(path: Path) -> str:

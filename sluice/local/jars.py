@@ -6,10 +6,10 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 
 from sluice.local.errors import StartError
@@ -34,6 +34,13 @@ def cache_dir() -> Path:
     """Where the jars are, per user: `$XDG_CACHE_HOME/sluice/kafka-<version>`, by default under `~/.cache`."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "sluice" / f"kafka-{KAFKA_VERSION}"
+
+
+def class_archive(java: str, jars: Path) -> Path:
+    """Where Kafka's classes are as this Java loads them from these jars, if they were kept: see class_archive.py."""
+    binary = Path(java).resolve()
+    about = [str(binary), str(binary.stat().st_mtime_ns), *sorted(jar.name for jar in jars.glob("*.jar"))]
+    return jars.with_name(f"classes-{blake2b('|'.join(about).encode(), digest_size=8).hexdigest()}.jsa")
 
 
 def find_java() -> str:
@@ -131,16 +138,3 @@ def _top_up(final: Path, fetched: Path) -> None:
     for jar in sorted(fetched.iterdir()):
         if not (final / jar.name).exists():
             jar.rename(final / jar.name)
-
-
-def main() -> None:
-    """`make setup`: fills the cache, so that the first start does not wait for it."""
-    try:
-        find_java()
-        ensure_jars(print)
-    except StartError as error:
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    main()

@@ -6,6 +6,7 @@ The channel on Kafka is the example that docs/kafka-channels.md shows, run as it
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -258,7 +259,8 @@ def test_the_topics_of_the_channels_are_as_they_should_be(world: World) -> None:
     channels = stack.data_dir.parent / "channels.toml"
     command = [*(sys.executable, "-m", "sluice", "topics", "check"), "--kafka", f"127.0.0.1:{stack.kafka_port}"]
     command += ["--channels", str(channels)]
-    checked = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+    environment = {**os.environ, **stack.environment}
+    checked = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from tests.e2e.stack import Stack
 from tests.support.eventually import eventually, eventually_sync
+from topics.configuration import PARTITIONS
 
 ROLES = {"gateway", "orders", "delivery", "inventory", "kafka", "sandbox-increff", "sandbox-marketplace"}
 STOP_S = 10.0
@@ -26,7 +27,8 @@ STATE = "sluice.orders.state.v1"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    started = Stack(tmp_path_factory.mktemp("up") / "data")
+    everything_as_it_is_by_default = {"SLUICE_PARTITIONS": str(PARTITIONS)}
+    started = Stack(tmp_path_factory.mktemp("up") / "data", everything_as_it_is_by_default)
     started.start()
     yield started
     started.close()
