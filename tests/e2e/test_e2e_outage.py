@@ -163,13 +163,13 @@ async def test_a_killed_broker_is_answered_with_503_and_everything_goes_on(
 
 
 async def test_restart_keeps_everything(new_stack: Stack, code: Code, shipment_id: ShipmentId) -> None:
-    """Ctrl-C ends within ten seconds, and a second start knows every order and its recorded answers."""
+    """Ctrl-C ends it in peace, and a second start knows every order and its recorded answers."""
     order, shipment = code(), shipment_id()
     new_stack.start()
     assert (await new_stack.as_marketplace("POST", "/orders/outward", create_order(order))).status == 200
     first = await new_stack.as_increff("POST", "/orders/pack", pack(order, shipment))
     assert first.status == 200, first
-    assert new_stack.stop() < 10.0
+    assert new_stack.stop() == 0
     new_stack.start()
     again = await new_stack.as_increff("POST", "/orders/pack", pack(order, shipment))
     assert (again.status, again.body) == (200, first.body)

@@ -49,13 +49,14 @@ async def test_join_kill_rejoin_and_leave_under_load(lab: Lab) -> None:
 
 
 async def test_killed_worker_that_comes_back_gets_its_partitions_at_once(lab: Lab) -> None:
-    """Static membership: nobody waits for the dead one's session, and the other worker is not disturbed."""
-    first = await lab.start("a").ready()
-    second = await lab.start("b").ready()
+    """Static membership: nobody waits for the dead one's session, which is longer than this test, and the other worker
+    is not disturbed."""
+    first = await lab.start("a", SESSION_S="300").ready()
+    second = await lab.start("b", SESSION_S="300").ready()
     await owns(first, PARTITIONS // 2)
     rebalances = first.metric("rebalances_total")
     await second.kill()
-    again = await lab.start("b").ready()
+    again = await lab.start("b", SESSION_S="300").ready()
     assert again.metric("partitions") == PARTITIONS // 2
     assert first.metric("rebalances_total") == rebalances
     await lab.feed(KEYS, 1, 5)

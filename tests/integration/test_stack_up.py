@@ -19,8 +19,6 @@ from tests.support.eventually import eventually, eventually_sync
 from topics.configuration import PARTITIONS
 
 ROLES = {"gateway", "orders", "delivery", "inventory", "kafka", "sandbox-increff", "sandbox-marketplace"}
-STOP_S = 10.0
-"""What Ctrl-C promises."""
 STATE = "sluice.orders.state.v1"
 """A topic nobody cleans up or reads from its middle: what a test puts there stays."""
 
@@ -93,18 +91,16 @@ async def test_a_data_directory_has_one_owner(stack: Stack) -> None:
     assert stack.status()["ready"] is True
 
 
-async def test_it_ends_in_time_with_a_role_that_hangs_and_keeps_its_data(stack: Stack) -> None:
+async def test_it_ends_with_a_role_that_hangs_and_keeps_its_data(stack: Stack) -> None:
     async with AIOKafkaProducer(bootstrap_servers=bootstrap(stack), acks="all") as producer:
         await producer.send_and_wait(STATE, value=None, key=b"nobody|nothing", partition=0)
     kept = await end_offset(stack)
     before = pids(stack)
     os.kill(before["inventory"], signal.SIGSTOP)
 
-    took_s = await asyncio.to_thread(stack.stop)
-
-    assert stack.process is not None
-    assert stack.process.returncode == 0
-    assert took_s < STOP_S
+    assert await asyncio.to_thread(stack.stop) == 0
+    killed = [line for line in stack.log.read_text(encoding="utf-8").splitlines() if "did not end within" in line]
+    assert "inventory" in "".join(killed)
     assert not any(is_running(pid) for pid in before.values())
     assert stack.status() == {"ready": False, "roles": {name: {"pid": None, "ready": False} for name in before}}
 

@@ -149,6 +149,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     tuning = replace(
         FAST,
+        session_timeout_s=float(os.environ.get("SESSION_S", FAST.session_timeout_s)),
         rejected_in_a_row_max=int(os.environ.get("REJECTED_MAX", FAST.rejected_in_a_row_max)),
         audit_s=float(os.environ.get("AUDIT_S", FAST.audit_s)),
     )
