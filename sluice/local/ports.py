@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import random
 import socket
+import tempfile
+from functools import cache
+from pathlib import Path
 
 _LOW, _HIGH = 20_000, 32_000
 """Below Linux' ephemeral range (from 32768): no outgoing connection takes a port between its choice and its use."""
@@ -23,13 +28,31 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different ports that are free now. Chosen at random, so that two processes rarely choose the same."""
+    """`count` different ports that are free now, and that no other process gets from here while this one lives."""
     choice = random.SystemRandom()
     found: list[int] = []
     for _ in range(_TRIES):
         port = choice.randrange(_LOW, _HIGH)
-        if port not in found and is_free(port):
+        if port not in found and _is_ours(port) and is_free(port):
             found.append(port)
         if len(found) == count:
             return found
     raise OSError(f"found only {len(found)} of {count} free ports between {_LOW} and {_HIGH}")
+
+
+def _is_ours(port: int) -> bool:
+    """Takes the port's byte of a file that all processes of this user share; the kernel gives it back at our end.
+
+    Between its choice and its use a port looks free to everybody: two stacks that start at once would take the same.
+    """
+    try:
+        fcntl.lockf(_shared_file(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    return True
+
+
+@cache
+def _shared_file() -> int:
+    """Open until the process ends: closing it would give back every byte."""
+    return os.open(Path(tempfile.gettempdir()) / f"sluice-ports-{os.getuid()}", os.O_RDWR | os.O_CREAT, 0o600)

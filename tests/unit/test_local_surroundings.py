@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -199,3 +200,15 @@ async def test_topics_that_cannot_be_made_are_told_in_words(
     monkeypatch.setattr(admin, "create", create)
     with pytest.raises(StartError, match=told):
         await make_topics(Settings(), DEMO, timeout_s)
+
+
+def test_a_port_is_chosen_by_one_process_at_a_time() -> None:
+    """Also before anybody listens there: another process that may have one of two ports gets the other."""
+    first = free_ports(1)[0]
+    choose = (
+        "import random; from sluice.local import ports;"
+        f"numbers = iter([{first}, {first + 1}] * 500); random.SystemRandom.randrange = lambda *_: next(numbers);"
+        "print(ports.free_ports(1)[0])"
+    )
+    chosen = subprocess.run([sys.executable, "-c", choose], capture_output=True, text=True, check=True).stdout
+    assert int(chosen) == first + 1
