@@ -158,6 +158,24 @@ def test_a_public_endpoint_is_called_as_it_is_written(url: str) -> None:
     assert DEFAULT.endpoint(url).scheme == "https"
 
 
+@given(address=st.ip_addresses(v=4), data=st.data())
+def test_an_address_is_taken_in_its_one_spelling_only(address: object, data: st.DataObject) -> None:
+    """Whatever `inet_aton` would read as an address, and browsers and resolvers with it."""
+    octets = str(address).split(".")
+    value = int(ip_address(str(address)))
+    kept = data.draw(st.integers(0, 3), label="octets before the rest")
+    rest = value & ((1 << 8 * (4 - kept)) - 1)
+    numbers = [int(octet) for octet in octets[:kept]] + [rest]
+    spelling = st.sampled_from(["{:d}", "0{:o}", "0x{:x}", "0X{:X}", "0000{:o}"])
+    host = ".".join(data.draw(spelling).format(number) for number in numbers)
+    if host != str(address):
+        with pytest.raises(EndpointError, match="odd spelling"):
+            OPEN.endpoint(f"https://{host}/")
+    elif special(ip_address(host)) is not None:
+        with pytest.raises(EndpointError, match="is not public"):
+            OPEN.endpoint(f"https://{host}/")
+
+
 def test_one_refused_address_refuses_the_answer() -> None:
     assert DEFAULT.answer_refusal(["1.1.1.1", "2606:4700::1111"], 443) is None
     assert "loopback" in (DEFAULT.answer_refusal(["1.1.1.1", "127.0.0.1"], 443) or "")
