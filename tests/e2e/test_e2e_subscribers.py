@@ -1,0 +1,144 @@
+"""Any HTTP endpoint that subscribes gets the facts it asked for: signed so that others' code verifies them, in each
+order's sequence, under a rotated secret too; and nothing more once it answers 410, until somebody enables it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+from aiokafka import AIOKafkaConsumer
+from standardwebhooks.webhooks import Webhook
+
+from tests.e2e.stack import Stack, create_order
+from topics.facts import check
+
+Code = Callable[[], str]
+OWN = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+
+
+@dataclass
+class Receiver:
+    """A subscriber. `status` is what it answers; what it got is kept as it came."""
+
+    secret: str = OWN
+    status: int = 204
+    url: str = ""
+    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+    async def take(self, request: web.Request) -> web.Response:
+        raw = await request.read()
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        body = Webhook(self.secret).verify(raw, headers)
+        if body["type"] == "subscription-verification":
+            return web.json_response({"challenge": body["data"]["challenge"]})
+        self.got.append((headers, raw))
+        return web.Response(status=self.status)
+
+    def of(self, order: str) -> list[Any]:
+        bodies = [orjson.loads(raw) for _, raw in self.got]
+        return [body for body in bodies if body["delivery"]["order"] == order]
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    made = Receiver()
+    app = web.Application()
+    app.router.add_post("/hook", made.take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    yield made
+    await runner.cleanup()
+
+
+async def manage(stack: Stack, method: str, path: str = "", body: Any = None) -> Any:
+    answer = await stack.call(method, f"{stack.url}/api/subscriptions{path}", body=body)
+    assert answer.status < 300, answer
+    return answer.body
+
+
+async def acknowledged(stack: Stack, order: str) -> list[int]:
+    """An order that Increff took; returns its facts' sequences."""
+    created = await stack.as_marketplace("POST", "/orders/outward", create_order(order))
+    assert created.status == 200, created
+    await stack.reaches(order, "SUBMITTED")
+    body = {"orders": [{"orderCode": order, "locationCode": "DXB-WH-01"}]}
+    assert (await stack.as_increff("PUT", "/orders/acknowledgement", body)).status == 200
+    document = await stack.reaches(order, "ACKNOWLEDGED")
+    return [fact["sequence"] for fact in document["facts"]]
+
+
+async def events(stack: Stack) -> list[Any]:
+    """Everything on subscriptions.events."""
+    consumer = AIOKafkaConsumer(
+        "sluice.subscriptions.events.v1",
+        bootstrap_servers=f"127.0.0.1:{stack.kafka_port}",
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    try:
+        chunks = await consumer.getmany(timeout_ms=5_000)
+        return [orjson.loads(record.value) for records in chunks.values() for record in records]
+    finally:
+        await consumer.stop()
+
+
+async def test_a_subscriber_is_added_gets_verified_facts_is_rotated_and_disabled_by_410(
+    stack: Stack, code: Code, receiver: Receiver
+) -> None:
+    made = await manage(stack, "POST", body={"url": receiver.url, "types": ["order-*"], "secret": OWN})
+    assert (made["state"], made["not_verified"], made["secret"]) == ("active", None, None)
+    path = f"/{made['id']}"
+
+    order = code()
+    sequences = await acknowledged(stack, order)
+    await stack.eventually(_as_async(lambda: len(receiver.of(order)) == len(sequences)), "all facts are there")
+    told = [body["delivery"] for body in receiver.of(order)]
+    assert [one["sequence"] for one in told] == sequences
+    assert [one["previousSequence"] for one in told] == [one["watermark"] for one in told] == [0, *sequences[:-1]]
+    for body in receiver.of(order):
+        check(body["type"], body["data"])
+    ids = [headers["webhook-id"] for headers, _ in receiver.got]
+    assert len(set(ids)) == len(ids)
+
+    rotated = await manage(stack, "POST", path + "/rotate-secret", {"overlap_s": 600})
+    order = code()
+    sequences = await acknowledged(stack, order)
+    await stack.eventually(_as_async(lambda: len(receiver.of(order)) == len(sequences)), "the old secret verifies")
+    headers, raw = receiver.got[-1]
+    assert Webhook(rotated["secret"]).verify(raw, headers)["delivery"]["order"] == order
+
+    receiver.status = 410
+    order = code()
+    await acknowledged(stack, order)
+
+    async def disabled() -> bool:
+        return bool((await manage(stack, "GET", path))["state"] == "disabled")
+
+    await stack.eventually(disabled, "410 disables it")
+    assert [(fact["subscription"], fact["reason"]) for fact in await events(stack)] == [(made["id"], "gone")]
+    [refused] = receiver.of(order)
+
+    missed = code()
+    await acknowledged(stack, missed)
+    receiver.status = 204
+    told = await manage(stack, "POST", path + "/enable")
+    assert told["state"] == "active"
+    await stack.eventually(_as_async(lambda: len(receiver.of(order)) >= 2), "what waited goes on")
+    assert receiver.of(order)[1] == refused, "the body of a delivery is the same on every attempt"
+    assert receiver.of(missed) == [], "what happens while it is disabled is not requested"
+    await manage(stack, "DELETE", path)
+
+
+def _as_async(condition: Callable[[], bool]) -> Callable[[], Any]:
+    async def run() -> bool:
+        return condition()
+
+    return run
