@@ -11,8 +11,9 @@ from typing import Any
 
 from sluice.local.errors import StartError
 
-TIMEOUT_S = 15.0
-"""A query travels through the orders role; it is there in milliseconds, or after a rebalance."""
+TIMEOUT_S = 20.0
+"""A query travels through the orders role; it is there in milliseconds, or after a rebalance. A subscriber's endpoint
+has ten seconds to answer its challenge."""
 
 
 PROBLEM = "application/problem+json"
@@ -27,28 +28,42 @@ def fetch(url: str, code: str, channel: str | None) -> dict[str, Any] | None:
 def _fetch(url: str, kind: str, code: str, channel: str | None) -> dict[str, Any] | None:
     """None when there is no such order or return. Raises StartError with what to do about it."""
     query = f"?{urllib.parse.urlencode({'channel': channel})}" if channel else ""
-    target = f"{url.rstrip('/')}/api/{kind}/{urllib.parse.quote(code, safe='')}{query}"
+    try:
+        document: dict[str, Any] = ask(url, "GET", f"/api/{kind}/{urllib.parse.quote(code, safe='')}{query}")
+    except UnknownError:
+        return None
+    return document
+
+
+class UnknownError(StartError):
+    """The gateway says that there is no such thing."""
+
+
+def ask(url: str, method: str, path: str, body: Any = None) -> Any:
+    """What the gateway answers, None where it has nothing to say. Raises StartError with what to do about it."""
+    target = url.rstrip("/") + path
     if not target.startswith(("http://", "https://")):
         raise StartError(f"--url {url}: expected http://HOST:PORT or https://HOST")
-    request = urllib.request.Request(target, headers=_headers())  # noqa: S310 - the scheme was checked
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(target, data, _headers(), method=method)  # noqa: S310 - the scheme was checked
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - the scheme was checked
-            document: dict[str, Any] = json.load(answer)
+            raw = answer.read()
+            return json.loads(raw) if raw else None
     except urllib.error.HTTPError as error:
-        if _is_unknown(refusal := _problem(error)):
-            return None
+        refusal = _problem(error)
         if error.code == 404 and not refusal:
             raise StartError(f"what answers at {url} is not Sluice; give --url") from error
         raise _refused(error, url, refusal) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise StartError(f"no Sluice answers at {url} ({reason}); start it with `sluice up`, or give --url") from error
-    return document
 
 
 def _headers() -> dict[str, str]:
     token = os.environ.get("SLUICE_API_TOKEN")
-    return {"Authorization": f"Bearer {token}"} if token else {}
+    content = {"Content-Type": "application/json"}
+    return {**content, "Authorization": f"Bearer {token}"} if token else content
 
 
 def _is_unknown(refusal: dict[str, Any]) -> bool:
@@ -69,5 +84,7 @@ def _problem(error: urllib.error.HTTPError) -> dict[str, Any]:
 def _refused(error: urllib.error.HTTPError, url: str, refusal: dict[str, Any]) -> StartError:
     """An answer that is neither a document nor "there is none", in the gateway's own words."""
     detail = refusal.get("detail") or refusal.get("title")
+    if _is_unknown(refusal):
+        return UnknownError(str(detail))
     hint = "; set SLUICE_API_TOKEN" if error.code == 401 else ""
     return StartError(f"{url} answered {error.code}: {detail or error.reason}{hint}")

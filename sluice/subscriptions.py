@@ -1,0 +1,71 @@
+"""What `sluice subscriptions` asks of a gateway's /api/subscriptions, and how it is shown to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+Document = Mapping[str, Any]
+
+SHOWN_ONCE = "keep it now: it is not shown again"
+
+
+def render_list(subscriptions: list[Document]) -> str:
+    if not subscriptions:
+        return "no subscriptions; add one with `sluice subscriptions add URL`"
+    rows = [(one["id"], _state(one), ",".join(one["types"]), one["url"]) for one in subscriptions]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
+    )
+
+
+def render(one: Document) -> str:
+    return "\n".join(_lines(one))
+
+
+def _lines(one: Document) -> Iterator[str]:
+    yield f"{one['id']}: {_state(one)}"
+    if one.get("secret"):
+        yield f"  secret      {one['secret']}   ({SHOWN_ONCE})"
+    if one.get("public_key"):
+        yield f"  public key  {one['public_key']}"
+    if one.get("not_verified"):
+        yield f"  not verified: {one['not_verified']}"
+        yield f"  it gets no facts before `sluice subscriptions verify {one['id']}` passes"
+    yield f"  url         {one['url']}"
+    yield f"  facts       {', '.join(one['types'])}{_only('channels', one)}{_only('locations', one)}"
+    if one["description"]:
+        yield f"  about       {one['description']}"
+    signs = [f"since {_time(s['created_ms'])}{_until(s)}{_reference(s)}" for s in one["secrets"]]
+    yield f"  signed      {one['signature']}: {'; '.join(signs)}"
+    yield f"  verified    {_time(one['verified_ms']) if one['verified_ms'] else 'not yet'}"
+    yield f"  last taken  {_time(one['last_success_ms']) if one['last_success_ms'] else 'nothing yet'}"
+    if one["failing_since_ms"]:
+        yield f"  failing     since {_time(one['failing_since_ms'])}: {one['last_error']}"
+
+
+def _state(one: Document) -> str:
+    disabled = one["disabled"]
+    if disabled is None:
+        return str(one["state"])
+    why = {"gone": ", its endpoint answered 410", "failing": ", it failed for too long"}.get(disabled["reason"], "")
+    since = f" at {_time(disabled['since_ms'])}" if disabled["since_ms"] else ""
+    return f"disabled by {disabled['by']}{since}{why}"
+
+
+def _only(name: str, one: Document) -> str:
+    return f" of {name} {', '.join(one[name])}" if one[name] else ""
+
+
+def _until(secret: Document) -> str:
+    return f" until {_time(secret['until_ms'])}" if secret["until_ms"] else ""
+
+
+def _reference(secret: Document) -> str:
+    return f" ({secret['reference']})" if secret["reference"] else ""
+
+
+def _time(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
