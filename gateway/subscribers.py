@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -144,6 +145,17 @@ def document(
         last_success_ms=max((one.success_ms for one in shards if one.success_ms is not None), default=None),
         last_error=first.error if first else None,
     )
+
+
+def resealed(box: SecretBox, subscription: Subscription) -> Subscription:
+    """With its secrets under the present key. One that does not open stays: whoever needs it says so."""
+
+    def renewed(secret: SigningSecret) -> SigningSecret:
+        with contextlib.suppress(SealError):
+            return secret.model_copy(update={"sealed": box.renewed(secret.sealed, subscription.id)})
+        return secret
+
+    return subscription.model_copy(update={"secrets": tuple(map(renewed, subscription.secrets))})
 
 
 def keys_of(box: SecretBox, subscription: Subscription, now_ms: int) -> list[SigningKey]:

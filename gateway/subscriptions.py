@@ -33,6 +33,7 @@ from gateway.subscribers import (
     made,
     new_secret,
     next_revision,
+    resealed,
     rotated,
 )
 from topics.configuration import Channels, Settings
@@ -210,7 +211,7 @@ class SubscriptionsApi:
         return json_answer(self._told(subscription))
 
     async def _write(self, call: Call, subscription: Subscription) -> None:
-        await self._put(call, subscription.id, subscription.encode())
+        await self._put(call, subscription.id, resealed(self._box, subscription).encode())
 
     async def _put(self, call: Call, name: str, value: bytes) -> None:
         """Returns when the record is on all in-sync replicas and counts at this gateway."""

@@ -12,7 +12,7 @@ import pytest
 from gateway.ports import Unavailable
 from tests.fakes.gateway import NOW_MS, FakeKafka, Gateway, gateway
 from topics.subscription_view import health_key
-from topics.subscriptions import Health, Status, Subscription
+from topics.subscriptions import Health, SigningSecret, Status, Subscription
 from topics.webhooks.sealing import SecretBox
 from topics.webhooks.signatures import signing_key
 
@@ -107,6 +107,22 @@ async def test_without_a_key_nothing_is_stored_and_it_is_said_how_to_get_one() -
         assert (status, told["code"]) == (503, "NO_SECRET_KEY")
         assert "openssl rand" in told["detail"]
         assert at.kafka.records == []
+
+
+async def test_a_change_seals_secrets_anew_under_a_new_key() -> None:
+    new = bytes(range(1, 33))
+    async with gateway(secret_key=",".join(base64.b64encode(key).decode() for key in (new, KEY))) as at:
+        made = await add(at)
+        one = stored(at, made["id"])
+        before = SigningSecret(sealed=SecretBox([KEY]).seal(OWN, one.id), created_ms=1)
+        lost = SigningSecret(sealed=SecretBox([bytes(32)]).seal(OWN, one.id), created_ms=1)
+        at.kafka.subscriptions.apply(
+            one.id.encode(), one.model_copy(update={"secrets": (before, *one.secrets, lost)}).encode()
+        )
+        assert (await ask(at, "PATCH", f"/{one.id}", {"description": "x"}))[0] == 200
+        first, second, third = stored(at, one.id).secrets
+        assert SecretBox([new]).open(first.sealed, one.id) == OWN
+        assert (second, third) == (one.secrets[0], lost)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,17 @@ def test_while_the_key_is_changed_the_first_seals_and_all_open() -> None:
     assert SecretBox([NEW]).open(both.seal(SECRET, OWNER), OWNER) == SECRET
 
 
+def test_a_secret_is_renewed_under_the_first_key_when_it_opens() -> None:
+    both, before = SecretBox([NEW, OLD]), SecretBox([OLD]).seal(SECRET, OWNER)
+    renewed = both.renewed(before, OWNER)
+    assert SecretBox([NEW]).open(renewed, OWNER) == SECRET
+    assert both.renewed(renewed, OWNER) == renewed
+    assert SecretBox([NEW]).renewed(before, OWNER) == before
+    assert SecretBox([]).renewed("", OWNER) == ""
+    with pytest.raises(SealError, match="another's"):
+        both.renewed(before, "sub_another")
+
+
 def test_without_its_key_the_error_names_the_key_and_what_to_do() -> None:
     sealed = SecretBox([OLD]).seal(SECRET, OWNER)
     name = sealed.split(":")[1]

@@ -2,7 +2,7 @@
 
 A sealed secret is `sealed:KEY:BASE64`, where KEY tells which key it was, without telling the key. It is bound to its
 owner, so that a copy under another subscription does not open. To change the key: put the new one first, keep the old
-one behind it until every secret was sealed anew (each rotation of a secret does), then leave the old one out.
+one behind it until every secret was sealed anew (each change of a subscription does that), then leave the old one out.
 """
 
 from __future__ import annotations
@@ -71,6 +71,14 @@ class SecretBox:
         except (InvalidTag, ValueError):
             told = f"the secret of {owner} does not open under its key {name}: it was changed, or is another's"
             raise SealError(told) from None
+
+    def renewed(self, sealed: str, owner: str) -> str:
+        """The same secret under the first key. One whose key is not here stays as it is. Raises SealError."""
+        shape = _SHAPE.fullmatch(sealed)
+        name = shape[1] if shape is not None else ""
+        if name not in self._ciphers or name == next(iter(self._ciphers)):
+            return sealed
+        return self.seal(self.open(sealed, owner), owner)
 
     def _referenced(self, name: str) -> str:
         secret = self._environment.get(name)
