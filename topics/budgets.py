@@ -45,6 +45,11 @@ class Limit(BaseModel):
         """The most units that one request takes."""
         return 1
 
+    @property
+    def least(self) -> int:
+        """The smallest part of it that can be held to."""
+        return self.dearest
+
 
 class Budget(Limit):
     """At most `requests` in any `window_s` seconds, as the far side counts them."""
@@ -75,6 +80,10 @@ class TokenBucket(Limit):
     @property
     def name(self) -> str:
         return f"tokens/{self.rate_per_s:g}"
+
+    @property
+    def least(self) -> int:
+        return self.step
 
     @model_validator(mode="after")
     def _fits(self) -> TokenBucket:
@@ -231,7 +240,7 @@ def check(budget: Limit | tuple[Limit, ...] | None, shards: int) -> None:
         if names.count(name) > 1:
             raise ValueError(f"budget: {names.count(name)} limits with the same {name}: the smallest says it all")
     for limit in limits:
-        least = shards * max(limit.dearest, getattr(limit, "step", 1))
+        least = shards * limit.least
         if limit.size < least:
             raise ValueError(
                 f"budget: {limit.takes} {limit.size} cannot be shared by {shards} shards: {least} at least, "

@@ -20,7 +20,7 @@ class DeliveryRequest:
     outcome must come by `deadline_ms` (epoch milliseconds); `withdraw`: drop it unsent at the deadline, because the
     caller will ask again. `sequence` counts the requests of one order to one destination, from 1; a fact's is the
     fact's own. `story`: when what it belongs to began, epoch milliseconds; the facts of an order that was forgotten and
-    came again count from 1 anew, in a later story.
+    came again count from 1 anew, in a later story. `redriven`: an operator sends it again: it leaves room for others.
     """
 
     id: str
@@ -38,6 +38,7 @@ class DeliveryRequest:
     sequence: int = 0
     created_ms: int = 0
     story: int = 0
+    redriven: bool = False
 
     def encode(self) -> bytes:
         return orjson.dumps(self)

@@ -26,6 +26,13 @@ class Pace(BaseModel):
     retry_max_s: float = Field(default=300.0, gt=0, description="longest pause between attempts")
     retry_for_s: float = Field(default=86_400.0, gt=0, description="then the request is dead")
 
+    probe_max_s: float = Field(
+        default=5.0,
+        gt=0,
+        description="longest pause between the single requests that find out whether a destination that was down is "
+        "well again",
+    )
+
     @property
     def limits(self) -> tuple[budgets.Limit, ...]:
         """The limits that hold at once."""

@@ -127,6 +127,12 @@ class Subscription(Pace, Filters):
     when_dead: Literal["skip", "block", "supersede"] = Field(
         default="skip", description="what an order's later facts do when one was given up"
     )
+    probe_max_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="longest pause between the single requests that find out whether an endpoint that was down is well "
+        "again; nobody stands and waits for a fact",
+    )
     enabled: bool = True
     revision: int = Field(default=1, ge=1)
     created_ms: int

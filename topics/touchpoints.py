@@ -71,6 +71,8 @@ class Priority(IntEnum):
     UPDATE = 2
     RETURN = 3
     STOCK = 4
+    REDRIVE = 5
+    """No touchpoint's: what an operator sends again. It has a share of its own (streams/delivery/redrive_share.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,9 @@ from types import EllipsisType
 from typing import Any
 
 from streams.delivery import metrics
+from streams.delivery.admission import Admission
 from streams.delivery.attempts import TABLE as OUTBOX
+from streams.delivery.breaker import Breaker
 from streams.delivery.budget import decode_permits
 from streams.delivery.clock import SystemClock
 from streams.delivery.destinations import (
@@ -87,6 +89,7 @@ class DeliveryRole(Role):
         self._crashed = crashed
         self._committer: Committer | None = None
         self._gates: defaultdict[str, Gate] = defaultdict(Gate)
+        self._breakers: defaultdict[str, Breaker] = defaultdict(lambda: Breaker(self._random))
         self._tables: dict[int, Tables] = {}
         self._strangers: dict[int, Counter[str]] = {}
         """Requests of each partition whose destination is not known, by its name."""
@@ -194,7 +197,7 @@ class DeliveryRole(Role):
             config=config,
             outbox=tables[OUTBOX],
             schedule=schedule_of(config),
-            permits=permits,
+            admission=Admission(permits=permits, breaker=self._breakers[destination], config=config, clock=self._clock),
             committer=committer,
             sender=self._sender,
             clock=self._clock,

@@ -11,6 +11,7 @@ from streams.delivery.kinds import KINDS
 from streams.delivery.lane import Resolution, record_attempt, resolve
 from streams.delivery.outbox import Entry, entry_key
 from streams.delivery.ports import Answer, AttemptResult, Call, Clock, ResponseClass, Sender
+from streams.delivery.rate_limit_fields import quiet_until_ms
 from streams.delivery.response_class import Verdict, classify
 from streams.delivery.retry_schedule import RetrySchedule
 from streams.runtime.role import Change, Effect
@@ -51,6 +52,7 @@ async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResul
         message=verdict.message,
         error=answer.error,
         not_before_ms=verdict.not_before_ms,
+        quiet_ms=quiet_until_ms(answer.headers, now_ms),
         far_side=answer.far_side,
     )
     log.info(

@@ -99,6 +99,11 @@ class Lane:
         """What waits behind the first."""
         return list(self.entries.values())[1:]
 
+    @property
+    def is_redriven(self) -> bool:
+        """Whether everything in it is sent again by an operator: then it leaves room for others."""
+        return all(entry.request.redriven for entry in self.entries.values())
+
     def next_step(self, now_ms: int) -> Step:
         """What this lane does now. A lane that is busy is not asked."""
         soonest = NEVER

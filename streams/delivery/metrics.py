@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from streams.delivery.admission import Admission
+
 ATTEMPTS = Counter(
     "sluice_delivery_attempts_total",
     "Requests sent, by what their answer meant",
@@ -36,6 +38,16 @@ BUDGET_USED = Gauge(
     "Share of a limit that is not free: 1 when it is spent",
     ["destination", "shard", "limit"],
 )
+CONCURRENCY_ALLOWED = Gauge(
+    "sluice_delivery_concurrency_allowed",
+    "Requests that may be in the air at once: as configured, fewer while the destination does not keep up",
+    ["destination", "shard"],
+)
+BREAKER_STATE = Gauge(
+    "sluice_delivery_breaker_state",
+    "0: closed, all goes; 1: one request finds out whether the destination is well again; 2: open, nothing goes",
+    ["destination", "shard"],
+)
 GATE_SECONDS_LEFT = Gauge(
     "sluice_delivery_gate_seconds_left", "Quiet that the far side asked for", ["destination", "shard"]
 )
@@ -59,18 +71,28 @@ SUBSCRIPTIONS_DISABLED = Counter(
 class RunnerGauges:
     """The gauges of one shard of one destination, looked up once: they are set at every turn."""
 
-    __slots__ = ("_budget", "_labels", "age", "gate", "in_air", "lanes")
+    __slots__ = ("_breaker", "_budget", "_concurrency", "_gate", "_in_air", "_labels", "age", "lanes")
 
     def __init__(self, destination: str, shard: int) -> None:
         labels = (destination, str(shard))
         self.lanes = LANES_WAITING.labels(*labels)
-        self.in_air = IN_AIR.labels(*labels)
+        self._in_air = IN_AIR.labels(*labels)
         self.age = QUEUE_AGE_MS_MAX.labels(*labels)
-        self.gate = GATE_SECONDS_LEFT.labels(*labels)
+        self._concurrency = CONCURRENCY_ALLOWED.labels(*labels)
+        self._breaker = BREAKER_STATE.labels(*labels)
+        self._gate = GATE_SECONDS_LEFT.labels(*labels)
         self._labels = labels
         self._budget: dict[str, Gauge] = {}
 
-    def budget(self, limit: str) -> Gauge:
+    def admission(self, admission: Admission, now_ms: int) -> None:
+        self._in_air.set(admission.in_air)
+        self._concurrency.set(admission.concurrency.allowed)
+        self._breaker.set(admission.breaker.state)
+        self._gate.set(max(0.0, (admission.permits.gate.opens_ms - now_ms) / 1000))
+        for name, share in admission.permits.limits.used(now_ms):
+            self._of_limit(name).set(share)
+
+    def _of_limit(self, limit: str) -> Gauge:
         gauge = self._budget.get(limit)
         if gauge is None:
             gauge = self._budget[limit] = BUDGET_USED.labels(*self._labels, limit)

@@ -60,6 +60,8 @@ class AttemptResult:
     message: str = ""
     error: str = ""
     not_before_ms: int | None = None
+    quiet_ms: int | None = None
+    """Until when the far side says that nothing is left of a limit of its own, whatever this answer was."""
     far_side: FarSide = FarSide.HTTP
 
 

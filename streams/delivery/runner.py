@@ -1,12 +1,11 @@
 """The owner of one shard of one destination: decides which request leaves next, and makes known what became of it.
 
-One task picks; each request in the air is a task of its own, at most `concurrency` of them. Whatever is ready waits in
-a priority queue, whatever has a time waits in a heap, so a hundred thousand lanes that wait cost nothing until their
-time comes. The steps of an attempt, in the order in which they happen:
+One task picks among those that wait (waiting.py) as far as the destination admits (admission.py); each request in the
+air is a task of its own. The steps of an attempt, in the order in which they happen:
 
-1. a permit is reserved durably (a block at a time) and taken; without a budget, that the shard is ours is confirmed;
+1. permits are reserved durably (a block at a time) and taken; without a budget, that the shard is ours is confirmed;
 2. the request is sent, and its answer classified;
-3. a Retry-After closes the gate in memory, then durably;
+3. a Retry-After, or a limit that the answer calls spent, closes the gate in memory, then durably;
 4. the attempt, the order's outcome and the changed entry become durable, in one commit;
 5. only then does the lane take its next step.
 
@@ -17,26 +16,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
 from collections.abc import Callable, Coroutine, Sequence
-from itertools import count
 from random import Random
 from typing import Any
 
 from streams.delivery import metrics
 from streams.delivery.abandoning import abandon, watermark
+from streams.delivery.admission import NEVER, Admission, Flight
 from streams.delivery.attempts import Finished, attempt_once, expire, finish
 from streams.delivery.destinations import when_dead_of
 from streams.delivery.health import Observe, unobserved
 from streams.delivery.kinds import KINDS
 from streams.delivery.lane import Expire, Lane, Send, timeout_s
 from streams.delivery.outbox import Entry
-from streams.delivery.permits import Permits
-from streams.delivery.ports import AttemptResult, Call, Clock, ResponseClass, Sender
-from streams.delivery.priority import PriorityQueue
+from streams.delivery.ports import AttemptResult, Call, Clock, Sender
 from streams.delivery.retry_schedule import RetrySchedule
 from streams.delivery.stopping import GIVE_BACK_S
 from streams.delivery.turns import CallTurn, LaneTurn, Turn
+from streams.delivery.waiting import Waiting
 from streams.runtime.role import Committer, PartitionLost, Table
 from topics.pace import Pace
 from topics.touchpoints import Priority, Touchpoint
@@ -57,7 +54,7 @@ class DestinationRunner:
         config: Pace,
         outbox: Table,
         schedule: RetrySchedule,
-        permits: Permits,
+        admission: Admission,
         committer: Committer,
         sender: Sender,
         clock: Clock,
@@ -74,20 +71,18 @@ class DestinationRunner:
         self._when_dead = when_dead_of(config)
         self._outbox = outbox
         self._schedule = schedule
-        self._permits = permits
+        self._admission = admission
+        self._permits = admission.permits
         self._committer = committer
         self._sender = sender
         self._clock = clock
         self._random = random
         self._crashed = crashed
         self._lanes: dict[str, Lane] = {}
-        self._ready: PriorityQueue[Turn] = PriorityQueue()
-        self._timed: list[tuple[int, int, LaneTurn]] = []
-        self._serial = count()
+        self._waiting = Waiting()
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls: set[asyncio.Future[AttemptResult]] = set()
-        self._in_air = 0
         self._loop_task: asyncio.Task[None] | None = None
         self._over = False
         self._gauges = metrics.RunnerGauges(destination, shard)
@@ -104,9 +99,9 @@ class DestinationRunner:
         is_first = next(iter(lane.entries)) == entry.request.id
         # Behind others nothing changes for the lane, unless somebody waits for an answer.
         if lane.busy and entry.request.relay:
-            self._push_timed(LaneTurn(lane, lane.ticket), lane.next_expiry_ms())
+            self._waiting.put_timed(LaneTurn(lane, lane.ticket), lane.next_expiry_ms())
             self._wake.set()
-        elif not lane.busy and (is_first or entry.request.relay):
+        elif not lane.busy and (is_first or entry.request.relay or _holds_up(lane, entry)):
             self._schedule_lane(lane)
 
     def remove(self, lane_name: str, request_id: str) -> None:
@@ -158,11 +153,13 @@ class DestinationRunner:
         self._wake.set()
 
     def start(self) -> None:
+        self._admission.listen(self._wake.set)
         self._loop_task = asyncio.get_running_loop().create_task(self._guard(self._run()))
 
     def drop(self) -> list[asyncio.Task[None]]:
         """The partition is lost: end everything at once. Returns the cancelled tasks, for whoever waits for them."""
         self._over = True
+        self._admission.unlisten(self._wake.set)
         tasks = [task for task in (self._loop_task, *self._tasks) if task is not None]
         for task in tasks:
             task.cancel()
@@ -193,48 +190,30 @@ class DestinationRunner:
             now_ms = self._clock.now_ms()
             self._take_due(now_ms)
             self._measure(now_ms)
-            blocked_until = self._blocked_until(now_ms)
+            blocked_until = NEVER if self._paused else self._admission.blocked_until(now_ms)
             if blocked_until is not None:
-                await self._clock.wait(self._wake, min(blocked_until, self._next_timed_ms()))
+                await self._clock.wait(self._wake, min(blocked_until, self._waiting.next_ms()))
                 continue
-            first = self._ready.peek(now_ms, self._is_alive)
-            if first is not None and not self._permits.available(first.kind):
-                if not await self._permits.reserve(first.kind):
-                    free_ms = self._permits.limits.free_at_ms(first.kind, self._clock.now_ms())
-                    await self._clock.wait(self._wake, min(free_ms or _NEVER, self._next_timed_ms()))
+            choice = self._waiting.choose(self._admission, now_ms)
+            if choice.turn is None:
+                await self._clock.wait(self._wake, min(choice.until_ms, self._waiting.next_ms()))
+                continue
+            kind = choice.turn.kind
+            if not self._permits.available(kind):
+                if not await self._permits.reserve(kind):
+                    free_ms = self._permits.limits.free_at_ms(kind, self._clock.now_ms())
+                    await self._clock.wait(self._wake, min(free_ms or NEVER, self._waiting.next_ms()))
                 # Time has passed: who is first may have changed, and the gate may have closed.
                 continue
-            turn = self._ready.pop(now_ms, self._is_alive)
-            if turn is not None:
-                self._launch(turn, now_ms)
-
-    def _blocked_until(self, now_ms: int) -> float | None:
-        """Until when nothing can be sent, as far as is known; None when something can."""
-        if self._paused or self._in_air >= self.config.concurrency or not self._ready.has_any(self._is_alive):
-            return _NEVER
-        if not self._permits.gate.is_open(now_ms):
-            return self._permits.gate.opens_ms
-        return None
+            self._waiting.take(choice, now_ms)
+            self._launch(choice.turn, now_ms)
 
     def _take_due(self, now_ms: int) -> None:
-        while self._timed and self._timed[0][0] <= now_ms:
-            turn = heapq.heappop(self._timed)[2]
-            if not turn.is_current:
-                continue
+        for turn in self._waiting.take_due(now_ms):
             if turn.lane.busy:
                 self._withdraw_overdue(turn, now_ms)
             else:
                 self._schedule_lane(turn.lane)
-
-    def _next_timed_ms(self) -> float:
-        while self._timed and not self._timed[0][2].is_current:
-            heapq.heappop(self._timed)
-        return self._timed[0][0] if self._timed else _NEVER
-
-    def _is_alive(self, turn: Turn) -> bool:
-        if isinstance(turn, CallTurn):
-            return not turn.answer.done()
-        return turn.is_current and not turn.lane.busy
 
     def _schedule_lane(self, lane: Lane) -> None:
         """Ask the lane for its step, and queue it where it belongs."""
@@ -251,42 +230,37 @@ class DestinationRunner:
         elif isinstance(step, Send):
             request = step.entry.request
             turn.kind = request.touchpoint
+            turn.redriven = lane.is_redriven
+            priority = Priority.REDRIVE if turn.redriven else KINDS[request.touchpoint].priority
             weight = RELAY_WEIGHT if request.relay else 0.0
             due_ms = max(step.entry.next_ms, step.entry.queued_ms)
-            self._ready.push(turn, KINDS[request.touchpoint].priority, due_ms, weight)
+            self._waiting.put(turn, priority, due_ms, weight)
             # It may wait long for a permit or the gate; its relays are still withdrawn in time.
-            self._push_timed(turn, lane.next_expiry_ms())
+            self._waiting.put_timed(turn, lane.next_expiry_ms())
         else:
-            self._push_timed(turn, step.until_ms)
+            self._waiting.put_timed(turn, step.until_ms)
         self._wake.set()
-
-    def _push_timed(self, turn: LaneTurn, until_ms: int | None) -> None:
-        if until_ms is not None:
-            heapq.heappush(self._timed, (until_ms, next(self._serial), turn))
 
     # Sending
 
     def _launch(self, turn: Turn, now_ms: int) -> None:
         if isinstance(turn, CallTurn):
-            self._permits.limits.take(turn.kind)
-            self._in_air += 1
-            self._spawn(self._answer_call(turn))
+            self._spawn(self._answer_call(turn, self._admission.leave(turn.kind, turn.kind)))
             return
-        step = turn.lane.next_step(now_ms)
+        lane, step = turn.lane, turn.lane.next_step(now_ms)
         if not isinstance(step, Send) or step.entry.request.touchpoint != turn.kind:
-            self._schedule_lane(turn.lane)
+            self._schedule_lane(lane)
             return
-        self._permits.limits.take(turn.kind)
-        self._in_air += 1
-        self._begin(turn.lane, step.entry, self._attempt(turn.lane, step.entry))
+        flight = self._admission.leave(turn.kind, lane.name, redriven=turn.redriven)
+        self._begin(lane, step.entry, self._attempt(lane, step.entry, flight))
 
     def _begin(self, lane: Lane, entry: Entry, work: Coroutine[Any, Any, None]) -> None:
         lane.busy = True
         lane.in_air = entry.request.id
         self._spawn(work)
 
-    async def _attempt(self, lane: Lane, entry: Entry) -> None:
-        if self._must_not_send(entry.request.touchpoint):
+    async def _attempt(self, lane: Lane, entry: Entry, flight: Flight) -> None:
+        if self._admission.recalls(flight):
             lane.busy = False
             self._schedule_lane(lane)
             return
@@ -305,7 +279,7 @@ class DestinationRunner:
                 watermark=watermark(entry, self._outbox),
                 timeout_s=timeout_s(request, self.config.timeout_s, self._clock.now_ms()),
             )
-            result = await self._send(call)
+            result = await self._send(call, flight)
             now_ms = self._clock.now_ms()
             finished, passed = self._finish(lane, entry, result, now_ms)
             noted = self._observe(result, now_ms)
@@ -315,7 +289,7 @@ class DestinationRunner:
             self._permits.proved(now_ms)
             self._count(entry, finished)
         finally:
-            self._in_air -= 1
+            self._admission.landed(flight)
         for one in passed:
             lane.remove(one.request.id)
         self._after(lane, entry, finished)
@@ -331,7 +305,7 @@ class DestinationRunner:
         for entry in turn.lane.overdue(now_ms):
             turn.lane.remove(entry.request.id)
             self._spawn(self._withdraw(entry))
-        self._push_timed(turn, turn.lane.next_expiry_ms())
+        self._waiting.put_timed(turn, turn.lane.next_expiry_ms())
 
     async def _withdraw(self, entry: Entry) -> Finished:
         finished = expire(entry, self._clock.now_ms())
@@ -348,43 +322,33 @@ class DestinationRunner:
         lane.busy = False
         self._schedule_lane(lane)
 
-    def _must_not_send(self, kind: str) -> bool:
-        """Between the choice of a request and its sending another one's answer may have closed the gate, or the process
-        may have stood still for so long that the shard is another's. The permit is given back then."""
-        if self._permits.gate.is_open(self._clock.now_ms()) and self._permits.is_fresh:
-            return False
-        self._permits.limits.untake(kind)
-        self._in_air -= 1
-        return True
-
     def _push_call(self, turn: CallTurn) -> None:
-        self._ready.push(turn, turn.priority, turn.due_ms, turn.weight)
+        self._waiting.put(turn, turn.priority, turn.due_ms, turn.weight)
         self._wake.set()
 
-    async def _answer_call(self, turn: CallTurn) -> None:
-        if self._must_not_send(turn.kind):
+    async def _answer_call(self, turn: CallTurn, flight: Flight) -> None:
+        if self._admission.recalls(flight):
             self._push_call(turn)
             return
         try:
-            result = await self._send(turn.call)
+            result = await self._send(turn.call, flight)
         finally:
-            self._in_air -= 1
+            self._admission.landed(flight)
             self._wake.set()
         if not turn.answer.done():
             turn.answer.set_result(result)
 
-    async def _send(self, call: Call) -> AttemptResult:
-        """Send with a permit taken; a throttled answer has closed the gate, durably, when this returns."""
-        answered = False
+    async def _send(self, call: Call, flight: Flight) -> AttemptResult:
+        """Send with its permits taken; an answer that asks for quiet has closed the gate, durably, at the end."""
+        result: AttemptResult | None = None
+        closed = False
         try:
             result = await attempt_once(self._sender, call, self._clock)
-            answered = result.status is not None
         finally:
-            self._permits.limits.ended(call.touchpoint.name, self._clock.now_ms(), answered=answered)
+            closed = self._admission.ended(flight, result)
         metrics.ATTEMPTS.labels(self.destination, call.touchpoint.name, result.kind, result.far_side).inc()
         metrics.ATTEMPT_SECONDS.labels(self.destination, result.far_side).observe(result.took_ms / 1000)
-        if result.kind is ResponseClass.THROTTLED and result.not_before_ms is not None:
-            self._permits.gate.close_until(result.not_before_ms)
+        if closed:
             await self._permits.keep()
         return result
 
@@ -416,11 +380,10 @@ class DestinationRunner:
         oldest = next(iter(self._lanes.values()), None)
         head = next(iter(oldest.entries.values()), None) if oldest is not None else None
         self._gauges.lanes.set(len(self._lanes))
-        self._gauges.in_air.set(self._in_air)
         self._gauges.age.set(max(0, now_ms - head.queued_ms) if head is not None else 0)
-        for name, share in self._permits.limits.used(now_ms):
-            self._gauges.budget(name).set(share)
-        self._gauges.gate.set(max(0.0, (self._permits.gate.opens_ms - now_ms) / 1000))
+        self._gauges.admission(self._admission, now_ms)
 
 
-_NEVER = float(1 << 62)
+def _holds_up(lane: Lane, entry: Entry) -> bool:
+    """Whether a redriven head now has somebody behind it who must not wait as long as it may."""
+    return not entry.request.redriven and next(iter(lane.entries.values())).request.redriven

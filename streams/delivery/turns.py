@@ -18,6 +18,8 @@ class LaneTurn:
     ticket: int
     kind: str = ""
     """Of a lane that is ready: what it sends, by its touchpoint."""
+    redriven: bool = False
+    """Of a lane that is ready: an operator sends it again, and nothing else waits behind it."""
 
     @property
     def is_current(self) -> bool:
@@ -34,6 +36,8 @@ class CallTurn:
     priority: Priority
     due_ms: int
     weight: float
+
+    redriven: bool = False
 
     @property
     def kind(self) -> str:

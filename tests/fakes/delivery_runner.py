@@ -5,6 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from streams.delivery.admission import Admission
+from streams.delivery.breaker import Breaker
 from streams.delivery.budget import PermitRecord
 from streams.delivery.destinations import schedule_of
 from streams.delivery.gate import Gate
@@ -71,7 +73,7 @@ class PlayedRunner:
             config=config,
             outbox=self.outbox,
             schedule=schedule_of(config),
-            permits=permits,
+            admission=Admission(permits=permits, breaker=Breaker(Random(seed)), config=config, clock=self.clock),
             committer=self.durable,
             sender=self.sender,
             clock=self.clock,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 
 from streams.delivery.limiters.pool import Held, Pool
 
@@ -81,6 +82,13 @@ class Limits:
         for limit in self._limits:
             limit.pool.ended(now_ms, limit.cost_of(kind), answered=answered)
 
+    def count(self, kind: str) -> None:
+        """Count a call that is asked for elsewhere: it goes whether or not there is room for it here."""
+        for limit in self._limits:
+            cost = limit.cost_of(kind)
+            limit.pool.reserved(max(0, cost - limit.pool.unused))
+            limit.pool.take(cost)
+
     def give_back(self) -> None:
         for limit in self._limits:
             limit.pool.give_back()
@@ -94,6 +102,17 @@ class Limits:
                 if free_ms is None:
                     return None
                 latest = max(latest, free_ms)
+        return latest
+
+    def roomy_at_ms(self, share: float, now_ms: int) -> int | None:
+        """When so much of each limit may be free by time alone; None when a request in the air must end first."""
+        latest = now_ms
+        for limit in self._limits:
+            pool = limit.pool
+            free_ms = pool.free_at_ms(now_ms, pool.unused + ceil(pool.limit * share))
+            if free_ms is None:
+                return None
+            latest = max(latest, free_ms)
         return latest
 
     def used(self, now_ms: int) -> list[tuple[str, float]]:

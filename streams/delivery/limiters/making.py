@@ -10,23 +10,24 @@ from streams.delivery.limiters.token_bucket import TokenBucket
 from topics import budgets
 
 
-def limits_for(configured: tuple[budgets.Limit, ...], shards: int = 1) -> Limits:
-    """One shard's part of a destination's limits.
+def limits_for(configured: tuple[budgets.Limit, ...], shards: int = 1, *, part: float = 1.0) -> Limits:
+    """One shard's part of a destination's limits, or a part of that: one call at least, or it would be none.
 
     Parts are equal, because shards may live in different processes; a remainder is not spent.
     """
-    return Limits([_limit(limit, shards) for limit in configured])
+    return Limits([_limit(limit, part / shards) for limit in configured])
 
 
-def _limit(limit: budgets.Limit, shards: int) -> Limit:
+def _limit(limit: budgets.Limit, part: float) -> Limit:
     if isinstance(limit, budgets.Quota):
         limit = limit.as_window()
-    size = limit.size // shards
+    # A hair more, because a third of nine is a little less than three.
+    size = max(limit.least, int(limit.size * part + 1e-9))
     match limit:
         case budgets.TokenBucket():
-            return Limit(limit.name, TokenBucket(size, limit.rate_per_s / shards, step=limit.step))
+            return Limit(limit.name, TokenBucket(size, limit.rate_per_s * part, step=limit.step))
         case budgets.CostBucket():
-            bucket = TokenBucket(size, limit.restore_per_s / shards)
+            bucket = TokenBucket(size, limit.restore_per_s * part)
             return Limit(limit.name, bucket, limit.cost, limit.costs)
         case budgets.FixedWindow():
             return Limit(limit.name, _fixed(limit, size))

@@ -1,0 +1,106 @@
+"""Whether one more request may leave a shard: the far side's quiet, the breaker, concurrency, redrive's share, permits.
+
+What must be undone or told when a request ends travels with it as a Flight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streams.delivery.breaker import Breaker, State
+from streams.delivery.concurrency import Concurrency, is_burdened
+from streams.delivery.permits import Permits
+from streams.delivery.ports import AttemptResult, Clock, ResponseClass
+from streams.delivery.redrive_share import RedriveShare
+from topics.pace import Pace
+
+NEVER = float(1 << 62)
+
+
+@dataclass(slots=True)
+class Flight:
+    """A request with its permits taken. `probe`: the one that finds out whether the destination is well again."""
+
+    kind: str
+    lane: str
+    probe: bool
+    redriven: bool
+
+
+class Admission:
+    """Of one shard of one destination. `in_air`: requests that left, and whose outcome is not recorded yet."""
+
+    def __init__(self, *, permits: Permits, breaker: Breaker, config: Pace, clock: Clock) -> None:
+        self.permits = permits
+        self.breaker = breaker
+        self.concurrency = Concurrency(config.concurrency)
+        self.redrive = RedriveShare(config)
+        self.in_air = 0
+        self._pause_max_ms = config.probe_max_s * 1000
+        self._clock = clock
+
+    def blocked_until(self, now_ms: int) -> float | None:
+        """Until when nothing can be sent, as far as is known; None when something can."""
+        if self.in_air >= self.concurrency.allowed:
+            return NEVER
+        until_ms = max(self.permits.gate.opens_ms, self.breaker.opens_ms)
+        return until_ms if until_ms > now_ms else None
+
+    def redrive_free_ms(self, kind: str, now_ms: int) -> int | None:
+        """When a redriven request may go; None when another has to end first."""
+        return self.redrive.free_at_ms(kind, self.permits.limits, self.concurrency.allowed, now_ms)
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        self.breaker.listen(wake)
+
+    def unlisten(self, wake: Callable[[], None]) -> None:
+        self.breaker.unlisten(wake)
+
+    def leave(self, kind: str, lane: str, *, redriven: bool = False) -> Flight:
+        """Take what a request needs; it was asked before whether it may go."""
+        now_ms = self._clock.now_ms()
+        self.permits.limits.take(kind)
+        if redriven:
+            self.redrive.took(kind)
+        self.in_air += 1
+        return Flight(kind, lane, self.breaker.began(now_ms), redriven)
+
+    def recalls(self, flight: Flight) -> bool:
+        """Between the choice of a request and its sending another one's answer may have closed the gate or opened the
+        breaker, or the process may have stood still for so long that the shard is another's. What it took is given
+        back then."""
+        now_ms = self._clock.now_ms()
+        is_open = self.permits.gate.is_open(now_ms) and self.permits.is_fresh
+        if is_open and (flight.probe or self.breaker.state is State.CLOSED):
+            return False
+        self.permits.limits.untake(flight.kind)
+        self.breaker.released(probe=flight.probe, now_ms=now_ms)
+        self.landed(flight)
+        return True
+
+    def ended(self, flight: Flight, result: AttemptResult | None) -> bool:
+        """The request was answered, given up, or cut off (None). Whether the gate closed, which is to be kept then."""
+        now_ms = self._clock.now_ms()
+        answered = result is not None and result.status is not None
+        self.permits.limits.ended(flight.kind, now_ms, answered=answered)
+        if result is None:
+            self.breaker.released(probe=flight.probe, now_ms=now_ms)
+            return False
+        self.concurrency.ended(burdened=is_burdened(result))
+        self.breaker.ended(result, flight.lane, probe=flight.probe, now_ms=now_ms, pause_max_ms=self._pause_max_ms)
+        quiet = [moment for moment in (self._throttled_ms(result), result.quiet_ms) if moment is not None]
+        if not quiet or max(quiet) <= self.permits.gate.opens_ms:
+            return False
+        self.permits.gate.close_until(max(quiet))
+        return True
+
+    def landed(self, flight: Flight) -> None:
+        """Its outcome is recorded, or it will not be sent: its place is free."""
+        self.in_air -= 1
+        if flight.redriven:
+            self.redrive.landed(flight.kind, self._clock.now_ms())
+
+    @staticmethod
+    def _throttled_ms(result: AttemptResult) -> int | None:
+        return result.not_before_ms if result.kind is ResponseClass.THROTTLED else None
