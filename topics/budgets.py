@@ -21,7 +21,8 @@ RATE_MAX = 10_000
 CLOCK_ERROR_S = 1.0
 """Clocks that NTP keeps are closer than that by far; those that nobody keeps are not."""
 
-ONE, SEVERAL = "one", "several"
+ONE, SEVERAL, SHAPE = "one-limit", "several-limits", "shape:"
+"""What pydantic adds to the path of an error, spelled as no member is: whoever tells of the error leaves it out."""
 
 
 class Limit(BaseModel):
@@ -205,7 +206,7 @@ SHAPES: dict[str, type[Limit]] = {
 
 def _shape(value: Any) -> str:
     shape = value.get("shape", "sliding-window") if isinstance(value, dict) else getattr(value, "shape", "")
-    return str(shape)
+    return SHAPE + str(shape)
 
 
 def _how_many(value: Any) -> str:
@@ -213,11 +214,11 @@ def _how_many(value: Any) -> str:
 
 
 AnyLimit = Annotated[
-    Annotated[Budget, Tag("sliding-window")]
-    | Annotated[TokenBucket, Tag("token-bucket")]
-    | Annotated[FixedWindow, Tag("fixed-window")]
-    | Annotated[Quota, Tag("quota")]
-    | Annotated[CostBucket, Tag("cost-bucket")],
+    Annotated[Budget, Tag(SHAPE + "sliding-window")]
+    | Annotated[TokenBucket, Tag(SHAPE + "token-bucket")]
+    | Annotated[FixedWindow, Tag(SHAPE + "fixed-window")]
+    | Annotated[Quota, Tag(SHAPE + "quota")]
+    | Annotated[CostBucket, Tag(SHAPE + "cost-bucket")],
     Discriminator(
         _shape,
         custom_error_type="unknown_shape",
@@ -231,8 +232,12 @@ AnyBudget = Annotated[
 ]
 """One limit, or several that hold at once."""
 
-TAGS = frozenset({ONE, SEVERAL, *SHAPES})
-"""What pydantic adds to the path of an error in a budget, and nobody wrote."""
+TAGS: dict[str, type[Limit] | None] = {
+    ONE: None,
+    SEVERAL: None,
+    **{SHAPE + name: shape for name, shape in SHAPES.items()},
+}
+"""The same, with the shape that is named."""
 
 
 def limits_of(budget: Limit | tuple[Limit, ...] | None) -> tuple[Limit, ...]:
