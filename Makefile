@@ -10,7 +10,7 @@ WORKERS ?= 2
 BENCHES := ingress runtime verdict orders recovery
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench races release-schemas clean
+.PHONY: help setup run test lint format bench races torture release-schemas clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -55,6 +55,9 @@ release-schemas: setup  ## the schemas of facts as they are now become what read
 
 races: setup  ## every interleaving of small stories of an order, some minutes; a share of it is in `make test`
 	@$(BIN)/python -m tests.exhaustive
+
+torture: setup  ## 200,000 deliveries through a misbehaving receiver, workers killed meanwhile; a share is in `make test`
+	@$(BIN)/python -m tests.torture
 
 clean:  ## remove .venv, tool caches and the data of `make run`
 	@rm -rf $(VENV) .sluice build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -63,6 +63,11 @@ ACKNOWLEDGES = frozenset({Fault.TRUNCATED, Fault.OVERSIZED, Fault.GZIP_BOMB, Fau
 TERMINAL = frozenset({Fault.GONE, Fault.REFUSED, Fault.THROTTLE_HUGE})
 DEFAULT = tuple(fault for fault in Fault if fault not in TERMINAL)
 
+QUIET = frozenset({Fault.THROTTLE_SECONDS, Fault.THROTTLE_DATE, Fault.THROTTLE_HUGE})
+"""Each stops everything to the endpoint for a while."""
+OTHERS_WEIGHT = 20
+"""So much more often come the others: a run of 200,000 deliveries would be quiet for an hour otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -78,4 +83,6 @@ class Plan:
         if attempt > self.attempts_max or not self.faults:
             return None
         random = Random(f"{self.seed}|{delivery_id}|{attempt}")
-        return random.choice(self.faults) if random.random() < self.share else None
+        if random.random() >= self.share:
+            return None
+        return random.choices(self.faults, [1 if fault in QUIET else OTHERS_WEIGHT for fault in self.faults])[0]

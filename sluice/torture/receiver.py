@@ -24,6 +24,7 @@ from sluice.torture.signatures import Check, judge
 IDS_MAX = 1_000_000
 """Deliveries whose attempts are counted; the oldest are forgotten, and begin again at their first fault."""
 FLUSH_S = 0.2
+ANCHOR_READINGS = 5
 CHALLENGE = "challenge"
 
 
@@ -51,8 +52,9 @@ class Receiver:
         self._attempts: OrderedDict[str, int] = OrderedDict()
         self._count = 0
         self._flushing: asyncio.Task[None] | None = None
-        # The wall clock at the start, and the steady one from then on: an NTP step must not look like a fault.
-        self._epoch_ms = time.time() * 1000 - time.perf_counter() * 1000
+        # The wall clock at the start, and the steady one from then on: an NTP step must not look like a fault. The
+        # tightest of some readings, because in between this process may lose the processor.
+        self._epoch_ms = min(_anchor() for _ in range(ANCHOR_READINGS))[1]
         self.unreadable = 0
         """Requests that were no HTTP."""
 
@@ -68,7 +70,7 @@ class Receiver:
         return int(self._server.sockets[0].getsockname()[1])
 
     def now_ms(self) -> float:
-        return self._epoch_ms + time.perf_counter() * 1000
+        return self._epoch_ms + time.monotonic() * 1000
 
     async def start(self, host: str, port: int) -> None:
         """Raises OSError when the address is taken."""
@@ -174,6 +176,14 @@ class Receiver:
         while True:
             await asyncio.sleep(FLUSH_S)
             self._log.flush()
+
+
+def _anchor() -> tuple[float, float]:
+    """How long the reading took, and what to add to the steady clock (ms)."""
+    before = time.monotonic()
+    wall = time.time()
+    after = time.monotonic()
+    return after - before, wall * 1000 - (before + after) * 500
 
 
 def _json(body: bytes) -> Any:

@@ -24,7 +24,7 @@ from streams.delivery.destinations import (
     shards_in,
 )
 from streams.delivery.far_sides import FarSides
-from streams.delivery.gate import Gate
+from streams.delivery.gates import FollowedGates, Gates
 from streams.delivery.headers import HeaderKeeping
 from streams.delivery.health import unobserved
 from streams.delivery.intake import take, tell_of_set_aside
@@ -70,10 +70,11 @@ class DeliveryRole(Role):
         stock: Stock | EllipsisType | None = ...,
         crashed: Callable[[BaseException], None] | None = None,
         subscriptions: SubscriptionIndex | None = None,
+        gates: Gates | None = None,
     ) -> None:
         """`stock` left out: the real stock sender; None: no stock is sent (a test of the rest). `crashed` left out:
-        what this process knows may be ahead of what is durable, so the committer ends it. `subscriptions` left out:
-        those of Kafka, followed from `start` on."""
+        what this process knows may be ahead of what is durable, so the committer ends it. `subscriptions` and `gates`
+        left out: those of Kafka, followed from `start` on."""
         self._channels = channels
         self._partitions = settings.partitions
         self._subscriptions = subscriptions or SubscriptionView(settings)
@@ -88,7 +89,7 @@ class DeliveryRole(Role):
         self._stock = StockSender(settings, channels, crashed=self._fail) if isinstance(stock, EllipsisType) else stock
         self._crashed = crashed
         self._committer: Committer | None = None
-        self._gates: defaultdict[str, Gate] = defaultdict(Gate)
+        self._gates = gates or FollowedGates(settings)
         self._breakers: defaultdict[str, Breaker] = defaultdict(lambda: Breaker(self._random))
         self._tables: dict[int, Tables] = {}
         self._strangers: dict[int, Counter[str]] = {}
@@ -110,6 +111,7 @@ class DeliveryRole(Role):
         self._committer = committer
         await self._following.start(committer)
         self._subscriptions.listeners.append(self._subscription_changed)
+        await self._gates.start()
         await self._sender.start()
         if self._stock is not None:
             await self._stock.start(committer, self._clock)
@@ -163,6 +165,7 @@ class DeliveryRole(Role):
         for keeping in self._headers.values():
             self._watch(keeping.drop())
         await asyncio.gather(*self._ending, return_exceptions=True)
+        await self._gates.stop()
         await self._sender.stop()
         await self._following.stop()
 
@@ -185,7 +188,7 @@ class DeliveryRole(Role):
             key=key,
             partition=partition,
             limits=limits_for(config.limits, config.shards),
-            gate=self._gates[destination],
+            gate=self._gates.of(destination),
             left=decode_permits(tables[PERMITS].get(key)),
             committer=committer,
             clock=self._clock,

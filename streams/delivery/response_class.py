@@ -61,7 +61,7 @@ def _judge(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answe
     if touchpoint is FACT:
         return _judge_fact(answer, now_ms)
     status = answer.status
-    floor = not_before_ms(_header(answer, "retry-after"), now_ms)
+    floor = _floor(answer, now_ms)
     if status is None or (answer.error and status < 400):
         return Verdict(ResponseClass.RETRY, message=_short(answer.error or "no answer"), not_before_ms=floor)
     body = _json_object(answer.body)
@@ -80,7 +80,7 @@ def _judge(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answe
 def _judge_fact(answer: Answer, now_ms: int) -> Verdict:
     """A subscriber's answer (Standard Webhooks 1.0): the status alone counts, whatever becomes of the body. What is not
     a success is tried again, because a subscriber that refuses today may be mended tomorrow."""
-    floor = not_before_ms(_header(answer, "retry-after"), now_ms)
+    floor = _floor(answer, now_ms)
     status = answer.status
     if status is None:
         return Verdict(ResponseClass.RETRY, message=_short(answer.error or "no answer"), not_before_ms=floor)
@@ -171,6 +171,10 @@ def _text(raw: bytes) -> str:
 
 def _short(text: str) -> str:
     return text[:MESSAGE_CHARS_MAX]
+
+
+def _floor(answer: Answer, now_ms: int) -> int | None:
+    return not_before_ms(_header(answer, "retry-after"), now_ms, _header(answer, "date"))
 
 
 def _header(answer: Answer, name: str) -> str | None:

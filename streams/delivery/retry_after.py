@@ -14,11 +14,12 @@ THROTTLE_DEFAULT_S = 5.0
 _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 
 
-def not_before_ms(header: str | None, now_ms: int) -> int | None:
+def not_before_ms(header: str | None, now_ms: int, date: str | None = None) -> int | None:
     """When the far side may be called again (epoch ms, rounded up); None when the header is missing or unreadable.
 
     A date in the past, or zero seconds, is now: the far side did answer the question. A date is told by the far
-    side's clock, so it is read against ours; what is too far away is cut to RETRY_AFTER_MAX_S.
+    side's clock, so it is read against the answer's own `date` (RFC 9110, 6.6.1), and without one against our clock.
+    What is too far away is cut to RETRY_AFTER_MAX_S.
     """
     if header is None:
         return None
@@ -29,7 +30,8 @@ def not_before_ms(header: str | None, now_ms: int) -> int | None:
         moment_ms = _date_ms(text)
         if moment_ms is None:
             return None
-        wait_ms = moment_ms - now_ms
+        told_ms = None if date is None else _date_ms(date)
+        wait_ms = moment_ms - (now_ms if told_ms is None else told_ms)
     bounded = min(max(wait_ms, 0.0), RETRY_AFTER_MAX_S * 1000)
     return now_ms + int(-(-bounded // 1))
 

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from streams.delivery.agent import DeliveryRole
+from streams.delivery.gates import Gates
 from streams.delivery.ports import Answer, Call, Stock
 from streams.runtime.role import Change, Effect, PartitionLost, Poison, Record, Table, Tables
 from topics import envelope
@@ -281,6 +282,7 @@ class Played:
             stock=stock,
             crashed=self.crashes.append,
             subscriptions=self.subscriptions,
+            gates=Gates(),
         )
 
     async def start(self) -> Played:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
@@ -19,12 +20,26 @@ READY_S = 60
 
 
 class RoleProcess:
-    """`sluice NAME` with the channels of `directory`/channels.toml; its log and state stay there from run to run."""
+    """`sluice NAME` with the channels of `directory`/channels.toml; its log and state stay there from run to run.
 
-    def __init__(self, name: str, settings: Settings, directory: Path) -> None:
+    `instance` tells workers of one role apart; `environment` is added to this process's own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        directory: Path,
+        *,
+        instance: str = "0",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._name = name
         self._settings = settings
         self._directory = directory
+        self._instance = instance
+        self._environment = dict(environment or {})
+        self._files = name if instance == "0" else f"{name}-{instance}"
         self._process: asyncio.subprocess.Process | None = None
 
     async def begin(self) -> None:
@@ -35,10 +50,12 @@ class RoleProcess:
             "SLUICE_TOPIC_PREFIX": self._settings.topic_prefix,
             "SLUICE_PARTITIONS": str(self._settings.partitions),
             "SLUICE_CHANNELS_FILE": str(self._directory / "channels.toml"),
-            "SLUICE_STATE_DIR": str(self._directory / f"state-{self._name}"),
+            "SLUICE_STATE_DIR": str(self._directory / f"state-{self._files}"),
             "SLUICE_ADMIN_PORT": str(port),
+            "SLUICE_INSTANCE": self._instance,
+            **self._environment,
         }
-        with (self._directory / f"{self._name}.log").open("ab") as log:
+        with (self._directory / f"{self._files}.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "sluice", self._name, cwd=ROOT, env=env, stdout=log, stderr=log
             )
@@ -54,7 +71,7 @@ class RoleProcess:
         return await process.wait()
 
     def log(self) -> str:
-        return (self._directory / f"{self._name}.log").read_text(errors="replace")[-4_000:]
+        return (self._directory / f"{self._files}.log").read_text(errors="replace")[-4_000:]
 
     async def _is_ready(self, port: int) -> bool:
         assert self._process is not None

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from streams.delivery.agent import DeliveryRole
+from streams.delivery.gates import Gates
 from streams.delivery.headers import HEADER_KEPT_MS, SWEEP_EVERY_MS, Forgetting
 from streams.delivery.outbox import header_key
 from streams.delivery.stopping import DRAIN_S, GIVE_BACK_S, STOCK_DRAIN_S
@@ -122,7 +123,9 @@ async def test_what_cannot_be_sent_is_set_aside_with_its_reason() -> None:
 
 async def test_an_error_ends_the_process_as_a_failure() -> None:
     durable = Durable()
-    role = DeliveryRole(Settings(partitions=8), channels_for(), stock=None, subscriptions=SubscriptionIndex())
+    role = DeliveryRole(
+        Settings(partitions=8), channels_for(), stock=None, subscriptions=SubscriptionIndex(), gates=Gates()
+    )
     await role.start(durable)
     error = ZeroDivisionError("played")
     role._fail(error)

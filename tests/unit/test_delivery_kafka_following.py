@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 
 from streams.delivery import kafka_sender
 from streams.delivery.agent import DeliveryRole
+from streams.delivery.gates import Gates
 from streams.delivery.kafka_sender import KafkaSender
 from streams.runtime.role import Change, Effect
 from tests.support.eventually import eventually
@@ -107,7 +108,7 @@ async def test_an_error_that_nobody_expected_ends_the_role(
 
     monkeypatch.setattr(played, "getmany", fail)
     role, committer = (
-        DeliveryRole(Settings(), on_kafka(), stock=None, subscriptions=SubscriptionIndex()),
+        DeliveryRole(Settings(), on_kafka(), stock=None, subscriptions=SubscriptionIndex(), gates=Gates()),
         FakeCommitter(),
     )
     await role.start(committer)

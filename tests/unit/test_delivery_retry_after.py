@@ -38,3 +38,17 @@ def test_a_readable_value_is_an_absolute_time(header: str, wait_ms: float) -> No
 )
 def test_garbage_is_ignored(header: str | None) -> None:
     assert not_before_ms(header, NOW_MS) is None
+
+
+@pytest.mark.parametrize(
+    ("date", "wait_ms"),
+    [
+        ("Tue, 14 Nov 2023 21:13:20 GMT", 3_600_000),
+        ("Tue, 14 Nov 2023 22:13:45 GMT", 5_000),
+        ("Tue, 14 Nov 2023 23:00:00 GMT", 0),
+        ("nonsense", 30_000),
+        (None, 30_000),
+    ],
+)
+def test_a_date_is_read_by_the_far_sides_clock_where_it_tells_it(date: str | None, wait_ms: int) -> None:
+    assert not_before_ms("Tue, 14 Nov 2023 22:13:50 GMT", NOW_MS, date) == NOW_MS + wait_ms
