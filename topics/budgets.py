@@ -18,8 +18,11 @@ LIMITS_MAX = 8
 
 RATE_MAX = 10_000
 """A second, of a bucket: a tenth of a millisecond each, which is as fine as a limiter keeps time."""
+CLOCK_ERROR_S = 1.0
+"""Clocks that NTP keeps are closer than that by far; those that nobody keeps are not."""
 
-ONE, SEVERAL = "one", "several"
+ONE, SEVERAL, SHAPE = "one-limit", "several-limits", "shape:"
+"""What pydantic adds to the path of an error, spelled as no member is: whoever tells of the error leaves it out."""
 
 
 class Limit(BaseModel):
@@ -106,7 +109,9 @@ class FixedWindow(Limit):
     )
     offset_s: float = Field(default=0, ge=0, description="with `clock`: how much later than in UTC windows begin")
     clock_error_s: float = Field(
-        default=1.0, gt=0, description="with `clock`: how far this machine's clock and the target's may be apart"
+        default=CLOCK_ERROR_S,
+        gt=0,
+        description="with `clock`: how far the target's clock and this machine's may be apart",
     )
 
     @property
@@ -115,7 +120,7 @@ class FixedWindow(Limit):
 
     @model_validator(mode="after")
     def _clear(self) -> FixedWindow:
-        if self.aligned == "any" and self.model_fields_set & {"offset_s", "clock_error_s"}:
+        if self.aligned == "any" and (self.offset_s != 0 or self.clock_error_s != CLOCK_ERROR_S):
             raise ValueError('offset_s and clock_error_s are for aligned = "clock"')
         if self.aligned == "clock" and 4 * self.clock_error_s > self.window_s:
             raise ValueError(
@@ -136,7 +141,7 @@ class Quota(Limit):
         default="any", description="as in a fixed window; `clock`: the hour or the day of UTC"
     )
     offset_s: float = Field(default=0, ge=0, description="as in a fixed window: 28800 for days that end at 08:00 UTC")
-    clock_error_s: float = Field(default=1.0, gt=0, description="as in a fixed window")
+    clock_error_s: float = Field(default=CLOCK_ERROR_S, gt=0, description="as in a fixed window")
 
     @property
     def name(self) -> str:
@@ -149,8 +154,14 @@ class Quota(Limit):
 
     def as_window(self) -> FixedWindow:
         """A quota is a fixed window of an hour or a day."""
-        given = {name: getattr(self, name) for name in self.model_fields_set - {"shape", "per"}}
-        return FixedWindow(shape="fixed-window", window_s=3_600 if self.per == "hour" else 86_400, **given)
+        return FixedWindow(
+            shape="fixed-window",
+            requests=self.requests,
+            window_s=3_600 if self.per == "hour" else 86_400,
+            aligned=self.aligned,
+            offset_s=self.offset_s,
+            clock_error_s=self.clock_error_s,
+        )
 
 
 class CostBucket(Limit):
@@ -195,7 +206,7 @@ SHAPES: dict[str, type[Limit]] = {
 
 def _shape(value: Any) -> str:
     shape = value.get("shape", "sliding-window") if isinstance(value, dict) else getattr(value, "shape", "")
-    return str(shape)
+    return SHAPE + str(shape)
 
 
 def _how_many(value: Any) -> str:
@@ -203,11 +214,11 @@ def _how_many(value: Any) -> str:
 
 
 AnyLimit = Annotated[
-    Annotated[Budget, Tag("sliding-window")]
-    | Annotated[TokenBucket, Tag("token-bucket")]
-    | Annotated[FixedWindow, Tag("fixed-window")]
-    | Annotated[Quota, Tag("quota")]
-    | Annotated[CostBucket, Tag("cost-bucket")],
+    Annotated[Budget, Tag(SHAPE + "sliding-window")]
+    | Annotated[TokenBucket, Tag(SHAPE + "token-bucket")]
+    | Annotated[FixedWindow, Tag(SHAPE + "fixed-window")]
+    | Annotated[Quota, Tag(SHAPE + "quota")]
+    | Annotated[CostBucket, Tag(SHAPE + "cost-bucket")],
     Discriminator(
         _shape,
         custom_error_type="unknown_shape",
@@ -221,8 +232,12 @@ AnyBudget = Annotated[
 ]
 """One limit, or several that hold at once."""
 
-TAGS = frozenset({ONE, SEVERAL, *SHAPES})
-"""What pydantic adds to the path of an error in a budget, and nobody wrote."""
+TAGS: dict[str, type[Limit] | None] = {
+    ONE: None,
+    SEVERAL: None,
+    **{SHAPE + name: shape for name, shape in SHAPES.items()},
+}
+"""The same, with the shape that is named."""
 
 
 def limits_of(budget: Limit | tuple[Limit, ...] | None) -> tuple[Limit, ...]:

@@ -458,8 +458,8 @@ def _model_at(path: tuple[Any, ...]) -> type[BaseModel] | None:
     if path[:1] == ("channels",):
         model, path = Channel, path[2:]  # what follows is a channel's name, whatever it is
     for part in path:
-        if part not in (budgets.ONE, budgets.SEVERAL) and not isinstance(part, int):
-            model = _TABLES.get(str(part))
+        if not isinstance(part, int):
+            model = budgets.TAGS.get(part) or model if part in budgets.TAGS else _TABLES.get(str(part))
     return model
 
 
@@ -480,7 +480,6 @@ _TABLES: dict[str, type[BaseModel]] = {
     "credentials": Credentials,
     "increff_credentials": Credentials,
     "budget": Budget,
-    **budgets.SHAPES,
     "get_credential": GetCredential,
     "marketplace_credential": MarketplaceCredential,
     "sla": Sla,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from topics import budgets
@@ -25,6 +27,12 @@ class Pace(BaseModel):
     retry_first_s: float = Field(default=0.5, gt=0, description="pause before the second attempt; it doubles from then")
     retry_max_s: float = Field(default=300.0, gt=0, description="longest pause between attempts")
     retry_for_s: float = Field(default=86_400.0, gt=0, description="then the request is dead")
+    retry_pauses_s: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(),
+        max_length=PAUSES_MAX,
+        description="the pauses between attempts one by one, instead of `retry_first_s` and `retry_max_s`; a request "
+        "that fails after the last is dead",
+    )
 
     probe_max_s: float = Field(
         default=5.0,
@@ -41,4 +49,8 @@ class Pace(BaseModel):
     @model_validator(mode="after")
     def _paced(self) -> Pace:
         budgets.check(self.budget, self.shards)
+        fields = type(self).model_fields
+        both = [name for name in ("retry_first_s", "retry_max_s") if getattr(self, name) != fields[name].default]
+        if self.retry_pauses_s and both:
+            raise ValueError(f"retry_pauses_s says every pause: {' and '.join(both)} would be ignored")
         return self

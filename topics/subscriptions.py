@@ -112,7 +112,13 @@ class Filters(BaseModel):
         )
 
 
-class Subscription(Pace, Filters):
+class SubscriberPace(Pace):
+    """Of subscribers: nobody stands and waits for a fact, so one that is down is asked less often."""
+
+    probe_max_s: float = Field(default=60.0, gt=0, description=Pace.model_fields["probe_max_s"].description)
+
+
+class Subscription(SubscriberPace, Filters):
     """One subscriber as `subscriptions` has it. `verified_ms`: when its endpoint answered the challenge, None: not yet;
     only then it gets facts. `enabled`: false when an operator disabled it."""
 
@@ -126,12 +132,6 @@ class Subscription(Pace, Filters):
     secrets: tuple[SigningSecret, ...] = Field(min_length=1, max_length=SECRETS_MAX, repr=False)
     when_dead: Literal["skip", "block", "supersede"] = Field(
         default="skip", description="what an order's later facts do when one was given up"
-    )
-    probe_max_s: float = Field(
-        default=60.0,
-        gt=0,
-        description="longest pause between the single requests that find out whether an endpoint that was down is well "
-        "again; nobody stands and waits for a fact",
     )
     enabled: bool = True
     revision: int = Field(default=1, ge=1)

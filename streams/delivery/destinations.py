@@ -65,10 +65,13 @@ def shards_in(partition: int, configured: dict[str, Destination], partitions: in
 
 
 def schedule_of(destination: Pace) -> RetrySchedule:
+    give_up_ms = destination.retry_for_s * 1000
+    if destination.retry_pauses_s:
+        return RetrySchedule.written_out(tuple(pause * 1000 for pause in destination.retry_pauses_s), give_up_ms)
     return RetrySchedule(
         first_ms=destination.retry_first_s * 1000,
         max_ms=destination.retry_max_s * 1000,
-        give_up_ms=destination.retry_for_s * 1000,
+        give_up_ms=give_up_ms,
     )
 
 

@@ -190,7 +190,7 @@ def resolve(
     if next_ms >= expires_ms(request):
         return Resolution(OutcomeKind.EXPIRED)
     first_ms = entry.first_ms or result.at_ms
-    if now_ms - first_ms >= schedule.give_up_ms:
+    if schedule.gives_up(failures, now_ms - first_ms):
         return Resolution(OutcomeKind.DEAD, held=when_dead is WhenDead.HOLD, supersedes=when_dead is WhenDead.SUPERSEDE)
     return Resolution(OutcomeKind.RETRYING, next_ms=next_ms)
 

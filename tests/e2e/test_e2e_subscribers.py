@@ -3,9 +3,14 @@ order's sequence, under a rotated secret too; and nothing more once it answers 4
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -18,6 +23,7 @@ from tests.e2e.stack import Stack, create_order
 from topics.facts import check
 
 Code = Callable[[], str]
+ROOT = Path(__file__).resolve().parents[2]
 OWN = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
 
@@ -93,6 +99,7 @@ async def events(stack: Stack) -> list[Any]:
 async def test_a_subscriber_is_added_gets_verified_facts_is_rotated_and_disabled_by_410(
     stack: Stack, code: Code, receiver: Receiver
 ) -> None:
+    """One subscriber's whole life."""
     made = await manage(stack, "POST", body={"url": receiver.url, "types": ["order-*"], "secret": OWN})
     assert (made["state"], made["not_verified"], made["secret"]) == ("active", None, None)
     path = f"/{made['id']}"
@@ -135,6 +142,52 @@ async def test_a_subscriber_is_added_gets_verified_facts_is_rotated_and_disabled
     assert receiver.of(order)[1] == refused, "the body of a delivery is the same on every attempt"
     assert receiver.of(missed) == [], "what happens while it is disabled is not requested"
     await manage(stack, "DELETE", path)
+
+
+@pytest.fixture
+def example() -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "examples" / "subscriber.py"), "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "SUBSCRIBER_SECRET": OWN, "PYTHONPATH": ""},  # an example needs nothing of Sluice's
+    ) as process:
+        yield process
+        process.terminate()
+
+
+async def test_the_example_is_added_from_the_command_line_and_prints_what_it_verified(
+    stack: Stack, code: Code, example: subprocess.Popen[str]
+) -> None:
+    """What README.md and docs/subscriptions.md say, as they say it."""
+    lines = example.stdout
+    assert lines is not None
+    url = (await asyncio.to_thread(lines.readline)).split()[0]
+    environment = {**os.environ, "SUBSCRIBER_SECRET": OWN, "SLUICE_URL": stack.url}
+    added = await cli(environment, "add", url, "--type", "order-*", "--secret-env", "SUBSCRIBER_SECRET")
+    name = added.split(":")[0]
+    assert f"{name}: active" in added
+    assert OWN not in added
+    assert await asyncio.to_thread(lines.readline) == "verified  the challenge of a subscription\n"
+    order = code()
+    await acknowledged(stack, order)
+    assert [await asyncio.to_thread(lines.readline) for _ in range(3)] == [
+        f"verified  #1 after 0  order-created  {order} of demo  RECEIVED\n",
+        f"verified  #2 after 1  order-submitted  {order} of demo  SUBMITTED\n",
+        f"verified  #3 after 2  order-acknowledged  {order} of demo  ACKNOWLEDGED\n",
+    ]
+    assert name in await cli(environment, "list")
+    assert await cli(environment, "remove", name) == f"{name} is removed\n"
+
+
+async def cli(environment: dict[str, str], *arguments: str) -> str:
+    """What `sluice subscriptions` printed."""
+    command = [sys.executable, "-m", "sluice", "subscriptions", *arguments]
+    done = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, timeout=60, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def _as_async(condition: Callable[[], bool]) -> Callable[[], Any]:

@@ -7,6 +7,7 @@ import asyncio
 from collections import defaultdict
 from itertools import pairwise
 from random import Random
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,20 +15,29 @@ from hypothesis import strategies as st
 from streams.delivery.ports import Answer, Call
 from streams.delivery.retry_schedule import JITTER, RetrySchedule
 from tests.fakes.delivery import Arrival, Played, channels_for, request_for
+from tests.support.receivers import over
 from topics.deliveries import DeliveryRequest
+from topics.keys import INCREFF
 from topics.touchpoints import BY_NAME, WhenDead
 
 TO_INCREFF = ("create-outward-order", "update-order-properties", "create-return-order", "update-returns")
 TO_CHANNEL = ("acknowledgement", "handover-notification", "seller-cancellation", "return-order-acknowledgement")
 STATUSES = (200, 200, 200, 200, 500, 503, 429, 400, None)
-BUDGET = 12
-WINDOW_S = 10
+BUDGETS: tuple[Any, ...] = (
+    {"requests": 12, "window_s": 10},
+    [{"requests": 3, "window_s": 1}, {"requests": 12, "window_s": 10}],
+    {"shape": "token-bucket", "rate_per_s": 1, "burst": 4},
+    [
+        {"shape": "cost-bucket", "capacity": 20, "restore_per_s": 2, "cost": 2, "costs": {"create-outward-order": 9}},
+        {"shape": "fixed-window", "requests": 12, "window_s": 10, "aligned": "clock"},
+    ],
+)
 
 
-async def _play(seed: int, requests: list[tuple[int, str]], kills: list[int]) -> None:
+async def _play(seed: int, budget: Any, requests: list[tuple[int, str]], kills: list[int]) -> None:
     random = Random(seed)
     channels = channels_for(
-        increff={"budget": {"requests": BUDGET, "window_s": WINDOW_S}, "retry_for_s": 30, "concurrency": 4},
+        increff={"budget": budget, "retry_for_s": 30, "concurrency": 4},
         marketplace={"retry_for_s": 30},
     )
     worker = await Played(channels, seed=seed).start()
@@ -71,9 +81,11 @@ def _check(worker: Played, given_to: dict[str, list[DeliveryRequest]]) -> None:
         reached = ended[: held[0] + 1] if held else ended
         assert None not in reached, "a request was forgotten"
         assert ended[len(reached) :] == [None] * (len(ended) - len(reached)), "something passed a held lane"
-    arrivals = sorted(a.at_ms for a in worker.sender.arrivals if a.call.destination == "increff")
-    for first, moment in enumerate(arrivals):
-        assert sum(moment <= at < moment + WINDOW_S * 1000 for at in arrivals[first:]) <= BUDGET
+    arrivals = [
+        (float(a.at_ms), a.call.touchpoint.name) for a in worker.sender.arrivals if a.call.destination == INCREFF
+    ]
+    for limit in worker.channels.increff.limits:
+        assert over(limit, arrivals, phase_ms=0) <= 1e-3, limit
 
 
 def _check_no_late_repeat(arrivals: list[str], lane: list[str]) -> None:
@@ -90,14 +102,15 @@ def _check_one_at_a_time(lane: list[Arrival]) -> None:
 
 @given(
     seed=st.integers(0, 10_000),
+    budget=st.sampled_from(BUDGETS),
     requests=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(TO_INCREFF + TO_CHANNEL)), min_size=1, max_size=25),
     kills=st.lists(st.integers(0, 24), max_size=3, unique=True),
 )
 @settings(max_examples=40, deadline=None)
 def test_lanes_keep_their_order_through_everything(
-    seed: int, requests: list[tuple[int, str]], kills: list[int]
+    seed: int, budget: Any, requests: list[tuple[int, str]], kills: list[int]
 ) -> None:
-    asyncio.run(_play(seed, requests, kills))
+    asyncio.run(_play(seed, budget, requests, kills))
 
 
 @given(

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import TypeAdapter
 
+from streams.delivery import metrics  # noqa: F401 - the metrics are registered by it
 from streams.delivery.limiters.limits import Limits
 from streams.delivery.limiters.making import limits_for
 from streams.delivery.limiters.pool import LATE_MS
+from tests.fakes.delivery import channels_for
 from topics.budgets import AnyBudget, limits_of
 
 MIDNIGHT_MS = 1_700_006_400_000
@@ -151,3 +157,14 @@ def test_the_share_that_is_used_is_told_for_each_limit() -> None:
     owner = Owner([{"requests": 10, "window_s": 1}, {"shape": "quota", "requests": 100, "per": "hour"}])
     owner.send(MIDNIGHT_MS, UPDATE, wanted=5)
     assert owner.limits.used(MIDNIGHT_MS) == [("window/1s", 0.5), ("window/3600s", 0.05)]
+
+
+def test_what_the_documentation_shows_can_be_configured() -> None:
+    text = Path("docs/pacing.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    shown = [tomllib.loads(table)["budget"] for table in re.split(r"\n\n(?=#)", block)]
+    assert len(shown) == 4
+    for budget in shown:
+        assert channels_for(increff={"budget": budget}).increff.limits
+    for name in re.findall(r"`(sluice_\w+)`", text):
+        assert any(metric.name == name for metric in REGISTRY.collect()), name

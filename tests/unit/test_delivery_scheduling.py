@@ -4,7 +4,10 @@ restart. Played with a clock that moves only when told."""
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
+
+import pytest
 
 from streams.delivery.ports import Answer, Call, ResponseClass
 from tests.fakes.delivery import START_MS, Played, channels_for, ok, request_for
@@ -184,6 +187,29 @@ async def test_an_operators_retry_gives_a_fresh_schedule() -> None:
     worker.sender.far = ok
     await worker.clock.run_for(200_000)
     assert worker.final() == {"A.0": "delivered", "A.1": "delivered"}
+
+
+async def test_a_schedule_that_is_written_out_is_kept_and_ends() -> None:
+    worker = await Played(channels_for(marketplace={"retry_pauses_s": [5, 60, 600]})).start()
+    worker.sender.far = lambda _call, _: answer(500)
+    worker.give(request_for("acknowledgement", "A", "ack"))
+    await worker.clock.run_for(1_000_000)
+    moments = [arrival.at_ms for arrival in worker.sender.arrivals]
+    pauses = [later - earlier for earlier, later in pairwise(moments)]
+    assert [round(pause / planned, 1) for pause, planned in zip(pauses, (5_000, 60_000, 600_000), strict=True)] == [
+        pytest.approx(1, abs=0.21)
+    ] * 3
+    assert worker.final() == {"ack": "dead"}
+
+
+async def test_a_relay_that_goes_on_after_its_deadline_has_the_written_schedule_before_it() -> None:
+    worker = await Played(channels_for(increff={"retry_pauses_s": [30, 300]})).start()
+    worker.sender.far = lambda _call, _: answer(500 if worker.clock.now_ms() < START_MS + 300_000 else 200)
+    worker.give(request_for("customer-cancellation", "A", "cancel", deadline_ms=START_MS + 40_000))
+    await worker.clock.run_for(39_000)
+    assert len(worker.sender.arrivals) > 5
+    await worker.clock.run_for(700_000)
+    assert worker.final() == {"cancel": "delivered"}
 
 
 async def test_a_decision_about_a_lane_that_is_not_held_is_set_aside() -> None:

@@ -136,6 +136,10 @@ async def test_a_change_seals_secrets_anew_under_a_new_key() -> None:
         ({"url": URL, "channels": ["elsewhere"]}, "channels[0]: must be one of demo"),
         ({"url": URL, "colour": "red"}, "colour: "),
         ({"url": URL, "timeout_s": 0}, "timeout_s: "),
+        ({"url": URL, "budget": {"requests": 0, "window_s": 1}}, "budget.requests: "),
+        ({"url": URL, "budget": [{"shape": "quota", "requests": 5, "per": "week"}]}, "budget[0].per: "),
+        ({"url": URL, "budget": {"shape": "funnel"}}, "budget: expected a table whose shape is one of sliding-window"),
+        ({"url": URL, "retry_pauses_s": [5, -1]}, "retry_pauses_s[1]: "),
         ({"url": URL, "secret": "hunter2-secret"}, "secret: a secret that signs begins with whsec_"),
         ({"url": URL, "secret": OWN, "signature": "v1a"}, "secret: does not make v1a signatures"),
         ({"url": URL, "secret": "env:NOWHERE_SET"}, "NOWHERE_SET, which is not set"),
@@ -155,9 +159,10 @@ async def test_what_is_wrong_is_named_and_not_repeated(wanted: Any, fault: str) 
 
 async def test_a_patch_changes_what_it_names_and_makes_a_revision() -> None:
     async with gateway(**SETTINGS) as at:
-        made = await add(at, types=["order-*"], concurrency=3)
+        made = await add(at, types=["order-*"], concurrency=3, budget={"shape": "quota", "requests": 9, "per": "day"})
         status, told = await ask(at, "PATCH", f"/{made['id']}", {"description": "ERP", "concurrency": 5})
         assert status == 200
+        assert (told["budget"]["per"], told["probe_max_s"]) == ("day", 60)
         assert (told["types"], told["description"], told["concurrency"]) == (["order-*"], "ERP", 5)
         assert told["revision"] == made["revision"] + 1
         assert stored(at, made["id"]).secrets[0].sealed

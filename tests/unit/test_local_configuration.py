@@ -126,6 +126,14 @@ BROKEN: dict[str, tuple[Break, list[str]]] = {
         lambda data: data["increff"].update(shards=8, budget={"requests": 7, "window_s": 60}),
         ["increff: budget: requests 7 cannot be shared by 8 shards: 8 at least, or fewer shards"],
     ),
+    "pauses said twice": (
+        lambda data: data["increff"].update(retry_pauses_s=[5, 300], retry_first_s=1),
+        ["increff: retry_pauses_s says every pause: retry_first_s would be ignored"],
+    ),
+    "a pause of nothing": (
+        lambda data: data["increff"].update(retry_pauses_s=[5, 0]),
+        ["increff.retry_pauses_s.1", "greater than 0"],
+    ),
     "a method of a call without a body": (
         lambda data: data["increff"].update(far_methods={"get-invoice": "POST"}),
         ["increff.far_methods", "get-invoice has no body"],

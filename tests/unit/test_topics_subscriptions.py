@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -13,6 +15,7 @@ from topics.subscriptions import (
     Health,
     SigningSecret,
     Status,
+    Subscription,
     decode_subscription,
     delivered_body,
     delivery_id,
@@ -89,6 +92,23 @@ def test_a_subscription_is_read_as_it_was_written_and_its_repr_shows_neither_url
     assert decode_subscription(one.encode()) == one
     assert "hidden" not in repr(one)
     assert "c2VhbGVk" not in repr(one)
+
+
+@pytest.mark.parametrize(
+    "pace",
+    [
+        {"budget": {"requests": 5, "window_s": 1}},
+        {"budget": [{"requests": 5, "window_s": 1}, {"shape": "quota", "requests": 100, "per": "day"}]},
+        {"budget": [{"shape": "fixed-window", "requests": 5, "window_s": 60, "aligned": "clock", "offset_s": 3}]},
+        {"budget": {"shape": "fixed-window", "requests": 5, "window_s": 60}},
+        {"budget": {"shape": "token-bucket", "rate_per_s": 0.5, "burst": 4, "step": 2}},
+        {"budget": {"shape": "cost-bucket", "capacity": 50, "restore_per_s": 5, "costs": {"fact": 3}}},
+        {"retry_pauses_s": [5, 300, 1800]},
+    ],
+)
+def test_every_pace_is_read_as_it_was_written(pace: dict[str, Any]) -> None:
+    one = Subscription.model_validate({**subscription(A).model_dump(), **pace})
+    assert decode_subscription(one.encode()) == one
 
 
 def test_what_cannot_be_read_is_not_quoted() -> None:

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from topics.pace import Pace
-from topics.subscriptions import DESCRIPTION_CHARS_MAX, ROTATION_OVERLAP_S, URL_CHARS_MAX, Filters
+from topics.subscriptions import DESCRIPTION_CHARS_MAX, ROTATION_OVERLAP_S, URL_CHARS_MAX, Filters, SubscriberPace
 from topics.webhooks.signatures import Signature
 
 OVERLAP_S_MAX = 30 * 86_400
@@ -16,7 +15,7 @@ OVERLAP_S_MAX = 30 * 86_400
 Given = Annotated[SecretStr, Field(min_length=1, max_length=500)]
 
 
-class SubscriptionSettings(Pace, Filters):
+class SubscriptionSettings(SubscriberPace, Filters):
     """What may be changed of a subscription; a PATCH names only what it changes. `shards` are fixed once it is made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
