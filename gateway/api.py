@@ -59,7 +59,7 @@ class ManagementApi:
         try:
             if self._token is not None:
                 bearer(self._token, request.headers.get("Authorization"))
-            call.channel = self._channel(request)
+            call.channel = channel_of(self._channels, request)
             call.subject = _code(request)
             document = await self._query(call, call.channel, returns=returns)
             if "action" in request.match_info:
@@ -69,17 +69,6 @@ class ManagementApi:
         except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
             answer = problem(refusal_of(error, what))
         return self._ingress.finish(call, answer)
-
-    def _channel(self, request: web.Request) -> Channel:
-        name = request.query.get("channel")
-        channels = self._channels.channels
-        if name is None:
-            if len(channels) > 1:
-                raise bad_data(f"channel: must be one of {', '.join(sorted(channels))}")
-            return next(iter(channels.values()))
-        if name not in channels:
-            raise Refused(404, "CHANNEL_UNKNOWN", "There is no such channel", name[:64])
-        return channels[name]
 
     async def _query(self, call: Call, channel: Channel, *, returns: bool) -> dict[str, Any]:
         """The order's whole state, read where it is decided: behind everything accepted before."""
@@ -121,6 +110,18 @@ class ManagementApi:
         record = Outgoing("deliveries.requests", lane, decision.encode(), headers, partition)
         call.positions.append(await self._ports.producer.produce(record))
         return json_answer({"request": wanted, "action": action, "eventId": call.event}, 202)
+
+
+def channel_of(every: Channels, request: web.Request) -> Channel:
+    """The one that the query names; it need not where there is only one. Raises Refused."""
+    name, channels = request.query.get("channel"), every.channels
+    if name is None:
+        if len(channels) > 1:
+            raise bad_data(f"channel: must be one of {', '.join(sorted(channels))}")
+        return next(iter(channels.values()))
+    if name not in channels:
+        raise Refused(404, "CHANNEL_UNKNOWN", "There is no such channel", name[:64])
+    return channels[name]
 
 
 def _key(channel: Channel, code: str, *, returns: bool) -> bytes:

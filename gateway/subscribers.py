@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from aiohttp import web
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from gateway.answers import Refused, bad_data
+from topics.keys import (
+    destination_partition,
+    lane_key,
+    manifest_key,
+    order_key,
+    return_key,
+    shard_of,
+    subscription_destination,
+)
 from topics.models.base import problems
 from topics.models.subscribers import (
     DisabledDocument,
@@ -30,6 +40,9 @@ from topics.webhooks.signatures import (
     signature_of,
     signing_key,
 )
+
+_KEYS: dict[str, Callable[[str, str], bytes]] = {"order": order_key, "return": return_key, "manifest": manifest_key}
+"""What has facts, by the name that a query gives it."""
 
 Asked = TypeVar("Asked", bound=BaseModel)
 
@@ -156,6 +169,22 @@ def resealed(box: SecretBox, subscription: Subscription) -> Subscription:
         return secret
 
     return subscription.model_copy(update={"secrets": tuple(map(renewed, subscription.secrets))})
+
+
+def entity_of(channel: str, request: web.Request) -> tuple[bytes, str]:
+    """Whose facts are meant: the key and code of the one that the query names. Raises Refused."""
+    named = [name for name in _KEYS if name in request.query]
+    if len(named) != 1:
+        raise bad_data(f"one of {', '.join(_KEYS)} has to be given")
+    code = request.query[named[0]]
+    return _KEYS[named[0]](channel, code), code
+
+
+def home_of(subscription: Subscription, entity: bytes, partitions: int) -> tuple[bytes, int]:
+    """The lane of an entity's facts for a subscriber, and its partition."""
+    destination = subscription_destination(subscription.id)
+    shard = shard_of(entity, subscription.shards)
+    return lane_key(destination, entity), destination_partition(destination, shard, partitions)
 
 
 def keys_of(box: SecretBox, subscription: Subscription, now_ms: int) -> list[SigningKey]:

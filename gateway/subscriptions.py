@@ -17,17 +17,21 @@ from weakref import WeakValueDictionary
 from aiohttp import web
 
 from gateway.answers import Answer, Refused, json_answer
+from gateway.api import channel_of
 from gateway.authentication import bearer
 from gateway.body import BodyReader, parse
-from gateway.call import Call
+from gateway.call import Call, new_event_id
 from gateway.ingress import Handler, Ingress, Ports, refusal_of
 from gateway.ports import Outgoing
 from gateway.problem import problem
+from gateway.stamps import stamp
 from gateway.subscribers import (
     NewSecret,
     asked,
     changed,
     document,
+    entity_of,
+    home_of,
     id_of,
     keys_of,
     made,
@@ -37,6 +41,8 @@ from gateway.subscribers import (
     rotated,
 )
 from topics.configuration import Channels, Settings
+from topics.deliveries import LaneAction, LaneDecision
+from topics.envelope import LANE_DECISION
 from topics.models.subscribers import RotationAsked, SubscriptionAsked, SubscriptionMade
 from topics.subscriptions import Deleted, Subscription
 from topics.webhooks.sealing import secret_box
@@ -68,6 +74,7 @@ class SubscriptionsApi:
         self._ports = ports
         self._ingress = ingress
         self._random = random
+        self._partitions = settings.partitions
         self._box = secret_box(settings)
         self._bodies = BodyReader(BODY_BYTES_MAX)
         self._token = settings.api_token.get_secret_value().encode() if settings.api_token else None
@@ -94,11 +101,13 @@ class SubscriptionsApi:
         """For calls that change the subscription in the path: one at a time."""
 
         async def one_at_a_time(call: Call, request: web.Request) -> Answer:
-            lock = self._locks.setdefault(call.subject, asyncio.Lock())
-            async with lock:
+            async with self._lock(call.subject):
                 return await act(call, request)
 
         return self.handler(one_at_a_time)
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
 
     async def all(self, _call: Call, _request: web.Request) -> Answer:
         every = sorted(self._ports.subscriptions.all().values(), key=lambda one: (one.created_ms, one.id))
@@ -117,11 +126,12 @@ class SubscriptionsApi:
         call.subject = id_of(self._random(ID_BYTES))
         secret = new_secret(self._box, call.subject, wanted.signature, wanted.secret, self._random(MADE_BYTES), now_ms)
         subscription = made(wanted, call.subject, secret, now_ms)
-        await self._write(call, subscription)
-        not_verified = await self._challenge(subscription, [secret.key])
-        if not_verified is None:
-            subscription = next_revision(subscription, verified_ms=self._ports.now_ms())
+        async with self._lock(call.subject):
             await self._write(call, subscription)
+            not_verified = await self._challenge(subscription, [secret.key])
+            if not_verified is None:
+                subscription = next_revision(subscription, verified_ms=self._ports.now_ms())
+                await self._write(call, subscription)
         return self._shown_once(subscription, secret, not_verified, 201)
 
     async def change(self, call: Call, request: web.Request) -> Answer:
@@ -158,6 +168,20 @@ class SubscriptionsApi:
 
     async def disable(self, call: Call, request: web.Request) -> Answer:
         return await self._written(call, next_revision(self._known(request), enabled=False))
+
+    async def decide(self, call: Call, request: web.Request) -> Answer:
+        """An operator's word about a fact that was given up and blocks its order's lane."""
+        present = self._known(request)
+        channel = channel_of(self._channels, request)
+        entity, call.subject = entity_of(channel.name, request)
+        lane, partition = home_of(present, entity, self._partitions)
+        wanted, action = request.match_info["request"], LaneAction(request.match_info["action"])
+        call.channel, call.event = channel, new_event_id()
+        headers = stamp(LANE_DECISION, channel.name, call.event, call.subject, self._ports.now_ms(), None, None)
+        decision = LaneDecision(lane=lane.decode(), request=wanted, action=action)
+        record = Outgoing("deliveries.requests", lane, decision.encode(), headers, partition)
+        call.positions.append(await self._ports.producer.produce(record))
+        return json_answer({"request": wanted, "action": action, "eventId": call.event}, 202)
 
     def _known(self, request: web.Request) -> Subscription:
         name = request.match_info["id"]
@@ -235,6 +259,7 @@ def add_subscriptions(router: web.UrlDispatcher, api: SubscriptionsApi, not_allo
         "/api/subscriptions/{id}/rotate-secret": {"POST": api.locked(api.rotate)},
         "/api/subscriptions/{id}/enable": {"POST": api.locked(api.enable)},
         "/api/subscriptions/{id}/disable": {"POST": api.locked(api.disable)},
+        "/api/subscriptions/{id}/deliveries/{request}/{action:retry|skip}": {"POST": api.handler(api.decide)},
     }
     for path, methods in paths.items():
         resource = router.add_resource(path)

@@ -134,6 +134,28 @@ _simple("disable", "POST", "/disable", "Send nothing and ask for nothing; what w
 _simple("remove", "DELETE", "", "Remove it; what waits is dropped.")
 
 
+def _decision(verb: str, does: str) -> None:
+    @click.argument("name", metavar="ID")
+    @click.argument("delivery", metavar="DELIVERY")
+    @click.option("--order", help="Whose fact it is: the order's code,")
+    @click.option("--return", "return_", help="or the return's,")
+    @click.option("--manifest", help="or the manifest's.")
+    @click.option("--channel", help="Needed when there is more than one.")
+    @common
+    def run(name: str, delivery: str, gateway: str, as_json: bool, return_: str | None, **whose: str | None) -> None:
+        from urllib.parse import quote, urlencode
+
+        query = urlencode({key: value for key, value in {**whose, "return": return_}.items() if value is not None})
+        found = _fetch(gateway, "POST", f"/{name}/deliveries/{quote(delivery, safe='')}/{verb}?{query}", None)
+        click.echo(json.dumps(found, indent=2) if as_json else f"stored: {verb} {delivery}")
+
+    subscriptions.command(verb, help=does, short_help=does)(run)
+
+
+_decision("retry", "Send a fact again that was given up and blocks its order (`when_dead` block).")
+_decision("skip", "Go on without a fact that was given up and blocks its order.")
+
+
 def _settings(chosen: dict[str, Any]) -> dict[str, Any]:
     """What was given, as the API calls it."""
     found: dict[str, Any] = {name: list(chosen[name]) for name in ("types", "channels", "locations") if chosen[name]}

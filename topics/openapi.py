@@ -328,6 +328,22 @@ def _subscriptions(names: _Names) -> Schema:
                 body_required=False,
             )
         },
+        f"{one}/deliveries/{{request}}/{{action}}": {
+            "post": {
+                **operation(
+                    "decide-subscription-delivery", "Retry a dead fact, or go on without it", None, status="202"
+                ),
+                "parameters": [
+                    *in_path,
+                    _parameter("request", "path", {"type": "string"}),
+                    _parameter("action", "path", {"enum": ["retry", "skip"]}),
+                    *(
+                        _parameter(name, "query", {"type": "string"}, required=False)
+                        for name in ("channel", "order", "return", "manifest")
+                    ),
+                ],
+            }
+        },
         f"{one}/enable": {"post": operation("enable-subscription", "Go on with what still waits", document)},
         f"{one}/disable": {
             "post": operation("disable-subscription", "Send nothing and ask for nothing; what waits stays", document)

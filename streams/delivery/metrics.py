@@ -92,6 +92,13 @@ class RunnerGauges:
         for name, share in admission.permits.limits.used(now_ms):
             self._of_limit(name).set(share)
 
+    def forget(self) -> None:
+        """The shard is another worker's now, or nobody's: what was true of it must not be told any longer."""
+        for gauge in (LANES_WAITING, IN_AIR, QUEUE_AGE_MS_MAX, CONCURRENCY_ALLOWED, BREAKER_STATE, GATE_SECONDS_LEFT):
+            gauge.remove(*self._labels)
+        for limit in self._budget:
+            BUDGET_USED.remove(*self._labels, limit)
+
     def _of_limit(self, limit: str) -> Gauge:
         gauge = self._budget.get(limit)
         if gauge is None:

@@ -159,6 +159,7 @@ class DestinationRunner:
     def drop(self) -> list[asyncio.Task[None]]:
         """The partition is lost: end everything at once. Returns the cancelled tasks, for whoever waits for them."""
         self._over = True
+        self._gauges.forget()
         self._admission.unlisten(self._wake.set)
         tasks = [task for task in (self._loop_task, *self._tasks) if task is not None]
         for task in tasks:

@@ -27,6 +27,7 @@ OTHERS = {
     ("post", "/api/subscriptions/{id}/rotate-secret"),
     ("post", "/api/subscriptions/{id}/enable"),
     ("post", "/api/subscriptions/{id}/disable"),
+    ("post", "/api/subscriptions/{id}/deliveries/{request}/{action}"),
     ("get", "/live"),
     ("get", "/ready"),
     ("get", "/metrics"),

@@ -111,6 +111,15 @@ def test_each_command_is_one_call(arguments: tuple[str, ...], method: str, path:
     assert asked == [(method, "/api/subscriptions" + path, body)]
 
 
+def test_a_decision_names_the_delivery_and_whose_it_is() -> None:
+    result, asked = run(
+        "skip", ID, "msg_1", "--return", "R 1", "--channel", "demo", status=202, body={"request": "msg_1"}
+    )
+    assert result.output == "stored: skip msg_1\n"
+    path = f"/api/subscriptions/{ID}/deliveries/msg_1/skip?channel=demo&return=R+1"
+    assert asked == [("POST", path, None)]
+
+
 def test_removing_says_so() -> None:
     result, asked = run("remove", ID, status=204)
     assert asked == [("DELETE", f"/api/subscriptions/{ID}", None)]

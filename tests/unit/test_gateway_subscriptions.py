@@ -11,6 +11,8 @@ import pytest
 
 from gateway.ports import Unavailable
 from tests.fakes.gateway import NOW_MS, FakeKafka, Gateway, gateway
+from topics.deliveries import decode_lane_decision
+from topics.keys import destination_partition, lane_key, order_key, shard_of, subscription_destination
 from topics.subscription_view import health_key
 from topics.subscriptions import Health, SigningSecret, Status, Subscription
 from topics.webhooks.sealing import SecretBox
@@ -254,6 +256,21 @@ async def test_what_delivery_found_out_is_told_until_a_new_revision() -> None:
         assert told["last_error"] == "status 410"
         _, told = await ask(at, "POST", f"/{made['id']}/enable")
         assert (told["state"], told["disabled"]) == ("active", None)
+
+
+async def test_a_decision_about_a_dead_fact_goes_to_the_lane_of_its_order() -> None:
+    async with gateway(**SETTINGS) as at:
+        made = await add(at, shards=4, when_dead="block")
+        status, told = await ask(at, "POST", f"/{made['id']}/deliveries/msg_1/skip?order=O%2F1")
+        assert (status, told["action"]) == (202, "skip")
+        record = at.kafka.records[-1]
+        destination, entity = subscription_destination(made["id"]), order_key("demo", "O/1")
+        assert (record.topic, record.key) == ("deliveries.requests", lane_key(destination, entity))
+        assert record.partition == destination_partition(destination, shard_of(entity, 4), at.settings.partitions)
+        assert decode_lane_decision(record.value).request == "msg_1"
+        status, told = await ask(at, "POST", f"/{made['id']}/deliveries/msg_1/skip")
+        assert (status, told["code"]) == (400, "BAD_DATA")
+        assert "one of order, return, manifest has to be given" in told["detail"]
 
 
 async def test_the_token_is_wanted_and_other_methods_are_refused() -> None:
