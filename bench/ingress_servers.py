@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaProducer
 from gateway.access_log import AccessLog
 from gateway.app import make_app, spare_collections, wall_clock_ms
 from gateway.endpoints import GuardedEndpoints
+from gateway.fact_log import KafkaFactLog
 from gateway.ingress import Ports
 from gateway.metrics import Metrics
 from gateway.producer import BATCH_BYTES, SharedProducer
@@ -60,6 +61,7 @@ async def gateway(settings: Settings) -> web.Application:
         stock=StockView(settings),
         subscriptions=SubscriptionIndex(),
         endpoints=GuardedEndpoints(settings),
+        facts=KafkaFactLog(settings),
         now_ms=wall_clock_ms,
         metrics=metrics,
         access_log=AccessLog(),

@@ -1,4 +1,5 @@
-"""The management API: where is order X, and what shall become of its dead delivery. Errors are problem details."""
+"""The management API: where is order X, what happened to it since, and what shall become of its dead delivery. Errors
+are problem details."""
 
 from __future__ import annotations
 
@@ -14,11 +15,12 @@ from gateway.call import Call, new_event_id
 from gateway.ingress import Handler, Ingress, Ports, refusal_of
 from gateway.ports import Outgoing
 from gateway.problem import problem
+from gateway.recovery import LIMIT, LIMIT_MAX, Page, Story, page_of, story_of
 from gateway.stamps import stamp
 from topics.configuration import Channel, Channels, Settings
 from topics.deliveries import LaneAction, LaneDecision
 from topics.envelope import LANE_DECISION, ORDER_QUERY
-from topics.keys import INCREFF, destination_partition, join, lane_key, order_key, return_key, shard_of
+from topics.keys import INCREFF, destination_partition, join, lane_key, order_key, partition_of, return_key, shard_of
 from topics.models.base import CODE_MAX
 from topics.touchpoints import BY_NAME
 from topics.verdicts import Verdict
@@ -41,6 +43,12 @@ class ManagementApi:
     async def returned(self, request: web.Request) -> web.Response:
         return await self._answered("api-return", request, returns=True)
 
+    async def order_events(self, request: web.Request) -> web.Response:
+        return await self._answered("api-order-events", request, returns=False)
+
+    async def return_events(self, request: web.Request) -> web.Response:
+        return await self._answered("api-return-events", request, returns=True)
+
     async def decide_order(self, request: web.Request) -> web.Response:
         return await self._answered("api-lane-decision", request, returns=False)
 
@@ -62,7 +70,10 @@ class ManagementApi:
             call.channel = channel_of(self._channels, request)
             call.subject = _code(request)
             document = await self._query(call, call.channel, returns=returns)
-            if "action" in request.match_info:
+            if what.endswith("-events"):
+                key = _key(call.channel, call.subject, returns=returns)
+                answer = await self._events(story_of(document, call.subject, key), request)
+            elif "action" in request.match_info:
                 answer = await self._decide(call, call.channel, document, request, returns=returns)
             else:
                 answer = json_answer(document)
@@ -88,6 +99,27 @@ class ManagementApi:
             what = "return" if returns else "order"
             raise Refused(404, "UNKNOWN", f"There is no {what} {call.subject} of channel {channel.name}")
         return reply.body
+
+    async def _events(self, story: Story, request: web.Request) -> Answer:
+        """The facts after a sequence, as subscribers get them, and where the next page is."""
+        after = _number(request, "after", 0, 0)
+        limit = _number(request, "limit", LIMIT, 1, LIMIT_MAX)
+        at = _number(request, "at", -1, 0)
+        page = Page()
+        if after < story.last:
+            partition = partition_of(story.key, self._settings.partitions)
+            async with self._ports.facts.reading(partition) as reading:
+                page = await page_of(reading, story, after, limit, self._ports.now_ms, None if at < 0 else at)
+        last = page.events[-1]["data"]["sequence"] if page.events else after
+        following = {"channel": story.channel, "after": last, "limit": limit, "at": page.at or 0}
+        document = {
+            "order": story.code,
+            "channel": story.channel,
+            "last": story.last,
+            "events": page.events,
+            "next": None if page.at is None else str(request.rel_url.with_query(following)),
+        }
+        return json_answer(document)
 
     async def _decide(
         self, call: Call, channel: Channel, document: dict[str, Any], request: web.Request, *, returns: bool
@@ -133,3 +165,12 @@ def _code(request: web.Request) -> str:
     if len(code) > CODE_MAX:
         raise bad_data(f"code: may have at most {CODE_MAX} characters")
     return code
+
+
+def _number(request: web.Request, name: str, default: int, least: int, most: int = 1 << 53) -> int:
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
+        raise bad_data(f"{name}: must be a whole number from {least} to {most}")
+    return int(text)

@@ -18,6 +18,7 @@ from aiohttp import web
 from gateway.access_log import AccessLog, discard, to_standard_error
 from gateway.api import ManagementApi
 from gateway.endpoints import GuardedEndpoints
+from gateway.fact_log import KafkaFactLog
 from gateway.ingress import Ingress, Ports
 from gateway.metrics import CONTENT_TYPE, Metrics
 from gateway.producer import SharedProducer
@@ -171,6 +172,7 @@ async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -
         stock=stock,
         subscriptions=subscriptions,
         endpoints=endpoints,
+        facts=KafkaFactLog(settings),
         now_ms=wall_clock_ms,
         metrics=metrics,
         access_log=access_log,

@@ -22,6 +22,7 @@ from gateway.metrics import Metrics
 from gateway.ports import (
     Clock,
     Endpoints,
+    FactLog,
     Outgoing,
     Overloaded,
     Producer,
@@ -57,6 +58,7 @@ class Ports:
     stock: Stock
     subscriptions: Subscriptions
     endpoints: Endpoints
+    facts: FactLog
     now_ms: Clock
     metrics: Metrics
     access_log: AccessLog

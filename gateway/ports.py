@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 
 from topics.envelope import Headers
@@ -114,3 +115,37 @@ class Endpoints(Protocol):
         self, *, url: str, subscription: str, keys: Sequence[SigningKey], delivery_id: str, challenge: str, now_ms: int
     ) -> str | None:
         """None when the endpoint sent the challenge back, else why it is not verified."""
+
+
+class LogRecord(NamedTuple):
+    """A record as a partition has it; `time_ms` is when its writer sent it."""
+
+    offset: int
+    time_ms: int
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+class FactReading(Protocol):
+    """One partition of orders.events, read by one call. `begins`: its first record that is kept; `ends`: where the
+    next one would be, when the reading began. Raises Unavailable when Kafka is away."""
+
+    partition: int
+    begins: int
+    ends: int
+
+    async def at(self, time_ms: int) -> int:
+        """Offset of the first record that was not sent before this time; `ends` when there is none."""
+
+    async def seek(self, offset: int) -> None: ...
+
+    async def next(self) -> Sequence[LogRecord]:
+        """Some records, in their order; none when nothing came within a moment."""
+
+
+class FactLog(Protocol):
+    """orders.events, as durable as it is."""
+
+    def reading(self, partition: int) -> AbstractAsyncContextManager[FactReading]:
+        """Raises Unavailable or Overloaded."""

@@ -34,10 +34,13 @@ def add_touchpoints(router: web.UrlDispatcher, ingress: Ingress) -> None:
 
 def add_management(router: web.UrlDispatcher, api: ManagementApi) -> None:
     not_allowed = api.refusing(405, "METHOD_NOT_ALLOWED", "This path does not have this method")
-    for kind, one, decide in (("orders", api.order, api.decide_order), ("returns", api.returned, api.decide_return)):
-        resource = router.add_resource(f"/api/{kind}/{{code}}")
-        resource.add_route("GET", one)
-        resource.add_route("*", not_allowed)
+    orders = ("orders", api.order, api.order_events, api.decide_order)
+    returns = ("returns", api.returned, api.return_events, api.decide_return)
+    for kind, one, events, decide in (orders, returns):
+        for path, read in ((f"/api/{kind}/{{code}}", one), (f"/api/{kind}/{{code}}/events", events)):
+            resource = router.add_resource(path)
+            resource.add_route("GET", read)
+            resource.add_route("*", not_allowed)
         resource = router.add_resource(f"/api/{kind}/{{code}}/deliveries/{{request}}/{{action:retry|skip}}")
         resource.add_route("POST", decide)
         resource.add_route("*", not_allowed)

@@ -160,6 +160,11 @@ def _integer(found: dict[str, bytes], name: str) -> int | None:
         raise EnvelopeError(f"header {name} is not a whole number: {raw[:40]!r}") from error
 
 
+def time_of(text: str) -> int:
+    """Epoch milliseconds of a `ce_time`; 0 without one. Raises EnvelopeError."""
+    return _time_of(text.encode()) if text else 0
+
+
 def _time(found: dict[str, bytes]) -> int:
     raw = found.get("ce_time")
     return _time_of(raw) if raw else 0

@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 from topics.json_schema import Untitled
 from topics.models.base import CODE_MAX, Body
 from topics.models.errors import ChannelError, IncreffError, Problem
-from topics.models.management import LaneDecided, OrderDocument, ReturnDocument
+from topics.models.management import EventsDocument, LaneDecided, OrderDocument, ReturnDocument
 from topics.models.subscribers import (
     RotationAsked,
     SubscriptionAsked,
@@ -121,6 +121,7 @@ def _schemas() -> tuple[_Names, Schema]:
             OrderDocument,
             ReturnDocument,
             LaneDecided,
+            EventsDocument,
             SubscriptionAsked,
             SubscriptionSettings,
             SubscriptionDocument,
@@ -237,6 +238,28 @@ def _management(names: _Names) -> Schema:
                 "summary": f"State, facts and deliveries of one {one}",
                 "parameters": [code, channel],
                 "responses": {"200": found, **errors},
+            }
+        }
+        paths[f"/api/{kind}/{{code}}/events"] = {
+            "get": {
+                **common,
+                "operationId": f"get-{one}-events",
+                "summary": f"What happened to one {one} after a sequence, as subscribers get it",
+                "parameters": [
+                    code,
+                    channel,
+                    _parameter("after", "query", {"type": "integer", "minimum": 0, "default": 0}, required=False),
+                    _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 500}, required=False),
+                    _parameter("at", "query", {"type": "integer", "description": "From `next`"}, required=False),
+                ],
+                "responses": {
+                    "200": {"description": "The facts", "content": {JSON: {"schema": names[EventsDocument]}}},
+                    **errors,
+                    "410": {
+                        "description": "They are not kept any more; `detail` says which are",
+                        "content": {PROBLEM_JSON: {"schema": names[Problem]}},
+                    },
+                },
             }
         }
         action = _parameter("action", "path", {"enum": ["retry", "skip"]})

@@ -16,6 +16,8 @@ METHODS = {"get", "post", "put"}
 OTHERS = {
     ("get", "/api/orders/{code}"),
     ("get", "/api/returns/{code}"),
+    ("get", "/api/orders/{code}/events"),
+    ("get", "/api/returns/{code}/events"),
     ("post", "/api/orders/{code}/deliveries/{request}/{action}"),
     ("post", "/api/returns/{code}/deliveries/{request}/{action}"),
     ("get", "/api/subscriptions"),

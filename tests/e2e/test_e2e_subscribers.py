@@ -141,6 +141,11 @@ async def test_a_subscriber_is_added_gets_verified_facts_is_rotated_and_disabled
     await stack.eventually(_as_async(lambda: len(receiver.of(order)) >= 2), "what waited goes on")
     assert receiver.of(order)[1] == refused, "the body of a delivery is the same on every attempt"
     assert receiver.of(missed) == [], "what happens while it is disabled is not requested"
+    page = (await stack.call("GET", f"{stack.url}/api/orders/{missed}/events?after=1")).body
+    assert [event["data"]["sequence"] for event in page["events"]] == list(range(2, page["last"] + 1)), (
+        "but can be read"
+    )
+    assert page["next"] is None
     await manage(stack, "DELETE", path)
 
 

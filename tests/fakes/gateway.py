@@ -20,6 +20,7 @@ from gateway.ports import Outgoing, Position, Unavailable
 from gateway.routes import full_path
 from gateway.search_view import StockIndex
 from sluice.local.demo_channels import demo_channels
+from tests.fakes.facts import FakeFacts
 from topics.configuration import Channels, Settings, load_settings, parse_channels
 from topics.envelope import Envelope, parse
 from topics.sample_files import sample
@@ -135,6 +136,7 @@ class Gateway:
     kafka: FakeKafka
     stock: FakeStock
     endpoints: FakeEndpoints
+    facts: FakeFacts
     metrics: Metrics
     log: list[bytes]
     settings: Settings
@@ -145,6 +147,7 @@ async def gateway(
     *, kafka: FakeKafka | None = None, channels: Channels | None = None, **settings: Any
 ) -> AsyncIterator[Gateway]:
     kafka = kafka or FakeKafka()
+    facts = FakeFacts()
     stock = FakeStock()
     metrics = Metrics()
     log: list[bytes] = []
@@ -156,6 +159,7 @@ async def gateway(
         stock=stock,
         subscriptions=kafka.subscriptions,
         endpoints=endpoints,
+        facts=facts,
         now_ms=lambda: NOW_MS,
         metrics=metrics,
         access_log=access_log,
@@ -163,7 +167,7 @@ async def gateway(
     loaded = load_settings(**settings)
     app = make_app(loaded, channels or channels_with(), ports)
     async with TestClient(TestServer(app)) as client:
-        yield Gateway(client, kafka, stock, endpoints, metrics, log, loaded)
+        yield Gateway(client, kafka, stock, endpoints, facts, metrics, log, loaded)
         access_log.flush()
 
 

@@ -23,9 +23,10 @@ from tests.support.ports import free_ports
 from topics.admin import create
 from topics.catalogue import BY_NAME as TOPICS
 from topics.configuration import Settings, load_settings, parse_channels
-from topics.envelope import Envelope, parse
-from topics.keys import position_key
+from topics.envelope import FACT, Envelope, parse
+from topics.keys import order_key, partition_of, position_key
 from topics.positions import encode_position
+from topics.reading import MADE_BY
 from topics.sample_files import sample
 from topics.touchpoints import BY_NAME
 from topics.verdicts import Reply, Verdict
@@ -241,6 +242,38 @@ async def test_an_order_is_asked_for_over_the_same_way(kafka: Kafka, prefix: str
     async with running(kafka.bootstrap, prefix, decide) as at:
         assert await at.get("/api/orders/O1") == (200, {"orderCode": "O1"})
         assert (await at.get("/api/orders/O2"))[0] == 404
+
+
+async def test_what_happened_to_an_order_is_read_from_its_partition(kafka: Kafka, prefix: str) -> None:
+    key, created_ms = order_key("demo", "O1"), 1_750_000_000_000
+    times = {sequence: created_ms + sequence * 90_000 for sequence in range(1, 6)}
+
+    def decide(envelope: Envelope, _members: dict[str, Any]) -> Reply:
+        facts = [{"sequence": sequence, "name": "order-updated", "atMs": times[sequence]} for sequence in (4, 5)]
+        document = {"channel": "demo", "orderCode": "O1", "createdAtMs": created_ms, "facts": facts}
+        return Reply(event=envelope.id, verdict=Verdict.ANSWERED, body=document)
+
+    async with (
+        running(kafka.bootstrap, prefix, decide) as at,
+        AIOKafkaProducer(bootstrap_servers=kafka.bootstrap) as to,
+    ):
+        for sequence, at_ms in times.items():
+            fact = {"sequence": sequence, "atMs": at_ms, "sinceCreatedMs": at_ms - created_ms}
+            stamps = Envelope(id=str(sequence), type=FACT + "order-updated", source="", channel="demo", time_ms=at_ms)
+            headers = [*stamps.headers(), (MADE_BY, b"1/%d" % sequence)]
+            for one in (key, order_key("demo", "other")):
+                await to.send_and_wait(
+                    TOPICS["orders.events"].full_name(prefix),
+                    orjson.dumps(fact),
+                    key=one,
+                    partition=partition_of(key, 2),
+                    timestamp_ms=at_ms,
+                    headers=headers,
+                )
+        status, page = await at.get("/api/orders/O1/events?after=1&limit=3")
+        assert (status, [event["data"]["sequence"] for event in page["events"]]) == (200, [2, 3, 4])
+        status, page = await at.get(page["next"])
+        assert (status, [event["data"]["sequence"] for event in page["events"]], page["next"]) == (200, [5], None)
 
 
 async def test_what_waits_when_the_gateway_stops_is_answered(kafka: Kafka, prefix: str, monkeypatch: Any) -> None:

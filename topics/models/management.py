@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from topics.models.base import Body
 
 
@@ -148,3 +150,22 @@ class LaneDecided(Body):
     request: str
     action: str
     eventId: str
+
+
+class EventDocument(Body):
+    """A fact as subscribers get it. `data` is as schemas/facts has it for this type."""
+
+    type: str
+    timestamp: str
+    data: dict[str, Any]
+
+
+class EventsDocument(Body):
+    """The facts of one order that follow a sequence, in their order and without a gap. `last`: the highest sequence
+    there is; `next`: where the facts go on, null when these are all. A page may be empty and have a `next`."""
+
+    order: str
+    channel: str
+    last: int
+    events: list[EventDocument]
+    next: str | None
