@@ -100,6 +100,7 @@ class DeliveryRole(Role):
         self._headers: dict[int, HeaderKeeping] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
+        self._stopping = False
 
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
         return take(record, tables[OUTBOX], self._channels, self._destinations, self._partitions)
@@ -154,8 +155,10 @@ class DeliveryRole(Role):
             self._watch(keeping.drop())
 
     async def stop(self) -> None:
+        self._stopping = True
         until_ms = self._clock.now_ms() + round(DRAIN_S * 1000)
         runners = [runner for owned in self._runners.values() for runner in owned.values()]
+        runners += self._renewing.values()
         ending = [runner.drain(until_ms) for runner in runners]
         if self._stock is not None:
             ending.append(self._stock.stop())
@@ -267,7 +270,7 @@ class DeliveryRole(Role):
         """The owner of a shard. A subscription's is made when it is needed for the first time."""
         runner = self._runners[partition].get((destination, shard))
         subscription = subscription_of(destination)
-        if runner is not None or subscription is None or self._committer is None:
+        if runner is not None or subscription is None or self._committer is None or self._stopping:
             return runner
         config = self._destinations.get(destination)
         home = destination_partition(destination, shard, self._partitions)
@@ -314,7 +317,7 @@ class DeliveryRole(Role):
             await runner.drain(self._clock.now_ms() + round(runner.config.timeout_s * 1000) + RENEW_MARGIN_MS)
         finally:
             del self._renewing[partition, destination, shard]
-        if self._runners.get(partition) is not None:
+        if partition in self._runners and not self._stopping:
             waiting = (decode_entry(raw) for _, raw in self._rows(partition, destination))
             self._give_all(partition, [entry for entry in waiting if entry.request.shard == shard])
 

@@ -14,6 +14,7 @@ from tests.support.kafka import Kafka
 from topics import admin
 from topics.catalogue import BY_NAME, RECORD_BYTES_MAX
 from topics.configuration import load_settings
+from topics.reading import MADE_BY
 from topics.view import CompactedView
 
 PARTITIONS = 3
@@ -149,4 +150,52 @@ async def test_it_goes_on_after_a_broker_was_killed(own_kafka: Broker, prefix: s
     await _send(own_kafka.bootstrap, topic, (0, b"a", b"2"), (2, b"c", b"1"))
     await eventually(lambda: view.unready() is None and kept.all() == {b"a": b"2", b"c": b"1"}, 60)
     assert kept.dropped == [1]
+    await view.stop()
+
+
+async def test_whoever_wrote_can_wait_until_it_counts_and_learns_what_ended_the_view(kafka: Kafka, topic: str) -> None:
+    """What was acknowledged at a place is there when `until_handled` returns; a view that ended lets nobody wait."""
+    seen: list[bytes] = []
+
+    def record(_partition: int, key: bytes, _value: bytes | None) -> None:
+        if key == b"bad":
+            raise ZeroDivisionError("played")
+        seen.append(key)
+
+    view = CompactedView(kafka.bootstrap, topic, record, lambda _partition: None)
+    await view.start()
+    await view.set_partitions(None)
+    await view.until_ready()
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, acks="all")
+    await producer.start()
+    try:
+        for key in (b"first", b"second"):
+            position = await producer.send_and_wait(topic, b"1", key=key, partition=1)
+            await view.until_handled(1, position.offset)
+            assert seen[-1] == key
+        position = await producer.send_and_wait(topic, b"1", key=b"bad", partition=1)
+        with pytest.raises(ZeroDivisionError):
+            await view.until_handled(1, position.offset)
+    finally:
+        await producer.stop()
+    with pytest.raises(ZeroDivisionError):
+        await view.stop()
+
+
+@pytest.mark.parametrize(("one_owner", "last"), [(True, b"newer"), (False, b"older")])
+async def test_epochs_count_only_where_a_partition_has_one_owner(
+    kafka: Kafka, topic: str, kept: Kept, *, one_owner: bool, last: bytes
+) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, acks="all")
+    await producer.start()
+    try:
+        for value, epoch in ((b"newer", b"7/1"), (b"older", b"5/9")):
+            await producer.send_and_wait(topic, value, key=b"k", partition=0, headers=[(MADE_BY, epoch)])
+    finally:
+        await producer.stop()
+    view = CompactedView(kafka.bootstrap, topic, kept.record, kept.drop, one_owner=one_owner)
+    await view.start()
+    await view.set_partitions([0])
+    await view.until_ready()
+    assert kept.all() == {b"k": last}
     await view.stop()

@@ -3,6 +3,7 @@ sent out of order, nothing for one that is gone is sent, and one that is disable
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -189,6 +190,18 @@ async def test_other_settings_apply_to_what_waits_and_nothing_is_sent_by_two() -
     await worker.clock.run_for(10_000)
     assert sorted(worker.sender.ids()) == sorted(request.id for request in requests)
     assert worker.sender.in_air_max == 4
+
+
+async def test_a_stop_while_settings_change_lets_what_is_in_the_air_end_and_begins_nothing() -> None:
+    worker = await started(subscription(concurrency=1))
+    worker.sender.takes_ms = lambda _call: 1_000
+    worker.give(fact_request("O-1", 1), fact_request("O-2", 1))
+    await worker.clock.run_for(500)
+    learn(worker, subscription(concurrency=4, revision=2))
+    stopping = asyncio.create_task(worker.role.stop())
+    await worker.clock.run_for(60_000)
+    assert stopping.done()
+    assert (len(worker.sender.arrivals), waiting(worker)) == (1, 1)
 
 
 @pytest.mark.parametrize("change", [{"description": "moved"}, {"types": ["order-*"]}])
