@@ -18,6 +18,8 @@ LIMITS_MAX = 8
 
 RATE_MAX = 10_000
 """A second, of a bucket: a tenth of a millisecond each, which is as fine as a limiter keeps time."""
+FACT_KIND = "fact"
+"""What a subscriber is sent; it has a cost as touchpoints have."""
 CLOCK_ERROR_S = 1.0
 """Clocks that NTP keeps are closer than that by far; those that nobody keeps are not."""
 
@@ -181,8 +183,9 @@ class CostBucket(Limit):
     @model_validator(mode="after")
     def _payable(self) -> CostBucket:
         for name, cost in self.costs.items():
-            if name not in BY_NAME and name != "fact":
-                raise ValueError(f"costs: {name} is not a touchpoint; known: {', '.join(sorted(BY_NAME))}")
+            if name not in BY_NAME and name != FACT_KIND:
+                known = ", ".join([*sorted(BY_NAME), FACT_KIND])
+                raise ValueError(f"costs: {name} is not a touchpoint; known: {known}")
             if cost < 1:
                 raise ValueError(f"costs: {name} costs {cost}, and a call takes one point at least")
         if self.dearest > self.capacity:

@@ -51,13 +51,15 @@ class State(IntEnum):
 class Breaker:
     """Shared by the shards of a destination in this process. Not durable: after a restart it opens again by itself."""
 
-    __slots__ = ("_closed_ms", "_listeners", "_openings", "_probe_ms", "_random", "_sample", "state")
+    __slots__ = ("_closed_ms", "_floor_ms", "_listeners", "_openings", "_probe_ms", "_random", "_sample", "state")
 
     def __init__(self, random: Random) -> None:
         self.state = State.CLOSED
         self._random = random
         self._sample: deque[tuple[int, str, bool]] = deque(maxlen=SAMPLE)
         self._probe_ms = 0
+        self._floor_ms = 0
+        """The end of the longest Retry-After that came with a failure."""
         self._openings = 0
         self._closed_ms = 0
         self._listeners: list[Callable[[], None]] = []
@@ -93,30 +95,31 @@ class Breaker:
     def ended(self, result: AttemptResult, lane: str, *, probe: bool, now_ms: int, pause_max_ms: float) -> None:
         """A request of `lane` ended."""
         failed = is_failure(result)
+        if failed and result.not_before_ms is not None:
+            self._floor_ms = max(self._floor_ms, result.not_before_ms)
         if probe and self.state is State.PROBING:
             if failed:
-                self._open(now_ms, pause_max_ms, result.not_before_ms)
+                self._open(now_ms, pause_max_ms)
             else:
                 self._close(now_ms)
         elif self.state is State.CLOSED:
             self._sample.append((now_ms, lane, failed))
             if failed and self._is_down(now_ms):
-                self._open(now_ms, pause_max_ms, result.not_before_ms)
+                self._open(now_ms, pause_max_ms)
 
     def _is_down(self, now_ms: int) -> bool:
         latest = {lane: failed for at_ms, lane, failed in self._sample if at_ms > now_ms - SAMPLE_MS}
         failing = sum(latest.values())
         return failing >= FAILED_MIN and failing >= SHARE * len(latest)
 
-    def _open(self, now_ms: int, pause_max_ms: float, not_before_ms: int | None) -> None:
+    def _open(self, now_ms: int, pause_max_ms: float) -> None:
         if self.state is State.CLOSED and now_ms - self._closed_ms > CALM_MS:
             self._openings = 0
         # 2 ** 30 first pauses are 34 years: past any `pause_max_ms`.
         pause_ms = min(pause_max_ms, PAUSE_FIRST_MS * 2.0 ** min(self._openings, 30))
         self._openings += 1
-        self._probe_ms = now_ms + round(pause_ms * self._random.uniform(1 - JITTER, 1 + JITTER))
-        if not_before_ms is not None:
-            self._probe_ms = max(self._probe_ms, not_before_ms)
+        jittered = now_ms + round(pause_ms * self._random.uniform(1 - JITTER, 1 + JITTER))
+        self._probe_ms = max(jittered, self._floor_ms)
         self.state = State.OPEN
         self._tell()
 
