@@ -30,7 +30,8 @@ class SubscriptionIndex:
         self._deleted: set[str] = set()
         self._statuses: dict[str, Status] = {}
         self._healths: dict[str, dict[int, Health]] = {}
-        self._active: tuple[Subscription, ...] = ()
+        self._active: tuple[Subscription, ...] | None = ()
+        """None: something changed, and nobody has asked since."""
         self._found: dict[tuple[str, str, frozenset[str]], tuple[Subscription, ...]] = {}
         self.listeners: list[OnChange] = []
 
@@ -78,6 +79,10 @@ class SubscriptionIndex:
         subscription, status = self._all.get(name), self._statuses.get(name)
         return status if subscription and status and status.revision == subscription.revision else None
 
+    def disabled_number(self) -> int:
+        """How many delivery has disabled."""
+        return sum(self.disabled(name) is not None for name in self._statuses)
+
     def is_active(self, name: str) -> bool:
         """Whether it gets facts."""
         subscription = self._all.get(name)
@@ -89,6 +94,8 @@ class SubscriptionIndex:
 
     def matching(self, name: str, fact: Mapping[str, Any]) -> tuple[Subscription, ...]:
         """The active subscriptions that want a fact, in the order of their ids."""
+        if self._active is None:
+            self._active = tuple(one for name, one in sorted(self._all.items()) if self.is_active(name))
         if not self._active:
             return ()
         case = (name, fact["channel"], locations_of(fact))
@@ -107,7 +114,7 @@ class SubscriptionIndex:
         return None
 
     def _changed(self, name: str) -> None:
-        self._active = tuple(one for name, one in sorted(self._all.items()) if self.is_active(name))
+        self._active = None
         self._found.clear()
         for listener in self.listeners:
             listener(name)

@@ -13,10 +13,9 @@ from hashlib import blake2b
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from topics.envelope import iso_time
-from topics.facts import FACTS
 from topics.models.base import Body
 from topics.pace import Pace
 from topics.touchpoints import Direction, Entity, Mode, Repeat, Touchpoint
@@ -94,14 +93,6 @@ class Filters(BaseModel):
     locations: tuple[Code, ...] = Field(
         default=(), max_length=FILTERS_MAX, description="only facts that name one of these locations; empty: all facts"
     )
-
-    @field_validator("types")
-    @classmethod
-    def _of_some_fact(cls, types: tuple[str, ...]) -> tuple[str, ...]:
-        for pattern in types:
-            if not any(matches(pattern, name) for name in FACTS):
-                raise ValueError(f"no fact is named {pattern}; facts are: {', '.join(FACTS)}")
-        return types
 
     def wants(self, name: str, channel: str, locations: frozenset[str]) -> bool:
         """Whether a fact passes."""

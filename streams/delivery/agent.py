@@ -112,6 +112,7 @@ class DeliveryRole(Role):
         self._committer = committer
         await self._following.start(committer)
         self._subscriptions.listeners.append(self._subscription_changed)
+        metrics.DISABLED_SUBSCRIPTIONS.set(self._subscriptions.disabled_number())
         await self._gates.start()
         await self._sender.start()
         if self._stock is not None:
@@ -285,6 +286,7 @@ class DeliveryRole(Role):
     # Subscriptions come, change and go
 
     def _subscription_changed(self, subscription: str) -> None:
+        metrics.DISABLED_SUBSCRIPTIONS.set(self._subscriptions.disabled_number())
         destination = subscription_destination(subscription)
         for partition in self._runners:
             self._adjust(partition, destination, active=self._subscriptions.is_active(subscription))

@@ -61,6 +61,9 @@ DROPPED = Counter(
     "Facts for a subscription that are not sent, because it is `deleted` or `disabled`",
     ["destination", "reason"],
 )
+DISABLED_SUBSCRIPTIONS = Gauge(
+    "sluice_delivery_disabled_subscriptions", "Subscriptions that Sluice disabled and nobody has enabled since"
+)
 SUBSCRIPTIONS_DISABLED = Counter(
     "sluice_delivery_subscriptions_disabled_total",
     "Subscriptions that Sluice disabled: their endpoint is `gone` (410), or was `failing` for too long",

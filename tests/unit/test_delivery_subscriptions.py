@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+from prometheus_client import REGISTRY
 
 from streams.delivery.attempts import TABLE as OUTBOX
 from streams.delivery.outbox import is_entry_key
@@ -140,6 +141,7 @@ async def test_410_disables_at_once_and_a_new_revision_goes_on_with_the_same_req
     check_fact_records([effect for effect in worker.durable.effects if effect.topic == "subscriptions.events"])
     assert (fact["subscription"], fact["revision"], fact["reason"]) == (A, 1, "gone")
     assert not worker.subscriptions.is_active(A)
+    assert REGISTRY.get_sample_value("sluice_delivery_disabled_subscriptions") == 1
     await worker.clock.run_for(DAY_MS)
     assert worker.sender.ids() == [first.id]
     worker = await worker.restart()
@@ -148,6 +150,7 @@ async def test_410_disables_at_once_and_a_new_revision_goes_on_with_the_same_req
     worker.sender.far = ok
     learn(worker, subscription(revision=2))
     await worker.clock.run_for(DAY_MS)
+    assert REGISTRY.get_sample_value("sluice_delivery_disabled_subscriptions") == 0
     assert worker.sender.ids() == [first.id, first.id, fact_request("O-1", 2).id]
     assert worker.sender.arrivals[1].call.attempt == 2
 

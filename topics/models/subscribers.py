@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from topics.subscriptions import DESCRIPTION_CHARS_MAX, ROTATION_OVERLAP_S, URL_CHARS_MAX, Filters, SubscriberPace
+from topics.facts import FACTS
+from topics.subscriptions import (
+    DESCRIPTION_CHARS_MAX,
+    ROTATION_OVERLAP_S,
+    URL_CHARS_MAX,
+    Filters,
+    SubscriberPace,
+    matches,
+)
 from topics.webhooks.signatures import Signature
 
 OVERLAP_S_MAX = 30 * 86_400
@@ -15,8 +23,8 @@ OVERLAP_S_MAX = 30 * 86_400
 Given = Annotated[SecretStr, Field(min_length=1, max_length=500)]
 
 
-class SubscriptionSettings(SubscriberPace, Filters):
-    """What may be changed of a subscription; a PATCH names only what it changes. `shards` are fixed once it is made."""
+class Settable(SubscriberPace, Filters):
+    """The settings of a subscription."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     url: str = Field(
@@ -28,6 +36,19 @@ class SubscriptionSettings(SubscriberPace, Filters):
         description="what an order's later facts do when one was given up: go on, wait for an operator, or only the "
         "newest goes on",
     )
+
+
+class SubscriptionSettings(Settable):
+    """What may be changed of a subscription; a PATCH names only what it changes. `shards` are fixed once it is made."""
+
+    @field_validator("types")
+    @classmethod
+    def _of_some_fact(cls, types: tuple[str, ...]) -> tuple[str, ...]:
+        """Asked only of who writes it down: what a newer version knows must not be unreadable to an older role."""
+        for pattern in types:
+            if not any(matches(pattern, name) for name in FACTS):
+                raise ValueError(f"no fact is named {pattern}; facts are: {', '.join(FACTS)}")
+        return types
 
 
 class SubscriptionAsked(SubscriptionSettings):
@@ -66,7 +87,7 @@ class DisabledDocument(BaseModel):
     since_ms: int | None
 
 
-class SubscriptionDocument(SubscriptionSettings):
+class SubscriptionDocument(Settable):
     """A subscription and how it fares. `state`: active, unverified or disabled."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
