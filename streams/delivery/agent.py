@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from itertools import groupby, islice
 from random import Random
 from types import EllipsisType
 from typing import Any
@@ -29,7 +30,8 @@ from streams.delivery.headers import HeaderKeeping
 from streams.delivery.health import unobserved
 from streams.delivery.intake import take, tell_of_set_aside
 from streams.delivery.limiters.making import limits_for
-from streams.delivery.outbox import Entry, decode_entry, decode_header, is_entry_key, names_of_entry_key
+from streams.delivery.outbox import Entry, decode_entry, is_entry_key, names_of_entry_key
+from streams.delivery.parked import Parked
 from streams.delivery.permits import TABLE as PERMITS
 from streams.delivery.permits import Permits
 from streams.delivery.ports import Caller, Clock, Sender, Stock
@@ -38,6 +40,7 @@ from streams.delivery.stock import StockSender
 from streams.delivery.stopping import DRAIN_S
 from streams.delivery.subscribers import watching
 from streams.runtime.following import Following
+from streams.runtime.local_store import LocalStore
 from streams.runtime.role import Change, Committer, Effect, PartitionLost, Record, Role, Tables
 from topics.configuration import Channels, Settings
 from topics.keys import destination_partition, join, split, subscription_destination, subscription_of
@@ -88,6 +91,7 @@ class DeliveryRole(Role):
         self._random = random or Random()
         self._stock = StockSender(settings, channels, crashed=self._fail) if isinstance(stock, EllipsisType) else stock
         self._crashed = crashed
+        self._store = LocalStore(settings.state_dir / f"delivery-{settings.instance}.lanes")
         self._committer: Committer | None = None
         self._gates = gates or FollowedGates(settings)
         self._breakers: defaultdict[str, Breaker] = defaultdict(lambda: Breaker(self._random))
@@ -110,6 +114,7 @@ class DeliveryRole(Role):
 
     async def start(self, committer: Committer) -> None:
         self._committer = committer
+        self._store.clear()
         await self._following.start(committer)
         self._subscriptions.listeners.append(self._subscription_changed)
         metrics.DISABLED_SUBSCRIPTIONS.set(self._subscriptions.disabled_number())
@@ -130,7 +135,7 @@ class DeliveryRole(Role):
         self._headers[partition] = HeaderKeeping(
             partition, tables[OUTBOX], self._committer, self._clock, self._is_idle, self._fail
         )
-        self._rebuild(partition, tables)
+        self._rebuild(partition)
         self._headers[partition].start()
         for runner in runners.values():
             runner.start()
@@ -172,6 +177,7 @@ class DeliveryRole(Role):
         await self._gates.stop()
         await self._sender.stop()
         await self._following.stop()
+        self._store.clear()
 
     def ready(self) -> str | None:
         if self._failure is not None:
@@ -203,6 +209,7 @@ class DeliveryRole(Role):
             partition=partition,
             config=config,
             outbox=tables[OUTBOX],
+            parked=Parked(self._store),
             schedule=schedule_of(config),
             admission=Admission(permits=permits, breaker=self._breakers[destination], config=config, clock=self._clock),
             committer=committer,
@@ -215,35 +222,29 @@ class DeliveryRole(Role):
             else watching(subscription, shard, self._subscriptions, self._disable_after_ms),
         )
 
-    def _rebuild(self, partition: int, tables: Tables) -> None:
-        """What waits, from the table: the entries in the order of their lanes, and the headers' times."""
-        entries: list[Entry] = []
+    def _rebuild(self, partition: int) -> None:
+        """What waits, from the table."""
         self._strangers[partition] = Counter()
-        for key, raw in tables[OUTBOX].items():
-            if is_entry_key(key):
-                entries.append(decode_entry(raw))
-            else:
-                self._headers[partition].note(key.decode(), decode_header(raw).last_ms)
-        self._give_all(partition, entries)
+        requests = self._give_all(partition, self._rows(partition))
         unknown = self._strangers[partition].total()
-        log.info("delivery.recovered partition=%d requests=%d unknown=%d", partition, len(entries), unknown)
+        log.info("delivery.recovered partition=%d requests=%d unknown=%d", partition, requests, unknown)
 
-    def _give_all(self, partition: int, entries: list[Entry]) -> None:
-        """In the order of their lanes: within a lane the log's order, the lane that waits longest first."""
-        # Times are of whoever wrote the records, and only tell lanes apart.
-        entries.sort(key=lambda entry: entry.position)
-        since_ms: dict[str, int] = {}
-        for entry in entries:
-            since_ms.setdefault(entry.request.lane, entry.queued_ms)
-        entries.sort(key=lambda entry: since_ms[entry.request.lane])
-        for entry in entries:
-            self._give(partition, entry)
+    def _give_all(self, partition: int, rows: Iterable[tuple[bytes, bytes]], shard: int | None = None) -> int:
+        """Give what waits, perhaps only for one shard, to its owners; returns how much it was. `rows` are in the order
+        of keys, so lane after lane."""
+        given = 0
+        for _, lane in groupby(rows, key=lambda row: names_of_entry_key(row[0])[0]):
+            # Within a lane the log's order; times are of whoever wrote the records.
+            for entry in sorted((decode_entry(raw) for _, raw in lane), key=lambda entry: entry.position):
+                if shard in (None, entry.request.shard):
+                    self._give(partition, entry)
+                    given += 1
+        return given
 
     def _take_change(self, partition: int, change: Change) -> None:
         if not is_entry_key(change.key):
-            if change.value is not None:
-                self._headers[partition].note(change.key.decode(), decode_header(change.value).last_ms)
-        elif change.value is not None:
+            return
+        if change.value is not None:
             self._give(partition, decode_entry(change.value))
         else:
             lane, request = names_of_entry_key(change.key)
@@ -311,7 +312,7 @@ class DeliveryRole(Role):
                     self._chore(self._renew(partition, destination, shard, runner))
             if self._strangers[partition].pop(destination, 0):
                 metrics.UNKNOWN_DESTINATION.labels(str(partition)).set(self._strangers[partition].total())
-                self._give_all(partition, [decode_entry(raw) for _, raw in self._rows(partition, destination)])
+                self._give_all(partition, self._rows(partition, destination))
 
     async def _renew(self, partition: int, destination: str, shard: int, runner: DestinationRunner) -> None:
         """Other settings are another runner's: the old one ends what it has in the air, and no lane is sent by two."""
@@ -320,29 +321,31 @@ class DeliveryRole(Role):
         finally:
             del self._renewing[partition, destination, shard]
         if partition in self._runners and not self._stopping:
-            waiting = (decode_entry(raw) for _, raw in self._rows(partition, destination))
-            self._give_all(partition, [entry for entry in waiting if entry.request.shard == shard])
+            self._give_all(partition, self._rows(partition, destination), shard)
 
     async def _forget(self, partition: int, destination: str) -> None:
         """What waits for a subscription that was deleted is dropped."""
         if self._committer is None:
             raise RuntimeError("a subscription came before start")
-        keys = [key for key, _ in self._rows(partition, destination)]
-        for first in range(0, len(keys), FORGET_MAX):
-            changes = [Change(OUTBOX, key, None) for key in keys[first : first + FORGET_MAX]]
+        rows = self._rows(partition, destination)
+        while changes := [Change(OUTBOX, key, None) for key, _ in islice(rows, FORGET_MAX)]:
             await self._committer.commit(partition, (), changes)
             metrics.DROPPED.labels(destination, "deleted").inc(len(changes))
         if partition in self._strangers and self._strangers[partition].pop(destination, 0):
             metrics.UNKNOWN_DESTINATION.labels(str(partition)).set(self._strangers[partition].total())
 
-    def _rows(self, partition: int, destination: str) -> Iterator[tuple[bytes, bytes]]:
-        """The requests of a destination that the table holds, with their keys; nothing when the partition left."""
-        tables, prefix = self._tables.get(partition), join(destination) + b"|"
-        items = tables[OUTBOX].items() if tables is not None else ()
-        return ((key, raw) for key, raw in items if key.startswith(prefix) and is_entry_key(key))
+    def _rows(self, partition: int, destination: str | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """The requests that the table holds, of one destination or of all, with their keys and in the order of these;
+        nothing when the partition left. Never all of them in memory."""
+        tables, prefix = self._tables.get(partition), b"" if destination is None else join(destination) + b"|"
+        rows = tables[OUTBOX].walk(prefix) if tables is not None else iter(())
+        return ((key, raw) for key, raw in rows if is_entry_key(key))
 
     def _is_idle(self, partition: int, lane: str) -> bool:
-        return all(runner.is_empty(lane) for runner in self._runners_of(partition, lane))
+        """Whether nothing of the lane is being sent; what waits without a runner is in the table."""
+        destination = split(lane.encode())[0]
+        ends = any((of, name) == (partition, destination) for of, name, _ in self._renewing)
+        return not ends and all(runner.is_empty(lane) for runner in self._runners_of(partition, lane))
 
     def _runners_of(self, partition: int, lane: str) -> list[DestinationRunner]:
         """Those that may have the lane: its destination's."""

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 
 from streams.delivery.attempts import TABLE as OUTBOX
-from streams.delivery.outbox import decode_header, header_key
+from streams.delivery.outbox import SEPARATOR, decode_header, is_entry_key
 from streams.delivery.ports import Clock
 from streams.runtime.role import Change, Committer, PartitionLost, Table
 
-HEADER_KEPT_MS = 24 * 3_600_000
-"""How long a lane is remembered after its last request. A repeat by Kafka or by the orders role follows a crash within
-the time of its restart; a day leaves room for a restart that somebody has to make by hand."""
 SWEEP_EVERY_MS = 60_000
-SWEEP_MAX = 1_000
-"""Headers deleted in one commit."""
+"""Between two walks."""
+SWEEP_KEYS = 1_000
+"""Keys looked at without a pause: a few milliseconds of the event loop."""
+SWEEP_PAUSE_MS = 1_000
+"""A million lanes take a quarter of an hour, and what that costs is not felt."""
 
 Idle = Callable[[int, str], bool]
 
@@ -47,7 +48,8 @@ class Forgetting(Change):
 
 
 class HeaderKeeping:
-    """The lanes of one partition by the time of their last request, oldest first."""
+    """Forgets the headers of one partition. The table is walked through again and again, a little at a time: nothing is
+    remembered for each lane."""
 
     def __init__(
         self,
@@ -58,23 +60,21 @@ class HeaderKeeping:
         idle: Idle,
         crashed: Callable[[BaseException], None],
     ) -> None:
+        """`idle`: whether nothing of a lane is being sent, so that its entries in the table do not change just now."""
         self._partition = partition
         self._outbox = outbox
         self._committer = committer
         self._clock = clock
         self._idle = idle
         self._crashed = crashed
-        self._last: OrderedDict[str, int] = OrderedDict()
+        self._walk: Iterator[tuple[bytes, bytes]] = iter(())
+        self._old: list[tuple[bytes, int]] = []
+        """Headers that are old, with their last request's time, and whose entries the walk has not passed yet. Each key
+        begins with the one before it, so they are few, and the last one's entries come first."""
         self._never = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def note(self, lane: str, last_ms: int) -> None:
-        self._last[lane] = last_ms
-        self._last.move_to_end(lane)
-
     def start(self) -> None:
-        # Recovery notes lanes in the order of the table; from here on they come in the order of time.
-        self._last = OrderedDict(sorted(self._last.items(), key=lambda item: item[1]))
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def drop(self) -> list[asyncio.Task[None]]:
@@ -89,38 +89,44 @@ class HeaderKeeping:
                 while True:
                     self._never.clear()
                     await self._clock.wait(self._never, self._clock.now_ms() + SWEEP_EVERY_MS)
-                    await self.sweep()
+                    self._walk = self._outbox.walk()
+                    while await self.sweep():
+                        await self._clock.wait(self._never, self._clock.now_ms() + SWEEP_PAUSE_MS)
         except Exception as error:
             self._crashed(error)
             raise
 
-    async def sweep(self) -> int:
-        """Delete what is old and idle; returns how many."""
-        oldest_kept_ms = self._clock.now_ms() - HEADER_KEPT_MS
+    async def sweep(self) -> bool:
+        """Look at some of the table, and forget what is old and idle of it; returns whether there is more."""
+        rows = list(islice(self._walk, SWEEP_KEYS))
         changes: list[Change] = []
-        for lane, last_ms in list(self._expired(oldest_kept_ms)):
-            if not self._idle(self._partition, lane):
-                # It still waits or is held: look again a whole period later.
-                self.note(lane, self._clock.now_ms())
-                continue
-            del self._last[lane]
-            raw = self._outbox.get(header_key(lane))
-            if raw is not None and decode_header(raw).last_ms <= last_ms:
-                changes.append(self._forgetting(lane, last_ms))
+        for key, raw in rows:
+            changes += self._passed(key)
+            if is_entry_key(key):
+                if self._old and self._old[-1][0] == key.partition(SEPARATOR)[0]:
+                    self._old.pop()  # something waits
+            else:
+                header = decode_header(raw)
+                if header.is_old(self._clock.now_ms()):
+                    self._old.append((key, header.last_ms))
+        if len(rows) < SWEEP_KEYS:
+            changes += self._passed(None)
         if changes:
             await self._committer.commit(self._partition, (), changes)
-        return len(changes)
+        return len(rows) == SWEEP_KEYS
 
-    def _forgetting(self, lane: str, last_ms: int) -> Change:
-        return Forgetting(header_key(lane), lambda raw: self._is_old(lane, raw, last_ms), self._outbox)
+    def _passed(self, key: bytes | None) -> list[Change]:
+        """What is old and without entries, now that the walk has come to `key`; None: to its end."""
+        changes: list[Change] = []
+        while self._old and (key is None or key > self._old[-1][0] + _BEHIND):
+            lane, last_ms = self._old.pop()
+            if self._idle(self._partition, lane.decode()):
+                changes.append(Forgetting(lane, partial(self._is_old, lane.decode(), last_ms), self._outbox))
+        return changes
 
-    def _is_old(self, lane: str, raw: bytes, last_ms: int) -> bool:
+    def _is_old(self, lane: str, last_ms: int, raw: bytes) -> bool:
         return decode_header(raw).last_ms <= last_ms and self._idle(self._partition, lane)
 
-    def _expired(self, oldest_kept_ms: int) -> list[tuple[str, int]]:
-        found: list[tuple[str, int]] = []
-        for lane, last_ms in self._last.items():
-            if last_ms > oldest_kept_ms or len(found) == SWEEP_MAX:
-                break
-            found.append((lane, last_ms))
-        return found
+
+_BEHIND = SEPARATOR + b"\xff"
+"""With it a lane's key is behind all its entries."""

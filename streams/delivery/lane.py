@@ -7,14 +7,15 @@ has waited RELAY_PATIENCE_MS: somebody stands at a packing table and waits for i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
 
 from streams.delivery.kinds import KINDS
-from streams.delivery.outbox import Entry
+from streams.delivery.outbox import Entry, decode_entry, entry_key
 from streams.delivery.ports import AttemptResult, ResponseClass
 from streams.delivery.retry_schedule import RetrySchedule
+from streams.runtime.role import Table
 from topics.deliveries import Attempt, DeliveryRequest, OutcomeKind
 from topics.touchpoints import Repeat, Touchpoint, WhenDead
 
@@ -25,6 +26,8 @@ RELAY_PATIENCE_MS = 3_000
 of the 40 s deadline is left."""
 SEND_TIMEOUT_MIN_S = 0.25
 """Shortest time-out of a request, when a relay's deadline is near; it eats into RELAY_MARGIN_MS, not past it."""
+DECODED_MAX = 2_000
+"""Requests of a runner that wait decoded, some 4 MB. What is beyond is decoded again when its turn comes."""
 
 NEVER = 1 << 62
 
@@ -67,42 +70,117 @@ class Resolution:
         return self.kind.final and not self.held
 
 
+_REDRIVEN = 1
+
+
+def mark_of(entry: Entry) -> int:
+    return 2 * entry.position + (_REDRIVEN if entry.request.redriven else 0)
+
+
+class Requests:
+    """The requests of a runner's lanes: all are in the outbox, and `decoded` of them are kept decoded."""
+
+    __slots__ = ("decoded", "outbox")
+
+    def __init__(self, outbox: Table) -> None:
+        self.outbox = outbox
+        self.decoded = 0
+
+    def read(self, lane: str, name: str) -> Entry | None:
+        raw = self.outbox.get(entry_key(lane, name))
+        return None if raw is None else decode_entry(raw)
+
+
 class Lane:
     """The requests of one lane, oldest first. `busy`: `in_air` is in the air (or is being withdrawn), and meanwhile
-    nothing happens but that relays whose callers are gone leave."""
+    nothing happens but that relays whose callers are gone leave.
 
-    __slots__ = ("busy", "entries", "in_air", "name", "relays", "ticket")
+    It has the names of its requests. They themselves are decoded again when they are needed, if there are too many to
+    keep; only relays always stay, because they have deadlines.
+    """
 
-    def __init__(self, name: str) -> None:
+    __slots__ = ("_decoded", "_of", "busy", "in_air", "name", "place", "relays", "requests", "since_ms", "ticket")
+
+    def __init__(self, name: str, of: Requests, requests: dict[str, int] | None = None) -> None:
         self.name = name
-        self.entries: dict[str, Entry] = {}
+        self._of = of
+        self.requests: dict[str, int] = requests or {}
+        """Each with a mark: twice its position, which is the log's order, and 1 more when it is redriven."""
+        self._decoded: dict[str, Entry] = {}
         self.relays: set[str] = set()
         self.busy = False
         self.in_air = ""
+        self.place: int | None = None
+        """Where it is counted; see streams/delivery/lanes.py."""
+        self.since_ms = 0
+        """Since when its first request waits."""
         self.ticket = 0
         """Changes whenever the lane is scheduled anew; what was scheduled under an older one is void."""
 
-    def put(self, entry: Entry) -> None:
-        """A new request, or a new value of one that is here. Its place is its position, which is the log's order."""
-        last = next(reversed(self.entries.values()), None)
-        self.entries[entry.request.id] = entry
-        if last is not None and entry.position < last.position:
-            self.entries = {one.request.id: one for one in sorted(self.entries.values(), key=lambda one: one.position)}
+    @property
+    def first(self) -> Entry | None:
+        while self.requests:
+            name = next(iter(self.requests))
+            entry = self._decoded.get(name)
+            if entry is not None:
+                return entry
+            entry = self._of.read(self.name, name)
+            if entry is not None:
+                self._keep(entry)
+                return entry
+            del self.requests[name]  # deleted by a record of this chunk, of which we are told next
+        return None
+
+    def rest(self) -> None:
+        """It will be long until its requests are needed."""
+        for name in [name for name in self._decoded if name not in self.relays]:
+            self._let_go(name)
+
+    def put(self, entry: Entry) -> bool:
+        """A new request, or a new value of one that is here; returns whether it is the first."""
+        name, mark = entry.request.id, mark_of(entry)
+        if self.busy and name == self.in_air:
+            return True  # what is in the air knows more than was given
+        is_new = name not in self.requests
+        is_out_of_order = is_new and self.requests and mark < next(reversed(self.requests.values()))
+        self.requests[name] = mark
+        if is_out_of_order:
+            self.requests = dict(sorted(self.requests.items(), key=lambda item: item[1]))
         if entry.request.relay:
-            self.relays.add(entry.request.id)
+            self.relays.add(name)
+        is_first = next(iter(self.requests)) == name
+        if is_first or entry.request.relay or self._of.decoded < DECODED_MAX:
+            self._keep(entry)
+        else:
+            self._let_go(name)
+        return is_first
+
+    def holds_up(self, entry: Entry) -> bool:
+        """Whether its first is redriven and would keep waiting who must not wait as long as it may."""
+        return not entry.request.redriven and bool(next(iter(self.requests.values())) & _REDRIVEN)
 
     def remove(self, request_id: str) -> None:
-        self.entries.pop(request_id, None)
+        self.requests.pop(request_id, None)
         self.relays.discard(request_id)
+        self._let_go(request_id)
+
+    def _keep(self, entry: Entry) -> None:
+        self._let_go(entry.request.id)
+        self._decoded[entry.request.id] = entry
+        self._of.decoded += 1
+
+    def _let_go(self, name: str) -> None:
+        if self._decoded.pop(name, None) is not None:
+            self._of.decoded -= 1
 
     def behind(self) -> list[Entry]:
         """What waits behind the first."""
-        return list(self.entries.values())[1:]
+        return list(self._entries())[1:]
 
     @property
     def is_redriven(self) -> bool:
         """Whether everything in it is sent again by an operator: then it leaves room for others."""
-        return all(entry.request.redriven for entry in self.entries.values())
+        return all(mark & _REDRIVEN for mark in self.requests.values())
 
     def next_step(self, now_ms: int) -> Step:
         """What this lane does now. A lane that is busy is not asked."""
@@ -112,7 +190,7 @@ class Lane:
             if ends <= now_ms:
                 return Expire(relay)
             soonest = min(soonest, ends)
-        head = next(iter(self.entries.values()), None)
+        head = self.first
         if head is None or head.held:
             return Wait(None if soonest == NEVER else soonest)
         passing, passes_ms = self._passing_relay(head)
@@ -132,18 +210,24 @@ class Lane:
         return [relay for relay in self._waiting_relays() if expires_ms(relay.request) <= now_ms]
 
     def _waiting_relays(self) -> Iterable[Entry]:
-        return (self.entries[name] for name in self.relays if not (self.busy and name == self.in_air))
+        return (self._decoded[name] for name in self.relays if not (self.busy and name == self.in_air))
 
     def _passing_relay(self, head: Entry) -> tuple[Entry | None, int]:
         """The first relay, if only optional notifications are before it and the head failed; and when it may pass."""
         if not self.relays or not head.failures or not _gives_way(head.request):
             return None, NEVER
-        for entry in self.entries.values():
+        for entry in self._entries():
             if entry.request.relay:
                 return entry, max(entry.next_ms, entry.queued_ms + RELAY_PATIENCE_MS)
             if not _gives_way(entry.request):
                 break
         return None, NEVER
+
+    def _entries(self) -> Iterator[Entry]:
+        for name in self.requests:
+            entry = self._decoded.get(name) or self._of.read(self.name, name)
+            if entry is not None:
+                yield entry
 
 
 def expires_ms(request: DeliveryRequest) -> int:

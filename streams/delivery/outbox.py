@@ -16,6 +16,12 @@ from topics.keys import join, split
 from topics.subscriptions import FACT
 
 SEPARATOR = b"||"
+HEADER_KEPT_MS = 24 * 3_600_000
+"""How long a lane is remembered after its last request. A repeat by Kafka or by the orders role follows a crash within
+the time of its restart; a day leaves room for a restart that somebody has to make by hand."""
+HEADER_WITH_GAP_KEPT_MS = 30 * HEADER_KEPT_MS
+"""The same for one that knows of a gap: later, its subscriber would be told that it got everything. Orders come to
+their end within weeks; whoever has not filled a gap by then asks for the whole order."""
 RECENT_IDS_MAX = 32
 """Request ids a header remembers. A crash of the orders role repeats its last group, a few requests of a lane."""
 
@@ -42,6 +48,17 @@ class LaneHeader:
     def is_stale(self, epoch: int) -> bool:
         """Whether a former owner of the entity's partition made the request, behind its successor; 0: no role did."""
         return 0 < epoch < self.epoch
+
+    def is_old(self, now_ms: int) -> bool:
+        """Whether it may be forgotten, if nothing waits."""
+        kept_ms = HEADER_KEPT_MS if self.watermark is None else HEADER_WITH_GAP_KEPT_MS
+        return self.last_ms + kept_ms < now_ms
+
+    def begin_again(self, request: DeliveryRequest, now_ms: int) -> None:
+        """An order that was forgotten came back: its sequences begin again. What of a lane is kept for a gap alone is
+        no reason to take it for a repeat."""
+        if self.last_ms + HEADER_KEPT_MS < now_ms and 0 < request.sequence <= self.sequence:
+            self.sequence, self.watermark = 0, None
 
     def knows(self, request: DeliveryRequest) -> bool:
         """Whether the request was taken before: the orders role decided again after a crash."""

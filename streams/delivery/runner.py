@@ -1,7 +1,7 @@
 """The owner of one shard of one destination: decides which request leaves next, and makes known what became of it.
 
-One task picks among those that wait (waiting.py) as far as the destination admits (admission.py); each request in the
-air is a task of its own. The steps of an attempt, in the order in which they happen:
+One task picks among the lanes that wait (lanes.py, waiting.py) as far as the destination admits (admission.py); each
+request in the air is a task of its own. The steps of an attempt, in the order in which they happen:
 
 1. permits are reserved durably (a block at a time) and taken; without a budget, that the shard is ours is confirmed;
 2. the request is sent, and its answer classified;
@@ -27,19 +27,20 @@ from streams.delivery.attempts import Finished, attempt_once, expire, finish
 from streams.delivery.destinations import when_dead_of
 from streams.delivery.health import Observe, unobserved
 from streams.delivery.kinds import KINDS
-from streams.delivery.lane import Expire, Lane, Send, timeout_s
+from streams.delivery.lane import Lane, Send, timeout_s
+from streams.delivery.lanes import Lanes
 from streams.delivery.outbox import Entry
+from streams.delivery.parked import Parked
 from streams.delivery.ports import AttemptResult, Call, Clock, Sender
 from streams.delivery.retry_schedule import RetrySchedule
 from streams.delivery.stopping import GIVE_BACK_S
-from streams.delivery.turns import CallTurn, LaneTurn, Turn
-from streams.delivery.waiting import Waiting
+from streams.delivery.turns import CallTurn, Turn
 from streams.runtime.role import Committer, PartitionLost, Table
 from topics.pace import Pace
 from topics.touchpoints import Priority, Touchpoint
 
-RELAY_WEIGHT = 1.0
-"""Within its class a relay goes before notifications: somebody waits for it."""
+MEASURED_EVERY_MS = 1_000
+"""How often the oldest lane is looked for: all of them are looked at."""
 
 
 class DestinationRunner:
@@ -53,6 +54,7 @@ class DestinationRunner:
         partition: int,
         config: Pace,
         outbox: Table,
+        parked: Parked,
         schedule: RetrySchedule,
         admission: Admission,
         committer: Committer,
@@ -78,42 +80,34 @@ class DestinationRunner:
         self._clock = clock
         self._random = random
         self._crashed = crashed
-        self._lanes: dict[str, Lane] = {}
-        self._waiting = Waiting()
         self._wake = asyncio.Event()
+        self._lanes = Lanes(
+            outbox,
+            parked,
+            clock.now_ms,
+            expire=self._begin_expiry,
+            withdraw=lambda entry: self._spawn(self._withdraw(entry)),
+            wake=self._wake.set,
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls: set[asyncio.Future[AttemptResult]] = set()
         self._loop_task: asyncio.Task[None] | None = None
         self._over = False
         self._gauges = metrics.RunnerGauges(destination, shard)
+        self._measured_ms = 0
 
     # What waits
 
     def put(self, entry: Entry) -> None:
         """A request came, or an operator gave one a fresh schedule."""
-        name = entry.request.lane
-        lane = self._lanes.get(name)
-        if lane is None:
-            lane = self._lanes[name] = Lane(name)
-        lane.put(entry)
-        is_first = next(iter(lane.entries)) == entry.request.id
-        # Behind others nothing changes for the lane, unless somebody waits for an answer.
-        if lane.busy and entry.request.relay:
-            self._waiting.put_timed(LaneTurn(lane, lane.ticket), lane.next_expiry_ms())
-            self._wake.set()
-        elif not lane.busy and (is_first or entry.request.relay or _holds_up(lane, entry)):
-            self._schedule_lane(lane)
+        self._lanes.put(entry)
 
     def remove(self, lane_name: str, request_id: str) -> None:
         """An operator skipped a request."""
-        lane = self._lanes.get(lane_name)
-        if lane is not None:
-            lane.remove(request_id)
-            if not lane.busy:
-                self._schedule_lane(lane)
+        self._lanes.remove(lane_name, request_id)
 
     def is_empty(self, lane_name: str) -> bool:
-        return lane_name not in self._lanes
+        return self._lanes.is_empty(lane_name)
 
     async def call(
         self,
@@ -139,7 +133,7 @@ class DestinationRunner:
         )
         answer: asyncio.Future[AttemptResult] = asyncio.get_running_loop().create_future()
         self._calls.add(answer)
-        self._push_call(CallTurn(call, answer, priority, self._clock.now_ms(), weight))
+        self._lanes.put_call(CallTurn(call, answer, priority, self._clock.now_ms(), weight))
         try:
             return await answer
         finally:
@@ -160,6 +154,7 @@ class DestinationRunner:
         """The partition is lost: end everything at once. Returns the cancelled tasks, for whoever waits for them."""
         self._over = True
         self._gauges.forget()
+        self._lanes.close()
         self._admission.unlisten(self._wake.set)
         tasks = [task for task in (self._loop_task, *self._tasks) if task is not None]
         for task in tasks:
@@ -172,6 +167,7 @@ class DestinationRunner:
     async def drain(self, until_ms: int) -> None:
         """Send nothing more, let what is in the air end until `until_ms`, then give back unused permits durably."""
         self._over = True
+        self._lanes.close()
         if self._loop_task is not None:
             self._loop_task.cancel()
         while self._tasks and self._clock.now_ms() < until_ms:
@@ -189,58 +185,25 @@ class DestinationRunner:
         while True:
             self._wake.clear()
             now_ms = self._clock.now_ms()
-            self._take_due(now_ms)
+            self._lanes.take_due(now_ms)
             self._measure(now_ms)
             blocked_until = NEVER if self._paused else self._admission.blocked_until(now_ms)
             if blocked_until is not None:
-                await self._clock.wait(self._wake, min(blocked_until, self._waiting.next_ms()))
+                await self._clock.wait(self._wake, min(blocked_until, self._lanes.next_ms()))
                 continue
-            choice = self._waiting.choose(self._admission, now_ms)
+            choice = self._lanes.choose(self._admission, now_ms)
             if choice.turn is None:
-                await self._clock.wait(self._wake, min(choice.until_ms, self._waiting.next_ms()))
+                await self._clock.wait(self._wake, min(choice.until_ms, self._lanes.next_ms()))
                 continue
             kind = choice.turn.kind
             if not self._permits.available(kind):
                 if not await self._permits.reserve(kind):
                     free_ms = self._permits.limits.free_at_ms(kind, self._clock.now_ms())
-                    await self._clock.wait(self._wake, min(free_ms or NEVER, self._waiting.next_ms()))
+                    await self._clock.wait(self._wake, min(free_ms or NEVER, self._lanes.next_ms()))
                 # Time has passed: who is first may have changed, and the gate may have closed.
                 continue
-            self._waiting.take(choice, now_ms)
+            self._lanes.take(choice, now_ms)
             self._launch(choice.turn, now_ms)
-
-    def _take_due(self, now_ms: int) -> None:
-        for turn in self._waiting.take_due(now_ms):
-            if turn.lane.busy:
-                self._withdraw_overdue(turn, now_ms)
-            else:
-                self._schedule_lane(turn.lane)
-
-    def _schedule_lane(self, lane: Lane) -> None:
-        """Ask the lane for its step, and queue it where it belongs."""
-        lane.ticket += 1
-        if not lane.entries:
-            self._lanes.pop(lane.name, None)
-        if self._over or not lane.entries:
-            return
-        now_ms = self._clock.now_ms()
-        step = lane.next_step(now_ms)
-        turn = LaneTurn(lane, lane.ticket)
-        if isinstance(step, Expire):
-            self._begin(lane, step.entry, self._expire(lane, step.entry))
-        elif isinstance(step, Send):
-            request = step.entry.request
-            turn.kind = request.touchpoint
-            turn.redriven = lane.is_redriven
-            priority = Priority.REDRIVE if turn.redriven else KINDS[request.touchpoint].priority
-            weight = RELAY_WEIGHT if request.relay else 0.0
-            due_ms = max(step.entry.next_ms, step.entry.queued_ms)
-            self._waiting.put(turn, priority, due_ms, weight)
-            # It may wait long for a permit or the gate; its relays are still withdrawn in time.
-            self._waiting.put_timed(turn, lane.next_expiry_ms())
-        else:
-            self._waiting.put_timed(turn, step.until_ms)
-        self._wake.set()
 
     # Sending
 
@@ -250,20 +213,21 @@ class DestinationRunner:
             return
         lane, step = turn.lane, turn.lane.next_step(now_ms)
         if not isinstance(step, Send) or step.entry.request.touchpoint != turn.kind:
-            self._schedule_lane(lane)
+            self._lanes.schedule(lane)
             return
         flight = self._admission.leave(turn.kind, lane.name, redriven=turn.redriven)
         self._begin(lane, step.entry, self._attempt(lane, step.entry, flight))
 
     def _begin(self, lane: Lane, entry: Entry, work: Coroutine[Any, Any, None]) -> None:
-        lane.busy = True
-        lane.in_air = entry.request.id
+        self._lanes.begin(lane, entry)
         self._spawn(work)
+
+    def _begin_expiry(self, lane: Lane, entry: Entry) -> None:
+        self._begin(lane, entry, self._expire(lane, entry))
 
     async def _attempt(self, lane: Lane, entry: Entry, flight: Flight) -> None:
         if self._admission.recalls(flight):
-            lane.busy = False
-            self._schedule_lane(lane)
+            self._lanes.schedule(lane)
             return
         request = entry.request
         try:
@@ -301,13 +265,6 @@ class DestinationRunner:
         finished = finish(entry, result, self._schedule, now_ms, self._random, partition=where, when_dead=policy)
         return abandon(entry, finished, self._outbox, lane.behind, now_ms=now_ms, partition=where)
 
-    def _withdraw_overdue(self, turn: LaneTurn, now_ms: int) -> None:
-        """Callers do not wait for a slow request before theirs. After a crash the lane withdraws them again."""
-        for entry in turn.lane.overdue(now_ms):
-            turn.lane.remove(entry.request.id)
-            self._spawn(self._withdraw(entry))
-        self._waiting.put_timed(turn, turn.lane.next_expiry_ms())
-
     async def _withdraw(self, entry: Entry) -> Finished:
         finished = expire(entry, self._clock.now_ms())
         await self._committer.commit(self.partition, finished.effects, finished.changes)
@@ -320,16 +277,11 @@ class DestinationRunner:
     def _after(self, lane: Lane, entry: Entry, finished: Finished) -> None:
         if finished.leaves:
             lane.remove(entry.request.id)
-        lane.busy = False
-        self._schedule_lane(lane)
-
-    def _push_call(self, turn: CallTurn) -> None:
-        self._waiting.put(turn, turn.priority, turn.due_ms, turn.weight)
-        self._wake.set()
+        self._lanes.schedule(lane)
 
     async def _answer_call(self, turn: CallTurn, flight: Flight) -> None:
         if self._admission.recalls(flight):
-            self._push_call(turn)
+            self._lanes.put_call(turn)
             return
         try:
             result = await self._send(turn.call, flight)
@@ -378,13 +330,9 @@ class DestinationRunner:
         metrics.OUTCOMES.labels(self.destination, entry.request.touchpoint, finished.kind).inc()
 
     def _measure(self, now_ms: int) -> None:
-        oldest = next(iter(self._lanes.values()), None)
-        head = next(iter(oldest.entries.values()), None) if oldest is not None else None
         self._gauges.lanes.set(len(self._lanes))
-        self._gauges.age.set(max(0, now_ms - head.queued_ms) if head is not None else 0)
+        if now_ms >= self._measured_ms + MEASURED_EVERY_MS or not len(self._lanes):
+            self._measured_ms = now_ms
+            oldest_ms = self._lanes.oldest_ms
+            self._gauges.age.set(0 if oldest_ms is None else max(0, now_ms - oldest_ms))
         self._gauges.admission(self._admission, now_ms)
-
-
-def _holds_up(lane: Lane, entry: Entry) -> bool:
-    """Whether a redriven head now has somebody behind it who must not wait as long as it may."""
-    return not entry.request.redriven and next(iter(lane.entries.values())).request.redriven

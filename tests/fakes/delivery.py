@@ -7,6 +7,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -264,8 +265,11 @@ class Played:
         seed: int = 1,
         stock: Stock | None = None,
         subscriptions: SubscriptionIndex | None = None,
+        state_dir: Path | None = None,
     ) -> None:
+        """`state_dir`: where lanes are parked; none are without one, if there are few."""
         self.channels = channels
+        self._state_dir = state_dir or Path("never-parked")
         self.subscriptions = subscriptions or SubscriptionIndex()
         self.clock = clock or ManualClock()
         self.sender = PlayedSender(self.clock)
@@ -274,7 +278,7 @@ class Played:
         self.poisoned: list[Poison] = []
         self._offset = count()
         self.role = DeliveryRole(
-            Settings(partitions=PARTITIONS),
+            Settings(partitions=PARTITIONS, state_dir=self._state_dir),
             channels,
             sender=self.sender,
             clock=self.clock,
@@ -303,7 +307,14 @@ class Played:
         """Another worker over what was durable."""
         await self.kill()
         again = Durable(tables=self.durable.tables, effects=self.durable.effects)
-        worker = Played(self.channels, durable=again, clock=self.clock, seed=seed, subscriptions=self.subscriptions)
+        worker = Played(
+            self.channels,
+            durable=again,
+            clock=self.clock,
+            seed=seed,
+            subscriptions=self.subscriptions,
+            state_dir=self._state_dir,
+        )
         worker.sender = self.sender
         worker.role._sender = self.sender
         return await worker.start()

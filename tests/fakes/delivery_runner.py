@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -12,8 +13,10 @@ from streams.delivery.destinations import schedule_of
 from streams.delivery.gate import Gate
 from streams.delivery.limiters.limits import Limits
 from streams.delivery.outbox import decode_entry, decode_header, entry_key, header_key
+from streams.delivery.parked import Parked
 from streams.delivery.permits import Permits
 from streams.delivery.runner import DestinationRunner
+from streams.runtime.local_store import LocalStore
 from tests.fakes.delivery import START_MS, Durable, ManualClock, MemoryTable, PlayedSender
 from topics.deliveries import DeliveryRequest
 from topics.keys import lane_key, order_key, subscription_destination
@@ -50,13 +53,21 @@ class PlayedRunner:
     """`restart` is another worker over what was durable."""
 
     def __init__(
-        self, config: Subscription, *, durable: Durable | None = None, clock: ManualClock | None = None, seed: int = 1
+        self,
+        config: Subscription,
+        *,
+        durable: Durable | None = None,
+        clock: ManualClock | None = None,
+        seed: int = 1,
+        store: LocalStore | None = None,
     ) -> None:
+        """`store`: where lanes are parked; none are without one, if there are few."""
         self.config = config
         self.clock = clock or ManualClock()
         self.durable = durable or Durable()
         self.sender = PlayedSender(self.clock)
         self.crashes: list[BaseException] = []
+        self.store = store or LocalStore(Path("never-parked"))
         permits = Permits(
             key=b"played",
             partition=PARTITION,
@@ -72,6 +83,7 @@ class PlayedRunner:
             partition=PARTITION,
             config=config,
             outbox=self.outbox,
+            parked=Parked(self.store),
             schedule=schedule_of(config),
             admission=Admission(permits=permits, breaker=Breaker(Random(seed)), config=config, clock=self.clock),
             committer=self.durable,
@@ -100,7 +112,7 @@ class PlayedRunner:
         self.runner.drop()
         await self.clock.settle()
         kept = Durable(tables=self.durable.tables, effects=self.durable.effects)
-        again = PlayedRunner(self.config, durable=kept, clock=self.clock, seed=seed)
+        again = PlayedRunner(self.config, durable=kept, clock=self.clock, seed=seed, store=self.store)
         again.sender = self.sender
         again.runner._sender = self.sender
         entries = [decode_entry(raw) for key, raw in self.outbox.items() if b"||" in key]

@@ -10,8 +10,8 @@ import pytest
 
 from streams.delivery.agent import DeliveryRole
 from streams.delivery.gates import Gates
-from streams.delivery.headers import HEADER_KEPT_MS, SWEEP_EVERY_MS, Forgetting
-from streams.delivery.outbox import header_key
+from streams.delivery.headers import SWEEP_EVERY_MS, Forgetting
+from streams.delivery.outbox import HEADER_KEPT_MS, header_key
 from streams.delivery.stopping import DRAIN_S, GIVE_BACK_S, STOCK_DRAIN_S
 from streams.runtime.limits import STOP_ROLE_S
 from streams.runtime.role import Change, Record
@@ -58,6 +58,7 @@ async def test_a_lane_that_comes_back_while_it_is_being_forgotten_keeps_its_head
         await commit(partition, effects, changes)
 
     worker.clock._now_ms += HEADER_KEPT_MS + 1
+    keeping._walk = outbox.walk()
     worker.durable.commit = commit_later  # type: ignore[method-assign]
     sweeping = asyncio.create_task(keeping.sweep())
     await asyncio.sleep(0)

@@ -12,6 +12,7 @@ from streams.delivery.lane import (
     SEND_TIMEOUT_MIN_S,
     Expire,
     Lane,
+    Requests,
     Resolution,
     Send,
     Step,
@@ -24,7 +25,7 @@ from streams.delivery.outbox import Entry, decode_entry, entry_key, header_key, 
 from streams.delivery.ports import AttemptResult, ResponseClass
 from streams.delivery.priority import AGEING_MS, AGEING_TURN, PriorityQueue
 from streams.delivery.retry_schedule import RELAY_MAX_MS, RetrySchedule
-from tests.fakes.delivery import START_MS, request_for
+from tests.fakes.delivery import START_MS, MemoryTable, request_for
 from topics.deliveries import OutcomeKind
 from topics.touchpoints import Priority
 
@@ -191,10 +192,18 @@ LATER = START_MS + 100_000
     ],
 )
 def test_what_a_lane_does_next(waiting: list[Entry], now_ms: int, expected: str | int | None) -> None:
-    lane = Lane("l")
-    for one in waiting:
-        lane.put(one)
+    lane = lane_of(waiting)
     assert _said(lane.next_step(now_ms)) == expected
+
+
+def lane_of(waiting: list[Entry]) -> Lane:
+    """With their requests in the outbox, where a lane finds what it does not keep."""
+    outbox = MemoryTable()
+    lane = Lane("l", Requests(outbox))
+    for one in waiting:
+        outbox.put(entry_key("l", one.request.id), one.encode())
+        lane.put(one)
+    return lane
 
 
 def _said(step: Step) -> str | int | None:
@@ -205,9 +214,7 @@ def _said(step: Step) -> str | int | None:
 
 
 def test_expiring_comes_before_sending() -> None:
-    lane = Lane("l")
-    lane.put(entry("acknowledgement", "a"))
-    lane.put(entry("pack-order", "b", relay=True))
+    lane = lane_of([entry("acknowledgement", "a"), entry("pack-order", "b", relay=True)])
     step = lane.next_step(EXPIRES_MS)
     assert isinstance(step, Expire)
 
@@ -242,9 +249,32 @@ def test_nobody_gains_by_age_before_waiting_long() -> None:
 
 
 def test_a_lane_keeps_the_order_of_positions_however_they_come() -> None:
-    lane = Lane("L")
-    for position in (2, 0, 3, 1):
-        waiting = entry("acknowledgement", str(position))
-        waiting.position = position
-        lane.put(waiting)
-    assert list(lane.entries) == ["0", "1", "2", "3"]
+    waiting = [entry("acknowledgement", str(position)) for position in (2, 0, 3, 1)]
+    for one in waiting:
+        one.position = int(one.request.id)
+    lane = lane_of(waiting)
+    assert list(lane.requests) == ["0", "1", "2", "3"]
+    assert lane.first == waiting[1]
+    assert [one.request.id for one in lane.behind()] == ["1", "2", "3"]
+
+
+def test_a_lane_decodes_again_what_it_does_not_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.delivery.lane.DECODED_MAX", 2)
+    waiting = [entry("acknowledgement", str(n)) for n in range(4)]
+    lane = lane_of([*waiting, entry("pack-order", "relay", relay=True)])
+    assert lane._of.decoded == 3
+    lane.rest()
+    assert lane._of.decoded == 1, "a relay has a deadline"
+    for one in waiting:
+        assert lane.first == one
+        lane.remove(one.request.id)
+    lane.remove("relay")
+    assert lane._of.decoded == 0
+
+
+def test_what_was_deleted_meanwhile_is_passed_over() -> None:
+    lane = lane_of([entry("acknowledgement", "a"), entry("acknowledgement", "b")])
+    lane.rest()
+    lane._of.outbox.delete(entry_key("l", "a"))
+    assert lane.first is not None
+    assert lane.first.request.id == "b"
