@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 # Processes of `make test`. Much of a test's time is waiting, so two are near twice as fast as one on two cores.
 WORKERS ?= 2
-BENCHES := ingress runtime verdict orders recovery
+BENCHES := ingress runtime verdict orders recovery delivery isolation
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint format bench races torture release-schemas clean

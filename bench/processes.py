@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +70,10 @@ class Started:
         end(self.process)
 
 
-def start_role(name: str, settings: Settings, directory: Path, instance: str = "0") -> Started:
-    """`sluice NAME` on these settings; its log is a file in `directory`."""
+def start_role(
+    name: str, settings: Settings, directory: Path, instance: str = "0", more: Mapping[str, str] | None = None
+) -> Started:
+    """`sluice NAME` on these settings; its log is a file in `directory`. `more`: of its environment."""
     (port,) = free_ports(1)
     log = directory / f"{settings.topic_prefix}-{name}-{instance}.log"
     environment = {
@@ -84,6 +86,7 @@ def start_role(name: str, settings: Settings, directory: Path, instance: str = "
         "SLUICE_GATEWAY_PORT": str(port),
         "SLUICE_INSTANCE": instance,
         "SLUICE_LOG_LEVEL": "warning",
+        **(more or {}),
     }
     with log.open("ab") as out:
         process = subprocess.Popen(  # noqa: S603 - our own command
@@ -93,9 +96,11 @@ def start_role(name: str, settings: Settings, directory: Path, instance: str = "
 
 
 @contextmanager
-def running(name: str, settings: Settings, directory: Path, instance: str = "0") -> Iterator[Started]:
+def running(
+    name: str, settings: Settings, directory: Path, instance: str = "0", more: Mapping[str, str] | None = None
+) -> Iterator[Started]:
     """A role that is ready, and gone at the end."""
-    started = start_role(name, settings, directory, instance)
+    started = start_role(name, settings, directory, instance, more)
     try:
         started.wait_ready()
         yield started

@@ -346,7 +346,8 @@ def demo(url: str, increff_port: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bench(name: str, seconds: float, as_json: bool) -> None:
     """Run a benchmark on a Kafka of its own: ingress (the gateway), runtime (the streams runtime), verdict (both, from
-    a POST to its answer), orders (the rules) or recovery (a cold start, a killed worker)."""
+    a POST to its answer), orders (the rules), recovery (a cold start, a killed worker), delivery (facts to a
+    subscriber) or isolation (what bad subscribers cost the others)."""
     from sluice.benches import find
 
     with readable_errors():

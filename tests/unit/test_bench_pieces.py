@@ -8,6 +8,9 @@ from types import SimpleNamespace
 import orjson
 import pytest
 
+from bench.delivery_job import Work, name_of
+from bench.delivery_peers import void_because as late_load
+from bench.delivery_receiver import Seen
 from bench.orders import gaps
 from bench.orders_job import SEED, STEPS, code_of, events_of, expected, input_of, interleaved, steps_of, stored_state
 from bench.recovery_failover import PER_S, Failover
@@ -21,8 +24,9 @@ def fact(key: bytes, sequence: int) -> SimpleNamespace:
 
 
 def test_the_benchmarks_are_found_by_name() -> None:
-    assert {"verdict", "orders", "recovery"} <= set(names())
-    assert all(callable(find(name)) for name in ("verdict", "orders", "recovery"))
+    known = ("verdict", "orders", "recovery", "delivery", "isolation")
+    assert set(known) <= set(names())
+    assert all(callable(find(name)) for name in known)
 
 
 def test_the_work_is_the_same_each_time_and_each_order_takes_its_steps_in_turn() -> None:
@@ -86,3 +90,33 @@ def test_a_failover_is_met_when_every_partition_moved_in_time_and_little_was_tol
     slow.wanted = 2 * PER_S
     assert [one.met() for one in (late, twice, lost, still, slow)] == [False] * 5
     assert "1 of 500 orders got no verdict" in (lost.void() or "")
+
+
+def test_requests_for_delivery_are_the_same_each_time_and_each_lane_counts_without_a_gap() -> None:
+    work = Work([name_of(0), name_of(1)], orders=3)
+    requests = [work.request(number, 1) for number in range(60)]
+    assert requests == [work.request(number, 1) for number in range(60)]
+    assert len({request.id for request in requests}) == 60
+    lanes: dict[str, list[int]] = {}
+    for request in requests:
+        lanes.setdefault(request.lane, []).append(request.sequence)
+    assert len(lanes) == 6
+    assert all(sequences == list(range(1, 11)) for sequences in lanes.values())
+
+
+def test_the_receiver_of_deliveries_tells_a_repeat_from_a_new_one_and_an_inversion() -> None:
+    seen = Seen()
+
+    def come(name: bytes, order: bytes, sequence: int) -> None:
+        seen.take(b"x\r\nwebhook-id: %b\r\nsluice-sequence: %d" % (name, sequence), b'{"order":"%b"}' % order, b"/well")
+
+    for name, order, sequence in ((b"a", b"O-1", 1), (b"b", b"O-1", 2), (b"b", b"O-1", 2), (b"c", b"O-2", 1)):
+        come(name, order, sequence)
+    assert (seen.requests, len(seen.first), seen.inversions) == (4, 3, 0)
+    come(b"a", b"O-1", 1)
+    assert seen.inversions == 1
+
+
+def test_a_load_that_was_late_itself_voids_its_run() -> None:
+    assert late_load({"late": 5, "offered": 100}) is None
+    assert late_load({"late": 6, "offered": 100}) is not None
