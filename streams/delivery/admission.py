@@ -47,6 +47,16 @@ class Admission:
         until_ms = max(self.permits.gate.opens_ms, self.breaker.opens_ms)
         return until_ms if until_ms > now_ms else None
 
+    @property
+    def gate_s_left(self) -> float:
+        """How long the quiet that the far side asked for still lasts."""
+        return max(0.0, (self.permits.gate.opens_ms - self._clock.now_ms()) / 1000)
+
+    @property
+    def budget_used(self) -> dict[str, float]:
+        """The share of each limit that is not free, by its name."""
+        return dict(self.permits.limits.used(self._clock.now_ms()))
+
     def redrive_free_ms(self, kind: str, now_ms: int) -> int | None:
         """When a redriven request may go; None when another has to end first."""
         return self.redrive.free_at_ms(kind, self.permits.limits, self.concurrency.allowed, now_ms)

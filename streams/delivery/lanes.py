@@ -157,9 +157,9 @@ class Lanes:
         """Whose turn it is; it stays until it is taken."""
         return self._waiting.choose(admission, now_ms)
 
-    def take(self, choice: Choice, now_ms: int) -> None:
+    def take(self) -> None:
         """Take whose turn it was a moment ago; nothing happened in between."""
-        self._waiting.take(choice, now_ms)
+        self._waiting.take()
 
     def take_due(self, now_ms: int) -> None:
         """What waited for a time that has come is ready, or withdrawn; what is parked comes back as there is room."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
+from functools import partial
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from streams.delivery.admission import Admission
@@ -72,38 +76,49 @@ SUBSCRIPTIONS_DISABLED = Counter(
 
 
 class RunnerGauges:
-    """The gauges of one shard of one destination, looked up once: they are set at every turn."""
+    """The gauges of one shard of one destination, looked up once. What admits requests is asked when somebody looks: it
+    changes with time alone, too, and with every request."""
 
-    __slots__ = ("_breaker", "_budget", "_concurrency", "_gate", "_in_air", "_labels", "age", "lanes")
+    __slots__ = ("_followed", "_labels", "_limits", "age", "lanes")
 
     def __init__(self, destination: str, shard: int) -> None:
         labels = (destination, str(shard))
         self.lanes = LANES_WAITING.labels(*labels)
-        self._in_air = IN_AIR.labels(*labels)
         self.age = QUEUE_AGE_MS_MAX.labels(*labels)
-        self._concurrency = CONCURRENCY_ALLOWED.labels(*labels)
-        self._breaker = BREAKER_STATE.labels(*labels)
-        self._gate = GATE_SECONDS_LEFT.labels(*labels)
         self._labels = labels
-        self._budget: dict[str, Gauge] = {}
+        self._followed = False
+        self._limits: list[str] = []
 
-    def admission(self, admission: Admission, now_ms: int) -> None:
-        self._in_air.set(admission.in_air)
-        self._concurrency.set(admission.concurrency.allowed)
-        self._breaker.set(admission.breaker.state)
-        self._gate.set(max(0.0, (admission.permits.gate.opens_ms - now_ms) / 1000))
-        for name, share in admission.permits.limits.used(now_ms):
-            self._of_limit(name).set(share)
+    def follow(self, admission: Admission) -> None:
+        if self._followed:
+            return
+        self._followed = True
+        looked_at = weakref.ref(admission)
+        asked: dict[Gauge, Callable[[Admission], float]] = {
+            IN_AIR: lambda known: known.in_air,
+            CONCURRENCY_ALLOWED: lambda known: known.concurrency.allowed,
+            BREAKER_STATE: lambda known: known.breaker.state,
+            GATE_SECONDS_LEFT: lambda known: known.gate_s_left,
+        }
+        for gauge, ask in asked.items():
+            gauge.labels(*self._labels).set_function(partial(_seen, looked_at, ask))
+        self._limits = list(admission.budget_used)
+        for limit in self._limits:
+            ask = partial(_share_used, limit)
+            BUDGET_USED.labels(*self._labels, limit).set_function(partial(_seen, looked_at, ask))
 
     def forget(self) -> None:
         """The shard is another worker's now, or nobody's: what was true of it must not be told any longer."""
         for gauge in (LANES_WAITING, IN_AIR, QUEUE_AGE_MS_MAX, CONCURRENCY_ALLOWED, BREAKER_STATE, GATE_SECONDS_LEFT):
             gauge.remove(*self._labels)
-        for limit in self._budget:
+        for limit in self._limits:
             BUDGET_USED.remove(*self._labels, limit)
 
-    def _of_limit(self, limit: str) -> Gauge:
-        gauge = self._budget.get(limit)
-        if gauge is None:
-            gauge = self._budget[limit] = BUDGET_USED.labels(*self._labels, limit)
-        return gauge
+
+def _seen(looked_at: weakref.ref[Admission], ask: Callable[[Admission], float]) -> float:
+    known = looked_at()
+    return 0.0 if known is None else float(ask(known))
+
+
+def _share_used(limit: str, known: Admission) -> float:
+    return known.budget_used.get(limit, 0.0)

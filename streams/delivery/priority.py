@@ -30,11 +30,12 @@ T = TypeVar("T")
 class PriorityQueue(Generic[T]):
     """Items with a class and the time since when they are due. What died while it waited is passed over by `alive`."""
 
-    __slots__ = ("_grants", "_heaps", "_others_in_a_row", "_redrive", "_serial")
+    __slots__ = ("_chosen", "_grants", "_heaps", "_others_in_a_row", "_redrive", "_serial")
 
     def __init__(self) -> None:
         self._heaps: dict[Priority, list[tuple[float, int, T]]] = {priority: [] for priority in Priority}
         self._redrive = self._heaps.pop(Priority.REDRIVE)
+        self._chosen: list[tuple[float, int, T]] = []
         self._serial = count()
         self._grants = 0
         self._others_in_a_row = 0
@@ -48,35 +49,31 @@ class PriorityQueue(Generic[T]):
     def peek(self, now_ms: int, alive: Callable[[T], bool], *, redrive: bool = True) -> T | None:
         """The item that goes next, None when there is none; it stays. `redrive`: whether one of that class may go."""
         chosen = self._choose(now_ms, alive, redrive=redrive)
-        return chosen[0][2] if chosen is not None else None
-
-    def pop(self, now_ms: int, alive: Callable[[T], bool], *, redrive: bool = True) -> T | None:
-        """Take the item that goes next, None when there is none."""
-        chosen = self._choose(now_ms, alive, redrive=redrive)
         if chosen is None:
             return None
-        if chosen is self._redrive:
+        self._chosen = chosen
+        return chosen[0][2]
+
+    def take(self) -> T:
+        """Take the item that was seen last; nothing happened since."""
+        if self._chosen is self._redrive:
             self._others_in_a_row = 0
         else:
             self._grants += 1
             self._others_in_a_row += 1
-        return heapq.heappop(chosen)[2]
+        return heapq.heappop(self._chosen)[2]
 
     def _choose(self, now_ms: int, alive: Callable[[T], bool], *, redrive: bool) -> list[tuple[float, int, T]] | None:
-        heads = [heap for heap in self._heaps.values() if self._has_head(heap, alive)]
+        highest = next((heap for heap in self._heaps.values() if self._has_head(heap, alive)), None)
         redriven = redrive and self._has_head(self._redrive, alive)
-        if redriven and (not heads or self._others_in_a_row + 1 >= REDRIVE_TURN):
+        if redriven and (highest is None or self._others_in_a_row + 1 >= REDRIVE_TURN):
             return self._redrive
-        if not heads:
-            return None
-        if (self._grants + 1) % AGEING_TURN == 0:
+        if highest is not None and (self._grants + 1) % AGEING_TURN == 0:
+            heads = [heap for heap in self._heaps.values() if self._has_head(heap, alive)]
             oldest = min(heads, key=lambda heap: heap[0][0])
             if oldest[0][0] + AGEING_MS <= now_ms:
                 return oldest
-        return heads[0]
-
-    def has_any(self, alive: Callable[[T], bool]) -> bool:
-        return any(self._has_head(heap, alive) for heap in (*self._heaps.values(), self._redrive))
+        return highest
 
     @staticmethod
     def _has_head(heap: list[tuple[float, int, T]], alive: Callable[[T], bool]) -> bool:

@@ -202,7 +202,7 @@ class DestinationRunner:
                     await self._clock.wait(self._wake, min(free_ms or NEVER, self._lanes.next_ms()))
                 # Time has passed: who is first may have changed, and the gate may have closed.
                 continue
-            self._lanes.take(choice, now_ms)
+            self._lanes.take()
             self._launch(choice.turn, now_ms)
 
     # Sending
@@ -335,4 +335,4 @@ class DestinationRunner:
             self._measured_ms = now_ms
             oldest_ms = self._lanes.oldest_ms
             self._gauges.age.set(0 if oldest_ms is None else max(0, now_ms - oldest_ms))
-        self._gauges.admission(self._admission, now_ms)
+        self._gauges.follow(self._admission)

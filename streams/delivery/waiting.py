@@ -19,8 +19,6 @@ class Choice:
 
     turn: Turn | None
     until_ms: float = NEVER
-    redrive: bool = True
-    """Whether a redriven one might have been chosen."""
 
 
 class Waiting:
@@ -65,11 +63,11 @@ class Waiting:
         if free_ms is not None and free_ms <= now_ms:
             return Choice(turn)
         other = self._ready.peek(now_ms, _is_alive, redrive=False)
-        return Choice(other, NEVER if free_ms is None else free_ms, redrive=False)
+        return Choice(other, NEVER if free_ms is None else free_ms)
 
-    def take(self, choice: Choice, now_ms: int) -> None:
+    def take(self) -> None:
         """Take whose turn it was a moment ago; nothing happened in between."""
-        self._ready.pop(now_ms, _is_alive, redrive=choice.redrive)
+        self._ready.take()
 
 
 def _is_alive(turn: Turn) -> bool:

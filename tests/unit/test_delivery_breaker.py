@@ -6,6 +6,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from prometheus_client import REGISTRY
 
 from streams.delivery.breaker import FAILED_MIN, JITTER, PAUSE_FIRST_MS, PROBE_MAX_MS, Breaker, State, is_failure
 from streams.delivery.ports import Answer, AttemptResult, Call, ResponseClass
@@ -233,3 +234,22 @@ async def test_one_order_whose_request_always_fails_holds_up_nobody() -> None:
         await worker.clock.run_for(1_000)
         assert worker.final()[f"o{n}"] == "delivered"
     worker.sender.far = ok
+
+
+async def test_what_is_open_and_what_is_used_is_told_when_somebody_looks() -> None:
+    worker = await Played(channels_for(increff={"budget": {"requests": 100, "window_s": 60}})).start()
+    _down_until(worker, START_MS + 600_000)
+    worker.give(*(request_for(CREATE, f"o{n}", f"o{n}") for n in range(20)))
+    await worker.clock.run_for(100)
+    labels = {"destination": INCREFF, "shard": "0"}
+
+    def told(name: str, **more: str) -> float | None:
+        return REGISTRY.get_sample_value(f"sluice_delivery_{name}", {**labels, **more})
+
+    assert told("breaker_state") == State.OPEN
+    assert told("in_air") == 0
+    assert told("concurrency_allowed") == 32
+    assert told("budget_used_ratio", limit="window/60s") == 0.2
+    await worker.clock.run_for(1_200_000)
+    assert told("breaker_state") == State.CLOSED
+    assert (told("budget_used_ratio", limit="window/60s") or 0) <= 0.05
