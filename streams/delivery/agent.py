@@ -126,21 +126,21 @@ class DeliveryRole(Role):
     def partition_ready(self, partition: int, tables: Tables) -> None:
         if self._committer is None:
             raise RuntimeError("a partition came before start")
-        runners = {
+        far_sides = {
             (destination, shard): self._runner(destination, shard, partition, tables, self._committer)
             for destination, shard in shards_in(partition, self._destinations.far_sides, self._partitions)
         }
         self._tables[partition] = tables
-        self._runners[partition] = runners
+        self._runners[partition] = dict(far_sides)
         self._headers[partition] = HeaderKeeping(
             partition, tables[OUTBOX], self._committer, self._clock, self._is_idle, self._fail
         )
         self._rebuild(partition)
         self._headers[partition].start()
-        for runner in runners.values():
+        for runner in far_sides.values():  # those of subscriptions began when they were given something
             runner.start()
         if self._stock is not None:
-            callers: dict[tuple[str, int], Caller] = dict(runners)
+            callers: dict[tuple[str, int], Caller] = dict(far_sides)
             self._stock.partition_ready(partition, tables, callers)
 
     def changed(self, partition: int, changes: list[Change]) -> None:

@@ -147,6 +147,8 @@ class DestinationRunner:
         self._wake.set()
 
     def start(self) -> None:
+        if self._loop_task is not None:
+            raise RuntimeError("a runner is started once: two of its loops would send the same")
         self._admission.listen(self._wake.set)
         self._loop_task = asyncio.get_running_loop().create_task(self._guard(self._run()))
 

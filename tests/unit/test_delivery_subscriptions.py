@@ -11,6 +11,7 @@ import orjson
 import pytest
 from prometheus_client import REGISTRY
 
+from streams.delivery import headers
 from streams.delivery.attempts import TABLE as OUTBOX
 from streams.delivery.outbox import is_entry_key
 from streams.delivery.ports import Answer, Call
@@ -22,6 +23,12 @@ from topics.subscription_view import SubscriptionIndex
 from topics.subscriptions import Deleted, Subscription
 
 DAY_MS = 86_400_000
+
+
+@pytest.fixture(autouse=True)
+def _seldom_swept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Days are played here, and nothing of them is about headers that are forgotten."""
+    monkeypatch.setattr(headers, "SWEEP_EVERY_MS", 10 * DAY_MS)
 
 
 async def started(*known: Subscription) -> Played:
