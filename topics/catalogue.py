@@ -141,8 +141,8 @@ TOPICS: tuple[Topic, ...] = (
         cleanup=Cleanup.DELETE,
         retention_ms=90 * DAY_MS,
         writers=("delivery",),
-        readers=("operators",),
-        why="Requests that Sluice gave up, with their reason and attempts",
+        readers=("gateway", "operators"),
+        why="Requests that Sluice gave up, with their reason and attempts, and what became of them later",
         personal_data=True,
     ),
     Topic(

@@ -122,3 +122,59 @@ class LaneDecision:
 def decode_lane_decision(raw: bytes) -> LaneDecision:
     data = orjson.loads(raw)
     return LaneDecision(lane=data["lane"], request=data["request"], action=LaneAction(data["action"]))
+
+
+@named_value
+class Redrive:
+    """Value of a DELIVERY_REDRIVE record on `deliveries.requests`, key and partition those of the lane.
+
+    `id`: the redrive's. `attempts`: how many the request had when it was given up, which tells this end of it from a
+    later one. `previous` and `watermark`: what its deliveries said, so that they say the same again.
+    """
+
+    id: str
+    request: DeliveryRequest
+    attempts: int
+    previous: int = 0
+    watermark: int | None = None
+
+    def encode(self) -> bytes:
+        return orjson.dumps(self)
+
+
+def decode_redrive(raw: bytes) -> Redrive:
+    data = orjson.loads(raw)
+    return Redrive(request=DeliveryRequest(**data.pop("request")), **data)
+
+
+class Conclusion(StrEnum):
+    DELIVERED = "delivered"
+    """It was taken after all."""
+    SKIPPED = "skipped"
+    """An operator let its lane go on without it."""
+    NOT_TAKEN = "not-taken"
+    """Delivery did not take the redriven request in; it is as dead as before."""
+
+    @property
+    def settles(self) -> bool:
+        """Whether the request is not to be sent again."""
+        return self is not Conclusion.NOT_TAKEN
+
+
+@named_value
+class Concluded:
+    """Value of a DELIVERY_CONCLUDED record. `attempts`: how many there were, `redrive`: the last that sent it."""
+
+    request: str
+    how: Conclusion
+    attempts: int
+    redrive: str = ""
+    message: str = ""
+
+    def encode(self) -> bytes:
+        return orjson.dumps(self)
+
+
+def decode_concluded(raw: bytes) -> Concluded:
+    data = orjson.loads(raw)
+    return Concluded(how=Conclusion(data.pop("how")), **data)

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from topics import envelope
 from topics.configuration import SENT_TO_MARKETPLACES
-from topics.deliveries import DeliveryRequest, LaneDecision, Outcome
+from topics.deliveries import Concluded, DeliveryRequest, LaneDecision, Outcome, Redrive
 from topics.facts import FACTS, SUBSCRIPTION_FACTS
 from topics.models.facts import Part
 from topics.models.inventory import ConsolidatedPosition, Position
@@ -89,6 +89,7 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
     "deliveries.requests": (
         Message("delivery-request", envelope.DELIVERY_REQUEST, TypeAdapter(DeliveryRequest), "What must leave"),
         Message("lane-decision", envelope.LANE_DECISION, TypeAdapter(LaneDecision), "An operator's decision"),
+        Message("redrive", envelope.DELIVERY_REDRIVE, TypeAdapter(Redrive), "What was given up is sent again"),
     ),
     "deliveries.attempts": (
         Message(
@@ -102,6 +103,7 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
     "deliveries.permits": (Message("permit", "", ANY, "The delivery role's own"),),
     "deliveries.dead": (
         Message("delivery-dead", envelope.DELIVERY_DEAD, TypeAdapter(DeadRecord), "A request that was given up"),
+        Message("delivery-concluded", envelope.DELIVERY_CONCLUDED, TypeAdapter(Concluded), "What became of it later"),
     ),
     "inventory.updates": tuple(_commands((Entity.STOCK,))),
     "inventory.positions": (Message("position", "", _POSITION, "The last accepted value; null: the position is gone"),),

@@ -30,6 +30,7 @@ def _fields(command: Any) -> Any:
     for name, what in (
         ("watermark", "What was acknowledged before this delivery."),
         ("previous", "The sequence before this one."),
+        ("redrive", "Marks what an operator sent again; its place among the others is no fault."),
         ("sequence", "The number within its lane."),
         ("lane", "Whose order counts."),
         ("id", "The delivery's id, the same on every repeat."),
@@ -117,7 +118,9 @@ def _options(chosen: dict[str, Any]) -> Options:
         faults = tuple(Fault(name) for name in chosen["faults"]) or DEFAULT
     except ValueError as error:
         raise _unusable(f"--fault: {error}; there are {', '.join(Fault)}") from error
-    places = {name: chosen[name] for name in ("id", "lane", "sequence", "previous", "watermark") if chosen[name]}
+    places = {
+        name: chosen[name] for name in ("id", "lane", "sequence", "previous", "watermark", "redrive") if chosen[name]
+    }
     try:
         fields = Fields(**{name: parse_field(text) for name, text in places.items()})
         checks = tuple(checker(secret) for secret in chosen["secrets"])

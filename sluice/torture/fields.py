@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 HEADER, BODY = "header", "body"
@@ -60,7 +60,8 @@ class Fields:
     sequence: Field = field(default_factory=lambda: parse_field("header:sluice-sequence"))
     previous: Field = field(default_factory=lambda: parse_field("header:sluice-previous-sequence"))
     watermark: Field = field(default_factory=lambda: parse_field("body:delivery.watermark"))
+    redrive: Field = field(default_factory=lambda: parse_field("header:sluice-redrive"))
 
     @property
     def reads_body(self) -> bool:
-        return any(place.reads_body for place in (self.id, self.lane, self.sequence, self.previous, self.watermark))
+        return any(place.reads_body for place in (getattr(self, one.name) for one in fields(self)))

@@ -28,7 +28,8 @@ class Entry:
 
     `number` counts arrivals from 1. `endpoint` is the path without its query. `body` is the start of the body's
     SHA-256. `status` is what was answered, None without an answer; `whole`: the answer left whole, as far as the
-    receiver can tell. `not_before_ms`: until when the answer asked for quiet, 0 when it did not.
+    receiver can tell. `not_before_ms`: until when the answer asked for quiet, 0 when it did not. `redriven`: it says
+    that an operator sent it again.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Entry:
     status: int | None
     whole: bool
     not_before_ms: float = 0.0
+    redriven: bool = False
 
     @property
     def acknowledged(self) -> bool:

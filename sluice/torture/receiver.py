@@ -163,6 +163,7 @@ class Receiver:
                 sequence=fields.sequence.number(headers, body),
                 previous=fields.previous.number(headers, body),
                 watermark=fields.watermark.number(headers, body),
+                redriven=bool(fields.redrive.text(headers, body)),
                 body=hashlib.sha256(request.body).hexdigest()[:16],
                 signed=signed,
                 fault=fault or "",

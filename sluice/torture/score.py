@@ -158,6 +158,8 @@ def _score_lane(found: Score, entry: Entry, known: _Delivery, lane: _Lane, on_it
     where = f"{entry.lane}: {sequence}, request {entry.number}"
     if lane.ids.setdefault(sequence, entry.id) != entry.id or known.sequence != sequence:
         found.note("changed ids", f"{where}, delivery {entry.id}, before that {lane.ids[sequence]}/{known.sequence}")
+    if entry.redriven:
+        return  # it comes after newer ones by an operator's will
     if sequence < lane.highest:
         found.note("inversions", f"{where} after {lane.highest}")
     elif any(other < sequence and until > entry.arrived_ms + on_its_way_ms for other, until in lane.open.items()):

@@ -20,7 +20,10 @@ from topics.subscriptions import FACT
 
 
 def watermark(entry: Entry, outbox: Table) -> int:
-    """What the delivery of the first entry of a lane says. Only subscribers are told, so only a fact costs the look."""
+    """What the delivery of the first entry of a lane says, the same in every attempt and when it is redriven. Only
+    subscribers are told, so only a fact costs the look."""
+    if entry.watermark is not None:
+        return entry.watermark
     return _header(entry, outbox).watermark_before(entry.previous) if entry.request.touchpoint == FACT.name else 0
 
 
@@ -40,7 +43,8 @@ def abandon(
     """
     if not finished.leaves or finished.kind is OutcomeKind.DELIVERED or entry.request.touchpoint != FACT.name:
         return finished, ()
-    behind = waiting() if finished.supersedes else ()
+    # A redriven fact is older than it looks by its place: it takes nobody's.
+    behind = [one for one in waiting() if not one.request.redriven] if finished.supersedes else []
     passed, lane = behind[:-1], entry.request.lane
     header = _header(entry, outbox)
     header.abandon(entry.request, entry.previous)

@@ -15,7 +15,7 @@ from streams.delivery.rate_limit_fields import quiet_until_ms
 from streams.delivery.response_class import Verdict, classify
 from streams.delivery.retry_schedule import RetrySchedule
 from streams.runtime.role import Change, Effect
-from topics.deliveries import OutcomeKind
+from topics.deliveries import Conclusion, OutcomeKind
 from topics.touchpoints import Mode, WhenDead
 
 TABLE = "deliveries.outbox"
@@ -108,8 +108,14 @@ def finish(
             next_ms=resolution.next_ms,
         ),
     ]
-    if kind is OutcomeKind.DEAD or (kind is OutcomeKind.REFUSED and not KINDS[entry.request.touchpoint].refusable):
-        # Who sent a touchpoint that is not refusable was promised success and will not hear of the refusal.
+    if kind is OutcomeKind.DELIVERED and entry.dead_at:
+        request, attempts, redrive = entry.request, entry.attempts, entry.redrive
+        how = Conclusion.DELIVERED
+        effects.append(outcomes.concluded(request, how, partition, now_ms, attempts=attempts, redrive=redrive))
+    lost = not KINDS[entry.request.touchpoint].refusable or entry.dead_at
+    if kind is OutcomeKind.DEAD or (kind is OutcomeKind.REFUSED and lost):
+        # Who sent a touchpoint that is not refusable was promised success and will not hear of the refusal. Whoever
+        # sent it again asks here what became of it.
         effects.append(outcomes.dead(entry, partition, now_ms))
     changes = (_change(entry, resolution),)
     return Finished(kind, tuple(effects), changes, resolution.leaves, resolution.supersedes)

@@ -112,6 +112,8 @@ class HttpSender:
         if call.delivery_id:
             headers["Sluice-Delivery-Id"] = call.delivery_id
             headers["Sluice-Attempt"] = str(call.attempt)
+        if call.redrive:
+            headers["Sluice-Redrive"] = call.redrive
         return headers
 
 

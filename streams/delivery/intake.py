@@ -10,14 +10,24 @@ from streams.delivery import metrics
 from streams.delivery.destinations import Destinations
 from streams.delivery.kinds import KINDS
 from streams.delivery.outbox import Entry, decode_entry, decode_header, entry_key, header_key
-from streams.delivery.outcomes import outcome
+from streams.delivery.outcomes import concluded, outcome
 from streams.delivery.response_class import MESSAGE_CHARS_MAX
 from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.rejected import TOO_LARGE
 from streams.runtime.role import Effect, Poison, Record, Table
 from topics import envelope
 from topics.configuration import Channels
-from topics.deliveries import Attempt, DeliveryRequest, LaneAction, OutcomeKind, decode_lane_decision, decode_request
+from topics.deliveries import (
+    Attempt,
+    Conclusion,
+    DeliveryRequest,
+    LaneAction,
+    OutcomeKind,
+    Redrive,
+    decode_lane_decision,
+    decode_redrive,
+    decode_request,
+)
 from topics.keys import destination_partition, subscription_of
 from topics.reading import made_by
 
@@ -50,17 +60,25 @@ def take(record: Record, outbox: Table, channels: Channels, configured: Destinat
         else:
             metrics.DROPPED.labels(request.destination, reason).inc()
         return []
+    if event_type == envelope.DELIVERY_REDRIVE:
+        redrive = _redrive(record)
+        _check(redrive.request, record, channels, configured, partitions)
+        reason = configured.refuses(redrive.request.destination)
+        return [_not_taken(redrive, record, reason)] if reason is not None else _take_again(redrive, record, outbox)
     if event_type == envelope.LANE_DECISION:
         return _decide_lane(record, outbox)
     raise Poison("UNKNOWN_TYPE", f"deliveries.requests does not carry {event_type}")
 
 
 def tell_of_set_aside(record: Record, reason: str) -> list[Effect]:
-    """The order's outcome of a request that was set aside; nothing for what is no request. Never raises.
+    """The order's outcome of a request that was set aside, and of one that was redriven that it was not taken; nothing
+    for what is no request. Never raises.
 
     The order takes a DEAD as news by its attempt, so one is told, though nothing was sent.
     """
     try:
+        if ("ce_type", envelope.DELIVERY_REDRIVE.encode()) in record.headers:
+            return [_not_taken(decode_redrive(record.value), record, reason.strip()[:MESSAGE_CHARS_MAX])]
         request = decode_request(record.value)
         # Of a traceback the last line says what it was.
         message = (reason.strip().splitlines() or [""])[-1][:MESSAGE_CHARS_MAX]
@@ -77,6 +95,51 @@ def _request(record: Record) -> DeliveryRequest:
         return decode_request(record.value)
     except (orjson.JSONDecodeError, TypeError) as error:
         raise Poison("BAD_REQUEST", f"not a delivery request: {error}") from error
+
+
+def _redrive(record: Record) -> Redrive:
+    try:
+        return decode_redrive(record.value)
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise Poison("BAD_REDRIVE", f"not a redrive: {error}") from error
+
+
+def _not_taken(redrive: Redrive, record: Record, reason: str) -> Effect:
+    return concluded(
+        redrive.request,
+        Conclusion.NOT_TAKEN,
+        record.partition,
+        record.timestamp_ms,
+        attempts=redrive.attempts,
+        redrive=redrive.id,
+        message=reason,
+    )
+
+
+def _take_again(redrive: Redrive, record: Record, outbox: Table) -> list[Effect]:
+    """Each end of a request is taken up once. One that holds its lane gets a fresh schedule where it is; one that still
+    waits, because it was taken up already, is left alone; one that left its lane comes back behind what waits there."""
+    request = redrive.request
+    key, waiting = header_key(request.lane), entry_key(request.lane, request.id)
+    header, raw = decode_header(outbox.get(key)), outbox.get(waiting)
+    if header.knows_redrive(redrive):
+        return []
+    if 0 < request.story < header.story:
+        return [_not_taken(redrive, record, "its order was forgotten, and is another one now")]
+    entry = decode_entry(raw) if raw is not None else None
+    if entry is None:
+        entry = header.take_redriven(redrive, record.timestamp_ms)
+    elif entry.held and entry.attempts == redrive.attempts:
+        header.note_redriven(redrive)
+        entry.retried_by_operator(redrive.id)
+    else:
+        return []
+    taken = entry.encode()
+    if len(taken) > ENTRY_BYTES_MAX:
+        raise Poison(TOO_LARGE, f"the request would take {len(taken)} bytes while it waits")
+    outbox.put(waiting, taken)
+    outbox.put(key, header.encode())
+    return []
 
 
 def _check(
@@ -142,6 +205,8 @@ def _decide_lane(record: Record, outbox: Table) -> list[Effect]:
         outbox.delete(key)
         # Final for the order as well: a dead request was still open there.
         told += outcome(entry, OutcomeKind.REFUSED, record.timestamp_ms, message=SKIPPED)
+        how, where, now_ms = Conclusion.SKIPPED, record.partition, record.timestamp_ms
+        told.append(concluded(entry.request, how, where, now_ms, attempts=entry.attempts))
     else:
         entry.retried_by_operator()
         outbox.put(key, entry.encode())

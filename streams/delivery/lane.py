@@ -24,6 +24,9 @@ RELAY_MARGIN_MS = 1_000
 RELAY_PATIENCE_MS = 3_000
 """How long a relay waits behind failing optional notifications before it passes them: a blip is over by then, and most
 of the 40 s deadline is left."""
+REDRIVEN_FOR_MS = 600_000
+"""How long a redriven request is tried before it is dead again: behind it wait newer ones of its order, which must not
+pay for it a second time. Its operator may redrive once more."""
 SEND_TIMEOUT_MIN_S = 0.25
 """Shortest time-out of a request, when a relay's deadline is near; it eats into RELAY_MARGIN_MS, not past it."""
 DECODED_MAX = 2_000
@@ -259,7 +262,7 @@ def resolve(
     """
     request = entry.request
     touchpoint = KINDS[request.touchpoint]
-    when_dead = when_dead or touchpoint.when_dead
+    when_dead = WhenDead.SKIP if request.redriven else when_dead or touchpoint.when_dead
     if result.kind is ResponseClass.DELIVERED:
         return Resolution(OutcomeKind.DELIVERED)
     if result.kind is ResponseClass.REFUSED:
@@ -274,7 +277,7 @@ def resolve(
     if next_ms >= expires_ms(request):
         return Resolution(OutcomeKind.EXPIRED)
     first_ms = entry.first_ms or result.at_ms
-    if schedule.gives_up(failures, now_ms - first_ms):
+    if schedule.gives_up(failures, now_ms - first_ms) or (request.redriven and now_ms - first_ms >= REDRIVEN_FOR_MS):
         return Resolution(OutcomeKind.DEAD, held=when_dead is WhenDead.HOLD, supersedes=when_dead is WhenDead.SUPERSEDE)
     return Resolution(OutcomeKind.RETRYING, next_ms=next_ms)
 

@@ -7,11 +7,11 @@ alone would lose its request.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 
-from topics.deliveries import Attempt, DeliveryRequest
+from topics.deliveries import Attempt, DeliveryRequest, Redrive
 from topics.keys import join, split
 from topics.subscriptions import FACT
 
@@ -22,6 +22,8 @@ the time of its restart; a day leaves room for a restart that somebody has to ma
 HEADER_WITH_GAP_KEPT_MS = 30 * HEADER_KEPT_MS
 """The same for one that knows of a gap: later, its subscriber would be told that it got everything. Orders come to
 their end within weeks; whoever has not filled a gap by then asks for the whole order."""
+REDRIVEN_MAX = 256
+"""Redriven requests a header remembers: more than all redrives together may have on their way in one lane."""
 RECENT_IDS_MAX = 32
 """Request ids a header remembers. A crash of the orders role repeats its last group, a few requests of a lane."""
 
@@ -35,6 +37,7 @@ class LaneHeader:
     one lane is one entity's, decided in one partition of orders.commands, so its epochs grow. `watermark`: up to which
     sequence a subscriber acknowledged everything, since something was abandoned; None: nothing was, so that it is
     whatever was acknowledged last, and costs no write. `story`: the latest; in a later one sequences begin again.
+    `redriven`: requests that were given up and taken again, each with the attempts that it had then.
     """
 
     next_position: int = 0
@@ -44,6 +47,7 @@ class LaneHeader:
     epoch: int = 0
     watermark: int | None = None
     story: int = 0
+    redriven: dict[str, int] = field(default_factory=dict)
 
     def is_stale(self, epoch: int) -> bool:
         """Whether a former owner of the entity's partition made the request, behind its successor; 0: no role did."""
@@ -82,6 +86,34 @@ class LaneHeader:
         self.last_ms = now_ms
         return entry
 
+    def knows_redrive(self, redrive: Redrive) -> bool:
+        """Whether this end of the request was taken up before: by a record that came twice, or by another redrive."""
+        return self.redriven.get(redrive.request.id, 0) >= redrive.attempts
+
+    def take_redriven(self, redrive: Redrive, now_ms: int) -> Entry:
+        """Note a request that was given up and has left; returns its entry, the last of the lane. Its sequence is an
+        old one, so nothing that counts sequences changes."""
+        self.note_redriven(redrive)
+        entry = Entry(
+            request=replace(redrive.request, redriven=True),
+            position=self.next_position,
+            queued_ms=now_ms,
+            attempts=redrive.attempts,
+            previous=redrive.previous,
+            watermark=redrive.watermark,
+            dead_at=redrive.attempts,
+            redrive=redrive.id,
+        )
+        self.next_position += 1
+        self.last_ms = now_ms
+        return entry
+
+    def note_redriven(self, redrive: Redrive) -> None:
+        self.redriven.pop(redrive.request.id, None)
+        self.redriven[redrive.request.id] = redrive.attempts
+        if len(self.redriven) > REDRIVEN_MAX:
+            del self.redriven[next(iter(self.redriven))]
+
     def abandon(self, request: DeliveryRequest, previous: int) -> None:
         """A subscriber will not get this fact, and has to be able to tell. `previous`: the sequence before it."""
         if request.touchpoint == FACT.name:
@@ -103,7 +135,9 @@ class Entry:
     `previous` is the sequence of the request before it in the lane, 0: none is known.
     `failures` counts what makes its pauses grow (being throttled does not); `first_ms` is its first attempt, from which
     giving up is counted, so that waiting behind others costs nothing. `held`: dead, and the lane waits for an operator.
-    `next_ms` 0: not tried yet, due at once, whatever the clock says of whoever wrote the request.
+    `next_ms` 0: not tried yet, due at once, whatever the clock says of whoever wrote the request. `watermark`: what its
+    first attempt said, None before it. `dead_at`: how many attempts it had when it was last given up, 0: it never was;
+    `redrive`: the redrive that sends it again.
     """
 
     request: DeliveryRequest
@@ -117,12 +151,17 @@ class Entry:
     message: str = ""
     held: bool = False
     previous: int = 0
+    watermark: int | None = None
+    dead_at: int = 0
+    redrive: str = ""
 
     def encode(self) -> bytes:
         return orjson.dumps(self)
 
-    def retried_by_operator(self) -> None:
+    def retried_by_operator(self, redrive: str = "") -> None:
         """A fresh schedule; the attempts go on being numbered, so that each keeps an id of its own."""
+        self.dead_at = self.attempts
+        self.redrive = redrive
         self.held = False
         self.failures = 0
         self.first_ms = 0

@@ -10,7 +10,7 @@ import orjson
 from streams.delivery.outbox import Entry
 from streams.runtime.role import Effect
 from topics import envelope
-from topics.deliveries import Attempt, DeliveryRequest, Outcome, OutcomeKind
+from topics.deliveries import Attempt, Concluded, Conclusion, DeliveryRequest, Outcome, OutcomeKind
 from topics.envelope import DELIVERY_SOURCE, Envelope
 from topics.subscriptions import FACT
 
@@ -83,9 +83,27 @@ def dead(entry: Entry, partition: int, now_ms: int) -> Effect:
         "last": asdict(entry.last) if entry.last else None,
         "message": entry.message,
         "holds_lane": entry.held,
+        "previous": entry.previous,
+        "watermark": entry.watermark,
     }
     headers = _headers(entry.request, f"{entry.request.id}:dead:{entry.attempts}", envelope.DELIVERY_DEAD, now_ms)
     return Effect("deliveries.dead", entry.request.lane.encode(), orjson.dumps(value), headers, partition)
+
+
+def concluded(
+    request: DeliveryRequest,
+    how: Conclusion,
+    partition: int,
+    now_ms: int,
+    *,
+    attempts: int,
+    redrive: str = "",
+    message: str = "",
+) -> Effect:
+    """Beside the dead letter: what became of the request later."""
+    told = Concluded(request=request.id, how=how, attempts=attempts, redrive=redrive, message=message)
+    headers = _headers(request, f"{request.id}:{how}:{attempts}", envelope.DELIVERY_CONCLUDED, now_ms)
+    return Effect("deliveries.dead", request.lane.encode(), told.encode(), headers, partition)
 
 
 def _headers(request: DeliveryRequest, event_id: str, event_type: str, time_ms: int) -> envelope.Headers:

@@ -94,6 +94,8 @@ class Call:
     sequence: int = 0
     previous_sequence: int = 0
     watermark: int = 0
+    redrive: str = ""
+    """The redrive that sends it; empty: none does."""
     timeout_s: float | None = None
     """None: the destination's own."""
 

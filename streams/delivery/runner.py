@@ -232,6 +232,7 @@ class DestinationRunner:
             self._lanes.schedule(lane)
             return
         request = entry.request
+        entry.watermark = watermark(entry, self._outbox)
         try:
             call = Call(
                 touchpoint=KINDS[request.touchpoint],
@@ -243,7 +244,8 @@ class DestinationRunner:
                 attempt=entry.attempts + 1,
                 sequence=request.sequence,
                 previous_sequence=entry.previous,
-                watermark=watermark(entry, self._outbox),
+                watermark=entry.watermark,
+                redrive=entry.redrive,
                 timeout_s=timeout_s(request, self.config.timeout_s, self._clock.now_ms()),
             )
             result = await self._send(call, flight)

@@ -78,6 +78,8 @@ class SubscriberSender:
             f"{signed}sluice-sequence: {call.sequence}\r\n"
             f"sluice-previous-sequence: {call.previous_sequence}\r\nsluice-attempt: {call.attempt}\r\n"
         )
+        if call.redrive:
+            headers += f"sluice-redrive: {call.redrive}\r\n"
         timeout_s = prepared.timeout_s if call.timeout_s is None else call.timeout_s
         reply = await self._client.post(prepared.endpoint, headers, body, timeout_s)
         return Answer(status=reply.status, headers=reply.headers, body=reply.body, error=reply.error)

@@ -75,7 +75,7 @@ def advance(entity: Entity | None, event: Event, now_ms: int, recall: Recall) ->
     if ruling is None:
         if turn.effects:
             watchdog.review(turn)
-        return Decision(entity, Verdict.DUPLICATE, "", turn.effects, changed=bool(turn.effects))
+        return Decision(entity, Verdict.DUPLICATE, "", turn.effects, changed=bool(turn.effects) or turn.listed)
     return _decided(turn, ruling)
 
 

@@ -20,10 +20,16 @@ def note(turn: Turn[Any]) -> bool:
     if outcome is None:
         return False
     delivery = turn.entity.delivery(outcome.request) or _listed_again(turn, outcome)
-    if delivery is None or delivery.settled:
+    if delivery is None:
         return False
     known = delivery.attempts[-1][0] if delivery.attempts else 0
     newer = outcome.attempt is not None and outcome.attempt.number > known
+    if delivery.settled:
+        if delivery.status == OutcomeKind.REFUSED and outcome.kind is OutcomeKind.DELIVERED and newer:
+            # Redriven, and taken after all: what followed from the refusal stays, only the list tells it.
+            _write(delivery, outcome, newer=newer)
+            turn.listed = True
+        return False
     if outcome.kind in (OutcomeKind.RETRYING, OutcomeKind.DEAD) and not newer:
         # These two leave the delivery open, so an old one may come again after a newer one.
         return False

@@ -71,7 +71,7 @@ class NoRoomError(Exception):
 class Turn(Generic[EntityT]):
     """`entity` is the decision's own copy and may be changed."""
 
-    __slots__ = ("effects", "entity", "event", "now_ms", "recall")
+    __slots__ = ("effects", "entity", "event", "listed", "now_ms", "recall")
 
     def __init__(self, entity: EntityT, event: Event, now_ms: int, recall: Recall) -> None:
         self.entity = entity
@@ -79,6 +79,8 @@ class Turn(Generic[EntityT]):
         self.now_ms = now_ms
         self.recall = recall
         self.effects: list[Effect] = []
+        self.listed = False
+        """Whether the list of deliveries changed, although nothing follows from it."""
 
     def within(self, event: Event) -> Turn[EntityT]:
         """The turn of another event of the same entity, as part of this decision."""

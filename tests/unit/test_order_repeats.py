@@ -24,6 +24,7 @@ from tests.support.orders import (
     sample,
     update_body,
 )
+from topics.deliveries import OutcomeKind
 from topics.models.orders import CreateOutwardOrder
 from topics.touchpoints import TOUCHPOINTS, Entity, Mode
 from topics.verdicts import Verdict
@@ -149,3 +150,19 @@ def test_what_a_state_remembers_is_bounded() -> None:
     assert len(order.facts) == limits.FACTS_MAX
     assert len(order.deliveries) == limits.DELIVERIES_MAX
     assert order.facts[-1].sequence == order.fact_sequence == limits.FACTS_MAX + 21
+
+
+def test_what_was_refused_and_is_taken_after_a_redrive_is_told_as_delivered_and_changes_nothing_else() -> None:
+    story = Story()
+    created = story.create()
+    story.outcome(created.request)
+    acknowledged = story.tell("acknowledgement", acknowledgement_body())
+    story.outcome(acknowledged.request, OutcomeKind.REFUSED, status=400, number=1)
+    facts = [fact.name for fact in story.order.facts]
+    story.outcome(acknowledged.request, OutcomeKind.DELIVERED, number=2)
+    delivery = story.order.delivery(acknowledged.request.id)
+    assert delivery is not None
+    assert (delivery.status, [row[0] for row in delivery.attempts]) == ("delivered", [1, 2])
+    assert [fact.name for fact in story.order.facts] == facts
+    story.outcome(acknowledged.request, OutcomeKind.REFUSED, status=400, number=1)
+    assert story.order.delivery(acknowledged.request.id) == delivery

@@ -85,6 +85,11 @@ def test_each_fault_is_found(what: str, log: list[Entry]) -> None:
     assert set(wrong(score(log))) == {what}
 
 
+def test_what_an_operator_sent_again_is_no_inversion() -> None:
+    log = [entry(1, 1), entry(2, 3, previous=1), entry(3, 2, previous=1, redriven=True), entry(4, 4, previous=3)]
+    assert wrong(score(log)) == {}
+
+
 def test_a_gap_that_is_told_is_none() -> None:
     """2 was given up, and 3 says that only 1 was acknowledged."""
     log = [entry(1, 1), entry(2, 2, status=500), entry(3, 3, 2, watermark=1)]

@@ -89,3 +89,5 @@ class DeadRecord(Body):
     last: dict[str, Any] | None
     message: str
     holds_lane: bool
+    previous: int = 0
+    watermark: int | None = None
