@@ -73,7 +73,7 @@ class TokenBucket(Limit):
     """A bucket of `burst` tokens, one a request; `rate_per_s` of them come back each second."""
 
     takes = "burst"
-    shape: Literal["token-bucket"]
+    shape: Literal["token-bucket"] = Field(description="which one this table is")
     rate_per_s: float = Field(
         gt=0, le=RATE_MAX, description="tokens that come back each second; one in a minute is 0.0167"
     )
@@ -101,7 +101,7 @@ class FixedWindow(Limit):
     """At most `requests` in each window of `window_s` seconds; the count begins again with the window."""
 
     takes = "requests"
-    shape: Literal["fixed-window"]
+    shape: Literal["fixed-window"] = Field(description="which one this table is")
     requests: int = Field(gt=0, description="at most so many ...")
     window_s: float = Field(gt=0, description="... in each window of so many seconds")
     aligned: Literal["any", "clock"] = Field(
@@ -136,7 +136,7 @@ class Quota(Limit):
     """At most `requests` an hour or a day."""
 
     takes = "requests"
-    shape: Literal["quota"]
+    shape: Literal["quota"] = Field(description="which one this table is")
     requests: int = Field(gt=0, description="at most so many ...")
     per: Literal["hour", "day"] = Field(description="... in each hour or day")
     aligned: Literal["any", "clock"] = Field(
@@ -170,7 +170,7 @@ class CostBucket(Limit):
     """A bucket of `capacity` points; each call takes its cost, and `restore_per_s` points come back each second."""
 
     takes = "capacity"
-    shape: Literal["cost-bucket"]
+    shape: Literal["cost-bucket"] = Field(description="which one this table is")
     capacity: int = Field(gt=0, description="points in a full bucket")
     restore_per_s: float = Field(gt=0, le=RATE_MAX, description="points that come back each second")
     cost: int = Field(default=1, gt=0, description="points of a call that `costs` does not name")
