@@ -8,41 +8,33 @@ import logging
 import sqlite3
 import sys
 import time
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaError
 
-NAMES = {
-    "pack-order": ("orderCode", "shipmentId"),
-    "get-shipping-label": ("shipmentCode",),
-    "get-invoice": ("shipmentCode",),
-    "create-manifest": ("manifestId",),
-}
+NAMES = {"pack-order": "orderCode shipmentId", "create-manifest": "manifestId"}
+NAMES |= dict.fromkeys(["get-shipping-label", "get-invoice"], "shipmentCode")
 """What an answer belongs to: asked again, even as another delivery, it is the same. All else is told by delivery id."""
 
 
 def do(touchpoint: str, asked: dict[str, Any], number: int) -> dict[str, Any]:
     """Where a real shop does its work; `number` is new for every answer."""
-    match touchpoint:
-        case "pack-order":
-            return {"shipmentCode": f"SHP-{number:06d}"}
-        case "get-shipping-label":
-            return {"awbNumber": f"AWB-{number:06d}", "transporter": "CITY", "shippingLabelUrl": "https://shop.test/l"}
-        case "get-invoice":
-            return {"invoiceCode": f"INV-{number:06d}", "invoiceUrl": "https://shop.test/i"}
-        case "create-manifest":
-            return {"manifestCode": f"MAN-{number:06d}"}
-        case "acknowledgement":
-            return {"successOrders": asked["orders"]}
-        case _:  # handover, cancellation, stock, returns: taken
-            return {}
+    label = {"awbNumber": f"AWB-{number:06d}", "transporter": "CITY", "shippingLabelUrl": "https://shop.test/l"}
+    answers: dict[str, dict[str, Any]] = {
+        "pack-order": {"shipmentCode": f"SHP-{number:06d}"},
+        "get-shipping-label": label,
+        "get-invoice": {"invoiceCode": f"INV-{number:06d}", "invoiceUrl": "https://shop.test/i"},
+        "create-manifest": {"manifestCode": f"MAN-{number:06d}"},
+        "acknowledgement": {"successOrders": asked.get("orders")},
+    }
+    return answers.get(touchpoint, {})  # handover, cancellation, stock, returns: taken
 
 
 def answer(db: sqlite3.Connection, delivery: str, touchpoint: str, asked: dict[str, Any]) -> bytes:
     """The answer is kept in one transaction with what was done, so a repeat does nothing and gets the same."""
-    named = [asked.get(member) for member in NAMES.get(touchpoint, ())]
+    named = [asked.get(member) for member in NAMES.get(touchpoint, "").split()]
     name = repr([touchpoint, *named]) if named and None not in named else delivery
     with db:
         db.execute("CREATE TABLE IF NOT EXISTS answers (number INTEGER PRIMARY KEY, name TEXT UNIQUE, body BLOB)")
@@ -55,12 +47,9 @@ def answer(db: sqlite3.Connection, delivery: str, touchpoint: str, asked: dict[s
 
 
 async def main(channel: str, kafka: str, database: str) -> None:
+    topic, group = f"sluice.channel.{channel}.requests.v1", f"channel-{channel}"
     requests = AIOKafkaConsumer(
-        f"sluice.channel.{channel}.requests.v1",
-        bootstrap_servers=kafka,
-        group_id=f"channel-{channel}",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
+        topic, bootstrap_servers=kafka, group_id=group, auto_offset_reset="earliest", enable_auto_commit=False
     )
     db = sqlite3.connect(database)
     async with requests, AIOKafkaProducer(bootstrap_servers=kafka, acks="all") as answers:
@@ -78,20 +67,15 @@ async def main(channel: str, kafka: str, database: str) -> None:
             print(f"{touchpoint}  {record.key.decode()}  {body.decode()}", flush=True)
 
 
-def stop(line: str) -> NoReturn:
-    print(line, file=sys.stderr)
-    raise SystemExit(2)
-
-
 if __name__ == "__main__":
-    if len(sys.argv) != 4 or not sys.argv[2].rpartition(":")[2].isdigit():
-        stop("usage: python examples/kafka_channel.py CHANNEL HOST:PORT DATABASE")
-    logging.disable(logging.ERROR)  # until it is connected: what the client logs is raised, too
-    try:
-        asyncio.run(main(*sys.argv[1:]))
-    except (KafkaConnectionError, OverflowError):
-        stop(f"Kafka at {sys.argv[2]} does not answer")
-    except KafkaError as error:
-        stop(f"Kafka at {sys.argv[2]}: {error}")
-    except sqlite3.Error as error:
-        stop(f"{sys.argv[3]}: {error}")
+    wrong = "usage: python examples/kafka_channel.py CHANNEL HOST:PORT DATABASE"
+    if len(sys.argv) == 4 and sys.argv[2].rpartition(":")[2].isdigit():
+        logging.disable(logging.ERROR)  # until it is connected: what the client logs is raised, too
+        try:
+            asyncio.run(main(*sys.argv[1:]))
+        except (KafkaError, OverflowError):
+            wrong = f"Kafka at {sys.argv[2]} does not answer"
+        except sqlite3.Error as error:
+            wrong = f"{sys.argv[3]}: {error}"
+    print(wrong, file=sys.stderr)
+    sys.exit(2)

@@ -78,10 +78,15 @@ class Handler(BaseHTTPRequestHandler):
 
 def main() -> None:
     secret = os.environ.get("SUBSCRIBER_SECRET", "")
-    if not secret.startswith("whsec_"):
-        sys.exit("set SUBSCRIBER_SECRET, for instance to whsec_$(openssl rand -base64 32)")
+    given = sys.argv[1] if len(sys.argv) > 1 else str(PORT)
+    if not secret.startswith("whsec_") or not given.isdigit():
+        print(
+            "usage: SUBSCRIBER_SECRET=whsec_$(openssl rand -base64 32) python examples/subscriber.py [PORT]",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     Handler.receiver = Receiver(secret)
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else PORT
+    port = int(given)
     with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
         print(f"http://127.0.0.1:{server.server_port}/ waits for facts; Ctrl-C ends it", flush=True)
         try:

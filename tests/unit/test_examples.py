@@ -32,7 +32,15 @@ def given(name: str, kafka: str, directory: Path) -> list[str]:
 
 
 def test_every_example_is_called_here() -> None:
-    assert set(CALLS) == {path.stem for path in EXAMPLES.glob("*.py")}
+    assert {*CALLS, "subscriber"} == {path.stem for path in EXAMPLES.glob("*.py")}
+
+
+def test_a_subscriber_without_a_secret_or_with_a_strange_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SUBSCRIBER_SECRET", raising=False)
+    (line,) = said("subscriber", [])
+    assert line.startswith("usage: SUBSCRIBER_SECRET=whsec_")
+    monkeypatch.setenv("SUBSCRIBER_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    assert said("subscriber", ["here"]) == [line]
 
 
 @pytest.mark.parametrize("name", CALLS)
