@@ -51,7 +51,7 @@ _CLOUD_EVENTS: Schema = {
         "ce_subject": _header("The order's, return's or manifest's code"),
         "ce_time": _header("When it was made, RFC 3339", format="date-time"),
         "content-type": _header("Of the value", const="application/json"),
-        "sluice-channel": _header("The channel's name in channels.toml"),
+        "sluice-channel": _header("The channel's name in channels.toml; `~`: it is of no one channel"),
         "sluice-batch-id": _header("Id of the HTTP call from which one event per order was made"),
         "sluice-deadline-ms": _header("Until when its caller waits, epoch milliseconds", pattern="^[0-9]+$"),
         "sluice-reply-partition": _header("Partition of `replies` on which a gateway waits", pattern="^[0-9]+$"),

@@ -106,7 +106,7 @@ TOPICS: tuple[Topic, ...] = (
         retention_ms=7 * DAY_MS,
         writers=("orders", "gateway"),
         readers=("delivery",),
-        why="What must leave, to Increff or to a channel",
+        why="What must leave: to Increff, to a channel, or as a fact to a subscriber",
         personal_data=True,
     ),
     Topic(
