@@ -30,6 +30,7 @@ ENVIRONMENT = {
 }
 """Of a delivery process whose subscribers are on this machine."""
 _LINGER_MS = 5
+"""The orders role writes its requests in groups, too; a batch for each would be work of Kafka's, not of delivery's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,10 @@ def name_of(number: int) -> str:
     return f"sub_{number:016d}"
 
 
-def producer(settings: Settings, linger_ms: int = _LINGER_MS) -> Any:
-    return AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", linger_ms=linger_ms, max_batch_size=256 << 10)
+def producer(settings: Settings) -> Any:
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.kafka, acks="all", linger_ms=_LINGER_MS, max_batch_size=256 << 10
+    )
 
 
 async def subscribe(settings: Settings, subscriptions: Sequence[Subscription]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from streams.delivery import outcomes
 from streams.delivery.attempts import TABLE as OUTBOX
 from streams.delivery.attempts import Finished
-from streams.delivery.outbox import Entry, LaneHeader, decode_header, entry_key, header_key
+from streams.delivery.outbox import Entry, LaneHeader, decode_header, entry_key, has_no_gap, header_key
 from streams.runtime.role import Change, Table
 from topics.deliveries import OutcomeKind
 from topics.subscriptions import FACT
@@ -24,7 +24,10 @@ def watermark(entry: Entry, outbox: Table) -> int:
     subscribers are told, so only a fact costs the look."""
     if entry.watermark is not None:
         return entry.watermark
-    return _header(entry, outbox).watermark_before(entry.previous) if entry.request.touchpoint == FACT.name else 0
+    if entry.request.touchpoint != FACT.name:
+        return 0
+    raw = outbox.get(header_key(entry.request.lane))
+    return entry.previous if has_no_gap(raw) else decode_header(raw).watermark_before(entry.previous)
 
 
 def abandon(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from random import Random
 
 from streams.delivery import outcomes
@@ -17,6 +16,7 @@ from streams.delivery.retry_schedule import RetrySchedule
 from streams.runtime.role import Change, Effect
 from topics.deliveries import Conclusion, OutcomeKind
 from topics.touchpoints import Mode, WhenDead
+from topics.values import value
 
 TABLE = "deliveries.outbox"
 WITHDRAWN = "not sent before the caller's deadline"
@@ -25,7 +25,7 @@ LATE = "no success before the caller's deadline"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Finished:
     """What to commit, and whether the request leaves its lane. `supersedes`: of what waits behind it only the newest
     is still sent (streams/delivery/abandoning.py)."""

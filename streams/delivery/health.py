@@ -7,7 +7,6 @@ begins to count anew.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import orjson
 
@@ -18,6 +17,7 @@ from topics.facts import name_of
 from topics.models.facts import SubscriptionDisabled
 from topics.subscription_view import health_key
 from topics.subscriptions import Health, Status, Subscription
+from topics.values import value
 
 WELL_EVERY_MS = 60_000
 """While all is well the last success is written as often as this: it is for people who look."""
@@ -25,7 +25,7 @@ ERROR_CHARS_MAX = 200
 _FACT_NAME = name_of(SubscriptionDisabled)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Noted:
     """What to publish with the attempt. `disabled`: why the subscription gets nothing more."""
 
@@ -33,13 +33,15 @@ class Noted:
     disabled: str | None = None
 
 
+NOTHING_NOTED = Noted()
+
 Observe = Callable[[AttemptResult, int], Noted]
 """Told the end of each attempt and its time; what it notes becomes durable with the attempt."""
 
 
 def unobserved(_result: AttemptResult, _now_ms: int) -> Noted:
     """Of a far side: it is an operator's, and never disabled."""
-    return Noted()
+    return NOTHING_NOTED
 
 
 class ShardHealth:
@@ -49,6 +51,8 @@ class ShardHealth:
         self._subscription = subscription
         self._shard = shard
         self._last = last
+        """As it was written, or would be if it were due; while all is well, but for the time of the last success."""
+        self._success_ms = last.success_ms
         self._written_ms = last.success_ms or 0
         self._disable_after_ms = disable_after_ms
         self._disabled_revision = 0
@@ -63,7 +67,7 @@ class ShardHealth:
         effects: list[Effect] = []
         if self._last.failing_since_ms is None:
             error = (f"status {result.status}" if result.status is not None else result.error)[:ERROR_CHARS_MAX]
-            self._last = Health(failing_since_ms=failing_since, success_ms=self._last.success_ms, error=error)
+            self._last = Health(failing_since_ms=failing_since, success_ms=self._success_ms, error=error)
             effects.append(self._written(now_ms))
         if present is None or present.revision == self._disabled_revision:
             return Noted(tuple(effects))
@@ -76,9 +80,11 @@ class ShardHealth:
         return Noted(tuple(effects), reason)
 
     def _well(self, result: AttemptResult, now_ms: int) -> Noted:
-        due = self._last.failing_since_ms is not None or now_ms - self._written_ms >= WELL_EVERY_MS
+        self._success_ms = result.at_ms
+        if self._last.failing_since_ms is None and now_ms - self._written_ms < WELL_EVERY_MS:
+            return NOTHING_NOTED
         self._last = Health(success_ms=result.at_ms)
-        return Noted((self._written(now_ms),)) if due else Noted()
+        return Noted((self._written(now_ms),))
 
     def _reason(
         self, result: AttemptResult, others: Mapping[int, Health], failing_since: int, now_ms: int

@@ -42,8 +42,21 @@ ENTRY_BYTES_MAX = VALUE_BYTES_MAX - ENTRY_GROWTH_BYTES
 log = logging.getLogger(__name__)
 
 
-def take(record: Record, outbox: Table, channels: Channels, configured: Destinations, partitions: int) -> list[Effect]:
+Taken = dict[bytes, tuple[bytes, Entry]]
+"""Entries that were just made, by their keys, each with the value that was put for it."""
+
+
+def take(
+    record: Record,
+    outbox: Table,
+    channels: Channels,
+    configured: Destinations,
+    partitions: int,
+    taken: Taken | None = None,
+) -> list[Effect]:
     """Take one record in; returns what the order must learn at once. Raises Poison for what can never be sent.
+
+    `taken` gets the new entry, so that who is given its value need not decode it.
 
     A subscription that is not known yet is: its request waits. One that is deleted or disabled gets nothing more.
     """
@@ -56,7 +69,7 @@ def take(record: Record, outbox: Table, channels: Channels, configured: Destinat
         _check(request, record, channels, configured, partitions)
         reason = configured.refuses(request.destination)
         if reason is None:
-            _enqueue(request, record, outbox)
+            _enqueue(request, record, outbox, {} if taken is None else taken)
         else:
             metrics.DROPPED.labels(request.destination, reason).inc()
         return []
@@ -164,7 +177,7 @@ def _check(
         raise Poison("WRONG_PARTITION", f"shard {request.shard} of {request.destination} lives in partition {home}")
 
 
-def _enqueue(request: DeliveryRequest, record: Record, outbox: Table) -> None:
+def _enqueue(request: DeliveryRequest, record: Record, outbox: Table, taken: Taken) -> None:
     key, now_ms, epoch = header_key(request.lane), record.timestamp_ms, made_by(record.headers).epoch
     header = decode_header(outbox.get(key))
     header.begin_again(request, now_ms)
@@ -178,10 +191,12 @@ def _enqueue(request: DeliveryRequest, record: Record, outbox: Table) -> None:
         )
     elif not header.knows(request):
         entry = header.take(request, now_ms)
-        raw = entry.encode()
+        raw = entry.encode_new(record.value)
         if len(raw) > ENTRY_BYTES_MAX:
             raise Poison(TOO_LARGE, f"the request would take {len(raw)} bytes while it waits")
-        outbox.put(entry_key(request.lane, request.id), raw)
+        waiting = entry_key(request.lane, request.id)
+        outbox.put(waiting, raw)
+        taken[waiting] = (raw, entry)
     header.epoch = max(header.epoch, epoch)
     outbox.put(key, header.encode())
 

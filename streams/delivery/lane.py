@@ -8,7 +8,6 @@ has waited RELAY_PATIENCE_MS: somebody stands at a packing table and waits for i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from random import Random
 
 from streams.delivery.kinds import KINDS
@@ -18,6 +17,7 @@ from streams.delivery.retry_schedule import RetrySchedule
 from streams.runtime.role import Table
 from topics.deliveries import Attempt, DeliveryRequest, OutcomeKind
 from topics.touchpoints import Repeat, Touchpoint, WhenDead
+from topics.values import value
 
 RELAY_MARGIN_MS = 1_000
 """The answer still has to be recorded by the order and to reach the caller: the way back is part of the deadline."""
@@ -35,19 +35,19 @@ DECODED_MAX = 2_000
 NEVER = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Send:
     entry: Entry
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Expire:
     """The caller of this relay is gone, or will be before an answer could reach it."""
 
     entry: Entry
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Wait:
     """Nothing to do before `until_ms`; None: nothing until something new arrives (empty, or held)."""
 
@@ -57,7 +57,7 @@ class Wait:
 Step = Send | Expire | Wait
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Resolution:
     """What an attempt made of its request. `next_ms`: it will be tried again then. `held`: it stays and blocks.
     `supersedes`: of what waits behind it only the newest is still sent."""

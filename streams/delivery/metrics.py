@@ -9,6 +9,9 @@ from functools import partial
 from prometheus_client import Counter, Gauge, Histogram
 
 from streams.delivery.admission import Admission
+from streams.delivery.ports import AttemptResult, ResponseClass
+from topics.configuration import FarSide
+from topics.deliveries import OutcomeKind
 
 ATTEMPTS = Counter(
     "sluice_delivery_attempts_total",
@@ -73,6 +76,35 @@ SUBSCRIPTIONS_DISABLED = Counter(
     "Subscriptions that Sluice disabled: their endpoint is `gone` (410), or was `failing` for too long",
     ["destination", "reason"],
 )
+
+
+class RunnerCounters:
+    """What the attempts of one destination count, each looked up once: the look-ups cost as much as a signature."""
+
+    __slots__ = ("_attempts", "_destination", "_outcomes", "_seconds")
+
+    def __init__(self, destination: str) -> None:
+        self._destination = destination
+        self._attempts: dict[tuple[str, ResponseClass, FarSide], Counter] = {}
+        self._seconds: dict[FarSide, Histogram] = {}
+        self._outcomes: dict[tuple[str, OutcomeKind], Counter] = {}
+
+    def attempted(self, touchpoint: str, result: AttemptResult) -> None:
+        key = (touchpoint, result.kind, result.far_side)
+        counter = self._attempts.get(key)
+        if counter is None:
+            counter = self._attempts[key] = ATTEMPTS.labels(self._destination, *key)
+        counter.inc()
+        seconds = self._seconds.get(result.far_side)
+        if seconds is None:
+            seconds = self._seconds[result.far_side] = ATTEMPT_SECONDS.labels(self._destination, result.far_side)
+        seconds.observe(result.took_ms / 1000)
+
+    def ended(self, touchpoint: str, kind: OutcomeKind) -> None:
+        counter = self._outcomes.get((touchpoint, kind))
+        if counter is None:
+            counter = self._outcomes[touchpoint, kind] = OUTCOMES.labels(self._destination, touchpoint, kind)
+        counter.inc()
 
 
 class RunnerGauges:

@@ -24,6 +24,7 @@ HEADER_WITH_GAP_KEPT_MS = 30 * HEADER_KEPT_MS
 their end within weeks; whoever has not filled a gap by then asks for the whole order."""
 REDRIVEN_MAX = 256
 """Redriven requests a header remembers: more than all redrives together may have on their way in one lane."""
+_NO_WATERMARK = b'"watermark":null'
 RECENT_IDS_MAX = 32
 """Request ids a header remembers. A crash of the orders role repeats its last group, a few requests of a lane."""
 
@@ -158,6 +159,11 @@ class Entry:
     def encode(self) -> bytes:
         return orjson.dumps(self)
 
+    def encode_new(self, request: bytes) -> bytes:
+        """Of one that was just taken: its request as it is on deliveries.requests is not encoded once more."""
+        new = {"request": orjson.Fragment(request), "position": self.position, "queued_ms": self.queued_ms}
+        return orjson.dumps({**new, "last": None, "previous": self.previous})
+
     def retried_by_operator(self, redrive: str = "") -> None:
         """A fresh schedule; the attempts go on being numbered, so that each keeps an id of its own."""
         self.dead_at = self.attempts
@@ -184,6 +190,14 @@ def names_of_entry_key(key: bytes) -> tuple[str, str]:
     """Lane and request id of an entry's key."""
     lane, _, request = key.partition(SEPARATOR)
     return lane.decode(), split(request)[0]
+
+
+def has_no_gap(raw: bytes | None) -> bool:
+    """Whether a header's `watermark` is None, without decoding it: each delivery asks, and few headers have a gap.
+
+    Inside a string of the header the quotes of this would be escaped.
+    """
+    return raw is None or _NO_WATERMARK in raw
 
 
 def decode_header(raw: bytes | None) -> LaneHeader:

@@ -31,7 +31,11 @@ def attempted(
         "far_side": far_side,
         "sequence": request.sequence,
         "previous_sequence": entry.previous,
-        **asdict(attempt),
+        "number": attempt.number,
+        "at_ms": attempt.at_ms,
+        "took_ms": attempt.took_ms,
+        "status": attempt.status,
+        "error": attempt.error,
     }
     event_id = f"{request.id}:{event or attempt.number}"
     headers = _headers(request, event_id, envelope.DELIVERY_ATTEMPTED, attempt.at_ms)

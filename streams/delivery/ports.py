@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, Protocol
 
 from streams.runtime.role import Committer, Tables
 from topics.configuration import FarSide
 from topics.touchpoints import Priority, Touchpoint
+from topics.values import named_value
 
 
 class ResponseClass(StrEnum):
@@ -31,7 +32,7 @@ class ResponseClass(StrEnum):
     """A subscriber's endpoint is no more (410): nothing is sent there again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Answer:
     """What came back, before it is judged. `status` None: no answer, and `error` says why.
 
@@ -47,7 +48,7 @@ class Answer:
     far_side: FarSide = FarSide.HTTP
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class AttemptResult:
     """One attempt, classified. `at_ms` is when it was sent (epoch milliseconds); `not_before_ms` is the end of a
     Retry-After the far side gave, None without one. `body` is the decoded JSON object of the answer, else None."""
@@ -75,7 +76,7 @@ class Clock(Protocol):
         """Returns when `event` is set or at `until_ms`, whichever is first; None waits for the event alone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Call:
     """One request as a sender needs it. `members` are the touchpoint's, path and query members included. `entity` is
     whose request it is, as the key on `orders.commands`; stock is nobody's.

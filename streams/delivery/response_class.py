@@ -5,7 +5,7 @@ docs/responses.md is the table, made by asking `classify` (streams/delivery/resp
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -15,6 +15,7 @@ from streams.delivery.retry_after import THROTTLE_DEFAULT_S, not_before_ms
 from topics.nesting import is_too_deep
 from topics.subscriptions import FACT
 from topics.touchpoints import Mode, Touchpoint
+from topics.values import value
 
 MESSAGE_CHARS_MAX = 500
 """As much of a far side's message as travels on: it is shown to people, and stored with the order."""
@@ -31,7 +32,7 @@ TOO_LARGE = 413
 ACKNOWLEDGEMENT = "acknowledgement"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verdict:
     """`not_before_ms`: no retry (throttled: no call at all to this destination) before it. `body` is a JSON object.
 

@@ -94,6 +94,7 @@ class DestinationRunner:
         self._loop_task: asyncio.Task[None] | None = None
         self._over = False
         self._gauges = metrics.RunnerGauges(destination, shard)
+        self._counters = metrics.RunnerCounters(destination)
         self._measured_ms = 0
 
     # What waits
@@ -303,8 +304,7 @@ class DestinationRunner:
             result = await attempt_once(self._sender, call, self._clock)
         finally:
             closed = self._admission.ended(flight, result)
-        metrics.ATTEMPTS.labels(self.destination, call.touchpoint.name, result.kind, result.far_side).inc()
-        metrics.ATTEMPT_SECONDS.labels(self.destination, result.far_side).observe(result.took_ms / 1000)
+        self._counters.attempted(call.touchpoint.name, result)
         if closed:
             await self._permits.keep()
         return result
@@ -331,7 +331,7 @@ class DestinationRunner:
             raise
 
     def _count(self, entry: Entry, finished: Finished) -> None:
-        metrics.OUTCOMES.labels(self.destination, entry.request.touchpoint, finished.kind).inc()
+        self._counters.ended(entry.request.touchpoint, finished.kind)
 
     def _measure(self, now_ms: int) -> None:
         self._gauges.lanes.set(len(self._lanes))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import count
 
 from streams.delivery.admission import NEVER, Admission
 from streams.delivery.priority import PriorityQueue
 from streams.delivery.turns import CallTurn, LaneTurn, Turn
 from topics.touchpoints import Priority
+from topics.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Choice:
     """Whose turn it is; None: nobody's before `until_ms`, as far as is known."""
 

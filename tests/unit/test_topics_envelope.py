@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,3 +68,9 @@ def test_what_is_no_envelope_is_named(name: str, value: bytes | None, message: s
 
 def test_unknown_headers_are_left_alone() -> None:
     assert parse([*GOOD.items(), ("traceparent", b"\xff\xfe")]).id == "1"
+
+
+@given(st.integers(0, 250_000_000_000_000))
+def test_a_time_is_written_with_its_milliseconds(time_ms: int) -> None:
+    written = datetime.fromtimestamp(time_ms // 1000, UTC).replace(microsecond=time_ms % 1000 * 1000)
+    assert iso_time(time_ms) == written.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -17,6 +17,7 @@ from typing import cast
 
 import httptools
 
+from topics.values import value
 from topics.webhooks.addresses import AddressGuard
 from topics.webhooks.dialling import Dialler, Lookup
 
@@ -35,7 +36,7 @@ Origin = tuple[str, int, bool]
 """Host, port and whether it is TLS: connections are shared by what has the same."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reply:
     """`status` None: no answer, and `error` says why. With a status, `error` means that it did not arrive whole.
     Names of headers are in lower case."""
