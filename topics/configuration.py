@@ -344,7 +344,10 @@ class Settings(BaseSettings):
         gt=0,
         description="a subscriber that took nothing for so long is disabled, with a fact",
     )
-    state_dir: Path = Field(default=Path(".sluice"), description="where a process may keep files of its own")
+    state_dir: Path = Field(
+        default=Path(".sluice"),
+        description="where a process may keep files of its own: what outgrows its memory, deleted when it starts",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
     )

@@ -180,7 +180,6 @@ def _check(
 def _enqueue(request: DeliveryRequest, record: Record, outbox: Table, taken: Taken) -> None:
     key, now_ms, epoch = header_key(request.lane), record.timestamp_ms, made_by(record.headers).epoch
     header = decode_header(outbox.get(key))
-    header.begin_again(request, now_ms)
     if header.is_stale(epoch):
         log.warning(
             "delivery.stale lane=%s id=%s epoch=%d newest=%d: a former owner asked too late, nothing is sent",

@@ -59,12 +59,6 @@ class LaneHeader:
         kept_ms = HEADER_KEPT_MS if self.watermark is None else HEADER_WITH_GAP_KEPT_MS
         return self.last_ms + kept_ms < now_ms
 
-    def begin_again(self, request: DeliveryRequest, now_ms: int) -> None:
-        """An order that was forgotten came back: its sequences begin again. What of a lane is kept for a gap alone is
-        no reason to take it for a repeat."""
-        if self.last_ms + HEADER_KEPT_MS < now_ms and 0 < request.sequence <= self.sequence:
-            self.sequence, self.watermark = 0, None
-
     def knows(self, request: DeliveryRequest) -> bool:
         """Whether the request was taken before: the orders role decided again after a crash."""
         if request.id in self.recent:

@@ -14,9 +14,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+PAGE_BYTES = 16_384
+"""A key with its value of up to a quarter of this is in one page. In SQLite's 4 KiB each value of 1 kB has pages of its
+own, which takes twice the time and four times the disk."""
 CACHE_KIB = 8_192
 """Pages that SQLite itself keeps: those a drain is about to read. The operating system keeps more while it has room."""
 _FAST = (
+    f"PRAGMA page_size = {PAGE_BYTES}",
     "PRAGMA journal_mode = OFF",
     "PRAGMA synchronous = OFF",
     "PRAGMA locking_mode = EXCLUSIVE",

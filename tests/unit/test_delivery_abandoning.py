@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import orjson
 
-from streams.delivery.outbox import decode_header, header_key
+from streams.delivery.outbox import (
+    HEADER_KEPT_MS,
+    HEADER_WITH_GAP_KEPT_MS,
+    LaneHeader,
+    decode_header,
+    header_key,
+)
 from streams.delivery.ports import Answer, Call
-from tests.fakes.delivery import ok
+from tests.fakes.delivery import START_MS, ok
 from tests.fakes.delivery_runner import PlayedRunner, fact, subscription
 
 GIVE_UP_MS = 60_000
@@ -78,6 +84,16 @@ async def test_what_a_delivery_says_is_the_same_in_every_attempt() -> None:
     said = [told for told in again.told() if told[0] == "A-2"]
     assert len(said) > 3
     assert set(said) == {("A-2", 2, 1, 1)}
+
+
+def test_a_gap_is_remembered_longer_than_a_lane_without_one() -> None:
+    """Forgotten, its subscriber would be told that it got everything."""
+    header = LaneHeader()
+    header.take(fact("A", 1), START_MS)
+    assert header.is_old(START_MS + HEADER_KEPT_MS + 1)
+    header.abandon(fact("A", 1), previous=0)
+    assert not header.is_old(START_MS + HEADER_KEPT_MS + 1)
+    assert header.is_old(START_MS + HEADER_WITH_GAP_KEPT_MS + 1)
 
 
 async def test_block_waits_for_an_operator() -> None:

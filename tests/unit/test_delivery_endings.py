@@ -17,6 +17,7 @@ from streams.runtime.limits import STOP_ROLE_S
 from streams.runtime.role import Change, Record
 from streams.runtime.tables import PartitionState
 from tests.fakes.delivery import START_MS, Durable, Played, channels_for, request_for
+from tests.support.subscriptions import fact_request, index
 from topics.configuration import Settings
 from topics.deliveries import OutcomeKind, decode_outcome
 from topics.keys import INCREFF, destination_partition
@@ -39,6 +40,23 @@ async def test_a_lane_is_remembered_past_its_last_request_and_then_forgotten() -
     assert list(outbox.values) == [header_key(request.lane)]
     await worker.clock.run_for(4 * SWEEP_EVERY_MS)
     assert outbox.values == {}
+
+
+async def test_a_lane_is_remembered_as_long_as_something_waits_in_it_though_nobody_sends_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its positions would begin again, and what comes would pass what waits. Keys of one lane lie among others'."""
+    monkeypatch.setattr("streams.delivery.headers.SWEEP_KEYS", 2)
+    worker = await Played(channels_for(), subscriptions=index()).start()
+    waiting = [fact_request(code, 1) for code in ("A", "A-2", "A|", "B")]
+    worker.give(*waiting)
+    idle = [create(code, f"{code}.0") for code in ("A", "A-2", "C")]
+    worker.give(*idle)
+    await worker.clock.run_for(1_000)
+    worker.clock._now_ms += HEADER_KEPT_MS
+    await worker.clock.run_for(3 * SWEEP_EVERY_MS)
+    kept = {key for tables in worker.durable.tables.values() for key in tables["deliveries.outbox"].values}
+    assert {header_key(request.lane) for request in waiting} == {key for key in kept if b"||" not in key}
 
 
 async def test_a_lane_that_comes_back_while_it_is_being_forgotten_keeps_its_header() -> None:
