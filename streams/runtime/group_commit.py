@@ -1,4 +1,4 @@
-"""Group commit: what was decided becomes durable in groups; while one is in flight the next one gathers.
+"""Group commit: what was decided becomes durable in groups; while they are in flight the next one gathers.
 
 A group's steps, in the order that makes a crash between any two of them harmless:
 
@@ -9,6 +9,9 @@ A group's steps, in the order that makes a crash between any two of them harmles
 
 A crash before 3 decides the records again: before 2 from the old state, so the same effects leave again with the same
 ids; after 2 the state's source offset tells that it is a redelivery, and nothing leaves.
+
+A group's effects leave while the state of the one before is on its way: one round trip a group instead of two. Its own
+state waits for that, so to a crash the two are as one group would have been (decisions/0017).
 """
 
 from __future__ import annotations
@@ -30,6 +33,10 @@ from streams.runtime.tables import PartitionState, PartitionTable
 from topics.reading import MADE_BY
 
 log = logging.getLogger(__name__)
+
+
+Step = Mapping[tuple[str, int | None], Batches] | Mapping[tuple[str, int], Batches]
+"""What is sent at once, by topic and partition."""
 
 
 class Group:
@@ -76,7 +83,10 @@ class GroupCommit:
         self._lease = lease
         self._late = late
         self._gathering = Group()
-        self._in_flight: Group | None = None
+        self._in_flight: list[Group] = []
+        """Oldest first; at most two: one whose state is on its way, one whose effects are."""
+        self._finishing: asyncio.Task[None] | None = None
+        """The state and the offsets of the older one."""
         self._wake = asyncio.Event()
         self._moved = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
@@ -87,9 +97,11 @@ class GroupCommit:
         self._task = asyncio.create_task(self._run(), name="group-commit")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        tasks = [task for task in (self._task, self._finishing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     def is_full(self) -> bool:
         return self._gathering.is_full()
@@ -103,7 +115,7 @@ class GroupCommit:
     async def drain(self) -> None:
         """Returns when everything added so far is durable."""
         async with self._moved:
-            await self._moved.wait_for(lambda: self._in_flight is None and self._gathering.is_empty())
+            await self._moved.wait_for(lambda: not self._in_flight and self._gathering.is_empty())
 
     def add_effects(self, effects: Sequence[Effect], epoch: int, offset: int) -> None:
         """What the record at `offset` of the source causes, or what a role does on its own after deciding it."""
@@ -179,25 +191,38 @@ class GroupCommit:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                group, self._gathering = self._gathering, Group()
-                self._in_flight = group
-                await self._announce()
-                await self._commit(group)
-                self._in_flight = None
-                await self._announce()
+                if not self._gathering.is_empty():
+                    await self._begin()
+                elif self._finishing is not None and self._finishing.done():
+                    await self._finishing  # it failed, and raises what it failed of
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, memory is now ahead of the log
             self._give_up(error)
 
+    async def _begin(self) -> None:
+        """The effects of what was gathered; its state follows when that of the group before is durable."""
+        group, self._gathering = self._gathering, Group()
+        self._in_flight.append(group)
+        await self._announce()
+        started = time.monotonic()
+        await self.before_effects(group)
+        effects = await self._send(group.effects)
+        if self._finishing is not None:
+            await self._finishing
+        self._finishing = asyncio.create_task(self._finish(group, started, effects), name="group-commit-state")
+        self._finishing.add_done_callback(self._finished)
+
     async def _announce(self) -> None:
         async with self._moved:
             self._moved.notify_all()
 
-    async def _commit(self, group: Group) -> None:
-        started = time.monotonic()
-        await self.before_effects(group)
-        effects = await self._send(group.effects)
+    def _finished(self, finishing: asyncio.Task[None]) -> None:
+        if not finishing.cancelled() and finishing.exception() is not None:
+            self._wake.set()  # nobody may be waiting for it
+
+    async def _finish(self, group: Group, started: float, effects: int) -> None:
+        """State and offsets of a group whose effects are durable."""
         await self.between_effects_and_state(group)
         state = await self._send(group.state)
         state += await self._send(group.marks)
@@ -212,9 +237,11 @@ class GroupCommit:
         self._metrics.effects.inc(effects)
         self._metrics.group_records.observe(effects + state)
         self._metrics.group_seconds.observe(self.progress_at - started)
+        self._in_flight.remove(group)
+        await self._announce()
 
-    async def _send(self, step: Mapping[tuple[str, int | None], Batches] | Mapping[tuple[str, int], Batches]) -> int:
-        """One step of the group: only with the lease, so that a worker that stood still writes one step at most."""
+    async def _send(self, step: Step) -> int:
+        """One step of a group: only with the lease, so that a worker that stood still writes what it had begun."""
         await self._lease()
         return await send_all(tuple(step.values()))
 
@@ -234,8 +261,8 @@ class GroupCommit:
 
     def _give_up(self, error: BaseException) -> None:
         """State in memory is ahead of the log now: nobody who waits may go on, and only a restart is safe."""
-        for group in (self._in_flight, self._gathering):
-            for waiter in group.waiters if group is not None else ():
+        for group in (*self._in_flight, self._gathering):
+            for waiter in group.waiters:
                 if not waiter.done():
                     waiter.set_exception(RuntimeError(f"the group could not be made durable: {error!r}"))
                     waiter.exception()  # those that nobody awaits any more are not worth a warning

@@ -24,7 +24,7 @@ FETCH_WAIT_MS = 500
 """How long the broker may hold an empty fetch; a partition that just became ours waits at most this long."""
 
 GROUP_RECORDS_MAX = 20_000
-"""Records of one commit group; with both groups (one in flight, one gathering) some 40 MB of 1 kB records."""
+"""Records of one commit group; with all three (two in flight, one gathering) some 60 MB of 1 kB records."""
 GROUP_BYTES_MAX = 16 << 20
 """The same bound in bytes: a group of large records stays below what a broker takes in a second."""
 BATCH_BYTES_MAX = 512 << 10

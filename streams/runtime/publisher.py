@@ -66,17 +66,12 @@ class Batches:
 
     async def send(self) -> int:
         """Sends all batches in order; returns when all are acknowledged by all replicas."""
-        futures = []
-        counts = []
-        for builder in self.built:
-            counts.append(builder.record_count())
-            builder.close()
-            futures.append(await self._enqueue(builder))
-        for future, count in zip(futures, counts, strict=True):
-            self.acknowledged.append(((await future).offset, count))
-        return sum(counts)
+        futures = [await self.enqueue(builder) for builder in self.built]
+        return self.note(await asyncio.gather(*futures))
 
-    async def _enqueue(self, builder: Any) -> Any:
+    async def enqueue(self, builder: Any) -> Any:
+        """Gives one of `built` to the producer. Returns a future of its acknowledgement."""
+        builder.close()
         while True:
             try:
                 return await self._producer.send_batch(builder, self.topic, partition=self.partition)
@@ -84,6 +79,12 @@ class Batches:
                 # aiokafka takes one batch per partition, and the one before still waits for a broker: this one was
                 # not taken, so giving it again writes nothing twice.
                 log.warning("%s/%d: still waiting for a broker to take a batch", self.topic, self.partition)
+
+    def note(self, acknowledged: Sequence[Any]) -> int:
+        """What Kafka said of each batch. Returns the number of records."""
+        counts = [builder.record_count() for builder in self.built]
+        self.acknowledged += [(said.offset, count) for said, count in zip(acknowledged, counts, strict=True)]
+        return sum(counts)
 
 
 class Publisher:
@@ -159,11 +160,12 @@ class Publisher:
 
 async def send_all(batches: Sequence[Batches]) -> int:
     """Sends to all topic partitions at once; returns the number of records when all are acknowledged."""
-    if not batches:
-        return 0
-    if len(batches) == 1:
-        return await batches[0].send()
-    return sum(await asyncio.gather(*(each.send() for each in batches)))
+    if any(len(each.built) > 1 for each in batches):
+        return sum(await asyncio.gather(*(each.send() for each in batches)))
+    # The producer takes a partition's first batch at once: no task of its own is needed to wait for that.
+    futures = [await each.enqueue(each.built[0]) for each in batches]
+    acknowledged = await asyncio.gather(*futures)
+    return sum(each.note([said]) for each, said in zip(batches, acknowledged, strict=True))
 
 
 def fits(value: bytes | None) -> bool:

@@ -55,6 +55,8 @@ class FakeProducer:
         self.asked: list[str] = []
         """Topics of the batches that were given, acknowledged or not."""
         self.refuse: dict[str, Exception] = {}
+        self.held: dict[str, asyncio.Event] = {}
+        """By topic, what its acknowledgement waits for."""
         self.hides_offsets = False
         self.open = asyncio.Event()
         self.open.set()
@@ -69,6 +71,7 @@ class FakeProducer:
             future.set_exception(self.refuse[topic])
             return future
         await self.open.wait()
+        await self.held.get(topic, self.open).wait()
         offset = sum((each.topic, each.partition) == (topic, partition) for each in self.log)
         future.set_result(Acknowledged(-1 if self.hides_offsets else offset))
         self.log += [Written(topic, partition, *record) for record in batch.records]

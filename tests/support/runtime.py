@@ -7,6 +7,7 @@ Records are JSON `{"id": ..., "seq": n}`; per key `seq` counts up from 1. The st
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -16,7 +17,7 @@ from dataclasses import replace
 
 import orjson
 
-from streams.runtime.group_commit import Group, GroupCommit
+from streams.runtime.group_commit import Group, GroupCommit, Step
 from streams.runtime.late_writes import LateWrites
 from streams.runtime.ledger import OffsetLedger
 from streams.runtime.limits import Tuning
@@ -59,31 +60,60 @@ class CountingRole(Role):
         return [Effect(os.environ.get("OUT_TOPIC", OUT), record.key, orjson.dumps(effect), partition=record.partition)]
 
 
-CRASH_POINTS = ("before_effects", "between_effects_and_state", "between_state_and_offsets", "after")
+CRASH_POINTS = (
+    "before_effects",
+    "between_effects_and_state",
+    "behind_effects_of_the_next",
+    "between_state_and_offsets",
+    "after",
+)
 
 
 class CrashingCommit(GroupCommit):
     """Kills its own process at the point and group that CRASH_AT (`point:group`) names; only tests use it."""
 
-    async def _at(self, point: str, group: Group) -> None:
+    _passed = 0
+    _held: Group | None = None
+    """Its state does not leave before the next group's effects have."""
+
+    def _is_at(self, point: str, group: Group) -> bool:
         wanted, _, number = os.environ["CRASH_AT"].partition(":")
-        if group.chunks and wanted == point:
-            self.passed = getattr(self, "passed", 0) + 1
-            if self.passed >= int(number):
-                os.kill(os.getpid(), signal.SIGKILL)
+        if not group.chunks or wanted != point:
+            return False
+        self._passed += 1
+        return self._passed >= int(number)
+
+    def _kill_at(self, point: str, group: Group) -> None:
+        if self._is_at(point, group):
+            os.kill(os.getpid(), signal.SIGKILL)
 
     async def before_effects(self, group: Group) -> None:
-        await self._at("before_effects", group)
+        if self._finishing is not None and not os.environ["CRASH_AT"].startswith("behind_effects_of_the_next:"):
+            await self._finishing  # one group at a time: what had become of the others is known
+        self._kill_at("before_effects", group)
 
     async def between_effects_and_state(self, group: Group) -> None:
-        await self._at("between_effects_and_state", group)
+        self._kill_at("between_effects_and_state", group)
+        if self._is_at("behind_effects_of_the_next", group):
+            self._held = group
+            await asyncio.Event().wait()
+
+    async def _send(self, step: Step) -> int:
+        sent = await super()._send(step)
+        if self._held is not None and step is self._in_flight[-1].effects:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return sent
 
     async def between_state_and_offsets(self, group: Group) -> None:
-        await self._at("between_state_and_offsets", group)
+        self._kill_at("between_state_and_offsets", group)
 
-    async def _commit(self, group: Group) -> None:
-        await super()._commit(group)
-        await self._at("after", group)
+    async def _finish(self, group: Group, started: float, effects: int) -> None:
+        await super()._finish(group, started, effects)
+        self._kill_at("after", group)
+
+
+def _parts(group: Group) -> tuple[tuple[Step, str], ...]:
+    return (group.effects, "in_effects"), (group.marks, "in_state")
 
 
 STOP_POINTS = (
@@ -110,13 +140,11 @@ class StoppingCommit(GroupCommit):
     ) -> None:
         self._point, _, number = os.environ["STOP_AT"].partition(":")
         self._groups_left = int(number)
-        self._step = 0
+        self._sending = ""
 
         async def stopping_lease() -> None:
             await lease()
-            self._step += 1
-            # The counting role has one table, which is sent in the last step.
-            self._stop({1: "in_effects", 3: "in_state"}.get(self._step, ""))
+            self._stop(self._sending)
 
         super().__init__(publisher, ledger, metrics, fail, stopping_lease, late)
 
@@ -125,8 +153,13 @@ class StoppingCommit(GroupCommit):
             self._groups_left = -1
             os.kill(os.getpid(), signal.SIGSTOP)
 
+    async def _send(self, step: Step) -> int:
+        # The counting role has one table, which is sent in the last step.
+        of_group = {id(part): name for one in self._in_flight for part, name in _parts(one)}
+        self._sending = of_group.get(id(step), "")
+        return await super()._send(step)
+
     async def before_effects(self, group: Group) -> None:
-        self._step = 0
         if group.chunks and self._groups_left > 0:
             self._groups_left -= 1
         self._stop("before_effects")

@@ -101,19 +101,37 @@ async def test_a_prototype_outbox_swapped_half_way_loses_records_and_a_chunk_han
 async def test_while_one_group_is_in_flight_the_next_gathers(bench: Bench) -> None:
     bench.producer.open.clear()
     bench.chunk(1)
-    await eventually(lambda: bench.commit._in_flight is not None)
+    await eventually(lambda: bool(bench.commit._in_flight))
     bench.chunk(2)
     bench.chunk(3)
     bench.producer.open.set()
     await bench.commit.drain()
-    topics = [record.topic for record in bench.producer.log]
-    assert topics == ["t.out.v1", "t.state.v1", "t.out.v1", "t.out.v1", "t.state.v1", "t.state.v1"]
+    assert [int(record.value or b"") for record in bench.producer.topic("out")] == [1, 2, 3]
+    assert [int(record.value or b"") for record in bench.producer.topic("state")] == [1, 2, 3]
+    assert bench.producer.asked == ["t.out.v1", "t.out.v1", "t.state.v1", "t.state.v1"]
+
+
+async def test_effects_leave_beside_the_state_of_the_group_before_and_their_own_state_behind_it(bench: Bench) -> None:
+    state = bench.producer.held["t.state.v1"] = asyncio.Event()
+    bench.chunk(1)
+    await eventually(lambda: bench.producer.asked == ["t.out.v1", "t.state.v1"])
+    bench.chunk(2)
+    await eventually(lambda: len(bench.producer.topic("out")) == 2)
+    bench.chunk(3)
+    done, _ = await asyncio.wait([asyncio.create_task(bench.commit.drain())], timeout=0.1)
+    assert not done
+    assert bench.producer.asked == ["t.out.v1", "t.state.v1", "t.out.v1"], "no third group begins"
+    assert bench.ledger.committable() == {}
+    state.set()
+    await bench.commit.drain()
+    assert [int(record.value or b"") for record in bench.producer.topic("state")] == [1, 2, 3]
+    assert bench.ledger.committable() == {0: 4}
 
 
 async def test_a_full_group_makes_the_next_chunk_wait(bench: Bench) -> None:
     bench.producer.open.clear()
     bench.chunk(1)
-    await eventually(lambda: bench.commit._in_flight is not None)
+    await eventually(lambda: bool(bench.commit._in_flight))
     bench.chunk(2, effects=GROUP_RECORDS_MAX)
     waiting = asyncio.create_task(bench.commit.room())
     done, _ = await asyncio.wait([waiting], timeout=0.1)
