@@ -11,7 +11,8 @@ CHUNK_RECORDS_MAX = 500
 CHUNK_BYTES_MAX = 1 << 20
 """The same bound for large records; a single record may be larger than that and is then a chunk of its own."""
 CHUNKS_QUEUED_MAX = 32
-"""Chunks read ahead per worker. Beyond it Faust stops fetching, so memory stays flat behind a slow role."""
+"""Events read ahead per worker, each as large as a chunk may be. Beyond it Faust stops fetching, so memory stays flat
+behind a slow role."""
 POLL_RECORDS_MAX = 4_000
 """Records taken from the fetcher at once: enough to keep deciding while the next fetch is on its way."""
 POLL_S = 0.25

@@ -2,7 +2,7 @@
 
     Kafka -> ChunkConsumer -> Faust agent -> DecideLoop -> GroupCommit -> Kafka
               (transport)     (one event      (role.        (effects, then state,
-                               per chunk)      decide)        then offsets)
+                               per poll)       decide)        then offsets)
 
 What a role's author has to know:
 
@@ -279,19 +279,20 @@ class Worker:
     # -- the agent ------------------------------------------------------------------------------------------------
 
     async def consume(self, stream: Any) -> None:
-        """The one agent: each event is a chunk."""
+        """The one agent: each event is chunks of several partitions."""
         try:
             async for event in stream.noack().events():
-                message = event.message
-                await self._take(message.partition, event.value)
+                for chunk in event.value:
+                    await self._take(chunk)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - Faust would acknowledge and go on
             self.fail(error)
             await asyncio.Event().wait()
 
-    async def _take(self, partition: int, chunk: Chunk) -> None:
+    async def _take(self, chunk: Chunk) -> None:
         await self.group_commit.room()
+        partition = chunk.partition
         state = self.partitions.get(partition)
         if state is None or self.assignments != chunk.assignments or not self.takes_in():
             return  # read again by its owner: its offset was not committed

@@ -121,9 +121,11 @@ STOP_POINTS = (
     "in_effects",
     "between_effects_and_state",
     "in_state",
+    "in_both",
     "between_state_and_offsets",
 )
-"""`in_` means past the check of the lease: what the step writes is written when the process goes on."""
+"""`in_` means past the check of the lease: what the step writes is written when the process goes on. `in_both`: in the
+state of a group and in the effects of the next."""
 
 
 class StoppingCommit(GroupCommit):
@@ -141,10 +143,13 @@ class StoppingCommit(GroupCommit):
         self._point, _, number = os.environ["STOP_AT"].partition(":")
         self._groups_left = int(number)
         self._sending = ""
+        self._beside = asyncio.Event()
 
         async def stopping_lease() -> None:
             await lease()
-            self._stop(self._sending)
+            if self._sending == "in_effects" and len(self._in_flight) > 1:
+                self._beside.set()
+            self._stop("in_both" if self._beside.is_set() and self._sending == "in_state" else self._sending)
 
         super().__init__(publisher, ledger, metrics, fail, stopping_lease, late)
 
@@ -153,13 +158,20 @@ class StoppingCommit(GroupCommit):
             self._groups_left = -1
             os.kill(os.getpid(), signal.SIGSTOP)
 
+    def _both(self) -> bool:
+        return self._point == "in_both" and self._groups_left == 0
+
     async def _send(self, step: Step) -> int:
         # The counting role has one table, which is sent in the last step.
-        of_group = {id(part): name for one in self._in_flight for part, name in _parts(one)}
-        self._sending = of_group.get(id(step), "")
+        sending = {id(part): name for one in self._in_flight for part, name in _parts(one)}.get(id(step), "")
+        if self._both() and sending == "in_state":
+            await self._beside.wait()
+        self._sending = sending
         return await super()._send(step)
 
     async def before_effects(self, group: Group) -> None:
+        if self._finishing is not None and not self._both():
+            await self._finishing  # one group at a time: only the step that is meant is under way
         if group.chunks and self._groups_left > 0:
             self._groups_left -= 1
         self._stop("before_effects")

@@ -24,7 +24,7 @@ from faust.types.tuples import ConsumerMessage
 from streams.runtime.ledger import OffsetLedger
 from streams.runtime.limits import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, FETCH_BACKOFF_S
 from streams.runtime.tables import PartitionState
-from streams.runtime.transport import ChunkConsumer, ChunkConsumerThread, SourceApp, SourceTableManager, split
+from streams.runtime.transport import ChunkConsumer, ChunkConsumerThread, SourceApp, SourceTableManager, portions, split
 from tests.fakes.runtime import raw_record
 from tests.support.eventually import eventually
 
@@ -168,12 +168,27 @@ def test_stock_table_manager_sleeps_before_it_subscribes() -> None:
 def test_a_chunk_is_bounded_in_records_and_bytes() -> None:
     """Faust's event is one record; a chunk is many, and neither many small nor few large ones are too many."""
     small = [raw_record(offset, b"x") for offset in range(2 * CHUNK_RECORDS_MAX + 1)]
-    assert [len(chunk) for chunk in split(small)] == [CHUNK_RECORDS_MAX, CHUNK_RECORDS_MAX, 1]
+    assert [len(chunk) for chunk, _ in split(small)] == [CHUNK_RECORDS_MAX, CHUNK_RECORDS_MAX, 1]
     large = [raw_record(offset, b"x" * (CHUNK_BYTES_MAX // 2)) for offset in range(5)]
-    assert [len(chunk) for chunk in split(large)] == [2, 2, 1]
+    assert [len(chunk) for chunk, _ in split(large)] == [2, 2, 1]
     huge = [raw_record(offset, b"x" * (2 * CHUNK_BYTES_MAX)) for offset in range(2)]
-    assert [len(chunk) for chunk in split(huge)] == [1, 1]
-    assert [record.offset for chunk in split(small) for record in chunk] == list(range(len(small)))
+    assert [len(chunk) for chunk, _ in split(huge)] == [1, 1]
+    assert [record.offset for chunk, _ in split(small) for record in chunk] == list(range(len(small)))
+
+
+def test_one_event_carries_what_a_poll_brought_within_the_bounds_of_a_chunk() -> None:
+    """An event costs Faust more than a record; a busy partition has events of its own."""
+    few = {TP("t", partition): [raw_record(offset, b"x") for offset in range(3)] for partition in range(4)}
+    ((tp, chunks),) = portions(few, 7)
+    assert tp.partition == 3
+    assert [(chunk.assignments, chunk.partition, len(chunk.records)) for chunk in chunks] == [
+        (7, partition, 3) for partition in range(4)
+    ]
+    many = [raw_record(offset, b"x") for offset in range(CHUNK_RECORDS_MAX + 1)]
+    large = [raw_record(0, b"x" * CHUNK_BYTES_MAX)]
+    polled = {TP("t", 0): many, TP("t", 1): few[TP("t", 1)], TP("t", 2): large, TP("t", 3): large}
+    found = [[(chunk.partition, len(chunk.records)) for chunk in chunks] for _, chunks in portions(polled, 7)]
+    assert found == [[(0, CHUNK_RECORDS_MAX)], [(0, 1), (1, 3)], [(2, 1)], [(3, 1)]]
 
 
 async def test_a_poll_from_before_a_rebalance_has_ended_before_the_seek() -> None:
