@@ -191,10 +191,7 @@ class GroupCommit:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                if not self._gathering.is_empty():
-                    await self._begin()
-                elif self._finishing is not None and self._finishing.done():
-                    await self._finishing  # it failed, and raises what it failed of
+                await self._begin()
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, memory is now ahead of the log
@@ -202,6 +199,8 @@ class GroupCommit:
 
     async def _begin(self) -> None:
         """The effects of what was gathered; its state follows when that of the group before is durable."""
+        if self._finishing is not None and self._finishing.done():
+            await self._finishing  # if it failed, it raises that: nothing more may leave
         group, self._gathering = self._gathering, Group()
         self._in_flight.append(group)
         await self._announce()
@@ -218,8 +217,10 @@ class GroupCommit:
             self._moved.notify_all()
 
     def _finished(self, finishing: asyncio.Task[None]) -> None:
-        if not finishing.cancelled() and finishing.exception() is not None:
-            self._wake.set()  # nobody may be waiting for it
+        """At once: the effects beside it may wait for a broker for as long as one is away."""
+        error = None if finishing.cancelled() else finishing.exception()
+        if error is not None:
+            self._give_up(error)
 
     async def _finish(self, group: Group, started: float, effects: int) -> None:
         """State and offsets of a group whose effects are durable."""
