@@ -11,7 +11,7 @@ A crash before 3 decides the records again: before 2 from the old state, so the 
 ids; after 2 the state's source offset tells that it is a redelivery, and nothing leaves.
 
 A group's effects leave while the state of the one before is on its way: one round trip a group instead of two. Its own
-state waits for that, so to a crash the two are as one group would have been (decisions/0017).
+state waits for that, so to a crash the two are as one group would have been (decisions/0018).
 """
 
 from __future__ import annotations
