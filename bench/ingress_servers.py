@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaProducer
 
 from gateway.access_log import AccessLog
 from gateway.app import make_app, spare_collections, wall_clock_ms
+from gateway.dead_log import KafkaDeadLog
 from gateway.endpoints import GuardedEndpoints
 from gateway.fact_log import KafkaFactLog
 from gateway.ingress import Ports
@@ -62,6 +63,7 @@ async def gateway(settings: Settings) -> web.Application:
         subscriptions=SubscriptionIndex(),
         endpoints=GuardedEndpoints(settings),
         facts=KafkaFactLog(settings),
+        dead=KafkaDeadLog(settings),
         now_ms=wall_clock_ms,
         metrics=metrics,
         access_log=AccessLog(),

@@ -17,11 +17,13 @@ from aiohttp import web
 
 from gateway.access_log import AccessLog, discard, to_standard_error
 from gateway.api import ManagementApi
+from gateway.dead_log import KafkaDeadLog
 from gateway.endpoints import GuardedEndpoints
 from gateway.fact_log import KafkaFactLog
 from gateway.ingress import Ingress, Ports
 from gateway.metrics import CONTENT_TYPE, Metrics
 from gateway.producer import SharedProducer
+from gateway.redrives import RedrivesApi, add_redrives
 from gateway.replies import ReplyReader
 from gateway.routes import add_fallbacks, add_management, add_touchpoints
 from gateway.search_view import StockView
@@ -70,6 +72,7 @@ def make_app(settings: Settings, channels: Channels, ports: Ports) -> web.Applic
     add_management(app.router, api)
     not_allowed = api.refusing(405, "METHOD_NOT_ALLOWED", "This path does not have this method")
     add_subscriptions(app.router, SubscriptionsApi(settings, channels, ports, ingress), not_allowed)
+    add_redrives(app, RedrivesApi(settings, channels, ports, ingress), not_allowed)
     _add_operations(app.router, ports)
     add_fallbacks(app.router, ingress, api)
     return app
@@ -173,6 +176,7 @@ async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -
         subscriptions=subscriptions,
         endpoints=endpoints,
         facts=KafkaFactLog(settings),
+        dead=KafkaDeadLog(settings),
         now_ms=wall_clock_ms,
         metrics=metrics,
         access_log=access_log,

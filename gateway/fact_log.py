@@ -39,7 +39,7 @@ class Reading:
     async def at(self, time_ms: int) -> int:
         if time_ms <= 0:
             return self.begins
-        async with _answered():
+        async with answered():
             found = (await self._consumer.offsets_for_times({self._place: time_ms}))[self._place]
         return self.ends if found is None else int(found.offset)
 
@@ -47,7 +47,7 @@ class Reading:
         self._consumer.seek(self._place, offset)
 
     async def next(self) -> Sequence[LogRecord]:
-        async with _answered():
+        async with answered():
             found = await self._consumer.getmany(self._place, timeout_ms=POLL_MS, max_records=CHUNK_RECORDS_MAX)
         await asyncio.sleep(0)  # fetched records come without a pause, and the loop is not ours alone
         return [
@@ -78,7 +78,7 @@ class KafkaFactLog:
         )
         try:
             place = TopicPartition(self._topic, partition)
-            async with _answered():
+            async with answered():
                 await consumer.start()
                 consumer.assign([place])
                 begins = (await consumer.beginning_offsets([place]))[place]
@@ -90,7 +90,7 @@ class KafkaFactLog:
 
 
 @asynccontextmanager
-async def _answered() -> AsyncIterator[None]:
+async def answered() -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(KAFKA_TIMEOUT_S):
             yield

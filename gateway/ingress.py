@@ -21,6 +21,7 @@ from gateway.call import Call, new_event_id
 from gateway.metrics import Metrics
 from gateway.ports import (
     Clock,
+    DeadLog,
     Endpoints,
     FactLog,
     Outgoing,
@@ -59,6 +60,7 @@ class Ports:
     subscriptions: Subscriptions
     endpoints: Endpoints
     facts: FactLog
+    dead: DeadLog
     now_ms: Clock
     metrics: Metrics
     access_log: AccessLog

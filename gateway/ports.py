@@ -144,6 +144,28 @@ class FactReading(Protocol):
         """Some records, in their order; none when nothing came within a moment."""
 
 
+class DeadReading(Protocol):
+    """Partitions of deliveries.dead. `ends`: where each ended when the reading began; `at_end`: all that was there
+    then was given out. Raises Unavailable when Kafka is away."""
+
+    @property
+    def ends(self) -> Mapping[int, int]: ...
+
+    @property
+    def at_end(self) -> bool: ...
+
+    async def next(self, *, wait: bool = True) -> Sequence[tuple[int, LogRecord]]:
+        """Some records with their partitions, each partition's in order; none when nothing came within a moment. Only
+        who waits learns of the end."""
+
+
+class DeadLog(Protocol):
+    def reading(
+        self, *, since_ms: int = 0, starts: Mapping[int, int] | None = None
+    ) -> AbstractAsyncContextManager[DeadReading]:
+        """`starts`: only these partitions, from there on; else all, from a time on."""
+
+
 class FactLog(Protocol):
     """orders.events, as durable as it is."""
 

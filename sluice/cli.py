@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from sluice.cli_redrive import redrive
 from sluice.cli_subscriptions import subscriptions
 from sluice.local.demo_channels import INCREFF_PORT, MARKETPLACE_PORT
 from sluice.local.errors import StartError
@@ -58,6 +59,7 @@ def main() -> None:
 
 main.add_command(torture)
 main.add_command(subscriptions)
+main.add_command(redrive)
 
 
 # --- everything at once ------------------------------------------------------------------------------------------

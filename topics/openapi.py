@@ -13,6 +13,7 @@ from topics.json_schema import Untitled
 from topics.models.base import CODE_MAX, Body
 from topics.models.errors import ChannelError, IncreffError, Problem
 from topics.models.management import EventsDocument, LaneDecided, OrderDocument, ReturnDocument
+from topics.models.redrives import RedriveAsked, RedriveDocument, RedriveList
 from topics.models.subscribers import (
     RotationAsked,
     SubscriptionAsked,
@@ -85,6 +86,7 @@ def document() -> dict[str, Any]:
         operation = _operation(touchpoint, sample(touchpoint.name), names)
         paths.setdefault(full_path(touchpoint), {})[touchpoint.method.lower()] = operation
     paths.update(_management(names))
+    paths.update(_redrives(names))
     paths.update(_subscriptions(names))
     paths.update(_operations())
     return {
@@ -122,6 +124,9 @@ def _schemas() -> tuple[_Names, Schema]:
             ReturnDocument,
             LaneDecided,
             EventsDocument,
+            RedriveAsked,
+            RedriveDocument,
+            RedriveList,
             SubscriptionAsked,
             SubscriptionSettings,
             SubscriptionDocument,
@@ -273,6 +278,39 @@ def _management(names: _Names) -> Schema:
             }
         }
     return paths
+
+
+def _redrives(names: _Names) -> Schema:
+    """/api/redrives: what was given up is sent again."""
+
+    def operation(name: str, summary: str, answer: type[BaseModel], status: str, *statuses: str) -> Schema:
+        return {
+            "tags": ["management"],
+            "security": [{"token": []}, {}],
+            "operationId": name,
+            "summary": summary,
+            "responses": {
+                status: {"description": "How it fares", "content": {JSON: {"schema": names[answer]}}},
+                **_errors(names[Problem], PROBLEM_JSON, (*statuses, "401", "503")),
+            },
+        }
+
+    one = {"parameters": [_parameter("id", "path", {"type": "string"})]}
+    start = operation("redrive", "Count, or send again, what was given up", RedriveDocument, "202", "400", "413")
+    start["requestBody"] = {"required": False, "content": {JSON: {"schema": names[RedriveAsked]}}}
+    busy = {"description": "Another one is going on", "content": {PROBLEM_JSON: {"schema": names[Problem]}}}
+    start["responses"]["409"] = busy
+    stop = operation("stop-redrive", "Send nothing more", RedriveDocument, "202", "404")
+    return {
+        "/api/redrives": {
+            "get": operation("list-redrives", "The last redrives of this gateway", RedriveList, "200"),
+            "post": start,
+        },
+        "/api/redrives/{id}": {
+            "get": {**operation("get-redrive", "One redrive", RedriveDocument, "200", "404"), **one},
+            "delete": {**stop, **one},
+        },
+    }
 
 
 def _subscriptions(names: _Names) -> Schema:

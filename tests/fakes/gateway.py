@@ -20,6 +20,7 @@ from gateway.ports import Outgoing, Position, Unavailable
 from gateway.routes import full_path
 from gateway.search_view import StockIndex
 from sluice.local.demo_channels import demo_channels
+from tests.fakes.dead import FakeDead
 from tests.fakes.facts import FakeFacts
 from topics.configuration import Channels, Settings, load_settings, parse_channels
 from topics.envelope import Envelope, parse
@@ -137,6 +138,7 @@ class Gateway:
     stock: FakeStock
     endpoints: FakeEndpoints
     facts: FakeFacts
+    dead: FakeDead
     metrics: Metrics
     log: list[bytes]
     settings: Settings
@@ -148,6 +150,7 @@ async def gateway(
 ) -> AsyncIterator[Gateway]:
     kafka = kafka or FakeKafka()
     facts = FakeFacts()
+    dead = FakeDead()
     stock = FakeStock()
     metrics = Metrics()
     log: list[bytes] = []
@@ -160,6 +163,7 @@ async def gateway(
         subscriptions=kafka.subscriptions,
         endpoints=endpoints,
         facts=facts,
+        dead=dead,
         now_ms=lambda: NOW_MS,
         metrics=metrics,
         access_log=access_log,
@@ -167,7 +171,7 @@ async def gateway(
     loaded = load_settings(**settings)
     app = make_app(loaded, channels or channels_with(), ports)
     async with TestClient(TestServer(app)) as client:
-        yield Gateway(client, kafka, stock, endpoints, facts, metrics, log, loaded)
+        yield Gateway(client, kafka, stock, endpoints, facts, dead, metrics, log, loaded)
         access_log.flush()
 
 

@@ -134,6 +134,12 @@ async def test_increff_gets_the_header_triple_and_the_delivery_id(far: FarSide, 
     }
     assert (headers["Sluice-Delivery-Id"], headers["Sluice-Attempt"]) == ("e.0", "3")
     assert "X-Channel-Key" not in headers
+    assert "Sluice-Redrive" not in headers
+
+
+async def test_what_an_operator_sends_again_says_so(far: FarSide, sender: HttpSender) -> None:
+    await sender.send(call("create-outward-order", {}, delivery_id="e.0", redrive="rdv_1"))
+    assert far.requests[0]["headers"]["Sluice-Redrive"] == "rdv_1"
 
 
 async def test_a_marketplace_gets_its_own_headers_only(far: FarSide, sender: HttpSender) -> None:

@@ -158,6 +158,15 @@ async def test_a_repeat_has_the_same_id_and_body_and_a_new_time_and_signature(be
     assert changed == {"webhook-timestamp", "webhook-signature", "sluice-attempt"}
 
 
+async def test_what_an_operator_sends_again_says_so_beside_the_same_body(bench: Bench) -> None:
+    bench.subscribe(NEW)
+    await bench.sender.send(CALL)
+    await bench.sender.send(replace(CALL, attempt=9, redrive="rdv_1"))
+    (first, body), (second, again) = bench.requests
+    assert body == again
+    assert (first.get("sluice-redrive"), second["sluice-redrive"]) == (None, "rdv_1")
+
+
 async def test_while_a_secret_is_rotated_both_sign_until_the_old_one_ends(bench: Bench) -> None:
     public = signing_key(SEED).verifier()
     bench.subscribe(OLD)

@@ -1,0 +1,125 @@
+"""/api/redrives: what was given up is counted, and sent again. A gateway runs one redrive at a time and tells of its
+last ones; they end with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from gateway.answers import Answer, Refused, json_answer
+from gateway.authentication import bearer
+from gateway.body import BodyReader, parse
+from gateway.call import Call
+from gateway.ingress import Handler, Ingress, Ports, refusal_of
+from gateway.problem import problem
+from gateway.redriving import Job, Redriver
+from gateway.subscribers import asked
+from topics.configuration import Channels, Settings
+from topics.keys import subscription_of
+from topics.models.redrives import RedriveAsked
+
+BODY_BYTES_MAX = 512 << 10
+"""As many order codes as may be named, each as long as it may be."""
+KEPT_MAX = 50
+"""Redrives that are told of after their end."""
+ID_BYTES = 6
+
+Act = Callable[[Call, web.Request], Awaitable[Answer]]
+
+
+class RedrivesApi:
+    def __init__(self, settings: Settings, channels: Channels, ports: Ports, ingress: Ingress) -> None:
+        self._channels = channels
+        self._ports = ports
+        self._ingress = ingress
+        self._bodies = BodyReader(BODY_BYTES_MAX)
+        self._token = settings.api_token.get_secret_value().encode() if settings.api_token else None
+        self._redriver = Redriver(ports.dead, ports.producer, self._is_open, settings.partitions, ports.now_ms)
+        self._jobs: dict[str, Job] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def handler(self, act: Act) -> Handler:
+        async def handle(request: web.Request) -> web.Response:
+            call = Call("api-redrives", time.perf_counter())
+            try:
+                if self._token is not None:
+                    bearer(self._token, request.headers.get("Authorization"))
+                call.subject = request.match_info.get("id", "")[:40]
+                answer = await act(call, request)
+            except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
+                answer = problem(refusal_of(error, "api-redrives"))
+            return self._ingress.finish(call, answer)
+
+        return handle
+
+    async def start(self, call: Call, request: web.Request) -> Answer:
+        raw = await self._bodies.read(request)
+        wanted = asked(RedriveAsked, parse(raw) if raw else {}, self._channels.channels)
+        unready = self._ports.subscriptions.unready()
+        if unready is not None:
+            raise Refused(503, "STARTING", "The subscriptions are not read yet", unready, retry_after_s=1)
+        running = next((job for job in self._jobs.values() if not job.over), None)
+        if running is not None:
+            raise Refused(409, "BUSY", f"Redrive {running.id} is going on", "wait for its end, or stop it")
+        call.subject = f"rdv_{os.urandom(ID_BYTES).hex()}"
+        job = self._jobs[call.subject] = Job(call.subject, wanted, self._ports.now_ms())
+        while len(self._jobs) > KEPT_MAX:
+            del self._jobs[next(iter(self._jobs))]
+        self._task = asyncio.create_task(self._redriver.run(job), name=f"redrive {job.id}")
+        return _told(job, 202)
+
+    async def all(self, _call: Call, _request: web.Request) -> Answer:
+        newest_first = reversed(self._jobs.values())
+        return json_answer({"redrives": [job.document().model_dump(mode="json") for job in newest_first]})
+
+    async def one(self, _call: Call, request: web.Request) -> Answer:
+        return _told(self._known(request))
+
+    async def stop(self, _call: Call, request: web.Request) -> Answer:
+        """Nothing more is sent; what is on its way gets its end without this redrive."""
+        job = self._known(request)
+        job.stop.set()
+        if job.state == "sending":
+            job.state = "stopping"
+        return _told(job, 202)
+
+    async def close(self, _app: web.Application) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def _known(self, request: web.Request) -> Job:
+        name = request.match_info["id"]
+        job = self._jobs.get(name)
+        if job is None:
+            raise Refused(404, "UNKNOWN", f"This gateway knows no redrive {name[:40]}")
+        return job
+
+    def _is_open(self, destination: str) -> bool:
+        """A far side always is; a subscription while it gets facts."""
+        name = subscription_of(destination)
+        if name is None:
+            return True
+        known = self._ports.subscriptions.get(name)
+        return known is not None and known.active and self._ports.subscriptions.disabled(name) is None
+
+
+def _told(job: Job, status: int = 200) -> Answer:
+    return json_answer(job.document().model_dump(mode="json"), status)
+
+
+def add_redrives(app: web.Application, api: RedrivesApi, not_allowed: Handler) -> None:
+    app.on_cleanup.append(api.close)
+    paths: dict[str, dict[str, Handler]] = {
+        "/api/redrives": {"GET": api.handler(api.all), "POST": api.handler(api.start)},
+        "/api/redrives/{id}": {"GET": api.handler(api.one), "DELETE": api.handler(api.stop)},
+    }
+    for path, methods in paths.items():
+        resource = app.router.add_resource(path)
+        for method, handle in methods.items():
+            resource.add_route(method, handle)
+        resource.add_route("*", not_allowed)
