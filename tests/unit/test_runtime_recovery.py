@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from random import Random
+from unittest.mock import patch
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.runtime import spilling as spilling_module
+from streams.runtime.local_store import LocalStore
 from streams.runtime.rebuild import Rebuild, stand
+from streams.runtime.spilling import Spilling
 from streams.runtime.tables import PartitionState
 from tests.fakes.runtime import raw_record
 from topics.reading import OWNER_KEY, Epochs
@@ -110,3 +117,26 @@ def test_what_was_decided_is_what_the_first_table_says() -> None:
     _, other = rebuilt(raw_record(0, b"v", b"k", made_by(1, 5)))
     assert stand([first, other]) == (5, 3)
     assert stand([]) == (-1, -1)
+
+
+def test_a_table_that_spills_is_rebuilt_as_one_in_memory(tmp_path: Path) -> None:
+    """A takeover with a backlog: more than memory has room for, with deletions that are still remembered."""
+    random = Random(1)
+    records = [
+        raw_record(n, None if random.random() < 0.4 else b"%d" % n, b"k%d" % random.randrange(60), made_by(1, n // 2))
+        for n in range(400)
+    ]
+    plain, known = rebuilt(*records)
+    spilling = Spilling(LocalStore(tmp_path / "tables"), bytes_max=5_000)
+    state = PartitionState(0, ["state"], spilling.table)
+    rebuild = Rebuild(state.all[0], "t.state.v1")
+    with patch.object(spilling_module, "SPILLED_AT_ONCE", 7):
+        for first in range(0, len(records), 50):
+            rebuild.apply(records[first : first + 50])
+    assert (tmp_path / "tables").exists()
+    assert stand([rebuild]) == stand([known])
+    assert list(state.all[0].walk()) == list(plain.all[0].walk())
+    keys = {record.key for record in records}
+    assert {key: state.all[0].origin(key) for key in keys} == {key: plain.all[0].origin(key) for key in keys}
+    state.close()
+    assert not (tmp_path / "tables").exists()
