@@ -6,6 +6,7 @@ delivered since, or skipped by an operator, is not chosen.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ CHOSEN_MAX = 100_000
 GROUPS_MAX = 100
 """Destinations and reasons that are told apart."""
 REASON_CHARS_MAX = 80
+
+log = logging.getLogger(__name__)
 
 IsOpen = Callable[[str], bool]
 """Whether a destination takes requests now."""
@@ -65,6 +68,14 @@ class Chosen:
 
 def read(record: LogRecord) -> DeadLetter | Concluded | None:
     """None: nothing that this version knows."""
+    try:
+        return _read(record)
+    except (KeyError, TypeError, ValueError) as error:
+        log.warning("redrive.unreadable offset=%d: %r is passed over", record.offset, error)
+        return None
+
+
+def _read(record: LogRecord) -> DeadLetter | Concluded | None:
     kind = dict(record.headers).get("ce_type", b"").decode()
     if kind == DELIVERY_CONCLUDED:
         return decode_concluded(record.value)

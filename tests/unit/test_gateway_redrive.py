@@ -97,6 +97,15 @@ def test_what_cannot_be_sent_is_counted_apart() -> None:
     assert (choice.chosen, choice.left) == ({}, 2)
 
 
+def test_what_this_version_cannot_read_is_passed_over() -> None:
+    log = FakeDead()
+    died(log, request())
+    for value in (b"{", b"[]", orjson.dumps({"request": {"id": "x", "new": 1}})):
+        log.write(value, DELIVERY_DEAD)
+    log.write(orjson.dumps({"request": "A.0", "how": "unheard of", "attempts": 1}), DELIVERY_CONCLUDED)
+    assert set(choose(log).chosen) == {"A.0"}
+
+
 def test_groups_say_where_and_why() -> None:
     log = FakeDead()
     for n in range(3):
