@@ -195,6 +195,36 @@ async def cli(environment: dict[str, str], *arguments: str) -> str:
     return done.stdout
 
 
+async def test_what_was_given_up_is_counted_and_sent_again_from_the_command_line(
+    stack: Stack, code: Code, receiver: Receiver
+) -> None:
+    quick = {"retry_first_s": 0.1, "retry_max_s": 0.1, "retry_for_s": 0.2}
+    made = await manage(stack, "POST", body={"url": receiver.url, "types": ["order-created"], "secret": OWN, **quick})
+    path, order = f"/{made['id']}", code()
+    receiver.status = 500
+    await acknowledged(stack, order)
+
+    async def redrive(*options: str) -> Any:
+        command = [sys.executable, "-m", "sluice", "redrive", "--url", stack.url, "--json"]
+        named = ["--destination", f"subscription:{made['id']}", *options]
+        run = await asyncio.create_subprocess_exec(*command, *named, stdout=asyncio.subprocess.PIPE)
+        printed, _ = await run.communicate()
+        return orjson.loads(printed)
+
+    async def given_up() -> bool:
+        return bool((await redrive())["found"] == 1)
+
+    await stack.eventually(given_up, "it is given up, and counted")
+    receiver.status = 204
+    before = len(receiver.got)
+    told = await redrive("--reason", "500", "--order", order, "--yes")
+    assert (told["state"], told["sent"], told["delivered"]) == ("done", 1, 1)
+    [(headers, raw)] = receiver.got[before:]
+    assert (headers["sluice-redrive"], raw) == (told["id"], receiver.got[0][1])
+    assert (await redrive("--yes"))["found"] == 0
+    await manage(stack, "DELETE", path)
+
+
 def _as_async(condition: Callable[[], bool]) -> Callable[[], Any]:
     async def run() -> bool:
         return condition()
