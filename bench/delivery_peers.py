@@ -18,7 +18,8 @@ from sluice.local.ports import free_ports
 from sluice.torture.log import Signed
 from sluice.torture.signatures import checker, judge
 
-POLL_S = 0.05
+POLL_S = 0.2
+"""Between two looks at the receiver: to be looked at costs it, too."""
 STALL_S = 30.0
 """Nothing came for so long: the run is over."""
 LATE_SHARE_MAX = 0.05

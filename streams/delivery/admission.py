@@ -20,16 +20,23 @@ NEVER = float(1 << 62)
 
 @dataclass(slots=True)
 class Flight:
-    """A request with its permits taken. `probe`: the one that finds out whether the destination is well again."""
+    """A request with its permits taken. `probe`: the one that finds out whether the destination is well again.
+    `ended`: it is not in the air any more, and its outcome is being recorded."""
 
     kind: str
     lane: str
     probe: bool
     redriven: bool
+    ended: bool = False
 
 
 class Admission:
-    """Of one shard of one destination. `in_air`: requests that left, and whose outcome is not recorded yet."""
+    """Of one shard of one destination. `in_air`: requests that left and are not answered yet; `unrecorded`: those that
+    are, and whose outcome is not durable yet.
+
+    What the destination takes bounds the first alone, or its places would stand empty while Kafka is waited for. The
+    second is bounded by as many, so that a worker that dies leaves at most twice its concurrency to be sent again.
+    """
 
     def __init__(self, *, permits: Permits, breaker: Breaker, config: Pace, clock: Clock) -> None:
         self.permits = permits
@@ -37,12 +44,14 @@ class Admission:
         self.concurrency = Concurrency(config.concurrency)
         self.redrive = RedriveShare(config)
         self.in_air = 0
+        self.unrecorded = 0
+        self._unrecorded_max = config.concurrency
         self._pause_max_ms = config.probe_max_s * 1000
         self._clock = clock
 
     def blocked_until(self, now_ms: int) -> float | None:
         """Until when nothing can be sent, as far as is known; None when something can."""
-        if self.in_air >= self.concurrency.allowed:
+        if self.in_air >= self.concurrency.allowed or self.unrecorded >= self._unrecorded_max:
             return NEVER
         until_ms = max(self.permits.gate.opens_ms, self.breaker.opens_ms)
         return until_ms if until_ms > now_ms else None
@@ -91,6 +100,9 @@ class Admission:
 
     def ended(self, flight: Flight, result: AttemptResult | None) -> bool:
         """The request was answered, given up, or cut off (None). Whether the gate closed, which is to be kept then."""
+        self.in_air -= 1
+        self.unrecorded += 1
+        flight.ended = True
         now_ms = self._clock.now_ms()
         answered = result is not None and result.status is not None
         self.permits.limits.ended(flight.kind, now_ms, answered=answered)
@@ -106,8 +118,11 @@ class Admission:
         return True
 
     def landed(self, flight: Flight) -> None:
-        """Its outcome is recorded, or it will not be sent: its place is free."""
-        self.in_air -= 1
+        """Its outcome is recorded, or it will not be sent."""
+        if flight.ended:
+            self.unrecorded -= 1
+        else:
+            self.in_air -= 1
         if flight.redriven:
             self.redrive.landed(flight.kind, self._clock.now_ms())
 

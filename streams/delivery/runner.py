@@ -304,6 +304,7 @@ class DestinationRunner:
             result = await attempt_once(self._sender, call, self._clock)
         finally:
             closed = self._admission.ended(flight, result)
+            self._wake.set()  # its place is free
         self._counters.attempted(call.touchpoint.name, result)
         if closed:
             await self._permits.keep()
