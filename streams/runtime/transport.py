@@ -5,7 +5,8 @@ Faust keeps the app, the agent, the consumer thread, assignment and rebalance. W
 - `getmany`: an event costs Faust 50 to 80 us; one for what a poll brought makes that nothing.
 - `force_commit`, `wait_empty`, `ack`: Faust commits past messages in flight and counts duplicates after a rebalance;
   here the OffsetLedger decides, and waiting for empty means that the groups in flight are durable.
-- the consumer: 5 ms fetch back-off (aiokafka's 100 ms stalls verdicts), static membership that leaves on a clean stop.
+- the consumer: 5 ms fetch back-off (aiokafka's 100 ms stalls verdicts), a short wait for a fetch that leaves out a
+  partition with unread data, static membership that leaves on a clean stop.
 - the consumer's thread: uvloop as in the main one, and a poll goes into it without the queue of Faust's other calls.
 - `TableManager`, `Recovery`: Faust sleeps a second before it subscribes, and would recover one event per record.
 """
@@ -32,6 +33,7 @@ from streams.runtime.limits import (
     CHUNK_BYTES_MAX,
     CHUNK_RECORDS_MAX,
     FETCH_BACKOFF_S,
+    FETCH_BESIDE_MS,
     FETCH_WAIT_MS,
     NOTHING_TO_POLL_S,
     POLL_RECORDS_MAX,
@@ -280,6 +282,7 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         await super().on_start()
         consumer = self._ensure_consumer()
         consumer._fetcher._prefetch_backoff = FETCH_BACKOFF_S  # not in its public interface
+        wait_briefly_beside_unread(consumer._fetcher)
         self._watch_heartbeats(consumer._coordinator)
 
     def _watch_heartbeats(self, coordinator: Any) -> None:
@@ -301,6 +304,18 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             # session. After a clean drain others may take over at once; after a failure the restart gets them back.
             self._consumer._coordinator._group_instance_id = None
         await super().on_thread_stop()
+
+
+def wait_briefly_beside_unread(fetcher: Any) -> None:
+    """aiokafka has one fetch under way to a node. One that is made while a partition's data is unread is for the others
+    alone, and what the busy partition gets next has to wait until that fetch is back."""
+    actions = fetcher._get_actions_per_node
+
+    def watched(assignment: Any) -> Any:
+        fetcher._fetch_max_wait_ms = FETCH_BESIDE_MS if fetcher._records else FETCH_WAIT_MS
+        return actions(assignment)
+
+    fetcher._get_actions_per_node = watched
 
 
 class ChunkTransport(driver.Transport):  # type: ignore[misc]

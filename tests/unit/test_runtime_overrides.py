@@ -13,6 +13,7 @@ from typing import Any
 from unittest.mock import AsyncMock, MagicMock
 
 import faust
+from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.tables.manager import TableManager
@@ -22,9 +23,17 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from streams.runtime.ledger import OffsetLedger
-from streams.runtime.limits import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, FETCH_BACKOFF_S
+from streams.runtime.limits import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, FETCH_BACKOFF_S, FETCH_BESIDE_MS, FETCH_WAIT_MS
 from streams.runtime.tables import PartitionState
-from streams.runtime.transport import ChunkConsumer, ChunkConsumerThread, SourceApp, SourceTableManager, portions, split
+from streams.runtime.transport import (
+    ChunkConsumer,
+    ChunkConsumerThread,
+    SourceApp,
+    SourceTableManager,
+    portions,
+    split,
+    wait_briefly_beside_unread,
+)
 from tests.fakes.runtime import raw_record
 from tests.support.eventually import eventually
 
@@ -136,6 +145,41 @@ def test_stock_fetcher_holds_the_next_fetch_back_for_a_tenth_of_a_second() -> No
     assert backoff == 0.1
     assert backoff / FETCH_BACKOFF_S >= 10
     assert "self._prefetch_backoff" in inspect.getsource(Fetcher._proc_fetch_request), "our override sets this name"
+
+
+class StandingFetcher(Fetcher):  # type: ignore[misc]
+    """Only what chooses the next fetches; nothing is sent."""
+
+    def __init__(self, unread: set[TopicPartition]) -> None:
+        self._fetch_max_wait_ms, self._fetch_min_bytes, self._fetch_max_bytes = FETCH_WAIT_MS, 1, 1 << 20
+        self._max_partition_fetch_bytes, self._isolation_level, self._fetcher_timeout = 1 << 20, 0, 1.0
+        self._client_rack, self._preferred_read_replica, self._in_flight = None, {}, set()
+        self._client = MagicMock()
+        self._client.cluster.leader_for_partition.return_value = 1
+        self._records = {tp: MagicMock(calculate_backoff=lambda: 0) for tp in unread}
+
+    def __del__(self) -> None:
+        """There is nothing to close."""
+
+    def waits(self) -> list[tuple[int, int]]:
+        """Of each fetch that would be sent now: how long the broker may hold it, and for how many partitions it is."""
+        assignment = MagicMock(tps=[TopicPartition("source", partition) for partition in range(3)])
+        assignment.state_value.return_value = MagicMock(has_valid_position=True, paused=False, position=7)
+        requests = self._get_actions_per_node(assignment)[0]
+        return [(request._max_wait_ms, len(request.topics[0][1])) for _, request in requests]
+
+
+def test_stock_fetcher_waits_for_idle_partitions_while_a_busy_one_has_new_records() -> None:
+    """One partition's data is unread for longer than the back-off: the fetch without it may be held for half a second,
+    and none is sent for it before. Ours comes back soon; with nothing unread it waits as long as ever."""
+    unread = {TopicPartition("source", 1)}
+    assert StandingFetcher(unread).waits() == [(FETCH_WAIT_MS, 2)]
+
+    ours = StandingFetcher(unread)
+    wait_briefly_beside_unread(ours)
+    assert ours.waits() == [(FETCH_BESIDE_MS, 2)]
+    ours._records.clear()
+    assert ours.waits() == [(FETCH_WAIT_MS, 3)]
 
 
 async def test_stock_store_keeps_keys_of_partitions_that_left_and_ours_does_not() -> None:
