@@ -59,8 +59,9 @@ class Run:
 
     @property
     def repeats_max(self) -> int:
-        """A killed worker's requests in the air may all have been taken, and are sent once more."""
-        return len(self.kills) * self.load.shards * self.load.concurrency
+        """A killed worker's requests in the air may all have been taken, and as many outcomes may not be durable yet
+        (streams/delivery/admission.py): they are sent once more."""
+        return len(self.kills) * self.load.shards * 2 * self.load.concurrency
 
 
 async def torture(run: Run, settings: Settings, directory: Path) -> Score:

@@ -153,7 +153,9 @@ class StandingFetcher(Fetcher):  # type: ignore[misc]
     def __init__(self, unread: set[TopicPartition]) -> None:
         self._fetch_max_wait_ms, self._fetch_min_bytes, self._fetch_max_bytes = FETCH_WAIT_MS, 1, 1 << 20
         self._max_partition_fetch_bytes, self._isolation_level, self._fetcher_timeout = 1 << 20, 0, 1.0
-        self._client_rack, self._preferred_read_replica, self._in_flight = None, {}, set()
+        self._client_rack = None
+        self._preferred_read_replica: dict[TopicPartition, Any] = {}
+        self._in_flight: set[int] = set()
         self._client = MagicMock()
         self._client.cluster.leader_for_partition.return_value = 1
         self._records = {tp: MagicMock(calculate_backoff=lambda: 0) for tp in unread}
