@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Any
 
 import orjson
 
 from topics.values import named_value
+
+REDRIVE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @named_value
@@ -143,7 +146,10 @@ class Redrive:
 
 
 def decode_redrive(raw: bytes) -> Redrive:
+    """Raises ValueError for an id that no header can carry: it travels as `Sluice-Redrive`."""
     data = orjson.loads(raw)
+    if not REDRIVE_ID.fullmatch(data["id"]):
+        raise ValueError("its id is not 1 to 64 letters, digits, - and _")
     return Redrive(request=DeliveryRequest(**data.pop("request")), **data)
 
 

@@ -81,7 +81,6 @@ class DeliveryRole(Role):
         self._channels = channels
         self._partitions = settings.partitions
         self._subscriptions = subscriptions or SubscriptionView(settings)
-        self._following = Following(self._subscriptions)
         self._disable_after_ms = settings.subscription_disable_after_s * 1000
         self._destinations = Destinations(channels, self._subscriptions)
         self._clock: Clock = clock or SystemClock()
@@ -94,6 +93,7 @@ class DeliveryRole(Role):
         self._store = LocalStore(settings.state_dir / f"delivery-{settings.instance}.lanes")
         self._committer: Committer | None = None
         self._gates = gates or FollowedGates(settings)
+        self._following = Following(self._subscriptions, self._gates)
         self._breakers: defaultdict[str, Breaker] = defaultdict(lambda: Breaker(self._random))
         self._tables: dict[int, Tables] = {}
         self._taken: Taken = {}
@@ -120,7 +120,6 @@ class DeliveryRole(Role):
         await self._following.start(committer)
         self._subscriptions.listeners.append(self._subscription_changed)
         metrics.DISABLED_SUBSCRIPTIONS.set(self._subscriptions.disabled_number())
-        await self._gates.start()
         await self._sender.start()
         if self._stock is not None:
             await self._stock.start(committer, self._clock)
@@ -177,7 +176,6 @@ class DeliveryRole(Role):
         for keeping in self._headers.values():
             self._watch(keeping.drop())
         await asyncio.gather(*self._ending, return_exceptions=True)
-        await self._gates.stop()
         await self._sender.stop()
         await self._following.stop()
         self._store.clear()

@@ -26,15 +26,9 @@ class Gates:
     def of(self, destination: str) -> Gate:
         return self._gates[destination]
 
-    async def start(self) -> None:
-        """Nothing is followed."""
-
-    async def stop(self) -> None:
-        """Nothing was."""
-
 
 class FollowedGates(Gates):
-    """Closed by what any worker wrote. While Kafka is away only this process's own count."""
+    """Closed by what any worker wrote. While Kafka is away only this process's own are news."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
@@ -46,8 +40,17 @@ class FollowedGates(Gates):
         await self._view.start()
         await self._view.set_partitions(None)
 
+    async def until_ready(self) -> None:
+        await self._view.until_ready()
+
+    async def wait(self) -> None:
+        await self._view.wait()
+
     async def stop(self) -> None:
         await self._view.stop()
+
+    def unready(self) -> str | None:
+        return self._view.unready()
 
     def seen(self, _partition: int, key: bytes, value: bytes | None) -> None:
         """A record of deliveries.permits."""

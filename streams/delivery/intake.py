@@ -113,7 +113,7 @@ def _request(record: Record) -> DeliveryRequest:
 def _redrive(record: Record) -> Redrive:
     try:
         return decode_redrive(record.value)
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise Poison("BAD_REDRIVE", f"not a redrive: {error}") from error
 
 

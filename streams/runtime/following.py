@@ -1,38 +1,56 @@
-"""A view that a role decides by: it is caught up before the first record, and the process ends when it does."""
+"""Views that a role decides by: they are caught up before the first record, and the process ends when one does."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol, runtime_checkable
 
 from streams.runtime.role import Committer
-from topics.subscription_view import SubscriptionIndex, SubscriptionView
+
+
+@runtime_checkable
+class Followed(Protocol):
+    """What is kept by following topics."""
+
+    async def start(self) -> None:
+        """Returns at once; `until_ready` waits for what is there already."""
+
+    async def until_ready(self) -> None: ...
+
+    async def wait(self) -> None:
+        """Returns when it was stopped; raises what ended it before."""
+
+    async def stop(self) -> None: ...
+
+    def unready(self) -> str | None: ...
 
 
 class Following:
-    """Follows the subscriptions for a role; an index that follows nothing is left as it is."""
+    """Follows for a role what follows topics; anything else is left as it is (a test's index)."""
 
-    def __init__(self, index: SubscriptionIndex) -> None:
-        self._view = index if isinstance(index, SubscriptionView) else None
-        self._watch: asyncio.Task[None] | None = None
+    def __init__(self, *views: object) -> None:
+        self._views = tuple(view for view in views if isinstance(view, Followed))
+        self._watches: list[asyncio.Task[None]] = []
 
     async def start(self, committer: Committer) -> None:
-        """Returns when all that was there counts: a role that began earlier would miss subscribers."""
-        if self._view is not None:
-            await self._view.start()
-            await self._view.until_ready()
-            self._watch = asyncio.create_task(self._end(self._view, committer), name="subscriptions")
+        """Returns when all that was there counts: a role that began earlier would decide without it."""
+        for view in self._views:
+            await view.start()
+        for view in self._views:
+            await view.until_ready()
+            self._watches.append(asyncio.create_task(self._end(view, committer), name=type(view).__name__))
 
     async def stop(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-        if self._view is not None:
-            await self._view.stop()
+        for watch in self._watches:
+            watch.cancel()
+        # A view that had ended raises why; its watch has told that already.
+        await asyncio.gather(*(view.stop() for view in self._views), return_exceptions=True)
 
     def ready(self) -> str | None:
-        return self._view.unready() if self._view is not None else None
+        return next((said for view in self._views if (said := view.unready()) is not None), None)
 
     @staticmethod
-    async def _end(view: SubscriptionView, committer: Committer) -> None:
+    async def _end(view: Followed, committer: Committer) -> None:
         try:
             await view.wait()
         except Exception as error:  # noqa: BLE001 - whatever ended it, what this process knows grows old

@@ -5,6 +5,7 @@ from __future__ import annotations
 from streams.delivery.budget import PermitRecord
 from streams.delivery.destinations import permits_key
 from streams.delivery.gates import FollowedGates, Gates
+from streams.runtime.following import Followed
 from topics.configuration import Settings
 
 
@@ -27,3 +28,9 @@ def test_what_this_process_was_told_counts_at_once() -> None:
     gates = Gates()
     gates.of("channel:demo").close_until(7_000)
     assert gates.of("channel:demo").opens_ms == 7_000
+
+
+def test_a_role_follows_them_from_its_start() -> None:
+    """Or another shard's Retry-After would not be known after a restart."""
+    assert isinstance(FollowedGates(Settings()), Followed)
+    assert not isinstance(Gates(), Followed)

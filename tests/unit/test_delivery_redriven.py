@@ -151,3 +151,13 @@ async def test_what_cannot_be_taken_is_told() -> None:
     await worker.clock.run_for(1_000)
     assert [one.how for one in concluded(worker)] == [Conclusion.NOT_TAKEN] * 3
     assert worker.sender.ids() == []
+
+
+@pytest.mark.parametrize("name", ["", "rdv\r\nX-Injected: 1", "rdv_\u00e4", "r" * 65, 7])
+async def test_a_name_that_no_header_can_carry_is_set_aside(name: Any) -> None:
+    request = request_for(ACKNOWLEDGE, "A", "A.0", sequence=1)
+    worker = await given_up(request)
+    redrive(worker, request, attempts=1, id_=name)
+    await worker.clock.run_for(1_000)
+    assert [poison.code for poison in worker.poisoned] == ["BAD_REDRIVE"]
+    assert worker.crashes == []

@@ -66,6 +66,20 @@ async def test_a_view_that_ends_ends_the_process() -> None:
     await following.stop()
 
 
+async def test_of_several_views_each_counts() -> None:
+    first, second, committer = PlayedView(), PlayedView(), PlayedCommitter()
+    first.known.set()
+    following = Following(first, second)
+    starting = asyncio.create_task(following.start(committer))
+    await asyncio.sleep(0)
+    assert not starting.done()
+    second.known.set()
+    await starting
+    second.ended.set_exception(ZeroDivisionError("played"))
+    await committer.failed.wait()
+    await following.stop()
+
+
 async def test_an_index_that_follows_nothing_is_ready_at_once() -> None:
     following = Following(SubscriptionIndex())
     await following.start(PlayedCommitter())
