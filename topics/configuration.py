@@ -389,6 +389,9 @@ def load_channels(path: Path | None, *, default: dict[str, Any] | None = None) -
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        told = f"{path}: is not UTF-8, as TOML has to be: byte {error.start} cannot be read"
+        raise ConfigurationError(told) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
     return parse_channels(data, where=str(path))

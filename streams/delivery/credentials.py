@@ -22,6 +22,8 @@ from topics.models.documents import CredentialHeaders
 READ_EVERY_MS = 10_000
 """What was read a moment ago and is refused will not be better now: every attempt would read it again."""
 REFUSED = 401
+BUSY = frozenset({429, 502, 503, 504})
+"""What asks for a lower pace asks all calls for it."""
 READ_AGAIN = "the credentials were refused or missing, and have been read; the request goes next"
 
 log = logging.getLogger(__name__)
@@ -117,7 +119,7 @@ class Asked:
                 return None
             answer = await ask()
             if answer.status != 200 or answer.error:
-                return answer
+                return _not_given(answer)
             try:
                 pairs = CredentialHeaders.model_validate(orjson.loads(answer.body)).model_dump()
             except (orjson.JSONDecodeError, ValidationError) as error:
@@ -127,6 +129,16 @@ class Asked:
             self._wanted = False
             self._read_ms = self._clock.now_ms()
             return Answer(status=REFUSED, error=READ_AGAIN)
+
+
+def _not_given(answer: Answer) -> Answer:
+    """What Get Credential answered instead, as the answer of a request that was not sent: it must be sent again,
+    whatever the same status would mean of itself."""
+    said = answer.error or f"it answered {answer.status}"
+    error = f"the request was not sent, because Get Credential gave no headers: {said}"
+    if answer.status in BUSY:
+        return Answer(status=answer.status, headers=answer.headers, error=error)
+    return Answer(status=None, error=error)
 
 
 def _with_credentials(old: Channel, new: Channel) -> Channel:

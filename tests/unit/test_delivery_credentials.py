@@ -12,7 +12,8 @@ from aiohttp.test_utils import TestServer
 
 from streams.delivery.credentials import READ_AGAIN, READ_EVERY_MS
 from streams.delivery.http_sender import HttpSender
-from streams.delivery.ports import Answer, Call
+from streams.delivery.ports import Answer, Call, ResponseClass
+from streams.delivery.response_class import classify
 from tests.fakes.delivery import ManualClock, channels_for
 from topics.configuration import Channels, ConfigurationError
 from topics.keys import INCREFF
@@ -30,6 +31,8 @@ class FarSide:
         self.token = "one"
         self.given: Any = None
         """What Get Credential answers instead."""
+        self.status = 200
+        """Of what Get Credential answers."""
         self.seen: list[str] = []
         app = web.Application()
         app.router.add_get("/mp/credential", self._credential)
@@ -38,6 +41,8 @@ class FarSide:
 
     async def _credential(self, request: web.Request) -> web.Response:
         self.seen.append("asked")
+        if self.status != 200:
+            return web.json_response({"X-Token": self.token}, status=self.status, headers={"Retry-After": "7"})
         if self.given is not None:
             return web.json_response(self.given)
         if request.headers.get("X-Bootstrap") != "first":
@@ -130,6 +135,25 @@ async def test_an_answer_that_is_no_map_of_headers_is_none(bench: Bench, given: 
     answer = await pack(await bench.sender(asks=True))
     assert answer.status is None
     assert "flat map" in answer.error
+
+
+@pytest.mark.parametrize("status", [201, 302, 400, 403, 404, 410, 413, 500])
+async def test_a_request_is_not_judged_by_the_answer_to_another(bench: Bench, status: int) -> None:
+    bench.far.status = status
+    sender = await bench.sender(asks=True)
+    answer = await pack(sender)
+    assert (answer.status, classify(PACK, {}, answer, 0).kind) == (None, ResponseClass.RETRY)
+    assert f"it answered {status}" in answer.error
+    bench.far.status = 200
+    assert [(await pack(sender)).status for _ in range(2)] == [401, 200]
+    assert bench.far.seen == ["asked", "asked", "taken"]
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+async def test_a_far_side_that_is_too_busy_to_give_credentials_is_given_its_time(bench: Bench, status: int) -> None:
+    bench.far.status = status
+    verdict = classify(PACK, {}, await pack(await bench.sender(asks=True)), 0)
+    assert (verdict.kind, verdict.not_before_ms) == (ResponseClass.THROTTLED, 7_000)
 
 
 async def test_increff_is_never_asked(bench: Bench) -> None:

@@ -260,12 +260,17 @@ def test_a_secret_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [(None, "cannot be read: No such file"), ("increff = ", "not valid TOML"), ("[increff]\n", "increff.url")],
+    [
+        (None, "cannot be read: No such file"),
+        (b"increff = ", "not valid TOML"),
+        (b"[increff]\n", "increff.url"),
+        (b"# caf\xe9\n", "is not UTF-8, as TOML has to be: byte 5 cannot be read"),
+    ],
 )
-def test_an_error_names_the_file(text: str | None, told: str, tmp_path: Path) -> None:
+def test_an_error_names_the_file(text: bytes | None, told: str, tmp_path: Path) -> None:
     path = tmp_path / "channels.toml"
     if text is not None:
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(text)
     with pytest.raises(ConfigurationError) as refused:
         load_channels(path)
     assert str(refused.value).startswith(f"{path}: ")
