@@ -331,9 +331,13 @@ class DeliveryRole(Role):
         if self._committer is None:
             raise RuntimeError("a subscription came before start")
         rows = self._rows(partition, destination)
+        dropped = 0
         while changes := [Change(OUTBOX, key, None) for key, _ in islice(rows, FORGET_MAX)]:
             await self._committer.commit(partition, (), changes)
-            metrics.DROPPED.labels(destination, "deleted").inc(len(changes))
+            metrics.DROPPED.inc(len(changes))
+            dropped += len(changes)
+        if dropped:
+            log.info("delivery.dropped partition=%d destination=%s requests=%d", partition, destination, dropped)
         if partition in self._strangers and self._strangers[partition].pop(destination, 0):
             metrics.UNKNOWN_DESTINATION.labels(str(partition)).set(self._strangers[partition].total())
 

@@ -33,17 +33,8 @@ class Destinations:
         subscription = subscription_of(name)
         return self.far_sides.get(name) if subscription is None else self._subscriptions.get(subscription)
 
-    def refuses(self, name: str) -> str | None:
-        """Why nothing more is taken in for a destination; None: it is. An unknown subscription may become known."""
-        subscription = subscription_of(name)
-        if subscription is None:
-            return None
-        if self.is_deleted(name):
-            return "deleted"
-        known = self._subscriptions.get(subscription) is not None
-        return "disabled" if known and not self._subscriptions.is_active(subscription) else None
-
     def is_deleted(self, name: str) -> bool:
+        """Nothing more is taken in for it. Any other subscription may be active by what whoever asked knows."""
         subscription = subscription_of(name)
         return subscription is not None and self._subscriptions.is_deleted(subscription)
 

@@ -58,7 +58,8 @@ def take(
 
     `taken` gets the new entry, so that who is given its value need not decode it.
 
-    A subscription that is not known yet is: its request waits. One that is deleted or disabled gets nothing more.
+    What is for a subscription that is not known yet, or not active as far as is known here, waits: whoever requested it
+    may know more. One that is deleted gets nothing more.
     """
     try:
         event_type = envelope.parse(record.headers).type
@@ -67,17 +68,17 @@ def take(
     if event_type == envelope.DELIVERY_REQUEST:
         request = _request(record)
         _check(request, record, channels, configured, partitions)
-        reason = configured.refuses(request.destination)
-        if reason is None:
-            _enqueue(request, record, outbox, {} if taken is None else taken)
+        if configured.is_deleted(request.destination):
+            metrics.DROPPED.inc()
         else:
-            metrics.DROPPED.labels(request.destination, reason).inc()
+            _enqueue(request, record, outbox, {} if taken is None else taken)
         return []
     if event_type == envelope.DELIVERY_REDRIVE:
         redrive = _redrive(record)
         _check(redrive.request, record, channels, configured, partitions)
-        reason = configured.refuses(redrive.request.destination)
-        return [_not_taken(redrive, record, reason)] if reason is not None else _take_again(redrive, record, outbox)
+        if configured.is_deleted(redrive.request.destination):
+            return [_not_taken(redrive, record, "deleted")]
+        return _take_again(redrive, record, outbox)
     if event_type == envelope.LANE_DECISION:
         return _decide_lane(record, outbox)
     raise Poison("UNKNOWN_TYPE", f"deliveries.requests does not carry {event_type}")

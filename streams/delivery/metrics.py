@@ -65,8 +65,7 @@ UNKNOWN_DESTINATION = Gauge(
 )
 DROPPED = Counter(
     "sluice_delivery_dropped_total",
-    "Facts for a subscription that are not sent, because it is `deleted` or `disabled`",
-    ["destination", "reason"],
+    "Facts that are not sent, because their subscription was deleted",
 )
 DISABLED_SUBSCRIPTIONS = Gauge(
     "sluice_delivery_disabled_subscriptions", "Subscriptions that Sluice disabled and nobody has enabled since"

@@ -118,7 +118,7 @@ async def test_what_waited_for_a_subscription_that_was_deleted_meanwhile_is_drop
     assert worker.sender.ids() == []
 
 
-async def test_disabled_by_an_operator_it_keeps_what_waits_and_takes_nothing_in() -> None:
+async def test_disabled_by_an_operator_it_is_sent_nothing_and_keeps_what_waits_and_what_was_requested_before() -> None:
     worker = await started(subscription())
     worker.sender.far = lambda _call, _before: Answer(status=500)
     first, second = fact_request("O-1", 1), fact_request("O-1", 2)
@@ -128,12 +128,26 @@ async def test_disabled_by_an_operator_it_keeps_what_waits_and_takes_nothing_in(
     await worker.clock.run_for(1_000)
     worker.sender.far = ok
     sent = len(worker.sender.arrivals)
-    worker.give(fact_request("O-1", 3))
+    third = fact_request("O-1", 3)
+    worker.give(third)
     await worker.clock.run_for(DAY_MS)
     assert worker.sender.ids()[sent:] == []
     learn(worker, subscription(revision=3))
     await worker.clock.run_for(DAY_MS)
-    assert worker.sender.ids()[sent:] == [first.id, second.id]
+    assert worker.sender.ids()[sent:] == [first.id, second.id, third.id]
+
+
+async def test_a_fact_that_comes_before_its_subscription_is_known_to_be_active_waits_for_that() -> None:
+    """Orders may have learned of a verification or an `enable` first; what was dropped here would be a gap untold."""
+    worker = await started(subscription(verified_ms=None))
+    worker.give(fact_request("O-1", 1))
+    await worker.clock.run_for(1_000)
+    assert worker.sender.ids() == []
+    learn(worker, subscription(revision=2))
+    worker.give(fact_request("O-1", 2))
+    await worker.clock.run_for(1_000)
+    told = [(one.call.sequence, one.call.previous_sequence, one.call.watermark) for one in worker.sender.arrivals]
+    assert told == [(1, 0, 0), (2, 1, 1)]
 
 
 async def test_410_disables_at_once_and_a_new_revision_goes_on_with_the_same_request() -> None:
