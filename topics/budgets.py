@@ -18,6 +18,14 @@ LIMITS_MAX = 8
 
 RATE_MAX = 10_000
 """A second, of a bucket: a tenth of a millisecond each, which is as fine as a limiter keeps time."""
+RATE_MIN = 1e-6
+"""A second: one in eleven days. What comes back more slowly never does, and the moment of it is no time any more."""
+UNITS_MAX = 1_000_000_000
+"""What RATE_MAX makes in a day, and more: a larger limit would hold nobody back."""
+WINDOW_S_MIN = 0.001
+"""Times are kept in milliseconds: a shorter window would be none."""
+WINDOW_S_MAX = 31 * 86_400
+"""A month: no target documents a longer window, and what was spent in it is kept for all of it."""
 FACT_KIND = "fact"
 """What a subscriber is sent; it has a cost as touchpoints have."""
 CLOCK_ERROR_S = 1.0
@@ -61,8 +69,8 @@ class Budget(Limit):
 
     takes = "requests"
     shape: Literal["sliding-window"] = Field(default="sliding-window", description="the shape that needs no name")
-    requests: int = Field(gt=0, description="at most so many ...")
-    window_s: float = Field(gt=0, description="... in any so many seconds")
+    requests: int = Field(gt=0, le=UNITS_MAX, description="at most so many ...")
+    window_s: float = Field(ge=WINDOW_S_MIN, le=WINDOW_S_MAX, description="... in any so many seconds")
 
     @property
     def name(self) -> str:
@@ -75,9 +83,9 @@ class TokenBucket(Limit):
     takes = "burst"
     shape: Literal["token-bucket"] = Field(description="which one this table is")
     rate_per_s: float = Field(
-        gt=0, le=RATE_MAX, description="tokens that come back each second; one in a minute is 0.0167"
+        ge=RATE_MIN, le=RATE_MAX, description="tokens that come back each second; one in a minute is 0.0167"
     )
-    burst: int = Field(gt=0, description="tokens in a full bucket: so many requests may go at once")
+    burst: int = Field(gt=0, le=UNITS_MAX, description="tokens in a full bucket: so many requests may go at once")
     step: int = Field(
         default=1, gt=0, description="tokens that come back at once, where the target refills in steps (every second)"
     )
@@ -102,17 +110,20 @@ class FixedWindow(Limit):
 
     takes = "requests"
     shape: Literal["fixed-window"] = Field(description="which one this table is")
-    requests: int = Field(gt=0, description="at most so many ...")
-    window_s: float = Field(gt=0, description="... in each window of so many seconds")
+    requests: int = Field(gt=0, le=UNITS_MAX, description="at most so many ...")
+    window_s: float = Field(ge=WINDOW_S_MIN, le=WINDOW_S_MAX, description="... in each window of so many seconds")
     aligned: Literal["any", "clock"] = Field(
         default="any",
         description="where windows begin. `any`: not known, or with the first request: held in every window there "
         "could be. `clock`: at multiples of `window_s` of UTC, so that what a window left over is not waited for",
     )
-    offset_s: float = Field(default=0, ge=0, description="with `clock`: how much later than in UTC windows begin")
+    offset_s: float = Field(
+        default=0, ge=0, le=WINDOW_S_MAX, description="with `clock`: how much later than in UTC windows begin"
+    )
     clock_error_s: float = Field(
         default=CLOCK_ERROR_S,
         gt=0,
+        le=WINDOW_S_MAX,
         description="with `clock`: how far the target's clock and this machine's may be apart",
     )
 
@@ -137,13 +148,15 @@ class Quota(Limit):
 
     takes = "requests"
     shape: Literal["quota"] = Field(description="which one this table is")
-    requests: int = Field(gt=0, description="at most so many ...")
+    requests: int = Field(gt=0, le=UNITS_MAX, description="at most so many ...")
     per: Literal["hour", "day"] = Field(description="... in each hour or day")
     aligned: Literal["any", "clock"] = Field(
         default="any", description="as in a fixed window; `clock`: the hour or the day of UTC"
     )
-    offset_s: float = Field(default=0, ge=0, description="as in a fixed window: 28800 for days that end at 08:00 UTC")
-    clock_error_s: float = Field(default=CLOCK_ERROR_S, gt=0, description="as in a fixed window")
+    offset_s: float = Field(
+        default=0, ge=0, le=WINDOW_S_MAX, description="as in a fixed window: 28800 for days that end at 08:00 UTC"
+    )
+    clock_error_s: float = Field(default=CLOCK_ERROR_S, gt=0, le=WINDOW_S_MAX, description="as in a fixed window")
 
     @property
     def name(self) -> str:
@@ -171,8 +184,8 @@ class CostBucket(Limit):
 
     takes = "capacity"
     shape: Literal["cost-bucket"] = Field(description="which one this table is")
-    capacity: int = Field(gt=0, description="points in a full bucket")
-    restore_per_s: float = Field(gt=0, le=RATE_MAX, description="points that come back each second")
+    capacity: int = Field(gt=0, le=UNITS_MAX, description="points in a full bucket")
+    restore_per_s: float = Field(ge=RATE_MIN, le=RATE_MAX, description="points that come back each second")
     cost: int = Field(default=1, gt=0, description="points of a call that `costs` does not name")
     costs: Mapping[str, int] = Field(default_factory=dict, description="touchpoint -> points of such a call")
 

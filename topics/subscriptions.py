@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from topics.envelope import iso_time
 from topics.models.base import Body
-from topics.pace import Pace
+from topics.pace import PROBE_S_MAX, Pace
 from topics.touchpoints import Direction, Entity, Mode, Repeat, Touchpoint
 from topics.webhooks.signatures import Signature
 
@@ -106,7 +106,9 @@ class Filters(BaseModel):
 class SubscriberPace(Pace):
     """Of subscribers: nobody stands and waits for a fact, so one that is down is asked less often."""
 
-    probe_max_s: float = Field(default=60.0, gt=0, description=Pace.model_fields["probe_max_s"].description)
+    probe_max_s: float = Field(
+        default=60.0, gt=0, le=PROBE_S_MAX, description=Pace.model_fields["probe_max_s"].description
+    )
 
 
 class Subscription(SubscriberPace, Filters):

@@ -99,7 +99,9 @@ class DeliveryRole(Role):
         self._taken: Taken = {}
         """Of the chunk that is being decided."""
         self._strangers: dict[int, Counter[str]] = {}
-        """Requests of each partition whose destination is not known, by its name."""
+        """Requests of each partition whose destination is not known, or has no runner, by its name."""
+        self._unmade: set[tuple[int, str]] = set()
+        """Partitions and subscriptions of which a runner could not be made; tried again when they change."""
         self._renewing: dict[tuple[int, str, int], DestinationRunner] = {}
         """Runners of a partition, destination and shard that end before one with other settings begins."""
         self._runners: dict[int, dict[tuple[str, int], DestinationRunner]] = {}
@@ -155,6 +157,7 @@ class DeliveryRole(Role):
             self._stock.partition_lost(partition)
         self._tables.pop(partition, None)
         self._strangers.pop(partition, None)
+        self._told_of_unmade({known for known in self._unmade if known[0] != partition})
         ending = [runner for (of, _, _), runner in self._renewing.items() if of == partition]
         for runner in (*self._runners.pop(partition, {}).values(), *ending):
             self._watch(runner.drop())
@@ -279,19 +282,30 @@ class DeliveryRole(Role):
             return runner
         config = self._destinations.get(destination)
         home = destination_partition(destination, shard, self._partitions)
-        if config is None or shard >= config.shards or home != partition:
+        if config is None or shard >= config.shards or home != partition or (partition, destination) in self._unmade:
             return None
-        runner = self._runner(destination, shard, partition, self._tables[partition], self._committer)
+        try:
+            runner = self._runner(destination, shard, partition, self._tables[partition], self._committer)
+        except Exception:
+            # Whoever wrote these settings stops nobody else: what waits for this one goes on waiting.
+            log.exception("delivery.no_runner destination=%s shard=%d: nothing is sent there", destination, shard)
+            self._told_of_unmade(self._unmade | {(partition, destination)})
+            return None
         self._runners[partition][destination, shard] = runner
         runner.pause(paused=not self._subscriptions.is_active(subscription))
         runner.start()
         return runner
+
+    def _told_of_unmade(self, unmade: set[tuple[int, str]]) -> None:
+        self._unmade = unmade
+        metrics.NO_RUNNER.set(len({destination for _, destination in unmade}))
 
     # Subscriptions come, change and go
 
     def _subscription_changed(self, subscription: str) -> None:
         metrics.DISABLED_SUBSCRIPTIONS.set(self._subscriptions.disabled_number())
         destination = subscription_destination(subscription)
+        self._told_of_unmade({known for known in self._unmade if known[1] != destination})
         for partition in self._runners:
             self._adjust(partition, destination, active=self._subscriptions.is_active(subscription))
 

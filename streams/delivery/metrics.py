@@ -63,6 +63,10 @@ UNKNOWN_DESTINATION = Gauge(
     "Requests waiting for a destination that is no longer configured",
     ["partition"],
 )
+NO_RUNNER = Gauge(
+    "sluice_delivery_subscriptions_without_runner",
+    "Subscriptions to which nothing is sent, because no runner can be made of their settings (see the log)",
+)
 DROPPED = Counter(
     "sluice_delivery_dropped_total",
     "Facts that are not sent, because their subscription was deleted",

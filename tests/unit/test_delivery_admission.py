@@ -32,7 +32,7 @@ def admission() -> Admission:
 
 def leave(here: Admission) -> list[Flight]:
     """All that may leave now."""
-    left = []
+    left: list[Flight] = []
     while here.blocked_until(0) is None:
         left.append(here.leave("fact", f"lane-{len(left)}"))
     return left
