@@ -168,9 +168,11 @@ class Status(BaseModel):
 
 
 class Health(BaseModel):
-    """How a shard of a subscription fares. Written when that changes, and now and then while all is well."""
+    """How a shard of a subscription fares, in the revision it had. Written when that changes, and now and then while
+    all is well."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+    revision: int = 0
     failing_since_ms: int | None = None
     """The first attempt after which none was taken; None: the last one was taken."""
     success_ms: int | None = None

@@ -27,7 +27,7 @@ from streams.delivery.destinations import (
 from streams.delivery.far_sides import FarSides
 from streams.delivery.gates import FollowedGates, Gates
 from streams.delivery.headers import HeaderKeeping
-from streams.delivery.health import unobserved
+from streams.delivery.health import unwatched
 from streams.delivery.intake import Taken, take, tell_of_set_aside
 from streams.delivery.limiters.making import limits_for
 from streams.delivery.outbox import Entry, decode_entry, is_entry_key, names_of_entry_key
@@ -221,7 +221,7 @@ class DeliveryRole(Role):
             clock=self._clock,
             random=self._random,
             crashed=self._fail,
-            observe=unobserved
+            watch=unwatched
             if subscription is None
             else watching(subscription, shard, self._subscriptions, self._disable_after_ms),
         )

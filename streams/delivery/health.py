@@ -36,11 +36,17 @@ class Noted:
 NOTHING_NOTED = Noted()
 
 Observe = Callable[[AttemptResult, int], Noted]
-"""Told the end of each attempt and its time; what it notes becomes durable with the attempt."""
+"""Told the end of an attempt and its time; what it notes becomes durable with the attempt."""
+Watch = Callable[[], Observe]
+"""Asked when a request leaves, for what to tell its end: that is about the subscription as it was then."""
 
 
-def unobserved(_result: AttemptResult, _now_ms: int) -> Noted:
+def unwatched() -> Observe:
     """Of a far side: it is an operator's, and never disabled."""
+    return _unobserved
+
+
+def _unobserved(_result: AttemptResult, _now_ms: int) -> Noted:
     return NOTHING_NOTED
 
 
@@ -58,32 +64,43 @@ class ShardHealth:
         self._disabled_revision = 0
 
     def after(
-        self, result: AttemptResult, present: Subscription | None, others: Mapping[int, Health], now_ms: int
+        self,
+        result: AttemptResult,
+        revision: int,
+        present: Subscription | None,
+        others: Mapping[int, Health],
+        now_ms: int,
     ) -> Noted:
-        """`present`: the subscription as it is now. `others`: what is known of its shards, this one's too."""
+        """`revision`: of the subscription when the request left; only that one is judged by its answer. `present`: as
+        it is now. `others`: what is known of its shards, this one's too."""
+        if revision < self._last.revision:
+            return NOTHING_NOTED
         if result.kind is ResponseClass.DELIVERED:
-            return self._well(result, now_ms)
-        failing_since = self._last.failing_since_ms or result.at_ms
+            return self._well(result, revision, now_ms)
+        failing_since = self._last.failing_since_ms if self._last.revision == revision else None
         effects: list[Effect] = []
-        if self._last.failing_since_ms is None:
+        if failing_since is None:
+            failing_since = result.at_ms
             error = (f"status {result.status}" if result.status is not None else result.error)[:ERROR_CHARS_MAX]
-            self._last = Health(failing_since_ms=failing_since, success_ms=self._success_ms, error=error)
+            self._last = Health(
+                revision=revision, failing_since_ms=failing_since, success_ms=self._success_ms, error=error
+            )
             effects.append(self._written(now_ms))
-        if present is None or present.revision == self._disabled_revision:
+        if present is None or present.revision != revision or revision == self._disabled_revision:
             return Noted(tuple(effects))
         reason = self._reason(result, others, failing_since, now_ms)
         if reason is None:
             return Noted(tuple(effects))
-        self._disabled_revision = present.revision
+        self._disabled_revision = revision
         since = failing_since if reason == "failing" else None
         effects += disabled(present, reason, since, now_ms)
         return Noted(tuple(effects), reason)
 
-    def _well(self, result: AttemptResult, now_ms: int) -> Noted:
+    def _well(self, result: AttemptResult, revision: int, now_ms: int) -> Noted:
         self._success_ms = result.at_ms
         if self._last.failing_since_ms is None and now_ms - self._written_ms < WELL_EVERY_MS:
             return NOTHING_NOTED
-        self._last = Health(success_ms=result.at_ms)
+        self._last = Health(revision=revision, success_ms=result.at_ms)
         return Noted((self._written(now_ms),))
 
     def _reason(

@@ -25,7 +25,7 @@ from streams.delivery.abandoning import abandon, watermark
 from streams.delivery.admission import NEVER, Admission, Flight
 from streams.delivery.attempts import Finished, attempt_once, expire, finish
 from streams.delivery.destinations import when_dead_of
-from streams.delivery.health import Observe, unobserved
+from streams.delivery.health import Watch, unwatched
 from streams.delivery.kinds import KINDS
 from streams.delivery.lane import Lane, Send, timeout_s
 from streams.delivery.lanes import Lanes
@@ -62,13 +62,13 @@ class DestinationRunner:
         clock: Clock,
         random: Random,
         crashed: Callable[[BaseException], None],
-        observe: Observe = unobserved,
+        watch: Watch = unwatched,
     ) -> None:
         self.destination = destination
         self.shard = shard
         self.partition = partition
         self.config = config
-        self._observe = observe
+        self._watch = watch
         self._paused = False
         self._when_dead = when_dead_of(config)
         self._outbox = outbox
@@ -249,13 +249,16 @@ class DestinationRunner:
                 redrive=entry.redrive,
                 timeout_s=timeout_s(request, self.config.timeout_s, self._clock.now_ms()),
             )
+            observe = self._watch()
             result = await self._send(call, flight)
             now_ms = self._clock.now_ms()
             finished, passed = self._finish(lane, entry, result, now_ms)
-            noted = self._observe(result, now_ms)
-            await self._committer.commit(self.partition, (*finished.effects, *noted.effects), finished.changes)
+            noted = observe(result, now_ms)
             if noted.disabled is not None:
+                # Until everybody knows it, nothing leaves here. From then on the view says whether it is paused: when
+                # the commit ends, it may be enabled again already.
                 self.pause(paused=True)
+            await self._committer.commit(self.partition, (*finished.effects, *noted.effects), finished.changes)
             self._permits.proved(now_ms)
             self._count(entry, finished)
         finally:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from streams.delivery import metrics
-from streams.delivery.health import Noted, Observe, ShardHealth
+from streams.delivery.health import Noted, Observe, ShardHealth, Watch
 from streams.delivery.ports import AttemptResult
 from topics.keys import subscription_destination
 from topics.subscription_view import SubscriptionIndex
@@ -14,13 +15,17 @@ from topics.subscriptions import Health
 log = logging.getLogger(__name__)
 
 
-def watching(subscription: str, shard: int, known: SubscriptionIndex, disable_after_ms: float) -> Observe:
+def watching(subscription: str, shard: int, known: SubscriptionIndex, disable_after_ms: float) -> Watch:
     """Watches one shard of a subscription, from what is known of it on."""
     destination = subscription_destination(subscription)
     health = ShardHealth(subscription, shard, known.health(subscription).get(shard, Health()), disable_after_ms)
 
-    def observe(result: AttemptResult, now_ms: int) -> Noted:
-        noted = health.after(result, known.get(subscription), known.health(subscription), now_ms)
+    def leaves() -> Observe:
+        present = known.get(subscription)
+        return partial(ended, 0 if present is None else present.revision)
+
+    def ended(revision: int, result: AttemptResult, now_ms: int) -> Noted:
+        noted = health.after(result, revision, known.get(subscription), known.health(subscription), now_ms)
         if noted.disabled is not None:
             metrics.SUBSCRIPTIONS_DISABLED.labels(destination, noted.disabled).inc()
             log.error(
@@ -32,4 +37,4 @@ def watching(subscription: str, shard: int, known: SubscriptionIndex, disable_af
             )
         return noted
 
-    return observe
+    return leaves
