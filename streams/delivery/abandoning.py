@@ -13,10 +13,35 @@ from dataclasses import replace
 from streams.delivery import outcomes
 from streams.delivery.attempts import TABLE as OUTBOX
 from streams.delivery.attempts import Finished
-from streams.delivery.outbox import Entry, LaneHeader, decode_header, entry_key, has_no_gap, header_key
+from streams.delivery.outbox import Entry, decode_header, entry_key, has_no_gap, header_key
 from streams.runtime.role import Change, Table
 from topics.deliveries import OutcomeKind
 from topics.subscriptions import FACT
+
+
+class WithGap(Change):
+    """A lane's header with the gap that a fact leaves, made when the runtime applies it.
+
+    A commit may wait for room or for the end of a rebalance, and meanwhile the lane takes its next facts: what the
+    header knows of these must stay.
+    """
+
+    __slots__ = ("_entry", "_outbox")
+    _entry: Entry
+    _outbox: Table
+
+    def __init__(self, entry: Entry, outbox: Table) -> None:
+        # The base is frozen, so its fields are set as it sets them; `value` is not a field here.
+        object.__setattr__(self, "table", OUTBOX)
+        object.__setattr__(self, "key", header_key(entry.request.lane))
+        object.__setattr__(self, "_entry", entry)
+        object.__setattr__(self, "_outbox", outbox)
+
+    @property
+    def value(self) -> bytes | None:
+        header = decode_header(self._outbox.get(self.key))
+        header.abandon(self._entry.request, self._entry.previous)
+        return header.encode()
 
 
 def watermark(entry: Entry, outbox: Table) -> int:
@@ -49,14 +74,8 @@ def abandon(
     # A redriven fact is older than it looks by its place: it takes nobody's.
     behind = [one for one in waiting() if not one.request.redriven] if finished.supersedes else []
     passed, lane = behind[:-1], entry.request.lane
-    header = _header(entry, outbox)
-    header.abandon(entry.request, entry.previous)
     told = [outcomes.superseded(one, behind[-1].request.id, partition, now_ms) for one in passed]
     gone = [Change(OUTBOX, entry_key(lane, one.request.id), None) for one in passed]
-    kept = Change(OUTBOX, header_key(lane), header.encode())
-    with_gap = replace(finished, effects=(*finished.effects, *told), changes=(kept, *gone, *finished.changes))
+    changes = (WithGap(entry, outbox), *gone, *finished.changes)
+    with_gap = replace(finished, effects=(*finished.effects, *told), changes=changes)
     return with_gap, passed
-
-
-def _header(entry: Entry, outbox: Table) -> LaneHeader:
-    return decode_header(outbox.get(header_key(entry.request.lane)))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
+
 import orjson
 
 from streams.delivery.outbox import (
@@ -12,7 +15,8 @@ from streams.delivery.outbox import (
     header_key,
 )
 from streams.delivery.ports import Answer, Call
-from tests.fakes.delivery import START_MS, ok
+from streams.runtime.role import Change, Effect
+from tests.fakes.delivery import START_MS, Durable, ok
 from tests.fakes.delivery_runner import PlayedRunner, fact, subscription
 
 GIVE_UP_MS = 60_000
@@ -63,6 +67,43 @@ async def test_a_gap_is_told_by_all_that_follows_over_a_restart() -> None:
         assert again.told()[-1] == ("A-7", 7, 3, 1)
         dead = [effect for effect in runner.durable.effects if effect.topic == "deliveries.dead"]
         assert [orjson.loads(effect.value)["request"]["id"] for effect in dead] == ["A-2"]
+
+
+class WaitingForRoom(Durable):
+    """As the runtime's: a commit has its changes, and waits before they are applied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.room = asyncio.Event()
+        self.room.set()
+
+    async def commit(self, partition: int, effects: Iterable[Effect], changes: Iterable[Change]) -> None:
+        effects, changes = list(effects), list(changes)
+        await self.room.wait()
+        await super().commit(partition, effects, changes)
+
+
+async def test_what_a_lane_takes_while_an_end_waits_for_room_stays_known() -> None:
+    """An older header would give positions and sequences out again: repeats, and inversions after a restart."""
+    durable = WaitingForRoom()
+    runner = PlayedRunner(subscription(when_dead="skip"), durable=durable)
+    runner.sender.far = answering(A_2=413)  # type: ignore[assignment]
+    runner.give(fact("A", 1), fact("A", 2))
+    await runner.clock.run_for(7)
+    durable.room.clear()
+    await runner.clock.run_for(100)
+    runner.give(fact("A", 3))
+    key = header_key(fact("A", 1).lane)
+    taken = decode_header(runner.outbox.get(key))
+    durable.room.set()
+    await runner.clock.run_for(1_000)
+    assert runner.sender.ids() == ["A-1", "A-2", "A-3"]
+    assert taken.watermark is None, "the end of A-2 waited"
+    taken.watermark = 1
+    assert decode_header(runner.outbox.get(key)) == taken
+    runner.give(fact("A", 4))
+    await runner.clock.run_for(1_000)
+    assert runner.told()[-2:] == [("A-3", 3, 2, 1), ("A-4", 4, 3, 1)]
 
 
 async def test_what_a_delivery_says_is_the_same_in_every_attempt() -> None:
