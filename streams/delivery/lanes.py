@@ -2,7 +2,8 @@
 
 In memory are at most LANES_IN_MEMORY_MAX of each class that are ready, and as many that wait for a time; each has its
 own room, so a backlog keeps neither another class nor a first attempt waiting. What has no room is parked on disk, and
-comes back in the order of the times when it is due. Lanes with relays are never parked: somebody waits for them.
+comes back in the order of the times when it is due; what is due later than the first of its class there is parked
+behind it, so that nobody passes it as long as more comes. Lanes with relays are never parked: somebody waits for them.
 """
 
 from __future__ import annotations
@@ -129,8 +130,8 @@ class Lanes:
         lane.busy = True
         lane.in_air = entry.request.id
 
-    def schedule(self, lane: Lane) -> None:
-        """Ask the lane for its step, and queue it where it belongs."""
+    def schedule(self, lane: Lane, *, comes_back: bool = False) -> None:
+        """Ask the lane for its step, and queue it where it belongs. `comes_back`: from disk, where it was the first."""
         lane.ticket += 1
         lane.busy = False
         self._leave(lane)
@@ -144,7 +145,7 @@ class Lanes:
         if isinstance(step, Expire):
             self._expire(lane, step.entry)
         elif isinstance(step, Send):
-            self._make_ready(lane, step.entry)
+            self._make_ready(lane, step.entry, comes_back=comes_back)
         elif self._has_room(lane, _WAITING):
             self._enter(lane, _WAITING)
             self._waiting.put_timed(LaneTurn(lane, lane.ticket), step.until_ms)
@@ -178,11 +179,12 @@ class Lanes:
             known = min([known, *map(self._parked.next_due_ms, self._running_low())])
         return known
 
-    def _make_ready(self, lane: Lane, entry: Entry) -> None:
+    def _make_ready(self, lane: Lane, entry: Entry, *, comes_back: bool) -> None:
         request = entry.request
         priority, due_ms = _class_of(lane, entry), max(entry.next_ms, entry.queued_ms)
-        if not self._has_room(lane, priority):
-            self._park(lane, priority, due_ms)
+        since_ms = min(due_ms, self._now_ms())  # it is due, whatever the clock says of whoever wrote it
+        if not self._has_room(lane, priority) or not (comes_back or self._is_first(lane, priority, since_ms)):
+            self._park(lane, priority, since_ms)
             return
         turn = LaneTurn(lane, lane.ticket, request.touchpoint, redriven=priority is Priority.REDRIVE)
         self._enter(lane, priority)
@@ -204,6 +206,10 @@ class Lanes:
     def _has_room(self, lane: Lane, place: int) -> bool:
         return bool(lane.relays) or self._counts[place] < LANES_IN_MEMORY_MAX
 
+    def _is_first(self, lane: Lane, priority: Priority, due_ms: int) -> bool:
+        """Whether nothing of its class on disk is due before it."""
+        return not self._parked.count or bool(lane.relays) or self._parked.next_due_ms(priority) >= due_ms
+
     def _enter(self, lane: Lane, place: int) -> None:
         lane.place = place
         self._counts[place] += 1
@@ -223,7 +229,7 @@ class Lanes:
         for priority in self._running_low():
             for name, requests in self._parked.take_due(priority, now_ms, at_once):
                 lane = self._lanes[name] = Lane(name, self._requests, requests)
-                self.schedule(lane)
+                self.schedule(lane, comes_back=True)
 
     def _running_low(self) -> list[Priority]:
         """The classes of which few lanes are ready."""

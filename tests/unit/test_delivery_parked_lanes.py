@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from streams.delivery import lanes
+from streams.delivery.outbox import LaneHeader, entry_key
 from streams.delivery.ports import Answer
 from streams.runtime.local_store import LocalStore
 from tests.fakes.delivery import Played, channels_for, ok, request_for
@@ -55,6 +56,30 @@ async def test_lanes_come_back_in_the_order_of_their_times(tmp_path: Path) -> No
     firsts = [name for name in runner.sender.ids() if name.endswith("-1")]
     assert firsts == [f"o{number}-1" for number in range(30)]
     assert len(runner.sender.ids()) == 60
+
+
+async def test_a_steady_load_does_not_pass_what_waits_on_disk(tmp_path: Path) -> None:
+    runner = played(tmp_path, concurrency=1)
+    runner.sender.takes_ms = lambda _: 100
+    runner.give(*(fact(f"old{n}", 1) for n in range(20)))
+    for number in range(60):
+        await runner.clock.run_for(100)
+        runner.give(fact(f"new{number}", 1))
+    sent = runner.sender.ids()
+    assert len(sent) > 50
+    assert sent == [f"old{n}-1" for n in range(20)] + [f"new{n}-1" for n in range(len(sent) - 20)]
+
+
+async def test_a_request_of_a_clock_that_is_ahead_does_not_wait_for_it_on_disk(tmp_path: Path) -> None:
+    runner = played(tmp_path, concurrency=1)
+    runner.runner.pause(paused=True)
+    runner.give(*(fact(f"o{n}", 1) for n in range(5)))
+    ahead = LaneHeader().take(fact("ahead", 1), runner.clock.now_ms() + 3_600_000)
+    runner.outbox.put(entry_key(ahead.request.lane, ahead.request.id), ahead.encode())
+    runner.runner.put(ahead)
+    runner.runner.pause(paused=False)
+    await runner.clock.run_for(1_000)
+    assert len(runner.sender.ids()) == 6
 
 
 async def test_a_cancellation_does_not_wait_on_disk_behind_creates(tmp_path: Path) -> None:
