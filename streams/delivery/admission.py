@@ -46,6 +46,8 @@ class Admission:
         self.in_air = 0
         self.unrecorded = 0
         self._unrecorded_max = config.concurrency
+        self._probe: Flight | None = None
+        """The last one from here."""
         self._pause_max_ms = config.probe_max_s * 1000
         self._clock = clock
 
@@ -73,8 +75,11 @@ class Admission:
     def listen(self, wake: Callable[[], None]) -> None:
         self.breaker.listen(wake)
 
-    def unlisten(self, wake: Callable[[], None]) -> None:
+    def close(self, wake: Callable[[], None]) -> None:
+        """Nothing leaves any more, and what was about to leave may never begin: others need not wait for its end."""
         self.breaker.unlisten(wake)
+        if self._probe is not None:
+            self._release(self._probe)
 
     def leave(self, kind: str, lane: str, *, redriven: bool = False) -> Flight:
         """Take what a request needs; it was asked before whether it may go."""
@@ -83,7 +88,10 @@ class Admission:
         if redriven:
             self.redrive.took(kind)
         self.in_air += 1
-        return Flight(kind, lane, self.breaker.began(now_ms), redriven)
+        flight = Flight(kind, lane, self.breaker.began(now_ms), redriven)
+        if flight.probe:
+            self._probe = flight
+        return flight
 
     def recalls(self, flight: Flight) -> bool:
         """Between the choice of a request and its sending another one's answer may have closed the gate or opened the
@@ -94,7 +102,7 @@ class Admission:
         if is_open and (flight.probe or self.breaker.state is State.CLOSED):
             return False
         self.permits.limits.untake(flight.kind)
-        self.breaker.released(probe=flight.probe, now_ms=now_ms)
+        self._release(flight)
         self.landed(flight)
         return True
 
@@ -107,7 +115,7 @@ class Admission:
         answered = result is not None and result.status is not None
         self.permits.limits.ended(flight.kind, now_ms, answered=answered)
         if result is None:
-            self.breaker.released(probe=flight.probe, now_ms=now_ms)
+            self._release(flight)
             return False
         self.concurrency.ended(burdened=is_burdened(result))
         self.breaker.ended(result, flight.lane, probe=flight.probe, now_ms=now_ms, pause_max_ms=self._pause_max_ms)
@@ -125,6 +133,10 @@ class Admission:
             self.in_air -= 1
         if flight.redriven:
             self.redrive.landed(flight.kind, self._clock.now_ms())
+
+    def _release(self, flight: Flight) -> None:
+        self.breaker.released(probe=flight.probe, now_ms=self._clock.now_ms())
+        flight.probe = False  # from now on another one may be it
 
     @staticmethod
     def _throttled_ms(result: AttemptResult) -> int | None:

@@ -158,7 +158,7 @@ class DestinationRunner:
         self._over = True
         self._gauges.forget()
         self._lanes.close()
-        self._admission.unlisten(self._wake.set)
+        self._admission.close(self._wake.set)
         tasks = [task for task in (self._loop_task, *self._tasks) if task is not None]
         for task in tasks:
             task.cancel()
@@ -319,6 +319,7 @@ class DestinationRunner:
         task = asyncio.get_running_loop().create_task(self._guard(work))
         self._tasks.add(task)
         task.add_done_callback(self._forget)
+        task.add_done_callback(lambda _task: work.close())  # cut off before its first step, it would be a warning
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

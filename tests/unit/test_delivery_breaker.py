@@ -3,6 +3,7 @@ used up meanwhile, lanes keep their order, and one order's trouble is nobody els
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 
 import pytest
@@ -11,6 +12,7 @@ from prometheus_client import REGISTRY
 from streams.delivery.breaker import FAILED_MIN, JITTER, PAUSE_FIRST_MS, PROBE_MAX_MS, Breaker, State, is_failure
 from streams.delivery.ports import Answer, AttemptResult, Call, ResponseClass
 from tests.fakes.delivery import START_MS, Played, channels_for, ok, request_for
+from tests.fakes.delivery_runner import PlayedRunner, fact, subscription
 from topics.keys import INCREFF, destination_partition
 
 CREATE, UPDATE = "create-outward-order", "update-order-properties"
@@ -223,6 +225,19 @@ async def test_a_probe_that_is_cut_off_by_a_restart_is_followed_by_another() -> 
     await again.clock.run_for(120_000)
     assert set(again.final().values()) == {"delivered"}
     assert len(again.final()) == 50
+
+
+async def test_a_probe_that_is_cut_off_before_it_begins_keeps_no_other_shard_waiting() -> None:
+    played = PlayedRunner(subscription())
+    breaker = played.runner._admission.breaker
+    breaker.state = State.OPEN
+    played.give(fact("O-1", 1))
+    while breaker.state is State.OPEN:  # noqa: ASYNC110 - between two turns of the event loop is the moment that counts
+        await asyncio.sleep(0)
+    tasks = played.runner.drop()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert played.sender.arrivals == []
+    assert (breaker.state, breaker.opens_ms) == (State.OPEN, played.clock.now_ms())
 
 
 async def test_one_order_whose_request_always_fails_holds_up_nobody() -> None:
