@@ -23,7 +23,7 @@ from typing import Any
 import orjson
 
 from bench.delivery_job import ENVIRONMENT, Work, fill, name_of, subscribe, subscription
-from bench.delivery_peers import Receiver, Watch, quantile_ms, receiving, run_peer, void_because
+from bench.delivery_peers import Receiver, Watch, due_ms, quantile_ms, receiving, run_peer, steady_ms, void_because
 from bench.processes import VoidRunError, demo, machine, memory_mib, places, quiet_client, records_of, running, sayer
 from sluice.local.broker import private_broker
 from topics.admin import create
@@ -40,8 +40,6 @@ PER_SECOND = 800
 DELIVERIES_MIN = 5_000
 BODIES = 1_000
 HALF = 0.5
-WARM_UP_S = 2.0
-"""Of the steady run: until every connection is there."""
 GOAL = 0.5
 SLOW_GOAL = 0.8
 SLOW_PER_S_MAX = 10_000
@@ -150,12 +148,11 @@ def _steady(bench: Bench, per_s: float, seconds: float) -> dict[str, Any]:
         load = run_peer("bench.delivery_load", {**spec, "orders": ORDERS, "per_s": per_s, "seconds": seconds})
         bench.receiver.wait(load["offered"])
     bench.receiver.check(load["offered"])
-    arrivals, due_ms = bench.receiver.arrivals(), load["due_ms"]
-    begun_ms = min(due_ms.values()) + WARM_UP_S * 1000
-    took = [arrivals[name] - at_ms for name, at_ms in due_ms.items() if at_ms >= begun_ms]
+    arrivals, begun_ms = bench.receiver.arrivals(), steady_ms(load)
+    took = [arrivals[name] - at_ms for name, at_ms in due_ms(load, WORK).items() if at_ms >= begun_ms]
     return {
         "offered_per_s": round(per_s, 1),
-        "achieved_per_s": round(load["offered"] / load["seconds"], 1),
+        "achieved_per_s": round(load["steady"] / load["seconds"], 1),
         "p50": quantile_ms(took, 0.5),
         "p99": quantile_ms(took, 0.99),
         "late": load["late"],

@@ -21,35 +21,51 @@ LATE_S = 0.02
 """A generator that wakes up later than this was not given the processor."""
 
 
+WARM_UP_S = 3.0
+WARM_UP_SHARE = 0.25
+"""Of the rate, until every connection is there and the code was run: nobody begins a day with all of its traffic."""
+
+
+def due_s(number: int, per_s: float) -> float:
+    """When a request is due, from the beginning. Those of the warm-up come first."""
+    early = int(WARM_UP_SHARE * per_s * WARM_UP_S)
+    return number / (WARM_UP_SHARE * per_s) if number < early else WARM_UP_S + (number - early) / per_s
+
+
 async def run(spec: dict[str, Any]) -> dict[str, Any]:
     settings = load_settings(kafka=spec["kafka"], topic_prefix=spec["prefix"])
-    per_s, count = float(spec["per_s"]), int(float(spec["per_s"]) * float(spec["seconds"]))
+    per_s = float(spec["per_s"])
+    count = int(per_s * (WARM_UP_SHARE * WARM_UP_S + float(spec["seconds"])))
     work, now_ms = Work(spec["subscriptions"], int(spec["orders"])), time.time_ns() // 1_000_000
     # Made before: what making them costs is not to be taken from whom it is measured beside.
-    ids = [work.request(number, now_ms).id for number in range(count)]
     records = [work.record(number, now_ms, settings.partitions) for number in range(count)]
     (topic, *_) = places(settings, "deliveries.requests")
     sending = producer(settings)
     await sending.start()
-    due_ms: dict[str, float] = {}
     late = 0
     try:
         started, epoch = time.perf_counter(), time.time()
         for number, (partition, key, value, headers) in enumerate(records):
-            due = number / per_s
+            due = due_s(number, per_s)
             if (pause := due - (time.perf_counter() - started)) > 0:
                 await asyncio.sleep(pause)
             late += time.perf_counter() - started - due > LATE_S
             at_ms = (epoch + due) * 1000
-            due_ms[ids[number]] = at_ms
             await sending.send(
                 topic.topic, value, key=key, partition=partition, headers=list(headers), timestamp_ms=int(at_ms)
             )
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started - WARM_UP_S
         await sending.flush()
     finally:
         await sending.stop()
-    return {"offered": count, "seconds": seconds, "late": late, "due_ms": due_ms}
+    return {
+        "offered": count,
+        "steady": int(per_s * float(spec["seconds"])),
+        "per_s": per_s,
+        "seconds": seconds,
+        "late": late,
+        "began_ms": epoch * 1000,
+    }
 
 
 if __name__ == "__main__":

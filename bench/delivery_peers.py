@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from bench.delivery_job import SECRET
+from bench.delivery_job import SECRET, Work
+from bench.delivery_load import WARM_UP_S, due_s
 from bench.processes import READY_S, VoidRunError, cpu_s, end
 from sluice.local.ports import free_ports
 from sluice.torture.log import Signed
@@ -114,6 +115,17 @@ def run_peer(module: str, spec: Mapping[str, Any]) -> dict[str, Any]:
         raise VoidRunError(f"{module} failed: {done.stderr.decode()[-500:]}")
     told: dict[str, Any] = json.loads(done.stdout)
     return told
+
+
+def due_ms(load: Mapping[str, Any], work: Work) -> dict[str, float]:
+    """When each request of a steady load was due, by its delivery id."""
+    began_ms, per_s = load["began_ms"], load["per_s"]
+    return {work.request(number, 0).id: began_ms + 1000 * due_s(number, per_s) for number in range(load["offered"])}
+
+
+def steady_ms(load: Mapping[str, Any]) -> float:
+    """From when on it counts: the warm-up is over."""
+    return float(load["began_ms"]) + 1000 * WARM_UP_S
 
 
 def void_because(load: Mapping[str, Any]) -> str | None:

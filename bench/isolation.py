@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from bench.delivery_job import ENVIRONMENT, Work, name_of, subscribe, subscription
-from bench.delivery_peers import Receiver, quantile_ms, receiving, run_peer, void_because
+from bench.delivery_peers import Receiver, due_ms, quantile_ms, receiving, run_peer, steady_ms, void_because
 from bench.processes import VoidRunError, demo, machine, quiet_client, running, sayer
 from sluice.local.broker import private_broker
 from topics.admin import create
@@ -32,8 +32,6 @@ PER_S = 300
 """Of all destinations together: a fraction of what a process can deliver, as a queue would hide who waits for whom."""
 ROUNDS = 3
 """Turns with bad ones and without; the median forgets one that the machine disturbed."""
-WARM_UP_S = 2.0
-"""Until every destination has a connection, and the bad ones fail."""
 TIMEOUT_S = 2.0
 """Of every destination: one that hangs is found out within a turn."""
 GOAL = 1.2
@@ -74,22 +72,20 @@ def _turn(
     receiver.begin()
     spec = {"kafka": kafka, "prefix": settings.topic_prefix, "subscriptions": WORK.subscriptions, "orders": ORDERS}
     with running("delivery", settings, directory, more=ENVIRONMENT):
-        load = run_peer("bench.delivery_load", {**spec, "per_s": PER_S, "seconds": WARM_UP_S + seconds})
-        due_ms = {
-            request.id: load["due_ms"][request.id]
-            for request in (WORK.request(number, 0) for number in range(load["offered"]))
-            if _is_other(request)
-        }
-        arrivals = _wait(receiver, due_ms)
+        load = run_peer("bench.delivery_load", {**spec, "per_s": PER_S, "seconds": seconds})
+        requests = (WORK.request(number, 0) for number in range(load["offered"]))
+        others = {request.id for request in requests if _is_other(request)}
+        due = {name: at_ms for name, at_ms in due_ms(load, WORK).items() if name in others}
+        arrivals = _wait(receiver, due)
     told = receiver.told()
     if told["inversions"]:
         raise VoidRunError(f"void: {told['inversions']} deliveries were inverted")
-    begun_ms = min(due_ms.values()) + WARM_UP_S * 1000
-    took = [arrivals[one] - at_ms for one, at_ms in due_ms.items() if at_ms >= begun_ms]
+    begun_ms = steady_ms(load)
+    took = [arrivals[one] - at_ms for one, at_ms in due.items() if at_ms >= begun_ms]
     return {
         "p50": quantile_ms(took, 0.5),
         "p99": quantile_ms(took, 0.99),
-        "achieved_per_s": round(load["offered"] / load["seconds"], 1),
+        "achieved_per_s": round(load["steady"] / load["seconds"], 1),
         "void": void_because(load),
     }
 
@@ -103,10 +99,10 @@ def _is_other(request: DeliveryRequest) -> bool:
     return request.destination.removeprefix("subscription:") not in WORK.subscriptions[: len(BAD)]
 
 
-def _wait(receiver: Receiver, due_ms: dict[str, float]) -> dict[str, float]:
+def _wait(receiver: Receiver, due: dict[str, float]) -> dict[str, float]:
     """When the requests of the ninety-six came; they all must."""
-    receiver.wait(len(due_ms))
-    while not due_ms.keys() <= (arrivals := receiver.arrivals()).keys():
+    receiver.wait(len(due))
+    while not due.keys() <= (arrivals := receiver.arrivals()).keys():
         receiver.wait(receiver.told()["deliveries"] + 1)
     return arrivals
 
