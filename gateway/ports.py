@@ -99,6 +99,11 @@ class Subscriptions(Protocol):
 
     def health(self, name: str) -> Mapping[int, Health]: ...
 
+    def is_deleted(self, name: str) -> bool: ...
+
+    def has_written(self, partition: int, offset: int) -> bool:
+        """Whether the record of `subscriptions` at this place counts here."""
+
     async def until_written(self, partition: int, offset: int) -> None:
         """Returns when the record of `subscriptions` at this place counts here."""
 

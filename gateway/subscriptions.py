@@ -1,7 +1,8 @@
 """/api/subscriptions: who gets facts over HTTP. What is answered is durable, and counts at this gateway.
 
 A subscription is one record of a compacted topic; every call that changes one writes it anew. Calls about the same
-subscription wait for each other here; of two gateways that change one at the same moment, the last one's record counts.
+subscription wait for each other here; of two gateways that change one at the same moment, the last one's record counts,
+and one that was deleted stays deleted.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from gateway.subscribers import (
     resealed,
     rotated,
 )
+from gateway.written import Written
 from topics.configuration import Channels, Settings
 from topics.deliveries import LaneAction, LaneDecision
 from topics.envelope import LANE_DECISION
@@ -53,7 +55,8 @@ BODY_BYTES_MAX = 64 << 10
 SUBSCRIPTIONS_MAX = 10_000
 """Every process holds all of them, and each kind of fact is compared with each once."""
 VISIBLE_TIMEOUT_S = 5.0
-"""How long what was written may take to count here. It is durable by then, so the answer is given all the same."""
+"""How long what was written may take to count here. It is durable by then, so the answer is given all the same, and
+the next change starts from it (Written)."""
 ID_BYTES = 10
 
 log = logging.getLogger(__name__)
@@ -72,6 +75,7 @@ class SubscriptionsApi:
     ) -> None:
         self._channels = channels
         self._ports = ports
+        self._written_here = Written(ports.subscriptions)
         self._ingress = ingress
         self._random = random
         self._partitions = settings.partitions
@@ -130,32 +134,40 @@ class SubscriptionsApi:
             await self._write(call, subscription)
             not_verified = await self._challenge(subscription, [secret.key])
             if not_verified is None:
-                subscription = next_revision(subscription, verified_ms=self._ports.now_ms())
-                await self._write(call, subscription)
+                # The newest again: another gateway may have changed or deleted it while the endpoint was asked.
+                present = self._present(subscription.id)
+                if present.url == subscription.url:
+                    present = next_revision(present, verified_ms=self._ports.now_ms())
+                    await self._write(call, present)
+                subscription = present
         return self._shown_once(subscription, secret, not_verified, 201)
 
     async def change(self, call: Call, request: web.Request) -> Answer:
+        members = await self._members(request)
         present = self._known(request)
-        wanted = changed(present, await self._members(request), self._channels.channels)
+        wanted = changed(present, members, self._channels.channels)
         if wanted.url != present.url:
             self._check_url(wanted.url)
             await self._verified(wanted)
+            wanted = changed(self._known(request), members, self._channels.channels)  # see `create`
             wanted = wanted.model_copy(update={"verified_ms": self._ports.now_ms()})
         return await self._written(call, next_revision(wanted))
 
     async def delete(self, call: Call, request: web.Request) -> Answer:
-        gone = self._known(request)
-        await self._put(call, gone.id, Deleted(id=gone.id, deleted_ms=self._ports.now_ms()).encode())
+        await self._delete(call, self._known(request).id)
         return Answer(204)
 
     async def verify(self, call: Call, request: web.Request) -> Answer:
-        present = self._known(request)
-        await self._verified(present)
+        asked_of = self._known(request)
+        await self._verified(asked_of)
+        present = self._known(request)  # see `create`
+        if present.url != asked_of.url:
+            raise Refused(409, "CHANGED", "Its url was changed while the endpoint was asked", "verify it again")
         return await self._written(call, next_revision(present, verified_ms=self._ports.now_ms()))
 
     async def rotate(self, call: Call, request: web.Request) -> Answer:
-        present, now_ms = self._known(request), self._ports.now_ms()
         raw = await self._bodies.read(request)
+        present, now_ms = self._known(request), self._ports.now_ms()
         wanted = asked(RotationAsked, parse(raw) if raw else {}, ())
         signature = Signature(wanted.signature or present.signature)
         secret = new_secret(self._box, present.id, signature, wanted.secret, self._random(MADE_BYTES), now_ms)
@@ -184,10 +196,12 @@ class SubscriptionsApi:
         return json_answer({"request": wanted, "action": action, "eventId": call.event}, 202)
 
     def _known(self, request: web.Request) -> Subscription:
-        name = request.match_info["id"]
-        found = self._ports.subscriptions.get(name)
+        return self._present(request.match_info["id"])
+
+    def _present(self, name: str) -> Subscription:
+        found = self._written_here.get(name)
         if found is None:
-            raise Refused(404, "UNKNOWN", f"There is no subscription {name[:40]}")
+            raise _unknown(name)
         return found
 
     async def _members(self, request: web.Request) -> dict[str, Any]:
@@ -235,16 +249,30 @@ class SubscriptionsApi:
         return json_answer(self._told(subscription))
 
     async def _write(self, call: Call, subscription: Subscription) -> None:
-        await self._put(call, subscription.id, resealed(self._box, subscription).encode())
+        await self._put(call, resealed(self._box, subscription))
+        if self._ports.subscriptions.is_deleted(subscription.id):
+            # At another gateway, before this was stored: the last record is what is kept, so it has to say that.
+            await self._delete(call, subscription.id)
+            raise _unknown(subscription.id)
 
-    async def _put(self, call: Call, name: str, value: bytes) -> None:
+    async def _delete(self, call: Call, name: str) -> None:
+        await self._put(call, Deleted(id=name, deleted_ms=self._ports.now_ms()))
+
+    async def _put(self, call: Call, record: Subscription | Deleted) -> None:
         """Returns when the record is on all in-sync replicas and counts at this gateway."""
-        position = await self._ports.producer.produce(Outgoing("subscriptions", name.encode(), value, ()))
+        outgoing = Outgoing("subscriptions", record.id.encode(), record.encode(), ())
+        position = await self._ports.producer.produce(outgoing)
+        self._written_here.keep(position, record)
         try:
             async with asyncio.timeout(VISIBLE_TIMEOUT_S):
                 await self._ports.subscriptions.until_written(position.partition, position.offset)
+            self._written_here.seen(record.id)
         except TimeoutError:
             log.warning("subscription.late id=%s position=%s: stored, and not seen here yet", call.subject, position)
+
+
+def _unknown(name: str) -> Refused:
+    return Refused(404, "UNKNOWN", f"There is no subscription {name[:40]}")
 
 
 def add_subscriptions(router: web.UrlDispatcher, api: SubscriptionsApi, not_allowed: Handler) -> None:

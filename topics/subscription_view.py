@@ -38,6 +38,8 @@ class SubscriptionIndex:
     def apply(self, key: bytes, value: bytes | None) -> None:
         """One record of `subscriptions`."""
         name = key.decode()
+        if name in self._deleted:
+            return  # ids are never used again: another gateway did not know yet, and wrote it once more
         self._all.pop(name, None)
         try:
             known = decode_subscription(value) if value is not None else None
@@ -107,8 +109,12 @@ class SubscriptionIndex:
             self._found[case] = found
         return found
 
+    def has_written(self, partition: int, offset: int) -> bool:  # noqa: ARG002 - what follows nothing never lags
+        """Whether the record of `subscriptions` at this place counts here."""
+        return True
+
     async def until_written(self, partition: int, offset: int) -> None:
-        """Returns when the record of `subscriptions` at this place counts here: what follows nothing never lags."""
+        """Returns when it does."""
 
     def unready(self) -> str | None:
         return None
@@ -137,8 +143,10 @@ class SubscriptionView(SubscriptionIndex):
     async def until_ready(self) -> None:
         await asyncio.gather(self._subscriptions.until_ready(), self._status.until_ready())
 
+    def has_written(self, partition: int, offset: int) -> bool:
+        return self._subscriptions.has_handled(partition, offset)
+
     async def until_written(self, partition: int, offset: int) -> None:
-        """Returns when the record of `subscriptions` at this place counts here."""
         await self._subscriptions.until_handled(partition, offset)
 
     async def stop(self) -> None:

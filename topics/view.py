@@ -110,9 +110,13 @@ class CompactedView:
         while self.unready() is not None:
             await self._next_progress()
 
+    def has_handled(self, partition: int, offset: int) -> bool:
+        """Whether the record at `offset` has been called back, or was passed."""
+        return self._next.get(partition, 0) > offset
+
     async def until_handled(self, partition: int, offset: int) -> None:
-        """Returns when the record at `offset` has been called back, or was passed. Raises what a callback raised."""
-        while self._next.get(partition, 0) <= offset:
+        """Returns when `has_handled` says so. Raises what a callback raised."""
+        while not self.has_handled(partition, offset):
             await self._next_progress()
 
     async def _next_progress(self) -> None:

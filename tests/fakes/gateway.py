@@ -108,8 +108,12 @@ class FakeEndpoints:
     def fault(self, url: str) -> str | None:
         return "expected https" if url.startswith("http://") else None
 
+    meanwhile: Callable[[str], None] = lambda _subscription: None
+    """What happens elsewhere while one is asked."""
+
     async def challenge(self, **told: Any) -> str | None:
         self.asked.append(told)
+        self.meanwhile(told["subscription"])
         return self.why
 
 

@@ -86,6 +86,14 @@ def test_the_health_of_a_shard_is_not_the_status() -> None:
     assert made.is_active(A)
 
 
+def test_what_was_deleted_never_comes_back() -> None:
+    """A gateway that did not know yet may write a change after it."""
+    made = index(subscription())
+    made.apply(A.encode(), Deleted(id=A, deleted_ms=1).encode())
+    made.apply(A.encode(), subscription(revision=2).encode())
+    assert (made.get(A), made.is_deleted(A), made.is_active(A), found(made)) == (None, True, False, [])
+
+
 def test_a_subscription_is_read_as_it_was_written_and_its_repr_shows_neither_url_nor_secret() -> None:
     one = subscription()
     assert decode_subscription(one.encode()) == one
