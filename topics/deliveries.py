@@ -22,8 +22,9 @@ class DeliveryRequest:
     (path and query members included). A request beside the lane has a lane of its own. `relay`: a caller waits, so the
     outcome must come by `deadline_ms` (epoch milliseconds); `withdraw`: drop it unsent at the deadline, because the
     caller will ask again. `sequence` counts the requests of one order to one destination, from 1; a fact's is the
-    fact's own. `story`: when what it belongs to began, epoch milliseconds; the facts of an order that was forgotten and
-    came again count from 1 anew, in a later story. `redriven`: an operator sends it again: it leaves room for others.
+    fact's own. `story`: when what it belongs to began, epoch milliseconds; the requests and facts of an order that was
+    forgotten and came again count from 1 anew, in a later story. `redriven`: an operator sends it again: it
+    leaves room for others.
     """
 
     id: str

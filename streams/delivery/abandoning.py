@@ -52,7 +52,7 @@ def watermark(entry: Entry, outbox: Table) -> int:
     if entry.request.touchpoint != FACT.name:
         return 0
     raw = outbox.get(header_key(entry.request.lane))
-    return entry.previous if has_no_gap(raw) else decode_header(raw).watermark_before(entry.previous)
+    return entry.previous if has_no_gap(raw) else decode_header(raw).watermark_before(entry.request, entry.previous)
 
 
 def abandon(

@@ -24,7 +24,10 @@ HEADER_WITH_GAP_KEPT_MS = 30 * HEADER_KEPT_MS
 their end within weeks; whoever has not filled a gap by then asks for the whole order."""
 REDRIVEN_MAX = 256
 """Redriven requests a header remembers: more than all redrives together may have on their way in one lane."""
+STORIES_WITH_GAP_MAX = 8
+"""Earlier stories whose gaps a header remembers: an order is forgotten after weeks, and its facts wait for days."""
 _NO_WATERMARK = b'"watermark":null'
+_NO_EARLIER = b'"earlier":{}'
 RECENT_IDS_MAX = 32
 """Request ids a header remembers. A crash of the orders role repeats its last group, a few requests of a lane."""
 
@@ -38,6 +41,7 @@ class LaneHeader:
     one lane is one entity's, decided in one partition of orders.commands, so its epochs grow. `watermark`: up to which
     sequence a subscriber acknowledged everything, since something was abandoned; None: nothing was, so that it is
     whatever was acknowledged last, and costs no write. `story`: the latest; in a later one sequences begin again.
+    `earlier`: the watermarks of stories before it that have a gap, because facts of theirs may still wait.
     `redriven`: requests that were given up and taken again, each with the attempts that it had then.
     """
 
@@ -48,6 +52,7 @@ class LaneHeader:
     epoch: int = 0
     watermark: int | None = None
     story: int = 0
+    earlier: dict[str, int] = field(default_factory=dict)
     redriven: dict[str, int] = field(default_factory=dict)
 
     def is_stale(self, epoch: int) -> bool:
@@ -56,7 +61,8 @@ class LaneHeader:
 
     def is_old(self, now_ms: int) -> bool:
         """Whether it may be forgotten, if nothing waits."""
-        kept_ms = HEADER_KEPT_MS if self.watermark is None else HEADER_WITH_GAP_KEPT_MS
+        has_gap = self.watermark is not None or bool(self.earlier)
+        kept_ms = HEADER_WITH_GAP_KEPT_MS if has_gap else HEADER_KEPT_MS
         return self.last_ms + kept_ms < now_ms
 
     def knows(self, request: DeliveryRequest) -> bool:
@@ -67,11 +73,15 @@ class LaneHeader:
 
     def _begins_again(self, request: DeliveryRequest) -> bool:
         """Whether its order was forgotten, and is another one under the same code."""
-        return request.story > self.story and request.sequence <= self.sequence
+        if not self.story:  # what is known was made before stories were told
+            return request.story > 0 and request.sequence <= self.sequence
+        return request.story > self.story
 
     def take(self, request: DeliveryRequest, now_ms: int) -> Entry:
         """Note the request; returns its entry, the last of the lane."""
         if self._begins_again(request):
+            if self.watermark is not None:
+                self._note_earlier(self.story, self.watermark)
             self.sequence, self.watermark = 0, None
         self.story = max(self.story, request.story)
         entry = Entry(request=request, position=self.next_position, queued_ms=now_ms, previous=self.sequence)
@@ -111,13 +121,26 @@ class LaneHeader:
 
     def abandon(self, request: DeliveryRequest, previous: int) -> None:
         """A subscriber will not get this fact, and has to be able to tell. `previous`: the sequence before it."""
-        if request.touchpoint == FACT.name:
+        if request.touchpoint != FACT.name:
+            return
+        if self._is_earlier(request):
+            self._note_earlier(request.story, previous)
+        else:
             self.watermark = previous if self.watermark is None else min(self.watermark, previous)
 
-    def watermark_before(self, previous: int) -> int:
-        """What stands in the delivery that follows `previous`. Once it is the first of its lane this never changes:
-        what may still be abandoned comes after it."""
-        return previous if self.watermark is None else min(self.watermark, previous)
+    def watermark_before(self, request: DeliveryRequest, previous: int) -> int:
+        """What stands in the delivery of a request that follows `previous` in its story. Once it is the first of its
+        lane this never changes: what may still be abandoned comes after it."""
+        known = self.earlier.get(str(request.story)) if self._is_earlier(request) else self.watermark
+        return previous if known is None else min(known, previous)
+
+    def _is_earlier(self, request: DeliveryRequest) -> bool:
+        return 0 < request.story < self.story
+
+    def _note_earlier(self, story: int, watermark: int) -> None:
+        self.earlier[str(story)] = min(watermark, self.earlier.get(str(story), watermark))
+        if len(self.earlier) > STORIES_WITH_GAP_MAX:
+            del self.earlier[min(self.earlier, key=int)]
 
     def encode(self) -> bytes:
         return orjson.dumps(self)
@@ -187,11 +210,11 @@ def names_of_entry_key(key: bytes) -> tuple[str, str]:
 
 
 def has_no_gap(raw: bytes | None) -> bool:
-    """Whether a header's `watermark` is None, without decoding it: each delivery asks, and few headers have a gap.
+    """Whether a header knows of no gap, without decoding it: each delivery asks, and few headers have one.
 
     Inside a string of the header the quotes of this would be escaped.
     """
-    return raw is None or _NO_WATERMARK in raw
+    return raw is None or (_NO_WATERMARK in raw and _NO_EARLIER in raw)
 
 
 def decode_header(raw: bytes | None) -> LaneHeader:

@@ -56,7 +56,7 @@ def begin(turn: Turn[Order]) -> None:
     order = turn.entity
     order.adopted = True
     order.state = OrderState.SUBMITTED
-    order.created_ms = turn.now_ms
+    order.begin(turn.now_ms)
     reach(order, "adopted", turn.now_ms)
     turn.fact("order-adopted", {**context(order), "by": turn.event.kind}, {"by": turn.event.kind})
 

@@ -62,6 +62,11 @@ class Entity:
     def key(self) -> bytes:
         raise NotImplementedError
 
+    @property
+    def story_ms(self) -> int:
+        """When its facts and requests began to be counted; the same as long as it is known."""
+        return self.created_ms
+
     def delivery(self, request: str) -> Delivery | None:
         return next((delivery for delivery in reversed(self.deliveries) if delivery.id == request), None)
 
@@ -164,11 +169,22 @@ class Order(Entity):
     returns: list[Claim] = field(default_factory=list)
     adopted: bool = False
     """First met midway: its lines are what calls said of them, until a Create comes."""
+    expected_ms: int = 0
+    """Since when it was EXPECTED, 0 if it never was: its facts go on from those that it had then."""
 
     waits: dict[str, int] = field(default_factory=dict)
     """What it waits for and since when: a step's name, for a shipment's step with its id."""
     stuck: dict[str, int] = field(default_factory=dict)
     """The waits that were reported as too long."""
+
+    @property
+    def story_ms(self) -> int:
+        return self.expected_ms or self.created_ms
+
+    def begin(self, now_ms: int) -> None:
+        """What was EXPECTED is there from now on."""
+        if self.created_ms != now_ms:
+            self.expected_ms, self.created_ms = self.created_ms, now_ms
 
     @property
     def open_ended(self) -> bool:
@@ -207,6 +223,8 @@ class Order(Entity):
             data["parked"] = [parked.row() for parked in self.parked]
         if self.adopted:
             data["adopted"] = True
+        if self.expected_ms:
+            data["expected"] = self.expected_ms
         if self.returns:
             data["returns"] = [claim.row() for claim in self.returns]
         if self.waits:
@@ -363,6 +381,7 @@ def _order(data: dict[str, Any], common: dict[str, Any]) -> Order:
         parked=[Parked(*row) for row in data.get("parked", ())],
         returns=[Claim(*row) for row in data.get("returns", ())],
         adopted=data.get("adopted", False),
+        expected_ms=data.get("expected", 0),
         waits=data.get("waits") or {},
         stuck=data.get("stuck") or {},
     )

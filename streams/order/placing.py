@@ -39,7 +39,7 @@ def place(event: Event, now_ms: int, recall: Recall) -> tuple[Turn[Order], Rulin
 def place_expected(turn: Turn[Order]) -> Ruling:
     """The Create of an order of which events came early: it begins now, its facts go on from theirs."""
     order = turn.entity
-    order.created_ms = turn.now_ms
+    order.begin(turn.now_ms)
     order.state = OrderState.RECEIVED
     return _submit(turn, digest(CREATE.request, turn.event.body))
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 
 import orjson
 
 from streams.delivery.outbox import (
     HEADER_KEPT_MS,
     HEADER_WITH_GAP_KEPT_MS,
+    STORIES_WITH_GAP_MAX,
     LaneHeader,
     decode_header,
     header_key,
@@ -18,6 +20,7 @@ from streams.delivery.ports import Answer, Call
 from streams.runtime.role import Change, Effect
 from tests.fakes.delivery import START_MS, Durable, ok
 from tests.fakes.delivery_runner import PlayedRunner, fact, subscription
+from topics.deliveries import DeliveryRequest
 
 GIVE_UP_MS = 60_000
 
@@ -29,6 +32,10 @@ def answering(**statuses: int) -> object:
         return Answer(status=statuses.get(call.delivery_id.replace("-", "_"), 200))
 
     return far
+
+
+def in_story(request: DeliveryRequest, story: int) -> DeliveryRequest:
+    return replace(request, story=story)
 
 
 def played(when_dead: str) -> PlayedRunner:
@@ -135,6 +142,46 @@ def test_a_gap_is_remembered_longer_than_a_lane_without_one() -> None:
     header.abandon(fact("A", 1), previous=0)
     assert not header.is_old(START_MS + HEADER_KEPT_MS + 1)
     assert header.is_old(START_MS + HEADER_WITH_GAP_KEPT_MS + 1)
+
+
+def test_a_later_story_begins_without_the_gaps_of_those_before_it() -> None:
+    """Also where the subscriber wants nothing of its first facts."""
+    header = LaneHeader()
+    header.take(in_story(fact("A", 2), 100), START_MS)
+    header.abandon(in_story(fact("A", 2), 100), previous=0)
+    for sequence, previous in ((5, 0), (6, 5)):
+        entry = header.take(in_story(fact("A", sequence), 200), START_MS)
+        assert (entry.previous, header.watermark_before(entry.request, entry.previous)) == (previous, previous)
+
+
+async def test_a_gap_is_told_by_what_still_waits_when_its_order_comes_again() -> None:
+    """Before and after the later story began."""
+    runner = played("skip")
+    runner.sender.far = answering(A_1=413, A_3=413)  # type: ignore[assignment]
+    runner.give(in_story(fact("A", 1), 100))
+    await runner.clock.run_for(1_000)
+    runner.runner.pause(paused=True)
+    runner.give(*(in_story(fact("A", n), 100) for n in (2, 3, 4)))
+    runner.give(*(replace(in_story(fact("A", n), 200), id=f"again-{n}") for n in (1, 2)))
+    runner.runner.pause(paused=False)
+    await runner.clock.run_for(1_000)
+    assert runner.told()[1:] == [
+        ("A-2", 2, 1, 0),
+        ("A-3", 3, 2, 0),
+        ("A-4", 4, 3, 0),
+        ("again-1", 1, 0, 0),
+        ("again-2", 2, 1, 1),
+    ]
+    header = decode_header(runner.outbox.get(header_key(fact("A", 1).lane)))
+    assert not header.is_old(header.last_ms + HEADER_KEPT_MS + 1)
+
+
+def test_the_gaps_of_many_stories_take_no_more_room_than_those_of_some() -> None:
+    header = LaneHeader()
+    for story in range(1, 50):
+        header.take(in_story(fact("A", 1), story), START_MS)
+        header.abandon(in_story(fact("A", 1), story), previous=0)
+    assert list(header.earlier) == [str(story) for story in range(49 - STORIES_WITH_GAP_MAX, 49)]
 
 
 async def test_block_waits_for_an_operator() -> None:

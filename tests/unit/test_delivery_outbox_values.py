@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.delivery.outbox import LaneHeader, decode_entry, has_no_gap
+from streams.delivery.outbox import LaneHeader, decode_entry, decode_header, has_no_gap
 from topics.deliveries import DeliveryRequest, decode_request
 
 TEXT = st.text(max_size=20) | st.just('"watermark":null') | st.just('\\"watermark":null')
@@ -35,9 +35,13 @@ def test_a_new_entry_of_a_request_without_members_that_may_be_left_out_reads_as_
     assert decode_entry(entry.encode_new(raw)) == entry
 
 
-@given(st.none() | st.integers(0, 9), st.lists(TEXT, max_size=3))
-def test_a_header_with_a_gap_is_told_from_one_without(watermark: int | None, recent: list[str]) -> None:
-    assert has_no_gap(LaneHeader(watermark=watermark, recent=recent).encode()) is (watermark is None)
+@given(st.none() | st.integers(0, 9), st.dictionaries(st.just("7"), st.integers(0, 9)), st.lists(TEXT, max_size=3))
+def test_a_header_with_a_gap_is_told_from_one_without(
+    watermark: int | None, earlier: dict[str, int], recent: list[str]
+) -> None:
+    header = LaneHeader(watermark=watermark, earlier=earlier, recent=recent)
+    assert has_no_gap(header.encode()) is (watermark is None and not earlier)
+    assert decode_header(header.encode()) == header
 
 
 @pytest.mark.parametrize("raw", [None, LaneHeader().encode()])

@@ -55,6 +55,20 @@ def test_requests_wait_in_the_lane_of_their_order_where_the_shard_lives() -> Non
     assert {effect.partition for effect in effects} == {destination_partition(destination, shard, PARTITIONS)}
 
 
+def test_all_requests_and_facts_of_an_order_are_of_one_story() -> None:
+    """By a later one delivery tells that sequences begin again. What an order had before its Create is of its story."""
+    logs = Logs(subscriptions=index(subscription()))
+    logs.call("acknowledgement", acknowledgement_body(), "early")
+    logs.run()
+    logs.call("create-outward-order", create_body(), "create")
+    logs.run()
+    requests = logs.requests()
+    [story] = {request.story for request in requests}
+    assert story > 0
+    assert {request.touchpoint for request in requests} == {"fact", "create-outward-order", "acknowledgement"}
+    assert [request.sequence for request in told(logs, A)][:2] == [1, 2]
+
+
 def decode_request_of(topic: str, value: bytes) -> str:
     if topic != "deliveries.requests":
         return ""
