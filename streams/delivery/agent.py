@@ -28,7 +28,7 @@ from streams.delivery.far_sides import FarSides
 from streams.delivery.gates import FollowedGates, Gates
 from streams.delivery.headers import HeaderKeeping
 from streams.delivery.health import unwatched
-from streams.delivery.intake import Taken, take, tell_of_set_aside
+from streams.delivery.intake import Taken, note_gap, take, tell_of_set_aside
 from streams.delivery.limiters.making import limits_for
 from streams.delivery.outbox import Entry, decode_entry, is_entry_key, names_of_entry_key
 from streams.delivery.parked import Parked
@@ -113,7 +113,10 @@ class DeliveryRole(Role):
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
         return take(record, tables[OUTBOX], self._channels, self._destinations, self._partitions, self._taken)
 
-    def set_aside(self, record: Record, code: str, reason: str) -> Iterable[Effect]:  # noqa: ARG002 - the reason says it
+    def set_aside(self, record: Record, code: str, reason: str) -> Iterable[Effect]:
+        tables = self._tables.get(record.partition)
+        if tables is not None:
+            note_gap(record, code, tables[OUTBOX])
         return tell_of_set_aside(record, reason)
 
     async def start(self, committer: Committer) -> None:

@@ -13,7 +13,8 @@ from streams.delivery.outbox import Entry, decode_entry, decode_header, entry_ke
 from streams.delivery.outcomes import concluded, outcome
 from streams.delivery.response_class import MESSAGE_CHARS_MAX
 from streams.runtime.limits import VALUE_BYTES_MAX
-from streams.runtime.rejected import TOO_LARGE
+from streams.runtime.local_store import LocalStoreError
+from streams.runtime.rejected import DECISION_FAILED, TOO_LARGE
 from streams.runtime.role import Effect, Poison, Record, Table
 from topics import envelope
 from topics.configuration import Channels
@@ -30,7 +31,11 @@ from topics.deliveries import (
 )
 from topics.keys import destination_partition, subscription_of
 from topics.reading import made_by
+from topics.subscriptions import FACT
 
+UNKNOWN_CHANNEL = "UNKNOWN_CHANNEL"
+MEANT_FOR_ITS_LANE = frozenset({TOO_LARGE, UNKNOWN_CHANNEL, DECISION_FAILED})
+"""Codes of requests that were set aside where they belong: the others were no requests, or another lane's."""
 SKIPPED = "skipped by an operator"
 NEVER_SENT = "set aside before it was sent"
 ENTRY_GROWTH_BYTES = 16 << 10
@@ -104,6 +109,26 @@ def tell_of_set_aside(record: Record, reason: str) -> list[Effect]:
         return []
 
 
+def note_gap(record: Record, code: str, outbox: Table) -> None:
+    """A fact that was set aside is one that its subscriber will not get: the deliveries that follow tell."""
+    if code not in MEANT_FOR_ITS_LANE or ("ce_type", envelope.DELIVERY_REQUEST.encode()) not in record.headers:
+        return
+    try:
+        request = decode_request(record.value)
+        key, epoch = header_key(request.lane), made_by(record.headers).epoch
+        header = decode_header(outbox.get(key))
+        if request.touchpoint != FACT.name or key != record.key or header.is_stale(epoch) or header.knows(request):
+            return
+        entry = header.take(request, record.timestamp_ms)
+        header.abandon(request, entry.previous)
+        header.epoch = max(header.epoch, epoch)
+        outbox.put(key, header.encode())
+    except LocalStoreError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever the record holds, it is set aside
+        log.warning("delivery.set_aside partition=%d offset=%d: no gap to note", record.partition, record.offset)
+
+
 def _request(record: Record) -> DeliveryRequest:
     try:
         return decode_request(record.value)
@@ -171,7 +196,7 @@ def _check(
     if config is None and subscription_of(request.destination) is None:
         raise Poison("UNKNOWN_DESTINATION", f"{request.destination} is not configured")
     if request.channel not in channels.channels:
-        raise Poison("UNKNOWN_CHANNEL", f"channel {request.channel} is not configured")
+        raise Poison(UNKNOWN_CHANNEL, f"channel {request.channel} is not configured")
     home = destination_partition(request.destination, request.shard, partitions)
     if (config is not None and request.shard >= config.shards) or home != record.partition:
         # Elsewhere it would be sent by somebody who does not own the destination's budget.

@@ -63,7 +63,10 @@ class Performer:
         return self._request(effect, entity, now)
 
     def _fan_out(self, fact: PublishFact, entity: Entity, now: int) -> list[Effect]:
-        """A request for each subscriber that wants the fact; they wait in lanes of their own, by its sequence."""
+        """A request for each subscriber that wants the fact; they wait in lanes of their own, by its sequence. None of
+        a channel that was taken out of the configuration: delivery would set them aside, one and all."""
+        if entity.channel not in self._channels.channels:
+            return []
         return [
             self._fact_request(fact, subscription, entity, now)
             for subscription in self._subscriptions.matching(fact.name, fact.data)

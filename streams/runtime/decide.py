@@ -97,25 +97,28 @@ class DecideLoop:
                 effects = list(effects)
             check_sizes(state, effects)
         except Poison as poison:
-            self._set_aside(state, record, poison.code, poison.reason)
+            self._set_aside(state, record, poison.code, poison.reason, changes)
             return
         except LocalStoreError:
             raise
         except Exception as error:
             # One record must not stop its neighbours; the reason is kept with it.
             log.exception("deciding %s/%d/%d raised", self._source, record.partition, record.offset)
-            self._set_aside(state, record, DECISION_FAILED, reason_of(error))
+            self._set_aside(state, record, DECISION_FAILED, reason_of(error), changes)
             return
         if effects:
             self._commit.add_effects(effects, state.epoch, record.offset)
+        self._merge(state, changes)
+        self._limit.passed()
+
+    def _merge(self, state: PartitionState, changes: list[Change]) -> None:
         for table in state.all:
             if table.overlay:
                 if self._wants_changes:
                     changes.extend(Change(table.name, key, value) for key, value in table.overlay.items())
                 table.merge()
-        self._limit.passed()
 
-    def _set_aside(self, state: PartitionState, record: Record, code: str, reason: str) -> None:
+    def _set_aside(self, state: PartitionState, record: Record, code: str, reason: str, changes: list[Change]) -> None:
         state.undo()
         # Before the record is handed over: at the limit it stays where it is, for a role that can read it.
         self._limit.rejected(code, reason)
@@ -123,6 +126,7 @@ class DecideLoop:
         effect = rejection(record, role=self._role.name, topic=self._source, code=code, reason=reason)
         told = [one for one in self._role.set_aside(record, code, reason) if len(one.value) <= VALUE_BYTES_MAX]
         self._commit.add_effects([effect, *told], state.epoch, record.offset)
+        self._merge(state, changes)
 
     def _hand_over(self, state: PartitionState, changes: list[Change], last_offset: int) -> None:
         if changes:

@@ -153,7 +153,8 @@ class Role(ABC):
     def set_aside(self, record: Record, code: str, reason: str) -> Iterable[Effect]:  # noqa: ARG002 - for roles
         """Effects that leave together with a record that was set aside, whatever the cause: nobody must wait for it.
 
-        Pure and must not raise. `code` is a Poison's, or DECISION_FAILED or TOO_LARGE of streams.runtime.rejected.
+        Must not raise. What it puts into the tables that `partition_ready` gave becomes durable, too. `code` is a
+        Poison's, or DECISION_FAILED or TOO_LARGE of streams.runtime.rejected.
         """
         return ()
 

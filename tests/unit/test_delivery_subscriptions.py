@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 from prometheus_client import REGISTRY
 
-from streams.delivery import headers
+from streams.delivery import headers, intake
 from streams.delivery.attempts import TABLE as OUTBOX
 from streams.delivery.outbox import is_entry_key
 from streams.delivery.ports import Answer, Call
@@ -320,3 +321,17 @@ async def test_a_subscriber_that_fails_does_not_hold_up_another() -> None:
 
 def test_an_index_without_subscriptions_is_quiet() -> None:
     assert SubscriptionIndex().matching("order-created", {"channel": "demo"}) == ()
+
+
+async def test_a_fact_that_was_set_aside_is_a_gap_that_later_ones_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = await Played(channels_for(), subscriptions=index(subscription())).start()
+    large = fact_request("O-1", 2)
+    body = {**(large.body or {}), "text": "x" * 5_000}
+    monkeypatch.setattr(intake, "ENTRY_BYTES_MAX", 4_000)
+    worker.give(fact_request("O-1", 1), replace(large, body=body), fact_request("O-1", 3))
+    worker.give(fact_request("O-2", 1, channel="gone"), fact_request("O-2", 2))
+    await worker.clock.run_for(1_000)
+    calls = [arrival.call for arrival in worker.sender.arrivals]
+    assert [poison.code for poison in worker.poisoned] == ["too_large", "UNKNOWN_CHANNEL"]
+    told = [(call.entity, call.sequence, call.previous_sequence, call.watermark) for call in calls]
+    assert sorted(told) == [("demo|O-1", 1, 0, 0), ("demo|O-1", 3, 2, 1), ("demo|O-2", 2, 1, 0)]

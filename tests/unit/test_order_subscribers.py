@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import orjson
 
+from streams.order.effects import PublishFact
+from streams.order.model import decode
+from streams.order.performing import Performer
 from tests.support.orders import CHANNEL, CODE, acknowledgement_body, create_body
-from tests.support.orders_log import PARTITIONS, Logs
+from tests.support.orders_log import PARTITIONS, Logs, make_settings
 from tests.support.subscriptions import A, B, index, subscription
 from topics.deliveries import DeliveryRequest, OutcomeKind, decode_request
 from topics.keys import destination_partition, lane_key, order_key, partition_of, shard_of, subscription_destination
@@ -79,6 +82,15 @@ def test_each_subscriber_gets_what_it_asked_for() -> None:
     logs = story(index(subscription(A, types=["*-acknowledged"]), subscription(B, channels=["elsewhere"])))
     assert [request.sequence for request in told(logs, A)] == [3]
     assert told(logs, B) == []
+
+
+def test_facts_of_a_channel_that_is_not_configured_any_more_are_requested_of_nobody() -> None:
+    logs = story(index(subscription()))
+    fact = PublishFact("later", "order-updated", logs.values("orders.events")[0])
+    order = next(decode(raw) for _, raw in logs.states[HOME].all[0].items())
+    for channels, number in ((logs.channels, 2), (logs.channels.model_copy(update={"channels": {}}), 1)):
+        performer = Performer(make_settings(), channels, logs.subscriptions)
+        assert len(performer.records([fact], order, CHANNEL, 1)) == number
 
 
 def test_without_subscribers_the_same_leaves_as_before() -> None:

@@ -156,3 +156,19 @@ async def test_a_role_tells_those_who_wait_for_a_record_that_is_set_aside(bad: b
     producer = await loop.chunk(raw_record(0, bad))
     assert [record.value for record in producer.topic("told")] == [told]
     assert len(producer.topic("commands.rejected")) == 1
+
+
+async def test_what_a_role_notes_of_a_record_that_is_set_aside_becomes_durable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = Loop()
+    noted = Change("other", b"k", b"noted")
+
+    def note(record: Record, _code: str, _reason: str) -> Iterable[Effect]:
+        loop.state.tables["other"].put(record.key, b"noted")
+        return ()
+
+    monkeypatch.setattr(loop.role, "set_aside", note)
+    producer = await loop.chunk(raw_record(0, b"poison"))
+    assert loop.role.seen == [[noted]]
+    assert [record.value for record in producer.topic("other")] == [b"noted"]
