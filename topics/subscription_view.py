@@ -34,6 +34,8 @@ class SubscriptionIndex:
         """None: something changed, and nobody has asked since."""
         self._found: dict[tuple[str, str, frozenset[str]], tuple[Subscription, ...]] = {}
         self.listeners: list[OnChange] = []
+        self.unreadable: set[str] = set()
+        """Whose record this version cannot read."""
 
     def apply(self, key: bytes, value: bytes | None) -> None:
         """One record of `subscriptions`."""
@@ -41,21 +43,27 @@ class SubscriptionIndex:
         if name in self._deleted:
             return  # ids are never used again: another gateway did not know yet, and wrote it once more
         self._all.pop(name, None)
+        self.unreadable.discard(name)
         try:
             known = decode_subscription(value) if value is not None else None
         except ValueError as error:
             # As if it were not known yet: nothing is sent, nothing is dropped, and the others go on.
+            self.unreadable.add(name)
             log.error("subscription.unreadable id=%s: %s", name, error)  # noqa: TRY400 - the message says all
         else:
             if isinstance(known, Subscription):
                 self._all[name] = known
             else:
                 self._deleted.add(name)
+                self._statuses.pop(name, None)
+                self._healths.pop(name, None)
         self._changed(name)
 
     def apply_status(self, key: bytes, value: bytes | None) -> None:
         """One record of `subscriptions.status`."""
         name, *shard = split(key)
+        if name in self._deleted:
+            return
         try:
             if shard:
                 self._healths.setdefault(name, {})[int(shard[0])] = Health.model_validate_json(value or b"{}")

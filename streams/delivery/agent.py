@@ -124,7 +124,7 @@ class DeliveryRole(Role):
         self._store.clear()
         await self._following.start(committer)
         self._subscriptions.listeners.append(self._subscription_changed)
-        metrics.DISABLED_SUBSCRIPTIONS.set(self._subscriptions.disabled_number())
+        self._tell_of_subscriptions()
         await self._sender.start()
         if self._stock is not None:
             await self._stock.start(committer, self._clock)
@@ -305,12 +305,20 @@ class DeliveryRole(Role):
 
     # Subscriptions come, change and go
 
-    def _subscription_changed(self, subscription: str) -> None:
+    def _tell_of_subscriptions(self) -> None:
         metrics.DISABLED_SUBSCRIPTIONS.set(self._subscriptions.disabled_number())
+        metrics.UNREADABLE_SUBSCRIPTIONS.set(len(self._subscriptions.unreadable))
+
+    def _subscription_changed(self, subscription: str) -> None:
+        self._tell_of_subscriptions()
         destination = subscription_destination(subscription)
         self._told_of_unmade({known for known in self._unmade if known[1] != destination})
         for partition in self._runners:
             self._adjust(partition, destination, active=self._subscriptions.is_active(subscription))
+        if self._destinations.is_deleted(destination):
+            self._breakers.pop(destination, None)
+            self._gates.forget(destination)
+            metrics.forget(destination)
 
     def _adjust(self, partition: int, destination: str, *, active: bool) -> None:
         """Make what runs in a partition fit what the subscription is now."""
@@ -322,7 +330,10 @@ class DeliveryRole(Role):
                 del runners[destination, shard]
                 self._watch(runner.drop())
             self._chore(self._forget(partition, destination))
-        elif config is not None:
+        elif config is None:  # it cannot be read: nothing is sent by what it was before
+            for _, runner in own:
+                runner.pause(paused=True)
+        else:
             for shard, runner in own:
                 if runs_alike(runner.config, config):
                     runner.pause(paused=not active)

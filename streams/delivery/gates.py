@@ -26,6 +26,10 @@ class Gates:
     def of(self, destination: str) -> Gate:
         return self._gates[destination]
 
+    def forget(self, destination: str) -> None:
+        """It is gone for good."""
+        self._gates.pop(destination, None)
+
 
 class FollowedGates(Gates):
     """Closed by what any worker wrote. While Kafka is away only this process's own are news."""

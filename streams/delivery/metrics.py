@@ -67,6 +67,14 @@ NO_RUNNER = Gauge(
     "sluice_delivery_subscriptions_without_runner",
     "Subscriptions to which nothing is sent, because no runner can be made of their settings (see the log)",
 )
+UNREADABLE_SUBSCRIPTIONS = Gauge(
+    "sluice_delivery_unreadable_subscriptions", "Subscriptions whose record this version cannot read: their facts wait"
+)
+WITHHELD = Gauge(
+    "sluice_delivery_withheld",
+    "1: facts wait, because they cannot be signed or addressed from here (see the log); the endpoint is not to blame",
+    ["destination", "shard"],
+)
 DROPPED = Counter(
     "sluice_delivery_dropped_total",
     "Facts that are not sent, because their subscription was deleted",
@@ -79,6 +87,12 @@ SUBSCRIPTIONS_DISABLED = Counter(
     "Subscriptions that Sluice disabled: their endpoint is `gone` (410), or was `failing` for too long",
     ["destination", "reason"],
 )
+
+
+def forget(destination: str) -> None:
+    """What was counted of a destination that is gone for good."""
+    for metric in (ATTEMPTS, OUTCOMES, ATTEMPT_SECONDS, SUBSCRIPTIONS_DISABLED):
+        metric.remove_by_labels({"destination": destination})
 
 
 class RunnerCounters:
@@ -142,12 +156,20 @@ class RunnerGauges:
             ask = partial(_share_used, limit)
             BUDGET_USED.labels(*self._labels, limit).set_function(partial(_seen, looked_at, ask))
 
+    def withheld(self, *, withheld: bool) -> None:
+        """Told only of those few that are."""
+        if withheld:
+            WITHHELD.labels(*self._labels).set(1)
+        else:
+            WITHHELD.remove(*self._labels)
+
     def forget(self) -> None:
         """The shard is another worker's now, or nobody's: what was true of it must not be told any longer."""
         for gauge in (LANES_WAITING, IN_AIR, QUEUE_AGE_MS_MAX, CONCURRENCY_ALLOWED, BREAKER_STATE, GATE_SECONDS_LEFT):
             gauge.remove(*self._labels)
         for limit in self._limits:
             BUDGET_USED.remove(*self._labels, limit)
+        self.withheld(withheld=False)
 
 
 def _seen(looked_at: weakref.ref[Admission], ask: Callable[[Admission], float]) -> float:

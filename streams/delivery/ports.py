@@ -101,10 +101,15 @@ class Call:
     """None: the destination's own."""
 
 
+class Withheld(Exception):  # noqa: N818 - no failure of the request, which waits
+    """Nothing was sent, and the far side is not at fault: what it takes to send is not here. Says what to mend."""
+
+
 class Sender(Protocol):
     """Sends one request to its far side, once: over HTTP, over Kafka, or to Sluice's own rules.
 
-    Never raises for what the far side or the network does: that is an Answer.
+    Never raises for what the far side or the network does: that is an Answer. Raises Withheld for a fact that cannot be
+    sent from here.
     """
 
     async def start(self) -> None: ...

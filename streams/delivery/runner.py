@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from random import Random
 from typing import Any
@@ -31,7 +32,7 @@ from streams.delivery.lane import Lane, Send, timeout_s
 from streams.delivery.lanes import Lanes
 from streams.delivery.outbox import Entry
 from streams.delivery.parked import Parked
-from streams.delivery.ports import AttemptResult, Call, Clock, Sender
+from streams.delivery.ports import AttemptResult, Call, Clock, Sender, Withheld
 from streams.delivery.retry_schedule import RetrySchedule
 from streams.delivery.stopping import GIVE_BACK_S
 from streams.delivery.turns import CallTurn, Turn
@@ -41,6 +42,11 @@ from topics.touchpoints import Priority, Touchpoint
 
 MEASURED_EVERY_MS = 1_000
 """How often the oldest lane is looked for: all of them are looked at."""
+
+WITHHELD_MS = 60_000
+"""What cannot be sent from here is looked at as often as this: a secret that cannot be read may have ended by then."""
+
+log = logging.getLogger(__name__)
 
 
 class DestinationRunner:
@@ -70,6 +76,8 @@ class DestinationRunner:
         self.config = config
         self._watch = watch
         self._paused = False
+        self._withheld = False
+        self._withheld_until_ms = 0
         self._when_dead = when_dead_of(config)
         self._outbox = outbox
         self._schedule = schedule
@@ -145,6 +153,7 @@ class DestinationRunner:
     def pause(self, *, paused: bool) -> None:
         """Paused: what waits goes on waiting; what is in the air ends as always."""
         self._paused = paused
+        self._withheld_until_ms = 0  # what kept it may have been mended
         self._wake.set()
 
     def start(self) -> None:
@@ -190,7 +199,7 @@ class DestinationRunner:
             now_ms = self._clock.now_ms()
             self._lanes.take_due(now_ms)
             self._measure(now_ms)
-            blocked_until = NEVER if self._paused else self._admission.blocked_until(now_ms)
+            blocked_until = self._blocked_until(now_ms)
             if blocked_until is not None:
                 await self._clock.wait(self._wake, min(blocked_until, self._lanes.next_ms()))
                 continue
@@ -207,6 +216,11 @@ class DestinationRunner:
                 continue
             self._lanes.take()
             self._launch(choice.turn, now_ms)
+
+    def _blocked_until(self, now_ms: int) -> float | None:
+        if self._paused:
+            return NEVER
+        return self._withheld_until_ms if now_ms < self._withheld_until_ms else self._admission.blocked_until(now_ms)
 
     # Sending
 
@@ -261,6 +275,10 @@ class DestinationRunner:
             await self._committer.commit(self.partition, (*finished.effects, *noted.effects), finished.changes)
             self._permits.proved(now_ms)
             self._count(entry, finished)
+        except Withheld as withheld:
+            self._withhold(str(withheld))
+            self._lanes.schedule(lane)
+            return
         finally:
             self._admission.landed(flight)
         for one in passed:
@@ -272,6 +290,16 @@ class DestinationRunner:
         where, policy = self.partition, self._when_dead
         finished = finish(entry, result, self._schedule, now_ms, self._random, partition=where, when_dead=policy)
         return abandon(entry, finished, self._outbox, lane.behind, now_ms=now_ms, partition=where)
+
+    def _withhold(self, why: str) -> None:
+        """No attempt was made, and nothing else is tried for a while: it would be the same."""
+        now_ms = self._clock.now_ms()
+        if now_ms >= self._withheld_until_ms:
+            log.error(
+                "delivery.withheld destination=%s shard=%d, its requests wait: %s", self.destination, self.shard, why
+            )
+        self._withheld, self._withheld_until_ms = True, now_ms + WITHHELD_MS
+        self._gauges.withheld(withheld=True)
 
     async def _withdraw(self, entry: Entry) -> Finished:
         finished = expire(entry, self._clock.now_ms())
@@ -309,6 +337,9 @@ class DestinationRunner:
             closed = self._admission.ended(flight, result)
             self._wake.set()  # its place is free
         self._counters.attempted(call.touchpoint.name, result)
+        if self._withheld:
+            self._withheld = False
+            self._gauges.withheld(withheld=False)
         if closed:
             await self._permits.keep()
         return result

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from streams.delivery.ports import Answer, Call, Clock
+from streams.delivery.ports import Answer, Call, Clock, Withheld
 from topics.configuration import Settings
 from topics.keys import split, subscription_of
 from topics.subscription_view import SubscriptionIndex
@@ -63,12 +63,12 @@ class SubscriberSender:
         if prepared is None or now_ms >= prepared.until_ms:
             subscription = self._subscriptions.get(name)
             if subscription is None:
-                return Answer(status=None, error=f"there is no subscription {name} any more")
+                raise Withheld(f"there is no subscription {name} that can be read here")
             try:
                 prepared = self._prepared[name] = self._prepare(subscription, now_ms)
             except (EndpointError, SealError, SecretError) as error:
-                # Settings or the subscription will be mended; until then there is nothing to send.
-                return Answer(status=None, error=str(error))
+                # Settings or the subscription will be mended. Until then the endpoint is not to blame, nor asked.
+                raise Withheld(str(error)) from error
         body = request_body(call)
         try:
             signed = signed_headers(prepared.keys, call.delivery_id, now_ms // 1000, body)

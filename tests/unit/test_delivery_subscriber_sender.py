@@ -21,7 +21,7 @@ from sluice.torture.log import LogWriter, Signed
 from sluice.torture.receiver import Options, Receiver
 from sluice.torture.signatures import checker, judge
 from streams.delivery.far_sides import FarSides
-from streams.delivery.ports import Call, ResponseClass
+from streams.delivery.ports import Call, ResponseClass, Withheld
 from streams.delivery.response_class import classify
 from streams.delivery.subscriber_sender import SubscriberSender
 from tests.fakes.delivery import START_MS, ManualClock, channels_for
@@ -199,13 +199,14 @@ async def test_a_secret_that_is_only_named_is_read_from_the_environment(
         ({"secrets": [{"reference": "env:SLUICE_TEST_NOWHERE", "created_ms": 1, "until_ms": 2}]}, "has ended"),
     ],
 )
-async def test_what_cannot_be_sent_now_is_told_and_tried_again(bench: Bench, change: dict[str, Any], says: str) -> None:
+async def test_what_cannot_be_sent_from_here_is_withheld_until_that_is_mended(
+    bench: Bench, change: dict[str, Any], says: str
+) -> None:
     bench.subscribe(NEW, **change)
-    answer = await bench.sender.send(CALL)
-    assert (answer.status, answer.unsendable) == (None, False)
-    assert says in answer.error
+    with pytest.raises(Withheld, match=says) as withheld:
+        await bench.sender.send(CALL)
     for hidden in ("topsecret", NEW, "hidden"):
-        assert hidden not in answer.error
+        assert hidden not in str(withheld.value)
     bench.subscribe(NEW)
     assert (await bench.sender.send(CALL)).status == 429
     assert len(bench.requests) == 1
@@ -215,7 +216,8 @@ async def test_a_subscription_that_was_deleted_gets_nothing_more(bench: Bench) -
     bench.subscribe(NEW)
     await bench.sender.send(CALL)
     bench.index.apply(A.encode(), Deleted(id=A, deleted_ms=1).encode())
-    assert "any more" in (await bench.sender.send(CALL)).error
+    with pytest.raises(Withheld, match="there is no subscription"):
+        await bench.sender.send(CALL)
     assert len(bench.requests) == 1
 
 

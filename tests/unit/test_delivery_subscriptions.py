@@ -15,14 +15,14 @@ from prometheus_client import REGISTRY
 from streams.delivery import headers, intake
 from streams.delivery.attempts import TABLE as OUTBOX
 from streams.delivery.outbox import is_entry_key
-from streams.delivery.ports import Answer, Call
+from streams.delivery.ports import Answer, Call, Withheld
 from streams.runtime.role import Change, Effect
 from tests.fakes.delivery import START_MS, Durable, Played, channels_for, ok
 from tests.support.facts import check_fact_records
 from tests.support.subscriptions import A, B, fact_request, index, subscription
 from topics.facts import check
 from topics.subscription_view import SubscriptionIndex
-from topics.subscriptions import Deleted, Subscription
+from topics.subscriptions import Deleted, Status, Subscription
 
 DAY_MS = 86_400_000
 
@@ -304,6 +304,71 @@ async def test_a_change_that_no_runner_cares_about_interrupts_nothing(change: di
     learn(worker, subscription(revision=2, **change))
     await worker.clock.run_for(5_000)
     assert len(worker.sender.arrivals) == 1
+
+
+async def test_what_cannot_be_sent_from_here_waits_and_is_not_the_endpoints_failure() -> None:
+    worker = await started(subscription(retry_for_s=3_600))
+    facts = follow_status(worker)
+
+    def far(_call: Call, _before: int) -> Answer:
+        raise Withheld("a secret cannot be read here")
+
+    worker.sender.far = far
+    requests = [fact_request(f"O-{number}", 1) for number in range(8)]
+    worker.give(*requests)
+    await worker.clock.run_for(6 * DAY_MS)
+    labels = {"destination": f"subscription:{A}", "shard": "0"}
+    assert REGISTRY.get_sample_value("sluice_delivery_withheld", labels) == 1
+    assert facts() == []
+    assert {effect.topic for effect in worker.durable.effects} == set()
+    assert waiting(worker) == len(requests)
+    worker.sender.far = ok
+    sent = len(worker.sender.arrivals)
+    learn(worker, subscription(retry_for_s=3_600, revision=2))
+    await worker.clock.run_for(1_000)
+    assert sorted(worker.sender.ids()[sent:]) == sorted(request.id for request in requests)
+    assert {arrival.call.attempt for arrival in worker.sender.arrivals[sent:]} == {1}
+    assert REGISTRY.get_sample_value("sluice_delivery_withheld", labels) is None
+    assert worker.crashes == []
+
+
+async def test_while_its_record_cannot_be_read_nothing_is_sent_and_nothing_is_given_up() -> None:
+    worker = await started(subscription(retry_for_s=3_600))
+    worker.give(fact_request("O-0", 1))
+    await worker.clock.run_for(100)
+    worker.subscriptions.apply(A.encode(), b'{"id": "of a newer version"}')
+    assert REGISTRY.get_sample_value("sluice_delivery_unreadable_subscriptions") == 1
+    requests = [fact_request("O-1", sequence) for sequence in (1, 2, 3)]
+    worker.give(*requests)
+    await worker.clock.run_for(DAY_MS)
+    assert len(worker.sender.arrivals) == 1
+    learn(worker, subscription(retry_for_s=3_600, revision=2))
+    await worker.clock.run_for(1_000)
+    assert worker.sender.ids()[1:] == [request.id for request in requests]
+    assert REGISTRY.get_sample_value("sluice_delivery_unreadable_subscriptions") == 0
+
+
+async def test_a_subscription_that_is_deleted_leaves_nothing_behind_but_that_it_was() -> None:
+    worker = await started(subscription())
+    follow = follow_status(worker)
+    worker.sender.far = lambda _call, _before: Answer(status=410)
+    worker.give(fact_request("O-1", 1))
+    await worker.clock.run_for(1_000)
+    follow()
+    destination = f"subscription:{A}"
+
+    def of_it() -> list[str]:
+        samples = (sample for metric in REGISTRY.collect() for sample in metric.samples)
+        return [sample.name for sample in samples if sample.labels.get("destination") == destination]
+
+    assert of_it() != []
+    worker.subscriptions.apply(A.encode(), Deleted(id=A, deleted_ms=1).encode())
+    await worker.clock.run_for(1_000)
+    assert of_it() == []
+    assert destination not in worker.role._breakers
+    assert destination not in worker.role._gates._gates
+    worker.subscriptions.apply_status(A.encode(), Status(revision=1, disabled_ms=1, reason="gone").encode())
+    assert (worker.subscriptions.health(A), worker.subscriptions._statuses) == ({}, {})
 
 
 async def test_a_subscriber_that_fails_does_not_hold_up_another() -> None:
