@@ -15,7 +15,8 @@ def render(score: Score) -> str:
         lines.append(f"faults it met: {sum(score.met.values()):,} ({met})")
     lines += [f"fullest window of {name}: {count:,}" for name, count in score.fullest.items()]
     for name in FAULTS:
-        lines.append(f"  {name:<20}{score.faults[name]:>10,}")
+        count = "not checked" if name in score.unchecked else f"{score.faults[name]:,}"
+        lines.append(f"  {name:<18}{count:>12}")
         lines += [f"      {example}" for example in score.examples.get(name, ())]
     return "\n".join(lines)
 
@@ -29,6 +30,6 @@ def as_json(score: Score) -> dict[str, Any]:
         "repeats": score.repeats,
         "met": dict(score.met),
         "fullest": score.fullest,
-        "faults": {name: score.faults[name] for name in FAULTS},
+        "faults": {name: None if name in score.unchecked else score.faults[name] for name in FAULTS},
         "examples": score.examples,
     }

@@ -67,6 +67,8 @@ class Score:
     fullest: dict[str, int] = field(default_factory=dict)
     """Budget -> requests in its fullest window."""
     examples: dict[str, list[str]] = field(default_factory=dict)
+    unchecked: frozenset[str] = frozenset()
+    """Of FAULTS, what could not be told: no secret, no expectation or no budget was given."""
 
     @property
     def wrong(self) -> int:
@@ -123,6 +125,16 @@ def score(
     found.acknowledged = sum(delivery.acknowledged for delivery in deliveries.values())
     if expected is not None:
         _score_expected(found, expected, lanes, deliveries)
+    found.unchecked = frozenset(
+        name
+        for names, is_checked in (
+            (("lost", "unexpected"), expected is not None),
+            (("over budget",), bool(found.fullest)),
+            (("unsigned", "wrongly signed"), any(entry.signed is not Signed.UNCHECKED for entry in arrived)),
+        )
+        for name in names
+        if not is_checked
+    )
     return found
 
 

@@ -9,6 +9,7 @@ import pytest
 from sluice.torture.answers import FOLLOWED
 from sluice.torture.faults import Fault
 from sluice.torture.log import Entry, LogError, Signed, encode, read
+from sluice.torture.report import render
 from sluice.torture.score import FAULTS, Budget, Score, score
 
 SECOND = 1_000.0
@@ -135,3 +136,11 @@ def test_a_log_is_read_as_it_was_written() -> None:
     assert list(read([*lines[:2], lines[2][:-20]])) == GOOD[:2]
     with pytest.raises(LogError, match="line 2"):
         list(read([lines[0], b"{}\n"]))
+
+
+def test_what_was_not_checked_is_not_said_to_be_right() -> None:
+    unsigned = [replace(one, signed=Signed.UNCHECKED) for one in GOOD]
+    assert score(unsigned).unchecked == {"lost", "unexpected", "over budget", "unsigned", "wrongly signed"}
+    assert score(GOOD, expected={}, budgets=[Budget(1, 1)]).unchecked == set()
+    text = render(score(unsigned))
+    assert text.count("not checked") == 5
