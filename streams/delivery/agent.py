@@ -30,7 +30,7 @@ from streams.delivery.headers import HeaderKeeping
 from streams.delivery.health import unwatched
 from streams.delivery.intake import Taken, note_gap, take, tell_of_set_aside
 from streams.delivery.limiters.making import limits_for
-from streams.delivery.outbox import Entry, decode_entry, is_entry_key, names_of_entry_key
+from streams.delivery.outbox import Entry, decode_entry, entry_key, is_entry_key, names_of_entry_key
 from streams.delivery.parked import Parked
 from streams.delivery.permits import TABLE as PERMITS
 from streams.delivery.permits import Permits
@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 
 FORGET_MAX = 1_000
 """Requests of a deleted subscription that are dropped in one commit."""
+GIVEN_AT_ONCE = 200
+"""Requests that a renewed runner is given in one turn of the event loop: some 10 ms of it."""
 RENEW_MARGIN_MS = 5_000
 """What is in the air ends by its time-out; its outcome has to become durable, too."""
 
@@ -103,7 +105,10 @@ class DeliveryRole(Role):
         self._unmade: set[tuple[int, str]] = set()
         """Partitions and subscriptions of which a runner could not be made; tried again when they change."""
         self._renewing: dict[tuple[int, str, int], DestinationRunner] = {}
-        """Runners of a partition, destination and shard that end before one with other settings begins."""
+        """Runners of a partition, destination and shard that end before one with other settings begins, or are given
+        what waits before they begin."""
+        self._held: dict[tuple[int, str, int], dict[bytes, None]] = {}
+        """What of their requests came or left while they are given what waits: it is theirs at the end."""
         self._runners: dict[int, dict[tuple[str, int], DestinationRunner]] = {}
         self._headers: dict[int, HeaderKeeping] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -259,11 +264,17 @@ class DeliveryRole(Role):
             lane, request = names_of_entry_key(change.key)
             for runner in self._runners_of(partition, lane):
                 runner.remove(lane, request)
+            for (of, destination, _), held in self._held.items():
+                if of == partition and destination == split(lane.encode())[0]:
+                    _note_last(held, change.key)
 
     def _give(self, partition: int, entry: Entry) -> None:
         """Give a request to its owner. When its destination is not known it waits, and is counted."""
         request = entry.request
         if (partition, request.destination, request.shard) in self._renewing:
+            held = self._held.get((partition, request.destination, request.shard))
+            if held is not None:
+                _note_last(held, entry_key(request.lane, request.id))
             return  # it is in the table, and so is given to the next runner
         runner = self._runner_of(partition, request.destination, request.shard)
         if runner is not None and request.channel in self._channels.channels:
@@ -349,10 +360,60 @@ class DeliveryRole(Role):
         """Other settings are another runner's: the old one ends what it has in the air, and no lane is sent by two."""
         try:
             await runner.drain(self._clock.now_ms() + round(runner.config.timeout_s * 1000) + RENEW_MARGIN_MS)
+            while not await self._refill(partition, destination, shard):
+                pass
         finally:
             del self._renewing[partition, destination, shard]
-        if partition in self._runners and not self._stopping:
+            self._held.pop((partition, destination, shard), None)
+        if partition in self._runners and not self._stopping and (destination, shard) not in self._runners[partition]:
             self._give_all(partition, self._rows(partition, destination), shard)
+
+    async def _refill(self, partition: int, destination: str, shard: int) -> bool:
+        """Give what waits to a new runner, a little in each turn of the event loop, and begin it; False: the settings
+        or the partition's tables changed meanwhile. What the new one is given waits until it has all."""
+        place, tables, config = (partition, destination, shard), self._tables.get(partition), None
+        config = self._destinations.get(destination)
+        home = destination_partition(destination, shard, self._partitions)
+        if tables is None or config is None or self._committer is None or self._stopping:
+            return True
+        if shard >= config.shards or home != partition:
+            return True
+        try:
+            runner = self._runner(destination, shard, partition, tables, self._committer)
+        except Exception:  # noqa: BLE001 - `_runner_of` tries again, and says why it cannot be made
+            return True
+        held = self._held[place] = {}
+        self._renewing[place] = runner
+        given = 0
+        for _, lane in groupby(self._rows(partition, destination), key=lambda row: names_of_entry_key(row[0])[0]):
+            entries = [decode_entry(raw) for key, raw in lane if key not in held]
+            for entry in sorted(entries, key=lambda entry: entry.position):
+                if entry.request.shard == shard and entry.request.channel in self._channels.channels:
+                    runner.put(entry)
+                    given += 1
+            if given >= GIVEN_AT_ONCE:
+                given = 0
+                await asyncio.sleep(0)
+                if self._stopping:
+                    return True
+                if self._tables.get(partition) is not tables:
+                    return False
+        now = self._destinations.get(destination)
+        if now is None or not runs_alike(now, config):
+            self._watch(runner.drop())
+            return False
+        for key in held:
+            raw = tables[OUTBOX].get(key)
+            if raw is None:
+                runner.remove(*names_of_entry_key(key))
+            else:
+                entry = decode_entry(raw)
+                if entry.request.shard == shard and entry.request.channel in self._channels.channels:
+                    runner.put(entry)
+        self._runners[partition][destination, shard] = runner
+        runner.pause(paused=not self._subscriptions.is_active(subscription_of(destination) or ""))
+        runner.start()
+        return True
 
     async def _forget(self, partition: int, destination: str) -> None:
         """What waits for a subscription that was deleted is dropped."""
@@ -412,3 +473,8 @@ class DeliveryRole(Role):
             self._crashed(error)
         elif self._committer is not None:
             self._committer.fail(error)
+
+
+def _note_last(held: dict[bytes, None], key: bytes) -> None:
+    held.pop(key, None)
+    held[key] = None

@@ -12,10 +12,11 @@ import orjson
 import pytest
 from prometheus_client import REGISTRY
 
-from streams.delivery import headers, intake
+from streams.delivery import agent, headers, intake
 from streams.delivery.attempts import TABLE as OUTBOX
-from streams.delivery.outbox import is_entry_key
+from streams.delivery.outbox import Entry, is_entry_key
 from streams.delivery.ports import Answer, Call, Withheld
+from streams.delivery.runner import DestinationRunner
 from streams.runtime.role import Change, Effect
 from tests.fakes.delivery import START_MS, Durable, Played, channels_for, ok
 from tests.support.facts import check_fact_records
@@ -400,3 +401,36 @@ async def test_a_fact_that_was_set_aside_is_a_gap_that_later_ones_tell(monkeypat
     assert [poison.code for poison in worker.poisoned] == ["too_large", "UNKNOWN_CHANNEL"]
     told = [(call.entity, call.sequence, call.previous_sequence, call.watermark) for call in calls]
     assert sorted(told) == [("demo|O-1", 1, 0, 0), ("demo|O-1", 3, 2, 1), ("demo|O-2", 2, 1, 0)]
+
+
+async def test_a_backlog_is_given_to_a_renewed_runner_a_little_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others have their turns meanwhile, and what comes meanwhile keeps its place."""
+    monkeypatch.setattr(agent, "GIVEN_AT_ONCE", 3)
+    worker = await Played(channels_for(), subscriptions=index(subscription())).start()
+    worker.sender.far = lambda _call, _before: Answer(status=503)
+    worker.give(*(fact_request(f"O-{n}", 1) for n in range(30)))
+    await worker.clock.run_for(100)
+    worker.sender.far = ok
+    before = len(worker.sender.arrivals)
+    given: list[int] = []
+    put = DestinationRunner.put
+
+    def counted(runner: DestinationRunner, entry: Entry) -> None:
+        given[-1] += 1
+        put(runner, entry)
+
+    monkeypatch.setattr(DestinationRunner, "put", counted)
+    learn(worker, subscription(revision=2, concurrency=2))
+    for turn in range(100):
+        given.append(0)
+        await asyncio.sleep(0)
+        if turn == 8:
+            worker.give(*(fact_request(f"O-{n}", 2) for n in (0, 29, 30)))
+    assert sum(given) == 33
+    assert max(given) <= 2 * 3, "the last ones, and what was taken meanwhile"
+    await worker.clock.run_for(3_600_000)
+    calls = [arrival.call for arrival in worker.sender.arrivals[before:]]
+    assert len(calls) == 33
+    for code in ("O-0", "O-29"):
+        assert [call.sequence for call in calls if call.entity == f"demo|{code}"] == [1, 2]
+    assert worker.crashes == []
