@@ -65,8 +65,8 @@ DEFAULT = tuple(fault for fault in Fault if fault not in TERMINAL)
 
 QUIET = frozenset({Fault.THROTTLE_SECONDS, Fault.THROTTLE_DATE, Fault.THROTTLE_GARBAGE, Fault.THROTTLE_HUGE})
 """Each stops everything to the endpoint for a while (how long garbage means is the sender's to say)."""
-OTHERS_WEIGHT = 20
-"""So much more often come the others: a run of 200,000 deliveries would be quiet for an hour otherwise."""
+OTHERS_WEIGHT = 200
+"""So much more often come the others: most of a run of 200,000 deliveries would be quiet otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,8 @@ class RoleProcess:
         self._files = name if instance == "0" else f"{name}-{instance}"
         self._process: asyncio.subprocess.Process | None = None
 
-    async def begin(self) -> None:
-        """Returns when it is ready."""
+    async def begin(self, ready_s: float = READY_S) -> None:
+        """Returns when it is ready. Raises AssertionError when it is not within `ready_s`."""
         [port] = free_ports(1)
         env = os.environ | {
             "SLUICE_KAFKA": self._settings.kafka,
@@ -59,7 +59,7 @@ class RoleProcess:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "sluice", self._name, cwd=ROOT, env=env, stdout=log, stderr=log
             )
-        await eventually(lambda: self._is_ready(port), READY_S, what=self.log)
+        await eventually(lambda: self._is_ready(port), ready_s, what=self.log)
 
     async def end(self, how: signal.Signals) -> int | None:
         """Its exit code; None when it did not run."""
