@@ -350,26 +350,27 @@ async def test_while_its_record_cannot_be_read_nothing_is_sent_and_nothing_is_gi
 
 
 async def test_a_subscription_that_is_deleted_leaves_nothing_behind_but_that_it_was() -> None:
-    worker = await started(subscription())
+    name = "sub_left000000000000"  # of no other test: the metrics are the process's
+    worker = await started(subscription(name))
     follow = follow_status(worker)
     worker.sender.far = lambda _call, _before: Answer(status=410)
-    worker.give(fact_request("O-1", 1))
+    worker.give(fact_request("O-1", 1, name))
     await worker.clock.run_for(1_000)
     follow()
-    destination = f"subscription:{A}"
+    destination = f"subscription:{name}"
 
     def of_it() -> list[str]:
         samples = (sample for metric in REGISTRY.collect() for sample in metric.samples)
         return [sample.name for sample in samples if sample.labels.get("destination") == destination]
 
     assert of_it() != []
-    worker.subscriptions.apply(A.encode(), Deleted(id=A, deleted_ms=1).encode())
+    worker.subscriptions.apply(name.encode(), Deleted(id=name, deleted_ms=1).encode())
     await worker.clock.run_for(1_000)
     assert of_it() == []
     assert destination not in worker.role._breakers
     assert destination not in worker.role._gates._gates
-    worker.subscriptions.apply_status(A.encode(), Status(revision=1, disabled_ms=1, reason="gone").encode())
-    assert (worker.subscriptions.health(A), worker.subscriptions._statuses) == ({}, {})
+    worker.subscriptions.apply_status(name.encode(), Status(revision=1, disabled_ms=1, reason="gone").encode())
+    assert (worker.subscriptions.health(name), worker.subscriptions._statuses) == ({}, {})
 
 
 async def test_a_subscriber_that_fails_does_not_hold_up_another() -> None:
