@@ -45,7 +45,7 @@ class Admission:
         self.redrive = RedriveShare(config)
         self.in_air = 0
         self.unrecorded = 0
-        self._unrecorded_max = config.concurrency
+        self._places = config.concurrency
         self._probe: Flight | None = None
         """The last one from here."""
         self._pause_max_ms = config.probe_max_s * 1000
@@ -53,7 +53,7 @@ class Admission:
 
     def blocked_until(self, now_ms: int) -> float | None:
         """Until when nothing can be sent, as far as is known; None when something can."""
-        if self.in_air >= self.concurrency.allowed or self.unrecorded >= self._unrecorded_max:
+        if self.in_air >= self.concurrency.allowed or self.unrecorded >= self._places:
             return NEVER
         until_ms = max(self.permits.gate.opens_ms, self.breaker.opens_ms)
         return until_ms if until_ms > now_ms else None
@@ -73,11 +73,11 @@ class Admission:
         return self.redrive.free_at_ms(kind, self.permits.limits, self.concurrency.allowed, now_ms)
 
     def listen(self, wake: Callable[[], None]) -> None:
-        self.breaker.listen(wake)
+        self.breaker.listen(wake, self._places)
 
     def close(self, wake: Callable[[], None]) -> None:
         """Nothing leaves any more, and what was about to leave may never begin: others need not wait for its end."""
-        self.breaker.unlisten(wake)
+        self.breaker.unlisten(wake, self._places)
         if self._probe is not None:
             self._release(self._probe)
 

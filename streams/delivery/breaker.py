@@ -17,15 +17,18 @@ relay's own retries, so it is found well as soon as the relay would have found i
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
 from random import Random
 
+from streams.delivery.lane_sample import LaneSample
 from streams.delivery.ports import AttemptResult, ResponseClass
 
 SAMPLE = 50
-"""Results that are looked at: more than are in the air at once by default, so that one bad moment is not all of it."""
+"""Results that are looked at, at least."""
+SAMPLE_PER_PLACE = 3
+"""And so many for each request that may be in the air at once. When a far side asks for quiet nothing new goes, and
+what then ends are those that hang: they may hold nearly every place, and must not be taken for all there is."""
 SAMPLE_MS = 60_000
 """Older results say nothing about now."""
 SHARE = 0.5
@@ -51,12 +54,23 @@ class State(IntEnum):
 class Breaker:
     """Shared by the shards of a destination in this process. Not durable: after a restart it opens again by itself."""
 
-    __slots__ = ("_closed_ms", "_floor_ms", "_listeners", "_openings", "_probe_ms", "_random", "_sample", "state")
+    __slots__ = (
+        "_closed_ms",
+        "_floor_ms",
+        "_listeners",
+        "_openings",
+        "_places",
+        "_probe_ms",
+        "_random",
+        "_sample",
+        "state",
+    )
 
     def __init__(self, random: Random) -> None:
         self.state = State.CLOSED
         self._random = random
-        self._sample: deque[tuple[int, str, bool]] = deque(maxlen=SAMPLE)
+        self._sample = LaneSample(SAMPLE, SAMPLE_MS)
+        self._places = 0
         self._probe_ms = 0
         self._floor_ms = 0
         """The end of the longest Retry-After that came with a failure."""
@@ -64,13 +78,16 @@ class Breaker:
         self._closed_ms = 0
         self._listeners: list[Callable[[], None]] = []
 
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Called when something may be sent again earlier than `opens_ms` told."""
+    def listen(self, listener: Callable[[], None], places: int = 0) -> None:
+        """Called when something may be sent again earlier than `opens_ms` told. `places`: how many requests of who
+        listens may be in the air at once."""
         self._listeners.append(listener)
+        self._resize(places)
 
-    def unlisten(self, listener: Callable[[], None]) -> None:
+    def unlisten(self, listener: Callable[[], None], places: int = 0) -> None:
         if listener in self._listeners:
             self._listeners.remove(listener)
+            self._resize(-places)
 
     @property
     def opens_ms(self) -> int:
@@ -103,14 +120,17 @@ class Breaker:
             else:
                 self._close(now_ms)
         elif self.state is State.CLOSED:
-            self._sample.append((now_ms, lane, failed))
+            self._sample.add(now_ms, lane, failed=failed)
             if failed and self._is_down(now_ms):
                 self._open(now_ms, pause_max_ms)
 
     def _is_down(self, now_ms: int) -> bool:
-        latest = {lane: failed for at_ms, lane, failed in self._sample if at_ms > now_ms - SAMPLE_MS}
-        failing = sum(latest.values())
-        return failing >= FAILED_MIN and failing >= SHARE * len(latest)
+        failing, lanes = self._sample.count(now_ms)
+        return failing >= FAILED_MIN and failing >= SHARE * lanes
+
+    def _resize(self, places: int) -> None:
+        self._places += places
+        self._sample.resize(max(SAMPLE, SAMPLE_PER_PLACE * self._places))
 
     def _open(self, now_ms: int, pause_max_ms: float) -> None:
         if self.state is State.CLOSED and now_ms - self._closed_ms > CALM_MS:

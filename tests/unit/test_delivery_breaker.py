@@ -9,7 +9,16 @@ from random import Random
 import pytest
 from prometheus_client import REGISTRY
 
-from streams.delivery.breaker import FAILED_MIN, JITTER, PAUSE_FIRST_MS, PROBE_MAX_MS, Breaker, State, is_failure
+from streams.delivery.breaker import (
+    FAILED_MIN,
+    JITTER,
+    PAUSE_FIRST_MS,
+    PROBE_MAX_MS,
+    SAMPLE_PER_PLACE,
+    Breaker,
+    State,
+    is_failure,
+)
 from streams.delivery.ports import Answer, AttemptResult, Call, ResponseClass
 from tests.fakes.delivery import START_MS, Played, channels_for, ok, request_for
 from tests.fakes.delivery_runner import PlayedRunner, fact, subscription
@@ -96,6 +105,26 @@ def test_old_failures_do_not_count() -> None:
         asked.ends(f"lane-{n}", 500)
         asked.now_ms += 20_000
     assert asked.state() is State.CLOSED
+
+
+def test_what_hangs_when_the_far_side_asks_for_quiet_is_not_all_there_is() -> None:
+    """Nothing new goes then, and nearly every place may be held by a request that ends by its time-out."""
+    places, told = 64, lambda: None
+    for known, state in ((places, State.CLOSED), (0, State.OPEN)):
+        asked = Asked()
+        asked.breaker.listen(told, known)
+        for n in range(1_000):
+            asked.ends(f"served-{n}", 200)
+        for n in range(places):
+            asked.ends(f"hangs-{n}", None)
+        assert asked.state() is state
+    asked = Asked()
+    asked.breaker.listen(told, places)
+    for n in range(1_000):
+        asked.ends(f"served-{n}", 200)
+    for n in range(SAMPLE_PER_PLACE * places):
+        asked.ends(f"down-{n}", None)
+    assert asked.state() is State.OPEN, "when it really is down it opens"
 
 
 def test_pauses_grow_with_jitter_up_to_the_longest() -> None:
