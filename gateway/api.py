@@ -10,9 +10,9 @@ import orjson
 from aiohttp import web
 
 from gateway.answers import VERDICT_RETRY_AFTER_S, Answer, Refused, bad_data, json_answer
-from gateway.authentication import bearer
 from gateway.call import Call, new_event_id
-from gateway.ingress import Handler, Ingress, Ports, refusal_of
+from gateway.ingress import Handler, Ingress, Ports
+from gateway.management import Management
 from gateway.ports import Outgoing
 from gateway.problem import problem
 from gateway.recovery import LIMIT, LIMIT_MAX, Page, Story, page_of, story_of
@@ -35,25 +35,7 @@ class ManagementApi:
         self._channels = channels
         self._ports = ports
         self._ingress = ingress
-        self._token = settings.api_token.get_secret_value().encode() if settings.api_token else None
-
-    async def order(self, request: web.Request) -> web.Response:
-        return await self._answered("api-order", request, returns=False)
-
-    async def returned(self, request: web.Request) -> web.Response:
-        return await self._answered("api-return", request, returns=True)
-
-    async def order_events(self, request: web.Request) -> web.Response:
-        return await self._answered("api-order-events", request, returns=False)
-
-    async def return_events(self, request: web.Request) -> web.Response:
-        return await self._answered("api-return-events", request, returns=True)
-
-    async def decide_order(self, request: web.Request) -> web.Response:
-        return await self._answered("api-lane-decision", request, returns=False)
-
-    async def decide_return(self, request: web.Request) -> web.Response:
-        return await self._answered("api-lane-decision", request, returns=True)
+        self._management = Management(settings, ingress)
 
     def refusing(self, status: int, code: str, message: str) -> Handler:
         async def handle(_request: web.Request) -> web.Response:
@@ -62,24 +44,21 @@ class ManagementApi:
 
         return handle
 
-    async def _answered(self, what: str, request: web.Request, *, returns: bool) -> web.Response:
-        call = Call(what, time.perf_counter())
-        try:
-            if self._token is not None:
-                bearer(self._token, request.headers.get("Authorization"))
+    def handler(self, what: str, *, returns: bool) -> Handler:
+        """Of a call about one order, or one return: its state, its events, or a decision about a delivery."""
+
+        async def act(call: Call, request: web.Request) -> Answer:
             call.channel = channel_of(self._channels, request)
             call.subject = _code(request)
             document = await self._query(call, call.channel, returns=returns)
             if what.endswith("-events"):
                 key = _key(call.channel, call.subject, returns=returns)
-                answer = await self._events(story_of(document, call.subject, key), request)
-            elif "action" in request.match_info:
-                answer = await self._decide(call, call.channel, document, request, returns=returns)
-            else:
-                answer = json_answer(document)
-        except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
-            answer = problem(refusal_of(error, what))
-        return self._ingress.finish(call, answer)
+                return await self._events(story_of(document, call.subject, key), request)
+            if "action" in request.match_info:
+                return await self._decide(call, call.channel, document, request, returns=returns)
+            return json_answer(document)
+
+        return self._management.handler(what, act)
 
     async def _query(self, call: Call, channel: Channel, *, returns: bool) -> dict[str, Any]:
         """The order's whole state, read where it is decided: behind everything accepted before."""

@@ -5,17 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from gateway.answers import Answer, Refused, json_answer
-from gateway.authentication import bearer
 from gateway.body import BodyReader, parse
 from gateway.call import Call
-from gateway.ingress import Handler, Ingress, Ports, refusal_of
-from gateway.problem import problem
+from gateway.ingress import Handler, Ingress, Ports
+from gateway.management import Act, Management, add_paths
 from gateway.redriving import Job, Redriver
 from gateway.subscribers import asked
 from topics.configuration import Channels, Settings
@@ -28,33 +25,23 @@ KEPT_MAX = 50
 """Redrives that are told of after their end."""
 ID_BYTES = 6
 
-Act = Callable[[Call, web.Request], Awaitable[Answer]]
-
 
 class RedrivesApi:
     def __init__(self, settings: Settings, channels: Channels, ports: Ports, ingress: Ingress) -> None:
         self._channels = channels
         self._ports = ports
-        self._ingress = ingress
+        self._management = Management(settings, ingress)
         self._bodies = BodyReader(BODY_BYTES_MAX)
-        self._token = settings.api_token.get_secret_value().encode() if settings.api_token else None
         self._redriver = Redriver(ports.dead, ports.producer, self._is_open, settings.partitions, ports.now_ms)
         self._jobs: dict[str, Job] = {}
         self._task: asyncio.Task[None] | None = None
 
     def handler(self, act: Act) -> Handler:
-        async def handle(request: web.Request) -> web.Response:
-            call = Call("api-redrives", time.perf_counter())
-            try:
-                if self._token is not None:
-                    bearer(self._token, request.headers.get("Authorization"))
-                call.subject = request.match_info.get("id", "")[:40]
-                answer = await act(call, request)
-            except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
-                answer = problem(refusal_of(error, "api-redrives"))
-            return self._ingress.finish(call, answer)
+        async def named(call: Call, request: web.Request) -> Answer:
+            call.subject = request.match_info.get("id", "")[:40]
+            return await act(call, request)
 
-        return handle
+        return self._management.handler("api-redrives", named)
 
     async def start(self, call: Call, request: web.Request) -> Answer:
         raw = await self._bodies.read(request)
@@ -118,8 +105,4 @@ def add_redrives(app: web.Application, api: RedrivesApi, not_allowed: Handler) -
         "/api/redrives": {"GET": api.handler(api.all), "POST": api.handler(api.start)},
         "/api/redrives/{id}": {"GET": api.handler(api.one), "DELETE": api.handler(api.stop)},
     }
-    for path, methods in paths.items():
-        resource = app.router.add_resource(path)
-        for method, handle in methods.items():
-            resource.add_route(method, handle)
-        resource.add_route("*", not_allowed)
+    add_paths(app.router, paths, not_allowed)

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from gateway.api import ManagementApi
 from gateway.ingress import Ingress
+from gateway.management import add_paths
 from topics.touchpoints import TOUCHPOINTS, Direction, Touchpoint
 
 MARKETPLACE_PREFIX = "/assure-magic2"
@@ -34,16 +35,17 @@ def add_touchpoints(router: web.UrlDispatcher, ingress: Ingress) -> None:
 
 def add_management(router: web.UrlDispatcher, api: ManagementApi) -> None:
     not_allowed = api.refusing(405, "METHOD_NOT_ALLOWED", "This path does not have this method")
-    orders = ("orders", api.order, api.order_events, api.decide_order)
-    returns = ("returns", api.returned, api.return_events, api.decide_return)
-    for kind, one, events, decide in (orders, returns):
-        for path, read in ((f"/api/{kind}/{{code}}", one), (f"/api/{kind}/{{code}}/events", events)):
-            resource = router.add_resource(path)
-            resource.add_route("GET", read)
-            resource.add_route("*", not_allowed)
-        resource = router.add_resource(f"/api/{kind}/{{code}}/deliveries/{{request}}/{{action:retry|skip}}")
-        resource.add_route("POST", decide)
-        resource.add_route("*", not_allowed)
+    for kind, one in (("orders", "order"), ("returns", "return")):
+        is_return = one == "return"
+        path = f"/api/{kind}/{{code}}"
+        paths = {
+            path: {"GET": api.handler(f"api-{one}", returns=is_return)},
+            f"{path}/events": {"GET": api.handler(f"api-{one}-events", returns=is_return)},
+            f"{path}/deliveries/{{request}}/{{action:retry|skip}}": {
+                "POST": api.handler("api-lane-decision", returns=is_return)
+            },
+        }
+        add_paths(router, paths, not_allowed)
 
 
 def add_fallbacks(router: web.UrlDispatcher, ingress: Ingress, api: ManagementApi) -> None:

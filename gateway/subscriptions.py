@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -19,12 +18,11 @@ from aiohttp import web
 
 from gateway.answers import Answer, Refused, json_answer
 from gateway.api import channel_of
-from gateway.authentication import bearer
 from gateway.body import BodyReader, parse
 from gateway.call import Call, new_event_id
-from gateway.ingress import Handler, Ingress, Ports, refusal_of
+from gateway.ingress import Handler, Ingress, Ports
+from gateway.management import Act, Management, add_paths
 from gateway.ports import Outgoing
-from gateway.problem import problem
 from gateway.stamps import stamp
 from gateway.subscribers import (
     NewSecret,
@@ -61,8 +59,6 @@ ID_BYTES = 10
 
 log = logging.getLogger(__name__)
 
-Act = Callable[[Call, web.Request], Awaitable[Answer]]
-
 
 class SubscriptionsApi:
     def __init__(
@@ -76,30 +72,22 @@ class SubscriptionsApi:
         self._channels = channels
         self._ports = ports
         self._written_here = Written(ports.subscriptions)
-        self._ingress = ingress
+        self._management = Management(settings, ingress)
         self._random = random
         self._partitions = settings.partitions
         self._box = secret_box(settings)
         self._bodies = BodyReader(BODY_BYTES_MAX)
-        self._token = settings.api_token.get_secret_value().encode() if settings.api_token else None
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def handler(self, act: Act) -> Handler:
-        async def handle(request: web.Request) -> web.Response:
-            call = Call("api-subscriptions", time.perf_counter())
-            try:
-                if self._token is not None:
-                    bearer(self._token, request.headers.get("Authorization"))
-                unready = self._ports.subscriptions.unready()
-                if unready is not None:
-                    raise Refused(503, "STARTING", "The subscriptions are not read yet", unready, retry_after_s=1)
-                call.subject = request.match_info.get("id", "")[:40]
-                answer = await act(call, request)
-            except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
-                answer = problem(refusal_of(error, "api-subscriptions"))
-            return self._ingress.finish(call, answer)
+        async def when_read(call: Call, request: web.Request) -> Answer:
+            unready = self._ports.subscriptions.unready()
+            if unready is not None:
+                raise Refused(503, "STARTING", "The subscriptions are not read yet", unready, retry_after_s=1)
+            call.subject = request.match_info.get("id", "")[:40]
+            return await act(call, request)
 
-        return handle
+        return self._management.handler("api-subscriptions", when_read)
 
     def locked(self, act: Act) -> Handler:
         """For calls that change the subscription in the path: one at a time."""
@@ -289,8 +277,4 @@ def add_subscriptions(router: web.UrlDispatcher, api: SubscriptionsApi, not_allo
         "/api/subscriptions/{id}/disable": {"POST": api.locked(api.disable)},
         "/api/subscriptions/{id}/deliveries/{request}/{action:retry|skip}": {"POST": api.handler(api.decide)},
     }
-    for path, methods in paths.items():
-        resource = router.add_resource(path)
-        for method, handle in methods.items():
-            resource.add_route(method, handle)
-        resource.add_route("*", not_allowed)
+    add_paths(router, paths, not_allowed)
