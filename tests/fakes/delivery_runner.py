@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from streams.delivery.admission import Admission
 from streams.delivery.breaker import Breaker
@@ -17,36 +16,19 @@ from streams.delivery.parked import Parked
 from streams.delivery.permits import Permits
 from streams.delivery.runner import DestinationRunner
 from streams.runtime.local_store import LocalStore
-from tests.fakes.delivery import START_MS, Durable, ManualClock, MemoryTable, PlayedSender
+from tests.fakes.delivery import Durable, ManualClock, MemoryTable, PlayedSender
+from tests.support.subscriptions import A as SUBSCRIPTION
+from tests.support.subscriptions import fact_request
 from topics.deliveries import DeliveryRequest
-from topics.keys import lane_key, order_key, subscription_destination
-from topics.subscriptions import FACT, SigningSecret, Subscription
+from topics.keys import subscription_destination
+from topics.subscriptions import Subscription
 
 PARTITION = 0
-SUBSCRIPTION = "sub_0123456789abcdef"
-
-
-def subscription(**pace: Any) -> Subscription:
-    secret = SigningSecret(reference="env:PLAYED", created_ms=START_MS)
-    return Subscription(
-        id=SUBSCRIPTION, url="https://example.test/hook", secrets=(secret,), created_ms=START_MS, **pace
-    )
 
 
 def fact(code: str, sequence: int) -> DeliveryRequest:
-    destination, entity = subscription_destination(SUBSCRIPTION), order_key("demo", code)
-    return DeliveryRequest(
-        id=f"{code}-{sequence}",
-        destination=destination,
-        shard=0,
-        channel="demo",
-        touchpoint=FACT.name,
-        lane=lane_key(destination, entity).decode(),
-        entity=entity.decode(),
-        subject=code,
-        body={"orderCode": code},
-        sequence=sequence,
-    )
+    """Named after its place, so that what was sent can be read."""
+    return fact_request(code, sequence, SUBSCRIPTION, id=f"{code}-{sequence}", body={"orderCode": code}, story=0)
 
 
 class PlayedRunner:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from streams.delivery import lanes
 from streams.delivery.ports import Answer, Call
 from streams.runtime.local_store import LocalStore
-from tests.fakes.delivery_runner import PlayedRunner, fact, subscription
+from tests.fakes.delivery_runner import PlayedRunner, fact
+from tests.support.subscriptions import subscription
 
 STATUSES = (200, 200, 200, 500, 500, 503, 400, 429)
 

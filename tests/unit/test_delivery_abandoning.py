@@ -19,7 +19,8 @@ from streams.delivery.outbox import (
 from streams.delivery.ports import Answer, Call
 from streams.runtime.role import Change, Effect
 from tests.fakes.delivery import START_MS, Durable, ok
-from tests.fakes.delivery_runner import PlayedRunner, fact, subscription
+from tests.fakes.delivery_runner import PlayedRunner, fact
+from tests.support.subscriptions import subscription
 from topics.deliveries import DeliveryRequest
 
 GIVE_UP_MS = 60_000

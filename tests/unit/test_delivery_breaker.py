@@ -21,7 +21,8 @@ from streams.delivery.breaker import (
 )
 from streams.delivery.ports import Answer, AttemptResult, Call, ResponseClass
 from tests.fakes.delivery import START_MS, Played, channels_for, ok, request_for
-from tests.fakes.delivery_runner import PlayedRunner, fact, subscription
+from tests.fakes.delivery_runner import PlayedRunner, fact
+from tests.support.subscriptions import subscription
 from topics.keys import INCREFF, destination_partition
 
 CREATE, UPDATE = "create-outward-order", "update-order-properties"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,8 @@ from streams.delivery.outbox import LaneHeader, entry_key
 from streams.delivery.ports import Answer
 from streams.runtime.local_store import LocalStore
 from tests.fakes.delivery import Played, channels_for, ok, request_for
-from tests.fakes.delivery_runner import PlayedRunner, fact, subscription
+from tests.fakes.delivery_runner import PlayedRunner, fact
+from tests.support.subscriptions import subscription
 from topics.deliveries import LaneAction
 
 CREATE = "create-outward-order"
@@ -23,7 +25,7 @@ def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "LANES_IN_MEMORY_MAX", 4)
 
 
-def played(tmp_path: Path, **pace: object) -> PlayedRunner:
+def played(tmp_path: Path, **pace: Any) -> PlayedRunner:
     return PlayedRunner(subscription(**pace), store=LocalStore(tmp_path / "lanes"))
 
 
