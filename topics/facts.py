@@ -1,4 +1,5 @@
-"""FACTS: every fact on `orders.events`, by name; SUBSCRIPTION_FACTS: those on `subscriptions.events`.
+"""FACTS: every fact on `orders.events`, by name; SUBSCRIPTION_FACTS: those on `subscriptions.events`; STOCK_FACTS: on
+`inventory.events`.
 
 A test walks what the orders role emits and finds each here.
 
@@ -14,6 +15,7 @@ import orjson
 from pydantic import ValidationError
 
 from topics.models import facts as models
+from topics.models import stock_events
 from topics.models.facts import Fact, Part
 
 _MODELS: tuple[type[Fact], ...] = (
@@ -82,7 +84,20 @@ FACTS: dict[str, type[Fact]] = {name_of(model): model for model in _MODELS}
 SUBSCRIPTION_FACTS: dict[str, type[models.SubscriptionFact]] = {
     name_of(model): model for model in (models.SubscriptionDisabled,)
 }
-EVERY_FACT: dict[str, type[Part]] = {**FACTS, **SUBSCRIPTION_FACTS}
+STOCK_FACTS: dict[str, type[stock_events.StockFact]] = {
+    name_of(model): model
+    for model in (
+        stock_events.StockRefused,
+        stock_events.StockAcceptedAgain,
+        stock_events.StockDriftFound,
+        stock_events.StockDriftPersists,
+        stock_events.SnapshotApplied,
+        stock_events.SnapshotAbandoned,
+        stock_events.ResyncDone,
+        stock_events.ReconcileDone,
+    )
+}
+EVERY_FACT: dict[str, type[Part]] = {**FACTS, **SUBSCRIPTION_FACTS, **STOCK_FACTS}
 
 
 def check(name: str, data: Any) -> None:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from topics import envelope
 from topics.configuration import SENT_TO_MARKETPLACES
 from topics.deliveries import Concluded, DeliveryRequest, LaneDecision, Outcome, Redrive
-from topics.facts import FACTS, SUBSCRIPTION_FACTS
+from topics.facts import FACTS, STOCK_FACTS, SUBSCRIPTION_FACTS
 from topics.models.facts import Part
 from topics.models.inventory import ConsolidatedPosition, Position
 from topics.models.records import (
@@ -23,6 +23,8 @@ from topics.models.records import (
     ShipmentManifestedTold,
     Ticked,
 )
+from topics.stock_controls import Control
+from topics.stock_status import LocationStatus, RefusedSku
 from topics.subscriptions import Deleted, Health, Status, Subscription
 from topics.touchpoints import TOUCHPOINTS, Entity
 from topics.verdicts import Reply
@@ -108,6 +110,11 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
     "inventory.updates": tuple(_commands((Entity.STOCK,))),
     "inventory.positions": (Message("position", "", _POSITION, "The last accepted value; null: the position is gone"),),
     "inventory.sent": (Message("position-sent", "", _POSITION, "What the channel last acknowledged"),),
+    "inventory.controls": (Message("stock-control", "", TypeAdapter(Control), "The last word of operators"),),
+    "inventory.status": (
+        Message("stock-status", "", TypeAdapter[Any](LocationStatus | RefusedSku), "How a location fares, or a SKU"),
+    ),
+    "inventory.events": tuple(_facts(STOCK_FACTS)),
     "subscriptions": (
         Message(
             "subscription",

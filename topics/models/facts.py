@@ -37,7 +37,8 @@ KNOWN_VALUES = "x-known-values"
 """Values of today. A string, not an enum: more may come, and a reader must not fail on them."""
 
 
-def _known(values: Sequence[str]) -> Any:
+def known(values: Sequence[str]) -> Any:
+    """Says in the schema what values there are today."""
     return Field(json_schema_extra={KNOWN_VALUES: list(values)})
 
 
@@ -77,7 +78,7 @@ class OrderFact(Fact):
     """A fact of an order, with where the order is after it."""
 
     orderCode: str
-    state: Annotated[str, _known(ORDER_STATES)] = Field(description="The order's state after this fact")
+    state: Annotated[str, known(ORDER_STATES)] = Field(description="The order's state after this fact")
     locationCode: str | None = Field(description="The order's location; null for a split order")
     lines: list[LineUnits] = Field(description="The first 200 lines; `lineCount` says how many there are")
     lineCount: Quantity
@@ -160,7 +161,7 @@ class OrderHandedOver(OrderFact):
 class StuckFact(OrderFact):
     """About one step in which an order waits; a handover is of one shipment."""
 
-    step: Annotated[str, _known(STEPS)]
+    step: Annotated[str, known(STEPS)]
     sinceMs: EpochMs = Field(description="Since when it waits (dispatch: when it got near), epoch milliseconds")
     shipmentId: int | None = Field(default=None, description="Increff's number, where the step is a shipment's")
     shipmentCode: str | None = Field(default=None, description="The marketplace's code, where the step is a shipment's")
@@ -265,7 +266,7 @@ class PackDiffered(ShipmentFact):
 class LeavingFact(ShipmentFact):
     """About a packed shipment on its way out."""
 
-    shipmentState: Annotated[str, _known(SHIPMENT_STATES)]
+    shipmentState: Annotated[str, known(SHIPMENT_STATES)]
 
 
 class InvoiceIssued(LeavingFact):
@@ -382,7 +383,7 @@ class ReturnFact(Fact):
 
     returnOrderCode: str
     forwardOrderCode: str
-    state: Annotated[str, _known(RETURN_STATES)] = Field(description="The return's state after this fact")
+    state: Annotated[str, known(RETURN_STATES)] = Field(description="The return's state after this fact")
     locationCode: str | None
     quantities: ReturnQuantities | None = Field(default=None, description="Its units after this fact")
 
@@ -525,5 +526,5 @@ DISABLED_REASONS = ("gone", "failing")
 class SubscriptionDisabled(SubscriptionFact):
     """Sluice sends a subscription nothing more: it answered 410 (`gone`), or it failed for too long (`failing`)."""
 
-    reason: Annotated[str, _known(DISABLED_REASONS)]
+    reason: Annotated[str, known(DISABLED_REASONS)]
     failingSinceMs: EpochMs | None = Field(description="Since when nothing was taken; null where that is not why")
