@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Collection
+from itertools import islice
 
 from aiohttp import web
 
-from gateway.answers import Answer, Refused, json_answer
+from gateway.answers import Answer, Refused, bad_data, json_answer
 from gateway.body import BodyReader, parse
 from gateway.call import Call
 from gateway.ingress import Handler, Ingress, Ports
@@ -16,7 +18,7 @@ from gateway.management import Act, Management, add_paths
 from gateway.redriving import Job, Redriver
 from gateway.subscribers import asked
 from topics.configuration import Channels, Settings
-from topics.keys import subscription_of
+from topics.keys import INCREFF, channel_destination, subscription_destination, subscription_of
 from topics.models.redrives import RedriveAsked
 
 BODY_BYTES_MAX = 512 << 10
@@ -24,6 +26,8 @@ BODY_BYTES_MAX = 512 << 10
 KEPT_MAX = 50
 """Redrives that are told of after their end."""
 ID_BYTES = 6
+NAMED_MAX = 20
+"""Known names that an error lists; `sluice subscriptions list` has all of them."""
 
 
 class RedrivesApi:
@@ -49,6 +53,7 @@ class RedrivesApi:
         unready = self._ports.subscriptions.unready()
         if unready is not None:
             raise Refused(503, "STARTING", "The subscriptions are not read yet", unready, retry_after_s=1)
+        self._check_names(wanted)
         running = next((job for job in self._jobs.values() if not job.over), None)
         if running is not None:
             raise Refused(409, "BUSY", f"Redrive {running.id} is going on", "wait for its end, or stop it")
@@ -86,6 +91,20 @@ class RedrivesApi:
             raise Refused(404, "UNKNOWN", f"This gateway knows no redrive {name[:40]}")
         return job
 
+    def _check_names(self, wanted: RedriveAsked) -> None:
+        """A name that nothing has would be a redrive of nothing, which looks like good news."""
+        channels, subscriptions = self._channels.channels, self._ports.subscriptions
+        if wanted.channel is not None and wanted.channel not in channels:
+            raise bad_data(f"channel: {wanted.channel} is not configured here; name one of {_listed(channels)}")
+        if wanted.destination is None:
+            return
+        name = subscription_of(wanted.destination)
+        if name is not None and subscriptions.is_deleted(name):
+            return  # what was given up on its way there is counted as what cannot be sent
+        known = [INCREFF, *map(channel_destination, channels), *map(subscription_destination, subscriptions.all())]
+        if wanted.destination not in known:
+            raise bad_data(f"destination: {wanted.destination} is no destination; name one of {_listed(known)}")
+
     def _is_open(self, destination: str) -> bool:
         """A far side always is; a subscription while it gets facts."""
         name = subscription_of(destination)
@@ -93,6 +112,11 @@ class RedrivesApi:
             return True
         known = self._ports.subscriptions.get(name)
         return known is not None and known.active and self._ports.subscriptions.disabled(name) is None
+
+
+def _listed(names: Collection[str]) -> str:
+    told = ", ".join(islice(names, NAMED_MAX))
+    return f"{told} and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else told
 
 
 def _told(job: Job, status: int = 200) -> Answer:

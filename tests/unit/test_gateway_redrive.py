@@ -20,6 +20,7 @@ from topics.deliveries import Concluded, Conclusion, DeliveryRequest, Redrive, d
 from topics.envelope import DELIVERY_CONCLUDED, DELIVERY_DEAD, DELIVERY_REDRIVE, parse
 from topics.keys import destination_partition
 from topics.models.redrives import RedriveAsked
+from topics.subscriptions import Deleted
 
 START_MS = 1_750_000_000_000
 MINUTE_MS = 60_000
@@ -245,6 +246,40 @@ async def test_the_api_counts_sends_lists_and_stops() -> None:
         listed = await (await at.client.get("/api/redrives")).json()
         assert [one["state"] for one in listed["redrives"]] == ["stopped", "done"]
         assert listed["redrives"][0]["onTheirWay"] == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"channel": "shop"}, "channel: shop is not configured here; name one of demo"),
+        (
+            {"destination": "channel:shop"},
+            "destination: channel:shop is no destination; name one of increff, channel:demo",
+        ),
+        ({"destination": "increfff"}, "destination: increfff is no destination; name one of increff, channel:demo"),
+        ({"destination": "subscription:sub_other"}, "is no destination; name one of increff, channel:demo"),
+    ],
+)
+async def test_a_name_that_nothing_has_is_no_redrive_of_nothing(asked: dict[str, Any], told: str) -> None:
+    async with gateway() as at:
+        response = await at.client.post("/api/redrives", json=asked)
+        assert (response.status, response.content_type) == (400, "application/problem+json")
+        assert told in (await response.json())["detail"]
+        assert (await (await at.client.get("/api/redrives")).json())["redrives"] == []
+
+
+async def test_what_died_on_its_way_to_a_deleted_subscription_is_told_as_what_cannot_be_sent() -> None:
+    async with gateway() as at:
+        at.kafka.subscriptions.apply(b"sub_gone", Deleted(id="sub_gone", deleted_ms=START_MS).encode())
+        died(at.dead, replace(request(), destination="subscription:sub_gone"))
+        started = await at.client.post("/api/redrives", json={"destination": "subscription:sub_gone"})
+        name = (await started.json())["id"]
+
+        async def counted() -> Any:
+            told = await (await at.client.get(f"/api/redrives/{name}")).json()
+            return (told["found"], told["left"]) == (0, 1)
+
+        await eventually(counted)
 
 
 @pytest.mark.parametrize(
