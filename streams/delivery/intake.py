@@ -196,7 +196,9 @@ def _check(
     if config is None and subscription_of(request.destination) is None:
         raise Poison("UNKNOWN_DESTINATION", f"{request.destination} is not configured")
     if request.channel not in channels.channels:
-        raise Poison(UNKNOWN_CHANNEL, f"channel {request.channel} is not configured")
+        # Facts on their way when their channel is taken out of channels.toml: any number of them.
+        told = f"channel {request.channel} is not configured"
+        raise Poison(UNKNOWN_CHANNEL, told, foreseen=request.touchpoint == FACT.name)
     home = destination_partition(request.destination, request.shard, partitions)
     if (config is not None and request.shard >= config.shards) or home != record.partition:
         # Elsewhere it would be sent by somebody who does not own the destination's budget.

@@ -97,7 +97,7 @@ class DecideLoop:
                 effects = list(effects)
             check_sizes(state, effects)
         except Poison as poison:
-            self._set_aside(state, record, poison.code, poison.reason, changes)
+            self._set_aside(state, record, poison.code, poison.reason, changes, foreseen=poison.foreseen)
             return
         except LocalStoreError:
             raise
@@ -118,10 +118,20 @@ class DecideLoop:
                     changes.extend(Change(table.name, key, value) for key, value in table.overlay.items())
                 table.merge()
 
-    def _set_aside(self, state: PartitionState, record: Record, code: str, reason: str, changes: list[Change]) -> None:
+    def _set_aside(
+        self,
+        state: PartitionState,
+        record: Record,
+        code: str,
+        reason: str,
+        changes: list[Change],
+        *,
+        foreseen: bool = False,
+    ) -> None:
         state.undo()
-        # Before the record is handed over: at the limit it stays where it is, for a role that can read it.
-        self._limit.rejected(code, reason)
+        if not foreseen:
+            # Before the record is handed over: at the limit it stays where it is, for a role that can read it.
+            self._limit.rejected(code, reason)
         self._metrics.rejected.labels(code).inc()
         effect = rejection(record, role=self._role.name, topic=self._source, code=code, reason=reason)
         told = [one for one in self._role.set_aside(record, code, reason) if len(one.value) <= VALUE_BYTES_MAX]

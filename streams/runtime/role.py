@@ -46,12 +46,15 @@ class Poison(Exception):  # noqa: N818 - it says what the record is
     """The record cannot be decided: it goes to `commands.rejected` with this reason, its neighbours go on.
 
     `code` is a short name for metrics and the `sluice-rejected-code` header, `reason` a sentence for the operator.
+    `foreseen`: the role read it well and knows how such a record comes to be, so any number of them in a row says
+    nothing against the role.
     """
 
-    def __init__(self, code: str, reason: str) -> None:
+    def __init__(self, code: str, reason: str, *, foreseen: bool = False) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
+        self.foreseen = foreseen
 
 
 class Table(Protocol):

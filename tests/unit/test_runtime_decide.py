@@ -36,8 +36,8 @@ class Counting(Role):
         if record.value == b"raise":
             tables["other"].put(record.key, b"never")
             raise RuntimeError("after its puts")
-        if record.value == b"poison":
-            raise Poison("bad", "told so")
+        if record.value in (b"poison", b"foreseen"):
+            raise Poison("bad", "told so", foreseen=record.value == b"foreseen")
         return (effect for effect in [Effect("out", record.key, b"%d" % n)])
 
     def set_aside(self, record: Record, code: str, reason: str) -> Iterable[Effect]:
@@ -137,6 +137,14 @@ async def test_good_records_between_bad_ones_keep_the_role_going() -> None:
     values = [b"poison", b"poison", b"count"] * 5
     await loop.chunk(*(raw_record(offset, value) for offset, value in enumerate(values)))
     assert len(loop.producer.topic("commands.rejected")) == 10
+
+
+async def test_records_of_a_kind_that_is_foreseen_are_set_aside_in_any_number() -> None:
+    loop = Loop(limit=3)
+    await loop.chunk(*(raw_record(offset, b"foreseen") for offset in range(5)))
+    assert len(loop.producer.topic("commands.rejected")) == 5
+    with pytest.raises(RejectsEverythingError, match="3 records in a row"):
+        await loop.chunk(*(raw_record(5 + n, value) for n, value in enumerate([b"poison", b"foreseen"] * 3)))
 
 
 def test_a_fast_record_is_a_record() -> None:
