@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,17 @@ def test_a_file_of_bodies_is_checked_as_it_is() -> None:
     body = Path(__file__).parents[2] / "docs" / "first-order.json"
     said = CliRunner().invoke(main, ["check", str(body), "--touchpoint", "create-outward-order"])
     assert said.exit_code == 0, said.output
+
+
+def test_the_guide_shows_what_the_command_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[2]
+    guide = (root / "docs" / "producing.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```console\n\$ tail (.*?)```", guide, re.DOTALL)
+    (tail, *lines), (command, *said) = (part.splitlines() for part in shown.split("$ .venv/bin/sluice "))
+    monkeypatch.chdir(root)
+    *_, path = tail.split()
+    assert lines == Path(path).read_text(encoding="utf-8").splitlines()[-2:]
+    assert CliRunner().invoke(main, command.split()).output.splitlines() == said
 
 
 def test_a_channel_that_channels_toml_does_not_have_is_told_with_those_it_has() -> None:
