@@ -7,6 +7,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 # Processes of `make test`. Much of a test's time is waiting, so two are near twice as fast as one on two cores.
 WORKERS ?= 2
+# More options of `sluice up` for `make run`, as UP='--port 8081'.
+UP ?=
 BENCHES := ingress runtime verdict orders recovery delivery isolation
 
 .DEFAULT_GOAL := help
@@ -32,7 +34,7 @@ $(VENV)/.jars: sluice/local/pom.xml sluice/local/class_archive.py $(VENV)/.insta
 	@touch $@
 
 run: setup  ## Kafka, all roles, sandboxes of both sides and demo traffic; Ctrl-C ends it
-	@exec $(BIN)/sluice up --demo
+	@exec $(BIN)/sluice up --demo $(UP)
 
 test: setup  ## all tests, on a real Kafka that they start
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -73,6 +73,8 @@ if __name__ == "__main__":
         logging.disable(logging.ERROR)  # until it is connected: what the client logs is raised, too
         try:
             asyncio.run(main(*sys.argv[1:]))
+        except KeyboardInterrupt:
+            sys.exit()
         except (KafkaError, OverflowError):
             wrong = f"Kafka at {sys.argv[2]} does not answer"
         except sqlite3.Error as error:

@@ -26,13 +26,16 @@ from topics.configuration import load_channels
 
 STREAMS = ("orders", "delivery", "inventory")
 SANDBOXES = ("increff", "marketplace")
+KAFKA_STOP_S = 15.0
+"""It ends within a second or two; on a busy machine writing all its logs out takes longer. One that is killed meanwhile
+loses nothing, but reads its logs again at the next start, which then takes longer than this wait."""
 STAGES = (
-    # Who brings work goes first, who needs the others last: 9.5 s at the very worst, where 10 s are promised. The
-    # gateway gives callers that wait five seconds; their verdicts come in the first, and relays need delivery anyway.
+    # Who brings work goes first, who needs the others last: roles that hang are gone after 7.5 s. The gateway gives
+    # callers that wait five seconds; their verdicts come in the first, and relays need delivery anyway.
     Stage(frozenset({"demo", "gateway"}), grace_s=6.0, lead_s=1.0),
     Stage(frozenset(STREAMS), grace_s=5.5),
     Stage(frozenset({f"sandbox-{side}" for side in SANDBOXES}), grace_s=1.0),
-    Stage(frozenset({"kafka"}), grace_s=2.0),
+    Stage(frozenset({"kafka"}), grace_s=KAFKA_STOP_S),
 )
 LOG_BYTES_MAX = 8 << 20
 """A log that is larger when its role starts is set aside; one old log is kept."""
@@ -185,7 +188,8 @@ async def _free(option: str, port: int) -> None:
     deadline = asyncio.get_running_loop().time() + _PORT_TIMEOUT_S
     while not is_free(port):
         if asyncio.get_running_loop().time() > deadline:
-            raise StartError(f"port {port} is in use by another program: end it, or choose another port with {option}")
+            told = f"port {port} is in use by another program: end it, or start with `sluice up {option} PORT`"
+            raise StartError(f"{told} (`make run UP='{option} PORT'`)")
         await asyncio.sleep(0.1)
 
 

@@ -1,7 +1,10 @@
-"""An example that is called wrongly, or finds no Kafka, says so in one line: exit code 2, never a traceback."""
+"""An example that is called wrongly, or finds no Kafka, says so in one line: exit code 2, never a traceback. One that
+runs until Ctrl-C ends quietly."""
 
 from __future__ import annotations
 
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +64,15 @@ def test_no_kafka_there(name: str, tmp_path: Path) -> None:
 def test_a_database_that_cannot_be_opened(name: str, tmp_path: Path) -> None:
     (line,) = said(name, given(name, "127.0.0.1:1", tmp_path / "missing"))
     assert line.startswith(str(tmp_path / "missing" / "file"))
+
+
+def test_ctrl_c_ends_a_channel_quietly(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        kafka = f"127.0.0.1:{silent.getsockname()[1]}"
+        command = [sys.executable, str(EXAMPLES / "kafka_channel.py"), *given("kafka_channel", kafka, tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+            connection, _ = silent.accept()  # it runs
+            running.send_signal(signal.SIGINT)
+            said = running.communicate()
+            connection.close()
+    assert (running.returncode, *said) == (0, "", "")

@@ -23,6 +23,7 @@ from sluice.local.up import make_topics, up
 from topics import admin
 from topics.configuration import Channels, Settings, parse_channels
 
+ROOT = Path(__file__).resolve().parents[2]
 DEMO = parse_channels(demo_channels(), where="demo")
 
 
@@ -99,8 +100,16 @@ def test_a_busy_port_names_its_option(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", wanted.increff_port))
         taken.listen()
-        with pytest.raises(StartError, match=rf"port {wanted.increff_port} is in use .* --increff-port"):
+        with pytest.raises(StartError, match=rf"port {wanted.increff_port} is in use by another program") as refused:
             up(wanted)
+    assert "`sluice up --increff-port PORT`" in str(refused.value)
+    assert "`make run UP='--increff-port PORT'`" in str(refused.value)
+
+
+def test_make_run_hands_options_on() -> None:
+    command = ["make", "--dry-run", "run", "UP=--port 8081"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "exec .venv/bin/sluice up --demo --port 8081"
 
 
 def test_one_port_for_two_is_refused(tmp_path: Path) -> None:
