@@ -31,6 +31,8 @@ class Answer:
     body: bytes = b""
     retry_after_s: int | None = None
     content_type: str = JSON
+    revision: int | None = None
+    """Of what is told: its ETag."""
 
 
 EMPTY = Answer(200)

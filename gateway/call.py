@@ -56,6 +56,8 @@ class Call:
             headers[POSITION_HEADER] = self._receipt()
         if answer.retry_after_s is not None:
             headers["Retry-After"] = str(answer.retry_after_s)
+        if answer.revision is not None:
+            headers["ETag"] = f'"{answer.revision}"'
         return web.Response(status=answer.status, body=answer.body, headers=headers)
 
     def _receipt(self) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from aiohttp import web
+from aiohttp import ETag, web
+from aiohttp.helpers import ETAG_ANY
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from gateway.answers import Refused, bad_data
@@ -131,6 +132,14 @@ def rotated(present: Subscription, wanted: RotationAsked, secret: NewSecret, now
 def next_revision(present: Subscription, **update: Any) -> Subscription:
     """Whatever an operator changes makes a new revision; one that Sluice disabled begins anew with it."""
     return present.model_copy(update={**update, "revision": present.revision + 1})
+
+
+def check_revision(present: Subscription, wanted: Sequence[ETag]) -> None:
+    """Raises Refused when a caller who names revisions (If-Match) does not mean the present one."""
+    if not any(tag.value == ETAG_ANY or (tag.value == str(present.revision) and not tag.is_weak) for tag in wanted):
+        message = f"It is at revision {present.revision} now, and nothing was changed"
+        hint = f'look at it again; the header is If-Match: "{present.revision}"'
+        raise Refused(412, "CHANGED", message, hint)
 
 
 def document(

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -28,6 +29,7 @@ from gateway.subscribers import (
     NewSecret,
     asked,
     changed,
+    check_revision,
     document,
     entity_of,
     home_of,
@@ -106,7 +108,7 @@ class SubscriptionsApi:
         return json_answer({"subscriptions": [self._told(one) for one in every]})
 
     async def one(self, _call: Call, request: web.Request) -> Answer:
-        return json_answer(self._told(self._known(request)))
+        return self._answer(self._known(request))
 
     async def create(self, call: Call, request: web.Request) -> Answer:
         """The endpoint is asked after it is stored, so that an answer that is lost leaves a trace to find."""
@@ -184,7 +186,11 @@ class SubscriptionsApi:
         return json_answer({"request": wanted, "action": action, "eventId": call.event}, 202)
 
     def _known(self, request: web.Request) -> Subscription:
-        return self._present(request.match_info["id"])
+        """As it is now; refused when the caller says that it means another revision."""
+        present = self._present(request.match_info["id"])
+        if request.if_match is not None:
+            check_revision(present, request.if_match)
+        return present
 
     def _present(self, name: str) -> Subscription:
         found = self._written_here.get(name)
@@ -230,11 +236,14 @@ class SubscriptionsApi:
             public_key=secret.public_key,
             not_verified=not_verified,
         )
-        return json_answer(told.model_dump(mode="json"), status)
+        return replace(json_answer(told.model_dump(mode="json"), status), revision=subscription.revision)
 
     async def _written(self, call: Call, subscription: Subscription) -> Answer:
         await self._write(call, subscription)
-        return json_answer(self._told(subscription))
+        return self._answer(subscription)
+
+    def _answer(self, subscription: Subscription) -> Answer:
+        return replace(json_answer(self._told(subscription)), revision=subscription.revision)
 
     async def _write(self, call: Call, subscription: Subscription) -> None:
         await self._put(call, resealed(self._box, subscription))

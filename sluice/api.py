@@ -39,13 +39,17 @@ class UnknownError(StartError):
     """The gateway says that there is no such thing."""
 
 
-def ask(url: str, method: str, path: str, body: Any = None) -> Any:
-    """What the gateway answers, None where it has nothing to say. Raises StartError with what to do about it."""
+def ask(url: str, method: str, path: str, body: Any = None, *, revision: int | None = None) -> Any:
+    """What the gateway answers, None where it has nothing to say. Raises StartError with what to do about it.
+
+    `revision`: of what is to be changed; another one is refused.
+    """
     target = url.rstrip("/") + path
     if not target.startswith(("http://", "https://")):
         raise StartError(f"--url {url}: expected http://HOST:PORT or https://HOST")
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(target, data, _headers(), method=method)  # noqa: S310 - the scheme was checked
+    headers = _headers() if revision is None else {**_headers(), "If-Match": f'"{revision}"'}
+    request = urllib.request.Request(target, data, headers, method=method)  # noqa: S310 - the scheme was checked
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - the scheme was checked
             raw = answer.read()

@@ -98,12 +98,14 @@ def show(name: str, gateway: str, as_json: bool) -> None:
 @subscriptions.command(short_help="Change settings.")
 @click.argument("name", metavar="ID")
 @click.option("--endpoint", help="Another URL; it has to pass the challenge first.")
+@click.option("--revision", type=click.IntRange(min=1), help="Only if it is still at this one, as `show` tells it.")
 @settings_options
 @common
-def change(name: str, endpoint: str | None, gateway: str, as_json: bool, **chosen: Any) -> None:
+def change(name: str, endpoint: str | None, revision: int | None, gateway: str, as_json: bool, **chosen: Any) -> None:
     """Change the settings that are given; the others stay."""
     moved = {"url": endpoint} if endpoint is not None else {}
-    _ask(gateway, "PATCH", f"/{name}", {**moved, **_settings(chosen)}, as_json=as_json)
+    body = {**moved, **_settings(chosen)}
+    _ask(gateway, "PATCH", f"/{name}", body, as_json=as_json, revision=revision)
 
 
 @subscriptions.command(short_help="Change the secret.")
@@ -185,19 +187,19 @@ def _secret(chosen: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _ask(gateway: str, method: str, path: str, body: Any, *, as_json: bool) -> None:
+def _ask(gateway: str, method: str, path: str, body: Any, *, as_json: bool, revision: int | None = None) -> None:
     from sluice.subscriptions import render
 
-    found = _fetch(gateway, method, path, body)
+    found = _fetch(gateway, method, path, body, revision)
     if found is not None:
         click.echo(json.dumps(found, indent=2) if as_json else render(found))
 
 
-def _fetch(gateway: str, method: str, path: str, body: Any) -> Any:
+def _fetch(gateway: str, method: str, path: str, body: Any, revision: int | None = None) -> Any:
     from sluice.api import ask
     from sluice.local.errors import StartError
 
     try:
-        return ask(gateway, method, f"/api/subscriptions{path}", body)
+        return ask(gateway, method, f"/api/subscriptions{path}", body, revision=revision)
     except StartError as error:
         raise click.ClickException(str(error)) from error

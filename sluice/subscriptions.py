@@ -41,6 +41,7 @@ def _lines(one: Document) -> Iterator[str]:
     signs = [f"since {_time(s['created_ms'])}{_until(s)}{_reference(s)}" for s in one["secrets"]]
     yield f"  signed      {one['signature']}: {'; '.join(signs)}"
     yield f"  verified    {_time(one['verified_ms']) if one['verified_ms'] else 'not yet'}"
+    yield f"  revision    {one['revision']}"
     yield f"  last taken  {_time(one['last_success_ms']) if one['last_success_ms'] else 'nothing yet'}"
     if one["failing_since_ms"]:
         yield f"  failing     since {_time(one['failing_since_ms'])}: {one['last_error']}"

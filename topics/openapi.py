@@ -316,6 +316,7 @@ def _redrives(names: _Names) -> Schema:
 def _subscriptions(names: _Names) -> Schema:
     """/api/subscriptions: who gets facts over HTTP."""
     in_path = [_parameter("id", "path", {"type": "string"})]
+    if_match = [_parameter("If-Match", "header", {"type": "string"}, '"3"', required=False)]
     change = {**SubscriptionSettings.model_json_schema(ref_template=_REF, schema_generator=Untitled), "required": []}
     change.pop("$defs", None)
 
@@ -329,14 +330,20 @@ def _subscriptions(names: _Names) -> Schema:
         conflict: str = "",
         of_one: bool = True,
         body_required: bool = True,
+        changes: bool = False,
     ) -> Schema:
         statuses = ("400", "401", "404", "413", "503") if of_one else ("400", "401", "413", "503")
         errors = _errors(names[Problem], PROBLEM_JSON, statuses)
         if conflict:
             errors["409"] = {"description": conflict, "content": {PROBLEM_JSON: {"schema": names[Problem]}}}
+        if changes:
+            old = "If-Match names another revision than the present one; nothing was changed"
+            errors["412"] = {"description": old, "content": {PROBLEM_JSON: {"schema": names[Problem]}}}
         found: Schema = {"description": "Done"}
         if answer is not None:
             found["content"] = {JSON: {"schema": names[answer]}}
+        if answer in (SubscriptionDocument, SubscriptionMade):
+            found["headers"] = {"ETag": {"description": "Its revision", "schema": {"type": "string"}}}
         made: Schema = {
             "tags": ["subscriptions"],
             "security": [{"token": []}, {}],
@@ -345,7 +352,7 @@ def _subscriptions(names: _Names) -> Schema:
             "responses": {status: found, **errors},
         }
         if of_one:
-            made["parameters"] = in_path
+            made["parameters"] = [*in_path, *if_match] if changes else in_path
         if body is not None:
             made["requestBody"] = {"required": body_required, "content": {JSON: {"schema": body}}}
         return made
@@ -373,11 +380,16 @@ def _subscriptions(names: _Names) -> Schema:
                 document,
                 body=change,
                 conflict=unverified,
+                changes=True,
             ),
-            "delete": operation("remove-subscription", "Remove it; what waits is dropped", None, status="204"),
+            "delete": operation(
+                "remove-subscription", "Remove it; what waits is dropped", None, status="204", changes=True
+            ),
         },
         f"{one}/verify": {
-            "post": operation("verify-subscription", "Send the challenge again", document, conflict=unverified)
+            "post": operation(
+                "verify-subscription", "Send the challenge again", document, conflict=unverified, changes=True
+            )
         },
         f"{one}/rotate-secret": {
             "post": operation(
@@ -387,6 +399,7 @@ def _subscriptions(names: _Names) -> Schema:
                 body=names[RotationAsked],
                 conflict="Too many secrets sign already",
                 body_required=False,
+                changes=True,
             )
         },
         f"{one}/deliveries/{{request}}/{{action}}": {
@@ -405,9 +418,13 @@ def _subscriptions(names: _Names) -> Schema:
                 ],
             }
         },
-        f"{one}/enable": {"post": operation("enable-subscription", "Go on with what still waits", document)},
+        f"{one}/enable": {
+            "post": operation("enable-subscription", "Go on with what still waits", document, changes=True)
+        },
         f"{one}/disable": {
-            "post": operation("disable-subscription", "Send nothing and ask for nothing; what waits stays", document)
+            "post": operation(
+                "disable-subscription", "Send nothing and ask for nothing; what waits stays", document, changes=True
+            )
         },
     }
 

@@ -27,6 +27,7 @@ ONE: dict[str, Any] = {
     "signature": "v1",
     "secrets": [{"created_ms": 1_700_000_000_000, "until_ms": None, "reference": None}],
     "verified_ms": 1_700_000_000_000,
+    "revision": 7,
     "disabled": None,
     "failing_since_ms": None,
     "last_success_ms": None,
@@ -111,6 +112,13 @@ def test_each_command_is_one_call(arguments: tuple[str, ...], method: str, path:
     assert asked == [(method, "/api/subscriptions" + path, body)]
 
 
+def test_a_change_may_name_the_revision_that_it_is_meant_for() -> None:
+    problem = {"status": 412, "code": "CHANGED", "detail": "It is at revision 4 now, and nothing was changed"}
+    result, _ = run("change", ID, "--description", "x", "--revision", "3", status=412, body=problem)
+    assert result.exit_code != 0
+    assert "It is at revision 4 now" in result.output
+
+
 def test_a_decision_names_the_delivery_and_whose_it_is() -> None:
     result, asked = run(
         "skip", ID, "msg_1", "--return", "R 1", "--channel", "demo", status=202, body={"request": "msg_1"}
@@ -132,6 +140,11 @@ def test_the_list_says_who_is_disabled_and_why() -> None:
     first, second = result.output.splitlines()
     assert first.split() == [ID, "active", "order-*", "http://127.0.0.1:9000/"]
     assert "disabled by sluice at 2023-11-14 22:13:20, its endpoint answered 410" in second
+
+
+def test_the_revision_that_a_change_may_name_is_shown() -> None:
+    result, _ = run("show", ID, body=ONE)
+    assert "  revision    7\n" in result.output
 
 
 def test_json_is_the_document_as_it_is() -> None:

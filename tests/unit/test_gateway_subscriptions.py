@@ -324,6 +324,47 @@ async def test_an_endpoint_that_was_asked_does_not_verify_another_url() -> None:
         assert (status, told["code"], stored(at, made["id"]).verified_ms) == (409, "CHANGED", None)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "", {"description": "x"}),
+        ("POST", "/rotate-secret", None),
+        ("POST", "/verify", None),
+        ("POST", "/disable", None),
+        ("DELETE", "", None),
+    ],
+)
+async def test_who_names_a_revision_changes_no_other_one(method: str, path: str, body: Any) -> None:
+    async with gateway(**SETTINGS) as at:
+        name = (await add(at))["id"]
+        response = await at.client.get(f"/api/subscriptions/{name}")
+        etag = response.headers["ETag"]
+        assert etag == f'"{stored(at, name).revision}"'
+        await ask(at, "PATCH", f"/{name}", {"description": "theirs"}, **{"If-Match": etag})
+        before = stored(at, name)
+        for old in (etag, f'W/"{before.revision}"', str(before.revision), '""'):
+            status, told = await ask(at, method, f"/{name}{path}", body, **{"If-Match": old})
+            assert (status, told["code"], stored(at, name)) == (412, "CHANGED", before)
+            assert f"revision {before.revision} now" in told["detail"]
+        status, _ = await ask(at, method, f"/{name}{path}", body, **{"If-Match": f'{etag}, "{before.revision}"'})
+        assert status in (200, 204)
+        assert at.kafka.subscriptions.get(name) != before
+
+
+async def test_a_revision_that_passes_while_the_endpoint_is_asked_is_another_one() -> None:
+    async with gateway(**SETTINGS) as at:
+        made = await add(at)
+
+        def described(name: str) -> None:
+            other = stored(at, name).model_copy(update={"description": "theirs", "revision": 9})
+            at.kafka.subscriptions.apply(name.encode(), other.encode())
+
+        at.endpoints.meanwhile = described
+        etag = f'"{made["revision"]}"'
+        status, told = await ask(at, "PATCH", f"/{made['id']}", {"url": URL + "2"}, **{"If-Match": etag})
+        assert (status, told["code"], stored(at, made["id"]).url) == (412, "CHANGED", URL)
+
+
 class LateView(SubscriptionIndex):
     """Sees nothing while it is late."""
 
