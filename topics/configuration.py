@@ -30,6 +30,8 @@ from topics import budgets
 from topics.budgets import AnyBudget, Budget
 from topics.pace import Pace
 from topics.sla import Policy, Sla
+from topics.stock_settings import TABLES as STOCK_TABLES
+from topics.stock_settings import LocationStock, StockSettings
 from topics.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Mode, Touchpoint
 from topics.webhooks.addresses import DEFAULT_PORTS, parse_networks, parse_ports
 from topics.webhooks.secret_keys import parse_secret_keys
@@ -194,6 +196,9 @@ class Channel(BaseModel):
         default_factory=dict, description="location code -> type, for Search Inventory; others are warehouses"
     )
     sla: Sla = Field(default=Sla(), description="a table: when its orders count as stuck, and when they are forgotten")
+    stock: StockSettings = Field(
+        default=StockSettings(), description="a table: how fast its stock is sent, and how much of it is offered"
+    )
     unknown_orders: Literal["park", "adopt", "refuse"] = Field(
         default="park",
         description="what becomes of an event of an order that Sluice did not see created: `park` keeps it for a day "
@@ -225,6 +230,14 @@ class Channel(BaseModel):
                 f"marketplace.url is missing: {', '.join(lacking)} would go there over HTTP; "
                 "or choose `kafka` or `self` with far_side and far_sides"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _shared(self) -> Channel:
+        try:
+            budgets.check(self.stock.budget, self.marketplace.shards)
+        except ValueError as error:
+            raise ValueError(f"stock.{error}") from error
         return self
 
     def far_side_of(self, touchpoint: Touchpoint) -> FarSide:
@@ -463,6 +476,8 @@ def _model_at(path: tuple[Any, ...]) -> type[BaseModel] | None:
     model: type[BaseModel] | None = Channels
     if path[:1] == ("channels",):
         model, path = Channel, path[2:]  # what follows is a channel's name, whatever it is
+    if path[:2] == ("stock", "locations") and len(path) > 2:
+        model, path = LocationStock, path[3:]  # the same of a location's code
     for part in path:
         if not isinstance(part, int):
             model = budgets.TAGS.get(part) or model if part in budgets.TAGS else _TABLES.get(str(part))
@@ -489,6 +504,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "get_credential": GetCredential,
     "marketplace_credential": MarketplaceCredential,
     "sla": Sla,
+    **STOCK_TABLES,
 }
 """Tables of channels.toml by name, for errors that say what is known there."""
 

@@ -27,6 +27,7 @@ from topics.configuration import (
 )
 from topics.openapi import full_path
 from topics.sla import Sla
+from topics.stock_settings import Buffer, Cap, LocationStock, ReadBack, Share, StockSettings
 from topics.touchpoints import TOUCHPOINTS, Direction, Touchpoint
 
 _GENERATED = "<!-- Made by `python -m topics.docs docs`; do not edit. -->"
@@ -109,10 +110,19 @@ def settings() -> str:
         ("[channels.NAME]", Channel),
         ("[channels.NAME.credentials], [channels.NAME.increff_credentials]", Credentials),
         ("[channels.NAME.marketplace]", MarketplaceDestination),
-        *((f"[channels.NAME.marketplace.budget], [increff.budget]: {shape}", model) for shape, model in SHAPES.items()),
+        *(
+            (f"[channels.NAME.marketplace.budget], [channels.NAME.stock.budget], [increff.budget]: {shape}", model)
+            for shape, model in SHAPES.items()
+        ),
         ("[channels.NAME.get_credential]", GetCredential),
         ("[channels.NAME.marketplace_credential]", MarketplaceCredential),
         ("[channels.NAME.sla]", Sla),
+        ("[channels.NAME.stock]", StockSettings),
+        ('[channels.NAME.stock.locations."CODE"]', LocationStock),
+        ("[[channels.NAME.stock.buffers]]", Buffer),
+        ("[[channels.NAME.stock.shares]]", Share),
+        ("[[channels.NAME.stock.caps]]", Cap),
+        ("[channels.NAME.stock.read_back]", ReadBack),
     )
     for title, model in sections:
         rows = (
@@ -175,7 +185,7 @@ def _default(field: Any) -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, MarketplaceDestination):
         return "as below"
-    if isinstance(value, Sla):
+    if isinstance(value, Sla | StockSettings):
         return "see its table"
     if isinstance(value, BaseModel):
         return ", ".join(f"{name} {member}" for name, member in value)
