@@ -1,0 +1,96 @@
+"""What the sending of stock is to those who watch and steer it: status, controls, resync and reconciliation.
+
+All of it happens on the role's event loop. A place is one location of one channel whose stock is sent from here; it is
+told to the watch when its partition has been read, before its first call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Protocol
+
+from topics.values import named_value
+
+
+@named_value
+class RefusedStock:
+    """A SKU that a channel did not take `failures` times in a row. It is tried on, seldom."""
+
+    sku: str
+    reason: str
+    """What the channel's last answer said."""
+    status: int | None
+    since_ms: int
+    """When the first of these failures was."""
+    failures: int
+
+
+@named_value
+class PlaceFigures:
+    """How a place fares. `changes` and `sent` count from when this worker began with it."""
+
+    dirty: int
+    """SKUs that the channel has not acknowledged; without those that are only told again."""
+    resending: int
+    """SKUs that are told again although nothing changed."""
+    oldest_ms: int | None
+    """Since when the longest waiting of the dirty ones waits."""
+    changes: int
+    sent: int
+    """SKUs that the channel acknowledged."""
+    refused: int
+    paused: bool
+
+
+class StockPlace(Protocol):
+    """One location of one channel, as operators may steer it."""
+
+    channel: str
+    location: str
+    partition: int
+
+    def figures(self) -> PlaceFigures:
+        """At no cost worth a thought, however many SKUs wait."""
+
+    def pause(self, *, paused: bool) -> None:
+        """Paused: changes are taken in, nothing is sent; a call in the air ends as always."""
+
+    def skus(self) -> list[str]:
+        """All that have a position, as of now: 8 bytes each and some 10 ms for a million."""
+
+    def send_again(self, skus: Iterable[str]) -> None:
+        """Tell their present values again, behind everything dirty and in idle budget only (the destination's share for
+        redrive). A SKU that is dirty anyway is not told twice."""
+
+    async def until_idle(self) -> None:
+        """Returns when nothing is to be told here: nothing dirty, nothing again, nothing in the air."""
+
+
+class StockWatch(Protocol):
+    """Who is told what becomes of places and SKUs; every call returns at once and must not raise."""
+
+    def opened(self, place: StockPlace) -> Collection[str]:
+        """Its stock is sent from here on. Returns the SKUs that counted as refused until now."""
+
+    def closed(self, place: StockPlace) -> None:
+        """Its stock is another worker's now."""
+
+    def refused(self, place: StockPlace, refused: RefusedStock) -> None:
+        """A SKU counts as refused from now on."""
+
+    def accepted(self, place: StockPlace, sku: str) -> None:
+        """The channel took what it had refused, or the position is again what it has: the SKU counts as refused no
+        more."""
+
+
+class Unwatched:
+    """Nobody looks."""
+
+    def opened(self, place: StockPlace) -> Collection[str]:  # noqa: ARG002 - see the class
+        return ()
+
+    def closed(self, place: StockPlace) -> None: ...
+
+    def refused(self, place: StockPlace, refused: RefusedStock) -> None: ...
+
+    def accepted(self, place: StockPlace, sku: str) -> None: ...
