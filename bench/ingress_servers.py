@@ -23,6 +23,7 @@ from gateway.ingress import Ports
 from gateway.metrics import Metrics
 from gateway.producer import BATCH_BYTES, SharedProducer
 from gateway.search_view import StockView
+from gateway.stock_view import StockOperationsView
 from sluice.local.demo_channels import demo_channels
 from topics.catalogue import BY_NAME
 from topics.configuration import Settings, load_settings, parse_channels
@@ -60,6 +61,7 @@ async def gateway(settings: Settings) -> web.Application:
         producer=producer,
         replies=InstantReplies(),
         stock=StockView(settings),
+        stock_operations=StockOperationsView(settings),
         subscriptions=SubscriptionIndex(),
         endpoints=GuardedEndpoints(settings),
         facts=KafkaFactLog(settings),

@@ -21,12 +21,14 @@ from gateway.dead_log import KafkaDeadLog
 from gateway.endpoints import GuardedEndpoints
 from gateway.fact_log import KafkaFactLog
 from gateway.ingress import Ingress, Ports
+from gateway.inventory_api import InventoryApi, add_inventory
 from gateway.metrics import CONTENT_TYPE, Metrics
 from gateway.producer import SharedProducer
 from gateway.redrives import RedrivesApi, add_redrives
 from gateway.replies import ReplyReader
 from gateway.routes import add_fallbacks, add_management, add_touchpoints
 from gateway.search_view import StockView
+from gateway.stock_view import StockOperationsView
 from gateway.subscriptions import SubscriptionsApi, add_subscriptions
 from topics.configuration import Channels, Settings
 from topics.subscription_view import SubscriptionView
@@ -73,6 +75,7 @@ def make_app(settings: Settings, channels: Channels, ports: Ports) -> web.Applic
     not_allowed = api.refusing(405, "METHOD_NOT_ALLOWED", "This path does not have this method")
     add_subscriptions(app.router, SubscriptionsApi(settings, channels, ports, ingress), not_allowed)
     add_redrives(app, RedrivesApi(settings, channels, ports, ingress), not_allowed)
+    add_inventory(app.router, InventoryApi(settings, channels, ports, ingress), not_allowed)
     _add_operations(app.router, ports)
     add_fallbacks(app.router, ingress, api)
     return app
@@ -161,6 +164,8 @@ async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -
     stack.push_async_callback(replies.stop)
     stock = StockView(settings)
     stack.push_async_callback(stock.stop)
+    operations = StockOperationsView(settings)
+    stack.push_async_callback(operations.stop)
     subscriptions = SubscriptionView(settings)
     stack.push_async_callback(subscriptions.stop)
     endpoints = GuardedEndpoints(settings)
@@ -168,11 +173,13 @@ async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -
     producer.start()
     replies.start()
     await stock.start()
+    await operations.start()
     await subscriptions.start()
     ports = Ports(
         producer=producer,
         replies=replies,
         stock=stock,
+        stock_operations=operations,
         subscriptions=subscriptions,
         endpoints=endpoints,
         facts=KafkaFactLog(settings),
@@ -190,7 +197,7 @@ async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -
     site = web.TCPSite(runner, settings.gateway_host, settings.gateway_port)
     await site.start()
     stack.push_async_callback(_finish, site, app[INGRESS], replies)
-    return producer.wait, replies.wait, stock.wait, subscriptions.wait
+    return producer.wait, replies.wait, stock.wait, operations.wait, subscriptions.wait
 
 
 async def _finish(site: web.TCPSite, ingress: Ingress, replies: ReplyReader) -> None:

@@ -30,6 +30,7 @@ from gateway.ports import (
     RecordTooLarge,
     Replies,
     Stock,
+    StockOperations,
     Subscriptions,
     Unavailable,
 )
@@ -57,6 +58,7 @@ class Ports:
     producer: Producer
     replies: Replies
     stock: Stock
+    stock_operations: StockOperations
     subscriptions: Subscriptions
     endpoints: Endpoints
     facts: FactLog

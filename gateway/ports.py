@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 
 from topics.envelope import Headers
+from topics.stock_controls import ControlIndex
+from topics.stock_status import StatusIndex
 from topics.subscriptions import Health, Status, Subscription
 from topics.verdicts import Reply
 from topics.webhooks.signatures import SigningKey
@@ -79,6 +81,27 @@ class Stock(Protocol):
 
     def locations(self, channel: str, sku: str) -> list[tuple[str, dict[str, Any]]]:
         """Every (location, item) of a SKU; empty when it was never seen."""
+
+    def places(self, channel: str) -> Collection[str]:
+        """The locations of which stock has come, `~TYPE` of consolidated stock among them."""
+
+    def unready(self) -> str | None: ...
+
+
+class StockOperations(Protocol):
+    """What operators asked of stock, and how it fares, as gateway.stock_view has them."""
+
+    @property
+    def controls(self) -> ControlIndex: ...
+
+    @property
+    def status(self) -> StatusIndex: ...
+
+    def has_written(self, partition: int, offset: int) -> bool:
+        """Whether the record of `inventory.controls` at this place counts here."""
+
+    async def until_written(self, partition: int, offset: int) -> None:
+        """Returns when the record of `inventory.controls` at this place counts here."""
 
     def unready(self) -> str | None: ...
 

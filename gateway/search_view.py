@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from topics.catalogue import BY_NAME
@@ -16,12 +17,15 @@ class StockIndex:
 
     def __init__(self) -> None:
         self._channels: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
+        self._places: dict[str, set[str]] = {}
 
     def apply(self, key: bytes, value: bytes | None) -> None:
         """One record of `inventory.positions`; None is a tombstone."""
         if not is_position(key):
             return
         channel, location, sku = split(key)
+        if value is not None:
+            self._places.setdefault(channel, set()).add(location)
         if is_consolidated(location):
             return
         skus = self._channels.setdefault(channel, {})
@@ -31,6 +35,9 @@ class StockIndex:
             places.pop(location, None)
             if not places:
                 del skus[sku]
+
+    def places(self, channel: str) -> Collection[str]:
+        return self._places.get(channel, ())
 
     def quantity(self, channel: str, location: str, sku: str) -> int | None:
         item = self._channels.get(channel, {}).get(sku, {}).get(location)

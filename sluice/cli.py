@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from sluice import cli_inventory
 from sluice.cli_redrive import redrive
 from sluice.cli_subscriptions import subscriptions
 from sluice.local.demo_channels import INCREFF_PORT, MARKETPLACE_PORT
@@ -165,19 +166,35 @@ def gateway(increff_port: int, marketplace_port: int, **overrides: Any) -> None:
         sys.exit(run_gateway(*_prepare(increff_port, marketplace_port, overrides)))
 
 
+def _run_role(name: str, increff_port: int, marketplace_port: int, overrides: dict[str, Any]) -> None:
+    with readable_errors():
+        from sluice.roles import run_streams
+
+        sys.exit(run_streams(name, *_prepare(increff_port, marketplace_port, overrides)))
+
+
 def _streams_command(name: str, does: str) -> None:
     def run(increff_port: int, marketplace_port: int, **overrides: Any) -> None:
-        with readable_errors():
-            from sluice.roles import run_streams
-
-            sys.exit(run_streams(name, *_prepare(increff_port, marketplace_port, overrides)))
+        _run_role(name, increff_port, marketplace_port, overrides)
 
     main.command(name, help=f"Run the {name} role: {does}.")(role_options(admin_options(run)))
 
 
 _streams_command("orders", "decides every command of every order")
 _streams_command("delivery", "everything that leaves")
-_streams_command("inventory", "stock coming in")
+
+
+@main.group(invoke_without_command=True, subcommand_metavar="[COMMAND [ARGS]...]")
+@role_options
+@admin_options
+@click.pass_context
+def inventory(context: click.Context, /, increff_port: int, marketplace_port: int, **overrides: Any) -> None:
+    """Run the inventory role: stock coming in. With a command: see and steer stock, over a gateway."""
+    if context.invoked_subcommand is None:
+        _run_role("inventory", increff_port, marketplace_port, overrides)
+
+
+cli_inventory.add_commands(inventory)
 
 
 # --- topics ------------------------------------------------------------------------------------------------------

@@ -22,37 +22,17 @@ from topics.models.subscribers import (
     SubscriptionMade,
     SubscriptionSettings,
 )
+from topics.openapi_parts import JSON, PROBLEM_JSON, RECEIPTS, Names, Schema, errors, parameter
+from topics.openapi_stock import MODELS as STOCK_MODELS
+from topics.openapi_stock import stock_paths
 from topics.sample_files import Sample, sample
 from topics.touchpoints import TOUCHPOINTS, Direction, Mode, Touchpoint
 
-JSON = "application/json"
-PROBLEM_JSON = "application/problem+json"
 MARKETPLACE_PREFIX = "/assure-magic2"
 INCREFF_PREFIX = "/channels/{channel}"
 
 _REF = "#/components/schemas/{model}"
 
-Schema = dict[str, Any]
-_Names = dict[type[BaseModel], Schema]
-
-_ERRORS = {
-    "400": "Not valid, in conflict with what is known, or not possible now; nothing was changed",
-    "401": "Credentials are missing or wrong",
-    "404": "The channel does not take part in this call, or what it is about is not known",
-    "413": "The body is too large",
-    "503": "Kafka, the verdict or the far side did not come in time; a repeat is safe",
-}
-_RECEIPTS: Schema = {
-    "Sluice-Event-Id": {
-        "description": "Id of the event, or of the batch from which one event per order was made",
-        "schema": {"type": "string"},
-    },
-    "Sluice-Position": {
-        "description": "Where in Kafka the event is, on all in-sync replicas: topic/partition/offset",
-        "schema": {"type": "string"},
-    },
-}
-_RETRY_AFTER: Schema = {"description": "Seconds", "schema": {"type": "integer", "minimum": 0}}
 _SECURITY_SCHEMES: Schema = {
     "authUsername": {"type": "apiKey", "in": "header", "name": "authUsername"},
     "authPassword": {"type": "apiKey", "in": "header", "name": "authPassword"},
@@ -88,6 +68,7 @@ def document() -> dict[str, Any]:
     paths.update(_management(names))
     paths.update(_redrives(names))
     paths.update(_subscriptions(names))
+    paths.update(stock_paths(names))
     paths.update(_operations())
     return {
         "openapi": "3.1.0",
@@ -101,6 +82,7 @@ def document() -> dict[str, Any]:
             {"name": Direction.TO_MARKETPLACE.value, "description": "As if Sluice were the marketplace"},
             {"name": "management", "description": "Where is order X?"},
             {"name": "subscriptions", "description": "Who gets facts over HTTP"},
+            {"name": "stock", "description": "How stock fares, and what operators ask of it"},
             {"name": "operations", "description": "Health, metrics and this document"},
         ],
         "paths": paths,
@@ -113,7 +95,7 @@ def full_path(touchpoint: Touchpoint) -> str:
     return prefix + touchpoint.path
 
 
-def _schemas() -> tuple[_Names, Schema]:
+def _schemas() -> tuple[Names, Schema]:
     """Where each model is referred to, and all component schemas."""
     models: dict[type[BaseModel], None] = dict.fromkeys(
         (
@@ -133,6 +115,7 @@ def _schemas() -> tuple[_Names, Schema]:
             SubscriptionMade,
             SubscriptionList,
             RotationAsked,
+            *STOCK_MODELS,
         )
     )
     for touchpoint in TOUCHPOINTS:
@@ -145,7 +128,7 @@ def _schemas() -> tuple[_Names, Schema]:
     return {model: made[model, "validation"] for model in models}, definitions["$defs"]
 
 
-def _operation(touchpoint: Touchpoint, example: Sample, names: _Names) -> Schema:
+def _operation(touchpoint: Touchpoint, example: Sample, names: Names) -> Schema:
     operation: Schema = {
         "operationId": touchpoint.name,
         "summary": touchpoint.title,
@@ -183,20 +166,15 @@ def _security(touchpoint: Touchpoint) -> list[Schema]:
 def _parameters(touchpoint: Touchpoint, example: Sample) -> list[Schema]:
     parameters: list[Schema] = []
     if touchpoint.direction is Direction.TO_MARKETPLACE:
-        parameters.append(_parameter("channel", "path", {"type": "string"}))
+        parameters.append(parameter("channel", "path", {"type": "string"}))
     schema = touchpoint.request.model_json_schema(schema_generator=Untitled)
     in_path = touchpoint.path_members
-    parameters += [_parameter(name, "path", schema["properties"][name], example.path[name]) for name in in_path]
+    parameters += [parameter(name, "path", schema["properties"][name], example.path[name]) for name in in_path]
     if touchpoint.query:
         required = schema.get("required", ())
         for name, member in schema.get("properties", {}).items():
-            parameters.append(_parameter(name, "query", member, example.query.get(name), required=name in required))
+            parameters.append(parameter(name, "query", member, example.query.get(name), required=name in required))
     return parameters
-
-
-def _parameter(name: str, where: str, schema: Schema, example: Any = None, *, required: bool = True) -> Schema:
-    parameter = {"name": name, "in": where, "required": required, "schema": schema}
-    return parameter if example is None else {**parameter, "example": example}
 
 
 def _without(model: type[Body], names: tuple[str, ...]) -> Schema:
@@ -208,41 +186,32 @@ def _without(model: type[Body], names: tuple[str, ...]) -> Schema:
     return schema
 
 
-def _responses(touchpoint: Touchpoint, example: Sample, names: _Names) -> Schema:
+def _responses(touchpoint: Touchpoint, example: Sample, names: Names) -> Schema:
     success: Schema = {"description": "Taken" if touchpoint.mode is Mode.ACCEPT else "The answer"}
     if touchpoint.mode is not Mode.ANSWER:
-        success["headers"] = _RECEIPTS
+        success["headers"] = RECEIPTS
     if touchpoint.response is not None:
         success["content"] = {JSON: {"schema": names[touchpoint.response], "example": example.answer}}
     error = IncreffError if touchpoint.direction is Direction.TO_INCREFF else ChannelError
-    return {str(example.status): success, **_errors(names[error], JSON)}
+    return {str(example.status): success, **errors(names[error], JSON)}
 
 
-def _errors(schema: Schema, media_type: str, statuses: tuple[str, ...] = tuple(_ERRORS)) -> Schema:
-    responses: Schema = {}
-    for status in statuses:
-        responses[status] = {"description": _ERRORS[status], "content": {media_type: {"schema": schema}}}
-    headers = {**_RECEIPTS, "Retry-After": _RETRY_AFTER}
-    responses["503"]["headers"] = headers
-    return responses
-
-
-def _management(names: _Names) -> Schema:
+def _management(names: Names) -> Schema:
     paths: Schema = {}
     for kind, one, model in (("orders", "order", OrderDocument), ("returns", "return", ReturnDocument)):
-        code = _parameter("code", "path", {"type": "string", "maxLength": CODE_MAX})
-        channel = _parameter("channel", "query", {"type": "string"}, required=False)
+        code = parameter("code", "path", {"type": "string", "maxLength": CODE_MAX})
+        channel = parameter("channel", "query", {"type": "string"}, required=False)
         common: Schema = {"tags": ["management"], "security": [{"token": []}, {}]}
-        errors = _errors(names[Problem], PROBLEM_JSON, ("400", "401", "404", "503"))
+        refused = errors(names[Problem], PROBLEM_JSON, ("400", "401", "404", "503"))
         found = {"description": f"The {one}", "content": {JSON: {"schema": names[model]}}}
-        decided = {"description": "Stored", "content": {JSON: {"schema": names[LaneDecided]}}, "headers": _RECEIPTS}
+        decided = {"description": "Stored", "content": {JSON: {"schema": names[LaneDecided]}}, "headers": RECEIPTS}
         paths[f"/api/{kind}/{{code}}"] = {
             "get": {
                 **common,
                 "operationId": f"get-{one}",
                 "summary": f"State, facts and deliveries of one {one}",
                 "parameters": [code, channel],
-                "responses": {"200": found, **errors},
+                "responses": {"200": found, **refused},
             }
         }
         paths[f"/api/{kind}/{{code}}/events"] = {
@@ -253,13 +222,13 @@ def _management(names: _Names) -> Schema:
                 "parameters": [
                     code,
                     channel,
-                    _parameter("after", "query", {"type": "integer", "minimum": 0, "default": 0}, required=False),
-                    _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 500}, required=False),
-                    _parameter("at", "query", {"type": "integer", "description": "From `next`"}, required=False),
+                    parameter("after", "query", {"type": "integer", "minimum": 0, "default": 0}, required=False),
+                    parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 500}, required=False),
+                    parameter("at", "query", {"type": "integer", "description": "From `next`"}, required=False),
                 ],
                 "responses": {
                     "200": {"description": "The facts", "content": {JSON: {"schema": names[EventsDocument]}}},
-                    **errors,
+                    **refused,
                     "410": {
                         "description": "They are not kept any more; `detail` says which are",
                         "content": {PROBLEM_JSON: {"schema": names[Problem]}},
@@ -267,20 +236,20 @@ def _management(names: _Names) -> Schema:
                 },
             }
         }
-        action = _parameter("action", "path", {"enum": ["retry", "skip"]})
+        action = parameter("action", "path", {"enum": ["retry", "skip"]})
         paths[f"/api/{kind}/{{code}}/deliveries/{{request}}/{{action}}"] = {
             "post": {
                 **common,
                 "operationId": f"decide-{one}-delivery",
                 "summary": "Retry a dead delivery, or let its lane go on without it",
-                "parameters": [code, _parameter("request", "path", {"type": "string"}), action, channel],
-                "responses": {"202": decided, **errors},
+                "parameters": [code, parameter("request", "path", {"type": "string"}), action, channel],
+                "responses": {"202": decided, **refused},
             }
         }
     return paths
 
 
-def _redrives(names: _Names) -> Schema:
+def _redrives(names: Names) -> Schema:
     """/api/redrives: what was given up is sent again."""
 
     def operation(name: str, summary: str, answer: type[BaseModel], status: str, *statuses: str) -> Schema:
@@ -291,11 +260,11 @@ def _redrives(names: _Names) -> Schema:
             "summary": summary,
             "responses": {
                 status: {"description": "How it fares", "content": {JSON: {"schema": names[answer]}}},
-                **_errors(names[Problem], PROBLEM_JSON, (*statuses, "401", "503")),
+                **errors(names[Problem], PROBLEM_JSON, (*statuses, "401", "503")),
             },
         }
 
-    one = {"parameters": [_parameter("id", "path", {"type": "string"})]}
+    one = {"parameters": [parameter("id", "path", {"type": "string"})]}
     start = operation("redrive", "Count, or send again, what was given up", RedriveDocument, "202", "400", "413")
     start["requestBody"] = {"required": False, "content": {JSON: {"schema": names[RedriveAsked]}}}
     busy = {"description": "Another one is going on", "content": {PROBLEM_JSON: {"schema": names[Problem]}}}
@@ -313,10 +282,10 @@ def _redrives(names: _Names) -> Schema:
     }
 
 
-def _subscriptions(names: _Names) -> Schema:
+def _subscriptions(names: Names) -> Schema:
     """/api/subscriptions: who gets facts over HTTP."""
-    in_path = [_parameter("id", "path", {"type": "string"})]
-    if_match = [_parameter("If-Match", "header", {"type": "string"}, '"3"', required=False)]
+    in_path = [parameter("id", "path", {"type": "string"})]
+    if_match = [parameter("If-Match", "header", {"type": "string"}, '"3"', required=False)]
     change = {**SubscriptionSettings.model_json_schema(ref_template=_REF, schema_generator=Untitled), "required": []}
     change.pop("$defs", None)
 
@@ -333,12 +302,12 @@ def _subscriptions(names: _Names) -> Schema:
         changes: bool = False,
     ) -> Schema:
         statuses = ("400", "401", "404", "413", "503") if of_one else ("400", "401", "413", "503")
-        errors = _errors(names[Problem], PROBLEM_JSON, statuses)
+        refused = errors(names[Problem], PROBLEM_JSON, statuses)
         if conflict:
-            errors["409"] = {"description": conflict, "content": {PROBLEM_JSON: {"schema": names[Problem]}}}
+            refused["409"] = {"description": conflict, "content": {PROBLEM_JSON: {"schema": names[Problem]}}}
         if changes:
             old = "If-Match names another revision than the present one; nothing was changed"
-            errors["412"] = {"description": old, "content": {PROBLEM_JSON: {"schema": names[Problem]}}}
+            refused["412"] = {"description": old, "content": {PROBLEM_JSON: {"schema": names[Problem]}}}
         found: Schema = {"description": "Done"}
         if answer is not None:
             found["content"] = {JSON: {"schema": names[answer]}}
@@ -349,7 +318,7 @@ def _subscriptions(names: _Names) -> Schema:
             "security": [{"token": []}, {}],
             "operationId": name,
             "summary": summary,
-            "responses": {status: found, **errors},
+            "responses": {status: found, **refused},
         }
         if of_one:
             made["parameters"] = [*in_path, *if_match] if changes else in_path
@@ -409,10 +378,10 @@ def _subscriptions(names: _Names) -> Schema:
                 ),
                 "parameters": [
                     *in_path,
-                    _parameter("request", "path", {"type": "string"}),
-                    _parameter("action", "path", {"enum": ["retry", "skip"]}),
+                    parameter("request", "path", {"type": "string"}),
+                    parameter("action", "path", {"enum": ["retry", "skip"]}),
                     *(
-                        _parameter(name, "query", {"type": "string"}, required=False)
+                        parameter(name, "query", {"type": "string"}, required=False)
                         for name in ("channel", "order", "return", "manifest")
                     ),
                 ],

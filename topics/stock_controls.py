@@ -87,6 +87,12 @@ class ControlIndex:
         """The last resync that was asked for this location, by itself or with its channel."""
         return _newest(self.of(Scope(channel)).resync, self.of(Scope(channel, location)).resync)
 
+    def asked_ms(self, channel: str) -> int:
+        """When the last of all resyncs and reconciliations of the channel and its locations was asked for."""
+        controls = (control for scope, control in self._all.items() if scope.channel == channel)
+        asks = (ask for control in controls for ask in (control.resync, control.reconcile) if ask is not None)
+        return max((ask.at_ms for ask in asks), default=0)
+
     def reconcile_of(self, channel: str, location: str) -> Ask | None:
         """As `resync_of`."""
         return _newest(self.of(Scope(channel)).reconcile, self.of(Scope(channel, location)).reconcile)

@@ -25,6 +25,8 @@ from tests.fakes.facts import FakeFacts
 from topics.configuration import Channels, Settings, load_settings, parse_channels
 from topics.envelope import Envelope, parse
 from topics.sample_files import sample
+from topics.stock_controls import ControlIndex
+from topics.stock_status import StatusIndex
 from topics.subscription_view import SubscriptionIndex
 from topics.touchpoints import BY_NAME, Direction, Touchpoint
 from topics.verdicts import Reply, Verdict
@@ -46,6 +48,37 @@ def silent(_envelope: Envelope, _record: Outgoing) -> Reply | None:
     return None
 
 
+class FakeStockOperations:
+    """`lags`: what is written is not seen before `see`."""
+
+    def __init__(self) -> None:
+        self.controls = ControlIndex()
+        self.status = StatusIndex()
+        self.away: str | None = None
+        self.lags = False
+        self._unseen: dict[int, Outgoing] = {}
+
+    def written(self, offset: int, record: Outgoing) -> None:
+        self._unseen[offset] = record
+        if not self.lags:
+            self.see()
+
+    def see(self) -> None:
+        for record in self._unseen.values():
+            self.controls.apply(record.key, record.value)
+        self._unseen.clear()
+
+    def has_written(self, partition: int, offset: int) -> bool:
+        return offset not in self._unseen
+
+    async def until_written(self, partition: int, offset: int) -> None:
+        if not self.has_written(partition, offset):
+            raise TimeoutError
+
+    def unready(self) -> str | None:
+        return self.away
+
+
 @dataclass
 class FakeKafka:
     """Producer and replies in one: `decide` plays the orders role for each record on orders.commands.
@@ -62,6 +95,7 @@ class FakeKafka:
     waiting: dict[str, asyncio.Future[Reply | None]] = field(default_factory=dict)
     waits_s: list[float] = field(default_factory=list)
     subscriptions: SubscriptionIndex = field(default_factory=SubscriptionIndex)
+    operations: FakeStockOperations = field(default_factory=FakeStockOperations)
 
     async def produce(self, record: Outgoing) -> Position:
         if self.error is not None:
@@ -72,6 +106,9 @@ class FakeKafka:
         if record.topic == "subscriptions":
             self.subscriptions.apply(record.key, record.value)
             return Position("t.subscriptions.v1", 0, len(self.records) - 1)
+        if record.topic == "inventory.controls":
+            self.operations.written(len(self.records) - 1, record)
+            return Position("t.inventory.controls.v1", 0, len(self.records) - 1)
         envelope = parse(record.headers)
         if envelope.id in self.waiting:
             self.waiting.pop(envelope.id).set_result(self.decide(envelope, record))
@@ -164,6 +201,7 @@ async def gateway(
         producer=kafka,
         replies=kafka,
         stock=stock,
+        stock_operations=kafka.operations,
         subscriptions=kafka.subscriptions,
         endpoints=endpoints,
         facts=facts,
