@@ -18,7 +18,8 @@ class RefusedStock:
 
     sku: str
     reason: str
-    """What the channel's last answer said."""
+    """What the channel's last answer said. For logs: what leaves Sluice says only by `status` whether it was a
+    `failureList` (2xx) or a refusal of the call."""
     status: int | None
     since_ms: int
     """When the first of these failures was."""
@@ -61,6 +62,10 @@ class StockPlace(Protocol):
     def send_again(self, skus: Iterable[str]) -> None:
         """Tell their present values again, behind everything dirty and in idle budget only (the destination's share for
         redrive). A SKU that is dirty anyway is not told twice."""
+
+    def resends(self, sku: str) -> bool:
+        """Whether what `send_again` asked of it is still to be done: no call that began since has told it. A change in
+        between does not end that: the position may come back to what was sent."""
 
     async def until_idle(self) -> None:
         """Returns when nothing is to be told here: nothing dirty, nothing again, nothing in the air."""
