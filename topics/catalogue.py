@@ -163,6 +163,15 @@ TOPICS: tuple[Topic, ...] = (
         why="The last accepted value of every position: the inventory role's table. `~` begins keys of its notes",
     ),
     Topic(
+        name="inventory.changes",
+        key="channel|location; partition of inventory.positions",
+        cleanup=Cleanup.DELETE,
+        retention_ms=7 * DAY_MS,
+        writers=("inventory",),
+        readers=("analytics",),
+        why="What a batch of stock changed, quantities before and after: one record per batch that changed something",
+    ),
+    Topic(
         name="inventory.sent",
         key="channel|location|sku; partition of (destination, shard)",
         cleanup=Cleanup.COMPACT,

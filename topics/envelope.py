@@ -53,6 +53,7 @@ GATEWAY_SOURCE = "/gateway"
 """ce_source of what a gateway has validated; a body from any other source is validated again by the role."""
 ORDERS_SOURCE = "/orders"
 DELIVERY_SOURCE = "/delivery"
+INVENTORY_SOURCE = "/inventory"
 
 
 class EnvelopeError(ValueError):

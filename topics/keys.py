@@ -19,21 +19,21 @@ INCREFF = "increff"
 """Increff is one destination, because its request budget is one pool for all endpoints (contract 0.3)."""
 
 
-def _escape(part: str) -> str:
+def escape(part: str) -> str:
     return part.replace("%", "%25").replace("|", "%7C") if "%" in part or "|" in part else part
 
 
-def _unescape(part: str) -> str:
+def unescape(part: str) -> str:
     return part.replace("%7C", "|").replace("%25", "%") if "%" in part else part
 
 
 def join(*parts: str) -> bytes:
-    return "|".join([_escape(part) for part in parts]).encode()
+    return "|".join([escape(part) for part in parts]).encode()
 
 
 def split(key: bytes) -> tuple[str, ...]:
     """The parts a key was joined from."""
-    return tuple([_unescape(part) for part in key.decode().split("|")])
+    return tuple([unescape(part) for part in key.decode().split("|")])
 
 
 @lru_cache(maxsize=_KEPT)

@@ -13,7 +13,7 @@ from topics.configuration import SENT_TO_MARKETPLACES
 from topics.deliveries import Concluded, DeliveryRequest, LaneDecision, Outcome, Redrive
 from topics.facts import FACTS, STOCK_FACTS, SUBSCRIPTION_FACTS
 from topics.models.facts import Part
-from topics.models.inventory import ConsolidatedPosition, Position
+from topics.models.inventory import ConsolidatedPosition, Position, StockChanged
 from topics.models.records import (
     AttemptRecord,
     DeadRecord,
@@ -23,6 +23,7 @@ from topics.models.records import (
     ShipmentManifestedTold,
     Ticked,
 )
+from topics.stock_changes import STOCK_CHANGED
 from topics.stock_controls import Control
 from topics.stock_status import LocationStatus, RefusedSku
 from topics.subscriptions import Deleted, Health, Status, Subscription
@@ -109,6 +110,9 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
     ),
     "inventory.updates": tuple(_commands((Entity.STOCK,))),
     "inventory.positions": (Message("position", "", _POSITION, "The last accepted value; null: the position is gone"),),
+    "inventory.changes": (
+        Message("stock-changed", STOCK_CHANGED, TypeAdapter(StockChanged), "What a batch of stock changed"),
+    ),
     "inventory.sent": (Message("position-sent", "", _POSITION, "What the channel last acknowledged"),),
     "inventory.controls": (Message("stock-control", "", TypeAdapter(Control), "The last word of operators"),),
     "inventory.status": (

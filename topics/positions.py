@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+QUANTITY_MAX = 2**31 - 1
+"""The contract's Integer (topics.models.base.Count)."""
 CONSOLIDATED = "~"
 """First character of the pseudo-location of a consolidated position: `~ALL`, `~STORE` (contract 12)."""
 BOOKKEEPING = b"~"

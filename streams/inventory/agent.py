@@ -8,17 +8,21 @@ the right one (streams/inventory/rerouting.py).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, cast
 
 import orjson
 from pydantic import ValidationError
 
-from streams.inventory.positions import changes, location_of
+from streams.inventory.applying import Place, apply_items, apply_plain
+from streams.inventory.positions import location_of, read_plain
 from streams.inventory.rerouting import Origin, decode_applied, origin_of
+from streams.positions.position_table import PositionTable, Quantities
 from streams.runtime.rejected import rejection
 from streams.runtime.role import Effect, Poison, Record, Role, Table, Tables
 from topics.catalogue import BY_NAME as TOPIC_BY_NAME
-from topics.configuration import Channel, Channels, Settings
+from topics.configuration import Channels, Settings
 from topics.envelope import COMMAND, GATEWAY_SOURCE, Envelope, EnvelopeError, parse
 from topics.keys import channel_destination, destination_partition, shard_of, stock_key
 from topics.models.base import problems
@@ -27,6 +31,9 @@ from topics.nesting import NESTING_MAX, is_too_deep
 from topics.touchpoints import TOUCHPOINTS, Entity
 
 _TYPES = {COMMAND + touchpoint.name for touchpoint in TOUCHPOINTS if touchpoint.entity is Entity.STOCK}
+POSITIONS = "inventory.positions"
+PLACES_KEPT = 16_384
+"""Locations whose partition is remembered, some 10 MB."""
 
 
 class InventoryRole(Role):
@@ -34,49 +41,62 @@ class InventoryRole(Role):
 
     name = "inventory"
     source = "inventory.updates"
-    tables = ("inventory.positions",)
+    tables = (POSITIONS,)
+    table_kinds = MappingProxyType({POSITIONS: PositionTable})
+    targets = ("inventory.changes",)
     one_key_per_record = False
 
     def __init__(self, settings: Settings, channels: Channels) -> None:
         self._partitions = settings.partitions
         self._channels = channels.channels
         self._source_name = TOPIC_BY_NAME[self.source].full_name(settings.topic_prefix)
+        self._place = lru_cache(maxsize=PLACES_KEPT)(self._find_place)
 
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
-        envelope, channel = self._sender(record)
-        members = _members(record)
-        items, failures = _split(members, envelope.source)
-        location = location_of(members)
-        stock = stock_key(envelope.channel, location)
+        envelope = self._sender(record)
+        plain = read_plain(record.value)
+        members: dict[str, Any] = {}
+        items: list[dict[str, Any]] = []
+        failures: list[Any] = []
+        if plain is None:
+            members = _members(record)
+            items, failures = _split(members, envelope.source)
+        place = self._place(envelope.channel, location_of(members) if plain is None else plain.locationCode)
         origin = origin_of(record.headers)
-        target = self._partition_of(envelope.channel, channel, stock)
-        if target != record.partition:
-            return [_sent_on(record, stock, target, origin)]
-        table = tables["inventory.positions"]
-        if origin is None or _is_to_apply(table, record, origin.key(stock), origin):
-            _apply(table, envelope.channel, location, items)
-        return [self._rejected(record, members, failures)] if failures else []
+        if place.partition != record.partition:
+            return [_sent_on(record, place, origin)]
+        table = cast("Quantities", tables[POSITIONS])
+        effects: list[Effect] = []
+        if origin is None or _is_to_apply(table, record, origin.key(place.key), origin):
+            if plain is None:
+                effects += apply_items(table, place, items, record)
+            else:
+                effects += apply_plain(table, place, plain.inventories, record)
+        if failures:
+            effects.append(self._rejected(record, members, failures))
+        return effects
 
-    def _sender(self, record: Record) -> tuple[Envelope, Channel]:
+    def _sender(self, record: Record) -> Envelope:
         try:
             envelope = parse(record.headers)
         except EnvelopeError as error:
             raise Poison("bad_envelope", str(error)) from error
         if envelope.type not in _TYPES:
             raise Poison("unknown_type", f"header ce_type is {envelope.type[:80]!r}, expected one of {sorted(_TYPES)}")
-        channel = self._channels.get(envelope.channel)
-        if channel is None:
+        if envelope.channel not in self._channels:
             raise Poison("unknown_channel", f"header sluice-channel names no channel: {envelope.channel[:80]!r}")
-        return envelope, channel
+        return envelope
 
     def _rejected(self, record: Record, members: dict[str, Any], failures: list[Any]) -> Effect:
         """The original record with the reason why some of its SKUs were not applied; the others were."""
         reason = f"{len(failures)} SKUs not applied, the others were: {_faults(members)}"
         return rejection(record, role=self.name, topic=self._source_name, code="bad_skus", reason=reason)
 
-    def _partition_of(self, name: str, channel: Channel, stock: bytes) -> int:
-        shard = shard_of(stock, channel.marketplace.shards)
-        return destination_partition(channel_destination(name), shard, self._partitions)
+    def _find_place(self, channel: str, location: str) -> Place:
+        key = stock_key(channel, location)
+        shard = shard_of(key, self._channels[channel].marketplace.shards)
+        partition = destination_partition(channel_destination(channel), shard, self._partitions)
+        return Place(channel, location, key, key.decode(), partition)
 
 
 def _members(record: Record) -> dict[str, Any]:
@@ -112,13 +132,6 @@ def _faults(members: dict[str, Any]) -> str:
     return "no usable item"
 
 
-def _apply(table: Table, channel: str, location: str, items: list[dict[str, Any]]) -> None:
-    for change in changes(table.get, channel, location, items):
-        # A position made from this record or a later one: Kafka's redelivery, which must not put old after new.
-        if not table.is_made_from(change.key):
-            table.put(change.key, change.value)
-
-
 def _is_to_apply(table: Table, record: Record, key: bytes, origin: Origin) -> bool:
     """Whether a record that was sent on is newer than what came from its origin before; notes what was decided."""
     applied = decode_applied(table.get(key))
@@ -132,11 +145,11 @@ def _is_to_apply(table: Table, record: Record, key: bytes, origin: Origin) -> bo
     return False
 
 
-def _sent_on(record: Record, stock: bytes, partition: int, origin: Origin | None) -> Effect:
+def _sent_on(record: Record, place: Place, origin: Origin | None) -> Effect:
     if origin is not None:
         # Sending it on again could go round for ever, between workers whose configurations differ.
         raise Poison(
-            "misrouted", f"sent on to partition {record.partition} but belongs to {partition}: channels differ?"
+            "misrouted", f"sent on to partition {record.partition} but belongs to {place.partition}: channels differ?"
         )
     headers = (*record.headers, Origin(record.partition, record.offset).header())
-    return Effect("inventory.updates", stock, record.value, headers, partition)
+    return Effect("inventory.updates", place.key, record.value, headers, place.partition)

@@ -113,7 +113,7 @@ class DecideLoop:
 
     def _merge(self, state: PartitionState, changes: list[Change]) -> None:
         for table in state.all:
-            if table.overlay:
+            if table.is_changed():
                 if self._wants_changes:
                     changes.extend(Change(table.name, key, value) for key, value in table.overlay.items())
                 table.merge()

@@ -144,16 +144,13 @@ class GroupCommit:
         for table in state.all:
             if table.covered:
                 table.uncover()
-            if not table.dirty:
+            if not table.is_dirty():
                 continue
-            batches = self._state_batches(group.marks if table is state.all[0] else group.state, table)
-            epoch, origin = state.epoch, table.origin
-            for key, value in table.dirty.items():
-                batches.append(key, value, [(MADE_BY, b"%d/%d" % (epoch, origin(key)))])
-                if value is not None:
-                    group.bytes += len(value)
-            group.records += len(table.dirty)
-            table.dirty.clear()
+            records, size = table.leave(
+                self._state_batches(group.marks if table is state.all[0] else group.state, table)
+            )
+            group.records += records
+            group.bytes += size
 
     def _state_batches(self, gathered: dict[tuple[str, int], Batches], table: PartitionTable) -> Batches:
         place = (self._publisher.full_name(table.name), table.state.partition)

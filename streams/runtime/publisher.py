@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -63,6 +63,11 @@ class Batches:
             if self._append(timestamp=None, key=key, value=value, headers=headers) is None:
                 raise TooLargeError(f"a record of {size} bytes for {self.topic} does not fit {RECORD_BYTES_MAX} bytes")
         self._size += size
+
+    def extend(self, rows: Iterable[tuple[bytes, bytes]], headers: list[Header]) -> None:
+        """Appends records that have the same headers."""
+        for key, value in rows:
+            self.append(key, value, headers)
 
     async def send(self) -> int:
         """Sends all batches in order; returns when all are acknowledged by all replicas."""

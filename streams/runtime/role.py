@@ -8,9 +8,10 @@ source offset last (effects, then state, then offset). A role never commits an o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from topics.envelope import Headers
 from topics.values import value
@@ -128,6 +129,9 @@ class Role(ABC):
     """Further topics (by their catalogue-like name) that its effects may name: they must exist when it starts."""
     spills: frozenset[str] = frozenset()
     """Those of its tables that may outgrow memory: older values move to local disk (streams/runtime/spilling.py)."""
+    table_kinds: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType({})
+    """Those of its tables that are another kind of streams.runtime.tables.PartitionTable, with what makes one
+    (tables.MakeTable)."""
     one_key_per_record: bool = True
     """Each record changes only the value under `state_key(record)` in the first table: the runtime itself skips
     redeliveries then."""

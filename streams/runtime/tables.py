@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
+from typing import Protocol
 
 from streams.runtime.role import Table, Tables
-from topics.reading import OWNER_KEY
+from topics.reading import MADE_BY, OWNER_KEY
 
 NO_OFFSET = -1
 """Older than every record."""
 _ABSENT = object()
+
+
+class Changelog(Protocol):
+    """Where the changes of a table leave to (streams.runtime.publisher.Batches)."""
+
+    def append(self, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None: ...
+
+    def extend(self, rows: Iterable[tuple[bytes, bytes]], headers: list[tuple[str, bytes]]) -> None: ...
 
 
 class PartitionTable:
@@ -105,6 +114,14 @@ class PartitionTable:
         new = sum((value is not None) - (self.stored(key) is not None) for key, value in self.overlay.items())
         return self.count + new
 
+    def is_changed(self) -> bool:
+        """Whether the record being decided has put or deleted anything."""
+        return bool(self.overlay)
+
+    def undo(self) -> None:
+        """The record was not decided: its puts are gone."""
+        self.overlay.clear()
+
     def merge(self) -> None:
         """The record was decided: its changes are the table's, and leave with the chunk.
 
@@ -136,6 +153,20 @@ class PartitionTable:
         self.bytes += len(value)
         if self.deleted:
             self.deleted.pop(key, None)
+
+    def is_dirty(self) -> bool:
+        """Whether anything has to leave with the next group."""
+        return bool(self.dirty)
+
+    def leave(self, changelog: Changelog) -> tuple[int, int]:
+        """What is dirty goes to the changelog, in its order. Returns its records and the bytes of their values."""
+        epoch, size, records = self.state.epoch, 0, len(self.dirty)
+        for key, value in self.dirty.items():
+            changelog.append(key, value, [(MADE_BY, b"%d/%d" % (epoch, self.origin(key)))])
+            if value is not None:
+                size += len(value)
+        self.dirty.clear()
+        return records, size
 
     def uncover(self) -> None:
         """What a former owner wrote over leaves again with the next group, as it is now."""
@@ -180,7 +211,7 @@ class PartitionState:
     def undo(self) -> None:
         """The record was not decided: its puts are gone."""
         for table in self.all:
-            table.overlay.clear()
+            table.undo()
 
     def reopened(self) -> None:
         """After a rebalance that left the partition here: records may be read again from the committed offset."""

@@ -49,7 +49,7 @@ from streams.runtime.publisher import Publisher, TooLargeError, fits
 from streams.runtime.recovery import Recovery
 from streams.runtime.role import Change, Effect, PartitionLost, Role
 from streams.runtime.spilling import Spilling
-from streams.runtime.tables import PartitionState, PartitionTable, sizes
+from streams.runtime.tables import MakeTable, PartitionState, PartitionTable, sizes
 from streams.runtime.transport import Chunk
 from topics.configuration import Settings
 
@@ -160,7 +160,10 @@ class Worker:
                 self.group_commit.audit(self.partitions.owned.values())
 
     def _make_table(self, name: str, state: PartitionState) -> PartitionTable:
-        return self.spilling.table(name, state) if name in self.role.spills else PartitionTable(name, state)
+        if name in self.role.spills:
+            return self.spilling.table(name, state)
+        make: MakeTable = self.role.table_kinds.get(name, PartitionTable)
+        return make(name, state)
 
     def terminate(self) -> None:
         """What SIGTERM does: drain and end."""

@@ -13,6 +13,8 @@ from streams.runtime.role import Effect, Record
 from topics.configuration import Channels, Settings, parse_channels
 from topics.envelope import COMMAND, Envelope, Headers
 from topics.keys import channel_destination, destination_partition, shard_of, stock_key
+from topics.position_map import WHOLE, Location, encode_plain, pack, parts_of, quantity_of
+from topics.positions import is_position
 
 PARTITIONS = 4
 
@@ -33,6 +35,25 @@ class OriginTable:
     def put(self, key: bytes, value: bytes) -> None:
         self.values[key] = (value, self.offset)
         self.puts.append(key)
+
+    def known(self, stock: str) -> dict[str, int]:
+        found = {}
+        for key, (value, origin) in self.values.items():
+            parts = parts_of(key)
+            if parts is not None and parts[0] == stock and is_position(key):
+                quantity = quantity_of(value)
+                is_plain = encode_plain(parts[1], quantity) == value
+                found[parts[1]] = pack(origin, quantity if is_plain else quantity | WHOLE)
+        return found
+
+    def put_quantities(self, stock: str, quantities: dict[str, int]) -> dict[str, int]:
+        put = {}
+        for sku, quantity in quantities.items():
+            key = Location(stock).key(sku)
+            if not self.is_made_from(key):
+                self.put(key, encode_plain(sku, quantity))
+                put[sku] = quantity
+        return put
 
     def delete(self, key: bytes) -> None:
         self.values.pop(key, None)

@@ -67,6 +67,24 @@ class ConsolidatedAtpAnswer(Body):
     failureList: list[dict[str, Any]]
 
 
+class StockChange(Body):
+    """Quantities before and after (consolidated: `consolidatedQuantity`). `before` null: the position is new; equal:
+    something else of it changed, as its expiry."""
+
+    channelSkuCode: Code
+    before: Count | None
+    after: Count
+
+
+class StockChanged(Body):
+    """What one record of inventory.updates changed of one channel and location."""
+
+    channel: Text
+    location: Text
+    cause: Literal["update", "snapshot"]
+    changes: Annotated[list[StockChange], Field(min_length=1)]
+
+
 class SearchInventory(Body):
     locationCode: Code
     channelSkuCodes: Annotated[list[Code], Field(min_length=1, max_length=SEARCH_SKUS_MAX)]

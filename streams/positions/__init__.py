@@ -1,0 +1,1 @@
+"""Tables of stock positions, for the roles that keep them."""

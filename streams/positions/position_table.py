@@ -1,0 +1,213 @@
+"""A table whose values are stock positions: kept compactly, put many at once, written like any other table.
+
+It is a PartitionTable in every respect. What is no position (bookkeeping under `~`) is kept as the runtime keeps it.
+Beside `get` and `put` it has two calls for batches of stock: `known` and `put_quantities`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+from streams.runtime.role import Table
+from streams.runtime.tables import Changelog, PartitionState, PartitionTable
+from topics.keys import escape
+from topics.position_map import QUANTITY_MASK, WHOLE, Location, PositionMap, encode_plain, pack, parts_of
+from topics.positions import is_position
+from topics.reading import MADE_BY
+
+PLAIN_BYTES = 8
+"""What a plain position counts in the metric of a table's bytes: its packed number."""
+
+
+class Quantities(Table, Protocol):
+    """The two calls, for roles."""
+
+    def known(self, stock: str) -> Mapping[str, int]:
+        """SKU -> packed position (topics.position_map) of one channel and location, as of the last decision."""
+
+    def put_quantities(self, stock: str, quantities: dict[str, int]) -> Mapping[str, int]:
+        """Plain positions of one channel and location; at most once for a location in one decision.
+
+        Without those that were made from this record or a later one already (see `is_made_from`): returns the others.
+        They leave before what the same decision put by key.
+        """
+
+
+class _Segment(NamedTuple):
+    """Plain positions that one record changed, packed."""
+
+    location: Location
+    packed: dict[str, int]
+    offset: int
+
+
+class PositionTable(PartitionTable):
+    """`values`, `origins`, `overlay` and `dirty` are of what is put by key; `map` has all positions."""
+
+    __slots__ = ("_leaving", "_put", "map")
+
+    def __init__(self, name: str, state: PartitionState) -> None:
+        super().__init__(name, state)
+        self.map = PositionMap()
+        self._put: dict[str, dict[str, int]] = {}
+        """What the record being decided put by `put_quantities`."""
+        self._leaving: list[_Segment] = []
+        """Leave after `dirty`, in order. A position that a later one has too leaves with that."""
+
+    # -- batches of stock -----------------------------------------------------------------------------------------
+
+    def known(self, stock: str) -> Mapping[str, int]:
+        return self.map.at(stock).packed
+
+    def put_quantities(self, stock: str, quantities: dict[str, int]) -> Mapping[str, int]:
+        if self.state.offset <= self.state.horizon:
+            location = self.map.at(stock)
+            quantities = {
+                sku: quantity for sku, quantity in quantities.items() if not self.is_made_from(location.key(sku))
+            }
+        if quantities:
+            self._put[stock] = quantities
+        return quantities
+
+    # -- a PartitionTable -----------------------------------------------------------------------------------------
+
+    def get(self, key: bytes) -> bytes | None:
+        if self._put and key not in self.overlay:
+            quantity = self._put_now(key)
+            if quantity is not None:
+                return encode_plain(*quantity)
+        return super().get(key)
+
+    def stored(self, key: bytes) -> bytes | None:
+        value = self.map.get(key) if is_position(key) else None
+        return super().stored(key) if value is None else value
+
+    @property
+    def count(self) -> int:
+        return len(self.values) + len(self.map)
+
+    def origin(self, key: bytes) -> int:
+        found = self.map.origin(key) if is_position(key) else None
+        return super().origin(key) if found is None else found
+
+    def newest_origin(self) -> int:
+        newest = self.map.newest_origin()
+        return super().newest_origin() if newest is None else max(newest, super().newest_origin())
+
+    def walk(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        keys = {*self.values, *self.overlay, *self._keys_put()}
+        keys.update(key for key, _ in self.map.items(prefix))
+        for key in sorted(key for key in keys if key.startswith(prefix)):
+            value = self.get(key)
+            if value is not None:
+                yield key, value
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """As of now where it matters: a key that changes meanwhile may come with its new value, or not at all."""
+        changed = {*self.overlay, *self._keys_put()}
+        yield from [(key, value) for key in changed if (value := self.get(key)) is not None]
+        yield from [item for item in self.values.items() if item[0] not in changed]
+        for item in self.map.items():
+            if item[0] not in changed:
+                yield item
+
+    def __len__(self) -> int:
+        changed = {*self.overlay, *self._keys_put()}
+        return self.count + sum((self.get(key) is not None) - (self.stored(key) is not None) for key in changed)
+
+    def is_changed(self) -> bool:
+        return bool(self.overlay or self._put)
+
+    def undo(self) -> None:
+        super().undo()
+        self._put.clear()
+
+    def merge(self) -> None:
+        if self._put:
+            for stock, quantities in self._put.items():
+                self._merge_quantities(self.map.at(stock), quantities)
+            self._put.clear()
+        if self.overlay:
+            self._spread()
+            super().merge()
+
+    def _merge_quantities(self, location: Location, quantities: dict[str, int]) -> None:
+        offset = self.state.offset
+        base = pack(offset, 0)
+        packed = {sku: base | quantity for sku, quantity in quantities.items()}
+        before = len(location.packed)
+        self.bytes -= sum(len(location.whole[sku]) - PLAIN_BYTES for sku in packed if sku in location.whole)
+        location.put_packed(packed)
+        self.bytes += PLAIN_BYTES * (len(location.packed) - before)
+        self._leaving.append(_Segment(location, packed, offset))
+        if self.dirty or self.deleted:
+            for key in map(location.key, packed):
+                self.dirty.pop(key, None)
+                self.deleted.pop(key, None)
+
+    def set(self, key: bytes, value: bytes | None, origin: int) -> None:
+        parts = parts_of(key) if is_position(key) else None
+        if parts is None:
+            super().set(key, value, origin)
+            return
+        location, sku = self.map.at(parts[0]), parts[1]
+        self.bytes -= _weight(location, sku)
+        if value is None:
+            location.delete(sku)
+            self.deleted[key] = origin
+            return
+        location.put(sku, value, origin)
+        self.bytes += _weight(location, sku)
+        if self.deleted:
+            self.deleted.pop(key, None)
+
+    def is_dirty(self) -> bool:
+        return bool(self.dirty or self._leaving)
+
+    def leave(self, changelog: Changelog) -> tuple[int, int]:
+        records, size = super().leave(changelog) if self.dirty else (0, 0)
+        epoch = self.state.epoch
+        for segment in self._leaving:
+            rows = _rows(segment)
+            changelog.extend(rows, [(MADE_BY, b"%d/%d" % (epoch, segment.offset))])
+            records += len(rows)
+            size += sum([len(value) for _, value in rows])
+        self._leaving.clear()
+        return records, size
+
+    def _spread(self) -> None:
+        """What is put by key leaves after what was put before it."""
+        for segment in self._leaving:
+            for key, value in _rows(segment):
+                self.dirty.pop(key, None)
+                self.dirty[key] = value
+        self._leaving.clear()
+
+    def _put_now(self, key: bytes) -> tuple[str, int] | None:
+        parts = parts_of(key)
+        quantity = self._put.get(parts[0], {}).get(parts[1]) if parts is not None else None
+        return None if parts is None or quantity is None else (parts[1], quantity)
+
+    def _keys_put(self) -> Iterator[bytes]:
+        for stock, quantities in self._put.items():
+            key = self.map.at(stock).key
+            for sku in quantities:
+                yield key(sku)
+
+
+def _rows(segment: _Segment) -> list[tuple[bytes, bytes]]:
+    """Records of what is still as the segment says; the rest has changed since, and leaves with what changed it."""
+    location, packed, _ = segment
+    current, prefix, names = location.packed, location.prefix, "".join(packed)
+    changed = [(sku, each & QUANTITY_MASK) for sku, each in packed.items() if current.get(sku) == each]
+    if escape(names) == names:
+        return [((prefix + sku).encode(), encode_plain(sku, quantity)) for sku, quantity in changed]
+    return [(location.key(sku), encode_plain(sku, quantity)) for sku, quantity in changed]
+
+
+def _weight(location: Location, sku: str) -> int:
+    packed = location.packed.get(sku)
+    if packed is None:
+        return 0
+    return len(location.whole[sku]) if packed & WHOLE else PLAIN_BYTES
