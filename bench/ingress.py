@@ -16,21 +16,21 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
 from bench.ingress_load import CODE
-from bench.processes import VoidRunError
+from bench.processes import VoidRunError, held, places
 from sluice.local.broker import private_broker
 from sluice.local.ports import free_ports
 from topics.admin import create
-from topics.catalogue import BY_NAME
 from topics.configuration import Settings, load_settings
 from topics.sample_files import sample
 
@@ -42,6 +42,10 @@ READY_S = 30.0
 GOAL = 0.7
 PATH = "/assure-magic2/orders/outward"
 HEADERS = {"authUsername": "demo", "authPassword": "demo-secret", "authDomainName": "demo"}
+
+
+Spec = Callable[[str], "dict[str, Any]"]
+"""What to send in a turn, whose codes begin with this."""
 
 
 @dataclass
@@ -59,19 +63,10 @@ def main(seconds: float, as_json: bool) -> int:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-bench-")))
         settings = _kafka(directory, stack)
-        ports = {kind: stack.enter_context(_server(kind, settings, directory)) for kind in ("gateway", "bare")}
-        measured = {kind: Measured() for kind in ports}
-        for kind, port in ports.items():
-            _turn(measured[kind], port, WARM_UP_S, f"W{kind[0]}")
-        for one in measured.values():
-            one.rates.clear()
-            one.p50_ms.clear()
-            one.p99_ms.clear()
-        for turn in range(ROUNDS):
-            for kind, port in ports.items():
-                _turn(measured[kind], port, max(1.0, seconds / ROUNDS / 2), f"{turn}{kind[0]}")
+        ports = {kind: stack.enter_context(server(kind, settings, directory)) for kind in ("gateway", "bare")}
+        measured = alternating({kind: partial(request_spec, port) for kind, port in ports.items()}, seconds)
         accepted = sum(one.accepted for one in measured.values())
-        stored = asyncio.run(_stored(settings))
+        stored = asyncio.run(stored_in(settings, "orders.commands"))
         if stored < accepted:
             raise VoidRunError(f"{accepted} posts were accepted, Kafka holds {stored}")
     result = _result(measured, accepted, stored)
@@ -117,7 +112,7 @@ def _kafka(directory: Path, stack: ExitStack) -> Settings:
 
 
 @contextmanager
-def _server(kind: str, settings: Settings, directory: Path) -> Iterator[int]:
+def server(kind: str, settings: Settings, directory: Path) -> Iterator[int]:
     (port,) = free_ports(1)
     environment = {
         **os.environ,
@@ -149,8 +144,23 @@ def _wait_ready(port: int, process: subprocess.Popen[bytes]) -> None:
     raise VoidRunError(f"a server did not become ready within {READY_S:.0f} s")
 
 
-def _turn(measured: Measured, port: int, seconds: float, prefix: str) -> None:
-    told = run_load("bench.ingress_load", {**request_spec(port, prefix), "seconds": seconds})
+def alternating(specs: Mapping[str, Spec], seconds: float) -> dict[str, Measured]:
+    """Each server's turns, after a warm-up that counts only among what was accepted."""
+    measured = {kind: Measured() for kind in specs}
+    for kind, spec in specs.items():
+        _turn(measured[kind], spec(f"W{kind[0]}"), WARM_UP_S)
+    for one in measured.values():
+        one.rates.clear()
+        one.p50_ms.clear()
+        one.p99_ms.clear()
+    for turn in range(ROUNDS):
+        for kind, spec in specs.items():
+            _turn(measured[kind], spec(f"{turn}{kind[0]}"), max(1.0, seconds / ROUNDS / len(specs)))
+    return measured
+
+
+def _turn(measured: Measured, spec: dict[str, Any], seconds: float) -> None:
+    told = run_load("bench.ingress_load", {**spec, "seconds": seconds})
     measured.rates.append(told["accepted"] / told["seconds"])
     measured.p50_ms.append(told["p50_ms"])
     measured.p99_ms.append(told["p99_ms"])
@@ -184,12 +194,11 @@ def run_load(module: str, spec: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-async def _stored(settings: Settings) -> int:
-    topic = BY_NAME["orders.commands"].full_name(settings.topic_prefix)
+async def stored_in(settings: Settings, topic: str) -> int:
+    """Records that a topic of the catalogue was ever given."""
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka)
     await consumer.start()
     try:
-        places = [TopicPartition(topic, partition) for partition in range(settings.partitions)]
-        return sum((await consumer.end_offsets(places)).values())
+        return await held(consumer, places(settings, topic))
     finally:
         await consumer.stop()

@@ -1,5 +1,7 @@
 """Closed-loop HTTP load in a process of its own: raw sockets, keep-alive, one request at a time per connection.
 
+The bodies are one text of the specification, or the lines of a file, in turn.
+
 Prints one JSON object: accepted posts, seconds and latency quantiles. It counts only 200s; anything else voids the run.
 """
 
@@ -9,7 +11,9 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import uvloop
@@ -25,8 +29,8 @@ FAILURES_MAX = 5
 class Load:
     """What one run sends, and what came back."""
 
-    template: bytes
-    head: bytes
+    templates: Sequence[bytes]
+    """Whole requests."""
     prefix: str
     sent: int = 0
     accepted: int = 0
@@ -36,16 +40,20 @@ class Load:
 
     @classmethod
     def of(cls, spec: dict[str, object]) -> Load:
-        body = str(spec["body"]).encode()
-        headers = {"Host": "bench", "Content-Type": "application/json", "Content-Length": str(len(body))}
-        headers.update(spec["headers"])  # type: ignore[call-overload]
-        head = f"POST {spec['path']} HTTP/1.1\r\n" + "".join(f"{name}: {told}\r\n" for name, told in headers.items())
-        return cls(template=body, head=head.encode() + b"\r\n", prefix=str(spec["prefix"]))
+        bodies = (
+            Path(str(spec["bodies"])).read_bytes().splitlines() if "bodies" in spec else [str(spec["body"]).encode()]
+        )
+        headers = {"Host": "bench", "Content-Type": "application/json", **cast("dict[str, str]", spec["headers"])}
+        head = f"{spec.get('method', 'POST')} {spec['path']} HTTP/1.1\r\n"
+        head += "".join(f"{name}: {told}\r\n" for name, told in headers.items())
+        templates = [head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body for body in bodies]
+        return cls(templates=templates, prefix=str(spec["prefix"]))
 
     def next_request(self) -> bytes:
+        template = self.templates[self.sent % len(self.templates)]
         self.sent += 1
         code = f"{self.prefix}{self.sent:0{len(CODE) - len(self.prefix)}d}".encode()
-        return self.head + self.template.replace(CODE, code, 1)
+        return template.replace(CODE, code, 1)
 
 
 class Connection(asyncio.Protocol):

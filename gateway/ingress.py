@@ -35,7 +35,7 @@ from gateway.ports import (
     Unavailable,
 )
 from gateway.stamps import stamp
-from gateway.stock import split_stock
+from gateway.stock import take_stock
 from topics.configuration import Channel, Channels, Settings
 from topics.entities import entity_code, entity_key
 from topics.envelope import COMMAND, Headers
@@ -239,15 +239,15 @@ class Ingress:
 
     async def _take_stock(self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request) -> Answer:
         """Durable before it is answered; each SKU succeeds or fails on its own, and none waits for a verdict."""
-        parsed = parse(await self._bodies.read(request))
-        batch = split_stock(touchpoint, channel, parsed, self._settings.partitions)
+        raw = await self._bodies.read(request)
+        batch = take_stock(touchpoint, channel, raw, self._settings.partitions)
         call.subject = batch.location
         if batch.value is not None:
             call.event = new_event_id()
             headers = self._headers(call, COMMAND + touchpoint.name, None)
             record = Outgoing("inventory.updates", batch.key, batch.value, headers, batch.partition)
             call.positions.append(await self._ports.producer.produce(record))
-        return json_answer({"successList": batch.successes, "failureList": batch.failures})
+        return Answer(200, batch.answer)
 
     async def _search(self, touchpoint: Touchpoint, _call: Call, channel: Channel, request: web.Request) -> Answer:
         members, _raw = await self._members(touchpoint, request)

@@ -32,12 +32,18 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
 
-def _iso_time(text: str) -> str:
+def is_iso_time(text: str) -> bool:
     """ISO-8601, with an offset, `Z` or `Z[UTC]` (contract 0.3: all three are seen)."""
     try:
         datetime.fromisoformat(text.removesuffix("[UTC]"))
-    except ValueError as error:
-        raise ValueError("must be an ISO-8601 date or time") from error
+    except ValueError:
+        return False
+    return True
+
+
+def _iso_time(text: str) -> str:
+    if not is_iso_time(text):
+        raise ValueError("must be an ISO-8601 date or time")
     return text
 
 
