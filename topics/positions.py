@@ -20,6 +20,10 @@ ORIGIN = "~origin"
 """First part of the keys under which the inventory role keeps what it applied of records sent on from elsewhere."""
 FLIGHT = "~flight"
 """First part of the keys under which the delivery role keeps the SKUs of calls whose end it has not seen."""
+REFUSED = "~refused"
+"""First part of the keys under which the delivery role remembers which SKUs a channel refuses."""
+RESYNC = "~resync"
+"""First part of the keys under which the delivery role keeps how far a resync of a location has come."""
 
 
 def is_position(key: bytes) -> bool:

@@ -91,12 +91,17 @@ class StatusIndex:
                 if value is not None:
                     refused[sku[0]] = RefusedSku.model_validate_json(value)
             else:
-                locations = self._locations.setdefault(channel, {})
-                locations.pop(location, None)
-                if value is not None:
-                    locations[location] = LocationStatus.model_validate_json(value)
+                self._apply_location(self._locations.setdefault(channel, {}), location, value)
         except ValidationError:
             return
+
+    @staticmethod
+    def _apply_location(known: dict[str, LocationStatus], location: str, value: bytes | None) -> None:
+        """After another number of shards an older record may be read behind a newer one, from another partition."""
+        present = known.pop(location, None)
+        if value is not None:
+            new = LocationStatus.model_validate_json(value)
+            known[location] = present if present is not None and present.at_ms > new.at_ms else new
 
     def locations(self, channel: str) -> Mapping[str, LocationStatus]:
         return self._locations.get(channel, {})

@@ -125,7 +125,7 @@ class GroupCommit:
             # By the effect's own names first: this is the hottest look-up of the runtime.
             batches = group.effects.get((effect.topic, effect.partition)) or self._effect_batches(effect)
             value = effect.value
-            batches.append(effect.key, value, [*effect.headers, made_by])
+            batches.append(effect.key, value or None, [*effect.headers, made_by])  # GONE is Kafka's null
             group.bytes += len(value)
         group.records += len(effects)
 

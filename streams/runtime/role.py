@@ -32,6 +32,10 @@ class Record:
     headers: Headers
 
 
+GONE = b""
+"""In place of the value of an effect: Kafka's null. On a compacted topic the key is gone."""
+
+
 @value
 class Effect:
     """A record to publish. `topic` is a catalogue name; `partition` None means murmur2 of the key."""

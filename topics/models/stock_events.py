@@ -100,7 +100,7 @@ class ResyncDone(StockFact):
     resync: str = Field(description="Its id")
     cause: Annotated[str, known(RESYNC_CAUSES)] = Field(description="`asked` by an operator, or `daily`")
     positions: Quantity = Field(description="Positions that were told again")
-    changed: Quantity = Field(description="Positions that were told in between because they changed")
+    changed: Quantity = Field(description="Changes of positions that came in meanwhile")
     startedMs: EpochMs = Field(description="Epoch milliseconds")
 
 

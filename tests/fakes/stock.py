@@ -1,0 +1,61 @@
+"""A place whose stock is sent, played: what it is told to do is remembered, and calls end when a test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from streams.delivery.stock_ports import PlaceFigures, RefusedStock
+
+
+class PlayedPlace:
+    channel = "demo"
+
+    def __init__(self, location: str = "L1", partition: int = 0, skus: Iterable[str] = ()) -> None:
+        self.location = location
+        self.partition = partition
+        self.paused = False
+        self.all = list(skus)
+        self.again: list[str] = []
+        """To be told again, in the order in which it was asked."""
+        self.told: list[str] = []
+        self.dirty = 0
+        self.oldest_ms: int | None = None
+        self.changes = 0
+        self.sent = 0
+        self.refused = 0
+
+    def figures(self) -> PlaceFigures:
+        return PlaceFigures(
+            dirty=self.dirty,
+            resending=len(self.again),
+            oldest_ms=self.oldest_ms,
+            changes=self.changes,
+            sent=self.sent,
+            refused=self.refused,
+            paused=self.paused,
+        )
+
+    def pause(self, *, paused: bool) -> None:
+        self.paused = paused
+
+    def skus(self) -> list[str]:
+        return list(self.all)
+
+    def send_again(self, skus: Iterable[str]) -> None:
+        self.again += skus
+
+    def resends(self, sku: str) -> bool:
+        return sku in self.again
+
+    async def until_idle(self) -> None: ...
+
+    def tell(self, *skus: str) -> None:
+        """A call told these; without any, all that it was asked to tell again."""
+        for sku in skus or list(self.again):
+            self.again.remove(sku)
+            self.told.append(sku)
+            self.sent += 1
+
+
+def refused_stock(sku: str, status: int | None = 200, failures: int = 8, since_ms: int = 1_000) -> RefusedStock:
+    return RefusedStock(sku=sku, reason="no such listing", status=status, since_ms=since_ms, failures=failures)
