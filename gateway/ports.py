@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from topics.envelope import Headers
 from topics.stock_controls import ControlIndex
 from topics.stock_status import StatusIndex
-from topics.subscriptions import Health, Status, Subscription
+from topics.subscriptions import Backlog, Health, Status, Subscription
 from topics.verdicts import Reply
 from topics.webhooks.signatures import SigningKey
 
@@ -121,6 +121,8 @@ class Subscriptions(Protocol):
     def disabled(self, name: str) -> Status | None: ...
 
     def health(self, name: str) -> Mapping[int, Health]: ...
+
+    def backlog(self, name: str) -> Mapping[int, Backlog]: ...
 
     def is_deleted(self, name: str) -> bool: ...
 

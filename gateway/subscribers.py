@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiohttp import ETag, web
@@ -23,6 +23,7 @@ from topics.keys import (
 )
 from topics.models.base import problems
 from topics.models.subscribers import (
+    BacklogDocument,
     DisabledDocument,
     RotationAsked,
     SecretDocument,
@@ -30,7 +31,7 @@ from topics.models.subscribers import (
     SubscriptionDocument,
     SubscriptionSettings,
 )
-from topics.subscriptions import SECRETS_MAX, Health, SigningSecret, Status, Subscription
+from topics.subscriptions import SECRETS_MAX, Backlog, Health, SigningSecret, Status, Subscription
 from topics.webhooks.sealing import REFERENCE, SealError, SecretBox
 from topics.webhooks.signatures import (
     Ed25519Key,
@@ -44,6 +45,9 @@ from topics.webhooks.signatures import (
 
 _KEYS: dict[str, Callable[[str, str], bytes]] = {"order": order_key, "return": return_key, "manifest": manifest_key}
 """What has facts, by the name that a query gives it."""
+
+BLOCKED_SHOWN_MAX = 20
+"""Blocked facts that are shown, over all shards: one decides about them one by one."""
 
 Asked = TypeVar("Asked", bound=BaseModel)
 
@@ -143,7 +147,11 @@ def check_revision(present: Subscription, wanted: Sequence[ETag]) -> None:
 
 
 def document(
-    subscription: Subscription, disabled: Status | None, health: Mapping[int, Health], now_ms: int
+    subscription: Subscription,
+    disabled: Status | None,
+    health: Mapping[int, Health],
+    backlog: Mapping[int, Backlog],
+    now_ms: int,
 ) -> SubscriptionDocument:
     """What is told of a subscription: everything but its secrets."""
     shards = health.values()
@@ -166,6 +174,21 @@ def document(
         failing_since_ms=first.failing_since_ms if first else None,
         last_success_ms=max((one.success_ms for one in shards if one.success_ms is not None), default=None),
         last_error=first.error if first else None,
+        backlog=_together(backlog.values()),
+    )
+
+
+def _together(backlogs: Collection[Backlog]) -> BacklogDocument | None:
+    """What waits in all shards."""
+    facts = [fact for one in backlogs for fact in one.blocked_facts]
+    if not backlogs:
+        return None
+    return BacklogDocument(
+        as_of_ms=min(one.at_ms for one in backlogs),
+        orders=sum(one.orders for one in backlogs),
+        oldest_ms=min((one.oldest_ms for one in backlogs if one.oldest_ms is not None), default=None),
+        blocked=sum(one.blocked for one in backlogs),
+        blocked_facts=sorted(facts, key=lambda fact: fact.dead_ms)[:BLOCKED_SHOWN_MAX],
     )
 
 

@@ -225,7 +225,8 @@ class SubscriptionsApi:
     def _told(self, subscription: Subscription) -> dict[str, Any]:
         disabled = self._ports.subscriptions.disabled(subscription.id)
         health = self._ports.subscriptions.health(subscription.id)
-        return document(subscription, disabled, health, self._ports.now_ms()).model_dump(mode="json")
+        backlog = self._ports.subscriptions.backlog(subscription.id)
+        return document(subscription, disabled, health, backlog, self._ports.now_ms()).model_dump(mode="json")
 
     def _shown_once(
         self, subscription: Subscription, secret: NewSecret, not_verified: str | None, status: int

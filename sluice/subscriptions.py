@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -45,6 +46,22 @@ def _lines(one: Document) -> Iterator[str]:
     yield f"  last taken  {_time(one['last_success_ms']) if one['last_success_ms'] else 'nothing yet'}"
     if one["failing_since_ms"]:
         yield f"  failing     since {_time(one['failing_since_ms'])}: {one['last_error']}"
+    if one["backlog"] is not None:
+        yield from _backlog(one["id"], one["backlog"])
+
+
+def _backlog(name: str, backlog: Document) -> Iterator[str]:
+    oldest = f", the oldest since {_time(backlog['oldest_ms'])}" if backlog["oldest_ms"] else ""
+    yield f"  waiting     facts of {backlog['orders']} orders{oldest}; told {_time(backlog['as_of_ms'])}"
+    if not backlog["blocked"]:
+        return
+    yield f"  blocked     {backlog['blocked']} of them; decide by `sluice subscriptions retry|skip {name}` and"
+    for fact in backlog["blocked_facts"]:
+        named = f"{fact['delivery']} --{fact['kind']} {shlex.quote(fact['code'])} --channel {fact['channel']}"
+        yield f"    {named}   given up {_time(fact['dead_ms'])}, {fact['error']}"
+    more = backlog["blocked"] - len(backlog["blocked_facts"])
+    if more > 0:
+        yield f"    and {more} more, shown when these are decided"
 
 
 def _state(one: Document) -> str:

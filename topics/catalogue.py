@@ -216,12 +216,12 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic(
         name="subscriptions.status",
-        key="subscription id; subscription id|shard",
+        key="subscription id; subscription id|shard; subscription id|shard|backlog",
         cleanup=Cleanup.COMPACT,
         partitions=1,
         writers=("delivery",),
         readers=("gateway", "orders", "delivery"),
-        why="What delivery found out about subscriptions: which are disabled and why, and how each shard fares",
+        why="What delivery found out about subscriptions: which are disabled and why, how shards fare, what waits",
     ),
     Topic(
         name="subscriptions.events",

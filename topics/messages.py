@@ -26,7 +26,7 @@ from topics.models.records import (
 from topics.stock_changes import STOCK_CHANGED
 from topics.stock_controls import Control
 from topics.stock_status import LocationStatus, RefusedSku
-from topics.subscriptions import Deleted, Health, Status, Subscription
+from topics.subscriptions import Backlog, Deleted, Health, Status, Subscription
 from topics.touchpoints import TOUCHPOINTS, Entity
 from topics.verdicts import Reply
 
@@ -131,8 +131,8 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
         Message(
             "subscription-status",
             "",
-            TypeAdapter[Any](Status | Health),
-            "Under an id: it is disabled. Under an id and shard: how that fares",
+            TypeAdapter[Any](Status | Health | Backlog),
+            "Under an id: it is disabled. Under an id and shard: how that fares; with `backlog` behind it: what waits",
         ),
     ),
     "subscriptions.events": tuple(_facts(SUBSCRIPTION_FACTS)),

@@ -10,11 +10,14 @@ from typing import Any
 from topics.catalogue import BY_NAME
 from topics.configuration import Settings
 from topics.keys import join, split
-from topics.subscriptions import Health, Status, Subscription, decode_subscription, locations_of
+from topics.subscriptions import Backlog, Health, Status, Subscription, decode_subscription, locations_of
 from topics.view import CompactedView
 
 FOUND_MAX = 4_096
 """Combinations of fact, channel and locations whose subscribers are remembered; some dozens of each channel occur."""
+
+BACKLOG = "backlog"
+"""Ends the key of a shard's backlog, beside that of its health."""
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +33,8 @@ class SubscriptionIndex:
         self._deleted: set[str] = set()
         self._statuses: dict[str, Status] = {}
         self._healths: dict[str, dict[int, Health]] = {}
+        self._backlogs: dict[str, dict[int, Backlog]] = {}
+        """Those that are not empty."""
         self._active: tuple[Subscription, ...] | None = ()
         """None: something changed, and nobody has asked since."""
         self._found: dict[tuple[str, str, frozenset[str]], tuple[Subscription, ...]] = {}
@@ -57,6 +62,7 @@ class SubscriptionIndex:
                 self._deleted.add(name)
                 self._statuses.pop(name, None)
                 self._healths.pop(name, None)
+                self._backlogs.pop(name, None)
         self._changed(name)
 
     def apply_status(self, key: bytes, value: bytes | None) -> None:
@@ -65,7 +71,9 @@ class SubscriptionIndex:
         if name in self._deleted:
             return
         try:
-            if shard:
+            if shard[1:] == [BACKLOG]:
+                self._note_backlog(name, int(shard[0]), Backlog.model_validate_json(value or b"{}"))
+            elif shard:
                 self._healths.setdefault(name, {})[int(shard[0])] = Health.model_validate_json(value or b"{}")
             elif value is not None:
                 self._statuses[name] = Status.model_validate_json(value)
@@ -101,6 +109,22 @@ class SubscriptionIndex:
     def health(self, name: str) -> Mapping[int, Health]:
         """By shard, of those that sent something."""
         return self._healths.get(name, {})
+
+    def backlog(self, name: str) -> Mapping[int, Backlog]:
+        """By shard, of those that do not keep up."""
+        return self._backlogs.get(name, {})
+
+    def with_backlog(self) -> list[tuple[str, int]]:
+        """The shards that do not keep up, as far as was told."""
+        return [(name, shard) for name, shards in self._backlogs.items() for shard in shards]
+
+    def _note_backlog(self, name: str, shard: int, backlog: Backlog) -> None:
+        shards = self._backlogs.setdefault(name, {})
+        shards.pop(shard, None)
+        if not backlog.is_empty:
+            shards[shard] = backlog
+        elif not shards:
+            del self._backlogs[name]
 
     def matching(self, name: str, fact: Mapping[str, Any]) -> tuple[Subscription, ...]:
         """The active subscriptions that want a fact, in the order of their ids."""
@@ -171,6 +195,10 @@ class SubscriptionView(SubscriptionIndex):
 
 def health_key(subscription: str, shard: int) -> bytes:
     return join(subscription, str(shard))
+
+
+def backlog_key(subscription: str, shard: int) -> bytes:
+    return join(subscription, str(shard), BACKLOG)
 
 
 def _view(settings: Settings, topic: str, apply: Callable[[bytes, bytes | None], None]) -> CompactedView:

@@ -182,6 +182,37 @@ class Health(BaseModel):
         return self.model_dump_json().encode()
 
 
+class BlockedFact(BaseModel):
+    """A fact that was given up and holds up its order, return or manifest (`kind`) until an operator decides."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    delivery: str
+    channel: str
+    kind: str
+    code: str
+    dead_ms: int
+    error: str
+
+
+class Backlog(BaseModel):
+    """What waits in a shard of a subscription; empty while it keeps up. `orders`: those (returns and manifests, too)
+    of which something waits, `blocked` ones included; `blocked_facts`: some of what blocks them."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    at_ms: int = 0
+    orders: int = 0
+    oldest_ms: int | None = None
+    blocked: int = 0
+    blocked_facts: tuple[BlockedFact, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.orders
+
+    def encode(self) -> bytes:
+        return self.model_dump_json().encode()
+
+
 def decode_subscription(raw: bytes) -> Subscription | Deleted:
     """Raises ValueError: the topic holds what no Sluice of this version writes."""
     data = orjson.loads(raw)

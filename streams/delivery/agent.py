@@ -14,6 +14,7 @@ from typing import Any
 from streams.delivery import metrics
 from streams.delivery.admission import Admission
 from streams.delivery.attempts import TABLE as OUTBOX
+from streams.delivery.backlog import BacklogReport
 from streams.delivery.breaker import Breaker
 from streams.delivery.budget import decode_permits
 from streams.delivery.clock import SystemClock
@@ -45,6 +46,7 @@ from streams.runtime.role import Change, Committer, Effect, PartitionLost, Recor
 from topics.configuration import Channels, Settings
 from topics.keys import destination_partition, join, split, subscription_destination, subscription_of
 from topics.subscription_view import SubscriptionIndex, SubscriptionView
+from topics.subscriptions import Backlog
 
 log = logging.getLogger(__name__)
 
@@ -147,6 +149,8 @@ class DeliveryRole(Role):
             partition, tables[OUTBOX], self._committer, self._clock, self._is_idle, self._fail
         )
         self._rebuild(partition)
+        for subscription, shard in self._subscriptions.with_backlog():
+            self._runner_of(partition, subscription_destination(subscription), shard)  # tells when nothing waits now
         self._headers[partition].start()
         for runner in far_sides.values():  # those of subscriptions began when they were given something
             runner.start()
@@ -232,6 +236,9 @@ class DeliveryRole(Role):
             watch=unwatched
             if subscription is None
             else watching(subscription, shard, self._subscriptions, self._disable_after_ms),
+            report=None
+            if subscription is None
+            else BacklogReport(subscription, shard, self._subscriptions.backlog(subscription).get(shard, Backlog())),
         )
 
     def _rebuild(self, partition: int) -> None:

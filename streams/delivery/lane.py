@@ -102,7 +102,19 @@ class Lane:
     keep; only relays always stay, because they have deadlines.
     """
 
-    __slots__ = ("_decoded", "_of", "busy", "in_air", "name", "place", "relays", "requests", "since_ms", "ticket")
+    __slots__ = (
+        "_decoded",
+        "_of",
+        "blocked_by",
+        "busy",
+        "in_air",
+        "name",
+        "place",
+        "relays",
+        "requests",
+        "since_ms",
+        "ticket",
+    )
 
     def __init__(self, name: str, of: Requests, requests: dict[str, int] | None = None) -> None:
         self.name = name
@@ -113,6 +125,8 @@ class Lane:
         self.relays: set[str] = set()
         self.busy = False
         self.in_air = ""
+        self.blocked_by = ""
+        """The request that was given up and holds it, when it was scheduled last."""
         self.place: int | None = None
         """Where it is counted; see streams/delivery/lanes.py."""
         self.since_ms = 0

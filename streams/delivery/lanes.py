@@ -55,6 +55,8 @@ class Lanes:
         self._waiting = Waiting()
         self._counts = dict.fromkeys((*map(int, Priority), _WAITING), 0)
         self._over = False
+        self.blocked_changes = 0
+        """Grows whenever a lane is blocked, or no longer is."""
 
     def __len__(self) -> int:
         return len(self._lanes) + self._parked.count
@@ -66,6 +68,13 @@ class Lanes:
         parked = self._parked.oldest_ms()
         oldest = known if parked is None else min(known, parked)
         return None if oldest == NEVER else oldest
+
+    def blocked(self, at_most: int) -> tuple[int, list[Entry]]:
+        """How many lanes wait for an operator, and some of the requests that hold them."""
+        here = [(lane.name, lane.blocked_by) for lane in self._lanes.values() if lane.blocked_by]
+        number, parked = self._parked.undue(at_most)
+        found = (self._requests.read(*one) for one in [*here, *parked][:at_most])
+        return len(here) + number, [entry for entry in found if entry is not None]
 
     def is_empty(self, name: str) -> bool:
         return name not in self._lanes and not self._parked.has(name)
@@ -141,6 +150,10 @@ class Lanes:
         if self._over or first is None:
             return
         lane.since_ms = first.queued_ms
+        blocked_by = first.request.id if first.held else ""
+        if blocked_by != lane.blocked_by:
+            lane.blocked_by = blocked_by
+            self.blocked_changes += 1
         step = lane.next_step(self._now_ms())
         if isinstance(step, Expire):
             self._expire(lane, step.entry)

@@ -23,6 +23,8 @@ _STATEMENTS = {
     "take": "DELETE FROM parked WHERE lane = ? RETURNING class, requests",
     "due": "SELECT lane FROM parked WHERE class = ? AND due_ms <= ? ORDER BY due_ms, serial LIMIT ?",
     "first": "SELECT min(due_ms) FROM parked WHERE class = ?",
+    "undue": "SELECT count(*) FROM parked WHERE class = ? AND due_ms = ?",
+    "undue_ones": "SELECT lane, requests FROM parked WHERE class = ? AND due_ms = ? ORDER BY serial LIMIT ?",
     "oldest": "SELECT min(since_ms) FROM parked",
 }
 
@@ -94,6 +96,18 @@ class Parked:
         [(oldest,)] = self._store.rows(self._say["oldest"])
         found: int | None = oldest
         return found
+
+    def undue(self, at_most: int) -> tuple[int, list[tuple[str, str]]]:
+        """How many lanes are due at no time, and the first request of some of them."""
+        number, found = 0, list[tuple[str, str]]()
+        for priority in self._first:
+            values = (priority, NEVER)
+            [(more,)] = self._store.rows(self._say["undue"], values)
+            number += more
+            if more and len(found) < at_most:
+                rows = self._store.rows(self._say["undue_ones"], (*values, at_most - len(found)))
+                found += [(lane, next(iter(_read(requests)))) for lane, requests in rows]
+        return number, found
 
     def drop(self) -> None:
         """The runner ends; what it had is in the outbox."""

@@ -25,6 +25,7 @@ from streams.delivery import metrics
 from streams.delivery.abandoning import abandon, watermark
 from streams.delivery.admission import NEVER, Admission, Flight
 from streams.delivery.attempts import Finished, attempt_once, expire, finish
+from streams.delivery.backlog import BacklogReport
 from streams.delivery.destinations import when_dead_of
 from streams.delivery.health import Watch, unwatched
 from streams.delivery.kinds import KINDS
@@ -69,6 +70,7 @@ class DestinationRunner:
         random: Random,
         crashed: Callable[[BaseException], None],
         watch: Watch = unwatched,
+        report: BacklogReport | None = None,
     ) -> None:
         self.destination = destination
         self.shard = shard
@@ -104,6 +106,7 @@ class DestinationRunner:
         self._gauges = metrics.RunnerGauges(destination, shard)
         self._counters = metrics.RunnerCounters(destination)
         self._measured_ms = 0
+        self._report = report
 
     # What waits
 
@@ -201,21 +204,26 @@ class DestinationRunner:
             self._measure(now_ms)
             blocked_until = self._blocked_until(now_ms)
             if blocked_until is not None:
-                await self._clock.wait(self._wake, min(blocked_until, self._lanes.next_ms()))
+                await self._wait(blocked_until)
                 continue
             choice = self._lanes.choose(self._admission, now_ms)
             if choice.turn is None:
-                await self._clock.wait(self._wake, min(choice.until_ms, self._lanes.next_ms()))
+                await self._wait(choice.until_ms)
                 continue
             kind = choice.turn.kind
             if not self._permits.available(kind):
                 if not await self._permits.reserve(kind):
                     free_ms = self._permits.limits.free_at_ms(kind, self._clock.now_ms())
-                    await self._clock.wait(self._wake, min(free_ms or NEVER, self._lanes.next_ms()))
+                    await self._wait(free_ms or NEVER)
                 # Time has passed: who is first may have changed, and the gate may have closed.
                 continue
             self._lanes.take()
             self._launch(choice.turn, now_ms)
+
+    async def _wait(self, until_ms: float) -> None:
+        """Until then, or until something happens or is due before."""
+        look_ms = NEVER if self._report is None else self._report.next_ms
+        await self._clock.wait(self._wake, min(until_ms, self._lanes.next_ms(), look_ms))
 
     def _blocked_until(self, now_ms: int) -> float | None:
         if self._paused:
@@ -376,3 +384,6 @@ class DestinationRunner:
             oldest_ms = self._lanes.oldest_ms
             self._gauges.age.set(0 if oldest_ms is None else max(0, now_ms - oldest_ms))
         self._gauges.follow(self._admission)
+        told = None if self._report is None else self._report.look(self._lanes, now_ms)
+        if told is not None:
+            self._spawn(self._committer.commit(self.partition, [told], ()))

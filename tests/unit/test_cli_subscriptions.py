@@ -32,6 +32,7 @@ ONE: dict[str, Any] = {
     "failing_since_ms": None,
     "last_success_ms": None,
     "last_error": None,
+    "backlog": None,
 }
 Asked = list[tuple[str, str, Any]]
 
@@ -145,6 +146,25 @@ def test_the_list_says_who_is_disabled_and_why() -> None:
 def test_the_revision_that_a_change_may_name_is_shown() -> None:
     result, _ = run("show", ID, body=ONE)
     assert "  revision    7\n" in result.output
+
+
+def test_what_waits_is_shown_and_what_blocks_it_as_the_commands_want_it() -> None:
+    blocked = {"channel": "demo", "dead_ms": 1_700_000_000_000, "error": "status 413"}
+    facts = [
+        {**blocked, "delivery": "msg_1", "kind": "order", "code": "A 1"},
+        {**blocked, "delivery": "msg_2", "kind": "return", "code": "R-1"},
+    ]
+    backlog = {"as_of_ms": 1_700_000_060_000, "orders": 40, "oldest_ms": 1_700_000_000_000, "blocked": 5}
+    result, _ = run("show", ID, body={**ONE, "backlog": {**backlog, "blocked_facts": facts}})
+    assert result.output.splitlines()[-5:] == [
+        "  waiting     facts of 40 orders, the oldest since 2023-11-14 22:13:20; told 2023-11-14 22:14:20",
+        f"  blocked     5 of them; decide by `sluice subscriptions retry|skip {ID}` and",
+        "    msg_1 --order 'A 1' --channel demo   given up 2023-11-14 22:13:20, status 413",
+        "    msg_2 --return R-1 --channel demo   given up 2023-11-14 22:13:20, status 413",
+        "    and 3 more, shown when these are decided",
+    ]
+    result, _ = run("show", ID, body={**ONE, "backlog": {**backlog, "blocked": 0, "blocked_facts": []}})
+    assert "blocked" not in result.output
 
 
 def test_json_is_the_document_as_it_is() -> None:

@@ -16,8 +16,17 @@ from gateway.ports import Outgoing, Unavailable
 from tests.fakes.gateway import NOW_MS, FakeKafka, Gateway, gateway
 from topics.deliveries import decode_lane_decision
 from topics.keys import destination_partition, lane_key, order_key, shard_of, subscription_destination
-from topics.subscription_view import SubscriptionIndex, health_key
-from topics.subscriptions import Deleted, Health, SigningSecret, Status, Subscription, decode_subscription
+from topics.subscription_view import SubscriptionIndex, backlog_key, health_key
+from topics.subscriptions import (
+    Backlog,
+    BlockedFact,
+    Deleted,
+    Health,
+    SigningSecret,
+    Status,
+    Subscription,
+    decode_subscription,
+)
 from topics.webhooks.sealing import SecretBox
 from topics.webhooks.signatures import signing_key
 
@@ -259,6 +268,27 @@ async def test_what_delivery_found_out_is_told_until_a_new_revision() -> None:
         assert told["last_error"] == "status 410"
         _, told = await ask(at, "POST", f"/{made['id']}/enable")
         assert (told["state"], told["disabled"]) == ("active", None)
+
+
+async def test_what_delivery_tells_of_its_backlog_is_told_over_all_shards() -> None:
+    async with gateway(**SETTINGS) as at:
+        name, known = (await add(at, shards=2))["id"], at.kafka.subscriptions
+        assert (await ask(at, "GET", f"/{name}"))[1]["backlog"] is None
+        facts = [
+            BlockedFact(delivery=f"msg_{n}", channel="demo", kind="order", code=f"O-{n}", dead_ms=n, error="status 413")
+            for n in range(30)
+        ]
+        first = Backlog(at_ms=90, orders=50, oldest_ms=7, blocked=40, blocked_facts=tuple(facts[:15]))
+        second = Backlog(at_ms=80, orders=20, oldest_ms=3, blocked=15, blocked_facts=tuple(facts[15:]))
+        known.apply_status(backlog_key(name, 0), first.encode())
+        known.apply_status(backlog_key(name, 1), second.encode())
+        _, told = await ask(at, "GET", f"/{name}")
+        shown = told["backlog"].pop("blocked_facts")
+        assert told["backlog"] == {"as_of_ms": 80, "orders": 70, "oldest_ms": 3, "blocked": 55}
+        assert [one["delivery"] for one in shown] == [f"msg_{n}" for n in range(20)]
+        for shard in (0, 1):
+            known.apply_status(backlog_key(name, shard), Backlog(at_ms=100).encode())
+        assert (await ask(at, "GET", f"/{name}"))[1]["backlog"] is None
 
 
 def elsewhere_deleted(at: Gateway) -> Callable[[str], None]:

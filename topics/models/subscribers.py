@@ -11,6 +11,7 @@ from topics.subscriptions import (
     DESCRIPTION_CHARS_MAX,
     ROTATION_OVERLAP_S,
     URL_CHARS_MAX,
+    BlockedFact,
     Filters,
     SubscriberPace,
     matches,
@@ -87,6 +88,19 @@ class DisabledDocument(BaseModel):
     since_ms: int | None
 
 
+class BacklogDocument(BaseModel):
+    """What waits for a subscription that does not keep up, as its delivery workers told it. `orders`: so many orders
+    (returns and manifests, too) have something that waits, those that are `blocked` included."""
+
+    as_of_ms: int = Field(
+        description="when the worker told it that is silent for longest; every five minutes while it works"
+    )
+    orders: int
+    oldest_ms: int | None = Field(description="since when the oldest waits")
+    blocked: int = Field(description="so many wait until an operator decides about a fact that was given up")
+    blocked_facts: list[BlockedFact] = Field(description="some of these facts; `kind`: order, return or manifest")
+
+
 class SubscriptionDocument(Settable):
     """A subscription and how it fares. `state`: active, unverified or disabled."""
 
@@ -102,6 +116,9 @@ class SubscriptionDocument(Settable):
     failing_since_ms: int | None = Field(description="since when nothing was taken; null: the last one was")
     last_success_ms: int | None = Field(description="to a minute")
     last_error: str | None = Field(description="why it began to fail")
+    backlog: BacklogDocument | None = Field(
+        description="null: nothing is blocked, and nothing has waited for longer than half a minute"
+    )
 
 
 class SubscriptionMade(SubscriptionDocument):
