@@ -28,6 +28,7 @@ from gateway.redrives import RedrivesApi, add_redrives
 from gateway.replies import ReplyReader
 from gateway.routes import add_fallbacks, add_management, add_touchpoints
 from gateway.search_view import StockView
+from gateway.snapshots import SnapshotsApi, add_snapshots
 from gateway.stock_view import StockOperationsView
 from gateway.subscriptions import SubscriptionsApi, add_subscriptions
 from topics.configuration import Channels, Settings
@@ -75,6 +76,7 @@ def make_app(settings: Settings, channels: Channels, ports: Ports) -> web.Applic
     not_allowed = api.refusing(405, "METHOD_NOT_ALLOWED", "This path does not have this method")
     add_subscriptions(app.router, SubscriptionsApi(settings, channels, ports, ingress), not_allowed)
     add_redrives(app, RedrivesApi(settings, channels, ports, ingress), not_allowed)
+    add_snapshots(app.router, SnapshotsApi(settings, channels, ports, ingress), not_allowed)
     add_inventory(app.router, InventoryApi(settings, channels, ports, ingress), not_allowed)
     _add_operations(app.router, ports)
     add_fallbacks(app.router, ingress, api)

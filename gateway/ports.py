@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 
+from gateway.snapshot_view import SnapshotIndex
 from topics.envelope import Headers
 from topics.stock_controls import ControlIndex
 from topics.stock_status import StatusIndex
@@ -74,7 +75,10 @@ class Replies(Protocol):
 
 
 class Stock(Protocol):
-    """The last accepted positions of all channels."""
+    """The last accepted positions of all channels, and what is known of full snapshots."""
+
+    @property
+    def snapshots(self) -> SnapshotIndex: ...
 
     def quantity(self, channel: str, location: str, sku: str) -> int | None:
         """None: this SKU was never seen at this location."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from gateway.snapshot_view import SnapshotIndex
 from topics.catalogue import BY_NAME
 from topics.configuration import Settings
 from topics.keys import split
@@ -18,10 +19,12 @@ class StockIndex:
     def __init__(self) -> None:
         self._channels: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
         self._places: dict[str, set[str]] = {}
+        self.snapshots = SnapshotIndex()
 
     def apply(self, key: bytes, value: bytes | None) -> None:
         """One record of `inventory.positions`; None is a tombstone."""
         if not is_position(key):
+            self.snapshots.apply(key, value)
             return
         channel, location, sku = split(key)
         if value is not None:

@@ -332,6 +332,12 @@ class Settings(BaseSettings):
         default=PRODUCE_TIMEOUT_S, gt=0, description="then Kafka counts as away and the caller gets 503"
     )
     body_bytes_max: int = Field(default=BODY_BYTES_MAX, gt=0, description="larger requests get 413")
+    snapshot_uploads_max: int = Field(
+        default=4, ge=1, description="full snapshots of stock that a gateway takes in at once; more get 503"
+    )
+    snapshot_idle_s: float = Field(
+        default=60.0, gt=0, le=600, description="an upload of which nothing comes for so long is given up"
+    )
     api_token: Secret | None = Field(default=None, description="when set, /api/* wants `Authorization: Bearer`")
     secret_key: Secret | None = Field(
         default=None,

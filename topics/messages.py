@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from topics import envelope
+from topics import snapshots as kinds
 from topics.configuration import SENT_TO_MARKETPLACES
 from topics.deliveries import Concluded, DeliveryRequest, LaneDecision, Outcome, Redrive
 from topics.facts import FACTS, STOCK_FACTS, SUBSCRIPTION_FACTS
@@ -23,6 +24,7 @@ from topics.models.records import (
     ShipmentManifestedTold,
     Ticked,
 )
+from topics.models.snapshots import SnapshotAbort, SnapshotBegin, SnapshotEnd, SnapshotPart, SnapshotStep
 from topics.stock_changes import STOCK_CHANGED
 from topics.stock_controls import Control
 from topics.stock_status import LocationStatus, RefusedSku
@@ -64,6 +66,16 @@ def _facts(facts: Mapping[str, type[Part]]) -> Iterator[Message]:
         yield Message(f"fact-{name}", envelope.FACT + name, TypeAdapter(model), summary)
 
 
+_SNAPSHOTS = tuple(
+    Message(kind.removeprefix(envelope.COMMAND), kind, TypeAdapter[Any](model), " ".join((model.__doc__ or "").split()))
+    for kind, model in (
+        (kinds.SNAPSHOT_BEGIN, SnapshotBegin),
+        (kinds.SNAPSHOT_PART, SnapshotPart),
+        (kinds.SNAPSHOT_END, SnapshotEnd),
+        (kinds.SNAPSHOT_ABORT, SnapshotAbort),
+        (kinds.SNAPSHOT_STEP, SnapshotStep),
+    )
+)
 _REPLY = Message("reply", envelope.REPLY, TypeAdapter(Reply), "The verdict on a command, or its answer")
 _POSITION = TypeAdapter[Any](Position | ConsolidatedPosition)
 _OF_ORDERS = (Entity.ORDER, Entity.RETURN, Entity.MANIFEST)
@@ -108,7 +120,7 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
         Message("delivery-dead", envelope.DELIVERY_DEAD, TypeAdapter(DeadRecord), "A request that was given up"),
         Message("delivery-concluded", envelope.DELIVERY_CONCLUDED, TypeAdapter(Concluded), "What became of it later"),
     ),
-    "inventory.updates": tuple(_commands((Entity.STOCK,))),
+    "inventory.updates": (*_commands((Entity.STOCK,)), *_SNAPSHOTS),
     "inventory.positions": (Message("position", "", _POSITION, "The last accepted value; null: the position is gone"),),
     "inventory.changes": (
         Message("stock-changed", STOCK_CHANGED, TypeAdapter(StockChanged), "What a batch of stock changed"),

@@ -23,6 +23,8 @@ from topics.models.subscribers import (
     SubscriptionSettings,
 )
 from topics.openapi_parts import JSON, PROBLEM_JSON, RECEIPTS, Names, Schema, errors, parameter
+from topics.openapi_snapshots import MODELS as SNAPSHOT_MODELS
+from topics.openapi_snapshots import snapshot_paths
 from topics.openapi_stock import MODELS as STOCK_MODELS
 from topics.openapi_stock import stock_paths
 from topics.sample_files import Sample, sample
@@ -69,6 +71,7 @@ def document() -> dict[str, Any]:
     paths.update(_redrives(names))
     paths.update(_subscriptions(names))
     paths.update(stock_paths(names))
+    paths.update(snapshot_paths(names))
     paths.update(_operations())
     return {
         "openapi": "3.1.0",
@@ -116,6 +119,7 @@ def _schemas() -> tuple[Names, Schema]:
             SubscriptionList,
             RotationAsked,
             *STOCK_MODELS,
+            *SNAPSHOT_MODELS,
         )
     )
     for touchpoint in TOUCHPOINTS:

@@ -10,27 +10,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, cast
-
-import orjson
-from pydantic import ValidationError
+from typing import cast
 
 from streams.inventory.applying import Place, apply_items, apply_plain
+from streams.inventory.bodies import NOTHING_READ, Read, faults_of, members_of, split_items
 from streams.inventory.positions import location_of, read_plain
 from streams.inventory.rerouting import Origin, decode_applied, origin_of
+from streams.inventory.snapshot_records import SNAPSHOT_TYPES, read_snapshot
+from streams.inventory.snapshotting import SnapshotDesk
 from streams.positions.position_table import PositionTable, Quantities
 from streams.runtime.rejected import rejection
 from streams.runtime.role import Effect, Poison, Record, Role, Table, Tables
 from topics.catalogue import BY_NAME as TOPIC_BY_NAME
 from topics.configuration import Channels, Settings
-from topics.envelope import COMMAND, GATEWAY_SOURCE, Envelope, EnvelopeError, parse
+from topics.envelope import COMMAND, Envelope, EnvelopeError, parse
 from topics.keys import channel_destination, destination_partition, shard_of, stock_key
-from topics.models.base import problems
-from topics.models.inventory import ConsolidatedAtp, LocationWiseAtp, is_consolidated_body, split_valid
-from topics.nesting import NESTING_MAX, is_too_deep
+from topics.snapshots import SNAPSHOT_STEP
 from topics.touchpoints import TOUCHPOINTS, Entity
 
-_TYPES = {COMMAND + touchpoint.name for touchpoint in TOUCHPOINTS if touchpoint.entity is Entity.STOCK}
+_TYPES = {COMMAND + touchpoint.name for touchpoint in TOUCHPOINTS if touchpoint.entity is Entity.STOCK} | SNAPSHOT_TYPES
 POSITIONS = "inventory.positions"
 PLACES_KEPT = 16_384
 """Locations whose partition is remembered, some 10 MB."""
@@ -43,7 +41,7 @@ class InventoryRole(Role):
     source = "inventory.updates"
     tables = (POSITIONS,)
     table_kinds = MappingProxyType({POSITIONS: PositionTable})
-    targets = ("inventory.changes",)
+    targets = ("inventory.changes", "inventory.events")
     one_key_per_record = False
 
     def __init__(self, settings: Settings, channels: Channels) -> None:
@@ -51,17 +49,18 @@ class InventoryRole(Role):
         self._channels = channels.channels
         self._source_name = TOPIC_BY_NAME[self.source].full_name(settings.topic_prefix)
         self._place = lru_cache(maxsize=PLACES_KEPT)(self._find_place)
+        self._snapshots = SnapshotDesk()
+
+    def partition_lost(self, partition: int) -> None:
+        self._snapshots.forget(partition)
 
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
         envelope = self._sender(record)
+        if envelope.type in SNAPSHOT_TYPES:
+            return self._decide_snapshot(record, envelope, cast("Quantities", tables[POSITIONS]))
         plain = read_plain(record.value)
-        members: dict[str, Any] = {}
-        items: list[dict[str, Any]] = []
-        failures: list[Any] = []
-        if plain is None:
-            members = _members(record)
-            items, failures = _split(members, envelope.source)
-        place = self._place(envelope.channel, location_of(members) if plain is None else plain.locationCode)
+        read = NOTHING_READ if plain is not None else split_items(members_of(record), envelope.source)
+        place = self._place(envelope.channel, location_of(read.members) if plain is None else plain.locationCode)
         origin = origin_of(record.headers)
         if place.partition != record.partition:
             return [_sent_on(record, place, origin)]
@@ -69,11 +68,29 @@ class InventoryRole(Role):
         effects: list[Effect] = []
         if origin is None or _is_to_apply(table, record, origin.key(place.key), origin):
             if plain is None:
-                effects += apply_items(table, place, items, record)
+                effects += apply_items(table, place, read.items, record)
+                skus = (item["channelSkuCode"] for item in read.items)
             else:
                 effects += apply_plain(table, place, plain.inventories, record)
-        if failures:
-            effects.append(self._rejected(record, members, failures))
+                skus = (item.channelSkuCode for item in plain.inventories)
+            effects += self._snapshots.updated(table, place, record, skus)
+        if read.failures:
+            effects.append(self._rejected(record, read))
+        return effects
+
+    def _decide_snapshot(self, record: Record, envelope: Envelope, table: Quantities) -> Iterable[Effect]:
+        given = read_snapshot(record, envelope)
+        place = self._place(envelope.channel, given.location)
+        if given.type == SNAPSHOT_STEP:
+            return self._snapshots.take(table, place, record, given)  # of this partition's own positions
+        origin = origin_of(record.headers)
+        if place.partition != record.partition:
+            return [_sent_on(record, place, origin)]
+        effects: list[Effect] = []
+        if origin is None or _is_to_apply(table, record, origin.key(place.key), origin):
+            effects += self._snapshots.take(table, place, record, given)
+        if given.read is not None and given.read.failures:
+            effects.append(self._rejected(record, given.read))
         return effects
 
     def _sender(self, record: Record) -> Envelope:
@@ -87,9 +104,9 @@ class InventoryRole(Role):
             raise Poison("unknown_channel", f"header sluice-channel names no channel: {envelope.channel[:80]!r}")
         return envelope
 
-    def _rejected(self, record: Record, members: dict[str, Any], failures: list[Any]) -> Effect:
+    def _rejected(self, record: Record, read: Read) -> Effect:
         """The original record with the reason why some of its SKUs were not applied; the others were."""
-        reason = f"{len(failures)} SKUs not applied, the others were: {_faults(members)}"
+        reason = f"{len(read.failures)} SKUs not applied, the others were: {faults_of(read.members)}"
         return rejection(record, role=self.name, topic=self._source_name, code="bad_skus", reason=reason)
 
     def _find_place(self, channel: str, location: str) -> Place:
@@ -97,39 +114,6 @@ class InventoryRole(Role):
         shard = shard_of(key, self._channels[channel].marketplace.shards)
         partition = destination_partition(channel_destination(channel), shard, self._partitions)
         return Place(channel, location, key, key.decode(), partition)
-
-
-def _members(record: Record) -> dict[str, Any]:
-    try:
-        members = orjson.loads(record.value)
-    except orjson.JSONDecodeError as error:
-        raise Poison("bad_json", f"value is not JSON: {error}") from error
-    if not isinstance(members, dict):
-        raise Poison("bad_data", "body: must be an object")
-    if is_too_deep(record.value, members):
-        raise Poison("too_deep", f"body: may nest at most {NESTING_MAX} levels deep")
-    return members
-
-
-def _split(members: dict[str, Any], source: str) -> tuple[list[dict[str, Any]], list[Any]]:
-    """The SKUs to apply and those to set aside. The gateway has validated its own records."""
-    if source == GATEWAY_SOURCE:
-        return members["inventories"], []
-    try:
-        items, failures = split_valid(members)
-    except ValidationError as error:
-        raise Poison("bad_data", "; ".join(problems(error))) from error
-    if failures and not items:
-        raise Poison("bad_data", _faults(members))
-    return items, failures
-
-
-def _faults(members: dict[str, Any]) -> str:
-    try:
-        (ConsolidatedAtp if is_consolidated_body(members) else LocationWiseAtp).model_validate(members)
-    except ValidationError as error:
-        return "; ".join(problems(error))
-    return "no usable item"
 
 
 def _is_to_apply(table: Table, record: Record, key: bytes, origin: Origin) -> bool:

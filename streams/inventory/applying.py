@@ -33,21 +33,26 @@ def apply_plain(
 
 
 def apply_quantities(
-    table: Quantities, place: Place, quantities: dict[str, int], record: Record, cause: Cause
+    table: Quantities, place: Place, quantities: dict[str, int], record: Record, cause: Cause, part: str = ""
 ) -> list[Effect]:
-    """Plain positions that differ from what is known."""
+    """Plain positions that differ from what is known. `part`: see `_told`."""
     if not quantities:
         return []
     known = table.known(place.stock)
     put = table.put_quantities(place.stock, quantities)
     listed = [StockChange(sku, _quantity(known, sku), quantity) for sku, quantity in put.items()]
-    return _told(place, listed, record, cause)
+    return _told(place, listed, record, cause, part)
 
 
 def apply_items(
-    table: Quantities, place: Place, items: Iterable[dict[str, Any]], record: Record, cause: Cause = Cause.UPDATE
+    table: Quantities,
+    place: Place,
+    items: Iterable[dict[str, Any]],
+    record: Record,
+    cause: Cause = Cause.UPDATE,
+    part: str = "",
 ) -> list[Effect]:
-    """Items of any form."""
+    """Items of any form. `part`: see `_told`."""
     listed = []
     for change in changes(table.get, place.channel, place.location, items):
         # A position made from this record or a later one: Kafka's redelivery, which must not put old after new.
@@ -55,7 +60,7 @@ def apply_items(
             table.put(change.key, change.value)
             before = None if change.before is None else quantity_of(change.before)
             listed.append(StockChange(change.sku, before, quantity_of(change.value)))
-    return _told(place, listed, record, cause)
+    return _told(place, listed, record, cause, part)
 
 
 def _quantity(known: Mapping[str, int], sku: str) -> int | None:
@@ -63,11 +68,14 @@ def _quantity(known: Mapping[str, int], sku: str) -> int | None:
     return None if packed is None else packed & QUANTITY_MASK
 
 
-def _told(place: Place, listed: list[StockChange], record: Record, cause: Cause) -> list[Effect]:
-    """A redelivery after a crash tells again what was not durable yet, under the same id: the first one is complete."""
+def _told(place: Place, listed: list[StockChange], record: Record, cause: Cause, part: str) -> list[Effect]:
+    """A redelivery after a crash tells again what was not durable yet, under the same id: the first one is complete.
+
+    `part` is in the id of what need not be the same when the record comes again.
+    """
     if not listed:
         return []
-    id_ = f"inventory.updates/{record.partition}/{record.offset}"
+    id_ = f"inventory.updates/{record.partition}/{record.offset}{part}"
     headers = stamped(id_, STOCK_CHANGED, INVENTORY_SOURCE, place.channel, place.location, record.timestamp_ms)
     value = encode_changes(StockChanges(place.channel, place.location, cause, listed))
     return [Effect("inventory.changes", place.key, value, headers, place.partition)]

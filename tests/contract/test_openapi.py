@@ -40,6 +40,8 @@ OTHERS = {
     ("get", "/api/inventory/refused/{channel}/{location}"),
     ("post", "/api/inventory/{action}/{channel}"),
     ("post", "/api/inventory/{action}/{channel}/{location}"),
+    ("get", "/api/inventory/snapshots/{channel}/{location}"),
+    ("put", "/api/inventory/snapshots/{channel}/{location}"),
     ("get", "/live"),
     ("get", "/ready"),
     ("get", "/metrics"),

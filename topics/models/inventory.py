@@ -161,7 +161,7 @@ def split_valid(members: dict[str, Any]) -> tuple[list[dict[str, Any]], list[Any
         kept = {item["channelSkuCode"] for item in valid}
         failed = [item for item in latest if item["channelSkuCode"] not in kept]
         failures = failed if consolidated else [item["channelSkuCode"] for item in failed]
-    return [_numbered(item) for item in valid] if consolidated else valid, failures
+    return [numbered(item) for item in valid] if consolidated else valid, failures
 
 
 def _is_valid(item: dict[str, Any], consolidated: bool) -> bool:
@@ -172,7 +172,7 @@ def _is_valid(item: dict[str, Any], consolidated: bool) -> bool:
     return True
 
 
-def _numbered(item: dict[str, Any]) -> dict[str, Any]:
+def numbered(item: dict[str, Any]) -> dict[str, Any]:
     """Quantities as numbers: equal positions must have equal bytes, however they were printed."""
     printed = {
         name: int(item[name]) for name in ("consolidatedQuantity", "quantity") if isinstance(item.get(name), str)

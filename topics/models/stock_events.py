@@ -15,7 +15,7 @@ from topics.models.facts import EpochMs, Part, Quantity, Status, known
 REFUSAL_REASONS = ("failure-list", "refused")
 DRIFT_KINDS = ("missing", "extra", "stale", "refused")
 RESYNC_CAUSES = ("asked", "daily")
-ABANDONED_REASONS = ("silent", "replaced", "aborted")
+ABANDONED_REASONS = ("silent", "replaced", "aborted", "parts-missing", "empty", "too-many")
 
 
 class StockFact(Part):
@@ -90,7 +90,9 @@ class SnapshotAbandoned(SnapshotFact):
     """A full snapshot did not come to its end. What came of it counts as updates; nothing was set to 0 for it."""
 
     reason: Annotated[str, known(ABANDONED_REASONS)] = Field(
-        description="`silent`: nothing came for too long; `replaced`: another began; `aborted`: its sender gave up"
+        description="`silent`: nothing came for too long; `replaced`: another began; `aborted`: its sender gave up; "
+        "`parts-missing`: not all of it came; `empty`: it was complete and named no SKU; `too-many`: several others "
+        "that had all come were still being worked on"
     )
 
 
