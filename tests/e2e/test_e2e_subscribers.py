@@ -225,6 +225,54 @@ async def test_what_was_given_up_is_counted_and_sent_again_from_the_command_line
     await manage(stack, "DELETE", path)
 
 
+async def test_what_blocks_an_order_is_shown_as_the_command_that_decides_wants_it(
+    stack: Stack, code: Code, receiver: Receiver
+) -> None:
+    wanted = {"types": ["order-*"], "secret": OWN, "when_dead": "block"}
+    made = await manage(stack, "POST", body={"url": receiver.url, **wanted})
+    order = code()
+    receiver.status = 413
+    await acknowledged(stack, order)
+    shown: list[str] = []
+
+    async def is_blocked() -> bool:
+        shown[:] = (await sluice("subscriptions", "show", made["id"], "--url", stack.url))[1].splitlines()
+        return any(line.startswith("  blocked     1 ") for line in shown)
+
+    await stack.eventually(is_blocked, lambda: f"it is blocked, but it shows {shown}")
+    receiver.status = 204
+    before = len(receiver.got)
+    named = shown[-1].split("   given up ")[0].split()
+    assert await sluice("subscriptions", "skip", made["id"], *named, "--url", stack.url) == (
+        0,
+        f"stored: skip {named[0]}\n",
+    )
+
+    async def goes_on() -> bool:
+        return len(receiver.got) > before
+
+    await stack.eventually(goes_on, "the facts behind it arrive")
+    assert named == [receiver.got[0][0]["webhook-id"], "--order", order, "--channel", "demo"]
+    await manage(stack, "DELETE", f"/{made['id']}")
+
+
+async def test_a_redrive_of_a_destination_that_there_is_not_names_those_that_there_are(stack: Stack) -> None:
+    exit_code, told = await sluice("redrive", "--destination", "increfff", "--url", stack.url)
+    assert exit_code != 0
+    assert len(told.splitlines()) == 1
+    assert "increfff is no destination; name one of increff, channel:demo" in told
+
+
+async def sluice(*arguments: str) -> tuple[int | None, str]:
+    """A command's exit code and what it prints."""
+    command = [sys.executable, "-m", "sluice", *arguments]
+    run = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    printed, _ = await run.communicate()
+    return run.returncode, printed.decode()
+
+
 def _as_async(condition: Callable[[], bool]) -> Callable[[], Any]:
     async def run() -> bool:
         return condition()
