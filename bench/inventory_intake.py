@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -63,6 +63,14 @@ def _result(measured: dict[str, Measured], accepted: int, stored: int) -> dict[s
         "accepted": accepted,
         "stored": stored,
     }
+
+
+def described(found: Mapping[str, Any]) -> str:
+    other = found["consolidated"]
+    return (
+        f"bare handler {found['reference_per_s']:,.0f}/s: ratio {found['ratio']}; consolidated "
+        f"{other['achieved_per_s']:,.0f}/s beside {other['reference_per_s']:,.0f}/s: {other['ratio']} (goal {GOAL})"
+    )
 
 
 def _compared(ours: Measured, bare: Measured) -> dict[str, Any]:

@@ -362,13 +362,14 @@ def demo(url: str, increff_port: int) -> None:
 @main.command(short_help="Run a benchmark on a Kafka of its own.")
 @click.argument("name")
 @click.option("--seconds", type=click.FloatRange(min=1), default=10.0, show_default=True, help="Of each measurement.")
+@click.option("--part", "parts", multiple=True, help="Only this part of it; may be given again.  [default: all]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def bench(name: str, seconds: float, as_json: bool) -> None:
+def bench(name: str, seconds: float, parts: tuple[str, ...], as_json: bool) -> None:
     """Run a benchmark on a Kafka of its own: ingress (the gateway), runtime (the streams runtime), verdict (both, from
     a POST to its answer), orders (the rules), recovery (a cold start, a killed worker), delivery (facts to a
-    subscriber) or isolation (what bad subscribers cost the others)."""
+    subscriber), isolation (what bad subscribers cost the others) or inventory (stock, part by part)."""
     from sluice.benches import find
 
     with readable_errors():
-        run = find(name)
+        run = find(name, parts)
         sys.exit(run(seconds, as_json))

@@ -214,12 +214,18 @@ class CompactedView:
         return frozenset(partitions)
 
     def _handle(self, chunks: dict[TopicPartition, list[Any]]) -> None:
+        on_record, one_owner = self._on_record, self._one_owner
         for tp, records in chunks.items():
+            partition, headers, stale = tp.partition, None, False
             for record in records:
-                stale = self._one_owner and self._epochs.is_stale(tp.partition, made_by(record.headers).epoch)
-                if not stale and record.key is not None and record.key != OWNER_KEY:
-                    self._on_record(tp.partition, record.key, record.value)
-            self._next[tp.partition] = records[-1].offset + 1
+                # What was made from one source record has the same headers, and stands together.
+                if one_owner and record.headers != headers:
+                    headers = record.headers
+                    stale = self._epochs.is_stale(partition, made_by(headers).epoch)
+                key = record.key
+                if not stale and key is not None and key != OWNER_KEY:
+                    on_record(partition, key, record.value)
+            self._next[partition] = records[-1].offset + 1
         self._progressed()
 
     async def _notice_ends(self, consumer: AIOKafkaConsumer) -> None:
