@@ -48,47 +48,59 @@ def ask(url: str, method: str, path: str, body: Any = None, *, revision: int | N
     if not target.startswith(("http://", "https://")):
         raise StartError(f"--url {url}: expected http://HOST:PORT or https://HOST")
     data = None if body is None else json.dumps(body).encode()
-    headers = _headers() if revision is None else {**_headers(), "If-Match": f'"{revision}"'}
+    headers = {"Content-Type": "application/json", **authorization()}
+    if revision is not None:
+        headers["If-Match"] = f'"{revision}"'
     request = urllib.request.Request(target, data, headers, method=method)  # noqa: S310 - the scheme was checked
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - the scheme was checked
             raw = answer.read()
             return json.loads(raw) if raw else None
     except urllib.error.HTTPError as error:
-        refusal = _problem(error)
-        if error.code == 404 and not refusal:
-            raise StartError(f"what answers at {url} is not Sluice; give --url") from error
-        raise _refused(error, url, refusal) from error
+        raise refused(url, error.code, error.reason, error.headers.get_content_type(), _read(error)) from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise StartError(f"no Sluice answers at {url} ({reason}); start it with `sluice up`, or give --url") from error
+        raise no_answer(url, error) from error
 
 
-def _headers() -> dict[str, str]:
+def no_answer(url: str, error: Exception) -> StartError:
+    reason = getattr(error, "reason", error)
+    return StartError(f"no Sluice answers at {url} ({reason}); start it with `sluice up`, or give --url")
+
+
+def authorization() -> dict[str, str]:
     token = os.environ.get("SLUICE_API_TOKEN")
-    content = {"Content-Type": "application/json"}
-    return {**content, "Authorization": f"Bearer {token}"} if token else content
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _is_unknown(refusal: dict[str, Any]) -> bool:
     return refusal.get("status") == 404 and refusal.get("code") == "UNKNOWN"
 
 
-def _problem(error: urllib.error.HTTPError) -> dict[str, Any]:
+def _read(error: urllib.error.HTTPError) -> bytes:
+    try:
+        return error.read()
+    except OSError:
+        return b""
+
+
+def _problem(content_type: str, raw: bytes) -> dict[str, Any]:
     """The problem details of an answer; empty when it is something else."""
-    if error.headers.get_content_type() != PROBLEM:
+    if content_type != PROBLEM:
         return {}
     try:
-        body = json.load(error)
-    except (OSError, ValueError):
+        body = json.loads(raw)
+    except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
 
 
-def _refused(error: urllib.error.HTTPError, url: str, refusal: dict[str, Any]) -> StartError:
+def refused(url: str, status: int, reason: str, content_type: str, raw: bytes) -> StartError:
     """An answer that is neither a document nor "there is none", in the gateway's own words."""
+    refusal = _problem(content_type, raw)
+    if status == 404 and not refusal:
+        return StartError(f"what answers at {url} is not Sluice; give --url")
     detail = refusal.get("detail") or refusal.get("title")
     if _is_unknown(refusal):
         return UnknownError(str(detail))
-    hint = "; set SLUICE_API_TOKEN" if error.code == 401 else ""
-    return StartError(f"{url} answered {error.code}: {detail or error.reason}{hint}")
+    hint = "; set SLUICE_API_TOKEN" if status == 401 else ""
+    return StartError(f"{url} answered {status}: {detail or reason}{hint}")

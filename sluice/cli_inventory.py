@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import click
 
+from sluice.cli_load import load, snapshots
 from sluice.cli_subscriptions import common
 
 PAGE = 1_000
@@ -61,6 +62,8 @@ def _asking(action: str, short_help: str, help_text: str) -> click.Command:
 
 
 COMMANDS: tuple[click.Command, ...] = (
+    load,
+    snapshots,
     status,
     refused,
     _asking(

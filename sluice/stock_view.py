@@ -50,6 +50,25 @@ def render_control(action: str, document: Document) -> str:
     return f"{whom}: {action} {ask['id']} asked for at {_time(ask['atMs'])}{paused}"
 
 
+def render_snapshot(told: Document) -> str:
+    """What became of a snapshot, and of an upload where it was one."""
+    whose, received = f"{told['location']} of {told['channel']}", told["received"]
+    why = f": {told['reason']}" if told["reason"] else ""
+    changed = f"{told['changed']:,} changed, {told['unchanged']:,} unchanged"
+    lines = [
+        f"{told['snapshot']}: {told['state']}{why}, {whose}, since {_time(told['begunMs'])}",
+        f"  {received:,} SKUs: {changed}, {told['overtaken']:,} overtaken by updates",
+    ]
+    if told["complete"]:
+        lines.append(f"  {told['zeroed']:,} SKUs that it does not name were set to 0")
+    if told.get("notComplete"):
+        lines.append(f"  nothing was set to 0: {told['notComplete']}")
+    if told.get("refused"):
+        lines.append(f"  {told['refused']:,} of {told['lines']:,} lines refused")
+        lines += [f"    line {one['line']}: {one['error']}" for one in told["errors"]]
+    return "\n".join(lines)
+
+
 def _numbers(name: str, told: Document) -> Sequence[str]:
     conflation = told["conflation"]
     notes = ["paused"] if told["paused"] else []
