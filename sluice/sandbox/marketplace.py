@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from sluice.sandbox.documents import pdf
 from sluice.sandbox.journal import Entry
-from sluice.sandbox.server import ORDERS_MAX, Answer, Sandbox, forget_oldest, same_headers
+from sluice.sandbox.server import ORDERS_MAX, Answer, Sandbox, forget_oldest, json_response, same_headers
 from sluice.sandbox.stock import CONSOLIDATED, LOCATION, Positions
 from topics.models.base import problems
 from topics.models.inventory import is_consolidated_body, split_valid
@@ -118,6 +119,13 @@ class MarketplaceSandbox(Sandbox):
 
     def show_stock(self) -> dict[str, Any]:
         return self._positions.show()
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        async def lose_stock(_: web.Request) -> web.Response:
+            self._positions.lose(self.journal)
+            return json_response(self.show_stock())
+
+        router.add_delete("/_sandbox/stock", lose_stock)
 
     # Being kept.
 

@@ -27,6 +27,14 @@ class Positions:
             positions[item["channelSkuCode"]] = item
             journal.put(kind, f"{place}\n{item['channelSkuCode']}", item)
 
+    def lose(self, journal: Journal) -> None:
+        """As a far side that was restored from an old backup."""
+        lost = [(kind, key) for kind, key, _ in self.live()]
+        self.locations.clear()
+        self.consolidated.clear()
+        for kind, key in lost:
+            journal.put(kind, key, None)
+
     def restore(self, kind: str, key: str, item: dict[str, Any]) -> bool:
         """Whether it was a position."""
         if kind not in _KINDS:

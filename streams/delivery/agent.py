@@ -64,6 +64,7 @@ class DeliveryRole(Role):
     name = "delivery"
     source = "deliveries.requests"
     tables = (OUTBOX, PERMITS, "inventory.sent")
+    targets = ("inventory.status", "inventory.events")
     spills = frozenset({OUTBOX})
 
     def __init__(

@@ -193,6 +193,18 @@ async def test_a_sandbox_started_again_knows_what_it_knew(tmp_path: Path) -> Non
             assert (await second.call(touchpoints[0])).status == 200
 
 
+async def test_a_marketplace_that_lost_its_stock_has_lost_it(tmp_path: Path) -> None:
+    """On demand, for who wants to see what a resync does; also after a restart."""
+    none: dict[str, Any] = {"locations": {}, "consolidated": {}}
+    state = tmp_path / "state.jsonl"
+    async with serving(make("marketplace", state)) as first:
+        for touchpoint in ("location-wise-atp-inventory", "consolidated-atp-inventory"):
+            assert (await first.call(touchpoint)).status == 200
+        assert (await first.ask("DELETE", "/_sandbox/stock")).body == none
+    async with serving(make("marketplace", state)) as second:
+        assert (await second.ask("GET", "/_sandbox/stock")).body == none
+
+
 async def everything(side: FarSide) -> list[Any]:
     paths = (f"/_sandbox/orders/{ORDER}", "/_sandbox/stock", "/_sandbox/requests")
     return [(await side.ask("GET", path)).body for path in paths]

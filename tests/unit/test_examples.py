@@ -18,6 +18,7 @@ CALLS = {
     "producer": ["demo", "KAFKA", "A-1"],
     "kafka_channel": ["demo", "KAFKA", "FILE"],
     "analytics": ["KAFKA", "FILE"],
+    "stock_analytics": ["KAFKA", "FILE"],
 }
 
 
@@ -60,7 +61,7 @@ def test_no_kafka_there(name: str, tmp_path: Path) -> None:
     assert said(name, given(name, f"127.0.0.1:{nobody}", tmp_path)) == [f"Kafka at 127.0.0.1:{nobody} does not answer"]
 
 
-@pytest.mark.parametrize("name", ["kafka_channel", "analytics"])
+@pytest.mark.parametrize("name", ["kafka_channel", "analytics", "stock_analytics"])
 def test_a_database_that_cannot_be_opened(name: str, tmp_path: Path) -> None:
     (line,) = said(name, given(name, "127.0.0.1:1", tmp_path / "missing"))
     assert line.startswith(str(tmp_path / "missing" / "file"))

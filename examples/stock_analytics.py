@@ -1,0 +1,149 @@
+"""Stock becomes tables: positions, changes and facts of a running Sluice in DuckDB, read from where it stopped before.
+
+python examples/stock_analytics.py 127.0.0.1:9092 stock.duckdb
+"""
+
+import asyncio
+import json
+import logging
+import sys
+from typing import Any, NoReturn
+from urllib.parse import unquote
+
+import duckdb
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+TOPICS = ("positions", "changes", "events")
+CHUNK_RECORDS = 5_000
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS reader (topic VARCHAR, part INT, next BIGINT, epoch BIGINT, PRIMARY KEY (topic, part));
+CREATE TABLE IF NOT EXISTS positions (
+    channel VARCHAR, location VARCHAR, sku VARCHAR, quantity BIGINT, PRIMARY KEY (channel, location, sku));
+CREATE TABLE IF NOT EXISTS changes (
+    id VARCHAR, sku VARCHAR, channel VARCHAR, location VARCHAR, happened TIMESTAMP, cause VARCHAR,
+    before BIGINT, after BIGINT, PRIMARY KEY (id, sku));
+CREATE TABLE IF NOT EXISTS events (
+    id VARCHAR PRIMARY KEY, name VARCHAR, channel VARCHAR, location VARCHAR, happened TIMESTAMP, data JSON);
+
+CREATE OR REPLACE VIEW stock AS
+SELECT channel, location, count(*) AS skus, sum(quantity)::BIGINT AS units, count_if(quantity = 0) AS out_of_stock
+FROM positions GROUP BY ALL ORDER BY ALL;
+
+CREATE OR REPLACE VIEW moves AS
+SELECT happened::DATE AS day, channel, location, count(*) AS changes,
+    count_if(after = 0 AND before > 0) AS went_out_of_stock, count_if(after > 0 AND before = 0) AS came_back
+FROM changes GROUP BY ALL ORDER BY ALL;
+
+CREATE OR REPLACE VIEW refused AS
+SELECT channel, location, data->>'channelSkuCode' AS sku, max_by(name, happened) AS last_fact,
+    max(happened) AS happened
+FROM events WHERE name IN ('stock-refused', 'stock-accepted-again') GROUP BY ALL
+HAVING last_fact = 'stock-refused' ORDER BY ALL;
+"""
+TABLES = ("stock", "moves", "refused")
+
+
+def headers_of(record: Any) -> dict[str, str]:
+    """Of several with one name the last counts."""
+    return {name: value.decode() for name, value in record.headers}
+
+
+def keep_position(db: duckdb.DuckDBPyConnection, record: Any) -> None:
+    """The last record of a key is what is true. A `~` begins notes of Sluice's own."""
+    if record.key.startswith(b"~"):
+        return
+    place = [unquote(part) for part in record.key.decode().split("|")]
+    if record.value is None:
+        db.execute("DELETE FROM positions WHERE channel = ? AND location = ? AND sku = ?", place)
+        return
+    item = json.loads(record.value)
+    quantity = item.get("consolidatedQuantity", item.get("quantity", 0))
+    db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)", [*place, quantity])
+
+
+def keep_changes(db: duckdb.DuckDBPyConnection, record: Any) -> None:
+    """A repeat has the same id."""
+    told, headers = json.loads(record.value), headers_of(record)
+    fixed = [told["channel"], told["location"], headers["ce_time"], told["cause"]]
+    for change in told["changes"]:
+        row = [headers["ce_id"], change["channelSkuCode"], *fixed, change["before"], change["after"]]
+        db.execute("INSERT OR IGNORE INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def keep_event(db: duckdb.DuckDBPyConnection, record: Any) -> None:
+    fact, headers = json.loads(record.value), headers_of(record)
+    name = headers["ce_type"].removeprefix("sluice.fact.")
+    row = [headers["ce_id"], name, fact["channel"], fact["location"], fact["atMs"], json.dumps(fact)]
+    db.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, epoch_ms(?::BIGINT), ?)", row)
+
+
+KEEP = {"positions": keep_position, "changes": keep_changes, "events": keep_event}
+
+
+def keep(db: duckdb.DuckDBPyConnection, topic: str, partition: int, records: list[Any]) -> None:
+    """Records and how far they were read, in one transaction."""
+    found = db.execute("SELECT epoch FROM reader WHERE topic = ? AND part = ?", [topic, partition]).fetchone()
+    newest = found[0] if found else 0
+    db.begin()
+    for record in records:
+        epoch = int(headers_of(record).get("sluice-made-by", "0").split("/")[0])
+        if topic == "events":  # two roles write here, each with epochs of its own
+            epoch = newest
+        if epoch >= newest and record.key != b"~owner":  # else written by a former owner, too late
+            KEEP[topic](db, record)
+        newest = max(newest, epoch)
+    place = [topic, partition, records[-1].offset + 1, newest]
+    db.execute("INSERT OR REPLACE INTO reader VALUES (?, ?, ?, ?)", place)
+    db.commit()
+
+
+async def read(db: duckdb.DuckDBPyConnection, kafka: str) -> int:
+    """All that is there now. Returns how many records were read."""
+    topics = {f"sluice.inventory.{topic}.v1": topic for topic in TOPICS}
+    async with AIOKafkaConsumer(*topics, bootstrap_servers=kafka, enable_auto_commit=False) as consumer:
+        places = [TopicPartition(name, at) for name in topics for at in consumer.partitions_for_topic(name) or ()]
+        first, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+        rows = db.execute("SELECT topic, part, next FROM reader").fetchall()
+        known = {(topic, part): following for topic, part, following in rows}
+        following = {at: max(first[at], known.get((topics[at.topic], at.partition), 0)) for at in places}
+        for place, offset in following.items():
+            consumer.seek(place, offset)
+        count = 0
+        while any(following[place] < ends[place] for place in places):
+            for place, records in (await consumer.getmany(timeout_ms=1_000, max_records=CHUNK_RECORDS)).items():
+                keep(db, topics[place.topic], place.partition, records)
+                following[place] = records[-1].offset + 1
+                count += len(records)
+            for place in places:  # a compacted log may end in offsets that hold nothing any more
+                following[place] = max(following[place], await consumer.position(place))
+    return count
+
+
+def main(kafka: str, database: str) -> None:
+    with duckdb.connect(database) as db:
+        db.execute(SCHEMA)
+        print(f"{asyncio.run(read(db, kafka))} records read")
+        for table in TABLES:
+            print(table)
+            db.table(table).show()
+
+
+def stop(line: str) -> NoReturn:
+    print(line, file=sys.stderr)
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or not sys.argv[1].rpartition(":")[2].isdigit():
+        stop("usage: python examples/stock_analytics.py HOST:PORT DATABASE")
+    logging.disable(logging.ERROR)  # what the client logs is raised, too
+    try:
+        main(*sys.argv[1:])
+    except (KafkaConnectionError, OverflowError):
+        stop(f"Kafka at {sys.argv[1]} does not answer")
+    except KafkaError as error:
+        stop(f"Kafka at {sys.argv[1]}: {error}")
+    except duckdb.IOException as error:
+        stop(f"{sys.argv[2]}: {str(error).splitlines()[0]}")
