@@ -31,10 +31,7 @@ def channel_document(
     oldest = [status.oldest_ms for status in known if status.oldest_ms is not None]
     changes, sent = sum(status.changes for status in known), sum(status.sent for status in known)
     longest_first = sorted(locations, key=lambda name: (locations[name].oldest_ms or now_ms, name))
-    told = [
-        _location_document(name, locations[name], controls.is_paused(channel, name), now_ms)
-        for name in longest_first[:LOCATIONS_MAX]
-    ]
+    told = [_location_document(name, locations[name], now_ms) for name in longest_first[:LOCATIONS_MAX]]
     return ChannelStockDocument(
         channel=channel,
         paused=controls.of(Scope(channel)).paused,
@@ -73,10 +70,10 @@ def refused_document(refusal: Refusal) -> RefusedSkuDocument:
     )
 
 
-def _location_document(name: str, status: LocationStatus, paused: bool, now_ms: int) -> LocationDocument:
+def _location_document(name: str, status: LocationStatus, now_ms: int) -> LocationDocument:
     return LocationDocument(
         location=name,
-        paused=paused,
+        paused=status.paused,
         dirty=status.dirty,
         oldestAgeMs=None if status.oldest_ms is None else max(0, now_ms - status.oldest_ms),
         sentPerS=round(status.sent_per_s, 1),

@@ -47,6 +47,8 @@ class _Desk:
         self.written = Written()
         self.since_ms = now_ms
         self.figures = place.figures()
+        self._before = self.figures
+        """What the place was brought up to when it was taken over is no change."""
         self._rate = Rate()
         self._changes = CHANGES.labels(place.channel)
 
@@ -60,8 +62,8 @@ class _Desk:
             dirty=figures.dirty,
             oldest_ms=figures.oldest_ms,
             sent_per_s=round(self._rate.per_s(now_ms), 1),
-            changes=figures.changes,
-            sent=figures.sent,
+            changes=figures.changes - self._before.changes,
+            sent=figures.sent - self._before.sent,
             refused=len(self.refusals.skus),
             paused=figures.paused,
             resync=self.resync.progress,

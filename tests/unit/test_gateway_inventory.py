@@ -157,11 +157,12 @@ async def test_a_channel_is_the_sum_of_its_locations() -> None:
     async with gateway(channels=channels_with(second="shop")) as at:
         going = Resyncing(id="res_1", cause="daily", told=3, total=9, started_ms=1)
         status(at, "L1", dirty=2, oldest_ms=NOW_MS - 500, sent_per_s=1.25, changes=30, sent=10, refused=1)
-        status(at, "L2", dirty=5, oldest_ms=NOW_MS - 9_000, sent_per_s=2.0, changes=10, sent=10, resync=going)
+        waits = {"dirty": 5, "oldest_ms": NOW_MS - 9_000, "paused": True}
+        status(at, "L2", sent_per_s=2.0, changes=10, sent=10, resync=going, **waits)
         status(at, "L3", resync=going.model_copy(update={"told": 1, "total": 2}))
         why = RefusedSku(reason="failure-list", status=200, since_ms=NOW_MS, failures=5)
         at.kafka.operations.status.apply(refused_key("demo", "L1", "A"), why.encode())
-        at.kafka.operations.controls.apply(Scope("demo", "L2").key, Control(paused=True).encode())
+        at.kafka.operations.controls.apply(b"shop", Control(paused=True).encode())
         document = StockStatusDocument.model_validate(await get(at, "status"))
         demo, shop = document.channels
         assert (demo.channel, demo.dirty, demo.oldestAgeMs, demo.sentPerS) == ("demo", 7, 9_000, 3.2)
@@ -174,6 +175,7 @@ async def test_a_channel_is_the_sum_of_its_locations() -> None:
             ("L1", False),
             ("L3", False),
         ]
+        assert shop.paused
         assert (shop.dirty, shop.oldestAgeMs, shop.conflation, shop.locations) == (0, None, None, [])
         assert [one["channel"] for one in (await get(at, "status/shop"))["channels"]] == ["shop"]
         at.kafka.operations.away = "reading"

@@ -46,7 +46,7 @@ class StockNumbers(BaseModel):
 
 
 class LocationDocument(StockNumbers):
-    """One location. `atMs`: when delivery said so."""
+    """One location. `paused`: delivery has heard of it, and sends nothing. `atMs`: when it told of this."""
 
     location: str
     atMs: int
