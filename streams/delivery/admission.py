@@ -101,10 +101,14 @@ class Admission:
         is_open = self.permits.gate.is_open(now_ms) and self.permits.is_fresh
         if is_open and (flight.probe or self.breaker.state is State.CLOSED):
             return False
+        self.spare(flight)
+        return True
+
+    def spare(self, flight: Flight) -> None:
+        """It is not sent, and what it took is given back."""
         self.permits.limits.untake(flight.kind)
         self._release(flight)
         self.landed(flight)
-        return True
 
     def ended(self, flight: Flight, result: AttemptResult | None) -> bool:
         """The request was answered, given up, or cut off (None). Whether the gate closed, which is to be kept then."""

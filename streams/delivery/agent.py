@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from itertools import groupby, islice
 from random import Random
-from types import EllipsisType
+from types import EllipsisType, MappingProxyType
 from typing import Any
 
 from streams.delivery import metrics
@@ -38,8 +38,10 @@ from streams.delivery.permits import Permits
 from streams.delivery.ports import Caller, Clock, Sender, Stock
 from streams.delivery.runner import DestinationRunner
 from streams.delivery.stock import StockSender
+from streams.delivery.stock_lane import SENT
 from streams.delivery.stopping import DRAIN_S
 from streams.delivery.subscribers import watching
+from streams.positions.position_table import PositionTable
 from streams.runtime.following import Following
 from streams.runtime.local_store import LocalStore
 from streams.runtime.role import Change, Committer, Effect, PartitionLost, Record, Role, Tables
@@ -63,9 +65,10 @@ class DeliveryRole(Role):
 
     name = "delivery"
     source = "deliveries.requests"
-    tables = (OUTBOX, PERMITS, "inventory.sent")
+    tables = (OUTBOX, PERMITS, SENT)
     targets = ("inventory.status", "inventory.events")
     spills = frozenset({OUTBOX})
+    table_kinds = MappingProxyType({SENT: PositionTable})
 
     def __init__(
         self,

@@ -122,6 +122,16 @@ class Sender(Protocol):
         """None when requests can be sent, else what keeps them, for /ready."""
 
 
+class Prepared(Protocol):
+    """A call whose content is chosen when its turn has come: chosen before, it would be old by then."""
+
+    async def begin(self) -> dict[str, Any] | None:
+        """The touchpoint's members; None: there is nothing to send any more. What must be durable first, is."""
+
+    def give_back(self) -> None:
+        """What `begin` returned was not sent after all. It may be asked again."""
+
+
 class Caller(Protocol):
     """The owner of one shard of one destination, as the stock sender sees it."""
 
@@ -146,6 +156,19 @@ class Caller(Protocol):
         the destination's gate when this returns, so calling again simply waits. Raises PartitionLost (of
         streams.runtime.role) when the partition leaves this worker first; the answer is then not known.
         """
+
+    async def call_prepared(
+        self,
+        touchpoint: Touchpoint,
+        channel: str,
+        prepared: Prepared,
+        *,
+        priority: Priority = Priority.STOCK,
+        weight: float = 0.0,
+        delivery_id: str = "",
+    ) -> AttemptResult | None:
+        """As `call`, with content that is chosen last; None: there was none any more. With the priority of redrive it
+        goes in idle budget only."""
 
 
 class Stock(Protocol):

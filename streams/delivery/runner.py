@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -33,7 +34,7 @@ from streams.delivery.lane import Lane, Send, timeout_s
 from streams.delivery.lanes import Lanes
 from streams.delivery.outbox import Entry
 from streams.delivery.parked import Parked
-from streams.delivery.ports import AttemptResult, Call, Clock, Sender, Withheld
+from streams.delivery.ports import AttemptResult, Call, Clock, Prepared, Sender, Withheld
 from streams.delivery.retry_schedule import RetrySchedule
 from streams.delivery.stopping import GIVE_BACK_S
 from streams.delivery.turns import CallTurn, Turn
@@ -100,7 +101,7 @@ class DestinationRunner:
             wake=self._wake.set,
         )
         self._tasks: set[asyncio.Task[None]] = set()
-        self._calls: set[asyncio.Future[AttemptResult]] = set()
+        self._calls: set[asyncio.Future[AttemptResult | None]] = set()
         self._loop_task: asyncio.Task[None] | None = None
         self._over = False
         self._gauges = metrics.RunnerGauges(destination, shard)
@@ -133,9 +134,29 @@ class DestinationRunner:
         attempt: int = 1,
     ) -> AttemptResult:
         """See streams.delivery.ports.Caller."""
-        if self._over:
-            raise PartitionLost(f"partition {self.partition} left this worker")
-        call = Call(
+        call = self._call(touchpoint, channel, members, delivery_id, attempt)
+        result = await self._answer(call, priority, weight)
+        if result is None:
+            raise RuntimeError("a call that carries something has an answer")
+        return result
+
+    async def call_prepared(
+        self,
+        touchpoint: Touchpoint,
+        channel: str,
+        prepared: Prepared,
+        *,
+        priority: Priority = Priority.STOCK,
+        weight: float = 0.0,
+        delivery_id: str = "",
+    ) -> AttemptResult | None:
+        """See streams.delivery.ports.Caller."""
+        return await self._answer(self._call(touchpoint, channel, None, delivery_id, 1), priority, weight, prepared)
+
+    def _call(
+        self, touchpoint: Touchpoint, channel: str, members: dict[str, Any] | None, delivery_id: str, attempt: int
+    ) -> Call:
+        return Call(
             touchpoint=touchpoint,
             destination=self.destination,
             channel=channel,
@@ -143,9 +164,16 @@ class DestinationRunner:
             delivery_id=delivery_id,
             attempt=attempt,
         )
-        answer: asyncio.Future[AttemptResult] = asyncio.get_running_loop().create_future()
+
+    async def _answer(
+        self, call: Call, priority: Priority, weight: float, prepared: Prepared | None = None
+    ) -> AttemptResult | None:
+        """When its turn has come and it was answered; whoever waits no more takes it back."""
+        if self._over:
+            raise PartitionLost(f"partition {self.partition} left this worker")
+        answer: asyncio.Future[AttemptResult | None] = asyncio.get_running_loop().create_future()
         self._calls.add(answer)
-        self._lanes.put_call(CallTurn(call, answer, priority, self._clock.now_ms(), weight))
+        self._lanes.put_call(CallTurn(call, answer, priority, self._clock.now_ms(), weight, prepared))
         try:
             return await answer
         finally:
@@ -234,7 +262,7 @@ class DestinationRunner:
 
     def _launch(self, turn: Turn, now_ms: int) -> None:
         if isinstance(turn, CallTurn):
-            self._spawn(self._answer_call(turn, self._admission.leave(turn.kind, turn.kind)))
+            self._spawn(self._answer_call(turn, self._admission.leave(turn.kind, turn.kind, redriven=turn.redriven)))
             return
         lane, step = turn.lane, turn.lane.next_step(now_ms)
         if not isinstance(step, Send) or step.entry.request.touchpoint != turn.kind:
@@ -327,13 +355,37 @@ class DestinationRunner:
         if self._admission.recalls(flight):
             self._lanes.put_call(turn)
             return
+        call = turn.call if turn.prepared is None else await self._prepare(turn, turn.prepared, flight)
+        if call is None:
+            return
         try:
-            result = await self._send(turn.call, flight)
+            result = await self._send(call, flight)
         finally:
             self._admission.landed(flight)
             self._wake.set()
         if not turn.answer.done():
             turn.answer.set_result(result)
+
+    async def _prepare(self, turn: CallTurn, prepared: Prepared, flight: Flight) -> Call | None:
+        """What the call carries; None when it is not sent now, or not at all."""
+        try:
+            members = None if turn.answer.done() else await prepared.begin()
+        except BaseException as error:
+            self._admission.spare(flight)
+            if not turn.answer.done():
+                turn.answer.set_exception(error)
+            raise
+        if members is not None and not self._admission.recalls(flight):
+            return replace(turn.call, members=members)
+        if members is not None:
+            prepared.give_back()
+            self._lanes.put_call(turn)
+            return None
+        self._admission.spare(flight)
+        self._wake.set()
+        if not turn.answer.done():
+            turn.answer.set_result(None)
+        return None
 
     async def _send(self, call: Call, flight: Flight) -> AttemptResult:
         """Send with its permits taken; an answer that asks for quiet has closed the gate, durably, at the end."""

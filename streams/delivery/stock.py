@@ -16,8 +16,8 @@ from typing import Any
 
 from streams.delivery.ports import Caller, Clock
 from streams.delivery.stock_partition import StockPartition
-from streams.delivery.stock_queue import Policy
-from streams.delivery.stopping import STOCK_DRAIN_S
+from streams.delivery.stock_ports import StockWatch, Unwatched
+from streams.delivery.stopping import STOCK_DRAIN_S, STOCK_GIVE_BACK_S
 from streams.runtime.role import Committer, PartitionLost, Tables
 from topics.catalogue import BY_NAME
 from topics.configuration import Channels, Settings
@@ -39,11 +39,13 @@ class StockSender:
         *,
         crashed: Callable[[BaseException], None],
         chance: Callable[[], float] = random.random,
+        watch: StockWatch | None = None,
     ) -> None:
         self._settings = settings
         self._channels = channels
         self._crashed = crashed
         self._chance = chance
+        self._watch = watch or Unwatched()
         self._committer: Committer | None = None
         self._clock: Clock | None = None
         self._partitions: dict[int, StockPartition] = {}
@@ -65,15 +67,15 @@ class StockSender:
             raise RuntimeError("a partition came before start")
         owned = self._partitions[partition] = StockPartition(
             partition=partition,
-            sent=tables["inventory.sent"],
+            tables=tables,
             callers=callers,
             channels=self._channels,
             partitions=self._settings.partitions,
-            policy=Policy(),
             chance=self._chance,
             committer=self._committer,
             clock=self._clock,
             spawn=self._spawn,
+            watch=self._watch,
         )
         self._reading[partition] = self._spawn(self._open(owned, self._follow_owned()))
 
@@ -89,6 +91,10 @@ class StockSender:
         lanes = [task for owned in self._partitions.values() for task in owned.end()]
         if lanes:
             await asyncio.wait(lanes, timeout=STOCK_DRAIN_S)
+        with contextlib.suppress(PartitionLost, TimeoutError):
+            async with asyncio.timeout(STOCK_GIVE_BACK_S):
+                for owned in self._partitions.values():
+                    await owned.give_back()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -5,25 +5,46 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-import orjson
-
+from streams.delivery.budget import decode_permits
+from streams.delivery.gate import Gate
+from streams.delivery.limiters.making import limits_for
+from streams.delivery.permits import TABLE as PERMITS
+from streams.delivery.permits import Permits
 from streams.delivery.ports import Caller, Clock
+from streams.delivery.stock_books import CompactBooks
 from streams.delivery.stock_calls import touchpoint_of
-from streams.delivery.stock_lane import StockLane, flight_key
-from streams.delivery.stock_queue import Policy, StockQueue
-from streams.runtime.role import Committer, Table
-from topics.configuration import Channels
-from topics.keys import channel_destination, destination_partition, position_key, shard_of, split, stock_key
+from streams.delivery.stock_doubts import Doubts
+from streams.delivery.stock_lane import SENT, StockLane
+from streams.delivery.stock_policy import policy_of
+from streams.delivery.stock_ports import StockWatch
+from streams.delivery.stock_queue import StockQueue
+from streams.delivery.stock_rota import StockRota
+from streams.runtime.role import Committer, Table, Tables
+from streams.runtime.tables import NO_OFFSET
+from topics import budgets
+from topics.configuration import Channel, Channels
+from topics.keys import channel_destination, destination_partition, join, shard_of, split, stock_key
+from topics.offers import Offer
+from topics.position_map import PositionMap, parts_of
 from topics.positions import is_position
+from topics.touchpoints import Touchpoint
 
-SCANNED_AT_ONCE = 5_000
-"""Positions compared at a takeover before other work of the process gets its turn: some 20 ms."""
+SCANNED_AT_ONCE = 2_000
+"""Positions compared at a takeover before other work of the process gets its turn: some 10 ms."""
 
 log = logging.getLogger(__name__)
 
+
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+
+
+@runtime_checkable
+class _Compact(Protocol):
+    """A table whose values are positions (streams/positions/position_table.py)."""
+
+    map: PositionMap
 
 
 class StockPartition:
@@ -33,57 +54,68 @@ class StockPartition:
         self,
         *,
         partition: int,
-        sent: Table,
+        tables: Tables,
         callers: Mapping[tuple[str, int], Caller],
         channels: Channels,
         partitions: int,
-        policy: Policy,
         chance: Callable[[], float],
         committer: Committer,
         clock: Clock,
         spawn: Spawn,
+        watch: StockWatch,
     ) -> None:
         self.partition = partition
         self.is_open = False
-        self._sent = sent
+        self._tables = tables
+        self._sent = _positions_of(tables[SENT])
         self._callers = callers
         self._channels = channels.channels
         self._partitions = partitions
-        self._policy = policy
         self._chance = chance
         self._committer = committer
         self._clock = clock
         self._spawn = spawn
-        self._positions: dict[bytes, bytes] = {}
-        self._lanes: dict[tuple[str, str], StockLane | None] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._watch = watch
+        self._positions = PositionMap()
+        self._lanes: dict[str, StockLane | None] = {}
+        """By channel|location as in the key."""
+        self._rotas: dict[tuple[str, int, str], StockRota] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._permits: list[Permits] = []
+        self._channels_permits: dict[tuple[str, int], Permits | None] = {}
         self._scanned = False
 
     def take(self, key: bytes, value: bytes | None) -> None:
         """A position changed, or is read for the first time."""
+        if not is_position(key):
+            return
         if value is None:
-            self._positions.pop(key, None)
-        elif is_position(key):
-            self._positions[key] = value
-            if self._scanned:
-                self._look_at(key)
+            self._positions.delete(key)
+        else:
+            self._positions.put(key, value, NO_OFFSET)
+        parts = parts_of(key) if self._scanned else None
+        if parts is not None:
+            self._look_at(*parts)
 
     def forget_positions(self) -> None:
-        self._positions.clear()
+        self._positions = PositionMap()
 
     async def open(self) -> None:
         """All that was there has been read: compare, and begin to send."""
         # Changes that come during the scan are looked at twice, which harms nothing.
         self._scanned = True
-        for number, key in enumerate(list(self._positions)):
-            self._look_at(key)
-            if number % SCANNED_AT_ONCE == 0:
-                await asyncio.sleep(0)
+        for stock, location in list(self._positions.locations.items()):
+            for number, sku in enumerate(list(location.packed)):
+                self._look_at(stock, sku)
+                if number % SCANNED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
         self.is_open = True
         log.info("stock.recovered partition=%d positions=%d lanes=%d", self.partition, len(self._positions), self.lanes)
         for lane in self._lanes.values():
             if lane is not None:
-                self._begin(lane)
+                lane.open()
+        for rota in self._rotas.values():
+            self._keep(rota.run())
 
     def drop(self) -> None:
         for task in self._tasks:
@@ -93,34 +125,41 @@ class StockPartition:
                 lane.forget()
 
     def end(self) -> list[asyncio.Task[None]]:
-        """No further call; the tasks end with the call that is in the air."""
-        for lane in self._lanes.values():
-            if lane is not None:
-                lane.stop()
-        return [task for task in self._tasks if not task.done()]
+        """No further call; the tasks end with the calls that are in the air."""
+        for rota in self._rotas.values():
+            rota.stop()
+        return list(self._tasks)
+
+    async def give_back(self) -> None:
+        """What was reserved of stock budgets and not used is free again: nothing is sent any more."""
+        for permits in self._permits:
+            await permits.keep(give_back=True)
 
     @property
     def lanes(self) -> int:
         return sum(lane is not None for lane in self._lanes.values())
 
-    def _look_at(self, key: bytes) -> None:
-        channel, location, sku = split(key)
-        name = (channel, location)
-        if name not in self._lanes:
-            lane = self._lanes[name] = self._make_lane(channel, location)
+    def _look_at(self, stock: str, sku: str) -> None:
+        if stock not in self._lanes:
+            lane = self._lanes[stock] = self._make_lane(stock)
             if lane is not None and self.is_open:
-                self._begin(lane)
-        lane = self._lanes[name]
+                lane.open()
+        lane = self._lanes[stock]
         if lane is not None:
             lane.changed(sku)
 
-    def _begin(self, lane: StockLane) -> None:
-        self._tasks.append(self._spawn(lane.run()))
+    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._spawn(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
-    def _make_lane(self, channel: str, location: str) -> StockLane | None:
+    def _make_lane(self, stock: str) -> StockLane | None:
         """None when nothing of this location is to be sent, or not from here."""
+        channel, location = split(stock.encode())
         config = self._channels.get(channel)
-        if config is None or not config.offers(touchpoint_of(location)):
+        touchpoint = touchpoint_of(location)
+        if config is None or not config.offers(touchpoint):
             log.warning("stock.not_sent channel=%s location=%s: not configured, or switched off", channel, location)
             return None
         destination = channel_destination(channel)
@@ -129,23 +168,71 @@ class StockPartition:
         if caller is None or destination_partition(destination, shard, self._partitions) != self.partition:
             log.warning("stock.not_sent channel=%s location=%s: its shard lives elsewhere now", channel, location)
             return None
-        queue = StockQueue(
-            lambda sku: self._positions.get(position_key(channel, location, sku)),
-            lambda sku: self._sent.get(position_key(channel, location, sku)),
-            self._policy,
-            self._chance,
-        )
-        raw = self._sent.get(flight_key(channel, location))
-        doubtful: set[str] = set(orjson.loads(raw)) if raw else set()
+        positions = self._positions.at(stock)
+        books = CompactBooks(positions, self._sent.at(stock), Offer(config.stock, location))
+        queue = StockQueue(books, policy_of(config.stock, location), self._chance)
+        doubts = Doubts(channel, location, self._tables[SENT].get)
         # Before anything of the location is looked at: what another owner's call may still bring counts from now.
-        queue.recover(doubtful, self._clock.now_ms())
+        queue.recover(doubts.skus, self._clock.now_ms())
+        pace = config.stock.pace(location)
         return StockLane(
             channel=channel,
             location=location,
             partition=self.partition,
+            concurrency=pace.concurrency,
             queue=queue,
-            recorded=doubtful,
-            caller=caller,
+            doubts=doubts,
+            permits=self._make_permits(join(destination, str(shard), "stock", location), pace.limits, 1),
+            skus=lambda: list(positions.packed),
+            committer=self._committer,
+            clock=self._clock,
+            watch=self._watch,
+            moved=self._rota(config, touchpoint, caller).look,
+        )
+
+    def _rota(self, config: Channel, touchpoint: Touchpoint, caller: Caller) -> StockRota:
+        """Of this kind of call of a channel, in this shard."""
+        name = (config.name, caller.shard, touchpoint.name)
+        rota = self._rotas.get(name)
+        if rota is None:
+            rota = self._rotas[name] = StockRota(
+                channel=config.name,
+                touchpoint=touchpoint,
+                caller=caller,
+                permits=self._channel_permits(config, caller),
+                clock=self._clock,
+                spawn=self._keep,
+            )
+            if self.is_open:
+                self._keep(rota.run())
+        return rota
+
+    def _channel_permits(self, config: Channel, caller: Caller) -> Permits | None:
+        """One for both kinds of call."""
+        name = (config.name, caller.shard)
+        if name not in self._channels_permits:
+            key = join(caller.destination, str(caller.shard), "stock")
+            self._channels_permits[name] = self._make_permits(key, config.stock.limits, config.marketplace.shards)
+        return self._channels_permits[name]
+
+    def _make_permits(self, key: bytes, limits: tuple[budgets.Limit, ...], shards: int) -> Permits | None:
+        """Beside the destination's own on the same topic; None without limits."""
+        if not limits:
+            return None
+        permits = Permits(
+            key=key,
+            partition=self.partition,
+            limits=limits_for(limits, shards),
+            gate=Gate(),  # a destination's quiet is its owner's to keep
+            left=decode_permits(self._tables[PERMITS].get(key)),
             committer=self._committer,
             clock=self._clock,
         )
+        self._permits.append(permits)
+        return permits
+
+
+def _positions_of(table: Table) -> PositionMap:
+    if not isinstance(table, _Compact):
+        raise TypeError(f"{SENT} is to be kept as positions: see DeliveryRole.table_kinds")
+    return table.map

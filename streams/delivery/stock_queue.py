@@ -1,128 +1,123 @@
 """PURE: what one stock location must still tell its channel, and in which calls. No I/O; time and chance are arguments.
 
-State, not a queue: a SKU is dirty while `wanted` (inventory.positions) differs from `sent` (inventory.sent), so changes
-conflate while they wait and a crash loses nothing. What makes the channel's last word the newest value:
+State, not a queue: a SKU is dirty while what is wanted (inventory.positions, as the channel's rules offer it) differs
+from what was sent (inventory.sent), so changes conflate while they wait and a crash loses nothing. What makes the
+channel's last word the newest value:
 
-1. One call at a time per location: a SKU in flight is locked; what changes meanwhile is compared when the call ends.
+1. A SKU in flight is locked, so calls that overlap have no SKU in common; what changes meanwhile is compared when the
+   call ends.
 2. An answer that leaves open whether the call was applied makes its SKUs *doubtful*: they are sent until a call
    succeeds, even if the position returns to the value that was sent before.
 3. A call whose answer is lost may still arrive until the far side's time-out. Its SKUs are sent at once with their
    newest value, and once more when the lost call can no longer arrive.
-4. `doubtful()` plus the batch must be durable before a call leaves, so that 2 and 3 survive a crash (`recover`).
+4. The SKUs of a call must be durable as doubtful before it leaves, and stay so while `is_doubtful`, so that 2 and 3
+   survive a crash (`recover`).
 
-A call that is refused or fails again and again is halved until the SKU at fault stands alone; the others go on.
+Order: out of stock, back in stock, then the largest relative change; an eighth of what goes is what has waited longest.
+So a SKU that has n others before it by age is sent within 8 (n + 1) / batch_max calls that are not searches, whatever
+else changes, and what goes out of stock is in the next one.
+
+A call that is refused or fails again and again is searched for the SKU at fault: its SKUs go on in halves, at most
+every second call, while all others go in full calls. One that stands alone and fails is tried seldom.
+
+Work per change and per SKU of a call does not depend on how many wait. Memory per dirty SKU: some 350 bytes.
 """
 
 from __future__ import annotations
 
-import heapq
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
-from streams.delivery.stock_calls import quantity_of
+from streams.delivery.stock_books import Books
+from streams.delivery.stock_order import BACK_IN_STOCK, RANKS, Fifo, Timers
+from streams.delivery.stock_policy import FAILURES_BEFORE_HALVING, Pauses, Policy
 
-BATCH_MAX = 200
-"""SKUs in one call: the contract's limit (contract 0.6)."""
-GATHER_MS = 50
-"""How long the first change of a quiet location waits for others: a burst becomes one call, nobody notices 50 ms."""
-LATE_MS = 45_000
-"""How long a call without an answer may still arrive: the far side gives up after 45 s (contract 0.3)."""
-SKU_RETRY_FIRST_MS = 1_000
-"""First wait of a SKU that the channel named in `failureList` or refused alone."""
-SKU_RETRY_MAX_MS = 900_000
-"""Longest wait of such a SKU: a listing fixed at the channel gets its stock within a quarter of an hour."""
-CALL_RETRY_FIRST_MS = 500
-"""First wait of a location after a call that failed as a whole."""
-CALL_RETRY_MAX_MS = 60_000
-"""Longest wait of a location after failing calls: a channel that is back has its stock within a minute or two."""
-REFUSALS_MAX = 16
-"""Refusals in a row before the location waits: one bad SKU among 200 is found in 8 halvings, so 16 without any success
-mean that the channel refuses everything (a wrong path, a wrong key), which more calls would not mend."""
-FAILURES_BEFORE_HALVING = 3
-"""Failing calls in a row before the next one is halved: an outage is likelier than a SKU that breaks the far side."""
+AGE_SHARE = 8
+"""An eighth of each call is for what has waited longest."""
+SEARCH_TURN, ALONE_TURN = 2, 8
+"""Every second call may search for a SKU at fault, every eighth may try one that was found."""
+WOKEN_AT_ONCE = 2_000
+"""SKUs whose time has come that are looked at in one turn: some milliseconds of the event loop."""
 
-_OUT_OF_STOCK, _IN_STOCK = 0, 1
-
-Lookup = Callable[[str], bytes | None]
-_Slot = tuple[int, int]
-"""Where an entry stands in its heap: (rank, age) when ready, (due, age) when it waits."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """The limits above, as arguments for tests and for a channel's configuration."""
-
-    batch_max: int = BATCH_MAX
-    gather_ms: int = GATHER_MS
-    late_ms: int = LATE_MS
-    sku_retry_first_ms: int = SKU_RETRY_FIRST_MS
-    sku_retry_max_ms: int = SKU_RETRY_MAX_MS
-    call_retry_first_ms: int = CALL_RETRY_FIRST_MS
-    call_retry_max_ms: int = CALL_RETRY_MAX_MS
+_NOWHERE = -1
+_SUSPECT, _ALONE = RANKS, RANKS + 1
+"""Queues behind those of the ranks: what is searched for a SKU at fault, and what failed by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One call: SKU -> the position it carries. `urgent`: it tells that something is out of stock."""
+    """One call: SKU -> the position it carries."""
 
+    id: int
     items: dict[str, bytes]
-    urgent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A SKU that failed so often that it is to be reported."""
+
+    sku: str
+    failures: int
+    since_ms: int
+
+
+@dataclass(slots=True)
+class News:
+    """Which SKUs count as refused from now on, and which do not any more."""
+
+    refused: list[Refused] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.refused or self.accepted)
 
 
 @dataclass(slots=True)
 class _Entry:
     """A SKU that is dirty, doubtful or in flight. A clean SKU has none: memory follows what waits."""
 
-    age: int
     since_ms: int
-    sending: bytes | None = None
-    not_before_ms: int = 0
-    failures: int = 0
-    alone: bool = False
+    where: int = _NOWHERE
+    place: int = 0
+    age_place: int = 0
+    due_ms: int = 0
+    """The timer it waits for; 0: none."""
+    in_flight: bool = False
     unsure: bool = False
+    again: int = 0
+    """The first call that counts as sending it again; 0: it need not be."""
     late_until_ms: int = 0
-    ready_slot: _Slot | None = None
-    wait_slot: _Slot | None = None
-
-
-@dataclass(slots=True)
-class _Heap:
-    """A heap with lazy deletion: what is no longer true is dropped when it surfaces, or when it outnumbers the rest."""
-
-    items: list[tuple[int, int, str]] = field(default_factory=list)
-
-    def push(self, slot: _Slot, sku: str) -> None:
-        heapq.heappush(self.items, (*slot, sku))
-
-    def pop(self) -> tuple[_Slot, str]:
-        first, age, sku = heapq.heappop(self.items)
-        return (first, age), sku
-
-    def rebuild(self, slots: Iterable[tuple[_Slot | None, str]]) -> None:
-        self.items = [(*slot, sku) for slot, sku in slots if slot is not None]
-        heapq.heapify(self.items)
+    not_before_ms: int = 0
+    most: int = 0
+    """Of a suspect: the most SKUs that its next call may have; 0: it is none."""
+    failures: int = 0
+    failing_since_ms: int = 0
 
 
 class StockQueue:
     """The queue of one (channel, location)."""
 
-    def __init__(self, wanted: Lookup, sent: Lookup, policy: Policy, chance: Callable[[], float]) -> None:
-        """`wanted` and `sent` answer a SKU's newest and last acknowledged position; `chance` is uniform in [0, 1)."""
-        self._wanted = wanted
-        self._sent = sent
+    def __init__(self, books: Books, policy: Policy, chance: Callable[[], float]) -> None:
+        """`chance` is uniform in [0, 1)."""
+        self._books = books
         self._policy = policy
-        self._chance = chance
-        self._entries: dict[str, _Entry] = {}
-        self._ready = _Heap()
-        self._waiting = _Heap()
-        self._doubtful: dict[str, None] = {}
-        self._flight: Batch | None = None
-        self._ages = 0
-        self._batch_max = policy.batch_max
-        self._failures_in_row = 0
-        self._refusals_in_row = 0
-        self._paused_until_ms = 0
-        self._gather_until_ms: int | None = None
+        self._pauses = Pauses(policy, chance)
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        """In the order of `since_ms`."""
+        self._queues = [Fifo() for _ in range(RANKS + 2)]
+        self._by_age = Fifo()
+        """All that is in the queues of the ranks."""
+        self._timers = Timers()
+        self._again: OrderedDict[str, int] = OrderedDict()
+        """What is to be sent again, with the last call that was taken before: that one does not count."""
+        self._refused: set[str] = set()
+        self._news = News()
+        self._calls: dict[int, Batch] = {}
+        self._serial = 0
+        self._turn = 0
+        self._owed = 0
+        self._gather_until_ms = 0
 
     # What comes in
 
@@ -130,110 +125,146 @@ class StockQueue:
         """The position of a SKU may have moved. A new value of a SKU that waits after a failure is tried soon."""
         entry = self._entries.get(sku)
         if entry is None:
-            if self._differs(sku):
+            if self._books.differs(sku):
                 self._place(sku, self._new_entry(sku, now_ms), now_ms)
-        elif entry.sending is None:
-            entry.not_before_ms = min(entry.not_before_ms, now_ms + self._policy.sku_retry_first_ms)
+            elif self._refused:
+                self._take_back_refusal(sku)
+        elif not entry.in_flight:
+            if entry.not_before_ms:
+                entry.not_before_ms = min(entry.not_before_ms, self._pauses.sku_soon_ms(now_ms))
             self._place(sku, entry, now_ms)
 
     def recover(self, doubtful: Iterable[str], now_ms: int) -> None:
         """After a crash or a takeover: the SKUs of calls whose end nobody saw. `changed` follows for every SKU."""
         for sku in doubtful:
-            if self._wanted(sku) is None:
+            if self._books.wanted(sku) is None:
                 continue
             entry = self._entries.get(sku) or self._new_entry(sku, now_ms)
-            self._doubt(sku, entry)
+            entry.unsure = True
             entry.late_until_ms = now_ms + self._policy.late_ms
             self._place(sku, entry, now_ms)
+
+    def send_again(self, skus: Iterable[str]) -> None:
+        """Send these once more, when nothing else is to be sent. What goes anyway is not sent twice."""
+        for sku in skus:
+            self._again[sku] = self._serial
+
+    def resends(self, sku: str) -> bool:
+        """Whether no call that began since `send_again` was acknowledged."""
+        entry = self._entries.get(sku)
+        return sku in self._again or (entry is not None and entry.again > 0)
+
+    def count_as_refused(self, skus: Iterable[str]) -> None:
+        """They counted so before this queue began."""
+        self._refused.update(skus)
 
     # What goes out
 
     def take(self, now_ms: int) -> Batch | None:
-        """The next call, or None: out of stock first, then what has been dirty longest. Locks what it takes."""
-        if self._flight is not None or now_ms < self._paused_until_ms:
+        """The next call, or None. Locks what it takes; calls that are not over have no SKU in common."""
+        if now_ms < self._pauses.until_ms:
             return None
         self._wake(now_ms)
         if self._is_gathering(now_ms):
             return None
-        items = self._fill()
+        items = self._lock(self._pick()) or self._lock(self._pick_again(now_ms))
         if not items:
-            self._gather_until_ms = None
             return None
-        self._gather_until_ms = now_ms if self._ready.items else None
-        self._flight = Batch(items, any(_rank(value) == _OUT_OF_STOCK for value in items.values()))
-        return self._flight
+        self._gather_until_ms = 0
+        self._serial += 1
+        batch = self._calls[self._serial] = Batch(self._serial, items)
+        return batch
 
     def next_ms(self) -> int | None:
-        """When `take` may next give something; None: only after a change or the end of the call in flight."""
-        if self._flight is not None:
-            return None
+        """When `take` may next give something; None: only after a change or the end of a call."""
         times = []
-        if self._ready.items:
-            times.append(self._gather_until_ms or 0)
-        if self._waiting.items:
-            times.append(self._waiting.items[0][0])
-        return max(min(times), self._paused_until_ms) if times else None
+        if self._ready:
+            times.append(self._gather_until_ms if self._ready < self._policy.batch_max else 0)
+        elif self._again:
+            times.append(0)
+        due_ms = self._timers.next_ms()
+        if due_ms is not None:
+            times.append(due_ms)
+        return max(min(times), self._pauses.until_ms) if times else None
 
-    def doubtful(self) -> set[str]:
-        """SKUs of which it is not known what the far side has, those in flight included."""
-        return set(self._doubtful).union(self._flight.items if self._flight else ())
+    @property
+    def is_urgent(self) -> bool:
+        """Whether something that is out of stock may be taken."""
+        return any(self._queues[rank] for rank in range(BACK_IN_STOCK))
+
+    @property
+    def has_only_again(self) -> bool:
+        """Whether all that may be taken is clean, and only sent again."""
+        return not self._ready and bool(self._again)
+
+    def is_doubtful(self, sku: str) -> bool:
+        """Whether it is not known what the far side has of a SKU; in flight it is not either."""
+        entry = self._entries.get(sku)
+        return entry is not None and (entry.unsure or entry.in_flight or entry.late_until_ms > 0)
 
     # How a call ended
 
-    def answered(self, failed: Collection[str], started_ms: int, now_ms: int) -> None:
+    def ends_doubt(self, sku: str, started_ms: int, *, took: bool) -> bool:
+        """Whether a 2xx to a call that left at `started_ms` will say what the channel has of a SKU in it."""
+        entry = self._entries[sku]
+        return (took or not entry.unsure) and started_ms >= entry.late_until_ms
+
+    def answered(self, batch: Batch, failed: Collection[str], started_ms: int, now_ms: int) -> None:
         """A 2xx; `failed` are the SKUs the channel did not take. `sent` must already give the acknowledged values."""
-        batch = self._land()
-        self._failures_in_row = self._refusals_in_row = 0
-        self._paused_until_ms = 0
-        self._batch_max = min(self._policy.batch_max, self._batch_max * 2)
+        self._land(batch)
+        self._pauses.answered(now_ms)
         for sku in batch.items:
             entry = self._entries[sku]
             if sku in failed:
-                self._set_back(entry, now_ms)
+                entry.most = 0
+                self._set_back(sku, entry, now_ms)
             else:
                 self._settle(sku, entry, started_ms, now_ms)
+                if entry.again <= batch.id:
+                    entry.again = 0
+                if self._again.get(sku, batch.id) < batch.id:
+                    del self._again[sku]
             self._place(sku, entry, now_ms)
 
-    def refused(self, now_ms: int) -> None:
+    def refused(self, batch: Batch, now_ms: int) -> None:
         """The far side refused the call as a whole and applied nothing of it."""
-        batch = self._land()
-        self._refusals_in_row += 1
-        if self._refusals_in_row >= REFUSALS_MAX:
-            self._pause(self._refusals_in_row - REFUSALS_MAX + 1, now_ms)
-        self._halve(batch)
+        self._land(batch)
+        self._pauses.refused(now_ms)
         for sku in batch.items:
             entry = self._entries[sku]
+            entry.most = max(1, len(batch.items) // 2)
             if len(batch.items) == 1:
-                entry.alone = True
-                self._set_back(entry, now_ms)
-            self._place(sku, entry, now_ms)
+                self._set_back(sku, entry, now_ms)
+            self._place(sku, entry, now_ms, first=True)
 
-    def failed(self, now_ms: int, *, lost_since_ms: int | None = None, not_before_ms: int = 0) -> None:
+    def failed(self, batch: Batch, now_ms: int, *, lost_since_ms: int | None = None, not_before_ms: int = 0) -> None:
         """No usable answer: what was applied is not known. `lost_since_ms`: the call left then and may still arrive."""
-        batch = self._land()
-        self._failures_in_row += 1
-        self._pause(self._failures_in_row, now_ms, not_before_ms)
-        if self._failures_in_row >= FAILURES_BEFORE_HALVING:
-            self._halve(batch)
+        self._land(batch)
+        self._pauses.failed(now_ms, not_before_ms)
         for sku in batch.items:
             entry = self._entries[sku]
-            self._doubt(sku, entry)
+            entry.unsure = True
             if lost_since_ms is not None:
                 entry.late_until_ms = max(entry.late_until_ms, lost_since_ms + self._policy.late_ms)
             if len(batch.items) == 1:
                 # It may be this SKU that breaks the far side: when the location goes on, another one goes first.
-                entry.alone = True
-                entry.failures += 1
-                entry.not_before_ms = self._paused_until_ms + self._call_delay(entry.failures)
-            self._place(sku, entry, now_ms)
+                entry.most = 1
+                self._count_failure(sku, entry, now_ms, other=self._pauses.succeeded_ms)
+                entry.not_before_ms = self._pauses.alone_until_ms(entry.failures)
+            elif self._pauses.failures >= FAILURES_BEFORE_HALVING:
+                entry.most = max(1, len(batch.items) // 2)
+            self._place(sku, entry, now_ms, first=True)
 
-    def throttled(self, now_ms: int, not_before_ms: int = 0) -> None:
+    def throttled(self, batch: Batch, now_ms: int, not_before_ms: int = 0) -> None:
         """The far side asked for quiet and applied nothing."""
-        batch = self._land()
-        self._failures_in_row += 1
-        self._pause(0 if not_before_ms > now_ms else self._failures_in_row, now_ms, not_before_ms)
+        self._pauses.throttled(now_ms, not_before_ms)
+        self.returned(batch, now_ms)
+
+    def returned(self, batch: Batch, now_ms: int) -> None:
+        """It was not sent."""
+        self._land(batch)
         for sku in batch.items:
-            self._place(sku, self._entries[sku], now_ms)
+            self._place(sku, self._entries[sku], now_ms, first=True)
 
     # What operators see
 
@@ -241,135 +272,198 @@ class StockQueue:
         """SKUs that are dirty, doubtful or in flight."""
         return len(self._entries)
 
+    @property
+    def in_flight(self) -> int:
+        """Calls that are not over."""
+        return len(self._calls)
+
+    @property
+    def resending(self) -> int:
+        """SKUs that wait to be sent again although they are clean."""
+        return len(self._again)
+
+    @property
+    def refusals(self) -> int:
+        """SKUs that count as refused."""
+        return len(self._refused)
+
     def dirty_since_ms(self) -> int | None:
         """Since when the longest waiting SKU waits."""
-        return min((entry.since_ms for entry in self._entries.values()), default=None)
+        return next(iter(self._entries.values())).since_ms if self._entries else None
 
-    # Inside
+    def take_news(self) -> News:
+        """What became of refusals since the last time."""
+        news, self._news = self._news, News()
+        return news
+
+    # Inside: what becomes of a SKU
 
     def _new_entry(self, sku: str, now_ms: int) -> _Entry:
-        entry = self._entries[sku] = _Entry(self._next_age(), now_ms)
+        entry = self._entries[sku] = _Entry(now_ms)
         return entry
-
-    def _next_age(self) -> int:
-        self._ages += 1
-        return self._ages
-
-    def _differs(self, sku: str) -> bool:
-        """Never seen (`wanted` None) is nothing to send; never sent (`sent` None) differs from everything, zero too."""
-        wanted = self._wanted(sku)
-        return wanted is not None and wanted != self._sent(sku)
-
-    def _doubt(self, sku: str, entry: _Entry) -> None:
-        entry.unsure = True
-        self._doubtful[sku] = None
 
     def _settle(self, sku: str, entry: _Entry, started_ms: int, now_ms: int) -> None:
         """The channel took it. Only a call that left after a lost one could arrive ends the doubt about that one."""
-        entry.failures = 0
-        entry.alone = entry.unsure = False
-        entry.not_before_ms = 0
-        entry.age = self._next_age()
+        entry.failures = entry.most = entry.not_before_ms = 0
+        entry.unsure = False
         entry.since_ms = now_ms
+        self._entries.move_to_end(sku)
         if started_ms >= entry.late_until_ms:
             entry.late_until_ms = 0
-            self._doubtful.pop(sku, None)
+        self._take_back_refusal(sku)
 
-    def _set_back(self, entry: _Entry, now_ms: int) -> None:
+    def _set_back(self, sku: str, entry: _Entry, now_ms: int) -> None:
+        self._count_failure(sku, entry, now_ms, other=now_ms)
+        entry.not_before_ms = self._pauses.sku_until_ms(entry.failures, now_ms)
+
+    def _count_failure(self, sku: str, entry: _Entry, now_ms: int, *, other: int) -> None:
+        """`other`: when the channel last took something. If that was before, the channel is at fault, not the SKU."""
+        if not entry.failures:
+            entry.failing_since_ms = now_ms
         entry.failures += 1
-        policy = self._policy
-        delay = self._delay(entry.failures, policy.sku_retry_first_ms, policy.sku_retry_max_ms)
-        entry.not_before_ms = now_ms + delay
+        is_at_fault = entry.failures >= self._policy.refused_after and other >= entry.failing_since_ms
+        if is_at_fault and sku not in self._refused:
+            self._refused.add(sku)
+            self._news.refused.append(Refused(sku, entry.failures, entry.failing_since_ms))
 
-    def _place(self, sku: str, entry: _Entry, now_ms: int) -> None:
-        """Puts an entry that is not in flight where it belongs: ready, waiting until a time, or forgotten."""
+    def _take_back_refusal(self, sku: str) -> None:
+        if sku in self._refused:
+            self._refused.discard(sku)
+            self._news.accepted.append(sku)
+
+    def _place(self, sku: str, entry: _Entry, now_ms: int, *, first: bool = False) -> None:
+        """Puts an entry that is not in flight where it belongs: ready, waiting until a time, or forgotten. `first`:
+        before all that waits there, because it was taken from there in vain."""
         if entry.late_until_ms and entry.late_until_ms <= now_ms:
-            self._doubt(sku, entry)
-        ready = wait = None
-        if not entry.unsure and not self._differs(sku):
-            if not entry.late_until_ms:
-                del self._entries[sku]
-                self._doubtful.pop(sku, None)
+            entry.unsure = True
+        where, due_ms = _NOWHERE, 0
+        unsure = entry.unsure or entry.again > 0
+        if not unsure and not self._books.differs(sku):
+            due_ms = entry.late_until_ms
+            if not due_ms:
+                self._forget(sku, entry)
                 return
-            wait = (entry.late_until_ms, entry.age)
         elif entry.not_before_ms > now_ms:
-            wait = (entry.not_before_ms, entry.age)
+            due_ms = entry.not_before_ms
         else:
-            ready = (_rank(self._wanted(sku)), entry.age)
-        if ready is not None and ready != entry.ready_slot:
-            self._ready.push(ready, sku)
-            if self._gather_until_ms is None:
+            rank = self._books.rank(sku, unsure=unsure)
+            if rank is None:
+                self._forget(sku, entry)
+                return
+            where = rank if not entry.most else _ALONE if entry.failures and entry.most == 1 else _SUSPECT
+        if where != entry.where or due_ms != entry.due_ms:
+            is_first = where != _NOWHERE and not self._ready
+            self._move(sku, entry, where, due_ms, first=first)
+            if is_first:
                 self._gather_until_ms = now_ms + self._policy.gather_ms
-        if wait is not None and wait != entry.wait_slot:
-            self._waiting.push(wait, sku)
-        entry.ready_slot, entry.wait_slot = ready, wait
-        self._tidy()
 
-    def _tidy(self) -> None:
-        """Keeps the heaps within twice what is alive, however often a waiting SKU moves between them."""
-        limit = 2 * len(self._entries) + 64
-        if len(self._ready.items) > limit:
-            self._ready.rebuild((entry.ready_slot, sku) for sku, entry in self._entries.items())
-        if len(self._waiting.items) > limit:
-            self._waiting.rebuild((entry.wait_slot, sku) for sku, entry in self._entries.items())
+    def _forget(self, sku: str, entry: _Entry) -> None:
+        """The channel has what it is to have."""
+        self._move(sku, entry, _NOWHERE, 0)
+        del self._entries[sku]
+        self._take_back_refusal(sku)
+
+    def _move(self, sku: str, entry: _Entry, where: int, due_ms: int, *, first: bool = False) -> None:
+        """What moves from rank to rank keeps its place by age."""
+        was, is_ = _is_ranked(entry.where), _is_ranked(where)
+        if entry.where != _NOWHERE:
+            self._queues[entry.where].remove(sku, entry.place)
+        if was and not is_:
+            self._by_age.remove(sku, entry.age_place)
+        if entry.due_ms:
+            self._timers.remove(sku, entry.due_ms)
+        entry.where, entry.due_ms = where, due_ms
+        if where != _NOWHERE:
+            entry.place = self._queues[where].add(sku, first=first)
+        if is_ and not was:
+            entry.age_place = self._by_age.add(sku, first=first)
+        if due_ms:
+            self._timers.add(sku, due_ms)
 
     def _wake(self, now_ms: int) -> None:
-        while self._waiting.items and self._waiting.items[0][0] <= now_ms:
-            slot, sku = self._waiting.pop()
-            entry = self._entries.get(sku)
-            if entry is not None and entry.wait_slot == slot:
-                entry.wait_slot = None
-                self._place(sku, entry, now_ms)
+        for sku in self._timers.take_due(now_ms, WOKEN_AT_ONCE):
+            entry = self._entries[sku]
+            entry.due_ms = 0
+            self._place(sku, entry, now_ms)
+
+    # Inside: what goes into a call
+
+    @property
+    def _ready(self) -> int:
+        return len(self._by_age) + len(self._queues[_SUSPECT]) + len(self._queues[_ALONE])
 
     def _is_gathering(self, now_ms: int) -> bool:
-        until = self._gather_until_ms
-        return until is not None and now_ms < until and len(self._ready.items) < self._batch_max
+        return now_ms < self._gather_until_ms and 0 < self._ready < self._policy.batch_max
 
-    def _fill(self) -> dict[str, bytes]:
-        items: dict[str, bytes] = {}
-        held: list[tuple[_Slot, str]] = []
-        while self._ready.items and len(items) < self._batch_max and len(held) < self._policy.batch_max:
-            slot, sku = self._ready.pop()
-            entry = self._entries.get(sku)
-            value = self._wanted(sku)
-            if entry is None or entry.ready_slot != slot or value is None:
-                continue
-            if entry.alone and items:
-                held.append((slot, sku))
-                continue
-            entry.ready_slot = None
-            entry.sending = items[sku] = value
-            if entry.alone:
+    def _pick(self) -> list[str]:
+        suspects, alone = self._queues[_SUSPECT], self._queues[_ALONE]
+        self._turn += 1
+        if alone and (self._turn % ALONE_TURN == 0 or not (suspects or self._by_age)):
+            return [next(iter(alone))]
+        if suspects and (self._turn % SEARCH_TURN == 0 or not self._by_age):
+            return self._pick_suspects(suspects)
+        return self._pick_ranked()
+
+    def _pick_ranked(self) -> list[str]:
+        """The most urgent, and for an eighth what has waited longest."""
+        limit = self._policy.batch_max
+        for_age, self._owed = divmod(self._owed + limit, AGE_SHARE)
+        picked: dict[str, None] = {}
+        for queue in self._queues[:RANKS]:
+            for sku in queue:
+                if len(picked) >= limit - for_age:
+                    break
+                picked[sku] = None
+        for sku in self._by_age:
+            if len(picked) >= limit:
                 break
-        for slot, sku in held:
-            self._ready.push(slot, sku)
+            picked[sku] = None
+        return list(picked)
+
+    def _pick_suspects(self, suspects: Fifo) -> list[str]:
+        """The first, with as many of those behind it as may share its call."""
+        picked: list[str] = []
+        limit = self._policy.batch_max
+        for sku in suspects:
+            limit = min(limit, self._entries[sku].most)
+            if len(picked) >= limit:
+                break
+            picked.append(sku)
+        return picked
+
+    def _pick_again(self, now_ms: int) -> list[str]:
+        """What is dirty after all, or in the air, is sent again as what it is."""
+        picked: list[str] = []
+        while self._again and len(picked) < self._policy.batch_max:
+            sku, serial = self._again.popitem(last=False)
+            if self._books.wanted(sku) is None:
+                continue
+            entry = self._entries.get(sku)
+            if entry is None:
+                entry = self._new_entry(sku, now_ms)
+                picked.append(sku)
+            entry.again = serial + 1
+        return picked
+
+    def _lock(self, skus: Iterable[str]) -> dict[str, bytes]:
+        items: dict[str, bytes] = {}
+        for sku in skus:
+            entry, value = self._entries[sku], self._books.wanted(sku)
+            self._move(sku, entry, _NOWHERE, 0)
+            if value is not None:
+                entry.in_flight = True
+                items[sku] = value
+            else:
+                del self._entries[sku]
         return items
 
-    def _land(self) -> Batch:
-        """Ends the call in flight and unlocks its SKUs."""
-        if self._flight is None:
-            raise RuntimeError("no call is in flight: an answer can end only the call that was taken")
-        batch, self._flight = self._flight, None
+    def _land(self, batch: Batch) -> None:
+        """Ends a call and unlocks its SKUs."""
+        if self._calls.pop(batch.id, None) is None:
+            raise RuntimeError(f"call {batch.id} is not in flight: a call ends once")
         for sku in batch.items:
-            self._entries[sku].sending = None
-        return batch
-
-    def _halve(self, batch: Batch) -> None:
-        self._batch_max = max(1, len(batch.items) // 2)
-
-    def _pause(self, failures: int, now_ms: int, not_before_ms: int = 0) -> None:
-        """Failures 0: no wait of our own."""
-        own = now_ms + self._call_delay(failures) if failures else 0
-        self._paused_until_ms = max(own, not_before_ms)
-
-    def _call_delay(self, failures: int) -> int:
-        return self._delay(failures, self._policy.call_retry_first_ms, self._policy.call_retry_max_ms)
-
-    def _delay(self, failures: int, first_ms: int, max_ms: int) -> int:
-        """Doubles up to the maximum; half of it is left to chance, so that locations do not return together."""
-        whole = min(max_ms, first_ms << min(failures - 1, 30))
-        return int(whole * (1 + self._chance()) / 2)
+            self._entries[sku].in_flight = False
 
 
-def _rank(value: bytes | None) -> int:
-    return _OUT_OF_STOCK if value is not None and quantity_of(value) <= 0 else _IN_STOCK
+def _is_ranked(where: int) -> bool:
+    return _NOWHERE < where < RANKS

@@ -10,6 +10,8 @@ id by the next owner. The rest is for making known what ended in time."""
 STOCK_DRAIN_S = 0.7 * STOP_ROLE_S
 """Calls of the stock sender are in the air of the same runners: longer than these, so that what was answered at the
 last moment is recorded."""
+STOCK_GIVE_BACK_S = 0.1 * STOP_ROLE_S
+"""For the permits of stock budgets, after that."""
 GIVE_BACK_S = 0.2 * STOP_ROLE_S
 """For the permits that were not used, after the drain: a broker that is gone must not hold up the steps after it. What
 is not given back counts as used by the next owner."""

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from streams.delivery.lane import Lane
-from streams.delivery.ports import AttemptResult, Call
+from streams.delivery.ports import AttemptResult, Call, Prepared
 from topics.touchpoints import Priority
 
 
@@ -32,12 +32,16 @@ class CallTurn:
     """A call of the stock sender that waits for its turn."""
 
     call: Call
-    answer: asyncio.Future[AttemptResult]
+    answer: asyncio.Future[AttemptResult | None]
     priority: Priority
     due_ms: int
     weight: float
+    prepared: Prepared | None = None
+    """Chooses what the call carries, when its turn has come."""
 
-    redriven: bool = False
+    @property
+    def redriven(self) -> bool:
+        return self.priority is Priority.REDRIVE
 
     @property
     def kind(self) -> str:

@@ -14,12 +14,16 @@ from typing import Any
 from streams.delivery.agent import DeliveryRole
 from streams.delivery.gates import Gates
 from streams.delivery.ports import Answer, Call, Stock
+from streams.delivery.stock_lane import SENT
 from streams.runtime.role import Change, Effect, PartitionLost, Poison, Record, Table, Tables
+from streams.runtime.tables import NO_OFFSET
 from topics import envelope
 from topics.configuration import Channels, Settings, parse_channels
 from topics.deliveries import DeliveryRequest, LaneAction, LaneDecision, Outcome, decode_outcome
 from topics.envelope import Envelope
 from topics.keys import INCREFF, channel_destination, destination_partition, join, lane_key, order_key
+from topics.position_map import PositionMap
+from topics.positions import is_position
 from topics.reading import MADE_BY
 from topics.subscription_view import SubscriptionIndex
 from topics.touchpoints import BY_NAME, AtDeadline
@@ -96,6 +100,23 @@ class MemoryTable:
 
     def __len__(self) -> int:
         return len(self.values)
+
+
+class StockTable(MemoryTable):
+    """One whose values are positions, kept compactly as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.map = PositionMap()
+
+    def put(self, key: bytes, value: bytes) -> None:
+        super().put(key, value)
+        if is_position(key):
+            self.map.put(key, value, NO_OFFSET)
+
+    def delete(self, key: bytes) -> None:
+        super().delete(key)
+        self.map.delete(key)
 
 
 class _Watched(MemoryTable):
@@ -194,7 +215,9 @@ class Durable:
         await asyncio.sleep(0)
 
     def of(self, partition: int) -> dict[str, MemoryTable]:
-        return self.tables.setdefault(partition, {name: MemoryTable() for name in DeliveryRole.tables})
+        return self.tables.setdefault(
+            partition, {name: StockTable() if name == SENT else MemoryTable() for name in DeliveryRole.tables}
+        )
 
 
 def channels_for(increff: dict[str, Any] | None = None, marketplace: dict[str, Any] | None = None) -> Channels:

@@ -10,10 +10,11 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.delivery.ports import AttemptResult, ResponseClass
-from streams.delivery.stock_lane import flight_key
+from streams.delivery.ports import AttemptResult, Prepared, ResponseClass
+from streams.delivery.stock_doubts import Doubts
 from streams.delivery.stock_partition import StockPartition
-from streams.delivery.stock_queue import LATE_MS, Policy
+from streams.delivery.stock_policy import LATE_MS
+from streams.delivery.stock_ports import Unwatched
 from streams.runtime.role import PartitionLost
 from tests.fakes.delivery import Durable, ManualClock, channels_for
 from topics.configuration import Channels
@@ -39,6 +40,7 @@ class PlayedCaller:
         self.calls: list[dict[str, Any]] = []
         self.names: list[str] = []
         self.weights: list[float] = []
+        self.priorities: list[Priority] = []
         self.during: Callable[[], None] = lambda: None
         self.answers: list[AttemptResult | Exception] = []
 
@@ -53,8 +55,28 @@ class PlayedCaller:
         delivery_id: str = "",
         attempt: int = 1,
     ) -> AttemptResult:
-        assert (channel, priority, attempt) == ("demo", Priority.STOCK, 1)
+        raise AssertionError("stock is chosen when its turn has come")
+
+    async def call_prepared(
+        self,
+        touchpoint: Touchpoint,
+        channel: str,
+        prepared: Prepared,
+        *,
+        priority: Priority = Priority.STOCK,
+        weight: float = 0.0,
+        delivery_id: str = "",
+    ) -> AttemptResult | None:
+        assert channel == "demo"
         assert delivery_id
+        self.priorities.append(priority)
+        members = await prepared.begin()
+        if members is None:
+            return None
+        return await self.answer(touchpoint, members, weight)
+
+    async def answer(self, touchpoint: Touchpoint, members: dict[str, Any], weight: float) -> AttemptResult:
+        """The call leaves, and has its answer."""
         self.calls.append(members)
         self.names.append(touchpoint.name)
         self.weights.append(weight)
@@ -91,15 +113,15 @@ class Worker:
         self.tasks: list[asyncio.Task[None]] = []
         self.stock = StockPartition(
             partition=PARTITION,
-            sent=durable.of(PARTITION)[SENT],
+            tables=durable.of(PARTITION),
             callers={(DEMO, 0): caller},
             channels=channels,
             partitions=PARTITIONS,
-            policy=Policy(),
             chance=lambda: 0.5,
             committer=durable,
             clock=clock,
             spawn=self._spawn,
+            watch=Unwatched(),
         )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -142,8 +164,7 @@ class Stage:
         return None if raw is None else int(orjson.loads(raw)["quantity"])
 
     def doubtful(self, location: str = "L1") -> list[str]:
-        raw = self.durable.of(PARTITION)[SENT].get(flight_key("demo", location))
-        return [] if raw is None else list(orjson.loads(raw))
+        return sorted(Doubts("demo", location, self.durable.of(PARTITION)[SENT].get).skus)
 
 
 @asynccontextmanager
@@ -191,10 +212,10 @@ async def test_killed_with_a_call_in_the_air_the_next_owner_sends_although_nothi
             await never
             raise AssertionError("the call never ends")
 
-        answering, stage.caller.call = stage.caller.call, hang  # type: ignore[method-assign]
+        answering, stage.caller.answer = stage.caller.answer, hang  # type: ignore[method-assign]
         stage.change("L1", a=2)
         await stage.clock.run_for(100)
-        stage.caller.call = answering  # type: ignore[method-assign]
+        stage.caller.answer = answering  # type: ignore[method-assign]
         stage.change("L1", a=1)
         await stage.kill_and_begin_again()
         assert stage.caller.skus() == [["a", "b"], ["a"]]
@@ -303,7 +324,7 @@ async def test_a_partition_that_is_lost_ends_the_lane_with_nothing_recorded() ->
         await stage.open()
         assert stage.sent("a") is None
         with pytest.raises(PartitionLost):
-            await stage.worker.tasks[0]
+            await asyncio.gather(*stage.worker.tasks)
 
 
 async def test_what_cannot_be_recorded_first_is_not_sent() -> None:
@@ -313,7 +334,7 @@ async def test_what_cannot_be_recorded_first_is_not_sent() -> None:
         await stage.open()
         assert stage.caller.calls == []
         with pytest.raises(PartitionLost):
-            await stage.worker.tasks[0]
+            await asyncio.gather(*stage.worker.tasks)
 
 
 async def test_the_end_waits_for_the_call_in_the_air_and_starts_no_other() -> None:

@@ -1,0 +1,111 @@
+"""PURE: in which order the SKUs of a location are told: how urgent a change is, and queues that need no tidying.
+
+A million SKUs may wait, and one of them may change thousands of times a second. So whatever entered a queue leaves it
+from any place at once, and nothing stale stays behind: no heap grows with the changes, nothing looks at all that waits.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+
+OUT_OF_STOCK, FIRST_ZERO, BACK_IN_STOCK = 0, 1, 2
+"""The first ranks. What was told as sellable and is gone; what was never told and is none; what can be sold again."""
+LEVELS = 16
+"""Steps of relative change: within a step what waited longer goes first, which is worth more than a finer order."""
+RANKS = BACK_IN_STOCK + 1 + LEVELS
+_FRONT = 0
+CHUNK = 256
+"""SKUs of one chunk of a queue: some 36 bytes for each, and a look over one costs microseconds."""
+SLOT_MS = 32
+"""SKUs that failed are tried again in slots of time, so that a million of them need no more than some 30,000 timers."""
+
+
+def rank_of(wanted: int, sent: int | None) -> int:
+    """How urgent it is to tell a quantity where another was told, None: nothing is known to have been told."""
+    if wanted <= 0:
+        if sent is None:
+            return FIRST_ZERO
+        return OUT_OF_STOCK if sent > 0 else RANKS - 1
+    if sent is None or sent <= 0:
+        return BACK_IN_STOCK
+    # The change is a part of the larger one: 10 -> 1 counts as much as 1 -> 10.
+    return RANKS - 1 - abs(wanted - sent) * (LEVELS - 1) // max(wanted, sent)
+
+
+class Fifo:
+    """First in, first out, and anything may leave in between; each at the same small cost."""
+
+    __slots__ = ("_added", "_chunks", "_count", "_last")
+
+    def __init__(self) -> None:
+        self._chunks: dict[int, dict[str, None]] = {_FRONT: {}}
+        self._last = _FRONT
+        self._added = CHUNK
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[str]:
+        """From the first on; not while it is changed."""
+        for chunk in self._chunks.values():
+            yield from chunk
+
+    def add(self, sku: str, *, first: bool = False) -> int:
+        """Returns its place, by which it leaves. It must not be in here. `first`: behind others that came so, before
+        all else."""
+        place = _FRONT if first else self._room()
+        self._chunks[place][sku] = None
+        self._count += 1
+        return place
+
+    def _room(self) -> int:
+        if self._added >= CHUNK or self._last not in self._chunks:
+            self._last += 1
+            self._added = 0
+            self._chunks[self._last] = {}
+        self._added += 1
+        return self._last
+
+    def remove(self, sku: str, place: int) -> None:
+        chunk = self._chunks[place]
+        del chunk[sku]
+        self._count -= 1
+        if not chunk and place != _FRONT:
+            del self._chunks[place]
+
+
+class Timers:
+    """SKUs that wait for a time. Those with the same time share a slot."""
+
+    __slots__ = ("_heap", "_slots")
+
+    def __init__(self) -> None:
+        self._slots: dict[int, dict[str, None]] = {}
+        self._heap: list[int] = []
+
+    def add(self, sku: str, due_ms: int) -> None:
+        slot = self._slots.get(due_ms)
+        if slot is None:
+            slot = self._slots[due_ms] = {}
+            heapq.heappush(self._heap, due_ms)
+        slot[sku] = None
+
+    def remove(self, sku: str, due_ms: int) -> None:
+        """The slot stays, empty perhaps, until its time: it is in the heap once."""
+        del self._slots[due_ms][sku]
+
+    def next_ms(self) -> int | None:
+        while self._heap and not self._slots[self._heap[0]]:
+            del self._slots[heapq.heappop(self._heap)]
+        return self._heap[0] if self._heap else None
+
+    def take_due(self, now_ms: int, most: int) -> list[str]:
+        """Those whose time has come, `most` at once: the rest is due at once again."""
+        due: list[str] = []
+        while (next_ms := self.next_ms()) is not None and next_ms <= now_ms and len(due) < most:
+            slot = self._slots[next_ms]
+            while slot and len(due) < most:
+                due.append(slot.popitem()[0])
+        return due
