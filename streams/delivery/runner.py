@@ -191,7 +191,9 @@ class DestinationRunner:
         if self._loop_task is not None:
             raise RuntimeError("a runner is started once: two of its loops would send the same")
         self._admission.listen(self._wake.set)
-        self._loop_task = asyncio.get_running_loop().create_task(self._guard(self._run()))
+        work = self._run()
+        self._loop_task = asyncio.get_running_loop().create_task(self._guard(work))
+        self._loop_task.add_done_callback(lambda _task: work.close())  # as in `_spawn`
 
     def drop(self) -> list[asyncio.Task[None]]:
         """The partition is lost: end everything at once. Returns the cancelled tasks, for whoever waits for them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -12,8 +12,10 @@ from random import Random
 from typing import Any
 
 from streams.delivery.agent import DeliveryRole
+from streams.delivery.breaker import Breaker
 from streams.delivery.gates import Gates
 from streams.delivery.ports import Answer, Call, Stock
+from streams.delivery.runner import DestinationRunner
 from streams.delivery.stock_lane import SENT
 from streams.runtime.role import Change, Effect, PartitionLost, Poison, Record, Table, Tables
 from streams.runtime.tables import NO_OFFSET
@@ -371,6 +373,15 @@ class Played:
             return
         self.durable.effects.extend(effects)
         self.role.changed(partition, changes)
+
+    def runner(self, destination: str, shard: int = 0) -> DestinationRunner:
+        partition = destination_partition(destination, shard, PARTITIONS)
+        return self.role._owners[partition].runners[destination, shard]
+
+    @property
+    def breakers(self) -> Mapping[str, Breaker]:
+        assert self.role._shared is not None
+        return self.role._shared.runners._breakers
 
     def outcomes(self) -> list[Outcome]:
         return [decode_outcome(effect.value) for effect in self.durable.effects if effect.topic == "orders.commands"]

@@ -27,7 +27,7 @@ async def _play(seed: int, spells: list[tuple[bool, int]], kills: list[int]) -> 
 
     def takes_ms(call: Call) -> int:
         """Looks when a request is sent."""
-        state = worker.role._breakers[INCREFF].state
+        state = worker.breakers[INCREFF].state
         assert state is not State.OPEN, "sent before its time"
         if state is State.PROBING:
             assert not probing, "two found out at once"
@@ -60,7 +60,7 @@ async def _play(seed: int, spells: list[tuple[bool, int]], kills: list[int]) -> 
     # The longest pause of a request's retries, with its jitter, and of the breaker.
     await worker.clock.run_for(400_000)
     assert worker.crashes == []
-    assert worker.role._breakers[INCREFF].state is State.CLOSED
+    assert worker.breakers[INCREFF].state is State.CLOSED
     for ids in sent.values():
         assert [worker.final()[name] for name in ids] == ["delivered"] * len(ids)
         assert [name for name in dict.fromkeys(worker.sender.ids()) if name in ids] == ids

@@ -23,7 +23,7 @@ from streams.delivery.ports import Answer, AttemptResult, Call, ResponseClass
 from tests.fakes.delivery import START_MS, Played, channels_for, ok, request_for
 from tests.fakes.delivery_runner import PlayedRunner, fact
 from tests.support.subscriptions import subscription
-from topics.keys import INCREFF, destination_partition
+from topics.keys import INCREFF
 
 CREATE, UPDATE = "create-outward-order", "update-order-properties"
 NOW_MS = START_MS
@@ -200,7 +200,7 @@ async def test_an_outage_costs_few_requests_and_all_arrive_in_order_soon_after()
         worker.give(request_for(CREATE, f"o{n}", f"o{n}.0", sequence=1), request_for(UPDATE, f"o{n}", f"o{n}.1"))
     await worker.clock.run_for(600_000)
     assert len(worker.sender.arrivals) < 32 + 600 / 4
-    runner = worker.role._runners[destination_partition(INCREFF, 0, 8)][INCREFF, 0]
+    runner = worker.runner(INCREFF)
     assert runner._admission.breaker.state is not State.CLOSED
     await worker.clock.run_for(60_000)
     assert set(worker.final().values()) == {"delivered"}

@@ -12,7 +12,7 @@ import pytest
 from streams.delivery.ports import Answer, Call, ResponseClass
 from tests.fakes.delivery import START_MS, Played, channels_for, ok, request_for
 from topics.deliveries import LaneAction, OutcomeKind
-from topics.keys import INCREFF, destination_partition
+from topics.keys import INCREFF
 from topics.touchpoints import BY_NAME, Priority
 
 CREATE = "create-outward-order"
@@ -321,8 +321,7 @@ async def test_a_request_beside_the_lane_does_not_wait_for_it() -> None:
 
 async def test_calls_of_the_stock_sender_share_the_budget_and_come_last() -> None:
     worker = await Played(channels_for(marketplace={"budget": {"requests": 2, "window_s": 10}})).start()
-    partition = destination_partition("channel:demo", 0, 8)
-    runner = worker.role._runners[partition]["channel:demo", 0]
+    runner = worker.runner("channel:demo")
     touchpoint = BY_NAME["location-wise-atp-inventory"]
     results: list[ResponseClass] = []
 
@@ -357,7 +356,7 @@ async def test_a_bug_in_an_attempt_ends_the_process() -> None:
 
 async def test_a_gate_that_closes_between_choice_and_sending_holds_the_request_back() -> None:
     worker = await Played(channels_for()).start()
-    runner = worker.role._runners[destination_partition(INCREFF, 0, 8)][INCREFF, 0]
+    runner = worker.runner(INCREFF)
     call = asyncio.create_task(runner.call(BY_NAME["search-inventory"], "demo", {}, delivery_id="call"))
     worker.give(create("A"))
     while not runner._tasks:  # noqa: ASYNC110 - the moment in question lies between two turns of the loop

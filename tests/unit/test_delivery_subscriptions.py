@@ -12,7 +12,7 @@ import orjson
 import pytest
 from prometheus_client import REGISTRY
 
-from streams.delivery import agent, headers, intake
+from streams.delivery import headers, intake, slices
 from streams.delivery.attempts import TABLE as OUTBOX
 from streams.delivery.outbox import Entry, is_entry_key
 from streams.delivery.ports import Answer, Call, Withheld
@@ -367,7 +367,8 @@ async def test_a_subscription_that_is_deleted_leaves_nothing_behind_but_that_it_
     worker.subscriptions.apply(name.encode(), Deleted(id=name, deleted_ms=1).encode())
     await worker.clock.run_for(1_000)
     assert of_it() == []
-    assert destination not in worker.role._breakers
+    assert destination not in worker.breakers
+    assert all(destination not in owners._owners for owners in worker.role._owners.values())
     assert destination not in worker.role._gates._gates
     worker.subscriptions.apply_status(name.encode(), Status(revision=1, disabled_ms=1, reason="gone").encode())
     assert (worker.subscriptions.health(name), worker.subscriptions._statuses) == ({}, {})
@@ -407,7 +408,7 @@ async def test_a_fact_that_was_set_aside_is_a_gap_that_later_ones_tell(monkeypat
 
 async def test_a_backlog_is_given_to_a_renewed_runner_a_little_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others have their turns meanwhile, and what comes meanwhile keeps its place."""
-    monkeypatch.setattr(agent, "GIVEN_AT_ONCE", 3)
+    monkeypatch.setattr(slices, "SLICE", 3 * (slices.ROW + slices.REQUEST))
     worker = await Played(channels_for(), subscriptions=index(subscription())).start()
     worker.sender.far = lambda _call, _before: Answer(status=503)
     worker.give(*(fact_request(f"O-{n}", 1) for n in range(30)))

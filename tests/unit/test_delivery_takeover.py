@@ -11,7 +11,7 @@ import pytest
 from streams.delivery.permits import FRESH_MS
 from streams.delivery.ports import Answer
 from tests.fakes.delivery import Durable, ManualClock, Played, channels_for, ok, request_for
-from topics.keys import channel_destination, destination_partition
+from topics.keys import channel_destination
 from topics.touchpoints import BY_NAME
 
 BUDGETS = [None, {"requests": 100, "window_s": 60}]
@@ -58,8 +58,7 @@ async def test_a_worker_that_stood_still_sends_nothing_old_after_the_new(budget:
 @pytest.mark.parametrize("budget", BUDGETS)
 async def test_stock_of_a_worker_that_stood_still_stays(budget: Any) -> None:
     worker = await Played(channels_for(marketplace={"budget": budget})).start()
-    destination = channel_destination("demo")
-    runner = worker.role._runners[destination_partition(destination, 0, 8)][destination, 0]
+    runner = worker.runner(channel_destination("demo"))
 
     async def push() -> None:
         await runner.call(BY_NAME["location-wise-atp-inventory"], "demo", {})
@@ -78,8 +77,7 @@ async def test_stock_of_a_worker_that_stood_still_stays(budget: Any) -> None:
 
 async def test_a_worker_that_stands_still_between_choice_and_sending_keeps_the_request() -> None:
     worker = await Played(channels_for(marketplace={"budget": None})).start()
-    destination = channel_destination("demo")
-    runner = worker.role._runners[destination_partition(destination, 0, 8)][destination, 0]
+    runner = worker.runner(channel_destination("demo"))
     worker.give(request_for("acknowledgement", "A", "ack"))
     while not runner._tasks:  # noqa: ASYNC110 - the moment in question lies between two turns of the loop
         await asyncio.sleep(0)
