@@ -222,22 +222,29 @@ class Durable:
         )
 
 
-def channels_for(increff: dict[str, Any] | None = None, marketplace: dict[str, Any] | None = None) -> Channels:
-    return parse_channels(
-        {
-            "increff": {"url": "http://127.0.0.1:9/assure-magic2", **(increff or {})},
-            "channels": {
-                "demo": {
-                    "credentials": {"username": "demo", "password": "demo-secret", "domain": "demo"},
-                    "increff_credentials": {"username": "sluice", "password": "sluice-secret", "domain": "demo"},
-                    "increff_headers": {"X-Api-Key": "demo-increff"},
-                    "marketplace_headers": {"X-Channel-Key": "demo-channel"},
-                    "marketplace": {"url": "http://127.0.0.1:9", **(marketplace or {})},
-                }
-            },
-        },
-        where="test",
-    )
+def channels_for(
+    increff: dict[str, Any] | None = None,
+    marketplace: dict[str, Any] | None = None,
+    stock: dict[str, Any] | None = None,
+    others: tuple[str, ...] = (),
+) -> Channels:
+    """The channel `demo`, and others with its defaults."""
+    channels = {
+        name: {
+            "credentials": {"username": name, "password": "demo-secret", "domain": "demo"},
+            "increff_credentials": {"username": "sluice", "password": "sluice-secret", "domain": "demo"},
+            "increff_headers": {"X-Api-Key": "demo-increff"},
+            "marketplace_headers": {"X-Channel-Key": "demo-channel"},
+            "marketplace": {"url": "http://127.0.0.1:9"},
+        }
+        for name in ("demo", *others)
+    }
+    channels["demo"] |= {
+        "marketplace": {"url": "http://127.0.0.1:9", **(marketplace or {})},
+        "stock": stock or {},
+    }
+    increff = {"url": "http://127.0.0.1:9/assure-magic2", **(increff or {})}
+    return parse_channels({"increff": increff, "channels": channels}, where="test")
 
 
 PARTITIONS = 8

@@ -1,0 +1,139 @@
+"""A whole worker that sends stock, without Kafka and HTTP: positions are given; runners and budgets are real."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from streams.delivery.ports import Caller, Clock
+from streams.delivery.stock_partition import StockPartition
+from streams.delivery.stock_ports import StockWatch, Unwatched
+from streams.runtime.role import Committer, PartitionLost, Tables
+from tests.fakes.delivery import PARTITIONS, Arrival, Durable, ManualClock, Played, channels_for
+from topics.configuration import Channels
+from topics.keys import channel_destination, destination_partition, position_key, shard_of, stock_key
+from topics.positions import encode_position
+
+
+class PlayedStock:
+    """streams.delivery.ports.Stock; `open` takes the place of the view that has read its partitions."""
+
+    def __init__(self, channels: Channels, watch: StockWatch) -> None:
+        self._channels = channels
+        self._watch = watch
+        self._committer: Committer | None = None
+        self._clock: Clock | None = None
+        self.partitions: dict[int, StockPartition] = {}
+
+    async def start(self, committer: Committer, clock: Clock) -> None:
+        self._committer, self._clock = committer, clock
+
+    def partition_ready(self, partition: int, tables: Tables, callers: Mapping[tuple[str, int], Caller]) -> None:
+        assert self._committer is not None
+        assert self._clock is not None
+        self.partitions[partition] = StockPartition(
+            partition=partition,
+            tables=tables,
+            callers=callers,
+            channels=self._channels,
+            partitions=PARTITIONS,
+            chance=lambda: 0.5,
+            committer=self._committer,
+            clock=self._clock,
+            spawn=self._spawn,
+            watch=self._watch,
+        )
+
+    def partition_lost(self, partition: int) -> None:
+        self.partitions.pop(partition).drop()
+
+    async def stop(self) -> None:
+        tasks = [task for owned in self.partitions.values() for task in owned.end()]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for owned in self.partitions.values():
+            await owned.give_back()
+
+    def ready(self) -> str | None:
+        return None
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return asyncio.create_task(self._guarded(work))
+
+    @staticmethod
+    async def _guarded(work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except PartitionLost:
+            return
+
+
+class StockWorker:
+    """`channels`: name -> settings of [channels.NAME], as far as they matter."""
+
+    def __init__(
+        self,
+        channels: Channels | None = None,
+        *,
+        durable: Durable | None = None,
+        clock: ManualClock | None = None,
+        watch: StockWatch | None = None,
+    ) -> None:
+        self.channels = channels or channels_for()
+        self.watch = watch or Unwatched()
+        self.stock = PlayedStock(self.channels, self.watch)
+        self.played = Played(self.channels, durable=durable, clock=clock, stock=self.stock)
+        self.clock = self.played.clock
+        self.sender = self.played.sender
+        self.positions: dict[tuple[str, str, str], int] = {}
+
+    async def start(self) -> StockWorker:
+        """With every position that there is."""
+        await self.played.start()
+        for (channel, location, sku), quantity in self.positions.items():
+            self._give(channel, location, sku, quantity)
+        for owned in self.stock.partitions.values():
+            await owned.open()
+        return self
+
+    def change(self, location: str, /, channel: str = "demo", **quantities: int) -> None:
+        for sku, quantity in quantities.items():
+            self.positions[channel, location, sku] = quantity
+            self._give(channel, location, sku, quantity)
+
+    async def restart(self) -> StockWorker:
+        """It was killed; another goes on from what was durable, and with the same far side."""
+        await self.played.kill()
+        durable = self.played.durable
+        again = StockWorker(
+            self.channels,
+            durable=Durable(tables=durable.tables, effects=durable.effects),
+            clock=self.clock,
+            watch=self.watch,
+        )
+        again.positions = self.positions
+        again.sender = again.played.sender = again.played.role._sender = self.sender
+        return await again.start()
+
+    def _give(self, channel: str, location: str, sku: str, quantity: int) -> None:
+        shards = self.channels.channels[channel].marketplace.shards
+        shard = shard_of(stock_key(channel, location), shards)
+        owned = self.stock.partitions[destination_partition(channel_destination(channel), shard, PARTITIONS)]
+        item = {"channelSkuCode": sku, "quantity": quantity}
+        owned.take(position_key(channel, location, sku), encode_position(item))
+
+    def told(self) -> list[tuple[str, dict[str, int]]]:
+        """Of each call its location, and quantities by SKU."""
+        return [told_by(arrival) for arrival in self.sender.arrivals]
+
+
+def told_by(arrival: Arrival) -> tuple[str, dict[str, int]]:
+    members = arrival.call.members
+    assert members is not None
+    quantities = {item["channelSkuCode"]: item["quantity"] for item in members["inventories"]}
+    return members["locationCode"], quantities
+
+
+def stock_channels(stock: dict[str, Any] | None = None, **marketplace: Any) -> Channels:
+    """The channel `demo`, with these settings of stock and of its marketplace."""
+    return channels_for(marketplace=marketplace, stock=stock)
