@@ -101,6 +101,9 @@ class InventoryApi:
         """Pause, resume, resync or reconcile a channel, or one location of it."""
         scope = self._scope(call, request)
         action = next(one for one in ACTIONS if one == request.match_info["action"])
+        if action == "reconcile" and self._channels.channels[scope.channel].stock.read_back is None:
+            message = f"Channel {scope.channel} says of no call how it is asked what stock it has"
+            raise Refused(409, "NO_READ_BACK", message, "set stock.read_back of the channel")
         async with self._locks.setdefault(scope, asyncio.Lock()):
             present = self._present(scope)
             wanted = self._after(action, scope, present)

@@ -26,7 +26,7 @@ def stock_paths(names: Names) -> Schema:
         content = {JSON: {"schema": names[answer]}}
         told: Schema = {"200": {"description": "What is known", "content": content}}
         if answer is ControlDocument:
-            changed = "Another operator asked for something else at the same moment"
+            changed = "Another operator asked for something else at the same moment; or the channel has no `read_back`"
             told = {
                 "202": {"description": "Stored", "content": content, "headers": RECEIPTS},
                 "409": {"description": changed, "content": {PROBLEM_JSON: {"schema": names[Problem]}}},

@@ -15,8 +15,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from streams.delivery.ports import Caller, Clock
+from streams.delivery.stock_controls import FollowedControls
+from streams.delivery.stock_lane import SENT
 from streams.delivery.stock_partition import StockPartition
-from streams.delivery.stock_ports import StockWatch, Unwatched
+from streams.delivery.stock_ports import StockDesk
+from streams.delivery.stock_status import StockOperations
 from streams.delivery.stopping import STOCK_DRAIN_S, STOCK_GIVE_BACK_S
 from streams.runtime.role import Committer, PartitionLost, Tables
 from topics.catalogue import BY_NAME
@@ -39,13 +42,14 @@ class StockSender:
         *,
         crashed: Callable[[BaseException], None],
         chance: Callable[[], float] = random.random,
-        watch: StockWatch | None = None,
+        desk: StockDesk | None = None,
     ) -> None:
+        """`desk` left out: that of operators, who are heard over Kafka."""
         self._settings = settings
         self._channels = channels
         self._crashed = crashed
         self._chance = chance
-        self._watch = watch or Unwatched()
+        self._desk = desk or StockOperations(channels, FollowedControls(settings))
         self._committer: Committer | None = None
         self._clock: Clock | None = None
         self._partitions: dict[int, StockPartition] = {}
@@ -58,6 +62,8 @@ class StockSender:
     async def start(self, committer: Committer, clock: Clock) -> None:
         self._committer = committer
         self._clock = clock
+        await self._desk.start(committer, clock)
+        self._spawn(self._desk.run())
         await self._view.start()
         self._spawn(self._view.wait())
         self._spawn(self._follow())
@@ -75,8 +81,9 @@ class StockSender:
             committer=self._committer,
             clock=self._clock,
             spawn=self._spawn,
-            watch=self._watch,
+            watch=self._desk,
         )
+        self._desk.took(partition, tables[SENT])
         self._reading[partition] = self._spawn(self._open(owned, self._follow_owned()))
 
     def partition_lost(self, partition: int) -> None:
@@ -84,6 +91,7 @@ class StockSender:
         if owned is not None:
             self._reading.pop(partition).cancel()
             owned.drop()
+            self._desk.lost(partition)
             self._follow_owned()
 
     async def stop(self) -> None:
@@ -99,10 +107,15 @@ class StockSender:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._view.stop()
+        await self._desk.stop()
 
     def ready(self) -> str | None:
         reading = sorted(partition for partition, owned in self._partitions.items() if not owned.is_open)
-        return self._view.unready() or (f"stock positions of partitions {reading} are being read" if reading else None)
+        return (
+            self._desk.unready()
+            or self._view.unready()
+            or (f"stock positions of partitions {reading} are being read" if reading else None)
+        )
 
     def _follow_owned(self) -> asyncio.Event:
         """Asks the view to follow what is owned now; the event tells when it does.
@@ -125,6 +138,7 @@ class StockSender:
         while not self._view.caught_up(owned.partition):  # noqa: ASYNC110 - the view tells when asked, to many owners
             await asyncio.sleep(CAUGHT_UP_POLL_S)
         await owned.open()
+        await self._desk.settled(owned.partition)
 
     def _on_position(self, partition: int, key: bytes, value: bytes | None) -> None:
         owned = self._partitions.get(partition)

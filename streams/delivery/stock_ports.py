@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
+from streams.delivery.ports import Clock
+from streams.runtime.role import Committer, Table
 from topics.values import named_value
 
 
@@ -88,8 +90,45 @@ class StockWatch(Protocol):
         more."""
 
 
+class StockDesk(StockWatch, Protocol):
+    """The watch that lives beside the stock sender. Hooks come in this order, those of a partition for each."""
+
+    async def start(self, committer: Committer, clock: Clock) -> None:
+        """Returns when what operators asked is known: nothing is sent before."""
+
+    def took(self, partition: int, sent: Table) -> None:
+        """A partition is this worker's, and its positions are being read. `sent`: its table inventory.sent."""
+
+    async def settled(self, partition: int) -> None:
+        """All its places are open."""
+
+    def lost(self, partition: int) -> None: ...
+
+    async def run(self) -> None:
+        """Until it is cancelled; raises what ended it."""
+
+    async def stop(self) -> None: ...
+
+    def unready(self) -> str | None: ...
+
+
 class Unwatched:
     """Nobody looks."""
+
+    async def start(self, committer: Committer, clock: Clock) -> None: ...
+
+    def took(self, partition: int, sent: Table) -> None: ...
+
+    async def settled(self, partition: int) -> None: ...
+
+    def lost(self, partition: int) -> None: ...
+
+    async def run(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def unready(self) -> str | None:
+        return None
 
     def opened(self, place: StockPlace) -> Collection[str]:  # noqa: ARG002 - see the class
         return ()

@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable
+from itertools import islice
 
 from streams.delivery.ports import Clock
 from streams.delivery.stock_gauges import CHANGES, Gauges
@@ -18,6 +19,7 @@ from streams.delivery.stock_meter import Rate, Written
 from streams.delivery.stock_ports import RefusedStock, StockPlace
 from streams.delivery.stock_refusals import SENT, STATUS, Refusals, Step
 from streams.delivery.stock_resync import Cause, PlaceResync, daily_ask, resync_key
+from streams.runtime.following import Following
 from streams.runtime.role import GONE, Change, Committer, Effect, PartitionLost, Table
 from topics.configuration import Channels
 from topics.keys import join, split
@@ -28,7 +30,10 @@ from topics.stock_status import LocationStatus, refused_key, status_key
 LOOK_S = 0.25
 """How late a resync goes on, and how late the fact of a refusal leaves, at most."""
 STATUS_MS = 1_000
-"""How often the figures of all places are asked for; people see a status that is some seconds old."""
+"""How often all places are asked how they fare, and whether one is to resync; people see a status that is some seconds
+old."""
+LOOKED_AT_ONCE = 200
+"""Places looked at before other work of the process gets its turn: some 3 ms."""
 SAID_AT_ONCE = 500
 """Refused SKUs of one place in one commit: some 300 KB."""
 RESYNCS_MAX = 4
@@ -73,11 +78,12 @@ class _Desk:
 
 
 class StockOperations:
-    """Implements streams.delivery.stock_ports.StockWatch."""
+    """Implements streams.delivery.stock_ports.StockDesk."""
 
     def __init__(self, channels: Channels, controls: ControlIndex) -> None:
         self._channels = channels.channels
         self.controls = controls
+        self._following = Following(controls)
         self._committer: Committer | None = None
         self._clock: Clock | None = None
         self._remembered: dict[int, dict[tuple[str, str], list[tuple[str, bytes]]]] = {}
@@ -85,14 +91,22 @@ class StockOperations:
         self._resyncs: dict[int, dict[bytes, bytes]] = {}
         self._desks: dict[tuple[str, str], _Desk] = {}
         self._told_ms = 0
+        self._sought_ms = 0
         self._gauges = Gauges()
         controls.listeners.append(self._asked)
 
     # What the stock sender tells
 
-    def begin(self, committer: Committer, clock: Clock) -> None:
+    async def start(self, committer: Committer, clock: Clock) -> None:
         self._committer = committer
         self._clock = clock
+        await self._following.start(committer)
+
+    async def stop(self) -> None:
+        await self._following.stop()
+
+    def unready(self) -> str | None:
+        return self._following.ready()
 
     def took(self, partition: int, sent: Table) -> None:
         """What is remembered of the places of a partition that is this worker's now; before they are opened."""
@@ -186,7 +200,9 @@ class StockOperations:
 
     async def _tell(self, now_ms: int) -> None:
         statuses: dict[int, list[Effect]] = defaultdict(list)
-        for desk in self._desks.values():
+        for number, desk in enumerate(list(self._desks.values())):
+            if number % LOOKED_AT_ONCE == LOOKED_AT_ONCE - 1:
+                await asyncio.sleep(0)
             status = desk.look(now_ms)
             due = desk.written.due(status)
             if due is not None:
@@ -197,10 +213,12 @@ class StockOperations:
     def _resyncing(self, now_ms: int) -> Iterable[_Desk]:
         """Those that resync or are to begin, not more than may at once; what goes on comes first."""
         going = [desk for desk in self._desks.values() if desk.resync.goes_on]
-        new = [
-            desk for desk in self._desks.values() if not desk.resync.goes_on and self._wanted(desk, now_ms) is not None
-        ]
-        return [*going, *new][:RESYNCS_MAX]
+        if len(going) >= RESYNCS_MAX or now_ms - self._sought_ms < STATUS_MS:
+            return going[:RESYNCS_MAX]
+        self._sought_ms = now_ms
+        others = (desk for desk in self._desks.values() if not desk.resync.goes_on)
+        new = (desk for desk in others if self._wanted(desk, now_ms) is not None)
+        return [*going, *islice(new, RESYNCS_MAX - len(going))]
 
     async def _resync(self, desk: _Desk, now_ms: int) -> None:
         wanted = self._wanted(desk, now_ms)

@@ -87,7 +87,7 @@ async def test_nothing_is_answered_that_is_not_durable() -> None:
 
 @pytest.mark.parametrize("action", ["resync", "reconcile"])
 async def test_asked_again_at_once_it_is_the_same_one(action: str) -> None:
-    async with gateway() as at:
+    async with gateway(channels=channels_with(stock={"read_back": {"path": "/inventories"}})) as at:
         first = (await ask(at, f"{action}/demo"))[action]
         assert (await ask(at, f"{action}/demo"))[action] == first
         assert len(controls(at)) == 1
@@ -157,8 +157,8 @@ async def test_a_channel_is_the_sum_of_its_locations() -> None:
     async with gateway(channels=channels_with(second="shop")) as at:
         going = Resyncing(id="res_1", cause="daily", told=3, total=9, started_ms=1)
         status(at, "L1", dirty=2, oldest_ms=NOW_MS - 500, sent_per_s=1.25, changes=30, sent=10, refused=1)
-        waits = {"dirty": 5, "oldest_ms": NOW_MS - 9_000, "paused": True}
-        status(at, "L2", sent_per_s=2.0, changes=10, sent=10, resync=going, **waits)
+        two: dict[str, Any] = {"oldest_ms": NOW_MS - 9_000, "paused": True, "resync": going}
+        status(at, "L2", dirty=5, sent_per_s=2.0, changes=10, sent=10, **two)
         status(at, "L3", resync=going.model_copy(update={"told": 1, "total": 2}))
         why = RefusedSku(reason="failure-list", status=200, since_ms=NOW_MS, failures=5)
         at.kafka.operations.status.apply(refused_key("demo", "L1", "A"), why.encode())
@@ -201,6 +201,12 @@ async def test_refused_skus_come_page_by_page() -> None:
         assert (of_one["total"], len(of_one["refused"]), of_one["next"]) == (3, 3, None)
         for bad in ("limit=0", "limit=1001", "limit=x", "after=L1"):
             assert (await get(at, f"refused/demo?{bad}", 400))["code"] == "BAD_DATA"
+
+
+async def test_a_channel_that_cannot_be_asked_what_it_has_is_not_reconciled() -> None:
+    async with gateway(channels=channels_with(stock={})) as at:
+        assert (await ask(at, "reconcile/demo", expected=409))["code"] == "NO_READ_BACK"
+        assert controls(at) == []
 
 
 async def test_the_token_is_wanted() -> None:

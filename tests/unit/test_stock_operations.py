@@ -34,7 +34,7 @@ class Stage:
             demo = channels.channels["demo"]
             object.__setattr__(demo, "stock", demo.stock.model_copy(update=stock))
         self.operations = StockOperations(channels, self.controls)
-        self.operations.begin(self.durable, self.clock)
+        self.operations._committer, self.operations._clock = self.durable, self.clock
         self.operations.took(PARTITION, self.durable.of(PARTITION)["inventory.sent"])
 
     def again(self) -> Stage:
@@ -264,7 +264,7 @@ async def test_a_resync_goes_on_after_a_kill_and_ends_in_a_fact() -> None:
     assert (progress.id, progress.told, progress.total) == ("res_1", 2, 9)
     stage = stage.again()
     stage.operations = StockOperations(channels_for(), stage.controls)
-    stage.operations.begin(stage.durable, stage.clock)
+    stage.operations._committer, stage.operations._clock = stage.durable, stage.clock
     stage.operations.took(PARTITION, stage.durable.of(PARTITION)["inventory.sent"])
     place = stage.opened(skus=skus)
     for _ in range(8):

@@ -11,6 +11,7 @@ import pytest
 
 from streams.delivery import stock
 from streams.delivery.stock import StockSender
+from streams.delivery.stock_ports import Unwatched
 from streams.runtime.role import Table
 from tests.fakes.delivery import PARTITIONS, Durable, ManualClock, channels_for
 from tests.support.eventually import eventually
@@ -73,7 +74,7 @@ async def test_a_partition_that_comes_back_is_read_anew_before_anything_is_sent(
 
     monkeypatch.setattr(stock, "CompactedView", make_view)
     crashes: list[BaseException] = []
-    sender = StockSender(Settings(partitions=PARTITIONS), channels_for(), crashed=crashes.append)
+    sender = StockSender(Settings(partitions=PARTITIONS), channels_for(), crashed=crashes.append, desk=Unwatched())
     [view] = views
     clock, durable = ManualClock(), Durable()
     caller = PlayedCaller(clock)

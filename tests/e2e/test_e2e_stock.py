@@ -1,0 +1,177 @@
+"""What operators do about stock, as far as the marketplace: pause it, see what is refused, have it all told again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from tests.e2e.stack import Stack
+from topics.facts import check
+
+ROOT = Path(__file__).resolve().parents[2]
+ATP = "location-wise-atp-inventory"
+COMMAND_S = 30.0
+
+
+async def sluice(stack: Stack, *arguments: str) -> str:
+    """What `sluice inventory ...` prints."""
+    command = [sys.executable, "-m", "sluice", "inventory", *arguments]
+    done = await asyncio.to_thread(
+        subprocess.run,
+        command,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S,
+        env={**os.environ, "SLUICE_URL": stack.url},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+async def give(stack: Stack, location: str, quantities: dict[str, int]) -> None:
+    items = [{"channelSkuCode": sku, "quantity": quantity} for sku, quantity in quantities.items()]
+    answer = await stack.as_increff("PUT", "/inventory", {"locationCode": location, "inventories": items})
+    assert answer.status == 200, answer
+
+
+async def has(stack: Stack, location: str) -> dict[str, int]:
+    """What the marketplace believes."""
+    answer = await stack.call("GET", f"{stack.marketplace}/_sandbox/stock")
+    return {sku: item["quantity"] for sku, item in answer.body["locations"].get(location, {}).items()}
+
+
+async def arrives(stack: Stack, location: str, quantities: dict[str, int]) -> None:
+    async def there() -> bool:
+        return await has(stack, location) == quantities
+
+    await stack.eventually(there, f"{location} has {quantities}")
+
+
+async def told(stack: Stack, location: str) -> list[dict[str, int]]:
+    """What each call told of the location."""
+    return [
+        {item["channelSkuCode"]: item["quantity"] for item in request["body"]["inventories"]}
+        for request in await stack.seen("marketplace", ATP)
+        if request["body"]["locationCode"] == location
+    ]
+
+
+async def status_of(stack: Stack, location: str) -> dict[str, Any]:
+    answer = await stack.call("GET", f"{stack.url}/api/inventory/status/demo")
+    assert answer.status == 200, answer
+    (channel,) = answer.body["channels"]
+    return next((one for one in channel["locations"] if one["location"] == location), {})
+
+
+async def is_told(stack: Stack, location: str, **figures: Any) -> None:
+    """Waits until the status says so."""
+
+    async def there() -> bool:
+        status = await status_of(stack, location)
+        return all(status.get(name) == value for name, value in figures.items())
+
+    await stack.eventually(there, f"the status of {location} says {figures}")
+
+
+async def facts_of(stack: Stack) -> list[tuple[str, dict[str, Any]]]:
+    """Every fact about stock; a repeat of one is one."""
+    name = "sluice.inventory.events.v1"
+    found: dict[bytes, tuple[str, dict[str, Any]]] = {}
+    servers = f"127.0.0.1:{stack.kafka_port}"
+    async with AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False) as consumer:
+        # The client asks Kafka only about topics it uses.
+        consumer.assign([TopicPartition(name, 0)])
+        while not (numbers := consumer.partitions_for_topic(name)):  # noqa: ASYNC110 - the client has no event for it
+            await asyncio.sleep(0.1)
+        places = [TopicPartition(name, number) for number in numbers]
+        consumer.assign(places)
+        await consumer.seek_to_beginning()
+        ends = await consumer.end_offsets(places)
+        while any([await consumer.position(place) < end for place, end in ends.items()]):
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                for record in records:
+                    headers = dict(record.headers)
+                    fact = headers["ce_type"].decode().removeprefix("sluice.fact.")
+                    data = orjson.loads(record.value)
+                    check(fact, data)
+                    found[headers["ce_id"]] = (fact, data)
+    return list(found.values())
+
+
+async def test_a_paused_channel_is_told_nothing_and_then_the_newest_only(stack: Stack) -> None:
+    await give(stack, "P1", {"A": 1})
+    await arrives(stack, "P1", {"A": 1})
+    assert await sluice(stack, "pause", "demo") == "demo: paused; nothing is sent\n"
+    await is_told(stack, "P1", paused=True)
+    before = await told(stack, "P1")
+    for quantity in (2, 3, 4):
+        await give(stack, "P1", {"A": quantity, "B": 0})
+    await is_told(stack, "P1", dirty=2)
+    assert await told(stack, "P1") == before
+    assert await sluice(stack, "resume", "demo") == "demo: not paused\n"
+    await arrives(stack, "P1", {"A": 4, "B": 0})
+    values = [call["A"] for call in (await told(stack, "P1"))[len(before) :] if "A" in call]
+    assert values == [4]
+    await is_told(stack, "P1", dirty=0, paused=False)
+
+
+async def test_a_refused_sku_is_shown_and_reported_once_whoever_is_killed(stack: Stack) -> None:
+    await stack.misbehave(
+        "marketplace",
+        {"touchpoint": ATP, "status": 200, "body": {"successList": [], "failureList": ["BAD"]}, "apply": True},
+    )
+    await give(stack, "R1", {"BAD": 1, "GOOD": 2})
+
+    async def shown() -> bool:
+        answer = await stack.call("GET", f"{stack.url}/api/inventory/refused/demo/R1")
+        return [one["channelSkuCode"] for one in answer.body.get("refused", ())] == ["BAD"]
+
+    await stack.eventually(shown, "BAD is shown as refused")
+    assert re.search(r"^R1 +BAD +in failureList, 200 +\d+ ", await sluice(stack, "refused", "demo"), re.MULTILINE)
+    pid = stack.kill("delivery")
+    await stack.restarted("delivery", pid)
+    tries = len(await told(stack, "R1"))
+
+    async def tried_again() -> bool:
+        return len(await told(stack, "R1")) >= tries + 1
+
+    await stack.eventually(tried_again, "BAD is tried again after the kill")
+    await stack.behave("marketplace")
+
+    async def accepted() -> bool:
+        return not await shown()
+
+    await stack.eventually(accepted, "BAD is refused no more", timeout_s=60)
+    of_bad = [(name, fact) for name, fact in await facts_of(stack) if fact.get("channelSkuCode") == "BAD"]
+    assert [name for name, _ in of_bad] == ["stock-refused", "stock-accepted-again"]
+    assert of_bad[0][1]["sinceMs"] == of_bad[1][1]["refusedSinceMs"]
+    assert "GOOD" not in {fact.get("channelSkuCode") for _, fact in await facts_of(stack)}
+
+
+async def test_a_marketplace_that_lost_its_stock_has_it_again_after_a_resync(stack: Stack) -> None:
+    stock = {f"S{number:03d}": number for number in range(450)}
+    for start in range(0, 450, 150):
+        await give(stack, "S1", dict(list(stock.items())[start : start + 150]))
+    await arrives(stack, "S1", stock)
+    lost = await stack.call("DELETE", f"{stack.marketplace}/_sandbox/stock")
+    assert lost.body["locations"] == {}
+    said = await sluice(stack, "resync", "demo", "S1")
+    await give(stack, "S1", {"S007": 70, "NEW": 1})
+    await arrives(stack, "S1", {**stock, "S007": 70, "NEW": 1})
+
+    async def over() -> bool:
+        return any(name == "resync-done" and fact["location"] == "S1" for name, fact in await facts_of(stack))
+
+    await stack.eventually(over, "the resync is a fact")
+    (done,) = [fact for name, fact in await facts_of(stack) if name == "resync-done" and fact["location"] == "S1"]
+    assert f"resync {done['resync']} asked for" in said
+    assert done["positions"] >= 450
