@@ -33,13 +33,14 @@ class Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     quantity: Annotated[int, msgspec.Meta(ge=0, le=QUANTITY_MAX)]
 
 
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
+"""Of a Plain, for callers who write many."""
 _decode = msgspec.json.Decoder(Plain).decode
 
 
 def encode_plain(sku: str, quantity: int) -> bytes:
     """As topics.positions.encode_position writes an item that has nothing more."""
-    return _encode(Plain(sku, quantity))
+    return encode(Plain(sku, quantity))
 
 
 def pack(origin: int, quantity: int) -> int:
@@ -198,7 +199,7 @@ def _plain_quantity(sku: str, value: bytes) -> int | None:
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     quantity = plain.quantity
-    return quantity if plain.channelSkuCode == sku and _encode(plain) == value else None
+    return quantity if plain.channelSkuCode == sku and encode(plain) == value else None
 
 
 def quantity_of(value: bytes) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,9 +38,12 @@ def apply_quantities(
     """Plain positions that differ from what is known. `part`: see `_told`."""
     if not quantities:
         return []
-    known = table.known(place.stock)
+    known = table.known(place.stock).get
     put = table.put_quantities(place.stock, quantities)
-    listed = [StockChange(sku, _quantity(known, sku), quantity) for sku, quantity in put.items()]
+    listed = [
+        StockChange(sku, None if (before := known(sku)) is None else before & QUANTITY_MASK, quantity)
+        for sku, quantity in put.items()
+    ]
     return _told(place, listed, record, cause, part)
 
 
@@ -61,11 +64,6 @@ def apply_items(
             before = None if change.before is None else quantity_of(change.before)
             listed.append(StockChange(change.sku, before, quantity_of(change.value)))
     return _told(place, listed, record, cause, part)
-
-
-def _quantity(known: Mapping[str, int], sku: str) -> int | None:
-    packed = known.get(sku)
-    return None if packed is None else packed & QUANTITY_MASK
 
 
 def _told(place: Place, listed: list[StockChange], record: Record, cause: Cause, part: str) -> list[Effect]:

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from streams.runtime.role import Table
 from streams.runtime.tables import Changelog, PartitionState, PartitionTable
 from topics.keys import escape
-from topics.position_map import QUANTITY_MASK, WHOLE, Location, PositionMap, encode_plain, pack, parts_of
+from topics.position_map import QUANTITY_MASK, WHOLE, Location, Plain, PositionMap, encode, encode_plain, pack, parts_of
 from topics.positions import is_position
 from topics.reading import MADE_BY
 
@@ -53,7 +53,7 @@ class PositionTable(PartitionTable):
         self._put: dict[str, dict[str, int]] = {}
         """What the record being decided put by `put_quantities`."""
         self._leaving: list[_Segment] = []
-        """Leave after `dirty`, in order. A position that a later one has too leaves with that."""
+        """Leave after `dirty`, in order."""
 
     # -- batches of stock -----------------------------------------------------------------------------------------
 
@@ -137,7 +137,8 @@ class PositionTable(PartitionTable):
         base = pack(offset, 0)
         packed = {sku: base | quantity for sku, quantity in quantities.items()}
         before = len(location.packed)
-        self.bytes -= sum(len(location.whole[sku]) - PLAIN_BYTES for sku in packed if sku in location.whole)
+        if location.whole:
+            self.bytes -= sum(len(location.whole[sku]) - PLAIN_BYTES for sku in packed if sku in location.whole)
         location.put_packed(packed)
         self.bytes += PLAIN_BYTES * (len(location.packed) - before)
         self._leaving.append(_Segment(location, packed, offset))
@@ -168,21 +169,34 @@ class PositionTable(PartitionTable):
     def leave(self, changelog: Changelog) -> tuple[int, int]:
         records, size = super().leave(changelog) if self.dirty else (0, 0)
         epoch = self.state.epoch
-        for segment in self._leaving:
+        for segment in self._taken():
             rows = _rows(segment)
-            changelog.extend(rows, [(MADE_BY, b"%d/%d" % (epoch, segment.offset))])
+            size += changelog.extend(rows, [(MADE_BY, b"%d/%d" % (epoch, segment.offset))])
             records += len(rows)
-            size += sum([len(value) for _, value in rows])
-        self._leaving.clear()
         return records, size
 
     def _spread(self) -> None:
         """What is put by key leaves after what was put before it."""
-        for segment in self._leaving:
+        for segment in self._taken():
             for key, value in _rows(segment):
                 self.dirty.pop(key, None)
                 self.dirty[key] = value
-        self._leaving.clear()
+
+    def _taken(self) -> list[_Segment]:
+        """What is leaving, each position only with the last segment that has it."""
+        leaving, self._leaving = self._leaving, []
+        later: dict[Location, set[str]] = {}
+        kept = []
+        for segment in reversed(leaving):
+            location, packed, offset = segment
+            known = later.setdefault(location, set())
+            if known.isdisjoint(packed):
+                kept.append(segment)
+            elif rest := {sku: each for sku, each in packed.items() if sku not in known}:
+                kept.append(_Segment(location, rest, offset))
+            known.update(packed)
+        kept.reverse()
+        return kept
 
     def _put_now(self, key: bytes) -> tuple[str, int] | None:
         parts = parts_of(key)
@@ -197,13 +211,11 @@ class PositionTable(PartitionTable):
 
 
 def _rows(segment: _Segment) -> list[tuple[bytes, bytes]]:
-    """Records of what is still as the segment says; the rest has changed since, and leaves with what changed it."""
     location, packed, _ = segment
-    current, prefix, names = location.packed, location.prefix, "".join(packed)
-    changed = [(sku, each & QUANTITY_MASK) for sku, each in packed.items() if current.get(sku) == each]
+    prefix, names = location.prefix, "".join(packed)
     if escape(names) == names:
-        return [((prefix + sku).encode(), encode_plain(sku, quantity)) for sku, quantity in changed]
-    return [(location.key(sku), encode_plain(sku, quantity)) for sku, quantity in changed]
+        return [((prefix + sku).encode(), encode(Plain(sku, each & QUANTITY_MASK))) for sku, each in packed.items()]
+    return [(location.key(sku), encode_plain(sku, each & QUANTITY_MASK)) for sku, each in packed.items()]
 
 
 def _weight(location: Location, sku: str) -> int:

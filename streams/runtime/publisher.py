@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -64,10 +65,28 @@ class Batches:
                 raise TooLargeError(f"a record of {size} bytes for {self.topic} does not fit {RECORD_BYTES_MAX} bytes")
         self._size += size
 
-    def extend(self, rows: Iterable[tuple[bytes, bytes]], headers: list[Header]) -> None:
-        """Appends records that have the same headers."""
+    def extend(self, rows: Sequence[tuple[bytes, bytes]], headers: list[Header]) -> int:
+        """Appends some hundred records that have the same headers. Returns the bytes that they take.
+
+        As `append` does, in a third of the time: past the two Python layers around aiokafka's builder.
+        """
+        if self._size > BATCH_BYTES_MAX:
+            self._open()
+        builder = self._builder
+        before, number, now_ms = builder.size(), builder._relative_offset, int(time.time() * 1000)
+        append = builder._builder.append
         for key, value in rows:
+            if append(number, now_ms, key, value, headers) is None:
+                break
+            number += 1
+        taken = number - builder._relative_offset
+        builder._relative_offset = number
+        size: int = builder.size() - before
+        self._size += size
+        for key, value in rows[taken:]:  # more than one batch takes
             self.append(key, value, headers)
+            size += len(key) + len(value)
+        return size
 
     async def send(self) -> int:
         """Sends all batches in order; returns when all are acknowledged by all replicas."""

@@ -6,7 +6,7 @@ Every value remembers the source offset it was made from; that is how a redelive
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
@@ -23,7 +23,7 @@ class Changelog(Protocol):
 
     def append(self, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None: ...
 
-    def extend(self, rows: Iterable[tuple[bytes, bytes]], headers: list[tuple[str, bytes]]) -> None: ...
+    def extend(self, rows: Sequence[tuple[bytes, bytes]], headers: list[tuple[str, bytes]]) -> int: ...
 
 
 class PartitionTable:
@@ -159,7 +159,7 @@ class PartitionTable:
         return bool(self.dirty)
 
     def leave(self, changelog: Changelog) -> tuple[int, int]:
-        """What is dirty goes to the changelog, in its order. Returns its records and the bytes of their values."""
+        """What is dirty goes to the changelog, in its order. Returns how many records, and how many bytes."""
         epoch, size, records = self.state.epoch, 0, len(self.dirty)
         for key, value in self.dirty.items():
             changelog.append(key, value, [(MADE_BY, b"%d/%d" % (epoch, self.origin(key)))])

@@ -7,7 +7,7 @@ kinds, up to any record: a crash between two batches leaves such a prefix.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import settings
@@ -53,9 +53,10 @@ class Log:
     def append(self, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
         self.records.append(raw_record(len(self.records), value, key, headers))
 
-    def extend(self, rows: Iterable[tuple[bytes, bytes]], headers: list[tuple[str, bytes]]) -> None:
+    def extend(self, rows: Sequence[tuple[bytes, bytes]], headers: list[tuple[str, bytes]]) -> int:
         for key, value in rows:
             self.append(key, value, headers)
+        return sum(len(value) for _, value in rows)
 
 
 class Both(RuleBasedStateMachine):
@@ -93,7 +94,7 @@ class Both(RuleBasedStateMachine):
         undone: bool,
     ) -> None:
         """`again`: a redelivery of a record that is so much older than the newest."""
-        offset = self.offset - again if again else self.offset + 1
+        offset = max(0, self.offset - again) if again else self.offset + 1
         self.offset = max(self.offset, offset)
         for state in self.states:
             state.offset = offset
