@@ -140,6 +140,18 @@ def memory_mib(pid: int, *, peak: bool = False) -> float:
     return 0.0
 
 
+def metric(role: Started, name: str) -> float:
+    """One value of a role's /metrics; its name without the prefix and role."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{role.port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    wanted, _, label = name.partition("{")
+    for line in text.splitlines():
+        described, _, told = line.rpartition(" ")
+        if wanted in described and label.rstrip("}") in described and not line.startswith("#"):
+            return float(told)
+    raise VoidRunError(f"{role.process.args!r} has no metric {name}")
+
+
 def machine() -> dict[str, Any]:
     return {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
 

@@ -11,7 +11,6 @@ import asyncio
 import json
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ from aiokafka import AIOKafkaProducer
 
 from bench.orders_job import CHANNEL, code_of, stored_state
 from bench.processes import (
-    Started,
     VoidRunError,
     demo,
     machine,
     memory_mib,
+    metric,
     places,
     quiet_client,
     running,
@@ -83,7 +82,7 @@ def _cold(settings: Settings, directory: Path, orders: int, say: Callable[[str],
         role.wait_ready(COLD_READY_S)
         cold_s = time.monotonic() - started
         full_mib = memory_mib(role.process.pid)
-        recovery_s, keys = _metric(role, "recovery_seconds"), _metric(role, 'table_keys{table="orders.state"}')
+        recovery_s, keys = metric(role, "recovery_seconds"), metric(role, 'table_keys{table="orders.state"}')
     finally:
         role.end()
     if keys != orders:
@@ -141,18 +140,6 @@ def _recent() -> dict[str, Any]:
 
 def _own_bytes() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4_096
-
-
-def _metric(role: Started, name: str) -> float:
-    """One value of a role's /metrics; its name without the prefix and role."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{role.port}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
-    wanted, _, label = name.partition("{")
-    for line in text.splitlines():
-        described, _, told = line.rpartition(" ")
-        if wanted in described and label.rstrip("}") in described and not line.startswith("#"):
-            return float(told)
-    raise VoidRunError(f"the orders role has no metric {name}")
 
 
 def _result(cold: dict[str, Any], failover: Failover) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from bench.delivery_job import Work, name_of
 from bench.delivery_peers import void_because as late_load
 from bench.delivery_receiver import Seen
+from bench.inventory_stock import make
 from bench.orders import gaps
 from bench.orders_job import SEED, STEPS, code_of, events_of, expected, input_of, interleaved, steps_of, stored_state
 from bench.recovery_failover import PER_S, Failover
@@ -120,3 +121,19 @@ def test_the_receiver_of_deliveries_tells_a_repeat_from_a_new_one_and_an_inversi
 def test_a_load_that_was_late_itself_voids_its_run() -> None:
     assert late_load({"late": 5, "offered": 100}) is None
     assert late_load({"late": 6, "offered": 100}) is not None
+
+
+def test_the_stock_of_the_workers_benchmark_is_the_same_each_time_and_its_end_is_known() -> None:
+    work, again = (make(2_000, locations=2, skus=300) for _ in range(2))
+    assert (work.first, work.mix, work.last) == (again.first, again.mix, again.last)
+    last: dict[tuple[str, str], int] = {}
+    changed = 0
+    for update in [*work.first, *work.mix]:
+        body = orjson.loads(update.value)
+        for item in body["inventories"]:
+            name = (body["locationCode"], item["channelSkuCode"])
+            changed += last.get(name, item["quantity"]) != item["quantity"]
+            last[name] = item["quantity"]
+    assert last == work.last
+    assert changed == work.changed
+    assert work.positions == 2_000

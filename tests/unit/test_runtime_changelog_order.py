@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import pytest
+
 from streams.runtime.ledger import OffsetLedger
-from streams.runtime.tables import PartitionState
-from tests.fakes.runtime import fake_commit, fake_publisher
+from streams.runtime.tables import MakeTable, PartitionState
+from tests.fakes.runtime import TABLE_KINDS, fake_commit, fake_publisher
 from tests.support.eventually import eventually
 
 
-def test_a_key_put_again_leaves_after_what_was_put_before_it() -> None:
+@pytest.mark.parametrize("kind", TABLE_KINDS)
+def test_a_key_put_again_leaves_after_what_was_put_before_it(kind: MakeTable) -> None:
     """A lane's header is put after each of its entries: in the changelog it must come after the last one."""
-    state = PartitionState(0, ["outbox"])
+    state = PartitionState(0, ["outbox"], kind)
     (table,) = state.all
-    for offset, entry in ((1, b"entry 1"), (2, b"entry 2")):
+    for offset, entry in ((1, b"c|l|1"), (2, b"c|l|2")):
         state.offset = offset
         table.put(b"header", b"early")
         table.put(entry, b"{}")
         table.put(b"header", b"%d" % offset)
         table.merge()
-    assert list(table.dirty.items()) == [(b"entry 1", b"{}"), (b"entry 2", b"{}"), (b"header", b"2")]
+    assert list(table.dirty.items()) == [(b"c|l|1", b"{}"), (b"c|l|2", b"{}"), (b"header", b"2")]
 
 
 async def test_the_first_table_is_sent_when_the_others_are_durable() -> None:

@@ -14,9 +14,9 @@ from aiokafka.errors import KafkaConnectionError
 from streams.runtime.late_writes import FencedError
 from streams.runtime.ledger import OffsetLedger
 from streams.runtime.metrics import Metrics
-from streams.runtime.tables import PartitionState
+from streams.runtime.tables import MakeTable, PartitionState
 from tests.fakes.changelog import FakeChangelogReader, Written
-from tests.fakes.runtime import fake_commit, fake_publisher
+from tests.fakes.runtime import TABLE_KINDS, fake_commit, fake_publisher
 from topics.reading import MADE_BY, OWNER_KEY
 
 TOPIC = "t.state.v1"
@@ -25,7 +25,7 @@ TOPIC = "t.state.v1"
 class Bench:
     """A worker that owns partition 0 at epoch 5."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: MakeTable) -> None:
         publisher, self.producer = fake_publisher("state", "out")
         self.reader = FakeChangelogReader(self.producer.log)
         self.metrics = Metrics("test")
@@ -33,7 +33,7 @@ class Bench:
         self.commit = fake_commit(
             publisher, OffsetLedger(), self.failures.append, metrics=self.metrics, reader=self.reader
         )
-        self.state = PartitionState(0, ["state"])
+        self.state = PartitionState(0, ["state"], kind)
         self.state.epoch = 5
         self.state.claim = b"claim 5"
         (self.table,) = self.state.all
@@ -57,60 +57,60 @@ class Bench:
         return [(each.key, each.value, each.headers[-1][1]) for each in self.producer.topic("state")]
 
 
-@pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    bench = Bench()
+@pytest.fixture(params=TABLE_KINDS)
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    bench = Bench(request.param)
     bench.commit.start()
-    await bench.put(b"a", b"1", 1)
-    await bench.put(b"gone", b"1", 2)
-    await bench.put(b"gone", None, 3)
+    await bench.put(b"c|l|a", b"1", 1)
+    await bench.put(b"c|l|gone", b"1", 2)
+    await bench.put(b"c|l|gone", None, 3)
     yield bench
     await bench.commit.stop()
 
 
 async def test_what_a_former_owner_wrote_is_written_again_with_the_next_group(bench: Bench) -> None:
-    bench.other_writes(4, b"a", b"gone", b"never seen", OWNER_KEY)
-    await bench.put(b"b", b"1", 4)
+    bench.other_writes(4, b"c|l|a", b"c|l|gone", b"c|l|never seen", OWNER_KEY)
+    await bench.put(b"c|l|b", b"1", 4)
     await bench.commit.drain()
-    assert bench.log()[7] == (b"b", b"1", b"5/4")
+    assert bench.log()[7] == (b"c|l|b", b"1", b"5/4")
     assert sorted(bench.log()[8:]) == [
-        (b"a", b"1", b"5/1"),
-        (b"gone", None, b"5/3"),
-        (b"never seen", None, b"5/-1"),
+        (b"c|l|a", b"1", b"5/1"),
+        (b"c|l|gone", None, b"5/3"),
+        (b"c|l|never seen", None, b"5/-1"),
         (OWNER_KEY, b"claim 5", b"5/-1"),
     ]
     assert b"sluice_runtime_records_late_total 4.0" in bench.metrics.text()
-    assert dict(bench.table.items()) == {b"a": b"1", b"b": b"1"}, "nobody believed it meanwhile"
-    await bench.put(b"b", b"2", 5)
+    assert dict(bench.table.items()) == {b"c|l|a": b"1", b"c|l|b": b"1"}, "nobody believed it meanwhile"
+    await bench.put(b"c|l|b", b"2", 5)
     await bench.commit.drain()
     assert len(bench.log()) == 13, "once is enough"
 
 
 async def test_a_key_that_changes_meanwhile_is_written_once_as_it_is_then(bench: Bench) -> None:
-    bench.other_writes(4, b"a")
-    await bench.put(b"b", b"1", 4)
-    await bench.put(b"a", b"2", 5)
+    bench.other_writes(4, b"c|l|a")
+    await bench.put(b"c|l|b", b"1", 4)
+    await bench.put(b"c|l|a", b"2", 5)
     await bench.commit.drain()
-    assert bench.log()[-1] == (b"a", b"2", b"5/5")
+    assert bench.log()[-1] == (b"c|l|a", b"2", b"5/5")
 
 
 async def test_an_owner_that_writes_nothing_finds_it_when_it_looks(bench: Bench) -> None:
-    bench.other_writes(4, b"a")
+    bench.other_writes(4, b"c|l|a")
     await bench.look()
-    assert bench.log()[-1] == (b"a", b"1", b"5/1")
+    assert bench.log()[-1] == (b"c|l|a", b"1", b"5/1")
     before = len(bench.log())
     await bench.look()
     assert len(bench.log()) == before
 
 
 async def test_looking_waits_for_kafka_and_ends_nothing(bench: Bench) -> None:
-    bench.other_writes(4, b"a")
+    bench.other_writes(4, b"c|l|a")
     bench.reader.failure = KafkaConnectionError("away")
     await bench.look()
     assert not bench.failures
     bench.reader.failure = None
     await bench.look()
-    assert bench.log()[-1] == (b"a", b"1", b"5/1")
+    assert bench.log()[-1] == (b"c|l|a", b"1", b"5/1")
 
 
 @pytest.mark.parametrize("looks", [False, True])
@@ -121,7 +121,7 @@ async def test_who_finds_a_newer_owner_is_the_former_one_and_ends(bench: Bench, 
     if looks:
         bench.commit.audit([bench.state])
     else:
-        waiter = bench.put(b"a", b"2", 4)
+        waiter = bench.put(b"c|l|a", b"2", 4)
     while not bench.failures:  # noqa: ASYNC110 - the group commit ends, and says so only here
         await asyncio.sleep(0)
     assert isinstance(bench.failures[0], FencedError)
@@ -132,12 +132,12 @@ async def test_who_finds_a_newer_owner_is_the_former_one_and_ends(bench: Bench, 
 
 async def test_an_acknowledgement_without_an_offset_hides_nothing(bench: Bench) -> None:
     """Kafka may know that it has a batch, sent again, and no longer where it is."""
-    bench.other_writes(4, b"a")
+    bench.other_writes(4, b"c|l|a")
     bench.producer.hides_offsets = True
-    await bench.put(b"b", b"1", 4)
+    await bench.put(b"c|l|b", b"1", 4)
     bench.producer.hides_offsets = False
     await bench.commit.drain()
-    assert (b"a", b"1", b"5/1") in bench.log()[-1:]
-    await bench.put(b"b", b"2", 5)
+    assert (b"c|l|a", b"1", b"5/1") in bench.log()[-1:]
+    await bench.put(b"c|l|b", b"2", 5)
     await bench.commit.drain()
-    assert len([each for each in bench.log() if each[0] == b"a"]) == 3
+    assert len([each for each in bench.log() if each[0] == b"c|l|a"]) == 3

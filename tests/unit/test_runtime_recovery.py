@@ -6,6 +6,7 @@ from pathlib import Path
 from random import Random
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,8 +14,8 @@ from streams.runtime import spilling as spilling_module
 from streams.runtime.local_store import LocalStore
 from streams.runtime.rebuild import Rebuild, stand
 from streams.runtime.spilling import Spilling
-from streams.runtime.tables import PartitionState
-from tests.fakes.runtime import raw_record
+from streams.runtime.tables import MakeTable, PartitionState, PartitionTable
+from tests.fakes.runtime import TABLE_KINDS, raw_record
 from topics.reading import OWNER_KEY, Epochs
 
 
@@ -22,8 +23,8 @@ def made_by(epoch: int, offset: int) -> list[tuple[str, bytes]]:
     return [("sluice-made-by", b"%d/%d" % (epoch, offset))]
 
 
-def rebuilt(*records: object) -> tuple[PartitionState, Rebuild]:
-    state = PartitionState(0, ["state"])
+def rebuilt(*records: object, kind: MakeTable = PartitionTable) -> tuple[PartitionState, Rebuild]:
+    state = PartitionState(0, ["state"], kind)
     rebuild = Rebuild(state.all[0], "t.state.v1")
     rebuild.apply(records)
     return state, rebuild
@@ -38,27 +39,31 @@ def test_a_chunk_of_records_is_applied_at_once() -> None:
     assert state.all[0].bytes == sum(len(value) for _, value in state.tables["state"].items())
 
 
-def test_a_former_owners_late_record_does_not_win() -> None:
+@pytest.mark.parametrize("kind", TABLE_KINDS)
+def test_a_former_owners_late_record_does_not_win(kind: MakeTable) -> None:
     """It was stopped past its session with records 5 and 6 decided, and wrote them behind the new owner's."""
     state, _ = rebuilt(
-        raw_record(0, b"old owner, 4", headers=made_by(1, 4)),
-        raw_record(1, b"new owner, 5", headers=made_by(2, 5)),
-        raw_record(2, b"old owner, 5", headers=made_by(1, 5)),
-        raw_record(3, b"old owner, 6", headers=made_by(1, 6)),
+        raw_record(0, b"old owner, 4", b"c|l|k", headers=made_by(1, 4)),
+        raw_record(1, b"new owner, 5", b"c|l|k", headers=made_by(2, 5)),
+        raw_record(2, b"old owner, 5", b"c|l|k", headers=made_by(1, 5)),
+        raw_record(3, b"old owner, 6", b"c|l|k", headers=made_by(1, 6)),
+        kind=kind,
     )
-    assert state.tables["state"].get(b"k") == b"new owner, 5"
+    assert state.tables["state"].get(b"c|l|k") == b"new owner, 5"
 
 
-def test_a_deletion_stays_even_when_an_older_record_comes_late() -> None:
+@pytest.mark.parametrize("kind", TABLE_KINDS)
+def test_a_deletion_stays_even_when_an_older_record_comes_late(kind: MakeTable) -> None:
     state, _ = rebuilt(
-        raw_record(0, b"1", headers=made_by(1, 3)),
-        raw_record(1, None, headers=made_by(2, 5)),
-        raw_record(2, b"late", headers=made_by(1, 6)),
+        raw_record(0, b"1", b"c|l|k", headers=made_by(1, 3)),
+        raw_record(1, None, b"c|l|k", headers=made_by(2, 5)),
+        raw_record(2, b"late", b"c|l|k", headers=made_by(1, 6)),
+        kind=kind,
     )
     table = state.all[0]
     state.offset, state.horizon = 4, 5
-    assert table.get(b"k") is None
-    assert table.is_made_from(b"k"), "the record at 4 is a redelivery although its key is gone"
+    assert table.get(b"c|l|k") is None
+    assert table.is_made_from(b"c|l|k"), "the record at 4 is a redelivery although its key is gone"
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 9), st.sampled_from([b"a", b"b"])), max_size=30))
@@ -77,25 +82,27 @@ def test_in_the_logs_order_nothing_of_an_older_epoch_counts(writes: list[tuple[i
     assert rebuild.epoch == max((epoch for epoch, _, _ in writes), default=0)
 
 
-def test_what_a_former_owner_put_last_is_written_again_as_it_is_now() -> None:
+@pytest.mark.parametrize("kind", TABLE_KINDS)
+def test_what_a_former_owner_put_last_is_written_again_as_it_is_now(kind: MakeTable) -> None:
     """Also a deletion, and also what only the former owner ever wrote: compaction would keep it otherwise."""
     state, _ = rebuilt(
-        raw_record(0, b"1", b"kept", made_by(1, 1)),
-        raw_record(1, b"1", b"deleted", made_by(1, 2)),
-        raw_record(2, None, b"deleted", made_by(2, 3)),
+        raw_record(0, b"1", b"c|l|kept", made_by(1, 1)),
+        raw_record(1, b"1", b"c|l|deleted", made_by(1, 2)),
+        raw_record(2, None, b"c|l|deleted", made_by(2, 3)),
         raw_record(3, b"claim", OWNER_KEY, made_by(2, -1)),
-        raw_record(4, b"late", b"kept", made_by(1, 4)),
-        raw_record(5, b"late", b"deleted", made_by(1, 4)),
-        raw_record(6, b"late", b"unknown", made_by(1, 5)),
+        raw_record(4, b"late", b"c|l|kept", made_by(1, 4)),
+        raw_record(5, b"late", b"c|l|deleted", made_by(1, 4)),
+        raw_record(6, b"late", b"c|l|unknown", made_by(1, 5)),
         raw_record(7, b"late", OWNER_KEY, made_by(1, -1)),
-        raw_record(8, b"late", b"healed", made_by(1, 6)),
-        raw_record(9, b"2", b"healed", made_by(2, 6)),
+        raw_record(8, b"late", b"c|l|healed", made_by(1, 6)),
+        raw_record(9, b"2", b"c|l|healed", made_by(2, 6)),
+        kind=kind,
     )
     (table,) = state.all
     state.claim = b"mine"
     table.uncover()
-    assert table.dirty == {b"kept": b"1", b"deleted": None, b"unknown": None, OWNER_KEY: b"mine"}
-    assert dict(table.items()) == {b"kept": b"1", b"healed": b"2"}
+    assert table.dirty == {b"c|l|kept": b"1", b"c|l|deleted": None, b"c|l|unknown": None, OWNER_KEY: b"mine"}
+    assert dict(table.items()) == {b"c|l|kept": b"1", b"c|l|healed": b"2"}
 
 
 def test_an_owners_claim_is_no_value_of_the_table() -> None:
