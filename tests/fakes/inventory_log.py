@@ -8,7 +8,7 @@ middle of each.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -40,8 +40,9 @@ class Leaving:
     def append(self, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
         self.rows.append(Row(key, value, headers))
 
-    def extend(self, rows: Iterable[tuple[bytes, bytes]], headers: list[tuple[str, bytes]]) -> None:
+    def extend(self, rows: Sequence[tuple[bytes, bytes]], headers: list[tuple[str, bytes]]) -> int:
         self.rows += [Row(key, value, headers) for key, value in rows]
+        return sum(len(key) + len(value) for key, value in rows)
 
 
 class Crash(Exception):  # noqa: N818 - it says what happens
