@@ -17,12 +17,12 @@ class Books(Protocol):
     def wanted(self, sku: str) -> bytes | None:
         """The position that the channel is to have; None: the SKU was never seen, or is no more."""
 
-    def differs(self, sku: str) -> bool:
-        """Never seen is nothing to send; never sent differs from everything, zero too."""
+    def rank(self, sku: str) -> int | None:
+        """How urgent it is to tell what differs (streams/delivery/stock_order.py); None: nothing does. Never seen is
+        nothing to send; never sent differs from everything, zero too."""
 
-    def rank(self, sku: str, *, unsure: bool) -> int | None:
-        """How urgent it is (streams/delivery/stock_order.py); `unsure`: it is not known what the channel has. None when
-        there is nothing to tell."""
+    def rank_in_doubt(self, sku: str) -> int | None:
+        """The same where it is not known what the channel has; None: the SKU was never seen, or is no more."""
 
 
 Lookup = Callable[[str], bytes | None]
@@ -37,34 +37,32 @@ class TwoTables:
         self.wanted = wanted
         self._sent = sent
 
-    def differs(self, sku: str) -> bool:
-        wanted = self.wanted(sku)
-        return wanted is not None and wanted != self._sent(sku)
-
-    def rank(self, sku: str, *, unsure: bool) -> int | None:
-        wanted = self.wanted(sku)
-        if wanted is None:
+    def rank(self, sku: str) -> int | None:
+        wanted, sent = self.wanted(sku), self._sent(sku)
+        if wanted is None or wanted == sent:
             return None
-        sent = self._sent(sku)
-        return rank_with_doubt(quantity_of(wanted), None if sent is None else quantity_of(sent), unsure=unsure)
+        return rank_of(quantity_of(wanted), None if sent is None else quantity_of(sent))
+
+    def rank_in_doubt(self, sku: str) -> int | None:
+        wanted = self.wanted(sku)
+        return None if wanted is None else _rank_in_doubt(quantity_of(wanted))
 
 
-def rank_with_doubt(wanted: int, sent: int | None, *, unsure: bool) -> int:
-    """Who may have been told anything is taken for sellable where it is not, and for unsellable where it is."""
-    if unsure:
-        sent = 1 if wanted <= 0 else None
-    return rank_of(wanted, sent)
+def _rank_in_doubt(wanted: int) -> int:
+    """The channel may have anything: it is taken for sellable what is not any more, and for unsellable what is."""
+    return rank_of(wanted, 1 if wanted <= 0 else None)
 
 
 class CompactBooks:
     """Books over positions that are kept as numbers (topics/position_map.py), and what the rules offer of them."""
 
-    __slots__ = ("_offer", "_sent", "_wanted")
+    __slots__ = ("_as_it_is", "_offer", "_sent", "_wanted")
 
     def __init__(self, wanted: Location, sent: Location, offer: Offer) -> None:
         self._wanted = wanted
         self._sent = sent
         self._offer = offer
+        self._as_it_is = offer.is_identity
 
     def wanted(self, sku: str) -> bytes | None:
         packed = self._wanted.packed.get(sku)
@@ -74,19 +72,20 @@ class CompactBooks:
             return self._offer.position(self._wanted.whole[sku])
         return encode_plain(sku, self._offer.quantity(sku, packed & QUANTITY_MASK))
 
-    def differs(self, sku: str) -> bool:
+    def rank(self, sku: str) -> int | None:
         packed = self._wanted.packed.get(sku)
         if packed is None:
-            return False
+            return None
+        quantity = packed & QUANTITY_MASK
+        wanted = quantity if self._as_it_is else self._offer.quantity(sku, quantity)
         sent = self._sent.packed.get(sku)
         if sent is None:
-            return True
+            return rank_of(wanted, None)
+        told = sent & QUANTITY_MASK
         if (packed | sent) & WHOLE:
-            return self.wanted(sku) != self._sent.get(sku)
-        return self._offer.quantity(sku, packed & QUANTITY_MASK) != sent & QUANTITY_MASK
+            return None if self.wanted(sku) == self._sent.get(sku) else rank_of(wanted, told)
+        return None if wanted == told else rank_of(wanted, told)
 
-    def rank(self, sku: str, *, unsure: bool) -> int | None:
-        wanted = self._wanted.quantity(sku)
-        if wanted is None:
-            return None
-        return rank_with_doubt(self._offer.quantity(sku, wanted), self._sent.quantity(sku), unsure=unsure)
+    def rank_in_doubt(self, sku: str) -> int | None:
+        quantity = self._wanted.quantity(sku)
+        return None if quantity is None else _rank_in_doubt(self._offer.quantity(sku, quantity))

@@ -94,6 +94,13 @@ class StockLane:
         self.queue.changed(sku, self._clock.now_ms())
         self._look()
 
+    def compare(self, skus: Iterable[str]) -> None:
+        """Look at these, perhaps for the first time."""
+        now_ms = self._clock.now_ms()
+        for sku in skus:
+            self.queue.changed(sku, now_ms)
+        self._look()
+
     def forget(self) -> None:
         """The location is another worker's now: what this one last showed is no longer true."""
         DIRTY.remove(self.channel, self.location)
@@ -223,7 +230,8 @@ class StockLane:
         return Change(SENT, position_key(self.channel, self.location, sku), value)
 
     def _look(self) -> None:
-        self._tell(None)
+        if self.queue.has_news:
+            self._tell(None)
         self._moved(self)
         if self._is_idle():
             self._idle.set()

@@ -55,18 +55,19 @@ class Fifo:
     def add(self, sku: str, *, first: bool = False) -> int:
         """Returns its place, by which it leaves. It must not be in here. `first`: behind others that came so, before
         all else."""
-        place = _FRONT if first else self._room()
-        self._chunks[place][sku] = None
         self._count += 1
-        return place
-
-    def _room(self) -> int:
-        if self._added >= CHUNK or self._last not in self._chunks:
-            self._last += 1
+        if first:
+            self._chunks[_FRONT][sku] = None
+            return _FRONT
+        place = self._last
+        chunk = self._chunks.get(place) if self._added < CHUNK else None
+        if chunk is None:
+            place = self._last = place + 1
+            chunk = self._chunks[place] = {}
             self._added = 0
-            self._chunks[self._last] = {}
+        chunk[sku] = None
         self._added += 1
-        return self._last
+        return place
 
     def remove(self, sku: str, place: int) -> None:
         chunk = self._chunks[place]

@@ -31,8 +31,8 @@ from topics.position_map import PositionMap, parts_of
 from topics.positions import is_position
 from topics.touchpoints import Touchpoint
 
-SCANNED_AT_ONCE = 2_000
-"""Positions compared at a takeover before other work of the process gets its turn: some 10 ms."""
+SCANNED_AT_ONCE = 1_000
+"""Positions compared at a takeover before other work of the process gets its turn: some 5 ms, if all of them differ."""
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +94,9 @@ class StockPartition:
         else:
             self._positions.put(key, value, NO_OFFSET)
         parts = parts_of(key) if self._scanned else None
-        if parts is not None:
-            self._look_at(*parts)
+        lane = self._lane(parts[0]) if parts is not None else None
+        if parts is not None and lane is not None:
+            lane.changed(parts[1])
 
     def forget_positions(self) -> None:
         self._positions = PositionMap()
@@ -105,10 +106,13 @@ class StockPartition:
         # Changes that come during the scan are looked at twice, which harms nothing.
         self._scanned = True
         for stock, location in list(self._positions.locations.items()):
-            for number, sku in enumerate(list(location.packed)):
-                self._look_at(stock, sku)
-                if number % SCANNED_AT_ONCE == 0:
-                    await asyncio.sleep(0)
+            lane = self._lane(stock)
+            if lane is None:
+                continue
+            skus = list(location.packed)
+            for start in range(0, len(skus), SCANNED_AT_ONCE):
+                lane.compare(skus[start : start + SCANNED_AT_ONCE])
+                await asyncio.sleep(0)
         self.is_open = True
         log.info("stock.recovered partition=%d positions=%d lanes=%d", self.partition, len(self._positions), self.lanes)
         for lane in self._lanes.values():
@@ -139,14 +143,12 @@ class StockPartition:
     def lanes(self) -> int:
         return sum(lane is not None for lane in self._lanes.values())
 
-    def _look_at(self, stock: str, sku: str) -> None:
+    def _lane(self, stock: str) -> StockLane | None:
         if stock not in self._lanes:
             lane = self._lanes[stock] = self._make_lane(stock)
             if lane is not None and self.is_open:
                 lane.open()
-        lane = self._lanes[stock]
-        if lane is not None:
-            lane.changed(sku)
+        return self._lanes[stock]
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._spawn(work)

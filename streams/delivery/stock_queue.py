@@ -20,7 +20,8 @@ else changes, and what goes out of stock is in the next one.
 A call that is refused or fails again and again is searched for the SKU at fault: its SKUs go on in halves, at most
 every second call, while all others go in full calls. One that stands alone and fails is tried seldom.
 
-Work per change and per SKU of a call does not depend on how many wait. Memory per dirty SKU: some 350 bytes.
+Work per change and per SKU of a call does not depend on how many wait. Memory per dirty SKU: some 230 bytes,
+measured over a million.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class _Entry:
     """A SKU that is dirty, doubtful or in flight. A clean SKU has none: memory follows what waits."""
 
     since_ms: int
+    since_place: int
     where: int = _NOWHERE
     place: int = 0
     age_place: int = 0
@@ -103,11 +105,14 @@ class StockQueue:
         self._books = books
         self._policy = policy
         self._pauses = Pauses(policy, chance)
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        """In the order of `since_ms`."""
+        self._entries: dict[str, _Entry] = {}
+        self._by_since = Fifo()
+        """All of them, in the order of `since_ms`."""
         self._queues = [Fifo() for _ in range(RANKS + 2)]
         self._by_age = Fifo()
         """All that is in the queues of the ranks."""
+        self._ready = 0
+        """SKUs in the queues, of whatever kind."""
         self._timers = Timers()
         self._again: OrderedDict[str, int] = OrderedDict()
         """What is to be sent again, with the last call that was taken before: that one does not count."""
@@ -125,8 +130,9 @@ class StockQueue:
         """The position of a SKU may have moved. A new value of a SKU that waits after a failure is tried soon."""
         entry = self._entries.get(sku)
         if entry is None:
-            if self._books.differs(sku):
-                self._place(sku, self._new_entry(sku, now_ms), now_ms)
+            rank = self._books.rank(sku)
+            if rank is not None:
+                self._begin_wait(sku, rank, now_ms)
             elif self._refused:
                 self._take_back_refusal(sku)
         elif not entry.in_flight:
@@ -289,25 +295,34 @@ class StockQueue:
 
     def dirty_since_ms(self) -> int | None:
         """Since when the longest waiting SKU waits."""
-        return next(iter(self._entries.values())).since_ms if self._entries else None
+        return self._entries[next(iter(self._by_since))].since_ms if self._entries else None
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something became of refusals since `take_news`."""
+        return bool(self._news)
 
     def take_news(self) -> News:
-        """What became of refusals since the last time."""
         news, self._news = self._news, News()
         return news
 
     # Inside: what becomes of a SKU
 
     def _new_entry(self, sku: str, now_ms: int) -> _Entry:
-        entry = self._entries[sku] = _Entry(now_ms)
+        entry = self._entries[sku] = _Entry(now_ms, self._by_since.add(sku))
         return entry
+
+    def _drop(self, sku: str, entry: _Entry) -> None:
+        self._by_since.remove(sku, entry.since_place)
+        del self._entries[sku]
 
     def _settle(self, sku: str, entry: _Entry, started_ms: int, now_ms: int) -> None:
         """The channel took it. Only a call that left after a lost one could arrive ends the doubt about that one."""
         entry.failures = entry.most = entry.not_before_ms = 0
         entry.unsure = False
         entry.since_ms = now_ms
-        self._entries.move_to_end(sku)
+        self._by_since.remove(sku, entry.since_place)
+        entry.since_place = self._by_since.add(sku)
         if started_ms >= entry.late_until_ms:
             entry.late_until_ms = 0
         self._take_back_refusal(sku)
@@ -336,31 +351,39 @@ class StockQueue:
         before all that waits there, because it was taken from there in vain."""
         if entry.late_until_ms and entry.late_until_ms <= now_ms:
             entry.unsure = True
+        in_doubt = entry.unsure or entry.again
+        rank = self._books.rank_in_doubt(sku) if in_doubt else self._books.rank(sku)
         where, due_ms = _NOWHERE, 0
-        unsure = entry.unsure or entry.again > 0
-        if not unsure and not self._books.differs(sku):
-            due_ms = entry.late_until_ms
+        if rank is None:
+            due_ms = 0 if in_doubt else entry.late_until_ms
             if not due_ms:
                 self._forget(sku, entry)
                 return
         elif entry.not_before_ms > now_ms:
             due_ms = entry.not_before_ms
+        elif entry.most:
+            where = _ALONE if entry.failures and entry.most == 1 else _SUSPECT
         else:
-            rank = self._books.rank(sku, unsure=unsure)
-            if rank is None:
-                self._forget(sku, entry)
-                return
-            where = rank if not entry.most else _ALONE if entry.failures and entry.most == 1 else _SUSPECT
+            where = rank
         if where != entry.where or due_ms != entry.due_ms:
-            is_first = where != _NOWHERE and not self._ready
-            self._move(sku, entry, where, due_ms, first=first)
-            if is_first:
+            if where != _NOWHERE and not self._ready:
                 self._gather_until_ms = now_ms + self._policy.gather_ms
+            self._move(sku, entry, where, due_ms, first=first)
+
+    def _begin_wait(self, sku: str, rank: int, now_ms: int) -> None:
+        """Of a SKU that was clean: what `_place` does with it, in fewer steps for the million of them."""
+        if not self._ready:
+            self._gather_until_ms = now_ms + self._policy.gather_ms
+        entry = self._new_entry(sku, now_ms)
+        entry.where = rank
+        entry.place = self._queues[rank].add(sku)
+        entry.age_place = self._by_age.add(sku)
+        self._ready += 1
 
     def _forget(self, sku: str, entry: _Entry) -> None:
         """The channel has what it is to have."""
         self._move(sku, entry, _NOWHERE, 0)
-        del self._entries[sku]
+        self._drop(sku, entry)
         self._take_back_refusal(sku)
 
     def _move(self, sku: str, entry: _Entry, where: int, due_ms: int, *, first: bool = False) -> None:
@@ -368,6 +391,7 @@ class StockQueue:
         was, is_ = _is_ranked(entry.where), _is_ranked(where)
         if entry.where != _NOWHERE:
             self._queues[entry.where].remove(sku, entry.place)
+            self._ready -= 1
         if was and not is_:
             self._by_age.remove(sku, entry.age_place)
         if entry.due_ms:
@@ -375,6 +399,7 @@ class StockQueue:
         entry.where, entry.due_ms = where, due_ms
         if where != _NOWHERE:
             entry.place = self._queues[where].add(sku, first=first)
+            self._ready += 1
         if is_ and not was:
             entry.age_place = self._by_age.add(sku, first=first)
         if due_ms:
@@ -387,10 +412,6 @@ class StockQueue:
             self._place(sku, entry, now_ms)
 
     # Inside: what goes into a call
-
-    @property
-    def _ready(self) -> int:
-        return len(self._by_age) + len(self._queues[_SUSPECT]) + len(self._queues[_ALONE])
 
     def _is_gathering(self, now_ms: int) -> bool:
         return now_ms < self._gather_until_ms and 0 < self._ready < self._policy.batch_max
@@ -454,7 +475,7 @@ class StockQueue:
                 entry.in_flight = True
                 items[sku] = value
             else:
-                del self._entries[sku]
+                self._drop(sku, entry)
         return items
 
     def _land(self, batch: Batch) -> None:
