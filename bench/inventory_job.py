@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from bench.delivery_load import WARM_UP_S, WARM_UP_SHARE
 from topics.envelope import COMMAND, Envelope, Headers
 from topics.keys import channel_destination, destination_partition, shard_of, stock_key
 
@@ -149,6 +150,12 @@ def different(at_channel: Mapping[str, Mapping[str, Any]], oracle: Oracle) -> in
     }
     found = {(location, sku): item for location, known in at_channel.items() for sku, item in known.items()}
     return sum(found.get(name) != wanted.get(name) for name in found.keys() | wanted.keys())
+
+
+def steady(seconds: float, positions_per_s: int, **more: Any) -> Work:
+    """The work of so many seconds at that rate, and of the warm-up before them."""
+    whole_s = seconds + WARM_UP_SHARE * WARM_UP_S
+    return Work(batches=int(whole_s * positions_per_s / Work(0).batch), **more)
 
 
 def _location(place: int) -> str:

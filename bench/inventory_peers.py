@@ -117,10 +117,10 @@ class Stage:
 
 
 @contextmanager
-def stage(kafka: str, directory: Path, name: str, url: str, requests_per_s: int) -> Iterator[Stage]:
-    """Both roles, and a channel at `url` that takes so many requests a second."""
+def stage(kafka: str, directory: Path, name: str, url: str, requests: int, window_s: float = 1.0) -> Iterator[Stage]:
+    """Both roles, and a channel at `url` that takes so many requests in so many seconds. It is in `NAME.toml`."""
     file = directory / f"{name}.toml"
-    file.write_text(channels_toml(url, requests_per_s), encoding="utf-8")
+    file.write_text(channels_toml(url, requests, window_s), encoding="utf-8")
     settings = load_settings(kafka=kafka, topic_prefix=f"bench-{name}")
     asyncio.run(create(settings, load_channels(file)))
     more = {"SLUICE_CHANNELS_FILE": str(file)}
@@ -131,10 +131,10 @@ def stage(kafka: str, directory: Path, name: str, url: str, requests_per_s: int)
         yield Stage(settings, inventory, delivery)
 
 
-def channels_toml(url: str, requests_per_s: int) -> str:
+def channels_toml(url: str, requests: int, window_s: float = 1.0) -> str:
     """The demo channel, with a marketplace elsewhere."""
     data = demo_channels()
-    data["channels"]["demo"]["marketplace"] = {"url": url, "budget": {"requests": requests_per_s, "window_s": 1}}
+    data["channels"]["demo"]["marketplace"] = {"url": url, "budget": {"requests": requests, "window_s": window_s}}
     return "\n".join(_tables(data))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.delivery_peers import quantile_ms
-from bench.inventory_job import Work, expected, shelf
+from bench.inventory_job import Work, expected, shelf, steady
 from bench.inventory_peers import Channel, Stage, channel, stage, void_because
 from bench.processes import Started, cpu_s, memory_mib
 
@@ -28,7 +28,7 @@ P99_GOAL_MS = {"allows": 1_000.0, "exhausted": 5_000.0}
 
 
 def conflation(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
-    work = _work(max(seconds, SECONDS_MIN))
+    work = steady(max(seconds, SECONDS_MIN), OFFERED_PER_S)
     with channel() as one:
         run = _run(kafka, directory, "conflation", one, SLOW_PER_S, work)
     spared = round(run["naive_requests"] / run["requests"], 1)
@@ -43,7 +43,7 @@ def conflation_described(found: Mapping[str, Any]) -> str:
 
 
 def out_of_stock(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
-    work = _work(max(seconds, SECONDS_MIN), gone_every=2)
+    work = steady(max(seconds, SECONDS_MIN), OFFERED_PER_S, gone_every=2)
     with channel() as one:
         runs = {
             "allows": _run(kafka, directory, "allows", one, FAST_PER_S, work),
@@ -70,10 +70,6 @@ def gone_described(found: Mapping[str, Any]) -> str:
     return "; ".join(said)
 
 
-def _work(seconds: float, gone_every: int = 0) -> Work:
-    return Work(batches=int(seconds * OFFERED_PER_S / Work(0).batch), gone_every=gone_every)
-
-
 def _run(kafka: str, directory: Path, name: str, far_side: Channel, requests_per_s: int, work: Work) -> dict[str, Any]:
     wanted = expected(work)
     far_side.begin()
@@ -91,7 +87,7 @@ def _run(kafka: str, directory: Path, name: str, far_side: Channel, requests_per
     took = [gone[sku] - at_ms for sku, at_ms in load["due_ms"].items()]
     return {
         "offered_per_s": OFFERED_PER_S,
-        "achieved_per_s": round(load["positions"] / load["seconds"]),
+        "achieved_per_s": round(load["steady"] / load["seconds"]),
         "changed": wanted.changed,
         "naive_requests": wanted.naive,
         "requests": told["requests"],
@@ -99,7 +95,7 @@ def _run(kafka: str, directory: Path, name: str, far_side: Channel, requests_per
         "latency_ms": {"p50": quantile_ms(took, 0.5), "p99": quantile_ms(took, 0.99), "max": quantile_ms(took, 1.0)},
         "out_of_stock": len(took),
         "settled_s": round(settled_s, 1),
-        "cpu_share": {role: round(used_s / load["seconds"], 2) for role, used_s in used.items()},
+        "cpu_us_per_position": {role: round(1e6 * used_s / work.positions, 1) for role, used_s in used.items()},
         "memory_mib": memory,
         "late": load["late"],
         "void": void_because(load),
