@@ -33,6 +33,7 @@ class Answer:
     content_type: str = JSON
     revision: int | None = None
     """Of what is told: its ETag."""
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 EMPTY = Answer(200)

@@ -58,6 +58,7 @@ class Call:
             headers["Retry-After"] = str(answer.retry_after_s)
         if answer.revision is not None:
             headers["ETag"] = f'"{answer.revision}"'
+        headers.update(answer.headers)
         return web.Response(status=answer.status, body=answer.body, headers=headers)
 
     def _receipt(self) -> str:

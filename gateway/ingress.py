@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from gateway import search, splitting
+from gateway import splitting
 from gateway.access_log import AccessLog
-from gateway.answers import KAFKA_RETRY_AFTER_S, Answer, Refused, json_answer, kafka_away, of_reply, overloaded, shaped
+from gateway.answers import Answer, Refused, json_answer, kafka_away, of_reply, overloaded, shaped
 from gateway.authentication import Authentication
 from gateway.body import BodyReader, parse, query_members, validate, with_path_members
 from gateway.call import Call, new_event_id
@@ -34,6 +34,7 @@ from gateway.ports import (
     Subscriptions,
     Unavailable,
 )
+from gateway.searching import Searching
 from gateway.stamps import stamp
 from gateway.stock import take_stock
 from topics.configuration import Channel, Channels, Settings
@@ -74,6 +75,9 @@ class Ingress:
         self._ports = ports
         self._authentication = Authentication(channels)
         self._bodies = BodyReader(settings.body_bytes_max)
+        self._searching = Searching(
+            settings, channels, stock=ports.stock, producer=ports.producer, replies=ports.replies, now_ms=ports.now_ms
+        )
         self.active = 0
         self._drained: asyncio.Event | None = None
 
@@ -251,12 +255,7 @@ class Ingress:
 
     async def _search(self, touchpoint: Touchpoint, _call: Call, channel: Channel, request: web.Request) -> Answer:
         members, _raw = await self._members(touchpoint, request)
-        reason = self._ports.stock.unready()
-        if reason is not None:
-            raise Refused(503, "UNAVAILABLE", "Stock is not known yet", reason, KAFKA_RETRY_AFTER_S)
-        by_location = touchpoint.name == "search-inventory"
-        found = (search.at_location if by_location else search.everywhere)(self._ports.stock, channel, members)
-        return json_answer(found)
+        return await self._searching.answer(touchpoint, channel, members)
 
     async def _credentials(
         self, _touchpoint: Touchpoint, _call: Call, channel: Channel, _request: web.Request

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.snapshot_view import SnapshotIndex
 from topics.envelope import Headers
@@ -83,8 +83,14 @@ class Stock(Protocol):
     def quantity(self, channel: str, location: str, sku: str) -> int | None:
         """None: this SKU was never seen at this location."""
 
-    def locations(self, channel: str, sku: str) -> list[tuple[str, dict[str, Any]]]:
-        """Every (location, item) of a SKU; empty when it was never seen."""
+    def found(self, channel: str, sku: str) -> list[tuple[str, int]]:
+        """Every location of a SKU and its quantity there, in the order of locations; empty when it was never seen."""
+
+    def serial(self, channel: str, sku: str) -> str | None:
+        """Of the first of these locations that has one."""
+
+    def current_ms(self) -> int | None:
+        """All that was accepted up to then is known, epoch milliseconds; None: not all has been read yet."""
 
     def places(self, channel: str) -> Collection[str]:
         """The locations of which stock has come, `~TYPE` of consolidated stock among them."""

@@ -328,6 +328,12 @@ class Settings(BaseSettings):
     relay_deadline_s: float = Field(
         default=RELAY_DEADLINE_S, gt=0, lt=45, description="for the whole way of a relay; callers give up after 45 s"
     )
+    search_deadline_s: float = Field(
+        default=3.0, ge=2, lt=45, description="for asking Increff for what a search of stock does not find here"
+    )
+    search_stale_max_s: float = Field(
+        default=60.0, gt=0, description="a search is 503 when what is known of stock may be older than this"
+    )
     produce_timeout_s: float = Field(
         default=PRODUCE_TIMEOUT_S, gt=0, description="then Kafka counts as away and the caller gets 503"
     )

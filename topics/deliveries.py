@@ -24,7 +24,8 @@ class DeliveryRequest:
     caller will ask again. `sequence` counts the requests of one order to one destination, from 1; a fact's is the
     fact's own. `story`: when what it belongs to began, epoch milliseconds; the requests and facts of an order that was
     forgotten and came again count from 1 anew, in a later story. `redriven`: an operator sends it again: it
-    leaves room for others.
+    leaves room for others. `reply`: the partition of `replies` on which a gateway waits for what became of it, of a
+    request that belongs to no order.
     """
 
     id: str
@@ -43,6 +44,7 @@ class DeliveryRequest:
     created_ms: int = 0
     story: int = 0
     redriven: bool = False
+    reply: int | None = None
 
     def encode(self) -> bytes:
         return orjson.dumps(self)

@@ -152,6 +152,10 @@ class StockSettings(BaseModel):
         default=None,
         description="HH:MM of UTC at which all stock is sent again every day, in idle budget only; without it, never",
     )
+    search_fallback: bool = Field(
+        default=True,
+        description="whether Increff is asked for SKUs that a search of the channel does not find here, in its budget",
+    )
     read_back: ReadBack | None = Field(
         default=None, description="how the channel is asked what it has, for reconciliation; without it, it is not"
     )

@@ -72,7 +72,8 @@ class Priority(IntEnum):
     RETURN = 3
     STOCK = 4
     REDRIVE = 5
-    """No touchpoint's: what an operator sends again. It has a share of its own (streams/delivery/redrive_share.py)."""
+    """What leaves room for all others: what an operator sends again, and searches for what is not known here. It has a
+    share of its own (streams/delivery/redrive_share.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,11 @@ class Touchpoint:
     def far_side(self) -> str:
         """Who gets the call: `increff` or `marketplace`."""
         return "increff" if self.direction is Direction.TO_INCREFF else "marketplace"
+
+    @property
+    def wants_answer(self) -> bool:
+        """Whether its caller is given what the far side answers."""
+        return self.mode is Mode.RELAY or (self.mode is Mode.ANSWER and self.direction is Direction.TO_INCREFF)
 
     def carried_body(self, members: dict[str, Any]) -> dict[str, Any] | None:
         """The members that travel in the HTTP body; None where the call has no body."""
@@ -190,6 +196,7 @@ TOUCHPOINTS: tuple[Touchpoint, ...] = (
         entity=Entity.NONE,
         mode=Mode.ANSWER,
         repeat=Repeat.NONE,
+        priority=Priority.REDRIVE,
     ),
     Touchpoint(
         name="search-inventory-marketplace",
@@ -204,6 +211,7 @@ TOUCHPOINTS: tuple[Touchpoint, ...] = (
         entity=Entity.NONE,
         mode=Mode.ANSWER,
         repeat=Repeat.NONE,
+        priority=Priority.REDRIVE,
     ),
     Touchpoint(
         name="create-return-order",

@@ -67,6 +67,8 @@ class CompactedView:
         self._next: dict[int, int] = {}
         self._goal: dict[int, int] = {}
         self._behind: set[int] = set()
+        self._polled: dict[int, int] = {}
+        self._current: dict[int, int] = {}
         self._epochs = Epochs()
         self._generation = 0
         self._applied = 0
@@ -104,6 +106,13 @@ class CompactedView:
             return f"{self._topic}: partitions are being taken up"
         lacking = sorted(partition for partition in self._followed if not self.caught_up(partition))
         return f"{self._topic}: reading partitions {lacking}" if lacking else None
+
+    def current_ms(self) -> int | None:
+        """All that was in the log at this time, epoch milliseconds, has been called back; None: it is being read, or no
+        partition is followed. While Kafka is away the time stands still."""
+        times = [self._current.get(partition) for partition in self._followed]
+        known = [time_ms for time_ms in times if time_ms is not None]
+        return min(known) if known and len(known) == len(times) else None
 
     async def until_ready(self) -> None:
         """Returns when all wanted partitions are caught up. Raises what a callback raised."""
@@ -173,6 +182,7 @@ class CompactedView:
                 if generation == self._generation:
                     self._handle(chunks)
                     await self._notice_ends(consumer)
+                    await self._notice_current(consumer)
                 await asyncio.sleep(0)  # buffered records come without a pause, and the loop is not ours alone
         finally:
             await consumer.stop()
@@ -240,6 +250,22 @@ class CompactedView:
                 self._behind.discard(partition)
                 self._progressed()
 
+    async def _notice_current(self, consumer: AIOKafkaConsumer) -> None:
+        """Where the log ended when Kafka last answered, and whether all before it has been handled."""
+        for partition in self._followed:
+            place = TopicPartition(self._topic, partition)
+            if consumer.last_poll_timestamp(place) == self._polled.get(partition):
+                continue
+            try:
+                async with asyncio.timeout(POLL_MS / 1000):
+                    position = await consumer.position(place)
+            except TimeoutError:
+                continue  # as above
+            end, polled_ms = consumer.highwater(place), consumer.last_poll_timestamp(place)
+            self._polled[partition] = polled_ms
+            if end is not None and position >= end:
+                self._current[partition] = polled_ms
+
     def _progressed(self) -> None:
         """Whoever waits looks again."""
         self._progress.set()
@@ -249,6 +275,8 @@ class CompactedView:
         for partition in sorted(partitions):
             self._next.pop(partition, None)
             self._goal.pop(partition, None)
+            self._polled.pop(partition, None)
+            self._current.pop(partition, None)
             self._epochs.forget(partition)
             self._behind.discard(partition)
             self._on_partition_dropped(partition)

@@ -46,7 +46,7 @@ class DeliveryRole(Role):
     name = "delivery"
     source = "deliveries.requests"
     tables = (OUTBOX, PERMITS, SENT)
-    targets = ("inventory.status", "inventory.events")
+    targets = ("inventory.status", "inventory.events", "replies")
     spills = frozenset({OUTBOX})
     table_kinds = MappingProxyType({SENT: PositionTable})
 

@@ -15,7 +15,7 @@ from streams.delivery.response_class import Verdict, classify
 from streams.delivery.retry_schedule import RetrySchedule
 from streams.runtime.role import Change, Effect
 from topics.deliveries import Conclusion, OutcomeKind
-from topics.touchpoints import Mode, WhenDead
+from topics.touchpoints import WhenDead
 from topics.values import value
 
 TABLE = "deliveries.outbox"
@@ -103,7 +103,7 @@ def finish(
             kind,
             now_ms,
             # Only relays have a caller who is given the body; elsewhere the message is all that the order keeps.
-            body=result.body if kind.final and KINDS[entry.request.touchpoint].mode is Mode.RELAY else None,
+            body=result.body if kind.final and KINDS[entry.request.touchpoint].wants_answer else None,
             message=f"{LATE}: {result.message}" if kind is OutcomeKind.EXPIRED else result.message,
             next_ms=resolution.next_ms,
         ),
@@ -113,7 +113,8 @@ def finish(
         how = Conclusion.DELIVERED
         effects.append(outcomes.concluded(request, how, partition, now_ms, attempts=attempts, redrive=redrive))
     lost = not KINDS[entry.request.touchpoint].refusable or entry.dead_at
-    if kind is OutcomeKind.DEAD or (kind is OutcomeKind.REFUSED and lost):
+    # A question that nobody waits for any more is not asked again.
+    if entry.request.reply is None and (kind is OutcomeKind.DEAD or (kind is OutcomeKind.REFUSED and lost)):
         # Who sent a touchpoint that is not refusable was promised success and will not hear of the refusal. Whoever
         # sent it again asks here what became of it.
         effects.append(outcomes.dead(entry, partition, now_ms))

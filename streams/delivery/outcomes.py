@@ -10,9 +10,14 @@ import orjson
 from streams.delivery.outbox import Entry
 from streams.runtime.role import Effect
 from topics import envelope
+from topics.catalogue import BY_NAME
 from topics.deliveries import Attempt, Concluded, Conclusion, DeliveryRequest, Outcome, OutcomeKind
 from topics.envelope import DELIVERY_SOURCE, Envelope
 from topics.subscriptions import FACT
+from topics.verdicts import Reply, Verdict
+
+REPLY_PARTITIONS = BY_NAME["replies"].partitions or 0
+_VERDICTS = {OutcomeKind.DELIVERED: Verdict.ANSWERED, OutcomeKind.REFUSED: Verdict.REFUSED}
 
 
 def attempted(
@@ -63,6 +68,8 @@ def outcome(
     request = entry.request
     if request.touchpoint == FACT.name:
         return []
+    if request.reply is not None:
+        return _reply(request, request.reply, kind, entry.last, body, message, now_ms)
     told = Outcome(
         request=request.id,
         touchpoint=request.touchpoint,
@@ -76,6 +83,25 @@ def outcome(
     suffix = f":{entry.attempts}" if kind is OutcomeKind.RETRYING else ""
     headers = _headers(request, f"{request.id}:{kind}{suffix}", envelope.DELIVERY_OUTCOME, now_ms)
     return [Effect("orders.commands", request.entity.encode(), told.encode(), headers)]
+
+
+def _reply(
+    request: DeliveryRequest,
+    partition: int,
+    kind: OutcomeKind,
+    last: Attempt | None,
+    body: dict[str, Any] | None,
+    message: str,
+    now_ms: int,
+) -> list[Effect]:
+    """What the gateway that waits learns. Published to a partition that there is not, it would end the process."""
+    if not kind.final or not 0 <= partition < REPLY_PARTITIONS:
+        return []
+    verdict = _VERDICTS.get(kind, Verdict.FAILED)
+    status = last.status if last else None
+    reply = Reply(event=request.id, verdict=verdict, message=message, status=status, body=body)
+    headers = _headers(request, f"{request.id}:{kind}", envelope.REPLY, now_ms)
+    return [Effect("replies", request.id.encode(), reply.encode(), headers, partition)]
 
 
 def dead(entry: Entry, partition: int, now_ms: int) -> Effect:

@@ -14,7 +14,7 @@ from streams.delivery.ports import Answer, ResponseClass
 from streams.delivery.retry_after import THROTTLE_DEFAULT_S, not_before_ms
 from topics.nesting import is_too_deep
 from topics.subscriptions import FACT
-from topics.touchpoints import Mode, Touchpoint
+from topics.touchpoints import Touchpoint
 from topics.values import value
 
 MESSAGE_CHARS_MAX = 500
@@ -48,7 +48,7 @@ class Verdict:
 def classify(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answer, now_ms: int) -> Verdict:
     """Judge an answer to `touchpoint` called with `members`; `now_ms` is when it came."""
     verdict = _judge(touchpoint, members, answer, now_ms)
-    if touchpoint.mode is not Mode.RELAY or verdict.body is None or _can_travel(answer.body, verdict.body):
+    if not touchpoint.wants_answer or verdict.body is None or _can_travel(answer.body, verdict.body):
         return verdict
     if verdict.kind is ResponseClass.DELIVERED and touchpoint.response is not None:
         # Its caller needs the body; one that merely failed is told by its message.
@@ -111,7 +111,7 @@ def _judge_success(
 ) -> Verdict:
     if body is not None and body.get("hasError") is True:
         return Verdict(ResponseClass.REFUSED, body, _message(200, raw, body))
-    if touchpoint.mode is Mode.RELAY and touchpoint.response is not None and body is None and raw.strip():
+    if touchpoint.wants_answer and touchpoint.response is not None and body is None and raw.strip():
         return Verdict(ResponseClass.RETRY, message="the answer is not a JSON object: " + _text(raw))
     if touchpoint.name == ACKNOWLEDGEMENT and body is not None:
         missing = _unacknowledged(members or {}, body)

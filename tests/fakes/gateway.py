@@ -156,9 +156,13 @@ class FakeEndpoints:
 
 class FakeStock(StockIndex):
     away: str | None = None
+    age_ms: int = 0
 
     def unready(self) -> str | None:
         return self.away
+
+    def current_ms(self) -> int | None:
+        return None if self.away else NOW_MS - self.age_ms
 
 
 def channels_with(**changes: Any) -> Channels:

@@ -118,6 +118,7 @@ class FoundSku(Body):
 
 class SearchSkuAnswer(Body):
     successList: list[FoundSku]
+    sucessList: list[FoundSku] | None = Field(default=None, description="The same, as the contract's sample spells it")
     failureList: list[Code]
 
 

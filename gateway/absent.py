@@ -1,0 +1,35 @@
+"""PURE: what Increff said a moment ago that it does not have: who asks on and on does not eat its budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+ABSENT_MS = 60_000
+"""How long Increff's "unknown" is believed: a new listing is found within a minute, by a push of stock sooner."""
+ABSENT_MAX = 100_000
+"""SKUs remembered, some 20 MB; the oldest are forgotten first."""
+
+Sku = tuple[str, str, str]
+"""Channel, location (empty: any) and SKU."""
+
+
+class AbsentSkus:
+    def __init__(self) -> None:
+        self._until_ms: dict[Sku, int] = {}
+        """In the order in which they end."""
+
+    def add(self, skus: Iterable[Sku], now_ms: int) -> None:
+        for sku in skus:
+            self._until_ms.pop(sku, None)
+            self._until_ms[sku] = now_ms + ABSENT_MS
+        while self._until_ms:
+            oldest, until_ms = next(iter(self._until_ms.items()))
+            if until_ms > now_ms and len(self._until_ms) <= ABSENT_MAX:
+                break
+            del self._until_ms[oldest]
+
+    def has(self, sku: Sku, now_ms: int) -> bool:
+        return self._until_ms.get(sku, 0) > now_ms
+
+    def __len__(self) -> int:
+        return len(self._until_ms)
