@@ -161,10 +161,13 @@ def test_the_share_that_is_used_is_told_for_each_limit() -> None:
 
 def test_what_the_documentation_shows_can_be_configured() -> None:
     text = Path("docs/pacing.md").read_text(encoding="utf-8")
-    [block] = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    block, stock = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     shown = [tomllib.loads(table)["budget"] for table in re.split(r"\n\n(?=#)", block)]
     assert len(shown) == 4
     for budget in shown:
         assert channels_for(increff={"budget": budget}).increff.limits
+    settings = channels_for(stock=tomllib.loads(stock)["channels"]["shop"]["stock"]).channels["demo"].stock
+    assert settings.limits
+    assert settings.pace("AUH-ST-04").limits
     for name in re.findall(r"`(sluice_\w+)`", text):
         assert any(metric.name == name for metric in REGISTRY.collect()), name
