@@ -31,19 +31,12 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from streams.delivery.stock_books import Books
-from streams.delivery.stock_order import BACK_IN_STOCK, RANKS, Fifo, Timers
+from streams.delivery.stock_order import Fifo
 from streams.delivery.stock_policy import FAILURES_BEFORE_HALVING, Pauses, Policy
+from streams.delivery.stock_waiting import ALONE, NOWHERE, SUSPECT, Entry, Waiting
 
-AGE_SHARE = 8
-"""An eighth of each call is for what has waited longest."""
-SEARCH_TURN, ALONE_TURN = 2, 8
-"""Every second call may search for a SKU at fault, every eighth may try one that was found."""
 WOKEN_AT_ONCE = 2_000
 """SKUs whose time has come that are looked at in one turn: some milliseconds of the event loop."""
-
-_NOWHERE = -1
-_SUSPECT, _ALONE = RANKS, RANKS + 1
-"""Queues behind those of the ranks: what is searched for a SKU at fault, and what failed by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,29 +67,6 @@ class News:
         return bool(self.refused or self.accepted)
 
 
-@dataclass(slots=True)
-class _Entry:
-    """A SKU that is dirty, doubtful or in flight. A clean SKU has none: memory follows what waits."""
-
-    since_ms: int
-    since_place: int
-    where: int = _NOWHERE
-    place: int = 0
-    age_place: int = 0
-    due_ms: int = 0
-    """The timer it waits for; 0: none."""
-    in_flight: bool = False
-    unsure: bool = False
-    again: int = 0
-    """The first call that counts as sending it again; 0: it need not be."""
-    late_until_ms: int = 0
-    not_before_ms: int = 0
-    most: int = 0
-    """Of a suspect: the most SKUs that its next call may have; 0: it is none."""
-    failures: int = 0
-    failing_since_ms: int = 0
-
-
 class StockQueue:
     """The queue of one (channel, location)."""
 
@@ -105,24 +75,16 @@ class StockQueue:
         self._books = books
         self._policy = policy
         self._pauses = Pauses(policy, chance)
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._by_since = Fifo()
         """All of them, in the order of `since_ms`."""
-        self._queues = [Fifo() for _ in range(RANKS + 2)]
-        self._by_age = Fifo()
-        """All that is in the queues of the ranks."""
-        self._ready = 0
-        """SKUs in the queues, of whatever kind."""
-        self._timers = Timers()
+        self._waiting = Waiting(self._entries, policy.batch_max, policy.gather_ms)
         self._again: OrderedDict[str, int] = OrderedDict()
         """What is to be sent again, with the last call that was taken before: that one does not count."""
         self._refused: set[str] = set()
         self._news = News()
         self._calls: dict[int, Batch] = {}
         self._serial = 0
-        self._turn = 0
-        self._owed = 0
-        self._gather_until_ms = 0
 
     # What comes in
 
@@ -132,7 +94,7 @@ class StockQueue:
         if entry is None:
             rank = self._books.rank(sku)
             if rank is not None:
-                self._begin_wait(sku, rank, now_ms)
+                self._waiting.enter(sku, self._new_entry(sku, now_ms), rank, now_ms)
             elif self._refused:
                 self._take_back_refusal(sku)
         elif not entry.in_flight:
@@ -171,37 +133,32 @@ class StockQueue:
         if now_ms < self._pauses.until_ms:
             return None
         self._wake(now_ms)
-        if self._is_gathering(now_ms):
+        if self._waiting.is_gathering(now_ms):
             return None
-        items = self._lock(self._pick()) or self._lock(self._pick_again(now_ms))
+        items = self._lock(self._waiting.pick(), now_ms) or self._lock(self._pick_again(now_ms), now_ms)
         if not items:
             return None
-        self._gather_until_ms = 0
+        self._waiting.taken()
         self._serial += 1
         batch = self._calls[self._serial] = Batch(self._serial, items)
         return batch
 
     def next_ms(self) -> int | None:
         """When `take` may next give something; None: only after a change or the end of a call."""
-        times = []
-        if self._ready:
-            times.append(self._gather_until_ms if self._ready < self._policy.batch_max else 0)
-        elif self._again:
-            times.append(0)
-        due_ms = self._timers.next_ms()
-        if due_ms is not None:
-            times.append(due_ms)
-        return max(min(times), self._pauses.until_ms) if times else None
+        next_ms = self._waiting.next_ms()
+        if self._again and not self._waiting.ready:
+            next_ms = 0
+        return None if next_ms is None else max(next_ms, self._pauses.until_ms)
 
     @property
     def is_urgent(self) -> bool:
         """Whether something that is out of stock may be taken."""
-        return any(self._queues[rank] for rank in range(BACK_IN_STOCK))
+        return self._waiting.is_urgent
 
     @property
     def has_only_again(self) -> bool:
         """Whether all that may be taken is clean, and only sent again."""
-        return not self._ready and bool(self._again)
+        return not self._waiting.ready and bool(self._again)
 
     def is_doubtful(self, sku: str) -> bool:
         """Whether it is not known what the far side has of a SKU; in flight it is not either."""
@@ -308,15 +265,15 @@ class StockQueue:
 
     # Inside: what becomes of a SKU
 
-    def _new_entry(self, sku: str, now_ms: int) -> _Entry:
-        entry = self._entries[sku] = _Entry(now_ms, self._by_since.add(sku))
+    def _new_entry(self, sku: str, now_ms: int) -> Entry:
+        entry = self._entries[sku] = Entry(now_ms, self._by_since.add(sku))
         return entry
 
-    def _drop(self, sku: str, entry: _Entry) -> None:
+    def _drop(self, sku: str, entry: Entry) -> None:
         self._by_since.remove(sku, entry.since_place)
         del self._entries[sku]
 
-    def _settle(self, sku: str, entry: _Entry, started_ms: int, now_ms: int) -> None:
+    def _settle(self, sku: str, entry: Entry, started_ms: int, now_ms: int) -> None:
         """The channel took it. Only a call that left after a lost one could arrive ends the doubt about that one."""
         entry.failures = entry.most = entry.not_before_ms = 0
         entry.unsure = False
@@ -327,11 +284,11 @@ class StockQueue:
             entry.late_until_ms = 0
         self._take_back_refusal(sku)
 
-    def _set_back(self, sku: str, entry: _Entry, now_ms: int) -> None:
+    def _set_back(self, sku: str, entry: Entry, now_ms: int) -> None:
         self._count_failure(sku, entry, now_ms, other=now_ms)
         entry.not_before_ms = self._pauses.sku_until_ms(entry.failures, now_ms)
 
-    def _count_failure(self, sku: str, entry: _Entry, now_ms: int, *, other: int) -> None:
+    def _count_failure(self, sku: str, entry: Entry, now_ms: int, *, other: int) -> None:
         """`other`: when the channel last took something. If that was before, the channel is at fault, not the SKU."""
         if not entry.failures:
             entry.failing_since_ms = now_ms
@@ -346,111 +303,38 @@ class StockQueue:
             self._refused.discard(sku)
             self._news.accepted.append(sku)
 
-    def _place(self, sku: str, entry: _Entry, now_ms: int, *, first: bool = False) -> None:
+    def _place(self, sku: str, entry: Entry, now_ms: int, *, first: bool = False) -> None:
         """Puts an entry that is not in flight where it belongs: ready, waiting until a time, or forgotten. `first`:
         before all that waits there, because it was taken from there in vain."""
         if entry.late_until_ms and entry.late_until_ms <= now_ms:
             entry.unsure = True
         in_doubt = entry.unsure or entry.again
         rank = self._books.rank_in_doubt(sku) if in_doubt else self._books.rank(sku)
-        where, due_ms = _NOWHERE, 0
+        where, due_ms = NOWHERE, 0
         if rank is None:
             due_ms = 0 if in_doubt else entry.late_until_ms
             if not due_ms:
-                self._forget(sku, entry)
+                self._forget(sku, entry, now_ms)
                 return
         elif entry.not_before_ms > now_ms:
             due_ms = entry.not_before_ms
         elif entry.most:
-            where = _ALONE if entry.failures and entry.most == 1 else _SUSPECT
+            where = ALONE if entry.failures and entry.most == 1 else SUSPECT
         else:
             where = rank
-        if where != entry.where or due_ms != entry.due_ms:
-            if where != _NOWHERE and not self._ready:
-                self._gather_until_ms = now_ms + self._policy.gather_ms
-            self._move(sku, entry, where, due_ms, first=first)
+        self._waiting.move(sku, entry, where, due_ms, now_ms, first=first)
 
-    def _begin_wait(self, sku: str, rank: int, now_ms: int) -> None:
-        """Of a SKU that was clean: what `_place` does with it, in fewer steps for the million of them."""
-        if not self._ready:
-            self._gather_until_ms = now_ms + self._policy.gather_ms
-        entry = self._new_entry(sku, now_ms)
-        entry.where = rank
-        entry.place = self._queues[rank].add(sku)
-        entry.age_place = self._by_age.add(sku)
-        self._ready += 1
-
-    def _forget(self, sku: str, entry: _Entry) -> None:
+    def _forget(self, sku: str, entry: Entry, now_ms: int) -> None:
         """The channel has what it is to have."""
-        self._move(sku, entry, _NOWHERE, 0)
+        self._waiting.move(sku, entry, NOWHERE, 0, now_ms)
         self._drop(sku, entry)
         self._take_back_refusal(sku)
 
-    def _move(self, sku: str, entry: _Entry, where: int, due_ms: int, *, first: bool = False) -> None:
-        """What moves from rank to rank keeps its place by age."""
-        was, is_ = _is_ranked(entry.where), _is_ranked(where)
-        if entry.where != _NOWHERE:
-            self._queues[entry.where].remove(sku, entry.place)
-            self._ready -= 1
-        if was and not is_:
-            self._by_age.remove(sku, entry.age_place)
-        if entry.due_ms:
-            self._timers.remove(sku, entry.due_ms)
-        entry.where, entry.due_ms = where, due_ms
-        if where != _NOWHERE:
-            entry.place = self._queues[where].add(sku, first=first)
-            self._ready += 1
-        if is_ and not was:
-            entry.age_place = self._by_age.add(sku, first=first)
-        if due_ms:
-            self._timers.add(sku, due_ms)
-
     def _wake(self, now_ms: int) -> None:
-        for sku in self._timers.take_due(now_ms, WOKEN_AT_ONCE):
-            entry = self._entries[sku]
-            entry.due_ms = 0
-            self._place(sku, entry, now_ms)
+        for sku in self._waiting.take_due(now_ms, WOKEN_AT_ONCE):
+            self._place(sku, self._entries[sku], now_ms)
 
     # Inside: what goes into a call
-
-    def _is_gathering(self, now_ms: int) -> bool:
-        return now_ms < self._gather_until_ms and 0 < self._ready < self._policy.batch_max
-
-    def _pick(self) -> list[str]:
-        suspects, alone = self._queues[_SUSPECT], self._queues[_ALONE]
-        self._turn += 1
-        if alone and (self._turn % ALONE_TURN == 0 or not (suspects or self._by_age)):
-            return [next(iter(alone))]
-        if suspects and (self._turn % SEARCH_TURN == 0 or not self._by_age):
-            return self._pick_suspects(suspects)
-        return self._pick_ranked()
-
-    def _pick_ranked(self) -> list[str]:
-        """The most urgent, and for an eighth what has waited longest."""
-        limit = self._policy.batch_max
-        for_age, self._owed = divmod(self._owed + limit, AGE_SHARE)
-        picked: dict[str, None] = {}
-        for queue in self._queues[:RANKS]:
-            for sku in queue:
-                if len(picked) >= limit - for_age:
-                    break
-                picked[sku] = None
-        for sku in self._by_age:
-            if len(picked) >= limit:
-                break
-            picked[sku] = None
-        return list(picked)
-
-    def _pick_suspects(self, suspects: Fifo) -> list[str]:
-        """The first, with as many of those behind it as may share its call."""
-        picked: list[str] = []
-        limit = self._policy.batch_max
-        for sku in suspects:
-            limit = min(limit, self._entries[sku].most)
-            if len(picked) >= limit:
-                break
-            picked.append(sku)
-        return picked
 
     def _pick_again(self, now_ms: int) -> list[str]:
         """What is dirty after all, or in the air, is sent again as what it is."""
@@ -466,11 +350,11 @@ class StockQueue:
             entry.again = serial + 1
         return picked
 
-    def _lock(self, skus: Iterable[str]) -> dict[str, bytes]:
+    def _lock(self, skus: Iterable[str], now_ms: int) -> dict[str, bytes]:
         items: dict[str, bytes] = {}
         for sku in skus:
             entry, value = self._entries[sku], self._books.wanted(sku)
-            self._move(sku, entry, _NOWHERE, 0)
+            self._waiting.move(sku, entry, NOWHERE, 0, now_ms)
             if value is not None:
                 entry.in_flight = True
                 items[sku] = value
@@ -484,7 +368,3 @@ class StockQueue:
             raise RuntimeError(f"call {batch.id} is not in flight: a call ends once")
         for sku in batch.items:
             self._entries[sku].in_flight = False
-
-
-def _is_ranked(where: int) -> bool:
-    return _NOWHERE < where < RANKS

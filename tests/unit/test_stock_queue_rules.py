@@ -6,7 +6,8 @@ import pytest
 
 from streams.delivery.stock_books import TwoTables
 from streams.delivery.stock_policy import LATE_MS, REFUSALS_MAX, Policy
-from streams.delivery.stock_queue import ALONE_TURN, Batch, News, Refused, StockQueue
+from streams.delivery.stock_queue import Batch, News, Refused, StockQueue
+from streams.delivery.stock_waiting import ALONE_TURN
 from topics.positions import encode_position
 from topics.stock_settings import GATHER_MS
 
@@ -354,8 +355,9 @@ def test_work_and_memory_do_not_grow_with_the_changes_of_a_sku_that_waits() -> N
     for number in range(10_000):
         stock.change(a=number % 2, b=number % 2)
     assert len(stock.queue) == 2
-    assert sum(len(queue) for queue in stock.queue._queues) == 2
-    assert sum(len(queue._chunks) for queue in (*stock.queue._queues, stock.queue._by_age)) < 100
+    waiting = stock.queue._waiting
+    assert sum(len(queue) for queue in waiting._queues) == waiting.ready == 2
+    assert sum(len(queue._chunks) for queue in (*waiting._queues, waiting._by_age)) < 100
 
 
 def test_a_call_ends_once() -> None:
