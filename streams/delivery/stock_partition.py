@@ -87,16 +87,17 @@ class StockPartition:
 
     def take(self, key: bytes, value: bytes | None) -> None:
         """A position changed, or is read for the first time."""
-        if not is_position(key):
+        parts = parts_of(key) if is_position(key) else None
+        if parts is None:
             return
+        stock, sku = parts
         if value is None:
-            self._positions.delete(key)
+            self._positions.at(stock).delete(sku)
         else:
-            self._positions.put(key, value, NO_OFFSET)
-        parts = parts_of(key) if self._scanned else None
-        lane = self._lane(parts[0]) if parts is not None else None
-        if parts is not None and lane is not None:
-            lane.changed(parts[1])
+            self._positions.at(stock).put(sku, value, NO_OFFSET)
+        lane = self._lane(stock) if self._scanned else None
+        if lane is not None:
+            lane.changed(sku)
 
     def forget_positions(self) -> None:
         self._positions = PositionMap()

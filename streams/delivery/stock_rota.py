@@ -2,9 +2,9 @@
 
 One turn is asked for at a time, of the destination's owner, and what goes in it is chosen when it has come: so what
 went out of stock a moment ago is in the next call, whichever location it is at. Locations with something out of stock
-go first, then the others, each in the order in which they became due; one turn in FAIR_TURN is for whoever has waited
-longest, urgent or not. So a location with a million dirty SKUs takes its turns and no more, and one that has nothing to
-say costs nothing: there is one task for all.
+go first, then the others, each in the order in which they became due; in one turn of FAIR_TURN it is the other way
+round, so that everybody moves on. A location with a million dirty SKUs takes its turns and no more, and one that has
+nothing to say costs nothing: there is one task for all.
 
 A channel's own stock budget is asked before the destination's. What is only sent again goes as redrive does: when
 nothing is dirty, and within the share of the destination's and the stock budget that is idle.
@@ -29,7 +29,7 @@ from streams.delivery.stock_queue import Batch
 from topics.touchpoints import Priority, Touchpoint
 
 FAIR_TURN = 8
-"""One turn in eight: what is out of stock waits an eighth longer, what is not moves on all the same."""
+"""One turn in eight is for what is not out of stock: that waits an eighth longer, and nobody stands still."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
