@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -44,8 +44,11 @@ HOPELESS = 1_000
 """So many lines refused, and they more than those taken: this is no list of stock, and reading on helps nobody."""
 ABORT_TIMEOUT_S = 5.0
 """How long the abort marker may take, while the gateway stops too; without it the snapshot ends by its silence."""
-ROOM_S = 0.05
-"""Between two tries while too much waits for Kafka."""
+PATIENCE_S = 60.0
+"""How long Kafka may take no part, as while its leaders are elected: less than SNAPSHOT_OPEN_MAX_S, and than senders'
+own time-outs. To send all of a snapshot again is dearer than to wait."""
+AGAIN_S = 0.1
+"""Between two tries while Kafka is away, or too much waits for it."""
 
 
 class Content(Protocol):
@@ -84,7 +87,6 @@ class Upload:
         producer: Producer,
         now_ms: Clock,
         idle_s: float,
-        produce_timeout_s: float,
     ) -> None:
         self.target = target
         self.counts = Counts()
@@ -96,7 +98,6 @@ class Upload:
         self._producer = producer
         self._now_ms = now_ms
         self._idle_s = idle_s
-        self._produce_timeout_s = produce_timeout_s
         self._whose = orjson.dumps(whose(target.location))[:-1]
         self._lines = Lines()
         self._number = 0
@@ -194,21 +195,25 @@ class Upload:
             await self._sending
             self._sending = None
 
-    async def _produce(self, records: Sequence[Outgoing]) -> list[Position]:
-        """All of them, in order. Waits for room; raises Unavailable for one that was not acknowledged in time."""
-        deadline = time.monotonic() + self._produce_timeout_s
+    async def _produce(self, records: Sequence[Outgoing], patience_s: float | None = None) -> list[Position]:
+        """All of them, in order. What is not acknowledged is sent again: a part that comes twice counts once.
+
+        Raises Unavailable or Overloaded when Kafka does not take them for too long.
+        """
+        deadline = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
+        taken: list[Position] = []
         while True:
+            trouble: Unavailable | Overloaded = Unavailable("part of a snapshot was not acknowledged")
             try:
-                positions = await self._producer.produce_all(records)
-                break
-            except Overloaded:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(ROOM_S)
-        found = [position for position in positions if position is not None]
-        if len(found) != len(records):
-            raise Unavailable("part of a snapshot was not acknowledged")
-        return found
+                found = await self._producer.produce_all(records[len(taken) :])
+                taken += _before_a_gap(found)
+            except (Unavailable, Overloaded) as error:
+                trouble = error
+            if len(taken) == len(records):
+                return taken
+            if time.monotonic() > deadline:
+                raise trouble
+            await asyncio.sleep(AGAIN_S)
 
     async def _give_up(self, error: BaseException) -> None:
         """The abort marker, behind all that has left."""
@@ -220,7 +225,7 @@ class Upload:
         abort = orjson.dumps({**whose(self.target.location), "reason": _reason(error)})
         try:
             async with asyncio.timeout(ABORT_TIMEOUT_S):
-                await self._produce([self._record(SNAPSHOT_ABORT, abort, "abort")])
+                await self._produce([self._record(SNAPSHOT_ABORT, abort, "abort")], 0.0)
         except (TimeoutError, Unavailable, Overloaded) as trouble:
             log.warning("snapshot %s has no abort marker, and ends by its silence: %r", self.target.snapshot, trouble)
 
@@ -230,6 +235,14 @@ class Upload:
         headers = stamped(id_, kind, GATEWAY_SOURCE, target.channel, target.location, self._now_ms())
         marked = (*headers, (SNAPSHOT_HEADER, target.snapshot.encode()))
         return Outgoing("inventory.updates", target.key, value, marked, target.partition)
+
+
+def _before_a_gap(positions: Sequence[Position | None]) -> Iterator[Position]:
+    """Those before the first that is not acknowledged."""
+    for position in positions:
+        if position is None:
+            return
+        yield position
 
 
 def _reason(error: BaseException) -> str:

@@ -65,7 +65,6 @@ class SnapshotsApi:
             producer=self._ports.producer,
             now_ms=self._ports.now_ms,
             idle_s=self._settings.snapshot_idle_s,
-            produce_timeout_s=self._settings.produce_timeout_s,
         )
         self._uploads += 1
         try:

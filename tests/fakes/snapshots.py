@@ -33,6 +33,8 @@ class Kafka(FakeKafka):
         self.read: Callable[[bytes, bytes | None], None] = lambda _key, _value: None
         self.at_once: list[int] = []
         self.full = 0
+        self.unheard = 0
+        """Of so many calls, what was stored is not acknowledged in time, but for the first record."""
 
     async def produce_all(self, records: Any) -> list[Position | None]:
         if self.full:
@@ -41,6 +43,9 @@ class Kafka(FakeKafka):
         self.at_once.append(len(records))
         found = await super().produce_all(records)
         await asyncio.sleep(0)
+        if self.unheard:
+            self.unheard -= 1
+            return [found[0], *(None for _ in found[1:])]
         return found
 
     async def produce(self, record: Outgoing) -> Position:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import orjson
 import pytest
 
+import gateway.snapshot_upload
 import gateway.snapshots
 from gateway.ports import Unavailable
 from gateway.snapshot_lines import LINE_BYTES_MAX
@@ -182,7 +183,8 @@ async def test_a_client_that_breaks_off_is_aborted() -> None:
         await eventually(lambda: here.kafka.kinds() == ["begin", "abort"])
 
 
-async def test_kafka_that_does_not_take_a_part_ends_it() -> None:
+async def test_kafka_that_takes_no_part_for_too_long_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway.snapshot_upload, "PATIENCE_S", 0.0)
     async with stage() as here:
         here.kafka.refuses = lambda record: parse(record.headers).type.endswith("part")
         status, problem = await here.put(lines({"A": 1}), NDJSON)
@@ -190,10 +192,14 @@ async def test_kafka_that_does_not_take_a_part_ends_it() -> None:
         assert here.kafka.kinds() == ["begin", "abort"]
 
 
-async def test_a_full_producer_is_waited_for() -> None:
+async def test_a_producer_that_is_full_or_loses_an_acknowledgement_is_given_the_same_again() -> None:
     async with stage() as here:
-        here.kafka.full = 2
-        assert (await here.put(lines({"A": 1}), NDJSON))[0] == 200
+        here.kafka.full, here.kafka.unheard = 2, 3
+        quantities = {f"S{number}": number for number in range(1_000)}
+        status, told = await here.put(lines(quantities), NDJSON, "?complete=true")
+        assert (status, told["state"], told["received"]) == (200, "applied", 1_000)
+        assert here.kafka.kinds() == ["begin", *["part"] * (5 + 4 + 3), "end"]
+        assert here.kafka.stock() == quantities
 
 
 async def test_uploads_at_once_are_bounded() -> None:
@@ -229,7 +235,8 @@ async def test_who_is_replaced_is_told_and_what_takes_long_is_accepted(monkeypat
         assert (status, told["state"]) == (202, "open")
 
 
-async def test_kafka_that_is_away_is_told_before_anything_is_read() -> None:
+async def test_kafka_that_is_away_is_told_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway.snapshot_upload, "PATIENCE_S", 0.0)
     async with stage() as here:
         here.kafka.away = "away"
         assert (await here.put(lines({"A": 1}), NDJSON))[0] == 503
