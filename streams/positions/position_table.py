@@ -42,18 +42,27 @@ class _Segment(NamedTuple):
     offset: int
 
 
+class _Notes(NamedTuple):
+    """What one record put or deleted by key that is no position."""
+
+    values: dict[bytes, bytes | None]
+    offset: int
+
+
 class PositionTable(PartitionTable):
     """`values`, `origins`, `overlay` and `dirty` are of what is put by key; `map` has all positions."""
 
-    __slots__ = ("_leaving", "_put", "map")
+    __slots__ = ("_any_deleted", "_leaving", "_put", "map")
 
     def __init__(self, name: str, state: PartitionState) -> None:
         super().__init__(name, state)
         self.map = PositionMap()
         self._put: dict[str, dict[str, int]] = {}
         """What the record being decided put by `put_quantities`."""
-        self._leaving: list[_Segment] = []
+        self._leaving: list[_Segment | _Notes] = []
         """Leave after `dirty`, in order."""
+        self._any_deleted = False
+        """Whether `deleted` may have positions."""
 
     # -- batches of stock -----------------------------------------------------------------------------------------
 
@@ -128,9 +137,20 @@ class PositionTable(PartitionTable):
             for stock, quantities in self._put.items():
                 self._merge_quantities(self.map.at(stock), quantities)
             self._put.clear()
-        if self.overlay:
+        if any(map(is_position, self.overlay)):
             self._spread()
             super().merge()
+        elif self.overlay:
+            self._merge_notes()
+
+    def _merge_notes(self) -> None:
+        """As the runtime merges, but that what was put before need not be looked at key by key."""
+        offset, notes = self.state.offset, dict(self.overlay)
+        for key, value in notes.items():
+            super().set(key, None if value is None else memoryview(value).tobytes(), offset)
+            self.dirty.pop(key, None)
+        self._leaving.append(_Notes(notes, offset))
+        self.overlay.clear()
 
     def _merge_quantities(self, location: Location, quantities: dict[str, int]) -> None:
         offset = self.state.offset
@@ -142,7 +162,7 @@ class PositionTable(PartitionTable):
         location.put_packed(packed)
         self.bytes += PLAIN_BYTES * (len(location.packed) - before)
         self._leaving.append(_Segment(location, packed, offset))
-        if self.dirty or self.deleted:
+        if self.dirty or self._any_deleted:
             for key in map(location.key, packed):
                 self.dirty.pop(key, None)
                 self.deleted.pop(key, None)
@@ -157,6 +177,7 @@ class PositionTable(PartitionTable):
         if value is None:
             location.delete(sku)
             self.deleted[key] = origin
+            self._any_deleted = True
             return
         location.put(sku, value, origin)
         self.bytes += _weight(location, sku)
@@ -169,25 +190,43 @@ class PositionTable(PartitionTable):
     def leave(self, changelog: Changelog) -> tuple[int, int]:
         records, size = super().leave(changelog) if self.dirty else (0, 0)
         epoch = self.state.epoch
-        for segment in self._taken():
-            rows = _rows(segment)
-            size += changelog.extend(rows, [(MADE_BY, b"%d/%d" % (epoch, segment.offset))])
-            records += len(rows)
+        for piece in self._taken():
+            made_by = [(MADE_BY, b"%d/%d" % (epoch, piece.offset))]
+            if isinstance(piece, _Segment):
+                rows = _rows(piece)
+                size += changelog.extend(rows, made_by)
+                records += len(rows)
+                continue
+            for key, value in piece.values.items():
+                changelog.append(key, value, made_by)
+                size += len(value or b"")
+            records += len(piece.values)
         return records, size
+
+    def uncover(self) -> None:
+        """What is covered and about to leave keeps its place among the rest."""
+        self._spread()
+        super().uncover()
 
     def _spread(self) -> None:
         """What is put by key leaves after what was put before it."""
-        for segment in self._taken():
-            for key, value in _rows(segment):
+        for piece in self._taken():
+            for key, value in _rows(piece) if isinstance(piece, _Segment) else piece.values.items():
                 self.dirty.pop(key, None)
                 self.dirty[key] = value
 
-    def _taken(self) -> list[_Segment]:
-        """What is leaving, each position only with the last segment that has it."""
+    def _taken(self) -> list[_Segment | _Notes]:
+        """What is leaving, each key only with the last piece that has it."""
         leaving, self._leaving = self._leaving, []
         later: dict[Location, set[str]] = {}
-        kept = []
+        noted: set[bytes] = set()
+        kept: list[_Segment | _Notes] = []
         for segment in reversed(leaving):
+            if isinstance(segment, _Notes):
+                if last := {key: value for key, value in segment.values.items() if key not in noted}:
+                    kept.append(_Notes(last, segment.offset))
+                    noted.update(last)
+                continue
             location, packed, offset = segment
             known = later.setdefault(location, set())
             if known.isdisjoint(packed):
