@@ -12,7 +12,7 @@ UP ?=
 BENCHES := ingress runtime verdict orders recovery delivery isolation inventory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench races torture release-schemas clean
+.PHONY: help setup run test lint format bench races torture histories release-schemas clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -60,6 +60,9 @@ races: setup  ## every interleaving of small stories of an order, some minutes; 
 
 torture: setup  ## 200,000 deliveries through a misbehaving receiver, workers killed meanwhile; a share is in `make test`
 	@$(BIN)/python -m tests.torture
+
+histories: setup  ## 200 stories of stock of 20,000 updates each, everything dying at any step; a share is in `make test`
+	@$(BIN)/python -m tests.histories
 
 clean:  ## remove .venv, tool caches and the data of `make run`
 	@rm -rf $(VENV) .sluice build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
