@@ -14,11 +14,12 @@ import orjson
 
 from streams.inventory.agent import InventoryRole
 from streams.inventory.positions import location_of
+from streams.inventory.snapshot_records import SNAPSHOT_TYPES
 from streams.order.agent import OrdersRole
 from streams.runtime.decide import check_sizes
 from streams.runtime.rejected import DECISION_FAILED, REJECTED_TOPIC
 from streams.runtime.role import Effect, Poison, Record, Role
-from streams.runtime.tables import PartitionState
+from streams.runtime.tables import PartitionState, PartitionTable
 from topics.configuration import Channels, Settings
 from topics.entities import EntityError, entity_key
 from topics.envelope import COMMAND, Envelope, EnvelopeError, Headers, parse
@@ -156,6 +157,8 @@ class DryRun:
         """Topic, key and partition in which the record would be decided; what cannot be told is the role's to say."""
         given = str(key).encode() if key is not None else b""
         partitions = self._settings.partitions
+        if envelope.type in SNAPSHOT_TYPES and isinstance(members, dict):
+            return "inventory.updates", *self._stock_home(envelope.channel, members)
         if touchpoint is None or not isinstance(members, dict):
             return "orders.commands", given, partition_of(given, partitions)
         if touchpoint.entity is Entity.STOCK:
@@ -181,7 +184,9 @@ class DryRun:
         state = self._states.get((topic, partition))
         if state is None:
             role = self._roles[topic]
-            state = self._states[topic, partition] = PartitionState(partition, role.tables)
+            state = self._states[topic, partition] = PartitionState(
+                partition, role.tables, lambda name, state: role.table_kinds.get(name, PartitionTable)(name, state)
+            )
             role.partition_ready(partition, state.tables)
         return state
 

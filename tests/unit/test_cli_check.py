@@ -78,6 +78,12 @@ def test_what_is_wrong_is_said_where(entry: Any, verdict: str, named: str) -> No
     assert named in found.message
 
 
+def test_stock_is_taken_in_its_own_table() -> None:
+    body = {"locationCode": "L", "inventories": [{"channelSkuCode": "A", "quantity": 1}]}
+    (found,) = checked(call("location-wise-atp-inventory", body))
+    assert (found.verdict, found.topic, found.message) == ("TAKEN", "inventory.updates", "")
+
+
 def test_a_reply_topic_of_nobody_is_named() -> None:
     headers = {
         "ce_id": "e-1",
