@@ -22,6 +22,8 @@ QUANTITY_MASK = QUANTITY_MAX
 WHOLE = 1 << 31
 PLAIN_MASK = QUANTITY_MASK | WHOLE
 """What of a packed position is its quantity when it is plain, and no quantity when it is not."""
+PLAIN_BYTES = 8
+"""What is kept of a plain position's value, when bytes are counted: its packed number."""
 UNKNOWN = -1
 """In place of a packed position that is not there: what PLAIN_MASK leaves of it is no quantity."""
 
@@ -91,30 +93,46 @@ class Location:
         packed = self.packed.get(sku)
         return None if packed is None else self._value(sku, packed)
 
-    def put(self, sku: str, value: bytes, origin: int) -> None:
-        quantity = _plain_quantity(sku, value)
-        if sku not in self.packed:
+    def put(self, sku: str, value: bytes, origin: int) -> int:
+        """Returns by how many bytes what is kept of values has grown."""
+        before = self.packed.get(sku)
+        freed = 0
+        if before is None:
             # Other locations have this SKU as well: its text is there once.
             sku = sys.intern(sku)
+        else:
+            freed = len(self.whole.pop(sku)) if before & WHOLE else PLAIN_BYTES
+        quantity = _plain_quantity(sku, value)
         if quantity is None:
             self.whole[sku] = value
             self.packed[sku] = pack(origin, WHOLE | quantity_of(value))
-            return
-        if self.whole:
-            self.whole.pop(sku, None)
-        self.packed[sku] = pack(origin, quantity)
+            return len(value) - freed
+        self.packed[sku] = (origin + 1) << QUANTITY_BITS | quantity  # as `pack`, for ten million at once
+        return PLAIN_BYTES - freed
 
-    def put_packed(self, packed: dict[str, int]) -> None:
-        """Many plain positions at once."""
-        if self.whole:
-            for sku in packed:
-                self.whole.pop(sku, None)
+    def put_packed(self, packed: dict[str, int]) -> int:
+        """Many plain positions at once; returns as `put` does."""
+        if set(packed).difference(self.packed):
+            packed = {sys.intern(sku): each for sku, each in packed.items()}
+        before = len(self.packed)
         self.packed.update(packed)
+        grown = PLAIN_BYTES * (len(self.packed) - before)
+        if self.whole:
+            for sku in self.whole.keys() & packed.keys():
+                grown += PLAIN_BYTES - len(self.whole.pop(sku))
+        return grown
 
     def delete(self, sku: str) -> bool:
         """Whether it was there."""
         self.whole.pop(sku, None)
         return self.packed.pop(sku, None) is not None
+
+    def weight(self, sku: str) -> int:
+        """The bytes that are kept of a position's value."""
+        packed = self.packed.get(sku)
+        if packed is None:
+            return 0
+        return len(self.whole[sku]) if packed & WHOLE else PLAIN_BYTES
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Keys and values as of now, whatever changes meanwhile."""
@@ -155,12 +173,25 @@ class PositionMap:
         location = self.locations.get(parts[0]) if parts is not None else None
         return location.get(parts[1]) if location is not None and parts is not None else None
 
+    def place(self, key: bytes) -> tuple[Location, str] | None:
+        """Where a position is to be kept: its location, made when there is none, and its SKU. None as `parts_of`."""
+        try:
+            stock, _, sku = key.decode().rpartition("|")
+        except UnicodeDecodeError:
+            return None
+        location = self.locations.get(stock)
+        if location is not None and "%" not in sku:
+            return location, sku
+        parts = parts_of(key)
+        return None if parts is None else (self.at(parts[0]), parts[1])
+
     def put(self, key: bytes, value: bytes, origin: int) -> bool:
         """False when the key is no position's."""
-        parts = parts_of(key)
-        if parts is None:
+        place = self.place(key)
+        if place is None:
             return False
-        self.at(parts[0]).put(parts[1], value, origin)
+        location, sku = place
+        location.put(sku, value, origin)
         return True
 
     def delete(self, key: bytes) -> bool:

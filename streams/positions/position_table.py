@@ -12,12 +12,9 @@ from typing import NamedTuple, Protocol
 from streams.runtime.role import Table
 from streams.runtime.tables import Changelog, PartitionState, PartitionTable
 from topics.keys import escape
-from topics.position_map import QUANTITY_MASK, WHOLE, Location, Plain, PositionMap, encode, encode_plain, pack, parts_of
+from topics.position_map import QUANTITY_MASK, Location, Plain, PositionMap, encode, encode_plain, pack, parts_of
 from topics.positions import is_position
 from topics.reading import MADE_BY
-
-PLAIN_BYTES = 8
-"""What a plain position counts in the metric of a table's bytes: its packed number."""
 
 
 class Quantities(Table, Protocol):
@@ -156,11 +153,7 @@ class PositionTable(PartitionTable):
         offset = self.state.offset
         base = pack(offset, 0)
         packed = {sku: base | quantity for sku, quantity in quantities.items()}
-        before = len(location.packed)
-        if location.whole:
-            self.bytes -= sum(len(location.whole[sku]) - PLAIN_BYTES for sku in packed if sku in location.whole)
-        location.put_packed(packed)
-        self.bytes += PLAIN_BYTES * (len(location.packed) - before)
+        self.bytes += location.put_packed(packed)
         self._leaving.append(_Segment(location, packed, offset))
         if self.dirty or self._any_deleted:
             for key in map(location.key, packed):
@@ -168,19 +161,18 @@ class PositionTable(PartitionTable):
                 self.deleted.pop(key, None)
 
     def set(self, key: bytes, value: bytes | None, origin: int) -> None:
-        parts = parts_of(key) if is_position(key) else None
-        if parts is None:
+        place = self.map.place(key) if is_position(key) else None
+        if place is None:
             super().set(key, value, origin)
             return
-        location, sku = self.map.at(parts[0]), parts[1]
-        self.bytes -= _weight(location, sku)
+        location, sku = place
         if value is None:
+            self.bytes -= location.weight(sku)
             location.delete(sku)
             self.deleted[key] = origin
             self._any_deleted = True
             return
-        location.put(sku, value, origin)
-        self.bytes += _weight(location, sku)
+        self.bytes += location.put(sku, value, origin)
         if self.deleted:
             self.deleted.pop(key, None)
 
@@ -255,10 +247,3 @@ def _rows(segment: _Segment) -> list[tuple[bytes, bytes]]:
     if escape(names) == names:
         return [((prefix + sku).encode(), encode(Plain(sku, each & QUANTITY_MASK))) for sku, each in packed.items()]
     return [(location.key(sku), encode_plain(sku, each & QUANTITY_MASK)) for sku, each in packed.items()]
-
-
-def _weight(location: Location, sku: str) -> int:
-    packed = location.packed.get(sku)
-    if packed is None:
-        return 0
-    return len(location.whole[sku]) if packed & WHOLE else PLAIN_BYTES

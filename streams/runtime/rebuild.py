@@ -32,8 +32,11 @@ class Rebuild:
     def apply(self, records: Sequence[Any]) -> None:
         """Applies a chunk of changelog records, in the log's order."""
         newest, covered, put = self.epoch, self.table.covered, self.table.set
+        made_by: object = None
         for record in records:
-            epoch, offset = _made_by(record.headers)
+            if record.headers != made_by:  # a batch of stock makes many records
+                made_by = record.headers
+                epoch, offset = _made_by(record.headers)
             key = record.key
             if epoch < newest:
                 self._late += 1
