@@ -10,11 +10,24 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from streams.runtime.role import Table
-from streams.runtime.tables import Changelog, PartitionState, PartitionTable
+from streams.runtime.tables import NO_OFFSET, Changelog, PartitionState, PartitionTable
 from topics.keys import escape
-from topics.position_map import QUANTITY_MASK, Location, Plain, PositionMap, encode, encode_plain, pack, parts_of
+from topics.position_map import (
+    QUANTITY_BITS,
+    QUANTITY_MASK,
+    Location,
+    Plain,
+    PositionMap,
+    encode,
+    encode_plain,
+    origin_of,
+    pack,
+    parts_of,
+)
 from topics.positions import is_position
 from topics.reading import MADE_BY
+
+Headers = list[tuple[str, bytes]]
 
 
 class Quantities(Table, Protocol):
@@ -31,19 +44,16 @@ class Quantities(Table, Protocol):
         """
 
 
-class _Segment(NamedTuple):
-    """Plain positions that one record changed, packed."""
-
-    location: Location
-    packed: dict[str, int]
-    offset: int
-
-
 class _Notes(NamedTuple):
     """What one record put or deleted by key that is no position."""
 
     values: dict[bytes, bytes | None]
     offset: int
+
+
+_Stock = dict[Location, dict[str, int]]
+"""Plain positions, packed; each with its last value and the offset of that. Which of them leaves first says nothing:
+each tells by itself what it was made from."""
 
 
 class PositionTable(PartitionTable):
@@ -56,7 +66,7 @@ class PositionTable(PartitionTable):
         self.map = PositionMap()
         self._put: dict[str, dict[str, int]] = {}
         """What the record being decided put by `put_quantities`."""
-        self._leaving: list[_Segment | _Notes] = []
+        self._leaving: list[_Stock | _Notes] = []
         """Leave after `dirty`, in order."""
         self._any_deleted = False
         """Whether `deleted` may have positions."""
@@ -150,11 +160,17 @@ class PositionTable(PartitionTable):
         self.overlay.clear()
 
     def _merge_quantities(self, location: Location, quantities: dict[str, int]) -> None:
-        offset = self.state.offset
-        base = pack(offset, 0)
+        base = pack(self.state.offset, 0)
         packed = {sku: base | quantity for sku, quantity in quantities.items()}
         self.bytes += location.put_packed(packed)
-        self._leaving.append(_Segment(location, packed, offset))
+        last = self._leaving[-1] if self._leaving else None
+        if not isinstance(last, dict):
+            last = {}
+            self._leaving.append(last)
+        if location in last:
+            last[location].update(packed)
+        else:
+            last[location] = packed
         if self.dirty or self._any_deleted:
             for key in map(location.key, packed):
                 self.dirty.pop(key, None)
@@ -183,16 +199,16 @@ class PositionTable(PartitionTable):
         records, size = super().leave(changelog) if self.dirty else (0, 0)
         epoch = self.state.epoch
         for piece in self._taken():
-            made_by = [(MADE_BY, b"%d/%d" % (epoch, piece.offset))]
-            if isinstance(piece, _Segment):
-                rows = _rows(piece)
-                size += changelog.extend(rows, made_by)
-                records += len(rows)
+            if isinstance(piece, _Notes):
+                made_by = [(MADE_BY, b"%d/%d" % (epoch, piece.offset))]
+                for key, note in piece.values.items():
+                    changelog.append(key, note, made_by)
+                    size += len(note or b"")
+                records += len(piece.values)
                 continue
-            for key, value in piece.values.items():
-                changelog.append(key, value, made_by)
-                size += len(value or b"")
-            records += len(piece.values)
+            for location, packed in piece.items():
+                size += changelog.extend(_records(location, packed, epoch))
+                records += len(packed)
         return records, size
 
     def uncover(self) -> None:
@@ -203,29 +219,21 @@ class PositionTable(PartitionTable):
     def _spread(self) -> None:
         """What is put by key leaves after what was put before it."""
         for piece in self._taken():
-            for key, value in _rows(piece) if isinstance(piece, _Segment) else piece.values.items():
+            for key, value in _changes(piece):
                 self.dirty.pop(key, None)
                 self.dirty[key] = value
 
-    def _taken(self) -> list[_Segment | _Notes]:
-        """What is leaving, each key only with the last piece that has it."""
+    def _taken(self) -> list[_Stock | _Notes]:
+        """What is leaving, each note only with the last piece that has it."""
         leaving, self._leaving = self._leaving, []
-        later: dict[Location, set[str]] = {}
         noted: set[bytes] = set()
-        kept: list[_Segment | _Notes] = []
-        for segment in reversed(leaving):
-            if isinstance(segment, _Notes):
-                if last := {key: value for key, value in segment.values.items() if key not in noted}:
-                    kept.append(_Notes(last, segment.offset))
-                    noted.update(last)
-                continue
-            location, packed, offset = segment
-            known = later.setdefault(location, set())
-            if known.isdisjoint(packed):
-                kept.append(segment)
-            elif rest := {sku: each for sku, each in packed.items() if sku not in known}:
-                kept.append(_Segment(location, rest, offset))
-            known.update(packed)
+        kept: list[_Stock | _Notes] = []
+        for piece in reversed(leaving):
+            if not isinstance(piece, _Notes):
+                kept.append(piece)
+            elif last := {key: value for key, value in piece.values.items() if key not in noted}:
+                kept.append(_Notes(last, piece.offset))
+                noted.update(last)
         kept.reverse()
         return kept
 
@@ -241,9 +249,23 @@ class PositionTable(PartitionTable):
                 yield key(sku)
 
 
-def _rows(segment: _Segment) -> list[tuple[bytes, bytes]]:
-    location, packed, _ = segment
-    prefix, names = location.prefix, "".join(packed)
-    if escape(names) == names:
-        return [((prefix + sku).encode(), encode(Plain(sku, each & QUANTITY_MASK))) for sku, each in packed.items()]
-    return [(location.key(sku), encode_plain(sku, each & QUANTITY_MASK)) for sku, each in packed.items()]
+def _changes(piece: _Stock | _Notes) -> Iterator[tuple[bytes, bytes | None]]:
+    if isinstance(piece, _Notes):
+        yield from piece.values.items()
+        return
+    for location, packed in piece.items():
+        for key, value, _ in _records(location, packed, 0):
+            yield key, value
+
+
+def _records(location: Location, positions: Mapping[str, int], epoch: int) -> Iterator[tuple[bytes, bytes, Headers]]:
+    """Keys, values and headers of plain positions, as they are in the changelog."""
+    prefix, names, origin = location.prefix, "".join(positions), NO_OFFSET
+    is_escaped = escape(names) != names
+    headers: Headers = []
+    for sku, packed in positions.items():
+        if packed >> QUANTITY_BITS != origin:  # a record has changed many
+            origin = packed >> QUANTITY_BITS
+            headers = [(MADE_BY, b"%d/%d" % (epoch, origin_of(packed)))]
+        key = location.key(sku) if is_escaped else (prefix + sku).encode()
+        yield key, encode(Plain(sku, packed & QUANTITY_MASK)), headers

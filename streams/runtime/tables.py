@@ -6,7 +6,7 @@ Every value remembers the source offset it was made from; that is how a redelive
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
@@ -23,7 +23,7 @@ class Changelog(Protocol):
 
     def append(self, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None: ...
 
-    def extend(self, rows: Sequence[tuple[bytes, bytes]], headers: list[tuple[str, bytes]]) -> int: ...
+    def extend(self, records: Iterable[tuple[bytes, bytes, list[tuple[str, bytes]]]]) -> int: ...
 
 
 class PartitionTable:

@@ -8,7 +8,7 @@ middle of each.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -40,9 +40,10 @@ class Leaving:
     def append(self, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
         self.rows.append(Row(key, value, headers))
 
-    def extend(self, rows: Sequence[tuple[bytes, bytes]], headers: list[tuple[str, bytes]]) -> int:
-        self.rows += [Row(key, value, headers) for key, value in rows]
-        return sum(len(key) + len(value) for key, value in rows)
+    def extend(self, records: Iterable[tuple[bytes, bytes, list[tuple[str, bytes]]]]) -> int:
+        rows = [Row(*record) for record in records]
+        self.rows += rows
+        return sum(len(row.key) + len(row.value or b"") for row in rows)
 
 
 class Crash(Exception):  # noqa: N818 - it says what happens

@@ -47,7 +47,7 @@ def test_records_that_share_headers_are_appended_as_one_by_one(count: int) -> No
     together, apart = batches(1 << 20), batches(1 << 20)
     for each in (together, apart):
         each.append(b"before", b"1", list(HEADERS))
-    size = together.extend(rows(count), HEADERS)
+    size = together.extend((*row, HEADERS) for row in rows(count))
     for key, value in rows(count):
         apart.append(key, value, list(HEADERS))
     together.append(b"behind", None, [])
@@ -58,7 +58,7 @@ def test_records_that_share_headers_are_appended_as_one_by_one(count: int) -> No
 
 def test_what_a_batch_does_not_take_goes_to_the_next() -> None:
     given = batches(4_000)
-    given.extend(rows(200), HEADERS)
+    given.extend((*row, HEADERS) for row in rows(200))
     found = read(given)
     assert len(found) > 2
     assert [(key, value) for batch in found for _, key, value, _ in batch] == rows(200)
@@ -66,9 +66,10 @@ def test_what_a_batch_does_not_take_goes_to_the_next() -> None:
 
 def test_a_batch_is_closed_at_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "BATCH_BYTES_MAX", 3_000)
+    monkeypatch.setattr(publisher, "SIZED_EVERY", 8)
     given = batches(1 << 20)
     for _ in range(6):
-        given.extend(rows(50), HEADERS)
+        given.extend((*row, HEADERS) for row in rows(50))
     found = read(given)
     assert len(found) > 1
     assert sum(map(len, found)) == 300
