@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import inventory_intake, inventory_resync, inventory_sending, inventory_snapshot
+from bench import inventory_intake, inventory_resync, inventory_sending, inventory_snapshot, inventory_worker
 from bench.processes import VoidRunError, machine, quiet_client, sayer
 from sluice.local.broker import private_broker
 
@@ -32,9 +32,11 @@ class Part:
 PARTS: dict[str, Part] = {
     "intake": Part("intake over HTTP", inventory_intake.measure, inventory_intake.described),
     "snapshot": Part("a full snapshot", inventory_snapshot.measure, inventory_snapshot.described),
+    "worker": Part("the inventory worker", inventory_worker.worker, inventory_worker.worker_described),
     "conflation": Part("conflation of a hot set", inventory_sending.conflation, inventory_sending.conflation_described),
     "out-of-stock": Part("out of stock to the wire", inventory_sending.out_of_stock, inventory_sending.gone_described),
     "resync": Part("a resync amid deltas", inventory_resync.resync, inventory_resync.described),
+    "rebuild": Part("rebuild after a restart", inventory_worker.rebuild, inventory_worker.rebuild_described),
 }
 
 

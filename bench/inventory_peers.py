@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -104,9 +104,10 @@ def _wait_ready(one: Channel) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The roles that run, and their topics."""
+    """The roles that run, their topics, and what of the environment another role needs to know their channel."""
 
     settings: Settings
+    more: Mapping[str, str]
     inventory: Started
     delivery: Started
 
@@ -128,7 +129,7 @@ def stage(kafka: str, directory: Path, name: str, url: str, requests: int, windo
         inventory, delivery = (
             stack.enter_context(running(role, settings, directory, more=more)) for role in ("inventory", "delivery")
         )
-        yield Stage(settings, inventory, delivery)
+        yield Stage(settings, more, inventory, delivery)
 
 
 def channels_toml(url: str, requests: int, window_s: float = 1.0) -> str:

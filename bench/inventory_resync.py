@@ -36,8 +36,7 @@ def resync(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
     with ExitStack() as stack:
         far_side = stack.enter_context(channel())
         roles = stack.enter_context(stage(kafka, directory, "resync", far_side.url, REQUESTS_PER_S))
-        more = {"SLUICE_CHANNELS_FILE": str(directory / "resync.toml")}
-        gateway = stack.enter_context(running("gateway", roles.settings, directory, more=more))
+        gateway = stack.enter_context(running("gateway", roles.settings, directory, more=roles.more))
         roles.load(work)
         far_side.wait(shelf(work))
         far_side.begin()

@@ -7,11 +7,13 @@ import tomllib
 import orjson
 import pytest
 
+from bench.delivery_load import WARM_UP_S, WARM_UP_SHARE
 from bench.inventory import PARTS
 from bench.inventory_intake import consolidated, location_wise
-from bench.inventory_job import CHANGED, IN_STOCK, Work, different, expected, shelf
+from bench.inventory_job import CHANGED, IN_STOCK, Work, different, expected, shelf, steady
 from bench.inventory_peers import channels_toml, void_because
 from bench.inventory_receiver import Told
+from bench.processes import ROOT
 from gateway.stock import CONSOLIDATED, plain
 from sluice.benches import find
 from sluice.local.errors import StartError
@@ -74,6 +76,12 @@ def test_the_channel_notices_what_goes_back_and_when_a_sku_was_first_gone() -> N
     assert told.backwards == 2, "another location's"
 
 
+def test_what_came_in_the_warm_up_is_beside_the_seconds_asked_for() -> None:
+    work = steady(10.0, 50_000, gone_every=2)
+    assert work.positions == 10 * 50_000 + WARM_UP_SHARE * WARM_UP_S * 50_000
+    assert work.gone_every == 2
+
+
 def test_a_load_that_was_late_itself_voids_its_run() -> None:
     assert void_because({"late": 5, "offered": 100}) is None
     assert void_because({"late": 6, "offered": 100}) is not None
@@ -96,7 +104,9 @@ def test_what_is_taken_in_is_batches_as_the_contract_prints_them(touchpoint: str
         assert len(orjson.loads(taken.answer)["successList"]) == SKUS_MAX
 
 
-def test_a_part_is_found_by_its_name() -> None:
+def test_a_part_is_found_by_its_name_and_described() -> None:
+    page = (ROOT / "docs" / "benches.md").read_text(encoding="utf-8")
+    assert [name for name in PARTS if f"| `{name}` |" not in page] == []
     assert callable(find("inventory", list(PARTS)))
     with pytest.raises(StartError, match="no part nonsense; it has: intake"):
         find("inventory", ["nonsense"])
