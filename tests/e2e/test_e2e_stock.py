@@ -17,6 +17,7 @@ from tests.e2e.stack import Stack
 from topics.facts import check
 
 ROOT = Path(__file__).resolve().parents[2]
+GUIDE = ROOT / "docs" / "stock.md"
 ATP = "location-wise-atp-inventory"
 COMMAND_S = 30.0
 
@@ -105,6 +106,82 @@ async def facts_of(stack: Stack) -> list[tuple[str, dict[str, Any]]]:
                     check(fact, data)
                     found[headers["ce_id"]] = (fact, data)
     return list(found.values())
+
+
+def commands_of(guide: str) -> list[tuple[str, str]]:
+    """Each command of the guide, and what it says that is printed."""
+    found: list[tuple[str, str]] = []
+    for block in re.findall(r"```console\n(.*?)```", guide, re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            lines = part.splitlines()
+            last = next(number for number, line in enumerate(lines) if not _goes_on(lines, number))
+            found.append(("\n".join(lines[: last + 1]), "\n".join(lines[last + 1 :])))
+    return found
+
+
+def _goes_on(lines: list[str], number: int) -> bool:
+    """Whether the shell reads on behind this line: it is continued, or a quotation is open."""
+    text = "\n".join(lines[: number + 1])
+    return text.endswith("\\") or text.count("'") % 2 == 1
+
+
+def as_said(text: str) -> str:
+    """Without what differs between two runs: times, ages, counts of time, ids, and the width of columns."""
+    text = re.sub(r"\b(res|rec)_[0-9a-f]+", "ID", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d", "DAY", text)
+    text = re.sub(r"\d+ records read", "N records read", text)
+    text = re.sub(r"\d+\.\d+", "N", text)
+    return "\n".join(" ".join(line.split()) for line in text.splitlines()).strip()
+
+
+class Guide:
+    """Runs commands as they are written in the documents, on a stack's own ports."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._ports = {"8080": stack.port, "8092": stack.marketplace_port, "9092": stack.kafka_port}
+
+    async def printed(self, command: str) -> str:
+        for port, real in self._ports.items():
+            command = command.replace(f"127.0.0.1:{port}", f"127.0.0.1:{real}")
+        command = re.sub(r"^sluice ", f"{sys.executable} -m sluice ", command)
+        command = re.sub(r"^python ", f"{sys.executable} ", command)
+        command = command.replace("stock.duckdb", f"{self._stack.data_dir}.duckdb")
+        done = await asyncio.to_thread(
+            subprocess.run,
+            ["bash", "-c", command],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "SLUICE_URL": self._stack.url},
+            cwd=ROOT,
+            timeout=COMMAND_S,
+            check=False,
+        )
+        return as_said(done.stdout if done.returncode == 0 else done.stderr)
+
+    async def says(self, command: str, said: str) -> None:
+        """At once, where something is done; in the end, where a state is shown."""
+        last = ""
+
+        async def comes() -> bool:
+            nonlocal last
+            last = await self.printed(command)
+            return last == as_said(said)
+
+        if command.startswith(("sluice inventory status", "sluice inventory refused", "curl -s http")):
+            await self._stack.eventually(comes, lambda: f"{command}\n{last}", every_s=0.3)
+        else:
+            assert await comes(), f"{command}\n{last}"
+
+
+async def test_the_guide_says_what_is_printed(stack: Stack) -> None:
+    """Each command of docs/stock.md, in its order, on a Sluice that has just started: the first test of the file."""
+    guide = Guide(stack)
+    commands = commands_of(GUIDE.read_text(encoding="utf-8"))
+    assert len(commands) > 12
+    for command, said in commands:
+        await guide.says(command, said)
 
 
 async def test_a_paused_channel_is_told_nothing_and_then_the_newest_only(stack: Stack) -> None:

@@ -15,6 +15,7 @@ from streams.delivery.stock_status import StockOperations
 from streams.runtime.role import Effect
 from tests.fakes.delivery import START_MS, Durable, ManualClock, channels_for
 from tests.fakes.stock import PlayedPlace, refused_stock
+from topics.configuration import Channels
 from topics.facts import check
 from topics.stock_controls import Ask, Control, ControlIndex, Scope
 from topics.stock_status import StatusIndex
@@ -25,23 +26,29 @@ PARTITION = 3
 class Stage:
     """A worker's stock operations over what is durable; `status` is what a gateway makes of it."""
 
-    def __init__(self, durable: Durable | None = None, clock: ManualClock | None = None, **stock: Any) -> None:
-        self.durable = durable or Durable()
-        self.clock = clock or ManualClock()
-        self.controls = ControlIndex()
-        channels = channels_for()
-        if stock:
-            demo = channels.channels["demo"]
-            object.__setattr__(demo, "stock", demo.stock.model_copy(update=stock))
-        self.operations = StockOperations(channels, self.controls)
-        self.operations._committer, self.operations._clock = self.durable, self.clock
-        self.operations.took(PARTITION, self.durable.of(PARTITION)["inventory.sent"])
+    def __init__(self, durable: Durable, clock: ManualClock, controls: ControlIndex, channels: Channels) -> None:
+        self.durable = durable
+        self.clock = clock
+        self.controls = controls
+        self.operations = StockOperations(channels, controls)
 
-    def again(self) -> Stage:
-        """The process was killed; another one begins over what is durable."""
-        stage = Stage(Durable(tables=self.durable.tables, effects=self.durable.effects), self.clock)
-        stage.controls = self.controls
+    @classmethod
+    async def began(cls, before: Stage | None = None, **stock: Any) -> Stage:
+        """`before`: the process that was killed; this one begins over what is durable. `stock`: the channel's."""
+        channels = channels_for()
+        demo = channels.channels["demo"]
+        object.__setattr__(demo, "stock", demo.stock.model_copy(update=stock))
+        if before is None:
+            stage = cls(Durable(), ManualClock(), ControlIndex(), channels)
+        else:
+            durable = Durable(tables=before.durable.tables, effects=before.durable.effects)
+            stage = cls(durable, before.clock, before.controls, channels)
+        await stage.operations.start(stage.durable, stage.clock)
+        stage.operations.took(PARTITION, stage.durable.of(PARTITION)["inventory.sent"])
         return stage
+
+    async def again(self) -> Stage:
+        return await Stage.began(self)
 
     def place(self, location: str = "L1", skus: tuple[str, ...] = ()) -> PlayedPlace:
         return PlayedPlace(location, partition=PARTITION, skus=skus)
@@ -90,7 +97,7 @@ class Stage:
 
 
 async def test_a_refusal_is_said_once_and_so_is_its_end() -> None:
-    stage = Stage()
+    stage = await Stage.began()
     place = stage.opened()
     stage.operations.refused(place, refused_stock("A"))
     stage.operations.refused(place, refused_stock("B", status=400))
@@ -112,17 +119,17 @@ async def test_a_refusal_is_said_once_and_so_is_its_end() -> None:
 
 
 async def test_a_refusal_survives_a_kill_and_is_not_said_again() -> None:
-    stage = Stage()
+    stage = await Stage.began()
     stage.operations.refused(stage.opened(), refused_stock("A"))
     await stage.look()
-    stage = stage.again()
+    stage = await stage.again()
     place = stage.place()
     assert stage.operations.opened(place) == {"A"}
     await stage.look()
     assert [name for name, _ in stage.facts()] == ["stock-refused"]
     stage.operations.accepted(place, "A")
     await stage.look()
-    stage = stage.again()
+    stage = await stage.again()
     assert stage.operations.opened(stage.place()) == set()
     await stage.look()
     assert [name for name, _ in stage.facts()] == ["stock-refused", "stock-accepted-again"]
@@ -131,7 +138,7 @@ async def test_a_refusal_survives_a_kill_and_is_not_said_again() -> None:
 @pytest.mark.parametrize("done", range(6))
 async def test_killed_between_any_two_writes_each_is_the_same_fact(done: int) -> None:
     """`done` writes of a refusal and its end became durable, effects before changes; then the process was killed."""
-    stage = Stage()
+    stage = await Stage.began()
     place = stage.opened()
     refusals = Refusals(place)
     table = stage.durable.of(PARTITION)["inventory.sent"]
@@ -156,7 +163,7 @@ async def test_killed_between_any_two_writes_each_is_the_same_fact(done: int) ->
     commit()
     refusals.accepted("A")
     commit()
-    stage = stage.again()
+    stage = await stage.again()
     place = stage.place()
     refused = stage.operations.opened(place)
     await stage.look()
@@ -172,7 +179,7 @@ async def test_killed_between_any_two_writes_each_is_the_same_fact(done: int) ->
 
 
 async def test_a_refusal_that_ends_before_it_was_said_is_none() -> None:
-    stage = Stage()
+    stage = await Stage.began()
     place = stage.opened()
     stage.operations.refused(place, refused_stock("A"))
     stage.operations.accepted(place, "A")
@@ -187,10 +194,10 @@ async def test_a_refusal_that_ends_before_it_was_said_is_none() -> None:
 
 
 async def test_what_is_remembered_of_places_that_are_none_any_more_goes() -> None:
-    stage = Stage()
+    stage = await Stage.began()
     stage.operations.refused(stage.opened("L9"), refused_stock("A"))
     await stage.look()
-    stage = stage.again()
+    stage = await stage.again()
     stage.opened("L1")
     await stage.operations.settled(PARTITION)
     await stage.look()
@@ -200,7 +207,7 @@ async def test_what_is_remembered_of_places_that_are_none_any_more_goes() -> Non
 
 
 async def test_a_status_is_written_on_change_and_seldom() -> None:
-    stage = Stage()
+    stage = await Stage.began()
     place = stage.opened()
     await stage.look()
     assert len(stage.statuses()) == 1
@@ -219,7 +226,7 @@ async def test_a_status_is_written_on_change_and_seldom() -> None:
 
 
 async def test_a_location_that_is_quiet_for_long_is_not_told_of_any_more_until_it_is_not() -> None:
-    stage = Stage()
+    stage = await Stage.began()
     place = stage.opened()
     await stage.look()
     await stage.look()
@@ -235,7 +242,7 @@ async def test_a_location_that_is_quiet_for_long_is_not_told_of_any_more_until_i
 
 
 async def test_a_pause_reaches_what_is_open_and_what_opens_later() -> None:
-    stage = Stage()
+    stage = await Stage.began()
     first = stage.opened("L1")
     stage.controls.apply(Scope("demo", "L2").key, Control(paused=True).encode())
     second = stage.opened("L2")
@@ -250,7 +257,7 @@ async def test_a_pause_reaches_what_is_open_and_what_opens_later() -> None:
 
 async def test_a_resync_goes_on_after_a_kill_and_ends_in_a_fact() -> None:
     skus = tuple(f"S{number}" for number in range(9))
-    stage = Stage()
+    stage = await Stage.began()
     place = stage.opened(skus=skus)
     stage.controls.apply(b"demo", Control(resync=Ask(id="res_1", at_ms=START_MS)).encode())
     for _ in range(3):
@@ -262,10 +269,7 @@ async def test_a_resync_goes_on_after_a_kill_and_ends_in_a_fact() -> None:
     progress = stage.status.locations("demo")["L1"].resync
     assert progress is not None
     assert (progress.id, progress.told, progress.total) == ("res_1", 2, 9)
-    stage = stage.again()
-    stage.operations = StockOperations(channels_for(), stage.controls)
-    stage.operations._committer, stage.operations._clock = stage.durable, stage.clock
-    stage.operations.took(PARTITION, stage.durable.of(PARTITION)["inventory.sent"])
+    stage = await stage.again()
     place = stage.opened(skus=skus)
     for _ in range(8):
         await stage.look()
@@ -276,7 +280,7 @@ async def test_a_resync_goes_on_after_a_kill_and_ends_in_a_fact() -> None:
 
 
 async def test_a_daily_resync_comes_at_its_time_and_few_places_resync_at_once() -> None:
-    stage = Stage(resync_daily_at="22:15")  # START_MS is 22:13:20
+    stage = await Stage.began(resync_daily_at="22:15")  # START_MS is 22:13:20
     places = [stage.opened(f"L{number}", ("A",)) for number in range(7)]
     await stage.look(90_000)
     assert not any(place.again for place in places)
@@ -292,7 +296,7 @@ async def test_a_daily_resync_comes_at_its_time_and_few_places_resync_at_once() 
 
 
 async def test_a_channels_gauges_are_the_sum_of_its_places_and_end_with_them() -> None:
-    stage = Stage()
+    stage = await Stage.began()
     places = [stage.opened("L1"), stage.opened("L2")]
     for number, place in enumerate(places):
         place.dirty, place.refused, place.oldest_ms = 2 + number, number, stage.clock.now_ms() - 5_000 * number
