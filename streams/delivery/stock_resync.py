@@ -138,15 +138,20 @@ class PlaceResync:
         self._waiting = []
         return Step(changes=(self._now(state),))
 
-    def move(self, *, is_refused: Callable[[str], bool], now_ms: int) -> Step | None:
-        """Goes on a little. Returns what is to be made durable before the next move, if anything is."""
+    def sort_some(self) -> bool:
+        """To be called until it says that all is sorted; only then it moves."""
         state = self._state
         if state is None or state.done:
-            return None
+            return True
         if self._walk is None:
             self._walk = Walk(self._place.skus(), state.cursor)
             self._changes_before = self._place.figures().changes
-        if not self._walk.sort_some():
+        return self._walk.sort_some()
+
+    def move(self, *, is_refused: Callable[[str], bool], now_ms: int) -> Step | None:
+        """Goes on a little. Returns what is to be made durable before the next move, if anything is."""
+        state = self._state
+        if state is None or state.done or self._walk is None:
             return None
         # A SKU that the channel refuses is reported as such, and is tried on without the resync.
         self._waiting = [sku for sku in self._waiting if self._place.resends(sku) and not is_refused(sku)]

@@ -226,6 +226,8 @@ class StockOperations:
             step: Step | None = desk.resync.begin(*wanted, now_ms)
             log.info("stock.resync channel=%s location=%s id=%s", desk.place.channel, desk.place.location, wanted[0].id)
         else:
+            while not desk.resync.sort_some():  # noqa: ASYNC110 - it works, and gives way
+                await asyncio.sleep(0)
             step = desk.resync.move(is_refused=desk.refusals.skus.__contains__, now_ms=now_ms)
         if step is not None:
             await self._commit(desk.place.partition, step)

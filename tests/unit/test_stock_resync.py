@@ -52,6 +52,8 @@ class Run:
         self.keep(self.resync.begin(ask, "asked", now_ms=2_000))
 
     def move(self) -> None:
+        while not self.resync.sort_some():
+            pass
         self.keep(self.resync.move(is_refused=self.refused.__contains__, now_ms=9_000))
 
     def to_the_end(self) -> None:
@@ -153,7 +155,7 @@ def test_a_sku_that_the_channel_refuses_stops_nothing() -> None:
 def test_a_new_one_begins_from_the_first_and_an_empty_place_has_nothing_to_tell() -> None:
     run = Run(SKUS)
     run.begin()
-    for _ in range(20):
+    for _ in range(5):
         run.move()
         run.place.tell()
     run.begin(Ask(id="res_2", at_ms=3_000))
