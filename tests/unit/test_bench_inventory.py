@@ -78,7 +78,7 @@ def test_the_channel_notices_what_goes_back_and_when_a_sku_was_first_gone() -> N
 
 def test_what_came_in_the_warm_up_is_beside_the_seconds_asked_for() -> None:
     work = steady(10.0, 50_000, gone_every=2)
-    assert work.positions == 10 * 50_000 + WARM_UP_SHARE * WARM_UP_S * 50_000
+    assert work.batches == int(50_000 * (10 + WARM_UP_SHARE * WARM_UP_S) / work.batch)
     assert work.gone_every == 2
 
 
