@@ -9,6 +9,7 @@ from topics.models.stock_operations import (
     ChannelStockDocument,
     ControlDocument,
     LocationDocument,
+    ReconcileResult,
     RefusedSkuDocument,
     ResyncProgress,
 )
@@ -43,6 +44,7 @@ def channel_document(
         conflation=_ratio(changes, sent),
         refused=sum(refused.values()),
         resync=_progress(known),
+        reconcile=_reconciled(known),
         locations=told,
         left=len(longest_first) - len(told),
     )
@@ -82,6 +84,7 @@ def _location_document(name: str, status: LocationStatus, now_ms: int) -> Locati
         conflation=_ratio(status.changes, status.sent),
         refused=status.refused,
         resync=_progress([status]),
+        reconcile=_reconciled([status]),
         atMs=status.at_ms,
     )
 
@@ -94,6 +97,28 @@ def _progress(known: Iterable[LocationStatus]) -> ResyncProgress | None:
     newest = max(at_it, key=lambda resync: resync.started_ms)
     told, total = sum(resync.told for resync in at_it), sum(resync.total for resync in at_it)
     return ResyncProgress(id=newest.id, told=told, total=total)
+
+
+def _reconciled(known: Iterable[LocationStatus]) -> ReconcileResult | None:
+    """Of those that the newest one was of."""
+    all_of_them = [status.reconcile for status in known if status.reconcile is not None]
+    if not all_of_them:
+        return None
+    newest = max(all_of_them, key=lambda one: one.started_ms).id
+    same = [one for one in all_of_them if one.id == newest]
+    return ReconcileResult(
+        id=newest,
+        compared=sum(one.compared for one in same),
+        missing=sum(one.missing for one in same),
+        extra=sum(one.extra for one in same),
+        stale=sum(one.stale for one in same),
+        refused=sum(one.refused for one in same),
+        repaired=sum(one.repaired for one in same),
+        persisting=sum(one.persisting for one in same),
+        failed=any(one.failed for one in same),
+        startedMs=min(one.started_ms for one in same),
+        endedMs=max(one.ended_ms for one in same) if all(one.ended_ms for one in same) else None,
+    )
 
 
 def _ratio(changes: int, sent: int) -> float | None:

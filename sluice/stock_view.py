@@ -75,6 +75,8 @@ def _numbers(name: str, told: Document) -> Sequence[str]:
     resync = told["resync"]
     if resync is not None:
         notes.append(f"resync {resync['told']} of {resync['total']}")
+    if told["reconcile"] is not None:
+        notes.append(_reconciled(told["reconcile"]))
     return (
         name,
         str(told["dirty"]),
@@ -84,6 +86,19 @@ def _numbers(name: str, told: Document) -> Sequence[str]:
         str(told["refused"]),
         ", ".join(notes),
     )
+
+
+def _reconciled(told: Document) -> str:
+    """The last reconciliation, in a few words."""
+    if told["failed"]:
+        return "reconcile failed: the channel does not say what it has"
+    if told["endedMs"] is None:
+        return f"reconciling, {told['compared']} compared"
+    kinds = [f"{told[kind]} {kind}" for kind in ("missing", "stale", "extra", "refused") if told[kind]]
+    if not kinds:
+        return f"reconciled: {told['compared']} as they should be"
+    persisting = f", {told['persisting']} persist" if told["persisting"] else ""
+    return f"reconciled: {', '.join(kinds)} of {told['compared']}; {told['repaired']} sent again{persisting}"
 
 
 def _age(age_ms: int | None) -> str:

@@ -233,6 +233,12 @@ class Channel(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _readable(self) -> Channel:
+        if self.stock.read_back is not None and not self.marketplace.url:
+            raise ValueError("stock.read_back needs marketplace.url: the path is below it")
+        return self
+
+    @model_validator(mode="after")
     def _shared(self) -> Channel:
         try:
             budgets.check(self.stock.budget, self.marketplace.shards)

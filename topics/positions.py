@@ -25,6 +25,11 @@ REFUSED = "~refused"
 RESYNC = "~resync"
 """First part of the keys under which the delivery role keeps how far a resync of a location has come."""
 
+RECONCILE = "~reconcile"
+"""First part of the keys under which the delivery role keeps how far the reconciliation of a location has come."""
+DRIFT = "~drift"
+"""First part of the keys under which the delivery role remembers which SKUs a reconciliation found wrong."""
+
 
 def is_position(key: bytes) -> bool:
     """False for what a role keeps beside the positions; no channel's name begins with `~`."""

@@ -159,11 +159,15 @@ class StockSettings(BaseModel):
     read_back: ReadBack | None = Field(
         default=None, description="how the channel is asked what it has, for reconciliation; without it, it is not"
     )
+    reconcile_daily_at: str | None = Field(
+        default=None,
+        description="HH:MM of UTC at which stock is compared every day with what the channel has; without it, never",
+    )
     locations: dict[str, LocationStock] = Field(
         default_factory=dict, description="location code -> a table of what differs there"
     )
 
-    @field_validator("resync_daily_at")
+    @field_validator("resync_daily_at", "reconcile_daily_at")
     @classmethod
     def _is_time(cls, moment: str | None) -> str | None:
         if moment is not None and not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", moment):
@@ -172,6 +176,8 @@ class StockSettings(BaseModel):
 
     @model_validator(mode="after")
     def _paced(self) -> StockSettings:
+        if self.reconcile_daily_at is not None and self.read_back is None:
+            raise ValueError("reconcile_daily_at needs read_back: how the channel is asked what it has")
         _check_batch(self.batch_max, self.batch_more_because)
         budgets.check(self.budget, 1)
         return self

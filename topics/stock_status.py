@@ -26,6 +26,23 @@ class Resyncing(BaseModel):
     started_ms: int
 
 
+class Reconciled(BaseModel):
+    """The last reconciliation of a location. `ended_ms`: 0 while it goes on."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    id: str
+    compared: int = Field(ge=0, description="Positions of either side that were compared")
+    missing: int = Field(ge=0, description="SKUs that the channel did not have")
+    extra: int = Field(ge=0, description="SKUs that it had and that are not known here")
+    stale: int = Field(ge=0, description="SKUs of which it had another quantity")
+    refused: int = Field(ge=0, description="SKUs that are wrong there because it refuses them")
+    repaired: int = Field(ge=0, description="SKUs that were sent once more")
+    persisting: int = Field(ge=0, description="SKUs that an earlier one had found wrong, too")
+    started_ms: int
+    ended_ms: int
+    failed: bool = Field(description="Whether it was given up, because the channel could not be asked")
+
+
 class LocationStatus(BaseModel):
     """How the stock of a location fares, at `at_ms`. `changes` and `sent` are counted from `since_ms` on."""
 
@@ -38,6 +55,7 @@ class LocationStatus(BaseModel):
     refused: int = Field(ge=0, description="SKUs that the channel refuses")
     paused: bool
     resync: Resyncing | None = None
+    reconcile: Reconciled | None = None
     since_ms: int = Field(description="When the worker that counts began with this location")
     at_ms: int
 

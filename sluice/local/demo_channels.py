@@ -21,7 +21,8 @@ def demo_channels(increff_port: int = INCREFF_PORT, marketplace_port: int = MARK
                 "marketplace": {"url": f"http://127.0.0.1:{marketplace_port}"},
                 "get_credential": {"bootstrap_headers": {"X-Bootstrap-Key": "demo-bootstrap"}},
                 "reply_topics": ["demo"],
-                "stock": {"refused_after": 3},  # who looks at the demo does not wait for minutes
+                # Who looks at the demo does not wait for minutes.
+                "stock": {"refused_after": 3, "read_back": {"path": "/inventories"}},
                 "locations": {"DXB-WH-01": "Warehouse", "AUH-ST-04": "Store"},
             }
         },

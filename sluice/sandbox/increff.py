@@ -15,6 +15,7 @@ from sluice.sandbox.rate_limit import REQUESTS_PER_WINDOW, SlidingWindow
 from sluice.sandbox.server import ORDERS_MAX, Answer, Sandbox, forget_oldest, same_headers
 from sluice.sandbox.sluice_client import SluiceClient
 from sluice.sandbox.stock import Positions
+from sluice.sandbox.stock_changes import changing
 from sluice.sandbox.warehouse import Warehouse, WarehouseSettings
 from topics.touchpoints import Direction, Touchpoint
 
@@ -89,6 +90,7 @@ class IncreffSandbox(Sandbox):
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         self.warehouse.add_routes(router)
+        router.add_patch("/_sandbox/stock", changing(self.positions, self.journal))
 
     async def start(self) -> None:
         await self.warehouse.start()

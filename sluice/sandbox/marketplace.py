@@ -16,8 +16,9 @@ from sluice.sandbox.documents import pdf
 from sluice.sandbox.journal import Entry
 from sluice.sandbox.server import ORDERS_MAX, Answer, Sandbox, forget_oldest, json_response, same_headers
 from sluice.sandbox.stock import CONSOLIDATED, LOCATION, Positions
+from sluice.sandbox.stock_changes import changing
 from topics.models.base import problems
-from topics.models.inventory import is_consolidated_body, split_valid
+from topics.models.inventory import SearchInventory, is_consolidated_body, split_valid
 from topics.touchpoints import Direction, Touchpoint
 
 TRANSPORTER = "GULF_EXPRESS"
@@ -125,7 +126,18 @@ class MarketplaceSandbox(Sandbox):
             self._positions.lose(self.journal)
             return json_response(self.show_stock())
 
+        async def search(request: web.Request) -> web.Response:
+            if not self.authorised(None, request.headers):
+                return self.error(401, "Authentication failed: the credentials are missing or wrong").response()
+            try:
+                asked = SearchInventory.model_validate_json(await request.read())
+            except ValidationError as error:
+                return self.error(400, "Input validation failed", problems(error)).response()
+            return json_response({"inventories": self._positions.search(asked.locationCode, asked.channelSkuCodes)})
+
         router.add_delete("/_sandbox/stock", lose_stock)
+        router.add_patch("/_sandbox/stock", changing(self._positions, self.journal))
+        router.add_post("/inventories", search)
 
     # Being kept.
 

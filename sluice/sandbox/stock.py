@@ -35,6 +35,21 @@ class Positions:
         for kind, key in lost:
             journal.put(kind, key, None)
 
+    def set(self, journal: Journal, place: str, sku: str, quantity: int | None) -> None:
+        """Of one location; None: nothing is known of the SKU any more."""
+        positions = self.locations.setdefault(place, {})
+        if quantity is None:
+            positions.pop(sku, None)
+            journal.put(LOCATION, f"{place}\n{sku}", None)
+        else:
+            self.put(journal, LOCATION, place, [{"channelSkuCode": sku, "quantity": quantity}])
+
+    def search(self, place: str, skus: list[str]) -> list[dict[str, Any]]:
+        """As contract 13 answers: without what is not known."""
+        positions = self.locations.get(place, {})
+        known = (positions[sku] for sku in dict.fromkeys(skus) if sku in positions)
+        return [{"channelSkuCode": i["channelSkuCode"], "qcPassAvailableQuantity": i["quantity"]} for i in known]
+
     def restore(self, kind: str, key: str, item: dict[str, Any]) -> bool:
         """Whether it was a position."""
         if kind not in _KINDS:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from streams.delivery.http_sender import HttpSender
 from streams.delivery.kafka_sender import KafkaSender
 from streams.delivery.ports import Answer, Call, Clock, Sender
+from streams.delivery.reconcile_reading import READ_BACK
 from streams.delivery.self_sender import SelfSender
 from streams.delivery.subscriber_sender import SubscriberSender
 from topics.configuration import Channels, FarSide, Settings, load_channels
@@ -62,7 +63,7 @@ class FarSides:
         return (*self._senders.values(), self._subscribers)
 
     def far_side_of(self, call: Call) -> FarSide:
-        if call.touchpoint.far_side == "increff":
+        if call.touchpoint.far_side == "increff" or call.touchpoint.name == READ_BACK:
             return FarSide.HTTP
         return self._channels.channels[call.channel].far_side_of(call.touchpoint)
 

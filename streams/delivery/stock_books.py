@@ -72,6 +72,11 @@ class CompactBooks:
             return self._offer.position(self._wanted.whole[sku])
         return encode_plain(sku, self._offer.quantity(sku, packed & QUANTITY_MASK))
 
+    def quantity(self, sku: str) -> int | None:
+        """How much the channel is offered; None: nothing is known of the SKU."""
+        quantity = self._wanted.quantity(sku)
+        return None if quantity is None else self._offer.quantity(sku, quantity)
+
     def rank(self, sku: str) -> int | None:
         packed = self._wanted.packed.get(sku)
         if packed is None:

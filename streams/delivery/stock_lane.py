@@ -23,7 +23,7 @@ from streams.delivery.ports import AttemptResult, Clock, ResponseClass
 from streams.delivery.stock_calls import call_body, failed_skus, touchpoint_of
 from streams.delivery.stock_doubts import Doubts
 from streams.delivery.stock_metrics import DIRTY, DIRTY_AGE_MS_MAX, SKUS
-from streams.delivery.stock_ports import PlaceFigures, RefusedStock, StockWatch
+from streams.delivery.stock_ports import PlaceFigures, RefusedStock, StockReading, StockWatch
 from streams.delivery.stock_queue import Batch, StockQueue
 from streams.runtime.role import Change, Committer
 from topics.keys import position_key
@@ -58,12 +58,14 @@ class StockLane:
         clock: Clock,
         watch: StockWatch,
         moved: Callable[[StockLane], None],
+        reading: StockReading | None = None,
     ) -> None:
         """`permits`: those of this location alone. `moved`: what is to be told, or when, has changed."""
         self.channel = channel
         self.location = location
         self.partition = partition
         self.touchpoint = touchpoint_of(location)
+        self.reading = reading
         self.queue = queue
         self._concurrency = concurrency
         self._doubts = doubts
@@ -129,6 +131,12 @@ class StockLane:
 
     def send_again(self, skus: Iterable[str]) -> None:
         self.queue.send_again(skus)
+        self._look()
+
+    def look_at(self, skus: Iterable[str]) -> None:
+        now_ms = self._clock.now_ms()
+        for sku in skus:
+            self.queue.changed(sku, now_ms)
         self._look()
 
     def resends(self, sku: str) -> bool:
@@ -199,10 +207,12 @@ class StockLane:
             self._spent_until_ms = 0
 
     async def _acknowledge(self, batch: Batch, failed: set[str], started_ms: int) -> None:
-        acknowledged = [self._change(sku, value) for sku, value in batch.items.items() if sku not in failed]
+        taken = [sku for sku in batch.items if sku not in failed]
+        acknowledged = [self._change(sku, batch.items[sku]) for sku in taken]
         ended = [sku for sku in batch.items if self.queue.ends_doubt(sku, started_ms, took=sku not in failed)]
         await self._commit([*acknowledged, *self._doubts.end(ended)])
         self._sent += len(acknowledged)
+        self._watch.told(self, taken)
 
     def _end(self, batch: Batch, result: AttemptResult, failed: set[str]) -> None:
         now_ms = self._clock.now_ms()

@@ -13,6 +13,7 @@ from streams.delivery.limiters.making import limits_for
 from streams.delivery.permits import TABLE as PERMITS
 from streams.delivery.permits import Permits
 from streams.delivery.ports import Caller, Clock
+from streams.delivery.reconcile_reading import StockReader
 from streams.delivery.stock_books import CompactBooks
 from streams.delivery.stock_calls import touchpoint_of
 from streams.delivery.stock_doubts import Doubts
@@ -27,8 +28,8 @@ from topics import budgets
 from topics.configuration import Channel, Channels
 from topics.keys import channel_destination, destination_partition, join, shard_of, split, stock_key
 from topics.offers import Offer
-from topics.position_map import PositionMap, parts_of
-from topics.positions import is_position
+from topics.position_map import Location, PositionMap, parts_of
+from topics.positions import is_consolidated, is_position
 from topics.touchpoints import Touchpoint
 
 SCANNED_AT_ONCE = 1_000
@@ -191,6 +192,7 @@ class StockPartition:
             clock=self._clock,
             watch=self._watch,
             moved=self._rota(config, touchpoint, caller).look,
+            reading=_reading(config, location, caller, books, self._sent.at(stock), queue),
         )
 
     def _rota(self, config: Channel, touchpoint: Touchpoint, caller: Caller) -> StockRota:
@@ -233,6 +235,24 @@ class StockPartition:
         )
         self._permits.append(permits)
         return permits
+
+
+def _reading(
+    config: Channel, location: str, caller: Caller, books: CompactBooks, sent: Location, queue: StockQueue
+) -> StockReader | None:
+    """None: the channel does not say what it has of this location; of consolidated stock none does."""
+    settings = config.stock.read_back
+    if settings is None or is_consolidated(location):
+        return None
+    return StockReader(
+        channel=config.name,
+        location=location,
+        settings=settings,
+        caller=caller,
+        books=books,
+        sent=sent,
+        queue=queue,
+    )
 
 
 def _positions_of(table: Table) -> PositionMap:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
-from streams.delivery.ports import Clock
+from streams.delivery.ports import AttemptResult, Clock
 from streams.runtime.role import Committer, Table
 from topics.values import named_value
 
@@ -45,12 +45,46 @@ class PlaceFigures:
     paused: bool
 
 
+@named_value
+class KnownStock:
+    """What is known here of a SKU; `wanted` is what the channel is offered. `settled`: nothing of it is on its way."""
+
+    wanted: int | None
+    sent: int | None
+    settled: bool
+    refused: bool
+
+    @property
+    def is_unknown(self) -> bool:
+        return self.wanted is None and self.sent is None
+
+
+class StockReading(Protocol):
+    """A place whose channel can be asked what it has."""
+
+    batch: int
+    """SKUs of one question, at most."""
+
+    def acknowledged(self) -> list[str]:
+        """The SKUs of which the channel acknowledged something."""
+
+    def known(self, sku: str) -> KnownStock: ...
+
+    async def ask(self, skus: Collection[str]) -> AttemptResult:
+        """In idle budget only. Raises PartitionLost when the place is another worker's."""
+
+
 class StockPlace(Protocol):
     """One location of one channel, as operators may steer it."""
 
     channel: str
     location: str
     partition: int
+    reading: StockReading | None
+    """None: the channel is not asked what it has."""
+
+    def look_at(self, skus: Iterable[str]) -> None:
+        """What was acknowledged of these is forgotten, durably: they may differ now."""
 
     def figures(self) -> PlaceFigures:
         """At no cost worth a thought, however many SKUs wait."""
@@ -88,6 +122,9 @@ class StockWatch(Protocol):
     def accepted(self, place: StockPlace, sku: str) -> None:
         """The channel took what it had refused, or the position is again what it has: the SKU counts as refused no
         more."""
+
+    def told(self, place: StockPlace, skus: Collection[str]) -> None:
+        """The channel acknowledged these."""
 
 
 class StockDesk(StockWatch, Protocol):
@@ -138,3 +175,5 @@ class Unwatched:
     def refused(self, place: StockPlace, refused: RefusedStock) -> None: ...
 
     def accepted(self, place: StockPlace, sku: str) -> None: ...
+
+    def told(self, place: StockPlace, skus: Collection[str]) -> None: ...

@@ -122,6 +122,13 @@ class StockQueue:
         entry = self._entries.get(sku)
         return sku in self._again or (entry is not None and entry.again > 0)
 
+    def is_settled(self, sku: str) -> bool:
+        """Whether nothing of it is on its way, or to be."""
+        return sku not in self._entries and sku not in self._again
+
+    def is_refused(self, sku: str) -> bool:
+        return sku in self._refused
+
     def count_as_refused(self, skus: Iterable[str]) -> None:
         """They counted so before this queue began."""
         self._refused.update(skus)

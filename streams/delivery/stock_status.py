@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable
 from itertools import islice
 
 from streams.delivery.ports import Clock
+from streams.delivery.reconcile_desk import ReconcileDesk
 from streams.delivery.stock_gauges import CHANGES, Gauges
 from streams.delivery.stock_meter import Rate, Written
 from streams.delivery.stock_ports import RefusedStock, StockPlace
@@ -25,7 +26,7 @@ from topics.configuration import Channels
 from topics.keys import join, split
 from topics.positions import REFUSED, RESYNC
 from topics.stock_controls import Ask, ControlIndex, Scope
-from topics.stock_status import LocationStatus, refused_key, status_key
+from topics.stock_status import LocationStatus, Reconciled, refused_key, status_key
 
 LOOK_S = 0.25
 """How late a resync goes on, and how late the fact of a refusal leaves, at most."""
@@ -57,7 +58,7 @@ class _Desk:
         self._rate = Rate()
         self._changes = CHANGES.labels(place.channel)
 
-    def look(self, now_ms: int) -> LocationStatus:
+    def look(self, now_ms: int, reconcile: Reconciled | None) -> LocationStatus:
         before, self.figures = self.figures, self.place.figures()
         figures = self.figures
         self._changes.inc(figures.changes - before.changes)
@@ -72,6 +73,7 @@ class _Desk:
             refused=len(self.refusals.skus),
             paused=figures.paused,
             resync=self.resync.progress,
+            reconcile=reconcile,
             since_ms=self.since_ms,
             at_ms=now_ms,
         )
@@ -84,6 +86,7 @@ class StockOperations:
         self._channels = channels.channels
         self.controls = controls
         self._following = Following(controls)
+        self._reconciles = ReconcileDesk(self._channels, controls)
         self._committer: Committer | None = None
         self._clock: Clock | None = None
         self._remembered: dict[int, dict[tuple[str, str], list[tuple[str, bytes]]]] = {}
@@ -100,9 +103,11 @@ class StockOperations:
     async def start(self, committer: Committer, clock: Clock) -> None:
         self._committer = committer
         self._clock = clock
+        self._reconciles.start(committer, clock)
         await self._following.start(committer)
 
     async def stop(self) -> None:
+        await self._reconciles.stop()
         await self._following.stop()
 
     def unready(self) -> str | None:
@@ -115,6 +120,7 @@ class StockOperations:
             _, channel, location, sku = split(key)
             remembered[channel, location].append((sku, raw))
         self._resyncs[partition] = dict(sent.walk(RESYNC.encode() + b"|"))
+        self._reconciles.took(partition, sent)
 
     async def settled(self, partition: int) -> None:
         """All places of the partition are open: what is remembered of others was of places that are none any more."""
@@ -127,10 +133,12 @@ class StockOperations:
                 gone = [Effect(STATUS, key, GONE, (), partition) for key in (*keys, status_key(channel, location))]
                 forgotten = [Change(SENT, join(REFUSED, channel, location, sku), None) for sku in skus]
                 await self._commit(partition, Step(tuple(gone), tuple(forgotten)))
+        await self._reconciles.settled(partition)
 
     def lost(self, partition: int) -> None:
         self._remembered.pop(partition, None)
         self._resyncs.pop(partition, None)
+        self._reconciles.lost(partition)
 
     def opened(self, place: StockPlace) -> Collection[str]:
         name, now_ms = (place.channel, place.location), self._now_ms()
@@ -138,10 +146,12 @@ class StockOperations:
         refusals = Refusals(place, remembered)
         last = self._resyncs.get(place.partition, {}).pop(resync_key(place), None)
         self._desks[name] = _Desk(place, refusals, PlaceResync(place, last, now_ms), now_ms)
+        self._reconciles.opened(place)
         place.pause(paused=self.controls.is_paused(*name))
         return set(refusals.skus)
 
     def closed(self, place: StockPlace) -> None:
+        self._reconciles.closed(place)
         if self._desk_of(place) is not None:
             del self._desks[place.channel, place.location]
 
@@ -163,6 +173,9 @@ class StockOperations:
         desk = self._desk_of(place)
         if desk is not None:
             desk.refusals.accepted(sku)
+
+    def told(self, place: StockPlace, skus: Collection[str]) -> None:
+        self._reconciles.told(place, skus)
 
     def _desk_of(self, place: StockPlace) -> _Desk | None:
         """None when it is closed; another worker's place may have come back as another one."""
@@ -197,13 +210,14 @@ class StockOperations:
                     if self._desk_of(desk.place) is not desk:
                         break  # closed meanwhile: whoever has the place now says the rest
         await asyncio.gather(*(self._resync(desk, now_ms) for desk in self._resyncing(now_ms)))
+        await self._reconciles.look(now_ms)
 
     async def _tell(self, now_ms: int) -> None:
         statuses: dict[int, list[Effect]] = defaultdict(list)
         for number, desk in enumerate(list(self._desks.values())):
             if number % LOOKED_AT_ONCE == LOOKED_AT_ONCE - 1:
                 await asyncio.sleep(0)
-            status = desk.look(now_ms)
+            status = desk.look(now_ms, self._reconciles.shown(desk.place))
             due = desk.written.due(status)
             if due is not None:
                 statuses[desk.place.partition].append(_status_effect(desk.place, status if due else None))

@@ -252,3 +252,63 @@ async def test_a_marketplace_that_lost_its_stock_has_it_again_after_a_resync(sta
     (done,) = [fact for name, fact in await facts_of(stack) if name == "resync-done" and fact["location"] == "S1"]
     assert f"resync {done['resync']} asked for" in said
     assert done["positions"] >= 450
+
+
+async def test_what_drifted_at_the_marketplace_is_found_and_repaired_once(stack: Stack) -> None:
+    """Lost, changed and unexplained stock; that it is as it should be afterwards is what the next one says."""
+    stock = {f"D{number:03d}": number + 1 for number in range(250)}
+    for start in range(0, 250, 125):
+        await give(stack, "D1", dict(list(stock.items())[start : start + 125]))
+    await arrives(stack, "D1", stock)
+    drift = {"D000": None, "D007": 700}
+    body = {"locationCode": "D1", "quantities": drift}
+    changed = await stack.call("PATCH", f"{stack.marketplace}/_sandbox/stock", body=body)
+    assert changed.body["locations"]["D1"]["D007"]["quantity"] == 700
+    before = len(await told(stack, "D1"))
+    said = await sluice(stack, "reconcile", "demo", "D1")
+    await arrives(stack, "D1", stock)
+    resent = [sku for call in (await told(stack, "D1"))[before:] for sku in call]
+    assert sorted(resent) == ["D000", "D007"]
+
+    async def reconciled() -> list[dict[str, Any]]:
+        facts = await facts_of(stack)
+        return [fact for name, fact in facts if name == "reconcile-done" and fact["location"] == "D1"]
+
+    async def over() -> bool:
+        return bool(await reconciled())
+
+    await stack.eventually(over, "the reconciliation is a fact")
+    (done,) = await reconciled()
+    assert f"reconcile {done['reconcile']} asked for" in said
+    counts = {name: done[name] for name in ("compared", "missing", "extra", "stale", "repaired", "persisting")}
+    assert counts == {"compared": 250, "missing": 1, "extra": 0, "stale": 1, "repaired": 2, "persisting": 0}
+    found = {
+        fact["channelSkuCode"]: (fact["kind"], fact["cause"], fact["wanted"], fact["found"])
+        for name, fact in await facts_of(stack)
+        if name == "stock-drift-found" and fact["location"] == "D1"
+    }
+    assert found == {"D000": ("missing", "lost", 1, None), "D007": ("stale", "changed", 8, 700)}
+
+    async def shown() -> bool:
+        lines = await sluice(stack, "status", "demo")
+        return "reconciled: 1 missing, 1 stale of 250; 2 sent again" in lines
+
+    await stack.eventually(shown, "the status shows what came of it")
+
+
+async def test_what_sluice_does_not_know_is_asked_of_increff(stack: Stack) -> None:
+    """In one call, in time, and what Increff does not have either is a failure."""
+    body = {"locationCode": "I1", "quantities": {"FAR": 9}}
+    known = await stack.call("PATCH", f"{stack.increff}/_sandbox/stock", body=body)
+    assert known.status == 200, known
+    await give(stack, "I2", {"NEAR": 4})
+
+    async def both() -> bool:
+        answer = await stack.as_marketplace(
+            "POST", "/inventories/search-sku", {"channelSkuCodes": ["NEAR", "FAR", "NOWHERE"]}
+        )
+        assert answer.status == 200, answer
+        found = {one["channelSkuCode"]: one["totalQuantity"] for one in answer.body["successList"]}
+        return found == {"NEAR": 4, "FAR": 9} and answer.body["failureList"] == ["NOWHERE"]
+
+    await stack.eventually(both, "the search answers from here and from Increff")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from streams.delivery.stock_ports import PlaceFigures, RefusedStock
+from streams.delivery.stock_ports import PlaceFigures, RefusedStock, StockReading
 
 
 class PlayedPlace:
     channel = "demo"
+    reading: StockReading | None = None
 
     def __init__(self, location: str = "L1", partition: int = 0, skus: Iterable[str] = ()) -> None:
         self.location = location
@@ -18,6 +19,7 @@ class PlayedPlace:
         self.again: list[str] = []
         """To be told again, in the order in which it was asked."""
         self.told: list[str] = []
+        self.looked_at: list[str] = []
         self.dirty = 0
         self.oldest_ms: int | None = None
         self.changes = 0
@@ -46,6 +48,9 @@ class PlayedPlace:
 
     def resends(self, sku: str) -> bool:
         return sku in self.again
+
+    def look_at(self, skus: Iterable[str]) -> None:
+        self.looked_at += skus
 
     async def until_idle(self) -> None: ...
 

@@ -233,7 +233,7 @@ def test_the_built_in_channel_can_be_used() -> None:
 
 def test_a_channel_without_http_needs_no_url() -> None:
     data = demo_channels()
-    _demo(data).update(marketplace={"timeout_s": 5}, far_side="kafka", far_sides={"get-invoice": "self"})
+    _demo(data).update(marketplace={"timeout_s": 5}, far_side="kafka", far_sides={"get-invoice": "self"}, stock={})
     demo = parse_channels(data, where="channels.toml").channels["demo"]
     assert demo.far_side_of(BY_NAME["pack-order"]) is FarSide.KAFKA
     assert demo.far_side_of(BY_NAME["get-invoice"]) is FarSide.SELF
@@ -243,7 +243,9 @@ def test_a_channel_without_http_needs_no_url() -> None:
 
 def test_what_is_switched_off_goes_nowhere() -> None:
     data = demo_channels()
-    _demo(data).update(marketplace={}, far_side="self", far_sides={"get-invoice": "http"}, off=["get-invoice"])
+    _demo(data).update(
+        marketplace={}, far_side="self", far_sides={"get-invoice": "http"}, off=["get-invoice"], stock={}
+    )
     demo = parse_channels(data, where="channels.toml").channels["demo"]
     assert not demo.uses(FarSide.HTTP)
     assert far_side_topics(demo) == ()

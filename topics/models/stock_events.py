@@ -14,6 +14,7 @@ from topics.models.facts import EpochMs, Part, Quantity, Status, known
 
 REFUSAL_REASONS = ("failure-list", "refused")
 DRIFT_KINDS = ("missing", "extra", "stale", "refused")
+DRIFT_CAUSES = ("never-sent", "lost", "changed", "refused", "unknown-here")
 RESYNC_CAUSES = ("asked", "daily")
 ABANDONED_REASONS = ("silent", "replaced", "aborted", "parts-missing", "empty", "too-many")
 
@@ -56,13 +57,17 @@ class DriftFact(SkuFact):
     kind: Annotated[str, known(DRIFT_KINDS)] = Field(
         description="`missing` at the channel, `extra` there, `stale`: another quantity, `refused`: known to be refused"
     )
+    cause: Annotated[str, known(DRIFT_CAUSES)] = Field(
+        description="`never-sent`; `lost` at the channel; `changed` there; `refused` by it; `unknown-here`: nothing is "
+        "known of the SKU here, so there is nothing to tell"
+    )
     wanted: Quantity | None = Field(description="What it should have; null: nothing is known of the SKU here")
     sent: Quantity | None = Field(description="What it acknowledged last; null: nothing")
     found: Quantity | None = Field(description="What it has; null: nothing")
 
 
 class StockDriftFound(DriftFact):
-    """A reconciliation found that the channel's stock of a SKU is wrong, and has it sent once more."""
+    """A reconciliation found that the channel's stock of a SKU is wrong. What is missing or stale is sent once more."""
 
 
 class StockDriftPersists(DriftFact):
@@ -116,4 +121,5 @@ class ReconcileDone(StockFact):
     stale: Quantity
     refused: Quantity
     repaired: Quantity = Field(description="Positions that were sent once more")
+    persisting: Quantity = Field(description="Those of the drifted that an earlier one had found, too")
     startedMs: EpochMs = Field(description="Epoch milliseconds")

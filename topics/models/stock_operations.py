@@ -31,6 +31,23 @@ class ResyncProgress(BaseModel):
     total: int
 
 
+class ReconcileResult(BaseModel):
+    """The last reconciliation. `endedMs` null: it goes on; `failed`: the channel could not be asked. Of a channel: the
+    sum over the locations that the newest one was of."""
+
+    id: str
+    compared: int
+    missing: int
+    extra: int
+    stale: int
+    refused: int
+    repaired: int
+    persisting: int = Field(description="those of the drifted that an earlier one had found, too")
+    failed: bool
+    startedMs: int
+    endedMs: int | None
+
+
 class StockNumbers(BaseModel):
     """`conflation`: changes taken in for each position sent; null: none was. Counts begin anew with a worker."""
 
@@ -43,6 +60,7 @@ class StockNumbers(BaseModel):
     conflation: float | None
     refused: int = Field(description="SKUs that the channel refuses")
     resync: ResyncProgress | None
+    reconcile: ReconcileResult | None = None
 
 
 class LocationDocument(StockNumbers):
