@@ -22,8 +22,9 @@ logger = logging.getLogger(__name__)
 OnRecord = Callable[[int, bytes, bytes | None], None]
 OnPartitionDropped = Callable[[int], None]
 
-CHUNK_RECORDS_MAX = 2_000
-"""Records handled before the event loop gets a turn: a few milliseconds of its time."""
+CHUNK_RECORDS_MAX = 250
+"""Records handled before the event loop gets a turn: a few milliseconds of its time, also where a position that changes
+is put in a queue. A call of the process takes some dozen turns, and each waits for such a chunk while records come."""
 FETCH_BYTES_MAX = 4 * RECORD_BYTES_MAX
 """Fetched and not yet handled, at most: several of the largest records."""
 POLL_MS = 200
