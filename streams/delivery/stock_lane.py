@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from enum import IntEnum
 from typing import Any
 
 from streams.delivery.permits import Permits
@@ -38,6 +39,14 @@ NAMED_MAX = 20
 NEVER = float(1 << 62)
 
 log = logging.getLogger(__name__)
+
+
+class Standing(IntEnum):
+    """Of a location that is due."""
+
+    URGENT = 0
+    ORDINARY = 1
+    AGAIN = 2
 
 
 class StockLane:
@@ -66,6 +75,8 @@ class StockLane:
         self.partition = partition
         self.touchpoint = touchpoint_of(location)
         self.reading = reading
+        self.standing: Standing | None = None
+        """Where it waits for its turn; whoever gives turns sets it."""
         self.queue = queue
         self._concurrency = concurrency
         self._doubts = doubts
@@ -92,9 +103,12 @@ class StockLane:
         self._look()
 
     def changed(self, sku: str) -> None:
+        queue, standing = self.queue, self.standing
         self._changes += 1
-        self.queue.changed(sku, self._clock.now_ms())
-        self._look()
+        queue.changed(sku, self._clock.now_ms())
+        is_placed = standing is Standing.URGENT or (standing is Standing.ORDINARY and not queue.is_urgent)
+        if not is_placed or queue.has_news or not len(queue):
+            self._look()
 
     def compare(self, skus: Iterable[str]) -> None:
         """Look at these, perhaps for the first time."""
@@ -155,6 +169,11 @@ class StockLane:
             return NEVER
         next_ms = self.queue.next_ms()
         return NEVER if next_ms is None else max(next_ms, self._spent_until_ms)
+
+    @property
+    def calls_due(self) -> int:
+        """How many calls it could begin now, when it is due."""
+        return min(self._concurrency - self._beginning - self.queue.in_flight, self.queue.calls_due)
 
     async def begin(self) -> tuple[Batch, dict[str, Any]] | None:
         """The next call, durable as doubtful, and the members that tell it. None: there is none now."""

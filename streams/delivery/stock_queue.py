@@ -160,7 +160,12 @@ class StockQueue:
     @property
     def is_urgent(self) -> bool:
         """Whether something that is out of stock may be taken."""
-        return self._waiting.is_urgent
+        return self._waiting.urgent > 0
+
+    @property
+    def calls_due(self) -> int:
+        """How many calls what may be taken makes; one at least, of what a time has come for."""
+        return max(1, -(-self._waiting.ready // self._policy.batch_max))
 
     @property
     def has_only_again(self) -> bool:
@@ -264,7 +269,7 @@ class StockQueue:
     @property
     def has_news(self) -> bool:
         """Whether something became of refusals since `take_news`."""
-        return bool(self._news)
+        return bool(self._news.refused or self._news.accepted)
 
     def take_news(self) -> News:
         news, self._news = self._news, News()

@@ -1,7 +1,7 @@
 """Whose stock goes next: the locations of one channel that live in one shard, and one kind of call.
 
-One turn is asked for at a time, of the destination's owner, and what goes in it is chosen when it has come: so what
-went out of stock a moment ago is in the next call, whichever location it is at. Locations with something out of stock
+Turns are asked of the destination's owner, and what goes in one is chosen when it has come: so what went out of stock a
+moment ago is in the next call, whichever location it is at. Locations with something out of stock
 go first, then the others, each in the order in which they became due; in one turn of FAIR_TURN it is the other way
 round, so that everybody moves on. A location with a million dirty SKUs takes its turns and no more, and one that has
 nothing to say costs nothing: there is one task for all.
@@ -17,14 +17,13 @@ import heapq
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
-from enum import IntEnum
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
 from streams.delivery.permits import Permits
 from streams.delivery.ports import AttemptResult, Caller, Clock
 from streams.delivery.redrive_share import HEADROOM
-from streams.delivery.stock_lane import NEVER, StockLane
+from streams.delivery.stock_lane import NEVER, Standing, StockLane
 from streams.delivery.stock_queue import Batch
 from topics.touchpoints import Priority, Touchpoint
 
@@ -34,12 +33,9 @@ FAIR_TURN = 8
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
-class Standing(IntEnum):
-    """Of a location that is due."""
-
-    URGENT = 0
-    ORDINARY = 1
-    AGAIN = 2
+ASKS_MAX = 4
+"""Turns that are asked for at once: while the process is busy, one that has come is a few turns of the event loop old
+before the next could be asked for."""
 
 
 class _Ask:
@@ -49,7 +45,6 @@ class _Ask:
         self.standing = standing
         self.lane: StockLane | None = None
         self.batch: Batch | None = None
-        self.has_begun = False
         self._rota = rota
 
     async def begin(self) -> dict[str, Any] | None:
@@ -81,14 +76,14 @@ class StockRota:
         self._clock = clock
         self._spawn = spawn
         self._due: tuple[OrderedDict[StockLane, None], ...] = tuple(OrderedDict() for _ in Standing)
-        self._standing: dict[StockLane, Standing] = {}
         self._timers: list[tuple[float, int, StockLane]] = []
         self._timer_of: dict[StockLane, float] = {}
         self._serial = count()
         self._turns = 0
         self._wake = asyncio.Event()
         self._over = False
-        self._asked: asyncio.Task[None] | None = None
+        self._asked: dict[_Ask, asyncio.Task[None]] = {}
+        """Turns that were asked for, and have not come."""
 
     def look(self, lane: StockLane) -> None:
         """What the location has to tell, or when, may have changed."""
@@ -106,23 +101,24 @@ class StockRota:
         """No further call; those in the air may end."""
         self._over = True
         self._wake.set()
+        for asked in self._asked.values():
+            asked.cancel()
 
     async def run(self) -> None:
         """Until it is stopped."""
         while not self._over:
             self._wake.clear()
-            now_ms = self._clock.now_ms()
-            standing = self._first(now_ms)
-            if standing is None:
+            standing = self._first(self._clock.now_ms())
+            if standing is None or not self._may_ask(standing):
                 await self._clock.wait(self._wake, self._next_ms())
             elif (spent_until_ms := await self._spent_until_ms(standing)) is not None:
                 await self._clock.wait(self._wake, min(spent_until_ms, self._next_ms()))
             else:
-                await self._ask(standing)
+                self._ask(standing)
 
     async def begin(self, ask: _Ask) -> dict[str, Any] | None:
         """A turn has come. From here on the next one may be asked for."""
-        ask.has_begun = True
+        self._asked.pop(ask, None)
         self._wake.set()
         while not self._over and (lane := self._choose(ask.standing)) is not None:
             begun = await lane.begin()
@@ -148,21 +144,32 @@ class StockRota:
         free_ms = limits.free_at_ms(kind, self._clock.now_ms())
         return NEVER if free_ms is None else free_ms
 
-    async def _ask(self, standing: Standing) -> None:
-        """Returns when the turn has come, or is not wanted any more."""
+    def _may_ask(self, standing: Standing) -> bool:
+        """What is only sent again asks alone, and not while what is dirty does."""
+        if standing is Standing.AGAIN:
+            return not self._asked
+        for ask, asked in list(self._asked.items()):
+            if ask.standing is Standing.AGAIN:
+                asked.cancel()  # it would wait where redrive waits
+                del self._asked[ask]
+        return len(self._asked) < self._calls_due()
+
+    def _calls_due(self) -> int:
+        """How many calls there are to make; ASKS_MAX stands for more."""
+        calls = 0
+        for lane in chain(self._due[Standing.URGENT], self._due[Standing.ORDINARY]):
+            calls += lane.calls_due
+            if calls >= ASKS_MAX:
+                return ASKS_MAX
+        return calls
+
+    def _ask(self, standing: Standing) -> None:
         if self._permits is not None:
             if not self._permits.available(self._touchpoint.name):
                 return  # what was reserved is no longer fresh
             self._permits.limits.take(self._touchpoint.name)
         ask = _Ask(self, standing)
-        asked = self._spawn(self._call(ask))
-        while not (ask.has_begun or asked.done()):
-            self._wake.clear()
-            first = self._first(self._clock.now_ms())
-            if self._over or (standing is Standing.AGAIN and first is not None and first < standing):
-                asked.cancel()
-                return
-            await self._clock.wait(self._wake, self._next_ms())
+        self._asked[ask] = self._spawn(self._call(ask))
 
     async def _call(self, ask: _Ask) -> None:
         result: AttemptResult | None = None
@@ -177,6 +184,7 @@ class StockRota:
                     delivery_id=uuid.uuid4().hex,
                 )
             finally:
+                self._asked.pop(ask, None)
                 self._free_permit(result)
                 self._wake.set()
             if ask.lane is not None and ask.batch is not None and result is not None:
@@ -218,15 +226,14 @@ class StockRota:
 
     def _stand(self, lane: StockLane, standing: Standing | None) -> None:
         """A location that becomes due waits behind those that are."""
-        before = self._standing.get(lane)
+        before = lane.standing
         if before is standing:
             return
         if before is not None:
             del self._due[before][lane]
-            del self._standing[lane]
+        lane.standing = standing
         if standing is not None:
             self._due[standing][lane] = None
-            self._standing[lane] = standing
             self._wake.set()
 
     def _set_timer(self, lane: StockLane, due_ms: float) -> None:

@@ -52,6 +52,7 @@ class Waiting:
         "_timers",
         "_turn",
         "ready",
+        "urgent",
     )
 
     def __init__(self, entries: dict[str, Entry], batch_max: int, gather_ms: int) -> None:
@@ -65,13 +66,10 @@ class Waiting:
         self._turn = 0
         self._owed = 0
         self._gather_until_ms = 0
+        self.urgent = 0
+        """SKUs that are out of stock and may go."""
         self.ready = 0
         """SKUs that may go, from whatever place."""
-
-    @property
-    def is_urgent(self) -> bool:
-        """Whether something that is out of stock may go."""
-        return any(self._queues[rank] for rank in range(BACK_IN_STOCK))
 
     def next_ms(self) -> int | None:
         """When something may go, or has to be looked at; None: there is nothing."""
@@ -105,6 +103,7 @@ class Waiting:
         entry.place = self._queues[rank].add(sku)
         entry.age_place = self._by_age.add(sku)
         self.ready += 1
+        self.urgent += rank < BACK_IN_STOCK
 
     def move(self, sku: str, entry: Entry, where: int, due_ms: int, now_ms: int, *, first: bool = False) -> None:
         """What moves from rank to rank keeps its place by age. `first`: before all that waits there."""
@@ -116,6 +115,7 @@ class Waiting:
         if entry.where != NOWHERE:
             self._queues[entry.where].remove(sku, entry.place)
             self.ready -= 1
+            self.urgent -= entry.where < BACK_IN_STOCK
         if was and not is_:
             self._by_age.remove(sku, entry.age_place)
         if entry.due_ms:
@@ -124,6 +124,7 @@ class Waiting:
         if where != NOWHERE:
             entry.place = self._queues[where].add(sku, first=first)
             self.ready += 1
+            self.urgent += where < BACK_IN_STOCK
         if is_ and not was:
             entry.age_place = self._by_age.add(sku, first=first)
         if due_ms:

@@ -242,6 +242,23 @@ def test_others_go_in_full_calls_while_a_bad_sku_is_searched_and_when_it_is_know
     assert all(f"s{number}" in stock.sent for number in range(8) if number != 3)
 
 
+def test_a_channel_that_refuses_many_takes_the_others_in_every_second_call() -> None:
+    stock = Stock(batch_max=64)
+    stock.change(**{f"bad{number}": 1 for number in range(64)})
+    stock.take()
+    stock.queue.refused(stock.batch, stock.now_ms)
+    good = 0
+    for number in range(20):
+        stock.change(**{f"good{number}": 1})
+        batch = stock.take_next()
+        if all(sku.startswith("good") for sku in batch):
+            good += 1
+            stock.acknowledge(*batch)
+        else:
+            stock.queue.refused(stock.batch, stock.now_ms)
+    assert good >= 10
+
+
 def test_a_sku_that_is_refused_again_and_again_is_reported_once_and_again_when_it_is_taken() -> None:
     stock = Stock(refused_after=3)
     stock.change(a=1)
