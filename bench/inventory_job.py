@@ -17,6 +17,7 @@ import orjson
 from bench.delivery_load import WARM_UP_S, WARM_UP_SHARE
 from topics.envelope import COMMAND, Envelope, Headers
 from topics.keys import channel_destination, destination_partition, shard_of, stock_key
+from topics.models.base import SKUS_MAX
 
 CHANNEL = "demo"
 TOUCHPOINT = "location-wise-atp-inventory"
@@ -65,7 +66,7 @@ class Work:
     batches: int
     locations: int = 2
     skus: int = 2_500
-    batch: int = 200
+    batch: int = SKUS_MAX
     exponent: float = 1.0
     gone_every: int = 0
 
@@ -152,10 +153,10 @@ def different(at_channel: Mapping[str, Mapping[str, Any]], oracle: Oracle) -> in
     return sum(found.get(name) != wanted.get(name) for name in found.keys() | wanted.keys())
 
 
-def steady(seconds: float, positions_per_s: int, **more: Any) -> Work:
+def steady(seconds: float, positions_per_s: int, batch: int = SKUS_MAX, **more: Any) -> Work:
     """The work of so many seconds at that rate, and of the warm-up before them."""
     whole_s = seconds + WARM_UP_SHARE * WARM_UP_S
-    return Work(batches=int(whole_s * positions_per_s / Work(0).batch), **more)
+    return Work(batches=int(whole_s * positions_per_s / batch), batch=batch, **more)
 
 
 def _location(place: int) -> str:
