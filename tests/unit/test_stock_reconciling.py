@@ -11,7 +11,7 @@ from streams.delivery.far_sides import FarSides
 from streams.delivery.ports import Answer, Call
 from streams.delivery.reconcile_reading import READ_BACK, read_back_call
 from streams.delivery.stock_status import StockOperations
-from tests.fakes.delivery import PARTITIONS, ManualClock, channels_for
+from tests.fakes.delivery import PARTITIONS, Durable, ManualClock, channels_for
 from tests.fakes.stock_sending import StockWorker, stock_channels
 from topics.configuration import Channels, FarSide, Settings
 from topics.stock_controls import Ask, Control, ControlIndex, Scope
@@ -71,10 +71,9 @@ class Stage:
         stage = Stage(self.channels, self.channel)
         stage.controls = self.controls
         stage.operations = StockOperations(self.channels, self.controls)
-        before = self.worker
-        stage.worker = StockWorker(
-            self.channels, durable=before.played.durable, clock=before.clock, watch=stage.operations
-        )
+        before, watch = self.worker, stage.operations
+        durable = Durable(tables=before.played.durable.tables, effects=before.played.durable.effects)
+        stage.worker = StockWorker(self.channels, durable=durable, clock=before.clock, watch=watch)
         stage.worker.positions = before.positions
         return await stage.start()
 
@@ -130,7 +129,8 @@ async def test_what_the_channel_lost_is_told_again_and_the_status_says_so() -> N
 
 async def test_a_paused_place_waits_and_a_killed_worker_goes_on() -> None:
     stage = await Stage(stock_channels({"read_back": {"path": "/stock", "batch": 1}})).start()
-    stage.worker.change("L1", **{f"s{number:02d}": 1 for number in range(30)})
+    for number in range(30):
+        stage.worker.change("L1", **{f"s{number:02d}": 1})  # type: ignore[arg-type]
     await stage.run(2)
     stage.channel.has.clear()
     stage.controls.apply(Scope("demo", "L1").key, Control(paused=True).encode())
@@ -172,7 +172,8 @@ async def test_what_cannot_be_read_back_is_not_asked(location: str) -> None:
 
 
 def test_what_a_channel_has_is_asked_over_http_whatever_its_far_side() -> None:
-    channels = channels_for(far_side="kafka")
+    channels = channels_for()
+    object.__setattr__(channels.channels["demo"], "far_side", FarSide.KAFKA)
     far_sides = FarSides(
         Settings(),
         channels,
