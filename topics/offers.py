@@ -27,14 +27,17 @@ R = TypeVar("R", bound=Rule)
 class _Rules:
     """Rules of one kind at one location: SKU -> the number of the first that matches, or None."""
 
-    __slots__ = ("_codes", "_patterns", "_rest")
+    __slots__ = ("_codes", "_end", "_patterns", "_rest")
 
     def __init__(self, rules: Iterable[tuple[str, int]]) -> None:
         """`rules`: pattern of SKUs and the rule's number, in the order of the settings."""
         self._codes: dict[str, tuple[int, int]] = {}
         self._patterns: list[tuple[int, re.Pattern[str], int]] = []
         self._rest: int | None = None
+        self._end = 0
+        """Behind the places of all others: one code may be named by several."""
         for place, (pattern, number) in enumerate(rules):
+            self._end = place + 1
             if pattern == "*":
                 self._rest = number
                 break  # nothing behind it is ever the first
@@ -47,7 +50,7 @@ class _Rules:
         return self._rest is not None or bool(self._codes or self._patterns)
 
     def find(self, sku: str) -> int | None:
-        place, number = self._codes.get(sku, (len(self._codes) + len(self._patterns), self._rest))
+        place, number = self._codes.get(sku, (self._end, self._rest))
         for earlier, pattern, other in self._patterns:
             if earlier > place:
                 break

@@ -67,6 +67,12 @@ def test_a_position_keeps_all_but_its_quantities(stock: StockSettings, location:
     assert {**told, **quantities_of(item)} == item
 
 
+def test_a_pattern_counts_behind_any_number_of_rules_that_name_one_code() -> None:
+    places = [{"location": location, "sku": "A", "units": 1} for location in ("L1", "L*", "*")]
+    offer = Offer(StockSettings.model_validate({"buffers": [*places, {"sku": "B*", "units": 7}]}), "L1")
+    assert offer.quantity("B", 10) == 3
+
+
 def test_without_rules_a_position_is_offered_as_it_is() -> None:
     offer = Offer(StockSettings(), "L1")
     position = encode_position({"channelSkuCode": "A", "quantity": 3})
