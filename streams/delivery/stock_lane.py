@@ -188,6 +188,7 @@ class StockLane:
         """It was not sent."""
         if self._permits is not None:
             self._permits.limits.untake(self.touchpoint.name)
+            self._spent_until_ms = 0
         self._doubts.look_again(batch.items)
         self.queue.returned(batch, self._clock.now_ms())
         self._look()

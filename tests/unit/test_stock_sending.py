@@ -43,6 +43,8 @@ class PlayedCaller:
         self.priorities: list[Priority] = []
         self.during: Callable[[], None] = lambda: None
         self.answers: list[AttemptResult | Exception] = []
+        self.taken_back = 0
+        """Of so many calls, what was begun is not sent: while it began, the destination's gate closed."""
 
     async def call(
         self,
@@ -71,6 +73,11 @@ class PlayedCaller:
         assert delivery_id
         self.priorities.append(priority)
         members = await prepared.begin()
+        if members is not None and self.taken_back:
+            self.taken_back -= 1
+            await self._clock.wait(asyncio.Event(), self._clock.now_ms() + 50)
+            prepared.give_back()
+            members = await prepared.begin()
         if members is None:
             return None
         return await self.answer(touchpoint, members, weight)
@@ -315,6 +322,17 @@ async def test_what_a_channel_does_not_take_is_not_sent() -> None:
             stage.change(f"L{number}", a=1)
         await stage.open()
         assert 0 < len(stage.caller.calls) < 20, "only the locations of the shard that lives here"
+
+
+async def test_a_call_that_is_given_back_does_not_leave_its_location_waiting_for_the_end_of_a_call() -> None:
+    """Its permit was the only one of the location, and another call had asked for it in vain meanwhile."""
+    limited = {"batch_max": 1, "locations": {"L1": {"budget": {"requests": 1, "window_s": 1}}}}
+    async with staged(channels_for(stock=limited)) as stage:
+        stage.caller.taken_back = 1
+        stage.change("L1", a=1, b=2)
+        await stage.open()
+        await stage.clock.run_for(10_000)
+        assert sorted(stage.caller.skus()) == [["a"], ["b"]]
 
 
 async def test_a_partition_that_is_lost_ends_the_lane_with_nothing_recorded() -> None:
