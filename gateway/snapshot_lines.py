@@ -25,6 +25,8 @@ from topics.positions import QUANTITY_MAX
 
 LINE_BYTES_MAX = 16 << 10
 """One item with all its members at their longest; 200 such lines still fit a record."""
+DIGITS_MAX = 20
+"""Of a number in CSV: more than any that is valid; what is longer is refused as the text that it is."""
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 CSV = ("text/csv",)
 
@@ -170,7 +172,8 @@ class Csv(Format):
         item: dict[str, Any] = {}
         for name, text in zip(columns, row, strict=True):
             if text:
-                item[name] = int(text) if name in _NUMBERS and text.isascii() and text.isdigit() else text
+                is_number = name in _NUMBERS and len(text) <= DIGITS_MAX and text.isascii() and text.isdigit()
+                item[name] = int(text) if is_number else text
         return item
 
 

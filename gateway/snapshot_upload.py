@@ -162,6 +162,7 @@ class Upload:
         while len(self._waiting) >= SKUS_MAX or (all_of_it and self._waiting):
             self._add(self._format.parse(self._waiting[:SKUS_MAX]), len(self._waiting[:SKUS_MAX]))
             del self._waiting[:SKUS_MAX]
+            await asyncio.sleep(0)  # a chunk may hold a hundred parts, of which each takes milliseconds to judge
             if len(self._parts) >= PARTS_AT_ONCE:
                 await self._leave()
 

@@ -4,7 +4,7 @@ that cannot be taken is told by its number. The records are decided by the real 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import orjson
 import pytest
@@ -12,8 +12,9 @@ import pytest
 import gateway.snapshot_upload
 import gateway.snapshots
 from gateway.ports import Unavailable
-from gateway.snapshot_lines import LINE_BYTES_MAX
-from gateway.snapshot_upload import PARTS_AT_ONCE
+from gateway.snapshot_lines import LINE_BYTES_MAX, Csv, Parsed
+from gateway.snapshot_upload import PARTS_AT_ONCE, Target, Upload
+from tests.fakes.gateway import FakeKafka
 from tests.fakes.snapshots import PATH, lines, stage
 from tests.support.eventually import eventually
 from topics.envelope import parse
@@ -243,3 +244,44 @@ async def test_kafka_that_is_away_is_told_before_anything_is_read(monkeypatch: p
         here.kafka.away, here.kafka.error = None, Unavailable("away")
         assert (await here.put(lines({"A": 1}), NDJSON))[0] == 503
         assert here.kafka.records == []
+
+
+async def test_a_number_of_any_length_in_csv_is_a_line_that_cannot_be_taken() -> None:
+    async with stage() as here:
+        status, told = await here.put(b"channelSkuCode,quantity\nA,%b\nB,4\n" % (b"9" * 5_000), CSV)
+        assert (status, [error["line"] for error in told["errors"]]) == (200, [2])
+        assert here.kafka.stock() == {"B": 4}
+
+
+class Whole:
+    """A body that is there in one chunk."""
+
+    def __init__(self, body: bytes) -> None:
+        self.chunks = [body, b""]
+
+    async def readany(self) -> bytes:
+        return self.chunks.pop(0)
+
+
+async def test_other_calls_have_their_turn_between_the_parts_of_one_chunk() -> None:
+    turn = 0
+    seen: list[int] = []
+
+    class Watched(Csv):
+        def parse(self, lines: Sequence[tuple[int, bytes]]) -> Parsed:
+            seen.append(turn)
+            return super().parse(lines)
+
+    async def others() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    target = Target("snp_1", "demo", "L1", b"demo|L1", 0)
+    form = Watched(consolidated=False)
+    upload = Upload(target, form, complete=False, producer=FakeKafka(), now_ms=lambda: 0, idle_s=5)
+    working = asyncio.create_task(others())
+    await upload.run(Whole(b"channelSkuCode,quantity\n" + b"".join(b"S%d,1\n" % number for number in range(2_000))))
+    working.cancel()
+    assert len(set(seen)) == len(seen) == 10
