@@ -238,6 +238,7 @@ def rebuild(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
         role.wait_ready(TURN_S)
         cold_s = time.monotonic() - began
         full_mib, peak_mib = memory_mib(role.process.pid), memory_mib(role.process.pid, peak=True)
+        cpu = cpu_s(role.process.pid)
         keys = metric(role, 'table_keys{table="inventory.positions"}')
         read_s = metric(role, "recovery_seconds")
     finally:
@@ -251,6 +252,7 @@ def rebuild(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
         "cold_s": round(cold_s, 1),
         "goal_s": REBUILD_GOAL_S,
         "read_s": round(read_s, 1),
+        "cpu_s": round(cpu, 1),
         "memory_mib": {"empty": round(empty_mib), "full": round(full_mib), "peak": round(peak_mib)},
         "memory_goal_mib": REBUILD_GOAL_MIB,
         "bytes_per_position": round((full_mib - empty_mib) * 1_048_576 / count),
@@ -261,7 +263,8 @@ def rebuild(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
 def rebuild_described(found: Mapping[str, Any]) -> str:
     memory = found["memory_mib"]
     return (
-        f"{found['positions']:,} positions after {found['cold_s']} s (goal {found['goal_s']}); {memory['full']:,} MiB,"
+        f"{found['positions']:,} positions after {found['cold_s']} s (goal {found['goal_s']}),"
+        f" {found['cpu_s']} s of CPU; {memory['full']:,} MiB,"
         f" {memory['peak']:,} at its highest: {found['bytes_per_position']} bytes a position"
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer.fetcher import FetchResult
 
 from streams.runtime.limits import FETCH_BACKOFF_S, RECOVERY_RECORDS_MAX
 from topics.catalogue import RECORD_BYTES_MAX
@@ -15,6 +17,23 @@ from topics.configuration import Settings
 _POLL_MS = 1_000
 
 Apply = Callable[[TopicPartition, Sequence[Any]], None]
+
+
+class AsParsed(OrderedDict[TopicPartition, Any]):
+    """What a fetcher holds fetched: its records are given as they were parsed.
+
+    aiokafka makes of each an object of eleven attributes, in a third of the time that a table's rebuilding takes. What
+    is needed of it, the parsed one has under the same names: offset, key, value, headers.
+    """
+
+    def __setitem__(self, place: TopicPartition, fetched: Any) -> None:
+        if isinstance(fetched, FetchResult):
+            fetched._partition_records._consumer_record = _as_parsed
+        super().__setitem__(place, fetched)
+
+
+def _as_parsed(_: TopicPartition, record: Any) -> Any:
+    return record
 
 
 class ChangelogReader:
@@ -76,6 +95,7 @@ class ChangelogReader:
         await consumer.start()
         try:
             consumer._fetcher._prefetch_backoff = FETCH_BACKOFF_S  # see FETCH_BACKOFF_S
+            consumer._fetcher._records = AsParsed()  # not in its public interface, either
             yield consumer
         finally:
             await consumer.stop()
