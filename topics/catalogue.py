@@ -129,7 +129,7 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic(
         name="deliveries.permits",
-        key="destination|shard",
+        key="destination|shard; of a stock budget with |stock or |stock|location behind",
         cleanup=Cleanup.COMPACT,
         writers=("delivery",),
         readers=("delivery",),

@@ -36,10 +36,12 @@ def rank_of(wanted: int, sent: int | None) -> int:
 class Fifo:
     """First in, first out, and anything may leave in between; each at the same small cost."""
 
-    __slots__ = ("_added", "_chunks", "_count", "_last")
+    __slots__ = ("_added", "_chunks", "_count", "_front", "_last")
 
     def __init__(self) -> None:
-        self._chunks: dict[int, dict[str, None]] = {_FRONT: {}}
+        self._front: dict[str, None] = {}
+        """What came back, before all chunks."""
+        self._chunks: dict[int, dict[str, None]] = {}
         self._last = _FRONT
         self._added = CHUNK
         self._count = 0
@@ -49,6 +51,7 @@ class Fifo:
 
     def __iter__(self) -> Iterator[str]:
         """From the first on; not while it is changed."""
+        yield from self._front
         for chunk in self._chunks.values():
             yield from chunk
 
@@ -57,7 +60,7 @@ class Fifo:
         all else."""
         self._count += 1
         if first:
-            self._chunks[_FRONT][sku] = None
+            self._front[sku] = None
             return _FRONT
         place = self._last
         chunk = self._chunks.get(place) if self._added < CHUNK else None
@@ -70,10 +73,13 @@ class Fifo:
         return place
 
     def remove(self, sku: str, place: int) -> None:
+        self._count -= 1
+        if place == _FRONT:
+            del self._front[sku]
+            return
         chunk = self._chunks[place]
         del chunk[sku]
-        self._count -= 1
-        if not chunk and place != _FRONT:
+        if not chunk:
             del self._chunks[place]
 
 
