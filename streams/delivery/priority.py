@@ -1,4 +1,4 @@
-"""Who goes first inside one budget: cancel, create, update, return, search and stock; then redrive. Pure.
+"""Who goes first inside one budget: cancel, create, update, return, stock; then redrive, and questions. Pure.
 
 The highest class goes first, so a cancellation never waits for a backlog of creates. Every AGEING_TURN-th grant is for
 whoever has waited longest, if that is longer than AGEING_MS: so each class moves on whatever the others do, and a
