@@ -28,7 +28,8 @@ UNASKED_HEADER = "Sluice-Search-Unasked"
 ASKED_AT_ONCE = 8
 """Questions to Increff in the air from one gateway: what is asked more often than it is answered would only wait."""
 LANE = "~search"
-"""In place of an order, in the lane of a question."""
+"""In place of an order, in the lane of a question. Each question in the air has a lane of its own, and the next one the
+same: delivery remembers a lane for a day."""
 
 
 class Searching:
@@ -50,7 +51,8 @@ class Searching:
         self._now_ms = now_ms
         self._offers = search.Offers()
         self._absent = AbsentSkus()
-        self._asking = 0
+        self._free = list(range(ASKED_AT_ONCE))
+        """Lanes with no question in the air."""
 
     async def answer(self, touchpoint: Touchpoint, channel: Channel, members: Mapping[str, Any]) -> Answer:
         """Raises Refused when what is known of stock is not all, or too old."""
@@ -91,14 +93,13 @@ class Searching:
 
     async def _ask(self, touchpoint: Touchpoint, channel: Channel, members: Mapping[str, Any]) -> search.Found | None:
         """What Increff has; None: it was not asked, or gave no usable answer in time."""
-        if self._asking >= ASKED_AT_ONCE or self._replies.unready() is not None:
+        if not self._free or self._replies.unready() is not None:
             return None
-        event = new_event_id()
-        self._asking += 1
+        event, number = new_event_id(), self._free.pop()
         try:
             waiting = self._replies.expect(event, self._settings.search_deadline_s)
             try:
-                await self._producer.produce(self._request(event, touchpoint, channel, members))
+                await self._producer.produce(self._request(event, number, touchpoint, channel, members))
             except BaseException:
                 self._replies.forget(event)
                 raise
@@ -106,7 +107,7 @@ class Searching:
         except (Unavailable, Overloaded, RecordTooLarge):
             return None
         finally:
-            self._asking -= 1
+            self._free.append(number)
         if reply is None or reply.verdict is not Verdict.ANSWERED or not isinstance(reply.body, dict):
             return None
         found = search.answered(touchpoint.name, reply.body, channel, self._offers.of(channel), members)
@@ -114,10 +115,12 @@ class Searching:
         self._absent.add(absent, self._now_ms())
         return found
 
-    def _request(self, event: str, touchpoint: Touchpoint, channel: Channel, members: Mapping[str, Any]) -> Outgoing:
-        """Withdrawn when nobody waits for it any more; its lane is its own."""
+    def _request(
+        self, event: str, number: int, touchpoint: Touchpoint, channel: Channel, members: Mapping[str, Any]
+    ) -> Outgoing:
+        """Withdrawn when nobody waits for it any more."""
         now_ms = self._now_ms()
-        lane = join(INCREFF, LANE, event)
+        lane = join(INCREFF, LANE, str(self._replies.partition), str(number))
         shard = shard_of(lane, self._shards)
         request = DeliveryRequest(
             id=event,

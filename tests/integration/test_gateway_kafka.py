@@ -228,8 +228,14 @@ async def test_search_follows_the_positions(kafka: Kafka, prefix: str) -> None:
         await producer.stop()
 
         async def found() -> bool:
-            status, body, _headers = await at.call("search-inventory-marketplace", channelSkuCodes=["A"])
-            return status == 200 and bool(body["successList"]) and body["successList"][0]["totalQuantity"] == 7
+            status, body, headers = await at.call("search-inventory-marketplace", channelSkuCodes=["A"])
+            age_ms = int(headers.get("Sluice-Stock-Age-Ms", -1))
+            return (
+                status == 200
+                and body["failureList"] == []
+                and body["successList"][0]["totalQuantity"] == 7
+                and (0 <= age_ms < 60_000)
+            )
 
         await eventually(found)
 

@@ -56,6 +56,7 @@ class Increff:
 
     def __init__(self, body: Any = None, verdict: Verdict = Verdict.ANSWERED, status: int | None = 200) -> None:
         self.asked: list[dict[str, Any]] = []
+        self.lanes: set[str] = set()
         self.reply = verdict, status, body
 
     def __call__(self, envelope: Envelope, record: Outgoing) -> Reply | None:
@@ -64,6 +65,7 @@ class Increff:
         assert (request.id, request.reply, request.relay, request.withdraw) == (envelope.id, 3, True, True)
         assert request.deadline_ms == NOW_MS + 3_000
         assert request.body is not None
+        self.lanes.add(request.lane)
         self.asked.append(request.body)
         verdict, status, body = self.reply
         return Reply(event=request.id, verdict=verdict, status=status, body=body)
@@ -124,6 +126,7 @@ async def test_what_increff_does_not_have_is_not_asked_again_at_once() -> None:
         await call_sample(at, SEARCH, locationCode="L2", channelSkuCodes=["A"])
         skus = [(body["locationCode"], body["channelSkuCodes"]) for body in increff.asked]
         assert skus == [("L1", ["A", "B"]), ("L1", ["B"]), ("L2", ["A"])]
+        assert increff.lanes == {"increff|~search|3|7"}, "delivery remembers each lane for a day"
         put(at, "L1", "A", 6)
         _status, body, _headers = await call_sample(at, SEARCH, locationCode="L1", channelSkuCodes=["A"])
         assert body == {"inventories": [{"channelSkuCode": "A", "qcPassAvailableQuantity": 6}]}
