@@ -29,7 +29,9 @@ POSITIONS = 1_000_000
 GOAL_S = 30.0
 LOCATION = "WH-MILLION"
 PATH = f"/api/inventory/snapshots/demo/{LOCATION}"
-CHANGED_EVERY, ABSENT_EVERY = 10, 100
+CHANGED_EVERY = 10
+ABSENT_EVERY, ABSENT = 100, 7
+"""The seventh of each hundred; there is some of all of them."""
 QUEUED = 'stock_changes_total{channel="demo"}'
 """Changes that delivery has taken in, told every second."""
 QUEUED_S_MAX = 120.0
@@ -79,7 +81,7 @@ def first() -> Iterator[tuple[str, int]]:
 
 def second() -> Iterator[tuple[str, int]]:
     for number in range(POSITIONS):
-        if number % ABSENT_EVERY:
+        if number % ABSENT_EVERY != ABSENT:
             yield f"SKU-{number:07d}", (number % 50) + (number % CHANGED_EVERY == 1)
 
 

@@ -33,8 +33,9 @@ BYTES_IN_FLIGHT_MAX = 64 << 20
 """Handed to Kafka and not acknowledged: a second of the fastest local broker. Beyond it calls are refused at once."""
 RECORD_OVERHEAD_BYTES = 512
 """Headers and bookkeeping of one record, counted with its key and value."""
-BATCH_BYTES = 128 << 10
-"""Records of one partition that leave together."""
+BATCH_BYTES = 512 << 10
+"""Records of one partition that leave together, where so many wait: one request at a time is on its way for each
+partition, and a snapshot goes to one."""
 RETRY_S = 0.25
 """Between two attempts to reach Kafka while it is away; what a caller sees as recovery."""
 PROBE_S = 2.0

@@ -25,8 +25,8 @@ from topics.positions import QUANTITY_MAX
 
 LINE_BYTES_MAX = 16 << 10
 """One item with all its members at their longest; 200 such lines still fit a record."""
-DIGITS_MAX = 20
-"""Of a number in CSV: more than any that is valid; what is longer is refused as the text that it is."""
+DIGITS_MAX = 18
+"""Of a number in CSV: more than any that is valid, and all of them fit 64 bits. What is longer is refused as text."""
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 CSV = ("text/csv",)
 
@@ -96,6 +96,15 @@ class Format(ABC):
     def parse(self, lines: Sequence[tuple[int, bytes]]) -> Parsed:
         """Up to 200 lines with their numbers, none of them empty."""
 
+    def is_plain(self, items: bytes, count: int) -> bool:
+        """Whether so many items are nothing but a SKU and a quantity each, all of them valid."""
+        if self.consolidated:
+            return False
+        try:
+            return len(_decode_plain(b"[%b]" % items)) == count
+        except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError):
+            return False
+
     def judged(self, items: Iterable[tuple[int, Any]]) -> Parsed:
         """Items one by one, each with its line; one that is an exception was not readable."""
         parsed, good = Parsed(), []
@@ -127,23 +136,19 @@ class Ndjson(Format):
     def parse(self, lines: Sequence[tuple[int, bytes]]) -> Parsed:
         # A line break is no character of a JSON string, so no item can reach over two lines.
         joined = b"\n,".join([line for _, line in lines])
-        if not self.consolidated:
-            try:
-                found = len(_decode_plain(b"[%b]" % joined))
-            except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError):
-                found = -1
-            if found == len(lines):
-                return Parsed(joined, found)
+        if self.is_plain(joined, len(lines)):
+            return Parsed(joined, len(lines))
         return self.judged((number, _json(line)) for number, line in lines)
 
 
 class Csv(Format):
     def __init__(self, *, consolidated: bool) -> None:
         super().__init__(consolidated=consolidated)
-        self._columns: list[str] | None = None
+        self._columns: list[tuple[str, bool]] = []
+        """Names of members, and which are numbers."""
 
     def head(self, lines: list[bytes]) -> tuple[int, list[bytes]]:
-        if self._columns is not None or not lines:
+        if self._columns or not lines:
             return 0, lines
         columns = _row(lines[0].removeprefix(b"\xef\xbb\xbf"))
         if isinstance(columns, Exception):
@@ -157,24 +162,32 @@ class Csv(Format):
                 f"lacking: {', '.join(lacking) or 'none'}; unknown: {', '.join(unknown[:10]) or 'none'}; none may come "
                 "twice"
             )
-        self._columns = columns
+        self._columns = [(name, name in _NUMBERS) for name in columns]
         return 1, lines[1:]
 
     def parse(self, lines: Sequence[tuple[int, bytes]]) -> Parsed:
-        return self.judged((number, self._item(line)) for number, line in lines)
+        rows = _rows([line for _, line in lines])
+        if rows is not None and all(len(row) == len(self._columns) for row in rows):
+            items = [self._item(row) for row in rows]
+            raw = orjson.dumps(items)[1:-1]
+            if self.is_plain(raw, len(lines)):
+                return Parsed(raw, len(lines))
+        return self.judged((number, self._item_of(line)) for number, line in lines)
 
-    def _item(self, line: bytes) -> Any:
-        row, columns = _row(line), self._columns or []
+    def _item_of(self, line: bytes) -> Any:
+        row = _row(line)
         if isinstance(row, Exception):
             return row
-        if len(row) != len(columns):
-            return ValueError(f"has {len(row)} fields where the header has {len(columns)}")
-        item: dict[str, Any] = {}
-        for name, text in zip(columns, row, strict=True):
-            if text:
-                is_number = name in _NUMBERS and len(text) <= DIGITS_MAX and text.isascii() and text.isdigit()
-                item[name] = int(text) if is_number else text
-        return item
+        if len(row) != len(self._columns):
+            return ValueError(f"has {len(row)} fields where the header has {len(self._columns)}")
+        return self._item(row)
+
+    def _item(self, row: list[str]) -> dict[str, Any]:
+        return {
+            name: int(text) if is_number and text.isdigit() and text.isascii() and len(text) <= DIGITS_MAX else text
+            for (name, is_number), text in zip(self._columns, row, strict=True)
+            if text
+        }
 
 
 def _json(line: bytes) -> Any:
@@ -183,6 +196,15 @@ def _json(line: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         return ValueError(f"is not JSON: {error.msg}")
     return ValueError(f"may nest at most {NESTING_MAX} levels deep") if is_too_deep(line, [item]) else item
+
+
+def _rows(lines: list[bytes]) -> list[list[str]] | None:
+    """All at once; None when they must be read one by one."""
+    try:
+        rows = list(csv.reader(b"\n".join(lines).decode().split("\n"), strict=True))
+    except (UnicodeDecodeError, csv.Error):
+        return None
+    return rows if len(rows) == len(lines) else None
 
 
 def _row(line: bytes) -> list[str] | Exception:
