@@ -35,8 +35,8 @@ from topics.snapshots import (
 log = logging.getLogger(__name__)
 
 PARTS_AT_ONCE = 50
-"""Parts that are on their way while the next ones are read: 10,000 lines, half a megabyte. A busy broker takes a tenth of
-a second for an acknowledgement, and a million lines wait for a hundred of them."""
+"""Parts that are on their way while the next ones are read: 10,000 lines, half a megabyte. A busy broker takes a tenth
+of a second for an acknowledgement, and a million lines wait for a hundred of them."""
 PART_AGE_S = 30.0
 """A sender may be slow: what it sent is passed on after so long, so that the snapshot does not count as silent."""
 ERRORS_MAX = 100

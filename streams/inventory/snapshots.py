@@ -63,6 +63,11 @@ class NoteTable:
         self._table.put(note_key(*self._of, run.begin, run.notes), encode_note(skus, touched=touched))
         run.notes += 1
 
+    def end(self, begin: int) -> int:
+        """The number after the last note there is."""
+        prefix = note_key(*self._of, begin, 0)[:-1]
+        return 1 + max((int(key[len(prefix) :]) for key, _ in self._table.walk(prefix)), default=-1)
+
     def delete(self, begin: int, number: int) -> None:
         self._table.delete(note_key(*self._of, begin, number))
 
@@ -256,7 +261,10 @@ class Snapshots:
         kept.runs.remove(run)
         if run.state == OPEN:
             memory.touched = set()
-        memory.lost.discard(run.begin)
+        if run.begin in memory.lost:
+            memory.lost.discard(run.begin)
+            # More of them may have been made than what was taken back knows of.
+            run.notes = self._notes.end(run.begin)
         memory.zeroing.pop(run.begin, None)
         if run.notes:
             kept.sweeps.append(Swept(run.begin, 0, run.notes))
