@@ -130,10 +130,11 @@ class InventoryApi:
     def _goes_on(self, action: Action, scope: Scope, ask: Ask) -> bool:
         if self._ports.now_ms() - ask.at_ms < REPEAT_MS:
             return True
-        if action != "resync":
-            return False
-        locations = self._operations.status.locations(scope.channel)
-        return any(status.resync is not None and status.resync.id == ask.id for status in locations.values())
+        known = self._operations.status.locations(scope.channel).values()
+        if action == "resync":
+            return any(status.resync is not None and status.resync.id == ask.id for status in known)
+        last = [status.reconcile for status in known if status.reconcile is not None]
+        return any(one.id == ask.id and not one.ended_ms for one in last)
 
     def _present(self, scope: Scope) -> Control:
         """As this gateway knows it: the view's, or what was written here and the view has not read."""

@@ -119,14 +119,14 @@ class ReconcileDesk:
             if at.task is not None and at.task.done():
                 await at.task
                 at.task = at.going = None
-            going += at.task is not None
+            going += at.task is not None and not at.place.figures().paused
         if now_ms - self._sought_ms < SOUGHT_EVERY_MS:
             return
         self._sought_ms = now_ms
         for at in list(self._places.values()):
             if going >= RECONCILES_MAX:
                 return
-            if at.task is None:
+            if at.task is None and not at.place.figures().paused:
                 wanted = self._wanted(at, now_ms)
                 if wanted is not None or at.reconcile.goes_on:
                     going += 1

@@ -14,6 +14,7 @@ from topics.models.stock_operations import (
     ChannelStockDocument,
     ControlDocument,
     LocationDocument,
+    ReconcileResult,
     RefusedSkuDocument,
     RefusedSkusDocument,
     ResyncProgress,
@@ -69,6 +70,27 @@ def test_the_status_is_a_line_for_each_channel_and_location(answers: Answers) ->
     ]
     answers["GET", "/api/inventory/status/a%2Fb"] = {"channels": []}
     assert run("status", "a/b", "--json") == '{\n  "channels": []\n}\n'
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"endedMs": None}, "reconciling, 9 compared"),
+        ({"failed": True}, "reconcile failed: the channel does not say what it has"),
+        ({}, "reconciled: 9 as they should be"),
+        ({"missing": 2, "stale": 1, "repaired": 3}, "reconciled: 2 missing, 1 stale of 9; 3 sent again"),
+        ({"extra": 1, "persisting": 1}, "reconciled: 1 extra of 9; 0 sent again, 1 persist"),
+    ],
+)
+def test_the_status_says_what_came_of_the_last_reconciliation(
+    answers: Answers, changes: dict[str, Any], said: str
+) -> None:
+    counts = {"compared": 9, "missing": 0, "extra": 0, "stale": 0, "refused": 0, "repaired": 0, "persisting": 0}
+    times = {"failed": False, "startedMs": 1, "endedMs": 2}
+    result = ReconcileResult.model_validate({"id": "rec_1", **counts, **times, **changes})
+    demo = ChannelStockDocument(channel="demo", left=0, locations=[], **numbers(reconcile=result))
+    answers["GET", "/api/inventory/status"] = StockStatusDocument(channels=[demo]).model_dump()
+    assert run("status").splitlines()[1].endswith(f"0  {said}")
 
 
 def refusal(sku: str, status: int | None = 200) -> RefusedSkuDocument:

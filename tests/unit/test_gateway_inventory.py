@@ -14,7 +14,7 @@ from topics.keys import position_key
 from topics.models.stock_operations import ControlDocument, RefusedSkusDocument, StockStatusDocument
 from topics.positions import encode_position
 from topics.stock_controls import Ask, Control, Scope
-from topics.stock_status import LocationStatus, RefusedSku, Resyncing, refused_key, status_key
+from topics.stock_status import LocationStatus, Reconciled, RefusedSku, Resyncing, refused_key, status_key
 
 
 def status(at: Gateway | FakeKafka, location: str, channel: str = "demo", **changes: Any) -> None:
@@ -109,6 +109,36 @@ async def test_a_resync_that_goes_on_is_the_one_that_is_meant_and_one_that_is_ov
         again = (await ask(at, "resync/demo"))["resync"]
         assert again["id"] != "res_1"
         assert again["atMs"] == ahead.at_ms + 1
+
+
+async def test_a_reconciliation_that_goes_on_is_the_one_that_is_meant_and_its_result_is_shown() -> None:
+    kafka = FakeKafka()
+    old = Ask(id="rec_1", at_ms=NOW_MS - REPEAT_MS)
+    kafka.operations.controls.apply(b"demo", Control(reconcile=old).encode())
+    one = Reconciled(
+        id="rec_1",
+        compared=9,
+        missing=2,
+        extra=0,
+        stale=1,
+        refused=0,
+        repaired=3,
+        persisting=0,
+        started_ms=1,
+        ended_ms=0,
+        failed=False,
+    )
+    async with gateway(kafka=kafka, channels=channels_with(stock={"read_back": {"path": "/inventories"}})) as at:
+        status(at, "L1", reconcile=one)
+        status(at, "L2", reconcile=one.model_copy(update={"ended_ms": 5, "missing": 1}))
+        assert (await ask(at, "reconcile/demo"))["reconcile"] == {"id": "rec_1", "atMs": old.at_ms}
+        (channel,) = (await get(at, "status/demo"))["channels"]
+        told = channel["reconcile"]
+        assert (told["compared"], told["missing"], told["repaired"], told["endedMs"]) == (18, 3, 6, None)
+        status(at, "L1", reconcile=one.model_copy(update={"ended_ms": 6}))
+        (channel,) = (await get(at, "status/demo"))["channels"]
+        assert channel["reconcile"]["endedMs"] == 6
+        assert (await ask(at, "reconcile/demo"))["reconcile"]["id"] != "rec_1"
 
 
 @pytest.mark.parametrize(
