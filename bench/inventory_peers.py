@@ -56,17 +56,20 @@ class Channel:
         return gone
 
     def wait(self, oracle: Oracle) -> float:
-        """Seconds until the channel knows what the oracle does. Void when it stays with something else."""
-        began = moved = time.monotonic()
-        before = -1
-        while differing := different(self._ask("_stock"), oracle):
-            positions = self.told()["positions"]
-            if positions > before:
-                before, moved = positions, time.monotonic()
+        """Seconds until the channel was told the last of what the oracle knows. Void when it stays with something else.
+
+        All that it knows is compared only when nothing came since the last look: a comparison takes a processor."""
+        began, positions = time.monotonic(), -1
+        moved = began
+        while True:
+            before, positions = positions, self.told()["positions"]
+            if positions != before:
+                moved = time.monotonic()
+            elif not (differing := different(self._ask("_stock"), oracle)):
+                return moved - began
             elif time.monotonic() - moved > STALL_S:
                 raise VoidRunError(f"void: {differing} positions at the channel are not the oracle's, and stay so")
             time.sleep(POLL_S)
-        return time.monotonic() - began
 
     def check(self) -> None:
         backwards = self.told()["backwards"]
