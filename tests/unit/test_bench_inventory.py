@@ -13,6 +13,7 @@ from bench.inventory_intake import consolidated, location_wise
 from bench.inventory_job import CHANGED, IN_STOCK, Work, different, expected, shelf, steady
 from bench.inventory_peers import channels_toml, void_because
 from bench.inventory_receiver import Told
+from bench.inventory_sending import SLOW_PER_S, not_exhausted
 from bench.processes import ROOT
 from gateway.stock import CONSOLIDATED, plain
 from sluice.benches import find
@@ -85,6 +86,11 @@ def test_what_came_in_the_warm_up_is_beside_the_seconds_asked_for() -> None:
 def test_a_load_that_was_late_itself_voids_its_run() -> None:
     assert void_because({"late": 5, "offered": 100}) is None
     assert void_because({"late": 6, "offered": 100}) is not None
+
+
+def test_a_budget_that_was_not_spent_was_not_exhausted() -> None:
+    assert not_exhausted(0.6 * SLOW_PER_S) is None
+    assert not_exhausted(0.5 * SLOW_PER_S) is not None
 
 
 def test_the_channel_of_the_benchmark_is_the_demo_channel_elsewhere() -> None:
