@@ -114,7 +114,7 @@ class Location:
 
     def put_packed(self, packed: dict[str, int]) -> int:
         """Many plain positions at once; returns as `put` does."""
-        if set(packed).difference(self.packed):
+        if not packed.keys() <= self.packed.keys():
             packed = {sys.intern(sku): each for sku, each in packed.items()}
         before = len(self.packed)
         self.packed.update(packed)
