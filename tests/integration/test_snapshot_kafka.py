@@ -36,7 +36,8 @@ increff_headers = { X-Api-Key = "demo-increff" }
 marketplace = { url = "http://127.0.0.1:9" }
 """
 PATH = "/api/inventory/snapshots/demo/L1"
-SKUS = 3_000
+SKUS = 30_000
+"""Enough of them that some are on Kafka while others are still to come."""
 
 
 class Caller:
@@ -93,7 +94,7 @@ async def test_a_snapshot_survives_its_worker_and_loses_to_what_is_newer(
             yield line("newer", 1)
 
         loading = asyncio.create_task(caller.load(body()))
-        await eventually(lambda: received(caller, 1_000))
+        await eventually(lambda: received(caller, 5_000))
         await worker.end(signal.SIGKILL)
         # "equal" is told anew with the quantity it has: a snapshot that does not name it must leave it alone.
         await caller.update({"equal": 6, "newer": 9, f"S{SKUS - 1}": 0})
