@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from streams.delivery.ports import Clock
 from streams.delivery.reconcile import Drift, PlaceReconcile, drift_of
 from streams.delivery.reconcile_reading import quantities_in
+from streams.delivery.stock_metrics import DRIFT
 from streams.delivery.stock_ports import StockPlace, StockReading
 from streams.delivery.stock_refusals import Step
 from streams.delivery.stock_resync import Walk
@@ -103,6 +104,9 @@ class Reconciling:
                 results[sku] = now
         judged = self._reconcile.judge(results, compared=len(first), cursor=skus[-1], now_ms=self._clock.now_ms())
         await self._commit(judged.step)
+        for drift in results.values():
+            if drift is not None:
+                DRIFT.labels(self._place.channel, drift.kind).inc()
         self._in_hand = set()
         self._place.look_at(judged.repaired)
 

@@ -13,3 +13,6 @@ DIRTY = Gauge("sluice_stock_dirty", "SKUs whose position the channel has not ack
 DIRTY_AGE_MS_MAX = Gauge(
     "sluice_stock_dirty_age_ms_max", "Age of the SKU that waits longest to be told", ["channel", "location"]
 )
+DRIFT = Counter(
+    "sluice_stock_drift_total", "SKUs that a reconciliation found wrong at the channel, by kind", ["channel", "kind"]
+)
