@@ -130,6 +130,11 @@ class PlaceResync:
             return daily, "daily"
         return None
 
+    def has_nothing_for(self, ask: Ask, now_ms: int) -> Step:
+        """Of a place that came after it was asked for: all of it is told for the first time anyway."""
+        state = Resync(id=ask.id, cause="asked", at_ms=ask.at_ms, started_ms=now_ms, done=True)
+        return Step(changes=(self._now(state),))
+
     def begin(self, ask: Ask, cause: Cause, now_ms: int) -> Step:
         """From the first SKU on, also when another one was going on: what is asked for now is for what is true now."""
         state = Resync(id=ask.id, cause=cause, at_ms=ask.at_ms, started_ms=now_ms)

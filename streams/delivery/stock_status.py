@@ -93,6 +93,10 @@ class StockOperations:
         """Of each partition, by channel and location: SKUs that were refused, and what is remembered of them."""
         self._resyncs: dict[int, dict[bytes, bytes]] = {}
         self._desks: dict[tuple[str, str], _Desk] = {}
+        self._settled: set[int] = set()
+        """Partitions of which all places are open: one that comes now is new."""
+        self._notes: list[tuple[int, Step]] = []
+        """To be made durable at the next look."""
         self._told_ms = 0
         self._sought_ms = 0
         self._gauges = Gauges()
@@ -124,6 +128,7 @@ class StockOperations:
 
     async def settled(self, partition: int) -> None:
         """All places of the partition are open: what is remembered of others was of places that are none any more."""
+        self._settled.add(partition)
         left = self._remembered.pop(partition, {})
         self._resyncs.pop(partition, None)
         for (channel, location), refusals in left.items():
@@ -136,6 +141,7 @@ class StockOperations:
         await self._reconciles.settled(partition)
 
     def lost(self, partition: int) -> None:
+        self._settled.discard(partition)
         self._remembered.pop(partition, None)
         self._resyncs.pop(partition, None)
         self._reconciles.lost(partition)
@@ -145,7 +151,10 @@ class StockOperations:
         remembered = self._remembered.get(place.partition, {}).pop(name, [])
         refusals = Refusals(place, remembered)
         last = self._resyncs.get(place.partition, {}).pop(resync_key(place), None)
-        self._desks[name] = _Desk(place, refusals, PlaceResync(place, last, now_ms), now_ms)
+        resync, asked = PlaceResync(place, last, now_ms), self.controls.resync_of(*name)
+        if asked is not None and place.partition in self._settled:
+            self._notes.append((place.partition, resync.has_nothing_for(asked, now_ms)))
+        self._desks[name] = _Desk(place, refusals, resync, now_ms)
         self._reconciles.opened(place)
         place.pause(paused=self.controls.is_paused(*name))
         return set(refusals.skus)
@@ -200,6 +209,9 @@ class StockOperations:
 
     async def look(self) -> None:
         now_ms = self._now_ms()
+        notes, self._notes = self._notes, []
+        for partition, step in notes:
+            await self._commit(partition, step)
         if now_ms - self._told_ms >= STATUS_MS:
             self._told_ms = now_ms
             await self._tell(now_ms)

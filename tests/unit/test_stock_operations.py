@@ -279,6 +279,26 @@ async def test_a_resync_goes_on_after_a_kill_and_ends_in_a_fact() -> None:
     assert stage.status.locations("demo")["L1"].resync is None
 
 
+async def test_a_location_that_comes_after_a_resync_was_asked_for_is_told_anyway() -> None:
+    """Its worker may be killed: it is not taken for one that has to be told again."""
+    stage = await Stage.began()
+    stage.controls.apply(b"demo", Control(resync=Ask(id="res_1", at_ms=START_MS)).encode())
+    await stage.operations.settled(PARTITION)
+    new = stage.opened("L2", ("A",))
+    for _ in range(3):
+        await stage.look()
+    stage = await stage.again()
+    again = stage.opened("L2", ("A",))
+    old = stage.opened("L1", ("A",))
+    for _ in range(3):
+        await stage.look()
+    assert (new.again, again.again, old.again) == ([], [], ["A"])
+    stage.controls.apply(b"demo", Control(resync=Ask(id="res_2", at_ms=START_MS + 1)).encode())
+    for _ in range(3):
+        await stage.look()
+    assert again.again == ["A"]
+
+
 async def test_a_daily_resync_comes_at_its_time_and_few_places_resync_at_once() -> None:
     stage = await Stage.began(resync_daily_at="22:15")  # START_MS is 22:13:20
     places = [stage.opened(f"L{number}", ("A",)) for number in range(7)]
