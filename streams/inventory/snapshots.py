@@ -107,7 +107,7 @@ class Snapshots:
     """One record on the snapshots of its location. What it did is in `ended`, `ignored` and `step`."""
 
     def __init__(self, memory: Memory, notes: NoteTable, place: Place, offset: int, now_ms: int) -> None:
-        self._memory = memory
+        self.memory = memory
         self._kept = memory.kept
         self._notes = notes
         self._place = place
@@ -129,7 +129,7 @@ class Snapshots:
             self._end(running, ABANDONED, "replaced")
         run = Run(name, self._offset, self._now_ms, self._now_ms, complete)
         kept.runs.append(run)
-        self._memory.touched = set()
+        self.memory.touched = set()
         if len(kept.runs) > ENDING_MAX:
             self._end(run, ABANDONED, "too-many")
 
@@ -147,10 +147,10 @@ class Snapshots:
         run.last_ms = self._now_ms
         named = list(dict.fromkeys((*items, *refused)))
         run.received += len(named)
-        if run.begin in self._memory.lost:
+        if run.begin in self.memory.lost:
             run.unchanged += len(items)
             return
-        touched = self._memory.touched
+        touched = self.memory.touched
         wanted = [item for sku, item in items.items() if sku not in touched] if touched else list(items.values())
         changed = self._place.apply(wanted)
         run.changed += changed
@@ -172,7 +172,7 @@ class Snapshots:
         elif run.complete:
             run.state = ENDING
             run.last_ms = self._now_ms
-            self._memory.touched = set()
+            self.memory.touched = set()
         else:
             self._end(run, APPLIED)
 
@@ -182,9 +182,10 @@ class Snapshots:
             self._end(run, ABANDONED, "aborted")
 
     def updated(self, skus: list[str]) -> None:
-        """An update told of these, changed or not."""
+        """An update told of these, changed or not. What another one told before is known, and costs nothing more."""
         self._expire()
-        self._touch(skus)
+        if not self._touch(skus) and not self.ended:
+            self.ignored = REPEATED
 
     def work(self, step: int) -> None:
         """The next bounded piece of what is left to do. Each step is made once, whoever asks for it again."""
@@ -208,8 +209,8 @@ class Snapshots:
             kept.step += 1
             kept.asked_ms = now_ms
             self.step = kept.step
-        self._memory.raw = kept.encode()
-        return self._memory.raw
+        self.memory.raw = kept.encode()
+        return self.memory.raw
 
     def _open(self) -> Run | None:
         runs = self._kept.runs
@@ -233,20 +234,27 @@ class Snapshots:
         if run is not None and self._now_ms - run.last_ms > SNAPSHOT_OPEN_MAX_S * 1_000:
             self._end(run, ABANDONED, "silent")
 
-    def _touch(self, skus: list[str], besides: Run | None = None) -> None:
-        """Something newer than these snapshots told of the SKUs."""
-        memory = self._memory
+    def _touch(self, skus: list[str], besides: Run | None = None) -> bool:
+        """Something newer than these snapshots told of the SKUs. Whether that was noted: an open snapshot may be so for
+        long, so it has no more notes of them than there are SKUs."""
+        memory = self.memory
+        noted = False
         for run in self._kept.runs:
             if run is besides or run.begin in memory.lost:
                 continue
-            self._notes.add(run, skus, touched=True)
+            new = [sku for sku in skus if sku not in memory.touched] if run.state == OPEN else skus
+            if not new:
+                continue
+            self._notes.add(run, new, touched=True)
+            noted = True
             if run.state == OPEN:
-                memory.touched.update(skus)
+                memory.touched.update(new)
             elif run.begin in memory.zeroing:
-                memory.zeroing[run.begin].spare(skus)
+                memory.zeroing[run.begin].spare(new)
+        return noted
 
     def _zero(self, run: Run) -> None:
-        memory = self._memory
+        memory = self.memory
         done = run.begin in memory.lost
         if not done:
             zeroing = memory.zeroing.get(run.begin)
@@ -257,7 +265,7 @@ class Snapshots:
             self._end(run, APPLIED)
 
     def _end(self, run: Run, state: str, reason: str = "") -> None:
-        kept, memory = self._kept, self._memory
+        kept, memory = self._kept, self.memory
         kept.runs.remove(run)
         if run.state == OPEN:
             memory.touched = set()

@@ -128,21 +128,25 @@ class SnapshotDesk:
             del self._memories[name]
 
     def _opened(self, table: Quantities, place: Place, record: Record, key: bytes, stock: StockPlace) -> Snapshots:
-        raw, name = table.get(key), (record.partition, place.key)
+        raw = table.get(key)
         notes = NoteTable(table, place.channel, place.location)
-        memory = self._memories.get(name)
+        # Until it is settled nothing is remembered: a record that cannot be decided leaves half of it changed.
+        memory = self._memories.pop((record.partition, place.key), None)
         if memory is None or memory.raw != raw:
-            if len(self._memories) >= MEMORIES_MAX:
-                self._memories.clear()
-            memory = self._memories[name] = recall(raw, notes)
+            memory = recall(raw, notes)
         return Snapshots(memory, notes, stock, record.offset, record.timestamp_ms)
 
     def _settled(
         self, table: Quantities, place: Place, record: Record, key: bytes, snapshots: Snapshots
     ) -> list[Effect]:
-        if snapshots.ignored is not None and not snapshots.ended:
-            return []  # nothing was changed
-        table.put(key, snapshots.settle())
+        changed = snapshots.ignored is None or bool(snapshots.ended)
+        if changed:
+            table.put(key, snapshots.settle())
+        if len(self._memories) >= MEMORIES_MAX:
+            self._memories.clear()
+        self._memories[record.partition, place.key] = snapshots.memory
+        if not changed:
+            return []
         effects = [_told(place, record, ended) for ended in snapshots.ended]
         if snapshots.step is not None:
             effects.append(_asked(place, record, snapshots.step))

@@ -11,7 +11,9 @@ import orjson
 import pytest
 
 import streams.inventory.snapshots
+import streams.inventory.snapshotting
 import streams.inventory.zeroing
+from streams.runtime.role import Poison
 from tests.fakes.inventory import right_partition, role
 from tests.fakes.inventory_log import Worker
 from topics.envelope import COMMAND, FACT, Envelope, parse
@@ -258,3 +260,43 @@ def told(worker: Worker) -> dict[str, str]:
 def test_the_tests_above_meet_what_they_are_about() -> None:
     outcomes = {how for seed in range(60) for how in run(seed, crash=False)[1].outcomes.values()}
     assert outcomes == {"applied", "silent", "replaced", "aborted", "parts-missing", "empty"}
+
+
+def an_update(**quantities: int) -> Sent:
+    items = [{"channelSkuCode": sku, "quantity": quantity} for sku, quantity in quantities.items()]
+    return Sent(UPDATE, "", {"locationCode": LOCATION, "inventories": items}, 1_700_000_000_000)
+
+
+def begun(seed: int = 0) -> Worker:
+    """A snapshot is open."""
+    worker = Worker(random.Random(seed), right_partition(LOCATION), role)
+    write(worker, Sent(SNAPSHOT_BEGIN, "s", {"locationCode": LOCATION, "complete": True}, 1_700_000_000_000))
+    return worker
+
+
+def test_an_open_snapshot_has_a_note_of_a_sku_however_often_updates_tell_it() -> None:
+    worker = begun()
+    for quantity in range(200):
+        write(worker, an_update(A=quantity))
+        write(worker, an_update(A=quantity, B=1))
+    worker.run(crash=False)
+    assert len(notes(worker)) == 2
+    kept = [row for row in worker.changelog if row.key == snapshots_key("demo", LOCATION)]
+    assert len(kept) <= 3, "and what is known already is not written again"
+
+
+def test_what_could_not_be_decided_leaves_nothing_behind_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = begun()
+    worker.run(crash=False)
+    part = {"locationCode": LOCATION, "part": 0, "inventories": [{"channelSkuCode": "A", "quantity": 1}]}
+    with monkeypatch.context() as broken:
+        broken.setattr(streams.inventory.snapshotting, "apply_quantities", failing)
+        write(worker, Sent(SNAPSHOT_PART, "s", part, 1_700_000_000_000))
+        worker.run(crash=False)
+    write(worker, Sent(SNAPSHOT_PART, "s", part, 1_700_000_000_000))
+    worker.run(crash=False)
+    assert stock(worker) == {"A": 1}
+
+
+def failing(*_arguments: object) -> list[Any]:
+    raise Poison("bad_data", "it cannot be decided")
