@@ -102,6 +102,8 @@ class Worker:
         self.failed = False
         self._draining = False
         self._reading = False
+        self._commits = asyncio.Lock()
+        """Whoever waits for room in a group is not passed by who comes when there is some: the last value counts."""
         self._ended = asyncio.Event()
         self._heartbeat_at = 0.0
         self._progress_at = time.monotonic()
@@ -314,26 +316,28 @@ class Worker:
         values = [effect.value for effect in effects] + [change.value for change in changes]
         if not all(fits(value) for value in values):
             raise TooLargeError(f"a value of {max(len(value or b'') for value in values)} bytes fits no topic")
-        while True:
-            while not self.partitions.is_open():  # it may close again before a waiter's turn comes
-                await self.partitions.opened()
-            state = self.partitions.get(partition)
-            if state is None:
-                raise PartitionLost(f"partition {partition} of {self.source} is not this worker's")
-            if self.failed:
-                raise RuntimeError("this worker is ending: nothing can be made durable any more")
-            if not self.group_commit.is_full():
-                break
-            await self.group_commit.room()
-        # From here to the waiter nothing gives way, so a rebalance sees all of it or nothing.
-        self.group_commit.add_effects(effects, state.epoch, state.last_decided)
-        state.offset = state.last_decided
-        for change in changes:
-            table = state.by_name(change.table)
-            table.overlay[change.key] = change.value
-            table.merge()
-        self.group_commit.add_state(state)
-        await self.group_commit.add_waiter()
+        async with self._commits:
+            while True:
+                while not self.partitions.is_open():  # it may close again before a waiter's turn comes
+                    await self.partitions.opened()
+                state = self.partitions.get(partition)
+                if state is None:
+                    raise PartitionLost(f"partition {partition} of {self.source} is not this worker's")
+                if self.failed:
+                    raise RuntimeError("this worker is ending: nothing can be made durable any more")
+                if not self.group_commit.is_full():
+                    break
+                await self.group_commit.room()
+            # From here to the waiter nothing gives way, so a rebalance sees all of it or nothing.
+            self.group_commit.add_effects(effects, state.epoch, state.last_decided)
+            state.offset = state.last_decided
+            for change in changes:
+                table = state.by_name(change.table)
+                table.overlay[change.key] = change.value
+                table.merge()
+            self.group_commit.add_state(state)
+            waiter = self.group_commit.add_waiter()
+        await waiter
 
     # -- what /live, /ready and /metrics say ----------------------------------------------------------------------
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from streams.runtime.limits import Tuning
+import pytest
+
+from streams.runtime.group_commit import Group
+from streams.runtime.limits import GROUP_RECORDS_MAX, Tuning
 from streams.runtime.partitions import Partitions
 from streams.runtime.role import Change, Effect, Record, Role, Tables
 from streams.runtime.tables import PartitionState
@@ -36,6 +39,29 @@ async def test_a_rebalance_that_follows_at_once_does_not_look_like_a_lost_partit
         await asyncio.sleep(0)
     assert not waiting.done()
     waiting.cancel()
+
+
+async def test_who_waits_to_commit_is_not_passed_by_who_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its value would come behind the newer one, and a note that is deleted behind the one that took its place."""
+    worker = Worker(Idle(), Settings(), Tuning())
+    worker.app.loop = asyncio.get_running_loop()
+    worker.partitions.assigned({0}, 1)
+    state = PartitionState(0, Idle.tables)
+    worker.partitions.recovered([state])
+    worker.partitions.open()
+    group_commit = worker.group_commit
+    monkeypatch.setattr(group_commit, "add_state", lambda _state: None)
+    group_commit._gathering.records = GROUP_RECORDS_MAX
+    first = asyncio.create_task(worker.commit(0, [], [Change("orders.state", b"k", b"first")]))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(worker.commit(0, [], [Change("orders.state", b"k", b"second")]))
+    group_commit._gathering = Group()
+    await group_commit._announce()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert state.tables["orders.state"].get(b"k") == b"second"
+    for task in (first, second):
+        task.cancel()
 
 
 def _owning(generation: int) -> tuple[Partitions, PartitionState]:
