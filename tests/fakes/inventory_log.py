@@ -82,6 +82,10 @@ class Worker:
         except Crash:
             self._begin()
 
+    def kill(self) -> None:
+        """And begin again, from what is durable."""
+        self._begin()
+
     @property
     def table(self) -> PositionTable:
         (table,) = self._state.all

@@ -12,11 +12,11 @@ import streams.inventory.snapshots
 from streams.inventory.snapshot_metrics import IGNORED
 from streams.runtime.role import Poison
 from tests.fakes.inventory import OriginTable, decide, record, right_partition, role
-from tests.fakes.inventory_log import Worker
+from tests.fakes.inventory_log import Row, Worker
 from topics.envelope import COMMAND, Envelope, parse
 from topics.keys import split, stock_key
 from topics.positions import decode_position, is_position
-from topics.snapshots import SNAPSHOT_HEADER, SNAPSHOT_OPEN_MAX_S, SNAPSHOT_STEP, decode_kept, snapshots_key
+from topics.snapshots import SNAPSHOT_HEADER, SNAPSHOT_OPEN_MAX_S, SNAPSHOT_STEP, decode_kept, note_key, snapshots_key
 
 L1 = {"locationCode": "L1"}
 KEPT = snapshots_key("demo", "L1")
@@ -159,3 +159,19 @@ def test_a_step_that_went_with_its_log_is_asked_for_again(monkeypatch: pytest.Mo
     assert log.kept().runs == []
     assert log.stock() == {"A": {"quantity": 0}, "B": {"quantity": 2}}
     assert SNAPSHOT_STEP in {parse(one.headers).type for one in worker.log}
+
+
+def test_a_snapshot_that_was_over_before_a_crash_took_that_back_puts_and_zeroes_nothing() -> None:
+    """Its notes are being deleted, the first one is gone, and what is kept of it still says that it is open."""
+    log = Log()
+    log.write("update", {"inventories": [item("A", 1), item("B", 2)]})
+    log.write("begin", {"complete": True})
+    log.write("update", {"inventories": [item("A", 9)]})
+    worker = log.worker
+    worker.changelog.append(Row(note_key("demo", "L1", 1, 0), None, worker.changelog[-1].headers))
+    worker.kill()
+    log.part(0, item("A", 7), item("C", 3))
+    log.write("end", {"parts": 1, "complete": True})
+    assert {sku: one["quantity"] for sku, one in log.stock().items()} == {"A": 9, "B": 2}
+    assert [(one.state, one.received) for one in log.kept().ended] == [("applied", 2)]
+    assert not [key for key, _ in worker.table.items() if key.startswith(note_key("demo", "L1", 1, 0)[:-1])]
