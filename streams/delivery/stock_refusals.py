@@ -54,15 +54,18 @@ class Step(NamedTuple):
 
 
 class Refusals:
-    """Of one place; `steps` says what to make durable because of what was told here."""
+    """Of one place; `steps` says what to make durable because of what was told here.
+
+    What is remembered is kept as it is in Kafka: a channel may refuse a million SKUs, and a takeover waits for each.
+    """
 
     def __init__(self, place: StockPlace, remembered: Iterable[tuple[str, bytes]] = ()) -> None:
         """`remembered`: SKUs, and what the last owner of the place remembered of each."""
         self._place = place
-        self._known: dict[str, Refusal] = {sku: Refusal.model_validate_json(raw) for sku, raw in remembered}
-        self._over: dict[str, Refusal] = {}
+        self._known: dict[str, bytes] = dict(remembered)
+        self._over: dict[str, bytes] = {}
         """Those that are refused no longer, and of which that is to be said."""
-        self._pending: dict[str, None] = {sku: None for sku, one in self._known.items() if not one.told}
+        self._pending: dict[str, None] = {sku: None for sku, raw in self._known.items() if not _is_told(raw)}
         """SKUs of which something is to be said, in the order in which it came up."""
 
     @property
@@ -78,13 +81,14 @@ class Refusals:
         if one.sku in self._known:
             return
         named = one.status is not None and 200 <= one.status < 300
-        self._known[one.sku] = Refusal(
+        refusal = Refusal(
             reason="failure-list" if named else "refused",
             status=one.status,
             since_ms=one.since_ms,
             failures=one.failures,
             at_ms=now_ms,
         )
+        self._known[one.sku] = refusal.encode()
         self._pending[one.sku] = None
 
     def accepted(self, sku: str) -> None:
@@ -102,29 +106,30 @@ class Refusals:
         over = [(sku, self._over.pop(sku)) for sku in skus if sku in self._over]
         if over:
             yield self._ends(over, now_ms)
-        new = [(sku, self._known[sku]) for sku in skus if sku in self._known and not self._known[sku].told]
+        new = [(sku, self._known[sku]) for sku in skus if sku in self._known and not _is_told(self._known[sku])]
         if new:
-            yield Step(changes=tuple(self._remembered(sku, one) for sku, one in new))
+            yield Step(changes=tuple(self._remembered(sku, raw) for sku, raw in new))
             yield self._tells(new)
 
-    def _tells(self, new: list[tuple[str, Refusal]]) -> Step:
+    def _tells(self, new: list[tuple[str, bytes]]) -> Step:
         effects: list[Effect] = []
         changes: list[Change] = []
-        for sku, one in new:
+        for sku, raw in new:
+            one = Refusal.model_validate_json(raw)
             effects += [self._refused(sku, one), self._status(sku, _shown(one))]
-            told = one.model_copy(update={"told": True})
+            told = one.model_copy(update={"told": True}).encode()
             changes.append(self._remembered(sku, told))
             # It may be over since the step before this one, or refused anew.
             for present in (self._known, self._over):
-                if present.get(sku) == one:
+                if present.get(sku) == raw:
                     present[sku] = told
         return Step(tuple(effects), tuple(changes))
 
-    def _ends(self, over: list[tuple[str, Refusal]], now_ms: int) -> Step:
+    def _ends(self, over: list[tuple[str, bytes]], now_ms: int) -> Step:
         effects: list[Effect] = []
-        for sku, one in over:
-            if one.told:
-                effects.append(self._accepted(sku, one, now_ms))
+        for sku, raw in over:
+            if _is_told(raw):
+                effects.append(self._accepted(sku, Refusal.model_validate_json(raw), now_ms))
             effects.append(self._status(sku, GONE))
         changes = [Change(SENT, memory_key(self._place, sku), None) for sku, _ in over]
         return Step(tuple(effects), tuple(changes))
@@ -156,8 +161,13 @@ class Refusals:
         key = refused_key(self._place.channel, self._place.location, sku)
         return Effect(STATUS, key, value, (), self._place.partition)
 
-    def _remembered(self, sku: str, one: Refusal) -> Change:
-        return Change(SENT, memory_key(self._place, sku), one.encode())
+    def _remembered(self, sku: str, raw: bytes) -> Change:
+        return Change(SENT, memory_key(self._place, sku), raw)
+
+
+def _is_told(raw: bytes) -> bool:
+    """Nearly all are, and end so as this version writes them."""
+    return raw.endswith(b'"told":true}') or Refusal.model_validate_json(raw).told
 
 
 def memory_key(place: StockPlace, sku: str) -> bytes:

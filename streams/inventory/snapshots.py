@@ -2,7 +2,7 @@
 
 A snapshot stands at the offset of its begin marker. So a part changes no SKU that an update behind that marker has
 told, be it with the same quantity; and SKUs that a complete snapshot does not name become 0 unless an update behind
-the marker has told them. Which those are is noted durably, one note for each record that told of some.
+the marker has told them. Which those are is noted durably, one note for each record that told of some not noted yet.
 
 Every record that does anything here puts the value of `Kept` last. What it put before is durable whenever that is
 (the changelog keeps the order of puts), so a redelivery is known by that key alone. Notes are deleted from the first

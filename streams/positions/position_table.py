@@ -112,9 +112,9 @@ class PositionTable(PartitionTable):
         return super().newest_origin() if newest is None else max(newest, super().newest_origin())
 
     def walk(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        keys = {*self.values, *self.overlay, *self._keys_put()}
+        keys = {key for some in (self.values, self.overlay, self._keys_put()) for key in some if key.startswith(prefix)}
         keys.update(key for key, _ in self.map.items(prefix))
-        for key in sorted(key for key in keys if key.startswith(prefix)):
+        for key in sorted(keys):
             value = self.get(key)
             if value is not None:
                 yield key, value

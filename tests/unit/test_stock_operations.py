@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ import pytest
 
 from streams.delivery.stock_gauges import DIRTY, OLDEST, PAUSED, REFUSED
 from streams.delivery.stock_meter import CLEAN_MS, WRITTEN_EVERY_MS, Rate
-from streams.delivery.stock_refusals import Refusals
+from streams.delivery.stock_refusals import Refusal, Refusals
 from streams.delivery.stock_status import StockOperations
 from streams.runtime.role import Effect
 from tests.fakes.delivery import START_MS, Durable, ManualClock, channels_for
@@ -133,6 +134,31 @@ async def test_a_refusal_survives_a_kill_and_is_not_said_again() -> None:
     assert stage.operations.opened(stage.place()) == set()
     await stage.look()
     assert [name for name, _ in stage.facts()] == ["stock-refused", "stock-accepted-again"]
+
+
+def test_a_takeover_reads_nothing_of_refusals_that_were_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be a million of them, and nothing else happens meanwhile."""
+    first = Refusals(PlayedPlace())
+    first.refused(refused_stock("A"), START_MS)
+    first.refused(refused_stock("B"), START_MS)
+    *_, told = first.steps(START_MS, 1)
+    (remembered,) = told.changes
+    untold = first._remembered("B", first._known["B"])
+    assert remembered.value is not None
+    assert untold.value is not None
+    monkeypatch.setattr(Refusal, "model_validate_json", unreadable_but(untold.value))
+    after = Refusals(PlayedPlace(), [("A", remembered.value), ("B", untold.value)])
+    assert list(after.skus) == ["A", "B"]
+    assert list(after._pending) == ["B"]
+
+
+def unreadable_but(readable: bytes) -> Callable[[bytes], Refusal]:
+    def read(raw: bytes) -> Refusal:
+        assert raw == readable
+        return known
+
+    known = Refusal.model_validate_json(readable)
+    return read
 
 
 @pytest.mark.parametrize("done", range(6))
