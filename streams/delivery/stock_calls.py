@@ -48,12 +48,13 @@ def quantity_of(position: bytes) -> int:
 
 
 def _named(body: dict[str, Any], names: tuple[str, ...]) -> set[str]:
-    """SKU codes of a list of codes (location-wise) or of objects (consolidated); channels mix the two."""
+    """SKU codes of a list of codes (location-wise) or of objects (consolidated); channels mix the two,
+    and some print codes of digits as numbers."""
     found = set()
     for name in names:
         listed = body.get(name)
         for item in listed if isinstance(listed, list) else ():
             code = item.get("channelSkuCode") if isinstance(item, dict) else item
-            if isinstance(code, str):
-                found.add(code)
+            if isinstance(code, (str, int)):
+                found.add(str(code))
     return found

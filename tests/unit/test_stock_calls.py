@@ -46,6 +46,12 @@ def test_what_a_2xx_did_not_acknowledge(body: dict[str, Any] | None, failed: str
     assert failed_skus(body, SKUS) == set(failed)
 
 
+def test_a_code_of_digits_that_is_printed_as_a_number_is_the_same_code() -> None:
+    """Taken for acknowledged, it would be sold on from what it had."""
+    assert failed_skus({"failureList": [4711, {"channelSkuCode": 4712}]}, ("4711", "4712", "4713")) == {"4711", "4712"}
+    assert failed_skus({"successList": [4711]}, ("4711", "4712")) == {"4712"}
+
+
 @pytest.mark.parametrize(
     ("item", "quantity"),
     [
