@@ -128,13 +128,21 @@ class InventoryApi:
         return present.model_copy(update={**changes, "at_ms": self._ports.now_ms()})
 
     def _goes_on(self, action: Action, scope: Scope, ask: Ask) -> bool:
-        if self._ports.now_ms() - ask.at_ms < REPEAT_MS:
-            return True
-        known = self._operations.status.locations(scope.channel).values()
+        """Also when nobody has told of it yet. Of a channel that is known only when its locations are at it."""
+        locations = self._operations.status.locations(scope.channel)
+        known = [status for name, status in locations.items() if scope.location in (None, name)]
         if action == "resync":
-            return any(status.resync is not None and status.resync.id == ask.id for status in known)
-        last = [status.reconcile for status in known if status.reconcile is not None]
-        return any(one.id == ask.id and not one.ended_ms for one in last)
+            going = any(status.resync is not None and status.resync.id == ask.id for status in known)
+            over = any(status.resynced == ask.id for status in known)
+        else:
+            last = [
+                status.reconcile for status in known if status.reconcile is not None and status.reconcile.id == ask.id
+            ]
+            going = any(not one.ended_ms for one in last)
+            over = any(one.ended_ms for one in last)
+        if over and scope.location is not None:
+            return False
+        return going or self._ports.now_ms() - ask.at_ms < REPEAT_MS
 
     def _present(self, scope: Scope) -> Control:
         """As this gateway knows it: the view's, or what was written here and the view has not read."""

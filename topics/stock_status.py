@@ -55,6 +55,7 @@ class LocationStatus(BaseModel):
     refused: int = Field(ge=0, description="SKUs that the channel refuses")
     paused: bool
     resync: Resyncing | None = None
+    resynced: str | None = Field(default=None, description="Id of the last resync that is over")
     reconcile: Reconciled | None = None
     since_ms: int = Field(description="When the worker that counts began with this location")
     at_ms: int

@@ -113,6 +113,11 @@ class PlaceResync:
         return self._state is not None and not self._state.done
 
     @property
+    def ended(self) -> str | None:
+        """The last one, when it is over."""
+        return self._state.id if self._state is not None and self._state.done else None
+
+    @property
     def progress(self) -> Resyncing | None:
         state = self._state
         if state is None or state.done:

@@ -73,6 +73,7 @@ class _Desk:
             refused=len(self.refusals.skus),
             paused=figures.paused,
             resync=self.resync.progress,
+            resynced=self.resync.ended,
             reconcile=reconcile,
             since_ms=self.since_ms,
             at_ms=now_ms,

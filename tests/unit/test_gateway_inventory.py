@@ -233,6 +233,17 @@ async def test_refused_skus_come_page_by_page() -> None:
             assert (await get(at, f"refused/demo?{bad}", 400))["code"] == "BAD_DATA"
 
 
+async def test_one_that_is_over_at_its_location_is_not_the_one_that_is_meant() -> None:
+    kafka = FakeKafka()
+    recent = Ask(id="res_1", at_ms=NOW_MS - 1)
+    kafka.operations.controls.apply(Scope("demo", "L1").key, Control(resync=recent).encode())
+    async with gateway(kafka=kafka) as at:
+        status(at, "L1", resynced="res_0")
+        assert (await ask(at, "resync/demo/L1"))["resync"]["id"] == "res_1"
+        status(at, "L1", resynced="res_1")
+        assert (await ask(at, "resync/demo/L1"))["resync"]["id"] != "res_1"
+
+
 async def test_a_channel_that_cannot_be_asked_what_it_has_is_not_reconciled() -> None:
     async with gateway(channels=channels_with(stock={})) as at:
         assert (await ask(at, "reconcile/demo", expected=409))["code"] == "NO_READ_BACK"
