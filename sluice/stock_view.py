@@ -66,6 +66,8 @@ def render_snapshot(told: Document) -> str:
     if told.get("refused"):
         lines.append(f"  {told['refused']:,} of {told['lines']:,} lines refused")
         lines += [f"    line {one['line']}: {one['error']}" for one in told["errors"]]
+        if unlisted := told["refused"] - len(told["errors"]):
+            lines.append(f"    and {unlisted:,} more, not listed")
     return "\n".join(lines)
 
 

@@ -64,6 +64,15 @@ async def test_refused_lines_are_told_by_number_and_by_the_exit_code(tmp_path: P
         ]
 
 
+async def test_of_many_refused_lines_it_says_how_many_are_not_listed(tmp_path: Path) -> None:
+    file = tmp_path / "stock.ndjson"
+    file.write_bytes(lines({f"S{at}": at % 2 - 1 for at in range(206)}))
+    async with stage() as here:
+        told = (await load(here, str(file))).stdout.splitlines()
+        assert told[2] == "  103 of 206 lines refused"
+        assert told[-2:] == ["    line 199: quantity: must be at least 0", "    and 3 more, not listed"]
+
+
 async def test_a_gateway_that_answers_early_is_listened_to(tmp_path: Path) -> None:
     file = tmp_path / "wrong.csv"
     file.write_text("sku,quantity\n" + "A,1\n" * 4_000_000)
