@@ -269,7 +269,7 @@ async def reconciled(stack: Stack, location: str) -> dict[str, Any]:
 
     async def shown() -> bool:
         result = (await status_of(stack, location)).get("reconcile") or {}
-        return result.get("endedMs") is not None
+        return result.get("id") == name and result.get("endedMs") is not None
 
     # Until it is known to be over it is the one that is meant when somebody asks again.
     await stack.eventually(shown, f"the end of {name} is shown")
