@@ -46,12 +46,11 @@ def answer(db: sqlite3.Connection, delivery: str, touchpoint: str, asked: dict[s
     return bytes(kept)
 
 
-async def main(channel: str, kafka: str, database: str) -> None:
+async def main(channel: str, kafka: str, db: sqlite3.Connection) -> None:
     topic, group = f"sluice.channel.{channel}.requests.v1", f"channel-{channel}"
     requests = AIOKafkaConsumer(
         topic, bootstrap_servers=kafka, group_id=group, auto_offset_reset="earliest", enable_auto_commit=False
     )
-    db = sqlite3.connect(database)
     async with requests, AIOKafkaProducer(bootstrap_servers=kafka, acks="all") as answers:
         logging.disable(logging.NOTSET)
         print(f"{channel} answers", flush=True)
@@ -72,7 +71,7 @@ if __name__ == "__main__":
     if len(sys.argv) == 4 and sys.argv[2].rpartition(":")[2].isdigit():
         logging.disable(logging.ERROR)  # until it is connected: what the client logs is raised, too
         try:
-            asyncio.run(main(*sys.argv[1:]))
+            asyncio.run(main(sys.argv[1], sys.argv[2], sqlite3.connect(sys.argv[3])))
         except KeyboardInterrupt:
             sys.exit()
         except (KafkaError, OverflowError):

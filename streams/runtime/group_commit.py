@@ -28,7 +28,7 @@ from streams.runtime.ledger import OffsetLedger
 from streams.runtime.limits import GROUP_BYTES_MAX, GROUP_RECORDS_MAX
 from streams.runtime.metrics import Metrics
 from streams.runtime.publisher import Batches, Publisher, send_all
-from streams.runtime.role import Effect
+from streams.runtime.role import GONE, Effect
 from streams.runtime.tables import PartitionState, PartitionTable
 from topics.reading import MADE_BY
 
@@ -125,7 +125,7 @@ class GroupCommit:
             # By the effect's own names first: this is the hottest look-up of the runtime.
             batches = group.effects.get((effect.topic, effect.partition)) or self._effect_batches(effect)
             value = effect.value
-            batches.append(effect.key, value or None, [*effect.headers, made_by])  # GONE is Kafka's null
+            batches.append(effect.key, None if value is GONE else value, [*effect.headers, made_by])
             group.bytes += len(value)
         group.records += len(effects)
 

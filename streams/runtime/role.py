@@ -32,7 +32,11 @@ class Record:
     headers: Headers
 
 
-GONE = b""
+class _Null(bytes):
+    """Not equal by identity to any value, not even to an empty one."""
+
+
+GONE = _Null()
 """In place of the value of an effect: Kafka's null. On a compacted topic the key is gone."""
 
 

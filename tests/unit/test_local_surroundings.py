@@ -107,7 +107,7 @@ def test_a_busy_port_names_its_option(tmp_path: Path) -> None:
 
 
 def test_make_run_hands_options_on() -> None:
-    command = ["make", "--dry-run", "run", "UP=--port 8081"]
+    command = ["make", "--dry-run", "--no-print-directory", "run", "UP=--port 8081"]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stdout.splitlines()[-1] == "exec .venv/bin/sluice up --demo --port 8081"
 
