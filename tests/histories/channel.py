@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import orjson
 
 from streams.delivery.ports import Answer, Call
 from tests.fakes.delivery import ManualClock
+from tests.fakes.stock_oracle import Item
 
 LATE_MAX_MS = 44_000
 """How late a call may still arrive whose answer was lost: the far side gives up after 45 s (contract 0.3)."""
 TIMEOUT_MS = 30_000
 
-Item = dict[str, Any]
 Position = tuple[str, str]
 """Location and SKU."""
 

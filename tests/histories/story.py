@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from topics.envelope import COMMAND
+from tests.fakes.stock_oracle import UPDATE, Item
 from topics.snapshots import SNAPSHOT_ABORT, SNAPSHOT_BEGIN, SNAPSHOT_END, SNAPSHOT_OPEN_MAX_S, SNAPSHOT_PART
 
 LOCATIONS = ("L1", "L2", "L3")
 SKUS = tuple(f"S{number:03}" for number in range(300))
 COMING_AND_GOING = frozenset(SKUS[::3])
-UPDATE = COMMAND + "location-wise-atp-inventory"
 BATCH_MAX = 40
 PART_SKUS = 40
 PAUSE_MS = 120
@@ -58,7 +57,7 @@ class _Teller:
         self._chance = chance
         self._quantities = 0
         self._snapshots = 0
-        self._told: dict[tuple[str, str], dict[str, Any]] = {}
+        self._told: dict[tuple[str, str], Item] = {}
         self._open: dict[str, list[Written]] = {}
         """By location, what is still to come of its snapshot."""
 
@@ -106,7 +105,7 @@ class _Teller:
     def _body(self, location: str, skus: list[str]) -> dict[str, Any]:
         return {"locationCode": location, "inventories": [self._item(location, sku) for sku in skus]}
 
-    def _item(self, location: str, sku: str) -> dict[str, Any]:
+    def _item(self, location: str, sku: str) -> Item:
         """Mostly a quantity that was never there, so that old and new differ; often nothing, sometimes no change.
 
         Some SKUs only come and go: their positions often return to what the channel was told before.
@@ -117,7 +116,7 @@ class _Teller:
             return before
         self._quantities += 1
         some = 1 if sku in COMING_AND_GOING else self._quantities
-        item: dict[str, Any] = {"channelSkuCode": sku, "quantity": 0 if luck < 0.4 else some}
+        item: Item = {"channelSkuCode": sku, "quantity": 0 if luck < 0.4 else some}
         if luck > 0.95:
             item["minExpiry"] = f"2027-01-{self._chance.randint(1, 28):02}T00:00:00Z"
         self._told[location, sku] = item

@@ -19,9 +19,9 @@ from streams.inventory.agent import InventoryRole
 from streams.runtime.role import Change, Effect, PartitionLost
 from tests.fakes.delivery import PARTITIONS, Durable, ManualClock
 from tests.fakes.inventory_log import Worker
+from tests.fakes.stock_oracle import Item, Oracle
 from tests.fakes.stock_sending import StockWorker, stock_channels
-from tests.histories.channel import LATE_MAX_MS, FailingChannel, Item, Position
-from tests.histories.oracle import Oracle
+from tests.histories.channel import LATE_MAX_MS, FailingChannel, Position
 from tests.histories.story import LOCATIONS, Written, story
 from topics.configuration import Channels, Settings
 from topics.envelope import Envelope
