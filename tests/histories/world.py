@@ -158,6 +158,7 @@ class World:
 
     async def _sender_hands_over(self) -> None:
         """It is asked to end: what is in the air may, and another begins."""
+        self._durable.left = 1 << 30
         self.figures.died("sender in order")
         ending = asyncio.create_task(self._sender.played.role.stop())
         await self.clock.run_for(STOP_MS)
