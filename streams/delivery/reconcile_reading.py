@@ -40,7 +40,8 @@ def read_back_call(settings: ReadBack) -> Touchpoint:
 
 
 def quantities_in(result: AttemptResult) -> dict[str, int] | None:
-    """What the channel says it has, by SKU; None: it did not say. A member that cannot be read says nothing."""
+    """What the channel says it has, by SKU; None: it did not say. A member that cannot be read says nothing. Some
+    channels print codes of digits as numbers."""
     listed = result.body.get("inventories") if result.kind is ResponseClass.DELIVERED and result.body else None
     if not isinstance(listed, list):
         return None
@@ -53,6 +54,8 @@ def quantities_in(result: AttemptResult) -> dict[str, int] | None:
 
 
 def _quantity(item: Any) -> FoundQuantity | None:
+    if isinstance(item, dict) and type(item.get("channelSkuCode")) is int:
+        item = {**item, "channelSkuCode": str(item["channelSkuCode"])}
     try:
         return FoundQuantity.model_validate(item)
     except ValidationError:

@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from streams.delivery.far_sides import FarSides
-from streams.delivery.ports import Answer, Call
-from streams.delivery.reconcile_reading import READ_BACK, read_back_call
+from streams.delivery.ports import Answer, AttemptResult, Call, ResponseClass
+from streams.delivery.reconcile_reading import READ_BACK, quantities_in, read_back_call
 from streams.delivery.stock_status import StockOperations
 from tests.fakes.delivery import PARTITIONS, Durable, ManualClock, channels_for
 from tests.fakes.stock_sending import StockWorker, stock_channels
@@ -184,3 +184,10 @@ def test_what_a_channel_has_is_asked_over_http_whatever_its_far_side() -> None:
     touchpoint = read_back_call(ReadBack(path="/stock"))
     call = Call(touchpoint=touchpoint, destination="channel:demo", channel="demo", members={})
     assert far_sides.far_side_of(call) is FarSide.HTTP
+
+
+def test_a_code_of_digits_is_read_back_however_it_is_printed() -> None:
+    printed: list[object] = [12, "13", True, None]
+    listed = [{"channelSkuCode": code, "qcPassAvailableQuantity": 4} for code in printed]
+    result = AttemptResult(kind=ResponseClass.DELIVERED, at_ms=0, took_ms=1.0, body={"inventories": listed})
+    assert quantities_in(result) == {"12": 4, "13": 4}
