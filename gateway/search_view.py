@@ -14,12 +14,11 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.snapshot_view import SnapshotIndex
-from topics.catalogue import BY_NAME
 from topics.configuration import Settings
 from topics.keys import join, split
 from topics.position_map import parts_of
 from topics.positions import is_consolidated, is_position
-from topics.view import CompactedView
+from topics.view import KeptByView, WholeView
 
 _AT = struct.Struct("<II")
 """One position of a SKU: the number of its location, and its quantity."""
@@ -161,34 +160,12 @@ def _remove(channel: _Channel, sku: str, number: int, at: int) -> None:
     channel.serials.pop((sku, number), None)
 
 
-class StockView(StockIndex):
+class StockView(KeptByView, StockIndex):
     """The index, kept by following `inventory.positions` from its beginning. Implements gateway.ports.Stock."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        topic = BY_NAME["inventory.positions"].full_name(settings.topic_prefix)
-        self._view = CompactedView(settings.kafka, topic, self._on_record, self._on_partition_dropped)
-
-    async def start(self) -> None:
-        await self._view.start()
-        await self._view.set_partitions(None)
-
-    async def stop(self) -> None:
-        await self._view.stop()
-
-    async def wait(self) -> None:
-        """Returns when it was stopped; raises what ended it before: then searches would answer from the past."""
-        await self._view.wait()
-
-    def unready(self) -> str | None:
-        return self._view.unready()
+        self._view = WholeView(settings, "inventory.positions", self.apply, one_owner=True)
 
     def current_ms(self) -> int | None:
         return self._view.current_ms()
-
-    def _on_record(self, _partition: int, key: bytes, value: bytes | None) -> None:
-        self.apply(key, value)
-
-    def _on_partition_dropped(self, partition: int) -> None:
-        """All partitions are followed for as long as the gateway runs."""
-        raise RuntimeError(f"partition {partition} of the positions left")

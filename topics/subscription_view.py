@@ -7,11 +7,10 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from topics.catalogue import BY_NAME
 from topics.configuration import Settings
 from topics.keys import join, split
 from topics.subscriptions import Backlog, Health, Status, Subscription, decode_subscription, locations_of
-from topics.view import CompactedView
+from topics.view import WholeView
 
 FOUND_MAX = 4_096
 """Combinations of fact, channel and locations whose subscribers are remembered; some dozens of each channel occur."""
@@ -163,14 +162,13 @@ class SubscriptionView(SubscriptionIndex):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self._subscriptions = _view(settings, "subscriptions", self.apply)
-        self._status = _view(settings, "subscriptions.status", self.apply_status)
+        self._subscriptions = WholeView(settings, "subscriptions", self.apply, one_owner=False)
+        self._status = WholeView(settings, "subscriptions.status", self.apply_status, one_owner=False)
 
     async def start(self) -> None:
         """Returns at once; `until_ready` waits for what is there already."""
         for view in (self._subscriptions, self._status):
             await view.start()
-            await view.set_partitions(None)
 
     async def until_ready(self) -> None:
         await asyncio.gather(self._subscriptions.until_ready(), self._status.until_ready())
@@ -199,15 +197,3 @@ def health_key(subscription: str, shard: int) -> bytes:
 
 def backlog_key(subscription: str, shard: int) -> bytes:
     return join(subscription, str(shard), BACKLOG)
-
-
-def _view(settings: Settings, topic: str, apply: Callable[[bytes, bytes | None], None]) -> CompactedView:
-    def on_record(_partition: int, key: bytes, value: bytes | None) -> None:
-        apply(key, value)
-
-    def on_partition_dropped(partition: int) -> None:
-        """All partitions are followed for as long as the process runs."""
-        raise RuntimeError(f"partition {partition} of {topic} left")
-
-    full_name = BY_NAME[topic].full_name(settings.topic_prefix)
-    return CompactedView(settings.kafka, full_name, on_record, on_partition_dropped, one_owner=False)

@@ -14,7 +14,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from topics.catalogue import RECORD_BYTES_MAX
+from topics.catalogue import BY_NAME, RECORD_BYTES_MAX
+from topics.configuration import Settings
 from topics.reading import OWNER_KEY, Epochs, made_by
 
 logger = logging.getLogger(__name__)
@@ -292,3 +293,48 @@ class CompactedView:
             max_partition_fetch_bytes=RECORD_BYTES_MAX,
             fetch_max_bytes=FETCH_BYTES_MAX,
         )
+
+
+class WholeView(CompactedView):
+    """One topic of the catalogue, all of it, for as long as the process runs. `apply(key, value)` is called for each
+    record."""
+
+    def __init__(
+        self, settings: Settings, topic: str, apply: Callable[[bytes, bytes | None], None], *, one_owner: bool
+    ) -> None:
+        def on_record(_partition: int, key: bytes, value: bytes | None) -> None:
+            apply(key, value)
+
+        def on_partition_dropped(partition: int) -> None:
+            raise RuntimeError(f"partition {partition} of {topic} left")
+
+        full_name = BY_NAME[topic].full_name(settings.topic_prefix)
+        super().__init__(settings.kafka, full_name, on_record, on_partition_dropped, one_owner=one_owner)
+
+    async def start(self) -> None:
+        """Returns at once; Kafka may come later."""
+        await super().start()
+        await self.set_partitions(None)
+
+
+class KeptByView:
+    """What is kept by following one whole topic: to be followed as its view is."""
+
+    _view: WholeView
+
+    async def start(self) -> None:
+        """Returns at once; `until_ready` waits for what is there already."""
+        await self._view.start()
+
+    async def until_ready(self) -> None:
+        await self._view.until_ready()
+
+    async def wait(self) -> None:
+        """Returns when it was stopped; raises what ended it before: what is known would grow old."""
+        await self._view.wait()
+
+    async def stop(self) -> None:
+        await self._view.stop()
+
+    def unready(self) -> str | None:
+        return self._view.unready()

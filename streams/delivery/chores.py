@@ -17,7 +17,7 @@ class Chores:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        self.keep([asyncio.get_running_loop().create_task(self._guarded(work))])
+        self.keep([asyncio.get_running_loop().create_task(guarded(work, self._crashed))])
 
     def keep(self, tasks: Iterable[asyncio.Task[None]]) -> None:
         """Keep cancelled tasks until they ended, or the event loop would forget them half-way."""
@@ -29,11 +29,13 @@ class Chores:
         """Returns when all have ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except PartitionLost:
-            return
-        except Exception as error:
-            self._crashed(error)
-            raise
+
+async def guarded(work: Coroutine[Any, Any, Any], crashed: Callable[[BaseException], None]) -> None:
+    """A lost partition ends the work quietly: the new owner does it again. Anything else ends the process."""
+    try:
+        await work
+    except PartitionLost:
+        return
+    except Exception as error:
+        crashed(error)
+        raise

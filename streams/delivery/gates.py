@@ -11,10 +11,9 @@ from collections import defaultdict
 from streams.delivery.budget import decode_permits
 from streams.delivery.gate import Gate
 from streams.delivery.permits import TABLE
-from topics.catalogue import BY_NAME
 from topics.configuration import Settings
 from topics.keys import split
-from topics.view import CompactedView
+from topics.view import KeptByView, WholeView
 
 
 class Gates:
@@ -31,32 +30,14 @@ class Gates:
         self._gates.pop(destination, None)
 
 
-class FollowedGates(Gates):
+class FollowedGates(KeptByView, Gates):
     """Closed by what any worker wrote. While Kafka is away only this process's own are news."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        topic = BY_NAME[TABLE].full_name(settings.topic_prefix)
-        # A gate only moves later, so nothing has to be forgotten with a partition.
-        self._view = CompactedView(settings.kafka, topic, self.seen, lambda _partition: None)
+        self._view = WholeView(settings, TABLE, self.seen, one_owner=True)
 
-    async def start(self) -> None:
-        await self._view.start()
-        await self._view.set_partitions(None)
-
-    async def until_ready(self) -> None:
-        await self._view.until_ready()
-
-    async def wait(self) -> None:
-        await self._view.wait()
-
-    async def stop(self) -> None:
-        await self._view.stop()
-
-    def unready(self) -> str | None:
-        return self._view.unready()
-
-    def seen(self, _partition: int, key: bytes, value: bytes | None) -> None:
-        """A record of deliveries.permits."""
+    def seen(self, key: bytes, value: bytes | None) -> None:
+        """A record of deliveries.permits. A gate only moves later."""
         if value is not None and (until_ms := decode_permits(value).gate_ms):
             self.of(split(key)[0]).close_until(until_ms)

@@ -27,6 +27,7 @@ from streams.delivery.abandoning import abandon, watermark
 from streams.delivery.admission import NEVER, Admission, Flight
 from streams.delivery.attempts import Finished, attempt_once, expire, finish
 from streams.delivery.backlog import BacklogReport
+from streams.delivery.chores import guarded
 from streams.delivery.destinations import when_dead_of
 from streams.delivery.health import Watch, unwatched
 from streams.delivery.kinds import KINDS
@@ -192,7 +193,7 @@ class DestinationRunner:
             raise RuntimeError("a runner is started once: two of its loops would send the same")
         self._admission.listen(self._wake.set)
         work = self._run()
-        self._loop_task = asyncio.get_running_loop().create_task(self._guard(work))
+        self._loop_task = asyncio.get_running_loop().create_task(guarded(work, self._crashed))
         self._loop_task.add_done_callback(lambda _task: work.close())  # as in `_spawn`
 
     def drop(self) -> list[asyncio.Task[None]]:
@@ -409,7 +410,7 @@ class DestinationRunner:
     # Tasks
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(self._guard(work))
+        task = asyncio.get_running_loop().create_task(guarded(work, self._crashed))
         self._tasks.add(task)
         task.add_done_callback(self._forget)
         task.add_done_callback(lambda _task: work.close())  # cut off before its first step, it would be a warning
@@ -417,16 +418,6 @@ class DestinationRunner:
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._wake.set()
-
-    async def _guard(self, work: Coroutine[Any, Any, Any]) -> None:
-        """A lost partition ends the work quietly: the new owner does it again. Anything else ends the process."""
-        try:
-            await work
-        except PartitionLost:
-            return
-        except Exception as error:
-            self._crashed(error)
-            raise
 
     def _count(self, entry: Entry, finished: Finished) -> None:
         self._counters.ended(entry.request.touchpoint, finished.kind)

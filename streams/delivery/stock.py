@@ -14,6 +14,7 @@ import random
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from streams.delivery.chores import guarded
 from streams.delivery.ports import Caller, Clock
 from streams.delivery.stock_controls import FollowedControls
 from streams.delivery.stock_lane import SENT
@@ -152,17 +153,7 @@ class StockSender:
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task that is kept until it ended. One that failed unseen would leave stock unsent: the process ends."""
-        task = asyncio.create_task(self._guarded(work))
+        task = asyncio.create_task(guarded(work, self._crashed))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        with contextlib.suppress(PartitionLost):  # the new owner does it again, from what is durable
-            try:
-                await work
-            except PartitionLost:
-                raise
-            except Exception as error:
-                self._crashed(error)
-                raise

@@ -11,7 +11,7 @@ from topics.configuration import Settings
 
 def tell(gates: FollowedGates, destination: str, shard: int, gate_ms: int | None) -> None:
     value = None if gate_ms is None else PermitRecord(gate_ms=gate_ms).encode()
-    gates.seen(0, permits_key(destination, shard), value)
+    gates.seen(permits_key(destination, shard), value)
 
 
 def test_another_shards_quiet_is_the_destinations() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from streams.delivery.chores import guarded
 from streams.delivery.permits import FRESH_MS
 from streams.delivery.ports import Answer
 from tests.fakes.delivery import Durable, ManualClock, Played, channels_for, ok, request_for
@@ -63,13 +64,13 @@ async def test_stock_of_a_worker_that_stood_still_stays(budget: Any) -> None:
     async def push() -> None:
         await runner.call(BY_NAME["location-wise-atp-inventory"], "demo", {})
 
-    first = asyncio.create_task(runner._guard(push()))
+    first = asyncio.create_task(guarded(push(), worker.crashes.append))
     await worker.clock.run_for(100)
     await first
     assert len(worker.sender.arrivals) == 1
     worker.durable.lost = True
     worker.clock._now_ms += PAUSE_MS
-    late = asyncio.create_task(runner._guard(push()))
+    late = asyncio.create_task(guarded(push(), worker.crashes.append))
     await worker.clock.run_for(60_000)
     late.cancel()
     assert len(worker.sender.arrivals) == 1
