@@ -29,8 +29,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 # Only a stamp: the jars are in the user's cache, and `sluice up` fetches them again when they are gone.
-$(VENV)/.jars: sluice/local/pom.xml sluice/local/class_archive.py $(VENV)/.installed
-	@$(BIN)/python -m sluice.local.class_archive
+$(VENV)/.jars: sluice/dev/local/pom.xml sluice/dev/local/class_archive.py $(VENV)/.installed
+	@$(BIN)/python -m sluice.dev.local.class_archive
 	@touch $@
 
 run: setup  ## Kafka, all roles, sandboxes of both sides and demo traffic; Ctrl-C ends it
@@ -53,7 +53,7 @@ bench: setup  ## the benchmarks, side by side with what they are compared to
 	@failed=0; for name in $(BENCHES); do $(BIN)/sluice bench $$name || failed=1; done; exit $$failed
 
 release-schemas: setup  ## the schemas of facts as they are now become what readers may rely on
-	@$(BIN)/python -m topics.schemas release
+	@$(BIN)/python -m topics.documents.schemas release
 
 races: setup  ## every interleaving of small stories of an order, some minutes; a share of it is in `make test`
 	@$(BIN)/python -m tests.exhaustive

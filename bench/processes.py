@@ -18,11 +18,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from sluice.local.demo_channels import demo_channels
-from sluice.local.errors import StartError
-from sluice.local.ports import free_ports
-from topics.catalogue import BY_NAME
-from topics.configuration import Channels, Settings, parse_channels
+from sluice.demo_channels import demo_channels
+from sluice.dev.local.ports import free_ports
+from sluice.errors import StartError
+from topics.configuration.settings import Channels, Settings, parse_channels
+from topics.kafka.catalogue import BY_NAME
 
 ROOT = Path(__file__).parents[1]
 READY_S = 120.0

@@ -15,24 +15,24 @@ from contextlib import AsyncExitStack
 import orjson
 from aiohttp import web
 
-from gateway.access_log import AccessLog, discard, to_standard_error
-from gateway.api import ManagementApi
-from gateway.dead_log import KafkaDeadLog
-from gateway.endpoints import GuardedEndpoints
-from gateway.fact_log import KafkaFactLog
-from gateway.ingress import Ingress, Ports
-from gateway.inventory_api import InventoryApi, add_inventory
-from gateway.metrics import CONTENT_TYPE, Metrics
-from gateway.producer import SharedProducer
-from gateway.redrives import RedrivesApi, add_redrives
-from gateway.replies import ReplyReader
-from gateway.routes import add_fallbacks, add_management, add_touchpoints
-from gateway.search_view import StockView
-from gateway.snapshots import SnapshotsApi, add_snapshots
-from gateway.stock_view import StockOperationsView
-from gateway.subscriptions import SubscriptionsApi, add_subscriptions
-from topics.configuration import Channels, Settings
-from topics.subscription_view import SubscriptionView
+from gateway.api.inventory.api import InventoryApi, add_inventory
+from gateway.api.orders import ManagementApi
+from gateway.api.redrives.api import RedrivesApi, add_redrives
+from gateway.api.snapshots.api import SnapshotsApi, add_snapshots
+from gateway.api.subscriptions.api import SubscriptionsApi, add_subscriptions
+from gateway.api.subscriptions.endpoints import GuardedEndpoints
+from gateway.http.access_log import AccessLog, discard, to_standard_error
+from gateway.http.metrics import CONTENT_TYPE, Metrics
+from gateway.kafka.dead_log import KafkaDeadLog
+from gateway.kafka.log_reader import KafkaFactLog
+from gateway.kafka.producer import SharedProducer
+from gateway.kafka.replies import ReplyReader
+from gateway.touchpoints.ingress import Ingress, Ports
+from gateway.touchpoints.routes import add_fallbacks, add_management, add_touchpoints
+from gateway.views.positions import StockView
+from gateway.views.stock_operations import StockOperationsView
+from topics.configuration.settings import Channels, Settings
+from topics.subscriptions.index import SubscriptionView
 
 log = logging.getLogger(__name__)
 
@@ -97,10 +97,10 @@ def _add_operations(router: web.UrlDispatcher, ports: Ports) -> None:
         return web.Response(body=ports.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def openapi(_request: web.Request) -> web.Response:
-        return web.Response(body=document_of("topics.openapi"), content_type="application/json")
+        return web.Response(body=document_of("topics.documents.openapi"), content_type="application/json")
 
     async def asyncapi(_request: web.Request) -> web.Response:
-        return web.Response(body=document_of("topics.asyncapi"), content_type="application/json")
+        return web.Response(body=document_of("topics.documents.asyncapi"), content_type="application/json")
 
     router.add_get("/live", live)
     router.add_get("/ready", ready)

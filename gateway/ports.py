@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
-from gateway.snapshot_view import SnapshotIndex
-from topics.envelope import Headers
-from topics.stock_controls import ControlIndex
-from topics.stock_status import StatusIndex
-from topics.subscriptions import Backlog, Health, Status, Subscription
-from topics.verdicts import Reply
+from gateway.views.snapshots import SnapshotIndex
+from topics.records.envelope import Headers
+from topics.records.verdicts import Reply
+from topics.stock.controls import ControlIndex
+from topics.stock.status import StatusIndex
+from topics.subscriptions.model import Backlog, Health, Status, Subscription
 from topics.webhooks.signatures import SigningKey
 
 
@@ -99,7 +99,7 @@ class Stock(Protocol):
 
 
 class StockOperations(Protocol):
-    """What operators asked of stock, and how it fares, as gateway.stock_view has them."""
+    """What operators asked of stock, and how it fares, as gateway.views.stock_operations has them."""
 
     @property
     def controls(self) -> ControlIndex: ...
@@ -122,7 +122,7 @@ class Clock(Protocol):
 
 
 class Subscriptions(Protocol):
-    """All subscriptions, as topics.subscription_view has them."""
+    """All subscriptions, as topics.subscriptions.index has them."""
 
     def all(self) -> Mapping[str, Subscription]: ...
 

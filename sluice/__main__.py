@@ -1,6 +1,6 @@
 """`python -m sluice`, which is how the supervisor starts roles."""
 
-from sluice.cli import main
+from sluice.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -12,17 +12,17 @@ import uvloop
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from sluice.local.errors import StartError
+from sluice.errors import StartError
 from streams.runtime.role import Role
-from topics.channel_topics import topics_of
-from topics.configuration import Channels, Settings
+from topics.configuration.settings import Channels, Settings
+from topics.kafka.channel_topics import topics_of
 
 log = logging.getLogger(__name__)
 
 STREAMS = {
-    "orders": ("streams.order.agent", "OrdersRole"),
-    "delivery": ("streams.delivery.agent", "DeliveryRole"),
-    "inventory": ("streams.inventory.agent", "InventoryRole"),
+    "orders": ("streams.order.role", "OrdersRole"),
+    "delivery": ("streams.delivery.role", "DeliveryRole"),
+    "inventory": ("streams.inventory.role", "InventoryRole"),
 }
 TOPICS_TIMEOUT_S = 120.0
 """How long a role waits for Kafka and its topics. A container of Kafka needs up to a minute to start."""

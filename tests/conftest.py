@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sluice.local.broker import Broker, private_broker
+from sluice.dev.local.broker import Broker, private_broker
 from tests.support.kafka import Kafka, shared_kafka
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from streams.delivery.retry_schedule import RetrySchedule
-from topics.configuration import Channels, Destination
-from topics.keys import INCREFF, channel_destination, destination_partition, join, subscription_of
-from topics.pace import Pace
-from topics.subscription_view import SubscriptionIndex
-from topics.subscriptions import Subscription
-from topics.touchpoints import WhenDead
+from streams.delivery.attempts.retry_schedule import RetrySchedule
+from topics.configuration.pace import Pace
+from topics.configuration.settings import Channels, Destination
+from topics.contract.touchpoints import WhenDead
+from topics.records.keys import INCREFF, channel_destination, destination_partition, join, subscription_of
+from topics.subscriptions.index import SubscriptionIndex
+from topics.subscriptions.model import Subscription
 
 _WHEN_DEAD = {"skip": WhenDead.SKIP, "block": WhenDead.HOLD, "supersede": WhenDead.SUPERSEDE}
 

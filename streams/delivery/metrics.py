@@ -8,10 +8,10 @@ from functools import partial
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from streams.delivery.admission import Admission
+from streams.delivery.admission.admission import Admission
 from streams.delivery.ports import AttemptResult, ResponseClass
-from topics.configuration import FarSide
-from topics.deliveries import OutcomeKind
+from topics.configuration.settings import FarSide
+from topics.records.deliveries import OutcomeKind
 
 ATTEMPTS = Counter(
     "sluice_delivery_attempts_total",

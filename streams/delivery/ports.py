@@ -1,7 +1,8 @@
 """What the parts of the delivery role are to each other: small ports, so that each is tested alone.
 
-The stock sender (streams/delivery/stock.py) is built against `Caller` and `Stock`: it never opens a connection itself,
-because a destination's gate, budget and concurrency have one owner, and every request to it goes through that owner.
+The stock sender (streams/delivery/stock/sender.py) is built against `Caller` and `Stock`: it never opens a connection
+itself, because a destination's gate, budget and concurrency have one owner, and every request to it goes
+through that owner.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from streams.runtime.role import Committer, Tables
-from topics.configuration import FarSide
-from topics.touchpoints import Priority, Touchpoint
+from topics.configuration.settings import FarSide
+from topics.contract.touchpoints import Priority, Touchpoint
 from topics.values import named_value
 
 
 class ResponseClass(StrEnum):
-    """What an answer means for the request (streams/delivery/response_class.py decides it, and only there)."""
+    """What an answer means for the request (streams/delivery/attempts/classify.py decides it, and only there)."""
 
     DELIVERED = "delivered"
     RETRY = "retry"

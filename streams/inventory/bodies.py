@@ -9,10 +9,10 @@ import orjson
 from pydantic import ValidationError
 
 from streams.runtime.role import Poison, Record
-from topics.envelope import GATEWAY_SOURCE
-from topics.models.base import problems
-from topics.models.inventory import ConsolidatedAtp, LocationWiseAtp, is_consolidated_body, split_valid
+from topics.contract.models.inventory import ConsolidatedAtp, LocationWiseAtp, is_consolidated_body, split_valid
 from topics.nesting import NESTING_MAX, is_too_deep
+from topics.records.envelope import GATEWAY_SOURCE
+from topics.schema_base import problems
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,15 +15,15 @@ from typing import Annotated, Any
 
 import msgspec
 
-from topics.keys import position_key
-from topics.models.base import CODE_MAX, SKUS_MAX
-from topics.models.inventory import is_consolidated_body
-from topics.position_map import PLAIN_MASK, UNKNOWN
-from topics.positions import QUANTITY_MAX, consolidated_location, encode_position
+from topics.contract.models.inventory import is_consolidated_body
+from topics.records.keys import position_key
+from topics.schema_base import CODE_MAX, SKUS_MAX
+from topics.stock.position_map import PLAIN_MASK, UNKNOWN
+from topics.stock.positions import QUANTITY_MAX, consolidated_location, encode_position
 
 
 class PlainItem(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """As topics.models.inventory.Position, of an item that has only these members."""
+    """As topics.contract.models.inventory.Position, of an item that has only these members."""
 
     channelSkuCode: Annotated[str, msgspec.Meta(min_length=1, max_length=CODE_MAX)]  # noqa: N815 - the contract's
     quantity: Annotated[int, msgspec.Meta(ge=0, le=QUANTITY_MAX)]
@@ -32,7 +32,7 @@ class PlainItem(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class PlainBatch(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """As topics.models.inventory.LocationWiseAtp, of a batch that has only these members."""
+    """As topics.contract.models.inventory.LocationWiseAtp, of a batch that has only these members."""
 
     locationCode: Annotated[str, msgspec.Meta(min_length=1, max_length=CODE_MAX, pattern="^[^~]")]  # noqa: N815
     inventories: Annotated[list[PlainItem], msgspec.Meta(max_length=SKUS_MAX)]
@@ -50,7 +50,7 @@ def read_plain(raw: bytes) -> PlainBatch | None:
 
 
 def changed_quantities(known: Mapping[str, int], items: Iterable[PlainItem]) -> dict[str, int]:
-    """SKU -> new quantity of what a batch changes, as `changes` would say. `known` is packed (topics.position_map)."""
+    """SKU -> new quantity of what a batch changes, as `changes` would say. `known` is packed (position_map)."""
     changed: dict[str, int] = {}
     known_of = known.get
     for item in items:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from prometheus_client import Gauge
 
-from streams.order.effects import Effect, PublishFact
-from streams.order.model import Order, StateError, decode, is_stuck
-from streams.order.watchdog import STEPS
+from streams.order.machine.watchdog import STEPS
+from streams.order.model.effects import Effect, PublishFact
+from streams.order.model.entities import Order, StateError, decode, is_stuck
 from streams.runtime.role import Record
 
 STUCK = Gauge(

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from streams.runtime.role import Table
-from streams.runtime.tables import NO_OFFSET, Changelog, PartitionState, PartitionTable
-from topics.keys import escape
-from topics.position_map import (
+from streams.runtime.tables.partition_table import NO_OFFSET, Changelog, PartitionState, PartitionTable
+from topics.records.keys import escape
+from topics.records.reading import MADE_BY
+from topics.stock.position_map import (
     QUANTITY_BITS,
     QUANTITY_MASK,
     Location,
@@ -24,8 +25,7 @@ from topics.position_map import (
     pack,
     parts_of,
 )
-from topics.positions import is_position
-from topics.reading import MADE_BY
+from topics.stock.positions import is_position
 
 Headers = list[tuple[str, bytes]]
 
@@ -34,7 +34,7 @@ class Quantities(Table, Protocol):
     """The two calls, for roles."""
 
     def known(self, stock: str) -> Mapping[str, int]:
-        """SKU -> packed position (topics.position_map) of one channel and location, as of the last decision."""
+        """SKU -> packed position (topics.stock.position_map) of one channel and location, as of the last decision."""
 
     def put_quantities(self, stock: str, quantities: dict[str, int]) -> Mapping[str, int]:
         """Plain positions of one channel and location; at most once for a location in one decision.

@@ -12,6 +12,6 @@ Its rules, each with the module that keeps it:
 7. What a worker writes that lost its partitions counts nowhere: a lease before each step,
    a claim at each takeover, an epoch in each record, and late ones are written over.       claim, late_writes, rebuild
 
-What is overridden in Faust and aiokafka is in `transport`; tests/unit/test_runtime_overrides.py shows each stock
-behaviour that made it necessary. `worker.run_role` is the way in, `metrics` names what a worker reports.
+What is overridden in Faust and aiokafka is in `transport`; tests/unit/runtime/transport/test_overrides.py shows
+each stock behaviour that made it necessary. `worker.run_role` is the way in, `metrics` names what a worker reports.
 """

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from streams.runtime.metrics import Metrics
-from topics.configuration import Settings
+from topics.configuration.settings import Settings
 
 CONTENT_TYPE = "text/plain; version=0.0.4"
 SHUTDOWN_S = 0.5

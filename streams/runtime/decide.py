@@ -6,9 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from streams.runtime.group_commit import GroupCommit
+from streams.runtime.durability.group_commit import GroupCommit
 from streams.runtime.limits import VALUE_BYTES_MAX
-from streams.runtime.local_store import LocalStoreError
 from streams.runtime.metrics import Metrics
 from streams.runtime.rejected import (
     DECISION_FAILED,
@@ -18,7 +17,8 @@ from streams.runtime.rejected import (
     too_large,
 )
 from streams.runtime.role import Change, Effect, Poison, Record, Role
-from streams.runtime.tables import PartitionState
+from streams.runtime.tables.local_store import LocalStoreError
+from streams.runtime.tables.partition_table import PartitionState
 
 log = logging.getLogger(__name__)
 

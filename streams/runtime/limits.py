@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from topics.catalogue import RECORD_BYTES_MAX
+from topics.kafka.catalogue import RECORD_BYTES_MAX
 
 CHUNK_RECORDS_MAX = 500
 """Records decided without giving way to other tasks: some 5 ms of work, so probes and timers stay prompt."""

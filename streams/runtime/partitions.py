@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterable
 
 from streams.runtime.role import Role
-from streams.runtime.tables import PartitionState
+from streams.runtime.tables.partition_table import PartitionState
 
 
 class Partitions:

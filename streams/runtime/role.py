@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from topics.envelope import Headers
+from topics.records.envelope import Headers
 from topics.values import value
 
 
@@ -136,10 +136,10 @@ class Role(ABC):
     targets: tuple[str, ...] = ()
     """Further topics (by their catalogue-like name) that its effects may name: they must exist when it starts."""
     spills: frozenset[str] = frozenset()
-    """Those of its tables that may outgrow memory: older values move to local disk (streams/runtime/spilling.py)."""
+    """Those of its tables that may outgrow memory: older values move to local disk (tables/spilling.py)."""
     table_kinds: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType({})
-    """Those of its tables that are another kind of streams.runtime.tables.PartitionTable, with what makes one
-    (tables.MakeTable)."""
+    """Those of its tables that are another kind of PartitionTable, with what makes one (MakeTable in
+    tables/partition_table.py)."""
     one_key_per_record: bool = True
     """Each record changes only the value under `state_key(record)` in the first table: the runtime itself skips
     redeliveries then."""

@@ -27,13 +27,14 @@ import uvloop
 from aiokafka.errors import IllegalStateError
 
 from streams.runtime.admin import Admin
-from streams.runtime.app import make_app
-from streams.runtime.changelog import ChangelogReader
-from streams.runtime.claim import Claims
 from streams.runtime.decide import DecideLoop
-from streams.runtime.group_commit import GroupCommit
-from streams.runtime.late_writes import LateWrites
-from streams.runtime.ledger import OffsetLedger
+from streams.runtime.durability.changelog import ChangelogReader
+from streams.runtime.durability.claim import Claims
+from streams.runtime.durability.group_commit import GroupCommit
+from streams.runtime.durability.late_writes import LateWrites
+from streams.runtime.durability.offset_ledger import OffsetLedger
+from streams.runtime.durability.publisher import Publisher, TooLargeError, fits
+from streams.runtime.durability.recovery import Recovery
 from streams.runtime.limits import (
     GC_THRESHOLD,
     LIVE_POLL_S,
@@ -42,16 +43,15 @@ from streams.runtime.limits import (
     STOP_ROLE_S,
     Tuning,
 )
-from streams.runtime.local_store import LocalStore
 from streams.runtime.metrics import Metrics
 from streams.runtime.partitions import Partitions
-from streams.runtime.publisher import Publisher, TooLargeError, fits
-from streams.runtime.recovery import Recovery
 from streams.runtime.role import Change, Effect, PartitionLost, Role
-from streams.runtime.spilling import Spilling
-from streams.runtime.tables import MakeTable, PartitionState, PartitionTable, sizes
-from streams.runtime.transport import Chunk
-from topics.configuration import Settings
+from streams.runtime.tables.local_store import LocalStore
+from streams.runtime.tables.partition_table import MakeTable, PartitionState, PartitionTable, sizes
+from streams.runtime.tables.spilling import Spilling
+from streams.runtime.transport.chunk_transport import Chunk
+from streams.runtime.transport.faust_app import make_app
+from topics.configuration.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from topics.catalogue import DAY_MS, Cleanup, Topic
-from topics.models.base import problems
-from topics.sample_files import Sample, SampleError
-from topics.touchpoints import Direction, Entity, Mode, Repeat, Touchpoint
+from topics.contract.sample_files import Sample, SampleError
+from topics.contract.touchpoints import Direction, Entity, Mode, Repeat, Touchpoint
+from topics.kafka.catalogue import DAY_MS, Cleanup, Topic
+from topics.schema_base import problems
 
 KNOWN_ROLES = {"gateway", "orders", "delivery", "inventory", "direct producers", "analytics", "operators"}
 """Who may write or read a topic: the roles, and people or systems outside."""

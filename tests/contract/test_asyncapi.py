@@ -23,13 +23,13 @@ from tests.support.orders import (
     sample,
 )
 from tests.support.orders_log import Logs
-from topics import envelope as types
-from topics.asyncapi import document, topics
-from topics.catalogue import TOPICS
-from topics.configuration import Settings
-from topics.envelope import REJECTED, Envelope
-from topics.facts import FACTS
-from topics.messages import MESSAGES
+from topics.configuration.settings import Settings
+from topics.documents.asyncapi import document, topics
+from topics.documents.messages import MESSAGES
+from topics.kafka.catalogue import TOPICS
+from topics.records import envelope as types
+from topics.records.envelope import REJECTED, Envelope
+from topics.records.facts.catalogue import FACTS
 
 COMPONENT = re.compile(r"[a-zA-Z0-9._-]+")
 

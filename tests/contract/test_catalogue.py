@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from tests.contract import checks
-from topics import docs
-from topics.catalogue import BY_NAME as TOPIC_BY_NAME
-from topics.catalogue import TOPICS, Cleanup
-from topics.models.inventory import LocationWiseAtpAnswer
-from topics.sample_files import Sample, SampleError, names, parse, sample
-from topics.touchpoints import BY_NAME, TOUCHPOINTS, Entity, Mode, Repeat, Touchpoint
+from topics.contract.models.inventory import LocationWiseAtpAnswer
+from topics.contract.sample_files import Sample, SampleError, names, parse, sample
+from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS, Entity, Mode, Repeat, Touchpoint
+from topics.documents import docs
+from topics.kafka.catalogue import BY_NAME as TOPIC_BY_NAME
+from topics.kafka.catalogue import TOPICS, Cleanup
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,7 +56,7 @@ def test_no_sample_is_left_without_its_touchpoint() -> None:
 
 
 def test_the_documents_are_not_stale(tmp_path: Path) -> None:
-    """Make them anew with: python -m topics.docs docs."""
+    """Make them anew with: python -m topics.documents.docs docs."""
     assert checks.stale_documents(ROOT / "docs", {name: render() for name, render in docs.DOCUMENTS.items()}) == []
     docs.write(tmp_path)
     (tmp_path / "topics.md").write_text("old", encoding="utf-8")

@@ -13,9 +13,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.support.orders import acknowledgement_body, handover_body, packed_story
-from topics import schemas
-from topics.compatibility import SchemaError, breaks
-from topics.facts import EVERY_FACT
+from topics.documents import schemas
+from topics.documents.compatibility import SchemaError, breaks
+from topics.records.facts.catalogue import EVERY_FACT
 
 ROOT = Path(__file__).parents[2] / schemas.DIRECTORY
 NAME = "shipment-packed"
@@ -33,7 +33,7 @@ def now() -> dict[str, Schema]:
 def test_the_schemas_that_are_committed_are_those_of_the_models() -> None:
     kept = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / schemas.PRESENT).glob("*.json")}
     written = {name: schemas.text(schema) for name, schema in now().items()}
-    assert kept == written, "stale: run python -m topics.schemas"
+    assert kept == written, "stale: run python -m topics.documents.schemas"
 
 
 def test_no_reader_of_the_released_schemas_breaks() -> None:

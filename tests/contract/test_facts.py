@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 import streams.order
-from streams.order import watchdog
-from streams.order.states import ManifestState, OrderState, ReturnState, ShipmentState
+from streams.order.machine import watchdog
+from streams.order.model.states import ManifestState, OrderState, ReturnState, ShipmentState
 from tests.support.orders import (
     Story,
     acknowledgement_body,
@@ -25,11 +25,11 @@ from tests.support.orders import (
     sample,
     update_body,
 )
-from topics.deliveries import OutcomeKind
-from topics.facts import FACTS, FactError, check
-from topics.models import facts as models
+from topics.records.deliveries import OutcomeKind
+from topics.records.facts import orders as models
+from topics.records.facts.catalogue import FACTS, FactError, check
 
-SOURCES = sorted(Path(streams.order.__file__).parent.glob("*.py"))
+SOURCES = sorted(Path(streams.order.__file__).parent.rglob("*.py"))
 
 
 def emitted(tree: ast.AST) -> Iterator[str]:

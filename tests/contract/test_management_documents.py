@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from streams.order.document import document
+from streams.order.records.document import document
 from tests.support.orders import CHANNEL, Story, manifest_body, pack_body, sample
-from topics.deliveries import OutcomeKind
-from topics.keys import order_key, return_key
-from topics.models.management import FactDocument, OrderDocument, ReturnDocument
+from topics.api.management import FactDocument, OrderDocument, ReturnDocument
+from topics.records.deliveries import OutcomeKind
+from topics.records.keys import order_key, return_key
 
 
 def _unmodelled(told: BaseModel, where: str = "") -> list[str]:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from gateway import routes
+from gateway.touchpoints import routes
 from tests.contract.checks import references
-from topics.openapi import INCREFF_PREFIX, MARKETPLACE_PREFIX, document, full_path
-from topics.sample_files import sample
-from topics.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Touchpoint
+from topics.contract.sample_files import sample
+from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Touchpoint
+from topics.documents.openapi import INCREFF_PREFIX, MARKETPLACE_PREFIX, document, full_path
 
 METHODS = {"get", "post", "put"}
 OTHERS = {

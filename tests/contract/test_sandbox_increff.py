@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sluice.sandbox.increff import DEMO_CREDENTIALS, IncreffSandbox
-from sluice.sandbox.sluice_client import SluiceClient
+from sluice.dev.sandbox.increff.sandbox import DEMO_CREDENTIALS, IncreffSandbox
+from sluice.dev.sandbox.increff.sluice_client import SluiceClient
 from tests.support.sandboxes import FarSide, sample, serving
-from topics.touchpoints import TOUCHPOINTS, Direction
+from topics.contract.touchpoints import TOUCHPOINTS, Direction
 
 ORDER = sample("create-outward-order")["orderCode"]
 FIRST, SECOND = (item["orderItemCode"] for item in sample("create-outward-order")["orderItems"])

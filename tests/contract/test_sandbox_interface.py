@@ -10,10 +10,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from sluice.sandbox.increff import IncreffSandbox
-from sluice.sandbox.marketplace import MarketplaceSandbox
-from sluice.sandbox.server import Sandbox
-from sluice.sandbox.sluice_client import SluiceClient
+from sluice.dev.sandbox.increff.sandbox import IncreffSandbox
+from sluice.dev.sandbox.increff.sluice_client import SluiceClient
+from sluice.dev.sandbox.marketplace import MarketplaceSandbox
+from sluice.dev.sandbox.server import Sandbox
 from tests.support.sandboxes import FarSide, sample, serving
 
 ORDER = sample("create-outward-order")["orderCode"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sluice.sandbox.marketplace import DEMO_BOOTSTRAP, DEMO_HEADERS, MarketplaceSandbox
+from sluice.dev.sandbox.marketplace import DEMO_BOOTSTRAP, DEMO_HEADERS, MarketplaceSandbox
 from tests.support.sandboxes import FarSide, sample, serving
 
 ORDER = sample("pack-order")["orderCode"]

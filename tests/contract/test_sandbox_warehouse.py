@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from sluice.sandbox.increff import IncreffSandbox
-from sluice.sandbox.marketplace import MarketplaceSandbox
-from sluice.sandbox.sluice_client import SluiceClient
-from sluice.sandbox.warehouse import WarehouseSettings
+from sluice.dev.sandbox.increff.sandbox import IncreffSandbox
+from sluice.dev.sandbox.increff.sluice_client import SluiceClient
+from sluice.dev.sandbox.increff.warehouse import WarehouseSettings
+from sluice.dev.sandbox.marketplace import MarketplaceSandbox
 from tests.support.eventually import eventually
 from tests.support.sandboxes import FarSide, sample, serving, short_circuit
 

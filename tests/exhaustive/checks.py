@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from streams.order.model import Order, decode
-from streams.order.races import DISAGREEMENTS, ENDINGS, ending_of
-from streams.order.states import OrderState
+from streams.order.machine.races import DISAGREEMENTS, ENDINGS, ending_of
+from streams.order.model.entities import Order, decode
+from streams.order.model.states import OrderState
 from tests.exhaustive.far_sides import ASKING, HANDED, PACKED, View
 from tests.exhaustive.world import ASKED, LATER, World
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import orjson
 
-from streams.order import limits
-from streams.order.effects import PublishFact, RecordAnswer, ReplyTo, RequestDelivery
-from streams.order.events import Event
-from streams.order.machine import advance
-from streams.order.model import Order, decode
-from streams.order.transitions import MAKERS, TABLES
-from topics.verdicts import Verdict
+from streams.order.machine.decide import advance
+from streams.order.machine.transitions import MAKERS, TABLES
+from streams.order.model import limits
+from streams.order.model.effects import PublishFact, RecordAnswer, ReplyTo, RequestDelivery
+from streams.order.model.entities import Order, decode
+from streams.order.model.events import Event
+from topics.records.verdicts import Verdict
 
 Answers = tuple[tuple[bytes, int | None, bytes], ...]
 """Key, status and body (as JSON) of each recorded answer."""

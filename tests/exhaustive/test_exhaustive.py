@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from streams.order import cancelling, packing, transitions
-from streams.order.events import EventKind
-from streams.order.model import Order
-from streams.order.states import OrderState
-from streams.order.turn import APPLIED, Ruling, Turn
+from streams.order.forward import cancel as cancelling
+from streams.order.forward import pack as packing
+from streams.order.machine import transitions
+from streams.order.model.decision import APPLIED, Ruling, Turn
+from streams.order.model.entities import Order
+from streams.order.model.events import EventKind
+from streams.order.model.states import OrderState
 from tests.exhaustive.explorer import Explored, Explorer
 from tests.exhaustive.families import THREE_LINE_SHIPMENTS, THREE_LINES, disturbed, small
 from tests.exhaustive.scenario import Scenario

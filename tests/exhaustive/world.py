@@ -12,8 +12,8 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from streams.order.effects import RequestDelivery
-from streams.order.events import Event
+from streams.order.model.effects import RequestDelivery
+from streams.order.model.events import Event
 from tests.exhaustive.deciding import Answers, Decided, Decider
 from tests.exhaustive.far_sides import (
     REFUSED,
@@ -31,10 +31,10 @@ from tests.exhaustive.far_sides import (
 )
 from tests.exhaustive.scenario import FROM_MARKETPLACE, MINUTE_MS, Call, Scenario, body_of
 from tests.support.orders import CHANNEL, CODE, START_MS, command, outcome_event
-from topics.deliveries import Attempt, Outcome, OutcomeKind
-from topics.keys import INCREFF, order_key
-from topics.touchpoints import BY_NAME, WhenDead
-from topics.verdicts import Verdict
+from topics.contract.touchpoints import BY_NAME, WhenDead
+from topics.records.deliveries import Attempt, Outcome, OutcomeKind
+from topics.records.keys import INCREFF, order_key
+from topics.records.verdicts import Verdict
 
 KEY = order_key(CHANNEL, CODE)
 TRIES_MAX = 8

@@ -8,8 +8,8 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from streams.runtime.changelog import ChangelogReader
-from topics.configuration import Settings
+from streams.runtime.durability.changelog import ChangelogReader
+from topics.configuration.settings import Settings
 
 Headers = tuple[tuple[str, bytes], ...]
 

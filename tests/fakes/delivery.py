@@ -11,24 +11,24 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from streams.delivery.agent import DeliveryRole
-from streams.delivery.breaker import Breaker
-from streams.delivery.gates import Gates
+from streams.delivery.admission.circuit_breaker import Breaker
+from streams.delivery.admission.gate_view import Gates
+from streams.delivery.dispatch.dispatcher import DestinationRunner
 from streams.delivery.ports import Answer, Call, Stock
-from streams.delivery.runner import DestinationRunner
-from streams.delivery.stock_lane import SENT
+from streams.delivery.role import DeliveryRole
+from streams.delivery.stock.location import SENT
 from streams.runtime.role import Change, Effect, PartitionLost, Poison, Record, Table, Tables
-from streams.runtime.tables import NO_OFFSET
-from topics import envelope
-from topics.configuration import Channels, Settings, parse_channels
-from topics.deliveries import DeliveryRequest, LaneAction, LaneDecision, Outcome, decode_outcome
-from topics.envelope import Envelope
-from topics.keys import INCREFF, channel_destination, destination_partition, join, lane_key, order_key
-from topics.position_map import PositionMap
-from topics.positions import is_position
-from topics.reading import MADE_BY
-from topics.subscription_view import SubscriptionIndex
-from topics.touchpoints import BY_NAME, AtDeadline
+from streams.runtime.tables.partition_table import NO_OFFSET
+from topics.configuration.settings import Channels, Settings, parse_channels
+from topics.contract.touchpoints import BY_NAME, AtDeadline
+from topics.records import envelope
+from topics.records.deliveries import DeliveryRequest, LaneAction, LaneDecision, Outcome, decode_outcome
+from topics.records.envelope import Envelope
+from topics.records.keys import INCREFF, channel_destination, destination_partition, join, lane_key, order_key
+from topics.records.reading import MADE_BY
+from topics.stock.position_map import PositionMap
+from topics.stock.positions import is_position
+from topics.subscriptions.index import SubscriptionIndex
 
 START_MS = 1_700_000_000_000
 SETTLE_TURNS = 60

@@ -5,23 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
-from streams.delivery.admission import Admission
-from streams.delivery.breaker import Breaker
-from streams.delivery.budget import PermitRecord
+from streams.delivery.admission.admission import Admission
+from streams.delivery.admission.budget import PermitRecord
+from streams.delivery.admission.circuit_breaker import Breaker
+from streams.delivery.admission.limiters.limits import Limits
+from streams.delivery.admission.permits import Permits
+from streams.delivery.admission.retry_after_gate import Gate
 from streams.delivery.destinations import schedule_of
-from streams.delivery.gate import Gate
-from streams.delivery.limiters.limits import Limits
-from streams.delivery.outbox import decode_entry, decode_header, entry_key, header_key
-from streams.delivery.parked import Parked
-from streams.delivery.permits import Permits
-from streams.delivery.runner import DestinationRunner
-from streams.runtime.local_store import LocalStore
+from streams.delivery.dispatch.dispatcher import DestinationRunner
+from streams.delivery.lanes.spilled import Parked
+from streams.delivery.outbox.records import decode_entry, decode_header, entry_key, header_key
+from streams.runtime.tables.local_store import LocalStore
 from tests.fakes.delivery import Durable, ManualClock, MemoryTable, PlayedSender
 from tests.support.subscriptions import A as SUBSCRIPTION
 from tests.support.subscriptions import fact_request
-from topics.deliveries import DeliveryRequest
-from topics.keys import subscription_destination
-from topics.subscriptions import Subscription
+from topics.records.deliveries import DeliveryRequest
+from topics.records.keys import subscription_destination
+from topics.subscriptions.model import Subscription
 
 PARTITION = 0
 

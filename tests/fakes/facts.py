@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from gateway.ports import LogRecord
-from topics.envelope import FACT, iso_time
+from topics.records.envelope import FACT, iso_time
 
 START_MS = 1_750_000_000_000
 CHUNK = 3

@@ -12,24 +12,24 @@ import orjson
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
-from gateway.access_log import AccessLog
 from gateway.app import make_app
-from gateway.ingress import Ports
-from gateway.metrics import Metrics
+from gateway.http.access_log import AccessLog
+from gateway.http.metrics import Metrics
 from gateway.ports import Outgoing, Position, Unavailable
-from gateway.routes import full_path
-from gateway.search_view import StockIndex
-from sluice.local.demo_channels import demo_channels
+from gateway.touchpoints.ingress import Ports
+from gateway.touchpoints.routes import full_path
+from gateway.views.positions import StockIndex
+from sluice.demo_channels import demo_channels
 from tests.fakes.dead import FakeDead
 from tests.fakes.facts import FakeFacts
-from topics.configuration import Channels, Settings, load_settings, parse_channels
-from topics.envelope import Envelope, parse
-from topics.sample_files import sample
-from topics.stock_controls import ControlIndex
-from topics.stock_status import StatusIndex
-from topics.subscription_view import SubscriptionIndex
-from topics.touchpoints import BY_NAME, Direction, Touchpoint
-from topics.verdicts import Reply, Verdict
+from topics.configuration.settings import Channels, Settings, load_settings, parse_channels
+from topics.contract.sample_files import sample
+from topics.contract.touchpoints import BY_NAME, Direction, Touchpoint
+from topics.records.envelope import Envelope, parse
+from topics.records.verdicts import Reply, Verdict
+from topics.stock.controls import ControlIndex
+from topics.stock.status import StatusIndex
+from topics.subscriptions.index import SubscriptionIndex
 
 NOW_MS = 1_750_000_000_000
 MARKETPLACE = {"authUsername": "demo", "authPassword": "demo-secret", "authDomainName": "demo"}

@@ -8,13 +8,13 @@ from typing import Any
 
 import orjson
 
-from streams.inventory.agent import InventoryRole
+from streams.inventory.role import InventoryRole
 from streams.runtime.role import Effect, Record
-from topics.configuration import Channels, Settings, parse_channels
-from topics.envelope import COMMAND, Envelope, Headers
-from topics.keys import channel_destination, destination_partition, shard_of, stock_key
-from topics.position_map import WHOLE, Location, encode_plain, pack, parts_of, quantity_of
-from topics.positions import is_position
+from topics.configuration.settings import Channels, Settings, parse_channels
+from topics.records.envelope import COMMAND, Envelope, Headers
+from topics.records.keys import channel_destination, destination_partition, shard_of, stock_key
+from topics.stock.position_map import WHOLE, Location, encode_plain, pack, parts_of, quantity_of
+from topics.stock.positions import is_position
 
 PARTITIONS = 4
 

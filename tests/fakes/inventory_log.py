@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import SimpleNamespace
 
-from streams.inventory.agent import InventoryRole
+from streams.inventory.role import InventoryRole
 from streams.positions.position_table import PositionTable
-from streams.runtime.rebuild import Rebuild, stand
+from streams.runtime.durability.rebuild import Rebuild, stand
 from streams.runtime.role import Effect, Poison, Record
-from streams.runtime.tables import PartitionState
-from topics.envelope import Headers
+from streams.runtime.tables.partition_table import PartitionState
+from topics.records.envelope import Headers
 
 POSITIONS = "inventory.positions"
 

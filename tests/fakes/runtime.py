@@ -10,14 +10,14 @@ from typing import Any
 from aiokafka.structs import ConsumerRecord
 
 from streams.positions.position_table import PositionTable
-from streams.runtime.group_commit import GroupCommit
-from streams.runtime.late_writes import LateWrites
-from streams.runtime.ledger import OffsetLedger
+from streams.runtime.durability.group_commit import GroupCommit
+from streams.runtime.durability.late_writes import LateWrites
+from streams.runtime.durability.offset_ledger import OffsetLedger
+from streams.runtime.durability.publisher import Publisher
 from streams.runtime.metrics import Metrics
-from streams.runtime.publisher import Publisher
-from streams.runtime.tables import PartitionTable
+from streams.runtime.tables.partition_table import PartitionTable
 from tests.fakes.changelog import FakeChangelogReader, Written
-from topics.configuration import Settings
+from topics.configuration.settings import Settings
 
 TABLE_KINDS = (PartitionTable, PositionTable)
 """What keeps a table in memory, for tests that any of them must pass."""

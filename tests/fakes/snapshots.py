@@ -12,14 +12,14 @@ from typing import Any
 import orjson
 
 from gateway.ports import Outgoing, Overloaded, Position
-from streams.inventory.agent import InventoryRole
+from streams.inventory.role import InventoryRole
 from tests.fakes.gateway import FakeKafka, Gateway, channels_with
 from tests.fakes.gateway import gateway as a_gateway
 from tests.fakes.inventory_log import Worker
-from topics.configuration import load_settings
-from topics.envelope import COMMAND
-from topics.keys import split
-from topics.positions import is_position
+from topics.configuration.settings import load_settings
+from topics.records.envelope import COMMAND
+from topics.records.keys import split
+from topics.stock.positions import is_position
 
 PATH = "/api/inventory/snapshots/demo/L1"
 

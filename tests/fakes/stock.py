@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from streams.delivery.stock_ports import PlaceFigures, RefusedStock, StockReading
+from streams.delivery.stock.ports import PlaceFigures, RefusedStock, StockReading
 
 
 class PlayedPlace:

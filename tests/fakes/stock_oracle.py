@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from topics.envelope import COMMAND
-from topics.snapshots import SNAPSHOT_ABORT, SNAPSHOT_BEGIN, SNAPSHOT_END, SNAPSHOT_OPEN_MAX_S, SNAPSHOT_PART
+from topics.records.envelope import COMMAND
+from topics.stock.snapshots import SNAPSHOT_ABORT, SNAPSHOT_BEGIN, SNAPSHOT_END, SNAPSHOT_OPEN_MAX_S, SNAPSHOT_PART
 
 UPDATE = COMMAND + "location-wise-atp-inventory"
 

@@ -7,13 +7,13 @@ from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from streams.delivery.ports import Caller, Clock
-from streams.delivery.stock_partition import StockPartition
-from streams.delivery.stock_ports import StockWatch, Unwatched
+from streams.delivery.stock.partition import StockPartition
+from streams.delivery.stock.ports import StockWatch, Unwatched
 from streams.runtime.role import Committer, PartitionLost, Tables
 from tests.fakes.delivery import PARTITIONS, Arrival, Durable, ManualClock, Played, channels_for
-from topics.configuration import Channels
-from topics.keys import channel_destination, destination_partition, position_key, shard_of, stock_key
-from topics.positions import encode_position
+from topics.configuration.settings import Channels
+from topics.records.keys import channel_destination, destination_partition, position_key, shard_of, stock_key
+from topics.stock.positions import encode_position
 
 
 class PlayedStock:

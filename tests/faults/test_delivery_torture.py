@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from sluice.torture.faults import Fault
-from sluice.torture.report import render
+from sluice.dev.torture.faults import Fault
+from sluice.dev.torture.report import render
 from tests.support.kafka import Kafka
 from tests.torture.load import Load
 from tests.torture.run import Run, torture
-from topics.configuration import Settings
+from topics.configuration.settings import Settings
 
 
 @pytest.mark.timeout(300)

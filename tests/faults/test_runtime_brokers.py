@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.local.broker import Broker, Cluster
+from sluice.dev.local.broker import Broker, Cluster
 from tests.support.eventually import eventually
 from tests.support.runtime_lab import Lab
 

@@ -12,7 +12,7 @@ from streams.runtime.worker import EXIT_FAILED
 from tests.support.kafka import Kafka
 from tests.support.runtime import REJECTED, SOURCE
 from tests.support.runtime_lab import Lab, headers
-from topics.catalogue import RECORD_BYTES_MAX
+from topics.kafka.catalogue import RECORD_BYTES_MAX
 
 KEY = b"k0"
 """One key, so that good and bad records are neighbours in one partition."""

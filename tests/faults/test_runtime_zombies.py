@@ -21,8 +21,8 @@ from tests.support.kafka import Kafka
 from tests.support.proxy import Proxy
 from tests.support.runtime import OUT, STATE, STOP_POINTS
 from tests.support.runtime_lab import PARTITIONS, Lab, WorkerProcess
-from topics.reading import FactReader, Found, made_by
-from topics.view import CompactedView
+from topics.kafka.compacted_view import CompactedView
+from topics.records.reading import FactReader, Found, made_by
 
 KEYS, LAST = 12, 40
 COMPACTED_SOON = {

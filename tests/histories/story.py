@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import Any
 
 from tests.fakes.stock_oracle import UPDATE, Item
-from topics.snapshots import SNAPSHOT_ABORT, SNAPSHOT_BEGIN, SNAPSHOT_END, SNAPSHOT_OPEN_MAX_S, SNAPSHOT_PART
+from topics.stock.snapshots import SNAPSHOT_ABORT, SNAPSHOT_BEGIN, SNAPSHOT_END, SNAPSHOT_OPEN_MAX_S, SNAPSHOT_PART
 
 LOCATIONS = ("L1", "L2", "L3")
 SKUS = tuple(f"S{number:03}" for number in range(300))

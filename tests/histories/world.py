@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from streams.inventory.agent import InventoryRole
+from streams.inventory.role import InventoryRole
 from streams.runtime.role import Change, Effect, PartitionLost
 from tests.fakes.delivery import PARTITIONS, Durable, ManualClock
 from tests.fakes.inventory_log import Worker
@@ -23,10 +23,10 @@ from tests.fakes.stock_oracle import Item, Oracle
 from tests.fakes.stock_sending import StockWorker, stock_channels
 from tests.histories.channel import LATE_MAX_MS, FailingChannel, Position
 from tests.histories.story import LOCATIONS, Written, story
-from topics.configuration import Channels, Settings
-from topics.envelope import Envelope
-from topics.keys import channel_destination, destination_partition, stock_key
-from topics.snapshots import SNAPSHOT_HEADER
+from topics.configuration.settings import Channels, Settings
+from topics.records.envelope import Envelope
+from topics.records.keys import channel_destination, destination_partition, stock_key
+from topics.stock.snapshots import SNAPSHOT_HEADER
 
 RULES: dict[str, Any] = {
     "shares": [{"sku": "S1*", "share": 0.5}],

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 import orjson
 
-from streams.order.effects import Effect, PublishFact
+from streams.order.model.effects import Effect, PublishFact
 from streams.runtime.role import Effect as RecordEffect
-from topics.envelope import FACT
-from topics.facts import check
+from topics.records.envelope import FACT
+from topics.records.facts.catalogue import check
 
 
 def check_facts(effects: Iterable[Effect]) -> None:
-    """Raises topics.facts.FactError for a fact that its schema would not let through, or does not know whole."""
+    """Raises FactError for a fact that its schema would not let through, or does not know whole."""
     for effect in effects:
         if isinstance(effect, PublishFact):
             check(effect.name, effect.data)

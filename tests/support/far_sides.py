@@ -12,9 +12,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from topics.catalogue import RECORD_BYTES_MAX
-from topics.channel_topics import request_topic
-from topics.configuration import SENT_TO_MARKETPLACES, FarSide, Settings
+from topics.configuration.settings import SENT_TO_MARKETPLACES, FarSide, Settings
+from topics.kafka.catalogue import RECORD_BYTES_MAX
+from topics.kafka.channel_topics import request_topic
 
 BY_CALL = {(touchpoint.method, touchpoint.far_path): touchpoint for touchpoint in SENT_TO_MARKETPLACES}
 

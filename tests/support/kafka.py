@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sluice.local.broker import CLUSTER_ID, HOST, private_broker
-from sluice.local.jars import KAFKA_VERSION
-from sluice.local.kafka_wire import brokers_alive
-from sluice.local.ports import free_ports
+from sluice.dev.local.broker import CLUSTER_ID, HOST, private_broker
+from sluice.dev.local.jars import KAFKA_VERSION
+from sluice.dev.local.kafka_wire import brokers_alive
+from sluice.dev.local.ports import free_ports
 from tests.support.eventually import eventually_sync
-from topics.catalogue import RECORD_BYTES_MAX
+from topics.kafka.catalogue import RECORD_BYTES_MAX
 
 VARIABLE = "SLUICE_TEST_KAFKA"
 CONTAINER_TIMEOUT_S = 120.0

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import topics
-from streams.order.effects import Effect, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
-from streams.order.events import Event, EventKind, kind_of_command, kind_of_outcome
-from streams.order.machine import Decision, decide
-from streams.order.model import Entity, Manifest, Order, Return, decode
+from streams.order.machine.decide import Decision, decide
+from streams.order.model.effects import Effect, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
+from streams.order.model.entities import Entity, Manifest, Order, Return, decode
+from streams.order.model.events import Event, EventKind, kind_of_command, kind_of_outcome
 from tests.support.facts import check_facts
-from topics.deliveries import Attempt, Outcome, OutcomeKind
-from topics.entities import entity_code, entity_key
-from topics.envelope import RETURN_CLAIMED, RETURN_DECIDED, SHIPMENT_MANIFESTED
-from topics.keys import order_key
-from topics.touchpoints import BY_NAME
-from topics.verdicts import Reply, Verdict
+from topics.contract.entities import entity_code, entity_key
+from topics.contract.touchpoints import BY_NAME
+from topics.records.deliveries import Attempt, Outcome, OutcomeKind
+from topics.records.envelope import RETURN_CLAIMED, RETURN_DECIDED, SHIPMENT_MANIFESTED
+from topics.records.keys import order_key
+from topics.records.verdicts import Reply, Verdict
 
 CHANNEL = "demo"
 CODE = "ORDER-1"
@@ -27,7 +27,7 @@ DEADLINE_MS = 40_000
 REPLIES = 5
 """Partition of replies on which the test's gateway waits."""
 
-SAMPLES = Path(topics.__file__).parent / "samples"
+SAMPLES = Path(topics.__file__).parent / "contract" / "samples"
 
 
 def sample(touchpoint: str) -> dict[str, Any]:

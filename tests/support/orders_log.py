@@ -7,20 +7,20 @@ from typing import Any
 
 import orjson
 
-from sluice.local.demo_channels import demo_channels
-from streams.order.agent import OrdersRole
-from streams.order.ticking import Due, tick_record
+from sluice.demo_channels import demo_channels
+from streams.order.records.ticks import Due, tick_record
+from streams.order.role import OrdersRole
 from streams.runtime.role import Effect, Poison, Record
-from streams.runtime.tables import PartitionState
+from streams.runtime.tables.partition_table import PartitionState
 from tests.support.facts import check_fact_records
 from tests.support.orders import CHANNEL, DEADLINE_MS, REPLIES, START_MS
-from topics.configuration import Channels, Settings, parse_channels
-from topics.deliveries import Attempt, DeliveryRequest, Outcome, OutcomeKind, decode_request
-from topics.entities import entity_key
-from topics.envelope import COMMAND, DELIVERY_OUTCOME, DELIVERY_SOURCE, GATEWAY_SOURCE, Envelope
-from topics.keys import partition_of
-from topics.subscription_view import SubscriptionIndex
-from topics.touchpoints import BY_NAME
+from topics.configuration.settings import Channels, Settings, parse_channels
+from topics.contract.entities import entity_key
+from topics.contract.touchpoints import BY_NAME
+from topics.records.deliveries import Attempt, DeliveryRequest, Outcome, OutcomeKind, decode_request
+from topics.records.envelope import COMMAND, DELIVERY_OUTCOME, DELIVERY_SOURCE, GATEWAY_SOURCE, Envelope
+from topics.records.keys import partition_of
+from topics.subscriptions.index import SubscriptionIndex
 
 PARTITIONS = 4
 Raw = tuple[bytes, bytes, tuple[tuple[str, bytes], ...], int]

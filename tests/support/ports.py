@@ -1,5 +1,5 @@
 """Free ports for what a test starts."""
 
-from sluice.local.ports import free_ports
+from sluice.dev.local.ports import free_ports
 
 __all__ = ["free_ports"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiokafka import conn
 
-from sluice.local.broker import HOST
+from sluice.dev.local.broker import HOST
 
 _READ_BYTES = 1 << 16
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 
-from topics.budgets import Budget, CostBucket, FixedWindow, Limit, Quota, TokenBucket
+from topics.configuration.budgets import Budget, CostBucket, FixedWindow, Limit, Quota, TokenBucket
 
 Arrivals = Sequence[tuple[float, int]]
 

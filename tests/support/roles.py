@@ -13,7 +13,7 @@ import aiohttp
 
 from tests.support.eventually import eventually
 from tests.support.ports import free_ports
-from topics.configuration import Settings
+from topics.configuration.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 60

@@ -17,16 +17,16 @@ from dataclasses import replace
 
 import orjson
 
-from streams.runtime.group_commit import Group, GroupCommit, Step
-from streams.runtime.late_writes import LateWrites
-from streams.runtime.ledger import OffsetLedger
+from streams.runtime.durability.group_commit import Group, GroupCommit, Step
+from streams.runtime.durability.late_writes import LateWrites
+from streams.runtime.durability.offset_ledger import OffsetLedger
+from streams.runtime.durability.publisher import Publisher
 from streams.runtime.limits import Tuning
 from streams.runtime.metrics import Metrics
-from streams.runtime.publisher import Publisher
 from streams.runtime.role import Effect, Poison, Record, Role, Tables
 from streams.runtime.worker import run_role
 from tests.support.proxy import go_through
-from topics.configuration import Settings
+from topics.configuration.settings import Settings
 
 SOURCE, STATE, OUT, REJECTED = "runtime.in", "runtime.state", "runtime.out", "commands.rejected"
 TOPICS = (SOURCE, STATE, OUT, REJECTED)

@@ -19,10 +19,10 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from sluice.local.ports import free_ports
+from sluice.dev.local.ports import free_ports
 from tests.support.eventually import eventually
 from tests.support.runtime import OUT, REJECTED, SOURCE, STATE, TOPICS
-from topics.catalogue import RECORD_BYTES_MAX
+from topics.kafka.catalogue import RECORD_BYTES_MAX
 
 PARTITIONS = 4
 ROOT = Path(__file__).parents[2]

@@ -13,15 +13,15 @@ import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from sluice.sandbox.increff import DEMO_CREDENTIALS
-from sluice.sandbox.marketplace import DEMO_HEADERS, MarketplaceSandbox
-from sluice.sandbox.server import Sandbox, make_app
-from topics.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Touchpoint
+from sluice.dev.sandbox.increff.sandbox import DEMO_CREDENTIALS
+from sluice.dev.sandbox.marketplace import DEMO_HEADERS, MarketplaceSandbox
+from sluice.dev.sandbox.server import Sandbox, make_app
+from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Touchpoint
 
 
 def sample(name: str) -> dict[str, Any]:
     """The request's members of a touchpoint's sample, wherever they travel."""
-    request = json.loads((files("topics") / "samples" / f"{name}.json").read_text())["request"]
+    request = json.loads((files("topics.contract") / "samples" / f"{name}.json").read_text())["request"]
     return {member: value for part in ("path", "query", "body") for member, value in (request.get(part) or {}).items()}
 
 

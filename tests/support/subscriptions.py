@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from tests.fakes.delivery import START_MS
-from topics.deliveries import DeliveryRequest
-from topics.keys import lane_key, order_key, subscription_destination
-from topics.subscription_view import SubscriptionIndex
-from topics.subscriptions import FACT, Subscription, delivered_body, delivery_id
+from topics.records.deliveries import DeliveryRequest
+from topics.records.keys import lane_key, order_key, subscription_destination
+from topics.subscriptions.index import SubscriptionIndex
+from topics.subscriptions.model import FACT, Subscription, delivered_body, delivery_id
 
 A, B = "sub_" + "a" * 16, "sub_" + "b" * 16
 

@@ -10,11 +10,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from sluice.local.broker import private_broker
-from sluice.torture.report import render
+from sluice.dev.local.broker import private_broker
+from sluice.dev.torture.report import render
 from tests.torture.load import Load
 from tests.torture.run import Run, torture
-from topics.configuration import Settings
+from topics.configuration.settings import Settings
 
 DELIVERIES, ORDERS = 200_000, 2_000
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from topics.configuration import Settings
-from topics.deliveries import DeliveryRequest
-from topics.envelope import DELIVERY_REQUEST, ORDERS_SOURCE, Envelope, Headers
-from topics.keys import destination_partition, lane_key, order_key, shard_of, subscription_destination
-from topics.subscriptions import FACT, SigningSecret, Subscription, delivered_body, delivery_id
+from topics.configuration.settings import Settings
+from topics.records.deliveries import DeliveryRequest
+from topics.records.envelope import DELIVERY_REQUEST, ORDERS_SOURCE, Envelope, Headers
+from topics.records.keys import destination_partition, lane_key, order_key, shard_of, subscription_destination
+from topics.subscriptions.model import FACT, SigningSecret, Subscription, delivered_body, delivery_id
 
 CHANNEL = "demo"
 SUBSCRIPTION = "sub_torture000000000"

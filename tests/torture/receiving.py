@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sluice.torture.log import read
+from sluice.dev.torture.log import read
 from tests.support.eventually import eventually
 from tests.support.ports import free_ports
 from tests.support.roles import ROOT

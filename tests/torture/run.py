@@ -11,14 +11,14 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 
-from sluice.torture.log import read
-from sluice.torture.score import Score, score
+from sluice.dev.torture.log import read
+from sluice.dev.torture.score import Score, score
 from tests.support.roles import RoleProcess
 from tests.torture.load import SECRET, SECRET_VARIABLE, SUBSCRIPTION, Load
 from tests.torture.receiving import Log, receiving
-from topics import admin
-from topics.catalogue import BY_NAME, RECORD_BYTES_MAX
-from topics.configuration import Settings
+from topics.configuration.settings import Settings
+from topics.kafka import admin
+from topics.kafka.catalogue import BY_NAME, RECORD_BYTES_MAX
 
 CHANNELS = """
 [increff]
@@ -62,7 +62,7 @@ class Run:
     @property
     def repeats_max(self) -> int:
         """A killed worker's requests in the air may all have been taken, and as many outcomes may not be durable yet
-        (streams/delivery/admission.py): they are sent once more."""
+        (streams/delivery/admission/admission.py): they are sent once more."""
         return len(self.kills) * self.load.shards * 2 * self.load.concurrency
 
 

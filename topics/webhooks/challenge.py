@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from topics.envelope import iso_time
+from topics.records.envelope import iso_time
 from topics.webhooks.addresses import EndpointError
 from topics.webhooks.client import Reply, WebhookClient
 from topics.webhooks.signatures import SigningKey, signed_headers

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import aiohappyeyeballs
 
-from topics.configuration import Settings
+from topics.configuration.settings import Settings
 from topics.webhooks.addresses import AddressGuard, is_address, parse_networks, parse_ports
 
 LOOKUPS_MAX = 64

@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from topics.configuration import Settings
-from topics.webhooks.secret_keys import HOW_TO
+from topics.configuration.secret_keys import HOW_TO
+from topics.configuration.settings import Settings
 
 SEALED, REFERENCE = "sealed:", "env:"
 NONCE_BYTES = 12

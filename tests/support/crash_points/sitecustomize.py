@@ -12,7 +12,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from streams.runtime.group_commit import Group, GroupCommit
+from streams.runtime.durability.group_commit import Group, GroupCommit
 
 ARMED = Path(os.environ["SLUICE_TEST_CRASH"])
 Step = Callable[[GroupCommit, Group], Awaitable[None]]

@@ -1,0 +1,72 @@
+"""Delivery requests at a steady rate, in a process of its own: each is written when it is due. Prints one JSON object.
+
+`late`: requests that this process itself wrote too late; with many of them nothing was measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from typing import Any
+
+import uvloop
+
+from bench.delivery.job import Work, producer
+from bench.processes import places
+from topics.configuration.settings import load_settings
+
+LATE_S = 0.02
+"""A generator that wakes up later than this was not given the processor."""
+
+
+WARM_UP_S = 3.0
+WARM_UP_SHARE = 0.25
+"""Of the rate, until every connection is there and the code was run: nobody begins a day with all of its traffic."""
+
+
+def due_s(number: int, per_s: float) -> float:
+    """When a request is due, from the beginning. Those of the warm-up come first."""
+    early = int(WARM_UP_SHARE * per_s * WARM_UP_S)
+    return number / (WARM_UP_SHARE * per_s) if number < early else WARM_UP_S + (number - early) / per_s
+
+
+async def run(spec: dict[str, Any]) -> dict[str, Any]:
+    settings = load_settings(kafka=spec["kafka"], topic_prefix=spec["prefix"])
+    per_s = float(spec["per_s"])
+    count = int(per_s * (WARM_UP_SHARE * WARM_UP_S + float(spec["seconds"])))
+    work, now_ms = Work(spec["subscriptions"], int(spec["orders"])), time.time_ns() // 1_000_000
+    # Made before: what making them costs is not to be taken from whom it is measured beside.
+    records = [work.record(number, now_ms, settings.partitions) for number in range(count)]
+    (topic, *_) = places(settings, "deliveries.requests")
+    sending = producer(settings)
+    await sending.start()
+    late = 0
+    try:
+        started, epoch = time.perf_counter(), time.time()
+        for number, (partition, key, value, headers) in enumerate(records):
+            due = due_s(number, per_s)
+            if (pause := due - (time.perf_counter() - started)) > 0:
+                await asyncio.sleep(pause)
+            late += time.perf_counter() - started - due > LATE_S
+            at_ms = (epoch + due) * 1000
+            await sending.send(
+                topic.topic, value, key=key, partition=partition, headers=list(headers), timestamp_ms=int(at_ms)
+            )
+        seconds = time.perf_counter() - started - WARM_UP_S
+        await sending.flush()
+    finally:
+        await sending.stop()
+    return {
+        "offered": count,
+        "steady": int(per_s * float(spec["seconds"])),
+        "per_s": per_s,
+        "seconds": seconds,
+        "late": late,
+        "began_ms": epoch * 1000,
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(uvloop.run(run(json.loads(sys.argv[1])))))

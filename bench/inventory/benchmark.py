@@ -1,0 +1,87 @@
+"""`sluice bench inventory`: stock from a marketplace's call or a producer's batch to the channel, part by part.
+
+Each part is measured on a Kafka of its own, with everything that takes part in it on this machine; `--part` chooses
+some. A part whose load could not keep up, or whose end was not what the oracle says, is void and says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.inventory import intake as inventory_intake
+from bench.inventory import resync as inventory_resync
+from bench.inventory import sending as inventory_sending
+from bench.inventory import snapshot as inventory_snapshot
+from bench.inventory import worker as inventory_worker
+from bench.processes import VoidRunError, machine, quiet_client, sayer
+from sluice.dev.local.broker import private_broker
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`measure(kafka, directory, seconds)` answers what was found, with at least `offered_per_s` (None: as fast as it
+    goes), `achieved_per_s`, `met` and, where it has a steady load, `void`; `describe` says it in a line."""
+
+    title: str
+    measure: Callable[[str, Path, float], dict[str, Any]]
+    describe: Callable[[Mapping[str, Any]], str]
+
+
+PARTS: dict[str, Part] = {
+    "intake": Part("intake over HTTP", inventory_intake.measure, inventory_intake.described),
+    "snapshot": Part("a full snapshot", inventory_snapshot.measure, inventory_snapshot.described),
+    "worker": Part("the inventory worker", inventory_worker.worker, inventory_worker.worker_described),
+    "conflation": Part("conflation of a hot set", inventory_sending.conflation, inventory_sending.conflation_described),
+    "out-of-stock": Part("out of stock to the wire", inventory_sending.out_of_stock, inventory_sending.gone_described),
+    "resync": Part("a resync amid deltas", inventory_resync.resync, inventory_resync.described),
+    "rebuild": Part("rebuild after a restart", inventory_worker.rebuild, inventory_worker.rebuild_described),
+}
+
+
+def main(seconds: float, as_json: bool, parts: Sequence[str] = ()) -> int:
+    """Returns 0 when the goals of all parts were met, or of those chosen."""
+    say = sayer(as_json=as_json)
+    quiet_client()
+    found: dict[str, dict[str, Any]] = {}
+    for name in parts or PARTS:
+        found[name] = _measured(PARTS[name], seconds)
+        say(_row(PARTS[name].title, found[name], PARTS[name].describe))
+    result = {
+        "bench": "inventory",
+        "parts": found,
+        "met": all(one["met"] for one in found.values()),
+        "machine": machine(),
+    }
+    print(json.dumps(result))
+    return 0 if result["met"] else 1
+
+
+def _measured(part: Part, seconds: float) -> dict[str, Any]:
+    """On a Kafka of its own: what one part wrote is nothing for the next to clean up."""
+    busy = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as scratch, private_broker(Path(scratch)) as broker:
+        try:
+            found = part.measure(broker.bootstrap, Path(scratch), seconds)
+        except VoidRunError as error:
+            found = {"void": str(error), "met": False}
+    return {**found, "load_average_before": round(busy, 2)}
+
+
+def _row(title: str, found: Mapping[str, Any], describe: Callable[[Mapping[str, Any]], str]) -> str:
+    verdict = "VOID" if found.get("void") else "met" if found["met"] else "NOT MET"
+    if "achieved_per_s" not in found:
+        return f"{title:26}{verdict:>8}  {found['void']}"
+    void = f"\n{'':36}{found['void']}" if found.get("void") else ""
+    return f"{title:26}{verdict:>8}  {_rates(found)}\n{'':36}{describe(found)}{void}"
+
+
+def _rates(found: Mapping[str, Any]) -> str:
+    offered = found["offered_per_s"]
+    told = "as fast as it goes" if offered is None else f"{offered:,.0f}/s"
+    return f"offered {told}, achieved {found['achieved_per_s']:,.0f} positions/s"

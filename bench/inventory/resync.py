@@ -1,0 +1,87 @@
+"""A resync while deltas flow: the channel has lost what it was told, is told all of it again, and ends as the oracle.
+
+Most SKUs do not change meanwhile: only the resync can bring them. Those that do must be told as they are at the end,
+whichever of the two comes last.
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from bench.inventory.job import CHANNEL, expected, shelf, steady
+from bench.inventory.peers import channel, stage, void_because
+from bench.processes import VoidRunError, running
+
+OFFERED_PER_S = 10_000
+"""Positions of the deltas."""
+REQUESTS_PER_S = 50
+"""Of the channel: the resync has what the deltas leave of it."""
+SKUS = 20_000
+"""Of each location."""
+SECONDS_MIN = 5.0
+_TAKEN = 202
+FIRST_S = 1.0
+"""Deltas flow for so long before the resync is asked for."""
+
+
+def resync(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
+    work = steady(max(seconds, SECONDS_MIN), OFFERED_PER_S, skus=SKUS)
+    wanted = expected(work)
+    with ExitStack() as stack:
+        far_side = stack.enter_context(channel())
+        roles = stack.enter_context(stage(kafka, directory, "resync", far_side.url, REQUESTS_PER_S))
+        gateway = stack.enter_context(running("gateway", roles.settings, directory, more=roles.more))
+        roles.load(work)
+        far_side.wait(shelf(work))
+        far_side.begin()
+        with ThreadPoolExecutor(1) as aside:
+            loading = aside.submit(roles.load, work, OFFERED_PER_S / work.batch)
+            while not far_side.told()["requests"]:
+                time.sleep(0.05)
+            time.sleep(FIRST_S)
+            asked = time.monotonic()
+            _ask(gateway.port)
+            load = loading.result()
+        settled_s = far_side.wait(wanted.quantities)
+        took_s = time.monotonic() - asked
+        far_side.check()
+        told = far_side.told()
+    void = void_because(load)
+    return {
+        "offered_per_s": OFFERED_PER_S,
+        "achieved_per_s": round(load["steady"] / load["seconds"]),
+        "positions": sum(len(known) for known in wanted.quantities.values()),
+        "changed": wanted.changed,
+        "requests": told["requests"],
+        "positions_sent": told["positions"],
+        "asked_to_end_s": round(took_s, 1),
+        "load_to_end_s": round(settled_s, 1),
+        "late": load["late"],
+        "void": void,
+        "met": void is None,
+    }
+
+
+def described(found: Mapping[str, Any]) -> str:
+    return (
+        f"{found['positions']:,} positions told again beside {found['changed']:,} changes: the channel is as the "
+        f"oracle {found['asked_to_end_s']} s after it was asked for, {found['load_to_end_s']} s after the last change"
+    )
+
+
+def _ask(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("POST", f"/api/inventory/resync/{CHANNEL}")
+        answer = connection.getresponse()
+        told = answer.read()
+    finally:
+        connection.close()
+    if answer.status != _TAKEN:
+        raise VoidRunError(f"void: a resync was asked for, and answered {answer.status} {told[:300]!r}")

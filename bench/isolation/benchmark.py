@@ -1,0 +1,143 @@
+"""`sluice bench isolation`: what four bad destinations of a hundred cost the other ninety-six.
+
+One delivery process, a hundred subscriptions, facts for all of them at a steady rate. In turns, all are well, or four
+of them hang, reset every connection, always answer 429 with a Retry-After, and have a name that does not resolve. The
+ratio is that of the p99 from when a fact was due on Kafka to its arrival at one of the ninety-six.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.delivery.job import ENVIRONMENT, Work, name_of, subscribe, subscription
+from bench.delivery.peers import Receiver, due_ms, quantile_ms, receiving, run_peer, steady_ms, void_because
+from bench.processes import VoidRunError, demo, machine, quiet_client, running, sayer
+from sluice.dev.local.broker import private_broker
+from topics.configuration.settings import load_settings
+from topics.kafka.admin import create
+from topics.records.deliveries import DeliveryRequest
+
+DESTINATIONS = 100
+BAD = ("hang", "reset", "throttle", "nowhere")
+"""How the first four behave."""
+ORDERS = 50
+"""Of each destination."""
+PER_S = 300
+"""Of all destinations together: a fraction of what a process can deliver, as a queue would hide who waits for whom."""
+ROUNDS = 3
+"""Turns with bad ones and without; the median forgets one that the machine disturbed."""
+TIMEOUT_S = 2.0
+"""Of every destination: one that hangs is found out within a turn."""
+GOAL = 1.2
+WORK = Work([name_of(number) for number in range(DESTINATIONS)], ORDERS)
+
+
+def main(seconds: float, as_json: bool) -> int:
+    """Returns 0 when the goal was met."""
+    say = sayer(as_json=as_json)
+    quiet_client()
+    turns: dict[str, list[dict[str, Any]]] = {"all well": [], "four bad": []}
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-bench-")))
+        broker = stack.enter_context(private_broker(directory))
+        receiver = stack.enter_context(receiving())
+        for number in range(ROUNDS):
+            for kind, done in turns.items():
+                bad = BAD if kind == "four bad" else ()
+                one = _turn(
+                    broker.bootstrap, directory, receiver, f"{number}{len(bad)}", bad, max(3.0, seconds / ROUNDS)
+                )
+                say(f"{kind}: p50 {one['p50']} ms, p99 {one['p99']} ms at {one['achieved_per_s']}/s")
+                done.append(one)
+    result = _result(turns)
+    print(json.dumps(result) if as_json else _text(result) + "\n" + json.dumps(result))
+    return 0 if result["met"] else 1
+
+
+def _turn(
+    kafka: str, directory: Path, receiver: Receiver, name: str, bad: tuple[str, ...], seconds: float
+) -> dict[str, Any]:
+    settings = load_settings(kafka=kafka, topic_prefix=f"bench-{name}")
+    asyncio.run(create(settings, demo()))
+    behaves = [*bad, *["well"] * (DESTINATIONS - len(bad))]
+    urls = [_url(receiver, how, number) for number, how in enumerate(behaves)]
+    known = [subscription(name_of(number), url, timeout_s=TIMEOUT_S) for number, url in enumerate(urls)]
+    asyncio.run(subscribe(settings, known))
+    receiver.begin()
+    spec = {"kafka": kafka, "prefix": settings.topic_prefix, "subscriptions": WORK.subscriptions, "orders": ORDERS}
+    with running("delivery", settings, directory, more=ENVIRONMENT):
+        load = run_peer("bench.delivery.load", {**spec, "per_s": PER_S, "seconds": seconds})
+        requests = (WORK.request(number, 0) for number in range(load["offered"]))
+        others = {request.id for request in requests if _is_other(request)}
+        due = {name: at_ms for name, at_ms in due_ms(load, WORK).items() if name in others}
+        arrivals = _wait(receiver, due)
+    told = receiver.told()
+    if told["inversions"]:
+        raise VoidRunError(f"void: {told['inversions']} deliveries were inverted")
+    begun_ms = steady_ms(load)
+    took = [arrivals[one] - at_ms for one, at_ms in due.items() if at_ms >= begun_ms]
+    return {
+        "p50": quantile_ms(took, 0.5),
+        "p99": quantile_ms(took, 0.99),
+        "achieved_per_s": round(load["steady"] / load["seconds"], 1),
+        "void": void_because(load),
+    }
+
+
+def _url(receiver: Receiver, how: str, number: int) -> str:
+    return f"http://{how}.invalid:{receiver.port}/" if how == "nowhere" else receiver.url(f"{how}/{number}")
+
+
+def _is_other(request: DeliveryRequest) -> bool:
+    """Whether it is for one of the ninety-six."""
+    return request.destination.removeprefix("subscription:") not in WORK.subscriptions[: len(BAD)]
+
+
+def _wait(receiver: Receiver, due: dict[str, float]) -> dict[str, float]:
+    """When the requests of the ninety-six came; they all must."""
+    receiver.wait(len(due))
+    while not due.keys() <= (arrivals := receiver.arrivals()).keys():
+        receiver.wait(receiver.told()["deliveries"] + 1)
+    return arrivals
+
+
+def _result(turns: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    well, bad = turns["all well"], turns["four bad"]
+    p99, reference = (median(one["p99"] for one in kind) for kind in (bad, well))
+    void = next((one["void"] for one in (*well, *bad) if one["void"]), None)
+    ratio = round(p99 / reference, 3)
+    return {
+        "bench": "isolation",
+        "offered_per_s": PER_S,
+        "achieved_per_s": median(one["achieved_per_s"] for one in bad),
+        "destinations": DESTINATIONS,
+        "bad": BAD,
+        "latency_ms": {"p50": median(one["p50"] for one in bad), "p99": p99},
+        "reference_latency_ms": {"p50": median(one["p50"] for one in well), "p99": reference},
+        "p99_ms": [one["p99"] for one in bad],
+        "reference_p99_ms": [one["p99"] for one in well],
+        "ratio": ratio,
+        "goal": GOAL,
+        "void": void,
+        "met": void is None and ratio <= GOAL,
+        "machine": machine(),
+    }
+
+
+def _text(result: dict[str, Any]) -> str:
+    bad, well = result["latency_ms"], result["reference_latency_ms"]
+    void = f"\nVOID: {result['void']}" if result["void"] else ""
+    return (
+        f"\nthe other {DESTINATIONS - len(BAD)} destinations at {PER_S}/s offered,"
+        f" {result['achieved_per_s']}/s achieved in all\n"
+        f"{'':18}{'p50 ms':>10}{'p99 ms':>10}\n"
+        f"{'all are well':18}{well['p50']:>10}{well['p99']:>10}\n"
+        f"{'four are bad':18}{bad['p50']:>10}{bad['p99']:>10}\n"
+        f"ratio of p99 {result['ratio']} (goal {GOAL}){void}"
+    )

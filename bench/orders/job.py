@@ -1,0 +1,233 @@
+"""The work that `sluice bench orders` gives to the orders role: orders that travel from Create to handover.
+
+Each order has the contract's samples as bodies and all that delivery reports about it, as the gateway and delivery
+write them. Orders travel interleaved, `IN_FLIGHT` at a time; a tenth of them is created twice. Nothing depends on the
+clock or on chance, so what must come out is known before: one order of each kind is decided here.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import orjson
+
+from bench.processes import demo
+from streams.order.role import OrdersRole
+from streams.runtime.role import Effect, Record
+from streams.runtime.tables.partition_table import PartitionState
+from topics.configuration.settings import Settings
+from topics.contract.sample_files import sample
+from topics.records.deliveries import Attempt, Outcome, OutcomeKind
+from topics.records.envelope import COMMAND, DELIVERY_OUTCOME, DELIVERY_SOURCE, GATEWAY_SOURCE, Envelope, Headers
+from topics.records.keys import order_key, partition_of
+from topics.records.verdicts import decode_reply
+
+CHANNEL = "demo"
+IN_FLIGHT = 5_000
+"""Orders that travel at once: at 14 events each, one order's next event comes thousands of other orders' later."""
+REPEATED = 10
+"""Each so many-th order is created twice, as by a caller whose first answer got lost."""
+SEED = 7
+REPLY_PARTITION = 3
+RELAY_S = 30
+STORED_STEPS = 3
+"""So many steps an order has taken whose state is about 1 KB."""
+_TEMPLATE = 9_999_999_999
+_NOW_MS = 1_760_000_000_000
+_CODE = "BENCH-ORDER-CODE"
+_SHIPMENT = 4_810_023
+"""The samples' shipmentId; every order has its own, of as many digits."""
+_SHIPMENT_CODE = "MKT-SHP-77120"
+
+STEPS: tuple[tuple[str, str], ...] = (
+    ("create-outward-order", "command"),
+    ("create-outward-order", "outcome"),
+    ("acknowledgement", "command"),
+    ("acknowledgement", "outcome"),
+    ("update-order-properties", "command"),
+    ("update-order-properties", "outcome"),
+    ("pack-order", "command"),
+    ("pack-order", "outcome"),
+    ("get-invoice", "command"),
+    ("get-invoice", "outcome"),
+    ("get-shipping-label", "command"),
+    ("get-shipping-label", "outcome"),
+    ("handover-notification", "command"),
+    ("handover-notification", "outcome"),
+)
+REPEAT_AT = 2
+"""Where the second Create comes in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One record for orders.commands."""
+
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+@dataclass
+class Expected:
+    """What has to come out, by topic; verdicts by their name."""
+
+    records: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Expected, times: int) -> None:
+        for mine, theirs in ((self.records, other.records), (self.verdicts, other.verdicts)):
+            for name, count in theirs.items():
+                mine[name] += count * times
+
+
+def code_of(number: int) -> str:
+    return f"BENCH-{number:010d}"
+
+
+def steps_of(number: int) -> tuple[tuple[str, str, int], ...]:
+    """(touchpoint, command or outcome, id of the step) of one order."""
+    steps = [(touchpoint, kind, step) for step, (touchpoint, kind) in enumerate(STEPS)]
+    if number % REPEATED == 0:
+        steps.insert(REPEAT_AT, (*STEPS[0], len(STEPS)))
+    return tuple(steps)
+
+
+def input_of(number: int, step: tuple[str, str, int], now_ms: int) -> Input:
+    """The record of one step of one order."""
+    touchpoint, kind, place = step
+    code = code_of(number)
+    event = f"{number:024x}{place:08x}"
+    value = _value(touchpoint, kind)
+    value = value.replace(_CODE.encode(), code.encode()).replace(b"%d" % _SHIPMENT, b"%d" % (1_000_000 + number))
+    value = value.replace(_SHIPMENT_CODE.encode(), b"SHP-%09d" % number)
+    if kind == "outcome":
+        asked = f"{number:024x}{place - 1:08x}.0"
+        envelope = Envelope(
+            id=f"{asked}:{OutcomeKind.DELIVERED}",
+            type=DELIVERY_OUTCOME,
+            source=DELIVERY_SOURCE,
+            channel=CHANNEL,
+            subject=code,
+            time_ms=now_ms,
+        )
+        value = value.replace(b"BENCH-REQUEST", asked.encode())
+    else:
+        envelope = Envelope(
+            id=event,
+            type=COMMAND + touchpoint,
+            source=GATEWAY_SOURCE,
+            channel=CHANNEL,
+            subject=code,
+            time_ms=now_ms,
+            reply_partition=REPLY_PARTITION,
+            deadline_ms=now_ms + RELAY_S * 1_000,
+        )
+    return Input(order_key(CHANNEL, code), value, envelope.headers())
+
+
+def events_of(orders: int) -> int:
+    return sum(len(steps_of(number)) for number in range(min(orders, REPEATED))) * (orders // REPEATED)
+
+
+def interleaved(orders: int) -> Iterator[tuple[int, tuple[str, str, int]]]:
+    """(order, step) in the order in which they arrive; each order's own steps stay in sequence."""
+    chosen = random.Random(SEED)
+    begun = 0
+    travelling: list[tuple[int, Iterator[tuple[str, str, int]]]] = []
+    while travelling or begun < orders:
+        while len(travelling) < IN_FLIGHT and begun < orders:
+            travelling.append((begun, iter(steps_of(begun))))
+            begun += 1
+        place = chosen.randrange(len(travelling))
+        number, steps = travelling[place]
+        step = next(steps, None)
+        if step is None:
+            travelling[place] = travelling[-1]
+            travelling.pop()
+        else:
+            yield number, step
+
+
+def expected(orders: int) -> Expected:
+    """What `orders` orders must cause: one of each kind is decided, without Kafka."""
+    total = Expected()
+    twice = len(range(0, orders, REPEATED))
+    total.add(_decided(0), twice)
+    total.add(_decided(1), orders - twice)
+    return total
+
+
+def _decided(number: int) -> Expected:
+    found = Expected()
+    for effect in _decide(number, steps_of(number))[0]:
+        found.records[effect.topic] += 1
+        if effect.topic == "replies":
+            found.verdicts[decode_reply(effect.value).verdict.value] += 1
+    return found
+
+
+def _decide(number: int, steps: Iterable[tuple[str, str, int]]) -> tuple[list[Effect], bytes]:
+    """What leaves when one order takes these steps, and its state then; without Kafka."""
+    settings = Settings()
+    role = OrdersRole(settings, demo())
+    key = order_key(CHANNEL, code_of(number))
+    state = PartitionState(partition_of(key, settings.partitions), role.tables)
+    role.partition_ready(state.partition, state.tables)
+    effects: list[Effect] = []
+    for offset, step in enumerate(steps):
+        one = input_of(number, step, _NOW_MS)
+        state.offset = offset
+        record = Record(state.partition, offset, _NOW_MS + offset, one.key, one.value, one.headers)
+        effects.extend(role.decide(record, state.tables))
+        for table in state.all:
+            table.merge()
+    return effects, state.all[0].get(key) or b""
+
+
+def stored_state(number: int) -> bytes:
+    """An order's state of about 1 KB, as the role writes it: acknowledged, not packed; digests are the template's."""
+    code, event = code_of(number).encode(), b"%024x" % number
+    return _stored_template().replace(code_of(_TEMPLATE).encode(), code).replace(b"%024x" % _TEMPLATE, event)
+
+
+@cache
+def _stored_template() -> bytes:
+    steps = [(touchpoint, kind, place) for place, (touchpoint, kind) in enumerate(STEPS[:STORED_STEPS])]
+    return _decide(_TEMPLATE, steps)[1]
+
+
+@cache
+def _value(touchpoint: str, kind: str) -> bytes:
+    if kind == "command":
+        return orjson.dumps(_members(touchpoint))
+    answer = sample(touchpoint).answer
+    told = Outcome(
+        request="BENCH-REQUEST",
+        touchpoint=touchpoint,
+        kind=OutcomeKind.DELIVERED,
+        status=200,
+        body=_renamed(answer),
+        attempt=Attempt(number=1, at_ms=_NOW_MS, took_ms=12.5, status=200),
+    )
+    return told.encode()
+
+
+def _members(touchpoint: str) -> dict[str, Any]:
+    """The sample, of one order: a batch is split before it is a command."""
+    members: dict[str, Any] = _renamed(sample(touchpoint).members)
+    for batch in ("orders", "handoverItems"):
+        if batch in members:
+            members[batch] = members[batch][:1]
+    return members
+
+
+def _renamed(value: Any) -> Any:
+    renamed = orjson.dumps(value).replace(b"MKT-250614-000381", _CODE.encode())
+    # The samples' days are past: each of their orders would be late, which is the watchdog's to say and not this job.
+    return orjson.loads(renamed.replace(b'"2025-06-', b'"2095-06-'))

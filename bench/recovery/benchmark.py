@@ -1,0 +1,168 @@
+"""`sluice bench recovery`: how soon orders move again, after a cold start and after a worker was killed.
+
+Cold: `orders.state` is filled with a million orders of about 1 KB, as the orders role writes them; measured from the
+start of `sluice orders` until it says that it is ready. Failover: two workers under steady traffic, one gets kill -9
+(bench.recovery.failover). What an open order takes in memory is the difference to a worker without any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from bench.orders.job import CHANNEL, code_of, stored_state
+from bench.processes import (
+    VoidRunError,
+    demo,
+    machine,
+    memory_mib,
+    metric,
+    places,
+    quiet_client,
+    running,
+    sayer,
+    start_role,
+)
+from bench.recovery.failover import Failover, fail_over
+from sluice.dev.local.broker import private_broker
+from streams.order.model.entities import decode
+from streams.order.model.limits import RECENT_BYTES_MAX
+from topics.configuration.settings import Settings, load_settings
+from topics.kafka.admin import create
+from topics.records.keys import order_key, partition_of
+from topics.records.reading import MADE_BY
+
+ORDERS_PER_SECOND = 100_000
+"""Orders for each second asked for: a million with the default of 10."""
+ORDERS_MIN = 50_000
+COLD_GOAL_S = 15.0
+COLD_READY_S = 180.0
+BATCH_RECORDS = 500
+_DECODED = 5_000
+"""Entities decoded here to see what one takes."""
+_MADE_BY = [(MADE_BY, b"1/0")]
+
+
+def main(seconds: float, as_json: bool) -> int:
+    """Returns 0 when the goals were met."""
+    say = sayer(as_json=as_json)
+    quiet_client()
+    orders = max(ORDERS_MIN, int(seconds * ORDERS_PER_SECOND))
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as scratch:
+        directory = Path(scratch)
+        with private_broker(directory) as broker:
+            cold = _cold(load_settings(kafka=broker.bootstrap, topic_prefix="cold"), directory, orders, say)
+            settings = load_settings(kafka=broker.bootstrap, topic_prefix="failover")
+            asyncio.run(create(settings, demo()))
+            failover = asyncio.run(fail_over(settings, directory, say))
+    result = _result(cold, failover)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _report(result)
+    return 0 if result["met"] else 1
+
+
+def _cold(settings: Settings, directory: Path, orders: int, say: Callable[[str], None]) -> dict[str, Any]:
+    asyncio.run(create(settings, demo()))
+    with running("orders", settings, directory) as role:
+        empty_mib = memory_mib(role.process.pid)
+    say(f"filling the state of {orders:,} orders ...")
+    size = asyncio.run(fill_state(settings, orders))
+    started = time.monotonic()
+    role = start_role("orders", settings, directory)
+    try:
+        role.wait_ready(COLD_READY_S)
+        cold_s = time.monotonic() - started
+        full_mib = memory_mib(role.process.pid)
+        recovery_s, keys = metric(role, "recovery_seconds"), metric(role, 'table_keys{table="orders.state"}')
+    finally:
+        role.end()
+    if keys != orders:
+        raise VoidRunError(f"void: {keys:,.0f} orders were recovered of {orders:,}")
+    say(f"ready after {cold_s:.1f} s, {recovery_s:.1f} s of them reading; {full_mib:,.0f} MiB")
+    return {
+        "orders": orders,
+        "state_bytes": size,
+        "cold_s": round(cold_s, 2),
+        "read_s": round(recovery_s, 2),
+        "records_per_s": round(orders / recovery_s),
+        "memory_mib": {"without_orders": round(empty_mib), "with_orders": round(full_mib)},
+        "memory_bytes_per_order": round((full_mib - empty_mib) * 1_048_576 / orders),
+        "recent": _recent(),
+    }
+
+
+async def fill_state(settings: Settings, orders: int) -> int:
+    """Writes the state of so many orders; returns what one has on average."""
+    size = 0
+    producer: Any = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", max_batch_size=1 << 20)
+    await producer.start()
+    try:
+        targets = places(settings, "orders.state")
+        builders = [producer.create_batch() for _ in targets]
+        for number in range(orders):
+            key, value = order_key(CHANNEL, code_of(number)), stored_state(number)
+            size += len(value)
+            partition = partition_of(key, settings.partitions)
+            builders[partition].append(timestamp=None, key=key, value=value, headers=_MADE_BY)
+            if builders[partition].record_count() >= BATCH_RECORDS:
+                await producer.send_batch(builders[partition], targets[partition].topic, partition=partition)
+                builders[partition] = producer.create_batch()
+        for partition, builder in enumerate(builders):
+            await producer.send_batch(builder, targets[partition].topic, partition=partition)
+        await producer.flush()
+    finally:
+        await producer.stop()
+    return size // orders
+
+
+def _recent() -> dict[str, Any]:
+    """What an order takes that is kept decoded, and how much of that there may be. See entity_cache."""
+    raws = [stored_state(number) for number in range(_DECODED)]
+    before = _own_bytes()
+    entities = [decode(raw) for raw in raws]
+    each = (_own_bytes() - before) / len(entities)
+    size = len(raws[0])
+    return {
+        "bytes_per_order": round(each + size),
+        "orders_max": RECENT_BYTES_MAX // size,
+        "mib_max": round((each + size) * (RECENT_BYTES_MAX // size) / 1_048_576),
+    }
+
+
+def _own_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4_096
+
+
+def _result(cold: dict[str, Any], failover: Failover) -> dict[str, Any]:
+    return {
+        "bench": "recovery",
+        "cold_s": cold["cold_s"],
+        "goal_s": COLD_GOAL_S,
+        **{name: told for name, told in cold.items() if name != "cold_s"},
+        "failover": failover.told(),
+        "met": cold["cold_s"] <= COLD_GOAL_S and failover.met(),
+        "machine": machine(),
+    }
+
+
+def _report(result: dict[str, Any]) -> None:
+    failover, recent = result["failover"], result["recent"]
+    print(
+        f"\n{result['orders']:,} orders of {result['state_bytes']} bytes: ready {result['cold_s']} s after the start"
+        f" (goal {result['goal_s']}), {result['read_s']} s of them reading\n"
+        f"memory for each open order: {result['memory_bytes_per_order']} bytes; while kept decoded"
+        f" {recent['bytes_per_order']} bytes more, {recent['mib_max']} MiB in all at most\n"
+        f"kill -9 of one of two workers at {failover['achieved_per_s']} events/s: all partitions moved again after"
+        f" {failover['moved_s']} s (goal {failover['goal_s']}: session time-out {failover['session_timeout_s']} + 3),"
+        f" {failover['duplicates_percent']} % of events told twice (goal below {failover['duplicates_goal_percent']})"
+        + (f"\nVOID: {failover['void']}" if failover["void"] else "")
+    )

@@ -1,0 +1,44 @@
+"""How fast a process works off what was filled before, seen from outside: by what its output topics hold."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from bench.processes import cpu_s, held
+from sluice.errors import StartError
+
+FROM, TO = 0.2, 0.9
+RUN_TIMEOUT_S = 300.0
+_POLL_S = 0.05
+
+
+async def watch(
+    bootstrap: str, partitions: Sequence[TopicPartition], records: int, process: subprocess.Popen[bytes]
+) -> tuple[float, float]:
+    """Output records per second and CPU microseconds for each, between 20 and 90 % of the output."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    await consumer.start()
+    samples: list[tuple[float, int, float]] = []
+    deadline = time.monotonic() + RUN_TIMEOUT_S
+    try:
+        while not samples or samples[-1][1] < records:
+            if process.poll() is not None:
+                raise StartError(f"a benchmarked process ended with {process.returncode}: {process.args!r}")
+            if time.monotonic() > deadline:
+                raise StartError(f"{process.args!r} did not finish within {RUN_TIMEOUT_S:.0f} s")
+            samples.append((time.monotonic(), await held(consumer, partitions), cpu_s(process.pid)))
+            await asyncio.sleep(_POLL_S)
+    finally:
+        await consumer.stop()
+    first = next(sample for sample in samples if sample[1] >= FROM * records)
+    last = next(sample for sample in samples if sample[1] >= TO * records)
+    done = last[1] - first[1]
+    if done <= 0:  # so few that one look saw all of it
+        first, last = next(s for s in samples if s[1] == 0), samples[-1]
+        done = last[1]
+    return done / (last[0] - first[0]), 1e6 * (last[2] - first[2]) / done

@@ -1,0 +1,227 @@
+"""/api/inventory: how each channel's stock fares, what a channel refuses, and what operators ask of it.
+
+What was asked is durable on `inventory.controls` before it is answered. Asking again changes nothing: what is paused
+stays so, and a resync that is not over is the one that is meant. Of two gateways that are asked of the same channel or
+location at the same moment, the last one's record counts, and the other says so where it can see it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import Literal
+from weakref import WeakValueDictionary
+
+from aiohttp import web
+
+from gateway.api.handler import Act, Management, add_paths
+from gateway.api.inventory.documents import channel_document, control_document, refused_document
+from gateway.http.answers import Answer, Refused, bad_data, json_answer
+from gateway.http.call import Call, new_event_id
+from gateway.ports import Outgoing, Position
+from gateway.touchpoints.ingress import Handler, Ingress, Ports
+from topics.api.stock_operations import RefusedSkusDocument, StockStatusDocument
+from topics.configuration.settings import Channels, Settings
+from topics.records.keys import join, split
+from topics.schema_base import CODE_MAX
+from topics.stock.controls import Ask, Control, Scope
+
+LIMIT = 100
+LIMIT_MAX = 1_000
+"""Refused SKUs of one page, some 150 KB."""
+VISIBLE_TIMEOUT_S = 5.0
+"""How long what was written may take to be seen here. It is durable by then, and the next change starts from it."""
+REPEAT_MS = 10_000
+"""So long after it was asked for, a resync is the same one although nobody has told of it yet: delivery tells every few
+seconds."""
+ID_BYTES = 6
+NAMED_MAX = 20
+"""Locations named in an error."""
+
+Action = Literal["pause", "resume", "resync", "reconcile"]
+ACTIONS: tuple[Action, ...] = ("pause", "resume", "resync", "reconcile")
+
+log = logging.getLogger(__name__)
+
+
+class InventoryApi:
+    def __init__(self, settings: Settings, channels: Channels, ports: Ports, ingress: Ingress) -> None:
+        self._channels = channels
+        self._ports = ports
+        self._operations = ports.stock_operations
+        self._management = Management(settings, ingress)
+        self._ahead: dict[Scope, tuple[Position, Control]] = {}
+        """What was written here and is not seen in the view yet."""
+        self._locks: WeakValueDictionary[Scope, asyncio.Lock] = WeakValueDictionary()
+
+    def handler(self, act: Act) -> Handler:
+        async def when_read(call: Call, request: web.Request) -> Answer:
+            unready = self._operations.unready()
+            if unready is not None:
+                raise Refused(503, "STARTING", "What is known of stock is not read yet", unready, retry_after_s=1)
+            return await act(call, request)
+
+        return self._management.handler("api-inventory", when_read)
+
+    async def status(self, call: Call, request: web.Request) -> Answer:
+        """Of one channel, or of all."""
+        named = request.match_info.get("channel")
+        names = sorted(self._channels.channels) if named is None else [self._channel(call, named)]
+        known, now_ms = self._operations.status, self._ports.now_ms()
+        told = [
+            channel_document(
+                name, known.locations(name), known.refused_by_location(name), self._operations.controls, now_ms
+            )
+            for name in names
+        ]
+        return json_answer(StockStatusDocument(channels=told).model_dump(mode="json"))
+
+    async def refused(self, call: Call, request: web.Request) -> Answer:
+        """The SKUs that a channel refuses, page by page."""
+        scope = self._scope(call, request)
+        limit = _limit(request)
+        after = _after(request)
+        known = self._operations.status
+        page = known.refused(scope.channel, scope.location, after, limit + 1)
+        counts = known.refused_by_location(scope.channel)
+        following = None
+        if len(page) > limit:
+            place = join(*page[limit - 1][:2]).decode()
+            following = str(request.rel_url.with_query({"after": place, "limit": limit}))
+        document = RefusedSkusDocument(
+            channel=scope.channel,
+            total=sum(counts.values()) if scope.location is None else counts.get(scope.location, 0),
+            refused=[refused_document(refusal) for refusal in page[:limit]],
+            next=following,
+        )
+        return json_answer(document.model_dump(mode="json"))
+
+    async def ask(self, call: Call, request: web.Request) -> Answer:
+        """Pause, resume, resync or reconcile a channel, or one location of it."""
+        scope = self._scope(call, request)
+        action = next(one for one in ACTIONS if one == request.match_info["action"])
+        if action == "reconcile" and self._channels.channels[scope.channel].stock.read_back is None:
+            message = f"Channel {scope.channel} says of no call how it is asked what stock it has"
+            raise Refused(409, "NO_READ_BACK", message, "set stock.read_back of the channel")
+        async with self._locks.setdefault(scope, asyncio.Lock()):
+            present = self._present(scope)
+            wanted = self._after(action, scope, present)
+            if wanted != present:
+                await self._write(call, scope, wanted)
+            return json_answer(control_document(scope, wanted).model_dump(mode="json"), 202)
+
+    def _after(self, action: Action, scope: Scope, present: Control) -> Control:
+        """The control that this makes of the present one; the same where there is nothing to change."""
+        if action in ("pause", "resume"):
+            paused = action == "pause"
+            return present if present.paused is paused else self._changed(present, paused=paused)
+        before = present.resync if action == "resync" else present.reconcile
+        if before is not None and self._goes_on(action, scope, before):
+            return present
+        # Later than all before it, whatever the clocks of gateways say: the latest is the one that is done.
+        at_ms = max(self._ports.now_ms(), self._operations.controls.asked_ms(scope.channel) + 1)
+        ask = Ask(id=f"{action[:3]}_{os.urandom(ID_BYTES).hex()}", at_ms=at_ms)
+        return self._changed(present, **{action: ask})
+
+    def _changed(self, present: Control, **changes: bool | Ask) -> Control:
+        return present.model_copy(update={**changes, "at_ms": self._ports.now_ms()})
+
+    def _goes_on(self, action: Action, scope: Scope, ask: Ask) -> bool:
+        """Also when nobody has told of it yet. Of a channel that is known only when its locations are at it."""
+        locations = self._operations.status.locations(scope.channel)
+        known = [status for name, status in locations.items() if scope.location in (None, name)]
+        if action == "resync":
+            going = any(status.resync is not None and status.resync.id == ask.id for status in known)
+            over = any(status.resynced == ask.id for status in known)
+        else:
+            last = [
+                status.reconcile for status in known if status.reconcile is not None and status.reconcile.id == ask.id
+            ]
+            going = any(not one.ended_ms for one in last)
+            over = any(one.ended_ms for one in last)
+        if over and scope.location is not None:
+            return False
+        return going or self._ports.now_ms() - ask.at_ms < REPEAT_MS
+
+    def _present(self, scope: Scope) -> Control:
+        """As this gateway knows it: the view's, or what was written here and the view has not read."""
+        if scope in self._ahead:
+            position, control = self._ahead[scope]
+            if not self._operations.has_written(position.partition, position.offset):
+                return control
+            del self._ahead[scope]
+        if scope in self._operations.controls.unreadable:
+            message = "What was asked before was written by a newer version, and would be lost"
+            raise Refused(409, "UNREADABLE", message, "ask a gateway of that version")
+        return self._operations.controls.of(scope)
+
+    async def _write(self, call: Call, scope: Scope, control: Control) -> None:
+        """Returns when it is on all in-sync replicas, and, if that comes soon, seen here."""
+        call.event = new_event_id()
+        position = await self._ports.producer.produce(Outgoing("inventory.controls", scope.key, control.encode(), ()))
+        call.positions.append(position)
+        self._ahead[scope] = (position, control)
+        try:
+            async with asyncio.timeout(VISIBLE_TIMEOUT_S):
+                await self._operations.until_written(position.partition, position.offset)
+        except TimeoutError:
+            log.warning("inventory.late scope=%s position=%s: stored, and not seen here yet", call.subject, position)
+            return
+        del self._ahead[scope]
+        if self._operations.controls.of(scope) != control:
+            message = "Another operator asked for something else at the same moment"
+            raise Refused(409, "CHANGED", message, "look at its status, and ask again")
+
+    def _scope(self, call: Call, request: web.Request) -> Scope:
+        channel = self._channel(call, request.match_info["channel"])
+        location = request.match_info.get("location")
+        if location is not None:
+            call.subject = location[:CODE_MAX]
+            self._check_location(channel, location)
+        return Scope(channel, location)
+
+    def _channel(self, call: Call, name: str) -> str:
+        call.channel = self._channels.channels.get(name)
+        if call.channel is None:
+            known = ", ".join(sorted(self._channels.channels))
+            raise Refused(404, "CHANNEL_UNKNOWN", f"There is no channel {name[:64]}", f"there are: {known}")
+        return name
+
+    def _check_location(self, channel: str, location: str) -> None:
+        known = {*self._ports.stock.places(channel), *self._operations.status.locations(channel)}
+        if location not in known:
+            there = f"there are: {', '.join(sorted(known)[:NAMED_MAX])}" if known else "there is none yet"
+            message = f"No stock of a location {location[:CODE_MAX]} has come for channel {channel}"
+            raise Refused(404, "LOCATION_UNKNOWN", message, there)
+
+
+def _limit(request: web.Request) -> int:
+    text = request.query.get("limit", str(LIMIT))
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= LIMIT_MAX):
+        raise bad_data(f"limit: must be a whole number from 1 to {LIMIT_MAX}")
+    return int(text)
+
+
+def _after(request: web.Request) -> tuple[str, str]:
+    text = request.query.get("after")
+    if text is None:
+        return ("", "")
+    location, *sku = split(text.encode())
+    if len(sku) != 1:
+        raise bad_data("after: must be what `next` of the page before has")
+    return location, sku[0]
+
+
+def add_inventory(router: web.UrlDispatcher, api: InventoryApi, not_allowed: Handler) -> None:
+    status, refused, ask = api.handler(api.status), api.handler(api.refused), api.handler(api.ask)
+    actions = "|".join(ACTIONS)
+    paths: dict[str, dict[str, Handler]] = {
+        "/api/inventory/status": {"GET": status},
+        "/api/inventory/status/{channel}": {"GET": status},
+        "/api/inventory/refused/{channel}": {"GET": refused},
+        "/api/inventory/refused/{channel}/{location}": {"GET": refused},
+        f"/api/inventory/{{action:{actions}}}/{{channel}}": {"POST": ask},
+        f"/api/inventory/{{action:{actions}}}/{{channel}}/{{location}}": {"POST": ask},
+    }
+    add_paths(router, paths, not_allowed)

@@ -1,0 +1,164 @@
+"""The management API: where is order X, what happened to it since, and what shall become of its dead delivery. Errors
+are problem details."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from gateway.api.fact_pages import LIMIT, LIMIT_MAX, Page, Story, page_of, story_of
+from gateway.api.handler import Management
+from gateway.http.answers import VERDICT_RETRY_AFTER_S, Answer, Refused, bad_data, json_answer
+from gateway.http.call import Call, new_event_id
+from gateway.http.problem import problem
+from gateway.kafka.headers import stamp
+from gateway.ports import Outgoing
+from gateway.touchpoints.ingress import Handler, Ingress, Ports
+from topics.configuration.settings import Channel, Channels, Settings
+from topics.contract.touchpoints import BY_NAME
+from topics.records.deliveries import LaneAction, LaneDecision
+from topics.records.envelope import LANE_DECISION, ORDER_QUERY
+from topics.records.keys import (
+    INCREFF,
+    destination_partition,
+    join,
+    lane_key,
+    order_key,
+    partition_of,
+    return_key,
+    shard_of,
+)
+from topics.records.verdicts import Verdict
+from topics.schema_base import CODE_MAX
+
+QUERY_TIMEOUT_S = 10.0
+"""A query travels through the orders role like any command; a rebalance takes a few seconds."""
+
+
+class ManagementApi:
+    def __init__(self, settings: Settings, channels: Channels, ports: Ports, ingress: Ingress) -> None:
+        self._settings = settings
+        self._channels = channels
+        self._ports = ports
+        self._ingress = ingress
+        self._management = Management(settings, ingress)
+
+    def refusing(self, status: int, code: str, message: str) -> Handler:
+        async def handle(_request: web.Request) -> web.Response:
+            call = Call("api-unknown", time.perf_counter())
+            return self._ingress.finish(call, problem(Refused(status, code, message)))
+
+        return handle
+
+    def handler(self, what: str, *, returns: bool) -> Handler:
+        """Of a call about one order, or one return: its state, its events, or a decision about a delivery."""
+
+        async def act(call: Call, request: web.Request) -> Answer:
+            call.channel = channel_of(self._channels, request)
+            call.subject = _code(request)
+            document = await self._query(call, call.channel, returns=returns)
+            if what.endswith("-events"):
+                key = _key(call.channel, call.subject, returns=returns)
+                return await self._events(story_of(document, call.subject, key), request)
+            if "action" in request.match_info:
+                return await self._decide(call, call.channel, document, request, returns=returns)
+            return json_answer(document)
+
+        return self._management.handler(what, act)
+
+    async def _query(self, call: Call, channel: Channel, *, returns: bool) -> dict[str, Any]:
+        """The order's whole state, read where it is decided: behind everything accepted before."""
+        key = _key(channel, call.subject, returns=returns)
+        call.event = new_event_id()
+        value = orjson.dumps({"returnOrderCode" if returns else "orderCode": call.subject})
+        reply = await self._ingress.command(call, ORDER_QUERY, key, value, QUERY_TIMEOUT_S)
+        # A query leaves nothing behind that a receipt could name.
+        call.positions.clear()
+        if reply is None:
+            message = "The orders role did not answer in time"
+            raise Refused(503, "LATE", message, retry_after_s=VERDICT_RETRY_AFTER_S)
+        if reply.verdict is not Verdict.ANSWERED:
+            # Set aside: it is not known whether there is one, so "there is none" would be a guess.
+            raise Refused(500, "NOT_ANSWERED", "The orders role could not answer this", reply.message)
+        if not isinstance(reply.body, dict):
+            what = "return" if returns else "order"
+            raise Refused(404, "UNKNOWN", f"There is no {what} {call.subject} of channel {channel.name}")
+        return reply.body
+
+    async def _events(self, story: Story, request: web.Request) -> Answer:
+        """The facts after a sequence, as subscribers get them, and where the next page is."""
+        after = _number(request, "after", 0, 0)
+        limit = _number(request, "limit", LIMIT, 1, LIMIT_MAX)
+        at = _number(request, "at", -1, 0)
+        page = Page()
+        if after < story.last:
+            partition = partition_of(story.key, self._settings.partitions)
+            async with self._ports.facts.reading(partition) as reading:
+                page = await page_of(reading, story, after, limit, self._ports.now_ms, None if at < 0 else at)
+        last = page.events[-1]["data"]["sequence"] if page.events else after
+        following = {"channel": story.channel, "after": last, "limit": limit, "at": page.at or 0}
+        document = {
+            "order": story.code,
+            "channel": story.channel,
+            "last": story.last,
+            "events": page.events,
+            "next": None if page.at is None else str(request.rel_url.with_query(following)),
+        }
+        return json_answer(document)
+
+    async def _decide(
+        self, call: Call, channel: Channel, document: dict[str, Any], request: web.Request, *, returns: bool
+    ) -> Answer:
+        wanted = request.match_info["request"]
+        found = next((d for d in document.get("deliveries", ()) if d.get("id") == wanted), None)
+        if found is None:
+            raise Refused(404, "UNKNOWN", f"{call.subject} has no delivery {wanted[:CODE_MAX]}")
+        action = LaneAction(request.match_info["action"])
+        destination = found["destination"]
+        entity = _key(channel, call.subject, returns=returns)
+        far_side = self._channels.increff if destination == INCREFF else channel.marketplace
+        partition = destination_partition(destination, shard_of(entity, far_side.shards), self._settings.partitions)
+        touchpoint = BY_NAME.get(found.get("touchpoint", ""))
+        beside = touchpoint is not None and touchpoint.beside_lane
+        lane = join(destination, entity.decode(), wanted) if beside else lane_key(destination, entity)
+        call.event = new_event_id()
+        headers = stamp(LANE_DECISION, channel.name, call.event, call.subject, self._ports.now_ms(), None, None)
+        decision = LaneDecision(lane=lane.decode(), request=wanted, action=action)
+        record = Outgoing("deliveries.requests", lane, decision.encode(), headers, partition)
+        call.positions.append(await self._ports.producer.produce(record))
+        return json_answer({"request": wanted, "action": action, "eventId": call.event}, 202)
+
+
+def channel_of(every: Channels, request: web.Request) -> Channel:
+    """The one that the query names; it need not where there is only one. Raises Refused."""
+    name, channels = request.query.get("channel"), every.channels
+    if name is None:
+        if len(channels) > 1:
+            raise bad_data(f"channel: must be one of {', '.join(sorted(channels))}")
+        return next(iter(channels.values()))
+    if name not in channels:
+        raise Refused(404, "CHANNEL_UNKNOWN", "There is no such channel", name[:64])
+    return channels[name]
+
+
+def _key(channel: Channel, code: str, *, returns: bool) -> bytes:
+    return return_key(channel.name, code) if returns else order_key(channel.name, code)
+
+
+def _code(request: web.Request) -> str:
+    code = request.match_info["code"]
+    if len(code) > CODE_MAX:
+        raise bad_data(f"code: may have at most {CODE_MAX} characters")
+    return code
+
+
+def _number(request: web.Request, name: str, default: int, least: int, most: int = 1 << 53) -> int:
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
+        raise bad_data(f"{name}: must be a whole number from {least} to {most}")
+    return int(text)

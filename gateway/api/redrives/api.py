@@ -1,0 +1,132 @@
+"""/api/redrives: what was given up is counted, and sent again. A gateway runs one redrive at a time and tells of its
+last ones; they end with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Collection
+from itertools import islice
+
+from aiohttp import web
+
+from gateway.api.handler import Act, Management, add_paths
+from gateway.api.redrives.job import Job, Redriver
+from gateway.api.subscriptions.rules import asked
+from gateway.http.answers import Answer, Refused, bad_data, json_answer
+from gateway.http.body import BodyReader, parse
+from gateway.http.call import Call
+from gateway.touchpoints.ingress import Handler, Ingress, Ports
+from topics.api.redrives import RedriveAsked
+from topics.configuration.settings import Channels, Settings
+from topics.records.keys import INCREFF, channel_destination, subscription_destination, subscription_of
+
+BODY_BYTES_MAX = 512 << 10
+"""As many order codes as may be named, each as long as it may be."""
+KEPT_MAX = 50
+"""Redrives that are told of after their end."""
+ID_BYTES = 6
+NAMED_MAX = 20
+"""Known names that an error lists; `sluice subscriptions list` has all of them."""
+
+
+class RedrivesApi:
+    def __init__(self, settings: Settings, channels: Channels, ports: Ports, ingress: Ingress) -> None:
+        self._channels = channels
+        self._ports = ports
+        self._management = Management(settings, ingress)
+        self._bodies = BodyReader(BODY_BYTES_MAX)
+        self._redriver = Redriver(ports.dead, ports.producer, self._is_open, settings.partitions, ports.now_ms)
+        self._jobs: dict[str, Job] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def handler(self, act: Act) -> Handler:
+        async def named(call: Call, request: web.Request) -> Answer:
+            call.subject = request.match_info.get("id", "")[:40]
+            return await act(call, request)
+
+        return self._management.handler("api-redrives", named)
+
+    async def start(self, call: Call, request: web.Request) -> Answer:
+        raw = await self._bodies.read(request)
+        wanted = asked(RedriveAsked, parse(raw) if raw else {}, self._channels.channels)
+        unready = self._ports.subscriptions.unready()
+        if unready is not None:
+            raise Refused(503, "STARTING", "The subscriptions are not read yet", unready, retry_after_s=1)
+        self._check_names(wanted)
+        running = next((job for job in self._jobs.values() if not job.over), None)
+        if running is not None:
+            raise Refused(409, "BUSY", f"Redrive {running.id} is going on", "wait for its end, or stop it")
+        call.subject = f"rdv_{os.urandom(ID_BYTES).hex()}"
+        job = self._jobs[call.subject] = Job(call.subject, wanted, self._ports.now_ms())
+        while len(self._jobs) > KEPT_MAX:
+            del self._jobs[next(iter(self._jobs))]
+        self._task = asyncio.create_task(self._redriver.run(job), name=f"redrive {job.id}")
+        return _told(job, 202)
+
+    async def all(self, _call: Call, _request: web.Request) -> Answer:
+        newest_first = reversed(self._jobs.values())
+        return json_answer({"redrives": [job.document().model_dump(mode="json") for job in newest_first]})
+
+    async def one(self, _call: Call, request: web.Request) -> Answer:
+        return _told(self._known(request))
+
+    async def stop(self, _call: Call, request: web.Request) -> Answer:
+        """Nothing more is sent; what is on its way gets its end without this redrive."""
+        job = self._known(request)
+        job.stop.set()
+        if job.state == "sending":
+            job.state = "stopping"
+        return _told(job, 202)
+
+    async def close(self, _app: web.Application) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def _known(self, request: web.Request) -> Job:
+        name = request.match_info["id"]
+        job = self._jobs.get(name)
+        if job is None:
+            raise Refused(404, "UNKNOWN", f"This gateway knows no redrive {name[:40]}")
+        return job
+
+    def _check_names(self, wanted: RedriveAsked) -> None:
+        """A name that nothing has would be a redrive of nothing, which looks like good news."""
+        channels, subscriptions = self._channels.channels, self._ports.subscriptions
+        if wanted.channel is not None and wanted.channel not in channels:
+            raise bad_data(f"channel: {wanted.channel} is not configured here; name one of {_listed(channels)}")
+        if wanted.destination is None:
+            return
+        name = subscription_of(wanted.destination)
+        if name is not None and subscriptions.is_deleted(name):
+            return  # what was given up on its way there is counted as what cannot be sent
+        known = [INCREFF, *map(channel_destination, channels), *map(subscription_destination, subscriptions.all())]
+        if wanted.destination not in known:
+            raise bad_data(f"destination: {wanted.destination} is no destination; name one of {_listed(known)}")
+
+    def _is_open(self, destination: str) -> bool:
+        """A far side always is; a subscription while it gets facts."""
+        name = subscription_of(destination)
+        if name is None:
+            return True
+        known = self._ports.subscriptions.get(name)
+        return known is not None and known.active and self._ports.subscriptions.disabled(name) is None
+
+
+def _listed(names: Collection[str]) -> str:
+    told = ", ".join(islice(names, NAMED_MAX))
+    return f"{told} and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else told
+
+
+def _told(job: Job, status: int = 200) -> Answer:
+    return json_answer(job.document().model_dump(mode="json"), status)
+
+
+def add_redrives(app: web.Application, api: RedrivesApi, not_allowed: Handler) -> None:
+    app.on_cleanup.append(api.close)
+    paths: dict[str, dict[str, Handler]] = {
+        "/api/redrives": {"GET": api.handler(api.all), "POST": api.handler(api.start)},
+        "/api/redrives/{id}": {"GET": api.handler(api.one), "DELETE": api.handler(api.stop)},
+    }
+    add_paths(app.router, paths, not_allowed)

@@ -1,0 +1,189 @@
+"""Which of the requests that were given up a redrive sends again. Pure: records of deliveries.dead in, a choice out.
+
+A request may be given up several times, and what became of it later stands behind it: the last word counts. What was
+delivered since, or skipped by an operator, is not chosen.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from gateway.ports import LogRecord
+from topics.api.redrives import RedriveAsked, RedriveGroup
+from topics.records.deliveries import Concluded, DeliveryRequest, Redrive, decode_concluded
+from topics.records.envelope import DELIVERY_CONCLUDED, DELIVERY_DEAD
+from topics.records.reading import Epochs, made_by
+
+CHOSEN_MAX = 100_000
+"""Requests of one redrive: of each its id and place are kept, together some 40 MB."""
+GROUPS_MAX = 100
+"""Destinations and reasons that are told apart."""
+REASON_CHARS_MAX = 80
+
+log = logging.getLogger(__name__)
+
+IsOpen = Callable[[str], bool]
+"""Whether a destination takes requests now."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One end of a request, as deliveries.dead has it."""
+
+    request: DeliveryRequest
+    attempts: int
+    status: int | None
+    error: str
+    message: str
+    previous: int
+    watermark: int | None
+
+    @property
+    def reason(self) -> str:
+        return str(self.status) if self.status is not None else (self.error or "no answer")[:REASON_CHARS_MAX]
+
+    def redrive(self, id_: str) -> Redrive:
+        return Redrive(
+            id=id_, request=self.request, attempts=self.attempts, previous=self.previous, watermark=self.watermark
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Where the dead letter is. `attempts` tells this end of the request from a later one."""
+
+    partition: int
+    offset: int
+    attempts: int
+    destination: str
+    reason: str
+
+
+def read(record: LogRecord) -> DeadLetter | Concluded | None:
+    """None: nothing that this version knows."""
+    try:
+        return _read(record)
+    except (KeyError, TypeError, ValueError) as error:
+        log.warning("redrive.unreadable offset=%d: %r is passed over", record.offset, error)
+        return None
+
+
+def _read(record: LogRecord) -> DeadLetter | Concluded | None:
+    kind = dict(record.headers).get("ce_type", b"").decode()
+    if kind == DELIVERY_CONCLUDED:
+        return decode_concluded(record.value)
+    if kind != DELIVERY_DEAD:
+        return None
+    data: dict[str, Any] = orjson.loads(record.value)
+    last = data["last"] or {}
+    return DeadLetter(
+        request=DeliveryRequest(**data["request"]),
+        attempts=data["attempts"],
+        status=last.get("status"),
+        error=last.get("error", ""),
+        message=data["message"],
+        previous=data.get("previous", 0),
+        watermark=data.get("watermark"),
+    )
+
+
+class Choice:
+    """`left`: requests that fit and cannot be sent; `more`: some that fit were passed over for want of room."""
+
+    def __init__(self, asked: RedriveAsked, is_open: IsOpen) -> None:
+        self._asked = asked
+        self._orders = frozenset(asked.orders)
+        self._since_ms = _ms(asked.since)
+        self._until_ms = _ms(asked.until)
+        self._is_open = is_open
+        self._epochs = Epochs()
+        self._left: set[str] = set()
+        self.chosen: dict[str, Chosen] = {}
+        self.more = False
+
+    @property
+    def left(self) -> int:
+        return len(self._left)
+
+    @property
+    def since_ms(self) -> int:
+        """Nothing before this time needs to be read."""
+        return self._since_ms or 0
+
+    def take(self, partition: int, record: LogRecord) -> None:
+        """The records of a partition come in their order."""
+        if self._epochs.is_stale(partition, made_by(record.headers).epoch):
+            return
+        found = read(record)
+        if isinstance(found, DeadLetter):
+            self._take_dead(partition, record, found)
+        elif found is not None and found.how.settles:
+            self._forget(found.request)
+
+    def _take_dead(self, partition: int, record: LogRecord, letter: DeadLetter) -> None:
+        request = letter.request
+        known = self.chosen.get(request.id)
+        if known is not None and known.attempts >= letter.attempts:
+            return  # the same end, written twice
+        self._forget(request.id)
+        if not self._fits(letter, record.time_ms):
+            return
+        if len(self.chosen) + len(self._left) >= CHOSEN_MAX:
+            self.more = True
+        elif (request.relay and request.withdraw) or not self._is_open(request.destination):
+            self._left.add(request.id)
+        else:
+            place = Chosen(partition, record.offset, letter.attempts, request.destination, letter.reason)
+            self.chosen[request.id] = place
+
+    def _forget(self, request: str) -> None:
+        self.chosen.pop(request, None)
+        self._left.discard(request)
+
+    def _fits(self, letter: DeadLetter, time_ms: int) -> bool:
+        asked, request = self._asked, letter.request
+        return (
+            (not self._orders or request.subject in self._orders)
+            and asked.channel in {None, request.channel}
+            and asked.destination in {None, request.destination}
+            and (self._since_ms is None or time_ms >= self._since_ms)
+            and (self._until_ms is None or time_ms < self._until_ms)
+            and (asked.reason is None or _is_reason(asked.reason, letter))
+        )
+
+    def groups(self) -> list[RedriveGroup]:
+        """The largest first."""
+        counts = Counter((one.destination, one.reason) for one in self.chosen.values())
+        return [
+            RedriveGroup(destination=destination, reason=reason, count=count)
+            for (destination, reason), count in counts.most_common(GROUPS_MAX)
+        ]
+
+    def starts(self) -> Mapping[int, int]:
+        """The first place of each partition where something was chosen."""
+        starts: dict[int, int] = {}
+        for one in self.chosen.values():
+            starts[one.partition] = min(one.offset, starts.get(one.partition, one.offset))
+        return starts
+
+
+def _is_reason(wanted: str, letter: DeadLetter) -> bool:
+    if wanted.isascii() and wanted.isdigit():
+        return letter.status == int(wanted)
+    text = wanted.casefold()
+    return text in letter.error.casefold() or text in letter.message.casefold()
+
+
+def _ms(time: datetime | None) -> int | None:
+    """A time without an offset is UTC, whatever the time zone of the machine."""
+    if time is None:
+        return None
+    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return round(aware.timestamp() * 1000)

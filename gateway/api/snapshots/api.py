@@ -1,0 +1,158 @@
+"""/api/inventory/snapshots: the whole stock of a location as a stream of any size, and what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+
+from aiohttp import web
+from pydantic import TypeAdapter, ValidationError
+
+from gateway.api.handler import Act, Management, add_paths
+from gateway.api.snapshots.formats import format_of
+from gateway.api.snapshots.upload import Target, Upload, members_of
+from gateway.http.answers import KAFKA_RETRY_AFTER_S, Answer, Refused, bad_data, json_answer
+from gateway.http.call import Call
+from gateway.touchpoints.ingress import Handler, Ingress, Ports
+from gateway.views.snapshots import SnapshotIndex
+from topics.api.snapshots import SnapshotDocument, SnapshotList, SnapshotTaken
+from topics.configuration.settings import Channel, Channels, Settings
+from topics.contract.models.inventory import StockLocation
+from topics.records.keys import channel_destination, destination_partition, shard_of, stock_key
+from topics.schema_base import problems
+from topics.stock.positions import consolidated_location, is_consolidated
+
+OUTCOME_S = 30.0
+"""How long an answer waits for the end of what was uploaded; then the same path tells. Below what proxies bear."""
+ID_BYTES = 8
+CONSOLIDATED = tuple(consolidated_location(kind) for kind in ("ALL", "STORE"))
+
+_LOCATION: TypeAdapter[str] = TypeAdapter(StockLocation)
+
+
+class SnapshotsApi:
+    def __init__(self, settings: Settings, channels: Channels, ports: Ports, ingress: Ingress) -> None:
+        self._settings = settings
+        self._channels = channels
+        self._ports = ports
+        self._management = Management(settings, ingress)
+        self._uploads = 0
+
+    @property
+    def _known(self) -> SnapshotIndex:
+        return self._ports.stock.snapshots
+
+    def handler(self, act: Act) -> Handler:
+        return self._management.handler("api-snapshots", act)
+
+    async def put(self, call: Call, request: web.Request) -> Answer:
+        """Takes the stream in, and waits for what becomes of it."""
+        channel, location = self._whose(call, request)
+        complete = _flag(request, "complete")
+        lines = format_of(request.content_type, consolidated=is_consolidated(location))
+        unready = self._ports.producer.unready()
+        if unready is not None:
+            raise Refused(503, "UNAVAILABLE", "Kafka cannot be asked now", unready, KAFKA_RETRY_AFTER_S)
+        if self._uploads >= self._settings.snapshot_uploads_max:
+            message = "Other snapshots are being uploaded"
+            raise Refused(503, "OVERLOADED", message, f"{self._uploads} already", retry_after_s=5)
+        snapshot = call.event = f"snp_{os.urandom(ID_BYTES).hex()}"
+        upload = Upload(
+            self._target(channel, location, snapshot),
+            lines,
+            complete=complete,
+            producer=self._ports.producer,
+            now_ms=self._ports.now_ms,
+            idle_s=self._settings.snapshot_idle_s,
+        )
+        self._uploads += 1
+        try:
+            await upload.run(request.content)
+        finally:
+            self._uploads -= 1
+            if upload.begun is not None:
+                call.positions.append(upload.begun)
+        return await self._outcome(upload, complete=complete)
+
+    async def get(self, call: Call, request: web.Request) -> Answer:
+        """What is known of the location's snapshots, the newest first."""
+        channel, location = self._whose(call, request)
+        reason = self._ports.stock.unready()
+        if reason is not None:
+            raise Refused(503, "UNAVAILABLE", "Stock is not known yet", reason, KAFKA_RETRY_AFTER_S)
+        found = self._known.all(channel.name, location)
+        if not found:
+            raise Refused(404, "UNKNOWN", f"No snapshot of {location} is known for channel {channel.name}")
+        return json_answer(SnapshotList(snapshots=found).model_dump(mode="json"))
+
+    async def _outcome(self, upload: Upload, *, complete: bool) -> Answer:
+        """200 when it is applied; 202 when that takes longer; 409 when it was abandoned although all of it came."""
+        target = upload.target
+        of = (target.channel, target.location, target.snapshot)
+        found = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(OUTCOME_S):
+                found = await self._known.until_over(*of)
+        if found is not None and found.state == "abandoned":
+            message = f"The snapshot {target.snapshot} was abandoned: {found.reason}"
+            raise Refused(409, "ABANDONED", message, "what came of it counts as updates; nothing was set to 0")
+        told = found or self._known.get(*of) or _unseen(target, complete=complete, now_ms=self._ports.now_ms())
+        members = {**told.model_dump(), **members_of(upload.counts, upload.not_complete)}
+        document = SnapshotTaken.model_validate(members).model_dump(mode="json")
+        return json_answer(document, 202 if found is None else 200)
+
+    def _target(self, channel: Channel, location: str, snapshot: str) -> Target:
+        key = stock_key(channel.name, location)
+        shard = shard_of(key, channel.marketplace.shards)
+        partition = destination_partition(channel_destination(channel.name), shard, self._settings.partitions)
+        return Target(snapshot, channel.name, location, key, partition)
+
+    def _whose(self, call: Call, request: web.Request) -> tuple[Channel, str]:
+        name, location = request.match_info["channel"], request.match_info["location"]
+        channel = self._channels.channels.get(name)
+        if channel is None:
+            known = ", ".join(sorted(self._channels.channels))
+            raise Refused(404, "CHANNEL_UNKNOWN", f"There is no channel {name[:64]}", f"there are: {known}")
+        call.channel = channel
+        call.subject = location[:64]
+        if location not in CONSOLIDATED:
+            try:
+                _LOCATION.validate_python(location)
+            except ValidationError as error:
+                faults = ", ".join(problems(error))
+                raise bad_data(f"location: {faults}; or one of {', '.join(CONSOLIDATED)}") from error
+        return channel, location
+
+
+def _flag(request: web.Request, name: str) -> bool:
+    text = request.query.get(name, "false")
+    if text not in ("true", "false"):
+        raise bad_data(f"{name}: must be true or false")
+    return text == "true"
+
+
+def _unseen(target: Target, *, complete: bool, now_ms: int) -> SnapshotDocument:
+    """All of it is stored, and the inventory role has not come to it."""
+    return SnapshotDocument(
+        snapshot=target.snapshot,
+        channel=target.channel,
+        location=target.location,
+        state="open",
+        reason=None,
+        complete=complete,
+        received=0,
+        changed=0,
+        unchanged=0,
+        overtaken=0,
+        zeroed=0,
+        begunMs=now_ms,
+        lastMs=now_ms,
+    )
+
+
+def add_snapshots(router: web.UrlDispatcher, api: SnapshotsApi, not_allowed: Handler) -> None:
+    paths = {
+        "/api/inventory/snapshots/{channel}/{location}": {"GET": api.handler(api.get), "PUT": api.handler(api.put)}
+    }
+    add_paths(router, paths, not_allowed)

@@ -1,0 +1,265 @@
+"""One upload of a snapshot: its stream becomes records on `inventory.updates`, a bounded number of them at a time.
+
+The records of one upload leave in order: begin, parts, end. While some are on their way the next lines are read, and
+no more than that: a slow Kafka slows the sender down. Whatever ends it early writes an abort marker; should even that
+fail, the snapshot is given up after SNAPSHOT_OPEN_MAX_S. Without an end marker nothing becomes 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+from aiohttp import web
+
+from gateway.api.snapshots.formats import Format, Lines, Parsed
+from gateway.http.answers import Refused, bad_data
+from gateway.ports import Clock, Outgoing, Overloaded, Position, Producer, RecordTooLarge, Unavailable
+from topics.api.snapshots import RefusedLine
+from topics.records.envelope import GATEWAY_SOURCE, stamped
+from topics.schema_base import SKUS_MAX
+from topics.stock.snapshots import (
+    SNAPSHOT_ABORT,
+    SNAPSHOT_BEGIN,
+    SNAPSHOT_END,
+    SNAPSHOT_HEADER,
+    SNAPSHOT_PART,
+    whose,
+)
+
+log = logging.getLogger(__name__)
+
+PARTS_AT_ONCE = 50
+"""Parts that are on their way while the next ones are read: 10,000 lines, half a megabyte. A busy broker takes a tenth
+of a second for an acknowledgement, and a million lines wait for a hundred of them."""
+PART_AGE_S = 30.0
+"""A sender may be slow: what it sent is passed on after so long, so that the snapshot does not count as silent."""
+ERRORS_MAX = 100
+"""Lines that could not be taken and are told of: enough to mend a file by."""
+HOPELESS = 1_000
+"""So many lines refused, and they more than those taken: this is no list of stock, and reading on helps nobody."""
+ABORT_TIMEOUT_S = 5.0
+"""How long the abort marker may take, while the gateway stops too; without it the snapshot ends by its silence."""
+PATIENCE_S = 60.0
+"""How long Kafka may take no part, as while its leaders are elected: less than SNAPSHOT_OPEN_MAX_S, and than senders'
+own time-outs. To send all of a snapshot again is dearer than to wait."""
+AGAIN_S = 0.1
+"""Between two tries while Kafka is away, or too much waits for it."""
+
+
+class Content(Protocol):
+    """A body as it comes (aiohttp.StreamReader)."""
+
+    async def readany(self) -> bytes:
+        """Empty at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the records of an upload go, and as whose."""
+
+    snapshot: str
+    channel: str
+    location: str
+    key: bytes
+    partition: int
+
+
+@dataclass(slots=True)
+class Counts:
+    lines: int = 0
+    refused: int = 0
+    unreadable: int = 0
+    errors: list[RefusedLine] = field(default_factory=list)
+
+
+class Upload:
+    def __init__(
+        self,
+        target: Target,
+        lines: Format,
+        *,
+        complete: bool,
+        producer: Producer,
+        now_ms: Clock,
+        idle_s: float,
+    ) -> None:
+        self.target = target
+        self.counts = Counts()
+        self.not_complete: str | None = None
+        """Why nothing is set to 0 although it was asked for."""
+        self.begun: Position | None = None
+        self._format = lines
+        self._complete = complete
+        self._producer = producer
+        self._now_ms = now_ms
+        self._idle_s = idle_s
+        self._whose = orjson.dumps(whose(target.location))[:-1]
+        self._lines = Lines()
+        self._number = 0
+        self._waiting: list[tuple[int, bytes]] = []
+        self._parts: list[Outgoing] = []
+        self._part = 0
+        self._may_be_open = False
+        self._sending: asyncio.Task[None] | None = None
+        self._passed_on = time.monotonic()
+
+    async def run(self, content: Content) -> None:
+        """Returns when the end marker is on all in-sync replicas. Raises Refused, and what the producer raises."""
+        try:
+            await self._read(content)
+        except BaseException as error:
+            # Also when the gateway stops, and the caller's task was cancelled: the producer ends after it.
+            await asyncio.shield(self._give_up(error))
+            raise
+
+    async def _read(self, content: Content) -> None:
+        while chunk := await self._next(content):
+            await self._take(self._lines.feed(chunk))
+        await self._take(self._lines.end())
+        await self._gather(all_of_it=True)
+        if not self.counts.lines:
+            message = "a location is emptied by naming its SKUs with quantity 0"
+            raise bad_data(f"body: has no position; {message}")
+        await self._leave()
+        await self._sent()
+        if self._complete and self.counts.unreadable:
+            self.not_complete = f"of {self.counts.unreadable} refused lines not even the SKU is known"
+        end = {**whose(self.target.location), "parts": self._part, "complete": self._complete and not self.not_complete}
+        await self._produce([self._record(SNAPSHOT_END, orjson.dumps(end), "end")])
+
+    async def _next(self, content: Content) -> bytes:
+        try:
+            async with asyncio.timeout(self._idle_s):
+                return await content.readany()
+        except TimeoutError:
+            fault = f"[body: nothing came for {self._idle_s:g} s]"
+            raise Refused(408, "TIMEOUT", "The upload stood still, and was given up", fault) from None
+        except (web.RequestPayloadError, ConnectionError) as error:
+            raise bad_data("body: ended early, or is not encoded as its headers say") from error
+
+    async def _take(self, lines: list[bytes]) -> None:
+        taken, lines = self._format.head(lines)
+        self._number += taken
+        if self.begun is None and (taken or lines):
+            begin = orjson.dumps({**whose(self.target.location), "complete": self._complete})
+            self._may_be_open = True
+            (self.begun,) = await self._produce([self._record(SNAPSHOT_BEGIN, begin, "begin")])
+        for line in lines:
+            self._number += 1
+            if line and not line.isspace():
+                self._waiting.append((self._number, line))
+        await self._gather(all_of_it=time.monotonic() - self._passed_on > PART_AGE_S)
+        if self._parts and time.monotonic() - self._passed_on > PART_AGE_S:
+            await self._leave()
+
+    async def _gather(self, *, all_of_it: bool) -> None:
+        """Waiting lines become parts, and leave when there are enough of them."""
+        while len(self._waiting) >= SKUS_MAX or (all_of_it and self._waiting):
+            self._add(self._format.parse(self._waiting[:SKUS_MAX]), len(self._waiting[:SKUS_MAX]))
+            del self._waiting[:SKUS_MAX]
+            await asyncio.sleep(0)  # a chunk may hold a hundred parts, of which each takes milliseconds to judge
+            if len(self._parts) >= PARTS_AT_ONCE:
+                await self._leave()
+
+    def _add(self, parsed: Parsed, lines: int) -> None:
+        counts = self.counts
+        counts.lines += lines
+        counts.refused += len(parsed.errors)
+        counts.unreadable += parsed.unreadable
+        counts.errors += parsed.errors[: ERRORS_MAX - len(counts.errors)]
+        if counts.refused > HOPELESS and counts.refused * 2 > counts.lines:
+            first = "; ".join(f"line {one.line}: {one.error}" for one in counts.errors[:3])
+            raise bad_data(f"body: {counts.refused} of {counts.lines} lines cannot be taken: {first}")
+        refused = b',"refused":%b' % orjson.dumps(parsed.refused) if parsed.refused else b""
+        value = b'%b,"part":%d,"inventories":[%b]%b}' % (self._whose, self._part, parsed.items, refused)
+        self._parts.append(self._record(SNAPSHOT_PART, value, str(self._part)))
+        self._part += 1
+
+    async def _leave(self) -> None:
+        """The parts that were gathered, as soon as those before them are acknowledged."""
+        await self._sent()
+        records, self._parts = self._parts, []
+        self._passed_on = time.monotonic()
+        self._sending = asyncio.create_task(self._send(records), name=f"snapshot {self.target.snapshot}")
+
+    async def _send(self, records: Sequence[Outgoing]) -> None:
+        if records:
+            await self._produce(records)
+
+    async def _sent(self) -> None:
+        if self._sending is not None:
+            await self._sending
+            self._sending = None
+
+    async def _produce(self, records: Sequence[Outgoing], patience_s: float | None = None) -> list[Position]:
+        """All of them, in order. What is not acknowledged is sent again: a part that comes twice counts once.
+
+        Raises Unavailable or Overloaded when Kafka does not take them for too long.
+        """
+        deadline = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
+        taken: list[Position] = []
+        while True:
+            trouble: Unavailable | Overloaded = Unavailable("part of a snapshot was not acknowledged")
+            try:
+                found = await self._producer.produce_all(records[len(taken) :])
+                taken += _before_a_gap(found)
+            except (Unavailable, Overloaded) as error:
+                trouble = error
+            if len(taken) == len(records):
+                return taken
+            if time.monotonic() > deadline:
+                raise trouble
+            await asyncio.sleep(AGAIN_S)
+
+    async def _give_up(self, error: BaseException) -> None:
+        """The abort marker, behind all that has left."""
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.wait([self._sending])
+        if not self._may_be_open:
+            return
+        abort = orjson.dumps({**whose(self.target.location), "reason": _reason(error)})
+        try:
+            async with asyncio.timeout(ABORT_TIMEOUT_S):
+                await self._produce([self._record(SNAPSHOT_ABORT, abort, "abort")], 0.0)
+        except (TimeoutError, Unavailable, Overloaded) as trouble:
+            log.warning("snapshot %s has no abort marker, and ends by its silence: %r", self.target.snapshot, trouble)
+
+    def _record(self, kind: str, value: bytes, name: str) -> Outgoing:
+        target = self.target
+        id_ = f"{target.snapshot}.{name}"
+        headers = stamped(id_, kind, GATEWAY_SOURCE, target.channel, target.location, self._now_ms())
+        marked = (*headers, (SNAPSHOT_HEADER, target.snapshot.encode()))
+        return Outgoing("inventory.updates", target.key, value, marked, target.partition)
+
+
+def _before_a_gap(positions: Sequence[Position | None]) -> Iterator[Position]:
+    """Those before the first that is not acknowledged."""
+    for position in positions:
+        if position is None:
+            return
+        yield position
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, Refused):
+        return f"{error.message} {error.description}"[:200]
+    if isinstance(error, (Unavailable, Overloaded, RecordTooLarge)):
+        return "Kafka did not take all of it"
+    return "the gateway stopped" if isinstance(error, asyncio.CancelledError) else "the gateway failed"
+
+
+def members_of(counts: Counts, not_complete: str | None) -> dict[str, Any]:
+    """What the answer tells of the upload itself."""
+    return {
+        "lines": counts.lines,
+        "refused": counts.refused,
+        "errors": [one.model_dump() for one in counts.errors],
+        "notComplete": not_complete,
+    }

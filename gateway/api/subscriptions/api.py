@@ -1,0 +1,290 @@
+"""/api/subscriptions: who gets facts over HTTP. What is answered is durable, and counts at this gateway.
+
+A subscription is one record of a compacted topic; every call that changes one writes it anew. Calls about the same
+subscription wait for each other here; of two gateways that change one at the same moment, the last one's record counts,
+and one that was deleted stays deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from weakref import WeakValueDictionary
+
+from aiohttp import web
+
+from gateway.api.handler import Act, Management, add_paths
+from gateway.api.orders import channel_of
+from gateway.api.read_your_writes import Written
+from gateway.api.subscriptions.rules import (
+    NewSecret,
+    asked,
+    changed,
+    check_revision,
+    document,
+    entity_of,
+    home_of,
+    id_of,
+    keys_of,
+    made,
+    new_secret,
+    next_revision,
+    resealed,
+    rotated,
+)
+from gateway.http.answers import Answer, Refused, json_answer
+from gateway.http.body import BodyReader, parse
+from gateway.http.call import Call, new_event_id
+from gateway.kafka.headers import stamp
+from gateway.ports import Outgoing
+from gateway.touchpoints.ingress import Handler, Ingress, Ports
+from topics.api.subscribers import RotationAsked, SubscriptionAsked, SubscriptionMade
+from topics.configuration.settings import Channels, Settings
+from topics.records.deliveries import LaneAction, LaneDecision
+from topics.records.envelope import LANE_DECISION
+from topics.subscriptions.model import Deleted, Subscription
+from topics.webhooks.sealing import secret_box
+from topics.webhooks.signatures import MADE_BYTES, Signature, SigningKey
+
+BODY_BYTES_MAX = 64 << 10
+"""A subscription with every list as long as it may be, several times."""
+SUBSCRIPTIONS_MAX = 10_000
+"""Every process holds all of them, and each kind of fact is compared with each once."""
+VISIBLE_TIMEOUT_S = 5.0
+"""How long what was written may take to count here. It is durable by then, so the answer is given all the same, and
+the next change starts from it (Written)."""
+ID_BYTES = 10
+
+log = logging.getLogger(__name__)
+
+
+class SubscriptionsApi:
+    def __init__(
+        self,
+        settings: Settings,
+        channels: Channels,
+        ports: Ports,
+        ingress: Ingress,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._channels = channels
+        self._ports = ports
+        self._written_here = Written(ports.subscriptions)
+        self._management = Management(settings, ingress)
+        self._random = random
+        self._partitions = settings.partitions
+        self._box = secret_box(settings)
+        self._bodies = BodyReader(BODY_BYTES_MAX)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def handler(self, act: Act) -> Handler:
+        async def when_read(call: Call, request: web.Request) -> Answer:
+            unready = self._ports.subscriptions.unready()
+            if unready is not None:
+                raise Refused(503, "STARTING", "The subscriptions are not read yet", unready, retry_after_s=1)
+            call.subject = request.match_info.get("id", "")[:40]
+            return await act(call, request)
+
+        return self._management.handler("api-subscriptions", when_read)
+
+    def locked(self, act: Act) -> Handler:
+        """For calls that change the subscription in the path: one at a time."""
+
+        async def one_at_a_time(call: Call, request: web.Request) -> Answer:
+            async with self._lock(call.subject):
+                return await act(call, request)
+
+        return self.handler(one_at_a_time)
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
+
+    async def all(self, _call: Call, _request: web.Request) -> Answer:
+        every = sorted(self._ports.subscriptions.all().values(), key=lambda one: (one.created_ms, one.id))
+        return json_answer({"subscriptions": [self._told(one) for one in every]})
+
+    async def one(self, _call: Call, request: web.Request) -> Answer:
+        return self._answer(self._known(request))
+
+    async def create(self, call: Call, request: web.Request) -> Answer:
+        """The endpoint is asked after it is stored, so that an answer that is lost leaves a trace to find."""
+        wanted = asked(SubscriptionAsked, await self._members(request), self._channels.channels)
+        self._check_url(wanted.url)
+        if len(self._ports.subscriptions.all()) >= SUBSCRIPTIONS_MAX:
+            raise Refused(409, "TOO_MANY", f"There are {SUBSCRIPTIONS_MAX} subscriptions already")
+        now_ms = self._ports.now_ms()
+        call.subject = id_of(self._random(ID_BYTES))
+        secret = new_secret(self._box, call.subject, wanted.signature, wanted.secret, self._random(MADE_BYTES), now_ms)
+        subscription = made(wanted, call.subject, secret, now_ms)
+        async with self._lock(call.subject):
+            await self._write(call, subscription)
+            not_verified = await self._challenge(subscription, [secret.key])
+            if not_verified is None:
+                # The newest again: another gateway may have changed or deleted it while the endpoint was asked.
+                present = self._present(subscription.id)
+                if present.url == subscription.url:
+                    present = next_revision(present, verified_ms=self._ports.now_ms())
+                    await self._write(call, present)
+                subscription = present
+        return self._shown_once(subscription, secret, not_verified, 201)
+
+    async def change(self, call: Call, request: web.Request) -> Answer:
+        members = await self._members(request)
+        present = self._known(request)
+        wanted = changed(present, members, self._channels.channels)
+        if wanted.url != present.url:
+            self._check_url(wanted.url)
+            await self._verified(wanted)
+            wanted = changed(self._known(request), members, self._channels.channels)  # see `create`
+            wanted = wanted.model_copy(update={"verified_ms": self._ports.now_ms()})
+        return await self._written(call, next_revision(wanted))
+
+    async def delete(self, call: Call, request: web.Request) -> Answer:
+        await self._delete(call, self._known(request).id)
+        return Answer(204)
+
+    async def verify(self, call: Call, request: web.Request) -> Answer:
+        asked_of = self._known(request)
+        await self._verified(asked_of)
+        present = self._known(request)  # see `create`
+        if present.url != asked_of.url:
+            raise Refused(409, "CHANGED", "Its url was changed while the endpoint was asked", "verify it again")
+        return await self._written(call, next_revision(present, verified_ms=self._ports.now_ms()))
+
+    async def rotate(self, call: Call, request: web.Request) -> Answer:
+        raw = await self._bodies.read(request)
+        present, now_ms = self._known(request), self._ports.now_ms()
+        wanted = asked(RotationAsked, parse(raw) if raw else {}, ())
+        signature = Signature(wanted.signature or present.signature)
+        secret = new_secret(self._box, present.id, signature, wanted.secret, self._random(MADE_BYTES), now_ms)
+        subscription = next_revision(rotated(present, wanted, secret, now_ms))
+        await self._write(call, subscription)
+        return self._shown_once(subscription, secret, None, 200)
+
+    async def enable(self, call: Call, request: web.Request) -> Answer:
+        return await self._written(call, next_revision(self._known(request), enabled=True))
+
+    async def disable(self, call: Call, request: web.Request) -> Answer:
+        return await self._written(call, next_revision(self._known(request), enabled=False))
+
+    async def decide(self, call: Call, request: web.Request) -> Answer:
+        """An operator's word about a fact that was given up and blocks its order's lane."""
+        present = self._known(request)
+        channel = channel_of(self._channels, request)
+        entity, call.subject = entity_of(channel.name, request)
+        lane, partition = home_of(present, entity, self._partitions)
+        wanted, action = request.match_info["request"], LaneAction(request.match_info["action"])
+        call.channel, call.event = channel, new_event_id()
+        headers = stamp(LANE_DECISION, channel.name, call.event, call.subject, self._ports.now_ms(), None, None)
+        decision = LaneDecision(lane=lane.decode(), request=wanted, action=action)
+        record = Outgoing("deliveries.requests", lane, decision.encode(), headers, partition)
+        call.positions.append(await self._ports.producer.produce(record))
+        return json_answer({"request": wanted, "action": action, "eventId": call.event}, 202)
+
+    def _known(self, request: web.Request) -> Subscription:
+        """As it is now; refused when the caller says that it means another revision."""
+        present = self._present(request.match_info["id"])
+        if request.if_match is not None:
+            check_revision(present, request.if_match)
+        return present
+
+    def _present(self, name: str) -> Subscription:
+        found = self._written_here.get(name)
+        if found is None:
+            raise _unknown(name)
+        return found
+
+    async def _members(self, request: web.Request) -> dict[str, Any]:
+        return parse(await self._bodies.read(request))
+
+    def _check_url(self, url: str) -> None:
+        fault = self._ports.endpoints.fault(url)
+        if fault is not None:
+            raise Refused(400, "BAD_DATA", "Input validation failed", f"[url: {fault}]")
+
+    async def _verified(self, subscription: Subscription) -> None:
+        keys = keys_of(self._box, subscription, self._ports.now_ms())
+        not_verified = await self._challenge(subscription, keys)
+        if not_verified is not None:
+            raise Refused(409, "NOT_VERIFIED", "The endpoint did not pass, and nothing was changed", not_verified)
+
+    async def _challenge(self, subscription: Subscription, keys: list[SigningKey]) -> str | None:
+        return await self._ports.endpoints.challenge(
+            url=subscription.url,
+            subscription=subscription.id,
+            keys=keys,
+            delivery_id=f"msg_{self._random(16).hex()}",
+            challenge=self._random(24).hex(),
+            now_ms=self._ports.now_ms(),
+        )
+
+    def _told(self, subscription: Subscription) -> dict[str, Any]:
+        disabled = self._ports.subscriptions.disabled(subscription.id)
+        health = self._ports.subscriptions.health(subscription.id)
+        backlog = self._ports.subscriptions.backlog(subscription.id)
+        return document(subscription, disabled, health, backlog, self._ports.now_ms()).model_dump(mode="json")
+
+    def _shown_once(
+        self, subscription: Subscription, secret: NewSecret, not_verified: str | None, status: int
+    ) -> Answer:
+        told = SubscriptionMade(
+            **self._told(subscription),
+            secret=secret.secret,
+            public_key=secret.public_key,
+            not_verified=not_verified,
+        )
+        return replace(json_answer(told.model_dump(mode="json"), status), revision=subscription.revision)
+
+    async def _written(self, call: Call, subscription: Subscription) -> Answer:
+        await self._write(call, subscription)
+        return self._answer(subscription)
+
+    def _answer(self, subscription: Subscription) -> Answer:
+        return replace(json_answer(self._told(subscription)), revision=subscription.revision)
+
+    async def _write(self, call: Call, subscription: Subscription) -> None:
+        await self._put(call, resealed(self._box, subscription))
+        if self._ports.subscriptions.is_deleted(subscription.id):
+            # At another gateway, before this was stored: the last record is what is kept, so it has to say that.
+            await self._delete(call, subscription.id)
+            raise _unknown(subscription.id)
+
+    async def _delete(self, call: Call, name: str) -> None:
+        await self._put(call, Deleted(id=name, deleted_ms=self._ports.now_ms()))
+
+    async def _put(self, call: Call, record: Subscription | Deleted) -> None:
+        """Returns when the record is on all in-sync replicas and counts at this gateway."""
+        outgoing = Outgoing("subscriptions", record.id.encode(), record.encode(), ())
+        position = await self._ports.producer.produce(outgoing)
+        self._written_here.keep(position, record)
+        try:
+            async with asyncio.timeout(VISIBLE_TIMEOUT_S):
+                await self._ports.subscriptions.until_written(position.partition, position.offset)
+            self._written_here.seen(record.id)
+        except TimeoutError:
+            log.warning("subscription.late id=%s position=%s: stored, and not seen here yet", call.subject, position)
+
+
+def _unknown(name: str) -> Refused:
+    return Refused(404, "UNKNOWN", f"There is no subscription {name[:40]}")
+
+
+def add_subscriptions(router: web.UrlDispatcher, api: SubscriptionsApi, not_allowed: Handler) -> None:
+    paths: dict[str, dict[str, Handler]] = {
+        "/api/subscriptions": {"GET": api.handler(api.all), "POST": api.handler(api.create)},
+        "/api/subscriptions/{id}": {
+            "GET": api.handler(api.one),
+            "PATCH": api.locked(api.change),
+            "DELETE": api.locked(api.delete),
+        },
+        "/api/subscriptions/{id}/verify": {"POST": api.locked(api.verify)},
+        "/api/subscriptions/{id}/rotate-secret": {"POST": api.locked(api.rotate)},
+        "/api/subscriptions/{id}/enable": {"POST": api.locked(api.enable)},
+        "/api/subscriptions/{id}/disable": {"POST": api.locked(api.disable)},
+        "/api/subscriptions/{id}/deliveries/{request}/{action:retry|skip}": {"POST": api.handler(api.decide)},
+    }
+    add_paths(router, paths, not_allowed)

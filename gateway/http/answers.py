@@ -1,0 +1,152 @@
+"""What the caller gets: verdicts, refusals and answers in the contract's shape for each side.
+
+A marketplace sees Increff's error body `{code, message, description}`, Increff a channel's `{hasError, errorMessage}`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from topics.contract.models.fulfilment import Taken
+from topics.contract.touchpoints import Direction, Entity, Mode, Touchpoint
+from topics.records.verdicts import Reply, Verdict
+
+JSON = "application/json"
+KAFKA_RETRY_AFTER_S = 2
+"""An election or a broker's restart takes a few seconds; callers spread themselves over several tries."""
+VERDICT_RETRY_AFTER_S = 2
+"""The record is stored, only its verdict is late: a rebalance ends in seconds."""
+FAR_SIDE_RETRY_AFTER_S = 5
+"""The far side had the whole relay deadline; asking again at once would find it as it was."""
+OVERLOAD_RETRY_AFTER_S = 1
+"""Bounds free up as soon as Kafka acknowledges."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    body: bytes = b""
+    retry_after_s: int | None = None
+    content_type: str = JSON
+    revision: int | None = None
+    """Of what is told: its ETag."""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+EMPTY = Answer(200)
+_TAKEN = Answer(200, b'{"hasError":false,"errorMessage":null}')
+
+
+class Refused(Exception):  # noqa: N818 - an answer to give, not a fault of ours
+    """The call ends here. `code` is for machines, `message` for people, `description` names the fields."""
+
+    def __init__(
+        self, status: int, code: str, message: str, description: str = "", retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.description = description
+        self.retry_after_s = retry_after_s
+
+
+def bad_data(*faults: str) -> Refused:
+    """Increff's own words for a data fault (contract 0.3), with each field named."""
+    return Refused(400, "BAD_DATA", "Input validation failed", f"[{', '.join(faults)}]")
+
+
+def kafka_away() -> Refused:
+    message = "Not known whether this was stored; a repeat is safe"
+    return Refused(503, "UNAVAILABLE", message, retry_after_s=KAFKA_RETRY_AFTER_S)
+
+
+def overloaded(reason: str) -> Refused:
+    return Refused(503, "OVERLOADED", "Too much is in hand; a repeat is safe", reason, OVERLOAD_RETRY_AFTER_S)
+
+
+def late() -> Refused:
+    message = "Stored; repeat to learn the verdict"
+    return Refused(503, "VERDICT_LATE", message, retry_after_s=VERDICT_RETRY_AFTER_S)
+
+
+def json_answer(document: Any, status: int = 200) -> Answer:
+    return Answer(status, orjson.dumps(document))
+
+
+def shaped(direction: Direction, refused: Refused) -> Answer:
+    """A refusal in the shape that the caller of this direction knows."""
+    if direction is Direction.TO_INCREFF:
+        body: dict[str, Any] = {
+            "code": refused.code,
+            "message": refused.message,
+            "description": refused.description or refused.message,
+        }
+    else:
+        text = f"{refused.message}: {refused.description}" if refused.description else refused.message
+        body = {"hasError": True, "errorMessage": text}
+    return Answer(refused.status, orjson.dumps(body), refused.retry_after_s)
+
+
+def taken(touchpoint: Touchpoint) -> Answer:
+    """Success of an accepted call: the documented body, or none."""
+    return _TAKEN if touchpoint.response is Taken else EMPTY
+
+
+def of_reply(touchpoint: Touchpoint, reply: Reply | None) -> Answer:
+    """The answer to a single command. No reply in time: only a call that cannot be refused counts as taken.
+
+    Raises Refused for what did not succeed.
+    """
+    if reply is None:
+        if touchpoint.refusable:
+            raise late()
+        return taken(touchpoint)
+    if not reply.verdict.succeeded:
+        passed_on = _far_refusal(touchpoint, reply)
+        if passed_on is not None:
+            return passed_on
+        raise refusal(touchpoint, reply)
+    if touchpoint.mode is Mode.RELAY:
+        return _relayed(reply)
+    return taken(touchpoint)
+
+
+def refusal(touchpoint: Touchpoint, reply: Reply) -> Refused:
+    """Why a command did not succeed."""
+    if reply.verdict is Verdict.CONFLICT:
+        return Refused(400, "CONFLICT", reply.message or "A different payload is known under this code")
+    if reply.verdict is Verdict.EARLY:
+        what = {Entity.ORDER: "order", Entity.RETURN: "return"}.get(touchpoint.entity, "manifest")
+        status = 400 if touchpoint.direction is Direction.TO_INCREFF else 404
+        return Refused(status, f"{what.upper()}_UNKNOWN", reply.message or f"The {what} is not known")
+    if reply.verdict is Verdict.FAILED:
+        message = reply.message or "The far side gave no answer in time; a repeat is safe"
+        return Refused(503, "FAR_SIDE_UNAVAILABLE", message, retry_after_s=FAR_SIDE_RETRY_AFTER_S)
+    return Refused(_far_status(reply) or 400, "REFUSED", reply.message or "Not possible in the present state")
+
+
+def _far_status(reply: Reply) -> int | None:
+    return reply.status if reply.status is not None and 400 <= reply.status < 500 else None
+
+
+def _far_refusal(touchpoint: Touchpoint, reply: Reply) -> Answer | None:
+    """The far side's own 4xx body where it already has the caller's shape, so that no word of it is lost."""
+    status = _far_status(reply)
+    if reply.verdict is not Verdict.REFUSED or status is None or not isinstance(reply.body, dict):
+        return None
+    wanted = {"code", "message"} if touchpoint.direction is Direction.TO_INCREFF else {"errorMessage"}
+    return Answer(status, orjson.dumps(reply.body)) if wanted <= reply.body.keys() else None
+
+
+def _relayed(reply: Reply) -> Answer:
+    """The far side's answer as it came: its body is JSON, a text, or nothing."""
+    status = reply.status if reply.status is not None and 200 <= reply.status < 300 else 200
+    if reply.body is None or reply.body == "":
+        return Answer(status)
+    if isinstance(reply.body, str):
+        return Answer(status, reply.body.encode(), content_type="text/plain; charset=utf-8")
+    return Answer(status, orjson.dumps(reply.body))

@@ -1,0 +1,98 @@
+"""From a request to its members: the body within its limit, the query string, the path; every fault named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from aiohttp import web
+from pydantic import ValidationError
+
+from gateway.http.answers import Refused, bad_data, overloaded
+from topics.contract.touchpoints import Touchpoint
+from topics.nesting import NESTING_MAX, is_too_deep
+from topics.schema_base import canonical, problems
+
+HELD_BYTES_MAX = 256 << 20
+"""Bodies being received at once, together: 64 of the largest. Beyond it a slow crowd could fill the memory."""
+
+
+class BodyReader:
+    """Reads bodies while they stream in; what exceeds the limit is refused without being kept."""
+
+    def __init__(self, bytes_max: int, held_bytes_max: int = HELD_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._held_bytes_max = held_bytes_max
+        self.held_bytes = 0
+
+    async def read(self, request: web.Request) -> bytes:
+        if (request.content_length or 0) > self._bytes_max:
+            raise self._too_large()
+        content = request.content
+        try:
+            body = await content.readany()
+            return body if content.at_eof() else await self._read_on(request, body)
+        except (web.RequestPayloadError, ConnectionError) as error:
+            raise bad_data("body: ended early, or is not encoded as its headers say") from error
+
+    async def _read_on(self, request: web.Request, first: bytes) -> bytes:
+        chunks, size = [first], len(first)
+        self.held_bytes += size
+        try:
+            while chunk := await request.content.readany():
+                size += len(chunk)
+                self.held_bytes += len(chunk)
+                if size > self._bytes_max:
+                    raise self._too_large()
+                if self.held_bytes > self._held_bytes_max:
+                    raise overloaded("[body: too many large bodies at once]")
+                chunks.append(chunk)
+            return b"".join(chunks)
+        finally:
+            self.held_bytes -= size
+
+    def _too_large(self) -> Refused:
+        fault = f"[body: may have at most {self._bytes_max} bytes]"
+        return Refused(413, "TOO_LARGE", "The request is too large", fault)
+
+
+def parse(raw: bytes) -> dict[str, Any]:
+    """A JSON object, or a refusal that says where it ends to be one."""
+    try:
+        members = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        if not raw:
+            raise bad_data("body: may not be empty") from error
+        raise bad_data(f"body: not valid JSON: {error.msg} at line {error.lineno} column {error.colno}") from error
+    if not isinstance(members, dict):
+        raise bad_data("body: must be a JSON object")
+    if is_too_deep(raw, members):
+        raise bad_data(f"body: may nest at most {NESTING_MAX} levels deep")
+    return members
+
+
+def query_members(request: web.Request) -> dict[str, Any]:
+    """Members from the query string. A name given twice must say the same twice."""
+    members: dict[str, Any] = {}
+    for name, value in request.query.items():
+        if members.setdefault(name, value) != value:
+            raise bad_data(f"{name}: given more than once with different values")
+    return members
+
+
+def with_path_members(touchpoint: Touchpoint, members: dict[str, Any], path: dict[str, str]) -> dict[str, Any]:
+    """The path names the entity; a body that names another one is a mistake that must not be guessed at."""
+    for name in touchpoint.path_members:
+        if members.get(name) not in (None, path[name]):
+            raise bad_data(f"{name}: differs from the one in the path")
+    return {**members, **{name: path[name] for name in touchpoint.path_members}}
+
+
+def validate(touchpoint: Touchpoint, members: dict[str, Any]) -> dict[str, Any]:
+    """The caller's own members in their canonical spelling; the model only judges, it is never dumped."""
+    members = canonical(touchpoint.name, members)
+    try:
+        touchpoint.request.__pydantic_validator__.validate_python(members)
+    except ValidationError as error:
+        raise bad_data(*problems(error)) from error
+    return members

@@ -1,0 +1,69 @@
+"""One HTTP call on its way: what is known about it so far, for the receipts and the log line."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from gateway.http.answers import Answer
+from gateway.ports import Position
+from topics.configuration.settings import Channel
+
+EVENT_ID_HEADER = "Sluice-Event-Id"
+POSITION_HEADER = "Sluice-Position"
+ID_BYTES = 16
+IDS_DRAWN = 256
+"""Ids drawn at once: 4 KiB of randomness."""
+POSITIONS_MAX = 20
+"""Positions in one header: a batch of 1,000 would exceed what clients accept as a header line (8 KiB)."""
+
+
+class EventIds:
+    """128 random bits each, drawn for many ids at once: a system call per request would cost as much as the metrics."""
+
+    def __init__(self) -> None:
+        self._drawn: list[str] = []
+
+    def new(self) -> str:
+        if not self._drawn:
+            bits = os.urandom(ID_BYTES * IDS_DRAWN).hex()
+            self._drawn = [bits[at : at + ID_BYTES * 2] for at in range(0, len(bits), ID_BYTES * 2)]
+        return self._drawn.pop()
+
+
+new_event_id = EventIds().new
+
+
+@dataclass(slots=True)
+class Call:
+    touchpoint: str
+    started: float
+    channel: Channel | None = None
+    event: str = ""
+    subject: str = ""
+    positions: list[Position] = field(default_factory=list)
+    verdict: str = ""
+
+    def response(self, answer: Answer) -> web.Response:
+        """The HTTP response, with receipts whenever something was stored."""
+        headers: dict[str, str] = {}
+        if answer.body:
+            headers["Content-Type"] = answer.content_type
+        if self.positions:
+            headers[EVENT_ID_HEADER] = self.event
+            headers[POSITION_HEADER] = self._receipt()
+        if answer.retry_after_s is not None:
+            headers["Retry-After"] = str(answer.retry_after_s)
+        if answer.revision is not None:
+            headers["ETag"] = f'"{answer.revision}"'
+        headers.update(answer.headers)
+        return web.Response(status=answer.status, body=answer.body, headers=headers)
+
+    def _receipt(self) -> str:
+        if len(self.positions) == 1:
+            return str(self.positions[0])
+        shown = ", ".join(map(str, self.positions[:POSITIONS_MAX]))
+        more = len(self.positions) - POSITIONS_MAX
+        return f"{shown}, and {more} more" if more > 0 else shown

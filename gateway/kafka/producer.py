@@ -1,0 +1,308 @@
+"""The one producer of this process: idempotent, acks=all, bounded in bytes and time, rebuilt when beyond repair.
+
+It connects in the background, so the gateway starts, answers 503 and recovers without Kafka. What was handed to Kafka
+and not acknowledged in time may still arrive: the caller is told "not known; a repeat is safe".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    ProducerClosed,
+    RecordTooLargeError,
+    UnknownTopicOrPartitionError,
+)
+
+from gateway.http.metrics import Metrics
+from gateway.ports import Outgoing, Overloaded, Position, RecordTooLarge, Unavailable
+from topics.configuration.settings import Settings
+from topics.kafka.catalogue import BY_NAME, RECORD_BYTES_MAX
+
+log = logging.getLogger(__name__)
+
+BYTES_IN_FLIGHT_MAX = 64 << 20
+"""Handed to Kafka and not acknowledged: a second of the fastest local broker. Beyond it calls are refused at once."""
+RECORD_OVERHEAD_BYTES = 512
+"""Headers and bookkeeping of one record, counted with its key and value."""
+BATCH_BYTES = 512 << 10
+"""Records of one partition that leave together, where so many wait: one request at a time is on its way for each
+partition, and a snapshot goes to one."""
+RETRY_S = 0.25
+"""Between two attempts to reach Kafka while it is away; what a caller sees as recovery."""
+PROBE_S = 2.0
+"""Between two questions to a Kafka that is well and has nothing to acknowledge."""
+PROBE_TIMEOUT_S = 2.0
+"""A broker that takes longer to say where a topic is cannot keep the two seconds promised to callers."""
+CONNECT_TIMEOUT_S = 10.0
+"""A new producer asks for its id; a broker that is just starting needs some seconds."""
+CLOSE_TIMEOUT_S = 5.0
+"""What is in flight when the gateway stops, or when a broken producer is put away, gets this long."""
+REQUEST_TIMEOUT_MS = 10_000
+"""A broker that hangs is asked again on a new connection after this; idempotence makes that safe."""
+
+
+class SharedProducer:
+    """Implements gateway.ports.Producer."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, bytes_in_flight_max: int = BYTES_IN_FLIGHT_MAX) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._names = {name: topic.full_name(settings.topic_prefix) for name, topic in BY_NAME.items()}
+        self._bytes_max = bytes_in_flight_max
+        self._bytes_in_flight = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._producer: AIOKafkaProducer | None = None
+        self._unready: str | None = f"not connected to Kafka at {settings.kafka} yet"
+        self._wake = asyncio.Event()
+        self._broken = False
+        self._keeper: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        metrics.bytes_in_flight = lambda: self._bytes_in_flight
+
+    def unready(self) -> str | None:
+        if self._keeper is not None and self._keeper.done():
+            return "the keeper of the producer ended"
+        return self._unready
+
+    async def wait(self) -> None:
+        """Returns when it was stopped; raises what ended its keeper before, and what nobody foresaw does end it."""
+        if self._keeper is not None:
+            await asyncio.shield(self._keeper)
+
+    def start(self) -> None:
+        """Returns at once; connecting goes on in the background."""
+        self._loop = asyncio.get_running_loop()
+        self._keeper = asyncio.create_task(self._keep(), name="gateway-producer")
+
+    async def stop(self) -> None:
+        """What is in flight gets a bounded time to be acknowledged."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+        producer, self._producer = self._producer, None
+        self._unready = "stopping"
+        if producer is not None:
+            await _close(producer)
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    async def produce(self, record: Outgoing) -> Position:
+        producer = self._admit(_size(record))
+        loop = self._running()
+        timeout_s = self._settings.produce_timeout_s
+        try:
+            acknowledged = self._send_at_once(producer, record)
+            if acknowledged is None:
+                async with asyncio.timeout(timeout_s):
+                    acknowledged = await self._send(producer, record)
+            timer = loop.call_later(timeout_s, _expire, acknowledged)
+            try:
+                metadata = await acknowledged
+            finally:
+                timer.cancel()
+        except TimeoutError as error:
+            raise self._away(f"no acknowledgement within {timeout_s:g} s") from error
+        except KafkaError as error:
+            raise self._judged(error) from error
+        self._metrics.records += 1
+        return Position(metadata.topic, metadata.partition, metadata.offset)
+
+    async def produce_all(self, records: Sequence[Outgoing]) -> list[Position | None]:
+        producer = self._admit(sum(map(_size, records)))
+        futures: list[asyncio.Future[Any]] = []
+        loop = self._running()
+        deadline = loop.time() + self._settings.produce_timeout_s
+        trouble: Exception | None = None
+        try:
+            async with asyncio.timeout_at(deadline):
+                # One after the other, so that records of one key keep their order.
+                for record in records:
+                    futures.append(await self._send(producer, record))  # noqa: PERF401 - kept when the time is over
+        except (TimeoutError, KafkaError) as error:
+            trouble = self._away("no room for more records") if isinstance(error, TimeoutError) else self._judged(error)
+        if futures:
+            await asyncio.wait(futures, timeout=max(0.0, deadline - loop.time()))
+        elif trouble is not None:
+            raise trouble
+        positions = [self._position(future) for future in futures]
+        for future in futures:
+            future.cancel()  # those not done: nobody waits for them any more
+        if None in positions and trouble is None:
+            self._away("part of a batch was not acknowledged in time")
+        return positions + [None] * (len(records) - len(positions))
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        """Kept from the start: asking asyncio costs a system call each time, several for each request."""
+        if self._loop is None:
+            raise RuntimeError("start() comes before the first record")
+        return self._loop
+
+    def _position(self, future: asyncio.Future[Any]) -> Position | None:
+        if not future.done():
+            return None
+        error = future.exception()
+        if error is not None:
+            if isinstance(error, KafkaError):
+                self._judged(error)
+            return None
+        metadata = future.result()
+        self._metrics.records += 1
+        return Position(metadata.topic, metadata.partition, metadata.offset)
+
+    def _admit(self, size: int) -> AIOKafkaProducer:
+        """While Kafka is known to be away nothing more is handed over: it would pile up, and arrive unasked later."""
+        if self._producer is None or self.unready() is not None:
+            raise Unavailable(self.unready() or "no producer")
+        if self._bytes_in_flight + size > self._bytes_max:
+            raise Overloaded(f"{self._bytes_in_flight} bytes wait for Kafka's acknowledgement")
+        return self._producer
+
+    def _send_at_once(self, producer: AIOKafkaProducer, record: Outgoing) -> asyncio.Future[Any] | None:
+        """As `_send`, where aiokafka need not wait for metadata or room: nearly always, and then no timer is needed.
+
+        A send that has to wait has appended nothing yet; it is ended here and begun again under a time limit.
+        """
+        sending = self._send(producer, record)
+        try:
+            sending.send(None)
+        except StopIteration as done:
+            acknowledged: asyncio.Future[Any] = done.value
+            return acknowledged
+        sending.close()
+        return None
+
+    async def _send(self, producer: AIOKafkaProducer, record: Outgoing) -> asyncio.Future[Any]:
+        """Returns when the record has its place in the order, with a future of its acknowledgement.
+
+        The future is ours: giving up on it leaves aiokafka's alone, so bytes are counted until Kafka has answered.
+        """
+        size = _size(record)
+        self._bytes_in_flight += size
+        acknowledged: asyncio.Future[Any] = self._running().create_future()
+        try:
+            future: asyncio.Future[Any] = await producer.send(
+                self._names[record.topic], record.value, record.key, record.partition, None, list(record.headers)
+            )
+        except BaseException:
+            self._bytes_in_flight -= size
+            raise
+
+        def settled(future: asyncio.Future[Any]) -> None:
+            self._bytes_in_flight -= size
+            error = ProducerClosed() if future.cancelled() else future.exception()
+            if acknowledged.done():
+                return  # nobody waits any more
+            if error is None:
+                acknowledged.set_result(future.result())
+            else:
+                acknowledged.set_exception(error)
+
+        future.add_done_callback(settled)
+        return acknowledged
+
+    def _away(self, reason: str) -> Unavailable:
+        """From now on calls are refused at once, until Kafka answers a probe."""
+        if self._unready is None:
+            log.warning("Kafka does not take records: %s", reason)
+            self._unready = reason
+            self._wake.set()
+        return Unavailable(reason)
+
+    def _judged(self, error: KafkaError) -> Exception:
+        """What an error means: the record's fault, Kafka's absence, or a producer that cannot go on."""
+        if isinstance(error, (MessageSizeTooLargeError, RecordTooLargeError)):
+            return RecordTooLarge(str(error))
+        if isinstance(error, (KafkaTimeoutError, UnknownTopicOrPartitionError)) or error.retriable:
+            return self._away(repr(error))
+        # A gap in the sequence, a fenced or closed producer: nothing sent through it will ever arrive again.
+        self._broken = True
+        return self._away(f"the producer must be replaced: {error!r}")
+
+    async def _keep(self) -> None:
+        while True:
+            producer = await self._connected()
+            self._producer, self._broken, self._unready = producer, False, None
+            log.info("connected to Kafka at %s", self._settings.kafka)
+            await self._watch(producer)
+            self._producer = None
+            self._metrics.producer_rebuilds += 1
+            log.warning("the producer is replaced")
+            closing = asyncio.create_task(_close(producer))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            await asyncio.sleep(RETRY_S)
+
+    async def _connected(self) -> AIOKafkaProducer:
+        while True:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._settings.kafka,
+                client_id="sluice-gateway",
+                acks="all",
+                enable_idempotence=True,
+                max_batch_size=BATCH_BYTES,
+                max_request_size=RECORD_BYTES_MAX,
+                request_timeout_ms=REQUEST_TIMEOUT_MS,
+                retry_backoff_ms=100,
+            )
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    await producer.start()
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.debug("Kafka is not there yet: %r", error)
+                await _close(producer)
+                await asyncio.sleep(RETRY_S)
+            except asyncio.CancelledError:
+                await _close(producer)
+                raise
+            else:
+                return producer
+
+    async def _watch(self, producer: AIOKafkaProducer) -> None:
+        """Returns when the producer is broken. Until then: asks Kafka now and then, more often while it is away."""
+        while not self._broken:
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_S if self._unready is None else RETRY_S):
+                    await self._wake.wait()
+            if self._broken:
+                return
+            if await _answers(producer):
+                if self._unready is not None:
+                    log.info("Kafka answers again")
+                self._unready = None
+            else:
+                self._away("Kafka does not answer")
+
+
+async def _answers(producer: AIOKafkaProducer) -> bool:
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            return bool(await producer.client.force_metadata_update())
+    except (TimeoutError, KafkaError, OSError):
+        return False  # the caller says so once, when this changes
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await producer.stop()
+    except (KafkaError, OSError, TimeoutError) as error:
+        log.debug("a producer was put away with records in flight: %r", error)
+
+
+def _size(record: Outgoing) -> int:
+    return len(record.key) + len(record.value) + RECORD_OVERHEAD_BYTES
+
+
+def _expire(acknowledged: asyncio.Future[Any]) -> None:
+    if not acknowledged.done():
+        acknowledged.set_exception(TimeoutError())

@@ -1,0 +1,165 @@
+"""Verdicts and answers: this gateway's own partition of `replies`, and who waits for what.
+
+The partition is assigned by hand and read from its end: replies to an earlier process of this gateway have nobody
+waiting. Several gateways may share a partition; each ignores the ids it does not know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import socket
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from gateway.http.metrics import Metrics
+from gateway.ports import Overloaded
+from topics.configuration.settings import Settings
+from topics.kafka.catalogue import BY_NAME, RECORD_BYTES_MAX
+from topics.records.verdicts import Reply, decode_reply
+
+log = logging.getLogger(__name__)
+
+WAITERS_MAX = 20_000
+"""Requests that may wait at once: some hundred megabytes of sockets and state. Beyond it calls are refused at once."""
+RETRY_S = 0.25
+"""Between two attempts to reach Kafka."""
+POLL_MS = 1_000
+"""How long one read waits when there is nothing; a reply ends it at once."""
+FETCH_BACKOFF_S = 0.005
+"""aiokafka holds back the next fetch for 100 ms while records are unread, which one verdict in a hundred would meet."""
+CONNECT_TIMEOUT_S = 10.0
+
+
+class ReplyReader:
+    """Implements gateway.ports.Replies."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, waiters_max: int = WAITERS_MAX) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._topic = BY_NAME["replies"].full_name(settings.topic_prefix)
+        self._waiters_max = waiters_max
+        self._waiting: dict[bytes, tuple[asyncio.Future[Reply | None], asyncio.TimerHandle]] = {}
+        self._partition = _own_partition(settings)
+        self._next_offset: int | None = None
+        self._unready: str | None = "not connected to Kafka yet"
+        self._task: asyncio.Task[None] | None = None
+        metrics.waiters = lambda: len(self._waiting)
+
+    @property
+    def partition(self) -> int:
+        return self._partition
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def unready(self) -> str | None:
+        if self._task is not None and self._task.done():
+            return "the reader of replies ended"
+        return self._unready
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._read(), name="gateway-replies")
+
+    async def stop(self) -> None:
+        self.release_all()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def wait(self) -> None:
+        """Returns when it was stopped; raises what ended it before, and what nobody foresaw does end it."""
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
+    def expect(self, event: str, wait_s: float) -> asyncio.Future[Reply | None]:
+        if len(self._waiting) >= self._waiters_max:
+            raise Overloaded(f"{len(self._waiting)} requests wait for a reply")
+        loop = asyncio.get_running_loop()
+        key = event.encode()
+        future: asyncio.Future[Reply | None] = loop.create_future()
+        self._waiting[key] = (future, loop.call_later(wait_s, self._settle, key, None))
+        return future
+
+    def forget(self, event: str) -> None:
+        self._settle(event.encode(), None)
+
+    def release_all(self) -> None:
+        """The gateway stops: whoever still waits is told that no reply came in time."""
+        for key in list(self._waiting):
+            self._settle(key, None)
+
+    def _settle(self, key: bytes, reply: Reply | None) -> None:
+        waiting = self._waiting.pop(key, None)
+        if waiting is None:
+            return
+        future, timer = waiting
+        timer.cancel()
+        if not future.done():
+            future.set_result(reply)
+
+    async def _read(self) -> None:
+        while True:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._settings.kafka,
+                client_id="sluice-gateway",
+                enable_auto_commit=False,
+                auto_offset_reset="latest",
+                max_partition_fetch_bytes=RECORD_BYTES_MAX,
+            )
+            try:
+                await self._follow(consumer)
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.debug("replies cannot be read now: %r", error)
+            finally:
+                await _close(consumer)
+            await asyncio.sleep(RETRY_S)
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await consumer.start()
+            place = TopicPartition(self._topic, self._partition)
+            consumer.assign([place])
+            consumer._fetcher._prefetch_backoff = FETCH_BACKOFF_S
+            if self._next_offset is None:
+                self._next_offset = (await consumer.end_offsets([place]))[place]
+            consumer.seek(place, self._next_offset)
+        self._unready = None
+        while True:
+            for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
+                for record in records:
+                    self._take(record)
+                self._next_offset = records[-1].offset + 1
+
+    def _take(self, record: ConsumerRecord) -> None:
+        """A reply that nobody here waits for is not even decoded."""
+        if record.key not in self._waiting:
+            return
+        try:
+            reply = decode_reply(record.value)
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("a reply at offset %d cannot be read: %r", record.offset, error)  # noqa: TRY400 - no traceback needed
+            return
+        self._metrics.replied(reply.verdict.value)
+        self._settle(record.key, reply)
+
+
+def _own_partition(settings: Settings) -> int:
+    """As configured, else the same one after a restart of this gateway on this host."""
+    partitions = BY_NAME["replies"].partitions or settings.partitions
+    if settings.reply_partition is not None:
+        return settings.reply_partition % partitions
+    name = f"{socket.gethostname()}:{settings.gateway_port}".encode()
+    return int.from_bytes(hashlib.blake2b(name, digest_size=4).digest(), "big") % partitions
+
+
+async def _close(consumer: AIOKafkaConsumer) -> None:
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await consumer.stop()
+    except (KafkaError, OSError, TimeoutError) as error:
+        log.debug("a consumer of replies did not close cleanly: %r", error)

@@ -1,0 +1,147 @@
+"""Search Inventory: from the positions here, and of SKUs that are not known here, from Increff within its budget.
+
+Increff is asked by delivery, which owns its budget, in one call for all unknown SKUs of a search; such a call leaves
+room for orders as a redrive does. Whatever becomes of it, the search is answered in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.http.answers import KAFKA_RETRY_AFTER_S, Answer, Refused
+from gateway.http.call import new_event_id
+from gateway.ports import Clock, Outgoing, Overloaded, Producer, RecordTooLarge, Replies, Stock, Unavailable
+from gateway.search import answers as search
+from gateway.search.negative_cache import AbsentSkus, Sku
+from topics.configuration.settings import Channel, Channels, Settings
+from topics.contract.touchpoints import Touchpoint
+from topics.records.deliveries import DeliveryRequest
+from topics.records.envelope import DELIVERY_REQUEST, GATEWAY_SOURCE, stamped
+from topics.records.keys import INCREFF, destination_partition, join, shard_of
+from topics.records.verdicts import Verdict
+
+AGE_HEADER = "Sluice-Stock-Age-Ms"
+"""How far the answer may be behind the newest accepted position, at most."""
+UNASKED_HEADER = "Sluice-Search-Unasked"
+"""How many SKUs are known neither here nor to be unknown: Increff was not asked, or gave no answer."""
+ASKED_AT_ONCE = 8
+"""Questions to Increff in the air from one gateway: what is asked more often than it is answered would only wait."""
+LANE = "~search"
+"""In place of an order, in the lane of a question. Each question in the air has a lane of its own, and the next one the
+same: delivery remembers a lane for a day."""
+
+
+class Searching:
+    def __init__(
+        self,
+        settings: Settings,
+        channels: Channels,
+        *,
+        stock: Stock,
+        producer: Producer,
+        replies: Replies,
+        now_ms: Clock,
+    ) -> None:
+        self._settings = settings
+        self._shards = channels.increff.shards
+        self._stock = stock
+        self._producer = producer
+        self._replies = replies
+        self._now_ms = now_ms
+        self._offers = search.Offers()
+        self._absent = AbsentSkus()
+        self._free = list(range(ASKED_AT_ONCE))
+        """Lanes with no question in the air."""
+
+    async def answer(self, touchpoint: Touchpoint, channel: Channel, members: Mapping[str, Any]) -> Answer:
+        """Raises Refused when what is known of stock is not all, or too old."""
+        age_ms = self._age_ms()
+        look = search.at_location if touchpoint is search.BY_LOCATION else search.everywhere
+        found = look(self._stock, self._offers, channel, members)
+        unasked = 0
+        unknown = self._unknown(channel, members, found)
+        if unknown:
+            told = await self._ask(touchpoint, channel, {**members, "channelSkuCodes": unknown})
+            unasked = len(unknown) if told is None else 0
+            found |= told or {}
+        headers = [(AGE_HEADER, str(age_ms))]
+        if unasked:
+            headers.append((UNASKED_HEADER, str(unasked)))
+        return Answer(200, search.answer(touchpoint.name, members, found), headers=tuple(headers))
+
+    def _age_ms(self) -> int:
+        current_ms = self._stock.current_ms()
+        if current_ms is None:
+            reason = self._stock.unready() or "positions are being read"
+            raise Refused(503, "UNAVAILABLE", "Stock is not known yet", reason, KAFKA_RETRY_AFTER_S)
+        age_ms = max(0, self._now_ms() - current_ms)
+        if age_ms > self._settings.search_stale_max_s * 1000:
+            reason = f"what is known of stock is {age_ms} ms old: {self._stock.unready() or 'Kafka does not answer'}"
+            raise Refused(
+                503, "STALE", "Stock may have changed since it was last heard of", reason, KAFKA_RETRY_AFTER_S
+            )
+        return age_ms
+
+    def _unknown(self, channel: Channel, members: Mapping[str, Any], found: search.Found) -> list[str]:
+        """What Increff is to be asked about."""
+        if not channel.stock.search_fallback:
+            return []
+        now_ms = self._now_ms()
+        missing = [sku for sku in search.skus_of(members) if sku not in found]
+        return [sku for sku in missing if not self._absent.has(_name(channel, members, sku), now_ms)]
+
+    async def _ask(self, touchpoint: Touchpoint, channel: Channel, members: Mapping[str, Any]) -> search.Found | None:
+        """What Increff has; None: it was not asked, or gave no usable answer in time."""
+        if not self._free or self._replies.unready() is not None:
+            return None
+        event, number = new_event_id(), self._free.pop()
+        try:
+            waiting = self._replies.expect(event, self._settings.search_deadline_s)
+            try:
+                await self._producer.produce(self._request(event, number, touchpoint, channel, members))
+            except BaseException:
+                self._replies.forget(event)
+                raise
+            reply = await waiting
+        except (Unavailable, Overloaded, RecordTooLarge):
+            return None
+        finally:
+            self._free.append(number)
+        if reply is None or reply.verdict is not Verdict.ANSWERED or not isinstance(reply.body, dict):
+            return None
+        found = search.answered(touchpoint.name, reply.body, channel, self._offers.of(channel), members)
+        absent = [_name(channel, members, sku) for sku in members["channelSkuCodes"] if sku not in found]
+        self._absent.add(absent, self._now_ms())
+        return found
+
+    def _request(
+        self, event: str, number: int, touchpoint: Touchpoint, channel: Channel, members: Mapping[str, Any]
+    ) -> Outgoing:
+        """Withdrawn when nobody waits for it any more."""
+        now_ms = self._now_ms()
+        lane = join(INCREFF, LANE, str(self._replies.partition), str(number))
+        shard = shard_of(lane, self._shards)
+        request = DeliveryRequest(
+            id=event,
+            destination=INCREFF,
+            shard=shard,
+            channel=channel.name,
+            touchpoint=touchpoint.name,
+            lane=lane.decode(),
+            entity="",
+            subject="",
+            body=dict(members),
+            relay=True,
+            deadline_ms=now_ms + round(self._settings.search_deadline_s * 1000),
+            withdraw=True,
+            created_ms=now_ms,
+            reply=self._replies.partition,
+        )
+        headers = stamped(event, DELIVERY_REQUEST, GATEWAY_SOURCE, channel.name, "", now_ms)
+        home = destination_partition(INCREFF, shard, self._settings.partitions)
+        return Outgoing("deliveries.requests", lane, request.encode(), headers, home)
+
+
+def _name(channel: Channel, members: Mapping[str, Any], sku: str) -> Sku:
+    return channel.name, members.get("locationCode", ""), sku

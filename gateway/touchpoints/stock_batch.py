@@ -1,0 +1,92 @@
+"""A stock batch on its way to `inventory.updates`: what of it is valid, its key, the partition that owns it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from gateway.http.answers import bad_data
+from gateway.http.body import parse
+from topics.configuration.settings import Channel
+from topics.contract.models.inventory import split_valid
+from topics.contract.models.plain_stock import read_plain, read_plain_consolidated
+from topics.contract.touchpoints import Touchpoint
+from topics.records.keys import channel_destination, destination_partition, shard_of, stock_key
+from topics.schema_base import problems
+from topics.stock.positions import consolidated_location
+
+CONSOLIDATED = "consolidated-atp-inventory"
+
+
+@dataclass(frozen=True, slots=True)
+class StockBatch:
+    """`value` is None when no SKU of the batch is valid. `answer` holds the lists of contract 12."""
+
+    location: str
+    key: bytes
+    partition: int
+    value: bytes | None
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a body comes to, whoever's it is: the members of `StockBatch` that its channel has no part in."""
+
+    location: str
+    value: bytes | None
+    answer: bytes
+
+
+def take_stock(touchpoint: Touchpoint, channel: Channel, raw: bytes, partitions: int) -> StockBatch:
+    """Raises Refused when the batch as a whole is unusable."""
+    taken = plain(touchpoint, raw) or split(touchpoint, raw)
+    key = stock_key(channel.name, taken.location)
+    shard = shard_of(key, channel.marketplace.shards)
+    partition = destination_partition(channel_destination(channel.name), shard, partitions)
+    return StockBatch(taken.location, key, partition, taken.value, taken.answer)
+
+
+def plain(touchpoint: Touchpoint, raw: bytes) -> Taken | None:
+    """A batch of which nothing fails and nothing must change: its record is the body as it came. None: `split` it."""
+    if touchpoint.name == CONSOLIDATED:
+        listings = read_plain_consolidated(raw)
+        if listings is None or len({one.channelSkuCode for one in listings.inventories}) != len(listings.inventories):
+            return None
+        answer = b'{"successList":%b,"failureList":[]}' % listings.raw
+        location = consolidated_location(listings.consolidationType)
+        return Taken(location, raw if listings.inventories else None, answer)
+    batch = read_plain(raw)
+    if batch is None:
+        return None
+    skus = [item.channelSkuCode for item in batch.inventories]
+    if len(set(skus)) != len(skus):
+        return None
+    return Taken(batch.locationCode, raw if skus else None, _answer(skus, []))
+
+
+def split(touchpoint: Touchpoint, raw: bytes) -> Taken:
+    """SKU by SKU: some may fail, come twice, or print their quantity as a string. Raises Refused."""
+    members = parse(raw)
+    consolidated = touchpoint.name == CONSOLIDATED
+    if not consolidated:
+        # The form of a batch shows by this member further on; here the path has already said which one it is.
+        members.pop("consolidationType", None)
+    elif "consolidationType" not in members:
+        raise bad_data("consolidationType: may not be null")
+    try:
+        valid, failures = split_valid(members)
+    except ValidationError as error:
+        raise bad_data(*problems(error)) from error
+    location = consolidated_location(members["consolidationType"]) if consolidated else members["locationCode"]
+    value = orjson.dumps({**members, "inventories": valid}) if valid else None
+    return Taken(
+        location, value, _answer(valid if consolidated else [item["channelSkuCode"] for item in valid], failures)
+    )
+
+
+def _answer(successes: list[Any], failures: list[Any]) -> bytes:
+    return orjson.dumps({"successList": successes, "failureList": failures})

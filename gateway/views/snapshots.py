@@ -1,0 +1,74 @@
+"""What the inventory role keeps of snapshots, as the gateway has read it of `inventory.positions`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from topics.api.snapshots import SnapshotDocument
+from topics.stock.snapshots import Ended, Run, decode_kept, snapshots_of
+
+
+class SnapshotIndex:
+    """By channel and location; decoded when somebody asks."""
+
+    def __init__(self) -> None:
+        self._raw: dict[tuple[str, str], bytes] = {}
+        self._changed: dict[tuple[str, str], asyncio.Event] = {}
+        """For those that somebody waits for."""
+
+    def apply(self, key: bytes, value: bytes | None) -> None:
+        """One record of `inventory.positions` that is no position."""
+        place = snapshots_of(key)
+        if place is None:
+            return
+        if value is None:
+            self._raw.pop(place, None)
+        else:
+            self._raw[place] = value
+        changed = self._changed.pop(place, None)
+        if changed is not None:
+            changed.set()
+
+    def all(self, channel: str, location: str) -> list[SnapshotDocument]:
+        """The newest first."""
+        raw = self._raw.get((channel, location))
+        return [] if raw is None else list(_documents(channel, location, raw))
+
+    def get(self, channel: str, location: str, snapshot: str) -> SnapshotDocument | None:
+        return next((one for one in self.all(channel, location) if one.snapshot == snapshot), None)
+
+    async def until_over(self, channel: str, location: str, snapshot: str) -> SnapshotDocument:
+        """Returns when it is applied or abandoned."""
+        while True:
+            found = self.get(channel, location, snapshot)
+            if found is not None and found.state in ("applied", "abandoned"):
+                return found
+            await self._changed.setdefault((channel, location), asyncio.Event()).wait()
+
+
+def _documents(channel: str, location: str, raw: bytes) -> Iterator[SnapshotDocument]:
+    kept = decode_kept(raw)
+    for run in reversed(kept.runs):
+        yield _document(channel, location, run, run.state, "", run.last_ms)
+    for ended in reversed(kept.ended):
+        yield _document(channel, location, ended, ended.state, ended.reason, ended.ended_ms)
+
+
+def _document(channel: str, location: str, one: Run | Ended, state: str, reason: str, last_ms: int) -> SnapshotDocument:
+    members = {
+        "snapshot": one.id,
+        "channel": channel,
+        "location": location,
+        "state": state,
+        "reason": reason or None,
+        "complete": one.complete,
+        "received": one.received,
+        "changed": one.changed,
+        "unchanged": one.unchanged,
+        "overtaken": one.overtaken,
+        "zeroed": one.zeroed,
+        "begunMs": one.begun_ms,
+        "lastMs": last_ms,
+    }
+    return SnapshotDocument.model_validate(members)

@@ -1,0 +1,106 @@
+"""Asking a gateway's management API, for the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any
+
+from sluice.errors import StartError
+
+TIMEOUT_S = 20.0
+"""A query travels through the orders role; it is there in milliseconds, or after a rebalance. A subscriber's endpoint
+has ten seconds to answer its challenge."""
+
+
+PROBLEM = "application/problem+json"
+"""The gateway's own errors of `/api`: a 404 of another kind comes from something else at that address."""
+
+
+def fetch(url: str, code: str, channel: str | None) -> dict[str, Any] | None:
+    """The document of the order, or of the return, with this code; None when there is neither."""
+    return _fetch(url, "orders", code, channel) or _fetch(url, "returns", code, channel)
+
+
+def _fetch(url: str, kind: str, code: str, channel: str | None) -> dict[str, Any] | None:
+    """None when there is no such order or return. Raises StartError with what to do about it."""
+    query = f"?{urllib.parse.urlencode({'channel': channel})}" if channel else ""
+    try:
+        document: dict[str, Any] = ask(url, "GET", f"/api/{kind}/{urllib.parse.quote(code, safe='')}{query}")
+    except UnknownError:
+        return None
+    return document
+
+
+class UnknownError(StartError):
+    """The gateway says that there is no such thing."""
+
+
+def ask(url: str, method: str, path: str, body: Any = None, *, revision: int | None = None) -> Any:
+    """What the gateway answers, None where it has nothing to say. Raises StartError with what to do about it.
+
+    `revision`: of what is to be changed; another one is refused.
+    """
+    target = url.rstrip("/") + path
+    if not target.startswith(("http://", "https://")):
+        raise StartError(f"--url {url}: expected http://HOST:PORT or https://HOST")
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json", **authorization()}
+    if revision is not None:
+        headers["If-Match"] = f'"{revision}"'
+    request = urllib.request.Request(target, data, headers, method=method)  # noqa: S310 - the scheme was checked
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - the scheme was checked
+            raw = answer.read()
+            return json.loads(raw) if raw else None
+    except urllib.error.HTTPError as error:
+        raise refused(url, error.code, error.reason, error.headers.get_content_type(), _read(error)) from error
+    except (OSError, ValueError) as error:
+        raise no_answer(url, error) from error
+
+
+def no_answer(url: str, error: Exception) -> StartError:
+    reason = getattr(error, "reason", error)
+    return StartError(f"no Sluice answers at {url} ({reason}); start it with `sluice up`, or give --url")
+
+
+def authorization() -> dict[str, str]:
+    token = os.environ.get("SLUICE_API_TOKEN")
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _is_unknown(refusal: dict[str, Any]) -> bool:
+    return refusal.get("status") == 404 and refusal.get("code") == "UNKNOWN"
+
+
+def _read(error: urllib.error.HTTPError) -> bytes:
+    try:
+        return error.read()
+    except OSError:
+        return b""
+
+
+def _problem(content_type: str, raw: bytes) -> dict[str, Any]:
+    """The problem details of an answer; empty when it is something else."""
+    if content_type != PROBLEM:
+        return {}
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def refused(url: str, status: int, reason: str, content_type: str, raw: bytes) -> StartError:
+    """An answer that is neither a document nor "there is none", in the gateway's own words."""
+    refusal = _problem(content_type, raw)
+    if status == 404 and not refusal:
+        return StartError(f"what answers at {url} is not Sluice; give --url")
+    detail = refusal.get("detail") or refusal.get("title")
+    if _is_unknown(refusal):
+        return UnknownError(str(detail))
+    hint = "; set SLUICE_API_TOKEN" if status == 401 else ""
+    return StartError(f"{url} answered {status}: {detail or reason}{hint}")

@@ -1,0 +1,110 @@
+"""`sluice inventory status` and what else operators do about stock, over a gateway's API."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from sluice.cli.load import load, snapshots
+from sluice.cli.subscriptions import common
+
+PAGE = 1_000
+"""Refused SKUs asked for at once, where all are wanted."""
+
+
+@click.command(short_help="How the stock of each channel fares.")
+@click.argument("channel", required=False)
+@common
+def status(channel: str | None, gateway: str, as_json: bool) -> None:
+    """Show how the stock of each channel fares, or of CHANNEL, and of its locations."""
+    from sluice.cli.render.stock import render_status
+
+    path = "/api/inventory/status" if channel is None else f"/api/inventory/status/{_in_path(channel)}"
+    _show(_ask(gateway, "GET", path), render_status, as_json=as_json)
+
+
+@click.command(short_help="The SKUs that a channel refuses.")
+@click.argument("channel")
+@click.argument("location", required=False)
+@click.option("--all", "every", is_flag=True, help="All of them, not only the first 100.")
+@common
+def refused(channel: str, location: str | None, every: bool, gateway: str, as_json: bool) -> None:
+    """Show the SKUs whose stock CHANNEL refuses, at all locations or at LOCATION."""
+    from sluice.cli.render.stock import render_refused
+
+    path = f"/api/inventory/refused/{_whom(channel, location)}"
+    document = _ask(gateway, "GET", f"{path}?limit={PAGE}" if every else path)
+    following = document["next"]
+    while every and following is not None:
+        more = _ask(gateway, "GET", following)
+        document["refused"] += more["refused"]
+        following = document["next"] = more["next"]
+    _show(document, render_refused, as_json=as_json)
+
+
+def _asking(action: str, short_help: str, help_text: str) -> click.Command:
+    @click.argument("channel")
+    @click.argument("location", required=False)
+    @common
+    def ask(channel: str, location: str | None, gateway: str, as_json: bool) -> None:
+        from sluice.cli.render.stock import render_control
+
+        document = _ask(gateway, "POST", f"/api/inventory/{action}/{_whom(channel, location)}")
+        _show(document, lambda told: render_control(action, told), as_json=as_json)
+
+    return click.command(action, short_help=short_help, help=help_text)(ask)
+
+
+COMMANDS: tuple[click.Command, ...] = (
+    load,
+    snapshots,
+    status,
+    refused,
+    _asking(
+        "pause",
+        "Send no stock to a channel.",
+        "Send no stock to CHANNEL, or none of LOCATION. Later, the newest of what changed is told.",
+    ),
+    _asking("resume", "Go on sending stock.", "Go on sending stock to CHANNEL, or that of LOCATION."),
+    _asking(
+        "resync",
+        "Tell every position once more.",
+        "Tell CHANNEL every position once more, or those of LOCATION, in what its budget leaves idle.",
+    ),
+    _asking(
+        "reconcile",
+        "Compare with what the channel has.",
+        "Compare the stock of CHANNEL, or of LOCATION, with what the channel says that it has, and mend it once.",
+    ),
+)
+
+
+def add_commands(group: click.Group) -> None:
+    for command in COMMANDS:
+        group.add_command(command)
+
+
+def _whom(channel: str, location: str | None) -> str:
+    return _in_path(channel) if location is None else f"{_in_path(channel)}/{_in_path(location)}"
+
+
+def _in_path(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _ask(gateway: str, method: str, path: str) -> Any:
+    from sluice.cli.gateway_client import ask
+    from sluice.cli.main import readable_errors
+
+    with readable_errors():
+        return ask(gateway, method, path)
+
+
+def _show(document: Any, render: Callable[[Any], str], *, as_json: bool) -> None:
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else render(document))

@@ -1,0 +1,82 @@
+"""Files of stock, as blocks of NDJSON or CSV that a gateway takes: read as they are, or made from Parquet."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import date
+from pathlib import Path
+from typing import IO, Any
+
+from sluice.errors import StartError
+
+BLOCK_BYTES = 256 << 10
+"""Read and sent at once: progress is seen often, and calls are few."""
+ROWS_AT_ONCE = 5_000
+"""Of Parquet; some half megabyte as NDJSON."""
+CONTENT_TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson", "parquet": "application/x-ndjson"}
+ENDINGS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
+STANDARD_INPUT = "-"
+
+
+def format_of(name: str, chosen: str | None) -> str:
+    """By the option, or by the file's ending. Raises StartError."""
+    found = chosen or ENDINGS.get(Path(name).suffix.lower())
+    if found is None:
+        raise StartError(f"{name}: say what it is with --format csv, ndjson or parquet; its name does not tell")
+    if found == "parquet" and name == STANDARD_INPUT:
+        raise StartError("Parquet has its directory at its end, so it cannot be read from standard input: give a file")
+    return found
+
+
+@contextmanager
+def blocks_of(name: str, kind: str) -> Iterator[Iterator[bytes]]:
+    """The content as blocks. Raises StartError, also while they are taken."""
+    if name == STANDARD_INPUT:
+        yield _blocks(name, sys.stdin.buffer)
+        return
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(Path(name).open("rb"))
+        except OSError as error:
+            raise StartError(f"{name}: cannot be read: {error.strerror}") from error
+        yield _parquet(name, file) if kind == "parquet" else _blocks(name, file)
+
+
+def _blocks(name: str, file: IO[bytes]) -> Iterator[bytes]:
+    # What a pipe has now, not what would fill a block: its other end may be slow.
+    read = getattr(file, "read1", file.read)
+    try:
+        while block := read(BLOCK_BYTES):
+            yield block
+    except OSError as error:
+        raise StartError(f"{name}: cannot be read: {error.strerror}") from error
+
+
+def _parquet(name: str, opened: IO[bytes]) -> Iterator[bytes]:
+    try:
+        from pyarrow import ArrowException, parquet  # noqa: PLC0415 - not everybody has it
+    except ImportError as error:
+        raise StartError("Parquet needs pyarrow, which is not here: pip install 'sluice[parquet]'") from error
+    try:
+        with parquet.ParquetFile(opened) as file:
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+                yield b"".join(_line(row) for row in batch.to_pylist())
+    except (OSError, ArrowException) as error:
+        raise StartError(f"{name}: cannot be read as Parquet: {error}") from error
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    members = {name: _member(value) for name, value in row.items() if value is not None}
+    return json.dumps(members, ensure_ascii=False).encode() + b"\n"
+
+
+def _member(value: Any) -> Any:
+    """Quantities may be floats where some were missing once; times are written as the contract has them."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, date):  # a datetime is one, too
+        return value.isoformat()
+    return value if isinstance(value, (str, int, float, bool)) else str(value)

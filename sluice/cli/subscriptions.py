@@ -1,0 +1,205 @@
+"""`sluice subscriptions`: who gets facts over HTTP, over a gateway's API."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+URL = "http://127.0.0.1:8080"
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@click.group()
+def subscriptions() -> None:
+    """Say who gets facts over HTTP: add, look at, rotate, disable and remove subscribers."""
+
+
+def common(command: Command) -> Command:
+    options = (
+        click.option("--json", "as_json", is_flag=True, help="The document as it is."),
+        click.option("--url", "gateway", default=URL, show_default=True, envvar="SLUICE_URL", help="Of the gateway."),
+    )
+    for option in options:
+        command = option(command)
+    return command
+
+
+def secret_options(command: Command) -> Command:
+    options = (
+        click.option(
+            "--secret-env", metavar="NAME", help="Your own secret, from this variable here; it is stored sealed."
+        ),
+        click.option(
+            "--secret-reference", metavar="env:NAME", help="Not stored: read from NAME where Sluice itself runs."
+        ),
+        click.option(
+            "--signature", type=click.Choice(["v1", "v1a"]), help="Shared secret, or public key.  [default: v1]"
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def settings_options(command: Command) -> Command:
+    options = (
+        click.option(
+            "--type", "types", multiple=True, metavar="PATTERN", help="Facts by name, as `order-*`; repeatable."
+        ),
+        click.option("--channel", "channels", multiple=True, help="Only of this channel; repeatable."),
+        click.option("--location", "locations", multiple=True, help="Only at this location; repeatable."),
+        click.option("--description", help="For people."),
+        click.option(
+            "--when-dead", type=click.Choice(["skip", "block", "supersede"]), help="What follows a dead fact."
+        ),
+        click.option(
+            "--set", "more", multiple=True, metavar="NAME=JSON", help="Any other setting, as concurrency=8; repeatable."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@subscriptions.command(short_help="Add a subscriber.")
+@click.argument("endpoint")
+@settings_options
+@secret_options
+@common
+def add(endpoint: str, gateway: str, as_json: bool, **chosen: Any) -> None:
+    """Add a subscriber that gets facts posted to ENDPOINT. Its secret is shown once, here."""
+    _ask(gateway, "POST", "", {"url": endpoint, **_settings(chosen), **_secret(chosen)}, as_json=as_json)
+
+
+@subscriptions.command("list", short_help="List all subscribers.")
+@common
+def list_(gateway: str, as_json: bool) -> None:
+    """List all subscribers."""
+    from sluice.cli.render.subscriptions import render_list
+
+    found = _fetch(gateway, "GET", "", None)
+    click.echo(json.dumps(found, indent=2) if as_json else render_list(found["subscriptions"]))
+
+
+@subscriptions.command(short_help="Show one and how it fares.")
+@click.argument("name", metavar="ID")
+@common
+def show(name: str, gateway: str, as_json: bool) -> None:
+    """Show one subscriber and how it fares."""
+    _ask(gateway, "GET", f"/{name}", None, as_json=as_json)
+
+
+@subscriptions.command(short_help="Change settings.")
+@click.argument("name", metavar="ID")
+@click.option("--endpoint", help="Another URL; it has to pass the challenge first.")
+@click.option("--revision", type=click.IntRange(min=1), help="Only if it is still at this one, as `show` tells it.")
+@settings_options
+@common
+def change(name: str, endpoint: str | None, revision: int | None, gateway: str, as_json: bool, **chosen: Any) -> None:
+    """Change the settings that are given; the others stay."""
+    moved = {"url": endpoint} if endpoint is not None else {}
+    body = {**moved, **_settings(chosen)}
+    _ask(gateway, "PATCH", f"/{name}", body, as_json=as_json, revision=revision)
+
+
+@subscriptions.command(short_help="Change the secret.")
+@click.argument("name", metavar="ID")
+@click.option("--overlap-s", type=click.IntRange(min=0), help="How long the old one signs too.  [default: a day]")
+@secret_options
+@common
+def rotate(name: str, overlap_s: int | None, gateway: str, as_json: bool, **chosen: Any) -> None:
+    """Change the secret; the old one goes on signing beside it for the overlap."""
+    overlap = {"overlap_s": overlap_s} if overlap_s is not None else {}
+    _ask(gateway, "POST", f"/{name}/rotate-secret", {**overlap, **_secret(chosen)}, as_json=as_json)
+
+
+def _simple(verb: str, method: str, path: str, does: str) -> None:
+    @click.argument("name", metavar="ID")
+    @common
+    def run(name: str, gateway: str, as_json: bool) -> None:
+        _ask(gateway, method, f"/{name}{path}", None, as_json=as_json)
+        if method == "DELETE" and not as_json:
+            click.echo(f"{name} is removed")
+
+    subscriptions.command(verb, help=does, short_help=does)(run)
+
+
+_simple("verify", "POST", "/verify", "Send the challenge again.")
+_simple("enable", "POST", "/enable", "Go on with what still waits.")
+_simple("disable", "POST", "/disable", "Send nothing and ask for nothing; what waits stays.")
+_simple("remove", "DELETE", "", "Remove it; what waits is dropped.")
+
+
+def _decision(verb: str, does: str) -> None:
+    @click.argument("name", metavar="ID")
+    @click.argument("delivery", metavar="DELIVERY")
+    @click.option("--order", help="Whose fact it is: the order's code,")
+    @click.option("--return", "return_", help="or the return's,")
+    @click.option("--manifest", help="or the manifest's.")
+    @click.option("--channel", help="Needed when there is more than one.")
+    @common
+    def run(name: str, delivery: str, gateway: str, as_json: bool, return_: str | None, **whose: str | None) -> None:
+        from urllib.parse import quote, urlencode
+
+        query = urlencode({key: value for key, value in {**whose, "return": return_}.items() if value is not None})
+        found = _fetch(gateway, "POST", f"/{name}/deliveries/{quote(delivery, safe='')}/{verb}?{query}", None)
+        click.echo(json.dumps(found, indent=2) if as_json else f"stored: {verb} {delivery}")
+
+    subscriptions.command(verb, help=does, short_help=does)(run)
+
+
+_decision("retry", "Send a fact again that was given up and blocks its order (`when_dead` block).")
+_decision("skip", "Go on without a fact that was given up and blocks its order.")
+
+
+def _settings(chosen: dict[str, Any]) -> dict[str, Any]:
+    """What was given, as the API calls it."""
+    found: dict[str, Any] = {name: list(chosen[name]) for name in ("types", "channels", "locations") if chosen[name]}
+    found |= {name: chosen[name] for name in ("description", "when_dead") if chosen[name] is not None}
+    for setting in chosen["more"]:
+        name, separator, text = setting.partition("=")
+        try:
+            found[name] = json.loads(text)
+        except ValueError as error:
+            raise click.UsageError(f"--set {setting}: expected NAME=JSON, as concurrency=8") from error
+        if not separator:
+            raise click.UsageError(f"--set {setting}: expected NAME=JSON, as concurrency=8")
+    return found
+
+
+def _secret(chosen: dict[str, Any]) -> dict[str, Any]:
+    name, reference = chosen["secret_env"], chosen["secret_reference"]
+    if name is not None and reference is not None:
+        raise click.UsageError("give --secret-env or --secret-reference, not both")
+    found = {"signature": chosen["signature"]} if chosen["signature"] is not None else {}
+    if name is not None:
+        if not os.environ.get(name):
+            raise click.UsageError(f"--secret-env {name}: the environment variable is not set, or empty")
+        found["secret"] = os.environ[name]
+    elif reference is not None:
+        found["secret"] = reference
+    return found
+
+
+def _ask(gateway: str, method: str, path: str, body: Any, *, as_json: bool, revision: int | None = None) -> None:
+    from sluice.cli.render.subscriptions import render
+
+    found = _fetch(gateway, method, path, body, revision)
+    if found is not None:
+        click.echo(json.dumps(found, indent=2) if as_json else render(found))
+
+
+def _fetch(gateway: str, method: str, path: str, body: Any, revision: int | None = None) -> Any:
+    from sluice.cli.gateway_client import ask
+    from sluice.errors import StartError
+
+    try:
+        return ask(gateway, method, f"/api/subscriptions{path}", body, revision=revision)
+    except StartError as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,55 @@
+"""What `sluice up` sets for its roles beside their options. What the user's environment sets already stays."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from sluice.errors import StartError
+from topics.configuration.secret_keys import KEY_BYTES, parse_secret_keys
+
+KEY_FILE = "secret.key"
+THIS_MACHINE = {
+    "SLUICE_SUBSCRIBER_NETWORKS": "127.0.0.0/8,::1/128",
+    "SLUICE_SUBSCRIBER_PORTS": "1-65535",
+    "SLUICE_SUBSCRIBER_HTTP": "true",
+}
+"""Beside the sandboxes a subscriber is tried out on this machine."""
+
+
+def role_environment(data_dir: Path, *, has_sandboxes: bool, given: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment of a role. Raises StartError when the key cannot be kept."""
+    ours = dict(THIS_MACHINE) if has_sandboxes else {}
+    if not given.get("SLUICE_SECRET_KEY"):
+        ours["SLUICE_SECRET_KEY"] = kept_key(data_dir / KEY_FILE)
+    return {**ours, **{name: value for name, value in given.items() if value or name not in ours}}
+
+
+def kept_key(path: Path) -> str:
+    """The key in the file, made once: secrets sealed in one run must open in the next."""
+    try:
+        if not path.exists():
+            _make(path)
+        key = path.read_text(encoding="ascii").strip()
+        parse_secret_keys(key)
+    except OSError as error:
+        raise StartError(f"{path}: cannot be used: {error.strerror}") from error
+    except ValueError as error:
+        told = f"{path}: {error}"
+        raise StartError(f"{told}; without its old key the secrets of subscriptions must be rotated") from error
+    return key
+
+
+def _make(path: Path) -> None:
+    """Whole or not at all: half a key would be found by the next run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(".new")
+    half.unlink(missing_ok=True)
+    with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:  # noqa: PTH123
+        file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    half.replace(path)

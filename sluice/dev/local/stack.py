@@ -1,0 +1,208 @@
+"""`sluice up`: the whole of Sluice on this machine, as units for the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sluice.demo_channels import demo_channels
+from sluice.dev.local.broker import HOST, Broker
+from sluice.dev.local.jars import KAFKA_VERSION, ensure_jars, find_java
+from sluice.dev.local.kafka_wire import first_alive
+from sluice.dev.local.ports import free_ports, is_free
+from sluice.dev.local.probe import ask_ready
+from sluice.dev.local.processes import spawn
+from sluice.dev.local.role_environment import role_environment
+from sluice.dev.local.supervisor import Probe, Stage, Unit
+from sluice.dev.local.terminal import Line, say
+from sluice.errors import StartError
+from topics.configuration.settings import load_channels
+
+STREAMS = ("orders", "delivery", "inventory")
+SANDBOXES = ("increff", "marketplace")
+KAFKA_STOP_S = 15.0
+"""It ends within a second or two; on a busy machine writing all its logs out takes longer. One that is killed meanwhile
+loses nothing, but reads its logs again at the next start, which then takes longer than this wait."""
+STAGES = (
+    # Who brings work goes first, who needs the others last: roles that hang are gone after 7.5 s. The gateway gives
+    # callers that wait five seconds; their verdicts come in the first, and relays need delivery anyway.
+    Stage(frozenset({"demo", "gateway"}), grace_s=6.0, lead_s=1.0),
+    Stage(frozenset(STREAMS), grace_s=5.5),
+    Stage(frozenset({f"sandbox-{side}" for side in SANDBOXES}), grace_s=1.0),
+    Stage(frozenset({"kafka"}), grace_s=KAFKA_STOP_S),
+)
+LOG_BYTES_MAX = 8 << 20
+"""A log that is larger when its role starts is set aside; one old log is kept."""
+_ADDRESS = re.compile(r"\S+:\d{1,5}")
+_PORT_TIMEOUT_S = 3.0
+"""What a `sluice up` that was just killed had open is closed by the kernel within moments."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `sluice up` was asked for."""
+
+    data_dir: Path
+    demo: bool
+    port: int
+    kafka_port: int
+    kafka: str | None
+    increff_port: int
+    marketplace_port: int
+    channels: Path | None
+
+    @property
+    def bootstrap(self) -> str:
+        return self.kafka or f"{HOST}:{self.kafka_port}"
+
+    @property
+    def url(self) -> str:
+        return _url(self.port)
+
+    @property
+    def status(self) -> Path:
+        return self.data_dir / "status.json"
+
+    @property
+    def has_sandboxes(self) -> bool:
+        return self.channels is None
+
+    def sandbox_port(self, side: str) -> int:
+        return self.increff_port if side == "increff" else self.marketplace_port
+
+    def log(self, name: str) -> Path:
+        return self.data_dir / "logs" / f"{name}.log"
+
+
+def make_units(options: Options) -> tuple[list[Unit], list[Line]]:
+    """Everything to run, in the order of its start, and what the terminal shows of it."""
+    roles = _Roles(options)
+    admin = dict(zip(STREAMS, free_ports(len(STREAMS)), strict=True))
+    units = [_kafka(options), roles.unit("gateway", ["--port", str(options.port)], options.port)]
+    channels = load_channels(options.channels, default=demo_channels()).channels
+    doors = " ".join(f"/channels/{name}" for name in channels)
+    lines = [
+        Line("gateway", options.url, f"marketplaces: /assure-magic2   Increff: {doors}   /openapi.json"),
+        Line("kafka", options.bootstrap, "elsewhere" if options.kafka else f"Apache Kafka {KAFKA_VERSION}"),
+    ]
+    for name, port in admin.items():
+        units.append(roles.unit(name, ["--admin-port", str(port), "--state-dir", str(options.data_dir / name)], port))
+        lines.append(Line(name, _url(port), "/ready   /metrics"))
+    for side in SANDBOXES if options.has_sandboxes else ():
+        port = options.sandbox_port(side)
+        units.append(roles.sandbox(side, port))
+        lines.append(Line(f"sandbox-{side}", _url(port), "/_sandbox/requests   /_sandbox/stock"))
+    if options.demo:
+        units.append(roles.demo())
+    return units, lines
+
+
+class _Roles:
+    """Makes the units that are `python -m sluice ...`."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._environment = role_environment(options.data_dir, has_sandboxes=options.has_sandboxes, given=os.environ)
+        if options.channels is not None:
+            self._far_sides = ["--channels", str(options.channels.absolute())]
+        else:
+            ports = (options.increff_port, options.marketplace_port)
+            self._far_sides = ["--increff-port", str(ports[0]), "--marketplace-port", str(ports[1])]
+
+    def unit(self, name: str, arguments: list[str], port: int) -> Unit:
+        command = [name, "--kafka", self._options.bootstrap, *self._far_sides, *arguments]
+        return Unit(name, self._starter(name, command), _http(port, "/ready"))
+
+    def sandbox(self, side: str, port: int) -> Unit:
+        name = f"sandbox-{side}"
+        data = self._options.data_dir / name
+        command = ["sandbox", side, "--port", str(port), "--url", self._options.url, "--data-dir", str(data)]
+        if self._options.demo and side == "increff":
+            command.append("--auto")  # without the demo nothing moves on its own
+        return Unit(name, self._starter(name, command), _http(port, "/_sandbox/ready"))
+
+    def demo(self) -> Unit:
+        ports = ["--increff-port", str(self._options.increff_port)]
+        return Unit("demo", self._starter("demo", ["demo", "--url", self._options.url, *ports]), _always, last=True)
+
+    def _starter(self, name: str, arguments: list[str]) -> Callable[[], subprocess.Popen[bytes]]:
+        def start() -> subprocess.Popen[bytes]:
+            log = self._options.log(name)
+            rotate(log)
+            with log.open("ab") as output:
+                return spawn([sys.executable, "-u", "-m", "sluice", *arguments], log=output, env=self._environment)
+
+        return start
+
+
+def _kafka(options: Options) -> Unit:
+    async def probe() -> str | None:
+        alive = await asyncio.to_thread(first_alive, options.bootstrap, 1.0)
+        return None if alive else "does not answer"
+
+    if options.kafka is not None:
+        return Unit("kafka", None, probe)
+    jars = ensure_jars(say)
+    broker = Broker(options.data_dir / "kafka", options.kafka_port, log=options.log("kafka"))
+
+    def start() -> subprocess.Popen[bytes]:
+        rotate(broker.log)
+        return broker.spawn(jars)
+
+    return Unit("kafka", start, probe)
+
+
+def rotate(log: Path) -> None:
+    """Sets a large log aside, so that logs stay bounded over any number of starts."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
+        log.replace(log.with_suffix(".log.1"))
+
+
+async def check_surroundings(options: Options) -> None:
+    """Raises StartError for what would keep a role from starting, before anything is started."""
+    wanted = {"--port": options.port}
+    if options.kafka is None:
+        find_java()
+        wanted["--kafka-port"] = options.kafka_port
+    elif not all(_ADDRESS.fullmatch(address.strip()) for address in options.kafka.split(",")):
+        raise StartError(f"--kafka {options.kafka}: expected HOST:PORT")
+    elif not await asyncio.to_thread(first_alive, options.kafka):
+        raise StartError(f"--kafka {options.kafka}: no Kafka answers there")
+    if options.has_sandboxes:
+        wanted |= {f"--{side}-port": options.sandbox_port(side) for side in SANDBOXES}
+    for option, port in wanted.items():
+        same = [other for other, taken in wanted.items() if taken == port and other != option]
+        if same:
+            raise StartError(f"{option} and {same[0]} are both {port}: give each a port of its own")
+        await _free(option, port)
+
+
+async def _free(option: str, port: int) -> None:
+    deadline = asyncio.get_running_loop().time() + _PORT_TIMEOUT_S
+    while not is_free(port):
+        if asyncio.get_running_loop().time() > deadline:
+            told = f"port {port} is in use by another program: end it, or start with `sluice up {option} PORT`"
+            raise StartError(f"{told} (`make run UP='{option} PORT'`)")
+        await asyncio.sleep(0.1)
+
+
+def _http(port: int, path: str) -> Probe:
+    async def probe() -> str | None:
+        return await ask_ready(port, path)
+
+    return probe
+
+
+async def _always() -> str | None:
+    return None
+
+
+def _url(port: int) -> str:
+    return f"http://{HOST}:{port}"

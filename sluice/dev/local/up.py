@@ -1,0 +1,217 @@
+"""`sluice up` from its first line to its last: lock, start, topics, table, changes, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from sluice.demo_channels import demo_channels
+from sluice.dev.local import janitor
+from sluice.dev.local.stack import STAGES, Options, check_surroundings, make_units
+from sluice.dev.local.status import Status
+from sluice.dev.local.supervisor import Supervisor
+from sluice.dev.local.terminal import Follower, Line, change, say, table
+from sluice.errors import StartError
+from topics.configuration.settings import Channels, Settings, load_channels, load_settings
+
+LOCK_TIMEOUT_S = 1.0
+"""The janitor of a `sluice up` that was just killed has the lock for some milliseconds more."""
+_POLL_S = 0.02
+_FOLLOW_S = 0.2
+LATE_S = 15.0
+"""A usual start is over by then; a longer one says every so often what it waits for."""
+_TAIL_LINES = 12
+TOPICS_TIMEOUT_S = 60.0
+"""For making the topics: a broker that ends in between is there again in seconds."""
+_TOPICS_RETRY_S = 0.2
+
+
+def up(options: Options) -> int:
+    """Runs until Ctrl-C or SIGTERM; returns the exit code. Raises StartError or ConfigurationError at the start."""
+    load_channels(options.channels, default=demo_channels(options.increff_port, options.marketplace_port))
+    with _locked(options.data_dir) as lock:
+        _forget(options.status)
+        with _cleaned_after(options.status, lock):
+            return asyncio.run(_up(options))
+
+
+@contextmanager
+def _locked(data_dir: Path) -> Iterator[IO[str]]:
+    """One `sluice up` per data directory; the kernel gives the lock back however this one ends."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (data_dir / "up.lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise StartError(f"--data-dir {data_dir}: cannot be used: {error.strerror}") from error
+    with lock:
+        _take(lock, data_dir)
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield lock
+
+
+def _take(lock: IO[str], data_dir: Path) -> None:
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                lock.seek(0)
+                owner = lock.read().strip() or "unknown"
+                told = f"{data_dir} is in use by another `sluice up` (pid {owner})"
+                raise StartError(f"{told}: end it, or choose another with --data-dir") from error
+        time.sleep(_POLL_S)
+
+
+def _forget(status: Path) -> None:
+    """Before the janitor starts: what an earlier run wrote names processes that are not ours."""
+    try:
+        Status.forget(status)
+    except OSError as error:
+        raise StartError(f"{status}: cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def _cleaned_after(status: Path, lock: IO[str]) -> Iterator[None]:
+    """With a janitor beside us, for the case that we are killed."""
+    command = [sys.executable, "-S", "-E", str(Path(janitor.__file__)), str(status)]
+    with subprocess.Popen(  # noqa: S603 - the command is ours
+        command, stdin=subprocess.PIPE, pass_fds=(lock.fileno(),), start_new_session=True
+    ):
+        yield
+
+
+async def _up(options: Options) -> int:
+    began = time.monotonic()
+    await check_surroundings(options)
+    units, lines = make_units(options)
+    status = Status(options.status, [unit.name for unit in units if unit.name != "demo"])
+    supervisor = Supervisor(units, STAGES, status, change)
+    stop = _on_signals(supervisor)
+    say("starting Kafka and the roles ..." if options.kafka is None else "starting the roles ...")
+    tasks: list[asyncio.Task[object]] = [
+        asyncio.create_task(supervisor.run(), name="supervisor"),
+        asyncio.create_task(_open(options, supervisor, lines, began), name="start"),
+        asyncio.create_task(stop.wait(), name="stop"),
+    ]
+    follower = asyncio.create_task(_follow(options)) if options.demo else None
+    try:
+        await _first_end(tasks)
+    finally:
+        code = await _close(supervisor, [*tasks, *([follower] if follower else [])], stop)
+    return _explain(options, supervisor.failure) if supervisor.failure else code
+
+
+def _on_signals(supervisor: Supervisor) -> asyncio.Event:
+    """The first signal asks for a clean end, the second ends everything at once."""
+    stop = asyncio.Event()
+
+    def asked() -> None:
+        if stop.is_set():
+            supervisor.kill()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, asked)
+    return stop
+
+
+async def _first_end(tasks: Sequence[asyncio.Task[object]]) -> None:
+    """Returns when a task is over that should not be (or when the stop was asked for); raises what it raised."""
+    waiting = set(tasks)
+    while waiting:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        if any(task.get_name() != "start" for task in done):
+            return
+
+
+async def _open(options: Options, supervisor: Supervisor, lines: list[Line], began: float) -> None:
+    """The way to ready: topics as soon as Kafka serves, the table when every role can do its work."""
+    patience = asyncio.create_task(_say_who_is_late(supervisor))
+    try:
+        await supervisor.wait_for("kafka")
+        channels = load_channels(options.channels, default=demo_channels())
+        await make_topics(load_settings(kafka=options.bootstrap), channels)
+        await supervisor.wait_ready()
+    finally:
+        patience.cancel()
+    table(lines, time.monotonic() - began)
+
+
+async def make_topics(settings: Settings, channels: Channels, timeout_s: float = TOPICS_TIMEOUT_S) -> None:
+    """Makes the topics that are not there. Raises StartError in Kafka's words, at once when trying again cannot help.
+
+    A broker that answered may be gone a moment later, and comes back: the supervisor starts it again.
+    """
+    # Imported here, while Kafka starts: the Kafka client is the largest import of this process.
+    from aiokafka.errors import KafkaError, KafkaTimeoutError  # noqa: PLC0415
+
+    from topics.kafka.admin import create  # noqa: PLC0415
+
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return await create(settings, channels)
+        except (KafkaError, OSError) as error:
+            passing = isinstance(error, (KafkaTimeoutError, OSError)) or getattr(error, "retriable", False)
+            if not passing or time.monotonic() > deadline:
+                tried = f" after {timeout_s:.0f} s" if passing else ""
+                told = str(error) or type(error).__name__
+                raise StartError(f"Kafka at {settings.kafka} does not make the topics{tried}: {told}") from error
+        await asyncio.sleep(_TOPICS_RETRY_S)
+
+
+async def _say_who_is_late(supervisor: Supervisor) -> None:
+    while True:
+        await asyncio.sleep(LATE_S)
+        for name, reason in supervisor.waiting_for().items():
+            change(name, f"not ready yet: {reason}")
+
+
+async def _follow(options: Options) -> None:
+    follower = Follower(options.log("demo"), "demo")
+    while True:
+        follower.show()
+        await asyncio.sleep(_FOLLOW_S)
+
+
+async def _close(supervisor: Supervisor, tasks: list[asyncio.Task[object]], stop: asyncio.Event) -> int:
+    began = time.monotonic()
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError, Exception):  # what ended the run was raised already by _first_end
+            await task
+    if stop.is_set():
+        say("\nstopping ...")
+    await supervisor.stop()
+    if stop.is_set():
+        say(f"stopped ({time.monotonic() - began:.1f} s)")
+    return 0
+
+
+def _explain(options: Options, failure: str) -> int:
+    say(f"\n{failure}")
+    log = options.log(failure.split(" ", 1)[0])
+    say(f"its log, {log}, ends with")
+    try:
+        tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
+    except OSError as error:
+        tail = [f"(cannot be read: {error.strerror})"]
+    for line in tail:
+        say(f"  {line}")
+    return 1

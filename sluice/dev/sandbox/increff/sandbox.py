@@ -1,0 +1,277 @@
+"""Increff, played by the contract: what Sluice calls, and what Increff then believes. Its warehouse is beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from sluice.dev.sandbox.increff.orders import Order, Return, new_order
+from sluice.dev.sandbox.increff.sluice_client import SluiceClient
+from sluice.dev.sandbox.increff.warehouse import Warehouse, WarehouseSettings
+from sluice.dev.sandbox.journal import Entry
+from sluice.dev.sandbox.rate_limit import REQUESTS_PER_WINDOW, SlidingWindow
+from sluice.dev.sandbox.server import ORDERS_MAX, Answer, Sandbox, forget_oldest, same_headers
+from sluice.dev.sandbox.stock import Positions
+from sluice.dev.sandbox.stock_changes import changing
+from topics.contract.touchpoints import Direction, Touchpoint
+
+PREFIX = "/assure-magic2"
+DEMO_CREDENTIALS = {"authUsername": "sluice", "authPassword": "sluice-secret", "authDomainName": "demo"}
+LOCATION_TYPES = {"DXB-WH-01": "Warehouse", "AUH-ST-04": "Store"}
+_CODES = {400: "BAD_DATA", 401: "UNAUTHORIZED", 404: "NOT_FOUND", 413: "TOO_LARGE", 429: "TOO_MANY_REQUESTS"}
+"""Only BAD_DATA is public (contract 0.3); the others are this sandbox's."""
+
+
+class IncreffSandbox(Sandbox):
+    """Silent where Increff is: a create under a known code is answered 200 and not applied, changed or not."""
+
+    direction = Direction.TO_INCREFF
+    prefix = PREFIX
+
+    def __init__(
+        self,
+        client: SluiceClient,
+        *,
+        credentials: Mapping[str, str] = DEMO_CREDENTIALS,
+        limit_per_minute: int = REQUESTS_PER_WINDOW,
+        warehouse: WarehouseSettings | None = None,
+        state_file: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(state_file)
+        self._credentials = dict(credentials)
+        self._window = SlidingWindow(limit_per_minute, clock)
+        self.orders: dict[str, Order] = {}
+        self.returns: dict[str, Return] = {}
+        self.positions = Positions()
+        self.warehouse = Warehouse(self, client, warehouse or WarehouseSettings())
+        self._handlers: dict[str, Callable[[dict[str, Any]], Answer]] = {
+            "create-outward-order": self._create,
+            "customer-cancellation": self._cancel,
+            "update-order-properties": self._update,
+            "search-inventory": self._search,
+            "search-inventory-marketplace": self._search_sku,
+            "create-return-order": self._create_return,
+            "add-return-order-items": self._add_return_items,
+            "update-returns": self._update_return,
+            "cancel-return-order-items": self._cancel_return_items,
+        }
+
+    def authorised(self, touchpoint: Touchpoint | None, headers: Mapping[str, str]) -> bool:  # noqa: ARG002
+        return same_headers(headers, self._credentials)
+
+    def admit(self) -> Answer | None:
+        if self._window.admit():
+            return None
+        return self.error(429, "Too many requests: the limit of this client for any 60 seconds is reached")
+
+    def error(self, status: int, message: str, faults: list[str] | None = None) -> Answer:
+        code = _CODES.get(status, "INTERNAL_ERROR")
+        description = f"[{', '.join(faults)}]" if faults else message
+        return Answer(status, {"code": code, "message": message, "description": description})
+
+    def handle(self, touchpoint: Touchpoint, members: dict[str, Any]) -> Answer:
+        return self._handlers[touchpoint.name](members)
+
+    def show_order(self, code: str) -> dict[str, Any] | None:
+        order = self.orders.get(code)
+        return order.show() if order else None
+
+    def show_return(self, code: str) -> dict[str, Any] | None:
+        returned = self.returns.get(code)
+        return returned.show() if returned else None
+
+    def show_stock(self) -> dict[str, Any]:
+        return self.positions.show()
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        self.warehouse.add_routes(router)
+        router.add_patch("/_sandbox/stock", changing(self.positions, self.journal))
+
+    async def start(self) -> None:
+        await self.warehouse.start()
+
+    async def stop(self) -> None:
+        await self.warehouse.stop()
+
+    # Being kept.
+
+    def live(self) -> Iterator[Entry]:
+        for code, order in self.orders.items():
+            yield "order", code, order.model_dump()
+        for code, returned in self.returns.items():
+            yield "return", code, returned.model_dump()
+        yield from self.warehouse.live()
+        yield from self.positions.live()
+
+    def restore(self, kind: str, key: str, value: Any) -> None:
+        if self.positions.restore(kind, key, value):
+            return
+        if kind == "order":
+            self.orders[key] = Order.model_validate(value)
+        elif kind == "return":
+            self.returns[key] = Return.model_validate(value)
+        else:
+            self.warehouse.restore(kind, key, value)
+
+    def keep(self, order: Order) -> None:
+        self.journal.put("order", order.orderCode, order.model_dump())
+
+    def keep_return(self, returned: Return) -> None:
+        self.journal.put("return", returned.returnOrderCode, returned.model_dump())
+
+    # The touchpoints.
+
+    def _bad(self, *faults: str) -> Answer:
+        return self.error(400, "Input validation failed", list(faults))
+
+    def _create(self, members: dict[str, Any]) -> Answer:
+        order = self.orders.get(members["orderCode"])
+        if order is None:
+            order = self.orders[members["orderCode"]] = new_order(members)
+            for code in forget_oldest(self.orders, ORDERS_MAX):
+                self.journal.put("order", code, None)
+            self.warehouse.work_on(order.orderCode)
+        elif order.created == members:
+            order.unchangedRepeats += 1
+        else:
+            order.changedRepeats += 1
+        self.keep(order)
+        return Answer()
+
+    def _cancel(self, members: dict[str, Any]) -> Answer:
+        """Nothing is applied unless everything can be."""
+        order = self.orders.get(members["orderCode"])
+        if order is None:
+            return self._bad(f"orderCode: {members['orderCode']} is not known")
+        faults, changes = [], []
+        for index, item in enumerate(members["orderItems"]):
+            where = f"orderItems[{index}]"
+            line = order.line(item["orderItemCode"])
+            if line is None:
+                faults.append(f"{where}.orderItemCode: {item['orderItemCode']} is not in the order")
+                continue
+            more = item["cancelledQuantity"] - line.customerCancelled
+            if line.channelSkuCode != item["channelSkuCode"]:
+                faults.append(f"{where}.channelSkuCode: {item['channelSkuCode']} is not the item's")
+            elif item["cancelledQuantity"] > line.quantity:
+                faults.append(f"{where}.cancelledQuantity: is more than the ordered {line.quantity}")
+            elif more > line.open and line.packed:
+                faults.append(f"{where}.cancelledQuantity: {line.packed} are packed and invoiced already")
+            elif more > 0:
+                changes.append((line, min(more, line.open)))
+        if faults:
+            return self._bad(*faults)
+        for line, more in changes:
+            line.customerCancelled += more
+        self.keep(order)
+        return Answer()
+
+    def _update(self, members: dict[str, Any]) -> Answer:
+        order = self.orders.get(members["orderCode"])
+        if order is None:
+            return self._bad(f"orderCode: {members['orderCode']} is not known")
+        if members["onHold"] and order.invoiced:
+            return self._bad("onHold: the order is packed already")
+        order.onHold = members["onHold"]
+        order.delivered = order.delivered or members.get("orderStatus") == "DELIVERED"
+        order.properties |= {name: value for name, value in members.items() if name not in {"orderCode", "onHold"}}
+        self.keep(order)
+        self.warehouse.work_on(order.orderCode)
+        return Answer()
+
+    def _search(self, members: dict[str, Any]) -> Answer:
+        known = self.positions.locations.get(members["locationCode"], {})
+        found = [
+            {"channelSkuCode": sku, "qcPassAvailableQuantity": known[sku]["quantity"]}
+            for sku in dict.fromkeys(members["channelSkuCodes"])
+            if sku in known
+        ]
+        return Answer(body={"inventories": found})
+
+    def _search_sku(self, members: dict[str, Any]) -> Answer:
+        skus = list(dict.fromkeys(members["channelSkuCodes"]))
+        found = [sku for sku in map(self._where, skus) if sku["inventories"]]
+        listed = {sku["channelSkuCode"] for sku in found}
+        return Answer(body={"successList": found, "failureList": [sku for sku in skus if sku not in listed]})
+
+    def _where(self, sku: str) -> dict[str, Any]:
+        places = {place: items[sku] for place, items in self.positions.locations.items() if sku in items}
+        inventories = [
+            {
+                "locationCode": place,
+                "locationType": LOCATION_TYPES.get(place, "Warehouse"),
+                "quantity": item["quantity"],
+            }
+            for place, item in places.items()
+        ]
+        serial = next((item["channelSerialNo"] for item in places.values() if item.get("channelSerialNo")), None)
+        return {
+            "channelSkuCode": sku,
+            "channelSerialNo": serial,
+            "totalQuantity": sum(item["quantity"] for item in places.values()),
+            "inventories": inventories,
+        }
+
+    def _create_return(self, members: dict[str, Any]) -> Answer:
+        """Duplicates as for orders: success, nothing applied (contract 15)."""
+        code = members["returnOrderCode"]
+        if code not in self.returns:
+            self.returns[code] = Return(
+                returnOrderCode=code,
+                forwardOrderCode=members["forwardOrderCode"],
+                locationCode=members["locationCode"],
+                items=members["orderItems"],
+                properties={name: members.get(name) for name in ("awbNumber", "transporter", "returnOrderStatus")},
+            )
+            self.keep_return(self.returns[code])
+            for oldest in forget_oldest(self.returns, ORDERS_MAX):
+                self.journal.put("return", oldest, None)
+            self.warehouse.expect(code)
+        return Answer()
+
+    def _add_return_items(self, members: dict[str, Any]) -> Answer:
+        """Allowed until the parcel is received (contract 15)."""
+        returned = self.returns.get(members["returnOrderCode"])
+        if returned is None:
+            return self._bad(f"returnOrderCode: {members['returnOrderCode']} is not known")
+        if returned.received:
+            return self._bad(f"returnOrderCode: {returned.returnOrderCode} is received already")
+        known = {item["itemCode"] for item in returned.items}
+        for item in members["returnLineItems"]:
+            if item["channelReturnItemCode"] not in known:
+                added = {"itemCode": item["channelReturnItemCode"], "reason": item.get("reasonForReturn")}
+                returned.items.append({**item, **added})
+        self.keep_return(returned)
+        return Answer()
+
+    def _update_return(self, members: dict[str, Any]) -> Answer:
+        returned = self.returns.get(members["returnOrderCode"])
+        if returned is None:
+            return self._bad(f"returnOrderCode: {members['returnOrderCode']} is not known")
+        returned.properties |= {name: value for name, value in members.items() if name != "returnOrderCode"}
+        self.keep_return(returned)
+        return Answer()
+
+    def _cancel_return_items(self, members: dict[str, Any]) -> Answer:
+        """Allowed until the parcel is received (contract 18)."""
+        returned = self.returns.get(members["returnOrderCode"])
+        if returned is None:
+            return self._bad(f"returnOrderCode: {members['returnOrderCode']} is not known")
+        known = {item["itemCode"] for item in returned.items}
+        codes = [item["channelReturnItemCode"] for item in members["returnLineItems"]]
+        faults = [
+            f"returnLineItems[{index}].channelReturnItemCode: {code} is "
+            + ("received already" if code in returned.received else "not in the return")
+            for index, code in enumerate(codes)
+            if code not in known or code in returned.received
+        ]
+        if faults:
+            return self._bad(*faults)
+        returned.cancelled = list(dict.fromkeys([*returned.cancelled, *codes]))
+        self.keep_return(returned)
+        return Answer()

@@ -1,0 +1,79 @@
+"""Starting a sandbox or the demo in this process."""
+
+# ruff: noqa: PLC0415 - only the side that is asked for is imported
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from sluice.dev.sandbox.server import Sandbox, serve
+from sluice.errors import StartError
+
+
+@dataclass(frozen=True, slots=True)
+class IncreffOptions:
+    """What only Increff's sandbox can be told. `auto`: the warehouse works on its own."""
+
+    url: str
+    auto: bool
+    limit_per_minute: int
+
+
+def run_sandbox(side: str, *, host: str, port: int, data_dir: Path | None, increff: IncreffOptions) -> int:
+    """Serves until SIGTERM. Raises StartError when it cannot listen."""
+    state_file = None
+    if data_dir is not None:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        state_file = data_dir / "state.jsonl"
+    try:
+        _until_told(serve(_make(side, state_file, increff), host, port))
+    except OSError as error:
+        raise StartError(
+            f"the sandbox cannot listen on {host}:{port}: {error.strerror}; choose another --port"
+        ) from error
+    return 0
+
+
+def _make(side: str, state_file: Path | None, increff: IncreffOptions) -> Sandbox:
+    if side == "marketplace":
+        from sluice.dev.sandbox.marketplace import MarketplaceSandbox
+
+        return MarketplaceSandbox(state_file=state_file)
+    from sluice.dev.sandbox.increff.sandbox import IncreffSandbox
+    from sluice.dev.sandbox.increff.sluice_client import SluiceClient
+    from sluice.dev.sandbox.increff.warehouse import WarehouseSettings
+
+    return IncreffSandbox(
+        SluiceClient(increff.url),
+        limit_per_minute=increff.limit_per_minute,
+        warehouse=WarehouseSettings(auto=increff.auto),
+        state_file=state_file,
+    )
+
+
+def run_demo(*, url: str, increff_port: int) -> int:
+    """Sends traffic until SIGTERM."""
+    from sluice.dev.demo import run
+
+    _until_told(run(url, f"http://127.0.0.1:{increff_port}"))
+    return 0
+
+
+def _until_told(work: Coroutine[Any, Any, None]) -> None:
+    async def run() -> None:
+        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.cancel)
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+
+    uvloop.run(run())

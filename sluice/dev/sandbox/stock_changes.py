@@ -1,0 +1,34 @@
+"""Stock of a far side that is changed by hand, so that Sluice does not know: `PATCH /_sandbox/stock`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sluice.dev.sandbox.journal import Journal
+from sluice.dev.sandbox.server import json_response
+from sluice.dev.sandbox.stock import Positions
+from topics.schema_base import problems
+
+
+class Changed(BaseModel):
+    """SKU -> quantity of one location; null: the SKU is gone."""
+
+    model_config = ConfigDict(extra="forbid")
+    locationCode: str  # noqa: N815 - members have the contract's spelling
+    quantities: dict[str, int | None]
+
+
+def changing(positions: Positions, journal: Journal) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def change(request: web.Request) -> web.Response:
+        try:
+            told = Changed.model_validate_json(await request.read())
+        except ValidationError as error:
+            return json_response({"error": ", ".join(problems(error))}, 400)
+        for sku, quantity in told.quantities.items():
+            positions.set(journal, told.locationCode, sku, quantity)
+        return json_response(positions.show())
+
+    return change

@@ -1,0 +1,203 @@
+"""The misbehaving receiver: decides what each request is answered with, and writes both down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import orjson
+
+from sluice.dev.torture.answers import TAKEN, Answer, answer_to, prepare, taken
+from sluice.dev.torture.connection import Connection, Request
+from sluice.dev.torture.faults import Fault, Plan
+from sluice.dev.torture.fields import Fields
+from sluice.dev.torture.log import Entry, LogWriter, Signed
+from sluice.dev.torture.signatures import Check, judge
+
+IDS_MAX = 1_000_000
+"""Deliveries whose attempts are counted; the oldest are forgotten, and begin again at their first fault."""
+FLUSH_S = 0.2
+ANCHOR_READINGS = 5
+CHALLENGE = "challenge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    plan: Plan = field(default_factory=Plan)
+    fields: Fields = field(default_factory=Fields)
+    checks: Sequence[Check] = ()
+    latency_s: float = 0.0
+    """Before each answer that is not a fault's."""
+    quiet_s: int = 2
+    """How long a Retry-After asks for quiet."""
+
+
+class Receiver:
+    """`start` listens; `stop` ends what is open and writes down what was never answered."""
+
+    def __init__(self, options: Options, log: LogWriter) -> None:
+        self._options = options
+        self._log = log
+        self._server: asyncio.Server | None = None
+        self._connections: set[Connection] = set()
+        self._alone = asyncio.Event()
+        """No connection is open; looked at when it stops."""
+        self._attempts: OrderedDict[str, int] = OrderedDict()
+        self._count = 0
+        self._flushing: asyncio.Task[None] | None = None
+        # The wall clock at the start, and the steady one from then on: an NTP step must not look like a fault. The
+        # tightest of some readings, because in between this process may lose the processor.
+        self._epoch_ms = min(_anchor() for _ in range(ANCHOR_READINGS))[1]
+        self.unreadable = 0
+        """Requests that were no HTTP."""
+
+    @property
+    def requests(self) -> int:
+        """How many have arrived."""
+        return self._count
+
+    @property
+    def port(self) -> int:
+        if self._server is None:
+            raise RuntimeError("it does not listen yet")
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def now_ms(self) -> float:
+        return self._epoch_ms + time.monotonic() * 1000
+
+    async def start(self, host: str, port: int) -> None:
+        """Raises OSError when the address is taken."""
+        prepare()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(self), host, port)
+        self._flushing = loop.create_task(self._flush())
+
+    async def stop(self) -> None:
+        if self._server is None or self._flushing is None:
+            return
+        self._server.close()
+        if self._connections:
+            self._alone.clear()
+        else:
+            self._alone.set()
+        for connection in tuple(self._connections):
+            connection.reset()
+        await self._alone.wait()
+        self._flushing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._flushing
+        self._log.flush()
+
+    # What connections tell
+
+    def opened(self, connection: Connection) -> None:
+        self._connections.add(connection)
+
+    def closed(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._alone.set()
+
+    def begun(self) -> Request:
+        self._count += 1
+        return Request(number=self._count, arrived_ms=self.now_ms())
+
+    def headers_came(self, connection: Connection, request: Request) -> None:
+        """A reset in the middle of a request needs no more than its headers."""
+        delivery = self._options.fields.id.text(request.headers, None)
+        if delivery and self._options.plan.fault(delivery, self._attempts.get(delivery, 0) + 1) is Fault.RESET_BEFORE:
+            self._count_attempt(delivery)
+            self._write(request, None, Fault.RESET_BEFORE, Answer(None), Signed.UNCHECKED, whole=False)
+            connection.reset()
+
+    def came(self, connection: Connection, request: Request) -> None:
+        fields, headers = self._options.fields, request.headers
+        body = _json(request.body) if fields.reads_body or CHALLENGE.encode() in request.body else None
+        signed = judge(self._options.checks, headers, request.body, self.now_ms() / 1000)
+        if isinstance(body, dict) and (challenge := _challenge(body)) is not None:
+            # An endpoint proves by it that it wants to be called; such a request is no delivery.
+            connection.answer(taken(orjson.dumps({CHALLENGE: challenge})), lambda _whole: None)
+            return
+        delivery = fields.id.text(headers, body)
+        fault = self._options.plan.fault(delivery, self._count_attempt(delivery))
+        answer = TAKEN if fault is None else answer_to(fault, self.now_ms(), self._options.quiet_s)
+        ended = partial(self._ended, request, body, fault, answer, signed)
+        if fault is None and self._options.latency_s:
+            asyncio.get_running_loop().call_later(self._options.latency_s, connection.answer, answer, ended)
+        else:
+            connection.answer(answer, ended)
+
+    # Writing down
+
+    def _count_attempt(self, delivery: str) -> int:
+        number = self._attempts.pop(delivery, 0) + 1
+        self._attempts[delivery] = number
+        if len(self._attempts) > IDS_MAX:
+            self._attempts.popitem(last=False)
+        return number
+
+    def _ended(
+        self, request: Request, body: Any, fault: Fault | None, answer: Answer, signed: Signed, whole: bool
+    ) -> None:
+        self._write(request, body, fault, answer, signed, whole=whole)
+
+    def _write(
+        self, request: Request, body: Any, fault: Fault | None, answer: Answer, signed: Signed, *, whole: bool
+    ) -> None:
+        fields, headers = self._options.fields, request.headers
+        self._log.write(
+            Entry(
+                number=request.number,
+                arrived_ms=request.arrived_ms,
+                ended_ms=self.now_ms(),
+                endpoint=request.target.partition("?")[0],
+                id=fields.id.text(headers, body),
+                lane=fields.lane.text(headers, body),
+                sequence=fields.sequence.number(headers, body),
+                previous=fields.previous.number(headers, body),
+                watermark=fields.watermark.number(headers, body),
+                redriven=bool(fields.redrive.text(headers, body)),
+                body=hashlib.sha256(request.body).hexdigest()[:16],
+                signed=signed,
+                fault=fault or "",
+                status=answer.status,
+                whole=whole,
+                not_before_ms=answer.not_before_ms,
+            )
+        )
+
+    async def _flush(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            self._log.flush()
+
+
+def _anchor() -> tuple[float, float]:
+    """How long the reading took, and what to add to the steady clock (ms)."""
+    before = time.monotonic()
+    wall = time.time()
+    after = time.monotonic()
+    return after - before, wall * 1000 - (before + after) * 500
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _challenge(body: dict[str, Any]) -> str | None:
+    data = body.get("data")
+    for place in (body, data if isinstance(data, dict) else {}):
+        challenge = place.get(CHALLENGE)
+        if isinstance(challenge, str):
+            return challenge
+    return None

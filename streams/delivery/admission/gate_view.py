@@ -1,0 +1,43 @@
+"""The gates of all destinations. A Retry-After is for the whole destination, so those that other workers were given
+count here as well: each shard's gate is durable on deliveries.permits, and every worker follows all of that topic.
+
+What another worker learned is known here some milliseconds later; a request that leaves in between was on its way.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from streams.delivery.admission.budget import decode_permits
+from streams.delivery.admission.permits import TABLE
+from streams.delivery.admission.retry_after_gate import Gate
+from topics.configuration.settings import Settings
+from topics.kafka.compacted_view import KeptByView, WholeView
+from topics.records.keys import split
+
+
+class Gates:
+    """Of this process alone."""
+
+    def __init__(self) -> None:
+        self._gates: defaultdict[str, Gate] = defaultdict(Gate)
+
+    def of(self, destination: str) -> Gate:
+        return self._gates[destination]
+
+    def forget(self, destination: str) -> None:
+        """It is gone for good."""
+        self._gates.pop(destination, None)
+
+
+class FollowedGates(KeptByView, Gates):
+    """Closed by what any worker wrote. While Kafka is away only this process's own are news."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._view = WholeView(settings, TABLE, self.seen, one_owner=True)
+
+    def seen(self, key: bytes, value: bytes | None) -> None:
+        """A record of deliveries.permits. A gate only moves later."""
+        if value is not None and (until_ms := decode_permits(value).gate_ms):
+            self.of(split(key)[0]).close_until(until_ms)

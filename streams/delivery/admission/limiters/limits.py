@@ -1,0 +1,120 @@
+"""Several limits that hold at once: a request takes from each, and goes when all can give. Pure.
+
+Each limit holds by its own proof, because each is asked to reserve before a request is sent and told when it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+
+from streams.delivery.admission.limiters.pool import Held, Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A pool, under the name by which its state is kept, and what each kind of call takes from it."""
+
+    name: str
+    pool: Pool
+    cost: int = 1
+    costs: Mapping[str, int] = field(default_factory=dict)
+
+    def cost_of(self, kind: str) -> int:
+        return self.costs.get(kind, self.cost)
+
+
+class Limits:
+    """All limits of one shard of one destination; none is no limit. `kind` is the name of a touchpoint."""
+
+    __slots__ = ("_limits",)
+
+    def __init__(self, limits: Sequence[Limit] = ()) -> None:
+        self._limits = tuple(limits)
+
+    def take_over(self, left: Mapping[str, Held], now_ms: int) -> None:
+        """Start from what another owner left.
+
+        A limit that is new, or has another window than before, begins with what the others knew: with nothing, it
+        would allow a whole budget beside the one that was spent a moment ago.
+        """
+        known = max(left.values(), key=lambda held: held.units, default=Held([], 0))
+        for limit in self._limits:
+            limit.pool.take_over(left.get(limit.name, known), now_ms)
+
+    def has(self, kind: str) -> bool:
+        """Whether a call of this kind can be taken from what is reserved."""
+        return all(limit.pool.unused >= limit.cost_of(kind) for limit in self._limits)
+
+    def plan(self, kind: str, now_ms: int) -> list[int] | None:
+        """How much to reserve of each, so that a call of this kind can be taken; None when one of them is spent."""
+        counts: list[int] = []
+        for limit in self._limits:
+            cost = limit.cost_of(kind)
+            count = 0 if limit.pool.unused >= cost else limit.pool.plan_reserve(now_ms, cost)
+            if limit.pool.unused + count < cost:
+                return None
+            counts.append(count)
+        return counts
+
+    def state(self, now_ms: int, reserving: Sequence[int] = ()) -> dict[str, Held]:
+        """What to write before what is being reserved may be used."""
+        counts = reserving or [0] * len(self._limits)
+        return {
+            limit.name: limit.pool.state(now_ms, reserving=count)
+            for limit, count in zip(self._limits, counts, strict=True)
+        }
+
+    def reserved(self, counts: Sequence[int]) -> None:
+        for limit, count in zip(self._limits, counts, strict=True):
+            limit.pool.reserved(count)
+
+    def take(self, kind: str) -> None:
+        for limit in self._limits:
+            limit.pool.take(limit.cost_of(kind))
+
+    def untake(self, kind: str) -> None:
+        for limit in self._limits:
+            limit.pool.untake(limit.cost_of(kind))
+
+    def ended(self, kind: str, now_ms: int, *, answered: bool) -> None:
+        for limit in self._limits:
+            limit.pool.ended(now_ms, limit.cost_of(kind), answered=answered)
+
+    def count(self, kind: str) -> None:
+        """Count a call that is asked for elsewhere: it goes whether or not there is room for it here."""
+        for limit in self._limits:
+            cost = limit.cost_of(kind)
+            limit.pool.reserved(max(0, cost - limit.pool.unused))
+            limit.pool.take(cost)
+
+    def give_back(self) -> None:
+        for limit in self._limits:
+            limit.pool.give_back()
+
+    def free_at_ms(self, kind: str, now_ms: int) -> int | None:
+        """When such a call may go by time alone; None when a request in the air must end first."""
+        latest = now_ms
+        for limit in self._limits:
+            if limit.pool.unused < limit.cost_of(kind):
+                free_ms = limit.pool.free_at_ms(now_ms, limit.cost_of(kind))
+                if free_ms is None:
+                    return None
+                latest = max(latest, free_ms)
+        return latest
+
+    def roomy_at_ms(self, share: float, now_ms: int) -> int | None:
+        """When so much of each limit may be free by time alone; None when a request in the air must end first."""
+        latest = now_ms
+        for limit in self._limits:
+            pool = limit.pool
+            free_ms = pool.free_at_ms(now_ms, pool.unused + ceil(pool.limit * share))
+            if free_ms is None:
+                return None
+            latest = max(latest, free_ms)
+        return latest
+
+    def used(self, now_ms: int) -> list[tuple[str, float]]:
+        """The share of each limit that is not free."""
+        return [(limit.name, limit.pool.held(now_ms) / limit.pool.limit) for limit in self._limits]

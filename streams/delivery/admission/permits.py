@@ -1,0 +1,83 @@
+"""The durable side of a shard's budget and gate: what deliveries.permits holds is written before it is used."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from streams.delivery.admission.budget import PermitRecord
+from streams.delivery.admission.limiters.limits import Limits
+from streams.delivery.admission.retry_after_gate import Gate
+from streams.delivery.ports import Clock
+from streams.runtime.role import Change, Committer
+
+TABLE = "deliveries.permits"
+
+FRESH_MS = 4_000
+"""How long after a durable write requests may leave, with a budget or without. A worker that was stopped or cut off may
+not know that another took over, counted its permits as used and sent what was newer; it must write
+once more first, and that write fails. Every outcome that became durable counts as well, so under traffic this costs no
+write of its own. Shorter than the time after which Kafka gives a silent worker's partitions to another."""
+
+
+class Permits:
+    """One shard's permits. Without a budget none are counted; that the shard is ours is proved all the same."""
+
+    def __init__(
+        self,
+        *,
+        key: bytes,
+        partition: int,
+        limits: Limits,
+        gate: Gate,
+        left: PermitRecord,
+        committer: Committer,
+        clock: Clock,
+    ) -> None:
+        self.limits = limits
+        self.gate = gate
+        self._key = key
+        self._partition = partition
+        self._committer = committer
+        self._clock = clock
+        # Two writes in the air at once could become durable in the other order, and the older one hides a reservation.
+        self._writing = asyncio.Lock()
+        self._fresh_until_ms = 0
+        gate.close_until(left.gate_ms)
+        limits.take_over(left.limits, clock.now_ms())
+
+    def available(self, kind: str) -> bool:
+        """Whether a call of this kind may take its permits now, without waiting for anything."""
+        return self.is_fresh and self.limits.has(kind)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether something durable proved lately that this worker still owns the shard."""
+        return self._clock.now_ms() < self._fresh_until_ms
+
+    def proved(self, began_ms: int) -> None:
+        """A commit that began at `began_ms` became durable: the partition was ours at that time."""
+        self._fresh_until_ms = max(self._fresh_until_ms, began_ms + FRESH_MS)
+
+    async def reserve(self, kind: str) -> bool:
+        """Reserve a block durably, or confirm what is left of the last one; False when the budget is spent."""
+        async with self._writing:
+            now_ms = self._clock.now_ms()
+            counts = self.limits.plan(kind, now_ms)
+            if counts is None:
+                return False
+            await self._write(now_ms, counts)
+            self.limits.reserved(counts)
+            self.proved(now_ms)
+            return True
+
+    async def keep(self, *, give_back: bool = False) -> None:
+        """Make the gate durable; with `give_back` also that what was reserved is not going to be used."""
+        async with self._writing:
+            if give_back:
+                self.limits.give_back()
+            await self._write(self._clock.now_ms())
+
+    async def _write(self, now_ms: int, reserving: Sequence[int] = ()) -> None:
+        record = PermitRecord(self.limits.state(now_ms, reserving), self.gate.opens_ms)
+        await self._committer.commit(self._partition, (), (Change(TABLE, self._key, record.encode()),))

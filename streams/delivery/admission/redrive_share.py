@@ -1,0 +1,48 @@
+"""What redrive may take of a destination, so that whoever did nothing wrong does not wait for it. Pure.
+
+Redriven requests are a class of their own (streams/delivery/lanes/priority.py): with live traffic waiting they get
+one grant in REDRIVE_TURN. That alone would not do, because what goes while nobody waits is missed a moment later: a
+permit for the whole
+window, a place in the air until the answer. So redrive leaves HEADROOM of every limit free, beyond a small
+share that is its own whatever happens, and takes few of the places.
+"""
+
+from __future__ import annotations
+
+from streams.delivery.admission.limiters.factory import limits_for
+from streams.delivery.admission.limiters.limits import Limits
+from topics.configuration.pace import Pace
+
+HEADROOM = 0.5
+"""Of each limit. Half a window's worth of live requests may come at once and not notice."""
+OWN_SHARE = 0.05
+"""Of each limit, also when live traffic takes more than half: redrive goes on, as slowly as it is granted turns."""
+PLACES_SHARE = 8
+"""One place in eight: live requests find seven of eight free, and wait for no slow answer to a redriven one."""
+
+
+class RedriveShare:
+    """Of one shard of one destination. Not durable: it is about fairness, and the budget holds without it."""
+
+    __slots__ = ("_in_air", "_own")
+
+    def __init__(self, config: Pace) -> None:
+        self._own = limits_for(config.limits, config.shards, part=OWN_SHARE)
+        self._in_air = 0
+
+    def free_at_ms(self, kind: str, limits: Limits, places: int, now_ms: int) -> int | None:
+        """When a redriven request may go beside live ones; None when another has to end first. `limits`: the
+        destination's. `places`: how many requests may be in the air."""
+        if self._in_air >= max(1, places // PLACES_SHARE):
+            return None
+        own_ms = now_ms if self._own.plan(kind, now_ms) is not None else self._own.free_at_ms(kind, now_ms)
+        moments = [moment for moment in (own_ms, limits.roomy_at_ms(HEADROOM, now_ms)) if moment is not None]
+        return min(moments, default=None)
+
+    def took(self, kind: str) -> None:
+        self._in_air += 1
+        self._own.count(kind)
+
+    def landed(self, kind: str, now_ms: int) -> None:
+        self._in_air -= 1
+        self._own.ended(kind, now_ms, answered=True)

@@ -1,0 +1,134 @@
+"""One attempt, and what it leaves behind: the records to publish and the changes of the outbox."""
+
+from __future__ import annotations
+
+import logging
+from random import Random
+
+from streams.delivery.attempts.classify import Verdict, classify
+from streams.delivery.attempts.rate_limit_headers import quiet_until_ms
+from streams.delivery.attempts.retry_schedule import RetrySchedule
+from streams.delivery.lanes.lane import Resolution, record_attempt, resolve
+from streams.delivery.outbox import reports as outcomes
+from streams.delivery.outbox.records import Entry, entry_key
+from streams.delivery.ports import Answer, AttemptResult, Call, Clock, ResponseClass, Sender
+from streams.runtime.role import Change, Effect
+from topics.contract.touchpoints import WhenDead
+from topics.records.deliveries import Conclusion, OutcomeKind
+from topics.subscriptions.kinds import KINDS
+from topics.values import value
+
+TABLE = "deliveries.outbox"
+WITHDRAWN = "not sent before the caller's deadline"
+LATE = "no success before the caller's deadline"
+
+log = logging.getLogger(__name__)
+
+
+@value
+class Finished:
+    """What to commit, and whether the request leaves its lane. `supersedes`: of what waits behind it only the newest
+    is still sent (streams/delivery/attempts/gaps.py)."""
+
+    kind: OutcomeKind
+    effects: tuple[Effect, ...]
+    changes: tuple[Change, ...]
+    leaves: bool
+    supersedes: bool = False
+
+
+async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResult:
+    """Send and classify; one wide log line."""
+    at_ms = clock.now_ms()
+    answer = await sender.send(call)
+    now_ms = clock.now_ms()
+    verdict = _judged(call, answer, now_ms)
+    result = AttemptResult(
+        kind=verdict.kind,
+        at_ms=at_ms,
+        took_ms=float(now_ms - at_ms),
+        status=answer.status,
+        body=verdict.body,
+        message=verdict.message,
+        error=answer.error,
+        not_before_ms=verdict.not_before_ms,
+        quiet_ms=quiet_until_ms(answer.headers, now_ms),
+        far_side=answer.far_side,
+    )
+    log.info(
+        "delivery.attempted destination=%s far_side=%s channel=%s touchpoint=%s id=%s attempt=%d class=%s status=%s "
+        "took_ms=%.0f not_before_ms=%s error=%s",
+        call.destination,
+        result.far_side,
+        call.channel,
+        call.touchpoint.name,
+        call.delivery_id,
+        call.attempt,
+        result.kind,
+        result.status,
+        result.took_ms,
+        result.not_before_ms,
+        result.error,
+    )
+    return result
+
+
+def _judged(call: Call, answer: Answer, now_ms: int) -> Verdict:
+    """No answer may end the role, however odd: one that cannot be judged is like none."""
+    try:
+        return classify(call.touchpoint, call.members, answer, now_ms)
+    except Exception as error:
+        log.exception("delivery.unjudged destination=%s id=%s", call.destination, call.delivery_id)
+        return Verdict(ResponseClass.RETRY, message=f"the answer could not be judged: {type(error).__name__}")
+
+
+def finish(
+    entry: Entry,
+    result: AttemptResult,
+    schedule: RetrySchedule,
+    now_ms: int,
+    random: Random,
+    *,
+    partition: int,
+    when_dead: WhenDead | None = None,
+) -> Finished:
+    """Write an attempt into its entry; returns what makes it known and durable."""
+    resolution = resolve(entry, result, schedule, now_ms, random, when_dead)
+    attempt = record_attempt(entry, result, resolution)
+    kind = resolution.kind
+    effects = [
+        outcomes.attempted(entry, attempt, partition, result.kind, result.far_side),
+        *outcomes.outcome(
+            entry,
+            kind,
+            now_ms,
+            # Only relays have a caller who is given the body; elsewhere the message is all that the order keeps.
+            body=result.body if kind.final and KINDS[entry.request.touchpoint].wants_answer else None,
+            message=f"{LATE}: {result.message}" if kind is OutcomeKind.EXPIRED else result.message,
+            next_ms=resolution.next_ms,
+        ),
+    ]
+    if kind is OutcomeKind.DELIVERED and entry.dead_at:
+        request, attempts, redrive = entry.request, entry.attempts, entry.redrive
+        how = Conclusion.DELIVERED
+        effects.append(outcomes.concluded(request, how, partition, now_ms, attempts=attempts, redrive=redrive))
+    lost = not KINDS[entry.request.touchpoint].refusable or entry.dead_at
+    # A question that nobody waits for any more is not asked again.
+    if entry.request.reply is None and (kind is OutcomeKind.DEAD or (kind is OutcomeKind.REFUSED and lost)):
+        # Who sent a touchpoint that is not refusable was promised success and will not hear of the refusal. Whoever
+        # sent it again asks here what became of it.
+        effects.append(outcomes.dead(entry, partition, now_ms))
+    changes = (_change(entry, resolution),)
+    return Finished(kind, tuple(effects), changes, resolution.leaves, resolution.supersedes)
+
+
+def expire(entry: Entry, now_ms: int) -> Finished:
+    """The relay's caller is gone: withdrawn if it was never sent, else given up with its last answer."""
+    message = f"{LATE}: {entry.message}" if entry.attempts else WITHDRAWN
+    told = outcomes.outcome(entry, OutcomeKind.EXPIRED, now_ms, message=message)
+    return Finished(OutcomeKind.EXPIRED, tuple(told), (_change(entry, Resolution(OutcomeKind.EXPIRED)),), leaves=True)
+
+
+def _change(entry: Entry, resolution: Resolution) -> Change:
+    key = entry_key(entry.request.lane, entry.request.id)
+    return Change(TABLE, key, None if resolution.leaves else entry.encode())

@@ -1,0 +1,100 @@
+"""What a far side says about its limits in the fields of an answer: none left is quiet. Pure.
+
+Read are `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10), what earlier drafts had in their
+place, and the `X-RateLimit-*` fields that many targets send. They can only close the gate: what is configured is never
+loosened by what a far side says, and a field that cannot be read says nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from math import ceil
+from typing import Any
+
+import http_sf
+
+from streams.delivery.attempts.retry_after import RETRY_AFTER_MAX_S
+
+REQUESTS = "requests"
+"""The quota unit of a policy that names none. Others (bytes, requests at once) are not spent by the request."""
+EPOCH_FROM_S = 10**9
+"""A reset of `X-RateLimit-Reset` is told in seconds from now or as a time since 1970, and this far apart they are
+told apart: the year 2001, or 31 years from now."""
+EPOCH_MS_FROM = 10**12
+"""The same in milliseconds."""
+
+_NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
+
+
+def quiet_until_ms(headers: Mapping[str, str], now_ms: int) -> int | None:
+    """Until when nothing is left, by the far side's word (epoch ms); None when something is, or nothing is said."""
+    fields = {name.lower(): value for name, value in headers.items() if "rate" in name.lower()}
+    if not fields:
+        return None
+    waits_s = [*_ietf(fields), *_named(fields, now_ms)]
+    if not waits_s:
+        return None
+    return now_ms + ceil(min(max(*waits_s, 0.0), RETRY_AFTER_MAX_S) * 1000)
+
+
+def _ietf(fields: Mapping[str, str]) -> Iterator[float]:
+    """Seconds until each limit of `RateLimit` that is spent is not any more."""
+    policies = dict(_items(fields.get("ratelimit-policy", "")))
+    for name, parameters in _items(fields.get("ratelimit", "")):
+        policy = policies.get(name, {})
+        if policy.get("qu", REQUESTS) != REQUESTS or not _is_spent(parameters.get("r")):
+            continue
+        # Without a time the window is all that is known: the quota is there again after it at the latest.
+        wait = parameters.get("t", policy.get("w"))
+        if _is_number(wait):
+            yield float(wait)
+    members = _members(fields.get("ratelimit", ""))
+    if _is_spent(members.get("remaining")) and _is_number(members.get("reset")):
+        yield float(members["reset"])
+
+
+def _named(fields: Mapping[str, str], now_ms: int) -> Iterator[float]:
+    """The same of the fields that have a name for each number."""
+    for prefix in ("ratelimit", "x-ratelimit", "x-rate-limit"):
+        remaining, reset = (_number(fields.get(f"{prefix}-{what}")) for what in ("remaining", "reset"))
+        if remaining is None or reset is None or remaining >= 1:
+            continue
+        if reset >= EPOCH_MS_FROM:
+            reset /= 1000
+        yield reset - now_ms / 1000 if reset >= EPOCH_FROM_S else reset
+
+
+def _items(field: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Names and parameters of a list of items; nothing from what is none."""
+    if not field:
+        return
+    try:
+        parsed: Any = http_sf.parse(field.encode(), tltype="list")
+    except (ValueError, RecursionError):
+        return
+    for entry in parsed:
+        if isinstance(entry, tuple) and not isinstance(entry[0], list):
+            yield str(entry[0]), entry[1]
+
+
+def _members(field: str) -> dict[str, Any]:
+    """Members of the dictionary that draft 07 had; empty for what is none."""
+    try:
+        parsed: Any = http_sf.parse(field.encode(), tltype="dictionary")
+    except (ValueError, RecursionError):
+        return {}
+    return {name: entry[0] if isinstance(entry, tuple) else entry for name, entry in parsed.items()}
+
+
+def _is_spent(remaining: Any) -> bool:
+    return _is_number(remaining) and remaining < 1
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text is not None and _NUMBER.fullmatch(text.strip()) else None

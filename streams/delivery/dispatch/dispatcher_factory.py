@@ -1,0 +1,140 @@
+"""Runners are made here, from what is configured and known of their destinations."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from random import Random
+
+from streams.delivery import metrics
+from streams.delivery.admission.admission import Admission
+from streams.delivery.admission.budget import decode_permits
+from streams.delivery.admission.circuit_breaker import Breaker
+from streams.delivery.admission.gate_view import Gates
+from streams.delivery.admission.limiters.factory import limits_for
+from streams.delivery.admission.permits import TABLE as PERMITS
+from streams.delivery.admission.permits import Permits
+from streams.delivery.attempts.attempt import TABLE as OUTBOX
+from streams.delivery.destinations import Destinations, permits_key, schedule_of
+from streams.delivery.dispatch.dispatcher import DestinationRunner
+from streams.delivery.lanes.spilled import Parked
+from streams.delivery.ports import Clock, Sender
+from streams.delivery.subscribers.backlog import BacklogReport
+from streams.delivery.subscribers.health import unwatched
+from streams.delivery.subscribers.subscribers import watching
+from streams.runtime.role import Committer, Tables
+from streams.runtime.tables.local_store import LocalStore
+from topics.configuration.settings import Settings
+from topics.records.keys import destination_partition, subscription_destination, subscription_of
+from topics.subscriptions.index import SubscriptionIndex
+from topics.subscriptions.model import Backlog
+
+log = logging.getLogger(__name__)
+
+
+class RunnerMaker:
+    """What runners share, in all partitions of this worker."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        destinations: Destinations,
+        subscriptions: SubscriptionIndex,
+        gates: Gates,
+        store: LocalStore,
+        committer: Committer,
+        sender: Sender,
+        clock: Clock,
+        random: Random,
+        crashed: Callable[[BaseException], None],
+    ) -> None:
+        self._partitions = settings.partitions
+        self._disable_after_ms = settings.subscription_disable_after_s * 1000
+        self._destinations = destinations
+        self._subscriptions = subscriptions
+        self._gates = gates
+        self._store = store
+        self._committer = committer
+        self._sender = sender
+        self._clock = clock
+        self._random = random
+        self._crashed = crashed
+        self._breakers: defaultdict[str, Breaker] = defaultdict(lambda: Breaker(random))
+        self._unmade: set[tuple[int, str]] = set()
+        """Partitions and subscriptions of which a runner could not be made; tried again when they change."""
+
+    def make(self, destination: str, shard: int, partition: int, tables: Tables) -> DestinationRunner:
+        """The caller begins it."""
+        config = self._destinations.get(destination)
+        if config is None:
+            raise RuntimeError(f"no runner for {destination}: it is not configured")
+        subscription = subscription_of(destination)
+        key = permits_key(destination, shard)
+        permits = Permits(
+            key=key,
+            partition=partition,
+            limits=limits_for(config.limits, config.shards),
+            gate=self._gates.of(destination),
+            left=decode_permits(tables[PERMITS].get(key)),
+            committer=self._committer,
+            clock=self._clock,
+        )
+        breaker = self._breakers[destination]
+        return DestinationRunner(
+            destination=destination,
+            shard=shard,
+            partition=partition,
+            config=config,
+            outbox=tables[OUTBOX],
+            parked=Parked(self._store),
+            schedule=schedule_of(config),
+            admission=Admission(permits=permits, breaker=breaker, config=config, clock=self._clock),
+            committer=self._committer,
+            sender=self._sender,
+            clock=self._clock,
+            random=self._random,
+            crashed=self._crashed,
+            watch=unwatched
+            if subscription is None
+            else watching(subscription, shard, self._subscriptions, self._disable_after_ms),
+            report=None
+            if subscription is None
+            else BacklogReport(subscription, shard, self._subscriptions.backlog(subscription).get(shard, Backlog())),
+        )
+
+    def make_for_subscription(
+        self, destination: str, shard: int, partition: int, tables: Tables
+    ) -> DestinationRunner | None:
+        """None: it is not known or does not live here, or no runner can be made of its settings."""
+        config = self._destinations.get(destination)
+        home = destination_partition(destination, shard, self._partitions)
+        if config is None or shard >= config.shards or home != partition or (partition, destination) in self._unmade:
+            return None
+        try:
+            return self.make(destination, shard, partition, tables)
+        except Exception:
+            # Whoever wrote these settings stops nobody else: what waits for this one goes on waiting.
+            log.exception("delivery.no_runner destination=%s shard=%d: nothing is sent there", destination, shard)
+            self._told_of_unmade(self._unmade | {(partition, destination)})
+            return None
+
+    def told_of_backlog(self, partition: int) -> list[tuple[str, int]]:
+        """Subscriptions of which a backlog was told, and their shards that live in a partition: their runners tell when
+        nothing waits now."""
+        told = [(subscription_destination(name), shard) for name, shard in self._subscriptions.with_backlog()]
+        return [one for one in told if destination_partition(*one, self._partitions) == partition]
+
+    def subscription_changed(self, destination: str) -> None:
+        self._told_of_unmade({known for known in self._unmade if known[1] != destination})
+        if self._destinations.is_deleted(destination):
+            self._breakers.pop(destination, None)
+            self._gates.forget(destination)
+
+    def partition_lost(self, partition: int) -> None:
+        self._told_of_unmade({known for known in self._unmade if known[0] != partition})
+
+    def _told_of_unmade(self, unmade: set[tuple[int, str]]) -> None:
+        self._unmade = unmade
+        metrics.NO_RUNNER.set(len({destination for _, destination in unmade}))

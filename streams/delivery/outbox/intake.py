@@ -1,0 +1,257 @@
+"""From a record on deliveries.requests to what the outbox holds. Pure: tables in, tables changed, nothing sent."""
+
+from __future__ import annotations
+
+import logging
+
+import orjson
+
+from streams.delivery import metrics
+from streams.delivery.attempts.classify import MESSAGE_CHARS_MAX
+from streams.delivery.destinations import Destinations
+from streams.delivery.outbox.records import Entry, decode_entry, decode_header, entry_key, header_key
+from streams.delivery.outbox.reports import concluded, outcome
+from streams.runtime.limits import VALUE_BYTES_MAX
+from streams.runtime.rejected import DECISION_FAILED, TOO_LARGE
+from streams.runtime.role import Effect, Poison, Record, Table
+from streams.runtime.tables.local_store import LocalStoreError
+from topics.configuration.settings import Channels
+from topics.records import envelope
+from topics.records.deliveries import (
+    Attempt,
+    Conclusion,
+    DeliveryRequest,
+    LaneAction,
+    OutcomeKind,
+    Redrive,
+    decode_lane_decision,
+    decode_redrive,
+    decode_request,
+)
+from topics.records.keys import destination_partition, subscription_of
+from topics.records.reading import made_by
+from topics.subscriptions.kinds import KINDS
+from topics.subscriptions.model import FACT
+
+UNKNOWN_CHANNEL = "UNKNOWN_CHANNEL"
+MEANT_FOR_ITS_LANE = frozenset({TOO_LARGE, UNKNOWN_CHANNEL, DECISION_FAILED})
+"""Codes of requests that were set aside where they belong: the others were no requests, or another lane's."""
+SKIPPED = "skipped by an operator"
+NEVER_SENT = "set aside before it was sent"
+ENTRY_GROWTH_BYTES = 16 << 10
+"""What attempts add to a request while it waits: the last one, and a message of 500 characters, six bytes each at most.
+The dead letter carries the message twice."""
+ENTRY_BYTES_MAX = VALUE_BYTES_MAX - ENTRY_GROWTH_BYTES
+"""Set aside at once beyond it: a request that outgrew its record after an attempt would end the role, for ever."""
+
+log = logging.getLogger(__name__)
+
+
+Taken = dict[bytes, tuple[bytes, Entry]]
+"""Entries that were just made, by their keys, each with the value that was put for it."""
+
+
+def take(
+    record: Record,
+    outbox: Table,
+    channels: Channels,
+    configured: Destinations,
+    partitions: int,
+    taken: Taken | None = None,
+) -> list[Effect]:
+    """Take one record in; returns what the order must learn at once. Raises Poison for what can never be sent.
+
+    `taken` gets the new entry, so that who is given its value need not decode it.
+
+    What is for a subscription that is not known yet, or not active as far as is known here, waits: whoever requested it
+    may know more. One that is deleted gets nothing more.
+    """
+    try:
+        event_type = envelope.parse(record.headers).type
+    except envelope.EnvelopeError as error:
+        raise Poison("BAD_ENVELOPE", str(error)) from error
+    if event_type == envelope.DELIVERY_REQUEST:
+        request = _request(record)
+        _check(request, record, channels, configured, partitions)
+        if configured.is_deleted(request.destination):
+            metrics.DROPPED.inc()
+        else:
+            _enqueue(request, record, outbox, {} if taken is None else taken)
+        return []
+    if event_type == envelope.DELIVERY_REDRIVE:
+        redrive = _redrive(record)
+        _check(redrive.request, record, channels, configured, partitions)
+        if configured.is_deleted(redrive.request.destination):
+            return [_not_taken(redrive, record, "deleted")]
+        return _take_again(redrive, record, outbox)
+    if event_type == envelope.LANE_DECISION:
+        return _decide_lane(record, outbox)
+    raise Poison("UNKNOWN_TYPE", f"deliveries.requests does not carry {event_type}")
+
+
+def tell_of_set_aside(record: Record, reason: str) -> list[Effect]:
+    """The order's outcome of a request that was set aside, and of one that was redriven that it was not taken; nothing
+    for what is no request. Never raises.
+
+    The order takes a DEAD as news by its attempt, so one is told, though nothing was sent.
+    """
+    try:
+        if ("ce_type", envelope.DELIVERY_REDRIVE.encode()) in record.headers:
+            return [_not_taken(decode_redrive(record.value), record, reason.strip()[:MESSAGE_CHARS_MAX])]
+        request = decode_request(record.value)
+        # Of a traceback the last line says what it was.
+        message = (reason.strip().splitlines() or [""])[-1][:MESSAGE_CHARS_MAX]
+        never_sent = Attempt(number=1, at_ms=record.timestamp_ms, took_ms=0.0, status=None, error=NEVER_SENT)
+        entry = Entry(request=request, position=0, queued_ms=record.timestamp_ms, attempts=1, last=never_sent)
+        return outcome(entry, OutcomeKind.DEAD, record.timestamp_ms, message=message)
+    except Exception:  # noqa: BLE001 - whatever the record holds, it is set aside
+        log.warning("delivery.set_aside partition=%d offset=%d: no order to tell", record.partition, record.offset)
+        return []
+
+
+def note_gap(record: Record, code: str, outbox: Table) -> None:
+    """A fact that was set aside is one that its subscriber will not get: the deliveries that follow tell."""
+    if code not in MEANT_FOR_ITS_LANE or ("ce_type", envelope.DELIVERY_REQUEST.encode()) not in record.headers:
+        return
+    try:
+        request = decode_request(record.value)
+        key, epoch = header_key(request.lane), made_by(record.headers).epoch
+        header = decode_header(outbox.get(key))
+        if request.touchpoint != FACT.name or key != record.key or header.is_stale(epoch) or header.knows(request):
+            return
+        entry = header.take(request, record.timestamp_ms)
+        header.abandon(request, entry.previous)
+        header.epoch = max(header.epoch, epoch)
+        outbox.put(key, header.encode())
+    except LocalStoreError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever the record holds, it is set aside
+        log.warning("delivery.set_aside partition=%d offset=%d: no gap to note", record.partition, record.offset)
+
+
+def _request(record: Record) -> DeliveryRequest:
+    try:
+        return decode_request(record.value)
+    except (orjson.JSONDecodeError, TypeError) as error:
+        raise Poison("BAD_REQUEST", f"not a delivery request: {error}") from error
+
+
+def _redrive(record: Record) -> Redrive:
+    try:
+        return decode_redrive(record.value)
+    except (ValueError, KeyError, TypeError) as error:
+        raise Poison("BAD_REDRIVE", f"not a redrive: {error}") from error
+
+
+def _not_taken(redrive: Redrive, record: Record, reason: str) -> Effect:
+    return concluded(
+        redrive.request,
+        Conclusion.NOT_TAKEN,
+        record.partition,
+        record.timestamp_ms,
+        attempts=redrive.attempts,
+        redrive=redrive.id,
+        message=reason,
+    )
+
+
+def _take_again(redrive: Redrive, record: Record, outbox: Table) -> list[Effect]:
+    """Each end of a request is taken up once. One that holds its lane gets a fresh schedule where it is; one that still
+    waits, because it was taken up already, is left alone; one that left its lane comes back behind what waits there."""
+    request = redrive.request
+    key, waiting = header_key(request.lane), entry_key(request.lane, request.id)
+    header, raw = decode_header(outbox.get(key)), outbox.get(waiting)
+    if header.knows_redrive(redrive):
+        return []
+    if 0 < request.story < header.story:
+        return [_not_taken(redrive, record, "its order was forgotten, and is another one now")]
+    entry = decode_entry(raw) if raw is not None else None
+    if entry is None:
+        entry = header.take_redriven(redrive, record.timestamp_ms)
+    elif entry.held and entry.attempts == redrive.attempts:
+        header.note_redriven(redrive)
+        entry.retried_by_operator(redrive.id)
+    else:
+        return []
+    taken = entry.encode()
+    if len(taken) > ENTRY_BYTES_MAX:
+        raise Poison(TOO_LARGE, f"the request would take {len(taken)} bytes while it waits")
+    outbox.put(waiting, taken)
+    outbox.put(key, header.encode())
+    return []
+
+
+def _check(
+    request: DeliveryRequest,
+    record: Record,
+    channels: Channels,
+    configured: Destinations,
+    partitions: int,
+) -> None:
+    if request.lane.encode() != record.key:
+        raise Poison("WRONG_LANE", f"the record's key is not its lane {request.lane}")
+    if request.touchpoint not in KINDS:
+        raise Poison("UNKNOWN_TOUCHPOINT", f"{request.touchpoint} is not a touchpoint")
+    config = configured.get(request.destination)
+    if config is None and subscription_of(request.destination) is None:
+        raise Poison("UNKNOWN_DESTINATION", f"{request.destination} is not configured")
+    if request.channel not in channels.channels:
+        # Facts on their way when their channel is taken out of channels.toml: any number of them.
+        told = f"channel {request.channel} is not configured"
+        raise Poison(UNKNOWN_CHANNEL, told, foreseen=request.touchpoint == FACT.name)
+    home = destination_partition(request.destination, request.shard, partitions)
+    if (config is not None and request.shard >= config.shards) or home != record.partition:
+        # Elsewhere it would be sent by somebody who does not own the destination's budget.
+        raise Poison("WRONG_PARTITION", f"shard {request.shard} of {request.destination} lives in partition {home}")
+
+
+def _enqueue(request: DeliveryRequest, record: Record, outbox: Table, taken: Taken) -> None:
+    key, now_ms, epoch = header_key(request.lane), record.timestamp_ms, made_by(record.headers).epoch
+    header = decode_header(outbox.get(key))
+    if header.is_stale(epoch):
+        log.warning(
+            "delivery.stale lane=%s id=%s epoch=%d newest=%d: a former owner asked too late, nothing is sent",
+            request.lane,
+            request.id,
+            epoch,
+            header.epoch,
+        )
+    elif not header.knows(request):
+        entry = header.take(request, now_ms)
+        raw = entry.encode_new(record.value)
+        if len(raw) > ENTRY_BYTES_MAX:
+            raise Poison(TOO_LARGE, f"the request would take {len(raw)} bytes while it waits")
+        waiting = entry_key(request.lane, request.id)
+        outbox.put(waiting, raw)
+        taken[waiting] = (raw, entry)
+    header.epoch = max(header.epoch, epoch)
+    outbox.put(key, header.encode())
+
+
+def _decide_lane(record: Record, outbox: Table) -> list[Effect]:
+    try:
+        decision = decode_lane_decision(record.value)
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise Poison("BAD_DECISION", f"not a lane decision: {error}") from error
+    if decision.lane.encode() != record.key:
+        raise Poison("WRONG_LANE", f"the record's key is not its lane {decision.lane}")
+    key = entry_key(decision.lane, decision.request)
+    raw = outbox.get(key)
+    entry = decode_entry(raw) if raw is not None else None
+    if entry is None or not entry.held:
+        raise Poison("NOT_HELD", f"request {decision.request} does not hold lane {decision.lane}")
+    header = decode_header(outbox.get(header_key(decision.lane)))
+    told: list[Effect] = []
+    if decision.action is LaneAction.SKIP:
+        header.abandon(entry.request, entry.previous)
+        outbox.delete(key)
+        # Final for the order as well: a dead request was still open there.
+        told += outcome(entry, OutcomeKind.REFUSED, record.timestamp_ms, message=SKIPPED)
+        how, where, now_ms = Conclusion.SKIPPED, record.partition, record.timestamp_ms
+        told.append(concluded(entry.request, how, where, now_ms, attempts=entry.attempts))
+    else:
+        entry.retried_by_operator()
+        outbox.put(key, entry.encode())
+    # The header marks the record as decided, so that its redelivery does not decide about a later failure.
+    outbox.put(header_key(decision.lane), header.encode())
+    return told

@@ -1,0 +1,147 @@
+"""The records that tell what became of a request: the attempt, the order's outcome, the dead letter. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from streams.delivery.outbox.records import Entry
+from streams.runtime.role import Effect
+from topics.kafka.catalogue import BY_NAME
+from topics.records import envelope
+from topics.records.deliveries import Attempt, Concluded, Conclusion, DeliveryRequest, Outcome, OutcomeKind
+from topics.records.envelope import DELIVERY_SOURCE, Envelope
+from topics.records.verdicts import Reply, Verdict
+from topics.subscriptions.model import FACT
+
+REPLY_PARTITIONS = BY_NAME["replies"].partitions or 0
+_VERDICTS = {OutcomeKind.DELIVERED: Verdict.ANSWERED, OutcomeKind.REFUSED: Verdict.REFUSED}
+
+
+def attempted(
+    entry: Entry, attempt: Attempt, partition: int, response_class: str, far_side: str, event: str = ""
+) -> Effect:
+    """The attempt, for analytics: no body, because a body may name people."""
+    request = entry.request
+    value = {
+        "request": request.id,
+        "touchpoint": request.touchpoint,
+        "destination": request.destination,
+        "channel": request.channel,
+        "subject": request.subject,
+        "lane": request.lane,
+        "class": response_class,
+        "far_side": far_side,
+        "sequence": request.sequence,
+        "previous_sequence": entry.previous,
+        "number": attempt.number,
+        "at_ms": attempt.at_ms,
+        "took_ms": attempt.took_ms,
+        "status": attempt.status,
+        "error": attempt.error,
+    }
+    event_id = f"{request.id}:{event or attempt.number}"
+    headers = _headers(request, event_id, envelope.DELIVERY_ATTEMPTED, attempt.at_ms)
+    return Effect("deliveries.attempts", request.lane.encode(), orjson.dumps(value), headers, partition)
+
+
+def superseded(entry: Entry, newest: str, partition: int, now_ms: int) -> Effect:
+    """That a request will not be sent, beside the attempts of those that were."""
+    by = f"superseded by {newest}"
+    passed = Attempt(number=entry.attempts, at_ms=now_ms, took_ms=0.0, status=None, error=by)
+    return attempted(entry, passed, partition, OutcomeKind.SUPERSEDED, "", event="superseded")
+
+
+def outcome(
+    entry: Entry,
+    kind: OutcomeKind,
+    now_ms: int,
+    *,
+    body: dict[str, Any] | None = None,
+    message: str = "",
+    next_ms: int | None = None,
+) -> list[Effect]:
+    """What the order learns, if it was the order that asked: of its subscribers it knows nothing, and a fact about a
+    fact's delivery would be delivered in turn. The id is the same when the outcome is told again after a crash."""
+    request = entry.request
+    if request.touchpoint == FACT.name:
+        return []
+    if request.reply is not None:
+        return _reply(request, request.reply, kind, entry.last, body, message, now_ms)
+    told = Outcome(
+        request=request.id,
+        touchpoint=request.touchpoint,
+        kind=kind,
+        status=entry.last.status if entry.last else None,
+        body=body,
+        message=message,
+        attempt=entry.last,
+        next_at_ms=next_ms,
+    )
+    suffix = f":{entry.attempts}" if kind is OutcomeKind.RETRYING else ""
+    headers = _headers(request, f"{request.id}:{kind}{suffix}", envelope.DELIVERY_OUTCOME, now_ms)
+    return [Effect("orders.commands", request.entity.encode(), told.encode(), headers)]
+
+
+def _reply(
+    request: DeliveryRequest,
+    partition: int,
+    kind: OutcomeKind,
+    last: Attempt | None,
+    body: dict[str, Any] | None,
+    message: str,
+    now_ms: int,
+) -> list[Effect]:
+    """What the gateway that waits learns. Published to a partition that there is not, it would end the process."""
+    if not kind.final or not 0 <= partition < REPLY_PARTITIONS:
+        return []
+    verdict = _VERDICTS.get(kind, Verdict.FAILED)
+    status = last.status if last else None
+    reply = Reply(event=request.id, verdict=verdict, message=message, status=status, body=body)
+    headers = _headers(request, f"{request.id}:{kind}", envelope.REPLY, now_ms)
+    return [Effect("replies", request.id.encode(), reply.encode(), headers, partition)]
+
+
+def dead(entry: Entry, partition: int, now_ms: int) -> Effect:
+    """The whole request with its reason, for whoever decides about it."""
+    value = {
+        "request": asdict(entry.request),
+        "attempts": entry.attempts,
+        "first_ms": entry.first_ms,
+        "last": asdict(entry.last) if entry.last else None,
+        "message": entry.message,
+        "holds_lane": entry.held,
+        "previous": entry.previous,
+        "watermark": entry.watermark,
+    }
+    headers = _headers(entry.request, f"{entry.request.id}:dead:{entry.attempts}", envelope.DELIVERY_DEAD, now_ms)
+    return Effect("deliveries.dead", entry.request.lane.encode(), orjson.dumps(value), headers, partition)
+
+
+def concluded(
+    request: DeliveryRequest,
+    how: Conclusion,
+    partition: int,
+    now_ms: int,
+    *,
+    attempts: int,
+    redrive: str = "",
+    message: str = "",
+) -> Effect:
+    """Beside the dead letter: what became of the request later."""
+    told = Concluded(request=request.id, how=how, attempts=attempts, redrive=redrive, message=message)
+    headers = _headers(request, f"{request.id}:{how}:{attempts}", envelope.DELIVERY_CONCLUDED, now_ms)
+    return Effect("deliveries.dead", request.lane.encode(), told.encode(), headers, partition)
+
+
+def _headers(request: DeliveryRequest, event_id: str, event_type: str, time_ms: int) -> envelope.Headers:
+    return Envelope(
+        id=event_id,
+        type=event_type,
+        source=DELIVERY_SOURCE,
+        channel=request.channel,
+        subject=request.subject,
+        time_ms=time_ms,
+    ).headers()

@@ -1,0 +1,146 @@
+"""The headers that say who calls: from channels.toml, read again when they are refused, or asked for (contract 0.2).
+
+Mode (a), static pairs: after a 401 the file is read again, so that an operator who changes a password restarts nothing.
+Mode (b), `marketplace_credential`: they are what the marketplace's Get Credential answers, asked for before the first
+request and after a 401. Asking is a request like any other: it takes the place of the attempt that needs it, so that a
+budget counts it and the request goes with the next attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import orjson
+from pydantic import ValidationError
+
+from streams.delivery.ports import Answer, Clock
+from topics.configuration.settings import Channel, Channels, ConfigurationError
+from topics.contract.models.documents import CredentialHeaders
+
+READ_EVERY_MS = 10_000
+"""What was read a moment ago and is refused will not be better now: every attempt would read it again."""
+REFUSED = 401
+BUSY = frozenset({429, 502, 503, 504})
+"""What asks for a lower pace asks all calls for it."""
+READ_AGAIN = "the credentials were refused or missing, and have been read; the request goes next"
+
+log = logging.getLogger(__name__)
+
+Ask = Callable[[], Awaitable[Answer]]
+"""One GET to the marketplace's Get Credential."""
+
+
+class Credentials:
+    """Of all channels. `reload` reads channels.toml again, None where there is no file."""
+
+    def __init__(self, channels: Channels, clock: Clock, reload: Callable[[], Channels] | None = None) -> None:
+        self._channels = channels
+        self._clock = clock
+        self._reload = reload
+        self._reading = asyncio.Lock()
+        self._reloaded_ms = 0
+        self._asked = {
+            name: Asked(clock)
+            for name, channel in channels.channels.items()
+            if channel.marketplace_credential is not None
+        }
+
+    def increff(self, channel: str) -> dict[str, str]:
+        """The header triple of contract 0.2; some tenants have no domain."""
+        credentials = self._channels.channels[channel].increff_credentials
+        headers = {"authUsername": credentials.username, "authPassword": credentials.password.get_secret_value()}
+        if credentials.domain is not None:
+            headers["authDomainName"] = credentials.domain
+        return headers
+
+    def marketplace(self, channel: str) -> dict[str, str]:
+        """The static pairs, and over them those that were asked for."""
+        static = self._channels.channels[channel].marketplace_headers
+        headers = {name: value.get_secret_value() for name, value in static.items()}
+        if channel in self._asked:
+            headers |= self._asked[channel].headers
+        return headers
+
+    def asked(self, channel: str) -> Asked | None:
+        """None where the marketplace has no Get Credential."""
+        return self._asked.get(channel)
+
+    async def refused(self, channel: str, sent: dict[str, str], *, by_marketplace: bool) -> None:
+        """A request with these headers was answered 401."""
+        if by_marketplace and channel in self._asked:
+            self._asked[channel].refused(sent)
+        elif self._reload is not None:
+            await self._read_file(self._reload, channel)
+
+    async def _read_file(self, reload: Callable[[], Channels], channel: str) -> None:
+        async with self._reading:
+            now_ms = self._clock.now_ms()
+            if now_ms - self._reloaded_ms < READ_EVERY_MS:
+                return
+            self._reloaded_ms = now_ms
+            try:
+                found = await asyncio.to_thread(reload)
+            except ConfigurationError as error:
+                log.warning("credentials.unreadable channel=%s: the old ones stay: %s", channel, error)
+                return
+            # Only headers are taken from it: where requests go, and how fast, changes with a restart.
+            known = self._channels.channels
+            merged = {name: _with_credentials(old, found.channels.get(name, old)) for name, old in known.items()}
+            self._channels = self._channels.model_copy(update={"channels": merged})
+            log.info("credentials.read_again channel=%s", channel)
+
+
+class Asked:
+    """The pairs that one channel's marketplace gave."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.headers: dict[str, str] = {}
+        self._clock = clock
+        self._wanted = True
+        self._read_ms = 0
+        self._asking = asyncio.Lock()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether they must be asked for before anything else is sent."""
+        return self._wanted and (not self.headers or self._clock.now_ms() - self._read_ms >= READ_EVERY_MS)
+
+    def refused(self, sent: dict[str, str]) -> None:
+        """Only what is still in use was refused: others may have asked meanwhile."""
+        if all(sent.get(name) == value for name, value in self.headers.items()):
+            self._wanted = True
+
+    async def ask(self, ask: Ask) -> Answer | None:
+        """The answer that stands for the attempt; None when another attempt has asked meanwhile."""
+        async with self._asking:
+            if not self.wanted:
+                return None
+            answer = await ask()
+            if answer.status != 200 or answer.error:
+                return _not_given(answer)
+            try:
+                pairs = CredentialHeaders.model_validate(orjson.loads(answer.body)).model_dump()
+            except (orjson.JSONDecodeError, ValidationError) as error:
+                said = f"Get Credential did not answer a flat map of header names to values: {type(error).__name__}"
+                return Answer(status=None, error=said)
+            self.headers = pairs
+            self._wanted = False
+            self._read_ms = self._clock.now_ms()
+            return Answer(status=REFUSED, error=READ_AGAIN)
+
+
+def _not_given(answer: Answer) -> Answer:
+    """What Get Credential answered instead, as the answer of a request that was not sent: it must be sent again,
+    whatever the same status would mean of itself."""
+    said = answer.error or f"it answered {answer.status}"
+    error = f"the request was not sent, because Get Credential gave no headers: {said}"
+    if answer.status in BUSY:
+        return Answer(status=answer.status, headers=answer.headers, error=error)
+    return Answer(status=None, error=error)
+
+
+def _with_credentials(old: Channel, new: Channel) -> Channel:
+    names = ("increff_credentials", "marketplace_headers")
+    return old.model_copy(update={name: getattr(new, name) for name in names})

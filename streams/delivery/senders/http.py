@@ -1,0 +1,163 @@
+"""One request over HTTP, once. What the far side or the network does comes back as an Answer, never as an exception."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from streams.delivery.clock import SystemClock
+from streams.delivery.destinations import destinations
+from streams.delivery.ports import Answer, Call, Clock
+from streams.delivery.senders.credentials import REFUSED, Credentials
+from topics.configuration.settings import Channels
+from topics.contract.touchpoints import BY_NAME, Touchpoint
+
+RESPONSE_BYTES_MAX = 4 << 20
+"""Largest answer: a label or an invoice as base64 fits, and so does the record that carries it back."""
+READ_BYTES = 64 << 10
+KEEPALIVE_S = 15.0
+"""Idle connections are dropped before common far sides drop them (Tomcat 20 s, ALB 60 s): fewer resets on re-use."""
+CONNECT_TIMEOUT_S = 10.0
+"""A far side that does not even accept a connection by then is down; the rest of the time-out is for its answer."""
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+GET_CREDENTIAL = BY_NAME["get-credential"]
+
+
+class HttpSender:
+    """Owns the role's one client session: no cookies, no redirects; destinations bound their own connections."""
+
+    def __init__(
+        self, channels: Channels, *, clock: Clock | None = None, reload: Callable[[], Channels] | None = None
+    ) -> None:
+        """`reload` reads channels.toml again, for credentials that were refused."""
+        self._channels = channels
+        self._credentials = Credentials(channels, clock or SystemClock(), reload)
+        self._destinations = destinations(channels)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "Sluice", "Accept": "application/json"},
+        )
+
+    async def stop(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def unready(self) -> str | None:
+        return None
+
+    async def send(self, call: Call) -> Answer:
+        if CONTROL.search(call.delivery_id):
+            # No header can carry it. A repeat could not either, so it is not one of the failures that pass.
+            error = "the event id holds a line break or another control character, which no HTTP header can carry"
+            return Answer(status=None, headers={}, error=error, unsendable=True)
+        asked = None if _to_increff(call) else self._credentials.asked(call.channel)
+        if asked is not None and asked.wanted:
+            answer = await asked.ask(lambda: self._get_credential(call))
+            if answer is not None:
+                return answer
+        headers = self._headers(call)
+        answer = await self._request(call, headers)
+        if answer.status == REFUSED:
+            await self._credentials.refused(call.channel, headers, by_marketplace=not _to_increff(call))
+        return answer
+
+    async def _get_credential(self, call: Call) -> Answer:
+        configured = self._channels.channels[call.channel].marketplace_credential
+        if configured is None:
+            raise RuntimeError(f"channel {call.channel} has no marketplace_credential")
+        headers = {name: value.get_secret_value() for name, value in configured.bootstrap_headers.items()}
+        return await self._request(replace(call, touchpoint=GET_CREDENTIAL, members=None), headers)
+
+    async def _request(self, call: Call, headers: dict[str, str]) -> Answer:
+        if self._session is None:
+            raise RuntimeError("the sender is not started")
+        destination = self._destinations[call.destination]
+        total_s = destination.timeout_s if call.timeout_s is None else call.timeout_s
+        body = call.touchpoint.carried_body(call.members or {})
+        url = far_url(destination.url, destination.far_path(call.touchpoint), call.touchpoint, call.members or {})
+        try:
+            async with self._session.request(
+                destination.far_method(call.touchpoint),
+                url,
+                data=None if body is None else orjson.dumps(body),
+                headers=headers if body is None else headers | {"Content-Type": "application/json"},
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=total_s, sock_connect=min(CONNECT_TIMEOUT_S, total_s)),
+            ) as response:
+                return await _read(response)
+        except TimeoutError:
+            return Answer(status=None, headers={}, error=f"no answer within {total_s:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # ValueError: a far side whose answer is not HTTP, or a URL that no host can have.
+            return Answer(status=None, headers={}, error=f"{type(error).__name__}: {error}"[:300])
+
+    def _headers(self, call: Call) -> dict[str, str]:
+        read = self._credentials.increff if _to_increff(call) else self._credentials.marketplace
+        headers = read(call.channel)
+        if call.delivery_id:
+            headers["Sluice-Delivery-Id"] = call.delivery_id
+            headers["Sluice-Attempt"] = str(call.attempt)
+        if call.redrive:
+            headers["Sluice-Redrive"] = call.redrive
+        return headers
+
+
+def _to_increff(call: Call) -> bool:
+    return call.touchpoint.far_side == "increff"
+
+
+def far_url(base: str, path: str, touchpoint: Touchpoint, members: dict[str, Any]) -> URL:
+    """The URL of a call: path members quoted whole (a code may hold `/`), a query touchpoint's members as its query."""
+    for name in touchpoint.path_members:
+        path = path.replace("{" + name + "}", _segment(_text(members.get(name, ""))))
+    url = base + path
+    if touchpoint.query:
+        pairs = [(name, _text(value)) for name, value in members.items() if value is not None]
+        if pairs:
+            url += "?" + urlencode(pairs, quote_via=quote)
+    return URL(url, encoded=True)
+
+
+def _segment(text: str) -> str:
+    """One whole path segment. A code that is only dots would be a step in the path, and lead to another call."""
+    return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return orjson.dumps(value).decode()
+
+
+async def _read(response: aiohttp.ClientResponse) -> Answer:
+    """Read the answer up to the limit; what is decompressed counts, so a small bomb stays small."""
+    headers = dict(response.headers)
+    body = bytearray()
+    try:
+        while chunk := await response.content.read(READ_BYTES):
+            body += chunk
+            if len(body) > RESPONSE_BYTES_MAX:
+                response.close()
+                error = f"the answer is larger than {RESPONSE_BYTES_MAX} bytes"
+                return Answer(status=response.status, headers=headers, error=error)
+    except (aiohttp.ClientError, OSError) as error:
+        cut = f"the answer was cut off: {type(error).__name__}: {error}"[:300]
+        return Answer(status=response.status, headers=headers, body=bytes(body), error=cut)
+    return Answer(status=response.status, headers=headers, body=bytes(body))

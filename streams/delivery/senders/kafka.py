@@ -1,0 +1,285 @@
+"""The far side `kafka`: a request is a record on a topic of the channel, its answer one on another.
+
+One consumer reads the answers of all channels, each worker all of them, from where they end when it starts: what was
+asked before that is asked again with the same id. A request leaves only once its channel's answers are read. The steps
+of a request, in the order in which they happen:
+
+1. it waits for the answer with its id;
+2. its record is acknowledged by all in-sync replicas;
+3. the answer comes, or the time is over: then the lane sends it again, and a late success answers that attempt.
+
+A crash after 2 asks again with the same delivery id: the channel must know ids that it has answered, as over HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError
+
+from streams.delivery.clock import SystemClock
+from streams.delivery.metrics import KAFKA_ANSWERS
+from streams.delivery.ports import Answer, Call, Clock
+from streams.delivery.senders.kafka_pending import AlreadyWaitingError, Fate, Waiting
+from streams.delivery.senders.kafka_records import (
+    correlation_of,
+    read_answer,
+    request_headers,
+    request_key,
+    request_value,
+)
+from streams.delivery.shutdown import CLOSE_S
+from streams.runtime.limits import FETCH_BACKOFF_S, REQUEST_TIMEOUT_S
+from topics.configuration.settings import Channels, FarSide, Settings
+from topics.kafka.catalogue import RECORD_BYTES_MAX
+from topics.kafka.channel_topics import answer_topic, request_topic
+
+RETRY_S = 0.5
+"""Between attempts to reach Kafka; requests meanwhile get no answer, and are repeated by their lanes."""
+LOOK_EVERY_S = 2.0
+"""How often a topic that is not there is looked for."""
+LOOK_AGAIN_S = 10.0
+"""How often topics that are there are looked at: they may have got further partitions, whose answers wait so long."""
+POLL_MS = 500
+"""How long the end of the role, or a topic that came, may have to wait for an idle fetch."""
+FETCH_BYTES_MAX = 4 * RECORD_BYTES_MAX
+"""Fetched and not yet handled, at most: several of the largest answers."""
+CHUNK_RECORDS_MAX = 500
+"""Answers handled before the event loop gets a turn."""
+CONNECT_TIMEOUT_S = 10.0
+"""How long Kafka may take to tell a topic's partitions and ends before the connection is made anew."""
+CONNECTING = "Kafka is not connected yet"
+
+log = logging.getLogger(__name__)
+
+
+class KafkaSender:
+    """Owns a producer and a consumer, when any channel lives on Kafka; `send` never raises for what Kafka does."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        channels: Channels,
+        crashed: Callable[[BaseException], None],
+        clock: Clock | None = None,
+    ) -> None:
+        """`crashed` hears of what nobody expected: no answer is read from then on, so the role must end."""
+        self._crashed = crashed
+        self._settings = settings
+        self._channels = channels.channels
+        self._clock: Clock = clock or SystemClock()
+        prefix = settings.topic_prefix
+        using = [name for name, channel in channels.channels.items() if channel.uses(FarSide.KAFKA)]
+        self._requests = {name: request_topic(name).full_name(prefix) for name in using}
+        self._answers = {name: answer_topic(name).full_name(prefix) for name in using}
+        self._channel_of = {topic: name for name, topic in self._answers.items()}
+        self._trouble = dict.fromkeys(using, CONNECTING)
+        """What keeps requests of a channel; a channel that is not here is open."""
+        self._looked = asyncio.Event()
+        """Set while `_trouble` says how things are."""
+        self._waiting = Waiting()
+        self._next: dict[TopicPartition, int] = {}
+        self._look_again = True
+        """At first, and when Kafka refused a request: its topic may be gone."""
+        self._looked_s = 0.0
+        self._producer: AIOKafkaProducer | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns at once; Kafka and the topics may come later."""
+        if self._requests:
+            self._task = asyncio.create_task(self._run(), name="answers of channels")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    def unready(self) -> str | None:
+        if self._task is not None and self._task.done():
+            return "the answers of channels on Kafka are no longer read"
+        return next((f"channel {name}: {trouble}" for name, trouble in self._trouble.items()), None)
+
+    async def send(self, call: Call) -> Answer:
+        name = (call.channel, call.delivery_id)
+        late = self._waiting.late(name)
+        if late is not None:
+            return late
+        configured_s = self._channels[call.channel].marketplace.timeout_s
+        total_s = configured_s if call.timeout_s is None else call.timeout_s
+        asked = False
+        try:
+            async with asyncio.timeout(total_s):
+                producer = await self._open(call.channel)
+                with self._waiting.answer(name) as answer:
+                    await self._ask(producer, call, total_s)
+                    asked = True
+                    return await answer
+        except TimeoutError:
+            self._waiting.overdue(name)
+            if not asked:
+                self._look_again = True
+            return Answer(
+                status=None, error=f"{'no answer' if asked else 'Kafka did not take the request'} within {total_s:g} s"
+            )
+        except (MessageSizeTooLargeError, RecordTooLargeError) as error:
+            return Answer(status=None, error=f"the request is too large for its topic: {error}"[:300], unsendable=True)
+        except (KafkaError, OSError, AlreadyWaitingError) as error:
+            # A broker that answered with an error may have taken the request all the same.
+            self._waiting.overdue(name)
+            self._look_again = True
+            return Answer(status=None, error=f"{type(error).__name__}: {error}"[:300])
+
+    async def _open(self, channel: str) -> AIOKafkaProducer:
+        """Waits until it is known whether the channel's answers are read: nobody would see one that came earlier."""
+        await self._looked.wait()
+        if self._producer is None or channel in self._trouble:
+            raise ConnectionError(self._trouble.get(channel, CONNECTING))
+        return self._producer
+
+    async def _ask(self, producer: AIOKafkaProducer, call: Call, total_s: float) -> None:
+        now_ms = self._clock.now_ms()
+        deadline_ms = now_ms + round(total_s * 1000)
+        headers = request_headers(call, self._answers[call.channel], deadline_ms, now_ms)
+        topic = self._requests[call.channel]
+        stored = await producer.send(topic, request_value(call), key=request_key(call), headers=list(headers))
+        await stored
+
+    # Reading answers.
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except (KafkaError, OSError, TimeoutError) as error:
+                trouble = f"Kafka cannot be reached: {type(error).__name__} {error}".rstrip()
+                log.warning("delivery.kafka_interrupted error=%r", error)
+                self._trouble = dict.fromkeys(self._requests, trouble)
+                self._looked.set()
+            except Exception as error:  # noqa: BLE001 - who is told says what it was, and a restart heals it
+                self._crashed(error)
+                return
+            await asyncio.sleep(RETRY_S)
+
+    async def _follow(self) -> None:
+        """Read with one consumer, and send with one producer, until Kafka fails."""
+        producer, consumer = self._make_producer(), self._make_consumer()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await producer.start()
+                await consumer.start()
+            consumer._fetcher._prefetch_backoff = FETCH_BACKOFF_S  # see FETCH_BACKOFF_S
+            self._producer = producer
+            self._look_again = True
+            followed: frozenset[TopicPartition] = frozenset()
+            while True:
+                if self._is_time_to_look():
+                    followed = await self._look(producer, consumer, followed)
+                if followed:
+                    self._handle(await consumer.getmany(timeout_ms=POLL_MS, max_records=CHUNK_RECORDS_MAX))
+                    await asyncio.sleep(0)  # buffered records come without a pause, and the loop is not ours alone
+                else:
+                    await asyncio.sleep(POLL_MS / 1000)
+        finally:
+            self._producer = None
+            self._trouble = dict.fromkeys(self._requests, CONNECTING)
+            self._looked.clear()
+            await _close(producer, consumer)
+
+    def _is_time_to_look(self) -> bool:
+        since_s = asyncio.get_running_loop().time() - self._looked_s
+        return self._look_again or since_s >= (LOOK_EVERY_S if self._trouble else LOOK_AGAIN_S)
+
+    async def _look(
+        self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, followed: frozenset[TopicPartition]
+    ) -> frozenset[TopicPartition]:
+        """Which topics are there; follow the answers of those channels that have both. Returns their partitions."""
+        self._look_again = False
+        self._looked_s = asyncio.get_running_loop().time()
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            cluster = await producer.client.fetch_all_metadata()
+            there = cluster.topics()
+            trouble: dict[str, str] = {}
+            for name, requests in self._requests.items():
+                missing = [topic for topic in (requests, self._answers[name]) if topic not in there]
+                if missing:
+                    trouble[name] = f"topic {missing[0]} does not exist; make it with `sluice topics create`"
+            topics = [self._answers[name] for name in self._requests if name not in trouble]
+            wanted = frozenset(
+                TopicPartition(topic, number)
+                for topic in topics
+                for number in cluster.partitions_for_topic(topic) or ()
+            )
+            if wanted != followed:
+                await self._assign(consumer, wanted)
+        for name, why in trouble.items():
+            if self._trouble.get(name) != why:
+                log.warning("delivery.kafka_channel channel=%s: %s", name, why)
+        self._trouble = trouble
+        self._looked.set()
+        return wanted
+
+    async def _assign(self, consumer: AIOKafkaConsumer, wanted: frozenset[TopicPartition]) -> None:
+        """Known partitions from where handling stopped, those of a new topic from their ends. What is in a partition
+        that a known topic got was written since: answers to what was asked meanwhile."""
+        consumer.assign(list(wanted))
+        known = {place.topic for place in self._next}
+        new = [place for place in wanted if place not in self._next]
+        at_end = [place for place in new if place.topic not in known]
+        added = [place for place in new if place.topic in known]
+        # Both at once, or a failure between them would make a new topic's other partitions look like added ones.
+        ends = await consumer.end_offsets(at_end) if at_end else {}
+        starts = await consumer.beginning_offsets(added) if added else {}
+        self._next.update({**ends, **starts})
+        for place in wanted:
+            consumer.seek(place, self._next[place])
+
+    def _handle(self, chunks: dict[TopicPartition, list[Any]]) -> None:
+        for place, records in chunks.items():
+            channel = self._channel_of[place.topic]
+            for record in records:
+                KAFKA_ANSWERS.labels(channel, self._take(channel, record)).inc()
+            self._next[place] = records[-1].offset + 1
+
+    def _take(self, channel: str, record: Any) -> Fate:
+        name = correlation_of(record.headers)
+        if name is not None and not self._waiting.expects((channel, name)):
+            return Fate.UNEXPECTED
+        if name is None:
+            log.warning("delivery.kafka_nameless channel=%s offset=%d: no correlation id", channel, record.offset)
+            return Fate.NAMELESS
+        return self._waiting.take((channel, name), read_answer(record.headers, record.value))
+
+    def _make_producer(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka,
+            client_id="sluice-channels",
+            acks="all",
+            max_batch_size=RECORD_BYTES_MAX - 1024,
+            max_request_size=RECORD_BYTES_MAX,
+            request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
+        )
+
+    def _make_consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka,
+            client_id="sluice-channels",
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=RECORD_BYTES_MAX,
+            fetch_max_bytes=FETCH_BYTES_MAX,
+        )
+
+
+async def _close(producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
+    """Kafka may be away: then what it did not take is given up, and asked again later."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_S):
+            await asyncio.gather(producer.stop(), consumer.stop(), return_exceptions=True)

@@ -1,0 +1,80 @@
+"""The records that Sluice and a channel that lives on Kafka exchange. Pure; docs/kafka-channels.md is for the channel.
+
+A request's value holds the touchpoint's members, path and query members included; all else is in headers. The delivery
+id is the same in each attempt, and the correlation id too: an answer to an earlier attempt answers the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from streams.delivery.ports import Answer, Call
+from streams.delivery.senders.http import RESPONSE_BYTES_MAX
+from topics.records.envelope import CHANNEL_REQUEST, DELIVERY_SOURCE, Envelope, Headers
+from topics.records.keys import stock_key
+from topics.stock.positions import consolidated_location
+
+CORRELATION = "sluice-correlation-id"
+ATTEMPT = "sluice-attempt"
+STATUS = "sluice-status"
+"""Of an answer: the status that HTTP would have; 200 without it."""
+SHOWN_CHARS_MAX = 40
+
+
+def request_headers(call: Call, answers_to: str, deadline_ms: int, now_ms: int) -> Headers:
+    """`answers_to`: the full name of the topic for the answer. `deadline_ms`: until when this attempt waits for it."""
+    envelope = Envelope(
+        id=call.delivery_id,
+        type=CHANNEL_REQUEST + call.touchpoint.name,
+        source=DELIVERY_SOURCE,
+        channel=call.channel,
+        time_ms=now_ms,
+        reply_topic=answers_to,
+        deadline_ms=deadline_ms,
+    )
+    return (
+        *envelope.headers(),
+        (CORRELATION, call.delivery_id.encode()),
+        (ATTEMPT, b"%d" % call.attempt),
+    )
+
+
+def request_key(call: Call) -> bytes:
+    """Requests of one order, return, manifest or stock location share a key, so the channel sees them in sequence."""
+    if call.entity:
+        return call.entity.encode()
+    members = call.members or {}
+    if "consolidationType" in members:
+        return stock_key(call.channel, consolidated_location(str(members["consolidationType"])))
+    return stock_key(call.channel, str(members.get("locationCode", "")))
+
+
+def request_value(call: Call) -> bytes:
+    return orjson.dumps(call.members or {})
+
+
+def correlation_of(headers: Sequence[tuple[str, bytes]]) -> str | None:
+    """Which request a record answers; None when it does not say."""
+    found = _header(headers, CORRELATION)
+    return found.decode(errors="replace") if found else None
+
+
+def read_answer(headers: Sequence[tuple[str, bytes]], value: bytes | None) -> Answer:
+    """An answer as if it had come over HTTP. One that cannot be read is no answer, and says why."""
+    raw = _header(headers, STATUS) or b"200"
+    if not (raw.isdigit() and len(raw) == 3 and 100 <= int(raw) <= 599):
+        shown = raw.decode(errors="replace")[:SHOWN_CHARS_MAX]
+        return Answer(status=None, error=f"the answer's {STATUS} is not a status from 100 to 599: {shown!r}")
+    named = {name.lower(): content.decode(errors="replace") for name, content in headers if content is not None}
+    body = value or b""
+    if len(body) > RESPONSE_BYTES_MAX:
+        error = f"the answer is larger than {RESPONSE_BYTES_MAX} bytes"
+        return Answer(status=int(raw), headers=named, error=error)
+    return Answer(status=int(raw), headers=named, body=body)
+
+
+def _header(headers: Sequence[tuple[str, bytes]], wanted: str) -> bytes | None:
+    """The first of a name, whatever its case; a client may send a header without a value."""
+    return next((content for name, content in headers if name.lower() == wanted), None)

@@ -1,0 +1,74 @@
+"""Which sender a request goes through: a fact its subscriber's, anything else by its channel and touchpoint, as
+channels.toml says.
+
+Increff is always HTTP. Everything around the sending (lanes, budgets, retries, what an answer means) knows no
+difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from streams.delivery.ports import Answer, Call, Clock, Sender
+from streams.delivery.senders.builtin import SelfSender
+from streams.delivery.senders.http import HttpSender
+from streams.delivery.senders.kafka import KafkaSender
+from streams.delivery.senders.webhook import SubscriberSender
+from streams.delivery.stock.operations.read_back import READ_BACK
+from topics.configuration.settings import Channels, FarSide, Settings, load_channels
+from topics.records.keys import subscription_of
+from topics.subscriptions.index import SubscriptionIndex
+
+
+class FarSides:
+    """One sender for all, made of those that are needed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        channels: Channels,
+        *,
+        subscriptions: SubscriptionIndex,
+        clock: Clock,
+        crashed: Callable[[BaseException], None],
+    ) -> None:
+        """`crashed` hears of a sender that cannot go on."""
+        self._channels = channels
+        self._subscribers = SubscriberSender(settings, subscriptions, clock)
+        self._senders: dict[FarSide, Sender] = {
+            FarSide.HTTP: HttpSender(channels, clock=clock, reload=_reload(settings)),
+            FarSide.KAFKA: KafkaSender(settings, channels, crashed),
+            FarSide.SELF: SelfSender(),
+        }
+
+    async def start(self) -> None:
+        for sender in self._all():
+            await sender.start()
+
+    async def send(self, call: Call) -> Answer:
+        if subscription_of(call.destination) is not None:
+            return await self._subscribers.send(call)
+        far_side = self.far_side_of(call)
+        return replace(await self._senders[far_side].send(call), far_side=far_side)
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(sender.stop() for sender in self._all()))
+
+    def unready(self) -> str | None:
+        return next((said for sender in self._all() if (said := sender.unready()) is not None), None)
+
+    def _all(self) -> tuple[Sender, ...]:
+        return (*self._senders.values(), self._subscribers)
+
+    def far_side_of(self, call: Call) -> FarSide:
+        if call.touchpoint.far_side == "increff" or call.touchpoint.name == READ_BACK:
+            return FarSide.HTTP
+        return self._channels.channels[call.channel].far_side_of(call.touchpoint)
+
+
+def _reload(settings: Settings) -> Callable[[], Channels] | None:
+    """How channels.toml is read again; None without one."""
+    path = settings.channels_file
+    return None if path is None else lambda: load_channels(path)

@@ -1,0 +1,315 @@
+"""One stock location of one channel: what its queue gives becomes a call, and what becomes of the call is made known.
+
+The steps of a call, in the order in which they happen:
+
+1. its turn has come (streams/delivery/stock/scheduler.py), and the queue gives the newest of what is most urgent;
+2. the SKUs of the call become durable as doubtful (streams/delivery/stock/in_doubt.py);
+3. the call is sent by the destination's owner, and its answer classified;
+4. what the channel acknowledged becomes durable on inventory.sent, and that there is no doubt about it any more;
+5. only then does the queue take these SKUs for clean.
+
+A crash after 2 therefore sends the newest value of these SKUs again, also when the position is back at what was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from enum import IntEnum
+from typing import Any
+
+from streams.delivery.admission.permits import Permits
+from streams.delivery.ports import AttemptResult, Clock, ResponseClass
+from streams.delivery.stock.calls import call_body, failed_skus, touchpoint_of
+from streams.delivery.stock.in_doubt import Doubts
+from streams.delivery.stock.metrics import DIRTY, DIRTY_AGE_MS_MAX, SKUS
+from streams.delivery.stock.ports import PlaceFigures, RefusedStock, StockReading, StockWatch
+from streams.delivery.stock.queue.dirty_queue import Batch, StockQueue
+from streams.runtime.role import Change, Committer
+from topics.records.keys import position_key
+
+SENT = "inventory.sent"
+MAY_STILL_ARRIVE = frozenset({None, 408, 502, 504})
+"""Answers (None: no answer) after which the call may still be on its way behind a proxy."""
+NOT_ABOUT_THE_SKUS = frozenset({401, 403, 404, 405, 410})
+"""Refusals that name the address or the key, not the body: halving the batch would not mend them."""
+NAMED_MAX = 20
+"""SKUs named in one log line; the rest is counted."""
+NEVER = float(1 << 62)
+
+log = logging.getLogger(__name__)
+
+
+class Standing(IntEnum):
+    """Of a location that is due."""
+
+    URGENT = 0
+    ORDINARY = 1
+    AGAIN = 2
+
+
+class StockLane:
+    """Has no task of its own: `begin` and `end` are called for each of its calls. A StockPlace to operators."""
+
+    def __init__(
+        self,
+        *,
+        channel: str,
+        location: str,
+        partition: int,
+        concurrency: int,
+        queue: StockQueue,
+        doubts: Doubts,
+        permits: Permits | None,
+        skus: Callable[[], list[str]],
+        committer: Committer,
+        clock: Clock,
+        watch: StockWatch,
+        moved: Callable[[StockLane], None],
+        reading: StockReading | None = None,
+    ) -> None:
+        """`permits`: those of this location alone. `moved`: what is to be told, or when, has changed."""
+        self.channel = channel
+        self.location = location
+        self.partition = partition
+        self.touchpoint = touchpoint_of(location)
+        self.reading = reading
+        self.standing: Standing | None = None
+        """Where it waits for its turn; whoever gives turns sets it."""
+        self.queue = queue
+        self._concurrency = concurrency
+        self._doubts = doubts
+        self._permits = permits
+        self._skus = skus
+        self._committer = committer
+        self._clock = clock
+        self._watch = watch
+        self._moved = moved
+        self._paused = False
+        self._beginning = 0
+        self._spent_until_ms: float = 0
+        self._changes = 0
+        self._sent = 0
+        self._idle = asyncio.Event()
+        DIRTY.labels(channel, location).set_function(lambda: len(self.queue))
+        DIRTY_AGE_MS_MAX.labels(channel, location).set_function(self._age_ms)
+
+    # What comes
+
+    def open(self) -> None:
+        """All that is known of it has been looked at; its first call may come."""
+        self.queue.count_as_refused(self._watch.opened(self))
+        self._look()
+
+    def changed(self, sku: str) -> None:
+        queue, standing = self.queue, self.standing
+        self._changes += 1
+        queue.changed(sku, self._clock.now_ms())
+        is_placed = standing is Standing.URGENT or (standing is Standing.ORDINARY and not queue.is_urgent)
+        if not is_placed or queue.has_news or not len(queue):
+            self._look()
+
+    def compare(self, skus: Iterable[str]) -> None:
+        """Look at these, perhaps for the first time."""
+        now_ms = self._clock.now_ms()
+        for sku in skus:
+            self.queue.changed(sku, now_ms)
+        self._look()
+
+    def forget(self) -> None:
+        """The location is another worker's now: what this one last showed is no longer true."""
+        DIRTY.remove(self.channel, self.location)
+        DIRTY_AGE_MS_MAX.remove(self.channel, self.location)
+        self._watch.closed(self)
+
+    # As a StockPlace
+
+    def figures(self) -> PlaceFigures:
+        return PlaceFigures(
+            dirty=len(self.queue),
+            resending=self.queue.resending,
+            oldest_ms=self.queue.dirty_since_ms(),
+            changes=self._changes,
+            sent=self._sent,
+            refused=self.queue.refusals,
+            paused=self._paused,
+        )
+
+    def pause(self, *, paused: bool) -> None:
+        self._paused = paused
+        self._moved(self)
+
+    def skus(self) -> list[str]:
+        return self._skus()
+
+    def send_again(self, skus: Iterable[str]) -> None:
+        self.queue.send_again(skus)
+        self._look()
+
+    def look_at(self, skus: Iterable[str]) -> None:
+        now_ms = self._clock.now_ms()
+        for sku in skus:
+            self.queue.changed(sku, now_ms)
+        self._look()
+
+    def resends(self, sku: str) -> bool:
+        return self.queue.resends(sku)
+
+    async def until_idle(self) -> None:
+        while not self._is_idle():
+            self._idle.clear()
+            await self._idle.wait()
+
+    # What goes
+
+    def due_ms(self) -> float:
+        """When it may have a call to make; NEVER: only after something happens."""
+        if self._paused or self._beginning + self.queue.in_flight >= self._concurrency:
+            return NEVER
+        next_ms = self.queue.next_ms()
+        return NEVER if next_ms is None else max(next_ms, self._spent_until_ms)
+
+    @property
+    def calls_due(self) -> int:
+        """How many calls it could begin now, when it is due."""
+        return min(self._concurrency - self._beginning - self.queue.in_flight, self.queue.calls_due)
+
+    async def begin(self) -> tuple[Batch, dict[str, Any]] | None:
+        """The next call, durable as doubtful, and the members that tell it. None: there is none now."""
+        batch = await self._take()
+        self._moved(self)
+        if batch is None:
+            return None
+        await self._commit(self._doubts.begin(batch.items, self.queue.is_doubtful))
+        return batch, call_body(self.location, batch.items.values())
+
+    def give_back(self, batch: Batch) -> None:
+        """It was not sent."""
+        if self._permits is not None:
+            self._permits.limits.untake(self.touchpoint.name)
+            self._spent_until_ms = 0
+        self._doubts.look_again(batch.items)
+        self.queue.returned(batch, self._clock.now_ms())
+        self._look()
+
+    async def end(self, batch: Batch, result: AttemptResult) -> None:
+        self._free_permit(answered=result.status is not None)
+        failed = failed_skus(result.body, batch.items) if result.kind is ResponseClass.DELIVERED else set()
+        if result.kind is ResponseClass.DELIVERED:
+            await self._acknowledge(batch, failed, result.at_ms)
+        self._end(batch, result, failed)
+        self._report(batch, result, failed)
+        self._tell(result)
+        self._look()
+
+    # Inside
+
+    async def _take(self) -> Batch | None:
+        kind = self.touchpoint.name
+        permits = self._permits
+        self._beginning += 1
+        try:
+            if permits is not None and not permits.available(kind) and not await permits.reserve(kind):
+                free_ms = permits.limits.free_at_ms(kind, self._clock.now_ms())
+                self._spent_until_ms = NEVER if free_ms is None else free_ms
+                return None
+            batch = self.queue.take(self._clock.now_ms())
+            if batch is not None and permits is not None:
+                permits.limits.take(kind)
+            return batch
+        finally:
+            self._beginning -= 1
+
+    def _free_permit(self, *, answered: bool) -> None:
+        if self._permits is not None:
+            self._permits.limits.ended(self.touchpoint.name, self._clock.now_ms(), answered=answered)
+            self._spent_until_ms = 0
+
+    async def _acknowledge(self, batch: Batch, failed: set[str], started_ms: int) -> None:
+        taken = [sku for sku in batch.items if sku not in failed]
+        acknowledged = [self._change(sku, batch.items[sku]) for sku in taken]
+        ended = [sku for sku in batch.items if self.queue.ends_doubt(sku, started_ms, took=sku not in failed)]
+        await self._commit([*acknowledged, *self._doubts.end(ended)])
+        self._sent += len(acknowledged)
+        self._watch.told(self, taken)
+
+    def _end(self, batch: Batch, result: AttemptResult, failed: set[str]) -> None:
+        now_ms = self._clock.now_ms()
+        not_before_ms = result.not_before_ms or 0
+        if result.kind is ResponseClass.DELIVERED:
+            self.queue.answered(batch, failed, result.at_ms, now_ms)
+            return
+        self._doubts.look_again(batch.items)
+        if result.status in MAY_STILL_ARRIVE:
+            self.queue.failed(batch, now_ms, lost_since_ms=result.at_ms, not_before_ms=not_before_ms)
+        elif result.kind is ResponseClass.THROTTLED or result.status in NOT_ABOUT_THE_SKUS:
+            self.queue.throttled(batch, now_ms, not_before_ms)
+        elif result.kind is ResponseClass.REFUSED:
+            self.queue.refused(batch, now_ms)
+        else:
+            self.queue.failed(batch, now_ms, not_before_ms=not_before_ms)
+
+    async def _commit(self, changes: list[Change]) -> None:
+        began_ms = self._clock.now_ms()
+        await self._committer.commit(self.partition, (), changes)
+        if self._permits is not None:
+            self._permits.proved(began_ms)
+
+    def _change(self, sku: str, value: bytes) -> Change:
+        return Change(SENT, position_key(self.channel, self.location, sku), value)
+
+    def _look(self) -> None:
+        if self.queue.has_news:
+            self._tell(None)
+        self._moved(self)
+        if self._is_idle():
+            self._idle.set()
+
+    def _is_idle(self) -> bool:
+        return not (len(self.queue) or self.queue.resending or self._beginning)
+
+    def _tell(self, result: AttemptResult | None) -> None:
+        """What became of refusals, to whoever watches."""
+        news = self.queue.take_news()
+        for refused in news.refused:
+            self._watch.refused(
+                self,
+                RefusedStock(
+                    sku=refused.sku,
+                    reason=(result.error or result.message or "not taken") if result is not None else "not taken",
+                    status=None if result is None else result.status,
+                    since_ms=refused.since_ms,
+                    failures=refused.failures,
+                ),
+            )
+        for sku in news.accepted:
+            self._watch.accepted(self, sku)
+
+    def _age_ms(self) -> int:
+        since_ms = self.queue.dirty_since_ms()
+        return 0 if since_ms is None else self._clock.now_ms() - since_ms
+
+    def _report(self, batch: Batch, result: AttemptResult, failed: set[str]) -> None:
+        skus, good = len(batch.items), len(batch.items) - len(failed)
+        if result.kind is ResponseClass.DELIVERED:
+            SKUS.labels(self.channel, "acknowledged").inc(good)
+            SKUS.labels(self.channel, "failed").inc(len(failed))
+        else:
+            SKUS.labels(self.channel, result.kind.value).inc(skus)
+        is_well = result.kind is ResponseClass.DELIVERED and not failed
+        log.log(
+            logging.INFO if is_well else logging.WARNING,
+            "stock.sent channel=%s location=%s skus=%d failed=%d named=%s waiting=%d "
+            "result=%s status=%s took_ms=%.0f error=%s",
+            self.channel,
+            self.location,
+            skus,
+            len(failed),
+            ",".join(sorted(failed)[:NAMED_MAX]),
+            len(self.queue),
+            result.kind.value,
+            result.status,
+            result.took_ms,
+            result.error or result.message,
+        )

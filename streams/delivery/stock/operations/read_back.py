@@ -1,0 +1,106 @@
+"""What a channel is asked that it has, and what its answer says: Search Inventory (contract 13) at the marketplace."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from typing import Any
+
+from pydantic import ValidationError
+
+from streams.delivery.ports import AttemptResult, Caller, ResponseClass
+from streams.delivery.stock.ports import KnownStock
+from streams.delivery.stock.queue.comparison import CompactBooks
+from streams.delivery.stock.queue.dirty_queue import StockQueue
+from topics.configuration.stock import ReadBack
+from topics.contract.models.inventory import FoundQuantity, SearchInventory, SearchInventoryAnswer
+from topics.contract.touchpoints import Direction, Entity, Mode, Priority, Repeat, Touchpoint
+from topics.stock.position_map import Location
+
+READ_BACK = "stock-read-back"
+
+
+def read_back_call(settings: ReadBack) -> Touchpoint:
+    """The call as a channel's settings have it."""
+    return Touchpoint(
+        name=READ_BACK,
+        title="What stock a channel has",
+        section=13,
+        direction=Direction.TO_MARKETPLACE,
+        method="POST",
+        path=settings.path,
+        far_path=settings.path,
+        request=SearchInventory,
+        response=SearchInventoryAnswer,
+        entity=Entity.NONE,
+        mode=Mode.ANSWER,
+        repeat=Repeat.NONE,
+        priority=Priority.REDRIVE,
+    )
+
+
+def quantities_in(result: AttemptResult) -> dict[str, int] | None:
+    """What the channel says it has, by SKU; None: it did not say. A member that cannot be read says nothing. Some
+    channels print codes of digits as numbers."""
+    listed = result.body.get("inventories") if result.kind is ResponseClass.DELIVERED and result.body else None
+    if not isinstance(listed, list):
+        return None
+    found: dict[str, int] = {}
+    for item in listed:
+        known = _quantity(item)
+        if known is not None:
+            found[known.channelSkuCode] = known.qcPassAvailableQuantity
+    return found
+
+
+def _quantity(item: Any) -> FoundQuantity | None:
+    if isinstance(item, dict) and type(item.get("channelSkuCode")) is int:
+        item = {**item, "channelSkuCode": str(item["channelSkuCode"])}
+    try:
+        return FoundQuantity.model_validate(item)
+    except ValidationError:
+        return None
+
+
+class StockReader:
+    """One location of one channel, read back. Implements streams.delivery.stock.ports.StockReading."""
+
+    def __init__(
+        self,
+        *,
+        channel: str,
+        location: str,
+        settings: ReadBack,
+        caller: Caller,
+        books: CompactBooks,
+        sent: Location,
+        queue: StockQueue,
+    ) -> None:
+        self.batch = settings.batch
+        self._channel = channel
+        self._location = location
+        self._touchpoint = read_back_call(settings)
+        self._caller = caller
+        self._books = books
+        self._sent = sent
+        self._queue = queue
+
+    def acknowledged(self) -> list[str]:
+        return list(self._sent.packed)
+
+    def known(self, sku: str) -> KnownStock:
+        return KnownStock(
+            wanted=self._books.quantity(sku),
+            sent=self._sent.quantity(sku),
+            settled=self._queue.is_settled(sku),
+            refused=self._queue.is_refused(sku),
+        )
+
+    async def ask(self, skus: Collection[str]) -> AttemptResult:
+        return await self._caller.call(
+            self._touchpoint,
+            self._channel,
+            {"locationCode": self._location, "channelSkuCodes": list(skus)},
+            priority=Priority.REDRIVE,
+            delivery_id=uuid.uuid4().hex,
+        )

@@ -1,0 +1,144 @@
+"""A place read back from its channel, page by page, in idle budget only; what drifted is said and told anew.
+
+A group of pages at a time: each page is read, what looks like drift is read once more after CONFIRM_MS, and counts only
+if it is the same again and no call told the SKU in between. So neither a change on its way nor a channel that answers
+from a copy a moment old is taken for drift.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from streams.delivery.ports import Clock
+from streams.delivery.stock.metrics import DRIFT
+from streams.delivery.stock.operations.drift import Drift, PlaceReconcile, drift_of
+from streams.delivery.stock.operations.read_back import quantities_in
+from streams.delivery.stock.operations.rejections import Step
+from streams.delivery.stock.operations.resync import Walk
+from streams.delivery.stock.ports import StockPlace, StockReading
+
+PAGES = 10
+"""Read before what looks like drift is read again: a million SKUs with drift everywhere wait for 500 such pauses."""
+CONFIRM_MS = 5_000
+"""How long a channel may take until what it acknowledged is what it answers."""
+PAUSED_LOOK_MS = 1_000
+"""How often a place that an operator paused is looked at."""
+FAILURES_MAX = 8
+"""Questions in a row without a usable answer after which it is given up: with the pauses between, some ten minutes."""
+RETRY_FIRST_MS, RETRY_MAX_MS = 1_000, 300_000
+"""Pauses after them: twice as long each time."""
+EXTRAS_MAX = 10_000
+"""SKUs that a channel names unasked and nobody knows here, of one reconciliation."""
+
+log = logging.getLogger(__name__)
+
+Commit = Callable[[Step], Awaitable[None]]
+
+
+class UnreadableError(Exception):
+    """The channel does not say what it has."""
+
+
+class Reconciling:
+    """`run` goes from where the reconciliation is to its end."""
+
+    def __init__(
+        self, place: StockPlace, reading: StockReading, reconcile: PlaceReconcile, clock: Clock, commit: Commit
+    ) -> None:
+        self._place = place
+        self._reading = reading
+        self._reconcile = reconcile
+        self._clock = clock
+        self._commit = commit
+        self._in_hand: set[str] = set()
+        self._told: set[str] = set()
+        self._extras: set[str] = set()
+
+    def told(self, skus: Iterable[str]) -> None:
+        """A call told these: what was read of them before says nothing any more."""
+        self._told.update(self._in_hand.intersection(skus))
+
+    async def run(self) -> None:
+        """Raises PartitionLost when the place is another worker's: it goes on there."""
+        try:
+            await self._compare()
+        except UnreadableError as error:
+            log.warning(
+                "stock.reconcile.failed channel=%s location=%s: %s", self._place.channel, self._place.location, error
+            )
+            await self._commit(self._reconcile.end(self._clock.now_ms(), failed=True))
+        else:
+            await self._commit(self._reconcile.end(self._clock.now_ms()))
+
+    async def _compare(self) -> None:
+        walk = Walk({*self._place.skus(), *self._reading.acknowledged()}, self._reconcile.cursor)
+        while not walk.sort_some():  # noqa: ASYNC110 - it does some of the work each time
+            await asyncio.sleep(0)
+        while skus := walk.take(self._reading.batch * PAGES):
+            while self._place.figures().paused:
+                await self._pause(PAUSED_LOOK_MS)
+            await self._compare_some(skus)
+
+    async def _compare_some(self, skus: Sequence[str]) -> None:
+        self._in_hand, self._told = set(skus), set()
+        found = await self._read(skus)
+        first = {sku: self._drift(sku, found) for sku in [*skus, *self._unasked(found)]}
+        suspects = {sku: drift for sku, drift in first.items() if drift is not None}
+        again: dict[str, int] = {}
+        if suspects:
+            self._in_hand.update(suspects)
+            await self._pause(CONFIRM_MS)
+            again = await self._read(list(suspects))
+        # From here on until the commit is handed over nothing else happens: what is certain now is so then.
+        results: dict[str, Drift | None] = {}
+        for sku, before in first.items():
+            if before is None:
+                known = self._reading.known(sku)
+                if known.settled and sku not in self._told:
+                    results[sku] = None
+                continue
+            now = self._drift(sku, again)
+            if sku not in self._told and (now is None or now.kind == before.kind):
+                results[sku] = now
+        judged = self._reconcile.judge(results, compared=len(first), cursor=skus[-1], now_ms=self._clock.now_ms())
+        await self._commit(judged.step)
+        for drift in results.values():
+            if drift is not None:
+                DRIFT.labels(self._place.channel, drift.kind).inc()
+        self._in_hand = set()
+        self._place.look_at(judged.repaired)
+
+    def _drift(self, sku: str, found: dict[str, int]) -> Drift | None:
+        return drift_of(self._reading.known(sku), found.get(sku))
+
+    def _unasked(self, found: dict[str, int]) -> list[str]:
+        """What the channel named beside what it was asked, and nobody knows here."""
+        extras = [
+            sku
+            for sku in found
+            if sku not in self._in_hand and sku not in self._extras and self._reading.known(sku).is_unknown
+        ][: EXTRAS_MAX - len(self._extras)]
+        self._extras.update(extras)
+        return extras
+
+    async def _read(self, skus: Sequence[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for start in range(0, len(skus), self._reading.batch):
+            found |= await self._read_page(skus[start : start + self._reading.batch])
+        return found
+
+    async def _read_page(self, skus: Sequence[str]) -> dict[str, int]:
+        for failures in range(FAILURES_MAX):
+            result = await self._reading.ask(skus)
+            found = quantities_in(result)
+            if found is not None:
+                return found
+            why = result.error or result.message or "its answer has no `inventories`"
+            wait_ms = min(RETRY_MAX_MS, RETRY_FIRST_MS << failures)
+            await self._pause(max(wait_ms, (result.not_before_ms or 0) - self._clock.now_ms()))
+        raise UnreadableError(f"asked what it has, the channel gave no usable answer {FAILURES_MAX} times: {why}")
+
+    async def _pause(self, ms: int) -> None:
+        await self._clock.wait(asyncio.Event(), self._clock.now_ms() + ms)

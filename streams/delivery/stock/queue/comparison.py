@@ -1,0 +1,96 @@
+"""What a stock location compares: what its channel is to have, and what it last acknowledged. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from streams.delivery.stock.calls import quantity_of
+from streams.delivery.stock.queue.ordering import rank_of
+from topics.stock.offers import Offer
+from topics.stock.position_map import QUANTITY_MASK, WHOLE, Location, encode_plain
+
+
+class Books(Protocol):
+    """Of one location of one channel."""
+
+    def wanted(self, sku: str) -> bytes | None:
+        """The position that the channel is to have; None: the SKU was never seen, or is no more."""
+
+    def rank(self, sku: str) -> int | None:
+        """How urgent it is to tell what differs (ordering.py); None: nothing does. Never seen is
+        nothing to send; never sent differs from everything, zero too."""
+
+    def rank_in_doubt(self, sku: str) -> int | None:
+        """The same where it is not known what the channel has; None: the SKU was never seen, or is no more."""
+
+
+Lookup = Callable[[str], bytes | None]
+
+
+class TwoTables:
+    """Books over two look-ups of whole positions."""
+
+    __slots__ = ("_sent", "wanted")
+
+    def __init__(self, wanted: Lookup, sent: Lookup) -> None:
+        self.wanted = wanted
+        self._sent = sent
+
+    def rank(self, sku: str) -> int | None:
+        wanted, sent = self.wanted(sku), self._sent(sku)
+        if wanted is None or wanted == sent:
+            return None
+        return rank_of(quantity_of(wanted), None if sent is None else quantity_of(sent))
+
+    def rank_in_doubt(self, sku: str) -> int | None:
+        wanted = self.wanted(sku)
+        return None if wanted is None else _rank_in_doubt(quantity_of(wanted))
+
+
+def _rank_in_doubt(wanted: int) -> int:
+    """The channel may have anything: it is taken for sellable what is not any more, and for unsellable what is."""
+    return rank_of(wanted, 1 if wanted <= 0 else None)
+
+
+class CompactBooks:
+    """Books over positions that are kept as numbers (position_map.py), and what the rules offer of them."""
+
+    __slots__ = ("_as_it_is", "_offer", "_sent", "_wanted")
+
+    def __init__(self, wanted: Location, sent: Location, offer: Offer) -> None:
+        self._wanted = wanted
+        self._sent = sent
+        self._offer = offer
+        self._as_it_is = offer.is_identity
+
+    def wanted(self, sku: str) -> bytes | None:
+        packed = self._wanted.packed.get(sku)
+        if packed is None:
+            return None
+        if packed & WHOLE:
+            return self._offer.position(self._wanted.whole[sku])
+        return encode_plain(sku, self._offer.quantity(sku, packed & QUANTITY_MASK))
+
+    def quantity(self, sku: str) -> int | None:
+        """How much the channel is offered; None: nothing is known of the SKU."""
+        quantity = self._wanted.quantity(sku)
+        return None if quantity is None else self._offer.quantity(sku, quantity)
+
+    def rank(self, sku: str) -> int | None:
+        packed = self._wanted.packed.get(sku)
+        if packed is None:
+            return None
+        quantity = packed & QUANTITY_MASK
+        wanted = quantity if self._as_it_is else self._offer.quantity(sku, quantity)
+        sent = self._sent.packed.get(sku)
+        if sent is None:
+            return rank_of(wanted, None)
+        told = sent & QUANTITY_MASK
+        if (packed | sent) & WHOLE:
+            return None if self.wanted(sku) == self._sent.get(sku) else rank_of(wanted, told)
+        return None if wanted == told else rank_of(wanted, told)
+
+    def rank_in_doubt(self, sku: str) -> int | None:
+        quantity = self._wanted.quantity(sku)
+        return None if quantity is None else _rank_in_doubt(self._offer.quantity(sku, quantity))

@@ -1,0 +1,159 @@
+"""The stock sender: tells each channel what differs between inventory.positions and inventory.sent.
+
+It follows the partitions of inventory.positions that belong to the shards this worker owns. Nothing of a partition is
+sent before all that its positions held at the takeover has been read: a value older than what the last owner sent
+could otherwise follow it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from streams.delivery.ports import Caller, Clock
+from streams.delivery.shutdown import STOCK_DRAIN_S, STOCK_GIVE_BACK_S
+from streams.delivery.stock.location import SENT
+from streams.delivery.stock.operations.location_operations import StockOperations
+from streams.delivery.stock.operations.stock_controls import FollowedControls
+from streams.delivery.stock.partition import StockPartition
+from streams.delivery.stock.ports import StockDesk
+from streams.delivery.tasks import guarded
+from streams.runtime.role import Committer, PartitionLost, Tables
+from topics.configuration.settings import Channels, Settings
+from topics.kafka.catalogue import BY_NAME
+from topics.kafka.compacted_view import CompactedView
+
+CAUGHT_UP_POLL_S = 0.02
+"""Between looks at whether a new partition has been read; a takeover takes longer than that anyway."""
+
+log = logging.getLogger(__name__)
+
+
+class StockSender:
+    """The delivery role's `Stock` (streams/delivery/ports.py)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        channels: Channels,
+        *,
+        crashed: Callable[[BaseException], None],
+        chance: Callable[[], float] = random.random,
+        desk: StockDesk | None = None,
+    ) -> None:
+        """`desk` left out: that of operators, who are heard over Kafka."""
+        self._settings = settings
+        self._channels = channels
+        self._crashed = crashed
+        self._chance = chance
+        self._desk = desk or StockOperations(channels, FollowedControls(settings))
+        self._committer: Committer | None = None
+        self._clock: Clock | None = None
+        self._partitions: dict[int, StockPartition] = {}
+        self._reading: dict[int, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._followed: asyncio.Queue[tuple[frozenset[int], asyncio.Event]] = asyncio.Queue()
+        name = BY_NAME["inventory.positions"].full_name(settings.topic_prefix)
+        self._view = CompactedView(settings.kafka, name, self._on_position, self._on_dropped)
+
+    async def start(self, committer: Committer, clock: Clock) -> None:
+        self._committer = committer
+        self._clock = clock
+        await self._desk.start(committer, clock)
+        self._spawn(self._desk.run())
+        await self._view.start()
+        self._spawn(self._view.wait())
+        self._spawn(self._follow())
+
+    def partition_ready(self, partition: int, tables: Tables, callers: Mapping[tuple[str, int], Caller]) -> None:
+        if self._committer is None or self._clock is None:
+            raise RuntimeError("a partition came before start")
+        owned = self._partitions[partition] = StockPartition(
+            partition=partition,
+            tables=tables,
+            callers=callers,
+            channels=self._channels,
+            partitions=self._settings.partitions,
+            chance=self._chance,
+            committer=self._committer,
+            clock=self._clock,
+            spawn=self._spawn,
+            watch=self._desk,
+        )
+        self._desk.took(partition, tables[SENT])
+        self._reading[partition] = self._spawn(self._open(owned, self._follow_owned()))
+
+    def partition_lost(self, partition: int) -> None:
+        owned = self._partitions.pop(partition, None)
+        if owned is not None:
+            self._reading.pop(partition).cancel()
+            owned.drop()
+            self._desk.lost(partition)
+            self._follow_owned()
+
+    async def stop(self) -> None:
+        """Calls in the air may end and be recorded; no further one is made."""
+        lanes = [task for owned in self._partitions.values() for task in owned.end()]
+        if lanes:
+            await asyncio.wait(lanes, timeout=STOCK_DRAIN_S)
+        with contextlib.suppress(PartitionLost, TimeoutError):
+            async with asyncio.timeout(STOCK_GIVE_BACK_S):
+                for owned in self._partitions.values():
+                    await owned.give_back()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._view.stop()
+        await self._desk.stop()
+
+    def ready(self) -> str | None:
+        reading = sorted(partition for partition, owned in self._partitions.items() if not owned.is_open)
+        return (
+            self._desk.unready()
+            or self._view.unready()
+            or (f"stock positions of partitions {reading} are being read" if reading else None)
+        )
+
+    def _follow_owned(self) -> asyncio.Event:
+        """Asks the view to follow what is owned now; the event tells when it does.
+
+        A queue, because a partition that leaves and comes back must be dropped and read anew: what its positions held
+        when it was last taken over says nothing about what another owner has sent since.
+        """
+        done = asyncio.Event()
+        self._followed.put_nowait((frozenset(self._partitions), done))
+        return done
+
+    async def _follow(self) -> None:
+        while True:
+            partitions, done = await self._followed.get()
+            await self._view.set_partitions(partitions)
+            done.set()
+
+    async def _open(self, owned: StockPartition, followed: asyncio.Event) -> None:
+        await followed.wait()
+        while not self._view.caught_up(owned.partition):  # noqa: ASYNC110 - the view tells when asked, to many owners
+            await asyncio.sleep(CAUGHT_UP_POLL_S)
+        await owned.open()
+        await self._desk.settled(owned.partition)
+
+    def _on_position(self, partition: int, key: bytes, value: bytes | None) -> None:
+        owned = self._partitions.get(partition)
+        if owned is not None:
+            owned.take(key, value)
+
+    def _on_dropped(self, partition: int) -> None:
+        owned = self._partitions.get(partition)
+        if owned is not None:
+            owned.forget_positions()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that is kept until it ended. One that failed unseen would leave stock unsent: the process ends."""
+        task = asyncio.create_task(guarded(work, self._crashed))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

@@ -1,0 +1,131 @@
+"""The records that carry a snapshot, as the inventory role reads them. Pure: bytes in, values out, or Poison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from pydantic import ValidationError
+
+from streams.inventory.bodies import Read, members_of, split_items
+from streams.inventory.positions import PlainItem, location_of
+from streams.runtime.role import Poison, Record
+from topics.api.snapshots import (
+    SnapshotAbort,
+    SnapshotBegin,
+    SnapshotEnd,
+    SnapshotOf,
+    SnapshotPart,
+    SnapshotStep,
+)
+from topics.records.envelope import Envelope
+from topics.schema_base import CODE_MAX, SKUS_MAX, problems
+from topics.stock.snapshots import (
+    SNAPSHOT_ABORT,
+    SNAPSHOT_BEGIN,
+    SNAPSHOT_END,
+    SNAPSHOT_HEADER,
+    SNAPSHOT_ID_MAX,
+    SNAPSHOT_PART,
+    SNAPSHOT_STEP,
+)
+
+_MODELS: dict[str, type[SnapshotOf]] = {
+    SNAPSHOT_BEGIN: SnapshotBegin,
+    SNAPSHOT_PART: SnapshotPart,
+    SNAPSHOT_END: SnapshotEnd,
+    SNAPSHOT_ABORT: SnapshotAbort,
+    SNAPSHOT_STEP: SnapshotStep,
+}
+SNAPSHOT_TYPES = frozenset(_MODELS)
+
+OfT = TypeVar("OfT", bound=SnapshotOf)
+_Sku = Annotated[str, msgspec.Meta(min_length=1, max_length=CODE_MAX)]
+
+
+class PlainPart(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """As topics.api.snapshots.SnapshotPart, of a part whose items are nothing but a quantity."""
+
+    locationCode: Annotated[str, msgspec.Meta(min_length=1, max_length=CODE_MAX, pattern="^[^~]")]  # noqa: N815
+    part: Annotated[int, msgspec.Meta(ge=0)]
+    inventories: Annotated[list[PlainItem], msgspec.Meta(max_length=SKUS_MAX)]
+    refused: Annotated[list[_Sku], msgspec.Meta(max_length=SKUS_MAX)] = []
+
+
+_decode_plain = msgspec.json.Decoder(PlainPart).decode
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRecord:
+    """`snapshot` is empty of a step. `number`: of a part or step, or how many parts there were."""
+
+    type: str
+    snapshot: str
+    location: str
+    number: int = 0
+    complete: bool = False
+    items: Mapping[str, Any] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
+    read: Read | None = None
+    """Of a part, where some of its SKUs are set aside."""
+
+
+def read_snapshot(record: Record, envelope: Envelope) -> SnapshotRecord:
+    """Raises Poison."""
+    kind = envelope.type
+    if kind == SNAPSHOT_STEP:
+        step, members = _judged(SnapshotStep, record)
+        return SnapshotRecord(kind, "", location_of(members), step.step)
+    snapshot = _snapshot_of(record)
+    if kind == SNAPSHOT_PART:
+        return _part(record, envelope, snapshot)
+    if kind == SNAPSHOT_BEGIN:
+        begin, members = _judged(SnapshotBegin, record)
+        return SnapshotRecord(kind, snapshot, location_of(members), complete=begin.complete)
+    if kind == SNAPSHOT_END:
+        end, members = _judged(SnapshotEnd, record)
+        return SnapshotRecord(kind, snapshot, location_of(members), end.parts, end.complete)
+    _, members = _judged(SnapshotAbort, record)
+    return SnapshotRecord(kind, snapshot, location_of(members))
+
+
+def _part(record: Record, envelope: Envelope, snapshot: str) -> SnapshotRecord:
+    try:
+        plain = _decode_plain(record.value)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError):
+        part, members = _judged(SnapshotPart, record)
+        read = split_items(members, envelope.source)
+        items = {item["channelSkuCode"]: item for item in read.items}
+        failed = [one if isinstance(one, str) else one["channelSkuCode"] for one in read.failures]
+        refused = (*part.refused, *failed)
+        return SnapshotRecord(
+            envelope.type, snapshot, location_of(members), part.part, items=items, refused=refused, read=read
+        )
+    found = {item.channelSkuCode: item for item in plain.inventories}
+    refused = tuple(plain.refused)
+    return SnapshotRecord(envelope.type, snapshot, plain.locationCode, plain.part, items=found, refused=refused)
+
+
+def _judged(model: type[OfT], record: Record) -> tuple[OfT, dict[str, Any]]:
+    members = members_of(record)
+    try:
+        judged = model.model_validate(members)
+    except ValidationError as error:
+        raise Poison("bad_data", "; ".join(problems(error))) from error
+    if judged.locationCode is None and judged.consolidationType is None:
+        raise Poison("bad_data", "locationCode: may not be null")
+    return judged, members
+
+
+def _snapshot_of(record: Record) -> str:
+    raw = next((value for name, value in record.headers if name == SNAPSHOT_HEADER), b"")
+    try:
+        snapshot = raw.decode()
+    except UnicodeDecodeError as error:
+        raise Poison("bad_envelope", f"header {SNAPSHOT_HEADER} is not UTF-8: {raw[:40]!r}") from error
+    if not 0 < len(snapshot) <= SNAPSHOT_ID_MAX:
+        reason = f"header {SNAPSHOT_HEADER} must be the snapshot's id, of 1 to {SNAPSHOT_ID_MAX} characters"
+        raise Poison("bad_envelope", reason)
+    return snapshot

@@ -1,0 +1,307 @@
+"""PURE: full snapshots of one location amid its updates. (what is kept, one record) -> what is kept, and what happened.
+
+A snapshot stands at the offset of its begin marker. So a part changes no SKU that an update behind that marker has
+told, be it with the same quantity; and SKUs that a complete snapshot does not name become 0 unless an update behind
+the marker has told them. Which those are is noted durably, one note for each record that told of some not noted yet.
+
+Every record that does anything here puts the value of `Kept` last. What it put before is durable whenever that is
+(the changelog keeps the order of puts), so a redelivery is known by that key alone. Notes are deleted from the first
+one on, and only of a snapshot that is over: one that seems to be going on, but whose first note is gone, was over
+before a crash took back what was kept of it. Nothing that it names may be put again then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from streams.inventory.snapshots.zero_sweep import Place, Zeroing, encode_note, is_touched, skus_of
+from streams.runtime.role import Table
+from topics.stock.snapshots import (
+    ABANDONED,
+    APPLIED,
+    ENDING,
+    OPEN,
+    SNAPSHOT_OPEN_MAX_S,
+    Ended,
+    Kept,
+    Run,
+    Swept,
+    decode_kept,
+    note_key,
+)
+
+ENDED_KEPT = 10
+"""Snapshots of a location that are told of after their end; whoever sends one of these again is told so."""
+ENDING_MAX = 4
+"""Snapshots of one location that have come and still set SKUs to 0: each is done in seconds, and costs a note more for
+each update."""
+SWEPT_AT_ONCE = 1_000
+"""Notes deleted in one step: some milliseconds."""
+
+UNKNOWN = "unknown"
+OVER = "over"
+REPEATED = "repeated"
+
+
+class NoteTable:
+    """The notes of one location in the table."""
+
+    def __init__(self, table: Table, channel: str, location: str) -> None:
+        self._table = table
+        self._of = (channel, location)
+
+    def get(self, begin: int, number: int) -> bytes | None:
+        return self._table.get(note_key(*self._of, begin, number))
+
+    def named(self, begin: int, number: int) -> list[str] | None:
+        note = self.get(begin, number)
+        return None if note is None else skus_of(note)
+
+    def add(self, run: Run, skus: list[str], *, touched: bool) -> None:
+        self._table.put(note_key(*self._of, run.begin, run.notes), encode_note(skus, touched=touched))
+        run.notes += 1
+
+    def end(self, begin: int) -> int:
+        """The number after the last note there is."""
+        prefix = note_key(*self._of, begin, 0)[:-1]
+        return 1 + max((int(key[len(prefix) :]) for key, _ in self._table.walk(prefix)), default=-1)
+
+    def delete(self, begin: int, number: int) -> None:
+        self._table.delete(note_key(*self._of, begin, number))
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is kept of a location's snapshots, with what is made from the notes. `raw` is what it was decoded from, or
+    encoded to: it is worth nothing beside a table that says otherwise."""
+
+    raw: bytes = b""
+    kept: Kept = field(default_factory=Kept)
+    touched: set[str] = field(default_factory=set)
+    """SKUs that an update has told since the open snapshot began."""
+    lost: set[int] = field(default_factory=set)
+    """Begins of snapshots that were over before what is kept of them was taken back."""
+    zeroing: dict[int, Zeroing] = field(default_factory=dict)
+    """By the begin of the snapshot."""
+
+
+def recall(raw: bytes | None, notes: NoteTable) -> Memory:
+    """Of a location, from its table alone."""
+    if raw is None:
+        return Memory()
+    memory = Memory(raw, decode_kept(raw))
+    for run in memory.kept.runs:
+        if run.notes and notes.get(run.begin, 0) is None:
+            memory.lost.add(run.begin)
+        elif run.state == OPEN:
+            found = (notes.get(run.begin, number) for number in range(run.notes))
+            for note in found:
+                if note is not None and is_touched(note):
+                    memory.touched.update(skus_of(note))
+    return memory
+
+
+class Snapshots:
+    """One record on the snapshots of its location. What it did is in `ended`, `ignored` and `step`."""
+
+    def __init__(self, memory: Memory, notes: NoteTable, place: Place, offset: int, now_ms: int) -> None:
+        self.memory = memory
+        self._kept = memory.kept
+        self._notes = notes
+        self._place = place
+        self._offset = offset
+        self._now_ms = now_ms
+        self.ended: list[Ended] = []
+        self.ignored: str | None = None
+        """Why the record counts for nothing."""
+        self.step: int | None = None
+        """The step that has to be asked for."""
+
+    def begin(self, name: str, *, complete: bool) -> None:
+        kept = self._kept
+        if self._is_known(name):
+            self.ignored = REPEATED
+            return
+        self._expire()
+        if (running := self._open()) is not None:
+            self._end(running, ABANDONED, "replaced")
+        run = Run(name, self._offset, self._now_ms, self._now_ms, complete)
+        kept.runs.append(run)
+        self.memory.touched = set()
+        if len(kept.runs) > ENDING_MAX:
+            self._end(run, ABANDONED, "too-many")
+
+    def part(self, name: str, number: int, items: Mapping[str, Any], refused: Iterable[str] = ()) -> None:
+        """`items` by SKU, as the place takes them. `refused`: SKUs that it names without a usable value, which stay as
+        they are."""
+        run = self._found(name)
+        if run is None:
+            return
+        if number < run.parts:
+            self.ignored = REPEATED
+            return
+        run.gap |= number > run.parts
+        run.parts = number + 1
+        run.last_ms = self._now_ms
+        named = list(dict.fromkeys((*items, *refused)))
+        run.received += len(named)
+        if run.begin in self.memory.lost:
+            run.unchanged += len(items)
+            return
+        touched = self.memory.touched
+        wanted = [item for sku, item in items.items() if sku not in touched] if touched else list(items.values())
+        changed = self._place.apply(wanted)
+        run.changed += changed
+        run.unchanged += len(wanted) - changed
+        run.overtaken += len(items) - len(wanted)
+        if run.complete:
+            self._notes.add(run, named, touched=False)
+        self._touch(list(items), besides=run)
+
+    def end(self, name: str, parts: int, *, complete: bool) -> None:
+        run = self._found(name)
+        if run is None:
+            return
+        run.complete &= complete
+        if run.gap or parts != run.parts:
+            self._end(run, ABANDONED, "parts-missing")
+        elif run.complete and not run.received:
+            self._end(run, ABANDONED, "empty")
+        elif run.complete:
+            run.state = ENDING
+            run.last_ms = self._now_ms
+            self.memory.touched = set()
+        else:
+            self._end(run, APPLIED)
+
+    def abort(self, name: str) -> None:
+        run = self._found(name)
+        if run is not None:
+            self._end(run, ABANDONED, "aborted")
+
+    def updated(self, skus: list[str]) -> None:
+        """An update told of these, changed or not. What another one told before is known, and costs nothing more."""
+        self._expire()
+        if not self._touch(skus) and not self.ended:
+            self.ignored = REPEATED
+
+    def work(self, step: int) -> None:
+        """The next bounded piece of what is left to do. Each step is made once, whoever asks for it again."""
+        kept = self._kept
+        if kept.asked_ms is None or step != kept.step:
+            self.ignored = REPEATED
+            return
+        kept.asked_ms = None
+        ending = next((run for run in kept.runs if run.state == ENDING), None)
+        if ending is not None:
+            self._zero(ending)
+        elif kept.sweeps:
+            self._sweep()
+
+    def settle(self) -> bytes:
+        """What is to be kept now: to be put last. Asks for a step when one is due and none is on its way."""
+        kept, now_ms = self._kept, self._now_ms
+        due = bool(kept.sweeps) or any(run.state == ENDING for run in kept.runs)
+        # One that was asked for and is not made for so long went with the log that it waited in.
+        if due and (kept.asked_ms is None or now_ms - kept.asked_ms > SNAPSHOT_OPEN_MAX_S * 1_000):
+            kept.step += 1
+            kept.asked_ms = now_ms
+            self.step = kept.step
+        self.memory.raw = kept.encode()
+        return self.memory.raw
+
+    def _open(self) -> Run | None:
+        runs = self._kept.runs
+        return runs[-1] if runs and runs[-1].state == OPEN else None
+
+    def _found(self, name: str) -> Run | None:
+        """The open snapshot of this id, else why the record is ignored."""
+        self._expire()
+        run = self._open()
+        if run is not None and run.id == name:
+            return run
+        self.ignored = OVER if self._is_known(name) else UNKNOWN
+        return None
+
+    def _is_known(self, name: str) -> bool:
+        kept = self._kept
+        return any(run.id == name for run in kept.runs) or any(ended.id == name for ended in kept.ended)
+
+    def _expire(self) -> None:
+        run = self._open()
+        if run is not None and self._now_ms - run.last_ms > SNAPSHOT_OPEN_MAX_S * 1_000:
+            self._end(run, ABANDONED, "silent")
+
+    def _touch(self, skus: list[str], besides: Run | None = None) -> bool:
+        """Something newer than these snapshots told of the SKUs. Whether that was noted: an open snapshot may be so for
+        long, so it has no more notes of them than there are SKUs."""
+        memory = self.memory
+        noted = False
+        for run in self._kept.runs:
+            if run is besides or run.begin in memory.lost:
+                continue
+            new = [sku for sku in skus if sku not in memory.touched] if run.state == OPEN else skus
+            if not new:
+                continue
+            self._notes.add(run, new, touched=True)
+            noted = True
+            if run.state == OPEN:
+                memory.touched.update(new)
+            elif run.begin in memory.zeroing:
+                memory.zeroing[run.begin].spare(new)
+        return noted
+
+    def _zero(self, run: Run) -> None:
+        memory = self.memory
+        done = run.begin in memory.lost
+        if not done:
+            zeroing = memory.zeroing.get(run.begin)
+            if zeroing is None:
+                zeroing = memory.zeroing[run.begin] = Zeroing(self._place.skus())
+            done = zeroing.step(run, self._notes, self._place)
+        if done:
+            self._end(run, APPLIED)
+
+    def _end(self, run: Run, state: str, reason: str = "") -> None:
+        kept, memory = self._kept, self.memory
+        kept.runs.remove(run)
+        if run.state == OPEN:
+            memory.touched = set()
+        if run.begin in memory.lost:
+            memory.lost.discard(run.begin)
+            # More of them may have been made than what was taken back knows of.
+            run.notes = self._notes.end(run.begin)
+        memory.zeroing.pop(run.begin, None)
+        if run.notes:
+            kept.sweeps.append(Swept(run.begin, 0, run.notes))
+        ended = Ended(
+            run.id,
+            state,
+            reason,
+            run.complete,
+            run.begun_ms,
+            self._now_ms,
+            run.received,
+            run.changed,
+            run.unchanged,
+            run.overtaken,
+            run.zeroed,
+        )
+        kept.ended.append(ended)
+        del kept.ended[:-ENDED_KEPT]
+        self.ended.append(ended)
+
+    def _sweep(self) -> None:
+        left = SWEPT_AT_ONCE
+        sweeps = self._kept.sweeps
+        while sweeps and left:
+            swept = sweeps[0]
+            until = min(swept.done + left, swept.notes)
+            for number in range(swept.done, until):
+                self._notes.delete(swept.begin, number)
+            left -= until - swept.done
+            swept.done = until
+            if swept.done == swept.notes:
+                del sweeps[0]

@@ -1,0 +1,185 @@
+"""Orders first met midway, as in a cut-over from a direct integration: taken on where the channel's policy says so.
+
+What such an order has is learned from what is said about it. Until its Create comes, its lines are those that calls
+named, and as many units of them as are known packed, cancelled or asked for: so ordered = open + packed + cancelled
+holds as for any order, and nothing is refused for want of units. A Pack names SKUs only: a line has its SKU for a code
+until a call tells its orderItemCode.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.order.forward import early_events as parking
+from streams.order.forward.progress import context, reach
+from streams.order.model import limits
+from streams.order.model.decision import Recall, Ruling, Turn, refused
+from streams.order.model.entities import Order
+from streams.order.model.events import Event, EventKind
+from streams.order.model.parts import UNNUMBERED, Line, Shipment
+from streams.order.model.states import OrderState, ShipmentState
+
+ADOPTABLE: dict[EventKind, tuple[OrderState, ...]] = {
+    EventKind.ACKNOWLEDGE: (OrderState.ACKNOWLEDGED,),
+    EventKind.PACK: (OrderState.SUBMITTED,),
+    EventKind.GET_INVOICE: (OrderState.SUBMITTED,),
+    EventKind.GET_LABEL: (OrderState.SUBMITTED,),
+    EventKind.HANDOVER: (OrderState.HANDED_OVER,),
+    EventKind.SELLER_CANCEL: (OrderState.SUBMITTED,),
+    EventKind.CUSTOMER_CANCEL: (OrderState.SUBMITTED,),
+    EventKind.UPDATE: (OrderState.SUBMITTED, OrderState.HELD),
+    EventKind.REPORT_DELIVERED: (OrderState.DELIVERED,),
+    EventKind.SHIPMENT_MANIFESTED: (OrderState.MANIFESTED,),
+    EventKind.RETURN_CLAIMED: (OrderState.SUBMITTED,),
+}
+"""What an order may be met by, and the states it is in then."""
+
+
+def wanted(event: Event) -> bool:
+    """Whether the channel takes on an order that this event is about and that is not known."""
+    return event.unknown_orders == "adopt" and event.kind in ADOPTABLE
+
+
+def meet(event: Event, now_ms: int, recall: Recall) -> tuple[Turn[Order], Ruling | None] | None:
+    """The first event of an order that is not known, by the channel's policy. None: it stays unknown."""
+    if not wanted(event):
+        return parking.expect(event, now_ms, recall) if event.kind in parking.PARKABLE else None
+    order = Order(
+        channel=event.channel, code=event.code, state=OrderState.EXPECTED, created_ms=now_ms, updated_ms=now_ms
+    )
+    turn = Turn(order, event, now_ms, recall)
+    begin(turn)
+    return turn, None
+
+
+def begin(turn: Turn[Order]) -> None:
+    """From here on it is an order that Increff has."""
+    order = turn.entity
+    order.adopted = True
+    order.state = OrderState.SUBMITTED
+    order.begin(turn.now_ms)
+    reach(order, "adopted", turn.now_ms)
+    turn.fact("order-adopted", {**context(order), "by": turn.event.kind}, {"by": turn.event.kind})
+
+
+def learn_items(order: Order, items: list[dict[str, Any]]) -> Ruling | None:
+    """Order items that a cancellation names. None: all of them are lines now."""
+    lines = order.lines_by_code()
+    for item in items:
+        code, sku = item["orderItemCode"], item["channelSkuCode"]
+        if code in lines:
+            continue
+        by_sku = lines.pop(sku, None)
+        if by_sku is not None and by_sku.sku == sku:
+            _rename(order, by_sku, code)
+            lines[code] = by_sku
+            continue
+        line = _new_line(order, code, sku)
+        if isinstance(line, Ruling):
+            return line
+        lines[code] = line
+    return None
+
+
+def learn_sku(order: Order, sku: str, units: int) -> Ruling | None:
+    """So many more units of a SKU than were known, which a Pack names."""
+    line = next((one for one in reversed(order.lines) if one.sku == sku), None) or _new_line(order, sku, sku)
+    if isinstance(line, Ruling):
+        return line
+    line.ordered += units
+    return None
+
+
+def _new_line(order: Order, code: str, sku: str) -> Line | Ruling:
+    if len(order.lines) >= limits.LINES_MAX:
+        return refused(f"order {order.code} has {limits.LINES_MAX} items, which is the most")
+    line = Line(code, sku, 0)
+    order.lines.append(line)
+    return line
+
+
+def learn_total(line: Line, cancelled: int) -> None:
+    """Units that were cancelled had been ordered."""
+    line.ordered = max(line.ordered, line.packed + line.packing + cancelled)
+
+
+def adopt_shipment(turn: Turn[Order], code: Any, shipment_id: Any = None, location: Any = None) -> Shipment | None:
+    """A shipment that was packed before Sluice saw its order. None when it names none, or there is no room."""
+    order = turn.entity
+    if not code or len(order.shipments) >= limits.SHIPMENTS_MAX:
+        return None
+    number = _number(order, shipment_id)
+    shipment = Shipment(number, str(location or ""), [], "", state=ShipmentState.PACKED, code=str(code))
+    order.shipments.append(shipment)
+    reach(order, "packed", turn.now_ms)
+    noted = {"shipmentId": shipment.number, "shipmentCode": shipment.code}
+    turn.fact("shipment-adopted", {**context(order), **noted}, noted)
+    return shipment
+
+
+def unite(order: Order, shipment: Shipment) -> None:
+    """A Pack was answered with the code of a shipment that was adopted without its id: they are one."""
+    twin = next((one for one in order.shipments if one.number is None and one.code == shipment.code), None)
+    if twin is None or shipment.code is None:
+        return
+    shipment.state, shipment.awb, shipment.transporter = twin.state, twin.awb, twin.transporter
+    shipment.invoice, shipment.manifest = twin.invoice, twin.manifest
+    order.shipments.remove(twin)
+    for relay in order.relays:
+        if relay.data == twin.id:
+            relay.data = shipment.id
+            relay.key = relay.key.replace(twin.name, shipment.name, 1)
+
+
+def complete_lines(order: Order, items: list[dict[str, Any]]) -> None:
+    """The Create came at last: its items are the order's, with what was learned of each."""
+    known = order.lines_by_code()
+    order.lines = []
+    for item in items:
+        line = known.pop(item["orderItemCode"], None) or Line(item["orderItemCode"], item["channelSkuCode"], 0)
+        line.sku, line.ordered = item["channelSkuCode"], item["quantity"]
+        order.lines.append(line)
+    for line in known.values():
+        same = [one for one in order.lines if one.sku == line.sku] if line.code == line.sku else []
+        if same:
+            _divide(order, line, same)
+        else:
+            order.lines.append(line)
+    for line in order.lines:
+        # Increff knows the order better than a Create that came late: what is packed and cancelled was ordered.
+        learn_total(line, line.cancelled)
+
+
+def _divide(order: Order, line: Line, same: list[Line]) -> None:
+    """The units of a line that had no more than its SKU go to the order items of that SKU, in their order."""
+    for shipment in order.shipments:
+        items: list[tuple[str, str, int]] = []
+        for code, sku, quantity in shipment.items:
+            units = quantity
+            for one in same if code == line.code else ():
+                part = units if one is same[-1] else min(units, max(0, one.free))
+                units -= part
+                if part == 0:
+                    continue
+                if shipment.state == ShipmentState.PACKING:
+                    one.packing += part
+                else:
+                    one.packed += part
+                items.append((one.code, sku, part))
+            if units:
+                items.append((code, sku, units))
+        shipment.items = items
+
+
+def _rename(order: Order, line: Line, code: str) -> None:
+    """A line that had its SKU for a code gets its own."""
+    old, line.code = line.code, code
+    for shipment in order.shipments:
+        shipment.items = [(code if item == old else item, sku, units) for item, sku, units in shipment.items]
+
+
+def _number(order: Order, shipment_id: Any) -> int:
+    text = str(shipment_id)
+    if text.isdecimal() and order.shipment(int(text)) is None:
+        return int(text)
+    return min([UNNUMBERED, *(shipment.id - 1 for shipment in order.shipments)])

@@ -1,0 +1,248 @@
+"""Cancellations, from either side. Quantities are absolute totals per line, and never go back.
+
+Increff is the authority on whether a unit can still be cancelled. Here only what is known to be packed is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.order.forward.adopt import learn_items, learn_total
+from streams.order.forward.deferred_calls import wait
+from streams.order.forward.location import misplaced
+from streams.order.forward.progress import context, located, settle
+from streams.order.model.decision import APPLIED, DUPLICATE, Ruling, Turn, failed, refused
+from streams.order.model.entities import Order
+from streams.order.model.parts import Line
+from topics.contract.touchpoints import BY_NAME
+from topics.records.deliveries import OutcomeKind
+from topics.records.verdicts import Verdict
+
+SELLER = BY_NAME["seller-cancellation"]
+CUSTOMER = BY_NAME["customer-cancellation"]
+PACK = BY_NAME["pack-order"]
+
+
+def seller_cancel(turn: Turn[Order]) -> Ruling:
+    """Increff cancelled units: the total counts, and the customer's part of it where it is said (contract 8)."""
+    order, body = turn.entity, turn.event.body
+    wrong = misplaced(order, body.get("locationCode")) or _unknown_item(order, body)
+    if wrong is not None:
+        return wrong
+    if order.open_ended:
+        _learn_totals(order, body)
+    changes: list[tuple[Line, int, int]] = []
+    lines = order.lines_by_code()
+    for item in body["orderItems"]:
+        line = lines[item["orderItemCode"]]
+        customer, total = _told(line, item)
+        ruling = _possible(line, total)
+        if ruling is not None:
+            if ruling.verdict is Verdict.REFUSED:
+                # At Increff these units are cancelled, here they are packed: somebody has to look.
+                turn.fact("seller-cancellation-refused", {**context(order), "refused": _units([(line, total)])})
+            return ruling
+        if (customer, total - customer) != (line.customer, line.seller):
+            changes.append((line, customer, total - customer))
+    if not changes:
+        return DUPLICATE
+    for line, customer, seller in changes:
+        line.customer, line.seller = customer, seller
+    turn.deliver(SELLER, located(order, body))
+    turn.fact("seller-cancelled", {**context(order), "cancelled": cancelled(changes)}, _noted(changes))
+    settle(turn)
+    return APPLIED
+
+
+def customer_cancel(turn: Turn[Order]) -> Ruling:
+    """The customer cancels: Increff decides, after a Pack or another cancellation that is still out is answered."""
+    order, event = turn.entity, turn.event
+    wanted = {item["orderItemCode"]: item["cancelledQuantity"] for item in event.body["orderItems"]}
+    ruling = misplaced(order, event.body.get("locationCode")) or _unknown_item(order, event.body)
+    ruling = ruling or _customer_ruling(order, wanted)
+    if ruling is not None:
+        return ruling
+    key = _key(wanted)
+    relay = order.relay(CUSTOMER.name, key)
+    if relay is not None and not turn.overdue(relay):
+        return turn.join(relay, event.id, event.reply_to, event.deadline_ms)
+    awaited = [one for one in order.relays if one is not relay and not one.dead and not turn.overdue(one)]
+    if any(one.touchpoint in (PACK.name, CUSTOMER.name) for one in awaited):
+        return wait(turn, CUSTOMER.name)
+    return turn.ask(
+        CUSTOMER,
+        located(order, event.body),
+        key,
+        event=event.id,
+        reply_to=event.reply_to,
+        deadline_ms=event.deadline_ms,
+        data=wanted,
+    )
+
+
+def taken(turn: Turn[Order]) -> Ruling:
+    """Increff took the customer's cancellation."""
+    order, outcome = turn.entity, turn.event.outcome
+    relay = order.take_relay(outcome) if outcome is not None else None
+    if outcome is None or relay is None:
+        return DUPLICATE
+    changes: list[tuple[Line, int, int]] = []
+    crossed: list[tuple[Line, int]] = []
+    lines = order.lines_by_code()
+    for code, quantity in relay.data.items():
+        line = lines.get(code)
+        if line is None or quantity <= line.customer:
+            continue
+        if order.open_ended:
+            learn_total(line, quantity + line.seller)
+        room = line.ordered - line.packed - line.packing
+        if room < line.ordered and quantity + line.seller > room:
+            crossed.append((line, quantity + line.seller - room))
+        customer = min(quantity, room)
+        # A seller's total that came meanwhile may have counted the same units: no unit is cancelled twice.
+        changes.append((line, customer, min(line.seller, room - customer)))
+    for line, customer, seller in changes:
+        line.customer, line.seller = customer, seller
+    turn.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
+    if crossed:
+        # Increff counts units as cancelled that are packed here, or out in a Pack.
+        turn.fact("cancellation-crossed", {**context(order), "crossed": _units(crossed)})
+    if changes:
+        turn.fact("customer-cancelled", {**context(order), "cancelled": cancelled(changes)}, _noted(changes))
+        settle(turn)
+    return APPLIED
+
+
+def not_taken(turn: Turn[Order]) -> Ruling:
+    """Increff refused it, or gave no answer: nothing is cancelled here."""
+    order, outcome = turn.entity, turn.event.outcome
+    relay = order.take_relay(outcome) if outcome is not None else None
+    if outcome is None or relay is None:
+        return DUPLICATE
+    if outcome.kind is OutcomeKind.DEAD:
+        # An operator may bring it back: then its success must still be applied.
+        relay.dead = True
+        order.relays.append(relay)
+    if outcome.kind is OutcomeKind.REFUSED:
+        message = outcome.message or f"HTTP {outcome.status}"
+        turn.answer_waiters(relay, Ruling(Verdict.REFUSED, message, outcome.status, outcome.body))
+        turn.fact("cancellation-refused", {**context(order), "status": outcome.status}, {"status": outcome.status})
+    else:
+        turn.answer_waiters(relay, failed("Increff gave no answer in time; a repeat is safe"))
+    return APPLIED
+
+
+def asked_for(turn: Turn[Order]) -> dict[str, int]:
+    """Units per line that a customer cancellation, still out for its answer, would take."""
+    order = turn.entity
+    units: dict[str, int] = {}
+    awaited = [relay for relay in order.relays if not relay.dead and not turn.overdue(relay)]
+    asking = [relay for relay in awaited if relay.touchpoint == CUSTOMER.name]
+    lines = order.lines_by_code() if asking else {}
+    for relay in asking:
+        for code, quantity in relay.data.items():
+            line = lines.get(code)
+            if line is not None and quantity > line.customer:
+                units[code] = max(units.get(code, 0), quantity - line.customer)
+    return units
+
+
+def _unknown_item(order: Order, body: dict[str, Any]) -> Ruling | None:
+    """An item that the order does not have, or has of another SKU (contract 9: it is rejected)."""
+    unknown = learn_items(order, body["orderItems"]) if order.open_ended else None
+    if unknown is not None:
+        return unknown
+    lines = order.lines_by_code()
+    for item in body["orderItems"]:
+        code, sku = item["orderItemCode"], item["channelSkuCode"]
+        line = lines.get(code)
+        if line is None:
+            return refused(f"order {order.code} has no orderItemCode {code}")
+        if line.sku != sku:
+            return refused(f"orderItemCode {code} of order {order.code} has channelSkuCode {line.sku}, not {sku}")
+    return None
+
+
+def _learn_totals(order: Order, body: dict[str, Any]) -> None:
+    lines = order.lines_by_code()
+    for item in body["orderItems"]:
+        learn_total(lines[item["orderItemCode"]], item["cancelledQuantity"])
+
+
+def _customers(item: dict[str, Any]) -> int | None:
+    """The customer's part of a seller's total, where it is said: both parts make the total (contract 8)."""
+    if item.get("customerCancelledQty") is not None:
+        return int(item["customerCancelledQty"])
+    if item.get("sellerCancelledQty") is not None:
+        return max(0, int(item["cancelledQuantity"]) - int(item["sellerCancelledQty"]))
+    return None
+
+
+def _customer_ruling(order: Order, wanted: dict[str, int]) -> Ruling | None:
+    """What can be said without Increff; None when it has to be asked."""
+    news = False
+    lines = order.lines_by_code()
+    for code, quantity in wanted.items():
+        line = lines[code]
+        if quantity <= line.customer:
+            continue
+        if quantity > line.ordered - line.packed - line.seller and not order.open_ended:
+            return refused(_too_many(line, quantity))
+        news = True
+    return None if news else Ruling(Verdict.DUPLICATE, status=200)
+
+
+def _told(line: Line, item: dict[str, Any]) -> tuple[int, int]:
+    """The customer's part and the total after a seller's call.
+
+    The call tells what Increff knew when it made it: a customer's cancellation that it took since is not in its total,
+    so each side's part counts by itself. Where it names no parts, all that is not known as the customer's is the
+    seller's. The total never goes back, and units that both sides cancelled count once, as the customer's.
+    """
+    total: int = item["cancelledQuantity"]
+    said = _customers(item)
+    customer = max(line.customer, min(total, said or 0))
+    theirs = line.customer if said is None else said
+    return customer, max(line.cancelled, total, min(customer + total - theirs, line.ordered))
+
+
+def _possible(line: Line, total: int) -> Ruling | None:
+    """Whether so many units of a line can be cancelled by the seller; None when they can."""
+    if total <= line.cancelled:
+        return None
+    if total > line.ordered - line.packed:
+        return refused(_too_many(line, total))
+    if total > line.ordered - line.packed - line.packing:
+        return failed(f"units of orderItemCode {line.code} are in a Pack that is out for an answer; repeat later")
+    return None
+
+
+def _too_many(line: Line, quantity: int) -> str:
+    return (
+        f"{quantity} of orderItemCode {line.code} cannot be cancelled: {line.ordered} ordered, {line.packed} packed, "
+        f"{line.customer} cancelled by the customer, {line.seller} by the seller"
+    )
+
+
+def _key(wanted: dict[str, int]) -> str:
+    return ",".join(f"{code}={quantity}" for code, quantity in sorted(wanted.items()))
+
+
+def cancelled(changes: list[tuple[Line, int, int]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "orderItemCode": line.code,
+            "channelSkuCode": line.sku,
+            "customerCancelled": customer,
+            "sellerCancelled": seller,
+        }
+        for line, customer, seller in changes
+    ]
+
+
+def _units(lines: list[tuple[Line, int]]) -> list[dict[str, Any]]:
+    return [{"orderItemCode": line.code, "channelSkuCode": line.sku, "quantity": quantity} for line, quantity in lines]
+
+
+def _noted(changes: list[tuple[Line, int, int]]) -> dict[str, Any]:
+    return {"items": ", ".join(f"{line.code}: {customer + seller}" for line, customer, seller in changes)[:255]}

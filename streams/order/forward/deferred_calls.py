@@ -1,0 +1,63 @@
+"""Callers whose call can be decided once a Pack or a cancellation that is out for its answer has it.
+
+They wait inside their own deadline: a customer cancellation that must not cross a Pack at the far side, a label or an
+invoice whose Pack is about to be answered.
+"""
+
+from __future__ import annotations
+
+from streams.order.model import limits
+from streams.order.model.decision import PENDING, Ruling, Turn, failed
+from streams.order.model.entities import Order
+from streams.order.model.events import Event, EventKind
+from streams.order.model.parts import Waiting
+
+NOT_IN_TIME = "what this order waits for did not end in time; a repeat is safe"
+
+ANSWERED = frozenset(
+    {
+        EventKind.PACK_TAKEN,
+        EventKind.PACK_FAILED,
+        EventKind.CUSTOMER_CANCEL_TAKEN,
+        EventKind.CUSTOMER_CANCEL_FAILED,
+    }
+)
+"""What callers wait for: after each of these all of them are decided again."""
+
+
+def wait(turn: Turn[Order], touchpoint: str) -> Ruling:
+    """The event's caller waits until the answer is in."""
+    order, event = turn.entity, turn.event
+    if len(order.waiting) >= limits.WAITING_MAX:
+        return failed("too many callers wait for an answer about this order; repeat later")
+    deadline_ms = event.deadline_ms or turn.now_ms
+    order.waiting.append(Waiting(event.id, event.reply_to, deadline_ms, event.body, touchpoint))
+    return PENDING
+
+
+def known(order: Order, event: Event, now_ms: int) -> Ruling | None:
+    """The ruling of an event that waits under its very id: its record was produced twice."""
+    found = any(one.event == event.id and one.deadline_ms > now_ms for one in order.waiting)
+    return PENDING if found else None
+
+
+def resumed(turn: Turn[Order], waiting: Waiting) -> Turn[Order]:
+    """The turn of the caller's event, which is decided again."""
+    return turn.resumed(
+        waiting.event,
+        waiting.touchpoint,
+        waiting.body,
+        reply_to=waiting.reply_to,
+        deadline_ms=waiting.deadline_ms,
+    )
+
+
+def expire_waiting(turn: Turn[Order]) -> None:
+    """Callers that are gone by now: whatever they wait for, they will have to ask again."""
+    order = turn.entity
+    if not order.waiting or all(wait.deadline_ms > turn.now_ms for wait in order.waiting):
+        return
+    for waiting in order.waiting:
+        if waiting.deadline_ms <= turn.now_ms:
+            turn.reply(waiting.event, waiting.reply_to, failed(NOT_IN_TIME))
+    order.waiting = [waiting for waiting in order.waiting if waiting.deadline_ms > turn.now_ms]

@@ -1,0 +1,110 @@
+"""What became of the requests an entity made: its list of deliveries, and the facts that operators need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.order.forward.create import UPDATE, update_failed, update_taken
+from streams.order.forward.progress import context, settle
+from streams.order.model import limits
+from streams.order.model.decision import APPLIED, DUPLICATE, Ruling, Turn, destination_of
+from streams.order.model.entities import Entity, Order, Return
+from streams.order.model.parts import Delivery
+from topics.contract.touchpoints import BY_NAME
+from topics.records.deliveries import Outcome, OutcomeKind
+
+
+def note(turn: Turn[Any]) -> bool:
+    """Write an outcome into the list of deliveries. False when it says nothing new: then nothing follows from it."""
+    outcome = turn.event.outcome
+    if outcome is None:
+        return False
+    delivery = turn.entity.delivery(outcome.request) or _listed_again(turn, outcome)
+    if delivery is None:
+        return False
+    known = delivery.attempts[-1][0] if delivery.attempts else 0
+    newer = outcome.attempt is not None and outcome.attempt.number > known
+    if delivery.settled:
+        if delivery.status == OutcomeKind.REFUSED and outcome.kind is OutcomeKind.DELIVERED and newer:
+            # Redriven, and taken after all: what followed from the refusal stays, only the list tells it.
+            _write(delivery, outcome, newer=newer)
+            turn.listed = True
+        return False
+    if outcome.kind in (OutcomeKind.RETRYING, OutcomeKind.DEAD) and not newer:
+        # These two leave the delivery open, so an old one may come again after a newer one.
+        return False
+    _write(delivery, outcome, newer=newer)
+    if outcome.kind is OutcomeKind.DEAD:
+        _dead(turn, delivery, outcome)
+    return True
+
+
+def attempt_failed(turn: Turn[Any]) -> Ruling:  # noqa: ARG001 - the attempt is noted already
+    """An attempt failed and another will come."""
+    return APPLIED
+
+
+def notice_taken(turn: Turn[Any]) -> Ruling:
+    """A notification arrived: nothing follows from it, but that an update can no longer be refused."""
+    outcome, entity = turn.event.outcome, turn.entity
+    if outcome is not None and outcome.touchpoint == UPDATE.name and isinstance(entity, Order):
+        update_taken(entity, outcome.request)
+    return APPLIED
+
+
+def notice_failed(turn: Turn[Any]) -> Ruling:
+    """A notification was refused or given up. Nobody waits for it, so a fact has to say it."""
+    outcome, entity = turn.event.outcome, turn.entity
+    if outcome is None:
+        return DUPLICATE
+    if outcome.touchpoint == UPDATE.name and isinstance(entity, Order):
+        update_failed(entity, outcome.request)
+        settle(turn)
+    if outcome.touchpoint == "update-returns" and isinstance(entity, Return):
+        entity.properties = ""  # so that a repeat is sent
+    if outcome.kind is not OutcomeKind.DEAD:
+        turn.fact("delivery-refused", _data(turn, outcome), _noted(outcome))
+    return APPLIED
+
+
+def _listed_again(turn: Turn[Any], outcome: Outcome) -> Delivery | None:
+    """A request that is not listed any more, where something depends on what became of it."""
+    entity = turn.entity
+    if not entity.is_awaited(outcome.request):
+        return None
+    destination = destination_of(BY_NAME[outcome.touchpoint], entity.channel)
+    delivery = Delivery(outcome.request, outcome.touchpoint, destination, turn.now_ms)
+    entity.keep_delivery(delivery)
+    return delivery
+
+
+def _write(delivery: Delivery, outcome: Outcome, *, newer: bool) -> None:
+    delivery.status = outcome.kind.value
+    delivery.next_ms = outcome.next_at_ms
+    delivery.message = outcome.message[: limits.MESSAGE_MAX]
+    if newer and outcome.attempt is not None:
+        attempt = outcome.attempt
+        error = attempt.error[: limits.MESSAGE_MAX]
+        delivery.attempts.append([attempt.number, attempt.at_ms, attempt.took_ms, attempt.status, error])
+        del delivery.attempts[: -limits.ATTEMPTS_MAX]
+
+
+def _dead(turn: Turn[Any], delivery: Delivery, outcome: Outcome) -> None:
+    data = {**_data(turn, outcome), "destination": delivery.destination}
+    turn.fact("delivery-failed", data, _noted(outcome))
+
+
+def _data(turn: Turn[Any], outcome: Outcome) -> dict[str, Any]:
+    """The far side's message stays out of facts: it may quote the order."""
+    return {**base_context(turn.entity), "touchpoint": outcome.touchpoint, "status": outcome.status}
+
+
+def _noted(outcome: Outcome) -> dict[str, Any]:
+    return {"touchpoint": outcome.touchpoint, "status": outcome.status}
+
+
+def base_context(entity: Entity) -> dict[str, Any]:
+    if isinstance(entity, Order):
+        return context(entity)
+    code = "returnOrderCode" if entity.KIND == Return.KIND else "manifestId"
+    return {code: entity.code, "state": entity.state, "locationCode": entity.location}

@@ -1,0 +1,225 @@
+"""Pack: units of an order become a shipment once the marketplace agreed. Its identity is Increff's shipmentId."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.order.forward.adopt import learn_sku, unite
+from streams.order.forward.cancel import asked_for
+from streams.order.forward.fulfilment_type import SINGLE, leaves_open, one_too_many
+from streams.order.forward.location import misplaced
+from streams.order.forward.progress import context, reach, settle
+from streams.order.model import limits
+from streams.order.model.canonical import digest
+from streams.order.model.decision import APPLIED, DUPLICATE, Ruling, Turn, failed, refused
+from streams.order.model.entities import Order
+from streams.order.model.parts import Line, Shipment
+from streams.order.model.states import ShipmentState
+from topics.contract.touchpoints import BY_NAME
+from topics.records.deliveries import Outcome, OutcomeKind
+from topics.records.verdicts import Verdict
+
+PACK = BY_NAME["pack-order"]
+
+NO_ANSWER = "the marketplace gave no answer in time; a repeat is safe"
+
+
+def pack(turn: Turn[Order]) -> Ruling:
+    """A new shipment is asked for; a known one gets its recorded answer, one in flight is joined."""
+    order, event = turn.entity, turn.event
+    shipment_id = event.body["shipmentId"]
+    known = order.shipment(shipment_id)
+    if known is not None:
+        return _again(turn, known)
+    if len(order.shipments) >= limits.SHIPMENTS_MAX:
+        return refused(f"order {order.code} has {limits.SHIPMENTS_MAX} shipments, which is the most")
+    wrong = misplaced(order, event.body["locationCode"]) or one_too_many(order, event.body)
+    if wrong is not None:
+        return wrong
+    allotted = _allot(turn)
+    if isinstance(allotted, Ruling):
+        return allotted
+    incomplete = leaves_open(turn, allotted)
+    if incomplete is not None:
+        return incomplete
+    ruling = _ask(turn, shipment_id)
+    if ruling.verdict is not None:
+        return ruling
+    for line, units in allotted:
+        line.packing += units
+    order.shipments.append(
+        Shipment(
+            shipment_id,
+            event.body["locationCode"],
+            [(line.code, line.sku, units) for line, units in allotted],
+            digest(PACK.request, event.body),
+            single=event.body.get("fulfillmentType") == SINGLE,
+        )
+    )
+    settle(turn)
+    return ruling
+
+
+def taken(turn: Turn[Order]) -> Ruling:
+    """The marketplace packed: its answer is recorded, then given to everyone who waits."""
+    order, outcome = turn.entity, _outcome(turn)
+    relay = order.take_relay(outcome)
+    shipment = order.shipment(relay.data) if relay is not None else None
+    if relay is None or shipment is None or shipment.state != ShipmentState.PACKING:
+        return DUPLICATE
+    body = outcome.body if isinstance(outcome.body, dict) else {}
+    shipment.state = ShipmentState.PACKED
+    code = body.get("shipmentCode")
+    # Without a code of the marketplace's own, later calls find the shipment by its id (see documents.find_shipment).
+    shipment.code = str(code) if code is not None else None
+    unite(order, shipment)
+    lines = order.lines_by_code()
+    for item_code, _, units in shipment.items:
+        line = lines.get(item_code)
+        if line is not None:
+            line.packing -= units
+            line.packed += units
+    reach(order, "packed", turn.now_ms)
+    turn.record(PACK.name, relay.key, outcome.status, outcome.body)
+    turn.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
+    settle(turn)
+    turn.fact("shipment-packed", {**context(order), **shipment_context(shipment)}, _noted(shipment))
+    return APPLIED
+
+
+def not_taken(turn: Turn[Order]) -> Ruling:
+    """Refused, withdrawn or given up: the units are free again, and the callers learn why."""
+    order, outcome = turn.entity, _outcome(turn)
+    relay = order.take_relay(outcome)
+    shipment = order.shipment(relay.data) if relay is not None else None
+    if relay is None or shipment is None or shipment.state != ShipmentState.PACKING:
+        return DUPLICATE
+    order.shipments.remove(shipment)
+    lines = order.lines_by_code()
+    for item_code, _, units in shipment.items:
+        line = lines.get(item_code)
+        if line is not None:
+            line.packing -= units
+    ruling = ruling_of_failure(outcome, NO_ANSWER)
+    turn.answer_waiters(relay, ruling)
+    turn.fact(
+        "pack-refused" if outcome.kind is OutcomeKind.REFUSED else "pack-unanswered",
+        {**context(order), **shipment_context(shipment), "status": outcome.status},
+        {**_noted(shipment), "status": outcome.status},
+    )
+    return APPLIED
+
+
+def ruling_of_failure(outcome: Outcome, message: str) -> Ruling:
+    """What the callers of a relay get: the far side's refusal in its own words, or that no answer came."""
+    if outcome.kind is OutcomeKind.REFUSED:
+        return Ruling(Verdict.REFUSED, outcome.message or f"HTTP {outcome.status}", outcome.status, outcome.body)
+    return failed(message)
+
+
+def shipment_context(shipment: Shipment) -> dict[str, Any]:
+    return {
+        "shipmentId": shipment.number,
+        "shipmentCode": shipment.code,
+        "shipmentLocationCode": shipment.location,
+        "items": [
+            {"orderItemCode": code, "channelSkuCode": sku, "quantity": units} for code, sku, units in shipment.items
+        ],
+    }
+
+
+def _ask(turn: Turn[Order], shipment_id: int) -> Ruling:
+    event = turn.event
+    return turn.ask(
+        PACK,
+        event.body,
+        str(shipment_id),
+        event=event.id,
+        reply_to=event.reply_to,
+        deadline_ms=event.deadline_ms,
+        data=shipment_id,
+    )
+
+
+def _again(turn: Turn[Order], shipment: Shipment) -> Ruling:
+    order, event = turn.entity, turn.event
+    key = str(shipment.id)
+    differs = bool(shipment.digest) and digest(PACK.request, event.body) != shipment.digest
+    if differs and not turn.is_known():
+        # The contract's key is the shipmentId alone, so the answer is the same; that it differs must be seen, once.
+        turn.remember(DUPLICATE)
+        turn.fact("pack-differed", {**context(order), **shipment_context(shipment)}, _noted(shipment))
+    relay = order.relay(PACK.name, key)
+    if relay is not None and (differs or not turn.overdue(relay)):
+        return turn.join(relay, event.id, event.reply_to, event.deadline_ms)
+    if relay is not None:
+        return _ask(turn, shipment.id)
+    recorded = turn.recorded(PACK.name, key)
+    if recorded is not None:
+        return recorded
+    body = {"shipmentCode": shipment.code} if shipment.code is not None else None
+    return Ruling(Verdict.DUPLICATE, status=200, body=body)
+
+
+def _allot(turn: Turn[Order]) -> list[tuple[Line, int]] | Ruling:
+    """Allot the units of a Pack to the order's lines: it names SKUs, and two lines may have one SKU."""
+    order = turn.entity
+    contended = asked_for(turn)
+    unknown = _learn(turn, contended) if order.open_ended else None
+    if unknown is not None:
+        return unknown
+    left = {line.code: max(0, line.free - contended.get(line.code, 0)) for line in order.lines}
+    by_sku: dict[str, list[Line]] = {}
+    for line in order.lines:
+        by_sku.setdefault(line.sku, []).append(line)
+    allotted: dict[str, int] = {}
+    for item in turn.event.body["shipmentItems"]:
+        sku, wanted = item["channelSkuCode"], item["quantityToPack"]
+        lines = by_sku.get(sku)
+        if not lines:
+            return refused(f"order {order.code} has no item with channelSkuCode {sku}")
+        open_units = sum(line.free - allotted.get(line.code, 0) for line in lines)
+        if wanted > open_units:
+            return refused(f"{wanted} of {sku} cannot be packed: {open_units} open in order {order.code}")
+        if wanted > sum(left[line.code] for line in lines):
+            return _contended(sku)
+        for line in lines:
+            units = min(wanted, left[line.code])
+            if units > 0:
+                left[line.code] -= units
+                wanted -= units
+                allotted[line.code] = allotted.get(line.code, 0) + units
+    return [(line, allotted[line.code]) for line in order.lines if line.code in allotted]
+
+
+def _learn(turn: Turn[Order], contended: dict[str, int]) -> Ruling | None:
+    """An adopted order has what is packed of it; units that a customer is cancelling are not taken for more."""
+    order = turn.entity
+    wanted: dict[str, int] = {}
+    for item in turn.event.body["shipmentItems"]:
+        wanted[item["channelSkuCode"]] = wanted.get(item["channelSkuCode"], 0) + item["quantityToPack"]
+    for sku, units in wanted.items():
+        lines = [line for line in order.lines if line.sku == sku]
+        more = units - sum(line.free for line in lines)
+        if more > 0:
+            if any(line.code in contended for line in lines):
+                return _contended(sku)
+            unknown = learn_sku(order, sku, more)
+            if unknown is not None:
+                return unknown
+    return None
+
+
+def _contended(sku: str) -> Ruling:
+    return failed(f"a customer cancellation of {sku} is out for Increff's answer; repeat later")
+
+
+def _outcome(turn: Turn[Order]) -> Outcome:
+    outcome = turn.event.outcome
+    if outcome is None:
+        raise ValueError(f"{turn.event.kind} without an outcome")
+    return outcome
+
+
+def _noted(shipment: Shipment) -> dict[str, Any]:
+    return {"shipmentId": shipment.number, "shipmentCode": shipment.code}

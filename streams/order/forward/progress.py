@@ -1,0 +1,101 @@
+"""An order's state follows from what is known about it. One function, so that no handler can forget a rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.order.model import limits
+from streams.order.model.decision import Turn
+from streams.order.model.entities import Order
+from streams.order.model.states import SHIPMENT_RANK, OrderState, ShipmentState
+
+_OF_SHIPMENT = {
+    ShipmentState.PACKED: OrderState.PACKED,
+    ShipmentState.LABELLED: OrderState.LABELLED,
+    ShipmentState.MANIFESTED: OrderState.MANIFESTED,
+    # A shipment that left while units are open: all that can be said about the whole order is that it is that far.
+    ShipmentState.HANDED_OVER: OrderState.MANIFESTED,
+}
+
+
+def state_of(order: Order) -> OrderState:
+    """The state that the order's knowledge amounts to."""
+    if order.state == OrderState.REJECTED:
+        return OrderState.REJECTED
+    if "delivered" in order.milestones:
+        return OrderState.DELIVERED
+    if not may_have_more(order) and all(line.cancelled == line.ordered for line in order.lines):
+        return OrderState.CANCELLED
+    furthest = max((SHIPMENT_RANK[shipment.state] for shipment in order.shipments), default=0)
+    if furthest > 0:
+        return OrderState.HANDED_OVER if _all_left(order) else _OF_SHIPMENT[list(ShipmentState)[furthest]]
+    if order.held:
+        return OrderState.HELD
+    if order.acknowledged:
+        return OrderState.ACKNOWLEDGED
+    submitted = order.adopted or "submitted" in order.milestones
+    return OrderState.SUBMITTED if submitted else OrderState.RECEIVED
+
+
+def settle(turn: Turn[Order]) -> None:
+    """Bring the state up to date; reaching an end is a fact of its own."""
+    order = turn.entity
+    before = order.state
+    order.state = state_of(order)
+    if order.state == before:
+        return
+    if order.state == OrderState.CANCELLED:
+        reach(order, "cancelled", turn.now_ms)
+        turn.fact("order-cancelled", context(order))
+    elif order.state == OrderState.HANDED_OVER:
+        reach(order, "handedOver", turn.now_ms)
+        turn.fact("order-handed-over", context(order))
+
+
+def reach(order: Order, milestone: str, now_ms: int) -> None:
+    """The first time counts."""
+    order.milestones.setdefault(milestone, now_ms)
+
+
+def context(order: Order) -> dict[str, Any]:
+    """What every fact of an order carries: where it is, its lines, and how long its steps took since creation."""
+    return {
+        "orderCode": order.code,
+        "state": order.state,
+        "locationCode": order.location,
+        "lines": [
+            {
+                "orderItemCode": line.code,
+                "channelSkuCode": line.sku,
+                "ordered": line.ordered,
+                "open": line.open,
+                "packed": line.packed,
+                "cancelled": line.cancelled,
+            }
+            for line in order.lines[: limits.FACT_LINES_MAX]
+        ],
+        "lineCount": len(order.lines),
+        "milestones": {f"{name}Ms": at_ms - order.created_ms for name, at_ms in order.milestones.items()},
+    }
+
+
+def located(order: Order, body: dict[str, Any]) -> dict[str, Any]:
+    """Increff identifies an order by its location too (contract 0.3): add it where the caller left it out."""
+    if order.location is None or body.get("locationCode") is not None:
+        return body
+    return {**body, "locationCode": order.location}
+
+
+def _all_left(order: Order) -> bool:
+    left = all(shipment.state == ShipmentState.HANDED_OVER for shipment in order.shipments)
+    return left and (_holds_unknown(order) or not any(line.open for line in order.lines))
+
+
+def may_have_more(order: Order) -> bool:
+    """Whether an adopted order may have units, or have shipped units, that nobody told of."""
+    return order.open_ended or _holds_unknown(order)
+
+
+def _holds_unknown(order: Order) -> bool:
+    """Whether a shipment was packed before Sluice saw the order, so that nobody told what is in it."""
+    return order.adopted and any(not shipment.items for shipment in order.shipments)

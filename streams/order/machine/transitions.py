@@ -1,0 +1,287 @@
+"""The one table: (state, event) -> what handles it, and which states it may lead to. The diagram is drawn from it.
+
+A cell that is absent is a verdict, never an exception (see `absent`). A handler may always leave the state as it is;
+the states a cell names are the others it may lead to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from streams.order.forward import adopt as adopting
+from streams.order.forward import cancel as cancelling
+from streams.order.forward import create as placing
+from streams.order.forward import early_events as parking
+from streams.order.forward import outcomes
+from streams.order.forward import pack as packing
+from streams.order.forward import shipments as leaving
+from streams.order.manifests import manifests as manifesting
+from streams.order.model.decision import Recall, Ruling, Turn, early, refused
+from streams.order.model.entities import Entity, Manifest, Order, Return
+from streams.order.model.events import Event, EventKind
+from streams.order.model.states import ManifestState, OrderState, ReturnState
+from streams.order.returns import claims as registering
+from streams.order.returns import items as return_items
+from streams.order.returns import returns as returning
+
+Handler = Callable[[Turn[Any]], Ruling]
+Maker = Callable[[Event, int, Recall], tuple[Turn[Any], Ruling | None] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    handler: Handler
+    to: frozenset[str]
+
+
+Table = dict[tuple[str, EventKind], Cell]
+
+E = EventKind
+S = OrderState
+R = ReturnState
+M = ManifestState
+
+BEFORE_PACK = (S.RECEIVED, S.HELD, S.SUBMITTED, S.ACKNOWLEDGED)
+IN_WAREHOUSE = (S.PACKED, S.LABELLED, S.MANIFESTED)
+ALIVE = (*BEFORE_PACK, *IN_WAREHOUSE, S.HANDED_OVER)
+TAKEN_ON = (*ALIVE, S.DELIVERED, S.CANCELLED)
+"""Every state of an order that was created, but REJECTED."""
+
+_UNPARKED = (S.RECEIVED, S.SUBMITTED, S.ACKNOWLEDGED)
+_PARKING = (((S.HELD,), _UNPARKED), (_UNPARKED, (S.HELD,)))
+"""A hold and its release; and the refusal of either, which takes it back."""
+_GOES_ON = (IN_WAREHOUSE, (S.MANIFESTED, S.HANDED_OVER))
+"""What may follow from any outcome: there is room for what came early, or to close the rest."""
+
+MAKERS: dict[EventKind, tuple[type[Entity], Maker, tuple[str, ...]]] = {
+    E.CREATE: (Order, placing.place, (S.RECEIVED, S.HELD)),
+    E.CREATE_RETURN: (Return, returning.open_return, (R.ASKED, R.REFUSED)),
+    **dict.fromkeys(
+        (E.ADD_RETURN_ITEMS, E.UPDATE_RETURN, E.CANCEL_RETURN_ITEMS), (Return, returning.meet, (R.SUBMITTED,))
+    ),
+    E.ACKNOWLEDGE_RETURN: (Return, returning.meet, (R.ACKNOWLEDGED,)),
+    E.CREATE_MANIFEST: (Manifest, manifesting.request, (M.REQUESTED,)),
+    **{
+        event: (Order, adopting.meet, (S.EXPECTED, *states) if event in parking.PARKABLE else states)
+        for event, states in adopting.ADOPTABLE.items()
+    },
+}
+"""What makes an entity that is not there yet; without a ruling, the new entity's cell is asked. Everything else finds
+it missing. What an order's events make of an unknown order is the channel's policy."""
+
+
+def _on(event: EventKind, handler: Handler, *moves: tuple[Iterable[str], Iterable[str]]) -> Table:
+    """Cells of one event: in these states, this handler, which may lead to those."""
+    return {(state, event): Cell(handler, frozenset(to) - {state}) for states, to in moves for state in states}
+
+
+ORDER: Table = {
+    # From the marketplace.
+    **_on(E.CREATE, placing.place_expected, ((S.EXPECTED,), (S.RECEIVED, S.HELD, S.ACKNOWLEDGED, S.CANCELLED))),
+    # To another state only where an adopted order learns what it has.
+    **_on(
+        E.CREATE,
+        placing.repeat,
+        (BEFORE_PACK[1:], (S.CANCELLED,)),
+        (IN_WAREHOUSE, (S.HANDED_OVER,)),
+        ((S.HANDED_OVER,), (S.MANIFESTED,)),
+        ((S.RECEIVED, S.DELIVERED, S.CANCELLED), ()),
+    ),
+    **_on(E.CREATE, placing.attempt_again, ((S.REJECTED,), (S.RECEIVED, S.HELD))),
+    **_on(
+        E.UPDATE,
+        placing.update,
+        *_PARKING,
+        ((*IN_WAREHOUSE, S.HANDED_OVER, S.DELIVERED), ()),
+    ),
+    **_on(E.REPORT_DELIVERED, placing.report_delivered, (ALIVE, (S.DELIVERED,)), ((S.DELIVERED,), ())),
+    **_on(E.CUSTOMER_CANCEL, cancelling.customer_cancel, (TAKEN_ON, ())),
+    # From Increff.
+    **_on(
+        E.ACKNOWLEDGE,
+        placing.acknowledge,
+        (BEFORE_PACK, (S.ACKNOWLEDGED,)),
+        ((*IN_WAREHOUSE, S.HANDED_OVER, S.DELIVERED), ()),
+    ),
+    **_on(E.PACK, packing.pack, ((*BEFORE_PACK, *IN_WAREHOUSE, S.DELIVERED), ()), ((S.HANDED_OVER,), (S.MANIFESTED,))),
+    **_on(E.GET_INVOICE, leaving.get_invoice, ((*ALIVE, S.DELIVERED), ())),
+    **_on(E.GET_LABEL, leaving.get_label, ((*ALIVE, S.DELIVERED), ())),
+    **_on(
+        E.HANDOVER,
+        leaving.hand_over,
+        (BEFORE_PACK, (S.MANIFESTED, S.HANDED_OVER)),
+        (IN_WAREHOUSE, (S.MANIFESTED, S.HANDED_OVER)),
+        ((S.HANDED_OVER, S.DELIVERED), ()),
+    ),
+    **_on(
+        E.SELLER_CANCEL,
+        cancelling.seller_cancel,
+        (BEFORE_PACK, (S.CANCELLED,)),
+        (IN_WAREHOUSE, (S.HANDED_OVER,)),
+        ((S.HANDED_OVER, S.DELIVERED, S.CANCELLED), ()),
+    ),
+    # From within.
+    **_on(
+        E.SHIPMENT_MANIFESTED,
+        leaving.manifested,
+        ((*BEFORE_PACK, *IN_WAREHOUSE, S.HANDED_OVER), (S.MANIFESTED,)),
+        ((S.DELIVERED,), ()),
+    ),
+    **_on(E.RETURN_CLAIMED, registering.claimed, ((*TAKEN_ON, S.REJECTED), ())),
+    **_on(E.RETURN_CLAIMED, registering.claimed_of_unknown, ((S.EXPECTED,), ())),
+    # What became of requests.
+    **_on(
+        E.CREATE_TAKEN,
+        placing.taken,
+        ((S.RECEIVED,), (S.SUBMITTED,)),
+        _GOES_ON,
+        ((*BEFORE_PACK[1:], *TAKEN_ON[7:], S.REJECTED), ()),
+    ),
+    **_on(E.CREATE_REFUSED, placing.rejected, ((S.RECEIVED, S.HELD), (S.REJECTED,))),
+    # Later an order that Increff works on cannot be one it refused: the refusal is noted as a fact.
+    **_on(E.CREATE_REFUSED, outcomes.notice_failed, _GOES_ON, ((*BEFORE_PACK[2:], *TAKEN_ON[7:], S.REJECTED), ())),
+    **_on(
+        E.PACK_TAKEN,
+        packing.taken,
+        (BEFORE_PACK, (S.PACKED, S.MANIFESTED, S.HANDED_OVER)),
+        _GOES_ON,
+        (TAKEN_ON[7:], ()),
+        ((S.REJECTED,), ()),
+    ),
+    **_on(E.PACK_FAILED, packing.not_taken, (BEFORE_PACK, ()), _GOES_ON, ((*TAKEN_ON[7:], S.REJECTED), ())),
+    # An adopted order may have shipments that were packed before it was met: what is said of one shows it.
+    **_on(
+        E.INVOICE_TAKEN,
+        leaving.invoice_taken,
+        (BEFORE_PACK, (S.PACKED, S.MANIFESTED, S.HANDED_OVER)),
+        ((S.HANDED_OVER,), (S.MANIFESTED,)),
+        _GOES_ON,
+        ((S.DELIVERED, S.CANCELLED, S.REJECTED), ()),
+    ),
+    **_on(
+        E.LABEL_TAKEN,
+        leaving.label_taken,
+        ((*BEFORE_PACK, S.PACKED), (S.LABELLED, S.MANIFESTED, S.HANDED_OVER)),
+        ((S.LABELLED, S.MANIFESTED), (S.MANIFESTED, S.HANDED_OVER)),
+        ((S.HANDED_OVER,), (S.MANIFESTED,)),
+        ((S.DELIVERED, S.CANCELLED, S.REJECTED), ()),
+    ),
+    **_on(E.DOCUMENT_FAILED, leaving.document_failed, (BEFORE_PACK, ()), _GOES_ON, ((*TAKEN_ON[7:], S.REJECTED), ())),
+    **_on(
+        E.CUSTOMER_CANCEL_TAKEN,
+        cancelling.taken,
+        (BEFORE_PACK, (S.CANCELLED,)),
+        _GOES_ON,
+        ((S.HANDED_OVER, S.DELIVERED, S.CANCELLED, S.REJECTED), ()),
+    ),
+    **_on(
+        E.CUSTOMER_CANCEL_FAILED,
+        cancelling.not_taken,
+        (BEFORE_PACK, ()),
+        _GOES_ON,
+        ((*TAKEN_ON[7:], S.REJECTED), ()),
+    ),
+    **_on(
+        E.NOTICE_TAKEN,
+        outcomes.notice_taken,
+        (BEFORE_PACK, ()),
+        _GOES_ON,
+        ((*TAKEN_ON[7:], S.REJECTED), ()),
+    ),
+    **_on(
+        E.NOTICE_FAILED,
+        outcomes.notice_failed,
+        *_PARKING,
+        _GOES_ON,
+        ((*TAKEN_ON[7:], S.REJECTED), ()),
+    ),
+    **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, ((*TAKEN_ON, S.REJECTED), ())),
+}
+for _event in parking.PARKABLE:
+    ORDER |= _on(_event, parking.not_known, ((S.EXPECTED,), ()))
+
+_COMING = (R.RECEIVED, R.SUBMITTED)
+_ADMITTED = (*_COMING, R.ACKNOWLEDGED, R.COMPLETED, R.CANCELLED)
+_NOT_TAKEN_ON = (R.ASKED, R.REFUSED, R.REJECTED)
+
+RETURN: Table = {
+    # From the marketplace.
+    **_on(E.CREATE_RETURN, returning.asked_again, ((R.ASKED,), ())),
+    **_on(E.CREATE_RETURN, returning.repeat, (_ADMITTED, ())),
+    **_on(E.CREATE_RETURN, returning.attempt_again, ((R.REFUSED, R.REJECTED), (R.ASKED,))),
+    **_on(E.ADD_RETURN_ITEMS, return_items.add_items, (_COMING, ())),
+    **_on(E.UPDATE_RETURN, returning.update, (_ADMITTED[:-1], ())),
+    **_on(
+        E.CANCEL_RETURN_ITEMS,
+        return_items.cancel_items,
+        (_COMING, (R.CANCELLED,)),
+        ((R.ACKNOWLEDGED,), (R.COMPLETED,)),
+        ((R.COMPLETED, R.CANCELLED), ()),
+    ),
+    # From Increff. An item whose cancellation it has not taken may be inspected all the same.
+    **_on(
+        E.ACKNOWLEDGE_RETURN,
+        return_items.acknowledge,
+        ((*_COMING, R.ACKNOWLEDGED, R.CANCELLED), (R.ACKNOWLEDGED, R.COMPLETED)),
+        ((R.COMPLETED,), ()),
+    ),
+    # From within.
+    **_on(
+        E.RETURN_DECIDED,
+        returning.decided,
+        ((R.ASKED,), (R.RECEIVED, R.REFUSED)),
+        (_COMING, (R.CANCELLED,)),
+        ((*_ADMITTED[2:], R.REFUSED, R.REJECTED), ()),
+    ),
+    # What became of requests.
+    **_on(E.CREATE_TAKEN, returning.taken, ((R.RECEIVED,), (R.SUBMITTED,)), ((*_ADMITTED[1:], *_NOT_TAKEN_ON), ())),
+    **_on(E.CREATE_REFUSED, returning.rejected, ((R.RECEIVED,), (R.REJECTED,))),
+    **_on(E.CREATE_REFUSED, outcomes.notice_failed, ((*_ADMITTED[1:], *_NOT_TAKEN_ON), ())),
+    **_on(
+        E.ITEMS_REFUSED,
+        return_items.addition_refused,
+        (_COMING, (R.CANCELLED,)),
+        ((R.ACKNOWLEDGED,), (R.COMPLETED,)),
+        ((R.COMPLETED, R.CANCELLED), ()),
+    ),
+    **_on(E.ITEMS_REFUSED, outcomes.notice_failed, (_NOT_TAKEN_ON, ())),
+    **_on(E.ITEMS_CANCELLED, return_items.cancellation_taken, (_ADMITTED, ())),
+    **_on(E.ITEMS_CANCELLED, outcomes.notice_taken, (_NOT_TAKEN_ON, ())),
+    **_on(E.NOTICE_TAKEN, outcomes.notice_taken, (R, ())),
+    **_on(E.NOTICE_FAILED, outcomes.notice_failed, (R, ())),
+    **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, (R, ())),
+}
+for _event in (E.ADD_RETURN_ITEMS, E.UPDATE_RETURN, E.CANCEL_RETURN_ITEMS, E.ACKNOWLEDGE_RETURN):
+    RETURN |= _on(_event, returning.undecided, ((R.ASKED,), ()))
+
+MANIFEST: Table = {
+    **_on(E.CREATE_MANIFEST, manifesting.join, ((M.REQUESTED,), ())),
+    **_on(E.CREATE_MANIFEST, manifesting.repeat, ((M.MANIFESTED,), ())),
+    **_on(E.CREATE_MANIFEST, manifesting.attempt_again, ((M.REFUSED,), (M.REQUESTED,))),
+    **_on(E.MANIFEST_TAKEN, manifesting.taken, ((M.REQUESTED,), (M.MANIFESTED,)), ((M.MANIFESTED, M.REFUSED), ())),
+    **_on(E.MANIFEST_FAILED, manifesting.not_taken, ((M.REQUESTED,), (M.REFUSED,)), ((M.MANIFESTED, M.REFUSED), ())),
+    **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, (M, ())),
+}
+
+TABLES: dict[str, Table] = {Order.KIND: ORDER, Return.KIND: RETURN, Manifest.KIND: MANIFEST}
+
+
+def absent(entity: Entity | None, event: Event) -> Ruling:
+    """The verdict of a cell that is not in the table."""
+    if entity is None and event.unknown_orders == "refuse" and _noun(event) == Order.KIND:
+        return refused(f"order {event.code} is not known, and channel {event.channel} takes on no order midway")
+    if entity is None:
+        return early(f"{_noun(event)} {event.code} is not known")
+    if entity.state == OrderState.EXPECTED:
+        return early(f"order {entity.code} is not known")
+    if entity.state == ReturnState.REFUSED:
+        return refused(f"return {entity.code} is refused: {entity.reason}")
+    if entity.state in (OrderState.REJECTED, ReturnState.REJECTED):
+        return refused(f"Increff refused {entity.KIND} {entity.code}: {entity.reason}")
+    return refused(f"{event.kind} is not possible: {entity.KIND} {entity.code} is {entity.state}")
+
+
+def _noun(event: Event) -> str:
+    return event.touchpoint.entity.value if event.touchpoint is not None else "order"

@@ -1,0 +1,233 @@
+"""Which step an order waits in and since when, when that is too long, and when what is over is forgotten. Pure.
+
+`waits` of an order says what it waits for now and since when; it follows from the order after every event. A tick looks
+at it and raises `order-stuck` where a wait is longer than the channel's policy allows, once for each wait; the event
+after which the order no longer waits withdraws it with `order-unstuck`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from streams.order.forward import early_events as parking
+from streams.order.forward.progress import context, may_have_more
+from streams.order.model import limits
+from streams.order.model.decision import Turn
+from streams.order.model.entities import Entity, Manifest, Order, Return
+from streams.order.model.events import EventKind
+from streams.order.model.parts import Shipment
+from streams.order.model.states import ManifestState, OrderState, ReturnState, ShipmentState
+from streams.order.returns import questions as asking
+from topics.configuration.sla import Policy
+
+SUBMIT = "submit"
+ACKNOWLEDGE = "acknowledge"
+PACK = "pack"
+HAND_OVER = "hand-over"
+DISPATCH = "dispatch"
+STEPS = (SUBMIT, ACKNOWLEDGE, PACK, HAND_OVER, DISPATCH)
+
+_ENDED = (OrderState.HANDED_OVER, OrderState.DELIVERED, OrderState.CANCELLED, OrderState.REJECTED)
+_WAITS_FOR_NOTHING = frozenset({*_ENDED, OrderState.EXPECTED})
+_IN_WAREHOUSE = (OrderState.PACKED, OrderState.LABELLED, OrderState.MANIFESTED)
+_RECEIVED, _HELD = OrderState.RECEIVED, OrderState.HELD
+_SUBMITTED, _ACKNOWLEDGED = OrderState.SUBMITTED, OrderState.ACKNOWLEDGED
+_GONE = ShipmentState.HANDED_OVER
+"""By names of their own: a member of an enumeration is looked up in a slow way, and every event asks for some."""
+_LEFT = (ShipmentState.PACKING, ShipmentState.HANDED_OVER)
+"""States of a shipment in which it does not wait for its handover: not packed yet, or gone."""
+_OVER: dict[str, frozenset[str]] = {
+    Return.KIND: frozenset({ReturnState.COMPLETED, ReturnState.CANCELLED, ReturnState.REFUSED, ReturnState.REJECTED}),
+    Manifest.KIND: frozenset({ManifestState.MANIFESTED, ManifestState.REFUSED}),
+}
+_TIMES_KEPT = 4_096
+"""Texts of `dispatchByTime` whose time is remembered: an order's every event asks for its own."""
+
+
+def review(turn: Turn[Any]) -> None:
+    """After an event: what the order waits for now, what is withdrawn, at a tick what is raised; and the next due time.
+
+    Called last, when the entity is as it will stay.
+    """
+    entity, policy = turn.entity, turn.event.policy
+    if isinstance(entity, Order):
+        _note_waits(turn)
+        if entity.stuck or turn.event.kind is EventKind.TICK:
+            _compare(turn)
+    entity.due_ms = due_ms(entity, policy)
+
+
+def due_ms(entity: Entity, policy: Policy) -> int:
+    """When a tick must look at an entity next; 0: never. Asked after every event, so it makes no lists."""
+    due = forgotten_ms(entity, policy)
+    if isinstance(entity, Return):
+        return _sooner(due, asking.next_ask_ms(entity))
+    if not isinstance(entity, Order):
+        return due
+    stuck = entity.stuck
+    for key, since_ms in entity.waits.items():
+        allowed_ms = _allowed_ms(key, policy)
+        if allowed_ms and key not in stuck:
+            due = _sooner(due, since_ms + allowed_ms)
+    if DISPATCH not in stuck:
+        due = _sooner(due, _dispatch_ms(entity, policy))
+    if entity.parked:
+        due = _sooner(due, parking.next_until_ms(entity))
+    for waiting in entity.waiting:
+        due = _sooner(due, waiting.deadline_ms)
+    return due
+
+
+def broken_at(order: Order, policy: Policy) -> dict[str, tuple[int, int]]:
+    """Step -> since when the order waits in it, and when that is too long. A shipment's step carries its id."""
+    found = {}
+    for key, since_ms in order.waits.items():
+        allowed_ms = _allowed_ms(key, policy)
+        if allowed_ms:
+            found[key] = (since_ms, since_ms + allowed_ms)
+    at_ms = _dispatch_ms(order, policy)
+    if at_ms:
+        found[DISPATCH] = (at_ms, at_ms)
+    return found
+
+
+def _sooner(one_ms: int, other_ms: int) -> int:
+    """The earlier of two times, of which 0 is none."""
+    return min(one_ms, other_ms) if one_ms and other_ms else one_ms or other_ms
+
+
+def _allowed_ms(key: str, policy: Policy) -> int:
+    if key == ACKNOWLEDGE:
+        return policy.acknowledge_ms
+    if key == PACK:
+        return policy.pack_ms
+    return policy.submit_ms if key == SUBMIT else policy.handover_ms
+
+
+def _dispatch_ms(order: Order, policy: Policy) -> int:
+    """When the time of dispatch is near for an order that is still here; 0: never."""
+    if not policy.dispatch_near_ms or order.state in _WAITS_FOR_NOTHING or not _is_to_leave(order, policy):
+        return 0
+    return _near_ms(order, policy.dispatch_near_ms)
+
+
+def forgotten_ms(entity: Entity, policy: Policy) -> int:
+    """When an entity that is over leaves the state; 0: not by itself."""
+    after_ms = policy.forget_manifests_ms if isinstance(entity, Manifest) else policy.forget_ms
+    if not after_ms or not _is_over(entity, policy):
+        return 0
+    at_ms = entity.updated_ms + after_ms
+    if any(not delivery.settled and not delivery.given_up for delivery in entity.deliveries):
+        # Somebody may still decide about it. One of which nothing was heard for so long got lost.
+        return max(at_ms, entity.updated_ms + limits.DELIVERY_LOST_MS)
+    return at_ms
+
+
+def is_forgotten(turn: Turn[Any]) -> bool:
+    at_ms = forgotten_ms(turn.entity, turn.event.policy)
+    return bool(at_ms) and at_ms <= turn.now_ms
+
+
+@lru_cache(_TIMES_KEPT)
+def time_ms(text: str) -> int:
+    """Epoch milliseconds of a time as the contract writes it (0.3): with an offset, `Z`, `Z[UTC]`; without one, UTC.
+
+    0 for what is none: the models refuse it, but a state may hold anything.
+    """
+    try:
+        time = datetime.fromisoformat(text.removesuffix("[UTC]"))
+    except ValueError:
+        return 0
+    return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _is_over(entity: Entity, policy: Policy) -> bool:
+    if not isinstance(entity, Order):
+        return entity.state in _OVER[entity.KIND]
+    if entity.state in _IN_WAREHOUSE:
+        return not policy.handover and not _is_to_leave(entity, policy)
+    return entity.state in _ENDED
+
+
+def _is_to_leave(order: Order, policy: Policy) -> bool:
+    """Whether a unit is neither gone nor cancelled. Where no handover is told, packed is all one hears of it."""
+    if not order.shipments or _has_open(order):
+        return True
+    return policy.handover and any(one.state != _GONE for one in order.shipments)
+
+
+def _has_open(order: Order) -> bool:
+    for line in order.lines:  # noqa: SIM110 - a generator takes twice as long, and every event asks
+        if line.open:
+            return True
+    return False
+
+
+def _near_ms(order: Order, near_ms: int) -> int:
+    """When the time of dispatch is near. An order that came late has half of its time left; too late: at once."""
+    by_ms = time_ms(str(order.properties.get("dispatchByTime") or ""))
+    return max(by_ms - near_ms, (by_ms + order.created_ms) // 2, order.created_ms) if by_ms else 0
+
+
+def _note_waits(turn: Turn[Order]) -> None:
+    """What still holds keeps its time; a Pack that leaves units open is a move, so their wait begins again."""
+    order = turn.entity
+    former, keys = order.waits, _waits(order)
+    if keys or former:
+        order.waits = {key: former.get(key, turn.now_ms) for key in keys}
+    if PACK in order.waits and turn.event.kind is EventKind.PACK_TAKEN:
+        order.waits[PACK] = turn.now_ms
+
+
+def _waits(order: Order) -> list[str]:
+    """What the order waits for now."""
+    state = order.state
+    if state in _WAITS_FOR_NOTHING:
+        return []
+    keys = [f"{HAND_OVER} {shipment.id}" for shipment in order.shipments if shipment.state not in _LEFT]
+    if may_have_more(order):
+        return keys  # met midway: nobody knows whether it was acknowledged, or what is still to be packed
+    if state == _RECEIVED or (state == _HELD and "submitted" not in order.milestones):
+        keys.append(SUBMIT)  # a hold is Increff's to know, too
+    elif state == _SUBMITTED:
+        keys.append(ACKNOWLEDGE)
+    elif state == _ACKNOWLEDGED or (state in _IN_WAREHOUSE and not order.held and _has_open(order)):
+        keys.append(PACK)
+    return keys
+
+
+def _compare(turn: Turn[Order]) -> None:
+    """Withdraw what no longer holds; at a tick, raise what holds for too long."""
+    order = turn.entity
+    broken = broken_at(order, turn.event.policy)
+    for key, since_ms in list(order.stuck.items()):
+        if key not in broken or broken[key][0] != since_ms:
+            del order.stuck[key]
+            about = _about(order, key)
+            turn.fact(
+                "order-unstuck",
+                {**context(order), **about, "sinceMs": since_ms, "tookMs": turn.now_ms - since_ms},
+                about,
+            )
+    if turn.event.kind is not EventKind.TICK:
+        return
+    for key, (since_ms, at_ms) in broken.items():
+        if key not in order.stuck and at_ms <= turn.now_ms:
+            order.stuck[key] = since_ms
+            about = _about(order, key)
+            why: dict[str, Any] = {"limitMs": at_ms - since_ms}
+            if key == DISPATCH:
+                why = {"dispatchByTime": order.properties["dispatchByTime"]}
+            turn.fact("order-stuck", {**context(order), **about, **why, "sinceMs": since_ms}, about)
+
+
+def _about(order: Order, key: str) -> dict[str, Any]:
+    step, _, shipment_id = key.partition(" ")
+    if not shipment_id:
+        return {"step": step}
+    shipment: Shipment | None = order.shipment(int(shipment_id))
+    code = shipment.code if shipment is not None else None
+    number = shipment.number if shipment is not None else None
+    return {"step": step, "shipmentId": number, "shipmentCode": code}

@@ -1,0 +1,63 @@
+"""What a decision wants done, as values. The agent performs them; nothing here touches Kafka."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from topics.records.verdicts import Address, Reply
+from topics.values import value
+
+
+@value
+class PublishFact:
+    """A fact on orders.events. `data` carries no personal data."""
+
+    id: str
+    name: str
+    data: dict[str, Any]
+
+
+@value
+class RequestDelivery:
+    """A request that must leave. `beside` names its own lane when it does not queue in the order's."""
+
+    id: str
+    destination: str
+    touchpoint: str
+    body: dict[str, Any]
+    sequence: int
+    beside: bool = False
+    relay: bool = False
+    deadline_ms: int | None = None
+    withdraw: bool = False
+
+
+@value
+class ReplyTo:
+    """A verdict for whoever waits for it."""
+
+    address: Address
+    reply: Reply
+
+
+@value
+class SendCommand:
+    """A command to another entity, by its key."""
+
+    id: str
+    type: str
+    key: bytes
+    subject: str
+    body: dict[str, Any]
+
+
+@value
+class RecordAnswer:
+    """A successful answer of the far side, kept so that a repeat gets the same."""
+
+    key: bytes
+    status: int | None
+    body: Any
+
+
+Effect = PublishFact | RequestDelivery | ReplyTo | SendCommand | RecordAnswer

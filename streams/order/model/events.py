@@ -1,0 +1,147 @@
+"""What can happen to an entity. Every record on orders.commands becomes one of these, or is set aside."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from topics.configuration.sla import NO_POLICY, Policy
+from topics.contract.touchpoints import Touchpoint
+from topics.records.deliveries import Outcome, OutcomeKind
+from topics.records.verdicts import Address
+from topics.values import named_value
+
+
+class EventKind(StrEnum):
+    CREATE = "create"
+    UPDATE = "update"
+    REPORT_DELIVERED = "report delivered"
+    ACKNOWLEDGE = "acknowledge"
+    PACK = "pack"
+    GET_INVOICE = "get invoice"
+    GET_LABEL = "get label"
+    HANDOVER = "handover"
+    SELLER_CANCEL = "seller cancel"
+    CUSTOMER_CANCEL = "customer cancel"
+    SHIPMENT_MANIFESTED = "shipment manifested"
+    RETURN_CLAIMED = "return claimed"
+
+    CREATE_TAKEN = "create taken"
+    CREATE_REFUSED = "create refused"
+    PACK_TAKEN = "pack taken"
+    PACK_FAILED = "pack failed"
+    INVOICE_TAKEN = "invoice taken"
+    LABEL_TAKEN = "label taken"
+    DOCUMENT_FAILED = "document failed"
+    CUSTOMER_CANCEL_TAKEN = "customer cancel taken"
+    CUSTOMER_CANCEL_FAILED = "customer cancel failed"
+    NOTICE_TAKEN = "notice taken"
+    NOTICE_FAILED = "notice failed"
+    ATTEMPT_FAILED = "attempt failed"
+
+    CREATE_RETURN = "create return"
+    ADD_RETURN_ITEMS = "add return items"
+    UPDATE_RETURN = "update return"
+    CANCEL_RETURN_ITEMS = "cancel return items"
+    ACKNOWLEDGE_RETURN = "acknowledge return"
+    RETURN_DECIDED = "return decided"
+    ITEMS_REFUSED = "added items refused"
+    ITEMS_CANCELLED = "cancelled items taken"
+
+    CREATE_MANIFEST = "create manifest"
+    MANIFEST_TAKEN = "manifest taken"
+    MANIFEST_FAILED = "manifest failed"
+
+    TICK = "tick"
+    QUERY = "query"
+
+
+E = EventKind
+
+OF_TOUCHPOINT: dict[str, EventKind] = {
+    "create-outward-order": E.CREATE,
+    "customer-cancellation": E.CUSTOMER_CANCEL,
+    "update-order-properties": E.UPDATE,
+    "create-return-order": E.CREATE_RETURN,
+    "add-return-order-items": E.ADD_RETURN_ITEMS,
+    "update-returns": E.UPDATE_RETURN,
+    "cancel-return-order-items": E.CANCEL_RETURN_ITEMS,
+    "acknowledgement": E.ACKNOWLEDGE,
+    "pack-order": E.PACK,
+    "get-invoice": E.GET_INVOICE,
+    "get-shipping-label": E.GET_LABEL,
+    "create-manifest": E.CREATE_MANIFEST,
+    "handover-notification": E.HANDOVER,
+    "seller-cancellation": E.SELLER_CANCEL,
+    "return-order-acknowledgement": E.ACKNOWLEDGE_RETURN,
+}
+
+_TAKEN: dict[str, EventKind] = {
+    "create-outward-order": E.CREATE_TAKEN,
+    "create-return-order": E.CREATE_TAKEN,
+    "pack-order": E.PACK_TAKEN,
+    "get-invoice": E.INVOICE_TAKEN,
+    "get-shipping-label": E.LABEL_TAKEN,
+    "customer-cancellation": E.CUSTOMER_CANCEL_TAKEN,
+    "create-manifest": E.MANIFEST_TAKEN,
+    "cancel-return-order-items": E.ITEMS_CANCELLED,
+}
+
+_FAILED: dict[str, EventKind] = {
+    "pack-order": E.PACK_FAILED,
+    "get-invoice": E.DOCUMENT_FAILED,
+    "get-shipping-label": E.DOCUMENT_FAILED,
+    "customer-cancellation": E.CUSTOMER_CANCEL_FAILED,
+    "create-manifest": E.MANIFEST_FAILED,
+}
+
+_CREATES = frozenset({"create-outward-order", "create-return-order"})
+
+OUTCOMES = frozenset(
+    {*_TAKEN.values(), *_FAILED.values(), E.CREATE_REFUSED, E.ITEMS_REFUSED, E.NOTICE_TAKEN, E.NOTICE_FAILED}
+)
+"""Final outcomes of requests; ATTEMPT_FAILED is the one that is not final."""
+
+
+@named_value
+class Event:
+    """One thing that happened. `code` is the entity's code, `body` the call's members, `outcome` set for outcomes.
+
+    `offered`: the channel takes part in the touchpoint. `deadline_ms` is always set for relays. `key` is the entity's.
+    `unknown_orders`: what the channel wants done with an event of an order that is not known. `policy`: how long the
+    channel lets an order wait.
+    """
+
+    kind: EventKind
+    id: str
+    channel: str
+    code: str
+    key: bytes
+    body: dict[str, Any]
+    touchpoint: Touchpoint | None = None
+    outcome: Outcome | None = None
+    offered: bool = True
+    reply_to: Address | None = None
+    deadline_ms: int | None = None
+    unknown_orders: str = "park"
+    policy: Policy = NO_POLICY
+
+
+def kind_of_command(touchpoint: str, body: dict[str, Any]) -> EventKind:
+    """A property update that reports the delivery is an event of its own: it ends the order."""
+    kind = OF_TOUCHPOINT[touchpoint]
+    if kind is E.UPDATE and body.get("orderStatus") == "DELIVERED":
+        return E.REPORT_DELIVERED
+    return kind
+
+
+def kind_of_outcome(outcome: Outcome) -> EventKind:
+    if outcome.kind is OutcomeKind.RETRYING:
+        return E.ATTEMPT_FAILED
+    if outcome.kind is OutcomeKind.DELIVERED:
+        return _TAKEN.get(outcome.touchpoint, E.NOTICE_TAKEN)
+    if outcome.kind is OutcomeKind.REFUSED and outcome.touchpoint in _CREATES:
+        return E.CREATE_REFUSED
+    if outcome.kind is OutcomeKind.REFUSED and outcome.touchpoint == "add-return-order-items":
+        return E.ITEMS_REFUSED
+    return _FAILED.get(outcome.touchpoint, E.NOTICE_FAILED)

@@ -1,0 +1,198 @@
+"""From a record on orders.commands to an event. What cannot be one is poison, with the reason.
+
+Direct producers write the same records as the gateway: their bodies are validated here, the entity is derived again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from streams.order.model.events import OF_TOUCHPOINT, Event, EventKind, kind_of_command, kind_of_outcome
+from streams.order.records.reply_addresses import ReplyAddresses
+from streams.runtime.role import Poison, Record
+from topics.configuration.settings import Channel, Channels
+from topics.contract.entities import EntityError, entity_code, key_of_code
+from topics.contract.touchpoints import BY_NAME, Mode, Touchpoint
+from topics.nesting import NESTING_MAX, is_too_deep
+from topics.records.deliveries import Outcome, decode_outcome
+from topics.records.envelope import (
+    COMMAND,
+    DELIVERY_OUTCOME,
+    GATEWAY_SOURCE,
+    ORDER_QUERY,
+    RETURN_CLAIMED,
+    RETURN_DECIDED,
+    SHIPMENT_MANIFESTED,
+    Envelope,
+    EnvelopeError,
+    parse,
+)
+from topics.records.keys import manifest_key, order_key, return_key, split
+from topics.records.verdicts import Address
+from topics.schema_base import canonical, problems
+
+_INTERNAL = {
+    RETURN_CLAIMED: EventKind.RETURN_CLAIMED,
+    RETURN_DECIDED: EventKind.RETURN_DECIDED,
+    SHIPMENT_MANIFESTED: EventKind.SHIPMENT_MANIFESTED,
+}
+_NEEDED: dict[str, dict[str, type]] = {
+    RETURN_CLAIMED: {"returnOrderCode": str, "version": int, "asked": bool, "held": dict, "wanted": dict},
+    RETURN_DECIDED: {"returnOrderCode": str, "version": int, "admitted": bool, "reason": str, "forwardKnown": bool},
+    SHIPMENT_MANIFESTED: {"shipmentCode": str},
+}
+_WORDS = {str: "a string", int: "a whole number", bool: "true or false", dict: "an object of whole numbers"}
+
+
+def decode_event(record: Record, channels: Channels, relay_deadline_ms: int, addresses: ReplyAddresses) -> Event:
+    """The event of a record. Raises Poison."""
+    try:
+        envelope = parse(record.headers)
+    except EnvelopeError as error:
+        raise Poison("BAD_ENVELOPE", str(error)) from error
+    channel = channels.channels.get(envelope.channel)
+    if channel is None:
+        raise Poison("UNKNOWN_CHANNEL", f"header sluice-channel: {envelope.channel} is not configured")
+    if envelope.type == DELIVERY_OUTCOME:
+        return _outcome(record, envelope, channel)
+    members = _members(record)
+    if envelope.type == ORDER_QUERY:
+        return _query(members, envelope, addresses.of(envelope))
+    if envelope.type in _INTERNAL:
+        return _internal(members, envelope, channel)
+    touchpoint = BY_NAME.get(envelope.type.removeprefix(COMMAND))
+    if not envelope.type.startswith(COMMAND) or touchpoint is None or touchpoint.name not in OF_TOUCHPOINT:
+        raise Poison("UNKNOWN_TYPE", f"header ce_type: orders.commands does not carry {envelope.type}")
+    return _command(record, members, envelope, touchpoint, channel, relay_deadline_ms, addresses.of(envelope))
+
+
+def _command(
+    record: Record,
+    members: dict[str, Any],
+    envelope: Envelope,
+    touchpoint: Touchpoint,
+    channel: Channel,
+    relay_deadline_ms: int,
+    reply_to: Address | None,
+) -> Event:
+    if envelope.source != GATEWAY_SOURCE:
+        members = _validated(touchpoint, members)
+    try:
+        code = entity_code(touchpoint, members)
+    except EntityError as error:
+        raise Poison("BAD_DATA", str(error)) from error
+    deadline_ms = envelope.deadline_ms
+    if deadline_ms is None and touchpoint.mode is Mode.RELAY:
+        deadline_ms = record.timestamp_ms + relay_deadline_ms
+    return Event(
+        kind=kind_of_command(touchpoint.name, members),
+        id=envelope.id,
+        channel=envelope.channel,
+        code=code,
+        key=key_of_code(touchpoint, envelope.channel, code),
+        body=members,
+        touchpoint=touchpoint,
+        offered=channel.offers(touchpoint),
+        reply_to=reply_to,
+        deadline_ms=deadline_ms,
+        unknown_orders=channel.unknown_orders,
+        policy=channel.policy,
+    )
+
+
+def _validated(touchpoint: Touchpoint, members: dict[str, Any]) -> dict[str, Any]:
+    """The members in the contract's spelling. Raises Poison naming the fields."""
+    members = canonical(touchpoint.name, members)
+    try:
+        touchpoint.request.model_validate(members)
+    except ValidationError as error:
+        raise Poison("BAD_DATA", f"{touchpoint.name}: {'; '.join(problems(error))}") from error
+    return members
+
+
+def _members(record: Record) -> dict[str, Any]:
+    try:
+        members = orjson.loads(record.value)
+    except orjson.JSONDecodeError as error:
+        raise Poison("BAD_JSON", f"the value is not JSON: {error}") from error
+    if not isinstance(members, dict):
+        raise Poison("BAD_JSON", "the value must be a JSON object")
+    if is_too_deep(record.value, members):
+        raise Poison("TOO_DEEP", f"the value may nest at most {NESTING_MAX} levels deep")
+    return members
+
+
+def _outcome(record: Record, envelope: Envelope, channel: Channel) -> Event:
+    """An outcome's key is the entity's: the request that it answers carried it."""
+    try:
+        outcome: Outcome = decode_outcome(record.value)
+        if isinstance(outcome.body, dict | list) and is_too_deep(record.value, outcome.body):
+            # What became of the request still counts; an answer that could not be passed on does not.
+            outcome = replace(outcome, body=None)
+        kind = kind_of_outcome(outcome)
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise Poison("BAD_OUTCOME", f"not a delivery outcome: {error!r}") from error
+    return Event(
+        kind=kind,
+        id=envelope.id,
+        channel=envelope.channel,
+        code=_code_of(record.key),
+        key=record.key,
+        body={},
+        outcome=outcome,
+        policy=channel.policy,
+    )
+
+
+def _code_of(key: bytes) -> str:
+    try:
+        return split(key)[-1]
+    except UnicodeDecodeError as error:
+        raise Poison("BAD_KEY", f"the record's key is not UTF-8: {key[:40]!r}") from error
+
+
+def _query(members: dict[str, Any], envelope: Envelope, reply_to: Address | None) -> Event:
+    """A query names an order, a return or a manifest."""
+    makers: dict[str, Callable[[str, str], bytes]] = {
+        "returnOrderCode": return_key,
+        "orderCode": order_key,
+        "manifestId": manifest_key,
+    }
+    for name, make in makers.items():
+        code = members.get(name)
+        if code is not None:
+            return Event(
+                kind=EventKind.QUERY,
+                id=envelope.id,
+                channel=envelope.channel,
+                code=str(code),
+                key=make(envelope.channel, str(code)),
+                body=members,
+                reply_to=reply_to,
+            )
+    raise Poison("BAD_DATA", "a query needs orderCode, returnOrderCode or manifestId")
+
+
+def _internal(members: dict[str, Any], envelope: Envelope, channel: Channel) -> Event:
+    for name, kind in {"orderCode": str, **_NEEDED[envelope.type]}.items():
+        value = members.get(name)
+        counts = value.values() if isinstance(value, dict) else ()
+        if type(value) is not kind or not all(type(count) is int for count in counts):
+            raise Poison("BAD_DATA", f"{envelope.type}: {name} must be {_WORDS[kind]}")
+    of_return = envelope.type == RETURN_DECIDED
+    code = members["returnOrderCode" if of_return else "orderCode"]
+    return Event(
+        kind=_INTERNAL[envelope.type],
+        id=envelope.id,
+        channel=envelope.channel,
+        code=code,
+        key=return_key(envelope.channel, code) if of_return else order_key(envelope.channel, code),
+        body=members,
+        unknown_orders=channel.unknown_orders,
+        policy=channel.policy,
+    )

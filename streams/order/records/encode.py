@@ -1,0 +1,144 @@
+"""From effects as values to records: topic, key, partition, headers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import orjson
+
+from streams.order.model import effects
+from streams.order.model.effects import PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
+from streams.order.model.entities import Entity
+from streams.runtime.role import Effect
+from topics.configuration.settings import Channels, Settings
+from topics.records.deliveries import DeliveryRequest
+from topics.records.envelope import DELIVERY_REQUEST, FACT, ORDERS_SOURCE, REPLY, stamped
+from topics.records.keys import INCREFF, destination_partition, join, lane_key, shard_of, subscription_destination
+from topics.records.verdicts import Address, Reply
+from topics.subscriptions.index import SubscriptionIndex
+from topics.subscriptions.model import FACT as FACT_KIND
+from topics.subscriptions.model import Subscription, delivered_body, delivery_id
+
+
+class Performer:
+    """Knows the destinations' shards, who gets facts, and the number of partitions."""
+
+    __slots__ = ("_channels", "_homes", "_partitions", "_subscriptions")
+
+    def __init__(self, settings: Settings, channels: Channels, subscriptions: SubscriptionIndex) -> None:
+        self._partitions = settings.partitions
+        self._channels = channels
+        self._subscriptions = subscriptions
+        self._homes: dict[tuple[str, int], int] = {}
+        """Partition of each destination's shard: as many as are configured."""
+
+    def records(self, wanted: Iterable[effects.Effect], entity: Entity | None, channel: str, now: int) -> list[Effect]:
+        """The records of a decision's effects, in their order; an answer that is only recorded is none."""
+        records: list[Effect] = []
+        for effect in wanted:
+            if not isinstance(effect, RecordAnswer):
+                records.append(self.perform(effect, entity, channel, now))
+                if isinstance(effect, PublishFact) and entity is not None:
+                    records += self._fan_out(effect, entity, now)
+        return records
+
+    def perform(
+        self,
+        effect: PublishFact | RequestDelivery | ReplyTo | SendCommand,
+        entity: Entity | None,
+        channel: str,
+        now: int,
+    ) -> Effect:
+        """The record of one effect. `now` is the decided record's time."""
+        if isinstance(effect, ReplyTo):
+            return reply_record(effect.reply, effect.address, channel, now)
+        if isinstance(effect, SendCommand):
+            headers = _headers(effect.id, effect.type, channel, effect.subject, now)
+            return Effect("orders.commands", effect.key, orjson.dumps(effect.body), headers)
+        if entity is None:
+            raise ValueError(f"{type(effect).__name__} without an entity")
+        if isinstance(effect, PublishFact):
+            headers = _headers(effect.id, FACT + effect.name, channel, entity.code, now)
+            return Effect("orders.events", entity.key, orjson.dumps(effect.data), headers)
+        return self._request(effect, entity, now)
+
+    def _fan_out(self, fact: PublishFact, entity: Entity, now: int) -> list[Effect]:
+        """A request for each subscriber that wants the fact; they wait in lanes of their own, by its sequence. None of
+        a channel that was taken out of the configuration: delivery would set them aside, one and all."""
+        if entity.channel not in self._channels.channels:
+            return []
+        return [
+            self._fact_request(fact, subscription, entity, now)
+            for subscription in self._subscriptions.matching(fact.name, fact.data)
+        ]
+
+    def _fact_request(self, fact: PublishFact, subscription: Subscription, entity: Entity, now: int) -> Effect:
+        destination = subscription_destination(subscription.id)
+        shard = shard_of(entity.key, subscription.shards)
+        lane = lane_key(destination, entity.key)
+        request = DeliveryRequest(
+            id=delivery_id(subscription.id, entity.key, fact.id),
+            destination=destination,
+            shard=shard,
+            channel=entity.channel,
+            touchpoint=FACT_KIND.name,
+            lane=lane.decode(),
+            entity=entity.key.decode(),
+            subject=entity.code,
+            body=delivered_body(fact.name, fact.data),
+            sequence=fact.data["sequence"],
+            created_ms=now,
+            story=entity.story_ms,
+        )
+        headers = _headers(request.id, DELIVERY_REQUEST, entity.channel, entity.code, now)
+        return Effect("deliveries.requests", lane, request.encode(), headers, self._home(destination, shard))
+
+    def _request(self, effect: RequestDelivery, entity: Entity, now: int) -> Effect:
+        key = entity.key
+        shard = shard_of(key, self._shards(effect.destination, entity.channel))
+        own = join(effect.destination, key.decode(), effect.id)
+        lane = own if effect.beside else lane_key(effect.destination, key)
+        request = DeliveryRequest(
+            id=effect.id,
+            destination=effect.destination,
+            shard=shard,
+            channel=entity.channel,
+            touchpoint=effect.touchpoint,
+            lane=lane.decode(),
+            entity=key.decode(),
+            subject=entity.code,
+            body=effect.body,
+            relay=effect.relay,
+            deadline_ms=effect.deadline_ms,
+            withdraw=effect.withdraw,
+            sequence=effect.sequence,
+            created_ms=now,
+            story=entity.story_ms,
+        )
+        headers = _headers(effect.id, DELIVERY_REQUEST, entity.channel, entity.code, now)
+        return Effect("deliveries.requests", lane, request.encode(), headers, self._home(effect.destination, shard))
+
+    def _shards(self, destination: str, channel: str) -> int:
+        if destination == INCREFF:
+            return self._channels.increff.shards
+        return self._channels.channels[channel].marketplace.shards
+
+    def _home(self, destination: str, shard: int) -> int:
+        home = self._homes.get((destination, shard))
+        if home is None:
+            home = destination_partition(destination, shard, self._partitions)
+            self._homes[destination, shard] = home
+        return home
+
+
+def reply_record(reply: Reply, address: Address, channel: str, now: int) -> Effect:
+    """The record that tells whoever waits: a gateway on its partition, a direct producer on its reply topic."""
+    headers = _headers(reply.event, REPLY, channel, "", now)
+    key, value = reply.event.encode(), reply.encode()
+    if isinstance(address, str):
+        return Effect(address, key, value, headers)
+    return Effect("replies", key, value, headers, address)
+
+
+def _headers(id_: str, type_: str, channel: str, subject: str, now: int) -> tuple[tuple[str, bytes], ...]:
+    return stamped(id_, type_, ORDERS_SOURCE, channel, subject, now)

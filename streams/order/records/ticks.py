@@ -1,0 +1,236 @@
+"""Ticks: the passing of time as records of the log, so that what follows from it is decided like everything else.
+
+The owner of a partition writes a tick to it when something in it is due. A tick says until when, and until which key of
+those that are due at that very time: an entity is looked at if its state is due by then, which depends on nothing but
+the log, so that deciding a tick again after a crash looks at the same entities, under the same ids and at the same
+time. A tick of a former owner, or one that comes late or twice, finds nothing more to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from heapq import heappop, heappush, nsmallest
+from typing import NamedTuple
+from uuid import uuid4
+
+import orjson
+
+from streams.order.model.entities import due_of
+from streams.order.model.limits import TICK_ENTITIES_MAX
+from streams.runtime.role import Committer, Effect, PartitionLost, Poison, Record, Table
+from topics.records.envelope import NO_CHANNEL, ORDERS_SOURCE, TICK, Envelope
+from topics.records.keys import TICK_KEY
+
+log = logging.getLogger(__name__)
+
+_SPAN_MS = 60_000
+"""Keys are gathered by the minute in which they are due: a few bytes per entity, and a minute's are few enough to look
+through at each tick."""
+
+
+class Until(NamedTuple):
+    """How far a tick looks: at all that is due before `ms`, and of what is due at `ms` at the keys up to `key`."""
+
+    ms: int
+    key: bytes | None = None
+    """None: at all of it."""
+
+    def covers(self, due_ms: int, key: bytes) -> bool:
+        if due_ms != self.ms:
+            return 0 < due_ms < self.ms
+        return due_ms > 0 and (self.key is None or key <= self.key)
+
+
+class Due:
+    """The entities of one partition by the time at which they are due.
+
+    A help to find them only: what counts is the due time in the state. It may list an entity that is due later by now,
+    or not at all. It lacks none but those for which nothing could be done, until their next event.
+    """
+
+    __slots__ = ("_keys", "_left_out", "_spans", "_table", "asked")
+
+    def __init__(self, table: Table) -> None:
+        """Empty: `add` what the table has, or `rebuild`."""
+        self._table = table
+        self._keys: defaultdict[int, list[bytes]] = defaultdict(list)
+        self._spans: list[int] = []
+        """The spans that have keys, as a heap."""
+        self._left_out: set[bytes] = set()
+        """Keys that were looked at and are due as before: they are in no place, or in one that is not theirs."""
+        self.asked = False
+        """A tick is in the log, and not decided yet."""
+
+    def rebuild(self) -> None:
+        """From the table, without decoding anything."""
+        self.asked = False
+        self._keys.clear()
+        self._spans.clear()
+        self._left_out.clear()
+        for key, raw in self._table.items():
+            self.add(key, raw)
+
+    def add(self, key: bytes, raw: bytes) -> None:
+        """An entity that is not listed yet."""
+        due_ms = due_of(raw)
+        if due_ms:
+            self._put(key, due_ms)
+
+    def note(self, key: bytes, before: bytes | None, after: bytes) -> None:
+        """An entity's state changed. One that is due later than before is still found in its old place."""
+        due_ms = due_of(after)
+        if not due_ms:
+            return
+        before_ms = due_of(before) if before is not None else 0
+        # Who was left out stays marked until found again: this record may yet be undone, and the next one comes here.
+        if not before_ms or due_ms // _SPAN_MS < before_ms // _SPAN_MS or key in self._left_out:
+            self._put(key, due_ms)
+
+    def take(self, until: Until) -> list[bytes]:
+        """The keys that are due by then. They are in no place now: `put_back` or `looked_at` must follow for each."""
+        taken: dict[bytes, None] = {}
+        later: list[tuple[bytes, int]] = []
+        while self._spans and self._spans[0] * _SPAN_MS <= until.ms:
+            for key in self._keys.pop(heappop(self._spans)):
+                self._left_out.discard(key)
+                due_ms = self._due_of(key)
+                if until.covers(due_ms, key):
+                    taken[key] = None
+                else:
+                    later.append((key, due_ms))
+        for key, due_ms in dict.fromkeys(later):
+            self._put(key, due_ms)
+        return list(taken)
+
+    def put_back(self, key: bytes) -> None:
+        """Where it belongs by what is known of it now."""
+        self._put(key, self._due_of(key))
+
+    def looked_at(self, key: bytes, until: Until) -> None:
+        """Puts it back. One for which nothing could be done is left out: it would be due again at once, for ever."""
+        if until.covers(self._due_of(key), key):
+            log.error("%s was due and still is: it is not looked at any more until its next event", key)
+            self._left_out.add(key)
+        else:
+            self.put_back(key)
+
+    def until(self, now_ms: int) -> Until | None:
+        """Until when a tick should look; None when nothing is due. At most so many entities, the longest due first."""
+        due: set[tuple[int, bytes]] = set()
+        seen: list[int] = []
+        while self._spans and self._spans[0] * _SPAN_MS <= now_ms and len(due) <= TICK_ENTITIES_MAX:
+            seen.append(heappop(self._spans))
+            for key in self._keys[seen[-1]]:
+                due_ms = self._due_of(key)
+                if 0 < due_ms <= now_ms:
+                    due.add((due_ms, key))
+        for span in seen:
+            heappush(self._spans, span)
+        if len(due) > TICK_ENTITIES_MAX:
+            return Until(*nsmallest(TICK_ENTITIES_MAX, due)[-1])
+        return Until(now_ms) if due else None
+
+    def _due_of(self, key: bytes) -> int:
+        raw = self._table.get(key)
+        return due_of(raw) if raw is not None else 0
+
+    def _put(self, key: bytes, due_ms: int) -> None:
+        if not due_ms:
+            return
+        span = due_ms // _SPAN_MS
+        if span not in self._keys:
+            heappush(self._spans, span)
+        self._keys[span].append(key)
+
+
+class Ticker:
+    """Writes the ticks of this worker's partitions."""
+
+    def __init__(self, tick_s: float, clock_ms: Callable[[], int] | None = None) -> None:
+        self._tick_s = tick_s
+        self._clock_ms = clock_ms or (lambda: time.time_ns() // 1_000_000)
+        self._due: dict[int, Due] = {}
+        self._committer: Committer | None = None
+        self._more = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, committer: Committer) -> None:
+        self._committer = committer
+        self._task = asyncio.create_task(self._run(committer), name="ticks")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def partition_ready(self, partition: int, table: Table) -> Due:
+        """Empty: the caller adds what the table has."""
+        self._due[partition] = Due(table)
+        return self._due[partition]
+
+    def partition_lost(self, partition: int) -> None:
+        self._due.pop(partition, None)
+
+    def due(self, partition: int) -> Due | None:
+        return self._due.get(partition)
+
+    def decided(self, due: Due) -> None:
+        """A tick was decided: the next one comes at once if more is due."""
+        due.asked = False
+        if due.until(self._clock_ms()):
+            self._more.set()
+
+    async def tick(self, committer: Committer) -> None:
+        """One tick for each partition in which something is due."""
+        for partition, due in list(self._due.items()):
+            now_ms = self._clock_ms()
+            until = None if due.asked or self._due.get(partition) is not due else due.until(now_ms)
+            if until is not None:
+                due.asked = True
+                try:
+                    await committer.commit(partition, [tick_record(partition, until, uuid4().hex, now_ms)], [])
+                except PartitionLost:
+                    due.asked = False
+
+    async def _run(self, committer: Committer) -> None:
+        try:
+            while True:
+                await self.tick(committer)
+                try:
+                    async with asyncio.timeout(self._tick_s):
+                        await self._more.wait()
+                except TimeoutError:
+                    continue
+                self._more.clear()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - without ticks nobody would be told of anything
+            committer.fail(error)
+
+
+def tick_record(partition: int, until: Until, name: str, now_ms: int) -> Effect:
+    envelope = Envelope(id=f"tick-{name}", type=TICK, source=ORDERS_SOURCE, channel=NO_CHANNEL, time_ms=now_ms)
+    told: dict[str, int | str] = {"untilMs": until.ms}
+    if until.key is not None:
+        told["untilKey"] = until.key.decode(errors="replace")
+    return Effect("orders.commands", TICK_KEY, orjson.dumps(told), envelope.headers(), partition)
+
+
+def until_of(record: Record) -> Until:
+    """Until when a tick looks: never past its own time. Raises Poison."""
+    try:
+        told = orjson.loads(record.value)
+        until_ms, key = told["untilMs"], told.get("untilKey")
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise Poison("BAD_DATA", f"not a tick: {error!r}") from error
+    if type(until_ms) is not int:
+        raise Poison("BAD_DATA", "a tick's untilMs must be a whole number")
+    if key is not None and type(key) is not str:
+        raise Poison("BAD_DATA", "a tick's untilKey must be a text")
+    if until_ms > record.timestamp_ms:
+        return Until(record.timestamp_ms)
+    return Until(until_ms, key.encode() if key is not None else None)

@@ -1,0 +1,241 @@
+"""The units of a return: added and cancelled until each arrives, inspected one by one.
+
+No unit is both cancelled and inspected. Increff is the authority on what arrived: a cancellation counts for good once
+Increff has taken it, and until then an inspection of the unit ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from streams.order.model import limits
+from streams.order.model.canonical import digest
+from streams.order.model.decision import APPLIED, DUPLICATE, Ruling, Turn, conflict, failed, refused
+from streams.order.model.entities import Return
+from streams.order.model.parts import ReturnItem
+from streams.order.model.states import ReturnState
+from streams.order.returns import questions as asking
+from streams.order.returns.questions import ADD
+from topics.contract.touchpoints import BY_NAME
+from topics.schema_base import ITEMS_MAX
+
+CANCEL = BY_NAME["cancel-return-order-items"]
+ACKNOWLEDGEMENT = BY_NAME["return-order-acknowledgement"]
+
+_BEFORE_ARRIVAL = (ReturnState.RECEIVED, ReturnState.SUBMITTED)
+
+
+def add_items(turn: Turn[Return]) -> Ruling:
+    """More units come back. The forward order is asked about those that are new."""
+    entity, body = turn.entity, turn.event.body
+    payload, question = digest(ADD.request, body), entity.question
+    if question is not None and question.digest == payload:
+        return asking.join(turn, question)
+    if entity.adopted and not entity.forward:
+        entity.forward = body["orderCode"]
+    if body["orderCode"] != entity.forward:
+        return refused(f"return {entity.code} is of order {entity.forward}, not of {body['orderCode']}")
+    new: list[dict[str, Any]] = []
+    for item in body["returnLineItems"]:
+        code = item["channelReturnItemCode"]
+        known = entity.items.get(code)
+        if known is None:
+            new.append(item)
+        elif known.sku != item["channelSkuCode"]:
+            return conflict(f"item {code} of return {entity.code} exists with channelSkuCode {known.sku}")
+        elif known.cancelled:
+            return refused(f"item {code} of return {entity.code} was cancelled; another unit needs another code")
+    if not new:
+        return DUPLICATE
+    if len(entity.items) + len(new) > ITEMS_MAX:
+        return refused(f"return {entity.code} may have at most {ITEMS_MAX} items")
+    if question is not None and not asking.is_overdue(turn, question):
+        return failed(f"return {entity.code} asks its forward order about other items; repeat later")
+    return asking.is_too_large(turn) or asking.ask(turn, ADD, {**body, "returnLineItems": new}, payload)
+
+
+def added(turn: Turn[Return], call: Turn[Return]) -> Ruling:
+    """The forward order has admitted them; what arrived meanwhile came without them."""
+    entity = turn.entity
+    if entity.state not in _BEFORE_ARRIVAL:
+        ruling = not_added(turn, call, f"return {entity.code} is {entity.state}")
+        asking.tell(turn)
+        return ruling
+    request = call.deliver(ADD, call.event.body)
+    items = call.event.body["returnLineItems"]
+    for item in items:
+        entity.items[item["channelReturnItemCode"]] = ReturnItem(item["channelSkuCode"], added=request)
+    asking.close(turn, APPLIED)
+    codes = [item["channelReturnItemCode"] for item in items]
+    call.fact("return-items-added", {**context(entity), "items": _named(call)}, {"items": _short(codes)})
+    return APPLIED
+
+
+def not_added(turn: Turn[Return], call: Turn[Return], reason: str) -> Ruling:
+    entity = turn.entity
+    asking.close(turn, refused(f"items of return {entity.code} are refused: {reason}"))
+    settle(turn)
+    noted = {"reason": reason[: limits.MESSAGE_MAX]}
+    call.fact("return-items-refused", {**context(entity), "items": _named(call), **noted}, noted)
+    return APPLIED
+
+
+def addition_refused(turn: Turn[Return]) -> Ruling:
+    """Increff did not take the items: they do not come, unless they are here already."""
+    entity, outcome = turn.entity, turn.event.outcome
+    if outcome is None:
+        return DUPLICATE
+    gone = {code: item for code, item in entity.items.items() if item.added == outcome.request and item.qc is None}
+    for item in gone.values():
+        item.cancelled = True
+    settle(turn)
+    items = [{"itemCode": code, "channelSkuCode": item.sku} for code, item in gone.items()]
+    noted = {"status": outcome.status}
+    turn.fact("return-items-refused", {**context(entity), "items": items, **noted}, noted)
+    if gone:
+        asking.tell(turn)
+    return APPLIED
+
+
+def cancel_items(turn: Turn[Return]) -> Ruling:
+    """The items named do not come, as long as they have not arrived; naming them again changes nothing."""
+    entity, body = turn.entity, turn.event.body
+    codes = [item["channelReturnItemCode"] for item in body["returnLineItems"]]
+    learn(entity, ((item["channelReturnItemCode"], item["channelSkuCode"]) for item in body["returnLineItems"]))
+    ruling = _refusal(entity, "has no item", (code for code in codes if code not in entity.items))
+    ruling = ruling or _refusal(entity, "has received item", (code for code in codes if entity.items[code].qc))
+    if ruling is not None:
+        return ruling
+    new = [code for code in dict.fromkeys(codes) if not entity.items[code].cancelled]
+    if not new:
+        return DUPLICATE
+    request = turn.deliver(CANCEL, body)
+    for code in new:
+        entity.items[code].cancelled = request or True
+    turn.fact("return-items-cancelled", {**context(entity), "itemCodes": new}, {"items": _short(new)})
+    settle(turn)
+    if not request:
+        asking.tell(turn)
+    return APPLIED
+
+
+def cancellation_taken(turn: Turn[Return]) -> Ruling:
+    """Increff took it: the units are free for another return."""
+    entity, outcome = turn.entity, turn.event.outcome
+    asked = [item for item in entity.items.values() if outcome is not None and item.cancelled == outcome.request]
+    if not asked:
+        return DUPLICATE
+    for item in asked:
+        item.cancelled = True
+    asking.tell(turn)
+    return APPLIED
+
+
+def acknowledge(turn: Turn[Return]) -> Ruling:
+    """Inspections add up over several calls (contract 16); another verdict on the same unit is news."""
+    entity, body = turn.entity, turn.event.body
+    codes = [item["itemCode"] for item in body["orderItems"]]
+    learn(entity, ((item["itemCode"], item["channelSkuCode"]) for item in body["orderItems"]))
+    ruling = _refusal(entity, "has no item", (code for code in codes if code not in entity.items))
+    cancelled = (code for code in codes if entity.items[code].cancelled is True)
+    ruling = ruling or _refusal(entity, "has cancelled item", cancelled)
+    if ruling is not None:
+        return ruling
+    new: list[dict[str, Any]] = []
+    for item in body["orderItems"]:
+        known = entity.items[item["itemCode"]]
+        inspection = "|".join(str(item.get(name)) for name in ("qcStatus", "qcReason"))
+        if known.inspection != inspection:
+            new.append({name: item.get(name) for name in ("itemCode", "channelSkuCode", "qcStatus", "qcReason")})
+    if not new:
+        return DUPLICATE
+    turn.deliver(ACKNOWLEDGEMENT, body)
+    for item in new:
+        known = entity.items[item["itemCode"]]
+        known.cancelled = False
+        known.qc, known.inspection = item["qcStatus"], f"{item['qcStatus']}|{item['qcReason']}"
+    before = entity.state
+    entity.state = _state(entity)
+    turn.fact("return-acknowledged", {**context(entity), "inspected": new})
+    _reached(turn, before)
+    return APPLIED
+
+
+def learn(entity: Return, items: Iterable[tuple[str, str]]) -> None:
+    """Units of an adopted return are those that calls name."""
+    for code, sku in items if entity.adopted else ():
+        if len(entity.items) < ITEMS_MAX:
+            entity.items.setdefault(code, ReturnItem(sku))
+
+
+def settle(turn: Turn[Return]) -> None:
+    """Bring the state up to date; reaching an end is a fact of its own."""
+    before = turn.entity.state
+    turn.entity.state = _state(turn.entity)
+    _reached(turn, before)
+
+
+def context(entity: Return) -> dict[str, Any]:
+    """What every fact of a return carries."""
+    return {
+        "returnOrderCode": entity.code,
+        "forwardOrderCode": entity.forward,
+        "state": entity.state,
+        "locationCode": entity.location,
+        "quantities": quantities(entity),
+    }
+
+
+def quantities(entity: Return) -> dict[str, int]:
+    """Units by what became of them; together they are all there are."""
+    items = entity.items.values()
+    inspected = [item.qc for item in items if item.qc is not None]
+    cancelled = sum(1 for item in items if item.cancelled)
+    return {
+        "expected": len(items) - cancelled - len(inspected),
+        "cancelled": cancelled,
+        "passed": inspected.count("PASS"),
+        "failed": inspected.count("FAIL"),
+    }
+
+
+def _state(entity: Return) -> str:
+    counts = quantities(entity)
+    inspected = counts["passed"] + counts["failed"]
+    if entity.adopted:
+        # Whether there is more nobody knows, so it is neither whole nor gone.
+        return ReturnState.ACKNOWLEDGED if inspected else entity.state
+    if inspected:
+        return ReturnState.ACKNOWLEDGED if counts["expected"] else ReturnState.COMPLETED
+    if not counts["expected"] and entity.question is None:
+        return ReturnState.CANCELLED
+    return entity.state
+
+
+def _reached(turn: Turn[Return], before: str) -> None:
+    entity = turn.entity
+    if entity.state == before:
+        return
+    if entity.state == ReturnState.COMPLETED:
+        turn.fact("return-completed", context(entity))
+    elif entity.state == ReturnState.CANCELLED:
+        turn.fact("return-cancelled", context(entity))
+
+
+def _refusal(entity: Return, what: str, codes: Iterable[str]) -> Ruling | None:
+    """Refuse a call for items by their names; None when there are none."""
+    named = sorted(set(codes))
+    if not named:
+        return None
+    more = f" and {len(named) - limits.NAMED_MAX} more" if len(named) > limits.NAMED_MAX else ""
+    return refused(f"return {entity.code} {what} {', '.join(named[: limits.NAMED_MAX])}{more}")
+
+
+def _named(call: Turn[Return]) -> list[dict[str, str]]:
+    items = call.event.body["returnLineItems"]
+    return [{"itemCode": item["channelReturnItemCode"], "channelSkuCode": item["channelSkuCode"]} for item in items]
+
+
+def _short(codes: list[str]) -> str:
+    return ", ".join(codes)[:255]

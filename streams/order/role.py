@@ -1,0 +1,253 @@
+"""The orders role: decode -> decide -> perform. The only file of this package that knows tables and records."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from streams.order.machine.decide import Decision, advance, nothing_recorded
+from streams.order.metrics import StuckGauge
+from streams.order.model.effects import PublishFact, RecordAnswer
+from streams.order.model.entities import Entity, StateError, decode
+from streams.order.model.events import Event, EventKind
+from streams.order.model.limits import MESSAGE_MAX
+from streams.order.records.answer_table import Answers, recall
+from streams.order.records.decode import decode_event
+from streams.order.records.encode import Performer, reply_record
+from streams.order.records.entity_cache import Recent
+from streams.order.records.reply_addresses import ReplyAddresses
+from streams.order.records.ticks import Ticker, until_of
+from streams.runtime.following import Following
+from streams.runtime.limits import VALUE_BYTES_MAX
+from streams.runtime.rejected import DECISION_FAILED, rejection, too_large
+from streams.runtime.role import Committer, Effect, Poison, Record, Role, Table, Tables
+from topics.configuration.settings import Channels, Settings
+from topics.configuration.sla import DEFAULT_POLICY
+from topics.kafka.catalogue import BY_NAME as TOPIC_BY_NAME
+from topics.records.envelope import EnvelopeError, parse
+from topics.records.keys import TICK_KEY, partition_of
+from topics.records.verdicts import Reply, Verdict
+from topics.subscriptions.index import SubscriptionIndex, SubscriptionView
+
+log = logging.getLogger(__name__)
+
+STATE = "orders.state"
+ANSWERS = "relay.answers"
+REROUTED = "sluice-rerouted"
+"""Header of a record that was sent on to the right partition: partition and offset it came from."""
+SET_ASIDE_FAILED = "Sluice could not decide this; it is kept for an operator, and a repeat is safe"
+"""What a caller is told of an exception: its traceback is the operator's."""
+
+
+class OrdersRole(Role):
+    """The truth about every order, return and manifest of its partitions."""
+
+    name = "orders"
+    source = "orders.commands"
+    tables = (STATE, ANSWERS)
+    one_key_per_record = True
+
+    def __init__(
+        self, settings: Settings, channels: Channels, *, subscriptions: SubscriptionIndex | None = None
+    ) -> None:
+        """`subscriptions` left out: those of Kafka, followed from `start` on."""
+        self._channels = channels
+        self._partitions = settings.partitions
+        self._addresses = ReplyAddresses(settings, channels)
+        self.targets = self._addresses.topics
+        self._relay_deadline_ms = int(settings.relay_deadline_s * 1000)
+        subscriptions = subscriptions or SubscriptionView(settings)
+        self._following = Following(subscriptions)
+        self._performer = Performer(settings, channels, subscriptions)
+        self._source_name = TOPIC_BY_NAME[self.source].full_name(settings.topic_prefix)
+        self._recent = Recent()
+        self.ticker = Ticker(settings.tick_s)
+        self._stuck = StuckGauge()
+        self._gone_channels: set[str] = set()
+        """Channels of entities that are not configured; the log says it once."""
+        self._answers: dict[int, Answers] = {}
+        self._recording: tuple[int, int] | None = None
+        """Partition and offset of the last record that recorded an answer."""
+
+    def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
+        if record.key == TICK_KEY:
+            return self._ticked(record, tables[STATE])
+        event = decode_event(record, self._channels, self._relay_deadline_ms, self._addresses)
+        if event.key != record.key or partition_of(event.key, self._partitions) != record.partition:
+            return [self._rerouted(record, event)]
+        state, answers = tables[STATE], tables[ANSWERS]
+        decision = advance(self._entity(state, event.key), event, record.timestamp_ms, lambda key: recall(answers, key))
+        records = self._performer.records(decision.effects, decision.entity, event.channel, record.timestamp_ms)
+        # Tables last: nothing that can fail comes after them.
+        self._keep(record, state, event.key, decision)
+        for answer in decision.effects:
+            if not isinstance(answer, RecordAnswer):
+                continue
+            self._recording = (record.partition, record.offset)
+            self._kept(record.partition, answers).record(
+                answers, answer.key, answer.status, answer.body, record.timestamp_ms
+            )
+        if _is_lost_on_caller(event, decision):
+            records.append(self._rejected(record, decision))
+        return records
+
+    def _keep(self, record: Record, state: Table, key: bytes, decision: Decision) -> None:
+        """What is known now. Raises Poison before anything is kept."""
+        entity = decision.entity if decision.changed and not decision.gone else None
+        raw = entity.encode() if entity is not None else b""
+        if len(raw) > VALUE_BYTES_MAX:
+            raise too_large(f"a value of {STATE}", raw)
+        self._stuck.count(record, decision.effects)
+        if decision.gone:
+            state.delete(key)
+        elif entity is not None:
+            due = self.ticker.due(record.partition)
+            if due is not None:
+                due.note(key, state.get(key), raw)
+            state.put(key, raw)
+            self._recent.keep(key, raw, entity)
+
+    def _ticked(self, record: Record, state: Table) -> list[Effect]:
+        """Looks at every entity that is due. Those whose state was made from this tick already are left alone."""
+        until = until_of(record)
+        tick = parse(record.headers).id
+        due = self.ticker.due(record.partition)
+        if due is None:
+            return []
+        records: list[Effect] = []
+        for key in due.take(until):
+            if state.is_made_from(key):
+                due.put_back(key)
+                continue
+            try:
+                records += self._look_at(key, tick, record, state)
+            except Exception:
+                # One that cannot be decided must not keep the others waiting; its next command says so to a caller.
+                log.exception("%s cannot be looked at by %s", key, tick)
+            due.looked_at(key, until)
+        self.ticker.decided(due)
+        return records
+
+    def _look_at(self, key: bytes, tick: str, record: Record, state: Table) -> list[Effect]:
+        entity = self._entity(state, key)
+        if entity is None:
+            return []
+        channel = self._channels.channels.get(entity.channel)
+        if channel is None:
+            self._warn_of(entity.channel)
+        event = Event(
+            kind=EventKind.TICK,
+            id=f"{tick}/{key.decode()}",
+            channel=entity.channel,
+            code=entity.code,
+            key=key,
+            body={},
+            policy=channel.policy if channel is not None else DEFAULT_POLICY,
+        )
+        decision = advance(entity, event, record.timestamp_ms, nothing_recorded)
+        # Of a channel that is gone there is nobody left to be told, only readers of facts.
+        effects = [one for one in decision.effects if channel is not None or isinstance(one, PublishFact)]
+        records = self._performer.records(effects, decision.entity, entity.channel, record.timestamp_ms)
+        for effect in records:  # here, or the runtime would set all of the tick aside
+            if len(effect.value) > VALUE_BYTES_MAX:
+                raise too_large(f"an effect for {effect.topic}", effect.value)
+        self._keep(record, state, key, decision)
+        return records
+
+    def _warn_of(self, channel: str) -> None:
+        if channel not in self._gone_channels:
+            self._gone_channels.add(channel)
+            log.warning(
+                "channel %s is not configured any more: what is kept of it expires and is forgotten by the default sla",
+                channel,
+            )
+
+    async def start(self, committer: Committer) -> None:
+        await self._following.start(committer)
+        self.ticker.start(committer)
+
+    async def stop(self) -> None:
+        await self.ticker.stop()
+        await self._following.stop()
+
+    def ready(self) -> str | None:
+        return self._following.ready()
+
+    def set_aside(self, record: Record, code: str, reason: str) -> Iterable[Effect]:
+        """The caller learns at once what it would otherwise wait for in vain."""
+        due = self.ticker.due(record.partition)
+        if record.key == TICK_KEY and due is not None:
+            due.rebuild()  # what the tick was for is due as before
+        self._stuck.undo(record)
+        if self._recording == (record.partition, record.offset):
+            # The runtime undid the table; what is remembered of it is read again.
+            self._answers.pop(record.partition, None)
+        try:
+            envelope = parse(record.headers)
+            address = self._addresses.of(envelope)
+        except (EnvelopeError, Poison):
+            return []
+        if address is None:
+            return []
+        failed = code == DECISION_FAILED
+        verdict = Verdict.FAILED if failed else Verdict.REFUSED
+        message = SET_ASIDE_FAILED if failed else reason[:MESSAGE_MAX]
+        reply = Reply(event=envelope.id, verdict=verdict, message=message)
+        return [reply_record(reply, address, envelope.channel, record.timestamp_ms)]
+
+    def _rejected(self, record: Record, decision: Decision) -> Effect:
+        code = decision.verdict.value if decision.verdict is not None else ""
+        return rejection(record, role=self.name, topic=self._source_name, code=code, reason=decision.message)
+
+    def partition_ready(self, partition: int, tables: Tables) -> None:
+        self._answers[partition] = Answers(tables[ANSWERS])
+        due = self.ticker.partition_ready(partition, tables[STATE])
+        self._stuck.ready(partition)
+        for key, raw in tables[STATE].items():  # once: perhaps a million, and nothing else goes on meanwhile
+            due.add(key, raw)
+            self._stuck.add(partition, raw)
+
+    def partition_lost(self, partition: int) -> None:
+        self._answers.pop(partition, None)
+        self._recent.clear()
+        self.ticker.partition_lost(partition)
+        self._stuck.lost(partition)
+
+    def _entity(self, state: Table, key: bytes) -> Entity | None:
+        """What is known under a key; the caller's to change."""
+        raw = state.get(key)
+        if raw is None:
+            return None
+        recent = self._recent.take(key, raw)
+        if recent is not None:
+            return recent
+        try:
+            return decode(raw)
+        except StateError as error:
+            raise Poison("BAD_STATE", f"{key.decode(errors='replace')}: {error}") from error
+
+    def _kept(self, partition: int, table: Table) -> Answers:
+        kept = self._answers.get(partition)
+        if kept is None:
+            kept = self._answers[partition] = Answers(table)
+        return kept
+
+    def _rerouted(self, record: Record, event: Event) -> Effect:
+        """The same record, under the entity's key, in the entity's partition. Its event id stays."""
+        if any(name == REROUTED for name, _ in record.headers):
+            home = partition_of(event.key, self._partitions)
+            raise Poison(
+                "WRONG_PARTITION",
+                f"sent on already, and still in partition {record.partition} instead of {home}: orders.commands does "
+                f"not have the {self._partitions} partitions that are configured",
+            )
+        origin = (REROUTED, b"%d/%d" % (record.partition, record.offset))
+        return Effect("orders.commands", event.key, record.value, (*record.headers, origin))
+
+
+def _is_lost_on_caller(event: Event, decision: Decision) -> bool:
+    """What cannot be refused is answered with success when its verdict is late, so a refusal must leave a trace."""
+    verdict, touchpoint = decision.verdict, event.touchpoint
+    if touchpoint is None or touchpoint.refusable or decision.kept:
+        return False
+    return verdict is not None and not verdict.succeeded

@@ -1,0 +1,106 @@
+"""A new owner begins with a record of its own in each changelog, its claim. It does what broker-side fencing would do:
+
+- What an older epoch writes behind a claim counts nowhere: not at recovery, not with readers, not with the new owner,
+  which writes again what was put over (late_writes.py). What it wrote before the claim counts everywhere.
+- Epochs are unique: whoever claims sees by the offset whether somebody wrote since it read the log. If so it reads
+  that, and claims again above an epoch that is not older than its own.
+
+The first table is claimed first. A former owner writes that one last, so what it finished there is whole in the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiokafka import TopicPartition
+
+from streams.runtime.durability.changelog import ChangelogReader
+from streams.runtime.durability.publisher import Publisher, send_all
+from streams.runtime.durability.rebuild import Rebuild
+from streams.runtime.limits import CLAIMS_MAX
+from streams.runtime.tables.partition_table import NO_OFFSET, PartitionState
+from topics.records.reading import MADE_BY, OWNER_KEY
+
+
+class ContendedError(RuntimeError):
+    """Others keep claiming a partition that the group gave to this worker."""
+
+
+@dataclass
+class Takeover:
+    """A partition that is being taken over, and its tables as far as their logs were read; the first table first."""
+
+    state: PartitionState
+    rebuilds: Sequence[Rebuild]
+
+    def newest_epoch(self) -> int:
+        return max(rebuild.epoch for rebuild in self.rebuilds)
+
+
+class Claims:
+    def __init__(
+        self, publisher: Publisher, reader: ChangelogReader, lease: Callable[[], Awaitable[None]], worker: str
+    ) -> None:
+        self._publisher = publisher
+        self._reader = reader
+        self._lease = lease
+        self._worker = worker
+
+    async def make(self, takeovers: Sequence[Takeover], epoch: int) -> None:
+        """Claims all partitions, at `epoch` or above. What was written until the claim is applied to the tables.
+
+        Raises ContendedError when others do not stop claiming.
+        """
+        open_ = list(takeovers)
+        for _ in range(CLAIMS_MAX):
+            for takeover in open_:
+                takeover.state.epoch = max(epoch, takeover.newest_epoch() + 1)
+                takeover.state.claim = orjson.dumps({"epoch": takeover.state.epoch, "worker": self._worker})
+            for rebuilds in zip(*(takeover.rebuilds for takeover in open_), strict=True):
+                await self._claim(rebuilds)
+            open_ = [takeover for takeover in open_ if takeover.newest_epoch() >= takeover.state.epoch]
+            if not open_:
+                break
+        else:
+            raise ContendedError(f"others claim partitions {sorted(each.state.partition for each in open_)} as well")
+        for takeover in takeovers:
+            for rebuild in takeover.rebuilds:
+                rebuild.epoch = takeover.state.epoch
+
+    async def _claim(self, rebuilds: Sequence[Rebuild]) -> None:
+        """One table of several partitions."""
+        await self._lease()  # a worker that stood still here must not outbid who took its place
+        claims = []
+        for rebuild in rebuilds:
+            batches = self._publisher.batches(*rebuild.place)
+            state = rebuild.table.state
+            batches.append(OWNER_KEY, state.claim, [(MADE_BY, b"%d/%d" % (state.epoch, NO_OFFSET))])
+            claims.append(batches)
+        await send_all(claims)
+        first: dict[TopicPartition, int] = {}
+        end: dict[TopicPartition, int] = {}
+        for rebuild, batches in zip(rebuilds, claims, strict=True):
+            ((offset, _),) = batches.acknowledged
+            table, place = rebuild.table, rebuild.place
+            if offset != table.log_end:
+                first[place] = table.log_end
+                if offset > table.log_end:
+                    end[place] = offset  # else Kafka did not say where the claim is: it is read as well
+            table.log_end = offset + 1
+        if first:
+            await self._catch_up({rebuild.place: rebuild for rebuild in rebuilds}, first, end)
+
+    async def _catch_up(
+        self, rebuilds: dict[TopicPartition, Rebuild], first: dict[TopicPartition, int], end: dict[TopicPartition, int]
+    ) -> None:
+        """Reads what others wrote between the reading of the log and the claim."""
+
+        def apply(place: TopicPartition, records: Sequence[Any]) -> None:
+            rebuilds[place].apply(records)
+
+        stands = await self._reader.read(first, apply, first=first, end=end)
+        for place in first.keys() - end.keys():
+            rebuilds[place].table.log_end = stands[place]

@@ -1,0 +1,278 @@
+"""Group commit: what was decided becomes durable in groups; while they are in flight the next one gathers.
+
+A group's steps, in the order that makes a crash between any two of them harmless:
+
+1. effects: every record it causes, acknowledged by all in-sync replicas;
+2. state: the table records that say these effects are out; of them those of the first table last, because it is the
+   one that tells a redelivery;
+3. offsets: only now its chunks count as finished, and the next commit of offsets may pass them.
+
+A crash before 3 decides the records again: before 2 from the old state, so the same effects leave again with the same
+ids; after 2 the state's source offset tells that it is a redelivery, and nothing leaves.
+
+A group's effects leave while the state of the one before is on its way: one round trip a group instead of two. Its own
+state waits for that, so to a crash the two are as one group would have been (decisions/0018).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+from aiokafka import TopicPartition
+
+from streams.runtime.durability.late_writes import LateWrites
+from streams.runtime.durability.offset_ledger import OffsetLedger
+from streams.runtime.durability.publisher import Batches, Publisher, send_all
+from streams.runtime.limits import GROUP_BYTES_MAX, GROUP_RECORDS_MAX
+from streams.runtime.metrics import Metrics
+from streams.runtime.role import GONE, Effect
+from streams.runtime.tables.partition_table import PartitionState, PartitionTable
+from topics.records.reading import MADE_BY
+
+log = logging.getLogger(__name__)
+
+
+Step = Mapping[tuple[str, int | None], Batches] | Mapping[tuple[str, int], Batches]
+"""What is sent at once, by topic and partition."""
+
+
+class Group:
+    """Effects and state by topic partition, and what waits for them to be durable."""
+
+    __slots__ = ("audited", "bytes", "chunks", "effects", "marks", "records", "state", "tables", "waiters")
+
+    def __init__(self) -> None:
+        self.effects: dict[tuple[str, int | None], Batches] = {}
+        self.state: dict[tuple[str, int], Batches] = {}
+        self.marks: dict[tuple[str, int], Batches] = {}
+        """State of the first tables: once it is durable, a redelivery of its records is skipped."""
+        self.tables: dict[tuple[str, int], PartitionTable] = {}
+        """Whose state it is."""
+        self.audited: list[PartitionState] = []
+        self.chunks: list[tuple[int, int]] = []
+        self.waiters: list[asyncio.Future[None]] = []
+        self.records = 0
+        self.bytes = 0
+
+    def is_empty(self) -> bool:
+        return not (self.chunks or self.waiters or self.effects or self.state or self.marks or self.audited)
+
+    def is_full(self) -> bool:
+        return self.records >= GROUP_RECORDS_MAX or self.bytes >= GROUP_BYTES_MAX
+
+
+class GroupCommit:
+    """One per worker. `add_*` never waits, so a chunk is handed over whole; `room` is where the caller waits first."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        ledger: OffsetLedger,
+        metrics: Metrics,
+        fail: Callable[[BaseException], None],
+        lease: Callable[[], Awaitable[None]],
+        late: LateWrites,
+    ) -> None:
+        self._publisher = publisher
+        self._ledger = ledger
+        self._metrics = metrics
+        self._fail = fail
+        self._lease = lease
+        self._late = late
+        self._gathering = Group()
+        self._in_flight: list[Group] = []
+        """Oldest first; at most two: one whose state is on its way, one whose effects are."""
+        self._finishing: asyncio.Task[None] | None = None
+        """The state and the offsets of the older one."""
+        self._wake = asyncio.Event()
+        self._moved = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+        self.progress_at = time.monotonic()
+        """When a group was last finished; part of what /live looks at."""
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="group-commit")
+
+    async def stop(self) -> None:
+        tasks = [task for task in (self._task, self._finishing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def is_full(self) -> bool:
+        return self._gathering.is_full()
+
+    async def room(self) -> None:
+        """Returns when the gathering group takes more."""
+        if self._gathering.is_full():
+            async with self._moved:
+                await self._moved.wait_for(lambda: not self._gathering.is_full())
+
+    async def drain(self) -> None:
+        """Returns when everything added so far is durable."""
+        async with self._moved:
+            await self._moved.wait_for(lambda: not self._in_flight and self._gathering.is_empty())
+
+    def add_effects(self, effects: Sequence[Effect], epoch: int, offset: int) -> None:
+        """What the record at `offset` of the source causes, or what a role does on its own after deciding it."""
+        group = self._gathering
+        made_by = (MADE_BY, b"%d/%d" % (epoch, offset))
+        for effect in effects:
+            # By the effect's own names first: this is the hottest look-up of the runtime.
+            batches = group.effects.get((effect.topic, effect.partition)) or self._effect_batches(effect)
+            value = effect.value
+            batches.append(effect.key, None if value is GONE else value, [*effect.headers, made_by])
+            group.bytes += len(value)
+        group.records += len(effects)
+
+    def _effect_batches(self, effect: Effect) -> Batches:
+        publisher, gathered = self._publisher, self._gathering.effects
+        topic = publisher.full_name(effect.topic)
+        partition = publisher.partition_for(topic, effect.key, effect.partition)
+        batches = gathered.get((effect.topic, partition))
+        if batches is None:
+            batches = gathered[effect.topic, partition] = publisher.batches(topic, partition)
+        return batches
+
+    def add_state(self, state: PartitionState) -> None:
+        """Takes over what the tables of the partition collected since the last time."""
+        group = self._gathering
+        for table in state.all:
+            if table.covered:
+                table.uncover()
+            if not table.is_dirty():
+                continue
+            records, size = table.leave(
+                self._state_batches(group.marks if table is state.all[0] else group.state, table)
+            )
+            group.records += records
+            group.bytes += size
+
+    def _state_batches(self, gathered: dict[tuple[str, int], Batches], table: PartitionTable) -> Batches:
+        place = (self._publisher.full_name(table.name), table.state.partition)
+        batches = gathered.get(place)
+        if batches is None:
+            batches = gathered[place] = self._publisher.batches(*place)
+            self._gathering.tables[place] = table
+        return batches
+
+    def uncover(self, state: PartitionState) -> None:
+        """Writes again what a former owner wrote over, if it did."""
+        if any(table.covered for table in state.all):
+            self.add_state(state)
+            self._wake.set()
+
+    def audit(self, states: Iterable[PartitionState]) -> None:
+        """Has the changelogs of these partitions looked at between two groups, when nothing of ours is in flight."""
+        self._gathering.audited.extend(states)
+        self._wake.set()
+
+    def add_chunk(self, partition: int, last_offset: int) -> None:
+        """The chunk's effects and state are in the group: it is finished when the group is."""
+        self._gathering.chunks.append((partition, last_offset))
+        self._wake.set()
+
+    def add_waiter(self) -> asyncio.Future[None]:
+        """A future that is done when all that was added so far is durable."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._gathering.waiters.append(waiter)
+        self._wake.set()
+        return waiter
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._begin()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, memory is now ahead of the log
+            self._give_up(error)
+
+    async def _begin(self) -> None:
+        """The effects of what was gathered; its state follows when that of the group before is durable."""
+        if self._finishing is not None and self._finishing.done():
+            await self._finishing  # if it failed, it raises that: nothing more may leave
+        group, self._gathering = self._gathering, Group()
+        self._in_flight.append(group)
+        await self._announce()
+        started = time.monotonic()
+        await self.before_effects(group)
+        effects = await self._send(group.effects)
+        if self._finishing is not None:
+            await self._finishing
+        self._finishing = asyncio.create_task(self._finish(group, started, effects), name="group-commit-state")
+        self._finishing.add_done_callback(self._finished)
+
+    async def _announce(self) -> None:
+        async with self._moved:
+            self._moved.notify_all()
+
+    def _finished(self, finishing: asyncio.Task[None]) -> None:
+        """At once: the effects beside it may wait for a broker for as long as one is away."""
+        error = None if finishing.cancelled() else finishing.exception()
+        if error is not None:
+            self._give_up(error)
+
+    async def _finish(self, group: Group, started: float, effects: int) -> None:
+        """State and offsets of a group whose effects are durable."""
+        await self.between_effects_and_state(group)
+        state = await self._send(group.state)
+        state += await self._send(group.marks)
+        await self._look_for_late_writes(group)
+        await self.between_state_and_offsets(group)
+        for partition, last_offset in group.chunks:
+            self._ledger.finished(partition, last_offset)
+        for waiter in group.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self.progress_at = time.monotonic()
+        self._metrics.effects.inc(effects)
+        self._metrics.group_records.observe(effects + state)
+        self._metrics.group_seconds.observe(self.progress_at - started)
+        self._in_flight.remove(group)
+        await self._announce()
+
+    async def _send(self, step: Step) -> int:
+        """One step of a group: only with the lease, so that a worker that stood still writes what it had begun."""
+        await self._lease()
+        return await send_all(tuple(step.values()))
+
+    async def _look_for_late_writes(self, group: Group) -> None:
+        """Before its chunks count as finished: when a newer owner is found, nobody who waits may go on."""
+        written = [(table, (group.state.get(place) or group.marks[place])) for place, table in group.tables.items()]
+        covered = await self._late.look_behind(written)
+        if group.audited:
+            logs = {
+                TopicPartition(self._publisher.full_name(table.name), state.partition): table
+                for state in group.audited
+                for table in state.all
+            }
+            covered += await self._late.audit(logs)
+        for table in covered:
+            self.uncover(table.state)
+
+    def _give_up(self, error: BaseException) -> None:
+        """State in memory is ahead of the log now: nobody who waits may go on, and only a restart is safe."""
+        for group in (*self._in_flight, self._gathering):
+            for waiter in group.waiters:
+                if not waiter.done():
+                    waiter.set_exception(RuntimeError(f"the group could not be made durable: {error!r}"))
+                    waiter.exception()  # those that nobody awaits any more are not worth a warning
+        self._fail(error)
+
+    # The points at which a crash must be harmless, by name: the fault tests of this runtime stop the process there.
+
+    async def before_effects(self, group: Group) -> None:
+        """Nothing of the group has left."""
+
+    async def between_effects_and_state(self, group: Group) -> None:
+        """Its effects are durable, its state is not."""
+
+    async def between_state_and_offsets(self, group: Group) -> None:
+        """All is durable, its chunks do not count as finished yet."""

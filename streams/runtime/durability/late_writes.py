@@ -1,0 +1,108 @@
+"""What others wrote into a changelog that is ours: found by the gap it leaves between our own offsets.
+
+Only the owner writes a changelog partition, and every acknowledgement tells the offset, so a gap costs nothing to see.
+What a former owner wrote behind our claim counts nowhere (claim.py). But compaction keeps the last record of a key,
+whoever wrote it; so its keys are written again, long before compaction may look at them (catalogue.COMPACTION_LAG_MS).
+A newer owner's record in a gap means that we are the former one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.runtime.durability.changelog import ChangelogReader
+from streams.runtime.durability.publisher import Batches
+from streams.runtime.metrics import Metrics
+from streams.runtime.tables.partition_table import NO_OFFSET, PartitionTable
+from topics.records.reading import made_by
+
+log = logging.getLogger(__name__)
+
+Logs = Mapping[TopicPartition, PartitionTable]
+
+
+class FencedError(RuntimeError):
+    """A newer owner has claimed a partition that this worker still writes."""
+
+
+class LateWrites:
+    def __init__(self, reader: ChangelogReader, metrics: Metrics) -> None:
+        self._reader = reader
+        self._metrics = metrics
+
+    async def look_behind(self, written: Iterable[tuple[PartitionTable, Batches]]) -> list[PartitionTable]:
+        """After state was acknowledged: the tables that have keys to write again.
+
+        Raises FencedError when a newer owner was there.
+        """
+        tables: dict[TopicPartition, PartitionTable] = {}
+        first: dict[TopicPartition, int] = {}
+        end: dict[TopicPartition, int] = {}
+        for table, batches in written:
+            for offset, count in batches.acknowledged:
+                place = TopicPartition(batches.topic, batches.partition)
+                if offset < 0:
+                    # Kafka knows that it has the batch and no longer where: whatever is there may be another's.
+                    first.setdefault(place, table.log_end)
+                    tables[place] = table
+                    end.pop(place, None)
+                    continue
+                if NO_OFFSET < table.log_end < offset:
+                    first.setdefault(place, table.log_end)
+                    tables[place] = table
+                    end[place] = offset
+                table.log_end = offset + count
+        return await self._read(tables, first, end) if tables else []
+
+    async def audit(self, logs: Logs) -> list[PartitionTable]:
+        """The same for tables that are not being written: nothing of ours may be in flight."""
+        try:
+            ends = await self._reader.ends(logs)
+            behind = {place: table for place, table in logs.items() if NO_OFFSET < table.log_end < ends[place]}
+            if not behind:
+                return []
+            first = {place: table.log_end for place, table in behind.items()}
+            found = await self._read(behind, first, {place: ends[place] for place in behind})
+        except KafkaError as error:
+            log.warning("could not look for late writes, which is tried again: %r", error)
+            return []
+        for place, table in behind.items():
+            table.log_end = ends[place]
+        return found
+
+    async def _read(
+        self, tables: Logs, first: dict[TopicPartition, int], end: dict[TopicPartition, int]
+    ) -> list[PartitionTable]:
+        def apply(place: TopicPartition, records: Sequence[Any]) -> None:
+            self._judge(place, tables[place], records)
+
+        stands = await self._reader.read(first, apply, first=first, end=end)
+        for place in first.keys() - end.keys():
+            tables[place].log_end = stands[place]
+        return [table for table in tables.values() if table.covered]
+
+    def _judge(self, place: TopicPartition, table: PartitionTable, records: Sequence[Any]) -> None:
+        ours = table.state.epoch
+        late = 0
+        for record in records:
+            epoch = made_by(record.headers).epoch
+            if epoch > ours:
+                raise FencedError(
+                    f"epoch {epoch} has taken over {place.topic}/{place.partition} at offset {record.offset}, and this"
+                    f" worker still wrote at epoch {ours}: what it wrote behind that counts nowhere"
+                )
+            if epoch < ours:
+                late += 1
+                table.covered.add(record.key)
+        if late:
+            self._metrics.late.inc(late)
+            log.warning(
+                "%s/%d: %d records of a former owner came too late and do not count; their keys are written again",
+                *place,
+                late,
+            )

@@ -1,0 +1,86 @@
+"""Tables are rebuilt from their changelogs a chunk of records at a time, before the partition's first record.
+
+Faust recovers one event per record, some 15,000 a second; read in chunks it is some 250,000.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from streams.runtime.durability.changelog import ChangelogReader
+from streams.runtime.durability.claim import Claims, Takeover
+from streams.runtime.durability.rebuild import Rebuild, stand
+from streams.runtime.metrics import Metrics
+from streams.runtime.tables.partition_table import MakeTable, PartitionState
+
+log = logging.getLogger(__name__)
+
+
+class Recovery:
+    """Makes this worker the owner of partitions: reads their changelogs, and claims them."""
+
+    def __init__(
+        self,
+        reader: ChangelogReader,
+        claims: Claims,
+        full_name: Callable[[str], str],
+        names: Sequence[str],
+        make_table: MakeTable,
+        metrics: Metrics,
+        progress: Callable[[], None],
+    ) -> None:
+        self._reader = reader
+        self._claims = claims
+        self._full_name = full_name
+        self._names = tuple(names)
+        self._make_table = make_table
+        self._metrics = metrics
+        self._progress = progress
+
+    async def recover(self, partitions: Sequence[int], epoch: int) -> list[PartitionState]:
+        """The state of each partition, exactly as its changelogs say up to the claim."""
+        states = [PartitionState(partition, self._names, self._make_table) for partition in partitions]
+        try:
+            await self._recover(states, epoch)
+        except BaseException:
+            for state in states:  # perhaps the next rebalance has come already
+                state.close()
+            raise
+        return states
+
+    async def _recover(self, states: Sequence[PartitionState], epoch: int) -> None:
+        started = time.monotonic()
+        takeovers = [
+            Takeover(state, [Rebuild(table, self._full_name(table.name)) for table in state.all]) for state in states
+        ]
+        rebuilds = {rebuild.place: rebuild for takeover in takeovers for rebuild in takeover.rebuilds}
+        records = 0
+
+        def apply(place: TopicPartition, chunk: Sequence[Any]) -> None:
+            nonlocal records
+            rebuilds[place].apply(chunk)
+            records += len(chunk)
+            self._metrics.recovered.inc(len(chunk))
+            self._progress()
+
+        if rebuilds:
+            for place, end in (await self._reader.read(rebuilds, apply)).items():
+                rebuilds[place].table.log_end = end
+            await self._claims.make(takeovers, epoch)
+        else:
+            for takeover in takeovers:
+                takeover.state.epoch = epoch
+        for takeover in takeovers:
+            state = takeover.state
+            state.horizon, state.last_decided = stand(takeover.rebuilds)
+            for rebuild in takeover.rebuilds:
+                rebuild.tell(self._metrics)
+        took = time.monotonic() - started
+        self._metrics.recovery_seconds.set(took)
+        partitions = sorted(state.partition for state in states)
+        log.info("recovered %d records of partitions %s in %.2f s", records, partitions, took)

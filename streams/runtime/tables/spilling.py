@@ -1,0 +1,169 @@
+"""Tables that outgrow memory: the newest values stay in it, older ones move to local disk.
+
+What comes and goes quickly never touches the disk, and a small deployment never opens a file. A backlog of hours costs
+the memory of one of minutes. A key is in one place: whatever is put leaves the disk, and goes back there with age.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from itertools import islice
+
+from streams.runtime.tables import cold_table
+from streams.runtime.tables.cold_table import ColdTable
+from streams.runtime.tables.local_store import LocalStore
+from streams.runtime.tables.partition_table import NO_OFFSET, PartitionState, PartitionTable
+
+SPILLING_BYTES_MAX = 64 << 20
+"""What all spilling tables of a worker hold in memory: some 40,000 requests of 1 kB, more than are on their way while
+the far sides are well."""
+ENTRY_BYTES = 320
+"""What a key costs beside the bytes of key and value: two objects, a number, and its slots in two dicts."""
+SPILLED_AT_ONCE = 500
+"""Keys that move together: a few milliseconds of the event loop, and one statement for all of them."""
+
+
+class Spilling:
+    """The memory that a worker's spilling tables share, and the disk they spill to."""
+
+    def __init__(self, store: LocalStore, bytes_max: int = SPILLING_BYTES_MAX) -> None:
+        self.store = store
+        self.used = 0
+        self._bytes_max = bytes_max
+        self._tables: set[SpillingTable] = set()
+
+    def table(self, name: str, state: PartitionState) -> SpillingTable:
+        table = SpillingTable(name, state, self)
+        self._tables.add(table)
+        return table
+
+    def make_room(self) -> None:
+        """The table that holds most gives way."""
+        while self.used > self._bytes_max:
+            max(self._tables, key=lambda table: table.held).spill()
+
+    def forget(self, table: SpillingTable) -> None:
+        self._tables.discard(table)
+
+
+class SpillingTable(PartitionTable):
+    """A PartitionTable of which `values`, `origins` and `deleted` are what is in memory, the newest."""
+
+    __slots__ = ("_cold", "_moves", "_spilling", "held")
+
+    def __init__(self, name: str, state: PartitionState, spilling: Spilling) -> None:
+        super().__init__(name, state)
+        self._spilling = spilling
+        self._cold: ColdTable | None = None
+        self._moves = 0
+        """Changes whenever something on disk does."""
+        self.held = 0
+        """What it takes of the shared memory."""
+
+    @property
+    def count(self) -> int:
+        return len(self.values) + (self._cold.values if self._cold is not None else 0)
+
+    def stored(self, key: bytes) -> bytes | None:
+        value = self.values.get(key)
+        return value if value is not None or self._cold is None else self._cold.get(key)
+
+    def origin(self, key: bytes) -> int:
+        found = super().origin(key)
+        if found != NO_OFFSET or self._cold is None:
+            return found
+        cold = self._cold.origin(key)
+        return NO_OFFSET if cold is None else cold
+
+    def newest_origin(self) -> int:
+        newest = super().newest_origin()
+        cold = self._cold.newest_origin() if self._cold is not None else None
+        return newest if cold is None else max(newest, cold)
+
+    def set(self, key: bytes, value: bytes | None, origin: int) -> None:
+        before = self._weight(key)
+        if not before and self._cold is not None:
+            self.bytes -= self._cold.remove(key)
+            self._moved(self._cold)
+        super().set(key, value, origin)
+        self._hold(self._weight(key) - before)
+        self._spilling.make_room()
+
+    def forget_deleted(self, next_offset: int) -> None:
+        if self.deleted:
+            self._hold(-sum(len(key) + ENTRY_BYTES for key, offset in self.deleted.items() if offset < next_offset))
+            super().forget_deleted(next_offset)
+        if self._cold is not None and self._cold.deleted:
+            self._cold.forget_deleted(next_offset)
+            self._moved(self._cold)
+
+    def walk(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        hot = sorted(key for key in {*self.values, *self.overlay} if key.startswith(prefix))
+        last = None
+        for key, read, moves in heapq.merge(((key, None, 0) for key in hot), self._cold_rows(prefix), key=_key_of):
+            if key == last:
+                continue
+            last = key
+            # What was read from disk holds as long as nothing has moved there or from there since.
+            value = read if moves == self._moves and key not in self.overlay else None
+            value = self.get(key) if value is None else value
+            if value is not None:
+                yield key, value
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """No snapshot, as `walk` is none."""
+        return self.walk()
+
+    def spill(self) -> None:
+        """The oldest move to disk: values, or deletions that are still remembered, whichever are more."""
+        cold = self._cold = self._cold or ColdTable(self._spilling.store)
+        if len(self.deleted) > len(self.values):
+            keys = sorted(islice(self.deleted, SPILLED_AT_ONCE))
+            self._hold(-sum(map(self._weight, keys)))
+            cold.add([(key, None, self.deleted.pop(key)) for key in keys], deleted=len(keys))
+        else:
+            keys = sorted(islice(self.values, SPILLED_AT_ONCE))
+            self._hold(-sum(map(self._weight, keys)))
+            cold.add([(key, self.values.pop(key), self.origins.pop(key)) for key in keys], values=len(keys))
+        self._moved(cold)
+
+    def close(self) -> None:
+        self._spilling.forget(self)
+        self._hold(-self.held)
+        if self._cold is not None:
+            self._cold.drop()
+            self._cold = None
+
+    def _moved(self, cold: ColdTable) -> None:
+        self._moves += 1
+        if not cold.values and not cold.deleted:
+            cold.drop()
+            self._cold = None
+
+    def _cold_rows(self, prefix: bytes) -> Iterator[tuple[bytes, bytes | None, int]]:
+        first = prefix
+        while self._cold is not None:
+            page, moves = self._cold.page(first), self._moves
+            for key, value in page:
+                if not key.startswith(prefix):
+                    return
+                yield key, value, moves
+            if len(page) < cold_table.PAGE_KEYS:
+                return
+            first = page[-1][0] + b"\x00"
+
+    def _weight(self, key: bytes) -> int:
+        """What a key takes of memory, 0 when it is not there."""
+        value = self.values.get(key)
+        if value is not None:
+            return len(key) + len(value) + ENTRY_BYTES
+        return len(key) + ENTRY_BYTES if key in self.deleted else 0
+
+    def _hold(self, more: int) -> None:
+        self.held += more
+        self._spilling.used += more
+
+
+def _key_of(row: tuple[bytes, bytes | None, int]) -> bytes:
+    return row[0]

@@ -1,0 +1,354 @@
+"""Faust's transport, changed so that one event carries chunks of records, one for each partition that has some.
+
+Faust keeps the app, the agent, the consumer thread, assignment and rebalance. What is overridden here, and why:
+
+- `getmany`: an event costs Faust 50 to 80 us; one for what a poll brought makes that nothing.
+- `force_commit`, `wait_empty`, `ack`: Faust commits past messages in flight and counts duplicates after a rebalance;
+  here the OffsetLedger decides, and waiting for empty means that the groups in flight are durable.
+- the consumer: 5 ms fetch back-off (aiokafka's 100 ms stalls verdicts), a short wait for a fetch that leaves out a
+  partition with unread data, static membership that leaves on a clean stop.
+- the consumer's thread: uvloop as in the main one, and a poll goes into it without the queue of Faust's other calls.
+- `TableManager`, `Recovery`: Faust sleeps a second before it subscribes, and would recover one event per record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import aiokafka
+import faust
+import uvloop
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from streams.runtime.durability.offset_ledger import OffsetLedger
+from streams.runtime.limits import (
+    CHUNK_BYTES_MAX,
+    CHUNK_RECORDS_MAX,
+    FETCH_BACKOFF_S,
+    FETCH_BESIDE_MS,
+    FETCH_WAIT_MS,
+    NOTHING_TO_POLL_S,
+    POLL_RECORDS_MAX,
+    POLL_S,
+)
+from topics.kafka.catalogue import RECORD_BYTES_MAX
+
+_FAUST_LOG = logging.getLogger("faust")
+"""Faust's own chatter stays under its own name, where run_role keeps it to warnings."""
+
+
+class Hooks(Protocol):
+    """What the transport tells the worker, always in the main thread's event loop."""
+
+    ledger: OffsetLedger
+    assignments: int
+    """Counts revocations: what was fetched under another count is not handed out."""
+    failed: bool
+
+    def takes_in(self) -> bool:
+        """False from the begin of a rebalance until reading is resumed, and once the worker is draining."""
+
+    def ending(self) -> bool:
+        """The worker drains, or has failed."""
+
+    def resumed(self, assignments: int) -> None:
+        """The partitions are read from their committed offsets; of no effect when another rebalance came meanwhile."""
+
+    def revoking(self) -> None:
+        """A rebalance begins: nothing new is decided from here on."""
+
+    async def drained(self) -> None:
+        """Returns when everything decided so far is durable."""
+
+    def assigned(self, partitions: set[int], generation: int) -> None:
+        """The new assignment of source partitions."""
+
+    async def recover(self) -> None:
+        """Makes the tables of newly assigned partitions ready."""
+
+    def committed(self, offsets: dict[int, int]) -> None:
+        """These offsets are committed: nothing below them is read again."""
+
+    def heartbeat(self, sent_at: float) -> None:
+        """The group's coordinator has confirmed this worker's membership (called in the consumer's thread).
+
+        `sent_at` (monotonic) is when it was asked: a worker that stands still before it hears the answer must not take
+        that for news.
+        """
+
+
+class Chunk(NamedTuple):
+    """Records of one partition that are decided without giving way."""
+
+    assignments: int
+    """`Hooks.assignments` when it was fetched; a chunk from another count is not this assignment's."""
+    partition: int
+    records: Sequence[Any]
+
+
+class SourceApp(faust.App):  # type: ignore[misc]  # faust is untyped to mypy
+    """A Faust app that keeps nothing on disk and knows the worker it belongs to."""
+
+    logger = _FAUST_LOG
+    hooks: Hooks
+
+    def _create_directories(self) -> None:
+        """No table is on disk, so no directory is needed."""
+
+
+def split(records: Sequence[Any]) -> Iterator[tuple[Sequence[Any], int]]:
+    """Chunks of a fetch, bounded in records and bytes; with each its bytes."""
+    begin = size = 0
+    for index, record in enumerate(records):
+        length = len(record.value) if record.value is not None else 0
+        if index > begin and (index - begin >= CHUNK_RECORDS_MAX or size + length > CHUNK_BYTES_MAX):
+            yield records[begin:index], size
+            begin, size = index, 0
+        size += length
+    if begin < len(records):
+        yield records[begin:], size
+
+
+def portions(polled: Mapping[TP, Sequence[Any]], assignments: int) -> Iterator[tuple[TP, list[Chunk]]]:
+    """What one event each carries: the chunks of several partitions, together bounded as one is.
+
+    With each portion the partition of its last chunk. A busy partition fills a portion alone; when there is little to
+    do, all that a poll brought is one, so that what an event costs is paid once and not for each partition.
+    """
+    portion: list[Chunk] = []
+    count = size = 0
+    last: TP | None = None
+    for tp, records in polled.items():
+        for chunk, length in split(records):
+            full = count + len(chunk) > CHUNK_RECORDS_MAX or size + length > CHUNK_BYTES_MAX
+            if last is not None and full:
+                yield last, portion
+                portion, count, size = [], 0, 0
+            portion.append(Chunk(assignments, tp.partition, chunk))
+            count, size, last = count + len(chunk), size + length, tp
+    if last is not None:
+        yield last, portion
+
+
+class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
+    """Yields messages whose `value` is a list of chunks of raw records; their `offset` is that of the last record."""
+
+    logger = _FAUST_LOG
+    app: SourceApp
+
+    def _new_consumer_thread(self) -> ChunkConsumerThread:
+        thread = ChunkConsumerThread(self, loop=self.loop, thread_loop=uvloop.new_event_loop(), beacon=self.beacon)
+        thread._close_thread_loop_on_stop = True  # it is nobody else's
+        return thread
+
+    def on_init(self) -> None:
+        super().on_init()
+        self._no_poll = asyncio.Event()
+        self._no_poll.set()
+
+    async def poll_ended(self) -> None:
+        """Returns when no poll is under way.
+
+        A poll that began before a rebalance takes records of the new assignment when they come before it ends, and
+        drops them: so seeking to the committed offsets has to wait for it.
+        """
+        await self._no_poll.wait()
+
+    async def _poll(self, active: set[TP]) -> dict[TP, Sequence[Any]]:
+        self._no_poll.clear()
+        try:
+            polled: dict[TP, Sequence[Any]] = await self._getmany(active, POLL_S)
+            return polled
+        finally:
+            self._no_poll.set()
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109, ARG002
+        hooks = self.app.hooks
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        count, generation = hooks.assignments, self.app.consumer_generation_id
+        active = self._get_active_partitions()
+        if self.should_stop or not active or not hooks.takes_in():
+            await asyncio.sleep(NOTHING_TO_POLL_S)
+            return
+        for tp, chunks in portions(await self._poll(active), count):
+            if not self.flow_active or hooks.assignments != count or not hooks.takes_in():
+                return  # a rebalance or the end: what is not handed out is read again from the committed offset
+            for chunk in chunks:
+                hooks.ledger.handed_out(chunk.partition, chunk.records[-1].offset)
+            yield tp, _message(tp, chunks, chunks[-1].records[-1], generation)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Gaps between offsets are inside chunks, and nobody's business."""
+
+    def track_message(self, message: Any) -> None:
+        """The ledger tracks chunks."""
+
+    def ack(self, message: Any) -> bool:
+        """Only a durable group finishes a chunk; what Faust acknowledges on its own counts nothing."""
+        message.acked = True
+        return False
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002
+        hooks = self.app.hooks
+        mine = {tp.partition: tp for tp in self.assignment()}
+        offsets = {p: offset for p, offset in hooks.ledger.committable().items() if p in mine}
+        if not offsets or hooks.failed:
+            return False
+        if not await self._commit({mine[partition]: offset for partition, offset in offsets.items()}):
+            return False
+        hooks.committed(offsets)
+        return True
+
+    async def wait_empty(self) -> None:
+        hooks = self.app.hooks
+        if not hooks.ending():  # else it has drained and committed already, or must not
+            await hooks.drained()
+            await self.commit()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        self.app.hooks.revoking()
+        await super().on_partitions_revoked(revoked)
+        self.app.hooks.ledger.clear()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        self.app.hooks.assigned({tp.partition for tp in assigned}, generation_id)
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust warns about slow streams by its own acknowledgements; /live and the lag metric say it here."""
+
+
+def _message(tp: TP, chunks: list[Chunk], last: Any, generation: int) -> ConsumerMessage:
+    return ConsumerMessage(
+        tp.topic,
+        tp.partition,
+        last.offset,
+        last.timestamp / 1000.0,
+        last.timestamp_type,
+        (),
+        None,
+        chunks,
+        None,
+        0,
+        0,
+        tp,
+        generation_id=generation,
+    )
+
+
+class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Makes the consumer as the runtime needs it and leaves the group on a clean stop."""
+
+    logger = _FAUST_LOG
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        conf = self.app.conf
+        self._assignor = self.app.assignor
+        return aiokafka.AIOKafkaConsumer(
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            group_instance_id=conf.consumer_group_instance_id,
+            bootstrap_servers=driver.server_list(transport.url, transport.default_port),
+            partition_assignment_strategy=[self._assignor],
+            enable_auto_commit=False,
+            auto_offset_reset=conf.consumer_auto_offset_reset,
+            max_poll_records=POLL_RECORDS_MAX,
+            max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
+            max_partition_fetch_bytes=RECORD_BYTES_MAX,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            request_timeout_ms=int(conf.broker_request_timeout * 1000),
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+        )
+
+    async def getmany(self, active: set[TP], timeout: float) -> dict[TP, Sequence[Any]]:  # noqa: ASYNC109 - Faust's
+        """Not through the thread's queue: there a call costs twice as much, and every verdict waits for this one."""
+        fetching = self._fetch_records(self._ensure_consumer(), active, timeout=timeout, max_records=POLL_RECORDS_MAX)
+        polled = asyncio.run_coroutine_threadsafe(fetching, self.thread_loop)
+        found: dict[TP, Sequence[Any]] = await asyncio.wrap_future(polled)
+        return found
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        consumer = self._ensure_consumer()
+        consumer._fetcher._prefetch_backoff = FETCH_BACKOFF_S  # not in its public interface
+        wait_briefly_beside_unread(consumer._fetcher)
+        self._watch_heartbeats(consumer._coordinator)
+
+    def _watch_heartbeats(self, coordinator: Any) -> None:
+        hooks = self.consumer.app.hooks
+        beat = coordinator._do_heartbeat
+
+        async def watched() -> bool:
+            sent_at = time.monotonic()
+            confirmed: bool = await beat()
+            if confirmed:
+                hooks.heartbeat(sent_at)
+            return confirmed
+
+        coordinator._do_heartbeat = watched
+
+    async def on_thread_stop(self) -> None:
+        if self._consumer is not None and not self.consumer.app.hooks.failed:
+            # aiokafka lets static members stay when they stop, so their partitions would stand still for a whole
+            # session. After a clean drain others may take over at once; after a failure the restart gets them back.
+            self._consumer._coordinator._group_instance_id = None
+        await super().on_thread_stop()
+
+
+def wait_briefly_beside_unread(fetcher: Any) -> None:
+    """aiokafka has one fetch under way to a node. One that is made while a partition's data is unread is for the others
+    alone, and what the busy partition gets next has to wait until that fetch is back."""
+    actions = fetcher._get_actions_per_node
+
+    def watched(assignment: Any) -> Any:
+        fetcher._fetch_max_wait_ms = FETCH_BESIDE_MS if fetcher._records else FETCH_WAIT_MS
+        return actions(assignment)
+
+    fetcher._get_actions_per_node = watched
+
+
+class ChunkTransport(driver.Transport):  # type: ignore[misc]
+    Consumer = ChunkConsumer
+
+
+class SourceRecovery(Recovery):  # type: ignore[misc]
+    """Faust's coordination of recovery and rebalance; the tables themselves are the worker's."""
+
+    logger = _FAUST_LOG
+
+    async def _resume_streams(self, generation_id: int = 0) -> None:
+        hooks = self.app.hooks
+        count = hooks.assignments
+        # Both end with RebalanceAgain when another rebalance begins, and are done again for that assignment.
+        await self._wait(hooks.recover())
+        await self._wait(self.app.consumer.poll_ended())
+        await super()._resume_streams(generation_id)
+        hooks.resumed(count)
+
+
+class SourceTableManager(TableManager):  # type: ignore[misc]
+    """Holds no Faust table; subscribes at once instead of after a second."""
+
+    logger = _FAUST_LOG
+    _recovery: Recovery | None
+
+    @property
+    def recovery(self) -> Recovery:
+        if self._recovery is None:
+            self._recovery = SourceRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()

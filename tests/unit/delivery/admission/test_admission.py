@@ -1,0 +1,72 @@
+"""What a destination takes bounds the requests in the air. That Kafka is waited for holds no place at it, and what is
+not durable yet is bounded by as many: a worker that dies leaves at most twice its concurrency to be sent again."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from streams.delivery.admission.admission import NEVER, Admission, Flight
+from streams.delivery.admission.budget import PermitRecord
+from streams.delivery.admission.circuit_breaker import Breaker
+from streams.delivery.admission.limiters.limits import Limits
+from streams.delivery.admission.permits import Permits
+from streams.delivery.admission.retry_after_gate import Gate
+from streams.delivery.ports import AttemptResult, ResponseClass
+from tests.fakes.delivery import ManualClock
+from topics.configuration.pace import Pace
+
+TAKEN = AttemptResult(kind=ResponseClass.DELIVERED, at_ms=0, took_ms=1.0, status=200)
+MOST = 3
+
+
+def admission() -> Admission:
+    clock = ManualClock()
+    committer: Any = None  # nothing is written here
+    permits = Permits(
+        key=b"k", partition=0, limits=Limits(), gate=Gate(), left=PermitRecord(), committer=committer, clock=clock
+    )
+    permits.proved(clock.now_ms())
+    return Admission(permits=permits, breaker=Breaker(Random(1)), config=Pace(concurrency=MOST), clock=clock)
+
+
+def leave(here: Admission) -> list[Flight]:
+    """All that may leave now."""
+    left: list[Flight] = []
+    while here.blocked_until(0) is None:
+        left.append(here.leave("fact", f"lane-{len(left)}"))
+    return left
+
+
+def test_a_place_is_free_when_its_answer_is_in() -> None:
+    here = admission()
+    first = leave(here)
+    assert len(first) == MOST
+    here.ended(first[0], TAKEN)
+    assert len(leave(here)) == 1
+    assert here.in_air == MOST
+
+
+def test_while_nothing_becomes_durable_at_most_as_many_outcomes_wait_as_requests_may_be_in_the_air() -> None:
+    here = admission()
+    first = leave(here)
+    for flight in first:
+        here.ended(flight, TAKEN)
+    assert here.blocked_until(0) == NEVER
+    assert leave(here) == []
+    here.landed(first[0])
+    second = leave(here)
+    assert len(second) == MOST
+    assert here.in_air + here.unrecorded < 2 * MOST
+    for flight in (*first[1:], *second):
+        if not flight.ended:
+            here.ended(flight, TAKEN)
+        here.landed(flight)
+    assert (here.in_air, here.unrecorded) == (0, 0)
+
+
+def test_a_request_that_is_not_sent_after_all_gives_its_place_back() -> None:
+    here = admission()
+    (flight, *_) = leave(here)
+    here.landed(flight)
+    assert (here.in_air, here.unrecorded) == (MOST - 1, 0)

@@ -1,0 +1,68 @@
+"""What deploys Sluice elsewhere speaks of it as it is: the same settings, roles, Kafka and limits as the code."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from sluice.cli.main import main
+from sluice.dev.local.jars import KAFKA_VERSION, POM
+from topics.configuration.settings import Settings, load_channels
+from topics.kafka.catalogue import RECORD_BYTES_MAX
+
+ROOT = Path(__file__).parents[3]
+COMPOSE = ROOT / "docker-compose.yml"
+CHART = ROOT / "helm" / "sluice"
+DEPLOYMENT = [ROOT / "Dockerfile", COMPOSE, *sorted(CHART.rglob("*.yaml"))]
+NOT_SETTINGS = {"SLUICE_CHANNELS", "SLUICE_ENV_FILE"}
+"""Read by docker compose itself: which file to mount."""
+ROLES = ("gateway", "orders", "delivery", "inventory")
+
+
+@pytest.mark.parametrize("path", DEPLOYMENT, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_variable_is_a_setting(path: Path) -> None:
+    used = set(re.findall(r"\bSLUICE_[A-Z_]+", path.read_text(encoding="utf-8")))
+    known = {f"SLUICE_{name.upper()}" for name in Settings.model_fields}
+    assert used - NOT_SETTINGS <= known
+
+
+def test_every_role_is_deployed() -> None:
+    compose = COMPOSE.read_text(encoding="utf-8")
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    for role in ROLES:
+        assert role in main.commands
+        assert f'\n  {role}:\n    <<: *role\n    command: ["{role}"]\n' in compose
+    assert schema["properties"]["roles"]["required"] == list(ROLES)
+
+
+def test_every_kafka_is_the_same() -> None:
+    assert f"image: apache/kafka:{KAFKA_VERSION}\n" in COMPOSE.read_text(encoding="utf-8")
+    pom = POM.read_text(encoding="utf-8")
+    for artifact in ("kafka_2.13", "kafka-tools"):
+        assert re.search(rf"<artifactId>{artifact}</artifactId>\s*<version>{re.escape(KAFKA_VERSION)}</version>", pom)
+    assert f'KAFKA_MESSAGE_MAX_BYTES: "{RECORD_BYTES_MAX}"' in COMPOSE.read_text(encoding="utf-8")
+
+
+def test_the_channels_of_the_containers_can_be_used() -> None:
+    channels = load_channels(ROOT / "docker" / "channels.toml")
+    assert channels.increff.url == "http://sandbox-increff:8091/assure-magic2"
+    assert list(channels.channels) == ["demo"]
+
+
+def test_the_chart_is_of_this_version() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    version = re.search(r'^version = "(.*)"$', project, re.MULTILINE)
+    assert version is not None
+    chart = (CHART / "Chart.yaml").read_text(encoding="utf-8")
+    assert f'appVersion: "{version.group(1)}"' in chart
+
+
+@pytest.mark.parametrize("path", sorted((CHART / "templates").iterdir()), ids=lambda path: str(path.name))
+def test_templates_open_and_close_in_pairs(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count("{{") == text.count("}}")
+    openers = re.findall(r"{{-? *(?:if|range|with|define)\b", text)
+    assert len(openers) == len(re.findall(r"{{-? *end\b", text))

@@ -1,0 +1,143 @@
+"""The management API answers where an order is, takes decisions about dead deliveries, and errs as RFC 9457 says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.ports import Outgoing
+from tests.fakes.gateway import FakeKafka, channels_with, gateway, silent
+from topics.records.deliveries import LaneAction, LaneDecision, decode_lane_decision
+from topics.records.envelope import LANE_DECISION, ORDER_QUERY, Envelope
+from topics.records.keys import destination_partition, lane_key, order_key, return_key
+from topics.records.verdicts import Reply, Verdict
+
+DOCUMENT = {
+    "channel": "demo",
+    "orderCode": "O/1",
+    "deliveries": [
+        {"id": "e.0", "touchpoint": "create-outward-order", "destination": "increff"},
+        {"id": "e.1", "touchpoint": "get-invoice", "destination": "channel:demo"},
+    ],
+}
+
+
+def known(document: Any = DOCUMENT) -> FakeKafka:
+    def decide(envelope: Envelope, _record: Outgoing) -> Reply:
+        return Reply(event=envelope.id, verdict=Verdict.ANSWERED, body=document)
+
+    return FakeKafka(decide=decide)
+
+
+def is_problem(body: Mapping[str, Any], status: int, code: str) -> bool:
+    return {"type", "title", "status", "detail", "code"} == set(body) and (body["status"], body["code"]) == (
+        status,
+        code,
+    )
+
+
+async def test_an_order_is_asked_for_through_kafka() -> None:
+    async with gateway(kafka=known()) as at:
+        response = await at.client.get("/api/orders/O%2F1")
+        assert (response.status, await response.json()) == (200, DOCUMENT)
+        (record,), (envelope,) = at.kafka.records, at.kafka.envelopes()
+        assert envelope.type == ORDER_QUERY
+        assert record.key == order_key("demo", "O/1")
+        assert orjson.loads(record.value) == {"orderCode": "O/1"}
+
+
+async def test_a_return_has_its_own_key() -> None:
+    async with gateway(kafka=known({"returnOrderCode": "R"})) as at:
+        response = await at.client.get("/api/returns/R?channel=demo")
+        assert await response.json() == {"returnOrderCode": "R"}
+        assert at.kafka.records[0].key == return_key("demo", "R")
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "status", "code"),
+    [
+        ("/api/orders/O", None, 404, "UNKNOWN"),
+        ("/api/orders/O?channel=nobody", DOCUMENT, 404, "CHANNEL_UNKNOWN"),
+        (f"/api/orders/{'x' * 256}", DOCUMENT, 400, "BAD_DATA"),
+        ("/api/nothing", DOCUMENT, 404, "UNKNOWN"),
+    ],
+)
+async def test_errors_are_problem_details(path: str, document: Any, status: int, code: str) -> None:
+    async with gateway(kafka=known(document)) as at:
+        response = await at.client.get(path)
+        assert response.content_type == "application/problem+json"
+        assert response.status == status
+        assert is_problem(await response.json(content_type=None), status, code)
+
+
+async def test_the_channel_must_be_named_when_there_are_several() -> None:
+    async with gateway(kafka=known(), channels=channels_with(second="web")) as at:
+        response = await at.client.get("/api/orders/O")
+        assert response.status == 400
+        assert "channel: must be one of demo, web" in (await response.json(content_type=None))["detail"]
+        assert (await at.client.get("/api/orders/O?channel=web")).status == 200
+
+
+async def test_silence_is_503() -> None:
+    async with gateway(kafka=FakeKafka(decide=silent)) as at:
+        response = await at.client.get("/api/orders/O")
+        assert (response.status, response.headers["Retry-After"]) == (503, "2")
+
+
+@pytest.mark.parametrize(
+    ("token", "status"), [(None, 401), ("Bearer wrong", 401), ("right", 401), ("Bearer right", 200)]
+)
+async def test_a_configured_token_is_needed(token: str | None, status: int) -> None:
+    async with gateway(kafka=known(), api_token="right") as at:
+        headers = {"Authorization": token} if token else {}
+        assert (await at.client.get("/api/orders/O", headers=headers)).status == status
+
+
+@pytest.mark.parametrize("action", list(LaneAction))
+async def test_a_decision_goes_to_the_lane_of_the_request(action: LaneAction) -> None:
+    async with gateway(kafka=known()) as at:
+        response = await at.client.post(f"/api/orders/O%2F1/deliveries/e.0/{action}")
+        body = await response.json()
+        assert response.status == 202
+        assert body == {"request": "e.0", "action": action, "eventId": response.headers["Sluice-Event-Id"]}
+        record = at.kafka.records[-1]
+        lane = lane_key("increff", order_key("demo", "O/1"))
+        assert (record.topic, record.key) == ("deliveries.requests", lane)
+        assert record.partition == destination_partition("increff", 0, at.settings.partitions)
+        assert decode_lane_decision(record.value) == LaneDecision(lane=lane.decode(), request="e.0", action=action)
+        assert at.kafka.envelopes()[-1].type == LANE_DECISION
+
+
+async def test_a_request_beside_the_lane_has_a_lane_of_its_own() -> None:
+    async with gateway(kafka=known()) as at:
+        await at.client.post("/api/orders/O%2F1/deliveries/e.1/skip")
+        assert at.kafka.records[-1].key == b"channel:demo|demo%7CO/1|e.1"
+
+
+@pytest.mark.parametrize(("path", "status"), [("e.9/skip", 404), ("e.0/burn", 404)])
+async def test_a_decision_about_nothing_is_404(path: str, status: int) -> None:
+    async with gateway(kafka=known()) as at:
+        response = await at.client.post(f"/api/orders/O/deliveries/{path}")
+        assert response.status == status
+        assert response.content_type == "application/problem+json"
+        assert all(envelope.type == ORDER_QUERY for envelope in at.kafka.envelopes())
+
+
+async def test_a_wrong_method_is_405() -> None:
+    async with gateway(kafka=known()) as at:
+        assert (await at.client.get("/api/orders/O/deliveries/e.0/skip")).status == 405
+        assert (await at.client.delete("/api/orders/O")).status == 405
+
+
+async def test_a_query_that_was_set_aside_does_not_say_that_there_is_no_such_order() -> None:
+    def decide(envelope: Envelope, _record: Outgoing) -> Reply:
+        return Reply(event=envelope.id, verdict=Verdict.REFUSED, message="not the state of an order")
+
+    async with gateway(kafka=FakeKafka(decide=decide)) as at:
+        response = await at.client.get("/api/orders/O")
+        body = await response.json(content_type=None)
+        assert is_problem(body, 500, "NOT_ANSWERED")
+        assert "not the state of an order" in body["detail"]

@@ -1,0 +1,182 @@
+"""The decide loop: a raising decision leaves nothing, redeliveries are skipped silently, a repeat is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from streams.runtime.decide import DecideLoop, FastRecord
+from streams.runtime.durability.offset_ledger import OffsetLedger
+from streams.runtime.metrics import Metrics
+from streams.runtime.rejected import RejectsEverythingError
+from streams.runtime.role import Change, Effect, Poison, Record, Role, Tables
+from streams.runtime.tables.partition_table import PartitionState
+from tests.fakes.runtime import FakeProducer, fake_commit, fake_publisher, raw_record
+
+
+class Counting(Role):
+    """The value is what to do: count, raise after a put, delete, or be poison."""
+
+    name = "counting"
+    source = "source"
+    tables = ("state", "other")
+
+    def __init__(self) -> None:
+        self.seen: list[list[Change]] = []
+
+    def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
+        n = int(tables["state"].get(record.key) or b"0") + 1
+        if record.value == b"delete":
+            tables["state"].delete(record.key)
+            return ()
+        tables["state"].put(record.key, b"%d" % n)
+        assert tables["state"].get(record.key) == b"%d" % n, "a role reads its own puts"
+        if record.value == b"raise":
+            tables["other"].put(record.key, b"never")
+            raise RuntimeError("after its puts")
+        if record.value in (b"poison", b"foreseen"):
+            raise Poison("bad", "told so", foreseen=record.value == b"foreseen")
+        return (effect for effect in [Effect("out", record.key, b"%d" % n)])
+
+    def set_aside(self, record: Record, code: str, reason: str) -> Iterable[Effect]:
+        return [Effect("told", record.key, f"{code}: {reason.splitlines()[-1]}".encode())]
+
+    def changed(self, partition: int, changes: list[Change]) -> None:
+        assert partition == 0
+        self.seen.append(changes)
+
+
+class Loop:
+    def __init__(self, limit: int = 100) -> None:
+        publisher, self.producer = fake_publisher("out", "told", "state", "other", "commands.rejected")
+        self.ledger = OffsetLedger()
+        self.metrics = Metrics("test")
+        self.commit = fake_commit(publisher, self.ledger, self._fail, metrics=self.metrics)
+        self.role = Counting()
+        self.decide = DecideLoop(self.role, "t.source.v1", self.commit, self.metrics, limit)
+        self.state = PartitionState(0, self.role.tables)
+
+    def _fail(self, error: BaseException) -> None:
+        raise error
+
+    async def chunk(self, *records: Any) -> FakeProducer:
+        self.ledger.handed_out(0, records[-1].offset)
+        try:
+            self.decide.decide_chunk(self.state, records)
+        finally:
+            self.commit.start()
+            await self.commit.drain()
+            await self.commit.stop()
+        return self.producer
+
+
+async def test_chunk_is_decided_in_order_and_state_leaves_once_per_key() -> None:
+    loop = Loop()
+    producer = await loop.chunk(*(raw_record(offset, b"count") for offset in range(3)))
+    assert [record.value for record in producer.topic("out")] == [b"1", b"2", b"3"]
+    (state,) = producer.topic("state")
+    assert (state.value, state.headers) == (b"3", (("sluice-made-by", b"0/2"),))
+    assert loop.ledger.committable() == {0: 3}
+
+
+@pytest.mark.parametrize(("bad", "code"), [(b"raise", b"decision_failed"), (b"poison", b"bad")])
+async def test_a_record_that_cannot_be_decided_leaves_no_puts_and_its_neighbours_go_on(bad: bytes, code: bytes) -> None:
+    loop = Loop()
+    given = [raw_record(0, b"count"), raw_record(1, bad, headers=[("h", b"kept")]), raw_record(2, b"count")]
+    producer = await loop.chunk(*given)
+    assert [record.value for record in producer.topic("out")] == [b"1", b"2"]
+    assert not producer.topic("other")
+    (rejected,) = producer.topic("commands.rejected")
+    assert (rejected.key, rejected.value, rejected.headers[0]) == (b"k", bad, ("h", b"kept"))
+    assert dict(rejected.headers)["sluice-rejected-code"] == code
+    assert dict(rejected.headers)["sluice-rejected-offset"] == b"1"
+    assert loop.ledger.committable() == {0: 3}
+
+
+async def test_redelivery_is_skipped_silently_and_a_repeat_is_decided() -> None:
+    """After a crash the state says which offset it was made from; a caller's repeat is a new record."""
+    loop = Loop()
+    loop.state.all[0].set(b"k", b"5", 10)
+    loop.state.horizon = 10
+    producer = await loop.chunk(raw_record(9, b"count"), raw_record(10, b"count"))
+    assert not producer.log
+    assert loop.ledger.committable() == {0: 11}
+    await loop.chunk(raw_record(11, b"count"))
+    assert [record.value for record in producer.topic("out")] == [b"6"]
+
+
+async def test_redelivery_of_what_was_deleted_is_skipped_until_the_offset_is_committed() -> None:
+    loop = Loop()
+    await loop.chunk(raw_record(0, b"count"), raw_record(1, b"delete"))
+    assert [record.value for record in loop.producer.topic("state")] == [None]
+    loop.state.reopened()
+    await loop.chunk(raw_record(0, b"count"), raw_record(1, b"delete"))
+    assert len(loop.producer.topic("out")) == 1
+    loop.state.all[0].forget_deleted(2)
+    assert loop.state.all[0].deleted == {}
+
+
+async def test_the_role_learns_what_a_chunk_changed_in_order_before_it_is_durable() -> None:
+    loop = Loop()
+    await loop.chunk(raw_record(0, b"count"), raw_record(1, b"raise"), raw_record(2, b"delete"))
+    assert loop.role.seen == [[Change("state", b"k", b"1"), Change("state", b"k", None)]]
+
+
+async def test_a_role_that_rejects_everything_stops_at_the_limit_and_hands_over_what_came_before() -> None:
+    loop = Loop(limit=3)
+    with pytest.raises(RejectsEverythingError, match="3 records in a row"):
+        await loop.chunk(*(raw_record(offset, b"poison") for offset in range(5)))
+    assert len(loop.producer.topic("commands.rejected")) == 2
+    assert loop.ledger.committable() == {}  # the chunk was not finished: its records are read again
+
+
+async def test_good_records_between_bad_ones_keep_the_role_going() -> None:
+    loop = Loop(limit=3)
+    values = [b"poison", b"poison", b"count"] * 5
+    await loop.chunk(*(raw_record(offset, value) for offset, value in enumerate(values)))
+    assert len(loop.producer.topic("commands.rejected")) == 10
+
+
+async def test_records_of_a_kind_that_is_foreseen_are_set_aside_in_any_number() -> None:
+    loop = Loop(limit=3)
+    await loop.chunk(*(raw_record(offset, b"foreseen") for offset in range(5)))
+    assert len(loop.producer.topic("commands.rejected")) == 5
+    with pytest.raises(RejectsEverythingError, match="3 records in a row"):
+        await loop.chunk(*(raw_record(5 + n, value) for n, value in enumerate([b"poison", b"foreseen"] * 3)))
+
+
+def test_a_fast_record_is_a_record() -> None:
+    raw = raw_record(3, b"v", b"k", [("h", b"1")])
+    fast = FastRecord(raw, 2, 3)
+    assert isinstance(fast, Record)
+    assert (fast.partition, fast.offset, fast.timestamp_ms) == (2, 3, 1_003)
+    assert (fast.key, fast.value, fast.headers) == (b"k", b"v", (("h", b"1"),))
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"), [(b"raise", b"decision_failed: RuntimeError: after its puts"), (b"poison", b"bad: told so")]
+)
+async def test_a_role_tells_those_who_wait_for_a_record_that_is_set_aside(bad: bytes, told: bytes) -> None:
+    """Whatever the cause, its effects leave together with the rejection."""
+    loop = Loop()
+    producer = await loop.chunk(raw_record(0, bad))
+    assert [record.value for record in producer.topic("told")] == [told]
+    assert len(producer.topic("commands.rejected")) == 1
+
+
+async def test_what_a_role_notes_of_a_record_that_is_set_aside_becomes_durable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = Loop()
+    noted = Change("other", b"k", b"noted")
+
+    def note(record: Record, _code: str, _reason: str) -> Iterable[Effect]:
+        loop.state.tables["other"].put(record.key, b"noted")
+        return ()
+
+    monkeypatch.setattr(loop.role, "set_aside", note)
+    producer = await loop.chunk(raw_record(0, b"poison"))
+    assert loop.role.seen == [[noted]]
+    assert [record.value for record in producer.topic("other")] == [b"noted"]

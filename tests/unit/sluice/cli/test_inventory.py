@@ -1,0 +1,152 @@
+"""`sluice inventory` shows what the gateway tells in short tables, and asks for what it is told to ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import sluice.cli.gateway_client
+from sluice.cli.main import main
+from topics.api.stock_operations import (
+    AskDocument,
+    ChannelStockDocument,
+    ControlDocument,
+    LocationDocument,
+    ReconcileResult,
+    RefusedSkuDocument,
+    RefusedSkusDocument,
+    ResyncProgress,
+    StockStatusDocument,
+)
+
+AT_MS = 1_764_100_000_000
+Answers = dict[tuple[str, str], Any]
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
+    """By method and path."""
+    told: Answers = {}
+    monkeypatch.setattr(sluice.cli.gateway_client, "ask", lambda _url, method, path, _body=None: told[method, path])
+    return told
+
+
+def run(*arguments: str) -> str:
+    done = CliRunner().invoke(main, ["inventory", *arguments])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def numbers(**changes: Any) -> dict[str, Any]:
+    none = {"paused": False, "dirty": 0, "oldestAgeMs": None, "sentPerS": 0.0, "changes": 0, "sent": 0}
+    return {**none, "conflation": None, "refused": 0, "resync": None, **changes}
+
+
+def test_the_status_is_a_line_for_each_channel_and_location(answers: Answers) -> None:
+    going = ResyncProgress(id="res_1", told=200, total=1_000)
+    busy = LocationDocument(
+        location="DXB-WH-01",
+        atMs=AT_MS,
+        **numbers(dirty=1_204, oldestAgeMs=2_340, sentPerS=35.04, conflation=3.1, refused=2, resync=going),
+    )
+    held = LocationDocument(location="~ALL", atMs=AT_MS, **numbers(paused=True, dirty=7, oldestAgeMs=7_200_000))
+    demo = ChannelStockDocument(
+        channel="demo",
+        left=3,
+        locations=[busy, held],
+        **numbers(dirty=1_211, oldestAgeMs=600_000, sentPerS=35.04, conflation=3.1, refused=2, resync=going),
+    )
+    shop = ChannelStockDocument(channel="shop", left=0, locations=[], **numbers())
+    answers["GET", "/api/inventory/status"] = StockStatusDocument(channels=[demo, shop]).model_dump()
+    assert run("status").splitlines() == [
+        "              dirty  oldest  sent/s  changes per send  refused",
+        "demo           1211  10 min    35.0              3.10        2  resync 200 of 1000",
+        "  DXB-WH-01    1204   2.3 s    35.0              3.10        2  resync 200 of 1000",
+        "  ~ALL            7   2.0 h     0.0                 -        0  paused",
+        "  and 3 more",
+        "shop              0       -     0.0                 -        0",
+    ]
+    answers["GET", "/api/inventory/status/a%2Fb"] = {"channels": []}
+    assert run("status", "a/b", "--json") == '{\n  "channels": []\n}\n'
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"endedMs": None}, "reconciling, 9 compared"),
+        ({"failed": True}, "reconcile failed: the channel does not say what it has"),
+        ({}, "reconciled: 9 as they should be"),
+        ({"missing": 2, "stale": 1, "repaired": 3}, "reconciled: 2 missing, 1 stale of 9; 3 sent again"),
+        ({"extra": 1, "persisting": 1}, "reconciled: 1 extra of 9; 0 sent again, 1 persist"),
+    ],
+)
+def test_the_status_says_what_came_of_the_last_reconciliation(
+    answers: Answers, changes: dict[str, Any], said: str
+) -> None:
+    counts = {"compared": 9, "missing": 0, "extra": 0, "stale": 0, "refused": 0, "repaired": 0, "persisting": 0}
+    times = {"failed": False, "startedMs": 1, "endedMs": 2}
+    result = ReconcileResult.model_validate({"id": "rec_1", **counts, **times, **changes})
+    demo = ChannelStockDocument(channel="demo", left=0, locations=[], **numbers(reconcile=result))
+    answers["GET", "/api/inventory/status"] = StockStatusDocument(channels=[demo]).model_dump()
+    assert run("status").splitlines()[1].endswith(f"0  {said}")
+
+
+def refusal(sku: str, status: int | None = 200) -> RefusedSkuDocument:
+    reason = "failure-list" if status == 200 else "refused"
+    return RefusedSkuDocument(
+        location="L1", channelSkuCode=sku, reason=reason, status=status, sinceMs=AT_MS, failures=5
+    )
+
+
+def test_refused_skus_are_named_with_their_reason(answers: Answers) -> None:
+    page = RefusedSkusDocument(channel="demo", total=3, refused=[refusal("A"), refusal("B-LONG", 400)], next="/next")
+    answers["GET", "/api/inventory/refused/demo"] = page.model_dump()
+    assert run("refused", "demo").splitlines() == [
+        "location  SKU     reason               failures  since",
+        "L1        A       in failureList, 200         5  2025-11-25 19:46:40",
+        "L1        B-LONG  call refused, 400           5  2025-11-25 19:46:40",
+        "2 of 3; --all shows all",
+    ]
+    last = RefusedSkusDocument(channel="demo", total=3, refused=[refusal("C", None)], next=None)
+    answers["GET", "/api/inventory/refused/demo?limit=1000"] = page.model_dump()
+    answers["GET", "/next"] = last.model_dump()
+    assert run("refused", "demo", "--all").splitlines()[-1].split() == [
+        *("L1", "C", "call", "refused", "5", "2025-11-25", "19:46:40")
+    ]
+    none = RefusedSkusDocument(channel="demo", total=0, refused=[], next=None)
+    answers["GET", "/api/inventory/refused/demo/L%201"] = none.model_dump()
+    assert run("refused", "demo", "L 1") == "demo refuses nothing\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "paused", "said"),
+    [
+        (("pause", "demo"), True, "demo: paused; nothing is sent"),
+        (("resume", "demo", "L1"), False, "demo L1: not paused"),
+        (("resync", "demo"), False, "demo: resync res_1 asked for at 2025-11-25 19:46:40"),
+        (
+            ("reconcile", "demo", "L1"),
+            True,
+            "demo L1: reconcile rec_1 asked for at 2025-11-25 19:46:40; it waits, because it is paused",
+        ),
+    ],
+)
+def test_what_was_asked_is_said(answers: Answers, arguments: tuple[str, ...], paused: bool, said: str) -> None:
+    _, channel, *location = arguments
+    told = ControlDocument(
+        channel=channel,
+        location=location[0] if location else None,
+        paused=paused,
+        resync=AskDocument(id="res_1", atMs=AT_MS),
+        reconcile=AskDocument(id="rec_1", atMs=AT_MS),
+    )
+    answers["POST", f"/api/inventory/{'/'.join(arguments)}"] = told.model_dump()
+    assert run(*arguments) == f"{said}\n"
+
+
+def test_without_a_command_it_is_the_role_and_its_options_are_the_roles() -> None:
+    told = run("--help")
+    assert "--admin-port" in told
+    assert "resync" in told

@@ -1,0 +1,175 @@
+"""`sluice order` tells a person where an order is: state, lines, shipments, facts, deliveries with every attempt."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+from click.testing import CliRunner
+
+from sluice.cli.main import main
+
+ORDER: dict[str, Any] = {
+    "channel": "demo",
+    "orderCode": "A-1",
+    "state": "PACKED",
+    "createdAtMs": 1_700_000_000_000,
+    "updatedAtMs": 1_700_000_005_000,
+    "lines": [
+        {"orderItemCode": "A-1-1", "channelSkuCode": "SHIRT", "ordered": 3, "open": 0, "packed": 2, "cancelled": 1}
+    ],
+    "shipments": [
+        {
+            "shipmentId": 48,
+            "shipmentCode": "S-1",
+            "locationCode": "DXB-WH-01",
+            "state": "PACKED",
+            "awbNumber": "AWB-9",
+            "transporter": "Swift",
+            "items": [],
+        }
+    ],
+    "facts": [{"sequence": 1, "name": "order.received", "atMs": 1_700_000_000_000, "orderType": "SO"}],
+    "deliveries": [
+        {
+            "id": "e1.0",
+            "touchpoint": "create-outward-order",
+            "destination": "increff",
+            "status": "retrying",
+            "nextAtMs": 1_700_000_009_000,
+            "message": None,
+            "attempts": [
+                {"number": 1, "atMs": 1_700_000_001_000, "tookMs": 12, "status": 500, "error": "server error"},
+                {"number": 2, "atMs": 1_700_000_002_000, "tookMs": 3, "status": None, "error": "connection refused"},
+            ],
+        }
+    ],
+    "returns": [
+        {"returnOrderCode": "R-1", "items": [{"channelSkuCode": "SHIRT", "quantity": 2}], "reason": None},
+        {"returnOrderCode": "R-2", "items": [], "reason": "1 of SHIRT cannot be returned"},
+    ],
+    "reason": None,
+}
+
+
+@contextmanager
+def gateway(status: int, body: Any, asked: list[str], kind: str) -> Iterator[str]:
+    """A gateway that gives one answer."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the base class names it
+            """Silent: a test's output is its result."""
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def run(status: int, body: Any, *arguments: str, kind: str = "application/problem+json") -> tuple[int, str, list[str]]:
+    asked: list[str] = []
+    with gateway(status, body, asked, kind) as url:
+        result = CliRunner().invoke(main, ["order", "--url", url, *arguments])
+    return result.exit_code, result.output, asked
+
+
+def test_the_timeline_shows_everything() -> None:
+    code, output, asked = run(200, ORDER, "A-1")
+    assert code == 0
+    assert asked == ["/api/orders/A-1"]
+    for part in (
+        "Order A-1 of demo: PACKED",
+        "A-1-1  SHIRT  3 ordered: 2 packed, 1 cancelled",
+        "48 (S-1)  PACKED  from DXB-WH-01",
+        "with Swift, AWB AWB-9",
+        "order.received  orderType=SO",
+        "create-outward-order to increff: retrying, next attempt",
+        "500 in 12 ms  server error",
+        "connection refused in 3 ms",
+        "R-1  2 SHIRT",
+        "R-2  no units  (refused: 1 of SHIRT cannot be returned)",
+    ):
+        assert part in output
+
+
+def test_what_is_only_expected_shows_what_came_early() -> None:
+    parked = {"event": "acknowledge", "eventId": "e1", "untilMs": 1_750_086_400_000}
+    document = {"channel": "demo", "orderCode": "A-1", "state": "EXPECTED", "adopted": False, "parked": [parked]}
+    _, output, _ = run(200, document, "A-1")
+    for part in ("Order A-1 of demo: EXPECTED", "Came early", "acknowledge  kept until 2025-06-1"):
+        assert part in output
+
+
+def test_json_is_the_document() -> None:
+    code, output, _ = run(200, ORDER, "A-1", "--json")
+    assert code == 0
+    assert json.loads(output) == ORDER
+
+
+def test_codes_are_escaped() -> None:
+    _, _, asked = run(200, ORDER, "A/1 x", "--channel", "de mo")
+    assert asked == ["/api/orders/A%2F1%20x?channel=de+mo"]
+
+
+def test_an_unknown_order_is_no_error_of_use() -> None:
+    code, output, asked = run(404, {"status": 404, "code": "UNKNOWN"}, "A-2", "--channel", "demo")
+    assert code == 1
+    assert output == "no order or return A-2 of demo\n"
+    assert asked == ["/api/orders/A-2?channel=demo", "/api/returns/A-2?channel=demo"]
+
+
+def test_another_server_is_not_taken_for_sluice() -> None:
+    code, output, _ = run(404, {"error": "not found"}, "A-2", kind="application/json")
+    assert code == 2
+    assert "is not Sluice; give --url" in output
+
+
+def test_an_unknown_channel_is_told() -> None:
+    refusal = {"status": 404, "code": "CHANNEL_UNKNOWN", "detail": "There is no such channel: x"}
+    code, output, _ = run(404, refusal, "A-2", "--channel", "x")
+    assert code == 2
+    assert "There is no such channel: x" in output
+
+
+def test_a_return_is_shown() -> None:
+    item = {"itemCode": "R-1-1", "channelSkuCode": "SHIRT", "cancelled": False, "qcStatus": "PASS"}
+    document = {
+        "channel": "demo",
+        "returnOrderCode": "R-1",
+        "forwardOrderCode": "A-1",
+        "state": "ACKNOWLEDGED",
+        "trackingCode": "AWB-7",
+        "transporter": "Swift",
+        "quantities": {"expected": 1, "cancelled": 0, "passed": 1, "failed": 0},
+        "items": [item],
+    }
+    _, output, _ = run(200, document, "R-1")
+    for part in (
+        "Return R-1 of demo: ACKNOWLEDGED",
+        "with Swift, AWB AWB-7",
+        "1 expected, 1 passed",
+        "R-1-1  SHIRT  PASS",
+    ):
+        assert part in output
+
+
+def test_a_refusal_is_told_in_the_gateways_words() -> None:
+    code, output, _ = run(400, {"title": "Bad Request", "detail": "which channel?"}, "A-1")
+    assert code == 2
+    assert "answered 400: which channel?" in output

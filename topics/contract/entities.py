@@ -1,0 +1,79 @@
+"""Which entity a call belongs to: its key on `orders.commands`, made from the channel and the call's members.
+
+The gateway keys what it accepts with this, and the orders role derives the key again, because direct producers may
+have chosen another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from topics.contract.touchpoints import Entity, Touchpoint
+from topics.records.keys import manifest_key, order_key, return_key
+
+
+class EntityError(ValueError):
+    """The members do not name one entity; the message names the member."""
+
+
+def entity_key(touchpoint: Touchpoint, channel: str, members: Mapping[str, Any]) -> bytes:
+    """The key of the entity that these members belong to. Raises EntityError."""
+    return key_of_code(touchpoint, channel, entity_code(touchpoint, members))
+
+
+def key_of_code(touchpoint: Touchpoint, channel: str, code: str) -> bytes:
+    """The same where the entity's code is known already."""
+    if touchpoint.entity is Entity.ORDER:
+        return order_key(channel, code)
+    if touchpoint.entity is Entity.RETURN:
+        return return_key(channel, code)
+    return manifest_key(channel, code)
+
+
+def entity_code(touchpoint: Touchpoint, members: Mapping[str, Any]) -> str:
+    """The order's, return's or manifest's code. A batch must already be split: one order per record."""
+    if touchpoint.entity is Entity.ORDER:
+        if touchpoint.split is None:
+            return _code(members, "orderCode", "orderCode")
+        return _code_of_batch(members, touchpoint.split)
+    if touchpoint.entity is Entity.RETURN:
+        return _code(members, "returnOrderCode", "returnOrderCode")
+    if touchpoint.entity is Entity.MANIFEST:
+        return manifest_code(members)
+    raise EntityError(f"{touchpoint.name} belongs to no order, return or manifest")
+
+
+def manifest_code(members: Mapping[str, Any]) -> str:
+    """Increff's manifestId, else a hash of the shipments: the same shipments again are the same manifest."""
+    manifest_id = members.get("manifestId")
+    if manifest_id is not None:
+        return str(manifest_id)
+    pairs = sorted(
+        (_code(item, "orderCode", f"manifestItems[{n}].orderCode"), str(item.get("shipmentCode")))
+        for n, item in enumerate(_items(members, "manifestItems"))
+    )
+    digest = hashlib.blake2b(repr(pairs).encode(), digest_size=16)
+    return f"shipments-{digest.hexdigest()}"
+
+
+def _code_of_batch(members: Mapping[str, Any], name: str) -> str:
+    codes = {_code(item, "orderCode", f"{name}[{n}].orderCode") for n, item in enumerate(_items(members, name))}
+    if len(codes) != 1:
+        raise EntityError(f"{name}: one record carries one order, this one carries {len(codes)}")
+    return codes.pop()
+
+
+def _items(members: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    items = members.get(name)
+    if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
+        raise EntityError(f"{name}: must be a list of at least one object")
+    return items
+
+
+def _code(members: Mapping[str, Any], name: str, field: str) -> str:
+    code = members.get(name)
+    if not isinstance(code, str) or not code:
+        raise EntityError(f"{field}: must be a string that is not empty")
+    return code

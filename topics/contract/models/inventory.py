@@ -1,0 +1,181 @@
+"""Stock in (contract 12) and stock searches (contract 13, 14)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from topics.schema_base import SKUS_MAX, Body, Code, Count, Long, Text, Time
+
+SEARCH_SKUS_MAX = 1_000
+"""SKUs of one search; the contract names no limit, so this bounds one answer."""
+
+
+StockLocation = Annotated[Code, Field(pattern="^[^~]")]
+"""`~` begins the pseudo-locations of consolidated stock (topics.stock.positions.CONSOLIDATED)."""
+
+
+class SkuOnly(Body):
+    """What a stock item must have for its batch to be answerable: without a code it could not be listed as failed."""
+
+    channelSkuCode: Code
+
+
+class Position(Body):
+    channelSkuCode: Code
+    quantity: Count
+    channelSerialNo: Text | None = None
+    minExpiry: Time | None = None
+
+
+class LocationWiseAtp(Body):
+    locationCode: StockLocation
+    inventories: Annotated[list[Position], Field(max_length=SKUS_MAX)]
+
+
+class LocationWiseAtpAnswer(Body):
+    successList: list[Code]
+    failureList: list[Code]
+
+
+Digits = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
+"""A quantity printed as a string: nine digits always fit an Integer."""
+
+
+class ConsolidatedPosition(Body):
+    """`consolidatedQuantity` is the field to read; one revision of the page prints it as a string."""
+
+    channelSkuCode: Code
+    consolidatedQuantity: Count | Digits
+    consolidatedMinExpiry: Time | None = None
+    channelSerialNo: Text | None = None
+    listingId: Long | Code
+    quantity: Count | Digits | None = None
+    minExpiry: Time | None = None
+    locationCode: Text | None = None
+    consolidationType: Literal["ALL", "STORE"] | None = None
+
+
+class ConsolidatedAtp(Body):
+    consolidationType: Literal["ALL", "STORE"]
+    inventories: Annotated[list[ConsolidatedPosition], Field(max_length=SKUS_MAX)]
+
+
+class ConsolidatedAtpAnswer(Body):
+    successList: list[ConsolidatedPosition]
+    failureList: list[dict[str, Any]]
+
+
+class StockChange(Body):
+    """Quantities before and after (consolidated: `consolidatedQuantity`). `before` null: the position is new; equal:
+    something else of it changed, as its expiry."""
+
+    channelSkuCode: Code
+    before: Count | None
+    after: Count
+
+
+class StockChanged(Body):
+    """What one record of inventory.updates changed of one channel and location."""
+
+    channel: Text
+    location: Text
+    cause: Literal["update", "snapshot"]
+    changes: Annotated[list[StockChange], Field(min_length=1)]
+
+
+class SearchInventory(Body):
+    locationCode: Code
+    channelSkuCodes: Annotated[list[Code], Field(min_length=1, max_length=SEARCH_SKUS_MAX)]
+
+
+class FoundQuantity(Body):
+    channelSkuCode: Code
+    qcPassAvailableQuantity: Count
+
+
+class SearchInventoryAnswer(Body):
+    inventories: list[FoundQuantity]
+
+
+class SearchSku(Body):
+    channelSkuCodes: Annotated[list[Code], Field(min_length=1, max_length=SEARCH_SKUS_MAX)]
+
+
+class FoundLocation(Body):
+    locationCode: Code
+    locationType: Literal["Store", "Warehouse"]
+    quantity: Count
+
+
+class FoundSku(Body):
+    channelSkuCode: Code
+    channelSerialNo: Text | None = None
+    totalQuantity: Count
+    inventories: list[FoundLocation]
+
+
+class SearchSkuAnswer(Body):
+    successList: list[FoundSku]
+    sucessList: list[FoundSku] | None = Field(default=None, description="The same, as the contract's sample spells it")
+    failureList: list[Code]
+
+
+class _LocationEnvelope(Body):
+    locationCode: StockLocation
+    inventories: Annotated[list[SkuOnly], Field(max_length=SKUS_MAX)]
+
+
+class _ConsolidatedEnvelope(Body):
+    consolidationType: Literal["ALL", "STORE"]
+    inventories: Annotated[list[SkuOnly], Field(max_length=SKUS_MAX)]
+
+
+_LOCATION_ITEM = TypeAdapter(Position)
+_CONSOLIDATED_ITEM = TypeAdapter(ConsolidatedPosition)
+
+
+def is_consolidated_body(members: dict[str, Any]) -> bool:
+    return "consolidationType" in members
+
+
+def split_valid(members: dict[str, Any]) -> tuple[list[dict[str, Any]], list[Any]]:
+    """The valid items of a stock batch, and the failures as the answer's `failureList` shows them.
+
+    Location-wise (no top-level `consolidationType`): failures are SKU codes; consolidated: the items themselves.
+    A SKU that comes twice counts with its last value, valid or not. Quantities printed as strings become numbers.
+    Raises ValidationError when the batch as a whole is unusable.
+    """
+    consolidated = is_consolidated_body(members)
+    try:
+        (ConsolidatedAtp if consolidated else LocationWiseAtp).__pydantic_validator__.validate_python(members)
+    except ValidationError:
+        (_ConsolidatedEnvelope if consolidated else _LocationEnvelope).model_validate(members)
+        sound = False
+    else:
+        sound = True
+    latest = list({item["channelSkuCode"]: item for item in members["inventories"]}.values())
+    valid = latest if sound else [item for item in latest if _is_valid(item, consolidated)]
+    failures: list[Any] = []
+    if not sound:
+        kept = {item["channelSkuCode"] for item in valid}
+        failed = [item for item in latest if item["channelSkuCode"] not in kept]
+        failures = failed if consolidated else [item["channelSkuCode"] for item in failed]
+    return [numbered(item) for item in valid] if consolidated else valid, failures
+
+
+def _is_valid(item: dict[str, Any], consolidated: bool) -> bool:
+    try:
+        (_CONSOLIDATED_ITEM if consolidated else _LOCATION_ITEM).validate_python(item)
+    except ValidationError:
+        return False
+    return True
+
+
+def numbered(item: dict[str, Any]) -> dict[str, Any]:
+    """Quantities as numbers: equal positions must have equal bytes, however they were printed."""
+    printed = {
+        name: int(item[name]) for name in ("consolidatedQuantity", "quantity") if isinstance(item.get(name), str)
+    }
+    return {**item, **printed} if printed else item

@@ -1,0 +1,212 @@
+"""The AsyncAPI 3.0 document of all topics, derived from the catalogues and models: docs/asyncapi.json, /asyncapi.json.
+
+Addresses have the default prefix; a cluster's own is SLUICE_TOPIC_PREFIX. Payload schemas are components, so that they
+keep to what AsyncAPI's default schema format allows.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from topics.configuration.settings import Settings
+from topics.documents.json_schema import Untitled
+from topics.documents.messages import COMMANDS, MESSAGES, Message
+from topics.kafka.catalogue import TOPICS, Topic
+from topics.kafka.channel_topics import answer_topic, reply_topic, request_topic
+
+Schema = dict[str, Any]
+
+BINDING = "0.5.0"
+"""Version of the Kafka bindings that the document is written in."""
+_REF = "#/components/schemas/{model}"
+_NAME = "NAME"
+_ROLES = frozenset({"gateway", "orders", "delivery", "inventory"})
+"""What Sluice consists of; other writers and readers are outside."""
+_GROUPS = {"orders.commands": "orders", "deliveries.requests": "delivery", "inventory.updates": "inventory"}
+"""Source topic -> the role whose workers read it as a consumer group; all other reading is without one."""
+
+_PREFIX = Settings.model_fields["topic_prefix"].default
+_PARTITIONS = Settings.model_fields["partitions"].default
+_TEXT: Schema = {"type": "string"}
+
+
+def _header(description: str, **schema: Any) -> Schema:
+    return {**_TEXT, "description": description, **schema}
+
+
+_CLOUD_EVENTS: Schema = {
+    "type": "object",
+    "description": "CloudEvents 1.0 attributes in binary mode, and Sluice's own context. Every value is UTF-8 text.",
+    "required": ["ce_id", "ce_type", "sluice-channel"],
+    "properties": {
+        "ce_specversion": _header("Of CloudEvents", const="1.0"),
+        "ce_id": _header("Unique per event and the same in each repeat of it"),
+        "ce_type": _header("What it is"),
+        "ce_source": _header("Who wrote it: /gateway, /orders, /delivery, or a direct producer's name"),
+        "ce_subject": _header("The order's, return's or manifest's code"),
+        "ce_time": _header("When it was made, RFC 3339", format="date-time"),
+        "content-type": _header("Of the value", const="application/json"),
+        "sluice-channel": _header("The channel's name in channels.toml; `~`: it is of no one channel"),
+        "sluice-batch-id": _header("Id of the HTTP call from which one event per order was made"),
+        "sluice-deadline-ms": _header("Until when its caller waits, epoch milliseconds", pattern="^[0-9]+$"),
+        "sluice-reply-partition": _header("Partition of `replies` on which a gateway waits", pattern="^[0-9]+$"),
+        "sluice-reply-topic": _header("Full name of the topic on which a direct producer, or Sluice, wants the answer"),
+        "sluice-made-by": _header("epoch/offset of the role that wrote it: see docs/reading.md", pattern="^[0-9]+/"),
+        "sluice-correlation-id": _header("On a channel's topics: an answer repeats that of its request"),
+        "sluice-attempt": _header("On a channel's requests: which attempt this is, from 1", pattern="^[0-9]+$"),
+    },
+}
+_PLAIN: Schema = {
+    "type": "object",
+    "description": "Headers of a record that is no CloudEvent: a table's, a rejected one's, a channel's answer.",
+    "properties": {
+        "sluice-made-by": _header("epoch/offset of the role that wrote it: see docs/reading.md", pattern="^[0-9]+/"),
+        "sluice-status": _header("Of a channel's answer: the status that HTTP would have", pattern="^[1-5][0-9]{2}$"),
+        "sluice-correlation-id": _header("Of a channel's answer: that of its request"),
+        **{
+            f"sluice-rejected-{name}": _header(f"Of a rejected record: {what}")
+            for name, what in {
+                "code": "why, as a word",
+                "reason": "why, as a sentence",
+                "topic": "where it was read",
+                "partition": "where it was read",
+                "offset": "where it was read",
+                "role": "who set it aside",
+                "at-ms": "its time, epoch milliseconds",
+                "value-bytes": "its value was this large and stayed where it was read",
+            }.items()
+        },
+    },
+}
+
+
+def topics() -> tuple[Topic, ...]:
+    """The catalogue's, and those that channels add, under NAME."""
+    return (*TOPICS, reply_topic(_NAME), request_topic(_NAME), answer_topic(_NAME))
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The whole document; the same object each time, not to be changed."""
+    payloads, schemas = _payloads()
+    every = {message.name: message for messages in MESSAGES.values() for message in messages}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Sluice",
+            "version": metadata.version("sluice"),
+            "description": "Every Kafka topic of Sluice. To read facts: `orders.events`. To write commands without "
+            "HTTP: `orders.commands` and `inventory.updates`. What else is here is between Sluice's roles.",
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "local": {
+                "host": "127.0.0.1:9092",
+                "protocol": "kafka",
+                "description": "The Kafka that `sluice up` starts",
+            }
+        },
+        "channels": {topic.name: _channel(topic) for topic in topics()},
+        "operations": _operations(),
+        "components": {
+            "messages": {name: _message(message, payloads[name]) for name, message in every.items()},
+            "schemas": {**schemas, "CloudEventsHeaders": _CLOUD_EVENTS, "PlainHeaders": _PLAIN},
+        },
+    }
+
+
+def text() -> str:
+    return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+
+
+def _payloads() -> tuple[dict[str, Schema], Schema]:
+    """By message: where its payload's schema is; and all component schemas."""
+    adapters: dict[str, TypeAdapter[Any]] = {
+        message.name: message.payload for messages in MESSAGES.values() for message in messages
+    }
+    made, definitions = TypeAdapter.json_schemas(
+        [(name, "validation", adapter) for name, adapter in adapters.items()],
+        ref_template=_REF,
+        schema_generator=Untitled,
+    )
+    return {name: made[name, "validation"] for name in adapters}, definitions["$defs"]
+
+
+def _channel(topic: Topic) -> Schema:
+    address = topic.full_name(_PREFIX)
+    channel: Schema = {
+        "address": address.replace(_NAME, "{name}"),
+        "description": f"{topic.why}.{' Carries personal data.' if topic.personal_data else ''}",
+        "messages": {message.name: _ref("components/messages", message.name) for message in MESSAGES[topic.name]},
+        "bindings": {"kafka": _channel_binding(topic, address)},
+    }
+    if _NAME in topic.name:
+        what = "A name of `reply_topics`" if topic.name.startswith("replies") else "A channel whose far side is `kafka`"
+        channel["parameters"] = {"name": {"description": what}}
+    return channel
+
+
+def _channel_binding(topic: Topic, address: str) -> Schema:
+    config: Schema = {}
+    for key, value in topic.config().items():
+        number = value.lstrip("-").isdigit()
+        config[key] = value.split(",") if key == "cleanup.policy" else int(value) if number else value
+    binding: Schema = {
+        "partitions": topic.partitions or _PARTITIONS,
+        "topicConfiguration": config,
+        "bindingVersion": BINDING,
+    }
+    return binding if _NAME in address else {"topic": address, **binding}
+
+
+def _message(message: Message, payload: Schema) -> Schema:
+    headers: Schema = _ref("components/schemas", "CloudEventsHeaders" if message.type else "PlainHeaders")
+    if message.type:
+        kind = {"type": "object", "required": ["ce_type"], "properties": {"ce_type": {"const": message.type}}}
+        headers = {"allOf": [headers, kind]}
+    topic = next(topic for topic in topics() if message in MESSAGES[topic.name])
+    key = {**_TEXT, "description": topic.key}
+    return {
+        "name": message.type or message.name,
+        "summary": message.summary,
+        "headers": headers,
+        "payload": payload,
+        "bindings": {"kafka": {"key": key, "bindingVersion": BINDING}},
+    }
+
+
+def _operations() -> Schema:
+    operations: Schema = {}
+    for topic in topics():
+        for roles, action, verb in ((topic.writers, "send", "writes"), (topic.readers, "receive", "reads")):
+            for role in roles:
+                name = f"{role.replace(' ', '-')}-{verb}-{topic.name}"
+                operations[name] = _operation(role, action, verb, topic)
+    return operations
+
+
+def _operation(role: str, action: str, verb: str, topic: Topic) -> Schema:
+    outside = "" if role in _ROLES else ", outside of Sluice,"
+    operation: Schema = {
+        "action": action,
+        "channel": _ref("channels", topic.name),
+        "summary": f"{role}{outside} {verb} {topic.name}",
+        "tags": [{"name": role}],
+    }
+    if topic.name == "orders.commands" and role in ("gateway", "direct producers"):
+        own = [message.name for message in COMMANDS]
+        own += ["order-query"] if role == "gateway" else []
+        operation["messages"] = [_ref(f"channels/{topic.name}/messages", name) for name in own]
+    if action == "receive" and _GROUPS.get(topic.name) == role:
+        group = {**_TEXT, "const": f"{_PREFIX}.{role}"}
+        operation["bindings"] = {"kafka": {"groupId": group, "bindingVersion": BINDING}}
+    return operation
+
+
+def _ref(place: str, name: str) -> Schema:
+    return {"$ref": f"#/{place}/{name}"}

@@ -1,0 +1,212 @@
+"""Renders docs/touchpoints.md, topics.md, settings.md and asyncapi.json: `python -m topics.documents.docs docs`.
+
+They are committed for readers of the repository; a test fails when they are stale.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from topics.configuration.budgets import SHAPES
+from topics.configuration.settings import (
+    Channel,
+    Credentials,
+    GetCredential,
+    IncreffDestination,
+    MarketplaceCredential,
+    MarketplaceDestination,
+    Settings,
+)
+from topics.configuration.sla import Sla
+from topics.configuration.stock import Buffer, Cap, LocationStock, ReadBack, Share, StockSettings
+from topics.contract.touchpoints import TOUCHPOINTS, Direction, Touchpoint
+from topics.documents import asyncapi
+from topics.documents.openapi import full_path
+from topics.kafka.catalogue import DAY_MS, TOPICS, Cleanup, Topic
+from topics.kafka.channel_topics import answer_topic, reply_topic, request_topic
+
+_GENERATED = "<!-- Made by `python -m topics.documents.docs docs`; do not edit. -->"
+_HOUR_MS = 3_600_000
+
+
+def touchpoints() -> str:
+    parts = [
+        _GENERATED,
+        "# Touchpoints",
+        "One entry each in `topics/contract/touchpoints.py`; everything here is read from it.",
+    ]
+    for direction in Direction:
+        parts.append(f"## {str(direction.value).capitalize()}")
+        entries = [touchpoint for touchpoint in TOUCHPOINTS if touchpoint.direction is direction]
+        calls = _table(
+            ("touchpoint", "section", "at Sluice", "at the far side", "mode", "may be off"),
+            ((t.name, str(t.section), _call(t), f"`{t.far_path}`", t.mode.value, _may_be_off(t)) for t in entries),
+        )
+        rules = _table(
+            ("touchpoint", "belongs to", "identity", "a repeat", "before its forerunner", "when given up"),
+            ((t.name, _entity(t), _identity(t), t.repeat.value, t.early or "-", _given_up(t)) for t in entries),
+        )
+        parts += [calls, rules]
+    return _document(parts)
+
+
+def topics() -> str:
+    text = (
+        "Made from `topics/kafka/catalogue.py` by `sluice topics create`, never by themselves; `sluice topics check` "
+        "compares a cluster with it. In Kafka a topic is called `<prefix>.<topic>.v1`, as in "
+        "`sluice.orders.commands.v1`. Where personal data is said to be, only the roles named may read. What each "
+        "topic carries is in [asyncapi.json](asyncapi.json); how to read them is in [reading.md](reading.md), what to "
+        "make of facts in [analytics.md](analytics.md), and how to write commands in [producing.md](producing.md)."
+    )
+    more = (
+        "What a channel adds by its settings, from `topics/kafka/channel_topics.py`; `NAME` is the channel's, or that "
+        "of one of its `reply_topics`. Both commands take `--channels`."
+    )
+    added = (request_topic("NAME"), answer_topic("NAME"), reply_topic("NAME"))
+    return _document(
+        [_GENERATED, "# Topics", text, _topic_table(TOPICS), "## Topics of channels", more, _topic_table(added)]
+    )
+
+
+def _topic_table(listed: Iterable[Topic]) -> str:
+    rows = (
+        (
+            f"`{topic.name}`",
+            topic.key,
+            topic.cleanup.value,
+            _retention(topic),
+            str(topic.partitions or "as configured"),
+            ", ".join(topic.writers),
+            ", ".join(topic.readers),
+            "yes" if topic.personal_data else "no",
+            topic.why,
+        )
+        for topic in listed
+    )
+    names = ("topic", "key", "cleanup", "kept", "partitions", "written by", "read by", "personal data", "why")
+    return _table(names, rows)
+
+
+def settings() -> str:
+    variables = (
+        (f"`SLUICE_{name.upper()}`", _default(field), field.description or "")
+        for name, field in Settings.model_fields.items()
+    )
+    text = (
+        "Environment variables of every process. What cannot be used is refused at the start, with the name of the "
+        "variable and what was expected."
+    )
+    parts = [
+        _GENERATED,
+        "# Settings",
+        text,
+        _table(("variable", "default", "meaning"), variables),
+        "# channels.toml",
+        "A secret may be written `env:NAME`, to be read from the environment variable NAME.",
+    ]
+    sections: tuple[tuple[str, type[BaseModel]], ...] = (
+        ("[increff]", IncreffDestination),
+        ("[channels.NAME]", Channel),
+        ("[channels.NAME.credentials], [channels.NAME.increff_credentials]", Credentials),
+        ("[channels.NAME.marketplace]", MarketplaceDestination),
+        *(
+            (f"[channels.NAME.marketplace.budget], [channels.NAME.stock.budget], [increff.budget]: {shape}", model)
+            for shape, model in SHAPES.items()
+        ),
+        ("[channels.NAME.get_credential]", GetCredential),
+        ("[channels.NAME.marketplace_credential]", MarketplaceCredential),
+        ("[channels.NAME.sla]", Sla),
+        ("[channels.NAME.stock]", StockSettings),
+        ('[channels.NAME.stock.locations."CODE"]', LocationStock),
+        ("[[channels.NAME.stock.buffers]]", Buffer),
+        ("[[channels.NAME.stock.shares]]", Share),
+        ("[[channels.NAME.stock.caps]]", Cap),
+        ("[channels.NAME.stock.read_back]", ReadBack),
+    )
+    for title, model in sections:
+        rows = (
+            (f"`{name}`", _default(field), field.description or "")
+            for name, field in model.model_fields.items()
+            if name != "name"  # a channel's name is its table's
+        )
+        parts += [f"## `{title}`", _table(("key", "default", "meaning"), rows)]
+    return _document(parts)
+
+
+DOCUMENTS: dict[str, Callable[[], str]] = {
+    "touchpoints.md": touchpoints,
+    "topics.md": topics,
+    "settings.md": settings,
+    "asyncapi.json": asyncapi.text,
+}
+
+
+def write(directory: Path) -> None:
+    for name, render in DOCUMENTS.items():
+        (directory / name).write_text(render(), encoding="utf-8")
+
+
+def _call(touchpoint: Touchpoint) -> str:
+    return f"`{touchpoint.method} {full_path(touchpoint)}`"
+
+
+def _may_be_off(touchpoint: Touchpoint) -> str:
+    return "off by default" if touchpoint.off_by_default else "yes" if touchpoint.optional else "no"
+
+
+def _entity(touchpoint: Touchpoint) -> str:
+    split = f", one event per entry of `{touchpoint.split}`" if touchpoint.split else ""
+    beside = ", beside its lane" if touchpoint.beside_lane else ""
+    return f"{touchpoint.entity.value}{split}{beside}"
+
+
+def _identity(touchpoint: Touchpoint) -> str:
+    return ", ".join(f"`{member}`" for member in touchpoint.idempotency) or "-"
+
+
+def _given_up(touchpoint: Touchpoint) -> str:
+    return touchpoint.when_dead.value
+
+
+def _retention(topic: Topic) -> str:
+    if topic.cleanup is Cleanup.COMPACT:
+        return "the last of each key"
+    if topic.retention_ms < 0:
+        return "for ever"
+    if topic.retention_ms % DAY_MS == 0:
+        return f"{topic.retention_ms // DAY_MS} d"
+    return f"{topic.retention_ms // _HOUR_MS} h"
+
+
+def _default(field: Any) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, MarketplaceDestination):
+        return "as below"
+    if isinstance(value, Sla | StockSettings):
+        return "see its table"
+    if isinstance(value, BaseModel):
+        return ", ".join(f"{name} {member}" for name, member in value)
+    if value is None or value == "" or value in ({}, frozenset()):
+        return "-"
+    return f"`{value}`"
+
+
+def _table(names: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(names), *(list(row) for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _document(parts: Iterable[str]) -> str:
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

@@ -1,0 +1,159 @@
+"""Makes Kafka's topics from the catalogue, and compares a cluster with it. The only code that creates topics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaTimeoutError, TopicAlreadyExistsError, for_code
+
+from topics.configuration.settings import Channels, ConfigurationError, Settings
+from topics.kafka.catalogue import Topic
+from topics.kafka.channel_topics import topics_of
+
+VISIBLE_TIMEOUT_S = 30.0
+"""A new topic is known to every broker within moments of its creation; longer means that the cluster is not well."""
+_REQUEST_TIMEOUT_MS = 20_000
+"""Making all topics at once takes a cluster a second or two."""
+_POLL_S = 0.05
+
+
+async def create(settings: Settings, channels: Channels | None = None) -> None:
+    """Makes the topics that do not exist, those of `channels` too; returns when all have their leaders.
+
+    Others' topics are left alone.
+
+    Raises ConfigurationError when one exists with another number of partitions: keys would be looked for elsewhere.
+    """
+    async with _admin(settings) as admin:
+        there = set(await admin.list_topics())
+        topics = topics_of(channels)
+        await _refuse_other_partitions(admin, settings, topics, there)
+        wanted = [topic for topic in topics if topic.full_name(settings.topic_prefix) not in there]
+        if not wanted:
+            return
+        answer = await admin.create_topics([_new(topic, settings) for topic in wanted])
+        for name, code, *told in answer.topic_errors:
+            error = for_code(code)
+            if code and error is not TopicAlreadyExistsError:  # another `create` was faster, with the same catalogue
+                raise error(f"topic {name} could not be made: {told[0] if told else ''}")
+        await _wait_for_leaders(admin, [topic.full_name(settings.topic_prefix) for topic in wanted])
+
+
+async def _refuse_other_partitions(
+    admin: AIOKafkaAdminClient, settings: Settings, topics: Sequence[Topic], there: set[str]
+) -> None:
+    expected = {topic.full_name(settings.topic_prefix): topic.partitions or settings.partitions for topic in topics}
+    existing = [name for name in expected if name in there]
+    found = await admin.describe_topics(existing) if existing else []
+    counts = {topic["topic"]: len(topic["partitions"]) for topic in found if not topic["error_code"]}
+    differing = [
+        f"{name} has {count} partitions, expected {expected[name]}"
+        for name, count in counts.items()
+        if count != expected[name]
+    ]
+    if differing:
+        raise ConfigurationError(
+            f"SLUICE_PARTITIONS does not fit the topics that exist: {'; '.join(differing)}. "
+            "Set it to what they have, or choose another SLUICE_TOPIC_PREFIX"
+        )
+
+
+async def check(settings: Settings, channels: Channels | None = None) -> list[str]:
+    """What differs between the cluster and the topics there should be, a sentence each; nothing when they agree."""
+    topics = topics_of(channels)
+    async with _admin(settings) as admin:
+        names = [topic.full_name(settings.topic_prefix) for topic in topics]
+        there = set(await admin.list_topics())
+        existing = [name for name in names if name in there]
+        described = {found["topic"]: found for found in await admin.describe_topics(existing)} if existing else {}
+        configured = await _configs(admin, existing)
+    differences: list[str] = []
+    for topic in topics:
+        name = topic.full_name(settings.topic_prefix)
+        if name not in described:
+            differences.append(f"{name}: does not exist")
+        else:
+            differences += _compare(topic, settings, described[name], configured.get(name, {}))
+    return differences
+
+
+def _compare(topic: Topic, settings: Settings, found: Any, configured: Mapping[str, str]) -> Iterator[str]:
+    name = topic.full_name(settings.topic_prefix)
+    partitions = topic.partitions or settings.partitions
+    if len(found["partitions"]) != partitions:
+        yield f"{name}: {len(found['partitions'])} partitions, expected {partitions}"
+    replicas = min((len(partition["replicas"]) for partition in found["partitions"]), default=0)
+    if replicas < settings.replication_factor:
+        yield f"{name}: {replicas} replicas, expected at least {settings.replication_factor}"
+    for key, value in _config(topic, settings).items():
+        if _normal(configured.get(key)) != _normal(value):
+            # A topic made by an older Sluice is set right by hand: what its log holds is not ours to risk.
+            yield (
+                f"{name}: {key} is {configured.get(key)}, expected {value}; set it with kafka-configs.sh --alter"
+                f" --entity-type topics --entity-name {name} --add-config {key}={_quoted(value)}"
+            )
+
+
+def _quoted(value: str) -> str:
+    """A value with a comma, as kafka-configs.sh takes it."""
+    return f"[{value}]" if "," in value else value
+
+
+def _normal(value: str | None) -> frozenset[str] | None:
+    """`compact,delete` and `delete,compact` are the same policy."""
+    return None if value is None else frozenset(value.split(","))
+
+
+def _config(topic: Topic, settings: Settings) -> dict[str, str]:
+    return {**topic.config(), "min.insync.replicas": str(settings.min_insync_replicas)}
+
+
+def _new(topic: Topic, settings: Settings) -> NewTopic:
+    return NewTopic(
+        topic.full_name(settings.topic_prefix),
+        num_partitions=topic.partitions or settings.partitions,
+        replication_factor=settings.replication_factor,
+        topic_configs=_config(topic, settings),
+    )
+
+
+async def _wait_for_leaders(admin: AIOKafkaAdminClient, names: list[str]) -> None:
+    deadline = asyncio.get_running_loop().time() + VISIBLE_TIMEOUT_S
+    while True:
+        found = await admin.describe_topics(names)
+        lacking = [
+            topic["topic"]
+            for topic in found
+            if topic["error_code"] or not topic["partitions"] or any(p["leader"] < 0 for p in topic["partitions"])
+        ]
+        if not lacking and len(found) == len(names):
+            return
+        if asyncio.get_running_loop().time() > deadline:
+            raise KafkaTimeoutError(f"no leader after {VISIBLE_TIMEOUT_S:.0f} s: {', '.join(lacking)}")
+        await asyncio.sleep(_POLL_S)
+
+
+async def _configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    return {
+        resource[3]: {entry[0]: entry[1] for entry in resource[4]}
+        for answer in answers
+        for resource in answer.resources
+    }
+
+
+@asynccontextmanager
+async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=_REQUEST_TIMEOUT_MS)
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()

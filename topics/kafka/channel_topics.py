@@ -1,0 +1,66 @@
+"""The topics that channels add to the catalogue's."""
+
+from __future__ import annotations
+
+from topics.configuration.settings import Channel, Channels, FarSide
+from topics.kafka.catalogue import DAY_MS, TOPICS, Cleanup, Topic
+
+REPLIES = "replies"
+CHANNEL = "channel"
+
+
+def topics_of(channels: Channels | None) -> tuple[Topic, ...]:
+    """Every topic that a Sluice with these channels has (None: with any); one that two channels share counts once."""
+    found = {topic.name: topic for topic in TOPICS}
+    for channel in channels.channels.values() if channels is not None else ():
+        found.update({topic.name: topic for topic in (*reply_topics(channel), *far_side_topics(channel))})
+    return tuple(found.values())
+
+
+def reply_topics(channel: Channel) -> tuple[Topic, ...]:
+    """Where the channel's direct producers have their verdicts sent."""
+    return tuple(reply_topic(name) for name in sorted(channel.reply_topics))
+
+
+def far_side_topics(channel: Channel) -> tuple[Topic, ...]:
+    """Where a channel that lives on Kafka gets its requests and answers them."""
+    return (request_topic(channel.name), answer_topic(channel.name)) if channel.uses(FarSide.KAFKA) else ()
+
+
+def reply_topic(name: str) -> Topic:
+    return Topic(
+        name=f"{REPLIES}.{name}",
+        key="event id",
+        cleanup=Cleanup.DELETE,
+        retention_ms=DAY_MS,
+        writers=("orders",),
+        readers=("direct producers",),
+        why="Verdicts and answers to a direct producer that named this topic in `sluice-reply-topic`",
+        personal_data=True,
+    )
+
+
+def request_topic(channel: str) -> Topic:
+    return Topic(
+        name=f"{CHANNEL}.{channel}.requests",
+        key="as orders.commands; stock: channel|location",
+        cleanup=Cleanup.DELETE,
+        retention_ms=7 * DAY_MS,
+        writers=("delivery",),
+        readers=("the channel",),
+        why="What Sluice asks a channel whose far side is `kafka`: one record for each attempt",
+        personal_data=True,
+    )
+
+
+def answer_topic(channel: str) -> Topic:
+    return Topic(
+        name=f"{CHANNEL}.{channel}.answers",
+        key="as the channel likes",
+        cleanup=Cleanup.DELETE,
+        retention_ms=DAY_MS,
+        writers=("the channel",),
+        readers=("delivery",),
+        why="What the channel answers, with the request's correlation id",
+        personal_data=True,
+    )

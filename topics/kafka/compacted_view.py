@@ -1,0 +1,340 @@
+"""A compacted topic followed from its beginning and on: what the last record of each key says, without a group.
+
+The gateway follows all positions (Search Inventory), delivery those of its own partitions. The view keeps no records:
+it calls back, and the owner keeps what it needs. After a loss of Kafka it goes on from where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from topics.configuration.settings import Settings
+from topics.kafka.catalogue import BY_NAME, RECORD_BYTES_MAX
+from topics.records.reading import OWNER_KEY, Epochs, made_by
+
+logger = logging.getLogger(__name__)
+
+OnRecord = Callable[[int, bytes, bytes | None], None]
+OnPartitionDropped = Callable[[int], None]
+
+CHUNK_RECORDS_MAX = 250
+"""Records handled before the event loop gets a turn: a few milliseconds of its time, also where a position that changes
+is put in a queue. A call of the process takes some dozen turns, and each waits for such a chunk while records come."""
+FETCH_BYTES_MAX = 4 * RECORD_BYTES_MAX
+"""Fetched and not yet handled, at most: several of the largest records."""
+POLL_MS = 200
+"""How long a change of partitions may have to wait for an idle fetch."""
+RETRY_S = 0.5
+"""Between attempts to reach Kafka; short, because readiness waits for it."""
+METADATA_TIMEOUT_S = 5.0
+"""How long Kafka may take to tell a topic's partitions before the connection is made anew."""
+
+
+class CompactedView:
+    """Follows the partitions given by `set_partitions`; none before that.
+
+    `on_record(partition, key, value)`: value None means that the key is gone. `on_partition_dropped(partition)`:
+    everything that came from it must be forgotten; it may come again later, from its beginning. Both are called in the
+    event loop and must not block; an exception from them ends the view, because what its owner keeps is then wrong.
+
+    A worker that lost a partition without knowing may still write a little behind its new owner. It does so under an
+    older epoch, and such records are not called back: in the log's order, nothing of an older epoch counts after the
+    record with which a new owner begins. Its owner goes by the same rule, and writes again what was put over.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topic_full_name: str,
+        on_record: OnRecord,
+        on_partition_dropped: OnPartitionDropped,
+        *,
+        one_owner: bool = True,
+    ) -> None:
+        """`one_owner` False: a partition's records come from owners of several partitions, whose epochs say nothing of
+        each other; the last record of a key counts then, whoever wrote it."""
+        self._one_owner = one_owner
+        self._bootstrap = bootstrap
+        self._topic = topic_full_name
+        self._on_record = on_record
+        self._on_partition_dropped = on_partition_dropped
+        self._wanted: frozenset[int] | None = frozenset()
+        self._followed: frozenset[int] = frozenset()
+        self._next: dict[int, int] = {}
+        self._goal: dict[int, int] = {}
+        self._behind: set[int] = set()
+        self._polled: dict[int, int] = {}
+        self._current: dict[int, int] = {}
+        self._epochs = Epochs()
+        self._generation = 0
+        self._applied = 0
+        self._changed = asyncio.Event()
+        self._progress = asyncio.Event()
+        self._trouble: str | None = "not started"
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns at once; Kafka may come later. Raises RuntimeError when it was started before."""
+        if self._task is not None:
+            raise RuntimeError("a view is started once")
+        self._trouble = "starting"
+        self._task = asyncio.create_task(self._run(), name=f"view of {self._topic}")
+
+    async def set_partitions(self, partitions: Iterable[int] | None) -> None:
+        """Follow exactly these from now on; None: all the topic has. Those that leave are dropped before it returns."""
+        self._wanted = None if partitions is None else frozenset(partitions)
+        if self._wanted is not None:
+            self._drop(self._followed - self._wanted)
+        self._generation += 1
+        self._changed.set()
+
+    def caught_up(self, partition: int) -> bool:
+        """Whether everything that the partition held when it was taken up has been called back."""
+        return partition in self._goal and partition not in self._behind
+
+    def unready(self) -> str | None:
+        """None when all wanted partitions are caught up, else what is missing, for a readiness answer."""
+        if self._task is not None and self._task.done():
+            return f"the view of {self._topic} ended"
+        if self._trouble is not None:
+            return f"{self._topic}: {self._trouble}"
+        if self._applied != self._generation:
+            return f"{self._topic}: partitions are being taken up"
+        lacking = sorted(partition for partition in self._followed if not self.caught_up(partition))
+        return f"{self._topic}: reading partitions {lacking}" if lacking else None
+
+    def current_ms(self) -> int | None:
+        """All that was in the log at this time, epoch milliseconds, has been called back; None: it is being read, or no
+        partition is followed. While Kafka is away the time stands still."""
+        times = [self._current.get(partition) for partition in self._followed]
+        known = [time_ms for time_ms in times if time_ms is not None]
+        return min(known) if known and len(known) == len(times) else None
+
+    async def until_ready(self) -> None:
+        """Returns when all wanted partitions are caught up. Raises what a callback raised."""
+        while self.unready() is not None:
+            await self._next_progress()
+
+    def has_handled(self, partition: int, offset: int) -> bool:
+        """Whether the record at `offset` has been called back, or was passed."""
+        return self._next.get(partition, 0) > offset
+
+    async def until_handled(self, partition: int, offset: int) -> None:
+        """Returns when `has_handled` says so. Raises what a callback raised."""
+        while not self.has_handled(partition, offset):
+            await self._next_progress()
+
+    async def _next_progress(self) -> None:
+        if self._task is None:
+            raise RuntimeError("the view is not started")
+        progress = asyncio.ensure_future(self._progress.wait())
+        try:
+            await asyncio.wait([progress, self._task], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            progress.cancel()
+        if self._task.done():
+            self._task.result()
+            raise RuntimeError(f"the view of {self._topic} ended")
+
+    async def wait(self) -> None:
+        """Returns when the view was stopped; raises what a callback raised."""
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
+    async def stop(self) -> None:
+        """No callback after this. Raises what a callback raised, if one did."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self._trouble = "stopped"
+        if not self._task.cancelled():
+            self._task.result()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except (KafkaError, OSError) as error:
+                self._trouble = f"Kafka cannot be read: {type(error).__name__} {error}".rstrip()
+                logger.warning("view interrupted topic=%s error=%r", self._topic, error)
+                await asyncio.sleep(RETRY_S)
+
+    async def _follow(self) -> None:
+        """Read with one consumer until Kafka fails."""
+        consumer = self._consumer()
+        try:
+            await consumer.start()
+            generation = -1
+            while True:
+                if generation != self._generation:
+                    generation = self._generation
+                    self._changed.clear()
+                    if not await self._take_up(consumer):
+                        await self._changed.wait()
+                    continue  # it may have changed again meanwhile
+                chunks = await consumer.getmany(timeout_ms=POLL_MS, max_records=CHUNK_RECORDS_MAX)
+                # What was fetched for an earlier assignment is dropped; the new one starts where handling stopped.
+                if generation == self._generation:
+                    self._handle(chunks)
+                    await self._notice_ends(consumer)
+                    await self._notice_current(consumer)
+                await asyncio.sleep(0)  # buffered records come without a pause, and the loop is not ours alone
+        finally:
+            await consumer.stop()
+
+    async def _take_up(self, consumer: AIOKafkaConsumer) -> bool:
+        """Assign what is wanted, known partitions where handling stopped, new ones at their beginning."""
+        generation = self._generation
+        wanted = await self._all_partitions(consumer) if self._wanted is None else self._wanted
+        if not wanted:
+            consumer.unsubscribe()
+        else:
+            assignment = [TopicPartition(self._topic, partition) for partition in sorted(wanted)]
+            consumer.assign(assignment)
+            new = [tp for tp in assignment if tp.partition not in self._next]
+            async with asyncio.timeout(METADATA_TIMEOUT_S):
+                begins = await consumer.beginning_offsets(new) if new else {}
+                ends = await consumer.end_offsets(new) if new else {}
+            if generation != self._generation:
+                return True  # changed meanwhile: the caller comes again
+            for tp in new:
+                self._next[tp.partition] = begins[tp]
+                self._goal[tp.partition] = ends[tp]
+                self._behind.add(tp.partition)
+            for tp in assignment:
+                consumer.seek(tp, self._next[tp.partition])
+        self._followed = frozenset(wanted)
+        self._applied = generation
+        self._trouble = None
+        self._progressed()
+        return bool(wanted)
+
+    async def _all_partitions(self, consumer: AIOKafkaConsumer) -> frozenset[int]:
+        # The client asks Kafka only about topics it uses, so partition 0 stands for the topic until the rest is known.
+        consumer.assign([TopicPartition(self._topic, 0)])
+        async with asyncio.timeout(METADATA_TIMEOUT_S):
+            while not (partitions := consumer.partitions_for_topic(self._topic)):
+                self._trouble = "the topic does not exist, or Kafka does not tell"
+                await asyncio.sleep(POLL_MS / 1000)
+        return frozenset(partitions)
+
+    def _handle(self, chunks: dict[TopicPartition, list[Any]]) -> None:
+        on_record, one_owner = self._on_record, self._one_owner
+        for tp, records in chunks.items():
+            partition, headers, stale = tp.partition, None, False
+            for record in records:
+                # What was made from one source record has the same headers, and stands together.
+                if one_owner and record.headers != headers:
+                    headers = record.headers
+                    stale = self._epochs.is_stale(partition, made_by(headers).epoch)
+                key = record.key
+                if not stale and key is not None and key != OWNER_KEY:
+                    on_record(partition, key, record.value)
+            self._next[partition] = records[-1].offset + 1
+        self._progressed()
+
+    async def _notice_ends(self, consumer: AIOKafkaConsumer) -> None:
+        """The consumer's position tells, not the last record: a log may end in offsets that compaction emptied."""
+        for partition in tuple(self._behind):
+            try:
+                async with asyncio.timeout(POLL_MS / 1000):
+                    position = await consumer.position(TopicPartition(self._topic, partition))
+            except TimeoutError:
+                continue  # no position while Kafka is away; the next round asks again
+            if partition in self._behind and position >= self._goal[partition]:
+                self._behind.discard(partition)
+                self._progressed()
+
+    async def _notice_current(self, consumer: AIOKafkaConsumer) -> None:
+        """Where the log ended when Kafka last answered, and whether all before it has been handled."""
+        for partition in self._followed:
+            place = TopicPartition(self._topic, partition)
+            if consumer.last_poll_timestamp(place) == self._polled.get(partition):
+                continue
+            try:
+                async with asyncio.timeout(POLL_MS / 1000):
+                    position = await consumer.position(place)
+            except TimeoutError:
+                continue  # as above
+            end, polled_ms = consumer.highwater(place), consumer.last_poll_timestamp(place)
+            self._polled[partition] = polled_ms
+            if end is not None and position >= end:
+                self._current[partition] = polled_ms
+
+    def _progressed(self) -> None:
+        """Whoever waits looks again."""
+        self._progress.set()
+        self._progress = asyncio.Event()
+
+    def _drop(self, partitions: Iterable[int]) -> None:
+        for partition in sorted(partitions):
+            self._next.pop(partition, None)
+            self._goal.pop(partition, None)
+            self._polled.pop(partition, None)
+            self._current.pop(partition, None)
+            self._epochs.forget(partition)
+            self._behind.discard(partition)
+            self._on_partition_dropped(partition)
+        self._followed = self._followed.difference(partitions)
+
+    def _consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=RECORD_BYTES_MAX,
+            fetch_max_bytes=FETCH_BYTES_MAX,
+        )
+
+
+class WholeView(CompactedView):
+    """One topic of the catalogue, all of it, for as long as the process runs. `apply(key, value)` is called for each
+    record."""
+
+    def __init__(
+        self, settings: Settings, topic: str, apply: Callable[[bytes, bytes | None], None], *, one_owner: bool
+    ) -> None:
+        def on_record(_partition: int, key: bytes, value: bytes | None) -> None:
+            apply(key, value)
+
+        def on_partition_dropped(partition: int) -> None:
+            raise RuntimeError(f"partition {partition} of {topic} left")
+
+        full_name = BY_NAME[topic].full_name(settings.topic_prefix)
+        super().__init__(settings.kafka, full_name, on_record, on_partition_dropped, one_owner=one_owner)
+
+    async def start(self) -> None:
+        """Returns at once; Kafka may come later."""
+        await super().start()
+        await self.set_partitions(None)
+
+
+class KeptByView:
+    """What is kept by following one whole topic: to be followed as its view is."""
+
+    _view: WholeView
+
+    async def start(self) -> None:
+        """Returns at once; `until_ready` waits for what is there already."""
+        await self._view.start()
+
+    async def until_ready(self) -> None:
+        await self._view.until_ready()
+
+    async def wait(self) -> None:
+        """Returns when it was stopped; raises what ended it before: what is known would grow old."""
+        await self._view.wait()
+
+    async def stop(self) -> None:
+        await self._view.stop()
+
+    def unready(self) -> str | None:
+        return self._view.unready()

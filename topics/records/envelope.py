@@ -1,0 +1,196 @@
+"""CloudEvents 1.0 attributes in Kafka binary mode: `ce_*` headers, the payload untouched.
+
+Source: CloudEvents Kafka protocol binding 1.0.2, section 3.2. Sluice's own context travels in `sluice-*` headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+from topics.values import named_value
+
+Headers = tuple[tuple[str, bytes], ...]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+COMMAND = "sluice.command."
+"""Type prefix of commands; the rest is a touchpoint's name or one of the internal commands below."""
+FACT = "sluice.fact."
+"""Type prefix of facts on orders.events; the rest is the fact's name, past tense."""
+
+DELIVERY_OUTCOME = COMMAND + "delivery-outcome"
+"""From delivery to the order: what became of a request (topics.records.deliveries.Outcome)."""
+SHIPMENT_MANIFESTED = COMMAND + "shipment-manifested"
+"""From a manifest to each of its orders."""
+RETURN_CLAIMED = COMMAND + "return-claimed"
+"""From a return to its forward order: the units it holds, and those it asks for."""
+RETURN_DECIDED = COMMAND + "return-decided"
+"""The forward order's answer: the units are admitted, or why not."""
+CHANNEL_REQUEST = "sluice.request."
+"""Type prefix of requests to a channel that lives on Kafka; the rest is a touchpoint's name."""
+TICK = COMMAND + "tick"
+"""From the owner of a partition of orders to itself: time has passed for what is due in it."""
+ORDER_QUERY = "sluice.query.order"
+"""Read-only: answers the order's whole state on `replies`."""
+DELIVERY_REQUEST = "sluice.delivery.request"
+DELIVERY_ATTEMPTED = "sluice.delivery.attempted"
+DELIVERY_DEAD = "sluice.delivery.dead"
+LANE_DECISION = "sluice.delivery.lane-decision"
+"""An operator's decision about a lane held by a dead request: retry it or skip it."""
+DELIVERY_REDRIVE = "sluice.delivery.redrive"
+"""An operator sends a request again that was given up (topics.records.deliveries.Redrive)."""
+DELIVERY_CONCLUDED = "sluice.delivery.concluded"
+"""On deliveries.dead: what became of a request after it was given up (topics.records.deliveries.Concluded)."""
+REPLY = "sluice.reply"
+REJECTED = "sluice.rejected"
+
+NO_CHANNEL = "~"
+"""In place of a channel's name, of what is of all of them or of none."""
+
+GATEWAY_SOURCE = "/gateway"
+"""ce_source of what a gateway has validated; a body from any other source is validated again by the role."""
+ORDERS_SOURCE = "/orders"
+DELIVERY_SOURCE = "/delivery"
+INVENTORY_SOURCE = "/inventory"
+
+
+class EnvelopeError(ValueError):
+    """A record's headers are not a usable envelope; the message names the header and what was expected."""
+
+
+@named_value
+class Envelope:
+    """What a record says about itself.
+
+    `id` is unique per event and stable over retries; `time_ms` is epoch milliseconds. `reply_partition` is the
+    partition of `replies` on which a gateway waits for `id`; `reply_topic` the full name of the topic on which a direct
+    producer wants its verdict; `deadline_ms` (epoch milliseconds) is until when.
+    `batch_id` is the id of the HTTP call that a split record came from.
+    """
+
+    id: str
+    type: str
+    source: str
+    channel: str
+    subject: str = ""
+    time_ms: int = 0
+    reply_partition: int | None = None
+    reply_topic: str = ""
+    deadline_ms: int | None = None
+    batch_id: str = ""
+
+    def headers(self) -> Headers:
+        headers = [*stamped(self.id, self.type, self.source, self.channel, self.subject, self.time_ms)]
+        if self.reply_partition is not None:
+            headers.append(("sluice-reply-partition", b"%d" % self.reply_partition))
+        if self.reply_topic:
+            headers.append(("sluice-reply-topic", self.reply_topic.encode()))
+        if self.deadline_ms is not None:
+            headers.append(("sluice-deadline-ms", b"%d" % self.deadline_ms))
+        if self.batch_id:
+            headers.append(("sluice-batch-id", self.batch_id.encode()))
+        return tuple(headers)
+
+
+def stamped(id_: str, type_: str, source: str, channel: str, subject: str = "", time_ms: int = 0) -> Headers:
+    """The headers of an envelope that has no more than this, without making one."""
+    version, kind, origin, content, owner = _fixed(type_, source, channel)
+    headers = [version, ("ce_id", id_.encode()), kind, origin, content, owner]
+    if subject:
+        headers.append(("ce_subject", subject.encode()))
+    if time_ms:
+        headers.append(("ce_time", _iso_bytes(time_ms)))
+    return tuple(headers)
+
+
+@lru_cache(maxsize=4_096)
+def _fixed(type_: str, source: str, channel: str) -> Headers:
+    """What some fifty types of each channel have in common."""
+    return (
+        ("ce_specversion", b"1.0"),
+        ("ce_type", type_.encode()),
+        ("ce_source", source.encode()),
+        ("content-type", b"application/json"),
+        ("sluice-channel", channel.encode()),
+    )
+
+
+def parse(headers: Iterable[tuple[str, bytes]] | Sequence[tuple[str, bytes]]) -> Envelope:
+    """Read an envelope from record headers. Raises EnvelopeError naming the first header that is missing or wrong."""
+    found = {name.lower(): value for name, value in headers}
+    return Envelope(
+        id=_text(found, "ce_id"),
+        type=_text(found, "ce_type"),
+        source=_text(found, "ce_source", required=False),
+        channel=_text(found, "sluice-channel"),
+        subject=_text(found, "ce_subject", required=False),
+        time_ms=_time(found),
+        reply_partition=_integer(found, "sluice-reply-partition"),
+        reply_topic=_text(found, "sluice-reply-topic", required=False),
+        deadline_ms=_integer(found, "sluice-deadline-ms"),
+        batch_id=_text(found, "sluice-batch-id", required=False),
+    )
+
+
+@lru_cache(maxsize=16)
+def _iso_bytes(time_ms: int) -> bytes:
+    """Records of one millisecond share it."""
+    return iso_time(time_ms).encode()
+
+
+def iso_time(time_ms: int) -> str:
+    """Epoch milliseconds as RFC 3339 in UTC."""
+    second, ms = divmod(time_ms, 1000)
+    return f"{_iso_second(second)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _iso_second(second: int) -> str:
+    """Without its zone. Records of one second share it."""
+    return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _text(found: dict[str, bytes], name: str, *, required: bool = True) -> str:
+    raw = found.get(name, b"")
+    if required and not raw:
+        raise EnvelopeError(f"header {name} is missing")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise EnvelopeError(f"header {name} is not UTF-8: {raw[:40]!r}") from error
+
+
+def _integer(found: dict[str, bytes], name: str) -> int | None:
+    raw = found.get(name)
+    if raw is None:
+        return None
+    try:
+        return int(raw)
+    except ValueError as error:
+        raise EnvelopeError(f"header {name} is not a whole number: {raw[:40]!r}") from error
+
+
+def time_of(text: str) -> int:
+    """Epoch milliseconds of a `ce_time`; 0 without one. Raises EnvelopeError."""
+    return _time_of(text.encode()) if text else 0
+
+
+def _time(found: dict[str, bytes]) -> int:
+    raw = found.get("ce_time")
+    return _time_of(raw) if raw else 0
+
+
+@lru_cache(maxsize=16)
+def _time_of(raw: bytes) -> int:
+    """Records of one millisecond share it."""
+    text = _text({"ce_time": raw}, "ce_time")
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise EnvelopeError(f"header ce_time is not an RFC 3339 time: {text[:40]!r}") from error
+    # Without an offset it is taken as UTC: the time zone of the machine that reads must not matter. Whole microseconds
+    # are divided, because a float of seconds may fall short of its millisecond.
+    since = (time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH
+    return since // timedelta(milliseconds=1)

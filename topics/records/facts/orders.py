@@ -1,0 +1,530 @@
+"""What each fact on `orders.events` says. One model per fact; the schemas for readers are made from these.
+
+A fact says what happened to one order, return or manifest, after it was decided. It carries codes, quantities, places
+and times, never names, addresses, texts of a customer, or a far side's own words, which may quote them.
+
+A new fact: a model here whose name is the fact's (OrderHeld is `order-held`), an entry in catalogue.py, then
+`python -m topics.documents.schemas`. Members of a fact that was released stay as they are; a new one has a default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ORDER_STATES = (
+    "EXPECTED",
+    "RECEIVED",
+    "HELD",
+    "SUBMITTED",
+    "REJECTED",
+    "ACKNOWLEDGED",
+    "PACKED",
+    "LABELLED",
+    "MANIFESTED",
+    "HANDED_OVER",
+    "DELIVERED",
+    "CANCELLED",
+)
+SHIPMENT_STATES = ("PACKING", "PACKED", "LABELLED", "MANIFESTED", "HANDED_OVER")
+RETURN_STATES = ("RECEIVED", "SUBMITTED", "REJECTED", "ACKNOWLEDGED", "CANCELLED", "REFUSED", "COMPLETED", "ASKED")
+MANIFEST_STATES = ("REQUESTED", "MANIFESTED", "REFUSED")
+STEPS = ("submit", "acknowledge", "pack", "hand-over", "dispatch")
+
+KNOWN_VALUES = "x-known-values"
+"""Values of today. A string, not an enum: more may come, and a reader must not fail on them."""
+
+
+def known(values: Sequence[str]) -> Any:
+    """Says in the schema what values there are today."""
+    return Field(json_schema_extra={KNOWN_VALUES: list(values)})
+
+
+Quantity = Annotated[int, Field(ge=0)]
+EpochMs = Annotated[int, Field(ge=0, description="Milliseconds since 1970-01-01 UTC")]
+DurationMs = Annotated[int, Field(description="Milliseconds; below 0 only where a producer's clock went back")]
+Status = Annotated[int | None, Field(description="HTTP status of the far side's answer; null: there was none")]
+
+
+class Part(BaseModel):
+    """Readers ignore members that they do not know."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+class Fact(Part):
+    """The members of every fact."""
+
+    sequence: int = Field(ge=1, description="Counts the facts of one key, from 1, without a gap")
+    channel: str = Field(description="The channel of the order, return or manifest")
+    atMs: EpochMs = Field(description="When it was decided: the time of the record that caused it, epoch milliseconds")
+    sinceCreatedMs: DurationMs = Field(description="Milliseconds since the first event of the order, return, manifest")
+
+
+class LineUnits(Part):
+    """One line of an order. ordered = open + packed + cancelled."""
+
+    orderItemCode: str
+    channelSkuCode: str
+    ordered: Quantity
+    open: Quantity = Field(description="Units neither packed nor cancelled")
+    packed: Quantity
+    cancelled: Quantity = Field(description="Units cancelled by either side")
+
+
+class OrderFact(Fact):
+    """A fact of an order, with where the order is after it."""
+
+    orderCode: str
+    state: Annotated[str, known(ORDER_STATES)] = Field(description="The order's state after this fact")
+    locationCode: str | None = Field(description="The order's location; null for a split order")
+    lines: list[LineUnits] = Field(description="The first 200 lines; `lineCount` says how many there are")
+    lineCount: Quantity
+    milestones: dict[str, DurationMs] = Field(
+        description="Milliseconds from creation to the first time of each step reached: submittedMs, acknowledgedMs, "
+        "packedMs, labelledMs, manifestedMs, handedOverMs, deliveredMs, cancelledMs, rejectedMs, adoptedMs"
+    )
+
+
+class ShipTo(Part):
+    """Where an order goes, no closer than a region."""
+
+    city: str | None
+    state: str | None
+    country: str | None
+    zipPrefix: str = Field(description="The first three characters of the postcode")
+
+
+class OrderCreated(OrderFact):
+    """Sluice took a Create. Again under the same code after a rejection: a corrected attempt."""
+
+    onHold: bool
+    orderType: str | None
+    paymentMethod: str | None
+    dispatchByTime: str | None = Field(description="ISO-8601, as the marketplace wrote it")
+    shipTo: ShipTo
+
+
+class OrderSubmitted(OrderFact):
+    """Increff took the Create."""
+
+
+class OrderRejected(OrderFact):
+    """Increff refused the Create. Its words are in `sluice order`, not here: they may quote the order."""
+
+    status: Status
+
+
+class OrderAcknowledged(OrderFact):
+    """Increff allocated stock. Once per location of a split order."""
+
+    acknowledgedBy: str | None = Field(description="The location that acknowledged")
+
+
+class OrderUpdated(OrderFact):
+    """The marketplace changed properties and no hold by it. A repeated report of delivery has only the order's part."""
+
+    onHold: bool | None = None
+    dispatchByTime: str | None = Field(default=None, description="ISO-8601, as the marketplace wrote it")
+
+
+class OrderHeld(OrderFact):
+    """The marketplace asked Increff to wait."""
+
+    onHold: bool
+    dispatchByTime: str = Field(description="ISO-8601, as the marketplace wrote it")
+
+
+class OrderReleased(OrderFact):
+    """The marketplace ended a hold."""
+
+    onHold: bool
+    dispatchByTime: str = Field(description="ISO-8601, as the marketplace wrote it")
+
+
+class OrderDelivered(OrderFact):
+    """The marketplace reported that the customer has it."""
+
+    deliveredAt: str | None = Field(description="ISO-8601, as the marketplace wrote it")
+
+
+class OrderCancelled(OrderFact):
+    """Every unit is cancelled. Follows the cancellation that took the last."""
+
+
+class OrderHandedOver(OrderFact):
+    """Every shipment left and no unit is open. Follows the handover or cancellation that made it so."""
+
+
+class StuckFact(OrderFact):
+    """About one step in which an order waits; a handover is of one shipment."""
+
+    step: Annotated[str, known(STEPS)]
+    sinceMs: EpochMs = Field(description="Since when it waits (dispatch: when it got near), epoch milliseconds")
+    shipmentId: int | None = Field(default=None, description="Increff's number, where the step is a shipment's")
+    shipmentCode: str | None = Field(default=None, description="The marketplace's code, where the step is a shipment's")
+
+
+class OrderStuck(StuckFact):
+    """The order waits longer than its channel allows. Said once, until it is withdrawn."""
+
+    limitMs: DurationMs | None = Field(default=None, description="Milliseconds the channel allows; none for dispatch")
+    dispatchByTime: str | None = Field(default=None, description="ISO-8601, as the marketplace wrote it; for dispatch")
+
+
+class OrderUnstuck(StuckFact):
+    """The order moved: it no longer waits in a step that was said to be stuck."""
+
+    tookMs: DurationMs = Field(description="Milliseconds since `sinceMs`")
+
+
+class OrderForgotten(Fact):
+    """Sluice keeps no state of it any more; the facts before stay. A later fact of the key starts anew with 1."""
+
+    orderCode: str | None = None
+    returnOrderCode: str | None = None
+    manifestId: str | None = None
+    state: str | None = None
+    locationCode: str | None = None
+    lines: list[LineUnits] | None = None
+    lineCount: Quantity | None = None
+    milestones: dict[str, DurationMs] | None = None
+
+
+class OrderAdopted(OrderFact):
+    """An order was first met midway and taken on: its lines are what is said of them until a Create comes."""
+
+    by: str = Field(description="What it was met by: acknowledge, pack, handover, ..")
+
+
+class ShipmentAdopted(OrderFact):
+    """A call named a shipment of an adopted order that was packed before. Nobody told what is in it."""
+
+    shipmentId: int | None = Field(description="Increff's number; null where no call told it")
+    shipmentCode: str
+
+
+class ParkedEventFact(OrderFact):
+    """About an event that came before what it depends on."""
+
+    eventId: str = Field(description="`ce_id` of the command")
+    event: str = Field(description="What it is: acknowledge, handover, seller cancel, ..")
+    untilMs: EpochMs = Field(description="Until when it is kept, epoch milliseconds")
+
+
+class EventParked(ParkedEventFact):
+    """An event came before its order or its Pack and is kept until that comes."""
+
+
+class EventRefused(ParkedEventFact):
+    """A parked event could be decided at last, and was not possible."""
+
+    verdict: str = Field(description="REFUSED, CONFLICT, EARLY or FAILED")
+
+
+class EventExpired(ParkedEventFact):
+    """What a parked event waited for did not come in time: it had no effect."""
+
+
+class ShippedUnits(Part):
+    orderItemCode: str
+    channelSkuCode: str
+    quantity: Quantity
+
+
+class ShipmentFact(OrderFact):
+    """About one shipment of an order."""
+
+    shipmentId: int | None = Field(description="Increff's number; null where a shipment was met without it")
+    shipmentCode: str | None = Field(description="The marketplace's code; null where its answer to Pack had none")
+    shipmentLocationCode: str
+    items: list[ShippedUnits]
+
+
+class ShipmentPacked(ShipmentFact):
+    """The marketplace agreed to a Pack: these units are packed."""
+
+
+class PackRefused(ShipmentFact):
+    """The marketplace refused a Pack: its units are open again."""
+
+    status: Status
+
+
+class PackUnanswered(ShipmentFact):
+    """A Pack had no usable answer in time: its units are open again until Increff asks again."""
+
+    status: Status
+
+
+class PackDiffered(ShipmentFact):
+    """Increff repeated a Pack with other content. It was given the first one's answer."""
+
+
+class LeavingFact(ShipmentFact):
+    """About a packed shipment on its way out."""
+
+    shipmentState: Annotated[str, known(SHIPMENT_STATES)]
+
+
+class InvoiceIssued(LeavingFact):
+    """The marketplace gave a shipment's invoice."""
+
+    invoiceCode: str
+
+
+class LabelIssued(LeavingFact):
+    """The marketplace gave a shipment's label: its courier and tracking number."""
+
+    awbNumber: str | None
+    transporter: str | None
+
+
+class ShipmentManifested(LeavingFact):
+    """A shipment is on a manifest."""
+
+    manifestCode: str | None = Field(description="The marketplace's code, else Increff's manifestId")
+    transporter: str | None
+    awbNumber: str | None
+
+
+class ShipmentHandedOver(LeavingFact):
+    """A shipment left the warehouse."""
+
+
+class CancelledUnits(Part):
+    """Totals of one line after the cancellation, not what it added."""
+
+    orderItemCode: str
+    channelSkuCode: str
+    customerCancelled: Quantity
+    sellerCancelled: Quantity
+
+
+class SellerCancelled(OrderFact):
+    """Increff cancelled units, or Sluice the rest of an order that ships once (fulfillmentType)."""
+
+    cancelled: list[CancelledUnits] = Field(description="The lines that changed")
+    automatic: bool | None = Field(
+        default=None, description="true: by Sluice itself, because no other shipment follows"
+    )
+
+
+class CustomerCancelled(OrderFact):
+    """Increff took a customer's cancellation."""
+
+    cancelled: list[CancelledUnits] = Field(description="The lines that changed")
+
+
+class CancellationRefused(OrderFact):
+    """Increff refused a customer's cancellation: nothing is cancelled."""
+
+    status: Status
+
+
+class DisputedUnits(Part):
+    """Units of one line about which the two sides disagree."""
+
+    orderItemCode: str
+    channelSkuCode: str
+    quantity: Quantity
+
+
+class SellerCancellationRefused(OrderFact):
+    """Increff cancelled units that are packed here: both cannot be, and somebody has to look."""
+
+    refused: list[DisputedUnits] = Field(description="Totals that Increff's call named")
+
+
+class CancellationCrossed(OrderFact):
+    """Increff took a customer's cancellation of units that are packed here, or out in a Pack."""
+
+    crossed: list[DisputedUnits] = Field(description="Units that are both cancelled there and packed here")
+
+
+class RequestFact(Fact):
+    """About a request to a far side. One of orderCode, returnOrderCode and manifestId says whose it was."""
+
+    orderCode: str | None = None
+    returnOrderCode: str | None = None
+    manifestId: str | None = None
+    state: str = Field(description="Of the order, return or manifest")
+    locationCode: str | None
+    touchpoint: str = Field(description="The call, as in docs/touchpoints.md")
+    status: Status
+    lines: list[LineUnits] | None = None
+    lineCount: Quantity | None = None
+    milestones: dict[str, DurationMs] | None = None
+
+
+class DeliveryFailed(RequestFact):
+    """A request was given up after all its attempts. An operator may retry it."""
+
+    destination: str = Field(description="`increff`, or `channel:NAME`")
+
+
+class DeliveryRefused(RequestFact):
+    """The far side refused a request for which nobody waits."""
+
+
+class ReturnQuantities(Part):
+    """Units of a return by what became of them; together they are all there are."""
+
+    expected: int
+    cancelled: int
+    passed: int
+    failed: int
+
+
+class ReturnFact(Fact):
+    """A fact of a return."""
+
+    returnOrderCode: str
+    forwardOrderCode: str
+    state: Annotated[str, known(RETURN_STATES)] = Field(description="The return's state after this fact")
+    locationCode: str | None
+    quantities: ReturnQuantities | None = Field(default=None, description="Its units after this fact")
+
+
+class ReturnUnit(Part):
+    itemCode: str
+    channelSkuCode: str
+
+
+class InspectedUnit(ReturnUnit):
+    qcStatus: str = Field(description="PASS or FAIL")
+    qcReason: str | None = Field(description="The warehouse's")
+
+
+class ReturnCreated(ReturnFact):
+    """Sluice took a return: its forward order has admitted the units."""
+
+    orderType: str | None
+    items: list[ReturnUnit] = Field(description="One entry per unit")
+    forwardKnown: bool | None = Field(
+        default=None, description="Whether Sluice knew what left of the forward order; otherwise nothing was counted"
+    )
+
+
+class ReturnAdopted(ReturnFact):
+    """A return was first met midway and taken on: its units are those that are said of it."""
+
+    by: str = Field(description="What it was met by: acknowledge return, update return, ..")
+
+
+class ReturnRefused(ReturnFact):
+    """The forward order denied a return: more units than left of it. Another Create is a new attempt."""
+
+    reason: str
+    items: list[ReturnUnit] = Field(description="One entry per unit")
+
+
+class ReturnUnanswered(ReturnFact):
+    """The forward order has given a return no answer, however often it was asked. A repeat of the call asks again."""
+
+    touchpoint: str = Field(description="The call that waits for it")
+
+
+class ReturnItemsAdded(ReturnFact):
+    """More units come back with a return; its forward order has admitted them."""
+
+    items: list[ReturnUnit] = Field(description="Those that are new")
+
+
+class ReturnItemsRefused(ReturnFact):
+    """Units do not come back with a return: its forward order denied them, or Increff did not take them."""
+
+    reason: str | None = Field(default=None, description="The forward order's")
+    status: Status = Field(default=None, description="Increff's answer")
+    items: list[ReturnUnit]
+
+
+class ReturnSubmitted(ReturnFact):
+    """Increff took the return."""
+
+
+class ReturnRejected(ReturnFact):
+    """Increff refused the return."""
+
+    status: Status
+
+
+class ReturnUpdated(ReturnFact):
+    """The marketplace changed a return's courier, tracking number, status or date: the members that are there."""
+
+    transporter: str | None = None
+    trackingCode: str | None = None
+    returnOrderStatus: str | None = None
+    expectedDate: str | None = None
+
+
+class ReturnItemsCancelled(ReturnFact):
+    """Units of a return will not come."""
+
+    itemCodes: list[str]
+
+
+class ReturnCancelled(ReturnFact):
+    """Every unit is cancelled. Follows the cancellation that took the last."""
+
+
+class ReturnCompleted(ReturnFact):
+    """Every unit that is not cancelled is inspected. Follows the fact that made it so."""
+
+
+class ReturnAcknowledged(ReturnFact):
+    """Increff inspected units of a return."""
+
+    inspected: list[InspectedUnit] = Field(description="What is new; inspections add up over several facts")
+
+
+class ManifestFact(Fact):
+    """A fact of a manifest."""
+
+    manifestId: str
+
+
+class ManifestedShipment(Part):
+    orderCode: str
+    shipmentCode: str
+
+
+class ManifestCreated(ManifestFact):
+    """The marketplace made a manifest."""
+
+    manifestCode: str | None
+    locationCode: str | None
+    transporter: str
+    items: list[ManifestedShipment]
+
+
+class ManifestRefused(ManifestFact):
+    """The marketplace refused a manifest, or gave no answer in time."""
+
+    status: Status
+
+
+class ManifestDiffered(ManifestFact):
+    """Increff repeated a manifest with other content. It was given the first one's answer."""
+
+    locationCode: str | None
+
+
+class SubscriptionFact(Part):
+    """A fact of a subscription, on `subscriptions.events`."""
+
+    subscription: str = Field(description="Its id")
+    revision: int = Field(ge=1, description="The revision of the subscription that this is about")
+    atMs: EpochMs = Field(description="When it happened, epoch milliseconds")
+
+
+DISABLED_REASONS = ("gone", "failing")
+
+
+class SubscriptionDisabled(SubscriptionFact):
+    """Sluice sends a subscription nothing more: it answered 410 (`gone`), or it failed for too long (`failing`)."""
+
+    reason: Annotated[str, known(DISABLED_REASONS)]
+    failingSinceMs: EpochMs | None = Field(description="Since when nothing was taken; null where that is not why")

@@ -1,0 +1,125 @@
+"""What each fact on `inventory.events` says about stock. One model per fact; readers' schemas are made from these.
+
+A fact is about one location of one channel, or about one SKU there. It says what Sluice found or did, in codes,
+quantities and times, never in a far side's words. Readers know a repeat by its `ce_id`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from topics.records.facts.orders import EpochMs, Part, Quantity, Status, known
+
+REFUSAL_REASONS = ("failure-list", "refused")
+DRIFT_KINDS = ("missing", "extra", "stale", "refused")
+DRIFT_CAUSES = ("never-sent", "lost", "changed", "refused", "unknown-here")
+RESYNC_CAUSES = ("asked", "daily")
+ABANDONED_REASONS = ("silent", "replaced", "aborted", "parts-missing", "empty", "too-many")
+
+
+class StockFact(Part):
+    """The members of every fact about stock."""
+
+    channel: str
+    location: str = Field(description="The location; `~TYPE` stands for the consolidated stock of that type")
+    atMs: EpochMs = Field(description="When it happened, epoch milliseconds")
+
+
+class SkuFact(StockFact):
+    """A fact about one SKU of a location."""
+
+    channelSkuCode: str
+
+
+class StockRefused(SkuFact):
+    """The channel refuses the stock of a SKU again and again. Sluice goes on trying, seldom; other SKUs do not wait."""
+
+    reason: Annotated[str, known(REFUSAL_REASONS)] = Field(
+        description="`failure-list`: it was named there; `refused`: a call with it alone was refused"
+    )
+    status: Status
+    failures: int = Field(ge=1, description="Attempts in a row that failed, when this was decided")
+    sinceMs: EpochMs = Field(description="Epoch milliseconds of the first of them")
+
+
+class StockAcceptedAgain(SkuFact):
+    """The channel has taken the stock of a SKU that it refused, or there is nothing to tell of it any more."""
+
+    refusedSinceMs: EpochMs = Field(description="Epoch milliseconds since when it was refused; as in `stock-refused`")
+
+
+class DriftFact(SkuFact):
+    """What the channel has of a SKU is not what it was told last."""
+
+    reconcile: str = Field(description="The reconciliation that found it")
+    kind: Annotated[str, known(DRIFT_KINDS)] = Field(
+        description="`missing` at the channel, `extra` there, `stale`: another quantity, `refused`: known to be refused"
+    )
+    cause: Annotated[str, known(DRIFT_CAUSES)] = Field(
+        description="`never-sent`; `lost` at the channel; `changed` there; `refused` by it; `unknown-here`: nothing is "
+        "known of the SKU here, so there is nothing to tell"
+    )
+    wanted: Quantity | None = Field(description="What it should have; null: nothing is known of the SKU here")
+    sent: Quantity | None = Field(description="What it acknowledged last; null: nothing")
+    found: Quantity | None = Field(description="What it has; null: nothing")
+
+
+class StockDriftFound(DriftFact):
+    """A reconciliation found that the channel's stock of a SKU is wrong. What is missing or stale is sent once more."""
+
+
+class StockDriftPersists(DriftFact):
+    """A reconciliation found again what the one before it repaired. It is not sent again for that: there is a cause."""
+
+
+class SnapshotFact(StockFact):
+    """A fact about a full snapshot of a location."""
+
+    snapshot: str = Field(description="Its id")
+    received: Quantity = Field(description="SKUs that came in its parts")
+
+
+class SnapshotApplied(SnapshotFact):
+    """A full snapshot of a location is applied: its positions are what the snapshot and the updates after it say."""
+
+    complete: bool = Field(description="Whether what it does not name was set to 0")
+    changed: Quantity
+    unchanged: Quantity
+    overtaken: Quantity = Field(description="SKUs that an update after the snapshot's beginning had told anew")
+    zeroed: Quantity = Field(description="SKUs set to 0 because the snapshot does not name them")
+
+
+class SnapshotAbandoned(SnapshotFact):
+    """A full snapshot did not come to its end. What came of it counts as updates; nothing was set to 0 for it."""
+
+    reason: Annotated[str, known(ABANDONED_REASONS)] = Field(
+        description="`silent`: nothing came for too long; `replaced`: another began; `aborted`: its sender gave up; "
+        "`parts-missing`: not all of it came; `empty`: it was complete and named no SKU; `too-many`: several others "
+        "that had all come were still being worked on"
+    )
+
+
+class ResyncDone(StockFact):
+    """Every position of a location was told to the channel once more."""
+
+    resync: str = Field(description="Its id")
+    cause: Annotated[str, known(RESYNC_CAUSES)] = Field(description="`asked` by an operator, or `daily`")
+    positions: Quantity = Field(description="Positions that were told again")
+    changed: Quantity = Field(description="Changes of positions that came in meanwhile")
+    startedMs: EpochMs = Field(description="Epoch milliseconds")
+
+
+class ReconcileDone(StockFact):
+    """The positions of a location were compared with what the channel has."""
+
+    reconcile: str = Field(description="Its id")
+    compared: Quantity = Field(description="Positions of either side")
+    missing: Quantity
+    extra: Quantity
+    stale: Quantity
+    refused: Quantity
+    repaired: Quantity = Field(description="Positions that were sent once more")
+    persisting: Quantity = Field(description="Those of the drifted that an earlier one had found, too")
+    startedMs: EpochMs = Field(description="Epoch milliseconds")

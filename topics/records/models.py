@@ -1,0 +1,93 @@
+"""Records between roles that no touchpoint has a model for. They judge nothing at run time: AsyncAPI tells them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from topics.schema_base import Body, Code
+
+
+class ShipmentManifestedTold(Body):
+    """From a manifest to each of its orders."""
+
+    orderCode: Code
+    shipmentCode: str
+    awbNumber: str
+    manifestCode: str | None
+    manifestId: str
+    transporter: str
+
+
+class ReturnClaimed(Body):
+    """From a return to its forward order. `held` and `wanted`: units by SKU; `version` counts what the return says."""
+
+    orderCode: Code
+    returnOrderCode: Code
+    version: int
+    asked: bool
+    held: dict[str, int]
+    wanted: dict[str, int]
+
+
+class ReturnDecided(Body):
+    """The forward order's answer to the claim with this `version`. `reason`: why it is not admitted."""
+
+    returnOrderCode: Code
+    orderCode: Code
+    version: int
+    admitted: bool
+    reason: str
+    forwardKnown: bool
+
+
+class Ticked(Body):
+    """Time has passed: what is due until `untilMs` (epoch milliseconds) is looked at; of what is due at that very time,
+    with `untilKey`, only the keys up to it."""
+
+    untilMs: int
+    untilKey: str | None = None
+
+
+class OrderAsked(Body):
+    """Which order or return a query is about; the record's key says it as well."""
+
+    orderCode: Code | None = None
+    returnOrderCode: Code | None = None
+
+
+class AttemptRecord(Body):
+    """One attempt. `at_ms` is when it was sent (epoch milliseconds), `took_ms` how long; `status` null: no answer.
+
+    Of the class `superseded` is no attempt: the request will not be sent, because one before it was given up and a
+    newer one takes the place of both."""
+
+    request: str
+    touchpoint: str
+    destination: str
+    channel: str
+    subject: str
+    lane: str
+    response_class: str = Field(alias="class", description="What the answer means for the request")
+    far_side: str
+    sequence: int = Field(default=0, description="What it counts among the order's for this destination; 0: nothing")
+    previous_sequence: int = Field(default=0, description="That of the one before it; 0: none is known")
+    number: int
+    at_ms: int
+    took_ms: float
+    status: int | None
+    error: str
+
+
+class DeadRecord(Body):
+    """A request that was given up: the whole request, its attempts and the far side's last words."""
+
+    request: dict[str, Any]
+    attempts: int
+    first_ms: int
+    last: dict[str, Any] | None
+    message: str
+    holds_lane: bool
+    previous: int = 0
+    watermark: int | None = None

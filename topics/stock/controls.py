@@ -1,0 +1,102 @@
+"""What operators asked of a channel's stock, or of one location's: the records of `inventory.controls`.
+
+Under `channel` is what holds for all its locations, under `channel|location` what holds for one besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from topics.records.keys import join, split
+
+
+class Ask(BaseModel):
+    """A resync or a reconciliation that was asked for; `at_ms` orders those of a channel and of its locations."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    id: str
+    at_ms: int = Field(ge=0)
+
+
+class Control(BaseModel):
+    """The last word of operators about a channel, or about one location of it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    paused: bool = Field(default=False, description="Whether no stock is sent")
+    resync: Ask | None = Field(default=None, description="Every position is told again, once")
+    reconcile: Ask | None = Field(default=None, description="Positions are compared with what the channel has, once")
+    at_ms: int = Field(default=0, description="When it was written, epoch milliseconds")
+
+    def encode(self) -> bytes:
+        return self.model_dump_json().encode()
+
+
+NOTHING_ASKED = Control()
+
+
+class Scope(NamedTuple):
+    """Of whom a control is; without a location it is the whole channel's."""
+
+    channel: str
+    location: str | None = None
+
+    @property
+    def key(self) -> bytes:
+        return join(self.channel) if self.location is None else join(self.channel, self.location)
+
+
+def scope_of(key: bytes) -> Scope:
+    channel, *location = split(key)
+    return Scope(channel, location[0] if location else None)
+
+
+class ControlIndex:
+    """All controls, by whom they are of. Knows no Kafka."""
+
+    def __init__(self) -> None:
+        self._all: dict[Scope, Control] = {}
+        self.unreadable: set[Scope] = set()
+        """Whose record this version cannot read: nothing is sent there until it can."""
+        self.listeners: list[Callable[[Scope], None]] = []
+
+    def apply(self, key: bytes, value: bytes | None) -> None:
+        """One record of `inventory.controls`."""
+        scope = scope_of(key)
+        self._all.pop(scope, None)
+        self.unreadable.discard(scope)
+        if value is not None:
+            try:
+                self._all[scope] = Control.model_validate_json(value)
+            except ValidationError:
+                self.unreadable.add(scope)
+        for listener in self.listeners:
+            listener(scope)
+
+    def of(self, scope: Scope) -> Control:
+        return self._all.get(scope, NOTHING_ASKED)
+
+    def is_paused(self, channel: str, location: str) -> bool:
+        """By the channel's control or by its own. What cannot be read may say so: a pause is not lost to a doubt."""
+        scopes = (Scope(channel), Scope(channel, location))
+        return any(self.of(scope).paused or scope in self.unreadable for scope in scopes)
+
+    def resync_of(self, channel: str, location: str) -> Ask | None:
+        """The last resync that was asked for this location, by itself or with its channel."""
+        return _newest(self.of(Scope(channel)).resync, self.of(Scope(channel, location)).resync)
+
+    def asked_ms(self, channel: str) -> int:
+        """When the last of all resyncs and reconciliations of the channel and its locations was asked for."""
+        controls = (control for scope, control in self._all.items() if scope.channel == channel)
+        asks = (ask for control in controls for ask in (control.resync, control.reconcile) if ask is not None)
+        return max((ask.at_ms for ask in asks), default=0)
+
+    def reconcile_of(self, channel: str, location: str) -> Ask | None:
+        """As `resync_of`."""
+        return _newest(self.of(Scope(channel)).reconcile, self.of(Scope(channel, location)).reconcile)
+
+
+def _newest(*asks: Ask | None) -> Ask | None:
+    return max((ask for ask in asks if ask is not None), key=lambda ask: (ask.at_ms, ask.id), default=None)

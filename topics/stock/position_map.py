@@ -1,0 +1,250 @@
+"""Positions in memory, some 100 bytes each: what a worker or a view holds ten million of.
+
+Most positions are a SKU and a quantity. Of each of these only one number is kept, under its SKU in the dict of its
+location: the source offset it was made from and the quantity, packed. A position that is more than a quantity (an
+expiry, a serial number, the consolidated form) has its bytes kept beside.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import msgspec
+
+from topics.records.keys import escape, join, unescape
+from topics.stock.positions import QUANTITY_MAX, decode_position
+
+QUANTITY_BITS = 32
+"""Of a packed position: 31 bits of quantity, and the one that says that its bytes are kept beside."""
+QUANTITY_MASK = QUANTITY_MAX
+WHOLE = 1 << 31
+PLAIN_MASK = QUANTITY_MASK | WHOLE
+"""What of a packed position is its quantity when it is plain, and no quantity when it is not."""
+PLAIN_BYTES = 8
+"""What is kept of a plain position's value, when bytes are counted: its packed number."""
+UNKNOWN = -1
+"""In place of a packed position that is not there: what PLAIN_MASK leaves of it is no quantity."""
+
+
+class Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The value of a position that is nothing but a quantity, in the order in which it is written."""
+
+    channelSkuCode: str  # noqa: N815 - the contract's spelling
+    quantity: Annotated[int, msgspec.Meta(ge=0, le=QUANTITY_MAX)]
+
+
+encode = msgspec.json.Encoder().encode
+"""Of a Plain, for callers who write many."""
+_decode = msgspec.json.Decoder(Plain).decode
+_PLAIN_BEGIN = b'{"channelSkuCode":"'
+_PLAIN_BYTES = len(b'{"channelSkuCode":"","quantity":}')
+
+
+def encode_plain(sku: str, quantity: int) -> bytes:
+    """As topics.stock.positions.encode_position writes an item that has nothing more."""
+    return encode(Plain(sku, quantity))
+
+
+def pack(origin: int, quantity: int) -> int:
+    """`origin` is -1 (streams.runtime.tables.partition_table.NO_OFFSET) or a source offset."""
+    return (origin + 1) << QUANTITY_BITS | quantity
+
+
+def origin_of(packed: int) -> int:
+    return (packed >> QUANTITY_BITS) - 1
+
+
+def parts_of(key: bytes) -> tuple[str, str] | None:
+    """(channel|location as in the key, SKU) of a position's key; None when nobody but `position_key` made it."""
+    try:
+        stock, _, sku = key.decode().rpartition("|")
+    except UnicodeDecodeError:
+        return None
+    if stock.count("|") != 1:
+        return None
+    if "%" not in sku:
+        return stock, sku
+    plain = unescape(sku)
+    return (stock, plain) if escape(plain) == sku else None
+
+
+class Location:
+    """The positions of one channel and location, by SKU."""
+
+    __slots__ = ("packed", "prefix", "whole")
+
+    def __init__(self, stock: str) -> None:
+        self.prefix = f"{stock}|"
+        self.packed: dict[str, int] = {}
+        """SKU -> `pack`ed. To be changed through this class only, unless all of it is plain."""
+        self.whole: dict[str, bytes] = {}
+        """Values of positions that are more than a quantity."""
+
+    def key(self, sku: str) -> bytes:
+        return (self.prefix + escape(sku)).encode()
+
+    def quantity(self, sku: str) -> int | None:
+        """How much a position offers; None when there is none."""
+        packed = self.packed.get(sku)
+        return None if packed is None else packed & QUANTITY_MASK
+
+    def get(self, sku: str) -> bytes | None:
+        """The position's value, as it is on Kafka."""
+        packed = self.packed.get(sku)
+        return None if packed is None else self._value(sku, packed)
+
+    def put(self, sku: str, value: bytes, origin: int) -> int:
+        """Returns by how many bytes what is kept of values has grown."""
+        before = self.packed.get(sku)
+        freed = 0
+        if before is None:
+            # Other locations have this SKU as well: its text is there once.
+            sku = sys.intern(sku)
+        else:
+            freed = len(self.whole.pop(sku)) if before & WHOLE else PLAIN_BYTES
+        quantity = _plain_quantity(sku, value)
+        if quantity is None:
+            self.whole[sku] = value
+            self.packed[sku] = pack(origin, WHOLE | quantity_of(value))
+            return len(value) - freed
+        self.packed[sku] = (origin + 1) << QUANTITY_BITS | quantity  # as `pack`, for ten million at once
+        return PLAIN_BYTES - freed
+
+    def put_packed(self, packed: dict[str, int]) -> int:
+        """Many plain positions at once; returns as `put` does."""
+        if not packed.keys() <= self.packed.keys():
+            packed = {sys.intern(sku): each for sku, each in packed.items()}
+        before = len(self.packed)
+        self.packed.update(packed)
+        grown = PLAIN_BYTES * (len(self.packed) - before)
+        if self.whole:
+            for sku in self.whole.keys() & packed.keys():
+                grown += PLAIN_BYTES - len(self.whole.pop(sku))
+        return grown
+
+    def delete(self, sku: str) -> bool:
+        """Whether it was there."""
+        self.whole.pop(sku, None)
+        return self.packed.pop(sku, None) is not None
+
+    def weight(self, sku: str) -> int:
+        """The bytes that are kept of a position's value."""
+        packed = self.packed.get(sku)
+        if packed is None:
+            return 0
+        return len(self.whole[sku]) if packed & WHOLE else PLAIN_BYTES
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values as of now, whatever changes meanwhile."""
+        for sku, packed in list(self.packed.items()):
+            if packed & WHOLE:
+                value = self.whole.get(sku)
+                if value is None:
+                    continue  # it was changed or deleted meanwhile
+                yield self.key(sku), value
+            else:
+                yield self.key(sku), encode_plain(sku, packed & QUANTITY_MASK)
+
+    def _value(self, sku: str, packed: int) -> bytes:
+        return self.whole[sku] if packed & WHOLE else encode_plain(sku, packed & QUANTITY_MASK)
+
+
+class PositionMap:
+    """Positions by their keys on Kafka. A key that is no position's is refused by `parts_of`, and not kept here."""
+
+    __slots__ = ("locations",)
+
+    def __init__(self) -> None:
+        self.locations: dict[str, Location] = {}
+        """By channel|location as in the key."""
+
+    def of(self, channel: str, location: str) -> Location:
+        """The positions of a location; made when there are none."""
+        return self.at(join(channel, location).decode())
+
+    def at(self, stock: str) -> Location:
+        found = self.locations.get(stock)
+        if found is None:
+            found = self.locations[stock] = Location(stock)
+        return found
+
+    def get(self, key: bytes) -> bytes | None:
+        parts = parts_of(key)
+        location = self.locations.get(parts[0]) if parts is not None else None
+        return location.get(parts[1]) if location is not None and parts is not None else None
+
+    def place(self, key: bytes) -> tuple[Location, str] | None:
+        """Where a position is to be kept: its location, made when there is none, and its SKU. None as `parts_of`."""
+        try:
+            stock, _, sku = key.decode().rpartition("|")
+        except UnicodeDecodeError:
+            return None
+        location = self.locations.get(stock)
+        if location is not None and "%" not in sku:
+            return location, sku
+        parts = parts_of(key)
+        return None if parts is None else (self.at(parts[0]), parts[1])
+
+    def put(self, key: bytes, value: bytes, origin: int) -> bool:
+        """False when the key is no position's."""
+        place = self.place(key)
+        if place is None:
+            return False
+        location, sku = place
+        location.put(sku, value, origin)
+        return True
+
+    def delete(self, key: bytes) -> bool:
+        """Whether it was there."""
+        parts = parts_of(key)
+        location = self.locations.get(parts[0]) if parts is not None else None
+        return parts is not None and location is not None and location.delete(parts[1])
+
+    def origin(self, key: bytes) -> int | None:
+        parts = parts_of(key)
+        location = self.locations.get(parts[0]) if parts is not None else None
+        packed = location.packed.get(parts[1]) if location is not None and parts is not None else None
+        return None if packed is None else origin_of(packed)
+
+    def newest_origin(self) -> int | None:
+        newest = max((max(each.packed.values()) for each in self.locations.values() if each.packed), default=None)
+        return None if newest is None else origin_of(newest)
+
+    def items(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Those whose key begins with `prefix`, in no order; a location as it is when its turn comes."""
+        for location in list(self.locations.values()):
+            own = location.prefix.encode()
+            if own.startswith(prefix):
+                yield from location.items()
+            elif prefix.startswith(own):
+                yield from (item for item in location.items() if item[0].startswith(prefix))
+
+    def __len__(self) -> int:
+        return sum(len(location.packed) for location in self.locations.values())
+
+
+def _plain_quantity(sku: str, value: bytes) -> int | None:
+    """The quantity of a value that is exactly what `encode_plain` writes."""
+    try:
+        plain = _decode(value)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    quantity = plain.quantity
+    if plain.channelSkuCode != sku:
+        return None
+    # Nothing shorter says the same, and whatever says it otherwise is longer, or begins with the quantity.
+    if sku.isascii() and len(value) == _PLAIN_BYTES + len(sku) + len(str(quantity)) and value.startswith(_PLAIN_BEGIN):
+        return quantity
+    return quantity if encode(plain) == value else None
+
+
+def quantity_of(value: bytes) -> int:
+    """What a position offers; consolidated, `consolidatedQuantity` is the field to read (contract 12)."""
+    try:
+        item: Any = decode_position(value)
+        quantity = int(item.get("consolidatedQuantity", item.get("quantity", 0)))
+    except (ValueError, AttributeError, TypeError):
+        return 0
+    return min(max(quantity, 0), QUANTITY_MAX)

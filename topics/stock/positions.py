@@ -1,0 +1,59 @@
+"""A stock position: the value of a record on `inventory.positions` and `inventory.sent`.
+
+A position is the whole tuple: two positions with the same quantity and another expiry differ. For the consolidated
+form the location is a pseudo-location and the rest of the item travels in `item`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+QUANTITY_MAX = 2**31 - 1
+"""The contract's Integer (topics.schema_base.Count)."""
+CONSOLIDATED = "~"
+"""First character of the pseudo-location of a consolidated position: `~ALL`, `~STORE` (contract 12)."""
+BOOKKEEPING = b"~"
+"""First character of keys on inventory.positions and inventory.sent that are no positions; readers skip them."""
+ORIGIN = "~origin"
+"""First part of the keys under which the inventory role keeps what it applied of records sent on from elsewhere."""
+FLIGHT = "~flight"
+"""First part of the keys under which the delivery role keeps the SKUs of calls whose end it has not seen."""
+REFUSED = "~refused"
+"""First part of the keys under which the delivery role remembers which SKUs a channel refuses."""
+RESYNC = "~resync"
+"""First part of the keys under which the delivery role keeps how far a resync of a location has come."""
+
+RECONCILE = "~reconcile"
+"""First part of the keys under which the delivery role keeps how far the reconciliation of a location has come."""
+DRIFT = "~drift"
+"""First part of the keys under which the delivery role remembers which SKUs a reconciliation found wrong."""
+
+
+def is_position(key: bytes) -> bool:
+    """False for what a role keeps beside the positions; no channel's name begins with `~`."""
+    return not key.startswith(BOOKKEEPING)
+
+
+def consolidated_location(consolidation_type: str) -> str:
+    return CONSOLIDATED + consolidation_type
+
+
+def is_consolidated(location: str) -> bool:
+    return location.startswith(CONSOLIDATED)
+
+
+def encode_position(item: dict[str, Any]) -> bytes:
+    """The contract's item without null members and with sorted names, so that equal positions have equal bytes.
+
+    `item` is one member of `inventories`: location-wise `{channelSkuCode, quantity, channelSerialNo?, minExpiry?}`,
+    consolidated with `consolidatedQuantity`, `listingId` and the rest.
+    """
+    present = {name: value for name, value in item.items() if value is not None}
+    return orjson.dumps(present, option=orjson.OPT_SORT_KEYS)
+
+
+def decode_position(raw: bytes) -> dict[str, Any]:
+    item: dict[str, Any] = orjson.loads(raw)
+    return item

@@ -1,0 +1,142 @@
+"""Full snapshots of a location's stock: the records that carry one, and what the inventory role keeps of them.
+
+A snapshot is a begin marker, parts of up to 200 SKUs and an end marker on `inventory.updates`, all with the key of
+their stock and its id in a header. What is kept of the snapshots of one channel and location is one value under
+`snapshots_key` on `inventory.positions`; which SKUs it has named, or an update has touched since it began, stands in
+notes beside it, one for each record that told of some.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from topics.records.envelope import COMMAND
+from topics.records.keys import join, split
+from topics.stock.positions import CONSOLIDATED, is_consolidated
+
+SNAPSHOT_HEADER = "sluice-snapshot"
+"""Id of the snapshot that a record is of."""
+SNAPSHOT_BEGIN = COMMAND + "stock-snapshot-begin"
+SNAPSHOT_PART = COMMAND + "stock-snapshot-part"
+SNAPSHOT_END = COMMAND + "stock-snapshot-end"
+SNAPSHOT_ABORT = COMMAND + "stock-snapshot-abort"
+SNAPSHOT_STEP = COMMAND + "stock-snapshot-step"
+"""From the inventory role to itself: the next bounded piece of work after an end."""
+
+SNAPSHOT_OPEN_MAX_S = 900
+"""Without a record of its own for so long, by the time of the records of its location, a snapshot is given up: its
+sender has died. Far above what a broker's outage makes a sender wait."""
+SNAPSHOT_ID_MAX = 64
+
+SNAPSHOTS = "~snapshot"
+"""First part of the keys on inventory.positions under which the inventory role keeps snapshots."""
+
+OPEN = "open"
+ENDING = "ending"
+"""All of it came; what it does not name is being set to 0."""
+APPLIED = "applied"
+ABANDONED = "abandoned"
+
+
+@dataclass(slots=True)
+class Run:
+    """A snapshot that is open or ending."""
+
+    id: str
+    begin: int
+    """Offset of its begin marker: what orders it among updates."""
+    begun_ms: int
+    last_ms: int
+    """When its last record came."""
+    complete: bool
+    """Whether SKUs that it does not name become 0."""
+    state: str = OPEN
+    parts: int = 0
+    gap: bool = False
+    """A part is missing."""
+    received: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    overtaken: int = 0
+    zeroed: int = 0
+    notes: int = 0
+
+
+@dataclass(slots=True)
+class Ended:
+    """A snapshot that is over. `reason` says why it was abandoned."""
+
+    id: str
+    state: str
+    reason: str
+    complete: bool
+    begun_ms: int
+    ended_ms: int
+    received: int
+    changed: int
+    unchanged: int
+    overtaken: int
+    zeroed: int
+
+
+@dataclass(slots=True)
+class Swept:
+    """Notes of a snapshot that is over, and how many of them are deleted."""
+
+    begin: int
+    done: int
+    notes: int
+
+
+@dataclass(slots=True)
+class Kept:
+    """All that is kept of the snapshots of one channel and location, but for the notes."""
+
+    runs: list[Run] = field(default_factory=list)
+    """In the order of their begin markers; only the last one can be open."""
+    ended: list[Ended] = field(default_factory=list)
+    sweeps: list[Swept] = field(default_factory=list)
+    step: int = 0
+    """Number of the last step that was asked for."""
+    asked_ms: int | None = None
+    """When it was; None: it has been made, and nothing is left to do."""
+
+    def encode(self) -> bytes:
+        return orjson.dumps(self)
+
+
+def decode_kept(raw: bytes) -> Kept:
+    data: dict[str, Any] = orjson.loads(raw)
+    return Kept(
+        [Run(**one) for one in data["runs"]],
+        [Ended(**one) for one in data["ended"]],
+        [Swept(**one) for one in data["sweeps"]],
+        data["step"],
+        data["asked_ms"],
+    )
+
+
+@lru_cache(maxsize=16_384)
+def snapshots_key(channel: str, location: str) -> bytes:
+    return join(SNAPSHOTS, channel, location)
+
+
+def note_key(channel: str, location: str, begin: int, number: int) -> bytes:
+    return b"%b|%d|%d" % (snapshots_key(channel, location), begin, number)
+
+
+def snapshots_of(key: bytes) -> tuple[str, str] | None:
+    """(channel, location) of a key that `snapshots_key` made; None for notes and for everything else."""
+    parts = split(key)
+    return (parts[1], parts[2]) if len(parts) == 3 and parts[0] == SNAPSHOTS else None
+
+
+def whose(location: str) -> dict[str, Any]:
+    """The members of a record that say which location's stock it is about."""
+    if is_consolidated(location):
+        return {"consolidationType": location.removeprefix(CONSOLIDATED)}
+    return {"locationCode": location}

@@ -1,0 +1,143 @@
+"""How the stock of each location fares: the records of `inventory.status`, and all of them in memory.
+
+Under `channel|location` is how a location fares, under `channel|location|sku` a SKU that the channel refuses. Delivery
+writes them, seldom, for people who look; nothing is decided by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from heapq import nsmallest
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from topics.records.keys import join, split
+
+
+class Resyncing(BaseModel):
+    """A full resync on its way. `total`: positions of the location when it began, or when it went on."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    id: str
+    cause: Literal["asked", "daily"]
+    told: int = Field(ge=0, description="Positions that were told again so far")
+    total: int = Field(ge=0, description="Positions there are")
+    started_ms: int
+
+
+class Reconciled(BaseModel):
+    """The last reconciliation of a location. `ended_ms`: 0 while it goes on."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    id: str
+    compared: int = Field(ge=0, description="Positions of either side that were compared")
+    missing: int = Field(ge=0, description="SKUs that the channel did not have")
+    extra: int = Field(ge=0, description="SKUs that it had and that are not known here")
+    stale: int = Field(ge=0, description="SKUs of which it had another quantity")
+    refused: int = Field(ge=0, description="SKUs that are wrong there because it refuses them")
+    repaired: int = Field(ge=0, description="SKUs that were sent once more")
+    persisting: int = Field(ge=0, description="SKUs that an earlier one had found wrong, too")
+    started_ms: int
+    ended_ms: int
+    failed: bool = Field(description="Whether it was given up, because the channel could not be asked")
+
+
+class LocationStatus(BaseModel):
+    """How the stock of a location fares, at `at_ms`. `changes` and `sent` are counted from `since_ms` on."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    dirty: int = Field(ge=0, description="Positions that the channel has not acknowledged")
+    oldest_ms: int | None = Field(description="Since when the longest waiting of them waits; null: none does")
+    sent_per_s: float = Field(ge=0, description="Positions acknowledged a second, over the last minute or so")
+    changes: int = Field(ge=0, description="Changes of positions that were taken in")
+    sent: int = Field(ge=0, description="Positions that the channel acknowledged")
+    refused: int = Field(ge=0, description="SKUs that the channel refuses")
+    paused: bool
+    resync: Resyncing | None = None
+    resynced: str | None = Field(default=None, description="Id of the last resync that is over")
+    reconcile: Reconciled | None = None
+    since_ms: int = Field(description="When the worker that counts began with this location")
+    at_ms: int
+
+    def encode(self) -> bytes:
+        return self.model_dump_json().encode()
+
+
+class RefusedSku(BaseModel):
+    """A SKU that the channel refuses. Its newest quantity is tried again, seldom."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    reason: str = Field(description="As in the fact `stock-refused`")
+    status: int | None = Field(default=None, description="HTTP status of the answer")
+    since_ms: int = Field(description="Since when, epoch milliseconds")
+    failures: int = Field(ge=1, description="Attempts in a row that failed, when this was written")
+
+    def encode(self) -> bytes:
+        return self.model_dump_json().encode()
+
+
+def status_key(channel: str, location: str) -> bytes:
+    return join(channel, location)
+
+
+def refused_key(channel: str, location: str, sku: str) -> bytes:
+    return join(channel, location, sku)
+
+
+class Refusal(NamedTuple):
+    """One SKU that is refused; refusals are told in the order of location and SKU."""
+
+    location: str
+    sku: str
+    why: RefusedSku
+
+
+class StatusIndex:
+    """What `inventory.status` says, by channel and location. Knows no Kafka."""
+
+    def __init__(self) -> None:
+        self._locations: dict[str, dict[str, LocationStatus]] = {}
+        self._refused: dict[str, dict[str, dict[str, RefusedSku]]] = {}
+
+    def apply(self, key: bytes, value: bytes | None) -> None:
+        """One record of `inventory.status`. One that this version cannot read says nothing."""
+        channel, location, *sku = split(key)
+        try:
+            if sku:
+                refused = self._refused.setdefault(channel, {}).setdefault(location, {})
+                refused.pop(sku[0], None)
+                if value is not None:
+                    refused[sku[0]] = RefusedSku.model_validate_json(value)
+            else:
+                self._apply_location(self._locations.setdefault(channel, {}), location, value)
+        except ValidationError:
+            return
+
+    @staticmethod
+    def _apply_location(known: dict[str, LocationStatus], location: str, value: bytes | None) -> None:
+        """After another number of shards an older record may be read behind a newer one, from another partition."""
+        present = known.pop(location, None)
+        if value is not None:
+            new = LocationStatus.model_validate_json(value)
+            known[location] = present if present is not None and present.at_ms > new.at_ms else new
+
+    def locations(self, channel: str) -> Mapping[str, LocationStatus]:
+        return self._locations.get(channel, {})
+
+    def refused_by_location(self, channel: str) -> dict[str, int]:
+        """How many SKUs are refused, of each location that has some."""
+        return {location: len(skus) for location, skus in self._refused.get(channel, {}).items() if skus}
+
+    def refused(self, channel: str, location: str | None, after: tuple[str, str], limit: int) -> list[Refusal]:
+        """The first `limit` that come after a location and SKU; of one location, or of all."""
+        known = self._refused.get(channel, {})
+        places = known if location is None else [location]
+        found = (
+            (place, sku)
+            for place in places
+            if place >= after[0]
+            for sku in known.get(place, ())
+            if (place, sku) > after
+        )
+        return [Refusal(place, sku, known[place][sku]) for place, sku in nsmallest(limit, found)]

@@ -1,0 +1,199 @@
+"""All subscriptions and what is known of them, in memory, in every process that needs them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from topics.configuration.settings import Settings
+from topics.kafka.compacted_view import WholeView
+from topics.records.keys import join, split
+from topics.subscriptions.model import Backlog, Health, Status, Subscription, decode_subscription, locations_of
+
+FOUND_MAX = 4_096
+"""Combinations of fact, channel and locations whose subscribers are remembered; some dozens of each channel occur."""
+
+BACKLOG = "backlog"
+"""Ends the key of a shard's backlog, beside that of its health."""
+
+log = logging.getLogger(__name__)
+
+OnChange = Callable[[str], None]
+"""Told the id of a subscription of which something is new."""
+
+
+class SubscriptionIndex:
+    """What `subscriptions` and `subscriptions.status` say, by id. Knows no Kafka."""
+
+    def __init__(self) -> None:
+        self._all: dict[str, Subscription] = {}
+        self._deleted: set[str] = set()
+        self._statuses: dict[str, Status] = {}
+        self._healths: dict[str, dict[int, Health]] = {}
+        self._backlogs: dict[str, dict[int, Backlog]] = {}
+        """Those that are not empty."""
+        self._active: tuple[Subscription, ...] | None = ()
+        """None: something changed, and nobody has asked since."""
+        self._found: dict[tuple[str, str, frozenset[str]], tuple[Subscription, ...]] = {}
+        self.listeners: list[OnChange] = []
+        self.unreadable: set[str] = set()
+        """Whose record this version cannot read."""
+
+    def apply(self, key: bytes, value: bytes | None) -> None:
+        """One record of `subscriptions`."""
+        name = key.decode()
+        if name in self._deleted:
+            return  # ids are never used again: another gateway did not know yet, and wrote it once more
+        self._all.pop(name, None)
+        self.unreadable.discard(name)
+        try:
+            known = decode_subscription(value) if value is not None else None
+        except ValueError as error:
+            # As if it were not known yet: nothing is sent, nothing is dropped, and the others go on.
+            self.unreadable.add(name)
+            log.error("subscription.unreadable id=%s: %s", name, error)  # noqa: TRY400 - the message says all
+        else:
+            if isinstance(known, Subscription):
+                self._all[name] = known
+            else:
+                self._deleted.add(name)
+                self._statuses.pop(name, None)
+                self._healths.pop(name, None)
+                self._backlogs.pop(name, None)
+        self._changed(name)
+
+    def apply_status(self, key: bytes, value: bytes | None) -> None:
+        """One record of `subscriptions.status`."""
+        name, *shard = split(key)
+        if name in self._deleted:
+            return
+        try:
+            if shard[1:] == [BACKLOG]:
+                self._note_backlog(name, int(shard[0]), Backlog.model_validate_json(value or b"{}"))
+            elif shard:
+                self._healths.setdefault(name, {})[int(shard[0])] = Health.model_validate_json(value or b"{}")
+            elif value is not None:
+                self._statuses[name] = Status.model_validate_json(value)
+        except ValueError as error:
+            log.error("subscription.unreadable_status id=%s: %s", name, error)  # noqa: TRY400 - the message says all
+        if not shard:
+            self._changed(name)
+
+    def all(self) -> Mapping[str, Subscription]:
+        """By id, those that were not deleted."""
+        return self._all
+
+    def get(self, name: str) -> Subscription | None:
+        return self._all.get(name)
+
+    def is_deleted(self, name: str) -> bool:
+        return name in self._deleted
+
+    def disabled(self, name: str) -> Status | None:
+        """Why delivery disabled the subscription as it is now; None: it did not."""
+        subscription, status = self._all.get(name), self._statuses.get(name)
+        return status if subscription and status and status.revision == subscription.revision else None
+
+    def disabled_number(self) -> int:
+        """How many delivery has disabled."""
+        return sum(self.disabled(name) is not None for name in self._statuses)
+
+    def is_active(self, name: str) -> bool:
+        """Whether it gets facts."""
+        subscription = self._all.get(name)
+        return subscription is not None and subscription.active and self.disabled(name) is None
+
+    def health(self, name: str) -> Mapping[int, Health]:
+        """By shard, of those that sent something."""
+        return self._healths.get(name, {})
+
+    def backlog(self, name: str) -> Mapping[int, Backlog]:
+        """By shard, of those that do not keep up."""
+        return self._backlogs.get(name, {})
+
+    def with_backlog(self) -> list[tuple[str, int]]:
+        """The shards that do not keep up, as far as was told."""
+        return [(name, shard) for name, shards in self._backlogs.items() for shard in shards]
+
+    def _note_backlog(self, name: str, shard: int, backlog: Backlog) -> None:
+        shards = self._backlogs.setdefault(name, {})
+        shards.pop(shard, None)
+        if not backlog.is_empty:
+            shards[shard] = backlog
+        elif not shards:
+            del self._backlogs[name]
+
+    def matching(self, name: str, fact: Mapping[str, Any]) -> tuple[Subscription, ...]:
+        """The active subscriptions that want a fact, in the order of their ids."""
+        if self._active is None:
+            self._active = tuple(one for name, one in sorted(self._all.items()) if self.is_active(name))
+        if not self._active:
+            return ()
+        case = (name, fact["channel"], locations_of(fact))
+        found = self._found.get(case)
+        if found is None:
+            if len(self._found) >= FOUND_MAX:
+                self._found.clear()
+            found = tuple(one for one in self._active if one.wants(*case))
+            self._found[case] = found
+        return found
+
+    def has_written(self, partition: int, offset: int) -> bool:  # noqa: ARG002 - what follows nothing never lags
+        """Whether the record of `subscriptions` at this place counts here."""
+        return True
+
+    async def until_written(self, partition: int, offset: int) -> None:
+        """Returns when it does."""
+
+    def unready(self) -> str | None:
+        return None
+
+    def _changed(self, name: str) -> None:
+        self._active = None
+        self._found.clear()
+        for listener in self.listeners:
+            listener(name)
+
+
+class SubscriptionView(SubscriptionIndex):
+    """The index, kept by following both topics from their beginning."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._subscriptions = WholeView(settings, "subscriptions", self.apply, one_owner=False)
+        self._status = WholeView(settings, "subscriptions.status", self.apply_status, one_owner=False)
+
+    async def start(self) -> None:
+        """Returns at once; `until_ready` waits for what is there already."""
+        for view in (self._subscriptions, self._status):
+            await view.start()
+
+    async def until_ready(self) -> None:
+        await asyncio.gather(self._subscriptions.until_ready(), self._status.until_ready())
+
+    def has_written(self, partition: int, offset: int) -> bool:
+        return self._subscriptions.has_handled(partition, offset)
+
+    async def until_written(self, partition: int, offset: int) -> None:
+        await self._subscriptions.until_handled(partition, offset)
+
+    async def stop(self) -> None:
+        await self._subscriptions.stop()
+        await self._status.stop()
+
+    async def wait(self) -> None:
+        """Returns when it was stopped; raises what ended it before."""
+        await asyncio.gather(self._subscriptions.wait(), self._status.wait())
+
+    def unready(self) -> str | None:
+        return self._subscriptions.unready() or self._status.unready()
+
+
+def health_key(subscription: str, shard: int) -> bytes:
+    return join(subscription, str(shard))
+
+
+def backlog_key(subscription: str, shard: int) -> bytes:
+    return join(subscription, str(shard), BACKLOG)
