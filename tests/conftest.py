@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from sluice.dev.local.broker import Broker, private_broker
+from streams.runtime.invariants import MODE_VARIABLE
 from tests.support.kafka import Kafka, shared_kafka
+
+os.environ[MODE_VARIABLE] = "raise"
+"""A violated invariant fails a test; processes that tests start inherit this."""
 
 
 @pytest.fixture(scope="session")

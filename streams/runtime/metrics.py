@@ -8,12 +8,21 @@ PREFIX = "sluice_runtime_"
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _SIZES = (1, 5, 20, 100, 500, 2_000, 10_000, 50_000)
 
+INVARIANT_VIOLATIONS = Counter(
+    "sluice_invariant_violations_total",
+    "Checks of durable state that failed; each is a defect: alert on any",
+    ["invariant"],
+    registry=None,
+)
+"""One per process, in every worker's registry: pure code counts here without being handed the worker's metrics."""
+
 
 class Metrics:
     """What a worker reports on /metrics. Labels: `partition` of the source topic, `table` by its catalogue name."""
 
     def __init__(self, role: str) -> None:
         self.registry = CollectorRegistry()
+        self.registry.register(INVARIANT_VIOLATIONS)
         self.lag = self._gauge(
             "lag_records", "Records of the source topic not yet finished: decided and durable", "partition"
         )
