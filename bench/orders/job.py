@@ -178,7 +178,7 @@ def _decide(number: int, steps: Iterable[tuple[str, str, int]]) -> tuple[list[Ef
     role = OrdersRole(settings, demo())
     key = order_key(CHANNEL, code_of(number))
     state = PartitionState(partition_of(key, settings.partitions), role.tables)
-    role.partition_ready(state.partition, state.tables)
+    role.on_assigned(state.partition, state.tables)
     effects: list[Effect] = []
     for offset, step in enumerate(steps):
         one = input_of(number, step, _NOW_MS)

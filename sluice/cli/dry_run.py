@@ -187,7 +187,7 @@ class DryRun:
             state = self._states[topic, partition] = PartitionState(
                 partition, role.tables, lambda name, state: role.table_kinds.get(name, PartitionTable)(name, state)
             )
-            role.partition_ready(partition, state.tables)
+            role.on_assigned(partition, state.tables)
         return state
 
     def _decide(self, topic: str, record: Record, event: str) -> tuple[str, str]:

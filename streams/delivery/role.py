@@ -111,7 +111,7 @@ class DeliveryRole(Role):
         if self._stock is not None:
             await self._stock.start(committer, self._clock)
 
-    def partition_ready(self, partition: int, tables: Tables) -> None:
+    def on_assigned(self, partition: int, tables: Tables) -> None:
         shared = self._shared
         if shared is None:
             raise RuntimeError("a partition came before start")
@@ -125,20 +125,20 @@ class DeliveryRole(Role):
         owners.arrive()
         keeping.start()
         if self._stock is not None:
-            self._stock.partition_ready(partition, tables, callers)
+            self._stock.on_assigned(partition, tables, callers)
 
     def changed(self, partition: int, changes: list[Change]) -> None:
         self._owners[partition].changed((change for change in changes if change.table == OUTBOX), self._taken)
         self._taken.clear()
 
-    def partition_lost(self, partition: int) -> None:
+    def on_revoked(self, partition: int) -> None:
         if self._stock is not None:
-            self._stock.partition_lost(partition)
+            self._stock.on_revoked(partition)
         owners = self._owners.pop(partition, None)
         if owners is not None:
             owners.drop()
         if self._shared is not None:
-            self._shared.runners.partition_lost(partition)
+            self._shared.runners.on_revoked(partition)
         keeping = self._headers.pop(partition, None)
         if keeping is not None:
             self._chores.keep(keeping.drop())

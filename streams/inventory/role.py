@@ -51,7 +51,7 @@ class InventoryRole(Role):
         self._place = lru_cache(maxsize=PLACES_KEPT)(self._find_place)
         self._snapshots = SnapshotDesk()
 
-    def partition_lost(self, partition: int) -> None:
+    def on_revoked(self, partition: int) -> None:
         self._snapshots.forget(partition)
 
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:

@@ -58,7 +58,7 @@ class StuckGauge:
             self._by_last.clear()
         self._by_last[step] += by
 
-    def lost(self, partition: int) -> None:
+    def on_revoked(self, partition: int) -> None:
         for step in STEPS:
             STUCK.remove(str(partition), step)
 

@@ -199,19 +199,19 @@ class OrdersRole(Role):
         code = decision.verdict.value if decision.verdict is not None else ""
         return rejection(record, role=self.name, topic=self._source_name, code=code, reason=decision.message)
 
-    def partition_ready(self, partition: int, tables: Tables) -> None:
+    def on_assigned(self, partition: int, tables: Tables) -> None:
         self._answers[partition] = Answers(tables[ANSWERS])
-        due = self.ticker.partition_ready(partition, tables[STATE])
+        due = self.ticker.on_assigned(partition, tables[STATE])
         self._stuck.ready(partition)
         for key, raw in tables[STATE].items():  # once: perhaps a million, and nothing else goes on meanwhile
             due.add(key, raw)
             self._stuck.add(partition, raw)
 
-    def partition_lost(self, partition: int) -> None:
+    def on_revoked(self, partition: int) -> None:
         self._answers.pop(partition, None)
         self._recent.clear()
-        self.ticker.partition_lost(partition)
-        self._stuck.lost(partition)
+        self.ticker.on_revoked(partition)
+        self._stuck.on_revoked(partition)
 
     def _entity(self, state: Table, key: bytes) -> Entity | None:
         """What is known under a key; the caller's to change."""

@@ -14,7 +14,7 @@ from streams.runtime.tables.partition_table import PartitionState
 
 
 class Partitions:
-    """Calls the role's `partition_ready` and `partition_lost`."""
+    """Calls the role's `on_assigned` and `on_revoked`."""
 
     def __init__(self, role: Role) -> None:
         self._role = role
@@ -48,7 +48,7 @@ class Partitions:
         self._assigned = partitions
         for partition in sorted(set(self.owned) - stays):
             state = self.owned.pop(partition)
-            self._role.partition_lost(partition)
+            self._role.on_revoked(partition)
             state.close()
         for state in self.owned.values():
             state.reopened()
@@ -60,7 +60,7 @@ class Partitions:
     def recovered(self, states: Iterable[PartitionState]) -> None:
         for state in states:
             self.owned[state.partition] = state
-            self._role.partition_ready(state.partition, state.tables)
+            self._role.on_assigned(state.partition, state.tables)
 
     def open(self) -> None:
         """From here on records are decided and background changes committed."""

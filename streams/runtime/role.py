@@ -126,7 +126,7 @@ class PartitionLost(Exception):  # noqa: N818 - nobody erred
 
 class Role(ABC):
     """One streams role. Subclasses are constructed with what they need; the runtime calls the hooks below in order:
-    `start`, then for each partition `partition_ready` ... `partition_lost`, and `stop` at the end."""
+    `start`, then for each partition `on_assigned` ... `on_revoked`, and `stop` at the end."""
 
     name: str
     source: str
@@ -159,7 +159,7 @@ class Role(ABC):
     async def start(self, committer: Committer) -> None:  # noqa: B027
         """Before the first partition. Background tasks start here."""
 
-    def partition_ready(self, partition: int, tables: Tables) -> None:  # noqa: B027
+    def on_assigned(self, partition: int, tables: Tables) -> None:  # noqa: B027
         """The partition is this worker's and its tables are recovered; its first record comes next."""
 
     def changed(self, partition: int, changes: list[Change]) -> None:  # noqa: B027
@@ -168,12 +168,12 @@ class Role(ABC):
     def set_aside(self, record: Record, code: str, reason: str) -> Iterable[Effect]:  # noqa: ARG002 - for roles
         """Effects that leave together with a record that was set aside, whatever the cause: nobody must wait for it.
 
-        Must not raise. What it puts into the tables that `partition_ready` gave becomes durable, too. `code` is a
+        Must not raise. What it puts into the tables that `on_assigned` gave becomes durable, too. `code` is a
         Poison's, or DECISION_FAILED or TOO_LARGE of streams.runtime.rejected.
         """
         return ()
 
-    def partition_lost(self, partition: int) -> None:  # noqa: B027
+    def on_revoked(self, partition: int) -> None:  # noqa: B027
         """The partition is no longer this worker's: drop all that is kept for it."""
 
     async def stop(self) -> None:  # noqa: B027

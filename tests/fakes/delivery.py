@@ -325,14 +325,14 @@ class Played:
         await self.role.start(self.durable)
         for partition in range(PARTITIONS):
             tables: dict[str, Table] = dict(self.durable.of(partition))
-            self.role.partition_ready(partition, tables)
+            self.role.on_assigned(partition, tables)
         return self
 
     async def kill(self) -> None:
         """The process is gone: nothing is committed any more, nothing ends in order."""
         self.durable.lost = True
         for partition in range(PARTITIONS):
-            self.role.partition_lost(partition)
+            self.role.on_revoked(partition)
         await self.clock.settle()
 
     async def restart(self, seed: int = 2) -> Played:

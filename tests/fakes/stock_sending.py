@@ -29,7 +29,7 @@ class PlayedStock:
     async def start(self, committer: Committer, clock: Clock) -> None:
         self._committer, self._clock = committer, clock
 
-    def partition_ready(self, partition: int, tables: Tables, callers: Mapping[tuple[str, int], Caller]) -> None:
+    def on_assigned(self, partition: int, tables: Tables, callers: Mapping[tuple[str, int], Caller]) -> None:
         assert self._committer is not None
         assert self._clock is not None
         self.partitions[partition] = StockPartition(
@@ -45,7 +45,7 @@ class PlayedStock:
             watch=self._watch,
         )
 
-    def partition_lost(self, partition: int) -> None:
+    def on_revoked(self, partition: int) -> None:
         self.partitions.pop(partition).drop()
 
     async def stop(self) -> None:

@@ -59,7 +59,7 @@ class Logs:
         """A new process, which finds the tables as they are."""
         self.role = OrdersRole(make_settings(), self.channels, subscriptions=self.subscriptions)
         for state in self.states:
-            self.role.partition_ready(state.partition, state.tables)
+            self.role.on_assigned(state.partition, state.tables)
             state.reopened()
 
     def call(

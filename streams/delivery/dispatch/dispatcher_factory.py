@@ -132,7 +132,7 @@ class RunnerMaker:
             self._breakers.pop(destination, None)
             self._gates.forget(destination)
 
-    def partition_lost(self, partition: int) -> None:
+    def on_revoked(self, partition: int) -> None:
         self._told_of_unmade({known for known in self._unmade if known[0] != partition})
 
     def _told_of_unmade(self, unmade: set[tuple[int, str]]) -> None:

@@ -69,7 +69,7 @@ class StockSender:
         self._spawn(self._view.wait())
         self._spawn(self._follow())
 
-    def partition_ready(self, partition: int, tables: Tables, callers: Mapping[tuple[str, int], Caller]) -> None:
+    def on_assigned(self, partition: int, tables: Tables, callers: Mapping[tuple[str, int], Caller]) -> None:
         if self._committer is None or self._clock is None:
             raise RuntimeError("a partition came before start")
         owned = self._partitions[partition] = StockPartition(
@@ -84,15 +84,15 @@ class StockSender:
             spawn=self._spawn,
             watch=self._desk,
         )
-        self._desk.took(partition, tables[SENT])
+        self._desk.on_assigned(partition, tables[SENT])
         self._reading[partition] = self._spawn(self._open(owned, self._follow_owned()))
 
-    def partition_lost(self, partition: int) -> None:
+    def on_revoked(self, partition: int) -> None:
         owned = self._partitions.pop(partition, None)
         if owned is not None:
             self._reading.pop(partition).cancel()
             owned.drop()
-            self._desk.lost(partition)
+            self._desk.on_revoked(partition)
             self._follow_owned()
 
     async def stop(self) -> None:
@@ -139,7 +139,7 @@ class StockSender:
         while not self._view.caught_up(owned.partition):  # noqa: ASYNC110 - the view tells when asked, to many owners
             await asyncio.sleep(CAUGHT_UP_POLL_S)
         await owned.open()
-        await self._desk.settled(owned.partition)
+        await self._desk.on_recovered(owned.partition)
 
     def _on_position(self, partition: int, key: bytes, value: bytes | None) -> None:
         owned = self._partitions.get(partition)

@@ -167,12 +167,12 @@ class Ticker:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    def partition_ready(self, partition: int, table: Table) -> Due:
+    def on_assigned(self, partition: int, table: Table) -> Due:
         """Empty: the caller adds what the table has."""
         self._due[partition] = Due(table)
         return self._due[partition]
 
-    def partition_lost(self, partition: int) -> None:
+    def on_revoked(self, partition: int) -> None:
         self._due.pop(partition, None)
 
     def due(self, partition: int) -> Due | None:

@@ -47,10 +47,10 @@ class Acting(Role):
         self.calls.append("start")
         self.committer = committer
 
-    def partition_ready(self, partition: int, tables: Tables) -> None:
+    def on_assigned(self, partition: int, tables: Tables) -> None:
         self.ready_tables[partition] = tables
 
-    def partition_lost(self, partition: int) -> None:
+    def on_revoked(self, partition: int) -> None:
         del self.ready_tables[partition]
 
     def changed(self, partition: int, changes: list[Change]) -> None:

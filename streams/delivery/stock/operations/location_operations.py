@@ -118,16 +118,16 @@ class StockOperations:
     def unready(self) -> str | None:
         return self._following.ready()
 
-    def took(self, partition: int, sent: Table) -> None:
+    def on_assigned(self, partition: int, sent: Table) -> None:
         """What is remembered of the places of a partition that is this worker's now; before they are opened."""
         remembered = self._remembered[partition] = defaultdict(list)
         for key, raw in sent.walk(REFUSED.encode() + b"|"):
             _, channel, location, sku = split(key)
             remembered[channel, location].append((sku, raw))
         self._resyncs[partition] = dict(sent.walk(RESYNC.encode() + b"|"))
-        self._reconciles.took(partition, sent)
+        self._reconciles.on_assigned(partition, sent)
 
-    async def settled(self, partition: int) -> None:
+    async def on_recovered(self, partition: int) -> None:
         """All places of the partition are open: what is remembered of others was of places that are none any more."""
         self._settled.add(partition)
         left = self._remembered.pop(partition, {})
@@ -139,13 +139,13 @@ class StockOperations:
                 gone = [Effect(STATUS, key, GONE, (), partition) for key in (*keys, status_key(channel, location))]
                 forgotten = [Change(SENT, join(REFUSED, channel, location, sku), None) for sku in skus]
                 await self._commit(partition, Step(tuple(gone), tuple(forgotten)))
-        await self._reconciles.settled(partition)
+        await self._reconciles.on_recovered(partition)
 
-    def lost(self, partition: int) -> None:
+    def on_revoked(self, partition: int) -> None:
         self._settled.discard(partition)
         self._remembered.pop(partition, None)
         self._resyncs.pop(partition, None)
-        self._reconciles.lost(partition)
+        self._reconciles.on_revoked(partition)
 
     def opened(self, place: StockPlace) -> Collection[str]:
         name, now_ms = (place.channel, place.location), self._now_ms()

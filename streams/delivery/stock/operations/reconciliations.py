@@ -67,14 +67,14 @@ class ReconcileDesk:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def took(self, partition: int, sent: Table) -> None:
+    def on_assigned(self, partition: int, sent: Table) -> None:
         self._states[partition] = dict(sent.walk(RECONCILE.encode() + b"|"))
         drifts = self._drifts[partition] = defaultdict(list)
         for key, raw in sent.walk(DRIFT.encode() + b"|"):
             _, channel, location, sku = split(key)
             drifts[channel, location].append((sku, raw))
 
-    async def settled(self, partition: int) -> None:
+    async def on_recovered(self, partition: int) -> None:
         """What is remembered of others was of places that are none any more, or are not read back any more."""
         left = self._drifts.pop(partition, {})
         self._states.pop(partition, None)
@@ -84,7 +84,7 @@ class ReconcileDesk:
             with contextlib.suppress(PartitionLost):  # its new owner does it
                 await self._commit(partition, Step(changes=gone))
 
-    def lost(self, partition: int) -> None:
+    def on_revoked(self, partition: int) -> None:
         self._states.pop(partition, None)
         self._drifts.pop(partition, None)
 

@@ -151,14 +151,14 @@ async def test_a_partition_that_leaves_meanwhile_is_left_alone_and_its_next_owne
 ) -> None:
     worker = await arriving(monkeypatch, given)
     before = len(given)
-    worker.role.partition_lost(HOME)
+    worker.role.on_revoked(HOME)
     outbox = worker.durable.tables[HOME].pop(OUTBOX)
     monkeypatch.setattr(type(outbox), "get", None)  # a closed table is not looked into any more
     await worker.clock.run_for(1_000)
     assert (len(given), worker.sender.arrivals, worker.crashes, worker.role.ready()) == (before, [], [], None)
     monkeypatch.undo()
     worker.durable.tables[HOME][OUTBOX] = outbox
-    worker.role.partition_ready(HOME, dict(worker.durable.of(HOME)))
+    worker.role.on_assigned(HOME, dict(worker.durable.of(HOME)))
     await worker.clock.run_for(10_000)
     assert sorted(worker.sender.ids()) == sorted(fact_request(code, 1).id for code in ORDERS)
     assert worker.crashes == []

@@ -80,7 +80,7 @@ async def test_a_partition_that_comes_back_is_read_anew_before_anything_is_sent(
     caller = PlayedCaller(clock)
     tables: dict[str, Table] = dict(durable.of(PARTITION))
     await sender.start(durable, clock)
-    sender.partition_ready(PARTITION, tables, {(DEMO, 0): caller})
+    sender.on_assigned(PARTITION, tables, {(DEMO, 0): caller})
     await eventually(lambda: view.history == [{PARTITION}])
     assert sender.ready() == f"stock positions of partitions [{PARTITION}] are being read"
     view.read(PARTITION, 1)
@@ -88,8 +88,8 @@ async def test_a_partition_that_comes_back_is_read_anew_before_anything_is_sent(
     await clock.run_for(100)
     assert len(caller.calls) == 1
 
-    sender.partition_lost(PARTITION)
-    sender.partition_ready(PARTITION, tables, {(DEMO, 0): caller})
+    sender.on_revoked(PARTITION)
+    sender.on_assigned(PARTITION, tables, {(DEMO, 0): caller})
     await eventually(lambda: view.history == [{PARTITION}, set(), {PARTITION}])
     await clock.run_for(1_000)
     assert sender.ready() is not None

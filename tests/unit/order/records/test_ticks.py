@@ -62,7 +62,7 @@ def due_in(table: FakeTable) -> Due:
 
 
 def ready(ticker: Ticker, partition: int, table: FakeTable) -> None:
-    ticker.partition_ready(partition, table).rebuild()
+    ticker.on_assigned(partition, table).rebuild()
 
 
 KEYS = st.integers(0, 5).map(lambda n: b"%d" % n)
@@ -198,7 +198,7 @@ async def test_ticks_go_where_something_is_due_and_none_is_out() -> None:
     due = ticker.due(1)
     assert due is not None
     ticker.decided(due)
-    ticker.partition_lost(2)
+    ticker.on_revoked(2)
     await ticker.tick(committer)
     assert committer.ticks[2:] == [(1, 100)]
 

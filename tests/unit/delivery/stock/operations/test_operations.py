@@ -45,7 +45,7 @@ class Stage:
             durable = Durable(tables=before.durable.tables, effects=before.durable.effects)
             stage = cls(durable, before.clock, before.controls, channels)
         await stage.operations.start(stage.durable, stage.clock)
-        stage.operations.took(PARTITION, stage.durable.of(PARTITION)["inventory.sent"])
+        stage.operations.on_assigned(PARTITION, stage.durable.of(PARTITION)["inventory.sent"])
         return stage
 
     async def again(self) -> Stage:
@@ -225,7 +225,7 @@ async def test_what_is_remembered_of_places_that_are_none_any_more_goes() -> Non
     await stage.look()
     stage = await stage.again()
     stage.opened("L1")
-    await stage.operations.settled(PARTITION)
+    await stage.operations.on_recovered(PARTITION)
     await stage.look()
     assert stage.refused() == []
     assert "L9" not in stage.status.locations("demo")
@@ -309,7 +309,7 @@ async def test_a_location_that_comes_after_a_resync_was_asked_for_is_told_anyway
     """Its worker may be killed: it is not taken for one that has to be told again."""
     stage = await Stage.began()
     stage.controls.apply(b"demo", Control(resync=Ask(id="res_1", at_ms=START_MS)).encode())
-    await stage.operations.settled(PARTITION)
+    await stage.operations.on_recovered(PARTITION)
     new = stage.opened("L2", ("A",))
     for _ in range(3):
         await stage.look()

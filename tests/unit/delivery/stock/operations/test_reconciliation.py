@@ -61,7 +61,7 @@ class Stage:
         self.worker.sender.far = self.channel
         await self.operations.start(self.worker.played.durable, self.worker.clock)
         for partition in range(PARTITIONS):
-            self.operations.took(partition, self.worker.played.durable.of(partition)["inventory.sent"])
+            self.operations.on_assigned(partition, self.worker.played.durable.of(partition)["inventory.sent"])
         await self.worker.start()
         return self
 
