@@ -18,6 +18,9 @@ from topics.configuration.settings import FarSide
 from topics.contract.touchpoints import Priority, Touchpoint
 from topics.values import named_value
 
+READ_BACK = "stock-read-back"
+"""Name of the call that asks a channel what stock it has; it is made over HTTP, whatever the channel's far side is."""
+
 
 class ResponseClass(StrEnum):
     """What an answer means for the request (streams/delivery/attempts/classify.py decides it, and only there)."""

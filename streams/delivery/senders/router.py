@@ -11,12 +11,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from streams.delivery.ports import Answer, Call, Clock, Sender
+from streams.delivery.ports import READ_BACK, Answer, Call, Clock, Sender
 from streams.delivery.senders.builtin import SelfSender
 from streams.delivery.senders.http import HttpSender
 from streams.delivery.senders.kafka import KafkaSender
 from streams.delivery.senders.webhook import SubscriberSender
-from streams.delivery.stock.operations.read_back import READ_BACK
 from topics.configuration.settings import Channels, FarSide, Settings, load_channels
 from topics.records.keys import subscription_of
 from topics.subscriptions.index import SubscriptionIndex

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from streams.delivery.ports import AttemptResult, ResponseClass
 from streams.delivery.stock.operations.drift import REPAIRED, PlaceReconcile, drift_of, reconcile_key
 from streams.delivery.stock.operations.reconciler import CONFIRM_MS, Reconciling
-from streams.delivery.stock.operations.rejections import Step
+from streams.delivery.stock.operations.step import Step
 from streams.delivery.stock.ports import KnownStock
 from tests.fakes.stock import PlayedPlace
 from topics.records.facts.catalogue import check

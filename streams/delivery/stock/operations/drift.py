@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from streams.delivery.stock.operations.rejections import SENT, Step, fact_effect
+from streams.delivery.stock.operations.step import SENT, Step, fact_effect
 from streams.delivery.stock.ports import KnownStock, StockPlace
 from streams.runtime.role import Change, Effect
 from topics.records.facts.stock import ReconcileDone, StockDriftFound, StockDriftPersists

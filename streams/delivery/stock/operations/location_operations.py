@@ -15,9 +15,10 @@ from itertools import islice
 
 from streams.delivery.ports import Clock
 from streams.delivery.stock.operations.reconciliations import ReconcileDesk
-from streams.delivery.stock.operations.rejections import SENT, STATUS, Refusals, Step
+from streams.delivery.stock.operations.rejections import Refusals
 from streams.delivery.stock.operations.resync import Cause, PlaceResync, daily_ask, resync_key
 from streams.delivery.stock.operations.status import Rate, Written
+from streams.delivery.stock.operations.step import SENT, STATUS, Step
 from streams.delivery.stock.ports import RefusedStock, StockPlace
 from streams.delivery.stock.stock_gauges import CHANGES, Gauges
 from streams.runtime.following import Following

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from streams.delivery.ports import AttemptResult, Caller, ResponseClass
+from streams.delivery.ports import READ_BACK, AttemptResult, Caller, ResponseClass
 from streams.delivery.stock.ports import KnownStock
 from streams.delivery.stock.queue.comparison import CompactBooks
 from streams.delivery.stock.queue.dirty_queue import StockQueue
@@ -16,8 +16,6 @@ from topics.configuration.stock import ReadBack
 from topics.contract.models.inventory import FoundQuantity, SearchInventory, SearchInventoryAnswer
 from topics.contract.touchpoints import Direction, Entity, Mode, Priority, Repeat, Touchpoint
 from topics.stock.position_map import Location
-
-READ_BACK = "stock-read-back"
 
 
 def read_back_call(settings: ReadBack) -> Touchpoint:

@@ -15,8 +15,8 @@ from streams.delivery.ports import Clock
 from streams.delivery.stock.metrics import DRIFT
 from streams.delivery.stock.operations.drift import Drift, PlaceReconcile, drift_of
 from streams.delivery.stock.operations.read_back import quantities_in
-from streams.delivery.stock.operations.rejections import Step
 from streams.delivery.stock.operations.resync import Walk
+from streams.delivery.stock.operations.step import Step
 from streams.delivery.stock.ports import StockPlace, StockReading
 
 PAGES = 10

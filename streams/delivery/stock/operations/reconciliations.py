@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 from streams.delivery.ports import Clock
 from streams.delivery.stock.operations.drift import Cause, PlaceReconcile, reconcile_key
 from streams.delivery.stock.operations.reconciler import Reconciling
-from streams.delivery.stock.operations.rejections import SENT, Step
 from streams.delivery.stock.operations.resync import daily_ask
+from streams.delivery.stock.operations.step import SENT, Step
 from streams.delivery.stock.ports import StockPlace, StockReading
 from streams.runtime.role import Change, Committer, PartitionLost, Table
 from topics.configuration.settings import Channel

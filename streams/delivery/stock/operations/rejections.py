@@ -12,23 +12,16 @@ When it is over, the fact and the end of the status leave, and then the memory g
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import NamedTuple
 
-import orjson
 from pydantic import BaseModel, ConfigDict
 
+from streams.delivery.stock.operations.step import SENT, STATUS, Step, fact_effect
 from streams.delivery.stock.ports import RefusedStock, StockPlace
 from streams.runtime.role import GONE, Change, Effect
-from topics.records.envelope import DELIVERY_SOURCE, FACT, Envelope
-from topics.records.facts.catalogue import name_of
-from topics.records.facts.stock import StockAcceptedAgain, StockFact, StockRefused
-from topics.records.keys import join, stock_key
+from topics.records.facts.stock import StockAcceptedAgain, StockRefused
+from topics.records.keys import join
 from topics.stock.positions import REFUSED
 from topics.stock.status import RefusedSku, refused_key
-
-SENT = "inventory.sent"
-STATUS = "inventory.status"
-EVENTS = "inventory.events"
 
 
 class Refusal(BaseModel):
@@ -44,13 +37,6 @@ class Refusal(BaseModel):
 
     def encode(self) -> bytes:
         return self.model_dump_json().encode()
-
-
-class Step(NamedTuple):
-    """One commit: what leaves, and then what is remembered."""
-
-    effects: tuple[Effect, ...] = ()
-    changes: tuple[Change, ...] = ()
 
 
 class Refusals:
@@ -172,20 +158,6 @@ def _is_told(raw: bytes) -> bool:
 
 def memory_key(place: StockPlace, sku: str) -> bytes:
     return join(REFUSED, place.channel, place.location, sku)
-
-
-def fact_effect(fact: StockFact, what: str) -> Effect:
-    """`what` tells this fact from others of its name and place, and is the same if it is found out twice."""
-    name = name_of(type(fact))
-    envelope = Envelope(
-        id=f"{fact.channel}/{fact.location}/{what}/{name}",
-        type=FACT + name,
-        source=DELIVERY_SOURCE,
-        channel=fact.channel,
-        subject=fact.location,
-        time_ms=fact.atMs,
-    )
-    return Effect(EVENTS, stock_key(fact.channel, fact.location), orjson.dumps(fact.model_dump()), envelope.headers())
 
 
 def _shown(one: Refusal) -> bytes:

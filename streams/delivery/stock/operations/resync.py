@@ -16,7 +16,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from streams.delivery.stock.operations.rejections import SENT, Step, fact_effect
+from streams.delivery.stock.operations.step import SENT, Step, fact_effect
 from streams.delivery.stock.ports import StockPlace
 from streams.runtime.role import Change
 from topics.records.facts.stock import ResyncDone

@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.delivery.ports import Answer, AttemptResult, Call, ResponseClass
+from streams.delivery.ports import READ_BACK, Answer, AttemptResult, Call, ResponseClass
 from streams.delivery.senders.router import FarSides
 from streams.delivery.stock.operations.location_operations import StockOperations
-from streams.delivery.stock.operations.read_back import READ_BACK, quantities_in, read_back_call
+from streams.delivery.stock.operations.read_back import quantities_in, read_back_call
 from tests.fakes.delivery import PARTITIONS, Durable, ManualClock, channels_for
 from tests.fakes.stock_sending import StockWorker, stock_channels
 from topics.configuration.settings import Channels, FarSide, Settings

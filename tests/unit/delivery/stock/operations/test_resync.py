@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from streams.delivery.stock.operations import resync as stock_resync
-from streams.delivery.stock.operations.rejections import Step
 from streams.delivery.stock.operations.resync import PlaceResync, daily_ask, resync_key
+from streams.delivery.stock.operations.step import Step
 from tests.fakes.stock import PlayedPlace
 from topics.records.facts.catalogue import check
 from topics.stock.controls import Ask
