@@ -84,7 +84,7 @@ async def acknowledged(stack: Stack, order: str) -> list[int]:
 async def events(stack: Stack) -> list[Any]:
     """Everything on subscriptions.events."""
     consumer = AIOKafkaConsumer(
-        "sluice.cli.render.subscriptions.events.v1",
+        "sluice.subscriptions.events.v1",
         bootstrap_servers=f"127.0.0.1:{stack.kafka_port}",
         auto_offset_reset="earliest",
     )
