@@ -1,15 +1,20 @@
-"""The built-in channel `demo`: both far sides are the sandboxes. What `sluice up` uses without `--channels`."""
+"""The built-in channel `demo`, and the ports on this machine; roles use it when no channels.toml is given."""
 
 from __future__ import annotations
 
 from typing import Any
 
+GATEWAY_PORT = 8080
+GATEWAY_URL = f"http://127.0.0.1:{GATEWAY_PORT}"
 INCREFF_PORT = 8091
 MARKETPLACE_PORT = 8092
 
 
 def demo_channels(increff_port: int = INCREFF_PORT, marketplace_port: int = MARKETPLACE_PORT) -> dict[str, Any]:
-    """The data of a `channels.toml`. The secrets are no secrets: the sandboxes listen on this machine only."""
+    """Return the data of a `channels.toml` whose far sides are the sandboxes.
+
+    Its secrets need no protection: the sandboxes listen on this machine only.
+    """
     return {
         "increff": {"url": f"http://127.0.0.1:{increff_port}/assure-magic2"},
         "channels": {
@@ -21,7 +26,7 @@ def demo_channels(increff_port: int = INCREFF_PORT, marketplace_port: int = MARK
                 "marketplace": {"url": f"http://127.0.0.1:{marketplace_port}"},
                 "get_credential": {"bootstrap_headers": {"X-Bootstrap-Key": "demo-bootstrap"}},
                 "reply_topics": ["demo"],
-                # Who looks at the demo does not wait for minutes.
+                # In a demo, nobody wants to wait minutes for a refusal to be reported.
                 "stock": {"refused_after": 3, "read_back": {"path": "/inventories"}},
                 "locations": {"DXB-WH-01": "Warehouse", "AUH-ST-04": "Store"},
             }

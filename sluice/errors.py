@@ -1,4 +1,4 @@
-"""What keeps Sluice from starting, in words for the person who started it."""
+"""The error that the command line shows without a traceback."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import click
 
 from sluice.cli.load import load, snapshots
-from sluice.cli.subscriptions import common
+from sluice.cli.options import gateway_options
 
 PAGE = 1_000
 """Refused SKUs asked for at once, where all are wanted."""
@@ -20,7 +20,7 @@ PAGE = 1_000
 
 @click.command(short_help="How the stock of each channel fares.")
 @click.argument("channel", required=False)
-@common
+@gateway_options
 def status(channel: str | None, gateway: str, as_json: bool) -> None:
     """Show how the stock of each channel fares, or of CHANNEL, and of its locations."""
     from sluice.cli.render.stock import render_status
@@ -33,7 +33,7 @@ def status(channel: str | None, gateway: str, as_json: bool) -> None:
 @click.argument("channel")
 @click.argument("location", required=False)
 @click.option("--all", "every", is_flag=True, help="All of them, not only the first 100.")
-@common
+@gateway_options
 def refused(channel: str, location: str | None, every: bool, gateway: str, as_json: bool) -> None:
     """Show the SKUs whose stock CHANNEL refuses, at all locations or at LOCATION."""
     from sluice.cli.render.stock import render_refused
@@ -51,7 +51,7 @@ def refused(channel: str, location: str | None, every: bool, gateway: str, as_js
 def _asking(action: str, short_help: str, help_text: str) -> click.Command:
     @click.argument("channel")
     @click.argument("location", required=False)
-    @common
+    @gateway_options
     def ask(channel: str, location: str | None, gateway: str, as_json: bool) -> None:
         from sluice.cli.render.stock import render_control
 
@@ -100,10 +100,8 @@ def _in_path(name: str) -> str:
 
 def _ask(gateway: str, method: str, path: str) -> Any:
     from sluice.cli.gateway_client import ask
-    from sluice.cli.main import readable_errors
 
-    with readable_errors():
-        return ask(gateway, method, path)
+    return ask(gateway, method, path)
 
 
 def _show(document: Any, render: Callable[[Any], str], *, as_json: bool) -> None:

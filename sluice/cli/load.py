@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import click
 
-from sluice.cli.subscriptions import common
+from sluice.cli.options import gateway_options
 
 TOLD_S = 2.0
 """Between two lines of progress."""
@@ -32,7 +32,7 @@ uploaded is applied whether somebody waits or not."""
 @click.option(
     "--format", "chosen", type=click.Choice(["csv", "ndjson", "parquet"]), help="Of FILE.  [default: by its ending]"
 )
-@common
+@gateway_options
 def load(
     file: str, channel: str, location: str, complete: bool, chosen: str | None, gateway: str, as_json: bool
 ) -> None:
@@ -41,21 +41,19 @@ def load(
     Updates that come while it is loaded win over it. Without --complete, SKUs that FILE does not name stay as they are.
     Exit code 1 when a line was refused or the snapshot was abandoned.
     """
-    from sluice.cli.main import readable_errors
     from sluice.cli.render.stock import render_snapshot
     from sluice.cli.stock_files import CONTENT_TYPES, blocks_of, format_of
     from sluice.cli.upload import upload
 
     path = _path(channel, location)
-    with readable_errors():
-        kind = format_of(file, chosen)
-        with blocks_of(file, kind) as blocks:
-            progress = Progress()
-            query = f"{path}?complete={json.dumps(complete)}"
-            status, told = upload(gateway, query, progress.of(blocks), CONTENT_TYPES[kind])
-            progress.end()
-        if status == 202:
-            told |= _until_over(gateway, path, told["snapshot"])
+    kind = format_of(file, chosen)
+    with blocks_of(file, kind) as blocks:
+        progress = Progress()
+        query = f"{path}?complete={json.dumps(complete)}"
+        status, told = upload(gateway, query, progress.of(blocks), CONTENT_TYPES[kind])
+        progress.end()
+    if status == 202:
+        told |= _until_over(gateway, path, told["snapshot"])
     click.echo(json.dumps(told, indent=2, ensure_ascii=False) if as_json else render_snapshot(told))
     sys.exit(0 if told["state"] == "applied" and not told["refused"] and told["notComplete"] is None else 1)
 
@@ -63,15 +61,13 @@ def load(
 @click.command(short_help="How the snapshots of a location fare.")
 @click.argument("channel")
 @click.argument("location")
-@common
+@gateway_options
 def snapshots(channel: str, location: str, gateway: str, as_json: bool) -> None:
     """Show the last snapshots of LOCATION of CHANNEL and what became of them, the newest first."""
     from sluice.cli.gateway_client import ask
-    from sluice.cli.main import readable_errors
     from sluice.cli.render.stock import render_snapshot
 
-    with readable_errors():
-        found = ask(gateway, "GET", _path(channel, location))
+    found = ask(gateway, "GET", _path(channel, location))
     told = "\n".join(render_snapshot(one) for one in found["snapshots"])
     click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else told)
 

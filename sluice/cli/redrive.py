@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from sluice.cli.subscriptions import common
+from sluice.cli.options import gateway_options
 
 POLL_S = 0.5
 """Between two looks at a redrive that goes on."""
@@ -29,7 +29,7 @@ OVER = ("done", "stopped", "failed")
 @click.option("--yes", is_flag=True, help="Send. Without it, what would be sent is only counted.")
 @click.option("--dry-run", is_flag=True, help="Only count; so it is without --yes.")
 @click.option("--stop", metavar="ID", help="Stop this redrive: nothing more is sent.")
-@common
+@gateway_options
 def redrive(gateway: str, as_json: bool, yes: bool, dry_run: bool, stop: str | None, **filters: Any) -> None:
     """Send again what was given up: all of it, or what the options name. Without --yes it is only counted.
 
@@ -38,18 +38,16 @@ def redrive(gateway: str, as_json: bool, yes: bool, dry_run: bool, stop: str | N
     if yes and dry_run:
         raise click.UsageError("--yes sends, --dry-run does not: give only one of them")
     from sluice.cli.gateway_client import ask
-    from sluice.cli.main import readable_errors
 
-    with readable_errors():
-        if stop is not None:
-            told = ask(gateway, "DELETE", f"/api/redrives/{stop}")
-        else:
-            wanted = {name: value for name, value in filters.items() if value}
-            told = ask(gateway, "POST", "/api/redrives", {**wanted, "dryRun": not yes})
-        try:
-            told = _until_over(gateway, told)
-        except KeyboardInterrupt:
-            told = _until_over(gateway, ask(gateway, "DELETE", f"/api/redrives/{told['id']}"))
+    if stop is not None:
+        told = ask(gateway, "DELETE", f"/api/redrives/{stop}")
+    else:
+        wanted = {name: value for name, value in filters.items() if value}
+        told = ask(gateway, "POST", "/api/redrives", {**wanted, "dryRun": not yes})
+    try:
+        told = _until_over(gateway, told)
+    except KeyboardInterrupt:
+        told = _until_over(gateway, ask(gateway, "DELETE", f"/api/redrives/{told['id']}"))
     click.echo(json.dumps(told, indent=2) if as_json else "\n".join(_lines(told)))
     sys.exit(1 if told["state"] == "failed" else 0)
 

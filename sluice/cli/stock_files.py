@@ -59,7 +59,7 @@ def _parquet(name: str, opened: IO[bytes]) -> Iterator[bytes]:
     try:
         from pyarrow import ArrowException, parquet  # noqa: PLC0415 - not everybody has it
     except ImportError as error:
-        raise StartError("Parquet needs pyarrow, which is not here: pip install 'sluice[parquet]'") from error
+        raise StartError("Parquet needs pyarrow, which is not here: pip install 'sluice-gateway[parquet]'") from error
     try:
         with parquet.ParquetFile(opened) as file:
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):

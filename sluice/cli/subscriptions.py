@@ -6,13 +6,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-URL = "http://127.0.0.1:8080"
-Command = TypeVar("Command", bound=Callable[..., Any])
+from sluice.cli.options import gateway_options, with_options
 
 
 @click.group()
@@ -20,65 +18,48 @@ def subscriptions() -> None:
     """Say who gets facts over HTTP: add, look at, rotate, disable and remove subscribers."""
 
 
-def common(command: Command) -> Command:
-    options = (
-        click.option("--json", "as_json", is_flag=True, help="The document as it is."),
-        click.option("--url", "gateway", default=URL, show_default=True, envvar="SLUICE_URL", help="Of the gateway."),
-    )
-    for option in options:
-        command = option(command)
-    return command
+secret_options = with_options(
+    click.option(
+        "--secret-env", metavar="NAME", help="Read your own secret from this variable here; it is stored sealed."
+    ),
+    click.option(
+        "--secret-reference", metavar="env:NAME", help="Read the secret from NAME where Sluice runs; it is not stored."
+    ),
+    click.option(
+        "--signature",
+        type=click.Choice(["v1", "v1a"]),
+        help="Sign with a shared secret (v1) or a key pair (v1a).  [default: v1]",
+    ),
+)
 
-
-def secret_options(command: Command) -> Command:
-    options = (
-        click.option(
-            "--secret-env", metavar="NAME", help="Your own secret, from this variable here; it is stored sealed."
-        ),
-        click.option(
-            "--secret-reference", metavar="env:NAME", help="Not stored: read from NAME where Sluice itself runs."
-        ),
-        click.option(
-            "--signature", type=click.Choice(["v1", "v1a"]), help="Shared secret, or public key.  [default: v1]"
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def settings_options(command: Command) -> Command:
-    options = (
-        click.option(
-            "--type", "types", multiple=True, metavar="PATTERN", help="Facts by name, as `order-*`; repeatable."
-        ),
-        click.option("--channel", "channels", multiple=True, help="Only of this channel; repeatable."),
-        click.option("--location", "locations", multiple=True, help="Only at this location; repeatable."),
-        click.option("--description", help="For people."),
-        click.option(
-            "--when-dead", type=click.Choice(["skip", "block", "supersede"]), help="What follows a dead fact."
-        ),
-        click.option(
-            "--set", "more", multiple=True, metavar="NAME=JSON", help="Any other setting, as concurrency=8; repeatable."
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+settings_options = with_options(
+    click.option("--type", "types", multiple=True, metavar="PATTERN", help="Facts to send, as `order-*`; repeatable."),
+    click.option("--channel", "channels", multiple=True, help="Send only facts of this channel; repeatable."),
+    click.option("--location", "locations", multiple=True, help="Send only facts of this location; repeatable."),
+    click.option("--description", help="Note for people."),
+    click.option(
+        "--when-dead",
+        type=click.Choice(["skip", "block", "supersede"]),
+        help="What happens to an order's later facts once one was given up.",
+    ),
+    click.option(
+        "--set", "more", multiple=True, metavar="NAME=JSON", help="Any other setting, as concurrency=8; repeatable."
+    ),
+)
 
 
 @subscriptions.command(short_help="Add a subscriber.")
 @click.argument("endpoint")
 @settings_options
 @secret_options
-@common
+@gateway_options
 def add(endpoint: str, gateway: str, as_json: bool, **chosen: Any) -> None:
     """Add a subscriber that gets facts posted to ENDPOINT. Its secret is shown once, here."""
     _ask(gateway, "POST", "", {"url": endpoint, **_settings(chosen), **_secret(chosen)}, as_json=as_json)
 
 
 @subscriptions.command("list", short_help="List all subscribers.")
-@common
+@gateway_options
 def list_(gateway: str, as_json: bool) -> None:
     """List all subscribers."""
     from sluice.cli.render.subscriptions import render_list
@@ -89,7 +70,7 @@ def list_(gateway: str, as_json: bool) -> None:
 
 @subscriptions.command(short_help="Show one and how it fares.")
 @click.argument("name", metavar="ID")
-@common
+@gateway_options
 def show(name: str, gateway: str, as_json: bool) -> None:
     """Show one subscriber and how it fares."""
     _ask(gateway, "GET", f"/{name}", None, as_json=as_json)
@@ -100,7 +81,7 @@ def show(name: str, gateway: str, as_json: bool) -> None:
 @click.option("--endpoint", help="Another URL; it has to pass the challenge first.")
 @click.option("--revision", type=click.IntRange(min=1), help="Only if it is still at this one, as `show` tells it.")
 @settings_options
-@common
+@gateway_options
 def change(name: str, endpoint: str | None, revision: int | None, gateway: str, as_json: bool, **chosen: Any) -> None:
     """Change the settings that are given; the others stay."""
     moved = {"url": endpoint} if endpoint is not None else {}
@@ -112,7 +93,7 @@ def change(name: str, endpoint: str | None, revision: int | None, gateway: str, 
 @click.argument("name", metavar="ID")
 @click.option("--overlap-s", type=click.IntRange(min=0), help="How long the old one signs too.  [default: a day]")
 @secret_options
-@common
+@gateway_options
 def rotate(name: str, overlap_s: int | None, gateway: str, as_json: bool, **chosen: Any) -> None:
     """Change the secret; the old one goes on signing beside it for the overlap."""
     overlap = {"overlap_s": overlap_s} if overlap_s is not None else {}
@@ -121,7 +102,7 @@ def rotate(name: str, overlap_s: int | None, gateway: str, as_json: bool, **chos
 
 def _simple(verb: str, method: str, path: str, does: str) -> None:
     @click.argument("name", metavar="ID")
-    @common
+    @gateway_options
     def run(name: str, gateway: str, as_json: bool) -> None:
         _ask(gateway, method, f"/{name}{path}", None, as_json=as_json)
         if method == "DELETE" and not as_json:
@@ -143,7 +124,7 @@ def _decision(verb: str, does: str) -> None:
     @click.option("--return", "return_", help="or the return's,")
     @click.option("--manifest", help="or the manifest's.")
     @click.option("--channel", help="Needed when there is more than one.")
-    @common
+    @gateway_options
     def run(name: str, delivery: str, gateway: str, as_json: bool, return_: str | None, **whose: str | None) -> None:
         from urllib.parse import quote, urlencode
 
@@ -197,9 +178,5 @@ def _ask(gateway: str, method: str, path: str, body: Any, *, as_json: bool, revi
 
 def _fetch(gateway: str, method: str, path: str, body: Any, revision: int | None = None) -> Any:
     from sluice.cli.gateway_client import ask
-    from sluice.errors import StartError
 
-    try:
-        return ask(gateway, method, f"/api/subscriptions{path}", body, revision=revision)
-    except StartError as error:
-        raise click.ClickException(str(error)) from error
+    return ask(gateway, method, f"/api/subscriptions{path}", body, revision=revision)

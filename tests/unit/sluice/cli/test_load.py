@@ -133,4 +133,4 @@ async def test_parquet_that_is_none_or_cannot_be_read_here_is_said_and_nothing_b
         monkeypatch.setitem(sys.modules, "pyarrow", None)
         done = await load(here, str(file), "--complete")
         assert (done.exit_code, here.kafka.kinds()) == (2, [])
-        assert "pip install 'sluice[parquet]'" in done.stderr
+        assert "pip install 'sluice-gateway[parquet]'" in done.stderr

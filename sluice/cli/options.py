@@ -1,0 +1,70 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from sluice.demo_channels import GATEWAY_URL, INCREFF_PORT, MARKETPLACE_PORT
+
+PORT = click.IntRange(1, 65535)
+FILE = click.Path(dir_okay=False, path_type=Path)
+DIRECTORY = click.Path(file_okay=False, path_type=Path)
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Option = Callable[[Command], Command]
+
+
+def with_options(*options: Option[Any]) -> Option[Any]:
+    """Return a decorator that gives a command these options, in this order in its help."""
+
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+gateway_options = with_options(
+    click.option(
+        "--url", "gateway", default=GATEWAY_URL, show_default=True, envvar="SLUICE_URL", help="URL of the gateway."
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print the gateway's document as JSON."),
+)
+
+cluster_options = with_options(
+    click.option("--kafka", metavar="HOST:PORT[,...]", help="Bootstrap servers of Kafka (SLUICE_KAFKA)."),
+    click.option("--channels", "channels_file", type=FILE, help="Path of channels.toml (SLUICE_CHANNELS_FILE)."),
+    click.option("--topic-prefix", help="First part of each topic's name (SLUICE_TOPIC_PREFIX)."),
+)
+
+role_options = with_options(
+    cluster_options,
+    click.option("--instance", help="Name of this worker among those of its role (SLUICE_INSTANCE)."),
+    click.option("--state-dir", type=DIRECTORY, help="Directory for local state (SLUICE_STATE_DIR)."),
+    click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        help="Least severe messages to log (SLUICE_LOG_LEVEL).",
+    ),
+    # Where the sandboxes of `sluice up` listen.
+    click.option("--increff-port", type=PORT, default=INCREFF_PORT, hidden=True),
+    click.option("--marketplace-port", type=PORT, default=MARKETPLACE_PORT, hidden=True),
+)
+
+admin_options = with_options(
+    click.option("--admin-host", help="Address to serve /live, /ready and /metrics on (SLUICE_ADMIN_HOST)."),
+    click.option(
+        "--admin-port", type=click.IntRange(0, 65535), help="Port to serve them on; 0 takes any (SLUICE_ADMIN_PORT)."
+    ),
+)
+
+topics_options = with_options(
+    cluster_options,
+    click.option("--partitions", type=int, help="Partitions of each topic of orders and stock (SLUICE_PARTITIONS)."),
+    click.option("--replication-factor", type=int, help="Replicas of each partition (SLUICE_REPLICATION_FACTOR)."),
+)
