@@ -1,10 +1,11 @@
-"""A place whose stock is sent, played: what it is told to do is remembered, and calls end when a test says so."""
+"""A location whose stock is sent, played: it remembers what it is asked to do, and calls end when a test says so."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import TypedDict
 
-from streams.delivery.stock.ports import PlaceFigures, RefusedStock, StockReading
+from streams.delivery.stock.ports import StockFigures, StockLocation, StockReading
 
 
 class PlayedPlace:
@@ -26,8 +27,8 @@ class PlayedPlace:
         self.sent = 0
         self.refused = 0
 
-    def figures(self) -> PlaceFigures:
-        return PlaceFigures(
+    def figures(self) -> StockFigures:
+        return StockFigures(
             dirty=self.dirty,
             resending=len(self.again),
             oldest_ms=self.oldest_ms,
@@ -49,7 +50,7 @@ class PlayedPlace:
     def resends(self, sku: str) -> bool:
         return sku in self.again
 
-    def look_at(self, skus: Iterable[str]) -> None:
+    def compare(self, skus: Iterable[str]) -> None:
         self.looked_at += skus
 
     async def until_idle(self) -> None: ...
@@ -62,5 +63,29 @@ class PlayedPlace:
             self.sent += 1
 
 
-def refused_stock(sku: str, status: int | None = 200, failures: int = 8, since_ms: int = 1_000) -> RefusedStock:
-    return RefusedStock(sku=sku, reason="no such listing", status=status, since_ms=since_ms, failures=failures)
+class SilentListener:
+    """A StockListener that does nothing."""
+
+    def on_opened(self, location: StockLocation) -> Collection[str]:
+        return ()
+
+    def on_closed(self, location: StockLocation) -> None: ...
+
+    def on_refused(
+        self, location: StockLocation, sku: str, *, failures: int, since_ms: int, status: int | None, words: str
+    ) -> None: ...
+
+    def on_accepted(self, location: StockLocation, sku: str) -> None: ...
+
+    def on_acknowledged(self, location: StockLocation, skus: Collection[str]) -> None: ...
+
+
+class Refusal(TypedDict):
+    failures: int
+    since_ms: int
+    status: int | None
+    words: str
+
+
+def refusal(status: int | None = 200, failures: int = 8, since_ms: int = 1_000) -> Refusal:
+    return {"words": "no such listing", "status": status, "since_ms": since_ms, "failures": failures}

@@ -8,9 +8,10 @@ from typing import Any
 
 from streams.delivery.ports import Caller, Clock
 from streams.delivery.stock.partition import StockPartition
-from streams.delivery.stock.ports import StockWatch, Unwatched
+from streams.delivery.stock.ports import StockListener
 from streams.runtime.role import Committer, PartitionLost, Tables
 from tests.fakes.delivery import PARTITIONS, Arrival, Durable, ManualClock, Played, channels_for
+from tests.fakes.stock import SilentListener
 from topics.configuration.settings import Channels
 from topics.records.keys import channel_destination, destination_partition, position_key, shard_of, stock_key
 from topics.stock.positions import encode_position
@@ -19,9 +20,9 @@ from topics.stock.positions import encode_position
 class PlayedStock:
     """streams.delivery.ports.Stock; `open` takes the place of the view that has read its partitions."""
 
-    def __init__(self, channels: Channels, watch: StockWatch) -> None:
+    def __init__(self, channels: Channels, listener: StockListener) -> None:
         self._channels = channels
-        self._watch = watch
+        self._listener = listener
         self._committer: Committer | None = None
         self._clock: Clock | None = None
         self.partitions: dict[int, StockPartition] = {}
@@ -42,7 +43,7 @@ class PlayedStock:
             committer=self._committer,
             clock=self._clock,
             spawn=self._spawn,
-            watch=self._watch,
+            listener=self._listener,
         )
 
     def on_revoked(self, partition: int) -> None:
@@ -77,11 +78,11 @@ class StockWorker:
         *,
         durable: Durable | None = None,
         clock: ManualClock | None = None,
-        watch: StockWatch | None = None,
+        listener: StockListener | None = None,
     ) -> None:
         self.channels = channels or channels_for()
-        self.watch = watch or Unwatched()
-        self.stock = PlayedStock(self.channels, self.watch)
+        self.listener = listener or SilentListener()
+        self.stock = PlayedStock(self.channels, self.listener)
         self.played = Played(self.channels, durable=durable, clock=clock, stock=self.stock)
         self.clock = self.played.clock
         self.sender = self.played.sender
@@ -109,7 +110,7 @@ class StockWorker:
             self.channels,
             durable=Durable(tables=durable.tables, effects=durable.effects),
             clock=self.clock,
-            watch=self.watch,
+            listener=self.listener,
         )
         again.positions = self.positions
         again.sender = again.played.sender = again.played.role._sender = self.sender

@@ -24,7 +24,7 @@ from streams.delivery.ports import AttemptResult, Clock, ResponseClass
 from streams.delivery.stock.calls import call_body, failed_skus, touchpoint_of
 from streams.delivery.stock.in_doubt import Doubts
 from streams.delivery.stock.metrics import DIRTY, DIRTY_AGE_MS_MAX, SKUS
-from streams.delivery.stock.ports import PlaceFigures, RefusedStock, StockReading, StockWatch
+from streams.delivery.stock.ports import StockFigures, StockListener, StockReading
 from streams.delivery.stock.queue.dirty_queue import Batch, StockQueue
 from streams.runtime.role import Change, Committer
 from topics.records.keys import position_key
@@ -50,7 +50,7 @@ class Standing(IntEnum):
 
 
 class StockLane:
-    """Has no task of its own: `begin` and `end` are called for each of its calls. A StockPlace to operators."""
+    """Has no task of its own: `begin` and `end` are called for each of its calls. A StockLocation to operators."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class StockLane:
         skus: Callable[[], list[str]],
         committer: Committer,
         clock: Clock,
-        watch: StockWatch,
+        listener: StockListener,
         moved: Callable[[StockLane], None],
         reading: StockReading | None = None,
     ) -> None:
@@ -84,7 +84,7 @@ class StockLane:
         self._skus = skus
         self._committer = committer
         self._clock = clock
-        self._watch = watch
+        self._listener = listener
         self._moved = moved
         self._paused = False
         self._beginning = 0
@@ -99,7 +99,7 @@ class StockLane:
 
     def open(self) -> None:
         """All that is known of it has been looked at; its first call may come."""
-        self.queue.count_as_refused(self._watch.opened(self))
+        self.queue.count_as_refused(self._listener.on_opened(self))
         self._look()
 
     def changed(self, sku: str) -> None:
@@ -110,23 +110,16 @@ class StockLane:
         if not is_placed or queue.has_news or not len(queue):
             self._look()
 
-    def compare(self, skus: Iterable[str]) -> None:
-        """Look at these, perhaps for the first time."""
-        now_ms = self._clock.now_ms()
-        for sku in skus:
-            self.queue.changed(sku, now_ms)
-        self._look()
-
     def forget(self) -> None:
         """The location is another worker's now: what this one last showed is no longer true."""
         DIRTY.remove(self.channel, self.location)
         DIRTY_AGE_MS_MAX.remove(self.channel, self.location)
-        self._watch.closed(self)
+        self._listener.on_closed(self)
 
-    # As a StockPlace
+    # As a StockLocation
 
-    def figures(self) -> PlaceFigures:
-        return PlaceFigures(
+    def figures(self) -> StockFigures:
+        return StockFigures(
             dirty=len(self.queue),
             resending=self.queue.resending,
             oldest_ms=self.queue.dirty_since_ms(),
@@ -147,7 +140,7 @@ class StockLane:
         self.queue.send_again(skus)
         self._look()
 
-    def look_at(self, skus: Iterable[str]) -> None:
+    def compare(self, skus: Iterable[str]) -> None:
         now_ms = self._clock.now_ms()
         for sku in skus:
             self.queue.changed(sku, now_ms)
@@ -232,7 +225,7 @@ class StockLane:
         ended = [sku for sku in batch.items if self.queue.ends_doubt(sku, started_ms, took=sku not in failed)]
         await self._commit([*acknowledged, *self._doubts.end(ended)])
         self._sent += len(acknowledged)
-        self._watch.told(self, taken)
+        self._listener.on_acknowledged(self, taken)
 
     def _end(self, batch: Batch, result: AttemptResult, failed: set[str]) -> None:
         now_ms = self._clock.now_ms()
@@ -270,21 +263,19 @@ class StockLane:
         return not (len(self.queue) or self.queue.resending or self._beginning)
 
     def _tell(self, result: AttemptResult | None) -> None:
-        """What became of refusals, to whoever watches."""
+        """Reports new and ended refusals to the listener."""
         news = self.queue.take_news()
         for refused in news.refused:
-            self._watch.refused(
+            self._listener.on_refused(
                 self,
-                RefusedStock(
-                    sku=refused.sku,
-                    reason=(result.error or result.message or "not taken") if result is not None else "not taken",
-                    status=None if result is None else result.status,
-                    since_ms=refused.since_ms,
-                    failures=refused.failures,
-                ),
+                refused.sku,
+                failures=refused.failures,
+                since_ms=refused.since_ms,
+                status=None if result is None else result.status,
+                words=(result.error or result.message or "not taken") if result is not None else "not taken",
             )
         for sku in news.accepted:
-            self._watch.accepted(self, sku)
+            self._listener.on_accepted(self, sku)
 
     def _age_ms(self) -> int:
         since_ms = self.queue.dirty_since_ms()

@@ -17,7 +17,7 @@ from streams.delivery.stock.calls import touchpoint_of
 from streams.delivery.stock.in_doubt import Doubts
 from streams.delivery.stock.location import SENT, StockLane
 from streams.delivery.stock.operations.read_back import StockReader
-from streams.delivery.stock.ports import StockWatch
+from streams.delivery.stock.ports import StockListener
 from streams.delivery.stock.queue.backoff import policy_of
 from streams.delivery.stock.queue.comparison import CompactBooks
 from streams.delivery.stock.queue.dirty_queue import StockQueue
@@ -63,7 +63,7 @@ class StockPartition:
         committer: Committer,
         clock: Clock,
         spawn: Spawn,
-        watch: StockWatch,
+        listener: StockListener,
     ) -> None:
         self.partition = partition
         self.is_open = False
@@ -76,7 +76,7 @@ class StockPartition:
         self._committer = committer
         self._clock = clock
         self._spawn = spawn
-        self._watch = watch
+        self._listener = listener
         self._positions = PositionMap()
         self._lanes: dict[str, StockLane | None] = {}
         """By channel|location as in the key."""
@@ -190,7 +190,7 @@ class StockPartition:
             skus=lambda: list(positions.packed),
             committer=self._committer,
             clock=self._clock,
-            watch=self._watch,
+            listener=self._listener,
             moved=self._rota(config, touchpoint, caller).look,
             reading=_reading(config, location, caller, books, self._sent.at(stock), queue),
         )

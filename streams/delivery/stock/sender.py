@@ -17,10 +17,8 @@ from typing import Any
 from streams.delivery.ports import Caller, Clock
 from streams.delivery.shutdown import STOCK_DRAIN_S, STOCK_GIVE_BACK_S
 from streams.delivery.stock.location import SENT
-from streams.delivery.stock.operations.location_operations import StockOperations
-from streams.delivery.stock.operations.stock_controls import FollowedControls
+from streams.delivery.stock.operations.location_operations import FollowedControls, StockOperations
 from streams.delivery.stock.partition import StockPartition
-from streams.delivery.stock.ports import StockDesk
 from streams.delivery.tasks import guarded
 from streams.runtime.role import Committer, PartitionLost, Tables
 from topics.configuration.settings import Channels, Settings
@@ -43,14 +41,14 @@ class StockSender:
         *,
         crashed: Callable[[BaseException], None],
         chance: Callable[[], float] = random.random,
-        desk: StockDesk | None = None,
+        operations: StockOperations | None = None,
     ) -> None:
-        """`desk` left out: that of operators, who are heard over Kafka."""
+        """`operations` left out: those whose controls come over Kafka."""
         self._settings = settings
         self._channels = channels
         self._crashed = crashed
         self._chance = chance
-        self._desk = desk or StockOperations(channels, FollowedControls(settings))
+        self._operations = operations or StockOperations(channels, FollowedControls(settings))
         self._committer: Committer | None = None
         self._clock: Clock | None = None
         self._partitions: dict[int, StockPartition] = {}
@@ -63,8 +61,8 @@ class StockSender:
     async def start(self, committer: Committer, clock: Clock) -> None:
         self._committer = committer
         self._clock = clock
-        await self._desk.start(committer, clock)
-        self._spawn(self._desk.run())
+        await self._operations.start(committer, clock)
+        self._spawn(self._operations.run())
         await self._view.start()
         self._spawn(self._view.wait())
         self._spawn(self._follow())
@@ -82,9 +80,9 @@ class StockSender:
             committer=self._committer,
             clock=self._clock,
             spawn=self._spawn,
-            watch=self._desk,
+            listener=self._operations,
         )
-        self._desk.on_assigned(partition, tables[SENT])
+        self._operations.on_assigned(partition, tables[SENT])
         self._reading[partition] = self._spawn(self._open(owned, self._follow_owned()))
 
     def on_revoked(self, partition: int) -> None:
@@ -92,7 +90,7 @@ class StockSender:
         if owned is not None:
             self._reading.pop(partition).cancel()
             owned.drop()
-            self._desk.on_revoked(partition)
+            self._operations.on_revoked(partition)
             self._follow_owned()
 
     async def stop(self) -> None:
@@ -108,12 +106,12 @@ class StockSender:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._view.stop()
-        await self._desk.stop()
+        await self._operations.stop()
 
     def ready(self) -> str | None:
         reading = sorted(partition for partition, owned in self._partitions.items() if not owned.is_open)
         return (
-            self._desk.unready()
+            self._operations.unready()
             or self._view.unready()
             or (f"stock positions of partitions {reading} are being read" if reading else None)
         )
@@ -139,7 +137,7 @@ class StockSender:
         while not self._view.caught_up(owned.partition):  # noqa: ASYNC110 - the view tells when asked, to many owners
             await asyncio.sleep(CAUGHT_UP_POLL_S)
         await owned.open()
-        await self._desk.on_recovered(owned.partition)
+        await self._operations.on_recovered(owned.partition)
 
     def _on_position(self, partition: int, key: bytes, value: bytes | None) -> None:
         owned = self._partitions.get(partition)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from prometheus_client import Counter, Gauge
 
-from streams.delivery.stock.ports import PlaceFigures
+from streams.delivery.stock.ports import StockFigures
 
 DIRTY = Gauge("sluice_stock_channel_dirty", "Positions that the channel has not acknowledged", ["channel"])
 OLDEST = Gauge("sluice_stock_channel_oldest_age_ms", "Age of the position that waits longest to be told", ["channel"])
@@ -25,7 +25,7 @@ class _Sum:
     refused: int = 0
     paused: int = 0
 
-    def add(self, figures: PlaceFigures) -> None:
+    def add(self, figures: StockFigures) -> None:
         self.dirty += figures.dirty
         self.refused += figures.refused
         self.paused += figures.paused
@@ -39,7 +39,7 @@ class Gauges:
     def __init__(self) -> None:
         self._shown: set[str] = set()
 
-    def show(self, places: Iterable[tuple[str, PlaceFigures]], now_ms: int) -> None:
+    def show(self, places: Iterable[tuple[str, StockFigures]], now_ms: int) -> None:
         """`places`: channel and figures of each."""
         sums: dict[str, _Sum] = defaultdict(_Sum)
         for channel, figures in places:

@@ -89,9 +89,9 @@ class World(PlayedPlace):
         found = [{"channelSkuCode": s, "qcPassAvailableQuantity": self.has[s]} for s in skus if s in self.has]
         return AttemptResult(kind=ResponseClass.DELIVERED, at_ms=0, took_ms=1, status=200, body={"inventories": found})
 
-    # StockPlace
+    # StockLocation
 
-    def look_at(self, skus: Iterable[str]) -> None:
+    def compare(self, skus: Iterable[str]) -> None:
         """All that differs is sent at once."""
         for sku in skus:
             self.send(sku)

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from streams.delivery.stock.operations.step import SENT, Step, fact_effect
-from streams.delivery.stock.ports import KnownStock, StockPlace
+from streams.delivery.stock.ports import KnownStock, StockLocation
 from streams.runtime.role import Change, Effect
 from topics.records.facts.stock import ReconcileDone, StockDriftFound, StockDriftPersists
 from topics.records.keys import join, position_key
@@ -98,7 +98,7 @@ class Remembered(BaseModel):
         return self.model_dump_json().encode()
 
 
-def reconcile_key(place: StockPlace) -> bytes:
+def reconcile_key(place: StockLocation) -> bytes:
     return join(RECONCILE, place.channel, place.location)
 
 
@@ -113,7 +113,7 @@ class PlaceReconcile:
     """The reconciliation of one place, in every state: none was asked for, it goes on, it is over."""
 
     def __init__(
-        self, place: StockPlace, last: bytes | None, remembered: Iterable[tuple[str, bytes]], now_ms: int
+        self, place: StockLocation, last: bytes | None, remembered: Iterable[tuple[str, bytes]], now_ms: int
     ) -> None:
         """`last` and `remembered` (by SKU): what the last owner of the place wrote down."""
         self._place = place

@@ -19,11 +19,12 @@ from streams.delivery.stock.operations.rejections import Refusals
 from streams.delivery.stock.operations.resync import Cause, PlaceResync, daily_ask, resync_key
 from streams.delivery.stock.operations.status import Rate, Written
 from streams.delivery.stock.operations.step import SENT, STATUS, Step
-from streams.delivery.stock.ports import RefusedStock, StockPlace
+from streams.delivery.stock.ports import StockLocation
 from streams.delivery.stock.stock_gauges import CHANGES, Gauges
 from streams.runtime.following import Following
 from streams.runtime.role import GONE, Change, Committer, Effect, PartitionLost, Table
-from topics.configuration.settings import Channels
+from topics.configuration.settings import Channels, Settings
+from topics.kafka.compacted_view import KeptByView, WholeView
 from topics.records.keys import join, split
 from topics.stock.controls import Ask, ControlIndex, Scope
 from topics.stock.positions import REFUSED, RESYNC
@@ -47,7 +48,7 @@ log = logging.getLogger(__name__)
 class _Desk:
     """What is kept of one place."""
 
-    def __init__(self, place: StockPlace, refusals: Refusals, resync: PlaceResync, now_ms: int) -> None:
+    def __init__(self, place: StockLocation, refusals: Refusals, resync: PlaceResync, now_ms: int) -> None:
         self.place = place
         self.refusals = refusals
         self.resync = resync
@@ -81,8 +82,16 @@ class _Desk:
         )
 
 
+class FollowedControls(KeptByView, ControlIndex):
+    """All of inventory.controls, known before the first call. While Kafka is away, what was known last counts."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._view = WholeView(settings, "inventory.controls", self.apply, one_owner=False)
+
+
 class StockOperations:
-    """Implements streams.delivery.stock.ports.StockDesk."""
+    """Implements streams.delivery.stock.ports.StockListener, for the stock sender."""
 
     def __init__(self, channels: Channels, controls: ControlIndex) -> None:
         self._channels = channels.channels
@@ -148,7 +157,7 @@ class StockOperations:
         self._resyncs.pop(partition, None)
         self._reconciles.on_revoked(partition)
 
-    def opened(self, place: StockPlace) -> Collection[str]:
+    def on_opened(self, place: StockLocation) -> Collection[str]:
         name, now_ms = (place.channel, place.location), self._now_ms()
         remembered = self._remembered.get(place.partition, {}).pop(name, [])
         refusals = Refusals(place, remembered)
@@ -157,38 +166,40 @@ class StockOperations:
         if asked is not None and place.partition in self._settled:
             self._notes.append((place.partition, resync.has_nothing_for(asked, now_ms)))
         self._desks[name] = _Desk(place, refusals, resync, now_ms)
-        self._reconciles.opened(place)
+        self._reconciles.on_opened(place)
         place.pause(paused=self.controls.is_paused(*name))
         return set(refusals.skus)
 
-    def closed(self, place: StockPlace) -> None:
-        self._reconciles.closed(place)
+    def on_closed(self, place: StockLocation) -> None:
+        self._reconciles.on_closed(place)
         if self._desk_of(place) is not None:
             del self._desks[place.channel, place.location]
 
-    def refused(self, place: StockPlace, refused: RefusedStock) -> None:
+    def on_refused(
+        self, place: StockLocation, sku: str, *, failures: int, since_ms: int, status: int | None, words: str
+    ) -> None:
         desk = self._desk_of(place)
         if desk is not None:
-            desk.refusals.refused(refused, self._now_ms())
+            desk.refusals.refused(sku, failures=failures, since_ms=since_ms, status=status, now_ms=self._now_ms())
         log.warning(
             "stock.refused channel=%s location=%s sku=%s failures=%d status=%s reason=%s",
             place.channel,
             place.location,
-            refused.sku,
-            refused.failures,
-            refused.status,
-            refused.reason,
+            sku,
+            failures,
+            status,
+            words,
         )
 
-    def accepted(self, place: StockPlace, sku: str) -> None:
+    def on_accepted(self, place: StockLocation, sku: str) -> None:
         desk = self._desk_of(place)
         if desk is not None:
             desk.refusals.accepted(sku)
 
-    def told(self, place: StockPlace, skus: Collection[str]) -> None:
-        self._reconciles.told(place, skus)
+    def on_acknowledged(self, place: StockLocation, skus: Collection[str]) -> None:
+        self._reconciles.on_acknowledged(place, skus)
 
-    def _desk_of(self, place: StockPlace) -> _Desk | None:
+    def _desk_of(self, place: StockLocation) -> _Desk | None:
         """None when it is closed; another worker's place may have come back as another one."""
         desk = self._desks.get((place.channel, place.location))
         return desk if desk is not None and desk.place is place else None
@@ -277,6 +288,6 @@ class StockOperations:
         return self._clock.now_ms()
 
 
-def _status_effect(place: StockPlace, status: LocationStatus | None) -> Effect:
+def _status_effect(place: StockLocation, status: LocationStatus | None) -> Effect:
     value = GONE if status is None else status.encode()
     return Effect(STATUS, status_key(place.channel, place.location), value, (), place.partition)

@@ -17,7 +17,7 @@ from streams.delivery.stock.operations.drift import Drift, PlaceReconcile, drift
 from streams.delivery.stock.operations.read_back import quantities_in
 from streams.delivery.stock.operations.resync import Walk
 from streams.delivery.stock.operations.step import Step
-from streams.delivery.stock.ports import StockPlace, StockReading
+from streams.delivery.stock.ports import StockLocation, StockReading
 
 PAGES = 10
 """Read before what looks like drift is read again: a million SKUs with drift everywhere wait for 500 such pauses."""
@@ -45,7 +45,7 @@ class Reconciling:
     """`run` goes from where the reconciliation is to its end."""
 
     def __init__(
-        self, place: StockPlace, reading: StockReading, reconcile: PlaceReconcile, clock: Clock, commit: Commit
+        self, place: StockLocation, reading: StockReading, reconcile: PlaceReconcile, clock: Clock, commit: Commit
     ) -> None:
         self._place = place
         self._reading = reading
@@ -108,7 +108,7 @@ class Reconciling:
             if drift is not None:
                 DRIFT.labels(self._place.channel, drift.kind).inc()
         self._in_hand = set()
-        self._place.look_at(judged.repaired)
+        self._place.compare(judged.repaired)
 
     def _drift(self, sku: str, found: dict[str, int]) -> Drift | None:
         return drift_of(self._reading.known(sku), found.get(sku))

@@ -13,7 +13,7 @@ from streams.delivery.stock.operations.drift import Cause, PlaceReconcile, recon
 from streams.delivery.stock.operations.reconciler import Reconciling
 from streams.delivery.stock.operations.resync import daily_ask
 from streams.delivery.stock.operations.step import SENT, Step
-from streams.delivery.stock.ports import StockPlace, StockReading
+from streams.delivery.stock.ports import StockLocation, StockReading
 from streams.runtime.role import Change, Committer, PartitionLost, Table
 from topics.configuration.settings import Channel
 from topics.records.keys import join, split
@@ -36,7 +36,7 @@ Name = tuple[str, str]
 class _At:
     """One place that can be read back."""
 
-    def __init__(self, place: StockPlace, reading: StockReading, reconcile: PlaceReconcile) -> None:
+    def __init__(self, place: StockLocation, reading: StockReading, reconcile: PlaceReconcile) -> None:
         self.place = place
         self.reading = reading
         self.reconcile = reconcile
@@ -45,7 +45,7 @@ class _At:
 
 
 class ReconcileDesk:
-    """Hooks come as those of streams.delivery.stock.ports.StockDesk."""
+    """Hooks come as those of StockOperations."""
 
     def __init__(self, channels: Mapping[str, Channel], controls: ControlIndex) -> None:
         self._channels = channels
@@ -88,7 +88,7 @@ class ReconcileDesk:
         self._states.pop(partition, None)
         self._drifts.pop(partition, None)
 
-    def opened(self, place: StockPlace) -> None:
+    def on_opened(self, place: StockLocation) -> None:
         if place.reading is None:
             return
         name, now_ms = (place.channel, place.location), self._now_ms()
@@ -96,19 +96,19 @@ class ReconcileDesk:
         remembered = self._drifts.get(place.partition, {}).pop(name, [])
         self._places[name] = _At(place, place.reading, PlaceReconcile(place, last, remembered, now_ms))
 
-    def closed(self, place: StockPlace) -> None:
+    def on_closed(self, place: StockLocation) -> None:
         at = self._at(place)
         if at is not None:
             if at.task is not None:
                 at.task.cancel()
             del self._places[place.channel, place.location]
 
-    def told(self, place: StockPlace, skus: Collection[str]) -> None:
+    def on_acknowledged(self, place: StockLocation, skus: Collection[str]) -> None:
         at = self._at(place)
         if at is not None and at.going is not None:
             at.going.told(skus)
 
-    def shown(self, place: StockPlace) -> Reconciled | None:
+    def shown(self, place: StockLocation) -> Reconciled | None:
         at = self._at(place)
         return None if at is None else at.reconcile.shown
 
@@ -152,7 +152,7 @@ class ReconcileDesk:
         daily = daily_ask(self._channels[place.channel].stock.reconcile_daily_at, now_ms)
         return at.reconcile.wants(asked, daily)
 
-    def _at(self, place: StockPlace) -> _At | None:
+    def _at(self, place: StockLocation) -> _At | None:
         """None when it is closed; another worker's place may have come back as another one."""
         at = self._places.get((place.channel, place.location))
         return at if at is not None and at.place is place else None

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pydantic import BaseModel, ConfigDict
 
 from streams.delivery.stock.operations.step import SENT, STATUS, Step, fact_effect
-from streams.delivery.stock.ports import RefusedStock, StockPlace
+from streams.delivery.stock.ports import StockLocation
 from streams.runtime.role import GONE, Change, Effect
 from topics.records.facts.stock import StockAcceptedAgain, StockRefused
 from topics.records.keys import join
@@ -45,7 +45,7 @@ class Refusals:
     What is remembered is kept as it is in Kafka: a channel may refuse a million SKUs, and a takeover waits for each.
     """
 
-    def __init__(self, place: StockPlace, remembered: Iterable[tuple[str, bytes]] = ()) -> None:
+    def __init__(self, place: StockLocation, remembered: Iterable[tuple[str, bytes]] = ()) -> None:
         """`remembered`: SKUs, and what the last owner of the place remembered of each."""
         self._place = place
         self._known: dict[str, bytes] = dict(remembered)
@@ -63,19 +63,19 @@ class Refusals:
     def pending(self) -> bool:
         return bool(self._pending)
 
-    def refused(self, one: RefusedStock, now_ms: int) -> None:
-        if one.sku in self._known:
+    def refused(self, sku: str, *, failures: int, since_ms: int, status: int | None, now_ms: int) -> None:
+        if sku in self._known:
             return
-        named = one.status is not None and 200 <= one.status < 300
+        named = status is not None and 200 <= status < 300
         refusal = Refusal(
             reason="failure-list" if named else "refused",
-            status=one.status,
-            since_ms=one.since_ms,
-            failures=one.failures,
+            status=status,
+            since_ms=since_ms,
+            failures=failures,
             at_ms=now_ms,
         )
-        self._known[one.sku] = refusal.encode()
-        self._pending[one.sku] = None
+        self._known[sku] = refusal.encode()
+        self._pending[sku] = None
 
     def accepted(self, sku: str) -> None:
         known = self._known.pop(sku, None)
@@ -156,7 +156,7 @@ def _is_told(raw: bytes) -> bool:
     return raw.endswith(b'"told":true}') or Refusal.model_validate_json(raw).told
 
 
-def memory_key(place: StockPlace, sku: str) -> bytes:
+def memory_key(place: StockLocation, sku: str) -> bytes:
     return join(REFUSED, place.channel, place.location, sku)
 
 

@@ -17,7 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from streams.delivery.stock.operations.step import SENT, Step, fact_effect
-from streams.delivery.stock.ports import StockPlace
+from streams.delivery.stock.ports import StockLocation
 from streams.runtime.role import Change
 from topics.records.facts.stock import ResyncDone
 from topics.records.keys import join
@@ -55,7 +55,7 @@ class Resync(BaseModel):
         return self.model_dump_json().encode()
 
 
-def resync_key(place: StockPlace) -> bytes:
+def resync_key(place: StockLocation) -> bytes:
     return join(RESYNC, place.channel, place.location)
 
 
@@ -96,7 +96,7 @@ class Walk:
 class PlaceResync:
     """The resync of one place, in every state: none was asked for, it goes on, it is over."""
 
-    def __init__(self, place: StockPlace, last: bytes | None, now_ms: int) -> None:
+    def __init__(self, place: StockLocation, last: bytes | None, now_ms: int) -> None:
         """`last`: what the last owner of the place wrote down."""
         self._place = place
         self._state = None if last is None else Resync.model_validate_json(last)

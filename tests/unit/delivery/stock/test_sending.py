@@ -13,10 +13,10 @@ import pytest
 from streams.delivery.ports import AttemptResult, Prepared, ResponseClass
 from streams.delivery.stock.in_doubt import Doubts
 from streams.delivery.stock.partition import StockPartition
-from streams.delivery.stock.ports import Unwatched
 from streams.delivery.stock.queue.backoff import LATE_MS
 from streams.runtime.role import PartitionLost
 from tests.fakes.delivery import Durable, ManualClock, channels_for
+from tests.fakes.stock import SilentListener
 from topics.configuration.settings import Channels
 from topics.contract.touchpoints import Priority, Touchpoint
 from topics.records.keys import channel_destination, destination_partition, position_key
@@ -128,7 +128,7 @@ class Worker:
             committer=durable,
             clock=clock,
             spawn=self._spawn,
-            watch=Unwatched(),
+            listener=SilentListener(),
         )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from streams.delivery.stock import sender as stock
-from streams.delivery.stock.ports import Unwatched
+from streams.delivery.stock.operations.location_operations import StockOperations
 from streams.delivery.stock.sender import StockSender
 from streams.runtime.role import Table
 from tests.fakes.delivery import PARTITIONS, Durable, ManualClock, channels_for
@@ -18,6 +18,7 @@ from tests.support.eventually import eventually
 from tests.unit.delivery.stock.test_sending import DEMO, PARTITION, PlayedCaller
 from topics.configuration.settings import Settings
 from topics.records.keys import position_key
+from topics.stock.controls import ControlIndex
 from topics.stock.positions import encode_position
 
 
@@ -74,7 +75,9 @@ async def test_a_partition_that_comes_back_is_read_anew_before_anything_is_sent(
 
     monkeypatch.setattr(stock, "CompactedView", make_view)
     crashes: list[BaseException] = []
-    sender = StockSender(Settings(partitions=PARTITIONS), channels_for(), crashed=crashes.append, desk=Unwatched())
+    channels = channels_for()
+    operations = StockOperations(channels, ControlIndex())
+    sender = StockSender(Settings(partitions=PARTITIONS), channels, crashed=crashes.append, operations=operations)
     [view] = views
     clock, durable = ManualClock(), Durable()
     caller = PlayedCaller(clock)

@@ -6,8 +6,9 @@ import asyncio
 
 from streams.delivery.ports import Answer
 from streams.delivery.stock.partition import SCANNED_AT_ONCE
-from streams.delivery.stock.ports import RefusedStock, StockPlace, Unwatched
+from streams.delivery.stock.ports import StockLocation
 from tests.fakes.delivery import channels_for, ok
+from tests.fakes.stock import SilentListener
 from tests.fakes.stock_sending import StockWorker, stock_channels, told_by
 
 SLOW = {"budget": {"requests": 1, "window_s": 6}}
@@ -174,21 +175,23 @@ async def test_rules_decide_what_a_channel_is_told_and_what_is_worth_a_call() ->
     assert len(again.told()) == 1
 
 
-class Watching(Unwatched):
+class Watching(SilentListener):
     def __init__(self) -> None:
-        self.places: dict[str, StockPlace] = {}
+        self.places: dict[str, StockLocation] = {}
         self.news: list[tuple[str, str]] = []
         self.known: set[str] = set()
 
-    def opened(self, place: StockPlace) -> set[str]:
-        self.places[place.location] = place
+    def on_opened(self, location: StockLocation) -> set[str]:
+        self.places[location.location] = location
         return self.known
 
-    def refused(self, place: StockPlace, refused: RefusedStock) -> None:
-        self.known.add(refused.sku)
-        self.news.append((refused.sku, f"refused {refused.failures} {refused.status}"))
+    def on_refused(
+        self, location: StockLocation, sku: str, *, failures: int, since_ms: int, status: int | None, words: str
+    ) -> None:
+        self.known.add(sku)
+        self.news.append((sku, f"refused {failures} {status}"))
 
-    def accepted(self, place: StockPlace, sku: str) -> None:
+    def on_accepted(self, location: StockLocation, sku: str) -> None:
         self.known.discard(sku)
         self.news.append((sku, "accepted"))
 
@@ -200,48 +203,48 @@ def naming(sku: str) -> Answer:
 
 
 async def test_whoever_watches_learns_once_what_is_refused_and_when_it_is_taken() -> None:
-    watch = Watching()
-    worker = StockWorker(stock_channels({"refused_after": 3}), watch=watch)
+    listener = Watching()
+    worker = StockWorker(stock_channels({"refused_after": 3}), listener=listener)
     worker.sender.far = lambda _call, _before: naming("bad")
     await worker.start()
     worker.change("L1", bad=1, good=1)
     await worker.clock.run_for(60_000)
-    assert watch.news == [("bad", "refused 3 200")]
-    figures = watch.places["L1"].figures()
+    assert listener.news == [("bad", "refused 3 200")]
+    figures = listener.places["L1"].figures()
     assert (figures.dirty, figures.refused, figures.sent, figures.changes) == (1, 1, 1, 2)
     again = await worker.restart()
     await again.clock.run_for(60_000)
-    assert watch.news == [("bad", "refused 3 200")], "it counted as refused before"
+    assert listener.news == [("bad", "refused 3 200")], "it counted as refused before"
     again.sender.far = ok
     await again.clock.run_for(60_000)
-    assert watch.news == [("bad", "refused 3 200"), ("bad", "accepted")]
+    assert listener.news == [("bad", "refused 3 200"), ("bad", "accepted")]
 
 
 async def test_a_paused_location_takes_changes_in_and_sends_them_when_it_is_resumed() -> None:
-    watch = Watching()
-    worker = StockWorker(watch=watch)
+    listener = Watching()
+    worker = StockWorker(listener=listener)
     await worker.start()
     worker.change("L1", a=1)
     await worker.clock.run_for(100)
-    watch.places["L1"].pause(paused=True)
+    listener.places["L1"].pause(paused=True)
     worker.change("L1", a=2)
     worker.change("L2", a=2)
     await worker.clock.run_for(60_000)
     assert worker.told() == [("L1", {"a": 1}), ("L2", {"a": 2})]
-    assert watch.places["L1"].figures().paused
+    assert listener.places["L1"].figures().paused
     worker.change("L1", a=3)
-    watch.places["L1"].pause(paused=False)
+    listener.places["L1"].pause(paused=False)
     await worker.clock.run_for(100)
     assert worker.told()[2:] == [("L1", {"a": 3})]
 
 
 async def test_what_is_sent_again_uses_idle_budget_only_and_gives_way_to_what_is_dirty() -> None:
-    watch = Watching()
-    worker = StockWorker(stock_channels({"batch_max": 1}, budget={"requests": 4, "window_s": 10}), watch=watch)
+    listener = Watching()
+    worker = StockWorker(stock_channels({"batch_max": 1}, budget={"requests": 4, "window_s": 10}), listener=listener)
     worker.positions = {("demo", "L1", f"s{number}"): 1 for number in range(8)}
     await worker.start()
     await worker.clock.run_for(60_000)
-    place = watch.places["L1"]
+    place = listener.places["L1"]
     assert len(worker.told()) == 8
     place.send_again(place.skus())
     idle = asyncio.create_task(place.until_idle())
@@ -259,13 +262,13 @@ async def test_what_is_sent_again_uses_idle_budget_only_and_gives_way_to_what_is
 
 async def test_a_turn_that_was_asked_for_to_send_again_is_taken_back_when_something_is_dirty() -> None:
     """Else what is dirty would wait behind live traffic, where redrive waits."""
-    watch = Watching()
-    worker = StockWorker(stock_channels({"batch_max": 1}, budget={"requests": 6, "window_s": 60}), watch=watch)
+    listener = Watching()
+    worker = StockWorker(stock_channels({"batch_max": 1}, budget={"requests": 6, "window_s": 60}), listener=listener)
     await worker.start()
     for sku in "abcd":
         worker.change("L1", "demo", **{sku: 1})
         await worker.clock.run_for(100)
-    watch.places["L1"].send_again(["a", "b"])
+    listener.places["L1"].send_again(["a", "b"])
     await worker.clock.run_for(100)
     assert worker.told()[4:] == [("L1", {"a": 1})], "its own share, and then less than half of the budget is left"
     worker.change("L1", e=0)

@@ -15,7 +15,7 @@ from streams.delivery.stock.operations.status import CLEAN_MS, WRITTEN_EVERY_MS,
 from streams.delivery.stock.stock_gauges import DIRTY, OLDEST, PAUSED, REFUSED
 from streams.runtime.role import Effect
 from tests.fakes.delivery import START_MS, Durable, ManualClock, channels_for
-from tests.fakes.stock import PlayedPlace, refused_stock
+from tests.fakes.stock import PlayedPlace, refusal
 from topics.configuration.settings import Channels
 from topics.records.facts.catalogue import check
 from topics.stock.controls import Ask, Control, ControlIndex, Scope
@@ -56,7 +56,7 @@ class Stage:
 
     def opened(self, location: str = "L1", skus: tuple[str, ...] = ()) -> PlayedPlace:
         place = self.place(location, skus)
-        self.operations.opened(place)
+        self.operations.on_opened(place)
         return place
 
     async def look(self, after_ms: int = 1_000) -> None:
@@ -100,8 +100,8 @@ class Stage:
 async def test_a_refusal_is_said_once_and_so_is_its_end() -> None:
     stage = await Stage.began()
     place = stage.opened()
-    stage.operations.refused(place, refused_stock("A"))
-    stage.operations.refused(place, refused_stock("B", status=400))
+    stage.operations.on_refused(place, "A", **refusal())
+    stage.operations.on_refused(place, "B", **refusal(status=400))
     await stage.look()
     assert stage.refused() == ["A", "B"]
     assert [(name, fact["channelSkuCode"], fact["reason"]) for name, fact in stage.facts()] == [
@@ -110,8 +110,8 @@ async def test_a_refusal_is_said_once_and_so_is_its_end() -> None:
     ]
     assert "no such listing" not in str(stage.facts()), "a far side's words are in no fact"
     await stage.look()
-    stage.operations.accepted(place, "A")
-    stage.operations.accepted(place, "never refused")
+    stage.operations.on_accepted(place, "A")
+    stage.operations.on_accepted(place, "never refused")
     await stage.look()
     await stage.look()
     assert stage.refused() == ["B"]
@@ -121,17 +121,17 @@ async def test_a_refusal_is_said_once_and_so_is_its_end() -> None:
 
 async def test_a_refusal_survives_a_kill_and_is_not_said_again() -> None:
     stage = await Stage.began()
-    stage.operations.refused(stage.opened(), refused_stock("A"))
+    stage.operations.on_refused(stage.opened(), "A", **refusal())
     await stage.look()
     stage = await stage.again()
     place = stage.place()
-    assert stage.operations.opened(place) == {"A"}
+    assert stage.operations.on_opened(place) == {"A"}
     await stage.look()
     assert [name for name, _ in stage.facts()] == ["stock-refused"]
-    stage.operations.accepted(place, "A")
+    stage.operations.on_accepted(place, "A")
     await stage.look()
     stage = await stage.again()
-    assert stage.operations.opened(stage.place()) == set()
+    assert stage.operations.on_opened(stage.place()) == set()
     await stage.look()
     assert [name for name, _ in stage.facts()] == ["stock-refused", "stock-accepted-again"]
 
@@ -139,8 +139,8 @@ async def test_a_refusal_survives_a_kill_and_is_not_said_again() -> None:
 def test_a_takeover_reads_nothing_of_refusals_that_were_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """There may be a million of them, and nothing else happens meanwhile."""
     first = Refusals(PlayedPlace())
-    first.refused(refused_stock("A"), START_MS)
-    first.refused(refused_stock("B"), START_MS)
+    first.refused("A", failures=8, since_ms=1_000, status=200, now_ms=START_MS)
+    first.refused("B", failures=8, since_ms=1_000, status=200, now_ms=START_MS)
     *_, told = first.steps(START_MS, 1)
     (remembered,) = told.changes
     untold = first._remembered("B", first._known["B"])
@@ -185,18 +185,18 @@ async def test_killed_between_any_two_writes_each_is_the_same_fact(done: int) ->
                     else:
                         table.put(one.key, one.value)
 
-    refusals.refused(refused_stock("A"), START_MS)
+    refusals.refused("A", failures=8, since_ms=1_000, status=200, now_ms=START_MS)
     commit()
     refusals.accepted("A")
     commit()
     stage = await stage.again()
     place = stage.place()
-    refused = stage.operations.opened(place)
+    refused = stage.operations.on_opened(place)
     await stage.look()
     if done:
         assert stage.facts()[0][0] == "stock-refused"
     if refused:
-        stage.operations.accepted(place, "A")
+        stage.operations.on_accepted(place, "A")
     await stage.look()
     assert stage.refused() == []
     counts = Counter(stage.ids())
@@ -207,21 +207,21 @@ async def test_killed_between_any_two_writes_each_is_the_same_fact(done: int) ->
 async def test_a_refusal_that_ends_before_it_was_said_is_none() -> None:
     stage = await Stage.began()
     place = stage.opened()
-    stage.operations.refused(place, refused_stock("A"))
-    stage.operations.accepted(place, "A")
+    stage.operations.on_refused(place, "A", **refusal())
+    stage.operations.on_accepted(place, "A")
     await stage.look()
     assert stage.facts() == []
     assert stage.refused() == []
-    stage.operations.refused(place, refused_stock("A", since_ms=2_000))
-    stage.operations.accepted(place, "A")
-    stage.operations.refused(place, refused_stock("A", since_ms=3_000))
+    stage.operations.on_refused(place, "A", **refusal(since_ms=2_000))
+    stage.operations.on_accepted(place, "A")
+    stage.operations.on_refused(place, "A", **refusal(since_ms=3_000))
     await stage.look()
     assert [fact["sinceMs"] for _, fact in stage.facts()] == [3_000]
 
 
 async def test_what_is_remembered_of_places_that_are_none_any_more_goes() -> None:
     stage = await Stage.began()
-    stage.operations.refused(stage.opened("L9"), refused_stock("A"))
+    stage.operations.on_refused(stage.opened("L9"), "A", **refusal())
     await stage.look()
     stage = await stage.again()
     stage.opened("L1")
@@ -351,7 +351,7 @@ async def test_a_channels_gauges_are_the_sum_of_its_places_and_end_with_them() -
     told = {gauge: gauge.labels("demo")._value.get() for gauge in (DIRTY, OLDEST, REFUSED, PAUSED)}
     assert told == {DIRTY: 5, OLDEST: 6_000, REFUSED: 1, PAUSED: 1}
     for place in places:
-        stage.operations.closed(place)
+        stage.operations.on_closed(place)
     await stage.look()
     assert [sample for metric in DIRTY.collect() for sample in metric.samples] == []
 

@@ -55,7 +55,7 @@ class Stage:
         self.channels = channels
         self.controls = ControlIndex()
         self.operations = StockOperations(channels, self.controls)
-        self.worker = StockWorker(channels, watch=self.operations)
+        self.worker = StockWorker(channels, listener=self.operations)
 
     async def start(self) -> Stage:
         self.worker.sender.far = self.channel
@@ -71,9 +71,9 @@ class Stage:
         stage = Stage(self.channels, self.channel)
         stage.controls = self.controls
         stage.operations = StockOperations(self.channels, self.controls)
-        before, watch = self.worker, stage.operations
+        before, listener = self.worker, stage.operations
         durable = Durable(tables=before.played.durable.tables, effects=before.played.durable.effects)
-        stage.worker = StockWorker(self.channels, durable=durable, clock=before.clock, watch=watch)
+        stage.worker = StockWorker(self.channels, durable=durable, clock=before.clock, listener=listener)
         stage.worker.positions = before.positions
         return await stage.start()
 
