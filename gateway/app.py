@@ -15,20 +15,25 @@ from contextlib import AsyncExitStack
 import orjson
 from aiohttp import web
 
+from gateway.api.handler import Management
 from gateway.api.inventory.api import InventoryApi, add_inventory
-from gateway.api.orders import ManagementApi
+from gateway.api.orders import ManagementApi, add_orders
 from gateway.api.redrives.api import RedrivesApi, add_redrives
 from gateway.api.snapshots.api import SnapshotsApi, add_snapshots
 from gateway.api.subscriptions.api import SubscriptionsApi, add_subscriptions
 from gateway.api.subscriptions.endpoints import GuardedEndpoints
+from gateway.dependencies import Dependencies
 from gateway.http.access_log import AccessLog, discard, to_standard_error
 from gateway.http.metrics import CONTENT_TYPE, Metrics
+from gateway.http.responder import Responder
+from gateway.kafka.commands import Commands
 from gateway.kafka.dead_log import KafkaDeadLog
 from gateway.kafka.log_reader import KafkaFactLog
 from gateway.kafka.producer import SharedProducer
 from gateway.kafka.replies import ReplyReader
-from gateway.touchpoints.ingress import Ingress, Ports
-from gateway.touchpoints.routes import add_fallbacks, add_management, add_touchpoints
+from gateway.search.search import Search
+from gateway.touchpoints.ingress import Ingress
+from gateway.touchpoints.routes import add_fallbacks, add_touchpoints
 from gateway.views.positions import StockView
 from gateway.views.stock_operations import StockOperationsView
 from topics.configuration.settings import Channels, Settings
@@ -65,36 +70,57 @@ def spare_collections() -> None:
     gc.set_threshold(GC_THRESHOLD)
 
 
-def make_app(settings: Settings, channels: Channels, ports: Ports) -> web.Application:
-    """The HTTP application on these ports. Starting and stopping them is the caller's."""
-    ingress = Ingress(settings, channels, ports)
-    api = ManagementApi(settings, channels, ports, ingress)
+def make_app(settings: Settings, channels: Channels, dependencies: Dependencies) -> web.Application:
+    """The HTTP application on these dependencies. Starting and stopping them is the caller's."""
+    responder = Responder(dependencies.metrics, dependencies.access_log, dependencies.now_ms)
+    commands = Commands(dependencies.producer, dependencies.replies, dependencies.now_ms, settings.relay_deadline_s)
+    search = Search(
+        settings,
+        channels,
+        stock=dependencies.stock,
+        producer=dependencies.producer,
+        replies=dependencies.replies,
+        now_ms=dependencies.now_ms,
+    )
     app = web.Application()
-    app[INGRESS] = ingress
-    add_touchpoints(app.router, ingress)
-    add_management(app.router, api)
-    not_allowed = api.refusing(405, "METHOD_NOT_ALLOWED", "This path does not have this method")
-    add_subscriptions(app.router, SubscriptionsApi(settings, channels, ports, ingress), not_allowed)
-    add_redrives(app, RedrivesApi(settings, channels, ports, ingress), not_allowed)
-    add_snapshots(app.router, SnapshotsApi(settings, channels, ports, ingress), not_allowed)
-    add_inventory(app.router, InventoryApi(settings, channels, ports, ingress), not_allowed)
-    _add_operations(app.router, ports)
-    add_fallbacks(app.router, ingress, api)
+    app[INGRESS] = ingress = Ingress(settings, channels, search, commands, responder)
+    add_touchpoints(app.router, ingress, responder)
+    _add_api(app, settings, channels, dependencies, Management(settings, responder), commands)
+    _add_operations(app.router, dependencies)
+    add_fallbacks(app.router, responder)
     return app
 
 
-def _add_operations(router: web.UrlDispatcher, ports: Ports) -> None:
+def _add_api(
+    app: web.Application,
+    settings: Settings,
+    channels: Channels,
+    dependencies: Dependencies,
+    management: Management,
+    commands: Commands,
+) -> None:
+    router = app.router
+    not_allowed = management.refusing(405, "METHOD_NOT_ALLOWED", "This path does not have this method")
+    add_orders(router, ManagementApi(settings, channels, dependencies, management, commands), not_allowed)
+    add_subscriptions(router, SubscriptionsApi(settings, channels, dependencies, management, commands), not_allowed)
+    add_redrives(app, RedrivesApi(settings, channels, dependencies, management), not_allowed)
+    add_snapshots(router, SnapshotsApi(settings, channels, dependencies, management), not_allowed)
+    add_inventory(router, InventoryApi(channels, dependencies, management), not_allowed)
+    router.add_route("*", "/api/{rest:.*}", management.refusing(404, "UNKNOWN", "There is no such path"))
+
+
+def _add_operations(router: web.UrlDispatcher, dependencies: Dependencies) -> None:
     async def live(_request: web.Request) -> web.Response:
         return _json({"live": True})
 
     async def ready(_request: web.Request) -> web.Response:
-        reason = ports.producer.unready() or ports.replies.unready()
+        reason = dependencies.producer.unready() or dependencies.replies.unready()
         if reason is None:
             return _json({"ready": True})
         return _json({"ready": False, "reason": reason}, 503)
 
     async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=ports.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=dependencies.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def openapi(_request: web.Request) -> web.Response:
         return web.Response(body=document_of("topics.documents.openapi"), content_type="application/json")
@@ -177,7 +203,7 @@ async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -
     await stock.start()
     await operations.start()
     await subscriptions.start()
-    ports = Ports(
+    dependencies = Dependencies(
         producer=producer,
         replies=replies,
         stock=stock,
@@ -190,7 +216,7 @@ async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -
         metrics=metrics,
         access_log=access_log,
     )
-    app = make_app(settings, channels, ports)
+    app = make_app(settings, channels, dependencies)
     runner = web.AppRunner(
         app, access_log=None, shutdown_timeout=STOP_S, max_line_size=HEADER_BYTES_MAX, max_field_size=HEADER_BYTES_MAX
     )

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
-from gateway.views.snapshots import SnapshotIndex
+from topics.api.snapshots import SnapshotDocument
 from topics.records.envelope import Headers
 from topics.records.verdicts import Reply
 from topics.stock.controls import ControlIndex
@@ -74,11 +74,23 @@ class Replies(Protocol):
     def unready(self) -> str | None: ...
 
 
+class Snapshots(Protocol):
+    """What is known of full snapshots, by channel and location."""
+
+    def all(self, channel: str, location: str) -> list[SnapshotDocument]:
+        """The newest first."""
+
+    def get(self, channel: str, location: str, snapshot: str) -> SnapshotDocument | None: ...
+
+    async def until_over(self, channel: str, location: str, snapshot: str) -> SnapshotDocument:
+        """Returns when it is applied or abandoned."""
+
+
 class Stock(Protocol):
     """The last accepted positions of all channels, and what is known of full snapshots."""
 
     @property
-    def snapshots(self) -> SnapshotIndex: ...
+    def snapshots(self) -> Snapshots: ...
 
     def quantity(self, channel: str, location: str, sku: str) -> int | None:
         """None: this SKU was never seen at this location."""

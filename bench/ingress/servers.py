@@ -20,12 +20,13 @@ from aiokafka import AIOKafkaProducer
 
 from gateway.api.subscriptions.endpoints import GuardedEndpoints
 from gateway.app import make_app, spare_collections, wall_clock_ms
+from gateway.dependencies import Dependencies
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
+from gateway.http.responder import Handler
 from gateway.kafka.dead_log import KafkaDeadLog
 from gateway.kafka.log_reader import KafkaFactLog
 from gateway.kafka.producer import BATCH_BYTES, SharedProducer
-from gateway.touchpoints.ingress import Handler, Ports
 from gateway.views.positions import StockView
 from gateway.views.stock_operations import StockOperationsView
 from sluice.demo_channels import demo_channels
@@ -61,7 +62,7 @@ async def gateway(settings: Settings) -> web.Application:
     metrics = Metrics()
     producer = SharedProducer(settings, metrics)
     producer.start()
-    ports = Ports(
+    dependencies = Dependencies(
         producer=producer,
         replies=InstantReplies(),
         stock=StockView(settings),
@@ -74,7 +75,7 @@ async def gateway(settings: Settings) -> web.Application:
         metrics=metrics,
         access_log=AccessLog(),
     )
-    return make_app(settings, parse_channels(demo_channels(), where="benchmark"), ports)
+    return make_app(settings, parse_channels(demo_channels(), where="benchmark"), dependencies)
 
 
 async def bare(settings: Settings) -> web.Application:

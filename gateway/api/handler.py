@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from gateway.http.answers import Answer
+from gateway.http.answers import Answer, Refused, bad_data
 from gateway.http.authentication import bearer
 from gateway.http.call import Call
 from gateway.http.problem import problem
-from gateway.touchpoints.ingress import Handler, Ingress, refusal_of
-from topics.configuration.settings import Settings
+from gateway.http.responder import Handler, Responder, refusal_of
+from topics.configuration.settings import Channel, Channels, Settings
 
 Act = Callable[[Call, web.Request], Awaitable[Answer]]
 
@@ -20,8 +20,8 @@ Act = Callable[[Call, web.Request], Awaitable[Answer]]
 class Management:
     """Answers management calls. Without a configured token everybody may make them."""
 
-    def __init__(self, settings: Settings, ingress: Ingress) -> None:
-        self._ingress = ingress
+    def __init__(self, settings: Settings, responder: Responder) -> None:
+        self._responder = responder
         self._token = settings.api_token.get_secret_value().encode() if settings.api_token else None
 
     def handler(self, what: str, act: Act) -> Handler:
@@ -35,7 +35,16 @@ class Management:
                 answer = await act(call, request)
             except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
                 answer = problem(refusal_of(error, what))
-            return self._ingress.finish(call, answer)
+            return self._responder.respond(call, answer)
+
+        return handle
+
+    def refusing(self, status: int, code: str, message: str) -> Handler:
+        """A handler for paths and methods that there are not."""
+
+        async def handle(_request: web.Request) -> web.Response:
+            call = Call("api-unknown", time.perf_counter())
+            return self._responder.respond(call, problem(Refused(status, code, message)))
 
         return handle
 
@@ -47,3 +56,15 @@ def add_paths(router: web.UrlDispatcher, paths: Mapping[str, Mapping[str, Handle
         for method, handle in methods.items():
             resource.add_route(method, handle)
         resource.add_route("*", not_allowed)
+
+
+def channel_of(every: Channels, request: web.Request) -> Channel:
+    """The channel that the query names; it need not where there is only one. Raises Refused."""
+    name, channels = request.query.get("channel"), every.channels
+    if name is None:
+        if len(channels) > 1:
+            raise bad_data(f"channel: must be one of {', '.join(sorted(channels))}")
+        return next(iter(channels.values()))
+    if name not in channels:
+        raise Refused(404, "CHANNEL_UNKNOWN", "There is no such channel", name[:64])
+    return channels[name]

@@ -3,24 +3,22 @@ are problem details."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import orjson
 from aiohttp import web
 
 from gateway.api.fact_pages import LIMIT, LIMIT_MAX, Page, Story, page_of, story_of
-from gateway.api.handler import Management
+from gateway.api.handler import Management, add_paths, channel_of
+from gateway.api.lane_decisions import decide_lane
+from gateway.dependencies import Dependencies
 from gateway.http.answers import VERDICT_RETRY_AFTER_S, Answer, Refused, bad_data, json_answer
-from gateway.http.call import Call, new_event_id
-from gateway.http.problem import problem
-from gateway.kafka.headers import stamp
-from gateway.ports import Outgoing
-from gateway.touchpoints.ingress import Handler, Ingress, Ports
+from gateway.http.call import Call
+from gateway.http.responder import Handler
+from gateway.kafka.commands import Commands
 from topics.configuration.settings import Channel, Channels, Settings
 from topics.contract.touchpoints import BY_NAME
-from topics.records.deliveries import LaneAction, LaneDecision
-from topics.records.envelope import LANE_DECISION, ORDER_QUERY
+from topics.records.envelope import ORDER_QUERY
 from topics.records.keys import (
     INCREFF,
     destination_partition,
@@ -39,19 +37,19 @@ QUERY_TIMEOUT_S = 10.0
 
 
 class ManagementApi:
-    def __init__(self, settings: Settings, channels: Channels, ports: Ports, ingress: Ingress) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        channels: Channels,
+        dependencies: Dependencies,
+        management: Management,
+        commands: Commands,
+    ) -> None:
         self._settings = settings
         self._channels = channels
-        self._ports = ports
-        self._ingress = ingress
-        self._management = Management(settings, ingress)
-
-    def refusing(self, status: int, code: str, message: str) -> Handler:
-        async def handle(_request: web.Request) -> web.Response:
-            call = Call("api-unknown", time.perf_counter())
-            return self._ingress.finish(call, problem(Refused(status, code, message)))
-
-        return handle
+        self._dependencies = dependencies
+        self._management = management
+        self._commands = commands
 
     def handler(self, what: str, *, returns: bool) -> Handler:
         """Of a call about one order, or one return: its state, its events, or a decision about a delivery."""
@@ -72,9 +70,8 @@ class ManagementApi:
     async def _query(self, call: Call, channel: Channel, *, returns: bool) -> dict[str, Any]:
         """The order's whole state, read where it is decided: behind everything accepted before."""
         key = _key(channel, call.subject, returns=returns)
-        call.event = new_event_id()
         value = orjson.dumps({"returnOrderCode" if returns else "orderCode": call.subject})
-        reply = await self._ingress.command(call, ORDER_QUERY, key, value, QUERY_TIMEOUT_S)
+        reply = await self._commands.execute(call, ORDER_QUERY, key, value, QUERY_TIMEOUT_S)
         # A query leaves nothing behind that a receipt could name.
         call.positions.clear()
         if reply is None:
@@ -96,8 +93,8 @@ class ManagementApi:
         page = Page()
         if after < story.last:
             partition = partition_of(story.key, self._settings.partitions)
-            async with self._ports.facts.reading(partition) as reading:
-                page = await page_of(reading, story, after, limit, self._ports.now_ms, None if at < 0 else at)
+            async with self._dependencies.facts.reading(partition) as reading:
+                page = await page_of(reading, story, after, limit, self._dependencies.now_ms, None if at < 0 else at)
         last = page.events[-1]["data"]["sequence"] if page.events else after
         following = {"channel": story.channel, "after": last, "limit": limit, "at": page.at or 0}
         document = {
@@ -116,7 +113,6 @@ class ManagementApi:
         found = next((d for d in document.get("deliveries", ()) if d.get("id") == wanted), None)
         if found is None:
             raise Refused(404, "UNKNOWN", f"{call.subject} has no delivery {wanted[:CODE_MAX]}")
-        action = LaneAction(request.match_info["action"])
         destination = found["destination"]
         entity = _key(channel, call.subject, returns=returns)
         far_side = self._channels.increff if destination == INCREFF else channel.marketplace
@@ -124,24 +120,7 @@ class ManagementApi:
         touchpoint = BY_NAME.get(found.get("touchpoint", ""))
         beside = touchpoint is not None and touchpoint.beside_lane
         lane = join(destination, entity.decode(), wanted) if beside else lane_key(destination, entity)
-        call.event = new_event_id()
-        headers = stamp(LANE_DECISION, channel.name, call.event, call.subject, self._ports.now_ms(), None, None)
-        decision = LaneDecision(lane=lane.decode(), request=wanted, action=action)
-        record = Outgoing("deliveries.requests", lane, decision.encode(), headers, partition)
-        call.positions.append(await self._ports.producer.produce(record))
-        return json_answer({"request": wanted, "action": action, "eventId": call.event}, 202)
-
-
-def channel_of(every: Channels, request: web.Request) -> Channel:
-    """The one that the query names; it need not where there is only one. Raises Refused."""
-    name, channels = request.query.get("channel"), every.channels
-    if name is None:
-        if len(channels) > 1:
-            raise bad_data(f"channel: must be one of {', '.join(sorted(channels))}")
-        return next(iter(channels.values()))
-    if name not in channels:
-        raise Refused(404, "CHANNEL_UNKNOWN", "There is no such channel", name[:64])
-    return channels[name]
+        return await decide_lane(self._commands, call, request, lane, partition)
 
 
 def _key(channel: Channel, code: str, *, returns: bool) -> bytes:
@@ -162,3 +141,17 @@ def _number(request: web.Request, name: str, default: int, least: int, most: int
     if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
         raise bad_data(f"{name}: must be a whole number from {least} to {most}")
     return int(text)
+
+
+def add_orders(router: web.UrlDispatcher, api: ManagementApi, not_allowed: Handler) -> None:
+    for kind, one in (("orders", "order"), ("returns", "return")):
+        is_return = one == "return"
+        path = f"/api/{kind}/{{code}}"
+        paths = {
+            path: {"GET": api.handler(f"api-{one}", returns=is_return)},
+            f"{path}/events": {"GET": api.handler(f"api-{one}-events", returns=is_return)},
+            f"{path}/deliveries/{{request}}/{{action:retry|skip}}": {
+                "POST": api.handler("api-lane-decision", returns=is_return)
+            },
+        }
+        add_paths(router, paths, not_allowed)

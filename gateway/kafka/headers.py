@@ -20,7 +20,7 @@ def _time(now_ms: int) -> bytes:
     return iso_time(now_ms).encode()
 
 
-def stamp(
+def command_headers(
     kind: str,
     channel: str,
     event: str,

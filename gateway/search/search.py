@@ -32,7 +32,7 @@ LANE = "~search"
 same: delivery remembers a lane for a day."""
 
 
-class Searching:
+class Search:
     def __init__(
         self,
         settings: Settings,

@@ -21,10 +21,6 @@ def split(touchpoint: Touchpoint, members: dict[str, Any]) -> list[Part]:
     return [(item, {**members, name: [item]}) for item in members[name]]
 
 
-def part_id(batch: str, index: int) -> str:
-    return f"{batch}-{index}"
-
-
 def merged(touchpoint: Touchpoint, items: Sequence[dict[str, Any]], replies: Sequence[Reply | None]) -> Answer:
     """The batch's answer: partial success where the contract has it (`successOrders`), else all or an error.
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.api.handler import add_paths
-from gateway.api.orders import ManagementApi
+from gateway.http.responder import Responder
 from gateway.touchpoints.ingress import Ingress
 from topics.contract.touchpoints import TOUCHPOINTS, Direction, Touchpoint
 
@@ -19,7 +18,7 @@ def full_path(touchpoint: Touchpoint) -> str:
     return prefix + touchpoint.path
 
 
-def add_touchpoints(router: web.UrlDispatcher, ingress: Ingress) -> None:
+def add_touchpoints(router: web.UrlDispatcher, ingress: Ingress, responder: Responder) -> None:
     resources: dict[str, web.Resource] = {}
     directions: dict[str, Direction] = {}
     for touchpoint in TOUCHPOINTS:
@@ -29,29 +28,13 @@ def add_touchpoints(router: web.UrlDispatcher, ingress: Ingress) -> None:
             directions[path] = touchpoint.direction
         resources[path].add_route(touchpoint.method, ingress.handler(touchpoint))
     for path, resource in resources.items():
-        refused = ingress.unknown(directions[path], 405, "METHOD_NOT_ALLOWED", "This path does not have this method")
+        refused = responder.refusing(directions[path], 405, "METHOD_NOT_ALLOWED", "This path does not have this method")
         resource.add_route("*", refused)
 
 
-def add_management(router: web.UrlDispatcher, api: ManagementApi) -> None:
-    not_allowed = api.refusing(405, "METHOD_NOT_ALLOWED", "This path does not have this method")
-    for kind, one in (("orders", "order"), ("returns", "return")):
-        is_return = one == "return"
-        path = f"/api/{kind}/{{code}}"
-        paths = {
-            path: {"GET": api.handler(f"api-{one}", returns=is_return)},
-            f"{path}/events": {"GET": api.handler(f"api-{one}-events", returns=is_return)},
-            f"{path}/deliveries/{{request}}/{{action:retry|skip}}": {
-                "POST": api.handler("api-lane-decision", returns=is_return)
-            },
-        }
-        add_paths(router, paths, not_allowed)
-
-
-def add_fallbacks(router: web.UrlDispatcher, ingress: Ingress, api: ManagementApi) -> None:
+def add_fallbacks(router: web.UrlDispatcher, responder: Responder) -> None:
     """Last, so that they take only what nothing else took."""
-    router.add_route("*", "/api/{rest:.*}", api.refusing(404, "UNKNOWN", "There is no such path"))
-    to_increff = ingress.unknown(Direction.TO_INCREFF, 404, "PATH_UNKNOWN", "There is no such path")
-    to_marketplace = ingress.unknown(Direction.TO_MARKETPLACE, 404, "PATH_UNKNOWN", "There is no such path")
+    to_increff = responder.refusing(Direction.TO_INCREFF, 404, "PATH_UNKNOWN", "There is no such path")
+    to_marketplace = responder.refusing(Direction.TO_MARKETPLACE, 404, "PATH_UNKNOWN", "There is no such path")
     router.add_route("*", "/channels/{rest:.*}", to_marketplace)
     router.add_route("*", "/{rest:.*}", to_increff)

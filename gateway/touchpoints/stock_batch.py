@@ -33,7 +33,7 @@ class StockBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ParsedBatch:
     """What a body comes to, whoever's it is: the members of `StockBatch` that its channel has no part in."""
 
     location: str
@@ -41,7 +41,7 @@ class Taken:
     answer: bytes
 
 
-def take_stock(touchpoint: Touchpoint, channel: Channel, raw: bytes, partitions: int) -> StockBatch:
+def read_stock(touchpoint: Touchpoint, channel: Channel, raw: bytes, partitions: int) -> StockBatch:
     """Raises Refused when the batch as a whole is unusable."""
     taken = plain(touchpoint, raw) or split(touchpoint, raw)
     key = stock_key(channel.name, taken.location)
@@ -50,7 +50,7 @@ def take_stock(touchpoint: Touchpoint, channel: Channel, raw: bytes, partitions:
     return StockBatch(taken.location, key, partition, taken.value, taken.answer)
 
 
-def plain(touchpoint: Touchpoint, raw: bytes) -> Taken | None:
+def plain(touchpoint: Touchpoint, raw: bytes) -> ParsedBatch | None:
     """A batch of which nothing fails and nothing must change: its record is the body as it came. None: `split` it."""
     if touchpoint.name == CONSOLIDATED:
         listings = read_plain_consolidated(raw)
@@ -58,17 +58,17 @@ def plain(touchpoint: Touchpoint, raw: bytes) -> Taken | None:
             return None
         answer = b'{"successList":%b,"failureList":[]}' % listings.raw
         location = consolidated_location(listings.consolidationType)
-        return Taken(location, raw if listings.inventories else None, answer)
+        return ParsedBatch(location, raw if listings.inventories else None, answer)
     batch = read_plain(raw)
     if batch is None:
         return None
     skus = [item.channelSkuCode for item in batch.inventories]
     if len(set(skus)) != len(skus):
         return None
-    return Taken(batch.locationCode, raw if skus else None, _answer(skus, []))
+    return ParsedBatch(batch.locationCode, raw if skus else None, _answer(skus, []))
 
 
-def split(touchpoint: Touchpoint, raw: bytes) -> Taken:
+def split(touchpoint: Touchpoint, raw: bytes) -> ParsedBatch:
     """SKU by SKU: some may fail, come twice, or print their quantity as a string. Raises Refused."""
     members = parse(raw)
     consolidated = touchpoint.name == CONSOLIDATED
@@ -83,7 +83,7 @@ def split(touchpoint: Touchpoint, raw: bytes) -> Taken:
         raise bad_data(*problems(error)) from error
     location = consolidated_location(members["consolidationType"]) if consolidated else members["locationCode"]
     value = orjson.dumps({**members, "inventories": valid}) if valid else None
-    return Taken(
+    return ParsedBatch(
         location, value, _answer(valid if consolidated else [item["channelSkuCode"] for item in valid], failures)
     )
 

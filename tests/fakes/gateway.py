@@ -13,10 +13,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
 from gateway.app import make_app
+from gateway.dependencies import Dependencies
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
 from gateway.ports import Outgoing, Position, Unavailable
-from gateway.touchpoints.ingress import Ports
 from gateway.touchpoints.routes import full_path
 from gateway.views.positions import StockIndex
 from sluice.demo_channels import demo_channels
@@ -201,7 +201,7 @@ async def gateway(
     log: list[bytes] = []
     access_log = AccessLog(log.append)
     endpoints = FakeEndpoints()
-    ports = Ports(
+    dependencies = Dependencies(
         producer=kafka,
         replies=kafka,
         stock=stock,
@@ -215,7 +215,7 @@ async def gateway(
         access_log=access_log,
     )
     loaded = load_settings(**settings)
-    app = make_app(loaded, channels or channels_with(), ports)
+    app = make_app(loaded, channels or channels_with(), dependencies)
     async with TestClient(TestServer(app)) as client:
         yield Gateway(client, kafka, stock, endpoints, facts, dead, metrics, log, loaded)
         access_log.flush()

@@ -17,12 +17,13 @@ from aiohttp import web
 
 from gateway.api.handler import Act, Management, add_paths
 from gateway.api.inventory.documents import channel_document, control_document, refused_document
+from gateway.dependencies import Dependencies
 from gateway.http.answers import Answer, Refused, bad_data, json_answer
 from gateway.http.call import Call, new_event_id
+from gateway.http.responder import Handler
 from gateway.ports import Outgoing, Position
-from gateway.touchpoints.ingress import Handler, Ingress, Ports
 from topics.api.stock_operations import RefusedSkusDocument, StockStatusDocument
-from topics.configuration.settings import Channels, Settings
+from topics.configuration.settings import Channels
 from topics.records.keys import join, split
 from topics.schema_base import CODE_MAX
 from topics.stock.controls import Ask, Control, Scope
@@ -46,11 +47,11 @@ log = logging.getLogger(__name__)
 
 
 class InventoryApi:
-    def __init__(self, settings: Settings, channels: Channels, ports: Ports, ingress: Ingress) -> None:
+    def __init__(self, channels: Channels, dependencies: Dependencies, management: Management) -> None:
         self._channels = channels
-        self._ports = ports
-        self._operations = ports.stock_operations
-        self._management = Management(settings, ingress)
+        self._dependencies = dependencies
+        self._operations = dependencies.stock_operations
+        self._management = management
         self._ahead: dict[Scope, tuple[Position, Control]] = {}
         """What was written here and is not seen in the view yet."""
         self._locks: WeakValueDictionary[Scope, asyncio.Lock] = WeakValueDictionary()
@@ -68,7 +69,7 @@ class InventoryApi:
         """Of one channel, or of all."""
         named = request.match_info.get("channel")
         names = sorted(self._channels.channels) if named is None else [self._channel(call, named)]
-        known, now_ms = self._operations.status, self._ports.now_ms()
+        known, now_ms = self._operations.status, self._dependencies.now_ms()
         told = [
             channel_document(
                 name, known.locations(name), known.refused_by_location(name), self._operations.controls, now_ms
@@ -120,12 +121,12 @@ class InventoryApi:
         if before is not None and self._goes_on(action, scope, before):
             return present
         # Later than all before it, whatever the clocks of gateways say: the latest is the one that is done.
-        at_ms = max(self._ports.now_ms(), self._operations.controls.asked_ms(scope.channel) + 1)
+        at_ms = max(self._dependencies.now_ms(), self._operations.controls.asked_ms(scope.channel) + 1)
         ask = Ask(id=f"{action[:3]}_{os.urandom(ID_BYTES).hex()}", at_ms=at_ms)
         return self._changed(present, **{action: ask})
 
     def _changed(self, present: Control, **changes: bool | Ask) -> Control:
-        return present.model_copy(update={**changes, "at_ms": self._ports.now_ms()})
+        return present.model_copy(update={**changes, "at_ms": self._dependencies.now_ms()})
 
     def _goes_on(self, action: Action, scope: Scope, ask: Ask) -> bool:
         """Also when nobody has told of it yet. Of a channel that is known only when its locations are at it."""
@@ -142,7 +143,7 @@ class InventoryApi:
             over = any(one.ended_ms for one in last)
         if over and scope.location is not None:
             return False
-        return going or self._ports.now_ms() - ask.at_ms < REPEAT_MS
+        return going or self._dependencies.now_ms() - ask.at_ms < REPEAT_MS
 
     def _present(self, scope: Scope) -> Control:
         """As this gateway knows it: the view's, or what was written here and the view has not read."""
@@ -159,7 +160,9 @@ class InventoryApi:
     async def _write(self, call: Call, scope: Scope, control: Control) -> None:
         """Returns when it is on all in-sync replicas, and, if that comes soon, seen here."""
         call.event = new_event_id()
-        position = await self._ports.producer.produce(Outgoing("inventory.controls", scope.key, control.encode(), ()))
+        position = await self._dependencies.producer.produce(
+            Outgoing("inventory.controls", scope.key, control.encode(), ())
+        )
         call.positions.append(position)
         self._ahead[scope] = (position, control)
         try:
@@ -189,7 +192,7 @@ class InventoryApi:
         return name
 
     def _check_location(self, channel: str, location: str) -> None:
-        known = {*self._ports.stock.places(channel), *self._operations.status.locations(channel)}
+        known = {*self._dependencies.stock.places(channel), *self._operations.status.locations(channel)}
         if location not in known:
             there = f"there are: {', '.join(sorted(known)[:NAMED_MAX])}" if known else "there is none yet"
             message = f"No stock of a location {location[:CODE_MAX]} has come for channel {channel}"

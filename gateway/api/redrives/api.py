@@ -13,10 +13,11 @@ from aiohttp import web
 from gateway.api.handler import Act, Management, add_paths
 from gateway.api.redrives.job import Job, Redriver
 from gateway.api.subscriptions.rules import asked
+from gateway.dependencies import Dependencies
 from gateway.http.answers import Answer, Refused, bad_data, json_answer
 from gateway.http.body import BodyReader, parse
 from gateway.http.call import Call
-from gateway.touchpoints.ingress import Handler, Ingress, Ports
+from gateway.http.responder import Handler
 from topics.api.redrives import RedriveAsked
 from topics.configuration.settings import Channels, Settings
 from topics.records.keys import INCREFF, channel_destination, subscription_destination, subscription_of
@@ -31,12 +32,16 @@ NAMED_MAX = 20
 
 
 class RedrivesApi:
-    def __init__(self, settings: Settings, channels: Channels, ports: Ports, ingress: Ingress) -> None:
+    def __init__(
+        self, settings: Settings, channels: Channels, dependencies: Dependencies, management: Management
+    ) -> None:
         self._channels = channels
-        self._ports = ports
-        self._management = Management(settings, ingress)
+        self._dependencies = dependencies
+        self._management = management
         self._bodies = BodyReader(BODY_BYTES_MAX)
-        self._redriver = Redriver(ports.dead, ports.producer, self._is_open, settings.partitions, ports.now_ms)
+        self._redriver = Redriver(
+            dependencies.dead, dependencies.producer, self._is_open, settings.partitions, dependencies.now_ms
+        )
         self._jobs: dict[str, Job] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -50,7 +55,7 @@ class RedrivesApi:
     async def start(self, call: Call, request: web.Request) -> Answer:
         raw = await self._bodies.read(request)
         wanted = asked(RedriveAsked, parse(raw) if raw else {}, self._channels.channels)
-        unready = self._ports.subscriptions.unready()
+        unready = self._dependencies.subscriptions.unready()
         if unready is not None:
             raise Refused(503, "STARTING", "The subscriptions are not read yet", unready, retry_after_s=1)
         self._check_names(wanted)
@@ -58,7 +63,7 @@ class RedrivesApi:
         if running is not None:
             raise Refused(409, "BUSY", f"Redrive {running.id} is going on", "wait for its end, or stop it")
         call.subject = f"rdv_{os.urandom(ID_BYTES).hex()}"
-        job = self._jobs[call.subject] = Job(call.subject, wanted, self._ports.now_ms())
+        job = self._jobs[call.subject] = Job(call.subject, wanted, self._dependencies.now_ms())
         while len(self._jobs) > KEPT_MAX:
             del self._jobs[next(iter(self._jobs))]
         self._task = asyncio.create_task(self._redriver.run(job), name=f"redrive {job.id}")
@@ -93,7 +98,7 @@ class RedrivesApi:
 
     def _check_names(self, wanted: RedriveAsked) -> None:
         """A name that nothing has would be a redrive of nothing, which looks like good news."""
-        channels, subscriptions = self._channels.channels, self._ports.subscriptions
+        channels, subscriptions = self._channels.channels, self._dependencies.subscriptions
         if wanted.channel is not None and wanted.channel not in channels:
             raise bad_data(f"channel: {wanted.channel} is not configured here; name one of {_listed(channels)}")
         if wanted.destination is None:
@@ -110,8 +115,8 @@ class RedrivesApi:
         name = subscription_of(destination)
         if name is None:
             return True
-        known = self._ports.subscriptions.get(name)
-        return known is not None and known.active and self._ports.subscriptions.disabled(name) is None
+        known = self._dependencies.subscriptions.get(name)
+        return known is not None and known.active and self._dependencies.subscriptions.disabled(name) is None
 
 
 def _listed(names: Collection[str]) -> str:

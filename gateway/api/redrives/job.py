@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.api.redrives.selection import Choice, Chosen, DeadLetter, IsOpen, read
-from gateway.kafka.headers import stamp
+from gateway.kafka.headers import command_headers
 from gateway.ports import Clock, DeadLog, DeadReading, LogRecord, Outgoing, Overloaded, Producer, Unavailable
 from topics.api.redrives import RedriveAsked, RedriveDocument, RedriveGroup
 from topics.records.deliveries import Conclusion
@@ -145,7 +145,7 @@ class Redriver:
         """Until it is on all in-sync replicas, or the job is stopped."""
         request = letter.request
         event = f"{request.id}:{letter.attempts}:{job.id}"
-        headers = stamp(DELIVERY_REDRIVE, request.channel, event, request.subject, self._now_ms(), None, None)
+        headers = command_headers(DELIVERY_REDRIVE, request.channel, event, request.subject, self._now_ms(), None, None)
         home = destination_partition(request.destination, request.shard, self._partitions)
         value = letter.redrive(job.id).encode()
         record = Outgoing("deliveries.requests", request.lane.encode(), value, headers, home)

@@ -12,10 +12,11 @@ from pydantic import TypeAdapter, ValidationError
 from gateway.api.handler import Act, Management, add_paths
 from gateway.api.snapshots.formats import format_of
 from gateway.api.snapshots.upload import Target, Upload, members_of
+from gateway.dependencies import Dependencies
 from gateway.http.answers import KAFKA_RETRY_AFTER_S, Answer, Refused, bad_data, json_answer
 from gateway.http.call import Call
-from gateway.touchpoints.ingress import Handler, Ingress, Ports
-from gateway.views.snapshots import SnapshotIndex
+from gateway.http.responder import Handler
+from gateway.ports import Snapshots
 from topics.api.snapshots import SnapshotDocument, SnapshotList, SnapshotTaken
 from topics.configuration.settings import Channel, Channels, Settings
 from topics.contract.models.inventory import StockLocation
@@ -32,16 +33,18 @@ _LOCATION: TypeAdapter[str] = TypeAdapter(StockLocation)
 
 
 class SnapshotsApi:
-    def __init__(self, settings: Settings, channels: Channels, ports: Ports, ingress: Ingress) -> None:
+    def __init__(
+        self, settings: Settings, channels: Channels, dependencies: Dependencies, management: Management
+    ) -> None:
         self._settings = settings
         self._channels = channels
-        self._ports = ports
-        self._management = Management(settings, ingress)
+        self._dependencies = dependencies
+        self._management = management
         self._uploads = 0
 
     @property
-    def _known(self) -> SnapshotIndex:
-        return self._ports.stock.snapshots
+    def _known(self) -> Snapshots:
+        return self._dependencies.stock.snapshots
 
     def handler(self, act: Act) -> Handler:
         return self._management.handler("api-snapshots", act)
@@ -51,7 +54,7 @@ class SnapshotsApi:
         channel, location = self._whose(call, request)
         complete = _flag(request, "complete")
         lines = format_of(request.content_type, consolidated=is_consolidated(location))
-        unready = self._ports.producer.unready()
+        unready = self._dependencies.producer.unready()
         if unready is not None:
             raise Refused(503, "UNAVAILABLE", "Kafka cannot be asked now", unready, KAFKA_RETRY_AFTER_S)
         if self._uploads >= self._settings.snapshot_uploads_max:
@@ -62,8 +65,8 @@ class SnapshotsApi:
             self._target(channel, location, snapshot),
             lines,
             complete=complete,
-            producer=self._ports.producer,
-            now_ms=self._ports.now_ms,
+            producer=self._dependencies.producer,
+            now_ms=self._dependencies.now_ms,
             idle_s=self._settings.snapshot_idle_s,
         )
         self._uploads += 1
@@ -78,7 +81,7 @@ class SnapshotsApi:
     async def get(self, call: Call, request: web.Request) -> Answer:
         """What is known of the location's snapshots, the newest first."""
         channel, location = self._whose(call, request)
-        reason = self._ports.stock.unready()
+        reason = self._dependencies.stock.unready()
         if reason is not None:
             raise Refused(503, "UNAVAILABLE", "Stock is not known yet", reason, KAFKA_RETRY_AFTER_S)
         found = self._known.all(channel.name, location)
@@ -97,7 +100,7 @@ class SnapshotsApi:
         if found is not None and found.state == "abandoned":
             message = f"The snapshot {target.snapshot} was abandoned: {found.reason}"
             raise Refused(409, "ABANDONED", message, "what came of it counts as updates; nothing was set to 0")
-        told = found or self._known.get(*of) or _unseen(target, complete=complete, now_ms=self._ports.now_ms())
+        told = found or self._known.get(*of) or _unseen(target, complete=complete, now_ms=self._dependencies.now_ms())
         members = {**told.model_dump(), **members_of(upload.counts, upload.not_complete)}
         document = SnapshotTaken.model_validate(members).model_dump(mode="json")
         return json_answer(document, 202 if found is None else 200)

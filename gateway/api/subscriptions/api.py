@@ -17,8 +17,8 @@ from weakref import WeakValueDictionary
 
 from aiohttp import web
 
-from gateway.api.handler import Act, Management, add_paths
-from gateway.api.orders import channel_of
+from gateway.api.handler import Act, Management, add_paths, channel_of
+from gateway.api.lane_decisions import decide_lane
 from gateway.api.read_your_writes import Written
 from gateway.api.subscriptions.rules import (
     NewSecret,
@@ -36,16 +36,15 @@ from gateway.api.subscriptions.rules import (
     resealed,
     rotated,
 )
+from gateway.dependencies import Dependencies
 from gateway.http.answers import Answer, Refused, json_answer
 from gateway.http.body import BodyReader, parse
-from gateway.http.call import Call, new_event_id
-from gateway.kafka.headers import stamp
+from gateway.http.call import Call
+from gateway.http.responder import Handler
+from gateway.kafka.commands import Commands
 from gateway.ports import Outgoing
-from gateway.touchpoints.ingress import Handler, Ingress, Ports
 from topics.api.subscribers import RotationAsked, SubscriptionAsked, SubscriptionMade
 from topics.configuration.settings import Channels, Settings
-from topics.records.deliveries import LaneAction, LaneDecision
-from topics.records.envelope import LANE_DECISION
 from topics.subscriptions.model import Deleted, Subscription
 from topics.webhooks.sealing import secret_box
 from topics.webhooks.signatures import MADE_BYTES, Signature, SigningKey
@@ -67,14 +66,16 @@ class SubscriptionsApi:
         self,
         settings: Settings,
         channels: Channels,
-        ports: Ports,
-        ingress: Ingress,
+        dependencies: Dependencies,
+        management: Management,
+        commands: Commands,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._channels = channels
-        self._ports = ports
-        self._written_here = Written(ports.subscriptions)
-        self._management = Management(settings, ingress)
+        self._dependencies = dependencies
+        self._written_here = Written(dependencies.subscriptions)
+        self._management = management
+        self._commands = commands
         self._random = random
         self._partitions = settings.partitions
         self._box = secret_box(settings)
@@ -83,7 +84,7 @@ class SubscriptionsApi:
 
     def handler(self, act: Act) -> Handler:
         async def when_read(call: Call, request: web.Request) -> Answer:
-            unready = self._ports.subscriptions.unready()
+            unready = self._dependencies.subscriptions.unready()
             if unready is not None:
                 raise Refused(503, "STARTING", "The subscriptions are not read yet", unready, retry_after_s=1)
             call.subject = request.match_info.get("id", "")[:40]
@@ -104,7 +105,7 @@ class SubscriptionsApi:
         return self._locks.setdefault(name, asyncio.Lock())
 
     async def all(self, _call: Call, _request: web.Request) -> Answer:
-        every = sorted(self._ports.subscriptions.all().values(), key=lambda one: (one.created_ms, one.id))
+        every = sorted(self._dependencies.subscriptions.all().values(), key=lambda one: (one.created_ms, one.id))
         return json_answer({"subscriptions": [self._told(one) for one in every]})
 
     async def one(self, _call: Call, request: web.Request) -> Answer:
@@ -114,9 +115,9 @@ class SubscriptionsApi:
         """The endpoint is asked after it is stored, so that an answer that is lost leaves a trace to find."""
         wanted = asked(SubscriptionAsked, await self._members(request), self._channels.channels)
         self._check_url(wanted.url)
-        if len(self._ports.subscriptions.all()) >= SUBSCRIPTIONS_MAX:
+        if len(self._dependencies.subscriptions.all()) >= SUBSCRIPTIONS_MAX:
             raise Refused(409, "TOO_MANY", f"There are {SUBSCRIPTIONS_MAX} subscriptions already")
-        now_ms = self._ports.now_ms()
+        now_ms = self._dependencies.now_ms()
         call.subject = id_of(self._random(ID_BYTES))
         secret = new_secret(self._box, call.subject, wanted.signature, wanted.secret, self._random(MADE_BYTES), now_ms)
         subscription = made(wanted, call.subject, secret, now_ms)
@@ -127,7 +128,7 @@ class SubscriptionsApi:
                 # The newest again: another gateway may have changed or deleted it while the endpoint was asked.
                 present = self._present(subscription.id)
                 if present.url == subscription.url:
-                    present = next_revision(present, verified_ms=self._ports.now_ms())
+                    present = next_revision(present, verified_ms=self._dependencies.now_ms())
                     await self._write(call, present)
                 subscription = present
         return self._shown_once(subscription, secret, not_verified, 201)
@@ -140,7 +141,7 @@ class SubscriptionsApi:
             self._check_url(wanted.url)
             await self._verified(wanted)
             wanted = changed(self._known(request), members, self._channels.channels)  # see `create`
-            wanted = wanted.model_copy(update={"verified_ms": self._ports.now_ms()})
+            wanted = wanted.model_copy(update={"verified_ms": self._dependencies.now_ms()})
         return await self._written(call, next_revision(wanted))
 
     async def delete(self, call: Call, request: web.Request) -> Answer:
@@ -153,11 +154,11 @@ class SubscriptionsApi:
         present = self._known(request)  # see `create`
         if present.url != asked_of.url:
             raise Refused(409, "CHANGED", "Its url was changed while the endpoint was asked", "verify it again")
-        return await self._written(call, next_revision(present, verified_ms=self._ports.now_ms()))
+        return await self._written(call, next_revision(present, verified_ms=self._dependencies.now_ms()))
 
     async def rotate(self, call: Call, request: web.Request) -> Answer:
         raw = await self._bodies.read(request)
-        present, now_ms = self._known(request), self._ports.now_ms()
+        present, now_ms = self._known(request), self._dependencies.now_ms()
         wanted = asked(RotationAsked, parse(raw) if raw else {}, ())
         signature = Signature(wanted.signature or present.signature)
         secret = new_secret(self._box, present.id, signature, wanted.secret, self._random(MADE_BYTES), now_ms)
@@ -177,13 +178,8 @@ class SubscriptionsApi:
         channel = channel_of(self._channels, request)
         entity, call.subject = entity_of(channel.name, request)
         lane, partition = home_of(present, entity, self._partitions)
-        wanted, action = request.match_info["request"], LaneAction(request.match_info["action"])
-        call.channel, call.event = channel, new_event_id()
-        headers = stamp(LANE_DECISION, channel.name, call.event, call.subject, self._ports.now_ms(), None, None)
-        decision = LaneDecision(lane=lane.decode(), request=wanted, action=action)
-        record = Outgoing("deliveries.requests", lane, decision.encode(), headers, partition)
-        call.positions.append(await self._ports.producer.produce(record))
-        return json_answer({"request": wanted, "action": action, "eventId": call.event}, 202)
+        call.channel = channel
+        return await decide_lane(self._commands, call, request, lane, partition)
 
     def _known(self, request: web.Request) -> Subscription:
         """As it is now; refused when the caller says that it means another revision."""
@@ -202,31 +198,31 @@ class SubscriptionsApi:
         return parse(await self._bodies.read(request))
 
     def _check_url(self, url: str) -> None:
-        fault = self._ports.endpoints.fault(url)
+        fault = self._dependencies.endpoints.fault(url)
         if fault is not None:
             raise Refused(400, "BAD_DATA", "Input validation failed", f"[url: {fault}]")
 
     async def _verified(self, subscription: Subscription) -> None:
-        keys = keys_of(self._box, subscription, self._ports.now_ms())
+        keys = keys_of(self._box, subscription, self._dependencies.now_ms())
         not_verified = await self._challenge(subscription, keys)
         if not_verified is not None:
             raise Refused(409, "NOT_VERIFIED", "The endpoint did not pass, and nothing was changed", not_verified)
 
     async def _challenge(self, subscription: Subscription, keys: list[SigningKey]) -> str | None:
-        return await self._ports.endpoints.challenge(
+        return await self._dependencies.endpoints.challenge(
             url=subscription.url,
             subscription=subscription.id,
             keys=keys,
             delivery_id=f"msg_{self._random(16).hex()}",
             challenge=self._random(24).hex(),
-            now_ms=self._ports.now_ms(),
+            now_ms=self._dependencies.now_ms(),
         )
 
     def _told(self, subscription: Subscription) -> dict[str, Any]:
-        disabled = self._ports.subscriptions.disabled(subscription.id)
-        health = self._ports.subscriptions.health(subscription.id)
-        backlog = self._ports.subscriptions.backlog(subscription.id)
-        return document(subscription, disabled, health, backlog, self._ports.now_ms()).model_dump(mode="json")
+        disabled = self._dependencies.subscriptions.disabled(subscription.id)
+        health = self._dependencies.subscriptions.health(subscription.id)
+        backlog = self._dependencies.subscriptions.backlog(subscription.id)
+        return document(subscription, disabled, health, backlog, self._dependencies.now_ms()).model_dump(mode="json")
 
     def _shown_once(
         self, subscription: Subscription, secret: NewSecret, not_verified: str | None, status: int
@@ -248,22 +244,22 @@ class SubscriptionsApi:
 
     async def _write(self, call: Call, subscription: Subscription) -> None:
         await self._put(call, resealed(self._box, subscription))
-        if self._ports.subscriptions.is_deleted(subscription.id):
+        if self._dependencies.subscriptions.is_deleted(subscription.id):
             # At another gateway, before this was stored: the last record is what is kept, so it has to say that.
             await self._delete(call, subscription.id)
             raise _unknown(subscription.id)
 
     async def _delete(self, call: Call, name: str) -> None:
-        await self._put(call, Deleted(id=name, deleted_ms=self._ports.now_ms()))
+        await self._put(call, Deleted(id=name, deleted_ms=self._dependencies.now_ms()))
 
     async def _put(self, call: Call, record: Subscription | Deleted) -> None:
         """Returns when the record is on all in-sync replicas and counts at this gateway."""
         outgoing = Outgoing("subscriptions", record.id.encode(), record.encode(), ())
-        position = await self._ports.producer.produce(outgoing)
+        position = await self._dependencies.producer.produce(outgoing)
         self._written_here.keep(position, record)
         try:
             async with asyncio.timeout(VISIBLE_TIMEOUT_S):
-                await self._ports.subscriptions.until_written(position.partition, position.offset)
+                await self._dependencies.subscriptions.until_written(position.partition, position.offset)
             self._written_here.seen(record.id)
         except TimeoutError:
             log.warning("subscription.late id=%s position=%s: stored, and not seen here yet", call.subject, position)

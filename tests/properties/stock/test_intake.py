@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.http.answers import Refused
-from gateway.touchpoints.stock_batch import CONSOLIDATED, Taken, plain, split
+from gateway.touchpoints.stock_batch import CONSOLIDATED, ParsedBatch, plain, split
 from topics.contract.touchpoints import BY_NAME, Touchpoint
 from topics.nesting import NESTING_MAX
 from topics.schema_base import CODE_MAX, SKUS_MAX
@@ -80,7 +80,7 @@ def bodies(draw: st.DrawFn, touchpoint: Touchpoint) -> bytes:
     return raw
 
 
-def outcome(taken: Taken) -> tuple[Any, ...]:
+def outcome(taken: ParsedBatch) -> tuple[Any, ...]:
     """As JSON: spaces are the caller's own."""
     return taken.location, None if taken.value is None else orjson.loads(taken.value), orjson.loads(taken.answer)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.kafka.headers import stamp
+from gateway.kafka.headers import command_headers
 from topics.records.envelope import GATEWAY_SOURCE, Envelope, parse
 
 
@@ -12,7 +12,7 @@ from topics.records.envelope import GATEWAY_SOURCE, Envelope, parse
 @pytest.mark.parametrize("subject", ["", "O|é"])
 @pytest.mark.parametrize(("partition", "deadline_ms"), [(None, None), (0, 0), (5, 1_750_000_005_001)])
 @pytest.mark.parametrize("batch", ["", "b1"])
-def test_stamp_is_the_envelopes_headers(
+def test_command_headers_are_the_envelopes_headers(
     channel: str, subject: str, partition: int | None, deadline_ms: int | None, batch: str
 ) -> None:
     envelope = Envelope(
@@ -26,6 +26,8 @@ def test_stamp_is_the_envelopes_headers(
         deadline_ms=deadline_ms,
         batch_id=batch,
     )
-    headers = stamp(envelope.type, channel, envelope.id, subject, envelope.time_ms, partition, deadline_ms, batch)
+    headers = command_headers(
+        envelope.type, channel, envelope.id, subject, envelope.time_ms, partition, deadline_ms, batch
+    )
     assert parse(headers) == envelope
     assert sorted(headers) == sorted(envelope.headers())

@@ -1,0 +1,26 @@
+"""What a gateway is built from: `make_app` gets it, tests and benchmarks give their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.http.access_log import AccessLog
+from gateway.http.metrics import Metrics
+from gateway.ports import Clock, DeadLog, Endpoints, FactLog, Producer, Replies, Stock, StockOperations, Subscriptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependencies:
+    """The ports, the clock, and where calls are counted and logged."""
+
+    producer: Producer
+    replies: Replies
+    stock: Stock
+    stock_operations: StockOperations
+    subscriptions: Subscriptions
+    endpoints: Endpoints
+    facts: FactLog
+    dead: DeadLog
+    now_ms: Clock
+    metrics: Metrics
+    access_log: AccessLog

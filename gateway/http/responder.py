@@ -1,0 +1,74 @@
+"""The end of every HTTP call: it is counted and logged, and errors become answers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from gateway.http.access_log import AccessLog
+from gateway.http.answers import Answer, Refused, kafka_away, overloaded, shaped
+from gateway.http.call import Call
+from gateway.http.metrics import Metrics
+from gateway.ports import Clock, Overloaded, RecordTooLarge, Unavailable
+from topics.contract.touchpoints import Direction
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class Responder:
+    """Makes HTTP responses, and counts and logs the calls that they answer."""
+
+    def __init__(self, metrics: Metrics, access_log: AccessLog, now_ms: Clock) -> None:
+        self._metrics = metrics
+        self._access_log = access_log
+        self._now_ms = now_ms
+
+    def respond(self, call: Call, answer: Answer) -> web.Response:
+        """The call's response. The call is counted and logged."""
+        seconds = time.perf_counter() - call.started
+        self._metrics.answered(call.touchpoint, answer.status, seconds)
+        self._access_log.line(
+            {
+                "event": "request",
+                "at_ms": self._now_ms(),
+                "touchpoint": call.touchpoint,
+                "channel": call.channel.name if call.channel else None,
+                "subject": call.subject,
+                "status": answer.status,
+                "verdict": call.verdict,
+                "took_ms": round(seconds * 1_000, 2),
+                "event_id": call.event,
+                "position": str(call.positions[0]) if call.positions else None,
+                "records": len(call.positions),
+            }
+        )
+        return call.response(answer)
+
+    def refusing(self, direction: Direction, status: int, code: str, message: str) -> Handler:
+        """A handler for paths and methods of no touchpoint, in the shape of the side that uses the prefix."""
+
+        async def handle(request: web.Request) -> web.Response:
+            call = Call("unknown", time.perf_counter())
+            described = f"{request.method} {request.path[:200]}"
+            return self.respond(call, shaped(direction, Refused(status, code, message, described)))
+
+        return handle
+
+
+def refusal_of(error: Exception, what: str) -> Refused:
+    """The one place that turns an error into what the caller is told."""
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, Unavailable):
+        return kafka_away()
+    if isinstance(error, Overloaded):
+        return overloaded(str(error))
+    if isinstance(error, RecordTooLarge):
+        return Refused(413, "TOO_LARGE", "The request is too large")
+    log.error("%s failed", what, exc_info=error)
+    return Refused(500, "INTERNAL", "Sluice failed to handle this; a repeat is safe")

@@ -1,0 +1,96 @@
+"""Records that the gateway writes for an HTTP call, and the replies to those that are commands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gateway.http.call import Call, new_event_id
+from gateway.kafka.headers import command_headers
+from gateway.ports import Clock, Outgoing, Producer, Replies, Unavailable
+from topics.records.verdicts import Reply
+
+RELAY_GRACE_S = 1.0
+"""Waited beyond the relay deadline: the orders role says at the deadline why there is no answer. Callers wait 45 s."""
+
+
+class BatchPart(NamedTuple):
+    """The record of one order of a batch. `subject` is the order's code."""
+
+    subject: str
+    key: bytes
+    value: bytes
+
+
+class Commands:
+    """Writes records in the name of a call, whose event id and positions it sets."""
+
+    def __init__(self, producer: Producer, replies: Replies, now_ms: Clock, relay_deadline_s: float) -> None:
+        self._producer = producer
+        self._replies = replies
+        self._now_ms = now_ms
+        self._relay_deadline_s = relay_deadline_s
+
+    async def execute(self, call: Call, kind: str, key: bytes, value: bytes, wait_s: float) -> Reply | None:
+        """The reply to one command; None when none came in time. Raises as the producer does."""
+        call.event = event = new_event_id()
+        self._check_replies()
+        now_ms = self._now_ms()
+        channel = call.channel.name if call.channel else ""
+        deadline_ms = now_ms + int(wait_s * 1_000)
+        headers = command_headers(kind, channel, event, call.subject, now_ms, self._replies.partition, deadline_ms)
+        grace_s = RELAY_GRACE_S if wait_s >= self._relay_deadline_s else 0.0
+        waiting = self._replies.expect(event, wait_s + grace_s)
+        try:
+            call.positions.append(await self._producer.produce(Outgoing("orders.commands", key, value, headers)))
+        except BaseException:
+            self._replies.forget(event)
+            raise
+        reply = await waiting
+        call.verdict = reply.verdict.value if reply is not None else "late"
+        return reply
+
+    async def execute_batch(
+        self, call: Call, kind: str, parts: Sequence[BatchPart], wait_s: float
+    ) -> list[Reply | None]:
+        """The replies to one command for each part, in their order. Raises when not all parts were stored; a repeat
+        of the whole batch is harmless."""
+        call.event = new_event_id()
+        self._check_replies()
+        now_ms = self._now_ms()
+        channel = call.channel.name if call.channel else ""
+        deadline_ms = now_ms + int(wait_s * 1_000)
+        partition = self._replies.partition
+        ids = [f"{call.event}-{index}" for index in range(len(parts))]
+        records = []
+        for id_, part in zip(ids, parts, strict=True):
+            headers = command_headers(kind, channel, id_, part.subject, now_ms, partition, deadline_ms, call.event)
+            records.append(Outgoing("orders.commands", part.key, part.value, headers))
+        waiting: list[asyncio.Future[Reply | None]] = []
+        try:
+            waiting.extend(self._replies.expect(id_, wait_s) for id_ in ids)
+            stored = await self._producer.produce_all(records)
+            call.positions.extend(position for position in stored if position is not None)
+            if None in stored:
+                raise Unavailable("part of a batch was not acknowledged")
+        except BaseException:
+            for id_ in ids:
+                self._replies.forget(id_)
+            raise
+        replies = await asyncio.gather(*waiting)
+        call.verdict = ",".join(sorted({reply.verdict.value if reply else "late" for reply in replies}))
+        return replies
+
+    async def store(self, call: Call, kind: str, topic: str, key: bytes, value: bytes, partition: int) -> None:
+        """Returns when the record is on all in-sync replicas; no reply to it is expected. Raises as the producer."""
+        call.event = event = new_event_id()
+        channel = call.channel.name if call.channel else ""
+        headers = command_headers(kind, channel, event, call.subject, self._now_ms(), None, None)
+        call.positions.append(await self._producer.produce(Outgoing(topic, key, value, headers, partition)))
+
+    def _check_replies(self) -> None:
+        """A command whose verdict could not be heard is not accepted."""
+        reason = self._replies.unready()
+        if reason is not None:
+            raise Unavailable(reason)
