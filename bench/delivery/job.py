@@ -16,8 +16,7 @@ from topics.configuration.settings import Settings
 from topics.records.deliveries import DeliveryRequest
 from topics.records.envelope import DELIVERY_REQUEST, ORDERS_SOURCE, Envelope, Headers
 from topics.records.keys import destination_partition, lane_key, order_key, shard_of, subscription_destination
-from topics.subscriptions.kinds import KINDS
-from topics.subscriptions.model import FACT, SigningSecret, Subscription, delivered_body, delivery_id
+from topics.subscriptions.model import FACT, KINDS, SigningSecret, Subscription, delivered_body, delivery_id
 
 CHANNEL = "demo"
 VARIABLE = "BENCH_SECRET"

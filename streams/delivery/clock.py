@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Final
 
+NEVER: Final = 1 << 62
+"""A time that does not come (epoch milliseconds)."""
 WAIT_MAX_S = 3_600.0
 """Longest single wait; who waits looks again then. Keeps far-away times out of the event loop's timers."""
 

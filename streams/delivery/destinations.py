@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from streams.delivery.attempts.retry_schedule import RetrySchedule
 from topics.configuration.pace import Pace
 from topics.configuration.settings import Channels, Destination
 from topics.contract.touchpoints import WhenDead
@@ -53,17 +52,6 @@ def shards_in(partition: int, configured: dict[str, Destination], partitions: in
         for shard in range(destination.shards)
         if destination_partition(name, shard, partitions) == partition
     ]
-
-
-def schedule_of(destination: Pace) -> RetrySchedule:
-    give_up_ms = destination.retry_for_s * 1000
-    if destination.retry_pauses_s:
-        return RetrySchedule.written_out(tuple(pause * 1000 for pause in destination.retry_pauses_s), give_up_ms)
-    return RetrySchedule(
-        first_ms=destination.retry_first_s * 1000,
-        max_ms=destination.retry_max_s * 1000,
-        give_up_ms=give_up_ms,
-    )
 
 
 def when_dead_of(config: Pace) -> WhenDead | None:

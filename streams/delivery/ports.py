@@ -20,6 +20,10 @@ from topics.values import named_value
 
 READ_BACK = "stock-read-back"
 """Name of the call that asks a channel what stock it has; it is made over HTTP, whatever the channel's far side is."""
+RESPONSE_BYTES_MAX = 4 << 20
+"""Largest answer: a label or an invoice as base64 fits, and so does the record that carries it back."""
+MESSAGE_CHARS_MAX = 500
+"""As much of a far side's message as travels on: it is shown to people, and stored with the order."""
 
 
 class ResponseClass(StrEnum):

@@ -13,8 +13,7 @@ from types import EllipsisType, MappingProxyType
 
 from streams.delivery import metrics
 from streams.delivery.admission.gate_view import FollowedGates, Gates
-from streams.delivery.admission.permits import TABLE as PERMITS
-from streams.delivery.attempts.attempt import TABLE as OUTBOX
+from streams.delivery.admission.permits import PERMITS
 from streams.delivery.clock import SystemClock
 from streams.delivery.destinations import Destinations, shards_in
 from streams.delivery.dispatch.destination import Shared
@@ -22,13 +21,13 @@ from streams.delivery.dispatch.dispatcher_factory import RunnerMaker
 from streams.delivery.dispatch.partition import Owners
 from streams.delivery.outbox.header_sweeper import HeaderKeeping
 from streams.delivery.outbox.intake import Taken, note_gap, take, tell_of_set_aside
+from streams.delivery.outbox.records import OUTBOX
 from streams.delivery.ports import Caller, Clock, Sender, Stock
 from streams.delivery.senders.router import FarSides
 from streams.delivery.shutdown import DRAIN_S
-from streams.delivery.slices import Slices
 from streams.delivery.stock.location import SENT
 from streams.delivery.stock.sender import StockSender
-from streams.delivery.tasks import Chores
+from streams.delivery.tasks import Chores, Slices
 from streams.positions.position_table import PositionTable
 from streams.runtime.following import Following
 from streams.runtime.role import Change, Committer, Effect, Record, Role, Tables

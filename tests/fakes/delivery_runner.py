@@ -6,12 +6,11 @@ from pathlib import Path
 from random import Random
 
 from streams.delivery.admission.admission import Admission
-from streams.delivery.admission.budget import PermitRecord
 from streams.delivery.admission.circuit_breaker import Breaker
 from streams.delivery.admission.limiters.limits import Limits
-from streams.delivery.admission.permits import Permits
+from streams.delivery.admission.permits import PermitRecord, Permits
 from streams.delivery.admission.retry_after_gate import Gate
-from streams.delivery.destinations import schedule_of
+from streams.delivery.attempts.retry_schedule import schedule_of
 from streams.delivery.dispatch.dispatcher import DestinationRunner
 from streams.delivery.lanes.spilled import Parked
 from streams.delivery.outbox.records import decode_entry, decode_header, entry_key, header_key

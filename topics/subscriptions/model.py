@@ -16,6 +16,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from topics.configuration.pace import PROBE_S_MAX, Pace
+from topics.contract import touchpoints
 from topics.contract.touchpoints import Direction, Entity, Mode, Repeat, Touchpoint
 from topics.records.envelope import iso_time
 from topics.schema_base import Body
@@ -51,6 +52,8 @@ FACT = Touchpoint(
 )
 """What is delivered to a subscription, described as the calls of the contract are. It is none of them, so it is not in
 TOUCHPOINTS."""
+KINDS: dict[str, Touchpoint] = {**touchpoints.BY_NAME, FACT.name: FACT}
+"""What a request may be, by the name it carries: a call of the contract, or a fact for a subscriber."""
 
 
 class SigningSecret(BaseModel):

@@ -12,10 +12,9 @@ from streams.delivery.admission.circuit_breaker import Breaker, State
 from streams.delivery.admission.concurrency import Concurrency, is_burdened
 from streams.delivery.admission.permits import Permits
 from streams.delivery.admission.redrive_share import RedriveShare
+from streams.delivery.clock import NEVER
 from streams.delivery.ports import AttemptResult, Clock, ResponseClass
 from topics.configuration.pace import Pace
-
-NEVER = float(1 << 62)
 
 
 @dataclass(slots=True)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from streams.delivery.admission.budget import decode_permits
-from streams.delivery.admission.permits import TABLE
+from streams.delivery.admission.permits import PERMITS, decode_permits
 from streams.delivery.admission.retry_after_gate import Gate
 from topics.configuration.settings import Settings
 from topics.kafka.compacted_view import KeptByView, WholeView
@@ -35,7 +34,7 @@ class FollowedGates(KeptByView, Gates):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self._view = WholeView(settings, TABLE, self.seen, one_owner=True)
+        self._view = WholeView(settings, PERMITS, self.seen, one_owner=True)
 
     def seen(self, key: bytes, value: bytes | None) -> None:
         """A record of deliveries.permits. A gate only moves later."""

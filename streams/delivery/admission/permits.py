@@ -1,23 +1,47 @@
-"""The durable side of a shard's budget and gate: what deliveries.permits holds is written before it is used."""
+"""The durable side of a shard's budget and gate: a permit is written to deliveries.permits before it is used."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from streams.delivery.admission.budget import PermitRecord
+import orjson
+
 from streams.delivery.admission.limiters.limits import Limits
+from streams.delivery.admission.limiters.pool import Held
 from streams.delivery.admission.retry_after_gate import Gate
 from streams.delivery.ports import Clock
 from streams.runtime.role import Change, Committer
 
-TABLE = "deliveries.permits"
-
+PERMITS = "deliveries.permits"
 FRESH_MS = 4_000
 """How long after a durable write requests may leave, with a budget or without. A worker that was stopped or cut off may
 not know that another took over, counted its permits as used and sent what was newer; it must write
 once more first, and that write fails. Every outcome that became durable counts as well, so under traffic this costs no
 write of its own. Shorter than the time after which Kafka gives a silent worker's partitions to another."""
+
+
+@dataclass(slots=True)
+class PermitRecord:
+    """`limits`: what each limit holds, by its name. `gate_ms` ends an imposed quiet."""
+
+    limits: dict[str, Held] = field(default_factory=dict)
+    gate_ms: int = 0
+
+    def encode(self) -> bytes:
+        return orjson.dumps(self)
+
+
+def decode_permits(raw: bytes | None) -> PermitRecord:
+    if raw is None:
+        return PermitRecord()
+    data = orjson.loads(raw)
+    limits = {
+        name: Held([(end_ms, units) for end_ms, units in held["ended"]], held["open"])
+        for name, held in data["limits"].items()
+    }
+    return PermitRecord(limits, data["gate_ms"])
 
 
 class Permits:
@@ -80,4 +104,4 @@ class Permits:
 
     async def _write(self, now_ms: int, reserving: Sequence[int] = ()) -> None:
         record = PermitRecord(self.limits.state(now_ms, reserving), self.gate.opens_ms)
-        await self._committer.commit(self._partition, (), (Change(TABLE, self._key, record.encode()),))
+        await self._committer.commit(self._partition, (), (Change(PERMITS, self._key, record.encode()),))

@@ -1,6 +1,6 @@
 """What redrive may take of a destination, so that whoever did nothing wrong does not wait for it. Pure.
 
-Redriven requests are a class of their own (streams/delivery/lanes/priority.py): with live traffic waiting they get
+Redriven requests are a class of their own (streams/delivery/lanes/ready_queue.py): with live traffic waiting they get
 one grant in REDRIVE_TURN. That alone would not do, because what goes while nobody waits is missed a moment later: a
 permit for the whole
 window, a place in the air until the answer. So redrive leaves HEADROOM of every limit free, beyond a small
@@ -9,8 +9,7 @@ share that is its own whatever happens, and takes few of the places.
 
 from __future__ import annotations
 
-from streams.delivery.admission.limiters.factory import limits_for
-from streams.delivery.admission.limiters.limits import Limits
+from streams.delivery.admission.limiters.limits import Limits, limits_for
 from topics.configuration.pace import Pace
 
 HEADROOM = 0.5

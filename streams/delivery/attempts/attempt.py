@@ -6,19 +6,18 @@ import logging
 from random import Random
 
 from streams.delivery.attempts.classify import Verdict, classify
-from streams.delivery.attempts.rate_limit_headers import quiet_until_ms
+from streams.delivery.attempts.resolution import Resolution, record_attempt, resolve
+from streams.delivery.attempts.response_headers import quiet_until_ms
 from streams.delivery.attempts.retry_schedule import RetrySchedule
-from streams.delivery.lanes.lane import Resolution, record_attempt, resolve
 from streams.delivery.outbox import reports as outcomes
-from streams.delivery.outbox.records import Entry, entry_key
+from streams.delivery.outbox.records import OUTBOX, Entry, entry_key
 from streams.delivery.ports import Answer, AttemptResult, Call, Clock, ResponseClass, Sender
 from streams.runtime.role import Change, Effect
 from topics.contract.touchpoints import WhenDead
 from topics.records.deliveries import Conclusion, OutcomeKind
-from topics.subscriptions.kinds import KINDS
+from topics.subscriptions.model import KINDS
 from topics.values import value
 
-TABLE = "deliveries.outbox"
 WITHDRAWN = "not sent before the caller's deadline"
 LATE = "no success before the caller's deadline"
 
@@ -131,4 +130,4 @@ def expire(entry: Entry, now_ms: int) -> Finished:
 
 def _change(entry: Entry, resolution: Resolution) -> Change:
     key = entry_key(entry.request.lane, entry.request.id)
-    return Change(TABLE, key, None if resolution.leaves else entry.encode())
+    return Change(OUTBOX, key, None if resolution.leaves else entry.encode())

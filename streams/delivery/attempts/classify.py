@@ -10,15 +10,13 @@ from typing import Any
 
 import orjson
 
-from streams.delivery.attempts.retry_after import THROTTLE_DEFAULT_S, not_before_ms
-from streams.delivery.ports import Answer, ResponseClass
+from streams.delivery.attempts.response_headers import THROTTLE_DEFAULT_S, not_before_ms
+from streams.delivery.ports import MESSAGE_CHARS_MAX, Answer, ResponseClass
 from topics.contract.touchpoints import Touchpoint
 from topics.nesting import is_too_deep
 from topics.subscriptions.model import FACT
 from topics.values import value
 
-MESSAGE_CHARS_MAX = 500
-"""As much of a far side's message as travels on: it is shown to people, and stored with the order."""
 CARRIED_BYTES_MAX = 4 << 20
 """Largest body that travels on to the order, as it is written again: `1e15` grows when it is. As much as is read of an
 answer, so a label or an invoice as base64 fits, and the outcome around it still fits a record."""

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from streams.delivery.attempts.attempt import TABLE as OUTBOX
 from streams.delivery.attempts.attempt import Finished
 from streams.delivery.outbox import reports as outcomes
-from streams.delivery.outbox.records import Entry, decode_header, entry_key, has_no_gap, header_key
+from streams.delivery.outbox.records import OUTBOX, Entry, decode_header, entry_key, has_no_gap, header_key
 from streams.runtime.role import Change, Table
 from topics.records.deliveries import OutcomeKind
 from topics.subscriptions.model import FACT

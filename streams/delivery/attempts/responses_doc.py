@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from streams.delivery.attempts.classify import Verdict, classify
-from streams.delivery.attempts.retry_after import RETRY_AFTER_MAX_S, THROTTLE_DEFAULT_S
-from streams.delivery.ports import Answer
-from streams.delivery.senders.http import RESPONSE_BYTES_MAX
+from streams.delivery.attempts.response_headers import RETRY_AFTER_MAX_S, THROTTLE_DEFAULT_S
+from streams.delivery.ports import RESPONSE_BYTES_MAX, Answer
 from topics.contract.touchpoints import BY_NAME
 from topics.subscriptions.model import FACT
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
+from topics.configuration.pace import Pace
+
 JITTER = 0.2
 """Retries spread over +-20 %, so that what failed together does not return together."""
 RELAY_FIRST_MS = 200.0
@@ -59,3 +61,14 @@ class RetrySchedule:
         if not self.pauses_ms or failures <= len(self.pauses_ms):
             return False
         return since_first_ms >= sum(self.pauses_ms) * (1 - JITTER)
+
+
+def schedule_of(destination: Pace) -> RetrySchedule:
+    give_up_ms = destination.retry_for_s * 1000
+    if destination.retry_pauses_s:
+        return RetrySchedule.written_out(tuple(pause * 1000 for pause in destination.retry_pauses_s), give_up_ms)
+    return RetrySchedule(
+        first_ms=destination.retry_first_s * 1000,
+        max_ms=destination.retry_max_s * 1000,
+        give_up_ms=give_up_ms,
+    )

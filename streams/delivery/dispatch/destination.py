@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from itertools import groupby, islice
 
 from streams.delivery import metrics
-from streams.delivery.attempts.attempt import TABLE as OUTBOX
 from streams.delivery.destinations import Destinations, runs_alike
 from streams.delivery.dispatch.dispatcher import DestinationRunner
 from streams.delivery.dispatch.dispatcher_factory import RunnerMaker
 from streams.delivery.outbox.records import (
+    OUTBOX,
     SEPARATOR,
     Entry,
     decode_entry,
@@ -31,8 +31,7 @@ from streams.delivery.outbox.records import (
     names_of_entry_key,
 )
 from streams.delivery.ports import Clock
-from streams.delivery.slices import REQUEST, ROW, Slices
-from streams.delivery.tasks import Chores
+from streams.delivery.tasks import REQUEST, ROW, Chores, Slices
 from streams.runtime.role import Change, Committer, Tables
 from topics.records.keys import join, subscription_of
 from topics.subscriptions.index import SubscriptionIndex

@@ -22,17 +22,18 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from streams.delivery import metrics
-from streams.delivery.admission.admission import NEVER, Admission, Flight
+from streams.delivery.admission.admission import Admission, Flight
 from streams.delivery.attempts.attempt import Finished, attempt_once, expire, finish
 from streams.delivery.attempts.gaps import abandon, watermark
 from streams.delivery.attempts.retry_schedule import RetrySchedule
+from streams.delivery.clock import NEVER
 from streams.delivery.destinations import when_dead_of
-from streams.delivery.lanes.lane import Lane, Send, timeout_s
+from streams.delivery.dispatch.metrics import DispatcherCounters, DispatcherGauges
+from streams.delivery.lanes.lane import Lane, Send
 from streams.delivery.lanes.lane_set import Lanes
+from streams.delivery.lanes.ready_queue import CallTurn, Turn
 from streams.delivery.lanes.spilled import Parked
-from streams.delivery.lanes.turns import CallTurn, Turn
-from streams.delivery.outbox.records import Entry
+from streams.delivery.outbox.records import Entry, timeout_s
 from streams.delivery.ports import AttemptResult, Call, Clock, Prepared, Sender, Withheld
 from streams.delivery.shutdown import GIVE_BACK_S
 from streams.delivery.subscribers.backlog import BacklogReport
@@ -41,7 +42,7 @@ from streams.delivery.tasks import guarded
 from streams.runtime.role import Committer, PartitionLost, Table
 from topics.configuration.pace import Pace
 from topics.contract.touchpoints import Priority, Touchpoint
-from topics.subscriptions.kinds import KINDS
+from topics.subscriptions.model import KINDS
 
 MEASURED_EVERY_MS = 1_000
 """How often the oldest lane is looked for: all of them are looked at."""
@@ -105,8 +106,8 @@ class DestinationRunner:
         self._calls: set[asyncio.Future[AttemptResult | None]] = set()
         self._loop_task: asyncio.Task[None] | None = None
         self._over = False
-        self._gauges = metrics.RunnerGauges(destination, shard)
-        self._counters = metrics.RunnerCounters(destination)
+        self._gauges = DispatcherGauges(destination, shard)
+        self._counters = DispatcherCounters(destination)
         self._measured_ms = 0
         self._report = report
 

@@ -9,20 +9,18 @@ from random import Random
 
 from streams.delivery import metrics
 from streams.delivery.admission.admission import Admission
-from streams.delivery.admission.budget import decode_permits
 from streams.delivery.admission.circuit_breaker import Breaker
 from streams.delivery.admission.gate_view import Gates
-from streams.delivery.admission.limiters.factory import limits_for
-from streams.delivery.admission.permits import TABLE as PERMITS
-from streams.delivery.admission.permits import Permits
-from streams.delivery.attempts.attempt import TABLE as OUTBOX
-from streams.delivery.destinations import Destinations, permits_key, schedule_of
+from streams.delivery.admission.limiters.limits import limits_for
+from streams.delivery.admission.permits import PERMITS, Permits, decode_permits
+from streams.delivery.attempts.retry_schedule import schedule_of
+from streams.delivery.destinations import Destinations, permits_key
 from streams.delivery.dispatch.dispatcher import DestinationRunner
 from streams.delivery.lanes.spilled import Parked
+from streams.delivery.outbox.records import OUTBOX
 from streams.delivery.ports import Clock, Sender
 from streams.delivery.subscribers.backlog import BacklogReport
-from streams.delivery.subscribers.health import unwatched
-from streams.delivery.subscribers.subscribers import watching
+from streams.delivery.subscribers.health import unwatched, watching
 from streams.runtime.role import Committer, Tables
 from streams.runtime.tables.local_store import LocalStore
 from topics.configuration.settings import Settings

@@ -12,11 +12,10 @@ from itertools import groupby
 from typing import Any
 
 from streams.delivery import metrics
-from streams.delivery.attempts.attempt import TABLE as OUTBOX
 from streams.delivery.dispatch.destination import Here, Owner, Shared
 from streams.delivery.dispatch.dispatcher import DestinationRunner
 from streams.delivery.outbox.intake import Taken
-from streams.delivery.outbox.records import decode_entry, is_entry_key, names_of_entry_key
+from streams.delivery.outbox.records import OUTBOX, decode_entry, is_entry_key, names_of_entry_key
 from streams.runtime.role import Change, Tables
 from topics.records.keys import split
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from streams.delivery.admission.admission import Admission
-from streams.delivery.lanes.lane import DECODED_MAX, NEVER, Expire, Lane, Requests, Send, mark_of
-from streams.delivery.lanes.ready_queue import Choice, Waiting
+from streams.delivery.clock import NEVER
+from streams.delivery.lanes.lane import DECODED_MAX, Expire, Lane, Requests, Send, mark_of
+from streams.delivery.lanes.ready_queue import CallTurn, Choice, LaneTurn, Waiting
 from streams.delivery.lanes.spilled import Parked
-from streams.delivery.lanes.turns import CallTurn, LaneTurn
 from streams.delivery.outbox.records import Entry
 from streams.runtime.role import Table
 from topics.contract.touchpoints import Priority
-from topics.subscriptions.kinds import KINDS
+from topics.subscriptions.model import KINDS
 
 RELAY_WEIGHT = 1.0
 """Within its class a relay goes before notifications: somebody waits for it."""

@@ -8,10 +8,10 @@ from itertools import count
 
 import orjson
 
+from streams.delivery.clock import NEVER
 from streams.runtime.tables.local_store import LocalStore
 from topics.contract.touchpoints import Priority
 
-NEVER = 1 << 62
 _UNKNOWN = -1
 _COLUMNS = "lane TEXT PRIMARY KEY, class INTEGER, due_ms INTEGER, serial INTEGER, since_ms INTEGER, requests TEXT"
 """`requests` is the lane's requests as JSON members, each with a comma behind it, so that one is added at the end."""

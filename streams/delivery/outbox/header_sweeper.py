@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 
-from streams.delivery.attempts.attempt import TABLE as OUTBOX
-from streams.delivery.outbox.records import SEPARATOR, decode_header, is_entry_key
+from streams.delivery.outbox.records import OUTBOX, SEPARATOR, decode_header, is_entry_key
 from streams.delivery.ports import Clock
 from streams.runtime.role import Change, Committer, PartitionLost, Table
 

@@ -7,10 +7,10 @@ import logging
 import orjson
 
 from streams.delivery import metrics
-from streams.delivery.attempts.classify import MESSAGE_CHARS_MAX
 from streams.delivery.destinations import Destinations
 from streams.delivery.outbox.records import Entry, decode_entry, decode_header, entry_key, header_key
 from streams.delivery.outbox.reports import concluded, outcome
+from streams.delivery.ports import MESSAGE_CHARS_MAX
 from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.rejected import DECISION_FAILED, TOO_LARGE
 from streams.runtime.role import Effect, Poison, Record, Table
@@ -30,8 +30,7 @@ from topics.records.deliveries import (
 )
 from topics.records.keys import destination_partition, subscription_of
 from topics.records.reading import made_by
-from topics.subscriptions.kinds import KINDS
-from topics.subscriptions.model import FACT
+from topics.subscriptions.model import FACT, KINDS
 
 UNKNOWN_CHANNEL = "UNKNOWN_CHANNEL"
 MEANT_FOR_ITS_LANE = frozenset({TOO_LARGE, UNKNOWN_CHANNEL, DECISION_FAILED})

@@ -11,11 +11,17 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
+from streams.delivery.clock import NEVER
 from topics.records.deliveries import Attempt, DeliveryRequest, Redrive
 from topics.records.keys import join, split
 from topics.subscriptions.model import FACT
 
+OUTBOX = "deliveries.outbox"
 SEPARATOR = b"||"
+RELAY_MARGIN_MS = 1_000
+"""The answer still has to be recorded by the order and to reach the caller: the way back is part of the deadline."""
+SEND_TIMEOUT_MIN_S = 0.25
+"""Shortest time-out of a request, when a relay's deadline is near; it eats into RELAY_MARGIN_MS, not past it."""
 HEADER_KEPT_MS = 24 * 3_600_000
 """How long a lane is remembered after its last request. A repeat by Kafka or by the orders role follows a crash within
 the time of its restart; a day leaves room for a restart that somebody has to make by hand."""
@@ -189,6 +195,19 @@ class Entry:
         self.failures = 0
         self.first_ms = 0
         self.next_ms = 0
+
+
+def expires_ms(request: DeliveryRequest) -> int:
+    """When a request is withdrawn because its caller no longer waits; NEVER for those that go on."""
+    if not (request.relay and request.withdraw) or request.deadline_ms is None:
+        return NEVER
+    return request.deadline_ms - RELAY_MARGIN_MS
+
+
+def timeout_s(request: DeliveryRequest, configured_s: float, now_ms: int) -> float:
+    """The time-out of an attempt sent now: a caller that will be gone is not waited for."""
+    left_s = (expires_ms(request) - now_ms) / 1000
+    return min(configured_s, max(SEND_TIMEOUT_MIN_S, left_s))
 
 
 def header_key(lane: str) -> bytes:

@@ -14,13 +14,11 @@ from yarl import URL
 
 from streams.delivery.clock import SystemClock
 from streams.delivery.destinations import destinations
-from streams.delivery.ports import Answer, Call, Clock
+from streams.delivery.ports import RESPONSE_BYTES_MAX, Answer, Call, Clock
 from streams.delivery.senders.credentials import REFUSED, Credentials
 from topics.configuration.settings import Channels
 from topics.contract.touchpoints import BY_NAME, Touchpoint
 
-RESPONSE_BYTES_MAX = 4 << 20
-"""Largest answer: a label or an invoice as base64 fits, and so does the record that carries it back."""
 READ_BYTES = 64 << 10
 KEEPALIVE_S = 15.0
 """Idle connections are dropped before common far sides drop them (Tomcat 20 s, ALB 60 s): fewer resets on re-use."""

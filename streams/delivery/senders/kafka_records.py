@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from streams.delivery.ports import Answer, Call
-from streams.delivery.senders.http import RESPONSE_BYTES_MAX
+from streams.delivery.ports import RESPONSE_BYTES_MAX, Answer, Call
 from topics.records.envelope import CHANNEL_REQUEST, DELIVERY_SOURCE, Envelope, Headers
 from topics.records.keys import stock_key
 from topics.stock.positions import consolidated_location

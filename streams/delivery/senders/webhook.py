@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from streams.delivery.clock import NEVER
 from streams.delivery.ports import Answer, Call, Clock, Withheld
 from topics.configuration.settings import Settings
 from topics.records.keys import split, subscription_of
@@ -22,8 +23,6 @@ from topics.webhooks.client import Endpoint, WebhookClient
 from topics.webhooks.dialling import guard_of
 from topics.webhooks.sealing import SealError, secret_box
 from topics.webhooks.signatures import SecretError, SigningKey, signed_headers, signing_key
-
-NEVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from enum import IntEnum
 from typing import Any
 
 from streams.delivery.admission.permits import Permits
+from streams.delivery.clock import NEVER
 from streams.delivery.ports import AttemptResult, Clock, ResponseClass
 from streams.delivery.stock.calls import call_body, failed_skus, touchpoint_of
 from streams.delivery.stock.in_doubt import Doubts
@@ -36,7 +37,6 @@ NOT_ABOUT_THE_SKUS = frozenset({401, 403, 404, 405, 410})
 """Refusals that name the address or the key, not the body: halving the batch would not mend them."""
 NAMED_MAX = 20
 """SKUs named in one log line; the rest is counted."""
-NEVER = float(1 << 62)
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,8 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from streams.delivery.admission.budget import decode_permits
-from streams.delivery.admission.limiters.factory import limits_for
-from streams.delivery.admission.permits import TABLE as PERMITS
-from streams.delivery.admission.permits import Permits
+from streams.delivery.admission.limiters.limits import limits_for
+from streams.delivery.admission.permits import PERMITS, Permits, decode_permits
 from streams.delivery.admission.retry_after_gate import Gate
 from streams.delivery.ports import Caller, Clock
 from streams.delivery.stock.calls import touchpoint_of

@@ -22,8 +22,9 @@ from typing import Any
 
 from streams.delivery.admission.permits import Permits
 from streams.delivery.admission.redrive_share import HEADROOM
+from streams.delivery.clock import NEVER
 from streams.delivery.ports import AttemptResult, Caller, Clock
-from streams.delivery.stock.location import NEVER, Standing, StockLane
+from streams.delivery.stock.location import Standing, StockLane
 from streams.delivery.stock.queue.dirty_queue import Batch
 from topics.contract.touchpoints import Priority, Touchpoint
 

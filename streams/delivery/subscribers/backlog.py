@@ -6,6 +6,7 @@ It is told when something has waited for long or is blocked, and when that is ov
 
 from __future__ import annotations
 
+from streams.delivery.clock import NEVER
 from streams.delivery.lanes.lane_set import Lanes
 from streams.delivery.outbox.records import Entry
 from streams.runtime.role import Effect
@@ -22,7 +23,6 @@ LATE_MS = 30_000
 BLOCKED_TOLD_MAX = 20
 """Blocked facts of a shard that are told by name: who has decided about these sees the next ones."""
 ERROR_CHARS_MAX = 200
-NEVER = 1 << 62
 
 
 class BacklogReport:

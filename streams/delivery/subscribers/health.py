@@ -1,21 +1,25 @@
-"""When a subscription is disabled: its endpoint answers 410, or took nothing for too long. Pure.
+"""Health of a subscription's shards: disables it when its endpoint answers 410, or accepted nothing for too long.
 
-How a shard fares is written beside the attempt that changed it, so that a restart neither forgets that it fails nor
-begins to count anew.
+The health of a shard is written beside the attempt that changed it. So after a restart a failing endpoint is still
+known to fail, and since when.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import orjson
 
+from streams.delivery import metrics
 from streams.delivery.ports import AttemptResult, ResponseClass
 from streams.runtime.role import Effect
 from topics.records.envelope import DELIVERY_SOURCE, FACT, NO_CHANNEL, Envelope
 from topics.records.facts.catalogue import name_of
 from topics.records.facts.orders import SubscriptionDisabled
-from topics.subscriptions.index import health_key
+from topics.records.keys import subscription_destination
+from topics.subscriptions.index import SubscriptionIndex, health_key
 from topics.subscriptions.model import Health, Status, Subscription
 from topics.values import value
 
@@ -140,3 +144,31 @@ def disabled(subscription: Subscription, reason: str, failing_since_ms: int | No
         Effect("subscriptions.status", key, status.encode()),
         Effect("subscriptions.events", key, orjson.dumps(fact.model_dump()), envelope.headers()),
     ]
+
+
+log = logging.getLogger(__name__)
+
+
+def watching(subscription: str, shard: int, known: SubscriptionIndex, disable_after_ms: float) -> Watch:
+    """Watches one shard of a subscription, from what is known of it on."""
+    destination = subscription_destination(subscription)
+    health = ShardHealth(subscription, shard, known.health(subscription).get(shard, Health()), disable_after_ms)
+
+    def leaves() -> Observe:
+        present = known.get(subscription)
+        return partial(ended, 0 if present is None else present.revision)
+
+    def ended(revision: int, result: AttemptResult, now_ms: int) -> Noted:
+        noted = health.after(result, revision, known.get(subscription), known.health(subscription), now_ms)
+        if noted.disabled is not None:
+            metrics.SUBSCRIPTIONS_DISABLED.labels(destination, noted.disabled).inc()
+            log.error(
+                "subscription.disabled id=%s reason=%s status=%s error=%s: it gets nothing until it is enabled",
+                subscription,
+                noted.disabled,
+                result.status,
+                result.error,
+            )
+        return noted
+
+    return leaves

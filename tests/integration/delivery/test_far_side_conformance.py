@@ -20,7 +20,7 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from streams.delivery.senders.self_rules import shipment_code
+from streams.delivery.senders.builtin import shipment_code
 from tests.fakes.delivery import request_for
 from tests.support.eventually import eventually
 from tests.support.far_sides import Arrival, Marketplace, Reply, Rule, played, says

@@ -17,11 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from streams.delivery.admission.budget import PermitRecord, decode_permits
-from streams.delivery.admission.limiters.factory import limits_for
-from streams.delivery.admission.limiters.limits import Limits
+from streams.delivery.admission.limiters.limits import Limits, limits_for
 from streams.delivery.admission.limiters.pool import LATE_MS, Held
-from streams.delivery.admission.limiters.sliding_window import SlidingWindow, margin_ms
+from streams.delivery.admission.limiters.windows import SlidingWindow, margin_ms
+from streams.delivery.admission.permits import PermitRecord, decode_permits
 from tests.support.receivers import over
 from topics.configuration.budgets import AnyBudget, Limit, limits_of
 
@@ -304,12 +303,6 @@ def test_a_limit_that_is_new_counts_what_is_remembered() -> None:
     while walk.send(CHEAP):
         sent += 1
     assert sent == 2
-
-
-def test_what_was_durable_before_limits_had_names_is_read() -> None:
-    record = decode_permits(b'{"ended_ms":[1000,2000],"open":3,"gate_ms":7}')
-    assert record == PermitRecord({"": Held([(1_000, 1), (2_000, 1)], 3)}, 7)
-    assert decode_permits(record.encode()) == record
 
 
 def test_what_is_durable_of_a_large_budget_stays_small() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.delivery.admission.lane_sample import LaneSample
+from streams.delivery.admission.circuit_breaker import LaneSample
 
 KEPT_MS = 50
 RESULTS = st.lists(st.tuples(st.integers(0, 20), st.sampled_from("abcdef"), st.booleans()), max_size=60)

@@ -10,8 +10,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.delivery.attempts.attempt import TABLE as OUTBOX
-from streams.delivery.outbox.records import is_entry_key
+from streams.delivery.outbox.records import OUTBOX, is_entry_key
 from streams.delivery.ports import Answer, Call
 from tests.fakes.delivery import Played, channels_for
 from tests.support.subscriptions import A, fact_request, subscription

@@ -6,12 +6,12 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from streams.delivery.admission.admission import NEVER, Admission, Flight
-from streams.delivery.admission.budget import PermitRecord
+from streams.delivery.admission.admission import Admission, Flight
 from streams.delivery.admission.circuit_breaker import Breaker
 from streams.delivery.admission.limiters.limits import Limits
-from streams.delivery.admission.permits import Permits
+from streams.delivery.admission.permits import PermitRecord, Permits
 from streams.delivery.admission.retry_after_gate import Gate
+from streams.delivery.clock import NEVER
 from streams.delivery.ports import AttemptResult, ResponseClass
 from tests.fakes.delivery import ManualClock
 from topics.configuration.pace import Pace

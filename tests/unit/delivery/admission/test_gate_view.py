@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from streams.delivery.admission.budget import PermitRecord
 from streams.delivery.admission.gate_view import FollowedGates, Gates
+from streams.delivery.admission.permits import PermitRecord
 from streams.delivery.destinations import permits_key
 from streams.runtime.following import Followed
 from topics.configuration.settings import Settings

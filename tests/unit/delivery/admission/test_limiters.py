@@ -12,8 +12,7 @@ from prometheus_client import REGISTRY
 from pydantic import TypeAdapter
 
 from streams.delivery import metrics  # noqa: F401 - the metrics are registered by it
-from streams.delivery.admission.limiters.factory import limits_for
-from streams.delivery.admission.limiters.limits import Limits
+from streams.delivery.admission.limiters.limits import Limits, limits_for
 from streams.delivery.admission.limiters.pool import LATE_MS
 from tests.fakes.delivery import channels_for
 from topics.configuration.budgets import AnyBudget, limits_of

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 from pydantic import ValidationError
 
-from streams.delivery.admission.permits import TABLE as PERMITS
+from streams.delivery.admission.permits import PERMITS
 from streams.delivery.destinations import permits_key
 from streams.delivery.ports import Answer
 from tests.fakes.delivery import PARTITIONS, Played, channels_for, ok

@@ -7,11 +7,11 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.delivery.attempts.classify import MESSAGE_CHARS_MAX, classify
+from streams.delivery.attempts.classify import classify
+from streams.delivery.attempts.response_headers import THROTTLE_DEFAULT_S
 from streams.delivery.attempts.responses_doc import DOCUMENT, document
-from streams.delivery.attempts.retry_after import THROTTLE_DEFAULT_S
-from streams.delivery.ports import Answer, ResponseClass
-from topics.subscriptions.kinds import KINDS
+from streams.delivery.ports import MESSAGE_CHARS_MAX, Answer, ResponseClass
+from topics.subscriptions.model import KINDS
 
 NOW_MS = 1_700_000_000_000
 DELIVERED, RETRY, THROTTLED, REFUSED, GONE = ResponseClass

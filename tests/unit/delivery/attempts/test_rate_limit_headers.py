@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.delivery.attempts.rate_limit_headers import quiet_until_ms
-from streams.delivery.attempts.retry_after import RETRY_AFTER_MAX_S
+from streams.delivery.attempts.response_headers import RETRY_AFTER_MAX_S, quiet_until_ms
 from streams.delivery.ports import Answer, Call
 from tests.fakes.delivery import START_MS, Played, channels_for, request_for
 from topics.records.keys import INCREFF

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.delivery.attempts.retry_after import RETRY_AFTER_MAX_S, not_before_ms
+from streams.delivery.attempts.response_headers import RETRY_AFTER_MAX_S, not_before_ms
 
 NOW_MS = 1_700_000_000_000  # Tue, 14 Nov 2023 22:13:20 GMT
 

@@ -9,11 +9,10 @@ from itertools import count
 
 import pytest
 
-from streams.delivery import slices
-from streams.delivery.attempts.attempt import TABLE as OUTBOX
+from streams.delivery import tasks
 from streams.delivery.dispatch.dispatcher import DestinationRunner
-from streams.delivery.outbox.records import Entry, decode_header, entry_key, header_key, is_entry_key
-from streams.delivery.slices import Slices
+from streams.delivery.outbox.records import OUTBOX, Entry, decode_header, entry_key, header_key, is_entry_key
+from streams.delivery.tasks import Slices
 from streams.runtime.role import Change
 from tests.fakes.delivery import PARTITIONS, START_MS, Durable, Played, channels_for, request_for
 from tests.support.subscriptions import A, B, fact_request, index, subscription
@@ -70,7 +69,7 @@ async def arriving(monkeypatch: pytest.MonkeyPatch, given: list[Entry], name: st
     await worker.clock.run_for(100)
     learn(worker, subscription(name, revision=2))
     await worker.kill()
-    monkeypatch.setattr(slices, "SLICE", 3 * (slices.ROW + slices.REQUEST))
+    monkeypatch.setattr(tasks, "SLICE", 3 * (tasks.ROW + tasks.REQUEST))
     worker = await worker.restart()
     given.clear()
     while len(given) < BACKLOG // 3:  # noqa: ASYNC110 - the moment in question lies between two turns of the loop
@@ -105,7 +104,7 @@ async def test_others_have_their_turns_while_a_hundred_thousand_are_given(monkey
         in_turn.append(0)
     assert sum(in_turn) == number
     assert max(in_turn) <= 200
-    assert len(in_turn) > number // 200 + number // slices.SLICE
+    assert len(in_turn) > number // 200 + number // tasks.SLICE
 
 
 async def test_what_comes_and_leaves_meanwhile_keeps_its_place_and_is_sent_once_all_is_given(
@@ -270,7 +269,7 @@ async def test_the_short_does_not_wait_for_the_long() -> None:
 
     def work(steps: int, name: str) -> Iterator[int]:
         for _ in range(steps):
-            yield slices.SLICE
+            yield tasks.SLICE
         done.append(name)
 
     await asyncio.gather(line.run(work(20, "long")), line.run(work(2, "short")), line.run(work(0, "none")))

@@ -6,24 +6,21 @@ from random import Random
 
 import pytest
 
+from streams.delivery.attempts.resolution import Resolution, record_attempt, resolve
 from streams.delivery.attempts.retry_schedule import RELAY_MAX_MS, RetrySchedule
-from streams.delivery.lanes.lane import (
+from streams.delivery.lanes.lane import RELAY_PATIENCE_MS, Expire, Lane, Requests, Send, Step, Wait
+from streams.delivery.lanes.ready_queue import AGEING_MS, AGEING_TURN, PriorityQueue
+from streams.delivery.outbox.records import (
     RELAY_MARGIN_MS,
-    RELAY_PATIENCE_MS,
     SEND_TIMEOUT_MIN_S,
-    Expire,
-    Lane,
-    Requests,
-    Resolution,
-    Send,
-    Step,
-    Wait,
-    record_attempt,
-    resolve,
+    Entry,
+    decode_entry,
+    entry_key,
+    header_key,
+    is_entry_key,
+    names_of_entry_key,
     timeout_s,
 )
-from streams.delivery.lanes.priority import AGEING_MS, AGEING_TURN, PriorityQueue
-from streams.delivery.outbox.records import Entry, decode_entry, entry_key, header_key, is_entry_key, names_of_entry_key
 from streams.delivery.ports import AttemptResult, ResponseClass
 from tests.fakes.delivery import START_MS, MemoryTable, request_for
 from topics.contract.touchpoints import Priority

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streams.delivery.admission.redrive_share import HEADROOM, PLACES_SHARE
-from streams.delivery.lanes.priority import AGEING_MS, AGEING_TURN, REDRIVE_TURN, PriorityQueue
+from streams.delivery.lanes.ready_queue import AGEING_MS, AGEING_TURN, REDRIVE_TURN, PriorityQueue
 from tests.fakes.delivery import START_MS, Played, channels_for, request_for
 from topics.contract.touchpoints import Priority
 from topics.records.deliveries import DeliveryRequest, decode_request

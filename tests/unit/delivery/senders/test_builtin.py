@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from streams.delivery.attempts.classify import classify
 from streams.delivery.ports import Answer, Call, ResponseClass
-from streams.delivery.senders.builtin import SelfSender
-from streams.delivery.senders.self_rules import RULES, answer, shipment_code
+from streams.delivery.senders.builtin import RULES, SelfSender, answer, shipment_code
 from topics.configuration.settings import SENT_TO_MARKETPLACES
 from topics.contract.models.errors import ChannelError
 from topics.contract.sample_files import sample

@@ -13,8 +13,8 @@ from sluice.dev.torture.fields import Fields, parse_field
 from sluice.dev.torture.log import LogWriter
 from sluice.dev.torture.receiver import Options, Receiver
 from streams.delivery.attempts.classify import classify
-from streams.delivery.ports import Answer, Call, ResponseClass
-from streams.delivery.senders.http import RESPONSE_BYTES_MAX, HttpSender
+from streams.delivery.ports import RESPONSE_BYTES_MAX, Answer, Call, ResponseClass
+from streams.delivery.senders.http import HttpSender
 from tests.fakes.delivery import channels_for
 from topics.contract.touchpoints import BY_NAME
 from topics.records.keys import INCREFF

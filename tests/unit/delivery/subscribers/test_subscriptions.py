@@ -12,12 +12,11 @@ import orjson
 import pytest
 from prometheus_client import REGISTRY
 
-from streams.delivery import slices
-from streams.delivery.attempts.attempt import TABLE as OUTBOX
+from streams.delivery import tasks
 from streams.delivery.dispatch.dispatcher import DestinationRunner
 from streams.delivery.outbox import header_sweeper as headers
 from streams.delivery.outbox import intake
-from streams.delivery.outbox.records import Entry, is_entry_key
+from streams.delivery.outbox.records import OUTBOX, Entry, is_entry_key
 from streams.delivery.ports import Answer, Call, Withheld
 from streams.runtime.role import Change, Effect
 from tests.fakes.delivery import START_MS, Durable, Played, channels_for, ok
@@ -410,7 +409,7 @@ async def test_a_fact_that_was_set_aside_is_a_gap_that_later_ones_tell(monkeypat
 
 async def test_a_backlog_is_given_to_a_renewed_runner_a_little_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others have their turns meanwhile, and what comes meanwhile keeps its place."""
-    monkeypatch.setattr(slices, "SLICE", 3 * (slices.ROW + slices.REQUEST))
+    monkeypatch.setattr(tasks, "SLICE", 3 * (tasks.ROW + tasks.REQUEST))
     worker = await Played(channels_for(), subscriptions=index(subscription())).start()
     worker.sender.far = lambda _call, _before: Answer(status=503)
     worker.give(*(fact_request(f"O-{n}", 1) for n in range(30)))
