@@ -1,0 +1,88 @@
+"""The tree stays a house in which one finds the room: bounds on folders, modules, names and imports."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from collections import Counter, defaultdict
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.unit.architecture.rooms import PACKAGES, circle, rooms
+
+ROOT = Path(__file__).resolve().parents[3]
+MODULES_MAX = 15
+"""In one folder, `__init__` included: as many as a reader takes in at a glance."""
+LINES_MAX = 400
+"""In one module: more is rarely one idea."""
+ROLES = (
+    "streams/delivery",
+    "streams/order",
+    "streams/inventory",
+    "streams/runtime",
+    "gateway",
+    "topics",
+    "sluice",
+    "bench",
+)
+"""Within each of these, a class name means one thing."""
+BOUNDS = {
+    # package: rooms, floors, arrows
+    "topics": (12, 8, 34),
+    "gateway": (9, 5, 23),
+    "streams.runtime": (13, 6, 32),
+    "streams.order": (8, 6, 17),
+    "streams.delivery": (16, 7, 60),
+    "streams.delivery.stock": (12, 6, 24),
+    "streams.inventory": (8, 5, 12),
+    "sluice": (8, 4, 10),
+    "sluice.dev": (8, 4, 8),
+    "bench": (9, 4, 16),
+}
+"""What each package has at most. Raise one only with a reason: an arrow more is a room that is harder to know alone."""
+
+
+@cache
+def modules() -> tuple[Path, ...]:
+    """Every Python file of the tree that is tracked, relative to its root."""
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607
+    names = listed.stdout.split() or [
+        str(path.relative_to(ROOT)) for top in (*PACKAGES, "tests") for path in (ROOT / top).rglob("*.py")
+    ]
+    return tuple(path for path in map(Path, names) if (ROOT / path).exists())
+
+
+def test_a_folder_has_few_modules() -> None:
+    sizes = Counter(path.parent for path in modules())
+    assert {str(folder): size for folder, size in sizes.items() if size > MODULES_MAX} == {}
+
+
+def test_a_module_is_short() -> None:
+    lines = {str(path): len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in modules()}
+    assert {path: count for path, count in lines.items() if count > LINES_MAX} == {}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_class_name_means_one_thing(role: str) -> None:
+    defined: dict[str, list[str]] = defaultdict(list)
+    for path in modules():
+        if path.is_relative_to(role):
+            for node in ast.parse((ROOT / path).read_bytes()).body:
+                if isinstance(node, ast.ClassDef):
+                    defined[node.name].append(str(path))
+    assert {name: paths for name, paths in defined.items() if len(paths) > 1} == {}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_modules_do_not_import_each_other_in_a_circle(package: str) -> None:
+    assert circle(package) == []
+
+
+@pytest.mark.parametrize("package", BOUNDS)
+def test_rooms_are_few_and_know_few(package: str) -> None:
+    found = rooms(package)
+    bound = BOUNDS[package]
+    measured = (len(found.names), found.floors, len(found.arrows))
+    assert all(size <= limit for size, limit in zip(measured, bound, strict=True)), sorted(found.arrows)
