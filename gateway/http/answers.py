@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
+from topics.contract.definition import Direction, Entity, Mode, Touchpoint
 from topics.contract.models.fulfilment import Taken
-from topics.contract.touchpoints import Direction, Entity, Mode, Touchpoint
 from topics.records.verdicts import Reply, Verdict
 
 JSON = "application/json"

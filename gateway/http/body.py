@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from gateway.http.answers import Refused, bad_data, overloaded
-from topics.contract.touchpoints import Touchpoint
+from topics.contract.definition import Touchpoint
 from topics.nesting import NESTING_MAX, is_too_deep
 from topics.schema_base import canonical, problems
 

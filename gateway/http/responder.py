@@ -13,7 +13,7 @@ from gateway.http.answers import Answer, Refused, kafka_away, overloaded, shaped
 from gateway.http.call import Call
 from gateway.http.metrics import Metrics
 from gateway.ports import Clock, Overloaded, RecordTooLarge, Unavailable
-from topics.contract.touchpoints import Direction
+from topics.contract.definition import Direction
 
 log = logging.getLogger(__name__)
 

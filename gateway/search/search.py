@@ -15,7 +15,7 @@ from gateway.ports import Clock, Outgoing, Overloaded, Producer, RecordTooLarge,
 from gateway.search import answers as search
 from gateway.search.negative_cache import AbsentSkus, Sku
 from topics.configuration.settings import Channel, Channels, Settings
-from topics.contract.touchpoints import Touchpoint
+from topics.contract.definition import Touchpoint
 from topics.records.deliveries import DeliveryRequest
 from topics.records.envelope import DELIVERY_REQUEST, GATEWAY_SOURCE, stamped
 from topics.records.keys import INCREFF, destination_partition, join, shard_of

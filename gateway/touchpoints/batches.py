@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.http.answers import Answer, Refused, json_answer, refusal, taken
-from topics.contract.touchpoints import Direction, Touchpoint
+from topics.contract.definition import Direction, Touchpoint
 from topics.records.verdicts import Reply, Verdict
 
 NAMED_MAX = 50

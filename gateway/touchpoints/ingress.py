@@ -20,8 +20,8 @@ from gateway.search.search import Search
 from gateway.touchpoints.batches import merged, split
 from gateway.touchpoints.stock_batch import read_stock
 from topics.configuration.settings import Channel, Channels, Settings
+from topics.contract.definition import Direction, Entity, Mode, Touchpoint
 from topics.contract.entities import entity_code, entity_key
-from topics.contract.touchpoints import Direction, Entity, Mode, Touchpoint
 from topics.records.envelope import COMMAND
 
 Accept = Callable[[Touchpoint, Call, Channel, web.Request], Awaitable[Answer]]

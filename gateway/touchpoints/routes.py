@@ -6,7 +6,8 @@ from aiohttp import web
 
 from gateway.http.responder import Responder
 from gateway.touchpoints.ingress import Ingress
-from topics.contract.touchpoints import TOUCHPOINTS, Direction, Touchpoint
+from topics.contract.definition import Direction, Touchpoint
+from topics.contract.touchpoints import TOUCHPOINTS
 
 MARKETPLACE_PREFIX = "/assure-magic2"
 """Increff's context path (contract 0.2): a marketplace changes only the host."""

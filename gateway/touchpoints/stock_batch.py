@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from gateway.http.answers import bad_data
 from gateway.http.body import parse
 from topics.configuration.settings import Channel
+from topics.contract.definition import Touchpoint
 from topics.contract.models.inventory import split_valid
 from topics.contract.models.plain_stock import read_plain, read_plain_consolidated
-from topics.contract.touchpoints import Touchpoint
 from topics.records.keys import channel_destination, destination_partition, shard_of, stock_key
 from topics.schema_base import problems
 from topics.stock.positions import consolidated_location

@@ -21,8 +21,9 @@ from streams.runtime.rejected import DECISION_FAILED, REJECTED_TOPIC
 from streams.runtime.role import Effect, Poison, Record, Role
 from streams.runtime.tables.partition_table import PartitionState, PartitionTable
 from topics.configuration.settings import Channels, Settings
+from topics.contract.definition import Entity, Touchpoint
 from topics.contract.entities import EntityError, entity_key
-from topics.contract.touchpoints import BY_NAME, Entity, Touchpoint
+from topics.contract.touchpoints import BY_NAME
 from topics.records.envelope import COMMAND, Envelope, EnvelopeError, Headers, parse
 from topics.records.keys import channel_destination, destination_partition, partition_of, shard_of, stock_key
 from topics.records.verdicts import Reply, decode_reply

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from topics.configuration.pace import Pace
 from topics.configuration.settings import Channels, Destination
-from topics.contract.touchpoints import WhenDead
+from topics.contract.definition import WhenDead
 from topics.records.keys import INCREFF, channel_destination, destination_partition, join, subscription_of
 from topics.subscriptions.index import SubscriptionIndex
 from topics.subscriptions.model import Subscription

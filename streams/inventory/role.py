@@ -22,7 +22,8 @@ from streams.positions.position_table import PositionTable, Quantities
 from streams.runtime.rejected import rejection
 from streams.runtime.role import Effect, Poison, Record, Role, Table, Tables
 from topics.configuration.settings import Channels, Settings
-from topics.contract.touchpoints import TOUCHPOINTS, Entity
+from topics.contract.definition import Entity
+from topics.contract.touchpoints import TOUCHPOINTS
 from topics.kafka.catalogue import BY_NAME as TOPIC_BY_NAME
 from topics.records.envelope import COMMAND, Envelope, EnvelopeError, parse
 from topics.records.keys import channel_destination, destination_partition, shard_of, stock_key

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from topics.contract.definition import Direction, Entity, Mode, Repeat, Touchpoint
 from topics.contract.sample_files import Sample, SampleError
-from topics.contract.touchpoints import Direction, Entity, Mode, Repeat, Touchpoint
 from topics.kafka.catalogue import DAY_MS, Cleanup, Topic
 from topics.schema_base import problems
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tests.contract import checks
+from topics.contract.definition import Entity, Mode, Repeat, Touchpoint
 from topics.contract.models.inventory import LocationWiseAtpAnswer
 from topics.contract.sample_files import Sample, SampleError, names, parse, sample
-from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS, Entity, Mode, Repeat, Touchpoint
+from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS
 from topics.documents import docs
 from topics.kafka.catalogue import BY_NAME as TOPIC_BY_NAME
 from topics.kafka.catalogue import TOPICS, Cleanup

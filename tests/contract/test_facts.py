@@ -27,6 +27,8 @@ from tests.support.orders import (
 )
 from topics.records.deliveries import OutcomeKind
 from topics.records.facts import orders as models
+from topics.records.facts import returns
+from topics.records.facts.base import Fact
 from topics.records.facts.catalogue import FACTS, FactError, check
 
 SOURCES = sorted(Path(streams.order.__file__).parent.rglob("*.py"))
@@ -58,7 +60,7 @@ def test_every_fact_that_is_emitted_is_described_and_no_other() -> None:
 def test_every_fact_and_every_member_that_needs_it_says_what_it_means() -> None:
     for name, model in FACTS.items():
         assert model.__doc__, name
-        for base in (models.Fact, models.OrderFact):
+        for base in (Fact, models.OrderFact):
             assert all(field.description for member, field in base.model_fields.items() if member not in _PLAIN), base
         for member, field in model.model_fields.items():
             if member.endswith("Ms"):
@@ -72,8 +74,8 @@ def test_the_known_values_are_the_states() -> None:
     assert set(models.ORDER_STATES) == set(OrderState)
     assert models.STEPS == watchdog.STEPS
     assert set(models.SHIPMENT_STATES) == set(ShipmentState)
-    assert set(models.RETURN_STATES) == set(ReturnState)
-    assert set(models.MANIFEST_STATES) == set(ManifestState)
+    assert set(returns.RETURN_STATES) == set(ReturnState)
+    assert set(returns.MANIFEST_STATES) == set(ManifestState)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pytest
 
 from gateway.touchpoints import routes
 from tests.contract.checks import references
+from topics.contract.definition import Direction, Touchpoint
 from topics.contract.sample_files import sample
-from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Touchpoint
+from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS
 from topics.documents.openapi import INCREFF_PREFIX, MARKETPLACE_PREFIX, document, full_path
 
 METHODS = {"get", "post", "put"}

@@ -10,7 +10,8 @@ import pytest
 from sluice.dev.sandbox.increff.sandbox import DEMO_CREDENTIALS, IncreffSandbox
 from sluice.dev.sandbox.increff.sluice_client import SluiceClient
 from tests.support.sandboxes import FarSide, sample, serving
-from topics.contract.touchpoints import TOUCHPOINTS, Direction
+from topics.contract.definition import Direction
+from topics.contract.touchpoints import TOUCHPOINTS
 
 ORDER = sample("create-outward-order")["orderCode"]
 FIRST, SECOND = (item["orderItemCode"] for item in sample("create-outward-order")["orderItems"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tests.e2e.stack import Answer, Stack
+from topics.contract.definition import Direction, Mode
 from topics.contract.sample_files import sample
-from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Mode
+from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS
 
 SAMPLE_ORDERS = ("MKT-250614-000381", "MKT-250614-000386", "MKT-250614-000412")
 """The orders that the samples speak of: each must exist before its acknowledgement, pack or cancellation comes."""

@@ -31,7 +31,8 @@ from tests.exhaustive.far_sides import (
 )
 from tests.exhaustive.scenario import FROM_MARKETPLACE, MINUTE_MS, Call, Scenario, body_of
 from tests.support.orders import CHANNEL, CODE, START_MS, command, outcome_event
-from topics.contract.touchpoints import BY_NAME, WhenDead
+from topics.contract.definition import WhenDead
+from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import Attempt, Outcome, OutcomeKind
 from topics.records.keys import INCREFF, order_key
 from topics.records.verdicts import Verdict

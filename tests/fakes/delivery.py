@@ -20,7 +20,8 @@ from streams.delivery.stock.location import SENT
 from streams.runtime.role import Change, Effect, PartitionLost, Poison, Record, Table, Tables
 from streams.runtime.tables.partition_table import NO_OFFSET
 from topics.configuration.settings import Channels, Settings, parse_channels
-from topics.contract.touchpoints import BY_NAME, AtDeadline
+from topics.contract.definition import AtDeadline
+from topics.contract.touchpoints import BY_NAME
 from topics.records import envelope
 from topics.records.deliveries import DeliveryRequest, LaneAction, LaneDecision, Outcome, decode_outcome
 from topics.records.envelope import Envelope

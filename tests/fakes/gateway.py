@@ -23,8 +23,9 @@ from sluice.demo_channels import demo_channels
 from tests.fakes.dead import FakeDead
 from tests.fakes.facts import FakeFacts
 from topics.configuration.settings import Channels, Settings, load_settings, parse_channels
+from topics.contract.definition import Direction, Touchpoint
 from topics.contract.sample_files import sample
-from topics.contract.touchpoints import BY_NAME, Direction, Touchpoint
+from topics.contract.touchpoints import BY_NAME
 from topics.records.envelope import Envelope, parse
 from topics.records.verdicts import Reply, Verdict
 from topics.stock.controls import ControlIndex

@@ -16,7 +16,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from sluice.dev.sandbox.increff.sandbox import DEMO_CREDENTIALS
 from sluice.dev.sandbox.marketplace import DEMO_HEADERS, MarketplaceSandbox
 from sluice.dev.sandbox.server import Sandbox, make_app
-from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Touchpoint
+from topics.contract.definition import Direction, Touchpoint
+from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS
 
 
 def sample(name: str) -> dict[str, Any]:

@@ -33,7 +33,8 @@ from topics.configuration.secret_keys import parse_secret_keys
 from topics.configuration.sla import Policy, Sla
 from topics.configuration.stock import TABLES as STOCK_TABLES
 from topics.configuration.stock import LocationStock, StockSettings
-from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Mode, Touchpoint
+from topics.contract.definition import Direction, Mode, Touchpoint
+from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS
 from topics.webhooks.addresses import DEFAULT_PORTS, parse_networks, parse_ports
 
 PARTITIONS = 8

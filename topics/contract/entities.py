@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from topics.contract.touchpoints import Entity, Touchpoint
+from topics.contract.definition import Entity, Touchpoint
 from topics.records.keys import manifest_key, order_key, return_key
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from topics.records.facts.orders import KNOWN_VALUES
+from topics.records.facts.base import KNOWN_VALUES
 
 Schema = Mapping[str, Any]
 

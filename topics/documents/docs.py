@@ -24,7 +24,8 @@ from topics.configuration.settings import (
 )
 from topics.configuration.sla import Sla
 from topics.configuration.stock import Buffer, Cap, LocationStock, ReadBack, Share, StockSettings
-from topics.contract.touchpoints import TOUCHPOINTS, Direction, Touchpoint
+from topics.contract.definition import Direction, Touchpoint
+from topics.contract.touchpoints import TOUCHPOINTS
 from topics.documents import asyncapi
 from topics.documents.openapi import full_path
 from topics.kafka.catalogue import DAY_MS, TOPICS, Cleanup, Topic

@@ -10,12 +10,13 @@ from pydantic import TypeAdapter
 
 from topics.api.snapshots import SnapshotAbort, SnapshotBegin, SnapshotEnd, SnapshotPart, SnapshotStep
 from topics.configuration.settings import SENT_TO_MARKETPLACES
+from topics.contract.definition import Entity
 from topics.contract.models.inventory import ConsolidatedPosition, Position, StockChanged
-from topics.contract.touchpoints import TOUCHPOINTS, Entity
+from topics.contract.touchpoints import TOUCHPOINTS
 from topics.records import envelope
 from topics.records.deliveries import Concluded, DeliveryRequest, LaneDecision, Outcome, Redrive
+from topics.records.facts.base import Part
 from topics.records.facts.catalogue import FACTS, STOCK_FACTS, SUBSCRIPTION_FACTS
-from topics.records.facts.orders import Part
 from topics.records.models import (
     AttemptRecord,
     DeadRecord,

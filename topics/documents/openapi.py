@@ -19,9 +19,10 @@ from topics.api.subscribers import (
     SubscriptionMade,
     SubscriptionSettings,
 )
+from topics.contract.definition import Direction, Mode, Touchpoint
 from topics.contract.models.errors import ChannelError, IncreffError, Problem
 from topics.contract.sample_files import Sample, sample
-from topics.contract.touchpoints import TOUCHPOINTS, Direction, Mode, Touchpoint
+from topics.contract.touchpoints import TOUCHPOINTS
 from topics.documents.json_schema import Untitled
 from topics.documents.openapi_parts import JSON, PROBLEM_JSON, RECEIPTS, Names, Schema, errors, parameter
 from topics.documents.openapi_snapshots import MODELS as SNAPSHOT_MODELS

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from topics.configuration.pace import PROBE_S_MAX, Pace
 from topics.contract import touchpoints
-from topics.contract.touchpoints import Direction, Entity, Mode, Repeat, Touchpoint
+from topics.contract.definition import Direction, Entity, Mode, Repeat, Touchpoint
 from topics.records.envelope import iso_time
 from topics.schema_base import Body
 from topics.webhooks.signatures import Signature

@@ -17,8 +17,8 @@ from sluice.dev.sandbox.journal import Entry
 from sluice.dev.sandbox.server import ORDERS_MAX, Answer, Sandbox, forget_oldest, json_response, same_headers
 from sluice.dev.sandbox.stock import CONSOLIDATED, LOCATION, Positions
 from sluice.dev.sandbox.stock_changes import changing
+from topics.contract.definition import Direction, Touchpoint
 from topics.contract.models.inventory import SearchInventory, is_consolidated_body, split_valid
-from topics.contract.touchpoints import Direction, Touchpoint
 from topics.schema_base import problems
 
 TRANSPORTER = "GULF_EXPRESS"

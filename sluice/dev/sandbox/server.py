@@ -19,7 +19,8 @@ from pydantic import ValidationError
 from sluice.dev.sandbox.faults import Fault, FaultList
 from sluice.dev.sandbox.journal import Entry, Journal
 from sluice.dev.sandbox.recording import Recorded, Recorder, codes_in, keep, restore
-from topics.contract.touchpoints import TOUCHPOINTS, Direction, Touchpoint
+from topics.contract.definition import Direction, Touchpoint
+from topics.contract.touchpoints import TOUCHPOINTS
 from topics.schema_base import problems
 
 BODY_BYTES_MAX = 8 << 20

@@ -13,7 +13,7 @@ from streams.delivery.outbox import reports as outcomes
 from streams.delivery.outbox.records import OUTBOX, Entry, entry_key
 from streams.delivery.ports import Answer, AttemptResult, Call, Clock, ResponseClass, Sender
 from streams.runtime.role import Change, Effect
-from topics.contract.touchpoints import WhenDead
+from topics.contract.definition import WhenDead
 from topics.records.deliveries import Conclusion, OutcomeKind
 from topics.subscriptions.model import KINDS
 from topics.values import value

@@ -7,7 +7,7 @@ from random import Random
 from streams.delivery.attempts.retry_schedule import RetrySchedule
 from streams.delivery.outbox.records import Entry, expires_ms
 from streams.delivery.ports import AttemptResult, ResponseClass
-from topics.contract.touchpoints import Repeat, Touchpoint, WhenDead
+from topics.contract.definition import Repeat, Touchpoint, WhenDead
 from topics.records.deliveries import Attempt, DeliveryRequest, OutcomeKind
 from topics.subscriptions.model import KINDS
 from topics.values import value

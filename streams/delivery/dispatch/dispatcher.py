@@ -41,7 +41,7 @@ from streams.delivery.subscribers.health import Watch, unwatched
 from streams.delivery.tasks import guarded
 from streams.runtime.role import Committer, PartitionLost, Table
 from topics.configuration.pace import Pace
-from topics.contract.touchpoints import Priority, Touchpoint
+from topics.contract.definition import Priority, Touchpoint
 from topics.subscriptions.model import KINDS
 
 MEASURED_EVERY_MS = 1_000

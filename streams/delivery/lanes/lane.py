@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from streams.delivery.clock import NEVER
 from streams.delivery.outbox.records import Entry, decode_entry, entry_key, expires_ms
 from streams.runtime.role import Table
-from topics.contract.touchpoints import WhenDead
+from topics.contract.definition import WhenDead
 from topics.records.deliveries import DeliveryRequest
 from topics.subscriptions.model import KINDS
 from topics.values import value

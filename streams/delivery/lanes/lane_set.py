@@ -17,7 +17,7 @@ from streams.delivery.lanes.ready_queue import CallTurn, Choice, LaneTurn, Waiti
 from streams.delivery.lanes.spilled import Parked
 from streams.delivery.outbox.records import Entry
 from streams.runtime.role import Table
-from topics.contract.touchpoints import Priority
+from topics.contract.definition import Priority
 from topics.subscriptions.model import KINDS
 
 RELAY_WEIGHT = 1.0

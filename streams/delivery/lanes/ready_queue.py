@@ -23,7 +23,7 @@ from streams.delivery.admission.admission import Admission
 from streams.delivery.clock import NEVER
 from streams.delivery.lanes.lane import Lane
 from streams.delivery.ports import AttemptResult, Call, Prepared
-from topics.contract.touchpoints import Priority
+from topics.contract.definition import Priority
 from topics.values import value
 
 AGEING_MS = 10_000

@@ -10,7 +10,7 @@ import orjson
 
 from streams.delivery.clock import NEVER
 from streams.runtime.tables.local_store import LocalStore
-from topics.contract.touchpoints import Priority
+from topics.contract.definition import Priority
 
 _UNKNOWN = -1
 _COLUMNS = "lane TEXT PRIMARY KEY, class INTEGER, due_ms INTEGER, serial INTEGER, since_ms INTEGER, requests TEXT"

@@ -15,8 +15,8 @@ from typing import Any
 import orjson
 
 from streams.delivery.ports import Answer, Call
+from topics.contract.definition import Touchpoint
 from topics.contract.entities import manifest_code
-from topics.contract.touchpoints import Touchpoint
 from topics.records.keys import join
 
 CODE_BYTES = 10

@@ -17,7 +17,8 @@ from streams.delivery.destinations import destinations
 from streams.delivery.ports import RESPONSE_BYTES_MAX, Answer, Call, Clock
 from streams.delivery.senders.credentials import REFUSED, Credentials
 from topics.configuration.settings import Channels
-from topics.contract.touchpoints import BY_NAME, Touchpoint
+from topics.contract.definition import Touchpoint
+from topics.contract.touchpoints import BY_NAME
 
 READ_BYTES = 64 << 10
 KEEPALIVE_S = 15.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from topics.contract.touchpoints import BY_NAME, Touchpoint
+from topics.contract.definition import Touchpoint
+from topics.contract.touchpoints import BY_NAME
 from topics.stock.positions import CONSOLIDATED, decode_position, is_consolidated
 
 LOCATION_WISE = BY_NAME["location-wise-atp-inventory"]

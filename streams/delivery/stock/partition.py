@@ -24,7 +24,7 @@ from streams.runtime.role import Committer, Table, Tables
 from streams.runtime.tables.partition_table import NO_OFFSET
 from topics.configuration import budgets
 from topics.configuration.settings import Channel, Channels
-from topics.contract.touchpoints import Touchpoint
+from topics.contract.definition import Touchpoint
 from topics.records.keys import channel_destination, destination_partition, join, shard_of, split, stock_key
 from topics.stock.offers import Offer
 from topics.stock.position_map import Location, PositionMap, parts_of

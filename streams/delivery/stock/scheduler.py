@@ -26,7 +26,7 @@ from streams.delivery.clock import NEVER
 from streams.delivery.ports import AttemptResult, Caller, Clock
 from streams.delivery.stock.location import Standing, StockLane
 from streams.delivery.stock.queue.dirty_queue import Batch
-from topics.contract.touchpoints import Priority, Touchpoint
+from topics.contract.definition import Priority, Touchpoint
 
 FAIR_TURN = 8
 """One turn in eight is for what is not out of stock: that waits an eighth longer, and nobody stands still."""

@@ -17,7 +17,7 @@ from streams.delivery.ports import AttemptResult, ResponseClass
 from streams.runtime.role import Effect
 from topics.records.envelope import DELIVERY_SOURCE, FACT, NO_CHANNEL, Envelope
 from topics.records.facts.catalogue import name_of
-from topics.records.facts.orders import SubscriptionDisabled
+from topics.records.facts.subscriptions import SubscriptionDisabled
 from topics.records.keys import subscription_destination
 from topics.subscriptions.index import SubscriptionIndex, health_key
 from topics.subscriptions.model import Health, Status, Subscription

@@ -70,7 +70,7 @@ def taken(turn: Turn[Order]) -> Ruling:
     body = outcome.body if isinstance(outcome.body, dict) else {}
     shipment.state = ShipmentState.PACKED
     code = body.get("shipmentCode")
-    # Without a code of the marketplace's own, later calls find the shipment by its id (see documents.find_shipment).
+    # Without a code of the marketplace's own, later calls find the shipment by its id (see shipments.find_shipment).
     shipment.code = str(code) if code is not None else None
     unite(order, shipment)
     lines = order.lines_by_code()

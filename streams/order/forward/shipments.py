@@ -13,7 +13,8 @@ from streams.order.model.decision import APPLIED, DUPLICATE, Ruling, Turn, early
 from streams.order.model.entities import Order
 from streams.order.model.parts import Shipment
 from streams.order.model.states import SHIPMENT_RANK, ShipmentState
-from topics.contract.touchpoints import BY_NAME, Touchpoint
+from topics.contract.definition import Touchpoint
+from topics.contract.touchpoints import BY_NAME
 from topics.records.verdicts import Verdict
 
 INVOICE = BY_NAME["get-invoice"]

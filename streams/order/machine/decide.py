@@ -10,8 +10,8 @@ from streams.order.forward import adopt as adopting
 from streams.order.forward import deferred_calls as waiting
 from streams.order.forward import early_events as parking
 from streams.order.forward import fulfilment_type as fulfilling
-from streams.order.forward.outcomes import base_context, note
 from streams.order.machine import watchdog
+from streams.order.machine.outcomes import base_context, note
 from streams.order.machine.transitions import MAKERS, TABLES, absent
 from streams.order.model.canonical import id_digest
 from streams.order.model.decision import NO_ROOM, PASSING, NoRoomError, Recall, Ruling, Turn, failed, refused
@@ -22,7 +22,7 @@ from streams.order.model.states import OrderState
 from streams.order.records.document import document
 from streams.order.returns import claims as registering
 from streams.order.returns import returns as returning
-from topics.contract.touchpoints import Mode
+from topics.contract.definition import Mode
 from topics.records.verdicts import Reply, Verdict
 from topics.values import value
 

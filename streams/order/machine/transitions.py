@@ -14,9 +14,9 @@ from streams.order.forward import adopt as adopting
 from streams.order.forward import cancel as cancelling
 from streams.order.forward import create as placing
 from streams.order.forward import early_events as parking
-from streams.order.forward import outcomes
 from streams.order.forward import pack as packing
 from streams.order.forward import shipments as leaving
+from streams.order.machine import outcomes
 from streams.order.manifests import manifests as manifesting
 from streams.order.model.decision import Recall, Ruling, Turn, early, refused
 from streams.order.model.entities import Entity, Manifest, Order, Return

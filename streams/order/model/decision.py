@@ -14,7 +14,8 @@ from streams.order.model.effects import Effect, PublishFact, RecordAnswer, Reply
 from streams.order.model.entities import Entity
 from streams.order.model.events import Event, EventKind, kind_of_command
 from streams.order.model.parts import Delivery, NotedFact, Relay, Waiter
-from topics.contract.touchpoints import BY_NAME, AtDeadline, Direction, Touchpoint
+from topics.contract.definition import AtDeadline, Direction, Touchpoint
+from topics.contract.touchpoints import BY_NAME
 from topics.records.keys import INCREFF, channel_destination, join, split
 from topics.records.verdicts import Address, Reply, Verdict
 from topics.values import value

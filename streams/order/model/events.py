@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from topics.configuration.sla import NO_POLICY, Policy
-from topics.contract.touchpoints import Touchpoint
+from topics.contract.definition import Touchpoint
 from topics.records.deliveries import Outcome, OutcomeKind
 from topics.records.verdicts import Address
 from topics.values import named_value

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from streams.order.model.states import ShipmentState
-from topics.contract.touchpoints import BY_NAME, WhenDead
+from topics.contract.definition import WhenDead
+from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import OutcomeKind
 from topics.records.verdicts import Address
 

@@ -16,8 +16,9 @@ from streams.order.model.events import OF_TOUCHPOINT, Event, EventKind, kind_of_
 from streams.order.records.reply_addresses import ReplyAddresses
 from streams.runtime.role import Poison, Record
 from topics.configuration.settings import Channel, Channels
+from topics.contract.definition import Mode, Touchpoint
 from topics.contract.entities import EntityError, entity_code, key_of_code
-from topics.contract.touchpoints import BY_NAME, Mode, Touchpoint
+from topics.contract.touchpoints import BY_NAME
 from topics.nesting import NESTING_MAX, is_too_deep
 from topics.records.deliveries import Outcome, decode_outcome
 from topics.records.envelope import (

@@ -15,7 +15,8 @@ from streams.order.model.decision import DUPLICATE, PENDING, Ruling, Turn, faile
 from streams.order.model.entities import Return
 from streams.order.model.parts import Question, Waiter
 from streams.order.model.states import ReturnState
-from topics.contract.touchpoints import BY_NAME, Touchpoint
+from topics.contract.definition import Touchpoint
+from topics.contract.touchpoints import BY_NAME
 from topics.records.envelope import RETURN_CLAIMED
 from topics.records.keys import order_key
 

@@ -27,8 +27,9 @@ from tests.support.far_sides import Arrival, Marketplace, Reply, Rule, played, s
 from tests.support.kafka import Kafka
 from tests.support.roles import RoleProcess
 from topics.configuration.settings import SENT_TO_MARKETPLACES, FarSide, Settings, load_channels
+from topics.contract.definition import Entity, Mode
 from topics.contract.sample_files import sample
-from topics.contract.touchpoints import BY_NAME, Entity, Mode
+from topics.contract.touchpoints import BY_NAME
 from topics.kafka import admin
 from topics.kafka.catalogue import BY_NAME as TOPICS
 from topics.records import envelope

@@ -16,7 +16,8 @@ from streams.delivery.attempts.retry_schedule import JITTER, RetrySchedule
 from streams.delivery.ports import Answer, Call
 from tests.fakes.delivery import Arrival, Played, channels_for, request_for
 from tests.support.receivers import over
-from topics.contract.touchpoints import BY_NAME, WhenDead
+from topics.contract.definition import WhenDead
+from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import DeliveryRequest
 from topics.records.keys import INCREFF
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from gateway.http.answers import Refused
 from gateway.touchpoints.stock_batch import CONSOLIDATED, ParsedBatch, plain, split
-from topics.contract.touchpoints import BY_NAME, Touchpoint
+from topics.contract.definition import Touchpoint
+from topics.contract.touchpoints import BY_NAME
 from topics.nesting import NESTING_MAX
 from topics.schema_base import CODE_MAX, SKUS_MAX
 

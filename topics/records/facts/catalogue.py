@@ -1,78 +1,26 @@
-"""FACTS: every fact on `orders.events`, by name; SUBSCRIPTION_FACTS: those on `subscriptions.events`; STOCK_FACTS: on
+"""Every fact by name: FACTS on `orders.events`, SUBSCRIPTION_FACTS on `subscriptions.events`, STOCK_FACTS on
 `inventory.events`.
 
-A test walks what the orders role emits and finds each here.
-
-A new fact: one model in topics.records.facts.orders, one entry below, then `python -m topics.documents.schemas`.
+A fact is here when its model is in one of the modules below; a test walks what the orders role emits and finds each.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeVar
 
 import orjson
 from pydantic import ValidationError
 
-from topics.records.facts import orders as models
-from topics.records.facts import stock as stock_events
-from topics.records.facts.orders import Fact, Part
+from topics.records.facts import orders, returns, stock, subscriptions
+from topics.records.facts.base import Fact, Part
 
-_MODELS: tuple[type[Fact], ...] = (
-    models.OrderCreated,
-    models.OrderSubmitted,
-    models.OrderRejected,
-    models.OrderAcknowledged,
-    models.OrderUpdated,
-    models.OrderHeld,
-    models.OrderReleased,
-    models.OrderDelivered,
-    models.OrderCancelled,
-    models.OrderHandedOver,
-    models.OrderStuck,
-    models.OrderUnstuck,
-    models.OrderForgotten,
-    models.OrderAdopted,
-    models.ShipmentAdopted,
-    models.EventParked,
-    models.EventRefused,
-    models.EventExpired,
-    models.ShipmentPacked,
-    models.PackRefused,
-    models.PackUnanswered,
-    models.PackDiffered,
-    models.InvoiceIssued,
-    models.LabelIssued,
-    models.ShipmentManifested,
-    models.ShipmentHandedOver,
-    models.SellerCancelled,
-    models.CustomerCancelled,
-    models.CancellationRefused,
-    models.SellerCancellationRefused,
-    models.CancellationCrossed,
-    models.DeliveryFailed,
-    models.DeliveryRefused,
-    models.ReturnCreated,
-    models.ReturnAdopted,
-    models.ReturnRefused,
-    models.ReturnUnanswered,
-    models.ReturnSubmitted,
-    models.ReturnRejected,
-    models.ReturnUpdated,
-    models.ReturnItemsAdded,
-    models.ReturnItemsRefused,
-    models.ReturnItemsCancelled,
-    models.ReturnCancelled,
-    models.ReturnAcknowledged,
-    models.ReturnCompleted,
-    models.ManifestCreated,
-    models.ManifestRefused,
-    models.ManifestDiffered,
-)
+FactT = TypeVar("FactT", bound=Part)
 
 
 class FactError(ValueError):
-    """A fact is not what its model says; the message names it and the member."""
+    """A fact is not what its model says; the message names the fact and the member."""
 
 
 def name_of(model: type[Part]) -> str:
@@ -80,31 +28,24 @@ def name_of(model: type[Part]) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "-", model.__name__).lower()
 
 
-FACTS: dict[str, type[Fact]] = {name_of(model): model for model in _MODELS}
-SUBSCRIPTION_FACTS: dict[str, type[models.SubscriptionFact]] = {
-    name_of(model): model for model in (models.SubscriptionDisabled,)
-}
-STOCK_FACTS: dict[str, type[stock_events.StockFact]] = {
-    name_of(model): model
-    for model in (
-        stock_events.StockRefused,
-        stock_events.StockAcceptedAgain,
-        stock_events.StockDriftFound,
-        stock_events.StockDriftPersists,
-        stock_events.SnapshotApplied,
-        stock_events.SnapshotAbandoned,
-        stock_events.ResyncDone,
-        stock_events.ReconcileDone,
-    )
-}
+def _facts(base: type[FactT], *modules: ModuleType) -> dict[str, type[FactT]]:
+    """The models of facts in these modules, in their order. Classes whose name ends in Fact are bases of others."""
+    models = [model for module in modules for model in vars(module).values()]
+    facts = [model for model in models if isinstance(model, type) and issubclass(model, base)]
+    return {name_of(fact): fact for fact in facts if not fact.__name__.endswith("Fact")}
+
+
+FACTS = _facts(Fact, orders, returns)
+SUBSCRIPTION_FACTS = _facts(subscriptions.SubscriptionFact, subscriptions)
+STOCK_FACTS = _facts(stock.StockFact, stock)
 EVERY_FACT: dict[str, type[Part]] = {**FACTS, **SUBSCRIPTION_FACTS, **STOCK_FACTS}
 
 
 def check(name: str, data: Any) -> None:
-    """Raises FactError unless the fact is exactly what its model says: no member less, none more."""
+    """Raises FactError unless the fact has exactly the members of its model."""
     model = EVERY_FACT.get(name)
     if model is None:
-        raise FactError(f"{name}: not in topics.records.facts.catalogue")
+        raise FactError(f"{name}: not in topics/records/facts, where each fact has a model")
     written = orjson.loads(orjson.dumps(data))
     try:
         read = model.model_validate(written, strict=True).model_dump(mode="json", exclude_unset=True)

@@ -1,18 +1,16 @@
-"""What each fact on `orders.events` says. One model per fact; the schemas for readers are made from these.
+"""Facts of orders and their shipments on `orders.events`. One model per fact; readers' schemas are made from these.
 
-A fact says what happened to one order, return or manifest, after it was decided. It carries codes, quantities, places
-and times, never names, addresses, texts of a customer, or a far side's own words, which may quote them.
-
-A new fact: a model here whose name is the fact's (OrderHeld is `order-held`), an entry in catalogue.py, then
-`python -m topics.documents.schemas`. Members of a fact that was released stay as they are; a new one has a default.
+To add a fact: a model here whose name is the fact's (OrderHeld is `order-held`; names that end in Fact are bases), then
+`python -m topics.documents.schemas`. Members of a released fact stay as they are; a new one has a default.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from topics.records.facts.base import DurationMs, EpochMs, Fact, Part, Quantity, Status, known
 
 ORDER_STATES = (
     "EXPECTED",
@@ -29,38 +27,7 @@ ORDER_STATES = (
     "CANCELLED",
 )
 SHIPMENT_STATES = ("PACKING", "PACKED", "LABELLED", "MANIFESTED", "HANDED_OVER")
-RETURN_STATES = ("RECEIVED", "SUBMITTED", "REJECTED", "ACKNOWLEDGED", "CANCELLED", "REFUSED", "COMPLETED", "ASKED")
-MANIFEST_STATES = ("REQUESTED", "MANIFESTED", "REFUSED")
 STEPS = ("submit", "acknowledge", "pack", "hand-over", "dispatch")
-
-KNOWN_VALUES = "x-known-values"
-"""Values of today. A string, not an enum: more may come, and a reader must not fail on them."""
-
-
-def known(values: Sequence[str]) -> Any:
-    """Says in the schema what values there are today."""
-    return Field(json_schema_extra={KNOWN_VALUES: list(values)})
-
-
-Quantity = Annotated[int, Field(ge=0)]
-EpochMs = Annotated[int, Field(ge=0, description="Milliseconds since 1970-01-01 UTC")]
-DurationMs = Annotated[int, Field(description="Milliseconds; below 0 only where a producer's clock went back")]
-Status = Annotated[int | None, Field(description="HTTP status of the far side's answer; null: there was none")]
-
-
-class Part(BaseModel):
-    """Readers ignore members that they do not know."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
-
-
-class Fact(Part):
-    """The members of every fact."""
-
-    sequence: int = Field(ge=1, description="Counts the facts of one key, from 1, without a gap")
-    channel: str = Field(description="The channel of the order, return or manifest")
-    atMs: EpochMs = Field(description="When it was decided: the time of the record that caused it, epoch milliseconds")
-    sinceCreatedMs: DurationMs = Field(description="Milliseconds since the first event of the order, return, manifest")
 
 
 class LineUnits(Part):
@@ -367,164 +334,3 @@ class DeliveryFailed(RequestFact):
 
 class DeliveryRefused(RequestFact):
     """The far side refused a request for which nobody waits."""
-
-
-class ReturnQuantities(Part):
-    """Units of a return by what became of them; together they are all there are."""
-
-    expected: int
-    cancelled: int
-    passed: int
-    failed: int
-
-
-class ReturnFact(Fact):
-    """A fact of a return."""
-
-    returnOrderCode: str
-    forwardOrderCode: str
-    state: Annotated[str, known(RETURN_STATES)] = Field(description="The return's state after this fact")
-    locationCode: str | None
-    quantities: ReturnQuantities | None = Field(default=None, description="Its units after this fact")
-
-
-class ReturnUnit(Part):
-    itemCode: str
-    channelSkuCode: str
-
-
-class InspectedUnit(ReturnUnit):
-    qcStatus: str = Field(description="PASS or FAIL")
-    qcReason: str | None = Field(description="The warehouse's")
-
-
-class ReturnCreated(ReturnFact):
-    """Sluice took a return: its forward order has admitted the units."""
-
-    orderType: str | None
-    items: list[ReturnUnit] = Field(description="One entry per unit")
-    forwardKnown: bool | None = Field(
-        default=None, description="Whether Sluice knew what left of the forward order; otherwise nothing was counted"
-    )
-
-
-class ReturnAdopted(ReturnFact):
-    """A return was first met midway and taken on: its units are those that are said of it."""
-
-    by: str = Field(description="What it was met by: acknowledge return, update return, ..")
-
-
-class ReturnRefused(ReturnFact):
-    """The forward order denied a return: more units than left of it. Another Create is a new attempt."""
-
-    reason: str
-    items: list[ReturnUnit] = Field(description="One entry per unit")
-
-
-class ReturnUnanswered(ReturnFact):
-    """The forward order has given a return no answer, however often it was asked. A repeat of the call asks again."""
-
-    touchpoint: str = Field(description="The call that waits for it")
-
-
-class ReturnItemsAdded(ReturnFact):
-    """More units come back with a return; its forward order has admitted them."""
-
-    items: list[ReturnUnit] = Field(description="Those that are new")
-
-
-class ReturnItemsRefused(ReturnFact):
-    """Units do not come back with a return: its forward order denied them, or Increff did not take them."""
-
-    reason: str | None = Field(default=None, description="The forward order's")
-    status: Status = Field(default=None, description="Increff's answer")
-    items: list[ReturnUnit]
-
-
-class ReturnSubmitted(ReturnFact):
-    """Increff took the return."""
-
-
-class ReturnRejected(ReturnFact):
-    """Increff refused the return."""
-
-    status: Status
-
-
-class ReturnUpdated(ReturnFact):
-    """The marketplace changed a return's courier, tracking number, status or date: the members that are there."""
-
-    transporter: str | None = None
-    trackingCode: str | None = None
-    returnOrderStatus: str | None = None
-    expectedDate: str | None = None
-
-
-class ReturnItemsCancelled(ReturnFact):
-    """Units of a return will not come."""
-
-    itemCodes: list[str]
-
-
-class ReturnCancelled(ReturnFact):
-    """Every unit is cancelled. Follows the cancellation that took the last."""
-
-
-class ReturnCompleted(ReturnFact):
-    """Every unit that is not cancelled is inspected. Follows the fact that made it so."""
-
-
-class ReturnAcknowledged(ReturnFact):
-    """Increff inspected units of a return."""
-
-    inspected: list[InspectedUnit] = Field(description="What is new; inspections add up over several facts")
-
-
-class ManifestFact(Fact):
-    """A fact of a manifest."""
-
-    manifestId: str
-
-
-class ManifestedShipment(Part):
-    orderCode: str
-    shipmentCode: str
-
-
-class ManifestCreated(ManifestFact):
-    """The marketplace made a manifest."""
-
-    manifestCode: str | None
-    locationCode: str | None
-    transporter: str
-    items: list[ManifestedShipment]
-
-
-class ManifestRefused(ManifestFact):
-    """The marketplace refused a manifest, or gave no answer in time."""
-
-    status: Status
-
-
-class ManifestDiffered(ManifestFact):
-    """Increff repeated a manifest with other content. It was given the first one's answer."""
-
-    locationCode: str | None
-
-
-class SubscriptionFact(Part):
-    """A fact of a subscription, on `subscriptions.events`."""
-
-    subscription: str = Field(description="Its id")
-    revision: int = Field(ge=1, description="The revision of the subscription that this is about")
-    atMs: EpochMs = Field(description="When it happened, epoch milliseconds")
-
-
-DISABLED_REASONS = ("gone", "failing")
-
-
-class SubscriptionDisabled(SubscriptionFact):
-    """Sluice sends a subscription nothing more: it answered 410 (`gone`), or it failed for too long (`failing`)."""
-
-    reason: Annotated[str, known(DISABLED_REASONS)]
-    failingSinceMs: EpochMs | None = Field(description="Since when nothing was taken; null where that is not why")

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from topics.records.facts.orders import EpochMs, Part, Quantity, Status, known
+from topics.records.facts.base import EpochMs, Part, Quantity, Status, known
 
 REFUSAL_REASONS = ("failure-list", "refused")
 DRIFT_KINDS = ("missing", "extra", "stale", "refused")

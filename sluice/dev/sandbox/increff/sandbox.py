@@ -17,7 +17,7 @@ from sluice.dev.sandbox.rate_limit import REQUESTS_PER_WINDOW, SlidingWindow
 from sluice.dev.sandbox.server import ORDERS_MAX, Answer, Sandbox, forget_oldest, same_headers
 from sluice.dev.sandbox.stock import Positions
 from sluice.dev.sandbox.stock_changes import changing
-from topics.contract.touchpoints import Direction, Touchpoint
+from topics.contract.definition import Direction, Touchpoint
 
 PREFIX = "/assure-magic2"
 DEMO_CREDENTIALS = {"authUsername": "sluice", "authPassword": "sluice-secret", "authDomainName": "demo"}

@@ -13,8 +13,8 @@ from streams.delivery.stock.ports import KnownStock
 from streams.delivery.stock.queue.comparison import CompactBooks
 from streams.delivery.stock.queue.dirty_queue import StockQueue
 from topics.configuration.stock import ReadBack
+from topics.contract.definition import Direction, Entity, Mode, Priority, Repeat, Touchpoint
 from topics.contract.models.inventory import FoundQuantity, SearchInventory, SearchInventoryAnswer
-from topics.contract.touchpoints import Direction, Entity, Mode, Priority, Repeat, Touchpoint
 from topics.stock.position_map import Location
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from streams.delivery.ports import Answer, Call, ResponseClass
 from tests.fakes.delivery import START_MS, Played, channels_for, ok, request_for
-from topics.contract.touchpoints import BY_NAME, Priority
+from topics.contract.definition import Priority
+from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import LaneAction, OutcomeKind
 from topics.records.keys import INCREFF
 

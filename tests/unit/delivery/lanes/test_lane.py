@@ -23,7 +23,7 @@ from streams.delivery.outbox.records import (
 )
 from streams.delivery.ports import AttemptResult, ResponseClass
 from tests.fakes.delivery import START_MS, MemoryTable, request_for
-from topics.contract.touchpoints import Priority
+from topics.contract.definition import Priority
 from topics.records.deliveries import OutcomeKind
 
 DELIVERED, RETRY, THROTTLED, REFUSED, _GONE = ResponseClass

@@ -9,7 +9,7 @@ import pytest
 from streams.delivery.admission.redrive_share import HEADROOM, PLACES_SHARE
 from streams.delivery.lanes.ready_queue import AGEING_MS, AGEING_TURN, REDRIVE_TURN, PriorityQueue
 from tests.fakes.delivery import START_MS, Played, channels_for, request_for
-from topics.contract.touchpoints import Priority
+from topics.contract.definition import Priority
 from topics.records.deliveries import DeliveryRequest, decode_request
 
 CREATE, UPDATE = "create-outward-order", "update-order-properties"

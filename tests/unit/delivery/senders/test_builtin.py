@@ -12,9 +12,10 @@ from streams.delivery.attempts.classify import classify
 from streams.delivery.ports import Answer, Call, ResponseClass
 from streams.delivery.senders.builtin import RULES, SelfSender, answer, shipment_code
 from topics.configuration.settings import SENT_TO_MARKETPLACES
+from topics.contract.definition import Touchpoint
 from topics.contract.models.errors import ChannelError
 from topics.contract.sample_files import sample
-from topics.contract.touchpoints import BY_NAME, Touchpoint
+from topics.contract.touchpoints import BY_NAME
 
 DOCUMENTS = {"get-invoice", "get-shipping-label"}
 

@@ -9,7 +9,8 @@ import pytest
 
 from gateway.ports import Outgoing, Overloaded, RecordTooLarge, Unavailable
 from tests.fakes.gateway import Decide, FakeKafka, applied, call_sample, gateway, silent
-from topics.contract.touchpoints import TOUCHPOINTS, Mode
+from topics.contract.definition import Mode
+from topics.contract.touchpoints import TOUCHPOINTS
 from topics.records.envelope import Envelope
 from topics.records.verdicts import Reply, Verdict
 

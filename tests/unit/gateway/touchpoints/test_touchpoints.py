@@ -7,9 +7,10 @@ import pytest
 
 from gateway.touchpoints.routes import full_path
 from tests.fakes.gateway import FakeKafka, call_sample, channels_with, gateway, headers_for
+from topics.contract.definition import Direction, Entity, Mode, Touchpoint
 from topics.contract.entities import entity_key
 from topics.contract.sample_files import sample
-from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS, Direction, Entity, Mode, Touchpoint
+from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS
 from topics.records.envelope import COMMAND
 from topics.records.keys import channel_destination, destination_partition, order_key, shard_of, stock_key
 from topics.schema_base import canonical

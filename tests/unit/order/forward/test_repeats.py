@@ -24,8 +24,9 @@ from tests.support.orders import (
     sample,
     update_body,
 )
+from topics.contract.definition import Entity, Mode
 from topics.contract.models.orders import CreateOutwardOrder
-from topics.contract.touchpoints import TOUCHPOINTS, Entity, Mode
+from topics.contract.touchpoints import TOUCHPOINTS
 from topics.records.deliveries import OutcomeKind
 from topics.records.verdicts import Verdict
 

@@ -1,0 +1,123 @@
+"""What a touchpoint is: one call of the contract, and the rules that everything else derives from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Any
+
+from topics.schema_base import Body
+
+
+class Direction(StrEnum):
+    TO_INCREFF = "marketplace to Increff"
+    TO_MARKETPLACE = "Increff to marketplace"
+
+
+class Mode(StrEnum):
+    ACCEPT = "accept"
+    """Durable, plus the verdict of the order's own state; delivered later."""
+    RELAY = "relay"
+    """The caller gets the far side's answer within the relay deadline."""
+    ANSWER = "answer"
+    """Answered from Sluice's own state."""
+
+
+class Entity(StrEnum):
+    ORDER = "order"
+    RETURN = "return"
+    MANIFEST = "manifest"
+    STOCK = "stock"
+    NONE = "none"
+
+
+class Repeat(StrEnum):
+    CONFLICT_IF_CHANGED = "changed payload: conflict; unchanged: the recorded verdict"
+    LAST_VALUE = "last value wins; equal to the present value: duplicate"
+    ABSOLUTE = "quantities are absolute totals; nothing new: duplicate"
+    RECORDED_ANSWER = "the recorded answer, once there was a successful one; joins one in flight"
+    ONCE = "success again, not sent again"
+    CUMULATIVE = "items add up; nothing new: duplicate"
+    NONE = "every call is answered afresh"
+
+
+class AtDeadline(StrEnum):
+    """What happens to a relay's request when its caller's deadline passes."""
+
+    WITHDRAW = "withdrawn if not sent yet: the caller will ask again"
+    CONTINUE = "goes on: a repeat learns the outcome"
+
+
+class WhenDead(StrEnum):
+    """What happens to the lane when a request is given up."""
+
+    SKIP = "the lane goes on without it"
+    HOLD = "the lane waits until an operator decides"
+    SUPERSEDE = "the newest request of the lane takes the place of those before it"
+
+
+class Priority(IntEnum):
+    """Inside one budget; lower goes first."""
+
+    CANCEL = 0
+    CREATE = 1
+    UPDATE = 2
+    RETURN = 3
+    STOCK = 4
+    REDRIVE = 5
+    """What leaves room for all others: what an operator sends again, and searches for what is not known here. It has a
+    share of its own (streams/delivery/admission/redrive_share.py)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Touchpoint:
+    """One call of the contract.
+
+    `path` is below the caller's prefix at Sluice, `far_path` below the far side's base URL (a channel may configure
+    another). Members named in `path_members` travel in the path, all members of a `query` touchpoint in the query
+    string; on a topic they are members of the JSON value like any other. `idempotency` names the members that make
+    the natural key. `split` names the list whose items become one record per order. `refusable`: without a verdict in
+    time the caller gets 503; otherwise success, because what is stored cannot be refused. `beside_lane`: does not
+    queue with the order's other requests.
+    """
+
+    name: str
+    title: str
+    section: int | str
+    direction: Direction
+    method: str
+    path: str
+    far_path: str
+    request: type[Body]
+    response: type[Body] | None = None
+    entity: Entity
+    mode: Mode
+    repeat: Repeat
+    idempotency: tuple[str, ...] = ()
+    priority: Priority = Priority.UPDATE
+    split: str | None = None
+    beside_lane: bool = False
+    at_deadline: AtDeadline = AtDeadline.CONTINUE
+    when_dead: WhenDead = WhenDead.SKIP
+    refusable: bool = True
+    optional: bool = True
+    off_by_default: bool = False
+    query: bool = False
+    path_members: tuple[str, ...] = ()
+    early: str = ""
+
+    @property
+    def far_side(self) -> str:
+        """Who gets the call: `increff` or `marketplace`."""
+        return "increff" if self.direction is Direction.TO_INCREFF else "marketplace"
+
+    @property
+    def wants_answer(self) -> bool:
+        """Whether its caller is given what the far side answers."""
+        return self.mode is Mode.RELAY or (self.mode is Mode.ANSWER and self.direction is Direction.TO_INCREFF)
+
+    def carried_body(self, members: dict[str, Any]) -> dict[str, Any] | None:
+        """The members that travel in the HTTP body; None where the call has no body."""
+        if self.query:
+            return None
+        return {name: value for name, value in members.items() if name not in self.path_members}
