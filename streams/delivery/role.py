@@ -12,22 +12,22 @@ from random import Random
 from types import EllipsisType, MappingProxyType
 
 from streams.delivery import metrics
-from streams.delivery.admission.gate_view import FollowedGates, Gates
+from streams.delivery.admission.gate_view import FollowedGates, GateRegistry
 from streams.delivery.admission.permits import PERMITS
 from streams.delivery.clock import SystemClock
 from streams.delivery.destinations import Destinations, shards_in
-from streams.delivery.dispatch.destination import Shared
-from streams.delivery.dispatch.dispatcher_factory import RunnerMaker
-from streams.delivery.dispatch.partition import Owners
-from streams.delivery.outbox.header_sweeper import HeaderKeeping
+from streams.delivery.dispatch.destination import DispatchDependencies
+from streams.delivery.dispatch.dispatcher_factory import DispatcherFactory
+from streams.delivery.dispatch.partition import DeliveryPartition
+from streams.delivery.outbox.header_sweeper import HeaderSweeper
 from streams.delivery.outbox.intake import Taken, note_gap, take, tell_of_set_aside
 from streams.delivery.outbox.records import OUTBOX
 from streams.delivery.ports import Caller, Clock, Sender, Stock
-from streams.delivery.senders.router import FarSides
+from streams.delivery.senders.router import SenderRouter
 from streams.delivery.shutdown import DRAIN_S
 from streams.delivery.stock.location import SENT
 from streams.delivery.stock.sender import StockSender
-from streams.delivery.tasks import Chores, Slices
+from streams.delivery.tasks import BackgroundTasks, TimeSlicer
 from streams.positions.position_table import PositionTable
 from streams.runtime.following import Following
 from streams.runtime.role import Change, Committer, Effect, Record, Role, Tables
@@ -60,7 +60,7 @@ class DeliveryRole(Role):
         stock: Stock | EllipsisType | None = ...,
         crashed: Callable[[BaseException], None] | None = None,
         subscriptions: SubscriptionIndex | None = None,
-        gates: Gates | None = None,
+        gates: GateRegistry | None = None,
     ) -> None:
         """`stock` left out: the real stock sender; None: no stock is sent (a test of the rest). `crashed` left out:
         what this process knows may be ahead of what is durable, so the committer ends it. `subscriptions` and `gates`
@@ -70,7 +70,7 @@ class DeliveryRole(Role):
         self._subscriptions = subscriptions or SubscriptionView(settings)
         self._destinations = Destinations(channels, self._subscriptions)
         self._clock: Clock = clock or SystemClock()
-        self._sender: Sender = sender or FarSides(
+        self._sender: Sender = sender or SenderRouter(
             settings, channels, subscriptions=self._subscriptions, clock=self._clock, crashed=self._fail
         )
         self._random = random or Random()
@@ -79,14 +79,14 @@ class DeliveryRole(Role):
         self._store = LocalStore(settings.state_dir / f"delivery-{settings.instance}.lanes")
         self._gates = gates or FollowedGates(settings)
         self._following = Following(self._subscriptions, self._gates)
-        self._chores = Chores(self._fail)
+        self._chores = BackgroundTasks(self._fail)
         self._committer: Committer | None = None
-        self._shared: Shared | None = None
+        self._shared: DispatchDependencies | None = None
         """From `start` on."""
         self._taken: Taken = {}
         """Of the chunk that is being decided."""
-        self._owners: dict[int, Owners] = {}
-        self._headers: dict[int, HeaderKeeping] = {}
+        self._owners: dict[int, DeliveryPartition] = {}
+        self._headers: dict[int, HeaderSweeper] = {}
         self._failure: BaseException | None = None
 
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
@@ -115,8 +115,8 @@ class DeliveryRole(Role):
         if shared is None:
             raise RuntimeError("a partition came before start")
         far_sides = shards_in(partition, self._destinations.far_sides, self._settings.partitions)
-        owners = self._owners[partition] = Owners(partition, tables, shared, far_sides)
-        keeping = self._headers[partition] = HeaderKeeping(
+        owners = self._owners[partition] = DeliveryPartition(partition, tables, shared, far_sides)
+        keeping = self._headers[partition] = HeaderSweeper(
             partition, tables[OUTBOX], shared.committer, self._clock, self._is_idle, self._fail
         )
         runners = owners.runners
@@ -166,8 +166,8 @@ class DeliveryRole(Role):
         stock = self._stock.ready() if self._stock is not None else None
         return self._sender.unready() or self._following.ready() or given or stock
 
-    def _share(self, committer: Committer) -> Shared:
-        runners = RunnerMaker(
+    def _share(self, committer: Committer) -> DispatchDependencies:
+        runners = DispatcherFactory(
             self._settings,
             destinations=self._destinations,
             subscriptions=self._subscriptions,
@@ -179,12 +179,12 @@ class DeliveryRole(Role):
             random=self._random,
             crashed=self._fail,
         )
-        return Shared(
+        return DispatchDependencies(
             channels=self._channels.channels,
             destinations=self._destinations,
             subscriptions=self._subscriptions,
             runners=runners,
-            slices=Slices(),
+            slices=TimeSlicer(),
             chores=self._chores,
             committer=committer,
             clock=self._clock,

@@ -21,7 +21,7 @@ SLICE = 200 * REQUEST
 """What all such work together may cost in one turn: some 10 ms."""
 
 
-class Chores:
+class BackgroundTasks:
     """A partition that leaves ends a chore of it quietly: the new owner begins anew, from what is durable."""
 
     def __init__(self, crashed: Callable[[BaseException], None]) -> None:
@@ -53,7 +53,7 @@ async def guarded(work: Coroutine[Any, Any, Any], crashed: Callable[[BaseExcepti
         raise
 
 
-class Slices:
+class TimeSlicer:
     """Work that waits for its slice waits in line, so the short is soon done beside the long."""
 
     def __init__(self) -> None:

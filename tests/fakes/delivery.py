@@ -11,9 +11,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from streams.delivery.admission.circuit_breaker import Breaker
-from streams.delivery.admission.gate_view import Gates
-from streams.delivery.dispatch.dispatcher import DestinationRunner
+from streams.delivery.admission.circuit_breaker import CircuitBreaker
+from streams.delivery.admission.gate_view import GateRegistry
+from streams.delivery.dispatch.dispatcher import Dispatcher
 from streams.delivery.ports import Answer, Call, Stock
 from streams.delivery.role import DeliveryRole
 from streams.delivery.stock.location import SENT
@@ -319,7 +319,7 @@ class Played:
             stock=stock,
             crashed=self.crashes.append,
             subscriptions=self.subscriptions,
-            gates=Gates(),
+            gates=GateRegistry(),
         )
 
     async def start(self) -> Played:
@@ -382,12 +382,12 @@ class Played:
         self.durable.effects.extend(effects)
         self.role.changed(partition, changes)
 
-    def runner(self, destination: str, shard: int = 0) -> DestinationRunner:
+    def runner(self, destination: str, shard: int = 0) -> Dispatcher:
         partition = destination_partition(destination, shard, PARTITIONS)
         return self.role._owners[partition].runners[destination, shard]
 
     @property
-    def breakers(self) -> Mapping[str, Breaker]:
+    def breakers(self) -> Mapping[str, CircuitBreaker]:
         assert self.role._shared is not None
         return self.role._shared.runners._breakers
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from random import Random
 
 from streams.delivery.admission.admission import Admission
-from streams.delivery.admission.circuit_breaker import Breaker
+from streams.delivery.admission.circuit_breaker import CircuitBreaker
 from streams.delivery.admission.limiters.limits import Limits
 from streams.delivery.admission.permits import PermitRecord, Permits
-from streams.delivery.admission.retry_after_gate import Gate
+from streams.delivery.admission.retry_after_gate import RetryAfterGate
 from streams.delivery.attempts.retry_schedule import schedule_of
-from streams.delivery.dispatch.dispatcher import DestinationRunner
-from streams.delivery.lanes.spilled import Parked
+from streams.delivery.dispatch.dispatcher import Dispatcher
+from streams.delivery.lanes.spilled import SpilledLanes
 from streams.delivery.outbox.records import decode_entry, decode_header, entry_key, header_key
 from streams.runtime.tables.local_store import LocalStore
 from tests.fakes.delivery import Durable, ManualClock, MemoryTable, PlayedSender
@@ -53,20 +53,20 @@ class PlayedRunner:
             key=b"played",
             partition=PARTITION,
             limits=Limits(),
-            gate=Gate(),
+            gate=RetryAfterGate(),
             left=PermitRecord(),
             committer=self.durable,
             clock=self.clock,
         )
-        self.runner = DestinationRunner(
+        self.runner = Dispatcher(
             destination=subscription_destination(config.id),
             shard=0,
             partition=PARTITION,
             config=config,
             outbox=self.outbox,
-            parked=Parked(self.store),
+            parked=SpilledLanes(self.store),
             schedule=schedule_of(config),
-            admission=Admission(permits=permits, breaker=Breaker(Random(seed)), config=config, clock=self.clock),
+            admission=Admission(permits=permits, breaker=CircuitBreaker(Random(seed)), config=config, clock=self.clock),
             committer=self.durable,
             sender=self.sender,
             clock=self.clock,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streams.delivery.admission.circuit_breaker import Breaker, State
+from streams.delivery.admission.circuit_breaker import BreakerState, CircuitBreaker
 from streams.delivery.admission.concurrency import Concurrency, is_burdened
 from streams.delivery.admission.permits import Permits
 from streams.delivery.admission.redrive_share import RedriveShare
@@ -37,7 +37,7 @@ class Admission:
     second is bounded by as many, so that a worker that dies leaves at most twice its concurrency to be sent again.
     """
 
-    def __init__(self, *, permits: Permits, breaker: Breaker, config: Pace, clock: Clock) -> None:
+    def __init__(self, *, permits: Permits, breaker: CircuitBreaker, config: Pace, clock: Clock) -> None:
         self.permits = permits
         self.breaker = breaker
         self.concurrency = Concurrency(config.concurrency)
@@ -98,7 +98,7 @@ class Admission:
         back then."""
         now_ms = self._clock.now_ms()
         is_open = self.permits.gate.is_open(now_ms) and self.permits.is_fresh
-        if is_open and (flight.probe or self.breaker.state is State.CLOSED):
+        if is_open and (flight.probe or self.breaker.state is BreakerState.CLOSED):
             return False
         self.spare(flight)
         return True

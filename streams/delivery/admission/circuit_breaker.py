@@ -45,14 +45,14 @@ CALM_MS = 60_000
 """A breaker that was closed for longer starts from the first pause again; one that flaps goes on from the last."""
 
 
-class State(IntEnum):
+class BreakerState(IntEnum):
     CLOSED = 0
     PROBING = 1
     """Half open: one request is in the air, to find out."""
     OPEN = 2
 
 
-class Breaker:
+class CircuitBreaker:
     """Shared by the shards of a destination in this process. Not durable: after a restart it opens again by itself."""
 
     __slots__ = (
@@ -68,7 +68,7 @@ class Breaker:
     )
 
     def __init__(self, random: Random) -> None:
-        self.state = State.CLOSED
+        self.state = BreakerState.CLOSED
         self._random = random
         self._sample = LaneSample(SAMPLE, SAMPLE_MS)
         self._places = 0
@@ -93,20 +93,20 @@ class Breaker:
     @property
     def opens_ms(self) -> int:
         """From when a request may go, as far as is known: while one finds out, its end will tell the listeners."""
-        return 0 if self.state is State.CLOSED else self._probe_ms
+        return 0 if self.state is BreakerState.CLOSED else self._probe_ms
 
     def began(self, now_ms: int) -> bool:
         """A request goes. Whether it is the one that finds out, which only it may tell `ended` or `released`."""
-        if self.state is State.CLOSED:
+        if self.state is BreakerState.CLOSED:
             return False
-        self.state = State.PROBING
+        self.state = BreakerState.PROBING
         self._probe_ms = now_ms + PROBE_MAX_MS
         return True
 
     def released(self, *, probe: bool, now_ms: int) -> None:
         """The request was not sent, or its end will not be known: another one may find out."""
-        if probe and self.state is State.PROBING:
-            self.state = State.OPEN
+        if probe and self.state is BreakerState.PROBING:
+            self.state = BreakerState.OPEN
             self._probe_ms = now_ms
             self._tell()
 
@@ -115,12 +115,12 @@ class Breaker:
         failed = is_failure(result)
         if failed and result.not_before_ms is not None:
             self._floor_ms = max(self._floor_ms, result.not_before_ms)
-        if probe and self.state is State.PROBING:
+        if probe and self.state is BreakerState.PROBING:
             if failed:
                 self._open(now_ms, pause_max_ms)
             else:
                 self._close(now_ms)
-        elif self.state is State.CLOSED:
+        elif self.state is BreakerState.CLOSED:
             self._sample.add(now_ms, lane, failed=failed)
             if failed and self._is_down(now_ms):
                 self._open(now_ms, pause_max_ms)
@@ -134,18 +134,18 @@ class Breaker:
         self._sample.resize(max(SAMPLE, SAMPLE_PER_PLACE * self._places))
 
     def _open(self, now_ms: int, pause_max_ms: float) -> None:
-        if self.state is State.CLOSED and now_ms - self._closed_ms > CALM_MS:
+        if self.state is BreakerState.CLOSED and now_ms - self._closed_ms > CALM_MS:
             self._openings = 0
         # 2 ** 30 first pauses are 34 years: past any `pause_max_ms`.
         pause_ms = min(pause_max_ms, PAUSE_FIRST_MS * 2.0 ** min(self._openings, 30))
         self._openings += 1
         jittered = now_ms + round(pause_ms * self._random.uniform(1 - JITTER, 1 + JITTER))
         self._probe_ms = max(jittered, self._floor_ms)
-        self.state = State.OPEN
+        self.state = BreakerState.OPEN
         self._tell()
 
     def _close(self, now_ms: int) -> None:
-        self.state = State.CLOSED
+        self.state = BreakerState.CLOSED
         self._closed_ms = now_ms
         self._sample.clear()
         self._tell()

@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections import defaultdict
 
 from streams.delivery.admission.permits import PERMITS, decode_permits
-from streams.delivery.admission.retry_after_gate import Gate
+from streams.delivery.admission.retry_after_gate import RetryAfterGate
 from topics.configuration.settings import Settings
 from topics.kafka.compacted_view import KeptByView, WholeView
 from topics.records.keys import split
 
 
-class Gates:
+class GateRegistry:
     """Of this process alone."""
 
     def __init__(self) -> None:
-        self._gates: defaultdict[str, Gate] = defaultdict(Gate)
+        self._gates: defaultdict[str, RetryAfterGate] = defaultdict(RetryAfterGate)
 
-    def of(self, destination: str) -> Gate:
+    def of(self, destination: str) -> RetryAfterGate:
         return self._gates[destination]
 
     def forget(self, destination: str) -> None:
@@ -29,7 +29,7 @@ class Gates:
         self._gates.pop(destination, None)
 
 
-class FollowedGates(KeptByView, Gates):
+class FollowedGates(KeptByView, GateRegistry):
     """Closed by what any worker wrote. While Kafka is away only this process's own are news."""
 
     def __init__(self, settings: Settings) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import orjson
 
 from streams.delivery.admission.limiters.limits import Limits
-from streams.delivery.admission.limiters.pool import Held
-from streams.delivery.admission.retry_after_gate import Gate
+from streams.delivery.admission.limiters.pool import PoolState
+from streams.delivery.admission.retry_after_gate import RetryAfterGate
 from streams.delivery.ports import Clock
 from streams.runtime.role import Change, Committer
 
@@ -26,7 +26,7 @@ write of its own. Shorter than the time after which Kafka gives a silent worker'
 class PermitRecord:
     """`limits`: what each limit holds, by its name. `gate_ms` ends an imposed quiet."""
 
-    limits: dict[str, Held] = field(default_factory=dict)
+    limits: dict[str, PoolState] = field(default_factory=dict)
     gate_ms: int = 0
 
     def encode(self) -> bytes:
@@ -38,7 +38,7 @@ def decode_permits(raw: bytes | None) -> PermitRecord:
         return PermitRecord()
     data = orjson.loads(raw)
     limits = {
-        name: Held([(end_ms, units) for end_ms, units in held["ended"]], held["open"])
+        name: PoolState([(end_ms, units) for end_ms, units in held["ended"]], held["open"])
         for name, held in data["limits"].items()
     }
     return PermitRecord(limits, data["gate_ms"])
@@ -53,7 +53,7 @@ class Permits:
         key: bytes,
         partition: int,
         limits: Limits,
-        gate: Gate,
+        gate: RetryAfterGate,
         left: PermitRecord,
         committer: Committer,
         clock: Clock,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Gate:
+class RetryAfterGate:
     """Shared by the shards of a destination in this process. It only ever moves later: a second answer that asks for
     less does not take back what the first one asked for."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from random import Random
 
-from streams.delivery.attempts.classify import Verdict, classify
+from streams.delivery.attempts.classify import ResponseVerdict, classify
 from streams.delivery.attempts.resolution import Resolution, record_attempt, resolve
 from streams.delivery.attempts.response_headers import quiet_until_ms
 from streams.delivery.attempts.retry_schedule import RetrySchedule
 from streams.delivery.outbox import reports as outcomes
-from streams.delivery.outbox.records import OUTBOX, Entry, entry_key
+from streams.delivery.outbox.records import OUTBOX, OutboxEntry, entry_key
 from streams.delivery.ports import Answer, AttemptResult, Call, Clock, ResponseClass, Sender
 from streams.runtime.role import Change, Effect
 from topics.contract.definition import WhenDead
@@ -72,17 +72,17 @@ async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResul
     return result
 
 
-def _judged(call: Call, answer: Answer, now_ms: int) -> Verdict:
+def _judged(call: Call, answer: Answer, now_ms: int) -> ResponseVerdict:
     """No answer may end the role, however odd: one that cannot be judged is like none."""
     try:
         return classify(call.touchpoint, call.members, answer, now_ms)
     except Exception as error:
         log.exception("delivery.unjudged destination=%s id=%s", call.destination, call.delivery_id)
-        return Verdict(ResponseClass.RETRY, message=f"the answer could not be judged: {type(error).__name__}")
+        return ResponseVerdict(ResponseClass.RETRY, message=f"the answer could not be judged: {type(error).__name__}")
 
 
 def finish(
-    entry: Entry,
+    entry: OutboxEntry,
     result: AttemptResult,
     schedule: RetrySchedule,
     now_ms: int,
@@ -121,13 +121,13 @@ def finish(
     return Finished(kind, tuple(effects), changes, resolution.leaves, resolution.supersedes)
 
 
-def expire(entry: Entry, now_ms: int) -> Finished:
+def expire(entry: OutboxEntry, now_ms: int) -> Finished:
     """The relay's caller is gone: withdrawn if it was never sent, else given up with its last answer."""
     message = f"{LATE}: {entry.message}" if entry.attempts else WITHDRAWN
     told = outcomes.outcome(entry, OutcomeKind.EXPIRED, now_ms, message=message)
     return Finished(OutcomeKind.EXPIRED, tuple(told), (_change(entry, Resolution(OutcomeKind.EXPIRED)),), leaves=True)
 
 
-def _change(entry: Entry, resolution: Resolution) -> Change:
+def _change(entry: OutboxEntry, resolution: Resolution) -> Change:
     key = entry_key(entry.request.lane, entry.request.id)
     return Change(OUTBOX, key, None if resolution.leaves else entry.encode())

@@ -31,7 +31,7 @@ ACKNOWLEDGEMENT = "acknowledgement"
 
 
 @value
-class Verdict:
+class ResponseVerdict:
     """`not_before_ms`: no retry (throttled: no call at all to this destination) before it. `body` is a JSON object.
 
     A relay's body travels on, so it is None where it could not be written again; any other is for this process alone.
@@ -43,26 +43,26 @@ class Verdict:
     not_before_ms: int | None = None
 
 
-def classify(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answer, now_ms: int) -> Verdict:
+def classify(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answer, now_ms: int) -> ResponseVerdict:
     """Judge an answer to `touchpoint` called with `members`; `now_ms` is when it came."""
     verdict = _judge(touchpoint, members, answer, now_ms)
     if not touchpoint.wants_answer or verdict.body is None or _can_travel(answer.body, verdict.body):
         return verdict
     if verdict.kind is ResponseClass.DELIVERED and touchpoint.response is not None:
         # Its caller needs the body; one that merely failed is told by its message.
-        return Verdict(ResponseClass.RETRY, message="the answer nests too deep or is too large to be passed on")
+        return ResponseVerdict(ResponseClass.RETRY, message="the answer nests too deep or is too large to be passed on")
     return replace(verdict, body=None)
 
 
-def _judge(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answer, now_ms: int) -> Verdict:
+def _judge(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answer, now_ms: int) -> ResponseVerdict:
     if answer.unsendable:
-        return Verdict(ResponseClass.REFUSED, message=_short(answer.error))
+        return ResponseVerdict(ResponseClass.REFUSED, message=_short(answer.error))
     if touchpoint is FACT:
         return _judge_fact(answer, now_ms)
     status = answer.status
     floor = _floor(answer, now_ms)
     if status is None or (answer.error and status < 400):
-        return Verdict(ResponseClass.RETRY, message=_short(answer.error or "no answer"), not_before_ms=floor)
+        return ResponseVerdict(ResponseClass.RETRY, message=_short(answer.error or "no answer"), not_before_ms=floor)
     body = _json_object(answer.body)
     if 200 <= status < 300:
         return _judge_success(touchpoint, members, answer.body, body)
@@ -70,52 +70,54 @@ def _judge(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answe
     if (throttled := _throttled(status, body, message, floor, now_ms)) is not None:
         return throttled
     if status >= 500 or status in RETRIED_4XX or status < 200:
-        return Verdict(ResponseClass.RETRY, body, message, floor)
+        return ResponseVerdict(ResponseClass.RETRY, body, message, floor)
     if status < 400:
-        return Verdict(ResponseClass.REFUSED, None, f"redirected with {status}; redirects are not followed")
-    return Verdict(ResponseClass.REFUSED, body, message)
+        return ResponseVerdict(ResponseClass.REFUSED, None, f"redirected with {status}; redirects are not followed")
+    return ResponseVerdict(ResponseClass.REFUSED, body, message)
 
 
-def _judge_fact(answer: Answer, now_ms: int) -> Verdict:
+def _judge_fact(answer: Answer, now_ms: int) -> ResponseVerdict:
     """A subscriber's answer (Standard Webhooks 1.0): the status alone counts, whatever becomes of the body. What is not
     a success is tried again, because a subscriber that refuses today may be mended tomorrow."""
     floor = _floor(answer, now_ms)
     status = answer.status
     if status is None:
-        return Verdict(ResponseClass.RETRY, message=_short(answer.error or "no answer"), not_before_ms=floor)
+        return ResponseVerdict(ResponseClass.RETRY, message=_short(answer.error or "no answer"), not_before_ms=floor)
     if 200 <= status < 300:
-        return Verdict(ResponseClass.DELIVERED)
+        return ResponseVerdict(ResponseClass.DELIVERED)
     message = f"redirected with {status}; redirects are not followed" if 300 <= status < 400 else f"status {status}"
     if status == GONE:
-        return Verdict(ResponseClass.GONE, message=message)
+        return ResponseVerdict(ResponseClass.GONE, message=message)
     if status == TOO_LARGE:
-        return Verdict(ResponseClass.REFUSED, message=message)  # a body never changes
-    return _throttled(status, None, message, floor, now_ms) or Verdict(ResponseClass.RETRY, None, message, floor)
+        return ResponseVerdict(ResponseClass.REFUSED, message=message)  # a body never changes
+    return _throttled(status, None, message, floor, now_ms) or ResponseVerdict(
+        ResponseClass.RETRY, None, message, floor
+    )
 
 
 def _throttled(
     status: int, body: dict[str, Any] | None, message: str, floor: int | None, now_ms: int
-) -> Verdict | None:
+) -> ResponseVerdict | None:
     """None when the answer does not ask for a lower pace."""
     if status not in (THROTTLING if floor is None else THROTTLING_WITH_RETRY_AFTER):
         return None
     if floor is None and status == 429:
         floor = now_ms + int(THROTTLE_DEFAULT_S * 1000)
-    return Verdict(ResponseClass.THROTTLED, body, message, floor)
+    return ResponseVerdict(ResponseClass.THROTTLED, body, message, floor)
 
 
 def _judge_success(
     touchpoint: Touchpoint, members: dict[str, Any] | None, raw: bytes, body: dict[str, Any] | None
-) -> Verdict:
+) -> ResponseVerdict:
     if body is not None and body.get("hasError") is True:
-        return Verdict(ResponseClass.REFUSED, body, _message(200, raw, body))
+        return ResponseVerdict(ResponseClass.REFUSED, body, _message(200, raw, body))
     if touchpoint.wants_answer and touchpoint.response is not None and body is None and raw.strip():
-        return Verdict(ResponseClass.RETRY, message="the answer is not a JSON object: " + _text(raw))
+        return ResponseVerdict(ResponseClass.RETRY, message="the answer is not a JSON object: " + _text(raw))
     if touchpoint.name == ACKNOWLEDGEMENT and body is not None:
         missing = _unacknowledged(members or {}, body)
         if missing:
-            return Verdict(ResponseClass.RETRY, body, f"not in successOrders: {missing}")
-    return Verdict(ResponseClass.DELIVERED, body)
+            return ResponseVerdict(ResponseClass.RETRY, body, f"not in successOrders: {missing}")
+    return ResponseVerdict(ResponseClass.DELIVERED, body)
 
 
 def _unacknowledged(members: dict[str, Any], body: dict[str, Any]) -> str:

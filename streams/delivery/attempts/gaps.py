@@ -12,13 +12,13 @@ from dataclasses import replace
 
 from streams.delivery.attempts.attempt import Finished
 from streams.delivery.outbox import reports as outcomes
-from streams.delivery.outbox.records import OUTBOX, Entry, decode_header, entry_key, has_no_gap, header_key
+from streams.delivery.outbox.records import OUTBOX, OutboxEntry, decode_header, entry_key, has_no_gap, header_key
 from streams.runtime.role import Change, Table
 from topics.records.deliveries import OutcomeKind
 from topics.subscriptions.model import FACT
 
 
-class WithGap(Change):
+class HeaderWithGap(Change):
     """A lane's header with the gap that a fact leaves, made when the runtime applies it.
 
     A commit may wait for room or for the end of a rebalance, and meanwhile the lane takes its next facts: what the
@@ -26,10 +26,10 @@ class WithGap(Change):
     """
 
     __slots__ = ("_entry", "_outbox")
-    _entry: Entry
+    _entry: OutboxEntry
     _outbox: Table
 
-    def __init__(self, entry: Entry, outbox: Table) -> None:
+    def __init__(self, entry: OutboxEntry, outbox: Table) -> None:
         # The base is frozen, so its fields are set as it sets them; `value` is not a field here.
         object.__setattr__(self, "table", OUTBOX)
         object.__setattr__(self, "key", header_key(entry.request.lane))
@@ -43,7 +43,7 @@ class WithGap(Change):
         return header.encode()
 
 
-def watermark(entry: Entry, outbox: Table) -> int:
+def watermark(entry: OutboxEntry, outbox: Table) -> int:
     """What the delivery of the first entry of a lane says, the same in every attempt and when it is redriven. Only
     subscribers are told, so only a fact costs the look."""
     if entry.watermark is not None:
@@ -55,14 +55,14 @@ def watermark(entry: Entry, outbox: Table) -> int:
 
 
 def abandon(
-    entry: Entry,
+    entry: OutboxEntry,
     finished: Finished,
     outbox: Table,
-    waiting: Callable[[], Sequence[Entry]],
+    waiting: Callable[[], Sequence[OutboxEntry]],
     *,
     now_ms: int,
     partition: int,
-) -> tuple[Finished, Sequence[Entry]]:
+) -> tuple[Finished, Sequence[OutboxEntry]]:
     """`finished` with what tells of the gap it leaves, if it does, and the entries that it supersedes.
 
     `waiting`: what is behind it in its lane. In the order in which the changes become durable: 1. the header, so that a
@@ -75,6 +75,6 @@ def abandon(
     passed, lane = behind[:-1], entry.request.lane
     told = [outcomes.superseded(one, behind[-1].request.id, partition, now_ms) for one in passed]
     gone = [Change(OUTBOX, entry_key(lane, one.request.id), None) for one in passed]
-    changes = (WithGap(entry, outbox), *gone, *finished.changes)
+    changes = (HeaderWithGap(entry, outbox), *gone, *finished.changes)
     with_gap = replace(finished, effects=(*finished.effects, *told), changes=changes)
     return with_gap, passed

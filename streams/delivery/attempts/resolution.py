@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from streams.delivery.attempts.retry_schedule import RetrySchedule
-from streams.delivery.outbox.records import Entry, expires_ms
+from streams.delivery.outbox.records import OutboxEntry, expires_ms
 from streams.delivery.ports import AttemptResult, ResponseClass
 from topics.contract.definition import Repeat, Touchpoint, WhenDead
 from topics.records.deliveries import Attempt, DeliveryRequest, OutcomeKind
@@ -34,7 +34,7 @@ class Resolution:
 
 
 def resolve(
-    entry: Entry,
+    entry: OutboxEntry,
     result: AttemptResult,
     schedule: RetrySchedule,
     now_ms: int,
@@ -69,7 +69,7 @@ def resolve(
     return Resolution(OutcomeKind.RETRYING, next_ms=next_ms)
 
 
-def record_attempt(entry: Entry, result: AttemptResult, resolution: Resolution) -> Attempt:
+def record_attempt(entry: OutboxEntry, result: AttemptResult, resolution: Resolution) -> Attempt:
     """Write an attempt into its entry; returns it as it is reported."""
     entry.attempts += 1
     entry.failures += _counts(result)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from streams.delivery.attempts.classify import Verdict, classify
+from streams.delivery.attempts.classify import ResponseVerdict, classify
 from streams.delivery.attempts.response_headers import RETRY_AFTER_MAX_S, THROTTLE_DEFAULT_S
 from streams.delivery.ports import RESPONSE_BYTES_MAX, Answer
 from topics.contract.touchpoints import BY_NAME
@@ -88,7 +88,7 @@ def _answer(status: int, body: bytes = b"", after: str | None = None) -> Answer:
     return Answer(status=status, body=body, headers=headers)
 
 
-def _said(verdict: Verdict) -> str:
+def _said(verdict: ResponseVerdict) -> str:
     if verdict.not_before_ms is None:
         return str(verdict.kind)
     return f"{verdict.kind}, {(verdict.not_before_ms - NOW_MS) / 1000:.0f} s"

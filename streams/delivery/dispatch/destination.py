@@ -19,19 +19,19 @@ from itertools import groupby, islice
 
 from streams.delivery import metrics
 from streams.delivery.destinations import Destinations, runs_alike
-from streams.delivery.dispatch.dispatcher import DestinationRunner
-from streams.delivery.dispatch.dispatcher_factory import RunnerMaker
+from streams.delivery.dispatch.dispatcher import Dispatcher
+from streams.delivery.dispatch.dispatcher_factory import DispatcherFactory
 from streams.delivery.outbox.records import (
     OUTBOX,
     SEPARATOR,
-    Entry,
+    OutboxEntry,
     decode_entry,
     entry_key,
     is_entry_key,
     names_of_entry_key,
 )
 from streams.delivery.ports import Clock
-from streams.delivery.tasks import REQUEST, ROW, Chores, Slices
+from streams.delivery.tasks import REQUEST, ROW, BackgroundTasks, TimeSlicer
 from streams.runtime.role import Change, Committer, Tables
 from topics.records.keys import join, subscription_of
 from topics.subscriptions.index import SubscriptionIndex
@@ -45,28 +45,28 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
-class Shared:
+class DispatchDependencies:
     """What the owners of all destinations in all partitions share."""
 
     channels: Collection[str]
     destinations: Destinations
     subscriptions: SubscriptionIndex
-    runners: RunnerMaker
-    slices: Slices
-    chores: Chores
+    runners: DispatcherFactory
+    slices: TimeSlicer
+    chores: BackgroundTasks
     committer: Committer
     clock: Clock
 
 
 @dataclass(kw_only=True)
-class Here:
+class PartitionState:
     """The partition. `over`: it left, or the process ends; nothing is given or begun any more. `strangers`: requests
     whose destination is not known, or has no runner."""
 
-    shared: Shared
+    shared: DispatchDependencies
     partition: int
     tables: Tables
-    owners: dict[str, Owner] = field(default_factory=dict)
+    owners: dict[str, PartitionDestination] = field(default_factory=dict)
     over: bool = False
     strangers: int = 0
 
@@ -103,31 +103,31 @@ class _Filling:
         return True
 
 
-class Owner:
+class PartitionDestination:
     """See the module. What comes is taken, also while nothing is sent."""
 
-    def __init__(self, destination: str, here: Here) -> None:
+    def __init__(self, destination: str, here: PartitionState) -> None:
         self.destination = destination
         self.prefix = join(destination) + b"|"
         self._here = here
         self._shared = here.shared
         self._subscription = subscription_of(destination)
-        self._begun: dict[int, DestinationRunner] = {}
+        self._begun: dict[int, Dispatcher] = {}
         """By shard: those that were given everything, and send."""
-        self._new: dict[int, DestinationRunner] = {}
+        self._new: dict[int, Dispatcher] = {}
         """Those that are given what waits."""
-        self._ending: list[DestinationRunner] = []
+        self._ending: list[Dispatcher] = []
         """Those that end before others with new settings are made."""
         self._filling: _Filling | None = None
         self._strangers = 0
 
     @property
-    def runners(self) -> dict[int, DestinationRunner]:
+    def runners(self) -> dict[int, Dispatcher]:
         """By shard, those that take requests."""
         return {**self._begun, **self._new}
 
     @property
-    def all_runners(self) -> list[DestinationRunner]:
+    def all_runners(self) -> list[Dispatcher]:
         """Those that end, too."""
         return [*self.runners.values(), *self._ending]
 
@@ -145,7 +145,7 @@ class Owner:
 
     # What comes and goes
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: OutboxEntry) -> None:
         """A request came, or changed."""
         request = entry.request
         if request.shard in self._begun:
@@ -166,7 +166,7 @@ class Owner:
         """Whether nothing of the lane is being sent; what waits without a runner is in the table."""
         return not self._ending and all(runner.is_empty(lane) for runner in self.runners.values())
 
-    def _give(self, entry: Entry) -> None:
+    def _give(self, entry: OutboxEntry) -> None:
         """Give a request to its runner. When there is none it waits, and is counted."""
         request = entry.request
         runner = self._begun.get(request.shard) or self._new.get(request.shard) or self._make(request.shard)
@@ -180,7 +180,7 @@ class Owner:
         self._strangers += 1
         self._here.count_strangers(1)
 
-    def _make(self, shard: int) -> DestinationRunner | None:
+    def _make(self, shard: int) -> Dispatcher | None:
         """A subscription's runner is made when it is needed for the first time."""
         here = self._here
         if self._subscription is None or here.over:
@@ -195,7 +195,7 @@ class Owner:
             self._begin(runner)
         return runner
 
-    def _begin(self, runner: DestinationRunner) -> None:
+    def _begin(self, runner: Dispatcher) -> None:
         if self._subscription is not None:
             runner.pause(paused=not self._shared.subscriptions.is_active(self._subscription))
         runner.start()
@@ -323,7 +323,7 @@ class Owner:
             self._here.count_strangers(-self._strangers)
             self._strangers = 0
 
-    def drop(self, runners: Collection[DestinationRunner]) -> None:
+    def drop(self, runners: Collection[Dispatcher]) -> None:
         """End them at once."""
         for runner in runners:
             self._shared.chores.keep(runner.drop())

@@ -30,13 +30,13 @@ from streams.delivery.clock import NEVER
 from streams.delivery.destinations import when_dead_of
 from streams.delivery.dispatch.metrics import DispatcherCounters, DispatcherGauges
 from streams.delivery.lanes.lane import Lane, Send
-from streams.delivery.lanes.lane_set import Lanes
+from streams.delivery.lanes.lane_set import LaneSet
 from streams.delivery.lanes.ready_queue import CallTurn, Turn
-from streams.delivery.lanes.spilled import Parked
-from streams.delivery.outbox.records import Entry, timeout_s
+from streams.delivery.lanes.spilled import SpilledLanes
+from streams.delivery.outbox.records import OutboxEntry, timeout_s
 from streams.delivery.ports import AttemptResult, Call, Clock, Prepared, Sender, Withheld
 from streams.delivery.shutdown import GIVE_BACK_S
-from streams.delivery.subscribers.backlog import BacklogReport
+from streams.delivery.subscribers.backlog import BacklogReporter
 from streams.delivery.subscribers.health import Watch, unwatched
 from streams.delivery.tasks import guarded
 from streams.runtime.role import Committer, PartitionLost, Table
@@ -53,7 +53,7 @@ WITHHELD_MS = 60_000
 log = logging.getLogger(__name__)
 
 
-class DestinationRunner:
+class Dispatcher:
     """See the module. Lives on the role's event loop; `start` begins, `drop` ends at once, `drain` ends in order."""
 
     def __init__(
@@ -64,7 +64,7 @@ class DestinationRunner:
         partition: int,
         config: Pace,
         outbox: Table,
-        parked: Parked,
+        parked: SpilledLanes,
         schedule: RetrySchedule,
         admission: Admission,
         committer: Committer,
@@ -73,7 +73,7 @@ class DestinationRunner:
         random: Random,
         crashed: Callable[[BaseException], None],
         watch: Watch = unwatched,
-        report: BacklogReport | None = None,
+        report: BacklogReporter | None = None,
     ) -> None:
         self.destination = destination
         self.shard = shard
@@ -94,7 +94,7 @@ class DestinationRunner:
         self._random = random
         self._crashed = crashed
         self._wake = asyncio.Event()
-        self._lanes = Lanes(
+        self._lanes = LaneSet(
             outbox,
             parked,
             clock.now_ms,
@@ -113,7 +113,7 @@ class DestinationRunner:
 
     # What waits
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: OutboxEntry) -> None:
         """A request came, or an operator gave one a fresh schedule."""
         self._lanes.put(entry)
 
@@ -275,14 +275,14 @@ class DestinationRunner:
         flight = self._admission.leave(turn.kind, lane.name, redriven=turn.redriven)
         self._begin(lane, step.entry, self._attempt(lane, step.entry, flight))
 
-    def _begin(self, lane: Lane, entry: Entry, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, lane: Lane, entry: OutboxEntry, work: Coroutine[Any, Any, None]) -> None:
         self._lanes.begin(lane, entry)
         self._spawn(work)
 
-    def _begin_expiry(self, lane: Lane, entry: Entry) -> None:
+    def _begin_expiry(self, lane: Lane, entry: OutboxEntry) -> None:
         self._begin(lane, entry, self._expire(lane, entry))
 
-    async def _attempt(self, lane: Lane, entry: Entry, flight: Flight) -> None:
+    async def _attempt(self, lane: Lane, entry: OutboxEntry, flight: Flight) -> None:
         if self._admission.recalls(flight):
             self._lanes.schedule(lane)
             return
@@ -325,7 +325,9 @@ class DestinationRunner:
             lane.remove(one.request.id)
         self._after(lane, entry, finished)
 
-    def _finish(self, lane: Lane, entry: Entry, result: AttemptResult, now_ms: int) -> tuple[Finished, Sequence[Entry]]:
+    def _finish(
+        self, lane: Lane, entry: OutboxEntry, result: AttemptResult, now_ms: int
+    ) -> tuple[Finished, Sequence[OutboxEntry]]:
         """What the attempt makes of its request, and which of those behind it are not sent any more."""
         where, policy = self.partition, self._when_dead
         finished = finish(entry, result, self._schedule, now_ms, self._random, partition=where, when_dead=policy)
@@ -341,16 +343,16 @@ class DestinationRunner:
         self._withheld, self._withheld_until_ms = True, now_ms + WITHHELD_MS
         self._gauges.withheld(withheld=True)
 
-    async def _withdraw(self, entry: Entry) -> Finished:
+    async def _withdraw(self, entry: OutboxEntry) -> Finished:
         finished = expire(entry, self._clock.now_ms())
         await self._committer.commit(self.partition, finished.effects, finished.changes)
         self._count(entry, finished)
         return finished
 
-    async def _expire(self, lane: Lane, entry: Entry) -> None:
+    async def _expire(self, lane: Lane, entry: OutboxEntry) -> None:
         self._after(lane, entry, await self._withdraw(entry))
 
-    def _after(self, lane: Lane, entry: Entry, finished: Finished) -> None:
+    def _after(self, lane: Lane, entry: OutboxEntry, finished: Finished) -> None:
         if finished.leaves:
             lane.remove(entry.request.id)
         self._lanes.schedule(lane)
@@ -420,7 +422,7 @@ class DestinationRunner:
         self._tasks.discard(task)
         self._wake.set()
 
-    def _count(self, entry: Entry, finished: Finished) -> None:
+    def _count(self, entry: OutboxEntry, finished: Finished) -> None:
         self._counters.ended(entry.request.touchpoint, finished.kind)
 
     def _measure(self, now_ms: int) -> None:

@@ -9,17 +9,17 @@ from random import Random
 
 from streams.delivery import metrics
 from streams.delivery.admission.admission import Admission
-from streams.delivery.admission.circuit_breaker import Breaker
-from streams.delivery.admission.gate_view import Gates
+from streams.delivery.admission.circuit_breaker import CircuitBreaker
+from streams.delivery.admission.gate_view import GateRegistry
 from streams.delivery.admission.limiters.limits import limits_for
 from streams.delivery.admission.permits import PERMITS, Permits, decode_permits
 from streams.delivery.attempts.retry_schedule import schedule_of
 from streams.delivery.destinations import Destinations, permits_key
-from streams.delivery.dispatch.dispatcher import DestinationRunner
-from streams.delivery.lanes.spilled import Parked
+from streams.delivery.dispatch.dispatcher import Dispatcher
+from streams.delivery.lanes.spilled import SpilledLanes
 from streams.delivery.outbox.records import OUTBOX
 from streams.delivery.ports import Clock, Sender
-from streams.delivery.subscribers.backlog import BacklogReport
+from streams.delivery.subscribers.backlog import BacklogReporter
 from streams.delivery.subscribers.health import unwatched, watching
 from streams.runtime.role import Committer, Tables
 from streams.runtime.tables.local_store import LocalStore
@@ -31,7 +31,7 @@ from topics.subscriptions.model import Backlog
 log = logging.getLogger(__name__)
 
 
-class RunnerMaker:
+class DispatcherFactory:
     """What runners share, in all partitions of this worker."""
 
     def __init__(
@@ -40,7 +40,7 @@ class RunnerMaker:
         *,
         destinations: Destinations,
         subscriptions: SubscriptionIndex,
-        gates: Gates,
+        gates: GateRegistry,
         store: LocalStore,
         committer: Committer,
         sender: Sender,
@@ -59,11 +59,11 @@ class RunnerMaker:
         self._clock = clock
         self._random = random
         self._crashed = crashed
-        self._breakers: defaultdict[str, Breaker] = defaultdict(lambda: Breaker(random))
+        self._breakers: defaultdict[str, CircuitBreaker] = defaultdict(lambda: CircuitBreaker(random))
         self._unmade: set[tuple[int, str]] = set()
         """Partitions and subscriptions of which a runner could not be made; tried again when they change."""
 
-    def make(self, destination: str, shard: int, partition: int, tables: Tables) -> DestinationRunner:
+    def make(self, destination: str, shard: int, partition: int, tables: Tables) -> Dispatcher:
         """The caller begins it."""
         config = self._destinations.get(destination)
         if config is None:
@@ -80,13 +80,13 @@ class RunnerMaker:
             clock=self._clock,
         )
         breaker = self._breakers[destination]
-        return DestinationRunner(
+        return Dispatcher(
             destination=destination,
             shard=shard,
             partition=partition,
             config=config,
             outbox=tables[OUTBOX],
-            parked=Parked(self._store),
+            parked=SpilledLanes(self._store),
             schedule=schedule_of(config),
             admission=Admission(permits=permits, breaker=breaker, config=config, clock=self._clock),
             committer=self._committer,
@@ -99,12 +99,10 @@ class RunnerMaker:
             else watching(subscription, shard, self._subscriptions, self._disable_after_ms),
             report=None
             if subscription is None
-            else BacklogReport(subscription, shard, self._subscriptions.backlog(subscription).get(shard, Backlog())),
+            else BacklogReporter(subscription, shard, self._subscriptions.backlog(subscription).get(shard, Backlog())),
         )
 
-    def make_for_subscription(
-        self, destination: str, shard: int, partition: int, tables: Tables
-    ) -> DestinationRunner | None:
+    def make_for_subscription(self, destination: str, shard: int, partition: int, tables: Tables) -> Dispatcher | None:
         """None: it is not known or does not live here, or no runner can be made of its settings."""
         config = self._destinations.get(destination)
         home = destination_partition(destination, shard, self._partitions)

@@ -12,8 +12,8 @@ from itertools import groupby
 from typing import Any
 
 from streams.delivery import metrics
-from streams.delivery.dispatch.destination import Here, Owner, Shared
-from streams.delivery.dispatch.dispatcher import DestinationRunner
+from streams.delivery.dispatch.destination import DispatchDependencies, PartitionDestination, PartitionState
+from streams.delivery.dispatch.dispatcher import Dispatcher
 from streams.delivery.outbox.intake import Taken
 from streams.delivery.outbox.records import OUTBOX, decode_entry, is_entry_key, names_of_entry_key
 from streams.runtime.role import Change, Tables
@@ -22,15 +22,17 @@ from topics.records.keys import split
 log = logging.getLogger(__name__)
 
 
-class Owners:
+class DeliveryPartition:
     """`arrive` begins, `drop` ends at once, `drain` ends in order."""
 
-    def __init__(self, partition: int, tables: Tables, shared: Shared, far_sides: Iterable[tuple[str, int]]) -> None:
+    def __init__(
+        self, partition: int, tables: Tables, shared: DispatchDependencies, far_sides: Iterable[tuple[str, int]]
+    ) -> None:
         """`far_sides`: those destinations and shards that live here whether something waits or not."""
-        self._here = Here(shared=shared, partition=partition, tables=tables)
+        self._here = PartitionState(shared=shared, partition=partition, tables=tables)
         self._owners = self._here.owners
         self._arriving = True
-        self._ahead: dict[str, Owner] = {}
+        self._ahead: dict[str, PartitionDestination] = {}
         """Those that the walk has not come to."""
         for destination, shard in [*far_sides, *shared.runners.told_of_backlog(partition)]:
             self._of(destination).make(shard)
@@ -45,7 +47,7 @@ class Owners:
         return self._arriving
 
     @property
-    def runners(self) -> Mapping[tuple[str, int], DestinationRunner]:
+    def runners(self) -> Mapping[tuple[str, int], Dispatcher]:
         """By destination and shard, those that take requests."""
         return {
             (destination, shard): runner
@@ -93,10 +95,10 @@ class Owners:
         self._here.over = True
         return [runner.drain(until_ms) for owner in self._owners.values() for runner in owner.all_runners]
 
-    def _of(self, destination: str) -> Owner:
+    def _of(self, destination: str) -> PartitionDestination:
         owner = self._owners.get(destination)
         if owner is None:
-            owner = self._owners[destination] = Owner(destination, self._here)
+            owner = self._owners[destination] = PartitionDestination(destination, self._here)
             if self._arriving:
                 owner.hold()
                 self._ahead[destination] = owner

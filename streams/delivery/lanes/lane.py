@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from streams.delivery.clock import NEVER
-from streams.delivery.outbox.records import Entry, decode_entry, entry_key, expires_ms
+from streams.delivery.outbox.records import OutboxEntry, decode_entry, entry_key, expires_ms
 from streams.runtime.role import Table
 from topics.contract.definition import WhenDead
 from topics.records.deliveries import DeliveryRequest
@@ -26,14 +26,14 @@ DECODED_MAX = 2_000
 
 @value
 class Send:
-    entry: Entry
+    entry: OutboxEntry
 
 
 @value
 class Expire:
     """The caller of this relay is gone, or will be before an answer could reach it."""
 
-    entry: Entry
+    entry: OutboxEntry
 
 
 @value
@@ -49,11 +49,11 @@ Step = Send | Expire | Wait
 _REDRIVEN = 1
 
 
-def mark_of(entry: Entry) -> int:
+def mark_of(entry: OutboxEntry) -> int:
     return 2 * entry.position + (_REDRIVEN if entry.request.redriven else 0)
 
 
-class Requests:
+class OutboxReader:
     """The requests of a runner's lanes: all are in the outbox, and `decoded` of them are kept decoded."""
 
     __slots__ = ("decoded", "outbox")
@@ -62,7 +62,7 @@ class Requests:
         self.outbox = outbox
         self.decoded = 0
 
-    def read(self, lane: str, name: str) -> Entry | None:
+    def read(self, lane: str, name: str) -> OutboxEntry | None:
         raw = self.outbox.get(entry_key(lane, name))
         return None if raw is None else decode_entry(raw)
 
@@ -89,12 +89,12 @@ class Lane:
         "ticket",
     )
 
-    def __init__(self, name: str, of: Requests, requests: dict[str, int] | None = None) -> None:
+    def __init__(self, name: str, of: OutboxReader, requests: dict[str, int] | None = None) -> None:
         self.name = name
         self._of = of
         self.requests: dict[str, int] = requests or {}
         """Each with a mark: twice its position, which is the log's order, and 1 more when it is redriven."""
-        self._decoded: dict[str, Entry] = {}
+        self._decoded: dict[str, OutboxEntry] = {}
         self.relays: set[str] = set()
         self.busy = False
         self.in_air = ""
@@ -108,7 +108,7 @@ class Lane:
         """Changes whenever the lane is scheduled anew; what was scheduled under an older one is void."""
 
     @property
-    def first(self) -> Entry | None:
+    def first(self) -> OutboxEntry | None:
         while self.requests:
             name = next(iter(self.requests))
             entry = self._decoded.get(name)
@@ -126,7 +126,7 @@ class Lane:
         for name in [name for name in self._decoded if name not in self.relays]:
             self._let_go(name)
 
-    def put(self, entry: Entry) -> bool:
+    def put(self, entry: OutboxEntry) -> bool:
         """A new request, or a new value of one that is here; returns whether it is the first."""
         name, mark = entry.request.id, mark_of(entry)
         if self.busy and name == self.in_air:
@@ -145,7 +145,7 @@ class Lane:
             self._let_go(name)
         return is_first
 
-    def holds_up(self, entry: Entry) -> bool:
+    def holds_up(self, entry: OutboxEntry) -> bool:
         """Whether its first is redriven and would keep waiting who must not wait as long as it may."""
         return not entry.request.redriven and bool(next(iter(self.requests.values())) & _REDRIVEN)
 
@@ -154,7 +154,7 @@ class Lane:
         self.relays.discard(request_id)
         self._let_go(request_id)
 
-    def _keep(self, entry: Entry) -> None:
+    def _keep(self, entry: OutboxEntry) -> None:
         self._let_go(entry.request.id)
         self._decoded[entry.request.id] = entry
         self._of.decoded += 1
@@ -163,7 +163,7 @@ class Lane:
         if self._decoded.pop(name, None) is not None:
             self._of.decoded -= 1
 
-    def behind(self) -> list[Entry]:
+    def behind(self) -> list[OutboxEntry]:
         """What waits behind the first."""
         return list(self._entries())[1:]
 
@@ -195,14 +195,14 @@ class Lane:
         soonest = min((expires_ms(relay.request) for relay in self._waiting_relays()), default=NEVER)
         return None if soonest == NEVER else soonest
 
-    def overdue(self, now_ms: int) -> list[Entry]:
+    def overdue(self, now_ms: int) -> list[OutboxEntry]:
         """The waiting relays whose callers are gone."""
         return [relay for relay in self._waiting_relays() if expires_ms(relay.request) <= now_ms]
 
-    def _waiting_relays(self) -> Iterable[Entry]:
+    def _waiting_relays(self) -> Iterable[OutboxEntry]:
         return (self._decoded[name] for name in self.relays if not (self.busy and name == self.in_air))
 
-    def _passing_relay(self, head: Entry) -> tuple[Entry | None, int]:
+    def _passing_relay(self, head: OutboxEntry) -> tuple[OutboxEntry | None, int]:
         """The first relay, if only optional notifications are before it and the head failed; and when it may pass."""
         if not self.relays or not head.failures or not _gives_way(head.request):
             return None, NEVER
@@ -213,7 +213,7 @@ class Lane:
                 break
         return None, NEVER
 
-    def _entries(self) -> Iterator[Entry]:
+    def _entries(self) -> Iterator[OutboxEntry]:
         for name in self.requests:
             entry = self._decoded.get(name) or self._of.read(self.name, name)
             if entry is not None:

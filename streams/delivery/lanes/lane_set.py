@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 from streams.delivery.admission.admission import Admission
 from streams.delivery.clock import NEVER
-from streams.delivery.lanes.lane import DECODED_MAX, Expire, Lane, Requests, Send, mark_of
+from streams.delivery.lanes.lane import DECODED_MAX, Expire, Lane, OutboxReader, Send, mark_of
 from streams.delivery.lanes.ready_queue import CallTurn, Choice, LaneTurn, Waiting
-from streams.delivery.lanes.spilled import Parked
-from streams.delivery.outbox.records import Entry
+from streams.delivery.lanes.spilled import SpilledLanes
+from streams.delivery.outbox.records import OutboxEntry
 from streams.runtime.role import Table
 from topics.contract.definition import Priority
 from topics.subscriptions.model import KINDS
@@ -31,21 +31,21 @@ _WAITING = -1
 """The place of a lane that waits for a time."""
 
 
-class Lanes:
+class LaneSet:
     """`expire` ends a relay whose caller is gone, as its lane's next step; `withdraw` one behind a request in the air;
     `wake` tells that something may be ready."""
 
     def __init__(
         self,
         outbox: Table,
-        parked: Parked,
+        parked: SpilledLanes,
         now_ms: Callable[[], int],
         *,
-        expire: Callable[[Lane, Entry], None],
-        withdraw: Callable[[Entry], None],
+        expire: Callable[[Lane, OutboxEntry], None],
+        withdraw: Callable[[OutboxEntry], None],
         wake: Callable[[], None],
     ) -> None:
-        self._requests = Requests(outbox)
+        self._requests = OutboxReader(outbox)
         self._parked = parked
         self._now_ms = now_ms
         self._expire = expire
@@ -69,7 +69,7 @@ class Lanes:
         oldest = known if parked is None else min(known, parked)
         return None if oldest == NEVER else oldest
 
-    def blocked(self, at_most: int) -> tuple[int, list[Entry]]:
+    def blocked(self, at_most: int) -> tuple[int, list[OutboxEntry]]:
         """How many lanes wait for an operator, and some of the requests that hold them."""
         here = [(lane.name, lane.blocked_by) for lane in self._lanes.values() if lane.blocked_by]
         number, parked = self._parked.undue(at_most)
@@ -86,7 +86,7 @@ class Lanes:
 
     # What comes and goes
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: OutboxEntry) -> None:
         """A request came, or an operator gave one a fresh schedule."""
         if self._over:
             return
@@ -121,7 +121,7 @@ class Lanes:
         self._waiting.put(turn, turn.priority, turn.due_ms, turn.weight)
         self._wake()
 
-    def _append(self, entry: Entry) -> bool:
+    def _append(self, entry: OutboxEntry) -> bool:
         """What comes behind others on disk stays there, unless they are redriven and it is not."""
         request = entry.request
         unless = None if request.redriven else Priority.REDRIVE
@@ -133,7 +133,7 @@ class Lanes:
 
     # What is next
 
-    def begin(self, lane: Lane, entry: Entry) -> None:
+    def begin(self, lane: Lane, entry: OutboxEntry) -> None:
         """A request of the lane is in the air from here on."""
         self._leave(lane)
         lane.busy = True
@@ -192,7 +192,7 @@ class Lanes:
             known = min([known, *map(self._parked.next_due_ms, self._running_low())])
         return known
 
-    def _make_ready(self, lane: Lane, entry: Entry, *, comes_back: bool) -> None:
+    def _make_ready(self, lane: Lane, entry: OutboxEntry, *, comes_back: bool) -> None:
         request = entry.request
         priority, due_ms = _class_of(lane, entry), max(entry.next_ms, entry.queued_ms)
         since_ms = min(due_ms, self._now_ms())  # it is due, whatever the clock says of whoever wrote it
@@ -250,5 +250,5 @@ class Lanes:
         return [priority for priority in Priority if self._counts[priority] < low]
 
 
-def _class_of(lane: Lane, entry: Entry) -> Priority:
+def _class_of(lane: Lane, entry: OutboxEntry) -> Priority:
     return Priority.REDRIVE if lane.is_redriven else KINDS[entry.request.touchpoint].priority

@@ -28,11 +28,11 @@ _STATEMENTS = {
     "oldest": "SELECT min(since_ms) FROM parked",
 }
 
-Requests = dict[str, int]
+Marks = dict[str, int]
 """The requests of a lane, in order, each with its mark (streams/delivery/lanes/lane.py)."""
 
 
-class Parked:
+class SpilledLanes:
     """Which lanes of a runner are on disk, by class in the order of the time when they are due."""
 
     def __init__(self, store: LocalStore) -> None:
@@ -61,7 +61,7 @@ class Parked:
     def has(self, lane: str) -> bool:
         return bool(self.count and self._store.rows(self._say["has"], (lane,)))
 
-    def take(self, lane: str) -> Requests | None:
+    def take(self, lane: str) -> Marks | None:
         """A lane's requests, which leave; None when it is not here."""
         if not self.count:
             return None
@@ -72,7 +72,7 @@ class Parked:
         self._left(priority)
         return _read(requests)
 
-    def take_due(self, priority: Priority, now_ms: int, at_most: int) -> list[tuple[str, Requests]]:
+    def take_due(self, priority: Priority, now_ms: int, at_most: int) -> list[tuple[str, Marks]]:
         """The lanes of a class that are due, the first ones first."""
         if self.next_due_ms(priority) > now_ms:
             return []
@@ -128,6 +128,6 @@ def _written(requests: Mapping[str, int]) -> str:
     return "".join(orjson.dumps([request, mark]).decode() + "," for request, mark in requests.items())
 
 
-def _read(written: str) -> Requests:
+def _read(written: str) -> Marks:
     pairs: list[tuple[str, int]] = orjson.loads("[" + written[:-1] + "]")
     return dict(pairs)

@@ -22,7 +22,7 @@ SWEEP_PAUSE_MS = 1_000
 Idle = Callable[[int, str], bool]
 
 
-class Forgetting(Change):
+class HeaderDeletion(Change):
     """The deletion of a header that is decided when the runtime applies it, in the same turn of the event loop.
 
     A commit may wait for room or for the end of a rebalance, and the lane may come back meanwhile: then its header
@@ -46,7 +46,7 @@ class Forgetting(Change):
         return None if raw is None or self._is_old(raw) else raw
 
 
-class HeaderKeeping:
+class HeaderSweeper:
     """Forgets the headers of one partition. The table is walked through again and again, a little at a time: nothing is
     remembered for each lane."""
 
@@ -120,7 +120,7 @@ class HeaderKeeping:
         while self._old and (key is None or key > self._old[-1][0] + _BEHIND):
             lane, last_ms = self._old.pop()
             if self._idle(self._partition, lane.decode()):
-                changes.append(Forgetting(lane, partial(self._is_old, lane.decode(), last_ms), self._outbox))
+                changes.append(HeaderDeletion(lane, partial(self._is_old, lane.decode(), last_ms), self._outbox))
         return changes
 
     def _is_old(self, lane: str, last_ms: int, raw: bytes) -> bool:

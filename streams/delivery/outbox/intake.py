@@ -8,7 +8,7 @@ import orjson
 
 from streams.delivery import metrics
 from streams.delivery.destinations import Destinations
-from streams.delivery.outbox.records import Entry, decode_entry, decode_header, entry_key, header_key
+from streams.delivery.outbox.records import OutboxEntry, decode_entry, decode_header, entry_key, header_key
 from streams.delivery.outbox.reports import concluded, outcome
 from streams.delivery.ports import MESSAGE_CHARS_MAX
 from streams.runtime.limits import VALUE_BYTES_MAX
@@ -46,7 +46,7 @@ ENTRY_BYTES_MAX = VALUE_BYTES_MAX - ENTRY_GROWTH_BYTES
 log = logging.getLogger(__name__)
 
 
-Taken = dict[bytes, tuple[bytes, Entry]]
+Taken = dict[bytes, tuple[bytes, OutboxEntry]]
 """Entries that were just made, by their keys, each with the value that was put for it."""
 
 
@@ -101,7 +101,7 @@ def tell_of_set_aside(record: Record, reason: str) -> list[Effect]:
         # Of a traceback the last line says what it was.
         message = (reason.strip().splitlines() or [""])[-1][:MESSAGE_CHARS_MAX]
         never_sent = Attempt(number=1, at_ms=record.timestamp_ms, took_ms=0.0, status=None, error=NEVER_SENT)
-        entry = Entry(request=request, position=0, queued_ms=record.timestamp_ms, attempts=1, last=never_sent)
+        entry = OutboxEntry(request=request, position=0, queued_ms=record.timestamp_ms, attempts=1, last=never_sent)
         return outcome(entry, OutcomeKind.DEAD, record.timestamp_ms, message=message)
     except Exception:  # noqa: BLE001 - whatever the record holds, it is set aside
         log.warning("delivery.set_aside partition=%d offset=%d: no order to tell", record.partition, record.offset)

@@ -83,14 +83,14 @@ class LaneHeader:
             return request.story > 0 and request.sequence <= self.sequence
         return request.story > self.story
 
-    def take(self, request: DeliveryRequest, now_ms: int) -> Entry:
+    def take(self, request: DeliveryRequest, now_ms: int) -> OutboxEntry:
         """Note the request; returns its entry, the last of the lane."""
         if self._begins_again(request):
             if self.watermark is not None:
                 self._note_earlier(self.story, self.watermark)
             self.sequence, self.watermark = 0, None
         self.story = max(self.story, request.story)
-        entry = Entry(request=request, position=self.next_position, queued_ms=now_ms, previous=self.sequence)
+        entry = OutboxEntry(request=request, position=self.next_position, queued_ms=now_ms, previous=self.sequence)
         self.next_position += 1
         self.sequence = max(self.sequence, request.sequence)
         self.recent = [*self.recent, request.id][-RECENT_IDS_MAX:]
@@ -101,11 +101,11 @@ class LaneHeader:
         """Whether this end of the request was taken up before: by a record that came twice, or by another redrive."""
         return self.redriven.get(redrive.request.id, 0) >= redrive.attempts
 
-    def take_redriven(self, redrive: Redrive, now_ms: int) -> Entry:
+    def take_redriven(self, redrive: Redrive, now_ms: int) -> OutboxEntry:
         """Note a request that was given up and has left; returns its entry, the last of the lane. Its sequence is an
         old one, so nothing that counts sequences changes."""
         self.note_redriven(redrive)
-        entry = Entry(
+        entry = OutboxEntry(
             request=replace(redrive.request, redriven=True),
             position=self.next_position,
             queued_ms=now_ms,
@@ -153,7 +153,7 @@ class LaneHeader:
 
 
 @dataclass(slots=True, kw_only=True)
-class Entry:
+class OutboxEntry:
     """One request that waits. All times are epoch milliseconds.
 
     `previous` is the sequence of the request before it in the lane, 0: none is known.
@@ -240,10 +240,10 @@ def decode_header(raw: bytes | None) -> LaneHeader:
     return LaneHeader() if raw is None else LaneHeader(**orjson.loads(raw))
 
 
-def decode_entry(raw: bytes) -> Entry:
+def decode_entry(raw: bytes) -> OutboxEntry:
     data = orjson.loads(raw)
     last = data.pop("last")
-    return Entry(
+    return OutboxEntry(
         request=DeliveryRequest(**data.pop("request")),
         last=Attempt(**last) if last else None,
         **data,

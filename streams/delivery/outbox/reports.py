@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from streams.delivery.outbox.records import Entry
+from streams.delivery.outbox.records import OutboxEntry
 from streams.runtime.role import Effect
 from topics.kafka.catalogue import BY_NAME
 from topics.records import envelope
@@ -21,7 +21,7 @@ _VERDICTS = {OutcomeKind.DELIVERED: Verdict.ANSWERED, OutcomeKind.REFUSED: Verdi
 
 
 def attempted(
-    entry: Entry, attempt: Attempt, partition: int, response_class: str, far_side: str, event: str = ""
+    entry: OutboxEntry, attempt: Attempt, partition: int, response_class: str, far_side: str, event: str = ""
 ) -> Effect:
     """The attempt, for analytics: no body, because a body may name people."""
     request = entry.request
@@ -47,7 +47,7 @@ def attempted(
     return Effect("deliveries.attempts", request.lane.encode(), orjson.dumps(value), headers, partition)
 
 
-def superseded(entry: Entry, newest: str, partition: int, now_ms: int) -> Effect:
+def superseded(entry: OutboxEntry, newest: str, partition: int, now_ms: int) -> Effect:
     """That a request will not be sent, beside the attempts of those that were."""
     by = f"superseded by {newest}"
     passed = Attempt(number=entry.attempts, at_ms=now_ms, took_ms=0.0, status=None, error=by)
@@ -55,7 +55,7 @@ def superseded(entry: Entry, newest: str, partition: int, now_ms: int) -> Effect
 
 
 def outcome(
-    entry: Entry,
+    entry: OutboxEntry,
     kind: OutcomeKind,
     now_ms: int,
     *,
@@ -104,7 +104,7 @@ def _reply(
     return [Effect("replies", request.id.encode(), reply.encode(), headers, partition)]
 
 
-def dead(entry: Entry, partition: int, now_ms: int) -> Effect:
+def dead(entry: OutboxEntry, partition: int, now_ms: int) -> Effect:
     """The whole request with its reason, for whoever decides about it."""
     value = {
         "request": asdict(entry.request),

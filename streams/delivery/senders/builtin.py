@@ -92,7 +92,7 @@ RULES: dict[str, Rule] = {
 """Every touchpoint that is sent to marketplaces; a test walks them."""
 
 
-class SelfSender:
+class BuiltinSender:
     """Never late, never away, and it keeps nothing: see streams/delivery/senders/builtin.py."""
 
     async def start(self) -> None: ...

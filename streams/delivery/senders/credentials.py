@@ -42,7 +42,7 @@ class Credentials:
         self._reading = asyncio.Lock()
         self._reloaded_ms = 0
         self._asked = {
-            name: Asked(clock)
+            name: RequestedCredentials(clock)
             for name, channel in channels.channels.items()
             if channel.marketplace_credential is not None
         }
@@ -63,7 +63,7 @@ class Credentials:
             headers |= self._asked[channel].headers
         return headers
 
-    def asked(self, channel: str) -> Asked | None:
+    def asked(self, channel: str) -> RequestedCredentials | None:
         """None where the marketplace has no Get Credential."""
         return self._asked.get(channel)
 
@@ -92,7 +92,7 @@ class Credentials:
             log.info("credentials.read_again channel=%s", channel)
 
 
-class Asked:
+class RequestedCredentials:
     """The pairs that one channel's marketplace gave."""
 
     def __init__(self, clock: Clock) -> None:

@@ -25,7 +25,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLarge
 from streams.delivery.clock import SystemClock
 from streams.delivery.metrics import KAFKA_ANSWERS
 from streams.delivery.ports import Answer, Call, Clock
-from streams.delivery.senders.kafka_pending import AlreadyWaitingError, Fate, Waiting
+from streams.delivery.senders.kafka_pending import AlreadyPendingError, Fate, PendingReplies
 from streams.delivery.senders.kafka_records import (
     correlation_of,
     read_answer,
@@ -82,7 +82,7 @@ class KafkaSender:
         """What keeps requests of a channel; a channel that is not here is open."""
         self._looked = asyncio.Event()
         """Set while `_trouble` says how things are."""
-        self._waiting = Waiting()
+        self._waiting = PendingReplies()
         self._next: dict[TopicPartition, int] = {}
         self._look_again = True
         """At first, and when Kafka refused a request: its topic may be gone."""
@@ -130,7 +130,7 @@ class KafkaSender:
             )
         except (MessageSizeTooLargeError, RecordTooLargeError) as error:
             return Answer(status=None, error=f"the request is too large for its topic: {error}"[:300], unsendable=True)
-        except (KafkaError, OSError, AlreadyWaitingError) as error:
+        except (KafkaError, OSError, AlreadyPendingError) as error:
             # A broker that answered with an error may have taken the request all the same.
             self._waiting.overdue(name)
             self._look_again = True

@@ -33,11 +33,11 @@ class Fate(StrEnum):
     NAMELESS = "nameless"
 
 
-class AlreadyWaitingError(RuntimeError):
+class AlreadyPendingError(RuntimeError):
     """Two deliveries of one channel have the same id."""
 
 
-class Waiting:
+class PendingReplies:
     """The requests of this worker, by channel and delivery id."""
 
     def __init__(self) -> None:
@@ -47,9 +47,9 @@ class Waiting:
 
     @contextmanager
     def answer(self, name: Name) -> Iterator[asyncio.Future[Answer]]:
-        """While a request is out. Raises AlreadyWaitingError."""
+        """While a request is out. Raises AlreadyPendingError."""
         if name in self._futures:
-            raise AlreadyWaitingError(f"a request with the id {name[1]} is already out")
+            raise AlreadyPendingError(f"a request with the id {name[1]} is already out")
         self._forget(name)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._futures[name] = future

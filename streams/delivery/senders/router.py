@@ -12,16 +12,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from streams.delivery.ports import READ_BACK, Answer, Call, Clock, Sender
-from streams.delivery.senders.builtin import SelfSender
+from streams.delivery.senders.builtin import BuiltinSender
 from streams.delivery.senders.http import HttpSender
 from streams.delivery.senders.kafka import KafkaSender
-from streams.delivery.senders.webhook import SubscriberSender
+from streams.delivery.senders.webhook import WebhookSender
 from topics.configuration.settings import Channels, FarSide, Settings, load_channels
 from topics.records.keys import subscription_of
 from topics.subscriptions.index import SubscriptionIndex
 
 
-class FarSides:
+class SenderRouter:
     """One sender for all, made of those that are needed."""
 
     def __init__(
@@ -35,11 +35,11 @@ class FarSides:
     ) -> None:
         """`crashed` hears of a sender that cannot go on."""
         self._channels = channels
-        self._subscribers = SubscriberSender(settings, subscriptions, clock)
+        self._subscribers = WebhookSender(settings, subscriptions, clock)
         self._senders: dict[FarSide, Sender] = {
             FarSide.HTTP: HttpSender(channels, clock=clock, reload=_reload(settings)),
             FarSide.KAFKA: KafkaSender(settings, channels, crashed),
-            FarSide.SELF: SelfSender(),
+            FarSide.SELF: BuiltinSender(),
         }
 
     async def start(self) -> None:

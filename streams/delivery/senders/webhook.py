@@ -26,7 +26,7 @@ from topics.webhooks.signatures import SecretError, SigningKey, signed_headers, 
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedWebhook:
     """What the requests of one subscription have in common. `until_ms`: then one of its secrets ends."""
 
     endpoint: Endpoint
@@ -35,7 +35,7 @@ class Prepared:
     until_ms: float
 
 
-class SubscriberSender:
+class WebhookSender:
     """Owns the connections to all subscribers."""
 
     def __init__(self, settings: Settings, subscriptions: SubscriptionIndex, clock: Clock) -> None:
@@ -43,7 +43,7 @@ class SubscriberSender:
         self._clock = clock
         self._box = secret_box(settings)
         self._client = WebhookClient(guard_of(settings))
-        self._prepared: dict[str, Prepared] = {}
+        self._prepared: dict[str, PreparedWebhook] = {}
 
     async def start(self) -> None:
         self._subscriptions.listeners.append(self._changed)
@@ -83,11 +83,11 @@ class SubscriberSender:
         reply = await self._client.post(prepared.endpoint, headers, body, timeout_s)
         return Answer(status=reply.status, headers=reply.headers, body=reply.body, error=reply.error)
 
-    def _prepare(self, subscription: Subscription, now_ms: int) -> Prepared:
+    def _prepare(self, subscription: Subscription, now_ms: int) -> PreparedWebhook:
         live = subscription.live_secrets(now_ms)
         if not live:
             raise SecretError(f"every secret of {subscription.id} has ended: rotate it")
-        return Prepared(
+        return PreparedWebhook(
             endpoint=self._client.endpoint(subscription.url),
             keys=[self._key(subscription, secret) for secret in live],
             timeout_s=subscription.timeout_s,

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from streams.delivery.admission.limiters.limits import limits_for
 from streams.delivery.admission.permits import PERMITS, Permits, decode_permits
-from streams.delivery.admission.retry_after_gate import Gate
+from streams.delivery.admission.retry_after_gate import RetryAfterGate
 from streams.delivery.ports import Caller, Clock
 from streams.delivery.stock.calls import touchpoint_of
 from streams.delivery.stock.in_doubt import Doubts
@@ -226,7 +226,7 @@ class StockPartition:
             key=key,
             partition=self.partition,
             limits=limits_for(limits, shards),
-            gate=Gate(),  # a destination's quiet is its owner's to keep
+            gate=RetryAfterGate(),  # a destination's quiet is its owner's to keep
             left=decode_permits(self._tables[PERMITS].get(key)),
             committer=self._committer,
             clock=self._clock,

@@ -7,8 +7,8 @@ It is told when something has waited for long or is blocked, and when that is ov
 from __future__ import annotations
 
 from streams.delivery.clock import NEVER
-from streams.delivery.lanes.lane_set import Lanes
-from streams.delivery.outbox.records import Entry
+from streams.delivery.lanes.lane_set import LaneSet
+from streams.delivery.outbox.records import OutboxEntry
 from streams.runtime.role import Effect
 from topics.records.keys import split
 from topics.subscriptions.index import backlog_key
@@ -25,7 +25,7 @@ BLOCKED_TOLD_MAX = 20
 ERROR_CHARS_MAX = 200
 
 
-class BacklogReport:
+class BacklogReporter:
     """Of one shard of a subscription. `told`: what was written of it last."""
 
     def __init__(self, subscription: str, shard: int, told: Backlog) -> None:
@@ -37,7 +37,7 @@ class BacklogReport:
         self.next_ms = NEVER
         """When to look again, if nothing happens before."""
 
-    def look(self, lanes: Lanes, now_ms: int) -> Effect | None:
+    def look(self, lanes: LaneSet, now_ms: int) -> Effect | None:
         """What is to be written now; it is taken for written."""
         seen = (len(lanes), lanes.blocked_changes)
         if not len(lanes) and self._told.is_empty:
@@ -58,7 +58,7 @@ class BacklogReport:
         return Effect("subscriptions.status", self._key, found.encode()) if is_told else None
 
 
-def _found(lanes: Lanes, now_ms: int) -> Backlog:
+def _found(lanes: LaneSet, now_ms: int) -> Backlog:
     number, blocked = lanes.blocked(BLOCKED_TOLD_MAX)
     oldest_ms = lanes.oldest_ms
     if not number and (oldest_ms is None or now_ms < oldest_ms + LATE_MS):
@@ -72,7 +72,7 @@ def _found(lanes: Lanes, now_ms: int) -> Backlog:
     )
 
 
-def _told(entry: Entry) -> BlockedFact:
+def _told(entry: OutboxEntry) -> BlockedFact:
     request, last = entry.request, entry.last
     parts = split(request.entity.encode())
     error = "" if last is None else last.error if last.status is None else f"status {last.status}"

@@ -30,16 +30,16 @@ _FACT_NAME = name_of(SubscriptionDisabled)
 
 
 @value
-class Noted:
+class HealthUpdate:
     """What to publish with the attempt. `disabled`: why the subscription gets nothing more."""
 
     effects: tuple[Effect, ...] = ()
     disabled: str | None = None
 
 
-NOTHING_NOTED = Noted()
+NOTHING_NOTED = HealthUpdate()
 
-Observe = Callable[[AttemptResult, int], Noted]
+Observe = Callable[[AttemptResult, int], HealthUpdate]
 """Told the end of an attempt and its time; what it notes becomes durable with the attempt."""
 Watch = Callable[[], Observe]
 """Asked when a request leaves, for what to tell its end: that is about the subscription as it was then."""
@@ -50,7 +50,7 @@ def unwatched() -> Observe:
     return _unobserved
 
 
-def _unobserved(_result: AttemptResult, _now_ms: int) -> Noted:
+def _unobserved(_result: AttemptResult, _now_ms: int) -> HealthUpdate:
     return NOTHING_NOTED
 
 
@@ -74,7 +74,7 @@ class ShardHealth:
         present: Subscription | None,
         others: Mapping[int, Health],
         now_ms: int,
-    ) -> Noted:
+    ) -> HealthUpdate:
         """`revision`: of the subscription when the request left; only that one is judged by its answer. `present`: as
         it is now. `others`: what is known of its shards, this one's too."""
         if revision < self._last.revision:
@@ -91,21 +91,21 @@ class ShardHealth:
             )
             effects.append(self._written(now_ms))
         if present is None or present.revision != revision or revision == self._disabled_revision:
-            return Noted(tuple(effects))
+            return HealthUpdate(tuple(effects))
         reason = self._reason(result, others, failing_since, now_ms)
         if reason is None:
-            return Noted(tuple(effects))
+            return HealthUpdate(tuple(effects))
         self._disabled_revision = revision
         since = failing_since if reason == "failing" else None
         effects += disabled(present, reason, since, now_ms)
-        return Noted(tuple(effects), reason)
+        return HealthUpdate(tuple(effects), reason)
 
-    def _well(self, result: AttemptResult, revision: int, now_ms: int) -> Noted:
+    def _well(self, result: AttemptResult, revision: int, now_ms: int) -> HealthUpdate:
         self._success_ms = result.at_ms
         if self._last.failing_since_ms is None and now_ms - self._written_ms < WELL_EVERY_MS:
             return NOTHING_NOTED
         self._last = Health(revision=revision, success_ms=result.at_ms)
-        return Noted((self._written(now_ms),))
+        return HealthUpdate((self._written(now_ms),))
 
     def _reason(
         self, result: AttemptResult, others: Mapping[int, Health], failing_since: int, now_ms: int
@@ -158,7 +158,7 @@ def watching(subscription: str, shard: int, known: SubscriptionIndex, disable_af
         present = known.get(subscription)
         return partial(ended, 0 if present is None else present.revision)
 
-    def ended(revision: int, result: AttemptResult, now_ms: int) -> Noted:
+    def ended(revision: int, result: AttemptResult, now_ms: int) -> HealthUpdate:
         noted = health.after(result, revision, known.get(subscription), known.health(subscription), now_ms)
         if noted.disabled is not None:
             metrics.SUBSCRIPTIONS_DISABLED.labels(destination, noted.disabled).inc()

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from streams.delivery.admission.limiters.limits import Limits, limits_for
-from streams.delivery.admission.limiters.pool import LATE_MS, Held
-from streams.delivery.admission.limiters.windows import SlidingWindow, margin_ms
+from streams.delivery.admission.limiters.pool import LATE_MS, PoolState
+from streams.delivery.admission.limiters.windows import SlidingWindowPool, margin_ms
 from streams.delivery.admission.permits import PermitRecord, decode_permits
 from tests.support.receivers import over
 from topics.configuration.budgets import AnyBudget, Limit, limits_of
@@ -278,15 +278,15 @@ def test_the_whole_budget_is_usable_again_after_the_window(requests: int, times:
 
 
 def test_a_lowered_budget_holds_from_the_first_moment() -> None:
-    window = SlidingWindow(3, 60_000, skew_ms=0)
-    window.take_over(Held([(1_000, 1), (2_000, 1), (3_000, 1), (4_000, 1), (5_000, 1)], 0), now_ms=6_000)
+    window = SlidingWindowPool(3, 60_000, skew_ms=0)
+    window.take_over(PoolState([(1_000, 1), (2_000, 1), (3_000, 1), (4_000, 1), (5_000, 1)], 0), now_ms=6_000)
     assert window.plan_reserve(6_000) == 0
     assert window.free_at_ms(6_000) == 3_000 + 60_000 + margin_ms(60_000)
 
 
 def test_a_clock_that_was_ahead_holds_permits_from_now() -> None:
-    window = SlidingWindow(1, 60_000)
-    window.take_over(Held([(900_000, 1)], 0), now_ms=6_000)
+    window = SlidingWindowPool(1, 60_000)
+    window.take_over(PoolState([(900_000, 1)], 0), now_ms=6_000)
     assert window.free_at_ms(6_000) == 6_000 + 60_000 + margin_ms(60_000)
 
 

@@ -12,7 +12,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.delivery.admission.circuit_breaker import State
+from streams.delivery.admission.circuit_breaker import BreakerState
 from streams.delivery.ports import Answer, Call
 from tests.fakes.delivery import Played, channels_for, request_for
 from topics.records.keys import INCREFF
@@ -28,8 +28,8 @@ async def _play(seed: int, spells: list[tuple[bool, int]], kills: list[int]) -> 
     def takes_ms(call: Call) -> int:
         """Looks when a request is sent."""
         state = worker.breakers[INCREFF].state
-        assert state is not State.OPEN, "sent before its time"
-        if state is State.PROBING:
+        assert state is not BreakerState.OPEN, "sent before its time"
+        if state is BreakerState.PROBING:
             assert not probing, "two found out at once"
             probing.add(call.delivery_id)
         return random.choice((0, 5, 200, 3_000))
@@ -60,7 +60,7 @@ async def _play(seed: int, spells: list[tuple[bool, int]], kills: list[int]) -> 
     # The longest pause of a request's retries, with its jitter, and of the breaker.
     await worker.clock.run_for(400_000)
     assert worker.crashes == []
-    assert worker.breakers[INCREFF].state is State.CLOSED
+    assert worker.breakers[INCREFF].state is BreakerState.CLOSED
     for ids in sent.values():
         assert [worker.final()[name] for name in ids] == ["delivered"] * len(ids)
         assert [name for name in dict.fromkeys(worker.sender.ids()) if name in ids] == ids

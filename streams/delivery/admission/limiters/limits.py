@@ -9,18 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
-from streams.delivery.admission.limiters.pool import Held, Pool
-from streams.delivery.admission.limiters.token_bucket import TokenBucket
-from streams.delivery.admission.limiters.windows import FixedWindow, SlidingWindow
+from streams.delivery.admission.limiters.pool import PermitPool, PoolState
+from streams.delivery.admission.limiters.token_bucket import TokenBucketPool
+from streams.delivery.admission.limiters.windows import FixedWindowPool, SlidingWindowPool
 from topics.configuration import budgets
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class NamedPool:
     """A pool, under the name by which its state is kept, and what each kind of call takes from it."""
 
     name: str
-    pool: Pool
+    pool: PermitPool
     cost: int = 1
     costs: Mapping[str, int] = field(default_factory=dict)
 
@@ -33,16 +33,16 @@ class Limits:
 
     __slots__ = ("_limits",)
 
-    def __init__(self, limits: Sequence[Limit] = ()) -> None:
+    def __init__(self, limits: Sequence[NamedPool] = ()) -> None:
         self._limits = tuple(limits)
 
-    def take_over(self, left: Mapping[str, Held], now_ms: int) -> None:
+    def take_over(self, left: Mapping[str, PoolState], now_ms: int) -> None:
         """Start from what another owner left.
 
         A limit that is new, or has another window than before, begins with what the others knew: with nothing, it
         would allow a whole budget beside the one that was spent a moment ago.
         """
-        known = max(left.values(), key=lambda held: held.units, default=Held([], 0))
+        known = max(left.values(), key=lambda held: held.units, default=PoolState([], 0))
         for limit in self._limits:
             limit.pool.take_over(left.get(limit.name, known), now_ms)
 
@@ -61,7 +61,7 @@ class Limits:
             counts.append(count)
         return counts
 
-    def state(self, now_ms: int, reserving: Sequence[int] = ()) -> dict[str, Held]:
+    def state(self, now_ms: int, reserving: Sequence[int] = ()) -> dict[str, PoolState]:
         """What to write before what is being reserved may be used."""
         counts = reserving or [0] * len(self._limits)
         return {
@@ -131,28 +131,28 @@ def limits_for(configured: tuple[budgets.Limit, ...], shards: int = 1, *, part: 
     return Limits([_limit(limit, part / shards) for limit in configured])
 
 
-def _limit(limit: budgets.Limit, part: float) -> Limit:
+def _limit(limit: budgets.Limit, part: float) -> NamedPool:
     if isinstance(limit, budgets.Quota):
         limit = limit.as_window()
     # A hair more, because a third of nine is a little less than three.
     size = max(limit.least, int(limit.size * part + 1e-9))
     match limit:
         case budgets.TokenBucket():
-            return Limit(limit.name, TokenBucket(size, limit.rate_per_s * part, step=limit.step))
+            return NamedPool(limit.name, TokenBucketPool(size, limit.rate_per_s * part, step=limit.step))
         case budgets.CostBucket():
-            bucket = TokenBucket(size, limit.restore_per_s * part)
-            return Limit(limit.name, bucket, limit.cost, limit.costs)
+            bucket = TokenBucketPool(size, limit.restore_per_s * part)
+            return NamedPool(limit.name, bucket, limit.cost, limit.costs)
         case budgets.FixedWindow():
-            return Limit(limit.name, _fixed(limit, size))
+            return NamedPool(limit.name, _fixed(limit, size))
         case budgets.Budget():
-            return Limit(limit.name, SlidingWindow(size, round(limit.window_s * 1000)))
+            return NamedPool(limit.name, SlidingWindowPool(size, round(limit.window_s * 1000)))
     raise TypeError(f"no limiter for {type(limit).__name__}")
 
 
-def _fixed(limit: budgets.FixedWindow, size: int) -> Pool:
+def _fixed(limit: budgets.FixedWindow, size: int) -> PermitPool:
     window_ms = round(limit.window_s * 1000)
     if limit.aligned == "any":
-        return SlidingWindow(size, window_ms)
-    return FixedWindow(
+        return SlidingWindowPool(size, window_ms)
+    return FixedWindowPool(
         size, window_ms, offset_ms=round(limit.offset_s * 1000), error_ms=round(limit.clock_error_s * 1000)
     )

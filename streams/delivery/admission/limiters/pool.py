@@ -23,7 +23,7 @@ SKEW_MS = 500
 
 
 @dataclass(slots=True)
-class Held:
+class PoolState:
     """What is durable about a limiter: units by the moment at which their requests ended, and units `open`, whose
     requests may be under way."""
 
@@ -35,7 +35,7 @@ class Held:
         return self.open + sum(units for _, units in self.ended)
 
 
-class Pool(ABC):
+class PermitPool(ABC):
     """The units of one limit of one shard of one destination. Times are epoch milliseconds that never go back."""
 
     __slots__ = ("_in_air", "_late", "_skew_ms", "_unused", "block", "limit")
@@ -72,7 +72,7 @@ class Pool(ABC):
 
     # What its owner calls
 
-    def take_over(self, left: Held, now_ms: int) -> None:
+    def take_over(self, left: PoolState, now_ms: int) -> None:
         """Start from what another owner left. An end in the future is a clock that was ahead: it counts as now."""
         self._in_air = self._unused = 0
         self._late.clear()
@@ -99,11 +99,11 @@ class Pool(ABC):
         count = min(max(self.block, need - self._unused), self.limit - self.held(now_ms))
         return count if count + self._unused >= need else 0
 
-    def state(self, now_ms: int, *, reserving: int = 0) -> Held:
+    def state(self, now_ms: int, *, reserving: int = 0) -> PoolState:
         """What to write before `reserving` more units may be used."""
         self._settle(now_ms)
         late = sum(units for _, units in self._late)
-        return Held(self._ends(now_ms), late + self._in_air + self._unused + reserving)
+        return PoolState(self._ends(now_ms), late + self._in_air + self._unused + reserving)
 
     def reserved(self, count: int) -> None:
         """The state with `count` more units is durable."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from streams.delivery.admission.limiters.pool import BLOCK_SHARE, SKEW_MS, Pool
+from streams.delivery.admission.limiters.pool import BLOCK_SHARE, SKEW_MS, PermitPool
 
 DRIFT = 0.001
 """Clocks tick differently by less: NTP corrects each by at most 0.05 %. A bucket that is never full forgets nothing, so
@@ -30,7 +30,7 @@ BLOCK_S = 0.05
 than the rate."""
 
 
-class TokenBucket(Pool):
+class TokenBucketPool(PermitPool):
     """The tokens or points of one shard of one destination."""
 
     __slots__ = ("_empty_ms", "_ms_each")

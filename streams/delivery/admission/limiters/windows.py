@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 
-from streams.delivery.admission.limiters.pool import SKEW_MS, Pool
+from streams.delivery.admission.limiters.pool import SKEW_MS, PermitPool
 
 EXACT_MAX = 1_000
 """Up to so many units each end is kept to the millisecond. Above, ends are counted in slots, so that what is durable of
@@ -21,7 +21,7 @@ MARGIN_SHARE = 20
 """Over a short window they differ by less than a twentieth of it."""
 
 
-class Window(Pool):
+class WindowPool(PermitPool):
     """Units that ended rest until `_release_ms` of their end, which never goes back when ends go on."""
 
     __slots__ = ("_ended", "_slot_ms", "_sum")
@@ -67,7 +67,7 @@ class Window(Pool):
         self._sum = 0
 
 
-class SlidingWindow(Window):
+class SlidingWindowPool(WindowPool):
     """At most N units in any W seconds, as the far side counts them; exact, also over crashes.
 
     A unit is held from before the send until W after the end.
@@ -95,12 +95,12 @@ def margin_ms(window_ms: int) -> int:
     return min(MARGIN_MS_MAX, -(-window_ms // MARGIN_SHARE))
 
 
-class FixedWindow(Window):
+class FixedWindowPool(WindowPool):
     """At most N units in each window of W seconds of the target's clock; the count begins again with each window.
 
     This holds only for windows that begin at multiples of W of the target's clock (shifted by an offset): a unit counts
     in its own window alone. If it is not known where windows begin, or a window begins with the first request after the
-    last window, any W seconds may be a window: then SlidingWindow is used.
+    last window, any W seconds may be a window: then SlidingWindowPool is used.
 
     The far side's clock may differ from ours by up to E. A unit whose request ended at e is held until E after the
     first boundary that comes later than e + E.

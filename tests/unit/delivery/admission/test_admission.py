@@ -7,10 +7,10 @@ from random import Random
 from typing import Any
 
 from streams.delivery.admission.admission import Admission, Flight
-from streams.delivery.admission.circuit_breaker import Breaker
+from streams.delivery.admission.circuit_breaker import CircuitBreaker
 from streams.delivery.admission.limiters.limits import Limits
 from streams.delivery.admission.permits import PermitRecord, Permits
-from streams.delivery.admission.retry_after_gate import Gate
+from streams.delivery.admission.retry_after_gate import RetryAfterGate
 from streams.delivery.clock import NEVER
 from streams.delivery.ports import AttemptResult, ResponseClass
 from tests.fakes.delivery import ManualClock
@@ -24,10 +24,16 @@ def admission() -> Admission:
     clock = ManualClock()
     committer: Any = None  # nothing is written here
     permits = Permits(
-        key=b"k", partition=0, limits=Limits(), gate=Gate(), left=PermitRecord(), committer=committer, clock=clock
+        key=b"k",
+        partition=0,
+        limits=Limits(),
+        gate=RetryAfterGate(),
+        left=PermitRecord(),
+        committer=committer,
+        clock=clock,
     )
     permits.proved(clock.now_ms())
-    return Admission(permits=permits, breaker=Breaker(Random(1)), config=Pace(concurrency=MOST), clock=clock)
+    return Admission(permits=permits, breaker=CircuitBreaker(Random(1)), config=Pace(concurrency=MOST), clock=clock)
 
 
 def leave(here: Admission) -> list[Flight]:

@@ -15,8 +15,8 @@ from streams.delivery.admission.circuit_breaker import (
     PAUSE_FIRST_MS,
     PROBE_MAX_MS,
     SAMPLE_PER_PLACE,
-    Breaker,
-    State,
+    BreakerState,
+    CircuitBreaker,
     is_failure,
 )
 from streams.delivery.ports import Answer, AttemptResult, Call, ResponseClass
@@ -57,10 +57,10 @@ class Asked:
     """A breaker and a moment."""
 
     def __init__(self) -> None:
-        self.breaker = Breaker(Random(1))
+        self.breaker = CircuitBreaker(Random(1))
         self.now_ms = NOW_MS
 
-    def state(self) -> State:
+    def state(self) -> BreakerState:
         return self.breaker.state
 
     def ends(self, lane: str, status: int | None, *, probe: bool = False, not_before_ms: int | None = None) -> None:
@@ -70,7 +70,7 @@ class Asked:
     def open(self) -> None:
         for n in range(FAILED_MIN):
             self.ends(f"lane-{n}", None)
-        assert self.state() is State.OPEN
+        assert self.state() is BreakerState.OPEN
 
     def probe(self, status: int | None, not_before_ms: int | None = None) -> int:
         """The pause before it, and what it found out."""
@@ -85,11 +85,11 @@ def test_it_opens_on_a_share_of_the_lanes_and_not_on_one_that_always_fails() -> 
     asked = Asked()
     for _ in range(1_000):
         asked.ends("poisoned", 500)
-    assert asked.state() is State.CLOSED
+    assert asked.state() is BreakerState.CLOSED
     for n in range(FAILED_MIN - 1):
         asked.ends(f"well-{n}", 200)
         asked.ends(f"lane-{n}", 500)
-    assert asked.state() is State.OPEN
+    assert asked.state() is BreakerState.OPEN
 
 
 def test_a_lane_that_was_served_since_does_not_count_as_failing() -> None:
@@ -97,7 +97,7 @@ def test_a_lane_that_was_served_since_does_not_count_as_failing() -> None:
     for n in range(100):
         asked.ends(f"lane-{n % 10}", 500)
         asked.ends(f"lane-{n % 10}", 200)
-    assert asked.state() is State.CLOSED
+    assert asked.state() is BreakerState.CLOSED
 
 
 def test_old_failures_do_not_count() -> None:
@@ -105,13 +105,13 @@ def test_old_failures_do_not_count() -> None:
     for n in range(FAILED_MIN * 3):
         asked.ends(f"lane-{n}", 500)
         asked.now_ms += 20_000
-    assert asked.state() is State.CLOSED
+    assert asked.state() is BreakerState.CLOSED
 
 
 def test_what_hangs_when_the_far_side_asks_for_quiet_is_not_all_there_is() -> None:
     """Nothing new goes then, and nearly every place may be held by a request that ends by its time-out."""
     places, told = 64, lambda: None
-    for known, state in ((places, State.CLOSED), (0, State.OPEN)):
+    for known, state in ((places, BreakerState.CLOSED), (0, BreakerState.OPEN)):
         asked = Asked()
         asked.breaker.listen(told, known)
         for n in range(1_000):
@@ -125,7 +125,7 @@ def test_what_hangs_when_the_far_side_asks_for_quiet_is_not_all_there_is() -> No
         asked.ends(f"served-{n}", 200)
     for n in range(SAMPLE_PER_PLACE * places):
         asked.ends(f"down-{n}", None)
-    assert asked.state() is State.OPEN, "when it really is down it opens"
+    assert asked.state() is BreakerState.OPEN, "when it really is down it opens"
 
 
 def test_pauses_grow_with_jitter_up_to_the_longest() -> None:
@@ -142,7 +142,7 @@ def test_a_success_closes_it_and_flapping_goes_on_from_the_last_pause() -> None:
     asked.open()
     asked.probe(None)
     asked.probe(200)
-    assert asked.state() is State.CLOSED
+    assert asked.state() is BreakerState.CLOSED
     assert asked.breaker.opens_ms == 0
     asked.open()
     assert asked.breaker.opens_ms - asked.now_ms > 3_000
@@ -159,7 +159,7 @@ def test_one_request_finds_out_while_others_wait() -> None:
     assert asked.breaker.began(asked.now_ms)
     assert asked.breaker.opens_ms > asked.now_ms
     asked.ends("lane-1", 200)  # it was in the air when the breaker opened
-    assert asked.state() is State.PROBING
+    assert asked.state() is BreakerState.PROBING
 
 
 def test_a_probe_waits_for_a_retry_after() -> None:
@@ -177,7 +177,7 @@ def test_a_probe_that_never_ends_or_was_not_sent_lets_another_find_out() -> None
     asked.breaker.listen(lambda: told.append(asked.now_ms))
     assert asked.breaker.began(asked.now_ms)
     asked.breaker.released(probe=False, now_ms=asked.now_ms)
-    assert asked.state() is State.PROBING
+    assert asked.state() is BreakerState.PROBING
     asked.breaker.released(probe=True, now_ms=asked.now_ms)
     assert asked.breaker.opens_ms == asked.now_ms
     assert told == [asked.now_ms]
@@ -201,7 +201,7 @@ async def test_an_outage_costs_few_requests_and_all_arrive_in_order_soon_after()
     await worker.clock.run_for(600_000)
     assert len(worker.sender.arrivals) < 32 + 600 / 4
     runner = worker.runner(INCREFF)
-    assert runner._admission.breaker.state is not State.CLOSED
+    assert runner._admission.breaker.state is not BreakerState.CLOSED
     await worker.clock.run_for(60_000)
     assert set(worker.final().values()) == {"delivered"}
     assert len(worker.final()) == 200
@@ -260,14 +260,14 @@ async def test_a_probe_that_is_cut_off_by_a_restart_is_followed_by_another() -> 
 async def test_a_probe_that_is_cut_off_before_it_begins_keeps_no_other_shard_waiting() -> None:
     played = PlayedRunner(subscription())
     breaker = played.runner._admission.breaker
-    breaker.state = State.OPEN
+    breaker.state = BreakerState.OPEN
     played.give(fact("O-1", 1))
-    while breaker.state is State.OPEN:  # noqa: ASYNC110 - between two turns of the event loop is the moment that counts
+    while breaker.state is BreakerState.OPEN:  # noqa: ASYNC110 - between two turns of the event loop is the moment that counts
         await asyncio.sleep(0)
     tasks = played.runner.drop()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert played.sender.arrivals == []
-    assert (breaker.state, breaker.opens_ms) == (State.OPEN, played.clock.now_ms())
+    assert (breaker.state, breaker.opens_ms) == (BreakerState.OPEN, played.clock.now_ms())
 
 
 async def test_one_order_whose_request_always_fails_holds_up_nobody() -> None:
@@ -291,10 +291,10 @@ async def test_what_is_open_and_what_is_used_is_told_when_somebody_looks() -> No
     def told(name: str, **more: str) -> float | None:
         return REGISTRY.get_sample_value(f"sluice_delivery_{name}", {**labels, **more})
 
-    assert told("breaker_state") == State.OPEN
+    assert told("breaker_state") == BreakerState.OPEN
     assert told("in_air") == 0
     assert told("concurrency_allowed") == 32
     assert told("budget_used_ratio", limit="window/60s") == 0.2
     await worker.clock.run_for(1_200_000)
-    assert told("breaker_state") == State.CLOSED
+    assert told("breaker_state") == BreakerState.CLOSED
     assert (told("budget_used_ratio", limit="window/60s") or 0) <= 0.05

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.delivery.admission.gate_view import FollowedGates, Gates
+from streams.delivery.admission.gate_view import FollowedGates, GateRegistry
 from streams.delivery.admission.permits import PermitRecord
 from streams.delivery.destinations import permits_key
 from streams.runtime.following import Followed
@@ -25,7 +25,7 @@ def test_another_shards_quiet_is_the_destinations() -> None:
 
 
 def test_what_this_process_was_told_counts_at_once() -> None:
-    gates = Gates()
+    gates = GateRegistry()
     gates.of("channel:demo").close_until(7_000)
     assert gates.of("channel:demo").opens_ms == 7_000
 
@@ -33,4 +33,4 @@ def test_what_this_process_was_told_counts_at_once() -> None:
 def test_a_role_follows_them_from_its_start() -> None:
     """Or another shard's Retry-After would not be known after a restart."""
     assert isinstance(FollowedGates(Settings()), Followed)
-    assert not isinstance(Gates(), Followed)
+    assert not isinstance(GateRegistry(), Followed)

@@ -10,9 +10,9 @@ from itertools import count
 import pytest
 
 from streams.delivery import tasks
-from streams.delivery.dispatch.dispatcher import DestinationRunner
-from streams.delivery.outbox.records import OUTBOX, Entry, decode_header, entry_key, header_key, is_entry_key
-from streams.delivery.tasks import Slices
+from streams.delivery.dispatch.dispatcher import Dispatcher
+from streams.delivery.outbox.records import OUTBOX, OutboxEntry, decode_header, entry_key, header_key, is_entry_key
+from streams.delivery.tasks import TimeSlicer
 from streams.runtime.role import Change
 from tests.fakes.delivery import PARTITIONS, START_MS, Durable, Played, channels_for, request_for
 from tests.support.subscriptions import A, B, fact_request, index, subscription
@@ -49,20 +49,20 @@ def sequences(worker: Played, code: str) -> list[int]:
 
 
 @pytest.fixture
-def given(monkeypatch: pytest.MonkeyPatch) -> list[Entry]:
+def given(monkeypatch: pytest.MonkeyPatch) -> list[OutboxEntry]:
     """What runners are given, in order."""
-    found: list[Entry] = []
-    put = DestinationRunner.put
+    found: list[OutboxEntry] = []
+    put = Dispatcher.put
 
-    def noted(runner: DestinationRunner, entry: Entry) -> None:
+    def noted(runner: Dispatcher, entry: OutboxEntry) -> None:
         found.append(entry)
         put(runner, entry)
 
-    monkeypatch.setattr(DestinationRunner, "put", noted)
+    monkeypatch.setattr(Dispatcher, "put", noted)
     return found
 
 
-async def arriving(monkeypatch: pytest.MonkeyPatch, given: list[Entry], name: str = A) -> Played:
+async def arriving(monkeypatch: pytest.MonkeyPatch, given: list[OutboxEntry], name: str = A) -> Played:
     """A worker that is given a backlog of one fact of each order, and is amid it."""
     worker = await Played(channels_for(), subscriptions=index(subscription(name, enabled=False))).start()
     worker.give(*(fact_request(code, 1, name) for code in ORDERS))
@@ -94,10 +94,10 @@ async def test_others_have_their_turns_while_a_hundred_thousand_are_given(monkey
         outbox.put(header_key(first.lane.replace("O-0", f"O-{n}")), header.encode())
     in_turn = [0]
 
-    def counted(_runner: DestinationRunner, _entry: Entry) -> None:
+    def counted(_runner: Dispatcher, _entry: OutboxEntry) -> None:
         in_turn[-1] += 1
 
-    monkeypatch.setattr(DestinationRunner, "put", counted)
+    monkeypatch.setattr(Dispatcher, "put", counted)
     worker = await Played(channels_for(), durable=durable, subscriptions=index(subscription(enabled=False))).start()
     while worker.role.ready() is not None:
         await asyncio.sleep(0)
@@ -108,7 +108,7 @@ async def test_others_have_their_turns_while_a_hundred_thousand_are_given(monkey
 
 
 async def test_what_comes_and_leaves_meanwhile_keeps_its_place_and_is_sent_once_all_is_given(
-    monkeypatch: pytest.MonkeyPatch, given: list[Entry]
+    monkeypatch: pytest.MonkeyPatch, given: list[OutboxEntry]
 ) -> None:
     worker = await arriving(monkeypatch, given)
     passed, ahead = given[0].request, fact_request(ORDERS[-1], 1)
@@ -131,7 +131,7 @@ async def test_what_comes_and_leaves_meanwhile_keeps_its_place_and_is_sent_once_
 
 
 async def test_what_comes_in_each_turn_does_not_keep_it_from_coming_to_its_end(
-    monkeypatch: pytest.MonkeyPatch, given: list[Entry]
+    monkeypatch: pytest.MonkeyPatch, given: list[OutboxEntry]
 ) -> None:
     worker = await arriving(monkeypatch, given)
     come = 0
@@ -146,7 +146,7 @@ async def test_what_comes_in_each_turn_does_not_keep_it_from_coming_to_its_end(
 
 
 async def test_a_partition_that_leaves_meanwhile_is_left_alone_and_its_next_owner_begins_anew(
-    monkeypatch: pytest.MonkeyPatch, given: list[Entry]
+    monkeypatch: pytest.MonkeyPatch, given: list[OutboxEntry]
 ) -> None:
     worker = await arriving(monkeypatch, given)
     before = len(given)
@@ -165,7 +165,7 @@ async def test_a_partition_that_leaves_meanwhile_is_left_alone_and_its_next_owne
 
 @pytest.mark.parametrize("lost", [False, True])
 async def test_a_stop_meanwhile_ends_it_and_nothing_is_sent(
-    monkeypatch: pytest.MonkeyPatch, given: list[Entry], *, lost: bool
+    monkeypatch: pytest.MonkeyPatch, given: list[OutboxEntry], *, lost: bool
 ) -> None:
     worker = await arriving(monkeypatch, given)
     worker.durable.lost = lost
@@ -182,7 +182,7 @@ async def test_a_stop_meanwhile_ends_it_and_nothing_is_sent(
 
 
 async def test_other_settings_meanwhile_apply_from_the_first_request_on(
-    monkeypatch: pytest.MonkeyPatch, given: list[Entry]
+    monkeypatch: pytest.MonkeyPatch, given: list[OutboxEntry]
 ) -> None:
     worker = await arriving(monkeypatch, given)
     worker.sender.takes_ms = lambda _call: 1_000
@@ -198,7 +198,7 @@ async def test_other_settings_meanwhile_apply_from_the_first_request_on(
 
 
 async def test_disabled_meanwhile_it_is_sent_nothing_until_it_is_enabled(
-    monkeypatch: pytest.MonkeyPatch, given: list[Entry]
+    monkeypatch: pytest.MonkeyPatch, given: list[OutboxEntry]
 ) -> None:
     worker = await arriving(monkeypatch, given)
     learn(worker, subscription(revision=3, enabled=False))
@@ -210,7 +210,7 @@ async def test_disabled_meanwhile_it_is_sent_nothing_until_it_is_enabled(
 
 
 async def test_unreadable_meanwhile_it_is_sent_nothing_until_it_can_be_read(
-    monkeypatch: pytest.MonkeyPatch, given: list[Entry]
+    monkeypatch: pytest.MonkeyPatch, given: list[OutboxEntry]
 ) -> None:
     worker = await arriving(monkeypatch, given)
     worker.subscriptions.apply(A.encode(), b'{"id": "of a newer version"}')
@@ -222,7 +222,9 @@ async def test_unreadable_meanwhile_it_is_sent_nothing_until_it_can_be_read(
     assert len(worker.sender.ids()) == len(set(worker.sender.ids())) == BACKLOG + 1
 
 
-async def test_deleted_meanwhile_what_waits_is_dropped(monkeypatch: pytest.MonkeyPatch, given: list[Entry]) -> None:
+async def test_deleted_meanwhile_what_waits_is_dropped(
+    monkeypatch: pytest.MonkeyPatch, given: list[OutboxEntry]
+) -> None:
     worker = await arriving(monkeypatch, given)
     worker.subscriptions.apply(A.encode(), Deleted(id=A, deleted_ms=1).encode())
     worker.give(fact_request("new", 1))
@@ -232,7 +234,7 @@ async def test_deleted_meanwhile_what_waits_is_dropped(monkeypatch: pytest.Monke
 
 
 async def test_a_subscription_that_becomes_known_meanwhile_is_sent_all_of_its_facts(
-    monkeypatch: pytest.MonkeyPatch, given: list[Entry]
+    monkeypatch: pytest.MonkeyPatch, given: list[OutboxEntry]
 ) -> None:
     """Those that were passed before it was known, too."""
     worker = await arriving(monkeypatch, given)
@@ -250,7 +252,7 @@ async def test_a_subscription_that_becomes_known_meanwhile_is_sent_all_of_its_fa
 
 
 async def test_a_far_side_does_not_wait_for_the_backlog_of_a_subscriber(
-    monkeypatch: pytest.MonkeyPatch, given: list[Entry]
+    monkeypatch: pytest.MonkeyPatch, given: list[OutboxEntry]
 ) -> None:
     beside = destination_partition(INCREFF, 0, PARTITIONS)
     name = next(name for n in count() if home(name := f"sub_beside{n:010}") == beside)
@@ -264,7 +266,7 @@ async def test_a_far_side_does_not_wait_for_the_backlog_of_a_subscriber(
 
 
 async def test_the_short_does_not_wait_for_the_long() -> None:
-    line = Slices()
+    line = TimeSlicer()
     done: list[str] = []
 
     def work(steps: int, name: str) -> Iterator[int]:

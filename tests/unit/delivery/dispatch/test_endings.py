@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from streams.delivery.admission.gate_view import Gates
-from streams.delivery.outbox.header_sweeper import SWEEP_EVERY_MS, Forgetting
+from streams.delivery.admission.gate_view import GateRegistry
+from streams.delivery.outbox.header_sweeper import SWEEP_EVERY_MS, HeaderDeletion
 from streams.delivery.outbox.records import HEADER_KEPT_MS, header_key
 from streams.delivery.role import DeliveryRole
 from streams.delivery.shutdown import DRAIN_S, GIVE_BACK_S, STOCK_DRAIN_S
@@ -143,7 +143,7 @@ async def test_what_cannot_be_sent_is_set_aside_with_its_reason() -> None:
 async def test_an_error_ends_the_process_as_a_failure() -> None:
     durable = Durable()
     role = DeliveryRole(
-        Settings(partitions=8), channels_for(), stock=None, subscriptions=SubscriptionIndex(), gates=Gates()
+        Settings(partitions=8), channels_for(), stock=None, subscriptions=SubscriptionIndex(), gates=GateRegistry()
     )
     await role.start(durable)
     error = ZeroDivisionError("played")
@@ -173,7 +173,7 @@ def test_the_runtime_applies_a_forgetting_as_the_lane_is_at_that_moment(came_bac
     [table] = state.all
     table.put(b"lane", b"old")
     table.merge()
-    change: Change = Forgetting(b"lane", lambda raw: raw == b"old", state.tables["deliveries.outbox"])
+    change: Change = HeaderDeletion(b"lane", lambda raw: raw == b"old", state.tables["deliveries.outbox"])
     if came_back:
         table.put(b"lane", b"new")
         table.merge()

@@ -8,12 +8,12 @@ import pytest
 
 from streams.delivery.attempts.resolution import Resolution, record_attempt, resolve
 from streams.delivery.attempts.retry_schedule import RELAY_MAX_MS, RetrySchedule
-from streams.delivery.lanes.lane import RELAY_PATIENCE_MS, Expire, Lane, Requests, Send, Step, Wait
+from streams.delivery.lanes.lane import RELAY_PATIENCE_MS, Expire, Lane, OutboxReader, Send, Step, Wait
 from streams.delivery.lanes.ready_queue import AGEING_MS, AGEING_TURN, PriorityQueue
 from streams.delivery.outbox.records import (
     RELAY_MARGIN_MS,
     SEND_TIMEOUT_MIN_S,
-    Entry,
+    OutboxEntry,
     decode_entry,
     entry_key,
     header_key,
@@ -39,9 +39,9 @@ def taken(queue: PriorityQueue[str], now_ms: int, *, redrive: bool = True) -> st
 
 def entry(
     name: str, request_id: str = "r", *, relay: bool = False, failures: int = 0, next_ms: int = 0, held: bool = False
-) -> Entry:
+) -> OutboxEntry:
     request = request_for(name, "A", request_id, deadline_ms=DEADLINE_MS if relay else None)
-    return Entry(
+    return OutboxEntry(
         request=request,
         position=0,
         queued_ms=START_MS,
@@ -56,7 +56,9 @@ def result(kind: ResponseClass, not_before_ms: int | None = None) -> AttemptResu
     return AttemptResult(kind=kind, at_ms=START_MS, took_ms=1.0, status=500, not_before_ms=not_before_ms)
 
 
-def resolved(waiting: Entry, kind: ResponseClass, now_ms: int = START_MS, not_before: int | None = None) -> Resolution:
+def resolved(
+    waiting: OutboxEntry, kind: ResponseClass, now_ms: int = START_MS, not_before: int | None = None
+) -> Resolution:
     return resolve(waiting, result(kind, not_before), SCHEDULE, now_ms, Random(1))
 
 
@@ -194,15 +196,15 @@ LATER = START_MS + 100_000
         ),
     ],
 )
-def test_what_a_lane_does_next(waiting: list[Entry], now_ms: int, expected: str | int | None) -> None:
+def test_what_a_lane_does_next(waiting: list[OutboxEntry], now_ms: int, expected: str | int | None) -> None:
     lane = lane_of(waiting)
     assert _said(lane.next_step(now_ms)) == expected
 
 
-def lane_of(waiting: list[Entry]) -> Lane:
+def lane_of(waiting: list[OutboxEntry]) -> Lane:
     """With their requests in the outbox, where a lane finds what it does not keep."""
     outbox = MemoryTable()
-    lane = Lane("l", Requests(outbox))
+    lane = Lane("l", OutboxReader(outbox))
     for one in waiting:
         outbox.put(entry_key("l", one.request.id), one.encode())
         lane.put(one)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streams.delivery.attempts.classify import classify
 from streams.delivery.ports import Answer, Call, ResponseClass
-from streams.delivery.senders.builtin import RULES, SelfSender, answer, shipment_code
+from streams.delivery.senders.builtin import RULES, BuiltinSender, answer, shipment_code
 from topics.configuration.settings import SENT_TO_MARKETPLACES
 from topics.contract.definition import Touchpoint
 from topics.contract.models.errors import ChannelError
@@ -35,7 +35,7 @@ def test_there_is_a_rule_for_all_that_is_sent() -> None:
 @pytest.mark.parametrize("touchpoint", sent())
 async def test_a_sample_is_taken_or_refused_in_the_contracts_words(touchpoint: Touchpoint) -> None:
     members = sample(touchpoint.name).members
-    answered = await SelfSender().send(call(touchpoint, members))
+    answered = await BuiltinSender().send(call(touchpoint, members))
     verdict = classify(touchpoint, members, answered, 0)
     if touchpoint.name in DOCUMENTS:
         assert (answered.status, verdict.kind) == (404, ResponseClass.REFUSED)
@@ -52,7 +52,7 @@ async def test_a_sample_is_taken_or_refused_in_the_contracts_words(touchpoint: T
 async def test_what_lacks_its_members_is_refused_and_ends_nothing(
     touchpoint: Touchpoint, members: dict[str, Any]
 ) -> None:
-    answered: Answer = await SelfSender().send(call(touchpoint, members))
+    answered: Answer = await BuiltinSender().send(call(touchpoint, members))
     assert answered.status in {200, 400, 404}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from streams.delivery.admission.gate_view import Gates
+from streams.delivery.admission.gate_view import GateRegistry
 from streams.delivery.role import DeliveryRole
 from streams.delivery.senders import kafka as kafka_sender
 from streams.delivery.senders.kafka import KafkaSender
@@ -108,7 +108,7 @@ async def test_an_error_that_nobody_expected_ends_the_role(
 
     monkeypatch.setattr(played, "getmany", fail)
     role, committer = (
-        DeliveryRole(Settings(), on_kafka(), stock=None, subscriptions=SubscriptionIndex(), gates=Gates()),
+        DeliveryRole(Settings(), on_kafka(), stock=None, subscriptions=SubscriptionIndex(), gates=GateRegistry()),
         FakeCommitter(),
     )
     await role.start(committer)

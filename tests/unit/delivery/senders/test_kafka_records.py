@@ -10,7 +10,7 @@ import pytest
 from streams.delivery.attempts.classify import classify
 from streams.delivery.ports import Answer, Call, ResponseClass
 from streams.delivery.senders import kafka_pending as kafka_waiting
-from streams.delivery.senders.kafka_pending import AlreadyWaitingError, Fate, Waiting
+from streams.delivery.senders.kafka_pending import AlreadyPendingError, Fate, PendingReplies
 from streams.delivery.senders.kafka_records import (
     correlation_of,
     read_answer,
@@ -93,7 +93,7 @@ def test_whatever_an_answer_holds_is_judged(headers: Any, value: bytes | None, k
 
 
 async def test_an_answer_goes_to_the_request_of_its_channel_and_once() -> None:
-    waiting = Waiting()
+    waiting = PendingReplies()
     with waiting.answer(NAME) as future:
         assert not waiting.expects(("other", "d-1"))
         assert waiting.take(("other", "d-1"), Answer(status=200)) is Fate.UNEXPECTED
@@ -105,7 +105,7 @@ async def test_an_answer_goes_to_the_request_of_its_channel_and_once() -> None:
 
 
 async def test_a_late_success_is_the_answer_of_the_next_attempt_and_no_other_is() -> None:
-    waiting = Waiting()
+    waiting = PendingReplies()
     waiting.overdue(NAME)
     assert waiting.take(NAME, Answer(status=503)) is Fate.UNEXPECTED
     assert waiting.take(NAME, Answer(status=None, error="unreadable")) is Fate.UNEXPECTED
@@ -119,8 +119,8 @@ async def test_a_late_success_is_the_answer_of_the_next_attempt_and_no_other_is(
 
 
 async def test_two_deliveries_with_one_id_are_not_mixed_up() -> None:
-    waiting = Waiting()
-    with waiting.answer(NAME), pytest.raises(AlreadyWaitingError), waiting.answer(NAME):
+    waiting = PendingReplies()
+    with waiting.answer(NAME), pytest.raises(AlreadyPendingError), waiting.answer(NAME):
         pass
     assert not waiting.expects(NAME)
 
@@ -128,7 +128,7 @@ async def test_two_deliveries_with_one_id_are_not_mixed_up() -> None:
 def test_what_is_kept_for_later_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_waiting, "OVERDUE_MAX", 3)
     monkeypatch.setattr(kafka_waiting, "LATE_BYTES_MAX", 10)
-    waiting = Waiting()
+    waiting = PendingReplies()
     names = [("demo", str(number)) for number in range(4)]
     for name in names:
         waiting.overdue(name)

@@ -22,8 +22,8 @@ from sluice.dev.torture.receiver import Options, Receiver
 from sluice.dev.torture.signatures import checker, judge
 from streams.delivery.attempts.classify import classify
 from streams.delivery.ports import Call, ResponseClass, Withheld
-from streams.delivery.senders.router import FarSides
-from streams.delivery.senders.webhook import SubscriberSender
+from streams.delivery.senders.router import SenderRouter
+from streams.delivery.senders.webhook import WebhookSender
 from tests.fakes.delivery import START_MS, ManualClock, channels_for
 from tests.support.subscriptions import A, index, subscription
 from topics.configuration.settings import load_settings
@@ -76,7 +76,7 @@ class Bench:
         )
         self.clock = ManualClock()
         self.index = index()
-        self.sender = SubscriberSender(self.settings, self.index, self.clock)
+        self.sender = WebhookSender(self.settings, self.index, self.clock)
         app = web.Application()
         app.router.add_post("/hook", self._take)
         self.server = TestServer(app)
@@ -239,7 +239,7 @@ async def test_a_calls_own_time_out_goes_before_the_subscriptions(bench: Bench) 
 async def test_a_fact_finds_its_subscriber_among_the_far_sides(bench: Bench) -> None:
     bench.subscribe(NEW)
     crashes: list[BaseException] = []
-    far_sides = FarSides(
+    far_sides = SenderRouter(
         bench.settings, channels_for(), subscriptions=bench.index, clock=bench.clock, crashed=crashes.append
     )
     await far_sides.start()

@@ -13,10 +13,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 from streams.delivery import tasks
-from streams.delivery.dispatch.dispatcher import DestinationRunner
+from streams.delivery.dispatch.dispatcher import Dispatcher
 from streams.delivery.outbox import header_sweeper as headers
 from streams.delivery.outbox import intake
-from streams.delivery.outbox.records import OUTBOX, Entry, is_entry_key
+from streams.delivery.outbox.records import OUTBOX, OutboxEntry, is_entry_key
 from streams.delivery.ports import Answer, Call, Withheld
 from streams.runtime.role import Change, Effect
 from tests.fakes.delivery import START_MS, Durable, Played, channels_for, ok
@@ -417,13 +417,13 @@ async def test_a_backlog_is_given_to_a_renewed_runner_a_little_at_a_time(monkeyp
     worker.sender.far = ok
     before = len(worker.sender.arrivals)
     given: list[int] = []
-    put = DestinationRunner.put
+    put = Dispatcher.put
 
-    def counted(runner: DestinationRunner, entry: Entry) -> None:
+    def counted(runner: Dispatcher, entry: OutboxEntry) -> None:
         given[-1] += 1
         put(runner, entry)
 
-    monkeypatch.setattr(DestinationRunner, "put", counted)
+    monkeypatch.setattr(Dispatcher, "put", counted)
     learn(worker, subscription(revision=2, concurrency=2))
     for turn in range(100):
         given.append(0)

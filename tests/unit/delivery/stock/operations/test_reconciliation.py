@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from streams.delivery.ports import READ_BACK, Answer, AttemptResult, Call, ResponseClass
-from streams.delivery.senders.router import FarSides
+from streams.delivery.senders.router import SenderRouter
 from streams.delivery.stock.operations.location_operations import StockOperations
 from streams.delivery.stock.operations.read_back import quantities_in, read_back_call
 from tests.fakes.delivery import PARTITIONS, Durable, ManualClock, channels_for
@@ -174,7 +174,7 @@ async def test_what_cannot_be_read_back_is_not_asked(location: str) -> None:
 def test_what_a_channel_has_is_asked_over_http_whatever_its_far_side() -> None:
     channels = channels_for()
     object.__setattr__(channels.channels["demo"], "far_side", FarSide.KAFKA)
-    far_sides = FarSides(
+    far_sides = SenderRouter(
         Settings(),
         channels,
         subscriptions=SubscriptionIndex(),
