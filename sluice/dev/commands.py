@@ -62,10 +62,10 @@ def up(
         raise StartError("--kafka uses a Kafka that runs already, --kafka-port an embedded one: give only one of them")
     if demo and channels is not None:
         raise StartError("--demo needs the sandboxes, which do not run with --channels: give only one of them")
-    from sluice.dev.local.stack import Options
+    from sluice.dev.local.stack import UpOptions
     from sluice.dev.local.up import up as run_up
 
-    options = Options(
+    options = UpOptions(
         data_dir=data_dir.absolute(),
         demo=demo,
         port=port,
@@ -96,7 +96,7 @@ def up(
 )
 def sandbox(side: str, host: str, port: int | None, url: str, data_dir: Path | None, auto: bool, limit: int) -> None:
     """Play a far side by the contract: Increff with its warehouse, or a marketplace."""
-    from sluice.dev.sandbox.run import IncreffOptions, run_sandbox
+    from sluice.dev.run import IncreffOptions, run_sandbox
 
     default = INCREFF_PORT if side == "increff" else MARKETPLACE_PORT
     increff = IncreffOptions(url=url, auto=auto, limit_per_minute=limit)
@@ -110,7 +110,7 @@ def sandbox(side: str, host: str, port: int | None, url: str, data_dir: Path | N
 )
 def demo(url: str, increff_port: int) -> None:
     """Send traffic through a Sluice with both sandboxes: orders that travel, stock that flows."""
-    from sluice.dev.sandbox.run import run_demo
+    from sluice.dev.run import run_demo
 
     sys.exit(run_demo(url=url, increff_port=increff_port))
 

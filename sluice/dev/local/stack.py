@@ -20,7 +20,7 @@ from sluice.dev.local.probe import ask_ready
 from sluice.dev.local.processes import spawn
 from sluice.dev.local.role_environment import role_environment
 from sluice.dev.local.supervisor import Probe, Stage, Unit
-from sluice.dev.local.terminal import Line, say
+from sluice.dev.local.terminal import TableRow, say
 from sluice.errors import StartError
 from topics.configuration.settings import load_channels
 
@@ -45,7 +45,7 @@ _PORT_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True)
-class Options:
+class UpOptions:
     """What `sluice up` was asked for."""
 
     data_dir: Path
@@ -80,7 +80,7 @@ class Options:
         return self.data_dir / "logs" / f"{name}.log"
 
 
-def make_units(options: Options) -> tuple[list[Unit], list[Line]]:
+def make_units(options: UpOptions) -> tuple[list[Unit], list[TableRow]]:
     """Everything to run, in the order of its start, and what the terminal shows of it."""
     roles = _Roles(options)
     admin = dict(zip(STREAMS, free_ports(len(STREAMS)), strict=True))
@@ -88,16 +88,16 @@ def make_units(options: Options) -> tuple[list[Unit], list[Line]]:
     channels = load_channels(options.channels, default=demo_channels()).channels
     doors = " ".join(f"/channels/{name}" for name in channels)
     lines = [
-        Line("gateway", options.url, f"marketplaces: /assure-magic2   Increff: {doors}   /openapi.json"),
-        Line("kafka", options.bootstrap, "elsewhere" if options.kafka else f"Apache Kafka {KAFKA_VERSION}"),
+        TableRow("gateway", options.url, f"marketplaces: /assure-magic2   Increff: {doors}   /openapi.json"),
+        TableRow("kafka", options.bootstrap, "elsewhere" if options.kafka else f"Apache Kafka {KAFKA_VERSION}"),
     ]
     for name, port in admin.items():
         units.append(roles.unit(name, ["--admin-port", str(port), "--state-dir", str(options.data_dir / name)], port))
-        lines.append(Line(name, _url(port), "/ready   /metrics"))
+        lines.append(TableRow(name, _url(port), "/ready   /metrics"))
     for side in SANDBOXES if options.has_sandboxes else ():
         port = options.sandbox_port(side)
         units.append(roles.sandbox(side, port))
-        lines.append(Line(f"sandbox-{side}", _url(port), "/_sandbox/requests   /_sandbox/stock"))
+        lines.append(TableRow(f"sandbox-{side}", _url(port), "/_sandbox/requests   /_sandbox/stock"))
     if options.demo:
         units.append(roles.demo())
     return units, lines
@@ -106,7 +106,7 @@ def make_units(options: Options) -> tuple[list[Unit], list[Line]]:
 class _Roles:
     """Makes the units that are `python -m sluice ...`."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: UpOptions) -> None:
         self._options = options
         self._environment = role_environment(options.data_dir, has_sandboxes=options.has_sandboxes, given=os.environ)
         if options.channels is not None:
@@ -141,7 +141,7 @@ class _Roles:
         return start
 
 
-def _kafka(options: Options) -> Unit:
+def _kafka(options: UpOptions) -> Unit:
     async def probe() -> str | None:
         alive = await asyncio.to_thread(first_alive, options.bootstrap, 1.0)
         return None if alive else "does not answer"
@@ -165,7 +165,7 @@ def rotate(log: Path) -> None:
         log.replace(log.with_suffix(".log.1"))
 
 
-async def check_surroundings(options: Options) -> None:
+async def check_surroundings(options: UpOptions) -> None:
     """Raises StartError for what would keep a role from starting, before anything is started."""
     wanted = {"--port": options.port}
     if options.kafka is None:

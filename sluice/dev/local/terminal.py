@@ -15,7 +15,7 @@ _NAME_WIDTH = 19
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TableRow:
     """A row of the table: who, where, and what one finds there."""
 
     name: str
@@ -34,7 +34,7 @@ def change(name: str, what: str) -> None:
     say(f"{time.strftime('%H:%M:%S')}  {name:<{_NAME_WIDTH}}  {what}")
 
 
-def table(lines: Sequence[Line], took_s: float) -> None:
+def table(lines: Sequence[TableRow], took_s: float) -> None:
     width = max(len(line.url) for line in lines)
     say(f"\nSluice is ready ({took_s:.1f} s). Ctrl-C ends it; what it has done is kept.\n")
     for line in lines:

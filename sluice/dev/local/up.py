@@ -16,10 +16,10 @@ from typing import IO
 
 from sluice.demo_channels import demo_channels
 from sluice.dev.local import janitor
-from sluice.dev.local.stack import STAGES, Options, check_surroundings, make_units
+from sluice.dev.local.stack import STAGES, UpOptions, check_surroundings, make_units
 from sluice.dev.local.status import Status
 from sluice.dev.local.supervisor import Supervisor
-from sluice.dev.local.terminal import Follower, Line, change, say, table
+from sluice.dev.local.terminal import Follower, TableRow, change, say, table
 from sluice.errors import StartError
 from topics.configuration.settings import Channels, Settings, load_channels, load_settings
 
@@ -35,7 +35,7 @@ TOPICS_TIMEOUT_S = 60.0
 _TOPICS_RETRY_S = 0.2
 
 
-def up(options: Options) -> int:
+def up(options: UpOptions) -> int:
     """Runs until Ctrl-C or SIGTERM; returns the exit code. Raises StartError or ConfigurationError at the start."""
     load_channels(options.channels, default=demo_channels(options.increff_port, options.marketplace_port))
     with _locked(options.data_dir) as lock:
@@ -92,7 +92,7 @@ def _cleaned_after(status: Path, lock: IO[str]) -> Iterator[None]:
         yield
 
 
-async def _up(options: Options) -> int:
+async def _up(options: UpOptions) -> int:
     began = time.monotonic()
     await check_surroundings(options)
     units, lines = make_units(options)
@@ -139,7 +139,7 @@ async def _first_end(tasks: Sequence[asyncio.Task[object]]) -> None:
             return
 
 
-async def _open(options: Options, supervisor: Supervisor, lines: list[Line], began: float) -> None:
+async def _open(options: UpOptions, supervisor: Supervisor, lines: list[TableRow], began: float) -> None:
     """The way to ready: topics as soon as Kafka serves, the table when every role can do its work."""
     patience = asyncio.create_task(_say_who_is_late(supervisor))
     try:
@@ -182,7 +182,7 @@ async def _say_who_is_late(supervisor: Supervisor) -> None:
             change(name, f"not ready yet: {reason}")
 
 
-async def _follow(options: Options) -> None:
+async def _follow(options: UpOptions) -> None:
     follower = Follower(options.log("demo"), "demo")
     while True:
         follower.show()
@@ -204,7 +204,7 @@ async def _close(supervisor: Supervisor, tasks: list[asyncio.Task[object]], stop
     return 0
 
 
-def _explain(options: Options, failure: str) -> int:
+def _explain(options: UpOptions, failure: str) -> int:
     say(f"\n{failure}")
     log = options.log(failure.split(" ", 1)[0])
     say(f"its log, {log}, ends with")

@@ -21,7 +21,7 @@ def _known(name: str) -> str:
     return name
 
 
-class Fault(BaseModel):
+class FaultRule(BaseModel):
     """What happens to the next requests of a touchpoint.
 
     `touchpoint` None means any. `status` None: the sandbox behaves (after `delay_ms`). `times` None: until the list is
@@ -49,7 +49,7 @@ class FaultList:
     """Faults are used up in the order of the list, per touchpoint."""
 
     def __init__(self) -> None:
-        self._faults: list[Fault] = []
+        self._faults: list[FaultRule] = []
 
     def replace(self, data: Any) -> None:
         """Raises pydantic.ValidationError when `data` is no list of faults."""
@@ -58,7 +58,7 @@ class FaultList:
     def clear(self) -> None:
         self._faults = []
 
-    def take(self, touchpoint: str) -> Fault | None:
+    def take(self, touchpoint: str) -> FaultRule | None:
         """The fault for a request that has just come, one of its times used up."""
         for fault in self._faults:
             if fault.touchpoint not in (None, touchpoint):
@@ -75,4 +75,4 @@ class FaultList:
         return [fault.model_dump() for fault in self._faults if fault.times != 0]
 
 
-_FAULTS: TypeAdapter[list[Fault]] = TypeAdapter(Annotated[list[Fault], Field(max_length=FAULTS_MAX)])
+_FAULTS: TypeAdapter[list[FaultRule]] = TypeAdapter(Annotated[list[FaultRule], Field(max_length=FAULTS_MAX)])

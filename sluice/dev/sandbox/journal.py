@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import orjson
 
-Entry = tuple[str, str, Any]
+JournalEntry = tuple[str, str, Any]
 """(kind, key, value): what one thing is now; value None: it is gone."""
 
 COMPACT_BYTES = 64 << 20
@@ -23,13 +23,13 @@ class Journal:
     the server calls a few times a second and at its end: a killed sandbox loses the last moments at most.
     """
 
-    def __init__(self, path: Path | None, live: Callable[[], Iterable[Entry]]) -> None:
+    def __init__(self, path: Path | None, live: Callable[[], Iterable[JournalEntry]]) -> None:
         self._path = path
         self._live = live
         self._file: IO[bytes] | None = None
         self._grown = 0
 
-    def load(self) -> list[Entry]:
+    def load(self) -> list[JournalEntry]:
         """What was true when the journal was last written; a torn last line (a kill) is left out."""
         found: dict[tuple[str, str], Any] = {}
         if self._path is not None and self._path.exists():

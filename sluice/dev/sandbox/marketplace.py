@@ -13,10 +13,10 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from sluice.dev.sandbox.documents import pdf
-from sluice.dev.sandbox.journal import Entry
+from sluice.dev.sandbox.journal import JournalEntry
 from sluice.dev.sandbox.server import ORDERS_MAX, Answer, Sandbox, forget_oldest, json_response, same_headers
 from sluice.dev.sandbox.stock import CONSOLIDATED, LOCATION, Positions
-from sluice.dev.sandbox.stock_changes import changing
+from sluice.dev.sandbox.stock_changes import stock_changes
 from topics.contract.definition import Direction, Touchpoint
 from topics.contract.models.inventory import SearchInventory, is_consolidated_body, split_valid
 from topics.schema_base import problems
@@ -29,7 +29,7 @@ _FIRST_MANIFEST = 3_300
 _FIRST_AWB = 80_044_000_000
 
 
-class Shipment(BaseModel):
+class MarketplaceShipment(BaseModel):
     """`announced` is false for a shipment that a manifest or handover named before any pack."""
 
     shipmentId: int | None = None
@@ -45,16 +45,16 @@ class Shipment(BaseModel):
     handedOver: bool = False
 
 
-class Order(BaseModel):
+class MarketplaceOrder(BaseModel):
     """What the marketplace believes of one order. `cancelled`: orderItemCode to absolute quantities."""
 
     orderCode: str
     acknowledged: bool = False
     locationCode: str | None = None
-    shipments: list[Shipment] = []
+    shipments: list[MarketplaceShipment] = []
     cancelled: dict[str, dict[str, Any]] = {}
 
-    def shipment(self, code: str) -> Shipment | None:
+    def shipment(self, code: str) -> MarketplaceShipment | None:
         return next((shipment for shipment in self.shipments if shipment.shipmentCode == code), None)
 
 
@@ -73,11 +73,11 @@ class MarketplaceSandbox(Sandbox):
         super().__init__(state_file)
         self._headers = dict(headers)
         self._bootstrap_headers = dict(bootstrap_headers)
-        self._orders: dict[str, Order] = {}
+        self._orders: dict[str, MarketplaceOrder] = {}
         self._returns: dict[str, dict[str, Any]] = {}
         self._manifests: dict[str, dict[str, Any]] = {}
         self._numbers = {"shipment": _FIRST_SHIPMENT, "manifest": _FIRST_MANIFEST, "awb": _FIRST_AWB}
-        self._positions = Positions()
+        self._positions = Positions(self.journal)
         self._handlers: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "acknowledgement": self._acknowledge,
             "pack-order": self._pack,
@@ -123,7 +123,7 @@ class MarketplaceSandbox(Sandbox):
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         async def lose_stock(_: web.Request) -> web.Response:
-            self._positions.lose(self.journal)
+            self._positions.lose()
             return json_response(self.show_stock())
 
         async def search(request: web.Request) -> web.Response:
@@ -136,12 +136,12 @@ class MarketplaceSandbox(Sandbox):
             return json_response({"inventories": self._positions.search(asked.locationCode, asked.channelSkuCodes)})
 
         router.add_delete("/_sandbox/stock", lose_stock)
-        router.add_patch("/_sandbox/stock", changing(self._positions, self.journal))
+        router.add_patch("/_sandbox/stock", stock_changes(self._positions))
         router.add_post("/inventories", search)
 
     # Being kept.
 
-    def live(self) -> Iterator[Entry]:
+    def live(self) -> Iterator[JournalEntry]:
         for code, order in self._orders.items():
             yield "order", code, order.model_dump()
         for code, returned in self._returns.items():
@@ -153,18 +153,18 @@ class MarketplaceSandbox(Sandbox):
         yield from self._positions.live()
 
     def restore(self, kind: str, key: str, value: Any) -> None:
-        if self._positions.restore(kind, key, value):
-            return
         if kind == "order":
-            self._orders[key] = Order.model_validate(value)
+            self._orders[key] = MarketplaceOrder.model_validate(value)
         elif kind == "return":
             self._returns[key] = value
         elif kind == "manifest":
             self._manifests[key] = value
         elif kind == "number":
             self._numbers[key] = value
+        else:
+            self._positions.restore(kind, key, value)
 
-    def _keep(self, order: Order) -> None:
+    def _keep(self, order: MarketplaceOrder) -> None:
         self.journal.put("order", order.orderCode, order.model_dump())
 
     def _number(self, name: str) -> int:
@@ -172,10 +172,10 @@ class MarketplaceSandbox(Sandbox):
         self.journal.put("number", name, self._numbers[name])
         return self._numbers[name]
 
-    def _order(self, code: str) -> Order:
+    def _order(self, code: str) -> MarketplaceOrder:
         """Orders are placed at Sluice directly, so the first call that names one makes it known here."""
         if code not in self._orders:
-            self._orders[code] = Order(orderCode=code)
+            self._orders[code] = MarketplaceOrder(orderCode=code)
             self._forget("order", self._orders)
         return self._orders[code]
 
@@ -200,7 +200,7 @@ class MarketplaceSandbox(Sandbox):
         order = self._order(members["orderCode"])
         shipment = next((s for s in order.shipments if s.shipmentId == members["shipmentId"]), None)
         if shipment is None:
-            shipment = Shipment(
+            shipment = MarketplaceShipment(
                 shipmentId=members["shipmentId"],
                 shipmentCode=f"MKT-SHP-{self._number('shipment')}",
                 locationCode=members["locationCode"],
@@ -210,7 +210,7 @@ class MarketplaceSandbox(Sandbox):
             self._keep(order)
         return Answer(body={"shipmentCode": shipment.shipmentCode, "hasError": False, "errorMessage": None})
 
-    def _find(self, members: dict[str, Any]) -> tuple[Order, Shipment] | Answer:
+    def _find(self, members: dict[str, Any]) -> tuple[MarketplaceOrder, MarketplaceShipment] | Answer:
         order = self._orders.get(members["orderCode"])
         shipment = order.shipment(members["shipmentCode"]) if order else None
         if order is None or shipment is None:
@@ -284,12 +284,12 @@ class MarketplaceSandbox(Sandbox):
             self._keep(order)
         return Answer(body={"hasError": False, "errorMessage": None})
 
-    def _shipment(self, item: dict[str, Any]) -> tuple[Order, Shipment]:
+    def _shipment(self, item: dict[str, Any]) -> tuple[MarketplaceOrder, MarketplaceShipment]:
         """The contract has no refusal for a shipment that was not packed; it is believed and marked."""
         order = self._order(item["orderCode"])
         shipment = order.shipment(item["shipmentCode"])
         if shipment is None:
-            shipment = Shipment(shipmentCode=item["shipmentCode"], announced=False)
+            shipment = MarketplaceShipment(shipmentCode=item["shipmentCode"], announced=False)
             order.shipments.append(shipment)
         return order, shipment
 
@@ -310,9 +310,9 @@ class MarketplaceSandbox(Sandbox):
         except ValidationError as error:
             return self.error(400, "Input validation failed", problems(error))
         if is_consolidated_body(members):
-            self._positions.put(self.journal, CONSOLIDATED, members["consolidationType"], items)
+            self._positions.put(CONSOLIDATED, members["consolidationType"], items)
             return Answer(body={"successList": items, "failureList": failures})
-        self._positions.put(self.journal, LOCATION, members["locationCode"], items)
+        self._positions.put(LOCATION, members["locationCode"], items)
         return Answer(body={"successList": [item["channelSkuCode"] for item in items], "failureList": failures})
 
     def _acknowledge_return(self, members: dict[str, Any]) -> Answer:

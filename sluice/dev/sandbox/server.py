@@ -16,8 +16,8 @@ import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
-from sluice.dev.sandbox.faults import Fault, FaultList
-from sluice.dev.sandbox.journal import Entry, Journal
+from sluice.dev.sandbox.faults import FaultList, FaultRule
+from sluice.dev.sandbox.journal import Journal, JournalEntry
 from sluice.dev.sandbox.recording import Recorded, Recorder, codes_in, keep, restore
 from topics.contract.definition import Direction, Touchpoint
 from topics.contract.touchpoints import TOUCHPOINTS
@@ -101,7 +101,7 @@ class Sandbox(ABC):
     def show_stock(self) -> dict[str, Any]: ...
 
     @abstractmethod
-    def live(self) -> Iterator[Entry]:
+    def live(self) -> Iterator[JournalEntry]:
         """Everything it knows, for the journal."""
 
     @abstractmethod
@@ -130,7 +130,7 @@ class Sandbox(ABC):
 
     # Being kept.
 
-    def _everything(self) -> Iterator[Entry]:
+    def _everything(self) -> Iterator[JournalEntry]:
         yield from self.live()
         for request in self.recorder.newest():
             yield _REQUEST, str(request.number), keep(request)
@@ -251,7 +251,7 @@ class _FarSide:
             return answer
         return None if fault.reset else self._misbehaved(fault)
 
-    def _misbehaved(self, fault: Fault) -> Answer:
+    def _misbehaved(self, fault: FaultRule) -> Answer:
         status = fault.status or 500
         headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after}"}
         body = fault.body

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sluice.dev.sandbox.journal import Entry, Journal
+from sluice.dev.sandbox.journal import Journal, JournalEntry
 
 LOCATION, CONSOLIDATED = "position", "consolidated-position"
 _KINDS = {LOCATION: "locations", CONSOLIDATED: "consolidated"}
@@ -14,35 +14,36 @@ _KINDS = {LOCATION: "locations", CONSOLIDATED: "consolidated"}
 class Positions:
     """The last item received of each (location or consolidation type, SKU)."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
         self.locations: dict[str, dict[str, dict[str, Any]]] = {}
         self.consolidated: dict[str, dict[str, dict[str, Any]]] = {}
 
     def of(self, kind: str) -> dict[str, dict[str, dict[str, Any]]]:
         return self.locations if kind == LOCATION else self.consolidated
 
-    def put(self, journal: Journal, kind: str, place: str, items: list[dict[str, Any]]) -> None:
+    def put(self, kind: str, place: str, items: list[dict[str, Any]]) -> None:
         positions = self.of(kind).setdefault(place, {})
         for item in items:
             positions[item["channelSkuCode"]] = item
-            journal.put(kind, f"{place}\n{item['channelSkuCode']}", item)
+            self._journal.put(kind, f"{place}\n{item['channelSkuCode']}", item)
 
-    def lose(self, journal: Journal) -> None:
+    def lose(self) -> None:
         """As a far side that was restored from an old backup."""
         lost = [(kind, key) for kind, key, _ in self.live()]
         self.locations.clear()
         self.consolidated.clear()
         for kind, key in lost:
-            journal.put(kind, key, None)
+            self._journal.put(kind, key, None)
 
-    def set(self, journal: Journal, place: str, sku: str, quantity: int | None) -> None:
+    def set(self, place: str, sku: str, quantity: int | None) -> None:
         """Of one location; None: nothing is known of the SKU any more."""
         positions = self.locations.setdefault(place, {})
         if quantity is None:
             positions.pop(sku, None)
-            journal.put(LOCATION, f"{place}\n{sku}", None)
+            self._journal.put(LOCATION, f"{place}\n{sku}", None)
         else:
-            self.put(journal, LOCATION, place, [{"channelSkuCode": sku, "quantity": quantity}])
+            self.put(LOCATION, place, [{"channelSkuCode": sku, "quantity": quantity}])
 
     def search(self, place: str, skus: list[str]) -> list[dict[str, Any]]:
         """As contract 13 answers: without what is not known."""
@@ -50,15 +51,11 @@ class Positions:
         known = (positions[sku] for sku in dict.fromkeys(skus) if sku in positions)
         return [{"channelSkuCode": i["channelSkuCode"], "qcPassAvailableQuantity": i["quantity"]} for i in known]
 
-    def restore(self, kind: str, key: str, item: dict[str, Any]) -> bool:
-        """Whether it was a position."""
-        if kind not in _KINDS:
-            return False
+    def restore(self, kind: str, key: str, item: dict[str, Any]) -> None:
         place, sku = key.split("\n", 1)
         self.of(kind).setdefault(place, {})[sku] = item
-        return True
 
-    def live(self) -> Iterator[Entry]:
+    def live(self) -> Iterator[JournalEntry]:
         for kind in _KINDS:
             for place, positions in self.of(kind).items():
                 for sku, item in positions.items():

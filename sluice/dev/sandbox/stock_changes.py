@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sluice.dev.sandbox.journal import Journal
 from sluice.dev.sandbox.server import json_response
 from sluice.dev.sandbox.stock import Positions
 from topics.schema_base import problems
@@ -21,14 +20,14 @@ class Changed(BaseModel):
     quantities: dict[str, int | None]
 
 
-def changing(positions: Positions, journal: Journal) -> Callable[[web.Request], Awaitable[web.Response]]:
+def stock_changes(positions: Positions) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def change(request: web.Request) -> web.Response:
         try:
             told = Changed.model_validate_json(await request.read())
         except ValidationError as error:
             return json_response({"error": ", ".join(problems(error))}, 400)
         for sku, quantity in told.quantities.items():
-            positions.set(journal, told.locationCode, sku, quantity)
+            positions.set(told.locationCode, sku, quantity)
         return json_response(positions.show())
 
     return change

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from sluice.dev.torture.receiver import Options
+    from sluice.dev.torture.receiver import ReceiverOptions
 
 PORT = 9500
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -108,10 +108,10 @@ def score(log: IO[bytes], expect: IO[str] | None, json_wanted: bool, budgets: tu
     sys.exit(1 if found.wrong or not found.requests else 0)
 
 
-def _options(chosen: dict[str, Any]) -> Options:
+def _options(chosen: dict[str, Any]) -> ReceiverOptions:
     from sluice.dev.torture.faults import DEFAULT, Fault, Plan
     from sluice.dev.torture.fields import FieldError, Fields, parse_field
-    from sluice.dev.torture.receiver import Options
+    from sluice.dev.torture.receiver import ReceiverOptions
     from sluice.dev.torture.signatures import SecretError, checker
 
     try:
@@ -126,7 +126,7 @@ def _options(chosen: dict[str, Any]) -> Options:
         checks = tuple(checker(secret) for secret in chosen["secrets"])
     except (FieldError, SecretError) as error:
         raise _unusable(str(error)) from error
-    return Options(
+    return ReceiverOptions(
         plan=Plan(share=chosen["share"], faults=faults, seed=chosen["seed"]),
         fields=fields,
         checks=checks,

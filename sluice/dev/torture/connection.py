@@ -1,4 +1,4 @@
-"""One connection to the receiver: requests are read with httptools, answers are bytes, so that they may be wrong."""
+"""One connection to the receiver: requests are read with httptools; answers are raw bytes, so they may be wrong."""
 
 from __future__ import annotations
 
@@ -6,43 +6,40 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 import httptools
 
-from sluice.dev.torture.answers import Answer
-
-if TYPE_CHECKING:
-    from sluice.dev.torture.receiver import Receiver
+from sluice.dev.torture.answers import RawAnswer
+from sluice.dev.torture.request import Request
 
 DRIP_S = 0.5
-"""Between two bytes of an answer that drips: a time-out for each read never fires, one for the whole answer does."""
+"""Pause between two bytes of a dripping answer: a time-out for each read never fires, one for the whole does."""
 BODY_BYTES_MAX = 16 << 20
-"""A request beyond it is no webhook: the connection ends."""
+"""A larger request is no webhook: the connection is reset."""
 
 
-@dataclass(slots=True)
-class Request:
-    """What came, as far as it came. Header names are in lower case."""
+class Listener(Protocol):
+    """Told what happens on each connection; decides the answers."""
 
-    number: int = 0
-    arrived_ms: float = 0.0
-    target: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    chunks: list[bytes] = field(default_factory=list)
-    size: int = 0
+    def on_opened(self, connection: Connection) -> None: ...
 
-    @property
-    def body(self) -> bytes:
-        return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+    def on_closed(self, connection: Connection) -> None: ...
+
+    def on_begin(self) -> Request:
+        """Return the record of a request whose first byte has arrived."""
+
+    def on_headers(self, connection: Connection, request: Request) -> None: ...
+
+    def on_request(self, connection: Connection, request: Request) -> None:
+        """Answer a whole request with `connection.answer`."""
 
 
 class Connection(asyncio.Protocol):
-    """Reads requests one after another. `receiver` decides what each is answered with, and writes it down."""
+    """Reads requests one after another, and writes the answers that its listener gives."""
 
-    def __init__(self, receiver: Receiver) -> None:
-        self._receiver = receiver
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
         self._parser = httptools.HttpRequestParser(self)
         self._request = Request()
         self._transport: asyncio.Transport | None = None
@@ -55,23 +52,20 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._receiver.opened(self)
+        self._listener.on_opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - how it ended does not matter
         if self._task is not None:
             self._task.cancel()
         self._end(whole=False)
-        self._receiver.closed(self)
+        self._listener.on_closed(self)
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.reset()
-        except httptools.HttpParserError:
-            self._receiver.unreadable += 1
-            self.reset()
+        except (httptools.HttpParserUpgrade, httptools.HttpParserError):
+            self.reset()  # the peer sent something that is no HTTP
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -82,7 +76,7 @@ class Connection(asyncio.Protocol):
     # httptools
 
     def on_message_begin(self) -> None:
-        self._request = self._receiver.begun()
+        self._request = self._listener.on_begin()
 
     def on_url(self, url: bytes) -> None:
         self._request.target += url.decode(errors="replace")
@@ -91,7 +85,7 @@ class Connection(asyncio.Protocol):
         self._request.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        self._receiver.headers_came(self, self._request)
+        self._listener.on_headers(self, self._request)
 
     def on_body(self, body: bytes) -> None:
         self._request.chunks.append(body)
@@ -101,11 +95,11 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._receiver.came(self, self._request)
+            self._listener.on_request(self, self._request)
 
     # Answering
 
-    def answer(self, answer: Answer, ended: Callable[[bool], None]) -> None:
+    def answer(self, answer: RawAnswer, ended: Callable[[bool], None]) -> None:
         """Write an answer; `ended` is called once, with whether it left whole."""
         self._ended = ended
         if answer.then == "kept" and len(answer.chunks) == 1 and self._transport is not None:
@@ -122,7 +116,7 @@ class Connection(asyncio.Protocol):
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
-    async def _write(self, answer: Answer) -> None:
+    async def _write(self, answer: RawAnswer) -> None:
         for chunk in answer.chunks:
             for piece in (bytes([byte]) for byte in chunk) if answer.drip else (chunk,):
                 await self._writable.wait()
@@ -132,7 +126,7 @@ class Connection(asyncio.Protocol):
                 if answer.drip:
                     await asyncio.sleep(DRIP_S)
         if answer.then == "hang":
-            return  # until the sender goes: connection_lost ends it
+            return  # connection_lost ends the answer when the sender gives up
         self._end(whole=answer.whole)
         if answer.then == "reset":
             self.reset()

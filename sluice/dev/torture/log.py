@@ -23,7 +23,7 @@ class Signed(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class LoggedRequest:
     """One request as the receiver saw it. Times are epoch milliseconds of the receiver's clock, which never goes back.
 
     `number` counts arrivals from 1. `endpoint` is the path without its query. `body` is the start of the body's
@@ -60,18 +60,18 @@ class Entry:
         return self.acknowledged and self.whole and not self.fault
 
 
-def encode(entry: Entry) -> bytes:
+def encode(entry: LoggedRequest) -> bytes:
     return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def read(lines: Iterable[bytes | str]) -> Iterator[Entry]:
+def read(lines: Iterable[bytes | str]) -> Iterator[LoggedRequest]:
     """The entries of a log. Raises LogError; a last line without its end (the receiver was killed) is left out."""
     for number, line in enumerate(lines, 1):
         if line[-1:] not in {b"\n", "\n"}:
             return
         try:
             data = orjson.loads(line)
-            yield Entry(**data | {"signed": Signed(data["signed"])})
+            yield LoggedRequest(**data | {"signed": Signed(data["signed"])})
         except (orjson.JSONDecodeError, TypeError, KeyError, ValueError) as error:
             raise LogError(f"line {number} is not of a log of `sluice torture receive`: {error}") from error
 
@@ -85,7 +85,7 @@ class LogWriter:
         self._file = file
         self._waiting: list[bytes] = []
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: LoggedRequest) -> None:
         self._waiting.append(encode(entry))
         if len(self._waiting) >= self.FLUSH_EVERY:
             self.flush()

@@ -14,11 +14,12 @@ from typing import Any
 
 import orjson
 
-from sluice.dev.torture.answers import TAKEN, Answer, answer_to, prepare, taken
-from sluice.dev.torture.connection import Connection, Request
+from sluice.dev.torture.answers import TAKEN, RawAnswer, answer_to, prepare, taken
+from sluice.dev.torture.connection import Connection
 from sluice.dev.torture.faults import Fault, Plan
 from sluice.dev.torture.fields import Fields
-from sluice.dev.torture.log import Entry, LogWriter, Signed
+from sluice.dev.torture.log import LoggedRequest, LogWriter, Signed
+from sluice.dev.torture.request import Request
 from sluice.dev.torture.signatures import Check, judge
 
 IDS_MAX = 1_000_000
@@ -29,7 +30,7 @@ CHALLENGE = "challenge"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class ReceiverOptions:
     plan: Plan = field(default_factory=Plan)
     fields: Fields = field(default_factory=Fields)
     checks: Sequence[Check] = ()
@@ -42,7 +43,7 @@ class Options:
 class Receiver:
     """`start` listens; `stop` ends what is open and writes down what was never answered."""
 
-    def __init__(self, options: Options, log: LogWriter) -> None:
+    def __init__(self, options: ReceiverOptions, log: LogWriter) -> None:
         self._options = options
         self._log = log
         self._server: asyncio.Server | None = None
@@ -55,8 +56,6 @@ class Receiver:
         # The wall clock at the start, and the steady one from then on: an NTP step must not look like a fault. The
         # tightest of some readings, because in between this process may lose the processor.
         self._epoch_ms = min(_anchor() for _ in range(ANCHOR_READINGS))[1]
-        self.unreadable = 0
-        """Requests that were no HTTP."""
 
     @property
     def requests(self) -> int:
@@ -95,29 +94,29 @@ class Receiver:
             await self._flushing
         self._log.flush()
 
-    # What connections tell
+    # Listener of the connections
 
-    def opened(self, connection: Connection) -> None:
+    def on_opened(self, connection: Connection) -> None:
         self._connections.add(connection)
 
-    def closed(self, connection: Connection) -> None:
+    def on_closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
         if not self._connections:
             self._alone.set()
 
-    def begun(self) -> Request:
+    def on_begin(self) -> Request:
         self._count += 1
         return Request(number=self._count, arrived_ms=self.now_ms())
 
-    def headers_came(self, connection: Connection, request: Request) -> None:
-        """A reset in the middle of a request needs no more than its headers."""
+    def on_headers(self, connection: Connection, request: Request) -> None:
+        """Reset the connection before the body arrives, if the plan says so: it needs no more than the id."""
         delivery = self._options.fields.id.text(request.headers, None)
         if delivery and self._options.plan.fault(delivery, self._attempts.get(delivery, 0) + 1) is Fault.RESET_BEFORE:
             self._count_attempt(delivery)
-            self._write(request, None, Fault.RESET_BEFORE, Answer(None), Signed.UNCHECKED, whole=False)
+            self._write(request, None, Fault.RESET_BEFORE, RawAnswer(None), Signed.UNCHECKED, whole=False)
             connection.reset()
 
-    def came(self, connection: Connection, request: Request) -> None:
+    def on_request(self, connection: Connection, request: Request) -> None:
         fields, headers = self._options.fields, request.headers
         body = _json(request.body) if fields.reads_body or CHALLENGE.encode() in request.body else None
         signed = judge(self._options.checks, headers, request.body, self.now_ms() / 1000)
@@ -144,16 +143,16 @@ class Receiver:
         return number
 
     def _ended(
-        self, request: Request, body: Any, fault: Fault | None, answer: Answer, signed: Signed, whole: bool
+        self, request: Request, body: Any, fault: Fault | None, answer: RawAnswer, signed: Signed, whole: bool
     ) -> None:
         self._write(request, body, fault, answer, signed, whole=whole)
 
     def _write(
-        self, request: Request, body: Any, fault: Fault | None, answer: Answer, signed: Signed, *, whole: bool
+        self, request: Request, body: Any, fault: Fault | None, answer: RawAnswer, signed: Signed, *, whole: bool
     ) -> None:
         fields, headers = self._options.fields, request.headers
         self._log.write(
-            Entry(
+            LoggedRequest(
                 number=request.number,
                 arrived_ms=request.arrived_ms,
                 ended_ms=self.now_ms(),

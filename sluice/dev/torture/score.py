@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sluice.dev.torture.answers import FOLLOWED
-from sluice.dev.torture.log import Entry, Signed
+from sluice.dev.torture.log import LoggedRequest, Signed
 
 ON_ITS_WAY_MS = 250.0
 """How long what one side did may be unknown to the other: the way there and back, and turns of busy event loops. A
@@ -101,7 +101,7 @@ class _Lane:
 
 
 def score(
-    entries: Iterable[Entry],
+    entries: Iterable[LoggedRequest],
     *,
     expected: Mapping[str, Iterable[int]] | None = None,
     budgets: Iterable[Budget] = (),
@@ -114,7 +114,7 @@ def score(
     lanes: dict[str, _Lane] = {}
     for entry in arrived:
         _score_one(found, entry, deliveries, lanes, on_its_way_ms)
-    by_endpoint: dict[str, list[Entry]] = {}
+    by_endpoint: dict[str, list[LoggedRequest]] = {}
     for entry in arrived:
         by_endpoint.setdefault(entry.endpoint, []).append(entry)
     for here in by_endpoint.values():
@@ -139,7 +139,7 @@ def score(
 
 
 def _score_one(
-    found: Score, entry: Entry, deliveries: dict[str, _Delivery], lanes: dict[str, _Lane], on_its_way_ms: float
+    found: Score, entry: LoggedRequest, deliveries: dict[str, _Delivery], lanes: dict[str, _Lane], on_its_way_ms: float
 ) -> None:
     if entry.fault:
         found.met[entry.fault] += 1
@@ -165,7 +165,7 @@ def _score_one(
     known.clear = known.clear or entry.clear
 
 
-def _score_lane(found: Score, entry: Entry, known: _Delivery, lane: _Lane, on_its_way_ms: float) -> None:
+def _score_lane(found: Score, entry: LoggedRequest, known: _Delivery, lane: _Lane, on_its_way_ms: float) -> None:
     sequence = entry.sequence or 0
     where = f"{entry.lane}: {sequence}, request {entry.number}"
     if lane.ids.setdefault(sequence, entry.id) != entry.id or known.sequence != sequence:
@@ -186,7 +186,7 @@ def _score_lane(found: Score, entry: Entry, known: _Delivery, lane: _Lane, on_it
         lane.done = max(lane.done, sequence)
 
 
-def _score_previous(found: Score, entry: Entry, lane: _Lane, where: str) -> None:
+def _score_previous(found: Score, entry: LoggedRequest, lane: _Lane, where: str) -> None:
     """On the first arrival of a delivery: does it continue what was acknowledged?"""
     if entry.previous is None or entry.previous == lane.done:
         return
@@ -195,7 +195,7 @@ def _score_previous(found: Score, entry: Entry, lane: _Lane, where: str) -> None
         found.note("gaps", f"{where} says previous {entry.previous}, but {lane.done} was acknowledged last")
 
 
-def _score_quiet(found: Score, here: list[Entry], on_its_way_ms: float) -> None:
+def _score_quiet(found: Score, here: list[LoggedRequest], on_its_way_ms: float) -> None:
     """Retry-After is for the whole endpoint (CloudEvents HTTP WebHook 3.2)."""
     quiet = sorted((entry for entry in here if entry.not_before_ms), key=lambda entry: entry.ended_ms)
     told, until_ms, since_ms = 0, 0.0, 0.0
@@ -212,7 +212,7 @@ def _score_quiet(found: Score, here: list[Entry], on_its_way_ms: float) -> None:
             )
 
 
-def _score_budget(found: Score, here: list[Entry], budget: Budget) -> None:
+def _score_budget(found: Score, here: list[LoggedRequest], budget: Budget) -> None:
     window: deque[float] = deque()
     name = f"{budget.requests}/{budget.window_s:g}s"
     for entry in here:

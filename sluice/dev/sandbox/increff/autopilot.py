@@ -5,32 +5,41 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from sluice.dev.sandbox.increff import steps
 from sluice.dev.sandbox.increff.orders import Order
+from sluice.dev.sandbox.increff.records import Records
 from sluice.dev.sandbox.increff.sluice_client import SluiceAnswer
-
-if TYPE_CHECKING:
-    from sluice.dev.sandbox.increff.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
 
 CALLS_AT_ONCE_MAX = 16
-"""Calls of the warehouse at the same time: as many packing tables."""
+"""Calls of the warehouse at the same time, as if it had so many packing tables."""
 RETRY_MAX_S = 15.0
 """Longest wait after a refused step; a warehouse user tries again a few times a minute."""
 TRIES_MAX = 50
-"""Refusals in a row after which an order is left alone until the marketplace changes it: some ten minutes."""
+"""Refusals in a row, some ten minutes, after which an order waits until the marketplace changes it."""
 RETURN_STEPS = 4
-"""A parcel that comes back is on the road for this many steps of work."""
+"""How many steps of work a parcel is on the road when it comes back."""
+
+
+class WarehouseSteps(Protocol):
+    """What the autopilot can have the warehouse do."""
+
+    async def step(self, order: Order, name: str) -> SluiceAnswer: ...
+
+    async def inspect(self, code: str) -> SluiceAnswer | None: ...
+
+    async def push_stock(self, members: dict[str, Any]) -> list[SluiceAnswer]: ...
 
 
 class Autopilot:
-    """One task for each order in hand."""
+    """Moves orders and returns on its own, each in a task."""
 
-    def __init__(self, warehouse: Warehouse, step_delay_s: float) -> None:
+    def __init__(self, warehouse: WarehouseSteps, records: Records, step_delay_s: float) -> None:
         self._warehouse = warehouse
+        self._records = records
         self._step_delay_s = step_delay_s
         self._tables = asyncio.Semaphore(CALLS_AT_ONCE_MAX)
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -45,9 +54,9 @@ class Autopilot:
                 task.cancel()
             self._tasks = {}
             return
-        for code in list(self._warehouse.increff.orders):
+        for code in list(self._records.orders):
             self.work_on(code)
-        for code in list(self._warehouse.increff.returns):
+        for code in list(self._records.returns):
             self.expect(code)
 
     async def stop(self) -> None:
@@ -56,13 +65,14 @@ class Autopilot:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def work_on(self, code: str) -> None:
-        """Takes the order in hand, unless it is, or there is nothing to do."""
-        order = self._warehouse.increff.orders.get(code)
+        """Start a task for the order, unless it has one or needs no step."""
+        order = self._records.orders.get(code)
         if self.on and order is not None and next_step(order) is not None:
             self._begin(f"order {code}", lambda: self._move(order))
 
     def expect(self, code: str) -> None:
-        returned = self._warehouse.increff.returns.get(code)
+        """Start a task for the return, unless it has one or no item is expected."""
+        returned = self._records.returns.get(code)
         if self.on and returned is not None and returned.expected:
             self._begin(f"return {code}", lambda: self._receive(code))
 
@@ -90,7 +100,7 @@ class Autopilot:
                 continue  # held or cancelled meanwhile
             async with self._tables:
                 answer = await self._warehouse.step(order, name)
-            # A split order is packed once per location.
+            # A split order is packed once for each location.
             if next_step(order) != name or (name == "pack" and answer.taken):
                 tries = 0
                 if name == "acknowledge":
@@ -101,7 +111,7 @@ class Autopilot:
 
     async def _receive(self, code: str) -> None:
         await asyncio.sleep(self._step_delay_s * RETURN_STEPS)
-        returned = self._warehouse.increff.returns[code]
+        returned = self._records.returns[code]
         tries = 0
         while tries < TRIES_MAX and returned.expected:
             async with self._tables:
@@ -113,9 +123,9 @@ class Autopilot:
             await asyncio.sleep(self._wait_s(tries))
 
     async def _allocate(self, order: Order) -> None:
-        """What an order reserves is no longer promised to others: the new quantities are pushed."""
+        """Push the quantities that are left: what this order reserves can be sold to nobody else."""
         place = order.locationCode or steps.LOCATION
-        known = self._warehouse.increff.positions.locations.get(place, {})
+        known = self._records.positions.locations.get(place, {})
         changed: list[dict[str, Any]] = []
         for sku in dict.fromkeys(line.channelSkuCode for line in order.lines):
             if sku in known:
@@ -130,7 +140,7 @@ class Autopilot:
 
 
 def next_step(order: Order) -> str | None:
-    """What the warehouse does next with an order; None when it is done, held or cancelled."""
+    """Return the next step of an order; None when it is done, held or cancelled."""
     if order.state in {"ONHOLD", "CANCELLED"}:
         return None
     if not order.acknowledged:

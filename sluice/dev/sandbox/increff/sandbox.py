@@ -9,14 +9,14 @@ from typing import Any
 
 from aiohttp import web
 
-from sluice.dev.sandbox.increff.orders import Order, Return, new_order
+from sluice.dev.sandbox.increff.orders import Return, new_order
+from sluice.dev.sandbox.increff.records import Records
 from sluice.dev.sandbox.increff.sluice_client import SluiceClient
 from sluice.dev.sandbox.increff.warehouse import Warehouse, WarehouseSettings
-from sluice.dev.sandbox.journal import Entry
+from sluice.dev.sandbox.journal import JournalEntry
 from sluice.dev.sandbox.rate_limit import REQUESTS_PER_WINDOW, SlidingWindow
-from sluice.dev.sandbox.server import ORDERS_MAX, Answer, Sandbox, forget_oldest, same_headers
-from sluice.dev.sandbox.stock import Positions
-from sluice.dev.sandbox.stock_changes import changing
+from sluice.dev.sandbox.server import Answer, Sandbox, same_headers
+from sluice.dev.sandbox.stock_changes import stock_changes
 from topics.contract.definition import Direction, Touchpoint
 
 PREFIX = "/assure-magic2"
@@ -45,10 +45,8 @@ class IncreffSandbox(Sandbox):
         super().__init__(state_file)
         self._credentials = dict(credentials)
         self._window = SlidingWindow(limit_per_minute, clock)
-        self.orders: dict[str, Order] = {}
-        self.returns: dict[str, Return] = {}
-        self.positions = Positions()
-        self.warehouse = Warehouse(self, client, warehouse or WarehouseSettings())
+        self._records = Records(self.journal)
+        self._warehouse = Warehouse(self._records, client, warehouse or WarehouseSettings())
         self._handlers: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "create-outward-order": self._create,
             "customer-cancellation": self._cancel,
@@ -78,51 +76,31 @@ class IncreffSandbox(Sandbox):
         return self._handlers[touchpoint.name](members)
 
     def show_order(self, code: str) -> dict[str, Any] | None:
-        order = self.orders.get(code)
+        order = self._records.orders.get(code)
         return order.show() if order else None
 
     def show_return(self, code: str) -> dict[str, Any] | None:
-        returned = self.returns.get(code)
+        returned = self._records.returns.get(code)
         return returned.show() if returned else None
 
     def show_stock(self) -> dict[str, Any]:
-        return self.positions.show()
+        return self._records.positions.show()
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        self.warehouse.add_routes(router)
-        router.add_patch("/_sandbox/stock", changing(self.positions, self.journal))
+        self._warehouse.add_routes(router)
+        router.add_patch("/_sandbox/stock", stock_changes(self._records.positions))
 
     async def start(self) -> None:
-        await self.warehouse.start()
+        await self._warehouse.start()
 
     async def stop(self) -> None:
-        await self.warehouse.stop()
+        await self._warehouse.stop()
 
-    # Being kept.
-
-    def live(self) -> Iterator[Entry]:
-        for code, order in self.orders.items():
-            yield "order", code, order.model_dump()
-        for code, returned in self.returns.items():
-            yield "return", code, returned.model_dump()
-        yield from self.warehouse.live()
-        yield from self.positions.live()
+    def live(self) -> Iterator[JournalEntry]:
+        return self._records.live()
 
     def restore(self, kind: str, key: str, value: Any) -> None:
-        if self.positions.restore(kind, key, value):
-            return
-        if kind == "order":
-            self.orders[key] = Order.model_validate(value)
-        elif kind == "return":
-            self.returns[key] = Return.model_validate(value)
-        else:
-            self.warehouse.restore(kind, key, value)
-
-    def keep(self, order: Order) -> None:
-        self.journal.put("order", order.orderCode, order.model_dump())
-
-    def keep_return(self, returned: Return) -> None:
-        self.journal.put("return", returned.returnOrderCode, returned.model_dump())
+        self._records.restore(kind, key, value)
 
     # The touchpoints.
 
@@ -130,22 +108,22 @@ class IncreffSandbox(Sandbox):
         return self.error(400, "Input validation failed", list(faults))
 
     def _create(self, members: dict[str, Any]) -> Answer:
-        order = self.orders.get(members["orderCode"])
+        order = self._records.orders.get(members["orderCode"])
         if order is None:
-            order = self.orders[members["orderCode"]] = new_order(members)
-            for code in forget_oldest(self.orders, ORDERS_MAX):
-                self.journal.put("order", code, None)
-            self.warehouse.work_on(order.orderCode)
-        elif order.created == members:
+            order = new_order(members)
+            self._records.add(order)
+            self._warehouse.autopilot.work_on(order.orderCode)
+            return Answer()
+        if order.created == members:
             order.unchangedRepeats += 1
         else:
             order.changedRepeats += 1
-        self.keep(order)
+        self._records.keep(order)
         return Answer()
 
     def _cancel(self, members: dict[str, Any]) -> Answer:
         """Nothing is applied unless everything can be."""
-        order = self.orders.get(members["orderCode"])
+        order = self._records.orders.get(members["orderCode"])
         if order is None:
             return self._bad(f"orderCode: {members['orderCode']} is not known")
         faults, changes = [], []
@@ -168,11 +146,11 @@ class IncreffSandbox(Sandbox):
             return self._bad(*faults)
         for line, more in changes:
             line.customerCancelled += more
-        self.keep(order)
+        self._records.keep(order)
         return Answer()
 
     def _update(self, members: dict[str, Any]) -> Answer:
-        order = self.orders.get(members["orderCode"])
+        order = self._records.orders.get(members["orderCode"])
         if order is None:
             return self._bad(f"orderCode: {members['orderCode']} is not known")
         if members["onHold"] and order.invoiced:
@@ -180,12 +158,12 @@ class IncreffSandbox(Sandbox):
         order.onHold = members["onHold"]
         order.delivered = order.delivered or members.get("orderStatus") == "DELIVERED"
         order.properties |= {name: value for name, value in members.items() if name not in {"orderCode", "onHold"}}
-        self.keep(order)
-        self.warehouse.work_on(order.orderCode)
+        self._records.keep(order)
+        self._warehouse.autopilot.work_on(order.orderCode)
         return Answer()
 
     def _search(self, members: dict[str, Any]) -> Answer:
-        known = self.positions.locations.get(members["locationCode"], {})
+        known = self._records.positions.locations.get(members["locationCode"], {})
         found = [
             {"channelSkuCode": sku, "qcPassAvailableQuantity": known[sku]["quantity"]}
             for sku in dict.fromkeys(members["channelSkuCodes"])
@@ -200,7 +178,7 @@ class IncreffSandbox(Sandbox):
         return Answer(body={"successList": found, "failureList": [sku for sku in skus if sku not in listed]})
 
     def _where(self, sku: str) -> dict[str, Any]:
-        places = {place: items[sku] for place, items in self.positions.locations.items() if sku in items}
+        places = {place: items[sku] for place, items in self._records.positions.locations.items() if sku in items}
         inventories = [
             {
                 "locationCode": place,
@@ -220,23 +198,21 @@ class IncreffSandbox(Sandbox):
     def _create_return(self, members: dict[str, Any]) -> Answer:
         """Duplicates as for orders: success, nothing applied (contract 15)."""
         code = members["returnOrderCode"]
-        if code not in self.returns:
-            self.returns[code] = Return(
+        if code not in self._records.returns:
+            returned = Return(
                 returnOrderCode=code,
                 forwardOrderCode=members["forwardOrderCode"],
                 locationCode=members["locationCode"],
                 items=members["orderItems"],
                 properties={name: members.get(name) for name in ("awbNumber", "transporter", "returnOrderStatus")},
             )
-            self.keep_return(self.returns[code])
-            for oldest in forget_oldest(self.returns, ORDERS_MAX):
-                self.journal.put("return", oldest, None)
-            self.warehouse.expect(code)
+            self._records.add_return(returned)
+            self._warehouse.autopilot.expect(code)
         return Answer()
 
     def _add_return_items(self, members: dict[str, Any]) -> Answer:
         """Allowed until the parcel is received (contract 15)."""
-        returned = self.returns.get(members["returnOrderCode"])
+        returned = self._records.returns.get(members["returnOrderCode"])
         if returned is None:
             return self._bad(f"returnOrderCode: {members['returnOrderCode']} is not known")
         if returned.received:
@@ -246,20 +222,20 @@ class IncreffSandbox(Sandbox):
             if item["channelReturnItemCode"] not in known:
                 added = {"itemCode": item["channelReturnItemCode"], "reason": item.get("reasonForReturn")}
                 returned.items.append({**item, **added})
-        self.keep_return(returned)
+        self._records.keep_return(returned)
         return Answer()
 
     def _update_return(self, members: dict[str, Any]) -> Answer:
-        returned = self.returns.get(members["returnOrderCode"])
+        returned = self._records.returns.get(members["returnOrderCode"])
         if returned is None:
             return self._bad(f"returnOrderCode: {members['returnOrderCode']} is not known")
         returned.properties |= {name: value for name, value in members.items() if name != "returnOrderCode"}
-        self.keep_return(returned)
+        self._records.keep_return(returned)
         return Answer()
 
     def _cancel_return_items(self, members: dict[str, Any]) -> Answer:
         """Allowed until the parcel is received (contract 18)."""
-        returned = self.returns.get(members["returnOrderCode"])
+        returned = self._records.returns.get(members["returnOrderCode"])
         if returned is None:
             return self._bad(f"returnOrderCode: {members['returnOrderCode']} is not known")
         known = {item["itemCode"] for item in returned.items}
@@ -273,5 +249,5 @@ class IncreffSandbox(Sandbox):
         if faults:
             return self._bad(*faults)
         returned.cancelled = list(dict.fromkeys([*returned.cancelled, *codes]))
-        self.keep_return(returned)
+        self._records.keep_return(returned)
         return Answer()

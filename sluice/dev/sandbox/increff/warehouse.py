@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -13,32 +12,25 @@ from aiohttp import web
 from sluice.dev.sandbox.increff import steps
 from sluice.dev.sandbox.increff.autopilot import Autopilot
 from sluice.dev.sandbox.increff.orders import Order
+from sluice.dev.sandbox.increff.records import Records
 from sluice.dev.sandbox.increff.sluice_client import SluiceAnswer, SluiceClient
-from sluice.dev.sandbox.journal import Entry
 from sluice.dev.sandbox.server import found, json_response, usage_error
 from sluice.dev.sandbox.stock import CONSOLIDATED, LOCATION
-
-if TYPE_CHECKING:
-    from sluice.dev.sandbox.increff.sandbox import IncreffSandbox
-
-log = logging.getLogger(__name__)
 
 STOCK_BATCH = 200
 """SKUs of one push (contract 12)."""
 STOCK_MAX = 100_000
 """SKUs of one request to push: 500 calls."""
 STEP_DELAY_S = 0.5
-"""What each step of the autopilot takes: an order is through in seconds, and slow enough to watch."""
+"""How long the autopilot takes for a step: an order is through in seconds, and slow enough to watch."""
 STEPS = ("acknowledge", "pack", "label", "invoice", "manifest", "handover", "seller-cancel")
 _WITHOUT_ORDER = "acknowledge"
-"""The step whose call is whole with a code alone; the others take their members from the order, or from a body."""
-_FIRST_SHIPMENT = 4_810_000
-_FIRST_MANIFEST = 90_000
+"""The step whose call needs no more than an order's code; the others need the order, or a body."""
 
 
 @dataclass(frozen=True, slots=True)
 class WarehouseSettings:
-    """`auto`: the autopilot is on from the start. `step_delay_s`: what each step of work takes it."""
+    """`auto`: the autopilot is on from the start. `step_delay_s`: how long it takes for each step."""
 
     auto: bool = False
     step_delay_s: float = STEP_DELAY_S
@@ -47,16 +39,11 @@ class WarehouseSettings:
 class Warehouse:
     """The steps, each a call to Sluice. What Sluice takes is applied to Increff's own order."""
 
-    def __init__(self, increff: IncreffSandbox, client: SluiceClient, settings: WarehouseSettings) -> None:
-        self._increff = increff
+    def __init__(self, records: Records, client: SluiceClient, settings: WarehouseSettings) -> None:
+        self._records = records
         self._client = client
-        self._numbers = {"shipment": _FIRST_SHIPMENT, "manifest": _FIRST_MANIFEST}
         self._auto_from_start = settings.auto
-        self.autopilot = Autopilot(self, settings.step_delay_s)
-
-    @property
-    def increff(self) -> IncreffSandbox:
-        return self._increff
+        self.autopilot = Autopilot(self, records, settings.step_delay_s)
 
     async def start(self) -> None:
         if self._auto_from_start:
@@ -66,57 +53,34 @@ class Warehouse:
         await self.autopilot.stop()
         await self._client.close()
 
-    def live(self) -> Iterator[Entry]:
-        for name, number in self._numbers.items():
-            yield "number", name, number
-
-    def restore(self, kind: str, key: str, value: Any) -> None:
-        if kind == "number":
-            self._numbers[key] = value
-
-    def work_on(self, order_code: str) -> None:
-        self.autopilot.work_on(order_code)
-
-    def expect(self, return_code: str) -> None:
-        self.autopilot.expect(return_code)
-
-    def _number(self, name: str) -> int:
-        self._numbers[name] += 1
-        self._increff.journal.put("number", name, self._numbers[name])
-        return self._numbers[name]
-
     async def step(self, order: Order, name: str, body: dict[str, Any] | None = None) -> SluiceAnswer:
-        """Makes the step's call and applies it. Which members it has: `steps`."""
+        """Make the step's call and apply its answer to the orders; `steps` says which members a call has."""
         call = self._step_call(order, name, body or {})
         answer = await self._client.call(call.touchpoint, call.members)
         if answer.taken:
             for changed in call.took(answer.body):
-                self._keep(changed)
-        self._keep(order)
+                self._records.keep(changed)
+        self._records.keep(order)
         return answer
 
     def _step_call(self, order: Order, name: str, body: dict[str, Any]) -> steps.StepCall:
         def find(code: str) -> Order | None:
-            return order if code == order.orderCode else self._increff.orders.get(code)
+            return order if code == order.orderCode else self._records.orders.get(code)
 
         make: dict[str, Callable[[], steps.StepCall]] = {
             "acknowledge": lambda: steps.acknowledge(order, body, find),
-            "pack": lambda: steps.pack(order, body, lambda: self._number("shipment")),
+            "pack": lambda: steps.pack(order, body, lambda: self._records.new_number("shipment")),
             "label": lambda: steps.label(order, body),
             "invoice": lambda: steps.invoice(order, body),
-            "manifest": lambda: steps.manifest(order, body, find, lambda: self._number("manifest")),
+            "manifest": lambda: steps.manifest(order, body, find, lambda: self._records.new_number("manifest")),
             "handover": lambda: steps.handover(order, body, find),
             "seller-cancel": lambda: steps.seller_cancel(order, body),
         }
         return make[name]()
 
-    def _keep(self, order: Order) -> None:
-        if order.orderCode in self._increff.orders:
-            self._increff.keep(order)
-
     async def inspect(self, code: str, body: dict[str, Any] | None = None) -> SluiceAnswer | None:
-        """A return has arrived: its items and their quality go to the marketplace. None when it is not known."""
-        returned = self._increff.returns.get(code)
+        """Receive a return and send its items and their quality to the marketplace. None when it is not known."""
+        returned = self._records.returns.get(code)
         if returned is None:
             return None
         items = [
@@ -133,16 +97,16 @@ class Warehouse:
         answer = await self._client.call("return-order-acknowledgement", members)
         if answer.taken:
             returned.received |= {item["itemCode"]: item for item in members["orderItems"]}
-            self._increff.keep_return(returned)
+            self._records.keep_return(returned)
         return answer
 
     async def push_stock(self, members: dict[str, Any]) -> list[SluiceAnswer]:
-        """Keeps the positions and pushes them in batches, one after the other as Increff does."""
+        """Keep the positions and push them in batches, one after the other as Increff does."""
         kind, place, touchpoint = LOCATION, members.get("locationCode"), "location-wise-atp-inventory"
         if "consolidationType" in members:
             kind, place, touchpoint = CONSOLIDATED, members["consolidationType"], "consolidated-atp-inventory"
         items = members["inventories"]
-        self._increff.positions.put(self._increff.journal, kind, str(place), items)
+        self._records.positions.put(kind, str(place), items)
         answers = []
         for first in range(0, len(items), STOCK_BATCH):
             batch = {**members, "inventories": items[first : first + STOCK_BATCH]}
@@ -165,10 +129,10 @@ class Warehouse:
             if body is None:
                 return usage_error("the body must be a JSON object, or absent")
             code = request.match_info["code"]
-            if code not in self._increff.orders and not body and name != _WITHOUT_ORDER:
+            if code not in self._records.orders and not body and name != _WITHOUT_ORDER:
                 return found("order", code, None)
-            # Otherwise a code Increff does not know makes a call all the same: so one that comes early can be tried.
-            order = self._increff.orders.get(code) or Order(orderCode=code)
+            # A code that Increff does not know makes a call, too: so a call that comes early can be tried.
+            order = self._records.orders.get(code) or Order(orderCode=code)
             answer = await self.step(order, name, body)
             return json_response(answer.show())
 
@@ -182,7 +146,7 @@ class Warehouse:
         return found("return", request.match_info["code"], answer.show() if answer else None)
 
     async def _on_demand_stock(self, request: web.Request) -> web.Response:
-        """Answers `batches` one by one; `status` is the first that is no success, `body` the lists of all together."""
+        """Answer with `batches` one by one, the first failed status of them, and their lists joined in `body`."""
         members = await _object(request)
         items = members.get("inventories") if members else None
         if not members or not isinstance(items, list) or len(items) > STOCK_MAX:
@@ -211,7 +175,7 @@ class Warehouse:
 
 
 async def _object(request: web.Request) -> dict[str, Any] | None:
-    """The body as an object, empty when there is none; None when it is something else."""
+    """Return the body as an object, empty when there is none; None when it is something else."""
     raw = await request.read()
     if not raw.strip():
         return {}

@@ -11,7 +11,7 @@ import pytest
 from sluice.dev.torture.faults import Fault, Plan
 from sluice.dev.torture.fields import Fields, parse_field
 from sluice.dev.torture.log import LogWriter
-from sluice.dev.torture.receiver import Options, Receiver
+from sluice.dev.torture.receiver import Receiver, ReceiverOptions
 from streams.delivery.attempts.classify import classify
 from streams.delivery.ports import RESPONSE_BYTES_MAX, Answer, Call, ResponseClass
 from streams.delivery.senders.http import HttpSender
@@ -58,7 +58,7 @@ async def send() -> AsyncIterator[Send]:
 async def test_each_way_to_misbehave_is_an_answer(send: Send, fault: Fault) -> None:
     fields = Fields(id=parse_field("header:sluice-delivery-id"))
     plan = Plan(share=1.0, faults=[fault], attempts_max=100)
-    receiver = Receiver(Options(plan=plan, fields=fields), LogWriter(io.BytesIO()))
+    receiver = Receiver(ReceiverOptions(plan=plan, fields=fields), LogWriter(io.BytesIO()))
     await receiver.start("127.0.0.1", 0)
     try:
         answer = await send(f"http://127.0.0.1:{receiver.port}")

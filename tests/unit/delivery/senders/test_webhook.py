@@ -18,7 +18,7 @@ from standardwebhooks.webhooks import Webhook
 
 from sluice.dev.torture.faults import ACKNOWLEDGES, Fault, Plan
 from sluice.dev.torture.log import LogWriter, Signed
-from sluice.dev.torture.receiver import Options, Receiver
+from sluice.dev.torture.receiver import Receiver, ReceiverOptions
 from sluice.dev.torture.signatures import checker, judge
 from streams.delivery.attempts.classify import classify
 from streams.delivery.ports import Call, ResponseClass, Withheld
@@ -250,7 +250,9 @@ async def test_a_fact_finds_its_subscriber_among_the_far_sides(bench: Bench) -> 
 
 @pytest.mark.parametrize("fault", list(Fault))
 async def test_each_way_to_misbehave_is_an_answer_in_time_and_bounded(bench: Bench, fault: Fault) -> None:
-    receiver = Receiver(Options(plan=Plan(share=1.0, faults=[fault], attempts_max=100)), LogWriter(io.BytesIO()))
+    receiver = Receiver(
+        ReceiverOptions(plan=Plan(share=1.0, faults=[fault], attempts_max=100)), LogWriter(io.BytesIO())
+    )
     await receiver.start("127.0.0.1", 0)
     timeout_s = 0.1 if fault in (Fault.HANG, Fault.SLOW_HEADERS) else 20.0
     bench.subscribe(NEW, url=f"http://127.0.0.1:{receiver.port}/hook", timeout_s=timeout_s)

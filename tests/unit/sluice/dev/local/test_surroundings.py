@@ -16,7 +16,7 @@ from aiokafka.errors import InvalidReplicationFactorError, KafkaConnectionError
 from sluice.demo_channels import demo_channels
 from sluice.dev.local import jars
 from sluice.dev.local.ports import free_ports, is_free
-from sluice.dev.local.stack import Options, check_surroundings, rotate
+from sluice.dev.local.stack import UpOptions, check_surroundings, rotate
 from sluice.dev.local.status import Status
 from sluice.dev.local.up import make_topics, up
 from sluice.errors import StartError
@@ -44,7 +44,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return programs
 
 
-def options(directory: Path, **changes: object) -> Options:
+def options(directory: Path, **changes: object) -> UpOptions:
     port, kafka_port, increff_port, marketplace_port = free_ports(4)
     values = {
         "data_dir": directory / "data",
@@ -56,7 +56,7 @@ def options(directory: Path, **changes: object) -> Options:
         "marketplace_port": marketplace_port,
         "channels": None,
     }
-    return Options(**{**values, **changes})  # type: ignore[arg-type]
+    return UpOptions(**{**values, **changes})  # type: ignore[arg-type]
 
 
 def test_missing_java_names_its_package(bare: Path) -> None:

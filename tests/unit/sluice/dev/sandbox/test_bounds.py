@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sluice.dev.sandbox.journal import Entry, Journal
+from sluice.dev.sandbox.journal import Journal, JournalEntry
 from sluice.dev.sandbox.rate_limit import SlidingWindow
 from sluice.dev.sandbox.recording import Recorded, Recorder
 from sluice.dev.sandbox.server import forget_oldest
@@ -62,7 +62,7 @@ class Store:
         self.things: dict[str, int] = {}
         self.journal = Journal(path, self.live)
 
-    def live(self) -> Iterator[Entry]:
+    def live(self) -> Iterator[JournalEntry]:
         for key, value in self.things.items():
             yield "thing", key, value
 

@@ -20,8 +20,8 @@ from sluice.cli.main import main
 from sluice.dev.torture.answers import FOLLOWED
 from sluice.dev.torture.faults import ACKNOWLEDGES, TERMINAL, Fault, Plan
 from sluice.dev.torture.fields import FieldError, parse_field
-from sluice.dev.torture.log import Entry, LogWriter, Signed, read
-from sluice.dev.torture.receiver import Options, Receiver
+from sluice.dev.torture.log import LoggedRequest, LogWriter, Signed, read
+from sluice.dev.torture.receiver import Receiver, ReceiverOptions
 from sluice.dev.torture.signatures import SecretError, checker, judge
 
 STATUSES = {
@@ -51,13 +51,13 @@ class Bench:
         self.file = self.path.open("wb")
         self.receivers: list[Receiver] = []
 
-    async def url(self, options: Options) -> str:
+    async def url(self, options: ReceiverOptions) -> str:
         receiver = Receiver(options, LogWriter(self.file))
         await receiver.start("127.0.0.1", 0)
         self.receivers.append(receiver)
         return f"http://127.0.0.1:{receiver.port}/hook?x=1"
 
-    async def log(self) -> list[Entry]:
+    async def log(self) -> list[LoggedRequest]:
         while self.receivers:
             await self.receivers.pop().stop()
         with self.path.open("rb") as lines:
@@ -85,7 +85,7 @@ async def post(url: str, headers: dict[str, str] = HEADERS, body: bytes = BODY) 
 
 @pytest.mark.parametrize("fault", list(Fault))
 async def test_a_fault_is_met_and_written_down(bench: Bench, fault: Fault) -> None:
-    url = await bench.url(Options(plan=Plan(share=1.0, faults=[fault], attempts_max=1), quiet_s=3))
+    url = await bench.url(ReceiverOptions(plan=Plan(share=1.0, faults=[fault], attempts_max=1), quiet_s=3))
     before_ms = time.time() * 1000
     assert await post(url) == STATUSES.get(fault)
     assert await post(url) == 200, "only the first attempt meets a fault"
@@ -107,14 +107,14 @@ def test_faults_follow_from_the_seed() -> None:
 
 
 async def test_a_redirect_that_is_followed_is_seen(bench: Bench) -> None:
-    url = await bench.url(Options(plan=Plan(share=1.0, faults=[Fault.REDIRECT], attempts_max=1)))
+    url = await bench.url(ReceiverOptions(plan=Plan(share=1.0, faults=[Fault.REDIRECT], attempts_max=1)))
     async with aiohttp.ClientSession() as session, session.post(url, data=BODY, headers=HEADERS):
         pass
     assert [entry.endpoint for entry in await bench.log()] == ["/hook", FOLLOWED]
 
 
 async def test_a_challenge_is_echoed_and_is_no_delivery(bench: Bench) -> None:
-    url = await bench.url(Options(plan=Plan(share=1.0)))
+    url = await bench.url(ReceiverOptions(plan=Plan(share=1.0)))
     body = orjson.dumps({"type": "subscription-verification", "data": {"challenge": "abc"}})
     async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=HEADERS) as answer:
         assert (answer.status, await answer.json()) == (200, {"challenge": "abc"})
@@ -162,7 +162,7 @@ def test_a_field_is_a_header_or_a_member_of_the_body() -> None:
 
 async def test_the_command_scores_a_log(bench: Bench, tmp_path: Path) -> None:
     first = HEADERS | {"sluice-previous-sequence": "0"}
-    await post(await bench.url(Options()), first)
+    await post(await bench.url(ReceiverOptions()), first)
     await bench.log()
     expected = tmp_path / "expected"
     expected.write_text("demo|o1 5\ndemo|o1 6\n")

@@ -8,17 +8,17 @@ import pytest
 
 from sluice.dev.torture.answers import FOLLOWED
 from sluice.dev.torture.faults import Fault
-from sluice.dev.torture.log import Entry, LogError, Signed, encode, read
+from sluice.dev.torture.log import LogError, LoggedRequest, Signed, encode, read
 from sluice.dev.torture.report import render
 from sluice.dev.torture.score import FAULTS, Budget, Score, score
 
 SECOND = 1_000.0
 
 
-def entry(number: int, sequence: int, previous: int | None = None, **changed: object) -> Entry:
+def entry(number: int, sequence: int, previous: int | None = None, **changed: object) -> LoggedRequest:
     """A request at second `number`, acknowledged at once."""
     before = max(sequence - 1, 0) if previous is None else previous
-    plain = Entry(
+    plain = LoggedRequest(
         number=number,
         arrived_ms=number * SECOND,
         ended_ms=number * SECOND + 1,
@@ -81,7 +81,7 @@ def test_a_repeat_of_what_was_surely_taken_is_counted_and_allowed() -> None:
         ("early", [entry(1, 1, status=429, not_before_ms=2.5 * SECOND), entry(2, 1)]),
     ],
 )
-def test_each_fault_is_found(what: str, log: list[Entry]) -> None:
+def test_each_fault_is_found(what: str, log: list[LoggedRequest]) -> None:
     assert what in FAULTS
     assert set(wrong(score(log))) == {what}
 

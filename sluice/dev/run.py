@@ -1,4 +1,4 @@
-"""Starting a sandbox or the demo in this process."""
+"""Runs a sandbox or the demo in this process, until a signal ends it."""
 
 # ruff: noqa: PLC0415 - only the side that is asked for is imported
 
@@ -19,7 +19,7 @@ from sluice.errors import StartError
 
 @dataclass(frozen=True, slots=True)
 class IncreffOptions:
-    """What only Increff's sandbox can be told. `auto`: the warehouse works on its own."""
+    """Options of the sandbox of Increff. `auto`: its warehouse works on its own."""
 
     url: str
     auto: bool
@@ -27,13 +27,13 @@ class IncreffOptions:
 
 
 def run_sandbox(side: str, *, host: str, port: int, data_dir: Path | None, increff: IncreffOptions) -> int:
-    """Serves until SIGTERM. Raises StartError when it cannot listen."""
+    """Serve a sandbox until SIGTERM or SIGINT. Raises StartError when it cannot listen."""
     state_file = None
     if data_dir is not None:
         data_dir.mkdir(parents=True, exist_ok=True)
         state_file = data_dir / "state.jsonl"
     try:
-        _until_told(serve(_make(side, state_file, increff), host, port))
+        _until_signalled(serve(_make(side, state_file, increff), host, port))
     except OSError as error:
         raise StartError(
             f"the sandbox cannot listen on {host}:{port}: {error.strerror}; choose another --port"
@@ -59,14 +59,14 @@ def _make(side: str, state_file: Path | None, increff: IncreffOptions) -> Sandbo
 
 
 def run_demo(*, url: str, increff_port: int) -> int:
-    """Sends traffic until SIGTERM."""
+    """Send demo traffic until SIGTERM or SIGINT."""
     from sluice.dev.demo import run
 
-    _until_told(run(url, f"http://127.0.0.1:{increff_port}"))
+    _until_signalled(run(url, f"http://127.0.0.1:{increff_port}"))
     return 0
 
 
-def _until_told(work: Coroutine[Any, Any, None]) -> None:
+def _until_signalled(work: Coroutine[Any, Any, None]) -> None:
     async def run() -> None:
         task = asyncio.ensure_future(work)
         loop = asyncio.get_running_loop()
