@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -130,14 +131,17 @@ class Sender(Protocol):
         """None when requests can be sent, else what keeps them, for /ready."""
 
 
-class Prepared(Protocol):
-    """A call whose content is chosen when its turn has come: chosen before, it would be old by then."""
+class Recalled(Exception):  # noqa: N818 - no failure of the call
+    """Nothing was sent: while the slot was held, the destination's gate closed or its breaker opened."""
 
-    async def begin(self) -> dict[str, Any] | None:
-        """The touchpoint's members; None: there is nothing to send any more. What must be durable first, is."""
 
-    def give_back(self) -> None:
-        """What `begin` returned was not sent after all. It may be asked again."""
+class Slot(Protocol):
+    """The right to send one call now: its turn has come, and its permits are taken."""
+
+    async def send(self, members: dict[str, Any], delivery_id: str = "") -> AttemptResult:
+        """Sends once and classifies the answer. A throttled answer has already closed the destination's gate when this
+        returns, so the next slot simply comes later. Raises Recalled, and PartitionLost (of streams.runtime.role) when
+        the partition leaves this worker first; the answer is then not known."""
 
 
 class Caller(Protocol):
@@ -146,6 +150,17 @@ class Caller(Protocol):
     destination: str
     shard: int
     partition: int
+
+    def slot(
+        self, touchpoint: Touchpoint, channel: str, *, priority: Priority = Priority.STOCK, weight: float = 0.0
+    ) -> AbstractAsyncContextManager[Slot]:
+        """Entered when this destination's gate, budget and concurrency grant a turn; left without `send`, the permits
+        are free again. Choose what the call carries inside, when it is newest, and be quick: the slot is one of the
+        destination's places.
+
+        `weight` (0 to 1) lets more urgent calls of the same priority go first. With the priority of redrive it comes in
+        idle budget only. Raises PartitionLost when the partition leaves this worker before the turn comes.
+        """
 
     async def call(
         self,
@@ -156,27 +171,8 @@ class Caller(Protocol):
         priority: Priority = Priority.STOCK,
         weight: float = 0.0,
         delivery_id: str = "",
-        attempt: int = 1,
     ) -> AttemptResult:
-        """Waits for this destination's gate, budget and concurrency, sends once and classifies the answer.
-
-        `weight` (0 to 1) lets more urgent calls of the same priority go first. A throttled answer has already closed
-        the destination's gate when this returns, so calling again simply waits. Raises PartitionLost (of
-        streams.runtime.role) when the partition leaves this worker first; the answer is then not known.
-        """
-
-    async def call_prepared(
-        self,
-        touchpoint: Touchpoint,
-        channel: str,
-        prepared: Prepared,
-        *,
-        priority: Priority = Priority.STOCK,
-        weight: float = 0.0,
-        delivery_id: str = "",
-    ) -> AttemptResult | None:
-        """As `call`, with content that is chosen last; None: there was none any more. With the priority of redrive it
-        goes in idle budget only."""
+        """Waits for a slot and sends these members in it."""
 
 
 class Stock(Protocol):

@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
+from contextlib import AbstractAsyncContextManager
 from random import Random
 from typing import Any
 
@@ -29,12 +29,13 @@ from streams.delivery.attempts.retry_schedule import RetrySchedule
 from streams.delivery.clock import NEVER
 from streams.delivery.destinations import when_dead_of
 from streams.delivery.dispatch.metrics import DispatcherCounters, DispatcherGauges
+from streams.delivery.dispatch.slots import CallSlots
 from streams.delivery.lanes.lane import Lane, Send
 from streams.delivery.lanes.lane_set import LaneSet
 from streams.delivery.lanes.ready_queue import CallTurn, Turn
 from streams.delivery.lanes.spilled import SpilledLanes
 from streams.delivery.outbox.records import OutboxEntry, timeout_s
-from streams.delivery.ports import AttemptResult, Call, Clock, Prepared, Sender, Withheld
+from streams.delivery.ports import AttemptResult, Call, Clock, Recalled, Sender, Slot, Withheld
 from streams.delivery.shutdown import GIVE_BACK_S
 from streams.delivery.subscribers.backlog import BacklogReporter
 from streams.delivery.subscribers.health import Watch, unwatched
@@ -103,9 +104,17 @@ class Dispatcher:
             wake=self._wake.set,
         )
         self._tasks: set[asyncio.Task[None]] = set()
-        self._calls: set[asyncio.Future[AttemptResult | None]] = set()
+        self._slots = CallSlots(
+            destination=destination,
+            partition=partition,
+            admission=admission,
+            clock=clock,
+            enqueue=self._lanes.put_call,
+            send=self._send,
+            spawn=self._spawn,
+            wake=self._wake.set,
+        )
         self._loop_task: asyncio.Task[None] | None = None
-        self._over = False
         self._gauges = DispatcherGauges(destination, shard)
         self._counters = DispatcherCounters(destination)
         self._measured_ms = 0
@@ -124,6 +133,12 @@ class Dispatcher:
     def is_empty(self, lane_name: str) -> bool:
         return self._lanes.is_empty(lane_name)
 
+    def slot(
+        self, touchpoint: Touchpoint, channel: str, *, priority: Priority = Priority.STOCK, weight: float = 0.0
+    ) -> AbstractAsyncContextManager[Slot]:
+        """See streams.delivery.ports.Caller."""
+        return self._slots.hold(touchpoint, channel, priority, weight)
+
     async def call(
         self,
         touchpoint: Touchpoint,
@@ -133,53 +148,12 @@ class Dispatcher:
         priority: Priority = Priority.STOCK,
         weight: float = 0.0,
         delivery_id: str = "",
-        attempt: int = 1,
     ) -> AttemptResult:
         """See streams.delivery.ports.Caller."""
-        call = self._call(touchpoint, channel, members, delivery_id, attempt)
-        result = await self._answer(call, priority, weight)
-        if result is None:
-            raise RuntimeError("a call that carries something has an answer")
-        return result
-
-    async def call_prepared(
-        self,
-        touchpoint: Touchpoint,
-        channel: str,
-        prepared: Prepared,
-        *,
-        priority: Priority = Priority.STOCK,
-        weight: float = 0.0,
-        delivery_id: str = "",
-    ) -> AttemptResult | None:
-        """See streams.delivery.ports.Caller."""
-        return await self._answer(self._call(touchpoint, channel, None, delivery_id, 1), priority, weight, prepared)
-
-    def _call(
-        self, touchpoint: Touchpoint, channel: str, members: dict[str, Any] | None, delivery_id: str, attempt: int
-    ) -> Call:
-        return Call(
-            touchpoint=touchpoint,
-            destination=self.destination,
-            channel=channel,
-            members=members,
-            delivery_id=delivery_id,
-            attempt=attempt,
-        )
-
-    async def _answer(
-        self, call: Call, priority: Priority, weight: float, prepared: Prepared | None = None
-    ) -> AttemptResult | None:
-        """When its turn has come and it was answered; whoever waits no more takes it back."""
-        if self._over:
-            raise PartitionLost(f"partition {self.partition} left this worker")
-        answer: asyncio.Future[AttemptResult | None] = asyncio.get_running_loop().create_future()
-        self._calls.add(answer)
-        self._lanes.put_call(CallTurn(call, answer, priority, self._clock.now_ms(), weight, prepared))
-        try:
-            return await answer
-        finally:
-            self._calls.discard(answer)
+        while True:
+            with contextlib.suppress(Recalled):
+                async with self.slot(touchpoint, channel, priority=priority, weight=weight) as slot:
+                    return await slot.send(members, delivery_id)
 
     # Life
 
@@ -199,25 +173,22 @@ class Dispatcher:
 
     def drop(self) -> list[asyncio.Task[None]]:
         """The partition is lost: end everything at once. Returns the cancelled tasks, for whoever waits for them."""
-        self._over = True
         self._gauges.forget()
         self._lanes.close()
         self._admission.close(self._wake.set)
         tasks = [task for task in (self._loop_task, *self._tasks) if task is not None]
         for task in tasks:
             task.cancel()
-        for answer in self._calls:
-            if not answer.done():
-                answer.set_exception(PartitionLost(f"partition {self.partition} left this worker"))
+        self._slots.drop()
         return tasks
 
     async def drain(self, until_ms: int) -> None:
         """Send nothing more, let what is in the air end until `until_ms`, then give back unused permits durably."""
-        self._over = True
+        self._slots.close()
         self._lanes.close()
         if self._loop_task is not None:
             self._loop_task.cancel()
-        while self._tasks and self._clock.now_ms() < until_ms:
+        while (self._tasks or self._slots.held) and self._clock.now_ms() < until_ms:
             self._wake.clear()
             await self._clock.wait(self._wake, until_ms)
         tasks = self.drop()
@@ -266,7 +237,7 @@ class Dispatcher:
 
     def _launch(self, turn: Turn, now_ms: int) -> None:
         if isinstance(turn, CallTurn):
-            self._spawn(self._answer_call(turn, self._admission.leave(turn.kind, turn.kind, redriven=turn.redriven)))
+            self._slots.grant(turn)
             return
         lane, step = turn.lane, turn.lane.next_step(now_ms)
         if not isinstance(step, Send) or step.entry.request.touchpoint != turn.kind:
@@ -356,42 +327,6 @@ class Dispatcher:
         if finished.leaves:
             lane.remove(entry.request.id)
         self._lanes.schedule(lane)
-
-    async def _answer_call(self, turn: CallTurn, flight: Flight) -> None:
-        if self._admission.recalls(flight):
-            self._lanes.put_call(turn)
-            return
-        call = turn.call if turn.prepared is None else await self._prepare(turn, turn.prepared, flight)
-        if call is None:
-            return
-        try:
-            result = await self._send(call, flight)
-        finally:
-            self._admission.landed(flight)
-            self._wake.set()
-        if not turn.answer.done():
-            turn.answer.set_result(result)
-
-    async def _prepare(self, turn: CallTurn, prepared: Prepared, flight: Flight) -> Call | None:
-        """What the call carries; None when it is not sent now, or not at all."""
-        try:
-            members = None if turn.answer.done() else await prepared.begin()
-        except BaseException as error:
-            self._admission.spare(flight)
-            if not turn.answer.done():
-                turn.answer.set_exception(error)
-            raise
-        if members is not None and not self._admission.recalls(flight):
-            return replace(turn.call, members=members)
-        if members is not None:
-            prepared.give_back()
-            self._lanes.put_call(turn)
-            return None
-        self._admission.spare(flight)
-        self._wake.set()
-        if not turn.answer.done():
-            turn.answer.set_result(None)
-        return None
 
     async def _send(self, call: Call, flight: Flight) -> AttemptResult:
         """Send with its permits taken; an answer that asks for quiet has closed the gate, durably, at the end."""

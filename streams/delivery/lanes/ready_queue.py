@@ -22,7 +22,6 @@ from typing import Generic, TypeVar
 from streams.delivery.admission.admission import Admission
 from streams.delivery.clock import NEVER
 from streams.delivery.lanes.lane import Lane
-from streams.delivery.ports import AttemptResult, Call, Prepared
 from topics.contract.definition import Priority
 from topics.values import value
 
@@ -108,25 +107,19 @@ class LaneTurn:
         return self.lane.ticket == self.ticket
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class CallTurn:
-    """A call of the stock sender that waits for its turn."""
+    """A slot for a call that waits for its turn (streams/delivery/dispatch/slots.py)."""
 
-    call: Call
-    answer: asyncio.Future[AttemptResult | None]
+    kind: str
+    granted: asyncio.Future[None]
     priority: Priority
     due_ms: int
     weight: float
-    prepared: Prepared | None = None
-    """Chooses what the call carries, when its turn has come."""
 
     @property
     def redriven(self) -> bool:
         return self.priority is Priority.REDRIVE
-
-    @property
-    def kind(self) -> str:
-        return self.call.touchpoint.name
 
 
 Turn = LaneTurn | CallTurn
@@ -191,5 +184,5 @@ class Waiting:
 
 def _is_alive(turn: Turn) -> bool:
     if isinstance(turn, CallTurn):
-        return not turn.answer.done()
+        return not turn.granted.done()
     return turn.is_current and not turn.lane.busy

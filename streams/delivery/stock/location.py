@@ -168,14 +168,17 @@ class StockLane:
         """How many calls it could begin now, when it is due."""
         return min(self._concurrency - self._beginning - self.queue.in_flight, self.queue.calls_due)
 
-    async def begin(self) -> tuple[Batch, dict[str, Any]] | None:
-        """The next call, durable as doubtful, and the members that tell it. None: there is none now."""
+    async def begin(self) -> Batch | None:
+        """The next call, durable as doubtful; None: there is none now."""
         batch = await self._take()
         self._moved(self)
         if batch is None:
             return None
         await self._commit(self._doubts.begin(batch.items, self.queue.is_doubtful))
-        return batch, call_body(self.location, batch.items.values())
+        return batch
+
+    def members(self, batch: Batch) -> dict[str, Any]:
+        return call_body(self.location, batch.items.values())
 
     def give_back(self, batch: Batch) -> None:
         """It was not sent."""

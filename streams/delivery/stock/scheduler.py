@@ -17,13 +17,14 @@ import heapq
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from itertools import chain, count
 from typing import Any
 
 from streams.delivery.admission.permits import Permits
 from streams.delivery.admission.redrive_share import HEADROOM
 from streams.delivery.clock import NEVER
-from streams.delivery.ports import AttemptResult, Caller, Clock
+from streams.delivery.ports import AttemptResult, Caller, Clock, Recalled, Slot
 from streams.delivery.stock.location import Standing, StockLane
 from streams.delivery.stock.queue.dirty_queue import Batch
 from topics.contract.definition import Priority, Touchpoint
@@ -37,25 +38,6 @@ Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 ASKS_MAX = 4
 """Turns that are asked for at once: while the process is busy, one that has come is a few turns of the event loop old
 before the next could be asked for."""
-
-
-class _Ask:
-    """A turn that was asked for, by whichever location is first when it comes: streams.delivery.ports.Prepared."""
-
-    def __init__(self, rota: StockRota, standing: Standing) -> None:
-        self.standing = standing
-        self.lane: StockLane | None = None
-        self.batch: Batch | None = None
-        self._rota = rota
-
-    async def begin(self) -> dict[str, Any] | None:
-        return await self._rota.begin(self)
-
-    def give_back(self) -> None:
-        lane, batch = self.lane, self.batch
-        self.lane = self.batch = None
-        if lane is not None and batch is not None:
-            lane.give_back(batch)
 
 
 class StockRota:
@@ -83,8 +65,8 @@ class StockRota:
         self._turns = 0
         self._wake = asyncio.Event()
         self._over = False
-        self._asked: dict[_Ask, asyncio.Task[None]] = {}
-        """Turns that were asked for, and have not come."""
+        self._asked: dict[int, tuple[Standing, asyncio.Task[None]]] = {}
+        """Turns that were asked for and have not come, by a number."""
 
     def look(self, lane: StockLane) -> None:
         """What the location has to tell, or when, may have changed."""
@@ -102,7 +84,7 @@ class StockRota:
         """No further call; those in the air may end."""
         self._over = True
         self._wake.set()
-        for asked in self._asked.values():
+        for _, asked in self._asked.values():
             asked.cancel()
 
     async def run(self) -> None:
@@ -116,18 +98,6 @@ class StockRota:
                 await self._clock.wait(self._wake, min(spent_until_ms, self._next_ms()))
             else:
                 self._ask(standing)
-
-    async def begin(self, ask: _Ask) -> dict[str, Any] | None:
-        """A turn has come. From here on the next one may be asked for."""
-        self._asked.pop(ask, None)
-        self._wake.set()
-        while not self._over and (lane := self._choose(ask.standing)) is not None:
-            begun = await lane.begin()
-            if begun is not None:
-                ask.lane = lane
-                ask.batch, members = begun
-                return members
-        return None
 
     # Asking
 
@@ -149,10 +119,10 @@ class StockRota:
         """What is only sent again asks alone, and not while what is dirty does."""
         if standing is Standing.AGAIN:
             return not self._asked
-        for ask, asked in list(self._asked.items()):
-            if ask.standing is Standing.AGAIN:
+        for number, (asked_for, asked) in list(self._asked.items()):
+            if asked_for is Standing.AGAIN:
                 asked.cancel()  # it would wait where redrive waits
-                del self._asked[ask]
+                del self._asked[number]
         return len(self._asked) < self._calls_due()
 
     def _calls_due(self) -> int:
@@ -169,30 +139,56 @@ class StockRota:
             if not self._permits.available(self._touchpoint.name):
                 return  # what was reserved is no longer fresh
             self._permits.limits.take(self._touchpoint.name)
-        ask = _Ask(self, standing)
-        self._asked[ask] = self._spawn(self._call(ask))
+        number = next(self._serial)
+        self._asked[number] = standing, self._spawn(self._call(number, standing))
 
-    async def _call(self, ask: _Ask) -> None:
-        result: AttemptResult | None = None
+    async def _call(self, number: int, standing: Standing) -> None:
         try:
-            try:
-                result = await self._caller.call_prepared(
-                    self._touchpoint,
-                    self._channel,
-                    ask,
-                    priority=Priority.REDRIVE if ask.standing is Standing.AGAIN else Priority.STOCK,
-                    weight=1.0 if ask.standing is Standing.URGENT else 0.0,
-                    delivery_id=uuid.uuid4().hex,
-                )
-            finally:
-                self._asked.pop(ask, None)
-                self._free_permit(result)
-                self._wake.set()
-            if ask.lane is not None and ask.batch is not None and result is not None:
-                await ask.lane.end(ask.batch, result)
+            sent = await self._send(number, standing)
+            if sent is not None:
+                lane, batch, result = sent
+                await lane.end(batch, result)
         except Exception:
             self.stop()  # what this worker may still do is not known
             raise
+
+    async def _send(self, number: int, standing: Standing) -> tuple[StockLane, Batch, AttemptResult] | None:
+        """Waits for a turn, and sends the call of whichever location is first when it comes. None: nothing was sent."""
+        result: AttemptResult | None = None
+        try:
+            async with self._slot(standing) as slot:
+                self._came(number)
+                begun = await self._begin(standing)
+                if begun is None:
+                    return None
+                lane, batch = begun
+                try:
+                    result = await slot.send(lane.members(batch), uuid.uuid4().hex)
+                except Recalled:
+                    lane.give_back(batch)
+                    return None
+                return lane, batch, result
+        finally:
+            self._free_permit(result)
+            self._came(number)
+
+    def _slot(self, standing: Standing) -> AbstractAsyncContextManager[Slot]:
+        priority = Priority.REDRIVE if standing is Standing.AGAIN else Priority.STOCK
+        weight = 1.0 if standing is Standing.URGENT else 0.0
+        return self._caller.slot(self._touchpoint, self._channel, priority=priority, weight=weight)
+
+    def _came(self, number: int) -> None:
+        """From here on the next turn may be asked for."""
+        self._asked.pop(number, None)
+        self._wake.set()
+
+    async def _begin(self, standing: Standing) -> tuple[StockLane, Batch] | None:
+        """The location whose turn it is and its call, durable as doubtful; None: nothing is to be sent any more."""
+        while not self._over and (lane := self._choose(standing)) is not None:
+            batch = await lane.begin()
+            if batch is not None:
+                return lane, batch
+        return None
 
     def _free_permit(self, result: AttemptResult | None) -> None:
         """None: nothing was sent, or the partition is lost."""

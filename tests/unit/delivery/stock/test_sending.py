@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.delivery.ports import AttemptResult, Prepared, ResponseClass
+from streams.delivery.ports import AttemptResult, Recalled, ResponseClass
 from streams.delivery.stock.in_doubt import Doubts
 from streams.delivery.stock.partition import StockPartition
 from streams.delivery.stock.queue.backoff import LATE_MS
@@ -44,43 +44,26 @@ class PlayedCaller:
         self.during: Callable[[], None] = lambda: None
         self.answers: list[AttemptResult | Exception] = []
         self.taken_back = 0
-        """Of so many calls, what was begun is not sent: while it began, the destination's gate closed."""
+        """So many calls are recalled: while their slot was held, the destination's gate closed."""
 
-    async def call(
-        self,
-        touchpoint: Touchpoint,
-        channel: str,
-        members: dict[str, Any],
-        *,
-        priority: Priority = Priority.STOCK,
-        weight: float = 0.0,
-        delivery_id: str = "",
-        attempt: int = 1,
-    ) -> AttemptResult:
+    async def call(self, *_: Any, **__: Any) -> AttemptResult:
         raise AssertionError("stock is chosen when its turn has come")
 
-    async def call_prepared(
-        self,
-        touchpoint: Touchpoint,
-        channel: str,
-        prepared: Prepared,
-        *,
-        priority: Priority = Priority.STOCK,
-        weight: float = 0.0,
-        delivery_id: str = "",
-    ) -> AttemptResult | None:
+    @asynccontextmanager
+    async def slot(
+        self, touchpoint: Touchpoint, channel: str, *, priority: Priority = Priority.STOCK, weight: float = 0.0
+    ) -> AsyncIterator[PlayedSlot]:
         assert channel == "demo"
-        assert delivery_id
         self.priorities.append(priority)
-        members = await prepared.begin()
-        if members is not None and self.taken_back:
-            self.taken_back -= 1
-            await self._clock.wait(asyncio.Event(), self._clock.now_ms() + 50)
-            prepared.give_back()
-            members = await prepared.begin()
-        if members is None:
-            return None
-        return await self.answer(touchpoint, members, weight)
+        yield PlayedSlot(self, touchpoint, weight)
+
+    async def recall(self) -> bool:
+        """Whether the destination's gate closed while a call was made durable; it opens a little later."""
+        if not self.taken_back:
+            return False
+        self.taken_back -= 1
+        await self._clock.wait(asyncio.Event(), self._clock.now_ms() + 50)
+        return True
 
     async def answer(self, touchpoint: Touchpoint, members: dict[str, Any], weight: float) -> AttemptResult:
         """The call leaves, and has its answer."""
@@ -103,6 +86,21 @@ class PlayedCaller:
 
     def skus(self) -> list[list[str]]:
         return [[item["channelSkuCode"] for item in call["inventories"]] for call in self.calls]
+
+
+class PlayedSlot:
+    """streams.delivery.ports.Slot."""
+
+    def __init__(self, caller: PlayedCaller, touchpoint: Touchpoint, weight: float) -> None:
+        self._caller = caller
+        self._touchpoint = touchpoint
+        self._weight = weight
+
+    async def send(self, members: dict[str, Any], delivery_id: str = "") -> AttemptResult:
+        assert delivery_id
+        if await self._caller.recall():
+            raise Recalled
+        return await self._caller.answer(self._touchpoint, members, self._weight)
 
 
 def delivered(body: dict[str, Any] | None = None) -> AttemptResult:
