@@ -155,7 +155,7 @@ async def test_a_partition_that_is_lost_is_told_to_who_waits_who_holds_and_who_s
         if moment == "sends":
             go.set()
             await stage.clock.run_for(10)
-        stage.played.role.partition_lost(destination_partition(DEMO, 0, 8))
+        stage.played.role.on_revoked(destination_partition(DEMO, 0, 8))
         go.set()
         await stage.clock.settle()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
