@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable
 
 import uvloop
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from sluice.errors import StartError
 from streams.runtime.role import Role
 from topics.configuration.settings import Channels, Settings
+from topics.kafka import clients
 from topics.kafka.channel_topics import topics_of
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ async def wait_for_topics(
 
 async def _missing(settings: Settings, wanted: set[str]) -> set[str] | None:
     """The topics that are not there yet; None when Kafka does not answer."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=5_000)
+    admin = clients.admin(settings, request_timeout_s=5.0)
     try:
         await admin.start()
         return wanted - set(await admin.list_topics())

@@ -1,0 +1,4 @@
+"""What the gateway writes to Kafka and reads from it."""
+
+CLIENT_ID = "sluice-gateway"
+"""By which brokers know any client of a gateway, in their logs and quotas."""

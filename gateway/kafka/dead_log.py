@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from gateway.kafka import CLIENT_ID
 from gateway.kafka.log_reader import CHUNK_RECORDS_MAX, POLL_MS, answered
 from gateway.ports import LogRecord
 from topics.configuration.settings import Settings
+from topics.kafka import clients
 from topics.kafka.catalogue import BY_NAME, RECORD_BYTES_MAX
 
 FETCH_BYTES_MAX = 2 * RECORD_BYTES_MAX
@@ -46,14 +48,7 @@ class KafkaDeadLog:
 
     @asynccontextmanager
     async def reading(self, *, since_ms: int = 0, starts: Mapping[int, int] | None = None) -> AsyncIterator[Reading]:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka,
-            client_id="sluice-gateway",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=RECORD_BYTES_MAX,
-            fetch_max_bytes=FETCH_BYTES_MAX,
-        )
+        consumer = clients.consumer(self._settings, CLIENT_ID, fetch_max_bytes=FETCH_BYTES_MAX)
         try:
             wanted = range(self._settings.partitions) if starts is None else sorted(starts)
             places = [TopicPartition(self._topic, partition) for partition in wanted]

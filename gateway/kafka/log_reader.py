@@ -12,12 +12,16 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from gateway.kafka import CLIENT_ID
 from gateway.ports import LogRecord, Overloaded, Unavailable
 from topics.configuration.settings import Settings
+from topics.kafka import clients
 from topics.kafka.catalogue import BY_NAME
 
 READINGS_MAX = 4
-"""At once, of one gateway: each fetches a megabyte ahead, and reading is the gateway's processor time."""
+"""At once, of one gateway: each fetches FETCH_BYTES_MAX ahead, and reading is the gateway's processor time."""
+FETCH_BYTES_MAX = 1 << 20
+"""Fetched and not yet looked at, of one call."""
 WAIT_S = 5.0
 """How long a call waits for its turn to read."""
 KAFKA_TIMEOUT_S = 5.0
@@ -70,12 +74,7 @@ class KafkaFactLog:
                 await self._turns.acquire()
         except TimeoutError:
             raise Overloaded(f"{READINGS_MAX} calls read the facts already") from None
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka,
-            client_id="sluice-gateway",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-        )
+        consumer = clients.consumer(self._settings, CLIENT_ID, partition_fetch_bytes=FETCH_BYTES_MAX)
         try:
             place = TopicPartition(self._topic, partition)
             async with answered():

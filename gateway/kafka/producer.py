@@ -23,9 +23,11 @@ from aiokafka.errors import (
 )
 
 from gateway.http.metrics import Metrics
+from gateway.kafka import CLIENT_ID
 from gateway.ports import Outgoing, Overloaded, Position, RecordTooLarge, Unavailable
 from topics.configuration.settings import Settings
-from topics.kafka.catalogue import BY_NAME, RECORD_BYTES_MAX
+from topics.kafka import clients
+from topics.kafka.catalogue import BY_NAME
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ CONNECT_TIMEOUT_S = 10.0
 """A new producer asks for its id; a broker that is just starting needs some seconds."""
 CLOSE_TIMEOUT_S = 5.0
 """What is in flight when the gateway stops, or when a broken producer is put away, gets this long."""
-REQUEST_TIMEOUT_MS = 10_000
+REQUEST_TIMEOUT_S = 10.0
 """A broker that hangs is asked again on a new connection after this; idempotence makes that safe."""
 
 
@@ -243,15 +245,8 @@ class SharedProducer:
 
     async def _connected(self) -> AIOKafkaProducer:
         while True:
-            producer = AIOKafkaProducer(
-                bootstrap_servers=self._settings.kafka,
-                client_id="sluice-gateway",
-                acks="all",
-                enable_idempotence=True,
-                max_batch_size=BATCH_BYTES,
-                max_request_size=RECORD_BYTES_MAX,
-                request_timeout_ms=REQUEST_TIMEOUT_MS,
-                retry_backoff_ms=100,
+            producer = clients.producer(
+                self._settings, CLIENT_ID, request_timeout_s=REQUEST_TIMEOUT_S, batch_bytes=BATCH_BYTES
             )
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):

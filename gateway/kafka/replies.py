@@ -16,9 +16,11 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from gateway.http.metrics import Metrics
+from gateway.kafka import CLIENT_ID
 from gateway.ports import Overloaded
 from topics.configuration.settings import Settings
-from topics.kafka.catalogue import BY_NAME, RECORD_BYTES_MAX
+from topics.kafka import clients
+from topics.kafka.catalogue import BY_NAME
 from topics.records.verdicts import Reply, decode_reply
 
 log = logging.getLogger(__name__)
@@ -29,8 +31,6 @@ RETRY_S = 0.25
 """Between two attempts to reach Kafka."""
 POLL_MS = 1_000
 """How long one read waits when there is nothing; a reply ends it at once."""
-FETCH_BACKOFF_S = 0.005
-"""aiokafka holds back the next fetch for 100 ms while records are unread, which one verdict in a hundred would meet."""
 CONNECT_TIMEOUT_S = 10.0
 
 
@@ -104,13 +104,7 @@ class ReplyReader:
 
     async def _read(self) -> None:
         while True:
-            consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._settings.kafka,
-                client_id="sluice-gateway",
-                enable_auto_commit=False,
-                auto_offset_reset="latest",
-                max_partition_fetch_bytes=RECORD_BYTES_MAX,
-            )
+            consumer = clients.consumer(self._settings, CLIENT_ID, prompt=True, offset_reset="latest")
             try:
                 await self._follow(consumer)
             except (KafkaError, OSError, TimeoutError) as error:
@@ -124,7 +118,6 @@ class ReplyReader:
             await consumer.start()
             place = TopicPartition(self._topic, self._partition)
             consumer.assign([place])
-            consumer._fetcher._prefetch_backoff = FETCH_BACKOFF_S
             if self._next_offset is None:
                 self._next_offset = (await consumer.end_offsets([place]))[place]
             consumer.seek(place, self._next_offset)

@@ -19,8 +19,6 @@ POLL_S = 0.25
 """Longest wait of one poll; a stop or a change of partitions is noticed after it."""
 NOTHING_TO_POLL_S = 0.02
 """Pause while no partition may be read (between assignment and recovery). Faust sleeps a whole second here."""
-FETCH_BACKOFF_S = 0.005
-"""aiokafka holds a node's next fetch back while any of its partitions has unread data; 0.1 s stalls 1 % of verdicts."""
 FETCH_BESIDE_MS = 5
 """How long the broker may hold a fetch that leaves out a partition with unread data: what comes there meanwhile is not
 seen before that fetch is back, so with FETCH_WAIT_MS one busy partition has its records half a second late."""

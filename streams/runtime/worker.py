@@ -24,7 +24,6 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 import uvloop
-from aiokafka.errors import IllegalStateError
 
 from streams.runtime.admin import Admin
 from streams.runtime.decide import DecideLoop
@@ -346,23 +345,10 @@ class Worker:
 
     def lag(self) -> dict[int, int]:
         """Records not yet finished, per partition of this worker."""
-        found: dict[int, int] = {}
-        for tp in self._assignment():
-            try:
-                end = self.app.consumer.highwater(tp)
-            except (AssertionError, AttributeError, IllegalStateError):
-                continue  # the consumer's thread is giving it back at this moment; it says so in all three ways
-            at = self.ledger.next_offset(tp.partition)
-            if at is None:
-                at = self.app.consumer._committed_offset.get(tp)  # where Faust resumed reading
-            found[tp.partition] = max(0, end - (at or 0)) if end is not None else 0
-        return found
-
-    def _assignment(self) -> set[Any]:
         if not self.app.started or not self.partitions.is_open():
-            return set()
-        assignment: set[Any] = self.app.consumer.assignment()
-        return assignment
+            return {}
+        lag: dict[int, int] = self.app.consumer.lag()
+        return lag
 
     def not_live(self) -> str | None:
         silent = time.monotonic() - max(self._progress_at, self.group_commit.progress_at)

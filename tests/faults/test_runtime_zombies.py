@@ -21,6 +21,7 @@ from tests.support.kafka import Kafka
 from tests.support.proxy import Proxy
 from tests.support.runtime import OUT, STATE, STOP_POINTS
 from tests.support.runtime_lab import PARTITIONS, Lab, WorkerProcess
+from topics.configuration.settings import load_settings
 from topics.kafka.compacted_view import CompactedView
 from topics.records.reading import FactReader, Found, made_by
 
@@ -96,7 +97,7 @@ async def _check_what_readers_believe(lab: Lab, last: int) -> None:
     def follow(_partition: int, key: bytes, value: bytes | None) -> None:
         followed[key] = value
 
-    view = CompactedView(lab.bootstrap, lab.name(STATE), follow, lambda _partition: None)
+    view = CompactedView(load_settings(kafka=lab.bootstrap), lab.name(STATE), follow, lambda _partition: None)
     await view.start()
     await view.set_partitions(None)
     await eventually(lambda: view.unready() is None, what="the view has read all")

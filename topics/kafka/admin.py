@@ -12,12 +12,13 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
 from topics.configuration.settings import Channels, ConfigurationError, Settings
+from topics.kafka import clients
 from topics.kafka.catalogue import Topic
 from topics.kafka.channel_topics import topics_of
 
 VISIBLE_TIMEOUT_S = 30.0
 """A new topic is known to every broker within moments of its creation; longer means that the cluster is not well."""
-_REQUEST_TIMEOUT_MS = 20_000
+_REQUEST_TIMEOUT_S = 20.0
 """Making all topics at once takes a cluster a second or two."""
 _POLL_S = 0.05
 
@@ -151,7 +152,7 @@ async def _configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, di
 
 @asynccontextmanager
 async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=_REQUEST_TIMEOUT_MS)
+    admin = clients.admin(settings, request_timeout_s=_REQUEST_TIMEOUT_S)
     try:
         await admin.start()
         yield admin

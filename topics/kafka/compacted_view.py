@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from topics.configuration.settings import Settings
+from topics.kafka import clients
 from topics.kafka.catalogue import BY_NAME, RECORD_BYTES_MAX
 from topics.records.reading import OWNER_KEY, Epochs, made_by
 
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 OnRecord = Callable[[int, bytes, bytes | None], None]
 OnPartitionDropped = Callable[[int], None]
 
+CLIENT_ID = "sluice-view"
 CHUNK_RECORDS_MAX = 250
 """Records handled before the event loop gets a turn: a few milliseconds of its time, also where a position that changes
 is put in a queue. A call of the process takes some dozen turns, and each waits for such a chunk while records come."""
@@ -50,7 +52,7 @@ class CompactedView:
 
     def __init__(
         self,
-        bootstrap: str,
+        settings: Settings,
         topic_full_name: str,
         on_record: OnRecord,
         on_partition_dropped: OnPartitionDropped,
@@ -60,7 +62,7 @@ class CompactedView:
         """`one_owner` False: a partition's records come from owners of several partitions, whose epochs say nothing of
         each other; the last record of a key counts then, whoever wrote it."""
         self._one_owner = one_owner
-        self._bootstrap = bootstrap
+        self._settings = settings
         self._topic = topic_full_name
         self._on_record = on_record
         self._on_partition_dropped = on_partition_dropped
@@ -285,14 +287,7 @@ class CompactedView:
         self._followed = self._followed.difference(partitions)
 
     def _consumer(self) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=RECORD_BYTES_MAX,
-            fetch_max_bytes=FETCH_BYTES_MAX,
-        )
+        return clients.consumer(self._settings, CLIENT_ID, fetch_max_bytes=FETCH_BYTES_MAX)
 
 
 class WholeView(CompactedView):
@@ -309,7 +304,7 @@ class WholeView(CompactedView):
             raise RuntimeError(f"partition {partition} of {topic} left")
 
         full_name = BY_NAME[topic].full_name(settings.topic_prefix)
-        super().__init__(settings.kafka, full_name, on_record, on_partition_dropped, one_owner=one_owner)
+        super().__init__(settings, full_name, on_record, on_partition_dropped, one_owner=one_owner)
 
     async def start(self) -> None:
         """Returns at once; Kafka may come later."""

@@ -34,11 +34,13 @@ from streams.delivery.senders.kafka_records import (
     request_value,
 )
 from streams.delivery.shutdown import CLOSE_S
-from streams.runtime.limits import FETCH_BACKOFF_S, REQUEST_TIMEOUT_S
+from streams.runtime.limits import REQUEST_TIMEOUT_S
 from topics.configuration.settings import Channels, FarSide, Settings
+from topics.kafka import clients
 from topics.kafka.catalogue import RECORD_BYTES_MAX
 from topics.kafka.channel_topics import answer_topic, request_topic
 
+CLIENT_ID = "sluice-channels"
 RETRY_S = 0.5
 """Between attempts to reach Kafka; requests meanwhile get no answer, and are repeated by their lanes."""
 LOOK_EVERY_S = 2.0
@@ -174,7 +176,6 @@ class KafkaSender:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await producer.start()
                 await consumer.start()
-            consumer._fetcher._prefetch_backoff = FETCH_BACKOFF_S  # see FETCH_BACKOFF_S
             self._producer = producer
             self._look_again = True
             followed: frozenset[TopicPartition] = frozenset()
@@ -257,25 +258,10 @@ class KafkaSender:
         return self._waiting.take((channel, name), read_answer(record.headers, record.value))
 
     def _make_producer(self) -> AIOKafkaProducer:
-        return AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka,
-            client_id="sluice-channels",
-            acks="all",
-            max_batch_size=RECORD_BYTES_MAX - 1024,
-            max_request_size=RECORD_BYTES_MAX,
-            request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
-        )
+        return clients.producer(self._settings, CLIENT_ID, request_timeout_s=REQUEST_TIMEOUT_S, idempotent=False)
 
     def _make_consumer(self) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka,
-            client_id="sluice-channels",
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=RECORD_BYTES_MAX,
-            fetch_max_bytes=FETCH_BYTES_MAX,
-        )
+        return clients.consumer(self._settings, CLIENT_ID, prompt=True, fetch_max_bytes=FETCH_BYTES_MAX)
 
 
 async def _close(producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:

@@ -56,7 +56,7 @@ class StockSender:
         self._tasks: set[asyncio.Task[None]] = set()
         self._followed: asyncio.Queue[tuple[frozenset[int], asyncio.Event]] = asyncio.Queue()
         name = BY_NAME["inventory.positions"].full_name(settings.topic_prefix)
-        self._view = CompactedView(settings.kafka, name, self._on_position, self._on_dropped)
+        self._view = CompactedView(settings, name, self._on_position, self._on_dropped)
 
     async def start(self, committer: Committer, clock: Clock) -> None:
         self._committer = committer

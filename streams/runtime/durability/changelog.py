@@ -10,9 +10,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 
-from streams.runtime.limits import FETCH_BACKOFF_S, RECOVERY_RECORDS_MAX
+from streams.runtime.limits import RECOVERY_RECORDS_MAX
 from topics.configuration.settings import Settings
-from topics.kafka.catalogue import RECORD_BYTES_MAX
+from topics.kafka import clients
 
 _POLL_MS = 1_000
 
@@ -85,17 +85,10 @@ class ChangelogReader:
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka,
-            client_id=self._client_id,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=RECORD_BYTES_MAX,
-        )
+        consumer = clients.consumer(self._settings, self._client_id, prompt=True)
         await consumer.start()
         try:
-            consumer._fetcher._prefetch_backoff = FETCH_BACKOFF_S  # see FETCH_BACKOFF_S
-            consumer._fetcher._records = AsParsed()  # not in its public interface, either
+            consumer._fetcher._records = AsParsed()  # not in its public interface
             yield consumer
         finally:
             await consumer.stop()

@@ -11,12 +11,12 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaTimeoutError
 
 from streams.runtime.limits import BATCH_BYTES_MAX, REQUEST_TIMEOUT_S, VALUE_BYTES_MAX
 from streams.runtime.rejected import REJECTED_TOPIC
 from topics.configuration.settings import Settings
+from topics.kafka import clients
 from topics.kafka.catalogue import RECORD_BYTES_MAX
 from topics.records.keys import partition_of
 
@@ -129,16 +129,7 @@ class Publisher:
         self._names: dict[str, str] = {}
 
     async def start(self) -> None:
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka,
-            client_id=self._client_id,
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=0,
-            max_batch_size=RECORD_BYTES_MAX - 1024,
-            max_request_size=RECORD_BYTES_MAX,
-            request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
-        )
+        self._producer = clients.producer(self._settings, self._client_id, request_timeout_s=REQUEST_TIMEOUT_S)
         await self._producer.start()
         cluster = await self._producer.client.fetch_all_metadata()
         for topic in cluster.topics():

@@ -5,8 +5,9 @@ Faust keeps the app, the agent, the consumer thread, assignment and rebalance. W
 - `getmany`: an event costs Faust 50 to 80 us; one for what a poll brought makes that nothing.
 - `force_commit`, `wait_empty`, `ack`: Faust commits past messages in flight and counts duplicates after a rebalance;
   here the OffsetLedger decides, and waiting for empty means that the groups in flight are durable.
-- the consumer: 5 ms fetch back-off (aiokafka's 100 ms stalls verdicts), a short wait for a fetch that leaves out a
-  partition with unread data, static membership that leaves on a clean stop.
+- the consumer: a short wait for a fetch that leaves out a partition with unread data, static membership that leaves on
+  a clean stop.
+- consumer and producer are made by topics.kafka.clients, as all others are.
 - the consumer's thread: uvloop as in the main one, and a poll goes into it without the queue of Faust's other calls.
 - `TableManager`, `Recovery`: Faust sleeps a second before it subscribes, and would recover one event per record.
 """
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple, Protocol
 import aiokafka
 import faust
 import uvloop
+from aiokafka.errors import IllegalStateError
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.drivers import aiokafka as driver
@@ -32,14 +34,15 @@ from streams.runtime.durability.offset_ledger import OffsetLedger
 from streams.runtime.limits import (
     CHUNK_BYTES_MAX,
     CHUNK_RECORDS_MAX,
-    FETCH_BACKOFF_S,
     FETCH_BESIDE_MS,
     FETCH_WAIT_MS,
     NOTHING_TO_POLL_S,
     POLL_RECORDS_MAX,
     POLL_S,
+    REQUEST_TIMEOUT_S,
 )
-from topics.kafka.catalogue import RECORD_BYTES_MAX
+from topics.configuration.settings import Settings
+from topics.kafka import clients
 
 _FAUST_LOG = logging.getLogger("faust")
 """Faust's own chatter stays under its own name, where run_role keeps it to warnings."""
@@ -48,6 +51,7 @@ _FAUST_LOG = logging.getLogger("faust")
 class Hooks(Protocol):
     """What the transport tells the worker, always in the main thread's event loop."""
 
+    settings: Settings
     ledger: OffsetLedger
     assignments: int
     """Counts revocations: what was fetched under another count is not handed out."""
@@ -223,6 +227,20 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         self.app.hooks.assigned({tp.partition for tp in assigned}, generation_id)
         await super().on_partitions_assigned(assigned, generation_id)
 
+    def lag(self) -> dict[int, int]:
+        """Records not yet finished, per partition of the assignment."""
+        found: dict[int, int] = {}
+        for tp in self.assignment():
+            try:
+                end = self.highwater(tp)
+            except (AssertionError, AttributeError, IllegalStateError):
+                continue  # the consumer's thread is giving it back at this moment; it says so in all three ways
+            at = self.app.hooks.ledger.next_offset(tp.partition)
+            if at is None:
+                at = self._committed_offset.get(tp)  # where Faust resumed reading
+            found[tp.partition] = max(0, end - (at or 0)) if end is not None else 0
+        return found
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust warns about slow streams by its own acknowledgements; /live and the lag metric say it here."""
 
@@ -250,20 +268,19 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     logger = _FAUST_LOG
 
-    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:  # noqa: ARG002
         conf = self.app.conf
         self._assignor = self.app.assignor
-        return aiokafka.AIOKafkaConsumer(
-            client_id=conf.broker_client_id,
+        return clients.consumer(
+            self.app.hooks.settings,
+            conf.broker_client_id,
+            prompt=True,
+            offset_reset=conf.consumer_auto_offset_reset,
             group_id=conf.id,
             group_instance_id=conf.consumer_group_instance_id,
-            bootstrap_servers=driver.server_list(transport.url, transport.default_port),
             partition_assignment_strategy=[self._assignor],
-            enable_auto_commit=False,
-            auto_offset_reset=conf.consumer_auto_offset_reset,
             max_poll_records=POLL_RECORDS_MAX,
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
-            max_partition_fetch_bytes=RECORD_BYTES_MAX,
             fetch_max_wait_ms=FETCH_WAIT_MS,
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
@@ -281,7 +298,6 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def on_start(self) -> None:
         await super().on_start()
         consumer = self._ensure_consumer()
-        consumer._fetcher._prefetch_backoff = FETCH_BACKOFF_S  # not in its public interface
         wait_briefly_beside_unread(consumer._fetcher)
         self._watch_heartbeats(consumer._coordinator)
 
@@ -318,8 +334,17 @@ def wait_briefly_beside_unread(fetcher: Any) -> None:
     fetcher._get_actions_per_node = watched
 
 
+class IdleProducer(driver.Producer):  # type: ignore[misc]
+    """Faust's own producer, which nobody sends through: what the runtime writes leaves by its Publisher."""
+
+    def _new_producer(self, transactional_id: str | None = None) -> aiokafka.AIOKafkaProducer:  # noqa: ARG002
+        settings = self.app.hooks.settings
+        return clients.producer(settings, self.client_id, request_timeout_s=REQUEST_TIMEOUT_S, idempotent=False)
+
+
 class ChunkTransport(driver.Transport):  # type: ignore[misc]
     Consumer = ChunkConsumer
+    Producer = IdleProducer
 
 
 class SourceRecovery(Recovery):  # type: ignore[misc]

@@ -70,7 +70,7 @@ async def kept() -> Kept:
 
 @pytest.fixture
 async def view(kafka: Kafka, topic: str, kept: Kept) -> AsyncIterator[CompactedView]:
-    view = CompactedView(kafka.bootstrap, topic, kept.record, kept.drop)
+    view = CompactedView(load_settings(kafka=kafka.bootstrap), topic, kept.record, kept.drop)
     await view.start()
     yield view
     await view.stop()
@@ -124,7 +124,7 @@ async def test_a_callback_that_fails_ends_the_view_and_is_heard_of(kafka: Kafka,
     def fail(partition: int, key: bytes, value: bytes | None) -> None:
         raise LookupError("no such place")
 
-    view = CompactedView(kafka.bootstrap, topic, fail, Kept().drop)
+    view = CompactedView(load_settings(kafka=kafka.bootstrap), topic, fail, Kept().drop)
     await view.start()
     await view.set_partitions({0})
     await _send(kafka.bootstrap, topic, (0, b"a", b"1"))
@@ -139,7 +139,7 @@ async def test_it_goes_on_after_a_broker_was_killed(own_kafka: Broker, prefix: s
     kept = Kept()
     topic = await _topic(own_kafka.bootstrap, prefix)
     await _send(own_kafka.bootstrap, topic, (0, b"a", b"1"))
-    view = CompactedView(own_kafka.bootstrap, topic, kept.record, kept.drop)
+    view = CompactedView(load_settings(kafka=own_kafka.bootstrap), topic, kept.record, kept.drop)
     await view.start()
     await view.set_partitions({0, 1})
     await eventually(lambda: view.unready() is None)
@@ -162,7 +162,7 @@ async def test_whoever_wrote_can_wait_until_it_counts_and_learns_what_ended_the_
             raise ZeroDivisionError("played")
         seen.append(key)
 
-    view = CompactedView(kafka.bootstrap, topic, record, lambda _partition: None)
+    view = CompactedView(load_settings(kafka=kafka.bootstrap), topic, record, lambda _partition: None)
     await view.start()
     await view.set_partitions(None)
     await view.until_ready()
@@ -193,7 +193,7 @@ async def test_epochs_count_only_where_a_partition_has_one_owner(
             await producer.send_and_wait(topic, value, key=b"k", partition=0, headers=[(MADE_BY, epoch)])
     finally:
         await producer.stop()
-    view = CompactedView(kafka.bootstrap, topic, kept.record, kept.drop, one_owner=one_owner)
+    view = CompactedView(load_settings(kafka=kafka.bootstrap), topic, kept.record, kept.drop, one_owner=one_owner)
     await view.start()
     await view.set_partitions([0])
     await view.until_ready()

@@ -23,7 +23,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from streams.runtime.durability.offset_ledger import OffsetLedger
-from streams.runtime.limits import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, FETCH_BACKOFF_S, FETCH_BESIDE_MS, FETCH_WAIT_MS
+from streams.runtime.limits import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, FETCH_BESIDE_MS, FETCH_WAIT_MS
 from streams.runtime.tables.partition_table import PartitionState
 from streams.runtime.transport.chunk_transport import (
     ChunkConsumer,
@@ -137,14 +137,6 @@ async def test_stock_flush_before_commit_is_no_flush() -> None:
     acknowledged.set()
     await eventually(lambda: buffer.size == 0)
     await buffer.stop()
-
-
-def test_stock_fetcher_holds_the_next_fetch_back_for_a_tenth_of_a_second() -> None:
-    """It waits for the unread data of any partition of the node; that stalls one verdict in a hundred."""
-    backoff = inspect.signature(Fetcher.__init__).parameters["prefetch_backoff"].default
-    assert backoff == 0.1
-    assert backoff / FETCH_BACKOFF_S >= 10
-    assert "self._prefetch_backoff" in inspect.getsource(Fetcher._proc_fetch_request), "our override sets this name"
 
 
 class StandingFetcher(Fetcher):  # type: ignore[misc]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
+from topics.configuration.settings import load_settings
 from topics.kafka.compacted_view import CompactedView
 
 
@@ -23,7 +24,9 @@ def made_by(epoch: int) -> tuple[tuple[str, bytes], ...]:
 
 async def test_records_of_an_older_epoch_are_ignored_until_the_partition_is_read_anew() -> None:
     seen: list[tuple[int, bytes]] = []
-    view = CompactedView("nowhere:9", "t", lambda p, _key, value: seen.append((p, value or b"")), lambda _: None)
+    view = CompactedView(
+        load_settings(kafka="nowhere:9"), "t", lambda p, _key, value: seen.append((p, value or b"")), lambda _: None
+    )
     view._handle(
         {
             TopicPartition("t", 0): [

@@ -1,0 +1,79 @@
+"""Kafka clients: every consumer, producer and admin client of Sluice is made here, so all connect in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+
+from topics.configuration.settings import Settings
+from topics.kafka.catalogue import RECORD_BYTES_MAX
+
+FETCH_BACKOFF_S: Final = 0.005
+"""aiokafka holds a node's next fetch back while any of its partitions has unread data; 0.1 s stalls 1 % of verdicts."""
+BATCH_BYTES_MAX: Final = RECORD_BYTES_MAX - 1024
+"""The largest batch that, with its framing, still fits a topic."""
+
+
+class PromptConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is untyped to mypy
+    """A consumer that fetches again at once; the option of the fetcher is not in the consumer's public interface."""
+
+    async def start(self) -> None:
+        await super().start()
+        self._fetcher._prefetch_backoff = FETCH_BACKOFF_S
+
+
+def consumer(
+    settings: Settings,
+    client_id: str,
+    *,
+    prompt: bool = False,
+    offset_reset: str = "earliest",
+    partition_fetch_bytes: int = RECORD_BYTES_MAX,
+    **options: Any,
+) -> AIOKafkaConsumer:
+    """A consumer that commits no offsets by itself and belongs to no group unless `options` name one.
+
+    `prompt`: somebody waits for each record. `options` are aiokafka's own.
+    """
+    make = PromptConsumer if prompt else AIOKafkaConsumer
+    return make(
+        **_connection(settings),
+        client_id=client_id,
+        enable_auto_commit=False,
+        auto_offset_reset=offset_reset,
+        max_partition_fetch_bytes=partition_fetch_bytes,
+        **options,
+    )
+
+
+def producer(
+    settings: Settings,
+    client_id: str,
+    *,
+    request_timeout_s: float,
+    batch_bytes: int = BATCH_BYTES_MAX,
+    idempotent: bool = True,
+) -> AIOKafkaProducer:
+    """A producer whose records are acknowledged by all in-sync replicas, and sent without waiting for more of them."""
+    return AIOKafkaProducer(
+        **_connection(settings),
+        client_id=client_id,
+        acks="all",
+        enable_idempotence=idempotent,
+        linger_ms=0,
+        max_batch_size=batch_bytes,
+        max_request_size=RECORD_BYTES_MAX,
+        request_timeout_ms=int(request_timeout_s * 1000),
+    )
+
+
+def admin(settings: Settings, *, request_timeout_s: float) -> AIOKafkaAdminClient:
+    return AIOKafkaAdminClient(**_connection(settings), request_timeout_ms=int(request_timeout_s * 1000))
+
+
+def _connection(settings: Settings) -> Mapping[str, Any]:
+    """How any client reaches Kafka."""
+    return {"bootstrap_servers": settings.kafka}
