@@ -27,8 +27,7 @@ from gateway.http.access_log import AccessLog, discard, to_standard_error
 from gateway.http.metrics import CONTENT_TYPE, Metrics
 from gateway.http.responder import Responder
 from gateway.kafka.commands import Commands
-from gateway.kafka.dead_log import KafkaDeadLog
-from gateway.kafka.log_reader import KafkaFactLog
+from gateway.kafka.log_reader import dead_letter_log, fact_log
 from gateway.kafka.producer import SharedProducer
 from gateway.kafka.replies import ReplyReader
 from gateway.search.search import Search
@@ -210,8 +209,8 @@ async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -
         stock_operations=operations,
         subscriptions=subscriptions,
         endpoints=endpoints,
-        facts=KafkaFactLog(settings),
-        dead=KafkaDeadLog(settings),
+        facts=fact_log(settings),
+        dead=dead_letter_log(settings),
         now_ms=wall_clock_ms,
         metrics=metrics,
         access_log=access_log,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
-from gateway.ports import Clock, DeadLog, Endpoints, FactLog, Producer, Replies, Stock, StockOperations, Subscriptions
+from gateway.ports import Clock, Endpoints, Log, Producer, Replies, Stock, StockOperations, Subscriptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +19,8 @@ class Dependencies:
     stock_operations: StockOperations
     subscriptions: Subscriptions
     endpoints: Endpoints
-    facts: FactLog
-    dead: DeadLog
+    facts: Log
+    dead: Log
     now_ms: Clock
     metrics: Metrics
     access_log: AccessLog

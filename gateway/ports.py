@@ -179,47 +179,31 @@ class LogRecord(NamedTuple):
     headers: Headers
 
 
-class FactReading(Protocol):
-    """One partition of orders.events, read by one call. `begins`: its first record that is kept; `ends`: where the
-    next one would be, when the reading began. Raises Unavailable when Kafka is away."""
+class LogReading(Protocol):
+    """Some partitions of a topic, read by one call. `begins`: the first record of each that is kept; `ends`: where
+    each ended when the reading began. It reads from `begins` until told otherwise. Raises Unavailable when Kafka does
+    not answer."""
 
-    partition: int
-    begins: int
-    ends: int
-
-    async def at(self, time_ms: int) -> int:
-        """Offset of the first record that was not sent before this time; `ends` when there is none."""
-
-    async def seek(self, offset: int) -> None: ...
-
-    async def next(self) -> Sequence[LogRecord]:
-        """Some records, in their order; none when nothing came within a moment."""
-
-
-class DeadReading(Protocol):
-    """Partitions of deliveries.dead. `ends`: where each ended when the reading began; `at_end`: all that was there
-    then was given out. Raises Unavailable when Kafka is away."""
+    @property
+    def begins(self) -> Mapping[int, int]: ...
 
     @property
     def ends(self) -> Mapping[int, int]: ...
 
     @property
-    def at_end(self) -> bool: ...
+    def at_end(self) -> bool:
+        """Whether all that was there when the reading began was given out. Only calls of `next` that wait find out."""
+
+    async def offsets_at(self, time_ms: int) -> Mapping[int, int]:
+        """Of each partition: the first record that was not sent before this time, or its end."""
+
+    def seek(self, offsets: Mapping[int, int]) -> None:
+        """The next records come from these offsets on, or from the first that is kept."""
 
     async def next(self, *, wait: bool = True) -> Sequence[tuple[int, LogRecord]]:
-        """Some records with their partitions, each partition's in order; none when nothing came within a moment. Only
-        who waits learns of the end."""
+        """Some records with their partitions, each partition's in order; none when nothing came within a moment."""
 
 
-class DeadLog(Protocol):
-    def reading(
-        self, *, since_ms: int = 0, starts: Mapping[int, int] | None = None
-    ) -> AbstractAsyncContextManager[DeadReading]:
-        """`starts`: only these partitions, from there on; else all, from a time on."""
-
-
-class FactLog(Protocol):
-    """orders.events, as durable as it is."""
-
-    def reading(self, partition: int) -> AbstractAsyncContextManager[FactReading]:
-        """Raises Unavailable or Overloaded."""
+class Log(Protocol):
+    def reading(self, partitions: Collection[int] | None = None) -> AbstractAsyncContextManager[LogReading]:
+        """Of these partitions, or of all. Raises Unavailable or Overloaded."""

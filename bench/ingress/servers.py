@@ -24,8 +24,7 @@ from gateway.dependencies import Dependencies
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
 from gateway.http.responder import Handler
-from gateway.kafka.dead_log import KafkaDeadLog
-from gateway.kafka.log_reader import KafkaFactLog
+from gateway.kafka.log_reader import dead_letter_log, fact_log
 from gateway.kafka.producer import BATCH_BYTES, SharedProducer
 from gateway.views.positions import StockView
 from gateway.views.stock_operations import StockOperationsView
@@ -69,8 +68,8 @@ async def gateway(settings: Settings) -> web.Application:
         stock_operations=StockOperationsView(settings),
         subscriptions=SubscriptionIndex(),
         endpoints=GuardedEndpoints(settings),
-        facts=KafkaFactLog(settings),
-        dead=KafkaDeadLog(settings),
+        facts=fact_log(settings),
+        dead=dead_letter_log(settings),
         now_ms=wall_clock_ms,
         metrics=metrics,
         access_log=AccessLog(),

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from gateway.http.answers import VERDICT_RETRY_AFTER_S, Refused
-from gateway.ports import Clock, FactReading, LogRecord
+from gateway.ports import Clock, LogReading, LogRecord
 from topics.records.envelope import FACT, time_of
 from topics.records.reading import Epochs, made_by
 from topics.subscriptions.model import delivered_body
@@ -45,9 +45,9 @@ PARKED_MS = 25 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """What the order says about its facts. `times`: sequence -> epoch milliseconds, of the last ones; `last`: the
-    highest sequence, 0 without any."""
+class Incarnation:
+    """One order of its code (there may have been others before it), and what it says about its facts. `times`:
+    sequence -> epoch milliseconds, of the last ones; `last`: the highest sequence, 0 without any."""
 
     channel: str
     code: str
@@ -71,10 +71,10 @@ class Story:
         return 0 <= self.created_ms - int(fact["atMs"] - fact["sinceCreatedMs"]) <= PARKED_MS
 
 
-def story_of(document: Mapping[str, Any], code: str, key: bytes) -> Story:
+def incarnation_of(document: Mapping[str, Any], code: str, key: bytes) -> Incarnation:
     """From the answer to a query (streams/order/records/document.py)."""
     times = {fact["sequence"]: fact["atMs"] for fact in document.get("facts", ())}
-    return Story(document["channel"], code, key, document["createdAtMs"], times)
+    return Incarnation(document["channel"], code, key, document["createdAtMs"], times)
 
 
 @dataclass(slots=True)
@@ -86,10 +86,10 @@ class Page:
 
 
 async def page_of(
-    reading: FactReading, story: Story, after: int, limit: int, now_ms: Clock, at: int | None = None
+    reading: LogReading, incarnation: Incarnation, after: int, limit: int, now_ms: Clock, at: int | None = None
 ) -> Page:
     """The facts that follow `after`, at most `limit`; `at`: where a call before this one stopped. Raises Refused."""
-    search = _Search(reading, story, after, min(after + limit, story.last), now_ms)
+    search = _Search(reading, incarnation, after, min(after + limit, incarnation.last), now_ms)
     while search.wanted <= search.goal:
         await search.begin(at)
         if await search.run():
@@ -101,16 +101,17 @@ async def page_of(
 class _Search:
     """`wanted` is the next fact that is looked for, `goal` the last one of this page."""
 
-    def __init__(self, reading: FactReading, story: Story, after: int, goal: int, now_ms: Clock) -> None:
+    def __init__(self, reading: LogReading, incarnation: Incarnation, after: int, goal: int, now_ms: Clock) -> None:
         self._reading = reading
-        self._story = story
+        (self._partition,) = reading.ends
+        self._order = incarnation
         self._now_ms = now_ms
         self._ends_ms = now_ms() + SEARCH_MS
         self._epochs = Epochs()
         self._looked_at = 0
         self._bytes = 0
         self._back_ms = 0
-        self._place = 0
+        self._offset = 0
         self._began = 0
         self._waits = True
         """Whether what is not in the log may still be on its way; it is waited for once."""
@@ -121,10 +122,10 @@ class _Search:
     async def begin(self, at: int | None) -> None:
         """Go to where the wanted fact should come; at each call after the first further back."""
         if at is None:
-            at = await self._reading.at(self._story.since_ms(self.wanted) - self._back_ms)
+            at = await self._offset_at(self._order.since_ms(self.wanted) - self._back_ms)
             self._back_ms = max(HOUR_MS, self._back_ms * 24)
-        self._began = max(at, self._reading.begins)
-        await self._go(self._began)
+        self._began = max(at, self._begins)
+        self._seek(self._began)
         self._epochs = Epochs()
 
     async def run(self) -> bool:
@@ -133,38 +134,38 @@ class _Search:
         while self.wanted <= self.goal:
             now_ms = self._now_ms()
             if self._looked_at >= RECORDS_MAX or self._bytes >= PAGE_BYTES_MAX or now_ms >= self._ends_ms:
-                self.page.at = self._place
+                self.page.at = self._offset
                 return True
             records = await self._reading.next()
-            for record in records:
-                ahead = self._take(record)
+            for _partition, record in records:
+                ahead = self._on_record(record)
                 if ahead is not None:
-                    return self._not_here(ahead)
+                    return self._look_further_back(ahead)
                 if self.wanted > self.goal:
                     break
             if records:
                 silent_ms = None
-                if self._is_past(records[-1]):
-                    return self._not_here(None)
-                await self._jump(records[-1])
-            elif self._place >= self._reading.ends:
+                if self._is_past(records[-1][1]):
+                    return self._look_further_back(None)
+                await self._jump(records[-1][1])
+            elif self._offset >= self._reading.ends[self._partition]:
                 silent_ms = silent_ms or now_ms
                 if not self._waits or now_ms - silent_ms >= NEWS_MS:
                     self._waits = False
-                    return self._not_here(None)
-        if self.wanted <= self._story.last:
-            self.page.at = self._place
+                    return self._look_further_back(None)
+        if self.wanted <= self._order.last:
+            self.page.at = self._offset
         return True
 
-    def _take(self, record: LogRecord) -> int | None:
-        """Take one record; returns the sequence of a fact that should have come after another."""
-        self._place = record.offset + 1
+    def _on_record(self, record: LogRecord) -> int | None:
+        """Adds the wanted fact to the page; returns the sequence of a fact that should have come after another."""
+        self._offset = record.offset + 1
         self._looked_at += 1
         epoch = made_by(record.headers).epoch
-        if self._epochs.is_stale(self._reading.partition, epoch) or record.key != self._story.key:
+        if self._epochs.is_stale(self._partition, epoch) or record.key != self._order.key:
             return None
         fact = orjson.loads(record.value)
-        if fact["sequence"] < self.wanted or not self._story.has(fact):
+        if fact["sequence"] < self.wanted or not self._order.has(fact):
             return None
         if fact["sequence"] > self.wanted:
             return int(fact["sequence"])
@@ -175,35 +176,42 @@ class _Search:
 
     def _is_past(self, record: LogRecord) -> bool:
         """Whether the log is beyond the wanted fact: facts leave in the order of the commands they were made from."""
-        at_ms = self._story.times.get(self.wanted)
+        at_ms = self._order.times.get(self.wanted)
         return at_ms is not None and time_of(_header(record, "ce_time")) > at_ms + HOUR_MS
 
     async def _jump(self, last: LogRecord) -> None:
         """Pass over what lies before the wanted fact, where the order says when that was."""
-        since_ms = self._story.since_ms(self.wanted)
+        since_ms = self._order.since_ms(self.wanted)
         if self.wanted <= self.goal and since_ms - last.time_ms > JUMP_MS:
-            place = await self._reading.at(since_ms)
-            if place > self._place:
-                self._began = place
-                await self._go(place)
+            offset = await self._offset_at(since_ms)
+            if offset > self._offset:
+                self._began = offset
+                self._seek(offset)
 
-    async def _go(self, place: int) -> None:
-        self._place = place
-        await self._reading.seek(place)
+    @property
+    def _begins(self) -> int:
+        return self._reading.begins[self._partition]
 
-    def _not_here(self, ahead: int | None) -> bool:
+    async def _offset_at(self, time_ms: int) -> int:
+        return (await self._reading.offsets_at(time_ms))[self._partition]
+
+    def _seek(self, offset: int) -> None:
+        self._offset = offset
+        self._reading.seek({self._partition: offset})
+
+    def _look_further_back(self, ahead: int | None) -> bool:
         """False: look further back. Raises Refused where there is nothing further back. `ahead`: a later fact is."""
-        if self._began > self._reading.begins:
+        if self._began > self._begins:
             return False
-        code, wanted = self._story.code, self.wanted
+        code, wanted = self._order.code, self.wanted
         if ahead is not None:
             which, kept = f"{wanted} to {ahead - 1}", f"those from {ahead} on are: after={ahead - 1}"
             raise Refused(410, "FACTS_GONE", f"Facts {which} of {code} are not kept any more", kept)
-        at_ms = self._story.times.get(wanted)
+        at_ms = self._order.times.get(wanted)
         if at_ms is not None and self._now_ms() - at_ms < HOUR_MS:
             message = f"Fact {wanted} of {code} is not in the log yet"
             raise Refused(503, "LATE", message, retry_after_s=VERDICT_RETRY_AFTER_S)
-        which = f"{wanted} to {self._story.last}"
+        which = f"{wanted} to {self._order.last}"
         raise Refused(410, "FACTS_GONE", f"Facts {which} of {code} are not kept any more")
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from gateway.api.fact_pages import LIMIT, LIMIT_MAX, Page, Story, page_of, story_of
+from gateway.api.fact_pages import LIMIT, LIMIT_MAX, Incarnation, Page, incarnation_of, page_of
 from gateway.api.handler import Management, add_paths, channel_of
 from gateway.api.lane_decisions import decide_lane
 from gateway.dependencies import Dependencies
 from gateway.http.answers import VERDICT_RETRY_AFTER_S, Answer, Refused, bad_data, json_answer
 from gateway.http.call import Call
+from gateway.http.query import whole_number
 from gateway.http.responder import Handler
 from gateway.kafka.commands import Commands
 from topics.configuration.settings import Channel, Channels, Settings
@@ -60,7 +61,7 @@ class ManagementApi:
             document = await self._query(call, call.channel, returns=returns)
             if what.endswith("-events"):
                 key = _key(call.channel, call.subject, returns=returns)
-                return await self._events(story_of(document, call.subject, key), request)
+                return await self._events(incarnation_of(document, call.subject, key), request)
             if "action" in request.match_info:
                 return await self._decide(call, call.channel, document, request, returns=returns)
             return json_answer(document)
@@ -85,22 +86,22 @@ class ManagementApi:
             raise Refused(404, "UNKNOWN", f"There is no {what} {call.subject} of channel {channel.name}")
         return reply.body
 
-    async def _events(self, story: Story, request: web.Request) -> Answer:
+    async def _events(self, order: Incarnation, request: web.Request) -> Answer:
         """The facts after a sequence, as subscribers get them, and where the next page is."""
-        after = _number(request, "after", 0, 0)
-        limit = _number(request, "limit", LIMIT, 1, LIMIT_MAX)
-        at = _number(request, "at", -1, 0)
+        after = whole_number(request, "after", 0, 0)
+        limit = whole_number(request, "limit", LIMIT, 1, LIMIT_MAX)
+        at = whole_number(request, "at", -1, 0)
         page = Page()
-        if after < story.last:
-            partition = partition_of(story.key, self._settings.partitions)
-            async with self._dependencies.facts.reading(partition) as reading:
-                page = await page_of(reading, story, after, limit, self._dependencies.now_ms, None if at < 0 else at)
+        if after < order.last:
+            partition = partition_of(order.key, self._settings.partitions)
+            async with self._dependencies.facts.reading([partition]) as reading:
+                page = await page_of(reading, order, after, limit, self._dependencies.now_ms, None if at < 0 else at)
         last = page.events[-1]["data"]["sequence"] if page.events else after
-        following = {"channel": story.channel, "after": last, "limit": limit, "at": page.at or 0}
+        following = {"channel": order.channel, "after": last, "limit": limit, "at": page.at or 0}
         document = {
-            "order": story.code,
-            "channel": story.channel,
-            "last": story.last,
+            "order": order.code,
+            "channel": order.channel,
+            "last": order.last,
             "events": page.events,
             "next": None if page.at is None else str(request.rel_url.with_query(following)),
         }
@@ -132,15 +133,6 @@ def _code(request: web.Request) -> str:
     if len(code) > CODE_MAX:
         raise bad_data(f"code: may have at most {CODE_MAX} characters")
     return code
-
-
-def _number(request: web.Request, name: str, default: int, least: int, most: int = 1 << 53) -> int:
-    text = request.query.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
-        raise bad_data(f"{name}: must be a whole number from {least} to {most}")
-    return int(text)
 
 
 def add_orders(router: web.UrlDispatcher, api: ManagementApi, not_allowed: Handler) -> None:

@@ -1,31 +1,59 @@
-"""What this gateway wrote of a subscription counts for its own next change, also before its view has read it."""
+"""Read-your-writes: what this gateway wrote counts for its own next change, also before its view has read it."""
 
 from __future__ import annotations
 
-from gateway.ports import Position, Subscriptions
-from topics.subscriptions.model import Deleted, Subscription
+import asyncio
+import logging
+from collections.abc import Hashable
+from typing import Generic, Protocol, TypeVar
+
+from gateway.ports import Outgoing, Position, Producer
+
+VISIBLE_TIMEOUT_S = 5.0
+"""How long the view may take to read what was written. It is durable by then, so the caller is answered all the same,
+and the next change starts from it."""
+
+Key = TypeVar("Key", bound=Hashable)
+Record = TypeVar("Record")
+
+log = logging.getLogger(__name__)
 
 
-class Written:
-    """The view of subscriptions, and over it what was written here and is not seen in it yet."""
+class WrittenView(Protocol):
+    """A view of the topic that is written to."""
 
-    def __init__(self, view: Subscriptions) -> None:
+    def has_written(self, partition: int, offset: int) -> bool: ...
+
+    async def until_written(self, partition: int, offset: int) -> None: ...
+
+
+class ReadYourWrites(Generic[Key, Record]):
+    """Records that were written here and are not in the view yet, each by the key of what it is about."""
+
+    def __init__(self, view: WrittenView, producer: Producer) -> None:
         self._view = view
-        self._ahead: dict[str, tuple[Position, Subscription | Deleted]] = {}
+        self._producer = producer
+        self._unseen: dict[Key, tuple[Position, Record]] = {}
 
-    def get(self, name: str) -> Subscription | None:
-        """As it is, as far as this gateway can know; None: unknown or deleted."""
-        if name in self._ahead:
-            position, record = self._ahead[name]
-            if not self._view.has_written(position.partition, position.offset):
-                return record if isinstance(record, Subscription) else None
-            self.seen(name)
-        return self._view.get(name)
+    def unseen(self, key: Key) -> Record | None:
+        """What was written here and the view has not read; None: the view has all that is known here."""
+        if key not in self._unseen:
+            return None
+        position, record = self._unseen[key]
+        if not self._view.has_written(position.partition, position.offset):
+            return record
+        del self._unseen[key]
+        return None
 
-    def keep(self, position: Position, record: Subscription | Deleted) -> None:
-        """The record is durable at this place."""
-        self._ahead[record.id] = (position, record)
-
-    def seen(self, name: str) -> None:
-        """The view has what was written here, and whatever another gateway wrote before it."""
-        self._ahead.pop(name, None)
+    async def write(self, key: Key, record: Record, outgoing: Outgoing) -> Position:
+        """Returns when the record is on all in-sync replicas and, if that comes in time, in the view."""
+        position = await self._producer.produce(outgoing)
+        self._unseen[key] = (position, record)
+        try:
+            async with asyncio.timeout(VISIBLE_TIMEOUT_S):
+                await self._view.until_written(position.partition, position.offset)
+        except TimeoutError:
+            log.warning("view.late key=%s position=%s: stored, and not read here yet", key, position)
+        else:
+            self._unseen.pop(key, None)
+        return position

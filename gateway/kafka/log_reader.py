@@ -1,12 +1,13 @@
-"""Reading a partition of orders.events for one call. Implements gateway.ports.FactLog.
+"""Reading partitions of a topic for one call: from any offset or time on, some records at a time.
 
-A receiver that fills a gap is rare, so each call has a consumer of its own, without a group; few read at once.
+Implements gateway.ports.Log. A redrive, or a receiver that fills a gap, is rare, so each reading has a consumer of its
+own, without a group.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,82 +17,124 @@ from gateway.kafka import CLIENT_ID
 from gateway.ports import LogRecord, Overloaded, Unavailable
 from topics.configuration.settings import Settings
 from topics.kafka import clients
-from topics.kafka.catalogue import BY_NAME
+from topics.kafka.catalogue import BY_NAME, RECORD_BYTES_MAX
 
 READINGS_MAX = 4
-"""At once, of one gateway: each fetches FETCH_BYTES_MAX ahead, and reading is the gateway's processor time."""
-FETCH_BYTES_MAX = 1 << 20
-"""Fetched and not yet looked at, of one call."""
+"""Of one topic at once: each fetches ahead, and reading is the gateway's processor time. A redrive needs two."""
 WAIT_S = 5.0
 """How long a call waits for its turn to read."""
 KAFKA_TIMEOUT_S = 5.0
 """How long Kafka may take for an answer about the log."""
+FACT_BYTES = 1 << 20
+"""Fetched of a partition at once: some thirty of the largest facts."""
+DEAD_LETTER_BYTES = RECORD_BYTES_MAX
+"""The same of dead letters: each has the whole body of its request."""
 CHUNK_RECORDS_MAX = 500
 """Handled before the event loop gets a turn: some milliseconds."""
 POLL_MS = 100
 """How long one read waits when there is nothing."""
 
 
-class Reading:
-    def __init__(self, consumer: AIOKafkaConsumer, place: TopicPartition, begins: int, ends: int) -> None:
-        self.partition = place.partition
+class TopicReading:
+    """Implements gateway.ports.LogReading."""
+
+    def __init__(
+        self, consumer: AIOKafkaConsumer, topic: str, begins: Mapping[int, int], ends: Mapping[int, int]
+    ) -> None:
         self.begins = begins
         self.ends = ends
+        self.at_end = False
         self._consumer = consumer
-        self._place = place
+        self._topic = topic
 
-    async def at(self, time_ms: int) -> int:
+    async def offsets_at(self, time_ms: int) -> Mapping[int, int]:
         if time_ms <= 0:
             return self.begins
-        async with answered():
-            found = (await self._consumer.offsets_for_times({self._place: time_ms}))[self._place]
-        return self.ends if found is None else int(found.offset)
+        wanted = {TopicPartition(self._topic, partition): time_ms for partition in self.ends}
+        async with kafka_answers(self._topic):
+            found = await self._consumer.offsets_for_times(wanted)
+        return {at.partition: self.ends[at.partition] if one is None else one.offset for at, one in found.items()}
 
-    async def seek(self, offset: int) -> None:
-        self._consumer.seek(self._place, offset)
+    def seek(self, offsets: Mapping[int, int]) -> None:
+        for partition, offset in offsets.items():
+            self._consumer.seek(TopicPartition(self._topic, partition), max(offset, self.begins[partition]))
 
-    async def next(self) -> Sequence[LogRecord]:
-        async with answered():
-            found = await self._consumer.getmany(self._place, timeout_ms=POLL_MS, max_records=CHUNK_RECORDS_MAX)
+    async def next(self, *, wait: bool = True) -> Sequence[tuple[int, LogRecord]]:
+        async with kafka_answers(self._topic):
+            found = await self._consumer.getmany(timeout_ms=POLL_MS if wait else 0, max_records=CHUNK_RECORDS_MAX)
+            if not found and wait:
+                self.at_end = await self._has_passed_ends()
         await asyncio.sleep(0)  # fetched records come without a pause, and the loop is not ours alone
         return [
-            LogRecord(one.offset, one.timestamp, one.key, one.value, tuple(one.headers))
-            for records in found.values()
+            (at.partition, LogRecord(one.offset, one.timestamp, one.key, one.value, tuple(one.headers)))
+            for at, records in found.items()
             for one in records
         ]
 
+    async def _has_passed_ends(self) -> bool:
+        for partition, end in self.ends.items():
+            if await self._consumer.position(TopicPartition(self._topic, partition)) < end:
+                return False
+        return True
 
-class KafkaFactLog:
-    def __init__(self, settings: Settings) -> None:
+
+class TopicLog:
+    """Implements gateway.ports.Log. `fetch_bytes`: fetched of one partition at once."""
+
+    def __init__(self, settings: Settings, topic: str, fetch_bytes: int) -> None:
         self._settings = settings
-        self._topic = BY_NAME["orders.events"].full_name(settings.topic_prefix)
+        self._name = topic
+        self._topic = BY_NAME[topic].full_name(settings.topic_prefix)
+        self._fetch_bytes = fetch_bytes
         self._turns = asyncio.Semaphore(READINGS_MAX)
 
     @asynccontextmanager
-    async def reading(self, partition: int) -> AsyncIterator[Reading]:
+    async def reading(self, partitions: Collection[int] | None = None) -> AsyncIterator[TopicReading]:
+        await self._acquire_turn()
+        consumer = clients.consumer(
+            self._settings,
+            CLIENT_ID,
+            partition_fetch_bytes=self._fetch_bytes,
+            fetch_max_bytes=2 * self._fetch_bytes,
+        )
         try:
-            async with asyncio.timeout(WAIT_S):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise Overloaded(f"{READINGS_MAX} calls read the facts already") from None
-        consumer = clients.consumer(self._settings, CLIENT_ID, partition_fetch_bytes=FETCH_BYTES_MAX)
-        try:
-            place = TopicPartition(self._topic, partition)
-            async with answered():
+            wanted = range(self._settings.partitions) if partitions is None else partitions
+            assigned = [TopicPartition(self._topic, partition) for partition in wanted]
+            async with kafka_answers(self._topic):
                 await consumer.start()
-                consumer.assign([place])
-                begins = (await consumer.beginning_offsets([place]))[place]
-                ends = (await consumer.end_offsets([place]))[place]
-            yield Reading(consumer, place, begins, ends)
+                consumer.assign(assigned)
+                begins = await consumer.beginning_offsets(assigned)
+                ends = await consumer.end_offsets(assigned)
+            yield TopicReading(consumer, self._topic, _by_partition(begins), _by_partition(ends))
         finally:
             self._turns.release()
             await consumer.stop()
 
+    async def _acquire_turn(self) -> None:
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Overloaded(f"{READINGS_MAX} calls read {self._name} already") from None
+
+
+def fact_log(settings: Settings) -> TopicLog:
+    return TopicLog(settings, "orders.events", FACT_BYTES)
+
+
+def dead_letter_log(settings: Settings) -> TopicLog:
+    return TopicLog(settings, "deliveries.dead", DEAD_LETTER_BYTES)
+
+
+def _by_partition(offsets: Mapping[TopicPartition, int]) -> dict[int, int]:
+    return {at.partition: offset for at, offset in offsets.items()}
+
 
 @asynccontextmanager
-async def answered() -> AsyncIterator[None]:
+async def kafka_answers(topic: str) -> AsyncIterator[None]:
+    """Raises Unavailable when Kafka does not answer in time."""
     try:
         async with asyncio.timeout(KAFKA_TIMEOUT_S):
             yield
     except (KafkaError, OSError, TimeoutError) as error:
-        raise Unavailable(f"orders.events cannot be read: {error!r}") from error
+        raise Unavailable(f"{topic} cannot be read: {error!r}") from error

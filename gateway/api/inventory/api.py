@@ -8,7 +8,6 @@ location at the same moment, the last one's record counts, and the other says so
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from typing import Literal
 from weakref import WeakValueDictionary
@@ -17,11 +16,13 @@ from aiohttp import web
 
 from gateway.api.handler import Act, Management, add_paths
 from gateway.api.inventory.documents import channel_document, control_document, refused_document
+from gateway.api.read_your_writes import ReadYourWrites
 from gateway.dependencies import Dependencies
 from gateway.http.answers import Answer, Refused, bad_data, json_answer
 from gateway.http.call import Call, new_event_id
+from gateway.http.query import whole_number
 from gateway.http.responder import Handler
-from gateway.ports import Outgoing, Position
+from gateway.ports import Outgoing
 from topics.api.stock_operations import RefusedSkusDocument, StockStatusDocument
 from topics.configuration.settings import Channels
 from topics.records.keys import join, split
@@ -31,8 +32,6 @@ from topics.stock.controls import Ask, Control, Scope
 LIMIT = 100
 LIMIT_MAX = 1_000
 """Refused SKUs of one page, some 150 KB."""
-VISIBLE_TIMEOUT_S = 5.0
-"""How long what was written may take to be seen here. It is durable by then, and the next change starts from it."""
 REPEAT_MS = 10_000
 """So long after it was asked for, a resync is the same one although nobody has told of it yet: delivery tells every few
 seconds."""
@@ -43,8 +42,6 @@ NAMED_MAX = 20
 Action = Literal["pause", "resume", "resync", "reconcile"]
 ACTIONS: tuple[Action, ...] = ("pause", "resume", "resync", "reconcile")
 
-log = logging.getLogger(__name__)
-
 
 class InventoryApi:
     def __init__(self, channels: Channels, dependencies: Dependencies, management: Management) -> None:
@@ -52,8 +49,7 @@ class InventoryApi:
         self._dependencies = dependencies
         self._operations = dependencies.stock_operations
         self._management = management
-        self._ahead: dict[Scope, tuple[Position, Control]] = {}
-        """What was written here and is not seen in the view yet."""
+        self._writes = ReadYourWrites[Scope, Control](self._operations, dependencies.producer)
         self._locks: WeakValueDictionary[Scope, asyncio.Lock] = WeakValueDictionary()
 
     def handler(self, act: Act) -> Handler:
@@ -81,7 +77,7 @@ class InventoryApi:
     async def refused(self, call: Call, request: web.Request) -> Answer:
         """The SKUs that a channel refuses, page by page."""
         scope = self._scope(call, request)
-        limit = _limit(request)
+        limit = whole_number(request, "limit", LIMIT, 1, LIMIT_MAX)
         after = _after(request)
         known = self._operations.status
         page = known.refused(scope.channel, scope.location, after, limit + 1)
@@ -147,11 +143,9 @@ class InventoryApi:
 
     def _present(self, scope: Scope) -> Control:
         """As this gateway knows it: the view's, or what was written here and the view has not read."""
-        if scope in self._ahead:
-            position, control = self._ahead[scope]
-            if not self._operations.has_written(position.partition, position.offset):
-                return control
-            del self._ahead[scope]
+        unseen = self._writes.unseen(scope)
+        if unseen is not None:
+            return unseen
         if scope in self._operations.controls.unreadable:
             message = "What was asked before was written by a newer version, and would be lost"
             raise Refused(409, "UNREADABLE", message, "ask a gateway of that version")
@@ -160,18 +154,10 @@ class InventoryApi:
     async def _write(self, call: Call, scope: Scope, control: Control) -> None:
         """Returns when it is on all in-sync replicas, and, if that comes soon, seen here."""
         call.event = new_event_id()
-        position = await self._dependencies.producer.produce(
-            Outgoing("inventory.controls", scope.key, control.encode(), ())
-        )
-        call.positions.append(position)
-        self._ahead[scope] = (position, control)
-        try:
-            async with asyncio.timeout(VISIBLE_TIMEOUT_S):
-                await self._operations.until_written(position.partition, position.offset)
-        except TimeoutError:
-            log.warning("inventory.late scope=%s position=%s: stored, and not seen here yet", call.subject, position)
+        outgoing = Outgoing("inventory.controls", scope.key, control.encode(), ())
+        call.positions.append(await self._writes.write(scope, control, outgoing))
+        if self._writes.unseen(scope) is not None:
             return
-        del self._ahead[scope]
         if self._operations.controls.of(scope) != control:
             message = "Another operator asked for something else at the same moment"
             raise Refused(409, "CHANGED", message, "look at its status, and ask again")
@@ -197,13 +183,6 @@ class InventoryApi:
             there = f"there are: {', '.join(sorted(known)[:NAMED_MAX])}" if known else "there is none yet"
             message = f"No stock of a location {location[:CODE_MAX]} has come for channel {channel}"
             raise Refused(404, "LOCATION_UNKNOWN", message, there)
-
-
-def _limit(request: web.Request) -> int:
-    text = request.query.get("limit", str(LIMIT))
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= LIMIT_MAX):
-        raise bad_data(f"limit: must be a whole number from 1 to {LIMIT_MAX}")
-    return int(text)
 
 
 def _after(request: web.Request) -> tuple[str, str]:

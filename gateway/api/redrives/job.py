@@ -18,7 +18,7 @@ from typing import Literal
 
 from gateway.api.redrives.selection import Choice, Chosen, DeadLetter, IsOpen, read
 from gateway.kafka.headers import command_headers
-from gateway.ports import Clock, DeadLog, DeadReading, LogRecord, Outgoing, Overloaded, Producer, Unavailable
+from gateway.ports import Clock, Log, LogReading, LogRecord, Outgoing, Overloaded, Producer, Unavailable
 from topics.api.redrives import RedriveAsked, RedriveDocument, RedriveGroup
 from topics.records.deliveries import Conclusion
 from topics.records.envelope import DELIVERY_REDRIVE
@@ -77,7 +77,7 @@ class Job:
 
 
 class Redriver:
-    def __init__(self, dead: DeadLog, producer: Producer, is_open: IsOpen, partitions: int, now_ms: Clock) -> None:
+    def __init__(self, dead: Log, producer: Producer, is_open: IsOpen, partitions: int, now_ms: Clock) -> None:
         self._dead = dead
         self._producer = producer
         self._is_open = is_open
@@ -102,17 +102,21 @@ class Redriver:
 
     async def _run(self, job: Job) -> None:
         choice = Choice(job.asked, self._is_open)
-        async with self._dead.reading(since_ms=choice.since_ms) as reading:
+        async with self._dead.reading() as reading:
+            reading.seek(await reading.offsets_at(choice.since_ms))
             while not reading.at_end and not job.stop.is_set():
                 for partition, record in await reading.next():
-                    choice.take(partition, record)
+                    choice.on_record(partition, record)
             ends = reading.ends
         job.found, job.left, job.more, job.groups = len(choice.chosen), choice.left, choice.more, choice.groups()
         if job.asked.dryRun or not choice.chosen:
             return
         job.state = "sending" if not job.stop.is_set() else "stopping"
         chosen = {(one.partition, one.offset): name for name, one in choice.chosen.items()}
-        async with self._dead.reading(starts=choice.starts()) as letters, self._dead.reading(starts=ends) as news:
+        starts = choice.starts()
+        async with self._dead.reading(starts) as letters, self._dead.reading() as news:
+            letters.seek(starts)
+            news.seek(ends)
             while chosen and not letters.at_end and not job.stop.is_set():
                 await self._send_some(job, await letters.next(), chosen, choice.chosen, news)
             while job.waiting and not job.stop.is_set():
@@ -124,7 +128,7 @@ class Redriver:
         records: Sequence[tuple[int, LogRecord]],
         places: dict[tuple[int, int], str],
         chosen: dict[str, Chosen],
-        news: DeadReading,
+        news: LogReading,
     ) -> None:
         for partition, record in records:
             name = places.pop((partition, record.offset), None)
@@ -161,7 +165,7 @@ class Redriver:
         return False
 
     @staticmethod
-    async def _hear(job: Job, news: DeadReading, chosen: dict[str, Chosen], *, wait: bool) -> None:
+    async def _hear(job: Job, news: LogReading, chosen: dict[str, Chosen], *, wait: bool) -> None:
         """What became of requests since the choice was made, by this redrive or otherwise."""
         for _partition, record in await news.next(wait=wait):
             found = read(record)

@@ -117,17 +117,17 @@ class Choice:
         """Nothing before this time needs to be read."""
         return self._since_ms or 0
 
-    def take(self, partition: int, record: LogRecord) -> None:
+    def on_record(self, partition: int, record: LogRecord) -> None:
         """The records of a partition come in their order."""
         if self._epochs.is_stale(partition, made_by(record.headers).epoch):
             return
         found = read(record)
         if isinstance(found, DeadLetter):
-            self._take_dead(partition, record, found)
+            self._on_dead_letter(partition, record, found)
         elif found is not None and found.how.settles:
             self._forget(found.request)
 
-    def _take_dead(self, partition: int, record: LogRecord, letter: DeadLetter) -> None:
+    def _on_dead_letter(self, partition: int, record: LogRecord, letter: DeadLetter) -> None:
         request = letter.request
         known = self.chosen.get(request.id)
         if known is not None and known.attempts >= letter.attempts:

@@ -15,6 +15,7 @@ from gateway.api.snapshots.upload import Target, Upload, members_of
 from gateway.dependencies import Dependencies
 from gateway.http.answers import KAFKA_RETRY_AFTER_S, Answer, Refused, bad_data, json_answer
 from gateway.http.call import Call
+from gateway.http.query import flag
 from gateway.http.responder import Handler
 from gateway.ports import Snapshots
 from topics.api.snapshots import SnapshotDocument, SnapshotList, SnapshotTaken
@@ -52,7 +53,7 @@ class SnapshotsApi:
     async def put(self, call: Call, request: web.Request) -> Answer:
         """Takes the stream in, and waits for what becomes of it."""
         channel, location = self._whose(call, request)
-        complete = _flag(request, "complete")
+        complete = flag(request, "complete")
         lines = format_of(request.content_type, consolidated=is_consolidated(location))
         unready = self._dependencies.producer.unready()
         if unready is not None:
@@ -126,13 +127,6 @@ class SnapshotsApi:
                 faults = ", ".join(problems(error))
                 raise bad_data(f"location: {faults}; or one of {', '.join(CONSOLIDATED)}") from error
         return channel, location
-
-
-def _flag(request: web.Request, name: str) -> bool:
-    text = request.query.get(name, "false")
-    if text not in ("true", "false"):
-        raise bad_data(f"{name}: must be true or false")
-    return text == "true"
 
 
 def _unseen(target: Target, *, complete: bool, now_ms: int) -> SnapshotDocument:

@@ -8,7 +8,6 @@ and one that was deleted stays deleted.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +18,7 @@ from aiohttp import web
 
 from gateway.api.handler import Act, Management, add_paths, channel_of
 from gateway.api.lane_decisions import decide_lane
-from gateway.api.read_your_writes import Written
+from gateway.api.read_your_writes import ReadYourWrites
 from gateway.api.subscriptions.rules import (
     NewSecret,
     asked,
@@ -53,12 +52,7 @@ BODY_BYTES_MAX = 64 << 10
 """A subscription with every list as long as it may be, several times."""
 SUBSCRIPTIONS_MAX = 10_000
 """Every process holds all of them, and each kind of fact is compared with each once."""
-VISIBLE_TIMEOUT_S = 5.0
-"""How long what was written may take to count here. It is durable by then, so the answer is given all the same, and
-the next change starts from it (Written)."""
 ID_BYTES = 10
-
-log = logging.getLogger(__name__)
 
 
 class SubscriptionsApi:
@@ -73,7 +67,7 @@ class SubscriptionsApi:
     ) -> None:
         self._channels = channels
         self._dependencies = dependencies
-        self._written_here = Written(dependencies.subscriptions)
+        self._writes = ReadYourWrites[str, Subscription | Deleted](dependencies.subscriptions, dependencies.producer)
         self._management = management
         self._commands = commands
         self._random = random
@@ -122,18 +116,18 @@ class SubscriptionsApi:
         secret = new_secret(self._box, call.subject, wanted.signature, wanted.secret, self._random(MADE_BYTES), now_ms)
         subscription = made(wanted, call.subject, secret, now_ms)
         async with self._lock(call.subject):
-            await self._write(call, subscription)
+            await self._write(subscription)
             not_verified = await self._challenge(subscription, [secret.key])
             if not_verified is None:
                 # The newest again: another gateway may have changed or deleted it while the endpoint was asked.
                 present = self._present(subscription.id)
                 if present.url == subscription.url:
                     present = next_revision(present, verified_ms=self._dependencies.now_ms())
-                    await self._write(call, present)
+                    await self._write(present)
                 subscription = present
         return self._shown_once(subscription, secret, not_verified, 201)
 
-    async def change(self, call: Call, request: web.Request) -> Answer:
+    async def change(self, _call: Call, request: web.Request) -> Answer:
         members = await self._members(request)
         present = self._known(request)
         wanted = changed(present, members, self._channels.channels)
@@ -142,35 +136,35 @@ class SubscriptionsApi:
             await self._verified(wanted)
             wanted = changed(self._known(request), members, self._channels.channels)  # see `create`
             wanted = wanted.model_copy(update={"verified_ms": self._dependencies.now_ms()})
-        return await self._written(call, next_revision(wanted))
+        return await self._written(next_revision(wanted))
 
-    async def delete(self, call: Call, request: web.Request) -> Answer:
-        await self._delete(call, self._known(request).id)
+    async def delete(self, _call: Call, request: web.Request) -> Answer:
+        await self._delete(self._known(request).id)
         return Answer(204)
 
-    async def verify(self, call: Call, request: web.Request) -> Answer:
+    async def verify(self, _call: Call, request: web.Request) -> Answer:
         asked_of = self._known(request)
         await self._verified(asked_of)
         present = self._known(request)  # see `create`
         if present.url != asked_of.url:
             raise Refused(409, "CHANGED", "Its url was changed while the endpoint was asked", "verify it again")
-        return await self._written(call, next_revision(present, verified_ms=self._dependencies.now_ms()))
+        return await self._written(next_revision(present, verified_ms=self._dependencies.now_ms()))
 
-    async def rotate(self, call: Call, request: web.Request) -> Answer:
+    async def rotate(self, _call: Call, request: web.Request) -> Answer:
         raw = await self._bodies.read(request)
         present, now_ms = self._known(request), self._dependencies.now_ms()
         wanted = asked(RotationAsked, parse(raw) if raw else {}, ())
         signature = Signature(wanted.signature or present.signature)
         secret = new_secret(self._box, present.id, signature, wanted.secret, self._random(MADE_BYTES), now_ms)
         subscription = next_revision(rotated(present, wanted, secret, now_ms))
-        await self._write(call, subscription)
+        await self._write(subscription)
         return self._shown_once(subscription, secret, None, 200)
 
-    async def enable(self, call: Call, request: web.Request) -> Answer:
-        return await self._written(call, next_revision(self._known(request), enabled=True))
+    async def enable(self, _call: Call, request: web.Request) -> Answer:
+        return await self._written(next_revision(self._known(request), enabled=True))
 
-    async def disable(self, call: Call, request: web.Request) -> Answer:
-        return await self._written(call, next_revision(self._known(request), enabled=False))
+    async def disable(self, _call: Call, request: web.Request) -> Answer:
+        return await self._written(next_revision(self._known(request), enabled=False))
 
     async def decide(self, call: Call, request: web.Request) -> Answer:
         """An operator's word about a fact that was given up and blocks its order's lane."""
@@ -189,8 +183,9 @@ class SubscriptionsApi:
         return present
 
     def _present(self, name: str) -> Subscription:
-        found = self._written_here.get(name)
-        if found is None:
+        """As this gateway knows it: as it was written here, or as the view has it."""
+        found = self._writes.unseen(name) or self._dependencies.subscriptions.get(name)
+        if found is None or isinstance(found, Deleted):
             raise _unknown(name)
         return found
 
@@ -235,34 +230,27 @@ class SubscriptionsApi:
         )
         return replace(json_answer(told.model_dump(mode="json"), status), revision=subscription.revision)
 
-    async def _written(self, call: Call, subscription: Subscription) -> Answer:
-        await self._write(call, subscription)
+    async def _written(self, subscription: Subscription) -> Answer:
+        await self._write(subscription)
         return self._answer(subscription)
 
     def _answer(self, subscription: Subscription) -> Answer:
         return replace(json_answer(self._told(subscription)), revision=subscription.revision)
 
-    async def _write(self, call: Call, subscription: Subscription) -> None:
-        await self._put(call, resealed(self._box, subscription))
+    async def _write(self, subscription: Subscription) -> None:
+        await self._put(resealed(self._box, subscription))
         if self._dependencies.subscriptions.is_deleted(subscription.id):
             # At another gateway, before this was stored: the last record is what is kept, so it has to say that.
-            await self._delete(call, subscription.id)
+            await self._delete(subscription.id)
             raise _unknown(subscription.id)
 
-    async def _delete(self, call: Call, name: str) -> None:
-        await self._put(call, Deleted(id=name, deleted_ms=self._dependencies.now_ms()))
+    async def _delete(self, name: str) -> None:
+        await self._put(Deleted(id=name, deleted_ms=self._dependencies.now_ms()))
 
-    async def _put(self, call: Call, record: Subscription | Deleted) -> None:
+    async def _put(self, record: Subscription | Deleted) -> None:
         """Returns when the record is on all in-sync replicas and counts at this gateway."""
         outgoing = Outgoing("subscriptions", record.id.encode(), record.encode(), ())
-        position = await self._dependencies.producer.produce(outgoing)
-        self._written_here.keep(position, record)
-        try:
-            async with asyncio.timeout(VISIBLE_TIMEOUT_S):
-                await self._dependencies.subscriptions.until_written(position.partition, position.offset)
-            self._written_here.seen(record.id)
-        except TimeoutError:
-            log.warning("subscription.late id=%s position=%s: stored, and not seen here yet", call.subject, position)
+        await self._writes.write(record.id, record, outgoing)
 
 
 def _unknown(name: str) -> Refused:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from gateway.api.redrives.job import Job, Redriver
 from gateway.http.metrics import Metrics
-from gateway.kafka.dead_log import KafkaDeadLog
+from gateway.kafka.log_reader import dead_letter_log
 from gateway.kafka.producer import SharedProducer
 from tests.fakes.delivery import request_for
 from tests.integration.delivery.test_delivery import PARTITIONS, staged
@@ -35,7 +35,7 @@ async def redriver(settings: Settings) -> AsyncIterator[Redriver]:
     producer.start()
     try:
         await eventually(lambda: producer.unready() is None)
-        yield Redriver(KafkaDeadLog(settings), producer, lambda _: True, PARTITIONS, lambda: 1)
+        yield Redriver(dead_letter_log(settings), producer, lambda _: True, PARTITIONS, lambda: 1)
     finally:
         await producer.stop()
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.api import fact_pages as recovery
-from gateway.api.fact_pages import HOUR_MS, Page, Story, page_of
+from gateway.api.fact_pages import HOUR_MS, Incarnation, Page, page_of
 from gateway.http.answers import Refused
 from gateway.ports import Outgoing
 from tests.fakes.facts import START_MS, FakeFacts
@@ -31,12 +31,12 @@ class Ticking:
         return self.now_ms
 
 
-def story(times: dict[int, int]) -> Story:
-    return Story("demo", "A-1", KEY, START_MS, times)
+def story(times: dict[int, int]) -> Incarnation:
+    return Incarnation("demo", "A-1", KEY, START_MS, times)
 
 
-async def read(log: FakeFacts, known: Story, after: int = 0, limit: int = 100, at: int | None = None) -> Page:
-    async with log.reading(0) as reading:
+async def read(log: FakeFacts, known: Incarnation, after: int = 0, limit: int = 100, at: int | None = None) -> Page:
+    async with log.reading([0]) as reading:
         return await page_of(reading, known, after, limit, Ticking(max(known.times.values()) + 2 * HOUR_MS), at)
 
 
@@ -163,7 +163,7 @@ async def test_when_all_are_gone_the_log_is_not_read_to_its_end() -> None:
 async def test_a_fact_that_is_just_being_written_is_waited_for_and_then_503() -> None:
     log = FakeFacts()
     log.write(KEY, 1, START_MS)
-    async with log.reading(0) as reading:
+    async with log.reading([0]) as reading:
         with pytest.raises(Refused) as refused:
             await page_of(reading, story({1: START_MS, 2: START_MS + 1}), 0, 9, Ticking(START_MS + 10))
     assert (refused.value.status, refused.value.code) == (503, "LATE")

@@ -45,7 +45,7 @@ def ended(log: FakeDead, name: str, how: Conclusion = Conclusion.DELIVERED) -> N
 def choose(log: FakeDead, **asked: Any) -> Choice:
     choice = Choice(RedriveAsked.model_validate(asked), lambda name: name != "channel:closed")
     for record in log.records:
-        choice.take(0, record)
+        choice.on_record(0, record)
     return choice
 
 

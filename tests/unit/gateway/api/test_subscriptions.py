@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.api.subscriptions import api as subscriptions
+from gateway.api import read_your_writes
 from gateway.ports import Outgoing, Unavailable
 from tests.fakes.gateway import NOW_MS, FakeKafka, Gateway, gateway
 from topics.records.deliveries import decode_lane_decision
@@ -424,7 +424,7 @@ class LateView(SubscriptionIndex):
 
 
 async def test_a_change_starts_from_the_last_one_though_it_is_not_seen_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscriptions, "VISIBLE_TIMEOUT_S", 0)
+    monkeypatch.setattr(read_your_writes, "VISIBLE_TIMEOUT_S", 0)
     view = LateView()
     async with gateway(kafka=FakeKafka(subscriptions=view), **SETTINGS) as at:
         made = await add(at)
@@ -443,7 +443,7 @@ async def test_a_change_starts_from_the_last_one_though_it_is_not_seen_yet(monke
 
 
 async def test_what_was_deleted_here_is_gone_though_it_is_not_seen_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscriptions, "VISIBLE_TIMEOUT_S", 0)
+    monkeypatch.setattr(read_your_writes, "VISIBLE_TIMEOUT_S", 0)
     view = LateView()
     async with gateway(kafka=FakeKafka(subscriptions=view), **SETTINGS) as at:
         path = f"/{(await add(at))['id']}"
