@@ -21,7 +21,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from sluice.demo_channels import demo_channels
 from sluice.dev.local.ports import free_ports
 from sluice.errors import StartError
-from topics.configuration.settings import Channels, Settings, parse_channels
+from topics.configuration.channels import Channels
+from topics.configuration.channels_file import parse_channels
+from topics.configuration.settings import Settings
 from topics.kafka.catalogue import BY_NAME
 
 ROOT = Path(__file__).parents[1]

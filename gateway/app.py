@@ -35,7 +35,8 @@ from gateway.touchpoints.ingress import Ingress
 from gateway.touchpoints.routes import add_fallbacks, add_touchpoints
 from gateway.views.positions import StockView
 from gateway.views.stock_operations import StockOperationsView
-from topics.configuration.settings import Channels, Settings
+from topics.configuration.channels import Channels
+from topics.configuration.settings import Settings
 from topics.subscriptions.index import SubscriptionView
 
 log = logging.getLogger(__name__)

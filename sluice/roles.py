@@ -13,7 +13,8 @@ from aiokafka.errors import KafkaError
 
 from sluice.errors import StartError
 from streams.runtime.role import Role
-from topics.configuration.settings import Channels, Settings
+from topics.configuration.channels import Channels
+from topics.configuration.settings import Settings
 from topics.kafka import clients
 from topics.kafka.channel_topics import topics_of
 

@@ -29,7 +29,8 @@ from gateway.kafka.producer import BATCH_BYTES, SharedProducer
 from gateway.views.positions import StockView
 from gateway.views.stock_operations import StockOperationsView
 from sluice.demo_channels import demo_channels
-from topics.configuration.settings import Settings, load_settings, parse_channels
+from topics.configuration.channels_file import parse_channels
+from topics.configuration.settings import Settings, load_settings
 from topics.kafka.catalogue import BY_NAME
 from topics.records.verdicts import Reply, Verdict
 from topics.subscriptions.index import SubscriptionIndex

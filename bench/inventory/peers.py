@@ -20,7 +20,8 @@ from bench.inventory.job import Oracle, Work, different
 from bench.processes import READY_S, Started, VoidRunError, end, running
 from sluice.demo_channels import demo_channels
 from sluice.dev.local.ports import free_ports
-from topics.configuration.settings import Settings, load_channels, load_settings
+from topics.configuration.channels_file import load_channels
+from topics.configuration.settings import Settings, load_settings
 from topics.kafka.admin import create
 
 POLL_S = 0.2

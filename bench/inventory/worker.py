@@ -49,7 +49,8 @@ from bench.processes import (
 )
 from bench.runtime.job import make_topics
 from bench.runtime.watch import FROM, TO
-from topics.configuration.settings import Settings, load_channels, load_settings
+from topics.configuration.channels_file import load_channels
+from topics.configuration.settings import Settings, load_settings
 from topics.kafka.admin import create
 from topics.records.keys import position_key
 from topics.records.reading import MADE_BY

@@ -12,7 +12,8 @@ from gateway.http.authentication import bearer
 from gateway.http.call import Call
 from gateway.http.problem import problem
 from gateway.http.responder import Handler, Responder, refusal_of
-from topics.configuration.settings import Channel, Channels, Settings
+from topics.configuration.channels import Channel, Channels
+from topics.configuration.settings import Settings
 
 Act = Callable[[Call, web.Request], Awaitable[Answer]]
 

@@ -17,7 +17,8 @@ from gateway.http.call import Call
 from gateway.http.query import whole_number
 from gateway.http.responder import Handler
 from gateway.kafka.commands import Commands
-from topics.configuration.settings import Channel, Channels, Settings
+from topics.configuration.channels import Channel, Channels
+from topics.configuration.settings import Settings
 from topics.contract.touchpoints import BY_NAME
 from topics.records.envelope import ORDER_QUERY
 from topics.records.keys import (

@@ -9,7 +9,7 @@ from hmac import compare_digest
 from multidict import istr
 
 from gateway.http.answers import Refused
-from topics.configuration.settings import Channel, Channels
+from topics.configuration.channels import Channel, Channels
 
 # Header names are looked up case-insensitively; istr does the folding once, here.
 USERNAME, PASSWORD, DOMAIN = istr("authUsername"), istr("authPassword"), istr("authDomainName")

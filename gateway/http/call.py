@@ -9,7 +9,7 @@ from aiohttp import web
 
 from gateway.http.answers import Answer
 from gateway.ports import Position
-from topics.configuration.settings import Channel
+from topics.configuration.channels import Channel
 
 EVENT_ID_HEADER = "Sluice-Event-Id"
 POSITION_HEADER = "Sluice-Position"

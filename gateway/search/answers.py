@@ -12,7 +12,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from gateway.ports import Stock
-from topics.configuration.settings import Channel
+from topics.configuration.channels import Channel
 from topics.contract.models.inventory import FoundQuantity, FoundSku
 from topics.contract.touchpoints import BY_NAME
 from topics.schema_base import canonical

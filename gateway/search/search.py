@@ -14,7 +14,8 @@ from gateway.http.call import new_event_id
 from gateway.ports import Clock, Outgoing, Overloaded, Producer, RecordTooLarge, Replies, Stock, Unavailable
 from gateway.search import answers as search
 from gateway.search.negative_cache import AbsentSkus, Sku
-from topics.configuration.settings import Channel, Channels, Settings
+from topics.configuration.channels import Channel, Channels
+from topics.configuration.settings import Settings
 from topics.contract.definition import Touchpoint
 from topics.records.deliveries import DeliveryRequest
 from topics.records.envelope import DELIVERY_REQUEST, GATEWAY_SOURCE, stamped

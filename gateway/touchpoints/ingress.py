@@ -19,7 +19,8 @@ from gateway.kafka.commands import BatchPart, Commands
 from gateway.search.search import Search
 from gateway.touchpoints.batches import merged, split
 from gateway.touchpoints.stock_batch import read_stock
-from topics.configuration.settings import Channel, Channels, Settings
+from topics.configuration.channels import Channel, Channels
+from topics.configuration.settings import Settings
 from topics.contract.definition import Direction, Entity, Mode, Touchpoint
 from topics.contract.entities import entity_code, entity_key
 from topics.records.envelope import COMMAND

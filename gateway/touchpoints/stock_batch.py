@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from gateway.http.answers import bad_data
 from gateway.http.body import parse
-from topics.configuration.settings import Channel
+from topics.configuration.channels import Channel
 from topics.contract.definition import Touchpoint
 from topics.contract.models.inventory import split_valid
 from topics.contract.models.plain_stock import read_plain, read_plain_consolidated

@@ -20,7 +20,8 @@ from streams.runtime.decide import check_sizes
 from streams.runtime.rejected import DECISION_FAILED, REJECTED_TOPIC
 from streams.runtime.role import Effect, Poison, Record, Role
 from streams.runtime.tables.partition_table import PartitionState, PartitionTable
-from topics.configuration.settings import Channels, Settings
+from topics.configuration.channels import Channels
+from topics.configuration.settings import Settings
 from topics.contract.definition import Entity, Touchpoint
 from topics.contract.entities import EntityError, entity_key
 from topics.contract.touchpoints import BY_NAME

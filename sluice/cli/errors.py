@@ -31,6 +31,6 @@ class ReadableGroup(click.Group):
 
 def _is_expected(error: Exception) -> bool:
     # Imported only here: it is the slowest import of all, and most commands end without an error.
-    from topics.configuration.settings import ConfigurationError  # noqa: PLC0415
+    from topics.configuration.errors import ConfigurationError  # noqa: PLC0415
 
     return isinstance(error, (StartError, ConfigurationError))

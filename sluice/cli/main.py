@@ -23,7 +23,8 @@ from sluice.cli.subscriptions import subscriptions
 from sluice.errors import StartError
 
 if TYPE_CHECKING:
-    from topics.configuration.settings import Channels, Settings
+    from topics.configuration.channels import Channels
+    from topics.configuration.settings import Settings
 
 
 @click.group(cls=ReadableGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -43,7 +44,8 @@ def _prepare(increff_port: int, marketplace_port: int, overrides: dict[str, Any]
     """Settings and channels of a role, checked; its log is configured."""
     from sluice.demo_channels import demo_channels
     from sluice.roles import configure_logging
-    from topics.configuration.settings import load_channels, load_settings
+    from topics.configuration.channels_file import load_channels
+    from topics.configuration.settings import load_settings
 
     settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
     default = demo_channels(increff_port, marketplace_port)
@@ -105,7 +107,8 @@ def _with_admin(work: Callable[[Any, Settings, Channels | None], Any], overrides
     """Do one piece of work on Kafka; a Kafka that does not answer is an expected error."""
     from aiokafka.errors import KafkaConnectionError, KafkaError
 
-    from topics.configuration.settings import load_channels, load_settings
+    from topics.configuration.channels_file import load_channels
+    from topics.configuration.settings import load_settings
     from topics.kafka import admin
 
     settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
@@ -179,7 +182,8 @@ def check(
 
     from sluice.cli.dry_run import DryRun, entries
     from sluice.demo_channels import demo_channels
-    from topics.configuration.settings import load_channels, load_settings
+    from topics.configuration.channels_file import load_channels
+    from topics.configuration.settings import load_settings
 
     settings = load_settings(**({} if channels_file is None else {"channels_file": channels_file}))
     channels = load_channels(settings.channels_file, default=demo_channels())

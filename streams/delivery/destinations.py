@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from topics.configuration.channels import Channels, Destination
 from topics.configuration.pace import Pace
-from topics.configuration.settings import Channels, Destination
 from topics.contract.definition import WhenDead
 from topics.records.keys import INCREFF, channel_destination, destination_partition, join, subscription_of
 from topics.subscriptions.index import SubscriptionIndex

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from streams.runtime.role import Committer, Tables
-from topics.configuration.settings import FarSide
+from topics.configuration.channels import FarSide
 from topics.contract.definition import Priority, Touchpoint
 from topics.values import named_value
 

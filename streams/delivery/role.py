@@ -32,7 +32,8 @@ from streams.positions.position_table import PositionTable
 from streams.runtime.following import Following
 from streams.runtime.role import Change, Committer, Effect, Record, Role, Tables
 from streams.runtime.tables.local_store import LocalStore
-from topics.configuration.settings import Channels, Settings
+from topics.configuration.channels import Channels
+from topics.configuration.settings import Settings
 from topics.records.keys import subscription_destination
 from topics.subscriptions.index import SubscriptionIndex, SubscriptionView
 

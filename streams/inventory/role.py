@@ -21,7 +21,8 @@ from streams.inventory.snapshots.records import SNAPSHOT_TYPES, read_snapshot
 from streams.positions.position_table import PositionTable, Quantities
 from streams.runtime.rejected import rejection
 from streams.runtime.role import Effect, Poison, Record, Role, Table, Tables
-from topics.configuration.settings import Channels, Settings
+from topics.configuration.channels import Channels
+from topics.configuration.settings import Settings
 from topics.contract.definition import Entity
 from topics.contract.touchpoints import TOUCHPOINTS
 from topics.kafka.catalogue import BY_NAME as TOPIC_BY_NAME

@@ -21,7 +21,8 @@ from streams.runtime.following import Following
 from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.rejected import DECISION_FAILED, rejection, too_large
 from streams.runtime.role import Committer, Effect, Poison, Record, Role, Table, Tables
-from topics.configuration.settings import Channels, Settings
+from topics.configuration.channels import Channels
+from topics.configuration.settings import Settings
 from topics.configuration.sla import DEFAULT_POLICY
 from topics.kafka.catalogue import BY_NAME as TOPIC_BY_NAME
 from topics.records.envelope import EnvelopeError, parse

@@ -19,7 +19,9 @@ from streams.delivery.role import DeliveryRole
 from streams.delivery.stock.location import SENT
 from streams.runtime.role import Change, Effect, PartitionLost, Poison, Record, Table, Tables
 from streams.runtime.tables.partition_table import NO_OFFSET
-from topics.configuration.settings import Channels, Settings, parse_channels
+from topics.configuration.channels import Channels
+from topics.configuration.channels_file import parse_channels
+from topics.configuration.settings import Settings
 from topics.contract.definition import AtDeadline
 from topics.contract.touchpoints import BY_NAME
 from topics.records import envelope

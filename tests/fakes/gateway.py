@@ -22,7 +22,9 @@ from gateway.views.positions import StockIndex
 from sluice.demo_channels import demo_channels
 from tests.fakes.dead import FakeDead
 from tests.fakes.facts import FakeFacts
-from topics.configuration.settings import Channels, Settings, load_settings, parse_channels
+from topics.configuration.channels import Channels
+from topics.configuration.channels_file import parse_channels
+from topics.configuration.settings import Settings, load_settings
 from topics.contract.definition import Direction, Touchpoint
 from topics.contract.sample_files import sample
 from topics.contract.touchpoints import BY_NAME

@@ -10,7 +10,9 @@ import orjson
 
 from streams.inventory.role import InventoryRole
 from streams.runtime.role import Effect, Record
-from topics.configuration.settings import Channels, Settings, parse_channels
+from topics.configuration.channels import Channels
+from topics.configuration.channels_file import parse_channels
+from topics.configuration.settings import Settings
 from topics.records.envelope import COMMAND, Envelope, Headers
 from topics.records.keys import channel_destination, destination_partition, shard_of, stock_key
 from topics.stock.position_map import WHOLE, Location, encode_plain, pack, parts_of, quantity_of

@@ -12,7 +12,7 @@ from streams.delivery.stock.ports import StockListener
 from streams.runtime.role import Committer, PartitionLost, Tables
 from tests.fakes.delivery import PARTITIONS, Arrival, Durable, ManualClock, Played, channels_for
 from tests.fakes.stock import SilentListener
-from topics.configuration.settings import Channels
+from topics.configuration.channels import Channels
 from topics.records.keys import channel_destination, destination_partition, position_key, shard_of, stock_key
 from topics.stock.positions import encode_position
 

@@ -23,7 +23,8 @@ from tests.fakes.stock_oracle import Item, Oracle
 from tests.fakes.stock_sending import StockWorker, stock_channels
 from tests.histories.channel import LATE_MAX_MS, FailingChannel, Position
 from tests.histories.story import LOCATIONS, Written, story
-from topics.configuration.settings import Channels, Settings
+from topics.configuration.channels import Channels
+from topics.configuration.settings import Settings
 from topics.records.envelope import Envelope
 from topics.records.keys import channel_destination, destination_partition, stock_key
 from topics.stock.snapshots import SNAPSHOT_HEADER

@@ -12,7 +12,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from topics.configuration.settings import SENT_TO_MARKETPLACES, FarSide, Settings
+from topics.configuration.channels import SENT_TO_MARKETPLACES, FarSide
+from topics.configuration.settings import Settings
 from topics.kafka.catalogue import RECORD_BYTES_MAX
 from topics.kafka.channel_topics import request_topic
 

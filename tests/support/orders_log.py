@@ -14,7 +14,9 @@ from streams.runtime.role import Effect, Poison, Record
 from streams.runtime.tables.partition_table import PartitionState
 from tests.support.facts import check_fact_records
 from tests.support.orders import CHANNEL, DEADLINE_MS, REPLIES, START_MS
-from topics.configuration.settings import Channels, Settings, parse_channels
+from topics.configuration.channels import Channels
+from topics.configuration.channels_file import parse_channels
+from topics.configuration.settings import Settings
 from topics.contract.entities import entity_key
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import Attempt, DeliveryRequest, Outcome, OutcomeKind, decode_request

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import base64
 import re
+from typing import Annotated
+
+from pydantic import Field, SecretStr
 
 KEY_BYTES = 32
 """AES-256."""
 KEYS_MAX = 8
 """Of one setting: a key is changed one at a time."""
 HOW_TO = "`openssl rand -base64 32` makes one"
+
+Secret = Annotated[SecretStr, Field(min_length=1)]
+"""Never empty: an empty secret would open a door to whoever sends an empty header."""
 
 
 def parse_secret_keys(text: str) -> tuple[bytes, ...]:

@@ -13,15 +13,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from topics.configuration.budgets import SHAPES
-from topics.configuration.settings import (
+from topics.configuration.channels import (
     Channel,
     Credentials,
     GetCredential,
     IncreffDestination,
     MarketplaceCredential,
     MarketplaceDestination,
-    Settings,
 )
+from topics.configuration.settings import Settings
 from topics.configuration.sla import Sla
 from topics.configuration.stock import Buffer, Cap, LocationStock, ReadBack, Share, StockSettings
 from topics.contract.definition import Direction, Touchpoint

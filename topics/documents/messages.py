@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from topics.api.snapshots import SnapshotAbort, SnapshotBegin, SnapshotEnd, SnapshotPart, SnapshotStep
-from topics.configuration.settings import SENT_TO_MARKETPLACES
+from topics.configuration.channels import SENT_TO_MARKETPLACES
 from topics.contract.definition import Entity
 from topics.contract.models.inventory import ConsolidatedPosition, Position, StockChanged
 from topics.contract.touchpoints import TOUCHPOINTS

@@ -11,7 +11,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
-from topics.configuration.settings import Channels, ConfigurationError, Settings
+from topics.configuration.channels import Channels
+from topics.configuration.errors import ConfigurationError
+from topics.configuration.settings import Settings
 from topics.kafka import clients
 from topics.kafka.catalogue import Topic
 from topics.kafka.channel_topics import topics_of

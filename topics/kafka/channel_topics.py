@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from topics.configuration.settings import Channel, Channels, FarSide
+from topics.configuration.channels import Channel, Channels, FarSide
 from topics.kafka.catalogue import DAY_MS, TOPICS, Cleanup, Topic
 
 REPLIES = "replies"

@@ -10,18 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from yarl import URL
 
+from topics.configuration.networks import Network
+
 URL_CHARS_MAX = 2048
 """As long as servers and proxies commonly take."""
-NETWORKS_MAX = 64
-"""Of the allow-list: each is compared with each address."""
-DEFAULT_PORTS = "443,8443"
 
 Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 
 SPECIAL_IPV4: tuple[tuple[str, str], ...] = (
     ("0.0.0.0/8", "this network (unspecified)"),
@@ -179,31 +177,3 @@ def special(address: Address) -> str | None:
 def is_address(host: str) -> bool:
     """Whether a host that passed the guard is an address, not a name."""
     return ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
-
-
-def parse_networks(text: str) -> tuple[Network, ...]:
-    """`10.0.0.0/8, fd00::/8`. Raises ValueError."""
-    parts = [part for part in re.split(r"[,\s]+", text) if part]
-    if len(parts) > NETWORKS_MAX:
-        raise ValueError(f"expected at most {NETWORKS_MAX} networks, not {len(parts)}")
-    return tuple(_network(part) for part in parts)
-
-
-def parse_ports(text: str) -> tuple[range, ...]:
-    """`443,8000-8999`. Raises ValueError."""
-    parts = [part for part in re.split(r"[,\s]+", text) if part]
-    return tuple(_ports(part) for part in parts)
-
-
-def _network(part: str) -> Network:
-    try:
-        return ip_network(part)
-    except ValueError as error:
-        raise ValueError(f"expected networks with commas between, as 10.0.0.0/8,fd00::/8: {error}") from error
-
-
-def _ports(part: str) -> range:
-    first, _, last = part.partition("-")
-    if re.fullmatch(r"[0-9]{1,5}(-[0-9]{1,5})?", part) is None or not 0 < int(first) <= int(last or first) <= 65_535:
-        raise ValueError(f"expected ports with commas between, as 443,8000-8999, not {part!r}")
-    return range(int(first), int(last or first) + 1)

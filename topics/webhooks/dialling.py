@@ -13,8 +13,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import aiohappyeyeballs
 
+from topics.configuration.networks import parse_networks, parse_ports
 from topics.configuration.settings import Settings
-from topics.webhooks.addresses import AddressGuard, is_address, parse_networks, parse_ports
+from topics.webhooks.addresses import AddressGuard, is_address
 
 LOOKUPS_MAX = 64
 """Names that are looked up at once. A name server that hangs holds one for each name, and the others go on."""

@@ -24,7 +24,7 @@ from gateway.http.query import whole_number
 from gateway.http.responder import Handler
 from gateway.ports import Outgoing
 from topics.api.stock_operations import RefusedSkusDocument, StockStatusDocument
-from topics.configuration.settings import Channels
+from topics.configuration.channels import Channels
 from topics.records.keys import join, split
 from topics.schema_base import CODE_MAX
 from topics.stock.controls import Ask, Control, Scope

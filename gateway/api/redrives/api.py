@@ -19,7 +19,8 @@ from gateway.http.body import BodyReader, parse
 from gateway.http.call import Call
 from gateway.http.responder import Handler
 from topics.api.redrives import RedriveAsked
-from topics.configuration.settings import Channels, Settings
+from topics.configuration.channels import Channels
+from topics.configuration.settings import Settings
 from topics.records.keys import INCREFF, channel_destination, subscription_destination, subscription_of
 
 BODY_BYTES_MAX = 512 << 10

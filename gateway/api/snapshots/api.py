@@ -19,7 +19,8 @@ from gateway.http.query import flag
 from gateway.http.responder import Handler
 from gateway.ports import Snapshots
 from topics.api.snapshots import SnapshotDocument, SnapshotList, SnapshotTaken
-from topics.configuration.settings import Channel, Channels, Settings
+from topics.configuration.channels import Channel, Channels
+from topics.configuration.settings import Settings
 from topics.contract.models.inventory import StockLocation
 from topics.records.keys import channel_destination, destination_partition, shard_of, stock_key
 from topics.schema_base import problems

@@ -43,7 +43,8 @@ from gateway.http.responder import Handler
 from gateway.kafka.commands import Commands
 from gateway.ports import Outgoing
 from topics.api.subscribers import RotationAsked, SubscriptionAsked, SubscriptionMade
-from topics.configuration.settings import Channels, Settings
+from topics.configuration.channels import Channels
+from topics.configuration.settings import Settings
 from topics.subscriptions.model import Deleted, Subscription
 from topics.webhooks.sealing import secret_box
 from topics.webhooks.signatures import MADE_BYTES, Signature, SigningKey

@@ -22,7 +22,7 @@ from sluice.dev.local.role_environment import role_environment
 from sluice.dev.local.supervisor import Probe, Stage, Unit
 from sluice.dev.local.terminal import TableRow, say
 from sluice.errors import StartError
-from topics.configuration.settings import load_channels
+from topics.configuration.channels_file import load_channels
 
 STREAMS = ("orders", "delivery", "inventory")
 SANDBOXES = ("increff", "marketplace")

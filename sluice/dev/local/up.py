@@ -21,7 +21,9 @@ from sluice.dev.local.status import Status
 from sluice.dev.local.supervisor import Supervisor
 from sluice.dev.local.terminal import Follower, TableRow, change, say, table
 from sluice.errors import StartError
-from topics.configuration.settings import Channels, Settings, load_channels, load_settings
+from topics.configuration.channels import Channels
+from topics.configuration.channels_file import load_channels
+from topics.configuration.settings import Settings, load_settings
 
 LOCK_TIMEOUT_S = 1.0
 """The janitor of a `sluice up` that was just killed has the lock for some milliseconds more."""

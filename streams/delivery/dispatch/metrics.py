@@ -11,7 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from streams.delivery import metrics
 from streams.delivery.admission.admission import Admission
 from streams.delivery.ports import AttemptResult, ResponseClass
-from topics.configuration.settings import FarSide
+from topics.configuration.channels import FarSide
 from topics.records.deliveries import OutcomeKind
 
 

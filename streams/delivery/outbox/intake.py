@@ -15,7 +15,7 @@ from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.rejected import DECISION_FAILED, TOO_LARGE
 from streams.runtime.role import Effect, Poison, Record, Table
 from streams.runtime.tables.local_store import LocalStoreError
-from topics.configuration.settings import Channels
+from topics.configuration.channels import Channels
 from topics.records import envelope
 from topics.records.deliveries import (
     Attempt,

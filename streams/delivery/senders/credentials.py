@@ -16,7 +16,8 @@ import orjson
 from pydantic import ValidationError
 
 from streams.delivery.ports import Answer, Clock
-from topics.configuration.settings import Channel, Channels, ConfigurationError
+from topics.configuration.channels import Channel, Channels
+from topics.configuration.errors import ConfigurationError
 from topics.contract.models.documents import CredentialHeaders
 
 READ_EVERY_MS = 10_000

@@ -16,7 +16,7 @@ from streams.delivery.clock import SystemClock
 from streams.delivery.destinations import destinations
 from streams.delivery.ports import RESPONSE_BYTES_MAX, Answer, Call, Clock
 from streams.delivery.senders.credentials import REFUSED, Credentials
-from topics.configuration.settings import Channels
+from topics.configuration.channels import Channels
 from topics.contract.definition import Touchpoint
 from topics.contract.touchpoints import BY_NAME
 

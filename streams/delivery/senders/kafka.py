@@ -35,7 +35,8 @@ from streams.delivery.senders.kafka_records import (
 )
 from streams.delivery.shutdown import CLOSE_S
 from streams.runtime.limits import REQUEST_TIMEOUT_S
-from topics.configuration.settings import Channels, FarSide, Settings
+from topics.configuration.channels import Channels, FarSide
+from topics.configuration.settings import Settings
 from topics.kafka import clients
 from topics.kafka.catalogue import RECORD_BYTES_MAX
 from topics.kafka.channel_topics import answer_topic, request_topic

@@ -16,7 +16,9 @@ from streams.delivery.senders.builtin import BuiltinSender
 from streams.delivery.senders.http import HttpSender
 from streams.delivery.senders.kafka import KafkaSender
 from streams.delivery.senders.webhook import WebhookSender
-from topics.configuration.settings import Channels, FarSide, Settings, load_channels
+from topics.configuration.channels import Channels, FarSide
+from topics.configuration.channels_file import load_channels
+from topics.configuration.settings import Settings
 from topics.records.keys import subscription_of
 from topics.subscriptions.index import SubscriptionIndex
 

@@ -23,7 +23,7 @@ from streams.delivery.stock.scheduler import StockRota
 from streams.runtime.role import Committer, Table, Tables
 from streams.runtime.tables.partition_table import NO_OFFSET
 from topics.configuration import budgets
-from topics.configuration.settings import Channel, Channels
+from topics.configuration.channels import Channel, Channels
 from topics.contract.definition import Touchpoint
 from topics.records.keys import channel_destination, destination_partition, join, shard_of, split, stock_key
 from topics.stock.offers import Offer

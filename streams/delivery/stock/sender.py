@@ -21,7 +21,8 @@ from streams.delivery.stock.operations.location_operations import FollowedContro
 from streams.delivery.stock.partition import StockPartition
 from streams.delivery.tasks import guarded
 from streams.runtime.role import Committer, PartitionLost, Tables
-from topics.configuration.settings import Channels, Settings
+from topics.configuration.channels import Channels
+from topics.configuration.settings import Settings
 from topics.kafka.catalogue import BY_NAME
 from topics.kafka.compacted_view import CompactedView
 

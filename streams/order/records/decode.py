@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from streams.order.model.events import OF_TOUCHPOINT, Event, EventKind, kind_of_command, kind_of_outcome
 from streams.order.records.reply_addresses import ReplyAddresses
 from streams.runtime.role import Poison, Record
-from topics.configuration.settings import Channel, Channels
+from topics.configuration.channels import Channel, Channels
 from topics.contract.definition import Mode, Touchpoint
 from topics.contract.entities import EntityError, entity_code, key_of_code
 from topics.contract.touchpoints import BY_NAME

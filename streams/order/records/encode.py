@@ -10,7 +10,8 @@ from streams.order.model import effects
 from streams.order.model.effects import PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
 from streams.order.model.entities import Entity
 from streams.runtime.role import Effect
-from topics.configuration.settings import Channels, Settings
+from topics.configuration.channels import Channels
+from topics.configuration.settings import Settings
 from topics.records.deliveries import DeliveryRequest
 from topics.records.envelope import DELIVERY_REQUEST, FACT, ORDERS_SOURCE, REPLY, stamped
 from topics.records.keys import INCREFF, destination_partition, join, lane_key, shard_of, subscription_destination

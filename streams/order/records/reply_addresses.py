@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from streams.runtime.role import Poison
-from topics.configuration.settings import Channels, Settings
+from topics.configuration.channels import Channels
+from topics.configuration.settings import Settings
 from topics.kafka.catalogue import BY_NAME
 from topics.kafka.channel_topics import REPLIES, reply_topics
 from topics.records.envelope import Envelope

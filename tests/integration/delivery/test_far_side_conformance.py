@@ -26,7 +26,9 @@ from tests.support.eventually import eventually
 from tests.support.far_sides import Arrival, Marketplace, Reply, Rule, played, says
 from tests.support.kafka import Kafka
 from tests.support.roles import RoleProcess
-from topics.configuration.settings import SENT_TO_MARKETPLACES, FarSide, Settings, load_channels
+from topics.configuration.channels import SENT_TO_MARKETPLACES, FarSide
+from topics.configuration.channels_file import load_channels
+from topics.configuration.settings import Settings
 from topics.contract.definition import Entity, Mode
 from topics.contract.sample_files import sample
 from topics.contract.touchpoints import BY_NAME

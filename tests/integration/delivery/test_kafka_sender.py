@@ -19,7 +19,9 @@ from streams.delivery.senders import kafka as kafka_sender
 from streams.delivery.senders.kafka import KafkaSender
 from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
-from topics.configuration.settings import Channels, Settings, parse_channels
+from topics.configuration.channels import Channels
+from topics.configuration.channels_file import parse_channels
+from topics.configuration.settings import Settings
 from topics.contract.touchpoints import BY_NAME
 from topics.kafka import admin
 from topics.kafka.channel_topics import answer_topic, request_topic

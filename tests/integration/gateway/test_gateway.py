@@ -20,7 +20,8 @@ from tests.fakes.gateway import MARKETPLACE, headers_for
 from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
 from tests.support.ports import free_ports
-from topics.configuration.settings import Settings, load_settings, parse_channels
+from topics.configuration.channels_file import parse_channels
+from topics.configuration.settings import Settings, load_settings
 from topics.contract.sample_files import sample
 from topics.contract.touchpoints import BY_NAME
 from topics.kafka.admin import create

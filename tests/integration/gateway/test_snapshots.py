@@ -19,7 +19,8 @@ from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
 from tests.support.ports import free_ports
 from tests.support.roles import RoleProcess
-from topics.configuration.settings import Settings, load_channels, load_settings
+from topics.configuration.channels_file import load_channels
+from topics.configuration.settings import Settings, load_settings
 from topics.kafka.admin import create
 from topics.kafka.catalogue import BY_NAME
 from topics.records.keys import split

@@ -28,7 +28,8 @@ from tests.support.orders import (
     handover_body,
     pack_body,
 )
-from topics.configuration.settings import Settings, parse_channels
+from topics.configuration.channels_file import parse_channels
+from topics.configuration.settings import Settings
 from topics.contract.entities import entity_key
 from topics.contract.touchpoints import BY_NAME as TOUCHPOINTS
 from topics.kafka import admin

@@ -11,7 +11,8 @@ from sluice.dev.local.ports import free_ports
 from sluice.errors import StartError
 from sluice.roles import wait_for_topics
 from tests.support.kafka import Kafka
-from topics.configuration.settings import Settings, load_settings, parse_channels
+from topics.configuration.channels_file import parse_channels
+from topics.configuration.settings import Settings, load_settings
 from topics.kafka import admin
 from topics.kafka.catalogue import TOPICS
 

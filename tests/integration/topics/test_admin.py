@@ -8,7 +8,8 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.support.kafka import Kafka
-from topics.configuration.settings import ConfigurationError, Settings, load_settings
+from topics.configuration.errors import ConfigurationError
+from topics.configuration.settings import Settings, load_settings
 from topics.kafka import admin
 from topics.kafka.catalogue import TOPICS
 

@@ -18,7 +18,7 @@ from bench.processes import ROOT
 from gateway.touchpoints.stock_batch import CONSOLIDATED, plain
 from sluice.dev.benches import find
 from sluice.errors import StartError
-from topics.configuration.settings import parse_channels
+from topics.configuration.channels_file import parse_channels
 from topics.contract.touchpoints import BY_NAME
 from topics.schema_base import SKUS_MAX
 

@@ -10,7 +10,8 @@ import pytest
 
 from sluice.cli.main import main
 from sluice.dev.local.jars import KAFKA_VERSION, POM
-from topics.configuration.settings import Settings, load_channels
+from topics.configuration.channels_file import load_channels
+from topics.configuration.settings import Settings
 from topics.kafka.catalogue import RECORD_BYTES_MAX
 
 ROOT = Path(__file__).parents[3]

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from sluice.cli.main import main
-from topics.configuration.settings import parse_channels
+from topics.configuration.channels_file import parse_channels
 
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.fakes.inventory import channels
-from topics.configuration.settings import Channels, ConfigurationError, parse_channels
+from topics.configuration.channels import Channels
+from topics.configuration.channels_file import parse_channels
+from topics.configuration.errors import ConfigurationError
 from topics.records.keys import position_key
 from topics.stock.positions import is_position
 

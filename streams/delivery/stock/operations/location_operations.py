@@ -23,7 +23,8 @@ from streams.delivery.stock.ports import StockLocation
 from streams.delivery.stock.stock_gauges import CHANGES, Gauges
 from streams.runtime.following import Following
 from streams.runtime.role import GONE, Change, Committer, Effect, PartitionLost, Table
-from topics.configuration.settings import Channels, Settings
+from topics.configuration.channels import Channels
+from topics.configuration.settings import Settings
 from topics.kafka.compacted_view import KeptByView, WholeView
 from topics.records.keys import join, split
 from topics.stock.controls import Ask, ControlIndex, Scope

@@ -15,7 +15,7 @@ from streams.delivery.stock.operations.resync import daily_ask
 from streams.delivery.stock.operations.step import SENT, Step
 from streams.delivery.stock.ports import StockLocation, StockReading
 from streams.runtime.role import Change, Committer, PartitionLost, Table
-from topics.configuration.settings import Channel
+from topics.configuration.channels import Channel
 from topics.records.keys import join, split
 from topics.stock.controls import Ask, ControlIndex
 from topics.stock.positions import DRIFT, RECONCILE

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streams.delivery.attempts.classify import classify
 from streams.delivery.ports import Answer, Call, ResponseClass
 from streams.delivery.senders.builtin import RULES, BuiltinSender, answer, shipment_code
-from topics.configuration.settings import SENT_TO_MARKETPLACES
+from topics.configuration.channels import SENT_TO_MARKETPLACES
 from topics.contract.definition import Touchpoint
 from topics.contract.models.errors import ChannelError
 from topics.contract.sample_files import sample

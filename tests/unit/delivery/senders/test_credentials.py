@@ -15,7 +15,8 @@ from streams.delivery.ports import Answer, Call, ResponseClass
 from streams.delivery.senders.credentials import READ_AGAIN, READ_EVERY_MS
 from streams.delivery.senders.http import HttpSender
 from tests.fakes.delivery import ManualClock, channels_for
-from topics.configuration.settings import Channels, ConfigurationError
+from topics.configuration.channels import Channels
+from topics.configuration.errors import ConfigurationError
 from topics.contract.touchpoints import BY_NAME
 from topics.records.keys import INCREFF
 

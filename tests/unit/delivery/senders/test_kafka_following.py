@@ -17,7 +17,8 @@ from streams.delivery.senders.kafka import KafkaSender
 from streams.runtime.role import Change, Effect
 from tests.support.eventually import eventually
 from tests.support.orders_log import make_channels
-from topics.configuration.settings import Channels, Settings
+from topics.configuration.channels import Channels
+from topics.configuration.settings import Settings
 from topics.kafka.channel_topics import answer_topic, request_topic
 from topics.subscriptions.index import SubscriptionIndex
 

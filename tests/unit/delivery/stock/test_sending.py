@@ -17,7 +17,7 @@ from streams.delivery.stock.queue.backoff import LATE_MS
 from streams.runtime.role import PartitionLost
 from tests.fakes.delivery import Durable, ManualClock, channels_for
 from tests.fakes.stock import SilentListener
-from topics.configuration.settings import Channels
+from topics.configuration.channels import Channels
 from topics.contract.definition import Priority, Touchpoint
 from topics.records.keys import channel_destination, destination_partition, position_key
 from topics.stock.positions import encode_position

@@ -33,7 +33,9 @@ from tests.support.orders import (
     update_body,
 )
 from tests.support.orders_log import Logs, make_channels
-from topics.configuration.settings import Channels, ConfigurationError, parse_channels
+from topics.configuration.channels import Channels
+from topics.configuration.channels_file import parse_channels
+from topics.configuration.errors import ConfigurationError
 from topics.records.deliveries import OutcomeKind
 from topics.records.envelope import RETURN_CLAIMED, iso_time
 from topics.records.keys import manifest_key, order_key, partition_of, return_key

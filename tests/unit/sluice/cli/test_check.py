@@ -16,7 +16,8 @@ from sluice.demo_channels import demo_channels
 from streams.order.role import OrdersRole
 from streams.runtime import decide as decide_module
 from tests.support.orders import START_MS, acknowledgement_body, create_body, manifest_body, pack_body, sample
-from topics.configuration.settings import Settings, parse_channels
+from topics.configuration.channels_file import parse_channels
+from topics.configuration.settings import Settings
 from topics.contract.definition import Entity
 from topics.contract.entities import entity_key
 from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS

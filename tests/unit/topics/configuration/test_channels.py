@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from sluice.demo_channels import demo_channels
-from topics.configuration.settings import ConfigurationError, FarSide, load_channels, load_settings, parse_channels
+from topics.configuration.channels import FarSide
+from topics.configuration.channels_file import load_channels, parse_channels
+from topics.configuration.errors import ConfigurationError
+from topics.configuration.settings import load_settings
 from topics.contract.touchpoints import BY_NAME
 from topics.kafka.channel_topics import far_side_topics
 

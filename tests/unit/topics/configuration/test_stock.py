@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from sluice.demo_channels import demo_channels
-from topics.configuration.settings import ConfigurationError, parse_channels
+from topics.configuration.channels_file import parse_channels
+from topics.configuration.errors import ConfigurationError
 from topics.configuration.stock import StockSettings
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

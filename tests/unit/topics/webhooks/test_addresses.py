@@ -8,16 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topics.configuration.settings import ConfigurationError, load_settings
-from topics.webhooks.addresses import (
-    SPECIAL_IPV4,
-    SPECIAL_IPV6,
-    AddressGuard,
-    EndpointError,
-    parse_networks,
-    parse_ports,
-    special,
-)
+from topics.configuration.errors import ConfigurationError
+from topics.configuration.networks import parse_networks, parse_ports
+from topics.configuration.settings import load_settings
+from topics.webhooks.addresses import SPECIAL_IPV4, SPECIAL_IPV6, AddressGuard, EndpointError, special
 from topics.webhooks.dialling import guard_of
 
 DEFAULT = AddressGuard()

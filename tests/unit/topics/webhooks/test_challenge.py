@@ -14,7 +14,8 @@ from aiohttp.test_utils import TestServer
 from sluice.dev.torture.log import Signed
 from sluice.dev.torture.signatures import checker, judge
 from tests.support.webhooks import webhook_client
-from topics.webhooks.addresses import AddressGuard, parse_networks, parse_ports
+from topics.configuration.networks import parse_networks, parse_ports
+from topics.webhooks.addresses import AddressGuard
 from topics.webhooks.challenge import challenge_endpoint
 from topics.webhooks.client import WebhookClient
 from topics.webhooks.signatures import Signature, make_secret, signing_key

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.support.webhooks import webhook_client
+from topics.configuration.networks import parse_networks, parse_ports
 from topics.webhooks import client as client_module
-from topics.webhooks.addresses import AddressGuard, parse_networks, parse_ports
+from topics.webhooks.addresses import AddressGuard
 from topics.webhooks.client import ANSWER_BYTES_MAX, Reply, WebhookClient
 
 LOCAL = AddressGuard(networks=parse_networks("127.0.0.0/8"), ports=parse_ports("1-65535"), plain_http=True)

@@ -10,8 +10,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.support.webhooks import webhook_client
+from topics.configuration.networks import parse_networks, parse_ports
 from topics.webhooks import dialling
-from topics.webhooks.addresses import AddressGuard, EndpointError, parse_networks, parse_ports
+from topics.webhooks.addresses import AddressGuard, EndpointError
 from topics.webhooks.client import Endpoint, Reply, WebhookClient
 from topics.webhooks.dialling import AddressRefusedError, Dialler, SystemLookup
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from topics.configuration.settings import ConfigurationError, load_settings
+from topics.configuration.errors import ConfigurationError
+from topics.configuration.settings import load_settings
 from topics.webhooks.sealing import SealError, SecretBox, secret_box
 
 OLD, NEW = b"o" * 32, b"n" * 32

@@ -16,7 +16,7 @@ from streams.delivery.stock.stock_gauges import DIRTY, OLDEST, PAUSED, REFUSED
 from streams.runtime.role import Effect
 from tests.fakes.delivery import START_MS, Durable, ManualClock, channels_for
 from tests.fakes.stock import PlayedPlace, refusal
-from topics.configuration.settings import Channels
+from topics.configuration.channels import Channels
 from topics.records.facts.catalogue import check
 from topics.stock.controls import Ask, Control, ControlIndex, Scope
 from topics.stock.status import StatusIndex

@@ -13,7 +13,8 @@ from streams.delivery.stock.operations.location_operations import StockOperation
 from streams.delivery.stock.operations.read_back import quantities_in, read_back_call
 from tests.fakes.delivery import PARTITIONS, Durable, ManualClock, channels_for
 from tests.fakes.stock_sending import StockWorker, stock_channels
-from topics.configuration.settings import Channels, FarSide, Settings
+from topics.configuration.channels import Channels, FarSide
+from topics.configuration.settings import Settings
 from topics.configuration.stock import ReadBack
 from topics.stock.controls import Ask, Control, ControlIndex, Scope
 from topics.stock.status import StatusIndex

@@ -20,7 +20,9 @@ from sluice.dev.local.stack import UpOptions, check_surroundings, rotate
 from sluice.dev.local.status import Status
 from sluice.dev.local.up import make_topics, up
 from sluice.errors import StartError
-from topics.configuration.settings import Channels, Settings, parse_channels
+from topics.configuration.channels import Channels
+from topics.configuration.channels_file import parse_channels
+from topics.configuration.settings import Settings
 from topics.kafka import admin
 
 ROOT = Path(__file__).resolve().parents[5]

@@ -1,0 +1,277 @@
+"""Channels: who talks to Sluice with which credentials, and where and how fast Sluice calls them (`channels.toml`)."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from topics.configuration import budgets
+from topics.configuration.budgets import AnyBudget, Budget
+from topics.configuration.pace import Pace
+from topics.configuration.secret_keys import Secret
+from topics.configuration.sla import Policy, Sla
+from topics.configuration.stock import StockSettings
+from topics.contract.definition import Direction, Mode, Touchpoint
+from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS
+
+CHANNEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+"""A channel's name is part of paths and record keys; some keys of Sluice's own begin with `~`."""
+REPLY_TOPIC = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+"""The NAME of a reply topic: one part of a topic's name."""
+
+SENT_TO_MARKETPLACES: tuple[Touchpoint, ...] = tuple(
+    touchpoint
+    for touchpoint in TOUCHPOINTS
+    if touchpoint.direction is Direction.TO_MARKETPLACE and touchpoint.mode is not Mode.ANSWER
+)
+"""The touchpoints for which a channel chooses a far side."""
+
+
+class FarSide(StrEnum):
+    """Who answers what Sluice sends to a marketplace."""
+
+    HTTP = "http"
+    """The marketplace: it implements the contract at a URL."""
+    KAFKA = "kafka"
+    """The marketplace: requests and answers are records on topics of its channel."""
+    SELF = "self"
+    """Sluice, by rule; the marketplace follows the facts."""
+
+
+class Credentials(BaseModel):
+    """The header triple of contract 0.2. `domain` None: the caller sends only the first two."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    username: str = Field(description="header authUsername; unique among the channels")
+    password: Secret = Field(description="header authPassword")
+    domain: str | None = Field(default=None, description="header authDomainName; without it the caller sends only two")
+
+
+class Destination(Pace):
+    """What is common to both far sides: where, how fast, how long to try."""
+
+    url: str = Field(pattern=r"^https?://.+", description="what far paths are below")
+    far_paths: dict[str, str] = Field(default_factory=dict, description="touchpoint -> path, instead of the contract's")
+    far_methods: dict[str, Literal["POST", "PUT", "PATCH", "DELETE"]] = Field(
+        default_factory=dict, description="touchpoint -> method, instead of the contract's"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _no_slash(cls, url: str) -> str:
+        return url.rstrip("/")
+
+    @field_validator("far_paths", "far_methods")
+    @classmethod
+    def _known(cls, named: dict[str, str]) -> dict[str, str]:
+        for name in named:
+            _known_touchpoint(name)
+        return named
+
+    @field_validator("far_methods")
+    @classmethod
+    def _with_a_body(cls, methods: dict[str, str]) -> dict[str, str]:
+        for name in methods:
+            if _known_touchpoint(name).query:
+                raise ValueError(f"{name} has no body: its method is the contract's")
+        return methods
+
+    def far_path(self, touchpoint: Touchpoint) -> str:
+        return self.far_paths.get(touchpoint.name, touchpoint.far_path)
+
+    def far_method(self, touchpoint: Touchpoint) -> str:
+        return self.far_methods.get(touchpoint.name, touchpoint.method)
+
+
+class IncreffDestination(Destination):
+    budget: AnyBudget | None = Field(
+        default=Budget(requests=200, window_s=60), description="one pool for all calls, as Increff counts them"
+    )
+
+
+class MarketplaceDestination(Destination):
+    url: str = Field(
+        default="", pattern=r"^https?://.+", description="what far paths are below; needed where the far side is `http`"
+    )
+
+
+class GetCredential(BaseModel):
+    """Get Credential (contract 0.2, mode b): off unless a channel has this. The answer: `increff_headers`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    bootstrap_headers: dict[str, Secret] = Field(
+        min_length=1, description="header pairs that Increff must send to get the others"
+    )
+
+
+class MarketplaceCredential(BaseModel):
+    """Get Credential of the marketplace (contract 0.2, mode b); its path is `far_paths` of get-credential."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    bootstrap_headers: dict[str, Secret] = Field(
+        min_length=1, description="header pairs with which Sluice asks the marketplace for the others"
+    )
+
+
+class Channel(BaseModel):
+    """One marketplace channel.
+
+    `credentials`: what the marketplace sends to Sluice. `increff_credentials`: what Sluice sends to Increff for it.
+    `increff_headers`: the static pairs that Increff sends to Sluice. `marketplace_headers`: what Sluice sends to the
+    marketplace.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str = ""
+    credentials: Credentials = Field(description="what the marketplace sends to Sluice")
+    increff_credentials: Credentials = Field(description="what Sluice sends to Increff for this channel")
+    increff_headers: dict[str, Secret] = Field(min_length=1, description="header pairs that Increff sends to Sluice")
+    marketplace_headers: dict[str, Secret] = Field(
+        default_factory=dict, description="header pairs that Sluice sends to the marketplace"
+    )
+    marketplace_credential: MarketplaceCredential | None = Field(
+        default=None, description="with it, the marketplace is asked for the header pairs, and again after a 401"
+    )
+    marketplace: MarketplaceDestination = Field(
+        default_factory=MarketplaceDestination, description="where the marketplace's side of the contract is"
+    )
+    far_side: FarSide = Field(
+        default=FarSide.HTTP,
+        description="`http`: the marketplace implements the contract; `kafka`: it answers on topics of the channel; "
+        "`self`: Sluice answers by rule",
+    )
+    far_sides: dict[str, FarSide] = Field(
+        default_factory=dict, description="touchpoint -> far side, where it differs from `far_side`"
+    )
+    get_credential: GetCredential | None = Field(default=None, description="with it, Get Credential is on")
+    off: frozenset[str] = Field(
+        default=frozenset(), description="touchpoints in which the channel takes no part; only optional ones"
+    )
+    reply_topics: frozenset[Annotated[str, Field(pattern=REPLY_TOPIC)]] = Field(
+        default=frozenset(),
+        description="NAME -> topic `<prefix>.replies.NAME.v1`: where a direct producer may have its verdicts sent",
+    )
+    locations: dict[str, Literal["Warehouse", "Store"]] = Field(
+        default_factory=dict, description="location code -> type, for Search Inventory; others are warehouses"
+    )
+    sla: Sla = Field(default=Sla(), description="a table: when its orders count as stuck, and when they are forgotten")
+    stock: StockSettings = Field(
+        default=StockSettings(), description="a table: how fast its stock is sent, and how much of it is offered"
+    )
+    unknown_orders: Literal["park", "adopt", "refuse"] = Field(
+        default="park",
+        description="what becomes of an event of an order that Sluice did not see created: `park` keeps it for a day "
+        "until the Create comes, `adopt` takes the order on as it is (for a cut-over), `refuse` refuses it",
+    )
+
+    @field_validator("off")
+    @classmethod
+    def _optional(cls, off: frozenset[str]) -> frozenset[str]:
+        for name in off:
+            if not _known_touchpoint(name).optional:
+                raise ValueError(f"{name} is mandatory in the contract and cannot be switched off")
+        return off
+
+    @field_validator("far_sides")
+    @classmethod
+    def _sent(cls, far_sides: dict[str, FarSide]) -> dict[str, FarSide]:
+        for name in far_sides:
+            if _known_touchpoint(name) not in SENT_TO_MARKETPLACES:
+                sent = ", ".join(touchpoint.name for touchpoint in SENT_TO_MARKETPLACES)
+                raise ValueError(f"{name} is not sent to the marketplace; what is: {sent}")
+        return far_sides
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Channel:
+        lacking = [touchpoint.name for touchpoint in SENT_TO_MARKETPLACES if self._goes(touchpoint, FarSide.HTTP)]
+        if lacking and not self.marketplace.url:
+            raise ValueError(
+                f"marketplace.url is missing: {', '.join(lacking)} would go there over HTTP; "
+                "or choose `kafka` or `self` with far_side and far_sides"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _readable(self) -> Channel:
+        if self.stock.read_back is not None and not self.marketplace.url:
+            raise ValueError("stock.read_back needs marketplace.url: the path is below it")
+        return self
+
+    @model_validator(mode="after")
+    def _shared(self) -> Channel:
+        try:
+            budgets.check(self.stock.budget, self.marketplace.shards)
+        except ValueError as error:
+            raise ValueError(f"stock.{error}") from error
+        return self
+
+    def far_side_of(self, touchpoint: Touchpoint) -> FarSide:
+        """Who answers a touchpoint that goes to the marketplace."""
+        return self.far_sides.get(touchpoint.name, self.far_side)
+
+    def uses(self, far_side: FarSide) -> bool:
+        """Whether anything goes to this far side."""
+        return any(self._goes(touchpoint, far_side) for touchpoint in SENT_TO_MARKETPLACES)
+
+    def _goes(self, touchpoint: Touchpoint, far_side: FarSide) -> bool:
+        return self.offers(touchpoint) and self.far_side_of(touchpoint) is far_side
+
+    def offers(self, touchpoint: Touchpoint) -> bool:
+        """Whether this channel takes part in a touchpoint."""
+        if touchpoint.name == "get-credential":
+            return self.get_credential is not None
+        return touchpoint.name not in self.off
+
+    @cached_property
+    def policy(self) -> Policy:
+        """What the order machine keeps to for this channel."""
+        return self.sla.policy(handover=self.offers(BY_NAME["handover-notification"]))
+
+    def location_type(self, location: str) -> str:
+        return self.locations.get(location, "Warehouse")
+
+
+class Channels(BaseModel):
+    """The whole of `channels.toml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    increff: IncreffDestination = Field(description="a table [increff] with the url of Increff")
+    channels: dict[str, Channel] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _named(self) -> Channels:
+        usernames: dict[str, str] = {}
+        for name, channel in self.channels.items():
+            if not re.fullmatch(CHANNEL_NAME, name):
+                raise ValueError(
+                    f"{name!r} cannot name a channel: a letter or digit, then letters, digits, `.`, `_`, `-`"
+                )
+            object.__setattr__(channel, "name", name)
+            username = channel.credentials.username
+            if username in usernames:
+                raise ValueError(f"channels {usernames[username]} and {name} share the username {username}")
+            usernames[username] = name
+        self._topics_differ()
+        return self
+
+    def _topics_differ(self) -> None:
+        """Kafka takes `.` and `_` in the names of topics for the same."""
+        names: dict[str, str] = {}
+        for name, channel in self.channels.items():
+            if channel.uses(FarSide.KAFKA):
+                other = names.setdefault(name.replace("_", "."), name)
+                if other != name:
+                    raise ValueError(
+                        f"channels {other} and {name} would have the same topics, because Kafka takes `.` and `_` in "
+                        "their names for the same: rename one of them"
+                    )
+
+
+def _known_touchpoint(name: str) -> Touchpoint:
+    if name not in BY_NAME:
+        raise ValueError(f"{name} is not a touchpoint; known: {', '.join(sorted(BY_NAME))}")
+    return BY_NAME[name]

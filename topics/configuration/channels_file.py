@@ -1,0 +1,137 @@
+"""Reading `channels.toml`: a secret may be `env:NAME`, and an error names the file, the key and what was expected."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from topics.configuration import budgets
+from topics.configuration.budgets import Budget
+from topics.configuration.channels import (
+    Channel,
+    Channels,
+    Credentials,
+    GetCredential,
+    IncreffDestination,
+    MarketplaceCredential,
+    MarketplaceDestination,
+)
+from topics.configuration.errors import ConfigurationError, said
+from topics.configuration.sla import Sla
+from topics.configuration.stock import TABLES as STOCK_TABLES
+from topics.configuration.stock import LocationStock
+
+_TABLES: dict[str, type[BaseModel]] = {
+    "increff": IncreffDestination,
+    "marketplace": MarketplaceDestination,
+    "credentials": Credentials,
+    "increff_credentials": Credentials,
+    "budget": Budget,
+    "get_credential": GetCredential,
+    "marketplace_credential": MarketplaceCredential,
+    "sla": Sla,
+    **STOCK_TABLES,
+}
+"""Tables of channels.toml by name, for errors that say what is known there."""
+
+
+def load_channels(path: Path | None, *, default: dict[str, Any] | None = None) -> Channels:
+    """Channels from a TOML file, or from `default` when there is no path. Raises ConfigurationError."""
+    if path is None:
+        if default is None:
+            raise ConfigurationError("no channels: give --channels FILE or set SLUICE_CHANNELS_FILE")
+        return parse_channels(default, where="built-in channels")
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        told = f"{path}: is not UTF-8, as TOML has to be: byte {error.start} cannot be read"
+        raise ConfigurationError(told) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
+    return parse_channels(data, where=str(path))
+
+
+def parse_channels(data: dict[str, Any], *, where: str) -> Channels:
+    """Channels from data as TOML has it. Raises ConfigurationError, which names all secrets that are not there."""
+    lacking: list[str] = []
+    resolved = _resolve(data, lacking)
+    if lacking:
+        raise ConfigurationError("\n".join(f"{where}: {problem}" for problem in dict.fromkeys(lacking)))
+    try:
+        return Channels.model_validate(resolved)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(where, error)) from error
+
+
+def _resolve(value: Any, lacking: list[str]) -> Any:
+    """The value with each `env:NAME` replaced; what is wrong with a variable is added to `lacking`."""
+    if isinstance(value, dict):
+        return {name: _resolve(member, lacking) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_resolve(member, lacking) for member in value]
+    if isinstance(value, str) and value.startswith("env:"):
+        name = value.removeprefix("env:")
+        if not os.environ.get(name):
+            state = "empty" if name in os.environ else "not set"
+            lacking.append(f"{value} names the environment variable {name}, which is {state}")
+        return os.environ.get(name, "")
+    return value
+
+
+def _explain(where: str, error: ValidationError) -> str:
+    problems = error.errors()
+    return "\n".join(f"{where}: {'.'.join(map(str, _written(one['loc'])))}: {_expected(one)}" for one in problems)
+
+
+def _written(path: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The path as it is written: without what names the shape of a budget."""
+    if "budget" not in path:
+        return path
+    after = path.index("budget") + 1
+    return path[:after] + tuple(part for part in path[after:] if part not in budgets.TAGS)
+
+
+def _expected(problem: Any) -> str:
+    """What is wrong with one key, in words for whoever wrote the file."""
+    kind, path = problem["type"], problem["loc"]
+    if kind == "extra_forbidden":
+        known = _members_at(path[:-1])
+        return "is not a setting" + (f"; known here: {', '.join(known)}" if known else "")
+    if path == ("channels",) and kind in ("missing", "too_short"):
+        return "there is no [channels.NAME] table"
+    if kind == "missing":
+        description = _description_at(path)
+        return "is missing" + (f": {description}" if description else "")
+    if kind == "string_pattern_mismatch" and path[-1] == "url":
+        return f"expected http://HOST or https://HOST, not {problem['input']!r}"
+    return said(problem)
+
+
+def _model_at(path: tuple[Any, ...]) -> type[BaseModel] | None:
+    """The model that a key of channels.toml belongs to."""
+    model: type[BaseModel] | None = Channels
+    if path[:1] == ("channels",):
+        model, path = Channel, path[2:]  # what follows is a channel's name, whatever it is
+    if path[:2] == ("stock", "locations") and len(path) > 2:
+        model, path = LocationStock, path[3:]  # the same of a location's code
+    for part in path:
+        if not isinstance(part, int):
+            model = budgets.TAGS.get(part) or model if part in budgets.TAGS else _TABLES.get(str(part))
+    return model
+
+
+def _members_at(path: tuple[Any, ...]) -> list[str]:
+    model = _model_at(path)
+    return [name for name in model.model_fields if name != "name"] if model else []
+
+
+def _description_at(path: tuple[Any, ...]) -> str:
+    model = _model_at(path[:-1])
+    field = model.model_fields.get(str(path[-1])) if model else None
+    return (field.description or "") if field else ""
