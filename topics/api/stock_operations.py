@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
+from topics.records.facts.stock import ReconcileCounts
+from topics.stock.status import ResyncProgress
+
 
 class AskDocument(BaseModel):
     """A resync or reconciliation that was asked for last."""
@@ -23,29 +26,13 @@ class ControlDocument(BaseModel):
     reconcile: AskDocument | None
 
 
-class ResyncProgress(BaseModel):
-    """`told` of `total` positions were told again. Of a channel: over the locations that are at it."""
+class ReconcileResult(ReconcileCounts):
+    """The last reconciliation. Of a channel: the sum over the locations that the newest one was of."""
 
     id: str
-    told: int
-    total: int
-
-
-class ReconcileResult(BaseModel):
-    """The last reconciliation. `endedMs` null: it goes on; `failed`: the channel could not be asked. Of a channel: the
-    sum over the locations that the newest one was of."""
-
-    id: str
-    compared: int
-    missing: int
-    extra: int
-    stale: int
-    refused: int
-    repaired: int
-    persisting: int = Field(description="those of the drifted that an earlier one had found, too")
-    failed: bool
+    failed: bool = Field(description="Whether it was given up, because the channel could not be asked")
     startedMs: int
-    endedMs: int | None
+    endedMs: int | None = Field(description="null: it goes on")
 
 
 class StockNumbers(BaseModel):

@@ -8,38 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from heapq import nsmallest
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from topics.records.facts.stock import ReconcileCounts
 from topics.records.keys import join, split
 
-
-class Resyncing(BaseModel):
-    """A full resync on its way. `total`: positions of the location when it began, or when it went on."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-    id: str
-    cause: Literal["asked", "daily"]
-    told: int = Field(ge=0, description="Positions that were told again so far")
-    total: int = Field(ge=0, description="Positions there are")
-    started_ms: int
+SweepCause = Literal["asked", "daily"]
 
 
-class Reconciled(BaseModel):
-    """The last reconciliation of a location. `ended_ms`: 0 while it goes on."""
+class ResyncProgress(BaseModel):
+    """A resync that goes on. Of a channel: the sum over the locations whose resync goes on."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     id: str
-    compared: int = Field(ge=0, description="Positions of either side that were compared")
-    missing: int = Field(ge=0, description="SKUs that the channel did not have")
-    extra: int = Field(ge=0, description="SKUs that it had and that are not known here")
-    stale: int = Field(ge=0, description="SKUs of which it had another quantity")
-    refused: int = Field(ge=0, description="SKUs that are wrong there because it refuses them")
-    repaired: int = Field(ge=0, description="SKUs that were sent once more")
-    persisting: int = Field(ge=0, description="SKUs that an earlier one had found wrong, too")
+    told: int = Field(ge=0, description="Positions that were sent again so far")
+    total: int = Field(ge=0, description="Positions that there were when the resync began, or when it went on")
+
+
+class Resyncing(ResyncProgress):
+    """A resync of one location that goes on."""
+
+    cause: SweepCause
     started_ms: int
-    ended_ms: int
+
+
+class Reconciled(ReconcileCounts):
+    """The last reconciliation of a location."""
+
+    id: str
+    started_ms: int
+    ended_ms: int = Field(description="0: it goes on")
     failed: bool = Field(description="Whether it was given up, because the channel could not be asked")
 
 
@@ -85,12 +85,8 @@ def refused_key(channel: str, location: str, sku: str) -> bytes:
     return join(channel, location, sku)
 
 
-class Refusal(NamedTuple):
-    """One SKU that is refused; refusals are told in the order of location and SKU."""
-
-    location: str
-    sku: str
-    why: RefusedSku
+ListedRefusal = tuple[str, str, RefusedSku]
+"""Location, SKU and why."""
 
 
 class StatusIndex:
@@ -129,7 +125,7 @@ class StatusIndex:
         """How many SKUs are refused, of each location that has some."""
         return {location: len(skus) for location, skus in self._refused.get(channel, {}).items() if skus}
 
-    def refused(self, channel: str, location: str | None, after: tuple[str, str], limit: int) -> list[Refusal]:
+    def refused(self, channel: str, location: str | None, after: tuple[str, str], limit: int) -> list[ListedRefusal]:
         """The first `limit` that come after a location and SKU; of one location, or of all."""
         known = self._refused.get(channel, {})
         places = known if location is None else [location]
@@ -140,4 +136,4 @@ class StatusIndex:
             for sku in known.get(place, ())
             if (place, sku) > after
         )
-        return [Refusal(place, sku, known[place][sku]) for place, sku in nsmallest(limit, found)]
+        return [(place, sku, known[place][sku]) for place, sku in nsmallest(limit, found)]

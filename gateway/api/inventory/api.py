@@ -89,7 +89,7 @@ class InventoryApi:
         document = RefusedSkusDocument(
             channel=scope.channel,
             total=sum(counts.values()) if scope.location is None else counts.get(scope.location, 0),
-            refused=[refused_document(refusal) for refusal in page[:limit]],
+            refused=[refused_document(*refusal) for refusal in page[:limit]],
             next=following,
         )
         return json_answer(document.model_dump(mode="json"))

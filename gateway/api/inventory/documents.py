@@ -11,10 +11,10 @@ from topics.api.stock_operations import (
     LocationDocument,
     ReconcileResult,
     RefusedSkuDocument,
-    ResyncProgress,
 )
+from topics.records.facts.stock import ReconcileCounts
 from topics.stock.controls import Ask, Control, ControlIndex, Scope
-from topics.stock.status import LocationStatus, Refusal
+from topics.stock.status import LocationStatus, RefusedSku, ResyncProgress
 
 LOCATIONS_MAX = 500
 """Locations that one channel's document names: some 100 KB. A marketplace has dozens, seldom hundreds."""
@@ -60,11 +60,10 @@ def control_document(scope: Scope, control: Control) -> ControlDocument:
     )
 
 
-def refused_document(refusal: Refusal) -> RefusedSkuDocument:
-    why = refusal.why
+def refused_document(location: str, sku: str, why: RefusedSku) -> RefusedSkuDocument:
     return RefusedSkuDocument(
-        location=refusal.location,
-        channelSkuCode=refusal.sku,
+        location=location,
+        channelSkuCode=sku,
         reason=why.reason,
         status=why.status,
         sinceMs=why.since_ms,
@@ -100,24 +99,18 @@ def _progress(known: Iterable[LocationStatus]) -> ResyncProgress | None:
 
 
 def _reconciled(known: Iterable[LocationStatus]) -> ReconcileResult | None:
-    """Of those that the newest one was of."""
-    all_of_them = [status.reconcile for status in known if status.reconcile is not None]
-    if not all_of_them:
+    """Of the locations that the newest reconciliation was of."""
+    last = [status.reconcile for status in known if status.reconcile is not None]
+    if not last:
         return None
-    newest = max(all_of_them, key=lambda one: one.started_ms).id
-    same = [one for one in all_of_them if one.id == newest]
+    newest = max(last, key=lambda one: one.started_ms).id
+    same = [one for one in last if one.id == newest]
     return ReconcileResult(
         id=newest,
-        compared=sum(one.compared for one in same),
-        missing=sum(one.missing for one in same),
-        extra=sum(one.extra for one in same),
-        stale=sum(one.stale for one in same),
-        refused=sum(one.refused for one in same),
-        repaired=sum(one.repaired for one in same),
-        persisting=sum(one.persisting for one in same),
         failed=any(one.failed for one in same),
         startedMs=min(one.started_ms for one in same),
         endedMs=max(one.ended_ms for one in same) if all(one.ended_ms for one in same) else None,
+        **{name: sum(getattr(one, name) for one in same) for name in ReconcileCounts.model_fields},
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from streams.delivery.ports import Caller, Clock
 from streams.delivery.shutdown import STOCK_DRAIN_S, STOCK_GIVE_BACK_S
 from streams.delivery.stock.location import SENT
-from streams.delivery.stock.operations.location_operations import FollowedControls, StockOperations
+from streams.delivery.stock.operations.stock_operations import FollowedControls, StockOperations
 from streams.delivery.stock.partition import StockPartition
 from streams.delivery.tasks import guarded
 from streams.runtime.role import Committer, PartitionLost, Tables

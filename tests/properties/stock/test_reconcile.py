@@ -14,15 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.delivery.ports import AttemptResult, ResponseClass
-from streams.delivery.stock.operations.drift import REPAIRED, PlaceReconcile, drift_of, reconcile_key
-from streams.delivery.stock.operations.reconciler import CONFIRM_MS, Reconciling
+from streams.delivery.stock.operations.drift import REPAIRED, drift_of
+from streams.delivery.stock.operations.reconciler import CONFIRM_MS, Reconciler
+from streams.delivery.stock.operations.reconciliation import Reconciliation
 from streams.delivery.stock.operations.step import Step
 from streams.delivery.stock.ports import KnownStock
 from tests.fakes.stock import PlayedPlace
 from topics.records.facts.catalogue import check
-from topics.records.keys import split
+from topics.records.keys import join, split
 from topics.stock.controls import Ask
-from topics.stock.positions import DRIFT, is_position
+from topics.stock.positions import DRIFT, RECONCILE, is_position
 
 QUANTITIES = st.integers(0, 3)
 SKUS = [f"S{number:02d}" for number in range(30)]
@@ -119,7 +120,7 @@ class World(PlayedPlace):
             if is_position(change.key):
                 assert change.value is None
                 self.acked.pop(split(change.key)[2], None)
-            elif change.key == reconcile_key(self):
+            elif change.key == join(RECONCILE, self.channel, self.location):
                 self.record = change.value
             else:
                 mark, _, _, sku = split(change.key)
@@ -137,12 +138,12 @@ class World(PlayedPlace):
         while True:
             for sku in self.wanted:
                 self.send(sku)  # a takeover compares all
-            state = PlaceReconcile(self, self.record, self.memory.items(), 0)
+            state = Reconciliation(self, self.record, self.memory.items(), 0)
             try:
-                wants = state.wants(ask, None)
-                if wants is not None:
-                    await self.commit(state.begin(*wants, self.clock.ms))
-                await Reconciling(self, self, state, self.clock, self.commit).run()
+                wanted = state.wanted(ask, None)
+                if wanted is not None:
+                    await self.commit(state.begin(*wanted, self.clock.ms))
+                await Reconciler(self, self, state, self.clock, self.commit).run()
             except KilledError:
                 continue
             assert not state.goes_on
@@ -260,10 +261,10 @@ async def test_a_channel_that_answers_from_an_old_copy_for_a_moment_drifts_not()
 
 async def test_a_call_that_told_a_sku_in_between_makes_what_was_read_of_it_worthless() -> None:
     world = World(wanted={"A": 1, "B": 1}, acked={"A": 1, "B": 1}, has={"A": 2, "B": 2})
-    state = PlaceReconcile(world, None, (), 0)
+    state = Reconciliation(world, None, (), 0)
     await world.commit(state.begin(Ask(id="first", at_ms=1), "asked", 1))
-    going = Reconciling(world, world, state, world.clock, world.commit)
-    world.during = [lambda: None, lambda: going.told(["A", "C"])]
+    going = Reconciler(world, world, state, world.clock, world.commit)
+    world.during = [lambda: None, lambda: going.on_acknowledged(["A", "C"])]
     await going.run()
     assert world.said("stock-drift-found", "first") == {"B": "stale"}
 
@@ -274,7 +275,7 @@ async def test_a_channel_that_cannot_be_asked_is_given_up_and_that_is_no_fact() 
     nonsense = AttemptResult(kind=ResponseClass.DELIVERED, at_ms=0, took_ms=1, status=200, body={"inventories": 7})
     world.answers = [refused, nonsense] * 4
     assert await world.reconcile("first") == {}
-    state = PlaceReconcile(world, world.record, (), 0)
+    state = Reconciliation(world, world.record, (), 0)
     assert state.shown is not None
     assert (state.shown.failed, state.goes_on, world.sends) == (True, False, {})
     world.answers = [refused]

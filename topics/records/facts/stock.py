@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from topics.records.facts.base import EpochMs, Part, Quantity, Status, known
 
@@ -111,15 +111,24 @@ class ResyncDone(StockFact):
     startedMs: EpochMs = Field(description="Epoch milliseconds")
 
 
-class ReconcileDone(StockFact):
+class ReconcileCounts(BaseModel):
+    """The counters of a reconciliation, as its fact, its status and the API have them."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    compared: Quantity = Field(description="Positions of either side that were compared")
+    missing: Quantity = Field(description="SKUs that the channel did not have")
+    extra: Quantity = Field(description="SKUs that the channel had and that are not known here")
+    stale: Quantity = Field(description="SKUs of which the channel had another quantity")
+    refused: Quantity = Field(description="SKUs that are wrong at the channel because it refuses them")
+    repaired: Quantity = Field(description="SKUs that were sent once more")
+    persisting: Quantity = Field(description="SKUs that an earlier reconciliation had found wrong, too")
+
+    def counts(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in ReconcileCounts.model_fields}
+
+
+class ReconcileDone(ReconcileCounts, StockFact):
     """The positions of a location were compared with what the channel has."""
 
     reconcile: str = Field(description="Its id")
-    compared: Quantity = Field(description="Positions of either side")
-    missing: Quantity
-    extra: Quantity
-    stale: Quantity
-    refused: Quantity
-    repaired: Quantity = Field(description="Positions that were sent once more")
-    persisting: Quantity = Field(description="Those of the drifted that an earlier one had found, too")
     startedMs: EpochMs = Field(description="Epoch milliseconds")

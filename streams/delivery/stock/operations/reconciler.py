@@ -13,10 +13,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from streams.delivery.ports import Clock
 from streams.delivery.stock.metrics import DRIFT
-from streams.delivery.stock.operations.drift import Drift, PlaceReconcile, drift_of
+from streams.delivery.stock.operations.drift import Drift, drift_of
 from streams.delivery.stock.operations.read_back import quantities_in
-from streams.delivery.stock.operations.resync import Walk
+from streams.delivery.stock.operations.reconciliation import Reconciliation
 from streams.delivery.stock.operations.step import Step
+from streams.delivery.stock.operations.sweep import Walk
 from streams.delivery.stock.ports import StockLocation, StockReading
 
 PAGES = 10
@@ -41,24 +42,24 @@ class UnreadableError(Exception):
     """The channel does not say what it has."""
 
 
-class Reconciling:
+class Reconciler:
     """`run` goes from where the reconciliation is to its end."""
 
     def __init__(
-        self, place: StockLocation, reading: StockReading, reconcile: PlaceReconcile, clock: Clock, commit: Commit
+        self, location: StockLocation, reading: StockReading, sweep: Reconciliation, clock: Clock, commit: Commit
     ) -> None:
-        self._place = place
+        self._location = location
         self._reading = reading
-        self._reconcile = reconcile
+        self._sweep = sweep
         self._clock = clock
         self._commit = commit
         self._in_hand: set[str] = set()
-        self._told: set[str] = set()
+        self._sent: set[str] = set()
         self._extras: set[str] = set()
 
-    def told(self, skus: Iterable[str]) -> None:
+    def on_acknowledged(self, skus: Iterable[str]) -> None:
         """A call told these: what was read of them before says nothing any more."""
-        self._told.update(self._in_hand.intersection(skus))
+        self._sent.update(self._in_hand.intersection(skus))
 
     async def run(self) -> None:
         """Raises PartitionLost when the place is another worker's: it goes on there."""
@@ -66,23 +67,26 @@ class Reconciling:
             await self._compare()
         except UnreadableError as error:
             log.warning(
-                "stock.reconcile.failed channel=%s location=%s: %s", self._place.channel, self._place.location, error
+                "stock.reconcile.failed channel=%s location=%s: %s",
+                self._location.channel,
+                self._location.location,
+                error,
             )
-            await self._commit(self._reconcile.end(self._clock.now_ms(), failed=True))
+            await self._commit(self._sweep.end(self._clock.now_ms(), failed=True))
         else:
-            await self._commit(self._reconcile.end(self._clock.now_ms()))
+            await self._commit(self._sweep.end(self._clock.now_ms()))
 
     async def _compare(self) -> None:
-        walk = Walk({*self._place.skus(), *self._reading.acknowledged()}, self._reconcile.cursor)
+        walk = Walk({*self._location.skus(), *self._reading.acknowledged()}, self._sweep.cursor)
         while not walk.sort_some():  # noqa: ASYNC110 - it does some of the work each time
             await asyncio.sleep(0)
-        while skus := walk.take(self._reading.batch * PAGES):
-            while self._place.figures().paused:
+        while skus := walk.next_skus(self._reading.batch * PAGES):
+            while self._location.figures().paused:
                 await self._pause(PAUSED_LOOK_MS)
             await self._compare_some(skus)
 
     async def _compare_some(self, skus: Sequence[str]) -> None:
-        self._in_hand, self._told = set(skus), set()
+        self._in_hand, self._sent = set(skus), set()
         found = await self._read(skus)
         first = {sku: self._drift(sku, found) for sku in [*skus, *self._unasked(found)]}
         suspects = {sku: drift for sku, drift in first.items() if drift is not None}
@@ -96,19 +100,19 @@ class Reconciling:
         for sku, before in first.items():
             if before is None:
                 known = self._reading.known(sku)
-                if known.settled and sku not in self._told:
+                if known.settled and sku not in self._sent:
                     results[sku] = None
                 continue
             now = self._drift(sku, again)
-            if sku not in self._told and (now is None or now.kind == before.kind):
+            if sku not in self._sent and (now is None or now.kind == before.kind):
                 results[sku] = now
-        judged = self._reconcile.judge(results, compared=len(first), cursor=skus[-1], now_ms=self._clock.now_ms())
+        judged = self._sweep.judge(results, compared=len(first), cursor=skus[-1], now_ms=self._clock.now_ms())
         await self._commit(judged.step)
         for drift in results.values():
             if drift is not None:
-                DRIFT.labels(self._place.channel, drift.kind).inc()
+                DRIFT.labels(self._location.channel, drift.kind).inc()
         self._in_hand = set()
-        self._place.compare(judged.repaired)
+        self._location.compare(judged.repaired)
 
     def _drift(self, sku: str, found: dict[str, int]) -> Drift | None:
         return drift_of(self._reading.known(sku), found.get(sku))

@@ -12,31 +12,24 @@ When it is over, the fact and the end of the status leave, and then the memory g
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-
-from pydantic import BaseModel, ConfigDict
+from typing import Any
 
 from streams.delivery.stock.operations.step import SENT, STATUS, Step, fact_effect
 from streams.delivery.stock.ports import StockLocation
 from streams.runtime.role import GONE, Change, Effect
-from topics.records.facts.stock import StockAcceptedAgain, StockRefused
+from topics.records.facts.stock import SkuFact, StockAcceptedAgain, StockRefused
 from topics.records.keys import join
 from topics.stock.positions import REFUSED
 from topics.stock.status import RefusedSku, refused_key
 
+_SHOWN = set(RefusedSku.model_fields)
 
-class Refusal(BaseModel):
-    """What is remembered of a refused SKU. `at_ms`: when it was decided; `told`: the fact of it is on its topic."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-    reason: str
-    status: int | None
-    since_ms: int
-    failures: int
+class RememberedRefusal(RefusedSku):
+    """The record under `~refused|channel|location|sku`. `at_ms`: when it was decided; `told`: its fact is reported."""
+
     at_ms: int
     told: bool = False
-
-    def encode(self) -> bytes:
-        return self.model_dump_json().encode()
 
 
 class Refusals:
@@ -45,9 +38,9 @@ class Refusals:
     What is remembered is kept as it is in Kafka: a channel may refuse a million SKUs, and a takeover waits for each.
     """
 
-    def __init__(self, place: StockLocation, remembered: Iterable[tuple[str, bytes]] = ()) -> None:
+    def __init__(self, location: StockLocation, remembered: Iterable[tuple[str, bytes]] = ()) -> None:
         """`remembered`: SKUs, and what the last owner of the place remembered of each."""
-        self._place = place
+        self._location = location
         self._known: dict[str, bytes] = dict(remembered)
         self._over: dict[str, bytes] = {}
         """Those that are refused no longer, and of which that is to be said."""
@@ -67,7 +60,7 @@ class Refusals:
         if sku in self._known:
             return
         named = status is not None and 200 <= status < 300
-        refusal = Refusal(
+        refusal = RememberedRefusal(
             reason="failure-list" if named else "refused",
             status=status,
             since_ms=since_ms,
@@ -101,8 +94,8 @@ class Refusals:
         effects: list[Effect] = []
         changes: list[Change] = []
         for sku, raw in new:
-            one = Refusal.model_validate_json(raw)
-            effects += [self._refused(sku, one), self._status(sku, _shown(one))]
+            one = RememberedRefusal.model_validate_json(raw)
+            effects += [self._refused(sku, one), self._status(sku, one.model_dump_json(include=_SHOWN).encode())]
             told = one.model_copy(update={"told": True}).encode()
             changes.append(self._remembered(sku, told))
             # It may be over since the step before this one, or refused anew.
@@ -115,51 +108,34 @@ class Refusals:
         effects: list[Effect] = []
         for sku, raw in over:
             if _is_told(raw):
-                effects.append(self._accepted(sku, Refusal.model_validate_json(raw), now_ms))
+                effects.append(self._accepted(sku, RememberedRefusal.model_validate_json(raw), now_ms))
             effects.append(self._status(sku, GONE))
-        changes = [Change(SENT, memory_key(self._place, sku), None) for sku, _ in over]
+        changes = [Change(SENT, memory_key(self._location, sku), None) for sku, _ in over]
         return Step(tuple(effects), tuple(changes))
 
-    def _refused(self, sku: str, one: Refusal) -> Effect:
-        fact = StockRefused(
-            channel=self._place.channel,
-            location=self._place.location,
-            channelSkuCode=sku,
-            atMs=one.at_ms,
-            reason=one.reason,
-            status=one.status,
-            failures=one.failures,
-            sinceMs=one.since_ms,
-        )
-        return fact_effect(fact, f"{sku}/{one.since_ms}")
+    def _refused(self, sku: str, one: RememberedRefusal) -> Effect:
+        members = {"reason": one.reason, "status": one.status, "failures": one.failures, "sinceMs": one.since_ms}
+        return self._fact(StockRefused, sku, one, one.at_ms, **members)
 
-    def _accepted(self, sku: str, one: Refusal, now_ms: int) -> Effect:
-        fact = StockAcceptedAgain(
-            channel=self._place.channel,
-            location=self._place.location,
-            channelSkuCode=sku,
-            atMs=now_ms,
-            refusedSinceMs=one.since_ms,
-        )
-        return fact_effect(fact, f"{sku}/{one.since_ms}")
+    def _accepted(self, sku: str, one: RememberedRefusal, now_ms: int) -> Effect:
+        return self._fact(StockAcceptedAgain, sku, one, now_ms, refusedSinceMs=one.since_ms)
+
+    def _fact(self, model: type[SkuFact], sku: str, one: RememberedRefusal, at_ms: int, **members: Any) -> Effect:
+        what = f"{sku}/{one.since_ms}"
+        return fact_effect(self._location, model, what, at_ms, channelSkuCode=sku, **members)
 
     def _status(self, sku: str, value: bytes) -> Effect:
-        key = refused_key(self._place.channel, self._place.location, sku)
-        return Effect(STATUS, key, value, (), self._place.partition)
+        key = refused_key(self._location.channel, self._location.location, sku)
+        return Effect(STATUS, key, value, (), self._location.partition)
 
     def _remembered(self, sku: str, raw: bytes) -> Change:
-        return Change(SENT, memory_key(self._place, sku), raw)
+        return Change(SENT, memory_key(self._location, sku), raw)
 
 
 def _is_told(raw: bytes) -> bool:
     """Nearly all are, and end so as this version writes them."""
-    return raw.endswith(b'"told":true}') or Refusal.model_validate_json(raw).told
+    return raw.endswith(b'"told":true}') or RememberedRefusal.model_validate_json(raw).told
 
 
-def memory_key(place: StockLocation, sku: str) -> bytes:
-    return join(REFUSED, place.channel, place.location, sku)
-
-
-def _shown(one: Refusal) -> bytes:
-    shown = RefusedSku(reason=one.reason, status=one.status, since_ms=one.since_ms, failures=one.failures)
-    return shown.encode()
+def memory_key(location: StockLocation, sku: str) -> bytes:
+    return join(REFUSED, location.channel, location.location, sku)

@@ -31,7 +31,7 @@ class Rate:
         return self._per_s * exp((self._at_ms - now_ms) / RATE_MS) if self._per_s else 0.0
 
 
-class Written:
+class WrittenStatus:
     """What was last written of a location's status; nothing is known of what another worker wrote before."""
 
     def __init__(self) -> None:

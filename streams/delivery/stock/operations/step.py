@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
+from streams.delivery.stock.ports import StockLocation
 from streams.runtime.role import Change, Effect
 from topics.records.envelope import DELIVERY_SOURCE, FACT, Envelope
 from topics.records.facts.catalogue import name_of
@@ -24,15 +25,16 @@ class Step(NamedTuple):
     changes: tuple[Change, ...] = ()
 
 
-def fact_effect(fact: StockFact, what: str) -> Effect:
+def fact_effect(location: StockLocation, model: type[StockFact], what: str, at_ms: int, **members: Any) -> Effect:
     """`what` tells this fact from others of the same name and location; it is the same when the fact is made again."""
-    name = name_of(type(fact))
+    channel, name = location.channel, name_of(model)
+    fact = model(channel=channel, location=location.location, atMs=at_ms, **members)
     envelope = Envelope(
-        id=f"{fact.channel}/{fact.location}/{what}/{name}",
+        id=f"{channel}/{fact.location}/{what}/{name}",
         type=FACT + name,
         source=DELIVERY_SOURCE,
-        channel=fact.channel,
+        channel=channel,
         subject=fact.location,
-        time_ms=fact.atMs,
+        time_ms=at_ms,
     )
-    return Effect(EVENTS, stock_key(fact.channel, fact.location), orjson.dumps(fact.model_dump()), envelope.headers())
+    return Effect(EVENTS, stock_key(channel, fact.location), orjson.dumps(fact.model_dump()), envelope.headers())

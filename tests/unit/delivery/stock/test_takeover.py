@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from streams.delivery.stock import sender as stock
-from streams.delivery.stock.operations.location_operations import StockOperations
+from streams.delivery.stock.operations.stock_operations import StockOperations
 from streams.delivery.stock.sender import StockSender
 from streams.runtime.role import Table
 from tests.fakes.delivery import PARTITIONS, Durable, ManualClock, channels_for

@@ -17,9 +17,9 @@ from topics.api.stock_operations import (
     ReconcileResult,
     RefusedSkuDocument,
     RefusedSkusDocument,
-    ResyncProgress,
     StockStatusDocument,
 )
+from topics.stock.status import ResyncProgress
 
 AT_MS = 1_764_100_000_000
 Answers = dict[tuple[str, str], Any]

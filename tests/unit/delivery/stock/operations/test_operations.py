@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.delivery.stock.operations.location_operations import StockOperations
-from streams.delivery.stock.operations.rejections import Refusal, Refusals
+from streams.delivery.stock.operations.rejections import Refusals, RememberedRefusal
 from streams.delivery.stock.operations.status import CLEAN_MS, WRITTEN_EVERY_MS, Rate
+from streams.delivery.stock.operations.stock_operations import StockOperations
 from streams.delivery.stock.stock_gauges import DIRTY, OLDEST, PAUSED, REFUSED
 from streams.runtime.role import Effect
 from tests.fakes.delivery import START_MS, Durable, ManualClock, channels_for
@@ -61,7 +61,7 @@ class Stage:
 
     async def look(self, after_ms: int = 1_000) -> None:
         await self.clock.run_for(after_ms)
-        await self.operations.look()
+        await self.operations.tick()
 
     def facts(self) -> list[tuple[str, dict[str, Any]]]:
         found = []
@@ -94,7 +94,7 @@ class Stage:
         return found
 
     def refused(self) -> list[str]:
-        return [one.sku for one in self.status.refused("demo", None, ("", ""), 99)]
+        return [sku for _, sku, _ in self.status.refused("demo", None, ("", ""), 99)]
 
 
 async def test_a_refusal_is_said_once_and_so_is_its_end() -> None:
@@ -146,18 +146,18 @@ def test_a_takeover_reads_nothing_of_refusals_that_were_told(monkeypatch: pytest
     untold = first._remembered("B", first._known["B"])
     assert remembered.value is not None
     assert untold.value is not None
-    monkeypatch.setattr(Refusal, "model_validate_json", unreadable_but(untold.value))
+    monkeypatch.setattr(RememberedRefusal, "model_validate_json", unreadable_but(untold.value))
     after = Refusals(PlayedPlace(), [("A", remembered.value), ("B", untold.value)])
     assert list(after.skus) == ["A", "B"]
     assert list(after._pending) == ["B"]
 
 
-def unreadable_but(readable: bytes) -> Callable[[bytes], Refusal]:
-    def read(raw: bytes) -> Refusal:
+def unreadable_but(readable: bytes) -> Callable[[bytes], RememberedRefusal]:
+    def read(raw: bytes) -> RememberedRefusal:
         assert raw == readable
         return known
 
-    known = Refusal.model_validate_json(readable)
+    known = RememberedRefusal.model_validate_json(readable)
     return read
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from streams.delivery.ports import READ_BACK, Answer, AttemptResult, Call, ResponseClass
 from streams.delivery.senders.router import SenderRouter
-from streams.delivery.stock.operations.location_operations import StockOperations
 from streams.delivery.stock.operations.read_back import quantities_in, read_back_call
+from streams.delivery.stock.operations.stock_operations import StockOperations
 from tests.fakes.delivery import PARTITIONS, Durable, ManualClock, channels_for
 from tests.fakes.stock_sending import StockWorker, stock_channels
 from topics.configuration.channels import Channels, FarSide
@@ -84,7 +84,7 @@ class Stage:
 
     async def run(self, seconds: int) -> None:
         for _ in range(seconds):
-            await self.operations.look()
+            await self.operations.tick()
             await self.worker.clock.run_for(1_000)
 
     def facts(self) -> list[tuple[str, Any]]:

@@ -8,8 +8,10 @@ import orjson
 import pytest
 
 from streams.delivery.stock.operations import resync as stock_resync
-from streams.delivery.stock.operations.resync import PlaceResync, daily_ask, resync_key
+from streams.delivery.stock.operations import sweep
+from streams.delivery.stock.operations.resync import Resync
 from streams.delivery.stock.operations.step import Step
+from streams.delivery.stock.operations.sweep import daily_ask
 from tests.fakes.stock import PlayedPlace
 from topics.records.facts.catalogue import check
 from topics.stock.controls import Ask
@@ -23,7 +25,7 @@ SKUS = [f"S{number:04d}" for number in range(250)]
 def small_hands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stock_resync, "IN_HAND_MAX", 20)
     monkeypatch.setattr(stock_resync, "WINDOW_MAX", 50)
-    monkeypatch.setattr(stock_resync, "SORTED_AT_ONCE", 40)
+    monkeypatch.setattr(sweep, "SORTED_AT_ONCE", 40)
 
 
 class Run:
@@ -31,7 +33,7 @@ class Run:
 
     def __init__(self, skus: list[str], record: bytes | None = None) -> None:
         self.place = PlayedPlace(skus=skus)
-        self.resync = PlaceResync(self.place, record, now_ms=500)
+        self.resync = Resync(self.place, record, now_ms=500)
         self.record = record
         self.facts: list[dict[str, object]] = []
         self.ids: list[bytes] = []
@@ -41,7 +43,7 @@ class Run:
         if step is None:
             return
         for change in step.changes:
-            assert (change.table, change.key) == ("inventory.sent", resync_key(self.place))
+            assert (change.table, change.key) == ("inventory.sent", self.resync.key)
             self.record = change.value
         for effect in step.effects:
             self.facts.append(orjson.loads(effect.value))
@@ -169,17 +171,17 @@ def test_a_new_one_begins_from_the_first_and_an_empty_place_has_nothing_to_tell(
 
 
 def test_what_is_wanted_is_begun_once() -> None:
-    resync = PlaceResync(PlayedPlace(), None, now_ms=10 * DAY_MS)
+    resync = Resync(PlayedPlace(), None, now_ms=10 * DAY_MS)
     old, new = Ask(id="daily_1", at_ms=9 * DAY_MS), Ask(id="daily_2", at_ms=11 * DAY_MS)
-    assert resync.wants(None, old) is None, "it was due before this worker knew the place"
-    assert resync.wants(None, new) == (new, "daily")
-    assert resync.wants(ASK, new) == (ASK, "asked")
+    assert resync.wanted(None, old) is None, "it was due before this worker knew the place"
+    assert resync.wanted(None, new) == (new, "daily")
+    assert resync.wanted(ASK, new) == (ASK, "asked")
     record = resync.begin(new, "daily", now_ms=1).changes[0].value
-    again = PlaceResync(PlayedPlace(), record, now_ms=12 * DAY_MS)
+    again = Resync(PlayedPlace(), record, now_ms=12 * DAY_MS)
     for one in (resync, again):
-        assert one.wants(ASK, new) is None
+        assert one.wanted(ASK, new) is None
         late = Ask(id="daily_3", at_ms=12 * DAY_MS)
-        assert one.wants(None, late) == (late, "daily")
+        assert one.wanted(None, late) == (late, "daily")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,43 @@
+"""What the last owner of a partition left on inventory.sent about the operations on each of its locations."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from streams.runtime.role import Table
+from topics.records.keys import split
+from topics.stock.positions import BOOKKEEPING, DRIFT, RECONCILE, REFUSED, RESYNC
+
+Name = tuple[str, str]
+"""Channel and location."""
+BySku = list[tuple[str, bytes]]
+
+
+@dataclass(slots=True)
+class Memory:
+    """Of one location. Each record is kept as it is in Kafka: there may be a million, and a takeover waits for them."""
+
+    refused: BySku = field(default_factory=list)
+    drifts: BySku = field(default_factory=list)
+    resync: bytes | None = None
+    reconcile: bytes | None = None
+
+
+def read_memory(sent: Table) -> dict[Name, Memory]:
+    """In one pass over the bookkeeping: a pass per kind would sort all of its keys each time."""
+    found: dict[Name, Memory] = defaultdict(Memory)
+    for key, raw in sent.walk(BOOKKEEPING):
+        mark, *of = split(key)
+        if mark not in (REFUSED, DRIFT, RESYNC, RECONCILE):
+            continue
+        memory = found[of[0], of[1]]
+        if mark == REFUSED:
+            memory.refused.append((of[2], raw))
+        elif mark == DRIFT:
+            memory.drifts.append((of[2], raw))
+        elif mark == RESYNC:
+            memory.resync = raw
+        else:
+            memory.reconcile = raw
+    return found

@@ -1,0 +1,118 @@
+"""PURE: what a reconciliation of a location counts, reports, repairs and remembers, so that it ends.
+
+Drift is repaired once: what the channel acknowledged of the SKU is forgotten, so the SKU differs from what is true and
+is sent as any other. That is remembered under `~drift|channel|location|sku` on inventory.sent until a reconciliation
+finds the SKU as it should be. Drift found again is reported, not repaired again; so a channel that ignores repairs
+causes no loop.
+
+One commit makes durable what was found, what is repaired and how far the reconciliation is; a restart goes on from
+there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from streams.delivery.stock.operations.drift import Drift, RememberedDrift
+from streams.delivery.stock.operations.step import SENT, Step, fact_effect
+from streams.delivery.stock.operations.sweep import Sweep, SweepRecord
+from streams.delivery.stock.ports import StockLocation
+from streams.runtime.role import Change, Effect
+from topics.records.facts.stock import DriftFact, ReconcileCounts, ReconcileDone, StockDriftFound, StockDriftPersists
+from topics.records.keys import join, position_key
+from topics.stock.positions import DRIFT, RECONCILE
+from topics.stock.status import Reconciled
+
+REMEMBERED_MAX = 10_000
+"""Drifts of one location that are remembered, some 3 MB. What drifted beyond is counted and left to the next
+reconciliation; a channel that lost more than that wants a resync."""
+
+
+class ReconcileRecord(Reconciled, SweepRecord):
+    """The record under `~reconcile|channel|location`. Without its cause and cursor it is what operators see."""
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.ended_ms)
+
+    @property
+    def swept(self) -> int:
+        return self.compared
+
+
+class Judged(NamedTuple):
+    """What to commit, and the SKUs to compare when that is durable."""
+
+    step: Step
+    repaired: list[str]
+
+
+class Reconciliation(Sweep[ReconcileRecord]):
+    """The reconciliation of one location."""
+
+    record_type = ReconcileRecord
+    mark = RECONCILE
+    blank = MappingProxyType({**dict.fromkeys(ReconcileCounts.model_fields, 0), "ended_ms": 0, "failed": False})
+
+    def __init__(
+        self, location: StockLocation, last: bytes | None, remembered: Iterable[tuple[str, bytes]], now_ms: int
+    ) -> None:
+        """`last` and `remembered` (by SKU): what the last owner of the location left."""
+        super().__init__(location, last, now_ms)
+        self._remembered = {sku: RememberedDrift.model_validate_json(raw) for sku, raw in remembered}
+
+    @property
+    def shown(self) -> Reconciled | None:
+        """The last one, for operators."""
+        return self._record
+
+    def judge(self, results: Mapping[str, Drift | None], *, compared: int, cursor: str, now_ms: int) -> Judged:
+        """`results`: what is certain, by SKU; None: the SKU is as it should be. All up to `cursor` are compared."""
+        record = self._present()
+        effects: list[Effect] = []
+        changes: list[Change] = []
+        repaired: list[str] = []
+        counts = record.counts()
+        counts["compared"] += compared
+        for sku, drift in results.items():
+            before = self._remembered.get(sku)
+            if drift is None:
+                if before is not None:
+                    changes.append(self._remember(sku, None))
+                continue
+            counts[drift.kind] += 1
+            if before is not None and before.reconcile != record.id and (before.repaired or not drift.is_repairable):
+                counts["persisting"] += 1
+                model: type[DriftFact] = StockDriftPersists
+            elif before is not None or len(self._remembered) < REMEMBERED_MAX:
+                model = StockDriftFound
+                changes.append(self._remember(sku, drift.remembered(record.id, now_ms)))
+                if drift.is_repairable:
+                    repaired.append(sku)
+            else:
+                continue
+            members = {"channelSkuCode": sku, "reconcile": record.id, **drift._asdict()}
+            effects.append(fact_effect(self._location, model, f"{record.id}/{sku}", now_ms, **members))
+        counts["repaired"] += len(repaired)
+        changes += [Change(SENT, position_key(*self._name, sku), None) for sku in repaired]
+        saved = self._save(record.model_copy(update={**counts, "cursor": cursor}))
+        return Judged(Step(tuple(effects), (*changes, *saved.changes)), repaired)
+
+    def end(self, now_ms: int, *, failed: bool = False) -> Step:
+        """`failed`: the channel could not be asked to the end; then there is no fact."""
+        record = self._present().model_copy(update={"ended_ms": now_ms, "failed": failed})
+        saved = self._save(record)
+        if failed:
+            return saved
+        members = {"reconcile": record.id, "startedMs": record.started_ms, **record.counts()}
+        done = fact_effect(self._location, ReconcileDone, record.id, now_ms, **members)
+        return Step((done,), saved.changes)
+
+    def _remember(self, sku: str, drift: RememberedDrift | None) -> Change:
+        if drift is None:
+            del self._remembered[sku]
+        else:
+            self._remembered[sku] = drift
+        return Change(SENT, join(DRIFT, *self._name, sku), None if drift is None else drift.encode())
