@@ -32,7 +32,7 @@ from bench.processes import (
 )
 from bench.recovery.failover import Failover, fail_over
 from sluice.dev.local.broker import private_broker
-from streams.order.model.entities import decode
+from streams.order.model.entities import decode_entity
 from streams.order.model.limits import RECENT_BYTES_MAX
 from topics.configuration.settings import Settings, load_settings
 from topics.kafka.admin import create
@@ -128,7 +128,7 @@ def _recent() -> dict[str, Any]:
     """What an order takes that is kept decoded, and how much of that there may be. See entity_cache."""
     raws = [stored_state(number) for number in range(_DECODED)]
     before = _own_bytes()
-    entities = [decode(raw) for raw in raws]
+    entities = [decode_entity(raw) for raw in raws]
     each = (_own_bytes() - before) / len(entities)
     size = len(raws[0])
     return {

@@ -9,7 +9,7 @@ from prometheus_client import Gauge
 
 from streams.order.machine.watchdog import STEPS
 from streams.order.model.effects import Effect, PublishFact
-from streams.order.model.entities import Order, StateError, decode, is_stuck
+from streams.order.model.entities import Order, StateError, decode_entity, is_stuck
 from streams.runtime.role import Record
 
 STUCK = Gauge(
@@ -65,7 +65,7 @@ class StuckGauge:
 
 def _stuck(raw: bytes) -> Iterable[str]:
     try:
-        entity = decode(raw)
+        entity = decode_entity(raw)
     except StateError:
         return ()  # its next command says so
     return entity.stuck if isinstance(entity, Order) else ()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from streams.order.machine.decide import Decision, advance, nothing_recorded
 from streams.order.metrics import StuckGauge
 from streams.order.model.effects import PublishFact, RecordAnswer
-from streams.order.model.entities import Entity, StateError, decode
+from streams.order.model.entities import Entity, StateError, decode_entity, encode_entity
 from streams.order.model.events import Event, EventKind
 from streams.order.model.limits import MESSAGE_MAX
 from streams.order.records.answer_table import Answers, recall
@@ -95,7 +95,7 @@ class OrdersRole(Role):
     def _keep(self, record: Record, state: Table, key: bytes, decision: Decision) -> None:
         """What is known now. Raises Poison before anything is kept."""
         entity = decision.entity if decision.changed and not decision.gone else None
-        raw = entity.encode() if entity is not None else b""
+        raw = encode_entity(entity) if entity is not None else b""
         if len(raw) > VALUE_BYTES_MAX:
             raise too_large(f"a value of {STATE}", raw)
         self._stuck.count(record, decision.effects)
@@ -223,7 +223,7 @@ class OrdersRole(Role):
         if recent is not None:
             return recent
         try:
-            return decode(raw)
+            return decode_entity(raw)
         except StateError as error:
             raise Poison("BAD_STATE", f"{key.decode(errors='replace')}: {error}") from error
 

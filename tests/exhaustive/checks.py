@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from streams.order.machine.races import DISAGREEMENTS, ENDINGS, ending_of
-from streams.order.model.entities import Order, decode
+from streams.order.model.entities import Order, decode_entity
 from streams.order.model.states import OrderState
 from tests.exhaustive.far_sides import ASKING, HANDED, PACKED, View
 from tests.exhaustive.world import ASKED, LATER, World
@@ -27,7 +27,7 @@ class Difference(NamedTuple):
 def differences(world: World) -> Iterator[Difference]:
     """Where the three views of the order do not agree."""
     assert world.raw is not None
-    order = decode(world.raw)
+    order = decode_entity(world.raw)
     assert isinstance(order, Order)
     if order.state == OrderState.REJECTED:
         if world.increff.known:
@@ -102,9 +102,9 @@ def ending(world: World) -> tuple[str, list[str]]:
         if call.status == ASKED or (call.status == LATER and not call.early)
     ]
     wrong += [f"{request.id} never ends" for request in world.requests]
-    order = decode(world.raw)
+    order = decode_entity(world.raw)
     assert isinstance(order, Order)
-    if order.waiting or any(not relay.dead for relay in order.relays):
+    if order.deferred or any(not relay.dead for relay in order.relays):
         wrong.append("an answer is still awaited, of which nothing will come")
     told: set[str] = set()
     for difference in differences(world):

@@ -16,7 +16,7 @@ from streams.order.machine.decide import advance
 from streams.order.machine.transitions import MAKERS, TABLES
 from streams.order.model import limits
 from streams.order.model.effects import PublishFact, RecordAnswer, ReplyTo, RequestDelivery
-from streams.order.model.entities import Order, decode
+from streams.order.model.entities import Order, decode_entity, encode_entity
 from streams.order.model.events import Event
 from topics.records.verdicts import Verdict
 
@@ -59,7 +59,7 @@ class Decider:
         return known
 
     def _decide(self, raw: bytes | None, answers: Answers, event: Event, now_ms: int) -> Decided:
-        entity = decode(raw) if raw is not None else None
+        entity = decode_entity(raw) if raw is not None else None
         before = entity.state if entity is not None else None
         numbered = entity.fact_sequence if entity is not None else 0
         recall = {key: (status, orjson.loads(body)) for key, status, body in answers}.get
@@ -90,7 +90,7 @@ class Decider:
             problems += _wrong_state(decision.entity, before, event)
             if self.normal:
                 _normalise(decision.entity)
-            after = decision.entity.encode()
+            after = encode_entity(decision.entity)
         return Decided(
             after,
             after != raw,
@@ -106,9 +106,9 @@ def _wrong_state(order: Order, before: str | None, event: Event) -> list[str]:
     problems = []
     for line in order.lines:
         if line.ordered != line.open + line.packed + line.cancelled:
-            problems.append(f"line {line.row()} does not add up")
+            problems.append(f"line {line} does not add up")
         if min(line.open, line.packed, line.packing, line.customer, line.seller, line.free) < 0:
-            problems.append(f"line {line.row()} has less than nothing")
+            problems.append(f"line {line} has less than nothing")
     packing = sum(units for s in order.shipments if s.state == "PACKING" for _, _, units in s.items)
     packed = sum(units for s in order.shipments if s.state != "PACKING" for _, _, units in s.items)
     if (packing, packed) != (sum(x.packing for x in order.lines), sum(x.packed for x in order.lines)):

@@ -10,7 +10,7 @@ from typing import Any
 import topics
 from streams.order.machine.decide import Decision, decide
 from streams.order.model.effects import Effect, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
-from streams.order.model.entities import Entity, Manifest, Order, Return, decode
+from streams.order.model.entities import Entity, Manifest, Order, Return, decode_entity, encode_entity
 from streams.order.model.events import Event, EventKind, kind_of_command, kind_of_outcome
 from tests.support.facts import check_facts
 from topics.contract.entities import entity_code, entity_key
@@ -232,7 +232,7 @@ class Story:
 
     def _decide(self, event: Event) -> Decision:
         raw = self.entities.get(event.key)
-        return decide(decode(raw) if raw is not None else None, event, self.now_ms, self.answers.get)
+        return decide(decode_entity(raw) if raw is not None else None, event, self.now_ms, self.answers.get)
 
     def query(self, body: dict[str, Any], key: bytes) -> Step:
         return self.feed(
@@ -254,7 +254,7 @@ class Story:
         return found
 
     def entity(self, key: bytes) -> Entity:
-        return decode(self.entities[key])
+        return decode_entity(self.entities[key])
 
     def returned(self, key: bytes) -> Return:
         found = self.entity(key)
@@ -271,7 +271,7 @@ class Story:
         if decision.gone:
             self.entities.pop(event.key, None)
         elif decision.changed and decision.entity is not None:
-            self.entities[event.key] = decision.entity.encode()
+            self.entities[event.key] = encode_entity(decision.entity)
         for effect in decision.effects:
             if isinstance(effect, RecordAnswer):
                 self.answers[effect.key] = (effect.status, effect.body)

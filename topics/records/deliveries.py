@@ -6,6 +6,7 @@ import re
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 import orjson
 
 from topics.values import named_value
@@ -102,10 +103,11 @@ class Outcome:
 
 
 def decode_outcome(raw: bytes) -> Outcome:
-    data = orjson.loads(raw)
-    attempt = data.pop("attempt")
-    kind = OutcomeKind(data.pop("kind"))
-    return Outcome(kind=kind, attempt=Attempt(**attempt) if attempt else None, **data)
+    """Raises ValueError naming the member that is missing or of another type: the order's state keeps some of them."""
+    try:
+        return msgspec.convert(orjson.loads(raw), Outcome)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
 
 
 class LaneAction(StrEnum):

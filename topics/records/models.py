@@ -1,4 +1,4 @@
-"""Records between roles that no touchpoint has a model for. They judge nothing at run time: AsyncAPI tells them."""
+"""Records between roles that no touchpoint has a model for. AsyncAPI shows them; the orders role checks its own by them."""
 
 from __future__ import annotations
 

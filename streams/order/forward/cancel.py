@@ -83,7 +83,7 @@ def customer_cancel(turn: Turn[Order]) -> Ruling:
 def taken(turn: Turn[Order]) -> Ruling:
     """Increff took the customer's cancellation."""
     order, outcome = turn.entity, turn.event.outcome
-    relay = order.take_relay(outcome) if outcome is not None else None
+    relay = order.pop_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return DUPLICATE
     changes: list[tuple[Line, int, int]] = []
@@ -116,7 +116,7 @@ def taken(turn: Turn[Order]) -> Ruling:
 def not_taken(turn: Turn[Order]) -> Ruling:
     """Increff refused it, or gave no answer: nothing is cancelled here."""
     order, outcome = turn.entity, turn.event.outcome
-    relay = order.take_relay(outcome) if outcome is not None else None
+    relay = order.pop_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return DUPLICATE
     if outcome.kind is OutcomeKind.DEAD:

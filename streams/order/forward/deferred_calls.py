@@ -10,7 +10,7 @@ from streams.order.model import limits
 from streams.order.model.decision import PENDING, Ruling, Turn, failed
 from streams.order.model.entities import Order
 from streams.order.model.events import Event, EventKind
-from streams.order.model.parts import Waiting
+from streams.order.model.parts import DeferredCall
 
 NOT_IN_TIME = "what this order waits for did not end in time; a repeat is safe"
 
@@ -28,20 +28,20 @@ ANSWERED = frozenset(
 def wait(turn: Turn[Order], touchpoint: str) -> Ruling:
     """The event's caller waits until the answer is in."""
     order, event = turn.entity, turn.event
-    if len(order.waiting) >= limits.WAITING_MAX:
+    if len(order.deferred) >= limits.WAITING_MAX:
         return failed("too many callers wait for an answer about this order; repeat later")
     deadline_ms = event.deadline_ms or turn.now_ms
-    order.waiting.append(Waiting(event.id, event.reply_to, deadline_ms, event.body, touchpoint))
+    order.deferred.append(DeferredCall(event.id, event.reply_to, deadline_ms, event.body, touchpoint))
     return PENDING
 
 
 def known(order: Order, event: Event, now_ms: int) -> Ruling | None:
     """The ruling of an event that waits under its very id: its record was produced twice."""
-    found = any(one.event == event.id and one.deadline_ms > now_ms for one in order.waiting)
+    found = any(one.event == event.id and one.deadline_ms > now_ms for one in order.deferred)
     return PENDING if found else None
 
 
-def resumed(turn: Turn[Order], waiting: Waiting) -> Turn[Order]:
+def resumed(turn: Turn[Order], waiting: DeferredCall) -> Turn[Order]:
     """The turn of the caller's event, which is decided again."""
     return turn.resumed(
         waiting.event,
@@ -55,9 +55,9 @@ def resumed(turn: Turn[Order], waiting: Waiting) -> Turn[Order]:
 def expire_waiting(turn: Turn[Order]) -> None:
     """Callers that are gone by now: whatever they wait for, they will have to ask again."""
     order = turn.entity
-    if not order.waiting or all(wait.deadline_ms > turn.now_ms for wait in order.waiting):
+    if not order.deferred or all(wait.deadline_ms > turn.now_ms for wait in order.deferred):
         return
-    for waiting in order.waiting:
+    for waiting in order.deferred:
         if waiting.deadline_ms <= turn.now_ms:
             turn.reply(waiting.event, waiting.reply_to, failed(NOT_IN_TIME))
-    order.waiting = [waiting for waiting in order.waiting if waiting.deadline_ms > turn.now_ms]
+    order.deferred = [waiting for waiting in order.deferred if waiting.deadline_ms > turn.now_ms]

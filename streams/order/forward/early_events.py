@@ -13,7 +13,7 @@ from streams.order.model import limits
 from streams.order.model.decision import Recall, Ruling, Turn, early
 from streams.order.model.entities import Order
 from streams.order.model.events import OUTCOMES, Event, EventKind
-from streams.order.model.parts import Parked
+from streams.order.model.parts import EarlyEvent
 from streams.order.model.states import OrderState
 from topics.records.envelope import iso_time
 from topics.records.verdicts import Verdict
@@ -50,39 +50,39 @@ def keep(turn: Turn[Order], ruling: Ruling) -> Ruling:
     order, event = turn.entity, turn.event
     if order.state != OrderState.EXPECTED and not any(line.open for line in order.lines):
         return ruling  # no Pack can follow
-    known = next((one for one in order.parked if one.kind == event.kind and one.body == event.body), None)
+    known = next((one for one in order.early if one.kind == event.kind and one.body == event.body), None)
     if known is not None:
         return _kept(ruling.message, known)
-    size = _size(event) + sum(one.size for one in order.parked)
-    if len(order.parked) >= limits.PARKED_MAX or size > limits.PARKED_BYTES_MAX:
-        return early(f"{ruling.message}; not kept, because {len(order.parked)} events of this order wait already")
+    size = _size(event) + sum(one.size for one in order.early)
+    if len(order.early) >= limits.PARKED_MAX or size > limits.PARKED_BYTES_MAX:
+        return early(f"{ruling.message}; not kept, because {len(order.early)} events of this order wait already")
     touchpoint = event.touchpoint.name if event.touchpoint is not None else ""
     until_ms = turn.now_ms + limits.PARKED_MS
-    parked = Parked(event.id, event.kind, touchpoint, event.body, until_ms, _size(event), event.offered)
-    order.parked.append(parked)
+    parked = EarlyEvent(event.id, event.kind, touchpoint, event.body, until_ms, _size(event), event.offered)
+    order.early.append(parked)
     turn.fact("event-parked", {**context(order), **_about(parked)}, _noted(parked))
     return _kept(ruling.message, parked)
 
 
 def known(order: Order, event: Event) -> Ruling | None:
     """The ruling of an event that is parked under its very id: its record was produced twice."""
-    for parked in order.parked:
+    for parked in order.early:
         if parked.event == event.id:
             return _kept(f"order {order.code} still waits for what comes before this", parked)
     return None
 
 
-def resumed(turn: Turn[Order], parked: Parked) -> Turn[Order]:
+def resumed(turn: Turn[Order], parked: EarlyEvent) -> Turn[Order]:
     """The turn of the event as it came. Nobody waits for its verdict any more."""
     return turn.resumed(
         parked.event, parked.touchpoint, parked.body, kind=EventKind(parked.kind), offered=parked.offered
     )
 
 
-def applied(turn: Turn[Order], parked: Parked, ruling: Ruling) -> None:
+def applied(turn: Turn[Order], parked: EarlyEvent, ruling: Ruling) -> None:
     """A parked event was decided at last, in a turn of its own."""
     order = turn.entity
-    order.parked.remove(parked)
+    order.early.remove(parked)
     turn.remember(ruling)
     if ruling.verdict is not None and not ruling.verdict.succeeded:
         # Why may be in a far side's words: they are for the order's own list, not for every reader of facts.
@@ -96,23 +96,23 @@ def expire(turn: Turn[Order]) -> None:
     order = turn.entity
     if next_until_ms(order) > turn.now_ms:
         return
-    over = [parked for parked in order.parked if parked.until_ms <= turn.now_ms]
-    order.parked = [parked for parked in order.parked if parked.until_ms > turn.now_ms]
+    over = [parked for parked in order.early if parked.until_ms <= turn.now_ms]
+    order.early = [parked for parked in order.early if parked.until_ms > turn.now_ms]
     for parked in over:
         turn.fact("event-expired", {**context(order), **_about(parked)}, _noted(parked))
 
 
 def next_until_ms(order: Order) -> int:
     """When the first parked event is over; 0 when none is parked."""
-    return min((parked.until_ms for parked in order.parked), default=0)
+    return min((parked.until_ms for parked in order.early), default=0)
 
 
 def is_over(order: Order) -> bool:
     """Whether nothing is left of an order that was only expected."""
-    return order.state == OrderState.EXPECTED and not order.parked
+    return order.state == OrderState.EXPECTED and not order.early
 
 
-def _kept(message: str, parked: Parked) -> Ruling:
+def _kept(message: str, parked: EarlyEvent) -> Ruling:
     until = iso_time(parked.until_ms)
     return Ruling(Verdict.EARLY, f"{message}; kept until {until} and applied as soon as it can be", kept=True)
 
@@ -121,9 +121,9 @@ def _size(event: Event) -> int:
     return len(orjson.dumps(event.body))
 
 
-def _about(parked: Parked) -> dict[str, object]:
+def _about(parked: EarlyEvent) -> dict[str, object]:
     return {"eventId": parked.event, "event": parked.kind, "untilMs": parked.until_ms}
 
 
-def _noted(parked: Parked) -> dict[str, object]:
+def _noted(parked: EarlyEvent) -> dict[str, object]:
     return {"event": parked.kind}

@@ -63,7 +63,7 @@ def pack(turn: Turn[Order]) -> Ruling:
 def taken(turn: Turn[Order]) -> Ruling:
     """The marketplace packed: its answer is recorded, then given to everyone who waits."""
     order, outcome = turn.entity, _outcome(turn)
-    relay = order.take_relay(outcome)
+    relay = order.pop_relay(outcome)
     shipment = order.shipment(relay.data) if relay is not None else None
     if relay is None or shipment is None or shipment.state != ShipmentState.PACKING:
         return DUPLICATE
@@ -90,7 +90,7 @@ def taken(turn: Turn[Order]) -> Ruling:
 def not_taken(turn: Turn[Order]) -> Ruling:
     """Refused, withdrawn or given up: the units are free again, and the callers learn why."""
     order, outcome = turn.entity, _outcome(turn)
-    relay = order.take_relay(outcome)
+    relay = order.pop_relay(outcome)
     shipment = order.shipment(relay.data) if relay is not None else None
     if relay is None or shipment is None or shipment.state != ShipmentState.PACKING:
         return DUPLICATE

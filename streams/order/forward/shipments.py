@@ -72,7 +72,7 @@ def label_taken(turn: Turn[Order]) -> Ruling:
 def document_failed(turn: Turn[Order]) -> Ruling:
     """No document this time; asking again asks the far side again."""
     outcome = turn.event.outcome
-    relay = turn.entity.take_relay(outcome) if outcome is not None else None
+    relay = turn.entity.pop_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return DUPLICATE
     turn.answer_waiters(relay, ruling_of_failure(outcome, NO_ANSWER))
@@ -191,7 +191,7 @@ def _enriched(touchpoint: Touchpoint, shipment: Shipment | None, body: dict[str,
 def _answered(turn: Turn[Order], touchpoint: Touchpoint) -> tuple[Shipment | None, dict[str, Any]]:
     """Record a document's answer and give it to those who wait. None when that was done before."""
     order, outcome = turn.entity, turn.event.outcome
-    relay = order.take_relay(outcome) if outcome is not None else None
+    relay = order.pop_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return None, {}
     if isinstance(relay.data, list):

@@ -144,10 +144,10 @@ def _go_on(turn: Turn[Order]) -> None:
     order, kind = turn.entity, turn.event.kind
     if kind in OUTCOMES:
         fulfilling.close_rest(turn)
-    if order.parked and kind in parking.RELEASING and order.state != OrderState.REJECTED:
+    if order.early and kind in parking.RELEASING and order.state != OrderState.REJECTED:
         _decide_parked(turn)
-    if order.waiting and kind in waiting.ANSWERED:
-        callers, order.waiting = order.waiting, []
+    if order.deferred and kind in waiting.ANSWERED:
+        callers, order.deferred = order.deferred, []
         for caller in callers:
             inner = waiting.resumed(turn, caller)
             ruling = _look_up(inner)
@@ -158,7 +158,7 @@ def _go_on(turn: Turn[Order]) -> None:
 
 def _decide_parked(turn: Turn[Order]) -> None:
     order = turn.entity
-    for parked in list(order.parked):
+    for parked in list(order.early):
         inner = parking.resumed(turn, parked)
         # An event makes one request at most. Without room for it, it stays where it is.
         ruling = _look_up(inner) if order.has_room() else failed(NO_ROOM)
@@ -192,7 +192,7 @@ def _known(entity: Entity, event: Event, now_ms: int) -> Ruling | None:
     """
     if event.outcome is not None:
         return None
-    if isinstance(entity, Order) and (entity.parked or entity.waiting):
+    if isinstance(entity, Order) and (entity.early or entity.deferred):
         held = parking.known(entity, event) or waiting.known(entity, event, now_ms)
         if held is not None:
             return held

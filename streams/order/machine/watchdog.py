@@ -73,9 +73,9 @@ def due_ms(entity: Entity, policy: Policy) -> int:
             due = _sooner(due, since_ms + allowed_ms)
     if DISPATCH not in stuck:
         due = _sooner(due, _dispatch_ms(entity, policy))
-    if entity.parked:
+    if entity.early:
         due = _sooner(due, parking.next_until_ms(entity))
-    for waiting in entity.waiting:
+    for waiting in entity.deferred:
         due = _sooner(due, waiting.deadline_ms)
     return due
 

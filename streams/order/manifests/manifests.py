@@ -57,7 +57,7 @@ def attempt_again(turn: Turn[Manifest]) -> Ruling:
 def taken(turn: Turn[Manifest]) -> Ruling:
     """The marketplace made the manifest: recorded, told to each order, answered."""
     entity, outcome = turn.entity, turn.event.outcome
-    relay = entity.take_relay(outcome) if outcome is not None else None
+    relay = entity.pop_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return DUPLICATE
     body = outcome.body if isinstance(outcome.body, dict) else {}
@@ -95,7 +95,7 @@ def taken(turn: Turn[Manifest]) -> Ruling:
 
 def not_taken(turn: Turn[Manifest]) -> Ruling:
     entity, outcome = turn.entity, turn.event.outcome
-    relay = entity.take_relay(outcome) if outcome is not None else None
+    relay = entity.pop_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return DUPLICATE
     entity.state = ManifestState.REFUSED

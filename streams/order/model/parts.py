@@ -1,10 +1,12 @@
-"""What entities are made of, and how each part is written: as a short list, because a state is written per event."""
+"""The parts that entities are made of. Each is encoded as a short list, because a state is written per event."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from msgspec import Struct, field
+
+from streams.order.model.events import EventKind
 from streams.order.model.states import ShipmentState
 from topics.contract.definition import WhenDead
 from topics.contract.touchpoints import BY_NAME
@@ -12,12 +14,15 @@ from topics.records.deliveries import OutcomeKind
 from topics.records.verdicts import Address
 
 UNNUMBERED = -(2**62)
-"""Ids of shipments whose shipmentId is not known count down from here: Increff's are nowhere near."""
+"""Shipments without a known shipmentId get ids that count down from here. Increff's ids are nowhere near."""
 
 
-@dataclass(slots=True)
-class Line:
-    """One order item. ordered = open + packed + cancelled; `packing` are open units out in a Pack."""
+class Part(Struct, array_like=True):
+    """Encoded by position: a new member goes last, and has a default."""
+
+
+class Line(Part):
+    """One order item. ordered = open + packed + cancelled; `packing`: open units in a Pack that awaits its answer."""
 
     code: str
     sku: str
@@ -42,56 +47,36 @@ class Line:
         """Open units that no Pack asks for."""
         return self.ordered - self.packed - self.packing - self.customer - self.seller
 
-    def row(self) -> list[Any]:
-        return [self.code, self.sku, self.ordered, self.packed, self.packing, self.customer, self.seller]
 
-
-@dataclass(slots=True)
-class Shipment:
+class Shipment(Part):
     """`items`: (orderItemCode, channelSkuCode, quantity), as allotted to the order's lines."""
 
     id: int
     location: str
     items: list[tuple[str, str, int]]
     digest: str
-    state: str = ShipmentState.PACKING
+    state: ShipmentState = ShipmentState.PACKING
     code: str | None = None
     awb: str | None = None
     transporter: str | None = None
     invoice: str | None = None
     manifest: str | None = None
     single: bool = False
-    """The only one: what is not in it is cancelled once it is packed."""
+    """The order's only shipment: units that are not in it are cancelled once it is packed."""
 
     @property
     def number(self) -> int | None:
-        """Increff's shipmentId; None for an adopted shipment of which no call told it."""
+        """Increff's shipmentId; None for an adopted shipment while no call has named it."""
         return self.id if self.id > UNNUMBERED else None
 
     @property
     def name(self) -> str:
-        """What its documents are kept under. Without a shipmentId its code, as the id in its place is given again."""
+        """Stands for the shipment in keys of documents: its code while its id is a stand-in, which may be reused."""
         return str(self.id) if self.number is not None else f"code {self.code}"
 
-    def row(self) -> list[Any]:
-        return [
-            self.id,
-            self.location,
-            self.items,
-            self.digest,
-            self.state,
-            self.code,
-            self.awb,
-            self.transporter,
-            self.invoice,
-            self.manifest,
-            self.single,
-        ]
 
-
-@dataclass(slots=True)
-class Delivery:
-    """A request that left, or must leave. `attempts`: [number, at_ms, took_ms, status, error]."""
+class Delivery(Part):
+    """A request to a far side, sent or still to be sent. `attempts`: [number, at_ms, took_ms, status, error]."""
 
     id: str
     touchpoint: str
@@ -109,20 +94,8 @@ class Delivery:
 
     @property
     def given_up(self) -> bool:
-        """Dead, and its lane went on without it: nobody decides about it any more."""
+        """Dead, and its lane went on without it: no operator has to decide about it."""
         return self.status == OutcomeKind.DEAD and BY_NAME[self.touchpoint].when_dead is WhenDead.SKIP
-
-    def row(self) -> list[Any]:
-        return [
-            self.id,
-            self.touchpoint,
-            self.destination,
-            self.created_ms,
-            self.status,
-            self.attempts,
-            self.next_ms,
-            self.message,
-        ]
 
 
 class Waiter(NamedTuple):
@@ -133,13 +106,12 @@ class Waiter(NamedTuple):
     deadline_ms: int | None = None
 
 
-@dataclass(slots=True)
-class Relay:
-    """A request whose answer is awaited. Callers that ask for the same (`key`) join it.
+class Relay(Part):
+    """A request whose answer callers wait for. Callers that ask for the same (`key`) join it.
 
-    `data`: what its success will change. `dead`: given up; only an operator brings it back, so it no longer stands in
-    anybody's way. `deadline_ms`: of the caller for whom it was made. `former`: the request before this one, which got
-    no outcome in time; it may still succeed.
+    `data`: what its success will change. `dead`: given up; only an operator brings it back, so no other call waits for
+    it. `deadline_ms`: the deadline of its first caller. `former`: the request before this one, which got no outcome in
+    time and may still succeed.
     """
 
     request: str
@@ -151,22 +123,9 @@ class Relay:
     deadline_ms: int | None = None
     former: str = ""
 
-    def row(self) -> list[Any]:
-        return [
-            self.request,
-            self.touchpoint,
-            self.key,
-            [tuple(waiter) for waiter in self.waiters],
-            self.data,
-            self.dead,
-            self.deadline_ms,
-            self.former,
-        ]
 
-
-@dataclass(slots=True)
-class Waiting:
-    """A caller's command that waits until an answer is in."""
+class DeferredCall(Part):
+    """A caller's command that is decided once the answer to another request is in."""
 
     event: str
     reply_to: Address | None
@@ -174,31 +133,26 @@ class Waiting:
     body: dict[str, Any]
     touchpoint: str
 
-    def row(self) -> list[Any]:
-        return [self.event, self.reply_to, self.deadline_ms, self.body, self.touchpoint]
 
+class EarlyEvent(Part):
+    """An event that came before what it depends on, kept until that comes.
 
-@dataclass(slots=True)
-class Parked:
-    """An event that came before its forerunner. `touchpoint` is empty for one from within; `size`: bytes of `body`."""
+    `touchpoint` is empty for an event from within Sluice; `size`: bytes of `body`.
+    """
 
     event: str
-    kind: str
+    kind: EventKind
     touchpoint: str
     body: dict[str, Any]
     until_ms: int
     size: int
     offered: bool
 
-    def row(self) -> list[Any]:
-        return [self.event, self.kind, self.touchpoint, self.body, self.until_ms, self.size, self.offered]
 
-
-@dataclass(slots=True)
-class Claim:
+class Claim(Part):
     """What an order knows of one of its returns: the units per SKU it holds, as of the return's `version`.
 
-    `reason`: why what that version asked for was denied; empty when it was admitted.
+    `reason`: why the units that this version asked for were denied; empty when they were admitted.
     """
 
     code: str
@@ -206,16 +160,12 @@ class Claim:
     units: dict[str, int]
     reason: str = ""
 
-    def row(self) -> list[Any]:
-        return [self.code, self.version, self.units, self.reason]
 
+class Question(Part):
+    """A return's question to its forward order, and the call that is carried out once the order admits its units.
 
-@dataclass(slots=True)
-class Question:
-    """What a return asks of its forward order, and the call that is carried out once it is admitted.
-
-    `event` and `offered` are the call's, `digest` is of its body. `asked_ms`: when it was asked last. `asks`: how often
-    a tick did since a caller did.
+    `event` and `offered` are the call's, `digest` is of its body. `asked_ms`: when the question was last sent. `asks`:
+    how often ticks sent it since a caller last did.
     """
 
     version: int
@@ -228,27 +178,12 @@ class Question:
     waiters: list[Waiter] = field(default_factory=list)
     asks: int = 0
 
-    def row(self) -> list[Any]:
-        waiters = [tuple(waiter) for waiter in self.waiters]
-        return [
-            self.version,
-            self.touchpoint,
-            self.event,
-            self.body,
-            self.digest,
-            self.offered,
-            self.asked_ms,
-            waiters,
-            self.asks,
-        ]
 
-
-@dataclass(slots=True)
-class ReturnItem:
+class ReturnItem(Part):
     """One unit of a return.
 
-    `cancelled`: no (False), by a request that Increff has not answered (its id), or for good (True). `inspection`: what
-    was reported, to tell a repeat. `added`: the request that added it later than the Create.
+    `cancelled`: no (False), by a request that Increff has not answered (its id), or for good (True). `inspection`: the
+    last report, to recognise a repeat. `added`: the request that added the unit after the Create.
     """
 
     sku: str
@@ -257,16 +192,11 @@ class ReturnItem:
     inspection: str = ""
     added: str = ""
 
-    def row(self) -> list[Any]:
-        return [self.sku, self.cancelled, self.qc, self.inspection, self.added]
 
+class NotedFact(Part):
+    """A fact in the entity's own list. `data`: the few members kept of it."""
 
-@dataclass(slots=True)
-class NotedFact:
     sequence: int
     name: str
     at_ms: int
     data: dict[str, Any]
-
-    def row(self) -> list[Any]:
-        return [self.sequence, self.name, self.at_ms, self.data]

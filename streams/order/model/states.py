@@ -11,7 +11,7 @@ class OrderState(StrEnum):
     RECEIVED = "RECEIVED"
     """Sluice has it, Increff has not answered yet."""
     HELD = "HELD"
-    """Parked by the marketplace until it releases the order (contract 0.4, 5)."""
+    """EarlyEvent by the marketplace until it releases the order (contract 0.4, 5)."""
     SUBMITTED = "SUBMITTED"
     """Increff took it."""
     REJECTED = "REJECTED"

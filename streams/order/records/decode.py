@@ -20,7 +20,7 @@ from topics.contract.definition import Mode, Touchpoint
 from topics.contract.entities import EntityError, entity_code, key_of_code
 from topics.contract.touchpoints import BY_NAME
 from topics.nesting import NESTING_MAX, is_too_deep
-from topics.records.deliveries import Outcome, decode_outcome
+from topics.records.deliveries import decode_outcome
 from topics.records.envelope import (
     COMMAND,
     DELIVERY_OUTCOME,
@@ -34,20 +34,15 @@ from topics.records.envelope import (
     parse,
 )
 from topics.records.keys import manifest_key, order_key, return_key, split
+from topics.records.models import ReturnClaimed, ReturnDecided, ShipmentManifestedTold
 from topics.records.verdicts import Address
-from topics.schema_base import canonical, problems
+from topics.schema_base import Body, canonical, problems
 
-_INTERNAL = {
-    RETURN_CLAIMED: EventKind.RETURN_CLAIMED,
-    RETURN_DECIDED: EventKind.RETURN_DECIDED,
-    SHIPMENT_MANIFESTED: EventKind.SHIPMENT_MANIFESTED,
+_INTERNAL: dict[str, tuple[EventKind, type[Body]]] = {
+    RETURN_CLAIMED: (EventKind.RETURN_CLAIMED, ReturnClaimed),
+    RETURN_DECIDED: (EventKind.RETURN_DECIDED, ReturnDecided),
+    SHIPMENT_MANIFESTED: (EventKind.SHIPMENT_MANIFESTED, ShipmentManifestedTold),
 }
-_NEEDED: dict[str, dict[str, type]] = {
-    RETURN_CLAIMED: {"returnOrderCode": str, "version": int, "asked": bool, "held": dict, "wanted": dict},
-    RETURN_DECIDED: {"returnOrderCode": str, "version": int, "admitted": bool, "reason": str, "forwardKnown": bool},
-    SHIPMENT_MANIFESTED: {"shipmentCode": str},
-}
-_WORDS = {str: "a string", int: "a whole number", bool: "true or false", dict: "an object of whole numbers"}
 
 
 def decode_event(record: Record, channels: Channels, relay_deadline_ms: int, addresses: ReplyAddresses) -> Event:
@@ -131,13 +126,13 @@ def _members(record: Record) -> dict[str, Any]:
 def _outcome(record: Record, envelope: Envelope, channel: Channel) -> Event:
     """An outcome's key is the entity's: the request that it answers carried it."""
     try:
-        outcome: Outcome = decode_outcome(record.value)
+        outcome = decode_outcome(record.value)
         if isinstance(outcome.body, dict | list) and is_too_deep(record.value, outcome.body):
             # What became of the request still counts; an answer that could not be passed on does not.
             outcome = replace(outcome, body=None)
         kind = kind_of_outcome(outcome)
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise Poison("BAD_OUTCOME", f"not a delivery outcome: {error!r}") from error
+    except ValueError as error:
+        raise Poison("BAD_OUTCOME", f"not a delivery outcome: {error}") from error
     return Event(
         kind=kind,
         id=envelope.id,
@@ -180,15 +175,15 @@ def _query(members: dict[str, Any], envelope: Envelope, reply_to: Address | None
 
 
 def _internal(members: dict[str, Any], envelope: Envelope, channel: Channel) -> Event:
-    for name, kind in {"orderCode": str, **_NEEDED[envelope.type]}.items():
-        value = members.get(name)
-        counts = value.values() if isinstance(value, dict) else ()
-        if type(value) is not kind or not all(type(count) is int for count in counts):
-            raise Poison("BAD_DATA", f"{envelope.type}: {name} must be {_WORDS[kind]}")
-    of_return = envelope.type == RETURN_DECIDED
+    kind, model = _INTERNAL[envelope.type]
+    try:
+        model.model_validate(members, strict=True)
+    except ValidationError as error:
+        raise Poison("BAD_DATA", f"{envelope.type}: {'; '.join(problems(error))}") from error
+    of_return = kind is EventKind.RETURN_DECIDED
     code = members["returnOrderCode" if of_return else "orderCode"]
     return Event(
-        kind=_INTERNAL[envelope.type],
+        kind=kind,
         id=envelope.id,
         channel=envelope.channel,
         code=code,

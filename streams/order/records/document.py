@@ -46,7 +46,7 @@ def _order(order: Order) -> dict[str, Any]:
         "returns": [_claim(claim) for claim in order.returns],
         "stuck": [{"step": step, "sinceMs": since_ms} for step, since_ms in order.stuck.items()],
         "parked": [
-            {"event": parked.kind, "eventId": parked.event, "untilMs": parked.until_ms} for parked in order.parked
+            {"event": parked.kind, "eventId": parked.event, "untilMs": parked.until_ms} for parked in order.early
         ],
     }
 

@@ -89,7 +89,7 @@ class Performer:
             body=delivered_body(fact.name, fact.data),
             sequence=fact.data["sequence"],
             created_ms=now,
-            story=entity.story_ms,
+            story=entity.incarnation_ms,
         )
         headers = _headers(request.id, DELIVERY_REQUEST, entity.channel, entity.code, now)
         return Effect("deliveries.requests", lane, request.encode(), headers, self._home(destination, shard))
@@ -114,7 +114,7 @@ class Performer:
             withdraw=effect.withdraw,
             sequence=effect.sequence,
             created_ms=now,
-            story=entity.story_ms,
+            story=entity.incarnation_ms,
         )
         headers = _headers(effect.id, DELIVERY_REQUEST, entity.channel, entity.code, now)
         return Effect("deliveries.requests", lane, request.encode(), headers, self._home(effect.destination, shard))

@@ -200,7 +200,7 @@ def quantities(entity: Return) -> dict[str, int]:
     }
 
 
-def _state(entity: Return) -> str:
+def _state(entity: Return) -> ReturnState:
     counts = quantities(entity)
     inspected = counts["passed"] + counts["failed"]
     if entity.adopted:

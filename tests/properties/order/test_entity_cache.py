@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import given, settings
 
-from streams.order.model.entities import decode
+from streams.order.model.entities import decode_entity
 from streams.order.records.entity_cache import Recent
 from tests.properties.order.test_role import EXAMPLES, STEPS, undisturbed
 from tests.support.orders import CHANNEL, create_body
@@ -53,7 +53,7 @@ def one_state() -> bytes:
 
 def test_only_the_very_bytes_give_the_entity_and_only_once() -> None:
     raw = one_state()
-    recent, entity = Recent(), decode(raw)
+    recent, entity = Recent(), decode_entity(raw)
     recent.keep(KEY, raw, entity)
     assert recent.take(KEY, raw) is entity
     assert recent.take(KEY, raw) is None, "who took it may be changing it"
@@ -66,8 +66,8 @@ def test_the_bytes_kept_are_bounded_and_the_oldest_gives_way() -> None:
     raw = one_state()
     recent = Recent(bytes_max=2 * len(raw))
     for key in (b"1", b"2", b"2", b"3"):
-        recent.keep(key, raw, decode(raw))
+        recent.keep(key, raw, decode_entity(raw))
     assert [key for key in (b"1", b"2", b"3") if recent.take(key, raw) is not None] == [b"2", b"3"]
-    recent.keep(b"1", raw, decode(raw))
+    recent.keep(b"1", raw, decode_entity(raw))
     recent.clear()
     assert recent.take(b"1", raw) is None

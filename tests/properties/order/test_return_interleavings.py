@@ -13,7 +13,7 @@ from typing import Any
 from streams.order.machine.decide import decide
 from streams.order.model import limits
 from streams.order.model.effects import SendCommand
-from streams.order.model.entities import Order, Return, decode
+from streams.order.model.entities import Order, Return, decode_entity, encode_entity
 from streams.order.model.events import Event
 from streams.order.model.states import ReturnState
 from streams.order.returns.claims import shipped
@@ -62,17 +62,17 @@ class Moment:
 
     def after(self, event: Event, now_ms: int, first: int, second: int, messages: tuple[SendCommand, ...]) -> Moment:
         raw = self.entities.get(event.key)
-        decision = decide(decode(raw) if raw is not None else None, event, now_ms)
+        decision = decide(decode_entity(raw) if raw is not None else None, event, now_ms)
         entities = self.entities
         if decision.changed and decision.entity is not None:
-            entities = {**entities, event.key: decision.entity.encode()}
+            entities = {**entities, event.key: encode_entity(decision.entity)}
         sent = tuple(effect for effect in decision.effects if isinstance(effect, SendCommand))
         return Moment(entities, first, second, messages + sent)
 
     def check(self) -> None:
-        order = decode(self.entities[ORDER_KEY])
+        order = decode_entity(self.entities[ORDER_KEY])
         assert isinstance(order, Order)
-        returns = [one for one in map(decode, self.entities.values()) if isinstance(one, Return)]
+        returns = [one for one in map(decode_entity, self.entities.values()) if isinstance(one, Return)]
         coming, counted = Counter[str](), Counter[str]()
         for one in returns:
             coming.update(held(one))

@@ -17,7 +17,7 @@ from bench.orders.job import SEED, STEPS, code_of, events_of, expected, input_of
 from bench.recovery.failover import PER_S, Failover
 from bench.verdict.benchmark import void_because
 from sluice.dev.benches import find, names
-from streams.order.model.entities import decode
+from streams.order.model.entities import decode_entity
 
 
 def fact(key: bytes, sequence: int) -> SimpleNamespace:
@@ -51,9 +51,9 @@ def test_what_must_come_out_is_what_the_rules_make_of_it() -> None:
 
 def test_a_stored_state_is_one_that_the_role_can_read() -> None:
     raw = stored_state(12)
-    entity = decode(raw)
+    entity = decode_entity(raw)
     assert entity.code == code_of(12)
-    assert raw.startswith(b'{"due"')
+    assert raw.startswith(b'{"kind":"order","due":')
     assert 800 <= len(raw) <= 1_600, "about 1 KB"
 
 

@@ -203,7 +203,7 @@ def test_events_that_were_parked_before_the_policy_changed_are_applied_first() -
     story.unknown_orders = "adopt"
     step = story.tell("acknowledgement", acknowledgement_body())
     assert step.facts == ["order-adopted", "seller-cancelled", "order-acknowledged"]
-    assert (story.order.state, story.order.parked) == ("ACKNOWLEDGED", [])
+    assert (story.order.state, story.order.early) == ("ACKNOWLEDGED", [])
 
 
 def test_a_query_says_that_an_order_was_adopted() -> None:

@@ -83,7 +83,7 @@ def test_the_create_applies_what_came_early_in_its_order_effects_included() -> N
     ]
     assert {event: reply.verdict for event, reply in step.replies.items()} == {"create": Verdict.APPLIED}
     order = story.order
-    assert (order.state, order.lines[0].seller, order.parked) == ("ACKNOWLEDGED", 1, [])
+    assert (order.state, order.lines[0].seller, order.early) == ("ACKNOWLEDGED", 1, [])
     assert order.created_ms == story.now_ms, "an order begins with its Create"
     assert sequence(story) == list(range(1, 6))
 
@@ -103,7 +103,7 @@ def test_a_repeat_of_what_is_kept_is_not_kept_twice(new_id: bool) -> None:
     story = Story()
     first = story.tell("acknowledgement", acknowledgement_body(), "ack")
     repeat = story.tell("acknowledgement", acknowledgement_body(), "" if new_id else "ack", after_ms=60_000)
-    assert (repeat.verdict, repeat.facts, len(story.order.parked)) == (Verdict.EARLY, [], 1)
+    assert (repeat.verdict, repeat.facts, len(story.order.early)) == (Verdict.EARLY, [], 1)
     kept = first.reply.message.partition("kept until ")[2]
     assert kept in repeat.reply.message
 
@@ -125,7 +125,7 @@ def test_a_handover_before_its_pack_is_applied_when_the_pack_is_taken() -> None:
     ]
     assert [one.touchpoint for one in step.requests] == ["handover-notification", "get-shipping-label"]
     assert (story.order.state, story.order.shipments[0].manifest) == ("HANDED_OVER", "M-1")
-    assert story.order.parked == []
+    assert story.order.early == []
 
 
 def test_a_handover_that_names_a_packed_shipment_and_one_to_come_waits_for_both() -> None:
@@ -142,10 +142,10 @@ def test_a_handover_before_its_order_waits_for_the_create_and_then_for_the_pack(
     story = Story()
     story.tell("handover-notification", handover_body(), "early")
     created = story.tell("create-outward-order", create_body())
-    assert ([one.touchpoint for one in created.requests], len(story.order.parked)) == (["create-outward-order"], 1)
+    assert ([one.touchpoint for one in created.requests], len(story.order.early)) == (["create-outward-order"], 1)
     step = story.outcome(story.tell("pack-order", pack_body(sku_1=2, sku_2=1)).request, body=ANSWER)
     assert [one.id for one in step.requests] == ["early.0"]
-    assert (story.order.state, story.order.parked) == ("HANDED_OVER", [])
+    assert (story.order.state, story.order.early) == ("HANDED_OVER", [])
 
 
 def test_a_pack_that_is_refused_leaves_the_handover_where_it_is() -> None:
@@ -153,7 +153,7 @@ def test_a_pack_that_is_refused_leaves_the_handover_where_it_is() -> None:
     story.outcome(story.create().request)
     story.tell("handover-notification", handover_body())
     story.outcome(story.tell("pack-order", pack_body(sku_1=2)).request, OutcomeKind.REFUSED, status=400)
-    assert len(story.order.parked) == 1
+    assert len(story.order.early) == 1
 
 
 def test_nothing_is_kept_for_a_pack_that_can_not_follow() -> None:
@@ -161,7 +161,7 @@ def test_nothing_is_kept_for_a_pack_that_can_not_follow() -> None:
     story.outcome(story.create().request)
     story.outcome(story.tell("pack-order", pack_body(sku_1=2, sku_2=1)).request, body=ANSWER)
     step = story.tell("handover-notification", handover_body("S-9"))
-    assert (step.verdict, step.facts, story.order.parked) == (Verdict.EARLY, [], [])
+    assert (step.verdict, step.facts, story.order.early) == (Verdict.EARLY, [], [])
 
 
 def test_what_turns_out_to_be_impossible_ends_as_a_fact_with_its_reason() -> None:
@@ -173,7 +173,7 @@ def test_what_turns_out_to_be_impossible_ends_as_a_fact_with_its_reason() -> Non
     assert (fact["eventId"], fact["event"]) == ("wrong", "seller cancel")
     assert fact["verdict"] == "REFUSED"
     assert "I7" in story.order.facts[-1].data["reason"]
-    assert story.order.parked == []
+    assert story.order.early == []
 
 
 def many(count: int) -> list[Step]:
@@ -236,9 +236,9 @@ def test_what_found_no_room_for_its_request_is_applied_by_the_next_outcome() -> 
         story.tell("update-order-properties", update_body(hold=n % 2 == 0)) for n in range(limits.DELIVERIES_MAX)
     ]
     story.outcome(pack, body=ANSWER)
-    assert [one.kind for one in story.order.parked] == [EventKind.SHIPMENT_MANIFESTED], "the handover took the room"
+    assert [one.kind for one in story.order.early] == [EventKind.SHIPMENT_MANIFESTED], "the handover took the room"
     assert story.outcome(updates[0].request).facts == ["shipment-manifested"]
-    assert story.order.parked == []
+    assert story.order.early == []
 
 
 def test_what_waits_for_a_pack_still_waits_when_increff_refuses_the_order() -> None:

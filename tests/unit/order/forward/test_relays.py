@@ -9,6 +9,7 @@ import pytest
 
 from streams.order.model import limits
 from streams.order.model.canonical import id_digest
+from streams.order.model.entities import encode_entity
 from streams.order.model.events import Event, EventKind
 from tests.support.orders import (
     CHANNEL,
@@ -154,7 +155,7 @@ def test_a_verdict_that_passes_and_was_remembered_by_an_older_version_does_not_s
     story = packed_story()
     order = story.order
     order.seen.append([id_digest("invoice"), "FAILED", "repeat later"])
-    story.entities[order.key] = order.encode()
+    story.entities[order.key] = encode_entity(order)
     assert story.tell("get-invoice", document_body(), "invoice").request.touchpoint == "get-invoice"
 
 

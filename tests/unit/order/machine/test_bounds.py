@@ -10,7 +10,7 @@ import pytest
 
 from streams.order.model import limits
 from streams.order.model.decision import NO_ROOM
-from streams.order.model.entities import Order
+from streams.order.model.entities import Order, encode_entity
 from tests.support.orders import (
     CHANNEL,
     DEADLINE_MS,
@@ -97,7 +97,7 @@ def test_an_awaited_outcome_of_a_request_that_is_not_listed_counts_once() -> Non
     key = story.order.key
     order = story.order
     order.deliveries.clear()
-    story.entities[key] = order.encode()
+    story.entities[key] = encode_entity(order)
     assert story.outcome(create).facts == ["order-submitted"]
     assert story.outcome(create).facts == []
 

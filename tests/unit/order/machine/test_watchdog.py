@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 
 from sluice.demo_channels import demo_channels
 from streams.order.machine.watchdog import time_ms
-from streams.order.model.entities import AT_ONCE, decode, due_of
+from streams.order.model.entities import AT_ONCE, decode_entity, due_of
 from streams.order.model.limits import QUESTION_ASKS_MAX, QUESTION_LOST_MS
 from streams.order.records.ticks import Until, tick_record
 from streams.runtime.rejected import TOO_LARGE
@@ -343,7 +343,7 @@ def test_the_due_time_is_read_without_decoding() -> None:
     table = logs.states[partition_of(KEY, len(logs.states))].all[0]
     raw = table.get(KEY)
     assert raw is not None
-    assert due_of(raw) == decode(raw).due_ms == logs.now_ms + 10_000
+    assert due_of(raw) == decode_entity(raw).due_ms == logs.now_ms + 10_000
     assert due_of(b'{"kind":"order","channel":"demo"}') == AT_ONCE
 
 

@@ -28,7 +28,15 @@ from tests.support.orders import (
 )
 from tests.support.orders_log import PARTITIONS, Logs, make_channels
 from topics.records.deliveries import decode_request
-from topics.records.envelope import COMMAND, DELIVERY_OUTCOME, ORDER_QUERY, RETURN_CLAIMED, Envelope, parse
+from topics.records.envelope import (
+    COMMAND,
+    DELIVERY_OUTCOME,
+    ORDER_QUERY,
+    RETURN_CLAIMED,
+    SHIPMENT_MANIFESTED,
+    Envelope,
+    parse,
+)
 from topics.records.keys import INCREFF, destination_partition, join, lane_key, order_key, partition_of
 from topics.records.verdicts import Verdict, decode_reply
 
@@ -55,6 +63,13 @@ def deep(levels: int) -> bytes:
     return raw.replace(b'"@"', b'{"a":' * levels + b"{}" + b"}" * levels)
 
 
+OUTCOME_WITH_A_TEXT = b'{"request":"r","touchpoint":"pack-order","kind":"delivered","next_at_ms":"soon"}'
+TOLD_WITH_A_NUMBER = orjson.dumps(
+    {**dict.fromkeys(("orderCode", "shipmentCode", "manifestCode", "manifestId", "transporter"), "a"), "awbNumber": 1}
+)
+"""The order's state would keep these members, so their types are checked."""
+
+
 @pytest.mark.parametrize(
     ("value", "headers", "code", "named"),
     [
@@ -78,6 +93,8 @@ def deep(levels: int) -> bytes:
         (b"{}", with_header("ce_type", DELIVERY_OUTCOME.encode()), "BAD_OUTCOME", "outcome"),
         (b"{}", with_header("ce_type", ORDER_QUERY.encode()), "BAD_DATA", "orderCode"),
         (b'{"orderCode":"a"}', with_header("ce_type", RETURN_CLAIMED.encode()), "BAD_DATA", "returnOrderCode"),
+        (OUTCOME_WITH_A_TEXT, with_header("ce_type", DELIVERY_OUTCOME.encode()), "BAD_OUTCOME", "next_at_ms"),
+        (TOLD_WITH_A_NUMBER, with_header("ce_type", SHIPMENT_MANIFESTED.encode()), "BAD_DATA", "awbNumber"),
     ],
 )
 def test_what_cannot_be_decided_is_set_aside_with_its_reason_and_its_neighbours_go_on(

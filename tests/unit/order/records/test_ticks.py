@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.order import role as agent
-from streams.order.model.entities import Order
+from streams.order.model.entities import Entity, encode_entity
 from streams.order.model.limits import TICK_ENTITIES_MAX
 from streams.order.records.encode import Performer
 from streams.order.records.ticks import Due, Ticker, Until, tick_record, until_of
@@ -316,9 +316,12 @@ def test_an_entity_that_became_too_large_costs_itself_only(monkeypatch: pytest.M
     logs.run()
     large = order_key(CHANNEL, codes[0])
     if what == "state":
-        encode = Order.encode
         too_much = b" " * VALUE_BYTES_MAX
-        monkeypatch.setattr(Order, "encode", lambda self: encode(self) + (too_much if self.code == codes[0] else b""))
+
+        def encoded(entity: Entity) -> bytes:
+            return encode_entity(entity) + (too_much if entity.code == codes[0] else b"")
+
+        monkeypatch.setattr(agent, "encode_entity", encoded)
     else:
         perform = Performer.perform
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from streams.order.model import limits
-from streams.order.model.entities import Return
+from streams.order.model.entities import Return, encode_entity
 from streams.order.model.parts import Claim
 from streams.order.returns.questions import held
 from tests.support.orders import (
@@ -307,12 +307,12 @@ def test_an_order_forgets_no_return_that_holds_units() -> None:
     create(story, "1")
     order = story.order
     order.returns += [Claim(f"X-{n}", 1, {}) for n in range(limits.RETURNS_MAX - 1)]
-    story.entities[ORDER_KEY] = order.encode()
+    story.entities[ORDER_KEY] = encode_entity(order)
     assert create(story, "1", "R-2").verdict is Verdict.APPLIED
     assert {claim.code for claim in story.order.returns} >= {"R-1", "R-2"}
     order = story.order
     order.returns = [Claim(f"X-{n}", 1, {"SKU-9": 1}) for n in range(limits.RETURNS_MAX)]
-    story.entities[ORDER_KEY] = order.encode()
+    story.entities[ORDER_KEY] = encode_entity(order)
     full = create(story, "2", "R-3")
     assert (full.verdict, "has 200 returns" in full.reply.message) == (Verdict.REFUSED, True)
 
