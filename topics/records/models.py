@@ -1,4 +1,4 @@
-"""Records between roles that no touchpoint has a model for. AsyncAPI shows them; the orders role checks its own by them."""
+"""Records between roles that no touchpoint has a model for: AsyncAPI shows them, the orders role checks its own."""
 
 from __future__ import annotations
 
