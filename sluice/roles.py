@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 STREAMS = {
     "orders": ("streams.order.role", "OrdersRole"),
-    "delivery": ("streams.delivery.role", "DeliveryRole"),
+    "delivery": ("streams.delivery.bootstrap", "delivery_role"),
     "inventory": ("streams.inventory.role", "InventoryRole"),
 }
 TOPICS_TIMEOUT_S = 120.0

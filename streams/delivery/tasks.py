@@ -1,6 +1,6 @@
-"""Background tasks of the role, and the time slicer for long work on the event loop.
+"""Background tasks of the role, the time slicer for long work on the event loop, and the error that ends the process.
 
-A background task is kept until it has ended; one that fails ends the process.
+A background task is kept until it has ended. One that fails ends the process.
 """
 
 from __future__ import annotations
@@ -12,38 +12,54 @@ from typing import Any
 from streams.runtime.role import PartitionLost
 
 ROW = 1
-"""What it costs to pass a row of a table: some 2 us. The other costs are told in these."""
+"""Cost of passing a row of a table: some 2 us. The other costs are multiples of it."""
 REQUEST = 20
-"""Decoding a request and giving it to its runner."""
-RUNNER = 100
-"""Making a runner."""
+"""Cost of decoding a request and enqueueing it at its dispatcher."""
 SLICE = 200 * REQUEST
-"""What all such work together may cost in one turn: some 10 ms."""
+"""Cost of all such work together in one turn of the event loop: some 10 ms."""
+
+
+class Failure:
+    """The first error that a part of the role did not expect. It ends the process: what is in memory may be ahead of
+    what is durable."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self._listener: Callable[[BaseException], None] | None = None
+
+    def report_to(self, listener: Callable[[BaseException], None]) -> None:
+        self._listener = listener
+
+    def report(self, error: BaseException) -> None:
+        self.error = error
+        if self._listener is not None:
+            self._listener(error)
 
 
 class BackgroundTasks:
-    """A partition that leaves ends a chore of it quietly: the new owner begins anew, from what is durable."""
+    """The tasks of the role that are no dispatcher's."""
 
     def __init__(self, crashed: Callable[[BaseException], None]) -> None:
         self._crashed = crashed
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
         self.keep([asyncio.get_running_loop().create_task(guarded(work, self._crashed))])
 
     def keep(self, tasks: Iterable[asyncio.Task[None]]) -> None:
-        """Keep cancelled tasks until they ended, or the event loop would forget them half-way."""
+        """Keep cancelled tasks until they have ended; otherwise the event loop may forget them half-way."""
         for task in tasks:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def ended(self) -> None:
-        """Returns when all have ended."""
+    async def join(self) -> None:
+        """Return when all tasks have ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 async def guarded(work: Coroutine[Any, Any, Any], crashed: Callable[[BaseException], None]) -> None:
-    """A lost partition ends the work quietly: the new owner does it again. Anything else ends the process."""
+    """Do `work`. A lost partition ends it quietly: the new owner does it again from what is durable. Any other error
+    ends the process."""
     try:
         await work
     except PartitionLost:
@@ -54,16 +70,17 @@ async def guarded(work: Coroutine[Any, Any, Any], crashed: Callable[[BaseExcepti
 
 
 class TimeSlicer:
-    """Work that waits for its slice waits in line, so the short is soon done beside the long."""
+    """Shares the event loop between long jobs: answers and heartbeats come in between, and jobs take turns, so a short
+    one is soon done beside a long one."""
 
     def __init__(self) -> None:
-        self._line = asyncio.Lock()
+        self._turn = asyncio.Lock()
         self._left = SLICE
 
     async def run(self, work: Iterator[int]) -> None:
-        """Do `work`, which yields after each step what the step cost."""
+        """Do `work`, which yields the cost of each step."""
         while True:
-            async with self._line:
+            async with self._turn:
                 if self._left <= 0:
                     await asyncio.sleep(0)
                     self._left = SLICE

@@ -17,6 +17,7 @@ from streams.delivery.dispatch.dispatcher import Dispatcher
 from streams.delivery.ports import Answer, Call, Stock
 from streams.delivery.role import DeliveryRole
 from streams.delivery.stock.location import SENT
+from streams.delivery.tasks import Failure
 from streams.runtime.role import Change, Effect, PartitionLost, Poison, Record, Table, Tables
 from streams.runtime.tables.partition_table import NO_OFFSET
 from topics.configuration.channels import Channels
@@ -309,20 +310,23 @@ class Played:
         self.clock = clock or ManualClock()
         self.sender = PlayedSender(self.clock)
         self.durable = durable or Durable()
-        self.crashes: list[BaseException] = []
         self.poisoned: list[Poison] = []
         self._offset = count()
         self.role = DeliveryRole(
             Settings(partitions=PARTITIONS, state_dir=self._state_dir),
             channels,
-            sender=self.sender,
-            clock=self.clock,
-            random=Random(seed),
-            stock=stock,
-            crashed=self.crashes.append,
             subscriptions=self.subscriptions,
             gates=GateRegistry(),
+            sender=self.sender,
+            stock=stock,
+            clock=self.clock,
+            random=Random(seed),
+            failure=Failure(),
         )
+
+    @property
+    def crashes(self) -> list[BaseException]:
+        return self.durable.failures
 
     async def start(self) -> Played:
         await self.role.start(self.durable)
@@ -386,12 +390,12 @@ class Played:
 
     def runner(self, destination: str, shard: int = 0) -> Dispatcher:
         partition = destination_partition(destination, shard, PARTITIONS)
-        return self.role._owners[partition].runners[destination, shard]
+        return self.role._partitions[partition].dispatchers[destination, shard]
 
     @property
     def breakers(self) -> Mapping[str, CircuitBreaker]:
         assert self.role._shared is not None
-        return self.role._shared.runners._breakers
+        return self.role._shared.factory._breakers
 
     def outcomes(self) -> list[Outcome]:
         return [decode_outcome(effect.value) for effect in self.durable.effects if effect.topic == "orders.commands"]

@@ -83,7 +83,7 @@ class PlayedRunner:
         for request in requests:
             key = header_key(request.lane)
             header = decode_header(self.outbox.get(key))
-            entry = header.take(request, self.clock.now_ms())
+            entry = header.append(request, self.clock.now_ms())
             self.outbox.put(entry_key(request.lane, request.id), entry.encode())
             self.outbox.put(key, header.encode())
             self.runner.put(entry)

@@ -83,7 +83,7 @@ class Admission:
     def leave(self, kind: str, lane: str, *, redriven: bool = False) -> Flight:
         """Take what a request needs; it was asked before whether it may go."""
         now_ms = self._clock.now_ms()
-        self.permits.limits.take(kind)
+        self.permits.limits.acquire(kind)
         if redriven:
             self.redrive.took(kind)
         self.in_air += 1
@@ -105,7 +105,7 @@ class Admission:
 
     def spare(self, flight: Flight) -> None:
         """It is not sent, and what it took is given back."""
-        self.permits.limits.untake(flight.kind)
+        self.permits.limits.return_unsent(flight.kind)
         self._release(flight)
         self.landed(flight)
 
@@ -116,7 +116,7 @@ class Admission:
         flight.ended = True
         now_ms = self._clock.now_ms()
         answered = result is not None and result.status is not None
-        self.permits.limits.ended(flight.kind, now_ms, answered=answered)
+        self.permits.limits.request_ended(flight.kind, now_ms, answered=answered)
         if result is None:
             self._release(flight)
             return False

@@ -91,7 +91,7 @@ class Permits:
             if counts is None:
                 return False
             await self._write(now_ms, counts)
-            self.limits.reserved(counts)
+            self.limits.add_reserved(counts)
             self.proved(now_ms)
             return True
 

@@ -40,8 +40,8 @@ class RedriveShare:
 
     def took(self, kind: str) -> None:
         self._in_air += 1
-        self._own.count(kind)
+        self._own.count_elsewhere(kind)
 
     def landed(self, kind: str, now_ms: int) -> None:
         self._in_air -= 1
-        self._own.ended(kind, now_ms, answered=True)
+        self._own.request_ended(kind, now_ms, answered=True)

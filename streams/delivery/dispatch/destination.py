@@ -1,12 +1,12 @@
-"""One destination in one partition: the runners of its shards that live there, and how they come by what waits.
+"""One destination in one partition: the dispatchers of its shards that live there, and how they load the backlog.
 
-A runner sends from when it has been given all that the table holds for it, so no lane is begun from its middle. Giving
-it takes long for a backlog, and is done in slices (slices.py). What comes or changes meanwhile is held by its key, and
-given at the end, as the table has it then; what changes in a lane of which nothing is held is given at once.
+A dispatcher sends nothing before it has everything that the table holds for it, so no lane begins in its middle. A
+backlog takes long to load, and is loaded in slices (tasks.py). A change that comes meanwhile is deferred under its key,
+and applied at the end as the table has it then; a change in a lane without a deferred one is applied at once.
 
-A subscription changes while it runs. Other settings are other runners': the old ones end what they have in the air,
-then the new ones are given what waits, so nothing is sent by two. One that changes while it is being given is looked at
-again at the end. What waits for a deleted one is dropped.
+A subscription may change while it is sent to. Other settings need other dispatchers: the old ones finish their requests
+in flight, then the new ones load the backlog, so no lane is sent by two. If the subscription changes while its backlog
+is loaded, it is looked at again at the end. The backlog of a deleted subscription is dropped.
 """
 
 from __future__ import annotations
@@ -36,294 +36,297 @@ from streams.runtime.role import Change, Committer, Tables
 from topics.records.keys import join, subscription_of
 from topics.subscriptions.index import SubscriptionIndex
 
-FORGET_MAX = 1_000
+DROPPED_AT_ONCE_MAX = 1_000
 """Requests of a deleted subscription that are dropped in one commit."""
 RENEW_MARGIN_MS = 5_000
-"""What is in the air ends by its time-out; its outcome has to become durable, too."""
+"""A request in flight ends by its time-out; then its outcome must become durable, too."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
 class DispatchDependencies:
-    """What the owners of all destinations in all partitions share."""
+    """Parts that all destinations in all partitions share."""
 
     channels: Collection[str]
     destinations: Destinations
     subscriptions: SubscriptionIndex
-    runners: DispatcherFactory
-    slices: TimeSlicer
-    chores: BackgroundTasks
+    factory: DispatcherFactory
+    slicer: TimeSlicer
+    tasks: BackgroundTasks
     committer: Committer
     clock: Clock
 
 
 @dataclass(kw_only=True)
-class PartitionState:
-    """The partition. `over`: it left, or the process ends; nothing is given or begun any more. `strangers`: requests
-    whose destination is not known, or has no runner."""
+class PartitionContext:
+    """State shared by the destinations of one partition. `closed`: the partition was revoked or the process shuts down;
+    nothing new starts. `unroutable`: requests whose destination is not known, or has no dispatcher."""
 
     shared: DispatchDependencies
     partition: int
     tables: Tables
-    owners: dict[str, PartitionDestination] = field(default_factory=dict)
-    over: bool = False
-    strangers: int = 0
+    destinations: dict[str, PartitionDestination] = field(default_factory=dict)
+    closed: bool = False
+    unroutable: int = 0
 
-    def count_strangers(self, more: int) -> None:
-        self.strangers += more
-        metrics.UNKNOWN_DESTINATION.labels(str(self.partition)).set(self.strangers)
+    def count_unroutable(self, more: int) -> None:
+        self.unroutable += more
+        metrics.UNKNOWN_DESTINATION.labels(str(self.partition)).set(self.unroutable)
 
-    def give(self, work: Iterator[int]) -> None:
-        """Begin to do `work` in slices; it ends with the partition."""
-        self.shared.chores.begin(self.shared.slices.run(self._until_over(work)))
+    def run_sliced(self, work: Iterator[int]) -> None:
+        """Do `work` in slices, in the background; it ends when the partition is closed."""
+        self.shared.tasks.start(self.shared.slicer.run(self._until_closed(work)))
 
-    def _until_over(self, work: Iterator[int]) -> Iterator[int]:
-        while not self.over and (cost := next(work, None)) is not None:
+    def _until_closed(self, work: Iterator[int]) -> Iterator[int]:
+        while not self.closed and (cost := next(work, None)) is not None:
             yield cost
 
 
 @dataclass
-class _Filling:
-    """Runners are given what waits. `held`: the requests, by their lanes, that came, changed or left meanwhile.
-    `walked`: the table was passed, so a lane of which nothing is held has been given whole. `changed`: the subscription
-    has, since it began."""
+class _Loading:
+    """State of one load of a backlog. `deferred`: requests, by lane, that came, changed or left meanwhile. `walked`:
+    the whole table was passed, so a lane without a deferred request is loaded. `changed`: the subscription has
+    changed since the load began."""
 
-    held: dict[str, dict[str, None]] = field(default_factory=dict)
+    deferred: dict[str, dict[str, None]] = field(default_factory=dict)
     walked: bool = False
     changed: bool = False
 
-    def holds(self, lane: str, request: str) -> bool:
-        """Note what came or left; False: it can be given at once."""
-        if self.walked and lane not in self.held:
+    def defer(self, lane: str, request: str) -> bool:
+        """Note a request that came or left; False when it can be applied at once."""
+        if self.walked and lane not in self.deferred:
             return False
-        held = self.held.setdefault(lane, {})
-        held.pop(request, None)
-        held[request] = None
+        requests = self.deferred.setdefault(lane, {})
+        requests.pop(request, None)
+        requests[request] = None
         return True
 
 
 class PartitionDestination:
-    """See the module. What comes is taken, also while nothing is sent."""
+    """See the module. Requests are accepted also while nothing is sent."""
 
-    def __init__(self, destination: str, here: PartitionState) -> None:
+    def __init__(self, destination: str, context: PartitionContext) -> None:
         self.destination = destination
         self.prefix = join(destination) + b"|"
-        self._here = here
-        self._shared = here.shared
+        self._context = context
+        self._shared = context.shared
         self._subscription = subscription_of(destination)
-        self._begun: dict[int, Dispatcher] = {}
-        """By shard: those that were given everything, and send."""
+        self._started: dict[int, Dispatcher] = {}
+        """Dispatchers that have their whole backlog and send, by shard."""
         self._new: dict[int, Dispatcher] = {}
-        """Those that are given what waits."""
-        self._ending: list[Dispatcher] = []
-        """Those that end before others with new settings are made."""
-        self._filling: _Filling | None = None
-        self._strangers = 0
+        """Dispatchers whose backlog is being loaded, by shard."""
+        self._draining: list[Dispatcher] = []
+        """Dispatchers that end before others with new settings are created."""
+        self._loading: _Loading | None = None
+        self._unroutable = 0
 
     @property
-    def runners(self) -> dict[int, Dispatcher]:
-        """By shard, those that take requests."""
-        return {**self._begun, **self._new}
+    def dispatchers(self) -> dict[int, Dispatcher]:
+        """The dispatchers that accept requests, by shard."""
+        return {**self._started, **self._new}
 
     @property
-    def all_runners(self) -> list[Dispatcher]:
-        """Those that end, too."""
-        return [*self.runners.values(), *self._ending]
+    def all_dispatchers(self) -> list[Dispatcher]:
+        """Those that are draining, too."""
+        return [*self.dispatchers.values(), *self._draining]
 
-    def hold(self) -> None:
-        """Everything is held until `fill` begins, which must follow."""
-        self._filling = _Filling()
+    def defer_all(self) -> None:
+        """Defer every change until `load` begins, which must follow."""
+        self._loading = _Loading()
 
-    def make(self, shard: int) -> None:
-        """A runner for a shard, whether something waits or not; before `fill`, which begins it."""
-        here = self._here
+    def add_dispatcher(self, shard: int) -> None:
+        """Create the dispatcher of a shard even if it has no backlog; `load`, which starts it, must follow."""
+        context = self._context
         if self._subscription is not None:
-            self._make(shard)
+            self._create(shard)
         else:
-            self._new[shard] = self._shared.runners.make(self.destination, shard, here.partition, here.tables)
+            factory = self._shared.factory
+            self._new[shard] = factory.create(self.destination, shard, context.partition, context.tables)
 
-    # What comes and goes
+    # Requests that come and go
 
-    def take(self, entry: OutboxEntry) -> None:
+    def on_entry(self, entry: OutboxEntry) -> None:
         """A request came, or changed."""
         request = entry.request
-        if request.shard in self._begun:
-            self._give(entry)
-        elif self._ending:
-            return  # it is in the table, and so is given to the next runner
-        elif self._filling is None or not self._filling.holds(request.lane, request.id):
-            self._give(entry)
+        if request.shard in self._started:
+            self._enqueue(entry)
+        elif self._draining:
+            return  # it is in the table, from which the next dispatcher loads it
+        elif self._loading is None or not self._loading.defer(request.lane, request.id):
+            self._enqueue(entry)
 
-    def remove(self, lane: str, request: str) -> None:
+    def on_entry_removed(self, lane: str, request: str) -> None:
         """A request left by another way than being sent."""
-        for runner in self.runners.values():
-            runner.remove(lane, request)
-        if self._filling is not None:
-            self._filling.holds(lane, request)
+        for dispatcher in self.dispatchers.values():
+            dispatcher.remove(lane, request)
+        if self._loading is not None:
+            self._loading.defer(lane, request)
 
     def is_idle(self, lane: str) -> bool:
-        """Whether nothing of the lane is being sent; what waits without a runner is in the table."""
-        return not self._ending and all(runner.is_empty(lane) for runner in self.runners.values())
+        """Whether no request of the lane is being sent; one without a dispatcher waits in the table."""
+        return not self._draining and all(dispatcher.is_empty(lane) for dispatcher in self.dispatchers.values())
 
-    def _give(self, entry: OutboxEntry) -> None:
-        """Give a request to its runner. When there is none it waits, and is counted."""
+    def _enqueue(self, entry: OutboxEntry) -> None:
+        """Give a request to its dispatcher. Without one it waits, and counts as unroutable."""
         request = entry.request
-        runner = self._begun.get(request.shard) or self._new.get(request.shard) or self._make(request.shard)
-        if runner is not None and request.channel in self._shared.channels:
-            runner.put(entry)
+        dispatcher = self._started.get(request.shard) or self._new.get(request.shard) or self._create(request.shard)
+        if dispatcher is not None and request.channel in self._shared.channels:
+            dispatcher.put(entry)
             return
-        if not self._strangers:
+        if not self._unroutable:
             log.error("delivery.unknown_destination destination=%s id=%s", self.destination, request.id)
             if self._shared.destinations.is_deleted(self.destination):
-                self._shared.chores.begin(self._forget())
-        self._strangers += 1
-        self._here.count_strangers(1)
+                self._shared.tasks.start(self._drop_backlog())
+        self._unroutable += 1
+        self._context.count_unroutable(1)
 
-    def _make(self, shard: int) -> Dispatcher | None:
-        """A subscription's runner is made when it is needed for the first time."""
-        here = self._here
-        if self._subscription is None or here.over:
+    def _create(self, shard: int) -> Dispatcher | None:
+        """Create a subscription's dispatcher when it is needed for the first time."""
+        context = self._context
+        if self._subscription is None or context.closed:
             return None
-        runner = self._shared.runners.make_for_subscription(self.destination, shard, here.partition, here.tables)
-        if runner is None:
+        dispatcher = self._shared.factory.create_for_subscription(
+            self.destination, shard, context.partition, context.tables
+        )
+        if dispatcher is None:
             return None
-        if self._filling is not None:
-            self._new[shard] = runner
+        if self._loading is not None:
+            self._new[shard] = dispatcher
         else:
-            self._begun[shard] = runner
-            self._begin(runner)
-        return runner
+            self._started[shard] = dispatcher
+            self._start(dispatcher)
+        return dispatcher
 
-    def _begin(self, runner: Dispatcher) -> None:
+    def _start(self, dispatcher: Dispatcher) -> None:
         if self._subscription is not None:
-            runner.pause(paused=not self._shared.subscriptions.is_active(self._subscription))
-        runner.start()
+            dispatcher.pause(paused=not self._shared.subscriptions.is_active(self._subscription))
+        dispatcher.start()
 
-    # What waits is given
+    # Loading the backlog
 
-    def fill(self, rows: Iterator[tuple[bytes, bytes]]) -> Generator[int, None, int]:
-        """Give what waits to those that have not begun, then begin them; yields what each step costs, and returns how
-        much waited. `rows`: what the table holds of this destination, in the order of keys, so lane after lane."""
-        filling = self._filling = self._filling or _Filling()
-        self._forget_strangers()
-        waited = 0
+    def load(self, rows: Iterator[tuple[bytes, bytes]]) -> Generator[int, None, int]:
+        """Load the backlog into the new dispatchers, then start them; yields the cost of each step, returns the number
+        of waiting requests. `rows`: the table's rows of this destination in the order of keys, so lane after lane."""
+        loading = self._loading = self._loading or _Loading()
+        self._reset_unroutable()
+        waiting = 0
         if self._shared.destinations.is_deleted(self.destination):
-            filling.held.clear()
+            loading.deferred.clear()
             for _ in rows:
                 yield ROW
         else:
-            waited = yield from self._give_rows(rows, filling)
-            filling.walked = True
-            yield from self._give_held(filling)
-        self._filled(filling)
-        return waited
+            waiting = yield from self._load_rows(rows, loading)
+            loading.walked = True
+            yield from self._apply_deferred(loading)
+        self._on_loaded(loading)
+        return waiting
 
-    def _give_rows(self, rows: Iterator[tuple[bytes, bytes]], filling: _Filling) -> Generator[int, None, int]:
-        waited = 0
+    def _load_rows(self, rows: Iterator[tuple[bytes, bytes]], loading: _Loading) -> Generator[int, None, int]:
+        loaded = 0
         for lane, of_lane in groupby(rows, key=lambda row: row[0].partition(SEPARATOR)[0]):
-            held = filling.held.get(lane.decode(), {})
+            deferred = loading.deferred.get(lane.decode(), {})
             waiting = {key: raw for key, raw in of_lane if is_entry_key(key)}
-            entries = [decode_entry(raw) for key, raw in waiting.items() if names_of_entry_key(key)[1] not in held]
-            # Within a lane the log's order; times are of whoever wrote the records.
+            entries = [decode_entry(raw) for key, raw in waiting.items() if names_of_entry_key(key)[1] not in deferred]
+            # Within a lane the log's order: the times are those of the writers' clocks.
             for entry in sorted(entries, key=lambda entry: entry.position):
-                if entry.request.shard not in self._begun:
-                    self._give(entry)
-            waited += len(waiting)
+                if entry.request.shard not in self._started:
+                    self._enqueue(entry)
+            loaded += len(waiting)
             yield ROW + REQUEST * len(waiting)
-        return waited
+        return loaded
 
-    def _give_held(self, filling: _Filling) -> Iterator[int]:
-        while filling.held:
-            lane = next(iter(filling.held))
-            requests = filling.held.pop(lane)
+    def _apply_deferred(self, loading: _Loading) -> Iterator[int]:
+        while loading.deferred:
+            lane = next(iter(loading.deferred))
+            requests = loading.deferred.pop(lane)
             for request in requests:
-                raw = self._here.tables[OUTBOX].get(entry_key(lane, request))
+                raw = self._context.tables[OUTBOX].get(entry_key(lane, request))
                 if raw is not None:
-                    self._give(decode_entry(raw))
+                    self._enqueue(decode_entry(raw))
                 else:
-                    self.remove(lane, request)
+                    self.on_entry_removed(lane, request)
             yield REQUEST * len(requests)
 
-    def _filled(self, filling: _Filling) -> None:
-        """All have everything: from here on they send, by what the destination is now."""
-        self._filling = None
+    def _on_loaded(self, loading: _Loading) -> None:
+        """All dispatchers have their backlog: from here on they send, by the destination's present settings."""
+        self._loading = None
         new, self._new = self._new, {}
-        if filling.changed and self._strangers:  # a runner that was made amid it may lack what was passed before
-            self.drop(new.values())
+        if loading.changed and self._unroutable:  # a dispatcher created amid it may lack what was passed before
+            self.cancel(new.values())
             new = {}
-        self._begun |= new
-        if filling.changed or self._shared.destinations.is_deleted(self.destination):
-            self.adjust()
-        for shard, runner in new.items():
-            if self._begun.get(shard) is runner:
-                self._begin(runner)
+        self._started |= new
+        if loading.changed or self._shared.destinations.is_deleted(self.destination):
+            self.on_subscription_changed()
+        for shard, dispatcher in new.items():
+            if self._started.get(shard) is dispatcher:
+                self._start(dispatcher)
 
     # The subscription changed
 
-    def adjust(self) -> None:
-        """Make what runs fit what the subscription is now."""
+    def on_subscription_changed(self) -> None:
+        """Make the dispatchers fit the present settings of the subscription."""
         deleted = self._shared.destinations.is_deleted(self.destination)
         config = self._shared.destinations.get(self.destination)
-        if self._ending:  # what follows looks at it as it is then
+        if self._draining:  # the load that follows reads the settings of that time
             if deleted:
-                self.drop(self._ending)
-        elif self._filling is not None:
-            self._filling.changed = True
+                self.cancel(self._draining)
+        elif self._loading is not None:
+            self._loading.changed = True
         elif deleted:
-            self.drop(self._begun.values())
-            self._begun = {}
-            self._shared.chores.begin(self._forget())
-        elif config is None:  # it cannot be read: nothing is sent by what it was before
-            for runner in self._begun.values():
-                runner.pause(paused=True)
-        elif not all(runs_alike(runner.config, config) for runner in self._begun.values()):
-            self._ending, self._begun = list(self._begun.values()), {}
-            self._shared.chores.begin(self._renew())
+            self.cancel(self._started.values())
+            self._started = {}
+            self._shared.tasks.start(self._drop_backlog())
+        elif config is None:  # its record cannot be read: nothing is sent by the former settings
+            for dispatcher in self._started.values():
+                dispatcher.pause(paused=True)
+        elif not all(runs_alike(dispatcher.config, config) for dispatcher in self._started.values()):
+            self._draining, self._started = list(self._started.values()), {}
+            self._shared.tasks.start(self._renew())
         else:
             active = self._subscription is not None and self._shared.subscriptions.is_active(self._subscription)
-            for runner in self._begun.values():
-                runner.pause(paused=not active)
-            if self._strangers:
-                self._refill()
+            for dispatcher in self._started.values():
+                dispatcher.pause(paused=not active)
+            if self._unroutable:
+                self._reload()
 
     async def _renew(self) -> None:
-        """The old runners end what they have in the air, and no lane is sent by two."""
+        """Let the old dispatchers finish their requests in flight, so that no lane is sent by two; then load anew."""
         now_ms = self._shared.clock.now_ms()
-        ends = [
-            runner.drain(now_ms + round(runner.config.timeout_s * 1000) + RENEW_MARGIN_MS) for runner in self._ending
+        drains = [
+            dispatcher.drain(now_ms + round(dispatcher.config.timeout_s * 1000) + RENEW_MARGIN_MS)
+            for dispatcher in self._draining
         ]
-        await asyncio.gather(*ends)
-        self._ending = []
-        self._refill()
+        await asyncio.gather(*drains)
+        self._draining = []
+        self._reload()
 
-    def _refill(self) -> None:
-        self.hold()
-        self._here.give(self.fill(self._here.tables[OUTBOX].walk(self.prefix)))
+    def _reload(self) -> None:
+        self.defer_all()
+        self._context.run_sliced(self.load(self._context.tables[OUTBOX].walk(self.prefix)))
 
-    async def _forget(self) -> None:
-        """What waits for a subscription that was deleted is dropped."""
-        rows = self._here.tables[OUTBOX].walk(self.prefix)
+    async def _drop_backlog(self) -> None:
+        """Drop the requests of a deleted subscription."""
+        rows = self._context.tables[OUTBOX].walk(self.prefix)
         entries = (key for key, _ in rows if is_entry_key(key))
-        dropped = 0
-        while not self._here.over and (keys := list(islice(entries, FORGET_MAX))):
-            await self._shared.committer.commit(self._here.partition, (), [Change(OUTBOX, key, None) for key in keys])
+        partition, dropped = self._context.partition, 0
+        while not self._context.closed and (keys := list(islice(entries, DROPPED_AT_ONCE_MAX))):
+            await self._shared.committer.commit(partition, (), [Change(OUTBOX, key, None) for key in keys])
             metrics.DROPPED.inc(len(keys))
             dropped += len(keys)
         if dropped:
-            partition = self._here.partition
             log.info("delivery.dropped partition=%d destination=%s requests=%d", partition, self.destination, dropped)
-        if not self._here.over:
-            self._forget_strangers()
-            if self._here.owners.get(self.destination) is self:
-                del self._here.owners[self.destination]
+        if not self._context.closed:
+            self._reset_unroutable()
+            if self._context.destinations.get(self.destination) is self:
+                del self._context.destinations[self.destination]
 
-    def _forget_strangers(self) -> None:
-        if self._strangers:
-            self._here.count_strangers(-self._strangers)
-            self._strangers = 0
+    def _reset_unroutable(self) -> None:
+        if self._unroutable:
+            self._context.count_unroutable(-self._unroutable)
+            self._unroutable = 0
 
-    def drop(self, runners: Collection[Dispatcher]) -> None:
-        """End them at once."""
-        for runner in runners:
-            self._shared.chores.keep(runner.drop())
+    def cancel(self, dispatchers: Collection[Dispatcher]) -> None:
+        """End dispatchers at once."""
+        for dispatcher in dispatchers:
+            self._shared.tasks.keep(dispatcher.drop())

@@ -1,4 +1,4 @@
-"""Runners are made here, from what is configured and known of their destinations."""
+"""Creates dispatchers from the settings and the durable state of their destinations."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class DispatcherFactory:
-    """What runners share, in all partitions of this worker."""
+    """Parts that the dispatchers of this worker share, in all its partitions."""
 
     def __init__(
         self,
@@ -60,14 +60,14 @@ class DispatcherFactory:
         self._random = random
         self._crashed = crashed
         self._breakers: defaultdict[str, CircuitBreaker] = defaultdict(lambda: CircuitBreaker(random))
-        self._unmade: set[tuple[int, str]] = set()
-        """Partitions and subscriptions of which a runner could not be made; tried again when they change."""
+        self._failed: set[tuple[int, str]] = set()
+        """Partitions and subscriptions whose dispatcher could not be created; tried again when they change."""
 
-    def make(self, destination: str, shard: int, partition: int, tables: Tables) -> Dispatcher:
-        """The caller begins it."""
+    def create(self, destination: str, shard: int, partition: int, tables: Tables) -> Dispatcher:
+        """The caller starts it."""
         config = self._destinations.get(destination)
         if config is None:
-            raise RuntimeError(f"no runner for {destination}: it is not configured")
+            raise RuntimeError(f"no dispatcher for {destination}: it is not configured")
         subscription = subscription_of(destination)
         key = permits_key(destination, shard)
         permits = Permits(
@@ -102,35 +102,37 @@ class DispatcherFactory:
             else BacklogReporter(subscription, shard, self._subscriptions.backlog(subscription).get(shard, Backlog())),
         )
 
-    def make_for_subscription(self, destination: str, shard: int, partition: int, tables: Tables) -> Dispatcher | None:
-        """None: it is not known or does not live here, or no runner can be made of its settings."""
+    def create_for_subscription(
+        self, destination: str, shard: int, partition: int, tables: Tables
+    ) -> Dispatcher | None:
+        """None: the subscription is not known, its shard lives elsewhere, or its settings permit no dispatcher."""
         config = self._destinations.get(destination)
         home = destination_partition(destination, shard, self._partitions)
-        if config is None or shard >= config.shards or home != partition or (partition, destination) in self._unmade:
+        if config is None or shard >= config.shards or home != partition or (partition, destination) in self._failed:
             return None
         try:
-            return self.make(destination, shard, partition, tables)
+            return self.create(destination, shard, partition, tables)
         except Exception:
-            # Whoever wrote these settings stops nobody else: what waits for this one goes on waiting.
+            # Bad settings of one subscription must not stop others: its requests go on waiting.
             log.exception("delivery.no_runner destination=%s shard=%d: nothing is sent there", destination, shard)
-            self._told_of_unmade(self._unmade | {(partition, destination)})
+            self._set_failed(self._failed | {(partition, destination)})
             return None
 
-    def told_of_backlog(self, partition: int) -> list[tuple[str, int]]:
-        """Subscriptions of which a backlog was told, and their shards that live in a partition: their runners tell when
-        nothing waits now."""
-        told = [(subscription_destination(name), shard) for name, shard in self._subscriptions.with_backlog()]
-        return [one for one in told if destination_partition(*one, self._partitions) == partition]
+    def reported_backlogs(self, partition: int) -> list[tuple[str, int]]:
+        """Subscriptions with a reported backlog, and their shards that live in a partition: their dispatchers report
+        when the backlog is gone."""
+        reported = [(subscription_destination(name), shard) for name, shard in self._subscriptions.with_backlog()]
+        return [one for one in reported if destination_partition(*one, self._partitions) == partition]
 
-    def subscription_changed(self, destination: str) -> None:
-        self._told_of_unmade({known for known in self._unmade if known[1] != destination})
+    def on_subscription_changed(self, destination: str) -> None:
+        self._set_failed({known for known in self._failed if known[1] != destination})
         if self._destinations.is_deleted(destination):
             self._breakers.pop(destination, None)
             self._gates.forget(destination)
 
     def on_revoked(self, partition: int) -> None:
-        self._told_of_unmade({known for known in self._unmade if known[0] != partition})
+        self._set_failed({known for known in self._failed if known[0] != partition})
 
-    def _told_of_unmade(self, unmade: set[tuple[int, str]]) -> None:
-        self._unmade = unmade
-        metrics.NO_RUNNER.set(len({destination for _, destination in unmade}))
+    def _set_failed(self, failed: set[tuple[int, str]]) -> None:
+        self._failed = failed
+        metrics.NO_RUNNER.set(len({destination for _, destination in failed}))

@@ -1,7 +1,7 @@
-"""What waits in one partition, each destination's with its owner (owner.py).
+"""The destinations of one partition: loads their backlogs when the partition is assigned, and routes changes to them.
 
-A partition that comes is walked once, in slices and in the order of keys: so one destination after the other, the far
-sides before the subscriptions. Each begins to send when the walk is past it, and waits for nobody's backlog behind.
+An assigned partition is walked once, in slices and in the order of keys: one destination after the other, the far sides
+before the subscriptions. Each destination begins to send when the walk has passed it, and waits for no later backlog.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from itertools import groupby
 from typing import Any
 
 from streams.delivery import metrics
-from streams.delivery.dispatch.destination import DispatchDependencies, PartitionDestination, PartitionState
+from streams.delivery.dispatch.destination import DispatchDependencies, PartitionContext, PartitionDestination
 from streams.delivery.dispatch.dispatcher import Dispatcher
-from streams.delivery.outbox.intake import Taken
+from streams.delivery.outbox.intake import Accepted
 from streams.delivery.outbox.records import OUTBOX, decode_entry, is_entry_key, names_of_entry_key
 from streams.runtime.role import Change, Tables
 from topics.records.keys import split
@@ -23,106 +23,112 @@ log = logging.getLogger(__name__)
 
 
 class DeliveryPartition:
-    """`arrive` begins, `drop` ends at once, `drain` ends in order."""
+    """`start_loading` begins, `drop` ends at once, `drain` ends in order."""
 
     def __init__(
         self, partition: int, tables: Tables, shared: DispatchDependencies, far_sides: Iterable[tuple[str, int]]
     ) -> None:
-        """`far_sides`: those destinations and shards that live here whether something waits or not."""
-        self._here = PartitionState(shared=shared, partition=partition, tables=tables)
-        self._owners = self._here.owners
-        self._arriving = True
+        """`far_sides`: the configured destinations and shards that live here, with a backlog or without."""
+        self._context = PartitionContext(shared=shared, partition=partition, tables=tables)
+        self._destinations = self._context.destinations
+        self._loading = True
         self._ahead: dict[str, PartitionDestination] = {}
-        """Those that the walk has not come to."""
-        for destination, shard in [*far_sides, *shared.runners.told_of_backlog(partition)]:
-            self._of(destination).make(shard)
+        """Destinations that the walk has not reached."""
+        for destination, shard in [*far_sides, *shared.factory.reported_backlogs(partition)]:
+            self._get(destination).add_dispatcher(shard)
 
     @property
     def tables(self) -> Tables:
-        return self._here.tables
+        return self._context.tables
 
     @property
-    def is_arriving(self) -> bool:
-        """Whether some do not send yet, because they have not been given everything."""
-        return self._arriving
+    def is_loading(self) -> bool:
+        """Whether some destinations do not send yet, because their backlog is not loaded."""
+        return self._loading
 
     @property
-    def runners(self) -> Mapping[tuple[str, int], Dispatcher]:
-        """By destination and shard, those that take requests."""
+    def dispatchers(self) -> Mapping[tuple[str, int], Dispatcher]:
+        """The dispatchers that accept requests, by destination and shard."""
         return {
-            (destination, shard): runner
-            for destination, owner in self._owners.items()
-            for shard, runner in owner.runners.items()
+            (name, shard): dispatcher
+            for name, destination in self._destinations.items()
+            for shard, dispatcher in destination.dispatchers.items()
         }
 
-    def arrive(self) -> None:
-        """Give what waits to its owners, which begin."""
-        self._here.give(self._arrive())
+    def start_loading(self) -> None:
+        """Load the backlog of each destination, which then begins to send."""
+        self._context.run_sliced(self._load())
 
-    def changed(self, changes: Iterable[Change], taken: Taken) -> None:
-        """The outbox has changed. `taken`: entries of these changes that need not be decoded."""
+    def on_outbox_changed(self, changes: Iterable[Change], accepted: Accepted) -> None:
+        """`accepted`: entries of these changes that need not be decoded."""
         for change in changes:
             if not is_entry_key(change.key):
                 continue
             if change.value is not None:
-                value, entry = taken.get(change.key, (b"", None))
+                value, entry = accepted.get(change.key, (b"", None))
                 # By its identity: a record that was set aside after all leaves an entry whose value was never put.
                 known = entry if entry is not None and value is change.value else decode_entry(change.value)
-                self._of(known.request.destination).take(known)
+                self._get(known.request.destination).on_entry(known)
             else:
-                owner = self._of(_destination_of(change.key))
-                owner.remove(*names_of_entry_key(change.key))
+                destination = self._get(_destination_of(change.key))
+                destination.on_entry_removed(*names_of_entry_key(change.key))
 
-    def subscription_changed(self, destination: str) -> None:
-        owner = self._owners.get(destination)
-        if owner is not None:  # without one nothing waits, and nothing runs
-            owner.adjust()
+    def on_subscription_changed(self, name: str) -> None:
+        destination = self._destinations.get(name)
+        if destination is not None:  # without one nothing waits, and nothing is sent
+            destination.on_subscription_changed()
 
     def is_idle(self, lane: str) -> bool:
-        """Whether nothing of the lane is being sent."""
-        owner = self._owners.get(_destination_of(lane.encode()))
-        return owner is None or owner.is_idle(lane)
+        """Whether no request of the lane is being sent."""
+        destination = self._destinations.get(_destination_of(lane.encode()))
+        return destination is None or destination.is_idle(lane)
 
     def drop(self) -> None:
-        """The partition is lost."""
-        self._here.over = True
-        for owner in self._owners.values():
-            owner.drop(owner.all_runners)
-        metrics.UNKNOWN_DESTINATION.remove(str(self._here.partition))
+        """The partition was revoked: end everything at once."""
+        self._context.closed = True
+        for destination in self._destinations.values():
+            destination.cancel(destination.all_dispatchers)
+        metrics.UNKNOWN_DESTINATION.remove(str(self._context.partition))
 
     def drain(self, until_ms: int) -> list[Coroutine[Any, Any, None]]:
-        """The process ends: nothing more is begun, and what is in the air ends until `until_ms`."""
-        self._here.over = True
-        return [runner.drain(until_ms) for owner in self._owners.values() for runner in owner.all_runners]
+        """The process shuts down: begin nothing more, and let requests in flight end until `until_ms`."""
+        self._context.closed = True
+        return [
+            dispatcher.drain(until_ms)
+            for destination in self._destinations.values()
+            for dispatcher in destination.all_dispatchers
+        ]
 
-    def _of(self, destination: str) -> PartitionDestination:
-        owner = self._owners.get(destination)
-        if owner is None:
-            owner = self._owners[destination] = PartitionDestination(destination, self._here)
-            if self._arriving:
-                owner.hold()
-                self._ahead[destination] = owner
-        return owner
+    def _get(self, name: str) -> PartitionDestination:
+        destination = self._destinations.get(name)
+        if destination is None:
+            destination = self._destinations[name] = PartitionDestination(name, self._context)
+            if self._loading:
+                destination.defer_all()
+                self._ahead[name] = destination
+        return destination
 
-    def _arrive(self) -> Iterator[int]:
-        given = 0
-        for name, rows in groupby(self.tables[OUTBOX].walk(), key=lambda row: row[0].partition(b"|")[0]):
-            destination = _destination_of(name)
-            owner = self._of(destination)
-            yield from self._fill_ahead(owner.prefix)
-            del self._ahead[destination]
-            given += yield from owner.fill(rows)
-        while self._ahead:  # what comes for a new one meanwhile is there, too
-            yield from self._fill_ahead(None)
-        self._arriving = False
-        here = self._here
-        log.info("delivery.recovered partition=%d requests=%d unknown=%d", here.partition, given, here.strangers)
+    def _load(self) -> Iterator[int]:
+        loaded = 0
+        for prefix, rows in groupby(self.tables[OUTBOX].walk(), key=lambda row: row[0].partition(b"|")[0]):
+            name = _destination_of(prefix)
+            destination = self._get(name)
+            yield from self._load_empty(before=destination.prefix)
+            del self._ahead[name]
+            loaded += yield from destination.load(rows)
+        while self._ahead:  # also those that were created meanwhile
+            yield from self._load_empty(before=None)
+        self._loading = False
+        context = self._context
+        log.info(
+            "delivery.recovered partition=%d requests=%d unknown=%d", context.partition, loaded, context.unroutable
+        )
 
-    def _fill_ahead(self, prefix: bytes | None) -> Iterator[int]:
-        """Those before `prefix`, or all: the walk found nothing of them."""
-        for owner in [owner for owner in self._ahead.values() if prefix is None or owner.prefix < prefix]:
-            del self._ahead[owner.destination]
-            yield from owner.fill(iter(()))
+    def _load_empty(self, *, before: bytes | None) -> Iterator[int]:
+        """Load the destinations before a prefix, or all: the walk found no rows of them."""
+        for destination in [one for one in self._ahead.values() if before is None or one.prefix < before]:
+            del self._ahead[destination.destination]
+            yield from destination.load(iter(()))
 
 
 def _destination_of(key: bytes) -> str:

@@ -1,4 +1,4 @@
-"""From a record on deliveries.requests to what the outbox holds. Pure: tables in, tables changed, nothing sent."""
+"""Intake: accepts records of deliveries.requests into the outbox. Pure: changes tables, sends nothing."""
 
 from __future__ import annotations
 
@@ -34,36 +34,35 @@ from topics.subscriptions.model import FACT, KINDS
 
 UNKNOWN_CHANNEL = "UNKNOWN_CHANNEL"
 MEANT_FOR_ITS_LANE = frozenset({TOO_LARGE, UNKNOWN_CHANNEL, DECISION_FAILED})
-"""Codes of requests that were set aside where they belong: the others were no requests, or another lane's."""
+"""Codes of requests that were set aside in their own lane. The others were no requests, or another lane's."""
 SKIPPED = "skipped by an operator"
 NEVER_SENT = "set aside before it was sent"
 ENTRY_GROWTH_BYTES = 16 << 10
-"""What attempts add to a request while it waits: the last one, and a message of 500 characters, six bytes each at most.
-The dead letter carries the message twice."""
+"""Growth of a waiting request by its attempts: the last attempt, and a message of 500 characters of at most six bytes
+each. The dead letter carries the message twice."""
 ENTRY_BYTES_MAX = VALUE_BYTES_MAX - ENTRY_GROWTH_BYTES
-"""Set aside at once beyond it: a request that outgrew its record after an attempt would end the role, for ever."""
+"""A larger request is set aside at once: one that outgrew its record after an attempt would end the role, for ever."""
 
 log = logging.getLogger(__name__)
 
+Accepted = dict[bytes, tuple[bytes, OutboxEntry]]
+"""Entries that were just accepted, by key, each with the value that was put for it."""
 
-Taken = dict[bytes, tuple[bytes, OutboxEntry]]
-"""Entries that were just made, by their keys, each with the value that was put for it."""
 
-
-def take(
+def accept(
     record: Record,
     outbox: Table,
     channels: Channels,
     configured: Destinations,
     partitions: int,
-    taken: Taken | None = None,
+    accepted: Accepted | None = None,
 ) -> list[Effect]:
-    """Take one record in; returns what the order must learn at once. Raises Poison for what can never be sent.
+    """Accept one record; returns reports that must leave at once. Raises Poison for a record that can never be sent.
 
-    `taken` gets the new entry, so that who is given its value need not decode it.
+    The new entry is added to `accepted`, so that readers of its value need not decode it.
 
-    What is for a subscription that is not known yet, or not active as far as is known here, waits: whoever requested it
-    may know more. One that is deleted gets nothing more.
+    A request for a subscription that is unknown or inactive here waits: its requester may know more. A request for a
+    deleted subscription is dropped.
     """
     try:
         event_type = envelope.parse(record.headers).type
@@ -75,41 +74,41 @@ def take(
         if configured.is_deleted(request.destination):
             metrics.DROPPED.inc()
         else:
-            _enqueue(request, record, outbox, {} if taken is None else taken)
+            _enqueue(request, record, outbox, {} if accepted is None else accepted)
         return []
     if event_type == envelope.DELIVERY_REDRIVE:
         redrive = _redrive(record)
         _check(redrive.request, record, channels, configured, partitions)
         if configured.is_deleted(redrive.request.destination):
-            return [_not_taken(redrive, record, "deleted")]
-        return _take_again(redrive, record, outbox)
+            return [_redrive_refused(redrive, record, "deleted")]
+        return _accept_redrive(redrive, record, outbox)
     if event_type == envelope.LANE_DECISION:
         return _decide_lane(record, outbox)
     raise Poison("UNKNOWN_TYPE", f"deliveries.requests does not carry {event_type}")
 
 
-def tell_of_set_aside(record: Record, reason: str) -> list[Effect]:
-    """The order's outcome of a request that was set aside, and of one that was redriven that it was not taken; nothing
-    for what is no request. Never raises.
+def outcome_of_set_aside(record: Record, reason: str) -> list[Effect]:
+    """The order's outcome of a request that was set aside, or the conclusion of a redrive that was; nothing for a
+    record that is no request. Never raises.
 
-    The order takes a DEAD as news by its attempt, so one is told, though nothing was sent.
+    An order recognises a DEAD by its attempt number, so the outcome has an attempt, though nothing was sent.
     """
     try:
         if ("ce_type", envelope.DELIVERY_REDRIVE.encode()) in record.headers:
-            return [_not_taken(decode_redrive(record.value), record, reason.strip()[:MESSAGE_CHARS_MAX])]
+            return [_redrive_refused(decode_redrive(record.value), record, reason.strip()[:MESSAGE_CHARS_MAX])]
         request = decode_request(record.value)
-        # Of a traceback the last line says what it was.
+        # The last line of a traceback names the error.
         message = (reason.strip().splitlines() or [""])[-1][:MESSAGE_CHARS_MAX]
         never_sent = Attempt(number=1, at_ms=record.timestamp_ms, took_ms=0.0, status=None, error=NEVER_SENT)
         entry = OutboxEntry(request=request, position=0, queued_ms=record.timestamp_ms, attempts=1, last=never_sent)
         return outcome(entry, OutcomeKind.DEAD, record.timestamp_ms, message=message)
     except Exception:  # noqa: BLE001 - whatever the record holds, it is set aside
-        log.warning("delivery.set_aside partition=%d offset=%d: no order to tell", record.partition, record.offset)
+        log.warning("delivery.set_aside partition=%d offset=%d: no order to report to", record.partition, record.offset)
         return []
 
 
 def note_gap(record: Record, code: str, outbox: Table) -> None:
-    """A fact that was set aside is one that its subscriber will not get: the deliveries that follow tell."""
+    """Note that a subscriber will not get a fact, because it was set aside: the deliveries that follow say so."""
     if code not in MEANT_FOR_ITS_LANE or ("ce_type", envelope.DELIVERY_REQUEST.encode()) not in record.headers:
         return
     try:
@@ -118,7 +117,7 @@ def note_gap(record: Record, code: str, outbox: Table) -> None:
         header = decode_header(outbox.get(key))
         if request.touchpoint != FACT.name or key != record.key or header.is_stale(epoch) or header.knows(request):
             return
-        entry = header.take(request, record.timestamp_ms)
+        entry = header.append(request, record.timestamp_ms)
         header.abandon(request, entry.previous)
         header.epoch = max(header.epoch, epoch)
         outbox.put(key, header.encode())
@@ -142,7 +141,7 @@ def _redrive(record: Record) -> Redrive:
         raise Poison("BAD_REDRIVE", f"not a redrive: {error}") from error
 
 
-def _not_taken(redrive: Redrive, record: Record, reason: str) -> Effect:
+def _redrive_refused(redrive: Redrive, record: Record, reason: str) -> Effect:
     return concluded(
         redrive.request,
         Conclusion.NOT_TAKEN,
@@ -154,28 +153,28 @@ def _not_taken(redrive: Redrive, record: Record, reason: str) -> Effect:
     )
 
 
-def _take_again(redrive: Redrive, record: Record, outbox: Table) -> list[Effect]:
-    """Each end of a request is taken up once. One that holds its lane gets a fresh schedule where it is; one that still
-    waits, because it was taken up already, is left alone; one that left its lane comes back behind what waits there."""
+def _accept_redrive(redrive: Redrive, record: Record, outbox: Table) -> list[Effect]:
+    """Redrive each end of a request once. A request that holds its lane gets a fresh schedule in its place. One that
+    waits, because it was redriven already, is left alone. One that left its lane is appended to it."""
     request = redrive.request
     key, waiting = header_key(request.lane), entry_key(request.lane, request.id)
     header, raw = decode_header(outbox.get(key)), outbox.get(waiting)
     if header.knows_redrive(redrive):
         return []
     if 0 < request.story < header.story:
-        return [_not_taken(redrive, record, "its order was forgotten, and is another one now")]
+        return [_redrive_refused(redrive, record, "its order was forgotten, and is another one now")]
     entry = decode_entry(raw) if raw is not None else None
     if entry is None:
-        entry = header.take_redriven(redrive, record.timestamp_ms)
+        entry = header.append_redriven(redrive, record.timestamp_ms)
     elif entry.held and entry.attempts == redrive.attempts:
         header.note_redriven(redrive)
-        entry.retried_by_operator(redrive.id)
+        entry.reset_schedule(redrive.id)
     else:
         return []
-    taken = entry.encode()
-    if len(taken) > ENTRY_BYTES_MAX:
-        raise Poison(TOO_LARGE, f"the request would take {len(taken)} bytes while it waits")
-    outbox.put(waiting, taken)
+    raw = entry.encode()
+    if len(raw) > ENTRY_BYTES_MAX:
+        raise Poison(TOO_LARGE, f"the request would take {len(raw)} bytes while it waits")
+    outbox.put(waiting, raw)
     outbox.put(key, header.encode())
     return []
 
@@ -195,34 +194,34 @@ def _check(
     if config is None and subscription_of(request.destination) is None:
         raise Poison("UNKNOWN_DESTINATION", f"{request.destination} is not configured")
     if request.channel not in channels.channels:
-        # Facts on their way when their channel is taken out of channels.toml: any number of them.
-        told = f"channel {request.channel} is not configured"
-        raise Poison(UNKNOWN_CHANNEL, told, foreseen=request.touchpoint == FACT.name)
+        # Facts in flight when their channel is removed from channels.toml: any number of them.
+        reason = f"channel {request.channel} is not configured"
+        raise Poison(UNKNOWN_CHANNEL, reason, foreseen=request.touchpoint == FACT.name)
     home = destination_partition(request.destination, request.shard, partitions)
     if (config is not None and request.shard >= config.shards) or home != record.partition:
-        # Elsewhere it would be sent by somebody who does not own the destination's budget.
+        # A worker that does not own the shard's budget would send it.
         raise Poison("WRONG_PARTITION", f"shard {request.shard} of {request.destination} lives in partition {home}")
 
 
-def _enqueue(request: DeliveryRequest, record: Record, outbox: Table, taken: Taken) -> None:
+def _enqueue(request: DeliveryRequest, record: Record, outbox: Table, accepted: Accepted) -> None:
     key, now_ms, epoch = header_key(request.lane), record.timestamp_ms, made_by(record.headers).epoch
     header = decode_header(outbox.get(key))
     if header.is_stale(epoch):
         log.warning(
-            "delivery.stale lane=%s id=%s epoch=%d newest=%d: a former owner asked too late, nothing is sent",
+            "delivery.stale lane=%s id=%s epoch=%d newest=%d: a former owner requested it too late, nothing is sent",
             request.lane,
             request.id,
             epoch,
             header.epoch,
         )
     elif not header.knows(request):
-        entry = header.take(request, now_ms)
+        entry = header.append(request, now_ms)
         raw = entry.encode_new(record.value)
         if len(raw) > ENTRY_BYTES_MAX:
             raise Poison(TOO_LARGE, f"the request would take {len(raw)} bytes while it waits")
         waiting = entry_key(request.lane, request.id)
         outbox.put(waiting, raw)
-        taken[waiting] = (raw, entry)
+        accepted[waiting] = (raw, entry)
     header.epoch = max(header.epoch, epoch)
     outbox.put(key, header.encode())
 
@@ -240,17 +239,17 @@ def _decide_lane(record: Record, outbox: Table) -> list[Effect]:
     if entry is None or not entry.held:
         raise Poison("NOT_HELD", f"request {decision.request} does not hold lane {decision.lane}")
     header = decode_header(outbox.get(header_key(decision.lane)))
-    told: list[Effect] = []
+    reports: list[Effect] = []
     if decision.action is LaneAction.SKIP:
         header.abandon(entry.request, entry.previous)
         outbox.delete(key)
-        # Final for the order as well: a dead request was still open there.
-        told += outcome(entry, OutcomeKind.REFUSED, record.timestamp_ms, message=SKIPPED)
+        # Final for the order as well, for which a dead request is still open.
+        reports += outcome(entry, OutcomeKind.REFUSED, record.timestamp_ms, message=SKIPPED)
         how, where, now_ms = Conclusion.SKIPPED, record.partition, record.timestamp_ms
-        told.append(concluded(entry.request, how, where, now_ms, attempts=entry.attempts))
+        reports.append(concluded(entry.request, how, where, now_ms, attempts=entry.attempts))
     else:
-        entry.retried_by_operator()
+        entry.reset_schedule()
         outbox.put(key, entry.encode())
-    # The header marks the record as decided, so that its redelivery does not decide about a later failure.
+    # Written, so that the runtime knows the record as decided: a redelivery must not decide about a later failure.
     outbox.put(header_key(decision.lane), header.encode())
-    return told
+    return reports

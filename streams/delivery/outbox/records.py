@@ -83,7 +83,7 @@ class LaneHeader:
             return request.story > 0 and request.sequence <= self.sequence
         return request.story > self.story
 
-    def take(self, request: DeliveryRequest, now_ms: int) -> OutboxEntry:
+    def append(self, request: DeliveryRequest, now_ms: int) -> OutboxEntry:
         """Note the request; returns its entry, the last of the lane."""
         if self._begins_again(request):
             if self.watermark is not None:
@@ -101,7 +101,7 @@ class LaneHeader:
         """Whether this end of the request was taken up before: by a record that came twice, or by another redrive."""
         return self.redriven.get(redrive.request.id, 0) >= redrive.attempts
 
-    def take_redriven(self, redrive: Redrive, now_ms: int) -> OutboxEntry:
+    def append_redriven(self, redrive: Redrive, now_ms: int) -> OutboxEntry:
         """Note a request that was given up and has left; returns its entry, the last of the lane. Its sequence is an
         old one, so nothing that counts sequences changes."""
         self.note_redriven(redrive)
@@ -187,7 +187,7 @@ class OutboxEntry:
         new = {"request": orjson.Fragment(request), "position": self.position, "queued_ms": self.queued_ms}
         return orjson.dumps({**new, "last": None, "previous": self.previous})
 
-    def retried_by_operator(self, redrive: str = "") -> None:
+    def reset_schedule(self, redrive: str = "") -> None:
         """A fresh schedule; the attempts go on being numbered, so that each keeps an id of its own."""
         self.dead_at = self.attempts
         self.redrive = redrive

@@ -85,7 +85,7 @@ class KafkaSender:
         """What keeps requests of a channel; a channel that is not here is open."""
         self._looked = asyncio.Event()
         """Set while `_trouble` says how things are."""
-        self._waiting = PendingReplies()
+        self._pending = PendingReplies()
         self._next: dict[TopicPartition, int] = {}
         self._look_again = True
         """At first, and when Kafka refused a request: its topic may be gone."""
@@ -111,7 +111,7 @@ class KafkaSender:
 
     async def send(self, call: Call) -> Answer:
         name = (call.channel, call.delivery_id)
-        late = self._waiting.late(name)
+        late = self._pending.pop_late(name)
         if late is not None:
             return late
         configured_s = self._channels[call.channel].marketplace.timeout_s
@@ -120,12 +120,12 @@ class KafkaSender:
         try:
             async with asyncio.timeout(total_s):
                 producer = await self._open(call.channel)
-                with self._waiting.answer(name) as answer:
+                with self._pending.expect(name) as answer:
                     await self._ask(producer, call, total_s)
                     asked = True
                     return await answer
         except TimeoutError:
-            self._waiting.overdue(name)
+            self._pending.give_up(name)
             if not asked:
                 self._look_again = True
             return Answer(
@@ -135,7 +135,7 @@ class KafkaSender:
             return Answer(status=None, error=f"the request is too large for its topic: {error}"[:300], unsendable=True)
         except (KafkaError, OSError, AlreadyPendingError) as error:
             # A broker that answered with an error may have taken the request all the same.
-            self._waiting.overdue(name)
+            self._pending.give_up(name)
             self._look_again = True
             return Answer(status=None, error=f"{type(error).__name__}: {error}"[:300])
 
@@ -246,17 +246,17 @@ class KafkaSender:
         for place, records in chunks.items():
             channel = self._channel_of[place.topic]
             for record in records:
-                KAFKA_ANSWERS.labels(channel, self._take(channel, record)).inc()
+                KAFKA_ANSWERS.labels(channel, self._on_record(channel, record)).inc()
             self._next[place] = records[-1].offset + 1
 
-    def _take(self, channel: str, record: Any) -> Fate:
+    def _on_record(self, channel: str, record: Any) -> Fate:
         name = correlation_of(record.headers)
-        if name is not None and not self._waiting.expects((channel, name)):
+        if name is not None and not self._pending.is_expected((channel, name)):
             return Fate.UNEXPECTED
         if name is None:
             log.warning("delivery.kafka_nameless channel=%s offset=%d: no correlation id", channel, record.offset)
             return Fate.NAMELESS
-        return self._waiting.take((channel, name), read_answer(record.headers, record.value))
+        return self._pending.accept_reply((channel, name), read_answer(record.headers, record.value))
 
     def _make_producer(self) -> AIOKafkaProducer:
         return clients.producer(self._settings, CLIENT_ID, request_timeout_s=REQUEST_TIMEOUT_S, idempotent=False)

@@ -46,7 +46,7 @@ class PendingReplies:
         self._late_bytes = 0
 
     @contextmanager
-    def answer(self, name: Name) -> Iterator[asyncio.Future[Answer]]:
+    def expect(self, name: Name) -> Iterator[asyncio.Future[Answer]]:
         """While a request is out. Raises AlreadyPendingError."""
         if name in self._futures:
             raise AlreadyPendingError(f"a request with the id {name[1]} is already out")
@@ -58,25 +58,25 @@ class PendingReplies:
         finally:
             del self._futures[name]
 
-    def overdue(self, name: Name) -> None:
+    def give_up(self, name: Name) -> None:
         """The attempt is over without an answer; one may still come."""
         self._forget(name)
         self._overdue[name] = None
         if len(self._overdue) > OVERDUE_MAX:
             self._forget(next(iter(self._overdue)))
 
-    def late(self, name: Name) -> Answer | None:
+    def pop_late(self, name: Name) -> Answer | None:
         """The answer to an earlier attempt, once."""
         found = self._overdue.get(name)
         if found is not None:
             self._forget(name)
         return found
 
-    def expects(self, name: Name) -> bool:
+    def is_expected(self, name: Name) -> bool:
         """Whether an answer of this name would be of use."""
         return name in self._futures or self._overdue.get(name, ...) is None
 
-    def take(self, name: Name, answer: Answer) -> Fate:
+    def accept_reply(self, name: Name, answer: Answer) -> Fate:
         """An answer came."""
         future = self._futures.get(name)
         if future is not None and not future.done():

@@ -183,7 +183,7 @@ class StockLane:
     def give_back(self, batch: Batch) -> None:
         """It was not sent."""
         if self._permits is not None:
-            self._permits.limits.untake(self.touchpoint.name)
+            self._permits.limits.return_unsent(self.touchpoint.name)
             self._spent_until_ms = 0
         self._doubts.look_again(batch.items)
         self.queue.returned(batch, self._clock.now_ms())
@@ -212,14 +212,14 @@ class StockLane:
                 return None
             batch = self.queue.take(self._clock.now_ms())
             if batch is not None and permits is not None:
-                permits.limits.take(kind)
+                permits.limits.acquire(kind)
             return batch
         finally:
             self._beginning -= 1
 
     def _free_permit(self, *, answered: bool) -> None:
         if self._permits is not None:
-            self._permits.limits.ended(self.touchpoint.name, self._clock.now_ms(), answered=answered)
+            self._permits.limits.request_ended(self.touchpoint.name, self._clock.now_ms(), answered=answered)
             self._spent_until_ms = 0
 
     async def _acknowledge(self, batch: Batch, failed: set[str], started_ms: int) -> None:

@@ -138,7 +138,7 @@ class StockRota:
         if self._permits is not None:
             if not self._permits.available(self._touchpoint.name):
                 return  # what was reserved is no longer fresh
-            self._permits.limits.take(self._touchpoint.name)
+            self._permits.limits.acquire(self._touchpoint.name)
         number = next(self._serial)
         self._asked[number] = standing, self._spawn(self._call(number, standing))
 
@@ -196,9 +196,9 @@ class StockRota:
             return
         kind = self._touchpoint.name
         if result is None:
-            self._permits.limits.untake(kind)
+            self._permits.limits.return_unsent(kind)
         else:
-            self._permits.limits.ended(kind, self._clock.now_ms(), answered=result.status is not None)
+            self._permits.limits.request_ended(kind, self._clock.now_ms(), answered=result.status is not None)
 
     # Choosing
 

@@ -171,7 +171,7 @@ async def test_a_late_answer_answers_the_next_attempt_which_asks_no_more(setting
         assert (late.status, late.error) == (None, "no answer within 1 s")
         await channel.asked()
         await channel.answer(b"d-1", {"shipmentCode": "S-1"})
-        await eventually(lambda: sender._waiting.expects(("three", "d-1")) is False)
+        await eventually(lambda: sender._pending.is_expected(("three", "d-1")) is False)
         again = await sender.send(pack(1, attempt=2, channel="three"))
         assert again.body == b'{"shipmentCode":"S-1"}'
         assert len(channel.requests) == 1

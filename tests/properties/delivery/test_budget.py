@@ -68,10 +68,10 @@ class Walk:
     def step(self, kind: str) -> bool:
         """The next step of an owner who wants to send: plan and write, then note what is reserved, then send."""
         if self.planned is not None:
-            self.limits.reserved(self.planned)
+            self.limits.add_reserved(self.planned)
             self.planned = None
         elif self.limits.has(kind):
-            self.limits.take(kind)
+            self.limits.acquire(kind)
             self.in_air.append(InAir(self.true_ms, kind, self.part))
         else:
             self.planned = self.limits.plan(kind, self.now_ms)
@@ -91,7 +91,7 @@ class Walk:
         if self.in_air:
             request = self.in_air.pop(which % len(self.in_air))
             self._count(request, 0 if answered else self.random.randrange(LATE_MS))
-            self.limits.ended(request.kind, self.now_ms, answered=answered)
+            self.limits.request_ended(request.kind, self.now_ms, answered=answered)
 
     def kill(self) -> None:
         """The process is gone between two steps; what it had sent arrives, and another takes over."""
@@ -103,7 +103,7 @@ class Walk:
         while self.in_air:
             self.end(0)
         if self.planned is not None:
-            self.limits.reserved(self.planned)
+            self.limits.add_reserved(self.planned)
         self.limits.give_back()
         self.durable = PermitRecord(self.limits.state(self.now_ms)).encode()
         self.limits = self._take_over()
@@ -313,8 +313,8 @@ def test_what_is_durable_of_a_large_budget_stays_small() -> None:
         if not limits.has(CHEAP):
             counts = limits.plan(CHEAP, walk_ms)
             assert counts
-            limits.reserved(counts)
-        limits.take(CHEAP)
+            limits.add_reserved(counts)
+        limits.acquire(CHEAP)
         walk_ms += 4_000
-        limits.ended(CHEAP, walk_ms, answered=True)
+        limits.request_ended(CHEAP, walk_ms, answered=True)
     assert len(PermitRecord(limits.state(walk_ms)).encode()) < 64 << 10

@@ -69,28 +69,28 @@ class Limits:
             for limit, count in zip(self._limits, counts, strict=True)
         }
 
-    def reserved(self, counts: Sequence[int]) -> None:
+    def add_reserved(self, counts: Sequence[int]) -> None:
         for limit, count in zip(self._limits, counts, strict=True):
-            limit.pool.reserved(count)
+            limit.pool.add_reserved(count)
 
-    def take(self, kind: str) -> None:
+    def acquire(self, kind: str) -> None:
         for limit in self._limits:
-            limit.pool.take(limit.cost_of(kind))
+            limit.pool.acquire(limit.cost_of(kind))
 
-    def untake(self, kind: str) -> None:
+    def return_unsent(self, kind: str) -> None:
         for limit in self._limits:
-            limit.pool.untake(limit.cost_of(kind))
+            limit.pool.return_unsent(limit.cost_of(kind))
 
-    def ended(self, kind: str, now_ms: int, *, answered: bool) -> None:
+    def request_ended(self, kind: str, now_ms: int, *, answered: bool) -> None:
         for limit in self._limits:
-            limit.pool.ended(now_ms, limit.cost_of(kind), answered=answered)
+            limit.pool.request_ended(now_ms, limit.cost_of(kind), answered=answered)
 
-    def count(self, kind: str) -> None:
+    def count_elsewhere(self, kind: str) -> None:
         """Count a call that is asked for elsewhere: it goes whether or not there is room for it here."""
         for limit in self._limits:
             cost = limit.cost_of(kind)
-            limit.pool.reserved(max(0, cost - limit.pool.unused))
-            limit.pool.take(cost)
+            limit.pool.add_reserved(max(0, cost - limit.pool.unused))
+            limit.pool.acquire(cost)
 
     def give_back(self) -> None:
         for limit in self._limits:

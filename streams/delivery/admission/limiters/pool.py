@@ -105,23 +105,23 @@ class PermitPool(ABC):
         late = sum(units for _, units in self._late)
         return PoolState(self._ends(now_ms), late + self._in_air + self._unused + reserving)
 
-    def reserved(self, count: int) -> None:
+    def add_reserved(self, count: int) -> None:
         """The state with `count` more units is durable."""
         self._unused += count
 
-    def take(self, units: int = 1) -> None:
+    def acquire(self, units: int = 1) -> None:
         """Use reserved units: the request is sent after this returns, never before."""
         if self._unused < units:
             raise RuntimeError("a permit was taken that was not reserved")
         self._unused -= units
         self._in_air += units
 
-    def untake(self, units: int = 1) -> None:
+    def return_unsent(self, units: int = 1) -> None:
         """The request was not sent after all: its units are reserved and unused again."""
         self._in_air -= units
         self._unused += units
 
-    def ended(self, now_ms: int, units: int = 1, *, answered: bool = True) -> None:
+    def request_ended(self, now_ms: int, units: int = 1, *, answered: bool = True) -> None:
         """A request in the air has its answer, or was given up: then it may still arrive a little later."""
         self._settle(now_ms)
         self._in_air -= units

@@ -36,10 +36,10 @@ class Owner:
                 counts = self.limits.plan(kind, now_ms)
                 if counts is None:
                     break
-                self.limits.reserved(counts)
-            self.limits.take(kind)
+                self.limits.add_reserved(counts)
+            self.limits.acquire(kind)
             if ends:
-                self.limits.ended(kind, now_ms, answered=True)
+                self.limits.request_ended(kind, now_ms, answered=True)
             sent += 1
         return sent
 
@@ -126,7 +126,7 @@ def test_the_end_of_a_request_in_the_air_is_waited_for() -> None:
 def test_one_without_an_answer_is_held_longer_because_it_may_still_arrive() -> None:
     owner = Owner({"requests": 1, "window_s": 1})
     owner.send(MIDNIGHT_MS, UPDATE, ends=False)
-    owner.limits.ended(UPDATE, MIDNIGHT_MS, answered=False)
+    owner.limits.request_ended(UPDATE, MIDNIGHT_MS, answered=False)
     assert owner.limits.free_at_ms(UPDATE, MIDNIGHT_MS + 10) == MIDNIGHT_MS + LATE_MS
     assert owner.limits.free_at_ms(UPDATE, MIDNIGHT_MS + LATE_MS) == MIDNIGHT_MS + LATE_MS + 1_050
 
@@ -149,7 +149,7 @@ def test_shards_have_equal_parts() -> None:
 
 def test_a_permit_that_was_not_reserved_is_not_taken() -> None:
     with pytest.raises(RuntimeError, match="not reserved"):
-        Owner({"requests": 1, "window_s": 1}).limits.take(UPDATE)
+        Owner({"requests": 1, "window_s": 1}).limits.acquire(UPDATE)
 
 
 def test_the_share_that_is_used_is_told_for_each_limit() -> None:

@@ -138,7 +138,7 @@ async def test_what_a_delivery_says_is_the_same_in_every_attempt() -> None:
 def test_a_gap_is_remembered_longer_than_a_lane_without_one() -> None:
     """Forgotten, its subscriber would be told that it got everything."""
     header = LaneHeader()
-    header.take(fact("A", 1), START_MS)
+    header.append(fact("A", 1), START_MS)
     assert header.is_old(START_MS + HEADER_KEPT_MS + 1)
     header.abandon(fact("A", 1), previous=0)
     assert not header.is_old(START_MS + HEADER_KEPT_MS + 1)
@@ -148,10 +148,10 @@ def test_a_gap_is_remembered_longer_than_a_lane_without_one() -> None:
 def test_a_later_story_begins_without_the_gaps_of_those_before_it() -> None:
     """Also where the subscriber wants nothing of its first facts."""
     header = LaneHeader()
-    header.take(in_story(fact("A", 2), 100), START_MS)
+    header.append(in_story(fact("A", 2), 100), START_MS)
     header.abandon(in_story(fact("A", 2), 100), previous=0)
     for sequence, previous in ((5, 0), (6, 5)):
-        entry = header.take(in_story(fact("A", sequence), 200), START_MS)
+        entry = header.append(in_story(fact("A", sequence), 200), START_MS)
         assert (entry.previous, header.watermark_before(entry.request, entry.previous)) == (previous, previous)
 
 
@@ -180,7 +180,7 @@ async def test_a_gap_is_told_by_what_still_waits_when_its_order_comes_again() ->
 def test_the_gaps_of_many_stories_take_no_more_room_than_those_of_some() -> None:
     header = LaneHeader()
     for story in range(1, 50):
-        header.take(in_story(fact("A", 1), story), START_MS)
+        header.append(in_story(fact("A", 1), story), START_MS)
         header.abandon(in_story(fact("A", 1), story), previous=0)
     assert list(header.earlier) == [str(story) for story in range(49 - STORIES_WITH_GAP_MAX, 49)]
 

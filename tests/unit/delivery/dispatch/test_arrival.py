@@ -85,7 +85,7 @@ async def test_others_have_their_turns_while_a_hundred_thousand_are_given(monkey
     outbox = durable.of(HOME)[OUTBOX]
     first = fact_request("O-0", 1)
     header = decode_header(None)
-    raw = header.take(first, START_MS).encode()
+    raw = header.append(first, START_MS).encode()
     number = 100_000
     for n in range(number):
         lane = first.lane.replace("O-0", f"O-{n}")
@@ -230,7 +230,7 @@ async def test_deleted_meanwhile_what_waits_is_dropped(
     worker.give(fact_request("new", 1))
     await worker.clock.run_for(10_000)
     assert (worker.sender.arrivals, waiting(worker), worker.crashes) == ([], 0, [])
-    assert subscription_destination(A) not in worker.role._owners[HOME]._owners
+    assert subscription_destination(A) not in worker.role._partitions[HOME]._destinations
 
 
 async def test_a_subscription_that_becomes_known_meanwhile_is_sent_all_of_its_facts(
@@ -242,7 +242,7 @@ async def test_a_subscription_that_becomes_known_meanwhile_is_sent_all_of_its_fa
     worker.give(*requests)
     await worker.kill()
     worker = await worker.restart()
-    while not worker.role._owners[home(B)]._here.strangers:  # noqa: ASYNC110 - as above
+    while not worker.role._partitions[home(B)]._context.unroutable:  # noqa: ASYNC110 - as above
         await asyncio.sleep(0)
     learn(worker, subscription(B))
     await worker.clock.run_for(10_000)

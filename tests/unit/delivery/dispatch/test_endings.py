@@ -8,20 +8,16 @@ from typing import Any
 
 import pytest
 
-from streams.delivery.admission.gate_view import GateRegistry
 from streams.delivery.outbox.header_sweeper import SWEEP_EVERY_MS, HeaderDeletion
 from streams.delivery.outbox.records import HEADER_KEPT_MS, header_key
-from streams.delivery.role import DeliveryRole
 from streams.delivery.shutdown import DRAIN_S, GIVE_BACK_S, STOCK_DRAIN_S
 from streams.runtime.limits import STOP_ROLE_S
 from streams.runtime.role import Change, Record
 from streams.runtime.tables.partition_table import PartitionState
-from tests.fakes.delivery import START_MS, Durable, Played, channels_for, request_for
+from tests.fakes.delivery import START_MS, Played, channels_for, request_for
 from tests.support.subscriptions import fact_request, index
-from topics.configuration.settings import Settings
 from topics.records.deliveries import OutcomeKind, decode_outcome
 from topics.records.keys import INCREFF, destination_partition
-from topics.subscriptions.index import SubscriptionIndex
 
 CREATE = "create-outward-order"
 UPDATE = "update-order-properties"
@@ -66,7 +62,7 @@ async def test_a_lane_that_comes_back_while_it_is_being_forgotten_keeps_its_head
     await worker.clock.run_for(100)
     partition = destination_partition(INCREFF, 0, 8)
     outbox = worker.durable.of(partition)["deliveries.outbox"]
-    keeping = worker.role._headers[partition]
+    keeping = worker.role._sweepers[partition]
     room = asyncio.Event()
     commit = worker.durable.commit
 
@@ -141,15 +137,12 @@ async def test_what_cannot_be_sent_is_set_aside_with_its_reason() -> None:
 
 
 async def test_an_error_ends_the_process_as_a_failure() -> None:
-    durable = Durable()
-    role = DeliveryRole(
-        Settings(partitions=8), channels_for(), stock=None, subscriptions=SubscriptionIndex(), gates=GateRegistry()
-    )
-    await role.start(durable)
+    worker = await Played(channels_for()).start()
     error = ZeroDivisionError("played")
-    role._fail(error)
-    assert durable.failures == [error]
-    await role.stop()
+    worker.role._failure.report(error)
+    assert worker.durable.failures == [error]
+    assert worker.role.ready() == "ended by an error: played"
+    await worker.role.stop()
 
 
 @pytest.mark.parametrize("value", [b"", b"\xff", b"[]", b"null", b'{"id":1}'])

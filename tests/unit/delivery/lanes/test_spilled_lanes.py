@@ -76,7 +76,7 @@ async def test_a_request_of_a_clock_that_is_ahead_does_not_wait_for_it_on_disk(t
     runner = played(tmp_path, concurrency=1)
     runner.runner.pause(paused=True)
     runner.give(*(fact(f"o{n}", 1) for n in range(5)))
-    ahead = LaneHeader().take(fact("ahead", 1), runner.clock.now_ms() + 3_600_000)
+    ahead = LaneHeader().append(fact("ahead", 1), runner.clock.now_ms() + 3_600_000)
     runner.outbox.put(entry_key(ahead.request.lane, ahead.request.id), ahead.encode())
     runner.runner.put(ahead)
     runner.runner.pause(paused=False)

@@ -24,14 +24,14 @@ def test_a_new_entry_reads_as_it_was_taken(subject: str, body: dict[str, object]
     asked = request(subject=subject, body=body, sequence=3)
     for raw in (asked.encode(), orjson.dumps(orjson.loads(asked.encode()), option=orjson.OPT_INDENT_2)):
         header = LaneHeader(sequence=2)
-        entry = header.take(decode_request(raw), now_ms)
+        entry = header.append(decode_request(raw), now_ms)
         assert decode_entry(entry.encode_new(raw)) == entry == decode_entry(entry.encode())
 
 
 def test_a_new_entry_of_a_request_without_members_that_may_be_left_out_reads_as_it_was_taken() -> None:
     members = {name: value for name, value in orjson.loads(request().encode()).items() if name != "sequence"}
     raw = orjson.dumps(members)
-    entry = LaneHeader().take(decode_request(raw), 1)
+    entry = LaneHeader().append(decode_request(raw), 1)
     assert decode_entry(entry.encode_new(raw)) == entry
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,9 +12,12 @@ import pytest
 from aiokafka import TopicPartition
 
 from streams.delivery.admission.gate_view import GateRegistry
+from streams.delivery.clock import SystemClock
 from streams.delivery.role import DeliveryRole
 from streams.delivery.senders import kafka as kafka_sender
 from streams.delivery.senders.kafka import KafkaSender
+from streams.delivery.senders.router import SenderRouter
+from streams.delivery.tasks import Failure
 from streams.runtime.role import Change, Effect
 from tests.support.eventually import eventually
 from tests.support.orders_log import make_channels
@@ -108,9 +112,18 @@ async def test_an_error_that_nobody_expected_ends_the_role(
         raise error
 
     monkeypatch.setattr(played, "getmany", fail)
-    role, committer = (
-        DeliveryRole(Settings(), on_kafka(), stock=None, subscriptions=SubscriptionIndex(), gates=GateRegistry()),
-        FakeCommitter(),
+    settings, channels, subscriptions = Settings(), on_kafka(), SubscriptionIndex()
+    failure, clock, committer = Failure(), SystemClock(), FakeCommitter()
+    role = DeliveryRole(
+        settings,
+        channels,
+        subscriptions=subscriptions,
+        gates=GateRegistry(),
+        sender=SenderRouter(settings, channels, subscriptions=subscriptions, clock=clock, crashed=failure.report),
+        stock=None,
+        clock=clock,
+        random=Random(),
+        failure=failure,
     )
     await role.start(committer)
     await eventually(lambda: committer.failed is error)

@@ -94,35 +94,35 @@ def test_whatever_an_answer_holds_is_judged(headers: Any, value: bytes | None, k
 
 async def test_an_answer_goes_to_the_request_of_its_channel_and_once() -> None:
     waiting = PendingReplies()
-    with waiting.answer(NAME) as future:
-        assert not waiting.expects(("other", "d-1"))
-        assert waiting.take(("other", "d-1"), Answer(status=200)) is Fate.UNEXPECTED
+    with waiting.expect(NAME) as future:
+        assert not waiting.is_expected(("other", "d-1"))
+        assert waiting.accept_reply(("other", "d-1"), Answer(status=200)) is Fate.UNEXPECTED
         assert not future.done()
-        assert waiting.take(NAME, Answer(status=500)) is Fate.TAKEN
-        assert waiting.take(NAME, Answer(status=200)) is Fate.UNEXPECTED
+        assert waiting.accept_reply(NAME, Answer(status=500)) is Fate.TAKEN
+        assert waiting.accept_reply(NAME, Answer(status=200)) is Fate.UNEXPECTED
         assert (await future).status == 500
-    assert waiting.take(NAME, Answer(status=200)) is Fate.UNEXPECTED
+    assert waiting.accept_reply(NAME, Answer(status=200)) is Fate.UNEXPECTED
 
 
 async def test_a_late_success_is_the_answer_of_the_next_attempt_and_no_other_is() -> None:
     waiting = PendingReplies()
-    waiting.overdue(NAME)
-    assert waiting.take(NAME, Answer(status=503)) is Fate.UNEXPECTED
-    assert waiting.take(NAME, Answer(status=None, error="unreadable")) is Fate.UNEXPECTED
-    assert waiting.take(NAME, Answer(status=200, body=b"1")) is Fate.LATE
-    assert waiting.take(NAME, Answer(status=200, body=b"2")) is Fate.UNEXPECTED
-    late = waiting.late(NAME)
+    waiting.give_up(NAME)
+    assert waiting.accept_reply(NAME, Answer(status=503)) is Fate.UNEXPECTED
+    assert waiting.accept_reply(NAME, Answer(status=None, error="unreadable")) is Fate.UNEXPECTED
+    assert waiting.accept_reply(NAME, Answer(status=200, body=b"1")) is Fate.LATE
+    assert waiting.accept_reply(NAME, Answer(status=200, body=b"2")) is Fate.UNEXPECTED
+    late = waiting.pop_late(NAME)
     assert late is not None
     assert late.body == b"1"
-    assert waiting.late(NAME) is None
-    assert waiting.take(NAME, Answer(status=200)) is Fate.UNEXPECTED
+    assert waiting.pop_late(NAME) is None
+    assert waiting.accept_reply(NAME, Answer(status=200)) is Fate.UNEXPECTED
 
 
 async def test_two_deliveries_with_one_id_are_not_mixed_up() -> None:
     waiting = PendingReplies()
-    with waiting.answer(NAME), pytest.raises(AlreadyPendingError), waiting.answer(NAME):
+    with waiting.expect(NAME), pytest.raises(AlreadyPendingError), waiting.expect(NAME):
         pass
-    assert not waiting.expects(NAME)
+    assert not waiting.is_expected(NAME)
 
 
 def test_what_is_kept_for_later_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,8 +131,8 @@ def test_what_is_kept_for_later_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     waiting = PendingReplies()
     names = [("demo", str(number)) for number in range(4)]
     for name in names:
-        waiting.overdue(name)
-    assert [waiting.expects(name) for name in names] == [False, True, True, True]
+        waiting.give_up(name)
+    assert [waiting.is_expected(name) for name in names] == [False, True, True, True]
     for name in names[1:]:
-        assert waiting.take(name, Answer(status=200, body=b"12345")) is Fate.LATE
-    assert [waiting.late(name) is not None for name in names] == [False, False, True, True]
+        assert waiting.accept_reply(name, Answer(status=200, body=b"12345")) is Fate.LATE
+    assert [waiting.pop_late(name) is not None for name in names] == [False, False, True, True]

@@ -369,7 +369,7 @@ async def test_a_subscription_that_is_deleted_leaves_nothing_behind_but_that_it_
     await worker.clock.run_for(1_000)
     assert of_it() == []
     assert destination not in worker.breakers
-    assert all(destination not in owners._owners for owners in worker.role._owners.values())
+    assert all(destination not in partition._destinations for partition in worker.role._partitions.values())
     assert destination not in worker.role._gates._gates
     worker.subscriptions.apply_status(name.encode(), Status(revision=1, disabled_ms=1, reason="gone").encode())
     assert (worker.subscriptions.health(name), worker.subscriptions._statuses) == ({}, {})
