@@ -7,9 +7,9 @@
 What a role's author has to know:
 
 - `decide` runs in the event loop, a chunk of up to 500 records at a time; it must not block.
-- An exception in `decide` sets the record aside; an exception anywhere else, or a publish that fails, ends the process
+- An exception in `decide` sets the record aside. An exception anywhere else, or a publish that fails, ends the process
   with EXIT_FAILED: state in memory is ahead of the log, and only a restart is safe. Its supervisor starts it again.
-- `Committer.commit` during a rebalance waits until it is known whose the partition is.
+- `Committer.commit` waits while a rebalance has not decided who owns the partition.
 - Membership is static (`<role>-<instance>`): a worker that is restarted after a crash gets its partitions back at once.
 """
 
@@ -31,6 +31,7 @@ from streams.runtime.durability.changelog import ChangelogReader
 from streams.runtime.durability.claim import Claims
 from streams.runtime.durability.group_commit import GroupCommit
 from streams.runtime.durability.late_writes import LateWrites
+from streams.runtime.durability.lease import Lease
 from streams.runtime.durability.offset_ledger import OffsetLedger
 from streams.runtime.durability.publisher import Publisher, TooLargeError, fits
 from streams.runtime.durability.recovery import Recovery
@@ -56,15 +57,10 @@ log = logging.getLogger(__name__)
 
 EXIT_FAILED = 70
 """EX_SOFTWARE: the worker ended because it could not go on safely; starting it again is right."""
-LEASE_POLL_S = 0.1
 
 
 class InstanceTakenError(RuntimeError):
     """Another worker uses this worker's instance name: the two take the same membership from each other."""
-
-
-class LeaseLostError(RuntimeError):
-    """The group's coordinator no longer confirms this worker: another may own its partitions by now."""
 
 
 class OrderBrokenError(RuntimeError):
@@ -87,14 +83,15 @@ class Worker:
         self.publisher = Publisher(settings, self.name)
         changelogs = ChangelogReader(settings, self.name)
         late = LateWrites(changelogs, self.metrics)
-        self.group_commit = committer(self.publisher, self.ledger, self.metrics, self.fail, self.lease, late)
+        self.partitions = Partitions(role)
+        self.lease = Lease(tuning.session_timeout_s, self.partitions.is_open)
+        self.group_commit = committer(self.publisher, self.ledger, self.metrics, self.fail, self.lease.for_a_step, late)
         self.decide_loop = DecideLoop(role, self.source, self.group_commit, self.metrics, tuning.rejected_in_a_row_max)
-        claims = Claims(self.publisher, changelogs, self._claim_lease, self.name)
+        claims = Claims(self.publisher, changelogs, self.lease.for_a_claim, self.name)
         self.recovery = Recovery(
             changelogs, claims, self.publisher.full_name, role.tables, self._make_table, self.metrics, self._progress
         )
         self.spilling = Spilling(LocalStore(settings.state_dir / f"{self.name}.tables"))
-        self.partitions = Partitions(role)
         self.admin = Admin(settings, self.metrics, self.not_live, self.not_ready, self.refresh_metrics)
         self.app = make_app(role.name, self.name, self.source, settings, tuning, self, self.consume)
         self.assignments = 0
@@ -102,9 +99,8 @@ class Worker:
         self._draining = False
         self._reading = False
         self._commits = asyncio.Lock()
-        """Whoever waits for room in a group is not passed by who comes when there is some: the last value counts."""
+        """Commits that wait for room in a group are served first come, first served: the last value counts."""
         self._ended = asyncio.Event()
-        self._heartbeat_at = 0.0
         self._progress_at = time.monotonic()
 
     # -- from start to end ----------------------------------------------------------------------------------------
@@ -154,7 +150,7 @@ class Worker:
             await asyncio.sleep(LIVE_POLL_S)
 
     async def _audit(self) -> None:
-        """A partition that is not written leaves no gap to see."""
+        """Looks for late writes also where this worker does not write: only its own writes show a gap."""
         while True:
             await asyncio.sleep(self.tuning.audit_s)
             if self.partitions.is_open() and self.role.tables:
@@ -167,7 +163,7 @@ class Worker:
         return make(name, state)
 
     def terminate(self) -> None:
-        """What SIGTERM does: drain and end."""
+        """Drains and ends, as at SIGTERM."""
         self._ended.set()
 
     def fail(self, error: BaseException) -> None:
@@ -178,7 +174,7 @@ class Worker:
         self._ended.set()
 
     async def _drain(self) -> None:
-        """Stop intake, let the role end what is in the air, finish the groups, commit."""
+        """Stops intake, lets the role end what is in flight, finishes the groups, commits offsets."""
         self._draining = True
         await _bounded("the role's stop", self.role.stop(), STOP_ROLE_S)
         await _bounded("the groups in flight", self.group_commit.drain(), STOP_DRAIN_S)
@@ -257,28 +253,7 @@ class Worker:
                 table.forget_deleted(offset)
 
     def heartbeat(self, sent_at: float) -> None:
-        self._heartbeat_at = max(self._heartbeat_at, sent_at)
-
-    async def lease(self) -> None:
-        """Before each step of a group: a worker that was stopped or cut off past its session must not write any more.
-
-        Waits for the coordinator's confirmation, as publishing would wait for a broker. When a rebalance comes
-        instead, another may own the partitions already, and only a restart is safe.
-        """
-        while (silent := self._silent_s()) > self.tuning.session_timeout_s:
-            if not self.partitions.is_open():
-                raise LeaseLostError(
-                    f"no heartbeat was confirmed for {silent:.0f} s, so the partitions may be another's"
-                )
-            await asyncio.sleep(LEASE_POLL_S)
-
-    async def _claim_lease(self) -> None:
-        """The same before a claim, where a rebalance that comes instead cancels the waiting with the recovery."""
-        while self._silent_s() > self.tuning.session_timeout_s:  # noqa: ASYNC110 - heartbeats have their own thread
-            await asyncio.sleep(LEASE_POLL_S)
-
-    def _silent_s(self) -> float:
-        return time.monotonic() - self._heartbeat_at
+        self.lease.confirmed(sent_at)
 
     # -- the agent ------------------------------------------------------------------------------------------------
 
@@ -287,19 +262,19 @@ class Worker:
         try:
             async for event in stream.noack().events():
                 for chunk in event.value:
-                    await self._take(chunk)
+                    await self._decide(chunk)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - Faust would acknowledge and go on
             self.fail(error)
             await asyncio.Event().wait()
 
-    async def _take(self, chunk: Chunk) -> None:
+    async def _decide(self, chunk: Chunk) -> None:
         await self.group_commit.room()
         partition = chunk.partition
         state = self.partitions.get(partition)
         if state is None or self.assignments != chunk.assignments or not self.takes_in():
-            return  # read again by its owner: its offset was not committed
+            return  # its offset is not committed, so the partition's owner reads it again
         if chunk.records[0].offset < state.next_read:
             raise OrderBrokenError(
                 f"{self.source}/{partition} was read again from {chunk.records[0].offset} before {state.next_read}"
@@ -363,9 +338,8 @@ class Worker:
             return "joining the group"
         if not self.partitions.is_open():
             return "recovering tables"
-        silent = self._silent_s()
-        if silent > self.tuning.session_timeout_s:
-            return f"Kafka has not confirmed this worker for {silent:.0f} s"
+        if self.lease.is_over():
+            return f"Kafka has not confirmed this worker for {self.lease.silent_s():.0f} s"
         return self.role.ready()
 
     def refresh_metrics(self) -> None:
@@ -378,7 +352,7 @@ class Worker:
 
 
 async def _bounded(what: str, coroutine: Coroutine[Any, Any, Any], timeout_s: float) -> None:
-    """A step of the end: one that fails or takes too long is said and does not hold up the others."""
+    """Runs one step of the end; one that fails or takes too long is logged and does not hold up the next."""
     try:
         async with asyncio.timeout(timeout_s):
             await coroutine
@@ -395,7 +369,7 @@ def run_role(
     tuning: Tuning | None = None,
     committer: type[GroupCommit] = GroupCommit,
 ) -> int:
-    """Blocks until SIGTERM or SIGINT and the drained end (0), or until it cannot go on safely (EXIT_FAILED)."""
+    """Runs the role until SIGTERM or SIGINT. Returns 0 after the drain, EXIT_FAILED when it cannot go on safely."""
     for noisy in ("faust", "mode"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     gc.collect()

@@ -99,7 +99,7 @@ class MarketplaceDestination(Destination):
     )
 
 
-class GetCredential(BaseModel):
+class IncreffCredential(BaseModel):
     """Get Credential (contract 0.2, mode b): off unless a channel has this. The answer: `increff_headers`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -147,7 +147,7 @@ class Channel(BaseModel):
     far_sides: dict[str, FarSide] = Field(
         default_factory=dict, description="touchpoint -> far side, where it differs from `far_side`"
     )
-    get_credential: GetCredential | None = Field(default=None, description="with it, Get Credential is on")
+    get_credential: IncreffCredential | None = Field(default=None, description="with it, Get Credential is on")
     off: frozenset[str] = Field(
         default=frozenset(), description="touchpoints in which the channel takes no part; only optional ones"
     )

@@ -16,7 +16,7 @@ from topics.configuration.budgets import SHAPES
 from topics.configuration.channels import (
     Channel,
     Credentials,
-    GetCredential,
+    IncreffCredential,
     IncreffDestination,
     MarketplaceCredential,
     MarketplaceDestination,
@@ -119,7 +119,7 @@ def settings() -> str:
             (f"[channels.NAME.marketplace.budget], [channels.NAME.stock.budget], [increff.budget]: {shape}", model)
             for shape, model in SHAPES.items()
         ),
-        ("[channels.NAME.get_credential]", GetCredential),
+        ("[channels.NAME.get_credential]", IncreffCredential),
         ("[channels.NAME.marketplace_credential]", MarketplaceCredential),
         ("[channels.NAME.sla]", Sla),
         ("[channels.NAME.stock]", StockSettings),

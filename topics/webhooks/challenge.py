@@ -13,7 +13,7 @@ import orjson
 
 from topics.records.envelope import iso_time
 from topics.webhooks.addresses import EndpointError
-from topics.webhooks.client import Reply, WebhookClient
+from topics.webhooks.client import Response, WebhookClient
 from topics.webhooks.signatures import SigningKey, signed_headers
 
 EVENT = "subscription-verification"
@@ -40,20 +40,20 @@ async def challenge_endpoint(
     data = {"subscription": subscription, "challenge": challenge}
     body = orjson.dumps({"type": EVENT, "timestamp": iso_time(now_ms), "data": data})
     headers = signed_headers(keys, delivery_id, now_ms // 1000, body)
-    reply = await client.post(endpoint, headers, body, timeout_s)
-    return _judge(reply, challenge)
+    response = await client.post(endpoint, headers, body, timeout_s)
+    return _judge(response, challenge)
 
 
-def _judge(reply: Reply, challenge: str) -> str | None:
-    if reply.status is None or reply.error:
-        return reply.error
-    if 300 <= reply.status < 400:
-        return f"it answered {reply.status}: redirects are not followed, give the URL that it leads to"
-    if not 200 <= reply.status < 300:
-        return f"it answered {reply.status}: expected 2xx"
+def _judge(response: Response, challenge: str) -> str | None:
+    if response.status is None or response.error:
+        return response.error
+    if 300 <= response.status < 400:
+        return f"it answered {response.status}: redirects are not followed, give the URL that it leads to"
+    if not 200 <= response.status < 300:
+        return f"it answered {response.status}: expected 2xx"
     wanted = 'expected {"challenge": "..."} with the challenge of data.challenge'
     try:
-        given = orjson.loads(reply.body)
+        given = orjson.loads(response.body)
     except orjson.JSONDecodeError:
         return f"its answer is not JSON: {wanted}"
     said = given.get("challenge") if isinstance(given, dict) else None

@@ -1,7 +1,7 @@
 """Posts to subscribers' endpoints over HTTP/1.1: as little as that takes, because every delivery passes here.
 
-A request is written in one piece, its fixed part once for each endpoint; httptools reads the answer. What the far side
-or the network does comes back as a Reply, never as an exception. No redirects, no cookies, no proxies, no credentials,
+A request is written in one piece, its fixed part once for each endpoint; httptools reads the answer. Whatever receiver
+or network do comes back as a Response, never as an exception. There are no redirects, cookies, proxies, credentials and
 no decompression. A kept connection stays with the address that was checked when it was dialled.
 """
 
@@ -37,7 +37,7 @@ Origin = tuple[str, int, bool]
 
 
 @value
-class Reply:
+class Response:
     """`status` None: no answer, and `error` says why. With a status, `error` means that it did not arrive whole.
     Names of headers are in lower case."""
 
@@ -78,7 +78,7 @@ class WebhookClient:
         )
         return Endpoint((host, port, parsed.scheme == "https"), head.encode("ascii"))
 
-    async def post(self, endpoint: Endpoint, headers: str, body: bytes, timeout_s: float) -> Reply:
+    async def post(self, endpoint: Endpoint, headers: str, body: bytes, timeout_s: float) -> Response:
         """`headers`: lines that each end with CRLF, of characters that a header may have."""
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
@@ -88,14 +88,14 @@ class WebhookClient:
                 async with asyncio.timeout_at(min(until, loop.time() + CONNECT_TIMEOUT_S)):
                     connection = await self._dial(endpoint.origin)
             except TimeoutError:
-                return Reply(None, error=f"no connection within {min(timeout_s, CONNECT_TIMEOUT_S):g} s")
+                return Response(None, error=f"no connection within {min(timeout_s, CONNECT_TIMEOUT_S):g} s")
             except OSError as error:  # TLS errors are among them
-                return Reply(None, error=f"{type(error).__name__}: {error}"[:ERROR_CHARS_MAX])
+                return Response(None, error=f"{type(error).__name__}: {error}"[:ERROR_CHARS_MAX])
         request = b"%b%bContent-Length: %d\r\n\r\n%b" % (endpoint.head, headers.encode("ascii"), len(body), body)
-        reply = connection.begin(request)
+        response = connection.begin(request)
         timer = loop.call_at(until, connection.end, f"no answer within {timeout_s:g} s")
         try:
-            return await reply
+            return await response
         finally:
             timer.cancel()
             if connection.is_usable:
@@ -163,7 +163,7 @@ class _Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._reply: asyncio.Future[Reply] | None = None
+        self._response: asyncio.Future[Response] | None = None
         self._received = 0
         self._status: int | None = None
         self._headers: dict[str, str] = {}
@@ -172,20 +172,22 @@ class _Connection(asyncio.Protocol):
         self.since = 0.0
         """When it became idle."""
 
-    def begin(self, request: bytes) -> asyncio.Future[Reply]:
+    def begin(self, request: bytes) -> asyncio.Future[Response]:
         """Write a request; the future has what became of it."""
-        reply = self._reply = self._loop.create_future()
+        response = self._response = self._loop.create_future()
         self._received, self._status, self._body = 0, None, b""
         self.is_usable = False
         if self._transport is None:
             self.end("the connection was closed")
         else:
             self._transport.write(request)
-        return reply
+        return response
 
     def end(self, error: str) -> None:
         """No whole answer will come."""
-        self._tell(Reply(self._status, self._headers if self._status else {}, self._body, error[:ERROR_CHARS_MAX]))
+        self._resolve(
+            Response(self._status, self._headers if self._status else {}, self._body, error[:ERROR_CHARS_MAX])
+        )
         self.abort()
 
     def abort(self) -> None:
@@ -202,13 +204,13 @@ class _Connection(asyncio.Protocol):
         self._opened.discard(self)
         self.is_usable = False
         if self._status is not None and exc is None and self._ends_with_connection():
-            self._tell(Reply(self._status, self._headers, self._body))
+            self._resolve(Response(self._status, self._headers, self._body))
             return
         why = f"{type(exc).__name__}: {exc}" if exc else "closed by the far side"
         self.end(f"no answer: {why}" if self._status is None else f"the answer was cut off: {why}")
 
     def data_received(self, data: bytes) -> None:
-        if self._reply is None:
+        if self._response is None:
             self.abort()  # nobody asked: whatever it is, it must not become the next answer
             return
         self._received += len(data)
@@ -223,7 +225,7 @@ class _Connection(asyncio.Protocol):
                 self.end(f"the answer is larger than {ANSWER_BYTES_MAX} bytes")
 
     def on_message_begin(self) -> None:
-        if self._reply is None:
+        if self._response is None:
             self.abort()  # more than one answer to one request
         self._headers = {}
 
@@ -238,16 +240,16 @@ class _Connection(asyncio.Protocol):
         self._body += body
 
     def on_message_complete(self) -> None:
-        if self._status is None or self._reply is None or self._received > ANSWER_BYTES_MAX:
+        if self._status is None or self._response is None or self._received > ANSWER_BYTES_MAX:
             return  # after a 1xx the answer is still to come
         self.is_usable = self._parser.should_keep_alive()
         self.since = self._loop.time()
-        self._tell(Reply(self._status, self._headers, self._body))
+        self._resolve(Response(self._status, self._headers, self._body))
 
-    def _tell(self, reply: Reply) -> None:
-        waiting, self._reply = self._reply, None
+    def _resolve(self, response: Response) -> None:
+        waiting, self._response = self._response, None
         if waiting is not None and not waiting.done():
-            waiting.set_result(reply)
+            waiting.set_result(response)
 
     def _ends_with_connection(self) -> bool:
         framed = "content-length" in self._headers or "chunked" in self._headers.get("transfer-encoding", "").lower()

@@ -19,7 +19,7 @@ from tests.support.webhooks import webhook_client
 from topics.configuration.networks import parse_networks, parse_ports
 from topics.webhooks import client as client_module
 from topics.webhooks.addresses import AddressGuard
-from topics.webhooks.client import ANSWER_BYTES_MAX, Reply, WebhookClient
+from topics.webhooks.client import ANSWER_BYTES_MAX, Response, WebhookClient
 
 LOCAL = AddressGuard(networks=parse_networks("127.0.0.0/8"), ports=parse_ports("1-65535"), plain_http=True)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -76,14 +76,14 @@ async def receiver() -> AsyncIterator[Receiver]:
     await made.stop()
 
 
-async def post(client: WebhookClient, receiver: Receiver, timeout_s: float = 20.0) -> Reply:
+async def post(client: WebhookClient, receiver: Receiver, timeout_s: float = 20.0) -> Response:
     return await client.post(client.endpoint(receiver.url()), "webhook-id: m\r\n", b'{"a":1}', timeout_s)
 
 
 async def test_a_request_is_written_once_and_whole(receiver: Receiver) -> None:
     async with webhook_client(LOCAL) as client:
         endpoint = client.endpoint(receiver.url(path="/a%2Fb?c=%20d"))
-        assert await client.post(endpoint, "webhook-id: m1\r\nx: y\r\n", b'{"a":1}', 20.0) == Reply(
+        assert await client.post(endpoint, "webhook-id: m1\r\nx: y\r\n", b'{"a":1}', 20.0) == Response(
             200, {"content-length": "2"}, b"{}"
         )
     port = receiver.url().split(":")[2].split("/")[0]
@@ -304,7 +304,7 @@ async def test_over_tls_the_name_and_the_authority_are_verified(tmp_path: Path) 
     await receiver.start(certificate(tmp_path, "hooks.example"))
     known = ssl.create_default_context(cafile=str(tmp_path / "certificate.pem"))
 
-    async def ask(host: str, tls: ssl.SSLContext | None) -> Reply:
+    async def ask(host: str, tls: ssl.SSLContext | None) -> Response:
         async with webhook_client(LOCAL, here, tls) as client:
             return await client.post(client.endpoint(receiver.url(scheme="https", host=host)), "", b"{}", 20.0)
 

@@ -13,7 +13,7 @@ from tests.support.webhooks import webhook_client
 from topics.configuration.networks import parse_networks, parse_ports
 from topics.webhooks import dialling
 from topics.webhooks.addresses import AddressGuard, EndpointError
-from topics.webhooks.client import Endpoint, Reply, WebhookClient
+from topics.webhooks.client import Endpoint, Response, WebhookClient
 from topics.webhooks.dialling import AddressRefusedError, Dialler, SystemLookup
 
 PORTS = parse_ports("1-65535")
@@ -66,7 +66,7 @@ async def server() -> AsyncIterator[Server]:
     await made.server.close()
 
 
-async def post(client: WebhookClient, url: str) -> Reply:
+async def post(client: WebhookClient, url: str) -> Response:
     return await client.post(client.endpoint(url), "", b"{}", 20.0)
 
 
