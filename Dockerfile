@@ -1,17 +1,20 @@
 # One image for every role: `docker run sluice gateway`, `docker run sluice orders`, ...
+# The target `dev` has the developer tools as well, for the sandboxes: `docker build --target dev .`
 FROM python:3.11-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/sluice
-COPY pyproject.toml constraints.txt README.md ./
+COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY topics topics
 COPY gateway gateway
 COPY streams streams
 COPY sluice sluice
 RUN /opt/sluice/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt .
 
-FROM python:3.11-slim
+FROM build AS build-dev
+RUN /opt/sluice/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt ./sluice/dev
+
+FROM python:3.11-slim AS base
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/sluice sluice
-COPY --from=build /opt/sluice /opt/sluice
 ENV PATH=/opt/sluice/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     SLUICE_GATEWAY_HOST=0.0.0.0 \
@@ -23,3 +26,9 @@ WORKDIR /var/lib/sluice
 # A container's name for itself is unique among the workers of its role; SLUICE_INSTANCE, when set, is kept.
 ENTRYPOINT ["/bin/sh", "-c", "SLUICE_INSTANCE=${SLUICE_INSTANCE:-$(hostname)} exec sluice \"$@\"", "sluice"]
 CMD ["--help"]
+
+FROM base AS dev
+COPY --from=build-dev /opt/sluice /opt/sluice
+
+FROM base AS product
+COPY --from=build /opt/sluice /opt/sluice

@@ -39,6 +39,17 @@ def test_every_role_is_deployed() -> None:
     assert schema["properties"]["roles"]["required"] == list(ROLES)
 
 
+def test_only_the_image_of_the_sandboxes_has_developer_tools() -> None:
+    compose = COMPOSE.read_text(encoding="utf-8")
+    stages = (ROOT / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")
+    with_tools = [stage.splitlines()[0] for stage in stages if "sluice/dev" in stage or "--from=build-dev" in stage]
+    assert with_tools == ["build AS build-dev", "base AS dev"]
+    assert stages[-1].startswith("base AS product\n"), "what is built when no target is named"
+    assert re.findall(r"target: (\w+)", compose) == ["product", "dev"]
+    for side in ("increff", "marketplace"):
+        assert f'\n  sandbox-{side}:\n    <<: *sandbox\n    command: ["sandbox", "{side}"' in compose
+
+
 def test_every_kafka_is_the_same() -> None:
     assert f"image: apache/kafka:{KAFKA_VERSION}\n" in COMPOSE.read_text(encoding="utf-8")
     pom = POM.read_text(encoding="utf-8")
