@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.ports import free_ports
+from sluice.dev.local.ports import free_ports
 
 MARKETPLACE_HEADERS = {"authUsername": "demo", "authPassword": "demo-secret", "authDomainName": "demo"}
 INCREFF_HEADERS = {"X-Api-Key": "demo-increff"}

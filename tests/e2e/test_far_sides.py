@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
+from sluice.dev.local.ports import free_ports
 from tests.e2e.stack import Answer, Stack, cancellation, create_order, pack
 from tests.support.eventually import eventually, eventually_sync
-from tests.support.ports import free_ports
 
 Code = Callable[[], str]
 ShipmentId = Callable[[], int]

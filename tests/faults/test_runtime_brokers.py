@@ -11,7 +11,7 @@ import pytest
 
 from sluice.dev.local.broker import Broker, Cluster
 from tests.support.eventually import eventually
-from tests.support.runtime_lab import Lab
+from tests.support.runtime.lab import Lab
 
 KEYS, LAST = 20, 200
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.kafka import Kafka
-from tests.support.runtime import CRASH_POINTS
-from tests.support.runtime_lab import Lab
+from tests.support.runtime.lab import Lab
+from tests.support.runtime.worker import CRASH_POINTS
 
 KEYS, LAST = 20, 40
 

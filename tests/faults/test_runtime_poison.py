@@ -10,8 +10,8 @@ import pytest
 
 from streams.runtime.worker import EXIT_FAILED
 from tests.support.kafka import Kafka
-from tests.support.runtime import REJECTED, SOURCE
-from tests.support.runtime_lab import Lab, headers
+from tests.support.runtime.lab import Lab, headers
+from tests.support.runtime.worker import REJECTED, SOURCE
 from topics.kafka.catalogue import RECORD_BYTES_MAX
 
 KEY = b"k0"

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
-from tests.support.runtime_lab import PARTITIONS, Lab, WorkerProcess
+from tests.support.runtime.lab import PARTITIONS, Lab, WorkerProcess
 
 KEYS = 40
 

@@ -18,9 +18,9 @@ import pytest
 from streams.runtime.worker import EXIT_FAILED
 from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
-from tests.support.proxy import Proxy
-from tests.support.runtime import OUT, STATE, STOP_POINTS
-from tests.support.runtime_lab import PARTITIONS, Lab, WorkerProcess
+from tests.support.runtime.lab import PARTITIONS, Lab, WorkerProcess
+from tests.support.runtime.proxy import Proxy
+from tests.support.runtime.worker import OUT, STATE, STOP_POINTS
 from topics.configuration.settings import load_settings
 from topics.kafka.compacted_view import CompactedView
 from topics.records.reading import FactReader, Found, made_by

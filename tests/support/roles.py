@@ -11,8 +11,8 @@ from pathlib import Path
 
 import aiohttp
 
+from sluice.dev.local.ports import free_ports
 from tests.support.eventually import eventually
-from tests.support.ports import free_ports
 from topics.configuration.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from sluice.dev.local.ports import free_ports
 from sluice.dev.torture.log import read
 from tests.support.eventually import eventually
-from tests.support.ports import free_ports
 from tests.support.roles import ROOT
 
 START_S = 30

@@ -15,9 +15,9 @@ import aiohttp
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from gateway.app import serve
+from sluice.dev.local.ports import free_ports
 from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
-from tests.support.ports import free_ports
 from tests.support.roles import RoleProcess
 from topics.configuration.channels_file import load_channels
 from topics.configuration.settings import Settings, load_settings

@@ -19,8 +19,8 @@ from streams.runtime.role import Change, Committer, Effect, PartitionLost, Recor
 from streams.runtime.worker import Worker
 from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
-from tests.support.runtime import FAST, OUT, SOURCE, STATE
-from tests.support.runtime_lab import PARTITIONS, Lab
+from tests.support.runtime.lab import PARTITIONS, Lab
+from tests.support.runtime.worker import FAST, OUT, SOURCE, STATE
 from topics.configuration.settings import Settings
 from topics.records.reading import OWNER_KEY
 

@@ -1,4 +1,4 @@
-"""Workers of tests.support.runtime as processes, what is fed to them, and what must hold for what they wrote."""
+"""Workers of `tests.support.runtime.worker` as processes, what they are fed, and what must hold for what they wrote."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from sluice.dev.local.ports import free_ports
 from tests.support.eventually import eventually
-from tests.support.runtime import OUT, REJECTED, SOURCE, STATE, TOPICS
+from tests.support.runtime.worker import OUT, REJECTED, SOURCE, STATE, TOPICS
 from topics.kafka.catalogue import RECORD_BYTES_MAX
 
 PARTITIONS = 4
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class WorkerProcess:
@@ -44,7 +44,7 @@ class WorkerProcess:
         }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.runtime"],
+                [sys.executable, "-m", "tests.support.runtime.worker"],
                 env={**os.environ, **settings, **environment},
                 cwd=lab.directory,
                 stderr=log,

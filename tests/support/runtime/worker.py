@@ -25,7 +25,7 @@ from streams.runtime.limits import Tuning
 from streams.runtime.metrics import Metrics
 from streams.runtime.role import Effect, Poison, Record, Role, Tables
 from streams.runtime.worker import run_role
-from tests.support.proxy import go_through
+from tests.support.runtime.proxy import go_through
 from topics.configuration.settings import Settings
 
 SOURCE, STATE, OUT, REJECTED = "runtime.in", "runtime.state", "runtime.out", "commands.rejected"
