@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from streams.inventory.positions import location_of
+from streams.inventory.batches import location_of
 from streams.inventory.role import InventoryRole
 from streams.inventory.snapshots.records import SNAPSHOT_TYPES
 from streams.order.role import OrdersRole

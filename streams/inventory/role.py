@@ -12,11 +12,10 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import cast
 
-from streams.inventory.apply import Place, apply_items, apply_plain
-from streams.inventory.bodies import NOTHING_READ, Read, faults_of, members_of, split_items
-from streams.inventory.positions import location_of, read_plain
+from streams.inventory.apply import StockLocation, apply_items, apply_quantity_items
+from streams.inventory.batches import NO_BATCH, Batch, faults_of, location_of, members_of, read_quantities, split_items
 from streams.inventory.reroute import Origin, decode_applied, origin_of
-from streams.inventory.snapshots.handler import SnapshotDesk
+from streams.inventory.snapshots.handler import SnapshotHandler
 from streams.inventory.snapshots.records import SNAPSHOT_TYPES, read_snapshot
 from streams.positions.position_table import PositionTable, Quantities
 from streams.runtime.rejected import rejection
@@ -32,7 +31,7 @@ from topics.stock.snapshots import SNAPSHOT_STEP
 
 _TYPES = {COMMAND + touchpoint.name for touchpoint in TOUCHPOINTS if touchpoint.entity is Entity.STOCK} | SNAPSHOT_TYPES
 POSITIONS = "inventory.positions"
-PLACES_KEPT = 16_384
+LOCATIONS_KEPT = 16_384
 """Locations whose partition is remembered, some 10 MB."""
 
 
@@ -50,49 +49,49 @@ class InventoryRole(Role):
         self._partitions = settings.partitions
         self._channels = channels.channels
         self._source_name = TOPIC_BY_NAME[self.source].full_name(settings.topic_prefix)
-        self._place = lru_cache(maxsize=PLACES_KEPT)(self._find_place)
-        self._snapshots = SnapshotDesk()
+        self._location = lru_cache(maxsize=LOCATIONS_KEPT)(self._find_location)
+        self._snapshots = SnapshotHandler()
 
     def on_revoked(self, partition: int) -> None:
-        self._snapshots.forget(partition)
+        self._snapshots.on_revoked(partition)
 
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
         envelope = self._sender(record)
         if envelope.type in SNAPSHOT_TYPES:
             return self._decide_snapshot(record, envelope, cast("Quantities", tables[POSITIONS]))
-        plain = read_plain(record.value)
-        read = NOTHING_READ if plain is not None else split_items(members_of(record), envelope.source)
-        place = self._place(envelope.channel, location_of(read.members) if plain is None else plain.locationCode)
+        plain = read_quantities(record.value)
+        batch = NO_BATCH if plain is not None else split_items(members_of(record), envelope.source)
+        location = self._location(envelope.channel, location_of(batch.members) if plain is None else plain.locationCode)
         origin = origin_of(record.headers)
-        if place.partition != record.partition:
-            return [_sent_on(record, place, origin)]
+        if location.partition != record.partition:
+            return [_sent_on(record, location, origin)]
         table = cast("Quantities", tables[POSITIONS])
         effects: list[Effect] = []
-        if origin is None or _is_to_apply(table, record, origin.key(place.key), origin):
+        if origin is None or _is_to_apply(table, record, origin.key(location.key), origin):
             if plain is None:
-                effects += apply_items(table, place, read.items, record)
-                skus = (item["channelSkuCode"] for item in read.items)
+                effects += apply_items(table, location, batch.items, record)
+                skus = (item["channelSkuCode"] for item in batch.items)
             else:
-                effects += apply_plain(table, place, plain.inventories, record)
+                effects += apply_quantity_items(table, location, plain.inventories, record)
                 skus = (item.channelSkuCode for item in plain.inventories)
-            effects += self._snapshots.updated(table, place, record, skus)
-        if read.failures:
-            effects.append(self._rejected(record, read))
+            effects += self._snapshots.on_update(table, location, record, skus)
+        if batch.failures:
+            effects.append(self._rejected(record, batch))
         return effects
 
     def _decide_snapshot(self, record: Record, envelope: Envelope, table: Quantities) -> Iterable[Effect]:
         given = read_snapshot(record, envelope)
-        place = self._place(envelope.channel, given.location)
+        location = self._location(envelope.channel, given.location)
         if given.type == SNAPSHOT_STEP:
-            return self._snapshots.take(table, place, record, given)  # of this partition's own positions
+            return self._snapshots.on_record(table, location, record, given)  # of this partition's own positions
         origin = origin_of(record.headers)
-        if place.partition != record.partition:
-            return [_sent_on(record, place, origin)]
+        if location.partition != record.partition:
+            return [_sent_on(record, location, origin)]
         effects: list[Effect] = []
-        if origin is None or _is_to_apply(table, record, origin.key(place.key), origin):
-            effects += self._snapshots.take(table, place, record, given)
-        if given.read is not None and given.read.failures:
-            effects.append(self._rejected(record, given.read))
+        if origin is None or _is_to_apply(table, record, origin.key(location.key), origin):
+            effects += self._snapshots.on_record(table, location, record, given)
+        if given.batch is not None and given.batch.failures:
+            effects.append(self._rejected(record, given.batch))
         return effects
 
     def _sender(self, record: Record) -> Envelope:
@@ -106,16 +105,16 @@ class InventoryRole(Role):
             raise Poison("unknown_channel", f"header sluice-channel names no channel: {envelope.channel[:80]!r}")
         return envelope
 
-    def _rejected(self, record: Record, read: Read) -> Effect:
+    def _rejected(self, record: Record, batch: Batch) -> Effect:
         """The original record with the reason why some of its SKUs were not applied; the others were."""
-        reason = f"{len(read.failures)} SKUs not applied, the others were: {faults_of(read.members)}"
+        reason = f"{len(batch.failures)} SKUs not applied, the others were: {faults_of(batch.members)}"
         return rejection(record, role=self.name, topic=self._source_name, code="bad_skus", reason=reason)
 
-    def _find_place(self, channel: str, location: str) -> Place:
+    def _find_location(self, channel: str, location: str) -> StockLocation:
         key = stock_key(channel, location)
         shard = shard_of(key, self._channels[channel].marketplace.shards)
         partition = destination_partition(channel_destination(channel), shard, self._partitions)
-        return Place(channel, location, key, key.decode(), partition)
+        return StockLocation(channel, location, key, key.decode(), partition)
 
 
 def _is_to_apply(table: Table, record: Record, key: bytes, origin: Origin) -> bool:
@@ -131,11 +130,12 @@ def _is_to_apply(table: Table, record: Record, key: bytes, origin: Origin) -> bo
     return False
 
 
-def _sent_on(record: Record, place: Place, origin: Origin | None) -> Effect:
+def _sent_on(record: Record, location: StockLocation, origin: Origin | None) -> Effect:
     if origin is not None:
         # Sending it on again could go round for ever, between workers whose configurations differ.
         raise Poison(
-            "misrouted", f"sent on to partition {record.partition} but belongs to {place.partition}: channels differ?"
+            "misrouted",
+            f"sent on to partition {record.partition} but belongs to {location.partition}: channels differ?",
         )
     headers = (*record.headers, Origin(record.partition, record.offset).header())
-    return Effect("inventory.updates", place.key, record.value, headers, place.partition)
+    return Effect("inventory.updates", location.key, record.value, headers, location.partition)

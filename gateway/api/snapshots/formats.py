@@ -10,7 +10,7 @@ import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import orjson
@@ -19,9 +19,9 @@ from pydantic import TypeAdapter, ValidationError
 from gateway.http.answers import Refused, bad_data
 from topics.api.snapshots import RefusedLine
 from topics.contract.models.inventory import ConsolidatedPosition, Position, numbered
+from topics.contract.models.plain_stock import PlainQuantity
 from topics.nesting import NESTING_MAX, is_too_deep
 from topics.schema_base import CODE_MAX, problems
-from topics.stock.positions import QUANTITY_MAX
 
 LINE_BYTES_MAX = 16 << 10
 """One item with all its members at their longest; 200 such lines still fit a record."""
@@ -42,14 +42,7 @@ _WANTED: dict[bool, tuple[str, ...]] = {
 _NUMBERS = frozenset(("quantity", "consolidatedQuantity", "listingId"))
 
 
-class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """As topics.contract.models.inventory.Position, of an item that is nothing but a quantity."""
-
-    channelSkuCode: Annotated[str, msgspec.Meta(min_length=1, max_length=CODE_MAX)]  # noqa: N815 - the contract's
-    quantity: Annotated[int, msgspec.Meta(ge=0, le=QUANTITY_MAX)]
-
-
-_decode_plain = msgspec.json.Decoder(list[_Plain]).decode
+_decode_plain = msgspec.json.Decoder(list[PlainQuantity]).decode
 
 
 @dataclass(slots=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from streams.inventory.apply import Place, apply_items, apply_quantities
-from streams.inventory.positions import PlainItem, changed_quantities, changes
+from streams.inventory.apply import StockLocation, apply_items, apply_quantities, changed_quantities, changes
+from streams.inventory.batches import QuantityItem
 from streams.inventory.snapshots import metrics
 from streams.inventory.snapshots.records import SnapshotRecord
 from streams.inventory.snapshots.snapshots import Memory, NoteTable, Snapshots, recall
@@ -43,27 +43,27 @@ NOTHING_RUNS = b'{"runs":[]'
 """How what is kept of a location begins while no snapshot of it is open or ending."""
 
 
-class StockPlace:
-    """The positions of one location, to one record. Implements streams.inventory.snapshots.zero_sweep.Place."""
+class LocationPositions:
+    """The positions of one location while one record is decided. Implements zero_sweep.SnapshotPositions."""
 
-    def __init__(self, table: Quantities, place: Place, record: Record) -> None:
+    def __init__(self, table: Quantities, location: StockLocation, record: Record) -> None:
         self._table = table
-        self._place = place
+        self._location = location
         self._record = record
         self.effects: list[Effect] = []
 
     def skus(self) -> list[str]:
-        return list(self._table.known(self._place.stock))
+        return list(self._table.known(self._location.stock))
 
     def apply(self, items: Sequence[Any]) -> int:
-        if all(type(item) is PlainItem for item in items):
-            quantities = changed_quantities(self._table.known(self._place.stock), items)
+        if all(type(item) is QuantityItem for item in items):
+            quantities = changed_quantities(self._table.known(self._location.stock), items)
             self._apply_quantities(quantities)
             return len(quantities)
         return self._apply_items(items)
 
     def zero(self, skus: Sequence[str]) -> int:
-        known = self._table.known(self._place.stock)
+        known = self._table.known(self._location.stock)
         packed = {sku: known.get(sku, 0) for sku in skus}
         plain = {sku: 0 for sku, each in packed.items() if each & QUANTITY_MASK and not each & WHOLE}
         self._apply_quantities(plain, _part(plain))
@@ -72,32 +72,34 @@ class StockPlace:
         return len(plain) + self._apply_items(whole, _part(found))
 
     def _item(self, sku: str) -> dict[str, Any] | None:
-        raw = self._table.get(position_key(self._place.channel, self._place.location, sku))
+        raw = self._table.get(position_key(self._location.channel, self._location.location, sku))
         return None if raw is None else decode_position(raw)
 
     def _apply_quantities(self, quantities: dict[str, int], part: str = "") -> None:
-        self.effects += apply_quantities(self._table, self._place, quantities, self._record, Cause.SNAPSHOT, part)
+        self.effects += apply_quantities(self._table, self._location, quantities, self._record, Cause.SNAPSHOT, part)
 
     def _apply_items(self, items: Sequence[dict[str, Any]], part: str = "") -> int:
-        place = self._place
-        changed = sum(1 for _ in changes(self._table.get, place.channel, place.location, items))
-        self.effects += apply_items(self._table, place, items, self._record, Cause.SNAPSHOT, part)
+        location = self._location
+        changed = sum(1 for _ in changes(self._table.get, location.channel, location.location, items))
+        self.effects += apply_items(self._table, location, items, self._record, Cause.SNAPSHOT, part)
         return changed
 
 
-class SnapshotDesk:
+class SnapshotHandler:
     """One per role."""
 
     def __init__(self) -> None:
         self._memories: dict[tuple[int, bytes], Memory] = {}
 
-    def take(self, table: Quantities, place: Place, record: Record, given: SnapshotRecord) -> list[Effect]:
+    def on_record(
+        self, table: Quantities, location: StockLocation, record: Record, given: SnapshotRecord
+    ) -> list[Effect]:
         """One record of a snapshot, or a step."""
-        key = snapshots_key(place.channel, place.location)
+        key = snapshots_key(location.channel, location.location)
         if table.is_made_from(key):
             return []
-        stock = StockPlace(table, place, record)
-        snapshots = self._opened(table, place, record, key, stock)
+        stock = LocationPositions(table, location, record)
+        snapshots = self._opened(table, location, record, key, stock)
         if given.type == SNAPSHOT_BEGIN:
             snapshots.begin(given.snapshot, complete=given.complete)
         elif given.type == SNAPSHOT_PART:
@@ -110,46 +112,50 @@ class SnapshotDesk:
             snapshots.work(given.number)
         if snapshots.ignored is not None:
             metrics.IGNORED.labels(snapshots.ignored).inc()
-        return [*stock.effects, *self._settled(table, place, record, key, snapshots)]
+        return [*stock.effects, *self._settled(table, location, record, key, snapshots)]
 
-    def updated(self, table: Quantities, place: Place, record: Record, skus: Iterable[str]) -> list[Effect]:
+    def on_update(
+        self, table: Quantities, location: StockLocation, record: Record, skus: Iterable[str]
+    ) -> list[Effect]:
         """An update of this location has been applied; it named these SKUs."""
-        key = snapshots_key(place.channel, place.location)
+        key = snapshots_key(location.channel, location.location)
         raw = table.get(key)
         if raw is None or raw.startswith(NOTHING_RUNS) or table.is_made_from(key):
             return []
-        snapshots = self._opened(table, place, record, key, StockPlace(table, place, record))
+        snapshots = self._opened(table, location, record, key, LocationPositions(table, location, record))
         snapshots.updated(list(skus))
-        return self._settled(table, place, record, key, snapshots)
+        return self._settled(table, location, record, key, snapshots)
 
-    def forget(self, partition: int) -> None:
+    def on_revoked(self, partition: int) -> None:
         """The partition is another worker's."""
         for name in [name for name in self._memories if name[0] == partition]:
             del self._memories[name]
 
-    def _opened(self, table: Quantities, place: Place, record: Record, key: bytes, stock: StockPlace) -> Snapshots:
+    def _opened(
+        self, table: Quantities, location: StockLocation, record: Record, key: bytes, stock: LocationPositions
+    ) -> Snapshots:
         raw = table.get(key)
-        notes = NoteTable(table, place.channel, place.location)
+        notes = NoteTable(table, location.channel, location.location)
         # Until it is settled nothing is remembered: a record that cannot be decided leaves half of it changed.
-        memory = self._memories.pop((record.partition, place.key), None)
+        memory = self._memories.pop((record.partition, location.key), None)
         if memory is None or memory.raw != raw:
             memory = recall(raw, notes)
         return Snapshots(memory, notes, stock, record.offset, record.timestamp_ms)
 
     def _settled(
-        self, table: Quantities, place: Place, record: Record, key: bytes, snapshots: Snapshots
+        self, table: Quantities, location: StockLocation, record: Record, key: bytes, snapshots: Snapshots
     ) -> list[Effect]:
         changed = snapshots.ignored is None or bool(snapshots.ended)
         if changed:
             table.put(key, snapshots.settle())
         if len(self._memories) >= MEMORIES_MAX:
             self._memories.clear()
-        self._memories[record.partition, place.key] = snapshots.memory
+        self._memories[record.partition, location.key] = snapshots.memory
         if not changed:
             return []
-        effects = [_told(place, record, ended) for ended in snapshots.ended]
+        effects = [_told(location, record, ended) for ended in snapshots.ended]
         if snapshots.step is not None:
-            effects.append(_asked(place, record, snapshots.step))
+            effects.append(_asked(location, record, snapshots.step))
         return effects
 
 
@@ -158,11 +164,11 @@ def _part(skus: Iterable[str]) -> str:
     return "/" + hashlib.blake2b("|".join(skus).encode(), digest_size=8).hexdigest()
 
 
-def _told(place: Place, record: Record, ended: Ended) -> Effect:
+def _told(location: StockLocation, record: Record, ended: Ended) -> Effect:
     """A snapshot ends once, so its id and the fact's name are the fact's id."""
     data: dict[str, Any] = {
-        "channel": place.channel,
-        "location": place.location,
+        "channel": location.channel,
+        "location": location.location,
         "atMs": record.timestamp_ms,
         "snapshot": ended.id,
         "received": ended.received,
@@ -174,14 +180,14 @@ def _told(place: Place, record: Record, ended: Ended) -> Effect:
     else:
         data["reason"] = ended.reason
     metrics.ENDED.labels(ended.reason or ended.state).inc()
-    id_ = f"{place.stock}.{ended.id}.{name}"
-    headers = stamped(id_, FACT + name, INVENTORY_SOURCE, place.channel, place.location, record.timestamp_ms)
-    return Effect("inventory.events", place.key, orjson.dumps(data), headers)
+    id_ = f"{location.stock}.{ended.id}.{name}"
+    headers = stamped(id_, FACT + name, INVENTORY_SOURCE, location.channel, location.location, record.timestamp_ms)
+    return Effect("inventory.events", location.key, orjson.dumps(data), headers)
 
 
-def _asked(place: Place, record: Record, step: int) -> Effect:
+def _asked(location: StockLocation, record: Record, step: int) -> Effect:
     """To itself, in the partition where the positions are: what else is decided gets its turn in between."""
-    id_ = f"{place.stock}.step.{record.offset}"
-    headers = stamped(id_, SNAPSHOT_STEP, INVENTORY_SOURCE, place.channel, place.location, record.timestamp_ms)
-    value = orjson.dumps({**whose(place.location), "step": step})
-    return Effect("inventory.updates", place.key, value, headers, record.partition)
+    id_ = f"{location.stock}.step.{record.offset}"
+    headers = stamped(id_, SNAPSHOT_STEP, INVENTORY_SOURCE, location.channel, location.location, record.timestamp_ms)
+    value = orjson.dumps({**whose(location.location), "step": step})
+    return Effect("inventory.updates", location.key, value, headers, record.partition)

@@ -9,8 +9,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from pydantic import ValidationError
 
-from streams.inventory.bodies import Read, members_of, split_items
-from streams.inventory.positions import PlainItem, location_of
+from streams.inventory.batches import Batch, Items, location_of, members_of, split_items
 from streams.runtime.role import Poison, Record
 from topics.api.snapshots import (
     SnapshotAbort,
@@ -20,6 +19,7 @@ from topics.api.snapshots import (
     SnapshotPart,
     SnapshotStep,
 )
+from topics.contract.models.plain_stock import LocationCode
 from topics.records.envelope import Envelope
 from topics.schema_base import CODE_MAX, SKUS_MAX, problems
 from topics.stock.snapshots import (
@@ -48,9 +48,9 @@ _Sku = Annotated[str, msgspec.Meta(min_length=1, max_length=CODE_MAX)]
 class PlainPart(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """As topics.api.snapshots.SnapshotPart, of a part whose items are nothing but a quantity."""
 
-    locationCode: Annotated[str, msgspec.Meta(min_length=1, max_length=CODE_MAX, pattern="^[^~]")]  # noqa: N815
+    locationCode: LocationCode  # noqa: N815 - the contract's spelling
     part: Annotated[int, msgspec.Meta(ge=0)]
-    inventories: Annotated[list[PlainItem], msgspec.Meta(max_length=SKUS_MAX)]
+    inventories: Items
     refused: Annotated[list[_Sku], msgspec.Meta(max_length=SKUS_MAX)] = []
 
 
@@ -68,7 +68,7 @@ class SnapshotRecord:
     complete: bool = False
     items: Mapping[str, Any] = field(default_factory=dict)
     refused: tuple[str, ...] = ()
-    read: Read | None = None
+    batch: Batch | None = None
     """Of a part, where some of its SKUs are set aside."""
 
 
@@ -101,7 +101,7 @@ def _part(record: Record, envelope: Envelope, snapshot: str) -> SnapshotRecord:
         failed = [one if isinstance(one, str) else one["channelSkuCode"] for one in read.failures]
         refused = (*part.refused, *failed)
         return SnapshotRecord(
-            envelope.type, snapshot, location_of(members), part.part, items=items, refused=refused, read=read
+            envelope.type, snapshot, location_of(members), part.part, items=items, refused=refused, batch=read
         )
     found = {item.channelSkuCode: item for item in plain.inventories}
     refused = tuple(plain.refused)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from streams.inventory.snapshots.zero_sweep import Place, Zeroing, encode_note, is_touched, skus_of
+from streams.inventory.snapshots.zero_sweep import SnapshotPositions, Zeroing, encode_note, is_touched, skus_of
 from streams.runtime.role import Table
 from topics.stock.snapshots import (
     ABANDONED,
@@ -106,11 +106,13 @@ def recall(raw: bytes | None, notes: NoteTable) -> Memory:
 class Snapshots:
     """One record on the snapshots of its location. What it did is in `ended`, `ignored` and `step`."""
 
-    def __init__(self, memory: Memory, notes: NoteTable, place: Place, offset: int, now_ms: int) -> None:
+    def __init__(
+        self, memory: Memory, notes: NoteTable, positions: SnapshotPositions, offset: int, now_ms: int
+    ) -> None:
         self.memory = memory
         self._kept = memory.kept
         self._notes = notes
-        self._place = place
+        self._positions = positions
         self._offset = offset
         self._now_ms = now_ms
         self.ended: list[Ended] = []
@@ -134,8 +136,7 @@ class Snapshots:
             self._end(run, ABANDONED, "too-many")
 
     def part(self, name: str, number: int, items: Mapping[str, Any], refused: Iterable[str] = ()) -> None:
-        """`items` by SKU, as the place takes them. `refused`: SKUs that it names without a usable value, which stay as
-        they are."""
+        """`items` by SKU. `refused`: SKUs that the part names without a usable value, which stay as they are."""
         run = self._found(name)
         if run is None:
             return
@@ -152,7 +153,7 @@ class Snapshots:
             return
         touched = self.memory.touched
         wanted = [item for sku, item in items.items() if sku not in touched] if touched else list(items.values())
-        changed = self._place.apply(wanted)
+        changed = self._positions.apply(wanted)
         run.changed += changed
         run.unchanged += len(wanted) - changed
         run.overtaken += len(items) - len(wanted)
@@ -259,8 +260,8 @@ class Snapshots:
         if not done:
             zeroing = memory.zeroing.get(run.begin)
             if zeroing is None:
-                zeroing = memory.zeroing[run.begin] = Zeroing(self._place.skus())
-            done = zeroing.step(run, self._notes, self._place)
+                zeroing = memory.zeroing[run.begin] = Zeroing(self._positions.skus())
+            done = zeroing.step(run, self._notes, self._positions)
         if done:
             self._end(run, APPLIED)
 

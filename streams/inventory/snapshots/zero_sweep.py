@@ -22,7 +22,7 @@ QUANTITIES = ("quantity", "consolidatedQuantity")
 EXPIRIES = ("minExpiry", "consolidatedMinExpiry")
 
 
-class Place(Protocol):
+class SnapshotPositions(Protocol):
     """The positions of one channel and location, to the record being decided."""
 
     def skus(self) -> list[str]:
@@ -55,7 +55,7 @@ class Zeroing:
         for sku in skus:
             self._absent.pop(sku, None)
 
-    def step(self, run: Run, notes: Notes, place: Place) -> bool:
+    def step(self, run: Run, notes: Notes, positions: SnapshotPositions) -> bool:
         """One bounded step; whether it was the last. Counts in `run` what it set to 0."""
         cost = 0
         while cost < STEP_COST_MAX:
@@ -73,7 +73,7 @@ class Zeroing:
                 cost += len(named) * NAMED_COST
             else:
                 count = min(len(self._absent), max(1, (STEP_COST_MAX - cost) // ZERO_COST))
-                run.zeroed += place.zero([self._absent.popitem()[0] for _ in range(count)])
+                run.zeroed += positions.zero([self._absent.popitem()[0] for _ in range(count)])
                 return not self._absent
         return False
 

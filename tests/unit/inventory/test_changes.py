@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.inventory.positions import changed_quantities, read_plain
+from streams.inventory.apply import changed_quantities
+from streams.inventory.batches import read_quantities
 from streams.runtime.role import Effect
 from tests.fakes.inventory import OriginTable, batch, decide, record, right_partition, role
 from topics.contract.models.inventory import StockChanged
@@ -66,8 +67,8 @@ def test_what_is_read_in_one_pass_is_what_the_models_would_take() -> None:
     """Anything else goes the long way, where it is judged as ever."""
     item = b'{"channelSkuCode":"A","quantity":1%s}'
     body = b'{"locationCode":"L1","inventories":[%s]%s}'
-    assert read_plain(body % (item % b"", b"")) is not None
-    assert read_plain(body % (item % b',"minExpiry":null,"channelSerialNo":null', b"")) is not None
+    assert read_quantities(body % (item % b"", b"")) is not None
+    assert read_quantities(body % (item % b',"minExpiry":null,"channelSerialNo":null', b"")) is not None
     for odd in (
         body % (item % b',"minExpiry":"2027-01-01"', b""),
         body % (item % b',"more":1', b""),
@@ -85,11 +86,11 @@ def test_what_is_read_in_one_pass_is_what_the_models_would_take() -> None:
         b"{",
         b"",
     ):
-        assert read_plain(odd) is None, odd
+        assert read_quantities(odd) is None, odd
 
 
 def test_a_sku_that_comes_twice_and_ends_as_it_was_is_no_change() -> None:
-    plain = read_plain(
+    plain = read_quantities(
         b'{"locationCode":"L1","inventories":[%s]}'
         % b",".join(
             b'{"channelSkuCode":"%s","quantity":%d}' % each for each in ((b"A", 2), (b"B", 3), (b"A", 1), (b"B", 4))

@@ -19,22 +19,27 @@ from topics.schema_base import CODE_MAX, SKUS_MAX, TEXT_MAX, is_iso_time
 _TIME_MAX = 64
 _Text = Annotated[str, msgspec.Meta(max_length=TEXT_MAX)]
 _Code = Annotated[str, msgspec.Meta(min_length=1, max_length=CODE_MAX)]
-_Location = Annotated[str, msgspec.Meta(min_length=1, max_length=CODE_MAX, pattern="^[^~]")]
+LocationCode = Annotated[str, msgspec.Meta(min_length=1, max_length=CODE_MAX, pattern="^[^~]")]
 _Time = Annotated[str, msgspec.Meta(min_length=1, max_length=_TIME_MAX)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _Long = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _Type = Literal["ALL", "STORE"]
 
 
-class PlainPosition(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class PlainQuantity(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """An item that has nothing but a quantity."""
+
     channelSkuCode: _Code
     quantity: _Count
+
+
+class PlainPosition(PlainQuantity):
     channelSerialNo: _Text | None = None
     minExpiry: _Time | None = None
 
 
 class PlainBatch(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    locationCode: _Location
+    locationCode: LocationCode
     inventories: Annotated[list[PlainPosition], msgspec.Meta(max_length=SKUS_MAX)]
 
 

@@ -6,7 +6,8 @@ out of stock and one that is not there are the same: neither can be sold.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,7 +32,8 @@ class RememberedDrift(BaseModel):
         return self.model_dump_json().encode()
 
 
-class Drift(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Drift:
     """What is wrong with a SKU, why, and the quantities behind it."""
 
     kind: Kind

@@ -12,6 +12,7 @@ there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -93,7 +94,7 @@ class Reconciliation(Sweep[ReconcileRecord]):
                     repaired.append(sku)
             else:
                 continue
-            members = {"channelSkuCode": sku, "reconcile": record.id, **drift._asdict()}
+            members = {"channelSkuCode": sku, "reconcile": record.id, **asdict(drift)}
             effects.append(fact_effect(self._location, model, f"{record.id}/{sku}", now_ms, **members))
         counts["repaired"] += len(repaired)
         changes += [Change(SENT, position_key(*self._name, sku), None) for sku in repaired]
