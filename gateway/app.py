@@ -15,12 +15,12 @@ from contextlib import AsyncExitStack
 import orjson
 from aiohttp import web
 
-from gateway.api.handler import Management
-from gateway.api.inventory.api import InventoryApi, add_inventory
-from gateway.api.orders import ManagementApi, add_orders
-from gateway.api.redrives.api import RedrivesApi, add_redrives
-from gateway.api.snapshots.api import SnapshotsApi, add_snapshots
-from gateway.api.subscriptions.api import SubscriptionsApi, add_subscriptions
+from gateway.api.handler import Act, Management, add_api
+from gateway.api.inventory.api import InventoryApi
+from gateway.api.orders import OrdersApi
+from gateway.api.redrives.api import RedrivesApi
+from gateway.api.snapshots.api import SnapshotsApi
+from gateway.api.subscriptions.api import SubscriptionsApi
 from gateway.api.subscriptions.endpoints import GuardedEndpoints
 from gateway.dependencies import Dependencies
 from gateway.http.access_log import AccessLog, discard, to_standard_error
@@ -35,6 +35,7 @@ from gateway.touchpoints.ingress import Ingress
 from gateway.touchpoints.routes import add_fallbacks, add_touchpoints
 from gateway.views.positions import StockView
 from gateway.views.stock_operations import StockOperationsView
+from topics.api.routes import PROBES
 from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
 from topics.subscriptions.index import SubscriptionView
@@ -85,31 +86,27 @@ def make_app(settings: Settings, channels: Channels, dependencies: Dependencies)
     app = web.Application()
     app[INGRESS] = ingress = Ingress(settings, channels, search, commands, responder)
     add_touchpoints(app.router, ingress, responder)
-    _add_api(app, settings, channels, dependencies, Management(settings, responder), commands)
-    _add_operations(app.router, dependencies)
+    add_api(app.router, Management(settings, responder), _acts(app, settings, channels, dependencies, commands))
+    _add_probes(app.router, dependencies)
     add_fallbacks(app.router, responder)
     return app
 
 
-def _add_api(
-    app: web.Application,
-    settings: Settings,
-    channels: Channels,
-    dependencies: Dependencies,
-    management: Management,
-    commands: Commands,
-) -> None:
-    router = app.router
-    not_allowed = management.refusing(405, "METHOD_NOT_ALLOWED", "This path does not have this method")
-    add_orders(router, ManagementApi(settings, channels, dependencies, management, commands), not_allowed)
-    add_subscriptions(router, SubscriptionsApi(settings, channels, dependencies, management, commands), not_allowed)
-    add_redrives(app, RedrivesApi(settings, channels, dependencies, management), not_allowed)
-    add_snapshots(router, SnapshotsApi(settings, channels, dependencies, management), not_allowed)
-    add_inventory(router, InventoryApi(channels, dependencies, management), not_allowed)
-    router.add_route("*", "/api/{rest:.*}", management.refusing(404, "UNKNOWN", "There is no such path"))
+def _acts(
+    app: web.Application, settings: Settings, channels: Channels, dependencies: Dependencies, commands: Commands
+) -> dict[str, Act]:
+    redrives = RedrivesApi(settings, channels, dependencies)
+    app.on_cleanup.append(redrives.close)
+    return {
+        **OrdersApi(settings, channels, dependencies, commands).acts(),
+        **redrives.acts(),
+        **SubscriptionsApi(settings, channels, dependencies, commands).acts(),
+        **InventoryApi(channels, dependencies).acts(),
+        **SnapshotsApi(settings, channels, dependencies).acts(),
+    }
 
 
-def _add_operations(router: web.UrlDispatcher, dependencies: Dependencies) -> None:
+def _add_probes(router: web.UrlDispatcher, dependencies: Dependencies) -> None:
     async def live(_request: web.Request) -> web.Response:
         return _json({"live": True})
 
@@ -128,11 +125,9 @@ def _add_operations(router: web.UrlDispatcher, dependencies: Dependencies) -> No
     async def asyncapi(_request: web.Request) -> web.Response:
         return web.Response(body=document_of("topics.documents.asyncapi"), content_type="application/json")
 
-    router.add_get("/live", live)
-    router.add_get("/ready", ready)
-    router.add_get("/metrics", metrics)
-    router.add_get("/openapi.json", openapi)
-    router.add_get("/asyncapi.json", asyncapi)
+    probes = {"live": live, "ready": ready, "metrics": metrics, "openapi": openapi, "asyncapi": asyncapi}
+    for probe in PROBES:
+        router.add_get(probe.path, probes[probe.name])
 
 
 @functools.cache

@@ -23,9 +23,6 @@ from topics.records.envelope import FACT, time_of
 from topics.records.reading import Epochs, made_by
 from topics.subscriptions.model import delivered_body
 
-LIMIT = 100
-LIMIT_MAX = 500
-"""Facts of one page. An order of a few shipments has some dozens in all."""
 PAGE_BYTES_MAX = 4 << 20
 """A fact of an order with many lines takes some 30 KB."""
 RECORDS_MAX = 50_000

@@ -12,7 +12,8 @@ from gateway.http.authentication import bearer
 from gateway.http.call import Call
 from gateway.http.problem import problem
 from gateway.http.responder import Handler, Responder, refusal_of
-from topics.configuration.channels import Channel, Channels
+from topics.api.routes import ROUTES
+from topics.configuration.channels import Channel
 from topics.configuration.settings import Settings
 
 Act = Callable[[Call, web.Request], Awaitable[Answer]]
@@ -50,22 +51,35 @@ class Management:
         return handle
 
 
-def add_paths(router: web.UrlDispatcher, paths: Mapping[str, Mapping[str, Handler]], not_allowed: Handler) -> None:
-    """Path -> method -> handler; every other method is `not_allowed`."""
-    for path, methods in paths.items():
-        resource = router.add_resource(path)
-        for method, handle in methods.items():
-            resource.add_route(method, handle)
+def add_api(router: web.UrlDispatcher, management: Management, acts: Mapping[str, Act]) -> None:
+    """All paths below /api. Raises LookupError where ROUTES and the names of `acts` are not the same."""
+    unbound = acts.keys() ^ {route.name for route in ROUTES}
+    if unbound:
+        raise LookupError(f"in topics.api.routes or in gateway.api, but not in both: {', '.join(sorted(unbound))}")
+    resources: dict[str, web.Resource] = {}
+    for route in ROUTES:
+        if route.path not in resources:
+            resources[route.path] = router.add_resource(route.path)
+        resources[route.path].add_route(route.method, management.handler(route.label, acts[route.name]))
+    not_allowed = management.refusing(405, "METHOD_NOT_ALLOWED", "This path does not have this method")
+    for resource in resources.values():
         resource.add_route("*", not_allowed)
+    router.add_route("*", "/api/{rest:.*}", management.refusing(404, "UNKNOWN", "There is no such path"))
 
 
-def channel_of(every: Channels, request: web.Request) -> Channel:
-    """The channel that the query names; it need not where there is only one. Raises Refused."""
-    name, channels = request.query.get("channel"), every.channels
-    if name is None:
-        if len(channels) > 1:
-            raise bad_data(f"channel: must be one of {', '.join(sorted(channels))}")
-        return next(iter(channels.values()))
+def channel_named(channels: Mapping[str, Channel], name: str) -> Channel:
+    """Raises Refused."""
     if name not in channels:
-        raise Refused(404, "CHANNEL_UNKNOWN", "There is no such channel", name[:64])
+        known = ", ".join(sorted(channels))
+        raise Refused(404, "CHANNEL_UNKNOWN", f"There is no channel {name[:64]}", f"there are: {known}")
     return channels[name]
+
+
+def channel_in_query(channels: Mapping[str, Channel], request: web.Request) -> Channel:
+    """The channel that the query names; it need not name one where there is only one. Raises Refused."""
+    name = request.query.get("channel")
+    if name is not None:
+        return channel_named(channels, name)
+    if len(channels) > 1:
+        raise bad_data(f"channel: must be one of {', '.join(sorted(channels))}")
+    return next(iter(channels.values()))

@@ -1,27 +1,32 @@
-"""Values of the query string. A value that cannot be used is refused by its name."""
+"""Values of the query string, within the bounds of their routes. A value that cannot be used is refused by its name."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
 from gateway.http.answers import bad_data
+from topics.api.routes import NUMBER_MAX, QueryParameter
 
 DIGITS_MAX = 16
-"""Longer texts are not made numbers of: no bound of ours has so many digits."""
+"""Longer texts are not made numbers: no bound has so many digits."""
 
 
-def whole_number(request: web.Request, name: str, default: int, least: int, most: int = 1 << 53) -> int:
-    text = request.query.get(name)
+def number_of(request: web.Request, parameter: QueryParameter) -> int:
+    """The whole number, or the default. Raises Refused."""
+    text = request.query.get(parameter.name)
     if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX and least <= int(text) <= most):
-        raise bad_data(f"{name}: must be a whole number from {least} to {most}")
-    return int(text)
+        return int(parameter.default or 0)
+    least, most = parameter.minimum or 0, parameter.maximum or NUMBER_MAX
+    if text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX and least <= int(text) <= most:
+        return int(text)
+    raise bad_data(f"{parameter.name}: must be a whole number from {least} to {most}")
 
 
-def flag(request: web.Request, name: str) -> bool:
-    """False when it is not given."""
-    text = request.query.get(name, "false")
+def flag_of(request: web.Request, parameter: QueryParameter) -> bool:
+    """The truth value, or the default. Raises Refused."""
+    text = request.query.get(parameter.name)
+    if text is None:
+        return bool(parameter.default)
     if text not in ("true", "false"):
-        raise bad_data(f"{name}: must be true or false")
+        raise bad_data(f"{parameter.name}: must be true or false")
     return text == "true"

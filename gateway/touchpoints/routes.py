@@ -6,17 +6,9 @@ from aiohttp import web
 
 from gateway.http.responder import Responder
 from gateway.touchpoints.ingress import Ingress
-from topics.contract.definition import Direction, Touchpoint
+from topics.api.routes import full_path
+from topics.contract.definition import Direction
 from topics.contract.touchpoints import TOUCHPOINTS
-
-MARKETPLACE_PREFIX = "/assure-magic2"
-"""Increff's context path (contract 0.2): a marketplace changes only the host."""
-INCREFF_PREFIX = "/channels/{channel}"
-
-
-def full_path(touchpoint: Touchpoint) -> str:
-    prefix = MARKETPLACE_PREFIX if touchpoint.direction is Direction.TO_INCREFF else INCREFF_PREFIX
-    return prefix + touchpoint.path
 
 
 def add_touchpoints(router: web.UrlDispatcher, ingress: Ingress, responder: Responder) -> None:

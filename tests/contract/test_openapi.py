@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from gateway.touchpoints import routes
 from tests.contract.checks import references
+from tests.fakes.gateway import gateway
+from topics.api.routes import INCREFF_PREFIX, MARKETPLACE_PREFIX, full_path
 from topics.contract.definition import Direction, Touchpoint
 from topics.contract.sample_files import sample
 from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS
-from topics.documents.openapi import INCREFF_PREFIX, MARKETPLACE_PREFIX, document, full_path
+from topics.documents.openapi import document
 
 METHODS = {"get", "post", "put"}
 OTHERS = {
@@ -138,5 +139,14 @@ def test_the_limits_of_the_models_are_in_the_schemas() -> None:
     assert schemas["LocationWiseAtp"]["properties"]["inventories"]["maxItems"] == 200
 
 
-def test_the_routes_are_the_gateways() -> None:
-    assert [full_path(touchpoint) for touchpoint in TOUCHPOINTS] == [routes.full_path(t) for t in TOUCHPOINTS]
+async def test_the_routes_are_the_gateways() -> None:
+    async with gateway() as at:
+        app = at.client.app
+        assert app is not None
+        served = {
+            (route.method.lower(), resource.canonical)
+            for resource in app.router.resources()
+            for route in resource
+            if route.method not in ("*", "HEAD")
+        }
+    assert served == {(method, path) for path, item in document()["paths"].items() for method in item}

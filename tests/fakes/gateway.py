@@ -17,11 +17,11 @@ from gateway.dependencies import Dependencies
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
 from gateway.ports import Outgoing, Position, Unavailable
-from gateway.touchpoints.routes import full_path
 from gateway.views.positions import StockIndex
 from sluice.demo_channels import demo_channels
 from tests.fakes.dead import FakeDead
 from tests.fakes.facts import FakeFacts
+from topics.api.routes import full_path
 from topics.configuration.channels import Channels
 from topics.configuration.channels_file import parse_channels
 from topics.configuration.settings import Settings, load_settings

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from topics.api.routes import full_path
 from topics.configuration.budgets import SHAPES
 from topics.configuration.channels import (
     Channel,
@@ -27,7 +28,6 @@ from topics.configuration.stock import Buffer, Cap, LocationStock, ReadBack, Sha
 from topics.contract.definition import Direction, Touchpoint
 from topics.contract.touchpoints import TOUCHPOINTS
 from topics.documents import asyncapi
-from topics.documents.openapi import full_path
 from topics.kafka.catalogue import DAY_MS, TOPICS, Cleanup, Topic
 from topics.kafka.channel_topics import answer_topic, reply_topic, request_topic
 

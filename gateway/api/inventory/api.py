@@ -14,24 +14,21 @@ from weakref import WeakValueDictionary
 
 from aiohttp import web
 
-from gateway.api.handler import Act, Management, add_paths
+from gateway.api.handler import Act, channel_named
 from gateway.api.inventory.documents import channel_document, control_document, refused_document
 from gateway.api.read_your_writes import ReadYourWrites
 from gateway.dependencies import Dependencies
 from gateway.http.answers import Answer, Refused, bad_data, json_answer
 from gateway.http.call import Call, new_event_id
-from gateway.http.query import whole_number
-from gateway.http.responder import Handler
+from gateway.http.query import number_of
 from gateway.ports import Outgoing
+from topics.api.routes import REFUSED_LIMIT
 from topics.api.stock_operations import RefusedSkusDocument, StockStatusDocument
 from topics.configuration.channels import Channels
 from topics.records.keys import join, split
 from topics.schema_base import CODE_MAX
 from topics.stock.controls import Ask, Control, Scope
 
-LIMIT = 100
-LIMIT_MAX = 1_000
-"""Refused SKUs of one page, some 150 KB."""
 REPEAT_MS = 10_000
 """So long after it was asked for, a resync is the same one although nobody has told of it yet: delivery tells every few
 seconds."""
@@ -44,27 +41,38 @@ ACTIONS: tuple[Action, ...] = ("pause", "resume", "resync", "reconcile")
 
 
 class InventoryApi:
-    def __init__(self, channels: Channels, dependencies: Dependencies, management: Management) -> None:
-        self._channels = channels
+    def __init__(self, channels: Channels, dependencies: Dependencies) -> None:
+        self._channels = channels.channels
         self._dependencies = dependencies
         self._operations = dependencies.stock_operations
-        self._management = management
         self._writes = ReadYourWrites[Scope, Control](self._operations, dependencies.producer)
         self._locks: WeakValueDictionary[Scope, asyncio.Lock] = WeakValueDictionary()
 
-    def handler(self, act: Act) -> Handler:
-        async def when_read(call: Call, request: web.Request) -> Answer:
+    def acts(self) -> dict[str, Act]:
+        """The handlers of /api/inventory, by the names of their routes."""
+        acts = {
+            "get-stock-status": self.status,
+            "get-channel-stock-status": self.status,
+            "get-refused-skus": self.refused,
+            "get-refused-skus-of-location": self.refused,
+            "control-stock": self.ask,
+            "control-stock-of-location": self.ask,
+        }
+        return {name: self._when_ready(act) for name, act in acts.items()}
+
+    def _when_ready(self, act: Act) -> Act:
+        async def when_ready(call: Call, request: web.Request) -> Answer:
             unready = self._operations.unready()
             if unready is not None:
                 raise Refused(503, "STARTING", "What is known of stock is not read yet", unready, retry_after_s=1)
             return await act(call, request)
 
-        return self._management.handler("api-inventory", when_read)
+        return when_ready
 
     async def status(self, call: Call, request: web.Request) -> Answer:
         """Of one channel, or of all."""
         named = request.match_info.get("channel")
-        names = sorted(self._channels.channels) if named is None else [self._channel(call, named)]
+        names = sorted(self._channels) if named is None else [self._channel(call, named)]
         known, now_ms = self._operations.status, self._dependencies.now_ms()
         told = [
             channel_document(
@@ -77,7 +85,7 @@ class InventoryApi:
     async def refused(self, call: Call, request: web.Request) -> Answer:
         """The SKUs that a channel refuses, page by page."""
         scope = self._scope(call, request)
-        limit = whole_number(request, "limit", LIMIT, 1, LIMIT_MAX)
+        limit = number_of(request, REFUSED_LIMIT)
         after = _after(request)
         known = self._operations.status
         page = known.refused(scope.channel, scope.location, after, limit + 1)
@@ -98,7 +106,7 @@ class InventoryApi:
         """Pause, resume, resync or reconcile a channel, or one location of it."""
         scope = self._scope(call, request)
         action = next(one for one in ACTIONS if one == request.match_info["action"])
-        if action == "reconcile" and self._channels.channels[scope.channel].stock.read_back is None:
+        if action == "reconcile" and self._channels[scope.channel].stock.read_back is None:
             message = f"Channel {scope.channel} says of no call how it is asked what stock it has"
             raise Refused(409, "NO_READ_BACK", message, "set stock.read_back of the channel")
         async with self._locks.setdefault(scope, asyncio.Lock()):
@@ -171,10 +179,7 @@ class InventoryApi:
         return Scope(channel, location)
 
     def _channel(self, call: Call, name: str) -> str:
-        call.channel = self._channels.channels.get(name)
-        if call.channel is None:
-            known = ", ".join(sorted(self._channels.channels))
-            raise Refused(404, "CHANNEL_UNKNOWN", f"There is no channel {name[:64]}", f"there are: {known}")
+        call.channel = channel_named(self._channels, name)
         return name
 
     def _check_location(self, channel: str, location: str) -> None:
@@ -193,17 +198,3 @@ def _after(request: web.Request) -> tuple[str, str]:
     if len(sku) != 1:
         raise bad_data("after: must be what `next` of the page before has")
     return location, sku[0]
-
-
-def add_inventory(router: web.UrlDispatcher, api: InventoryApi, not_allowed: Handler) -> None:
-    status, refused, ask = api.handler(api.status), api.handler(api.refused), api.handler(api.ask)
-    actions = "|".join(ACTIONS)
-    paths: dict[str, dict[str, Handler]] = {
-        "/api/inventory/status": {"GET": status},
-        "/api/inventory/status/{channel}": {"GET": status},
-        "/api/inventory/refused/{channel}": {"GET": refused},
-        "/api/inventory/refused/{channel}/{location}": {"GET": refused},
-        f"/api/inventory/{{action:{actions}}}/{{channel}}": {"POST": ask},
-        f"/api/inventory/{{action:{actions}}}/{{channel}}/{{location}}": {"POST": ask},
-    }
-    add_paths(router, paths, not_allowed)

@@ -10,14 +10,13 @@ from itertools import islice
 
 from aiohttp import web
 
-from gateway.api.handler import Act, Management, add_paths
+from gateway.api.handler import Act
 from gateway.api.redrives.job import Job, Redriver
 from gateway.api.subscriptions.rules import asked
 from gateway.dependencies import Dependencies
 from gateway.http.answers import Answer, Refused, bad_data, json_answer
 from gateway.http.body import BodyReader, parse
 from gateway.http.call import Call
-from gateway.http.responder import Handler
 from topics.api.redrives import RedriveAsked
 from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
@@ -33,12 +32,9 @@ NAMED_MAX = 20
 
 
 class RedrivesApi:
-    def __init__(
-        self, settings: Settings, channels: Channels, dependencies: Dependencies, management: Management
-    ) -> None:
+    def __init__(self, settings: Settings, channels: Channels, dependencies: Dependencies) -> None:
         self._channels = channels
         self._dependencies = dependencies
-        self._management = management
         self._bodies = BodyReader(BODY_BYTES_MAX)
         self._redriver = Redriver(
             dependencies.dead, dependencies.producer, self._is_open, settings.partitions, dependencies.now_ms
@@ -46,12 +42,23 @@ class RedrivesApi:
         self._jobs: dict[str, Job] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def handler(self, act: Act) -> Handler:
+    def acts(self) -> dict[str, Act]:
+        """The handlers of /api/redrives, by the names of their routes."""
+        acts = {
+            "list-redrives": self.list_all,
+            "redrive": self.start,
+            "get-redrive": self.show,
+            "stop-redrive": self.stop,
+        }
+        return {name: self._named(act) for name, act in acts.items()}
+
+    @staticmethod
+    def _named(act: Act) -> Act:
         async def named(call: Call, request: web.Request) -> Answer:
             call.subject = request.match_info.get("id", "")[:40]
             return await act(call, request)
 
-        return self._management.handler("api-redrives", named)
+        return named
 
     async def start(self, call: Call, request: web.Request) -> Answer:
         raw = await self._bodies.read(request)
@@ -70,11 +77,11 @@ class RedrivesApi:
         self._task = asyncio.create_task(self._redriver.run(job), name=f"redrive {job.id}")
         return _told(job, 202)
 
-    async def all(self, _call: Call, _request: web.Request) -> Answer:
+    async def list_all(self, _call: Call, _request: web.Request) -> Answer:
         newest_first = reversed(self._jobs.values())
         return json_answer({"redrives": [job.document().model_dump(mode="json") for job in newest_first]})
 
-    async def one(self, _call: Call, request: web.Request) -> Answer:
+    async def show(self, _call: Call, request: web.Request) -> Answer:
         return _told(self._known(request))
 
     async def stop(self, _call: Call, request: web.Request) -> Answer:
@@ -127,12 +134,3 @@ def _listed(names: Collection[str]) -> str:
 
 def _told(job: Job, status: int = 200) -> Answer:
     return json_answer(job.document().model_dump(mode="json"), status)
-
-
-def add_redrives(app: web.Application, api: RedrivesApi, not_allowed: Handler) -> None:
-    app.on_cleanup.append(api.close)
-    paths: dict[str, dict[str, Handler]] = {
-        "/api/redrives": {"GET": api.handler(api.all), "POST": api.handler(api.start)},
-        "/api/redrives/{id}": {"GET": api.handler(api.one), "DELETE": api.handler(api.stop)},
-    }
-    add_paths(app.router, paths, not_allowed)

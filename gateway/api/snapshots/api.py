@@ -9,15 +9,15 @@ from contextlib import suppress
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
-from gateway.api.handler import Act, Management, add_paths
+from gateway.api.handler import Act, channel_named
 from gateway.api.snapshots.formats import format_of
 from gateway.api.snapshots.upload import Target, Upload, members_of
 from gateway.dependencies import Dependencies
 from gateway.http.answers import KAFKA_RETRY_AFTER_S, Answer, Refused, bad_data, json_answer
 from gateway.http.call import Call
-from gateway.http.query import flag
-from gateway.http.responder import Handler
+from gateway.http.query import flag_of
 from gateway.ports import Snapshots
+from topics.api.routes import COMPLETE
 from topics.api.snapshots import SnapshotDocument, SnapshotList, SnapshotTaken
 from topics.configuration.channels import Channel, Channels
 from topics.configuration.settings import Settings
@@ -35,26 +35,24 @@ _LOCATION: TypeAdapter[str] = TypeAdapter(StockLocation)
 
 
 class SnapshotsApi:
-    def __init__(
-        self, settings: Settings, channels: Channels, dependencies: Dependencies, management: Management
-    ) -> None:
+    def __init__(self, settings: Settings, channels: Channels, dependencies: Dependencies) -> None:
         self._settings = settings
-        self._channels = channels
+        self._channels = channels.channels
         self._dependencies = dependencies
-        self._management = management
         self._uploads = 0
 
     @property
     def _known(self) -> Snapshots:
         return self._dependencies.stock.snapshots
 
-    def handler(self, act: Act) -> Handler:
-        return self._management.handler("api-snapshots", act)
+    def acts(self) -> dict[str, Act]:
+        """The handlers of /api/inventory/snapshots, by the names of their routes."""
+        return {"get-snapshots": self.show, "put-snapshot": self.upload}
 
-    async def put(self, call: Call, request: web.Request) -> Answer:
+    async def upload(self, call: Call, request: web.Request) -> Answer:
         """Takes the stream in, and waits for what becomes of it."""
         channel, location = self._whose(call, request)
-        complete = flag(request, "complete")
+        complete = flag_of(request, COMPLETE)
         lines = format_of(request.content_type, consolidated=is_consolidated(location))
         unready = self._dependencies.producer.unready()
         if unready is not None:
@@ -80,7 +78,7 @@ class SnapshotsApi:
                 call.positions.append(upload.begun)
         return await self._outcome(upload, complete=complete)
 
-    async def get(self, call: Call, request: web.Request) -> Answer:
+    async def show(self, call: Call, request: web.Request) -> Answer:
         """What is known of the location's snapshots, the newest first."""
         channel, location = self._whose(call, request)
         reason = self._dependencies.stock.unready()
@@ -115,11 +113,7 @@ class SnapshotsApi:
 
     def _whose(self, call: Call, request: web.Request) -> tuple[Channel, str]:
         name, location = request.match_info["channel"], request.match_info["location"]
-        channel = self._channels.channels.get(name)
-        if channel is None:
-            known = ", ".join(sorted(self._channels.channels))
-            raise Refused(404, "CHANNEL_UNKNOWN", f"There is no channel {name[:64]}", f"there are: {known}")
-        call.channel = channel
+        channel = call.channel = channel_named(self._channels, name)
         call.subject = location[:64]
         if location not in CONSOLIDATED:
             try:
@@ -147,10 +141,3 @@ def _unseen(target: Target, *, complete: bool, now_ms: int) -> SnapshotDocument:
         begunMs=now_ms,
         lastMs=now_ms,
     )
-
-
-def add_snapshots(router: web.UrlDispatcher, api: SnapshotsApi, not_allowed: Handler) -> None:
-    paths = {
-        "/api/inventory/snapshots/{channel}/{location}": {"GET": api.handler(api.get), "PUT": api.handler(api.put)}
-    }
-    add_paths(router, paths, not_allowed)

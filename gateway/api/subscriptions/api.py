@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from aiohttp import web
 
-from gateway.api.handler import Act, Management, add_paths, channel_of
+from gateway.api.handler import Act, channel_in_query
 from gateway.api.lane_decisions import decide_lane
 from gateway.api.read_your_writes import ReadYourWrites
 from gateway.api.subscriptions.rules import (
@@ -39,7 +39,6 @@ from gateway.dependencies import Dependencies
 from gateway.http.answers import Answer, Refused, json_answer
 from gateway.http.body import BodyReader, parse
 from gateway.http.call import Call
-from gateway.http.responder import Handler
 from gateway.kafka.commands import Commands
 from gateway.ports import Outgoing
 from topics.api.subscribers import RotationAsked, SubscriptionAsked, SubscriptionMade
@@ -62,14 +61,12 @@ class SubscriptionsApi:
         settings: Settings,
         channels: Channels,
         dependencies: Dependencies,
-        management: Management,
         commands: Commands,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        self._channels = channels
+        self._channels = channels.channels
         self._dependencies = dependencies
         self._writes = ReadYourWrites[str, Subscription | Deleted](dependencies.subscriptions, dependencies.producer)
-        self._management = management
         self._commands = commands
         self._random = random
         self._partitions = settings.partitions
@@ -77,38 +74,57 @@ class SubscriptionsApi:
         self._bodies = BodyReader(BODY_BYTES_MAX)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def handler(self, act: Act) -> Handler:
-        async def when_read(call: Call, request: web.Request) -> Answer:
+    def acts(self) -> dict[str, Act]:
+        """The handlers of /api/subscriptions, by the names of their routes."""
+        of_one = {
+            "change-subscription": self.change,
+            "remove-subscription": self.remove,
+            "verify-subscription": self.verify,
+            "rotate-subscription-secret": self.rotate,
+            "enable-subscription": self.enable,
+            "disable-subscription": self.disable,
+        }
+        acts = {
+            "list-subscriptions": self.list_all,
+            "add-subscription": self.add,
+            "get-subscription": self.show,
+            "decide-subscription-delivery": self.decide,
+            **{name: self._one_at_a_time(act) for name, act in of_one.items()},
+        }
+        return {name: self._when_ready(act) for name, act in acts.items()}
+
+    def _when_ready(self, act: Act) -> Act:
+        async def when_ready(call: Call, request: web.Request) -> Answer:
             unready = self._dependencies.subscriptions.unready()
             if unready is not None:
                 raise Refused(503, "STARTING", "The subscriptions are not read yet", unready, retry_after_s=1)
             call.subject = request.match_info.get("id", "")[:40]
             return await act(call, request)
 
-        return self._management.handler("api-subscriptions", when_read)
+        return when_ready
 
-    def locked(self, act: Act) -> Handler:
-        """For calls that change the subscription in the path: one at a time."""
+    def _one_at_a_time(self, act: Act) -> Act:
+        """For calls that change the subscription in the path."""
 
         async def one_at_a_time(call: Call, request: web.Request) -> Answer:
             async with self._lock(call.subject):
                 return await act(call, request)
 
-        return self.handler(one_at_a_time)
+        return one_at_a_time
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
 
-    async def all(self, _call: Call, _request: web.Request) -> Answer:
+    async def list_all(self, _call: Call, _request: web.Request) -> Answer:
         every = sorted(self._dependencies.subscriptions.all().values(), key=lambda one: (one.created_ms, one.id))
         return json_answer({"subscriptions": [self._told(one) for one in every]})
 
-    async def one(self, _call: Call, request: web.Request) -> Answer:
+    async def show(self, _call: Call, request: web.Request) -> Answer:
         return self._answer(self._known(request))
 
-    async def create(self, call: Call, request: web.Request) -> Answer:
+    async def add(self, call: Call, request: web.Request) -> Answer:
         """The endpoint is asked after it is stored, so that an answer that is lost leaves a trace to find."""
-        wanted = asked(SubscriptionAsked, await self._members(request), self._channels.channels)
+        wanted = asked(SubscriptionAsked, await self._members(request), self._channels)
         self._check_url(wanted.url)
         if len(self._dependencies.subscriptions.all()) >= SUBSCRIPTIONS_MAX:
             raise Refused(409, "TOO_MANY", f"There are {SUBSCRIPTIONS_MAX} subscriptions already")
@@ -131,22 +147,22 @@ class SubscriptionsApi:
     async def change(self, _call: Call, request: web.Request) -> Answer:
         members = await self._members(request)
         present = self._known(request)
-        wanted = changed(present, members, self._channels.channels)
+        wanted = changed(present, members, self._channels)
         if wanted.url != present.url:
             self._check_url(wanted.url)
             await self._verified(wanted)
-            wanted = changed(self._known(request), members, self._channels.channels)  # see `create`
+            wanted = changed(self._known(request), members, self._channels)  # see `add`
             wanted = wanted.model_copy(update={"verified_ms": self._dependencies.now_ms()})
         return await self._written(next_revision(wanted))
 
-    async def delete(self, _call: Call, request: web.Request) -> Answer:
+    async def remove(self, _call: Call, request: web.Request) -> Answer:
         await self._delete(self._known(request).id)
         return Answer(204)
 
     async def verify(self, _call: Call, request: web.Request) -> Answer:
         asked_of = self._known(request)
         await self._verified(asked_of)
-        present = self._known(request)  # see `create`
+        present = self._known(request)  # see `add`
         if present.url != asked_of.url:
             raise Refused(409, "CHANGED", "Its url was changed while the endpoint was asked", "verify it again")
         return await self._written(next_revision(present, verified_ms=self._dependencies.now_ms()))
@@ -170,7 +186,7 @@ class SubscriptionsApi:
     async def decide(self, call: Call, request: web.Request) -> Answer:
         """An operator's word about a fact that was given up and blocks its order's lane."""
         present = self._known(request)
-        channel = channel_of(self._channels, request)
+        channel = channel_in_query(self._channels, request)
         entity, call.subject = entity_of(channel.name, request)
         lane, partition = home_of(present, entity, self._partitions)
         call.channel = channel
@@ -256,20 +272,3 @@ class SubscriptionsApi:
 
 def _unknown(name: str) -> Refused:
     return Refused(404, "UNKNOWN", f"There is no subscription {name[:40]}")
-
-
-def add_subscriptions(router: web.UrlDispatcher, api: SubscriptionsApi, not_allowed: Handler) -> None:
-    paths: dict[str, dict[str, Handler]] = {
-        "/api/subscriptions": {"GET": api.handler(api.all), "POST": api.handler(api.create)},
-        "/api/subscriptions/{id}": {
-            "GET": api.handler(api.one),
-            "PATCH": api.locked(api.change),
-            "DELETE": api.locked(api.delete),
-        },
-        "/api/subscriptions/{id}/verify": {"POST": api.locked(api.verify)},
-        "/api/subscriptions/{id}/rotate-secret": {"POST": api.locked(api.rotate)},
-        "/api/subscriptions/{id}/enable": {"POST": api.locked(api.enable)},
-        "/api/subscriptions/{id}/disable": {"POST": api.locked(api.disable)},
-        "/api/subscriptions/{id}/deliveries/{request}/{action:retry|skip}": {"POST": api.handler(api.decide)},
-    }
-    add_paths(router, paths, not_allowed)

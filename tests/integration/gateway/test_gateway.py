@@ -14,12 +14,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from gateway.app import serve
-from gateway.touchpoints.routes import full_path
 from sluice.demo_channels import demo_channels
 from sluice.dev.local.ports import free_ports
 from tests.fakes.gateway import MARKETPLACE, headers_for
 from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
+from topics.api.routes import full_path
 from topics.configuration.channels_file import parse_channels
 from topics.configuration.settings import Settings, load_settings
 from topics.contract.sample_files import sample

@@ -5,8 +5,8 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from gateway.touchpoints.routes import full_path
 from tests.fakes.gateway import FakeKafka, call_sample, channels_with, gateway, headers_for
+from topics.api.routes import full_path
 from topics.contract.definition import Direction, Entity, Mode, Touchpoint
 from topics.contract.entities import entity_key
 from topics.contract.sample_files import sample
