@@ -23,7 +23,7 @@ from streams.delivery.outbox.intake import Accepted, accept, note_gap, outcome_o
 from streams.delivery.outbox.records import OUTBOX
 from streams.delivery.ports import Caller, Clock, Sender, Stock
 from streams.delivery.shutdown import DRAIN_S
-from streams.delivery.stock.location import SENT
+from streams.delivery.stock.ports import SENT
 from streams.delivery.tasks import BackgroundTasks, Failure, TimeSlicer
 from streams.positions.position_table import PositionTable
 from streams.runtime.following import Following

@@ -16,7 +16,7 @@ from streams.delivery.admission.gate_view import GateRegistry
 from streams.delivery.dispatch.dispatcher import Dispatcher
 from streams.delivery.ports import Answer, Call, Stock
 from streams.delivery.role import DeliveryRole
-from streams.delivery.stock.location import SENT
+from streams.delivery.stock.ports import SENT
 from streams.delivery.tasks import Failure
 from streams.runtime.role import Change, Effect, PartitionLost, Poison, Record, Table, Tables
 from streams.runtime.tables.partition_table import NO_OFFSET

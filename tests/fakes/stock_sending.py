@@ -1,4 +1,4 @@
-"""A whole worker that sends stock, without Kafka and HTTP: positions are given; runners and budgets are real."""
+"""A whole worker that sends stock, without Kafka and HTTP: positions are given; dispatchers and budgets are real."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from streams.delivery.ports import Caller, Clock
 from streams.delivery.stock.partition import StockPartition
-from streams.delivery.stock.ports import StockListener
+from streams.delivery.stock.ports import StockContext, StockListener
 from streams.runtime.role import Committer, PartitionLost, Tables
 from tests.fakes.delivery import PARTITIONS, Arrival, Durable, ManualClock, Played, channels_for
 from tests.fakes.stock import SilentListener
@@ -18,42 +18,37 @@ from topics.stock.positions import encode_position
 
 
 class PlayedStock:
-    """streams.delivery.ports.Stock; `open` takes the place of the view that has read its partitions."""
+    """streams.delivery.ports.Stock; `on_recovered` takes the place of the view that has read its partitions."""
 
     def __init__(self, channels: Channels, listener: StockListener) -> None:
         self._channels = channels
         self._listener = listener
-        self._committer: Committer | None = None
-        self._clock: Clock | None = None
+        self._context: StockContext | None = None
         self.partitions: dict[int, StockPartition] = {}
 
     async def start(self, committer: Committer, clock: Clock) -> None:
-        self._committer, self._clock = committer, clock
-
-    def on_assigned(self, partition: int, tables: Tables, callers: Mapping[tuple[str, int], Caller]) -> None:
-        assert self._committer is not None
-        assert self._clock is not None
-        self.partitions[partition] = StockPartition(
-            partition=partition,
-            tables=tables,
-            callers=callers,
+        self._context = StockContext(
             channels=self._channels,
             partitions=PARTITIONS,
-            chance=lambda: 0.5,
-            committer=self._committer,
-            clock=self._clock,
-            spawn=self._spawn,
+            committer=committer,
+            clock=clock,
             listener=self._listener,
+            spawn=self._spawn,
+            chance=lambda: 0.5,
         )
 
+    def on_assigned(self, partition: int, tables: Tables, callers: Mapping[tuple[str, int], Caller]) -> None:
+        assert self._context is not None
+        self.partitions[partition] = StockPartition(self._context, partition, tables, callers)
+
     def on_revoked(self, partition: int) -> None:
-        self.partitions.pop(partition).drop()
+        self.partitions.pop(partition).on_revoked()
 
     async def stop(self) -> None:
-        tasks = [task for owned in self.partitions.values() for task in owned.end()]
+        tasks = [task for owned in self.partitions.values() for task in owned.close()]
         await asyncio.gather(*tasks, return_exceptions=True)
         for owned in self.partitions.values():
-            await owned.give_back()
+            await owned.return_permits()
 
     def ready(self) -> str | None:
         return None
@@ -94,7 +89,7 @@ class StockWorker:
         for (channel, location, sku), quantity in self.positions.items():
             self._give(channel, location, sku, quantity)
         for owned in self.stock.partitions.values():
-            await owned.open()
+            await owned.on_recovered()
         return self
 
     def change(self, location: str, /, channel: str = "demo", **quantities: int) -> None:
@@ -121,7 +116,7 @@ class StockWorker:
         shard = shard_of(stock_key(channel, location), shards)
         owned = self.stock.partitions[destination_partition(channel_destination(channel), shard, PARTITIONS)]
         item = {"channelSkuCode": sku, "quantity": quantity}
-        owned.take(position_key(channel, location, sku), encode_position(item))
+        owned.on_position(position_key(channel, location, sku), encode_position(item))
 
     def told(self) -> list[tuple[str, dict[str, int]]]:
         """Of each call its location, and quantities by SKU."""

@@ -135,7 +135,7 @@ class World:
         """The sender reads what is durable of positions."""
         owned = self._sender.stock.partitions[self.partition]
         for row in self.inventory.changelog[self._fed :]:
-            owned.take(row.key, row.value)
+            owned.on_position(row.key, row.value)
         self._fed = len(self.inventory.changelog)
 
     async def _begin_sender(self) -> None:
@@ -148,7 +148,7 @@ class World:
         self._fed = 0
         self._feed()
         for owned in self._sender.stock.partitions.values():
-            await owned.open()
+            await owned.on_recovered()
         self._lives += 1
         self._durable.left = self.chance.randint(1, self.chance.choice(DEATH_RECORDS))
 

@@ -42,12 +42,6 @@ def failed_skus(body: dict[str, Any] | None, skus: Collection[str]) -> set[str]:
     return {sku for sku in skus if sku in failed or (succeeded and sku not in succeeded)}
 
 
-def quantity_of(position: bytes) -> int:
-    """How much a position offers; consolidated, `consolidatedQuantity` is the field to read (contract 12)."""
-    item = decode_position(position)
-    return int(item.get("consolidatedQuantity", item.get("quantity", 0)))
-
-
 def _named(body: dict[str, Any], names: tuple[str, ...]) -> set[str]:
     """SKU codes of a list of codes (location-wise) or of objects (consolidated); channels mix the two,
     and some print codes of digits as numbers."""

@@ -1,138 +1,106 @@
-"""PURE: the notes on inventory.sent that say of which SKUs it is not known what the channel has.
+"""PURE: notes on inventory.sent of the SKUs of which it is not known what the channel has.
 
-Each call has a note of its own, `~flight|channel|location|n`, that lists its SKUs before it leaves: however many calls
-are in the air and however long a channel is away, no record is larger than a call. A note stays until none of its SKUs
-is doubtful; a SKU that goes into another call is that call's note's from then on. Under `~flight|channel|location` is
-how many numbers to look at.
+Each call has a note, `~flight|channel|location|n`, that lists its SKUs before it leaves: however many calls are in
+flight and however long a channel is away, no record is larger than a call. A note stays until none of its SKUs is in
+doubt; a SKU that goes into another call belongs to that call's note from then on.
 
-What a crash leaves at worst are notes that say too much, and then a SKU is sent once more than it had to be:
+A crash leaves notes that say too much at worst, and then a SKU is sent once more than it had to be:
 
-1. a call's note is put before the notes that it makes empty are deleted;
+1. a call's note is put before the notes that it empties are deleted;
 2. what a call's answer acknowledged is put before its note is deleted.
+
+The numbers of deleted notes are used again. With an id of its own for every call, the topic would keep a deletion of
+each call until it is compacted, and the runtime one in memory until a record of its source topic is decided.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import orjson
 
-from streams.runtime.role import Change
-from topics.records.keys import join
+from streams.delivery.stock.ports import SENT
+from streams.runtime.invariants import violated
+from streams.runtime.role import Change, Table
+from topics.records.keys import join, split
 from topics.stock.positions import FLIGHT
 
-TABLE = "inventory.sent"
-NUMBERS = 8
-"""Numbers that are looked at first; they double when calls and doubts need more."""
+Notes = Mapping[int, Collection[str]]
+"""The SKUs of each note of one location."""
 
 
-def numbers_key(channel: str, location: str) -> bytes:
-    return join(FLIGHT, channel, location)
+def notes_by_location(sent: Table) -> dict[tuple[str, str], Notes]:
+    """All notes of a partition, by channel and location. One walk, because a walk looks at every key of the table."""
+    found: dict[tuple[str, str], dict[int, list[str]]] = {}
+    for key, raw in sent.walk(FLIGHT.encode() + b"|"):
+        _, channel, location, number = split(key)
+        found.setdefault((channel, location), {})[int(number)] = orjson.loads(raw)
+    return dict(found)
 
 
-def note_key(channel: str, location: str, number: int) -> bytes:
-    return join(FLIGHT, channel, location, str(number))
+class InDoubtJournal:
+    """The notes of one location of one channel. The changes it returns must become durable in their order."""
 
-
-class Doubts:
-    """Of one location of one channel. What its methods return is to be made durable in that order."""
-
-    def __init__(self, channel: str, location: str, get: Callable[[bytes], bytes | None]) -> None:
-        """`get`: what is durable."""
+    def __init__(self, channel: str, location: str, notes: Notes) -> None:
+        """`notes`: the durable ones."""
         self._channel = channel
         self._location = location
         self._note_of: dict[str, int] = {}
         self._open: dict[int, int] = {}
-        """How many SKUs are still a note's, by its number."""
-        self._doubted: set[str] = set()
-        self._numbers = NUMBERS
-        self._earlier: list[str] = []
-        raw = get(numbers_key(channel, location))
-        known = None if raw is None else orjson.loads(raw)
-        if isinstance(known, list):
-            self._earlier = known  # as it was written when a location had one note
-        elif known is not None:
-            self._numbers = known
-        for number in range(self._numbers):
-            raw = get(note_key(channel, location, number))
-            if raw is not None:
-                self._open[number] = 0
-                for sku in orjson.loads(raw):
-                    self._hold(sku, number)
-        self._overtaken = [number for number, skus in self._open.items() if not skus]
-        self._free = [number for number in range(self._numbers) if number not in self._open]
+        """How many SKUs still belong to each note."""
+        self._emptied: list[int] = []
+        """Notes that say nothing any more, and are to be deleted. A crash may leave one beside the one that emptied it."""
+        self._free = [number for number in range(max(notes, default=0)) if number not in notes]
+        self._unsettled: set[str] = set()
+        for number, skus in notes.items():
+            self._release(skus)
+            self._hold(number, skus)
 
     @property
     def skus(self) -> Collection[str]:
-        """All that are doubtful as far as is durable."""
-        return {*self._note_of, *self._earlier}
+        """All that are in doubt, as far as is durable."""
+        return self._note_of.keys()
 
     def begin(self, skus: Collection[str], is_doubtful: Callable[[str], bool]) -> list[Change]:
-        """A call with these SKUs is about to leave; they are doubtful by now."""
-        changes: list[Change] = []
-        earlier = [sku for sku in self._earlier if sku not in skus]
-        if earlier:
-            changes += self._put(earlier)
-        changes += self._put(skus)
-        if self._earlier:
-            self._earlier = []
-            changes.append(self._put_numbers())
-        while self._overtaken:
-            number = self._overtaken.pop()
-            del self._open[number]
-            changes.append(self._delete(number))
-        changes += self.end([sku for sku in self._doubted if not is_doubtful(sku)])
-        self._doubted.clear()
-        return changes
+        """A call with these SKUs is about to leave; `is_doubtful` of them already."""
+        number = self._free.pop() if self._free else len(self._open)
+        self._release(skus)
+        self._release([sku for sku in self._unsettled if not is_doubtful(sku)])
+        self._unsettled.clear()
+        self._hold(number, skus)
+        return [Change(SENT, self._key(number), orjson.dumps(sorted(skus))), *self._delete_emptied()]
 
-    def look_again(self, skus: Iterable[str]) -> None:
-        """Their call is over, and nothing of it has to become durable now: with the next one it is looked at whether
-        there is still a doubt about them."""
-        self._doubted.update(skus)
+    def settle(self, skus: Collection[str]) -> list[Change]:
+        """It is known what the channel has of these SKUs of one call."""
+        if not self._note_of.keys() >= set(skus):
+            unknown = sorted(set(skus) - self._note_of.keys())
+            violated("in-doubt-note-settled-once", f"{self._channel} {self._location}: no note has {unknown}")
+        self._release(skus)
+        return self._delete_emptied()
 
-    def end(self, skus: Iterable[str]) -> list[Change]:
-        """It is known what the channel has of these SKUs."""
-        return [self._delete(number) for number in self._release(skus)]
+    def settle_later(self, skus: Iterable[str]) -> None:
+        """Their call is over, and nothing of it has to become durable now. The next call's `begin` looks whether they
+        are still in doubt."""
+        self._unsettled.update(skus)
 
-    def _put(self, skus: Collection[str]) -> list[Change]:
-        changes = [] if self._free else [self._grow()]
-        number = heapq.heappop(self._free)
-        emptied = self._release(skus)
-        self._open[number] = 0
-        for sku in skus:
-            self._hold(sku, number)
-        key = note_key(self._channel, self._location, number)
-        changes.append(Change(TABLE, key, orjson.dumps(sorted(skus))))
-        return changes + [self._delete(other) for other in emptied]
+    def _hold(self, number: int, skus: Collection[str]) -> None:
+        self._open[number] = len(skus)
+        self._note_of.update(dict.fromkeys(skus, number))
 
-    def _hold(self, sku: str, number: int) -> None:
-        before = self._note_of.get(sku)
-        if before is not None:
-            self._open[before] -= 1
-        self._note_of[sku] = number
-        self._open[number] += 1
-
-    def _release(self, skus: Iterable[str]) -> list[int]:
-        """The notes that say nothing any more."""
-        emptied = []
+    def _release(self, skus: Iterable[str]) -> None:
         for sku in skus:
             number = self._note_of.pop(sku, None)
             if number is not None:
                 self._open[number] -= 1
                 if not self._open[number]:
-                    del self._open[number]
-                    emptied.append(number)
-        return emptied
+                    self._emptied.append(number)
 
-    def _delete(self, number: int) -> Change:
-        heapq.heappush(self._free, number)
-        return Change(TABLE, note_key(self._channel, self._location, number), None)
+    def _delete_emptied(self) -> list[Change]:
+        emptied, self._emptied = self._emptied, []
+        for number in emptied:
+            del self._open[number]
+        self._free += emptied
+        return [Change(SENT, self._key(number), None) for number in emptied]
 
-    def _grow(self) -> Change:
-        self._free = list(range(self._numbers, 2 * self._numbers))
-        self._numbers *= 2
-        return self._put_numbers()
-
-    def _put_numbers(self) -> Change:
-        return Change(TABLE, numbers_key(self._channel, self._location), orjson.dumps(self._numbers))
+    def _key(self, number: int) -> bytes:
+        return join(FLIGHT, self._channel, self._location, str(number))

@@ -1,10 +1,10 @@
-"""One stock location of one channel: what its queue gives becomes a call, and what becomes of the call is made known.
+"""The sender of one stock location of one channel: makes calls of what its queue gives, and records how they ended.
 
 The steps of a call, in the order in which they happen:
 
 1. its turn has come (streams/delivery/stock/scheduler.py), and the queue gives the newest of what is most urgent;
 2. the SKUs of the call become durable as doubtful (streams/delivery/stock/in_doubt.py);
-3. the call is sent by the destination's owner, and its answer classified;
+3. the call is sent in its slot of the destination, and its answer classified;
 4. what the channel acknowledged becomes durable on inventory.sent, and that there is no doubt about it any more;
 5. only then does the queue take these SKUs for clean.
 
@@ -21,16 +21,16 @@ from typing import Any
 
 from streams.delivery.admission.permits import Permits
 from streams.delivery.clock import NEVER
-from streams.delivery.ports import AttemptResult, Clock, ResponseClass
+from streams.delivery.ports import AttemptResult, ResponseClass
 from streams.delivery.stock.calls import call_body, failed_skus, touchpoint_of
-from streams.delivery.stock.in_doubt import Doubts
+from streams.delivery.stock.in_doubt import InDoubtJournal
 from streams.delivery.stock.metrics import DIRTY, DIRTY_AGE_MS_MAX, SKUS
-from streams.delivery.stock.ports import StockFigures, StockListener, StockReading
-from streams.delivery.stock.queue.dirty_queue import Batch, StockQueue
-from streams.runtime.role import Change, Committer
+from streams.delivery.stock.ports import SENT, StockContext, StockFigures, StockReading
+from streams.delivery.stock.queue.dirty_queue import Batch, DirtyQueue
+from streams.runtime.role import Change
 from topics.records.keys import position_key
+from topics.stock.position_map import Location
 
-SENT = "inventory.sent"
 MAY_STILL_ARRIVE = frozenset({None, 408, 502, 504})
 """Answers (None: no answer) after which the call may still be on its way behind a proxy."""
 NOT_ABOUT_THE_SKUS = frozenset({401, 403, 404, 405, 410})
@@ -42,50 +42,48 @@ log = logging.getLogger(__name__)
 
 
 class Standing(IntEnum):
-    """Of a location that is due."""
+    """Which line of the scheduler a location that is due waits in."""
 
     URGENT = 0
     ORDINARY = 1
-    AGAIN = 2
+    RESEND = 2
 
 
-class StockLane:
-    """Has no task of its own: `begin` and `end` are called for each of its calls. A StockLocation to operators."""
+class LocationSender:
+    """Implements streams.delivery.stock.ports.StockLocation. Has no task of its own: for each call the scheduler calls
+    `begin`, then `recall` or `settle`."""
 
     def __init__(
         self,
+        context: StockContext,
         *,
         channel: str,
         location: str,
         partition: int,
         concurrency: int,
-        queue: StockQueue,
-        doubts: Doubts,
+        positions: Location,
+        queue: DirtyQueue,
+        journal: InDoubtJournal,
         permits: Permits | None,
-        skus: Callable[[], list[str]],
-        committer: Committer,
-        clock: Clock,
-        listener: StockListener,
-        moved: Callable[[StockLane], None],
-        reading: StockReading | None = None,
+        reading: StockReading | None,
+        reschedule: Callable[[LocationSender], None],
     ) -> None:
-        """`permits`: those of this location alone. `moved`: what is to be told, or when, has changed."""
+        """`permits`: those of this location alone. `reschedule`: what it has to send, or when, may have changed."""
         self.channel = channel
         self.location = location
         self.partition = partition
         self.touchpoint = touchpoint_of(location)
         self.reading = reading
         self.standing: Standing | None = None
-        """Where it waits for its turn; whoever gives turns sets it."""
+        """Where it waits for its turn; the scheduler sets it."""
         self.queue = queue
+        self._context = context
+        self._clock = context.clock
         self._concurrency = concurrency
-        self._doubts = doubts
+        self._positions = positions
+        self._journal = journal
         self._permits = permits
-        self._skus = skus
-        self._committer = committer
-        self._clock = clock
-        self._listener = listener
-        self._moved = moved
+        self._reschedule = reschedule
         self._paused = False
         self._beginning = 0
         self._spent_until_ms: float = 0
@@ -95,28 +93,34 @@ class StockLane:
         DIRTY.labels(channel, location).set_function(lambda: len(self.queue))
         DIRTY_AGE_MS_MAX.labels(channel, location).set_function(self._age_ms)
 
-    # What comes
+    # Life and changes
 
     def open(self) -> None:
-        """All that is known of it has been looked at; its first call may come."""
-        self.queue.count_as_refused(self._listener.on_opened(self))
-        self._look()
+        """All its positions have been compared; its first call may come."""
+        self.queue.count_as_refused(self._context.listener.on_opened(self))
+        self._changed()
 
-    def changed(self, sku: str) -> None:
+    def on_position(self, sku: str) -> None:
         queue, standing = self.queue, self.standing
         self._changes += 1
         queue.changed(sku, self._clock.now_ms())
         is_placed = standing is Standing.URGENT or (standing is Standing.ORDINARY and not queue.is_urgent)
         if not is_placed or queue.has_news or not len(queue):
-            self._look()
+            self._changed()
 
-    def forget(self) -> None:
+    def close(self) -> None:
         """The location is another worker's now: what this one last showed is no longer true."""
         DIRTY.remove(self.channel, self.location)
         DIRTY_AGE_MS_MAX.remove(self.channel, self.location)
-        self._listener.on_closed(self)
+        self._context.listener.on_closed(self)
 
     # As a StockLocation
+
+    def compare(self, skus: Iterable[str]) -> None:
+        now_ms = self._clock.now_ms()
+        for sku in skus:
+            self.queue.changed(sku, now_ms)
+        self._changed()
 
     def figures(self) -> StockFigures:
         return StockFigures(
@@ -131,20 +135,14 @@ class StockLane:
 
     def pause(self, *, paused: bool) -> None:
         self._paused = paused
-        self._moved(self)
+        self._reschedule(self)
 
     def skus(self) -> list[str]:
-        return self._skus()
+        return list(self._positions.packed)
 
     def send_again(self, skus: Iterable[str]) -> None:
         self.queue.send_again(skus)
-        self._look()
-
-    def compare(self, skus: Iterable[str]) -> None:
-        now_ms = self._clock.now_ms()
-        for sku in skus:
-            self.queue.changed(sku, now_ms)
-        self._look()
+        self._changed()
 
     def resends(self, sku: str) -> bool:
         return self.queue.resends(sku)
@@ -154,7 +152,7 @@ class StockLane:
             self._idle.clear()
             await self._idle.wait()
 
-    # What goes
+    # Calls
 
     def due_ms(self) -> float:
         """When it may have a call to make; NEVER: only after something happens."""
@@ -170,38 +168,44 @@ class StockLane:
 
     async def begin(self) -> Batch | None:
         """The next call, durable as doubtful; None: there is none now."""
-        batch = await self._take()
-        self._moved(self)
-        if batch is None:
-            return None
-        await self._commit(self._doubts.begin(batch.items, self.queue.is_doubtful))
+        batch = await self._next_batch()
+        self._reschedule(self)
+        if batch is not None:
+            await self._commit(self._journal.begin(batch.items, self.queue.is_doubtful))
         return batch
 
     def members(self, batch: Batch) -> dict[str, Any]:
+        """The members of the call that sends this batch."""
         return call_body(self.location, batch.items.values())
 
-    def give_back(self, batch: Batch) -> None:
-        """It was not sent."""
+    def recall(self, batch: Batch) -> None:
+        """The call was not sent: its SKUs wait again."""
         if self._permits is not None:
             self._permits.limits.return_unsent(self.touchpoint.name)
             self._spent_until_ms = 0
-        self._doubts.look_again(batch.items)
+        self._journal.settle_later(batch.items)
         self.queue.returned(batch, self._clock.now_ms())
-        self._look()
+        self._changed()
 
-    async def end(self, batch: Batch, result: AttemptResult) -> None:
-        self._free_permit(answered=result.status is not None)
+    async def settle(self, batch: Batch, result: AttemptResult) -> None:
+        """The call was sent and ended so."""
+        if self._permits is not None:
+            answered = result.status is not None
+            self._permits.limits.request_ended(self.touchpoint.name, self._clock.now_ms(), answered=answered)
+            self._spent_until_ms = 0
         failed = failed_skus(result.body, batch.items) if result.kind is ResponseClass.DELIVERED else set()
         if result.kind is ResponseClass.DELIVERED:
             await self._acknowledge(batch, failed, result.at_ms)
+        else:
+            self._journal.settle_later(batch.items)
         self._end(batch, result, failed)
-        self._report(batch, result, failed)
-        self._tell(result)
-        self._look()
+        self._log(batch, result, failed)
+        self._report_refusals(result)
+        self._changed()
 
     # Inside
 
-    async def _take(self) -> Batch | None:
+    async def _next_batch(self) -> Batch | None:
         kind = self.touchpoint.name
         permits = self._permits
         self._beginning += 1
@@ -217,27 +221,22 @@ class StockLane:
         finally:
             self._beginning -= 1
 
-    def _free_permit(self, *, answered: bool) -> None:
-        if self._permits is not None:
-            self._permits.limits.request_ended(self.touchpoint.name, self._clock.now_ms(), answered=answered)
-            self._spent_until_ms = 0
-
     async def _acknowledge(self, batch: Batch, failed: set[str], started_ms: int) -> None:
-        taken = [sku for sku in batch.items if sku not in failed]
-        acknowledged = [self._change(sku, batch.items[sku]) for sku in taken]
-        ended = [sku for sku in batch.items if self.queue.ends_doubt(sku, started_ms, took=sku not in failed)]
-        await self._commit([*acknowledged, *self._doubts.end(ended)])
+        acknowledged = [sku for sku in batch.items if sku not in failed]
+        changes = [
+            Change(SENT, position_key(self.channel, self.location, sku), batch.items[sku]) for sku in acknowledged
+        ]
+        settled = [sku for sku in batch.items if self.queue.ends_doubt(sku, started_ms, took=sku not in failed)]
+        await self._commit([*changes, *self._journal.settle(settled)])
         self._sent += len(acknowledged)
-        self._listener.on_acknowledged(self, taken)
+        self._context.listener.on_acknowledged(self, acknowledged)
 
     def _end(self, batch: Batch, result: AttemptResult, failed: set[str]) -> None:
         now_ms = self._clock.now_ms()
         not_before_ms = result.not_before_ms or 0
         if result.kind is ResponseClass.DELIVERED:
             self.queue.answered(batch, failed, result.at_ms, now_ms)
-            return
-        self._doubts.look_again(batch.items)
-        if result.status in MAY_STILL_ARRIVE:
+        elif result.status in MAY_STILL_ARRIVE:
             self.queue.failed(batch, now_ms, lost_since_ms=result.at_ms, not_before_ms=not_before_ms)
         elif result.kind is ResponseClass.THROTTLED or result.status in NOT_ABOUT_THE_SKUS:
             self.queue.throttled(batch, now_ms, not_before_ms)
@@ -248,28 +247,25 @@ class StockLane:
 
     async def _commit(self, changes: list[Change]) -> None:
         began_ms = self._clock.now_ms()
-        await self._committer.commit(self.partition, (), changes)
+        await self._context.committer.commit(self.partition, (), changes)
         if self._permits is not None:
             self._permits.proved(began_ms)
 
-    def _change(self, sku: str, value: bytes) -> Change:
-        return Change(SENT, position_key(self.channel, self.location, sku), value)
-
-    def _look(self) -> None:
+    def _changed(self) -> None:
         if self.queue.has_news:
-            self._tell(None)
-        self._moved(self)
+            self._report_refusals(None)
+        self._reschedule(self)
         if self._is_idle():
             self._idle.set()
 
     def _is_idle(self) -> bool:
         return not (len(self.queue) or self.queue.resending or self._beginning)
 
-    def _tell(self, result: AttemptResult | None) -> None:
+    def _report_refusals(self, result: AttemptResult | None) -> None:
         """Reports new and ended refusals to the listener."""
-        news = self.queue.take_news()
+        news, listener = self.queue.take_news(), self._context.listener
         for refused in news.refused:
-            self._listener.on_refused(
+            listener.on_refused(
                 self,
                 refused.sku,
                 failures=refused.failures,
@@ -278,13 +274,13 @@ class StockLane:
                 words=(result.error or result.message or "not taken") if result is not None else "not taken",
             )
         for sku in news.accepted:
-            self._listener.on_accepted(self, sku)
+            listener.on_accepted(self, sku)
 
     def _age_ms(self) -> int:
         since_ms = self.queue.dirty_since_ms()
         return 0 if since_ms is None else self._clock.now_ms() - since_ms
 
-    def _report(self, batch: Batch, result: AttemptResult, failed: set[str]) -> None:
+    def _log(self, batch: Batch, result: AttemptResult, failed: set[str]) -> None:
         skus, good = len(batch.items), len(batch.items) - len(failed)
         if result.kind is ResponseClass.DELIVERED:
             SKUS.labels(self.channel, "acknowledged").inc(good)

@@ -1,29 +1,30 @@
-"""The stock of one partition: the positions of the destination shards that live in it, and a lane for each location."""
+"""The stock of one partition: the positions of the destination shards in it, and a sender for each location."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol, runtime_checkable
+
+from topics.configuration.channels import Channel
 
 from streams.delivery.admission.limiters.limits import limits_for
 from streams.delivery.admission.permits import PERMITS, Permits, decode_permits
 from streams.delivery.admission.retry_after_gate import RetryAfterGate
-from streams.delivery.ports import Caller, Clock
+from streams.delivery.ports import Caller
 from streams.delivery.stock.calls import touchpoint_of
-from streams.delivery.stock.in_doubt import Doubts
-from streams.delivery.stock.location import SENT, StockLane
+from streams.delivery.stock.in_doubt import InDoubtJournal, notes_by_location
+from streams.delivery.stock.location import LocationSender
 from streams.delivery.stock.operations.read_back import StockReader
-from streams.delivery.stock.ports import StockListener
-from streams.delivery.stock.queue.backoff import policy_of
-from streams.delivery.stock.queue.comparison import CompactBooks
-from streams.delivery.stock.queue.dirty_queue import StockQueue
-from streams.delivery.stock.scheduler import StockRota
-from streams.runtime.role import Committer, Table, Tables
+from streams.delivery.stock.ports import SENT, StockContext
+from streams.delivery.stock.queue.backoff import queue_policy
+from streams.delivery.stock.queue.comparison import PositionComparison
+from streams.delivery.stock.queue.dirty_queue import DirtyQueue
+from streams.delivery.stock.scheduler import StockScheduler
+from streams.runtime.role import Table, Tables
 from streams.runtime.tables.partition_table import NO_OFFSET
 from topics.configuration import budgets
-from topics.configuration.channels import Channel, Channels
 from topics.contract.definition import Touchpoint
 from topics.records.keys import channel_destination, destination_partition, join, shard_of, split, stock_key
 from topics.stock.offers import Offer
@@ -36,9 +37,6 @@ SCANNED_AT_ONCE = 1_000
 log = logging.getLogger(__name__)
 
 
-Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
-
-
 @runtime_checkable
 class _Compact(Protocol):
     """A table whose values are positions (streams/positions/position_table.py)."""
@@ -47,44 +45,29 @@ class _Compact(Protocol):
 
 
 class StockPartition:
-    """Takes positions as they come; from `open` on it sends what differs from what the channel acknowledged."""
+    """Keeps positions as they come; once recovered it sends what differs from what the channel acknowledged."""
 
     def __init__(
-        self,
-        *,
-        partition: int,
-        tables: Tables,
-        callers: Mapping[tuple[str, int], Caller],
-        channels: Channels,
-        partitions: int,
-        chance: Callable[[], float],
-        committer: Committer,
-        clock: Clock,
-        spawn: Spawn,
-        listener: StockListener,
+        self, context: StockContext, partition: int, tables: Tables, callers: Mapping[tuple[str, int], Caller]
     ) -> None:
         self.partition = partition
-        self.is_open = False
+        self.is_recovered = False
+        self._context = context
         self._tables = tables
         self._sent = _positions_of(tables[SENT])
+        self._notes = notes_by_location(tables[SENT])
         self._callers = callers
-        self._channels = channels.channels
-        self._partitions = partitions
-        self._chance = chance
-        self._committer = committer
-        self._clock = clock
-        self._spawn = spawn
-        self._listener = listener
         self._positions = PositionMap()
-        self._lanes: dict[str, StockLane | None] = {}
-        """By channel|location as in the key."""
-        self._rotas: dict[tuple[str, int, str], StockRota] = {}
+        self._locations: dict[str, LocationSender | None] = {}
+        """By `channel|location`, as in the key."""
+        self._schedulers: dict[tuple[str, int, str], StockScheduler] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._permits: list[Permits] = []
         self._channels_permits: dict[tuple[str, int], Permits | None] = {}
-        self._scanned = False
+        self._compares = False
+        """Whether positions are compared as they come: before, all of them will be."""
 
-    def take(self, key: bytes, value: bytes | None) -> None:
+    def on_position(self, key: bytes, value: bytes | None) -> None:
         """A position changed, or is read for the first time."""
         parts = parts_of(key) if is_position(key) else None
         if parts is None:
@@ -94,72 +77,76 @@ class StockPartition:
             self._positions.at(stock).delete(sku)
         else:
             self._positions.at(stock).put(sku, value, NO_OFFSET)
-        lane = self._lane(stock) if self._scanned else None
-        if lane is not None:
-            lane.changed(sku)
+        location = self._location(stock) if self._compares else None
+        if location is not None:
+            location.on_position(sku)
 
     def forget_positions(self) -> None:
         self._positions = PositionMap()
 
-    async def open(self) -> None:
-        """All that was there has been read: compare, and begin to send."""
+    async def on_recovered(self) -> None:
+        """All positions of before the takeover have been read: compare them, and begin to send."""
         # Changes that come during the scan are looked at twice, which harms nothing.
-        self._scanned = True
-        for stock, location in list(self._positions.locations.items()):
-            lane = self._lane(stock)
-            if lane is None:
+        self._compares = True
+        for stock, positions in list(self._positions.locations.items()):
+            location = self._location(stock)
+            if location is None:
                 continue
-            skus = list(location.packed)
+            skus = list(positions.packed)
             for start in range(0, len(skus), SCANNED_AT_ONCE):
-                lane.compare(skus[start : start + SCANNED_AT_ONCE])
+                location.compare(skus[start : start + SCANNED_AT_ONCE])
                 await asyncio.sleep(0)
-        self.is_open = True
-        log.info("stock.recovered partition=%d positions=%d lanes=%d", self.partition, len(self._positions), self.lanes)
-        for lane in self._lanes.values():
-            if lane is not None:
-                lane.open()
-        for rota in self._rotas.values():
-            self._keep(rota.run())
+        self.is_recovered = True
+        senders = self._senders()
+        log.info(
+            "stock.recovered partition=%d positions=%d locations=%d",
+            self.partition,
+            len(self._positions),
+            len(senders),
+        )
+        for location in senders:
+            location.open()
+        for scheduler in self._schedulers.values():
+            self._spawn(scheduler.run())
 
-    def drop(self) -> None:
+    def on_revoked(self) -> None:
         for task in self._tasks:
             task.cancel()
-        for lane in self._lanes.values():
-            if lane is not None:
-                lane.forget()
+        for location in self._senders():
+            location.close()
 
-    def end(self) -> list[asyncio.Task[None]]:
-        """No further call; the tasks end with the calls that are in the air."""
-        for rota in self._rotas.values():
-            rota.stop()
+    def close(self) -> list[asyncio.Task[None]]:
+        """Makes no further call; the tasks end with the calls in flight."""
+        for scheduler in self._schedulers.values():
+            scheduler.stop()
         return list(self._tasks)
 
-    async def give_back(self) -> None:
-        """What was reserved of stock budgets and not used is free again: nothing is sent any more."""
+    async def return_permits(self) -> None:
+        """Nothing is sent any more: what was reserved of stock budgets and not used is free again."""
         for permits in self._permits:
             await permits.keep(give_back=True)
 
-    @property
-    def lanes(self) -> int:
-        return sum(lane is not None for lane in self._lanes.values())
+    def _senders(self) -> list[LocationSender]:
+        return [location for location in self._locations.values() if location is not None]
 
-    def _lane(self, stock: str) -> StockLane | None:
-        if stock not in self._lanes:
-            lane = self._lanes[stock] = self._make_lane(stock)
-            if lane is not None and self.is_open:
-                lane.open()
-        return self._lanes[stock]
+    def _location(self, stock: str) -> LocationSender | None:
+        if stock not in self._locations:
+            location = self._locations[stock] = self._make_location(stock)
+            if location is not None and self.is_recovered:
+                location.open()
+        return self._locations[stock]
 
-    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._spawn(work)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._context.spawn(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _make_lane(self, stock: str) -> StockLane | None:
+    def _make_location(self, stock: str) -> LocationSender | None:
         """None when nothing of this location is to be sent, or not from here."""
         channel, location = split(stock.encode())
-        config = self._channels.get(channel)
+        context = self._context
+        config = context.channels.channels.get(channel)
         touchpoint = touchpoint_of(location)
         if config is None or not config.offers(touchpoint):
             log.warning("stock.not_sent channel=%s location=%s: not configured, or switched off", channel, location)
@@ -167,48 +154,46 @@ class StockPartition:
         destination = channel_destination(channel)
         shard = shard_of(stock_key(channel, location), config.marketplace.shards)
         caller = self._callers.get((destination, shard))
-        if caller is None or destination_partition(destination, shard, self._partitions) != self.partition:
+        if caller is None or destination_partition(destination, shard, context.partitions) != self.partition:
             log.warning("stock.not_sent channel=%s location=%s: its shard lives elsewhere now", channel, location)
             return None
-        positions = self._positions.at(stock)
-        books = CompactBooks(positions, self._sent.at(stock), Offer(config.stock, location))
-        queue = StockQueue(books, policy_of(config.stock, location), self._chance)
-        doubts = Doubts(channel, location, self._tables[SENT].get)
-        # Before anything of the location is looked at: what another owner's call may still bring counts from now.
-        queue.recover(doubts.skus, self._clock.now_ms())
+        positions, sent = self._positions.at(stock), self._sent.at(stock)
+        comparison = PositionComparison(positions, sent, Offer(config.stock, location))
+        queue = DirtyQueue(comparison, queue_policy(config.stock, location), context.chance)
+        journal = InDoubtJournal(channel, location, self._notes.pop((channel, location), {}))
+        # Before anything of the location is compared: what another owner's call may still bring counts from now.
+        queue.recover(journal.skus, context.clock.now_ms())
         pace = config.stock.pace(location)
-        return StockLane(
+        return LocationSender(
+            context,
             channel=channel,
             location=location,
             partition=self.partition,
             concurrency=pace.concurrency,
+            positions=positions,
             queue=queue,
-            doubts=doubts,
+            journal=journal,
             permits=self._make_permits(join(destination, str(shard), "stock", location), pace.limits, 1),
-            skus=lambda: list(positions.packed),
-            committer=self._committer,
-            clock=self._clock,
-            listener=self._listener,
-            moved=self._rota(config, touchpoint, caller).look,
-            reading=_reading(config, location, caller, books, self._sent.at(stock), queue),
+            reading=_reading(config, location, caller, comparison, sent, queue),
+            reschedule=self._scheduler(config, touchpoint, caller).reschedule,
         )
 
-    def _rota(self, config: Channel, touchpoint: Touchpoint, caller: Caller) -> StockRota:
-        """Of this kind of call of a channel, in this shard."""
+    def _scheduler(self, config: Channel, touchpoint: Touchpoint, caller: Caller) -> StockScheduler:
+        """That of this kind of call of a channel, in this shard."""
         name = (config.name, caller.shard, touchpoint.name)
-        rota = self._rotas.get(name)
-        if rota is None:
-            rota = self._rotas[name] = StockRota(
+        scheduler = self._schedulers.get(name)
+        if scheduler is None:
+            scheduler = self._schedulers[name] = StockScheduler(
                 channel=config.name,
                 touchpoint=touchpoint,
                 caller=caller,
                 permits=self._channel_permits(config, caller),
-                clock=self._clock,
-                spawn=self._keep,
+                clock=self._context.clock,
+                spawn=self._spawn,
             )
-            if self.is_open:
-                self._keep(rota.run())
-        return rota
+            if self.is_recovered:
+                self._spawn(scheduler.run())
+        return scheduler
 
     def _channel_permits(self, config: Channel, caller: Caller) -> Permits | None:
         """One for both kinds of call."""
@@ -219,24 +204,29 @@ class StockPartition:
         return self._channels_permits[name]
 
     def _make_permits(self, key: bytes, limits: tuple[budgets.Limit, ...], shards: int) -> Permits | None:
-        """Beside the destination's own on the same topic; None without limits."""
+        """Kept beside the destination's own, on the same topic; None without limits."""
         if not limits:
             return None
         permits = Permits(
             key=key,
             partition=self.partition,
             limits=limits_for(limits, shards),
-            gate=RetryAfterGate(),  # a destination's quiet is its owner's to keep
+            gate=RetryAfterGate(),  # the destination's own gate is kept by its dispatcher
             left=decode_permits(self._tables[PERMITS].get(key)),
-            committer=self._committer,
-            clock=self._clock,
+            committer=self._context.committer,
+            clock=self._context.clock,
         )
         self._permits.append(permits)
         return permits
 
 
 def _reading(
-    config: Channel, location: str, caller: Caller, books: CompactBooks, sent: Location, queue: StockQueue
+    config: Channel,
+    location: str,
+    caller: Caller,
+    comparison: PositionComparison,
+    sent: Location,
+    queue: DirtyQueue,
 ) -> StockReader | None:
     """None: the channel does not say what it has of this location; of consolidated stock none does."""
     settings = config.stock.read_back
@@ -247,7 +237,7 @@ def _reading(
         location=location,
         settings=settings,
         caller=caller,
-        books=books,
+        comparison=comparison,
         sent=sent,
         queue=queue,
     )

@@ -6,11 +6,20 @@ here. The listener hears of it when its partition has been read, before its firs
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import Protocol
+import asyncio
+from collections.abc import Callable, Collection, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
-from streams.delivery.ports import AttemptResult
+from streams.delivery.ports import AttemptResult, Clock
+from streams.runtime.role import Committer
+from topics.configuration.channels import Channels
 from topics.values import named_value
+
+SENT: Final = "inventory.sent"
+"""What each channel acknowledged, and under keys with `~` what is kept beside it."""
+
+Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
 @named_value
@@ -115,3 +124,19 @@ class StockListener(Protocol):
 
     def on_acknowledged(self, location: StockLocation, skus: Collection[str]) -> None:
         """The channel acknowledged these SKUs, and that is durable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StockContext:
+    """What all stock that this worker sends has in common. `partitions`: how many the positions have.
+
+    `spawn` starts a task whose failure ends the process. `chance` is uniform in [0, 1).
+    """
+
+    channels: Channels
+    partitions: int
+    committer: Committer
+    clock: Clock
+    listener: StockListener
+    spawn: Spawn
+    chance: Callable[[], float]

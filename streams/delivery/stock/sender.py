@@ -16,9 +16,9 @@ from typing import Any
 
 from streams.delivery.ports import Caller, Clock
 from streams.delivery.shutdown import STOCK_DRAIN_S, STOCK_GIVE_BACK_S
-from streams.delivery.stock.location import SENT
 from streams.delivery.stock.operations.stock_operations import FollowedControls, StockOperations
 from streams.delivery.stock.partition import StockPartition
+from streams.delivery.stock.ports import SENT, StockContext
 from streams.delivery.tasks import guarded
 from streams.runtime.role import Committer, PartitionLost, Tables
 from topics.configuration.channels import Channels
@@ -50,8 +50,7 @@ class StockSender:
         self._crashed = crashed
         self._chance = chance
         self._operations = operations or StockOperations(channels, FollowedControls(settings))
-        self._committer: Committer | None = None
-        self._clock: Clock | None = None
+        self._context: StockContext | None = None
         self._partitions: dict[int, StockPartition] = {}
         self._reading: dict[int, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -60,8 +59,15 @@ class StockSender:
         self._view = CompactedView(settings, name, self._on_position, self._on_dropped)
 
     async def start(self, committer: Committer, clock: Clock) -> None:
-        self._committer = committer
-        self._clock = clock
+        self._context = StockContext(
+            channels=self._channels,
+            partitions=self._settings.partitions,
+            committer=committer,
+            clock=clock,
+            listener=self._operations,
+            spawn=self._spawn,
+            chance=self._chance,
+        )
         await self._operations.start(committer, clock)
         self._spawn(self._operations.run())
         await self._view.start()
@@ -69,20 +75,9 @@ class StockSender:
         self._spawn(self._follow())
 
     def on_assigned(self, partition: int, tables: Tables, callers: Mapping[tuple[str, int], Caller]) -> None:
-        if self._committer is None or self._clock is None:
-            raise RuntimeError("a partition came before start")
-        owned = self._partitions[partition] = StockPartition(
-            partition=partition,
-            tables=tables,
-            callers=callers,
-            channels=self._channels,
-            partitions=self._settings.partitions,
-            chance=self._chance,
-            committer=self._committer,
-            clock=self._clock,
-            spawn=self._spawn,
-            listener=self._operations,
-        )
+        if self._context is None:
+            raise RuntimeError(f"partition {partition} was assigned before the stock sender was started")
+        owned = self._partitions[partition] = StockPartition(self._context, partition, tables, callers)
         self._operations.on_assigned(partition, tables[SENT])
         self._reading[partition] = self._spawn(self._open(owned, self._follow_owned()))
 
@@ -90,19 +85,19 @@ class StockSender:
         owned = self._partitions.pop(partition, None)
         if owned is not None:
             self._reading.pop(partition).cancel()
-            owned.drop()
+            owned.on_revoked()
             self._operations.on_revoked(partition)
             self._follow_owned()
 
     async def stop(self) -> None:
-        """Calls in the air may end and be recorded; no further one is made."""
-        lanes = [task for owned in self._partitions.values() for task in owned.end()]
-        if lanes:
-            await asyncio.wait(lanes, timeout=STOCK_DRAIN_S)
+        """Calls in flight may end and be recorded; no further one is made."""
+        calls = [task for owned in self._partitions.values() for task in owned.close()]
+        if calls:
+            await asyncio.wait(calls, timeout=STOCK_DRAIN_S)
         with contextlib.suppress(PartitionLost, TimeoutError):
             async with asyncio.timeout(STOCK_GIVE_BACK_S):
                 for owned in self._partitions.values():
-                    await owned.give_back()
+                    await owned.return_permits()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -110,7 +105,7 @@ class StockSender:
         await self._operations.stop()
 
     def ready(self) -> str | None:
-        reading = sorted(partition for partition, owned in self._partitions.items() if not owned.is_open)
+        reading = sorted(partition for partition, owned in self._partitions.items() if not owned.is_recovered)
         return (
             self._operations.unready()
             or self._view.unready()
@@ -137,13 +132,13 @@ class StockSender:
         await followed.wait()
         while not self._view.caught_up(owned.partition):  # noqa: ASYNC110 - the view tells when asked, to many owners
             await asyncio.sleep(CAUGHT_UP_POLL_S)
-        await owned.open()
+        await owned.on_recovered()
         await self._operations.on_recovered(owned.partition)
 
     def _on_position(self, partition: int, key: bytes, value: bytes | None) -> None:
         owned = self._partitions.get(partition)
         if owned is not None:
-            owned.take(key, value)
+            owned.on_position(key, value)
 
     def _on_dropped(self, partition: int) -> None:
         owned = self._partitions.get(partition)

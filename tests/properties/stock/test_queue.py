@@ -15,16 +15,16 @@ from enum import StrEnum
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.delivery.stock.in_doubt import Doubts
-from streams.delivery.stock.queue.backoff import LATE_MS, Policy
-from streams.delivery.stock.queue.comparison import TwoTables
-from streams.delivery.stock.queue.dirty_queue import Batch, StockQueue
+from streams.delivery.stock.in_doubt import InDoubtJournal
+from streams.delivery.stock.queue.backoff import LATE_MS, QueuePolicy
+from streams.delivery.stock.queue.dirty_queue import Batch, DirtyQueue
 from streams.runtime.role import Change as Durable
+from tests.fakes.stock_tables import TwoTables, journal_of
 from topics.records.keys import split
 from topics.stock.positions import encode_position
 
 SKUS = tuple("abcd")
-POLICY = Policy(batch_max=2, sku_retry_max_ms=60_000)
+POLICY = QueuePolicy(batch_max=2, sku_retry_max_ms=60_000)
 CALLS_MAX = 3
 DRAIN_STEPS_MAX = 2_000
 """A queue that still has something to send after so many steps of a healthy far side never ends."""
@@ -102,8 +102,8 @@ class World:
     far: dict[str, bytes] = field(default_factory=dict)
     late: list[tuple[int, dict[str, bytes]]] = field(default_factory=list)
     air: list[tuple[Begin, Batch, int]] = field(default_factory=list)
-    queue: StockQueue = field(init=False)
-    doubts: Doubts = field(init=False)
+    queue: DirtyQueue = field(init=False)
+    journal: InDoubtJournal = field(init=False)
 
     def __post_init__(self) -> None:
         self.start()
@@ -114,9 +114,9 @@ class World:
             if step.fate is Fate.OK_AT_LAST:
                 self.late.append((self.now_ms + step.late_ms, dict(batch.items)))
         self.air.clear()
-        self.queue = StockQueue(TwoTables(self.positions.get, self.sent.get), POLICY, lambda: 0.5)
-        self.doubts = Doubts("c", "L1", self.notes.get)
-        self.queue.recover(self.doubts.skus, self.now_ms)
+        self.queue = DirtyQueue(TwoTables(self.positions.get, self.sent.get), POLICY, lambda: 0.5)
+        self.journal = journal_of(self.notes, "c", "L1")
+        self.queue.recover(self.journal.skus, self.now_ms)
         for sku in self.positions:
             self.queue.changed(sku, self.now_ms)
 
@@ -151,13 +151,13 @@ class World:
         assert 0 < len(batch.items) <= POLICY.batch_max
         assert all(self.positions[sku] == value for sku, value in batch.items.items()), "a call carries the newest"
         assert not any(sku in other.items for _, other, _ in self.air for sku in batch.items), "a SKU is in one call"
-        changes = self.doubts.begin(batch.items, self.queue.is_doubtful)
+        changes = self.journal.begin(batch.items, self.queue.is_doubtful)
         if step.fate is Fate.CRASH_IN_NOTE:
             self.commit(changes, step.durable % len(changes))
             self.start()
             return
         self.commit(changes)
-        assert set(batch.items) <= set(Doubts("c", "L1", self.notes.get).skus), "no call without a note"
+        assert set(batch.items) <= set(journal_of(self.notes, "c", "L1").skus), "no call without a note"
         if step.fate is Fate.CRASH_BEFORE_CALL:
             self.start()
             return
@@ -200,7 +200,7 @@ class World:
                 self.queue.failed(batch, self.now_ms, lost_since_ms=started_ms)
             case _:
                 self.start()
-        self.doubts.look_again(batch.items)
+        self.journal.settle_later(batch.items)
 
     def _acknowledge(self, step: Begin, batch: Batch, started_ms: int) -> None:
         if step.fate is Fate.OK_AT_LAST:
@@ -212,7 +212,7 @@ class World:
             for sku, value in batch.items.items()
             if sku not in failed
         ]
-        changes += self.doubts.end(ended)
+        changes += self.journal.settle(ended)
         if step.fate is Fate.CRASH_IN_COMMIT:
             self.commit(changes, step.durable % len(changes))
             self.start()
@@ -296,7 +296,7 @@ def test_the_channel_ends_with_the_last_accepted_position(history: list[Step]) -
     assert world.queue.resending == 0
     world.change(Change("z", 1))
     world.drain()
-    assert not world.doubts.skus, "notes that nobody needs go with the next call"
+    assert not world.journal.skus, "notes that nobody needs go with the next call"
 
 
 @settings(max_examples=150, deadline=None)
@@ -332,12 +332,12 @@ class Saturated:
     batch_max: int
     quantities: dict[str, int] = field(default_factory=dict)
     told: dict[str, int] = field(default_factory=dict)
-    queue: StockQueue = field(init=False)
+    queue: DirtyQueue = field(init=False)
 
     def __post_init__(self) -> None:
         wanted, sent = self._of(self.quantities), self._of(self.told)
-        policy = Policy(batch_max=self.batch_max, gather_ms=0)
-        self.queue = StockQueue(TwoTables(wanted, sent), policy, lambda: 0.5)
+        policy = QueuePolicy(batch_max=self.batch_max, gather_ms=0)
+        self.queue = DirtyQueue(TwoTables(wanted, sent), policy, lambda: 0.5)
 
     def _of(self, quantities: dict[str, int]) -> Callable[[str], bytes | None]:
         return lambda sku: position(sku, quantities[sku]) if sku in quantities else None

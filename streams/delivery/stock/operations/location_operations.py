@@ -17,7 +17,7 @@ from streams.delivery.stock.operations.status import Rate, WrittenStatus
 from streams.delivery.stock.operations.step import STATUS, Step
 from streams.delivery.stock.operations.sweep import daily_ask
 from streams.delivery.stock.ports import StockLocation
-from streams.delivery.stock.stock_gauges import CHANGES
+from streams.delivery.stock.metrics import CHANNEL_CHANGES
 from streams.runtime.role import GONE, Effect, PartitionLost
 from topics.configuration.stock import StockSettings
 from topics.stock.controls import Ask, ControlIndex
@@ -60,7 +60,7 @@ class LocationOperations:
         self._first = self.figures
         """What the location compared when it was taken over counts as no change."""
         self._rate = Rate()
-        self._changes = CHANGES.labels(location.channel)
+        self._changes = CHANNEL_CHANGES.labels(location.channel)
 
     @property
     def name(self) -> tuple[str, str]:

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from streams.delivery.ports import READ_BACK, AttemptResult, Caller, ResponseClass
 from streams.delivery.stock.ports import KnownStock
-from streams.delivery.stock.queue.comparison import CompactBooks
-from streams.delivery.stock.queue.dirty_queue import StockQueue
+from streams.delivery.stock.queue.comparison import PositionComparison
+from streams.delivery.stock.queue.dirty_queue import DirtyQueue
 from topics.configuration.stock import ReadBack
 from topics.contract.definition import Direction, Entity, Mode, Priority, Repeat, Touchpoint
 from topics.contract.models.inventory import FoundQuantity, SearchInventory, SearchInventoryAnswer
@@ -70,16 +70,16 @@ class StockReader:
         location: str,
         settings: ReadBack,
         caller: Caller,
-        books: CompactBooks,
+        comparison: PositionComparison,
         sent: Location,
-        queue: StockQueue,
+        queue: DirtyQueue,
     ) -> None:
         self.batch = settings.batch
         self._channel = channel
         self._location = location
         self._touchpoint = read_back_call(settings)
         self._caller = caller
-        self._books = books
+        self._comparison = comparison
         self._sent = sent
         self._queue = queue
 
@@ -88,7 +88,7 @@ class StockReader:
 
     def known(self, sku: str) -> KnownStock:
         return KnownStock(
-            wanted=self._books.quantity(sku),
+            wanted=self._comparison.quantity(sku),
             sent=self._sent.quantity(sku),
             settled=self._queue.is_settled(sku),
             refused=self._queue.is_refused(sku),

@@ -17,9 +17,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from streams.delivery.stock.operations.drift import Drift, RememberedDrift
-from streams.delivery.stock.operations.step import SENT, Step, fact_effect
+from streams.delivery.stock.operations.step import Step, fact_effect
 from streams.delivery.stock.operations.sweep import Sweep, SweepRecord
-from streams.delivery.stock.ports import StockLocation
+from streams.delivery.stock.ports import SENT, StockLocation
 from streams.runtime.role import Change, Effect
 from topics.records.facts.stock import DriftFact, ReconcileCounts, ReconcileDone, StockDriftFound, StockDriftPersists
 from topics.records.keys import join, position_key

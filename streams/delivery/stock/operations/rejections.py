@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from streams.delivery.stock.operations.step import SENT, STATUS, Step, fact_effect
-from streams.delivery.stock.ports import StockLocation
+from streams.delivery.stock.operations.step import STATUS, Step, fact_effect
+from streams.delivery.stock.ports import SENT, StockLocation
 from streams.runtime.role import GONE, Change, Effect
 from topics.records.facts.stock import SkuFact, StockAcceptedAgain, StockRefused
 from topics.records.keys import join

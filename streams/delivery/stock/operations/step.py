@@ -13,7 +13,6 @@ from topics.records.facts.catalogue import name_of
 from topics.records.facts.stock import StockFact
 from topics.records.keys import stock_key
 
-SENT = "inventory.sent"
 STATUS = "inventory.status"
 EVENTS = "inventory.events"
 

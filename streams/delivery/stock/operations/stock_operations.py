@@ -16,9 +16,9 @@ from itertools import islice
 from streams.delivery.ports import Clock
 from streams.delivery.stock.operations.location_operations import LocationOperations
 from streams.delivery.stock.operations.memory import Memory, Name, read_memory
-from streams.delivery.stock.operations.step import SENT, STATUS, Step
-from streams.delivery.stock.ports import StockLocation
-from streams.delivery.stock.stock_gauges import Gauges
+from streams.delivery.stock.operations.step import STATUS, Step
+from streams.delivery.stock.ports import SENT, StockLocation
+from streams.delivery.stock.metrics import ChannelGauges
 from streams.runtime.following import Following
 from streams.runtime.role import GONE, Change, Committer, Effect, PartitionLost, Table
 from topics.configuration.channels import Channels
@@ -71,7 +71,7 @@ class StockOperations:
         self._steps: list[tuple[int, Step]] = []
         """To be committed by the next tick."""
         self._status_ms = 0
-        self._gauges = Gauges()
+        self._gauges = ChannelGauges()
         controls.listeners.append(self._on_control)
 
     # Lifecycle

@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from streams.delivery.stock.operations.step import SENT, Step
-from streams.delivery.stock.ports import StockLocation
+from streams.delivery.stock.operations.step import Step
+from streams.delivery.stock.ports import SENT, StockLocation
 from streams.runtime.invariants import violated
 from streams.runtime.role import Change
 from topics.records.keys import join

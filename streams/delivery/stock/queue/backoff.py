@@ -26,7 +26,7 @@ FAILURES_BEFORE_HALVING = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class QueuePolicy:
     """The limits above, as arguments for tests and from a channel's settings."""
 
     batch_max: int = BATCH_MAX
@@ -39,17 +39,17 @@ class Policy:
     call_retry_max_ms: int = CALL_RETRY_MAX_MS
 
 
-def policy_of(settings: StockSettings, location: str) -> Policy:
+def queue_policy(settings: StockSettings, location: str) -> QueuePolicy:
     pace = settings.pace(location)
-    return Policy(batch_max=pace.batch_max, gather_ms=pace.gather_ms, refused_after=settings.refused_after)
+    return QueuePolicy(batch_max=pace.batch_max, gather_ms=pace.gather_ms, refused_after=settings.refused_after)
 
 
-class Pauses:
+class Backoff:
     """Of one location. `chance` is uniform in [0, 1)."""
 
     __slots__ = ("_chance", "_own_ms", "_policy", "_quiet_ms", "_refusals", "failures", "succeeded_ms")
 
-    def __init__(self, policy: Policy, chance: Callable[[], float]) -> None:
+    def __init__(self, policy: QueuePolicy, chance: Callable[[], float]) -> None:
         self._policy = policy
         self._chance = chance
         self._own_ms = 0

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
-from streams.delivery.stock.calls import quantity_of
 from streams.delivery.stock.queue.ordering import rank_of
 from topics.stock.offers import Offer
 from topics.stock.position_map import QUANTITY_MASK, WHOLE, Location, encode_plain
 
 
-class Books(Protocol):
+class Comparison(Protocol):
     """Of one location of one channel."""
 
     def wanted(self, sku: str) -> bytes | None:
@@ -25,36 +23,13 @@ class Books(Protocol):
         """The same where it is not known what the channel has; None: the SKU was never seen, or is no more."""
 
 
-Lookup = Callable[[str], bytes | None]
-
-
-class TwoTables:
-    """Books over two look-ups of whole positions."""
-
-    __slots__ = ("_sent", "wanted")
-
-    def __init__(self, wanted: Lookup, sent: Lookup) -> None:
-        self.wanted = wanted
-        self._sent = sent
-
-    def rank(self, sku: str) -> int | None:
-        wanted, sent = self.wanted(sku), self._sent(sku)
-        if wanted is None or wanted == sent:
-            return None
-        return rank_of(quantity_of(wanted), None if sent is None else quantity_of(sent))
-
-    def rank_in_doubt(self, sku: str) -> int | None:
-        wanted = self.wanted(sku)
-        return None if wanted is None else _rank_in_doubt(quantity_of(wanted))
-
-
-def _rank_in_doubt(wanted: int) -> int:
+def rank_in_doubt(wanted: int) -> int:
     """The channel may have anything: it is taken for sellable what is not any more, and for unsellable what is."""
     return rank_of(wanted, 1 if wanted <= 0 else None)
 
 
-class CompactBooks:
-    """Books over positions that are kept as numbers (position_map.py), and what the rules offer of them."""
+class PositionComparison:
+    """Comparison over positions that are kept as numbers (position_map.py), and what the rules offer of them."""
 
     __slots__ = ("_as_it_is", "_offer", "_sent", "_wanted")
 
@@ -93,4 +68,4 @@ class CompactBooks:
 
     def rank_in_doubt(self, sku: str) -> int | None:
         quantity = self._wanted.quantity(sku)
-        return None if quantity is None else _rank_in_doubt(self._offer.quantity(sku, quantity))
+        return None if quantity is None else rank_in_doubt(self._offer.quantity(sku, quantity))

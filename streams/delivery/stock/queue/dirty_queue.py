@@ -30,9 +30,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
-from streams.delivery.stock.queue.backoff import FAILURES_BEFORE_HALVING, Pauses, Policy
-from streams.delivery.stock.queue.comparison import Books
-from streams.delivery.stock.queue.entries import ALONE, NOWHERE, SUSPECT, Entry, Waiting
+from streams.delivery.stock.queue.backoff import FAILURES_BEFORE_HALVING, Backoff, QueuePolicy
+from streams.delivery.stock.queue.comparison import Comparison
+from streams.delivery.stock.queue.entries import ALONE, NOWHERE, SUSPECT, DirtyEntry, WaitingSkus
 from streams.delivery.stock.queue.ordering import Fifo
 
 WOKEN_AT_ONCE = 2_000
@@ -67,18 +67,18 @@ class News:
         return bool(self.refused or self.accepted)
 
 
-class StockQueue:
+class DirtyQueue:
     """The queue of one (channel, location)."""
 
-    def __init__(self, books: Books, policy: Policy, chance: Callable[[], float]) -> None:
+    def __init__(self, comparison: Comparison, policy: QueuePolicy, chance: Callable[[], float]) -> None:
         """`chance` is uniform in [0, 1)."""
-        self._books = books
+        self._comparison = comparison
         self._policy = policy
-        self._pauses = Pauses(policy, chance)
-        self._entries: dict[str, Entry] = {}
+        self._backoff = Backoff(policy, chance)
+        self._entries: dict[str, DirtyEntry] = {}
         self._by_since = Fifo()
         """All of them, in the order of `since_ms`."""
-        self._waiting = Waiting(self._entries, policy.batch_max, policy.gather_ms)
+        self._waiting = WaitingSkus(self._entries, policy.batch_max, policy.gather_ms)
         self._again: OrderedDict[str, int] = OrderedDict()
         """What is to be sent again, with the last call that was taken before: that one does not count."""
         self._refused: set[str] = set()
@@ -92,20 +92,20 @@ class StockQueue:
         """The position of a SKU may have moved. A new value of a SKU that waits after a failure is tried soon."""
         entry = self._entries.get(sku)
         if entry is None:
-            rank = self._books.rank(sku)
+            rank = self._comparison.rank(sku)
             if rank is not None:
                 self._waiting.enter(sku, self._new_entry(sku, now_ms), rank, now_ms)
             elif self._refused:
                 self._take_back_refusal(sku)
         elif not entry.in_flight:
             if entry.not_before_ms:
-                entry.not_before_ms = min(entry.not_before_ms, self._pauses.sku_soon_ms(now_ms))
+                entry.not_before_ms = min(entry.not_before_ms, self._backoff.sku_soon_ms(now_ms))
             self._place(sku, entry, now_ms)
 
     def recover(self, doubtful: Iterable[str], now_ms: int) -> None:
         """After a crash or a takeover: the SKUs of calls whose end nobody saw. `changed` follows for every SKU."""
         for sku in doubtful:
-            if self._books.wanted(sku) is None:
+            if self._comparison.wanted(sku) is None:
                 continue
             entry = self._entries.get(sku) or self._new_entry(sku, now_ms)
             entry.unsure = True
@@ -137,7 +137,7 @@ class StockQueue:
 
     def take(self, now_ms: int) -> Batch | None:
         """The next call, or None. Locks what it takes; calls that are not over have no SKU in common."""
-        if now_ms < self._pauses.until_ms:
+        if now_ms < self._backoff.until_ms:
             return None
         self._wake(now_ms)
         if self._waiting.is_gathering(now_ms):
@@ -155,7 +155,7 @@ class StockQueue:
         next_ms = self._waiting.next_ms()
         if self._again and not self._waiting.ready:
             next_ms = 0
-        return None if next_ms is None else max(next_ms, self._pauses.until_ms)
+        return None if next_ms is None else max(next_ms, self._backoff.until_ms)
 
     @property
     def is_urgent(self) -> bool:
@@ -168,7 +168,7 @@ class StockQueue:
         return max(1, -(-self._waiting.ready // self._policy.batch_max))
 
     @property
-    def has_only_again(self) -> bool:
+    def only_resends(self) -> bool:
         """Whether all that may be taken is clean, and only sent again."""
         return not self._waiting.ready and bool(self._again)
 
@@ -187,7 +187,7 @@ class StockQueue:
     def answered(self, batch: Batch, failed: Collection[str], started_ms: int, now_ms: int) -> None:
         """A 2xx; `failed` are the SKUs the channel did not take. `sent` must already give the acknowledged values."""
         self._land(batch)
-        self._pauses.answered(now_ms)
+        self._backoff.answered(now_ms)
         for sku in batch.items:
             entry = self._entries[sku]
             if sku in failed:
@@ -204,7 +204,7 @@ class StockQueue:
     def refused(self, batch: Batch, now_ms: int) -> None:
         """The far side refused the call as a whole and applied nothing of it."""
         self._land(batch)
-        self._pauses.refused(now_ms)
+        self._backoff.refused(now_ms)
         for sku in batch.items:
             entry = self._entries[sku]
             entry.most = max(1, len(batch.items) // 2)
@@ -215,7 +215,7 @@ class StockQueue:
     def failed(self, batch: Batch, now_ms: int, *, lost_since_ms: int | None = None, not_before_ms: int = 0) -> None:
         """No usable answer: what was applied is not known. `lost_since_ms`: the call left then and may still arrive."""
         self._land(batch)
-        self._pauses.failed(now_ms, not_before_ms)
+        self._backoff.failed(now_ms, not_before_ms)
         for sku in batch.items:
             entry = self._entries[sku]
             entry.unsure = True
@@ -224,15 +224,15 @@ class StockQueue:
             if len(batch.items) == 1:
                 # It may be this SKU that breaks the far side: when the location goes on, another one goes first.
                 entry.most = 1
-                self._count_failure(sku, entry, now_ms, other=self._pauses.succeeded_ms)
-                entry.not_before_ms = self._pauses.alone_until_ms(entry.failures)
-            elif self._pauses.failures >= FAILURES_BEFORE_HALVING:
+                self._count_failure(sku, entry, now_ms, other=self._backoff.succeeded_ms)
+                entry.not_before_ms = self._backoff.alone_until_ms(entry.failures)
+            elif self._backoff.failures >= FAILURES_BEFORE_HALVING:
                 entry.most = max(1, len(batch.items) // 2)
             self._place(sku, entry, now_ms, first=True)
 
     def throttled(self, batch: Batch, now_ms: int, not_before_ms: int = 0) -> None:
         """The far side asked for quiet and applied nothing."""
-        self._pauses.throttled(now_ms, not_before_ms)
+        self._backoff.throttled(now_ms, not_before_ms)
         self.returned(batch, now_ms)
 
     def returned(self, batch: Batch, now_ms: int) -> None:
@@ -277,15 +277,15 @@ class StockQueue:
 
     # Inside: what becomes of a SKU
 
-    def _new_entry(self, sku: str, now_ms: int) -> Entry:
-        entry = self._entries[sku] = Entry(now_ms, self._by_since.add(sku))
+    def _new_entry(self, sku: str, now_ms: int) -> DirtyEntry:
+        entry = self._entries[sku] = DirtyEntry(now_ms, self._by_since.add(sku))
         return entry
 
-    def _drop(self, sku: str, entry: Entry) -> None:
+    def _drop(self, sku: str, entry: DirtyEntry) -> None:
         self._by_since.remove(sku, entry.since_place)
         del self._entries[sku]
 
-    def _settle(self, sku: str, entry: Entry, started_ms: int, now_ms: int) -> None:
+    def _settle(self, sku: str, entry: DirtyEntry, started_ms: int, now_ms: int) -> None:
         """The channel took it. Only a call that left after a lost one could arrive ends the doubt about that one."""
         entry.failures = entry.most = entry.not_before_ms = 0
         entry.unsure = False
@@ -296,11 +296,11 @@ class StockQueue:
             entry.late_until_ms = 0
         self._take_back_refusal(sku)
 
-    def _set_back(self, sku: str, entry: Entry, now_ms: int) -> None:
+    def _set_back(self, sku: str, entry: DirtyEntry, now_ms: int) -> None:
         self._count_failure(sku, entry, now_ms, other=now_ms)
-        entry.not_before_ms = self._pauses.sku_until_ms(entry.failures, now_ms)
+        entry.not_before_ms = self._backoff.sku_until_ms(entry.failures, now_ms)
 
-    def _count_failure(self, sku: str, entry: Entry, now_ms: int, *, other: int) -> None:
+    def _count_failure(self, sku: str, entry: DirtyEntry, now_ms: int, *, other: int) -> None:
         """`other`: when the channel last took something. If that was before, the channel is at fault, not the SKU."""
         if not entry.failures:
             entry.failing_since_ms = now_ms
@@ -315,13 +315,13 @@ class StockQueue:
             self._refused.discard(sku)
             self._news.accepted.append(sku)
 
-    def _place(self, sku: str, entry: Entry, now_ms: int, *, first: bool = False) -> None:
+    def _place(self, sku: str, entry: DirtyEntry, now_ms: int, *, first: bool = False) -> None:
         """Puts an entry that is not in flight where it belongs: ready, waiting until a time, or forgotten. `first`:
         before all that waits there, because it was taken from there in vain."""
         if entry.late_until_ms and entry.late_until_ms <= now_ms:
             entry.unsure = True
         in_doubt = entry.unsure or entry.again
-        rank = self._books.rank_in_doubt(sku) if in_doubt else self._books.rank(sku)
+        rank = self._comparison.rank_in_doubt(sku) if in_doubt else self._comparison.rank(sku)
         where, due_ms = NOWHERE, 0
         if rank is None:
             due_ms = 0 if in_doubt else entry.late_until_ms
@@ -336,7 +336,7 @@ class StockQueue:
             where = rank
         self._waiting.move(sku, entry, where, due_ms, now_ms, first=first)
 
-    def _forget(self, sku: str, entry: Entry, now_ms: int) -> None:
+    def _forget(self, sku: str, entry: DirtyEntry, now_ms: int) -> None:
         """The channel has what it is to have."""
         self._waiting.move(sku, entry, NOWHERE, 0, now_ms)
         self._drop(sku, entry)
@@ -353,7 +353,7 @@ class StockQueue:
         picked: list[str] = []
         while self._again and len(picked) < self._policy.batch_max:
             sku, serial = self._again.popitem(last=False)
-            if self._books.wanted(sku) is None:
+            if self._comparison.wanted(sku) is None:
                 continue
             entry = self._entries.get(sku)
             if entry is None:
@@ -365,7 +365,7 @@ class StockQueue:
     def _lock(self, skus: Iterable[str], now_ms: int) -> dict[str, bytes]:
         items: dict[str, bytes] = {}
         for sku in skus:
-            entry, value = self._entries[sku], self._books.wanted(sku)
+            entry, value = self._entries[sku], self._comparison.wanted(sku)
             self._waiting.move(sku, entry, NOWHERE, 0, now_ms)
             if value is not None:
                 entry.in_flight = True

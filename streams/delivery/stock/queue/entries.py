@@ -16,7 +16,7 @@ SUSPECT, ALONE = RANKS, RANKS + 1
 
 
 @dataclass(slots=True)
-class Entry:
+class DirtyEntry:
     """A SKU that is dirty, doubtful or in flight. A clean SKU has none: memory follows what waits."""
 
     since_ms: int
@@ -38,7 +38,7 @@ class Entry:
     failing_since_ms: int = 0
 
 
-class Waiting:
+class WaitingSkus:
     """Of one location. `entries`: all of its SKUs that have one."""
 
     __slots__ = (
@@ -55,7 +55,7 @@ class Waiting:
         "urgent",
     )
 
-    def __init__(self, entries: dict[str, Entry], batch_max: int, gather_ms: int) -> None:
+    def __init__(self, entries: dict[str, DirtyEntry], batch_max: int, gather_ms: int) -> None:
         self._entries = entries
         self._batch_max = batch_max
         self._gather_ms = gather_ms
@@ -95,7 +95,7 @@ class Waiting:
             self._entries[sku].due_ms = 0
         return skus
 
-    def enter(self, sku: str, entry: Entry, rank: int, now_ms: int) -> None:
+    def enter(self, sku: str, entry: DirtyEntry, rank: int, now_ms: int) -> None:
         """What `move` does with a new entry, in fewer steps for the million of them."""
         if not self.ready:
             self._gather_until_ms = now_ms + self._gather_ms
@@ -105,7 +105,7 @@ class Waiting:
         self.ready += 1
         self.urgent += rank < BACK_IN_STOCK
 
-    def move(self, sku: str, entry: Entry, where: int, due_ms: int, now_ms: int, *, first: bool = False) -> None:
+    def move(self, sku: str, entry: DirtyEntry, where: int, due_ms: int, now_ms: int, *, first: bool = False) -> None:
         """What moves from rank to rank keeps its place by age. `first`: before all that waits there."""
         if where == entry.where and due_ms == entry.due_ms:
             return

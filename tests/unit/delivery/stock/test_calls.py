@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from streams.delivery.stock.calls import call_body, failed_skus, quantity_of, touchpoint_of
+from streams.delivery.stock.calls import call_body, failed_skus, touchpoint_of
+from topics.stock.position_map import quantity_of
 from topics.stock.positions import encode_position
 
 SKUS = ("A", "B", "C")

@@ -13,11 +13,14 @@ import orjson
 import pytest
 
 from streams.delivery.ports import Answer, Call
-from streams.delivery.stock.in_doubt import Doubts, note_key, numbers_key
 from streams.delivery.stock.queue.backoff import LATE_MS
+from streams.runtime.invariants import InvariantError
 from streams.runtime.role import Change, Effect
 from tests.fakes.delivery import Durable
 from tests.fakes.stock_sending import StockWorker, stock_channels
+from tests.fakes.stock_tables import journal_of
+from topics.records.keys import join
+from topics.stock.positions import FLIGHT
 
 History = Callable[[StockWorker], None]
 
@@ -104,33 +107,54 @@ def durable(notes: dict[bytes, bytes], changes: Iterable[Change]) -> None:
 
 def test_a_note_is_never_larger_than_its_call_however_many_are_doubtful() -> None:
     notes: dict[bytes, bytes] = {}
-    doubts = Doubts("demo", "L1", notes.get)
+    journal = journal_of(notes, "demo", "L1")
     for number in range(100):
-        durable(notes, doubts.begin([f"s{number}", f"t{number}"], lambda _: True))
-    assert max(len(orjson.loads(raw)) for key, raw in notes.items() if key != numbers_key("demo", "L1")) == 2
-    assert len(Doubts("demo", "L1", notes.get).skus) == 200
-    durable(notes, doubts.end([f"s{number}" for number in range(100)]))
-    assert len(notes) == 101, "the other SKU of each is doubtful"
-    durable(notes, doubts.end([f"t{number}" for number in range(100)]))
-    assert list(notes) == [numbers_key("demo", "L1")]
+        durable(notes, journal.begin([f"s{number}", f"t{number}"], lambda _: True))
+    assert max(len(orjson.loads(raw)) for raw in notes.values()) == 2
+    assert len(journal_of(notes, "demo", "L1").skus) == 200
+    durable(notes, journal.settle([f"s{number}" for number in range(100)]))
+    assert len(notes) == 100, "the other SKU of each is doubtful"
+    durable(notes, journal.settle([f"t{number}" for number in range(100)]))
+    assert notes == {}
 
 
-def test_the_one_note_of_a_former_version_is_not_lost() -> None:
-    notes = {numbers_key("demo", "L1"): b'["a","b","c"]'}
-    doubts = Doubts("demo", "L1", notes.get)
-    assert doubts.skus == {"a", "b", "c"}
-    changes = doubts.begin(["a", "x"], lambda _: True)
-    for count in range(len(changes) + 1):
-        cut = dict(notes)
-        durable(cut, changes[:count])
-        assert {"a", "b", "c"} <= set(Doubts("demo", "L1", cut.get).skus)
-    durable(notes, changes)
-    assert Doubts("demo", "L1", notes.get).skus == {"a", "b", "c", "x"}
+def test_keys_of_notes_are_as_few_as_there_were_notes_at_once() -> None:
+    """Each key that was ever written is a record that the topic keeps, and a deletion that the runtime remembers."""
+    notes: dict[bytes, bytes] = {}
+    keys: set[bytes] = set()
+    journal = journal_of(notes, "demo", "L1")
+    for number in range(100):
+        changes = journal.begin([f"s{number}"], lambda _: True)
+        assert changes[0].key not in notes, "a note that still says something is not overwritten"
+        if number % 10 == 9:
+            changes += journal.settle([f"s{earlier}" for earlier in range(number - 9, number + 1)])
+        durable(notes, changes)
+        keys.update(change.key for change in changes)
+        if number % 25 == 0:
+            journal = journal_of(notes, "demo", "L1")
+    assert len(keys) == 10
 
 
 def test_a_note_that_a_later_one_has_overtaken_goes_with_the_next_call() -> None:
-    notes = {note_key("demo", "L1", 0): b'["a"]', note_key("demo", "L1", 3): b'["a","b"]'}
-    doubts = Doubts("demo", "L1", notes.get)
-    durable(notes, doubts.begin(["c"], lambda _: True))
-    assert Doubts("demo", "L1", notes.get).skus == {"a", "b", "c"}
+    notes = {join(FLIGHT, "demo", "L1", "0"): b'["a"]', join(FLIGHT, "demo", "L1", "3"): b'["a","b"]'}
+    journal = journal_of(notes, "demo", "L1")
+    durable(notes, journal.begin(["c"], lambda _: True))
+    assert journal_of(notes, "demo", "L1").skus == {"a", "b", "c"}
     assert sum(b'"a"' in raw for raw in notes.values()) == 1
+
+
+def test_a_note_is_settled_once() -> None:
+    journal = journal_of({}, "demo", "L1")
+    journal.begin(["a", "b"], lambda _: True)
+    journal.settle(["a"])
+    with pytest.raises(InvariantError, match=r"no note has \['a'\]"):
+        journal.settle(["a", "b"])
+
+
+def test_notes_of_one_location_say_nothing_of_another() -> None:
+    notes: dict[bytes, bytes] = {}
+    for location in ("L1", "L1|", "~ALL", "L2"):
+        durable(notes, journal_of(notes, "demo", location).begin([location], lambda _: True))
+    assert len(notes) == 4
+    for location in ("L1", "L1|", "~ALL", "L2"):
+        assert set(journal_of(notes, "demo", location).skus) == {location}

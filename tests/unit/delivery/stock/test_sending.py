@@ -11,12 +11,13 @@ import orjson
 import pytest
 
 from streams.delivery.ports import AttemptResult, Recalled, ResponseClass
-from streams.delivery.stock.in_doubt import Doubts
 from streams.delivery.stock.partition import StockPartition
+from streams.delivery.stock.ports import SENT, StockContext
 from streams.delivery.stock.queue.backoff import LATE_MS
 from streams.runtime.role import PartitionLost
 from tests.fakes.delivery import Durable, ManualClock, channels_for
 from tests.fakes.stock import SilentListener
+from tests.fakes.stock_tables import journal_of
 from topics.configuration.channels import Channels
 from topics.contract.definition import Priority, Touchpoint
 from topics.records.keys import channel_destination, destination_partition, position_key
@@ -25,7 +26,6 @@ from topics.stock.positions import encode_position
 PARTITIONS = 8
 DEMO = channel_destination("demo")
 PARTITION = destination_partition(DEMO, 0, PARTITIONS)
-SENT = "inventory.sent"
 
 
 class PlayedCaller:
@@ -116,18 +116,16 @@ class Worker:
 
     def __init__(self, durable: Durable, clock: ManualClock, caller: PlayedCaller, channels: Channels) -> None:
         self.tasks: list[asyncio.Task[None]] = []
-        self.stock = StockPartition(
-            partition=PARTITION,
-            tables=durable.of(PARTITION),
-            callers={(DEMO, 0): caller},
+        context = StockContext(
             channels=channels,
             partitions=PARTITIONS,
-            chance=lambda: 0.5,
             committer=durable,
             clock=clock,
-            spawn=self._spawn,
             listener=SilentListener(),
+            spawn=self._spawn,
+            chance=lambda: 0.5,
         )
+        self.stock = StockPartition(context, PARTITION, durable.of(PARTITION), {(DEMO, 0): caller})
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         self.tasks.append(asyncio.create_task(work))
@@ -150,18 +148,18 @@ class Stage:
         for sku, quantity in quantities.items():
             key = position_key(channel, location, sku)
             self.positions[key] = encode_position({"channelSkuCode": sku, "quantity": quantity})
-            self.worker.stock.take(key, self.positions[key])
+            self.worker.stock.on_position(key, self.positions[key])
 
     async def open(self) -> None:
-        await self.worker.stock.open()
+        await self.worker.stock.on_recovered()
         await self.clock.run_for(100)
 
     async def kill_and_begin_again(self) -> None:
-        self.worker.stock.drop()
+        self.worker.stock.on_revoked()
         await self.clock.settle()
         self.worker = self._worker()
         for key, value in self.positions.items():
-            self.worker.stock.take(key, value)
+            self.worker.stock.on_position(key, value)
         await self.open()
 
     def sent(self, sku: str, location: str = "L1") -> int | None:
@@ -169,7 +167,7 @@ class Stage:
         return None if raw is None else int(orjson.loads(raw)["quantity"])
 
     def doubtful(self, location: str = "L1") -> list[str]:
-        return sorted(Doubts("demo", location, self.durable.of(PARTITION)[SENT].get).skus)
+        return sorted(journal_of(self.durable.of(PARTITION)[SENT].values, "demo", location).skus)
 
 
 @asynccontextmanager
@@ -178,7 +176,7 @@ async def staged(channels: Channels | None = None) -> AsyncIterator[Stage]:
     try:
         yield stage
     finally:
-        stage.worker.stock.drop()
+        stage.worker.stock.on_revoked()
         await stage.clock.settle()
 
 
@@ -357,7 +355,7 @@ async def test_the_end_waits_for_the_call_in_the_air_and_starts_no_other() -> No
     async with staged() as stage:
 
         def ending() -> None:
-            stage.worker.stock.end()
+            stage.worker.stock.close()
             stage.change("L1", b=1)
 
         stage.caller.during = ending
@@ -365,4 +363,4 @@ async def test_the_end_waits_for_the_call_in_the_air_and_starts_no_other() -> No
         await stage.open()
         assert stage.caller.skus() == [["a"]]
         assert stage.sent("a") == 1
-        assert stage.worker.stock.end() == []
+        assert stage.worker.stock.close() == []

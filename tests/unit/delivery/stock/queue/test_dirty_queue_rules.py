@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from streams.delivery.stock.queue.backoff import LATE_MS, REFUSALS_MAX, Policy
-from streams.delivery.stock.queue.comparison import TwoTables
-from streams.delivery.stock.queue.dirty_queue import Batch, News, Refused, StockQueue
+from streams.delivery.stock.queue.backoff import LATE_MS, REFUSALS_MAX, QueuePolicy
+from streams.delivery.stock.queue.dirty_queue import Batch, DirtyQueue, News, Refused
 from streams.delivery.stock.queue.entries import ALONE_TURN
+from tests.fakes.stock_tables import TwoTables
 from topics.configuration.stock import GATHER_MS
 from topics.stock.positions import encode_position
 
@@ -19,8 +19,8 @@ class Stock:
         self.wanted: dict[str, bytes] = {}
         self.sent: dict[str, bytes] = {}
         self.now_ms = 1_000_000
-        policy = Policy(batch_max=batch_max, refused_after=refused_after)
-        self.queue = StockQueue(TwoTables(self.wanted.get, self.sent.get), policy, lambda: 0.999)
+        policy = QueuePolicy(batch_max=batch_max, refused_after=refused_after)
+        self.queue = DirtyQueue(TwoTables(self.wanted.get, self.sent.get), policy, lambda: 0.999)
         self.batch = Batch(0, {})
 
     def change(self, **quantities: int) -> None:
@@ -315,7 +315,7 @@ def test_what_is_clean_is_sent_again_when_nothing_else_is() -> None:
     while skus := stock.take_next():
         stock.acknowledge(*skus)
     stock.queue.send_again(["a", "b", "c", "unknown"])
-    assert stock.queue.has_only_again
+    assert stock.queue.only_resends
     stock.change(d=1)
     assert stock.take_next() == ["d"]
     stock.acknowledge("d")
