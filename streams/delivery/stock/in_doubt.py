@@ -49,7 +49,7 @@ class InDoubtJournal:
         self._open: dict[int, int] = {}
         """How many SKUs still belong to each note."""
         self._emptied: list[int] = []
-        """Notes that say nothing any more, and are to be deleted. A crash may leave one beside the one that emptied it."""
+        """Notes without SKUs, which are to be deleted. A crash may leave one beside the note that emptied it."""
         self._free = [number for number in range(max(notes, default=0)) if number not in notes]
         self._unsettled: set[str] = set()
         for number, skus in notes.items():

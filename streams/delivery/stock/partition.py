@@ -7,8 +7,6 @@ import logging
 from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from topics.configuration.channels import Channel
-
 from streams.delivery.admission.limiters.limits import limits_for
 from streams.delivery.admission.permits import PERMITS, Permits, decode_permits
 from streams.delivery.admission.retry_after_gate import RetryAfterGate
@@ -25,6 +23,7 @@ from streams.delivery.stock.scheduler import StockScheduler
 from streams.runtime.role import Table, Tables
 from streams.runtime.tables.partition_table import NO_OFFSET
 from topics.configuration import budgets
+from topics.configuration.channels import Channel
 from topics.contract.definition import Touchpoint
 from topics.records.keys import channel_destination, destination_partition, join, shard_of, split, stock_key
 from topics.stock.offers import Offer

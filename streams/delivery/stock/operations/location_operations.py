@@ -8,6 +8,7 @@ import logging
 from collections.abc import Collection
 
 from streams.delivery.ports import Clock
+from streams.delivery.stock.metrics import CHANNEL_CHANGES
 from streams.delivery.stock.operations.memory import Memory
 from streams.delivery.stock.operations.reconciler import Commit, Reconciler
 from streams.delivery.stock.operations.reconciliation import Reconciliation
@@ -17,7 +18,6 @@ from streams.delivery.stock.operations.status import Rate, WrittenStatus
 from streams.delivery.stock.operations.step import STATUS, Step
 from streams.delivery.stock.operations.sweep import daily_ask
 from streams.delivery.stock.ports import StockLocation
-from streams.delivery.stock.metrics import CHANNEL_CHANGES
 from streams.runtime.role import GONE, Effect, PartitionLost
 from topics.configuration.stock import StockSettings
 from topics.stock.controls import Ask, ControlIndex

@@ -14,11 +14,11 @@ from collections.abc import Collection
 from itertools import islice
 
 from streams.delivery.ports import Clock
+from streams.delivery.stock.metrics import ChannelGauges
 from streams.delivery.stock.operations.location_operations import LocationOperations
 from streams.delivery.stock.operations.memory import Memory, Name, read_memory
 from streams.delivery.stock.operations.step import STATUS, Step
 from streams.delivery.stock.ports import SENT, StockLocation
-from streams.delivery.stock.metrics import ChannelGauges
 from streams.runtime.following import Following
 from streams.runtime.role import GONE, Change, Committer, Effect, PartitionLost, Table
 from topics.configuration.channels import Channels

@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 import pytest
 
+from streams.delivery.stock.metrics import CHANNEL_DIRTY, CHANNEL_OLDEST, CHANNEL_PAUSED, CHANNEL_REFUSED
 from streams.delivery.stock.operations.rejections import Refusals, RememberedRefusal
 from streams.delivery.stock.operations.status import CLEAN_MS, WRITTEN_EVERY_MS, Rate
 from streams.delivery.stock.operations.stock_operations import StockOperations
-from streams.delivery.stock.metrics import CHANNEL_DIRTY, CHANNEL_OLDEST, CHANNEL_PAUSED, CHANNEL_REFUSED
 from streams.runtime.role import Effect
 from tests.fakes.delivery import START_MS, Durable, ManualClock, channels_for
 from tests.fakes.stock import PlayedPlace, refusal
@@ -348,7 +348,10 @@ async def test_a_channels_gauges_are_the_sum_of_its_places_and_end_with_them() -
         place.dirty, place.refused, place.oldest_ms = 2 + number, number, stage.clock.now_ms() - 5_000 * number
     places[0].paused = True
     await stage.look()
-    told = {gauge: gauge.labels("demo")._value.get() for gauge in (CHANNEL_DIRTY, CHANNEL_OLDEST, CHANNEL_REFUSED, CHANNEL_PAUSED)}
+    told = {
+        gauge: gauge.labels("demo")._value.get()
+        for gauge in (CHANNEL_DIRTY, CHANNEL_OLDEST, CHANNEL_REFUSED, CHANNEL_PAUSED)
+    }
     assert told == {CHANNEL_DIRTY: 5, CHANNEL_OLDEST: 6_000, CHANNEL_REFUSED: 1, CHANNEL_PAUSED: 1}
     for place in places:
         stage.operations.on_closed(place)
