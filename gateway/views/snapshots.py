@@ -50,9 +50,13 @@ class SnapshotIndex:
 def _documents(channel: str, location: str, raw: bytes) -> Iterator[SnapshotDocument]:
     kept = decode_kept(raw)
     for run in reversed(kept.runs):
-        yield _document(channel, location, run, run.state, "", run.last_ms)
+        yield document_of_run(channel, location, run)
     for ended in reversed(kept.ended):
         yield _document(channel, location, ended, ended.state, ended.reason, ended.ended_ms)
+
+
+def document_of_run(channel: str, location: str, run: Run) -> SnapshotDocument:
+    return _document(channel, location, run, run.state, "", run.last_ms)
 
 
 def _document(channel: str, location: str, one: Run | Ended, state: str, reason: str, last_ms: int) -> SnapshotDocument:
@@ -63,11 +67,7 @@ def _document(channel: str, location: str, one: Run | Ended, state: str, reason:
         "state": state,
         "reason": reason or None,
         "complete": one.complete,
-        "received": one.received,
-        "changed": one.changed,
-        "unchanged": one.unchanged,
-        "overtaken": one.overtaken,
-        "zeroed": one.zeroed,
+        **one.counts(),
         "begunMs": one.begun_ms,
         "lastMs": last_ms,
     }

@@ -8,7 +8,7 @@ notes beside it, one for each record that told of some.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any
 
@@ -42,8 +42,24 @@ APPLIED = "applied"
 ABANDONED = "abandoned"
 
 
+@dataclass(slots=True, kw_only=True)
+class SnapshotCounts:
+    """The SKUs of a snapshot: `received` in its parts, and what became of them."""
+
+    received: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    overtaken: int = 0
+    """An update behind the snapshot's begin had told these anew."""
+    zeroed: int = 0
+    """Set to 0, because a complete snapshot does not name these."""
+
+    def counts(self) -> dict[str, int]:
+        return {each.name: getattr(self, each.name) for each in fields(SnapshotCounts)}
+
+
 @dataclass(slots=True)
-class Run:
+class Run(SnapshotCounts):
     """A snapshot that is open or ending."""
 
     id: str
@@ -58,16 +74,11 @@ class Run:
     parts: int = 0
     gap: bool = False
     """A part is missing."""
-    received: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    overtaken: int = 0
-    zeroed: int = 0
     notes: int = 0
 
 
 @dataclass(slots=True)
-class Ended:
+class Ended(SnapshotCounts):
     """A snapshot that is over. `reason` says why it was abandoned."""
 
     id: str
@@ -76,11 +87,6 @@ class Ended:
     complete: bool
     begun_ms: int
     ended_ms: int
-    received: int
-    changed: int
-    unchanged: int
-    overtaken: int
-    zeroed: int
 
 
 @dataclass(slots=True)

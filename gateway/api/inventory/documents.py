@@ -1,8 +1,9 @@
-"""What is told of stock to operators, from what delivery wrote and what operators asked. Pure."""
+"""PURE: the documents of /api/inventory, from what delivery wrote about stock and what operators asked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from topics.api.stock_operations import (
     AskDocument,
@@ -17,7 +18,7 @@ from topics.stock.controls import Ask, Control, ControlIndex, Scope
 from topics.stock.status import LocationStatus, RefusedSku, ResyncProgress
 
 LOCATIONS_MAX = 500
-"""Locations that one channel's document names: some 100 KB. A marketplace has dozens, seldom hundreds."""
+"""Locations named in the document of one channel: some 100 KB. A marketplace has dozens, seldom hundreds."""
 
 
 def channel_document(
@@ -27,26 +28,16 @@ def channel_document(
     controls: ControlIndex,
     now_ms: int,
 ) -> ChannelStockDocument:
-    """`refused`: how many SKUs are, by location."""
-    known = locations.values()
-    oldest = [status.oldest_ms for status in known if status.oldest_ms is not None]
-    changes, sent = sum(status.changes for status in known), sum(status.sent for status in known)
+    """`refused`: how many SKUs are refused, by location."""
     longest_first = sorted(locations, key=lambda name: (locations[name].oldest_ms or now_ms, name))
-    told = [_location_document(name, locations[name], now_ms) for name in longest_first[:LOCATIONS_MAX]]
+    named = [_location_document(name, locations[name], now_ms) for name in longest_first[:LOCATIONS_MAX]]
     return ChannelStockDocument(
         channel=channel,
         paused=controls.of(Scope(channel)).paused,
-        dirty=sum(status.dirty for status in known),
-        oldestAgeMs=max(0, now_ms - min(oldest)) if oldest else None,
-        sentPerS=round(sum(status.sent_per_s for status in known), 1),
-        changes=changes,
-        sent=sent,
-        conflation=_ratio(changes, sent),
         refused=sum(refused.values()),
-        resync=_progress(known),
-        reconcile=_reconciled(known),
-        locations=told,
-        left=len(longest_first) - len(told),
+        locations=named,
+        left=len(longest_first) - len(named),
+        **_numbers(locations.values(), now_ms),
     )
 
 
@@ -75,26 +66,35 @@ def _location_document(name: str, status: LocationStatus, now_ms: int) -> Locati
     return LocationDocument(
         location=name,
         paused=status.paused,
-        dirty=status.dirty,
-        oldestAgeMs=None if status.oldest_ms is None else max(0, now_ms - status.oldest_ms),
-        sentPerS=round(status.sent_per_s, 1),
-        changes=status.changes,
-        sent=status.sent,
-        conflation=_ratio(status.changes, status.sent),
         refused=status.refused,
-        resync=_progress([status]),
-        reconcile=_reconciled([status]),
         atMs=status.at_ms,
+        **_numbers([status], now_ms),
     )
 
 
+def _numbers(known: Collection[LocationStatus], now_ms: int) -> dict[str, Any]:
+    """The members that are summed over locations."""
+    oldest_ms = min((status.oldest_ms for status in known if status.oldest_ms is not None), default=None)
+    changes, sent = sum(status.changes for status in known), sum(status.sent for status in known)
+    return {
+        "dirty": sum(status.dirty for status in known),
+        "oldestAgeMs": None if oldest_ms is None else max(0, now_ms - oldest_ms),
+        "sentPerS": round(sum(status.sent_per_s for status in known), 1),
+        "changes": changes,
+        "sent": sent,
+        "conflation": round(changes / sent, 2) if sent else None,
+        "resync": _progress(known),
+        "reconcile": _reconciled(known),
+    }
+
+
 def _progress(known: Iterable[LocationStatus]) -> ResyncProgress | None:
-    """Of those that are at a resync; the newest one's id stands for them."""
-    at_it = [status.resync for status in known if status.resync is not None]
-    if not at_it:
+    """Of the locations whose resync goes on; the newest one's id stands for them."""
+    going = [status.resync for status in known if status.resync is not None]
+    if not going:
         return None
-    newest = max(at_it, key=lambda resync: resync.started_ms)
-    told, total = sum(resync.told for resync in at_it), sum(resync.total for resync in at_it)
+    newest = max(going, key=lambda resync: resync.started_ms)
+    told, total = sum(resync.told for resync in going), sum(resync.total for resync in going)
     return ResyncProgress(id=newest.id, told=told, total=total)
 
 
@@ -112,10 +112,6 @@ def _reconciled(known: Iterable[LocationStatus]) -> ReconcileResult | None:
         endedMs=max(one.ended_ms for one in same) if all(one.ended_ms for one in same) else None,
         **{name: sum(getattr(one, name) for one in same) for name in ReconcileCounts.model_fields},
     )
-
-
-def _ratio(changes: int, sent: int) -> float | None:
-    return round(changes / sent, 2) if sent else None
 
 
 def _ask(ask: Ask | None) -> AskDocument | None:

@@ -17,6 +17,7 @@ from gateway.http.answers import KAFKA_RETRY_AFTER_S, Answer, Refused, bad_data,
 from gateway.http.call import Call
 from gateway.http.query import flag_of
 from gateway.ports import Snapshots
+from gateway.views.snapshots import document_of_run
 from topics.api.routes import COMPLETE
 from topics.api.snapshots import SnapshotDocument, SnapshotList, SnapshotTaken
 from topics.configuration.channels import Channel, Channels
@@ -25,6 +26,7 @@ from topics.contract.models.inventory import StockLocation
 from topics.records.keys import channel_destination, destination_partition, shard_of, stock_key
 from topics.schema_base import problems
 from topics.stock.positions import consolidated_location, is_consolidated
+from topics.stock.snapshots import Run
 
 OUTCOME_S = 30.0
 """How long an answer waits for the end of what was uploaded; then the same path tells. Below what proxies bear."""
@@ -126,18 +128,5 @@ class SnapshotsApi:
 
 def _unseen(target: Target, *, complete: bool, now_ms: int) -> SnapshotDocument:
     """All of it is stored, and the inventory role has not come to it."""
-    return SnapshotDocument(
-        snapshot=target.snapshot,
-        channel=target.channel,
-        location=target.location,
-        state="open",
-        reason=None,
-        complete=complete,
-        received=0,
-        changed=0,
-        unchanged=0,
-        overtaken=0,
-        zeroed=0,
-        begunMs=now_ms,
-        lastMs=now_ms,
-    )
+    run = Run(target.snapshot, -1, now_ms, now_ms, complete)
+    return document_of_run(target.channel, target.location, run)

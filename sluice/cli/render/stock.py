@@ -1,10 +1,18 @@
-"""How `sluice inventory` shows to a person what a gateway tells of stock."""
+"""Stock documents of a gateway, as `sluice inventory` shows these to a person."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+from topics.api.stock_operations import (
+    ControlDocument,
+    ReconcileResult,
+    RefusedSkusDocument,
+    StockNumbers,
+    StockStatusDocument,
+)
 
 Document = Mapping[str, Any]
 
@@ -13,41 +21,42 @@ _REFUSED = ("location", "SKU", "reason", "failures", "since")
 _REASONS = {"failure-list": "in failureList", "refused": "call refused"}
 
 
-def render_status(document: Document) -> str:
+def render_status(told: Document) -> str:
     """A line for each channel, and below it one for each of its locations that has something to tell."""
+    document = StockStatusDocument.model_validate(told)
     rows: list[Sequence[str]] = [_STATUS]
-    for channel in document["channels"]:
-        rows.append(_numbers(channel["channel"], channel))
-        rows += [_numbers(f"  {place['location']}", place) for place in channel["locations"]]
-        if channel["left"]:
-            rows.append((f"  and {channel['left']} more", "", "", "", "", "", ""))
+    for channel in document.channels:
+        rows.append(_numbers(channel.channel, channel))
+        rows += [_numbers(f"  {location.location}", location) for location in channel.locations]
+        if channel.left:
+            rows.append((f"  and {channel.left} more", "", "", "", "", "", ""))
     return "\n".join(_table(rows, "lrrrrrl"))
 
 
-def render_refused(document: Document) -> str:
-    total, shown = document["total"], document["refused"]
-    if not shown:
-        return f"{document['channel']} refuses nothing"
+def render_refused(told: Document) -> str:
+    document = RefusedSkusDocument.model_validate(told)
+    if not document.refused:
+        return f"{document.channel} refuses nothing"
     rows: list[Sequence[str]] = [_REFUSED]
-    for one in shown:
-        reason = _REASONS.get(one["reason"], one["reason"])
-        because = f"{reason}, {one['status']}" if one["status"] is not None else reason
-        row = (one["location"], one["channelSkuCode"], because, str(one["failures"]), _time(one["sinceMs"]))
-        rows.append(row)
+    for one in document.refused:
+        reason = _REASONS.get(one.reason, one.reason)
+        because = f"{reason}, {one.status}" if one.status is not None else reason
+        rows.append((one.location, one.channelSkuCode, because, str(one.failures), _time(one.sinceMs)))
     lines = list(_table(rows, "lllrl"))
-    if len(shown) < total:
-        lines.append(f"{len(shown)} of {total}; --all shows all")
+    if len(document.refused) < document.total:
+        lines.append(f"{len(document.refused)} of {document.total}; --all shows all")
     return "\n".join(lines)
 
 
-def render_control(action: str, document: Document) -> str:
+def render_control(action: str, told: Document) -> str:
     """What was asked, and what holds from now on."""
-    whom = document["channel"] if document["location"] is None else f"{document['channel']} {document['location']}"
-    if action in ("pause", "resume"):
-        return f"{whom}: paused; nothing is sent" if document["paused"] else f"{whom}: not paused"
-    ask = document[action]
-    paused = "; it waits, because it is paused" if document["paused"] else ""
-    return f"{whom}: {action} {ask['id']} asked for at {_time(ask['atMs'])}{paused}"
+    document = ControlDocument.model_validate(told)
+    whom = document.channel if document.location is None else f"{document.channel} {document.location}"
+    ask = {"resync": document.resync, "reconcile": document.reconcile}.get(action)
+    if ask is None:
+        return f"{whom}: paused; nothing is sent" if document.paused else f"{whom}: not paused"
+    paused = "; it waits, because it is paused" if document.paused else ""
+    return f"{whom}: {action} {ask.id} asked for at {_time(ask.atMs)}{paused}"
 
 
 def render_snapshot(told: Document) -> str:
@@ -71,36 +80,35 @@ def render_snapshot(told: Document) -> str:
     return "\n".join(lines)
 
 
-def _numbers(name: str, told: Document) -> Sequence[str]:
-    conflation = told["conflation"]
-    notes = ["paused"] if told["paused"] else []
-    resync = told["resync"]
-    if resync is not None:
-        notes.append(f"resync {resync['told']} of {resync['total']}")
-    if told["reconcile"] is not None:
-        notes.append(_reconciled(told["reconcile"]))
+def _numbers(name: str, numbers: StockNumbers) -> Sequence[str]:
+    notes = ["paused"] if numbers.paused else []
+    if numbers.resync is not None:
+        notes.append(f"resync {numbers.resync.told} of {numbers.resync.total}")
+    if numbers.reconcile is not None:
+        notes.append(_reconciled(numbers.reconcile))
     return (
         name,
-        str(told["dirty"]),
-        _age(told["oldestAgeMs"]),
-        f"{told['sentPerS']:.1f}",
-        "-" if conflation is None else f"{conflation:.2f}",
-        str(told["refused"]),
+        str(numbers.dirty),
+        _age(numbers.oldestAgeMs),
+        f"{numbers.sentPerS:.1f}",
+        "-" if numbers.conflation is None else f"{numbers.conflation:.2f}",
+        str(numbers.refused),
         ", ".join(notes),
     )
 
 
-def _reconciled(told: Document) -> str:
+def _reconciled(result: ReconcileResult) -> str:
     """The last reconciliation, in a few words."""
-    if told["failed"]:
+    if result.failed:
         return "reconcile failed: the channel does not say what it has"
-    if told["endedMs"] is None:
-        return f"reconciling, {told['compared']} compared"
-    kinds = [f"{told[kind]} {kind}" for kind in ("missing", "stale", "extra", "refused") if told[kind]]
+    if result.endedMs is None:
+        return f"reconciling, {result.compared} compared"
+    counts = result.counts()
+    kinds = [f"{counts[kind]} {kind}" for kind in ("missing", "stale", "extra", "refused") if counts[kind]]
     if not kinds:
-        return f"reconciled: {told['compared']} as they should be"
-    persisting = f", {told['persisting']} persist" if told["persisting"] else ""
-    return f"reconciled: {', '.join(kinds)} of {told['compared']}; {told['repaired']} sent again{persisting}"
+        return f"reconciled: {result.compared} as they should be"
+    persisting = f", {result.persisting} persist" if result.persisting else ""
+    return f"reconciled: {', '.join(kinds)} of {result.compared}; {result.repaired} sent again{persisting}"
 
 
 def _age(age_ms: int | None) -> str:

@@ -171,14 +171,12 @@ def _told(location: StockLocation, record: Record, ended: Ended) -> Effect:
         "location": location.location,
         "atMs": record.timestamp_ms,
         "snapshot": ended.id,
-        "received": ended.received,
     }
     name = f"snapshot-{ended.state}"
     if ended.state == APPLIED:
-        counts = ("complete", "changed", "unchanged", "overtaken", "zeroed")
-        data |= {count: getattr(ended, count) for count in counts}
+        data |= {"complete": ended.complete, **ended.counts()}
     else:
-        data["reason"] = ended.reason
+        data |= {"reason": ended.reason, "received": ended.received}
     metrics.ENDED.labels(ended.reason or ended.state).inc()
     id_ = f"{location.stock}.{ended.id}.{name}"
     headers = stamped(id_, FACT + name, INVENTORY_SOURCE, location.channel, location.location, record.timestamp_ms)

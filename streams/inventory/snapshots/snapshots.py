@@ -277,19 +277,7 @@ class Snapshots:
         memory.zeroing.pop(run.begin, None)
         if run.notes:
             kept.sweeps.append(Swept(run.begin, 0, run.notes))
-        ended = Ended(
-            run.id,
-            state,
-            reason,
-            run.complete,
-            run.begun_ms,
-            self._now_ms,
-            run.received,
-            run.changed,
-            run.unchanged,
-            run.overtaken,
-            run.zeroed,
-        )
+        ended = Ended(run.id, state, reason, run.complete, run.begun_ms, self._now_ms, **run.counts())
         kept.ended.append(ended)
         del kept.ended[:-ENDED_KEPT]
         self.ended.append(ended)
