@@ -32,8 +32,6 @@ from bench.processes import (
 )
 from bench.recovery.failover import Failover, fail_over
 from sluice.dev.local.broker import private_broker
-from streams.order.model.entities import decode_entity
-from streams.order.model.limits import RECENT_BYTES_MAX
 from topics.configuration.settings import Settings, load_settings
 from topics.kafka.admin import create
 from topics.records.keys import order_key, partition_of
@@ -45,8 +43,6 @@ ORDERS_MIN = 50_000
 COLD_GOAL_S = 15.0
 COLD_READY_S = 180.0
 BATCH_RECORDS = 500
-_DECODED = 5_000
-"""Entities decoded here to see what one takes."""
 _MADE_BY = [(MADE_BY, b"1/0")]
 
 
@@ -96,7 +92,6 @@ def _cold(settings: Settings, directory: Path, orders: int, say: Callable[[str],
         "records_per_s": round(orders / recovery_s),
         "memory_mib": {"without_orders": round(empty_mib), "with_orders": round(full_mib)},
         "memory_bytes_per_order": round((full_mib - empty_mib) * 1_048_576 / orders),
-        "recent": _recent(),
     }
 
 
@@ -124,24 +119,6 @@ async def fill_state(settings: Settings, orders: int) -> int:
     return size // orders
 
 
-def _recent() -> dict[str, Any]:
-    """What an order takes that is kept decoded, and how much of that there may be. See entity_cache."""
-    raws = [stored_state(number) for number in range(_DECODED)]
-    before = _own_bytes()
-    entities = [decode_entity(raw) for raw in raws]
-    each = (_own_bytes() - before) / len(entities)
-    size = len(raws[0])
-    return {
-        "bytes_per_order": round(each + size),
-        "orders_max": RECENT_BYTES_MAX // size,
-        "mib_max": round((each + size) * (RECENT_BYTES_MAX // size) / 1_048_576),
-    }
-
-
-def _own_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4_096
-
-
 def _result(cold: dict[str, Any], failover: Failover) -> dict[str, Any]:
     return {
         "bench": "recovery",
@@ -155,12 +132,11 @@ def _result(cold: dict[str, Any], failover: Failover) -> dict[str, Any]:
 
 
 def _report(result: dict[str, Any]) -> None:
-    failover, recent = result["failover"], result["recent"]
+    failover = result["failover"]
     print(
         f"\n{result['orders']:,} orders of {result['state_bytes']} bytes: ready {result['cold_s']} s after the start"
         f" (goal {result['goal_s']}), {result['read_s']} s of them reading\n"
-        f"memory for each open order: {result['memory_bytes_per_order']} bytes; while kept decoded"
-        f" {recent['bytes_per_order']} bytes more, {recent['mib_max']} MiB in all at most\n"
+        f"memory for each open order: {result['memory_bytes_per_order']} bytes\n"
         f"kill -9 of one of two workers at {failover['achieved_per_s']} events/s: all partitions moved again after"
         f" {failover['moved_s']} s (goal {failover['goal_s']}: session time-out {failover['session_timeout_s']} + 3),"
         f" {failover['duplicates_percent']} % of events told twice (goal below {failover['duplicates_goal_percent']})"

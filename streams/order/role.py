@@ -14,7 +14,6 @@ from streams.order.model.limits import MESSAGE_MAX
 from streams.order.records.answer_table import Answers, recall
 from streams.order.records.decode import decode_event
 from streams.order.records.encode import Performer, reply_record
-from streams.order.records.entity_cache import Recent
 from streams.order.records.reply_addresses import ReplyAddresses
 from streams.order.records.ticks import Ticker, until_of
 from streams.runtime.following import Following
@@ -61,7 +60,6 @@ class OrdersRole(Role):
         self._following = Following(subscriptions)
         self._performer = Performer(settings, channels, subscriptions)
         self._source_name = TOPIC_BY_NAME[self.source].full_name(settings.topic_prefix)
-        self._recent = Recent()
         self.ticker = Ticker(settings.tick_s)
         self._stuck = StuckGauge()
         self._gone_channels: set[str] = set()
@@ -106,7 +104,6 @@ class OrdersRole(Role):
             if due is not None:
                 due.note(key, state.get(key), raw)
             state.put(key, raw)
-            self._recent.keep(key, raw, entity)
 
     def _ticked(self, record: Record, state: Table) -> list[Effect]:
         """Looks at every entity that is due. Those whose state was made from this tick already are left alone."""
@@ -210,7 +207,6 @@ class OrdersRole(Role):
 
     def on_revoked(self, partition: int) -> None:
         self._answers.pop(partition, None)
-        self._recent.clear()
         self.ticker.on_revoked(partition)
         self._stuck.on_revoked(partition)
 
@@ -219,9 +215,6 @@ class OrdersRole(Role):
         raw = state.get(key)
         if raw is None:
             return None
-        recent = self._recent.take(key, raw)
-        if recent is not None:
-            return recent
         try:
             return decode_entity(raw)
         except StateError as error:

@@ -66,6 +66,3 @@ RELAY_LOST_MS = 3 * 86_400_000
 are. Asking again is harmless, only not often: each repeat would be one more request behind the first."""
 FACT_LINES_MAX = 200
 """Lines that a fact carries: an order of 2,500 would make each of its facts a third of a megabyte."""
-RECENT_BYTES_MAX = 16 << 20
-"""States whose entities are kept decoded, per worker, in encoded bytes: some 6,000 orders on their way. Decoded they
-take about five times as much, so this is some 100 MB; beyond it an order's next event decodes it, in some 20 us."""

@@ -11,15 +11,18 @@ from typing import Any
 import orjson
 import pytest
 
+from streams.order.model.entities import Order
 from streams.order.model.limits import PARKED_MS
 from streams.order.records.answer_table import Answers, recall
+from streams.order.records.encode import Performer
 from streams.runtime.rejected import DECISION_FAILED, TOO_LARGE
-from streams.runtime.role import Record
+from streams.runtime.role import Effect, Poison, Record
 from streams.runtime.tables.partition_table import PartitionState
 from tests.support.orders import (
     CHANNEL,
     CODE,
     acknowledgement_body,
+    cancel_body,
     create_body,
     document_body,
     handover_body,
@@ -211,6 +214,27 @@ def test_a_state_that_cannot_be_read_is_set_aside_not_overwritten() -> None:
 def make_answers(count_max: int, bytes_max: int) -> tuple[PartitionState, Answers]:
     state = PartitionState(0, ("orders.state", "relay.answers"))
     return state, Answers(state.tables["relay.answers"], count_max, bytes_max)
+
+
+def test_what_a_failed_decision_changed_is_not_seen_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    logs = Logs()
+    logs.call("create-outward-order", create_body(), "good")
+    logs.run()
+    before = logs.states_by_key()[KEY]
+
+    def fail(self: object, effects: object, entity: Order, *_: object) -> list[Effect]:
+        assert entity.lines.pop().cancelled == 0
+        assert entity.lines.pop().cancelled == 1
+        raise Poison("BROKEN", "after the entity was changed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Performer, "records", fail)
+        logs.call("seller-cancellation", cancel_body(i1=1), "failed")
+        logs.run()
+    assert (logs.states_by_key()[KEY], [code for code, _ in logs.rejected]) == (before, ["BROKEN"])
+    logs.call("seller-cancellation", cancel_body(i1=1), "again")
+    logs.run()
+    assert [line[-1] for line in logs.states_by_key()[KEY]["lines"]] == [1, 0]
 
 
 def test_recorded_answers_are_bounded_in_count_and_the_oldest_gives_way() -> None:
