@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from streams.order.machine.decide import Decision, advance, nothing_recorded
+from streams.order.machine.decide import Decided, advance, nothing_recorded
 from streams.order.metrics import StuckGauge
 from streams.order.model.effects import PublishFact, RecordAnswer
 from streams.order.model.entities import Entity, StateError, decode_entity, encode_entity
 from streams.order.model.events import Event, EventKind
 from streams.order.model.limits import MESSAGE_MAX
-from streams.order.records.answer_table import Answers, recall
+from streams.order.records.answer_table import AnswerTable, stored_answer
 from streams.order.records.decode import decode_event
-from streams.order.records.encode import Performer, reply_record
+from streams.order.records.encode import EffectEncoder, reply_record
 from streams.order.records.reply_addresses import ReplyAddresses
 from streams.order.records.ticks import Ticker, until_of
 from streams.runtime.following import Following
@@ -58,13 +58,13 @@ class OrdersRole(Role):
         self._relay_deadline_ms = int(settings.relay_deadline_s * 1000)
         subscriptions = subscriptions or SubscriptionView(settings)
         self._following = Following(subscriptions)
-        self._performer = Performer(settings, channels, subscriptions)
+        self._performer = EffectEncoder(settings, channels, subscriptions)
         self._source_name = TOPIC_BY_NAME[self.source].full_name(settings.topic_prefix)
         self.ticker = Ticker(settings.tick_s)
         self._stuck = StuckGauge()
         self._gone_channels: set[str] = set()
         """Channels of entities that are not configured; the log says it once."""
-        self._answers: dict[int, Answers] = {}
+        self._answers: dict[int, AnswerTable] = {}
         self._recording: tuple[int, int] | None = None
         """Partition and offset of the last record that recorded an answer."""
 
@@ -75,29 +75,31 @@ class OrdersRole(Role):
         if event.key != record.key or partition_of(event.key, self._partitions) != record.partition:
             return [self._rerouted(record, event)]
         state, answers = tables[STATE], tables[ANSWERS]
-        decision = advance(self._entity(state, event.key), event, record.timestamp_ms, lambda key: recall(answers, key))
-        records = self._performer.records(decision.effects, decision.entity, event.channel, record.timestamp_ms)
+        decided = advance(
+            self._entity(state, event.key), event, record.timestamp_ms, lambda key: stored_answer(answers, key)
+        )
+        records = self._performer.records(decided.effects, decided.entity, event.channel, record.timestamp_ms)
         # Tables last: nothing that can fail comes after them.
-        self._keep(record, state, event.key, decision)
-        for answer in decision.effects:
+        self._keep(record, state, event.key, decided)
+        for answer in decided.effects:
             if not isinstance(answer, RecordAnswer):
                 continue
             self._recording = (record.partition, record.offset)
             self._kept(record.partition, answers).record(
                 answers, answer.key, answer.status, answer.body, record.timestamp_ms
             )
-        if _is_lost_on_caller(event, decision):
-            records.append(self._rejected(record, decision))
+        if _is_lost_on_caller(event, decided):
+            records.append(self._rejected(record, decided))
         return records
 
-    def _keep(self, record: Record, state: Table, key: bytes, decision: Decision) -> None:
+    def _keep(self, record: Record, state: Table, key: bytes, decided: Decided) -> None:
         """What is known now. Raises Poison before anything is kept."""
-        entity = decision.entity if decision.changed and not decision.gone else None
+        entity = decided.entity if decided.changed and not decided.gone else None
         raw = encode_entity(entity) if entity is not None else b""
         if len(raw) > VALUE_BYTES_MAX:
             raise too_large(f"a value of {STATE}", raw)
-        self._stuck.count(record, decision.effects)
-        if decision.gone:
+        self._stuck.count(record, decided.effects)
+        if decided.gone:
             state.delete(key)
         elif entity is not None:
             due = self.ticker.due(record.partition)
@@ -142,14 +144,14 @@ class OrdersRole(Role):
             body={},
             policy=channel.policy if channel is not None else DEFAULT_POLICY,
         )
-        decision = advance(entity, event, record.timestamp_ms, nothing_recorded)
+        decided = advance(entity, event, record.timestamp_ms, nothing_recorded)
         # Of a channel that is gone there is nobody left to be told, only readers of facts.
-        effects = [one for one in decision.effects if channel is not None or isinstance(one, PublishFact)]
-        records = self._performer.records(effects, decision.entity, entity.channel, record.timestamp_ms)
+        effects = [one for one in decided.effects if channel is not None or isinstance(one, PublishFact)]
+        records = self._performer.records(effects, decided.entity, entity.channel, record.timestamp_ms)
         for effect in records:  # here, or the runtime would set all of the tick aside
             if len(effect.value) > VALUE_BYTES_MAX:
                 raise too_large(f"an effect for {effect.topic}", effect.value)
-        self._keep(record, state, key, decision)
+        self._keep(record, state, key, decided)
         return records
 
     def _warn_of(self, channel: str) -> None:
@@ -193,12 +195,12 @@ class OrdersRole(Role):
         reply = Reply(event=envelope.id, verdict=verdict, message=message)
         return [reply_record(reply, address, envelope.channel, record.timestamp_ms)]
 
-    def _rejected(self, record: Record, decision: Decision) -> Effect:
-        code = decision.verdict.value if decision.verdict is not None else ""
-        return rejection(record, role=self.name, topic=self._source_name, code=code, reason=decision.message)
+    def _rejected(self, record: Record, decided: Decided) -> Effect:
+        code = decided.verdict.value if decided.verdict is not None else ""
+        return rejection(record, role=self.name, topic=self._source_name, code=code, reason=decided.message)
 
     def on_assigned(self, partition: int, tables: Tables) -> None:
-        self._answers[partition] = Answers(tables[ANSWERS])
+        self._answers[partition] = AnswerTable(tables[ANSWERS])
         due = self.ticker.on_assigned(partition, tables[STATE])
         self._stuck.ready(partition)
         for key, raw in tables[STATE].items():  # once: perhaps a million, and nothing else goes on meanwhile
@@ -220,10 +222,10 @@ class OrdersRole(Role):
         except StateError as error:
             raise Poison("BAD_STATE", f"{key.decode(errors='replace')}: {error}") from error
 
-    def _kept(self, partition: int, table: Table) -> Answers:
+    def _kept(self, partition: int, table: Table) -> AnswerTable:
         kept = self._answers.get(partition)
         if kept is None:
-            kept = self._answers[partition] = Answers(table)
+            kept = self._answers[partition] = AnswerTable(table)
         return kept
 
     def _rerouted(self, record: Record, event: Event) -> Effect:
@@ -239,9 +241,9 @@ class OrdersRole(Role):
         return Effect("orders.commands", event.key, record.value, (*record.headers, origin))
 
 
-def _is_lost_on_caller(event: Event, decision: Decision) -> bool:
+def _is_lost_on_caller(event: Event, decided: Decided) -> bool:
     """What cannot be refused is answered with success when its verdict is late, so a refusal must leave a trace."""
-    verdict, touchpoint = decision.verdict, event.touchpoint
-    if touchpoint is None or touchpoint.refusable or decision.kept:
+    verdict, touchpoint = decided.verdict, event.touchpoint
+    if touchpoint is None or touchpoint.refusable or decided.kept:
         return False
     return verdict is not None and not verdict.succeeded

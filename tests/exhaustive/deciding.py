@@ -62,10 +62,10 @@ class Decider:
         entity = decode_entity(raw) if raw is not None else None
         before = entity.state if entity is not None else None
         numbered = entity.fact_sequence if entity is not None else 0
-        recall = {key: (status, orjson.loads(body)) for key, status, body in answers}.get
-        decision = advance(entity, event, now_ms, recall)
+        lookup = {key: (status, orjson.loads(body)) for key, status, body in answers}.get
+        decided = advance(entity, event, now_ms, lookup)
         replies, requests, recorded, facts, sequences = [], [], [], set(), []
-        for effect in decision.effects:
+        for effect in decided.effects:
             if isinstance(effect, ReplyTo):
                 replies.append((effect.reply.event, effect.reply.verdict, effect.reply.message))
             elif isinstance(effect, RequestDelivery):
@@ -80,17 +80,17 @@ class Decider:
         problems = [
             f"{verdict} without a reason" for _, verdict, message in replies if not (verdict.succeeded or message)
         ]
-        counted = decision.entity.fact_sequence if decision.entity is not None and decision.changed else numbered
+        counted = decided.entity.fact_sequence if decided.entity is not None and decided.changed else numbered
         if sequences != list(range(numbered + 1, counted + 1)):
             problems.append(f"facts are numbered {sequences}, from {numbered} to {counted}")
         after = raw
-        if decision.gone:
+        if decided.gone:
             after = None
-        elif decision.changed and isinstance(decision.entity, Order):
-            problems += _wrong_state(decision.entity, before, event)
+        elif decided.changed and isinstance(decided.entity, Order):
+            problems += _wrong_state(decided.entity, before, event)
             if self.normal:
-                _normalise(decision.entity)
-            after = encode_entity(decision.entity)
+                _normalise(decided.entity)
+            after = encode_entity(decided.entity)
         return Decided(
             after,
             after != raw,

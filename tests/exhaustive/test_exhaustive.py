@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from streams.order.forward import cancel as cancelling
-from streams.order.forward import pack as packing
+from streams.order.forward import cancel, pack
 from streams.order.machine import transitions
-from streams.order.model.decision import APPLIED, Ruling, Turn
+from streams.order.model.decision import APPLIED, Decision, Ruling
 from streams.order.model.entities import Order
 from streams.order.model.events import EventKind
 from streams.order.model.states import OrderState
@@ -83,7 +82,7 @@ def test_walking_worlds_once_finds_what_walking_every_history_finds(scenario: Sc
     assert merged.worlds < plain.worlds
 
 
-Handler = Callable[[Turn[Any]], Ruling]
+Handler = Callable[[Decision[Any]], Ruling]
 
 
 def broken(monkeypatch: pytest.MonkeyPatch, kind: EventKind, handler: Handler) -> None:
@@ -94,28 +93,28 @@ def broken(monkeypatch: pytest.MonkeyPatch, kind: EventKind, handler: Handler) -
             monkeypatch.setitem(table, (state, event), transitions.Cell(handler, cell.to | set(OrderState)))
 
 
-def cancelled_without_increff(turn: Turn[Order]) -> Ruling:
-    for item in turn.event.body["orderItems"]:
-        line = turn.entity.lines_by_code()[item["orderItemCode"]]
+def cancelled_without_increff(decision: Decision[Order]) -> Ruling:
+    for item in decision.event.body["orderItems"]:
+        line = decision.entity.lines_by_code()[item["orderItemCode"]]
         line.customer = max(line.customer, item["cancelledQuantity"])
     return APPLIED
 
 
-def silently_not_packed(turn: Turn[Order]) -> Ruling:
-    ruling = packing.not_taken(turn)
-    turn.effects = [effect for effect in turn.effects if type(effect).__name__ != "PublishFact"]
+def silently_not_packed(decision: Decision[Order]) -> Ruling:
+    ruling = pack.pack_failed(decision)
+    decision.effects = [effect for effect in decision.effects if type(effect).__name__ != "PublishFact"]
     return ruling
 
 
-def refused_without_a_reason(turn: Turn[Order]) -> Ruling:
-    ruling = cancelling.seller_cancel(turn)
+def refused_without_a_reason(decision: Decision[Order]) -> Ruling:
+    ruling = cancel.seller_cancel(decision)
     return Ruling(ruling.verdict)
 
 
-def packed_at_once(turn: Turn[Order]) -> Ruling:
+def packed_at_once(decision: Decision[Order]) -> Ruling:
     """Does not wait for the answer of the marketplace."""
-    ruling = packing.pack(turn)
-    for line in turn.entity.lines:
+    ruling = pack.pack_order(decision)
+    for line in decision.entity.lines:
         line.packed += 1
     return ruling
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import topics
-from streams.order.machine.decide import Decision, decide
+from streams.order.machine.decide import Decided, decide
 from streams.order.model.effects import Effect, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
 from streams.order.model.entities import Entity, Manifest, Order, Return, decode_entity, encode_entity
 from streams.order.model.events import Event, EventKind, kind_of_command, kind_of_outcome
@@ -214,23 +214,23 @@ class Story:
         return self.feed(outcome_event(owner.key, owner.code, outcome))
 
     def feed(self, event: Event) -> Step:
-        decision = self._decide(event)
-        effects = self._perform(event, decision)
+        decided = self._decide(event)
+        effects = self._perform(event, decided)
         later = next((e.reply for e in effects if isinstance(e, ReplyTo) and e.reply.event == event.id), None)
-        return Step(decision.verdict or (later.verdict if later is not None else None), effects)
+        return Step(decided.verdict or (later.verdict if later is not None else None), effects)
 
     def feed_only(self, event: Event) -> Step:
         """The event, without what it tells other entities: that is for `pass_on`."""
-        decision = self._decide(event)
-        self._note(event, decision)
-        return Step(decision.verdict, decision.effects)
+        decided = self._decide(event)
+        self._note(event, decided)
+        return Step(decided.verdict, decided.effects)
 
     def pass_on(self, *commands: SendCommand) -> Step:
         """Have the entities that the commands are for decide them, and so on."""
         effects = [effect for command in commands for effect in self._pass_on(command).effects]
         return Step(None, effects)
 
-    def _decide(self, event: Event) -> Decision:
+    def _decide(self, event: Event) -> Decided:
         raw = self.entities.get(event.key)
         return decide(decode_entity(raw) if raw is not None else None, event, self.now_ms, self.answers.get)
 
@@ -266,13 +266,13 @@ class Story:
         assert isinstance(found, Manifest)
         return found
 
-    def _note(self, event: Event, decision: Decision) -> None:
-        check_facts(decision.effects)
-        if decision.gone:
+    def _note(self, event: Event, decided: Decided) -> None:
+        check_facts(decided.effects)
+        if decided.gone:
             self.entities.pop(event.key, None)
-        elif decision.changed and decision.entity is not None:
-            self.entities[event.key] = encode_entity(decision.entity)
-        for effect in decision.effects:
+        elif decided.changed and decided.entity is not None:
+            self.entities[event.key] = encode_entity(decided.entity)
+        for effect in decided.effects:
             if isinstance(effect, RecordAnswer):
                 self.answers[effect.key] = (effect.status, effect.body)
             elif isinstance(effect, PublishFact):
@@ -280,10 +280,10 @@ class Story:
             elif isinstance(effect, RequestDelivery):
                 self.owners[effect.id] = event
 
-    def _perform(self, event: Event, decision: Decision) -> list[Effect]:
-        self._note(event, decision)
-        effects = list(decision.effects)
-        for effect in decision.effects:
+    def _perform(self, event: Event, decided: Decided) -> list[Effect]:
+        self._note(event, decided)
+        effects = list(decided.effects)
+        for effect in decided.effects:
             if isinstance(effect, SendCommand):
                 caused = self._pass_on(effect)
                 # A return and its forward order settle between them what the caller waits for.

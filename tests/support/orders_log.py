@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from sluice.demo_channels import demo_channels
-from streams.order.records.ticks import Due, tick_record
+from streams.order.records.ticks import DueIndex, tick_record
 from streams.order.role import OrdersRole
 from streams.runtime.role import Effect, Poison, Record
 from streams.runtime.tables.partition_table import PartitionState
@@ -105,7 +105,7 @@ class Logs:
                 self.run()
         return self.effects[before:]
 
-    def _due(self, partition: int) -> Due:
+    def _due(self, partition: int) -> DueIndex:
         due = self.role.ticker.due(partition)
         assert due is not None
         return due

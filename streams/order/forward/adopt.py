@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.order.forward import early_events as parking
-from streams.order.forward.progress import context, reach
+from streams.order.forward import early_events
+from streams.order.forward.progress import order_context, reach_milestone
 from streams.order.model import limits
-from streams.order.model.decision import Recall, Ruling, Turn, refused
+from streams.order.model.decision import AnswerLookup, Decision, Ruling, refused
 from streams.order.model.entities import Order
 from streams.order.model.events import Event, EventKind
 from streams.order.model.parts import UNNUMBERED, Line, Shipment
@@ -35,31 +35,31 @@ ADOPTABLE: dict[EventKind, tuple[OrderState, ...]] = {
 """What an order may be met by, and the states it is in then."""
 
 
-def wanted(event: Event) -> bool:
+def is_adoptable(event: Event) -> bool:
     """Whether the channel takes on an order that this event is about and that is not known."""
     return event.unknown_orders == "adopt" and event.kind in ADOPTABLE
 
 
-def meet(event: Event, now_ms: int, recall: Recall) -> tuple[Turn[Order], Ruling | None] | None:
+def adopt_order(event: Event, now_ms: int, lookup: AnswerLookup) -> tuple[Decision[Order], Ruling | None] | None:
     """The first event of an order that is not known, by the channel's policy. None: it stays unknown."""
-    if not wanted(event):
-        return parking.expect(event, now_ms, recall) if event.kind in parking.PARKABLE else None
+    if not is_adoptable(event):
+        return early_events.expect_order(event, now_ms, lookup) if event.kind in early_events.MAY_COME_EARLY else None
     order = Order(
         channel=event.channel, code=event.code, state=OrderState.EXPECTED, created_ms=now_ms, updated_ms=now_ms
     )
-    turn = Turn(order, event, now_ms, recall)
-    begin(turn)
-    return turn, None
+    decision = Decision(order, event, now_ms, lookup)
+    begin_adopted(decision)
+    return decision, None
 
 
-def begin(turn: Turn[Order]) -> None:
+def begin_adopted(decision: Decision[Order]) -> None:
     """From here on it is an order that Increff has."""
-    order = turn.entity
+    order = decision.entity
     order.adopted = True
     order.state = OrderState.SUBMITTED
-    order.begin(turn.now_ms)
-    reach(order, "adopted", turn.now_ms)
-    turn.fact("order-adopted", {**context(order), "by": turn.event.kind}, {"by": turn.event.kind})
+    order.begin(decision.now_ms)
+    reach_milestone(order, "adopted", decision.now_ms)
+    decision.fact("order-adopted", {**order_context(order), "by": decision.event.kind}, {"by": decision.event.kind})
 
 
 def learn_items(order: Order, items: list[dict[str, Any]]) -> Ruling | None:
@@ -103,17 +103,19 @@ def learn_total(line: Line, cancelled: int) -> None:
     line.ordered = max(line.ordered, line.packed + line.packing + cancelled)
 
 
-def adopt_shipment(turn: Turn[Order], code: Any, shipment_id: Any = None, location: Any = None) -> Shipment | None:
+def adopt_shipment(
+    decision: Decision[Order], code: Any, shipment_id: Any = None, location: Any = None
+) -> Shipment | None:
     """A shipment that was packed before Sluice saw its order. None when it names none, or there is no room."""
-    order = turn.entity
+    order = decision.entity
     if not code or len(order.shipments) >= limits.SHIPMENTS_MAX:
         return None
     number = _number(order, shipment_id)
     shipment = Shipment(number, str(location or ""), [], "", state=ShipmentState.PACKED, code=str(code))
     order.shipments.append(shipment)
-    reach(order, "packed", turn.now_ms)
+    reach_milestone(order, "packed", decision.now_ms)
     noted = {"shipmentId": shipment.number, "shipmentCode": shipment.code}
-    turn.fact("shipment-adopted", {**context(order), **noted}, noted)
+    decision.fact("shipment-adopted", {**order_context(order), **noted}, noted)
     return shipment
 
 

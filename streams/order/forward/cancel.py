@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from streams.order.forward.adopt import learn_items, learn_total
-from streams.order.forward.deferred_calls import wait
+from streams.order.forward.deferred_calls import defer
 from streams.order.forward.location import misplaced
-from streams.order.forward.progress import context, located, settle
-from streams.order.model.decision import APPLIED, DUPLICATE, Ruling, Turn, failed, refused
+from streams.order.forward.progress import order_context, settle_order, with_location
+from streams.order.model.decision import APPLIED, DUPLICATE, Decision, Ruling, failed, refused
 from streams.order.model.entities import Order
 from streams.order.model.parts import Line
 from topics.contract.touchpoints import BY_NAME
@@ -23,9 +23,9 @@ CUSTOMER = BY_NAME["customer-cancellation"]
 PACK = BY_NAME["pack-order"]
 
 
-def seller_cancel(turn: Turn[Order]) -> Ruling:
+def seller_cancel(decision: Decision[Order]) -> Ruling:
     """Increff cancelled units: the total counts, and the customer's part of it where it is said (contract 8)."""
-    order, body = turn.entity, turn.event.body
+    order, body = decision.entity, decision.event.body
     wrong = misplaced(order, body.get("locationCode")) or _unknown_item(order, body)
     if wrong is not None:
         return wrong
@@ -35,12 +35,14 @@ def seller_cancel(turn: Turn[Order]) -> Ruling:
     lines = order.lines_by_code()
     for item in body["orderItems"]:
         line = lines[item["orderItemCode"]]
-        customer, total = _told(line, item)
+        customer, total = _totals(line, item)
         ruling = _possible(line, total)
         if ruling is not None:
             if ruling.verdict is Verdict.REFUSED:
                 # At Increff these units are cancelled, here they are packed: somebody has to look.
-                turn.fact("seller-cancellation-refused", {**context(order), "refused": _units([(line, total)])})
+                decision.fact(
+                    "seller-cancellation-refused", {**order_context(order), "refused": _units([(line, total)])}
+                )
             return ruling
         if (customer, total - customer) != (line.customer, line.seller):
             changes.append((line, customer, total - customer))
@@ -48,15 +50,15 @@ def seller_cancel(turn: Turn[Order]) -> Ruling:
         return DUPLICATE
     for line, customer, seller in changes:
         line.customer, line.seller = customer, seller
-    turn.deliver(SELLER, located(order, body))
-    turn.fact("seller-cancelled", {**context(order), "cancelled": cancelled(changes)}, _noted(changes))
-    settle(turn)
+    decision.deliver(SELLER, with_location(order, body))
+    decision.fact("seller-cancelled", {**order_context(order), "cancelled": cancelled_units(changes)}, _noted(changes))
+    settle_order(decision)
     return APPLIED
 
 
-def customer_cancel(turn: Turn[Order]) -> Ruling:
+def customer_cancel(decision: Decision[Order]) -> Ruling:
     """The customer cancels: Increff decides, after a Pack or another cancellation that is still out is answered."""
-    order, event = turn.entity, turn.event
+    order, event = decision.entity, decision.event
     wanted = {item["orderItemCode"]: item["cancelledQuantity"] for item in event.body["orderItems"]}
     ruling = misplaced(order, event.body.get("locationCode")) or _unknown_item(order, event.body)
     ruling = ruling or _customer_ruling(order, wanted)
@@ -64,14 +66,14 @@ def customer_cancel(turn: Turn[Order]) -> Ruling:
         return ruling
     key = _key(wanted)
     relay = order.relay(CUSTOMER.name, key)
-    if relay is not None and not turn.overdue(relay):
-        return turn.join(relay, event.id, event.reply_to, event.deadline_ms)
-    awaited = [one for one in order.relays if one is not relay and not one.dead and not turn.overdue(one)]
+    if relay is not None and not decision.overdue(relay):
+        return decision.join(relay, event.id, event.reply_to, event.deadline_ms)
+    awaited = [one for one in order.relays if one is not relay and not one.dead and not decision.overdue(one)]
     if any(one.touchpoint in (PACK.name, CUSTOMER.name) for one in awaited):
-        return wait(turn, CUSTOMER.name)
-    return turn.ask(
+        return defer(decision, CUSTOMER.name)
+    return decision.ask(
         CUSTOMER,
-        located(order, event.body),
+        with_location(order, event.body),
         key,
         event=event.id,
         reply_to=event.reply_to,
@@ -80,9 +82,9 @@ def customer_cancel(turn: Turn[Order]) -> Ruling:
     )
 
 
-def taken(turn: Turn[Order]) -> Ruling:
+def customer_cancel_taken(decision: Decision[Order]) -> Ruling:
     """Increff took the customer's cancellation."""
-    order, outcome = turn.entity, turn.event.outcome
+    order, outcome = decision.entity, decision.event.outcome
     relay = order.pop_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return DUPLICATE
@@ -103,19 +105,21 @@ def taken(turn: Turn[Order]) -> Ruling:
         changes.append((line, customer, min(line.seller, room - customer)))
     for line, customer, seller in changes:
         line.customer, line.seller = customer, seller
-    turn.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
+    decision.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
     if crossed:
         # Increff counts units as cancelled that are packed here, or out in a Pack.
-        turn.fact("cancellation-crossed", {**context(order), "crossed": _units(crossed)})
+        decision.fact("cancellation-crossed", {**order_context(order), "crossed": _units(crossed)})
     if changes:
-        turn.fact("customer-cancelled", {**context(order), "cancelled": cancelled(changes)}, _noted(changes))
-        settle(turn)
+        decision.fact(
+            "customer-cancelled", {**order_context(order), "cancelled": cancelled_units(changes)}, _noted(changes)
+        )
+        settle_order(decision)
     return APPLIED
 
 
-def not_taken(turn: Turn[Order]) -> Ruling:
+def customer_cancel_failed(decision: Decision[Order]) -> Ruling:
     """Increff refused it, or gave no answer: nothing is cancelled here."""
-    order, outcome = turn.entity, turn.event.outcome
+    order, outcome = decision.entity, decision.event.outcome
     relay = order.pop_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return DUPLICATE
@@ -125,18 +129,20 @@ def not_taken(turn: Turn[Order]) -> Ruling:
         order.relays.append(relay)
     if outcome.kind is OutcomeKind.REFUSED:
         message = outcome.message or f"HTTP {outcome.status}"
-        turn.answer_waiters(relay, Ruling(Verdict.REFUSED, message, outcome.status, outcome.body))
-        turn.fact("cancellation-refused", {**context(order), "status": outcome.status}, {"status": outcome.status})
+        decision.answer_waiters(relay, Ruling(Verdict.REFUSED, message, outcome.status, outcome.body))
+        decision.fact(
+            "cancellation-refused", {**order_context(order), "status": outcome.status}, {"status": outcome.status}
+        )
     else:
-        turn.answer_waiters(relay, failed("Increff gave no answer in time; a repeat is safe"))
+        decision.answer_waiters(relay, failed("Increff gave no answer in time; a repeat is safe"))
     return APPLIED
 
 
-def asked_for(turn: Turn[Order]) -> dict[str, int]:
+def contended_units(decision: Decision[Order]) -> dict[str, int]:
     """Units per line that a customer cancellation, still out for its answer, would take."""
-    order = turn.entity
+    order = decision.entity
     units: dict[str, int] = {}
-    awaited = [relay for relay in order.relays if not relay.dead and not turn.overdue(relay)]
+    awaited = [relay for relay in order.relays if not relay.dead and not decision.overdue(relay)]
     asking = [relay for relay in awaited if relay.touchpoint == CUSTOMER.name]
     lines = order.lines_by_code() if asking else {}
     for relay in asking:
@@ -192,7 +198,7 @@ def _customer_ruling(order: Order, wanted: dict[str, int]) -> Ruling | None:
     return None if news else Ruling(Verdict.DUPLICATE, status=200)
 
 
-def _told(line: Line, item: dict[str, Any]) -> tuple[int, int]:
+def _totals(line: Line, item: dict[str, Any]) -> tuple[int, int]:
     """The customer's part and the total after a seller's call.
 
     The call tells what Increff knew when it made it: a customer's cancellation that it took since is not in its total,
@@ -228,7 +234,7 @@ def _key(wanted: dict[str, int]) -> str:
     return ",".join(f"{code}={quantity}" for code, quantity in sorted(wanted.items()))
 
 
-def cancelled(changes: list[tuple[Line, int, int]]) -> list[dict[str, Any]]:
+def cancelled_units(changes: list[tuple[Line, int, int]]) -> list[dict[str, Any]]:
     return [
         {
             "orderItemCode": line.code,

@@ -6,10 +6,10 @@ from typing import Any
 
 from streams.order.forward.adopt import complete_lines
 from streams.order.forward.location import misplaced
-from streams.order.forward.progress import context, located, reach, settle
+from streams.order.forward.progress import order_context, reach_milestone, settle_order, with_location
 from streams.order.model import limits
 from streams.order.model.canonical import digest
-from streams.order.model.decision import APPLIED, DUPLICATE, Recall, Ruling, Turn, conflict, failed, refused
+from streams.order.model.decision import APPLIED, DUPLICATE, AnswerLookup, Decision, Ruling, conflict, failed, refused
 from streams.order.model.entities import Order
 from streams.order.model.events import Event
 from streams.order.model.parts import Line
@@ -27,44 +27,44 @@ _ZIP_PREFIX = 3
 """Characters of a postcode that facts may carry: a region, not a house."""
 
 
-def place(event: Event, now_ms: int, recall: Recall) -> tuple[Turn[Order], Ruling]:
+def create_order(event: Event, now_ms: int, lookup: AnswerLookup) -> tuple[Decision[Order], Ruling]:
     """The first Create under a code."""
     order = Order(
         channel=event.channel, code=event.code, state=OrderState.RECEIVED, created_ms=now_ms, updated_ms=now_ms
     )
-    turn = Turn(order, event, now_ms, recall)
-    return turn, _submit(turn, digest(CREATE.request, event.body))
+    decision = Decision(order, event, now_ms, lookup)
+    return decision, _submit(decision, digest(CREATE.request, event.body))
 
 
-def place_expected(turn: Turn[Order]) -> Ruling:
+def create_expected(decision: Decision[Order]) -> Ruling:
     """The Create of an order of which events came early: it begins now, its facts go on from theirs."""
-    order = turn.entity
-    order.begin(turn.now_ms)
+    order = decision.entity
+    order.begin(decision.now_ms)
     order.state = OrderState.RECEIVED
-    return _submit(turn, digest(CREATE.request, turn.event.body))
+    return _submit(decision, digest(CREATE.request, decision.event.body))
 
 
-def repeat(turn: Turn[Order]) -> Ruling:
+def repeat_create(decision: Decision[Order]) -> Ruling:
     """A Create under a code that exists. Increff would answer success to a changed one and drop it (contract 0.3)."""
-    order = turn.entity
-    payload = digest(CREATE.request, turn.event.body)
+    order = decision.entity
+    payload = digest(CREATE.request, decision.event.body)
     if payload == order.digest:
         return DUPLICATE
     if order.open_ended:
-        return _submit(turn, payload)
+        return _submit(decision, payload)
     return conflict(
         f"order {order.code} exists with other data; a changed order needs another orderCode, or Update Order "
         f"Properties or a cancellation"
     )
 
 
-def attempt_again(turn: Turn[Order]) -> Ruling:
+def retry_create(decision: Decision[Order]) -> Ruling:
     """A Create after Increff refused the last one: the same gets the reason, a corrected one is a new attempt."""
-    order = turn.entity
-    corrected = digest(CREATE.request, turn.event.body)
+    order = decision.entity
+    corrected = digest(CREATE.request, decision.event.body)
     if corrected == order.digest:
-        return refused(refusal(order))
-    if any(not relay.dead and not turn.overdue(relay) for relay in order.relays):
+        return refused(_refusal(order))
+    if any(not relay.dead and not decision.overdue(relay) for relay in order.relays):
         # Its answer speaks of the items of the refused attempt.
         return failed(f"a request of order {order.code} is still out for an answer; repeat later")
     order.relays.clear()
@@ -72,47 +72,47 @@ def attempt_again(turn: Turn[Order]) -> Ruling:
     order.reason = None
     order.milestones.pop("rejected", None)
     order.acknowledged.clear()
-    return _submit(turn, corrected)
+    return _submit(decision, corrected)
 
 
-def taken(turn: Turn[Order]) -> Ruling:
+def create_taken(decision: Decision[Order]) -> Ruling:
     """Increff took the Create."""
-    order = turn.entity
-    if turn.answers_create() and "submitted" not in order.milestones:
-        reach(order, "submitted", turn.now_ms)
-        settle(turn)
-        turn.fact("order-submitted", context(order))
+    order = decision.entity
+    if decision.answers_create() and "submitted" not in order.milestones:
+        reach_milestone(order, "submitted", decision.now_ms)
+        settle_order(decision)
+        decision.fact("order-submitted", order_context(order))
     return APPLIED
 
 
-def rejected(turn: Turn[Order]) -> Ruling:
+def create_refused(decision: Decision[Order]) -> Ruling:
     """Increff refused the Create: the contract has no call that tells the marketplace, a repeat and the fact do."""
-    order, outcome = turn.entity, turn.event.outcome
-    if not turn.answers_create() or outcome is None:
+    order, outcome = decision.entity, decision.event.outcome
+    if not decision.answers_create() or outcome is None:
         return DUPLICATE
     if order.shipments or order.adopted:
         # Increff packs it, so it has it; what it refused was a repeat of the request.
-        turn.fact("delivery-refused", {**context(order), "touchpoint": CREATE.name, "status": outcome.status})
+        decision.fact("delivery-refused", {**order_context(order), "touchpoint": CREATE.name, "status": outcome.status})
         return APPLIED
     order.reason = (outcome.message or f"HTTP {outcome.status}")[: limits.MESSAGE_MAX]
     order.state = OrderState.REJECTED
-    reach(order, "rejected", turn.now_ms)
-    turn.fact(
+    reach_milestone(order, "rejected", decision.now_ms)
+    decision.fact(
         "order-rejected",
         # Increff's words may quote the order: they are for the order's own list, not for every reader of facts.
-        {**context(order), "status": outcome.status},
+        {**order_context(order), "status": outcome.status},
         {"reason": order.reason},
     )
     return APPLIED
 
 
-def refusal(order: Order) -> str:
+def _refusal(order: Order) -> str:
     return f"Increff refused order {order.code}: {order.reason}"
 
 
-def update(turn: Turn[Order]) -> Ruling:
+def update_order(decision: Decision[Order]) -> Ruling:
     """Property update: the last value wins. A hold is passed on: the contract's pages contradict each other on it."""
-    order, event = turn.entity, turn.event
+    order, event = decision.entity, decision.event
     wrong = misplaced(order, event.body.get("locationCode"))
     if wrong is not None:
         return wrong
@@ -120,16 +120,16 @@ def update(turn: Turn[Order]) -> Ruling:
     if changed == order.properties:
         return DUPLICATE
     held = bool(changed["onHold"])
-    request = turn.deliver(UPDATE, located(order, event.body))
+    request = decision.deliver(UPDATE, with_location(order, event.body))
     order.properties = changed
     names: dict[str, Any] = {"onHold": held, "dispatchByTime": changed["dispatchByTime"]}
     _note_hold(order, request, held=held)
     if held == order.held:
-        turn.fact("order-updated", {**context(order), **names})
+        decision.fact("order-updated", {**order_context(order), **names})
         return APPLIED
     order.held = held
-    settle(turn)
-    turn.fact("order-held" if held else "order-released", {**context(order), **names})
+    settle_order(decision)
+    decision.fact("order-held" if held else "order-released", {**order_context(order), **names})
     return APPLIED
 
 
@@ -144,7 +144,7 @@ def _note_hold(order: Order, request: str, *, held: bool) -> None:
         order.holds.append([request, held])
 
 
-def update_failed(order: Order, request: str) -> None:
+def property_update_failed(order: Order, request: str) -> None:
     """Increff refused an update: what it would have changed is not known to hold, so that a repeat is a change."""
     order.properties = {}
     if any(known == request for known, _ in order.holds):
@@ -154,47 +154,47 @@ def update_failed(order: Order, request: str) -> None:
             order.holds.clear()
 
 
-def update_taken(order: Order, request: str) -> None:
+def property_update_taken(order: Order, request: str) -> None:
     """Increff took an update: what it said about a hold is what a later refusal falls back to."""
-    place = next((n for n, (known, _) in enumerate(order.holds) if known == request), None)
-    if place is None:
+    create_order = next((n for n, (known, _) in enumerate(order.holds) if known == request), None)
+    if create_order is None:
         return
-    order.holds[: place + 1] = [["", order.holds[place][1]]]
+    order.holds[: create_order + 1] = [["", order.holds[create_order][1]]]
     if len(order.holds) == 1:
         order.holds.clear()
 
 
-def report_delivered(turn: Turn[Order]) -> Ruling:
+def report_delivered(decision: Decision[Order]) -> Ruling:
     """The marketplace reports that the customer has it."""
-    order, event = turn.entity, turn.event
+    order, event = decision.entity, decision.event
     wrong = misplaced(order, event.body.get("locationCode"))
     if wrong is not None:
         return wrong
     changed = {**order.properties, **_present(event.body)}
     if changed == order.properties:
         return DUPLICATE
-    turn.deliver(UPDATE, located(order, event.body))
+    decision.deliver(UPDATE, with_location(order, event.body))
     order.properties = changed
     if "delivered" in order.milestones:
-        turn.fact("order-updated", context(order))
+        decision.fact("order-updated", order_context(order))
         return APPLIED
-    reach(order, "delivered", turn.now_ms)
-    settle(turn)
-    turn.fact("order-delivered", {**context(order), "deliveredAt": changed.get("deliveredAt")})
+    reach_milestone(order, "delivered", decision.now_ms)
+    settle_order(decision)
+    decision.fact("order-delivered", {**order_context(order), "deliveredAt": changed.get("deliveredAt")})
     return APPLIED
 
 
-def acknowledge(turn: Turn[Order]) -> Ruling:
+def acknowledge_order(decision: Decision[Order]) -> Ruling:
     """Stock is allocated. Once per location, because a split order has several."""
-    order, body = turn.entity, turn.event.body
+    order, body = decision.entity, decision.event.body
     items = [item for item in body["orders"] if item["orderCode"] == order.code]
     for_all = body.get("consolidationType") == "ALL"
     for item in items:
         wrong = None if for_all else misplaced(order, item.get("locationCode"))
         if wrong is not None:
             return wrong
-    located = [_acknowledged(order, item, for_all=for_all) for item in items]
-    new = [item.get("locationCode") or "" for item in located]
+    with_location = [_acknowledged(order, item, for_all=for_all) for item in items]
+    new = [item.get("locationCode") or "" for item in with_location]
     new = [location for location in new if location not in order.acknowledged]
     if not new:
         return DUPLICATE
@@ -206,16 +206,16 @@ def acknowledge(turn: Turn[Order]) -> Ruling:
     order.holds.clear()
     if order.properties.get("onHold"):
         order.properties["onHold"] = False
-    reach(order, "acknowledged", turn.now_ms)
-    settle(turn)
-    turn.deliver(ACKNOWLEDGEMENT, {**body, "orders": located})
+    reach_milestone(order, "acknowledged", decision.now_ms)
+    settle_order(decision)
+    decision.deliver(ACKNOWLEDGEMENT, {**body, "orders": with_location})
     location = {"acknowledgedBy": new[0] or order.location}
-    turn.fact("order-acknowledged", {**context(order), **location}, location)
+    decision.fact("order-acknowledged", {**order_context(order), **location}, location)
     return APPLIED
 
 
-def _submit(turn: Turn[Order], payload: str) -> Ruling:
-    order, body = turn.entity, turn.event.body
+def _submit(decision: Decision[Order], payload: str) -> Ruling:
+    order, body = decision.entity, decision.event.body
     order.digest = payload
     order.location = body.get("locationCode")
     order.split = bool(body.get("isSplitRequired"))
@@ -230,13 +230,13 @@ def _submit(turn: Turn[Order], payload: str) -> Ruling:
         order.properties = {"orderStatus": _NEW_STATUS, **_present(body)}
         order.held = bool(body.get("onHold"))
         order.holds = []
-    order.request = turn.deliver(CREATE, body)
-    settle(turn)
+    order.request = decision.deliver(CREATE, body)
+    settle_order(decision)
     address = body.get("shippingAddress") or {}
-    turn.fact(
+    decision.fact(
         "order-created",
         {
-            **context(order),
+            **order_context(order),
             "onHold": order.held,
             "orderType": body.get("orderType"),
             "paymentMethod": body.get("paymentMethod"),
@@ -258,4 +258,4 @@ def _present(body: dict[str, Any]) -> dict[str, Any]:
 
 def _acknowledged(order: Order, item: dict[str, Any], *, for_all: bool) -> dict[str, Any]:
     """One acknowledged order. It has no location where all locations are consolidated (contract 2)."""
-    return item if for_all else located(order, item)
+    return item if for_all else with_location(order, item)

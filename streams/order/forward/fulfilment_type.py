@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.order.forward.cancel import SELLER, asked_for, cancelled
-from streams.order.forward.progress import context, located, settle
-from streams.order.model.decision import Ruling, Turn, refused
+from streams.order.forward.cancel import SELLER, cancelled_units, contended_units
+from streams.order.forward.progress import order_context, settle_order, with_location
+from streams.order.model.decision import Decision, Ruling, refused
 from streams.order.model.entities import Order
 from streams.order.model.parts import Line
 from streams.order.model.states import ShipmentState
@@ -33,12 +33,12 @@ def one_too_many(order: Order, body: dict[str, Any]) -> Ruling | None:
     return None
 
 
-def leaves_open(turn: Turn[Order], allotted: list[tuple[Line, int]]) -> Ruling | None:
+def leaves_open(decision: Decision[Order], allotted: list[tuple[Line, int]]) -> Ruling | None:
     """A shipment of an order that ships as a whole or not at all. Units that a customer is cancelling may stay out."""
-    order = turn.entity
-    if order.split or order.open_ended or turn.event.body.get("fulfillmentType") != BLOCK:
+    order = decision.entity
+    if order.split or order.open_ended or decision.event.body.get("fulfillmentType") != BLOCK:
         return None
-    contended = asked_for(turn)
+    contended = contended_units(decision)
     packed = {line.code: units for line, units in allotted}
     left = {
         line.code: line.free - packed.get(line.code, 0) - contended.get(line.code, 0)
@@ -54,20 +54,20 @@ def leaves_open(turn: Turn[Order], allotted: list[tuple[Line, int]]) -> Ruling |
     )
 
 
-def close_rest(turn: Turn[Order]) -> None:
+def close_rest(decision: Decision[Order]) -> None:
     """The only shipment is packed: what is open is cancelled as the seller's, and both sides learn it.
 
     Asked after every outcome: one packs the shipment or answers a cancellation, any makes room for a request again.
     Units that a customer cancellation asks for wait for its answer: they are the customer's, or closed after it.
     """
-    order = turn.entity
+    order = decision.entity
     if (
         order.split
         or order.open_ended
         or not any(one.single and one.state != ShipmentState.PACKING for one in order.shipments)
     ):
         return
-    contended = asked_for(turn)
+    contended = contended_units(decision)
     rest = [(line, line.free - contended.get(line.code, 0)) for line in order.lines]
     rest = [(line, units) for line, units in rest if units > 0]
     if not rest or not order.has_room():
@@ -84,8 +84,8 @@ def close_rest(turn: Turn[Order]) -> None:
         }
         for line, _ in rest
     ]
-    turn.deliver(SELLER, located(order, {"orderCode": order.code, "orderItems": items}))
+    decision.deliver(SELLER, with_location(order, {"orderCode": order.code, "orderItems": items}))
     changes = [(line, line.customer, line.seller) for line, _ in rest]
-    data = {"cancelled": cancelled(changes), "automatic": True}
-    turn.fact("seller-cancelled", {**context(order), **data}, {"automatic": True})
-    settle(turn)
+    data = {"cancelled": cancelled_units(changes), "automatic": True}
+    decision.fact("seller-cancelled", {**order_context(order), **data}, {"automatic": True})
+    settle_order(decision)

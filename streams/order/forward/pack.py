@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from streams.order.forward.adopt import learn_sku, unite
-from streams.order.forward.cancel import asked_for
+from streams.order.forward.cancel import contended_units
 from streams.order.forward.fulfilment_type import SINGLE, leaves_open, one_too_many
 from streams.order.forward.location import misplaced
-from streams.order.forward.progress import context, reach, settle
+from streams.order.forward.progress import order_context, reach_milestone, settle_order
 from streams.order.model import limits
 from streams.order.model.canonical import digest
-from streams.order.model.decision import APPLIED, DUPLICATE, Ruling, Turn, failed, refused
+from streams.order.model.decision import APPLIED, DUPLICATE, Decision, Ruling, failed, refused
 from streams.order.model.entities import Order
 from streams.order.model.parts import Line, Shipment
 from streams.order.model.states import ShipmentState
@@ -24,25 +24,25 @@ PACK = BY_NAME["pack-order"]
 NO_ANSWER = "the marketplace gave no answer in time; a repeat is safe"
 
 
-def pack(turn: Turn[Order]) -> Ruling:
+def pack_order(decision: Decision[Order]) -> Ruling:
     """A new shipment is asked for; a known one gets its recorded answer, one in flight is joined."""
-    order, event = turn.entity, turn.event
+    order, event = decision.entity, decision.event
     shipment_id = event.body["shipmentId"]
     known = order.shipment(shipment_id)
     if known is not None:
-        return _again(turn, known)
+        return _again(decision, known)
     if len(order.shipments) >= limits.SHIPMENTS_MAX:
         return refused(f"order {order.code} has {limits.SHIPMENTS_MAX} shipments, which is the most")
     wrong = misplaced(order, event.body["locationCode"]) or one_too_many(order, event.body)
     if wrong is not None:
         return wrong
-    allotted = _allot(turn)
+    allotted = _allot(decision)
     if isinstance(allotted, Ruling):
         return allotted
-    incomplete = leaves_open(turn, allotted)
+    incomplete = leaves_open(decision, allotted)
     if incomplete is not None:
         return incomplete
-    ruling = _ask(turn, shipment_id)
+    ruling = _ask(decision, shipment_id)
     if ruling.verdict is not None:
         return ruling
     for line, units in allotted:
@@ -56,13 +56,13 @@ def pack(turn: Turn[Order]) -> Ruling:
             single=event.body.get("fulfillmentType") == SINGLE,
         )
     )
-    settle(turn)
+    settle_order(decision)
     return ruling
 
 
-def taken(turn: Turn[Order]) -> Ruling:
+def pack_taken(decision: Decision[Order]) -> Ruling:
     """The marketplace packed: its answer is recorded, then given to everyone who waits."""
-    order, outcome = turn.entity, _outcome(turn)
+    order, outcome = decision.entity, _outcome(decision)
     relay = order.pop_relay(outcome)
     shipment = order.shipment(relay.data) if relay is not None else None
     if relay is None or shipment is None or shipment.state != ShipmentState.PACKING:
@@ -79,17 +79,17 @@ def taken(turn: Turn[Order]) -> Ruling:
         if line is not None:
             line.packing -= units
             line.packed += units
-    reach(order, "packed", turn.now_ms)
-    turn.record(PACK.name, relay.key, outcome.status, outcome.body)
-    turn.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
-    settle(turn)
-    turn.fact("shipment-packed", {**context(order), **shipment_context(shipment)}, _noted(shipment))
+    reach_milestone(order, "packed", decision.now_ms)
+    decision.record(PACK.name, relay.key, outcome.status, outcome.body)
+    decision.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
+    settle_order(decision)
+    decision.fact("shipment-packed", {**order_context(order), **shipment_context(shipment)}, _noted(shipment))
     return APPLIED
 
 
-def not_taken(turn: Turn[Order]) -> Ruling:
+def pack_failed(decision: Decision[Order]) -> Ruling:
     """Refused, withdrawn or given up: the units are free again, and the callers learn why."""
-    order, outcome = turn.entity, _outcome(turn)
+    order, outcome = decision.entity, _outcome(decision)
     relay = order.pop_relay(outcome)
     shipment = order.shipment(relay.data) if relay is not None else None
     if relay is None or shipment is None or shipment.state != ShipmentState.PACKING:
@@ -101,10 +101,10 @@ def not_taken(turn: Turn[Order]) -> Ruling:
         if line is not None:
             line.packing -= units
     ruling = ruling_of_failure(outcome, NO_ANSWER)
-    turn.answer_waiters(relay, ruling)
-    turn.fact(
+    decision.answer_waiters(relay, ruling)
+    decision.fact(
         "pack-refused" if outcome.kind is OutcomeKind.REFUSED else "pack-unanswered",
-        {**context(order), **shipment_context(shipment), "status": outcome.status},
+        {**order_context(order), **shipment_context(shipment), "status": outcome.status},
         {**_noted(shipment), "status": outcome.status},
     )
     return APPLIED
@@ -128,9 +128,9 @@ def shipment_context(shipment: Shipment) -> dict[str, Any]:
     }
 
 
-def _ask(turn: Turn[Order], shipment_id: int) -> Ruling:
-    event = turn.event
-    return turn.ask(
+def _ask(decision: Decision[Order], shipment_id: int) -> Ruling:
+    event = decision.event
+    return decision.ask(
         PACK,
         event.body,
         str(shipment_id),
@@ -141,31 +141,31 @@ def _ask(turn: Turn[Order], shipment_id: int) -> Ruling:
     )
 
 
-def _again(turn: Turn[Order], shipment: Shipment) -> Ruling:
-    order, event = turn.entity, turn.event
+def _again(decision: Decision[Order], shipment: Shipment) -> Ruling:
+    order, event = decision.entity, decision.event
     key = str(shipment.id)
     differs = bool(shipment.digest) and digest(PACK.request, event.body) != shipment.digest
-    if differs and not turn.is_known():
+    if differs and not decision.is_known():
         # The contract's key is the shipmentId alone, so the answer is the same; that it differs must be seen, once.
-        turn.remember(DUPLICATE)
-        turn.fact("pack-differed", {**context(order), **shipment_context(shipment)}, _noted(shipment))
+        decision.remember(DUPLICATE)
+        decision.fact("pack-differed", {**order_context(order), **shipment_context(shipment)}, _noted(shipment))
     relay = order.relay(PACK.name, key)
-    if relay is not None and (differs or not turn.overdue(relay)):
-        return turn.join(relay, event.id, event.reply_to, event.deadline_ms)
+    if relay is not None and (differs or not decision.overdue(relay)):
+        return decision.join(relay, event.id, event.reply_to, event.deadline_ms)
     if relay is not None:
-        return _ask(turn, shipment.id)
-    recorded = turn.recorded(PACK.name, key)
+        return _ask(decision, shipment.id)
+    recorded = decision.recorded(PACK.name, key)
     if recorded is not None:
         return recorded
     body = {"shipmentCode": shipment.code} if shipment.code is not None else None
     return Ruling(Verdict.DUPLICATE, status=200, body=body)
 
 
-def _allot(turn: Turn[Order]) -> list[tuple[Line, int]] | Ruling:
+def _allot(decision: Decision[Order]) -> list[tuple[Line, int]] | Ruling:
     """Allot the units of a Pack to the order's lines: it names SKUs, and two lines may have one SKU."""
-    order = turn.entity
-    contended = asked_for(turn)
-    unknown = _learn(turn, contended) if order.open_ended else None
+    order = decision.entity
+    contended = contended_units(decision)
+    unknown = _learn(decision, contended) if order.open_ended else None
     if unknown is not None:
         return unknown
     left = {line.code: max(0, line.free - contended.get(line.code, 0)) for line in order.lines}
@@ -173,7 +173,7 @@ def _allot(turn: Turn[Order]) -> list[tuple[Line, int]] | Ruling:
     for line in order.lines:
         by_sku.setdefault(line.sku, []).append(line)
     allotted: dict[str, int] = {}
-    for item in turn.event.body["shipmentItems"]:
+    for item in decision.event.body["shipmentItems"]:
         sku, wanted = item["channelSkuCode"], item["quantityToPack"]
         lines = by_sku.get(sku)
         if not lines:
@@ -192,11 +192,11 @@ def _allot(turn: Turn[Order]) -> list[tuple[Line, int]] | Ruling:
     return [(line, allotted[line.code]) for line in order.lines if line.code in allotted]
 
 
-def _learn(turn: Turn[Order], contended: dict[str, int]) -> Ruling | None:
+def _learn(decision: Decision[Order], contended: dict[str, int]) -> Ruling | None:
     """An adopted order has what is packed of it; units that a customer is cancelling are not taken for more."""
-    order = turn.entity
+    order = decision.entity
     wanted: dict[str, int] = {}
-    for item in turn.event.body["shipmentItems"]:
+    for item in decision.event.body["shipmentItems"]:
         wanted[item["channelSkuCode"]] = wanted.get(item["channelSkuCode"], 0) + item["quantityToPack"]
     for sku, units in wanted.items():
         lines = [line for line in order.lines if line.sku == sku]
@@ -214,10 +214,10 @@ def _contended(sku: str) -> Ruling:
     return failed(f"a customer cancellation of {sku} is out for Increff's answer; repeat later")
 
 
-def _outcome(turn: Turn[Order]) -> Outcome:
-    outcome = turn.event.outcome
+def _outcome(decision: Decision[Order]) -> Outcome:
+    outcome = decision.event.outcome
     if outcome is None:
-        raise ValueError(f"{turn.event.kind} without an outcome")
+        raise ValueError(f"{decision.event.kind} without an outcome")
     return outcome
 
 

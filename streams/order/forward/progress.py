@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streams.order.model import limits
-from streams.order.model.decision import Turn
+from streams.order.model.decision import Decision
 from streams.order.model.entities import Order
 from streams.order.model.states import SHIPMENT_RANK, OrderState, ShipmentState
 
@@ -37,27 +37,27 @@ def state_of(order: Order) -> OrderState:
     return OrderState.SUBMITTED if submitted else OrderState.RECEIVED
 
 
-def settle(turn: Turn[Order]) -> None:
+def settle_order(decision: Decision[Order]) -> None:
     """Bring the state up to date; reaching an end is a fact of its own."""
-    order = turn.entity
+    order = decision.entity
     before = order.state
     order.state = state_of(order)
     if order.state == before:
         return
     if order.state == OrderState.CANCELLED:
-        reach(order, "cancelled", turn.now_ms)
-        turn.fact("order-cancelled", context(order))
+        reach_milestone(order, "cancelled", decision.now_ms)
+        decision.fact("order-cancelled", order_context(order))
     elif order.state == OrderState.HANDED_OVER:
-        reach(order, "handedOver", turn.now_ms)
-        turn.fact("order-handed-over", context(order))
+        reach_milestone(order, "handedOver", decision.now_ms)
+        decision.fact("order-handed-over", order_context(order))
 
 
-def reach(order: Order, milestone: str, now_ms: int) -> None:
+def reach_milestone(order: Order, milestone: str, now_ms: int) -> None:
     """The first time counts."""
     order.milestones.setdefault(milestone, now_ms)
 
 
-def context(order: Order) -> dict[str, Any]:
+def order_context(order: Order) -> dict[str, Any]:
     """What every fact of an order carries: where it is, its lines, and how long its steps took since creation."""
     return {
         "orderCode": order.code,
@@ -79,7 +79,7 @@ def context(order: Order) -> dict[str, Any]:
     }
 
 
-def located(order: Order, body: dict[str, Any]) -> dict[str, Any]:
+def with_location(order: Order, body: dict[str, Any]) -> dict[str, Any]:
     """Increff identifies an order by its location too (contract 0.3): add it where the caller left it out."""
     if order.location is None or body.get("locationCode") is not None:
         return body

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from streams.order.forward.adopt import adopt_shipment
-from streams.order.forward.deferred_calls import wait
+from streams.order.forward.deferred_calls import defer
 from streams.order.forward.location import misplaced
 from streams.order.forward.pack import PACK, ruling_of_failure, shipment_context
-from streams.order.forward.progress import context, reach, settle
-from streams.order.model.decision import APPLIED, DUPLICATE, Ruling, Turn, early
+from streams.order.forward.progress import order_context, reach_milestone, settle_order
+from streams.order.model.decision import APPLIED, DUPLICATE, Decision, Ruling, early
 from streams.order.model.entities import Order
 from streams.order.model.parts import Shipment
 from streams.order.model.states import SHIPMENT_RANK, ShipmentState
@@ -28,31 +28,31 @@ _BOXES = ",boxes"
 """Ends the key of a label that comes with those of its boxes: another document."""
 
 
-def get_invoice(turn: Turn[Order]) -> Ruling:
-    return _get(turn, INVOICE)
+def get_invoice(decision: Decision[Order]) -> Ruling:
+    return _get(decision, INVOICE)
 
 
-def get_label(turn: Turn[Order]) -> Ruling:
-    return _get(turn, LABEL)
+def get_label(decision: Decision[Order]) -> Ruling:
+    return _get(decision, LABEL)
 
 
-def invoice_taken(turn: Turn[Order]) -> Ruling:
+def invoice_taken(decision: Decision[Order]) -> Ruling:
     """The marketplace's invoice is in."""
-    shipment, body = _answered(turn, INVOICE)
+    shipment, body = _answered(decision, INVOICE)
     if shipment is None:
         return DUPLICATE
     code = body.get("invoiceCode")
     if code is not None and str(code) != shipment.invoice:
         shipment.invoice = str(code)
         data = {"invoiceCode": shipment.invoice}
-        turn.fact("invoice-issued", _facts(turn.entity, shipment, data), _noted(shipment, data))
+        decision.fact("invoice-issued", _facts(decision.entity, shipment, data), _noted(shipment, data))
     return APPLIED
 
 
-def label_taken(turn: Turn[Order]) -> Ruling:
+def label_taken(decision: Decision[Order]) -> Ruling:
     """The marketplace's label is in: the shipment has a courier and a tracking number."""
-    order = turn.entity
-    shipment, body = _answered(turn, LABEL)
+    order = decision.entity
+    shipment, body = _answered(decision, LABEL)
     if shipment is None:
         return DUPLICATE
     awb, transporter = body.get("awbNumber"), body.get("transporter")
@@ -62,28 +62,28 @@ def label_taken(turn: Turn[Order]) -> Ruling:
     advanced = _advance(shipment, ShipmentState.LABELLED)
     if not advanced and known == (shipment.awb, shipment.transporter):
         return APPLIED
-    reach(order, "labelled", turn.now_ms)
-    settle(turn)
+    reach_milestone(order, "labelled", decision.now_ms)
+    settle_order(decision)
     data = {"awbNumber": shipment.awb, "transporter": shipment.transporter}
-    turn.fact("label-issued", _facts(order, shipment, data), _noted(shipment, data))
+    decision.fact("label-issued", _facts(order, shipment, data), _noted(shipment, data))
     return APPLIED
 
 
-def document_failed(turn: Turn[Order]) -> Ruling:
+def document_failed(decision: Decision[Order]) -> Ruling:
     """No document this time; asking again asks the far side again."""
-    outcome = turn.event.outcome
-    relay = turn.entity.pop_relay(outcome) if outcome is not None else None
+    outcome = decision.event.outcome
+    relay = decision.entity.pop_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return DUPLICATE
-    turn.answer_waiters(relay, ruling_of_failure(outcome, NO_ANSWER))
+    decision.answer_waiters(relay, ruling_of_failure(outcome, NO_ANSWER))
     return APPLIED
 
 
-def manifested(turn: Turn[Order]) -> Ruling:
+def shipment_manifested(decision: Decision[Order]) -> Ruling:
     """The manifest that has this order's shipment was closed."""
-    order, body = turn.entity, turn.event.body
+    order, body = decision.entity, decision.event.body
     code = body.get("shipmentCode")
-    shipment = find_shipment(order, code, None) or _met(turn, code, None)
+    shipment = find_shipment(order, code, None) or _adopted(decision, code, None)
     if shipment is None:
         return early(_no_shipment(order, body))
     manifest = body.get("manifestCode") or body.get("manifestId")
@@ -93,23 +93,23 @@ def manifested(turn: Turn[Order]) -> Ruling:
     shipment.manifest = manifest
     shipment.awb = shipment.awb or body.get("awbNumber")
     shipment.transporter = shipment.transporter or body.get("transporter")
-    reach(order, "manifested", turn.now_ms)
-    settle(turn)
+    reach_milestone(order, "manifested", decision.now_ms)
+    settle_order(decision)
     data = {"manifestCode": shipment.manifest, "awbNumber": shipment.awb, "transporter": shipment.transporter}
-    turn.fact("shipment-manifested", _facts(order, shipment, data), _noted(shipment, data))
+    decision.fact("shipment-manifested", _facts(order, shipment, data), _noted(shipment, data))
     return APPLIED
 
 
-def hand_over(turn: Turn[Order]) -> Ruling:
+def hand_over(decision: Decision[Order]) -> Ruling:
     """A shipment left the warehouse. Needs its pack, and an answered one."""
-    order, body = turn.entity, turn.event.body
+    order, body = decision.entity, decision.event.body
     wrong = misplaced(order, body.get("locationCode"))
     if wrong is not None:
         return wrong
     shipments: list[Shipment] = []
     for item in body["handoverItems"]:
         code = item.get("shipmentCode")
-        shipment = find_shipment(order, code, None) or _met(turn, code, body["locationCode"])
+        shipment = find_shipment(order, code, None) or _adopted(decision, code, body["locationCode"])
         if shipment is None:
             return early(_no_shipment(order, item))
         if shipment.state != ShipmentState.HANDED_OVER and shipment not in shipments:
@@ -118,10 +118,10 @@ def hand_over(turn: Turn[Order]) -> Ruling:
         return DUPLICATE
     for shipment in shipments:
         _advance(shipment, ShipmentState.HANDED_OVER)
-    turn.deliver(HANDOVER, body)
+    decision.deliver(HANDOVER, body)
     for shipment in shipments:
-        turn.fact("shipment-handed-over", _facts(order, shipment, {}), _noted(shipment, {}))
-    settle(turn)
+        decision.fact("shipment-handed-over", _facts(order, shipment, {}), _noted(shipment, {}))
+    settle_order(decision)
     return APPLIED
 
 
@@ -142,28 +142,28 @@ def find_shipment(order: Order, code: Any, shipment_id: Any) -> Shipment | None:
     return nameless[0] if len(nameless) == 1 and shipment_id is None else None
 
 
-def _met(turn: Turn[Order], code: Any, location: str | None) -> Shipment | None:
+def _adopted(decision: Decision[Order], code: Any, location: str | None) -> Shipment | None:
     """A shipment that a call names and nobody packed here: an order that was met midway may have it."""
-    return adopt_shipment(turn, code, None, location) if turn.entity.open_ended else None
+    return adopt_shipment(decision, code, None, location) if decision.entity.open_ended else None
 
 
-def _get(turn: Turn[Order], touchpoint: Touchpoint) -> Ruling:
+def _get(decision: Decision[Order], touchpoint: Touchpoint) -> Ruling:
     """A document of a shipment: the recorded one, the one being asked for, or a new request beside the lane."""
-    order, event = turn.entity, turn.event
+    order, event = decision.entity, decision.event
     shipment = find_shipment(order, event.body.get("shipmentCode"), event.body.get("shipmentId"))
-    if shipment is None and _is_packing(turn):
-        return wait(turn, touchpoint.name)
+    if shipment is None and _is_packing(decision):
+        return defer(decision, touchpoint.name)
     named = [event.body.get(name) for name in ("shipmentCode", "shipmentId", "locationCode")]
     if shipment is None and not (order.open_ended and named[0]):
         return early(_no_shipment(order, event.body))
     key = _document_key(shipment, event.body)
-    recorded = turn.recorded(touchpoint.name, key)
+    recorded = decision.recorded(touchpoint.name, key)
     if recorded is not None:
         return recorded
     relay = order.relay(touchpoint.name, key)
-    if relay is not None and not turn.overdue(relay):
-        return turn.join(relay, event.id, event.reply_to, event.deadline_ms)
-    return turn.ask(
+    if relay is not None and not decision.overdue(relay):
+        return decision.join(relay, event.id, event.reply_to, event.deadline_ms)
+    return decision.ask(
         touchpoint,
         _enriched(touchpoint, shipment, event.body),
         key,
@@ -188,23 +188,23 @@ def _enriched(touchpoint: Touchpoint, shipment: Shipment | None, body: dict[str,
     return {**body, **{name: value for name, value in known.items() if value is not None and body.get(name) is None}}
 
 
-def _answered(turn: Turn[Order], touchpoint: Touchpoint) -> tuple[Shipment | None, dict[str, Any]]:
+def _answered(decision: Decision[Order], touchpoint: Touchpoint) -> tuple[Shipment | None, dict[str, Any]]:
     """Record a document's answer and give it to those who wait. None when that was done before."""
-    order, outcome = turn.entity, turn.event.outcome
+    order, outcome = decision.entity, decision.event.outcome
     relay = order.pop_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return None, {}
     if isinstance(relay.data, list):
         code, number, location = relay.data
-        shipment = find_shipment(order, code, number) or adopt_shipment(turn, code, number, location)
-        settle(turn)
+        shipment = find_shipment(order, code, number) or adopt_shipment(decision, code, number, location)
+        settle_order(decision)
     else:
         shipment = order.shipment(relay.data)
     if shipment is not None:
         # By what names the shipment now: when it was asked for, its shipmentId may not have been known.
         relay.key = shipment.name + (_BOXES if relay.key.endswith(_BOXES) else "")
-    turn.record(touchpoint.name, relay.key, outcome.status, outcome.body)
-    turn.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
+    decision.record(touchpoint.name, relay.key, outcome.status, outcome.body)
+    decision.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
     return shipment, outcome.body if isinstance(outcome.body, dict) else {}
 
 
@@ -216,10 +216,10 @@ def _advance(shipment: Shipment, state: ShipmentState) -> bool:
     return True
 
 
-def _is_packing(turn: Turn[Order]) -> bool:
+def _is_packing(decision: Decision[Order]) -> bool:
     """Whether a Pack is out whose answer may still name the shipment."""
-    relays = turn.entity.relays
-    return any(one.touchpoint == PACK.name and not one.dead and not turn.overdue(one) for one in relays)
+    relays = decision.entity.relays
+    return any(one.touchpoint == PACK.name and not one.dead and not decision.overdue(one) for one in relays)
 
 
 def _no_shipment(order: Order, item: dict[str, Any]) -> str:
@@ -230,7 +230,7 @@ def _no_shipment(order: Order, item: dict[str, Any]) -> str:
 
 
 def _facts(order: Order, shipment: Shipment, data: dict[str, Any]) -> dict[str, Any]:
-    return {**context(order), **shipment_context(shipment), "shipmentState": shipment.state, **data}
+    return {**order_context(order), **shipment_context(shipment), "shipmentState": shipment.state, **data}
 
 
 def _noted(shipment: Shipment, data: dict[str, Any]) -> dict[str, Any]:

@@ -6,29 +6,25 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-from streams.order.forward import adopt as adopting
-from streams.order.forward import deferred_calls as waiting
-from streams.order.forward import early_events as parking
-from streams.order.forward import fulfilment_type as fulfilling
+from streams.order.forward import adopt, deferred_calls, early_events, fulfilment_type
 from streams.order.machine import watchdog
-from streams.order.machine.outcomes import base_context, note
+from streams.order.machine.outcomes import entity_context, note_outcome
 from streams.order.machine.transitions import MAKERS, TABLES, absent
 from streams.order.model.canonical import id_digest
-from streams.order.model.decision import NO_ROOM, PASSING, NoRoomError, Recall, Ruling, Turn, failed, refused
+from streams.order.model.decision import NO_ROOM, PASSING, AnswerLookup, Decision, NoRoomError, Ruling, failed, refused
 from streams.order.model.effects import Effect, ReplyTo
 from streams.order.model.entities import Entity, Order, Return
 from streams.order.model.events import OUTCOMES, Event, EventKind
 from streams.order.model.states import OrderState
 from streams.order.records.document import document
-from streams.order.returns import claims as registering
-from streams.order.returns import returns as returning
+from streams.order.returns import claims, returns
 from topics.contract.definition import Mode
 from topics.records.verdicts import Reply, Verdict
 from topics.values import value
 
 
 @value
-class Decision:
+class Decided:
     """`entity` is the new state (None: still unknown), `changed` whether it differs from the old one.
 
     `verdict` None: the caller's answer comes later, with the far side's. `gone`: `entity` was its last state, which is
@@ -49,140 +45,142 @@ def nothing_recorded(_key: bytes) -> tuple[int | None, Any] | None:
     return None
 
 
-def decide(entity: Entity | None, event: Event, now_ms: int, recall: Recall = nothing_recorded) -> Decision:
+def decide(entity: Entity | None, event: Event, now_ms: int, lookup: AnswerLookup = nothing_recorded) -> Decided:
     """Decide one event. `entity` is left as it is."""
-    decision = advance(copy.deepcopy(entity), event, now_ms, recall)
-    return decision if decision.changed else replace(decision, entity=entity)
+    decided = advance(copy.deepcopy(entity), event, now_ms, lookup)
+    return decided if decided.changed else replace(decided, entity=entity)
 
 
-def advance(entity: Entity | None, event: Event, now_ms: int, recall: Recall) -> Decision:
+def advance(entity: Entity | None, event: Event, now_ms: int, lookup: AnswerLookup) -> Decided:
     """As `decide`, for callers that own `entity`: it becomes the new state, and is of no use if nothing changed."""
     if event.kind is EventKind.QUERY:
         return _answer(entity, event)
     if entity is None:
-        return _first(event, now_ms, recall)
+        return _first(event, now_ms, lookup)
     known = _known(entity, event, now_ms)
     if known is not None:
         return _unchanged(entity, event, known)
-    turn: Turn[Any] = Turn(entity, event, now_ms, recall)
+    decision: Decision[Any] = Decision(entity, event, now_ms, lookup)
     if event.kind is EventKind.TICK:
-        return _tick(turn)
+        return _tick(decision)
     if isinstance(entity, Order):
-        waiting.expire_waiting(turn)
-        parking.expire(turn)
-        if entity.state == OrderState.EXPECTED and adopting.wanted(event):
+        deferred_calls.expire_deferred(decision)
+        early_events.expire_early(decision)
+        if entity.state == OrderState.EXPECTED and adopt.is_adoptable(event):
             # The channel's policy was changed while events of it were parked.
-            adopting.begin(turn)
-            _decide_parked(turn)
+            adopt.begin_adopted(decision)
+            _decide_parked(decision)
     try:
-        ruling = _rule(turn)
+        ruling = _rule(decision)
     except NoRoomError:
         return _unchanged(entity, event, failed(NO_ROOM))
     if ruling is None:
-        if turn.effects:
-            watchdog.review(turn)
-        return Decision(entity, Verdict.DUPLICATE, "", turn.effects, changed=bool(turn.effects) or turn.listed)
-    return _decided(turn, ruling)
+        if decision.effects:
+            watchdog.review(decision)
+        return Decided(
+            entity, Verdict.DUPLICATE, "", decision.effects, changed=bool(decision.effects) or decision.listed
+        )
+    return _decided(decision, ruling)
 
 
-def _tick(turn: Turn[Any]) -> Decision:
+def _tick(decision: Decision[Any]) -> Decided:
     """Time has passed: what is over ends, what waits too long is said. Done again, it changes nothing."""
-    entity, before_ms = turn.entity, turn.entity.due_ms
+    entity, before_ms = decision.entity, decision.entity.due_ms
     if isinstance(entity, Order):
-        waiting.expire_waiting(turn)
-        parking.expire(turn)
+        deferred_calls.expire_deferred(decision)
+        early_events.expire_early(decision)
     elif isinstance(entity, Return):
-        returning.ask_again(turn)
-    gone = watchdog.is_forgotten(turn) or (isinstance(entity, Order) and parking.is_over(entity))
+        returns.remind_forward_order(decision)
+    gone = watchdog.is_forgotten(decision) or (isinstance(entity, Order) and early_events.is_nothing_left(entity))
     if gone:
-        turn.fact("order-forgotten", base_context(entity))
+        decision.fact("order-forgotten", entity_context(entity))
     else:
-        watchdog.review(turn)
-    changed = gone or bool(turn.effects) or entity.due_ms != before_ms
-    return Decision(entity, Verdict.APPLIED, "", turn.effects, changed=changed, gone=gone)
+        watchdog.review(decision)
+    changed = gone or bool(decision.effects) or entity.due_ms != before_ms
+    return Decided(entity, Verdict.APPLIED, "", decision.effects, changed=changed, gone=gone)
 
 
-def _first(event: Event, now_ms: int, recall: Recall) -> Decision:
+def _first(event: Event, now_ms: int, lookup: AnswerLookup) -> Decided:
     """The entity is not known."""
-    if event.kind is EventKind.RETURN_CLAIMED and not adopting.wanted(event):
-        answer = registering.answer_for_unknown(event)
-        return Decision(None, Verdict.EARLY, "", [answer] if answer is not None else [], changed=False)
+    if event.kind is EventKind.RETURN_CLAIMED and not adopt.is_adoptable(event):
+        answer = claims.answer_for_unknown(event)
+        return Decided(None, Verdict.EARLY, "", [answer] if answer is not None else [], changed=False)
     ruling = _switched_off(event)
     if ruling is None and event.kind in MAKERS:
-        made = MAKERS[event.kind][1](event, now_ms, recall)
+        made = MAKERS[event.kind][1](event, now_ms, lookup)
         if made is not None:
-            turn, made_ruling = made
-            return _decided(turn, made_ruling or _look_up(turn))
+            decision, made_ruling = made
+            return _decided(decision, made_ruling or _look_up(decision))
     return _unchanged(None, event, ruling or absent(None, event))
 
 
-def _rule(turn: Turn[Any]) -> Ruling | None:
+def _rule(decision: Decision[Any]) -> Ruling | None:
     """What the table says; None for an outcome that was noted before."""
-    entity, event = turn.entity, turn.event
-    if (event.kind in OUTCOMES or event.kind is EventKind.ATTEMPT_FAILED) and not note(turn):
+    entity, event = decision.entity, decision.event
+    if (event.kind in OUTCOMES or event.kind is EventKind.ATTEMPT_FAILED) and not note_outcome(decision):
         return None
     ruling = _switched_off(event)
     if ruling is not None:
         return ruling
-    ruling = _look_up(turn)
-    if ruling.verdict is Verdict.EARLY and event.kind in parking.PARKABLE:
-        return parking.keep(turn, ruling)
+    ruling = _look_up(decision)
+    if ruling.verdict is Verdict.EARLY and event.kind in early_events.MAY_COME_EARLY:
+        return early_events.keep_early(decision, ruling)
     if isinstance(entity, Order):
-        _go_on(turn)
+        _go_on(decision)
     return ruling
 
 
-def _look_up(turn: Turn[Any]) -> Ruling:
+def _look_up(decision: Decision[Any]) -> Ruling:
     """What the cell of the table says."""
-    entity, event = turn.entity, turn.event
+    entity, event = decision.entity, decision.event
     cell = TABLES[entity.KIND].get((entity.state, event.kind))
-    return cell.handler(turn) if cell is not None else absent(entity, event)
+    return cell.handler(decision) if cell is not None else absent(entity, event)
 
 
-def _go_on(turn: Turn[Order]) -> None:
+def _go_on(decision: Decision[Order]) -> None:
     """What follows from this event: the rest is closed, what came early is decided, then callers that wait."""
-    order, kind = turn.entity, turn.event.kind
+    order, kind = decision.entity, decision.event.kind
     if kind in OUTCOMES:
-        fulfilling.close_rest(turn)
-    if order.early and kind in parking.RELEASING and order.state != OrderState.REJECTED:
-        _decide_parked(turn)
-    if order.deferred and kind in waiting.ANSWERED:
+        fulfilment_type.close_rest(decision)
+    if order.early and kind in early_events.MAY_APPLY_EARLY and order.state != OrderState.REJECTED:
+        _decide_parked(decision)
+    if order.deferred and kind in deferred_calls.MAY_RESUME:
         callers, order.deferred = order.deferred, []
         for caller in callers:
-            inner = waiting.resumed(turn, caller)
+            inner = deferred_calls.resumed_call(decision, caller)
             ruling = _look_up(inner)
             if not _has_recorded_answer(inner.event, ruling.verdict):
                 inner.remember(ruling)
             inner.reply(caller.event, caller.reply_to, ruling)
 
 
-def _decide_parked(turn: Turn[Order]) -> None:
-    order = turn.entity
+def _decide_parked(decision: Decision[Order]) -> None:
+    order = decision.entity
     for parked in list(order.early):
-        inner = parking.resumed(turn, parked)
+        inner = early_events.resumed_event(decision, parked)
         # An event makes one request at most. Without room for it, it stays where it is.
         ruling = _look_up(inner) if order.has_room() else failed(NO_ROOM)
         if ruling.verdict not in PASSING:
-            parking.applied(inner, parked, ruling)
+            early_events.close_early(inner, parked, ruling)
 
 
-def _decided(turn: Turn[Any], ruling: Ruling) -> Decision:
-    event, entity = turn.event, turn.entity
+def _decided(decision: Decision[Any], ruling: Ruling) -> Decided:
+    event, entity = decision.event, decision.entity
     if event.outcome is None and not ruling.kept and not _has_recorded_answer(event, ruling.verdict):
-        turn.remember(ruling)
-    turn.reply(event.id, event.reply_to, ruling)
-    entity.updated_ms = turn.now_ms
-    gone = isinstance(entity, Order) and parking.is_over(entity)
+        decision.remember(ruling)
+    decision.reply(event.id, event.reply_to, ruling)
+    entity.updated_ms = decision.now_ms
+    gone = isinstance(entity, Order) and early_events.is_nothing_left(entity)
     if gone:
-        turn.fact("order-forgotten", base_context(entity))
+        decision.fact("order-forgotten", entity_context(entity))
     else:
-        watchdog.review(turn)
-    return Decision(entity, ruling.verdict, ruling.message, turn.effects, changed=True, gone=gone, kept=ruling.kept)
+        watchdog.review(decision)
+    return Decided(entity, ruling.verdict, ruling.message, decision.effects, changed=True, gone=gone, kept=ruling.kept)
 
 
-def _unchanged(entity: Entity | None, event: Event, ruling: Ruling) -> Decision:
+def _unchanged(entity: Entity | None, event: Event, ruling: Ruling) -> Decided:
     effects = _replies(event, ruling)
-    return Decision(entity, ruling.verdict, ruling.message, effects, changed=False, kept=ruling.kept)
+    return Decided(entity, ruling.verdict, ruling.message, effects, changed=False, kept=ruling.kept)
 
 
 def _known(entity: Entity, event: Event, now_ms: int) -> Ruling | None:
@@ -193,7 +191,7 @@ def _known(entity: Entity, event: Event, now_ms: int) -> Ruling | None:
     if event.outcome is not None:
         return None
     if isinstance(entity, Order) and (entity.early or entity.deferred):
-        held = parking.known(entity, event) or waiting.known(entity, event, now_ms)
+        held = early_events.known_early(entity, event) or deferred_calls.known_deferred(entity, event, now_ms)
         if held is not None:
             return held
     digest = id_digest(event.id)
@@ -220,9 +218,9 @@ def _relayed(event: Event) -> bool:
     return event.touchpoint is not None and event.touchpoint.mode is Mode.RELAY
 
 
-def _answer(entity: Entity | None, event: Event) -> Decision:
+def _answer(entity: Entity | None, event: Event) -> Decided:
     ruling = Ruling(Verdict.ANSWERED, body=document(entity) if entity is not None else None)
-    return Decision(entity, Verdict.ANSWERED, "", _replies(event, ruling), changed=False)
+    return Decided(entity, Verdict.ANSWERED, "", _replies(event, ruling), changed=False)
 
 
 def _replies(event: Event, ruling: Ruling) -> list[Effect]:

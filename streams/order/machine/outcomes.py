@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.order.forward.create import UPDATE, update_failed, update_taken
-from streams.order.forward.progress import context, settle
+from streams.order.forward.create import UPDATE, property_update_failed, property_update_taken
+from streams.order.forward.progress import order_context, settle_order
 from streams.order.model import limits
-from streams.order.model.decision import APPLIED, DUPLICATE, Ruling, Turn, destination_of
+from streams.order.model.decision import APPLIED, DUPLICATE, Decision, Ruling, destination_of
 from streams.order.model.entities import Entity, Order, Return
 from streams.order.model.parts import Delivery
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import Outcome, OutcomeKind
 
 
-def note(turn: Turn[Any]) -> bool:
+def note_outcome(decision: Decision[Any]) -> bool:
     """Write an outcome into the list of deliveries. False when it says nothing new: then nothing follows from it."""
-    outcome = turn.event.outcome
+    outcome = decision.event.outcome
     if outcome is None:
         return False
-    delivery = turn.entity.delivery(outcome.request) or _listed_again(turn, outcome)
+    delivery = decision.entity.delivery(outcome.request) or _listed_again(decision, outcome)
     if delivery is None:
         return False
     known = delivery.attempts[-1][0] if delivery.attempts else 0
@@ -28,52 +28,52 @@ def note(turn: Turn[Any]) -> bool:
         if delivery.status == OutcomeKind.REFUSED and outcome.kind is OutcomeKind.DELIVERED and newer:
             # Redriven, and taken after all: what followed from the refusal stays, only the list tells it.
             _write(delivery, outcome, newer=newer)
-            turn.listed = True
+            decision.listed = True
         return False
     if outcome.kind in (OutcomeKind.RETRYING, OutcomeKind.DEAD) and not newer:
         # These two leave the delivery open, so an old one may come again after a newer one.
         return False
     _write(delivery, outcome, newer=newer)
     if outcome.kind is OutcomeKind.DEAD:
-        _dead(turn, delivery, outcome)
+        _dead(decision, delivery, outcome)
     return True
 
 
-def attempt_failed(turn: Turn[Any]) -> Ruling:  # noqa: ARG001 - the attempt is noted already
+def attempt_failed(decision: Decision[Any]) -> Ruling:  # noqa: ARG001 - the attempt is noted already
     """An attempt failed and another will come."""
     return APPLIED
 
 
-def notice_taken(turn: Turn[Any]) -> Ruling:
+def notice_taken(decision: Decision[Any]) -> Ruling:
     """A notification arrived: nothing follows from it, but that an update can no longer be refused."""
-    outcome, entity = turn.event.outcome, turn.entity
+    outcome, entity = decision.event.outcome, decision.entity
     if outcome is not None and outcome.touchpoint == UPDATE.name and isinstance(entity, Order):
-        update_taken(entity, outcome.request)
+        property_update_taken(entity, outcome.request)
     return APPLIED
 
 
-def notice_failed(turn: Turn[Any]) -> Ruling:
+def notice_failed(decision: Decision[Any]) -> Ruling:
     """A notification was refused or given up. Nobody waits for it, so a fact has to say it."""
-    outcome, entity = turn.event.outcome, turn.entity
+    outcome, entity = decision.event.outcome, decision.entity
     if outcome is None:
         return DUPLICATE
     if outcome.touchpoint == UPDATE.name and isinstance(entity, Order):
-        update_failed(entity, outcome.request)
-        settle(turn)
+        property_update_failed(entity, outcome.request)
+        settle_order(decision)
     if outcome.touchpoint == "update-returns" and isinstance(entity, Return):
         entity.properties = ""  # so that a repeat is sent
     if outcome.kind is not OutcomeKind.DEAD:
-        turn.fact("delivery-refused", _data(turn, outcome), _noted(outcome))
+        decision.fact("delivery-refused", _data(decision, outcome), _noted(outcome))
     return APPLIED
 
 
-def _listed_again(turn: Turn[Any], outcome: Outcome) -> Delivery | None:
+def _listed_again(decision: Decision[Any], outcome: Outcome) -> Delivery | None:
     """A request that is not listed any more, where something depends on what became of it."""
-    entity = turn.entity
+    entity = decision.entity
     if not entity.is_awaited(outcome.request):
         return None
     destination = destination_of(BY_NAME[outcome.touchpoint], entity.channel)
-    delivery = Delivery(outcome.request, outcome.touchpoint, destination, turn.now_ms)
+    delivery = Delivery(outcome.request, outcome.touchpoint, destination, decision.now_ms)
     entity.keep_delivery(delivery)
     return delivery
 
@@ -89,22 +89,22 @@ def _write(delivery: Delivery, outcome: Outcome, *, newer: bool) -> None:
         del delivery.attempts[: -limits.ATTEMPTS_MAX]
 
 
-def _dead(turn: Turn[Any], delivery: Delivery, outcome: Outcome) -> None:
-    data = {**_data(turn, outcome), "destination": delivery.destination}
-    turn.fact("delivery-failed", data, _noted(outcome))
+def _dead(decision: Decision[Any], delivery: Delivery, outcome: Outcome) -> None:
+    data = {**_data(decision, outcome), "destination": delivery.destination}
+    decision.fact("delivery-failed", data, _noted(outcome))
 
 
-def _data(turn: Turn[Any], outcome: Outcome) -> dict[str, Any]:
+def _data(decision: Decision[Any], outcome: Outcome) -> dict[str, Any]:
     """The far side's message stays out of facts: it may quote the order."""
-    return {**base_context(turn.entity), "touchpoint": outcome.touchpoint, "status": outcome.status}
+    return {**entity_context(decision.entity), "touchpoint": outcome.touchpoint, "status": outcome.status}
 
 
 def _noted(outcome: Outcome) -> dict[str, Any]:
     return {"touchpoint": outcome.touchpoint, "status": outcome.status}
 
 
-def base_context(entity: Entity) -> dict[str, Any]:
+def entity_context(entity: Entity) -> dict[str, Any]:
     if isinstance(entity, Order):
-        return context(entity)
+        return order_context(entity)
     code = "returnOrderCode" if entity.KIND == Return.KIND else "manifestId"
     return {code: entity.code, "state": entity.state, "locationCode": entity.location}

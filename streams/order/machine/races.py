@@ -169,10 +169,10 @@ class Race:
         key = order_key(_CHANNEL, _CODE)
         event = Event(kind=kind, id=name, channel=_CHANNEL, code=_CODE, key=key, body=body, **more)
         self.now_ms += _STEP_MS
-        decision = advance(self.order, event, self.now_ms, self.answers.get)
-        if decision.changed and isinstance(decision.entity, Order):
-            self.order = decision.entity
-        for effect in decision.effects:
+        decided = advance(self.order, event, self.now_ms, self.answers.get)
+        if decided.changed and isinstance(decided.entity, Order):
+            self.order = decided.entity
+        for effect in decided.effects:
             if isinstance(effect, ReplyTo):
                 self.replies[effect.reply.event] = (effect.reply.verdict, effect.reply.message)
             elif isinstance(effect, RequestDelivery):

@@ -10,24 +10,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from streams.order.forward import adopt as adopting
-from streams.order.forward import cancel as cancelling
-from streams.order.forward import create as placing
-from streams.order.forward import early_events as parking
-from streams.order.forward import pack as packing
-from streams.order.forward import shipments as leaving
+from streams.order.forward import adopt, cancel, create, early_events, pack, shipments
 from streams.order.machine import outcomes
-from streams.order.manifests import manifests as manifesting
-from streams.order.model.decision import Recall, Ruling, Turn, early, refused
+from streams.order.manifests import manifests
+from streams.order.model.decision import AnswerLookup, Decision, Ruling, early, refused
 from streams.order.model.entities import Entity, Manifest, Order, Return
 from streams.order.model.events import Event, EventKind
 from streams.order.model.states import ManifestState, OrderState, ReturnState
-from streams.order.returns import claims as registering
-from streams.order.returns import items as return_items
-from streams.order.returns import returns as returning
+from streams.order.returns import claims, items, returns
 
-Handler = Callable[[Turn[Any]], Ruling]
-Maker = Callable[[Event, int, Recall], tuple[Turn[Any], Ruling | None] | None]
+Handler = Callable[[Decision[Any]], Ruling]
+Maker = Callable[[Event, int, AnswerLookup], tuple[Decision[Any], Ruling | None] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +49,16 @@ _GOES_ON = (IN_WAREHOUSE, (S.MANIFESTED, S.HANDED_OVER))
 """What may follow from any outcome: there is room for what came early, or to close the rest."""
 
 MAKERS: dict[EventKind, tuple[type[Entity], Maker, tuple[str, ...]]] = {
-    E.CREATE: (Order, placing.place, (S.RECEIVED, S.HELD)),
-    E.CREATE_RETURN: (Return, returning.open_return, (R.ASKED, R.REFUSED)),
+    E.CREATE: (Order, create.create_order, (S.RECEIVED, S.HELD)),
+    E.CREATE_RETURN: (Return, returns.create_return, (R.ASKED, R.REFUSED)),
     **dict.fromkeys(
-        (E.ADD_RETURN_ITEMS, E.UPDATE_RETURN, E.CANCEL_RETURN_ITEMS), (Return, returning.meet, (R.SUBMITTED,))
+        (E.ADD_RETURN_ITEMS, E.UPDATE_RETURN, E.CANCEL_RETURN_ITEMS), (Return, returns.adopt_return, (R.SUBMITTED,))
     ),
-    E.ACKNOWLEDGE_RETURN: (Return, returning.meet, (R.ACKNOWLEDGED,)),
-    E.CREATE_MANIFEST: (Manifest, manifesting.request, (M.REQUESTED,)),
+    E.ACKNOWLEDGE_RETURN: (Return, returns.adopt_return, (R.ACKNOWLEDGED,)),
+    E.CREATE_MANIFEST: (Manifest, manifests.create_manifest, (M.REQUESTED,)),
     **{
-        event: (Order, adopting.meet, (S.EXPECTED, *states) if event in parking.PARKABLE else states)
-        for event, states in adopting.ADOPTABLE.items()
+        event: (Order, adopt.adopt_order, (S.EXPECTED, *states) if event in early_events.MAY_COME_EARLY else states)
+        for event, states in adopt.ADOPTABLE.items()
     },
 }
 """What makes an entity that is not there yet; without a ruling, the new entity's cell is asked. Everything else finds
@@ -79,45 +72,47 @@ def _on(event: EventKind, handler: Handler, *moves: tuple[Iterable[str], Iterabl
 
 ORDER: Table = {
     # From the marketplace.
-    **_on(E.CREATE, placing.place_expected, ((S.EXPECTED,), (S.RECEIVED, S.HELD, S.ACKNOWLEDGED, S.CANCELLED))),
+    **_on(E.CREATE, create.create_expected, ((S.EXPECTED,), (S.RECEIVED, S.HELD, S.ACKNOWLEDGED, S.CANCELLED))),
     # To another state only where an adopted order learns what it has.
     **_on(
         E.CREATE,
-        placing.repeat,
+        create.repeat_create,
         (BEFORE_PACK[1:], (S.CANCELLED,)),
         (IN_WAREHOUSE, (S.HANDED_OVER,)),
         ((S.HANDED_OVER,), (S.MANIFESTED,)),
         ((S.RECEIVED, S.DELIVERED, S.CANCELLED), ()),
     ),
-    **_on(E.CREATE, placing.attempt_again, ((S.REJECTED,), (S.RECEIVED, S.HELD))),
+    **_on(E.CREATE, create.retry_create, ((S.REJECTED,), (S.RECEIVED, S.HELD))),
     **_on(
         E.UPDATE,
-        placing.update,
+        create.update_order,
         *_PARKING,
         ((*IN_WAREHOUSE, S.HANDED_OVER, S.DELIVERED), ()),
     ),
-    **_on(E.REPORT_DELIVERED, placing.report_delivered, (ALIVE, (S.DELIVERED,)), ((S.DELIVERED,), ())),
-    **_on(E.CUSTOMER_CANCEL, cancelling.customer_cancel, (TAKEN_ON, ())),
+    **_on(E.REPORT_DELIVERED, create.report_delivered, (ALIVE, (S.DELIVERED,)), ((S.DELIVERED,), ())),
+    **_on(E.CUSTOMER_CANCEL, cancel.customer_cancel, (TAKEN_ON, ())),
     # From Increff.
     **_on(
         E.ACKNOWLEDGE,
-        placing.acknowledge,
+        create.acknowledge_order,
         (BEFORE_PACK, (S.ACKNOWLEDGED,)),
         ((*IN_WAREHOUSE, S.HANDED_OVER, S.DELIVERED), ()),
     ),
-    **_on(E.PACK, packing.pack, ((*BEFORE_PACK, *IN_WAREHOUSE, S.DELIVERED), ()), ((S.HANDED_OVER,), (S.MANIFESTED,))),
-    **_on(E.GET_INVOICE, leaving.get_invoice, ((*ALIVE, S.DELIVERED), ())),
-    **_on(E.GET_LABEL, leaving.get_label, ((*ALIVE, S.DELIVERED), ())),
+    **_on(
+        E.PACK, pack.pack_order, ((*BEFORE_PACK, *IN_WAREHOUSE, S.DELIVERED), ()), ((S.HANDED_OVER,), (S.MANIFESTED,))
+    ),
+    **_on(E.GET_INVOICE, shipments.get_invoice, ((*ALIVE, S.DELIVERED), ())),
+    **_on(E.GET_LABEL, shipments.get_label, ((*ALIVE, S.DELIVERED), ())),
     **_on(
         E.HANDOVER,
-        leaving.hand_over,
+        shipments.hand_over,
         (BEFORE_PACK, (S.MANIFESTED, S.HANDED_OVER)),
         (IN_WAREHOUSE, (S.MANIFESTED, S.HANDED_OVER)),
         ((S.HANDED_OVER, S.DELIVERED), ()),
     ),
     **_on(
         E.SELLER_CANCEL,
-        cancelling.seller_cancel,
+        cancel.seller_cancel,
         (BEFORE_PACK, (S.CANCELLED,)),
         (IN_WAREHOUSE, (S.HANDED_OVER,)),
         ((S.HANDED_OVER, S.DELIVERED, S.CANCELLED), ()),
@@ -125,36 +120,36 @@ ORDER: Table = {
     # From within.
     **_on(
         E.SHIPMENT_MANIFESTED,
-        leaving.manifested,
+        shipments.shipment_manifested,
         ((*BEFORE_PACK, *IN_WAREHOUSE, S.HANDED_OVER), (S.MANIFESTED,)),
         ((S.DELIVERED,), ()),
     ),
-    **_on(E.RETURN_CLAIMED, registering.claimed, ((*TAKEN_ON, S.REJECTED), ())),
-    **_on(E.RETURN_CLAIMED, registering.claimed_of_unknown, ((S.EXPECTED,), ())),
+    **_on(E.RETURN_CLAIMED, claims.return_claimed, ((*TAKEN_ON, S.REJECTED), ())),
+    **_on(E.RETURN_CLAIMED, claims.return_claimed_early, ((S.EXPECTED,), ())),
     # What became of requests.
     **_on(
         E.CREATE_TAKEN,
-        placing.taken,
+        create.create_taken,
         ((S.RECEIVED,), (S.SUBMITTED,)),
         _GOES_ON,
         ((*BEFORE_PACK[1:], *TAKEN_ON[7:], S.REJECTED), ()),
     ),
-    **_on(E.CREATE_REFUSED, placing.rejected, ((S.RECEIVED, S.HELD), (S.REJECTED,))),
+    **_on(E.CREATE_REFUSED, create.create_refused, ((S.RECEIVED, S.HELD), (S.REJECTED,))),
     # Later an order that Increff works on cannot be one it refused: the refusal is noted as a fact.
     **_on(E.CREATE_REFUSED, outcomes.notice_failed, _GOES_ON, ((*BEFORE_PACK[2:], *TAKEN_ON[7:], S.REJECTED), ())),
     **_on(
         E.PACK_TAKEN,
-        packing.taken,
+        pack.pack_taken,
         (BEFORE_PACK, (S.PACKED, S.MANIFESTED, S.HANDED_OVER)),
         _GOES_ON,
         (TAKEN_ON[7:], ()),
         ((S.REJECTED,), ()),
     ),
-    **_on(E.PACK_FAILED, packing.not_taken, (BEFORE_PACK, ()), _GOES_ON, ((*TAKEN_ON[7:], S.REJECTED), ())),
+    **_on(E.PACK_FAILED, pack.pack_failed, (BEFORE_PACK, ()), _GOES_ON, ((*TAKEN_ON[7:], S.REJECTED), ())),
     # An adopted order may have shipments that were packed before it was met: what is said of one shows it.
     **_on(
         E.INVOICE_TAKEN,
-        leaving.invoice_taken,
+        shipments.invoice_taken,
         (BEFORE_PACK, (S.PACKED, S.MANIFESTED, S.HANDED_OVER)),
         ((S.HANDED_OVER,), (S.MANIFESTED,)),
         _GOES_ON,
@@ -162,23 +157,23 @@ ORDER: Table = {
     ),
     **_on(
         E.LABEL_TAKEN,
-        leaving.label_taken,
+        shipments.label_taken,
         ((*BEFORE_PACK, S.PACKED), (S.LABELLED, S.MANIFESTED, S.HANDED_OVER)),
         ((S.LABELLED, S.MANIFESTED), (S.MANIFESTED, S.HANDED_OVER)),
         ((S.HANDED_OVER,), (S.MANIFESTED,)),
         ((S.DELIVERED, S.CANCELLED, S.REJECTED), ()),
     ),
-    **_on(E.DOCUMENT_FAILED, leaving.document_failed, (BEFORE_PACK, ()), _GOES_ON, ((*TAKEN_ON[7:], S.REJECTED), ())),
+    **_on(E.DOCUMENT_FAILED, shipments.document_failed, (BEFORE_PACK, ()), _GOES_ON, ((*TAKEN_ON[7:], S.REJECTED), ())),
     **_on(
         E.CUSTOMER_CANCEL_TAKEN,
-        cancelling.taken,
+        cancel.customer_cancel_taken,
         (BEFORE_PACK, (S.CANCELLED,)),
         _GOES_ON,
         ((S.HANDED_OVER, S.DELIVERED, S.CANCELLED, S.REJECTED), ()),
     ),
     **_on(
         E.CUSTOMER_CANCEL_FAILED,
-        cancelling.not_taken,
+        cancel.customer_cancel_failed,
         (BEFORE_PACK, ()),
         _GOES_ON,
         ((*TAKEN_ON[7:], S.REJECTED), ()),
@@ -199,8 +194,8 @@ ORDER: Table = {
     ),
     **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, ((*TAKEN_ON, S.REJECTED), ())),
 }
-for _event in parking.PARKABLE:
-    ORDER |= _on(_event, parking.not_known, ((S.EXPECTED,), ()))
+for _event in early_events.MAY_COME_EARLY:
+    ORDER |= _on(_event, early_events.order_not_known, ((S.EXPECTED,), ()))
 
 _COMING = (R.RECEIVED, R.SUBMITTED)
 _ADMITTED = (*_COMING, R.ACKNOWLEDGED, R.COMPLETED, R.CANCELLED)
@@ -208,14 +203,14 @@ _NOT_TAKEN_ON = (R.ASKED, R.REFUSED, R.REJECTED)
 
 RETURN: Table = {
     # From the marketplace.
-    **_on(E.CREATE_RETURN, returning.asked_again, ((R.ASKED,), ())),
-    **_on(E.CREATE_RETURN, returning.repeat, (_ADMITTED, ())),
-    **_on(E.CREATE_RETURN, returning.attempt_again, ((R.REFUSED, R.REJECTED), (R.ASKED,))),
-    **_on(E.ADD_RETURN_ITEMS, return_items.add_items, (_COMING, ())),
-    **_on(E.UPDATE_RETURN, returning.update, (_ADMITTED[:-1], ())),
+    **_on(E.CREATE_RETURN, returns.repeat_asked_return, ((R.ASKED,), ())),
+    **_on(E.CREATE_RETURN, returns.repeat_return, (_ADMITTED, ())),
+    **_on(E.CREATE_RETURN, returns.retry_return, ((R.REFUSED, R.REJECTED), (R.ASKED,))),
+    **_on(E.ADD_RETURN_ITEMS, items.add_return_items, (_COMING, ())),
+    **_on(E.UPDATE_RETURN, returns.update_return, (_ADMITTED[:-1], ())),
     **_on(
         E.CANCEL_RETURN_ITEMS,
-        return_items.cancel_items,
+        items.cancel_return_items,
         (_COMING, (R.CANCELLED,)),
         ((R.ACKNOWLEDGED,), (R.COMPLETED,)),
         ((R.COMPLETED, R.CANCELLED), ()),
@@ -223,45 +218,51 @@ RETURN: Table = {
     # From Increff. An item whose cancellation it has not taken may be inspected all the same.
     **_on(
         E.ACKNOWLEDGE_RETURN,
-        return_items.acknowledge,
+        items.acknowledge_return,
         ((*_COMING, R.ACKNOWLEDGED, R.CANCELLED), (R.ACKNOWLEDGED, R.COMPLETED)),
         ((R.COMPLETED,), ()),
     ),
     # From within.
     **_on(
         E.RETURN_DECIDED,
-        returning.decided,
+        returns.return_decided,
         ((R.ASKED,), (R.RECEIVED, R.REFUSED)),
         (_COMING, (R.CANCELLED,)),
         ((*_ADMITTED[2:], R.REFUSED, R.REJECTED), ()),
     ),
     # What became of requests.
-    **_on(E.CREATE_TAKEN, returning.taken, ((R.RECEIVED,), (R.SUBMITTED,)), ((*_ADMITTED[1:], *_NOT_TAKEN_ON), ())),
-    **_on(E.CREATE_REFUSED, returning.rejected, ((R.RECEIVED,), (R.REJECTED,))),
+    **_on(
+        E.CREATE_TAKEN, returns.return_taken, ((R.RECEIVED,), (R.SUBMITTED,)), ((*_ADMITTED[1:], *_NOT_TAKEN_ON), ())
+    ),
+    **_on(E.CREATE_REFUSED, returns.return_rejected, ((R.RECEIVED,), (R.REJECTED,))),
     **_on(E.CREATE_REFUSED, outcomes.notice_failed, ((*_ADMITTED[1:], *_NOT_TAKEN_ON), ())),
     **_on(
         E.ITEMS_REFUSED,
-        return_items.addition_refused,
+        items.added_items_refused,
         (_COMING, (R.CANCELLED,)),
         ((R.ACKNOWLEDGED,), (R.COMPLETED,)),
         ((R.COMPLETED, R.CANCELLED), ()),
     ),
     **_on(E.ITEMS_REFUSED, outcomes.notice_failed, (_NOT_TAKEN_ON, ())),
-    **_on(E.ITEMS_CANCELLED, return_items.cancellation_taken, (_ADMITTED, ())),
+    **_on(E.ITEMS_CANCELLED, items.cancelled_items_taken, (_ADMITTED, ())),
     **_on(E.ITEMS_CANCELLED, outcomes.notice_taken, (_NOT_TAKEN_ON, ())),
     **_on(E.NOTICE_TAKEN, outcomes.notice_taken, (R, ())),
     **_on(E.NOTICE_FAILED, outcomes.notice_failed, (R, ())),
     **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, (R, ())),
 }
 for _event in (E.ADD_RETURN_ITEMS, E.UPDATE_RETURN, E.CANCEL_RETURN_ITEMS, E.ACKNOWLEDGE_RETURN):
-    RETURN |= _on(_event, returning.undecided, ((R.ASKED,), ()))
+    RETURN |= _on(_event, returns.return_undecided, ((R.ASKED,), ()))
 
 MANIFEST: Table = {
-    **_on(E.CREATE_MANIFEST, manifesting.join, ((M.REQUESTED,), ())),
-    **_on(E.CREATE_MANIFEST, manifesting.repeat, ((M.MANIFESTED,), ())),
-    **_on(E.CREATE_MANIFEST, manifesting.attempt_again, ((M.REFUSED,), (M.REQUESTED,))),
-    **_on(E.MANIFEST_TAKEN, manifesting.taken, ((M.REQUESTED,), (M.MANIFESTED,)), ((M.MANIFESTED, M.REFUSED), ())),
-    **_on(E.MANIFEST_FAILED, manifesting.not_taken, ((M.REQUESTED,), (M.REFUSED,)), ((M.MANIFESTED, M.REFUSED), ())),
+    **_on(E.CREATE_MANIFEST, manifests.repeat_requested, ((M.REQUESTED,), ())),
+    **_on(E.CREATE_MANIFEST, manifests.repeat_manifest, ((M.MANIFESTED,), ())),
+    **_on(E.CREATE_MANIFEST, manifests.retry_manifest, ((M.REFUSED,), (M.REQUESTED,))),
+    **_on(
+        E.MANIFEST_TAKEN, manifests.manifest_taken, ((M.REQUESTED,), (M.MANIFESTED,)), ((M.MANIFESTED, M.REFUSED), ())
+    ),
+    **_on(
+        E.MANIFEST_FAILED, manifests.manifest_failed, ((M.REQUESTED,), (M.REFUSED,)), ((M.MANIFESTED, M.REFUSED), ())
+    ),
     **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, (M, ())),
 }
 

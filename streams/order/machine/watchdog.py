@@ -11,15 +11,15 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from streams.order.forward import early_events as parking
-from streams.order.forward.progress import context, may_have_more
+from streams.order.forward import early_events
+from streams.order.forward.progress import may_have_more, order_context
 from streams.order.model import limits
-from streams.order.model.decision import Turn
+from streams.order.model.decision import Decision
 from streams.order.model.entities import Entity, Manifest, Order, Return
 from streams.order.model.events import EventKind
 from streams.order.model.parts import Shipment
 from streams.order.model.states import ManifestState, OrderState, ReturnState, ShipmentState
-from streams.order.returns import questions as asking
+from streams.order.returns import questions
 from topics.configuration.sla import Policy
 
 SUBMIT = "submit"
@@ -46,16 +46,16 @@ _TIMES_KEPT = 4_096
 """Texts of `dispatchByTime` whose time is remembered: an order's every event asks for its own."""
 
 
-def review(turn: Turn[Any]) -> None:
+def review(decision: Decision[Any]) -> None:
     """After an event: what the order waits for now, what is withdrawn, at a tick what is raised; and the next due time.
 
     Called last, when the entity is as it will stay.
     """
-    entity, policy = turn.entity, turn.event.policy
+    entity, policy = decision.entity, decision.event.policy
     if isinstance(entity, Order):
-        _note_waits(turn)
-        if entity.stuck or turn.event.kind is EventKind.TICK:
-            _compare(turn)
+        _note_waits(decision)
+        if entity.stuck or decision.event.kind is EventKind.TICK:
+            _compare(decision)
     entity.due_ms = due_ms(entity, policy)
 
 
@@ -63,7 +63,7 @@ def due_ms(entity: Entity, policy: Policy) -> int:
     """When a tick must look at an entity next; 0: never. Asked after every event, so it makes no lists."""
     due = forgotten_ms(entity, policy)
     if isinstance(entity, Return):
-        return _sooner(due, asking.next_ask_ms(entity))
+        return _sooner(due, questions.next_question_ms(entity))
     if not isinstance(entity, Order):
         return due
     stuck = entity.stuck
@@ -74,7 +74,7 @@ def due_ms(entity: Entity, policy: Policy) -> int:
     if DISPATCH not in stuck:
         due = _sooner(due, _dispatch_ms(entity, policy))
     if entity.early:
-        due = _sooner(due, parking.next_until_ms(entity))
+        due = _sooner(due, early_events.next_expiry_ms(entity))
     for waiting in entity.deferred:
         due = _sooner(due, waiting.deadline_ms)
     return due
@@ -125,9 +125,9 @@ def forgotten_ms(entity: Entity, policy: Policy) -> int:
     return at_ms
 
 
-def is_forgotten(turn: Turn[Any]) -> bool:
-    at_ms = forgotten_ms(turn.entity, turn.event.policy)
-    return bool(at_ms) and at_ms <= turn.now_ms
+def is_forgotten(decision: Decision[Any]) -> bool:
+    at_ms = forgotten_ms(decision.entity, decision.event.policy)
+    return bool(at_ms) and at_ms <= decision.now_ms
 
 
 @lru_cache(_TIMES_KEPT)
@@ -171,14 +171,14 @@ def _near_ms(order: Order, near_ms: int) -> int:
     return max(by_ms - near_ms, (by_ms + order.created_ms) // 2, order.created_ms) if by_ms else 0
 
 
-def _note_waits(turn: Turn[Order]) -> None:
+def _note_waits(decision: Decision[Order]) -> None:
     """What still holds keeps its time; a Pack that leaves units open is a move, so their wait begins again."""
-    order = turn.entity
+    order = decision.entity
     former, keys = order.waits, _waits(order)
     if keys or former:
-        order.waits = {key: former.get(key, turn.now_ms) for key in keys}
-    if PACK in order.waits and turn.event.kind is EventKind.PACK_TAKEN:
-        order.waits[PACK] = turn.now_ms
+        order.waits = {key: former.get(key, decision.now_ms) for key in keys}
+    if PACK in order.waits and decision.event.kind is EventKind.PACK_TAKEN:
+        order.waits[PACK] = decision.now_ms
 
 
 def _waits(order: Order) -> list[str]:
@@ -198,29 +198,29 @@ def _waits(order: Order) -> list[str]:
     return keys
 
 
-def _compare(turn: Turn[Order]) -> None:
+def _compare(decision: Decision[Order]) -> None:
     """Withdraw what no longer holds; at a tick, raise what holds for too long."""
-    order = turn.entity
-    broken = broken_at(order, turn.event.policy)
+    order = decision.entity
+    broken = broken_at(order, decision.event.policy)
     for key, since_ms in list(order.stuck.items()):
         if key not in broken or broken[key][0] != since_ms:
             del order.stuck[key]
             about = _about(order, key)
-            turn.fact(
+            decision.fact(
                 "order-unstuck",
-                {**context(order), **about, "sinceMs": since_ms, "tookMs": turn.now_ms - since_ms},
+                {**order_context(order), **about, "sinceMs": since_ms, "tookMs": decision.now_ms - since_ms},
                 about,
             )
-    if turn.event.kind is not EventKind.TICK:
+    if decision.event.kind is not EventKind.TICK:
         return
     for key, (since_ms, at_ms) in broken.items():
-        if key not in order.stuck and at_ms <= turn.now_ms:
+        if key not in order.stuck and at_ms <= decision.now_ms:
             order.stuck[key] = since_ms
             about = _about(order, key)
             why: dict[str, Any] = {"limitMs": at_ms - since_ms}
             if key == DISPATCH:
                 why = {"dispatchByTime": order.properties["dispatchByTime"]}
-            turn.fact("order-stuck", {**context(order), **about, **why, "sinceMs": since_ms}, about)
+            decision.fact("order-stuck", {**order_context(order), **about, **why, "sinceMs": since_ms}, about)
 
 
 def _about(order: Order, key: str) -> dict[str, Any]:

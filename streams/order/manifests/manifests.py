@@ -6,7 +6,7 @@ from typing import Any
 
 from streams.order.forward.pack import ruling_of_failure
 from streams.order.model.canonical import digest
-from streams.order.model.decision import APPLIED, DUPLICATE, Recall, Ruling, Turn
+from streams.order.model.decision import APPLIED, DUPLICATE, AnswerLookup, Decision, Ruling
 from streams.order.model.entities import Manifest
 from streams.order.model.events import Event
 from streams.order.model.states import ManifestState
@@ -19,44 +19,44 @@ MANIFEST = BY_NAME["create-manifest"]
 NO_ANSWER = "the marketplace gave no answer in time; a repeat is safe"
 
 
-def request(event: Event, now_ms: int, recall: Recall) -> tuple[Turn[Manifest], Ruling]:
+def create_manifest(event: Event, now_ms: int, lookup: AnswerLookup) -> tuple[Decision[Manifest], Ruling]:
     """The first call for a manifest."""
     entity = Manifest(
         channel=event.channel, code=event.code, state=ManifestState.REQUESTED, created_ms=now_ms, updated_ms=now_ms
     )
-    turn = Turn(entity, event, now_ms, recall)
-    return turn, _ask(turn)
+    decision = Decision(entity, event, now_ms, lookup)
+    return decision, _ask(decision)
 
 
-def join(turn: Turn[Manifest]) -> Ruling:
+def repeat_requested(decision: Decision[Manifest]) -> Ruling:
     """A repeat while the marketplace has not answered."""
-    event, relay = turn.event, turn.entity.relay(MANIFEST.name, "")
-    differs = _differs(turn)
-    if relay is None or (turn.overdue(relay) and not differs):
-        return _ask(turn)
-    return turn.join(relay, event.id, event.reply_to, event.deadline_ms)
+    event, relay = decision.event, decision.entity.relay(MANIFEST.name, "")
+    differs = _differs(decision)
+    if relay is None or (decision.overdue(relay) and not differs):
+        return _ask(decision)
+    return decision.join(relay, event.id, event.reply_to, event.deadline_ms)
 
 
-def repeat(turn: Turn[Manifest]) -> Ruling:
+def repeat_manifest(decision: Decision[Manifest]) -> Ruling:
     """A repeat after success gets the recorded answer, rebuilt when it is no longer kept."""
-    _differs(turn)
-    recorded = turn.recorded(MANIFEST.name, "")
+    _differs(decision)
+    recorded = decision.recorded(MANIFEST.name, "")
     if recorded is not None:
         return recorded
-    entity = turn.entity
+    entity = decision.entity
     items = [{"orderCode": order, "shipmentCode": shipment} for order, shipment, _ in entity.items]
     body = {"manifestCode": entity.manifest_code, "manifestItems": items}
     return Ruling(Verdict.DUPLICATE, status=200, body=body)
 
 
-def attempt_again(turn: Turn[Manifest]) -> Ruling:
-    turn.entity.state = ManifestState.REQUESTED
-    return _ask(turn)
+def retry_manifest(decision: Decision[Manifest]) -> Ruling:
+    decision.entity.state = ManifestState.REQUESTED
+    return _ask(decision)
 
 
-def taken(turn: Turn[Manifest]) -> Ruling:
+def manifest_taken(decision: Decision[Manifest]) -> Ruling:
     """The marketplace made the manifest: recorded, told to each order, answered."""
-    entity, outcome = turn.entity, turn.event.outcome
+    entity, outcome = decision.entity, decision.event.outcome
     relay = entity.pop_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return DUPLICATE
@@ -66,7 +66,7 @@ def taken(turn: Turn[Manifest]) -> Ruling:
     entity.items = _confirmed(entity, body)
     entity.state = ManifestState.MANIFESTED
     entity.reason = None
-    turn.record(MANIFEST.name, relay.key, outcome.status, outcome.body)
+    decision.record(MANIFEST.name, relay.key, outcome.status, outcome.body)
     for index, (order, shipment, awb) in enumerate(entity.items):
         told = {
             "orderCode": order,
@@ -77,9 +77,9 @@ def taken(turn: Turn[Manifest]) -> Ruling:
             "transporter": entity.transporter,
         }
         key = order_key(entity.channel, order)
-        turn.command(f"{turn.event.id}.m{index}", SHIPMENT_MANIFESTED, key, order, told)
-    turn.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
-    turn.fact(
+        decision.command(f"{decision.event.id}.m{index}", SHIPMENT_MANIFESTED, key, order, told)
+    decision.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
+    decision.fact(
         "manifest-created",
         {
             "manifestId": entity.code,
@@ -93,28 +93,28 @@ def taken(turn: Turn[Manifest]) -> Ruling:
     return APPLIED
 
 
-def not_taken(turn: Turn[Manifest]) -> Ruling:
-    entity, outcome = turn.entity, turn.event.outcome
+def manifest_failed(decision: Decision[Manifest]) -> Ruling:
+    entity, outcome = decision.entity, decision.event.outcome
     relay = entity.pop_relay(outcome) if outcome is not None else None
     if outcome is None or relay is None:
         return DUPLICATE
     entity.state = ManifestState.REFUSED
     ruling = ruling_of_failure(outcome, NO_ANSWER)
     entity.reason = ruling.message
-    turn.answer_waiters(relay, ruling)
-    turn.fact("manifest-refused", {"manifestId": entity.code, "status": outcome.status}, {"status": outcome.status})
+    decision.answer_waiters(relay, ruling)
+    decision.fact("manifest-refused", {"manifestId": entity.code, "status": outcome.status}, {"status": outcome.status})
     return APPLIED
 
 
-def _ask(turn: Turn[Manifest]) -> Ruling:
-    entity, event = turn.entity, turn.event
+def _ask(decision: Decision[Manifest]) -> Ruling:
+    entity, event = decision.entity, decision.event
     entity.location = event.body.get("locationCode")
     entity.transporter = event.body.get("transporter") or ""
     entity.digest = digest(MANIFEST.request, event.body)
     entity.items = [
         (item["orderCode"], item["shipmentCode"], item.get("awbNumber") or "") for item in event.body["manifestItems"]
     ]
-    return turn.ask(
+    return decision.ask(
         MANIFEST,
         event.body,
         "",
@@ -124,14 +124,14 @@ def _ask(turn: Turn[Manifest]) -> Ruling:
     )
 
 
-def _differs(turn: Turn[Manifest]) -> bool:
+def _differs(decision: Decision[Manifest]) -> bool:
     """The contract's key is the manifestId alone, so the answer is the same; that it differs must be seen, once."""
-    entity = turn.entity
-    if digest(MANIFEST.request, turn.event.body) == entity.digest:
+    entity = decision.entity
+    if digest(MANIFEST.request, decision.event.body) == entity.digest:
         return False
-    if not turn.is_known():
-        turn.remember(DUPLICATE)
-        turn.fact("manifest-differed", {"manifestId": entity.code, "locationCode": entity.location})
+    if not decision.is_known():
+        decision.remember(DUPLICATE)
+        decision.fact("manifest-differed", {"manifestId": entity.code, "locationCode": entity.location})
     return True
 
 

@@ -22,7 +22,7 @@ from topics.values import value
 
 EntityT = TypeVar("EntityT", bound=Entity)
 
-Recall = Callable[[bytes], tuple[int | None, Any] | None]
+AnswerLookup = Callable[[bytes], tuple[int | None, Any] | None]
 """The recorded answer under a key: its status and body, None when there is none."""
 
 
@@ -69,25 +69,25 @@ class NoRoomError(Exception):
     """The entity's list of deliveries is full of requests whose outcome is still to come."""
 
 
-class Turn(Generic[EntityT]):
+class Decision(Generic[EntityT]):
     """`entity` is the decision's own copy and may be changed."""
 
     __slots__ = ("effects", "entity", "event", "listed", "now_ms", "recall")
 
-    def __init__(self, entity: EntityT, event: Event, now_ms: int, recall: Recall) -> None:
+    def __init__(self, entity: EntityT, event: Event, now_ms: int, lookup: AnswerLookup) -> None:
         self.entity = entity
         self.event = event
         self.now_ms = now_ms
-        self.recall = recall
+        self.recall = lookup
         self.effects: list[Effect] = []
         self.listed = False
         """Whether the list of deliveries changed, although nothing follows from it."""
 
-    def within(self, event: Event) -> Turn[EntityT]:
+    def within(self, event: Event) -> Decision[EntityT]:
         """The turn of another event of the same entity, as part of this decision."""
-        turn = Turn(self.entity, event, self.now_ms, self.recall)
-        turn.effects = self.effects
-        return turn
+        decision = Decision(self.entity, event, self.now_ms, self.recall)
+        decision.effects = self.effects
+        return decision
 
     def resumed(
         self,
@@ -99,7 +99,7 @@ class Turn(Generic[EntityT]):
         offered: bool = True,
         reply_to: Address | None = None,
         deadline_ms: int | None = None,
-    ) -> Turn[EntityT]:
+    ) -> Decision[EntityT]:
         """The turn of an event that was kept for later, as it came. `kind`: of one that is no touchpoint's call."""
         entity = self.entity
         return self.within(

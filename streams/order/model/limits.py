@@ -14,14 +14,14 @@ FACTS_MAX = 64
 """Facts listed per entity: an order of a few shipments fits whole; `orders.events` has all."""
 WAITERS_MAX = 16
 """Callers that may wait for one answer: both sides ask again after 45 s at most, so a few are usual."""
-WAITING_MAX = 8
+DEFERRED_MAX = 8
 """Cancellations, labels and invoices that may wait behind a Pack: each carries a body."""
-PARKED_MAX = 8
+EARLY_EVENTS_MAX = 8
 """Events that came early and are kept per order: an acknowledgement, a cancellation, a manifest and a handover of two
 sub-orders."""
-PARKED_BYTES_MAX = 256 << 10
+EARLY_BYTES_MAX = 256 << 10
 """Bytes of their bodies: a cancellation of 2,500 items fits, and a state stays far below the record limit."""
-PARKED_MS = 86_400_000
+EARLY_KEPT_MS = 86_400_000
 """How long they are kept: whatever came before them is retried for a day by default, then it is dead."""
 DELIVERY_LOST_MS = 30 * 86_400_000
 """An entity that is over is kept so long for a request that nothing was heard of: none is tried for a month."""

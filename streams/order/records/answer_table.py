@@ -13,7 +13,7 @@ from streams.order.model.limits import ANSWER_BYTES_MAX, ANSWER_SIZE_MAX, ANSWER
 from streams.runtime.role import Table
 
 
-class Answers:
+class AnswerTable:
     """What is known about one partition's relay.answers table."""
 
     __slots__ = ("_bytes", "_bytes_max", "_count_max", "_sizes")
@@ -43,7 +43,7 @@ class Answers:
         self._bytes -= self._sizes.pop(key, 0)
 
 
-def recall(table: Table, key: bytes) -> tuple[int | None, Any] | None:
+def stored_answer(table: Table, key: bytes) -> tuple[int | None, Any] | None:
     """The status and body recorded under a key."""
     value = table.get(key)
     if value is None:

@@ -21,7 +21,7 @@ from topics.subscriptions.model import FACT as FACT_KIND
 from topics.subscriptions.model import Subscription, delivered_body, delivery_id
 
 
-class Performer:
+class EffectEncoder:
     """Knows the destinations' shards, who gets facts, and the number of partitions."""
 
     __slots__ = ("_channels", "_homes", "_partitions", "_subscriptions")

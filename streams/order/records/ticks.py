@@ -45,7 +45,7 @@ class Until(NamedTuple):
         return due_ms > 0 and (self.key is None or key <= self.key)
 
 
-class Due:
+class DueIndex:
     """The entities of one partition by the time at which they are due.
 
     A help to find them only: what counts is the due time in the state. It may list an entity that is due later by now,
@@ -153,7 +153,7 @@ class Ticker:
     def __init__(self, tick_s: float, clock_ms: Callable[[], int] | None = None) -> None:
         self._tick_s = tick_s
         self._clock_ms = clock_ms or (lambda: time.time_ns() // 1_000_000)
-        self._due: dict[int, Due] = {}
+        self._due: dict[int, DueIndex] = {}
         self._committer: Committer | None = None
         self._more = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -167,18 +167,18 @@ class Ticker:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    def on_assigned(self, partition: int, table: Table) -> Due:
+    def on_assigned(self, partition: int, table: Table) -> DueIndex:
         """Empty: the caller adds what the table has."""
-        self._due[partition] = Due(table)
+        self._due[partition] = DueIndex(table)
         return self._due[partition]
 
     def on_revoked(self, partition: int) -> None:
         self._due.pop(partition, None)
 
-    def due(self, partition: int) -> Due | None:
+    def due(self, partition: int) -> DueIndex | None:
         return self._due.get(partition)
 
-    def decided(self, due: Due) -> None:
+    def decided(self, due: DueIndex) -> None:
         """A tick was decided: the next one comes at once if more is due."""
         due.asked = False
         if due.until(self._clock_ms()):

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Any
 
 from streams.order.model import limits
-from streams.order.model.decision import APPLIED, DUPLICATE, Ruling, Turn
+from streams.order.model.decision import APPLIED, DUPLICATE, Decision, Ruling
 from streams.order.model.effects import SendCommand
 from streams.order.model.entities import Order
 from streams.order.model.events import Event
@@ -20,24 +20,24 @@ from topics.records.envelope import RETURN_DECIDED
 from topics.records.keys import return_key
 
 
-def claimed(turn: Turn[Order]) -> Ruling:
+def return_claimed(decision: Decision[Order]) -> Ruling:
     """A return asks for units, or gives some back."""
-    order, body = turn.entity, turn.event.body
+    order, body = decision.entity, decision.event.body
     code, version = body["returnOrderCode"], body["version"]
     claim = next((one for one in order.returns if one.code == code), None)
     if claim is not None and version < claim.version:
         return DUPLICATE  # the return has said more since
     reason = claim.reason if claim is not None and version == claim.version else _take(order, claim, body)
     if body["asked"]:
-        turn.effects.append(_answer(turn.event, reason, known=not order.adopted))
+        decision.effects.append(_answer(decision.event, reason, known=not order.adopted))
     return APPLIED
 
 
-def claimed_of_unknown(turn: Turn[Order]) -> Ruling:
+def return_claimed_early(decision: Decision[Order]) -> Ruling:
     """The order is only expected: what a return asks of it is decided as if nothing was known."""
-    answer = answer_for_unknown(turn.event)
+    answer = answer_for_unknown(decision.event)
     if answer is not None:
-        turn.effects.append(answer)
+        decision.effects.append(answer)
     return DUPLICATE
 
 
@@ -50,7 +50,7 @@ def answer_for_unknown(event: Event) -> SendCommand | None:
     return _answer(event, reason, known=False)
 
 
-def shipped(order: Order) -> Counter[str]:
+def shipped_units(order: Order) -> Counter[str]:
     """Units per SKU that are packed or further. A handover is optional in the contract and may come late."""
     units: Counter[str] = Counter()
     for shipment in order.shipments:
@@ -88,7 +88,7 @@ def _objection(order: Order, claim: Claim | None, wanted: dict[str, int]) -> str
         return f"returns of order {order.code} name more than {limits.RETURNED_SKUS_MAX} SKUs, which is the most"
     if order.adopted:
         return ""  # what left before Sluice saw it is not known
-    left = shipped(order)
+    left = shipped_units(order)
     held = claim.units if claim is not None else {}
     for sku, count in wanted.items():
         if count > held.get(sku, 0) and count + others[sku] > left[sku]:

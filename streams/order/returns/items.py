@@ -11,11 +11,11 @@ from typing import Any
 
 from streams.order.model import limits
 from streams.order.model.canonical import digest
-from streams.order.model.decision import APPLIED, DUPLICATE, Ruling, Turn, conflict, failed, refused
+from streams.order.model.decision import APPLIED, DUPLICATE, Decision, Ruling, conflict, failed, refused
 from streams.order.model.entities import Return
 from streams.order.model.parts import ReturnItem
 from streams.order.model.states import ReturnState
-from streams.order.returns import questions as asking
+from streams.order.returns import questions
 from streams.order.returns.questions import ADD
 from topics.contract.touchpoints import BY_NAME
 from topics.schema_base import ITEMS_MAX
@@ -26,12 +26,12 @@ ACKNOWLEDGEMENT = BY_NAME["return-order-acknowledgement"]
 _BEFORE_ARRIVAL = (ReturnState.RECEIVED, ReturnState.SUBMITTED)
 
 
-def add_items(turn: Turn[Return]) -> Ruling:
+def add_return_items(decision: Decision[Return]) -> Ruling:
     """More units come back. The forward order is asked about those that are new."""
-    entity, body = turn.entity, turn.event.body
+    entity, body = decision.entity, decision.event.body
     payload, question = digest(ADD.request, body), entity.question
     if question is not None and question.digest == payload:
-        return asking.join(turn, question)
+        return questions.join_question(decision, question)
     if entity.adopted and not entity.forward:
         entity.forward = body["orderCode"]
     if body["orderCode"] != entity.forward:
@@ -50,59 +50,63 @@ def add_items(turn: Turn[Return]) -> Ruling:
         return DUPLICATE
     if len(entity.items) + len(new) > ITEMS_MAX:
         return refused(f"return {entity.code} may have at most {ITEMS_MAX} items")
-    if question is not None and not asking.is_overdue(turn, question):
+    if question is not None and not questions.is_question_overdue(decision, question):
         return failed(f"return {entity.code} asks its forward order about other items; repeat later")
-    return asking.is_too_large(turn) or asking.ask(turn, ADD, {**body, "returnLineItems": new}, payload)
+    return questions.call_too_large(decision) or questions.ask_forward_order(
+        decision, ADD, {**body, "returnLineItems": new}, payload
+    )
 
 
-def added(turn: Turn[Return], call: Turn[Return]) -> Ruling:
+def added_items_admitted(decision: Decision[Return], call: Decision[Return]) -> Ruling:
     """The forward order has admitted them; what arrived meanwhile came without them."""
-    entity = turn.entity
+    entity = decision.entity
     if entity.state not in _BEFORE_ARRIVAL:
-        ruling = not_added(turn, call, f"return {entity.code} is {entity.state}")
-        asking.tell(turn)
+        ruling = added_items_denied(decision, call, f"return {entity.code} is {entity.state}")
+        questions.claim_units(decision)
         return ruling
     request = call.deliver(ADD, call.event.body)
     items = call.event.body["returnLineItems"]
     for item in items:
         entity.items[item["channelReturnItemCode"]] = ReturnItem(item["channelSkuCode"], added=request)
-    asking.close(turn, APPLIED)
+    questions.close_question(decision, APPLIED)
     codes = [item["channelReturnItemCode"] for item in items]
-    call.fact("return-items-added", {**context(entity), "items": _named(call)}, {"items": _short(codes)})
+    call.fact("return-items-added", {**return_context(entity), "items": _named(call)}, {"items": _short(codes)})
     return APPLIED
 
 
-def not_added(turn: Turn[Return], call: Turn[Return], reason: str) -> Ruling:
-    entity = turn.entity
-    asking.close(turn, refused(f"items of return {entity.code} are refused: {reason}"))
-    settle(turn)
+def added_items_denied(decision: Decision[Return], call: Decision[Return], reason: str) -> Ruling:
+    entity = decision.entity
+    questions.close_question(decision, refused(f"items of return {entity.code} are refused: {reason}"))
+    settle_return(decision)
     noted = {"reason": reason[: limits.MESSAGE_MAX]}
-    call.fact("return-items-refused", {**context(entity), "items": _named(call), **noted}, noted)
+    call.fact("return-items-refused", {**return_context(entity), "items": _named(call), **noted}, noted)
     return APPLIED
 
 
-def addition_refused(turn: Turn[Return]) -> Ruling:
+def added_items_refused(decision: Decision[Return]) -> Ruling:
     """Increff did not take the items: they do not come, unless they are here already."""
-    entity, outcome = turn.entity, turn.event.outcome
+    entity, outcome = decision.entity, decision.event.outcome
     if outcome is None:
         return DUPLICATE
     gone = {code: item for code, item in entity.items.items() if item.added == outcome.request and item.qc is None}
     for item in gone.values():
         item.cancelled = True
-    settle(turn)
+    settle_return(decision)
     items = [{"itemCode": code, "channelSkuCode": item.sku} for code, item in gone.items()]
     noted = {"status": outcome.status}
-    turn.fact("return-items-refused", {**context(entity), "items": items, **noted}, noted)
+    decision.fact("return-items-refused", {**return_context(entity), "items": items, **noted}, noted)
     if gone:
-        asking.tell(turn)
+        questions.claim_units(decision)
     return APPLIED
 
 
-def cancel_items(turn: Turn[Return]) -> Ruling:
+def cancel_return_items(decision: Decision[Return]) -> Ruling:
     """The items named do not come, as long as they have not arrived; naming them again changes nothing."""
-    entity, body = turn.entity, turn.event.body
+    entity, body = decision.entity, decision.event.body
     codes = [item["channelReturnItemCode"] for item in body["returnLineItems"]]
-    learn(entity, ((item["channelReturnItemCode"], item["channelSkuCode"]) for item in body["returnLineItems"]))
+    learn_return_items(
+        entity, ((item["channelReturnItemCode"], item["channelSkuCode"]) for item in body["returnLineItems"])
+    )
     ruling = _refusal(entity, "has no item", (code for code in codes if code not in entity.items))
     ruling = ruling or _refusal(entity, "has received item", (code for code in codes if entity.items[code].qc))
     if ruling is not None:
@@ -110,33 +114,33 @@ def cancel_items(turn: Turn[Return]) -> Ruling:
     new = [code for code in dict.fromkeys(codes) if not entity.items[code].cancelled]
     if not new:
         return DUPLICATE
-    request = turn.deliver(CANCEL, body)
+    request = decision.deliver(CANCEL, body)
     for code in new:
         entity.items[code].cancelled = request or True
-    turn.fact("return-items-cancelled", {**context(entity), "itemCodes": new}, {"items": _short(new)})
-    settle(turn)
+    decision.fact("return-items-cancelled", {**return_context(entity), "itemCodes": new}, {"items": _short(new)})
+    settle_return(decision)
     if not request:
-        asking.tell(turn)
+        questions.claim_units(decision)
     return APPLIED
 
 
-def cancellation_taken(turn: Turn[Return]) -> Ruling:
+def cancelled_items_taken(decision: Decision[Return]) -> Ruling:
     """Increff took it: the units are free for another return."""
-    entity, outcome = turn.entity, turn.event.outcome
+    entity, outcome = decision.entity, decision.event.outcome
     asked = [item for item in entity.items.values() if outcome is not None and item.cancelled == outcome.request]
     if not asked:
         return DUPLICATE
     for item in asked:
         item.cancelled = True
-    asking.tell(turn)
+    questions.claim_units(decision)
     return APPLIED
 
 
-def acknowledge(turn: Turn[Return]) -> Ruling:
+def acknowledge_return(decision: Decision[Return]) -> Ruling:
     """Inspections add up over several calls (contract 16); another verdict on the same unit is news."""
-    entity, body = turn.entity, turn.event.body
+    entity, body = decision.entity, decision.event.body
     codes = [item["itemCode"] for item in body["orderItems"]]
-    learn(entity, ((item["itemCode"], item["channelSkuCode"]) for item in body["orderItems"]))
+    learn_return_items(entity, ((item["itemCode"], item["channelSkuCode"]) for item in body["orderItems"]))
     ruling = _refusal(entity, "has no item", (code for code in codes if code not in entity.items))
     cancelled = (code for code in codes if entity.items[code].cancelled is True)
     ruling = ruling or _refusal(entity, "has cancelled item", cancelled)
@@ -150,33 +154,33 @@ def acknowledge(turn: Turn[Return]) -> Ruling:
             new.append({name: item.get(name) for name in ("itemCode", "channelSkuCode", "qcStatus", "qcReason")})
     if not new:
         return DUPLICATE
-    turn.deliver(ACKNOWLEDGEMENT, body)
+    decision.deliver(ACKNOWLEDGEMENT, body)
     for item in new:
         known = entity.items[item["itemCode"]]
         known.cancelled = False
         known.qc, known.inspection = item["qcStatus"], f"{item['qcStatus']}|{item['qcReason']}"
     before = entity.state
     entity.state = _state(entity)
-    turn.fact("return-acknowledged", {**context(entity), "inspected": new})
-    _reached(turn, before)
+    decision.fact("return-acknowledged", {**return_context(entity), "inspected": new})
+    _reached(decision, before)
     return APPLIED
 
 
-def learn(entity: Return, items: Iterable[tuple[str, str]]) -> None:
+def learn_return_items(entity: Return, items: Iterable[tuple[str, str]]) -> None:
     """Units of an adopted return are those that calls name."""
     for code, sku in items if entity.adopted else ():
         if len(entity.items) < ITEMS_MAX:
             entity.items.setdefault(code, ReturnItem(sku))
 
 
-def settle(turn: Turn[Return]) -> None:
+def settle_return(decision: Decision[Return]) -> None:
     """Bring the state up to date; reaching an end is a fact of its own."""
-    before = turn.entity.state
-    turn.entity.state = _state(turn.entity)
-    _reached(turn, before)
+    before = decision.entity.state
+    decision.entity.state = _state(decision.entity)
+    _reached(decision, before)
 
 
-def context(entity: Return) -> dict[str, Any]:
+def return_context(entity: Return) -> dict[str, Any]:
     """What every fact of a return carries."""
     return {
         "returnOrderCode": entity.code,
@@ -213,14 +217,14 @@ def _state(entity: Return) -> ReturnState:
     return entity.state
 
 
-def _reached(turn: Turn[Return], before: str) -> None:
-    entity = turn.entity
+def _reached(decision: Decision[Return], before: str) -> None:
+    entity = decision.entity
     if entity.state == before:
         return
     if entity.state == ReturnState.COMPLETED:
-        turn.fact("return-completed", context(entity))
+        decision.fact("return-completed", return_context(entity))
     elif entity.state == ReturnState.CANCELLED:
-        turn.fact("return-cancelled", context(entity))
+        decision.fact("return-cancelled", return_context(entity))
 
 
 def _refusal(entity: Return, what: str, codes: Iterable[str]) -> Ruling | None:
@@ -232,7 +236,7 @@ def _refusal(entity: Return, what: str, codes: Iterable[str]) -> Ruling | None:
     return refused(f"return {entity.code} {what} {', '.join(named[: limits.NAMED_MAX])}{more}")
 
 
-def _named(call: Turn[Return]) -> list[dict[str, str]]:
+def _named(call: Decision[Return]) -> list[dict[str, str]]:
     items = call.event.body["returnLineItems"]
     return [{"itemCode": item["channelReturnItemCode"], "channelSkuCode": item["channelSkuCode"]} for item in items]
 

@@ -6,14 +6,13 @@ from typing import Any
 
 from streams.order.model import limits
 from streams.order.model.canonical import digest
-from streams.order.model.decision import APPLIED, DUPLICATE, Recall, Ruling, Turn, conflict, failed, refused
+from streams.order.model.decision import APPLIED, DUPLICATE, AnswerLookup, Decision, Ruling, conflict, failed, refused
 from streams.order.model.entities import Return
 from streams.order.model.events import Event
 from streams.order.model.parts import ReturnItem
 from streams.order.model.states import ReturnState
-from streams.order.returns import items as return_items
-from streams.order.returns import questions as asking
-from streams.order.returns.items import context
+from streams.order.returns import items, questions
+from streams.order.returns.items import return_context
 from streams.order.returns.questions import CREATE
 from topics.contract.touchpoints import BY_NAME
 
@@ -29,21 +28,21 @@ _COURIER = {
 """Members of Create and of Update Returns -> the one name under which they are known (contract 19.4)."""
 
 
-def open_return(event: Event, now_ms: int, recall: Recall) -> tuple[Turn[Return], Ruling] | None:
+def create_return(event: Event, now_ms: int, lookup: AnswerLookup) -> tuple[Decision[Return], Ruling] | None:
     """The first Create under a return code."""
     entity = Return(
         channel=event.channel, code=event.code, state=ReturnState.ASKED, created_ms=now_ms, updated_ms=now_ms
     )
-    turn = Turn(entity, event, now_ms, recall)
-    too_large = asking.is_too_large(turn)
+    decision = Decision(entity, event, now_ms, lookup)
+    too_large = questions.call_too_large(decision)
     if too_large is not None:
         entity.state = ReturnState.REFUSED
         entity.reason = too_large.message
-        return turn, too_large
-    return turn, _ask(turn)
+        return decision, too_large
+    return decision, _ask(decision)
 
 
-def meet(event: Event, now_ms: int, recall: Recall) -> tuple[Turn[Return], None] | None:
+def adopt_return(event: Event, now_ms: int, lookup: AnswerLookup) -> tuple[Decision[Return], None] | None:
     """A return that Sluice did not see created, as in a cut-over; None where the channel does not take it on."""
     if event.unknown_orders != "adopt":
         return None
@@ -58,107 +57,111 @@ def meet(event: Event, now_ms: int, recall: Recall) -> tuple[Turn[Return], None]
         forward_known=False,
         adopted=True,
     )
-    turn = Turn(entity, event, now_ms, recall)
-    turn.fact("return-adopted", {**context(entity), "by": event.kind}, {"by": event.kind})
-    return turn, None
+    decision = Decision(entity, event, now_ms, lookup)
+    decision.fact("return-adopted", {**return_context(entity), "by": event.kind}, {"by": event.kind})
+    return decision, None
 
 
-def asked_again(turn: Turn[Return]) -> Ruling:
+def repeat_asked_return(decision: Decision[Return]) -> Ruling:
     """A repeat while the forward order has not answered."""
-    entity = turn.entity
-    if digest(CREATE.request, turn.event.body) != entity.digest:
+    entity = decision.entity
+    if digest(CREATE.request, decision.event.body) != entity.digest:
         return _differs(entity)
     question = entity.question
-    return asking.join(turn, question) if question is not None else _ask(turn)
+    return questions.join_question(decision, question) if question is not None else _ask(decision)
 
 
-def repeat(turn: Turn[Return]) -> Ruling:
-    entity = turn.entity
+def repeat_return(decision: Decision[Return]) -> Ruling:
+    entity = decision.entity
     if entity.adopted and not entity.digest:
-        return _complete(turn)
-    return DUPLICATE if digest(CREATE.request, turn.event.body) == entity.digest else _differs(entity)
+        return _complete(decision)
+    return DUPLICATE if digest(CREATE.request, decision.event.body) == entity.digest else _differs(entity)
 
 
-def attempt_again(turn: Turn[Return]) -> Ruling:
+def retry_return(decision: Decision[Return]) -> Ruling:
     """After Increff refused it: the same gets the reason, a corrected one is a new attempt.
 
     After its forward order refused it, each Create is one: more may have been shipped since.
     """
-    entity = turn.entity
-    unchanged = digest(CREATE.request, turn.event.body) == entity.digest
+    entity = decision.entity
+    unchanged = digest(CREATE.request, decision.event.body) == entity.digest
     if unchanged and entity.state == ReturnState.REJECTED:
-        return refused(refusal(entity))
-    return asking.is_too_large(turn) or _ask(turn)
+        return refused(_refusal(entity))
+    return questions.call_too_large(decision) or _ask(decision)
 
 
-def decided(turn: Turn[Return]) -> Ruling:
+def return_decided(decision: Decision[Return]) -> Ruling:
     """The forward order's answer: what waited for it is carried out, or refused."""
-    question = asking.answered(turn)
+    question = questions.answered_question(decision)
     if question is None:
         return DUPLICATE
-    body = turn.event.body
-    call = asking.resumed(turn, question)
+    body = decision.event.body
+    call = questions.call_of_question(decision, question)
     if question.touchpoint == CREATE.name:
-        return _created(turn, call) if body["admitted"] else _denied(turn, call)
-    return return_items.added(turn, call) if body["admitted"] else return_items.not_added(turn, call, body["reason"])
+        return _created(decision, call) if body["admitted"] else _denied(decision, call)
+    return (
+        items.added_items_admitted(decision, call)
+        if body["admitted"]
+        else items.added_items_denied(decision, call, body["reason"])
+    )
 
 
-def ask_again(turn: Turn[Return]) -> None:
+def remind_forward_order(decision: Decision[Return]) -> None:
     """At a tick: what the forward order has not answered is asked again, and said when nothing comes of it."""
-    question = asking.ask_again(turn)
+    question = questions.repeat_question(decision)
     if question is not None:
         call = {"touchpoint": question.touchpoint}
-        turn.fact("return-unanswered", {**context(turn.entity), **call}, call)
+        decision.fact("return-unanswered", {**return_context(decision.entity), **call}, call)
 
 
-def undecided(turn: Turn[Return]) -> Ruling:
+def return_undecided(decision: Decision[Return]) -> Ruling:
     """Nothing can be said of a return before its forward order has answered, which takes moments."""
-    return failed(f"return {turn.entity.code} waits for its forward order; repeat later")
+    return failed(f"return {decision.entity.code} waits for its forward order; repeat later")
 
 
-def taken(turn: Turn[Return]) -> Ruling:
-    entity = turn.entity
-    if turn.answers_create() and entity.state == ReturnState.RECEIVED:
+def return_taken(decision: Decision[Return]) -> Ruling:
+    entity = decision.entity
+    if decision.answers_create() and entity.state == ReturnState.RECEIVED:
         entity.state = ReturnState.SUBMITTED
-        turn.fact("return-submitted", context(entity))
+        decision.fact("return-submitted", return_context(entity))
     return APPLIED
 
 
-def rejected(turn: Turn[Return]) -> Ruling:
+def return_rejected(decision: Decision[Return]) -> Ruling:
     """Increff refused it: its units are free for another return."""
-    entity, outcome = turn.entity, turn.event.outcome
-    if outcome is None or not turn.answers_create():
+    entity, outcome = decision.entity, decision.event.outcome
+    if outcome is None or not decision.answers_create():
         return DUPLICATE
     entity.reason = (outcome.message or f"HTTP {outcome.status}")[: limits.MESSAGE_MAX]
     entity.state = ReturnState.REJECTED
-    asking.close(turn, refused(refusal(entity)))
+    questions.close_question(decision, refused(_refusal(entity)))
     # Increff's words may quote the return: they are for its own list, not for every reader of facts.
-    turn.fact("return-rejected", {**context(entity), "status": outcome.status}, {"reason": entity.reason})
-    asking.tell(turn)
+    decision.fact("return-rejected", {**return_context(entity), "status": outcome.status}, {"reason": entity.reason})
+    questions.claim_units(decision)
     return APPLIED
 
 
-def refusal(entity: Return) -> str:
+def _refusal(entity: Return) -> str:
     return f"Increff refused return {entity.code}: {entity.reason}"
 
 
-def update(turn: Turn[Return]) -> Ruling:
+def update_return(decision: Decision[Return]) -> Ruling:
     """The last value wins."""
-    entity, body = turn.entity, turn.event.body
+    entity, body = decision.entity, decision.event.body
     payload = digest(UPDATE.request, body)
     if payload == entity.properties:
         return DUPLICATE
-    turn.deliver(UPDATE, body)
+    decision.deliver(UPDATE, body)
     entity.properties = payload
     changed = _courier(body)
     entity.courier |= changed
-    turn.fact("return-updated", {**context(entity), **changed}, changed)
+    decision.fact("return-updated", {**return_context(entity), **changed}, changed)
     return APPLIED
 
 
-def _ask(turn: Turn[Return]) -> Ruling:
+def _ask(decision: Decision[Return]) -> Ruling:
     """A new attempt: nothing is known of it but that it was asked about."""
-    entity, body = turn.entity, turn.event.body
+    entity, body = decision.entity, decision.event.body
     entity.state = ReturnState.ASKED
     entity.reason = None
     entity.digest = digest(CREATE.request, body)
@@ -167,51 +170,56 @@ def _ask(turn: Turn[Return]) -> Ruling:
     entity.items, entity.courier, entity.properties, entity.request = {}, {}, "", ""
     entity.adopted = False
     entity.question = None
-    return asking.ask(turn, CREATE, body, entity.digest)
+    return questions.ask_forward_order(decision, CREATE, body, entity.digest)
 
 
-def _complete(turn: Turn[Return]) -> Ruling:
+def _complete(decision: Decision[Return]) -> Ruling:
     """The Create of an adopted return came at last. Increff may have it, and takes it as a repeat then."""
-    entity, body = turn.entity, turn.event.body
-    entity.request = turn.deliver(CREATE, body)
+    entity, body = decision.entity, decision.event.body
+    entity.request = decision.deliver(CREATE, body)
     entity.digest = digest(CREATE.request, body)
     entity.forward = body["forwardOrderCode"]
     entity.location = body.get("locationCode")
     entity.courier = _courier(body) | entity.courier
-    return_items.learn(entity, ((item["itemCode"], item["channelSkuCode"]) for item in body["orderItems"]))
-    turn.fact(
+    items.learn_return_items(entity, ((item["itemCode"], item["channelSkuCode"]) for item in body["orderItems"]))
+    decision.fact(
         "return-created",
-        {**context(entity), "orderType": body.get("orderType"), "forwardKnown": False, **_items(turn)},
+        {**return_context(entity), "orderType": body.get("orderType"), "forwardKnown": False, **_items(decision)},
     )
     return APPLIED
 
 
-def _created(turn: Turn[Return], call: Turn[Return]) -> Ruling:
-    entity, body = turn.entity, call.event.body
+def _created(decision: Decision[Return], call: Decision[Return]) -> Ruling:
+    entity, body = decision.entity, call.event.body
     entity.request = call.deliver(CREATE, body)
     entity.state = ReturnState.RECEIVED
     entity.items = {item["itemCode"]: ReturnItem(item["channelSkuCode"]) for item in body["orderItems"]}
     entity.courier = _courier(body)
-    entity.forward_known = turn.event.body["forwardKnown"]
-    asking.close(turn, APPLIED)
+    entity.forward_known = decision.event.body["forwardKnown"]
+    questions.close_question(decision, APPLIED)
     call.fact(
         "return-created",
-        {**context(entity), "orderType": body.get("orderType"), "forwardKnown": entity.forward_known, **_items(call)},
+        {
+            **return_context(entity),
+            "orderType": body.get("orderType"),
+            "forwardKnown": entity.forward_known,
+            **_items(call),
+        },
     )
     return APPLIED
 
 
-def _denied(turn: Turn[Return], call: Turn[Return]) -> Ruling:
-    entity = turn.entity
+def _denied(decision: Decision[Return], call: Decision[Return]) -> Ruling:
+    entity = decision.entity
     entity.state = ReturnState.REFUSED
-    entity.reason = turn.event.body["reason"]
-    asking.close(turn, refused(f"return {entity.code} is refused: {entity.reason}"))
+    entity.reason = decision.event.body["reason"]
+    questions.close_question(decision, refused(f"return {entity.code} is refused: {entity.reason}"))
     reason = {"reason": entity.reason}
-    call.fact("return-refused", {**context(entity), **reason, **_items(call)}, reason)
+    call.fact("return-refused", {**return_context(entity), **reason, **_items(call)}, reason)
     return APPLIED
 
 
-def _items(call: Turn[Return]) -> dict[str, Any]:
+def _items(call: Decision[Return]) -> dict[str, Any]:
     items = call.event.body["orderItems"]
     return {"items": [{name: item[name] for name in ("itemCode", "channelSkuCode")} for item in items]}
 

@@ -14,13 +14,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.order.machine.decide import Decision, decide
+from streams.order.machine.decide import Decided, decide
 from streams.order.machine.transitions import MAKERS, TABLES
 from streams.order.model.decision import PASSING
 from streams.order.model.effects import PublishFact, ReplyTo, RequestDelivery
 from streams.order.model.entities import Entity, Order, decode_entity, encode_entity
 from streams.order.model.events import Event, EventKind
-from streams.order.model.limits import PARKED_MAX, PARKED_MS
+from streams.order.model.limits import EARLY_EVENTS_MAX, EARLY_KEPT_MS
 from streams.order.model.states import OrderState
 from tests.support.facts import check_facts
 from tests.support.orders import (
@@ -130,7 +130,7 @@ STORIES = st.builds(
     st.lists(STEPS, max_size=28),
 )
 """The channel's policy for unknown orders, then what happens."""
-LATER = st.sampled_from([60_000, PARKED_MS, 4 * PARKED_MS]).map(Later)
+LATER = st.sampled_from([60_000, EARLY_KEPT_MS, 4 * EARLY_KEPT_MS]).map(Later)
 TIMED = st.builds(
     lambda policy, before, create, after: [policy, *before, ("create-outward-order", create), *after],
     st.sampled_from(["park", "park", "adopt"]),
@@ -148,7 +148,7 @@ class Told:
     def __init__(self, story: list[Any]) -> None:
         self.entity: Entity | None = None
         self.events: list[tuple[Event, int]] = []
-        self.decisions: list[Decision] = []
+        self.decisions: list[Decided] = []
         self.requests: list[RequestDelivery] = []
         self.answers: dict[bytes, tuple[int | None, Any]] = {}
         self.policy: str = story[0]
@@ -159,16 +159,16 @@ class Told:
             if event is not None:
                 self.feed(event, self.now_ms)
 
-    def feed(self, event: Event, now_ms: int) -> Decision:
-        decision = decide(self.entity, event, now_ms, self.answers.get)
-        check_facts(decision.effects)
+    def feed(self, event: Event, now_ms: int) -> Decided:
+        decided = decide(self.entity, event, now_ms, self.answers.get)
+        check_facts(decided.effects)
         self.events.append((event, now_ms))
-        self.decisions.append(decision)
-        self.entity = None if decision.gone else decision.entity
-        for effect in decision.effects:
+        self.decisions.append(decided)
+        self.entity = None if decided.gone else decided.entity
+        for effect in decided.effects:
             if isinstance(effect, RequestDelivery):
                 self.requests.append(effect)
-        return decision
+        return decided
 
     @property
     def order(self) -> Order:
@@ -219,10 +219,10 @@ def test_lines_add_up_and_facts_are_numbered_without_a_gap(story: list[Any]) -> 
     packing = sum(line.packing for line in told.order.lines)
     assert packing == sum(item[2] for s in told.order.shipments if s.state == "PACKING" for item in s.items)
     numbers: list[int] = []
-    for decision in told.decisions:
-        numbers += [effect.data["sequence"] for effect in decision.effects if isinstance(effect, PublishFact)]
+    for decided in told.decisions:
+        numbers += [effect.data["sequence"] for effect in decided.effects if isinstance(effect, PublishFact)]
         assert numbers == list(range(1, len(numbers) + 1))
-        if decision.gone:
+        if decided.gone:
             numbers.clear()  # what comes under this key now is another order
 
 
@@ -241,34 +241,34 @@ def test_requests_have_ids_of_their_own_and_are_numbered_per_destination(story: 
 def test_states_move_only_as_the_table_says_and_ends_absorb(story: list[Any]) -> None:
     told = Told(story)
     state: str | None = None
-    for (event, _), decision in zip(told.events, told.decisions, strict=True):
-        if decision.entity is None:
+    for (event, _), decided in zip(told.events, told.decisions, strict=True):
+        if decided.entity is None:
             assert state is None
             continue
-        now = decision.entity.state
+        now = decided.entity.state
         if state is None:
             assert now in MAKERS[event.kind][2], f"{now} by {event.kind}"
         elif now != state:
             assert state not in ENDS
             assert now in TABLES[Order.KIND][state, event.kind].to, f"{state} -> {now} by {event.kind}"
-        state = None if decision.gone else now
+        state = None if decided.gone else now
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(ALL)
 def test_what_is_decoded_is_what_was_encoded(story: list[Any]) -> None:
     told = Told(story)
-    for decision in told.decisions:
-        if decision.entity is None:
+    for decided in told.decisions:
+        if decided.entity is None:
             continue
-        assert decode_entity(encode_entity(decision.entity)) == decision.entity
+        assert decode_entity(encode_entity(decided.entity)) == decided.entity
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(ALL)
 def test_deciding_again_gives_the_same(story: list[Any]) -> None:
     first, second = Told(story), Told(story)
-    assert [decision.effects for decision in first.decisions] == [decision.effects for decision in second.decisions]
+    assert [decided.effects for decided in first.decisions] == [decided.effects for decided in second.decisions]
     assert encode_entity(first.order) == encode_entity(second.order)
 
 
@@ -305,19 +305,19 @@ def test_what_is_kept_of_early_events_is_bounded_each_once_and_gone_when_it_was_
     told = Told(story)
     gone: set[str] = set()
     last: set[str] = set()
-    for decision in told.decisions:
-        order = decision.entity
+    for decided in told.decisions:
+        order = decided.entity
         if not isinstance(order, Order):
             continue
         ids = [parked.event for parked in order.early]
-        assert len(ids) == len(set(ids)) <= PARKED_MAX
+        assert len(ids) == len(set(ids)) <= EARLY_EVENTS_MAX
         assert not gone & set(ids), "what was decided once does not come back"
         gone |= last - set(ids)
         last = set(ids)
         if order.state == OrderState.EXPECTED:
-            assert decision.gone is not bool(ids), "an expected order is there for what it keeps"
+            assert decided.gone is not bool(ids), "an expected order is there for what it keeps"
     if told.policy != "park":
-        assert all(decision.entity is None or decision.entity.state != "EXPECTED" for decision in told.decisions)
+        assert all(decided.entity is None or decided.entity.state != "EXPECTED" for decided in told.decisions)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)

@@ -16,8 +16,8 @@ from streams.order.model.effects import SendCommand
 from streams.order.model.entities import Order, Return, decode_entity, encode_entity
 from streams.order.model.events import Event
 from streams.order.model.states import ReturnState
-from streams.order.returns.claims import shipped
-from streams.order.returns.questions import held
+from streams.order.returns.claims import shipped_units
+from streams.order.returns.questions import held_units
 from tests.support.orders import CHANNEL, CODE, START_MS, command, internal_event, packed_story
 from tests.unit.order.returns.test_returns import line_items_body, return_body
 from topics.records.keys import order_key
@@ -62,11 +62,11 @@ class Moment:
 
     def after(self, event: Event, now_ms: int, first: int, second: int, messages: tuple[SendCommand, ...]) -> Moment:
         raw = self.entities.get(event.key)
-        decision = decide(decode_entity(raw) if raw is not None else None, event, now_ms)
+        decided = decide(decode_entity(raw) if raw is not None else None, event, now_ms)
         entities = self.entities
-        if decision.changed and decision.entity is not None:
-            entities = {**entities, event.key: encode_entity(decision.entity)}
-        sent = tuple(effect for effect in decision.effects if isinstance(effect, SendCommand))
+        if decided.changed and decided.entity is not None:
+            entities = {**entities, event.key: encode_entity(decided.entity)}
+        sent = tuple(effect for effect in decided.effects if isinstance(effect, SendCommand))
         return Moment(entities, first, second, messages + sent)
 
     def check(self) -> None:
@@ -75,15 +75,15 @@ class Moment:
         returns = [one for one in map(decode_entity, self.entities.values()) if isinstance(one, Return)]
         coming, counted = Counter[str](), Counter[str]()
         for one in returns:
-            coming.update(held(one))
+            coming.update(held_units(one))
         for claim in order.returns:
             counted.update(claim.units)
-        assert coming <= counted <= shipped(order), (coming, counted)
+        assert coming <= counted <= shipped_units(order), (coming, counted)
         if not self.messages:
             claims = {claim.code: Counter(claim.units) for claim in order.returns}
             for one in returns:
                 assert (one.question, one.state == ReturnState.ASKED) == (None, False)
-                assert claims[one.code] == held(one), one.code
+                assert claims[one.code] == held_units(one), one.code
 
 
 def test_every_interleaving_ends_where_both_sides_agree() -> None:

@@ -21,8 +21,8 @@ from streams.order.model.effects import PublishFact, RequestDelivery, SendComman
 from streams.order.model.entities import Return
 from streams.order.model.events import Event
 from streams.order.model.states import ReturnState
-from streams.order.returns.claims import shipped
-from streams.order.returns.questions import held
+from streams.order.returns.claims import shipped_units
+from streams.order.returns.questions import held_units
 from tests.support.orders import (
     CHANNEL,
     CODE,
@@ -188,10 +188,10 @@ class World:
         return [self.story.returned(key) for key in keys if key in self.story.entities]
 
     def check(self) -> None:
-        left = shipped(self.story.order)
+        left = shipped_units(self.story.order)
         coming, counted = Counter[str](), Counter[str]()
         for one in self.returns():
-            coming.update(held(one))
+            coming.update(held_units(one))
             assert [code for code, item in one.items.items() if item.cancelled is True and item.qc is not None] == []
         for claim in self.story.order.returns:
             counted.update(claim.units)
@@ -221,7 +221,7 @@ def test_once_every_message_has_arrived_both_sides_agree(history: list[Call | An
     claims = {claim.code: Counter(claim.units) for claim in world.story.order.returns}
     for one in world.returns():
         assert (one.question, one.state == ReturnState.ASKED) == (None, False)
-        assert claims[one.code] == held(one), one.code
+        assert claims[one.code] == held_units(one), one.code
 
 
 @settings(max_examples=EXAMPLES, deadline=None)

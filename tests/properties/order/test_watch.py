@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.order.machine.decide import Decision
+from streams.order.machine.decide import Decided
 from streams.order.machine.watchdog import due_ms
 from streams.order.model.effects import PublishFact
 from streams.order.model.entities import decode_entity, encode_entity
@@ -51,17 +51,17 @@ class Watched(Told):
         self.pauses = cycle(pauses)  # what an event causes is fed as well, so a story may have more feeds than steps
         super().__init__(story)
 
-    def feed(self, event: Event, now_ms: int) -> Decision:
-        decision = super().feed(replace(event, policy=POLICY), self.now_ms)
+    def feed(self, event: Event, now_ms: int) -> Decided:
+        decided = super().feed(replace(event, policy=POLICY), self.now_ms)
         self.now_ms += next(self.pauses)
         self.tick(tick(str(len(self.ticks))), self.now_ms)
-        return decision
+        return decided
 
-    def tick(self, event: Event, now_ms: int) -> Decision:
+    def tick(self, event: Event, now_ms: int) -> Decided:
         self.ticks.append((event, now_ms))
         return super().feed(event, now_ms)
 
-    def feed_plain(self, event: Event, now_ms: int) -> Decision:
+    def feed_plain(self, event: Event, now_ms: int) -> Decided:
         """An event as it is, with no tick behind it."""
         return super().feed(event, now_ms)
 
@@ -105,8 +105,8 @@ def test_a_tick_again_or_an_older_one_changes_nothing(story: list[Any], pauses: 
     told = Watched(story, pauses)
     before = encode_entity(told.order)
     for event, now_ms in list(told.ticks):
-        decision = told.feed_plain(event, now_ms)
-        assert (decision.effects, decision.changed) == ([], False)
+        decided = told.feed_plain(event, now_ms)
+        assert (decided.effects, decided.changed) == ([], False)
     assert encode_entity(told.order) == before
 
 
@@ -122,5 +122,5 @@ def test_ticks_change_nothing_else_about_an_order(story: list[Any], pauses: list
 class Unticked(Watched):
     """The same without its ticks."""
 
-    def tick(self, event: Event, now_ms: int) -> Decision:
+    def tick(self, event: Event, now_ms: int) -> Decided:
         return self.decisions[-1]

@@ -268,5 +268,5 @@ def test_what_waits_is_bounded() -> None:
     story = Story()
     story.create(quantities=(50, 1))
     story.tell("pack-order", pack_body(sku_2=1))
-    verdicts = [story.tell(CUSTOMER, seller_body(1, n)).verdict for n in range(1, limits.WAITING_MAX + 3)]
-    assert verdicts == [None] * limits.WAITING_MAX + [Verdict.FAILED] * 2
+    verdicts = [story.tell(CUSTOMER, seller_body(1, n)).verdict for n in range(1, limits.DEFERRED_MAX + 3)]
+    assert verdicts == [None] * limits.DEFERRED_MAX + [Verdict.FAILED] * 2

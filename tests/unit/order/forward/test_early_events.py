@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streams.order.forward.early_events import next_until_ms
+from streams.order.forward.early_events import next_expiry_ms
 from streams.order.model import limits
 from streams.order.model.events import Event, EventKind
 from tests.support.orders import (
@@ -59,7 +59,7 @@ def test_what_comes_before_its_order_is_kept_and_its_caller_is_told_until_when(
     step = story.tell(touchpoint, body)
     assert (step.verdict, step.facts, step.requests) == (Verdict.EARLY, ["event-parked"], [])
     assert f"order {CODE} is not known; kept until 2025-06-16T15:06:40.010Z" in step.reply.message
-    assert (story.order.state, next_until_ms(story.order)) == ("EXPECTED", story.now_ms + limits.PARKED_MS)
+    assert (story.order.state, next_expiry_ms(story.order)) == ("EXPECTED", story.now_ms + limits.EARLY_KEPT_MS)
 
 
 def test_a_query_says_what_is_expected() -> None:
@@ -182,7 +182,7 @@ def many(count: int) -> list[Step]:
 
 
 def test_how_many_are_kept_is_bounded() -> None:
-    steps = many(limits.PARKED_MAX + 1)
+    steps = many(limits.EARLY_EVENTS_MAX + 1)
     assert all(step.facts == ["event-parked"] for step in steps[:-1])
     assert (steps[-1].verdict, steps[-1].facts) == (Verdict.EARLY, [])
     assert "not kept" in steps[-1].reply.message
@@ -194,7 +194,7 @@ def test_how_much_is_kept_is_bounded(before: int, kept: bool) -> None:
     story = Story()
     for _ in range(before):
         story.tell("acknowledgement", acknowledgement_body())
-    body = {**cancel_body(i1=1), "note": "x" * limits.PARKED_BYTES_MAX}
+    body = {**cancel_body(i1=1), "note": "x" * limits.EARLY_BYTES_MAX}
     step = story.tell("seller-cancellation", body)
     assert (step.verdict, step.facts) == (Verdict.EARLY, [])
     assert (KEY in story.entities) is kept
@@ -203,7 +203,7 @@ def test_how_much_is_kept_is_bounded(before: int, kept: bool) -> None:
 def test_what_waited_in_vain_ends_as_a_fact_and_takes_the_expected_order_with_it() -> None:
     story = Story()
     story.tell("acknowledgement", acknowledgement_body())
-    step = story.tell("pack-order", pack_body(sku_1=1), after_ms=limits.PARKED_MS)
+    step = story.tell("pack-order", pack_body(sku_1=1), after_ms=limits.EARLY_KEPT_MS)
     assert (step.verdict, step.facts) == (Verdict.EARLY, ["event-expired", "order-forgotten"])
     assert KEY not in story.entities
     assert sequence(story) == [1, 2, 3]
@@ -213,7 +213,7 @@ def test_what_waited_in_vain_in_an_order_ends_and_the_order_goes_on() -> None:
     story = Story()
     story.outcome(story.create().request)
     story.tell("handover-notification", handover_body())
-    pack = story.tell("pack-order", pack_body(sku_1=2, sku_2=1), after_ms=limits.PARKED_MS)
+    pack = story.tell("pack-order", pack_body(sku_1=2, sku_2=1), after_ms=limits.EARLY_KEPT_MS)
     assert pack.facts == ["event-expired"]
     assert story.outcome(pack.request, body=ANSWER).facts == ["shipment-packed"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streams.order.forward.adopt import ADOPTABLE
-from streams.order.forward.early_events import PARKABLE
+from streams.order.forward.early_events import MAY_COME_EARLY
 from streams.order.machine import diagram
 from streams.order.machine.decide import decide
 from streams.order.machine.transitions import MAKERS, TABLES
@@ -19,7 +19,7 @@ from streams.order.model.entities import Entity, Manifest, Order, Return, encode
 from streams.order.model.events import OUTCOMES, Event, EventKind
 from streams.order.model.parts import Delivery, Line
 from streams.order.model.states import ManifestState, OrderState, ReturnState
-from streams.order.returns import returns as returning
+from streams.order.returns import returns
 from tests.support.orders import (
     CHANNEL,
     CODE,
@@ -101,7 +101,7 @@ OUTCOME_OF: dict[EventKind, tuple[str, OutcomeKind]] = {
     EventKind.MANIFEST_TAKEN: ("create-manifest", OutcomeKind.DELIVERED),
     EventKind.MANIFEST_FAILED: ("create-manifest", OutcomeKind.REFUSED),
 }
-RETURN_ADOPTABLE = tuple(kind for kind, (_, make, _) in MAKERS.items() if make is returning.meet)
+RETURN_ADOPTABLE = tuple(kind for kind, (_, make, _) in MAKERS.items() if make is returns.adopt_return)
 ENTITIES: tuple[tuple[type[Entity], tuple[str, ...]], ...] = (
     (Order, tuple(OrderState)),
     (Return, tuple(ReturnState)),
@@ -146,29 +146,29 @@ def test_every_state_and_event_has_a_verdict(made: type[Entity], state: str, kin
     event = make_event(kind)
     entity = make_entity(made, state)
     before = encode_entity(entity)
-    decision = decide(entity, event, START_MS + 1)
+    decided = decide(entity, event, START_MS + 1)
     assert encode_entity(entity) == before, "deciding leaves its argument alone"
-    assert decision.verdict is not None or event.deadline_ms is not None, "only a relay's verdict may be awaited"
+    assert decided.verdict is not None or event.deadline_ms is not None, "only a relay's verdict may be awaited"
     cell = TABLES[made.KIND].get((state, kind))
-    assert decision.entity is not None
+    assert decided.entity is not None
     if cell is None and kind not in ANYWHERE:
-        assert (decision.entity.state, decision.verdict in (None, "APPLIED")) == (state, False)
+        assert (decided.entity.state, decided.verdict in (None, "APPLIED")) == (state, False)
 
 
 @pytest.mark.parametrize("kind", list(EventKind))
 def test_every_event_has_a_verdict_before_there_is_an_entity(kind: EventKind) -> None:
-    decision = decide(None, make_event(kind), START_MS)
-    made = kind in MAKERS and (kind not in (*ADOPTABLE, *RETURN_ADOPTABLE) or kind in PARKABLE)
-    assert (decision.entity is not None) is made
+    decided = decide(None, make_event(kind), START_MS)
+    made = kind in MAKERS and (kind not in (*ADOPTABLE, *RETURN_ADOPTABLE) or kind in MAY_COME_EARLY)
+    assert (decided.entity is not None) is made
     if made:
-        assert decision.entity is not None
-        assert decision.entity.state in MAKERS[kind][2]
-    if kind in PARKABLE:
-        assert (decision.verdict, decision.kept) == ("EARLY", True)
+        assert decided.entity is not None
+        assert decided.entity.state in MAKERS[kind][2]
+    if kind in MAY_COME_EARLY:
+        assert (decided.verdict, decided.kept) == ("EARLY", True)
     elif made:
-        assert decision.verdict in ("APPLIED", None)
+        assert decided.verdict in ("APPLIED", None)
     elif kind is not EventKind.QUERY:
-        assert decision.verdict == "EARLY"
+        assert decided.verdict == "EARLY"
 
 
 def test_every_event_is_handled_somewhere() -> None:

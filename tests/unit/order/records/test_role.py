@@ -12,9 +12,9 @@ import orjson
 import pytest
 
 from streams.order.model.entities import Order
-from streams.order.model.limits import PARKED_MS
-from streams.order.records.answer_table import Answers, recall
-from streams.order.records.encode import Performer
+from streams.order.model.limits import EARLY_KEPT_MS
+from streams.order.records.answer_table import AnswerTable, stored_answer
+from streams.order.records.encode import EffectEncoder
 from streams.runtime.rejected import DECISION_FAILED, TOO_LARGE
 from streams.runtime.role import Effect, Poison, Record
 from streams.runtime.tables.partition_table import PartitionState
@@ -211,9 +211,9 @@ def test_a_state_that_cannot_be_read_is_set_aside_not_overwritten() -> None:
     assert (logs.rejected[0][0], table.get(KEY)) == ("BAD_STATE", b"not a state")
 
 
-def make_answers(count_max: int, bytes_max: int) -> tuple[PartitionState, Answers]:
+def make_answers(count_max: int, bytes_max: int) -> tuple[PartitionState, AnswerTable]:
     state = PartitionState(0, ("orders.state", "relay.answers"))
-    return state, Answers(state.tables["relay.answers"], count_max, bytes_max)
+    return state, AnswerTable(state.tables["relay.answers"], count_max, bytes_max)
 
 
 def test_what_a_failed_decision_changed_is_not_seen_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +228,7 @@ def test_what_a_failed_decision_changed_is_not_seen_by_the_next(monkeypatch: pyt
         raise Poison("BROKEN", "after the entity was changed")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Performer, "records", fail)
+        patched.setattr(EffectEncoder, "records", fail)
         logs.call("seller-cancellation", cancel_body(i1=1), "failed")
         logs.run()
     assert (logs.states_by_key()[KEY], [code for code, _ in logs.rejected]) == (before, ["BROKEN"])
@@ -243,8 +243,8 @@ def test_recorded_answers_are_bounded_in_count_and_the_oldest_gives_way() -> Non
     for n in range(5):
         answers.record(table, b"%d" % n, 200, {"n": n}, now_ms=n)
     assert sorted(key for key, _ in table.items()) == [b"2", b"3", b"4"]
-    assert recall(table, b"4") == (200, {"n": 4})
-    assert recall(table, b"0") is None
+    assert stored_answer(table, b"4") == (200, {"n": 4})
+    assert stored_answer(table, b"0") is None
     answers.record(table, b"2", 200, {"n": "again"}, now_ms=9)
     answers.record(table, b"5", 200, None, now_ms=10)
     assert sorted(key for key, _ in table.items()) == [b"2", b"4", b"5"]
@@ -255,12 +255,12 @@ def test_recorded_answers_are_bounded_in_bytes_and_a_new_owner_evicts_as_the_old
     table = state.tables["relay.answers"]
     for n in (3, 1, 2):
         answers.record(table, b"%d" % n, 200, "x" * 20, now_ms=n)
-    taken_over = Answers(table, 100, 200)
+    taken_over = AnswerTable(table, 100, 200)
     taken_over.record(table, b"9", 200, "x" * 40, now_ms=9)
     assert b"1" not in dict(table.items()), "the oldest by time, not by order of arrival in memory"
     taken_over.record(table, b"huge", 200, "x" * 500, now_ms=10)
-    assert recall(table, b"huge") is None
-    assert recall(table, b"9") is not None
+    assert stored_answer(table, b"huge") is None
+    assert stored_answer(table, b"9") is not None
 
 
 def as_record(headers: tuple[tuple[str, bytes], ...]) -> Record:
@@ -329,7 +329,7 @@ def test_an_order_that_was_only_expected_leaves_the_table_with_its_last_event() 
     logs = Logs()
     logs.call("acknowledgement", acknowledgement_body(), "early")
     logs.run()
-    logs.now_ms += PARKED_MS
+    logs.now_ms += EARLY_KEPT_MS
     logs.call("pack-order", pack_body(sku_1=1), "pack")
     logs.run()
     assert logs.states_by_key() == {}

@@ -7,7 +7,7 @@ import orjson
 
 from streams.order.model.effects import PublishFact
 from streams.order.model.entities import decode_entity
-from streams.order.records.encode import Performer
+from streams.order.records.encode import EffectEncoder
 from tests.support.orders import CHANNEL, CODE, acknowledgement_body, create_body
 from tests.support.orders_log import PARTITIONS, Logs, make_settings
 from tests.support.subscriptions import A, B, index, subscription
@@ -96,7 +96,7 @@ def test_facts_of_a_channel_that_is_not_configured_any_more_are_requested_of_nob
     fact = PublishFact("later", "order-updated", logs.values("orders.events")[0])
     order = next(decode_entity(raw) for _, raw in logs.states[HOME].all[0].items())
     for channels, number in ((logs.channels, 2), (logs.channels.model_copy(update={"channels": {}}), 1)):
-        performer = Performer(make_settings(), channels, logs.subscriptions)
+        performer = EffectEncoder(make_settings(), channels, logs.subscriptions)
         assert len(performer.records([fact], order, CHANNEL, 1)) == number
 
 

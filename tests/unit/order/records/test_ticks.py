@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from streams.order import role as agent
 from streams.order.model.entities import Entity, encode_entity
 from streams.order.model.limits import TICK_ENTITIES_MAX
-from streams.order.records.encode import Performer
-from streams.order.records.ticks import Due, Ticker, Until, tick_record, until_of
+from streams.order.records.encode import EffectEncoder
+from streams.order.records.ticks import DueIndex, Ticker, Until, tick_record, until_of
 from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.role import Change, Effect, PartitionLost, Poison, Record
 from streams.runtime.tables.partition_table import PartitionTable
@@ -55,8 +55,8 @@ def state(due_ms: int) -> bytes:
     return b'{"due":%d,"kind":"order"}' % due_ms
 
 
-def due_in(table: FakeTable) -> Due:
-    due = Due(table)
+def due_in(table: FakeTable) -> DueIndex:
+    due = DueIndex(table)
     due.rebuild()
     return due
 
@@ -323,13 +323,13 @@ def test_an_entity_that_became_too_large_costs_itself_only(monkeypatch: pytest.M
 
         monkeypatch.setattr(agent, "encode_entity", encoded)
     else:
-        perform = Performer.perform
+        perform = EffectEncoder.perform
 
-        def performed(self: Performer, *given: Any) -> Effect:
+        def performed(self: EffectEncoder, *given: Any) -> Effect:
             effect = perform(self, *given)
             return replace(effect, value=b" " * (VALUE_BYTES_MAX + 1)) if effect.key == large else effect
 
-        monkeypatch.setattr(Performer, "perform", performed)
+        monkeypatch.setattr(EffectEncoder, "perform", performed)
     left = logs.tick(logs.now_ms + 10_000)
     assert sorted(effect.key for effect in left) == sorted(order_key(CHANNEL, code) for code in codes[1:])
     assert logs.rejected == []

@@ -12,7 +12,7 @@ import pytest
 from streams.order.model import limits
 from streams.order.model.entities import Return, encode_entity
 from streams.order.model.parts import Claim
-from streams.order.returns.questions import held
+from streams.order.returns.questions import held_units
 from tests.support.orders import (
     CHANNEL,
     CODE,
@@ -244,7 +244,7 @@ def test_a_cancellation_while_items_are_asked_for_is_not_lost_whichever_comes_fi
         told = [*asked.commands, *cancelled.commands]
         story.pass_on(told[first])
         story.pass_on(told[1 - first])
-        assert claims(story) == {"R-1": {"SKU-1": 2}} == {"R-1": dict(held(returned(story)))}
+        assert claims(story) == {"R-1": {"SKU-1": 2}} == {"R-1": dict(held_units(returned(story)))}
 
 
 def test_inspections_add_up_and_a_changed_verdict_is_news() -> None:
