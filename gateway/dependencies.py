@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
-from gateway.ports import Clock, Endpoints, Log, Producer, Replies, Stock, StockOperations, Subscriptions
+from gateway.ports import Clock, Endpoints, Log, Producer, Replies, Stock, StockOperations
+from topics.subscriptions.index import SubscriptionIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +18,7 @@ class Dependencies:
     replies: Replies
     stock: Stock
     stock_operations: StockOperations
-    subscriptions: Subscriptions
+    subscriptions: SubscriptionIndex
     endpoints: Endpoints
     facts: Log
     dead: Log

@@ -12,7 +12,6 @@ from topics.records.envelope import Headers
 from topics.records.verdicts import Reply
 from topics.stock.controls import ControlIndex
 from topics.stock.status import StatusIndex
-from topics.subscriptions.model import Backlog, Health, Status, Subscription
 from topics.webhooks.signatures import SigningKey
 
 
@@ -131,30 +130,6 @@ class StockOperations(Protocol):
 class Clock(Protocol):
     def __call__(self) -> int:
         """Epoch milliseconds."""
-
-
-class Subscriptions(Protocol):
-    """All subscriptions, as topics.subscriptions.index has them."""
-
-    def all(self) -> Mapping[str, Subscription]: ...
-
-    def get(self, name: str) -> Subscription | None: ...
-
-    def disabled(self, name: str) -> Status | None: ...
-
-    def health(self, name: str) -> Mapping[int, Health]: ...
-
-    def backlog(self, name: str) -> Mapping[int, Backlog]: ...
-
-    def is_deleted(self, name: str) -> bool: ...
-
-    def has_written(self, partition: int, offset: int) -> bool:
-        """Whether the record of `subscriptions` at this place counts here."""
-
-    async def until_written(self, partition: int, offset: int) -> None:
-        """Returns when the record of `subscriptions` at this place counts here."""
-
-    def unready(self) -> str | None: ...
 
 
 class Endpoints(Protocol):

@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from gateway.http.answers import Answer, Refused, bad_data
+from gateway.http.answers import Answer, Refused, bad_data, problem
 from gateway.http.authentication import bearer
 from gateway.http.call import Call
-from gateway.http.problem import problem
 from gateway.http.responder import Handler, Responder, refusal_of
 from topics.api.routes import ROUTES
 from topics.configuration.channels import Channel
@@ -43,12 +42,7 @@ class Management:
 
     def refusing(self, status: int, code: str, message: str) -> Handler:
         """A handler for paths and methods that there are not."""
-
-        async def handle(_request: web.Request) -> web.Response:
-            call = Call("api-unknown", time.perf_counter())
-            return self._responder.respond(call, problem(Refused(status, code, message)))
-
-        return handle
+        return self._responder.refusing("api-unknown", problem, status, code, message)
 
 
 def add_api(router: web.UrlDispatcher, management: Management, acts: Mapping[str, Act]) -> None:

@@ -15,6 +15,7 @@ from topics.contract.models.fulfilment import Taken
 from topics.records.verdicts import Reply, Verdict
 
 JSON = "application/json"
+PROBLEM_JSON = "application/problem+json"
 KAFKA_RETRY_AFTER_S = 2
 """An election or a broker's restart takes a few seconds; callers spread themselves over several tries."""
 VERDICT_RETRY_AFTER_S = 2
@@ -37,7 +38,7 @@ class Answer:
 
 
 EMPTY = Answer(200)
-_TAKEN = Answer(200, b'{"hasError":false,"errorMessage":null}')
+_ACCEPTED = Answer(200, b'{"hasError":false,"errorMessage":null}')
 
 
 class Refused(Exception):  # noqa: N818 - an answer to give, not a fault of ours
@@ -52,6 +53,10 @@ class Refused(Exception):  # noqa: N818 - an answer to give, not a fault of ours
         self.message = message
         self.description = description
         self.retry_after_s = retry_after_s
+
+    @property
+    def text(self) -> str:
+        return f"{self.message}: {self.description}" if self.description else self.message
 
 
 def bad_data(*faults: str) -> Refused:
@@ -86,14 +91,28 @@ def shaped(direction: Direction, refused: Refused) -> Answer:
             "description": refused.description or refused.message,
         }
     else:
-        text = f"{refused.message}: {refused.description}" if refused.description else refused.message
-        body = {"hasError": True, "errorMessage": text}
+        body = {"hasError": True, "errorMessage": refused.text}
     return Answer(refused.status, orjson.dumps(body), refused.retry_after_s)
 
 
-def taken(touchpoint: Touchpoint) -> Answer:
+def problem(refused: Refused) -> Answer:
+    """A refusal as the management API gives it: problem details for HTTP APIs (RFC 9457).
+
+    `code` is the machine-readable extension member; `type` is about:blank, because there is no page to point to.
+    """
+    body = {
+        "type": "about:blank",
+        "title": refused.code.replace("_", " ").capitalize(),
+        "status": refused.status,
+        "detail": refused.text,
+        "code": refused.code,
+    }
+    return Answer(refused.status, orjson.dumps(body), refused.retry_after_s, PROBLEM_JSON)
+
+
+def accepted(touchpoint: Touchpoint) -> Answer:
     """Success of an accepted call: the documented body, or none."""
-    return _TAKEN if touchpoint.response is Taken else EMPTY
+    return _ACCEPTED if touchpoint.response is Taken else EMPTY
 
 
 def of_reply(touchpoint: Touchpoint, reply: Reply | None) -> Answer:
@@ -104,7 +123,7 @@ def of_reply(touchpoint: Touchpoint, reply: Reply | None) -> Answer:
     if reply is None:
         if touchpoint.refusable:
             raise late()
-        return taken(touchpoint)
+        return accepted(touchpoint)
     if not reply.verdict.succeeded:
         passed_on = _far_refusal(touchpoint, reply)
         if passed_on is not None:
@@ -112,7 +131,7 @@ def of_reply(touchpoint: Touchpoint, reply: Reply | None) -> Answer:
         raise refusal(touchpoint, reply)
     if touchpoint.mode is Mode.RELAY:
         return _relayed(reply)
-    return taken(touchpoint)
+    return accepted(touchpoint)
 
 
 def refusal(touchpoint: Touchpoint, reply: Reply) -> Refused:

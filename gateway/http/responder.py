@@ -9,11 +9,10 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from gateway.http.access_log import AccessLog
-from gateway.http.answers import Answer, Refused, kafka_away, overloaded, shaped
+from gateway.http.answers import Answer, Refused, kafka_away, overloaded
 from gateway.http.call import Call
 from gateway.http.metrics import Metrics
 from gateway.ports import Clock, Overloaded, RecordTooLarge, Unavailable
-from topics.contract.definition import Direction
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +48,12 @@ class Responder:
         )
         return call.response(answer)
 
-    def refusing(self, direction: Direction, status: int, code: str, message: str) -> Handler:
-        """A handler for paths and methods of no touchpoint, in the shape of the side that uses the prefix."""
+    def refusing(self, label: str, shape: Callable[[Refused], Answer], status: int, code: str, message: str) -> Handler:
+        """A handler for paths and methods that there are not. `label`: what it is called in the log and the metrics."""
 
         async def handle(request: web.Request) -> web.Response:
-            call = Call("unknown", time.perf_counter())
-            described = f"{request.method} {request.path[:200]}"
-            return self.respond(call, shaped(direction, Refused(status, code, message, described)))
+            refused = Refused(status, code, message, f"{request.method} {request.path[:200]}")
+            return self.respond(Call(label, time.perf_counter()), shape(refused))
 
         return handle
 

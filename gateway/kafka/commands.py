@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gateway.http.call import Call, new_event_id
-from gateway.kafka.headers import command_headers
 from gateway.ports import Clock, Outgoing, Producer, Replies, Unavailable
+from topics.records.envelope import GATEWAY_SOURCE, Headers, stamped
 from topics.records.verdicts import Reply
 
 RELAY_GRACE_S = 1.0
@@ -39,7 +39,11 @@ class Commands:
         now_ms = self._now_ms()
         channel = call.channel.name if call.channel else ""
         deadline_ms = now_ms + int(wait_s * 1_000)
-        headers = command_headers(kind, channel, event, call.subject, now_ms, self._replies.partition, deadline_ms)
+        headers = (
+            *stamped(event, kind, GATEWAY_SOURCE, channel, call.subject, now_ms),
+            ("sluice-reply-partition", b"%d" % self._replies.partition),
+            ("sluice-deadline-ms", b"%d" % deadline_ms),
+        )
         grace_s = RELAY_GRACE_S if wait_s >= self._relay_deadline_s else 0.0
         waiting = self._replies.expect(event, wait_s + grace_s)
         try:
@@ -60,12 +64,15 @@ class Commands:
         self._check_replies()
         now_ms = self._now_ms()
         channel = call.channel.name if call.channel else ""
-        deadline_ms = now_ms + int(wait_s * 1_000)
-        partition = self._replies.partition
+        shared: Headers = (
+            ("sluice-reply-partition", b"%d" % self._replies.partition),
+            ("sluice-deadline-ms", b"%d" % (now_ms + int(wait_s * 1_000))),
+            ("sluice-batch-id", call.event.encode()),
+        )
         ids = [f"{call.event}-{index}" for index in range(len(parts))]
         records = []
         for id_, part in zip(ids, parts, strict=True):
-            headers = command_headers(kind, channel, id_, part.subject, now_ms, partition, deadline_ms, call.event)
+            headers = (*stamped(id_, kind, GATEWAY_SOURCE, channel, part.subject, now_ms), *shared)
             records.append(Outgoing("orders.commands", part.key, part.value, headers))
         waiting: list[asyncio.Future[Reply | None]] = []
         try:
@@ -86,7 +93,7 @@ class Commands:
         """Returns when the record is on all in-sync replicas; no reply to it is expected. Raises as the producer."""
         call.event = event = new_event_id()
         channel = call.channel.name if call.channel else ""
-        headers = command_headers(kind, channel, event, call.subject, self._now_ms(), None, None)
+        headers = stamped(event, kind, GATEWAY_SOURCE, channel, call.subject, self._now_ms())
         call.positions.append(await self._producer.produce(Outgoing(topic, key, value, headers, partition)))
 
     def _check_replies(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.http.answers import Answer, Refused, json_answer, refusal, taken
+from gateway.http.answers import Answer, Refused, accepted, json_answer, refusal
 from topics.contract.definition import Direction, Touchpoint
 from topics.records.verdicts import Reply, Verdict
 
@@ -35,7 +35,7 @@ def merged(touchpoint: Touchpoint, items: Sequence[dict[str, Any]], replies: Seq
         refused = {id(item) for item, _ in failed}
         return json_answer({"successOrders": [item for item in items if id(item) not in refused]})
     if not failed:
-        return taken(touchpoint)
+        return accepted(touchpoint)
     raise _not_taken(touchpoint, failed)
 
 

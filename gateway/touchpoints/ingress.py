@@ -18,7 +18,7 @@ from gateway.http.responder import Handler, Responder, refusal_of
 from gateway.kafka.commands import BatchPart, Commands
 from gateway.search.search import Search
 from gateway.touchpoints.batches import merged, split
-from gateway.touchpoints.stock_batch import read_stock
+from gateway.touchpoints.stock_batch import read_stock, stock_home
 from topics.configuration.channels import Channel, Channels
 from topics.configuration.settings import Settings
 from topics.contract.definition import Direction, Entity, Mode, Touchpoint
@@ -144,11 +144,12 @@ class Ingress:
     async def _accept_stock(self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request) -> Answer:
         """Durable before it is answered; each SKU succeeds or fails on its own, and none waits for a verdict."""
         raw = await self._bodies.read(request)
-        batch = read_stock(touchpoint, channel, raw, self._settings.partitions)
+        batch = read_stock(touchpoint, raw)
         call.subject = batch.location
         if batch.value is not None:
+            key, partition = stock_home(channel, batch.location, self._settings.partitions)
             kind = COMMAND + touchpoint.name
-            await self._commands.store(call, kind, "inventory.updates", batch.key, batch.value, batch.partition)
+            await self._commands.store(call, kind, "inventory.updates", key, batch.value, partition)
         return Answer(200, batch.answer)
 
     async def _answer_search(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aiohttp import web
 
-from gateway.http.responder import Responder
+from gateway.http.answers import shaped
+from gateway.http.responder import Handler, Responder
 from gateway.touchpoints.ingress import Ingress
 from topics.api.routes import full_path
 from topics.contract.definition import Direction
@@ -21,13 +24,16 @@ def add_touchpoints(router: web.UrlDispatcher, ingress: Ingress, responder: Resp
             directions[path] = touchpoint.direction
         resources[path].add_route(touchpoint.method, ingress.handler(touchpoint))
     for path, resource in resources.items():
-        refused = responder.refusing(directions[path], 405, "METHOD_NOT_ALLOWED", "This path does not have this method")
-        resource.add_route("*", refused)
+        message = "This path does not have this method"
+        resource.add_route("*", _refusing(responder, directions[path], 405, "METHOD_NOT_ALLOWED", message))
 
 
 def add_fallbacks(router: web.UrlDispatcher, responder: Responder) -> None:
     """Last, so that they take only what nothing else took."""
-    to_increff = responder.refusing(Direction.TO_INCREFF, 404, "PATH_UNKNOWN", "There is no such path")
-    to_marketplace = responder.refusing(Direction.TO_MARKETPLACE, 404, "PATH_UNKNOWN", "There is no such path")
-    router.add_route("*", "/channels/{rest:.*}", to_marketplace)
-    router.add_route("*", "/{rest:.*}", to_increff)
+    for prefix, direction in (("/channels", Direction.TO_MARKETPLACE), ("", Direction.TO_INCREFF)):
+        refused = _refusing(responder, direction, 404, "PATH_UNKNOWN", "There is no such path")
+        router.add_route("*", f"{prefix}/{{rest:.*}}", refused)
+
+
+def _refusing(responder: Responder, direction: Direction, status: int, code: str, message: str) -> Handler:
+    return responder.refusing("unknown", partial(shaped, direction), status, code, message)

@@ -23,34 +23,27 @@ CONSOLIDATED = "consolidated-atp-inventory"
 
 @dataclass(frozen=True, slots=True)
 class StockBatch:
-    """`value` is None when no SKU of the batch is valid. `answer` holds the lists of contract 12."""
-
-    location: str
-    key: bytes
-    partition: int
-    value: bytes | None
-    answer: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedBatch:
-    """What a body comes to, whoever's it is: the members of `StockBatch` that its channel has no part in."""
+    """What a body comes to, whoever's it is. `value`: of its record, or None when no SKU of the batch is valid;
+    `answer`: the lists of contract 12."""
 
     location: str
     value: bytes | None
     answer: bytes
 
 
-def read_stock(touchpoint: Touchpoint, channel: Channel, raw: bytes, partitions: int) -> StockBatch:
+def read_stock(touchpoint: Touchpoint, raw: bytes) -> StockBatch:
     """Raises Refused when the batch as a whole is unusable."""
-    taken = plain(touchpoint, raw) or split(touchpoint, raw)
-    key = stock_key(channel.name, taken.location)
+    return plain(touchpoint, raw) or split(touchpoint, raw)
+
+
+def stock_home(channel: Channel, location: str, partitions: int) -> tuple[bytes, int]:
+    """The key of a location's stock, and the partition that owns it."""
+    key = stock_key(channel.name, location)
     shard = shard_of(key, channel.marketplace.shards)
-    partition = destination_partition(channel_destination(channel.name), shard, partitions)
-    return StockBatch(taken.location, key, partition, taken.value, taken.answer)
+    return key, destination_partition(channel_destination(channel.name), shard, partitions)
 
 
-def plain(touchpoint: Touchpoint, raw: bytes) -> ParsedBatch | None:
+def plain(touchpoint: Touchpoint, raw: bytes) -> StockBatch | None:
     """A batch of which nothing fails and nothing must change: its record is the body as it came. None: `split` it."""
     if touchpoint.name == CONSOLIDATED:
         listings = read_plain_consolidated(raw)
@@ -58,17 +51,17 @@ def plain(touchpoint: Touchpoint, raw: bytes) -> ParsedBatch | None:
             return None
         answer = b'{"successList":%b,"failureList":[]}' % listings.raw
         location = consolidated_location(listings.consolidationType)
-        return ParsedBatch(location, raw if listings.inventories else None, answer)
+        return StockBatch(location, raw if listings.inventories else None, answer)
     batch = read_plain(raw)
     if batch is None:
         return None
     skus = [item.channelSkuCode for item in batch.inventories]
     if len(set(skus)) != len(skus):
         return None
-    return ParsedBatch(batch.locationCode, raw if skus else None, _answer(skus, []))
+    return StockBatch(batch.locationCode, raw if skus else None, _answer(skus, []))
 
 
-def split(touchpoint: Touchpoint, raw: bytes) -> ParsedBatch:
+def split(touchpoint: Touchpoint, raw: bytes) -> StockBatch:
     """SKU by SKU: some may fail, come twice, or print their quantity as a string. Raises Refused."""
     members = parse(raw)
     consolidated = touchpoint.name == CONSOLIDATED
@@ -83,7 +76,7 @@ def split(touchpoint: Touchpoint, raw: bytes) -> ParsedBatch:
         raise bad_data(*problems(error)) from error
     location = consolidated_location(members["consolidationType"]) if consolidated else members["locationCode"]
     value = orjson.dumps({**members, "inventories": valid}) if valid else None
-    return ParsedBatch(
+    return StockBatch(
         location, value, _answer(valid if consolidated else [item["channelSkuCode"] for item in valid], failures)
     )
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -287,24 +287,18 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-class Probe(NamedTuple):
-    """A GET about the gateway itself, without a token. `answers`: what each status means."""
+_probe = partial(_route, label="", tag="operations", base="/")
 
-    name: str
-    path: str
-    summary: str
-    answers: Mapping[int, str]
-
-
-PROBES: tuple[Probe, ...] = (
-    Probe("live", "/live", "Whether the process answers", {200: "It does"}),
-    Probe(
+PROBES: tuple[Route, ...] = (
+    _probe("GET live", "live", "Whether the process answers", answers={200: "It does"}),
+    _probe(
+        "GET ready",
         "ready",
-        "/ready",
         "Whether this gateway can accept calls",
-        {200: "It can accept", 503: "It cannot; `reason` says why"},
+        answers={200: "It can accept", 503: "It cannot; `reason` says why"},
     ),
-    Probe("metrics", "/metrics", "Prometheus metrics", {200: "Text exposition format"}),
-    Probe("openapi", "/openapi.json", "This document", {200: "OpenAPI 3.1"}),
-    Probe("asyncapi", "/asyncapi.json", "Every Kafka topic and what it carries", {200: "AsyncAPI 3.0"}),
+    _probe("GET metrics", "metrics", "Prometheus metrics", answers={200: "Text exposition format"}),
+    _probe("GET openapi.json", "openapi", "This document", answers={200: "OpenAPI 3.1"}),
+    _probe("GET asyncapi.json", "asyncapi", "Every Kafka topic and what it carries", answers={200: "AsyncAPI 3.0"}),
 )
+"""About the gateway itself: without a token, and neither counted nor logged."""

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from topics.api.routes import PROBES, ROUTES, Probe, Route, full_path
+from topics.api.routes import PROBES, ROUTES, Route, full_path
 from topics.api.subscribers import SubscriptionDocument
 from topics.contract.definition import Direction, Mode, Touchpoint
 from topics.contract.models.errors import ChannelError, IncreffError, Problem
@@ -82,7 +82,7 @@ def document() -> dict[str, Any]:
     for route in ROUTES:
         paths.setdefault(route.public_path, {})[route.method.lower()] = _api_operation(route, names)
     for probe in PROBES:
-        paths[probe.path] = {"get": _probe(probe)}
+        paths[probe.path] = {"get": _probe(probe, names)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -249,9 +249,9 @@ def _api_refusals(route: Route, names: Names) -> Schema:
     return refusals | _errors(names[Problem], PROBLEM_JSON, statuses)
 
 
-def _probe(probe: Probe) -> Schema:
-    answers = {str(status): {"description": description} for status, description in probe.answers.items()}
-    return {"operationId": probe.name, "summary": probe.summary, "tags": ["operations"], "responses": answers}
+def _probe(probe: Route, names: Names) -> Schema:
+    answers = _api_answers(probe, names)
+    return {"operationId": probe.name, "summary": probe.summary, "tags": [probe.tag], "responses": answers}
 
 
 def _parameter(name: str, where: str, schema: Schema, example: Any = None, *, required: bool = True) -> Schema:

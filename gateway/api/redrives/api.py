@@ -123,8 +123,7 @@ class RedrivesApi:
         name = subscription_of(destination)
         if name is None:
             return True
-        known = self._dependencies.subscriptions.get(name)
-        return known is not None and known.active and self._dependencies.subscriptions.disabled(name) is None
+        return self._dependencies.subscriptions.is_active(name)
 
 
 def _listed(names: Collection[str]) -> str:

@@ -17,11 +17,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.api.redrives.selection import Choice, Chosen, DeadLetter, IsOpen, read
-from gateway.kafka.headers import command_headers
 from gateway.ports import Clock, Log, LogReading, LogRecord, Outgoing, Overloaded, Producer, Unavailable
 from topics.api.redrives import RedriveAsked, RedriveDocument, RedriveGroup
 from topics.records.deliveries import Conclusion
-from topics.records.envelope import DELIVERY_REDRIVE
+from topics.records.envelope import DELIVERY_REDRIVE, GATEWAY_SOURCE, stamped
 from topics.records.keys import destination_partition
 
 ON_THEIR_WAY_MAX = 100
@@ -149,7 +148,7 @@ class Redriver:
         """Until it is on all in-sync replicas, or the job is stopped."""
         request = letter.request
         event = f"{request.id}:{letter.attempts}:{job.id}"
-        headers = command_headers(DELIVERY_REDRIVE, request.channel, event, request.subject, self._now_ms(), None, None)
+        headers = stamped(event, DELIVERY_REDRIVE, GATEWAY_SOURCE, request.channel, request.subject, self._now_ms())
         home = destination_partition(request.destination, request.shard, self._partitions)
         value = letter.redrive(job.id).encode()
         record = Outgoing("deliveries.requests", request.lane.encode(), value, headers, home)

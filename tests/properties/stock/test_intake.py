@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.http.answers import Refused
-from gateway.touchpoints.stock_batch import CONSOLIDATED, ParsedBatch, plain, split
+from gateway.touchpoints.stock_batch import CONSOLIDATED, StockBatch, plain, split
 from topics.contract.definition import Touchpoint
 from topics.contract.touchpoints import BY_NAME
 from topics.nesting import NESTING_MAX
@@ -81,7 +81,7 @@ def bodies(draw: st.DrawFn, touchpoint: Touchpoint) -> bytes:
     return raw
 
 
-def outcome(taken: ParsedBatch) -> tuple[Any, ...]:
+def outcome(taken: StockBatch) -> tuple[Any, ...]:
     """As JSON: spaces are the caller's own."""
     return taken.location, None if taken.value is None else orjson.loads(taken.value), orjson.loads(taken.answer)
 
