@@ -1,4 +1,4 @@
-"""What the last owner of a partition left on inventory.sent about the operations on each of its locations."""
+"""PURE: the memory of operations that the last owner of a partition left on inventory.sent, by location."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BySku = list[tuple[str, bytes]]
 
 @dataclass(slots=True)
 class Memory:
-    """Of one location. Each record is kept as it is in Kafka: there may be a million, and a takeover waits for them."""
+    """The memory of one location. Records stay encoded: there may be a million, and a takeover waits for them."""
 
     refused: BySku = field(default_factory=list)
     drifts: BySku = field(default_factory=list)
@@ -25,7 +25,7 @@ class Memory:
 
 
 def read_memory(sent: Table) -> dict[Name, Memory]:
-    """In one pass over the bookkeeping: a pass per kind would sort all of its keys each time."""
+    """Reads everything in one pass: a pass for each kind of record would sort all keys each time."""
     found: dict[Name, Memory] = defaultdict(Memory)
     for key, raw in sent.walk(BOOKKEEPING):
         mark, *of = split(key)

@@ -1,4 +1,4 @@
-"""What a channel is asked that it has, and what its answer says: Search Inventory (contract 13) at the marketplace."""
+"""Read-back: the call that asks a channel what stock it has, Search Inventory (contract 13), and its answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from topics.stock.position_map import Location
 
 
 def read_back_call(settings: ReadBack) -> Touchpoint:
-    """The call as a channel's settings have it."""
+    """The call, as the settings of a channel describe it."""
     return Touchpoint(
         name=READ_BACK,
         title="What stock a channel has",
@@ -38,7 +38,7 @@ def read_back_call(settings: ReadBack) -> Touchpoint:
 
 
 def quantities_in(result: AttemptResult) -> dict[str, int] | None:
-    """What the channel says it has, by SKU; None: it did not say. A member that cannot be read says nothing. Some
+    """The quantities of the channel by SKU; None: it did not say. An item that cannot be read is left out. Some
     channels print codes of digits as numbers."""
     listed = result.body.get("inventories") if result.kind is ResponseClass.DELIVERED and result.body else None
     if not isinstance(listed, list):
@@ -61,7 +61,7 @@ def _quantity(item: Any) -> FoundQuantity | None:
 
 
 class StockReader:
-    """One location of one channel, read back. Implements streams.delivery.stock.ports.StockReading."""
+    """Reads one location of one channel back. Implements streams.delivery.stock.ports.StockReading."""
 
     def __init__(
         self,

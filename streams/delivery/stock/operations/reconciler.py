@@ -1,8 +1,8 @@
-"""A place read back from its channel, page by page, in idle budget only; what drifted is said and told anew.
+"""Reads a location back from its channel, page by page, in idle budget only; drift is reported and repaired.
 
-A group of pages at a time: each page is read, what looks like drift is read once more after CONFIRM_MS, and counts only
-if it is the same again and no call told the SKU in between. So neither a change on its way nor a channel that answers
-from a copy a moment old is taken for drift.
+It reads a group of pages. What looks like drift is read once more after CONFIRM_MS, and counts only if it is the same
+again and no call sent the SKU in between. So neither a change in flight nor a channel that answers from a copy a moment
+old is taken for drift.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from streams.delivery.stock.operations.sweep import Walk
 from streams.delivery.stock.ports import StockLocation, StockReading
 
 PAGES = 10
-"""Read before what looks like drift is read again: a million SKUs with drift everywhere wait for 500 such pauses."""
+"""Pages of a group: a million SKUs with drift everywhere then wait for 500 pauses of CONFIRM_MS."""
 CONFIRM_MS = 5_000
-"""How long a channel may take until what it acknowledged is what it answers."""
-PAUSED_LOOK_MS = 1_000
-"""How often a place that an operator paused is looked at."""
+"""How long a channel may take until its answers show what it acknowledged."""
+PAUSED_CHECK_MS = 1_000
+"""How often the reconciler checks whether a paused location is resumed."""
 FAILURES_MAX = 8
-"""Questions in a row without a usable answer after which it is given up: with the pauses between, some ten minutes."""
+"""Questions in a row without a usable answer after which the reconciliation is given up: with the pauses between, some
+ten minutes."""
 RETRY_FIRST_MS, RETRY_MAX_MS = 1_000, 300_000
-"""Pauses after them: twice as long each time."""
+"""Pauses after such questions: twice as long each time."""
 EXTRAS_MAX = 10_000
-"""SKUs that a channel names unasked and nobody knows here, of one reconciliation."""
+"""SKUs in one reconciliation that a channel names unasked and that are not known here."""
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class UnreadableError(Exception):
 
 
 class Reconciler:
-    """`run` goes from where the reconciliation is to its end."""
+    """Takes one reconciliation from where it is to its end."""
 
     def __init__(
         self, location: StockLocation, reading: StockReading, sweep: Reconciliation, clock: Clock, commit: Commit
@@ -58,11 +59,11 @@ class Reconciler:
         self._extras: set[str] = set()
 
     def on_acknowledged(self, skus: Iterable[str]) -> None:
-        """A call told these: what was read of them before says nothing any more."""
+        """A call sent these SKUs: what was read of them before does not count."""
         self._sent.update(self._in_hand.intersection(skus))
 
     async def run(self) -> None:
-        """Raises PartitionLost when the place is another worker's: it goes on there."""
+        """Raises PartitionLost when the location is another worker's: the reconciliation goes on there."""
         try:
             await self._compare()
         except UnreadableError as error:
@@ -82,7 +83,7 @@ class Reconciler:
             await asyncio.sleep(0)
         while skus := walk.next_skus(self._reading.batch * PAGES):
             while self._location.figures().paused:
-                await self._pause(PAUSED_LOOK_MS)
+                await self._pause(PAUSED_CHECK_MS)
             await self._compare_some(skus)
 
     async def _compare_some(self, skus: Sequence[str]) -> None:
@@ -95,7 +96,7 @@ class Reconciler:
             self._in_hand.update(suspects)
             await self._pause(CONFIRM_MS)
             again = await self._read(list(suspects))
-        # From here on until the commit is handed over nothing else happens: what is certain now is so then.
+        # No await until the commit is handed over: what is certain now is still so then.
         results: dict[str, Drift | None] = {}
         for sku, before in first.items():
             if before is None:
@@ -118,7 +119,7 @@ class Reconciler:
         return drift_of(self._reading.known(sku), found.get(sku))
 
     def _unasked(self, found: dict[str, int]) -> list[str]:
-        """What the channel named beside what it was asked, and nobody knows here."""
+        """SKUs that the channel named beside those it was asked about, and that are not known here."""
         extras = [
             sku
             for sku in found
@@ -142,7 +143,9 @@ class Reconciler:
             why = result.error or result.message or "its answer has no `inventories`"
             wait_ms = min(RETRY_MAX_MS, RETRY_FIRST_MS << failures)
             await self._pause(max(wait_ms, (result.not_before_ms or 0) - self._clock.now_ms()))
-        raise UnreadableError(f"asked what it has, the channel gave no usable answer {FAILURES_MAX} times: {why}")
+        raise UnreadableError(
+            f"asked what stock it has, the channel gave no usable answer {FAILURES_MAX} times in a row: {why}"
+        )
 
     async def _pause(self, ms: int) -> None:
         await self._clock.wait(asyncio.Event(), self._clock.now_ms() + ms)

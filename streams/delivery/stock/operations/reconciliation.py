@@ -42,6 +42,11 @@ class ReconcileRecord(Reconciled, SweepRecord):
     def swept(self) -> int:
         return self.compared
 
+    @property
+    def is_sound(self) -> bool:
+        drifted = self.missing + self.extra + self.stale + self.refused
+        return super().is_sound and self.repaired + self.persisting <= drifted <= self.compared
+
 
 class Judged(NamedTuple):
     """What to commit, and the SKUs to compare when that is durable."""

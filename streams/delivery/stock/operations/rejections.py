@@ -1,12 +1,13 @@
-"""PURE: which SKUs of a place the channel refuses, and what is said of it, once.
+"""PURE: the SKUs that the channel of a location refuses; each refusal is reported once.
 
 What makes a refusal one fact, whatever dies when (each step is a commit of its own):
 
-1. it is remembered, durably, as not told (key `~refused|channel|location|sku` on inventory.sent);
-2. the fact and the status leave, then it is remembered as told.
+1. the refusal is remembered, durably, as not reported (key `~refused|channel|location|sku` on inventory.sent);
+2. the fact and the status leave, then the refusal is remembered as reported.
 
-A crash after 1 tells it from what is remembered, so the fact is the same with the same id; one after 2 tells nothing.
-When it is over, the fact and the end of the status leave, and then the memory goes.
+After a crash behind 1 the fact is made from what is remembered, so it is the same with the same id; after a crash
+behind 2 nothing is left to report. When the refusal is over, the fact of that and the end of the status leave, and then
+it is forgotten.
 """
 
 from __future__ import annotations
@@ -33,23 +34,23 @@ class RememberedRefusal(RefusedSku):
 
 
 class Refusals:
-    """Of one place; `steps` says what to make durable because of what was told here.
+    """The refused SKUs of one location. `steps` says what to commit because of what was reported here.
 
-    What is remembered is kept as it is in Kafka: a channel may refuse a million SKUs, and a takeover waits for each.
+    What is remembered stays encoded: a channel may refuse a million SKUs, and a takeover waits for each.
     """
 
     def __init__(self, location: StockLocation, remembered: Iterable[tuple[str, bytes]] = ()) -> None:
-        """`remembered`: SKUs, and what the last owner of the place remembered of each."""
+        """`remembered`: SKUs, and the record that the last owner of the location left of each."""
         self._location = location
         self._known: dict[str, bytes] = dict(remembered)
         self._over: dict[str, bytes] = {}
-        """Those that are refused no longer, and of which that is to be said."""
+        """Refusals that are over, while that is not reported yet."""
         self._pending: dict[str, None] = {sku: None for sku, raw in self._known.items() if not _is_told(raw)}
-        """SKUs of which something is to be said, in the order in which it came up."""
+        """SKUs with something to report, in the order in which it came up."""
 
     @property
     def skus(self) -> Collection[str]:
-        """Those that are refused."""
+        """The SKUs that are refused."""
         return self._known.keys()
 
     @property
@@ -77,48 +78,43 @@ class Refusals:
             self._pending[sku] = None
 
     def steps(self, now_ms: int, limit: int) -> Iterator[Step]:
-        """What to commit, one after the other, about at most `limit` SKUs. What happens meanwhile is said by the next
-        call's steps."""
+        """What to commit, one after the other, about at most `limit` SKUs. What happens meanwhile is left to the next
+        call."""
         skus = list(self._pending)[:limit]
         for sku in skus:
             del self._pending[sku]
         over = [(sku, self._over.pop(sku)) for sku in skus if sku in self._over]
         if over:
-            yield self._ends(over, now_ms)
+            yield self._end(over, now_ms)
         new = [(sku, self._known[sku]) for sku in skus if sku in self._known and not _is_told(self._known[sku])]
         if new:
-            yield Step(changes=tuple(self._remembered(sku, raw) for sku, raw in new))
-            yield self._tells(new)
+            yield Step(changes=tuple(self._remember(sku, raw) for sku, raw in new))
+            yield self._report(new)
 
-    def _tells(self, new: list[tuple[str, bytes]]) -> Step:
+    def _report(self, new: list[tuple[str, bytes]]) -> Step:
         effects: list[Effect] = []
         changes: list[Change] = []
         for sku, raw in new:
             one = RememberedRefusal.model_validate_json(raw)
-            effects += [self._refused(sku, one), self._status(sku, one.model_dump_json(include=_SHOWN).encode())]
+            members = {"reason": one.reason, "status": one.status, "failures": one.failures, "sinceMs": one.since_ms}
+            effects.append(self._fact(StockRefused, sku, one, one.at_ms, **members))
+            effects.append(self._status(sku, one.model_dump_json(include=_SHOWN).encode()))
             told = one.model_copy(update={"told": True}).encode()
-            changes.append(self._remembered(sku, told))
-            # It may be over since the step before this one, or refused anew.
+            changes.append(self._remember(sku, told))
+            # The refusal may be over since the step before this one, or the SKU refused anew.
             for present in (self._known, self._over):
                 if present.get(sku) == raw:
                     present[sku] = told
         return Step(tuple(effects), tuple(changes))
 
-    def _ends(self, over: list[tuple[str, bytes]], now_ms: int) -> Step:
+    def _end(self, over: list[tuple[str, bytes]], now_ms: int) -> Step:
         effects: list[Effect] = []
         for sku, raw in over:
             if _is_told(raw):
-                effects.append(self._accepted(sku, RememberedRefusal.model_validate_json(raw), now_ms))
+                one = RememberedRefusal.model_validate_json(raw)
+                effects.append(self._fact(StockAcceptedAgain, sku, one, now_ms, refusedSinceMs=one.since_ms))
             effects.append(self._status(sku, GONE))
-        changes = [Change(SENT, memory_key(self._location, sku), None) for sku, _ in over]
-        return Step(tuple(effects), tuple(changes))
-
-    def _refused(self, sku: str, one: RememberedRefusal) -> Effect:
-        members = {"reason": one.reason, "status": one.status, "failures": one.failures, "sinceMs": one.since_ms}
-        return self._fact(StockRefused, sku, one, one.at_ms, **members)
-
-    def _accepted(self, sku: str, one: RememberedRefusal, now_ms: int) -> Effect:
-        return self._fact(StockAcceptedAgain, sku, one, now_ms, refusedSinceMs=one.since_ms)
+        return Step(tuple(effects), tuple(self._remember(sku, None) for sku, _ in over))
 
     def _fact(self, model: type[SkuFact], sku: str, one: RememberedRefusal, at_ms: int, **members: Any) -> Effect:
         what = f"{sku}/{one.since_ms}"
@@ -128,14 +124,10 @@ class Refusals:
         key = refused_key(self._location.channel, self._location.location, sku)
         return Effect(STATUS, key, value, (), self._location.partition)
 
-    def _remembered(self, sku: str, raw: bytes) -> Change:
-        return Change(SENT, memory_key(self._location, sku), raw)
+    def _remember(self, sku: str, raw: bytes | None) -> Change:
+        return Change(SENT, join(REFUSED, self._location.channel, self._location.location, sku), raw)
 
 
 def _is_told(raw: bytes) -> bool:
-    """Nearly all are, and end so as this version writes them."""
+    """Nearly all are, and then end in the bytes that `RememberedRefusal` writes."""
     return raw.endswith(b'"told":true}') or RememberedRefusal.model_validate_json(raw).told
-
-
-def memory_key(location: StockLocation, sku: str) -> bytes:
-    return join(REFUSED, location.channel, location.location, sku)

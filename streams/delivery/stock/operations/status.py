@@ -1,4 +1,4 @@
-"""PURE: what is counted of the stock of one location, and when its status is worth writing."""
+"""PURE: the rate of a location, and when its status is written."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from math import exp
 from topics.stock.status import LocationStatus
 
 RATE_MS = 20_000
-"""The rate is that of about the last minute: what was sent counts half as much after 14 s."""
+"""The rate covers about the last minute: what was sent counts half as much after 14 s."""
 WRITTEN_EVERY_MS = 3_000
-"""How often a location's status is written, at most: people look at it."""
+"""Shortest time between two statuses of a location: people look at these."""
 CLEAN_MS = 600_000
-"""A location that has had nothing to tell for so long is not told of any more."""
+"""After so long without news the status of a location is deleted."""
 
 
 class Rate:
-    """Events a second, the newest counting most."""
+    """Events a second; the newest count most."""
 
     __slots__ = ("_at_ms", "_per_s")
 
@@ -32,7 +32,7 @@ class Rate:
 
 
 class WrittenStatus:
-    """What was last written of a location's status; nothing is known of what another worker wrote before."""
+    """Remembers the last status that this worker wrote of a location; what another worker wrote before is not known."""
 
     def __init__(self) -> None:
         self._last: LocationStatus | None = None
@@ -40,7 +40,7 @@ class WrittenStatus:
         self._ended = False
 
     def due(self, status: LocationStatus) -> bool | None:
-        """Whether to write it (True), or that there is nothing to tell any more (False); None: neither, not now."""
+        """True: write it. False: there is no news for long, delete it. None: neither, not now."""
         if not _is_quiet(status) or not self._is_same(status):
             self._clean_since_ms = None
         elif self._clean_since_ms is None:

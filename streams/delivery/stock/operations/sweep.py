@@ -49,6 +49,11 @@ class SweepRecord(BaseModel):
         """SKUs that are done."""
         raise NotImplementedError
 
+    @property
+    def is_sound(self) -> bool:
+        """Holds whenever a record is written, and so when it is read."""
+        return bool(self.swept) or not self.cursor
+
     def encode(self) -> bytes:
         return self.model_dump_json().encode()
 
@@ -115,9 +120,8 @@ class Sweep(Generic[R]):
         return Step(changes=(Change(SENT, self.key, record.encode()),))
 
     def _check(self, record: R) -> None:
-        """Holds when a record is written, and so when it is read."""
-        if record.cursor and not record.swept:
-            violated("stock_sweep_record", f"{self.key!r}: up to {record.cursor!r} none is done")
+        if not record.is_sound:
+            violated("stock_sweep_record", f"{self.key!r} contradicts itself: {record}")
 
 
 class Walk:

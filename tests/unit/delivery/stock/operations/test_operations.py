@@ -143,7 +143,7 @@ def test_a_takeover_reads_nothing_of_refusals_that_were_told(monkeypatch: pytest
     first.refused("B", failures=8, since_ms=1_000, status=200, now_ms=START_MS)
     *_, told = first.steps(START_MS, 1)
     (remembered,) = told.changes
-    untold = first._remembered("B", first._known["B"])
+    untold = first._remember("B", first._known["B"])
     assert remembered.value is not None
     assert untold.value is not None
     monkeypatch.setattr(RememberedRefusal, "model_validate_json", unreadable_but(untold.value))
