@@ -103,7 +103,7 @@ class LocationSender:
     def on_position(self, sku: str) -> None:
         queue, standing = self.queue, self.standing
         self._changes += 1
-        queue.changed(sku, self._clock.now_ms())
+        queue.compare(sku, self._clock.now_ms())
         is_placed = standing is Standing.URGENT or (standing is Standing.ORDINARY and not queue.is_urgent)
         if not is_placed or queue.has_news or not len(queue):
             self._changed()
@@ -119,7 +119,7 @@ class LocationSender:
     def compare(self, skus: Iterable[str]) -> None:
         now_ms = self._clock.now_ms()
         for sku in skus:
-            self.queue.changed(sku, now_ms)
+            self.queue.compare(sku, now_ms)
         self._changed()
 
     def figures(self) -> StockFigures:
@@ -214,7 +214,7 @@ class LocationSender:
                 free_ms = permits.limits.free_at_ms(kind, self._clock.now_ms())
                 self._spent_until_ms = NEVER if free_ms is None else free_ms
                 return None
-            batch = self.queue.take(self._clock.now_ms())
+            batch = self.queue.pop_batch(self._clock.now_ms())
             if batch is not None and permits is not None:
                 permits.limits.acquire(kind)
             return batch

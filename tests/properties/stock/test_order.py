@@ -72,7 +72,7 @@ def test_a_timer_is_due_at_its_time_once_and_not_when_it_was_taken_back(
         assert timers.next_ms() == min(known.values(), default=None)
     expected = {sku for sku, due_ms in known.items() if due_ms <= now_ms}
     due: list[str] = []
-    while taken := timers.take_due(now_ms, most):
+    while taken := timers.pop_due(now_ms, most):
         assert len(taken) <= most
         due += taken
     assert sorted(due) == sorted(expected)

@@ -118,11 +118,11 @@ class World:
         self.journal = journal_of(self.notes, "c", "L1")
         self.queue.recover(self.journal.skus, self.now_ms)
         for sku in self.positions:
-            self.queue.changed(sku, self.now_ms)
+            self.queue.compare(sku, self.now_ms)
 
     def change(self, change: Change) -> None:
         self.positions[change.sku] = position(change.sku, change.quantity)
-        self.queue.changed(change.sku, self.now_ms)
+        self.queue.compare(change.sku, self.now_ms)
 
     def wait(self, ms: int) -> None:
         self.now_ms += ms
@@ -143,7 +143,7 @@ class World:
 
     def begin(self, step: Begin, *, spares: Callable[[Batch], bool] = lambda _: False) -> None:
         """Sends the next call, if there is one. A batch that the far side spares meets no evil fate."""
-        batch = self.queue.take(self.now_ms) if len(self.air) < CALLS_MAX else None
+        batch = self.queue.pop_batch(self.now_ms) if len(self.air) < CALLS_MAX else None
         if batch is None:
             return
         if spares(batch):
@@ -344,10 +344,10 @@ class Saturated:
 
     def change(self, sku: str, quantity: int) -> None:
         self.quantities[sku] = quantity
-        self.queue.changed(sku, 0)
+        self.queue.compare(sku, 0)
 
     def call(self) -> list[str]:
-        batch = self.queue.take(0)
+        batch = self.queue.pop_batch(0)
         if batch is None:
             return []
         self.told.update({sku: self.quantities[sku] for sku in batch.items})

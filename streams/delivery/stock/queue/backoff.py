@@ -1,4 +1,4 @@
-"""PURE: how long a location waits after calls that failed, and the limits that its queue keeps to."""
+"""PURE: how long a location and its SKUs wait after failures, and the limits of its queue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LATE_MS = 45_000
 SKU_RETRY_FIRST_MS = 1_000
 """First wait of a SKU that the channel named in `failureList` or refused alone."""
 SKU_RETRY_MAX_MS = 900_000
-"""Longest wait of such a SKU: a listing fixed at the channel gets its stock within a quarter of an hour."""
+"""Longest wait of such a SKU: a listing that is fixed at the channel gets its stock within a quarter of an hour."""
 CALL_RETRY_FIRST_MS = 500
 """First wait of a location after a call that failed as a whole."""
 CALL_RETRY_MAX_MS = 60_000
@@ -27,7 +27,7 @@ FAILURES_BEFORE_HALVING = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuePolicy:
-    """The limits above, as arguments for tests and from a channel's settings."""
+    """The limits above, as tests and a channel's settings give them."""
 
     batch_max: int = BATCH_MAX
     gather_ms: int = GATHER_MS
@@ -45,7 +45,7 @@ def queue_policy(settings: StockSettings, location: str) -> QueuePolicy:
 
 
 class Backoff:
-    """Of one location. `chance` is uniform in [0, 1)."""
+    """The waits of one location. `chance` is uniform in [0, 1)."""
 
     __slots__ = ("_chance", "_own_ms", "_policy", "_quiet_ms", "_refusals", "failures", "succeeded_ms")
 
@@ -79,29 +79,29 @@ class Backoff:
         self._quiet_ms = max(self._quiet_ms, not_before_ms)
 
     def throttled(self, now_ms: int, not_before_ms: int) -> None:
-        """Who says until when needs no wait of our own."""
+        """If the server sent Retry-After, no backoff of ours is added."""
         self.failures += 1
         self._quiet_ms = max(self._quiet_ms, not_before_ms)
         self._own_ms = 0 if not_before_ms > now_ms else now_ms + self._call_delay(self.failures)
 
     def sku_until_ms(self, failures: int, now_ms: int) -> int:
-        """Until when a SKU waits that the channel did not take."""
+        """Until when a SKU waits that the channel did not take `failures` times."""
         policy = self._policy
         delay = self._delay(failures, policy.sku_retry_first_ms, policy.sku_retry_max_ms)
         return (now_ms + delay) // SLOT_MS * SLOT_MS
 
     def sku_soon_ms(self, now_ms: int) -> int:
-        """Until when it waits at most when it has a new value."""
+        """Until when such a SKU waits at most when it has a new value."""
         return (now_ms + self._policy.sku_retry_first_ms) // SLOT_MS * SLOT_MS
 
     def alone_until_ms(self, failures: int) -> int:
-        """Until when a SKU waits whose call failed with nothing else in it: longer than its location."""
+        """Until when a SKU waits that was alone in a failed call: longer than its location."""
         return self.until_ms + self._call_delay(failures)
 
     def _call_delay(self, failures: int) -> int:
         return self._delay(failures, self._policy.call_retry_first_ms, self._policy.call_retry_max_ms)
 
     def _delay(self, failures: int, first_ms: int, max_ms: int) -> int:
-        """Doubles up to the maximum; half of it is left to chance, so that locations do not return together."""
+        """Doubles up to the maximum; half of it is random, so that locations do not return together."""
         whole = min(max_ms, first_ms << min(failures - 1, 30))
         return int(whole * (1 + self._chance()) / 2)

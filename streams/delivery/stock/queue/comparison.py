@@ -1,4 +1,4 @@
-"""What a stock location compares: what its channel is to have, and what it last acknowledged. Pure."""
+"""PURE: compares what the channel of a location should have with what it last acknowledged."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from topics.stock.position_map import QUANTITY_MASK, WHOLE, Location, encode_pla
 
 
 class Comparison(Protocol):
-    """Of one location of one channel."""
+    """The comparison of one location of one channel."""
 
     def wanted(self, sku: str) -> bytes | None:
-        """The position that the channel is to have; None: the SKU was never seen, or is no more."""
+        """The position that the channel should have; None: the SKU was never seen, or is gone."""
 
     def rank(self, sku: str) -> int | None:
-        """How urgent it is to tell what differs (ordering.py); None: nothing does. Never seen is
-        nothing to send; never sent differs from everything, zero too."""
+        """How urgent it is to send what differs (ordering.py); None: nothing differs. A SKU never seen is not sent; one
+        never sent differs from everything, zero too."""
 
     def rank_in_doubt(self, sku: str) -> int | None:
-        """The same where it is not known what the channel has; None: the SKU was never seen, or is no more."""
+        """The same where it is not known what the channel has; None: the SKU was never seen, or is gone."""
 
 
 def rank_in_doubt(wanted: int) -> int:
-    """The channel may have anything: it is taken for sellable what is not any more, and for unsellable what is."""
+    """The channel may have anything: the worse is assumed, stock where there is none and none where there is some."""
     return rank_of(wanted, 1 if wanted <= 0 else None)
 
 
 class PositionComparison:
-    """Comparison over positions that are kept as numbers (position_map.py), and what the rules offer of them."""
+    """Compares positions kept as numbers (topics/stock/position_map.py), as the channel's rules offer them."""
 
     __slots__ = ("_as_it_is", "_offer", "_sent", "_wanted")
 
@@ -61,10 +61,10 @@ class PositionComparison:
         sent = self._sent.packed.get(sku)
         if sent is None:
             return rank_of(wanted, None)
-        told = sent & QUANTITY_MASK
+        acknowledged = sent & QUANTITY_MASK
         if (packed | sent) & WHOLE:
-            return None if self.wanted(sku) == self._sent.get(sku) else rank_of(wanted, told)
-        return None if wanted == told else rank_of(wanted, told)
+            return None if self.wanted(sku) == self._sent.get(sku) else rank_of(wanted, acknowledged)
+        return None if wanted == acknowledged else rank_of(wanted, acknowledged)
 
     def rank_in_doubt(self, sku: str) -> int | None:
         quantity = self._wanted.quantity(sku)

@@ -1,10 +1,10 @@
-"""PURE: what one stock location must still tell its channel, and in which calls. No I/O; time and chance are arguments.
+"""PURE: what one location must still send to its channel, and in which calls. Time and chance are arguments.
 
 State, not a queue: a SKU is dirty while what is wanted (inventory.positions, as the channel's rules offer it) differs
-from what was sent (inventory.sent), so changes conflate while they wait and a crash loses nothing. What makes the
-channel's last word the newest value:
+from what was sent (inventory.sent), so changes conflate while they wait and a crash loses nothing. Why the channel ends
+with the newest value:
 
-1. A SKU in flight is locked, so calls that overlap have no SKU in common; what changes meanwhile is compared when the
+1. A SKU in flight is locked, so calls that overlap have no SKU in common. A change during the call is compared when the
    call ends.
 2. An answer that leaves open whether the call was applied makes its SKUs *doubtful*: they are sent until a call
    succeeds, even if the position returns to the value that was sent before.
@@ -13,15 +13,15 @@ channel's last word the newest value:
 4. The SKUs of a call must be durable as doubtful before it leaves, and stay so while `is_doubtful`, so that 2 and 3
    survive a crash (`recover`).
 
-Order: out of stock, back in stock, then the largest relative change; an eighth of what goes is what has waited longest.
-So a SKU that has n others before it by age is sent within 8 (n + 1) / batch_max calls that are not searches, whatever
-else changes, and what goes out of stock is in the next one.
+Order: out of stock, back in stock, then the largest relative change; an eighth of each call is for the SKUs that have
+waited longest. So a SKU with n older ones before it is sent within 8 (n + 1) / batch_max calls that are not searches,
+whatever else changes; one that goes out of stock is in the next call.
 
-A call that is refused or fails again and again is searched for the SKU at fault: its SKUs go on in halves, at most
-every second call, while all others go in full calls. One that stands alone and fails is tried seldom.
+A call that is refused, or fails again and again, is searched for the SKU at fault: its SKUs go on in halves, in at most
+every second call, while all others go in full calls. A SKU that fails alone is tried seldom.
 
-Work per change and per SKU of a call does not depend on how many wait. Memory per dirty SKU: some 230 bytes,
-measured over a million.
+The work per change, and per SKU of a call, does not depend on how many wait. A dirty SKU takes some 230 bytes, measured
+over a million.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ from streams.delivery.stock.queue.backoff import FAILURES_BEFORE_HALVING, Backof
 from streams.delivery.stock.queue.comparison import Comparison
 from streams.delivery.stock.queue.entries import ALONE, NOWHERE, SUSPECT, DirtyEntry, WaitingSkus
 from streams.delivery.stock.queue.ordering import Fifo
+from streams.runtime.invariants import violated
 
 WOKEN_AT_ONCE = 2_000
-"""SKUs whose time has come that are looked at in one turn: some milliseconds of the event loop."""
+"""Due SKUs that one call of `pop_batch` looks at: some milliseconds of the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A SKU that failed so often that it is to be reported."""
+    """A SKU that failed so often that it is reported."""
 
     sku: str
     failures: int
@@ -77,10 +78,10 @@ class DirtyQueue:
         self._backoff = Backoff(policy, chance)
         self._entries: dict[str, DirtyEntry] = {}
         self._by_since = Fifo()
-        """All of them, in the order of `since_ms`."""
+        """All entries, in the order of `since_ms`."""
         self._waiting = WaitingSkus(self._entries, policy.batch_max, policy.gather_ms)
         self._again: OrderedDict[str, int] = OrderedDict()
-        """What is to be sent again, with the last call that was taken before: that one does not count."""
+        """SKUs to send again, each with the last call before: only a later one counts."""
         self._refused: set[str] = set()
         self._news = News()
         self._calls: dict[int, Batch] = {}
@@ -88,8 +89,8 @@ class DirtyQueue:
 
     # What comes in
 
-    def changed(self, sku: str, now_ms: int) -> None:
-        """The position of a SKU may have moved. A new value of a SKU that waits after a failure is tried soon."""
+    def compare(self, sku: str, now_ms: int) -> None:
+        """The position of a SKU may have changed. A new value of a SKU that waits after a failure is tried soon."""
         entry = self._entries.get(sku)
         if entry is None:
             rank = self._comparison.rank(sku)
@@ -103,7 +104,7 @@ class DirtyQueue:
             self._place(sku, entry, now_ms)
 
     def recover(self, doubtful: Iterable[str], now_ms: int) -> None:
-        """After a crash or a takeover: the SKUs of calls whose end nobody saw. `changed` follows for every SKU."""
+        """After a crash or a takeover: SKUs of calls whose answers are not known. `compare` follows for every SKU."""
         for sku in doubtful:
             if self._comparison.wanted(sku) is None:
                 continue
@@ -113,7 +114,7 @@ class DirtyQueue:
             self._place(sku, entry, now_ms)
 
     def send_again(self, skus: Iterable[str]) -> None:
-        """Send these once more, when nothing else is to be sent. What goes anyway is not sent twice."""
+        """Sends these SKUs once more when nothing is dirty. One that goes anyway is not sent twice."""
         for sku in skus:
             self._again[sku] = self._serial
 
@@ -123,20 +124,20 @@ class DirtyQueue:
         return sku in self._again or (entry is not None and entry.again > 0)
 
     def is_settled(self, sku: str) -> bool:
-        """Whether nothing of it is on its way, or to be."""
+        """Whether nothing of it is in flight or waits to be sent."""
         return sku not in self._entries and sku not in self._again
 
     def is_refused(self, sku: str) -> bool:
         return sku in self._refused
 
     def count_as_refused(self, skus: Iterable[str]) -> None:
-        """They counted so before this queue began."""
+        """These SKUs counted as refused before this queue began."""
         self._refused.update(skus)
 
     # What goes out
 
-    def take(self, now_ms: int) -> Batch | None:
-        """The next call, or None. Locks what it takes; calls that are not over have no SKU in common."""
+    def pop_batch(self, now_ms: int) -> Batch | None:
+        """The next call, or None. Locks its SKUs: calls in flight have no SKU in common."""
         if now_ms < self._backoff.until_ms:
             return None
         self._wake(now_ms)
@@ -151,7 +152,7 @@ class DirtyQueue:
         return batch
 
     def next_ms(self) -> int | None:
-        """When `take` may next give something; None: only after a change or the end of a call."""
+        """When `pop_batch` may next give a call; None: only after a change or the end of a call."""
         next_ms = self._waiting.next_ms()
         if self._again and not self._waiting.ready:
             next_ms = 0
@@ -159,21 +160,21 @@ class DirtyQueue:
 
     @property
     def is_urgent(self) -> bool:
-        """Whether something that is out of stock may be taken."""
+        """Whether a SKU that is out of stock may go."""
         return self._waiting.urgent > 0
 
     @property
     def calls_due(self) -> int:
-        """How many calls what may be taken makes; one at least, of what a time has come for."""
+        """How many calls the SKUs that may go make. At least one: a timer may be due."""
         return max(1, -(-self._waiting.ready // self._policy.batch_max))
 
     @property
     def only_resends(self) -> bool:
-        """Whether all that may be taken is clean, and only sent again."""
+        """Whether all SKUs that may go are clean, and only sent again."""
         return not self._waiting.ready and bool(self._again)
 
     def is_doubtful(self, sku: str) -> bool:
-        """Whether it is not known what the far side has of a SKU; in flight it is not either."""
+        """Whether it is not known what the channel has of a SKU. While it is in flight, it is not."""
         entry = self._entries.get(sku)
         return entry is not None and (entry.unsure or entry.in_flight or entry.late_until_ms > 0)
 
@@ -185,7 +186,7 @@ class DirtyQueue:
         return (took or not entry.unsure) and started_ms >= entry.late_until_ms
 
     def answered(self, batch: Batch, failed: Collection[str], started_ms: int, now_ms: int) -> None:
-        """A 2xx; `failed` are the SKUs the channel did not take. `sent` must already give the acknowledged values."""
+        """A 2xx; `failed`: the SKUs that the channel did not take. `sent` must have the acknowledged values already."""
         self._land(batch)
         self._backoff.answered(now_ms)
         for sku in batch.items:
@@ -202,7 +203,7 @@ class DirtyQueue:
             self._place(sku, entry, now_ms)
 
     def refused(self, batch: Batch, now_ms: int) -> None:
-        """The far side refused the call as a whole and applied nothing of it."""
+        """The channel refused the call as a whole and applied nothing of it."""
         self._land(batch)
         self._backoff.refused(now_ms)
         for sku in batch.items:
@@ -213,7 +214,7 @@ class DirtyQueue:
             self._place(sku, entry, now_ms, first=True)
 
     def failed(self, batch: Batch, now_ms: int, *, lost_since_ms: int | None = None, not_before_ms: int = 0) -> None:
-        """No usable answer: what was applied is not known. `lost_since_ms`: the call left then and may still arrive."""
+        """No usable answer: it is not known what was applied. `lost_since_ms`: the call left then and may still arrive."""
         self._land(batch)
         self._backoff.failed(now_ms, not_before_ms)
         for sku in batch.items:
@@ -231,12 +232,12 @@ class DirtyQueue:
             self._place(sku, entry, now_ms, first=True)
 
     def throttled(self, batch: Batch, now_ms: int, not_before_ms: int = 0) -> None:
-        """The far side asked for quiet and applied nothing."""
+        """The channel asked for a pause and applied nothing."""
         self._backoff.throttled(now_ms, not_before_ms)
         self.returned(batch, now_ms)
 
     def returned(self, batch: Batch, now_ms: int) -> None:
-        """It was not sent."""
+        """The call was not sent."""
         self._land(batch)
         for sku in batch.items:
             self._place(sku, self._entries[sku], now_ms, first=True)
@@ -263,12 +264,12 @@ class DirtyQueue:
         return len(self._refused)
 
     def dirty_since_ms(self) -> int | None:
-        """Since when the longest waiting SKU waits."""
+        """Since when the SKU that has waited longest waits."""
         return self._entries[next(iter(self._by_since))].since_ms if self._entries else None
 
     @property
     def has_news(self) -> bool:
-        """Whether something became of refusals since `take_news`."""
+        """Whether a SKU was refused, or no longer is, since `take_news`."""
         return bool(self._news.refused or self._news.accepted)
 
     def take_news(self) -> News:
@@ -286,7 +287,7 @@ class DirtyQueue:
         del self._entries[sku]
 
     def _settle(self, sku: str, entry: DirtyEntry, started_ms: int, now_ms: int) -> None:
-        """The channel took it. Only a call that left after a lost one could arrive ends the doubt about that one."""
+        """The channel took it. Doubt about a lost call ends if this one left when that one could no longer arrive."""
         entry.failures = entry.most = entry.not_before_ms = 0
         entry.unsure = False
         entry.since_ms = now_ms
@@ -301,7 +302,7 @@ class DirtyQueue:
         entry.not_before_ms = self._backoff.sku_until_ms(entry.failures, now_ms)
 
     def _count_failure(self, sku: str, entry: DirtyEntry, now_ms: int, *, other: int) -> None:
-        """`other`: when the channel last took something. If that was before, the channel is at fault, not the SKU."""
+        """`other`: when the channel last took anything. Before the first failure: the channel is at fault, not the SKU."""
         if not entry.failures:
             entry.failing_since_ms = now_ms
         entry.failures += 1
@@ -316,8 +317,8 @@ class DirtyQueue:
             self._news.accepted.append(sku)
 
     def _place(self, sku: str, entry: DirtyEntry, now_ms: int, *, first: bool = False) -> None:
-        """Puts an entry that is not in flight where it belongs: ready, waiting until a time, or forgotten. `first`:
-        before all that waits there, because it was taken from there in vain."""
+        """Puts an entry that is not in flight where it belongs: ready, waiting for a time, or forgotten. `first`: it
+        was taken from there and not sent, so it goes before all others there."""
         if entry.late_until_ms and entry.late_until_ms <= now_ms:
             entry.unsure = True
         in_doubt = entry.unsure or entry.again
@@ -337,19 +338,19 @@ class DirtyQueue:
         self._waiting.move(sku, entry, where, due_ms, now_ms, first=first)
 
     def _forget(self, sku: str, entry: DirtyEntry, now_ms: int) -> None:
-        """The channel has what it is to have."""
+        """The channel has what it should have."""
         self._waiting.move(sku, entry, NOWHERE, 0, now_ms)
         self._drop(sku, entry)
         self._take_back_refusal(sku)
 
     def _wake(self, now_ms: int) -> None:
-        for sku in self._waiting.take_due(now_ms, WOKEN_AT_ONCE):
+        for sku in self._waiting.pop_due(now_ms, WOKEN_AT_ONCE):
             self._place(sku, self._entries[sku], now_ms)
 
     # Inside: what goes into a call
 
     def _pick_again(self, now_ms: int) -> list[str]:
-        """What is dirty after all, or in the air, is sent again as what it is."""
+        """SKUs to send again that are clean. One that is dirty by now, or in flight, is sent again as such."""
         picked: list[str] = []
         while self._again and len(picked) < self._policy.batch_max:
             sku, serial = self._again.popitem(last=False)
@@ -368,6 +369,8 @@ class DirtyQueue:
             entry, value = self._entries[sku], self._comparison.wanted(sku)
             self._waiting.move(sku, entry, NOWHERE, 0, now_ms)
             if value is not None:
+                if entry.in_flight:
+                    violated("stock-sku-in-one-call", f"{sku} is in flight already")
                 entry.in_flight = True
                 items[sku] = value
             else:

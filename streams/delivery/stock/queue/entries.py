@@ -1,4 +1,4 @@
-"""PURE: the SKUs of a location that wait, each in its place: by urgency and by age, in a search, or for a time."""
+"""PURE: the SKUs of a location that wait: ready by urgency and age, in a search for a SKU at fault, or for a time."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from streams.delivery.stock.queue.ordering import BACK_IN_STOCK, RANKS, Fifo, Timers
 
 AGE_SHARE = 8
-"""An eighth of each call is for what has waited longest."""
+"""An eighth of each call is for the SKUs that have waited longest."""
 SEARCH_TURN, ALONE_TURN = 2, 8
-"""Every second call may search for a SKU at fault, every eighth may try one that was found."""
+"""Every second call may search for a SKU at fault; every eighth may try one that was found."""
 NOWHERE = -1
 SUSPECT, ALONE = RANKS, RANKS + 1
-"""Places behind those of the ranks: what is searched for a SKU at fault, and what failed by itself."""
+"""Lines behind those of the ranks: SKUs among which one is at fault, and SKUs that failed alone."""
 
 
 @dataclass(slots=True)
 class DirtyEntry:
-    """A SKU that is dirty, doubtful or in flight. A clean SKU has none: memory follows what waits."""
+    """A SKU that is dirty, doubtful or in flight. A clean SKU has no entry: memory follows what waits."""
 
     since_ms: int
     since_place: int
@@ -29,17 +29,17 @@ class DirtyEntry:
     in_flight: bool = False
     unsure: bool = False
     again: int = 0
-    """The first call that counts as sending it again; 0: it need not be."""
+    """The first call that counts as sending it again; 0: that is not asked."""
     late_until_ms: int = 0
     not_before_ms: int = 0
     most: int = 0
-    """Of a suspect: the most SKUs that its next call may have; 0: it is none."""
+    """How many SKUs its next call may have; 0: any number, it is not suspected of failing calls."""
     failures: int = 0
     failing_since_ms: int = 0
 
 
 class WaitingSkus:
-    """Of one location. `entries`: all of its SKUs that have one."""
+    """The waiting SKUs of one location. `entries`: all of its SKUs that have one."""
 
     __slots__ = (
         "_batch_max",
@@ -61,7 +61,7 @@ class WaitingSkus:
         self._gather_ms = gather_ms
         self._queues = [Fifo() for _ in range(RANKS + 2)]
         self._by_age = Fifo()
-        """All that is in the queues of the ranks."""
+        """All SKUs in the queues of the ranks."""
         self._timers = Timers()
         self._turn = 0
         self._owed = 0
@@ -69,10 +69,10 @@ class WaitingSkus:
         self.urgent = 0
         """SKUs that are out of stock and may go."""
         self.ready = 0
-        """SKUs that may go, from whatever place."""
+        """SKUs that may go, from any line."""
 
     def next_ms(self) -> int | None:
-        """When something may go, or has to be looked at; None: there is nothing."""
+        """When a SKU may go, or a timer is due; None: there is nothing."""
         times = []
         if self.ready:
             times.append(self._gather_until_ms if self.ready < self._batch_max else 0)
@@ -85,18 +85,18 @@ class WaitingSkus:
         return now_ms < self._gather_until_ms and 0 < self.ready < self._batch_max
 
     def taken(self) -> None:
-        """A call was made of it: what is left need not gather."""
+        """A call was made: the SKUs that are left need not gather."""
         self._gather_until_ms = 0
 
-    def take_due(self, now_ms: int, most: int) -> list[str]:
-        """Those whose time has come, `most` at once. They are nowhere then."""
-        skus = self._timers.take_due(now_ms, most)
+    def pop_due(self, now_ms: int, most: int) -> list[str]:
+        """SKUs whose time has come, at most `most`. They stand in no line then."""
+        skus = self._timers.pop_due(now_ms, most)
         for sku in skus:
             self._entries[sku].due_ms = 0
         return skus
 
     def enter(self, sku: str, entry: DirtyEntry, rank: int, now_ms: int) -> None:
-        """What `move` does with a new entry, in fewer steps for the million of them."""
+        """Does what `move` does with a new entry, in fewer steps: there may be a million."""
         if not self.ready:
             self._gather_until_ms = now_ms + self._gather_ms
         entry.where = rank
@@ -106,7 +106,7 @@ class WaitingSkus:
         self.urgent += rank < BACK_IN_STOCK
 
     def move(self, sku: str, entry: DirtyEntry, where: int, due_ms: int, now_ms: int, *, first: bool = False) -> None:
-        """What moves from rank to rank keeps its place by age. `first`: before all that waits there."""
+        """A SKU that moves from rank to rank keeps its place by age. `first`: before all others in the line."""
         if where == entry.where and due_ms == entry.due_ms:
             return
         if where != NOWHERE and not self.ready:
@@ -131,7 +131,7 @@ class WaitingSkus:
             self._timers.add(sku, due_ms)
 
     def pick(self) -> list[str]:
-        """What goes in the next call."""
+        """The SKUs of the next call."""
         suspects, alone = self._queues[SUSPECT], self._queues[ALONE]
         self._turn += 1
         if alone and (self._turn % ALONE_TURN == 0 or not (suspects or self._by_age)):
@@ -141,7 +141,7 @@ class WaitingSkus:
         return self._pick_ranked()
 
     def _pick_ranked(self) -> list[str]:
-        """The most urgent, and for an eighth what has waited longest."""
+        """The most urgent ones, and for an eighth those that have waited longest."""
         limit = self._batch_max
         for_age, self._owed = divmod(self._owed + limit, AGE_SHARE)
         picked: dict[str, None] = {}
@@ -157,7 +157,7 @@ class WaitingSkus:
         return list(picked)
 
     def _pick_suspects(self, suspects: Fifo) -> list[str]:
-        """The first, with as many of those behind it as may share its call."""
+        """The first, and as many of those behind it as may share its call."""
         picked: list[str] = []
         limit = self._batch_max
         for sku in suspects:

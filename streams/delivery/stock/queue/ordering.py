@@ -1,7 +1,7 @@
-"""PURE: in which order the SKUs of a location are told: how urgent a change is, and queues that need no tidying.
+"""PURE: how urgent a change of stock is, and queues that need no tidying.
 
-A million SKUs may wait, and one of them may change thousands of times a second. So whatever entered a queue leaves it
-from any place at once, and nothing stale stays behind: no heap grows with the changes, nothing looks at all that waits.
+A million SKUs may wait, and one of them may change thousands of times a second. So a SKU leaves a queue from any place
+at once, and leaves nothing stale behind: no heap grows with the changes, and nothing scans all that waits.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import heapq
 from collections.abc import Iterator
 
 OUT_OF_STOCK, FIRST_ZERO, BACK_IN_STOCK = 0, 1, 2
-"""The first ranks. What was told as sellable and is gone; what was never told and is none; what can be sold again."""
+"""The first ranks: sent as sellable and gone now; never sent, and there is none; sellable again."""
 LEVELS = 16
 """Steps of relative change: within a step what waited longer goes first, which is worth more than a finer order."""
 RANKS = BACK_IN_STOCK + 1 + LEVELS
 _FRONT = 0
 CHUNK = 256
-"""SKUs of one chunk of a queue: some 36 bytes for each, and a look over one costs microseconds."""
+"""SKUs of one chunk of a queue: some 36 bytes for each, and a scan of one costs microseconds."""
 SLOT_MS = 32
 """SKUs that failed are tried again in slots of time, so that a million of them need no more than some 30,000 timers."""
 
 
 def rank_of(wanted: int, sent: int | None) -> int:
-    """How urgent it is to tell a quantity where another was told, None: nothing is known to have been told."""
+    """How urgent it is to send a quantity where `sent` was sent before; None: nothing is known to have been sent."""
     if wanted <= 0:
         if sent is None:
             return FIRST_ZERO
@@ -40,7 +40,7 @@ class Fifo:
 
     def __init__(self) -> None:
         self._front: dict[str, None] = {}
-        """What came back, before all chunks."""
+        """SKUs that came back, before all chunks."""
         self._chunks: dict[int, dict[str, None]] = {}
         self._last = _FRONT
         self._added = CHUNK
@@ -56,8 +56,8 @@ class Fifo:
             yield from chunk
 
     def add(self, sku: str, *, first: bool = False) -> int:
-        """Returns its place, by which it leaves. It must not be in here. `first`: behind others that came so, before
-        all else."""
+        """Returns its place, by which it leaves. It must not be in the queue. `first`: before all but those that were
+        added so."""
         self._count += 1
         if first:
             self._front[sku] = None
@@ -108,8 +108,8 @@ class Timers:
             del self._slots[heapq.heappop(self._heap)]
         return self._heap[0] if self._heap else None
 
-    def take_due(self, now_ms: int, most: int) -> list[str]:
-        """Those whose time has come, `most` at once: the rest is due at once again."""
+    def pop_due(self, now_ms: int, most: int) -> list[str]:
+        """SKUs whose time has come, at most `most`: the others stay due."""
         due: list[str] = []
         while (next_ms := self.next_ms()) is not None and next_ms <= now_ms and len(due) < most:
             slot = self._slots[next_ms]

@@ -26,10 +26,10 @@ class Stock:
     def change(self, **quantities: int) -> None:
         for sku, quantity in quantities.items():
             self.wanted[sku] = position(sku, quantity)
-            self.queue.changed(sku, self.now_ms)
+            self.queue.compare(sku, self.now_ms)
 
     def take(self) -> list[str]:
-        batch = self.queue.take(self.now_ms)
+        batch = self.queue.pop_batch(self.now_ms)
         self.batch = batch or self.batch
         return list(batch.items) if batch else []
 
