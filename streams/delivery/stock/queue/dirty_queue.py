@@ -214,7 +214,7 @@ class DirtyQueue:
             self._place(sku, entry, now_ms, first=True)
 
     def failed(self, batch: Batch, now_ms: int, *, lost_since_ms: int | None = None, not_before_ms: int = 0) -> None:
-        """No usable answer: it is not known what was applied. `lost_since_ms`: the call left then and may still arrive."""
+        """No usable answer: what was applied is unknown. `lost_since_ms`: the call left then and may still arrive."""
         self._land(batch)
         self._backoff.failed(now_ms, not_before_ms)
         for sku in batch.items:
@@ -302,7 +302,7 @@ class DirtyQueue:
         entry.not_before_ms = self._backoff.sku_until_ms(entry.failures, now_ms)
 
     def _count_failure(self, sku: str, entry: DirtyEntry, now_ms: int, *, other: int) -> None:
-        """`other`: when the channel last took anything. Before the first failure: the channel is at fault, not the SKU."""
+        """`other`: when the channel last took anything. If before the first failure, the channel is at fault."""
         if not entry.failures:
             entry.failing_since_ms = now_ms
         entry.failures += 1
