@@ -145,7 +145,7 @@ class Slot(Protocol):
 
 
 class Caller(Protocol):
-    """The owner of one shard of one destination, as the stock sender sees it."""
+    """The dispatcher of one shard of one destination, as the stock sender sees it."""
 
     destination: str
     shard: int
@@ -154,12 +154,12 @@ class Caller(Protocol):
     def slot(
         self, touchpoint: Touchpoint, channel: str, *, priority: Priority = Priority.STOCK, weight: float = 0.0
     ) -> AbstractAsyncContextManager[Slot]:
-        """Entered when this destination's gate, budget and concurrency grant a turn; left without `send`, the permits
-        are free again. Choose what the call carries inside, when it is newest, and be quick: the slot is one of the
-        destination's places.
+        """Is entered when this destination's gate, budget and concurrency grant a turn. Left without `send` it frees
+        its permits. Choose inside what the call carries, when it is newest, and be quick: the slot counts against the
+        destination's concurrency.
 
-        `weight` (0 to 1) lets more urgent calls of the same priority go first. With the priority of redrive it comes in
-        idle budget only. Raises PartitionLost when the partition leaves this worker before the turn comes.
+        `weight` (0 to 1) lets more urgent calls of the same priority go first. With the priority REDRIVE the turn comes
+        in idle budget only. Raises PartitionLost when the partition leaves this worker before the turn comes.
         """
 
     async def call(

@@ -43,14 +43,20 @@ class BackgroundTasks:
         self._crashed = crashed
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        self.keep([asyncio.get_running_loop().create_task(guarded(work, self._crashed))])
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(guarded(work, self._crashed))
+        self.keep([task])
+        return task
 
     def keep(self, tasks: Iterable[asyncio.Task[None]]) -> None:
         """Keep cancelled tasks until they have ended; otherwise the event loop may forget them half-way."""
         for task in tasks:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
 
     async def join(self) -> None:
         """Return when all tasks have ended."""

@@ -22,7 +22,7 @@ def touchpoint_of(location: str) -> Touchpoint:
 
 
 def call_body(location: str, positions: Iterable[bytes]) -> dict[str, Any]:
-    """The members of the call that tells these positions of one location (or one consolidation type)."""
+    """The members of the call that sends these positions of one location (or one consolidation type)."""
     inventories = [decode_position(position) for position in positions]
     if is_consolidated(location):
         return {"consolidationType": location.removeprefix(CONSOLIDATED), "inventories": inventories}
@@ -43,8 +43,8 @@ def failed_skus(body: dict[str, Any] | None, skus: Collection[str]) -> set[str]:
 
 
 def _named(body: dict[str, Any], names: tuple[str, ...]) -> set[str]:
-    """SKU codes of a list of codes (location-wise) or of objects (consolidated); channels mix the two,
-    and some print codes of digits as numbers."""
+    """The SKU codes in lists of codes (location-wise) or of objects (consolidated). Channels mix the two, and some
+    print codes of digits as numbers."""
     found = set()
     for name in names:
         listed = body.get(name)

@@ -1,8 +1,8 @@
-"""The stock sender: tells each channel what differs between inventory.positions and inventory.sent.
+"""The stock sender: sends each channel what differs between inventory.positions and inventory.sent.
 
 It follows the partitions of inventory.positions that belong to the shards this worker owns. Nothing of a partition is
-sent before all that its positions held at the takeover has been read: a value older than what the last owner sent
-could otherwise follow it.
+sent before all positions of before the takeover have been read: otherwise a value older than the last owner's last one
+could follow it.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from streams.delivery.ports import Caller, Clock
 from streams.delivery.shutdown import STOCK_DRAIN_S, STOCK_GIVE_BACK_S
 from streams.delivery.stock.operations.stock_operations import FollowedControls, StockOperations
 from streams.delivery.stock.partition import StockPartition
 from streams.delivery.stock.ports import SENT, StockContext
-from streams.delivery.tasks import guarded
+from streams.delivery.tasks import BackgroundTasks
 from streams.runtime.role import Committer, PartitionLost, Tables
 from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
@@ -27,13 +26,13 @@ from topics.kafka.catalogue import BY_NAME
 from topics.kafka.compacted_view import CompactedView
 
 CAUGHT_UP_POLL_S = 0.02
-"""Between looks at whether a new partition has been read; a takeover takes longer than that anyway."""
+"""Interval of asking whether a new partition has been read; a takeover takes longer anyway."""
 
 log = logging.getLogger(__name__)
 
 
 class StockSender:
-    """The delivery role's `Stock` (streams/delivery/ports.py)."""
+    """Implements streams.delivery.ports.Stock."""
 
     def __init__(
         self,
@@ -47,13 +46,12 @@ class StockSender:
         """`operations` left out: those whose controls come over Kafka."""
         self._settings = settings
         self._channels = channels
-        self._crashed = crashed
         self._chance = chance
         self._operations = operations or StockOperations(channels, FollowedControls(settings))
         self._context: StockContext | None = None
         self._partitions: dict[int, StockPartition] = {}
         self._reading: dict[int, asyncio.Task[None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks(crashed)  # one that failed unseen would leave stock unsent
         self._followed: asyncio.Queue[tuple[frozenset[int], asyncio.Event]] = asyncio.Queue()
         name = BY_NAME["inventory.positions"].full_name(settings.topic_prefix)
         self._view = CompactedView(settings, name, self._on_position, self._on_dropped)
@@ -65,21 +63,21 @@ class StockSender:
             committer=committer,
             clock=clock,
             listener=self._operations,
-            spawn=self._spawn,
+            spawn=self._tasks.start,
             chance=self._chance,
         )
         await self._operations.start(committer, clock)
-        self._spawn(self._operations.run())
+        self._tasks.start(self._operations.run())
         await self._view.start()
-        self._spawn(self._view.wait())
-        self._spawn(self._follow())
+        self._tasks.start(self._view.wait())
+        self._tasks.start(self._follow())
 
     def on_assigned(self, partition: int, tables: Tables, callers: Mapping[tuple[str, int], Caller]) -> None:
         if self._context is None:
             raise RuntimeError(f"partition {partition} was assigned before the stock sender was started")
         owned = self._partitions[partition] = StockPartition(self._context, partition, tables, callers)
         self._operations.on_assigned(partition, tables[SENT])
-        self._reading[partition] = self._spawn(self._open(owned, self._follow_owned()))
+        self._reading[partition] = self._tasks.start(self._open(owned, self._follow_owned()))
 
     def on_revoked(self, partition: int) -> None:
         owned = self._partitions.pop(partition, None)
@@ -98,9 +96,8 @@ class StockSender:
             async with asyncio.timeout(STOCK_GIVE_BACK_S):
                 for owned in self._partitions.values():
                     await owned.return_permits()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.cancel()
+        await self._tasks.join()
         await self._view.stop()
         await self._operations.stop()
 
@@ -113,10 +110,10 @@ class StockSender:
         )
 
     def _follow_owned(self) -> asyncio.Event:
-        """Asks the view to follow what is owned now; the event tells when it does.
+        """Asks the view to follow what is owned now; the event is set when it does.
 
-        A queue, because a partition that leaves and comes back must be dropped and read anew: what its positions held
-        when it was last taken over says nothing about what another owner has sent since.
+        A queue, because a partition that leaves and comes back must be dropped and read again: its positions as they
+        were last read say nothing about what another owner has sent since.
         """
         done = asyncio.Event()
         self._followed.put_nowait((frozenset(self._partitions), done))
@@ -130,7 +127,7 @@ class StockSender:
 
     async def _open(self, owned: StockPartition, followed: asyncio.Event) -> None:
         await followed.wait()
-        while not self._view.caught_up(owned.partition):  # noqa: ASYNC110 - the view tells when asked, to many owners
+        while not self._view.caught_up(owned.partition):  # noqa: ASYNC110 - one view, and many partitions that ask it
             await asyncio.sleep(CAUGHT_UP_POLL_S)
         await owned.on_recovered()
         await self._operations.on_recovered(owned.partition)
@@ -144,10 +141,3 @@ class StockSender:
         owned = self._partitions.get(partition)
         if owned is not None:
             owned.forget_positions()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """A task that is kept until it ended. One that failed unseen would leave stock unsent: the process ends."""
-        task = asyncio.create_task(guarded(work, self._crashed))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
