@@ -25,7 +25,7 @@ KAFKA_ANSWERS = Counter(
     ["channel", "fate"],
 )
 LANES_WAITING = Gauge("sluice_delivery_lanes_waiting", "Lanes with something to send", ["destination", "shard"])
-IN_AIR = Gauge("sluice_delivery_in_air", "Requests sent and not yet answered", ["destination", "shard"])
+IN_FLIGHT = Gauge("sluice_delivery_in_air", "Requests sent and not yet answered", ["destination", "shard"])
 QUEUE_AGE_MS_MAX = Gauge(
     "sluice_delivery_queue_age_ms_max",
     "Age of the first request of the lane that has waited longest",

@@ -18,6 +18,7 @@ from streams.delivery.destinations import Destinations, shards_in
 from streams.delivery.dispatch.destination import DispatchDependencies
 from streams.delivery.dispatch.dispatcher_factory import DispatcherFactory
 from streams.delivery.dispatch.partition import DeliveryPartition
+from streams.delivery.dispatch.shard import Worker
 from streams.delivery.outbox.header_sweeper import HeaderSweeper
 from streams.delivery.outbox.intake import Accepted, accept, note_gap, outcome_of_set_aside
 from streams.delivery.outbox.records import OUTBOX
@@ -166,11 +167,13 @@ class DeliveryRole(Role):
             subscriptions=self._subscriptions,
             gates=self._gates,
             store=self._store,
-            committer=committer,
-            sender=self._sender,
-            clock=self._clock,
-            random=self._random,
-            crashed=self._failure.report,
+            worker=Worker(
+                committer=committer,
+                sender=self._sender,
+                clock=self._clock,
+                random=self._random,
+                crashed=self._failure.report,
+            ),
         )
         return DispatchDependencies(
             channels=self._channels.channels,

@@ -303,9 +303,9 @@ class Played:
         subscriptions: SubscriptionIndex | None = None,
         state_dir: Path | None = None,
     ) -> None:
-        """`state_dir`: where lanes are parked; none are without one, if there are few."""
+        """`state_dir`: where lanes are spilled; none are without one, if there are few."""
         self.channels = channels
-        self._state_dir = state_dir or Path("never-parked")
+        self._state_dir = state_dir or Path("never-spilled")
         self.subscriptions = subscriptions or SubscriptionIndex()
         self.clock = clock or ManualClock()
         self.sender = PlayedSender(self.clock)

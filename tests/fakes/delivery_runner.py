@@ -10,8 +10,8 @@ from streams.delivery.admission.circuit_breaker import CircuitBreaker
 from streams.delivery.admission.limiters.limits import Limits
 from streams.delivery.admission.permits import PermitRecord, Permits
 from streams.delivery.admission.retry_after_gate import RetryAfterGate
-from streams.delivery.attempts.retry_schedule import schedule_of
 from streams.delivery.dispatch.dispatcher import Dispatcher
+from streams.delivery.dispatch.shard import Shard, Worker
 from streams.delivery.lanes.spilled import SpilledLanes
 from streams.delivery.outbox.records import decode_entry, decode_header, entry_key, header_key
 from streams.runtime.tables.local_store import LocalStore
@@ -41,14 +41,15 @@ class PlayedRunner:
         clock: ManualClock | None = None,
         seed: int = 1,
         store: LocalStore | None = None,
+        sender: PlayedSender | None = None,
     ) -> None:
-        """`store`: where lanes are parked; none are without one, if there are few."""
+        """`store`: where lanes are spilled; none are without one, if there are few."""
         self.config = config
         self.clock = clock or ManualClock()
         self.durable = durable or Durable()
-        self.sender = PlayedSender(self.clock)
+        self.sender = sender or PlayedSender(self.clock)
         self.crashes: list[BaseException] = []
-        self.store = store or LocalStore(Path("never-parked"))
+        self.store = store or LocalStore(Path("never-spilled"))
         permits = Permits(
             key=b"played",
             partition=PARTITION,
@@ -59,19 +60,17 @@ class PlayedRunner:
             clock=self.clock,
         )
         self.runner = Dispatcher(
-            destination=subscription_destination(config.id),
-            shard=0,
-            partition=PARTITION,
-            config=config,
+            Shard(destination=subscription_destination(config.id), number=0, partition=PARTITION, config=config),
+            Worker(
+                committer=self.durable,
+                sender=self.sender,
+                clock=self.clock,
+                random=Random(seed),
+                crashed=self.crashes.append,
+            ),
             outbox=self.outbox,
-            parked=SpilledLanes(self.store),
-            schedule=schedule_of(config),
+            spilled=SpilledLanes(self.store),
             admission=Admission(permits=permits, breaker=CircuitBreaker(Random(seed)), config=config, clock=self.clock),
-            committer=self.durable,
-            sender=self.sender,
-            clock=self.clock,
-            random=Random(seed),
-            crashed=self.crashes.append,
         )
         self.runner.start()
 
@@ -86,19 +85,19 @@ class PlayedRunner:
             entry = header.append(request, self.clock.now_ms())
             self.outbox.put(entry_key(request.lane, request.id), entry.encode())
             self.outbox.put(key, header.encode())
-            self.runner.put(entry)
+            self.runner.enqueue(entry)
 
     async def restart(self, seed: int = 2) -> PlayedRunner:
         self.durable.lost = True
         self.runner.drop()
         await self.clock.settle()
         kept = Durable(tables=self.durable.tables, effects=self.durable.effects)
-        again = PlayedRunner(self.config, durable=kept, clock=self.clock, seed=seed, store=self.store)
-        again.sender = self.sender
-        again.runner._sender = self.sender
+        again = PlayedRunner(
+            self.config, durable=kept, clock=self.clock, seed=seed, store=self.store, sender=self.sender
+        )
         entries = [decode_entry(raw) for key, raw in self.outbox.items() if b"||" in key]
         for entry in sorted(entries, key=lambda one: one.position):
-            again.runner.put(entry)
+            again.runner.enqueue(entry)
         return again
 
     def told(self) -> list[tuple[str, int, int, int]]:

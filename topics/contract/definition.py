@@ -64,9 +64,9 @@ class Priority(IntEnum):
     UPDATE = 2
     RETURN = 3
     STOCK = 4
-    REDRIVE = 5
-    """What leaves room for all others: what an operator sends again, and searches for what is not known here. It has a
-    share of its own (streams/delivery/admission/redrive_share.py)."""
+    BACKGROUND = 5
+    """Leaves room for all others: redrives, and searches for data that Sluice does not hold. Its share is in
+    streams/delivery/admission/background_share.py."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,7 +78,7 @@ TOUCHPOINTS: tuple[Touchpoint, ...] = (
         entity=Entity.NONE,
         mode=Mode.ANSWER,
         repeat=Repeat.NONE,
-        priority=Priority.REDRIVE,
+        priority=Priority.BACKGROUND,
     ),
     Touchpoint(
         name="search-inventory-marketplace",
@@ -93,7 +93,7 @@ TOUCHPOINTS: tuple[Touchpoint, ...] = (
         entity=Entity.NONE,
         mode=Mode.ANSWER,
         repeat=Repeat.NONE,
-        priority=Priority.REDRIVE,
+        priority=Priority.BACKGROUND,
     ),
     Touchpoint(
         name="create-return-order",

@@ -1,18 +1,18 @@
-"""The breaker of a destination: when it is down, one request at a time finds out whether it is well again. Pure.
+"""The circuit breaker of a destination: while it is down, one request at a time probes whether it is up again. Pure.
 
-It opens on what is the endpoint's own failure: no connection, no name, no TLS, no answer in time, 5xx. A sample holds
-the last result of each lane; the breaker opens when SHARE of the lanes in it fail, and FAILED_MIN of them. Lanes, not
+It opens on failures of the endpoint itself: no connection, no name, no TLS, no answer in time, 5xx. A sample holds the
+last result of each lane; the breaker opens when SHARE of the lanes in it fail, and FAILED_MIN of them. Lanes, not
 requests: one order whose request always fails is that order's trouble, however often it is repeated.
 
 While it is open nothing is sent, so no request uses up a pause of its retry schedule; lanes keep their order, because
-what waits for the breaker waits as it does for a permit. After a pause, jittered and doubling from PAUSE_FIRST_MS, the
-request whose turn it is goes alone. Its success closes the breaker; its failure begins a longer pause, and never one
-that ends before a Retry-After. What was in the air when the breaker opened says nothing any more.
+their requests wait as they do for a permit. After a pause, jittered and doubling from PAUSE_FIRST_MS, the next request
+goes alone, as the probe. Its success closes the breaker; its failure begins a longer pause, which never ends before a
+Retry-After. Answers to requests that were in flight when the breaker opened change nothing.
 
-Relays are not refused while it is open, though they could be told at once. Whoever packs stands there and will try
-again; a far side that comes back within their deadline serves them, and one that does not has them answered at the
-deadline, as always. What a caller must not pay for is our caution: the longest pause (`probe_max_s`) is that of a
-relay's own retries, so it is found well as soon as the relay would have found it.
+Relays are not refused while it is open, though their callers could be answered at once. A person who packs will try
+again: an endpoint that is up again within the deadline serves the relay, otherwise the caller is answered at the
+deadline, as always. The longest pause (`probe_max_s`) is that of a relay's own retries, so the breaker finds the
+endpoint up as soon as the relay itself would.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from random import Random
 from streams.delivery.ports import AttemptResult, ResponseClass
 
 SAMPLE = 50
-"""Results that are looked at, at least."""
+"""Results in the sample, at least."""
 SAMPLE_PER_PLACE = 3
-"""And so many for each request that may be in the air at once. When a far side asks for quiet nothing new goes, and
-what then ends are those that hang: they may hold nearly every place, and must not be taken for all there is."""
+"""And so many for each request that may be in flight at once. When a far side asks for a pause nothing new leaves, and
+the requests that end then are those that hang: they may hold nearly every place, and must not fill the sample."""
 SAMPLE_MS = 60_000
 """Older results say nothing about now."""
 SHARE = 0.5
@@ -37,18 +37,18 @@ SHARE = 0.5
 FAILED_MIN = 5
 """Lanes that must fail. With fewer, each one's own retries are gentle enough."""
 PROBE_MAX_MS = 60_000
-"""Longer than any request may take: a probe that was cut off with its worker does not keep others from finding out."""
+"""Longer than any request may take: a probe that was cut off with its worker does not stop others from probing."""
 PAUSE_FIRST_MS = 1_000
 JITTER = 0.2
-"""Pauses spread over +-20 %, so that what looks after one endpoint from many places does not ask at once."""
+"""Pauses spread over +-20 %, so that the workers of one endpoint do not probe it at the same moment."""
 CALM_MS = 60_000
-"""A breaker that was closed for longer starts from the first pause again; one that flaps goes on from the last."""
+"""A breaker that was closed for longer starts with the first pause again; one that flaps continues with the last."""
 
 
 class BreakerState(IntEnum):
     CLOSED = 0
     PROBING = 1
-    """Half open: one request is in the air, to find out."""
+    """Half open: one request is in flight, as the probe."""
     OPEN = 2
 
 
@@ -74,14 +74,14 @@ class CircuitBreaker:
         self._places = 0
         self._probe_ms = 0
         self._floor_ms = 0
-        """The end of the longest Retry-After that came with a failure."""
+        """The latest end of a Retry-After that came with a failure."""
         self._openings = 0
         self._closed_ms = 0
         self._listeners: list[Callable[[], None]] = []
 
     def listen(self, listener: Callable[[], None], places: int = 0) -> None:
-        """Called when something may be sent again earlier than `opens_ms` told. `places`: how many requests of who
-        listens may be in the air at once."""
+        """Call `listener` when a request may leave earlier than `opens_ms` said. `places`: how many requests of the
+        listener's shard may be in flight at once."""
         self._listeners.append(listener)
         self._resize(places)
 
@@ -92,26 +92,26 @@ class CircuitBreaker:
 
     @property
     def opens_ms(self) -> int:
-        """From when a request may go, as far as is known: while one finds out, its end will tell the listeners."""
+        """From when a request may leave, as far as is known. The end of a probe calls the listeners."""
         return 0 if self.state is BreakerState.CLOSED else self._probe_ms
 
-    def began(self, now_ms: int) -> bool:
-        """A request goes. Whether it is the one that finds out, which only it may tell `ended` or `released`."""
+    def on_admitted(self, now_ms: int) -> bool:
+        """A request leaves. Returns whether it is the probe; its `on_answered` or `on_not_sent` then says so."""
         if self.state is BreakerState.CLOSED:
             return False
         self.state = BreakerState.PROBING
         self._probe_ms = now_ms + PROBE_MAX_MS
         return True
 
-    def released(self, *, probe: bool, now_ms: int) -> None:
-        """The request was not sent, or its end will not be known: another one may find out."""
+    def on_not_sent(self, *, probe: bool, now_ms: int) -> None:
+        """The request was not sent, or its end will not be known: another one may be the probe."""
         if probe and self.state is BreakerState.PROBING:
             self.state = BreakerState.OPEN
             self._probe_ms = now_ms
-            self._tell()
+            self._notify()
 
-    def ended(self, result: AttemptResult, lane: str, *, probe: bool, now_ms: int, pause_max_ms: float) -> None:
-        """A request of `lane` ended."""
+    def on_answered(self, result: AttemptResult, lane: str, *, probe: bool, now_ms: int, pause_max_ms: float) -> None:
+        """A request of `lane` was answered, or given up."""
         failed = is_failure(result)
         if failed and result.not_before_ms is not None:
             self._floor_ms = max(self._floor_ms, result.not_before_ms)
@@ -126,7 +126,7 @@ class CircuitBreaker:
                 self._open(now_ms, pause_max_ms)
 
     def _is_down(self, now_ms: int) -> bool:
-        failing, lanes = self._sample.count(now_ms)
+        failing, lanes = self._sample.count_lanes(now_ms)
         return failing >= FAILED_MIN and failing >= SHARE * lanes
 
     def _resize(self, places: int) -> None:
@@ -142,37 +142,37 @@ class CircuitBreaker:
         jittered = now_ms + round(pause_ms * self._random.uniform(1 - JITTER, 1 + JITTER))
         self._probe_ms = max(jittered, self._floor_ms)
         self.state = BreakerState.OPEN
-        self._tell()
+        self._notify()
 
     def _close(self, now_ms: int) -> None:
         self.state = BreakerState.CLOSED
         self._closed_ms = now_ms
         self._sample.clear()
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for listener in self._listeners:
             listener()
 
 
 def is_failure(result: AttemptResult) -> bool:
-    """Whether an attempt shows the endpoint itself at fault: an answer below 500 shows that it lives."""
+    """Whether an attempt shows the endpoint itself at fault: an answer below 500 shows that it is up."""
     if result.status is None:
-        # What could not be sent as it is never reached it.
+        # A request that could not be sent as it is never reached the endpoint.
         return result.kind is not ResponseClass.REFUSED
     return result.status >= 500
 
 
 @dataclass(slots=True)
-class _Lane:
+class _SampledLane:
     results: int
-    """How many of them are in the sample."""
+    """Its results in the sample."""
     failed: bool
-    """The last one of them."""
+    """Whether the last of them failed."""
 
 
 class LaneSample:
-    """At most `size` results, none older than `kept_ms`."""
+    """The last result of each lane among the last results: at most `size`, none older than `kept_ms`."""
 
     __slots__ = ("_failing", "_kept_ms", "_lanes", "_results", "_size")
 
@@ -180,7 +180,7 @@ class LaneSample:
         self._size = size
         self._kept_ms = kept_ms
         self._results: deque[tuple[int, str]] = deque()
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, _SampledLane] = {}
         self._failing = 0
 
     def resize(self, size: int) -> None:
@@ -191,7 +191,7 @@ class LaneSample:
         self._results.append((now_ms, lane))
         known = self._lanes.get(lane)
         if known is None:
-            self._lanes[lane] = _Lane(1, failed)
+            self._lanes[lane] = _SampledLane(1, failed)
             self._failing += failed
         else:
             self._failing += failed - known.failed
@@ -204,8 +204,8 @@ class LaneSample:
         self._lanes.clear()
         self._failing = 0
 
-    def count(self, now_ms: int) -> tuple[int, int]:
-        """How many lanes failed last, and how many lanes there are."""
+    def count_lanes(self, now_ms: int) -> tuple[int, int]:
+        """How many lanes have a failed last result, and how many lanes there are."""
         while self._results and self._results[0][0] <= now_ms - self._kept_ms:
             self._drop()
         return self._failing, len(self._lanes)

@@ -1,10 +1,10 @@
-"""How many requests may be in the air to a destination: as many as are configured, fewer while it cannot keep up. Pure.
+"""Concurrency of a destination: as many requests in flight as configured, fewer while it cannot keep up. Pure.
 
-Additive increase, multiplicative decrease, judged in rounds of answers: a round in which more than TOLERATED of the
-answers say that the destination is not keeping up (none in time, throttled, 5xx) takes away half of that share; one
-that goes well gives a step back. A round, and not each failure: what was in the air at once fails at once, and would
-count many times. A tolerance, because one order whose request always fails, or a network that drops one in ten, says
-nothing about load: without it a few failures would leave three requests in the air where a thousand are welcome.
+Additive increase, multiplicative decrease, judged in rounds of answers. A round in which more than TOLERATED of the
+answers show an overload (none in time, throttled, 5xx) takes away half of that share; a good round gives a step back.
+A round, not each failure: requests in flight at once fail at once, and would count many times. A tolerance, because one
+order whose request always fails, or a network that drops one in ten, says nothing about load: without it a few failures
+would leave three requests in flight where a thousand are welcome.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from __future__ import annotations
 from streams.delivery.ports import AttemptResult, ResponseClass
 
 TOLERATED = 0.2
-"""Failures up to this share are taken for bad luck."""
+"""Failures up to this share do not count as overload."""
 ROUND_MIN = 10
 """Answers of the shortest round: a share of fewer would be chance."""
 STEPS = 32
-"""Rounds from one request to all that are configured: a few seconds at usual latencies."""
+"""Rounds from one request to the configured number: a few seconds at usual latencies."""
 
 
 class Concurrency:
@@ -35,8 +35,8 @@ class Concurrency:
     def allowed(self) -> int:
         return int(self._window)
 
-    def ended(self, *, burdened: bool) -> None:
-        """A request ended; `burdened`: as it would if there were too many at once."""
+    def on_answered(self, *, burdened: bool) -> None:
+        """A request was answered, or given up. `burdened`: as it would be at an overloaded destination."""
         self._answers += 1
         self._burdened += burdened
         if self._answers < max(ROUND_MIN, self.allowed):
@@ -48,7 +48,7 @@ class Concurrency:
 
 
 def is_burdened(result: AttemptResult) -> bool:
-    """Whether an attempt ended as it would at a destination that has too many."""
+    """Whether an attempt ended as it would at an overloaded destination."""
     if result.kind is ResponseClass.THROTTLED:
         return True
     if result.status is None:

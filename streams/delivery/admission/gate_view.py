@@ -1,7 +1,8 @@
-"""The gates of all destinations. A Retry-After is for the whole destination, so those that other workers were given
-count here as well: each shard's gate is durable on deliveries.permits, and every worker follows all of that topic.
+"""The retry-after gates of all destinations, also those that other workers closed.
 
-What another worker learned is known here some milliseconds later; a request that leaves in between was on its way.
+A Retry-After is for the whole destination, of which other workers may own shards. Each shard's gate is durable on
+deliveries.permits, and every worker reads all of that topic. A gate that another worker closed is closed here some
+milliseconds later; a request that leaves in between counts as one that was in flight.
 """
 
 from __future__ import annotations
@@ -16,27 +17,27 @@ from topics.records.keys import split
 
 
 class GateRegistry:
-    """Of this process alone."""
+    """The gates that this process closed."""
 
     def __init__(self) -> None:
         self._gates: defaultdict[str, RetryAfterGate] = defaultdict(RetryAfterGate)
 
-    def of(self, destination: str) -> RetryAfterGate:
+    def gate_of(self, destination: str) -> RetryAfterGate:
         return self._gates[destination]
 
     def forget(self, destination: str) -> None:
-        """It is gone for good."""
+        """The destination was deleted."""
         self._gates.pop(destination, None)
 
 
 class FollowedGates(KeptByView, GateRegistry):
-    """Closed by what any worker wrote. While Kafka is away only this process's own are news."""
+    """The gates that any worker closed, read from Kafka. While Kafka is away only those of this process are new."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self._view = WholeView(settings, PERMITS, self.seen, one_owner=True)
+        self._view = WholeView(settings, PERMITS, self.on_record, one_owner=True)
 
-    def seen(self, key: bytes, value: bytes | None) -> None:
+    def on_record(self, key: bytes, value: bytes | None) -> None:
         """A record of deliveries.permits. A gate only moves later."""
         if value is not None and (until_ms := decode_permits(value).gate_ms):
-            self.of(split(key)[0]).close_until(until_ms)
+            self.gate_of(split(key)[0]).close_until(until_ms)

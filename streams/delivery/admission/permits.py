@@ -17,14 +17,14 @@ from streams.runtime.role import Change, Committer
 PERMITS = "deliveries.permits"
 FRESH_MS = 4_000
 """How long after a durable write requests may leave, with a budget or without. A worker that was stopped or cut off may
-not know that another took over, counted its permits as used and sent what was newer; it must write
-once more first, and that write fails. Every outcome that became durable counts as well, so under traffic this costs no
-write of its own. Shorter than the time after which Kafka gives a silent worker's partitions to another."""
+not know that another took over, counted its permits as used and sent newer requests. So it must write once more first,
+and that write fails. Every durable outcome counts as such a write, so under traffic this costs none of its own. Shorter
+than the time after which Kafka gives a silent worker's partitions to another."""
 
 
 @dataclass(slots=True)
 class PermitRecord:
-    """`limits`: what each limit holds, by its name. `gate_ms` ends an imposed quiet."""
+    """A value on deliveries.permits. `limits`: the state of each limit, by its name. `gate_ms`: when the gate opens."""
 
     limits: dict[str, PoolState] = field(default_factory=dict)
     gate_ms: int = 0
@@ -45,7 +45,7 @@ def decode_permits(raw: bytes | None) -> PermitRecord:
 
 
 class Permits:
-    """One shard's permits. Without a budget none are counted; that the shard is ours is proved all the same."""
+    """The permits of one shard. Without a budget none are counted, but the shard's ownership is proved all the same."""
 
     def __init__(
         self,
@@ -64,27 +64,27 @@ class Permits:
         self._partition = partition
         self._committer = committer
         self._clock = clock
-        # Two writes in the air at once could become durable in the other order, and the older one hides a reservation.
+        # Two writes at once could become durable in the other order, and the older one would hide a reservation.
         self._writing = asyncio.Lock()
         self._fresh_until_ms = 0
         gate.close_until(left.gate_ms)
         limits.take_over(left.limits, clock.now_ms())
 
     def available(self, kind: str) -> bool:
-        """Whether a call of this kind may take its permits now, without waiting for anything."""
+        """Whether a request of this kind may acquire its permits now, without a durable write."""
         return self.is_fresh and self.limits.has(kind)
 
     @property
     def is_fresh(self) -> bool:
-        """Whether something durable proved lately that this worker still owns the shard."""
+        """Whether a recent durable write proves that this worker still owns the shard."""
         return self._clock.now_ms() < self._fresh_until_ms
 
     def proved(self, began_ms: int) -> None:
-        """A commit that began at `began_ms` became durable: the partition was ours at that time."""
+        """A commit that began at `began_ms` became durable: this worker owned the partition then."""
         self._fresh_until_ms = max(self._fresh_until_ms, began_ms + FRESH_MS)
 
     async def reserve(self, kind: str) -> bool:
-        """Reserve a block durably, or confirm what is left of the last one; False when the budget is spent."""
+        """Reserve a block durably, or confirm the rest of the last one; False when the budget is spent."""
         async with self._writing:
             now_ms = self._clock.now_ms()
             counts = self.limits.plan(kind, now_ms)
@@ -96,7 +96,7 @@ class Permits:
             return True
 
     async def keep(self, *, give_back: bool = False) -> None:
-        """Make the gate durable; with `give_back` also that what was reserved is not going to be used."""
+        """Make the gate durable; with `give_back` also that reserved permits will not be used."""
         async with self._writing:
             if give_back:
                 self.limits.give_back()

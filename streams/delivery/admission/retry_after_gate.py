@@ -1,11 +1,11 @@
-"""A destination's quiet after a 429 or a Retry-After: nothing at all is sent to it before the gate opens. Pure."""
+"""The retry-after gate of a destination: after a 429 or a Retry-After nothing is sent before it opens. Pure."""
 
 from __future__ import annotations
 
 
 class RetryAfterGate:
-    """Shared by the shards of a destination in this process. It only ever moves later: a second answer that asks for
-    less does not take back what the first one asked for."""
+    """Shared by the shards of a destination in this process. It only ever opens later: a second answer that asks for a
+    shorter pause does not shorten the first."""
 
     __slots__ = ("opens_ms",)
 

@@ -172,7 +172,7 @@ class PartitionDestination:
         request = entry.request
         dispatcher = self._started.get(request.shard) or self._new.get(request.shard) or self._create(request.shard)
         if dispatcher is not None and request.channel in self._shared.channels:
-            dispatcher.put(entry)
+            dispatcher.enqueue(entry)
             return
         if not self._unroutable:
             log.error("delivery.unknown_destination destination=%s id=%s", self.destination, request.id)

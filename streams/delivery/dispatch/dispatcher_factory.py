@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable
-from random import Random
 
 from streams.delivery import metrics
 from streams.delivery.admission.admission import Admission
@@ -13,15 +11,14 @@ from streams.delivery.admission.circuit_breaker import CircuitBreaker
 from streams.delivery.admission.gate_view import GateRegistry
 from streams.delivery.admission.limiters.limits import limits_for
 from streams.delivery.admission.permits import PERMITS, Permits, decode_permits
-from streams.delivery.attempts.retry_schedule import schedule_of
 from streams.delivery.destinations import Destinations, permits_key
 from streams.delivery.dispatch.dispatcher import Dispatcher
+from streams.delivery.dispatch.shard import Shard, Worker
 from streams.delivery.lanes.spilled import SpilledLanes
 from streams.delivery.outbox.records import OUTBOX
-from streams.delivery.ports import Clock, Sender
 from streams.delivery.subscribers.backlog import BacklogReporter
-from streams.delivery.subscribers.health import unwatched, watching
-from streams.runtime.role import Committer, Tables
+from streams.delivery.subscribers.health import SubscriptionHealth
+from streams.runtime.role import Tables
 from streams.runtime.tables.local_store import LocalStore
 from topics.configuration.settings import Settings
 from topics.records.keys import destination_partition, subscription_destination, subscription_of
@@ -42,11 +39,7 @@ class DispatcherFactory:
         subscriptions: SubscriptionIndex,
         gates: GateRegistry,
         store: LocalStore,
-        committer: Committer,
-        sender: Sender,
-        clock: Clock,
-        random: Random,
-        crashed: Callable[[BaseException], None],
+        worker: Worker,
     ) -> None:
         self._partitions = settings.partitions
         self._disable_after_ms = settings.subscription_disable_after_s * 1000
@@ -54,12 +47,8 @@ class DispatcherFactory:
         self._subscriptions = subscriptions
         self._gates = gates
         self._store = store
-        self._committer = committer
-        self._sender = sender
-        self._clock = clock
-        self._random = random
-        self._crashed = crashed
-        self._breakers: defaultdict[str, CircuitBreaker] = defaultdict(lambda: CircuitBreaker(random))
+        self._worker = worker
+        self._breakers: defaultdict[str, CircuitBreaker] = defaultdict(lambda: CircuitBreaker(worker.random))
         self._failed: set[tuple[int, str]] = set()
         """Partitions and subscriptions whose dispatcher could not be created; tried again when they change."""
 
@@ -74,33 +63,31 @@ class DispatcherFactory:
             key=key,
             partition=partition,
             limits=limits_for(config.limits, config.shards),
-            gate=self._gates.of(destination),
+            gate=self._gates.gate_of(destination),
             left=decode_permits(tables[PERMITS].get(key)),
-            committer=self._committer,
-            clock=self._clock,
+            committer=self._worker.committer,
+            clock=self._worker.clock,
         )
         breaker = self._breakers[destination]
         return Dispatcher(
-            destination=destination,
-            shard=shard,
-            partition=partition,
-            config=config,
+            Shard(destination=destination, number=shard, partition=partition, config=config),
+            self._worker,
             outbox=tables[OUTBOX],
-            parked=SpilledLanes(self._store),
-            schedule=schedule_of(config),
-            admission=Admission(permits=permits, breaker=breaker, config=config, clock=self._clock),
-            committer=self._committer,
-            sender=self._sender,
-            clock=self._clock,
-            random=self._random,
-            crashed=self._crashed,
-            watch=unwatched
-            if subscription is None
-            else watching(subscription, shard, self._subscriptions, self._disable_after_ms),
-            report=None
-            if subscription is None
-            else BacklogReporter(subscription, shard, self._subscriptions.backlog(subscription).get(shard, Backlog())),
+            spilled=SpilledLanes(self._store),
+            admission=Admission(permits=permits, breaker=breaker, config=config, clock=self._worker.clock),
+            health=self._health(subscription, shard),
+            backlog=self._backlog(subscription, shard),
         )
+
+    def _health(self, subscription: str | None, shard: int) -> SubscriptionHealth | None:
+        if subscription is None:
+            return None
+        return SubscriptionHealth(subscription, shard, self._subscriptions, self._disable_after_ms)
+
+    def _backlog(self, subscription: str | None, shard: int) -> BacklogReporter | None:
+        if subscription is None:
+            return None
+        return BacklogReporter(subscription, shard, self._subscriptions.backlog(subscription).get(shard, Backlog()))
 
     def create_for_subscription(
         self, destination: str, shard: int, partition: int, tables: Tables

@@ -16,7 +16,7 @@ from topics.records.deliveries import OutcomeKind
 
 
 class DispatcherCounters:
-    """What the attempts of one destination count, each looked up once: the look-ups cost as much as a signature."""
+    """The counters of one destination, each looked up once: a look-up costs as much as a signature."""
 
     __slots__ = ("_attempts", "_destination", "_outcomes", "_seconds")
 
@@ -26,7 +26,7 @@ class DispatcherCounters:
         self._seconds: dict[FarSide, Histogram] = {}
         self._outcomes: dict[tuple[str, OutcomeKind], Counter] = {}
 
-    def attempted(self, touchpoint: str, result: AttemptResult) -> None:
+    def count_attempt(self, touchpoint: str, result: AttemptResult) -> None:
         key = (touchpoint, result.kind, result.far_side)
         counter = self._attempts.get(key)
         if counter is None:
@@ -39,7 +39,7 @@ class DispatcherCounters:
             )
         seconds.observe(result.took_ms / 1000)
 
-    def ended(self, touchpoint: str, kind: OutcomeKind) -> None:
+    def count_outcome(self, touchpoint: str, kind: OutcomeKind) -> None:
         counter = self._outcomes.get((touchpoint, kind))
         if counter is None:
             counter = self._outcomes[touchpoint, kind] = metrics.OUTCOMES.labels(self._destination, touchpoint, kind)
@@ -47,8 +47,8 @@ class DispatcherCounters:
 
 
 class DispatcherGauges:
-    """The gauges of one shard of one destination, looked up once. What admits requests is asked when somebody looks: it
-    changes with time alone, too, and with every request."""
+    """The gauges of one shard of one destination, looked up once. Those of its admission are read when they are
+    scraped: they change with every request, and with time alone."""
 
     __slots__ = ("_followed", "_labels", "_limits", "age", "lanes")
 
@@ -64,32 +64,32 @@ class DispatcherGauges:
         if self._followed:
             return
         self._followed = True
-        looked_at = weakref.ref(admission)
+        admission_ref = weakref.ref(admission)
         asked: dict[Gauge, Callable[[Admission], float]] = {
-            metrics.IN_AIR: lambda known: known.in_air,
+            metrics.IN_FLIGHT: lambda known: known.in_flight,
             metrics.CONCURRENCY_ALLOWED: lambda known: known.concurrency.allowed,
             metrics.BREAKER_STATE: lambda known: known.breaker.state,
             metrics.GATE_SECONDS_LEFT: lambda known: known.gate_s_left,
         }
         for gauge, ask in asked.items():
-            gauge.labels(*self._labels).set_function(partial(_seen, looked_at, ask))
+            gauge.labels(*self._labels).set_function(partial(_seen, admission_ref, ask))
         self._limits = list(admission.budget_used)
         for limit in self._limits:
             ask = partial(_share_used, limit)
-            metrics.BUDGET_USED.labels(*self._labels, limit).set_function(partial(_seen, looked_at, ask))
+            metrics.BUDGET_USED.labels(*self._labels, limit).set_function(partial(_seen, admission_ref, ask))
 
-    def withheld(self, *, withheld: bool) -> None:
-        """Told only of those few that are."""
+    def set_withheld(self, *, withheld: bool) -> None:
+        """Exists only for shards whose requests are withheld."""
         if withheld:
             metrics.WITHHELD.labels(*self._labels).set(1)
         else:
             metrics.WITHHELD.remove(*self._labels)
 
     def forget(self) -> None:
-        """The shard is another worker's now, or nobody's: what was true of it must not be told any longer."""
+        """Remove the gauges: the shard is another worker's now, or of no worker."""
         for gauge in (
             metrics.LANES_WAITING,
-            metrics.IN_AIR,
+            metrics.IN_FLIGHT,
             metrics.QUEUE_AGE_MS_MAX,
             metrics.CONCURRENCY_ALLOWED,
             metrics.BREAKER_STATE,
@@ -98,11 +98,11 @@ class DispatcherGauges:
             gauge.remove(*self._labels)
         for limit in self._limits:
             metrics.BUDGET_USED.remove(*self._labels, limit)
-        self.withheld(withheld=False)
+        self.set_withheld(withheld=False)
 
 
-def _seen(looked_at: weakref.ref[Admission], ask: Callable[[Admission], float]) -> float:
-    known = looked_at()
+def _seen(admission_ref: weakref.ref[Admission], ask: Callable[[Admission], float]) -> float:
+    known = admission_ref()
     return 0.0 if known is None else float(ask(known))
 
 

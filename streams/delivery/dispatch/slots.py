@@ -82,12 +82,12 @@ class CallSlots:
             self._awaited.discard(turn.granted)
             flight = self._held.pop(turn, None)
             if flight is not None:
-                self._admission.spare(flight)
+                self._admission.give_back(flight)
                 self._wake()
 
     def grant(self, turn: CallTurn) -> None:
         """The turn has come: take its permits."""
-        self._held[turn] = self._admission.leave(turn.kind, turn.kind, redriven=turn.redriven)
+        self._held[turn] = self._admission.admit(turn.kind, turn.kind, background=turn.background)
         turn.granted.set_result(None)
 
     async def send(
@@ -98,7 +98,7 @@ class CallSlots:
         flight = self._held.pop(turn, None)
         if flight is None:
             raise RuntimeError(f"a slot for {turn.kind} sends once: its permits are used up")
-        if self._admission.recalls(flight):
+        if self._admission.recall(flight):
             self._wake()
             raise Recalled
         call = Call(
@@ -130,7 +130,7 @@ class CallSlots:
         try:
             result = await self._send(call, flight)
         finally:
-            self._admission.landed(flight)
+            self._admission.on_recorded(flight)
             self._wake()
         if not answer.done():
             answer.set_result(result)

@@ -1,8 +1,8 @@
-"""The rules of a lane: what it does next, and what an attempt's result makes of a request. Pure.
+"""A lane: the requests of one order to one destination, and what the lane does next. Pure.
 
-A lane is strictly first-in-first-out, also through retries, with two exceptions that design demands. A relay whose
-caller is gone leaves from anywhere in the lane. And a relay passes optional notifications that keep failing, after it
-has waited RELAY_PATIENCE_MS: somebody stands at a packing table and waits for it.
+A lane is first in, first out, also through retries, with two exceptions. A relay whose caller is gone leaves from
+anywhere in the lane. And a relay passes optional notifications that keep failing, after it has waited
+RELAY_PATIENCE_MS: a person at a packing table waits for it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from topics.subscriptions.model import KINDS
 from topics.values import value
 
 RELAY_PATIENCE_MS = 3_000
-"""How long a relay waits behind failing optional notifications before it passes them: a blip is over by then, and most
-of the 40 s deadline is left."""
+"""How long a relay waits behind failing optional notifications: a short disturbance is over by then, and most of the
+40 s deadline is left."""
 DECODED_MAX = 2_000
-"""Requests of a runner that wait decoded, some 4 MB. What is beyond is decoded again when its turn comes."""
+"""Waiting requests of a dispatcher that stay decoded, some 4 MB. Others are decoded again when they come first."""
 
 
 @value
@@ -38,23 +38,23 @@ class Expire:
 
 @value
 class Wait:
-    """Nothing to do before `until_ms`; None: nothing until something new arrives (empty, or held)."""
+    """Nothing to do before `until_ms`; None: before a request comes or an operator decides (empty, or held)."""
 
     until_ms: int | None
 
 
 Step = Send | Expire | Wait
 
-
 _REDRIVEN = 1
 
 
 def mark_of(entry: OutboxEntry) -> int:
+    """Twice the position, which is the log's order, plus 1 for a redriven request."""
     return 2 * entry.position + (_REDRIVEN if entry.request.redriven else 0)
 
 
 class OutboxReader:
-    """The requests of a runner's lanes: all are in the outbox, and `decoded` of them are kept decoded."""
+    """Reads requests of a dispatcher's lanes from the outbox. `decoded`: how many of them the lanes keep decoded."""
 
     __slots__ = ("decoded", "outbox")
 
@@ -68,44 +68,44 @@ class OutboxReader:
 
 
 class Lane:
-    """The requests of one lane, oldest first. `busy`: `in_air` is in the air (or is being withdrawn), and meanwhile
-    nothing happens but that relays whose callers are gone leave.
+    """The requests of one lane, oldest first. `busy`: the request `in_flight` is being sent or withdrawn; meanwhile
+    only relays whose callers are gone leave.
 
-    It has the names of its requests. They themselves are decoded again when they are needed, if there are too many to
-    keep; only relays always stay, because they have deadlines.
+    A lane keeps the names of its requests. If there are too many to keep decoded, a request is decoded again when it is
+    needed; only relays always stay decoded, because they have deadlines.
     """
 
     __slots__ = (
         "_decoded",
-        "_of",
+        "_reader",
         "blocked_by",
         "busy",
-        "in_air",
+        "in_flight",
         "name",
-        "place",
         "relays",
         "requests",
+        "room",
         "since_ms",
         "ticket",
     )
 
-    def __init__(self, name: str, of: OutboxReader, requests: dict[str, int] | None = None) -> None:
+    def __init__(self, name: str, reader: OutboxReader, requests: dict[str, int] | None = None) -> None:
         self.name = name
-        self._of = of
+        self._reader = reader
         self.requests: dict[str, int] = requests or {}
-        """Each with a mark: twice its position, which is the log's order, and 1 more when it is redriven."""
+        """Each with its mark (see `mark_of`)."""
         self._decoded: dict[str, OutboxEntry] = {}
         self.relays: set[str] = set()
         self.busy = False
-        self.in_air = ""
+        self.in_flight = ""
         self.blocked_by = ""
-        """The request that was given up and holds it, when it was scheduled last."""
-        self.place: int | None = None
-        """Where it is counted; see streams/delivery/lanes/lane_set.py."""
+        """The dead request that held the lane when it was scheduled last."""
+        self.room: int | None = None
+        """The room in which the lane is counted; see streams/delivery/lanes/lane_set.py."""
         self.since_ms = 0
         """Since when its first request waits."""
         self.ticket = 0
-        """Changes whenever the lane is scheduled anew; what was scheduled under an older one is void."""
+        """Changes whenever the lane is scheduled anew; turns with an older ticket are void."""
 
     @property
     def first(self) -> OutboxEntry | None:
@@ -114,23 +114,23 @@ class Lane:
             entry = self._decoded.get(name)
             if entry is not None:
                 return entry
-            entry = self._of.read(self.name, name)
+            entry = self._reader.read(self.name, name)
             if entry is not None:
-                self._keep(entry)
+                self._keep_decoded(entry)
                 return entry
-            del self.requests[name]  # deleted by a record of this chunk, of which we are told next
+            del self.requests[name]  # deleted by a record of the present chunk; the notice follows
         return None
 
-    def rest(self) -> None:
-        """It will be long until its requests are needed."""
+    def release_decoded(self) -> None:
+        """Keep only relays decoded: the other requests will not be needed for long."""
         for name in [name for name in self._decoded if name not in self.relays]:
-            self._let_go(name)
+            self._release(name)
 
-    def put(self, entry: OutboxEntry) -> bool:
-        """A new request, or a new value of one that is here; returns whether it is the first."""
+    def add(self, entry: OutboxEntry) -> bool:
+        """Add a request, or a new value of a known one; returns whether it is the first."""
         name, mark = entry.request.id, mark_of(entry)
-        if self.busy and name == self.in_air:
-            return True  # what is in the air knows more than was given
+        if self.busy and name == self.in_flight:
+            return True  # the entry in flight is newer than the given one
         is_new = name not in self.requests
         is_out_of_order = is_new and self.requests and mark < next(reversed(self.requests.values()))
         self.requests[name] = mark
@@ -139,41 +139,41 @@ class Lane:
         if entry.request.relay:
             self.relays.add(name)
         is_first = next(iter(self.requests)) == name
-        if is_first or entry.request.relay or self._of.decoded < DECODED_MAX:
-            self._keep(entry)
+        if is_first or entry.request.relay or self._reader.decoded < DECODED_MAX:
+            self._keep_decoded(entry)
         else:
-            self._let_go(name)
+            self._release(name)
         return is_first
 
-    def holds_up(self, entry: OutboxEntry) -> bool:
-        """Whether its first is redriven and would keep waiting who must not wait as long as it may."""
+    def delays(self, entry: OutboxEntry) -> bool:
+        """Whether a redriven first request, which may wait long, would delay this one, which must not."""
         return not entry.request.redriven and bool(next(iter(self.requests.values())) & _REDRIVEN)
 
     def remove(self, request_id: str) -> None:
         self.requests.pop(request_id, None)
         self.relays.discard(request_id)
-        self._let_go(request_id)
+        self._release(request_id)
 
-    def _keep(self, entry: OutboxEntry) -> None:
-        self._let_go(entry.request.id)
+    def _keep_decoded(self, entry: OutboxEntry) -> None:
+        self._release(entry.request.id)
         self._decoded[entry.request.id] = entry
-        self._of.decoded += 1
+        self._reader.decoded += 1
 
-    def _let_go(self, name: str) -> None:
+    def _release(self, name: str) -> None:
         if self._decoded.pop(name, None) is not None:
-            self._of.decoded -= 1
+            self._reader.decoded -= 1
 
     def behind(self) -> list[OutboxEntry]:
-        """What waits behind the first."""
+        """The requests behind the first."""
         return list(self._entries())[1:]
 
     @property
     def is_redriven(self) -> bool:
-        """Whether everything in it is sent again by an operator: then it leaves room for others."""
+        """Whether all its requests are redriven: then the lane leaves room for others."""
         return all(mark & _REDRIVEN for mark in self.requests.values())
 
     def next_step(self, now_ms: int) -> Step:
-        """What this lane does now. A lane that is busy is not asked."""
+        """What this lane does now. Not for a busy lane."""
         soonest = NEVER
         for relay in self._waiting_relays():
             ends = expires_ms(relay.request)
@@ -200,7 +200,7 @@ class Lane:
         return [relay for relay in self._waiting_relays() if expires_ms(relay.request) <= now_ms]
 
     def _waiting_relays(self) -> Iterable[OutboxEntry]:
-        return (self._decoded[name] for name in self.relays if not (self.busy and name == self.in_air))
+        return (self._decoded[name] for name in self.relays if not (self.busy and name == self.in_flight))
 
     def _passing_relay(self, head: OutboxEntry) -> tuple[OutboxEntry | None, int]:
         """The first relay, if only optional notifications are before it and the head failed; and when it may pass."""
@@ -215,7 +215,7 @@ class Lane:
 
     def _entries(self) -> Iterator[OutboxEntry]:
         for name in self.requests:
-            entry = self._decoded.get(name) or self._of.read(self.name, name)
+            entry = self._decoded.get(name) or self._reader.read(self.name, name)
             if entry is not None:
                 yield entry
 

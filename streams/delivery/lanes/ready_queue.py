@@ -5,9 +5,9 @@ goes first, so a cancellation never waits for a backlog of creates. Every AGEING
 waited longest, if it has waited longer than AGEING_MS: so each class moves on whatever the others do, and a request
 waits at most AGEING_TURN times the grants of those that became due before it.
 
-The background class (redrives, and questions to a channel) does not age: a redrive is a backlog that is older than
-everything. While others wait it gets one grant in REDRIVE_TURN; while nobody waits it may go as far as
-streams/delivery/admission/redrive_share.py lets it.
+The background class (redrives, and questions to a far side) does not age: a redrive is a backlog that is older than
+everything. While others wait it gets one grant in BACKGROUND_TURN; while nobody waits it may go as far as
+streams/delivery/admission/background_share.py lets it.
 """
 
 from __future__ import annotations
@@ -29,20 +29,21 @@ AGEING_MS = 10_000
 """An item that has waited longer than this may go out of turn: a quarter of a relay's deadline."""
 AGEING_TURN = 4
 """One grant in four goes by age: 50 of Increff's 200 a minute, so the highest class keeps three quarters."""
-REDRIVE_TURN = 20
+BACKGROUND_TURN = 20
 """One grant in twenty: it delays the others by a twentieth of their wait."""
 
 T = TypeVar("T")
 
 
 class PriorityQueue(Generic[T]):
-    """Items with a class and the time since when they are due. What died while it waited is passed over by `alive`."""
+    """Items with a class and the time since which they are due. Items that died while they waited are passed over, by
+    `alive`."""
 
-    __slots__ = ("_chosen", "_grants", "_heaps", "_others_in_a_row", "_redrive", "_serial")
+    __slots__ = ("_background", "_chosen", "_grants", "_heaps", "_others_in_a_row", "_serial")
 
     def __init__(self) -> None:
         self._heaps: dict[Priority, list[tuple[float, int, T]]] = {priority: [] for priority in Priority}
-        self._redrive = self._heaps.pop(Priority.REDRIVE)
+        self._background = self._heaps.pop(Priority.BACKGROUND)
         self._chosen: list[tuple[float, int, T]] = []
         self._serial = count()
         self._grants = 0
@@ -51,31 +52,33 @@ class PriorityQueue(Generic[T]):
     def push(self, item: T, priority: Priority, due_ms: int, weight: float = 0.0) -> None:
         """`weight` (0 to 1) moves an item forward within its class by as much as AGEING_MS of waiting."""
         position = due_ms - min(max(weight, 0.0), 1.0) * AGEING_MS
-        heap = self._redrive if priority is Priority.REDRIVE else self._heaps[priority]
+        heap = self._background if priority is Priority.BACKGROUND else self._heaps[priority]
         heapq.heappush(heap, (position, next(self._serial), item))
 
-    def peek(self, now_ms: int, alive: Callable[[T], bool], *, redrive: bool = True) -> T | None:
-        """The item that goes next, None when there is none; it stays. `redrive`: whether one of that class may go."""
-        chosen = self._choose(now_ms, alive, redrive=redrive)
+    def peek(self, now_ms: int, alive: Callable[[T], bool], *, background: bool = True) -> T | None:
+        """The item that goes next, None without one; it stays. `background`: whether one of that class may go."""
+        chosen = self._choose(now_ms, alive, background=background)
         if chosen is None:
             return None
         self._chosen = chosen
         return chosen[0][2]
 
-    def take(self) -> T:
-        """Take the item that was seen last; nothing happened since."""
-        if self._chosen is self._redrive:
+    def pop_peeked(self) -> T:
+        """Remove the item of the last `peek`; nothing may have happened since."""
+        if self._chosen is self._background:
             self._others_in_a_row = 0
         else:
             self._grants += 1
             self._others_in_a_row += 1
         return heapq.heappop(self._chosen)[2]
 
-    def _choose(self, now_ms: int, alive: Callable[[T], bool], *, redrive: bool) -> list[tuple[float, int, T]] | None:
+    def _choose(
+        self, now_ms: int, alive: Callable[[T], bool], *, background: bool
+    ) -> list[tuple[float, int, T]] | None:
         highest = next((heap for heap in self._heaps.values() if self._has_head(heap, alive)), None)
-        redriven = redrive and self._has_head(self._redrive, alive)
-        if redriven and (highest is None or self._others_in_a_row + 1 >= REDRIVE_TURN):
-            return self._redrive
+        may_go = background and self._has_head(self._background, alive)
+        if may_go and (highest is None or self._others_in_a_row + 1 >= BACKGROUND_TURN):
+            return self._background
         if highest is not None and (self._grants + 1) % AGEING_TURN == 0:
             heads = [heap for heap in self._heaps.values() if self._has_head(heap, alive)]
             oldest = min(heads, key=lambda heap: heap[0][0])
@@ -97,9 +100,9 @@ class LaneTurn:
     lane: Lane
     ticket: int
     kind: str = ""
-    """Of a lane that is ready: what it sends, by its touchpoint."""
-    redriven: bool = False
-    """Of a lane that is ready: an operator sends it again, and nothing else waits behind it."""
+    """The touchpoint of a ready lane's request."""
+    background: bool = False
+    """Whether a ready lane holds only redriven requests: it leaves room for others."""
 
     @property
     def is_current(self) -> bool:
@@ -118,8 +121,8 @@ class CallTurn:
     weight: float
 
     @property
-    def redriven(self) -> bool:
-        return self.priority is Priority.REDRIVE
+    def background(self) -> bool:
+        return self.priority is Priority.BACKGROUND
 
 
 Turn = LaneTurn | CallTurn
@@ -127,15 +130,15 @@ Turn = LaneTurn | CallTurn
 
 @value
 class Choice:
-    """Whose turn it is; None: nobody's before `until_ms`, as far as is known."""
+    """The turn that comes next; None: none before `until_ms`, as far as is known."""
 
     turn: Turn | None
     until_ms: float = NEVER
 
 
-class Waiting:
-    """Whatever is ready waits in a priority queue, whatever has a time in a heap, so a hundred thousand lanes that wait
-    cost nothing until their time comes."""
+class ReadyQueue:
+    """Ready turns wait in a priority queue, turns with a time in a heap: a hundred thousand lanes that wait for a time
+    cost nothing until it comes."""
 
     __slots__ = ("_ready", "_serial", "_timed")
 
@@ -144,17 +147,17 @@ class Waiting:
         self._timed: list[tuple[int, int, LaneTurn]] = []
         self._serial = count()
 
-    def put(self, turn: Turn, priority: Priority, due_ms: int, weight: float) -> None:
-        """It is ready since `due_ms`."""
+    def push_ready(self, turn: Turn, priority: Priority, due_ms: int, weight: float) -> None:
+        """Add a turn that is ready since `due_ms`."""
         self._ready.push(turn, priority, due_ms, weight)
 
-    def put_timed(self, turn: LaneTurn, until_ms: int | None) -> None:
-        """It has a time, if it has any."""
+    def push_timed(self, turn: LaneTurn, until_ms: int | None) -> None:
+        """Add a turn that waits for a time; nothing if the time is None."""
         if until_ms is not None:
             heapq.heappush(self._timed, (until_ms, next(self._serial), turn))
 
-    def take_due(self, now_ms: int) -> Iterator[LaneTurn]:
-        """Those whose time has come."""
+    def pop_due(self, now_ms: int) -> Iterator[LaneTurn]:
+        """Remove the turns whose time has come."""
         while self._timed and self._timed[0][0] <= now_ms:
             turn = heapq.heappop(self._timed)[2]
             if turn.is_current:
@@ -167,19 +170,19 @@ class Waiting:
         return self._timed[0][0] if self._timed else NEVER
 
     def choose(self, admission: Admission, now_ms: int) -> Choice:
-        """Whose turn it is; it stays until it is taken."""
+        """The turn that comes next; it stays until `pop_chosen`."""
         turn = self._ready.peek(now_ms, _is_alive)
-        if turn is None or not turn.redriven:
+        if turn is None or not turn.background:
             return Choice(turn)
-        free_ms = admission.redrive_free_ms(turn.kind, now_ms)
+        free_ms = admission.background_free_ms(turn.kind, now_ms)
         if free_ms is not None and free_ms <= now_ms:
             return Choice(turn)
-        other = self._ready.peek(now_ms, _is_alive, redrive=False)
+        other = self._ready.peek(now_ms, _is_alive, background=False)
         return Choice(other, NEVER if free_ms is None else free_ms)
 
-    def take(self) -> None:
-        """Take whose turn it was a moment ago; nothing happened in between."""
-        self._ready.take()
+    def pop_chosen(self) -> None:
+        """Remove the turn of the last `choose`; nothing may have happened since."""
+        self._ready.pop_peeked()
 
 
 def _is_alive(turn: Turn) -> bool:

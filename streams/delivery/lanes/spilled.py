@@ -1,5 +1,8 @@
-"""Lanes that wait on local disk: those of one runner beyond what it keeps in memory. Here are only their names, and
-what is needed to bring them back in order; their requests are in the outbox, of which this is an index."""
+"""Spilled lanes: the lanes of one dispatcher that are on local disk, because memory has no room for them.
+
+Only their names and what is needed to reload them in order are on disk. Their requests are in the outbox, of which this
+is an index.
+"""
 
 from __future__ import annotations
 
@@ -14,70 +17,70 @@ from topics.contract.definition import Priority
 
 _UNKNOWN = -1
 _COLUMNS = "lane TEXT PRIMARY KEY, class INTEGER, due_ms INTEGER, serial INTEGER, since_ms INTEGER, requests TEXT"
-"""`requests` is the lane's requests as JSON members, each with a comma behind it, so that one is added at the end."""
+"""`requests`: the lane's requests as JSON members, each with a comma behind it, so that one can be appended."""
 _INDEXES = ("(class, due_ms, serial)", "(since_ms)")
 _STATEMENTS = {
-    "park": "INSERT INTO parked VALUES (?, ?, ?, ?, ?, ?)",
-    "append": "UPDATE parked SET requests = requests || ? WHERE lane = ? AND class <> ? RETURNING 1",
-    "has": "SELECT 1 FROM parked WHERE lane = ?",
-    "take": "DELETE FROM parked WHERE lane = ? RETURNING class, requests",
-    "due": "SELECT lane FROM parked WHERE class = ? AND due_ms <= ? ORDER BY due_ms, serial LIMIT ?",
-    "first": "SELECT min(due_ms) FROM parked WHERE class = ?",
-    "undue": "SELECT count(*) FROM parked WHERE class = ? AND due_ms = ?",
-    "undue_ones": "SELECT lane, requests FROM parked WHERE class = ? AND due_ms = ? ORDER BY serial LIMIT ?",
-    "oldest": "SELECT min(since_ms) FROM parked",
+    "spill": "INSERT INTO spilled VALUES (?, ?, ?, ?, ?, ?)",
+    "append": "UPDATE spilled SET requests = requests || ? WHERE lane = ? AND class <> ? RETURNING 1",
+    "has": "SELECT 1 FROM spilled WHERE lane = ?",
+    "pop": "DELETE FROM spilled WHERE lane = ? RETURNING class, requests",
+    "due": "SELECT lane FROM spilled WHERE class = ? AND due_ms <= ? ORDER BY due_ms, serial LIMIT ?",
+    "first": "SELECT min(due_ms) FROM spilled WHERE class = ?",
+    "undue": "SELECT count(*) FROM spilled WHERE class = ? AND due_ms = ?",
+    "undue_ones": "SELECT lane, requests FROM spilled WHERE class = ? AND due_ms = ? ORDER BY serial LIMIT ?",
+    "oldest": "SELECT min(since_ms) FROM spilled",
 }
 
 Marks = dict[str, int]
-"""The requests of a lane, in order, each with its mark (streams/delivery/lanes/lane.py)."""
+"""The requests of a lane, in order, each with its mark (`mark_of` in streams/delivery/lanes/lane.py)."""
 
 
 class SpilledLanes:
-    """Which lanes of a runner are on disk, by class in the order of the time when they are due."""
+    """The spilled lanes of a dispatcher, by class in the order of the times when they are due."""
 
     def __init__(self, store: LocalStore) -> None:
         self.count = 0
         self._store = store
         self._name = ""
-        self._say: dict[str, str] = {}
+        self._sql: dict[str, str] = {}
         self._serial = count()
         self._first: dict[int, int] = {}
-        """When the first lane of a class is due."""
+        """When the first lane of a class is due, _UNKNOWN after one has left."""
 
-    def park(self, lane: str, requests: Mapping[str, int], priority: Priority, due_ms: int, since_ms: int) -> None:
+    def spill(self, lane: str, requests: Mapping[str, int], priority: Priority, due_ms: int, since_ms: int) -> None:
         if not self._name:
             self._name = self._store.create(_COLUMNS, *_INDEXES)
-            self._say = {what: text.replace(" parked", f" {self._name}") for what, text in _STATEMENTS.items()}
+            self._sql = {name: text.replace(" spilled", f" {self._name}") for name, text in _STATEMENTS.items()}
         row = (lane, int(priority), due_ms, next(self._serial), since_ms, _written(requests))
         self._first[priority] = min(due_ms, self.next_due_ms(priority))
-        self._store.rows(self._say["park"], row)
+        self._store.rows(self._sql["spill"], row)
         self.count += 1
 
     def append(self, lane: str, request: str, mark: int, *, unless: Priority | None = None) -> bool:
-        """Add a request behind those of a lane; False when the lane is not here, or is of the class `unless`."""
+        """Append a request to a lane; False when the lane is not on disk, or is of the class `unless`."""
         values = (_written({request: mark}), lane, -1 if unless is None else int(unless))
-        return bool(self._store.rows(self._say["append"], values))
+        return bool(self._store.rows(self._sql["append"], values))
 
     def has(self, lane: str) -> bool:
-        return bool(self.count and self._store.rows(self._say["has"], (lane,)))
+        return bool(self.count and self._store.rows(self._sql["has"], (lane,)))
 
-    def take(self, lane: str) -> Marks | None:
-        """A lane's requests, which leave; None when it is not here."""
+    def pop_lane(self, lane: str) -> Marks | None:
+        """Remove a lane; returns its requests, None when it is not on disk."""
         if not self.count:
             return None
-        rows = self._store.rows(self._say["take"], (lane,))
+        rows = self._store.rows(self._sql["pop"], (lane,))
         if not rows:
             return None
         [(priority, requests)] = rows
         self._left(priority)
         return _read(requests)
 
-    def take_due(self, priority: Priority, now_ms: int, at_most: int) -> list[tuple[str, Marks]]:
-        """The lanes of a class that are due, the first ones first."""
+    def pop_due(self, priority: Priority, now_ms: int, at_most: int) -> list[tuple[str, Marks]]:
+        """Remove the lanes of a class that are due, in order."""
         if self.next_due_ms(priority) > now_ms:
             return []
-        names = self._store.rows(self._say["due"], (int(priority), now_ms, at_most))
-        return [(name, requests) for (name,) in names if (requests := self.take(name)) is not None]
+        names = self._store.rows(self._sql["due"], (int(priority), now_ms, at_most))
+        return [(name, requests) for (name,) in names if (requests := self.pop_lane(name)) is not None]
 
     def next_due_ms(self, priority: Priority) -> int:
         """When the first lane of a class is due; NEVER without any."""
@@ -85,32 +88,32 @@ class SpilledLanes:
         if due_ms is None:
             return NEVER
         if due_ms == _UNKNOWN:
-            [(found,)] = self._store.rows(self._say["first"], (int(priority),))
+            [(found,)] = self._store.rows(self._sql["first"], (int(priority),))
             due_ms = self._first[priority] = NEVER if found is None else found
         return due_ms
 
     def oldest_ms(self) -> int | None:
-        """Since when the oldest request here waits, None without any."""
+        """Since when the oldest request on disk waits, None without any."""
         if not self.count:
             return None
-        [(oldest,)] = self._store.rows(self._say["oldest"])
+        [(oldest,)] = self._store.rows(self._sql["oldest"])
         found: int | None = oldest
         return found
 
     def undue(self, at_most: int) -> tuple[int, list[tuple[str, str]]]:
-        """How many lanes are due at no time, and the first request of some of them."""
+        """How many lanes are due at no time (held), and the first request of some of them."""
         number, found = 0, list[tuple[str, str]]()
         for priority in self._first:
             values = (priority, NEVER)
-            [(more,)] = self._store.rows(self._say["undue"], values)
+            [(more,)] = self._store.rows(self._sql["undue"], values)
             number += more
             if more and len(found) < at_most:
-                rows = self._store.rows(self._say["undue_ones"], (*values, at_most - len(found)))
+                rows = self._store.rows(self._sql["undue_ones"], (*values, at_most - len(found)))
                 found += [(lane, next(iter(_read(requests)))) for lane, requests in rows]
         return number, found
 
     def drop(self) -> None:
-        """The runner ends; what it had is in the outbox."""
+        """Forget all lanes: the dispatcher ends, and their requests are in the outbox."""
         self.count = 0
         self._first.clear()
         if self._name:

@@ -18,8 +18,8 @@ from collections import OrderedDict
 from contextlib import AbstractAsyncContextManager
 from itertools import chain, count
 
+from streams.delivery.admission.background_share import HEADROOM
 from streams.delivery.admission.permits import Permits
-from streams.delivery.admission.redrive_share import HEADROOM
 from streams.delivery.clock import NEVER
 from streams.delivery.ports import AttemptResult, Caller, Clock, Recalled, Slot
 from streams.delivery.stock.location import LocationSender, Standing
@@ -169,7 +169,7 @@ class StockScheduler:
             self._came(number)
 
     def _slot(self, standing: Standing) -> AbstractAsyncContextManager[Slot]:
-        priority = Priority.REDRIVE if standing is Standing.RESEND else Priority.STOCK
+        priority = Priority.BACKGROUND if standing is Standing.RESEND else Priority.STOCK
         weight = 1.0 if standing is Standing.URGENT else 0.0
         return self._caller.slot(self._touchpoint, self._channel, priority=priority, weight=weight)
 

@@ -7,8 +7,6 @@ known to fail, and since when.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from functools import partial
 
 import orjson
 
@@ -24,61 +22,48 @@ from topics.subscriptions.model import Health, Status, Subscription
 from topics.values import value
 
 WELL_EVERY_MS = 60_000
-"""While all is well the last success is written as often as this: it is for people who look."""
+"""How often the last success is written while attempts succeed: it is for operators."""
 ERROR_CHARS_MAX = 200
 _FACT_NAME = name_of(SubscriptionDisabled)
+
+log = logging.getLogger(__name__)
 
 
 @value
 class HealthUpdate:
-    """What to publish with the attempt. `disabled`: why the subscription gets nothing more."""
+    """Effects to publish with the attempt. `disabled`: why the subscription gets nothing more."""
 
     effects: tuple[Effect, ...] = ()
     disabled: str | None = None
 
 
-NOTHING_NOTED = HealthUpdate()
-
-Observe = Callable[[AttemptResult, int], HealthUpdate]
-"""Told the end of an attempt and its time; what it notes becomes durable with the attempt."""
-Watch = Callable[[], Observe]
-"""Asked when a request leaves, for what to tell its end: that is about the subscription as it was then."""
+NOTHING_TO_NOTE = HealthUpdate()
 
 
-def unwatched() -> Observe:
-    """Of a far side: it is an operator's, and never disabled."""
-    return _unobserved
+class SubscriptionHealth:
+    """The health of one shard of a subscription, judged after each of its attempts."""
 
-
-def _unobserved(_result: AttemptResult, _now_ms: int) -> HealthUpdate:
-    return NOTHING_NOTED
-
-
-class ShardHealth:
-    """How one shard of a subscription fares, as its attempts end."""
-
-    def __init__(self, subscription: str, shard: int, last: Health, disable_after_ms: float) -> None:
+    def __init__(self, subscription: str, shard: int, index: SubscriptionIndex, disable_after_ms: float) -> None:
         self._subscription = subscription
         self._shard = shard
+        self._index = index
+        last = index.health(subscription).get(shard, Health())
         self._last = last
-        """As it was written, or would be if it were due; while all is well, but for the time of the last success."""
+        """The health as it was written last. While attempts succeed, `_success_ms` is newer."""
         self._success_ms = last.success_ms
         self._written_ms = last.success_ms or 0
         self._disable_after_ms = disable_after_ms
         self._disabled_revision = 0
 
-    def after(
-        self,
-        result: AttemptResult,
-        revision: int,
-        present: Subscription | None,
-        others: Mapping[int, Health],
-        now_ms: int,
-    ) -> HealthUpdate:
-        """`revision`: of the subscription when the request left; only that one is judged by its answer. `present`: as
-        it is now. `others`: what is known of its shards, this one's too."""
+    def present_revision(self) -> int:
+        """The subscription's revision when a request leaves: only that one is judged by the answer."""
+        present = self._index.get(self._subscription)
+        return 0 if present is None else present.revision
+
+    def on_attempt(self, result: AttemptResult, revision: int, now_ms: int) -> HealthUpdate:
+        """An attempt ended that left under `revision`. The update becomes durable with the attempt."""
         if revision < self._last.revision:
-            return NOTHING_NOTED
+            return NOTHING_TO_NOTE
         if result.kind is ResponseClass.DELIVERED:
             return self._well(result, revision, now_ms)
         failing_since = self._last.failing_since_ms if self._last.revision == revision else None
@@ -90,29 +75,37 @@ class ShardHealth:
                 revision=revision, failing_since_ms=failing_since, success_ms=self._success_ms, error=error
             )
             effects.append(self._written(now_ms))
+        present = self._index.get(self._subscription)
         if present is None or present.revision != revision or revision == self._disabled_revision:
             return HealthUpdate(tuple(effects))
-        reason = self._reason(result, others, failing_since, now_ms)
+        reason = self._reason(result, failing_since, now_ms)
         if reason is None:
             return HealthUpdate(tuple(effects))
         self._disabled_revision = revision
-        since = failing_since if reason == "failing" else None
-        effects += disabled(present, reason, since, now_ms)
+        effects += disabled(present, reason, failing_since if reason == "failing" else None, now_ms)
+        metrics.SUBSCRIPTIONS_DISABLED.labels(subscription_destination(self._subscription), reason).inc()
+        log.error(
+            "subscription.disabled id=%s reason=%s status=%s error=%s: it gets nothing until it is enabled",
+            self._subscription,
+            reason,
+            result.status,
+            result.error,
+        )
         return HealthUpdate(tuple(effects), reason)
 
     def _well(self, result: AttemptResult, revision: int, now_ms: int) -> HealthUpdate:
         self._success_ms = result.at_ms
         if self._last.failing_since_ms is None and now_ms - self._written_ms < WELL_EVERY_MS:
-            return NOTHING_NOTED
+            return NOTHING_TO_NOTE
         self._last = Health(revision=revision, success_ms=result.at_ms)
         return HealthUpdate((self._written(now_ms),))
 
-    def _reason(
-        self, result: AttemptResult, others: Mapping[int, Health], failing_since: int, now_ms: int
-    ) -> str | None:
+    def _reason(self, result: AttemptResult, failing_since: int, now_ms: int) -> str | None:
+        """Why the subscription is disabled, None: it is not. No shard may have succeeded for the time it takes."""
         if result.kind is ResponseClass.GONE:
             return "gone"
         since = now_ms - self._disable_after_ms
+        others = self._index.health(self._subscription)
         others_well = any((other.success_ms or 0) >= since for shard, other in others.items() if shard != self._shard)
         return "failing" if failing_since <= since and not others_well else None
 
@@ -122,7 +115,7 @@ class ShardHealth:
 
 
 def disabled(subscription: Subscription, reason: str, failing_since_ms: int | None, now_ms: int) -> list[Effect]:
-    """The status that every role goes by, and the fact. Its id is the same if it is found out twice."""
+    """The status by which every role knows it, and the fact; the fact's id is the same if this is decided twice."""
     key = subscription.id.encode()
     status = Status(revision=subscription.revision, disabled_ms=now_ms, reason=reason)
     fact = SubscriptionDisabled(
@@ -147,28 +140,3 @@ def disabled(subscription: Subscription, reason: str, failing_since_ms: int | No
 
 
 log = logging.getLogger(__name__)
-
-
-def watching(subscription: str, shard: int, known: SubscriptionIndex, disable_after_ms: float) -> Watch:
-    """Watches one shard of a subscription, from what is known of it on."""
-    destination = subscription_destination(subscription)
-    health = ShardHealth(subscription, shard, known.health(subscription).get(shard, Health()), disable_after_ms)
-
-    def leaves() -> Observe:
-        present = known.get(subscription)
-        return partial(ended, 0 if present is None else present.revision)
-
-    def ended(revision: int, result: AttemptResult, now_ms: int) -> HealthUpdate:
-        noted = health.after(result, revision, known.get(subscription), known.health(subscription), now_ms)
-        if noted.disabled is not None:
-            metrics.SUBSCRIPTIONS_DISABLED.labels(destination, noted.disabled).inc()
-            log.error(
-                "subscription.disabled id=%s reason=%s status=%s error=%s: it gets nothing until it is enabled",
-                subscription,
-                noted.disabled,
-                result.status,
-                result.error,
-            )
-        return noted
-
-    return leaves

@@ -26,7 +26,7 @@ from topics.records.deliveries import OutcomeKind
 
 COUNT = 40
 PLACES = 4
-"""Of 32 places redrive has one in eight (streams/delivery/admission/redrive_share.py)."""
+"""Of 32 places redrive has one in eight (streams/delivery/admission/background_share.py)."""
 
 
 @asynccontextmanager

@@ -24,6 +24,6 @@ def test_it_counts_as_all_of_them_would_be_counted(results: list[tuple[int, str,
         sample.add(now_ms, lane, failed=failed)
         kept = [one for one in [*kept, (now_ms, lane, failed)][-size:] if one[0] > now_ms - KEPT_MS]
         latest = {lane: failed for _, lane, failed in kept}
-        assert sample.count(now_ms) == (sum(latest.values()), len(latest))
+        assert sample.count_lanes(now_ms) == (sum(latest.values()), len(latest))
     sample.clear()
-    assert sample.count(now_ms) == (0, 0)
+    assert sample.count_lanes(now_ms) == (0, 0)

@@ -41,7 +41,7 @@ async def _play(seed: int, orders: list[int], kills: list[int], when_dead: str, 
         request = fact(f"o{order}", sequences[order])
         given_to[request.lane].append(request.id)
         runner.give(request)
-        assert sum(count > room for count in runner.runner._lanes._counts.values()) == 0
+        assert sum(count > room for count in runner.runner._requests.lanes._counts.values()) == 0
         await runner.clock.run_for(random.choice((0, 0, 0, 20, 1_500)))
         if number in kills:
             runner = await runner.restart(seed=seed + number)
@@ -54,8 +54,8 @@ async def _play(seed: int, orders: list[int], kills: list[int], when_dead: str, 
 
 def _check(runner: PlayedRunner, given_to: dict[str, list[str]], when_dead: str) -> None:
     assert runner.crashes == []
-    assert runner.runner._lanes._requests.decoded == sum(
-        len(lane._decoded) for lane in runner.runner._lanes._lanes.values()
+    assert runner.runner._requests.lanes._reader.decoded == sum(
+        len(lane._decoded) for lane in runner.runner._requests.lanes._lanes.values()
     )
     ids = runner.sender.ids()
     left = {key.split(b"||")[1].decode() for key in runner.outbox.values if b"||" in key}
@@ -66,7 +66,7 @@ def _check(runner: PlayedRunner, given_to: dict[str, list[str]], when_dead: str)
             assert set(requests) <= set(ids), "a request was forgotten"
     if when_dead != "block":
         assert left == set()
-    assert all(lane.first is None or lane.first.held for lane in runner.runner._lanes._lanes.values())
+    assert all(lane.first is None or lane.first.held for lane in runner.runner._requests.lanes._lanes.values())
 
 
 @given(

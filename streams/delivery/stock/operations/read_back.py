@@ -33,7 +33,7 @@ def read_back_call(settings: ReadBack) -> Touchpoint:
         entity=Entity.NONE,
         mode=Mode.ANSWER,
         repeat=Repeat.NONE,
-        priority=Priority.REDRIVE,
+        priority=Priority.BACKGROUND,
     )
 
 
@@ -99,6 +99,6 @@ class StockReader:
             self._touchpoint,
             self._channel,
             {"locationCode": self._location, "channelSkuCodes": list(skus)},
-            priority=Priority.REDRIVE,
+            priority=Priority.BACKGROUND,
             delivery_id=uuid.uuid4().hex,
         )

@@ -40,7 +40,7 @@ def leave(here: Admission) -> list[Flight]:
     """All that may leave now."""
     left: list[Flight] = []
     while here.blocked_until(0) is None:
-        left.append(here.leave("fact", f"lane-{len(left)}"))
+        left.append(here.admit("fact", f"lane-{len(left)}"))
     return left
 
 
@@ -48,31 +48,31 @@ def test_a_place_is_free_when_its_answer_is_in() -> None:
     here = admission()
     first = leave(here)
     assert len(first) == MOST
-    here.ended(first[0], TAKEN)
+    here.on_answered(first[0], TAKEN)
     assert len(leave(here)) == 1
-    assert here.in_air == MOST
+    assert here.in_flight == MOST
 
 
 def test_while_nothing_becomes_durable_at_most_as_many_outcomes_wait_as_requests_may_be_in_the_air() -> None:
     here = admission()
     first = leave(here)
     for flight in first:
-        here.ended(flight, TAKEN)
+        here.on_answered(flight, TAKEN)
     assert here.blocked_until(0) == NEVER
     assert leave(here) == []
-    here.landed(first[0])
+    here.on_recorded(first[0])
     second = leave(here)
     assert len(second) == MOST
-    assert here.in_air + here.unrecorded < 2 * MOST
+    assert here.in_flight + here.unrecorded < 2 * MOST
     for flight in (*first[1:], *second):
-        if not flight.ended:
-            here.ended(flight, TAKEN)
-        here.landed(flight)
-    assert (here.in_air, here.unrecorded) == (0, 0)
+        if not flight.answered:
+            here.on_answered(flight, TAKEN)
+        here.on_recorded(flight)
+    assert (here.in_flight, here.unrecorded) == (0, 0)
 
 
 def test_a_request_that_is_not_sent_after_all_gives_its_place_back() -> None:
     here = admission()
     (flight, *_) = leave(here)
-    here.landed(flight)
-    assert (here.in_air, here.unrecorded) == (MOST - 1, 0)
+    here.on_recorded(flight)
+    assert (here.in_flight, here.unrecorded) == (MOST - 1, 0)

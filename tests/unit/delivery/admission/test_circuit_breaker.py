@@ -65,7 +65,7 @@ class Asked:
 
     def ends(self, lane: str, status: int | None, *, probe: bool = False, not_before_ms: int | None = None) -> None:
         ended = result(status, not_before_ms)
-        self.breaker.ended(ended, lane, probe=probe, now_ms=self.now_ms, pause_max_ms=PAUSE_MAX_MS)
+        self.breaker.on_answered(ended, lane, probe=probe, now_ms=self.now_ms, pause_max_ms=PAUSE_MAX_MS)
 
     def open(self) -> None:
         for n in range(FAILED_MIN):
@@ -76,7 +76,7 @@ class Asked:
         """The pause before it, and what it found out."""
         pause_ms = self.breaker.opens_ms - self.now_ms
         self.now_ms = self.breaker.opens_ms
-        assert self.breaker.began(self.now_ms)
+        assert self.breaker.on_admitted(self.now_ms)
         self.ends("lane-0", status, probe=True, not_before_ms=not_before_ms)
         return pause_ms
 
@@ -156,7 +156,7 @@ def test_one_request_finds_out_while_others_wait() -> None:
     asked = Asked()
     asked.open()
     asked.now_ms = asked.breaker.opens_ms
-    assert asked.breaker.began(asked.now_ms)
+    assert asked.breaker.on_admitted(asked.now_ms)
     assert asked.breaker.opens_ms > asked.now_ms
     asked.ends("lane-1", 200)  # it was in the air when the breaker opened
     assert asked.state() is BreakerState.PROBING
@@ -175,13 +175,13 @@ def test_a_probe_that_never_ends_or_was_not_sent_lets_another_find_out() -> None
     asked.now_ms = asked.breaker.opens_ms
     told: list[int] = []
     asked.breaker.listen(lambda: told.append(asked.now_ms))
-    assert asked.breaker.began(asked.now_ms)
-    asked.breaker.released(probe=False, now_ms=asked.now_ms)
+    assert asked.breaker.on_admitted(asked.now_ms)
+    asked.breaker.on_not_sent(probe=False, now_ms=asked.now_ms)
     assert asked.state() is BreakerState.PROBING
-    asked.breaker.released(probe=True, now_ms=asked.now_ms)
+    asked.breaker.on_not_sent(probe=True, now_ms=asked.now_ms)
     assert asked.breaker.opens_ms == asked.now_ms
     assert told == [asked.now_ms]
-    assert asked.breaker.began(asked.now_ms)
+    assert asked.breaker.on_admitted(asked.now_ms)
     assert asked.breaker.opens_ms == asked.now_ms + PROBE_MAX_MS
 
 

@@ -34,7 +34,7 @@ def _rounds(concurrency: Concurrency, rounds: int, *, burdened: bool) -> list[in
     seen = []
     for _ in range(rounds):
         for _ in range(max(ROUND_MIN, concurrency.allowed)):
-            concurrency.ended(burdened=burdened)
+            concurrency.on_answered(burdened=burdened)
         seen.append(concurrency.allowed)
     return seen
 
@@ -58,7 +58,7 @@ def test_random_failures_of_fifteen_in_a_hundred_leave_most_of_it(most: int) -> 
     random, concurrency = Random(most), Concurrency(most)
     seen = []
     for _ in range(200 * most):
-        concurrency.ended(burdened=random.random() < 0.15)
+        concurrency.on_answered(burdened=random.random() < 0.15)
         seen.append(concurrency.allowed)
     assert sum(seen) / len(seen) > 0.7 * most
 
@@ -67,7 +67,7 @@ def test_random_failures_of_fifteen_in_a_hundred_leave_most_of_it(most: int) -> 
 def test_it_stays_between_one_and_what_is_configured(most: int, answers: list[bool]) -> None:
     concurrency = Concurrency(most)
     for burdened in answers:
-        concurrency.ended(burdened=burdened)
+        concurrency.on_answered(burdened=burdened)
         assert 1 <= concurrency.allowed <= most
 
 

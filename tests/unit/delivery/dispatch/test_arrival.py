@@ -52,13 +52,13 @@ def sequences(worker: Played, code: str) -> list[int]:
 def given(monkeypatch: pytest.MonkeyPatch) -> list[OutboxEntry]:
     """What runners are given, in order."""
     found: list[OutboxEntry] = []
-    put = Dispatcher.put
+    enqueue = Dispatcher.enqueue
 
     def noted(runner: Dispatcher, entry: OutboxEntry) -> None:
         found.append(entry)
-        put(runner, entry)
+        enqueue(runner, entry)
 
-    monkeypatch.setattr(Dispatcher, "put", noted)
+    monkeypatch.setattr(Dispatcher, "enqueue", noted)
     return found
 
 
@@ -97,7 +97,7 @@ async def test_others_have_their_turns_while_a_hundred_thousand_are_given(monkey
     def counted(_runner: Dispatcher, _entry: OutboxEntry) -> None:
         in_turn[-1] += 1
 
-    monkeypatch.setattr(Dispatcher, "put", counted)
+    monkeypatch.setattr(Dispatcher, "enqueue", counted)
     worker = await Played(channels_for(), durable=durable, subscriptions=index(subscription(enabled=False))).start()
     while worker.role.ready() is not None:
         await asyncio.sleep(0)

@@ -363,7 +363,7 @@ async def test_a_gate_that_closes_between_choice_and_sending_holds_the_request_b
     while not runner._tasks:  # noqa: ASYNC110 - the moment in question lies between two turns of the loop
         await asyncio.sleep(0)
     assert worker.sender.arrivals == []
-    worker.role._gates.of(INCREFF).close_until(START_MS + 5_000)
+    worker.role._gates.gate_of(INCREFF).close_until(START_MS + 5_000)
     await worker.clock.run_for(4_999)
     assert worker.sender.arrivals == []
     await worker.clock.run_for(1_000)

@@ -127,7 +127,7 @@ async def test_a_gate_that_closes_while_a_slot_is_held_keeps_its_call_here() -> 
     async def call() -> None:
         async with stage.runner.slot(STOCK, "demo") as slot:
             if not called:
-                stage.played.role._gates.of(DEMO).close_until(stage.clock.now_ms() + 5_000)
+                stage.played.role._gates.gate_of(DEMO).close_until(stage.clock.now_ms() + 5_000)
             called.append(stage.clock.now_ms())
             await slot.send({})
 

@@ -31,10 +31,10 @@ SCHEDULE = RetrySchedule(first_ms=1_000, max_ms=60_000, give_up_ms=3_600_000)
 DEADLINE_MS = START_MS + 40_000
 
 
-def taken(queue: PriorityQueue[str], now_ms: int, *, redrive: bool = True) -> str | None:
+def taken(queue: PriorityQueue[str], now_ms: int, *, background: bool = True) -> str | None:
     """Whose turn it is, taken."""
-    first = queue.peek(now_ms, lambda _: True, redrive=redrive)
-    return None if first is None else queue.take()
+    first = queue.peek(now_ms, lambda _: True, background=background)
+    return None if first is None else queue.pop_peeked()
 
 
 def entry(
@@ -207,7 +207,7 @@ def lane_of(waiting: list[OutboxEntry]) -> Lane:
     lane = Lane("l", OutboxReader(outbox))
     for one in waiting:
         outbox.put(entry_key("l", one.request.id), one.encode())
-        lane.put(one)
+        lane.add(one)
     return lane
 
 
@@ -267,19 +267,19 @@ def test_a_lane_decodes_again_what_it_does_not_keep(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("streams.delivery.lanes.lane.DECODED_MAX", 2)
     waiting = [entry("acknowledgement", str(n)) for n in range(4)]
     lane = lane_of([*waiting, entry("pack-order", "relay", relay=True)])
-    assert lane._of.decoded == 3
-    lane.rest()
-    assert lane._of.decoded == 1, "a relay has a deadline"
+    assert lane._reader.decoded == 3
+    lane.release_decoded()
+    assert lane._reader.decoded == 1, "a relay has a deadline"
     for one in waiting:
         assert lane.first == one
         lane.remove(one.request.id)
     lane.remove("relay")
-    assert lane._of.decoded == 0
+    assert lane._reader.decoded == 0
 
 
 def test_what_was_deleted_meanwhile_is_passed_over() -> None:
     lane = lane_of([entry("acknowledgement", "a"), entry("acknowledgement", "b")])
-    lane.rest()
-    lane._of.outbox.delete(entry_key("l", "a"))
+    lane.release_decoded()
+    lane._reader.outbox.delete(entry_key("l", "a"))
     assert lane.first is not None
     assert lane.first.request.id == "b"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from streams.delivery.admission.redrive_share import HEADROOM, PLACES_SHARE
-from streams.delivery.lanes.ready_queue import AGEING_MS, AGEING_TURN, REDRIVE_TURN, PriorityQueue
+from streams.delivery.admission.background_share import HEADROOM, PLACES_SHARE
+from streams.delivery.lanes.ready_queue import AGEING_MS, AGEING_TURN, BACKGROUND_TURN, PriorityQueue
 from tests.fakes.delivery import START_MS, Played, channels_for, request_for
 from topics.contract.definition import Priority
 from topics.records.deliveries import DeliveryRequest, decode_request
@@ -15,10 +15,10 @@ from topics.records.deliveries import DeliveryRequest, decode_request
 CREATE, UPDATE = "create-outward-order", "update-order-properties"
 
 
-def taken(queue: PriorityQueue[str], now_ms: int, *, redrive: bool = True) -> str | None:
+def taken(queue: PriorityQueue[str], now_ms: int, *, background: bool = True) -> str | None:
     """Whose turn it is, taken."""
-    first = queue.peek(now_ms, lambda _: True, redrive=redrive)
-    return None if first is None else queue.take()
+    first = queue.peek(now_ms, lambda _: True, background=background)
+    return None if first is None else queue.pop_peeked()
 
 
 def redriven(code: str, request_id: str, name: str = CREATE) -> DeliveryRequest:
@@ -34,24 +34,24 @@ def test_it_survives_its_record() -> None:
 def test_with_others_waiting_it_has_one_grant_in_twenty_and_alone_it_has_all() -> None:
     queue: PriorityQueue[str] = PriorityQueue()
     for n in range(100):
-        queue.push("redriven", Priority.REDRIVE, due_ms=0)
+        queue.push("redriven", Priority.BACKGROUND, due_ms=0)
         queue.push("live", Priority.STOCK, due_ms=1_000 + n)
     late_ms = 10 * AGEING_MS
     order = [taken(queue, late_ms) for _ in range(200)]
-    assert order[:100].count("redriven") == 100 // REDRIVE_TURN
+    assert order[:100].count("redriven") == 100 // BACKGROUND_TURN
     assert order[-90:] == ["redriven"] * 90
 
 
 def test_when_it_may_not_go_others_do() -> None:
     queue: PriorityQueue[str] = PriorityQueue()
-    queue.push("redriven", Priority.REDRIVE, due_ms=0)
-    assert taken(queue, 1, redrive=False) is None
+    queue.push("redriven", Priority.BACKGROUND, due_ms=0)
+    assert taken(queue, 1, background=False) is None
     queue.push("live", Priority.STOCK, due_ms=0)
-    assert taken(queue, 1, redrive=False) == "live"
+    assert taken(queue, 1, background=False) == "live"
     assert taken(queue, 1) == "redriven"
 
 
-@pytest.mark.parametrize("behind", [p for p in Priority if p not in (Priority.CANCEL, Priority.REDRIVE)])
+@pytest.mark.parametrize("behind", [p for p in Priority if p not in (Priority.CANCEL, Priority.BACKGROUND)])
 def test_no_class_starves_behind_a_flood_of_the_highest(behind: Priority) -> None:
     """Whatever is due goes after AGEING_TURN grants for each of those that were due before it; search, too."""
     queue: PriorityQueue[str] = PriorityQueue()

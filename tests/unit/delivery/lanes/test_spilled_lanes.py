@@ -34,14 +34,14 @@ async def test_failing_lanes_do_not_keep_others_from_their_first_attempt(tmp_pat
     runner.sender.far = lambda call, _: Answer(status=500 if call.delivery_id.startswith("bad") else 200)
     runner.give(*(fact(f"bad{n}", 1) for n in range(20)))
     await runner.clock.run_for(1_000)
-    assert len(runner.runner._lanes._lanes) == 4, "the others wait on disk"
+    assert len(runner.runner._requests.lanes._lanes) == 4, "the others wait on disk"
     runner.give(*(fact(f"good{n}", 1) for n in range(3)))
     await runner.clock.run_for(100)
     assert runner.sender.ids()[20:] == ["good0-1", "good1-1", "good2-1"]
     runner.sender.far = ok
     await runner.clock.run_for(1_000_000)
     assert len(set(runner.sender.ids()[23:])) == 20
-    assert len(runner.runner._lanes) == 0
+    assert len(runner.runner._requests.lanes) == 0
 
 
 async def test_lanes_come_back_in_the_order_of_their_times(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ async def test_lanes_come_back_in_the_order_of_their_times(tmp_path: Path) -> No
         await runner.clock.run_for(10)
     for number in range(30):
         runner.give(fact(f"o{number}", 2))
-    assert len(runner.runner._lanes) == 30
+    assert len(runner.runner._requests.lanes) == 30
     runner.runner.pause(paused=False)
     await runner.clock.run_for(60_000)
     firsts = [name for name in runner.sender.ids() if name.endswith("-1")]
@@ -78,7 +78,7 @@ async def test_a_request_of_a_clock_that_is_ahead_does_not_wait_for_it_on_disk(t
     runner.give(*(fact(f"o{n}", 1) for n in range(5)))
     ahead = LaneHeader().append(fact("ahead", 1), runner.clock.now_ms() + 3_600_000)
     runner.outbox.put(entry_key(ahead.request.lane, ahead.request.id), ahead.encode())
-    runner.runner.put(ahead)
+    runner.runner.enqueue(ahead)
     runner.runner.pause(paused=False)
     await runner.clock.run_for(1_000)
     assert len(runner.sender.ids()) == 6

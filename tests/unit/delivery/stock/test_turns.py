@@ -149,7 +149,7 @@ async def test_a_quiet_that_comes_while_a_call_becomes_durable_keeps_it_here() -
 
     async def slow(partition: int, effects: object, changes: object) -> None:
         await commit(partition, effects, changes)  # type: ignore[arg-type]
-        worker.played.role._gates.of("channel:demo").close_until(worker.clock.now_ms() + 5_000)
+        worker.played.role._gates.gate_of("channel:demo").close_until(worker.clock.now_ms() + 5_000)
 
     worker.change("L1", a=1)
     worker.played.durable.commit = slow  # type: ignore[method-assign]

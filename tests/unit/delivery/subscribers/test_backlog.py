@@ -11,7 +11,7 @@ import pytest
 from streams.delivery.lanes import lane_set as lanes
 from streams.delivery.ports import Answer
 from streams.delivery.subscribers import backlog
-from streams.delivery.subscribers.backlog import LATE_MS, LOOK_EVERY_MS, REPEAT_EVERY_MS
+from streams.delivery.subscribers.backlog import LATE_MS, REPEAT_EVERY_MS, REPORT_EVERY_MS
 from tests.fakes.delivery import START_MS, Played, channels_for, ok
 from tests.support.subscriptions import A, fact_request, index, subscription
 from topics.records.deliveries import LaneAction
@@ -20,7 +20,7 @@ from topics.subscriptions.index import backlog_key, health_key
 from topics.subscriptions.model import Backlog, Subscription
 
 BLOCKING = subscription(when_dead="block", retry_for_s=60)
-NOT_AT_ONCE_MS = LATE_MS + LOOK_EVERY_MS
+NOT_AT_ONCE_MS = LATE_MS + REPORT_EVERY_MS
 
 
 async def started(one: Subscription, tmp_path: Path) -> Played:
@@ -44,7 +44,7 @@ async def test_who_keeps_up_writes_nothing(tmp_path: Path) -> None:
     worker = await started(subscription(), tmp_path)
     for number in range(100):
         worker.give(fact_request("O-1", number + 1))
-        await worker.clock.run_for(LOOK_EVERY_MS // 10)
+        await worker.clock.run_for(REPORT_EVERY_MS // 10)
     assert len(worker.sender.arrivals) == 100
     assert written(worker) == []
 
@@ -85,7 +85,7 @@ async def test_blocked_ones_are_told_by_the_ids_that_decide_about_them(
 ) -> None:
     """In memory or on disk."""
     monkeypatch.setattr(lanes, "LANES_IN_MEMORY_MAX", room)
-    monkeypatch.setattr(backlog, "BLOCKED_TOLD_MAX", 3)
+    monkeypatch.setattr(backlog, "BLOCKED_LISTED_MAX", 3)
     worker = await started(BLOCKING, tmp_path)
     worker.sender.far = lambda call, _: Answer(status=413 if call.sequence == 1 else 200)
     of_return = replace(fact_request("R-1", 1), entity=return_key("demo", "R-1").decode())

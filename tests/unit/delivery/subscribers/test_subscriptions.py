@@ -417,13 +417,13 @@ async def test_a_backlog_is_given_to_a_renewed_runner_a_little_at_a_time(monkeyp
     worker.sender.far = ok
     before = len(worker.sender.arrivals)
     given: list[int] = []
-    put = Dispatcher.put
+    enqueue = Dispatcher.enqueue
 
     def counted(runner: Dispatcher, entry: OutboxEntry) -> None:
         given[-1] += 1
-        put(runner, entry)
+        enqueue(runner, entry)
 
-    monkeypatch.setattr(Dispatcher, "put", counted)
+    monkeypatch.setattr(Dispatcher, "enqueue", counted)
     learn(worker, subscription(revision=2, concurrency=2))
     for turn in range(100):
         given.append(0)

@@ -1,0 +1,188 @@
+"""Sends the requests of a shard's lanes, and records their outcomes. The steps of an attempt, in order:
+
+1. the dispatcher takes its permits, which are durable;
+2. the request is sent, and its answer classified;
+3. a Retry-After, or a limit that the answer calls spent, closes the gate in memory, then durably;
+4. the attempt, the order's outcome and the changed entry become durable, in one commit;
+5. only then does the lane take its next step.
+
+A crash between 2 and 4 sends the request again, with the same delivery id.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from streams.delivery.admission.admission import Admission, Flight
+from streams.delivery.attempts.attempt import Finished, expire, finish
+from streams.delivery.attempts.gaps import abandon, watermark
+from streams.delivery.attempts.retry_schedule import schedule_of
+from streams.delivery.destinations import when_dead_of
+from streams.delivery.dispatch.metrics import DispatcherGauges
+from streams.delivery.dispatch.shard import Shard, ShardSender, Worker
+from streams.delivery.lanes.lane import Lane, Send
+from streams.delivery.lanes.lane_set import LaneSet
+from streams.delivery.lanes.ready_queue import LaneTurn
+from streams.delivery.lanes.spilled import SpilledLanes
+from streams.delivery.outbox.records import OutboxEntry, timeout_s
+from streams.delivery.ports import AttemptResult, Call, Withheld
+from streams.delivery.subscribers.health import NOTHING_TO_NOTE, SubscriptionHealth
+from streams.runtime.role import Table
+from topics.subscriptions.model import KINDS
+
+WITHHELD_MS = 60_000
+"""Between two tries of requests that cannot be sent from here: a secret that cannot be read may have ended by then."""
+
+log = logging.getLogger(__name__)
+
+
+class LaneRequests:
+    """`withheld_until_ms`: before then nothing is sent, because it could not be signed or addressed from here."""
+
+    def __init__(
+        self,
+        shard: Shard,
+        worker: Worker,
+        *,
+        outbox: Table,
+        spilled: SpilledLanes,
+        admission: Admission,
+        sender: ShardSender,
+        gauges: DispatcherGauges,
+        health: SubscriptionHealth | None,
+        spawn: Callable[[Coroutine[Any, Any, Any]], None],
+        pause: Callable[[], None],
+        wake: Callable[[], None],
+    ) -> None:
+        """`health` None: a far side, which is never disabled. `pause` stops the sending to a subscription that was
+        disabled."""
+        self.withheld_until_ms = 0
+        self.lanes = LaneSet(
+            outbox,
+            spilled,
+            worker.clock.now_ms,
+            expire=self._begin_expiry,
+            withdraw=lambda entry: spawn(self._withdraw(entry)),
+            wake=wake,
+        )
+        self._shard = shard
+        self._partition = shard.partition
+        self._outbox = outbox
+        self._admission = admission
+        self._sender = sender
+        self._gauges = gauges
+        self._health = health
+        self._spawn = spawn
+        self._pause = pause
+        self._committer = worker.committer
+        self._clock = worker.clock
+        self._random = worker.random
+        self._schedule = schedule_of(shard.config)
+        self._when_dead = when_dead_of(shard.config)
+        self._withheld = False
+
+    def launch(self, turn: LaneTurn, now_ms: int) -> None:
+        """The lane's turn has come, and its permits are there."""
+        lane, step = turn.lane, turn.lane.next_step(now_ms)
+        if not isinstance(step, Send) or step.entry.request.touchpoint != turn.kind:
+            self.lanes.schedule(lane)
+            return
+        flight = self._admission.admit(turn.kind, lane.name, background=turn.background)
+        self._begin(lane, step.entry, self._attempt(lane, step.entry, flight))
+
+    def _begin(self, lane: Lane, entry: OutboxEntry, work: Coroutine[Any, Any, None]) -> None:
+        self.lanes.begin(lane, entry)
+        self._spawn(work)
+
+    def _begin_expiry(self, lane: Lane, entry: OutboxEntry) -> None:
+        self._begin(lane, entry, self._expire(lane, entry))
+
+    async def _attempt(self, lane: Lane, entry: OutboxEntry, flight: Flight) -> None:
+        if self._admission.recall(flight):
+            self.lanes.schedule(lane)
+            return
+        entry.watermark = watermark(entry, self._outbox)
+        try:
+            health = self._health
+            revision = 0 if health is None else health.present_revision()
+            result = await self._sender.send(self._call(entry), flight)
+            self._set_withheld(withheld=False)
+            now_ms = self._clock.now_ms()
+            finished, superseded = self._finish(lane, entry, result, now_ms)
+            noted = NOTHING_TO_NOTE if health is None else health.on_attempt(result, revision, now_ms)
+            if noted.disabled is not None:
+                # Nothing leaves here until every worker knows it. After that the subscription index decides: when the
+                # commit ends, the subscription may be enabled again already.
+                self._pause()
+            await self._committer.commit(self._partition, (*finished.effects, *noted.effects), finished.changes)
+            self._admission.permits.proved(now_ms)
+            self._count(entry, finished)
+        except Withheld as withheld:
+            self._withhold(str(withheld))
+            self.lanes.schedule(lane)
+            return
+        finally:
+            self._admission.on_recorded(flight)
+        for one in superseded:
+            lane.remove(one.request.id)
+        self._after(lane, entry, finished)
+
+    def _call(self, entry: OutboxEntry) -> Call:
+        request = entry.request
+        return Call(
+            touchpoint=KINDS[request.touchpoint],
+            destination=self._shard.destination,
+            channel=request.channel,
+            members=request.body,
+            entity=request.entity,
+            delivery_id=request.id,
+            attempt=entry.attempts + 1,
+            sequence=request.sequence,
+            previous_sequence=entry.previous,
+            watermark=entry.watermark or 0,
+            redrive=entry.redrive,
+            timeout_s=timeout_s(request, self._shard.config.timeout_s, self._clock.now_ms()),
+        )
+
+    def _finish(
+        self, lane: Lane, entry: OutboxEntry, result: AttemptResult, now_ms: int
+    ) -> tuple[Finished, Sequence[OutboxEntry]]:
+        """The attempt's outcome, and the requests behind it that it supersedes."""
+        where, policy = self._partition, self._when_dead
+        finished = finish(entry, result, self._schedule, now_ms, self._random, partition=where, when_dead=policy)
+        return abandon(entry, finished, self._outbox, lane.behind, now_ms=now_ms, partition=where)
+
+    def _withhold(self, why: str) -> None:
+        """No attempt was made, and none is made for a while: it would end the same."""
+        now_ms = self._clock.now_ms()
+        if now_ms >= self.withheld_until_ms:
+            shard = self._shard
+            log.error(
+                "delivery.withheld destination=%s shard=%d, its requests wait: %s", shard.destination, shard.number, why
+            )
+        self.withheld_until_ms = now_ms + WITHHELD_MS
+        self._set_withheld(withheld=True)
+
+    def _set_withheld(self, *, withheld: bool) -> None:
+        if withheld or self._withheld:
+            self._withheld = withheld
+            self._gauges.set_withheld(withheld=withheld)
+
+    async def _withdraw(self, entry: OutboxEntry) -> Finished:
+        finished = expire(entry, self._clock.now_ms())
+        await self._committer.commit(self._partition, finished.effects, finished.changes)
+        self._count(entry, finished)
+        return finished
+
+    async def _expire(self, lane: Lane, entry: OutboxEntry) -> None:
+        self._after(lane, entry, await self._withdraw(entry))
+
+    def _after(self, lane: Lane, entry: OutboxEntry, finished: Finished) -> None:
+        if finished.leaves:
+            lane.remove(entry.request.id)
+        self.lanes.schedule(lane)
+
+    def _count(self, entry: OutboxEntry, finished: Finished) -> None:
+        self._sender.counters.count_outcome(entry.request.touchpoint, finished.kind)
