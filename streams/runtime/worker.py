@@ -34,6 +34,7 @@ from streams.runtime.durability.late_writes import LateWrites
 from streams.runtime.durability.lease import Lease
 from streams.runtime.durability.offset_ledger import OffsetLedger
 from streams.runtime.durability.publisher import Publisher, TooLargeError, fits
+from streams.runtime.durability.rebuild import check_source
 from streams.runtime.durability.recovery import Recovery
 from streams.runtime.limits import (
     GC_THRESHOLD,
@@ -322,8 +323,13 @@ class Worker:
         """Records not yet finished, per partition of this worker."""
         if not self.app.started or not self.partitions.is_open():
             return {}
-        lag: dict[int, int] = self.app.consumer.lag()
-        return lag
+        found: dict[int, int] = {}
+        for partition, (finished, end) in self.app.consumer.progress().items():
+            found[partition] = max(0, end - finished) if end is not None else 0
+            state = self.partitions.get(partition)
+            if state is not None and end is not None:
+                check_source(self.source, state, end)
+        return found
 
     def not_live(self) -> str | None:
         silent = time.monotonic() - max(self._progress_at, self.group_commit.progress_at)

@@ -10,6 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 
+from streams.runtime.invariants import violated
 from streams.runtime.limits import RECOVERY_RECORDS_MAX
 from topics.configuration.settings import Settings
 from topics.kafka import clients
@@ -42,12 +43,25 @@ class ChangelogReader:
     def __init__(self, settings: Settings, client_id: str) -> None:
         self._settings = settings
         self._client_id = client_id
+        self._reached: dict[TopicPartition, int] = {}
+
+    def reached(self, place: TopicPartition, end: int) -> None:
+        """All offsets before `end` were given to records: the log must never end before it again."""
+        self._reached[place] = max(end, self._reached.get(place, 0))
 
     async def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset after the last record of each."""
         async with self._consumer() as consumer:
-            found: dict[TopicPartition, int] = await consumer.end_offsets(list(partitions))
-            return found
+            return await self._ends(consumer, partitions)
+
+    async def _ends(
+        self, consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(list(partitions))
+        for place, end in ends.items():
+            check_end(place, end, self._reached.get(place, 0))
+            self.reached(place, end)
+        return ends
 
     async def read(
         self,
@@ -64,7 +78,7 @@ class ChangelogReader:
         async with self._consumer() as consumer:
             begins = {**await consumer.beginning_offsets(list(partitions)), **(first or {})}
             bounds = end or {}
-            ends = {**await consumer.end_offsets([tp for tp in partitions if tp not in bounds]), **bounds}
+            ends = {**await self._ends(consumer, [tp for tp in partitions if tp not in bounds]), **bounds}
             stands = dict(begins)
             reading = {tp for tp in partitions if ends[tp] > begins[tp]}
             if not reading:
@@ -75,6 +89,7 @@ class ChangelogReader:
             while reading:
                 polled = await consumer.getmany(*reading, timeout_ms=_POLL_MS, max_records=RECOVERY_RECORDS_MAX)
                 for tp, records in polled.items():
+                    check_read(tp, records, stands[tp])
                     apply(tp, records if tp not in bounds else [each for each in records if each.offset < bounds[tp]])
                 # By position and not by the last record seen: compaction leaves holes, perhaps at the very end.
                 for tp in tuple(reading):
@@ -92,3 +107,19 @@ class ChangelogReader:
             yield consumer
         finally:
             await consumer.stop()
+
+
+def check_end(place: TopicPartition, end: int, reached: int) -> None:
+    """Pair check: what was acknowledged for a changelog is there when it is read again."""
+    if end < reached:
+        violated("changelog_keeps_its_end", f"{place.topic}/{place.partition} ends at {end}, and was at {reached}")
+
+
+def check_read(place: TopicPartition, records: Sequence[Any], position: int) -> None:
+    """Pair check: a changelog is read from where it was read before, and no offset has two records."""
+    first, last = records[0].offset, records[-1].offset
+    if first < position or last - first < len(records) - 1:
+        violated(
+            "changelog_is_read_once",
+            f"{len(records)} records of {place.topic}/{place.partition} from {first} to {last}, read from {position}",
+        )

@@ -20,6 +20,7 @@ from aiokafka import TopicPartition
 from streams.runtime.durability.changelog import ChangelogReader
 from streams.runtime.durability.publisher import Publisher, send_all
 from streams.runtime.durability.rebuild import Rebuild
+from streams.runtime.invariants import violated
 from streams.runtime.limits import CLAIMS_MAX
 from streams.runtime.tables.partition_table import NO_OFFSET, PartitionState
 from topics.records.reading import MADE_BY, OWNER_KEY
@@ -48,6 +49,8 @@ class Claims:
         self._reader = reader
         self._lease = lease
         self._worker = worker
+        self._epochs: dict[int, int] = {}
+        """The last epoch of this process, by partition."""
 
     async def make(self, takeovers: Sequence[Takeover], epoch: int) -> None:
         """Claims all partitions, at `epoch` or above. What was written until the claim is applied to the tables.
@@ -67,8 +70,12 @@ class Claims:
         else:
             raise ContendedError(f"others claim partitions {sorted(each.state.partition for each in open_)} as well")
         for takeover in takeovers:
+            state = takeover.state
+            if state.epoch <= (before := self._epochs.get(state.partition, -1)):
+                violated("epochs_grow", f"partition {state.partition} is claimed at {state.epoch}, and was at {before}")
+            self._epochs[state.partition] = state.epoch
             for rebuild in takeover.rebuilds:
-                rebuild.epoch = takeover.state.epoch
+                rebuild.epoch = state.epoch
 
     async def _claim(self, rebuilds: Sequence[Rebuild]) -> None:
         """One table of several partitions."""
@@ -90,6 +97,7 @@ class Claims:
                 if offset > table.log_end:
                     end[place] = offset  # else Kafka did not say where the claim is: it is read as well
             table.log_end = offset + 1
+            self._reader.reached(place, table.log_end)
         if first:
             await self._catch_up({rebuild.place: rebuild for rebuild in rebuilds}, first, end)
 

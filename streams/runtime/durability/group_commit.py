@@ -26,6 +26,7 @@ from aiokafka import TopicPartition
 from streams.runtime.durability.late_writes import LateWrites
 from streams.runtime.durability.offset_ledger import OffsetLedger
 from streams.runtime.durability.publisher import Batches, Publisher, send_all
+from streams.runtime.invariants import violated
 from streams.runtime.limits import GROUP_BYTES_MAX, GROUP_RECORDS_MAX
 from streams.runtime.metrics import Metrics
 from streams.runtime.role import GONE, Effect
@@ -226,6 +227,8 @@ class GroupCommit:
         state += await self._send(group.marks)
         await self._look_for_late_writes(group)
         await self.between_state_and_offsets(group)
+        if effects + state != group.records:
+            violated("groups_are_whole", f"{effects + state} of {group.records} records of a group were acknowledged")
         for partition, last_offset in group.chunks:
             self._ledger.finished(partition, last_offset)
         for waiter in group.waiters:

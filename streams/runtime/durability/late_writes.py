@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from streams.runtime.durability.changelog import ChangelogReader
 from streams.runtime.durability.publisher import Batches
+from streams.runtime.invariants import violated
 from streams.runtime.metrics import Metrics
 from streams.runtime.tables.partition_table import NO_OFFSET, PartitionTable
 from topics.records.reading import made_by
@@ -56,7 +57,11 @@ class LateWrites:
                     first.setdefault(place, table.log_end)
                     tables[place] = table
                     end[place] = offset
+                elif offset < table.log_end:
+                    where = f"{place.topic}/{place.partition}"
+                    violated("changelog_offsets_grow", f"{where} took a batch at {offset} after {table.log_end - 1}")
                 table.log_end = offset + count
+                self._reader.reached(place, table.log_end)
         return await self._read(tables, first, end) if tables else []
 
     async def audit(self, logs: Logs) -> list[PartitionTable]:

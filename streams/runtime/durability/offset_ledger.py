@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from streams.runtime.invariants import violated
+
 
 class OffsetLedger:
     """Per partition, the chunks handed out and whether they are finished, in order. References are strong on purpose.
@@ -23,13 +25,19 @@ class OffsetLedger:
         self._committed.clear()
 
     def handed_out(self, partition: int, last_offset: int) -> None:
-        self._chunks.setdefault(partition, OrderedDict())[last_offset] = False
+        chunks = self._chunks.setdefault(partition, OrderedDict())
+        before = next(reversed(chunks), self._next.get(partition, 0) - 1)
+        if last_offset <= before:
+            violated("offsets_grow", f"partition {partition}: {last_offset} was handed out after {before}")
+        chunks[last_offset] = False
 
     def finished(self, partition: int, last_offset: int) -> None:
         """All that came of the chunk is durable. Chunks of partitions given back meanwhile are ignored."""
         chunks = self._chunks.get(partition)
         if chunks is None or last_offset not in chunks:
             return
+        if chunks[last_offset]:
+            violated("offsets_finish_once", f"partition {partition}: {last_offset} was finished before")
         chunks[last_offset] = True
         while chunks:
             last, done = next(iter(chunks.items()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from streams.runtime.invariants import violated
 from streams.runtime.tables.local_store import LocalStore
 
 PAGE_KEYS = 500
@@ -86,6 +87,8 @@ class ColdTable:
         return self._store.rows(self._page, (first, PAGE_KEYS))
 
     def drop(self) -> None:
+        if not self.values and not self.deleted and self._store.rows(f"SELECT 1 FROM {self._name} LIMIT 1"):  # noqa: S608 - our own name
+            violated("spilled_rows_are_counted", f"{self._name} has rows, and counts none")
         self._store.drop(self._name)
 
 

@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Iterator
 from itertools import islice
 
+from streams.runtime.invariants import violated
 from streams.runtime.tables import cold_table
 from streams.runtime.tables.cold_table import ColdTable
 from streams.runtime.tables.local_store import LocalStore
@@ -44,7 +45,10 @@ class Spilling:
             max(self._tables, key=lambda table: table.held).spill()
 
     def forget(self, table: SpillingTable) -> None:
+        """The table gave its memory back."""
         self._tables.discard(table)
+        if not self._tables and self.used:
+            violated("spilling_memory_is_returned", f"no table is left, and {self.used} bytes count as used")
 
 
 class SpillingTable(PartitionTable):
@@ -129,8 +133,8 @@ class SpillingTable(PartitionTable):
         self._moved(cold)
 
     def close(self) -> None:
-        self._spilling.forget(self)
         self._hold(-self.held)
+        self._spilling.forget(self)
         if self._cold is not None:
             self._cold.drop()
             self._cold = None

@@ -227,9 +227,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         self.app.hooks.assigned({tp.partition for tp in assigned}, generation_id)
         await super().on_partitions_assigned(assigned, generation_id)
 
-    def lag(self) -> dict[int, int]:
-        """Records not yet finished, per partition of the assignment."""
-        found: dict[int, int] = {}
+    def progress(self) -> dict[int, tuple[int, int | None]]:
+        """Per partition of the assignment: the offset up to which it is finished, and its end, if that is known yet."""
+        found: dict[int, tuple[int, int | None]] = {}
         for tp in self.assignment():
             try:
                 end = self.highwater(tp)
@@ -238,7 +238,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             at = self.app.hooks.ledger.next_offset(tp.partition)
             if at is None:
                 at = self._committed_offset.get(tp)  # where Faust resumed reading
-            found[tp.partition] = max(0, end - (at or 0)) if end is not None else 0
+            found[tp.partition] = (at or 0, end)
         return found
 
     def verify_event_path(self, now: float, tp: TP) -> None:
