@@ -110,9 +110,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.terminate)
-        work = asyncio.create_task(self._work(), name=self.name)
-        watch = asyncio.create_task(self._watch_progress(), name="progress")
-        audit = asyncio.create_task(self._audit(), name="audit")
+        work = {self.name: self._work(), "progress": self._watch_progress(), "audit": self._audit()}
+        tasks = [asyncio.create_task(self._or_fail(each), name=name) for name, each in work.items()]
         try:
             await self._ended.wait()
             if not self.failed:
@@ -120,27 +119,28 @@ class Worker:
                 await self._drain()
             return EXIT_FAILED if self.failed else 0
         finally:
-            work.cancel()
-            watch.cancel()
-            audit.cancel()
+            for task in tasks:
+                task.cancel()
             await self._close()
 
-    async def _work(self) -> None:
+    async def _or_fail(self, work: Coroutine[Any, Any, None]) -> None:
         try:
-            self.spilling.store.clear()
-            await self.admin.start()
-            await self.publisher.start()
-            self.publisher.check(self.role.source, self.role.tables, self.role.targets)
-            self.group_commit.start()
-            await self.role.start(self)
-            self.app.loop = asyncio.get_running_loop()
-            await self.app.start()
-            await self.app.wait_until_stopped()
+            await work
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - fail() says what it was and ends the process
             self.fail(error)
-            return
+
+    async def _work(self) -> None:
+        self.spilling.store.clear()
+        await self.admin.start()
+        await self.publisher.start()
+        self.publisher.check(self.role.source, self.role.tables, self.role.targets)
+        self.group_commit.start()
+        await self.role.start(self)
+        self.app.loop = asyncio.get_running_loop()
+        await self.app.start()
+        await self.app.wait_until_stopped()
         if not self._ended.is_set():
             self.fail(self.app.crash_reason or RuntimeError("Faust stopped on its own"))
 
