@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from gateway.http.answers import Refused, bad_data, overloaded
 from topics.contract.definition import Touchpoint
-from topics.nesting import NESTING_MAX, is_too_deep
+from topics.records.nesting import NESTING_MAX, is_too_deep
 from topics.schema_base import canonical, problems
 
 HELD_BYTES_MAX = 256 << 20

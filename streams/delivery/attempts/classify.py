@@ -13,7 +13,7 @@ import orjson
 from streams.delivery.attempts.response_headers import THROTTLE_DEFAULT_S, not_before_ms
 from streams.delivery.ports import MESSAGE_CHARS_MAX, Answer, ResponseClass
 from topics.contract.definition import Touchpoint
-from topics.nesting import is_too_deep
+from topics.records.nesting import is_too_deep
 from topics.subscriptions.model import FACT
 from topics.values import value
 

@@ -19,7 +19,6 @@ from topics.configuration.channels import Channel, Channels
 from topics.contract.definition import Mode, Touchpoint
 from topics.contract.entities import EntityError, entity_code, key_of_code
 from topics.contract.touchpoints import BY_NAME
-from topics.nesting import NESTING_MAX, is_too_deep
 from topics.records.deliveries import decode_outcome
 from topics.records.envelope import (
     COMMAND,
@@ -35,6 +34,7 @@ from topics.records.envelope import (
 )
 from topics.records.keys import manifest_key, order_key, return_key, split
 from topics.records.models import ReturnClaimed, ReturnDecided, ShipmentManifestedTold
+from topics.records.nesting import NESTING_MAX, is_too_deep
 from topics.records.verdicts import Address
 from topics.schema_base import Body, canonical, problems
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from topics.nesting import NESTING_MAX, is_too_deep
+from topics.records.nesting import NESTING_MAX, is_too_deep
 
 
 def nested(levels: int) -> bytes:
