@@ -15,7 +15,7 @@ from streams.positions.position_table import Quantities
 from streams.runtime.role import Effect, Record
 from topics.records.envelope import INVENTORY_SOURCE, stamped
 from topics.records.keys import position_key
-from topics.stock.changes import STOCK_CHANGED, Cause, StockChange, StockChanges, encode_changes
+from topics.stock.changes import STOCK_CHANGED, Cause, ChangedSku, StockChanges, encode_changes
 from topics.stock.position_map import PLAIN_MASK, QUANTITY_MASK, UNKNOWN, quantity_of
 from topics.stock.positions import encode_position
 
@@ -87,7 +87,7 @@ def apply_quantities(
     known = table.known(location.stock).get
     put = table.put_quantities(location.stock, quantities)
     listed = [
-        StockChange(sku, None if (before := known(sku)) is None else before & QUANTITY_MASK, quantity)
+        ChangedSku(sku, None if (before := known(sku)) is None else before & QUANTITY_MASK, quantity)
         for sku, quantity in put.items()
     ]
     return _told(location, listed, record, cause, part)
@@ -108,11 +108,11 @@ def apply_items(
         if not table.is_made_from(change.key):
             table.put(change.key, change.value)
             before = None if change.before is None else quantity_of(change.before)
-            listed.append(StockChange(change.sku, before, quantity_of(change.value)))
+            listed.append(ChangedSku(change.sku, before, quantity_of(change.value)))
     return _told(location, listed, record, cause, part)
 
 
-def _told(location: StockLocation, listed: list[StockChange], record: Record, cause: Cause, part: str) -> list[Effect]:
+def _told(location: StockLocation, listed: list[ChangedSku], record: Record, cause: Cause, part: str) -> list[Effect]:
     """A redelivery after a crash tells again what was not durable yet, under the same id: the first one is complete.
 
     `part` is in the id of what need not be the same when the record comes again.

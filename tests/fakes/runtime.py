@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from streams.positions.position_table import PositionTable
+from streams.runtime.durability.changelog import ChangelogReader
 from streams.runtime.durability.group_commit import GroupCommit
 from streams.runtime.durability.late_writes import LateWrites
 from streams.runtime.durability.offset_ledger import OffsetLedger
 from streams.runtime.durability.publisher import Publisher
 from streams.runtime.metrics import Metrics
 from streams.runtime.tables.partition_table import PartitionTable
-from tests.fakes.changelog import FakeChangelogReader, Written
 from topics.configuration.settings import Settings
+
+Headers = tuple[tuple[str, bytes], ...]
 
 TABLE_KINDS = (PartitionTable, PositionTable)
 """What keeps a table in memory, for tests that any of them must pass."""
@@ -27,6 +30,59 @@ def raw_record(offset: int, value: bytes | None, key: bytes = b"k", headers: Seq
     """A record as aiokafka gives it; its timestamp is 1,000 and the offset."""
     size = len(value or b"")
     return ConsumerRecord("source", 0, offset, 1_000 + offset, 0, key, value, None, len(key), size, tuple(headers))
+
+
+@dataclass(frozen=True)
+class Written:
+    """A record in the log of all topics, as the producer appends it."""
+
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True)
+class Read:
+    offset: int
+    key: bytes
+    value: bytes | None
+    headers: Headers
+
+
+class FakeChangelogReader(ChangelogReader):
+    """`log` is the producer's; a record's offset is its place among those of its partition."""
+
+    def __init__(self, log: list[Written] | None = None) -> None:
+        super().__init__(Settings(), "test")
+        self._log = log if log is not None else []
+        self.failure: Exception | None = None
+
+    async def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        if self.failure is not None:
+            raise self.failure
+        return {place: len(self._records(place)) for place in partitions}
+
+    async def read(
+        self,
+        partitions: Collection[TopicPartition],
+        apply: Callable[[TopicPartition, Sequence[Any]], None],
+        *,
+        first: Mapping[TopicPartition, int] | None = None,
+        end: Mapping[TopicPartition, int] | None = None,
+    ) -> dict[TopicPartition, int]:
+        stands = {}
+        for place in partitions:
+            records = self._records(place)
+            until = (end or {}).get(place, len(records))
+            apply(place, records[(first or {}).get(place, 0) : until])
+            stands[place] = until
+        return stands
+
+    def _records(self, place: TopicPartition) -> list[Read]:
+        written = [each for each in self._log if (each.topic, each.partition) == place]
+        return [Read(offset, each.key, each.value, each.headers) for offset, each in enumerate(written)]
 
 
 @dataclass(frozen=True)

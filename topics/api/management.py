@@ -121,7 +121,7 @@ class ReturnItemDocument(Body):
     qcStatus: str | None
 
 
-class ReturnQuantities(Body):
+class ReturnQuantitiesDocument(Body):
     """Units by what became of them; together they are all there are."""
 
     expected: int
@@ -140,7 +140,7 @@ class ReturnDocument(EntityDocument):
     transporter: str | None
     returnOrderStatus: str | None
     expectedDate: str | None
-    quantities: ReturnQuantities
+    quantities: ReturnQuantitiesDocument
     items: list[ReturnItemDocument]
 
 

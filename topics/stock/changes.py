@@ -21,7 +21,7 @@ class Cause(StrEnum):
     """A snapshot of a location, or what became 0 because it was complete and did not name it."""
 
 
-class StockChange(msgspec.Struct, gc=False):
+class ChangedSku(msgspec.Struct, gc=False):
     channelSkuCode: str  # noqa: N815 - the contract's spelling
     before: int | None
     after: int
@@ -31,7 +31,7 @@ class StockChanges(msgspec.Struct, gc=False):
     channel: str
     location: str
     cause: Cause
-    changes: list[StockChange]
+    changes: list[ChangedSku]
 
 
 _encode = msgspec.json.Encoder().encode

@@ -12,8 +12,7 @@ from streams.runtime.durability.claim import Claims, ContendedError, Takeover
 from streams.runtime.durability.rebuild import Rebuild
 from streams.runtime.limits import CLAIMS_MAX
 from streams.runtime.tables.partition_table import PartitionState
-from tests.fakes.changelog import FakeChangelogReader, Written
-from tests.fakes.runtime import fake_publisher
+from tests.fakes.runtime import FakeChangelogReader, Written, fake_publisher
 from topics.records.reading import MADE_BY, OWNER_KEY
 
 FIRST, OTHER = "t.first.v1", "t.other.v1"

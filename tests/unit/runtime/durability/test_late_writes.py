@@ -15,8 +15,7 @@ from streams.runtime.durability.late_writes import FencedError
 from streams.runtime.durability.offset_ledger import OffsetLedger
 from streams.runtime.metrics import Metrics
 from streams.runtime.tables.partition_table import MakeTable, PartitionState
-from tests.fakes.changelog import FakeChangelogReader, Written
-from tests.fakes.runtime import TABLE_KINDS, fake_commit, fake_publisher
+from tests.fakes.runtime import TABLE_KINDS, FakeChangelogReader, Written, fake_commit, fake_publisher
 from topics.records.reading import MADE_BY, OWNER_KEY
 
 TOPIC = "t.state.v1"

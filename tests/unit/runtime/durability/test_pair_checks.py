@@ -17,8 +17,7 @@ from streams.runtime.metrics import Metrics
 from streams.runtime.tables.local_store import LocalStore
 from streams.runtime.tables.partition_table import PartitionState
 from streams.runtime.tables.spilling import Spilling
-from tests.fakes.changelog import FakeChangelogReader
-from tests.fakes.runtime import fake_commit, fake_publisher, raw_record, valid
+from tests.fakes.runtime import FakeChangelogReader, fake_commit, fake_publisher, raw_record, valid
 from tests.support.eventually import eventually
 from topics.configuration.settings import Settings
 
