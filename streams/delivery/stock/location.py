@@ -105,7 +105,7 @@ class LocationSender:
         self._changes += 1
         queue.compare(sku, self._clock.now_ms())
         is_placed = standing is Standing.URGENT or (standing is Standing.ORDINARY and not queue.is_urgent)
-        if not is_placed or queue.has_news or not len(queue):
+        if not is_placed or queue.has_refusal_changes or not len(queue):
             self._changed()
 
     def close(self) -> None:
@@ -252,7 +252,7 @@ class LocationSender:
             self._permits.proved(began_ms)
 
     def _changed(self) -> None:
-        if self.queue.has_news:
+        if self.queue.has_refusal_changes:
             self._report_refusals(None)
         self._reschedule(self)
         if self._is_idle():
@@ -263,8 +263,8 @@ class LocationSender:
 
     def _report_refusals(self, result: AttemptResult | None) -> None:
         """Reports new and ended refusals to the listener."""
-        news, listener = self.queue.take_news(), self._context.listener
-        for refused in news.refused:
+        changes, listener = self.queue.pop_refusal_changes(), self._context.listener
+        for refused in changes.refused:
             listener.on_refused(
                 self,
                 refused.sku,
@@ -273,7 +273,7 @@ class LocationSender:
                 status=None if result is None else result.status,
                 words=(result.error or result.message or "not taken") if result is not None else "not taken",
             )
-        for sku in news.accepted:
+        for sku in changes.accepted:
             listener.on_accepted(self, sku)
 
     def _age_ms(self) -> int:

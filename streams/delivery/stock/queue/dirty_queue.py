@@ -58,7 +58,7 @@ class Refused:
 
 
 @dataclass(slots=True)
-class News:
+class RefusalChanges:
     """Which SKUs count as refused from now on, and which do not any more."""
 
     refused: list[Refused] = field(default_factory=list)
@@ -83,7 +83,7 @@ class DirtyQueue:
         self._again: OrderedDict[str, int] = OrderedDict()
         """SKUs to send again, each with the last call before: only a later one counts."""
         self._refused: set[str] = set()
-        self._news = News()
+        self._refusal_changes = RefusalChanges()
         self._calls: dict[int, Batch] = {}
         self._serial = 0
 
@@ -268,13 +268,13 @@ class DirtyQueue:
         return self._entries[next(iter(self._by_since))].since_ms if self._entries else None
 
     @property
-    def has_news(self) -> bool:
-        """Whether a SKU was refused, or no longer is, since `take_news`."""
-        return bool(self._news.refused or self._news.accepted)
+    def has_refusal_changes(self) -> bool:
+        """Whether a SKU was refused, or no longer is, since `pop_refusal_changes`."""
+        return bool(self._refusal_changes.refused or self._refusal_changes.accepted)
 
-    def take_news(self) -> News:
-        news, self._news = self._news, News()
-        return news
+    def pop_refusal_changes(self) -> RefusalChanges:
+        changes, self._refusal_changes = self._refusal_changes, RefusalChanges()
+        return changes
 
     # Inside: what becomes of a SKU
 
@@ -309,12 +309,12 @@ class DirtyQueue:
         is_at_fault = entry.failures >= self._policy.refused_after and other >= entry.failing_since_ms
         if is_at_fault and sku not in self._refused:
             self._refused.add(sku)
-            self._news.refused.append(Refused(sku, entry.failures, entry.failing_since_ms))
+            self._refusal_changes.refused.append(Refused(sku, entry.failures, entry.failing_since_ms))
 
     def _take_back_refusal(self, sku: str) -> None:
         if sku in self._refused:
             self._refused.discard(sku)
-            self._news.accepted.append(sku)
+            self._refusal_changes.accepted.append(sku)
 
     def _place(self, sku: str, entry: DirtyEntry, now_ms: int, *, first: bool = False) -> None:
         """Puts an entry that is not in flight where it belongs: ready, waiting for a time, or forgotten. `first`: it

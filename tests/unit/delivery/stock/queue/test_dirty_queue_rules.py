@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streams.delivery.stock.queue.backoff import LATE_MS, REFUSALS_MAX, QueuePolicy
-from streams.delivery.stock.queue.dirty_queue import Batch, DirtyQueue, News, Refused
+from streams.delivery.stock.queue.dirty_queue import Batch, DirtyQueue, RefusalChanges, Refused
 from streams.delivery.stock.queue.entries import ALONE_TURN
 from tests.fakes.stock_tables import TwoTables
 from topics.configuration.stock import GATHER_MS
@@ -262,17 +262,17 @@ def test_a_channel_that_refuses_many_takes_the_others_in_every_second_call() -> 
 def test_a_sku_that_is_refused_again_and_again_is_reported_once_and_again_when_it_is_taken() -> None:
     stock = Stock(refused_after=3)
     stock.change(a=1)
-    began_ms, news = stock.now_ms + GATHER_MS, []
+    began_ms, changes = stock.now_ms + GATHER_MS, []
     for _ in range(5):
         stock.take_next()
         stock.acknowledge(failed=("a",))
-        news.append(stock.queue.take_news())
-    assert news[2] == News(refused=[Refused("a", 3, began_ms)])
-    assert not any(news[:2] + news[3:])
+        changes.append(stock.queue.pop_refusal_changes())
+    assert changes[2] == RefusalChanges(refused=[Refused("a", 3, began_ms)])
+    assert not any(changes[:2] + changes[3:])
     assert stock.queue.refusals == 1
     stock.take_next()
     stock.acknowledge("a")
-    assert stock.queue.take_news() == News(accepted=["a"])
+    assert stock.queue.pop_refusal_changes() == RefusalChanges(accepted=["a"])
 
 
 def test_a_refusal_ends_when_the_position_is_what_the_channel_has() -> None:
@@ -285,10 +285,10 @@ def test_a_refusal_ends_when_the_position_is_what_the_channel_has() -> None:
     stock.acknowledge(failed=("a",))
     assert stock.queue.refusals == 1
     stock.change(a=1)
-    assert stock.queue.take_news().accepted == ["a"]
+    assert stock.queue.pop_refusal_changes().accepted == ["a"]
     stock.queue.count_as_refused(["a"])
     stock.change(a=1)
-    assert stock.queue.take_news().accepted == ["a"], "as it is found when a location is taken over"
+    assert stock.queue.pop_refusal_changes().accepted == ["a"], "as it is found when a location is taken over"
 
 
 def test_an_outage_makes_no_sku_count_as_refused() -> None:
