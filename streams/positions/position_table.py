@@ -177,7 +177,7 @@ class PositionTable(PartitionTable):
                 self.deleted.pop(key, None)
 
     def set(self, key: bytes, value: bytes | None, origin: int) -> None:
-        place = self.map.place(key) if is_position(key) else None
+        place = self.map.find(key) if is_position(key) else None
         if place is None:
             super().set(key, value, origin)
             return

@@ -1,7 +1,7 @@
-"""What a batch of stock changed: the value of a record on `inventory.changes`, for analytics.
+"""Changes by a batch of stock: the value of a record on `inventory.changes`, for analytics.
 
-Written by the thousands a second, so these are not the models that readers are told of, but their equals
-(topics.contract.models.inventory.StockChanged).
+Thousands are written a second, so these are msgspec structs; the equal model for readers is
+topics.contract.models.inventory.StockChanged.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Cause(StrEnum):
     UPDATE = "update"
     """A batch of updates."""
     SNAPSHOT = "snapshot"
-    """A snapshot of a location, or what became 0 because it was complete and did not name it."""
+    """A snapshot of a location; also for SKUs set to 0 because a complete snapshot does not name them."""
 
 
 class ChangedSku(msgspec.Struct, gc=False):

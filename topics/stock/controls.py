@@ -1,6 +1,6 @@
-"""What operators asked of a channel's stock, or of one location's: the records of `inventory.controls`.
+"""Controls of stock: what operators asked of a channel or of one location, the records of `inventory.controls`.
 
-Under `channel` is what holds for all its locations, under `channel|location` what holds for one besides.
+The record under `channel` holds for all its locations, the one under `channel|location` for that location as well.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from topics.records.keys import join, split
 
 
 class Ask(BaseModel):
-    """A resync or a reconciliation that was asked for; `at_ms` orders those of a channel and of its locations."""
+    """A resync or a reconciliation that was asked for. Of those for a channel and its locations the latest counts."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     id: str
@@ -22,11 +22,11 @@ class Ask(BaseModel):
 
 
 class Control(BaseModel):
-    """The last word of operators about a channel, or about one location of it."""
+    """The last word of operators about a channel, or about one of its locations."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     paused: bool = Field(default=False, description="Whether no stock is sent")
-    resync: Ask | None = Field(default=None, description="Every position is told again, once")
+    resync: Ask | None = Field(default=None, description="Every position is sent again, once")
     reconcile: Ask | None = Field(default=None, description="Positions are compared with what the channel has, once")
     at_ms: int = Field(default=0, description="When it was written, epoch milliseconds")
 
@@ -38,7 +38,7 @@ NOTHING_ASKED = Control()
 
 
 class Scope(NamedTuple):
-    """Of whom a control is; without a location it is the whole channel's."""
+    """The channel or location that a control is about; without a location it is the whole channel."""
 
     channel: str
     location: str | None = None
@@ -54,16 +54,16 @@ def scope_of(key: bytes) -> Scope:
 
 
 class ControlIndex:
-    """All controls, by whom they are of. Knows no Kafka."""
+    """All controls by their scope. A reader of the topic fills it."""
 
     def __init__(self) -> None:
         self._all: dict[Scope, Control] = {}
         self.unreadable: set[Scope] = set()
-        """Whose record this version cannot read: nothing is sent there until it can."""
+        """Scopes with an unreadable record; nothing is sent there."""
         self.listeners: list[Callable[[Scope], None]] = []
 
     def apply(self, key: bytes, value: bytes | None) -> None:
-        """One record of `inventory.controls`."""
+        """Takes one record of `inventory.controls`."""
         scope = scope_of(key)
         self._all.pop(scope, None)
         self.unreadable.discard(scope)
@@ -79,22 +79,22 @@ class ControlIndex:
         return self._all.get(scope, NOTHING_ASKED)
 
     def is_paused(self, channel: str, location: str) -> bool:
-        """By the channel's control or by its own. What cannot be read may say so: a pause is not lost to a doubt."""
+        """By the control of the channel or the location. An unreadable control may be a pause, so it counts as one."""
         scopes = (Scope(channel), Scope(channel, location))
         return any(self.of(scope).paused or scope in self.unreadable for scope in scopes)
 
     def resync_of(self, channel: str, location: str) -> Ask | None:
-        """The last resync that was asked for this location, by itself or with its channel."""
+        """The last resync that was asked for this location, alone or with its channel."""
         return _newest(self.of(Scope(channel)).resync, self.of(Scope(channel, location)).resync)
 
     def asked_ms(self, channel: str) -> int:
-        """When the last of all resyncs and reconciliations of the channel and its locations was asked for."""
+        """When the last resync or reconciliation of the channel or of one of its locations was asked for."""
         controls = (control for scope, control in self._all.items() if scope.channel == channel)
         asks = (ask for control in controls for ask in (control.resync, control.reconcile) if ask is not None)
         return max((ask.at_ms for ask in asks), default=0)
 
     def reconcile_of(self, channel: str, location: str) -> Ask | None:
-        """As `resync_of`."""
+        """The last reconciliation that was asked for this location, alone or with its channel."""
         return _newest(self.of(Scope(channel)).reconcile, self.of(Scope(channel, location)).reconcile)
 
 

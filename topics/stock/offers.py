@@ -1,9 +1,9 @@
-"""PURE: how much of a position a channel is offered: safety stock, shares and caps of its settings.
+"""PURE: offers: how much of a position a channel may sell, by the safety stock, shares and caps of its settings.
 
     offered = min(cap, max(0, floor(quantity * share) - buffer))
 
-Of each kind the first rule that matches location and SKU counts; without one nothing changes. What is offered is what
-the channel is sent, what its answers are compared with, and what Search Inventory says.
+Of each kind of rule the first that matches location and SKU counts; without one nothing changes. The offered quantity
+is sent to the channel, compared with its answers, and told by Search Inventory.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ class _Rules:
         self._patterns: list[tuple[int, re.Pattern[str], int]] = []
         self._rest: int | None = None
         self._end = 0
-        """Behind the places of all others: one code may be named by several."""
-        for place, (pattern, number) in enumerate(rules):
-            self._end = place + 1
+        """Rank behind all others: several rules may name one code."""
+        for rank, (pattern, number) in enumerate(rules):
+            self._end = rank + 1
             if pattern == "*":
                 self._rest = number
                 break  # nothing behind it is ever the first
             if _WILD.search(pattern):
-                self._patterns.append((place, re.compile(translate(pattern)), number))
+                self._patterns.append((rank, re.compile(translate(pattern)), number))
             else:
-                self._codes.setdefault(pattern, (place, number))
+                self._codes.setdefault(pattern, (rank, number))
 
     def __bool__(self) -> bool:
         return self._rest is not None or bool(self._codes or self._patterns)
 
     def find(self, sku: str) -> int | None:
-        place, number = self._codes.get(sku, (self._end, self._rest))
+        rank, number = self._codes.get(sku, (self._end, self._rest))
         for earlier, pattern, other in self._patterns:
-            if earlier > place:
+            if earlier > rank:
                 break
             if pattern.match(sku):
                 return other
@@ -72,7 +72,7 @@ class Offer:
         """Whether every position is offered as it is."""
 
     def quantity(self, sku: str, quantity: int) -> int:
-        """What is offered of a quantity: never negative, never more than the quantity or the cap."""
+        """Offered of a quantity: never negative, never more than the quantity or the cap."""
         if self.is_identity:
             return quantity
         parts, buffer, cap = self._shares.find(sku), self._buffers.find(sku), self._caps.find(sku)
@@ -84,14 +84,14 @@ class Offer:
         return max(0, offered)
 
     def item(self, item: dict[str, Any]) -> dict[str, Any]:
-        """A member of `inventories` as the channel is to have it."""
+        """An item of `inventories`, as the channel is sent it."""
         if self.is_identity:
             return item
         sku = item["channelSkuCode"]
         return {**item, **{name: self.quantity(sku, int(item[name])) for name in QUANTITIES if item.get(name)}}
 
     def position(self, position: bytes) -> bytes:
-        """The same of the value of a record on inventory.positions."""
+        """The same for the value of a record on inventory.positions."""
         return position if self.is_identity else encode_position(self.item(decode_position(position)))
 
 

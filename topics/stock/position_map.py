@@ -1,8 +1,8 @@
-"""Positions in memory, some 100 bytes each: what a worker or a view holds ten million of.
+"""Positions in memory, some 100 bytes each: a worker or a view holds ten million.
 
-Most positions are a SKU and a quantity. Of each of these only one number is kept, under its SKU in the dict of its
-location: the source offset it was made from and the quantity, packed. A position that is more than a quantity (an
-expiry, a serial number, the consolidated form) has its bytes kept beside.
+Most positions are a SKU and a quantity. Each of these is one number under its SKU in the dict of its location: the
+source offset that it was made from and the quantity, packed. The bytes of a position that is more than a quantity (an
+expiry, a serial number, the consolidated form) are kept beside.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from topics.records.keys import escape, join, unescape
 from topics.stock.positions import QUANTITY_MAX, decode_position
 
 QUANTITY_BITS = 32
-"""Of a packed position: 31 bits of quantity, and the one that says that its bytes are kept beside."""
+"""Bits of a packed position below its offset: 31 of quantity, and the WHOLE bit."""
 QUANTITY_MASK = QUANTITY_MAX
 WHOLE = 1 << 31
+"""Bit of a packed position whose bytes are kept beside."""
 PLAIN_MASK = QUANTITY_MASK | WHOLE
-"""What of a packed position is its quantity when it is plain, and no quantity when it is not."""
+"""Of a packed position this is the quantity if it is plain, and no possible quantity if it is not."""
 PLAIN_BYTES = 8
-"""What is kept of a plain position's value, when bytes are counted: its packed number."""
+"""Bytes that count for the value of a plain position: its packed number."""
 UNKNOWN = -1
-"""In place of a packed position that is not there: what PLAIN_MASK leaves of it is no quantity."""
+"""Stands for a packed position that is not there; PLAIN_MASK makes no quantity of it."""
 
 
 class Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -36,14 +37,14 @@ class Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 encode = msgspec.json.Encoder().encode
-"""Of a Plain, for callers who write many."""
+"""Encodes a Plain, for callers that write many."""
 _decode = msgspec.json.Decoder(Plain).decode
 _PLAIN_BEGIN = b'{"channelSkuCode":"'
 _PLAIN_BYTES = len(b'{"channelSkuCode":"","quantity":}')
 
 
 def encode_plain(sku: str, quantity: int) -> bytes:
-    """As topics.stock.positions.encode_position writes an item that has nothing more."""
+    """The same bytes as topics.stock.positions.encode_position makes of an item that has nothing more."""
     return encode(Plain(sku, quantity))
 
 
@@ -57,7 +58,7 @@ def origin_of(packed: int) -> int:
 
 
 def parts_of(key: bytes) -> tuple[str, str] | None:
-    """(channel|location as in the key, SKU) of a position's key; None when nobody but `position_key` made it."""
+    """(channel|location as in the key, SKU) of a position's key; None for a key that `position_key` does not make."""
     try:
         stock, _, sku = key.decode().rpartition("|")
     except UnicodeDecodeError:
@@ -78,15 +79,15 @@ class Location:
     def __init__(self, stock: str) -> None:
         self.prefix = f"{stock}|"
         self.packed: dict[str, int] = {}
-        """SKU -> `pack`ed. To be changed through this class only, unless all of it is plain."""
+        """SKU -> `pack`ed. Change it through this class only, unless all of it is plain."""
         self.whole: dict[str, bytes] = {}
-        """Values of positions that are more than a quantity."""
+        """SKU -> value, of positions that are more than a quantity."""
 
     def key(self, sku: str) -> bytes:
         return (self.prefix + escape(sku)).encode()
 
     def quantity(self, sku: str) -> int | None:
-        """How much a position offers; None when there is none."""
+        """The quantity of a position; None when there is no position."""
         packed = self.packed.get(sku)
         return None if packed is None else packed & QUANTITY_MASK
 
@@ -96,11 +97,11 @@ class Location:
         return None if packed is None else self._value(sku, packed)
 
     def put(self, sku: str, value: bytes, origin: int) -> int:
-        """Returns by how many bytes what is kept of values has grown."""
+        """Returns by how many bytes the kept values have grown."""
         before = self.packed.get(sku)
         freed = 0
         if before is None:
-            # Other locations have this SKU as well: its text is there once.
+            # Other locations have this SKU as well: its text is kept once.
             sku = sys.intern(sku)
         else:
             freed = len(self.whole.pop(sku)) if before & WHOLE else PLAIN_BYTES
@@ -113,7 +114,7 @@ class Location:
         return PLAIN_BYTES - freed
 
     def put_packed(self, packed: dict[str, int]) -> int:
-        """Many plain positions at once; returns as `put` does."""
+        """Puts many plain positions at once; returns as `put` does."""
         if not packed.keys() <= self.packed.keys():
             packed = {sys.intern(sku): each for sku, each in packed.items()}
         before = len(self.packed)
@@ -130,14 +131,14 @@ class Location:
         return self.packed.pop(sku, None) is not None
 
     def weight(self, sku: str) -> int:
-        """The bytes that are kept of a position's value."""
+        """Bytes that count for the value of a position."""
         packed = self.packed.get(sku)
         if packed is None:
             return 0
         return len(self.whole[sku]) if packed & WHOLE else PLAIN_BYTES
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values as of now, whatever changes meanwhile."""
+        """Keys and values as of now, whatever changes during the iteration."""
         for sku, packed in list(self.packed.items()):
             if packed & WHOLE:
                 value = self.whole.get(sku)
@@ -152,7 +153,7 @@ class Location:
 
 
 class PositionMap:
-    """Positions by their keys on Kafka. A key that is no position's is refused by `parts_of`, and not kept here."""
+    """Positions by their keys on Kafka. A key that is not a position's (`parts_of`) is not kept here."""
 
     __slots__ = ("locations",)
 
@@ -175,8 +176,8 @@ class PositionMap:
         location = self.locations.get(parts[0]) if parts is not None else None
         return location.get(parts[1]) if location is not None and parts is not None else None
 
-    def place(self, key: bytes) -> tuple[Location, str] | None:
-        """Where a position is to be kept: its location, made when there is none, and its SKU. None as `parts_of`."""
+    def find(self, key: bytes) -> tuple[Location, str] | None:
+        """The location of a position, made when there is none, and its SKU; None as `parts_of`."""
         try:
             stock, _, sku = key.decode().rpartition("|")
         except UnicodeDecodeError:
@@ -188,11 +189,11 @@ class PositionMap:
         return None if parts is None else (self.at(parts[0]), parts[1])
 
     def put(self, key: bytes, value: bytes, origin: int) -> bool:
-        """False when the key is no position's."""
-        place = self.place(key)
-        if place is None:
+        """False for a key that is not a position's."""
+        found = self.find(key)
+        if found is None:
             return False
-        location, sku = place
+        location, sku = found
         location.put(sku, value, origin)
         return True
 
@@ -213,7 +214,7 @@ class PositionMap:
         return None if newest is None else origin_of(newest)
 
     def items(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Those whose key begins with `prefix`, in no order; a location as it is when its turn comes."""
+        """Positions whose key begins with `prefix`, in no order; a location as it is when its turn comes."""
         for location in list(self.locations.values()):
             own = location.prefix.encode()
             if own.startswith(prefix):
@@ -226,7 +227,7 @@ class PositionMap:
 
 
 def _plain_quantity(sku: str, value: bytes) -> int | None:
-    """The quantity of a value that is exactly what `encode_plain` writes."""
+    """The quantity, if the value is exactly what `encode_plain` writes."""
     try:
         plain = _decode(value)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError):
@@ -234,14 +235,14 @@ def _plain_quantity(sku: str, value: bytes) -> int | None:
     quantity = plain.quantity
     if plain.channelSkuCode != sku:
         return None
-    # Nothing shorter says the same, and whatever says it otherwise is longer, or begins with the quantity.
+    # Another encoding of the same is longer than this one, or begins with the quantity.
     if sku.isascii() and len(value) == _PLAIN_BYTES + len(sku) + len(str(quantity)) and value.startswith(_PLAIN_BEGIN):
         return quantity
     return quantity if encode(plain) == value else None
 
 
 def quantity_of(value: bytes) -> int:
-    """What a position offers; consolidated, `consolidatedQuantity` is the field to read (contract 12)."""
+    """The quantity in a position; consolidated, `consolidatedQuantity` is the field to read (contract 12)."""
     try:
         item: Any = decode_position(value)
         quantity = int(item.get("consolidatedQuantity", item.get("quantity", 0)))

@@ -15,24 +15,23 @@ QUANTITY_MAX = 2**31 - 1
 CONSOLIDATED = "~"
 """First character of the pseudo-location of a consolidated position: `~ALL`, `~STORE` (contract 12)."""
 BOOKKEEPING = b"~"
-"""First character of keys on inventory.positions and inventory.sent that are no positions; readers skip them."""
+"""First character of keys on inventory.positions and inventory.sent that are not positions; readers skip these keys."""
 ORIGIN = "~origin"
-"""First part of the keys under which the inventory role keeps what it applied of records sent on from elsewhere."""
+"""First part of keys of the inventory role: how far it applied records that another partition sent on."""
 FLIGHT = "~flight"
-"""First part of the keys under which the delivery role keeps the SKUs of calls whose end it has not seen."""
+"""First part of keys of the delivery role: the SKUs of a call whose end it has not seen."""
 REFUSED = "~refused"
-"""First part of the keys under which the delivery role remembers which SKUs a channel refuses."""
+"""First part of keys of the delivery role: a SKU that the channel refuses."""
 RESYNC = "~resync"
-"""First part of the keys under which the delivery role keeps how far a resync of a location has come."""
-
+"""First part of keys of the delivery role: how far the resync of a location has come."""
 RECONCILE = "~reconcile"
-"""First part of the keys under which the delivery role keeps how far the reconciliation of a location has come."""
+"""First part of keys of the delivery role: how far the reconciliation of a location has come."""
 DRIFT = "~drift"
-"""First part of the keys under which the delivery role remembers which SKUs a reconciliation found wrong."""
+"""First part of keys of the delivery role: a SKU that a reconciliation found wrong."""
 
 
 def is_position(key: bytes) -> bool:
-    """False for what a role keeps beside the positions; no channel's name begins with `~`."""
+    """False for records that a role keeps beside the positions; the name of a channel never begins with `~`."""
     return not key.startswith(BOOKKEEPING)
 
 
@@ -45,7 +44,7 @@ def is_consolidated(location: str) -> bool:
 
 
 def encode_position(item: dict[str, Any]) -> bytes:
-    """The contract's item without null members and with sorted names, so that equal positions have equal bytes.
+    """Encodes the item without null members and with sorted names, so that equal positions have equal bytes.
 
     `item` is one member of `inventories`: location-wise `{channelSkuCode, quantity, channelSerialNo?, minExpiry?}`,
     consolidated with `consolidatedQuantity`, `listingId` and the rest.

@@ -1,9 +1,9 @@
-"""Full snapshots of a location's stock: the records that carry one, and what the inventory role keeps of them.
+"""Full snapshots of the stock of a location: the records that carry one, and the state that the inventory role keeps.
 
 A snapshot is a begin marker, parts of up to 200 SKUs and an end marker on `inventory.updates`, all with the key of
-their stock and its id in a header. What is kept of the snapshots of one channel and location is one value under
-`snapshots_key` on `inventory.positions`; which SKUs it has named, or an update has touched since it began, stands in
-notes beside it, one for each record that told of some.
+their stock and the snapshot's id in a header. The state of all snapshots of one channel and location is one value under
+`snapshots_key` on `inventory.positions`. Beside it are notes, one for each record that named SKUs: the SKUs that the
+snapshot named, or that an update touched since it began.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from topics.records.keys import join, split
 from topics.stock.positions import CONSOLIDATED, is_consolidated
 
 SNAPSHOT_HEADER = "sluice-snapshot"
-"""Id of the snapshot that a record is of."""
+"""Id of the snapshot that a record belongs to."""
 SNAPSHOT_BEGIN = COMMAND + "stock-snapshot-begin"
 SNAPSHOT_PART = COMMAND + "stock-snapshot-part"
 SNAPSHOT_END = COMMAND + "stock-snapshot-end"
@@ -28,8 +28,8 @@ SNAPSHOT_STEP = COMMAND + "stock-snapshot-step"
 """From the inventory role to itself: the next bounded piece of work after an end."""
 
 SNAPSHOT_OPEN_MAX_S = 900
-"""Without a record of its own for so long, by the time of the records of its location, a snapshot is given up: its
-sender has died. Far above what a broker's outage makes a sender wait."""
+"""A snapshot without a record for so long is given up, because its sender has died. The time is that of the location's
+records. It is far above what a broker's outage makes a sender wait."""
 SNAPSHOT_ID_MAX = 64
 
 SNAPSHOTS = "~snapshot"
@@ -37,7 +37,7 @@ SNAPSHOTS = "~snapshot"
 
 OPEN = "open"
 ENDING = "ending"
-"""All of it came; what it does not name is being set to 0."""
+"""All parts came; SKUs that it does not name are being set to 0."""
 APPLIED = "applied"
 ABANDONED = "abandoned"
 
@@ -91,7 +91,7 @@ class Ended(SnapshotCounts):
 
 @dataclass(slots=True)
 class Swept:
-    """Notes of a snapshot that is over, and how many of them are deleted."""
+    """The notes of a snapshot that is over, and how many of them are deleted."""
 
     begin: int
     done: int
@@ -100,7 +100,7 @@ class Swept:
 
 @dataclass(slots=True)
 class Kept:
-    """All that is kept of the snapshots of one channel and location, but for the notes."""
+    """The state of all snapshots of one channel and location, without the notes."""
 
     runs: list[Run] = field(default_factory=list)
     """In the order of their begin markers; only the last one can be open."""
@@ -109,7 +109,7 @@ class Kept:
     step: int = 0
     """Number of the last step that was asked for."""
     asked_ms: int | None = None
-    """When it was; None: it has been made, and nothing is left to do."""
+    """When that step was asked for; None: it is done, and nothing is left to do."""
 
     def encode(self) -> bytes:
         return orjson.dumps(self)
@@ -136,13 +136,13 @@ def note_key(channel: str, location: str, begin: int, number: int) -> bytes:
 
 
 def snapshots_of(key: bytes) -> tuple[str, str] | None:
-    """(channel, location) of a key that `snapshots_key` made; None for notes and for everything else."""
+    """(channel, location) of a key that `snapshots_key` made; None for notes and for all other keys."""
     parts = split(key)
     return (parts[1], parts[2]) if len(parts) == 3 and parts[0] == SNAPSHOTS else None
 
 
-def whose(location: str) -> dict[str, Any]:
-    """The members of a record that say which location's stock it is about."""
+def location_members(location: str) -> dict[str, Any]:
+    """The members of a record that name its location."""
     if is_consolidated(location):
         return {"consolidationType": location.removeprefix(CONSOLIDATED)}
     return {"locationCode": location}

@@ -1,7 +1,7 @@
-"""How the stock of each location fares: the records of `inventory.status`, and all of them in memory.
+"""Status of the stock of each location: the records of `inventory.status`, and an index of all.
 
-Under `channel|location` is how a location fares, under `channel|location|sku` a SKU that the channel refuses. Delivery
-writes them, seldom, for people who look; nothing is decided by them.
+Under `channel|location` is the status of a location, under `channel|location|sku` a SKU that the channel refuses.
+Delivery writes these records, seldom, for people; no decision depends on them.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ class Reconciled(ReconcileCounts):
 
 
 class LocationStatus(BaseModel):
-    """How the stock of a location fares, at `at_ms`. `changes` and `sent` are counted from `since_ms` on."""
+    """The status of a location at `at_ms`. `changes` and `sent` are counted from `since_ms` on."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     dirty: int = Field(ge=0, description="Positions that the channel has not acknowledged")
-    oldest_ms: int | None = Field(description="Since when the longest waiting of them waits; null: none does")
+    oldest_ms: int | None = Field(description="Since when the longest waiting of them waits; null: none waits")
     sent_per_s: float = Field(ge=0, description="Positions acknowledged a second, over the last minute or so")
     changes: int = Field(ge=0, description="Changes of positions that were taken in")
     sent: int = Field(ge=0, description="Positions that the channel acknowledged")
     refused: int = Field(ge=0, description="SKUs that the channel refuses")
     paused: bool
     resync: Resyncing | None = None
-    resynced: str | None = Field(default=None, description="Id of the last resync that is over")
+    resynced: str | None = Field(default=None, description="Id of the last resync, when that is over")
     reconcile: Reconciled | None = None
-    since_ms: int = Field(description="When the worker that counts began with this location")
+    since_ms: int = Field(description="When the counting worker began with this location")
     at_ms: int
 
     def encode(self) -> bytes:
@@ -90,14 +90,14 @@ ListedRefusal = tuple[str, str, RefusedSku]
 
 
 class StatusIndex:
-    """What `inventory.status` says, by channel and location. Knows no Kafka."""
+    """All of `inventory.status`, by channel and location. A reader of the topic fills it."""
 
     def __init__(self) -> None:
         self._locations: dict[str, dict[str, LocationStatus]] = {}
         self._refused: dict[str, dict[str, dict[str, RefusedSku]]] = {}
 
     def apply(self, key: bytes, value: bytes | None) -> None:
-        """One record of `inventory.status`. One that this version cannot read says nothing."""
+        """Takes one record of `inventory.status`. A record that this version cannot read is left out."""
         channel, location, *sku = split(key)
         try:
             if sku:
@@ -112,7 +112,7 @@ class StatusIndex:
 
     @staticmethod
     def _apply_location(known: dict[str, LocationStatus], location: str, value: bytes | None) -> None:
-        """After another number of shards an older record may be read behind a newer one, from another partition."""
+        """After a change of the number of shards an older record may come behind a newer one of another partition."""
         present = known.pop(location, None)
         if value is not None:
             new = LocationStatus.model_validate_json(value)
@@ -122,18 +122,17 @@ class StatusIndex:
         return self._locations.get(channel, {})
 
     def refused_by_location(self, channel: str) -> dict[str, int]:
-        """How many SKUs are refused, of each location that has some."""
+        """The number of refused SKUs, for each location that has some."""
         return {location: len(skus) for location, skus in self._refused.get(channel, {}).items() if skus}
 
     def refused(self, channel: str, location: str | None, after: tuple[str, str], limit: int) -> list[ListedRefusal]:
-        """The first `limit` that come after a location and SKU; of one location, or of all."""
+        """The first `limit` refusals behind a location and SKU, in that order; of one location, or of all."""
         known = self._refused.get(channel, {})
-        places = known if location is None else [location]
         found = (
-            (place, sku)
-            for place in places
-            if place >= after[0]
-            for sku in known.get(place, ())
-            if (place, sku) > after
+            (name, sku)
+            for name in (known if location is None else [location])
+            if name >= after[0]
+            for sku in known.get(name, ())
+            if (name, sku) > after
         )
-        return [(place, sku, known[place][sku]) for place, sku in nsmallest(limit, found)]
+        return [(name, sku, known[name][sku]) for name, sku in nsmallest(limit, found)]

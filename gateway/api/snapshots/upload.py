@@ -29,7 +29,7 @@ from topics.stock.snapshots import (
     SNAPSHOT_END,
     SNAPSHOT_HEADER,
     SNAPSHOT_PART,
-    whose,
+    location_members,
 )
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Content(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the records of an upload go, and as whose."""
+    """Where the records of an upload go, and which stock they are about."""
 
     snapshot: str
     channel: str
@@ -99,7 +99,7 @@ class Upload:
         self._producer = producer
         self._now_ms = now_ms
         self._idle_s = idle_s
-        self._whose = orjson.dumps(whose(target.location))[:-1]
+        self._location_members = orjson.dumps(location_members(target.location))[:-1]
         self._lines = Lines()
         self._number = 0
         self._waiting: list[tuple[int, bytes]] = []
@@ -130,7 +130,11 @@ class Upload:
         await self._sent()
         if self._complete and self.counts.unreadable:
             self.not_complete = f"of {self.counts.unreadable} refused lines not even the SKU is known"
-        end = {**whose(self.target.location), "parts": self._part, "complete": self._complete and not self.not_complete}
+        end = {
+            **location_members(self.target.location),
+            "parts": self._part,
+            "complete": self._complete and not self.not_complete,
+        }
         await self._produce([self._record(SNAPSHOT_END, orjson.dumps(end), "end")])
 
     async def _next(self, content: Content) -> bytes:
@@ -147,7 +151,7 @@ class Upload:
         taken, lines = self._format.head(lines)
         self._number += taken
         if self.begun is None and (taken or lines):
-            begin = orjson.dumps({**whose(self.target.location), "complete": self._complete})
+            begin = orjson.dumps({**location_members(self.target.location), "complete": self._complete})
             self._may_be_open = True
             (self.begun,) = await self._produce([self._record(SNAPSHOT_BEGIN, begin, "begin")])
         for line in lines:
@@ -177,7 +181,7 @@ class Upload:
             first = "; ".join(f"line {one.line}: {one.error}" for one in counts.errors[:3])
             raise bad_data(f"body: {counts.refused} of {counts.lines} lines cannot be taken: {first}")
         refused = b',"refused":%b' % orjson.dumps(parsed.refused) if parsed.refused else b""
-        value = b'%b,"part":%d,"inventories":[%b]%b}' % (self._whose, self._part, parsed.items, refused)
+        value = b'%b,"part":%d,"inventories":[%b]%b}' % (self._location_members, self._part, parsed.items, refused)
         self._parts.append(self._record(SNAPSHOT_PART, value, str(self._part)))
         self._part += 1
 
@@ -224,7 +228,7 @@ class Upload:
             await asyncio.wait([self._sending])
         if not self._may_be_open:
             return
-        abort = orjson.dumps({**whose(self.target.location), "reason": _reason(error)})
+        abort = orjson.dumps({**location_members(self.target.location), "reason": _reason(error)})
         try:
             async with asyncio.timeout(ABORT_TIMEOUT_S):
                 await self._produce([self._record(SNAPSHOT_ABORT, abort, "abort")], 0.0)

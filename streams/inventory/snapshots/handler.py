@@ -33,8 +33,8 @@ from topics.stock.snapshots import (
     SNAPSHOT_PART,
     SNAPSHOT_STEP,
     Ended,
+    location_members,
     snapshots_key,
-    whose,
 )
 
 MEMORIES_MAX = 10_000
@@ -187,5 +187,5 @@ def _asked(location: StockLocation, record: Record, step: int) -> Effect:
     """To itself, in the partition where the positions are: what else is decided gets its turn in between."""
     id_ = f"{location.stock}.step.{record.offset}"
     headers = stamped(id_, SNAPSHOT_STEP, INVENTORY_SOURCE, location.channel, location.location, record.timestamp_ms)
-    value = orjson.dumps({**whose(location.location), "step": step})
+    value = orjson.dumps({**location_members(location.location), "step": step})
     return Effect("inventory.updates", location.key, value, headers, record.partition)
