@@ -1,7 +1,8 @@
-"""Roles as processes of their own, as anybody would start them, and what the system says of a process."""
+"""Processes of the benchmarks: roles as users start them, modules of `bench`, and what the system says of a process."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import platform
@@ -28,18 +29,20 @@ from topics.kafka.catalogue import BY_NAME
 
 ROOT = Path(__file__).parents[1]
 READY_S = 120.0
+LATE_SHARE_MAX = 0.05
+"""A late request counts from when it was due, so lateness makes the figures worse; beyond this it makes them up."""
 _POLL_S = 0.02
 _TICKS = os.sysconf("SC_CLK_TCK")
 _END_S = 10.0
 
 
 def quiet_client() -> None:
-    """The client reports each retry against a topic that was just made; a benchmark says what it measured."""
+    """Keep the Kafka client from logging each retry against a topic that was just made."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def sayer(*, as_json: bool) -> Callable[[str], None]:
-    """How a benchmark tells what it does: --json prints one object and nothing else."""
+    """Return how a benchmark reports its progress: --json prints one object and nothing else."""
     return _quiet if as_json else print
 
 
@@ -48,12 +51,12 @@ def _quiet(_: str) -> None:
 
 
 class VoidRunError(StartError):
-    """What was measured is not what was claimed."""
+    """A run did not measure what it claims; its figures say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A role that runs. `port` is where it answers /ready and /metrics; a gateway answers everything there."""
+    """A role that runs. `port` serves /ready and /metrics; that of a gateway serves everything."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -75,7 +78,7 @@ class Started:
 def start_role(
     name: str, settings: Settings, directory: Path, instance: str = "0", more: Mapping[str, str] | None = None
 ) -> Started:
-    """`sluice NAME` on these settings; its log is a file in `directory`. `more`: of its environment."""
+    """Start `sluice NAME` on these settings; its log is a file in `directory`. `more` joins its environment."""
     (port,) = free_ports(1)
     log = directory / f"{settings.topic_prefix}-{name}-{instance}.log"
     environment = {
@@ -97,11 +100,34 @@ def start_role(
     return Started(process, port, log)
 
 
+def start_module(name: str, *arguments: str, **popen: Any) -> subprocess.Popen[bytes]:
+    """Start a module of the benchmarks as a process, which finds the benchmarks wherever it runs."""
+    environment = {**(popen.pop("env", None) or os.environ), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", name, *arguments]
+    return subprocess.Popen(command, env=environment, **popen)  # noqa: S603 - our own module
+
+
+def run_module(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a module of the benchmarks as a process; return the JSON object that it prints at its end."""
+    process = start_module(name, json.dumps(spec), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, err = process.communicate()
+    if process.returncode:
+        raise VoidRunError(f"{name} failed: {err.decode()[-500:]}")
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def late_load(load: Mapping[str, Any], what: str = "requests") -> str | None:
+    """Return why a steady load measured nothing: it was late itself. None when it was in time."""
+    late, offered = load["late"], load["offered"]
+    return f"the load itself was late for {late} of {offered} {what}" if late > LATE_SHARE_MAX * offered else None
+
+
 @contextmanager
 def running(
     name: str, settings: Settings, directory: Path, instance: str = "0", more: Mapping[str, str] | None = None
 ) -> Iterator[Started]:
-    """A role that is ready, and gone at the end."""
+    """Run a role: yield it once it is ready, end it afterwards."""
     started = start_role(name, settings, directory, instance, more)
     try:
         started.wait_ready()
@@ -128,13 +154,13 @@ def _is_ready(port: int) -> bool:
 
 
 def cpu_s(pid: int) -> float:
-    """CPU seconds of a process so far, user and system."""
+    """Return the CPU seconds of a process so far, user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def memory_mib(pid: int, *, peak: bool = False) -> float:
-    """Resident memory of a process, now or at its highest."""
+    """Return the resident memory of a process, now or at its highest."""
     name = "VmHWM" if peak else "VmRSS"
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         if line.startswith(name):
@@ -143,14 +169,14 @@ def memory_mib(pid: int, *, peak: bool = False) -> float:
 
 
 def metric(role: Started, name: str) -> float:
-    """One value of a role's /metrics; its name without the prefix and role."""
+    """Return one value of a role's /metrics. `name` is without the prefix and the role."""
     with urllib.request.urlopen(f"http://127.0.0.1:{role.port}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     wanted, _, label = name.partition("{")
     for line in text.splitlines():
-        described, _, told = line.rpartition(" ")
+        described, _, value = line.rpartition(" ")
         if wanted in described and label.rstrip("}") in described and not line.startswith("#"):
-            return float(told)
+            return float(value)
     raise VoidRunError(f"{role.process.args!r} has no metric {name}")
 
 
@@ -159,24 +185,24 @@ def machine() -> dict[str, Any]:
 
 
 def demo() -> Channels:
-    """The channels that a role has when it is given none."""
+    """Return the channels that a role has when it is given none."""
     return parse_channels(demo_channels(), where="benchmark")
 
 
 def places(settings: Settings, topic: str) -> list[TopicPartition]:
-    """All partitions of a topic of the catalogue."""
+    """Return all partitions of a topic of the catalogue."""
     entry = BY_NAME[topic]
     name = entry.full_name(settings.topic_prefix)
     return [TopicPartition(name, partition) for partition in range(entry.partitions or settings.partitions)]
 
 
 async def held(consumer: Any, partitions: Sequence[TopicPartition]) -> int:
-    """Records that these partitions hold."""
+    """Return how many records these partitions hold."""
     return sum((await consumer.end_offsets(list(partitions))).values())
 
 
 async def records_of(kafka: str, partitions: Sequence[TopicPartition]) -> list[Any]:
-    """Every record of these partitions, each partition in its order."""
+    """Return every record of these partitions, each partition in its order."""
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest", enable_auto_commit=False)
     await consumer.start()
     try:

@@ -22,9 +22,21 @@ from typing import Any
 
 import orjson
 
-from bench.delivery.job import ENVIRONMENT, Work, fill, name_of, subscribe, subscription
-from bench.delivery.peers import Receiver, Watch, due_ms, quantile_ms, receiving, run_peer, steady_ms, void_because
-from bench.processes import VoidRunError, demo, machine, memory_mib, places, quiet_client, records_of, running, sayer
+from bench.delivery.job import ENVIRONMENT, DeliveryWork, fill, name_of, subscribe, subscription
+from bench.delivery.peers import RECEIVER, Receiver, Watch, due_ms, quantile_ms, receiving, steady_ms
+from bench.processes import (
+    VoidRunError,
+    demo,
+    late_load,
+    machine,
+    memory_mib,
+    places,
+    quiet_client,
+    records_of,
+    run_module,
+    running,
+    sayer,
+)
 from sluice.dev.local.broker import private_broker
 from topics.configuration.settings import Settings, load_settings
 from topics.kafka.admin import create
@@ -48,7 +60,7 @@ P99_GOAL_MS = 100.0
 
 
 @dataclass
-class Measured:
+class SenderTurns:
     """All turns of one sender under one latency."""
 
     per_s: list[float] = field(default_factory=list)
@@ -73,7 +85,7 @@ class Bench:
         return settings
 
 
-WORK = Work([name_of(0)], ORDERS)
+WORK = DeliveryWork([name_of(0)], ORDERS)
 
 
 def main(seconds: float, as_json: bool) -> int:
@@ -82,7 +94,7 @@ def main(seconds: float, as_json: bool) -> int:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-bench-")))
         broker = stack.enter_context(private_broker(directory))
-        receiver = stack.enter_context(receiving())
+        receiver = stack.enter_context(receiving(RECEIVER, Receiver))
         (directory / "bodies").write_bytes(b"\n".join(WORK.bodies(BODIES, 0)))
         bench = Bench(broker.bootstrap, directory, receiver, sayer(as_json=as_json))
         full = _turns(bench, "full", seconds / ROUNDS, 0.0, CONNECTIONS, ROUNDS)
@@ -95,8 +107,8 @@ def main(seconds: float, as_json: bool) -> int:
 
 def _turns(
     bench: Bench, name: str, seconds: float, latency_ms: float, connections: int, rounds: int
-) -> dict[str, Measured]:
-    measured = {"bare": Measured(), "sluice": Measured()}
+) -> dict[str, SenderTurns]:
+    measured = {"bare": SenderTurns(), "sluice": SenderTurns()}
     for number in range(rounds):
         for kind, turn in (("bare", _bare), ("sluice", _sluice)):
             per_s, cpu_us = turn(bench, f"{name}-{number}", max(2.0, seconds), latency_ms, connections)
@@ -109,7 +121,7 @@ def _turns(
 def _bare(bench: Bench, _name: str, seconds: float, latency_ms: float, connections: int) -> tuple[float, float]:
     bench.receiver.begin(latency_ms)
     url, bodies = bench.receiver.url("well"), str(bench.directory / "bodies")
-    told = run_peer(
+    told = run_module(
         "bench.delivery.bare", {"url": url, "bodies": bodies, "connections": connections, "seconds": seconds}
     )
     if told["taken"] != told["sent"]:
@@ -145,7 +157,7 @@ def _steady(bench: Bench, per_s: float, seconds: float) -> dict[str, Any]:
     spec = {"kafka": settings.kafka, "prefix": settings.topic_prefix, "subscriptions": WORK.subscriptions}
     bench.receiver.begin()
     with running("delivery", settings, bench.directory, more=ENVIRONMENT):
-        load = run_peer("bench.delivery.load", {**spec, "orders": ORDERS, "per_s": per_s, "seconds": seconds})
+        load = run_module("bench.delivery.load", {**spec, "orders": ORDERS, "per_s": per_s, "seconds": seconds})
         bench.receiver.wait(load["offered"])
     bench.receiver.check(load["offered"])
     arrivals, begun_ms = bench.receiver.arrivals(), steady_ms(load)
@@ -156,12 +168,12 @@ def _steady(bench: Bench, per_s: float, seconds: float) -> dict[str, Any]:
         "p50": quantile_ms(took, 0.5),
         "p99": quantile_ms(took, 0.99),
         "late": load["late"],
-        "void": void_because(load),
+        "void": late_load(load),
     }
 
 
 def _result(
-    full: dict[str, Measured], slow: dict[str, Measured], steady: dict[str, Any], bench: Bench
+    full: dict[str, SenderTurns], slow: dict[str, SenderTurns], steady: dict[str, Any], bench: Bench
 ) -> dict[str, Any]:
     at_full, at_slow = _compared(full), _compared(slow)
     wanted = min(float(SLOW_PER_S_MAX), at_slow["reference_per_s"])
@@ -186,7 +198,7 @@ def _result(
     }
 
 
-def _compared(measured: dict[str, Measured]) -> dict[str, Any]:
+def _compared(measured: dict[str, SenderTurns]) -> dict[str, Any]:
     ours, bare = measured["sluice"], measured["bare"]
     achieved, reference = median(ours.per_s), median(bare.per_s)
     return {

@@ -33,7 +33,7 @@ _LINGER_MS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class DeliveryWork:
     """Facts of `orders` orders, in turn, for each of the `subscriptions` in turn."""
 
     subscriptions: Sequence[str]
@@ -136,7 +136,7 @@ async def subscribe(settings: Settings, subscriptions: Sequence[Subscription]) -
         await sending.stop()
 
 
-async def fill(settings: Settings, work: Work, count: int) -> None:
+async def fill(settings: Settings, work: DeliveryWork, count: int) -> None:
     """The first `count` requests, all at once."""
     (topic, *_) = places(settings, "deliveries.requests")
     sending = producer(settings)

@@ -13,7 +13,7 @@ from typing import Any
 
 import uvloop
 
-from bench.delivery.job import Work, producer
+from bench.delivery.job import DeliveryWork, producer
 from bench.processes import places
 from topics.configuration.settings import load_settings
 
@@ -36,7 +36,7 @@ async def run(spec: dict[str, Any]) -> dict[str, Any]:
     settings = load_settings(kafka=spec["kafka"], topic_prefix=spec["prefix"])
     per_s = float(spec["per_s"])
     count = int(per_s * (WARM_UP_SHARE * WARM_UP_S + float(spec["seconds"])))
-    work, now_ms = Work(spec["subscriptions"], int(spec["orders"])), time.time_ns() // 1_000_000
+    work, now_ms = DeliveryWork(spec["subscriptions"], int(spec["orders"])), time.time_ns() // 1_000_000
     # Made before: what making them costs is not to be taken from whom it is measured beside.
     records = [work.record(number, now_ms, settings.partitions) for number in range(count)]
     (topic, *_) = places(settings, "deliveries.requests")

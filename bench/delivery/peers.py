@@ -1,80 +1,86 @@
-"""The processes around a delivery worker in its benchmarks: who receives, who else sends, who asks for deliveries."""
+"""The processes around a delivery worker in its benchmarks: the receiver, and measures of what it received."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-from bench.delivery.job import SECRET, Work
+from bench.delivery.job import SECRET, DeliveryWork
 from bench.delivery.load import WARM_UP_S, due_s
-from bench.processes import READY_S, VoidRunError, cpu_s, end
+from bench.processes import READY_S, VoidRunError, cpu_s, end, start_module
 from sluice.dev.local.ports import free_ports
 from sluice.dev.torture.log import Signed
 from sluice.dev.torture.signatures import checker, judge
 
 POLL_S = 0.2
-"""Between two looks at the receiver: to be looked at costs it, too."""
+"""Pause between two questions to the receiver: each costs it time."""
+RECEIVER = "bench.delivery.receiver"
 STALL_S = 30.0
-"""Nothing came for so long: the run is over."""
-LATE_SHARE_MAX = 0.05
-"""A late request counts from when it was due, so lateness makes the figures worse; beyond this it makes them up."""
+"""Without any arrival for so long, the run is void."""
 
 
-class Receiver:
-    """The receiving process, as the benchmark talks to it."""
+class ReceiverProcess:
+    """The receiving process, as its benchmark talks to it."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process = process
         self.port = port
+        self.base = f"http://127.0.0.1:{port}"
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{path}"
+        return f"{self.base}/{path}"
 
     def begin(self, latency_ms: float = 0.0) -> None:
-        """Forget what came, and answer after so long from now on."""
-        self._ask(f"_begin?{latency_ms}")
+        """Forget everything received, and pause so long before each answer from now on."""
+        self.ask(f"_begin?{latency_ms}")
 
-    def told(self) -> dict[str, Any]:
-        return self._ask("_told")
+    def counts(self) -> dict[str, Any]:
+        counts: dict[str, Any] = self.ask("_counts")
+        return counts
+
+    def ask(self, what: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{what}", timeout=10) as answer:
+            return json.load(answer)
+
+
+class Receiver(ReceiverProcess):
+    """The receiver of deliveries (bench.delivery.receiver)."""
 
     def arrivals(self) -> dict[str, float]:
-        """Delivery id -> when it came first, epoch milliseconds."""
-        return self._ask("_arrivals")
-
-    def _ask(self, what: str) -> dict[str, Any]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{what}", timeout=10) as answer:
-            told: dict[str, Any] = json.load(answer)
-        return told
+        """Delivery id -> when it first arrived, epoch milliseconds."""
+        arrivals: dict[str, float] = self.ask("_arrivals")
+        return arrivals
 
     def wait(self, deliveries: int, look: Callable[[float, int], None] = lambda _at, _count: None) -> None:
-        """Returns when so many came. `look` is told the time and how many there are, again and again."""
+        """Return when so many have arrived. Call `look` with the time and the count again and again."""
         count, moved = -1, time.monotonic()
         while count < deliveries:
             now, before = time.monotonic(), count
-            count = self.told()["deliveries"]
+            count = self.counts()["deliveries"]
             look(now, count)
             if count > before:
                 moved = now
             elif now - moved > STALL_S:
-                raise VoidRunError(f"void: {count} of {deliveries} deliveries came, and then nothing")
+                raise VoidRunError(
+                    f"void: {count} of {deliveries} deliveries arrived, then nothing for {STALL_S:.0f} s"
+                )
             time.sleep(POLL_S)
 
     def check(self, deliveries: int) -> None:
-        """Void unless all came once, in the order of their lanes, and signed."""
-        told = self.told()
-        found = (told["deliveries"], told["requests"], told["inversions"])
+        """Raise VoidRunError unless all arrived once, in the order of their lanes, and signed."""
+        counts = self.counts()
+        found = (counts["deliveries"], counts["requests"], counts["inversions"])
         if found != (deliveries, deliveries, 0):
             raise VoidRunError(
                 f"void: {found[0]} of {deliveries} deliveries in {found[1]} requests, {found[2]} inverted"
             )
-        head, _, body = told["sample"].partition("\r\n\r\n")
+        head, _, body = counts["sample"].partition("\r\n\r\n")
         lines = (line.partition(": ") for line in head.split("\r\n")[1:])
         headers = {name.lower(): content for name, _, content in lines}
         signed = judge([checker(SECRET)], headers, body.encode("latin-1"), time.time())
@@ -82,56 +88,43 @@ class Receiver:
             raise VoidRunError(f"void: the signature of a delivery is {signed}")
 
 
+ReceiverT = TypeVar("ReceiverT", bound=ReceiverProcess)
+
+
 @contextmanager
-def receiving() -> Iterator[Receiver]:
+def receiving(module: str, kind: type[ReceiverT]) -> Iterator[ReceiverT]:
+    """Run a receiver, the module of the benchmarks with this name; yield it once it answers."""
     (port,) = free_ports(1)
-    process = subprocess.Popen([sys.executable, "-m", "bench.delivery.receiver", str(port)])  # noqa: S603 - our own
+    process = start_module(module, str(port))
     try:
-        receiver = Receiver(process, port)
+        receiver = kind(process, port)
         _wait_ready(receiver)
         yield receiver
     finally:
         end(process)
 
 
-def _wait_ready(receiver: Receiver) -> None:
+def _wait_ready(receiver: ReceiverProcess) -> None:
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline and receiver.process.poll() is None:
         try:
-            receiver.told()
+            receiver.counts()
         except (urllib.error.URLError, OSError):
             time.sleep(POLL_S)  # not yet: it starts
         else:
             return
-    raise VoidRunError("the receiver did not start")
+    raise VoidRunError(f"{receiver.process.args!r} did not start")
 
 
-def run_peer(module: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Runs a module of the benchmarks in a process of its own; returns what it says at its end."""
-    done = subprocess.run(  # noqa: S603 - our own module
-        [sys.executable, "-m", module, json.dumps(spec)], capture_output=True, check=False
-    )
-    if done.returncode:
-        raise VoidRunError(f"{module} failed: {done.stderr.decode()[-500:]}")
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
-
-
-def due_ms(load: Mapping[str, Any], work: Work) -> dict[str, float]:
-    """When each request of a steady load was due, by its delivery id."""
+def due_ms(load: Mapping[str, Any], work: DeliveryWork) -> dict[str, float]:
+    """Return when each request of a steady load was due, by its delivery id."""
     began_ms, per_s = load["began_ms"], load["per_s"]
     return {work.request(number, 0).id: began_ms + 1000 * due_s(number, per_s) for number in range(load["offered"])}
 
 
 def steady_ms(load: Mapping[str, Any]) -> float:
-    """From when on it counts: the warm-up is over."""
+    """Return when the warm-up of a load was over, epoch milliseconds."""
     return float(load["began_ms"]) + 1000 * WARM_UP_S
-
-
-def void_because(load: Mapping[str, Any]) -> str | None:
-    """Why a steady load measured nothing; None when it did."""
-    late, offered = load["late"], load["offered"]
-    return f"the load itself was late for {late} of {offered} requests" if late > LATE_SHARE_MAX * offered else None
 
 
 def quantile_ms(took: list[float], share: float) -> float:
@@ -140,7 +133,7 @@ def quantile_ms(took: list[float], share: float) -> float:
 
 
 class Watch:
-    """Rate and processor time of a delivery process between two shares of its work."""
+    """Rate and processor time of a delivery process, between two shares of its work."""
 
     FROM, TO = 0.2, 0.9
 
@@ -153,10 +146,10 @@ class Watch:
         self._samples.append((at, count, cpu_s(self._pid)))
 
     def result(self) -> tuple[float, float]:
-        """Deliveries per second, and CPU microseconds for each."""
+        """Return deliveries per second, and CPU microseconds for each."""
         first = next(sample for sample in self._samples if sample[1] >= self.FROM * self._wanted)
         last = next(sample for sample in self._samples if sample[1] >= self.TO * self._wanted)
         done = last[1] - first[1]
         if done <= 0:
-            raise VoidRunError("void: so few deliveries that one look saw all of them")
+            raise VoidRunError("void: all deliveries arrived between two questions to the receiver; measure for longer")
         return done / (last[0] - first[0]), 1e6 * (last[2] - first[2]) / done

@@ -27,7 +27,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 
 from bench.ingress.load import CODE
-from bench.processes import VoidRunError, held, places
+from bench.processes import VoidRunError, held, places, run_module, start_module
 from sluice.dev.local.broker import private_broker
 from sluice.dev.local.ports import free_ports
 from topics.configuration.settings import Settings, load_settings
@@ -49,7 +49,7 @@ Spec = Callable[[str], "dict[str, Any]"]
 
 
 @dataclass
-class Measured:
+class ServerTurns:
     """All turns of one server."""
 
     rates: list[float] = field(default_factory=list)
@@ -74,7 +74,7 @@ def main(seconds: float, as_json: bool) -> int:
     return 0 if result["ratio"] >= GOAL else 1
 
 
-def _result(measured: dict[str, Measured], accepted: int, stored: int) -> dict[str, Any]:
+def _result(measured: dict[str, ServerTurns], accepted: int, stored: int) -> dict[str, Any]:
     ours, reference = measured["gateway"], measured["bare"]
     achieved, bare = median(ours.rates), median(reference.rates)
     return {
@@ -121,9 +121,7 @@ def server(kind: str, settings: Settings, directory: Path) -> Iterator[int]:
         "SLUICE_GATEWAY_PORT": str(port),
     }
     with (directory / f"{kind}.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "bench.ingress.servers", kind], env=environment, stderr=log, stdout=log
-        )
+        process = start_module("bench.ingress.servers", kind, env=environment, stderr=log, stdout=log)
         try:
             _wait_ready(port, process)
             yield port
@@ -144,9 +142,9 @@ def _wait_ready(port: int, process: subprocess.Popen[bytes]) -> None:
     raise VoidRunError(f"a server did not become ready within {READY_S:.0f} s")
 
 
-def alternating(specs: Mapping[str, Spec], seconds: float) -> dict[str, Measured]:
+def alternating(specs: Mapping[str, Spec], seconds: float) -> dict[str, ServerTurns]:
     """Each server's turns, after a warm-up that counts only among what was accepted."""
-    measured = {kind: Measured() for kind in specs}
+    measured = {kind: ServerTurns() for kind in specs}
     for kind, spec in specs.items():
         _turn(measured[kind], spec(f"W{kind[0]}"), WARM_UP_S)
     for one in measured.values():
@@ -159,7 +157,7 @@ def alternating(specs: Mapping[str, Spec], seconds: float) -> dict[str, Measured
     return measured
 
 
-def _turn(measured: Measured, spec: dict[str, Any], seconds: float) -> None:
+def _turn(measured: ServerTurns, spec: dict[str, Any], seconds: float) -> None:
     told = run_load("bench.ingress.load", {**spec, "seconds": seconds})
     measured.rates.append(told["accepted"] / told["seconds"])
     measured.p50_ms.append(told["p50_ms"])
@@ -182,16 +180,11 @@ def request_spec(port: int, prefix: str) -> dict[str, Any]:
 
 
 def run_load(module: str, spec: dict[str, Any]) -> dict[str, Any]:
-    """Runs a load in a process of its own; void when anything but success came back."""
-    done = subprocess.run(  # noqa: S603 - our own module
-        [sys.executable, "-m", module, json.dumps(spec)], capture_output=True, check=False
-    )
-    if done.returncode != 0:
-        raise VoidRunError(f"the load failed: {done.stderr.decode()[-500:]}")
-    told: dict[str, Any] = json.loads(done.stdout)
-    if told["failures"] or not told["accepted"]:
-        raise VoidRunError(f"not accepted: {told['failures'] or done.stderr.decode()[-500:]}")
-    return told
+    """Run a load in a process of its own; void when anything but success came back."""
+    found = run_module(module, spec)
+    if found["failures"] or not found["accepted"]:
+        raise VoidRunError(f"not accepted: {found['failures'] or 'no answer came'}")
+    return found
 
 
 async def stored_in(settings: Settings, topic: str) -> int:

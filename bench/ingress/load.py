@@ -1,8 +1,7 @@
 """Closed-loop HTTP load in a process of its own: raw sockets, keep-alive, one request at a time per connection.
 
-The bodies are one text of the specification, or the lines of a file, in turn.
-
-Prints one JSON object: accepted posts, seconds and latency quantiles. It counts only 200s; anything else voids the run.
+The bodies are one text of the specification, or the lines of a file, in turn. Prints one JSON object: accepted posts,
+seconds and latency quantiles. Only 200s count; any other answer voids the run.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from typing import cast
 import uvloop
 
 CODE = b"BENCH-ORDER-CODE"
-"""Stands in the body where each request puts a code of its own, of the same length."""
+"""Placeholder in a body; each request has a code of its own there, of the same length."""
 DRAIN_S = 10.0
-"""After the time is over, answers that are still due get this long."""
+"""How long answers that are still due at the end are waited for."""
 FAILURES_MAX = 5
 
 
 @dataclass
 class Load:
-    """What one run sends, and what came back."""
+    """The requests of one run, and their answers."""
 
     templates: Sequence[bytes]
     """Whole requests."""
@@ -45,7 +44,7 @@ class Load:
         )
         headers = {"Host": "bench", "Content-Type": "application/json", **cast("dict[str, str]", spec["headers"])}
         head = f"{spec.get('method', 'POST')} {spec['path']} HTTP/1.1\r\n"
-        head += "".join(f"{name}: {told}\r\n" for name, told in headers.items())
+        head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         templates = [head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body for body in bodies]
         return cls(templates=templates, prefix=str(spec["prefix"]))
 
@@ -56,16 +55,25 @@ class Load:
         return template.replace(CODE, code, 1)
 
 
-class Connection(asyncio.Protocol):
+class LoadConnection(asyncio.Protocol):
+    """One keep-alive connection with one request at a time; `on_free` is called when it may send."""
+
     def __init__(self, load: Load) -> None:
         self._load = load
         self._received = b""
-        self._started = 0.0
-        self.idle = asyncio.get_running_loop().create_future()
+        self._since = 0.0
+
+    def on_free(self) -> None:
+        raise NotImplementedError
+
+    def send(self, since: float) -> None:
+        """Send the next request; its time counts from `since`."""
+        self._since = since
+        self._transport.write(self._load.next_request())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one, but does not say so
-        self._send()
+        self.on_free()
 
     def data_received(self, data: bytes) -> None:
         received = self._received + data if self._received else data
@@ -77,23 +85,33 @@ class Connection(asyncio.Protocol):
         load = self._load
         if received[9:12] == b"200":
             load.accepted += 1
-            load.took.append(time.perf_counter() - self._started)
+            load.took.append(time.perf_counter() - self._since)
         else:
             load.failures.append(received[:300].decode("latin-1"))
-        if load.stopping or len(load.failures) >= FAILURES_MAX:
-            self._transport.close()
-        else:
-            self._send()
+        self.on_free()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._load.stopping and not self._load.failures:
             self._load.failures.append(f"connection lost: {exc}")
+
+
+class ClosedLoopConnection(LoadConnection):
+    """Sends its next request as soon as the one before is answered."""
+
+    def __init__(self, load: Load) -> None:
+        super().__init__(load)
+        self.idle = asyncio.get_running_loop().create_future()
+
+    def on_free(self) -> None:
+        if self._load.stopping or len(self._load.failures) >= FAILURES_MAX:
+            self._transport.close()
+        else:
+            self.send(time.perf_counter())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
         if not self.idle.done():
             self.idle.set_result(None)
-
-    def _send(self) -> None:
-        self._started = time.perf_counter()
-        self._transport.write(self._load.next_request())
 
 
 def content_length(received: bytes, end: int) -> int:
@@ -106,7 +124,7 @@ async def run(spec: dict[str, object]) -> dict[str, object]:
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
     connections = [
-        (await loop.create_connection(lambda: Connection(load), "127.0.0.1", int(str(spec["port"]))))[1]
+        (await loop.create_connection(lambda: ClosedLoopConnection(load), "127.0.0.1", int(str(spec["port"]))))[1]
         for _ in range(int(str(spec["connections"])))
     ]
     await asyncio.sleep(float(str(spec["seconds"])))

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.ingress.benchmark import CONNECTIONS, Measured, Spec, alternating, server, stored_in
+from bench.ingress.benchmark import CONNECTIONS, ServerTurns, Spec, alternating, server, stored_in
 from bench.processes import VoidRunError
 from topics.configuration.settings import load_settings
 from topics.kafka.admin import create
@@ -51,7 +51,7 @@ def measure(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
     return _result(measured, accepted, stored)
 
 
-def _result(measured: dict[str, Measured], accepted: int, stored: int) -> dict[str, Any]:
+def _result(measured: dict[str, ServerTurns], accepted: int, stored: int) -> dict[str, Any]:
     forms = {form: _compared(measured[f"gateway {form}"], measured[f"bare {form}"]) for form in PATHS}
     return {
         "offered_per_s": None,
@@ -73,7 +73,7 @@ def described(found: Mapping[str, Any]) -> str:
     )
 
 
-def _compared(ours: Measured, bare: Measured) -> dict[str, Any]:
+def _compared(ours: ServerTurns, bare: ServerTurns) -> dict[str, Any]:
     """In positions."""
     achieved, reference = SKUS_MAX * median(ours.rates), SKUS_MAX * median(bare.rates)
     return {

@@ -35,7 +35,7 @@ Oracle = dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class StockBatch:
     """`gone`: the SKU that goes out of stock with it."""
 
     location: str
@@ -60,7 +60,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class StockWork:
     """`skus`: of each of the `locations`. Every `gone_every`-th batch has a SKU that goes out of stock; 0: none has."""
 
     batches: int
@@ -71,23 +71,23 @@ class Work:
     gone_every: int = 0
 
     @classmethod
-    def of(cls, spec: Mapping[str, Any]) -> Work:
+    def of(cls, spec: Mapping[str, Any]) -> StockWork:
         return cls(**spec)
 
     @property
     def positions(self) -> int:
         return self.batches * self.batch
 
-    def shelf(self) -> Iterator[Batch]:
+    def shelf(self) -> Iterator[StockBatch]:
         """What is there before: every SKU, in stock."""
         for place in range(self.locations):
             skus = dict.fromkeys((_sku(number) for number in range(self.skus)), 1)
             gone = (_gone(number) for number in self._gone() if number % self.locations == place)
             stock = iter({**skus, **dict.fromkeys(gone, IN_STOCK)}.items())
             while quantities := dict(islice(stock, self.batch)):
-                yield Batch(_location(place), quantities)
+                yield StockBatch(_location(place), quantities)
 
-    def day(self) -> Iterator[Batch]:
+    def day(self) -> Iterator[StockBatch]:
         """The batches that follow, location after location."""
         chance = random.Random(SEED)
         weights = list(accumulate(1 / (rank + 1) ** self.exponent for rank in range(self.skus)))
@@ -102,14 +102,14 @@ class Work:
                     if code not in quantities and len(quantities) < self.batch:
                         known[place][sku] += chance.random() < CHANGED
                         quantities[code] = known[place][sku]
-            yield Batch(_location(place), quantities, _gone(number) if number in gone else None)
+            yield StockBatch(_location(place), quantities, _gone(number) if number in gone else None)
 
     def _gone(self) -> range:
         return range(0, self.batches if self.gone_every else 0, self.gone_every or 1)
 
 
 @dataclass(slots=True)
-class Expected:
+class ExpectedStock:
     """What must come of batches. `naive`: requests of a sender that passes on each batch that changes something."""
 
     quantities: Oracle = field(default_factory=dict)
@@ -117,7 +117,7 @@ class Expected:
     changed: int = 0
     naive: int = 0
 
-    def take(self, batch: Batch) -> None:
+    def take(self, batch: StockBatch) -> None:
         known = self.quantities.setdefault(batch.location, {})
         changed = sum(known.get(sku) != quantity for sku, quantity in batch.quantities.items())
         known.update(batch.quantities)
@@ -126,17 +126,17 @@ class Expected:
         self.naive += changed > 0
 
 
-def shelf(work: Work) -> Oracle:
+def shelf(work: StockWork) -> Oracle:
     """What is known before the day."""
-    return _after(work.shelf(), Expected()).quantities
+    return _after(work.shelf(), ExpectedStock()).quantities
 
 
-def expected(work: Work) -> Expected:
+def expected(work: StockWork) -> ExpectedStock:
     """Of the day; what was on the shelf counts only in the quantities."""
-    return _after(work.day(), Expected(shelf(work)))
+    return _after(work.day(), ExpectedStock(shelf(work)))
 
 
-def _after(batches: Iterable[Batch], found: Expected) -> Expected:
+def _after(batches: Iterable[StockBatch], found: ExpectedStock) -> ExpectedStock:
     for batch in batches:
         found.take(batch)
     return found
@@ -153,10 +153,10 @@ def different(at_channel: Mapping[str, Mapping[str, Any]], oracle: Oracle) -> in
     return sum(found.get(name) != wanted.get(name) for name in found.keys() | wanted.keys())
 
 
-def steady(seconds: float, positions_per_s: int, batch: int = SKUS_MAX, **more: Any) -> Work:
+def steady(seconds: float, positions_per_s: int, batch: int = SKUS_MAX, **more: Any) -> StockWork:
     """The work of so many seconds at that rate, and of the warm-up before them."""
     whole_s = seconds + WARM_UP_SHARE * WARM_UP_S
-    return Work(batches=int(whole_s * positions_per_s / batch), batch=batch, **more)
+    return StockWork(batches=int(whole_s * positions_per_s / batch), batch=batch, **more)
 
 
 def _location(place: int) -> str:

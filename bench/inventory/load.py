@@ -16,7 +16,7 @@ import uvloop
 
 from bench.delivery.job import producer
 from bench.delivery.load import LATE_S, WARM_UP_S, due_s
-from bench.inventory.job import Work
+from bench.inventory.job import StockWork
 from bench.processes import places
 from topics.configuration.settings import load_settings
 
@@ -24,7 +24,7 @@ from topics.configuration.settings import load_settings
 async def run(spec: dict[str, Any]) -> dict[str, Any]:
     """`per_s`: batches in a second, after a warm-up; without it the shelf is filled, as fast as that goes."""
     settings = load_settings(kafka=spec["kafka"], topic_prefix=spec["prefix"])
-    work, per_s = Work.of(spec["work"]), spec.get("per_s")
+    work, per_s = StockWork.of(spec["work"]), spec.get("per_s")
     batches = list(work.day() if per_s else work.shelf())
     now_ms = time.time_ns() // 1_000_000
     # Made before: what making them costs is not to be taken from whom it is measured beside.

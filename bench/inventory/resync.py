@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.inventory.job import CHANNEL, expected, shelf, steady
-from bench.inventory.peers import channel, stage, void_because
-from bench.processes import VoidRunError, running
+from bench.inventory.peers import channel, stage
+from bench.processes import VoidRunError, late_load, running
 
 OFFERED_PER_S = 10_000
 """Positions of the deltas."""
@@ -35,14 +35,14 @@ def resync(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
     wanted = expected(work)
     with ExitStack() as stack:
         far_side = stack.enter_context(channel())
-        roles = stack.enter_context(stage(kafka, directory, "resync", far_side.url, REQUESTS_PER_S))
+        roles = stack.enter_context(stage(kafka, directory, "resync", far_side.base, REQUESTS_PER_S))
         gateway = stack.enter_context(running("gateway", roles.settings, directory, more=roles.more))
         roles.load(work)
         far_side.wait(shelf(work))
         far_side.begin()
         with ThreadPoolExecutor(1) as aside:
             loading = aside.submit(roles.load, work, OFFERED_PER_S / work.batch)
-            while not far_side.told()["requests"]:
+            while not far_side.counts()["requests"]:
                 time.sleep(0.05)
             time.sleep(FIRST_S)
             asked = time.monotonic()
@@ -51,15 +51,15 @@ def resync(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
         settled_s = far_side.wait(wanted.quantities)
         took_s = time.monotonic() - asked
         far_side.check()
-        told = far_side.told()
-    void = void_because(load)
+        counts = far_side.counts()
+    void = late_load(load, "batches")
     return {
         "offered_per_s": OFFERED_PER_S,
         "achieved_per_s": round(load["steady"] / load["seconds"]),
         "positions": sum(len(known) for known in wanted.quantities.values()),
         "changed": wanted.changed,
-        "requests": told["requests"],
-        "positions_sent": told["positions"],
+        "requests": counts["requests"],
+        "positions_sent": counts["positions"],
         "asked_to_end_s": round(took_s, 1),
         "load_to_end_s": round(settled_s, 1),
         "late": load["late"],

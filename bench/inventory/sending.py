@@ -14,9 +14,9 @@ from typing import Any
 
 from bench.delivery.load import WARM_UP_S
 from bench.delivery.peers import quantile_ms
-from bench.inventory.job import Work, expected, shelf, steady
-from bench.inventory.peers import Channel, Stage, channel, stage, void_because
-from bench.processes import Started, cpu_s, memory_mib
+from bench.inventory.job import StockWork, expected, shelf, steady
+from bench.inventory.peers import Channel, Stage, channel, stage
+from bench.processes import Started, cpu_s, late_load, memory_mib
 
 OFFERED_PER_S = 50_000
 """Positions."""
@@ -84,10 +84,12 @@ def gone_described(found: Mapping[str, Any]) -> str:
     return "; ".join(said)
 
 
-def _run(kafka: str, directory: Path, name: str, far_side: Channel, requests_per_s: int, work: Work) -> dict[str, Any]:
+def _run(
+    kafka: str, directory: Path, name: str, far_side: Channel, requests_per_s: int, work: StockWork
+) -> dict[str, Any]:
     wanted = expected(work)
     far_side.begin()
-    with stage(kafka, directory, name, far_side.url, requests_per_s) as roles:
+    with stage(kafka, directory, name, far_side.base, requests_per_s) as roles:
         roles.load(work)
         far_side.wait(shelf(work))
         far_side.count_anew()
@@ -97,23 +99,23 @@ def _run(kafka: str, directory: Path, name: str, far_side: Channel, requests_per
         settled_s = far_side.wait(wanted.quantities)
         memory = {role: round(memory_mib(one.process.pid, peak=True)) for role, one in _roles(roles).items()}
     far_side.check()
-    told, gone = far_side.told(), far_side.gone()
+    counts, gone = far_side.counts(), far_side.gone()
     took = [gone[sku] - at_ms for sku, at_ms in load["due_ms"].items()]
     return {
         "offered_per_s": OFFERED_PER_S,
         "achieved_per_s": round(load["steady"] / load["seconds"]),
         "changed": wanted.changed,
         "naive_requests": wanted.naive,
-        "requests": told["requests"],
-        "requests_per_s": round(told["requests"] / (WARM_UP_S + load["seconds"] + settled_s), 1),
-        "positions_sent": told["positions"],
+        "requests": counts["requests"],
+        "requests_per_s": round(counts["requests"] / (WARM_UP_S + load["seconds"] + settled_s), 1),
+        "positions_sent": counts["positions"],
         "latency_ms": {"p50": quantile_ms(took, 0.5), "p99": quantile_ms(took, 0.99), "max": quantile_ms(took, 1.0)},
         "out_of_stock": len(took),
         "settled_s": round(settled_s, 1),
         "cpu_us_per_position": {role: round(1e6 * used_s / work.positions, 1) for role, used_s in used.items()},
         "memory_mib": memory,
         "late": load["late"],
-        "void": void_because(load),
+        "void": late_load(load, "batches"),
     }
 
 

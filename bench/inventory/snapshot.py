@@ -41,7 +41,7 @@ def measure(kafka: str, directory: Path, _seconds: float) -> dict[str, Any]:
     """The seconds of other parts do not matter: the work is what it is."""
     with ExitStack() as stack:
         far_side = stack.enter_context(channel())
-        both = stack.enter_context(stage(kafka, directory, "snapshot", far_side.url, 1, window_s=60.0))
+        both = stack.enter_context(stage(kafka, directory, "snapshot", far_side.base, 1, window_s=60.0))
         settings = both.settings
         gateway = stack.enter_context(running("gateway", settings, directory, more=both.more))
         roles = {"gateway": gateway, "inventory": both.inventory, "delivery": both.delivery}

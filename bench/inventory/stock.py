@@ -61,7 +61,7 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class UpdateSet:
     """`first`: every position once. `mix`: what is measured; `changed` of its positions differ from what was known."""
 
     first: list[Update]
@@ -96,7 +96,7 @@ def partition_of_location(name: str) -> int:
     return destination_partition(channel_destination(CHANNEL), shard, PARTITIONS)
 
 
-def make(mixed: int, locations: int = LOCATIONS, skus: int = SKUS) -> Work:
+def make(mixed: int, locations: int = LOCATIONS, skus: int = SKUS) -> UpdateSet:
     """`mixed` positions in all of the mix."""
     chance = random.Random(SEED)
     last = {(location(at), sku(n)): chance.randrange(QUANTITIES) for at in range(locations) for n in range(skus)}
@@ -116,7 +116,7 @@ def make(mixed: int, locations: int = LOCATIONS, skus: int = SKUS) -> Work:
                 last[name] = (last[name] + 1 + chance.randrange(QUANTITIES - 1)) % QUANTITIES
                 changed += 1
         mix.append(_update(len(first) * SKUS_MAX + number, at, last, chosen))
-    return Work(first, mix, changed, last)
+    return UpdateSet(first, mix, changed, last)
 
 
 def _update(number: int, at: str, last: dict[tuple[str, str], int], numbers: Iterable[int]) -> Update:

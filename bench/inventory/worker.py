@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from bench.inventory.stock import (
     PARTITIONS,
     SKUS,
     Rows,
-    Work,
+    UpdateSet,
     channels_file,
     fill,
     location,
@@ -35,7 +34,6 @@ from bench.inventory.stock import (
     sku,
 )
 from bench.processes import (
-    ROOT,
     VoidRunError,
     cpu_s,
     end,
@@ -45,6 +43,7 @@ from bench.processes import (
     places,
     records_of,
     running,
+    start_module,
     start_role,
 )
 from bench.runtime.job import make_topics
@@ -141,7 +140,7 @@ def worker_described(found: Mapping[str, Any]) -> str:
     )
 
 
-def _ours(settings: Settings, directory: Path, work: Work, file: Path) -> Turn:
+def _ours(settings: Settings, directory: Path, work: UpdateSet, file: Path) -> Turn:
     role = start_role("inventory", settings, directory, more={"SLUICE_CHANNELS_FILE": str(file)})
     try:
         rate, cpu, memory = asyncio.run(_watch(settings, "inventory.positions", work, role.process))
@@ -150,15 +149,13 @@ def _ours(settings: Settings, directory: Path, work: Work, file: Path) -> Turn:
     return Turn(rate, cpu, memory, asyncio.run(_wrong(settings, work)))
 
 
-def _reference(settings: Settings, directory: Path, work: Work) -> Turn:
+def _reference(settings: Settings, directory: Path, work: UpdateSet) -> Turn:
     target = f"{settings.topic_prefix}.reference.v1"
     asyncio.run(make_topics(settings.kafka, [target]))
     [source, *_] = places(settings, "inventory.updates")
-    command = [sys.executable, "-m", "bench.inventory.reference", settings.kafka, source.topic, target]
+    arguments = (settings.kafka, source.topic, target, str(PARTITIONS))
     with (directory / f"{settings.topic_prefix}-reference.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            [*command, str(PARTITIONS)], cwd=ROOT, stdout=log, stderr=log
-        )
+        process = start_module("bench.inventory.reference", *arguments, stdout=log, stderr=log)
     try:
         rate, cpu, memory = asyncio.run(_watch(settings, target, work, process))
     finally:
@@ -167,7 +164,7 @@ def _reference(settings: Settings, directory: Path, work: Work) -> Turn:
 
 
 async def _watch(
-    settings: Settings, topic: str, work: Work, process: subprocess.Popen[bytes]
+    settings: Settings, topic: str, work: UpdateSet, process: subprocess.Popen[bytes]
 ) -> tuple[float, float, float]:
     """Positions of the mix per second, CPU microseconds for each, and the memory at the end.
 
@@ -204,7 +201,7 @@ def _partitions(topic: str) -> list[TopicPartition]:
     return [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
 
 
-async def _wrong(settings: Settings, work: Work) -> str:
+async def _wrong(settings: Settings, work: UpdateSet) -> str:
     """What is wrong with the outputs of a turn; empty when nothing is."""
     last: dict[bytes, bytes | None] = {}
     for record in await records_of(settings.kafka, places(settings, "inventory.positions")):

@@ -15,9 +15,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.delivery.job import ENVIRONMENT, Work, name_of, subscribe, subscription
-from bench.delivery.peers import Receiver, due_ms, quantile_ms, receiving, run_peer, steady_ms, void_because
-from bench.processes import VoidRunError, demo, machine, quiet_client, running, sayer
+from bench.delivery.job import ENVIRONMENT, DeliveryWork, name_of, subscribe, subscription
+from bench.delivery.peers import RECEIVER, Receiver, due_ms, quantile_ms, receiving, steady_ms
+from bench.processes import VoidRunError, demo, late_load, machine, quiet_client, run_module, running, sayer
 from sluice.dev.local.broker import private_broker
 from topics.configuration.settings import load_settings
 from topics.kafka.admin import create
@@ -35,7 +35,7 @@ ROUNDS = 3
 TIMEOUT_S = 2.0
 """Of every destination: one that hangs is found out within a turn."""
 GOAL = 1.2
-WORK = Work([name_of(number) for number in range(DESTINATIONS)], ORDERS)
+WORK = DeliveryWork([name_of(number) for number in range(DESTINATIONS)], ORDERS)
 
 
 def main(seconds: float, as_json: bool) -> int:
@@ -46,7 +46,7 @@ def main(seconds: float, as_json: bool) -> int:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-bench-")))
         broker = stack.enter_context(private_broker(directory))
-        receiver = stack.enter_context(receiving())
+        receiver = stack.enter_context(receiving(RECEIVER, Receiver))
         for number in range(ROUNDS):
             for kind, done in turns.items():
                 bad = BAD if kind == "four bad" else ()
@@ -72,21 +72,21 @@ def _turn(
     receiver.begin()
     spec = {"kafka": kafka, "prefix": settings.topic_prefix, "subscriptions": WORK.subscriptions, "orders": ORDERS}
     with running("delivery", settings, directory, more=ENVIRONMENT):
-        load = run_peer("bench.delivery.load", {**spec, "per_s": PER_S, "seconds": seconds})
+        load = run_module("bench.delivery.load", {**spec, "per_s": PER_S, "seconds": seconds})
         requests = (WORK.request(number, 0) for number in range(load["offered"]))
         others = {request.id for request in requests if _is_other(request)}
         due = {name: at_ms for name, at_ms in due_ms(load, WORK).items() if name in others}
         arrivals = _wait(receiver, due)
-    told = receiver.told()
-    if told["inversions"]:
-        raise VoidRunError(f"void: {told['inversions']} deliveries were inverted")
+    inversions = receiver.counts()["inversions"]
+    if inversions:
+        raise VoidRunError(f"void: {inversions} deliveries were inverted")
     begun_ms = steady_ms(load)
     took = [arrivals[one] - at_ms for one, at_ms in due.items() if at_ms >= begun_ms]
     return {
         "p50": quantile_ms(took, 0.5),
         "p99": quantile_ms(took, 0.99),
         "achieved_per_s": round(load["steady"] / load["seconds"], 1),
-        "void": void_because(load),
+        "void": late_load(load),
     }
 
 
@@ -103,7 +103,7 @@ def _wait(receiver: Receiver, due: dict[str, float]) -> dict[str, float]:
     """When the requests of the ninety-six came; they all must."""
     receiver.wait(len(due))
     while not due.keys() <= (arrivals := receiver.arrivals()).keys():
-        receiver.wait(receiver.told()["deliveries"] + 1)
+        receiver.wait(receiver.counts()["deliveries"] + 1)
     return arrivals
 
 

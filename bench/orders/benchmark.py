@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaProducer
 
-from bench.orders.job import Expected, events_of, expected, input_of, interleaved
+from bench.orders.job import ExpectedOutputs, events_of, expected, input_of, interleaved
 from bench.processes import demo, machine, memory_mib, places, quiet_client, records_of, running, sayer
 from bench.runtime.benchmark import OURS, Place, Run, run_one
 from bench.runtime.job import PARTITIONS, SOURCE, fill, full_name, make_topics
@@ -44,12 +44,12 @@ _LINGER_MS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class OrdersWork:
     """What one turn of the orders role decides, and what must come of it."""
 
     orders: int
     events: int
-    expected: Expected
+    expected: ExpectedOutputs
 
 
 def main(seconds: float, as_json: bool) -> int:
@@ -57,7 +57,7 @@ def main(seconds: float, as_json: bool) -> int:
     say = sayer(as_json=as_json)
     quiet_client()
     orders = max(ORDERS_MIN, int(seconds * ORDERS_PER_SECOND))
-    work = Work(orders, events_of(orders), expected(orders))
+    work = OrdersWork(orders, events_of(orders), expected(orders))
     trivial = max(TRIVIAL_MIN, int(seconds * TRIVIAL_PER_SECOND))
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as scratch:
         directory = Path(scratch)
@@ -70,7 +70,7 @@ def main(seconds: float, as_json: bool) -> int:
     return 0 if result["checked"] and result["ratio"] >= GOAL else 1
 
 
-async def _compare(place: Place, work: Work, trivial: int, say: Callable[[str], None]) -> dict[str, Any]:
+async def _compare(place: Place, work: OrdersWork, trivial: int, say: Callable[[str], None]) -> dict[str, Any]:
     say(f"filling {work.events:,} events of {work.orders:,} orders, and {trivial:,} of the trivial job ...")
     await make_topics(place.bootstrap, [full_name(SOURCE), full_name("commands.rejected")])
     await fill(place.bootstrap, trivial)
@@ -85,7 +85,7 @@ async def _compare(place: Place, work: Work, trivial: int, say: Callable[[str], 
     return _result(ours, reference, work)
 
 
-async def _turn(place: Place, number: int, work: Work) -> Run:
+async def _turn(place: Place, number: int, work: OrdersWork) -> Run:
     """Topics of its own each time: the role's group and state begin anew."""
     settings = load_settings(kafka=place.bootstrap, topic_prefix=f"orders-{number}", partitions=PARTITIONS)
     await create(settings, demo())
@@ -116,7 +116,7 @@ async def fill_commands(settings: Settings, orders: int) -> None:
         await producer.stop()
 
 
-async def wrong_with(settings: Settings, wanted: Expected) -> str:
+async def wrong_with(settings: Settings, wanted: ExpectedOutputs) -> str:
     """What is wrong with the output of a turn; empty when nothing is."""
     found = {topic: await records_of(settings.kafka, places(settings, topic)) for topic in _OUTPUTS}
     rejected = await records_of(settings.kafka, places(settings, "commands.rejected"))
@@ -142,7 +142,7 @@ def gaps(facts: list[Any]) -> str:
     return ""
 
 
-def _result(ours: list[Run], reference: list[Run], work: Work) -> dict[str, Any]:
+def _result(ours: list[Run], reference: list[Run], work: OrdersWork) -> dict[str, Any]:
     best, trivial = (max(runs, key=lambda run: run.events_per_s) for runs in (ours, reference))
     ratios = [mine.events_per_s / other.events_per_s for mine, other in zip(ours, reference, strict=True)]
     return {

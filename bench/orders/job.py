@@ -74,13 +74,13 @@ class Input:
 
 
 @dataclass
-class Expected:
+class ExpectedOutputs:
     """What has to come out, by topic; verdicts by their name."""
 
     records: Counter[str] = field(default_factory=Counter)
     verdicts: Counter[str] = field(default_factory=Counter)
 
-    def add(self, other: Expected, times: int) -> None:
+    def add(self, other: ExpectedOutputs, times: int) -> None:
         for mine, theirs in ((self.records, other.records), (self.verdicts, other.verdicts)):
             for name, count in theirs.items():
                 mine[name] += count * times
@@ -154,17 +154,17 @@ def interleaved(orders: int) -> Iterator[tuple[int, tuple[str, str, int]]]:
             yield number, step
 
 
-def expected(orders: int) -> Expected:
+def expected(orders: int) -> ExpectedOutputs:
     """What `orders` orders must cause: one of each kind is decided, without Kafka."""
-    total = Expected()
+    total = ExpectedOutputs()
     twice = len(range(0, orders, REPEATED))
     total.add(_decided(0), twice)
     total.add(_decided(1), orders - twice)
     return total
 
 
-def _decided(number: int) -> Expected:
-    found = Expected()
+def _decided(number: int) -> ExpectedOutputs:
+    found = ExpectedOutputs()
     for effect in _decide(number, steps_of(number))[0]:
         found.records[effect.topic] += 1
         if effect.topic == "replies":

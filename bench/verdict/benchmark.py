@@ -24,6 +24,7 @@ from bench.processes import (
     VoidRunError,
     cpu_s,
     demo,
+    late_load,
     machine,
     memory_mib,
     places,
@@ -43,8 +44,6 @@ CAPACITY_GOAL = 3_500
 WARM_UP_S = 3.0
 TURNS = 3
 """Turns of the capacity; their median forgets one that the machine disturbed."""
-LATE_SHARE_MAX = 0.05
-"""A late post counts from when it was due, so lateness only makes the figures worse; beyond this it makes them up."""
 
 
 def main(seconds: float, as_json: bool) -> int:
@@ -121,8 +120,8 @@ def _measure(gateway: Started, orders: Started, seconds: float, say: Callable[[s
 
 def void_because(steady: dict[str, Any]) -> str | None:
     """Why a steady run measured nothing; None when it did."""
-    if steady["late"] > LATE_SHARE_MAX * steady["offered"]:
-        return f"the load itself was late for {steady['late']} of {steady['offered']} posts"
+    if late := late_load(steady, "posts"):
+        return late
     if steady["accepted"] < steady["offered"]:
         return f"{steady['accepted']} of {steady['offered']} posts were answered"
     return None

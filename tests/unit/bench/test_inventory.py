@@ -10,11 +10,11 @@ import pytest
 from bench.delivery.load import WARM_UP_S, WARM_UP_SHARE
 from bench.inventory.benchmark import PARTS
 from bench.inventory.intake import consolidated, location_wise
-from bench.inventory.job import CHANGED, IN_STOCK, Work, different, expected, shelf, steady
-from bench.inventory.peers import channels_toml, void_because
-from bench.inventory.receiver import Told
+from bench.inventory.job import CHANGED, IN_STOCK, StockWork, different, expected, shelf, steady
+from bench.inventory.peers import channels_toml
+from bench.inventory.receiver import ReceivedStock
 from bench.inventory.sending import SLOW_PER_S, not_exhausted
-from bench.processes import ROOT
+from bench.processes import ROOT, late_load
 from gateway.touchpoints.stock_batch import CONSOLIDATED, plain
 from sluice.dev.benches import find
 from sluice.errors import StartError
@@ -22,7 +22,7 @@ from topics.configuration.channels_file import parse_channels
 from topics.contract.touchpoints import BY_NAME
 from topics.schema_base import SKUS_MAX
 
-WORK = Work(batches=20, locations=2, skus=60, batch=25, gone_every=4)
+WORK = StockWork(batches=20, locations=2, skus=60, batch=25, gone_every=4)
 
 
 def call(location: str, *items: tuple[str, int]) -> bytes:
@@ -45,11 +45,11 @@ def test_the_work_is_the_same_each_time_and_a_quantity_only_grows_until_its_sku_
 
 
 def test_the_share_of_changes_is_as_said_and_a_batch_that_changes_nothing_is_forwarded_by_nobody() -> None:
-    found = expected(Work(batches=40, skus=500))
-    assert found.positions == Work(40).positions
+    found = expected(StockWork(batches=40, skus=500))
+    assert found.positions == StockWork(40).positions
     assert abs(found.changed / found.positions - CHANGED) < 0.03
     assert found.naive == 40
-    again = next(Work(batches=1).shelf())
+    again = next(StockWork(batches=1).shelf())
     found.take(again)
     found.take(again)
     assert found.naive == 41
@@ -66,15 +66,15 @@ def test_a_channel_is_as_the_oracle_only_when_every_member_is() -> None:
 
 
 def test_the_channel_notices_what_goes_back_and_when_a_sku_was_first_gone() -> None:
-    told = Told()
+    received = ReceivedStock()
     for number, items in enumerate(([("A", 1), ("GONE-1", 5)], [("A", 2), ("GONE-1", 0)], [("A", 2), ("GONE-1", 0)])):
-        told.take(call("WH-00", *items), float(number))
-    assert (told.requests, told.positions, told.backwards, told.gone) == (3, 6, 0, {"GONE-1": 1.0})
-    told.take(call("WH-00", ("A", 1)), 3.0)
-    told.take(call("WH-00", ("GONE-1", 5)), 4.0)
-    assert told.backwards == 2
-    told.take(call("WH-01", ("A", 1)), 5.0)
-    assert told.backwards == 2, "another location's"
+        received.receive(call("WH-00", *items), float(number))
+    assert (received.requests, received.positions, received.backwards, received.gone) == (3, 6, 0, {"GONE-1": 1.0})
+    received.receive(call("WH-00", ("A", 1)), 3.0)
+    received.receive(call("WH-00", ("GONE-1", 5)), 4.0)
+    assert received.backwards == 2
+    received.receive(call("WH-01", ("A", 1)), 5.0)
+    assert received.backwards == 2, "another location's"
 
 
 def test_what_came_in_the_warm_up_is_beside_the_seconds_asked_for() -> None:
@@ -84,8 +84,8 @@ def test_what_came_in_the_warm_up_is_beside_the_seconds_asked_for() -> None:
 
 
 def test_a_load_that_was_late_itself_voids_its_run() -> None:
-    assert void_because({"late": 5, "offered": 100}) is None
-    assert void_because({"late": 6, "offered": 100}) is not None
+    assert late_load({"late": 5, "offered": 100}) is None
+    assert late_load({"late": 6, "offered": 100}) is not None
 
 
 def test_a_budget_that_was_not_spent_was_not_exhausted() -> None:

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import orjson
 import pytest
 
-from bench.delivery.job import Work, name_of
-from bench.delivery.peers import void_because as late_load
+from bench.delivery.job import DeliveryWork, name_of
 from bench.delivery.receiver import Seen
 from bench.inventory.stock import make
 from bench.orders.benchmark import gaps
 from bench.orders.job import SEED, STEPS, code_of, events_of, expected, input_of, interleaved, steps_of, stored_state
+from bench.processes import late_load
 from bench.recovery.failover import PER_S, Failover
 from bench.verdict.benchmark import void_because
 from sluice.dev.benches import find, names
@@ -94,7 +94,7 @@ def test_a_failover_is_met_when_every_partition_moved_in_time_and_little_was_tol
 
 
 def test_requests_for_delivery_are_the_same_each_time_and_each_lane_counts_without_a_gap() -> None:
-    work = Work([name_of(0), name_of(1)], orders=3)
+    work = DeliveryWork([name_of(0), name_of(1)], orders=3)
     requests = [work.request(number, 1) for number in range(60)]
     assert requests == [work.request(number, 1) for number in range(60)]
     assert len({request.id for request in requests}) == 60
@@ -109,7 +109,9 @@ def test_the_receiver_of_deliveries_tells_a_repeat_from_a_new_one_and_an_inversi
     seen = Seen()
 
     def come(name: bytes, order: bytes, sequence: int) -> None:
-        seen.take(b"x\r\nwebhook-id: %b\r\nsluice-sequence: %d" % (name, sequence), b'{"order":"%b"}' % order, b"/well")
+        seen.count(
+            b"x\r\nwebhook-id: %b\r\nsluice-sequence: %d" % (name, sequence), b'{"order":"%b"}' % order, b"/well"
+        )
 
     for name, order, sequence in ((b"a", b"O-1", 1), (b"b", b"O-1", 2), (b"b", b"O-1", 2), (b"c", b"O-2", 1)):
         come(name, order, sequence)
