@@ -1,4 +1,4 @@
-"""`sluice inventory status` and what else operators do about stock, over a gateway's API."""
+"""`sluice inventory`: the commands of operators about stock, over the API of a gateway."""
 
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs
 
@@ -15,14 +15,14 @@ from sluice.cli.load import load, snapshots
 from sluice.cli.options import gateway_options
 
 PAGE = 1_000
-"""Refused SKUs asked for at once, where all are wanted."""
+"""Refused SKUs of one request, with --all."""
 
 
-@click.command(short_help="How the stock of each channel fares.")
+@click.command(short_help="Status of the stock of each channel.")
 @click.argument("channel", required=False)
 @gateway_options
 def status(channel: str | None, gateway: str, as_json: bool) -> None:
-    """Show how the stock of each channel fares, or of CHANNEL, and of its locations."""
+    """Show the status of the stock of each channel, or of CHANNEL, and of its locations."""
     from sluice.cli.render.stock import render_status
 
     path = "/api/inventory/status" if channel is None else f"/api/inventory/status/{_in_path(channel)}"
@@ -32,7 +32,7 @@ def status(channel: str | None, gateway: str, as_json: bool) -> None:
 @click.command(short_help="The SKUs that a channel refuses.")
 @click.argument("channel")
 @click.argument("location", required=False)
-@click.option("--all", "every", is_flag=True, help="All of them, not only the first 100.")
+@click.option("--all", "every", is_flag=True, help="Show all, not only the first 100.")
 @gateway_options
 def refused(channel: str, location: str | None, every: bool, gateway: str, as_json: bool) -> None:
     """Show the SKUs whose stock CHANNEL refuses, at all locations or at LOCATION."""
@@ -48,7 +48,7 @@ def refused(channel: str, location: str | None, every: bool, gateway: str, as_js
     _show(document, render_refused, as_json=as_json)
 
 
-def _asking(action: str, short_help: str, help_text: str) -> click.Command:
+def _control(action: str, short_help: str, help_text: str) -> click.Command:
     @click.argument("channel")
     @click.argument("location", required=False)
     @gateway_options
@@ -66,21 +66,21 @@ COMMANDS: tuple[click.Command, ...] = (
     snapshots,
     status,
     refused,
-    _asking(
+    _control(
         "pause",
         "Send no stock to a channel.",
-        "Send no stock to CHANNEL, or none of LOCATION. Later, the newest of what changed is told.",
+        "Send no stock to CHANNEL, or none of LOCATION. After `resume` the newest value of what changed is sent.",
     ),
-    _asking("resume", "Go on sending stock.", "Go on sending stock to CHANNEL, or that of LOCATION."),
-    _asking(
+    _control("resume", "Go on sending stock.", "Go on sending stock to CHANNEL, or that of LOCATION."),
+    _control(
         "resync",
-        "Tell every position once more.",
-        "Tell CHANNEL every position once more, or those of LOCATION, in what its budget leaves idle.",
+        "Send every position once more.",
+        "Send CHANNEL every position once more, or those of LOCATION, in idle budget only.",
     ),
-    _asking(
+    _control(
         "reconcile",
         "Compare with what the channel has.",
-        "Compare the stock of CHANNEL, or of LOCATION, with what the channel says that it has, and mend it once.",
+        "Compare the stock of CHANNEL, or of LOCATION, with what the channel says it has, and repair it once.",
     ),
 )
 

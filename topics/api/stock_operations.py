@@ -1,4 +1,4 @@
-"""What /api/inventory answers to operators."""
+"""Documents of /api/inventory, for operators."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from topics.stock.status import ResyncProgress
 
 
 class AskDocument(BaseModel):
-    """A resync or reconciliation that was asked for last."""
+    """The resync or reconciliation that was asked for last."""
 
     id: str
     atMs: int
 
 
 class ControlDocument(BaseModel):
-    """What operators asked of a channel's stock, or of one location's. It is stored; delivery does it within a second,
-    or when it is back."""
+    """What operators asked of the stock of a channel or location. It is stored; delivery does it within a second, or
+    when it is back."""
 
     channel: str
     location: str | None
@@ -36,11 +36,12 @@ class ReconcileResult(ReconcileCounts):
 
 
 class StockNumbers(BaseModel):
-    """`conflation`: changes taken in for each position sent; null: none was. Counts begin anew with a worker."""
+    """The numbers of a location or channel. `conflation`: changes taken in for each position sent; null: none was sent.
+    A new worker counts from zero."""
 
     paused: bool
     dirty: int = Field(description="positions that the channel has not acknowledged")
-    oldestAgeMs: int | None = Field(description="how long the longest waiting of them waits; null: none does")
+    oldestAgeMs: int | None = Field(description="how long the longest waiting of them waits; null: none waits")
     sentPerS: float
     changes: int
     sent: int
@@ -51,15 +52,15 @@ class StockNumbers(BaseModel):
 
 
 class LocationDocument(StockNumbers):
-    """One location. `paused`: delivery has heard of it, and sends nothing. `atMs`: when it told of this."""
+    """One location. `paused`: delivery knows of the pause and sends nothing. `atMs`: when the status was written."""
 
     location: str
     atMs: int
 
 
 class ChannelStockDocument(StockNumbers):
-    """One channel: the sum of its locations. Those that have had nothing to tell for long are not named. `left`:
-    locations that are left out of the list, which begins with what waits longest."""
+    """One channel: the sum of its locations. Locations without news for long are not listed. The list begins with the
+    location that waits longest; `left` locations are left out at its end."""
 
     channel: str
     locations: list[LocationDocument]
@@ -71,7 +72,8 @@ class StockStatusDocument(BaseModel):
 
 
 class RefusedSkuDocument(BaseModel):
-    """`reason`: `failure-list` (the channel named it there) or `refused` (it refused a call with this SKU alone)."""
+    """One refused SKU. `reason`: `failure-list` (the channel named the SKU there) or `refused` (the channel refused a
+    call with this SKU alone)."""
 
     location: str
     channelSkuCode: str
@@ -82,7 +84,8 @@ class RefusedSkuDocument(BaseModel):
 
 
 class RefusedSkusDocument(BaseModel):
-    """In the order of location and SKU. `total`: how many there are; `next`: where they go on, null at the end."""
+    """A page of refused SKUs, in the order of location and SKU. `total`: how many there are; `next`: path of the next
+    page, null at the end."""
 
     channel: str
     total: int

@@ -1,8 +1,8 @@
-"""/api/inventory: how each channel's stock fares, what a channel refuses, and what operators ask of it.
+"""/api/inventory: the status of each channel's stock, the SKUs that a channel refuses, and the controls of operators.
 
-What was asked is durable on `inventory.controls` before it is answered. Asking again changes nothing: what is paused
-stays so, and a resync that is not over is the one that is meant. Of two gateways that are asked of the same channel or
-location at the same moment, the last one's record counts, and the other says so where it can see it.
+A control is durable on `inventory.controls` before it is answered. Asking again changes nothing: a paused location
+stays paused, and a resync that goes on is not begun anew. When two gateways are asked about the same channel or
+location at the same moment, the last record counts, and the other gateway says so where it can see it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ from topics.schema_base import CODE_MAX
 from topics.stock.controls import Ask, Control, Scope
 
 REPEAT_MS = 10_000
-"""So long after it was asked for, a resync is the same one although nobody has told of it yet: delivery tells every few
-seconds."""
+"""For so long a resync counts as going on although no status shows it: delivery writes one every few seconds."""
 ID_BYTES = 6
 NAMED_MAX = 20
 """Locations named in an error."""
@@ -64,13 +63,13 @@ class InventoryApi:
         async def when_ready(call: Call, request: web.Request) -> Answer:
             unready = self._operations.unready()
             if unready is not None:
-                raise Refused(503, "STARTING", "What is known of stock is not read yet", unready, retry_after_s=1)
+                raise Refused(503, "STARTING", "The status of stock is not read yet", unready, retry_after_s=1)
             return await act(call, request)
 
         return when_ready
 
     async def status(self, call: Call, request: web.Request) -> Answer:
-        """Of one channel, or of all."""
+        """The status of one channel, or of all."""
         named = request.match_info.get("channel")
         names = sorted(self._channels) if named is None else [self._channel(call, named)]
         known, now_ms = self._operations.status, self._dependencies.now_ms()
@@ -107,7 +106,7 @@ class InventoryApi:
         scope = self._scope(call, request)
         action = next(one for one in ACTIONS if one == request.match_info["action"])
         if action == "reconcile" and self._channels[scope.channel].stock.read_back is None:
-            message = f"Channel {scope.channel} says of no call how it is asked what stock it has"
+            message = f"Channel {scope.channel} cannot be asked what stock it has"
             raise Refused(409, "NO_READ_BACK", message, "set stock.read_back of the channel")
         async with self._locks.setdefault(scope, asyncio.Lock()):
             present = self._present(scope)
@@ -117,14 +116,14 @@ class InventoryApi:
             return json_answer(control_document(scope, wanted).model_dump(mode="json"), 202)
 
     def _after(self, action: Action, scope: Scope, present: Control) -> Control:
-        """The control that this makes of the present one; the same where there is nothing to change."""
+        """The control after the action; the present one when there is nothing to change."""
         if action in ("pause", "resume"):
             paused = action == "pause"
             return present if present.paused is paused else self._changed(present, paused=paused)
         before = present.resync if action == "resync" else present.reconcile
         if before is not None and self._goes_on(action, scope, before):
             return present
-        # Later than all before it, whatever the clocks of gateways say: the latest is the one that is done.
+        # Later than all before it, whatever the clocks of gateways say: delivery does the latest.
         at_ms = max(self._dependencies.now_ms(), self._operations.controls.asked_ms(scope.channel) + 1)
         ask = Ask(id=f"{action[:3]}_{os.urandom(ID_BYTES).hex()}", at_ms=at_ms)
         return self._changed(present, **{action: ask})
@@ -133,7 +132,7 @@ class InventoryApi:
         return present.model_copy(update={**changes, "at_ms": self._dependencies.now_ms()})
 
     def _goes_on(self, action: Action, scope: Scope, ask: Ask) -> bool:
-        """Also when nobody has told of it yet. Of a channel that is known only when its locations are at it."""
+        """Whether this one goes on, as the statuses of locations show, or is too new to be shown there."""
         locations = self._operations.status.locations(scope.channel)
         known = [status for name, status in locations.items() if scope.location in (None, name)]
         if action == "resync":
@@ -150,17 +149,17 @@ class InventoryApi:
         return going or self._dependencies.now_ms() - ask.at_ms < REPEAT_MS
 
     def _present(self, scope: Scope) -> Control:
-        """As this gateway knows it: the view's, or what was written here and the view has not read."""
+        """The control as this gateway knows it: what it wrote and has not read back yet, or else what it has read."""
         unseen = self._writes.unseen(scope)
         if unseen is not None:
             return unseen
         if scope in self._operations.controls.unreadable:
-            message = "What was asked before was written by a newer version, and would be lost"
+            message = "The present control was written by a newer version, and would be lost"
             raise Refused(409, "UNREADABLE", message, "ask a gateway of that version")
         return self._operations.controls.of(scope)
 
     async def _write(self, call: Call, scope: Scope, control: Control) -> None:
-        """Returns when it is on all in-sync replicas, and, if that comes soon, seen here."""
+        """Returns when the control is on all in-sync replicas and, if that comes soon, read back here."""
         call.event = new_event_id()
         outgoing = Outgoing("inventory.controls", scope.key, control.encode(), ())
         call.positions.append(await self._writes.write(scope, control, outgoing))

@@ -1,7 +1,7 @@
-"""What each fact on `inventory.events` says about stock. One model per fact; readers' schemas are made from these.
+"""Facts about stock, on `inventory.events`. One model per fact; the schemas for readers are made from these.
 
 A fact is about one location of one channel, or about one SKU there. It says what Sluice found or did, in codes,
-quantities and times, never in a far side's words. Readers know a repeat by its `ce_id`.
+quantities and times, never in the words of a far side. Readers recognise a repeat by its `ce_id`.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class StockRefused(SkuFact):
 
 
 class StockAcceptedAgain(SkuFact):
-    """The channel has taken the stock of a SKU that it refused, or there is nothing to tell of it any more."""
+    """The channel took the stock of a SKU that it had refused, or there is nothing left to send of it."""
 
     refusedSinceMs: EpochMs = Field(description="Epoch milliseconds since when it was refused; as in `stock-refused`")
 
 
 class DriftFact(SkuFact):
-    """What the channel has of a SKU is not what it was told last."""
+    """The channel has another quantity of a SKU than it should have."""
 
     reconcile: str = Field(description="The reconciliation that found it")
     kind: Annotated[str, known(DRIFT_KINDS)] = Field(
@@ -59,7 +59,7 @@ class DriftFact(SkuFact):
     )
     cause: Annotated[str, known(DRIFT_CAUSES)] = Field(
         description="`never-sent`; `lost` at the channel; `changed` there; `refused` by it; `unknown-here`: nothing is "
-        "known of the SKU here, so there is nothing to tell"
+        "known of the SKU here, so there is nothing to send"
     )
     wanted: Quantity | None = Field(description="What it should have; null: nothing is known of the SKU here")
     sent: Quantity | None = Field(description="What it acknowledged last; null: nothing")
@@ -71,7 +71,7 @@ class StockDriftFound(DriftFact):
 
 
 class StockDriftPersists(DriftFact):
-    """A reconciliation found again what the one before it repaired. It is not sent again for that: there is a cause."""
+    """A reconciliation found again what an earlier one repaired. It is not sent again: something else is wrong."""
 
 
 class SnapshotFact(StockFact):
@@ -87,26 +87,26 @@ class SnapshotApplied(SnapshotFact):
     complete: bool = Field(description="Whether what it does not name was set to 0")
     changed: Quantity
     unchanged: Quantity
-    overtaken: Quantity = Field(description="SKUs that an update after the snapshot's beginning had told anew")
+    overtaken: Quantity = Field(description="SKUs that an update after the snapshot's begin had set anew")
     zeroed: Quantity = Field(description="SKUs set to 0 because the snapshot does not name them")
 
 
 class SnapshotAbandoned(SnapshotFact):
-    """A full snapshot did not come to its end. What came of it counts as updates; nothing was set to 0 for it."""
+    """A full snapshot did not come to its end. The values that came count as updates; no SKU was set to 0."""
 
     reason: Annotated[str, known(ABANDONED_REASONS)] = Field(
         description="`silent`: nothing came for too long; `replaced`: another began; `aborted`: its sender gave up; "
         "`parts-missing`: not all of it came; `empty`: it was complete and named no SKU; `too-many`: several others "
-        "that had all come were still being worked on"
+        "had come and were still setting SKUs to 0"
     )
 
 
 class ResyncDone(StockFact):
-    """Every position of a location was told to the channel once more."""
+    """Every position of a location was sent to the channel once more."""
 
     resync: str = Field(description="Its id")
     cause: Annotated[str, known(RESYNC_CAUSES)] = Field(description="`asked` by an operator, or `daily`")
-    positions: Quantity = Field(description="Positions that were told again")
+    positions: Quantity = Field(description="Positions that were sent again")
     changed: Quantity = Field(description="Changes of positions that came in meanwhile")
     startedMs: EpochMs = Field(description="Epoch milliseconds")
 
