@@ -1,4 +1,4 @@
-"""What the gateway needs from outside, as small ports: `make_app` gets them, tests and benchmarks give their own."""
+"""Ports: what the gateway needs from outside. Tests and benchmarks have implementations of their own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Outgoing(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Where an acknowledged record is: what a receipt says. `topic` is the name in Kafka."""
+    """Where an acknowledged record is, for receipts. `topic` is the name in Kafka."""
 
     topic: str
     partition: int
@@ -36,27 +36,27 @@ class Position(NamedTuple):
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
-class Unavailable(Exception):  # noqa: N818 - reads as what Kafka is
-    """Kafka did not acknowledge in time, or cannot be asked now. What was handed over may still arrive."""
+class Unavailable(Exception):  # noqa: N818 - the state that Kafka is in
+    """Kafka did not acknowledge in time, or cannot be asked now. Records that were handed to it may still arrive."""
 
 
 class Overloaded(Exception):  # noqa: N818 - as above
-    """A named bound is reached; nothing was handed over."""
+    """A bound is reached, which the message names. Nothing was handed to Kafka."""
 
 
 class RecordTooLarge(Exception):  # noqa: N818 - as above
-    """The record exceeds what topics allow; nothing was handed over."""
+    """The record exceeds what topics allow. Nothing was handed to Kafka."""
 
 
 class Producer(Protocol):
     async def produce(self, record: Outgoing) -> Position:
-        """Returns when all in-sync replicas have it. Raises Unavailable, Overloaded or RecordTooLarge."""
+        """Returns when all in-sync replicas have the record. Raises Unavailable, Overloaded or RecordTooLarge."""
 
     async def produce_all(self, records: Sequence[Outgoing]) -> list[Position | None]:
-        """In order; None for each record that was not acknowledged in time. Raises like `produce` if none was sent."""
+        """The positions of the records; None: not acknowledged in time. Raises as `produce` if none was sent."""
 
     def unready(self) -> str | None:
-        """None when Kafka takes records, else why not."""
+        """Why Kafka takes no records now; None: it does."""
 
 
 class Replies(Protocol):
@@ -65,16 +65,16 @@ class Replies(Protocol):
         """The partition of `replies` on which this gateway reads."""
 
     def expect(self, event: str, wait_s: float) -> asyncio.Future[Reply | None]:
-        """Done with the reply to `event`, or with None after `wait_s`. Call before producing. Raises Overloaded."""
+        """A future of the reply to `event`, or of None after `wait_s`. Call it before producing. Raises Overloaded."""
 
     def forget(self, event: str) -> None:
-        """Nobody waits for `event` any more."""
+        """Ends the future of `event` with None."""
 
     def unready(self) -> str | None: ...
 
 
 class Snapshots(Protocol):
-    """What is known of full snapshots, by channel and location."""
+    """The state of full snapshots, by channel and location."""
 
     def all(self, channel: str, location: str) -> list[SnapshotDocument]:
         """The newest first."""
@@ -82,7 +82,7 @@ class Snapshots(Protocol):
     def get(self, channel: str, location: str, snapshot: str) -> SnapshotDocument | None: ...
 
     async def until_over(self, channel: str, location: str, snapshot: str) -> SnapshotDocument:
-        """Returns when it is applied or abandoned."""
+        """Returns when the snapshot is applied or abandoned."""
 
 
 class Stock(Protocol):
@@ -92,19 +92,19 @@ class Stock(Protocol):
     def snapshots(self) -> Snapshots: ...
 
     def quantity(self, channel: str, location: str, sku: str) -> int | None:
-        """None: this SKU was never seen at this location."""
+        """The last quantity; None: this SKU was never seen at this location."""
 
     def found(self, channel: str, sku: str) -> list[tuple[str, int]]:
-        """Every location of a SKU and its quantity there, in the order of locations; empty when it was never seen."""
+        """Each location of a SKU and its quantity there, in the order of locations. Empty: it was never seen."""
 
     def serial(self, channel: str, sku: str) -> str | None:
-        """Of the first of these locations that has one."""
+        """The serial number at the first of these locations that has one."""
 
     def current_ms(self) -> int | None:
-        """All that was accepted up to then is known, epoch milliseconds; None: not all has been read yet."""
+        """The time up to which all accepted stock is known, epoch milliseconds; None: not all has been read yet."""
 
-    def places(self, channel: str) -> Collection[str]:
-        """The locations of which stock has come, `~TYPE` of consolidated stock among them."""
+    def locations(self, channel: str) -> Collection[str]:
+        """The locations of which stock has come; `~TYPE` stands for consolidated stock."""
 
     def unready(self) -> str | None: ...
 
@@ -133,19 +133,19 @@ class Clock(Protocol):
 
 
 class Endpoints(Protocol):
-    """Endpoints of subscribers, behind the guard that lets only public ones be called."""
+    """Calls to endpoints of subscribers. A guard refuses those that are not public."""
 
     def fault(self, url: str) -> str | None:
-        """Why this URL cannot be a subscriber's, as far as it can be told without asking; None: it can."""
+        """Why this URL cannot be a subscriber's, as far as the URL itself shows; None: it can."""
 
     async def challenge(
         self, *, url: str, subscription: str, keys: Sequence[SigningKey], delivery_id: str, challenge: str, now_ms: int
     ) -> str | None:
-        """None when the endpoint sent the challenge back, else why it is not verified."""
+        """Why the endpoint is not verified; None: it sent the challenge back."""
 
 
 class LogRecord(NamedTuple):
-    """A record as a partition has it; `time_ms` is when its writer sent it."""
+    """A record of a partition. `time_ms`: when its writer sent it."""
 
     offset: int
     time_ms: int
@@ -155,9 +155,8 @@ class LogRecord(NamedTuple):
 
 
 class LogReading(Protocol):
-    """Some partitions of a topic, read by one call. `begins`: the first record of each that is kept; `ends`: where
-    each ended when the reading began. It reads from `begins` until told otherwise. Raises Unavailable when Kafka does
-    not answer."""
+    """Partitions of a topic, read for one call. `begins`: the first offset of each that is kept; `ends`: where each
+    ended when the reading began. Records come from `begins` on, or from where `seek` says. Raises Unavailable."""
 
     @property
     def begins(self) -> Mapping[int, int]: ...
@@ -167,18 +166,20 @@ class LogReading(Protocol):
 
     @property
     def at_end(self) -> bool:
-        """Whether all that was there when the reading began was given out. Only calls of `next` that wait find out."""
+        """Whether all records before `ends` were given out. Found out by calls of `next` that wait."""
 
     async def offsets_at(self, time_ms: int) -> Mapping[int, int]:
-        """Of each partition: the first record that was not sent before this time, or its end."""
+        """The offset of the first record of each partition that was not sent before this time; else its end."""
 
     def seek(self, offsets: Mapping[int, int]) -> None:
-        """The next records come from these offsets on, or from the first that is kept."""
+        """Goes to these offsets, or to the first that is kept."""
 
     async def next(self, *, wait: bool = True) -> Sequence[tuple[int, LogRecord]]:
-        """Some records with their partitions, each partition's in order; none when nothing came within a moment."""
+        """Some records and their partitions, each partition's in order. Empty: nothing came within a moment."""
 
 
 class Log(Protocol):
+    """A topic that calls read."""
+
     def reading(self, partitions: Collection[int] | None = None) -> AbstractAsyncContextManager[LogReading]:
-        """Of these partitions, or of all. Raises Unavailable or Overloaded."""
+        """A reading of these partitions, or of all. Raises Unavailable or Overloaded."""

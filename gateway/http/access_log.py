@@ -1,4 +1,4 @@
-"""One wide line per request, as JSON. Lines gather for a moment and leave in one write: logging costs little."""
+"""The access log: one JSON line for each request. Lines gather for a moment and are written at once, which is cheap."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import orjson
 FLUSH_S = 0.2
 """How long a line may wait; short enough to follow by eye."""
 LINES_MAX = 1_000
-"""Lines that gather before they are written at once: bounds memory at any rate."""
+"""So many lines are written without waiting for FLUSH_S: bounds memory at any rate of requests."""
 
 Write = Callable[[bytes], object]
 
@@ -23,7 +23,7 @@ def to_standard_error(lines: bytes) -> None:
 
 
 def discard(_lines: bytes) -> None:
-    """For a log level that does not want requests."""
+    """For log levels without requests."""
 
 
 class AccessLog:

@@ -1,4 +1,4 @@
-"""What the caller gets: verdicts, refusals and answers in the contract's shape for each side.
+"""Answers to callers: verdicts, refusals and documents, in the shape that the contract has for each side.
 
 A marketplace sees Increff's error body `{code, message, description}`, Increff a channel's `{hasError, errorMessage}`.
 """
@@ -17,13 +17,13 @@ from topics.records.verdicts import Reply, Verdict
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 KAFKA_RETRY_AFTER_S = 2
-"""An election or a broker's restart takes a few seconds; callers spread themselves over several tries."""
+"""An election or the restart of a broker takes a few seconds; callers come back at several moments of it."""
 VERDICT_RETRY_AFTER_S = 2
-"""The record is stored, only its verdict is late: a rebalance ends in seconds."""
+"""The record is stored and its verdict late, as during a rebalance, which ends in seconds."""
 FAR_SIDE_RETRY_AFTER_S = 5
-"""The far side had the whole relay deadline; asking again at once would find it as it was."""
+"""The far side did not answer within the relay deadline; asked again at once, it would be as slow."""
 OVERLOAD_RETRY_AFTER_S = 1
-"""Bounds free up as soon as Kafka acknowledges."""
+"""Kafka acknowledges in much less, and what it acknowledges counts against no bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Answer:
     retry_after_s: int | None = None
     content_type: str = JSON
     revision: int | None = None
-    """Of what is told: its ETag."""
+    """The revision of the document in `body`: its ETag."""
     headers: tuple[tuple[str, str], ...] = ()
 
 
@@ -41,8 +41,8 @@ EMPTY = Answer(200)
 _ACCEPTED = Answer(200, b'{"hasError":false,"errorMessage":null}')
 
 
-class Refused(Exception):  # noqa: N818 - an answer to give, not a fault of ours
-    """The call ends here. `code` is for machines, `message` for people, `description` names the fields."""
+class Refused(Exception):  # noqa: N818 - an answer, not a fault of Sluice
+    """A call answered with an error. `code` is for machines, `message` for people; `description` names the fields."""
 
     def __init__(
         self, status: int, code: str, message: str, description: str = "", retry_after_s: int | None = None
@@ -60,21 +60,21 @@ class Refused(Exception):  # noqa: N818 - an answer to give, not a fault of ours
 
 
 def bad_data(*faults: str) -> Refused:
-    """Increff's own words for a data fault (contract 0.3), with each field named."""
+    """Increff's own words for invalid data (contract 0.3), with the fields that are wrong."""
     return Refused(400, "BAD_DATA", "Input validation failed", f"[{', '.join(faults)}]")
 
 
 def kafka_away() -> Refused:
-    message = "Not known whether this was stored; a repeat is safe"
+    message = "Kafka did not acknowledge in time, so it is not known whether this was stored; a repeat is safe"
     return Refused(503, "UNAVAILABLE", message, retry_after_s=KAFKA_RETRY_AFTER_S)
 
 
 def overloaded(reason: str) -> Refused:
-    return Refused(503, "OVERLOADED", "Too much is in hand; a repeat is safe", reason, OVERLOAD_RETRY_AFTER_S)
+    return Refused(503, "OVERLOADED", "Sluice has too much to do; a repeat is safe", reason, OVERLOAD_RETRY_AFTER_S)
 
 
 def late() -> Refused:
-    message = "Stored; repeat to learn the verdict"
+    message = "Stored, but there is no verdict yet; a repeat gets it"
     return Refused(503, "VERDICT_LATE", message, retry_after_s=VERDICT_RETRY_AFTER_S)
 
 
@@ -83,7 +83,7 @@ def json_answer(document: Any, status: int = 200) -> Answer:
 
 
 def shaped(direction: Direction, refused: Refused) -> Answer:
-    """A refusal in the shape that the caller of this direction knows."""
+    """A refusal in the shape that callers in this direction know."""
     if direction is Direction.TO_INCREFF:
         body: dict[str, Any] = {
             "code": refused.code,
@@ -111,12 +111,12 @@ def problem(refused: Refused) -> Answer:
 
 
 def accepted(touchpoint: Touchpoint) -> Answer:
-    """Success of an accepted call: the documented body, or none."""
+    """Success of an accepted call: with the body that the contract documents, or none."""
     return _ACCEPTED if touchpoint.response is Taken else EMPTY
 
 
-def of_reply(touchpoint: Touchpoint, reply: Reply | None) -> Answer:
-    """The answer to a single command. No reply in time: only a call that cannot be refused counts as taken.
+def answer_of(touchpoint: Touchpoint, reply: Reply | None) -> Answer:
+    """The answer to a single command. Without a reply in time, only a call that cannot be refused is a success.
 
     Raises Refused for what did not succeed.
     """
@@ -137,7 +137,7 @@ def of_reply(touchpoint: Touchpoint, reply: Reply | None) -> Answer:
 def refusal(touchpoint: Touchpoint, reply: Reply) -> Refused:
     """Why a command did not succeed."""
     if reply.verdict is Verdict.CONFLICT:
-        return Refused(400, "CONFLICT", reply.message or "A different payload is known under this code")
+        return Refused(400, "CONFLICT", reply.message or "Other data is known under this code")
     if reply.verdict is Verdict.EARLY:
         what = {Entity.ORDER: "order", Entity.RETURN: "return"}.get(touchpoint.entity, "manifest")
         status = 400 if touchpoint.direction is Direction.TO_INCREFF else 404
@@ -153,7 +153,7 @@ def _far_status(reply: Reply) -> int | None:
 
 
 def _far_refusal(touchpoint: Touchpoint, reply: Reply) -> Answer | None:
-    """The far side's own 4xx body where it already has the caller's shape, so that no word of it is lost."""
+    """The far side's own 4xx body, if it has the shape that the caller knows: so nothing of it is lost."""
     status = _far_status(reply)
     if reply.verdict is not Verdict.REFUSED or status is None or not isinstance(reply.body, dict):
         return None
@@ -162,7 +162,7 @@ def _far_refusal(touchpoint: Touchpoint, reply: Reply) -> Answer | None:
 
 
 def _relayed(reply: Reply) -> Answer:
-    """The far side's answer as it came: its body is JSON, a text, or nothing."""
+    """The far side's answer as it came: with a JSON body, a text or none."""
     status = reply.status if reply.status is not None and 200 <= reply.status < 300 else 200
     if reply.body is None or reply.body == "":
         return Answer(status)

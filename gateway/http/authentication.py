@@ -1,4 +1,5 @@
-"""Who calls: a marketplace by its header triple, Increff by a channel's static pairs (contract 0.2). Constant time."""
+"""Authentication, in constant time: a marketplace by three headers, Increff by the static headers of a channel
+(contract 0.2)."""
 
 from __future__ import annotations
 
@@ -21,46 +22,48 @@ def unauthorized(description: str) -> Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class _Triple:
+class _Credentials:
+    """What a marketplace has to send. `channel` None: an unknown username; `domain` None: any domain, or none."""
+
     channel: Channel | None
     password: bytes
     domain: bytes | None
 
 
 class Authentication:
-    """Secrets are unwrapped once, when the gateway starts."""
+    """Finds the channel of a call, and checks the secrets of its caller. They are unwrapped once, at the start."""
 
     def __init__(self, channels: Channels) -> None:
         self._channels = channels.channels
-        self._nobody = _Triple(None, _NOBODY, None)
-        self._triples: dict[str, _Triple] = {}
+        self._nobody = _Credentials(None, _NOBODY, None)
+        self._marketplaces: dict[str, _Credentials] = {}
         self._increff: dict[str, tuple[tuple[str, bytes], ...]] = {}
         self._bootstrap: dict[str, tuple[tuple[str, bytes], ...]] = {}
         for name, channel in channels.channels.items():
             credentials = channel.credentials
             domain = None if credentials.domain is None else credentials.domain.encode()
             password = credentials.password.get_secret_value().encode()
-            self._triples[credentials.username] = _Triple(channel, password, domain)
+            self._marketplaces[credentials.username] = _Credentials(channel, password, domain)
             self._increff[name] = _pairs(channel.increff_headers)
             if channel.get_credential is not None:
                 self._bootstrap[name] = _pairs(channel.get_credential.bootstrap_headers)
 
     def marketplace(self, headers: Mapping[str, str]) -> Channel:
-        """The channel whose credentials these are. An unknown username costs what a wrong password costs."""
+        """The channel with these credentials. An unknown username takes as long as a wrong password. Raises Refused."""
         username = headers.get(USERNAME)
         password = headers.get(PASSWORD)
         if username is None or password is None:
             raise unauthorized(f"[{USERNAME if username is None else PASSWORD}: header is missing]")
-        triple = self._triples.get(username, self._nobody)
-        right = compare_digest(_bytes(password), triple.password)
-        if triple.domain is not None:
+        expected = self._marketplaces.get(username, self._nobody)
+        right = compare_digest(_bytes(password), expected.password)
+        if expected.domain is not None:
             domain = headers.get(DOMAIN)
             if domain is None:
                 raise unauthorized(f"[{DOMAIN}: header is missing]")
-            right &= compare_digest(_bytes(domain), triple.domain)
-        if not right or triple.channel is None:
+            right &= compare_digest(_bytes(domain), expected.domain)
+        if not right or expected.channel is None:
             raise unauthorized("[credentials are not known]")
-        return triple.channel
+        return expected.channel
 
     def channel(self, name: str) -> Channel:
         channel = self._channels.get(name)
@@ -72,15 +75,15 @@ class Authentication:
         _check(self._increff[channel.name], headers)
 
     def bootstrap(self, channel: Channel, headers: Mapping[str, str]) -> None:
-        """Get Credential has headers of its own: what it hands out cannot be what it asks for."""
+        """Get Credential has headers of its own, because it hands out the others."""
         _check(self._bootstrap[channel.name], headers)
 
 
 def bearer(token: bytes, header: str | None) -> None:
-    """The management API's token."""
+    """Checks the token of the management API. Raises Refused."""
     given = _bytes(header or "")
     if not compare_digest(given, b"Bearer " + token):
-        raise unauthorized("Authorization: Bearer with the gateway's API token is needed")
+        raise unauthorized("send the header Authorization: Bearer with the gateway's API token")
 
 
 def _check(pairs: tuple[tuple[str, bytes], ...], headers: Mapping[str, str]) -> None:
@@ -99,5 +102,5 @@ def _pairs(secrets: Mapping[str, object]) -> tuple[tuple[str, bytes], ...]:
 
 
 def _bytes(text: str) -> bytes:
-    """A header may hold bytes that are not UTF-8; they then match nothing."""
+    """The bytes of a header. Those that are not UTF-8 match no secret."""
     return text.encode("utf-8", "surrogateescape")

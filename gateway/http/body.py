@@ -1,4 +1,4 @@
-"""From a request to its members: the body within its limit, the query string, the path; every fault named."""
+"""The members of a call, from its body, query string and path. Errors name the member that is wrong."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from topics.records.nesting import NESTING_MAX, is_too_deep
 from topics.schema_base import canonical, problems
 
 HELD_BYTES_MAX = 256 << 20
-"""Bodies being received at once, together: 64 of the largest. Beyond it a slow crowd could fill the memory."""
+"""Of all bodies that are being received: 64 of the largest. Without it slow senders could fill the memory."""
 
 
 class BodyReader:
-    """Reads bodies while they stream in; what exceeds the limit is refused without being kept."""
+    """Reads bodies as they stream in, and stops at the limit. `held_bytes`: of bodies not yet complete."""
 
     def __init__(self, bytes_max: int, held_bytes_max: int = HELD_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
@@ -57,7 +57,7 @@ class BodyReader:
 
 
 def parse(raw: bytes) -> dict[str, Any]:
-    """A JSON object, or a refusal that says where it ends to be one."""
+    """A JSON object. Raises Refused, which says where the text stops being one."""
     try:
         members = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -72,7 +72,7 @@ def parse(raw: bytes) -> dict[str, Any]:
 
 
 def query_members(request: web.Request) -> dict[str, Any]:
-    """Members from the query string. A name given twice must say the same twice."""
+    """The members in the query string. A name may come twice if its value is the same. Raises Refused."""
     members: dict[str, Any] = {}
     for name, value in request.query.items():
         if members.setdefault(name, value) != value:
@@ -81,7 +81,8 @@ def query_members(request: web.Request) -> dict[str, Any]:
 
 
 def with_path_members(touchpoint: Touchpoint, members: dict[str, Any], path: dict[str, str]) -> dict[str, Any]:
-    """The path names the entity; a body that names another one is a mistake that must not be guessed at."""
+    """The members, with those that travel in the path. Raises Refused when body and path name different entities:
+    guessing which one is meant could change the wrong order."""
     for name in touchpoint.path_members:
         if members.get(name) not in (None, path[name]):
             raise bad_data(f"{name}: differs from the one in the path")
@@ -89,7 +90,8 @@ def with_path_members(touchpoint: Touchpoint, members: dict[str, Any], path: dic
 
 
 def validate(touchpoint: Touchpoint, members: dict[str, Any]) -> dict[str, Any]:
-    """The caller's own members in their canonical spelling; the model only judges, it is never dumped."""
+    """The caller's members in their canonical spelling. The model only judges them, so what it does not know stays.
+    Raises Refused."""
     members = canonical(touchpoint.name, members)
     try:
         touchpoint.request.__pydantic_validator__.validate_python(members)

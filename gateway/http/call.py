@@ -1,4 +1,4 @@
-"""One HTTP call on its way: what is known about it so far, for the receipts and the log line."""
+"""One HTTP call: what is known about it so far, for its receipts and its line in the log."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ID_BYTES = 16
 IDS_DRAWN = 256
 """Ids drawn at once: 4 KiB of randomness."""
 POSITIONS_MAX = 20
-"""Positions in one header: a batch of 1,000 would exceed what clients accept as a header line (8 KiB)."""
+"""Positions in one header: those of a batch of 1,000 would exceed the header line that clients accept (8 KiB)."""
 
 
 class EventIds:
-    """128 random bits each, drawn for many ids at once: a system call per request would cost as much as the metrics."""
+    """Ids of 128 random bits, drawn for many requests at once: a system call for each costs as much as its metrics."""
 
     def __init__(self) -> None:
         self._drawn: list[str] = []
@@ -38,6 +38,9 @@ new_event_id = EventIds().new
 
 @dataclass(slots=True)
 class Call:
+    """`touchpoint`: its name in the log and the metrics; `event`: id of the event, or of the batch; `subject`: code of
+    the order or other thing that it is about; `positions`: of the records that it left in Kafka."""
+
     touchpoint: str
     started: float
     channel: Channel | None = None
@@ -47,7 +50,7 @@ class Call:
     verdict: str = ""
 
     def response(self, answer: Answer) -> web.Response:
-        """The HTTP response, with receipts whenever something was stored."""
+        """The HTTP response, with receipts if something was stored."""
         headers: dict[str, str] = {}
         if answer.body:
             headers["Content-Type"] = answer.content_type

@@ -1,6 +1,6 @@
-"""Every metric of the gateway, by name. Counting is plain arithmetic; Prometheus' types are made when it asks.
+"""The metrics of the gateway. Counting is plain arithmetic; the types of Prometheus are made when it scrapes.
 
-One registry per gateway, so that several may live in one process.
+Each gateway has a registry of its own, so that several can run in one process.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 45.0)
-"""From a verdict when all is well to the moment when a caller of a relay gives up."""
+"""From the time of a verdict when all is well to the time when the caller of a relay gives up."""
 
 
-class _Timing:
-    """One histogram: how many requests fell under each bound, and their sum."""
+class _Histogram:
+    """How many requests took how long. `counts`: those below each bound and not below the one before it."""
 
     __slots__ = ("counts", "total")
 
@@ -27,7 +27,7 @@ class _Timing:
         self.total = 0.0
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Cumulative, as Prometheus wants them."""
+        """Cumulative counts by upper bound, as Prometheus wants them."""
         sums: list[tuple[str, float]] = []
         so_far = 0
         for bound, count in zip((*map(str, SECONDS), "+Inf"), self.counts, strict=True):
@@ -39,7 +39,7 @@ class _Timing:
 class Metrics(Collector):
     def __init__(self) -> None:
         self._requests: dict[tuple[str, int], int] = {}
-        self._timings: dict[str, _Timing] = {}
+        self._histograms: dict[str, _Histogram] = {}
         self.records = 0
         self.producer_rebuilds = 0
         self._replies: dict[str, int] = {}
@@ -48,17 +48,16 @@ class Metrics(Collector):
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
-    def answered(self, touchpoint: str, status: int, seconds: float) -> None:
-        """One request."""
+    def count_request(self, touchpoint: str, status: int, seconds: float) -> None:
         self._requests[touchpoint, status] = self._requests.get((touchpoint, status), 0) + 1
-        timing = self._timings.get(touchpoint)
-        if timing is None:
-            timing = self._timings[touchpoint] = _Timing()
-        timing.counts[bisect_left(SECONDS, seconds)] += 1
-        timing.total += seconds
+        histogram = self._histograms.get(touchpoint)
+        if histogram is None:
+            histogram = self._histograms[touchpoint] = _Histogram()
+        histogram.counts[bisect_left(SECONDS, seconds)] += 1
+        histogram.total += seconds
 
-    def replied(self, verdict: str) -> None:
-        """One reply that somebody waited for."""
+    def count_reply(self, verdict: str) -> None:
+        """A reply that a request waited for."""
         self._replies[verdict] = self._replies.get(verdict, 0) + 1
 
     def text(self) -> bytes:
@@ -76,8 +75,8 @@ class Metrics(Collector):
         seconds = HistogramMetricFamily(
             "sluice_gateway_request_seconds", "From the request's head to its answer", labels=["touchpoint"]
         )
-        for touchpoint, timing in self._timings.items():
-            seconds.add_metric([touchpoint], timing.buckets(), timing.total)
+        for touchpoint, histogram in self._histograms.items():
+            seconds.add_metric([touchpoint], histogram.buckets(), histogram.total)
         yield seconds
         yield CounterMetricFamily(
             "sluice_gateway_records", "Records acknowledged by all in-sync replicas", value=self.records
@@ -86,14 +85,14 @@ class Metrics(Collector):
             "sluice_gateway_producer_rebuilds", "Producers replaced after a fatal error", value=self.producer_rebuilds
         )
         replies = CounterMetricFamily(
-            "sluice_gateway_replies", "Replies read that somebody waited for, by verdict", labels=["verdict"]
+            "sluice_gateway_replies", "Replies read that a request waited for, by verdict", labels=["verdict"]
         )
         for verdict, count in self._replies.items():
             replies.add_metric([verdict], count)
         yield replies
         yield GaugeMetricFamily(
             "sluice_gateway_records_bytes_in_flight",
-            "Handed to Kafka, not acknowledged yet",
+            "Bytes handed to Kafka and not acknowledged yet",
             value=self.bytes_in_flight(),
         )
         yield GaugeMetricFamily("sluice_gateway_waiters", "Requests that wait for a reply", value=self.waiters())

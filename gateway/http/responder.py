@@ -1,4 +1,4 @@
-"""The end of every HTTP call: it is counted and logged, and errors become answers."""
+"""The end of every HTTP call: its response, its count and its line in the log; and what an error is answered with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class Responder:
-    """Makes HTTP responses, and counts and logs the calls that they answer."""
+    """Makes the response of a call, counts the call and logs it."""
 
     def __init__(self, metrics: Metrics, access_log: AccessLog, now_ms: Clock) -> None:
         self._metrics = metrics
@@ -28,9 +28,8 @@ class Responder:
         self._now_ms = now_ms
 
     def respond(self, call: Call, answer: Answer) -> web.Response:
-        """The call's response. The call is counted and logged."""
         seconds = time.perf_counter() - call.started
-        self._metrics.answered(call.touchpoint, answer.status, seconds)
+        self._metrics.count_request(call.touchpoint, answer.status, seconds)
         self._access_log.line(
             {
                 "event": "request",
@@ -49,7 +48,7 @@ class Responder:
         return call.response(answer)
 
     def refusing(self, label: str, shape: Callable[[Refused], Answer], status: int, code: str, message: str) -> Handler:
-        """A handler for paths and methods that there are not. `label`: what it is called in the log and the metrics."""
+        """A handler of paths and methods that do not exist. `label`: its name in the log and the metrics."""
 
         async def handle(request: web.Request) -> web.Response:
             refused = Refused(status, code, message, f"{request.method} {request.path[:200]}")
@@ -59,7 +58,7 @@ class Responder:
 
 
 def refusal_of(error: Exception, what: str) -> Refused:
-    """The one place that turns an error into what the caller is told."""
+    """The refusal that an error becomes. `what`: the call's name in the log."""
     if isinstance(error, Refused):
         return error
     if isinstance(error, Unavailable):

@@ -1,4 +1,4 @@
-"""Records that the gateway writes for an HTTP call, and the replies to those that are commands."""
+"""Commands: the records that the gateway writes for an HTTP call, and the replies that the call waits for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class BatchPart(NamedTuple):
 
 
 class Commands:
-    """Writes records in the name of a call, whose event id and positions it sets."""
+    """Writes the records of calls. Sets a call's event id, positions and verdict, for its receipts and log line."""
 
     def __init__(self, producer: Producer, replies: Replies, now_ms: Clock, relay_deadline_s: float) -> None:
         self._producer = producer
@@ -97,7 +97,7 @@ class Commands:
         call.positions.append(await self._producer.produce(Outgoing(topic, key, value, headers, partition)))
 
     def _check_replies(self) -> None:
-        """A command whose verdict could not be heard is not accepted."""
+        """A command is refused while its verdict could not be read."""
         reason = self._replies.unready()
         if reason is not None:
             raise Unavailable(reason)

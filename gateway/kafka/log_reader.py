@@ -1,7 +1,6 @@
-"""Reading partitions of a topic for one call: from any offset or time on, some records at a time.
+"""Readers of a topic for single calls: from any offset or time on, some records at a time.
 
-Implements gateway.ports.Log. A redrive, or a receiver that fills a gap, is rare, so each reading has a consumer of its
-own, without a group.
+Redrives and receivers that fill a gap are rare, so each reading has a consumer of its own, without a group.
 """
 
 from __future__ import annotations

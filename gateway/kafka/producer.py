@@ -1,7 +1,7 @@
-"""The one producer of this process: idempotent, acks=all, bounded in bytes and time, rebuilt when beyond repair.
+"""The gateway's producer: idempotent, acks=all, bounded in bytes and time, and replaced when it cannot go on.
 
-It connects in the background, so the gateway starts, answers 503 and recovers without Kafka. What was handed to Kafka
-and not acknowledged in time may still arrive: the caller is told "not known; a repeat is safe".
+It connects in the background, so the gateway starts, answers 503 and recovers without Kafka. A record that Kafka does
+not acknowledge in time may still arrive: the caller hears that this is not known and that a repeat is safe.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from topics.kafka.catalogue import BY_NAME
 log = logging.getLogger(__name__)
 
 BYTES_IN_FLIGHT_MAX = 64 << 20
-"""Handed to Kafka and not acknowledged: a second of the fastest local broker. Beyond it calls are refused at once."""
+"""Handed to Kafka and not acknowledged: a second's worth of the fastest local broker. Beyond it calls are refused."""
 RECORD_OVERHEAD_BYTES = 512
 """Headers and bookkeeping of one record, counted with its key and value."""
 BATCH_BYTES = 512 << 10
-"""Records of one partition that leave together, where so many wait: one request at a time is on its way for each
-partition, and a snapshot goes to one."""
+"""Of the records of one partition that leave together: only one request at a time is in flight for each partition, and
+all of a snapshot goes to one partition."""
 RETRY_S = 0.25
-"""Between two attempts to reach Kafka while it is away; what a caller sees as recovery."""
+"""Between two attempts to reach Kafka while it is away. Recovery is noticed so much later."""
 PROBE_S = 2.0
-"""Between two questions to a Kafka that is well and has nothing to acknowledge."""
+"""Between two probes of Kafka while it answers."""
 PROBE_TIMEOUT_S = 2.0
-"""A broker that takes longer to say where a topic is cannot keep the two seconds promised to callers."""
+"""For metadata. A broker that takes longer cannot acknowledge within the two seconds promised to callers."""
 CONNECT_TIMEOUT_S = 10.0
-"""A new producer asks for its id; a broker that is just starting needs some seconds."""
+"""A new producer asks for its id, and a broker that has just started needs some seconds to give it."""
 CLOSE_TIMEOUT_S = 5.0
-"""What is in flight when the gateway stops, or when a broken producer is put away, gets this long."""
+"""For records in flight when the gateway stops, or when a broken producer is closed."""
 REQUEST_TIMEOUT_S = 10.0
 """A broker that hangs is asked again on a new connection after this; idempotence makes that safe."""
 
@@ -72,11 +72,11 @@ class SharedProducer:
 
     def unready(self) -> str | None:
         if self._keeper is not None and self._keeper.done():
-            return "the keeper of the producer ended"
+            return "the task that keeps the producer connected ended"
         return self._unready
 
     async def wait(self) -> None:
-        """Returns when it was stopped; raises what ended its keeper before, and what nobody foresaw does end it."""
+        """Returns when the producer was stopped. Raises the unforeseen error that ended its background task before."""
         if self._keeper is not None:
             await asyncio.shield(self._keeper)
 
@@ -86,7 +86,7 @@ class SharedProducer:
         self._keeper = asyncio.create_task(self._keep(), name="gateway-producer")
 
     async def stop(self) -> None:
-        """What is in flight gets a bounded time to be acknowledged."""
+        """Records in flight get CLOSE_TIMEOUT_S to be acknowledged."""
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
@@ -114,7 +114,7 @@ class SharedProducer:
         except TimeoutError as error:
             raise self._away(f"no acknowledgement within {timeout_s:g} s") from error
         except KafkaError as error:
-            raise self._judged(error) from error
+            raise self._translated(error) from error
         self._metrics.records += 1
         return Position(metadata.topic, metadata.partition, metadata.offset)
 
@@ -128,22 +128,24 @@ class SharedProducer:
             async with asyncio.timeout_at(deadline):
                 # One after the other, so that records of one key keep their order.
                 for record in records:
-                    futures.append(await self._send(producer, record))  # noqa: PERF401 - kept when the time is over
+                    futures.append(await self._send(producer, record))  # noqa: PERF401 - those before a timeout are kept
         except (TimeoutError, KafkaError) as error:
-            trouble = self._away("no room for more records") if isinstance(error, TimeoutError) else self._judged(error)
+            trouble = (
+                self._away("no room for more records") if isinstance(error, TimeoutError) else self._translated(error)
+            )
         if futures:
             await asyncio.wait(futures, timeout=max(0.0, deadline - loop.time()))
         elif trouble is not None:
             raise trouble
         positions = [self._position(future) for future in futures]
         for future in futures:
-            future.cancel()  # those not done: nobody waits for them any more
+            future.cancel()  # only those that are not done
         if None in positions and trouble is None:
             self._away("part of a batch was not acknowledged in time")
         return positions + [None] * (len(records) - len(positions))
 
     def _running(self) -> asyncio.AbstractEventLoop:
-        """Kept from the start: asking asyncio costs a system call each time, several for each request."""
+        """The event loop, kept from the start: asking asyncio for it costs a system call, several times a request."""
         if self._loop is None:
             raise RuntimeError("start() comes before the first record")
         return self._loop
@@ -154,14 +156,15 @@ class SharedProducer:
         error = future.exception()
         if error is not None:
             if isinstance(error, KafkaError):
-                self._judged(error)
+                self._translated(error)
             return None
         metadata = future.result()
         self._metrics.records += 1
         return Position(metadata.topic, metadata.partition, metadata.offset)
 
     def _admit(self, size: int) -> AIOKafkaProducer:
-        """While Kafka is known to be away nothing more is handed over: it would pile up, and arrive unasked later."""
+        """The producer, if there is room for so many bytes. While Kafka is away nothing is handed to it: records would
+        pile up, and arrive later although their callers were refused."""
         if self._producer is None or self.unready() is not None:
             raise Unavailable(self.unready() or "no producer")
         if self._bytes_in_flight + size > self._bytes_max:
@@ -169,9 +172,9 @@ class SharedProducer:
         return self._producer
 
     def _send_at_once(self, producer: AIOKafkaProducer, record: Outgoing) -> asyncio.Future[Any] | None:
-        """As `_send`, where aiokafka need not wait for metadata or room: nearly always, and then no timer is needed.
+        """As `_send`, but None if aiokafka has to wait for metadata or room. It seldom has; else no timer is needed.
 
-        A send that has to wait has appended nothing yet; it is ended here and begun again under a time limit.
+        A send that has to wait has appended nothing yet: it is closed here, and the caller begins again with a timer.
         """
         sending = self._send(producer, record)
         try:
@@ -183,9 +186,9 @@ class SharedProducer:
         return None
 
     async def _send(self, producer: AIOKafkaProducer, record: Outgoing) -> asyncio.Future[Any]:
-        """Returns when the record has its place in the order, with a future of its acknowledgement.
+        """Returns when the record has its place in the order; the future ends with its acknowledgement.
 
-        The future is ours: giving up on it leaves aiokafka's alone, so bytes are counted until Kafka has answered.
+        The future is not aiokafka's: if a caller gives up, the bytes are in flight until Kafka answers.
         """
         size = _size(record)
         self._bytes_in_flight += size
@@ -202,7 +205,7 @@ class SharedProducer:
             self._bytes_in_flight -= size
             error = ProducerClosed() if future.cancelled() else future.exception()
             if acknowledged.done():
-                return  # nobody waits any more
+                return  # the caller gave up
             if error is None:
                 acknowledged.set_result(future.result())
             else:
@@ -212,15 +215,15 @@ class SharedProducer:
         return acknowledged
 
     def _away(self, reason: str) -> Unavailable:
-        """From now on calls are refused at once, until Kafka answers a probe."""
+        """Notes that Kafka is away: calls are refused at once until it answers a probe."""
         if self._unready is None:
             log.warning("Kafka does not take records: %s", reason)
             self._unready = reason
             self._wake.set()
         return Unavailable(reason)
 
-    def _judged(self, error: KafkaError) -> Exception:
-        """What an error means: the record's fault, Kafka's absence, or a producer that cannot go on."""
+    def _translated(self, error: KafkaError) -> Exception:
+        """The error to raise: the record is too large, Kafka is away, or the producer has to be replaced."""
         if isinstance(error, (MessageSizeTooLargeError, RecordTooLargeError)):
             return RecordTooLarge(str(error))
         if isinstance(error, (KafkaTimeoutError, UnknownTopicOrPartitionError)) or error.retriable:
@@ -262,7 +265,7 @@ class SharedProducer:
                 return producer
 
     async def _watch(self, producer: AIOKafkaProducer) -> None:
-        """Returns when the producer is broken. Until then: asks Kafka now and then, more often while it is away."""
+        """Probes Kafka, more often while it is away. Returns when the producer is broken."""
         while not self._broken:
             self._wake.clear()
             with suppress(TimeoutError):
@@ -283,7 +286,7 @@ async def _answers(producer: AIOKafkaProducer) -> bool:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             return bool(await producer.client.force_metadata_update())
     except (TimeoutError, KafkaError, OSError):
-        return False  # the caller says so once, when this changes
+        return False  # logged by the caller, once
 
 
 async def _close(producer: AIOKafkaProducer) -> None:
@@ -291,7 +294,7 @@ async def _close(producer: AIOKafkaProducer) -> None:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await producer.stop()
     except (KafkaError, OSError, TimeoutError) as error:
-        log.debug("a producer was put away with records in flight: %r", error)
+        log.debug("a producer was closed with records in flight: %r", error)
 
 
 def _size(record: Outgoing) -> int:

@@ -1,7 +1,7 @@
-"""Verdicts and answers: this gateway's own partition of `replies`, and who waits for what.
+"""Replies to commands: reads this gateway's partition of `replies`, and ends the futures of the requests that wait.
 
-The partition is assigned by hand and read from its end: replies to an earlier process of this gateway have nobody
-waiting. Several gateways may share a partition; each ignores the ids it does not know.
+The partition is assigned by hand and read from its end, because no request waits for a reply to an earlier process.
+Several gateways may share a partition; each ignores the ids that it does not know.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from topics.records.verdicts import Reply, decode_reply
 log = logging.getLogger(__name__)
 
 WAITERS_MAX = 20_000
-"""Requests that may wait at once: some hundred megabytes of sockets and state. Beyond it calls are refused at once."""
+"""Requests that may wait at once: some hundred megabytes of sockets and state. Beyond it calls are refused."""
 RETRY_S = 0.25
 """Between two attempts to reach Kafka."""
 POLL_MS = 1_000
-"""How long one read waits when there is nothing; a reply ends it at once."""
+"""How long one read waits for a record; a reply ends it at once."""
 CONNECT_TIMEOUT_S = 10.0
 
 
@@ -72,7 +72,7 @@ class ReplyReader:
             await asyncio.wait([self._task])
 
     async def wait(self) -> None:
-        """Returns when it was stopped; raises what ended it before, and what nobody foresaw does end it."""
+        """Returns when the reader was stopped. Raises the unforeseen error that ended it before."""
         if self._task is not None:
             await asyncio.shield(self._task)
 
@@ -89,7 +89,7 @@ class ReplyReader:
         self._settle(event.encode(), None)
 
     def release_all(self) -> None:
-        """The gateway stops: whoever still waits is told that no reply came in time."""
+        """Ends all futures with None, as if no reply had come in time; for a gateway that stops."""
         for key in list(self._waiting):
             self._settle(key, None)
 
@@ -125,24 +125,24 @@ class ReplyReader:
         while True:
             for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
                 for record in records:
-                    self._take(record)
+                    self._on_record(record)
                 self._next_offset = records[-1].offset + 1
 
-    def _take(self, record: ConsumerRecord) -> None:
-        """A reply that nobody here waits for is not even decoded."""
+    def _on_record(self, record: ConsumerRecord) -> None:
+        """Ends the future that waits for this reply. A reply without one is not even decoded."""
         if record.key not in self._waiting:
             return
         try:
             reply = decode_reply(record.value)
         except (ValueError, KeyError, TypeError) as error:
-            log.error("a reply at offset %d cannot be read: %r", record.offset, error)  # noqa: TRY400 - no traceback needed
+            log.error("the reply at offset %d cannot be read: %r", record.offset, error)  # noqa: TRY400 - no traceback needed
             return
-        self._metrics.replied(reply.verdict.value)
+        self._metrics.count_reply(reply.verdict.value)
         self._settle(record.key, reply)
 
 
 def _own_partition(settings: Settings) -> int:
-    """As configured, else the same one after a restart of this gateway on this host."""
+    """The configured partition, else one that is the same after a restart of this gateway on this host."""
     partitions = BY_NAME["replies"].partitions or settings.partitions
     if settings.reply_partition is not None:
         return settings.reply_partition % partitions

@@ -1,22 +1,22 @@
-"""PURE: what Increff said a moment ago that it does not have: who asks on and on does not eat its budget."""
+"""PURE: SKUs that Increff said a moment ago it does not have, so that repeated searches do not use up its budget."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 ABSENT_MS = 60_000
-"""How long Increff's "unknown" is believed: a new listing is found within a minute, by a push of stock sooner."""
+"""How long an entry holds: a new listing is found within a minute, or as soon as its stock comes."""
 ABSENT_MAX = 100_000
-"""SKUs remembered, some 20 MB; the oldest are forgotten first."""
+"""SKUs kept, some 20 MB; the oldest are dropped first."""
 
 Sku = tuple[str, str, str]
 """Channel, location (empty: any) and SKU."""
 
 
-class AbsentSkus:
+class NegativeCache:
     def __init__(self) -> None:
         self._until_ms: dict[Sku, int] = {}
-        """In the order in which they end."""
+        """When each entry ends, soonest first."""
 
     def add(self, skus: Iterable[Sku], now_ms: int) -> None:
         for sku in skus:

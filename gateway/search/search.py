@@ -1,7 +1,7 @@
-"""Search Inventory: from the positions here, and of SKUs that are not known here, from Increff within its budget.
+"""Search Inventory: answered from the positions that are known here; Increff is asked about other SKUs.
 
-Increff is asked by delivery, which owns its budget, in one call for all unknown SKUs of a search; such a call leaves
-room for orders as a redrive does. Whatever becomes of it, the search is answered in time.
+Delivery asks Increff, because it owns the budget: one call for all unknown SKUs of a search, which leaves room for
+orders as a redrive does. Whatever comes of that call, the search is answered in time.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 from gateway.http.answers import KAFKA_RETRY_AFTER_S, Answer, Refused
 from gateway.http.call import new_event_id
 from gateway.ports import Clock, Outgoing, Overloaded, Producer, RecordTooLarge, Replies, Stock, Unavailable
-from gateway.search import answers as search
-from gateway.search.negative_cache import AbsentSkus, Sku
+from gateway.search import lookup
+from gateway.search.negative_cache import NegativeCache, Sku
 from topics.configuration.channels import Channel, Channels
 from topics.configuration.settings import Settings
 from topics.contract.definition import Touchpoint
@@ -23,14 +23,14 @@ from topics.records.keys import INCREFF, destination_partition, join, shard_of
 from topics.records.verdicts import Verdict
 
 AGE_HEADER = "Sluice-Stock-Age-Ms"
-"""How far the answer may be behind the newest accepted position, at most."""
+"""How old the positions are that were searched, at most."""
 UNASKED_HEADER = "Sluice-Search-Unasked"
-"""How many SKUs are known neither here nor to be unknown: Increff was not asked, or gave no answer."""
+"""How many SKUs are not known here and were not asked of Increff, or got no answer from it."""
 ASKED_AT_ONCE = 8
-"""Questions to Increff in the air from one gateway: what is asked more often than it is answered would only wait."""
+"""Calls to Increff in flight from one gateway: more than it answers in time would only wait."""
 LANE = "~search"
-"""In place of an order, in the lane of a question. Each question in the air has a lane of its own, and the next one the
-same: delivery remembers a lane for a day."""
+"""Takes the place of an order in the lane of such a call. Each call in flight has a lane of its own. Lanes are used
+again, because delivery remembers a lane for a day."""
 
 
 class Search:
@@ -50,26 +50,26 @@ class Search:
         self._producer = producer
         self._replies = replies
         self._now_ms = now_ms
-        self._offers = search.Offers()
-        self._absent = AbsentSkus()
+        self._offers = lookup.Offers()
+        self._absent = NegativeCache()
         self._free = list(range(ASKED_AT_ONCE))
-        """Lanes with no question in the air."""
+        """Lanes without a call in flight."""
 
     async def answer(self, touchpoint: Touchpoint, channel: Channel, members: Mapping[str, Any]) -> Answer:
-        """Raises Refused when what is known of stock is not all, or too old."""
+        """The answer. Raises Refused when not all positions are known, or when they are too old."""
         age_ms = self._age_ms()
-        look = search.at_location if touchpoint is search.BY_LOCATION else search.everywhere
-        found = look(self._stock, self._offers, channel, members)
+        find = lookup.at_location if touchpoint is lookup.BY_LOCATION else lookup.everywhere
+        found = find(self._stock, self._offers, channel, members)
         unasked = 0
         unknown = self._unknown(channel, members, found)
         if unknown:
-            told = await self._ask(touchpoint, channel, {**members, "channelSkuCodes": unknown})
-            unasked = len(unknown) if told is None else 0
-            found |= told or {}
+            asked = await self._ask(touchpoint, channel, {**members, "channelSkuCodes": unknown})
+            unasked = len(unknown) if asked is None else 0
+            found |= asked or {}
         headers = [(AGE_HEADER, str(age_ms))]
         if unasked:
             headers.append((UNASKED_HEADER, str(unasked)))
-        return Answer(200, search.answer(touchpoint.name, members, found), headers=tuple(headers))
+        return Answer(200, lookup.body_of(touchpoint.name, members, found), headers=tuple(headers))
 
     def _age_ms(self) -> int:
         current_ms = self._stock.current_ms()
@@ -78,21 +78,19 @@ class Search:
             raise Refused(503, "UNAVAILABLE", "Stock is not known yet", reason, KAFKA_RETRY_AFTER_S)
         age_ms = max(0, self._now_ms() - current_ms)
         if age_ms > self._settings.search_stale_max_s * 1000:
-            reason = f"what is known of stock is {age_ms} ms old: {self._stock.unready() or 'Kafka does not answer'}"
-            raise Refused(
-                503, "STALE", "Stock may have changed since it was last heard of", reason, KAFKA_RETRY_AFTER_S
-            )
+            reason = f"the newest positions are {age_ms} ms old: {self._stock.unready() or 'Kafka does not answer'}"
+            raise Refused(503, "STALE", "Stock is too old to be searched", reason, KAFKA_RETRY_AFTER_S)
         return age_ms
 
-    def _unknown(self, channel: Channel, members: Mapping[str, Any], found: search.Found) -> list[str]:
-        """What Increff is to be asked about."""
+    def _unknown(self, channel: Channel, members: Mapping[str, Any], found: lookup.Found) -> list[str]:
+        """The SKUs that Increff should be asked about."""
         if not channel.stock.search_fallback:
             return []
         now_ms = self._now_ms()
-        missing = [sku for sku in search.skus_of(members) if sku not in found]
+        missing = [sku for sku in lookup.skus_of(members) if sku not in found]
         return [sku for sku in missing if not self._absent.has(_name(channel, members, sku), now_ms)]
 
-    async def _ask(self, touchpoint: Touchpoint, channel: Channel, members: Mapping[str, Any]) -> search.Found | None:
+    async def _ask(self, touchpoint: Touchpoint, channel: Channel, members: Mapping[str, Any]) -> lookup.Found | None:
         """What Increff has; None: it was not asked, or gave no usable answer in time."""
         if not self._free or self._replies.unready() is not None:
             return None
@@ -111,7 +109,7 @@ class Search:
             self._free.append(number)
         if reply is None or reply.verdict is not Verdict.ANSWERED or not isinstance(reply.body, dict):
             return None
-        found = search.answered(touchpoint.name, reply.body, channel, self._offers.of(channel), members)
+        found = lookup.in_answer(touchpoint.name, reply.body, channel, self._offers.lookup(channel), members)
         absent = [_name(channel, members, sku) for sku in members["channelSkuCodes"] if sku not in found]
         self._absent.add(absent, self._now_ms())
         return found
@@ -119,7 +117,7 @@ class Search:
     def _request(
         self, event: str, number: int, touchpoint: Touchpoint, channel: Channel, members: Mapping[str, Any]
     ) -> Outgoing:
-        """Withdrawn when nobody waits for it any more."""
+        """The request to delivery. It is withdrawn at its deadline, when the search no longer waits for it."""
         now_ms = self._now_ms()
         lane = join(INCREFF, LANE, str(self._replies.partition), str(number))
         shard = shard_of(lane, self._shards)

@@ -1,4 +1,4 @@
-"""Batches: one keyed record per order, and one answer from all their verdicts. Pure."""
+"""PURE: batches. Each order of a batch becomes a record of its own; their verdicts become one answer."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from topics.contract.definition import Direction, Touchpoint
 from topics.records.verdicts import Reply, Verdict
 
 NAMED_MAX = 50
-"""Orders named in one error; Increff shows the message to a warehouse user."""
+"""Orders named in one error, which Increff shows to a warehouse user."""
 
 Part = tuple[dict[str, Any], dict[str, Any]]
-"""One item of the batch, and the value of its record: the batch's shape with a list of one."""
+"""An item of the batch, and the value of its record: the batch with this item alone."""
 
 
 def split(touchpoint: Touchpoint, members: dict[str, Any]) -> list[Part]:
@@ -22,9 +22,9 @@ def split(touchpoint: Touchpoint, members: dict[str, Any]) -> list[Part]:
 
 
 def merged(touchpoint: Touchpoint, items: Sequence[dict[str, Any]], replies: Sequence[Reply | None]) -> Answer:
-    """The batch's answer: partial success where the contract has it (`successOrders`), else all or an error.
+    """The batch's answer: the orders that succeeded, if the contract has that (`successOrders`); else all or an error.
 
-    No verdict in time counts as accepted: what is stored cannot be refused.
+    An item without a verdict in time counts as accepted, because what is stored cannot be refused. Raises Refused.
     """
     failed = [
         (item, reply)
@@ -40,7 +40,7 @@ def merged(touchpoint: Touchpoint, items: Sequence[dict[str, Any]], replies: Seq
 
 
 def _not_taken(touchpoint: Touchpoint, failed: Sequence[tuple[dict[str, Any], Reply]]) -> Refused:
-    """404 when all of them are unknown, 503 when a repeat may cure one, else 400."""
+    """404 if all items are unknown, 503 if a repeat may help one of them, else 400."""
     verdicts = {reply.verdict for _, reply in failed}
     reasons = [refusal(touchpoint, reply) for _, reply in failed]
     status = 400
@@ -52,4 +52,10 @@ def _not_taken(touchpoint: Touchpoint, failed: Sequence[tuple[dict[str, Any], Re
     if len(named) > NAMED_MAX:
         named = [*named[:NAMED_MAX], f"and {len(named) - NAMED_MAX} more"]
     retry_after_s = max((reason.retry_after_s or 0 for reason in reasons), default=0) or None
-    return Refused(status, "NOT_TAKEN", "Not taken; a repeat of the whole is safe", "; ".join(named), retry_after_s)
+    return Refused(
+        status,
+        "NOT_TAKEN",
+        "Some items were refused; a repeat of the whole batch is safe",
+        "; ".join(named),
+        retry_after_s,
+    )

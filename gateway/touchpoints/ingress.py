@@ -1,4 +1,4 @@
-"""The one handler of all touchpoints: authenticate, read, validate, make durable, wait for the verdict, answer."""
+"""The handler of all touchpoints: authenticates, reads, validates, makes durable, waits for the verdict, answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from gateway.http.answers import Answer, Refused, json_answer, of_reply, shaped
+from gateway.http.answers import Answer, Refused, answer_of, json_answer, shaped
 from gateway.http.authentication import Authentication
 from gateway.http.body import BodyReader, parse, query_members, validate, with_path_members
 from gateway.http.call import Call
@@ -44,7 +44,7 @@ class Ingress:
         self._drained: asyncio.Event | None = None
 
     def handler(self, touchpoint: Touchpoint) -> Handler:
-        """The handler of one touchpoint; what it does with the members depends on the entry alone."""
+        """The handler of one touchpoint, chosen by its entry in TOUCHPOINTS alone."""
         accept = self._acceptor(touchpoint)
         inbound = touchpoint.direction is Direction.TO_INCREFF
         authenticate = self._from_marketplace if inbound else self._from_increff
@@ -65,7 +65,7 @@ class Ingress:
         return handle
 
     async def drained(self, timeout_s: float) -> bool:
-        """Whether no call was in hand within that time."""
+        """Waits until no call is active; False: some are after this time."""
         self._drained = asyncio.Event()
         if not self.active:
             return True
@@ -96,7 +96,7 @@ class Ingress:
         return channel
 
     def _from_increff(self, touchpoint: Touchpoint, request: web.Request) -> Channel:
-        """Get Credential has its own header, so whether the channel has it at all is asked first."""
+        """The channel in the path. Get Credential has headers of its own: if it is off, there are none to check."""
         channel = self._authentication.channel(request.match_info["channel"])
         if touchpoint.name == "get-credential":
             _offered(channel, touchpoint)
@@ -107,7 +107,7 @@ class Ingress:
         return channel
 
     async def _members(self, touchpoint: Touchpoint, request: web.Request) -> tuple[dict[str, Any], bytes | None]:
-        """Valid members, and the body's own bytes where they say exactly that."""
+        """The valid members, and the bytes of the body if they say exactly that."""
         raw = await self._bodies.read(request)
         if touchpoint.query:
             # Some clients send a body with their GET (contract 5); the query string wins.
@@ -126,10 +126,10 @@ class Ingress:
         reply = await self._commands.execute(
             call, COMMAND + touchpoint.name, key, raw or orjson.dumps(members), self._wait_s(touchpoint)
         )
-        return of_reply(touchpoint, reply)
+        return answer_of(touchpoint, reply)
 
     async def _accept_batch(self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request) -> Answer:
-        """Validated whole, then one record per order. Repeating the whole batch is harmless, whatever happened."""
+        """Validates the whole batch, then writes one record per order. A repeat of all is harmless at any time."""
         members, _raw = await self._members(touchpoint, request)
         items = split(touchpoint, members)
         call.subject = items[0][0]["orderCode"]
@@ -142,7 +142,7 @@ class Ingress:
         return merged(touchpoint, [item for item, _value in items], replies)
 
     async def _accept_stock(self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request) -> Answer:
-        """Durable before it is answered; each SKU succeeds or fails on its own, and none waits for a verdict."""
+        """Answers once the batch is durable. Each SKU succeeds or fails on its own, without a verdict."""
         raw = await self._bodies.read(request)
         batch = read_stock(touchpoint, raw)
         call.subject = batch.location

@@ -1,4 +1,4 @@
-"""A stock batch on its way to `inventory.updates`: what of it is valid, its key, the partition that owns it. Pure."""
+"""PURE: a stock batch for `inventory.updates`: its valid items, its key and the partition that owns it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ CONSOLIDATED = "consolidated-atp-inventory"
 
 @dataclass(frozen=True, slots=True)
 class StockBatch:
-    """What a body comes to, whoever's it is. `value`: of its record, or None when no SKU of the batch is valid;
-    `answer`: the lists of contract 12."""
+    """A batch of any channel. `value`: of its record, None if no SKU is valid; `answer`: the lists of contract 12."""
 
     location: str
     value: bytes | None
@@ -44,7 +43,7 @@ def stock_home(channel: Channel, location: str, partitions: int) -> tuple[bytes,
 
 
 def plain(touchpoint: Touchpoint, raw: bytes) -> StockBatch | None:
-    """A batch of which nothing fails and nothing must change: its record is the body as it came. None: `split` it."""
+    """A batch that is valid and needs no change: its record is the body as it came. None: `split` has to judge it."""
     if touchpoint.name == CONSOLIDATED:
         listings = read_plain_consolidated(raw)
         if listings is None or len({one.channelSkuCode for one in listings.inventories}) != len(listings.inventories):
@@ -62,11 +61,11 @@ def plain(touchpoint: Touchpoint, raw: bytes) -> StockBatch | None:
 
 
 def split(touchpoint: Touchpoint, raw: bytes) -> StockBatch:
-    """SKU by SKU: some may fail, come twice, or print their quantity as a string. Raises Refused."""
+    """A batch judged SKU by SKU: some may fail, come twice, or print their quantity as a string. Raises Refused."""
     members = parse(raw)
     consolidated = touchpoint.name == CONSOLIDATED
     if not consolidated:
-        # The form of a batch shows by this member further on; here the path has already said which one it is.
+        # Readers of the record tell the two forms of a batch by this member; here the path tells them.
         members.pop("consolidationType", None)
     elif "consolidationType" not in members:
         raise bad_data("consolidationType: may not be null")

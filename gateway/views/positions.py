@@ -1,7 +1,7 @@
-"""The last accepted positions of all channels, in memory, for Search Inventory: one look-up for a SKU everywhere.
+"""The last accepted positions of all channels, in memory, for Search Inventory: one look-up finds a SKU everywhere.
 
-What is kept of a position is which of its channel's locations it is at and how much there is, eight bytes beside the
-others of its SKU, and a serial number where it has one.
+A position is kept as the number of its location and its quantity, eight bytes beside those of the SKU's other
+locations, and its serial number if it has one.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from topics.stock.position_map import parts_of
 from topics.stock.positions import is_consolidated, is_position
 
 _AT = struct.Struct("<II")
-"""One position of a SKU: the number of its location, and its quantity."""
+"""A position of a SKU: the number of its location, and its quantity."""
 
 
 class _Item(msgspec.Struct, gc=False):
-    """What a search tells of a position."""
+    """The members of a position that a search answers with."""
 
     quantity: int
     channelSerialNo: str | None = None  # noqa: N815 - the contract's spelling
@@ -35,19 +35,20 @@ _decode = msgspec.json.Decoder(_Item).decode
 
 
 class _Channel:
-    """`packed`: SKU -> its positions, one `_AT` behind the other. `serials`: by SKU and location number."""
+    """`packed`: SKU -> its positions, one `_AT` behind the other. `numbered`: locations, each at its number; `named`:
+    these, and those of consolidated stock; `serials`: by SKU and location number."""
 
-    __slots__ = ("locations", "packed", "places", "serials")
+    __slots__ = ("named", "numbered", "packed", "serials")
 
     def __init__(self) -> None:
         self.packed: dict[str, bytes] = {}
-        self.locations: list[str] = []
+        self.numbered: list[str] = []
         self.serials: dict[tuple[str, int], str] = {}
-        self.places: set[str] = set()
+        self.named: set[str] = set()
 
 
-class _Place(NamedTuple):
-    """One location of one channel. `number` None: consolidated stock, which is no location's and is not kept."""
+class _Location(NamedTuple):
+    """A location of a channel. `number` None: consolidated stock, which searches do not ask for and is not kept."""
 
     channel: _Channel
     number: int | None
@@ -58,8 +59,8 @@ class StockIndex:
 
     def __init__(self) -> None:
         self._channels: dict[str, _Channel] = {}
-        self._places: dict[str, _Place] = {}
-        """By channel|location as in the key."""
+        self._locations: dict[str, _Location] = {}
+        """By the first two parts of a key, channel|location."""
         self.snapshots = SnapshotIndex()
 
     def apply(self, key: bytes, value: bytes | None) -> None:
@@ -69,14 +70,14 @@ class StockIndex:
             return
         parts = parts_of(key)
         if parts is None:
-            return  # no position's key: nobody could search for it
+            return  # not the key of a position, so no search could find it
         stock, sku = parts
-        place = self._places.get(stock)
-        if place is None:
+        found = self._locations.get(stock)
+        if found is None:
             if value is None:
                 return
-            place = self._places[stock] = self._new_place(stock)
-        channel, number = place
+            found = self._locations[stock] = self._new_location(stock)
+        channel, number = found
         if number is None:
             return
         at = _find(channel.packed.get(sku, b""), number)
@@ -85,16 +86,16 @@ class StockIndex:
         else:
             _put(channel, sku, number, at, value)
 
-    def places(self, channel: str) -> Collection[str]:
+    def locations(self, channel: str) -> Collection[str]:
         known = self._channels.get(channel)
-        return () if known is None else known.places
+        return () if known is None else known.named
 
     def quantity(self, channel: str, location: str, sku: str) -> int | None:
-        place = self._places.get(join(channel, location).decode())
-        if place is None or place.number is None:
+        known = self._locations.get(join(channel, location).decode())
+        if known is None or known.number is None:
             return None
-        packed = place.channel.packed.get(sku, b"")
-        at = _find(packed, place.number)
+        packed = known.channel.packed.get(sku, b"")
+        at = _find(packed, known.number)
         return _AT.unpack_from(packed, at)[1] if at < len(packed) else None
 
     def found(self, channel: str, sku: str) -> list[tuple[str, int]]:
@@ -102,7 +103,7 @@ class StockIndex:
         packed = known.packed.get(sku) if known is not None else None
         if known is None or packed is None:
             return []
-        names = known.locations
+        names = known.numbered
         found = [(names[number], quantity) for number, quantity in _AT.iter_unpack(packed)]
         found.sort()
         return found
@@ -112,24 +113,24 @@ class StockIndex:
         if known is None or not known.serials:
             return None
         numbers = [number for number, _quantity in _AT.iter_unpack(known.packed.get(sku, b""))]
-        numbers.sort(key=known.locations.__getitem__)
+        numbers.sort(key=known.numbered.__getitem__)
         serials = (known.serials.get((sku, number)) for number in numbers)
         return next((serial for serial in serials if serial is not None), None)
 
-    def _new_place(self, stock: str) -> _Place:
+    def _new_location(self, stock: str) -> _Location:
         name, location = split(stock.encode())
         channel = self._channels.get(name)
         if channel is None:
             channel = self._channels[name] = _Channel()
-        channel.places.add(location)
+        channel.named.add(location)
         if is_consolidated(location):
-            return _Place(channel, None)
-        channel.locations.append(location)
-        return _Place(channel, len(channel.locations) - 1)
+            return _Location(channel, None)
+        channel.numbered.append(location)
+        return _Location(channel, len(channel.numbered) - 1)
 
 
 def _find(packed: bytes, number: int) -> int:
-    """Where the position of a location begins; at the end when there is none."""
+    """Where the position at a location begins; the end if there is none."""
     own = number.to_bytes(4, "little")
     for at in range(0, len(packed), _AT.size):
         if packed.startswith(own, at):
@@ -140,7 +141,7 @@ def _find(packed: bytes, number: int) -> int:
 def _put(channel: _Channel, sku: str, number: int, at: int, value: bytes) -> None:
     item = _decode(value)
     new, old = _AT.pack(number, item.quantity), channel.packed.get(sku)
-    # Other channels have this SKU as well: its text is there once.
+    # Other channels have this SKU as well: its text is kept once.
     channel.packed[sku if old is not None else sys.intern(sku)] = (
         new if old is None else old[:at] + new + old[at + _AT.size :]
     )

@@ -1,4 +1,4 @@
-"""What the inventory role keeps of snapshots, as the gateway has read it of `inventory.positions`."""
+"""The state of full snapshots, as the inventory role keeps it in `inventory.positions`."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from topics.stock.snapshots import Ended, Run, decode_kept, snapshots_of
 
 
 class SnapshotIndex:
-    """By channel and location; decoded when somebody asks."""
+    """The snapshots of each channel and location; decoded when a call asks for them."""
 
     def __init__(self) -> None:
         self._raw: dict[tuple[str, str], bytes] = {}
         self._changed: dict[tuple[str, str], asyncio.Event] = {}
-        """For those that somebody waits for."""
+        """Where a call waits: set by the next change."""
 
     def apply(self, key: bytes, value: bytes | None) -> None:
-        """One record of `inventory.positions` that is no position."""
-        place = snapshots_of(key)
-        if place is None:
+        """One record of `inventory.positions` that is not a position."""
+        stock = snapshots_of(key)
+        if stock is None:
             return
         if value is None:
-            self._raw.pop(place, None)
+            self._raw.pop(stock, None)
         else:
-            self._raw[place] = value
-        changed = self._changed.pop(place, None)
+            self._raw[stock] = value
+        changed = self._changed.pop(stock, None)
         if changed is not None:
             changed.set()
 
@@ -39,7 +39,7 @@ class SnapshotIndex:
         return next((one for one in self.all(channel, location) if one.snapshot == snapshot), None)
 
     async def until_over(self, channel: str, location: str, snapshot: str) -> SnapshotDocument:
-        """Returns when it is applied or abandoned."""
+        """Returns when the snapshot is applied or abandoned."""
         while True:
             found = self.get(channel, location, snapshot)
             if found is not None and found.state in ("applied", "abandoned"):

@@ -19,8 +19,7 @@ from gateway.http.metrics import Metrics
 from gateway.ports import Outgoing, Position, Unavailable
 from gateway.views.positions import StockIndex
 from sluice.demo_channels import demo_channels
-from tests.fakes.dead import FakeDead
-from tests.fakes.facts import FakeFacts
+from tests.fakes.log import FakeDead, FakeFacts
 from topics.api.routes import full_path
 from topics.configuration.channels import Channels
 from topics.configuration.channels_file import parse_channels

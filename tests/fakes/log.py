@@ -1,4 +1,5 @@
-"""A topic's partition without Kafka, as a list that may grow while it is read, and whose beginning may be gone."""
+"""Partitions of orders.events and deliveries.dead without Kafka: lists that grow while they are read, and whose
+beginning may be gone."""
 
 from __future__ import annotations
 
@@ -7,8 +8,12 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import orjson
+
 from gateway.ports import LogRecord
-from topics.records.envelope import Headers
+from topics.records.envelope import FACT, Headers, iso_time
+
+START_MS = 1_750_000_000_000
 
 
 @dataclass
@@ -61,3 +66,21 @@ class FakeLogReading:
         self._next += len(found)
         self._log.looked_at += [one.offset for one in found]
         return [(self._log.partition, one) for one in found]
+
+
+@dataclass
+class FakeFacts(FakeLog):
+    chunk: int = 3
+
+    def write(
+        self, key: bytes, sequence: int, at_ms: int, *, created_ms: int = START_MS, sent_ms: int = 0, epoch: int = 1
+    ) -> None:
+        """A fact; `sent_ms`: when its writer sent it, if not at once."""
+        value = {"sequence": sequence, "atMs": at_ms, "sinceCreatedMs": at_ms - created_ms}
+        headers = (("ce_type", FACT.encode() + b"order-updated"), ("ce_time", iso_time(at_ms).encode()))
+        self.append(key, orjson.dumps(value), headers, sent_ms or at_ms, epoch)
+
+
+class FakeDead(FakeLog):
+    def write(self, value: bytes, kind: str, time_ms: int = 0, epoch: int = 1) -> None:
+        self.append(b"", value, (("ce_type", kind.encode()),), time_ms, epoch)

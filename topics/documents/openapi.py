@@ -17,7 +17,6 @@ from topics.contract.models.errors import ChannelError, IncreffError, Problem
 from topics.contract.sample_files import Sample, sample
 from topics.contract.touchpoints import TOUCHPOINTS
 from topics.documents.json_schema import Untitled
-from topics.schema_base import Body
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
@@ -167,7 +166,7 @@ def _parameters(touchpoint: Touchpoint, example: Sample) -> list[Schema]:
     return parameters
 
 
-def _without(model: type[Body], names: tuple[str, ...]) -> Schema:
+def _without(model: type[BaseModel], names: tuple[str, ...]) -> Schema:
     """A model's schema less the members that travel in the path."""
     schema = model.model_json_schema(ref_template=_REF, schema_generator=Untitled)
     schema.pop("$defs", None)

@@ -182,7 +182,7 @@ class InventoryApi:
         return name
 
     def _check_location(self, channel: str, location: str) -> None:
-        known = {*self._dependencies.stock.places(channel), *self._operations.status.locations(channel)}
+        known = {*self._dependencies.stock.locations(channel), *self._operations.status.locations(channel)}
         if location not in known:
             there = f"there are: {', '.join(sorted(known)[:NAMED_MAX])}" if known else "there is none yet"
             message = f"No stock of a location {location[:CODE_MAX]} has come for channel {channel}"

@@ -73,6 +73,6 @@ async def test_a_gateway_that_is_told_to_stop_stops_without_an_error(monkeypatch
 def test_replies_are_counted_by_their_verdict() -> None:
     metrics = Metrics()
     for verdict in ("APPLIED", "APPLIED", "FAILED"):
-        metrics.replied(verdict)
+        metrics.count_reply(verdict)
     assert b'sluice_gateway_replies_total{verdict="APPLIED"} 2.0' in metrics.text()
     assert b'sluice_gateway_replies_total{verdict="FAILED"} 1.0' in metrics.text()

@@ -10,8 +10,8 @@ from gateway.api import fact_pages as recovery
 from gateway.api.fact_pages import HOUR_MS, Incarnation, Page, page_of
 from gateway.http.answers import Refused
 from gateway.ports import Outgoing
-from tests.fakes.facts import START_MS, FakeFacts
 from tests.fakes.gateway import FakeKafka, gateway
+from tests.fakes.log import START_MS, FakeFacts
 from topics.records.envelope import Envelope, iso_time
 from topics.records.keys import order_key
 from topics.records.verdicts import Reply, Verdict

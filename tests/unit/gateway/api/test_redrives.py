@@ -12,9 +12,9 @@ import pytest
 from gateway.api.redrives.job import ON_THEIR_WAY_MAX, Job, Redriver
 from gateway.api.redrives.selection import Choice
 from gateway.ports import Outgoing, Position
-from tests.fakes.dead import FakeDead
 from tests.fakes.delivery import PARTITIONS, request_for
 from tests.fakes.gateway import gateway
+from tests.fakes.log import FakeDead
 from tests.support.eventually import eventually
 from topics.api.redrives import RedriveAsked
 from topics.records.deliveries import Concluded, Conclusion, DeliveryRequest, Redrive, decode_redrive

@@ -97,15 +97,17 @@ async def test_silence_is_503_with_a_receipt_only_where_the_call_can_be_refused(
         assert status == (503 if touchpoint.refusable else 200)
         if touchpoint.refusable:
             assert headers["Retry-After"]
-            assert "Stored; repeat to learn the verdict" in (body.get("message") or body["errorMessage"])
+            assert "Stored, but there is no verdict yet; a repeat gets it" in (
+                body.get("message") or body["errorMessage"]
+            )
 
 
 @pytest.mark.parametrize("touchpoint", SINGLE, ids=lambda t: t.name)
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
-        (Unavailable("gone"), 503, "Not known whether this was stored; a repeat is safe"),
-        (Overloaded("full"), 503, "Too much is in hand"),
+        (Unavailable("gone"), 503, "not known whether this was stored; a repeat is safe"),
+        (Overloaded("full"), 503, "Sluice has too much to do"),
         (RecordTooLarge("big"), 413, "too large"),
         (RuntimeError("a secret"), 500, "a repeat is safe"),
     ],

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.ports import Outgoing
 from gateway.search import negative_cache as absent
 from gateway.search import search as searching
-from gateway.search.negative_cache import ABSENT_MS, AbsentSkus
+from gateway.search.negative_cache import ABSENT_MS, NegativeCache
 from gateway.views.positions import StockIndex
 from tests.fakes.gateway import NOW_MS, FakeKafka, Gateway, call_sample, channels_with, gateway
 from topics.records.deliveries import decode_request
@@ -193,7 +193,7 @@ async def test_questions_in_the_air_are_bounded(monkeypatch: pytest.MonkeyPatch)
 
 def test_what_is_absent_is_remembered_for_a_while_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(absent, "ABSENT_MAX", 3)
-    known = AbsentSkus()
+    known = NegativeCache()
     known.add([("c", "", "A")], 0)
     assert known.has(("c", "", "A"), ABSENT_MS - 1)
     assert not known.has(("c", "", "A"), ABSENT_MS)

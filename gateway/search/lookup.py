@@ -1,4 +1,4 @@
-"""PURE: Search Inventory in the contract's two forms (13 and 14): what is known here, and what Increff says.
+"""PURE: the results of Search Inventory in the contract's two forms (13 and 14), from positions or Increff's answer.
 
 Quantities are those that the channel is offered (topics/stock/offers.py), wherever they come from.
 """
@@ -22,19 +22,19 @@ BY_LOCATION = BY_NAME["search-inventory"]
 EVERYWHERE = BY_NAME["search-inventory-marketplace"]
 
 Found = dict[str, dict[str, Any]]
-"""SKU -> its member of the answer's list."""
+"""SKU -> its entry in the answer's list."""
 OfferAt = Callable[[str], Offer]
-"""The channel's rules at a location."""
+"""The offer of a channel at a location."""
 
 
 class Offers:
-    """The rules of each channel and location, compiled when they are asked for first."""
+    """The offers of channels at locations, each compiled when it is first needed."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], Offer] = {}
 
-    def of(self, channel: Channel) -> OfferAt:
-        """A location that callers make up is not kept: there is no end to them."""
+    def lookup(self, channel: Channel) -> OfferAt:
+        """For locations that Increff names. An offer at a new one is not kept: it may have no stock here."""
 
         def at(location: str) -> Offer:
             return self._known.get((channel.name, location)) or Offer(channel.stock, location)
@@ -42,7 +42,7 @@ class Offers:
         return at
 
     def keep(self, channel: Channel, location: str) -> Offer:
-        """Of a location that has stock."""
+        """The offer at a location that has stock."""
         name = (channel.name, location)
         known = self._known.get(name)
         if known is None:
@@ -51,12 +51,12 @@ class Offers:
 
 
 def skus_of(members: Mapping[str, Any]) -> list[str]:
-    """Each once, in the order in which they were asked for."""
+    """The SKUs of a search, each once, in the order of the search."""
     return list(dict.fromkeys(members["channelSkuCodes"]))
 
 
 def at_location(stock: Stock, offers: Offers, channel: Channel, members: Mapping[str, Any]) -> Found:
-    """Contract 13. A SKU that was never seen at the location is not among what is found: never seen is not zero."""
+    """Contract 13. A SKU that was never seen at the location is left out: never seen is not zero."""
     location, found = members["locationCode"], Found()
     quantities = [(sku, stock.quantity(channel.name, location, sku)) for sku in skus_of(members)]
     for sku, quantity in quantities:
@@ -69,18 +69,18 @@ def everywhere(stock: Stock, offers: Offers, channel: Channel, members: Mapping[
     """Contract 14: every location of each SKU."""
     name, keep, found = channel.name, offers.keep, Found()
     for sku in skus_of(members):
-        places = stock.found(name, sku)
-        if places:
+        quantities = stock.found(name, sku)
+        if quantities:
             offered = [
-                _place(channel, location, keep(channel, location).quantity(sku, quantity))
-                for location, quantity in places
+                _at(channel, location, keep(channel, location).quantity(sku, quantity))
+                for location, quantity in quantities
             ]
             found[sku] = _sku(sku, stock.serial(name, sku), offered)
     return found
 
 
-def answered(touchpoint: str, body: Any, channel: Channel, offer_at: OfferAt, members: Mapping[str, Any]) -> Found:
-    """What Increff's answer to `members` says; what it left out, or said so that it cannot be read, is not there."""
+def in_answer(touchpoint: str, body: Any, channel: Channel, offer_at: OfferAt, members: Mapping[str, Any]) -> Found:
+    """The SKUs that Increff's answer to `members` has; without entries that cannot be read."""
     wanted, found = set(members["channelSkuCodes"]), Found()
     if not isinstance(body, dict):
         return found
@@ -95,16 +95,16 @@ def answered(touchpoint: str, body: Any, channel: Channel, offer_at: OfferAt, me
         sku = item["channelSkuCode"]
         if sku in wanted:
             offered = [
-                _place(channel, place["locationCode"], offer_at(place["locationCode"]).quantity(sku, place["quantity"]))
+                _at(channel, place["locationCode"], offer_at(place["locationCode"]).quantity(sku, place["quantity"]))
                 for place in item["inventories"]
             ]
             found[sku] = _sku(sku, item.get("channelSerialNo"), offered)
     return found
 
 
-def answer(touchpoint: str, members: Mapping[str, Any], found: Found) -> bytes:
-    """The body, in the order in which it was asked for. What is not found is left out (13), or a failure (14). The
-    contract's table and its sample spell the list differently (19.4): callers of either find theirs."""
+def body_of(touchpoint: str, members: Mapping[str, Any], found: Found) -> bytes:
+    """The body of the answer, in the order of the search. What is not found is left out (13), or in `failureList` (14).
+    The contract's table and its sample spell the list of successes differently (19.4), so it comes under both names."""
     skus = skus_of(members)
     items = [found[sku] for sku in skus if sku in found]
     if touchpoint == BY_LOCATION.name:
@@ -118,7 +118,7 @@ def _quantity(sku: str, quantity: int) -> dict[str, Any]:
     return {"channelSkuCode": sku, "qcPassAvailableQuantity": quantity}
 
 
-def _place(channel: Channel, location: str, quantity: int) -> dict[str, Any]:
+def _at(channel: Channel, location: str, quantity: int) -> dict[str, Any]:
     return {"locationCode": location, "locationType": channel.location_type(location), "quantity": quantity}
 
 
@@ -136,4 +136,4 @@ def _valid(model: type[BaseModel], items: Any) -> Iterable[dict[str, Any]]:
         try:
             yield model.model_validate(item).model_dump()
         except ValidationError:
-            continue  # it counts as left out
+            continue  # as if Increff had left it out
