@@ -1,4 +1,4 @@
-"""`python -m sluice`, which is how the supervisor starts roles."""
+"""`python -m sluice`: the command `sluice`, as the supervisor of `sluice up` starts roles."""
 
 from sluice.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Starting one role in this process. What a role is made of is imported only when it is the one to start."""
+"""Runs one role in this process. The modules of a role are imported only when it is the one to run."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ STREAMS = {
     "inventory": ("streams.inventory.role", "InventoryRole"),
 }
 TOPICS_TIMEOUT_S = 120.0
-"""How long a role waits for Kafka and its topics. A container of Kafka needs up to a minute to start."""
+"""Longest wait of a role for Kafka and its topics. A container of Kafka takes up to a minute to start."""
 _POLL_S = 0.2
 
 
 def configure_logging(settings: Settings) -> None:
-    """One line per record on standard error: who runs the role keeps it."""
+    """Log to standard error, one line for each record; the service manager keeps it."""
     logging.basicConfig(
         level=settings.log_level.upper(),
         format="%(asctime)s %(levelname)-7s %(name)s  %(message)s",
         stream=sys.stderr,
     )
-    # The client tells each step of joining a group; what matters of it the runtime says itself.
+    # The client logs each step of joining a group; the runtime itself logs the steps that matter.
     logging.getLogger("aiokafka").setLevel(max(logging.WARNING, logging.root.level))
-    # And it reports every reconnect to a broker that is away as an error; the roles say it once, in /ready.
+    # It also logs every reconnect to a broker that is away as an error; /ready says so once.
     for noisy in ("aiokafka.conn", "aiokafka.client", "aiokafka.cluster"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
@@ -64,31 +64,31 @@ def run_streams(name: str, settings: Settings, channels: Channels) -> int:
 async def wait_for_topics(
     settings: Settings, channels: Channels | None = None, timeout_s: float = TOPICS_TIMEOUT_S
 ) -> None:
-    """Returns when Kafka answers and has every topic there should be; raises StartError when it does not in time.
+    """Return once Kafka answers and has every topic of the catalogue. Raises StartError after `timeout_s`.
 
-    So roles may be started together with Kafka, in any order.
+    So roles and Kafka may be started together, in any order.
     """
     wanted = {topic.full_name(settings.topic_prefix) for topic in topics_of(channels)}
     deadline = asyncio.get_running_loop().time() + timeout_s
-    said = ""
+    logged = ""
     while (missing := await _missing(settings, wanted)) != set():
         why = f"Kafka at {settings.kafka} does not answer" if missing is None else f"no topic {min(missing)}"
         if asyncio.get_running_loop().time() > deadline:
-            advice = "" if missing is None else "; make the topics with `sluice topics create`"
+            advice = "; check SLUICE_KAFKA" if missing is None else "; make the topics with `sluice topics create`"
             raise StartError(f"{why}, after {timeout_s:.0f} s{advice}")
-        if why != said:
-            log.info("waiting: %s", why)
-            said = why
+        if why != logged:
+            log.info("waiting for Kafka: %s", why)
+            logged = why
         await asyncio.sleep(_POLL_S)
 
 
 async def _missing(settings: Settings, wanted: set[str]) -> set[str] | None:
-    """The topics that are not there yet; None when Kafka does not answer."""
+    """Return the topics that do not exist yet; None when Kafka does not answer."""
     admin = clients.admin(settings, request_timeout_s=5.0)
     try:
         await admin.start()
         return wanted - set(await admin.list_topics())
     except (KafkaError, OSError):
-        return None  # not yet; the caller says so
+        return None  # the caller logs it and tries again
     finally:
         await admin.close()

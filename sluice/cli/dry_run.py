@@ -1,7 +1,7 @@
-"""`sluice check FILE`: what Sluice would say to records before they are produced. Nothing is sent anywhere.
+"""`sluice check FILE`: the verdicts that records would get, before they are produced. Nothing is sent anywhere.
 
-The real roles decide: the orders role in the order of the file, over orders that only this file knows, with far sides
-that have not answered; the inventory role for stock. So what is told here is what would be told there.
+The real roles decide: the orders role in the order of the file, over the orders of this file alone, with far sides that
+have not answered; the inventory role for stock. So the verdicts are those of production.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from topics.records.keys import channel_destination, destination_partition, part
 from topics.records.verdicts import Reply, decode_reply
 
 WAITS = "WAITS"
-"""The verdict comes with the answer of the far side, or of another order, which nothing here gives."""
+"""The verdict depends on an answer of the far side, or of another order; a dry run has neither."""
 TAKEN = "TAKEN"
-"""Stock has no verdict of its own."""
+"""Stock that would be accepted; it gets no verdict."""
 REJECTED = "REJECTED"
 UNREADABLE = "UNREADABLE"
 
 _STEP_MS = 1_000
-"""Records of the file follow each other so fast: late enough to be told apart, early enough for every deadline."""
+"""Time between two records: long enough to tell them apart, short enough to meet every deadline."""
 _HOPS_MAX = 10_000
-"""Commands that one record may cause among the entities: a manifest tells each of its orders."""
+"""Commands that one record may cause among orders and returns: a manifest sends one to each of its orders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What would become of one record. `line`: its place in the file, from 1. `partition` None: it was not readable."""
+    """The outcome of one record. `line` counts from 1. `partition` is None for an unreadable record."""
 
     line: int
     touchpoint: str
@@ -57,7 +57,7 @@ class Finding:
 
     @property
     def bad(self) -> bool:
-        """Whether the record would not be taken."""
+        """Whether the record would not be accepted."""
         return self.verdict not in (WAITS, TAKEN, "APPLIED", "DUPLICATE", "ANSWERED")
 
 
@@ -66,7 +66,7 @@ class UnreadableError(ValueError):
 
 
 def entries(text: str) -> Iterator[tuple[int, Any]]:
-    """The file's entries with their line: a JSON object or array, or one JSON object a line."""
+    """Yield the file's entries with their lines: a JSON object or array, or one JSON object a line."""
     try:
         whole = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -81,7 +81,7 @@ def entries(text: str) -> Iterator[tuple[int, Any]]:
 
 
 class DryRun:
-    """The roles over tables of their own."""
+    """The real roles over empty tables in memory."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class DryRun:
         touchpoint: str | None = None,
         channel: str | None = None,
     ) -> None:
-        """`touchpoint`: the entries are bodies of this call. `channel`: of entries that name none."""
+        """With `touchpoint`, every entry is a body of this call. `channel` is that of entries that name none."""
         self._touchpoint = touchpoint
         self._channel = channel or next(iter(channels.channels))
         self._settings = settings
@@ -105,7 +105,7 @@ class DryRun:
         self._states: dict[tuple[str, int], PartitionState] = {}
 
     def check(self, line: int, entry: Any) -> Finding:
-        """What would become of one entry of the file."""
+        """Return the outcome of one entry of the file."""
         self._now_ms += _STEP_MS
         try:
             record, envelope, topic = self._record(line, entry)
@@ -137,7 +137,7 @@ class DryRun:
         return record, envelope, topic
 
     def _parts(self, line: int, entry: Mapping[str, Any]) -> tuple[Headers, Any]:
-        """Headers and value of an entry in either form."""
+        """Return headers and value of an entry in either form."""
         if "touchpoint" not in entry:
             headers, value = entry.get("headers"), entry.get("value")
             if not isinstance(headers, dict) or "value" not in entry:
@@ -146,7 +146,7 @@ class DryRun:
             return tuple((str(name), str(content).encode()) for name, content in headers.items()), encoded
         name = entry["touchpoint"]
         if name not in BY_NAME:
-            raise UnreadableError(f"touchpoint: {name!r} is none; known: {', '.join(BY_NAME)}")
+            raise UnreadableError(f"touchpoint: there is no {name!r}; there are: {', '.join(BY_NAME)}")
         channel = entry.get("channel") or self._channel
         envelope = Envelope(
             id=str(entry.get("id") or f"line-{line}"), type=COMMAND + name, source="/check", channel=str(channel)
@@ -156,7 +156,7 @@ class DryRun:
     def _home(
         self, touchpoint: Touchpoint | None, envelope: Envelope, members: Any, key: Any
     ) -> tuple[str, bytes, int]:
-        """Topic, key and partition in which the record would be decided; what cannot be told is the role's to say."""
+        """Return topic, key and partition of the record. The role itself refuses a record without a usable key."""
         given = str(key).encode() if key is not None else b""
         partitions = self._settings.partitions
         if envelope.type in SNAPSHOT_TYPES and isinstance(members, dict):
@@ -166,7 +166,7 @@ class DryRun:
         if touchpoint.entity is Entity.STOCK:
             return "inventory.updates", *self._stock_home(envelope.channel, members)
         if touchpoint.entity is Entity.NONE:
-            raise UnreadableError(f"{touchpoint.name} is a question over HTTP; no topic takes it")
+            raise UnreadableError(f"{touchpoint.name} is a question over HTTP; it cannot be produced to a topic")
         try:
             own = entity_key(touchpoint, envelope.channel, members)
         except EntityError:
@@ -193,7 +193,7 @@ class DryRun:
         return state
 
     def _decide(self, topic: str, record: Record, event: str) -> tuple[str, str]:
-        """Verdict and message; what the record causes among the entities is decided as well."""
+        """Return verdict and message. Commands that the record causes among orders and returns are decided, too."""
         caused = [(topic, record)]
         verdict, message = (WAITS, "for an answer") if topic == "orders.commands" else (TAKEN, "")
         for _ in range(_HOPS_MAX):
@@ -222,10 +222,10 @@ class DryRun:
         except Poison as poison:
             state.undo()
             effects = [_rejection(record, f"{poison.code}: {poison.reason}")]
-        except Exception as error:  # noqa: BLE001 - the runtime sets such a record aside, and goes on
+        except Exception as error:  # noqa: BLE001 - the runtime sets such a record aside and goes on
             state.undo()
-            told = f"{DECISION_FAILED}: {error!r}: a fault of Sluice's, which would set the record aside"
-            effects = [_rejection(record, told)]
+            reason = f"{DECISION_FAILED}: {error!r}: a fault in Sluice, which would set the record aside"
+            effects = [_rejection(record, reason)]
         else:
             for table in state.all:
                 table.merge()

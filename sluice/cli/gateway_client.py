@@ -1,4 +1,4 @@
-"""Asking a gateway's management API, for the command line."""
+"""Client of a gateway's management API, for the command line."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from typing import Any
 from sluice.errors import StartError
 
 TIMEOUT_S = 20.0
-"""A query travels through the orders role; it is there in milliseconds, or after a rebalance. A subscriber's endpoint
+"""A query passes through the orders role: it is answered in milliseconds, or after a rebalance. A subscriber's endpoint
 has ten seconds to answer its challenge."""
 
-
 PROBLEM = "application/problem+json"
-"""The gateway's own errors of `/api`: a 404 of another kind comes from something else at that address."""
+"""Content type of the gateway's errors. A 404 of another type comes from something that is no gateway."""
 
 
 def fetch(url: str, code: str, channel: str | None) -> dict[str, Any] | None:
-    """The document of the order, or of the return, with this code; None when there is neither."""
+    """Return the document of the order or return with this code; None when there is neither."""
     return _fetch(url, "orders", code, channel) or _fetch(url, "returns", code, channel)
 
 
 def _fetch(url: str, kind: str, code: str, channel: str | None) -> dict[str, Any] | None:
-    """None when there is no such order or return. Raises StartError with what to do about it."""
+    """Return None when there is no such order or return. Raises StartError that says what to do."""
     query = f"?{urllib.parse.urlencode({'channel': channel})}" if channel else ""
     try:
         document: dict[str, Any] = ask(url, "GET", f"/api/{kind}/{urllib.parse.quote(code, safe='')}{query}")
@@ -36,13 +35,13 @@ def _fetch(url: str, kind: str, code: str, channel: str | None) -> dict[str, Any
 
 
 class UnknownError(StartError):
-    """The gateway says that there is no such thing."""
+    """The gateway answers that there is no such thing."""
 
 
 def ask(url: str, method: str, path: str, body: Any = None, *, revision: int | None = None) -> Any:
-    """What the gateway answers, None where it has nothing to say. Raises StartError with what to do about it.
+    """Return the gateway's answer, None when it has no body. Raises StartError that says what to do.
 
-    `revision`: of what is to be changed; another one is refused.
+    With `revision`, the gateway changes the document only if it still has this revision.
     """
     target = url.rstrip("/") + path
     if not target.startswith(("http://", "https://")):
@@ -84,7 +83,7 @@ def _read(error: urllib.error.HTTPError) -> bytes:
 
 
 def _problem(content_type: str, raw: bytes) -> dict[str, Any]:
-    """The problem details of an answer; empty when it is something else."""
+    """Return the problem details of an answer; empty when it is something else."""
     if content_type != PROBLEM:
         return {}
     try:
@@ -95,10 +94,10 @@ def _problem(content_type: str, raw: bytes) -> dict[str, Any]:
 
 
 def refused(url: str, status: int, reason: str, content_type: str, raw: bytes) -> StartError:
-    """An answer that is neither a document nor "there is none", in the gateway's own words."""
+    """Return the error for a refusal, in the gateway's own words."""
     refusal = _problem(content_type, raw)
     if status == 404 and not refusal:
-        return StartError(f"what answers at {url} is not Sluice; give --url")
+        return StartError(f"the server at {url} is not Sluice; give --url")
     detail = refusal.get("detail") or refusal.get("title")
     if _is_unknown(refusal):
         return UnknownError(str(detail))

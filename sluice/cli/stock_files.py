@@ -1,4 +1,4 @@
-"""Files of stock, as blocks of NDJSON or CSV that a gateway takes: read as they are, or made from Parquet."""
+"""Reader of stock files, as blocks of NDJSON or CSV for a gateway: unchanged, or converted from Parquet."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from typing import IO, Any
 from sluice.errors import StartError
 
 BLOCK_BYTES = 256 << 10
-"""Read and sent at once: progress is seen often, and calls are few."""
+"""Bytes read and sent at once: few enough to show progress often, many enough to make few calls."""
 ROWS_AT_ONCE = 5_000
-"""Of Parquet; some half megabyte as NDJSON."""
+"""Rows of Parquet converted at once; about half a megabyte of NDJSON."""
 CONTENT_TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson", "parquet": "application/x-ndjson"}
 ENDINGS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
 STANDARD_INPUT = "-"
 
 
 def format_of(name: str, chosen: str | None) -> str:
-    """By the option, or by the file's ending. Raises StartError."""
+    """Return the format that was chosen, or that the file's ending says. Raises StartError."""
     found = chosen or ENDINGS.get(Path(name).suffix.lower())
     if found is None:
-        raise StartError(f"{name}: say what it is with --format csv, ndjson or parquet; its name does not tell")
+        raise StartError(f"{name}: its ending does not say its format; give --format csv, ndjson or parquet")
     if found == "parquet" and name == STANDARD_INPUT:
-        raise StartError("Parquet has its directory at its end, so it cannot be read from standard input: give a file")
+        raise StartError("Parquet cannot be read from standard input, because its directory is at its end: give a file")
     return found
 
 
 @contextmanager
 def blocks_of(name: str, kind: str) -> Iterator[Iterator[bytes]]:
-    """The content as blocks. Raises StartError, also while they are taken."""
+    """Yield the content as blocks. Raises StartError, also while the blocks are read."""
     if name == STANDARD_INPUT:
         yield _blocks(name, sys.stdin.buffer)
         return
@@ -46,7 +46,7 @@ def blocks_of(name: str, kind: str) -> Iterator[Iterator[bytes]]:
 
 
 def _blocks(name: str, file: IO[bytes]) -> Iterator[bytes]:
-    # What a pipe has now, not what would fill a block: its other end may be slow.
+    # read1 returns what a pipe has now; read would wait until a block is full, and the other end may be slow.
     read = getattr(file, "read1", file.read)
     try:
         while block := read(BLOCK_BYTES):
@@ -59,7 +59,9 @@ def _parquet(name: str, opened: IO[bytes]) -> Iterator[bytes]:
     try:
         from pyarrow import ArrowException, parquet  # noqa: PLC0415 - not everybody has it
     except ImportError as error:
-        raise StartError("Parquet needs pyarrow, which is not here: pip install 'sluice-gateway[parquet]'") from error
+        raise StartError(
+            "Parquet needs pyarrow, which is not installed: pip install 'sluice-gateway[parquet]'"
+        ) from error
     try:
         with parquet.ParquetFile(opened) as file:
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
@@ -74,7 +76,7 @@ def _line(row: dict[str, Any]) -> bytes:
 
 
 def _member(value: Any) -> Any:
-    """Quantities may be floats where some were missing once; times are written as the contract has them."""
+    """Return a member as the contract writes it. A column with missing quantities has floats in Parquet."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, date):  # a datetime is one, too

@@ -1,4 +1,4 @@
-"""`sluice subscriptions`: who gets facts over HTTP, over a gateway's API."""
+"""`sluice subscriptions`: the subscribers that get facts over HTTP, over a gateway's API."""
 
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs
 
@@ -15,7 +15,7 @@ from sluice.cli.options import gateway_options, with_options
 
 @click.group()
 def subscriptions() -> None:
-    """Say who gets facts over HTTP: add, look at, rotate, disable and remove subscribers."""
+    """Manage the subscribers that get facts over HTTP."""
 
 
 secret_options = with_options(
@@ -55,7 +55,7 @@ settings_options = with_options(
 @gateway_options
 def add(endpoint: str, gateway: str, as_json: bool, **chosen: Any) -> None:
     """Add a subscriber that gets facts posted to ENDPOINT. Its secret is shown once, here."""
-    _ask(gateway, "POST", "", {"url": endpoint, **_settings(chosen), **_secret(chosen)}, as_json=as_json)
+    _show(gateway, "POST", "", {"url": endpoint, **_settings(chosen), **_secret(chosen)}, as_json=as_json)
 
 
 @subscriptions.command("list", short_help="List all subscribers.")
@@ -64,83 +64,89 @@ def list_(gateway: str, as_json: bool) -> None:
     """List all subscribers."""
     from sluice.cli.render.subscriptions import render_list
 
-    found = _fetch(gateway, "GET", "", None)
+    found = _ask(gateway, "GET", "", None)
     click.echo(json.dumps(found, indent=2) if as_json else render_list(found["subscriptions"]))
 
 
-@subscriptions.command(short_help="Show one and how it fares.")
+@subscriptions.command(short_help="Show a subscriber and its backlog.")
 @click.argument("name", metavar="ID")
 @gateway_options
 def show(name: str, gateway: str, as_json: bool) -> None:
-    """Show one subscriber and how it fares."""
-    _ask(gateway, "GET", f"/{name}", None, as_json=as_json)
+    """Show a subscriber: its settings, its last success and its backlog."""
+    _show(gateway, "GET", f"/{name}", None, as_json=as_json)
 
 
-@subscriptions.command(short_help="Change settings.")
+@subscriptions.command(short_help="Change settings of a subscriber.")
 @click.argument("name", metavar="ID")
-@click.option("--endpoint", help="Another URL; it has to pass the challenge first.")
-@click.option("--revision", type=click.IntRange(min=1), help="Only if it is still at this one, as `show` tells it.")
+@click.option("--endpoint", help="Move to this URL, once it has passed the challenge.")
+@click.option(
+    "--revision", type=click.IntRange(min=1), help="Change only if the revision is still this one, as `show` prints it."
+)
 @settings_options
 @gateway_options
 def change(name: str, endpoint: str | None, revision: int | None, gateway: str, as_json: bool, **chosen: Any) -> None:
-    """Change the settings that are given; the others stay."""
+    """Change the settings that are given; the others stay as they are."""
     moved = {"url": endpoint} if endpoint is not None else {}
     body = {**moved, **_settings(chosen)}
-    _ask(gateway, "PATCH", f"/{name}", body, as_json=as_json, revision=revision)
+    _show(gateway, "PATCH", f"/{name}", body, as_json=as_json, revision=revision)
 
 
-@subscriptions.command(short_help="Change the secret.")
+@subscriptions.command(short_help="Change the secret of a subscriber.")
 @click.argument("name", metavar="ID")
-@click.option("--overlap-s", type=click.IntRange(min=0), help="How long the old one signs too.  [default: a day]")
+@click.option(
+    "--overlap-s", type=click.IntRange(min=0), help="Seconds in which the old secret signs, too.  [default: a day]"
+)
 @secret_options
 @gateway_options
 def rotate(name: str, overlap_s: int | None, gateway: str, as_json: bool, **chosen: Any) -> None:
-    """Change the secret; the old one goes on signing beside it for the overlap."""
+    """Change the secret; for the overlap, the old one signs every delivery as well."""
     overlap = {"overlap_s": overlap_s} if overlap_s is not None else {}
-    _ask(gateway, "POST", f"/{name}/rotate-secret", {**overlap, **_secret(chosen)}, as_json=as_json)
+    _show(gateway, "POST", f"/{name}/rotate-secret", {**overlap, **_secret(chosen)}, as_json=as_json)
 
 
 def _simple(verb: str, method: str, path: str, does: str) -> None:
     @click.argument("name", metavar="ID")
     @gateway_options
     def run(name: str, gateway: str, as_json: bool) -> None:
-        _ask(gateway, method, f"/{name}{path}", None, as_json=as_json)
+        _show(gateway, method, f"/{name}{path}", None, as_json=as_json)
         if method == "DELETE" and not as_json:
             click.echo(f"{name} is removed")
 
     subscriptions.command(verb, help=does, short_help=does)(run)
 
 
-_simple("verify", "POST", "/verify", "Send the challenge again.")
-_simple("enable", "POST", "/enable", "Go on with what still waits.")
-_simple("disable", "POST", "/disable", "Send nothing and ask for nothing; what waits stays.")
-_simple("remove", "DELETE", "", "Remove it; what waits is dropped.")
+_simple("verify", "POST", "/verify", "Send the challenge to a subscriber again.")
+_simple("enable", "POST", "/enable", "Send facts to a subscriber again, beginning with those that wait.")
+_simple(
+    "disable", "POST", "/disable", "Send no facts to a subscriber and collect no new ones; those that wait are kept."
+)
+_simple("remove", "DELETE", "", "Remove a subscriber; facts that wait for it are dropped.")
 
 
 def _decision(verb: str, does: str) -> None:
     @click.argument("name", metavar="ID")
     @click.argument("delivery", metavar="DELIVERY")
-    @click.option("--order", help="Whose fact it is: the order's code,")
-    @click.option("--return", "return_", help="or the return's,")
-    @click.option("--manifest", help="or the manifest's.")
-    @click.option("--channel", help="Needed when there is more than one.")
+    @click.option("--order", help="Code of the order that the fact is of,")
+    @click.option("--return", "return_", help="or of the return,")
+    @click.option("--manifest", help="or of the manifest.")
+    @click.option("--channel", help="Channel of the order; needed when several have this code.")
     @gateway_options
     def run(name: str, delivery: str, gateway: str, as_json: bool, return_: str | None, **whose: str | None) -> None:
         from urllib.parse import quote, urlencode
 
         query = urlencode({key: value for key, value in {**whose, "return": return_}.items() if value is not None})
-        found = _fetch(gateway, "POST", f"/{name}/deliveries/{quote(delivery, safe='')}/{verb}?{query}", None)
+        found = _ask(gateway, "POST", f"/{name}/deliveries/{quote(delivery, safe='')}/{verb}?{query}", None)
         click.echo(json.dumps(found, indent=2) if as_json else f"stored: {verb} {delivery}")
 
     subscriptions.command(verb, help=does, short_help=does)(run)
 
 
-_decision("retry", "Send a fact again that was given up and blocks its order (`when_dead` block).")
+_decision("retry", "Send a fact again that was given up and blocks its order (with --when-dead block).")
 _decision("skip", "Go on without a fact that was given up and blocks its order.")
 
 
 def _settings(chosen: dict[str, Any]) -> dict[str, Any]:
-    """What was given, as the API calls it."""
+    """Return the given settings by their names in the API."""
     found: dict[str, Any] = {name: list(chosen[name]) for name in ("types", "channels", "locations") if chosen[name]}
     found |= {name: chosen[name] for name in ("description", "when_dead") if chosen[name] is not None}
     for setting in chosen["more"]:
@@ -168,15 +174,15 @@ def _secret(chosen: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _ask(gateway: str, method: str, path: str, body: Any, *, as_json: bool, revision: int | None = None) -> None:
+def _show(gateway: str, method: str, path: str, body: Any, *, as_json: bool, revision: int | None = None) -> None:
     from sluice.cli.render.subscriptions import render
 
-    found = _fetch(gateway, method, path, body, revision)
+    found = _ask(gateway, method, path, body, revision)
     if found is not None:
         click.echo(json.dumps(found, indent=2) if as_json else render(found))
 
 
-def _fetch(gateway: str, method: str, path: str, body: Any, revision: int | None = None) -> Any:
+def _ask(gateway: str, method: str, path: str, body: Any, revision: int | None = None) -> Any:
     from sluice.cli.gateway_client import ask
 
     return ask(gateway, method, f"/api/subscriptions{path}", body, revision=revision)

@@ -1,4 +1,4 @@
-"""Sending a stream to a gateway, for the command line."""
+"""Client that sends a stream to a gateway, for the command line."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from sluice.cli.gateway_client import authorization, no_answer, refused
 from sluice.errors import StartError
 
 TIMEOUT_S = 120.0
-"""Without a sign of the gateway: it waits for Kafka, and half a minute for what becomes of an upload."""
+"""Longest silence of the gateway: it waits for Kafka, and half a minute for the outcome of an upload."""
 
 
 class _AnsweredError(Exception):
-    """The gateway answers before it has all of it."""
+    """The gateway answers before it has the whole stream."""
 
 
 def upload(url: str, path: str, blocks: Iterable[bytes], content_type: str) -> tuple[int, Any]:
-    """PUTs the blocks, as they come. Status and document of the answer. Raises StartError with what to do about it."""
+    """PUT the blocks as they come; return status and document of the answer. Raises StartError that says what to do."""
     connection = _connection(url)
     headers = {"Content-Type": content_type, "Transfer-Encoding": "chunked", **authorization()}
     try:
@@ -30,7 +30,7 @@ def upload(url: str, path: str, blocks: Iterable[bytes], content_type: str) -> t
             target = urllib.parse.urlsplit(url).path.rstrip("/") + path
             connection.request("PUT", target, _unless_answered(connection, blocks), headers, encode_chunked=True)
         except (_AnsweredError, BrokenPipeError, ConnectionResetError):
-            pass  # its answer says why
+            pass  # the answer says why it took no more
         answer = connection.getresponse()
         raw = answer.read()
         if answer.status >= 300:

@@ -1,4 +1,4 @@
-"""One order, as text for a person: where it is, and how it came there."""
+"""Renders an order document as text: its state, and how it came there."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 Document = Mapping[str, Any]
 
 _NOT_SHOWN = {"sequence", "name", "at_ms", "atMs", "channel", "orderCode"}
-"""Members of a fact that its line shows already."""
+"""Members of a fact that are not shown after its name."""
 
 
 def render(order: Document) -> str:
-    """The timeline of an order document (`GET /api/orders/{code}`)."""
+    """Return the timeline of an order document (`GET /api/orders/{code}`)."""
     return "\n".join(_sections(order))
 
 
@@ -47,7 +47,7 @@ def _section(title: str, lines: list[str]) -> Iterator[str]:
 
 
 def _way(returned: Document) -> Iterator[str]:
-    """How a return travels, and what became of its units."""
+    """Yield how a return travels, and what became of its units."""
     way = [
         f"{word} {returned[member]}"
         for member, word in (
@@ -113,7 +113,7 @@ def _fact(fact: Document) -> str:
 
 
 def _more(fact: Document) -> str:
-    """What a fact carries beside its name, as far as it is short enough for a line."""
+    """Return the short members of a fact, for its line."""
     shown = [
         f"{name}={value}"
         for name, value in fact.items()
@@ -140,12 +140,12 @@ def _attempts(attempts: Iterable[Document]) -> Iterator[str]:
 
 
 def _one_line(text: Any) -> str:
-    """A far side's words as part of a line: some servers answer whole pages."""
+    """Shorten an error message to a part of a line: some servers answer with whole pages."""
     return textwrap.shorten(str(text), 160, placeholder=" ...")
 
 
 def _time(at_ms: Any) -> str:
-    """Local time with the day, to the millisecond: what one compares with logs."""
+    """Return local time to the millisecond, as logs have it."""
     if not isinstance(at_ms, int | float):
         return "at an unknown time"
     return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]

@@ -1,4 +1,4 @@
-"""What `sluice subscriptions` asks of a gateway's /api/subscriptions, and how it is shown to a person."""
+"""Renders documents of /api/subscriptions as text."""
 
 from __future__ import annotations
 

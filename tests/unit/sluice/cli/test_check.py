@@ -167,7 +167,7 @@ def test_a_record_that_cannot_be_decided_is_told_as_one_that_is_set_aside(monkey
         patched.setattr(OrdersRole, "decide", decide)
         found = checked(*(call("create-outward-order", create_body("N")) for _ in range(2)))
     assert [one.verdict for one in found] == ["REJECTED", "REJECTED"]
-    assert all("a fault in the rules" in one.message and "fault of Sluice's" in one.message for one in found)
+    assert all("a fault in the rules" in one.message and "fault in Sluice" in one.message for one in found)
 
 
 def test_what_would_be_too_large_for_a_topic_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
