@@ -98,6 +98,11 @@ class Outcome:
     attempt: Attempt | None = None
     next_at_ms: int | None = None
 
+    @property
+    def reason(self) -> str:
+        """Why the far side refused: its own words, or its status."""
+        return self.message or f"HTTP {self.status}"
+
     def encode(self) -> bytes:
         return orjson.dumps(self)
 

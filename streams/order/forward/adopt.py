@@ -1,9 +1,9 @@
-"""Orders first met midway, as in a cut-over from a direct integration: taken on where the channel's policy says so.
+"""Orders first met midway, as in a cut-over from a direct integration: adopted where the channel's policy allows it.
 
-What such an order has is learned from what is said about it. Until its Create comes, its lines are those that calls
-named, and as many units of them as are known packed, cancelled or asked for: so ordered = open + packed + cancelled
-holds as for any order, and nothing is refused for want of units. A Pack names SKUs only: a line has its SKU for a code
-until a call tells its orderItemCode.
+Sluice learns such an order from the calls about it. Until its Create comes, its lines are those that calls named, with
+as many units as are packed, cancelled or asked for: so ordered = open + packed + cancelled holds as for any order, and
+no call is refused for want of units. A Pack names SKUs only: a line has its SKU for a code until a call tells its
+orderItemCode.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from streams.order.forward import early_events
-from streams.order.forward.progress import order_context, reach_milestone
+from streams.order.forward.progress import order_context, reach_milestone, shipment_name
 from streams.order.model import limits
-from streams.order.model.decision import AnswerLookup, Decision, Ruling, refused
+from streams.order.model.decision import AnswerLookup, Decision, Ruling, first_decision, refused
 from streams.order.model.entities import Order
 from streams.order.model.events import Event, EventKind
 from streams.order.model.parts import UNNUMBERED, Line, Shipment
@@ -32,28 +32,25 @@ ADOPTABLE: dict[EventKind, tuple[OrderState, ...]] = {
     EventKind.SHIPMENT_MANIFESTED: (OrderState.MANIFESTED,),
     EventKind.RETURN_CLAIMED: (OrderState.SUBMITTED,),
 }
-"""What an order may be met by, and the states it is in then."""
+"""The first events by which an order may be adopted, and the states that each may lead to."""
 
 
 def is_adoptable(event: Event) -> bool:
-    """Whether the channel takes on an order that this event is about and that is not known."""
+    """Whether the channel adopts the unknown order that this event is about."""
     return event.unknown_orders == "adopt" and event.kind in ADOPTABLE
 
 
 def adopt_order(event: Event, now_ms: int, lookup: AnswerLookup) -> tuple[Decision[Order], Ruling | None] | None:
-    """The first event of an order that is not known, by the channel's policy. None: it stays unknown."""
+    """Adopt or expect the unknown order that this event is about, by the channel's policy. None: it stays unknown."""
     if not is_adoptable(event):
         return early_events.expect_order(event, now_ms, lookup) if event.kind in early_events.MAY_COME_EARLY else None
-    order = Order(
-        channel=event.channel, code=event.code, state=OrderState.EXPECTED, created_ms=now_ms, updated_ms=now_ms
-    )
-    decision = Decision(order, event, now_ms, lookup)
+    decision = first_decision(Order, OrderState.EXPECTED, event, now_ms, lookup)
     begin_adopted(decision)
     return decision, None
 
 
 def begin_adopted(decision: Decision[Order]) -> None:
-    """From here on it is an order that Increff has."""
+    """From here on it is a real order, which Increff has."""
     order = decision.entity
     order.adopted = True
     order.state = OrderState.SUBMITTED
@@ -63,7 +60,7 @@ def begin_adopted(decision: Decision[Order]) -> None:
 
 
 def learn_items(order: Order, items: list[dict[str, Any]]) -> Ruling | None:
-    """Order items that a cancellation names. None: all of them are lines now."""
+    """Add the order items that a cancellation names. None: all of them are lines now."""
     lines = order.lines_by_code()
     for item in items:
         code, sku = item["orderItemCode"], item["channelSkuCode"]
@@ -82,7 +79,7 @@ def learn_items(order: Order, items: list[dict[str, Any]]) -> Ruling | None:
 
 
 def learn_sku(order: Order, sku: str, units: int) -> Ruling | None:
-    """So many more units of a SKU than were known, which a Pack names."""
+    """Add units of a SKU that a Pack names beyond those that were known. None: done."""
     line = next((one for one in reversed(order.lines) if one.sku == sku), None) or _new_line(order, sku, sku)
     if isinstance(line, Ruling):
         return line
@@ -106,7 +103,7 @@ def learn_total(line: Line, cancelled: int) -> None:
 def adopt_shipment(
     decision: Decision[Order], code: Any, shipment_id: Any = None, location: Any = None
 ) -> Shipment | None:
-    """A shipment that was packed before Sluice saw its order. None when it names none, or there is no room."""
+    """A shipment that was packed before Sluice saw its order. None when the call names none, or there is no room."""
     order = decision.entity
     if not code or len(order.shipments) >= limits.SHIPMENTS_MAX:
         return None
@@ -114,13 +111,13 @@ def adopt_shipment(
     shipment = Shipment(number, str(location or ""), [], "", state=ShipmentState.PACKED, code=str(code))
     order.shipments.append(shipment)
     reach_milestone(order, "packed", decision.now_ms)
-    noted = {"shipmentId": shipment.number, "shipmentCode": shipment.code}
+    noted = shipment_name(shipment)
     decision.fact("shipment-adopted", {**order_context(order), **noted}, noted)
     return shipment
 
 
 def unite(order: Order, shipment: Shipment) -> None:
-    """A Pack was answered with the code of a shipment that was adopted without its id: they are one."""
+    """Unite a packed shipment with the one that was adopted without an id under the same code: they are one."""
     twin = next((one for one in order.shipments if one.number is None and one.code == shipment.code), None)
     if twin is None or shipment.code is None:
         return
@@ -134,7 +131,7 @@ def unite(order: Order, shipment: Shipment) -> None:
 
 
 def complete_lines(order: Order, items: list[dict[str, Any]]) -> None:
-    """The Create came at last: its items are the order's, with what was learned of each."""
+    """The Create came at last: its items are the order's lines, with what was learned of each."""
     known = order.lines_by_code()
     order.lines = []
     for item in items:
@@ -148,12 +145,12 @@ def complete_lines(order: Order, items: list[dict[str, Any]]) -> None:
         else:
             order.lines.append(line)
     for line in order.lines:
-        # Increff knows the order better than a Create that came late: what is packed and cancelled was ordered.
+        # Increff knows the order better than a Create that came late: units packed or cancelled had been ordered.
         learn_total(line, line.cancelled)
 
 
 def _divide(order: Order, line: Line, same: list[Line]) -> None:
-    """The units of a line that had no more than its SKU go to the order items of that SKU, in their order."""
+    """Give the units of a line that had only its SKU to the order items of that SKU, in their order."""
     for shipment in order.shipments:
         items: list[tuple[str, str, int]] = []
         for code, sku, quantity in shipment.items:
@@ -174,7 +171,7 @@ def _divide(order: Order, line: Line, same: list[Line]) -> None:
 
 
 def _rename(order: Order, line: Line, code: str) -> None:
-    """A line that had its SKU for a code gets its own."""
+    """Give a line that had its SKU for a code its own code."""
     old, line.code = line.code, code
     for shipment in order.shipments:
         shipment.items = [(code if item == old else item, sku, units) for item, sku, units in shipment.items]

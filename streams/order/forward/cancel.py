@@ -1,6 +1,6 @@
 """Cancellations, from either side. Quantities are absolute totals per line, and never go back.
 
-Increff is the authority on whether a unit can still be cancelled. Here only what is known to be packed is refused.
+Increff is the authority on whether a unit can still be cancelled. Sluice refuses only units that it knows to be packed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PACK = BY_NAME["pack-order"]
 
 
 def seller_cancel(decision: Decision[Order]) -> Ruling:
-    """Increff cancelled units: the total counts, and the customer's part of it where it is said (contract 8)."""
+    """Increff cancelled units: the total counts, and the customer's part of it where the call names it (contract 8)."""
     order, body = decision.entity, decision.event.body
     wrong = misplaced(order, body.get("locationCode")) or _unknown_item(order, body)
     if wrong is not None:
@@ -39,10 +39,9 @@ def seller_cancel(decision: Decision[Order]) -> Ruling:
         ruling = _possible(line, total)
         if ruling is not None:
             if ruling.verdict is Verdict.REFUSED:
-                # At Increff these units are cancelled, here they are packed: somebody has to look.
-                decision.fact(
-                    "seller-cancellation-refused", {**order_context(order), "refused": _units([(line, total)])}
-                )
+                # At Increff these units are cancelled, here they are packed: an operator has to look.
+                units = {"refused": _units([(line, total)])}
+                decision.fact("seller-cancellation-refused", {**order_context(order), **units})
             return ruling
         if (customer, total - customer) != (line.customer, line.seller):
             changes.append((line, customer, total - customer))
@@ -51,13 +50,13 @@ def seller_cancel(decision: Decision[Order]) -> Ruling:
     for line, customer, seller in changes:
         line.customer, line.seller = customer, seller
     decision.deliver(SELLER, with_location(order, body))
-    decision.fact("seller-cancelled", {**order_context(order), "cancelled": cancelled_units(changes)}, _noted(changes))
+    decision.fact("seller-cancelled", *_about(order, changes))
     settle_order(decision)
     return APPLIED
 
 
 def customer_cancel(decision: Decision[Order]) -> Ruling:
-    """The customer cancels: Increff decides, after a Pack or another cancellation that is still out is answered."""
+    """The customer cancels: Increff decides, once a Pack or another cancellation that is still out has its answer."""
     order, event = decision.entity, decision.event
     wanted = {item["orderItemCode"]: item["cancelledQuantity"] for item in event.body["orderItems"]}
     ruling = misplaced(order, event.body.get("locationCode")) or _unknown_item(order, event.body)
@@ -66,27 +65,17 @@ def customer_cancel(decision: Decision[Order]) -> Ruling:
         return ruling
     key = _key(wanted)
     relay = order.relay(CUSTOMER.name, key)
-    if relay is not None and not decision.overdue(relay):
-        return decision.join(relay, event.id, event.reply_to, event.deadline_ms)
-    awaited = [one for one in order.relays if one is not relay and not one.dead and not decision.overdue(one)]
-    if any(one.touchpoint in (PACK.name, CUSTOMER.name) for one in awaited):
+    if relay is not None and not decision.is_overdue(relay):
+        return decision.join_relay(relay)
+    if any(one.touchpoint in (PACK.name, CUSTOMER.name) for one in decision.awaited()):
         return defer(decision, CUSTOMER.name)
-    return decision.ask(
-        CUSTOMER,
-        with_location(order, event.body),
-        key,
-        event=event.id,
-        reply_to=event.reply_to,
-        deadline_ms=event.deadline_ms,
-        data=wanted,
-    )
+    return decision.ask_far_side(CUSTOMER, with_location(order, event.body), key, data=wanted)
 
 
 def customer_cancel_taken(decision: Decision[Order]) -> Ruling:
     """Increff took the customer's cancellation."""
-    order, outcome = decision.entity, decision.event.outcome
-    relay = order.pop_relay(outcome) if outcome is not None else None
-    if outcome is None or relay is None:
+    order, relay = decision.entity, decision.pop_relay()
+    if relay is None:
         return DUPLICATE
     changes: list[tuple[Line, int, int]] = []
     crossed: list[tuple[Line, int]] = []
@@ -105,46 +94,38 @@ def customer_cancel_taken(decision: Decision[Order]) -> Ruling:
         changes.append((line, customer, min(line.seller, room - customer)))
     for line, customer, seller in changes:
         line.customer, line.seller = customer, seller
-    decision.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
+    decision.pass_on(relay)
     if crossed:
         # Increff counts units as cancelled that are packed here, or out in a Pack.
         decision.fact("cancellation-crossed", {**order_context(order), "crossed": _units(crossed)})
     if changes:
-        decision.fact(
-            "customer-cancelled", {**order_context(order), "cancelled": cancelled_units(changes)}, _noted(changes)
-        )
+        decision.fact("customer-cancelled", *_about(order, changes))
         settle_order(decision)
     return APPLIED
 
 
 def customer_cancel_failed(decision: Decision[Order]) -> Ruling:
-    """Increff refused it, or gave no answer: nothing is cancelled here."""
-    order, outcome = decision.entity, decision.event.outcome
-    relay = order.pop_relay(outcome) if outcome is not None else None
-    if outcome is None or relay is None:
+    """Increff refused the cancellation, or gave no answer: nothing is cancelled."""
+    order, outcome = decision.entity, decision.outcome
+    relay = decision.pop_relay()
+    if relay is None:
         return DUPLICATE
     if outcome.kind is OutcomeKind.DEAD:
         # An operator may bring it back: then its success must still be applied.
         relay.dead = True
         order.relays.append(relay)
+    decision.pass_on_failure(relay)
     if outcome.kind is OutcomeKind.REFUSED:
-        message = outcome.message or f"HTTP {outcome.status}"
-        decision.answer_waiters(relay, Ruling(Verdict.REFUSED, message, outcome.status, outcome.body))
-        decision.fact(
-            "cancellation-refused", {**order_context(order), "status": outcome.status}, {"status": outcome.status}
-        )
-    else:
-        decision.answer_waiters(relay, failed("Increff gave no answer in time; a repeat is safe"))
+        status = {"status": outcome.status}
+        decision.fact("cancellation-refused", {**order_context(order), **status}, status)
     return APPLIED
 
 
 def contended_units(decision: Decision[Order]) -> dict[str, int]:
-    """Units per line that a customer cancellation, still out for its answer, would take."""
-    order = decision.entity
+    """Units per line that customer cancellations, still out for their answer, would take."""
     units: dict[str, int] = {}
-    awaited = [relay for relay in order.relays if not relay.dead and not decision.overdue(relay)]
-    asking = [relay for relay in awaited if relay.touchpoint == CUSTOMER.name]
-    lines = order.lines_by_code() if asking else {}
+    asking = [relay for relay in decision.awaited() if relay.touchpoint == CUSTOMER.name]
+    lines = decision.entity.lines_by_code() if asking else {}
     for relay in asking:
         for code, quantity in relay.data.items():
             line = lines.get(code)
@@ -185,7 +166,7 @@ def _customers(item: dict[str, Any]) -> int | None:
 
 
 def _customer_ruling(order: Order, wanted: dict[str, int]) -> Ruling | None:
-    """What can be said without Increff; None when it has to be asked."""
+    """The ruling that needs no answer of Increff; None when Increff has to be asked."""
     news = False
     lines = order.lines_by_code()
     for code, quantity in wanted.items():
@@ -201,9 +182,10 @@ def _customer_ruling(order: Order, wanted: dict[str, int]) -> Ruling | None:
 def _totals(line: Line, item: dict[str, Any]) -> tuple[int, int]:
     """The customer's part and the total after a seller's call.
 
-    The call tells what Increff knew when it made it: a customer's cancellation that it took since is not in its total,
-    so each side's part counts by itself. Where it names no parts, all that is not known as the customer's is the
-    seller's. The total never goes back, and units that both sides cancelled count once, as the customer's.
+    The call carries what Increff knew at the time: a customer's cancellation that Increff took since is not in its
+    total, so each side's part counts by itself. Where the call names no parts, all units that are not known as the
+    customer's are the seller's. The total never goes back, and units that both sides cancelled count once, as the
+    customer's.
     """
     total: int = item["cancelledQuantity"]
     said = _customers(item)
@@ -250,5 +232,7 @@ def _units(lines: list[tuple[Line, int]]) -> list[dict[str, Any]]:
     return [{"orderItemCode": line.code, "channelSkuCode": line.sku, "quantity": quantity} for line, quantity in lines]
 
 
-def _noted(changes: list[tuple[Line, int, int]]) -> dict[str, Any]:
-    return {"items": ", ".join(f"{line.code}: {customer + seller}" for line, customer, seller in changes)[:255]}
+def _about(order: Order, changes: list[tuple[Line, int, int]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The members of a cancellation's fact, and the part of them that the order's own list keeps."""
+    data = {**order_context(order), "cancelled": cancelled_units(changes)}
+    return data, {"items": ", ".join(f"{line.code}: {customer + seller}" for line, customer, seller in changes)[:255]}

@@ -9,7 +9,17 @@ from streams.order.forward.location import misplaced
 from streams.order.forward.progress import order_context, reach_milestone, settle_order, with_location
 from streams.order.model import limits
 from streams.order.model.canonical import digest
-from streams.order.model.decision import APPLIED, DUPLICATE, AnswerLookup, Decision, Ruling, conflict, failed, refused
+from streams.order.model.decision import (
+    APPLIED,
+    DUPLICATE,
+    AnswerLookup,
+    Decision,
+    Ruling,
+    conflict,
+    failed,
+    first_decision,
+    refused,
+)
 from streams.order.model.entities import Order
 from streams.order.model.events import Event
 from streams.order.model.parts import Line
@@ -22,22 +32,19 @@ ACKNOWLEDGEMENT = BY_NAME["acknowledgement"]
 
 _PROPERTIES = ("dispatchByTime", "startProcessingTime", "onHold", "locationCode", "orderStatus", "deliveredAt")
 _NEW_STATUS = "CREATED"
-"""The orderStatus of an order that nothing was said about."""
+"""The orderStatus of an order while no update named another."""
 _ZIP_PREFIX = 3
 """Characters of a postcode that facts may carry: a region, not a house."""
 
 
 def create_order(event: Event, now_ms: int, lookup: AnswerLookup) -> tuple[Decision[Order], Ruling]:
     """The first Create under a code."""
-    order = Order(
-        channel=event.channel, code=event.code, state=OrderState.RECEIVED, created_ms=now_ms, updated_ms=now_ms
-    )
-    decision = Decision(order, event, now_ms, lookup)
+    decision = first_decision(Order, OrderState.RECEIVED, event, now_ms, lookup)
     return decision, _submit(decision, digest(CREATE.request, event.body))
 
 
 def create_expected(decision: Decision[Order]) -> Ruling:
-    """The Create of an order of which events came early: it begins now, its facts go on from theirs."""
+    """The Create of an order with early events: the order begins now, the count of its facts goes on."""
     order = decision.entity
     order.begin(decision.now_ms)
     order.state = OrderState.RECEIVED
@@ -45,7 +52,7 @@ def create_expected(decision: Decision[Order]) -> Ruling:
 
 
 def repeat_create(decision: Decision[Order]) -> Ruling:
-    """A Create under a code that exists. Increff would answer success to a changed one and drop it (contract 0.3)."""
+    """A Create under a code that exists. Increff would answer a changed one with success and drop it (contract 0.3)."""
     order = decision.entity
     payload = digest(CREATE.request, decision.event.body)
     if payload == order.digest:
@@ -59,13 +66,13 @@ def repeat_create(decision: Decision[Order]) -> Ruling:
 
 
 def retry_create(decision: Decision[Order]) -> Ruling:
-    """A Create after Increff refused the last one: the same gets the reason, a corrected one is a new attempt."""
+    """A Create after Increff refused the last one. The same gets the reason; a corrected one is a new attempt."""
     order = decision.entity
     corrected = digest(CREATE.request, decision.event.body)
     if corrected == order.digest:
         return refused(_refusal(order))
-    if any(not relay.dead and not decision.overdue(relay) for relay in order.relays):
-        # Its answer speaks of the items of the refused attempt.
+    if decision.awaited():
+        # The answer will be about the items of the refused attempt.
         return failed(f"a request of order {order.code} is still out for an answer; repeat later")
     order.relays.clear()
     order.state = OrderState.RECEIVED
@@ -86,23 +93,20 @@ def create_taken(decision: Decision[Order]) -> Ruling:
 
 
 def create_refused(decision: Decision[Order]) -> Ruling:
-    """Increff refused the Create: the contract has no call that tells the marketplace, a repeat and the fact do."""
-    order, outcome = decision.entity, decision.event.outcome
-    if not decision.answers_create() or outcome is None:
+    """Increff refused the Create. The contract has no call that tells the marketplace; a repeat and the fact do."""
+    order, outcome = decision.entity, decision.outcome
+    if not decision.answers_create():
         return DUPLICATE
+    status = {"status": outcome.status}
     if order.shipments or order.adopted:
-        # Increff packs it, so it has it; what it refused was a repeat of the request.
-        decision.fact("delivery-refused", {**order_context(order), "touchpoint": CREATE.name, "status": outcome.status})
+        # Increff packs the order, so it has the order; it refused a repeat of the request.
+        decision.fact("delivery-refused", {**order_context(order), "touchpoint": CREATE.name, **status})
         return APPLIED
-    order.reason = (outcome.message or f"HTTP {outcome.status}")[: limits.MESSAGE_MAX]
+    order.reason = outcome.reason[: limits.MESSAGE_MAX]
     order.state = OrderState.REJECTED
     reach_milestone(order, "rejected", decision.now_ms)
-    decision.fact(
-        "order-rejected",
-        # Increff's words may quote the order: they are for the order's own list, not for every reader of facts.
-        {**order_context(order), "status": outcome.status},
-        {"reason": order.reason},
-    )
+    # Increff's words may quote the order: they are for the order's own list, not for every reader of facts.
+    decision.fact("order-rejected", {**order_context(order), **status}, {"reason": order.reason})
     return APPLIED
 
 
@@ -111,7 +115,7 @@ def _refusal(order: Order) -> str:
 
 
 def update_order(decision: Decision[Order]) -> Ruling:
-    """Property update: the last value wins. A hold is passed on: the contract's pages contradict each other on it."""
+    """Property update: the last value wins. A hold is passed on, because the contract's pages contradict each other."""
     order, event = decision.entity, decision.event
     wrong = misplaced(order, event.body.get("locationCode"))
     if wrong is not None:
@@ -134,7 +138,7 @@ def update_order(decision: Decision[Order]) -> Ruling:
 
 
 def _note_hold(order: Order, request: str, *, held: bool) -> None:
-    """What an update in flight says, while that or an earlier one could still be refused."""
+    """Keep the hold that an update in flight asks for, while that update or an earlier one could still be refused."""
     if not request:
         order.holds.clear()
         return
@@ -145,7 +149,7 @@ def _note_hold(order: Order, request: str, *, held: bool) -> None:
 
 
 def property_update_failed(order: Order, request: str) -> None:
-    """Increff refused an update: what it would have changed is not known to hold, so that a repeat is a change."""
+    """Increff refused an update: its values do not count as known, so a repeat of them is a change."""
     order.properties = {}
     if any(known == request for known, _ in order.holds):
         order.holds = [hold for hold in order.holds if hold[0] != request]
@@ -155,7 +159,7 @@ def property_update_failed(order: Order, request: str) -> None:
 
 
 def property_update_taken(order: Order, request: str) -> None:
-    """Increff took an update: what it said about a hold is what a later refusal falls back to."""
+    """Increff took an update: a later refusal falls back to the hold that it asked for."""
     create_order = next((n for n, (known, _) in enumerate(order.holds) if known == request), None)
     if create_order is None:
         return
@@ -165,7 +169,7 @@ def property_update_taken(order: Order, request: str) -> None:
 
 
 def report_delivered(decision: Decision[Order]) -> Ruling:
-    """The marketplace reports that the customer has it."""
+    """The marketplace reports that the customer has the order."""
     order, event = decision.entity, decision.event
     wrong = misplaced(order, event.body.get("locationCode"))
     if wrong is not None:
@@ -201,7 +205,7 @@ def acknowledge_order(decision: Decision[Order]) -> Ruling:
     if len(order.acknowledged) + len(new) > limits.LOCATIONS_MAX:
         return refused(f"more than {limits.LOCATIONS_MAX} locations acknowledged order {order.code}")
     order.acknowledged.extend(new)
-    # Allocated: whatever the hold was, Increff went on (contract 10 and its FAQ disagree), and a new one is a change.
+    # Increff went on in spite of any hold (contract 10 and its FAQ disagree), so a new hold is a change.
     order.held = False
     order.holds.clear()
     if order.properties.get("onHold"):
@@ -221,7 +225,7 @@ def _submit(decision: Decision[Order], payload: str) -> Ruling:
     order.split = bool(body.get("isSplitRequired"))
     if order.adopted:
         complete_lines(order, body["orderItems"])
-        # It is under way at Increff, where its Create changes nothing: updates that came before it are newer.
+        # The order is under way at Increff, where a Create changes nothing: updates that came before it are newer.
         order.properties = {"orderStatus": _NEW_STATUS, **_present(body), "onHold": order.held, **order.properties}
     else:
         order.lines = [

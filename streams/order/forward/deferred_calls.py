@@ -1,7 +1,7 @@
-"""Callers whose call can be decided once a Pack or a cancellation that is out for its answer has it.
+"""Calls that are decided once a Pack or a cancellation of the same order has its answer.
 
-They wait inside their own deadline: a customer cancellation that must not cross a Pack at the far side, a label or an
-invoice whose Pack is about to be answered.
+A customer's cancellation must not cross a Pack at the far side, and a label or an invoice needs the answer of its Pack.
+Each such call waits within its caller's deadline.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from streams.order.model.entities import Order
 from streams.order.model.events import Event, EventKind
 from streams.order.model.parts import DeferredCall
 
-NOT_IN_TIME = "what this order waits for did not end in time; a repeat is safe"
+NOT_IN_TIME = "the answer that this call waits for did not come in time; a repeat is safe"
 
-MAY_RESUME = frozenset(
+RESUMING = frozenset(
     {
         EventKind.PACK_TAKEN,
         EventKind.PACK_FAILED,
@@ -22,11 +22,11 @@ MAY_RESUME = frozenset(
         EventKind.CUSTOMER_CANCEL_FAILED,
     }
 )
-"""What callers wait for: after each of these all of them are decided again."""
+"""After each of these all deferred calls are decided again."""
 
 
 def defer(decision: Decision[Order], touchpoint: str) -> Ruling:
-    """The event's caller waits until the answer is in."""
+    """The event is decided once the answer is in; its caller waits until then."""
     order, event = decision.entity, decision.event
     if len(order.deferred) >= limits.DEFERRED_MAX:
         return failed("too many callers wait for an answer about this order; repeat later")
@@ -36,28 +36,20 @@ def defer(decision: Decision[Order], touchpoint: str) -> Ruling:
 
 
 def known_deferred(order: Order, event: Event, now_ms: int) -> Ruling | None:
-    """The ruling of an event that waits under its very id: its record was produced twice."""
+    """The ruling on an event that is deferred under its very id: its record was produced twice."""
     found = any(one.event == event.id and one.deadline_ms > now_ms for one in order.deferred)
     return PENDING if found else None
 
 
-def resumed_call(decision: Decision[Order], waiting: DeferredCall) -> Decision[Order]:
-    """The turn of the caller's event, which is decided again."""
-    return decision.resumed(
-        waiting.event,
-        waiting.touchpoint,
-        waiting.body,
-        reply_to=waiting.reply_to,
-        deadline_ms=waiting.deadline_ms,
-    )
+def resumed_call(decision: Decision[Order], call: DeferredCall) -> Decision[Order]:
+    """The decision on a deferred call, made again."""
+    return decision.resume(call.event, call.touchpoint, call.body, reply_to=call.reply_to, deadline_ms=call.deadline_ms)
 
 
 def expire_deferred(decision: Decision[Order]) -> None:
-    """Callers that are gone by now: whatever they wait for, they will have to ask again."""
-    order = decision.entity
-    if not order.deferred or all(defer.deadline_ms > decision.now_ms for defer in order.deferred):
-        return
-    for waiting in order.deferred:
-        if waiting.deadline_ms <= decision.now_ms:
-            decision.reply(waiting.event, waiting.reply_to, failed(NOT_IN_TIME))
-    order.deferred = [waiting for waiting in order.deferred if waiting.deadline_ms > decision.now_ms]
+    """Answer the callers whose deadline has passed: they have to call again."""
+    order, now_ms = decision.entity, decision.now_ms
+    for call in order.deferred:
+        if call.deadline_ms <= now_ms:
+            decision.reply(call.event, call.reply_to, failed(NOT_IN_TIME))
+    order.deferred = [call for call in order.deferred if call.deadline_ms > now_ms]

@@ -1,8 +1,8 @@
-"""`fulfillmentType`: how many shipments an order may have, and what becomes of what is not in them (contract 0.5).
+"""`fulfillmentType`: how many shipments an order may have, and what becomes of units outside them (contract 0.5).
 
-A split order is counted per location, and what is left of it is never cancelled here: which of its open units are
-another location's only Increff knows. Nor is that of an order that was met midway, while it may have more. Any type
-that is not named here allows several shipments.
+A split order is counted per location, and its open units are never cancelled here: only Increff knows which of them
+belong to another location. Nor are those of an order that was met midway, while it may have more. Any type that is not
+named here allows several shipments.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BLOCK = "BLOCK_COMPLETE"
 
 
 def one_too_many(order: Order, body: dict[str, Any]) -> Ruling | None:
-    """A shipment beside another, where one of them is to be the only one."""
+    """The refusal of a second shipment where one of the two must be the only one; None when it is allowed."""
     single = body.get("fulfillmentType") == SINGLE
     for shipment in order.shipments:
         same_place = not order.split or shipment.location == body["locationCode"]
@@ -34,31 +34,32 @@ def one_too_many(order: Order, body: dict[str, Any]) -> Ruling | None:
 
 
 def leaves_open(decision: Decision[Order], allotted: list[tuple[Line, int]]) -> Ruling | None:
-    """A shipment of an order that ships as a whole or not at all. Units that a customer is cancelling may stay out."""
+    """The refusal of a partial shipment where an order ships as a whole or not at all; None when it is allowed.
+
+    Units that a customer is cancelling may stay out.
+    """
     order = decision.entity
     if order.split or order.open_ended or decision.event.body.get("fulfillmentType") != BLOCK:
         return None
     contended = contended_units(decision)
     packed = {line.code: units for line, units in allotted}
-    left = {
-        line.code: line.free - packed.get(line.code, 0) - contended.get(line.code, 0)
-        for line in order.lines
-        if line.free > packed.get(line.code, 0) + contended.get(line.code, 0)
-    }
+    rest = [(line.code, line.free - packed.get(line.code, 0) - contended.get(line.code, 0)) for line in order.lines]
+    left = [(code, units) for code, units in rest if units > 0]
     if not left:
         return None
-    code, units = next(iter(left.items()))
+    code, units = left[0]
+    total = sum(units for _, units in left)
     return refused(
-        f"{BLOCK} ships order {order.code} as a whole: {sum(left.values())} units would stay open, {units} of them of "
+        f"{BLOCK} ships order {order.code} as a whole: {total} units would stay open, {units} of them of "
         f"orderItemCode {code}"
     )
 
 
 def close_rest(decision: Decision[Order]) -> None:
-    """The only shipment is packed: what is open is cancelled as the seller's, and both sides learn it.
+    """Cancel the open units, as the seller's, once the only shipment is packed; both sides learn it.
 
-    Asked after every outcome: one packs the shipment or answers a cancellation, any makes room for a request again.
-    Units that a customer cancellation asks for wait for its answer: they are the customer's, or closed after it.
+    Called after every outcome: it may have packed the shipment, answered a cancellation, or made room for a request.
+    Units that a customer cancellation asks for wait for its answer: they become the customer's, or are closed then.
     """
     order = decision.entity
     if (

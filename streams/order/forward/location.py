@@ -1,4 +1,4 @@
-"""Where an order is fulfilled. Increff identifies an order by its location too (contract 0.3)."""
+"""The location of an order: Increff identifies an order by it too (contract 0.3)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from streams.order.model.entities import Order
 
 
 def misplaced(order: Order, location: str | None) -> Ruling | None:
-    """A call that names a second location of an order that is not split; None when it names none, or the order's.
+    """The conflict of a call that names a second location of an order that is not split; None when there is none.
 
     A split order has no location: each of its sub-orders names its own (contract 0.4, 8).
     """

@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from streams.order.forward.adopt import learn_sku, unite
 from streams.order.forward.cancel import contended_units
 from streams.order.forward.fulfilment_type import SINGLE, leaves_open, one_too_many
 from streams.order.forward.location import misplaced
-from streams.order.forward.progress import order_context, reach_milestone, settle_order
+from streams.order.forward.progress import order_context, reach_milestone, settle_order, shipment_context, shipment_name
 from streams.order.model import limits
 from streams.order.model.canonical import digest
 from streams.order.model.decision import APPLIED, DUPLICATE, Decision, Ruling, failed, refused
 from streams.order.model.entities import Order
-from streams.order.model.parts import Line, Shipment
+from streams.order.model.parts import Line, Relay, Shipment
 from streams.order.model.states import ShipmentState
 from topics.contract.touchpoints import BY_NAME
-from topics.records.deliveries import Outcome, OutcomeKind
+from topics.records.deliveries import OutcomeKind
 from topics.records.verdicts import Verdict
 
 PACK = BY_NAME["pack-order"]
 
-NO_ANSWER = "the marketplace gave no answer in time; a repeat is safe"
-
 
 def pack_order(decision: Decision[Order]) -> Ruling:
-    """A new shipment is asked for; a known one gets its recorded answer, one in flight is joined."""
-    order, event = decision.entity, decision.event
-    shipment_id = event.body["shipmentId"]
+    """Ask for a new shipment. A known one gets its recorded answer; a Pack in flight is joined."""
+    order, body = decision.entity, decision.event.body
+    shipment_id = body["shipmentId"]
     known = order.shipment(shipment_id)
     if known is not None:
-        return _again(decision, known)
+        return _repeat_pack(decision, known)
     if len(order.shipments) >= limits.SHIPMENTS_MAX:
         return refused(f"order {order.code} has {limits.SHIPMENTS_MAX} shipments, which is the most")
-    wrong = misplaced(order, event.body["locationCode"]) or one_too_many(order, event.body)
+    wrong = misplaced(order, body["locationCode"]) or one_too_many(order, body)
     if wrong is not None:
         return wrong
     allotted = _allot(decision)
     if isinstance(allotted, Ruling):
         return allotted
-    incomplete = leaves_open(decision, allotted)
-    if incomplete is not None:
-        return incomplete
-    ruling = _ask(decision, shipment_id)
+    ruling = leaves_open(decision, allotted) or _ask(decision, shipment_id)
     if ruling.verdict is not None:
         return ruling
     for line, units in allotted:
@@ -50,10 +43,10 @@ def pack_order(decision: Decision[Order]) -> Ruling:
     order.shipments.append(
         Shipment(
             shipment_id,
-            event.body["locationCode"],
+            body["locationCode"],
             [(line.code, line.sku, units) for line, units in allotted],
-            digest(PACK.request, event.body),
-            single=event.body.get("fulfillmentType") == SINGLE,
+            digest(PACK.request, body),
+            single=body.get("fulfillmentType") == SINGLE,
         )
     )
     settle_order(decision)
@@ -61,12 +54,12 @@ def pack_order(decision: Decision[Order]) -> Ruling:
 
 
 def pack_taken(decision: Decision[Order]) -> Ruling:
-    """The marketplace packed: its answer is recorded, then given to everyone who waits."""
-    order, outcome = decision.entity, _outcome(decision)
-    relay = order.pop_relay(outcome)
-    shipment = order.shipment(relay.data) if relay is not None else None
-    if relay is None or shipment is None or shipment.state != ShipmentState.PACKING:
+    """The marketplace packed: its answer is recorded, then given to every caller that waits."""
+    order, outcome = decision.entity, decision.outcome
+    found = _pop_packing(decision)
+    if found is None:
         return DUPLICATE
+    relay, shipment = found
     body = outcome.body if isinstance(outcome.body, dict) else {}
     shipment.state = ShipmentState.PACKED
     code = body.get("shipmentCode")
@@ -80,81 +73,64 @@ def pack_taken(decision: Decision[Order]) -> Ruling:
             line.packing -= units
             line.packed += units
     reach_milestone(order, "packed", decision.now_ms)
-    decision.record(PACK.name, relay.key, outcome.status, outcome.body)
-    decision.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
+    decision.record_answer(relay)
+    decision.pass_on(relay)
     settle_order(decision)
-    decision.fact("shipment-packed", {**order_context(order), **shipment_context(shipment)}, _noted(shipment))
+    decision.fact("shipment-packed", {**order_context(order), **shipment_context(shipment)}, shipment_name(shipment))
     return APPLIED
 
 
 def pack_failed(decision: Decision[Order]) -> Ruling:
     """Refused, withdrawn or given up: the units are free again, and the callers learn why."""
-    order, outcome = decision.entity, _outcome(decision)
-    relay = order.pop_relay(outcome)
-    shipment = order.shipment(relay.data) if relay is not None else None
-    if relay is None or shipment is None or shipment.state != ShipmentState.PACKING:
+    order, outcome = decision.entity, decision.outcome
+    found = _pop_packing(decision)
+    if found is None:
         return DUPLICATE
+    relay, shipment = found
     order.shipments.remove(shipment)
     lines = order.lines_by_code()
     for item_code, _, units in shipment.items:
         line = lines.get(item_code)
         if line is not None:
             line.packing -= units
-    ruling = ruling_of_failure(outcome, NO_ANSWER)
-    decision.answer_waiters(relay, ruling)
+    decision.pass_on_failure(relay)
+    status = {"status": outcome.status}
     decision.fact(
         "pack-refused" if outcome.kind is OutcomeKind.REFUSED else "pack-unanswered",
-        {**order_context(order), **shipment_context(shipment), "status": outcome.status},
-        {**_noted(shipment), "status": outcome.status},
+        {**order_context(order), **shipment_context(shipment), **status},
+        {**shipment_name(shipment), **status},
     )
     return APPLIED
 
 
-def ruling_of_failure(outcome: Outcome, message: str) -> Ruling:
-    """What the callers of a relay get: the far side's refusal in its own words, or that no answer came."""
-    if outcome.kind is OutcomeKind.REFUSED:
-        return Ruling(Verdict.REFUSED, outcome.message or f"HTTP {outcome.status}", outcome.status, outcome.body)
-    return failed(message)
-
-
-def shipment_context(shipment: Shipment) -> dict[str, Any]:
-    return {
-        "shipmentId": shipment.number,
-        "shipmentCode": shipment.code,
-        "shipmentLocationCode": shipment.location,
-        "items": [
-            {"orderItemCode": code, "channelSkuCode": sku, "quantity": units} for code, sku, units in shipment.items
-        ],
-    }
+def _pop_packing(decision: Decision[Order]) -> tuple[Relay, Shipment] | None:
+    """The relay that the outcome ends, and the shipment it is about; None when that was decided before."""
+    relay = decision.pop_relay()
+    shipment = decision.entity.shipment(relay.data) if relay is not None else None
+    if relay is None or shipment is None or shipment.state != ShipmentState.PACKING:
+        return None
+    return relay, shipment
 
 
 def _ask(decision: Decision[Order], shipment_id: int) -> Ruling:
-    event = decision.event
-    return decision.ask(
-        PACK,
-        event.body,
-        str(shipment_id),
-        event=event.id,
-        reply_to=event.reply_to,
-        deadline_ms=event.deadline_ms,
-        data=shipment_id,
-    )
+    return decision.ask_far_side(PACK, decision.event.body, str(shipment_id), data=shipment_id)
 
 
-def _again(decision: Decision[Order], shipment: Shipment) -> Ruling:
-    order, event = decision.entity, decision.event
+def _repeat_pack(decision: Decision[Order], shipment: Shipment) -> Ruling:
+    order = decision.entity
     key = str(shipment.id)
-    differs = bool(shipment.digest) and digest(PACK.request, event.body) != shipment.digest
-    if differs and not decision.is_known():
-        # The contract's key is the shipmentId alone, so the answer is the same; that it differs must be seen, once.
+    differs = bool(shipment.digest) and digest(PACK.request, decision.event.body) != shipment.digest
+    if differs and not decision.is_remembered():
+        # The contract's key is the shipmentId alone, so the answer is the same. Operators must see, once, that the
+        # content differs.
         decision.remember(DUPLICATE)
-        decision.fact("pack-differed", {**order_context(order), **shipment_context(shipment)}, _noted(shipment))
+        context = {**order_context(order), **shipment_context(shipment)}
+        decision.fact("pack-differed", context, shipment_name(shipment))
     relay = order.relay(PACK.name, key)
-    if relay is not None and (differs or not decision.overdue(relay)):
-        return decision.join(relay, event.id, event.reply_to, event.deadline_ms)
     if relay is not None:
-        return _ask(decision, shipment.id)
-    recorded = decision.recorded(PACK.name, key)
+        overdue = decision.is_overdue(relay) and not differs
+        return _ask(decision, shipment.id) if overdue else decision.join_relay(relay)
+    recorded = decision.recorded_answer(PACK.name, key)
     if recorded is not None:
         return recorded
     body = {"shipmentCode": shipment.code} if shipment.code is not None else None
@@ -162,10 +138,10 @@ def _again(decision: Decision[Order], shipment: Shipment) -> Ruling:
 
 
 def _allot(decision: Decision[Order]) -> list[tuple[Line, int]] | Ruling:
-    """Allot the units of a Pack to the order's lines: it names SKUs, and two lines may have one SKU."""
+    """Allot the units of a Pack to the order's lines: a Pack names SKUs, and two lines may have one SKU."""
     order = decision.entity
     contended = contended_units(decision)
-    unknown = _learn(decision, contended) if order.open_ended else None
+    unknown = _learn_skus(decision, contended) if order.open_ended else None
     if unknown is not None:
         return unknown
     left = {line.code: max(0, line.free - contended.get(line.code, 0)) for line in order.lines}
@@ -192,8 +168,8 @@ def _allot(decision: Decision[Order]) -> list[tuple[Line, int]] | Ruling:
     return [(line, allotted[line.code]) for line in order.lines if line.code in allotted]
 
 
-def _learn(decision: Decision[Order], contended: dict[str, int]) -> Ruling | None:
-    """An adopted order has what is packed of it; units that a customer is cancelling are not taken for more."""
+def _learn_skus(decision: Decision[Order], contended: dict[str, int]) -> Ruling | None:
+    """An adopted order has the units that are packed of it; units that a customer is cancelling are no more units."""
     order = decision.entity
     wanted: dict[str, int] = {}
     for item in decision.event.body["shipmentItems"]:
@@ -212,14 +188,3 @@ def _learn(decision: Decision[Order], contended: dict[str, int]) -> Ruling | Non
 
 def _contended(sku: str) -> Ruling:
     return failed(f"a customer cancellation of {sku} is out for Increff's answer; repeat later")
-
-
-def _outcome(decision: Decision[Order]) -> Outcome:
-    outcome = decision.event.outcome
-    if outcome is None:
-        raise ValueError(f"{decision.event.kind} without an outcome")
-    return outcome
-
-
-def _noted(shipment: Shipment) -> dict[str, Any]:
-    return {"shipmentId": shipment.number, "shipmentCode": shipment.code}

@@ -1,4 +1,4 @@
-"""An order's state follows from what is known about it. One function, so that no handler can forget a rule."""
+"""An order's state follows from what is known about it: one function, so that no handler can forget a rule."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import Any
 from streams.order.model import limits
 from streams.order.model.decision import Decision
 from streams.order.model.entities import Order
+from streams.order.model.parts import Shipment
 from streams.order.model.states import SHIPMENT_RANK, OrderState, ShipmentState
 
 _OF_SHIPMENT = {
     ShipmentState.PACKED: OrderState.PACKED,
     ShipmentState.LABELLED: OrderState.LABELLED,
     ShipmentState.MANIFESTED: OrderState.MANIFESTED,
-    # A shipment that left while units are open: all that can be said about the whole order is that it is that far.
+    # A shipment left while units are open: the order as a whole is no further than this.
     ShipmentState.HANDED_OVER: OrderState.MANIFESTED,
 }
 
 
 def state_of(order: Order) -> OrderState:
-    """The state that the order's knowledge amounts to."""
+    """The state that follows from what the order holds."""
     if order.state == OrderState.REJECTED:
         return OrderState.REJECTED
     if "delivered" in order.milestones:
@@ -53,12 +54,12 @@ def settle_order(decision: Decision[Order]) -> None:
 
 
 def reach_milestone(order: Order, milestone: str, now_ms: int) -> None:
-    """The first time counts."""
+    """Note when a milestone was reached; the first time counts."""
     order.milestones.setdefault(milestone, now_ms)
 
 
 def order_context(order: Order) -> dict[str, Any]:
-    """What every fact of an order carries: where it is, its lines, and how long its steps took since creation."""
+    """The members of every fact of an order: its state, its lines, and how long its steps took since creation."""
     return {
         "orderCode": order.code,
         "state": order.state,
@@ -79,8 +80,23 @@ def order_context(order: Order) -> dict[str, Any]:
     }
 
 
+def shipment_context(shipment: Shipment) -> dict[str, Any]:
+    """The members of every fact of a shipment, besides those of its order."""
+    return {
+        **shipment_name(shipment),
+        "shipmentLocationCode": shipment.location,
+        "items": [
+            {"orderItemCode": code, "channelSkuCode": sku, "quantity": units} for code, sku, units in shipment.items
+        ],
+    }
+
+
+def shipment_name(shipment: Shipment) -> dict[str, Any]:
+    return {"shipmentId": shipment.number, "shipmentCode": shipment.code}
+
+
 def with_location(order: Order, body: dict[str, Any]) -> dict[str, Any]:
-    """Increff identifies an order by its location too (contract 0.3): add it where the caller left it out."""
+    """Add the order's location where the caller left it out: Increff identifies an order by it (contract 0.3)."""
     if order.location is None or body.get("locationCode") is not None:
         return body
     return {**body, "locationCode": order.location}
@@ -92,10 +108,10 @@ def _all_left(order: Order) -> bool:
 
 
 def may_have_more(order: Order) -> bool:
-    """Whether an adopted order may have units, or have shipped units, that nobody told of."""
+    """Whether an adopted order may have units, or may have shipped units, that no call has named."""
     return order.open_ended or _holds_unknown(order)
 
 
 def _holds_unknown(order: Order) -> bool:
-    """Whether a shipment was packed before Sluice saw the order, so that nobody told what is in it."""
+    """Whether a shipment was packed before Sluice saw the order, so that its items are not known."""
     return order.adopted and any(not shipment.items for shipment in order.shipments)

@@ -7,25 +7,23 @@ from typing import Any
 from streams.order.forward.adopt import adopt_shipment
 from streams.order.forward.deferred_calls import defer
 from streams.order.forward.location import misplaced
-from streams.order.forward.pack import PACK, ruling_of_failure, shipment_context
-from streams.order.forward.progress import order_context, reach_milestone, settle_order
+from streams.order.forward.pack import PACK
+from streams.order.forward.progress import order_context, reach_milestone, settle_order, shipment_context, shipment_name
 from streams.order.model.decision import APPLIED, DUPLICATE, Decision, Ruling, early
 from streams.order.model.entities import Order
 from streams.order.model.parts import Shipment
 from streams.order.model.states import SHIPMENT_RANK, ShipmentState
 from topics.contract.definition import Touchpoint
 from topics.contract.touchpoints import BY_NAME
-from topics.records.verdicts import Verdict
 
 INVOICE = BY_NAME["get-invoice"]
 LABEL = BY_NAME["get-shipping-label"]
 HANDOVER = BY_NAME["handover-notification"]
 
-NO_ANSWER = "the marketplace gave no answer in time; a repeat is safe"
 _TRUE = (True, "true", "True", "1", 1)
-"""How a flag of a query string may be written."""
+"""Spellings of a set flag in a query string."""
 _BOXES = ",boxes"
-"""Ends the key of a label that comes with those of its boxes: another document."""
+"""Ends the key of a label that comes with labels of its boxes: another document."""
 
 
 def get_invoice(decision: Decision[Order]) -> Ruling:
@@ -38,21 +36,21 @@ def get_label(decision: Decision[Order]) -> Ruling:
 
 def invoice_taken(decision: Decision[Order]) -> Ruling:
     """The marketplace's invoice is in."""
-    shipment, body = _answered(decision, INVOICE)
+    shipment, body = _answered(decision)
     if shipment is None:
         return DUPLICATE
     code = body.get("invoiceCode")
     if code is not None and str(code) != shipment.invoice:
         shipment.invoice = str(code)
         data = {"invoiceCode": shipment.invoice}
-        decision.fact("invoice-issued", _facts(decision.entity, shipment, data), _noted(shipment, data))
+        decision.fact("invoice-issued", *_about(decision.entity, shipment, data))
     return APPLIED
 
 
 def label_taken(decision: Decision[Order]) -> Ruling:
     """The marketplace's label is in: the shipment has a courier and a tracking number."""
     order = decision.entity
-    shipment, body = _answered(decision, LABEL)
+    shipment, body = _answered(decision)
     if shipment is None:
         return DUPLICATE
     awb, transporter = body.get("awbNumber"), body.get("transporter")
@@ -65,17 +63,16 @@ def label_taken(decision: Decision[Order]) -> Ruling:
     reach_milestone(order, "labelled", decision.now_ms)
     settle_order(decision)
     data = {"awbNumber": shipment.awb, "transporter": shipment.transporter}
-    decision.fact("label-issued", _facts(order, shipment, data), _noted(shipment, data))
+    decision.fact("label-issued", *_about(order, shipment, data))
     return APPLIED
 
 
 def document_failed(decision: Decision[Order]) -> Ruling:
-    """No document this time; asking again asks the far side again."""
-    outcome = decision.event.outcome
-    relay = decision.entity.pop_relay(outcome) if outcome is not None else None
-    if outcome is None or relay is None:
+    """No document this time; a repeat asks the far side again."""
+    relay = decision.pop_relay()
+    if relay is None:
         return DUPLICATE
-    decision.answer_waiters(relay, ruling_of_failure(outcome, NO_ANSWER))
+    decision.pass_on_failure(relay)
     return APPLIED
 
 
@@ -96,12 +93,12 @@ def shipment_manifested(decision: Decision[Order]) -> Ruling:
     reach_milestone(order, "manifested", decision.now_ms)
     settle_order(decision)
     data = {"manifestCode": shipment.manifest, "awbNumber": shipment.awb, "transporter": shipment.transporter}
-    decision.fact("shipment-manifested", _facts(order, shipment, data), _noted(shipment, data))
+    decision.fact("shipment-manifested", *_about(order, shipment, data))
     return APPLIED
 
 
 def hand_over(decision: Decision[Order]) -> Ruling:
-    """A shipment left the warehouse. Needs its pack, and an answered one."""
+    """A shipment left the warehouse. Its Pack must have come, and been answered."""
     order, body = decision.entity, decision.event.body
     wrong = misplaced(order, body.get("locationCode"))
     if wrong is not None:
@@ -120,7 +117,7 @@ def hand_over(decision: Decision[Order]) -> Ruling:
         _advance(shipment, ShipmentState.HANDED_OVER)
     decision.deliver(HANDOVER, body)
     for shipment in shipments:
-        decision.fact("shipment-handed-over", _facts(order, shipment, {}), _noted(shipment, {}))
+        decision.fact("shipment-handed-over", *_about(order, shipment, {}))
     settle_order(decision)
     return APPLIED
 
@@ -128,8 +125,8 @@ def hand_over(decision: Decision[Order]) -> Ruling:
 def find_shipment(order: Order, code: Any, shipment_id: Any) -> Shipment | None:
     """A packed shipment by the marketplace's code, else by Increff's id.
 
-    Pack's answer is not documented: when it brought no code, callers may give the id in the code's place, and if it is
-    the only shipment without a code, any code must mean it.
+    The contract does not document Pack's answer. When it brought no code, callers may give the id in the code's place;
+    and if only one shipment has no code, any unknown code must mean that one.
     """
     packed = [shipment for shipment in order.shipments if shipment.state != ShipmentState.PACKING]
     for shipment in packed:
@@ -143,12 +140,12 @@ def find_shipment(order: Order, code: Any, shipment_id: Any) -> Shipment | None:
 
 
 def _adopted(decision: Decision[Order], code: Any, location: str | None) -> Shipment | None:
-    """A shipment that a call names and nobody packed here: an order that was met midway may have it."""
+    """A shipment that a call names and that was not packed here: an order that was met midway may have it."""
     return adopt_shipment(decision, code, None, location) if decision.entity.open_ended else None
 
 
 def _get(decision: Decision[Order], touchpoint: Touchpoint) -> Ruling:
-    """A document of a shipment: the recorded one, the one being asked for, or a new request beside the lane."""
+    """Get a document of a shipment: the recorded one, the one being asked for, or by a new request beside the lane."""
     order, event = decision.entity, decision.event
     shipment = find_shipment(order, event.body.get("shipmentCode"), event.body.get("shipmentId"))
     if shipment is None and _is_packing(decision):
@@ -157,22 +154,15 @@ def _get(decision: Decision[Order], touchpoint: Touchpoint) -> Ruling:
     if shipment is None and not (order.open_ended and named[0]):
         return early(_no_shipment(order, event.body))
     key = _document_key(shipment, event.body)
-    recorded = decision.recorded(touchpoint.name, key)
+    recorded = decision.recorded_answer(touchpoint.name, key)
     if recorded is not None:
         return recorded
     relay = order.relay(touchpoint.name, key)
-    if relay is not None and not decision.overdue(relay):
-        return decision.join(relay, event.id, event.reply_to, event.deadline_ms)
-    return decision.ask(
-        touchpoint,
-        _enriched(touchpoint, shipment, event.body),
-        key,
-        event=event.id,
-        reply_to=event.reply_to,
-        deadline_ms=event.deadline_ms,
-        # Whether an adopted order has a shipment of that code the marketplace's answer says.
-        data=shipment.id if shipment is not None else named,
-    )
+    if relay is not None and not decision.is_overdue(relay):
+        return decision.join_relay(relay)
+    # Whether an adopted order has a shipment of that code, the marketplace's answer tells.
+    data = shipment.id if shipment is not None else named
+    return decision.ask_far_side(touchpoint, _enriched(touchpoint, shipment, event.body), key, data)
 
 
 def _document_key(shipment: Shipment | None, body: dict[str, Any]) -> str:
@@ -188,11 +178,11 @@ def _enriched(touchpoint: Touchpoint, shipment: Shipment | None, body: dict[str,
     return {**body, **{name: value for name, value in known.items() if value is not None and body.get(name) is None}}
 
 
-def _answered(decision: Decision[Order], touchpoint: Touchpoint) -> tuple[Shipment | None, dict[str, Any]]:
-    """Record a document's answer and give it to those who wait. None when that was done before."""
-    order, outcome = decision.entity, decision.event.outcome
-    relay = order.pop_relay(outcome) if outcome is not None else None
-    if outcome is None or relay is None:
+def _answered(decision: Decision[Order]) -> tuple[Shipment | None, dict[str, Any]]:
+    """Record a document's answer and give it to the callers that wait. None when that was done before."""
+    order, outcome = decision.entity, decision.outcome
+    relay = decision.pop_relay()
+    if relay is None:
         return None, {}
     if isinstance(relay.data, list):
         code, number, location = relay.data
@@ -201,10 +191,10 @@ def _answered(decision: Decision[Order], touchpoint: Touchpoint) -> tuple[Shipme
     else:
         shipment = order.shipment(relay.data)
     if shipment is not None:
-        # By what names the shipment now: when it was asked for, its shipmentId may not have been known.
+        # By the shipment's present name: when the document was asked for, its shipmentId may not have been known.
         relay.key = shipment.name + (_BOXES if relay.key.endswith(_BOXES) else "")
-    decision.record(touchpoint.name, relay.key, outcome.status, outcome.body)
-    decision.answer_waiters(relay, Ruling(Verdict.APPLIED, status=outcome.status, body=outcome.body))
+    decision.record_answer(relay)
+    decision.pass_on(relay)
     return shipment, outcome.body if isinstance(outcome.body, dict) else {}
 
 
@@ -218,8 +208,7 @@ def _advance(shipment: Shipment, state: ShipmentState) -> bool:
 
 def _is_packing(decision: Decision[Order]) -> bool:
     """Whether a Pack is out whose answer may still name the shipment."""
-    relays = decision.entity.relays
-    return any(one.touchpoint == PACK.name and not one.dead and not decision.overdue(one) for one in relays)
+    return any(relay.touchpoint == PACK.name for relay in decision.awaited())
 
 
 def _no_shipment(order: Order, item: dict[str, Any]) -> str:
@@ -229,9 +218,8 @@ def _no_shipment(order: Order, item: dict[str, Any]) -> str:
     return f"order {order.code} has no shipment {code}: it was not packed"
 
 
-def _facts(order: Order, shipment: Shipment, data: dict[str, Any]) -> dict[str, Any]:
-    return {**order_context(order), **shipment_context(shipment), "shipmentState": shipment.state, **data}
-
-
-def _noted(shipment: Shipment, data: dict[str, Any]) -> dict[str, Any]:
-    return {"shipmentId": shipment.number, "shipmentCode": shipment.code, **data}
+def _about(order: Order, shipment: Shipment, data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The members of a shipment's fact, and the part of them that the order's own list keeps."""
+    state = {"shipmentState": shipment.state}
+    fact = {**order_context(order), **shipment_context(shipment), **state, **data}
+    return fact, {**shipment_name(shipment), **data}

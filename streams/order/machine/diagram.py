@@ -1,23 +1,46 @@
-"""Draws the state diagrams of the docs from the transition table: `python -m streams.order.machine.diagram`."""
+"""Writes the states of docs/orders.md from the transition table: `python -m streams.order.machine.diagram`."""
 
 from __future__ import annotations
 
+import ast
+from enum import StrEnum
 from pathlib import Path
 
 from streams.order.machine.transitions import MAKERS, TABLES
+from streams.order.model import states
 from streams.order.model.entities import Manifest, Order, Return
 from streams.order.model.events import EventKind
+from streams.order.model.states import ManifestState, OrderState, ReturnState
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "orders.md"
-BEGIN = "<!-- diagram: {} -->"
-END = "<!-- end of diagram -->"
+PARTS = ("states", "diagram", "matrix")
+BEGIN = "<!-- {} of {} -->"
+END = "<!-- end -->"
+STATES: dict[str, type[StrEnum]] = {Order.KIND: OrderState, Return.KIND: ReturnState, Manifest.KIND: ManifestState}
+
+
+def states_table(kind: str) -> str:
+    """One kind's states: what each means, and the states that may come next."""
+    lines = ["| state | meaning | next |", "|---|---|---|"]
+    for state, meaning in meanings(STATES[kind]).items():
+        after = {to for (before, _), cell in TABLES[kind].items() if before == state for to in cell.to}
+        lines.append(f"| {state} | {meaning} | {', '.join(to for to in STATES[kind] if to in after) or 'none'} |")
+    return "\n".join(lines)
+
+
+def meanings(states_of: type[StrEnum]) -> dict[str, str]:
+    """State -> its docstring in the source, which the class does not keep."""
+    tree = ast.parse(Path(states.__file__).read_text(encoding="utf-8"))
+    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == states_of.__name__)
+    texts = [node.value.value for node in body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    return {state: str(text) for state, text in zip(states_of, texts, strict=True)}
 
 
 def diagram(kind: str) -> str:
     """One kind's table as a mermaid state diagram: every cell that may lead to another state."""
     lines = ["```mermaid", "stateDiagram-v2"]
-    for event, (made, _, states) in MAKERS.items():
-        lines += [f"    [*] --> {state}: {event}" for state in states if kind == made.KIND]
+    for event, (made, _, begun) in MAKERS.items():
+        lines += [f"    [*] --> {state}: {event}" for state in begun if kind == made.KIND]
     edges: dict[tuple[str, str], list[EventKind]] = {}
     for (state, event), cell in TABLES[kind].items():
         for to in sorted(cell.to):
@@ -31,30 +54,24 @@ def diagram(kind: str) -> str:
 def matrix(kind: str) -> str:
     """One kind's table as a table: `x` handled, `>` may lead to another state, blank: refused or early."""
     table = TABLES[kind]
-    states = list(dict.fromkeys(state for state, _ in table))
-    lines = [f"| event | {' | '.join(states)} |", f"|---|{'---|' * len(states)}"]
+    lines = [f"| event | {' | '.join(STATES[kind])} |", f"|---|{'---|' * len(STATES[kind])}"]
     for event in dict.fromkeys(event for _, event in table):
-        marks = [_mark(table.get((state, event)) is not None, _moves(kind, state, event)) for state in states]
+        marks = []
+        for state in STATES[kind]:
+            cell = table.get((state, event))
+            marks.append(" " if cell is None else ">" if cell.to else "x")
         lines.append(f"| {event} | {' | '.join(marks)} |")
     return "\n".join(lines)
 
 
 def drawn(text: str) -> str:
-    """The document with every diagram drawn anew."""
-    for kind in (Order.KIND, Return.KIND, Manifest.KIND):
-        before, _, rest = text.partition(BEGIN.format(kind))
-        _, _, after = rest.partition(END)
-        text = f"{before}{BEGIN.format(kind)}\n\n{diagram(kind)}\n\n{matrix(kind)}\n\n{END}{after}"
+    """The document with every generated part made anew."""
+    for kind in TABLES:
+        for part, make in zip(PARTS, (states_table, diagram, matrix), strict=True):
+            before, begin, rest = text.partition(BEGIN.format(part, kind))
+            _, _, after = rest.partition(END)
+            text = f"{before}{begin}\n\n{make(kind)}\n\n{END}{after}"
     return text
-
-
-def _moves(kind: str, state: str, event: EventKind) -> bool:
-    cell = TABLES[kind].get((state, event))
-    return cell is not None and bool(cell.to)
-
-
-def _mark(handled: bool, moves: bool) -> str:
-    return ">" if moves else "x" if handled else " "
 
 
 if __name__ == "__main__":

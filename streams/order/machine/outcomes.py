@@ -1,4 +1,4 @@
-"""What became of the requests an entity made: its list of deliveries, and the facts that operators need."""
+"""Outcomes of the requests that an entity made: its list of deliveries, and the facts that operators need."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from streams.order.forward.create import UPDATE, property_update_failed, property_update_taken
 from streams.order.forward.progress import order_context, settle_order
 from streams.order.model import limits
-from streams.order.model.decision import APPLIED, DUPLICATE, Decision, Ruling, destination_of
+from streams.order.model.decision import APPLIED, Decision, Ruling, destination_of
 from streams.order.model.entities import Entity, Order, Return
 from streams.order.model.parts import Delivery
 from topics.contract.touchpoints import BY_NAME
@@ -15,10 +15,8 @@ from topics.records.deliveries import Outcome, OutcomeKind
 
 
 def note_outcome(decision: Decision[Any]) -> bool:
-    """Write an outcome into the list of deliveries. False when it says nothing new: then nothing follows from it."""
-    outcome = decision.event.outcome
-    if outcome is None:
-        return False
+    """Write an outcome into the list of deliveries. False when it is nothing new: then nothing follows from it."""
+    outcome = decision.outcome
     delivery = decision.entity.delivery(outcome.request) or _listed_again(decision, outcome)
     if delivery is None:
         return False
@@ -26,7 +24,7 @@ def note_outcome(decision: Decision[Any]) -> bool:
     newer = outcome.attempt is not None and outcome.attempt.number > known
     if delivery.settled:
         if delivery.status == OutcomeKind.REFUSED and outcome.kind is OutcomeKind.DELIVERED and newer:
-            # Redriven, and taken after all: what followed from the refusal stays, only the list tells it.
+            # Redriven, and taken after all: what followed from the refusal stays, only the list shows the success.
             _write(delivery, outcome, newer=newer)
             decision.listed = True
         return False
@@ -35,7 +33,8 @@ def note_outcome(decision: Decision[Any]) -> bool:
         return False
     _write(delivery, outcome, newer=newer)
     if outcome.kind is OutcomeKind.DEAD:
-        _dead(decision, delivery, outcome)
+        data, noted = _about(decision, outcome)
+        decision.fact("delivery-failed", {**data, "destination": delivery.destination}, noted)
     return True
 
 
@@ -45,30 +44,36 @@ def attempt_failed(decision: Decision[Any]) -> Ruling:  # noqa: ARG001 - the att
 
 
 def notice_taken(decision: Decision[Any]) -> Ruling:
-    """A notification arrived: nothing follows from it, but that an update can no longer be refused."""
-    outcome, entity = decision.event.outcome, decision.entity
-    if outcome is not None and outcome.touchpoint == UPDATE.name and isinstance(entity, Order):
+    """A notification arrived. If it was a property update, that can no longer be refused; else nothing follows."""
+    outcome, entity = decision.outcome, decision.entity
+    if outcome.touchpoint == UPDATE.name and isinstance(entity, Order):
         property_update_taken(entity, outcome.request)
     return APPLIED
 
 
 def notice_failed(decision: Decision[Any]) -> Ruling:
-    """A notification was refused or given up. Nobody waits for it, so a fact has to say it."""
-    outcome, entity = decision.event.outcome, decision.entity
-    if outcome is None:
-        return DUPLICATE
+    """A notification was refused or given up. No caller waits for it, so a fact reports it."""
+    outcome, entity = decision.outcome, decision.entity
     if outcome.touchpoint == UPDATE.name and isinstance(entity, Order):
         property_update_failed(entity, outcome.request)
         settle_order(decision)
     if outcome.touchpoint == "update-returns" and isinstance(entity, Return):
         entity.properties = ""  # so that a repeat is sent
     if outcome.kind is not OutcomeKind.DEAD:
-        decision.fact("delivery-refused", _data(decision, outcome), _noted(outcome))
+        decision.fact("delivery-refused", *_about(decision, outcome))
     return APPLIED
 
 
+def entity_context(entity: Entity) -> dict[str, Any]:
+    """The members of a fact that any entity may have."""
+    if isinstance(entity, Order):
+        return order_context(entity)
+    code = "returnOrderCode" if entity.KIND == Return.KIND else "manifestId"
+    return {code: entity.code, "state": entity.state, "locationCode": entity.location}
+
+
 def _listed_again(decision: Decision[Any], outcome: Outcome) -> Delivery | None:
-    """A request that is not listed any more, where something depends on what became of it."""
+    """A delivery that is not listed any more, where something depends on its outcome."""
     entity = decision.entity
     if not entity.is_awaited(outcome.request):
         return None
@@ -89,22 +94,10 @@ def _write(delivery: Delivery, outcome: Outcome, *, newer: bool) -> None:
         del delivery.attempts[: -limits.ATTEMPTS_MAX]
 
 
-def _dead(decision: Decision[Any], delivery: Delivery, outcome: Outcome) -> None:
-    data = {**_data(decision, outcome), "destination": delivery.destination}
-    decision.fact("delivery-failed", data, _noted(outcome))
+def _about(decision: Decision[Any], outcome: Outcome) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The members of a request's fact, and the part of them that the entity's own list keeps.
 
-
-def _data(decision: Decision[Any], outcome: Outcome) -> dict[str, Any]:
-    """The far side's message stays out of facts: it may quote the order."""
-    return {**entity_context(decision.entity), "touchpoint": outcome.touchpoint, "status": outcome.status}
-
-
-def _noted(outcome: Outcome) -> dict[str, Any]:
-    return {"touchpoint": outcome.touchpoint, "status": outcome.status}
-
-
-def entity_context(entity: Entity) -> dict[str, Any]:
-    if isinstance(entity, Order):
-        return order_context(entity)
-    code = "returnOrderCode" if entity.KIND == Return.KIND else "manifestId"
-    return {code: entity.code, "state": entity.state, "locationCode": entity.location}
+    The far side's message stays out of facts: it may quote the order.
+    """
+    request = {"touchpoint": outcome.touchpoint, "status": outcome.status}
+    return {**entity_context(decision.entity), **request}, request

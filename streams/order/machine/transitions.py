@@ -1,7 +1,7 @@
-"""The one table: (state, event) -> what handles it, and which states it may lead to. The diagram is drawn from it.
+"""The one table: (state, event) -> the handler, and the states it may lead to. The diagram is drawn from it.
 
-A cell that is absent is a verdict, never an exception (see `absent`). A handler may always leave the state as it is;
-the states a cell names are the others it may lead to.
+An absent cell is a verdict, never an exception (see `absent`). A handler may always leave the state as it is; a cell
+names the other states it may lead to.
 """
 
 from __future__ import annotations
@@ -16,7 +16,22 @@ from streams.order.manifests import manifests
 from streams.order.model.decision import AnswerLookup, Decision, Ruling, early, refused
 from streams.order.model.entities import Entity, Manifest, Order, Return
 from streams.order.model.events import Event, EventKind
-from streams.order.model.states import ManifestState, OrderState, ReturnState
+from streams.order.model.states import (
+    ALIVE,
+    ARRIVED,
+    BEFORE_PACK,
+    COMING,
+    CREATED,
+    ENDED,
+    FINISHED,
+    IN_WAREHOUSE,
+    NOT_ADMITTED,
+    NOT_HELD,
+    TAKEN_BY_INCREFF,
+    ManifestState,
+    OrderState,
+    ReturnState,
+)
 from streams.order.returns import claims, items, returns
 
 Handler = Callable[[Decision[Any]], Ruling]
@@ -36,17 +51,10 @@ S = OrderState
 R = ReturnState
 M = ManifestState
 
-BEFORE_PACK = (S.RECEIVED, S.HELD, S.SUBMITTED, S.ACKNOWLEDGED)
-IN_WAREHOUSE = (S.PACKED, S.LABELLED, S.MANIFESTED)
-ALIVE = (*BEFORE_PACK, *IN_WAREHOUSE, S.HANDED_OVER)
-TAKEN_ON = (*ALIVE, S.DELIVERED, S.CANCELLED)
-"""Every state of an order that was created, but REJECTED."""
-
-_UNPARKED = (S.RECEIVED, S.SUBMITTED, S.ACKNOWLEDGED)
-_PARKING = (((S.HELD,), _UNPARKED), (_UNPARKED, (S.HELD,)))
+_HOLDS = (((S.HELD,), NOT_HELD), (NOT_HELD, (S.HELD,)))
 """A hold and its release; and the refusal of either, which takes it back."""
 _GOES_ON = (IN_WAREHOUSE, (S.MANIFESTED, S.HANDED_OVER))
-"""What may follow from any outcome: there is room for what came early, or to close the rest."""
+"""May follow from any outcome: there is room again to apply an early event, or to close the rest of the order."""
 
 MAKERS: dict[EventKind, tuple[type[Entity], Maker, tuple[str, ...]]] = {
     E.CREATE: (Order, create.create_order, (S.RECEIVED, S.HELD)),
@@ -61,23 +69,23 @@ MAKERS: dict[EventKind, tuple[type[Entity], Maker, tuple[str, ...]]] = {
         for event, states in adopt.ADOPTABLE.items()
     },
 }
-"""What makes an entity that is not there yet; without a ruling, the new entity's cell is asked. Everything else finds
-it missing. What an order's events make of an unknown order is the channel's policy."""
+"""The events that make an entity that is not known yet: its class, the maker, the states it may begin in. Without a
+ruling of the maker, the new entity's cell decides. Which events make an order is the channel's policy."""
 
 
 def _on(event: EventKind, handler: Handler, *moves: tuple[Iterable[str], Iterable[str]]) -> Table:
-    """Cells of one event: in these states, this handler, which may lead to those."""
+    """The cells of one event: in each of these states this handler, which may lead to those."""
     return {(state, event): Cell(handler, frozenset(to) - {state}) for states, to in moves for state in states}
 
 
 ORDER: Table = {
     # From the marketplace.
     **_on(E.CREATE, create.create_expected, ((S.EXPECTED,), (S.RECEIVED, S.HELD, S.ACKNOWLEDGED, S.CANCELLED))),
-    # To another state only where an adopted order learns what it has.
+    # To another state only where an adopted order learns its items.
     **_on(
         E.CREATE,
         create.repeat_create,
-        (BEFORE_PACK[1:], (S.CANCELLED,)),
+        ((S.HELD, *TAKEN_BY_INCREFF), (S.CANCELLED,)),
         (IN_WAREHOUSE, (S.HANDED_OVER,)),
         ((S.HANDED_OVER,), (S.MANIFESTED,)),
         ((S.RECEIVED, S.DELIVERED, S.CANCELLED), ()),
@@ -86,11 +94,11 @@ ORDER: Table = {
     **_on(
         E.UPDATE,
         create.update_order,
-        *_PARKING,
+        *_HOLDS,
         ((*IN_WAREHOUSE, S.HANDED_OVER, S.DELIVERED), ()),
     ),
     **_on(E.REPORT_DELIVERED, create.report_delivered, (ALIVE, (S.DELIVERED,)), ((S.DELIVERED,), ())),
-    **_on(E.CUSTOMER_CANCEL, cancel.customer_cancel, (TAKEN_ON, ())),
+    **_on(E.CUSTOMER_CANCEL, cancel.customer_cancel, (CREATED, ())),
     # From Increff.
     **_on(
         E.ACKNOWLEDGE,
@@ -115,7 +123,7 @@ ORDER: Table = {
         cancel.seller_cancel,
         (BEFORE_PACK, (S.CANCELLED,)),
         (IN_WAREHOUSE, (S.HANDED_OVER,)),
-        ((S.HANDED_OVER, S.DELIVERED, S.CANCELLED), ()),
+        (FINISHED, ()),
     ),
     # From within.
     **_on(
@@ -124,29 +132,28 @@ ORDER: Table = {
         ((*BEFORE_PACK, *IN_WAREHOUSE, S.HANDED_OVER), (S.MANIFESTED,)),
         ((S.DELIVERED,), ()),
     ),
-    **_on(E.RETURN_CLAIMED, claims.return_claimed, ((*TAKEN_ON, S.REJECTED), ())),
+    **_on(E.RETURN_CLAIMED, claims.return_claimed, ((*CREATED, S.REJECTED), ())),
     **_on(E.RETURN_CLAIMED, claims.return_claimed_early, ((S.EXPECTED,), ())),
-    # What became of requests.
+    # Outcomes of requests.
     **_on(
         E.CREATE_TAKEN,
         create.create_taken,
         ((S.RECEIVED,), (S.SUBMITTED,)),
         _GOES_ON,
-        ((*BEFORE_PACK[1:], *TAKEN_ON[7:], S.REJECTED), ()),
+        ((S.HELD, *TAKEN_BY_INCREFF, *ENDED), ()),
     ),
     **_on(E.CREATE_REFUSED, create.create_refused, ((S.RECEIVED, S.HELD), (S.REJECTED,))),
-    # Later an order that Increff works on cannot be one it refused: the refusal is noted as a fact.
-    **_on(E.CREATE_REFUSED, outcomes.notice_failed, _GOES_ON, ((*BEFORE_PACK[2:], *TAKEN_ON[7:], S.REJECTED), ())),
+    # Increff cannot have refused an order that it works on: a fact notes the refusal.
+    **_on(E.CREATE_REFUSED, outcomes.notice_failed, _GOES_ON, ((*TAKEN_BY_INCREFF, *ENDED), ())),
     **_on(
         E.PACK_TAKEN,
         pack.pack_taken,
         (BEFORE_PACK, (S.PACKED, S.MANIFESTED, S.HANDED_OVER)),
         _GOES_ON,
-        (TAKEN_ON[7:], ()),
-        ((S.REJECTED,), ()),
+        (ENDED, ()),
     ),
-    **_on(E.PACK_FAILED, pack.pack_failed, (BEFORE_PACK, ()), _GOES_ON, ((*TAKEN_ON[7:], S.REJECTED), ())),
-    # An adopted order may have shipments that were packed before it was met: what is said of one shows it.
+    **_on(E.PACK_FAILED, pack.pack_failed, (BEFORE_PACK, ()), _GOES_ON, (ENDED, ())),
+    # An adopted order may have shipments that were packed before it was met: the answer about one shows it.
     **_on(
         E.INVOICE_TAKEN,
         shipments.invoice_taken,
@@ -163,63 +170,61 @@ ORDER: Table = {
         ((S.HANDED_OVER,), (S.MANIFESTED,)),
         ((S.DELIVERED, S.CANCELLED, S.REJECTED), ()),
     ),
-    **_on(E.DOCUMENT_FAILED, shipments.document_failed, (BEFORE_PACK, ()), _GOES_ON, ((*TAKEN_ON[7:], S.REJECTED), ())),
+    **_on(E.DOCUMENT_FAILED, shipments.document_failed, (BEFORE_PACK, ()), _GOES_ON, (ENDED, ())),
     **_on(
         E.CUSTOMER_CANCEL_TAKEN,
         cancel.customer_cancel_taken,
         (BEFORE_PACK, (S.CANCELLED,)),
         _GOES_ON,
-        ((S.HANDED_OVER, S.DELIVERED, S.CANCELLED, S.REJECTED), ()),
+        (ENDED, ()),
     ),
     **_on(
         E.CUSTOMER_CANCEL_FAILED,
         cancel.customer_cancel_failed,
         (BEFORE_PACK, ()),
         _GOES_ON,
-        ((*TAKEN_ON[7:], S.REJECTED), ()),
+        (ENDED, ()),
     ),
     **_on(
         E.NOTICE_TAKEN,
         outcomes.notice_taken,
         (BEFORE_PACK, ()),
         _GOES_ON,
-        ((*TAKEN_ON[7:], S.REJECTED), ()),
+        (ENDED, ()),
     ),
     **_on(
         E.NOTICE_FAILED,
         outcomes.notice_failed,
-        *_PARKING,
+        *_HOLDS,
         _GOES_ON,
-        ((*TAKEN_ON[7:], S.REJECTED), ()),
+        (ENDED, ()),
     ),
-    **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, ((*TAKEN_ON, S.REJECTED), ())),
+    **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, ((*CREATED, S.REJECTED), ())),
 }
 for _event in early_events.MAY_COME_EARLY:
     ORDER |= _on(_event, early_events.order_not_known, ((S.EXPECTED,), ()))
 
-_COMING = (R.RECEIVED, R.SUBMITTED)
-_ADMITTED = (*_COMING, R.ACKNOWLEDGED, R.COMPLETED, R.CANCELLED)
-_NOT_TAKEN_ON = (R.ASKED, R.REFUSED, R.REJECTED)
+_ADMITTED = (*COMING, *ARRIVED, R.CANCELLED)
 
 RETURN: Table = {
     # From the marketplace.
     **_on(E.CREATE_RETURN, returns.repeat_asked_return, ((R.ASKED,), ())),
     **_on(E.CREATE_RETURN, returns.repeat_return, (_ADMITTED, ())),
     **_on(E.CREATE_RETURN, returns.retry_return, ((R.REFUSED, R.REJECTED), (R.ASKED,))),
-    **_on(E.ADD_RETURN_ITEMS, items.add_return_items, (_COMING, ())),
-    **_on(E.UPDATE_RETURN, returns.update_return, (_ADMITTED[:-1], ())),
+    **_on(E.ADD_RETURN_ITEMS, items.add_return_items, (COMING, ())),
+    **_on(E.UPDATE_RETURN, returns.update_return, ((*COMING, *ARRIVED), ())),
     **_on(
         E.CANCEL_RETURN_ITEMS,
         items.cancel_return_items,
-        (_COMING, (R.CANCELLED,)),
+        (COMING, (R.CANCELLED,)),
         ((R.ACKNOWLEDGED,), (R.COMPLETED,)),
         ((R.COMPLETED, R.CANCELLED), ()),
     ),
-    # From Increff. An item whose cancellation it has not taken may be inspected all the same.
+    # From Increff. An item may be inspected while Increff has not taken its cancellation.
     **_on(
         E.ACKNOWLEDGE_RETURN,
         items.acknowledge_return,
-        ((*_COMING, R.ACKNOWLEDGED, R.CANCELLED), (R.ACKNOWLEDGED, R.COMPLETED)),
+        ((*COMING, R.ACKNOWLEDGED, R.CANCELLED), (R.ACKNOWLEDGED, R.COMPLETED)),
         ((R.COMPLETED,), ()),
     ),
     # From within.
@@ -227,25 +232,28 @@ RETURN: Table = {
         E.RETURN_DECIDED,
         returns.return_decided,
         ((R.ASKED,), (R.RECEIVED, R.REFUSED)),
-        (_COMING, (R.CANCELLED,)),
-        ((*_ADMITTED[2:], R.REFUSED, R.REJECTED), ()),
+        (COMING, (R.CANCELLED,)),
+        ((*ARRIVED, R.CANCELLED, R.REFUSED, R.REJECTED), ()),
     ),
-    # What became of requests.
+    # Outcomes of requests.
     **_on(
-        E.CREATE_TAKEN, returns.return_taken, ((R.RECEIVED,), (R.SUBMITTED,)), ((*_ADMITTED[1:], *_NOT_TAKEN_ON), ())
+        E.CREATE_TAKEN,
+        returns.return_taken,
+        ((R.RECEIVED,), (R.SUBMITTED,)),
+        ((R.SUBMITTED, *ARRIVED, R.CANCELLED, *NOT_ADMITTED), ()),
     ),
     **_on(E.CREATE_REFUSED, returns.return_rejected, ((R.RECEIVED,), (R.REJECTED,))),
-    **_on(E.CREATE_REFUSED, outcomes.notice_failed, ((*_ADMITTED[1:], *_NOT_TAKEN_ON), ())),
+    **_on(E.CREATE_REFUSED, outcomes.notice_failed, ((R.SUBMITTED, *ARRIVED, R.CANCELLED, *NOT_ADMITTED), ())),
     **_on(
         E.ITEMS_REFUSED,
         items.added_items_refused,
-        (_COMING, (R.CANCELLED,)),
+        (COMING, (R.CANCELLED,)),
         ((R.ACKNOWLEDGED,), (R.COMPLETED,)),
         ((R.COMPLETED, R.CANCELLED), ()),
     ),
-    **_on(E.ITEMS_REFUSED, outcomes.notice_failed, (_NOT_TAKEN_ON, ())),
+    **_on(E.ITEMS_REFUSED, outcomes.notice_failed, (NOT_ADMITTED, ())),
     **_on(E.ITEMS_CANCELLED, items.cancelled_items_taken, (_ADMITTED, ())),
-    **_on(E.ITEMS_CANCELLED, outcomes.notice_taken, (_NOT_TAKEN_ON, ())),
+    **_on(E.ITEMS_CANCELLED, outcomes.notice_taken, (NOT_ADMITTED, ())),
     **_on(E.NOTICE_TAKEN, outcomes.notice_taken, (R, ())),
     **_on(E.NOTICE_FAILED, outcomes.notice_failed, (R, ())),
     **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, (R, ())),

@@ -1,6 +1,6 @@
-"""One decision in the making: the entity, the event, and the effects so far.
+"""A decision in the making: the entity, the event, and the effects so far.
 
-Ids are made from the event's id and a count, so deciding again gives the same ones.
+Ids are made from the event's id and a count, so deciding again gives the same ids.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from streams.order.model.events import Event, EventKind, kind_of_command
 from streams.order.model.parts import Delivery, NotedFact, Relay, Waiter
 from topics.contract.definition import AtDeadline, Direction, Touchpoint
 from topics.contract.touchpoints import BY_NAME
+from topics.records.deliveries import Outcome, OutcomeKind
 from topics.records.keys import INCREFF, channel_destination, join, split
 from topics.records.verdicts import Address, Reply, Verdict
 from topics.values import value
@@ -23,19 +24,19 @@ from topics.values import value
 EntityT = TypeVar("EntityT", bound=Entity)
 
 AnswerLookup = Callable[[bytes], tuple[int | None, Any] | None]
-"""The recorded answer under a key: its status and body, None when there is none."""
+"""Finds the recorded answer under a key: its status and body, None when there is none."""
 
 
 @value
 class Ruling:
-    """What an event comes to. `verdict` None: the answer of the far side, or of a forerunner, is awaited."""
+    """The verdict on an event. `verdict` None: it comes later, with an answer that is still awaited."""
 
     verdict: Verdict | None
     message: str = ""
     status: int | None = None
     body: Any = None
     kept: bool = False
-    """EARLY, and the event is parked: it is not lost on its caller."""
+    """EARLY, and the event is kept: it is not lost on its caller."""
 
 
 APPLIED = Ruling(Verdict.APPLIED)
@@ -60,9 +61,10 @@ def conflict(message: str) -> Ruling:
 
 
 PASSING = (Verdict.EARLY, Verdict.FAILED)
-"""Verdicts that tell the caller to repeat. The same event again may get another: they are not remembered."""
+"""Verdicts that tell the caller to repeat. They are not remembered: the same event again may get another verdict."""
 
 NO_ROOM = f"{limits.DELIVERIES_MAX} requests already wait for their delivery; repeat later"
+_SIDES = {Direction.TO_INCREFF: "Increff", Direction.TO_MARKETPLACE: "the marketplace"}
 
 
 class NoRoomError(Exception):
@@ -72,24 +74,26 @@ class NoRoomError(Exception):
 class Decision(Generic[EntityT]):
     """`entity` is the decision's own copy and may be changed."""
 
-    __slots__ = ("effects", "entity", "event", "listed", "now_ms", "recall")
+    __slots__ = ("effects", "entity", "event", "listed", "lookup", "now_ms")
 
     def __init__(self, entity: EntityT, event: Event, now_ms: int, lookup: AnswerLookup) -> None:
         self.entity = entity
         self.event = event
         self.now_ms = now_ms
-        self.recall = lookup
+        self.lookup = lookup
         self.effects: list[Effect] = []
         self.listed = False
         """Whether the list of deliveries changed, although nothing follows from it."""
 
-    def within(self, event: Event) -> Decision[EntityT]:
-        """The turn of another event of the same entity, as part of this decision."""
-        decision = Decision(self.entity, event, self.now_ms, self.recall)
-        decision.effects = self.effects
-        return decision
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome that the event brings. Raises ValueError for an event that is none."""
+        outcome = self.event.outcome
+        if outcome is None:
+            raise ValueError(f"{self.event.kind} without an outcome")
+        return outcome
 
-    def resumed(
+    def resume(
         self,
         event_id: str,
         touchpoint: str,
@@ -100,29 +104,33 @@ class Decision(Generic[EntityT]):
         reply_to: Address | None = None,
         deadline_ms: int | None = None,
     ) -> Decision[EntityT]:
-        """The turn of an event that was kept for later, as it came. `kind`: of one that is no touchpoint's call."""
+        """The decision on an event that was kept for later, as a part of this one.
+
+        `kind`: of an event that is not a touchpoint's call.
+        """
         entity = self.entity
-        return self.within(
-            Event(
-                kind=kind or kind_of_command(touchpoint, body),
-                id=event_id,
-                channel=entity.channel,
-                code=entity.code,
-                key=entity.key,
-                body=body,
-                touchpoint=BY_NAME[touchpoint] if touchpoint else None,
-                offered=offered,
-                reply_to=reply_to,
-                deadline_ms=deadline_ms,
-            )
+        event = Event(
+            kind=kind or kind_of_command(touchpoint, body),
+            id=event_id,
+            channel=entity.channel,
+            code=entity.code,
+            key=entity.key,
+            body=body,
+            touchpoint=BY_NAME[touchpoint] if touchpoint else None,
+            offered=offered,
+            reply_to=reply_to,
+            deadline_ms=deadline_ms,
         )
+        decision = Decision(entity, event, self.now_ms, self.lookup)
+        decision.effects = self.effects
+        return decision
 
     def answers_create(self) -> bool:
-        """Whether its outcome is that of the present attempt to create the entity, not of one before a correction."""
-        return self.event.outcome is not None and self.event.outcome.request == self.entity.request
+        """Whether the outcome is that of the present attempt to create the entity, not of one before a correction."""
+        return self.outcome.request == self.entity.request
 
     def fact(self, name: str, data: dict[str, Any], noted: dict[str, Any] | None = None) -> None:
-        """Publish a fact under the entity's next number. `noted`: what the entity's own list keeps of it."""
+        """Publish a fact under the entity's next number. `noted`: the part of it that the entity's own list keeps."""
         entity = self.entity
         entity.fact_sequence += 1
         sequence = entity.fact_sequence
@@ -139,7 +147,7 @@ class Decision(Generic[EntityT]):
     def deliver(self, touchpoint: Touchpoint, body: dict[str, Any]) -> str:
         """Have a notification delivered later. Returns its request's id, empty when the channel switched it off.
 
-        Raises NoRoomError: then nothing of the turn counts.
+        Raises NoRoomError: then nothing of the decision counts.
         """
         if not self.event.offered:
             return ""
@@ -147,35 +155,25 @@ class Decision(Generic[EntityT]):
             raise NoRoomError
         return self._request(touchpoint, body, request_id(self.event.id), self.event.deadline_ms, relay=False)
 
-    def ask(
-        self,
-        touchpoint: Touchpoint,
-        body: dict[str, Any],
-        key: str,
-        *,
-        event: str,
-        reply_to: Address | None,
-        deadline_ms: int | None,
-        data: Any = None,
-    ) -> Ruling:
-        """Have a request delivered whose answer is awaited by `event`. It takes the place of one that is overdue."""
+    def ask_far_side(self, touchpoint: Touchpoint, body: dict[str, Any], key: str, data: Any = None) -> Ruling:
+        """Send a request whose answer the event's caller waits for. It takes the place of an overdue one."""
+        event = self.event
         former = self.entity.relay(touchpoint.name, key)
         if former is None and len(self.entity.relays) >= limits.RELAYS_MAX:
-            return failed(
-                f"{limits.RELAYS_MAX} requests already wait for the {touchpoint.far_side}'s answer; repeat later"
-            )
+            side = _SIDES[touchpoint.direction]
+            return failed(f"{limits.RELAYS_MAX} requests already wait for an answer of {side}; repeat later")
         if not self.entity.has_room():
             return failed(NO_ROOM)
-        request = self._request(touchpoint, body, self._asking_id(event), deadline_ms, relay=True)
-        waiters = [] if reply_to is None else [Waiter(event, reply_to, deadline_ms)]
-        relay = Relay(request, touchpoint.name, key, waiters, data, deadline_ms=deadline_ms)
+        request = self._request(touchpoint, body, self._asking_id(event.id), event.deadline_ms, relay=True)
+        waiters = [] if event.reply_to is None else [Waiter(event.id, event.reply_to, event.deadline_ms)]
+        relay = Relay(request, touchpoint.name, key, waiters, data, deadline_ms=event.deadline_ms)
         if former is not None:
             relay.former = former.request
             self.entity.relays.remove(former)
         self.entity.relays.append(relay)
         return PENDING
 
-    def overdue(self, relay: Relay) -> bool:
+    def is_overdue(self, relay: Relay) -> bool:
         """Whether an outcome is not to be expected any more."""
         if relay.deadline_ms is None:
             return False
@@ -183,54 +181,77 @@ class Decision(Generic[EntityT]):
         margin_ms = limits.RELAY_MARGIN_MS if withdrawn else limits.RELAY_LOST_MS
         return self.now_ms > relay.deadline_ms + margin_ms
 
-    def join(self, relay: Relay, event: str, reply_to: Address | None, deadline_ms: int | None) -> Ruling:
+    def awaited(self) -> list[Relay]:
+        """The requests whose outcome is still to be expected."""
+        return [relay for relay in self.entity.relays if not relay.dead and not self.is_overdue(relay)]
+
+    def join_relay(self, relay: Relay) -> Ruling:
         """Wait for an answer that was already asked for. Callers that are gone by now make room."""
-        if reply_to is None or any(waiter.event == event for waiter in relay.waiters):
+        event = self.event
+        if event.reply_to is None or any(waiter.event == event.id for waiter in relay.waiters):
             return PENDING
         gone_ms = self.now_ms - limits.RELAY_MARGIN_MS
         relay.waiters = [one for one in relay.waiters if one.deadline_ms is None or one.deadline_ms > gone_ms]
         if len(relay.waiters) >= limits.WAITERS_MAX:
             return failed("too many callers wait for this answer; repeat later")
-        relay.waiters.append(Waiter(event, reply_to, deadline_ms))
+        relay.waiters.append(Waiter(event.id, event.reply_to, event.deadline_ms))
         return PENDING
 
-    def reply(self, event: str, reply_to: Address | None, ruling: Ruling) -> None:
-        if reply_to is None or ruling.verdict is None:
-            return
-        reply = Reply(
-            event=event, verdict=ruling.verdict, message=ruling.message, status=ruling.status, body=ruling.body
-        )
-        self.effects.append(ReplyTo(reply_to, reply))
+    def pop_relay(self) -> Relay | None:
+        """The relay that the outcome ends; None when it ended before."""
+        return self.entity.pop_relay(self.outcome)
+
+    def record_answer(self, relay: Relay) -> None:
+        """Keep the far side's answer, so that a repeat gets the same."""
+        key = answer_key(self.entity, relay.touchpoint, relay.key)
+        self.effects.append(RecordAnswer(key, self.outcome.status, self.outcome.body))
+
+    def pass_on(self, relay: Relay) -> None:
+        """Give the far side's answer to every caller that waits for it."""
+        self.answer_waiters(relay, Ruling(Verdict.APPLIED, status=self.outcome.status, body=self.outcome.body))
+
+    def pass_on_failure(self, relay: Relay) -> Ruling:
+        """Tell every caller that waits of the far side's refusal in its own words, or that no answer came."""
+        outcome = self.outcome
+        if outcome.kind is OutcomeKind.REFUSED:
+            ruling = Ruling(Verdict.REFUSED, outcome.reason, outcome.status, outcome.body)
+        else:
+            side = _SIDES[BY_NAME[relay.touchpoint].direction]
+            ruling = failed(f"{side} gave no answer in time; a repeat is safe")
+        self.answer_waiters(relay, ruling)
+        return ruling
 
     def answer_waiters(self, relay: Relay, ruling: Ruling) -> None:
         for event, reply_to, _ in relay.waiters:
             self.reply(event, reply_to, ruling)
             if ruling.verdict is not None and not ruling.verdict.succeeded:
-                # A success is found by its recorded answer.
+                # A repeat finds a success by its recorded answer.
                 self.remember(ruling, event)
         relay.waiters.clear()
 
-    def record(self, touchpoint: str, key: str, status: int | None, body: Any) -> None:
-        self.effects.append(RecordAnswer(answer_key(self.entity, touchpoint, key), status, body))
+    def reply(self, event: str, reply_to: Address | None, ruling: Ruling) -> None:
+        reply = reply_of(event, reply_to, ruling)
+        if reply is not None:
+            self.effects.append(reply)
 
-    def recorded(self, touchpoint: str, key: str) -> Ruling | None:
+    def recorded_answer(self, touchpoint: str, key: str) -> Ruling | None:
         """The recorded answer as a repeat's ruling."""
-        found = self.recall(answer_key(self.entity, touchpoint, key))
+        found = self.lookup(answer_key(self.entity, touchpoint, key))
         if found is None:
             return None
         status, body = found
         return Ruling(Verdict.DUPLICATE, status=status, body=body)
 
-    def command(self, id_: str, type_: str, key: bytes, subject: str, body: dict[str, Any]) -> None:
+    def send_command(self, id_: str, type_: str, key: bytes, subject: str, body: dict[str, Any]) -> None:
         self.effects.append(SendCommand(id_, type_, key, subject, body))
 
-    def is_known(self) -> bool:
+    def is_remembered(self) -> bool:
         """Whether this very event was remembered before."""
         known = id_digest(self.event.id)
         return any(entry[0] == known for entry in self.entity.seen)
 
     def remember(self, ruling: Ruling, event: str = "") -> None:
-        """Keep a verdict that stays under its event's id, so that the same event again gets the same."""
+        """Keep a lasting verdict under its event's id, so that the same event again gets the same verdict."""
         if ruling.verdict is None or ruling.verdict in PASSING:
             return
         seen = self.entity.seen
@@ -238,9 +259,9 @@ class Decision(Generic[EntityT]):
         del seen[: -limits.SEEN_MAX]
 
     def _asking_id(self, event: str) -> str:
-        """Of an event's request, or of one more: its first got no answer, and delivery takes an id once.
+        """The id of an event's request. Delivery sends an id once, so after an unanswered first request another id.
 
-        Where the list is full, the first may have given way.
+        Where the list is full, the first request may have given way.
         """
         listed = self.entity.deliveries
         first = request_id(event)
@@ -273,6 +294,22 @@ class Decision(Generic[EntityT]):
         return request
 
 
+def first_decision(
+    kind: type[EntityT], state: str, event: Event, now_ms: int, lookup: AnswerLookup, **members: Any
+) -> Decision[EntityT]:
+    """The decision on the first event of an entity that is not known yet."""
+    entity = kind(channel=event.channel, code=event.code, state=state, created_ms=now_ms, updated_ms=now_ms, **members)
+    return Decision(entity, event, now_ms, lookup)
+
+
+def reply_of(event: str, reply_to: Address | None, ruling: Ruling) -> ReplyTo | None:
+    """The reply to an event's caller; None when nobody waits for it, or its verdict comes later."""
+    if reply_to is None or ruling.verdict is None:
+        return None
+    reply = Reply(event=event, verdict=ruling.verdict, message=ruling.message, status=ruling.status, body=ruling.body)
+    return ReplyTo(reply_to, reply)
+
+
 def request_id(event: str) -> str:
     """An event makes one request at a time, so the same event decided again makes the same request."""
     return f"{event}.0"
@@ -283,8 +320,9 @@ def destination_of(touchpoint: Touchpoint, channel: str) -> str:
 
 
 def answer_key(entity: Entity, touchpoint: str, key: str) -> bytes:
-    """Its creation is part of the key: what was answered to one that was forgotten is not served to its namesake.
+    """The key of a recorded answer. The entity's creation is part of it: an answer to an entity that was forgotten is
+    not served to a later one of the same code.
 
-    Deleted with it, answers could stay where the process dies between the two tables' records.
+    Deleting answers with their entity would not do: the process may die between the records of the two tables.
     """
     return join(*split(entity.key), str(entity.created_ms), touchpoint, key)

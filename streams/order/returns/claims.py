@@ -1,7 +1,7 @@
-"""What an order knows of its returns: no more units may come back than left, over all of them.
+"""Claims of returns on their forward order: over all returns, no more units may come back than were shipped.
 
-A return tells absolute quantities under a version of its own. Only a newer version counts, so that a repeat, or what
-comes late or in another order, changes nothing; the version it has already is answered again as it was.
+A return reports absolute quantities under a version of its own. Only a newer version counts, so a message that comes
+twice, late or out of order changes nothing; the version that the order has is answered again as it was.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def return_claimed(decision: Decision[Order]) -> Ruling:
     code, version = body["returnOrderCode"], body["version"]
     claim = next((one for one in order.returns if one.code == code), None)
     if claim is not None and version < claim.version:
-        return DUPLICATE  # the return has said more since
+        return DUPLICATE  # the return has sent a newer version since
     reason = claim.reason if claim is not None and version == claim.version else _take(order, claim, body)
     if body["asked"]:
         decision.effects.append(_answer(decision.event, reason, known=not order.adopted))
@@ -34,7 +34,7 @@ def return_claimed(decision: Decision[Order]) -> Ruling:
 
 
 def return_claimed_early(decision: Decision[Order]) -> Ruling:
-    """The order is only expected: what a return asks of it is decided as if nothing was known."""
+    """The order is only expected: a return's question is decided as if the order were not known."""
     answer = answer_for_unknown(decision.event)
     if answer is not None:
         decision.effects.append(answer)
@@ -42,7 +42,7 @@ def return_claimed_early(decision: Decision[Order]) -> Ruling:
 
 
 def answer_for_unknown(event: Event) -> SendCommand | None:
-    """A cut-over must not lose returns: without a forward order to ask, they go on, unless the channel refuses them."""
+    """Without a forward order a return goes on, unless the channel refuses that: a cut-over must not lose returns."""
     if not event.body["asked"]:
         return None
     refuse = event.unknown_orders == "refuse"
@@ -61,7 +61,7 @@ def shipped_units(order: Order) -> Counter[str]:
 
 
 def _take(order: Order, claim: Claim | None, body: dict[str, Any]) -> str:
-    """Note a newer version. Returns why what it asks for is denied; then the return has what it holds, no more."""
+    """Note a newer version. Returns why its question is denied, or nothing; a denied return keeps what it holds."""
     if claim is None and not _make_room(order):
         return f"order {order.code} has {limits.RETURNS_MAX} returns, which is the most"
     reason = _objection(order, claim, body["wanted"]) if body["asked"] else ""
@@ -87,7 +87,7 @@ def _objection(order: Order, claim: Claim | None, wanted: dict[str, int]) -> str
     if known + len(wanted) > limits.RETURNED_SKUS_MAX:
         return f"returns of order {order.code} name more than {limits.RETURNED_SKUS_MAX} SKUs, which is the most"
     if order.adopted:
-        return ""  # what left before Sluice saw it is not known
+        return ""  # units that left before Sluice saw the order are not known
     left = shipped_units(order)
     held = claim.units if claim is not None else {}
     for sku, count in wanted.items():
@@ -117,6 +117,6 @@ def _answer(event: Event, reason: str, *, known: bool) -> SendCommand:
         "reason": reason[: limits.MESSAGE_MAX],
         "forwardKnown": known,
     }
-    # The same question may be answered for an order that is not known, and again when it is: two answers, two ids.
+    # One question may be answered while the order is not known, and again once it is: two answers, two ids.
     id_ = f"{event.id}.{'a' if known else 'u'}0"
     return SendCommand(id_, RETURN_DECIDED, return_key(event.channel, code), code, body)

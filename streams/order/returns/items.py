@@ -1,7 +1,7 @@
 """The units of a return: added and cancelled until each arrives, inspected one by one.
 
-No unit is both cancelled and inspected. Increff is the authority on what arrived: a cancellation counts for good once
-Increff has taken it, and until then an inspection of the unit ends it.
+No unit is both cancelled and inspected. Increff is the authority on what arrived: a cancellation is final once Increff
+has taken it; until then an inspection of the unit ends it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from streams.order.model.canonical import digest
 from streams.order.model.decision import APPLIED, DUPLICATE, Decision, Ruling, conflict, failed, refused
 from streams.order.model.entities import Return
 from streams.order.model.parts import ReturnItem
-from streams.order.model.states import ReturnState
+from streams.order.model.states import COMING, ReturnState
 from streams.order.returns import questions
 from streams.order.returns.questions import ADD
 from topics.contract.touchpoints import BY_NAME
@@ -22,8 +22,6 @@ from topics.schema_base import ITEMS_MAX
 
 CANCEL = BY_NAME["cancel-return-order-items"]
 ACKNOWLEDGEMENT = BY_NAME["return-order-acknowledgement"]
-
-_BEFORE_ARRIVAL = (ReturnState.RECEIVED, ReturnState.SUBMITTED)
 
 
 def add_return_items(decision: Decision[Return]) -> Ruling:
@@ -58,9 +56,9 @@ def add_return_items(decision: Decision[Return]) -> Ruling:
 
 
 def added_items_admitted(decision: Decision[Return], call: Decision[Return]) -> Ruling:
-    """The forward order has admitted them; what arrived meanwhile came without them."""
+    """The forward order admitted the added items. If the return arrived meanwhile, it came without them."""
     entity = decision.entity
-    if entity.state not in _BEFORE_ARRIVAL:
+    if entity.state not in COMING:
         ruling = added_items_denied(decision, call, f"return {entity.code} is {entity.state}")
         questions.claim_units(decision)
         return ruling
@@ -75,6 +73,7 @@ def added_items_admitted(decision: Decision[Return], call: Decision[Return]) -> 
 
 
 def added_items_denied(decision: Decision[Return], call: Decision[Return], reason: str) -> Ruling:
+    """The forward order denied the added items."""
     entity = decision.entity
     questions.close_question(decision, refused(f"items of return {entity.code} are refused: {reason}"))
     settle_return(decision)
@@ -84,10 +83,8 @@ def added_items_denied(decision: Decision[Return], call: Decision[Return], reaso
 
 
 def added_items_refused(decision: Decision[Return]) -> Ruling:
-    """Increff did not take the items: they do not come, unless they are here already."""
-    entity, outcome = decision.entity, decision.event.outcome
-    if outcome is None:
-        return DUPLICATE
+    """Increff did not take the added items: they do not come, unless they have arrived already."""
+    entity, outcome = decision.entity, decision.outcome
     gone = {code: item for code, item in entity.items.items() if item.added == outcome.request and item.qc is None}
     for item in gone.values():
         item.cancelled = True
@@ -101,7 +98,7 @@ def added_items_refused(decision: Decision[Return]) -> Ruling:
 
 
 def cancel_return_items(decision: Decision[Return]) -> Ruling:
-    """The items named do not come, as long as they have not arrived; naming them again changes nothing."""
+    """The named items do not come, unless they have arrived; naming them again changes nothing."""
     entity, body = decision.entity, decision.event.body
     codes = [item["channelReturnItemCode"] for item in body["returnLineItems"]]
     learn_return_items(
@@ -125,9 +122,9 @@ def cancel_return_items(decision: Decision[Return]) -> Ruling:
 
 
 def cancelled_items_taken(decision: Decision[Return]) -> Ruling:
-    """Increff took it: the units are free for another return."""
-    entity, outcome = decision.entity, decision.event.outcome
-    asked = [item for item in entity.items.values() if outcome is not None and item.cancelled == outcome.request]
+    """Increff took the cancellation: the units are free for another return."""
+    entity, request = decision.entity, decision.outcome.request
+    asked = [item for item in entity.items.values() if item.cancelled == request]
     if not asked:
         return DUPLICATE
     for item in asked:
@@ -167,7 +164,7 @@ def acknowledge_return(decision: Decision[Return]) -> Ruling:
 
 
 def learn_return_items(entity: Return, items: Iterable[tuple[str, str]]) -> None:
-    """Units of an adopted return are those that calls name."""
+    """Add the units that a call names to an adopted return."""
     for code, sku in items if entity.adopted else ():
         if len(entity.items) < ITEMS_MAX:
             entity.items.setdefault(code, ReturnItem(sku))
@@ -181,7 +178,7 @@ def settle_return(decision: Decision[Return]) -> None:
 
 
 def return_context(entity: Return) -> dict[str, Any]:
-    """What every fact of a return carries."""
+    """The members of every fact of a return."""
     return {
         "returnOrderCode": entity.code,
         "forwardOrderCode": entity.forward,
@@ -192,7 +189,7 @@ def return_context(entity: Return) -> dict[str, Any]:
 
 
 def quantities(entity: Return) -> dict[str, int]:
-    """Units by what became of them; together they are all there are."""
+    """Units by what became of them; together they are all units of the return."""
     items = entity.items.values()
     inspected = [item.qc for item in items if item.qc is not None]
     cancelled = sum(1 for item in items if item.cancelled)
@@ -208,7 +205,7 @@ def _state(entity: Return) -> ReturnState:
     counts = quantities(entity)
     inspected = counts["passed"] + counts["failed"]
     if entity.adopted:
-        # Whether there is more nobody knows, so it is neither whole nor gone.
+        # There may be more units than are known, so it is never COMPLETED or CANCELLED.
         return ReturnState.ACKNOWLEDGED if inspected else entity.state
     if inspected:
         return ReturnState.ACKNOWLEDGED if counts["expected"] else ReturnState.COMPLETED
@@ -228,7 +225,7 @@ def _reached(decision: Decision[Return], before: str) -> None:
 
 
 def _refusal(entity: Return, what: str, codes: Iterable[str]) -> Ruling | None:
-    """Refuse a call for items by their names; None when there are none."""
+    """The refusal of a call for these items; None when there are none."""
     named = sorted(set(codes))
     if not named:
         return None

@@ -1,6 +1,6 @@
-"""What a return tells its forward order: the units it holds and those it asks for, in absolute quantities per SKU.
+"""Questions of a return to its forward order: the units it holds and those it asks for, in absolute quantities per SKU.
 
-A call that adds units waits until they are admitted. Its body is kept, and carried out by the answer's event.
+A call that adds units waits until the order admits them. Its body is kept, and carried out when the answer comes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from streams.order.model import limits
 from streams.order.model.decision import DUPLICATE, PENDING, Decision, Ruling, failed, refused
 from streams.order.model.entities import Return
 from streams.order.model.parts import Question, Waiter
-from streams.order.model.states import ReturnState
+from streams.order.model.states import NOT_ADMITTED, ReturnState
 from topics.contract.definition import Touchpoint
 from topics.contract.touchpoints import BY_NAME
 from topics.records.envelope import RETURN_CLAIMED
@@ -25,17 +25,17 @@ ADD = BY_NAME["add-return-order-items"]
 
 _NAMES = {CREATE.name: ("orderItems", "itemCode"), ADD.name: ("returnLineItems", "channelReturnItemCode")}
 NOT_IN_TIME = "the forward order gave no answer in time; a repeat is safe"
-_HOLDS_NOTHING = (ReturnState.ASKED, ReturnState.REFUSED, ReturnState.REJECTED)
 
 
 def call_too_large(decision: Decision[Return]) -> Ruling | None:
+    """The refusal of a call that is too large to be kept; None when it is not."""
     if len(orjson.dumps(decision.event.body)) <= limits.QUESTION_BYTES_MAX:
         return None
     return refused(f"a return's call may have at most {limits.QUESTION_BYTES_MAX} bytes")
 
 
 def ask_forward_order(decision: Decision[Return], touchpoint: Touchpoint, body: dict[str, Any], payload: str) -> Ruling:
-    """Have the forward order asked. A question that has no answer yet gives way; its callers learn that."""
+    """Ask the forward order. A question without an answer gives way, and its callers learn that."""
     entity, event = decision.entity, decision.event
     if entity.question is not None:
         close_question(decision, failed(NOT_IN_TIME))
@@ -46,7 +46,7 @@ def ask_forward_order(decision: Decision[Return], touchpoint: Touchpoint, body: 
 
 
 def join_question(decision: Decision[Return], question: Question) -> Ruling:
-    """A repeat of what was asked. When its answer is overdue, the same is asked again."""
+    """A repeat of the call that waits for the answer. When the answer is overdue, the order is asked again."""
     if is_question_overdue(decision, question):
         question.asked_ms, question.asks = decision.now_ms, 0
         _send(decision)
@@ -60,7 +60,7 @@ def is_question_overdue(decision: Decision[Return], question: Question) -> bool:
 
 
 def next_question_ms(entity: Return) -> int:
-    """When a tick must ask again, or say that there is no answer; 0: never."""
+    """When a tick must ask again, or report that there is no answer; 0: never."""
     question = entity.question
     if question is None or question.asks > limits.QUESTION_ASKS_MAX:
         return 0
@@ -68,9 +68,9 @@ def next_question_ms(entity: Return) -> int:
 
 
 def repeat_question(decision: Decision[Return]) -> Question | None:
-    """At a tick: a question whose answer is overdue is asked again. Returns it when that was done often enough.
+    """Ask an overdue question again, at a tick. Returns the question when it was asked as often as is allowed.
 
-    It stays open all the same: a repeat of the call asks again, and a late answer still counts.
+    The question stays open all the same: a repeat of the call asks again, and a late answer still counts.
     """
     entity, question = decision.entity, decision.entity.question
     if question is None or not 0 < next_question_ms(entity) <= decision.now_ms:
@@ -87,7 +87,7 @@ def repeat_question(decision: Decision[Return]) -> Question | None:
 
 
 def claim_units(decision: Decision[Return]) -> None:
-    """Tell the forward order what is so now. What was asked is asked again: the answer to an older version is stale."""
+    """Report the return's units to its forward order. An open question is asked again: older answers are stale."""
     entity = decision.entity
     entity.version += 1
     if entity.question is not None:
@@ -103,18 +103,18 @@ def answered_question(decision: Decision[Return]) -> Question | None:
     if question is not None:
         return question if question.version == body["version"] else None
     if body["admitted"]:
-        # The order counts units by what nobody waits for: it has forgotten what it was told since.
+        # The order counts units that no question asks for: it has forgotten what the return reported since.
         wrong = body["version"] != entity.version or entity.state == ReturnState.REFUSED
     else:
-        # It was created later than this return, which went on without it, and hears of the return only now.
-        wrong = body["forwardKnown"] and not entity.forward_known and entity.state not in _HOLDS_NOTHING
+        # The order was created later than this return, which went on without it, and learns of the return only now.
+        wrong = body["forwardKnown"] and not entity.forward_known and entity.state not in NOT_ADMITTED
     if wrong:
         claim_units(decision)
     return None
 
 
 def close_question(decision: Decision[Return], ruling: Ruling) -> None:
-    """The question is answered, or given up: everyone who waits learns the ruling."""
+    """End the question, answered or given up: every caller that waits learns the ruling."""
     entity = decision.entity
     question, entity.question = entity.question, None
     if question is None:
@@ -127,8 +127,8 @@ def close_question(decision: Decision[Return], ruling: Ruling) -> None:
 
 
 def call_of_question(decision: Decision[Return], question: Question) -> Decision[Return]:
-    """The turn of the call that waits."""
-    return decision.resumed(question.event, question.touchpoint, question.body, offered=question.offered)
+    """The decision on the call that waits for the answer."""
+    return decision.resume(question.event, question.touchpoint, question.body, offered=question.offered)
 
 
 def question_items(question: Question) -> list[tuple[str, str]]:
@@ -138,18 +138,18 @@ def question_items(question: Question) -> list[tuple[str, str]]:
 
 
 def held_units(entity: Return) -> Counter[str]:
-    """Units per SKU that are coming back, or came back. A cancellation counts once Increff has taken it."""
-    if entity.state in _HOLDS_NOTHING:
+    """Units per SKU that come back, or came back. A cancellation counts once Increff has taken it."""
+    if entity.state in NOT_ADMITTED:
         return Counter()
     items = [item for item in entity.items.values() if item.cancelled is not True]
-    # What came to an adopted return before it was met, its forward order has never admitted.
+    # The forward order has never admitted items that an adopted return had before it was met.
     return Counter(item.sku for item in items if item.added or not entity.adopted)
 
 
 def _send(decision: Decision[Return]) -> None:
     entity, question = decision.entity, decision.entity.question
     if not entity.forward:
-        return  # an adopted return of which nobody has said it yet
+        return  # an adopted return: no call has named its forward order yet
     units = held_units(entity)
     wanted = Counter(units)
     if question is not None:
@@ -163,11 +163,11 @@ def _send(decision: Decision[Return]) -> None:
         "wanted": dict(wanted),
     }
     key = order_key(entity.channel, entity.forward)
-    decision.command(f"{decision.event.id}.r0", RETURN_CLAIMED, key, entity.forward, body)
+    decision.send_command(f"{decision.event.id}.r0", RETURN_CLAIMED, key, entity.forward, body)
 
 
 def _wait(decision: Decision[Return], question: Question) -> Ruling:
-    """Callers that are gone by now make room; their very call again is none of another attempt."""
+    """Add the caller. Callers that are gone by now make room; the same call of theirs again is not a new attempt."""
     event = decision.event
     if event.reply_to is None or any(waiter.event == event.id for waiter in question.waiters):
         return PENDING

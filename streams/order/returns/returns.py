@@ -6,7 +6,17 @@ from typing import Any
 
 from streams.order.model import limits
 from streams.order.model.canonical import digest
-from streams.order.model.decision import APPLIED, DUPLICATE, AnswerLookup, Decision, Ruling, conflict, failed, refused
+from streams.order.model.decision import (
+    APPLIED,
+    DUPLICATE,
+    AnswerLookup,
+    Decision,
+    Ruling,
+    conflict,
+    failed,
+    first_decision,
+    refused,
+)
 from streams.order.model.entities import Return
 from streams.order.model.events import Event
 from streams.order.model.parts import ReturnItem
@@ -30,34 +40,24 @@ _COURIER = {
 
 def create_return(event: Event, now_ms: int, lookup: AnswerLookup) -> tuple[Decision[Return], Ruling] | None:
     """The first Create under a return code."""
-    entity = Return(
-        channel=event.channel, code=event.code, state=ReturnState.ASKED, created_ms=now_ms, updated_ms=now_ms
-    )
-    decision = Decision(entity, event, now_ms, lookup)
+    decision = first_decision(Return, ReturnState.ASKED, event, now_ms, lookup)
     too_large = questions.call_too_large(decision)
     if too_large is not None:
-        entity.state = ReturnState.REFUSED
-        entity.reason = too_large.message
+        decision.entity.state = ReturnState.REFUSED
+        decision.entity.reason = too_large.message
         return decision, too_large
     return decision, _ask(decision)
 
 
 def adopt_return(event: Event, now_ms: int, lookup: AnswerLookup) -> tuple[Decision[Return], None] | None:
-    """A return that Sluice did not see created, as in a cut-over; None where the channel does not take it on."""
+    """Adopt a return that Sluice did not see created, as in a cut-over; None where the channel does not allow it."""
     if event.unknown_orders != "adopt":
         return None
-    entity = Return(
-        channel=event.channel,
-        code=event.code,
-        state=ReturnState.SUBMITTED,
-        created_ms=now_ms,
-        updated_ms=now_ms,
-        location=event.body.get("locationCode"),
-        forward=event.body.get("orderCode") or event.body.get("forwardOrderCode") or "",
-        forward_known=False,
-        adopted=True,
-    )
-    decision = Decision(entity, event, now_ms, lookup)
+    decision = first_decision(Return, ReturnState.SUBMITTED, event, now_ms, lookup)
+    entity, body = decision.entity, event.body
+    entity.adopted, entity.forward_known = True, False
+    entity.location = body.get("locationCode")
+    entity.forward = body.get("orderCode") or body.get("forwardOrderCode") or ""
     decision.fact("return-adopted", {**return_context(entity), "by": event.kind}, {"by": event.kind})
     return decision, None
 
@@ -79,9 +79,9 @@ def repeat_return(decision: Decision[Return]) -> Ruling:
 
 
 def retry_return(decision: Decision[Return]) -> Ruling:
-    """After Increff refused it: the same gets the reason, a corrected one is a new attempt.
+    """A Create after Increff refused the last one. The same gets the reason; a corrected one is a new attempt.
 
-    After its forward order refused it, each Create is one: more may have been shipped since.
+    After the forward order refused the return, each Create is a new attempt: more may have been shipped since.
     """
     entity = decision.entity
     unchanged = digest(CREATE.request, decision.event.body) == entity.digest
@@ -91,7 +91,7 @@ def retry_return(decision: Decision[Return]) -> Ruling:
 
 
 def return_decided(decision: Decision[Return]) -> Ruling:
-    """The forward order's answer: what waited for it is carried out, or refused."""
+    """The forward order's answer: the call that waited for it is carried out, or refused."""
     question = questions.answered_question(decision)
     if question is None:
         return DUPLICATE
@@ -99,15 +99,13 @@ def return_decided(decision: Decision[Return]) -> Ruling:
     call = questions.call_of_question(decision, question)
     if question.touchpoint == CREATE.name:
         return _created(decision, call) if body["admitted"] else _denied(decision, call)
-    return (
-        items.added_items_admitted(decision, call)
-        if body["admitted"]
-        else items.added_items_denied(decision, call, body["reason"])
-    )
+    if body["admitted"]:
+        return items.added_items_admitted(decision, call)
+    return items.added_items_denied(decision, call, body["reason"])
 
 
 def remind_forward_order(decision: Decision[Return]) -> None:
-    """At a tick: what the forward order has not answered is asked again, and said when nothing comes of it."""
+    """Ask the forward order again, at a tick; a fact reports when it never answers."""
     question = questions.repeat_question(decision)
     if question is not None:
         call = {"touchpoint": question.touchpoint}
@@ -115,7 +113,7 @@ def remind_forward_order(decision: Decision[Return]) -> None:
 
 
 def return_undecided(decision: Decision[Return]) -> Ruling:
-    """Nothing can be said of a return before its forward order has answered, which takes moments."""
+    """A call that cannot be decided before the forward order has answered, which takes moments."""
     return failed(f"return {decision.entity.code} waits for its forward order; repeat later")
 
 
@@ -128,11 +126,11 @@ def return_taken(decision: Decision[Return]) -> Ruling:
 
 
 def return_rejected(decision: Decision[Return]) -> Ruling:
-    """Increff refused it: its units are free for another return."""
-    entity, outcome = decision.entity, decision.event.outcome
-    if outcome is None or not decision.answers_create():
+    """Increff refused the return: its units are free for another one."""
+    entity, outcome = decision.entity, decision.outcome
+    if not decision.answers_create():
         return DUPLICATE
-    entity.reason = (outcome.message or f"HTTP {outcome.status}")[: limits.MESSAGE_MAX]
+    entity.reason = outcome.reason[: limits.MESSAGE_MAX]
     entity.state = ReturnState.REJECTED
     questions.close_question(decision, refused(_refusal(entity)))
     # Increff's words may quote the return: they are for its own list, not for every reader of facts.
@@ -160,7 +158,7 @@ def update_return(decision: Decision[Return]) -> Ruling:
 
 
 def _ask(decision: Decision[Return]) -> Ruling:
-    """A new attempt: nothing is known of it but that it was asked about."""
+    """Begin a new attempt: of the last one nothing stays."""
     entity, body = decision.entity, decision.event.body
     entity.state = ReturnState.ASKED
     entity.reason = None
@@ -174,7 +172,7 @@ def _ask(decision: Decision[Return]) -> Ruling:
 
 
 def _complete(decision: Decision[Return]) -> Ruling:
-    """The Create of an adopted return came at last. Increff may have it, and takes it as a repeat then."""
+    """The Create of an adopted return came at last. If Increff has the return, it takes the Create as a repeat."""
     entity, body = decision.entity, decision.event.body
     entity.request = decision.deliver(CREATE, body)
     entity.digest = digest(CREATE.request, body)
@@ -182,10 +180,7 @@ def _complete(decision: Decision[Return]) -> Ruling:
     entity.location = body.get("locationCode")
     entity.courier = _courier(body) | entity.courier
     items.learn_return_items(entity, ((item["itemCode"], item["channelSkuCode"]) for item in body["orderItems"]))
-    decision.fact(
-        "return-created",
-        {**return_context(entity), "orderType": body.get("orderType"), "forwardKnown": False, **_items(decision)},
-    )
+    decision.fact("return-created", _creation(decision))
     return APPLIED
 
 
@@ -197,15 +192,7 @@ def _created(decision: Decision[Return], call: Decision[Return]) -> Ruling:
     entity.courier = _courier(body)
     entity.forward_known = decision.event.body["forwardKnown"]
     questions.close_question(decision, APPLIED)
-    call.fact(
-        "return-created",
-        {
-            **return_context(entity),
-            "orderType": body.get("orderType"),
-            "forwardKnown": entity.forward_known,
-            **_items(call),
-        },
-    )
+    call.fact("return-created", _creation(call))
     return APPLIED
 
 
@@ -217,6 +204,12 @@ def _denied(decision: Decision[Return], call: Decision[Return]) -> Ruling:
     reason = {"reason": entity.reason}
     call.fact("return-refused", {**return_context(entity), **reason, **_items(call)}, reason)
     return APPLIED
+
+
+def _creation(call: Decision[Return]) -> dict[str, Any]:
+    """The members of the fact that a Create made a return."""
+    kind = {"orderType": call.event.body.get("orderType"), "forwardKnown": call.entity.forward_known}
+    return {**return_context(call.entity), **kind, **_items(call)}
 
 
 def _items(call: Decision[Return]) -> dict[str, Any]:

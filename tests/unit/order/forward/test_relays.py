@@ -8,8 +8,6 @@ from __future__ import annotations
 import pytest
 
 from streams.order.model import limits
-from streams.order.model.canonical import id_digest
-from streams.order.model.entities import encode_entity
 from streams.order.model.events import Event, EventKind
 from tests.support.orders import (
     CHANNEL,
@@ -149,14 +147,6 @@ def test_the_same_event_again_is_decided_again_when_it_waited_for_a_pack_that_fa
         kind = OutcomeKind.REFUSED if answer is None else OutcomeKind.DELIVERED
         step = story.outcome(pack, kind, body=answer)
         assert [one.touchpoint for one in step.requests] == ([] if answer is None else ["get-invoice"])
-
-
-def test_a_verdict_that_passes_and_was_remembered_by_an_older_version_does_not_stay() -> None:
-    story = packed_story()
-    order = story.order
-    order.seen.append([id_digest("invoice"), "FAILED", "repeat later"])
-    story.entities[order.key] = encode_entity(order)
-    assert story.tell("get-invoice", document_body(), "invoice").request.touchpoint == "get-invoice"
 
 
 def test_a_refusal_of_the_far_side_stays_the_answer_of_its_event() -> None:

@@ -15,6 +15,7 @@ from streams.order.forward.early_events import MAY_COME_EARLY
 from streams.order.machine import diagram
 from streams.order.machine.decide import decide
 from streams.order.machine.transitions import MAKERS, TABLES
+from streams.order.model import states as groups
 from streams.order.model.entities import Entity, Manifest, Order, Return, encode_entity
 from streams.order.model.events import OUTCOMES, Event, EventKind
 from streams.order.model.parts import Delivery, Line
@@ -81,6 +82,27 @@ INTERNAL: dict[EventKind, dict[str, Any]] = {
     EventKind.QUERY: {"orderCode": CODE},
     EventKind.TICK: {},
 }
+GROUPS = {
+    "TAKEN_BY_INCREFF": "SUBMITTED ACKNOWLEDGED",
+    "NOT_HELD": "RECEIVED SUBMITTED ACKNOWLEDGED",
+    "BEFORE_PACK": "RECEIVED HELD SUBMITTED ACKNOWLEDGED",
+    "IN_WAREHOUSE": "PACKED LABELLED MANIFESTED",
+    "ALIVE": "RECEIVED HELD SUBMITTED ACKNOWLEDGED PACKED LABELLED MANIFESTED HANDED_OVER",
+    "FINISHED": "HANDED_OVER DELIVERED CANCELLED",
+    "ENDED": "HANDED_OVER DELIVERED CANCELLED REJECTED",
+    "CREATED": "RECEIVED HELD SUBMITTED ACKNOWLEDGED PACKED LABELLED MANIFESTED HANDED_OVER DELIVERED CANCELLED",
+    "COMING": "RECEIVED SUBMITTED",
+    "ARRIVED": "ACKNOWLEDGED COMPLETED",
+    "NOT_ADMITTED": "ASKED REFUSED REJECTED",
+}
+"""The groups of states in the table, member by member: a state that is added to one changes many cells."""
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_group_of_states_has_these_members(name: str) -> None:
+    assert " ".join(getattr(groups, name)) == GROUPS[name]
+
+
 ANYWHERE = (EventKind.QUERY, EventKind.TICK)
 """What is answered in every state alike, and so is not in the table."""
 OUTCOME_OF: dict[EventKind, tuple[str, OutcomeKind]] = {
