@@ -195,8 +195,8 @@ class PositionTable(PartitionTable):
     def is_dirty(self) -> bool:
         return bool(self.dirty or self._leaving)
 
-    def leave(self, changelog: Changelog) -> tuple[int, int]:
-        records, size = super().leave(changelog) if self.dirty else (0, 0)
+    def write_changes(self, changelog: Changelog) -> tuple[int, int]:
+        records, size = super().write_changes(changelog) if self.dirty else (0, 0)
         epoch = self.state.epoch
         for piece in self._taken():
             if isinstance(piece, _Notes):
@@ -211,10 +211,10 @@ class PositionTable(PartitionTable):
                 records += len(packed)
         return records, size
 
-    def uncover(self) -> None:
+    def rewrite_overwritten(self) -> None:
         """What is covered and about to leave keeps its place among the rest."""
         self._spread()
-        super().uncover()
+        super().rewrite_overwritten()
 
     def _spread(self) -> None:
         """What is put by key leaves after what was put before it."""

@@ -11,11 +11,11 @@ from topics.configuration.settings import Settings
 
 CONTENT_TYPE = "text/plain; version=0.0.4"
 SHUTDOWN_S = 0.5
-"""What open requests get at the end: probes ask again."""
+"""Time for open requests at the end: probes ask again."""
 
 
 class Admin:
-    """Serves on `settings.admin_host:admin_port`; `port` is the one in use."""
+    """Serves on `settings.admin_host:admin_port`; `port` is the port in use."""
 
     def __init__(
         self,

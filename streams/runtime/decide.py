@@ -1,4 +1,4 @@
-"""The decide loop: a chunk of records through `Role.decide`, from its first to its last record without giving way."""
+"""The decide loop: takes a chunk of records through `Role.decide` without a pause between them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 class FastRecord(Record):
     """A Record that is made in a third of the time: a frozen dataclass sets each attribute through two calls.
 
-    It is written only here, where it is made.
+    Its attributes are set only here.
     """
 
     __slots__ = ()
@@ -42,7 +42,7 @@ class FastRecord(Record):
 
 
 class DecideLoop:
-    """Hands each record to the role and what comes of it to the group."""
+    """Hands each record to the role, and its effects and state to the group."""
 
     def __init__(
         self, role: Role, source: str, group_commit: GroupCommit, metrics: Metrics, rejected_in_a_row_max: int
@@ -56,7 +56,7 @@ class DecideLoop:
         self._state_key = None if type(role).state_key is Role.state_key else role.state_key
 
     def decide_chunk(self, state: PartitionState, raws: Sequence[Any]) -> None:
-        """Synchronous from beginning to end, so no task sees half a chunk.
+        """Decides a chunk; synchronous from beginning to end, so no task sees half a chunk.
 
         Raises RejectsEverythingError at the limit.
         """
@@ -75,7 +75,7 @@ class DecideLoop:
                 state.last_decided = offset
                 done += 1
         finally:
-            # Also when the limit ends the chunk early: what was decided before it is handed over like any other.
+            # Also when the limit ends the chunk early: the records decided before are handed over like any others.
             if done:
                 self._hand_over(state, changes, raws[done - 1].offset)
             self._metrics.decided.inc(done - skipped)
@@ -86,7 +86,7 @@ class DecideLoop:
             return False
         try:
             key = record.key if self._state_key is None else self._state_key(record)
-        except Exception:  # noqa: BLE001 - a record without a key is judged by `decide`, which sets it aside
+        except Exception:  # noqa: BLE001 - `decide` judges a record without a key, and sets it aside
             return False
         return state.all[0].is_made_from(key)
 
@@ -130,12 +130,12 @@ class DecideLoop:
     ) -> None:
         state.undo()
         if not foreseen:
-            # Before the record is handed over: at the limit it stays where it is, for a role that can read it.
+            # Before the record is handed over: at the limit it stays in its topic, for a role that can read it.
             self._limit.rejected(code, reason)
         self._metrics.rejected.labels(code).inc()
         effect = rejection(record, role=self._role.name, topic=self._source, code=code, reason=reason)
-        told = [one for one in self._role.set_aside(record, code, reason) if len(one.value) <= VALUE_BYTES_MAX]
-        self._commit.add_effects([effect, *told], state.epoch, record.offset)
+        others = [one for one in self._role.set_aside(record, code, reason) if len(one.value) <= VALUE_BYTES_MAX]
+        self._commit.add_effects([effect, *others], state.epoch, record.offset)
         self._merge(state, changes)
 
     def _hand_over(self, state: PartitionState, changes: list[Change], last_offset: int) -> None:
@@ -146,7 +146,7 @@ class DecideLoop:
 
 
 def check_sizes(state: PartitionState, effects: Sequence[Effect]) -> None:
-    """Raises Poison for a record of which something would not fit a topic."""
+    """Raises Poison for a record with an effect or a value that fits no topic."""
     for effect in effects:
         if len(effect.value) > VALUE_BYTES_MAX:
             raise too_large(f"an effect for {effect.topic}", effect.value)

@@ -1,4 +1,4 @@
-"""Views that a role decides by: they are caught up before the first record, and the process ends when one does."""
+"""Views that a role reads while it decides: they catch up before the first record, and their end ends the process."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from streams.runtime.role import Committer
 
 @runtime_checkable
 class Followed(Protocol):
-    """What is kept by following topics."""
+    """A thing that is kept current by following topics."""
 
     async def start(self) -> None:
-        """Returns at once; `until_ready` waits for what is there already."""
+        """Returns at once; `until_ready` waits until all that was there is read."""
 
     async def until_ready(self) -> None: ...
 
     async def wait(self) -> None:
-        """Returns when it was stopped; raises what ended it before."""
+        """Returns when it was stopped. Raises the error that ended it before."""
 
     async def stop(self) -> None: ...
 
@@ -26,14 +26,14 @@ class Followed(Protocol):
 
 
 class Following:
-    """Follows for a role what follows topics; anything else is left as it is (a test's index)."""
+    """Starts, watches and stops the views of a role. Views that follow nothing (an index in a test) are left alone."""
 
     def __init__(self, *views: object) -> None:
         self._views = tuple(view for view in views if isinstance(view, Followed))
         self._watches: list[asyncio.Task[None]] = []
 
     async def start(self, committer: Committer) -> None:
-        """Returns when all that was there counts: a role that began earlier would decide without it."""
+        """Returns when all views have caught up: a role that began earlier would decide without their records."""
         for view in self._views:
             await view.start()
         for view in self._views:
@@ -43,7 +43,7 @@ class Following:
     async def stop(self) -> None:
         for watch in self._watches:
             watch.cancel()
-        # A view that had ended raises why; its watch has told that already.
+        # A view that had ended raises why; its watch has reported that already.
         await asyncio.gather(*(view.stop() for view in self._views), return_exceptions=True)
 
     def ready(self) -> str | None:
@@ -53,5 +53,5 @@ class Following:
     async def _end(view: Followed, committer: Committer) -> None:
         try:
             await view.wait()
-        except Exception as error:  # noqa: BLE001 - whatever ended it, what this process knows grows old
+        except Exception as error:  # noqa: BLE001 - whatever ended it, this process no longer learns of changes
             committer.fail(error)

@@ -1,7 +1,7 @@
 """Pair checks: a thing that must hold when durable state is written is checked again when it is read.
 
-A violation is a defect of Sluice or of what it stands on, and the record in hand is still the best there is. So in
-production it is counted and logged and the work goes on; in tests it raises.
+A violation is a defect of Sluice, or of Kafka or the disk below it, and the record in hand is still the best there is.
+So in production it is counted and logged, and the work goes on; in tests it raises.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ LOG_EVERY_S: Final = 60.0
 """A broken table may violate one invariant per record; a line a minute names it as well as a million do."""
 
 
-class InvariantError(AssertionError):
-    """An invariant of durable state does not hold."""
+class InvariantError(BaseException):
+    """An invariant of durable state does not hold. No `except Exception` takes it for a record's or Kafka's fault."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Every bound of the runtime, with why it has this value. Tests shorten some of them through `Tuning`."""
+"""Every bound of the runtime, with the reason for its value. Tests shorten some of them through `Tuning`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from topics.kafka.catalogue import RECORD_BYTES_MAX
 CHUNK_RECORDS_MAX = 500
 """Records decided without giving way to other tasks: some 5 ms of work, so probes and timers stay prompt."""
 CHUNK_BYTES_MAX = 1 << 20
-"""The same bound for large records; a single record may be larger than that and is then a chunk of its own."""
+"""The same bound for large records; a record that is larger alone is a chunk of its own."""
 CHUNKS_QUEUED_MAX = 32
-"""Events read ahead per worker, each as large as a chunk may be. Beyond it Faust stops fetching, so memory stays flat
-behind a slow role."""
+"""Events read ahead per worker, each as large as a chunk may be. Beyond it Faust stops fetching, so a slow role does
+not fill memory."""
 POLL_RECORDS_MAX = 4_000
 """Records taken from the fetcher at once: enough to keep deciding while the next fetch is on its way."""
 POLL_S = 0.25
@@ -20,8 +20,8 @@ POLL_S = 0.25
 NOTHING_TO_POLL_S = 0.02
 """Pause while no partition may be read (between assignment and recovery). Faust sleeps a whole second here."""
 FETCH_BESIDE_MS = 5
-"""How long the broker may hold a fetch that leaves out a partition with unread data: what comes there meanwhile is not
-seen before that fetch is back, so with FETCH_WAIT_MS one busy partition has its records half a second late."""
+"""How long the broker may hold a fetch that leaves out a partition with unread data. New records there are not seen
+before that fetch is back, so with FETCH_WAIT_MS a busy partition would get its records half a second late."""
 FETCH_WAIT_MS = 500
 """How long the broker may hold an empty fetch; a partition that just became ours waits at most this long."""
 
@@ -32,30 +32,30 @@ GROUP_BYTES_MAX = 16 << 20
 BATCH_BYTES_MAX = 512 << 10
 """A producer batch is closed at this size; aiokafka sends one batch per partition and request."""
 RECORD_OVERHEAD_BYTES = 16 << 10
-"""What key, headers and framing may add to a value before the record no longer fits RECORD_BYTES_MAX."""
+"""Bytes that key, headers and framing may add to a value before the record no longer fits RECORD_BYTES_MAX."""
 VALUE_BYTES_MAX = RECORD_BYTES_MAX - RECORD_OVERHEAD_BYTES
 """Largest value a role may publish or keep; larger ones set the causing record aside instead of ending the process."""
 
 REASON_BYTES_MAX = 4_000
 """A rejection's reason, traceback included, stays readable and far below a record's limit."""
 REJECTED_IN_A_ROW_MAX = 1_000
-"""So many records of all partitions in a row without one good among them are not bad data: the role cannot read its
-input (wrong version, wrong topic, broken code). It stops before it sets the whole topic aside."""
+"""So many rejected records in a row, over all partitions, are not bad data: the role cannot read its input (wrong
+version, wrong topic, broken code). It stops before it sets the whole topic aside."""
 
 COMMIT_INTERVAL_S = 0.5
 """How often finished offsets are committed: after a crash at most this much is decided again, and skipped."""
 GC_THRESHOLD = 50_000
-"""Allocations before the youngest generation is looked through: a thousand records' worth. They leave no cycles, and
-Python's 700 would look through what roles keep in memory again and again."""
+"""Allocations before the youngest generation is collected: those of a thousand records. Records leave no cycles, and
+Python's 700 would walk through the roles' memory again and again."""
 REQUEST_TIMEOUT_S = 20.0
-"""A broker that has not answered by then is asked again, perhaps a new leader. An idempotent producer never gives up on
-a batch it has taken, so an outage of any length is waited for; /live tells when it is a long one."""
+"""A broker that has not answered by then is asked again, perhaps a new leader. An idempotent producer never gives up a
+batch it has taken, so an outage of any length is waited for; /live reports a long one."""
 CLAIMS_MAX = 5
-"""How often an owner outbids what others claim while it takes over. Each needs a stray worker that woke up at that very
-moment; more means that two groups write the same tables."""
+"""How often an owner outbids claims of other workers while it takes over. Each of those is a stray worker that woke up
+at that moment; more of them mean that two groups write the same tables."""
 AUDIT_S = 60.0
-"""How often an owner looks for late writes in changelogs that it does not write itself just then; several times within
-the time for which compaction leaves new records alone."""
+"""How often an owner looks for late writes in changelogs that it is not writing; several times within the time for
+which compaction leaves new records alone."""
 RECOVERY_RECORDS_MAX = 10_000
 """Changelog records applied between two looks at the event loop."""
 LIVE_TIMEOUT_S = 120.0

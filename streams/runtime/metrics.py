@@ -1,4 +1,4 @@
-"""METRICS: the one place where the runtime's metrics are named. Each worker has a registry of its own."""
+"""Metrics of the runtime, all named here. Each worker has a registry of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INVARIANT_VIOLATIONS = Counter(
 
 
 class Metrics:
-    """What a worker reports on /metrics. Labels: `partition` of the source topic, `table` by its catalogue name."""
+    """A worker's metrics. Labels: `partition` of the source topic, `table` by its catalogue name."""
 
     def __init__(self, role: str) -> None:
         self.registry = CollectorRegistry()
@@ -48,7 +48,7 @@ class Metrics:
         self._gauge("info", "The role of this worker", "role").labels(role).set(1)
 
     def text(self) -> bytes:
-        """With the role's own metrics, which it makes where prometheus_client puts them by itself."""
+        """The answer of /metrics, with the role's own metrics from prometheus_client's default registry."""
         return generate_latest(self.registry) + generate_latest()
 
     def _gauge(self, name: str, what: str, *labels: str) -> Gauge:

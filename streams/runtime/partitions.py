@@ -1,4 +1,4 @@
-"""The partitions of a worker: which it owns, which are recovered, and when they may be written.
+"""The partitions of a worker: those it owns, those that are recovered, and when they may be written.
 
 A rebalance closes all of them, even those that stay: until the new assignment is known and recovered, nothing may be
 decided or committed.
@@ -37,10 +37,10 @@ class Partitions:
         return self._open.is_set()
 
     def assigned(self, partitions: set[int], generation: int) -> None:
-        """Drops what left; what stays keeps its state, which was drained to the log before.
+        """Drops partitions that left; those that stay keep their state, which was drained to the log before.
 
-        Only from one generation to the next, though: in a generation that this worker missed, another may have owned
-        a partition and written it.
+        They keep it only from one generation to the next: in a generation that this worker missed, another may have
+        owned a partition and written it.
         """
         self.close()
         stays = partitions if generation == self.generation + 1 else set()
@@ -63,5 +63,5 @@ class Partitions:
             self._role.on_assigned(state.partition, state.tables)
 
     def open(self) -> None:
-        """From here on records are decided and background changes committed."""
+        """Allows deciding records and committing changes from here on."""
         self._open.set()

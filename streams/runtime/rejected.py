@@ -1,4 +1,4 @@
-"""Setting a record aside: to `commands.rejected`, its bytes untouched, with the reason in headers."""
+"""Rejected records: written to `commands.rejected`, their bytes untouched, with the reason in headers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streams.runtime.role import Effect, Poison, Record
 
 REJECTED_TOPIC = "commands.rejected"
 DECISION_FAILED = "decision_failed"
-"""Code of a record whose decision raised something else than Poison."""
+"""Code of a record whose decision raised an exception other than Poison."""
 TOO_LARGE = "too_large"
 """Code of a record whose effects or state would not fit the topics' record limit."""
 
@@ -19,7 +19,7 @@ class RejectsEverythingError(RuntimeError):
 
 
 class RejectLimit:
-    """Counts records set aside without a good one between them, over all partitions."""
+    """Counts records that were rejected without a good one between them, over all partitions."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -40,7 +40,7 @@ class RejectLimit:
 
 
 def reason_of(error: Exception) -> str:
-    """The traceback, its end kept when it is long: that is where the error is."""
+    """The traceback, or its end when it is long: that is where the error is."""
     return "".join(traceback.format_exception(error))[-REASON_BYTES_MAX:]
 
 
@@ -49,7 +49,7 @@ def too_large(what: str, value: bytes) -> Poison:
 
 
 def rejection(record: Record, *, role: str, topic: str, code: str, reason: str) -> Effect:
-    """The original record with why and where from; `topic` is the full name of the topic it was read from."""
+    """The original record with the reason and its origin; `topic` is the full name of the topic it was read from."""
     about = [
         ("sluice-rejected-code", code.encode()),
         ("sluice-rejected-reason", reason.encode()[:REASON_BYTES_MAX]),
@@ -61,7 +61,7 @@ def rejection(record: Record, *, role: str, topic: str, code: str, reason: str) 
     ]
     value = record.value
     if len(value) + sum(len(content) for _, content in record.headers) > VALUE_BYTES_MAX:
-        # With these headers it would not fit any topic. The original stays readable where the headers say.
+        # With these headers it would fit no topic. The original stays readable at the place that the headers name.
         about.append(("sluice-rejected-value-bytes", b"%d" % len(value)))
         return Effect(REJECTED_TOPIC, record.key, b"", tuple(about))
     return Effect(REJECTED_TOPIC, record.key, value, (*record.headers, *about))

@@ -192,7 +192,7 @@ class Worker:
 
     # -- hooks of the transport -----------------------------------------------------------------------------------
 
-    def takes_in(self) -> bool:
+    def may_read(self) -> bool:
         return self._reading and not self.ending()
 
     def ending(self) -> bool:
@@ -244,7 +244,7 @@ class Worker:
         self._progress()
         self.partitions.open()
         for state in self.partitions.owned.values():
-            self.group_commit.uncover(state)
+            self.group_commit.rewrite_overwritten(state)
 
     def committed(self, offsets: dict[int, int]) -> None:
         self.ledger.committed(offsets)
@@ -274,7 +274,7 @@ class Worker:
         await self.group_commit.room()
         partition = chunk.partition
         state = self.partitions.get(partition)
-        if state is None or self.assignments != chunk.assignments or not self.takes_in():
+        if state is None or self.assignments != chunk.assignments or not self.may_read():
             return  # its offset is not committed, so the partition's owner reads it again
         if chunk.records[0].offset < state.next_read:
             raise OrderBrokenError(

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 from streams.inventory.role import InventoryRole
 from streams.positions.position_table import PositionTable
-from streams.runtime.durability.rebuild import Rebuild, stand
+from streams.runtime.durability.rebuild import Rebuild, recovered_offsets
 from streams.runtime.role import Effect, Poison, Record
 from streams.runtime.tables.partition_table import PartitionState
 from topics.records.envelope import Headers
@@ -100,7 +100,7 @@ class Worker:
         self._state.epoch = self._epoch
         rebuild = Rebuild(self.table, POSITIONS)
         rebuild.apply([SimpleNamespace(key=row.key, value=row.value, headers=row.headers) for row in self.changelog])
-        self._state.horizon, self._state.last_decided = stand([rebuild])
+        self._state.horizon, self._state.last_decided = recovered_offsets([rebuild])
         self._next = self.committed
         self._in_flight = []
 
@@ -111,7 +111,7 @@ class Worker:
             for record in self.log[self._next : self._next + self._chance.randint(1, 4)]:
                 effects += self._decide(record)
                 self._next = record.offset + 1
-            self.table.leave(rows)
+            self.table.write_changes(rows)
         dies = crash and self._chance.random() < 0.2
         where = self._chance.choice(("effects", "state before", "state", "offset")) if dies else ""
         for effect in effects[: self._chance.randint(0, len(effects)) if where == "effects" else None]:

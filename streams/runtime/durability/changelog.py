@@ -1,4 +1,4 @@
-"""Reading changelog partitions, with a consumer outside the group: it needs no offsets and disturbs nobody."""
+"""Reads changelog partitions with a consumer outside the group: it commits nothing and causes no rebalance."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Apply = Callable[[TopicPartition, Sequence[Any]], None]
 
 
 class AsParsed(OrderedDict[TopicPartition, Any]):
-    """What a fetcher holds fetched: its records are given as they were parsed.
+    """A fetcher's unread data, whose records are given as they were parsed.
 
-    aiokafka makes of each an object of eleven attributes, in a third of the time that a table's rebuilding takes. What
-    is needed of it, the parsed one has under the same names: offset, key, value, headers.
+    aiokafka makes of each an object of eleven attributes, which takes a third of the time of rebuilding a table. The
+    parsed record has those that are needed under the same names: offset, key, value, headers.
     """
 
     def __setitem__(self, place: TopicPartition, fetched: Any) -> None:
@@ -38,7 +38,7 @@ def _as_parsed(_: TopicPartition, record: Any) -> Any:
 
 
 class ChangelogReader:
-    """One consumer for each call: calls are rare, and far apart."""
+    """Makes one consumer for each call: calls are rare."""
 
     def __init__(self, settings: Settings, client_id: str) -> None:
         self._settings = settings
@@ -79,24 +79,24 @@ class ChangelogReader:
             begins = {**await consumer.beginning_offsets(list(partitions)), **(first or {})}
             bounds = end or {}
             ends = {**await self._ends(consumer, [tp for tp in partitions if tp not in bounds]), **bounds}
-            stands = dict(begins)
+            positions = dict(begins)
             reading = {tp for tp in partitions if ends[tp] > begins[tp]}
             if not reading:
-                return stands
+                return positions
             consumer.assign(reading)
             for tp in reading:
                 consumer.seek(tp, begins[tp])
             while reading:
                 polled = await consumer.getmany(*reading, timeout_ms=_POLL_MS, max_records=RECOVERY_RECORDS_MAX)
                 for tp, records in polled.items():
-                    check_read(tp, records, stands[tp])
+                    check_read(tp, records, positions[tp])
                     apply(tp, records if tp not in bounds else [each for each in records if each.offset < bounds[tp]])
-                # By position and not by the last record seen: compaction leaves holes, perhaps at the very end.
+                # By position, not by the last record seen: compaction leaves holes, perhaps at the very end.
                 for tp in tuple(reading):
-                    stands[tp] = await consumer.position(tp)
-                    if stands[tp] >= ends[tp]:
+                    positions[tp] = await consumer.position(tp)
+                    if positions[tp] >= ends[tp]:
                         reading.discard(tp)
-            return {**stands, **bounds}
+            return {**positions, **bounds}
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:

@@ -1,11 +1,11 @@
-"""A new owner begins with a record of its own in each changelog, its claim. It does what broker-side fencing would do:
+"""Claims: a new owner begins each changelog with a record of its own. It does what broker-side fencing would do:
 
-- What an older epoch writes behind a claim counts nowhere: not at recovery, not with readers, not with the new owner,
-  which writes again what was put over (late_writes.py). What it wrote before the claim counts everywhere.
-- Epochs are unique: whoever claims sees by the offset whether somebody wrote since it read the log. If so it reads
-  that, and claims again above an epoch that is not older than its own.
+- A record of an older epoch behind a claim counts nowhere: not at recovery, not for readers, not for the new owner,
+  which writes overwritten keys again (late_writes.py). A record before the claim counts everywhere.
+- Epochs are unique. The offset of a claim shows whether another worker wrote since the log was read. If so, the new
+  owner reads that, and claims again when an epoch there is not older than its own.
 
-The first table is claimed first. A former owner writes that one last, so what it finished there is whole in the others.
+The first table is claimed first. A former owner writes that one last, so all it finished there is whole in the others.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from topics.records.reading import MADE_BY, OWNER_KEY
 
 
 class ContendedError(RuntimeError):
-    """Others keep claiming a partition that the group gave to this worker."""
+    """Other workers keep claiming a partition that the group gave to this one."""
 
 
 @dataclass
 class Takeover:
-    """A partition that is being taken over, and its tables as far as their logs were read; the first table first."""
+    """A partition that is being taken over, and its tables as far as their logs are read; the first table first."""
 
     state: PartitionState
     rebuilds: Sequence[Rebuild]
@@ -53,9 +53,9 @@ class Claims:
         """The last epoch of this process, by partition."""
 
     async def make(self, takeovers: Sequence[Takeover], epoch: int) -> None:
-        """Claims all partitions, at `epoch` or above. What was written until the claim is applied to the tables.
+        """Claims all partitions, at `epoch` or above. Records up to the claims are applied to the tables.
 
-        Raises ContendedError when others do not stop claiming.
+        Raises ContendedError when other workers do not stop claiming.
         """
         open_ = list(takeovers)
         for _ in range(CLAIMS_MAX):
@@ -68,7 +68,10 @@ class Claims:
             if not open_:
                 break
         else:
-            raise ContendedError(f"others claim partitions {sorted(each.state.partition for each in open_)} as well")
+            raise ContendedError(
+                f"after {CLAIMS_MAX} claims other workers still claim partitions"
+                f" {sorted(each.state.partition for each in open_)}: do two groups write the same tables?"
+            )
         for takeover in takeovers:
             state = takeover.state
             if state.epoch <= (before := self._epochs.get(state.partition, -1)):
@@ -78,8 +81,8 @@ class Claims:
                 rebuild.epoch = state.epoch
 
     async def _claim(self, rebuilds: Sequence[Rebuild]) -> None:
-        """One table of several partitions."""
-        await self._lease()  # a worker that stood still here must not outbid who took its place
+        """Claims one table of several partitions."""
+        await self._lease()  # a worker that stood still here must not outbid its successor
         claims = []
         for rebuild in rebuilds:
             batches = self._publisher.batches(*rebuild.place)
@@ -95,7 +98,7 @@ class Claims:
             if offset != table.log_end:
                 first[place] = table.log_end
                 if offset > table.log_end:
-                    end[place] = offset  # else Kafka did not say where the claim is: it is read as well
+                    end[place] = offset  # else Kafka did not say where the claim is, so it is read, too
             table.log_end = offset + 1
             self._reader.reached(place, table.log_end)
         if first:
@@ -104,11 +107,11 @@ class Claims:
     async def _catch_up(
         self, rebuilds: dict[TopicPartition, Rebuild], first: dict[TopicPartition, int], end: dict[TopicPartition, int]
     ) -> None:
-        """Reads what others wrote between the reading of the log and the claim."""
+        """Reads what other workers wrote after the log was read and before the claim."""
 
         def apply(place: TopicPartition, records: Sequence[Any]) -> None:
             rebuilds[place].apply(records)
 
-        stands = await self._reader.read(first, apply, first=first, end=end)
+        positions = await self._reader.read(first, apply, first=first, end=end)
         for place in first.keys() - end.keys():
-            rebuilds[place].table.log_end = stands[place]
+            rebuilds[place].table.log_end = positions[place]

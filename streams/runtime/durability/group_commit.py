@@ -1,17 +1,17 @@
-"""Group commit: what was decided becomes durable in groups; while they are in flight the next one gathers.
+"""Group commit: decisions become durable in groups; while two are in flight the next one gathers.
 
 A group's steps, in the order that makes a crash between any two of them harmless:
 
 1. effects: every record it causes, acknowledged by all in-sync replicas;
-2. state: the table records that say these effects are out; of them those of the first table last, because it is the
-   one that tells a redelivery;
+2. state: the table records that say these effects are out; those of the first table last, because it is the one that
+   shows a redelivery;
 3. offsets: only now its chunks count as finished, and the next commit of offsets may pass them.
 
-A crash before 3 decides the records again: before 2 from the old state, so the same effects leave again with the same
-ids; after 2 the state's source offset tells that it is a redelivery, and nothing leaves.
+After a crash before 3 the records are decided again. Before 2 that is from the old state, so the same effects leave
+again with the same ids. After 2 the source offset in the state shows a redelivery, and nothing leaves.
 
-A group's effects leave while the state of the one before is on its way: one round trip a group instead of two. Its own
-state waits for that, so to a crash the two are as one group would have been (decisions/0018).
+A group's effects leave while the state of the group before is on its way: one round trip a group instead of two. Its
+own state waits for that state, so a crash finds the two as it would find one group (decisions/0018).
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ log = logging.getLogger(__name__)
 
 
 Step = Mapping[tuple[str, int | None], Batches] | Mapping[tuple[str, int], Batches]
-"""What is sent at once, by topic and partition."""
+"""Batches that are sent at once, by topic and partition."""
 
 
 class Group:
-    """Effects and state by topic partition, and what waits for them to be durable."""
+    """Effects and state by topic partition, and the chunks and waiters that they make durable."""
 
     __slots__ = ("audited", "bytes", "chunks", "effects", "marks", "records", "state", "tables", "waiters")
 
@@ -51,7 +51,7 @@ class Group:
         self.marks: dict[tuple[str, int], Batches] = {}
         """State of the first tables: once it is durable, a redelivery of its records is skipped."""
         self.tables: dict[tuple[str, int], PartitionTable] = {}
-        """Whose state it is."""
+        """The table that `state` or `marks` of a topic partition belongs to."""
         self.audited: list[PartitionState] = []
         self.chunks: list[tuple[int, int]] = []
         self.waiters: list[asyncio.Future[None]] = []
@@ -66,7 +66,7 @@ class Group:
 
 
 class GroupCommit:
-    """One per worker. `add_*` never waits, so a chunk is handed over whole; `room` is where the caller waits first."""
+    """One per worker. `add_*` never waits, so a chunk is handed over whole; the caller waits in `room` before."""
 
     def __init__(
         self,
@@ -85,14 +85,14 @@ class GroupCommit:
         self._late = late
         self._gathering = Group()
         self._in_flight: list[Group] = []
-        """Oldest first; at most two: one whose state is on its way, one whose effects are."""
+        """Oldest first, at most two: the state of one is on its way, and the effects of another."""
         self._finishing: asyncio.Task[None] | None = None
-        """The state and the offsets of the older one."""
+        """Writes state and finishes offsets of the older one."""
         self._wake = asyncio.Event()
         self._moved = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
         self.progress_at = time.monotonic()
-        """When a group was last finished; part of what /live looks at."""
+        """When a group was last finished; /live looks at it."""
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="group-commit")
@@ -108,7 +108,7 @@ class GroupCommit:
         return self._gathering.is_full()
 
     async def room(self) -> None:
-        """Returns when the gathering group takes more."""
+        """Returns when the gathering group has room."""
         if self._gathering.is_full():
             async with self._moved:
                 await self._moved.wait_for(lambda: not self._gathering.is_full())
@@ -119,7 +119,7 @@ class GroupCommit:
             await self._moved.wait_for(lambda: not self._in_flight and self._gathering.is_empty())
 
     def add_effects(self, effects: Sequence[Effect], epoch: int, offset: int) -> None:
-        """What the record at `offset` of the source causes, or what a role does on its own after deciding it."""
+        """Adds effects of the record at `offset` of the source, or those of a role's own work after deciding it."""
         group = self._gathering
         made_by = (MADE_BY, b"%d/%d" % (epoch, offset))
         for effect in effects:
@@ -140,14 +140,14 @@ class GroupCommit:
         return batches
 
     def add_state(self, state: PartitionState) -> None:
-        """Takes over what the tables of the partition collected since the last time."""
+        """Adds the changes that the partition's tables collected since the last time."""
         group = self._gathering
         for table in state.all:
-            if table.covered:
-                table.uncover()
+            if table.overwritten:
+                table.rewrite_overwritten()
             if not table.is_dirty():
                 continue
-            records, size = table.leave(
+            records, size = table.write_changes(
                 self._state_batches(group.marks if table is state.all[0] else group.state, table)
             )
             group.records += records
@@ -161,24 +161,24 @@ class GroupCommit:
             self._gathering.tables[place] = table
         return batches
 
-    def uncover(self, state: PartitionState) -> None:
-        """Writes again what a former owner wrote over, if it did."""
-        if any(table.covered for table in state.all):
+    def rewrite_overwritten(self, state: PartitionState) -> None:
+        """Writes keys again that a former owner overwrote, if any."""
+        if any(table.overwritten for table in state.all):
             self.add_state(state)
             self._wake.set()
 
     def audit(self, states: Iterable[PartitionState]) -> None:
-        """Has the changelogs of these partitions looked at between two groups, when nothing of ours is in flight."""
+        """Has the changelogs of these partitions checked between two groups, when nothing of ours is in flight."""
         self._gathering.audited.extend(states)
         self._wake.set()
 
     def add_chunk(self, partition: int, last_offset: int) -> None:
-        """The chunk's effects and state are in the group: it is finished when the group is."""
+        """Finishes the chunk with the gathering group, which has its effects and state."""
         self._gathering.chunks.append((partition, last_offset))
         self._wake.set()
 
     def add_waiter(self) -> asyncio.Future[None]:
-        """A future that is done when all that was added so far is durable."""
+        """A future that is done when everything added so far is durable."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._gathering.waiters.append(waiter)
         self._wake.set()
@@ -196,9 +196,9 @@ class GroupCommit:
             self._give_up(error)
 
     async def _begin(self) -> None:
-        """The effects of what was gathered; its state follows when that of the group before is durable."""
+        """Sends the effects of the gathered group; its state follows when that of the group before is durable."""
         if self._finishing is not None and self._finishing.done():
-            await self._finishing  # if it failed, it raises that: nothing more may leave
+            await self._finishing  # raises its failure, if it failed: nothing more may leave
         group, self._gathering = self._gathering, Group()
         self._in_flight.append(group)
         await self._announce()
@@ -215,13 +215,13 @@ class GroupCommit:
             self._moved.notify_all()
 
     def _finished(self, finishing: asyncio.Task[None]) -> None:
-        """At once: the effects beside it may wait for a broker for as long as one is away."""
+        """Gives up at once: the next group's effects may wait for a broker as long as one is away."""
         error = None if finishing.cancelled() else finishing.exception()
         if error is not None:
             self._give_up(error)
 
     async def _finish(self, group: Group, started: float, effects: int) -> None:
-        """State and offsets of a group whose effects are durable."""
+        """Makes state and offsets durable of a group whose effects are."""
         await self.between_effects_and_state(group)
         state = await self._send(group.state)
         state += await self._send(group.marks)
@@ -242,34 +242,34 @@ class GroupCommit:
         await self._announce()
 
     async def _send(self, step: Step) -> int:
-        """One step of a group: only with the lease, so that a worker that stood still writes what it had begun."""
+        """Sends one step of a group, with the lease: a worker that stood still writes no more than it had begun."""
         await self._lease()
         return await send_all(tuple(step.values()))
 
     async def _look_for_late_writes(self, group: Group) -> None:
-        """Before its chunks count as finished: when a newer owner is found, nobody who waits may go on."""
+        """Looks before chunks and waiters are told: when a newer owner is found, none of them may go on."""
         written = [(table, (group.state.get(place) or group.marks[place])) for place, table in group.tables.items()]
-        covered = await self._late.look_behind(written)
+        overwritten = await self._late.check_written(written)
         if group.audited:
             logs = {
                 TopicPartition(self._publisher.full_name(table.name), state.partition): table
                 for state in group.audited
                 for table in state.all
             }
-            covered += await self._late.audit(logs)
-        for table in covered:
-            self.uncover(table.state)
+            overwritten += await self._late.audit(logs)
+        for table in overwritten:
+            self.rewrite_overwritten(table.state)
 
     def _give_up(self, error: BaseException) -> None:
-        """State in memory is ahead of the log now: nobody who waits may go on, and only a restart is safe."""
+        """Fails all waiters and the worker: memory is ahead of the log now, and only a restart is safe."""
         for group in (*self._in_flight, self._gathering):
             for waiter in group.waiters:
                 if not waiter.done():
                     waiter.set_exception(RuntimeError(f"the group could not be made durable: {error!r}"))
-                    waiter.exception()  # those that nobody awaits any more are not worth a warning
+                    waiter.exception()  # no warning about a waiter that is no longer awaited
         self._fail(error)
 
-    # The points at which a crash must be harmless, by name: the fault tests of this runtime stop the process there.
+    # The points at which a crash must be harmless: the fault tests of this runtime stop the process there.
 
     async def before_effects(self, group: Group) -> None:
         """Nothing of the group has left."""

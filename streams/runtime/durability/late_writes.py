@@ -1,9 +1,9 @@
-"""What others wrote into a changelog that is ours: found by the gap it leaves between our own offsets.
+"""Late writes: records of another worker in a changelog of ours, found by the gap they leave between our own offsets.
 
-Only the owner writes a changelog partition, and every acknowledgement tells the offset, so a gap costs nothing to see.
-What a former owner wrote behind our claim counts nowhere (claim.py). But compaction keeps the last record of a key,
-whoever wrote it; so its keys are written again, long before compaction may look at them (catalogue.COMPACTION_LAG_MS).
-A newer owner's record in a gap means that we are the former one.
+Only the owner writes a changelog partition, and every acknowledgement has an offset, so a gap costs nothing to see.
+A former owner's records behind our claim count nowhere (claim.py). But compaction keeps the last record of a key,
+whoever wrote it; so those keys are written again, long before compaction may look at them
+(catalogue.COMPACTION_LAG_MS). A newer owner's record in a gap means that this worker is the former owner.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class LateWrites:
         self._reader = reader
         self._metrics = metrics
 
-    async def look_behind(self, written: Iterable[tuple[PartitionTable, Batches]]) -> list[PartitionTable]:
-        """After state was acknowledged: the tables that have keys to write again.
+    async def check_written(self, written: Iterable[tuple[PartitionTable, Batches]]) -> list[PartitionTable]:
+        """Looks into gaps after state was acknowledged. Returns the tables that have keys to write again.
 
-        Raises FencedError when a newer owner was there.
+        Raises FencedError when a newer owner wrote there.
         """
         tables: dict[TopicPartition, PartitionTable] = {}
         first: dict[TopicPartition, int] = {}
@@ -48,7 +48,7 @@ class LateWrites:
             for offset, count in batches.acknowledged:
                 place = TopicPartition(batches.topic, batches.partition)
                 if offset < 0:
-                    # Kafka knows that it has the batch and no longer where: whatever is there may be another's.
+                    # Kafka has the batch and no longer knows where: what is there may be another worker's.
                     first.setdefault(place, table.log_end)
                     tables[place] = table
                     end.pop(place, None)
@@ -65,7 +65,7 @@ class LateWrites:
         return await self._read(tables, first, end) if tables else []
 
     async def audit(self, logs: Logs) -> list[PartitionTable]:
-        """The same for tables that are not being written: nothing of ours may be in flight."""
+        """Does the same for tables that are not being written: nothing of ours may be in flight."""
         try:
             ends = await self._reader.ends(logs)
             behind = {place: table for place, table in logs.items() if NO_OFFSET < table.log_end < ends[place]}
@@ -86,10 +86,10 @@ class LateWrites:
         def apply(place: TopicPartition, records: Sequence[Any]) -> None:
             self._judge(place, tables[place], records)
 
-        stands = await self._reader.read(first, apply, first=first, end=end)
+        positions = await self._reader.read(first, apply, first=first, end=end)
         for place in first.keys() - end.keys():
-            tables[place].log_end = stands[place]
-        return [table for table in tables.values() if table.covered]
+            tables[place].log_end = positions[place]
+        return [table for table in tables.values() if table.overwritten]
 
     def _judge(self, place: TopicPartition, table: PartitionTable, records: Sequence[Any]) -> None:
         ours = table.state.epoch
@@ -103,7 +103,7 @@ class LateWrites:
                 )
             if epoch < ours:
                 late += 1
-                table.covered.add(record.key)
+                table.overwritten.add(record.key)
         if late:
             self._metrics.late.inc(late)
             log.warning(

@@ -1,4 +1,4 @@
-"""Which offsets of the source topic may be committed: nothing past the first unfinished chunk of a partition."""
+"""Offsets of the source topic that may be committed: none past the first unfinished chunk of a partition."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from streams.runtime.invariants import violated
 
 
 class OffsetLedger:
-    """Per partition, the chunks handed out and whether they are finished, in order. References are strong on purpose.
+    """The chunks handed out of each partition, in order, and whether they are finished. References are strong.
 
-    Faust keeps unfinished messages in a WeakSet: one whose handler raised is collected, and its offset committed past.
+    Faust keeps unfinished messages in a WeakSet: one whose handler raised is collected, and offsets past it committed.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class OffsetLedger:
         self._committed: dict[int, int] = {}
 
     def clear(self) -> None:
-        """All partitions are given back: what is not committed will be read again."""
+        """Forgets all partitions, which are given back: chunks that are not committed are read again."""
         self._chunks.clear()
         self._next.clear()
         self._committed.clear()
@@ -32,7 +32,7 @@ class OffsetLedger:
         chunks[last_offset] = False
 
     def finished(self, partition: int, last_offset: int) -> None:
-        """All that came of the chunk is durable. Chunks of partitions given back meanwhile are ignored."""
+        """Marks a chunk whose effects and state are durable. Chunks of partitions given back meanwhile are ignored."""
         chunks = self._chunks.get(partition)
         if chunks is None or last_offset not in chunks:
             return
@@ -47,7 +47,7 @@ class OffsetLedger:
             self._next[partition] = last + 1
 
     def committable(self) -> dict[int, int]:
-        """Partition -> the offset to commit (that of the next record to read), where it is newer than the last."""
+        """The offset to commit (that of the next record to read) of each partition where it has grown."""
         return {
             partition: offset for partition, offset in self._next.items() if offset > self._committed.get(partition, -1)
         }

@@ -1,6 +1,6 @@
-"""Records leave in producer batches that are filled while deciding and sent as a whole.
+"""Producer batches, filled while deciding and sent as a whole.
 
-The producer is idempotent with acks=all: aiokafka retries, keeps order per partition, and writes nothing twice.
+The producer is idempotent with acks=all: aiokafka retries, keeps the order of a partition, and writes nothing twice.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Batches:
         self.partition = partition
         self.built: list[Any] = []
         self.acknowledged: list[tuple[int, int]] = []
-        """Of each batch sent, its first offset (-1: Kafka did not say) and its number of records."""
+        """First offset (-1: Kafka did not say) and number of records of each batch sent."""
         self._open()
 
     def _open(self) -> None:
@@ -58,12 +58,12 @@ class Batches:
         self.built.append(self._builder)
 
     def append(self, key: bytes, value: bytes | None, headers: list[Header]) -> None:
-        """`headers` are a list of their own: aiokafka takes nothing else."""
+        """`headers` is a list, and no other record's: aiokafka takes nothing else."""
         size = len(key) + (len(value) if value is not None else 0)
         if self._size + size > BATCH_BYTES_MAX and self._size:
             self._open()
         if self._append(timestamp=None, key=key, value=value, headers=headers) is None:
-            # Headers may weigh more than thought; an empty batch takes every record that the size check let pass.
+            # Headers may be larger than estimated; an empty batch takes every record that the size check let pass.
             self._open()
             if self._append(timestamp=None, key=key, value=value, headers=headers) is None:
                 raise TooLargeError(f"a record of {size} bytes for {self.topic} does not fit {RECORD_BYTES_MAX} bytes")
@@ -72,7 +72,8 @@ class Batches:
     def extend(self, records: Iterable[tuple[bytes, bytes, list[Header]]]) -> int:
         """Appends many keys and values with their headers, which records may share. Returns the bytes they take.
 
-        As `append` does, in a third of the time: past the two Python layers around aiokafka's builder.
+        Does the same as `append` in a third of the time, because it skips the two Python layers around aiokafka's
+        builder.
         """
         now_ms = int(time.time() * 1000)
         builder, full = self._builder, False
@@ -97,7 +98,7 @@ class Batches:
     async def send(self) -> int:
         """Sends all batches in order; returns when all are acknowledged by all replicas."""
         futures = [await self.enqueue(builder) for builder in self.built]
-        return self.note(await asyncio.gather(*futures))
+        return self.acknowledge(await asyncio.gather(*futures))
 
     async def enqueue(self, builder: Any) -> Any:
         """Gives one of `built` to the producer. Returns a future of its acknowledgement."""
@@ -106,12 +107,12 @@ class Batches:
             try:
                 return await self._producer.send_batch(builder, self.topic, partition=self.partition)
             except KafkaTimeoutError:
-                # aiokafka takes one batch per partition, and the one before still waits for a broker: this one was
-                # not taken, so giving it again writes nothing twice.
+                # aiokafka takes one batch per partition, and the one before still waits for a broker. This one was not
+                # taken, so giving it again writes nothing twice.
                 log.warning("%s/%d: still waiting for a broker to take a batch", self.topic, self.partition)
 
-    def note(self, acknowledged: Sequence[Any]) -> int:
-        """What Kafka said of each batch. Returns the number of records."""
+    def acknowledge(self, acknowledged: Sequence[Any]) -> int:
+        """Notes Kafka's answer to each batch. Returns the number of records."""
         counts = [builder.record_count() for builder in self.built]
         self.acknowledged += [(said.offset, count) for said, count in zip(acknowledged, counts, strict=True)]
         return sum(counts)
@@ -155,7 +156,8 @@ class Publisher:
         return found
 
     def check(self, source: str, tables: Sequence[str], targets: Sequence[str] = ()) -> None:
-        """The role's topics (catalogue names) are there, and each table has the source's partitions."""
+        """Raises UnknownTopicError when a topic (catalogue name) is missing or a table has other partitions than the
+        source."""
         expected = self.partitions(self.full_name(source))
         for topic in (REJECTED_TOPIC, *targets):
             self.partitions(self.full_name(topic))
@@ -186,7 +188,7 @@ async def send_all(batches: Sequence[Batches]) -> int:
     # The producer takes a partition's first batch at once: no task of its own is needed to wait for that.
     futures = [await each.enqueue(each.built[0]) for each in batches]
     acknowledged = await asyncio.gather(*futures)
-    return sum(each.note([said]) for each, said in zip(batches, acknowledged, strict=True))
+    return sum(each.acknowledge([said]) for each, said in zip(batches, acknowledged, strict=True))
 
 
 def fits(value: bytes | None) -> bool:

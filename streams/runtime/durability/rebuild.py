@@ -1,4 +1,4 @@
-"""One partition of one table, from its changelog. Pure: records in, table changed."""
+"""Rebuilds one partition of one table from its changelog. Pure: records in, table changed."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ log = logging.getLogger(__name__)
 class Rebuild:
     """One partition of one table while it is rebuilt.
 
-    A worker that lost the partition without knowing may have written behind the new owner's claim. It did so under an
-    older epoch: in the log's order, nothing of an older epoch counts any more.
+    A worker that lost the partition without knowing may have written behind the new owner's claim, under an older
+    epoch. In the log's order, nothing of an older epoch counts after a newer one.
     """
 
     def __init__(self, table: PartitionTable, topic: str) -> None:
         self.table = table
         self.place = TopicPartition(topic, table.state.partition)
         self.epoch = 0
-        """The newest in the log so far."""
+        """The newest epoch in the log so far."""
         self._late = 0
 
     def apply(self, records: Sequence[Any]) -> None:
         """Applies a chunk of changelog records, in the log's order."""
-        newest, covered, put = self.epoch, self.table.covered, self.table.set
+        newest, overwritten, put = self.epoch, self.table.overwritten, self.table.set
         made_by: object = None
         for record in records:
-            if record.headers != made_by:  # a batch of stock makes many records
+            if record.headers != made_by:  # a batch of stock makes many records with the same headers
                 made_by = record.headers
                 epoch, offset = _made_by(record.headers)
             key = record.key
             if epoch < newest:
                 self._late += 1
-                covered.add(key)
+                overwritten.add(key)
                 continue
             newest = epoch
-            if covered:
-                covered.discard(key)
+            if overwritten:
+                overwritten.discard(key)
             if key != OWNER_KEY:
                 put(key, record.value, offset)
         self.epoch = newest
@@ -55,22 +55,22 @@ class Rebuild:
         """The newest source offset that a value, or a deletion, was made from."""
         return self.table.newest_origin()
 
-    def tell(self, metrics: Metrics) -> None:
+    def report(self, metrics: Metrics) -> None:
         if self._late:
             metrics.late.inc(self._late)
             log.warning(
                 "%s/%d: %d records of a former owner came too late and do not count; %d keys are written again",
                 *self.place,
                 self._late,
-                len(self.table.covered),
+                len(self.table.overwritten),
             )
 
 
-def stand(rebuilds: Sequence[Rebuild]) -> tuple[int, int]:
-    """(horizon, last decided) of a partition whose tables were rebuilt, the first table first.
+def recovered_offsets(rebuilds: Sequence[Rebuild]) -> tuple[int, int]:
+    """Horizon and last decided offset of a partition whose tables were rebuilt, the first table first.
 
-    The first table's records are durable last and in order, so everything up to its newest was decided. Another table
-    may name a later record whose group was cut short: a change stamped with that one would hide it.
+    The first table's records become durable last and in order, so everything up to its newest was decided. Another
+    table may name a later record, whose group was cut short: a role's own change with that offset would hide it.
     """
     if not rebuilds:
         return NO_OFFSET, NO_OFFSET
@@ -88,7 +88,7 @@ def check_source(source: str, state: PartitionState, end: int) -> None:
 
 
 def _made_by(headers: Sequence[tuple[str, bytes]]) -> tuple[int, int]:
-    # As topics.records.reading.made_by, in half the time: a million records wait for it. State has one such header.
+    # Does what topics.records.reading.made_by does in half the time, for a million records: state has one such header.
     for name, content in headers:
         if name == MADE_BY:
             epoch, _, offset = content.partition(b"/")

@@ -1,6 +1,6 @@
-"""Tables are rebuilt from their changelogs a chunk of records at a time, before the partition's first record.
+"""Recovery: rebuilds tables from their changelogs before a partition's first record is decided.
 
-Faust recovers one event per record, some 15,000 a second; read in chunks it is some 250,000.
+Faust recovers one event per record, some 15,000 a second; in chunks of records it is some 250,000.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 
 from streams.runtime.durability.changelog import ChangelogReader
 from streams.runtime.durability.claim import Claims, Takeover
-from streams.runtime.durability.rebuild import Rebuild, stand
+from streams.runtime.durability.rebuild import Rebuild, recovered_offsets
 from streams.runtime.metrics import Metrics
 from streams.runtime.tables.partition_table import MakeTable, PartitionState
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Recovery:
-    """Makes this worker the owner of partitions: reads their changelogs, and claims them."""
+    """Makes this worker the owner of partitions: reads their changelogs and claims them."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Recovery:
         try:
             await self._recover(states, epoch)
         except BaseException:
-            for state in states:  # perhaps the next rebalance has come already
+            for state in states:  # the next rebalance may have cancelled this
                 state.close()
             raise
         return states
@@ -77,9 +77,9 @@ class Recovery:
                 takeover.state.epoch = epoch
         for takeover in takeovers:
             state = takeover.state
-            state.horizon, state.last_decided = stand(takeover.rebuilds)
+            state.horizon, state.last_decided = recovered_offsets(takeover.rebuilds)
             for rebuild in takeover.rebuilds:
-                rebuild.tell(self._metrics)
+                rebuild.report(self._metrics)
         took = time.monotonic() - started
         self._metrics.recovery_seconds.set(took)
         partitions = sorted(state.partition for state in states)

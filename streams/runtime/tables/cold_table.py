@@ -1,4 +1,4 @@
-"""What a spilling table has on local disk: values and remembered deletions by key, each with the offset it is from."""
+"""The part of a spilling table on local disk: values and remembered deletions by key, each with its source offset."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ColdTable:
             "key BLOB PRIMARY KEY, value BLOB, origin INTEGER", "(origin) WHERE value IS NULL"
         )
         self.values = self.deleted = 0
-        # Made once: SQLite knows a statement that it has prepared by its text.
+        # Made once: SQLite recognises a prepared statement by its text.
         self._get = _about(name, "SELECT value FROM cold WHERE key = ?")
         self._origin = _about(name, "SELECT origin FROM cold WHERE key = ?")
         self._newest = _about(name, "SELECT max(origin) FROM cold")
@@ -62,13 +62,13 @@ class ColdTable:
         return newest
 
     def add(self, rows: Iterable[Row], *, values: int = 0, deleted: int = 0) -> None:
-        """Rows of keys that are not here."""
+        """Adds rows of keys that are not here."""
         self._store.many(self._insert, rows)
         self.values += values
         self.deleted += deleted
 
     def remove(self, key: bytes) -> int:
-        """Returns the bytes of the value that was here."""
+        """Removes a key. Returns the bytes of its value."""
         rows = self._store.rows(self._delete, (key,))
         if not rows:
             return 0
@@ -83,7 +83,7 @@ class ColdTable:
         self.deleted -= len(self._store.rows(self._forget, (next_offset,)))
 
     def page(self, first: bytes) -> list[tuple[bytes, bytes]]:
-        """The values from a key on, in the order of keys; fewer than PAGE_KEYS at the end."""
+        """Values from a key on, in the order of keys; fewer than PAGE_KEYS at the end."""
         return self._store.rows(self._page, (first, PAGE_KEYS))
 
     def drop(self) -> None:

@@ -1,8 +1,7 @@
-"""Local disk for what memory should not hold: one SQLite file of a process, which nobody reads after it.
+"""Local disk for what memory should not hold: one SQLite file for the life of a process.
 
 All of it can be rebuilt from Kafka. So nothing is flushed or journalled, one transaction that never ends saves a write
-for each statement, and whatever a former process left is deleted. There is no file until something is put there, and
-none any more when the last table is dropped.
+for each statement, and the file of a former process is deleted. The file exists only while there is a table.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ PAGE_BYTES = 16_384
 """A key with its value of up to a quarter of this is in one page. In SQLite's 4 KiB each value of 1 kB has pages of its
 own, which takes twice the time and four times the disk."""
 CACHE_KIB = 8_192
-"""Pages that SQLite itself keeps: those a drain is about to read. The operating system keeps more while it has room."""
+"""Pages that SQLite itself keeps: those that are read next. The operating system keeps more while it has room."""
 _FAST = (
     f"PRAGMA page_size = {PAGE_BYTES}",
     "PRAGMA journal_mode = OFF",
@@ -31,11 +30,11 @@ _FAST = (
 
 
 class LocalStoreError(RuntimeError):
-    """The disk does not take or give what was left to it. No record's fault: the process ends, and rebuilds."""
+    """The disk cannot be written or read. This is no record's fault: the process ends, and rebuilds at its restart."""
 
 
 class LocalStore:
-    """Used by one thread. Whoever makes a table names it by what `create` returns."""
+    """Tables on disk, for one thread. A table is known by the name that `create` returns."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -44,9 +43,9 @@ class LocalStore:
         self._tables: set[str] = set()
 
     def create(self, columns: str, *indexes: str) -> str:
-        """A table `name(columns)` with an index on each of `indexes`."""
+        """Makes a table with these columns and an index on each of `indexes`. Returns its name."""
         name = f"t{next(self._names)}"
-        with self._telling():
+        with self._named_errors():
             connection = self._connection or self._open()
             connection.execute(f"CREATE TABLE {name} ({columns}) WITHOUT ROWID")
             for index in indexes:
@@ -62,18 +61,18 @@ class LocalStore:
             self.clear()
 
     def rows(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Runs one statement; returns what it gives, all of it."""
-        with self._telling():
+        """Runs one statement. Returns all its rows."""
+        with self._named_errors():
             return self._opened().execute(statement, values).fetchall()
 
     def many(self, statement: str, values: Iterable[Sequence[Any]]) -> None:
-        """Runs one statement for each of many."""
-        with self._telling():
+        """Runs one statement for each of `values`."""
+        with self._named_errors():
             self._opened().executemany(statement, values)
 
     def clear(self) -> None:
-        """Nothing is left, of this process or of one before it."""
-        with self._telling():
+        """Deletes all tables and the file, also one that a former process left."""
+        with self._named_errors():
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
@@ -94,7 +93,7 @@ class LocalStore:
         return self._connection
 
     @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _named_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:

@@ -1,7 +1,7 @@
-"""The state of one partition: its tables, kept apart from other partitions' and dropped as one when it leaves.
+"""The state of one partition: its tables, kept apart from those of other partitions and dropped together.
 
 Puts of the record being decided are in an overlay until `decide` has returned, so one that raises leaves nothing.
-Every value remembers the source offset it was made from; that is how a redelivery is told from a caller's repeat.
+Every value has the source offset it was made from, which tells a redelivery from a caller's repeat.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ABSENT = object()
 
 
 class Changelog(Protocol):
-    """Where the changes of a table leave to (streams.runtime.durability.publisher.Batches)."""
+    """Takes the changes of a table (streams.runtime.durability.publisher.Batches)."""
 
     def append(self, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None: ...
 
@@ -31,13 +31,13 @@ class PartitionTable:
 
     __slots__ = (
         "bytes",
-        "covered",
         "deleted",
         "dirty",
         "log_end",
         "name",
         "origins",
         "overlay",
+        "overwritten",
         "state",
         "values",
     )
@@ -51,11 +51,11 @@ class PartitionTable:
         """Deleted keys with the offset that deleted them, until that offset is committed."""
         self.overlay: dict[bytes, bytes | None] = {}
         self.dirty: dict[bytes, bytes | None] = {}
-        """Changes of the chunk being decided, the last per key."""
-        self.covered: set[bytes] = set()
+        """Changes of the chunk being decided, the last of each key."""
+        self.overwritten: set[bytes] = set()
         """Keys whose last record in the log is a former owner's: they are written again with the next group."""
         self.log_end = NO_OFFSET
-        """The offset after the last record in the log that was read or written by us; NO_OFFSET: not known."""
+        """The offset after the last record in the log that this worker read or wrote; NO_OFFSET: not known."""
         self.bytes = 0
 
     def get(self, key: bytes) -> bytes | None:
@@ -76,7 +76,7 @@ class PartitionTable:
 
     def put(self, key: bytes, value: bytes) -> None:
         if key in self.overlay:
-            del self.overlay[key]  # the changelog has the order of the last puts; see merge
+            del self.overlay[key]  # so that the changelog has the order of the last puts; see merge
         self.overlay[key] = value
 
     def delete(self, key: bytes) -> None:
@@ -94,7 +94,7 @@ class PartitionTable:
         return self.deleted.get(key, NO_OFFSET) if found is None else found
 
     def newest_origin(self) -> int:
-        """The newest source offset that a value, or a deletion that is remembered, was made from."""
+        """The newest source offset that a value, or a remembered deletion, was made from."""
         return max(max(self.origins.values(), default=NO_OFFSET), max(self.deleted.values(), default=NO_OFFSET))
 
     def walk(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
@@ -119,14 +119,14 @@ class PartitionTable:
         return bool(self.overlay)
 
     def undo(self) -> None:
-        """The record was not decided: its puts are gone."""
+        """Drops the puts of a record that was not decided."""
         self.overlay.clear()
 
     def merge(self) -> None:
-        """The record was decided: its changes are the table's, and leave with the chunk.
+        """Applies the changes of a decided record; they are written with the chunk.
 
-        In the order of the last puts: a role may put a mark after what it stands for, and a crash between two batches
-        of the changelog must not leave the mark alone.
+        They are written in the order of the last puts: a role may put a count after the entries it counts, and a crash
+        between two batches of the changelog must not leave the count alone.
         """
         offset = self.state.offset
         dirty = self.dirty
@@ -155,11 +155,11 @@ class PartitionTable:
             self.deleted.pop(key, None)
 
     def is_dirty(self) -> bool:
-        """Whether anything has to leave with the next group."""
+        """Whether anything has to be written with the next group."""
         return bool(self.dirty)
 
-    def leave(self, changelog: Changelog) -> tuple[int, int]:
-        """What is dirty goes to the changelog, in its order. Returns how many records, and how many bytes."""
+    def write_changes(self, changelog: Changelog) -> tuple[int, int]:
+        """Appends the changes to the changelog, in their order. Returns the numbers of records and bytes."""
         epoch, size, records = self.state.epoch, 0, len(self.dirty)
         for key, value in self.dirty.items():
             changelog.append(key, value, [(MADE_BY, b"%d/%d" % (epoch, self.origin(key)))])
@@ -168,27 +168,27 @@ class PartitionTable:
         self.dirty.clear()
         return records, size
 
-    def uncover(self) -> None:
-        """What a former owner wrote over leaves again with the next group, as it is now."""
-        for key in self.covered:
+    def rewrite_overwritten(self) -> None:
+        """Makes the overwritten keys dirty, so that their present values are written with the next group."""
+        for key in self.overwritten:
             if key not in self.dirty:
                 self.dirty[key] = self.state.claim if key == OWNER_KEY else self.stored(key)
-        self.covered.clear()
+        self.overwritten.clear()
 
     def forget_deleted(self, next_offset: int) -> None:
-        """Offsets below are committed: their redelivery cannot come, so what they deleted need not be remembered."""
+        """Forgets deletions by offsets below, which are committed: no redelivery of them can come."""
         if self.deleted:
             self.deleted = {key: offset for key, offset in self.deleted.items() if offset >= next_offset}
 
     def close(self) -> None:
-        """The partition left."""
+        """Gives back what the table uses: the partition left."""
 
 
 MakeTable = Callable[[str, "PartitionState"], PartitionTable]
 
 
 class PartitionState:
-    """All tables of one partition, with where it stands."""
+    """All tables of one partition, its epoch and its offsets."""
 
     __slots__ = ("all", "claim", "epoch", "horizon", "last_decided", "next_read", "offset", "partition", "tables")
 
@@ -197,29 +197,29 @@ class PartitionState:
         self.all = tuple(make(name, self) for name in names)
         self.tables: Tables = MappingProxyType({table.name: _as_table(table) for table in self.all})
         self.epoch = 0
-        """Grows with every owner of the partition; in `sluice-made-by`, so a former owner's late records are known."""
+        """Grows with every owner of the partition; in `sluice-made-by` it shows late records of a former owner."""
         self.claim = b""
         """Value of the record with which this owner began, under OWNER_KEY in each changelog."""
         self.offset = NO_OFFSET
         """The record being decided."""
         self.last_decided = NO_OFFSET
         self.next_read = 0
-        """Within one assignment offsets only grow."""
+        """The next offset to decide; within one assignment it only grows."""
         self.horizon = NO_OFFSET
-        """No state was made from a record after this one: records beyond need no look-up to be known as new."""
+        """No state was made from a record after this one, so later records are new without a look-up."""
 
     def undo(self) -> None:
-        """The record was not decided: its puts are gone."""
+        """Drops the puts of a record that was not decided."""
         for table in self.all:
             table.undo()
 
     def reopened(self) -> None:
-        """After a rebalance that left the partition here: records may be read again from the committed offset."""
+        """Prepares for reading again from the committed offset, after a rebalance that left the partition here."""
         self.horizon = max(self.horizon, self.last_decided)
         self.next_read = 0
 
     def close(self) -> None:
-        """The partition is another's: nothing is read or written here any more."""
+        """Closes all tables: the partition is another worker's."""
         for table in self.all:
             table.close()
 
@@ -235,7 +235,7 @@ def _as_table(table: PartitionTable) -> Table:
 
 
 def sizes(states: Mapping[int, PartitionState]) -> dict[str, tuple[int, int]]:
-    """Table -> (keys, bytes of values) over all partitions."""
+    """Keys and bytes of values of each table over all partitions."""
     found: dict[str, tuple[int, int]] = {}
     for state in states.values():
         for table in state.all:

@@ -1,7 +1,7 @@
 """Tables that outgrow memory: the newest values stay in it, older ones move to local disk.
 
-What comes and goes quickly never touches the disk, and a small deployment never opens a file. A backlog of hours costs
-the memory of one of minutes. A key is in one place: whatever is put leaves the disk, and goes back there with age.
+Short-lived keys never touch the disk, and a small deployment never opens a file. A backlog of hours costs the memory
+of one of minutes. A key is either in memory or on disk: a put brings it to memory, age moves it to disk.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from streams.runtime.tables.local_store import LocalStore
 from streams.runtime.tables.partition_table import NO_OFFSET, PartitionState, PartitionTable
 
 SPILLING_BYTES_MAX = 64 << 20
-"""What all spilling tables of a worker hold in memory: some 40,000 requests of 1 kB, more than are on their way while
-the far sides are well."""
+"""Memory of all spilling tables of a worker: some 40,000 requests of 1 kB, more than are in flight while the far sides
+are well."""
 ENTRY_BYTES = 320
-"""What a key costs beside the bytes of key and value: two objects, a number, and its slots in two dicts."""
+"""Memory of a key beside the bytes of key and value: two objects, a number, and its slots in two dicts."""
 SPILLED_AT_ONCE = 500
 """Keys that move together: a few milliseconds of the event loop, and one statement for all of them."""
 
@@ -40,9 +40,9 @@ class Spilling:
         return table
 
     def make_room(self) -> None:
-        """The table that holds most gives way."""
+        """Spills from the table that uses most memory."""
         while self.used > self._bytes_max:
-            max(self._tables, key=lambda table: table.held).spill()
+            max(self._tables, key=lambda table: table.memory_bytes).spill()
 
     def forget(self, table: SpillingTable) -> None:
         """The table gave its memory back."""
@@ -52,18 +52,18 @@ class Spilling:
 
 
 class SpillingTable(PartitionTable):
-    """A PartitionTable of which `values`, `origins` and `deleted` are what is in memory, the newest."""
+    """A PartitionTable whose `values`, `origins` and `deleted` are the part in memory, the newest."""
 
-    __slots__ = ("_cold", "_moves", "_spilling", "held")
+    __slots__ = ("_cold", "_moves", "_spilling", "memory_bytes")
 
     def __init__(self, name: str, state: PartitionState, spilling: Spilling) -> None:
         super().__init__(name, state)
         self._spilling = spilling
         self._cold: ColdTable | None = None
         self._moves = 0
-        """Changes whenever something on disk does."""
-        self.held = 0
-        """What it takes of the shared memory."""
+        """Counts changes of the part on disk."""
+        self.memory_bytes = 0
+        """Its part of the shared memory."""
 
     @property
     def count(self) -> int:
@@ -91,12 +91,12 @@ class SpillingTable(PartitionTable):
             self.bytes -= self._cold.remove(key)
             self._moved(self._cold)
         super().set(key, value, origin)
-        self._hold(self._weight(key) - before)
+        self._use(self._weight(key) - before)
         self._spilling.make_room()
 
     def forget_deleted(self, next_offset: int) -> None:
         if self.deleted:
-            self._hold(-sum(len(key) + ENTRY_BYTES for key, offset in self.deleted.items() if offset < next_offset))
+            self._use(-sum(len(key) + ENTRY_BYTES for key, offset in self.deleted.items() if offset < next_offset))
             super().forget_deleted(next_offset)
         if self._cold is not None and self._cold.deleted:
             self._cold.forget_deleted(next_offset)
@@ -109,31 +109,31 @@ class SpillingTable(PartitionTable):
             if key == last:
                 continue
             last = key
-            # What was read from disk holds as long as nothing has moved there or from there since.
+            # A value from disk is current as long as nothing has moved there or from there since.
             value = read if moves == self._moves and key not in self.overlay else None
             value = self.get(key) if value is None else value
             if value is not None:
                 yield key, value
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """No snapshot, as `walk` is none."""
+        """As `walk`; it is no snapshot."""
         return self.walk()
 
     def spill(self) -> None:
-        """The oldest move to disk: values, or deletions that are still remembered, whichever are more."""
+        """Moves the oldest to disk: values or remembered deletions, whichever are more."""
         cold = self._cold = self._cold or ColdTable(self._spilling.store)
         if len(self.deleted) > len(self.values):
             keys = sorted(islice(self.deleted, SPILLED_AT_ONCE))
-            self._hold(-sum(map(self._weight, keys)))
+            self._use(-sum(map(self._weight, keys)))
             cold.add([(key, None, self.deleted.pop(key)) for key in keys], deleted=len(keys))
         else:
             keys = sorted(islice(self.values, SPILLED_AT_ONCE))
-            self._hold(-sum(map(self._weight, keys)))
+            self._use(-sum(map(self._weight, keys)))
             cold.add([(key, self.values.pop(key), self.origins.pop(key)) for key in keys], values=len(keys))
         self._moved(cold)
 
     def close(self) -> None:
-        self._hold(-self.held)
+        self._use(-self.memory_bytes)
         self._spilling.forget(self)
         if self._cold is not None:
             self._cold.drop()
@@ -158,14 +158,14 @@ class SpillingTable(PartitionTable):
             first = page[-1][0] + b"\x00"
 
     def _weight(self, key: bytes) -> int:
-        """What a key takes of memory, 0 when it is not there."""
+        """Memory that a key takes, 0 when it is not there."""
         value = self.values.get(key)
         if value is not None:
             return len(key) + len(value) + ENTRY_BYTES
         return len(key) + ENTRY_BYTES if key in self.deleted else 0
 
-    def _hold(self, more: int) -> None:
-        self.held += more
+    def _use(self, more: int) -> None:
+        self.memory_bytes += more
         self._spilling.used += more
 
 

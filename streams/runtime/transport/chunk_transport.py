@@ -1,10 +1,10 @@
 """Faust's transport, changed so that one event carries chunks of records, one for each partition that has some.
 
-Faust keeps the app, the agent, the consumer thread, assignment and rebalance. What is overridden here, and why:
+Faust keeps the app, the agent, the consumer thread, assignment and rebalance. These are overridden:
 
-- `getmany`: an event costs Faust 50 to 80 us; one for what a poll brought makes that nothing.
-- `force_commit`, `wait_empty`, `ack`: Faust commits past messages in flight and counts duplicates after a rebalance;
-  here the OffsetLedger decides, and waiting for empty means that the groups in flight are durable.
+- `getmany`: an event costs Faust 50 to 80 us, so one event carries all the records of a poll.
+- `force_commit`, `wait_empty`, `ack`: Faust commits past messages in flight and counts duplicates after a rebalance.
+  Here the OffsetLedger decides, and waiting for empty means that the groups in flight are durable.
 - the consumer: a short wait for a fetch that leaves out a partition with unread data, static membership that leaves on
   a clean stop.
 - consumer and producer are made by topics.kafka.clients, as all others are.
@@ -49,22 +49,22 @@ _FAUST_LOG = logging.getLogger("faust")
 
 
 class Hooks(Protocol):
-    """What the transport tells the worker, always in the main thread's event loop."""
+    """The worker's methods that the transport calls, in the main thread's event loop unless they say otherwise."""
 
     settings: Settings
     ledger: OffsetLedger
     assignments: int
-    """Counts revocations: what was fetched under another count is not handed out."""
+    """Counts revocations: records fetched under another count are not handed out."""
     failed: bool
 
-    def takes_in(self) -> bool:
-        """False from the begin of a rebalance until reading is resumed, and once the worker is draining."""
+    def may_read(self) -> bool:
+        """False from the beginning of a rebalance until reading is resumed, and once the worker is draining."""
 
     def ending(self) -> bool:
         """The worker drains, or has failed."""
 
     def resumed(self, assignments: int) -> None:
-        """The partitions are read from their committed offsets; of no effect when another rebalance came meanwhile."""
+        """The partitions are read from their committed offsets. Ignored when another rebalance came meanwhile."""
 
     def revoking(self) -> None:
         """A rebalance begins: nothing new is decided from here on."""
@@ -84,13 +84,13 @@ class Hooks(Protocol):
     def heartbeat(self, sent_at: float) -> None:
         """The group's coordinator has confirmed this worker's membership (called in the consumer's thread).
 
-        `sent_at` (monotonic) is when it was asked: a worker that stands still before it hears the answer must not take
+        `sent_at` (monotonic) is when it was asked: a worker that stood still before it heard the answer must not take
         that for news.
         """
 
 
 class Chunk(NamedTuple):
-    """Records of one partition that are decided without giving way."""
+    """Records of one partition that are decided without a pause."""
 
     assignments: int
     """`Hooks.assignments` when it was fetched; a chunk from another count is not this assignment's."""
@@ -109,7 +109,7 @@ class SourceApp(faust.App):  # type: ignore[misc]  # faust is untyped to mypy
 
 
 def split(records: Sequence[Any]) -> Iterator[tuple[Sequence[Any], int]]:
-    """Chunks of a fetch, bounded in records and bytes; with each its bytes."""
+    """Chunks of a fetch, bounded in records and bytes, each with its bytes."""
     begin = size = 0
     for index, record in enumerate(records):
         length = len(record.value) if record.value is not None else 0
@@ -122,10 +122,10 @@ def split(records: Sequence[Any]) -> Iterator[tuple[Sequence[Any], int]]:
 
 
 def portions(polled: Mapping[TP, Sequence[Any]], assignments: int) -> Iterator[tuple[TP, list[Chunk]]]:
-    """What one event each carries: the chunks of several partitions, together bounded as one is.
+    """Portions for one event each: chunks of several partitions, together bounded as one chunk is.
 
-    With each portion the partition of its last chunk. A busy partition fills a portion alone; when there is little to
-    do, all that a poll brought is one, so that what an event costs is paid once and not for each partition.
+    Each comes with the partition of its last chunk. A busy partition fills a portion alone; when there is little to do,
+    all records of a poll are one portion, so that the cost of an event is paid once and not for each partition.
     """
     portion: list[Chunk] = []
     count = size = 0
@@ -150,7 +150,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
         thread = ChunkConsumerThread(self, loop=self.loop, thread_loop=uvloop.new_event_loop(), beacon=self.beacon)
-        thread._close_thread_loop_on_stop = True  # it is nobody else's
+        thread._close_thread_loop_on_stop = True  # nothing else uses it
         return thread
 
     def on_init(self) -> None:
@@ -161,8 +161,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     async def poll_ended(self) -> None:
         """Returns when no poll is under way.
 
-        A poll that began before a rebalance takes records of the new assignment when they come before it ends, and
-        drops them: so seeking to the committed offsets has to wait for it.
+        A poll that began before a rebalance may take records of the new assignment, and drops them. So seeking to the
+        committed offsets has to wait for its end.
         """
         await self._no_poll.wait()
 
@@ -180,24 +180,24 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             await self.wait(self.can_resume_flow)
         count, generation = hooks.assignments, self.app.consumer_generation_id
         active = self._get_active_partitions()
-        if self.should_stop or not active or not hooks.takes_in():
+        if self.should_stop or not active or not hooks.may_read():
             await asyncio.sleep(NOTHING_TO_POLL_S)
             return
         for tp, chunks in portions(await self._poll(active), count):
-            if not self.flow_active or hooks.assignments != count or not hooks.takes_in():
-                return  # a rebalance or the end: what is not handed out is read again from the committed offset
+            if not self.flow_active or hooks.assignments != count or not hooks.may_read():
+                return  # a rebalance or the end: the rest is read again from the committed offset
             for chunk in chunks:
                 hooks.ledger.handed_out(chunk.partition, chunk.records[-1].offset)
             yield tp, _message(tp, chunks, chunks[-1].records[-1], generation)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Gaps between offsets are inside chunks, and nobody's business."""
+        """Does nothing: gaps between offsets are inside chunks."""
 
     def track_message(self, message: Any) -> None:
-        """The ledger tracks chunks."""
+        """Does nothing: the ledger tracks chunks."""
 
     def ack(self, message: Any) -> bool:
-        """Only a durable group finishes a chunk; what Faust acknowledges on its own counts nothing."""
+        """Ignores what Faust acknowledges on its own: only a durable group finishes a chunk."""
         message.acked = True
         return False
 
@@ -234,7 +234,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             try:
                 end = self.highwater(tp)
             except (AssertionError, AttributeError, IllegalStateError):
-                continue  # the consumer's thread is giving it back at this moment; it says so in all three ways
+                continue  # the consumer's thread is giving it back at this moment, which shows in these three ways
             at = self.app.hooks.ledger.next_offset(tp.partition)
             if at is None:
                 at = self._committed_offset.get(tp)  # where Faust resumed reading
@@ -242,7 +242,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         return found
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Faust warns about slow streams by its own acknowledgements; /live and the lag metric say it here."""
+        """Does nothing: /live and the lag metric show a slow stream. Faust would go by its own acknowledgements."""
 
 
 def _message(tp: TP, chunks: list[Chunk], last: Any, generation: int) -> ConsumerMessage:
@@ -289,7 +289,7 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         )
 
     async def getmany(self, active: set[TP], timeout: float) -> dict[TP, Sequence[Any]]:  # noqa: ASYNC109 - Faust's
-        """Not through the thread's queue: there a call costs twice as much, and every verdict waits for this one."""
+        """Avoids the thread's queue, where a call costs twice as much: every verdict waits for this one."""
         fetching = self._fetch_records(self._ensure_consumer(), active, timeout=timeout, max_records=POLL_RECORDS_MAX)
         polled = asyncio.run_coroutine_threadsafe(fetching, self.thread_loop)
         found: dict[TP, Sequence[Any]] = await asyncio.wrap_future(polled)
@@ -316,15 +316,15 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def on_thread_stop(self) -> None:
         if self._consumer is not None and not self.consumer.app.hooks.failed:
-            # aiokafka lets static members stay when they stop, so their partitions would stand still for a whole
+            # A static member of aiokafka stays in the group when it stops, so its partitions would stand still for a
             # session. After a clean drain others may take over at once; after a failure the restart gets them back.
             self._consumer._coordinator._group_instance_id = None
         await super().on_thread_stop()
 
 
 def wait_briefly_beside_unread(fetcher: Any) -> None:
-    """aiokafka has one fetch under way to a node. One that is made while a partition's data is unread is for the others
-    alone, and what the busy partition gets next has to wait until that fetch is back."""
+    """Shortens fetches that leave out a partition whose data is unread: aiokafka has one fetch under way to a node, so
+    that partition's next records wait until it is back."""
     actions = fetcher._get_actions_per_node
 
     def watched(assignment: Any) -> Any:
@@ -335,7 +335,7 @@ def wait_briefly_beside_unread(fetcher: Any) -> None:
 
 
 class IdleProducer(driver.Producer):  # type: ignore[misc]
-    """Faust's own producer, which nobody sends through: what the runtime writes leaves by its Publisher."""
+    """Faust's own producer, which is not used: the runtime writes through its Publisher."""
 
     def _new_producer(self, transactional_id: str | None = None) -> aiokafka.AIOKafkaProducer:  # noqa: ARG002
         settings = self.app.hooks.settings
@@ -348,14 +348,14 @@ class ChunkTransport(driver.Transport):  # type: ignore[misc]
 
 
 class SourceRecovery(Recovery):  # type: ignore[misc]
-    """Faust's coordination of recovery and rebalance; the tables themselves are the worker's."""
+    """Faust's coordination of recovery and rebalance; the tables are the worker's."""
 
     logger = _FAUST_LOG
 
     async def _resume_streams(self, generation_id: int = 0) -> None:
         hooks = self.app.hooks
         count = hooks.assignments
-        # Both end with RebalanceAgain when another rebalance begins, and are done again for that assignment.
+        # Both raise RebalanceAgain when another rebalance begins, and are done again for that assignment.
         await self._wait(hooks.recover())
         await self._wait(self.app.consumer.poll_ended())
         await super()._resume_streams(generation_id)

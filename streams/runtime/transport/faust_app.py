@@ -1,4 +1,4 @@
-"""The Faust app of one role: what is set, and why, where it is not a default."""
+"""The Faust app of one role: settings that differ from Faust's defaults, with their reasons."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def make_app(
         topic_disable_leader=True,
         cython_optimizations=True,
         web_enabled=False,
-        # Part of what members tell each other; the same everywhere, because a member may come back on another host.
+        # Members exchange it; it is the same everywhere, because a member may come back on another host.
         canonical_url="http://sluice",
         key_serializer="raw",
         value_serializer="raw",

@@ -128,17 +128,17 @@ class Both(RuleBasedStateMachine):
     def cover(self, keys: list[bytes]) -> None:
         """A former owner wrote too late."""
         for table in (self.table, self.plain):
-            table.covered.update(keys)
+            table.overwritten.update(keys)
 
     @rule()
     def leave(self) -> None:
         sizes = []
         for state, log in zip(self.states, self.logs, strict=True):
             [table] = state.all
-            if table.covered:
-                table.uncover()
+            if table.overwritten:
+                table.rewrite_overwritten()
             before = len(log.records)
-            records, size = table.leave(log)
+            records, size = table.write_changes(log)
             new = log.records[before:]
             sizes.append(size)
             assert records == len(new)

@@ -71,7 +71,7 @@ async def test_a_changelog_acknowledges_growing_offsets() -> None:
     batches = publisher.batches(*PLACE)
     batches.acknowledged.append((9, 1))
     with pytest.raises(InvariantError, match=r"changelog_offsets_grow: t\.state\.v1/0 took a batch at 9 after 9"):
-        await late.look_behind([(table, batches)])
+        await late.check_written([(table, batches)])
 
 
 def test_a_changelog_never_ends_before_what_was_acknowledged() -> None:

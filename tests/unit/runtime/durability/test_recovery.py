@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.runtime.durability.rebuild import Rebuild, stand
+from streams.runtime.durability.rebuild import Rebuild, recovered_offsets
 from streams.runtime.tables import spilling as spilling_module
 from streams.runtime.tables.local_store import LocalStore
 from streams.runtime.tables.partition_table import MakeTable, PartitionState, PartitionTable
@@ -78,7 +78,7 @@ def test_in_the_logs_order_nothing_of_an_older_epoch_counts(writes: list[tuple[i
     expected = {key: b"%d/%d" % (epoch, offset) for epoch, offset, key in writes if not epochs.is_stale(0, epoch)}
     assert dict(state.tables["state"].items()) == expected
     is_covered = {key: again.is_stale(0, epoch) for epoch, _, key in writes}
-    assert state.all[0].covered == {key for key, covered in is_covered.items() if covered}
+    assert state.all[0].overwritten == {key for key, overwritten in is_covered.items() if overwritten}
     assert rebuild.epoch == max((epoch for epoch, _, _ in writes), default=0)
 
 
@@ -100,7 +100,7 @@ def test_what_a_former_owner_put_last_is_written_again_as_it_is_now(kind: MakeTa
     )
     (table,) = state.all
     state.claim = b"mine"
-    table.uncover()
+    table.rewrite_overwritten()
     assert table.dirty == {b"c|l|kept": b"1", b"c|l|deleted": None, b"c|l|unknown": None, OWNER_KEY: b"mine"}
     assert dict(table.items()) == {b"c|l|kept": b"1", b"c|l|healed": b"2"}
 
@@ -122,8 +122,8 @@ def test_what_was_decided_is_what_the_first_table_says() -> None:
     """A group was cut short behind its other tables: its records come again, and no later change may hide them."""
     _, first = rebuilt(raw_record(0, b"v", b"k", made_by(1, 3)))
     _, other = rebuilt(raw_record(0, b"v", b"k", made_by(1, 5)))
-    assert stand([first, other]) == (5, 3)
-    assert stand([]) == (-1, -1)
+    assert recovered_offsets([first, other]) == (5, 3)
+    assert recovered_offsets([]) == (-1, -1)
 
 
 def test_a_table_that_spills_is_rebuilt_as_one_in_memory(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_table_that_spills_is_rebuilt_as_one_in_memory(tmp_path: Path) -> None
         for first in range(0, len(records), 50):
             rebuild.apply(records[first : first + 50])
     assert (tmp_path / "tables").exists()
-    assert stand([rebuild]) == stand([known])
+    assert recovered_offsets([rebuild]) == recovered_offsets([known])
     assert list(state.all[0].walk()) == list(plain.all[0].walk())
     keys = {record.key for record in records}
     assert {key: state.all[0].origin(key) for key in keys} == {key: plain.all[0].origin(key) for key in keys}
