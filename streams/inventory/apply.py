@@ -6,9 +6,9 @@ whole item: another expiry or serial number is a change. Never seen is not zero:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from streams.inventory.batches import QuantityItem
 from streams.positions.position_table import Quantities
@@ -22,7 +22,7 @@ from topics.stock.positions import encode_position
 
 @dataclass(frozen=True, slots=True)
 class StockLocation:
-    """A channel's location. `key` is its stock key; `stock` the same as text; `partition` where its positions are."""
+    """One location of one channel. `key` is its stock key, `stock` the same as text, `partition` that of its shard."""
 
     channel: str
     location: str
@@ -31,8 +31,7 @@ class StockLocation:
     partition: int
 
 
-@dataclass(frozen=True, slots=True)
-class PositionChanged:
+class PositionChanged(NamedTuple):
     """`key` and `value` as on inventory.positions."""
 
     sku: str
@@ -42,7 +41,7 @@ class PositionChanged:
 
 
 def changed_quantities(known: Mapping[str, int], items: Iterable[QuantityItem]) -> dict[str, int]:
-    """SKU -> new quantity of what a batch changes, as `changes` would say. `known` is packed (position_map)."""
+    """SKU -> new quantity of what a batch changes. `known` is packed (topics.stock.position_map)."""
     changed: dict[str, int] = {}
     known_of = known.get
     for item in items:
@@ -54,68 +53,65 @@ def changed_quantities(known: Mapping[str, int], items: Iterable[QuantityItem]) 
     return changed
 
 
-def changes(
-    known: Callable[[bytes], bytes | None], channel: str, location: str, items: Iterable[dict[str, Any]]
-) -> Iterator[PositionChanged]:
+def changed_positions(
+    known: Callable[[bytes], bytes | None], location: StockLocation, items: Iterable[dict[str, Any]]
+) -> list[PositionChanged]:
     """What a batch changes. A SKU that comes twice counts with its last value; an equal value is no change."""
+    changed = []
     latest = {item["channelSkuCode"]: item for item in items}
     for sku, item in latest.items():
-        key = position_key(channel, location, sku)
+        key = position_key(location.channel, location.location, sku)
         value = encode_position(item)
         before = known(key)
         if before != value:
-            yield PositionChanged(sku, key, before, value)
-
-
-def apply_quantity_items(
-    table: Quantities,
-    location: StockLocation,
-    items: Iterable[QuantityItem],
-    record: Record,
-    cause: Cause = Cause.UPDATE,
-) -> list[Effect]:
-    """Items that are nothing but a quantity."""
-    return apply_quantities(table, location, changed_quantities(table.known(location.stock), items), record, cause)
+            changed.append(PositionChanged(sku, key, before, value))
+    return changed
 
 
 def apply_quantities(
-    table: Quantities, location: StockLocation, quantities: dict[str, int], record: Record, cause: Cause, part: str = ""
-) -> list[Effect]:
-    """Plain positions that differ from what is known. `part`: see `_told`."""
-    if not quantities:
-        return []
-    known = table.known(location.stock).get
-    put = table.put_quantities(location.stock, quantities)
-    listed = [
-        ChangedSku(sku, None if (before := known(sku)) is None else before & QUANTITY_MASK, quantity)
-        for sku, quantity in put.items()
-    ]
-    return _told(location, listed, record, cause, part)
-
-
-def apply_items(
     table: Quantities,
     location: StockLocation,
-    items: Iterable[dict[str, Any]],
+    changed: dict[str, int],
     record: Record,
     cause: Cause = Cause.UPDATE,
     part: str = "",
 ) -> list[Effect]:
-    """Items of any form. `part`: see `_told`."""
+    """Puts what `changed_quantities` found. `part`: see `_changes_effect`."""
+    if not changed:
+        return []
+    known = table.known(location.stock).get
+    put = table.put_quantities(location.stock, changed)
+    listed = [
+        ChangedSku(sku, None if (before := known(sku)) is None else before & QUANTITY_MASK, quantity)
+        for sku, quantity in put.items()
+    ]
+    return _changes_effect(location, listed, record, cause, part)
+
+
+def apply_positions(
+    table: Quantities,
+    location: StockLocation,
+    changed: Iterable[PositionChanged],
+    record: Record,
+    cause: Cause = Cause.UPDATE,
+    part: str = "",
+) -> list[Effect]:
+    """Puts what `changed_positions` found. `part`: see `_changes_effect`."""
     listed = []
-    for change in changes(table.get, location.channel, location.location, items):
+    for sku, key, before, value in changed:
         # A position made from this record or a later one: Kafka's redelivery, which must not put old after new.
-        if not table.is_made_from(change.key):
-            table.put(change.key, change.value)
-            before = None if change.before is None else quantity_of(change.before)
-            listed.append(ChangedSku(change.sku, before, quantity_of(change.value)))
-    return _told(location, listed, record, cause, part)
+        if not table.is_made_from(key):
+            table.put(key, value)
+            listed.append(ChangedSku(sku, None if before is None else quantity_of(before), quantity_of(value)))
+    return _changes_effect(location, listed, record, cause, part)
 
 
-def _told(location: StockLocation, listed: list[ChangedSku], record: Record, cause: Cause, part: str) -> list[Effect]:
-    """A redelivery after a crash tells again what was not durable yet, under the same id: the first one is complete.
+def _changes_effect(
+    location: StockLocation, listed: list[ChangedSku], record: Record, cause: Cause, part: str
+) -> list[Effect]:
+    """A redelivery after a crash lists again what was not durable yet, under the same id: the first one is complete.
 
-    `part` is in the id of what need not be the same when the record comes again.
+    `part` goes into the id where another delivery of the same record may change other SKUs.
     """
     if not listed:
         return []

@@ -1,9 +1,9 @@
-"""PURE: records that reached a wrong partition and are sent on to the right one, without ever putting old after new.
+"""PURE: records in a wrong partition are sent on to the right one, without ever putting old after new.
 
 A crash between sending a record on and committing its source offset sends it on again, perhaps behind newer stock. So
 the target keeps, per origin partition and stock key, how far it has applied (`Applied`), and skips what is not newer.
-That it skipped is kept as well: when Kafka gives the skipped record again after a crash of the target, the newest
-origin offset may have moved on, and only the record's own offset tells whether it had been applied or skipped.
+The target also keeps which records it skipped: when Kafka delivers such a record again after a crash of the target, the
+newest origin offset may have moved on, and only the record's own offset tells whether it was applied or skipped.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from topics.stock.positions import ORIGIN
 ORIGIN_HEADER = "sluice-origin"
 """Partition and offset from which a record was sent on, `<partition>/<offset>`."""
 SKIPPED_MAX = 1_000
-"""Skipped records remembered per origin and stock key: more than one crash repeats of one location."""
+"""Skipped records remembered per origin and stock key: more than one crash repeats for one location."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a record that was sent on came from."""
+    """The partition and offset that a record was sent on from."""
 
     partition: int
     offset: int
@@ -39,7 +39,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The newest origin offset that was applied, and the own offsets of the records that were skipped."""
+    """The newest origin offset that was applied, and the own offsets of skipped records."""
 
     offset: int = -1
     skipped: tuple[int, ...] = ()

@@ -1,8 +1,8 @@
-"""The inventory role: stock coming in, from the gateway or straight from a producer, becomes positions.
+"""The inventory role: stock from the gateway or straight from a producer becomes positions.
 
-The table's changelog is inventory.positions, in the partition of the destination's shard, so that the delivery role's
-owner of that shard sees exactly the positions it has to send. A record in another partition is therefore sent on to
-the right one (streams/inventory/reroute.py).
+The changelog of its table is inventory.positions, in the partition of the destination's shard, so that the owner of
+that shard in the delivery role sees exactly the positions that it has to send. A record in another partition is
+therefore sent on to the right one (streams/inventory/reroute.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import cast
 
-from streams.inventory.apply import StockLocation, apply_items, apply_quantity_items
+from streams.inventory.apply import (
+    StockLocation,
+    apply_positions,
+    apply_quantities,
+    changed_positions,
+    changed_quantities,
+)
 from streams.inventory.batches import NO_BATCH, Batch, faults_of, location_of, members_of, read_quantities, split_items
 from streams.inventory.reroute import Origin, decode_applied, origin_of
 from streams.inventory.snapshots.handler import SnapshotHandler
@@ -69,10 +75,11 @@ class InventoryRole(Role):
         effects: list[Effect] = []
         if origin is None or _is_to_apply(table, record, origin.key(location.key), origin):
             if plain is None:
-                effects += apply_items(table, location, batch.items, record)
+                effects += apply_positions(table, location, changed_positions(table.get, location, batch.items), record)
                 skus = (item["channelSkuCode"] for item in batch.items)
             else:
-                effects += apply_quantity_items(table, location, plain.inventories, record)
+                changed = changed_quantities(table.known(location.stock), plain.inventories)
+                effects += apply_quantities(table, location, changed, record)
                 skus = (item.channelSkuCode for item in plain.inventories)
             effects += self._snapshots.on_update(table, location, record, skus)
         if batch.failures:
@@ -118,10 +125,10 @@ class InventoryRole(Role):
 
 
 def _is_to_apply(table: Table, record: Record, key: bytes, origin: Origin) -> bool:
-    """Whether a record that was sent on is newer than what came from its origin before; notes what was decided."""
+    """Whether a record that was sent on is newer than what came from its origin before; keeps what was decided."""
     applied = decode_applied(table.get(key))
     if table.is_made_from(key):
-        # Kafka's redelivery: as it was decided the first time. What is durable of its positions already, each tells.
+        # Kafka's redelivery: decided as the first time. Each position says itself whether it is durable already.
         return record.offset not in applied.skipped
     if applied.is_newer(origin):
         table.put(key, applied.and_applied(origin).encode())
@@ -132,7 +139,7 @@ def _is_to_apply(table: Table, record: Record, key: bytes, origin: Origin) -> bo
 
 def _sent_on(record: Record, location: StockLocation, origin: Origin | None) -> Effect:
     if origin is not None:
-        # Sending it on again could go round for ever, between workers whose configurations differ.
+        # Sending it on again could go on for ever, between workers with different configurations.
         raise Poison(
             "misrouted",
             f"sent on to partition {record.partition} but belongs to {location.partition}: channels differ?",

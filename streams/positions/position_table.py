@@ -1,7 +1,7 @@
-"""A table whose values are stock positions: kept compactly, put many at once, written like any other table.
+"""PURE: a table of stock positions: kept compactly, put in batches, written like any other table.
 
-It is a PartitionTable in every respect. What is no position (bookkeeping under `~`) is kept as the runtime keeps it.
-Beside `get` and `put` it has two calls for batches of stock: `known` and `put_quantities`.
+It is a PartitionTable in every respect. Records that are not positions (bookkeeping under `~`) are kept as the runtime
+keeps them. Beside `get` and `put` the table has two calls for batches of stock: `known` and `put_quantities`.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ Headers = list[tuple[str, bytes]]
 
 
 class Quantities(Table, Protocol):
-    """The two calls, for roles."""
+    """The table as roles see it, with the two calls for batches."""
 
     def known(self, stock: str) -> Mapping[str, int]:
         """SKU -> packed position (topics.stock.position_map) of one channel and location, as of the last decision."""
 
     def put_quantities(self, stock: str, quantities: dict[str, int]) -> Mapping[str, int]:
-        """Plain positions of one channel and location; at most once for a location in one decision.
+        """Puts plain positions of one channel and location; at most once for a location in one decision.
 
-        Without those that were made from this record or a later one already (see `is_made_from`): returns the others.
-        They leave before what the same decision put by key.
+        Leaves out those that were made from this record or a later one (see `is_made_from`), and returns the others.
+        These are written before what the same decision put by key.
         """
 
 
 class _Notes(NamedTuple):
-    """What one record put or deleted by key that is no position."""
+    """Bookkeeping that one record put or deleted by key."""
 
     values: dict[bytes, bytes | None]
     offset: int
 
 
 _Stock = dict[Location, dict[str, int]]
-"""Plain positions, packed; each with its last value and the offset of that. Which of them leaves first says nothing:
-each tells by itself what it was made from."""
+"""Plain positions, packed: each has its last value and the offset of that. Their order does not matter: each says
+itself what it was made from."""
 
 
 class PositionTable(PartitionTable):
-    """`values`, `origins`, `overlay` and `dirty` are of what is put by key; `map` has all positions."""
+    """`values`, `origins`, `overlay` and `dirty` hold what is put by key; `map` has all positions."""
 
     __slots__ = ("_any_deleted", "_leaving", "_put", "map")
 
@@ -65,11 +65,11 @@ class PositionTable(PartitionTable):
         super().__init__(name, state)
         self.map = PositionMap()
         self._put: dict[str, dict[str, int]] = {}
-        """What the record being decided put by `put_quantities`."""
+        """What the present record put by `put_quantities`."""
         self._leaving: list[_Stock | _Notes] = []
-        """Leave after `dirty`, in order."""
+        """Written after `dirty`, in this order."""
         self._any_deleted = False
-        """Whether `deleted` may have positions."""
+        """Whether there may be positions in `deleted`."""
 
     # -- batches of stock -----------------------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ class PositionTable(PartitionTable):
                 yield key, value
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """As of now where it matters: a key that changes meanwhile may come with its new value, or not at all."""
+        """As of now; a key that changes during the iteration may come with its new value, or not at all."""
         changed = {*self.overlay, *self._keys_put()}
         yield from [(key, value) for key in changed if (value := self.get(key)) is not None]
         yield from [item for item in self.values.items() if item[0] not in changed]
@@ -151,7 +151,7 @@ class PositionTable(PartitionTable):
             self._merge_notes()
 
     def _merge_notes(self) -> None:
-        """As the runtime merges, but that what was put before need not be looked at key by key."""
+        """Merges as the runtime does, without a look at each key that was put before."""
         offset, notes = self.state.offset, dict(self.overlay)
         for key, value in notes.items():
             super().set(key, None if value is None else memoryview(value).tobytes(), offset)
@@ -177,11 +177,11 @@ class PositionTable(PartitionTable):
                 self.deleted.pop(key, None)
 
     def set(self, key: bytes, value: bytes | None, origin: int) -> None:
-        place = self.map.find(key) if is_position(key) else None
-        if place is None:
+        found = self.map.find(key) if is_position(key) else None
+        if found is None:
             super().set(key, value, origin)
             return
-        location, sku = place
+        location, sku = found
         if value is None:
             self.bytes -= location.weight(sku)
             location.delete(sku)
@@ -212,19 +212,19 @@ class PositionTable(PartitionTable):
         return records, size
 
     def rewrite_overwritten(self) -> None:
-        """What is covered and about to leave keeps its place among the rest."""
+        """Overwritten changes that are about to be written keep their order among the others."""
         self._spread()
         super().rewrite_overwritten()
 
     def _spread(self) -> None:
-        """What is put by key leaves after what was put before it."""
+        """Changes by key are written after what was put before them."""
         for piece in self._taken():
             for key, value in _changes(piece):
                 self.dirty.pop(key, None)
                 self.dirty[key] = value
 
     def _taken(self) -> list[_Stock | _Notes]:
-        """What is leaving, each note only with the last piece that has it."""
+        """Takes what is to be written; each note only in the last piece that has it."""
         leaving, self._leaving = self._leaving, []
         noted: set[bytes] = set()
         kept: list[_Stock | _Notes] = []

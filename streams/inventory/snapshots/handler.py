@@ -1,7 +1,7 @@
-"""The inventory role's side of snapshots: their records on the table, facts and steps as effects.
+"""PURE: the inventory role handles the records of snapshots: state in the table, facts and steps as effects.
 
-What is remembered between records is worth nothing beside a table that says otherwise: after a restart, or when a
-record was not decided after all, it is made anew from the table.
+The memory between records is only a cache of the table: after a restart, or when a record was not decided after all, it
+is made anew from the table.
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ from typing import Any
 
 import orjson
 
-from streams.inventory.apply import StockLocation, apply_items, apply_quantities, changed_quantities, changes
+from streams.inventory.apply import (
+    StockLocation,
+    apply_positions,
+    apply_quantities,
+    changed_positions,
+    changed_quantities,
+)
 from streams.inventory.batches import QuantityItem
 from streams.inventory.snapshots import metrics
 from streams.inventory.snapshots.records import SnapshotRecord
@@ -38,9 +44,9 @@ from topics.stock.snapshots import (
 )
 
 MEMORIES_MAX = 10_000
-"""Locations whose snapshots are remembered; beyond it all are forgotten and read anew, some microseconds each."""
+"""Locations with a memory of their snapshots; beyond it all are forgotten and read anew, some microseconds each."""
 NOTHING_RUNS = b'{"runs":[]'
-"""How what is kept of a location begins while no snapshot of it is open or ending."""
+"""First bytes of the state of a location without an open or ending snapshot."""
 
 
 class LocationPositions:
@@ -57,32 +63,30 @@ class LocationPositions:
 
     def apply(self, items: Sequence[Any]) -> int:
         if all(type(item) is QuantityItem for item in items):
-            quantities = changed_quantities(self._table.known(self._location.stock), items)
-            self._apply_quantities(quantities)
-            return len(quantities)
-        return self._apply_items(items)
+            return self._put_quantities(changed_quantities(self._table.known(self._location.stock), items))
+        return self._put_items(items)
 
     def zero(self, skus: Sequence[str]) -> int:
         known = self._table.known(self._location.stock)
         packed = {sku: known.get(sku, 0) for sku in skus}
         plain = {sku: 0 for sku, each in packed.items() if each & QUANTITY_MASK and not each & WHOLE}
-        self._apply_quantities(plain, _part(plain))
+        zeroed = self._put_quantities(plain, _part(plain))
         found = {sku: self._item(sku) for sku, each in packed.items() if each & WHOLE}
         whole = [nothing_of(item) for item in found.values() if item is not None and has_some(item)]
-        return len(plain) + self._apply_items(whole, _part(found))
+        return zeroed + self._put_items(whole, _part(found))
 
     def _item(self, sku: str) -> dict[str, Any] | None:
         raw = self._table.get(position_key(self._location.channel, self._location.location, sku))
         return None if raw is None else decode_position(raw)
 
-    def _apply_quantities(self, quantities: dict[str, int], part: str = "") -> None:
-        self.effects += apply_quantities(self._table, self._location, quantities, self._record, Cause.SNAPSHOT, part)
+    def _put_quantities(self, changed: dict[str, int], part: str = "") -> int:
+        self.effects += apply_quantities(self._table, self._location, changed, self._record, Cause.SNAPSHOT, part)
+        return len(changed)
 
-    def _apply_items(self, items: Sequence[dict[str, Any]], part: str = "") -> int:
-        location = self._location
-        changed = sum(1 for _ in changes(self._table.get, location.channel, location.location, items))
-        self.effects += apply_items(self._table, location, items, self._record, Cause.SNAPSHOT, part)
-        return changed
+    def _put_items(self, items: Sequence[dict[str, Any]], part: str = "") -> int:
+        changed = changed_positions(self._table.get, self._location, items)
+        self.effects += apply_positions(self._table, self._location, changed, self._record, Cause.SNAPSHOT, part)
+        return len(changed)
 
 
 class SnapshotHandler:
@@ -94,7 +98,7 @@ class SnapshotHandler:
     def on_record(
         self, table: Quantities, location: StockLocation, record: Record, given: SnapshotRecord
     ) -> list[Effect]:
-        """One record of a snapshot, or a step."""
+        """Handles one record of a snapshot, or a step."""
         key = snapshots_key(location.channel, location.location)
         if table.is_made_from(key):
             return []
@@ -117,7 +121,7 @@ class SnapshotHandler:
     def on_update(
         self, table: Quantities, location: StockLocation, record: Record, skus: Iterable[str]
     ) -> list[Effect]:
-        """An update of this location has been applied; it named these SKUs."""
+        """An update of this location was applied; it named these SKUs."""
         key = snapshots_key(location.channel, location.location)
         raw = table.get(key)
         if raw is None or raw.startswith(NOTHING_RUNS) or table.is_made_from(key):
@@ -136,7 +140,7 @@ class SnapshotHandler:
     ) -> Snapshots:
         raw = table.get(key)
         notes = NoteTable(table, location.channel, location.location)
-        # Until it is settled nothing is remembered: a record that cannot be decided leaves half of it changed.
+        # Nothing is remembered until the record is settled: one that cannot be decided leaves the memory half changed.
         memory = self._memories.pop((record.partition, location.key), None)
         if memory is None or memory.raw != raw:
             memory = recall(raw, notes)
@@ -153,19 +157,19 @@ class SnapshotHandler:
         self._memories[record.partition, location.key] = snapshots.memory
         if not changed:
             return []
-        effects = [_told(location, record, ended) for ended in snapshots.ended]
+        effects = [_ended_fact(location, record, ended) for ended in snapshots.ended]
         if snapshots.step is not None:
-            effects.append(_asked(location, record, snapshots.step))
+            effects.append(_step_request(location, record, snapshots.step))
         return effects
 
 
 def _part(skus: Iterable[str]) -> str:
-    """After a crash the same step may set other SKUs to 0, as it begins anew: these say which they were."""
+    """After a crash the same step may set other SKUs to 0, because the search begins anew; this says which."""
     return "/" + hashlib.blake2b("|".join(skus).encode(), digest_size=8).hexdigest()
 
 
-def _told(location: StockLocation, record: Record, ended: Ended) -> Effect:
-    """A snapshot ends once, so its id and the fact's name are the fact's id."""
+def _ended_fact(location: StockLocation, record: Record, ended: Ended) -> Effect:
+    """A snapshot ends once, so its id and the name of the fact make the id of the fact."""
     data: dict[str, Any] = {
         "channel": location.channel,
         "location": location.location,
@@ -183,8 +187,8 @@ def _told(location: StockLocation, record: Record, ended: Ended) -> Effect:
     return Effect("inventory.events", location.key, orjson.dumps(data), headers)
 
 
-def _asked(location: StockLocation, record: Record, step: int) -> Effect:
-    """To itself, in the partition where the positions are: what else is decided gets its turn in between."""
+def _step_request(location: StockLocation, record: Record, step: int) -> Effect:
+    """From the role to itself, in the partition of the positions: other records are decided in between."""
     id_ = f"{location.stock}.step.{record.offset}"
     headers = stamped(id_, SNAPSHOT_STEP, INVENTORY_SOURCE, location.channel, location.location, record.timestamp_ms)
     value = orjson.dumps({**location_members(location.location), "step": step})

@@ -1,4 +1,4 @@
-"""Every metric of snapshots in the inventory role, by name, in one place."""
+"""Every metric of snapshots in the inventory role, by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The records that carry a snapshot, as the inventory role reads them. Pure: bytes in, values out, or Poison."""
+"""PURE: a record of a snapshot is read: bytes in, values out, or Poison."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _Sku = Annotated[str, msgspec.Meta(min_length=1, max_length=CODE_MAX)]
 
 
 class PlainPart(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """As topics.api.snapshots.SnapshotPart, of a part whose items are nothing but a quantity."""
+    """As topics.api.snapshots.SnapshotPart, of a part that has only quantities."""
 
     locationCode: LocationCode  # noqa: N815 - the contract's spelling
     part: Annotated[int, msgspec.Meta(ge=0)]
@@ -59,7 +59,8 @@ _decode_plain = msgspec.json.Decoder(PlainPart).decode
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRecord:
-    """`snapshot` is empty of a step. `number`: of a part or step, or how many parts there were."""
+    """One record of a snapshot; a step has no `snapshot`. `number`: that of a part or step, or how many parts there
+    were."""
 
     type: str
     snapshot: str
@@ -69,11 +70,11 @@ class SnapshotRecord:
     items: Mapping[str, Any] = field(default_factory=dict)
     refused: tuple[str, ...] = ()
     batch: Batch | None = None
-    """Of a part, where some of its SKUs are set aside."""
+    """The batch of a part that the models have read: some of its SKUs may be set aside."""
 
 
 def read_snapshot(record: Record, envelope: Envelope) -> SnapshotRecord:
-    """Raises Poison."""
+    """Reads any record of a snapshot. Raises Poison."""
     kind = envelope.type
     if kind == SNAPSHOT_STEP:
         step, members = _judged(SnapshotStep, record)

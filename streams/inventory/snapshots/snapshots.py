@@ -1,13 +1,13 @@
-"""PURE: full snapshots of one location amid its updates. (what is kept, one record) -> what is kept, and what happened.
+"""PURE: full snapshots of one location amid its updates: (state, one record) -> state, and what happened.
 
-A snapshot stands at the offset of its begin marker. So a part changes no SKU that an update behind that marker has
-told, be it with the same quantity; and SKUs that a complete snapshot does not name become 0 unless an update behind
-the marker has told them. Which those are is noted durably, one note for each record that told of some not noted yet.
+A snapshot stands at the offset of its begin marker. So a part changes no SKU that an update behind that marker named,
+even with the same quantity; and a SKU that a complete snapshot does not name becomes 0 unless an update behind the
+marker named it. Notes keep durably which SKUs those are: one note for each record that named some not noted yet.
 
-Every record that does anything here puts the value of `Kept` last. What it put before is durable whenever that is
-(the changelog keeps the order of puts), so a redelivery is known by that key alone. Notes are deleted from the first
-one on, and only of a snapshot that is over: one that seems to be going on, but whose first note is gone, was over
-before a crash took back what was kept of it. Nothing that it names may be put again then.
+Every record with an effect here puts the value of `Kept` last. When that is durable, all that the record put before is
+durable, too (the changelog keeps the order of puts), so a redelivery is recognised by that key alone. Notes are deleted
+from the first one on, and only of a snapshot that is over. So a snapshot that seems to go on without its first note was
+over before a crash took the state back; nothing that it names may be put again then.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from streams.inventory.snapshots.zero_sweep import SnapshotPositions, Zeroing, encode_note, is_touched, skus_of
+from streams.inventory.snapshots.zero_sweep import SnapshotPositions, ZeroSweep, encode_note, is_touched, skus_of
+from streams.runtime.invariants import violated
 from streams.runtime.role import Table
 from topics.stock.snapshots import (
     ABANDONED,
@@ -33,10 +34,10 @@ from topics.stock.snapshots import (
 )
 
 ENDED_KEPT = 10
-"""Snapshots of a location that are told of after their end; whoever sends one of these again is told so."""
+"""Ended snapshots that are kept of a location: these are shown, and a record that repeats one is recognised."""
 ENDING_MAX = 4
-"""Snapshots of one location that have come and still set SKUs to 0: each is done in seconds, and costs a note more for
-each update."""
+"""Snapshots of one location that have come and still set SKUs to 0. Each takes seconds, and one more note for each
+update meanwhile."""
 SWEPT_AT_ONCE = 1_000
 """Notes deleted in one step: some milliseconds."""
 
@@ -64,7 +65,7 @@ class NoteTable:
         run.notes += 1
 
     def end(self, begin: int) -> int:
-        """The number after the last note there is."""
+        """The number behind the last note there is."""
         prefix = note_key(*self._of, begin, 0)[:-1]
         return 1 + max((int(key[len(prefix) :]) for key, _ in self._table.walk(prefix)), default=-1)
 
@@ -74,24 +75,31 @@ class NoteTable:
 
 @dataclass(slots=True)
 class Memory:
-    """What is kept of a location's snapshots, with what is made from the notes. `raw` is what it was decoded from, or
-    encoded to: it is worth nothing beside a table that says otherwise."""
+    """The state of a location's snapshots, and what is made from the notes. `raw` is the value in the table that the
+    memory belongs to; when the table has another one, the memory is void."""
 
     raw: bytes = b""
     kept: Kept = field(default_factory=Kept)
     touched: set[str] = field(default_factory=set)
-    """SKUs that an update has told since the open snapshot began."""
+    """SKUs that an update named since the open snapshot began."""
     lost: set[int] = field(default_factory=set)
-    """Begins of snapshots that were over before what is kept of them was taken back."""
-    zeroing: dict[int, Zeroing] = field(default_factory=dict)
+    """Begins of snapshots that were over before a crash took the state back."""
+    zero_sweeps: dict[int, ZeroSweep] = field(default_factory=dict)
     """By the begin of the snapshot."""
+
+    def check(self) -> None:
+        """Holds whenever the state is written, and so when it is read."""
+        runs = self.kept.runs
+        if any(run.state == OPEN for run in runs[:-1]) or len({run.begin for run in runs}) < len(runs):
+            violated("snapshots_open", f"only the last of these may be open, and each has a begin of its own: {runs}")
 
 
 def recall(raw: bytes | None, notes: NoteTable) -> Memory:
-    """Of a location, from its table alone."""
+    """Makes the memory of a location from its table alone."""
     if raw is None:
         return Memory()
     memory = Memory(raw, decode_kept(raw))
+    memory.check()
     for run in memory.kept.runs:
         if run.notes and notes.get(run.begin, 0) is None:
             memory.lost.add(run.begin)
@@ -104,7 +112,7 @@ def recall(raw: bytes | None, notes: NoteTable) -> Memory:
 
 
 class Snapshots:
-    """One record on the snapshots of its location. What it did is in `ended`, `ignored` and `step`."""
+    """Applies one record to the snapshots of its location. The outcome is in `ended`, `ignored` and `step`."""
 
     def __init__(
         self, memory: Memory, notes: NoteTable, positions: SnapshotPositions, offset: int, now_ms: int
@@ -117,9 +125,9 @@ class Snapshots:
         self._now_ms = now_ms
         self.ended: list[Ended] = []
         self.ignored: str | None = None
-        """Why the record counts for nothing."""
+        """Why the record has no effect."""
         self.step: int | None = None
-        """The step that has to be asked for."""
+        """The number of the step to request."""
 
     def begin(self, name: str, *, complete: bool) -> None:
         kept = self._kept
@@ -183,13 +191,13 @@ class Snapshots:
             self._end(run, ABANDONED, "aborted")
 
     def updated(self, skus: list[str]) -> None:
-        """An update told of these, changed or not. What another one told before is known, and costs nothing more."""
+        """An update named these SKUs, changed or not. SKUs that an update named before cost nothing more."""
         self._expire()
         if not self._touch(skus) and not self.ended:
             self.ignored = REPEATED
 
     def work(self, step: int) -> None:
-        """The next bounded piece of what is left to do. Each step is made once, whoever asks for it again."""
+        """Does the next bounded piece of what is left to do. Each step is made once, however often it is requested."""
         kept = self._kept
         if kept.asked_ms is None or step != kept.step:
             self.ignored = REPEATED
@@ -202,14 +210,15 @@ class Snapshots:
             self._sweep()
 
     def settle(self) -> bytes:
-        """What is to be kept now: to be put last. Asks for a step when one is due and none is on its way."""
+        """Returns the state to put, last of all. Requests a step when one is due and none is in flight."""
         kept, now_ms = self._kept, self._now_ms
         due = bool(kept.sweeps) or any(run.state == ENDING for run in kept.runs)
-        # One that was asked for and is not made for so long went with the log that it waited in.
+        # A step that is not made for so long was lost with the log that it waited in.
         if due and (kept.asked_ms is None or now_ms - kept.asked_ms > SNAPSHOT_OPEN_MAX_S * 1_000):
             kept.step += 1
             kept.asked_ms = now_ms
             self.step = kept.step
+        self.memory.check()
         self.memory.raw = kept.encode()
         return self.memory.raw
 
@@ -218,7 +227,7 @@ class Snapshots:
         return runs[-1] if runs and runs[-1].state == OPEN else None
 
     def _found(self, name: str) -> Run | None:
-        """The open snapshot of this id, else why the record is ignored."""
+        """The open snapshot of this id; else None, and `ignored` says why."""
         self._expire()
         run = self._open()
         if run is not None and run.id == name:
@@ -236,8 +245,8 @@ class Snapshots:
             self._end(run, ABANDONED, "silent")
 
     def _touch(self, skus: list[str], besides: Run | None = None) -> bool:
-        """Something newer than these snapshots told of the SKUs. Whether that was noted: an open snapshot may be so for
-        long, so it has no more notes of them than there are SKUs."""
+        """A newer record named these SKUs. Returns whether that took a note: a snapshot may be open for long, so it has
+        at most one note for each SKU."""
         memory = self.memory
         noted = False
         for run in self._kept.runs:
@@ -250,18 +259,18 @@ class Snapshots:
             noted = True
             if run.state == OPEN:
                 memory.touched.update(new)
-            elif run.begin in memory.zeroing:
-                memory.zeroing[run.begin].spare(new)
+            elif run.begin in memory.zero_sweeps:
+                memory.zero_sweeps[run.begin].spare(new)
         return noted
 
     def _zero(self, run: Run) -> None:
         memory = self.memory
         done = run.begin in memory.lost
         if not done:
-            zeroing = memory.zeroing.get(run.begin)
-            if zeroing is None:
-                zeroing = memory.zeroing[run.begin] = Zeroing(self._positions.skus())
-            done = zeroing.step(run, self._notes, self._positions)
+            sweep = memory.zero_sweeps.get(run.begin)
+            if sweep is None:
+                sweep = memory.zero_sweeps[run.begin] = ZeroSweep(self._positions.skus())
+            done = sweep.step(run, self._notes, self._positions)
         if done:
             self._end(run, APPLIED)
 
@@ -272,9 +281,9 @@ class Snapshots:
             memory.touched = set()
         if run.begin in memory.lost:
             memory.lost.discard(run.begin)
-            # More of them may have been made than what was taken back knows of.
+            # There may be more notes than the state that was taken back knows of.
             run.notes = self._notes.end(run.begin)
-        memory.zeroing.pop(run.begin, None)
+        memory.zero_sweeps.pop(run.begin, None)
         if run.notes:
             kept.sweeps.append(Swept(run.begin, 0, run.notes))
         ended = Ended(run.id, state, reason, run.complete, run.begun_ms, self._now_ms, **run.counts())

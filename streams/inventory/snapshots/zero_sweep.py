@@ -1,7 +1,7 @@
-"""PURE: which SKUs of a location a complete snapshot does not name, found and set to 0 in bounded steps.
+"""PURE: the SKUs of a location that a complete snapshot does not name are found and set to 0, in bounded steps.
 
-All of it is in memory and made anew from the notes after a restart: setting a SKU to 0 twice changes nothing, and what
-an update has told since is noted before.
+The search is in memory only, and begins anew from the notes after a restart: setting a SKU to 0 twice changes nothing,
+and a SKU that an update has named since is in a note.
 """
 
 from __future__ import annotations
@@ -11,52 +11,55 @@ from typing import Any, Protocol
 
 import orjson
 
+from topics.stock.offers import QUANTITIES
 from topics.stock.snapshots import Run
 
 STEP_COST_MAX = 100_000
-"""What one step may cost, by the measures below: some ten milliseconds during which nothing else is decided."""
+"""Cost of one step, by the measures below: some ten milliseconds during which nothing else is decided."""
 KNOWN_COST = 1
+"""For each SKU that is known."""
 NAMED_COST = 2
+"""For each SKU in a note."""
 ZERO_COST = 50
-QUANTITIES = ("quantity", "consolidatedQuantity")
+"""For each SKU that is set to 0."""
 EXPIRIES = ("minExpiry", "consolidatedMinExpiry")
 
 
 class SnapshotPositions(Protocol):
-    """The positions of one channel and location, to the record being decided."""
+    """The positions of one location while a record is decided."""
 
     def skus(self) -> list[str]:
-        """All that are known now."""
+        """All SKUs that are known now."""
 
     def apply(self, items: Sequence[Any]) -> int:
-        """Makes these the positions, unless a later record has; how many of them differed. No SKU comes twice."""
+        """Makes these the positions, unless a later record did; returns how many differed. No SKU comes twice."""
 
     def zero(self, skus: Sequence[str]) -> int:
-        """Leaves nothing of these, unless a later record has told them; of how many of them there was some."""
+        """Sets these to 0, unless a later record named them; returns how many had some stock."""
 
 
 class Notes(Protocol):
     def named(self, begin: int, number: int) -> list[str] | None:
-        """The SKUs of a note of the snapshot that began there; None: it was deleted, or never made."""
+        """The SKUs of a note of the snapshot that began at `begin`; None: it was deleted, or never made."""
 
 
-class Zeroing:
-    """The zeroing of one snapshot that has come to its end."""
+class ZeroSweep:
+    """The search for SKUs to set to 0, of one snapshot that has come to its end."""
 
     def __init__(self, known: list[str]) -> None:
-        """What comes to be known later was told by something that is newer than the snapshot."""
+        """`known`: the SKUs at the end of the snapshot. SKUs that appear later come from newer updates."""
         self._known = known
         self._looked_at = 0
         self._absent: dict[str, None] = {}
         self._note = 0
 
     def spare(self, skus: Iterable[str]) -> None:
-        """It names these, or something newer has told them; which is noted as well."""
+        """The snapshot names these, or a newer update did, which is in a note as well."""
         for sku in skus:
             self._absent.pop(sku, None)
 
     def step(self, run: Run, notes: Notes, positions: SnapshotPositions) -> bool:
-        """One bounded step; whether it was the last. Counts in `run` what it set to 0."""
+        """Makes one bounded step; returns whether it was the last. Counts in `run` what it set to 0."""
         cost = 0
         while cost < STEP_COST_MAX:
             if self._looked_at < len(self._known):
@@ -67,7 +70,7 @@ class Zeroing:
             elif self._note < run.notes:
                 named = notes.named(run.begin, self._note)
                 if named is None:
-                    return True  # notes are deleted when this is done, and only then
+                    return True  # notes are deleted only when the sweep is done
                 self.spare(named)
                 self._note += 1
                 cost += len(named) * NAMED_COST
@@ -83,7 +86,7 @@ def has_some(item: dict[str, Any]) -> bool:
 
 
 def nothing_of(item: dict[str, Any]) -> dict[str, Any]:
-    """The same position with nothing left: what says which one it is stays, what says when it expires goes."""
+    """The same position with quantity 0: members that identify it stay, expiries go."""
     return {
         name: 0 if name in QUANTITIES and member is not None else member
         for name, member in item.items()
@@ -96,7 +99,7 @@ def encode_note(skus: list[str], *, touched: bool) -> bytes:
 
 
 def is_touched(note: bytes) -> bool:
-    """Whether an update told of these SKUs, and not the snapshot itself."""
+    """Whether an update named these SKUs, and not the snapshot itself."""
     return note.startswith(b'{"touched"')
 
 
