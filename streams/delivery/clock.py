@@ -9,16 +9,16 @@ from typing import Final
 NEVER: Final = 1 << 62
 """A time that does not come (epoch milliseconds)."""
 WAIT_MAX_S = 3_600.0
-"""Longest single wait; who waits looks again then. Keeps far-away times out of the event loop's timers."""
+"""Longest single wait; the caller then looks at its clock again. Keeps far-away times out of the loop's timers."""
 
 ANCHOR_READINGS = 5
-"""On a busy machine one reading was found 150 ms wrong, and dates in a Retry-After are told by the wall clock."""
+"""On a busy machine one reading was 150 ms wrong, and the dates in a Retry-After are by the wall clock."""
 
 
 class SystemClock:
-    """Wall-clock time that never goes back: read once, then moved on by the monotonic clock.
+    """Wall-clock time that never goes back: read once, then advanced by the monotonic clock.
 
-    So a stepped wall clock (NTP, a virtual machine that was paused) cannot free a permit early.
+    So a wall clock that jumps (NTP, a virtual machine that was paused) cannot free a permit early.
     """
 
     __slots__ = ("_offset_ms",)
@@ -36,7 +36,7 @@ class SystemClock:
         pause_s = min((until_ms - self.now_ms()) / 1000, WAIT_MAX_S)
         if pause_s <= 0:
             return
-        # A timer that ends the wait is cheaper than a task per wait, and the caller looks at its clock again anyway.
+        # A timer that sets the event is cheaper than a task per wait, and the caller looks at its clock again anyway.
         timer = asyncio.get_running_loop().call_later(pause_s, event.set)
         try:
             await event.wait()
@@ -45,7 +45,7 @@ class SystemClock:
 
 
 def _wall_minus_monotonic_ms() -> float:
-    """Between the two readings this process may lose the processor: the tightest of some is taken."""
+    """The offset from the tightest of some pairs of readings: between two, the process may lose the processor."""
     found = []
     for _ in range(ANCHOR_READINGS):
         before = time.monotonic()

@@ -1,4 +1,4 @@
-"""Destinations by name, and which of their shards live in a partition. Pure."""
+"""Destinations by name, and their shards that live in a partition. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WHEN_DEAD = {"skip": WhenDead.SKIP, "block": WhenDead.HOLD, "supersede": WhenDe
 
 
 def destinations(channels: Channels) -> dict[str, Destination]:
-    """Every far side that is configured, by the name requests carry."""
+    """Every configured far side, by the name in requests."""
     found: dict[str, Destination] = {INCREFF: channels.increff}
     for name, channel in channels.channels.items():
         found[channel_destination(name)] = channel.marketplace
@@ -21,25 +21,25 @@ def destinations(channels: Channels) -> dict[str, Destination]:
 
 
 class Destinations:
-    """Every destination by the name requests carry: far sides as configured, subscriptions as they are now."""
+    """Every destination by the name in requests: far sides as configured, subscriptions as they are now."""
 
     def __init__(self, channels: Channels, subscriptions: SubscriptionIndex) -> None:
         self.far_sides = destinations(channels)
         self._subscriptions = subscriptions
 
     def get(self, name: str) -> Pace | None:
-        """None: not configured, or a subscription that is not known (yet, or any more)."""
+        """None: not configured, or an unknown subscription (not yet, or no longer known)."""
         subscription = subscription_of(name)
         return self.far_sides.get(name) if subscription is None else self._subscriptions.get(subscription)
 
     def is_deleted(self, name: str) -> bool:
-        """Nothing more is taken in for it. Any other subscription may be active by what whoever asked knows."""
+        """Whether its requests are dropped. An unknown subscription may be active: its requester may know more."""
         subscription = subscription_of(name)
         return subscription is not None and self._subscriptions.is_deleted(subscription)
 
 
 def runs_alike(one: Pace, other: Pace) -> bool:
-    """Whether a runner made for one may go on for the other."""
+    """Whether a dispatcher with the one's settings may go on with the other's."""
     names = [*Pace.model_fields, "when_dead"]
     return all(getattr(one, name, None) == getattr(other, name, None) for name in names)
 
@@ -55,7 +55,7 @@ def shards_in(partition: int, configured: dict[str, Destination], partitions: in
 
 
 def when_dead_of(config: Pace) -> WhenDead | None:
-    """What a subscriber chose for what follows a fact that was given up; None: each touchpoint says it."""
+    """A subscriber's choice for the facts behind one that was given up; None: as each touchpoint says."""
     return _WHEN_DEAD[config.when_dead] if isinstance(config, Subscription) else None
 
 

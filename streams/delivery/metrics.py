@@ -6,12 +6,10 @@ from prometheus_client import Counter, Gauge, Histogram
 
 ATTEMPTS = Counter(
     "sluice_delivery_attempts_total",
-    "Requests sent, by what their answer meant",
+    "Requests sent, by the class of their answer",
     ["destination", "touchpoint", "response_class", "far_side"],
 )
-OUTCOMES = Counter(
-    "sluice_delivery_outcomes_total", "What became of requests", ["destination", "touchpoint", "outcome"]
-)
+OUTCOMES = Counter("sluice_delivery_outcomes_total", "Ends of requests", ["destination", "touchpoint", "outcome"])
 ATTEMPT_SECONDS = Histogram(
     "sluice_delivery_attempt_seconds",
     "From the send to the answer",
@@ -20,8 +18,8 @@ ATTEMPT_SECONDS = Histogram(
 )
 KAFKA_ANSWERS = Counter(
     "sluice_delivery_kafka_answers_total",
-    "Answers of channels that live on Kafka: taken, late (kept for the next attempt), unexpected (nobody waits here: a "
-    "repeat, or another worker's) or nameless (without a correlation id)",
+    "Answers of channels that live on Kafka: taken, late (kept for the next attempt), unexpected (no request of this "
+    "worker waits for it: a repeat, or another worker's) or nameless (without a correlation id)",
     ["channel", "fate"],
 )
 LANES_WAITING = Gauge("sluice_delivery_lanes_waiting", "Lanes with something to send", ["destination", "shard"])
@@ -33,21 +31,21 @@ QUEUE_AGE_MS_MAX = Gauge(
 )
 BUDGET_USED = Gauge(
     "sluice_delivery_budget_used_ratio",
-    "Share of a limit that is not free: 1 when it is spent",
+    "Share of a limit that is not free: 1 when the limit is spent",
     ["destination", "shard", "limit"],
 )
 CONCURRENCY_ALLOWED = Gauge(
     "sluice_delivery_concurrency_allowed",
-    "Requests that may be in the air at once: as configured, fewer while the destination does not keep up",
+    "Requests that may be in flight at once: as configured, fewer while the destination does not keep up",
     ["destination", "shard"],
 )
 BREAKER_STATE = Gauge(
     "sluice_delivery_breaker_state",
-    "0: closed, all goes; 1: one request finds out whether the destination is well again; 2: open, nothing goes",
+    "0: closed, all is sent; 1: one request probes whether the destination is up again; 2: open, nothing is sent",
     ["destination", "shard"],
 )
 GATE_SECONDS_LEFT = Gauge(
-    "sluice_delivery_gate_seconds_left", "Quiet that the far side asked for", ["destination", "shard"]
+    "sluice_delivery_gate_seconds_left", "Rest of the pause that the far side asked for", ["destination", "shard"]
 )
 UNKNOWN_DESTINATION = Gauge(
     "sluice_delivery_unknown_destination_requests",
@@ -56,22 +54,22 @@ UNKNOWN_DESTINATION = Gauge(
 )
 NO_RUNNER = Gauge(
     "sluice_delivery_subscriptions_without_runner",
-    "Subscriptions to which nothing is sent, because no runner can be made of their settings (see the log)",
+    "Subscriptions to which nothing is sent, because their settings permit no dispatcher (see the log)",
 )
 UNREADABLE_SUBSCRIPTIONS = Gauge(
     "sluice_delivery_unreadable_subscriptions", "Subscriptions whose record this version cannot read: their facts wait"
 )
 WITHHELD = Gauge(
     "sluice_delivery_withheld",
-    "1: facts wait, because they cannot be signed or addressed from here (see the log); the endpoint is not to blame",
+    "1: facts wait, because this worker cannot sign or address them (see the log); the endpoint is not at fault",
     ["destination", "shard"],
 )
 DROPPED = Counter(
     "sluice_delivery_dropped_total",
-    "Facts that are not sent, because their subscription was deleted",
+    "Facts that were dropped, because their subscription was deleted",
 )
 DISABLED_SUBSCRIPTIONS = Gauge(
-    "sluice_delivery_disabled_subscriptions", "Subscriptions that Sluice disabled and nobody has enabled since"
+    "sluice_delivery_disabled_subscriptions", "Subscriptions that Sluice disabled and that are not enabled again"
 )
 SUBSCRIPTIONS_DISABLED = Counter(
     "sluice_delivery_subscriptions_disabled_total",
@@ -81,6 +79,6 @@ SUBSCRIPTIONS_DISABLED = Counter(
 
 
 def forget(destination: str) -> None:
-    """What was counted of a destination that is gone for good."""
+    """Remove the counters of a deleted destination."""
     for metric in (ATTEMPTS, OUTCOMES, ATTEMPT_SECONDS, SUBSCRIPTIONS_DISABLED):
         metric.remove_by_labels({"destination": destination})

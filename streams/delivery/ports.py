@@ -1,8 +1,7 @@
-"""What the parts of the delivery role are to each other: small ports, so that each is tested alone.
+"""Ports between the parts of the delivery role, so that each part is tested alone.
 
-The stock sender (streams/delivery/stock/sender.py) is built against `Caller` and `Stock`: it never opens a connection
-itself, because a destination's gate, budget and concurrency have one owner, and every request to it goes
-through that owner.
+The stock sender (streams/delivery/stock/sender.py) uses `Caller` and implements `Stock`. It opens no connection itself:
+the gate, budget and concurrency of a destination have one owner, its dispatcher, and every request goes through it.
 """
 
 from __future__ import annotations
@@ -24,29 +23,29 @@ READ_BACK = "stock-read-back"
 RESPONSE_BYTES_MAX = 4 << 20
 """Largest answer: a label or an invoice as base64 fits, and so does the record that carries it back."""
 MESSAGE_CHARS_MAX = 500
-"""As much of a far side's message as travels on: it is shown to people, and stored with the order."""
+"""Longest message of a far side that is passed on: it is shown to people, and stored with the order."""
 
 
 class ResponseClass(StrEnum):
-    """What an answer means for the request (streams/delivery/attempts/classify.py decides it, and only there)."""
+    """Meaning of an answer for its request; only streams/delivery/attempts/classify.py decides it."""
 
     DELIVERED = "delivered"
     RETRY = "retry"
     """No usable answer, or one that a repeat may change. The repeat carries the same delivery id."""
     THROTTLED = "throttled"
-    """The far side has too much to do: fewer requests at once, and with a Retry-After none to the whole destination."""
+    """The far side is overloaded: fewer requests at once, and with a Retry-After none to the whole destination."""
     REFUSED = "refused"
     """A repeat of the same request would not help."""
     GONE = "gone"
-    """A subscriber's endpoint is no more (410): nothing is sent there again."""
+    """A subscriber's endpoint no longer exists (410): nothing is sent there again."""
 
 
 @named_value
 class Answer:
-    """What came back, before it is judged. `status` None: no answer, and `error` says why.
+    """An answer before it is classified. `status` None: there was no answer, and `error` says why.
 
     With a status, `error` means that the answer's body did not arrive whole. `unsendable`: the request cannot be sent
-    as it is, now or later, and `error` says why. `far_side`: who was asked.
+    as it is, now or later, and `error` says why. `far_side`: the kind of far side that answered.
     """
 
     status: int | None
@@ -59,8 +58,8 @@ class Answer:
 
 @named_value
 class AttemptResult:
-    """One attempt, classified. `at_ms` is when it was sent (epoch milliseconds); `not_before_ms` is the end of a
-    Retry-After the far side gave, None without one. `body` is the decoded JSON object of the answer, else None."""
+    """One attempt, classified. `at_ms`: when it was sent (epoch milliseconds). `not_before_ms`: the end of the far
+    side's Retry-After, None without one. `body`: the decoded JSON object of the answer, else None."""
 
     kind: ResponseClass
     at_ms: int
@@ -71,7 +70,7 @@ class AttemptResult:
     error: str = ""
     not_before_ms: int | None = None
     quiet_ms: int | None = None
-    """Until when the far side says that nothing is left of a limit of its own, whatever this answer was."""
+    """Until when, by the far side's headers, nothing is left of one of its limits, whatever this answer was."""
     far_side: FarSide = FarSide.HTTP
 
 
@@ -82,17 +81,17 @@ class Clock(Protocol):
         """Epoch milliseconds; never goes back in one process."""
 
     async def wait(self, event: asyncio.Event, until_ms: float | None) -> None:
-        """Returns when `event` is set or at `until_ms`, whichever is first; None waits for the event alone."""
+        """Return when `event` is set or at `until_ms`, whichever is first; None waits for the event alone."""
 
 
 @named_value
 class Call:
-    """One request as a sender needs it. `members` are the touchpoint's, path and query members included. `entity` is
-    whose request it is, as the key on `orders.commands`; stock is nobody's.
+    """One request as a sender needs it. `members`: of the touchpoint, path and query members included. `entity`: the
+    order, return or manifest it belongs to, as the key on `orders.commands`; empty for stock.
 
-    `sequence` counts what an order has for this destination (a fact's is the order's own), `previous_sequence` is that
-    of the one before; `watermark`: a subscriber acknowledged all that it was to get up to there. 0: not known. All
-    three are the same in every attempt of a request."""
+    `sequence` counts the requests of an order to this destination (a fact's is the order's own), `previous_sequence` is
+    that of the one before. `watermark`: the sequence up to which a subscriber acknowledged everything. 0: not known.
+    All three are the same in every attempt of a request."""
 
     touchpoint: Touchpoint
     destination: str
@@ -105,30 +104,34 @@ class Call:
     previous_sequence: int = 0
     watermark: int = 0
     redrive: str = ""
-    """The redrive that sends it; empty: none does."""
+    """The redrive that sends it; empty without one."""
     timeout_s: float | None = None
     """None: the destination's own."""
 
 
 class Withheld(Exception):  # noqa: N818 - no failure of the request, which waits
-    """Nothing was sent, and the far side is not at fault: what it takes to send is not here. Says what to mend."""
+    """Nothing was sent, and the far side is not at fault: a secret or an address cannot be used here. The message says
+    what to mend."""
 
 
 class Sender(Protocol):
     """Sends one request to its far side, once: over HTTP, over Kafka, or to Sluice's own rules.
 
-    Never raises for what the far side or the network does: that is an Answer. Raises Withheld for a fact that cannot be
-    sent from here.
+    Failures of the far side or the network are Answers, not exceptions. Raises Withheld for a fact that cannot be sent
+    from here.
     """
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        return
 
     async def send(self, call: Call) -> Answer: ...
 
-    async def stop(self) -> None: ...
+    async def stop(self) -> None:
+        return
 
     def unready(self) -> str | None:
-        """None when requests can be sent, else what keeps them, for /ready."""
+        """None when requests can be sent, else the reason why not, for /ready."""
+        return None
 
 
 class Recalled(Exception):  # noqa: N818 - no failure of the call
@@ -158,8 +161,8 @@ class Caller(Protocol):
         its permits. Choose inside what the call carries, when it is newest, and be quick: the slot counts against the
         destination's concurrency.
 
-        `weight` (0 to 1) lets more urgent calls of the same priority go first. With the priority REDRIVE the turn comes
-        in idle budget only. Raises PartitionLost when the partition leaves this worker before the turn comes.
+        `weight` (0 to 1) lets more urgent calls of the same priority go first. With the priority BACKGROUND the turn
+        comes in idle budget only. Raises PartitionLost when the partition leaves this worker before the turn comes.
         """
 
     async def call(
@@ -176,7 +179,7 @@ class Caller(Protocol):
 
 
 class Stock(Protocol):
-    """The stock sender, as the delivery role sees it. Hooks come in the order in which the runtime calls the role's."""
+    """The stock sender, as the delivery role sees it. Its hooks are called as the runtime calls those of a role."""
 
     async def start(self, committer: Committer, clock: Clock) -> None: ...
 

@@ -1,4 +1,4 @@
-"""One attempt, and what it leaves behind: the records to publish and the changes of the outbox."""
+"""One attempt: sends and classifies it, and makes the records and the changes of the outbox that report it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streams.delivery.attempts.classify import ResponseVerdict, classify
 from streams.delivery.attempts.resolution import Resolution, record_attempt, resolve
 from streams.delivery.attempts.response_headers import quiet_until_ms
 from streams.delivery.attempts.retry_schedule import RetrySchedule
-from streams.delivery.outbox import reports as outcomes
+from streams.delivery.outbox import reports
 from streams.delivery.outbox.records import OUTBOX, OutboxEntry, entry_key
 from streams.delivery.ports import Answer, AttemptResult, Call, Clock, ResponseClass, Sender
 from streams.runtime.role import Change, Effect
@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 @value
 class Finished:
-    """What to commit, and whether the request leaves its lane. `supersedes`: of what waits behind it only the newest
-    is still sent (streams/delivery/attempts/gaps.py)."""
+    """Effects and changes to commit. `leaves`: the request leaves its lane. `supersedes`: of the requests behind it
+    only the newest is still sent (streams/delivery/attempts/gaps.py)."""
 
     kind: OutcomeKind
     effects: tuple[Effect, ...]
@@ -37,7 +37,7 @@ class Finished:
 
 
 async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResult:
-    """Send and classify; one wide log line."""
+    """Send once and classify the answer; writes one wide log line."""
     at_ms = clock.now_ms()
     answer = await sender.send(call)
     now_ms = clock.now_ms()
@@ -73,7 +73,7 @@ async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResul
 
 
 def _judged(call: Call, answer: Answer, now_ms: int) -> ResponseVerdict:
-    """No answer may end the role, however odd: one that cannot be judged is like none."""
+    """Classify an answer. No answer may end the role, however odd: one that cannot be classified counts as none."""
     try:
         return classify(call.touchpoint, call.members, answer, now_ms)
     except Exception as error:
@@ -91,17 +91,17 @@ def finish(
     partition: int,
     when_dead: WhenDead | None = None,
 ) -> Finished:
-    """Write an attempt into its entry; returns what makes it known and durable."""
+    """Write an attempt into its entry; returns the reports and the change to commit."""
     resolution = resolve(entry, result, schedule, now_ms, random, when_dead)
     attempt = record_attempt(entry, result, resolution)
     kind = resolution.kind
     effects = [
-        outcomes.attempted(entry, attempt, partition, result.kind, result.far_side),
-        *outcomes.outcome(
+        reports.attempted(entry, attempt, partition, result.kind, result.far_side),
+        *reports.outcome(
             entry,
             kind,
             now_ms,
-            # Only relays have a caller who is given the body; elsewhere the message is all that the order keeps.
+            # Only the caller of a relay gets the body; otherwise the order keeps the message alone.
             body=result.body if kind.final and KINDS[entry.request.touchpoint].wants_answer else None,
             message=f"{LATE}: {result.message}" if kind is OutcomeKind.EXPIRED else result.message,
             next_ms=resolution.next_ms,
@@ -110,22 +110,24 @@ def finish(
     if kind is OutcomeKind.DELIVERED and entry.dead_at:
         request, attempts, redrive = entry.request, entry.attempts, entry.redrive
         how = Conclusion.DELIVERED
-        effects.append(outcomes.concluded(request, how, partition, now_ms, attempts=attempts, redrive=redrive))
+        effects.append(reports.concluded(request, how, partition, now_ms, attempts=attempts, redrive=redrive))
     lost = not KINDS[entry.request.touchpoint].refusable or entry.dead_at
-    # A question that nobody waits for any more is not asked again.
+    # A question of a caller that no longer waits is not asked again.
     if entry.request.reply is None and (kind is OutcomeKind.DEAD or (kind is OutcomeKind.REFUSED and lost)):
-        # Who sent a touchpoint that is not refusable was promised success and will not hear of the refusal. Whoever
-        # sent it again asks here what became of it.
-        effects.append(outcomes.dead(entry, partition, now_ms))
+        # The caller of a touchpoint that is not refusable was promised success, and does not learn of the refusal. The
+        # operator of a redrive looks for its end here.
+        effects.append(reports.dead(entry, partition, now_ms))
     changes = (_change(entry, resolution),)
     return Finished(kind, tuple(effects), changes, resolution.leaves, resolution.supersedes)
 
 
 def expire(entry: OutboxEntry, now_ms: int) -> Finished:
-    """The relay's caller is gone: withdrawn if it was never sent, else given up with its last answer."""
+    """The relay's caller is gone: withdraw it if it was never sent, else give it up with its last answer."""
     message = f"{LATE}: {entry.message}" if entry.attempts else WITHDRAWN
-    told = outcomes.outcome(entry, OutcomeKind.EXPIRED, now_ms, message=message)
-    return Finished(OutcomeKind.EXPIRED, tuple(told), (_change(entry, Resolution(OutcomeKind.EXPIRED)),), leaves=True)
+    effects = reports.outcome(entry, OutcomeKind.EXPIRED, now_ms, message=message)
+    return Finished(
+        OutcomeKind.EXPIRED, tuple(effects), (_change(entry, Resolution(OutcomeKind.EXPIRED)),), leaves=True
+    )
 
 
 def _change(entry: OutboxEntry, resolution: Resolution) -> Change:

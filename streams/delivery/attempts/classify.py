@@ -1,6 +1,6 @@
-"""What an answer means: one function, for every far side, every touchpoint and every subscriber. Pure.
+"""Classifies answers: one function for every far side, touchpoint and subscriber. Pure.
 
-docs/responses.md is the table, made by asking `classify` (streams/delivery/attempts/responses_doc.py).
+docs/responses.md is the table, made by calling `classify` (streams/delivery/attempts/responses_doc.py).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from topics.subscriptions.model import FACT
 from topics.values import value
 
 CARRIED_BYTES_MAX = 4 << 20
-"""Largest body that travels on to the order, as it is written again: `1e15` grows when it is. As much as is read of an
-answer, so a label or an invoice as base64 fits, and the outcome around it still fits a record."""
+"""Largest body that is passed on to the order, as it is written again (`1e15` grows then). As large as an answer that
+is read, so a label or an invoice as base64 fits, and the outcome around it fits a record."""
 RETRIED_4XX = frozenset({401, 403, 408, 425})
 THROTTLING = frozenset({429, 502, 504})
-"""Standard Webhooks 1.0: whoever answers these has too much to do. 502 and 504 may also be one order's fault, so alone
-they lower the pace and do not silence the destination."""
+"""Statuses of an overloaded endpoint (Standard Webhooks 1.0). 502 and 504 may also be one order's fault, so without a
+Retry-After they lower the pace and do not pause the destination."""
 THROTTLING_WITH_RETRY_AFTER = frozenset({429, 502, 503, 504})
 GONE = 410
 TOO_LARGE = 413
@@ -32,9 +32,9 @@ ACKNOWLEDGEMENT = "acknowledgement"
 
 @value
 class ResponseVerdict:
-    """`not_before_ms`: no retry (throttled: no call at all to this destination) before it. `body` is a JSON object.
+    """`not_before_ms`: no retry (throttled: no call at all to this destination) before it. `body`: a JSON object.
 
-    A relay's body travels on, so it is None where it could not be written again; any other is for this process alone.
+    A relay's body is passed on, so it is None if it could not be written again; any other stays in this process.
     """
 
     kind: ResponseClass
@@ -44,12 +44,12 @@ class ResponseVerdict:
 
 
 def classify(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answer, now_ms: int) -> ResponseVerdict:
-    """Judge an answer to `touchpoint` called with `members`; `now_ms` is when it came."""
+    """Classify an answer to `touchpoint` called with `members`; `now_ms`: when it came."""
     verdict = _judge(touchpoint, members, answer, now_ms)
     if not touchpoint.wants_answer or verdict.body is None or _can_travel(answer.body, verdict.body):
         return verdict
     if verdict.kind is ResponseClass.DELIVERED and touchpoint.response is not None:
-        # Its caller needs the body; one that merely failed is told by its message.
+        # Its caller needs the body; a failure is reported by its message.
         return ResponseVerdict(ResponseClass.RETRY, message="the answer nests too deep or is too large to be passed on")
     return replace(verdict, body=None)
 
@@ -77,8 +77,8 @@ def _judge(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answe
 
 
 def _judge_fact(answer: Answer, now_ms: int) -> ResponseVerdict:
-    """A subscriber's answer (Standard Webhooks 1.0): the status alone counts, whatever becomes of the body. What is not
-    a success is tried again, because a subscriber that refuses today may be mended tomorrow."""
+    """Classify a subscriber's answer (Standard Webhooks 1.0) by its status alone. Everything but a success is tried
+    again, because a subscriber that refuses today may be mended tomorrow."""
     floor = _floor(answer, now_ms)
     status = answer.status
     if status is None:
@@ -121,7 +121,7 @@ def _judge_success(
 
 
 def _unacknowledged(members: dict[str, Any], body: dict[str, Any]) -> str:
-    """Codes of the orders that the far side left out. An answer without the list accepts all."""
+    """Codes of the orders that the answer leaves out. An answer without the list accepts all."""
     accepted = body.get("successOrders")
     if not isinstance(accepted, list):
         return ""
@@ -132,9 +132,9 @@ def _unacknowledged(members: dict[str, Any], body: dict[str, Any]) -> str:
 
 
 def _order_code(entry: Any) -> str:
-    # Some channels list the bare codes.
+    # Some channels list bare codes.
     code = entry.get("orderCode") if isinstance(entry, dict) else entry
-    # Anything else is no code; a list a thousand levels deep could not even be made a text.
+    # Anything else is no code; a list a thousand levels deep could not even be turned into text.
     return str(code) if isinstance(code, str | int | float) else ""
 
 
@@ -147,7 +147,7 @@ def _json_object(raw: bytes) -> dict[str, Any] | None:
 
 
 def _can_travel(raw: bytes, body: dict[str, Any]) -> bool:
-    """Whether the order can be told the body: orjson reads deeper than it writes, and numbers may grow."""
+    """Whether the body can be passed on to the order: orjson reads deeper than it writes, and numbers may grow."""
     if is_too_deep(raw, body):
         return False
     try:
@@ -157,7 +157,7 @@ def _can_travel(raw: bytes, body: dict[str, Any]) -> bool:
 
 
 def _message(status: int, raw: bytes, body: dict[str, Any] | None) -> str:
-    """What the far side said, in either of the contract's shapes, else its text, else its status."""
+    """The far side's message in either of the contract's shapes, else its text, else its status."""
     if body is not None:
         said = [body.get(name) for name in ("errorMessage", "message", "description")]
         parts = list(dict.fromkeys(text for text in said if isinstance(text, str) and text))

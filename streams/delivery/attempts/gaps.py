@@ -1,51 +1,35 @@
-"""What a subscriber will not get, and how it can tell.
+"""Gaps: facts that a subscriber will not get, and how later deliveries report them. Pure.
 
-A fact that is given up leaves a gap in its order's story: the lane's header keeps how far the story reached, and every
-later delivery says it (`watermark`). Where the newest fact supersedes, those between the dead one and it are passed
-over, too; they and the dead one are reported, and the newest keeps its place and its `previous_sequence`.
+A fact that is given up leaves a gap in its order's sequence. The lane's header keeps the sequence before the gap, and
+every later delivery carries it (`watermark`). If the newest fact supersedes, those between the dead one and the newest
+are not sent either; they and the dead one are reported, and the newest keeps its place and its `previous_sequence`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from streams.delivery.attempts.attempt import Finished
-from streams.delivery.outbox import reports as outcomes
-from streams.delivery.outbox.records import OUTBOX, OutboxEntry, decode_header, entry_key, has_no_gap, header_key
+from streams.delivery.outbox import reports
+from streams.delivery.outbox.records import (
+    OUTBOX,
+    LateHeader,
+    OutboxEntry,
+    decode_header,
+    entry_key,
+    has_no_gap,
+    header_key,
+)
 from streams.runtime.role import Change, Table
 from topics.records.deliveries import OutcomeKind
 from topics.subscriptions.model import FACT
 
 
-class HeaderWithGap(Change):
-    """A lane's header with the gap that a fact leaves, made when the runtime applies it.
-
-    A commit may wait for room or for the end of a rebalance, and meanwhile the lane takes its next facts: what the
-    header knows of these must stay.
-    """
-
-    __slots__ = ("_entry", "_outbox")
-    _entry: OutboxEntry
-    _outbox: Table
-
-    def __init__(self, entry: OutboxEntry, outbox: Table) -> None:
-        # The base is frozen, so its fields are set as it sets them; `value` is not a field here.
-        object.__setattr__(self, "table", OUTBOX)
-        object.__setattr__(self, "key", header_key(entry.request.lane))
-        object.__setattr__(self, "_entry", entry)
-        object.__setattr__(self, "_outbox", outbox)
-
-    @property
-    def value(self) -> bytes | None:
-        header = decode_header(self._outbox.get(self.key))
-        header.abandon(self._entry.request, self._entry.previous)
-        return header.encode()
-
-
 def watermark(entry: OutboxEntry, outbox: Table) -> int:
-    """What the delivery of the first entry of a lane says, the same in every attempt and when it is redriven. Only
-    subscribers are told, so only a fact costs the look."""
+    """The watermark in the delivery of a lane's first entry, the same in every attempt and when it is redriven. Only
+    facts carry one, so only they cost a look at the header."""
     if entry.watermark is not None:
         return entry.watermark
     if entry.request.touchpoint != FACT.name:
@@ -63,18 +47,25 @@ def abandon(
     now_ms: int,
     partition: int,
 ) -> tuple[Finished, Sequence[OutboxEntry]]:
-    """`finished` with what tells of the gap it leaves, if it does, and the entries that it supersedes.
+    """Add the gap that a fact leaves, if any, to `finished`; also returns the entries that it supersedes.
 
-    `waiting`: what is behind it in its lane. In the order in which the changes become durable: 1. the header, so that a
-    crash cannot lose the gap; 2. those between; 3. the dead one, so that a crash before it supersedes them again.
+    `waiting`: the entries behind it in its lane. The changes become durable in this order: 1. the header, so that a
+    crash cannot lose the gap; 2. the superseded entries; 3. the dead one, so that after a crash before it the others
+    are superseded again.
     """
     if not finished.leaves or finished.kind is OutcomeKind.DELIVERED or entry.request.touchpoint != FACT.name:
         return finished, ()
-    # A redriven fact is older than it looks by its place: it takes nobody's.
+    # A redriven fact is older than its place in the lane: it supersedes none.
     behind = [one for one in waiting() if not one.request.redriven] if finished.supersedes else []
     passed, lane = behind[:-1], entry.request.lane
-    told = [outcomes.superseded(one, behind[-1].request.id, partition, now_ms) for one in passed]
+    superseded = [reports.superseded(one, behind[-1].request.id, partition, now_ms) for one in passed]
     gone = [Change(OUTBOX, entry_key(lane, one.request.id), None) for one in passed]
-    changes = (HeaderWithGap(entry, outbox), *gone, *finished.changes)
-    with_gap = replace(finished, effects=(*finished.effects, *told), changes=changes)
+    changes = (LateHeader(lane, partial(_with_gap, entry), outbox), *gone, *finished.changes)
+    with_gap = replace(finished, effects=(*finished.effects, *superseded), changes=changes)
     return with_gap, passed
+
+
+def _with_gap(entry: OutboxEntry, raw: bytes | None) -> bytes:
+    header = decode_header(raw)
+    header.abandon(entry.request, entry.previous)
+    return header.encode()

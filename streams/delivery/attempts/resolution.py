@@ -13,14 +13,14 @@ from topics.subscriptions.model import KINDS
 from topics.values import value
 
 REDRIVEN_FOR_MS = 600_000
-"""How long a redriven request is tried before it is dead again: behind it wait newer ones of its order, which must not
-pay for it a second time. Its operator may redrive once more."""
+"""How long a redriven request is tried before it is dead again: newer requests of its order wait behind it, and must
+not be delayed a second time. Its operator may redrive it once more."""
 
 
 @value
 class Resolution:
-    """What an attempt made of its request. `next_ms`: it will be tried again then. `held`: it stays and blocks.
-    `supersedes`: of what waits behind it only the newest is still sent."""
+    """`next_ms`: when the request is tried again. `held`: it stays and blocks its lane. `supersedes`: of the requests
+    behind it only the newest is still sent."""
 
     kind: OutcomeKind
     next_ms: int | None = None
@@ -29,7 +29,7 @@ class Resolution:
 
     @property
     def leaves(self) -> bool:
-        """Whether the request is gone from its lane."""
+        """Whether the request leaves its lane."""
         return self.kind.final and not self.held
 
 
@@ -41,11 +41,11 @@ def resolve(
     random: Random,
     when_dead: WhenDead | None = None,
 ) -> Resolution:
-    """What becomes of a request after an attempt. Changes nothing. `when_dead`: what the destination chose; None: each
-    touchpoint's own.
+    """Resolve a request after an attempt; changes nothing. `when_dead`: as the destination chose; None: as its
+    touchpoint says.
 
-    A request whose endpoint is gone waits like one that failed: whoever stops sending there lets it lie until the
-    endpoint is back.
+    A request whose endpoint is gone waits like one that failed: once its subscription is disabled, it waits until the
+    subscription is enabled again.
     """
     request = entry.request
     touchpoint = KINDS[request.touchpoint]
@@ -59,7 +59,7 @@ def resolve(
     failures = entry.failures + _counts(result)
     next_ms = _schedule(request, schedule, now_ms).next_ms(failures, now_ms, random, result.not_before_ms)
     if result.kind is ResponseClass.THROTTLED and result.not_before_ms is not None:
-        # The whole destination waits for that moment; who goes first then is a matter of priority, not of jitter.
+        # The whole destination waits for that moment; then priority decides who goes first, not jitter.
         next_ms = result.not_before_ms
     if next_ms >= expires_ms(request):
         return Resolution(OutcomeKind.EXPIRED)
@@ -70,7 +70,7 @@ def resolve(
 
 
 def record_attempt(entry: OutboxEntry, result: AttemptResult, resolution: Resolution) -> Attempt:
-    """Write an attempt into its entry; returns it as it is reported."""
+    """Write an attempt into its entry; returns the attempt to report."""
     entry.attempts += 1
     entry.failures += _counts(result)
     entry.first_ms = entry.first_ms or result.at_ms
@@ -90,14 +90,14 @@ def _schedule(request: DeliveryRequest, schedule: RetrySchedule, now_ms: int) ->
 
 
 def _counts(result: AttemptResult) -> bool:
-    """Whether an attempt makes the next pause longer: when the far side said when to come back, it does not."""
+    """Whether an attempt makes the next pause longer. If the far side sent Retry-After, it does not."""
     if result.kind is ResponseClass.THROTTLED:
         return result.not_before_ms is None
     return result.kind in (ResponseClass.RETRY, ResponseClass.GONE)
 
 
 def _refusal_may_hold(request: DeliveryRequest, touchpoint: Touchpoint) -> bool:
-    """Whether a refusal needs an operator. A relay's goes to its caller, and a refused create is the order's to judge
-    (it becomes REJECTED); a cancellation that the far side refuses has nobody else to tell."""
+    """Whether a refusal needs an operator. A relay's caller learns it, and an order whose create is refused becomes
+    REJECTED; a refused cancellation has nobody else to report to."""
     judged_by_order = touchpoint.repeat is Repeat.CONFLICT_IF_CHANGED
     return not request.relay and not judged_by_order

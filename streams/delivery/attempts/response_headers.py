@@ -19,15 +19,15 @@ from typing import Any
 import http_sf
 
 RETRY_AFTER_MAX_S = 3600.0
-"""Longest quiet a far side can impose by one answer: a mistyped date must not silence a destination for a year."""
+"""Longest pause that one answer can ask for: a mistyped date must not stop a destination for a year."""
 THROTTLE_DEFAULT_S = 5.0
-"""Quiet after a 429 that does not say how long: a twelfth of Increff's window, so at most five permits come free."""
+"""Pause after a 429 without Retry-After: a twelfth of Increff's window, in which at most five permits come free."""
 
 REQUESTS = "requests"
-"""The quota unit of a policy that names none. Others (bytes, requests at once) are not spent by the request."""
+"""Quota unit of a policy that names none. Other units (bytes, requests at once) are ignored."""
 EPOCH_FROM_S = 10**9
-"""A reset of `X-RateLimit-Reset` is told in seconds from now or as a time since 1970, and this far apart they are
-told apart: the year 2001, or 31 years from now."""
+"""`X-RateLimit-Reset` is either seconds from now or seconds since 1970. From this value on it is a time since 1970: the
+year 2001, or 31 years from now."""
 EPOCH_MS_FROM = 10**12
 """The same in milliseconds."""
 
@@ -38,9 +38,9 @@ _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 def not_before_ms(header: str | None, now_ms: int, date: str | None = None) -> int | None:
     """When the far side may be called again (epoch ms, rounded up); None when the header is missing or unreadable.
 
-    A date in the past, or zero seconds, is now: the far side did answer the question. A date is told by the far
-    side's clock, so it is read against the answer's own `date` (RFC 9110, 6.6.1), and without one against our clock.
-    What is too far away is cut to RETRY_AFTER_MAX_S.
+    A date in the past, or zero seconds, is now: the far side did send the header. A date is by the far side's clock, so
+    it is compared with the answer's own `date` (RFC 9110, 6.6.1), without one with our clock. A longer pause is cut to
+    RETRY_AFTER_MAX_S.
     """
     if header is None:
         return None
@@ -51,8 +51,8 @@ def not_before_ms(header: str | None, now_ms: int, date: str | None = None) -> i
         moment_ms = _date_ms(text)
         if moment_ms is None:
             return None
-        told_ms = None if date is None else _date_ms(date)
-        wait_ms = moment_ms - (now_ms if told_ms is None else told_ms)
+        their_now_ms = None if date is None else _date_ms(date)
+        wait_ms = moment_ms - (now_ms if their_now_ms is None else their_now_ms)
     bounded = min(max(wait_ms, 0.0), RETRY_AFTER_MAX_S * 1000)
     return now_ms + int(-(-bounded // 1))
 
@@ -63,7 +63,7 @@ def _date_ms(text: str) -> float | None:
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     if moment.tzinfo is None:
-        # An HTTP date is always GMT; "-0000" is how the parser says that no zone was told.
+        # An HTTP date is always GMT; for "-0000" the parser gives no zone.
         moment = moment.replace(tzinfo=UTC)
     try:
         return moment.timestamp() * 1000
@@ -72,7 +72,7 @@ def _date_ms(text: str) -> float | None:
 
 
 def quiet_until_ms(headers: Mapping[str, str], now_ms: int) -> int | None:
-    """Until when nothing is left, by the far side's word (epoch ms); None when something is, or nothing is said."""
+    """Until when a limit is spent, by the far side's headers (epoch ms); None when none is, or none is given."""
     fields = {name.lower(): value for name, value in headers.items() if "rate" in name.lower()}
     if not fields:
         return None
@@ -83,13 +83,13 @@ def quiet_until_ms(headers: Mapping[str, str], now_ms: int) -> int | None:
 
 
 def _ietf(fields: Mapping[str, str]) -> Iterator[float]:
-    """Seconds until each limit of `RateLimit` that is spent is not any more."""
+    """Seconds until each spent limit of `RateLimit` is free again."""
     policies = dict(_items(fields.get("ratelimit-policy", "")))
     for name, parameters in _items(fields.get("ratelimit", "")):
         policy = policies.get(name, {})
         if policy.get("qu", REQUESTS) != REQUESTS or not _is_spent(parameters.get("r")):
             continue
-        # Without a time the window is all that is known: the quota is there again after it at the latest.
+        # Without a time: the quota is free again after the window at the latest.
         wait = parameters.get("t", policy.get("w"))
         if _is_number(wait):
             yield float(wait)
@@ -99,7 +99,7 @@ def _ietf(fields: Mapping[str, str]) -> Iterator[float]:
 
 
 def _named(fields: Mapping[str, str], now_ms: int) -> Iterator[float]:
-    """The same of the fields that have a name for each number."""
+    """The same for headers with one number each."""
     for prefix in ("ratelimit", "x-ratelimit", "x-rate-limit"):
         remaining, reset = (_number(fields.get(f"{prefix}-{what}")) for what in ("remaining", "reset"))
         if remaining is None or reset is None or remaining >= 1:
@@ -110,7 +110,7 @@ def _named(fields: Mapping[str, str], now_ms: int) -> Iterator[float]:
 
 
 def _items(field: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Names and parameters of a list of items; nothing from what is none."""
+    """Names and parameters of a list of items; nothing for an unreadable header."""
     if not field:
         return
     try:
@@ -123,7 +123,7 @@ def _items(field: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _members(field: str) -> dict[str, Any]:
-    """Members of the dictionary that draft 07 had; empty for what is none."""
+    """Members of the dictionary of draft 07; empty for an unreadable header."""
     try:
         parsed: Any = http_sf.parse(field.encode(), tltype="dictionary")
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Writes docs/responses.md, what each answer means, by asking `classify`.
+"""Writes docs/responses.md, the meaning of each answer, by calling `classify`.
 
 `python -m streams.delivery.attempts.responses_doc`.
 """
@@ -21,28 +21,28 @@ ASKED = (BY_NAME["create-outward-order"], BY_NAME["pack-order"], FACT)
 COLUMNS = ("Increff, marketplaces", "a relay that needs the body", "subscribers")
 _PAST, _NEXT_MINUTE = "Thu, 09 Oct 2025 08:00:00 GMT", "Thu, 09 Oct 2025 08:54:20 GMT"
 
-HEAD = f"""# What an answer means
+HEAD = f"""# What does Sluice do with this answer?
 
-One function decides it for everything that leaves (`streams/delivery/attempts/classify.py`); this table is made by
-asking it.
+Find the answer of your endpoint in the second table; the first says what follows. One function decides for every
+request that leaves Sluice (`streams/delivery/attempts/classify.py`); the table is made by calling it.
 
 | class | what follows |
 |---|---|
 | delivered | the request leaves its lane |
-| retry | again, with the same id, after a pause that grows; the lane waits, others go on |
-| throttled | fewer requests at once; with a time, nothing at all goes to the destination before it |
+| retry | the request is sent again, with the same id, after a pause that grows; its lane waits, others go on |
+| throttled | fewer requests at once; with a time, nothing at all is sent to the destination before it |
 | refused | a repeat would not help: the order learns it, and a relay's caller gets the answer |
-| gone | the subscription is disabled; what waits, waits until it is enabled again |
+| gone | the subscription is disabled; its facts wait until it is enabled again |
 
 A relay repeats faster, and only until its caller's deadline. Redirects are never followed. An answer is read up to
-{RESPONSE_BYTES_MAX >> 20} MiB, unpacked. A 401 or 403 means credentials: they are read again, or asked for where the
-channel has `marketplace_credential`, and the request goes again; orders are not given up for a password.
+{RESPONSE_BYTES_MAX >> 20} MiB, decompressed. A 401 or 403 concerns the credentials: they are read again, or requested
+where the channel has `marketplace_credential`, and the request is sent again; no order is given up for a password.
 
 """
 
 
 def answers() -> Iterator[tuple[str, Answer]]:
-    """What is asked, with its name in the table."""
+    """The answers to classify, each with its name in the table."""
     yield "no answer: time-out, reset, DNS, TLS, not HTTP", Answer(status=None, error="reset")
     yield "a request that HTTP cannot carry", Answer(status=None, error="a control character", unsendable=True)
     yield "2xx, empty", _answer(200)

@@ -1,6 +1,6 @@
-"""When a failed request goes again: exponential or as written out, jittered, never before the far side allows it. Pure.
+"""Retry schedule: exponential or written out, jittered, and never before the far side allows it. Pure.
 
-The result is an absolute time that is stored with the request, so a restart neither hurries nor delays a retry.
+The next time is absolute and stored with the request, so a restart neither hurries nor delays a retry.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from random import Random
 from topics.configuration.pace import Pace
 
 JITTER = 0.2
-"""Retries spread over +-20 %, so that what failed together does not return together."""
+"""Retries spread over +-20 %, so that requests that failed together do not return together."""
 RELAY_FIRST_MS = 200.0
-"""A caller waits for a relay: its first retry comes after a blip's length, not after a schedule's."""
+"""First pause of a relay while its caller waits: as long as a short disturbance, not as a schedule's pause."""
 RELAY_MAX_MS = 5_000.0
 """Longest pause of a relay while its caller waits: several tries fit into the 40 s deadline."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetrySchedule:
-    """Pauses double from `first_ms` to `max_ms`; after `give_up_ms` from its first attempt a request is dead.
+    """Pauses double from `first_ms` to `max_ms`; a request is dead `give_up_ms` after its first attempt.
 
-    With `pauses_ms` they are these, and a request is dead when it failed after the last of them.
+    With `pauses_ms` the pauses are these, and a request is dead when it fails after the last of them.
     """
 
     first_ms: float
@@ -32,7 +32,7 @@ class RetrySchedule:
 
     @classmethod
     def written_out(cls, pauses_ms: tuple[float, ...], give_up_ms: float) -> RetrySchedule:
-        """`give_up_ms` is for a request that never fails and is never taken (always throttled); it cuts no list off."""
+        """`give_up_ms` is for a request that is always throttled, which is no failure; it never cuts the list short."""
         longest = sum(pauses_ms) * (1 + JITTER)
         return cls(pauses_ms[0], max(pauses_ms), max(give_up_ms, longest), pauses_ms)
 
@@ -45,16 +45,16 @@ class RetrySchedule:
         if self.pauses_ms:
             pause = self.pauses_ms[min(max(failures, 1), len(self.pauses_ms)) - 1]
         else:
-            # 2 ** 60 is far past any max_ms; the bound keeps a long outage from making huge numbers.
+            # 2 ** 60 is far above any max_ms; the bound prevents huge numbers after a long outage.
             pause = min(self.max_ms, self.first_ms * 2.0 ** min(max(failures, 1) - 1, 60))
         jittered = now_ms + max(1, round(pause * random.uniform(1 - JITTER, 1 + JITTER)))
         return jittered if not_before_ms is None else max(jittered, not_before_ms)
 
     def gives_up(self, failures: int, since_first_ms: float) -> bool:
-        """Whether a request that failed so often, the first time so long ago, is dead.
+        """Whether a request is dead after so many failures, the first so long ago.
 
-        Of a list that is written out the time counts, too: a relay fails quicker than the list says while its caller
-        waits, and what goes on after that has the list before it.
+        For a written-out list the time counts, too: while its caller waits a relay fails faster than the list says, and
+        if it goes on after that, it has the list still before it.
         """
         if since_first_ms >= self.give_up_ms:
             return True

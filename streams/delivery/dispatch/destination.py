@@ -25,6 +25,7 @@ from streams.delivery.outbox.records import (
     OUTBOX,
     SEPARATOR,
     OutboxEntry,
+    check_lane,
     decode_entry,
     entry_key,
     is_entry_key,
@@ -229,7 +230,9 @@ class PartitionDestination:
             waiting = {key: raw for key, raw in of_lane if is_entry_key(key)}
             entries = [decode_entry(raw) for key, raw in waiting.items() if names_of_entry_key(key)[1] not in deferred]
             # Within a lane the log's order: the times are those of the writers' clocks.
-            for entry in sorted(entries, key=lambda entry: entry.position):
+            entries.sort(key=lambda entry: entry.position)
+            check_lane(entries)
+            for entry in entries:
                 if entry.request.shard not in self._started:
                     self._enqueue(entry)
             loaded += len(waiting)

@@ -16,6 +16,7 @@ from streams.delivery.lanes.lane import DECODED_MAX, Expire, Lane, OutboxReader,
 from streams.delivery.lanes.ready_queue import CallTurn, Choice, LaneTurn, ReadyQueue
 from streams.delivery.lanes.spilled import SpilledLanes
 from streams.delivery.outbox.records import OutboxEntry
+from streams.runtime.invariants import violated
 from streams.runtime.role import Table
 from topics.contract.definition import Priority
 from topics.subscriptions.model import KINDS
@@ -242,6 +243,8 @@ class LaneSet:
         at_once = max(1, LANES_IN_MEMORY_MAX // RELOADED_BELOW // 2)
         for priority in self._running_low():
             for name, requests in self._spilled.pop_due(priority, now_ms, at_once):
+                if name in self._lanes:
+                    violated("spilled_lane_returns_once", f"lane {name} is in memory and on disk")
                 lane = self._lanes[name] = Lane(name, self._reader, requests)
                 self.schedule(lane, reloaded=True)
 

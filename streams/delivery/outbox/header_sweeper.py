@@ -1,4 +1,4 @@
-"""Forgetting lanes: a header is kept past the redelivery window after its last request, then deleted."""
+"""Deletes the headers of lanes that have had no request for HEADER_KEPT_MS and have none now."""
 
 from __future__ import annotations
 
@@ -8,46 +8,22 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 
-from streams.delivery.outbox.records import OUTBOX, SEPARATOR, decode_header, is_entry_key
+from streams.delivery.outbox.records import SEPARATOR, LateHeader, decode_header, is_entry_key
 from streams.delivery.ports import Clock
 from streams.runtime.role import Change, Committer, PartitionLost, Table
 
 SWEEP_EVERY_MS = 60_000
 """Between two walks."""
 SWEEP_KEYS = 1_000
-"""Keys looked at without a pause: a few milliseconds of the event loop."""
+"""Keys passed without a pause: a few milliseconds of the event loop."""
 SWEEP_PAUSE_MS = 1_000
-"""A million lanes take a quarter of an hour, and what that costs is not felt."""
-
-Idle = Callable[[int, str], bool]
-
-
-class HeaderDeletion(Change):
-    """The deletion of a header that is decided when the runtime applies it, in the same turn of the event loop.
-
-    A commit may wait for room or for the end of a rebalance, and the lane may come back meanwhile: then its header
-    stays as it is.
-    """
-
-    __slots__ = ("_is_old", "_outbox")
-    _is_old: Callable[[bytes], bool]
-    _outbox: Table
-
-    def __init__(self, key: bytes, is_old: Callable[[bytes], bool], outbox: Table) -> None:
-        # The base is frozen, so its fields are set as it sets them; `value` is not a field here.
-        object.__setattr__(self, "table", OUTBOX)
-        object.__setattr__(self, "key", key)
-        object.__setattr__(self, "_is_old", is_old)
-        object.__setattr__(self, "_outbox", outbox)
-
-    @property
-    def value(self) -> bytes | None:
-        raw = self._outbox.get(self.key)
-        return None if raw is None or self._is_old(raw) else raw
+"""A million lanes take a quarter of an hour, at a cost that is not felt."""
+_BEHIND = SEPARATOR + b"\xff"
+"""Appended to a lane, a key behind all its entries."""
 
 
 class HeaderSweeper:
-    """Forgets the headers of one partition. The table is walked through again and again, a little at a time: nothing is
+    """Sweeps the headers of one partition. Walks through the table again and again, a little at a time, so nothing is
     remembered for each lane."""
 
     def __init__(
@@ -56,20 +32,20 @@ class HeaderSweeper:
         outbox: Table,
         committer: Committer,
         clock: Clock,
-        idle: Idle,
+        is_idle: Callable[[int, str], bool],
         crashed: Callable[[BaseException], None],
     ) -> None:
-        """`idle`: whether nothing of a lane is being sent, so that its entries in the table do not change just now."""
+        """`is_idle`: whether no request of a lane is being sent, so that its entries do not change just now."""
         self._partition = partition
         self._outbox = outbox
         self._committer = committer
         self._clock = clock
-        self._idle = idle
+        self._is_idle = is_idle
         self._crashed = crashed
         self._walk: Iterator[tuple[bytes, bytes]] = iter(())
         self._old: list[tuple[bytes, int]] = []
-        """Headers that are old, with their last request's time, and whose entries the walk has not passed yet. Each key
-        begins with the one before it, so they are few, and the last one's entries come first."""
+        """Old headers with their last request's time, whose entries the walk has not passed yet. Each key begins with
+        the one before it, so they are few, and the last one's entries come first."""
         self._never = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -96,14 +72,14 @@ class HeaderSweeper:
             raise
 
     async def sweep(self) -> bool:
-        """Look at some of the table, and forget what is old and idle of it; returns whether there is more."""
+        """Pass some keys of the table, and delete the old headers of idle lanes; returns whether there are more."""
         rows = list(islice(self._walk, SWEEP_KEYS))
         changes: list[Change] = []
         for key, raw in rows:
             changes += self._passed(key)
             if is_entry_key(key):
                 if self._old and self._old[-1][0] == key.partition(SEPARATOR)[0]:
-                    self._old.pop()  # something waits
+                    self._old.pop()  # a request waits
             else:
                 header = decode_header(raw)
                 if header.is_old(self._clock.now_ms()):
@@ -115,17 +91,17 @@ class HeaderSweeper:
         return len(rows) == SWEEP_KEYS
 
     def _passed(self, key: bytes | None) -> list[Change]:
-        """What is old and without entries, now that the walk has come to `key`; None: to its end."""
+        """Deletions of the old headers whose lanes the walk has passed at `key`, None: at its end."""
         changes: list[Change] = []
         while self._old and (key is None or key > self._old[-1][0] + _BEHIND):
-            lane, last_ms = self._old.pop()
-            if self._idle(self._partition, lane.decode()):
-                changes.append(HeaderDeletion(lane, partial(self._is_old, lane.decode(), last_ms), self._outbox))
+            raw_lane, last_ms = self._old.pop()
+            lane = raw_lane.decode()
+            if self._is_idle(self._partition, lane):
+                changes.append(LateHeader(lane, partial(self._kept, lane, last_ms), self._outbox))
         return changes
 
-    def _is_old(self, lane: str, last_ms: int, raw: bytes) -> bool:
-        return decode_header(raw).last_ms <= last_ms and self._idle(self._partition, lane)
-
-
-_BEHIND = SEPARATOR + b"\xff"
-"""With it a lane's key is behind all its entries."""
+    def _kept(self, lane: str, last_ms: int, raw: bytes | None) -> bytes | None:
+        """The header if its lane has come back meanwhile; None deletes it."""
+        if raw is None or (decode_header(raw).last_ms <= last_ms and self._is_idle(self._partition, lane)):
+            return None
+        return raw

@@ -1,17 +1,20 @@
-"""The values of deliveries.outbox: a header for each lane, an entry for each request that waits in it. Pure.
+"""Records of deliveries.outbox: a header for each lane, and an entry for each request that waits in it. Pure.
 
-Keys: a header's is the lane itself, an entry's is `lane||request` (no part of a lane is empty, so the two never meet).
-The entry is put before the header: Kafka's redelivery is recognised by the header, so a header that became durable
+A header's key is the lane itself, an entry's is `lane||request`; no part of a lane is empty, so the two never collide.
+The entry is put before the header: a redelivery by Kafka is recognised by the header, so a header that became durable
 alone would lose its request.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import orjson
 
 from streams.delivery.clock import NEVER
+from streams.runtime.invariants import violated
+from streams.runtime.role import Change, Table
 from topics.records.deliveries import Attempt, DeliveryRequest, Redrive
 from topics.records.keys import join, split
 from topics.subscriptions.model import FACT
@@ -19,36 +22,37 @@ from topics.subscriptions.model import FACT
 OUTBOX = "deliveries.outbox"
 SEPARATOR = b"||"
 RELAY_MARGIN_MS = 1_000
-"""The answer still has to be recorded by the order and to reach the caller: the way back is part of the deadline."""
+"""Part of a relay's deadline: the order has to record the answer, and the answer has to reach the caller."""
 SEND_TIMEOUT_MIN_S = 0.25
-"""Shortest time-out of a request, when a relay's deadline is near; it eats into RELAY_MARGIN_MS, not past it."""
+"""Shortest time-out of a request when a relay's deadline is near; it fits into RELAY_MARGIN_MS."""
 HEADER_KEPT_MS = 24 * 3_600_000
-"""How long a lane is remembered after its last request. A repeat by Kafka or by the orders role follows a crash within
-the time of its restart; a day leaves room for a restart that somebody has to make by hand."""
+"""How long a header is kept after its lane's last request. A repeat by Kafka or by the orders role follows a crash
+within the time of a restart; a day leaves time for a restart by hand."""
 HEADER_WITH_GAP_KEPT_MS = 30 * HEADER_KEPT_MS
-"""The same for one that knows of a gap: later, its subscriber would be told that it got everything. Orders come to
-their end within weeks; whoever has not filled a gap by then asks for the whole order."""
+"""The same for a header with a gap: without it, the subscriber would learn that it got everything. Orders end within
+weeks; a subscriber that has not filled a gap by then asks for the whole order."""
 REDRIVEN_MAX = 256
-"""Redriven requests a header remembers: more than all redrives together may have on their way in one lane."""
+"""Redriven requests that a header remembers: more than all redrives together may have in flight in one lane."""
 STORIES_WITH_GAP_MAX = 8
-"""Earlier stories whose gaps a header remembers: an order is forgotten after weeks, and its facts wait for days."""
+"""Earlier incarnations of an order whose gaps a header remembers: an order is forgotten after weeks, and its facts wait
+for days."""
 _NO_WATERMARK = b'"watermark":null'
 _NO_EARLIER = b'"earlier":{}'
 RECENT_IDS_MAX = 32
-"""Request ids a header remembers. A crash of the orders role repeats its last group, a few requests of a lane."""
+"""Request ids that a header remembers. A crash of the orders role repeats its last group, a few requests of a lane."""
 
 
 @dataclass(slots=True, kw_only=True)
 class LaneHeader:
-    """What outlives a lane's requests, so that an old request cannot come back after a newer one.
+    """The memory of a lane, kept longer than its requests, so that an old request cannot follow a newer one.
 
-    `next_position` numbers the entries; `sequence` is the highest of the orders role's own; `last_ms` is the time of
-    the last request, from which the header's keeping is counted. `epoch` is the newest under which a request was made:
-    one lane is one entity's, decided in one partition of orders.commands, so its epochs grow. `watermark`: up to which
-    sequence a subscriber acknowledged everything, since something was abandoned; None: nothing was, so that it is
-    whatever was acknowledged last, and costs no write. `story`: the latest; in a later one sequences begin again.
-    `earlier`: the watermarks of stories before it that have a gap, because facts of theirs may still wait.
-    `redriven`: requests that were given up and taken again, each with the attempts that it had then.
+    `next_position` numbers the entries; `sequence` is the highest sequence of the orders role; `last_ms` is the time of
+    the last request, from which HEADER_KEPT_MS counts. `epoch` is the newest under which a request was made: one lane
+    is one entity's, decided in one partition of orders.commands, so its epochs grow. `watermark`: the sequence up to
+    which a subscriber acknowledged everything, once a fact was abandoned; None: none was, so the watermark is the last
+    acknowledged sequence, and costs no write. `story`: the latest incarnation of the order; a later one counts
+    sequences from 1. `earlier`: the watermarks of incarnations before it that have a gap, because their facts may still
+    wait. `redriven`: requests that were given up and redriven, each with its attempts at that time.
     """
 
     next_position: int = 0
@@ -62,29 +66,27 @@ class LaneHeader:
     redriven: dict[str, int] = field(default_factory=dict)
 
     def is_stale(self, epoch: int) -> bool:
-        """Whether a former owner of the entity's partition made the request, behind its successor; 0: no role did."""
+        """Whether a former owner of the entity's partition made the request, after its successor; 0: no role did."""
         return 0 < epoch < self.epoch
 
     def is_old(self, now_ms: int) -> bool:
-        """Whether it may be forgotten, if nothing waits."""
+        """Whether the header may be deleted, if no request waits."""
         has_gap = self.watermark is not None or bool(self.earlier)
         kept_ms = HEADER_WITH_GAP_KEPT_MS if has_gap else HEADER_KEPT_MS
         return self.last_ms + kept_ms < now_ms
 
     def knows(self, request: DeliveryRequest) -> bool:
-        """Whether the request was taken before: the orders role decided again after a crash."""
+        """Whether the request was accepted before: the orders role decided again after a crash."""
         if request.id in self.recent:
             return True
         return 0 < request.sequence <= self.sequence and not self._begins_again(request)
 
     def _begins_again(self, request: DeliveryRequest) -> bool:
-        """Whether its order was forgotten, and is another one under the same code."""
-        if not self.story:  # what is known was made before stories were told
-            return request.story > 0 and request.sequence <= self.sequence
+        """Whether the request is of a later incarnation: its order was forgotten, and its code used again."""
         return request.story > self.story
 
     def append(self, request: DeliveryRequest, now_ms: int) -> OutboxEntry:
-        """Note the request; returns its entry, the last of the lane."""
+        """Append a request; returns its entry, the last of the lane."""
         if self._begins_again(request):
             if self.watermark is not None:
                 self._note_earlier(self.story, self.watermark)
@@ -98,12 +100,12 @@ class LaneHeader:
         return entry
 
     def knows_redrive(self, redrive: Redrive) -> bool:
-        """Whether this end of the request was taken up before: by a record that came twice, or by another redrive."""
+        """Whether this end of the request was redriven before: by a repeated record, or by another redrive."""
         return self.redriven.get(redrive.request.id, 0) >= redrive.attempts
 
     def append_redriven(self, redrive: Redrive, now_ms: int) -> OutboxEntry:
-        """Note a request that was given up and has left; returns its entry, the last of the lane. Its sequence is an
-        old one, so nothing that counts sequences changes."""
+        """Append a request that was given up and has left; returns its entry, the last of the lane. Its sequence is an
+        old one, so the lane's `sequence` does not change."""
         self.note_redriven(redrive)
         entry = OutboxEntry(
             request=replace(redrive.request, redriven=True),
@@ -126,7 +128,7 @@ class LaneHeader:
             del self.redriven[next(iter(self.redriven))]
 
     def abandon(self, request: DeliveryRequest, previous: int) -> None:
-        """A subscriber will not get this fact, and has to be able to tell. `previous`: the sequence before it."""
+        """Note that a subscriber will not get this fact. `previous`: the sequence before it."""
         if request.touchpoint != FACT.name:
             return
         if self._is_earlier(request):
@@ -135,8 +137,8 @@ class LaneHeader:
             self.watermark = previous if self.watermark is None else min(self.watermark, previous)
 
     def watermark_before(self, request: DeliveryRequest, previous: int) -> int:
-        """What stands in the delivery of a request that follows `previous` in its story. Once it is the first of its
-        lane this never changes: what may still be abandoned comes after it."""
+        """The watermark in the delivery of a request that follows `previous`. It never changes once the request is the
+        first of its lane: only later facts can still be abandoned."""
         known = self.earlier.get(str(request.story)) if self._is_earlier(request) else self.watermark
         return previous if known is None else min(known, previous)
 
@@ -154,14 +156,13 @@ class LaneHeader:
 
 @dataclass(slots=True, kw_only=True)
 class OutboxEntry:
-    """One request that waits. All times are epoch milliseconds.
+    """One waiting request. All times are epoch milliseconds.
 
-    `previous` is the sequence of the request before it in the lane, 0: none is known.
-    `failures` counts what makes its pauses grow (being throttled does not); `first_ms` is its first attempt, from which
-    giving up is counted, so that waiting behind others costs nothing. `held`: dead, and the lane waits for an operator.
-    `next_ms` 0: not tried yet, due at once, whatever the clock says of whoever wrote the request. `watermark`: what its
-    first attempt said, None before it. `dead_at`: how many attempts it had when it was last given up, 0: it never was;
-    `redrive`: the redrive that sends it again.
+    `previous`: the sequence of the request before it in the lane, 0: none is known. `failures` counts the attempts that
+    make its pauses grow (a throttled one does not). `first_ms`: its first attempt, from which giving up is counted, so
+    that waiting behind others costs nothing. `held`: dead, and the lane waits for an operator. `next_ms` 0: not tried
+    yet, due at once, whatever the clock of its writer says. `watermark`: as its first attempt said, None before it.
+    `dead_at`: its attempts when it was last given up, 0: it never was. `redrive`: the redrive that sends it again.
     """
 
     request: DeliveryRequest
@@ -183,12 +184,12 @@ class OutboxEntry:
         return orjson.dumps(self)
 
     def encode_new(self, request: bytes) -> bytes:
-        """Of one that was just taken: its request as it is on deliveries.requests is not encoded once more."""
+        """Encode a new entry, with its request as it is on deliveries.requests: so that is not encoded again."""
         new = {"request": orjson.Fragment(request), "position": self.position, "queued_ms": self.queued_ms}
         return orjson.dumps({**new, "last": None, "previous": self.previous})
 
     def reset_schedule(self, redrive: str = "") -> None:
-        """A fresh schedule; the attempts go on being numbered, so that each keeps an id of its own."""
+        """Give it a fresh schedule on an operator's word. Attempts are numbered on: each has an id of its own."""
         self.dead_at = self.attempts
         self.redrive = redrive
         self.held = False
@@ -198,16 +199,52 @@ class OutboxEntry:
 
 
 def expires_ms(request: DeliveryRequest) -> int:
-    """When a request is withdrawn because its caller no longer waits; NEVER for those that go on."""
+    """When a request is withdrawn because its caller no longer waits; NEVER for one that goes on."""
     if not (request.relay and request.withdraw) or request.deadline_ms is None:
         return NEVER
     return request.deadline_ms - RELAY_MARGIN_MS
 
 
 def timeout_s(request: DeliveryRequest, configured_s: float, now_ms: int) -> float:
-    """The time-out of an attempt sent now: a caller that will be gone is not waited for."""
+    """The time-out of an attempt sent now: it does not outlast the caller."""
     left_s = (expires_ms(request) - now_ms) / 1000
     return min(configured_s, max(SEND_TIMEOUT_MIN_S, left_s))
+
+
+class LateHeader(Change):
+    """A header whose new value is made when the runtime applies the change, in the same turn of the event loop.
+
+    A commit may wait for room or for the end of a rebalance. Meanwhile the lane may accept requests, which the header
+    must go on knowing.
+    """
+
+    __slots__ = ("_make", "_outbox")
+    _make: Callable[[bytes | None], bytes | None]
+    _outbox: Table
+
+    def __init__(self, lane: str, make: Callable[[bytes | None], bytes | None], outbox: Table) -> None:
+        """`make`: from the header's value at that moment to its new one."""
+        # The base is frozen, so its fields are set as it sets them; `value` is not a field here.
+        object.__setattr__(self, "table", OUTBOX)
+        object.__setattr__(self, "key", header_key(lane))
+        object.__setattr__(self, "_make", make)
+        object.__setattr__(self, "_outbox", outbox)
+
+    @property
+    def value(self) -> bytes | None:
+        return self._make(self._outbox.get(self.key))
+
+
+def check_lane(entries: Sequence[OutboxEntry]) -> None:
+    """Check what `append` ensures: in the order of positions, the sequences of one incarnation grow."""
+    last: dict[int, int] = {}
+    for entry in entries:
+        request = entry.request
+        if request.redriven or not request.sequence:
+            continue
+        if request.sequence <= last.get(request.story, 0):
+            violated("sequences_grow", f"request {request.id} of lane {request.lane} has sequence {request.sequence}")
+        last[request.story] = request.sequence
 
 
 def header_key(lane: str) -> bytes:
@@ -229,9 +266,9 @@ def names_of_entry_key(key: bytes) -> tuple[str, str]:
 
 
 def has_no_gap(raw: bytes | None) -> bool:
-    """Whether a header knows of no gap, without decoding it: each delivery asks, and few headers have one.
+    """Whether a header has no gap, without decoding it: each delivery asks, and few headers have one.
 
-    Inside a string of the header the quotes of this would be escaped.
+    Inside a string of the header the quotes of the two markers would be escaped.
     """
     return raw is None or (_NO_WATERMARK in raw and _NO_EARLIER in raw)
 

@@ -1,4 +1,4 @@
-"""The records that tell what became of a request: the attempt, the order's outcome, the dead letter. Pure."""
+"""Reports on a request: the attempt, the order's outcome, the reply, the dead letter and its conclusion. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _VERDICTS = {OutcomeKind.DELIVERED: Verdict.ANSWERED, OutcomeKind.REFUSED: Verdi
 def attempted(
     entry: OutboxEntry, attempt: Attempt, partition: int, response_class: str, far_side: str, event: str = ""
 ) -> Effect:
-    """The attempt, for analytics: no body, because a body may name people."""
+    """The attempt, for analytics. It has no body, because a body may name people."""
     request = entry.request
     value = {
         "request": request.id,
@@ -48,7 +48,7 @@ def attempted(
 
 
 def superseded(entry: OutboxEntry, newest: str, partition: int, now_ms: int) -> Effect:
-    """That a request will not be sent, beside the attempts of those that were."""
+    """A request that will not be sent, reported beside the attempts."""
     by = f"superseded by {newest}"
     passed = Attempt(number=entry.attempts, at_ms=now_ms, took_ms=0.0, status=None, error=by)
     return attempted(entry, passed, partition, OutcomeKind.SUPERSEDED, "", event="superseded")
@@ -63,14 +63,15 @@ def outcome(
     message: str = "",
     next_ms: int | None = None,
 ) -> list[Effect]:
-    """What the order learns, if it was the order that asked: of its subscribers it knows nothing, and a fact about a
-    fact's delivery would be delivered in turn. The id is the same when the outcome is told again after a crash."""
+    """The outcome for the order or the gateway that made the request. A fact has none: an order knows nothing of its
+    subscribers, and a fact about a fact's delivery would be delivered in turn. The id is the same when the outcome is
+    reported again after a crash."""
     request = entry.request
     if request.touchpoint == FACT.name:
         return []
     if request.reply is not None:
         return _reply(request, request.reply, kind, entry.last, body, message, now_ms)
-    told = Outcome(
+    report = Outcome(
         request=request.id,
         touchpoint=request.touchpoint,
         kind=kind,
@@ -82,7 +83,7 @@ def outcome(
     )
     suffix = f":{entry.attempts}" if kind is OutcomeKind.RETRYING else ""
     headers = _headers(request, f"{request.id}:{kind}{suffix}", envelope.DELIVERY_OUTCOME, now_ms)
-    return [Effect("orders.commands", request.entity.encode(), told.encode(), headers)]
+    return [Effect("orders.commands", request.entity.encode(), report.encode(), headers)]
 
 
 def _reply(
@@ -94,7 +95,8 @@ def _reply(
     message: str,
     now_ms: int,
 ) -> list[Effect]:
-    """What the gateway that waits learns. Published to a partition that there is not, it would end the process."""
+    """The reply for a waiting gateway. None for a partition that does not exist: publishing there would end the
+    process."""
     if not kind.final or not 0 <= partition < REPLY_PARTITIONS:
         return []
     verdict = _VERDICTS.get(kind, Verdict.FAILED)
@@ -105,7 +107,7 @@ def _reply(
 
 
 def dead(entry: OutboxEntry, partition: int, now_ms: int) -> Effect:
-    """The whole request with its reason, for whoever decides about it."""
+    """The dead letter: the whole request with its reason, for the operator who decides about it."""
     value = {
         "request": asdict(entry.request),
         "attempts": entry.attempts,
@@ -130,10 +132,10 @@ def concluded(
     redrive: str = "",
     message: str = "",
 ) -> Effect:
-    """Beside the dead letter: what became of the request later."""
-    told = Concluded(request=request.id, how=how, attempts=attempts, redrive=redrive, message=message)
+    """The end of a dead request, reported beside its dead letter."""
+    report = Concluded(request=request.id, how=how, attempts=attempts, redrive=redrive, message=message)
     headers = _headers(request, f"{request.id}:{how}:{attempts}", envelope.DELIVERY_CONCLUDED, now_ms)
-    return Effect("deliveries.dead", request.lane.encode(), told.encode(), headers, partition)
+    return Effect("deliveries.dead", request.lane.encode(), report.encode(), headers, partition)
 
 
 def _headers(request: DeliveryRequest, event_id: str, event_type: str, time_ms: int) -> envelope.Headers:

@@ -14,13 +14,13 @@ from typing import Any
 
 import orjson
 
-from streams.delivery.ports import Answer, Call
+from streams.delivery.ports import Answer, Call, Sender
 from topics.contract.definition import Touchpoint
 from topics.contract.entities import manifest_code
 from topics.records.keys import join
 
 CODE_BYTES = 10
-"""Of a code's hash: 16 letters and digits, short enough for a barcode, and 80 bits, so that two never meet."""
+"""Bytes of a code's hash: 16 letters and digits, short enough for a barcode, and 80 bits, so that two never collide."""
 
 Members = dict[str, Any]
 Reply = tuple[int, Members]
@@ -28,7 +28,7 @@ Rule = Callable[[str, Members], Reply]
 
 
 def answer(touchpoint: Touchpoint, channel: str, members: Members) -> Reply:
-    """Status and body of Sluice's own answer to a touchpoint that would go to a marketplace."""
+    """Status and body of Sluice's own answer to a request that would go to a marketplace."""
     return RULES[touchpoint.name](channel, members)
 
 
@@ -40,7 +40,7 @@ def _code(*parts: str) -> str:
     return b32encode(hashlib.blake2b(join(*parts), digest_size=CODE_BYTES).digest()).decode()
 
 
-def _take(_channel: str, _members: Members) -> Reply:
+def _accept(_channel: str, _members: Members) -> Reply:
     return 200, {"hasError": False, "errorMessage": None}
 
 
@@ -61,8 +61,8 @@ def _manifest(channel: str, members: Members) -> Reply:
 
 def _stock(_channel: str, members: Members) -> Reply:
     items = members["inventories"]
-    taken = items if "consolidationType" in members else [item["channelSkuCode"] for item in items]
-    return 200, {"successList": taken, "failureList": []}
+    accepted = items if "consolidationType" in members else [item["channelSkuCode"] for item in items]
+    return 200, {"successList": accepted, "failureList": []}
 
 
 def _nobody_makes(what: str) -> Rule:
@@ -83,30 +83,23 @@ RULES: dict[str, Rule] = {
     "get-invoice": _nobody_makes("invoices"),
     "get-shipping-label": _nobody_makes("shipping labels"),
     "create-manifest": _manifest,
-    "handover-notification": _take,
-    "seller-cancellation": _take,
+    "handover-notification": _accept,
+    "seller-cancellation": _accept,
     "location-wise-atp-inventory": _stock,
     "consolidated-atp-inventory": _stock,
-    "return-order-acknowledgement": _take,
+    "return-order-acknowledgement": _accept,
 }
 """Every touchpoint that is sent to marketplaces; a test walks them."""
 
 
-class BuiltinSender:
-    """Never late, never away, and it keeps nothing: see streams/delivery/senders/builtin.py."""
-
-    async def start(self) -> None: ...
+class BuiltinSender(Sender):
+    """Answers at once and is never away; see the module."""
 
     async def send(self, call: Call) -> Answer:
         try:
             status, body = answer(call.touchpoint, call.channel, call.members or {})
         except (KeyError, TypeError, ValueError) as error:
-            # What the orders role lets through has all that the rules need; a marketplace would refuse the rest, too.
+            # Requests of the orders role have all that the rules need; a marketplace would refuse others, too.
             message = f"the request does not name what it is about: {type(error).__name__} {error}"
             return Answer(status=400, body=orjson.dumps({"hasError": True, "errorMessage": message}))
         return Answer(status=status, body=orjson.dumps(body))
-
-    async def stop(self) -> None: ...
-
-    def unready(self) -> str | None:
-        return None

@@ -1,9 +1,9 @@
-"""The headers that say who calls: from channels.toml, read again when they are refused, or asked for (contract 0.2).
+"""Credential headers of HTTP requests (contract 0.2): from channels.toml, or from the marketplace's Get Credential.
 
-Mode (a), static pairs: after a 401 the file is read again, so that an operator who changes a password restarts nothing.
-Mode (b), `marketplace_credential`: they are what the marketplace's Get Credential answers, asked for before the first
-request and after a 401. Asking is a request like any other: it takes the place of the attempt that needs it, so that a
-budget counts it and the request goes with the next attempt.
+Mode (a), static pairs: after a 401 channels.toml is read again, so a changed password needs no restart. Mode (b),
+`marketplace_credential`: the marketplace's Get Credential is called before the first request and after a 401. That call
+is a request like any other: it takes the place of the attempt that needs it, so the budget counts it, and the request
+goes with the next attempt.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from topics.configuration.errors import ConfigurationError
 from topics.contract.models.documents import CredentialHeaders
 
 READ_EVERY_MS = 10_000
-"""What was read a moment ago and is refused will not be better now: every attempt would read it again."""
+"""Shortest time between two reads. Credentials that were just read and are refused will not be better now."""
 REFUSED = 401
 BUSY = frozenset({429, 502, 503, 504})
-"""What asks for a lower pace asks all calls for it."""
-READ_AGAIN = "the credentials were refused or missing, and have been read; the request goes next"
+"""Statuses of Get Credential that ask for a lower pace of all calls."""
+READ_AGAIN = "the credentials were refused or missing, and have been read again; the next attempt sends the request"
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ Ask = Callable[[], Awaitable[Answer]]
 
 
 class Credentials:
-    """Of all channels. `reload` reads channels.toml again, None where there is no file."""
+    """The credentials of all channels. `reload` reads channels.toml again, None without a file."""
 
     def __init__(self, channels: Channels, clock: Clock, reload: Callable[[], Channels] | None = None) -> None:
         self._channels = channels
@@ -57,7 +57,7 @@ class Credentials:
         return headers
 
     def marketplace(self, channel: str) -> dict[str, str]:
-        """The static pairs, and over them those that were asked for."""
+        """The static pairs, overridden by those of Get Credential."""
         static = self._channels.channels[channel].marketplace_headers
         headers = {name: value.get_secret_value() for name, value in static.items()}
         if channel in self._asked:
@@ -69,7 +69,7 @@ class Credentials:
         return self._asked.get(channel)
 
     async def refused(self, channel: str, sent: dict[str, str], *, by_marketplace: bool) -> None:
-        """A request with these headers was answered 401."""
+        """Handle a 401 to a request with the headers `sent`."""
         if by_marketplace and channel in self._asked:
             self._asked[channel].refused(sent)
         elif self._reload is not None:
@@ -84,9 +84,9 @@ class Credentials:
             try:
                 found = await asyncio.to_thread(reload)
             except ConfigurationError as error:
-                log.warning("credentials.unreadable channel=%s: the old ones stay: %s", channel, error)
+                log.warning("credentials.unreadable channel=%s: the known ones stay in use: %s", channel, error)
                 return
-            # Only headers are taken from it: where requests go, and how fast, changes with a restart.
+            # Only headers are read anew: addresses and pace change with a restart.
             known = self._channels.channels
             merged = {name: _with_credentials(old, found.channels.get(name, old)) for name, old in known.items()}
             self._channels = self._channels.model_copy(update={"channels": merged})
@@ -94,7 +94,7 @@ class Credentials:
 
 
 class RequestedCredentials:
-    """The pairs that one channel's marketplace gave."""
+    """The pairs that the marketplace of one channel gave by Get Credential."""
 
     def __init__(self, clock: Clock) -> None:
         self.headers: dict[str, str] = {}
@@ -105,16 +105,16 @@ class RequestedCredentials:
 
     @property
     def wanted(self) -> bool:
-        """Whether they must be asked for before anything else is sent."""
+        """Whether they must be requested before anything else is sent."""
         return self._wanted and (not self.headers or self._clock.now_ms() - self._read_ms >= READ_EVERY_MS)
 
     def refused(self, sent: dict[str, str]) -> None:
-        """Only what is still in use was refused: others may have asked meanwhile."""
+        """Request them again if the refused ones are still in use: another attempt may have requested new ones."""
         if all(sent.get(name) == value for name, value in self.headers.items()):
             self._wanted = True
 
     async def ask(self, ask: Ask) -> Answer | None:
-        """The answer that stands for the attempt; None when another attempt has asked meanwhile."""
+        """Request them. Returns the answer that stands for the attempt; None when another attempt did it meanwhile."""
         async with self._asking:
             if not self.wanted:
                 return None
@@ -133,8 +133,8 @@ class RequestedCredentials:
 
 
 def _not_given(answer: Answer) -> Answer:
-    """What Get Credential answered instead, as the answer of a request that was not sent: it must be sent again,
-    whatever the same status would mean of itself."""
+    """The answer for a request that was not sent, because Get Credential gave no pairs. It makes the request go again,
+    whatever the status would mean for the request itself."""
     said = answer.error or f"it answered {answer.status}"
     error = f"the request was not sent, because Get Credential gave no headers: {said}"
     if answer.status in BUSY:

@@ -1,4 +1,4 @@
-"""One request over HTTP, once. What the far side or the network does comes back as an Answer, never as an exception."""
+"""Sends one request over HTTP, once. Failures of the far side or the network are Answers, never exceptions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from yarl import URL
 
 from streams.delivery.clock import SystemClock
 from streams.delivery.destinations import destinations
-from streams.delivery.ports import RESPONSE_BYTES_MAX, Answer, Call, Clock
+from streams.delivery.ports import RESPONSE_BYTES_MAX, Answer, Call, Clock, Sender
 from streams.delivery.senders.credentials import REFUSED, Credentials
 from topics.configuration.channels import Channels
 from topics.contract.definition import Touchpoint
@@ -22,9 +22,9 @@ from topics.contract.touchpoints import BY_NAME
 
 READ_BYTES = 64 << 10
 KEEPALIVE_S = 15.0
-"""Idle connections are dropped before common far sides drop them (Tomcat 20 s, ALB 60 s): fewer resets on re-use."""
+"""Idle connections are closed before common far sides close them (Tomcat 20 s, ALB 60 s): fewer resets on re-use."""
 CONNECT_TIMEOUT_S = 10.0
-"""A far side that does not even accept a connection by then is down; the rest of the time-out is for its answer."""
+"""A far side that accepts no connection by then is down; the rest of the time-out is for its answer."""
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -32,13 +32,13 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 GET_CREDENTIAL = BY_NAME["get-credential"]
 
 
-class HttpSender:
-    """Owns the role's one client session: no cookies, no redirects; destinations bound their own connections."""
+class HttpSender(Sender):
+    """Owns the role's one client session: no cookies, no redirects. Each destination bounds its own connections."""
 
     def __init__(
         self, channels: Channels, *, clock: Clock | None = None, reload: Callable[[], Channels] | None = None
     ) -> None:
-        """`reload` reads channels.toml again, for credentials that were refused."""
+        """`reload` reads channels.toml again, after credentials were refused."""
         self._channels = channels
         self._credentials = Credentials(channels, clock or SystemClock(), reload)
         self._destinations = destinations(channels)
@@ -56,12 +56,9 @@ class HttpSender:
             await self._session.close()
             self._session = None
 
-    def unready(self) -> str | None:
-        return None
-
     async def send(self, call: Call) -> Answer:
         if CONTROL.search(call.delivery_id):
-            # No header can carry it. A repeat could not either, so it is not one of the failures that pass.
+            # No header can carry it, in no attempt: so this is no failure that passes.
             error = "the event id holds a line break or another control character, which no HTTP header can carry"
             return Answer(status=None, headers={}, error=error, unsendable=True)
         asked = None if _to_increff(call) else self._credentials.asked(call.channel)
@@ -102,7 +99,7 @@ class HttpSender:
         except TimeoutError:
             return Answer(status=None, headers={}, error=f"no answer within {total_s:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            # ValueError: a far side whose answer is not HTTP, or a URL that no host can have.
+            # ValueError: the answer is not HTTP, or no host can have the URL.
             return Answer(status=None, headers={}, error=f"{type(error).__name__}: {error}"[:300])
 
     def _headers(self, call: Call) -> dict[str, str]:
@@ -121,7 +118,7 @@ def _to_increff(call: Call) -> bool:
 
 
 def far_url(base: str, path: str, touchpoint: Touchpoint, members: dict[str, Any]) -> URL:
-    """The URL of a call: path members quoted whole (a code may hold `/`), a query touchpoint's members as its query."""
+    """The URL of a call: path members are quoted (a code may hold `/`), members of a query touchpoint are its query."""
     for name in touchpoint.path_members:
         path = path.replace("{" + name + "}", _segment(_text(members.get(name, ""))))
     url = base + path
@@ -133,7 +130,7 @@ def far_url(base: str, path: str, touchpoint: Touchpoint, members: dict[str, Any
 
 
 def _segment(text: str) -> str:
-    """One whole path segment. A code that is only dots would be a step in the path, and lead to another call."""
+    """A whole path segment. A code of dots alone would be a step in the path, and lead to another call."""
     return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
 
 
@@ -146,7 +143,7 @@ def _text(value: Any) -> str:
 
 
 async def _read(response: aiohttp.ClientResponse) -> Answer:
-    """Read the answer up to the limit; what is decompressed counts, so a small bomb stays small."""
+    """Read the answer up to the limit. Decompressed bytes count, so a gzip bomb is cut off."""
     headers = dict(response.headers)
     body = bytearray()
     try:

@@ -1,14 +1,14 @@
-"""The far side `kafka`: a request is a record on a topic of the channel, its answer one on another.
+"""The far side `kafka`: a request is a record on a topic of the channel, its answer a record on another.
 
-One consumer reads the answers of all channels, each worker all of them, from where they end when it starts: what was
-asked before that is asked again with the same id. A request leaves only once its channel's answers are read. The steps
-of a request, in the order in which they happen:
+Each worker reads the answers of all channels with one consumer, from their end at its start: earlier requests are sent
+again with the same id. A request leaves only once its channel's answers are read. The steps of a request, in order:
 
 1. it waits for the answer with its id;
 2. its record is acknowledged by all in-sync replicas;
 3. the answer comes, or the time is over: then the lane sends it again, and a late success answers that attempt.
 
-A crash after 2 asks again with the same delivery id: the channel must know ids that it has answered, as over HTTP.
+After a crash behind 2 it is sent again with the same delivery id: the channel must recognise ids that it has answered,
+as over HTTP.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLarge
 
 from streams.delivery.clock import SystemClock
 from streams.delivery.metrics import KAFKA_ANSWERS
-from streams.delivery.ports import Answer, Call, Clock
+from streams.delivery.ports import Answer, Call, Clock, Sender
 from streams.delivery.senders.kafka_pending import AlreadyPendingError, Fate, PendingReplies
 from streams.delivery.senders.kafka_records import (
     correlation_of,
@@ -43,26 +43,26 @@ from topics.kafka.channel_topics import answer_topic, request_topic
 
 CLIENT_ID = "sluice-channels"
 RETRY_S = 0.5
-"""Between attempts to reach Kafka; requests meanwhile get no answer, and are repeated by their lanes."""
+"""Between attempts to reach Kafka; meanwhile requests get no answer, and their lanes repeat them."""
 LOOK_EVERY_S = 2.0
-"""How often a topic that is not there is looked for."""
+"""Between two looks for a missing topic."""
 LOOK_AGAIN_S = 10.0
-"""How often topics that are there are looked at: they may have got further partitions, whose answers wait so long."""
+"""Between two looks at existing topics: they may have new partitions, whose answers wait so long."""
 POLL_MS = 500
-"""How long the end of the role, or a topic that came, may have to wait for an idle fetch."""
+"""Longest idle fetch: the end of the role, or a new topic, may have to wait for it."""
 FETCH_BYTES_MAX = 4 * RECORD_BYTES_MAX
-"""Fetched and not yet handled, at most: several of the largest answers."""
+"""Most bytes fetched and not handled yet: several of the largest answers."""
 CHUNK_RECORDS_MAX = 500
 """Answers handled before the event loop gets a turn."""
 CONNECT_TIMEOUT_S = 10.0
-"""How long Kafka may take to tell a topic's partitions and ends before the connection is made anew."""
+"""How long Kafka may take to return a topic's partitions and ends before the connection is made anew."""
 CONNECTING = "Kafka is not connected yet"
 
 log = logging.getLogger(__name__)
 
 
-class KafkaSender:
-    """Owns a producer and a consumer, when any channel lives on Kafka; `send` never raises for what Kafka does."""
+class KafkaSender(Sender):
+    """Owns a producer and a consumer if a channel lives on Kafka. `send` never raises for a failure of Kafka."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class KafkaSender:
         crashed: Callable[[BaseException], None],
         clock: Clock | None = None,
     ) -> None:
-        """`crashed` hears of what nobody expected: no answer is read from then on, so the role must end."""
+        """`crashed` is called with an unexpected error: no answer is read from then on, so the role must end."""
         self._crashed = crashed
         self._settings = settings
         self._channels = channels.channels
@@ -82,19 +82,19 @@ class KafkaSender:
         self._answers = {name: answer_topic(name).full_name(prefix) for name in using}
         self._channel_of = {topic: name for name, topic in self._answers.items()}
         self._trouble = dict.fromkeys(using, CONNECTING)
-        """What keeps requests of a channel; a channel that is not here is open."""
+        """Why requests of a channel cannot be sent; other channels are open."""
         self._looked = asyncio.Event()
-        """Set while `_trouble` says how things are."""
+        """Set while `_trouble` is known."""
         self._pending = PendingReplies()
         self._next: dict[TopicPartition, int] = {}
         self._look_again = True
-        """At first, and when Kafka refused a request: its topic may be gone."""
+        """Set at first, and when Kafka refused a request: its topic may be gone."""
         self._looked_s = 0.0
         self._producer: AIOKafkaProducer | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Returns at once; Kafka and the topics may come later."""
+        """Return at once; Kafka and the topics may come later."""
         if self._requests:
             self._task = asyncio.create_task(self._run(), name="answers of channels")
 
@@ -134,13 +134,13 @@ class KafkaSender:
         except (MessageSizeTooLargeError, RecordTooLargeError) as error:
             return Answer(status=None, error=f"the request is too large for its topic: {error}"[:300], unsendable=True)
         except (KafkaError, OSError, AlreadyPendingError) as error:
-            # A broker that answered with an error may have taken the request all the same.
+            # A broker that answered with an error may have written the request all the same.
             self._pending.give_up(name)
             self._look_again = True
             return Answer(status=None, error=f"{type(error).__name__}: {error}"[:300])
 
     async def _open(self, channel: str) -> AIOKafkaProducer:
-        """Waits until it is known whether the channel's answers are read: nobody would see one that came earlier."""
+        """Wait until the channel's answers are read: one that came earlier would be missed."""
         await self._looked.wait()
         if self._producer is None or channel in self._trouble:
             raise ConnectionError(self._trouble.get(channel, CONNECTING))
@@ -154,7 +154,7 @@ class KafkaSender:
         stored = await producer.send(topic, request_value(call), key=request_key(call), headers=list(headers))
         await stored
 
-    # Reading answers.
+    # Reading answers
 
     async def _run(self) -> None:
         while True:
@@ -165,13 +165,13 @@ class KafkaSender:
                 log.warning("delivery.kafka_interrupted error=%r", error)
                 self._trouble = dict.fromkeys(self._requests, trouble)
                 self._looked.set()
-            except Exception as error:  # noqa: BLE001 - who is told says what it was, and a restart heals it
+            except Exception as error:  # noqa: BLE001 - `crashed` logs it, and a restart mends it
                 self._crashed(error)
                 return
             await asyncio.sleep(RETRY_S)
 
     async def _follow(self) -> None:
-        """Read with one consumer, and send with one producer, until Kafka fails."""
+        """Read answers with one consumer and send requests with one producer, until Kafka fails."""
         producer, consumer = self._make_producer(), self._make_consumer()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -185,7 +185,7 @@ class KafkaSender:
                     followed = await self._look(producer, consumer, followed)
                 if followed:
                     self._handle(await consumer.getmany(timeout_ms=POLL_MS, max_records=CHUNK_RECORDS_MAX))
-                    await asyncio.sleep(0)  # buffered records come without a pause, and the loop is not ours alone
+                    await asyncio.sleep(0)  # buffered records come without a pause, which others need
                 else:
                     await asyncio.sleep(POLL_MS / 1000)
         finally:
@@ -201,7 +201,7 @@ class KafkaSender:
     async def _look(
         self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, followed: frozenset[TopicPartition]
     ) -> frozenset[TopicPartition]:
-        """Which topics are there; follow the answers of those channels that have both. Returns their partitions."""
+        """Find the topics, and read the answers of channels that have both. Returns the partitions that are read."""
         self._look_again = False
         self._looked_s = asyncio.get_running_loop().time()
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -228,14 +228,14 @@ class KafkaSender:
         return wanted
 
     async def _assign(self, consumer: AIOKafkaConsumer, wanted: frozenset[TopicPartition]) -> None:
-        """Known partitions from where handling stopped, those of a new topic from their ends. What is in a partition
-        that a known topic got was written since: answers to what was asked meanwhile."""
+        """Read known partitions from where handling stopped, and those of a new topic from their ends. A new partition
+        of a known topic is read from its beginning: its records answer requests that were sent meanwhile."""
         consumer.assign(list(wanted))
         known = {place.topic for place in self._next}
         new = [place for place in wanted if place not in self._next]
         at_end = [place for place in new if place.topic not in known]
         added = [place for place in new if place.topic in known]
-        # Both at once, or a failure between them would make a new topic's other partitions look like added ones.
+        # Both at once: a failure between them would make a new topic's other partitions look like added ones.
         ends = await consumer.end_offsets(at_end) if at_end else {}
         starts = await consumer.beginning_offsets(added) if added else {}
         self._next.update({**ends, **starts})
@@ -266,7 +266,7 @@ class KafkaSender:
 
 
 async def _close(producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
-    """Kafka may be away: then what it did not take is given up, and asked again later."""
+    """Close both. If Kafka is away, requests that it did not write are given up, and sent again later."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CLOSE_S):
             await asyncio.gather(producer.stop(), consumer.stop(), return_exceptions=True)

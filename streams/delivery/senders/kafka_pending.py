@@ -1,7 +1,7 @@
-"""Who waits for which answer of a channel on Kafka, and what becomes of answers that nobody waits for. No I/O.
+"""Requests on Kafka that wait for their answers, and the fate of other answers. No I/O.
 
-An answer that comes after its attempt's time is not lost: a success is kept for the next attempt of the same delivery,
-which then takes it instead of asking again. Any other late answer is dropped, because the next attempt may change it.
+A late answer is not lost: a success is kept for the next attempt of the same delivery, which uses it instead of sending
+the request again. Any other late answer is dropped, because the next attempt may have a better one.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from enum import StrEnum
 from streams.delivery.ports import Answer
 
 OVERDUE_MAX = 10_000
-"""Deliveries whose late answers are looked for: far more than one worker has waiting for a repeat after a channel's
-outage, at some 200 bytes each. One that is forgotten is asked again, which is always right."""
+"""Deliveries whose late answers are kept: far more than one worker has waiting for a repeat after a channel's outage,
+at some 200 bytes each. One beyond is sent again, which is always right."""
 LATE_BYTES_MAX = 32 << 20
-"""Bodies of late answers, until their next attempts take them: several of the largest."""
+"""Bytes of late answers until their next attempts: several of the largest."""
 
 Name = tuple[str, str]
 """Channel and delivery id: a channel answers its own requests only."""
 
 
 class Fate(StrEnum):
-    """What became of an answer (label of sluice_delivery_kafka_answers_total)."""
+    """Fate of an answer (label of sluice_delivery_kafka_answers_total)."""
 
     TAKEN = "taken"
     LATE = "late"
@@ -47,7 +47,7 @@ class PendingReplies:
 
     @contextmanager
     def expect(self, name: Name) -> Iterator[asyncio.Future[Answer]]:
-        """While a request is out. Raises AlreadyPendingError."""
+        """Wait for the answer of a request. Raises AlreadyPendingError."""
         if name in self._futures:
             raise AlreadyPendingError(f"a request with the id {name[1]} is already out")
         self._forget(name)
@@ -59,25 +59,25 @@ class PendingReplies:
             del self._futures[name]
 
     def give_up(self, name: Name) -> None:
-        """The attempt is over without an answer; one may still come."""
+        """End the attempt without an answer; a late one may still come."""
         self._forget(name)
         self._overdue[name] = None
         if len(self._overdue) > OVERDUE_MAX:
             self._forget(next(iter(self._overdue)))
 
     def pop_late(self, name: Name) -> Answer | None:
-        """The answer to an earlier attempt, once."""
+        """The late answer to an earlier attempt; it is returned once."""
         found = self._overdue.get(name)
         if found is not None:
             self._forget(name)
         return found
 
     def is_expected(self, name: Name) -> bool:
-        """Whether an answer of this name would be of use."""
+        """Whether a request waits for this answer, or could use it late."""
         return name in self._futures or self._overdue.get(name, ...) is None
 
     def accept_reply(self, name: Name, answer: Answer) -> Fate:
-        """An answer came."""
+        """Give an answer to its request, or keep it as late."""
         future = self._futures.get(name)
         if future is not None and not future.done():
             future.set_result(answer)

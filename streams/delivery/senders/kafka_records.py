@@ -1,7 +1,7 @@
-"""The records that Sluice and a channel that lives on Kafka exchange. Pure; docs/kafka-channels.md is for the channel.
+"""Records between Sluice and a channel that lives on Kafka (docs/kafka-channels.md is written for the channel). Pure.
 
 A request's value holds the touchpoint's members, path and query members included; all else is in headers. The delivery
-id is the same in each attempt, and the correlation id too: an answer to an earlier attempt answers the request.
+id is the same in each attempt, and so is the correlation id: an answer to an earlier attempt answers the request.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from topics.stock.positions import consolidated_location
 CORRELATION = "sluice-correlation-id"
 ATTEMPT = "sluice-attempt"
 STATUS = "sluice-status"
-"""Of an answer: the status that HTTP would have; 200 without it."""
+"""Header of an answer: the status that HTTP would have; 200 without it."""
 SHOWN_CHARS_MAX = 40
 
 
 def request_headers(call: Call, answers_to: str, deadline_ms: int, now_ms: int) -> Headers:
-    """`answers_to`: the full name of the topic for the answer. `deadline_ms`: until when this attempt waits for it."""
+    """`answers_to`: the full name of the topic for the answer. `deadline_ms`: when this attempt stops to wait."""
     envelope = Envelope(
         id=call.delivery_id,
         type=CHANNEL_REQUEST + call.touchpoint.name,
@@ -55,13 +55,13 @@ def request_value(call: Call) -> bytes:
 
 
 def correlation_of(headers: Sequence[tuple[str, bytes]]) -> str | None:
-    """Which request a record answers; None when it does not say."""
+    """The id of the request that a record answers; None without one."""
     found = _header(headers, CORRELATION)
     return found.decode(errors="replace") if found else None
 
 
 def read_answer(headers: Sequence[tuple[str, bytes]], value: bytes | None) -> Answer:
-    """An answer as if it had come over HTTP. One that cannot be read is no answer, and says why."""
+    """Read an answer as if it had come over HTTP. An unreadable one is no answer; its error says why."""
     raw = _header(headers, STATUS) or b"200"
     if not (raw.isdigit() and len(raw) == 3 and 100 <= int(raw) <= 599):
         shown = raw.decode(errors="replace")[:SHOWN_CHARS_MAX]

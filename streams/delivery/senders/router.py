@@ -1,8 +1,6 @@
-"""Which sender a request goes through: a fact its subscriber's, anything else by its channel and touchpoint, as
-channels.toml says.
+"""Chooses the sender of a request: webhooks for a fact; else by channel and touchpoint, as channels.toml says.
 
-Increff is always HTTP. Everything around the sending (lanes, budgets, retries, what an answer means) knows no
-difference.
+Increff is always HTTP. Lanes, budgets, retries and the classification of answers are the same for all senders.
 """
 
 from __future__ import annotations
@@ -23,8 +21,8 @@ from topics.records.keys import subscription_of
 from topics.subscriptions.index import SubscriptionIndex
 
 
-class SenderRouter:
-    """One sender for all, made of those that are needed."""
+class SenderRouter(Sender):
+    """Routes each request to one of the senders."""
 
     def __init__(
         self,
@@ -35,7 +33,7 @@ class SenderRouter:
         clock: Clock,
         crashed: Callable[[BaseException], None],
     ) -> None:
-        """`crashed` hears of a sender that cannot go on."""
+        """`crashed` is called when a sender cannot go on."""
         self._channels = channels
         self._subscribers = WebhookSender(settings, subscriptions, clock)
         self._senders: dict[FarSide, Sender] = {
@@ -70,6 +68,6 @@ class SenderRouter:
 
 
 def _reload(settings: Settings) -> Callable[[], Channels] | None:
-    """How channels.toml is read again; None without one."""
+    """Reads channels.toml again; None without one."""
     path = settings.channels_file
     return None if path is None else lambda: load_channels(path)

@@ -1,7 +1,7 @@
-"""A fact, to its subscriber, once: a signed POST as Standard Webhooks 1.0 has it.
+"""Sends a fact to its subscriber, once: a signed POST by Standard Webhooks 1.0.
 
 The body of a delivery is the same in every attempt, byte for byte, and so is its `webhook-id`; time and signature are
-those of the attempt. What a subscription's requests have in common is made once and kept until the subscription
+those of the attempt. The common parts of a subscription's requests are made once, and kept until the subscription
 changes or one of its secrets ends.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import orjson
 
 from streams.delivery.clock import NEVER
-from streams.delivery.ports import Answer, Call, Clock, Withheld
+from streams.delivery.ports import Answer, Call, Clock, Sender, Withheld
 from topics.configuration.settings import Settings
 from topics.records.keys import split, subscription_of
 from topics.subscriptions.index import SubscriptionIndex
@@ -27,7 +27,7 @@ from topics.webhooks.signatures import SecretError, SigningKey, signed_headers, 
 
 @dataclass(frozen=True, slots=True)
 class PreparedWebhook:
-    """What the requests of one subscription have in common. `until_ms`: then one of its secrets ends."""
+    """Common parts of the requests of one subscription. `until_ms`: when one of its secrets ends."""
 
     endpoint: Endpoint
     keys: Sequence[SigningKey]
@@ -35,7 +35,7 @@ class PreparedWebhook:
     until_ms: float
 
 
-class WebhookSender:
+class WebhookSender(Sender):
     """Owns the connections to all subscribers."""
 
     def __init__(self, settings: Settings, subscriptions: SubscriptionIndex, clock: Clock) -> None:
@@ -52,9 +52,6 @@ class WebhookSender:
         self._subscriptions.listeners.remove(self._changed)
         await self._client.stop()
 
-    def unready(self) -> str | None:
-        return None
-
     async def send(self, call: Call) -> Answer:
         name = subscription_of(call.destination) or ""
         now_ms = self._clock.now_ms()
@@ -66,7 +63,7 @@ class WebhookSender:
             try:
                 prepared = self._prepared[name] = self._prepare(subscription, now_ms)
             except (EndpointError, SealError, SecretError) as error:
-                # Settings or the subscription will be mended. Until then the endpoint is not to blame, nor asked.
+                # Settings or the subscription must be mended. Until then the endpoint is neither blamed nor called.
                 raise Withheld(str(error)) from error
         body = request_body(call)
         try:
@@ -106,7 +103,7 @@ class WebhookSender:
 
 
 def request_body(call: Call) -> bytes:
-    """The fact, and where it stands among what its order has for this subscriber."""
+    """The fact, and its place among those of its order for this subscriber."""
     delivery = {
         "order": split(call.entity.encode())[-1],
         "channel": call.channel,

@@ -1,6 +1,6 @@
-"""Several limits that hold at once: a request takes from each, and goes when all can give. Pure.
+"""Several limits that hold at once: a request acquires permits of each, and leaves when all have some. Pure.
 
-Each limit holds by its own proof, because each is asked to reserve before a request is sent and told when it ended.
+Each limit holds by its own proof, because each reserves before a request is sent and is told of its end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from topics.configuration import budgets
 
 @dataclass(frozen=True, slots=True)
 class NamedPool:
-    """A pool, under the name by which its state is kept, and what each kind of call takes from it."""
+    """A pool under the name by which its state is kept, and the cost of each kind of request."""
 
     name: str
     pool: PermitPool
@@ -29,7 +29,7 @@ class NamedPool:
 
 
 class Limits:
-    """All limits of one shard of one destination; none is no limit. `kind` is the name of a touchpoint."""
+    """All limits of one shard of one destination; without any, nothing is limited. `kind`: the name of a touchpoint."""
 
     __slots__ = ("_limits",)
 
@@ -39,7 +39,7 @@ class Limits:
     def take_over(self, left: Mapping[str, PoolState], now_ms: int) -> None:
         """Start from what another owner left.
 
-        A limit that is new, or has another window than before, begins with what the others knew: with nothing, it
+        A new limit, or one with another window, begins with the fullest state of the others: if it began empty, it
         would allow a whole budget beside the one that was spent a moment ago.
         """
         known = max(left.values(), key=lambda held: held.units, default=PoolState([], 0))
@@ -47,11 +47,11 @@ class Limits:
             limit.pool.take_over(left.get(limit.name, known), now_ms)
 
     def has(self, kind: str) -> bool:
-        """Whether a call of this kind can be taken from what is reserved."""
+        """Whether the reserved permits are enough for a request of this kind."""
         return all(limit.pool.unused >= limit.cost_of(kind) for limit in self._limits)
 
     def plan(self, kind: str, now_ms: int) -> list[int] | None:
-        """How much to reserve of each, so that a call of this kind can be taken; None when one of them is spent."""
+        """How much of each to reserve for a request of this kind; None when one of them is spent."""
         counts: list[int] = []
         for limit in self._limits:
             cost = limit.cost_of(kind)
@@ -62,7 +62,7 @@ class Limits:
         return counts
 
     def state(self, now_ms: int, reserving: Sequence[int] = ()) -> dict[str, PoolState]:
-        """What to write before what is being reserved may be used."""
+        """The state to write before the permits that are being reserved may be used."""
         counts = reserving or [0] * len(self._limits)
         return {
             limit.name: limit.pool.state(now_ms, reserving=count)
@@ -86,7 +86,7 @@ class Limits:
             limit.pool.request_ended(now_ms, limit.cost_of(kind), answered=answered)
 
     def count_elsewhere(self, kind: str) -> None:
-        """Count a call that is asked for elsewhere: it goes whether or not there is room for it here."""
+        """Count a request that other limits admit: it leaves whether or not there is room for it here."""
         for limit in self._limits:
             cost = limit.cost_of(kind)
             limit.pool.add_reserved(max(0, cost - limit.pool.unused))
@@ -97,7 +97,7 @@ class Limits:
             limit.pool.give_back()
 
     def free_at_ms(self, kind: str, now_ms: int) -> int | None:
-        """When such a call may go by time alone; None when a request in the air must end first."""
+        """When such a request may leave by time alone; None when a request in flight must end first."""
         latest = now_ms
         for limit in self._limits:
             if limit.pool.unused < limit.cost_of(kind):
@@ -108,7 +108,7 @@ class Limits:
         return latest
 
     def roomy_at_ms(self, share: float, now_ms: int) -> int | None:
-        """When so much of each limit may be free by time alone; None when a request in the air must end first."""
+        """When this share of each limit may be free by time alone; None when a request in flight must end first."""
         latest = now_ms
         for limit in self._limits:
             pool = limit.pool
@@ -124,7 +124,7 @@ class Limits:
 
 
 def limits_for(configured: tuple[budgets.Limit, ...], shards: int = 1, *, part: float = 1.0) -> Limits:
-    """One shard's part of a destination's limits, or a part of that: one call at least, or it would be none.
+    """One shard's part of a destination's limits, or a part of that; at least one request, or nothing would ever leave.
 
     Parts are equal, because shards may live in different processes; a remainder is not spent.
     """
@@ -134,7 +134,7 @@ def limits_for(configured: tuple[budgets.Limit, ...], shards: int = 1, *, part: 
 def _limit(limit: budgets.Limit, part: float) -> NamedPool:
     if isinstance(limit, budgets.Quota):
         limit = limit.as_window()
-    # A hair more, because a third of nine is a little less than three.
+    # A little more, because in floating point a third of nine may be less than three.
     size = max(limit.least, int(limit.size * part + 1e-9))
     match limit:
         case budgets.TokenBucket():

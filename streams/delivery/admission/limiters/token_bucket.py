@@ -3,11 +3,11 @@
 A target refuses nothing as long as in every stretch of time [s, t] what arrives is at most B + r * (t - s): that is
 what is held here. A leaky bucket, whose level rises by the cost and drains at r, is the same bucket upside down.
 
-The level here is what is reserved, what is in the air, and what rests: units enter the rest when their request has
+The level here is the units that are reserved, in flight, and resting: units enter the rest when their request has
 ended, and leave it at r. Nothing is reserved that would lift the level above B.
 
-Why that is enough: take the units that arrive in [s, t], k in all, and the request of them sent last, at u <= t. When
-it was sent, each other one had been sent. Some were still in the air and count in full. The j that had ended had ended
+Proof: take the units that arrive in [s, t], k in all, and the request of them sent last, at u <= t. When
+it was sent, each other one had been sent. Some were still in flight and count in full. The j that had ended had ended
 after their arrival, so after s: they entered the rest within [s, u], and no more than r * (u - s) of it can have left.
 So the level at u was at least k - r * (u - s), and it was at most B: k <= B + r * (u - s) <= B + r * (t - s).
 (If u < s, none of them had ended, and k <= B.)
@@ -23,10 +23,10 @@ from math import ceil
 from streams.delivery.admission.limiters.pool import BLOCK_SHARE, SKEW_MS, PermitPool
 
 DRIFT = 0.001
-"""Clocks tick differently by less: NTP corrects each by at most 0.05 %. A bucket that is never full forgets nothing, so
-no margin would be long enough; it is filled so much slower."""
+"""Clocks tick at rates that differ by less: NTP corrects each by at most 0.05 %. A bucket that is never full forgets
+nothing, so no margin would be long enough; it is filled so much slower."""
 BLOCK_S = 0.05
-"""A fast bucket with a small burst is reserved for so long at a time: a durable write for each request would be slower
+"""A fast bucket with a small burst reserves for this long at a time: a durable write for each request would be slower
 than the rate."""
 
 
@@ -50,7 +50,7 @@ class TokenBucketPool(PermitPool):
         super().__init__(limit, block=block, skew_ms=skew_ms)
         self._ms_each = 1000 / (rate_per_s * (1 - DRIFT))
         self._empty_ms = 0.0
-        """When the rest will be empty: it leaves at a steady pace, so this moment is all there is to know."""
+        """When the rest will be empty. It leaves at a steady pace, so this moment is the whole state."""
 
     def _rest(self, end_ms: int, units: int) -> None:
         self._empty_ms = max(self._empty_ms, float(end_ms)) + units * self._ms_each

@@ -11,8 +11,8 @@ from collections import deque
 from streams.delivery.admission.limiters.pool import SKEW_MS, PermitPool
 
 EXACT_MAX = 1_000
-"""Up to so many units each end is kept to the millisecond. Above, ends are counted in slots, so that what is durable of
-a million a day stays as small as that of a thousand."""
+"""Up to so many units each end is kept to the millisecond. Above, ends are counted in slots, so that the durable state
+of a million a day is as small as that of a thousand."""
 SLOTS = 1_000
 """Slots of a window: an end counts from the end of its slot, which costs a thousandth of the window."""
 MARGIN_MS_MAX = 500
@@ -22,7 +22,7 @@ MARGIN_SHARE = 20
 
 
 class WindowPool(PermitPool):
-    """Units that ended rest until `_release_ms` of their end, which never goes back when ends go on."""
+    """Ended units rest until `_release_ms` of their end, which grows with the end."""
 
     __slots__ = ("_ended", "_slot_ms", "_sum")
 
@@ -34,7 +34,7 @@ class WindowPool(PermitPool):
 
     @abstractmethod
     def _release_ms(self, end_ms: int) -> int:
-        """From when a unit that ended at `end_ms` is free again."""
+        """When a unit that ended at `end_ms` is free again."""
 
     def _rest(self, end_ms: int, units: int) -> None:
         slot_ms = -(-end_ms // self._slot_ms) * self._slot_ms
@@ -51,7 +51,7 @@ class WindowPool(PermitPool):
             self._sum -= self._ended.popleft()[1]
         return self._sum
 
-    def _rested_ms(self, now_ms: int, units: float) -> int | None:  # noqa: ARG002 - the ends alone say it
+    def _rested_ms(self, now_ms: int, units: float) -> int | None:  # noqa: ARG002 - the ends are enough
         for end_ms, ended in self._ended:
             units -= ended
             if units <= 0:

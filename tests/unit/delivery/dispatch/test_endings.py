@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from streams.delivery.outbox.header_sweeper import SWEEP_EVERY_MS, HeaderDeletion
-from streams.delivery.outbox.records import HEADER_KEPT_MS, header_key
+from streams.delivery.outbox.header_sweeper import SWEEP_EVERY_MS
+from streams.delivery.outbox.records import HEADER_KEPT_MS, LateHeader, header_key
 from streams.delivery.shutdown import DRAIN_S, GIVE_BACK_S, STOCK_DRAIN_S
 from streams.runtime.limits import STOP_ROLE_S
 from streams.runtime.role import Change, Record
@@ -166,7 +166,7 @@ def test_the_runtime_applies_a_forgetting_as_the_lane_is_at_that_moment(came_bac
     [table] = state.all
     table.put(b"lane", b"old")
     table.merge()
-    change: Change = HeaderDeletion(b"lane", lambda raw: raw == b"old", state.tables["deliveries.outbox"])
+    change: Change = LateHeader("lane", lambda raw: None if raw == b"old" else raw, state.tables["deliveries.outbox"])
     if came_back:
         table.put(b"lane", b"new")
         table.merge()
