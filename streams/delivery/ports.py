@@ -69,7 +69,7 @@ class AttemptResult:
     message: str = ""
     error: str = ""
     not_before_ms: int | None = None
-    quiet_ms: int | None = None
+    spent_until_ms: int | None = None
     """Until when, by the far side's headers, nothing is left of one of its limits, whatever this answer was."""
     far_side: FarSide = FarSide.HTTP
 

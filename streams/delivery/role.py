@@ -129,12 +129,12 @@ class DeliveryRole(Role):
             self._stock.on_revoked(partition)
         revoked = self._partitions.pop(partition, None)
         if revoked is not None:
-            revoked.drop()
+            revoked.on_revoked()
         if self._shared is not None:
             self._shared.factory.on_revoked(partition)
         sweeper = self._sweepers.pop(partition, None)
         if sweeper is not None:
-            self._tasks.keep(sweeper.drop())
+            self._tasks.keep(sweeper.cancel())
 
     async def stop(self) -> None:
         until_ms = self._clock.now_ms() + round(DRAIN_S * 1000)
@@ -145,7 +145,7 @@ class DeliveryRole(Role):
             if isinstance(ended, Exception):  # the steps that follow are made all the same
                 log.error("delivery.stop: %s", ended, exc_info=ended)
         for sweeper in self._sweepers.values():
-            self._tasks.keep(sweeper.drop())
+            self._tasks.keep(sweeper.cancel())
         await self._tasks.join()
         await self._sender.stop()
         await self._following.stop()

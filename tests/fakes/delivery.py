@@ -388,7 +388,7 @@ class Played:
         self.durable.effects.extend(effects)
         self.role.changed(partition, changes)
 
-    def runner(self, destination: str, shard: int = 0) -> Dispatcher:
+    def dispatcher(self, destination: str, shard: int = 0) -> Dispatcher:
         partition = destination_partition(destination, shard, PARTITIONS)
         return self.role._partitions[partition].dispatchers[destination, shard]
 

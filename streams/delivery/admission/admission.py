@@ -132,10 +132,10 @@ class Admission:
         self.breaker.on_answered(
             result, flight.lane, probe=flight.probe, now_ms=now_ms, pause_max_ms=self._pause_max_ms
         )
-        quiet = [moment for moment in (self._throttled_ms(result), result.quiet_ms) if moment is not None]
-        if not quiet or max(quiet) <= self.permits.gate.opens_ms:
+        opens_ms = max(self._throttled_ms(result) or 0, result.spent_until_ms or 0)
+        if opens_ms <= self.permits.gate.opens_ms:
             return False
-        self.permits.gate.close_until(max(quiet))
+        self.permits.gate.close_until(opens_ms)
         return True
 
     def on_recorded(self, flight: Flight) -> None:

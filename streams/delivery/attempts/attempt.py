@@ -7,7 +7,7 @@ from random import Random
 
 from streams.delivery.attempts.classify import ResponseVerdict, classify
 from streams.delivery.attempts.resolution import Resolution, record_attempt, resolve
-from streams.delivery.attempts.response_headers import quiet_until_ms
+from streams.delivery.attempts.response_headers import spent_until_ms
 from streams.delivery.attempts.retry_schedule import RetrySchedule
 from streams.delivery.outbox import reports
 from streams.delivery.outbox.records import OUTBOX, OutboxEntry, entry_key
@@ -51,7 +51,7 @@ async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResul
         message=verdict.message,
         error=answer.error,
         not_before_ms=verdict.not_before_ms,
-        quiet_ms=quiet_until_ms(answer.headers, now_ms),
+        spent_until_ms=spent_until_ms(answer.headers, now_ms),
         far_side=answer.far_side,
     )
     log.info(

@@ -98,6 +98,6 @@ def _counts(result: AttemptResult) -> bool:
 
 def _refusal_may_hold(request: DeliveryRequest, touchpoint: Touchpoint) -> bool:
     """Whether a refusal needs an operator. A relay's caller learns it, and an order whose create is refused becomes
-    REJECTED; a refused cancellation has nobody else to report to."""
+    REJECTED; a refused cancellation has no other reader."""
     judged_by_order = touchpoint.repeat is Repeat.CONFLICT_IF_CHANGED
     return not request.relay and not judged_by_order

@@ -71,7 +71,7 @@ def _date_ms(text: str) -> float | None:
         return None
 
 
-def quiet_until_ms(headers: Mapping[str, str], now_ms: int) -> int | None:
+def spent_until_ms(headers: Mapping[str, str], now_ms: int) -> int | None:
     """Until when a limit is spent, by the far side's headers (epoch ms); None when none is, or none is given."""
     fields = {name.lower(): value for name, value in headers.items() if "rate" in name.lower()}
     if not fields:

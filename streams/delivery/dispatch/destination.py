@@ -332,4 +332,4 @@ class PartitionDestination:
     def cancel(self, dispatchers: Collection[Dispatcher]) -> None:
         """End dispatchers at once."""
         for dispatcher in dispatchers:
-            self._shared.tasks.keep(dispatcher.drop())
+            self._shared.tasks.keep(dispatcher.cancel())

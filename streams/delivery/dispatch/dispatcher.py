@@ -35,7 +35,7 @@ MEASURED_EVERY_MS = 1_000
 
 
 class Dispatcher:
-    """See the module. Lives on the role's event loop; `start` begins, `drop` ends at once, `drain` ends in order."""
+    """See the module. Lives on the role's event loop; `start` begins, `cancel` ends at once, `drain` ends in order."""
 
     def __init__(
         self,
@@ -141,15 +141,15 @@ class Dispatcher:
         self._loop_task = asyncio.get_running_loop().create_task(guarded(work, self._worker.crashed))
         self._loop_task.add_done_callback(lambda _task: work.close())  # as in `_spawn`
 
-    def drop(self) -> list[asyncio.Task[None]]:
-        """The partition was revoked: end everything at once. Returns the cancelled tasks, to be awaited."""
+    def cancel(self) -> list[asyncio.Task[None]]:
+        """End everything at once: the partition was revoked. Returns the cancelled tasks, to be awaited."""
         self._gauges.forget()
         self._lanes.close()
         self._admission.close(self._wake.set)
         tasks = [task for task in (self._loop_task, *self._tasks) if task is not None]
         for task in tasks:
             task.cancel()
-        self._slots.drop()
+        self._slots.on_revoked()
         return tasks
 
     async def drain(self, until_ms: int) -> None:
@@ -161,7 +161,7 @@ class Dispatcher:
         while (self._tasks or self._slots.held) and self._clock.now_ms() < until_ms:
             self._wake.clear()
             await self._clock.wait(self._wake, until_ms)
-        tasks = self.drop()
+        tasks = self.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(PartitionLost, TimeoutError):
             async with asyncio.timeout(GIVE_BACK_S):

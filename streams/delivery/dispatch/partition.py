@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class DeliveryPartition:
-    """`start_loading` begins, `drop` ends at once, `drain` ends in order."""
+    """`start_loading` begins, `on_revoked` ends at once, `drain` ends in order."""
 
     def __init__(
         self, partition: int, tables: Tables, shared: DispatchDependencies, far_sides: Iterable[tuple[str, int]]
@@ -83,8 +83,8 @@ class DeliveryPartition:
         destination = self._destinations.get(_destination_of(lane.encode()))
         return destination is None or destination.is_idle(lane)
 
-    def drop(self) -> None:
-        """The partition was revoked: end everything at once."""
+    def on_revoked(self) -> None:
+        """End everything at once."""
         self._context.closed = True
         for destination in self._destinations.values():
             destination.cancel(destination.all_dispatchers)

@@ -119,7 +119,7 @@ class CallSlots:
         """No further slot; one that is held may still send."""
         self._closed = True
 
-    def drop(self) -> None:
+    def on_revoked(self) -> None:
         """The partition is lost: every holder learns it."""
         self._closed = self._lost = True
         for awaited in self._awaited:

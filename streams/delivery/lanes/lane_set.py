@@ -83,7 +83,7 @@ class LaneSet:
     def close(self) -> None:
         """Schedule nothing any more."""
         self._closed = True
-        self._spilled.drop()
+        self._spilled.clear()
 
     # Requests that come and go
 

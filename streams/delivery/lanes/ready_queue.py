@@ -6,7 +6,7 @@ waited longest, if it has waited longer than AGEING_MS: so each class moves on w
 waits at most AGEING_TURN times the grants of those that became due before it.
 
 The background class (redrives, and questions to a far side) does not age: a redrive is a backlog that is older than
-everything. While others wait it gets one grant in BACKGROUND_TURN; while nobody waits it may go as far as
+everything. While others wait it gets one grant in BACKGROUND_TURN; while none waits it may go as far as
 streams/delivery/admission/background_share.py lets it.
 """
 

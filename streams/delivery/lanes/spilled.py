@@ -112,7 +112,7 @@ class SpilledLanes:
                 found += [(lane, next(iter(_read(requests)))) for lane, requests in rows]
         return number, found
 
-    def drop(self) -> None:
+    def clear(self) -> None:
         """Forget all lanes: the dispatcher ends, and their requests are in the outbox."""
         self.count = 0
         self._first.clear()
@@ -124,7 +124,7 @@ class SpilledLanes:
         self.count -= 1
         self._first[priority] = _UNKNOWN
         if not self.count:
-            self.drop()
+            self.clear()
 
 
 def _written(requests: Mapping[str, int]) -> str:

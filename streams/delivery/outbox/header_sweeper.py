@@ -52,7 +52,7 @@ class HeaderSweeper:
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    def drop(self) -> list[asyncio.Task[None]]:
+    def cancel(self) -> list[asyncio.Task[None]]:
         if self._task is None:
             return []
         self._task.cancel()

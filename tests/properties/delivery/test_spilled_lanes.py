@@ -16,49 +16,51 @@ from hypothesis import strategies as st
 from streams.delivery.lanes import lane_set as lanes
 from streams.delivery.ports import Answer, Call
 from streams.runtime.tables.local_store import LocalStore
-from tests.fakes.delivery_runner import PlayedRunner, fact
+from tests.fakes.delivery_dispatcher import PlayedDispatcher, fact
 from tests.support.subscriptions import subscription
 
 STATUSES = (200, 200, 200, 500, 500, 503, 400, 429)
 
 
-async def _play(seed: int, orders: list[int], kills: list[int], when_dead: str, room: int, path: Path) -> PlayedRunner:
+async def _play(
+    seed: int, orders: list[int], kills: list[int], when_dead: str, room: int, path: Path
+) -> PlayedDispatcher:
     random = Random(seed)
     config = subscription(when_dead=when_dead, concurrency=3, retry_for_s=20, retry_max_s=8)
     store = LocalStore(path)
-    runner = PlayedRunner(config, seed=seed, store=store)
+    dispatcher = PlayedDispatcher(config, seed=seed, store=store)
 
     def far(_call: Call, _before: int) -> Answer:
         status = random.choice(STATUSES)
         return Answer(status=status, headers={"Retry-After": "2"} if status in (429, 503) else {})
 
-    runner.sender.far = far
-    runner.sender.takes_ms = lambda _: random.choice((0, 5, 300, 2_000))
+    dispatcher.sender.far = far
+    dispatcher.sender.takes_ms = lambda _: random.choice((0, 5, 300, 2_000))
     sequences: defaultdict[int, int] = defaultdict(int)
     given_to: defaultdict[str, list[str]] = defaultdict(list)
     for number, order in enumerate(orders):
         sequences[order] += 1
         request = fact(f"o{order}", sequences[order])
         given_to[request.lane].append(request.id)
-        runner.give(request)
-        assert sum(count > room for count in runner.runner._requests.lanes._counts.values()) == 0
-        await runner.clock.run_for(random.choice((0, 0, 0, 20, 1_500)))
+        dispatcher.give(request)
+        assert sum(count > room for count in dispatcher.dispatcher._requests.lanes._counts.values()) == 0
+        await dispatcher.clock.run_for(random.choice((0, 0, 0, 20, 1_500)))
         if number in kills:
-            runner = await runner.restart(seed=seed + number)
-    runner.sender.far = lambda _call, _: Answer(status=200)
-    await runner.clock.run_for(200_000)
-    _check(runner, given_to, when_dead)
+            dispatcher = await dispatcher.restart(seed=seed + number)
+    dispatcher.sender.far = lambda _call, _: Answer(status=200)
+    await dispatcher.clock.run_for(200_000)
+    _check(dispatcher, given_to, when_dead)
     assert not path.exists()
-    return runner
+    return dispatcher
 
 
-def _check(runner: PlayedRunner, given_to: dict[str, list[str]], when_dead: str) -> None:
-    assert runner.crashes == []
-    assert runner.runner._requests.lanes._reader.decoded == sum(
-        len(lane._decoded) for lane in runner.runner._requests.lanes._lanes.values()
+def _check(dispatcher: PlayedDispatcher, given_to: dict[str, list[str]], when_dead: str) -> None:
+    assert dispatcher.crashes == []
+    assert dispatcher.dispatcher._requests.lanes._reader.decoded == sum(
+        len(lane._decoded) for lane in dispatcher.dispatcher._requests.lanes._lanes.values()
     )
-    ids = runner.sender.ids()
-    left = {key.split(b"||")[1].decode() for key in runner.outbox.values if b"||" in key}
+    ids = dispatcher.sender.ids()
+    left = {key.split(b"||")[1].decode() for key in dispatcher.outbox.values if b"||" in key}
     for requests in given_to.values():
         places = [requests.index(name) for name in ids if name in requests]
         assert places == sorted(places), "a lane inverted"
@@ -66,7 +68,7 @@ def _check(runner: PlayedRunner, given_to: dict[str, list[str]], when_dead: str)
             assert set(requests) <= set(ids), "a request was forgotten"
     if when_dead != "block":
         assert left == set()
-    assert all(lane.first is None or lane.first.held for lane in runner.runner._requests.lanes._lanes.values())
+    assert all(lane.first is None or lane.first.held for lane in dispatcher.dispatcher._requests.lanes._lanes.values())
 
 
 @given(
@@ -94,15 +96,15 @@ def test_what_is_sent_is_the_same_with_and_without_room(seed: int, orders: list[
 
     async def attempts(room: int, path: Path) -> dict[str, list[Any]]:
         with patch.object(lanes, "LANES_IN_MEMORY_MAX", room):
-            runner = PlayedRunner(subscription(retry_for_s=3_600), seed=seed, store=LocalStore(path))
-            runner.sender.far = far
+            dispatcher = PlayedDispatcher(subscription(retry_for_s=3_600), seed=seed, store=LocalStore(path))
+            dispatcher.sender.far = far
             sequences: defaultdict[int, int] = defaultdict(int)
             for order in orders:
                 sequences[order] += 1
-                runner.give(fact(f"o{order}", sequences[order]))
-            await runner.clock.run_for(3_600_000)
+                dispatcher.give(fact(f"o{order}", sequences[order]))
+            await dispatcher.clock.run_for(3_600_000)
             found: defaultdict[str, list[Any]] = defaultdict(list)
-            for arrival in runner.sender.arrivals:
+            for arrival in dispatcher.sender.arrivals:
                 call = arrival.call
                 found[call.delivery_id.split("-")[0]].append((call.delivery_id, call.attempt, call.watermark))
             return found

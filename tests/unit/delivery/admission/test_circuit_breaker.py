@@ -21,7 +21,7 @@ from streams.delivery.admission.circuit_breaker import (
 )
 from streams.delivery.ports import Answer, AttemptResult, Call, ResponseClass
 from tests.fakes.delivery import START_MS, Played, channels_for, ok, request_for
-from tests.fakes.delivery_runner import PlayedRunner, fact
+from tests.fakes.delivery_dispatcher import PlayedDispatcher, fact
 from tests.support.subscriptions import subscription
 from topics.records.keys import INCREFF
 
@@ -200,8 +200,8 @@ async def test_an_outage_costs_few_requests_and_all_arrive_in_order_soon_after()
         worker.give(request_for(CREATE, f"o{n}", f"o{n}.0", sequence=1), request_for(UPDATE, f"o{n}", f"o{n}.1"))
     await worker.clock.run_for(600_000)
     assert len(worker.sender.arrivals) < 32 + 600 / 4
-    runner = worker.runner(INCREFF)
-    assert runner._admission.breaker.state is not BreakerState.CLOSED
+    dispatcher = worker.dispatcher(INCREFF)
+    assert dispatcher._admission.breaker.state is not BreakerState.CLOSED
     await worker.clock.run_for(60_000)
     assert set(worker.final().values()) == {"delivered"}
     assert len(worker.final()) == 200
@@ -258,13 +258,13 @@ async def test_a_probe_that_is_cut_off_by_a_restart_is_followed_by_another() -> 
 
 
 async def test_a_probe_that_is_cut_off_before_it_begins_keeps_no_other_shard_waiting() -> None:
-    played = PlayedRunner(subscription())
-    breaker = played.runner._admission.breaker
+    played = PlayedDispatcher(subscription())
+    breaker = played.dispatcher._admission.breaker
     breaker.state = BreakerState.OPEN
     played.give(fact("O-1", 1))
     while breaker.state is BreakerState.OPEN:  # noqa: ASYNC110 - between two turns of the event loop is the moment that counts
         await asyncio.sleep(0)
-    tasks = played.runner.drop()
+    tasks = played.dispatcher.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert played.sender.arrivals == []
     assert (breaker.state, breaker.opens_ms) == (BreakerState.OPEN, played.clock.now_ms())

@@ -19,7 +19,7 @@ from streams.delivery.outbox.records import (
 from streams.delivery.ports import Answer, Call
 from streams.runtime.role import Change, Effect
 from tests.fakes.delivery import START_MS, Durable, ok
-from tests.fakes.delivery_runner import PlayedRunner, fact
+from tests.fakes.delivery_dispatcher import PlayedDispatcher, fact
 from tests.support.subscriptions import subscription
 from topics.records.deliveries import DeliveryRequest
 
@@ -39,41 +39,41 @@ def in_story(request: DeliveryRequest, story: int) -> DeliveryRequest:
     return replace(request, story=story)
 
 
-def played(when_dead: str) -> PlayedRunner:
-    return PlayedRunner(subscription(when_dead=when_dead, retry_for_s=30, retry_max_s=10))
+def played(when_dead: str) -> PlayedDispatcher:
+    return PlayedDispatcher(subscription(when_dead=when_dead, retry_for_s=30, retry_max_s=10))
 
 
 async def test_each_delivery_says_which_one_came_before() -> None:
-    runner = played("skip")
-    runner.give(fact("A", 2), fact("A", 5), fact("B", 1), fact("A", 6))
-    await runner.clock.run_for(1_000)
-    assert sorted(runner.told()) == [("A-2", 2, 0, 0), ("A-5", 5, 2, 2), ("A-6", 6, 5, 5), ("B-1", 1, 0, 0)]
-    runner.give(fact("A", 9))
-    await runner.clock.run_for(1_000)
-    assert runner.told()[-1] == ("A-9", 9, 6, 6)
+    dispatcher = played("skip")
+    dispatcher.give(fact("A", 2), fact("A", 5), fact("B", 1), fact("A", 6))
+    await dispatcher.clock.run_for(1_000)
+    assert sorted(dispatcher.told()) == [("A-2", 2, 0, 0), ("A-5", 5, 2, 2), ("A-6", 6, 5, 5), ("B-1", 1, 0, 0)]
+    dispatcher.give(fact("A", 9))
+    await dispatcher.clock.run_for(1_000)
+    assert dispatcher.told()[-1] == ("A-9", 9, 6, 6)
 
 
 async def test_without_a_gap_a_delivery_writes_nothing_more() -> None:
-    runner = played("skip")
+    dispatcher = played("skip")
     fact_of = fact("A", 1)
-    runner.give(fact_of)
-    before = runner.outbox.get(header_key(fact_of.lane))
-    await runner.clock.run_for(1_000)
-    assert runner.outbox.values == {header_key(fact_of.lane): before}
+    dispatcher.give(fact_of)
+    before = dispatcher.outbox.get(header_key(fact_of.lane))
+    await dispatcher.clock.run_for(1_000)
+    assert dispatcher.outbox.values == {header_key(fact_of.lane): before}
 
 
 async def test_a_gap_is_told_by_all_that_follows_over_a_restart() -> None:
     for status in (500, 413):
-        runner = played("skip")
-        runner.sender.far = answering(A_2=status)  # type: ignore[assignment]
-        runner.give(fact("A", 1), fact("A", 2), fact("A", 3))
-        await runner.clock.run_for(GIVE_UP_MS)
-        assert runner.told()[-1] == ("A-3", 3, 2, 1)
-        again = await runner.restart()
+        dispatcher = played("skip")
+        dispatcher.sender.far = answering(A_2=status)  # type: ignore[assignment]
+        dispatcher.give(fact("A", 1), fact("A", 2), fact("A", 3))
+        await dispatcher.clock.run_for(GIVE_UP_MS)
+        assert dispatcher.told()[-1] == ("A-3", 3, 2, 1)
+        again = await dispatcher.restart()
         again.give(fact("A", 7))
         await again.clock.run_for(1_000)
         assert again.told()[-1] == ("A-7", 7, 3, 1)
-        dead = [effect for effect in runner.durable.effects if effect.topic == "deliveries.dead"]
+        dead = [effect for effect in dispatcher.durable.effects if effect.topic == "deliveries.dead"]
         assert [orjson.loads(effect.value)["request"]["id"] for effect in dead] == ["A-2"]
 
 
@@ -94,36 +94,36 @@ class WaitingForRoom(Durable):
 async def test_what_a_lane_takes_while_an_end_waits_for_room_stays_known() -> None:
     """An older header would give positions and sequences out again: repeats, and inversions after a restart."""
     durable = WaitingForRoom()
-    runner = PlayedRunner(subscription(when_dead="skip"), durable=durable)
-    runner.sender.far = answering(A_2=413)  # type: ignore[assignment]
-    runner.give(fact("A", 1), fact("A", 2))
-    await runner.clock.run_for(7)
+    dispatcher = PlayedDispatcher(subscription(when_dead="skip"), durable=durable)
+    dispatcher.sender.far = answering(A_2=413)  # type: ignore[assignment]
+    dispatcher.give(fact("A", 1), fact("A", 2))
+    await dispatcher.clock.run_for(7)
     durable.room.clear()
-    await runner.clock.run_for(100)
-    runner.give(fact("A", 3))
+    await dispatcher.clock.run_for(100)
+    dispatcher.give(fact("A", 3))
     key = header_key(fact("A", 1).lane)
-    taken = decode_header(runner.outbox.get(key))
+    taken = decode_header(dispatcher.outbox.get(key))
     durable.room.set()
-    await runner.clock.run_for(1_000)
-    assert runner.sender.ids() == ["A-1", "A-2", "A-3"]
+    await dispatcher.clock.run_for(1_000)
+    assert dispatcher.sender.ids() == ["A-1", "A-2", "A-3"]
     assert taken.watermark is None, "the end of A-2 waited"
     taken.watermark = 1
-    assert decode_header(runner.outbox.get(key)) == taken
-    runner.give(fact("A", 4))
-    await runner.clock.run_for(1_000)
-    assert runner.told()[-2:] == [("A-3", 3, 2, 1), ("A-4", 4, 3, 1)]
+    assert decode_header(dispatcher.outbox.get(key)) == taken
+    dispatcher.give(fact("A", 4))
+    await dispatcher.clock.run_for(1_000)
+    assert dispatcher.told()[-2:] == [("A-3", 3, 2, 1), ("A-4", 4, 3, 1)]
 
 
 async def test_what_a_delivery_says_is_the_same_in_every_attempt() -> None:
     """Over retries, a crash in the air, and a gap that opens behind it."""
-    runner = played("skip")
-    runner.sender.far = answering(A_2=500)  # type: ignore[assignment]
-    runner.give(fact("A", 1), fact("A", 2))
-    await runner.clock.run_for(5_000)
-    runner.sender.takes_ms = lambda _: 20_000
-    await runner.clock.run_for(10_000)
-    runner.sender.takes_ms = lambda _: 5
-    again = await runner.restart()
+    dispatcher = played("skip")
+    dispatcher.sender.far = answering(A_2=500)  # type: ignore[assignment]
+    dispatcher.give(fact("A", 1), fact("A", 2))
+    await dispatcher.clock.run_for(5_000)
+    dispatcher.sender.takes_ms = lambda _: 20_000
+    await dispatcher.clock.run_for(10_000)
+    dispatcher.sender.takes_ms = lambda _: 5
+    again = await dispatcher.restart()
     key = header_key(fact("A", 1).lane)
     header = decode_header(again.outbox.get(key))
     header.abandon(fact("A", 3), previous=2)
@@ -157,23 +157,23 @@ def test_a_later_story_begins_without_the_gaps_of_those_before_it() -> None:
 
 async def test_a_gap_is_told_by_what_still_waits_when_its_order_comes_again() -> None:
     """Before and after the later story began."""
-    runner = played("skip")
-    runner.sender.far = answering(A_1=413, A_3=413)  # type: ignore[assignment]
-    runner.give(in_story(fact("A", 1), 100))
-    await runner.clock.run_for(1_000)
-    runner.runner.pause(paused=True)
-    runner.give(*(in_story(fact("A", n), 100) for n in (2, 3, 4)))
-    runner.give(*(replace(in_story(fact("A", n), 200), id=f"again-{n}") for n in (1, 2)))
-    runner.runner.pause(paused=False)
-    await runner.clock.run_for(1_000)
-    assert runner.told()[1:] == [
+    dispatcher = played("skip")
+    dispatcher.sender.far = answering(A_1=413, A_3=413)  # type: ignore[assignment]
+    dispatcher.give(in_story(fact("A", 1), 100))
+    await dispatcher.clock.run_for(1_000)
+    dispatcher.dispatcher.pause(paused=True)
+    dispatcher.give(*(in_story(fact("A", n), 100) for n in (2, 3, 4)))
+    dispatcher.give(*(replace(in_story(fact("A", n), 200), id=f"again-{n}") for n in (1, 2)))
+    dispatcher.dispatcher.pause(paused=False)
+    await dispatcher.clock.run_for(1_000)
+    assert dispatcher.told()[1:] == [
         ("A-2", 2, 1, 0),
         ("A-3", 3, 2, 0),
         ("A-4", 4, 3, 0),
         ("again-1", 1, 0, 0),
         ("again-2", 2, 1, 1),
     ]
-    header = decode_header(runner.outbox.get(header_key(fact("A", 1).lane)))
+    header = decode_header(dispatcher.outbox.get(header_key(fact("A", 1).lane)))
     assert not header.is_old(header.last_ms + HEADER_KEPT_MS + 1)
 
 
@@ -187,36 +187,36 @@ def test_the_gaps_of_many_stories_take_no_more_room_than_those_of_some() -> None
 
 async def test_block_waits_for_an_operator() -> None:
     for status in (500, 413):
-        runner = played("block")
-        runner.sender.far = answering(A_1=status)  # type: ignore[assignment]
-        runner.give(fact("A", 1), fact("A", 2), fact("B", 1))
-        await runner.clock.run_for(GIVE_UP_MS)
-        assert {told[0] for told in runner.told()} == {"A-1", "B-1"}
+        dispatcher = played("block")
+        dispatcher.sender.far = answering(A_1=status)  # type: ignore[assignment]
+        dispatcher.give(fact("A", 1), fact("A", 2), fact("B", 1))
+        await dispatcher.clock.run_for(GIVE_UP_MS)
+        assert {told[0] for told in dispatcher.told()} == {"A-1", "B-1"}
 
 
 async def test_the_newest_supersedes_what_waits_before_it() -> None:
     for status in (500, 413):
-        runner = played("supersede")
-        runner.sender.far = answering(A_2=status)  # type: ignore[assignment]
-        runner.sender.takes_ms = lambda _: 100
-        runner.give(*(fact("A", n) for n in range(1, 6)), fact("B", 1))
-        await runner.clock.run_for(GIVE_UP_MS)
-        assert list(dict.fromkeys(told[0] for told in runner.told() if told[0] != "B-1")) == ["A-1", "A-2", "A-5"]
-        assert runner.told()[-1] == ("A-5", 5, 4, 1)
-        attempts = [orjson.loads(one.value) for one in runner.durable.effects if one.topic == "deliveries.attempts"]
+        dispatcher = played("supersede")
+        dispatcher.sender.far = answering(A_2=status)  # type: ignore[assignment]
+        dispatcher.sender.takes_ms = lambda _: 100
+        dispatcher.give(*(fact("A", n) for n in range(1, 6)), fact("B", 1))
+        await dispatcher.clock.run_for(GIVE_UP_MS)
+        assert list(dict.fromkeys(told[0] for told in dispatcher.told() if told[0] != "B-1")) == ["A-1", "A-2", "A-5"]
+        assert dispatcher.told()[-1] == ("A-5", 5, 4, 1)
+        attempts = [orjson.loads(one.value) for one in dispatcher.durable.effects if one.topic == "deliveries.attempts"]
         passed = [one for one in attempts if one["class"] == "superseded"]
         assert [(one["request"], one["error"]) for one in passed] == [
             ("A-3", "superseded by A-5"),
             ("A-4", "superseded by A-5"),
         ]
-        assert len(runner.outbox.values) == 2, "the headers of the two lanes"
+        assert len(dispatcher.outbox.values) == 2, "the headers of the two lanes"
 
 
 async def test_a_dead_fact_with_nothing_behind_it_lets_its_lane_go_on() -> None:
-    runner = played("supersede")
-    runner.sender.far = answering(A_1=413)  # type: ignore[assignment]
-    runner.give(fact("A", 1))
-    await runner.clock.run_for(1_000)
-    runner.give(fact("A", 2))
-    await runner.clock.run_for(1_000)
-    assert runner.told() == [("A-1", 1, 0, 0), ("A-2", 2, 1, 0)]
+    dispatcher = played("supersede")
+    dispatcher.sender.far = answering(A_1=413)  # type: ignore[assignment]
+    dispatcher.give(fact("A", 1))
+    await dispatcher.clock.run_for(1_000)
+    dispatcher.give(fact("A", 2))
+    await dispatcher.clock.run_for(1_000)
+    assert dispatcher.told() == [("A-1", 1, 0, 0), ("A-2", 2, 1, 0)]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.delivery.attempts.response_headers import RETRY_AFTER_MAX_S, quiet_until_ms
+from streams.delivery.attempts.response_headers import RETRY_AFTER_MAX_S, spent_until_ms
 from streams.delivery.ports import Answer, Call
 from tests.fakes.delivery import START_MS, Played, channels_for, request_for
 from topics.records.keys import INCREFF
@@ -67,12 +67,12 @@ TABLE: dict[str, tuple[dict[str, str], float | None]] = {
 def test_what_a_far_side_says_about_its_limits(name: str) -> None:
     fields, quiet_s = TABLE[name]
     expected = None if quiet_s is None else NOW_MS + round(quiet_s * 1000)
-    assert quiet_until_ms(fields, NOW_MS) == expected
+    assert spent_until_ms(fields, NOW_MS) == expected
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), st.text(max_size=40)))
 def test_no_field_does_harm(fields: dict[str, str]) -> None:
-    until_ms = quiet_until_ms(fields, NOW_MS)
+    until_ms = spent_until_ms(fields, NOW_MS)
     assert until_ms is None or NOW_MS <= until_ms <= NOW_MS + RETRY_AFTER_MAX_S * 1000
 
 

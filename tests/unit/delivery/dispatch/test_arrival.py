@@ -1,5 +1,5 @@
 """A partition that comes is given to its owners a little in each turn of the event loop. Whatever happens meanwhile,
-nothing is lost, sent out of order or sent twice by it, and nothing is sent before its runner has everything."""
+nothing is lost, sent out of order or sent twice by it, and nothing is sent before its dispatcher has everything."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def sequences(worker: Played, code: str) -> list[int]:
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> list[OutboxEntry]:
-    """What runners are given, in order."""
+    """What dispatchers are given, in order."""
     found: list[OutboxEntry] = []
     enqueue = Dispatcher.enqueue
 
-    def noted(runner: Dispatcher, entry: OutboxEntry) -> None:
+    def noted(dispatcher: Dispatcher, entry: OutboxEntry) -> None:
         found.append(entry)
-        enqueue(runner, entry)
+        enqueue(dispatcher, entry)
 
     monkeypatch.setattr(Dispatcher, "enqueue", noted)
     return found

@@ -322,12 +322,12 @@ async def test_a_request_beside_the_lane_does_not_wait_for_it() -> None:
 
 async def test_calls_of_the_stock_sender_share_the_budget_and_come_last() -> None:
     worker = await Played(channels_for(marketplace={"budget": {"requests": 2, "window_s": 10}})).start()
-    runner = worker.runner("channel:demo")
+    dispatcher = worker.dispatcher("channel:demo")
     touchpoint = BY_NAME["location-wise-atp-inventory"]
     results: list[ResponseClass] = []
 
     async def push(n: int) -> None:
-        result = await runner.call(touchpoint, "demo", {"n": n}, priority=Priority.STOCK, weight=n / 10)
+        result = await dispatcher.call(touchpoint, "demo", {"n": n}, priority=Priority.STOCK, weight=n / 10)
         results.append(result.kind)
 
     pushes = [asyncio.create_task(push(n)) for n in range(4)]
@@ -357,10 +357,10 @@ async def test_a_bug_in_an_attempt_ends_the_process() -> None:
 
 async def test_a_gate_that_closes_between_choice_and_sending_holds_the_request_back() -> None:
     worker = await Played(channels_for()).start()
-    runner = worker.runner(INCREFF)
-    call = asyncio.create_task(runner.call(BY_NAME["search-inventory"], "demo", {}, delivery_id="call"))
+    dispatcher = worker.dispatcher(INCREFF)
+    call = asyncio.create_task(dispatcher.call(BY_NAME["search-inventory"], "demo", {}, delivery_id="call"))
     worker.give(create("A"))
-    while not runner._tasks:  # noqa: ASYNC110 - the moment in question lies between two turns of the loop
+    while not dispatcher._tasks:  # noqa: ASYNC110 - the moment in question lies between two turns of the loop
         await asyncio.sleep(0)
     assert worker.sender.arrivals == []
     worker.role._gates.gate_of(INCREFF).close_until(START_MS + 5_000)

@@ -32,17 +32,17 @@ class Stage:
         return self
 
     @property
-    def runner(self) -> Any:
-        return self.played.runner(DEMO)
+    def dispatcher(self) -> Any:
+        return self.played.dispatcher(DEMO)
 
     @asynccontextmanager
     async def held(self) -> Any:
-        async with asyncio.timeout(5), self.runner.slot(STOCK, "demo") as slot:
+        async with asyncio.timeout(5), self.dispatcher.slot(STOCK, "demo") as slot:
             yield slot
 
     async def sends(self, calls: int) -> None:
         """As many calls leave now, and no more until the minute is over: nothing of the budget was lost."""
-        tasks = [asyncio.create_task(self.runner.call(STOCK, "demo", {})) for _ in range(calls + 1)]
+        tasks = [asyncio.create_task(self.dispatcher.call(STOCK, "demo", {})) for _ in range(calls + 1)]
         before = len(self.sender.arrivals)
         await self.clock.run_for(1_000)
         assert len(self.sender.arrivals) - before == calls
@@ -73,7 +73,7 @@ async def test_a_slot_is_given_back_when_its_holder_is_cancelled_at_any_step() -
         stage = await Stage().start()
 
         async def holder(stage: Stage = stage) -> None:
-            async with stage.runner.slot(STOCK, "demo"):
+            async with stage.dispatcher.slot(STOCK, "demo"):
                 await asyncio.Event().wait()
 
         task = asyncio.create_task(holder())
@@ -88,7 +88,7 @@ async def test_a_slot_is_given_back_when_its_holder_is_cancelled_at_any_step() -
 async def test_a_turn_whose_waiter_was_cancelled_goes_to_the_next() -> None:
     stage = await Stage().start()
     async with stage.held():
-        waiting = [asyncio.create_task(stage.runner.call(STOCK, "demo", {"n": n})) for n in range(2)]
+        waiting = [asyncio.create_task(stage.dispatcher.call(STOCK, "demo", {"n": n})) for n in range(2)]
         await stage.clock.run_for(10)
         waiting[0].cancel()
     await stage.clock.run_for(10)
@@ -110,7 +110,7 @@ async def test_a_held_slot_is_a_place_and_a_call_that_was_answered_is_none() -> 
     """What became of the answer may be recorded inside."""
     stage = await Stage().start()
     async with stage.held() as slot:
-        other = asyncio.create_task(stage.runner.call(STOCK, "demo", {"n": 2}))
+        other = asyncio.create_task(stage.dispatcher.call(STOCK, "demo", {"n": 2}))
         await stage.clock.run_for(1_000)
         assert stage.sender.arrivals == []
         sending = asyncio.create_task(slot.send({"n": 1}))
@@ -125,7 +125,7 @@ async def test_a_gate_that_closes_while_a_slot_is_held_keeps_its_call_here() -> 
     called: list[int] = []
 
     async def call() -> None:
-        async with stage.runner.slot(STOCK, "demo") as slot:
+        async with stage.dispatcher.slot(STOCK, "demo") as slot:
             if not called:
                 stage.played.role._gates.gate_of(DEMO).close_until(stage.clock.now_ms() + 5_000)
             called.append(stage.clock.now_ms())
@@ -146,7 +146,7 @@ async def test_a_partition_that_is_lost_is_told_to_who_waits_who_holds_and_who_s
         go = asyncio.Event()
 
         async def call(stage: Stage = stage, go: asyncio.Event = go) -> None:
-            async with stage.runner.slot(STOCK, "demo") as slot:
+            async with stage.dispatcher.slot(STOCK, "demo") as slot:
                 await go.wait()
                 await slot.send({})
 
@@ -168,7 +168,7 @@ async def test_a_stop_lets_a_held_slot_send_and_gives_no_other() -> None:
     go = asyncio.Event()
 
     async def call() -> None:
-        async with stage.runner.slot(STOCK, "demo") as slot:
+        async with stage.dispatcher.slot(STOCK, "demo") as slot:
             await go.wait()
             await slot.send({})
 

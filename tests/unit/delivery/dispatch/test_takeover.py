@@ -59,10 +59,10 @@ async def test_a_worker_that_stood_still_sends_nothing_old_after_the_new(budget:
 @pytest.mark.parametrize("budget", BUDGETS)
 async def test_stock_of_a_worker_that_stood_still_stays(budget: Any) -> None:
     worker = await Played(channels_for(marketplace={"budget": budget})).start()
-    runner = worker.runner(channel_destination("demo"))
+    dispatcher = worker.dispatcher(channel_destination("demo"))
 
     async def push() -> None:
-        await runner.call(BY_NAME["location-wise-atp-inventory"], "demo", {})
+        await dispatcher.call(BY_NAME["location-wise-atp-inventory"], "demo", {})
 
     first = asyncio.create_task(guarded(push(), worker.crashes.append))
     await worker.clock.run_for(100)
@@ -78,9 +78,9 @@ async def test_stock_of_a_worker_that_stood_still_stays(budget: Any) -> None:
 
 async def test_a_worker_that_stands_still_between_choice_and_sending_keeps_the_request() -> None:
     worker = await Played(channels_for(marketplace={"budget": None})).start()
-    runner = worker.runner(channel_destination("demo"))
+    dispatcher = worker.dispatcher(channel_destination("demo"))
     worker.give(request_for("acknowledgement", "A", "ack"))
-    while not runner._tasks:  # noqa: ASYNC110 - the moment in question lies between two turns of the loop
+    while not dispatcher._tasks:  # noqa: ASYNC110 - the moment in question lies between two turns of the loop
         await asyncio.sleep(0)
     worker.durable.lost = True
     worker.clock._now_ms += PAUSE_MS

@@ -12,7 +12,7 @@ from streams.delivery.outbox.records import LaneHeader, entry_key
 from streams.delivery.ports import Answer
 from streams.runtime.tables.local_store import LocalStore
 from tests.fakes.delivery import Played, channels_for, ok, request_for
-from tests.fakes.delivery_runner import PlayedRunner, fact
+from tests.fakes.delivery_dispatcher import PlayedDispatcher, fact
 from tests.support.subscriptions import subscription
 from topics.records.deliveries import LaneAction
 
@@ -25,63 +25,63 @@ def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "LANES_IN_MEMORY_MAX", 4)
 
 
-def played(tmp_path: Path, **pace: Any) -> PlayedRunner:
-    return PlayedRunner(subscription(**pace), store=LocalStore(tmp_path / "lanes"))
+def played(tmp_path: Path, **pace: Any) -> PlayedDispatcher:
+    return PlayedDispatcher(subscription(**pace), store=LocalStore(tmp_path / "lanes"))
 
 
 async def test_failing_lanes_do_not_keep_others_from_their_first_attempt(tmp_path: Path) -> None:
-    runner = played(tmp_path, retry_first_s=600)
-    runner.sender.far = lambda call, _: Answer(status=500 if call.delivery_id.startswith("bad") else 200)
-    runner.give(*(fact(f"bad{n}", 1) for n in range(20)))
-    await runner.clock.run_for(1_000)
-    assert len(runner.runner._requests.lanes._lanes) == 4, "the others wait on disk"
-    runner.give(*(fact(f"good{n}", 1) for n in range(3)))
-    await runner.clock.run_for(100)
-    assert runner.sender.ids()[20:] == ["good0-1", "good1-1", "good2-1"]
-    runner.sender.far = ok
-    await runner.clock.run_for(1_000_000)
-    assert len(set(runner.sender.ids()[23:])) == 20
-    assert len(runner.runner._requests.lanes) == 0
+    dispatcher = played(tmp_path, retry_first_s=600)
+    dispatcher.sender.far = lambda call, _: Answer(status=500 if call.delivery_id.startswith("bad") else 200)
+    dispatcher.give(*(fact(f"bad{n}", 1) for n in range(20)))
+    await dispatcher.clock.run_for(1_000)
+    assert len(dispatcher.dispatcher._requests.lanes._lanes) == 4, "the others wait on disk"
+    dispatcher.give(*(fact(f"good{n}", 1) for n in range(3)))
+    await dispatcher.clock.run_for(100)
+    assert dispatcher.sender.ids()[20:] == ["good0-1", "good1-1", "good2-1"]
+    dispatcher.sender.far = ok
+    await dispatcher.clock.run_for(1_000_000)
+    assert len(set(dispatcher.sender.ids()[23:])) == 20
+    assert len(dispatcher.dispatcher._requests.lanes) == 0
 
 
 async def test_lanes_come_back_in_the_order_of_their_times(tmp_path: Path) -> None:
-    runner = played(tmp_path, concurrency=1)
-    runner.runner.pause(paused=True)
+    dispatcher = played(tmp_path, concurrency=1)
+    dispatcher.dispatcher.pause(paused=True)
     for number in range(30):
-        runner.give(fact(f"o{number}", 1))
-        await runner.clock.run_for(10)
+        dispatcher.give(fact(f"o{number}", 1))
+        await dispatcher.clock.run_for(10)
     for number in range(30):
-        runner.give(fact(f"o{number}", 2))
-    assert len(runner.runner._requests.lanes) == 30
-    runner.runner.pause(paused=False)
-    await runner.clock.run_for(60_000)
-    firsts = [name for name in runner.sender.ids() if name.endswith("-1")]
+        dispatcher.give(fact(f"o{number}", 2))
+    assert len(dispatcher.dispatcher._requests.lanes) == 30
+    dispatcher.dispatcher.pause(paused=False)
+    await dispatcher.clock.run_for(60_000)
+    firsts = [name for name in dispatcher.sender.ids() if name.endswith("-1")]
     assert firsts == [f"o{number}-1" for number in range(30)]
-    assert len(runner.sender.ids()) == 60
+    assert len(dispatcher.sender.ids()) == 60
 
 
 async def test_a_steady_load_does_not_pass_what_waits_on_disk(tmp_path: Path) -> None:
-    runner = played(tmp_path, concurrency=1)
-    runner.sender.takes_ms = lambda _: 100
-    runner.give(*(fact(f"old{n}", 1) for n in range(20)))
+    dispatcher = played(tmp_path, concurrency=1)
+    dispatcher.sender.takes_ms = lambda _: 100
+    dispatcher.give(*(fact(f"old{n}", 1) for n in range(20)))
     for number in range(60):
-        await runner.clock.run_for(100)
-        runner.give(fact(f"new{number}", 1))
-    sent = runner.sender.ids()
+        await dispatcher.clock.run_for(100)
+        dispatcher.give(fact(f"new{number}", 1))
+    sent = dispatcher.sender.ids()
     assert len(sent) > 50
     assert sent == [f"old{n}-1" for n in range(20)] + [f"new{n}-1" for n in range(len(sent) - 20)]
 
 
 async def test_a_request_of_a_clock_that_is_ahead_does_not_wait_for_it_on_disk(tmp_path: Path) -> None:
-    runner = played(tmp_path, concurrency=1)
-    runner.runner.pause(paused=True)
-    runner.give(*(fact(f"o{n}", 1) for n in range(5)))
-    ahead = LaneHeader().append(fact("ahead", 1), runner.clock.now_ms() + 3_600_000)
-    runner.outbox.put(entry_key(ahead.request.lane, ahead.request.id), ahead.encode())
-    runner.runner.enqueue(ahead)
-    runner.runner.pause(paused=False)
-    await runner.clock.run_for(1_000)
-    assert len(runner.sender.ids()) == 6
+    dispatcher = played(tmp_path, concurrency=1)
+    dispatcher.dispatcher.pause(paused=True)
+    dispatcher.give(*(fact(f"o{n}", 1) for n in range(5)))
+    ahead = LaneHeader().append(fact("ahead", 1), dispatcher.clock.now_ms() + 3_600_000)
+    dispatcher.outbox.put(entry_key(ahead.request.lane, ahead.request.id), ahead.encode())
+    dispatcher.dispatcher.enqueue(ahead)
+    dispatcher.dispatcher.pause(paused=False)
+    await dispatcher.clock.run_for(1_000)
+    assert len(dispatcher.sender.ids()) == 6
 
 
 async def test_a_cancellation_does_not_wait_on_disk_behind_creates(tmp_path: Path) -> None:

@@ -419,9 +419,9 @@ async def test_a_backlog_is_given_to_a_renewed_runner_a_little_at_a_time(monkeyp
     given: list[int] = []
     enqueue = Dispatcher.enqueue
 
-    def counted(runner: Dispatcher, entry: OutboxEntry) -> None:
+    def counted(dispatcher: Dispatcher, entry: OutboxEntry) -> None:
         given[-1] += 1
-        enqueue(runner, entry)
+        enqueue(dispatcher, entry)
 
     monkeypatch.setattr(Dispatcher, "enqueue", counted)
     learn(worker, subscription(revision=2, concurrency=2))

@@ -1,4 +1,4 @@
-"""The runner of one subscription, played alone: its outbox, its far side and a clock that moves only when told."""
+"""The dispatcher of one subscription, played alone: its outbox, its far side and a clock that moves only when told."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fact(code: str, sequence: int) -> DeliveryRequest:
     return fact_request(code, sequence, SUBSCRIPTION, id=f"{code}-{sequence}", body={"orderCode": code}, story=0)
 
 
-class PlayedRunner:
+class PlayedDispatcher:
     """`restart` is another worker over what was durable."""
 
     def __init__(
@@ -59,7 +59,7 @@ class PlayedRunner:
             committer=self.durable,
             clock=self.clock,
         )
-        self.runner = Dispatcher(
+        self.dispatcher = Dispatcher(
             Shard(destination=subscription_destination(config.id), number=0, partition=PARTITION, config=config),
             Worker(
                 committer=self.durable,
@@ -72,7 +72,7 @@ class PlayedRunner:
             spilled=SpilledLanes(self.store),
             admission=Admission(permits=permits, breaker=CircuitBreaker(Random(seed)), config=config, clock=self.clock),
         )
-        self.runner.start()
+        self.dispatcher.start()
 
     @property
     def outbox(self) -> MemoryTable:
@@ -85,19 +85,19 @@ class PlayedRunner:
             entry = header.append(request, self.clock.now_ms())
             self.outbox.put(entry_key(request.lane, request.id), entry.encode())
             self.outbox.put(key, header.encode())
-            self.runner.enqueue(entry)
+            self.dispatcher.enqueue(entry)
 
-    async def restart(self, seed: int = 2) -> PlayedRunner:
+    async def restart(self, seed: int = 2) -> PlayedDispatcher:
         self.durable.lost = True
-        self.runner.drop()
+        self.dispatcher.cancel()
         await self.clock.settle()
         kept = Durable(tables=self.durable.tables, effects=self.durable.effects)
-        again = PlayedRunner(
+        again = PlayedDispatcher(
             self.config, durable=kept, clock=self.clock, seed=seed, store=self.store, sender=self.sender
         )
         entries = [decode_entry(raw) for key, raw in self.outbox.items() if b"||" in key]
         for entry in sorted(entries, key=lambda one: one.position):
-            again.runner.enqueue(entry)
+            again.dispatcher.enqueue(entry)
         return again
 
     def told(self) -> list[tuple[str, int, int, int]]:
