@@ -1,4 +1,4 @@
-"""The gateway put together: `make_app` wires ports, `run` gives it the real ones. Importing this starts nothing."""
+"""The gateway as a whole: `make_app` wires it, `run` gives it real ports. Importing this module starts nothing."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ from topics.subscriptions.index import SubscriptionView
 log = logging.getLogger(__name__)
 
 STOP_S = 5.0
-"""Requests that wait when the gateway stops get this long; then they are told that no verdict came in time."""
+"""How long requests may go on when the gateway stops. Then they are answered as if no verdict had come in time."""
 HEADER_BYTES_MAX = 16 << 10
-"""One header or request line. The contract's are short; proxies add some."""
+"""Of one header or request line. Those of the contract are short; proxies add some."""
 
 GC_THRESHOLD = 20_000
-"""Allocations before the youngest generation is looked through: some hundred requests, not some dozen."""
+"""Allocations between collections of the youngest generation: those of some hundred requests, not of some dozen."""
 
 INGRESS = web.AppKey("ingress", Ingress)
 
 Wait = Callable[[], Awaitable[None]]
-"""Returns when a part of the gateway was stopped; raises what ended it before."""
+"""Returns when a part of the gateway was stopped. Raises the error that ended it before."""
 
 
 class GatewayFailedError(RuntimeError):
-    """A task that the gateway lives by ended. Only a new process is sure to have all of them."""
+    """A task that the gateway cannot do without ended. Only a new process is sure to have all of them."""
 
 
 def wall_clock_ms() -> int:
@@ -65,14 +65,14 @@ def wall_clock_ms() -> int:
 
 
 def spare_collections() -> None:
-    """For a process that is only a gateway: requests leave no cycles worth looking for every few calls."""
+    """Collects garbage less often, in a process that is only a gateway: requests leave few reference cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
 
 
 def make_app(settings: Settings, channels: Channels, dependencies: Dependencies) -> web.Application:
-    """The HTTP application on these dependencies. Starting and stopping them is the caller's."""
+    """The HTTP application. The caller starts and stops its dependencies."""
     responder = Responder(dependencies.metrics, dependencies.access_log, dependencies.now_ms)
     commands = Commands(dependencies.producer, dependencies.replies, dependencies.now_ms, settings.relay_deadline_s)
     search = Search(
@@ -132,7 +132,7 @@ def _add_probes(router: web.UrlDispatcher, dependencies: Dependencies) -> None:
 
 @functools.cache
 def document_of(module: str) -> bytes:
-    """Made when it is first asked for, because nothing else of the gateway needs the module that makes it."""
+    """A generated document, as JSON. It is made at the first request for it: the module takes a while to import."""
     document: Callable[[], object] = importlib.import_module(module).document
     return orjson.dumps(document())
 
@@ -142,7 +142,7 @@ def _json(body: object, status: int = 200) -> web.Response:
 
 
 async def run(settings: Settings, channels: Channels) -> None:
-    """Serves until SIGTERM, SIGINT or cancellation, then finishes what waits, within a bound."""
+    """Serves until SIGTERM, SIGINT or cancellation, then gives active requests STOP_S to end."""
     stopping = asyncio.Event()
     spare_collections()
     loop = asyncio.get_running_loop()
@@ -151,53 +151,48 @@ async def run(settings: Settings, channels: Channels) -> None:
     async with AsyncExitStack() as stack:
         parts = await serve(settings, channels, stack)
         log.info("gateway listens on http://%s:%d", settings.gateway_host, settings.gateway_port)
-        await until_told(stopping, parts)
+        await until_stopped(stopping, parts)
         log.info("gateway stops")
 
 
-async def until_told(stopping: asyncio.Event, parts: Sequence[Wait]) -> None:
-    """Returns when told to stop. Raises GatewayFailedError when a part ended by itself."""
-    told = asyncio.ensure_future(stopping.wait())
+async def until_stopped(stopping: asyncio.Event, parts: Sequence[Wait]) -> None:
+    """Returns when `stopping` is set. Raises GatewayFailedError when a part ended by itself."""
+    stopped = asyncio.ensure_future(stopping.wait())
     waits = [asyncio.ensure_future(wait()) for wait in parts]
     try:
-        await asyncio.wait([told, *waits], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([stopped, *waits], return_when=asyncio.FIRST_COMPLETED)
         for ended in waits:
-            if ended.done() and not told.done():
+            if ended.done() and not stopped.done():
                 error = None if ended.cancelled() else ended.exception()
                 log.critical("a part of the gateway ended, so the gateway ends", exc_info=error)
                 raise GatewayFailedError(f"a part of the gateway ended: {error!r}") from error
     finally:
-        for task in (told, *waits):
+        for task in (stopped, *waits):
             task.cancel()
 
 
 async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -> tuple[Wait, ...]:
-    """Starts a gateway on real ports and leaves it running; closing the stack stops it, in the reverse order.
+    """Starts a gateway on real ports and leaves it running. Closing the stack stops it, in the reverse order.
 
-    Returns what ends when one of its parts does. The reader of replies is started before requests are accepted, and a
-    command is accepted only once it reads.
+    Returns a Wait for each of its parts.
     """
     metrics = Metrics()
     wants_requests = settings.log_level in ("debug", "info")
     access_log = AccessLog(to_standard_error if wants_requests else discard)
     stack.callback(access_log.flush)
-    producer = SharedProducer(settings, metrics)
-    stack.push_async_callback(producer.stop)
-    replies = ReplyReader(settings, metrics)
-    stack.push_async_callback(replies.stop)
-    stock = StockView(settings)
-    stack.push_async_callback(stock.stop)
-    operations = StockOperationsView(settings)
-    stack.push_async_callback(operations.stop)
-    subscriptions = SubscriptionView(settings)
-    stack.push_async_callback(subscriptions.stop)
+    producer, replies = SharedProducer(settings, metrics), ReplyReader(settings, metrics)
+    views = stock, operations, subscriptions = (
+        StockView(settings),
+        StockOperationsView(settings),
+        SubscriptionView(settings),
+    )
     endpoints = GuardedEndpoints(settings)
-    stack.push_async_callback(endpoints.stop)
+    for part in (producer, replies, *views, endpoints):
+        stack.push_async_callback(part.stop)
     producer.start()
     replies.start()
-    await stock.start()
-    await operations.start()
-    await subscriptions.start()
+    for view in views:
+        await view.start()
     dependencies = Dependencies(
         producer=producer,
         replies=replies,
@@ -224,7 +219,7 @@ async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -
 
 
 async def _finish(site: web.TCPSite, ingress: Ingress, replies: ReplyReader) -> None:
-    """1. No new connections. 2. What waits gets a bounded time. 3. What still waits is answered without a verdict."""
+    """Accepts no more connections, gives active requests STOP_S to end, and answers the others without a verdict."""
     await site.stop()
     if not await ingress.drained(STOP_S):
         replies.release_all()

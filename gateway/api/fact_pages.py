@@ -1,12 +1,11 @@
-"""What happened to an order after a sequence: its facts again, in their order, from `orders.events`.
+"""Pages of an order's facts after a sequence, read again from `orders.events`.
 
-The order itself says how many facts it has and when the last of them were decided; the log is searched from there on,
-in the partition of the order's own number, by the rules of docs/reading.md: what an older epoch wrote behind a newer
-one does not count, and a fact's place in its order is its sequence. As sequences have no gaps, a page that was put
-together is known to be whole, and what is missing at the beginning was taken by retention.
+The state of the order says how many facts it has and when the last ones were decided. The search begins in the log at
+that time, in the order's partition. It follows docs/reading.md: records that an older epoch wrote behind a newer one do
+not count, and the sequence says which fact of its order a fact is. Sequences have no gaps, so a page is known to be
+whole; facts missing at the beginning were deleted by retention.
 
-A call is bounded in facts, bytes, records that are looked at, and time. What one call does not reach the next one does,
-from where the first one stopped.
+A call is bounded in facts, bytes, records read, and time. The next call goes on from where it stopped.
 """
 
 from __future__ import annotations
@@ -24,27 +23,27 @@ from topics.records.reading import Epochs, made_by
 from topics.subscriptions.model import delivered_body
 
 PAGE_BYTES_MAX = 4 << 20
-"""A fact of an order with many lines takes some 30 KB."""
+"""Of the facts of one page. A fact of an order with many lines takes some 30 KB."""
 RECORDS_MAX = 50_000
-"""Records looked at for one call, some half a second of the gateway's time."""
+"""Records read for one call, in some half a second of processor time."""
 SEARCH_MS = 5_000
 """How long one call may search."""
 NEWS_MS = 2_000
-"""How long a fact may take from the order's answer, which leaves together with it, to the log."""
+"""How long a fact of which the order's state tells already may take to be in the log."""
 SKEW_MS = 10_000
-"""How far the clocks of gateways and the orders role may be apart before a search has to begin anew, further back. What
-a former owner still writes comes within it, too."""
+"""How far the clocks of gateway and orders role may differ before a search begins again, further back. A former owner
+writes its last records within this time, too."""
 HOUR_MS = 3_600_000
 JUMP_MS = 60_000
-"""Between two facts that are further apart than this the log is not read but passed over."""
-PARKED_MS = 25 * 3_600_000
-"""An order counts from its Create; what came early was kept for a day before it."""
+"""The log between two facts further apart than this is not read."""
+EARLY_MS = 25 * 3_600_000
+"""How long before an order's Create its first fact may be: early events are kept for a day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Incarnation:
-    """One order of its code (there may have been others before it), and what it says about its facts. `times`:
-    sequence -> epoch milliseconds, of the last ones; `last`: the highest sequence, 0 without any."""
+    """An order, which may not be the first one with its code, and what its state says about its facts. `times`:
+    sequence -> epoch milliseconds, of the last facts; `last`: the highest sequence, 0 without facts."""
 
     channel: str
     code: str
@@ -57,26 +56,26 @@ class Incarnation:
         return max(self.times, default=0)
 
     def since_ms(self, sequence: int) -> int:
-        """The fact with this sequence is not older."""
+        """A time at or before that of the fact with this sequence."""
         return self.times.get(sequence, self.created_ms) - SKEW_MS
 
     def has(self, fact: Mapping[str, Any]) -> bool:
-        """Whether a fact is of this order, and not of one that had its code before."""
+        """Whether a fact is of this order, not of an earlier one with its code."""
         at_ms = self.times.get(fact["sequence"])
         if at_ms is not None:
             return at_ms == int(fact["atMs"])
-        return 0 <= self.created_ms - int(fact["atMs"] - fact["sinceCreatedMs"]) <= PARKED_MS
+        return 0 <= self.created_ms - int(fact["atMs"] - fact["sinceCreatedMs"]) <= EARLY_MS
 
 
 def incarnation_of(document: Mapping[str, Any], code: str, key: bytes) -> Incarnation:
-    """From the answer to a query (streams/order/records/document.py)."""
+    """Made from the answer to a query (streams/order/records/document.py)."""
     times = {fact["sequence"]: fact["atMs"] for fact in document.get("facts", ())}
     return Incarnation(document["channel"], code, key, document["createdAtMs"], times)
 
 
 @dataclass(slots=True)
 class Page:
-    """`events` follow each other without a gap. `at`: where the search goes on in the log; None: all are there."""
+    """Facts without a gap. `at`: the offset at which the search for the next page begins; None: this is the last."""
 
     events: list[dict[str, Any]] = field(default_factory=list)
     at: int | None = None
@@ -85,18 +84,18 @@ class Page:
 async def page_of(
     reading: LogReading, incarnation: Incarnation, after: int, limit: int, now_ms: Clock, at: int | None = None
 ) -> Page:
-    """The facts that follow `after`, at most `limit`; `at`: where a call before this one stopped. Raises Refused."""
+    """At most `limit` facts after the sequence `after`. `at`: the `at` of the page before. Raises Refused."""
     search = _Search(reading, incarnation, after, min(after + limit, incarnation.last), now_ms)
     while search.wanted <= search.goal:
         await search.begin(at)
         if await search.run():
             break
-        at = None  # further back
+        at = None
     return search.page
 
 
 class _Search:
-    """`wanted` is the next fact that is looked for, `goal` the last one of this page."""
+    """A search in one partition. `wanted`: the sequence that is looked for; `goal`: the last one of the page."""
 
     def __init__(self, reading: LogReading, incarnation: Incarnation, after: int, goal: int, now_ms: Clock) -> None:
         self._reading = reading
@@ -111,13 +110,13 @@ class _Search:
         self._offset = 0
         self._began = 0
         self._waits = True
-        """Whether what is not in the log may still be on its way; it is waited for once."""
+        """Whether a fact that is not in the log may still come; a search waits for one fact."""
         self.goal = goal
         self.wanted = after + 1
         self.page = Page()
 
     async def begin(self, at: int | None) -> None:
-        """Go to where the wanted fact should come; at each call after the first further back."""
+        """Goes to where the wanted fact should be; with each call after the first, further back."""
         if at is None:
             at = await self._offset_at(self._order.since_ms(self.wanted) - self._back_ms)
             self._back_ms = max(HOUR_MS, self._back_ms * 24)
@@ -126,7 +125,8 @@ class _Search:
         self._epochs = Epochs()
 
     async def run(self) -> bool:
-        """Read on until the page is whole or the call's share is used up. False: the search began too late."""
+        """Reads until the page is complete or a bound of the call is reached. False: the wanted fact must be further
+        back. Raises Refused if there is nothing further back."""
         silent_ms: int | None = None
         while self.wanted <= self.goal:
             now_ms = self._now_ms()
@@ -137,25 +137,28 @@ class _Search:
             for _partition, record in records:
                 ahead = self._on_record(record)
                 if ahead is not None:
-                    return self._look_further_back(ahead)
+                    self._check_further_back(ahead)
+                    return False
                 if self.wanted > self.goal:
                     break
             if records:
                 silent_ms = None
                 if self._is_past(records[-1][1]):
-                    return self._look_further_back(None)
+                    self._check_further_back(None)
+                    return False
                 await self._jump(records[-1][1])
             elif self._offset >= self._reading.ends[self._partition]:
                 silent_ms = silent_ms or now_ms
                 if not self._waits or now_ms - silent_ms >= NEWS_MS:
                     self._waits = False
-                    return self._look_further_back(None)
+                    self._check_further_back(None)
+                    return False
         if self.wanted <= self._order.last:
             self.page.at = self._offset
         return True
 
     def _on_record(self, record: LogRecord) -> int | None:
-        """Adds the wanted fact to the page; returns the sequence of a fact that should have come after another."""
+        """Adds the wanted fact to the page. If the record is a later fact of the order, returns its sequence."""
         self._offset = record.offset + 1
         self._looked_at += 1
         epoch = made_by(record.headers).epoch
@@ -172,12 +175,12 @@ class _Search:
         return None
 
     def _is_past(self, record: LogRecord) -> bool:
-        """Whether the log is beyond the wanted fact: facts leave in the order of the commands they were made from."""
+        """Whether the wanted fact cannot come after this record: facts are written in the order of their commands."""
         at_ms = self._order.times.get(self.wanted)
         return at_ms is not None and time_of(_header(record, "ce_time")) > at_ms + HOUR_MS
 
     async def _jump(self, last: LogRecord) -> None:
-        """Pass over what lies before the wanted fact, where the order says when that was."""
+        """Leaves out the log up to the wanted fact, if that is much later."""
         since_ms = self._order.since_ms(self.wanted)
         if self.wanted <= self.goal and since_ms - last.time_ms > JUMP_MS:
             offset = await self._offset_at(since_ms)
@@ -196,17 +199,17 @@ class _Search:
         self._offset = offset
         self._reading.seek({self._partition: offset})
 
-    def _look_further_back(self, ahead: int | None) -> bool:
-        """False: look further back. Raises Refused where there is nothing further back. `ahead`: a later fact is."""
+    def _check_further_back(self, ahead: int | None) -> None:
+        """Raises Refused if the wanted fact cannot be further back. `ahead`: a later fact that was found."""
         if self._began > self._begins:
-            return False
+            return
         code, wanted = self._order.code, self.wanted
         if ahead is not None:
-            which, kept = f"{wanted} to {ahead - 1}", f"those from {ahead} on are: after={ahead - 1}"
+            which, kept = f"{wanted} to {ahead - 1}", f"those from {ahead} on are: ask with after={ahead - 1}"
             raise Refused(410, "FACTS_GONE", f"Facts {which} of {code} are not kept any more", kept)
         at_ms = self._order.times.get(wanted)
         if at_ms is not None and self._now_ms() - at_ms < HOUR_MS:
-            message = f"Fact {wanted} of {code} is not in the log yet"
+            message = f"Fact {wanted} of {code} is not in the log yet; a repeat is safe"
             raise Refused(503, "LATE", message, retry_after_s=VERDICT_RETRY_AFTER_S)
         which = f"{wanted} to {self._order.last}"
         raise Refused(410, "FACTS_GONE", f"Facts {which} of {code} are not kept any more")

@@ -1,4 +1,4 @@
-"""What the calls below /api have in common: the token, one answer whatever happens, and their paths' other methods."""
+"""The frame of all calls below /api: their routes, the token, and an answer whatever happens."""
 
 from __future__ import annotations
 
@@ -16,37 +16,38 @@ from topics.configuration.channels import Channel
 from topics.configuration.settings import Settings
 
 Act = Callable[[Call, web.Request], Awaitable[Answer]]
+"""What a call does. Raises Refused, and what the ports raise."""
 
 
 class Management:
-    """Answers management calls. Without a configured token everybody may make them."""
+    """Makes HTTP handlers of acts. It checks the API token, if one is configured."""
 
     def __init__(self, settings: Settings, responder: Responder) -> None:
         self._responder = responder
         self._token = settings.api_token.get_secret_value().encode() if settings.api_token else None
 
-    def handler(self, what: str, act: Act) -> Handler:
-        """`what` names the call in the log and the metrics."""
+    def handler(self, label: str, act: Act) -> Handler:
+        """`label`: the call's name in the log and the metrics."""
 
         async def handle(request: web.Request) -> web.Response:
-            call = Call(what, time.perf_counter())
+            call = Call(label, time.perf_counter())
             try:
                 if self._token is not None:
                     bearer(self._token, request.headers.get("Authorization"))
                 answer = await act(call, request)
             except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
-                answer = problem(refusal_of(error, what))
+                answer = problem(refusal_of(error, label))
             return self._responder.respond(call, answer)
 
         return handle
 
     def refusing(self, status: int, code: str, message: str) -> Handler:
-        """A handler for paths and methods that there are not."""
+        """A handler of paths and methods that do not exist."""
         return self._responder.refusing("api-unknown", problem, status, code, message)
 
 
 def add_api(router: web.UrlDispatcher, management: Management, acts: Mapping[str, Act]) -> None:
-    """All paths below /api. Raises LookupError where ROUTES and the names of `acts` are not the same."""
+    """Adds all paths below /api. Raises LookupError unless `acts` has the names of ROUTES, and no others."""
     unbound = acts.keys() ^ {route.name for route in ROUTES}
     if unbound:
         raise LookupError(f"in topics.api.routes or in gateway.api, but not in both: {', '.join(sorted(unbound))}")
@@ -70,7 +71,7 @@ def channel_named(channels: Mapping[str, Channel], name: str) -> Channel:
 
 
 def channel_in_query(channels: Mapping[str, Channel], request: web.Request) -> Channel:
-    """The channel that the query names; it need not name one where there is only one. Raises Refused."""
+    """The channel that the query names; without a name the only one there is. Raises Refused."""
     name = request.query.get("channel")
     if name is not None:
         return channel_named(channels, name)

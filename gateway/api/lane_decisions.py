@@ -1,4 +1,4 @@
-"""An operator's decision about a delivery that was given up: it is tried again, or its lane goes on without it."""
+"""Operators' decisions about deliveries that were given up: to try again, or to let the lane go on without them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from topics.records.envelope import LANE_DECISION
 
 
 async def decide_lane(commands: Commands, call: Call, request: web.Request, lane: bytes, partition: int) -> Answer:
-    """Stores the decision that the path names, for the worker that owns the lane."""
+    """Stores the decision that the path names; the worker that owns the lane carries it out."""
     wanted, action = request.match_info["request"], LaneAction(request.match_info["action"])
     decision = LaneDecision(lane=lane.decode(), request=wanted, action=action)
     await commands.store(call, LANE_DECISION, "deliveries.requests", lane, decision.encode(), partition)

@@ -1,5 +1,4 @@
-"""The management API: where is order X, what happened to it since, and what shall become of its dead delivery. Errors
-are problem details."""
+"""/api/orders and /api/returns: the state of an order, its facts after a sequence, decisions about dead deliveries."""
 
 from __future__ import annotations
 
@@ -37,11 +36,11 @@ from topics.records.verdicts import Verdict
 from topics.schema_base import CODE_MAX
 
 QUERY_TIMEOUT_S = 10.0
-"""A query travels through the orders role like any command; a rebalance takes a few seconds."""
+"""How long a query may take. It goes through the orders role like a command, and a rebalance takes a few seconds."""
 
 
 class _Kind(NamedTuple):
-    """What a call is about. `member`: the member of a query that names it."""
+    """What calls may be about. `member`: the member of a query that names it."""
 
     name: str
     member: str
@@ -72,26 +71,25 @@ class OrdersApi:
         return json_answer(document)
 
     async def _query(self, kind: _Kind, call: Call, request: web.Request) -> tuple[Channel, dict[str, Any]]:
-        """The order's whole state, read where it is decided: behind everything accepted before."""
+        """The channel, and the whole state of the order after everything that was accepted before. Raises Refused."""
         channel = call.channel = channel_in_query(self._channels.channels, request)
         call.subject = _code(request)
         key = kind.key(channel.name, call.subject)
         value = orjson.dumps({kind.member: call.subject})
         reply = await self._commands.execute(call, ORDER_QUERY, key, value, QUERY_TIMEOUT_S)
-        # A query leaves nothing behind that a receipt could name.
-        call.positions.clear()
+        call.positions.clear()  # a query stores nothing, so there is nothing to give a receipt for
         if reply is None:
-            message = "The orders role did not answer in time"
+            message = "The orders role did not answer in time; a repeat is safe"
             raise Refused(503, "LATE", message, retry_after_s=VERDICT_RETRY_AFTER_S)
         if reply.verdict is not Verdict.ANSWERED:
-            # Set aside: it is not known whether there is one, so "there is none" would be a guess.
+            # The query was set aside, so it is not known whether there is such an order.
             raise Refused(500, "NOT_ANSWERED", "The orders role could not answer this", reply.message)
         if not isinstance(reply.body, dict):
             raise Refused(404, "UNKNOWN", f"There is no {kind.name} {call.subject} of channel {channel.name}")
         return channel, reply.body
 
     async def _events(self, kind: _Kind, call: Call, request: web.Request) -> Answer:
-        """The facts after a sequence, as subscribers get them, and where the next page is."""
+        """The facts after a sequence, as subscribers get them, and the path of the next page."""
         channel, state = await self._query(kind, call, request)
         order = incarnation_of(state, call.subject, kind.key(channel.name, call.subject))
         after, limit = number_of(request, FACTS_AFTER), number_of(request, FACTS_LIMIT)

@@ -1,4 +1,4 @@
-"""Read-your-writes: what this gateway wrote counts for its own next change, also before its view has read it."""
+"""Read-your-writes: a change starts from what this gateway wrote last, even if its view has not read that yet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class WrittenView(Protocol):
 
 
 class ReadYourWrites(Generic[Key, Record]):
-    """Records that were written here and are not in the view yet, each by the key of what it is about."""
+    """Records that were written here and are not in the view yet, by the keys of what they are about."""
 
     def __init__(self, view: WrittenView, producer: Producer) -> None:
         self._view = view
@@ -36,7 +36,7 @@ class ReadYourWrites(Generic[Key, Record]):
         self._unseen: dict[Key, tuple[Position, Record]] = {}
 
     def unseen(self, key: Key) -> Record | None:
-        """What was written here and the view has not read; None: the view has all that is known here."""
+        """The record that was written here and is not in the view; None: the view has the last one."""
         if key not in self._unseen:
             return None
         position, record = self._unseen[key]
@@ -46,7 +46,8 @@ class ReadYourWrites(Generic[Key, Record]):
         return None
 
     async def write(self, key: Key, record: Record, outgoing: Outgoing) -> Position:
-        """Returns when the record is on all in-sync replicas and, if that comes in time, in the view."""
+        """Returns when the record is on all in-sync replicas and in the view, if that takes no longer than
+        VISIBLE_TIMEOUT_S."""
         position = await self._producer.produce(outgoing)
         self._unseen[key] = (position, record)
         try:

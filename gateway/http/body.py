@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import orjson
 from aiohttp import web
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from gateway.http.answers import Refused, bad_data, overloaded
 from topics.contract.definition import Touchpoint
@@ -15,6 +16,8 @@ from topics.schema_base import canonical, problems
 
 HELD_BYTES_MAX = 256 << 20
 """Of all bodies that are being received: 64 of the largest. Without it slow senders could fill the memory."""
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class BodyReader:
@@ -98,3 +101,11 @@ def validate(touchpoint: Touchpoint, members: dict[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         raise bad_data(*problems(error)) from error
     return members
+
+
+def validated(model: type[Model], members: Mapping[str, Any]) -> Model:
+    """A call's body as its model. Raises Refused, which names each member that is wrong, and no value."""
+    try:
+        return model.model_validate(members)
+    except ValidationError as error:
+        raise bad_data(*problems(error)) from None

@@ -1,4 +1,4 @@
-"""Values of the query string, within the bounds of their routes. A value that cannot be used is refused by its name."""
+"""Values of the query string, within the bounds of their routes. Errors name the parameter that is wrong."""
 
 from __future__ import annotations
 

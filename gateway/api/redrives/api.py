@@ -1,5 +1,5 @@
-"""/api/redrives: what was given up is counted, and sent again. A gateway runs one redrive at a time and tells of its
-last ones; they end with it."""
+"""/api/redrives: counts requests that were given up, and sends them again. A gateway runs one redrive at a time, and
+knows its own last ones only."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from aiohttp import web
 
 from gateway.api.handler import Act
 from gateway.api.redrives.job import Job, Redriver
-from gateway.api.subscriptions.rules import asked
 from gateway.dependencies import Dependencies
 from gateway.http.answers import Answer, Refused, bad_data, json_answer
-from gateway.http.body import BodyReader, parse
+from gateway.http.body import BodyReader, parse, validated
 from gateway.http.call import Call
 from topics.api.redrives import RedriveAsked
 from topics.configuration.channels import Channels
@@ -23,12 +22,12 @@ from topics.configuration.settings import Settings
 from topics.records.keys import INCREFF, channel_destination, subscription_destination, subscription_of
 
 BODY_BYTES_MAX = 512 << 10
-"""As many order codes as may be named, each as long as it may be."""
+"""Of the largest request: as many order codes as it may name, each of the largest length."""
 KEPT_MAX = 50
-"""Redrives that are told of after their end."""
+"""Redrives that a gateway knows, those that ended included."""
 ID_BYTES = 6
 NAMED_MAX = 20
-"""Known names that an error lists; `sluice subscriptions list` has all of them."""
+"""Known names that an error lists; `sluice subscriptions list` shows all of them."""
 
 
 class RedrivesApi:
@@ -62,12 +61,12 @@ class RedrivesApi:
 
     async def start(self, call: Call, request: web.Request) -> Answer:
         raw = await self._bodies.read(request)
-        wanted = asked(RedriveAsked, parse(raw) if raw else {}, self._channels.channels)
+        wanted = validated(RedriveAsked, parse(raw) if raw else {})
         unready = self._dependencies.subscriptions.unready()
         if unready is not None:
             raise Refused(503, "STARTING", "The subscriptions are not read yet", unready, retry_after_s=1)
         self._check_names(wanted)
-        running = next((job for job in self._jobs.values() if not job.over), None)
+        running = next((job for job in self._jobs.values() if not job.is_over), None)
         if running is not None:
             raise Refused(409, "BUSY", f"Redrive {running.id} is going on", "wait for its end, or stop it")
         call.subject = f"rdv_{os.urandom(ID_BYTES).hex()}"
@@ -75,22 +74,22 @@ class RedrivesApi:
         while len(self._jobs) > KEPT_MAX:
             del self._jobs[next(iter(self._jobs))]
         self._task = asyncio.create_task(self._redriver.run(job), name=f"redrive {job.id}")
-        return _told(job, 202)
+        return _answer(job, 202)
 
     async def list_all(self, _call: Call, _request: web.Request) -> Answer:
         newest_first = reversed(self._jobs.values())
         return json_answer({"redrives": [job.document().model_dump(mode="json") for job in newest_first]})
 
     async def show(self, _call: Call, request: web.Request) -> Answer:
-        return _told(self._known(request))
+        return _answer(self._known(request))
 
     async def stop(self, _call: Call, request: web.Request) -> Answer:
-        """Nothing more is sent; what is on its way gets its end without this redrive."""
+        """Ends a redrive. Requests that it has sent go on, and it no longer counts what becomes of them."""
         job = self._known(request)
         job.stop.set()
         if job.state == "sending":
             job.state = "stopping"
-        return _told(job, 202)
+        return _answer(job, 202)
 
     async def close(self, _app: web.Application) -> None:
         if self._task is not None:
@@ -105,7 +104,7 @@ class RedrivesApi:
         return job
 
     def _check_names(self, wanted: RedriveAsked) -> None:
-        """A name that nothing has would be a redrive of nothing, which looks like good news."""
+        """Raises Refused for unknown names: a redrive of nothing would look like good news."""
         channels, subscriptions = self._channels.channels, self._dependencies.subscriptions
         if wanted.channel is not None and wanted.channel not in channels:
             raise bad_data(f"channel: {wanted.channel} is not configured here; name one of {_listed(channels)}")
@@ -113,23 +112,21 @@ class RedrivesApi:
             return
         name = subscription_of(wanted.destination)
         if name is not None and subscriptions.is_deleted(name):
-            return  # what was given up on its way there is counted as what cannot be sent
+            return  # its requests are counted as those that cannot be sent
         known = [INCREFF, *map(channel_destination, channels), *map(subscription_destination, subscriptions.all())]
         if wanted.destination not in known:
             raise bad_data(f"destination: {wanted.destination} is no destination; name one of {_listed(known)}")
 
     def _is_open(self, destination: str) -> bool:
-        """A far side always is; a subscription while it gets facts."""
+        """Whether a destination takes requests: a far side always does, a subscription while it gets facts."""
         name = subscription_of(destination)
-        if name is None:
-            return True
-        return self._dependencies.subscriptions.is_active(name)
+        return name is None or self._dependencies.subscriptions.is_active(name)
 
 
 def _listed(names: Collection[str]) -> str:
-    told = ", ".join(islice(names, NAMED_MAX))
-    return f"{told} and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else told
+    first = ", ".join(islice(names, NAMED_MAX))
+    return f"{first} and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else first
 
 
-def _told(job: Job, status: int = 200) -> Answer:
+def _answer(job: Job, status: int = 200) -> Answer:
     return json_answer(job.document().model_dump(mode="json"), status)

@@ -1,11 +1,11 @@
-"""A redrive at work: counts what was given up, sends it again through deliveries.requests, and hears what became of it.
+"""A redrive: chooses requests that were given up, sends them again, and counts what becomes of them.
 
-1. deliveries.dead is read to its present end, and the choice made; of a dry run that is all.
-2. The chosen requests are read again, one after the other, and produced; at most ON_THEIR_WAY_MAX have no end yet. Ends
-   are read from deliveries.dead as they are written.
+1. It reads deliveries.dead to its present end and chooses. A dry run ends here.
+2. It reads the chosen requests again, one after the other, and writes them to deliveries.requests; at most
+   ON_THEIR_WAY_MAX are without an outcome at a time. Outcomes are read from deliveries.dead as they are written.
 
-Nothing is kept but what the topics say. If the gateway dies, whoever redrives again sends what has no end yet, and
-delivery takes each end of a request up once (streams/delivery/outbox/intake.py).
+Its state is in the topics alone. If the gateway dies, another redrive sends the requests that have no outcome yet;
+delivery accepts a request once for each time that it was given up (streams/delivery/outbox/intake.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from topics.records.envelope import DELIVERY_REDRIVE, GATEWAY_SOURCE, stamped
 from topics.records.keys import destination_partition
 
 ON_THEIR_WAY_MAX = 100
-"""Sent and without an end: what still leaves after a stop. At Increff's 200 a minute it is half a minute's worth."""
+"""Requests that were sent and have no outcome yet. They still leave after a stop: at Increff's 200 a minute, for half a
+minute."""
 PAUSE_S = 0.5
 """Between attempts to reach Kafka."""
 
@@ -35,6 +36,8 @@ State = Literal["searching", "sending", "stopping", "done", "stopped", "failed"]
 
 @dataclass(slots=True)
 class Job:
+    """A redrive and its counters, as RedriveDocument explains them."""
+
     id: str
     asked: RedriveAsked
     created_ms: int
@@ -48,12 +51,12 @@ class Job:
     dead_again: int = 0
     not_taken: int = 0
     waiting: dict[str, int] = field(default_factory=dict)
-    """Sent and without an end: id -> its attempts when it was given up."""
+    """Requests that were sent and have no outcome yet: id -> its attempts when it was given up."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     message: str = ""
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         return self.state in ("done", "stopped", "failed")
 
     def document(self) -> RedriveDocument:
@@ -76,6 +79,8 @@ class Job:
 
 
 class Redriver:
+    """Runs redrives."""
+
     def __init__(self, dead: Log, producer: Producer, is_open: IsOpen, partitions: int, now_ms: Clock) -> None:
         self._dead = dead
         self._producer = producer
@@ -84,7 +89,7 @@ class Redriver:
         self._now_ms = now_ms
 
     async def run(self, job: Job) -> None:
-        """Ends with the job over, whatever happened."""
+        """Runs a redrive to its end. Errors are told by the job."""
         try:
             await self._run(job)
             job.state = "stopped" if job.stop.is_set() else "done"
@@ -97,7 +102,7 @@ class Redriver:
     @staticmethod
     def _failed(job: Job, why: str) -> None:
         job.state = "failed"
-        job.message = f"{why}; redrive again: nothing is sent twice"
+        job.message = f"{why}; start another redrive: nothing is sent twice"
 
     async def _run(self, job: Job) -> None:
         choice = Choice(job.asked, self._is_open)
@@ -119,24 +124,24 @@ class Redriver:
             while chosen and not letters.at_end and not job.stop.is_set():
                 await self._send_some(job, await letters.next(), chosen, choice.chosen, news)
             while job.waiting and not job.stop.is_set():
-                await self._hear(job, news, choice.chosen, wait=True)
+                await self._read_outcomes(job, news, choice.chosen, wait=True)
 
     async def _send_some(
         self,
         job: Job,
         records: Sequence[tuple[int, LogRecord]],
-        places: dict[tuple[int, int], str],
+        offsets: dict[tuple[int, int], str],
         chosen: dict[str, Chosen],
         news: LogReading,
     ) -> None:
         for partition, record in records:
-            name = places.pop((partition, record.offset), None)
+            name = offsets.pop((partition, record.offset), None)
             letter = read(record) if name is not None else None
             if name is None or not isinstance(letter, DeadLetter):
                 continue
-            await self._hear(job, news, chosen, wait=False)
+            await self._read_outcomes(job, news, chosen, wait=False)
             while len(job.waiting) >= ON_THEIR_WAY_MAX and not job.stop.is_set():
-                await self._hear(job, news, chosen, wait=True)
+                await self._read_outcomes(job, news, chosen, wait=True)
             if job.stop.is_set():
                 return
             if name in chosen:
@@ -145,7 +150,7 @@ class Redriver:
                     job.sent += 1
 
     async def _send(self, job: Job, letter: DeadLetter) -> bool:
-        """Until it is on all in-sync replicas, or the job is stopped."""
+        """Whether the request is on all in-sync replicas; False: the job was stopped before. Tries until then."""
         request = letter.request
         event = f"{request.id}:{letter.attempts}:{job.id}"
         headers = stamped(event, DELIVERY_REDRIVE, GATEWAY_SOURCE, request.channel, request.subject, self._now_ms())
@@ -164,8 +169,8 @@ class Redriver:
         return False
 
     @staticmethod
-    async def _hear(job: Job, news: LogReading, chosen: dict[str, Chosen], *, wait: bool) -> None:
-        """What became of requests since the choice was made, by this redrive or otherwise."""
+    async def _read_outcomes(job: Job, news: LogReading, chosen: dict[str, Chosen], *, wait: bool) -> None:
+        """Counts outcomes of requests of this job. What has another outcome since the choice is not sent any more."""
         for _partition, record in await news.next(wait=wait):
             found = read(record)
             if isinstance(found, DeadLetter):

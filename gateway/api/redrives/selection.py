@@ -1,7 +1,7 @@
-"""Which of the requests that were given up a redrive sends again. Pure: records of deliveries.dead in, a choice out.
+"""PURE: the choice of the requests that a redrive sends again, from the records of deliveries.dead.
 
-A request may be given up several times, and what became of it later stands behind it: the last word counts. What was
-delivered since, or skipped by an operator, is not chosen.
+A request may be given up several times, and a later record says what became of it: the last record counts. Requests
+that were delivered since, or skipped by an operator, are not chosen.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from topics.records.envelope import DELIVERY_CONCLUDED, DELIVERY_DEAD
 from topics.records.reading import Epochs, made_by
 
 CHOSEN_MAX = 100_000
-"""Requests of one redrive: of each its id and place are kept, together some 40 MB."""
+"""Requests of one redrive. The id and offset of each are kept in memory, together some 40 MB."""
 GROUPS_MAX = 100
-"""Destinations and reasons that are told apart."""
+"""Pairs of destination and reason that are counted separately."""
 REASON_CHARS_MAX = 80
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ IsOpen = Callable[[str], bool]
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One end of a request, as deliveries.dead has it."""
+    """A request that was given up, as deliveries.dead has it."""
 
     request: DeliveryRequest
     attempts: int
@@ -57,7 +57,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Where the dead letter is. `attempts` tells this end of the request from a later one."""
+    """The place of a dead letter. `attempts` tells it from a later one of the same request."""
 
     partition: int
     offset: int
@@ -67,7 +67,7 @@ class Chosen:
 
 
 def read(record: LogRecord) -> DeadLetter | Concluded | None:
-    """None: nothing that this version knows."""
+    """A record of deliveries.dead; None: it is of a type that this version does not know."""
     try:
         return _read(record)
     except (KeyError, TypeError, ValueError) as error:
@@ -95,7 +95,7 @@ def _read(record: LogRecord) -> DeadLetter | Concluded | None:
 
 
 class Choice:
-    """`left`: requests that fit and cannot be sent; `more`: some that fit were passed over for want of room."""
+    """`left`: requests that fit and cannot be sent; `more`: others fit, and there was no room for them."""
 
     def __init__(self, asked: RedriveAsked, is_open: IsOpen) -> None:
         self._asked = asked
@@ -114,11 +114,11 @@ class Choice:
 
     @property
     def since_ms(self) -> int:
-        """Nothing before this time needs to be read."""
+        """Records before this time need not be read."""
         return self._since_ms or 0
 
     def on_record(self, partition: int, record: LogRecord) -> None:
-        """The records of a partition come in their order."""
+        """Takes one record into account. Records of a partition have to come in their order."""
         if self._epochs.is_stale(partition, made_by(record.headers).epoch):
             return
         found = read(record)
@@ -131,7 +131,7 @@ class Choice:
         request = letter.request
         known = self.chosen.get(request.id)
         if known is not None and known.attempts >= letter.attempts:
-            return  # the same end, written twice
+            return  # the same dead letter, written twice
         self._forget(request.id)
         if not self._fits(letter, record.time_ms):
             return
@@ -159,7 +159,7 @@ class Choice:
         )
 
     def groups(self) -> list[RedriveGroup]:
-        """The largest first."""
+        """The numbers of chosen requests by destination and reason, the largest first."""
         counts = Counter((one.destination, one.reason) for one in self.chosen.values())
         return [
             RedriveGroup(destination=destination, reason=reason, count=count)
@@ -167,7 +167,7 @@ class Choice:
         ]
 
     def starts(self) -> Mapping[int, int]:
-        """The first place of each partition where something was chosen."""
+        """The offset of the first chosen request in each partition that has one."""
         starts: dict[int, int] = {}
         for one in self.chosen.values():
             starts[one.partition] = min(one.offset, starts.get(one.partition, one.offset))
@@ -182,7 +182,7 @@ def _is_reason(wanted: str, letter: DeadLetter) -> bool:
 
 
 def _ms(time: datetime | None) -> int | None:
-    """A time without an offset is UTC, whatever the time zone of the machine."""
+    """Epoch milliseconds. A time without an offset is UTC, whatever the time zone of this machine."""
     if time is None:
         return None
     aware = time if time.tzinfo else time.replace(tzinfo=UTC)

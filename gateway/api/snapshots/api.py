@@ -1,4 +1,4 @@
-"""/api/inventory/snapshots: the whole stock of a location as a stream of any size, and what became of it."""
+"""/api/inventory/snapshots: uploads of the whole stock of a location, as streams of any size, and their state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gateway.api.handler import Act, channel_named
 from gateway.api.snapshots.formats import format_of
-from gateway.api.snapshots.upload import Target, Upload, members_of
+from gateway.api.snapshots.upload import Target, Upload
 from gateway.dependencies import Dependencies
 from gateway.http.answers import KAFKA_RETRY_AFTER_S, Answer, Refused, bad_data, json_answer
 from gateway.http.call import Call
@@ -29,11 +29,11 @@ from topics.stock.positions import consolidated_location, is_consolidated
 from topics.stock.snapshots import Run
 
 OUTCOME_S = 30.0
-"""How long an answer waits for the end of what was uploaded; then the same path tells. Below what proxies bear."""
+"""How long an upload waits to be applied before it is answered; a GET tells the rest. Less than proxies time out."""
 ID_BYTES = 8
 CONSOLIDATED = tuple(consolidated_location(kind) for kind in ("ALL", "STORE"))
 
-_LOCATION: TypeAdapter[str] = TypeAdapter(StockLocation)
+_CODE: TypeAdapter[str] = TypeAdapter(StockLocation)
 
 
 class SnapshotsApi:
@@ -52,16 +52,16 @@ class SnapshotsApi:
         return {"get-snapshots": self.show, "put-snapshot": self.upload}
 
     async def upload(self, call: Call, request: web.Request) -> Answer:
-        """Takes the stream in, and waits for what becomes of it."""
-        channel, location = self._whose(call, request)
+        """Stores the stream, and waits until it is applied."""
+        channel, location = self._location(call, request)
         complete = flag_of(request, COMPLETE)
         lines = format_of(request.content_type, consolidated=is_consolidated(location))
         unready = self._dependencies.producer.unready()
         if unready is not None:
             raise Refused(503, "UNAVAILABLE", "Kafka cannot be asked now", unready, KAFKA_RETRY_AFTER_S)
         if self._uploads >= self._settings.snapshot_uploads_max:
-            message = "Other snapshots are being uploaded"
-            raise Refused(503, "OVERLOADED", message, f"{self._uploads} already", retry_after_s=5)
+            message = "Other snapshots are being uploaded; try again later"
+            raise Refused(503, "OVERLOADED", message, f"{self._uploads} now", retry_after_s=5)
         snapshot = call.event = f"snp_{os.urandom(ID_BYTES).hex()}"
         upload = Upload(
             self._target(channel, location, snapshot),
@@ -81,8 +81,8 @@ class SnapshotsApi:
         return await self._outcome(upload, complete=complete)
 
     async def show(self, call: Call, request: web.Request) -> Answer:
-        """What is known of the location's snapshots, the newest first."""
-        channel, location = self._whose(call, request)
+        """The known snapshots of a location, the newest first."""
+        channel, location = self._location(call, request)
         reason = self._dependencies.stock.unready()
         if reason is not None:
             raise Refused(503, "UNAVAILABLE", "Stock is not known yet", reason, KAFKA_RETRY_AFTER_S)
@@ -92,7 +92,7 @@ class SnapshotsApi:
         return json_answer(SnapshotList(snapshots=found).model_dump(mode="json"))
 
     async def _outcome(self, upload: Upload, *, complete: bool) -> Answer:
-        """200 when it is applied; 202 when that takes longer; 409 when it was abandoned although all of it came."""
+        """200: applied; 202: not yet. Raises Refused with 409 if it was abandoned after all of it had come."""
         target = upload.target
         of = (target.channel, target.location, target.snapshot)
         found = None
@@ -101,11 +101,17 @@ class SnapshotsApi:
                 found = await self._known.until_over(*of)
         if found is not None and found.state == "abandoned":
             message = f"The snapshot {target.snapshot} was abandoned: {found.reason}"
-            raise Refused(409, "ABANDONED", message, "what came of it counts as updates; nothing was set to 0")
-        told = found or self._known.get(*of) or _unseen(target, complete=complete, now_ms=self._dependencies.now_ms())
-        members = {**told.model_dump(), **members_of(upload.counts, upload.not_complete)}
-        document = SnapshotTaken.model_validate(members).model_dump(mode="json")
-        return json_answer(document, 202 if found is None else 200)
+            raise Refused(409, "ABANDONED", message, "its values count as updates; nothing was set to 0")
+        now_ms, counts = self._dependencies.now_ms(), upload.counts
+        known = found or self._known.get(*of) or _unseen(target, complete=complete, now_ms=now_ms)
+        document = SnapshotTaken(
+            **known.model_dump(),
+            lines=counts.lines,
+            refused=counts.refused,
+            errors=counts.errors,
+            notComplete=upload.not_complete,
+        )
+        return json_answer(document.model_dump(mode="json"), 202 if found is None else 200)
 
     def _target(self, channel: Channel, location: str, snapshot: str) -> Target:
         key = stock_key(channel.name, location)
@@ -113,13 +119,14 @@ class SnapshotsApi:
         partition = destination_partition(channel_destination(channel.name), shard, self._settings.partitions)
         return Target(snapshot, channel.name, location, key, partition)
 
-    def _whose(self, call: Call, request: web.Request) -> tuple[Channel, str]:
+    def _location(self, call: Call, request: web.Request) -> tuple[Channel, str]:
+        """The channel and the location in the path. Raises Refused."""
         name, location = request.match_info["channel"], request.match_info["location"]
         channel = call.channel = channel_named(self._channels, name)
         call.subject = location[:64]
         if location not in CONSOLIDATED:
             try:
-                _LOCATION.validate_python(location)
+                _CODE.validate_python(location)
             except ValidationError as error:
                 faults = ", ".join(problems(error))
                 raise bad_data(f"location: {faults}; or one of {', '.join(CONSOLIDATED)}") from error
@@ -127,6 +134,6 @@ class SnapshotsApi:
 
 
 def _unseen(target: Target, *, complete: bool, now_ms: int) -> SnapshotDocument:
-    """All of it is stored, and the inventory role has not come to it."""
+    """The document of a snapshot that is stored and that the inventory role has not read yet."""
     run = Run(target.snapshot, -1, now_ms, now_ms, complete)
     return document_of_run(target.channel, target.location, run)

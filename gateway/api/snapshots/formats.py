@@ -1,4 +1,4 @@
-"""The lines of a snapshot's upload, from bytes to positions, 200 at a time. Pure: what is wrong with a line is a value.
+"""PURE: the formats of a snapshot's upload. Lines become positions, 200 at a time; what is wrong with one is a value.
 
 NDJSON: one item of a stock batch on each line. CSV: a header with the names of an item's members, then one row a line.
 """
@@ -26,7 +26,7 @@ from topics.schema_base import CODE_MAX, problems
 LINE_BYTES_MAX = 16 << 10
 """One item with all its members at their longest; 200 such lines still fit a record."""
 DIGITS_MAX = 18
-"""Of a number in CSV: more than any that is valid, and all of them fit 64 bits. What is longer is refused as text."""
+"""Of a number in CSV: more than any valid one has, and still 64 bits. Longer ones are judged as texts, and refused."""
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 CSV = ("text/csv",)
 
@@ -47,18 +47,18 @@ _decode_plain = msgspec.json.Decoder(list[PlainQuantity]).decode
 
 @dataclass(slots=True)
 class Parsed:
-    """What some lines come to. `items`: JSON objects with commas between; `refused`: SKUs without a usable value."""
+    """Some lines, parsed. `items`: JSON objects with commas between; `refused`: SKUs without a usable value."""
 
     items: bytes = b""
     count: int = 0
     refused: list[str] = field(default_factory=list)
     errors: list[RefusedLine] = field(default_factory=list)
     unreadable: int = 0
-    """Lines of which not even the SKU is known."""
+    """Refused lines of which not even the SKU is known."""
 
 
 class Lines:
-    """Bytes as they come, cut into lines. Holds less than one line. Raises Refused for one that is too long."""
+    """Cuts a stream into lines, and keeps less than one. Raises Refused for a line that is too long."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -76,21 +76,21 @@ class Lines:
 
 
 class Format(ABC):
-    """How lines are read. Lines are numbered from 1."""
+    """A format of lines, which are numbered from 1."""
 
     def __init__(self, *, consolidated: bool) -> None:
         self.consolidated = consolidated
 
     def head(self, lines: list[bytes]) -> tuple[int, list[bytes]]:
-        """How many lines were taken as a header, and the others. Raises Refused."""
+        """The number of header lines, and the other lines. Raises Refused."""
         return 0, lines
 
     @abstractmethod
     def parse(self, lines: Sequence[tuple[int, bytes]]) -> Parsed:
-        """Up to 200 lines with their numbers, none of them empty."""
+        """Parses up to 200 lines with their numbers; none is empty."""
 
     def is_plain(self, items: bytes, count: int) -> bool:
-        """Whether so many items are nothing but a SKU and a quantity each, all of them valid."""
+        """Whether all these items are valid and have nothing but a SKU and a quantity."""
         if self.consolidated:
             return False
         try:
@@ -99,7 +99,7 @@ class Format(ABC):
             return False
 
     def judged(self, items: Iterable[tuple[int, Any]]) -> Parsed:
-        """Items one by one, each with its line; one that is an exception was not readable."""
+        """Judges items one by one, each with its line. An exception stands for one that cannot be read."""
         parsed, good = Parsed(), []
         for line, item in items:
             try:
@@ -127,7 +127,7 @@ class Format(ABC):
 
 class Ndjson(Format):
     def parse(self, lines: Sequence[tuple[int, bytes]]) -> Parsed:
-        # A line break is no character of a JSON string, so no item can reach over two lines.
+        # A JSON string has no line breaks, so no item can span two lines.
         joined = b"\n,".join([line for _, line in lines])
         if self.is_plain(joined, len(lines)):
             return Parsed(joined, len(lines))
@@ -138,7 +138,7 @@ class Csv(Format):
     def __init__(self, *, consolidated: bool) -> None:
         super().__init__(consolidated=consolidated)
         self._columns: list[tuple[str, bool]] = []
-        """Names of members, and which are numbers."""
+        """The names of members, and whether they are numbers."""
 
     def head(self, lines: list[bytes]) -> tuple[int, list[bytes]]:
         if self._columns or not lines:
@@ -192,7 +192,7 @@ def _json(line: bytes) -> Any:
 
 
 def _rows(lines: list[bytes]) -> list[list[str]] | None:
-    """All at once; None when they must be read one by one."""
+    """The rows of all lines; None: they must be read one by one."""
     try:
         rows = list(csv.reader(b"\n".join(lines).decode().split("\n"), strict=True))
     except (UnicodeDecodeError, csv.Error):
@@ -211,7 +211,7 @@ def _row(line: bytes) -> list[str] | Exception:
 
 
 def format_of(content_type: str, *, consolidated: bool) -> Format:
-    """Raises Refused for what is neither."""
+    """Raises Refused for other types of content."""
     if content_type in NDJSON:
         return Ndjson(consolidated=consolidated)
     if content_type in CSV:

@@ -1,8 +1,8 @@
-"""One upload of a snapshot: its stream becomes records on `inventory.updates`, a bounded number of them at a time.
+"""The upload of a snapshot: its stream becomes records on `inventory.updates`, a bounded number of them at a time.
 
-The records of one upload leave in order: begin, parts, end. While some are on their way the next lines are read, and
-no more than that: a slow Kafka slows the sender down. Whatever ends it early writes an abort marker; should even that
-fail, the snapshot is given up after SNAPSHOT_OPEN_MAX_S. Without an end marker nothing becomes 0.
+The records of an upload are written in order: begin, parts, end. While some parts are in flight the lines of the next
+ones are read, and no more, so a slow Kafka slows the sender down. An upload that ends early writes an abort marker; if
+even that fails, the snapshot is given up after SNAPSHOT_OPEN_MAX_S. Without an end marker nothing becomes 0.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 from aiohttp import web
@@ -35,21 +35,21 @@ from topics.stock.snapshots import (
 log = logging.getLogger(__name__)
 
 PARTS_AT_ONCE = 50
-"""Parts that are on their way while the next ones are read: 10,000 lines, half a megabyte. A busy broker takes a tenth
-of a second for an acknowledgement, and a million lines wait for a hundred of them."""
+"""Parts in flight at a time: 10,000 lines, half a megabyte. A busy broker acknowledges in a tenth of a second, and a
+million lines wait for a hundred acknowledgements."""
 PART_AGE_S = 30.0
-"""A sender may be slow: what it sent is passed on after so long, so that the snapshot does not count as silent."""
+"""Lines wait no longer than this for others, so that the snapshot of a slow sender does not count as silent."""
 ERRORS_MAX = 100
-"""Lines that could not be taken and are told of: enough to mend a file by."""
+"""Refused lines that the answer names: enough to mend a file."""
 HOPELESS = 1_000
-"""So many lines refused, and they more than those taken: this is no list of stock, and reading on helps nobody."""
+"""With more refused lines than this, and more of them than of others, the upload is no list of stock and ends."""
 ABORT_TIMEOUT_S = 5.0
-"""How long the abort marker may take, while the gateway stops too; without it the snapshot ends by its silence."""
+"""How long the abort marker may take, also while the gateway stops. Without it the snapshot is given up by its age."""
 PATIENCE_S = 60.0
-"""How long Kafka may take no part, as while its leaders are elected: less than SNAPSHOT_OPEN_MAX_S, and than senders'
-own time-outs. To send all of a snapshot again is dearer than to wait."""
+"""How long Kafka may accept nothing, for example while it elects leaders: less than SNAPSHOT_OPEN_MAX_S, and than the
+time-outs of senders. To wait is cheaper than to send a whole snapshot again."""
 AGAIN_S = 0.1
-"""Between two tries while Kafka is away, or too much waits for it."""
+"""Between two tries while Kafka is away or overloaded."""
 
 
 class Content(Protocol):
@@ -72,6 +72,8 @@ class Target:
 
 @dataclass(slots=True)
 class Counts:
+    """Lines of an upload. `unreadable`: refused ones whose SKU is not known either; `errors`: of the first ones."""
+
     lines: int = 0
     refused: int = 0
     unreadable: int = 0
@@ -92,7 +94,7 @@ class Upload:
         self.target = target
         self.counts = Counts()
         self.not_complete: str | None = None
-        """Why nothing is set to 0 although it was asked for."""
+        """Why SKUs that are not named keep their stock although the caller asked for 0."""
         self.begun: Position | None = None
         self._format = lines
         self._complete = complete
@@ -110,23 +112,22 @@ class Upload:
         self._passed_on = time.monotonic()
 
     async def run(self, content: Content) -> None:
-        """Returns when the end marker is on all in-sync replicas. Raises Refused, and what the producer raises."""
+        """Returns when the end marker is on all in-sync replicas. Raises Refused, and as the producer does."""
         try:
             await self._read(content)
         except BaseException as error:
-            # Also when the gateway stops, and the caller's task was cancelled: the producer ends after it.
+            # Shielded, because the task is cancelled when the gateway stops. The producer stops later.
             await asyncio.shield(self._give_up(error))
             raise
 
     async def _read(self, content: Content) -> None:
         while chunk := await self._next(content):
-            await self._take(self._lines.feed(chunk))
-        await self._take(self._lines.end())
+            await self._on_lines(self._lines.feed(chunk))
+        await self._on_lines(self._lines.end())
         await self._gather(all_of_it=True)
         if not self.counts.lines:
-            message = "a location is emptied by naming its SKUs with quantity 0"
-            raise bad_data(f"body: has no position; {message}")
-        await self._leave()
+            raise bad_data("body: has no position; to empty a location, name its SKUs with quantity 0")
+        await self._send_gathered()
         await self._sent()
         if self._complete and self.counts.unreadable:
             self.not_complete = f"of {self.counts.unreadable} refused lines not even the SKU is known"
@@ -143,11 +144,11 @@ class Upload:
                 return await content.readany()
         except TimeoutError:
             fault = f"[body: nothing came for {self._idle_s:g} s]"
-            raise Refused(408, "TIMEOUT", "The upload stood still, and was given up", fault) from None
+            raise Refused(408, "TIMEOUT", "The upload stood still, so it was given up", fault) from None
         except (web.RequestPayloadError, ConnectionError) as error:
             raise bad_data("body: ended early, or is not encoded as its headers say") from error
 
-    async def _take(self, lines: list[bytes]) -> None:
+    async def _on_lines(self, lines: list[bytes]) -> None:
         taken, lines = self._format.head(lines)
         self._number += taken
         if self.begun is None and (taken or lines):
@@ -160,16 +161,16 @@ class Upload:
                 self._waiting.append((self._number, line))
         await self._gather(all_of_it=time.monotonic() - self._passed_on > PART_AGE_S)
         if self._parts and time.monotonic() - self._passed_on > PART_AGE_S:
-            await self._leave()
+            await self._send_gathered()
 
     async def _gather(self, *, all_of_it: bool) -> None:
-        """Waiting lines become parts, and leave when there are enough of them."""
+        """Makes parts of waiting lines, and sends them when there are enough."""
         while len(self._waiting) >= SKUS_MAX or (all_of_it and self._waiting):
             self._add(self._format.parse(self._waiting[:SKUS_MAX]), len(self._waiting[:SKUS_MAX]))
             del self._waiting[:SKUS_MAX]
-            await asyncio.sleep(0)  # a chunk may hold a hundred parts, of which each takes milliseconds to judge
+            await asyncio.sleep(0)  # a chunk may have a hundred parts, and each takes milliseconds to judge
             if len(self._parts) >= PARTS_AT_ONCE:
-                await self._leave()
+                await self._send_gathered()
 
     def _add(self, parsed: Parsed, lines: int) -> None:
         counts = self.counts
@@ -179,14 +180,14 @@ class Upload:
         counts.errors += parsed.errors[: ERRORS_MAX - len(counts.errors)]
         if counts.refused > HOPELESS and counts.refused * 2 > counts.lines:
             first = "; ".join(f"line {one.line}: {one.error}" for one in counts.errors[:3])
-            raise bad_data(f"body: {counts.refused} of {counts.lines} lines cannot be taken: {first}")
+            raise bad_data(f"body: {counts.refused} of {counts.lines} lines were refused: {first}")
         refused = b',"refused":%b' % orjson.dumps(parsed.refused) if parsed.refused else b""
         value = b'%b,"part":%d,"inventories":[%b]%b}' % (self._location_members, self._part, parsed.items, refused)
         self._parts.append(self._record(SNAPSHOT_PART, value, str(self._part)))
         self._part += 1
 
-    async def _leave(self) -> None:
-        """The parts that were gathered, as soon as those before them are acknowledged."""
+    async def _send_gathered(self) -> None:
+        """Sends the gathered parts, once those before them are acknowledged."""
         await self._sent()
         records, self._parts = self._parts, []
         self._passed_on = time.monotonic()
@@ -202,9 +203,8 @@ class Upload:
             self._sending = None
 
     async def _produce(self, records: Sequence[Outgoing], patience_s: float | None = None) -> list[Position]:
-        """All of them, in order. What is not acknowledged is sent again: a part that comes twice counts once.
-
-        Raises Unavailable or Overloaded when Kafka does not take them for too long.
+        """The positions of records, which are written in order. What is not acknowledged is written again: a part that
+        comes twice counts once. Raises Unavailable or Overloaded if Kafka accepts nothing for too long.
         """
         deadline = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
         taken: list[Position] = []
@@ -222,7 +222,7 @@ class Upload:
             await asyncio.sleep(AGAIN_S)
 
     async def _give_up(self, error: BaseException) -> None:
-        """The abort marker, behind all that has left."""
+        """Writes the abort marker, after all that was written before."""
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.wait([self._sending])
@@ -233,7 +233,9 @@ class Upload:
             async with asyncio.timeout(ABORT_TIMEOUT_S):
                 await self._produce([self._record(SNAPSHOT_ABORT, abort, "abort")], 0.0)
         except (TimeoutError, Unavailable, Overloaded) as trouble:
-            log.warning("snapshot %s has no abort marker, and ends by its silence: %r", self.target.snapshot, trouble)
+            log.warning(
+                "snapshot %s has no abort marker and will be given up by its age: %r", self.target.snapshot, trouble
+            )
 
     def _record(self, kind: str, value: bytes, name: str) -> Outgoing:
         target = self.target
@@ -244,7 +246,7 @@ class Upload:
 
 
 def _before_a_gap(positions: Sequence[Position | None]) -> Iterator[Position]:
-    """Those before the first that is not acknowledged."""
+    """The positions before the first record that is not acknowledged."""
     for position in positions:
         if position is None:
             return
@@ -257,13 +259,3 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, (Unavailable, Overloaded, RecordTooLarge)):
         return "Kafka did not take all of it"
     return "the gateway stopped" if isinstance(error, asyncio.CancelledError) else "the gateway failed"
-
-
-def members_of(counts: Counts, not_complete: str | None) -> dict[str, Any]:
-    """What the answer tells of the upload itself."""
-    return {
-        "lines": counts.lines,
-        "refused": counts.refused,
-        "errors": [one.model_dump() for one in counts.errors],
-        "notComplete": not_complete,
-    }

@@ -1,8 +1,8 @@
-"""/api/subscriptions: who gets facts over HTTP. What is answered is durable, and counts at this gateway.
+"""/api/subscriptions: the subscribers that get facts over HTTP.
 
-A subscription is one record of a compacted topic; every call that changes one writes it anew. Calls about the same
-subscription wait for each other here; of two gateways that change one at the same moment, the last one's record counts,
-and one that was deleted stays deleted.
+A subscription is one record of a compacted topic, and a call that changes one writes it anew. An answer means that the
+record is durable, and that this gateway goes by it. Calls about the same subscription wait for each other here. If two
+gateways change one at the same moment, the last record counts; a deleted one stays deleted.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from gateway.api.lane_decisions import decide_lane
 from gateway.api.read_your_writes import ReadYourWrites
 from gateway.api.subscriptions.rules import (
     NewSecret,
-    asked,
     changed,
     check_revision,
     document,
     entity_of,
-    home_of,
     id_of,
     keys_of,
-    made,
+    lane_of,
     new_secret,
+    new_subscription,
     next_revision,
     resealed,
     rotated,
+    settings_of,
 )
 from gateway.dependencies import Dependencies
 from gateway.http.answers import Answer, Refused, json_answer
-from gateway.http.body import BodyReader, parse
+from gateway.http.body import BodyReader, parse, validated
 from gateway.http.call import Call
 from gateway.kafka.commands import Commands
 from gateway.ports import Outgoing
@@ -49,9 +49,9 @@ from topics.webhooks.sealing import secret_box
 from topics.webhooks.signatures import MADE_BYTES, Signature, SigningKey
 
 BODY_BYTES_MAX = 64 << 10
-"""A subscription with every list as long as it may be, several times."""
+"""Of one request: several times a subscription with the longest lists."""
 SUBSCRIPTIONS_MAX = 10_000
-"""Every process holds all of them, and each kind of fact is compared with each once."""
+"""Every process keeps all of them, and compares each kind of fact with each of them once."""
 ID_BYTES = 10
 
 
@@ -117,26 +117,26 @@ class SubscriptionsApi:
 
     async def list_all(self, _call: Call, _request: web.Request) -> Answer:
         every = sorted(self._dependencies.subscriptions.all().values(), key=lambda one: (one.created_ms, one.id))
-        return json_answer({"subscriptions": [self._told(one) for one in every]})
+        return json_answer({"subscriptions": [self._document(one) for one in every]})
 
     async def show(self, _call: Call, request: web.Request) -> Answer:
         return self._answer(self._known(request))
 
     async def add(self, call: Call, request: web.Request) -> Answer:
-        """The endpoint is asked after it is stored, so that an answer that is lost leaves a trace to find."""
-        wanted = asked(SubscriptionAsked, await self._members(request), self._channels)
+        """The subscription is stored before its endpoint is challenged, so it can be found if the answer is lost."""
+        wanted = settings_of(SubscriptionAsked, await self._members(request), self._channels)
         self._check_url(wanted.url)
         if len(self._dependencies.subscriptions.all()) >= SUBSCRIPTIONS_MAX:
             raise Refused(409, "TOO_MANY", f"There are {SUBSCRIPTIONS_MAX} subscriptions already")
         now_ms = self._dependencies.now_ms()
         call.subject = id_of(self._random(ID_BYTES))
         secret = new_secret(self._box, call.subject, wanted.signature, wanted.secret, self._random(MADE_BYTES), now_ms)
-        subscription = made(wanted, call.subject, secret, now_ms)
+        subscription = new_subscription(wanted, call.subject, secret, now_ms)
         async with self._lock(call.subject):
             await self._write(subscription)
             not_verified = await self._challenge(subscription, [secret.key])
             if not_verified is None:
-                # The newest again: another gateway may have changed or deleted it while the endpoint was asked.
+                # Read again: another gateway may have changed or deleted it during the challenge.
                 present = self._present(subscription.id)
                 if present.url == subscription.url:
                     present = next_revision(present, verified_ms=self._dependencies.now_ms())
@@ -164,13 +164,13 @@ class SubscriptionsApi:
         await self._verified(asked_of)
         present = self._known(request)  # see `add`
         if present.url != asked_of.url:
-            raise Refused(409, "CHANGED", "Its url was changed while the endpoint was asked", "verify it again")
+            raise Refused(409, "CHANGED", "Its url was changed during the challenge", "verify it again")
         return await self._written(next_revision(present, verified_ms=self._dependencies.now_ms()))
 
     async def rotate(self, _call: Call, request: web.Request) -> Answer:
         raw = await self._bodies.read(request)
         present, now_ms = self._known(request), self._dependencies.now_ms()
-        wanted = asked(RotationAsked, parse(raw) if raw else {}, ())
+        wanted = validated(RotationAsked, parse(raw) if raw else {})
         signature = Signature(wanted.signature or present.signature)
         secret = new_secret(self._box, present.id, signature, wanted.secret, self._random(MADE_BYTES), now_ms)
         subscription = next_revision(rotated(present, wanted, secret, now_ms))
@@ -184,23 +184,23 @@ class SubscriptionsApi:
         return await self._written(next_revision(self._known(request), enabled=False))
 
     async def decide(self, call: Call, request: web.Request) -> Answer:
-        """An operator's word about a fact that was given up and blocks its order's lane."""
+        """Stores an operator's decision about a fact that was given up and blocks the lane of its order."""
         present = self._known(request)
         channel = channel_in_query(self._channels, request)
         entity, call.subject = entity_of(channel.name, request)
-        lane, partition = home_of(present, entity, self._partitions)
+        lane, partition = lane_of(present, entity, self._partitions)
         call.channel = channel
         return await decide_lane(self._commands, call, request, lane, partition)
 
     def _known(self, request: web.Request) -> Subscription:
-        """As it is now; refused when the caller says that it means another revision."""
+        """The subscription in the path. Raises Refused if the caller means another revision."""
         present = self._present(request.match_info["id"])
         if request.if_match is not None:
             check_revision(present, request.if_match)
         return present
 
     def _present(self, name: str) -> Subscription:
-        """As this gateway knows it: as it was written here, or as the view has it."""
+        """The subscription as this gateway wrote it last, or as the view has it. Raises Refused."""
         found = self._writes.unseen(name) or self._dependencies.subscriptions.get(name)
         if found is None or isinstance(found, Deleted):
             raise _unknown(name)
@@ -218,7 +218,9 @@ class SubscriptionsApi:
         keys = keys_of(self._box, subscription, self._dependencies.now_ms())
         not_verified = await self._challenge(subscription, keys)
         if not_verified is not None:
-            raise Refused(409, "NOT_VERIFIED", "The endpoint did not pass, and nothing was changed", not_verified)
+            raise Refused(
+                409, "NOT_VERIFIED", "The endpoint did not pass the challenge, and nothing was changed", not_verified
+            )
 
     async def _challenge(self, subscription: Subscription, keys: list[SigningKey]) -> str | None:
         return await self._dependencies.endpoints.challenge(
@@ -230,7 +232,7 @@ class SubscriptionsApi:
             now_ms=self._dependencies.now_ms(),
         )
 
-    def _told(self, subscription: Subscription) -> dict[str, Any]:
+    def _document(self, subscription: Subscription) -> dict[str, Any]:
         disabled = self._dependencies.subscriptions.disabled(subscription.id)
         health = self._dependencies.subscriptions.health(subscription.id)
         backlog = self._dependencies.subscriptions.backlog(subscription.id)
@@ -240,7 +242,7 @@ class SubscriptionsApi:
         self, subscription: Subscription, secret: NewSecret, not_verified: str | None, status: int
     ) -> Answer:
         told = SubscriptionMade(
-            **self._told(subscription),
+            **self._document(subscription),
             secret=secret.secret,
             public_key=secret.public_key,
             not_verified=not_verified,
@@ -252,12 +254,12 @@ class SubscriptionsApi:
         return self._answer(subscription)
 
     def _answer(self, subscription: Subscription) -> Answer:
-        return replace(json_answer(self._told(subscription)), revision=subscription.revision)
+        return replace(json_answer(self._document(subscription)), revision=subscription.revision)
 
     async def _write(self, subscription: Subscription) -> None:
         await self._put(resealed(self._box, subscription))
         if self._dependencies.subscriptions.is_deleted(subscription.id):
-            # At another gateway, before this was stored: the last record is what is kept, so it has to say that.
+            # Deleted at another gateway before this was stored: the last record is kept, so it has to say that.
             await self._delete(subscription.id)
             raise _unknown(subscription.id)
 
@@ -265,7 +267,7 @@ class SubscriptionsApi:
         await self._put(Deleted(id=name, deleted_ms=self._dependencies.now_ms()))
 
     async def _put(self, record: Subscription | Deleted) -> None:
-        """Returns when the record is on all in-sync replicas and counts at this gateway."""
+        """Returns when the record is on all in-sync replicas and this gateway goes by it."""
         outgoing = Outgoing("subscriptions", record.id.encode(), record.encode(), ())
         await self._writes.write(record.id, record, outgoing)
 

@@ -1,4 +1,4 @@
-"""Endpoints of subscribers, asked through the guarded client. Implements gateway.ports.Endpoints."""
+"""Calls to endpoints of subscribers, through the guarded client. Implements gateway.ports.Endpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the calls of /api/subscriptions make of a subscription, and what is told of it. Pure: no Kafka, no clock."""
+"""PURE: how the calls of /api/subscriptions change a subscription, and the document that shows one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 from aiohttp import ETag, web
 from aiohttp.helpers import ETAG_ANY
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError
 
 from gateway.http.answers import Refused, bad_data
+from gateway.http.body import validated
 from topics.api.subscribers import (
     BacklogDocument,
     DisabledDocument,
@@ -44,16 +45,16 @@ from topics.webhooks.signatures import (
 )
 
 _KEYS: dict[str, Callable[[str, str], bytes]] = {"order": order_key, "return": return_key, "manifest": manifest_key}
-"""What has facts, by the name that a query gives it."""
+"""Keys of what has facts, by the names of query parameters."""
 
 BLOCKED_SHOWN_MAX = 20
-"""Blocked facts that are shown, over all shards: one decides about them one by one."""
+"""Blocked facts that one document shows, of all shards: operators decide about them one by one."""
 
-Asked = TypeVar("Asked", bound=BaseModel)
+Asked = TypeVar("Asked", bound=SubscriptionSettings)
 
 
 class NewSecret:
-    """A secret as it is stored, as it signs, and what of it is shown, once."""
+    """A new secret: as it is stored, as it signs, and what of it is shown to its caller, once."""
 
     def __init__(self, stored: SigningSecret, text: str, *, made: bool) -> None:
         self.stored = stored
@@ -66,7 +67,7 @@ class NewSecret:
 def new_secret(
     box: SecretBox, owner: str, signature: Signature, given: SecretStr | None, randomness: bytes, now_ms: int
 ) -> NewSecret:
-    """The caller's own secret, or one that is made of `randomness`. Raises Refused."""
+    """The caller's secret, or one made of `randomness`. Raises Refused."""
     text = given.get_secret_value() if given is not None else make_secret(signature, randomness)
     try:
         if text.startswith(REFERENCE):
@@ -76,7 +77,7 @@ def new_secret(
             signing_key(text)
             stored = SigningSecret(sealed=box.seal(text, owner), created_ms=now_ms)
         if signature_of(text) is not signature:
-            raise bad_data(f"secret: does not make {signature} signatures")
+            raise bad_data(f"secret: is not for {signature} signatures")
         return NewSecret(stored, text, made=given is None)
     except SecretError as error:
         raise bad_data(f"secret: {error}") from None
@@ -88,37 +89,35 @@ def new_secret(
         raise bad_data(*(f"secret: {text}" for text in problems(error))) from None
 
 
-def asked(model: type[Asked], members: Mapping[str, Any], channels: Iterable[str]) -> Asked:
-    """Raises Refused, which names each member that is wrong and no value."""
-    try:
-        found = model.model_validate(members)
-    except ValidationError as error:
-        raise bad_data(*problems(error)) from None
-    if isinstance(found, SubscriptionSettings):
-        known = set(channels)
-        for place, name in enumerate(found.channels):
-            if name not in known:
-                raise bad_data(f"channels[{place}]: must be one of {', '.join(sorted(known))}")
-    return found
+def settings_of(model: type[Asked], members: Mapping[str, Any], channels: Iterable[str]) -> Asked:
+    """The settings in a call's body. Raises Refused, which names each member that is wrong, and no value."""
+    settings = validated(model, members)
+    known = set(channels)
+    for place, name in enumerate(settings.channels):
+        if name not in known:
+            raise bad_data(f"channels[{place}]: must be one of {', '.join(sorted(known))}")
+    return settings
 
 
-def made(wanted: SubscriptionAsked, name: str, secret: NewSecret, now_ms: int) -> Subscription:
+def new_subscription(wanted: SubscriptionAsked, name: str, secret: NewSecret, now_ms: int) -> Subscription:
     settings = wanted.model_dump(exclude={"secret"})
     return Subscription(**settings, id=name, secrets=(secret.stored,), created_ms=now_ms)
 
 
 def changed(present: Subscription, members: Mapping[str, Any], channels: Iterable[str]) -> Subscription:
-    """With the settings that a PATCH names. Raises Refused."""
+    """The subscription with the settings that a PATCH names. Raises Refused."""
     names = SubscriptionSettings.model_fields.keys()
     before = present.model_dump(include=set(names))
-    wanted = asked(SubscriptionSettings, {**before, **members}, channels)
+    wanted = settings_of(SubscriptionSettings, {**before, **members}, channels)
     if wanted.shards != present.shards:
-        raise bad_data("shards: cannot be changed, because an order's facts would overtake each other; make another")
+        raise bad_data(
+            "shards: cannot be changed, because facts of an order would overtake each other; add another subscription"
+        )
     return present.model_copy(update={name: getattr(wanted, name) for name in names})
 
 
 def rotated(present: Subscription, wanted: RotationAsked, secret: NewSecret, now_ms: int) -> Subscription:
-    """With a new secret; those before it end after the overlap, or when they would have. Raises Refused."""
+    """The subscription with a new secret. The others end after the overlap, or when they would have. Raises Refused."""
     until_ms = now_ms + wanted.overlap_s * 1000
     live = [
         old.model_copy(update={"until_ms": until_ms if old.until_ms is None else min(old.until_ms, until_ms)})
@@ -134,15 +133,15 @@ def rotated(present: Subscription, wanted: RotationAsked, secret: NewSecret, now
 
 
 def next_revision(present: Subscription, **update: Any) -> Subscription:
-    """Whatever an operator changes makes a new revision; one that Sluice disabled begins anew with it."""
+    """The subscription with changes by an operator. If Sluice has disabled it, a new revision begins anew."""
     return present.model_copy(update={**update, "revision": present.revision + 1})
 
 
 def check_revision(present: Subscription, wanted: Sequence[ETag]) -> None:
-    """Raises Refused when a caller who names revisions (If-Match) does not mean the present one."""
+    """Raises Refused if the header If-Match names other revisions than the present one."""
     if not any(tag.value == ETAG_ANY or (tag.value == str(present.revision) and not tag.is_weak) for tag in wanted):
-        message = f"It is at revision {present.revision} now, and nothing was changed"
-        hint = f'look at it again; the header is If-Match: "{present.revision}"'
+        message = f"The subscription is at revision {present.revision}, and nothing was changed"
+        hint = f'read it again, then send If-Match: "{present.revision}"'
         raise Refused(412, "CHANGED", message, hint)
 
 
@@ -153,7 +152,7 @@ def document(
     backlog: Mapping[int, Backlog],
     now_ms: int,
 ) -> SubscriptionDocument:
-    """What is told of a subscription: everything but its secrets."""
+    """The document that shows a subscription: everything but its secrets."""
     shards = health.values()
     failing = [one for one in shards if one.failing_since_ms is not None]
     why = None
@@ -179,7 +178,7 @@ def document(
 
 
 def _together(backlogs: Collection[Backlog]) -> BacklogDocument | None:
-    """What waits in all shards."""
+    """The backlog of all shards together."""
     facts = [fact for one in backlogs for fact in one.blocked_facts]
     if not backlogs:
         return None
@@ -193,7 +192,8 @@ def _together(backlogs: Collection[Backlog]) -> BacklogDocument | None:
 
 
 def resealed(box: SecretBox, subscription: Subscription) -> Subscription:
-    """With its secrets under the present key. One that does not open stays: whoever needs it says so."""
+    """The subscription with its secrets under the present key. One that cannot be opened stays as it is; errors are
+    for calls that need it."""
 
     def renewed(secret: SigningSecret) -> SigningSecret:
         with contextlib.suppress(SealError):
@@ -204,23 +204,23 @@ def resealed(box: SecretBox, subscription: Subscription) -> Subscription:
 
 
 def entity_of(channel: str, request: web.Request) -> tuple[bytes, str]:
-    """Whose facts are meant: the key and code of the one that the query names. Raises Refused."""
+    """The key and code of the order, return or manifest that the query names. Raises Refused."""
     named = [name for name in _KEYS if name in request.query]
     if len(named) != 1:
-        raise bad_data(f"one of {', '.join(_KEYS)} has to be given")
+        raise bad_data(f"the query must name one of {', '.join(_KEYS)}")
     code = request.query[named[0]]
     return _KEYS[named[0]](channel, code), code
 
 
-def home_of(subscription: Subscription, entity: bytes, partitions: int) -> tuple[bytes, int]:
-    """The lane of an entity's facts for a subscriber, and its partition."""
+def lane_of(subscription: Subscription, entity: bytes, partitions: int) -> tuple[bytes, int]:
+    """The lane of an entity's facts for a subscriber, and the partition that owns it."""
     destination = subscription_destination(subscription.id)
     shard = shard_of(entity, subscription.shards)
     return lane_key(destination, entity), destination_partition(destination, shard, partitions)
 
 
 def keys_of(box: SecretBox, subscription: Subscription, now_ms: int) -> list[SigningKey]:
-    """What signs now. Raises Refused."""
+    """The keys that sign now. Raises Refused."""
     try:
         return [signing_key(box.open(one.stored, subscription.id)) for one in subscription.live_secrets(now_ms)]
     except (SealError, SecretError) as error:
@@ -228,5 +228,5 @@ def keys_of(box: SecretBox, subscription: Subscription, now_ms: int) -> list[Sig
 
 
 def id_of(randomness: bytes) -> str:
-    """An id of 80 random bits; ids are never used again."""
+    """A new id, of 80 random bits. Ids are never used again."""
     return "sub_" + base64.b32encode(randomness).decode().lower()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.app import GatewayFailedError, until_told
+from gateway.app import GatewayFailedError, until_stopped
 from gateway.http.metrics import Metrics
 from gateway.kafka.producer import SharedProducer
 from gateway.kafka.replies import ReplyReader
@@ -28,7 +28,7 @@ async def ended(part: Any) -> None:
     """The error of the part's task reaches who waits, `unready` says so, and stopping it is still possible."""
     stopping = asyncio.Event()
     with pytest.raises(GatewayFailedError, match="nobody thought of this"):
-        await until_told(stopping, [part.wait])
+        await until_stopped(stopping, [part.wait])
     assert "ended" in (part.unready() or "")
 
 
@@ -66,7 +66,7 @@ async def test_a_gateway_that_is_told_to_stop_stops_without_an_error(monkeypatch
     replies.start()
     stopping = asyncio.Event()
     stopping.set()
-    await until_told(stopping, [replies.wait])
+    await until_stopped(stopping, [replies.wait])
     await replies.stop()
 
 

@@ -100,7 +100,7 @@ async def test_who_names_a_revision_changes_no_other_one(method: str, path: str,
         for old in (etag, f'W/"{before.revision}"', str(before.revision), '""'):
             status, told = await ask(at, method, f"/{name}{path}", body, **{"If-Match": old})
             assert (status, told["code"], stored(at, name)) == (412, "CHANGED", before)
-            assert f"revision {before.revision} now" in told["detail"]
+            assert f"is at revision {before.revision}" in told["detail"]
         status, _ = await ask(at, method, f"/{name}{path}", body, **{"If-Match": f'{etag}, "{before.revision}"'})
         assert status in (200, 204)
         assert at.kafka.subscriptions.get(name) != before

@@ -150,7 +150,7 @@ async def test_a_change_seals_secrets_anew_under_a_new_key() -> None:
         ({"url": URL, "budget": {"shape": "funnel"}}, "budget: expected a table whose shape is one of sliding-window"),
         ({"url": URL, "retry_pauses_s": [5, -1]}, "retry_pauses_s[1]: "),
         ({"url": URL, "secret": "hunter2-secret"}, "secret: a secret that signs begins with whsec_"),
-        ({"url": URL, "secret": OWN, "signature": "v1a"}, "secret: does not make v1a signatures"),
+        ({"url": URL, "secret": OWN, "signature": "v1a"}, "secret: is not for v1a signatures"),
         ({"url": URL, "secret": "env:NOWHERE_SET"}, "NOWHERE_SET, which is not set"),
         ([], "body: must be a JSON object"),
     ],
@@ -298,7 +298,7 @@ async def test_a_decision_about_a_dead_fact_goes_to_the_lane_of_its_order() -> N
         assert decode_lane_decision(record.value).request == "msg_1"
         status, told = await ask(at, "POST", f"/{made['id']}/deliveries/msg_1/skip")
         assert (status, told["code"]) == (400, "BAD_DATA")
-        assert "one of order, return, manifest has to be given" in told["detail"]
+        assert "the query must name one of order, return, manifest" in told["detail"]
 
 
 async def test_the_token_is_wanted_and_other_methods_are_refused() -> None:
