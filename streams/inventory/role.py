@@ -89,14 +89,14 @@ class InventoryRole(Role):
     def _decide_snapshot(self, record: Record, envelope: Envelope, table: Quantities) -> Iterable[Effect]:
         given = read_snapshot(record, envelope)
         location = self._location(envelope.channel, given.location)
-        if given.type == SNAPSHOT_STEP:
-            return self._snapshots.on_record(table, location, record, given)  # of this partition's own positions
+        if envelope.type == SNAPSHOT_STEP:
+            return self._snapshots.on_record(table, location, record, given.action)  # of this partition's own positions
         origin = origin_of(record.headers)
         if location.partition != record.partition:
             return [_sent_on(record, location, origin)]
         effects: list[Effect] = []
         if origin is None or _is_to_apply(table, record, origin.key(location.key), origin):
-            effects += self._snapshots.on_record(table, location, record, given)
+            effects += self._snapshots.on_record(table, location, record, given.action)
         if given.batch is not None and given.batch.failures:
             effects.append(self._rejected(record, given.batch))
         return effects

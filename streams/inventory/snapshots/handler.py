@@ -21,7 +21,7 @@ from streams.inventory.apply import (
 )
 from streams.inventory.batches import QuantityItem
 from streams.inventory.snapshots import metrics
-from streams.inventory.snapshots.records import SnapshotRecord
+from streams.inventory.snapshots.records import Action
 from streams.inventory.snapshots.snapshots import Memory, NoteTable, Snapshots, recall
 from streams.inventory.snapshots.zero_sweep import has_some, nothing_of
 from streams.positions.position_table import Quantities
@@ -33,10 +33,6 @@ from topics.stock.position_map import QUANTITY_MASK, WHOLE
 from topics.stock.positions import decode_position
 from topics.stock.snapshots import (
     APPLIED,
-    SNAPSHOT_ABORT,
-    SNAPSHOT_BEGIN,
-    SNAPSHOT_END,
-    SNAPSHOT_PART,
     SNAPSHOT_STEP,
     Ended,
     location_members,
@@ -95,28 +91,10 @@ class SnapshotHandler:
     def __init__(self) -> None:
         self._memories: dict[tuple[int, bytes], Memory] = {}
 
-    def on_record(
-        self, table: Quantities, location: StockLocation, record: Record, given: SnapshotRecord
-    ) -> list[Effect]:
+    def on_record(self, table: Quantities, location: StockLocation, record: Record, action: Action) -> list[Effect]:
         """Handles one record of a snapshot, or a step."""
         key = snapshots_key(location.channel, location.location)
-        if table.is_made_from(key):
-            return []
-        stock = LocationPositions(table, location, record)
-        snapshots = self._opened(table, location, record, key, stock)
-        if given.type == SNAPSHOT_BEGIN:
-            snapshots.begin(given.snapshot, complete=given.complete)
-        elif given.type == SNAPSHOT_PART:
-            snapshots.part(given.snapshot, given.number, given.items, given.refused)
-        elif given.type == SNAPSHOT_END:
-            snapshots.end(given.snapshot, given.number, complete=given.complete)
-        elif given.type == SNAPSHOT_ABORT:
-            snapshots.abort(given.snapshot)
-        elif given.type == SNAPSHOT_STEP:
-            snapshots.work(given.number)
-        if snapshots.ignored is not None:
-            metrics.IGNORED.labels(snapshots.ignored).inc()
-        return [*stock.effects, *self._settled(table, location, record, key, snapshots)]
+        return [] if table.is_made_from(key) else self._apply(table, location, record, key, action)
 
     def on_update(
         self, table: Quantities, location: StockLocation, record: Record, skus: Iterable[str]
@@ -126,40 +104,36 @@ class SnapshotHandler:
         raw = table.get(key)
         if raw is None or raw.startswith(NOTHING_RUNS) or table.is_made_from(key):
             return []
-        snapshots = self._opened(table, location, record, key, LocationPositions(table, location, record))
-        snapshots.updated(list(skus))
-        return self._settled(table, location, record, key, snapshots)
+        return self._apply(table, location, record, key, lambda snapshots: snapshots.updated(list(skus)))
 
     def on_revoked(self, partition: int) -> None:
         """The partition is another worker's."""
         for name in [name for name in self._memories if name[0] == partition]:
             del self._memories[name]
 
-    def _opened(
-        self, table: Quantities, location: StockLocation, record: Record, key: bytes, stock: LocationPositions
-    ) -> Snapshots:
+    def _apply(
+        self, table: Quantities, location: StockLocation, record: Record, key: bytes, action: Action
+    ) -> list[Effect]:
         raw = table.get(key)
         notes = NoteTable(table, location.channel, location.location)
         # Nothing is remembered until the record is settled: one that cannot be decided leaves the memory half changed.
         memory = self._memories.pop((record.partition, location.key), None)
         if memory is None or memory.raw != raw:
             memory = recall(raw, notes)
-        return Snapshots(memory, notes, stock, record.offset, record.timestamp_ms)
-
-    def _settled(
-        self, table: Quantities, location: StockLocation, record: Record, key: bytes, snapshots: Snapshots
-    ) -> list[Effect]:
-        changed = snapshots.ignored is None or bool(snapshots.ended)
-        if changed:
+        positions = LocationPositions(table, location, record)
+        snapshots = Snapshots(memory, notes, positions, record.offset, record.timestamp_ms)
+        action(snapshots)
+        if snapshots.ignored is not None:
+            metrics.IGNORED.labels(snapshots.ignored).inc()
+        effects = positions.effects
+        if snapshots.is_changed:
             table.put(key, snapshots.settle())
+            effects += [_ended_fact(location, record, ended) for ended in snapshots.ended]
+            if snapshots.step is not None:
+                effects.append(_step_request(location, record, snapshots.step))
         if len(self._memories) >= MEMORIES_MAX:
             self._memories.clear()
-        self._memories[record.partition, location.key] = snapshots.memory
-        if not changed:
-            return []
-        effects = [_ended_fact(location, record, ended) for ended in snapshots.ended]
-        if snapshots.step is not None:
-            effects.append(_step_request(location, record, snapshots.step))
+        self._memories[record.partition, location.key] = memory
         return effects
 
 

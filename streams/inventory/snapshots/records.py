@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from pydantic import ValidationError
 
 from streams.inventory.batches import Batch, Items, location_of, members_of, split_items
+from streams.inventory.snapshots.snapshots import Snapshots
 from streams.runtime.role import Poison, Record
 from topics.api.snapshots import (
     SnapshotAbort,
@@ -57,18 +58,14 @@ class PlainPart(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 _decode_plain = msgspec.json.Decoder(PlainPart).decode
 
 
+Action = Callable[[Snapshots], None]
+"""What a record does to the snapshots of its location."""
+
+
 @dataclass(frozen=True, slots=True)
 class SnapshotRecord:
-    """One record of a snapshot; a step has no `snapshot`. `number`: that of a part or step, or how many parts there
-    were."""
-
-    type: str
-    snapshot: str
     location: str
-    number: int = 0
-    complete: bool = False
-    items: Mapping[str, Any] = field(default_factory=dict)
-    refused: tuple[str, ...] = ()
+    action: Action
     batch: Batch | None = None
     """The batch of a part that the models have read: some of its SKUs may be set aside."""
 
@@ -78,35 +75,36 @@ def read_snapshot(record: Record, envelope: Envelope) -> SnapshotRecord:
     kind = envelope.type
     if kind == SNAPSHOT_STEP:
         step, members = _judged(SnapshotStep, record)
-        return SnapshotRecord(kind, "", location_of(members), step.step)
-    snapshot = _snapshot_of(record)
+        return SnapshotRecord(location_of(members), lambda snapshots: snapshots.work(step.step))
+    name = _snapshot_of(record)
     if kind == SNAPSHOT_PART:
-        return _part(record, envelope, snapshot)
+        return _part(record, envelope, name)
     if kind == SNAPSHOT_BEGIN:
         begin, members = _judged(SnapshotBegin, record)
-        return SnapshotRecord(kind, snapshot, location_of(members), complete=begin.complete)
+        return SnapshotRecord(location_of(members), lambda snapshots: snapshots.begin(name, complete=begin.complete))
     if kind == SNAPSHOT_END:
         end, members = _judged(SnapshotEnd, record)
-        return SnapshotRecord(kind, snapshot, location_of(members), end.parts, end.complete)
+        return SnapshotRecord(
+            location_of(members), lambda snapshots: snapshots.end(name, end.parts, complete=end.complete)
+        )
     _, members = _judged(SnapshotAbort, record)
-    return SnapshotRecord(kind, snapshot, location_of(members))
+    return SnapshotRecord(location_of(members), lambda snapshots: snapshots.abort(name))
 
 
-def _part(record: Record, envelope: Envelope, snapshot: str) -> SnapshotRecord:
+def _part(record: Record, envelope: Envelope, name: str) -> SnapshotRecord:
     try:
         plain = _decode_plain(record.value)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError):
         part, members = _judged(SnapshotPart, record)
-        read = split_items(members, envelope.source)
-        items = {item["channelSkuCode"]: item for item in read.items}
-        failed = [one if isinstance(one, str) else one["channelSkuCode"] for one in read.failures]
+        batch = split_items(members, envelope.source)
+        items = {item["channelSkuCode"]: item for item in batch.items}
+        failed = [one if isinstance(one, str) else one["channelSkuCode"] for one in batch.failures]
         refused = (*part.refused, *failed)
         return SnapshotRecord(
-            envelope.type, snapshot, location_of(members), part.part, items=items, refused=refused, batch=read
+            location_of(members), lambda snapshots: snapshots.part(name, part.part, items, refused), batch
         )
     found = {item.channelSkuCode: item for item in plain.inventories}
-    refused = tuple(plain.refused)
-    return SnapshotRecord(envelope.type, snapshot, plain.locationCode, plain.part, items=found, refused=refused)
+    return SnapshotRecord(plain.locationCode, lambda snapshots: snapshots.part(name, plain.part, found, plain.refused))
 
 
 def _judged(model: type[OfT], record: Record) -> tuple[OfT, dict[str, Any]]:

@@ -126,8 +126,14 @@ class Snapshots:
         self.ended: list[Ended] = []
         self.ignored: str | None = None
         """Why the record has no effect."""
+        self._is_repeated_update = False
         self.step: int | None = None
         """The number of the step to request."""
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is a new state to put."""
+        return bool(self.ended) or (self.ignored is None and not self._is_repeated_update)
 
     def begin(self, name: str, *, complete: bool) -> None:
         kept = self._kept
@@ -193,8 +199,7 @@ class Snapshots:
     def updated(self, skus: list[str]) -> None:
         """An update named these SKUs, changed or not. SKUs that an update named before cost nothing more."""
         self._expire()
-        if not self._touch(skus) and not self.ended:
-            self.ignored = REPEATED
+        self._is_repeated_update = not self._touch(skus)
 
     def work(self, step: int) -> None:
         """Does the next bounded piece of what is left to do. Each step is made once, however often it is requested."""
