@@ -53,8 +53,6 @@ class PlayedPlace:
     def compare(self, skus: Iterable[str]) -> None:
         self.looked_at += skus
 
-    async def until_idle(self) -> None: ...
-
     def tell(self, *skus: str) -> None:
         """A call told these; without any, all that it was asked to tell again."""
         for sku in skus or list(self.again):

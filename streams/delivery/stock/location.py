@@ -13,7 +13,6 @@ A crash after 2 therefore sends the newest value of these SKUs again, also when 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from enum import IntEnum
@@ -89,7 +88,6 @@ class LocationSender:
         self._spent_until_ms: float = 0
         self._changes = 0
         self._sent = 0
-        self._idle = asyncio.Event()
         DIRTY.labels(channel, location).set_function(lambda: len(self.queue))
         DIRTY_AGE_MS_MAX.labels(channel, location).set_function(self._age_ms)
 
@@ -146,11 +144,6 @@ class LocationSender:
 
     def resends(self, sku: str) -> bool:
         return self.queue.resends(sku)
-
-    async def until_idle(self) -> None:
-        while not self._is_idle():
-            self._idle.clear()
-            await self._idle.wait()
 
     # Calls
 
@@ -255,11 +248,6 @@ class LocationSender:
         if self.queue.has_refusal_changes:
             self._report_refusals(None)
         self._reschedule(self)
-        if self._is_idle():
-            self._idle.set()
-
-    def _is_idle(self) -> bool:
-        return not (len(self.queue) or self.queue.resending or self._beginning)
 
     def _report_refusals(self, result: AttemptResult | None) -> None:
         """Reports new and ended refusals to the listener."""

@@ -97,9 +97,6 @@ class StockLocation(Protocol):
         """Whether what `send_again` asked of it is still to be done: no call that began since has sent it. A change in
         between does not end that: the position may come back to what was sent."""
 
-    async def until_idle(self) -> None:
-        """Returns when nothing is dirty, to be sent again or in flight."""
-
 
 class StockListener(Protocol):
     """Listener for the outcomes of stock calls. Every method returns at once and must not raise."""

@@ -247,7 +247,6 @@ async def test_what_is_sent_again_uses_idle_budget_only_and_gives_way_to_what_is
     place = listener.places["L1"]
     assert len(worker.told()) == 8
     place.send_again(place.skus())
-    idle = asyncio.create_task(place.until_idle())
     await worker.clock.run_for(1)
     assert 0 < len(worker.told()) - 8 <= 2, "half of the budget is left to what may come"
     told = len(worker.told())
@@ -255,7 +254,8 @@ async def test_what_is_sent_again_uses_idle_budget_only_and_gives_way_to_what_is
     await worker.clock.run_for(100)
     assert [skus for _, skus in worker.told()[told:]] == [{"s0": 2}, {"s1": 2}], "and it finds it"
     await worker.clock.run_for(120_000)
-    assert idle.done()
+    figures = place.figures()
+    assert (figures.dirty, figures.resending) == (0, 0)
     last = {sku: quantity for _, skus in worker.told()[8:] for sku, quantity in skus.items()}
     assert last == {f"s{number}": 2 if number < 2 else 1 for number in range(8)}
 
