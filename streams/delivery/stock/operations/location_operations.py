@@ -10,7 +10,7 @@ from collections.abc import Collection
 from streams.delivery.ports import Clock
 from streams.delivery.stock.metrics import CHANNEL_CHANGES
 from streams.delivery.stock.operations.memory import Memory
-from streams.delivery.stock.operations.reconciler import Commit, Reconciler
+from streams.delivery.stock.operations.reconciler import Reconciler
 from streams.delivery.stock.operations.reconciliation import Reconciliation
 from streams.delivery.stock.operations.rejections import Refusals
 from streams.delivery.stock.operations.resync import Resync
@@ -18,10 +18,13 @@ from streams.delivery.stock.operations.status import Rate, WrittenStatus
 from streams.delivery.stock.operations.step import STATUS, Step
 from streams.delivery.stock.operations.sweep import daily_ask
 from streams.delivery.stock.ports import StockLocation
-from streams.runtime.role import GONE, Effect, PartitionLost
+from streams.runtime.role import GONE, Committer, Effect, PartitionLost
 from topics.configuration.stock import StockSettings
 from topics.stock.controls import Ask, ControlIndex
 from topics.stock.status import LocationStatus, SweepCause, status_key
+
+SKUS_AT_ONCE = 500
+"""SKUs in one commit about refusals: some 300 KB."""
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +40,9 @@ class LocationOperations:
         memory: Memory,
         settings: StockSettings,
         controls: ControlIndex,
+        committer: Committer,
         clock: Clock,
-        commit: Commit,
     ) -> None:
-        """`commit` raises PartitionLost when the location is another worker's."""
         now_ms = clock.now_ms()
         self.location = location
         self.refusals = Refusals(location, memory.refused)
@@ -53,7 +55,8 @@ class LocationOperations:
         self._settings = settings
         self._controls = controls
         self._clock = clock
-        self._commit = commit
+        self._is_closed = False
+        self._committer = committer
         self._written = WrittenStatus()
         self._since_ms = now_ms
         self.figures = location.figures()
@@ -68,6 +71,19 @@ class LocationOperations:
 
     def apply_pause(self) -> None:
         self.location.pause(paused=self._controls.is_paused(*self.name))
+
+    async def _commit(self, step: Step) -> None:
+        """Raises PartitionLost when the location is another worker's."""
+        await self._committer.commit(self.location.partition, step.effects, step.changes)
+
+    # Refusals
+
+    async def report_refusals(self, now_ms: int) -> None:
+        with contextlib.suppress(PartitionLost):  # the new owner reports the rest, from what is durable
+            for step in self.refusals.steps(now_ms, SKUS_AT_ONCE):
+                await self._commit(step)
+                if self._is_closed:
+                    return
 
     # Status
 
@@ -106,15 +122,19 @@ class LocationOperations:
         daily = daily_ask(self._settings.resync_daily_at, now_ms)
         return self.resync.wanted(self._controls.resync_of(*self.name), daily)
 
-    async def advance_resync(self, now_ms: int) -> Step | None:
-        """Begins the resync, or goes on with it a little. Returns what must become durable before the next time."""
+    async def advance_resync(self, now_ms: int) -> None:
+        """Begins the resync, or goes on with it a little."""
         wanted = self.wants_resync(now_ms)
         if wanted is not None:
             log.info("stock.resync channel=%s location=%s id=%s", *self.name, wanted[0].id)
-            return self.resync.begin(*wanted, now_ms)
-        while not self.resync.sort_some():  # noqa: ASYNC110 - it does some of the work each time
-            await asyncio.sleep(0)
-        return self.resync.move(is_refused=self.refusals.skus.__contains__, now_ms=now_ms)
+            step: Step | None = self.resync.begin(*wanted, now_ms)
+        else:
+            while not self.resync.sort_some():  # noqa: ASYNC110 - it does some of the work each time
+                await asyncio.sleep(0)
+            step = self.resync.move(is_refused=self.refusals.skus.__contains__, now_ms=now_ms)
+        if step is not None:
+            with contextlib.suppress(PartitionLost):  # the new owner goes on, from what is durable
+                await self._commit(step)
 
     # Reconciliation
 
@@ -155,6 +175,7 @@ class LocationOperations:
 
     def close(self) -> asyncio.Task[None] | None:
         """Returns the task that was cancelled, if there was one."""
+        self._is_closed = True
         if self._reconciling is not None:
             self._reconciling.cancel()
         return self._reconciling

@@ -15,7 +15,7 @@ from itertools import islice
 
 from streams.delivery.ports import Clock
 from streams.delivery.stock.metrics import ChannelGauges
-from streams.delivery.stock.operations.location_operations import LocationOperations
+from streams.delivery.stock.operations.location_operations import SKUS_AT_ONCE, LocationOperations
 from streams.delivery.stock.operations.memory import Memory, Name, read_memory
 from streams.delivery.stock.operations.step import STATUS, Step
 from streams.delivery.stock.ports import SENT, StockLocation
@@ -36,8 +36,6 @@ STATUS_MS = 1_000
 some seconds old."""
 VISITED_AT_ONCE = 200
 """Locations visited before other work of the process gets its turn: some 3 ms."""
-SKUS_AT_ONCE = 500
-"""SKUs in one commit about refusals: some 300 KB."""
 RESYNCS_MAX = 4
 """Locations that resync at once: the SKUs of each are sorted in memory, 8 bytes each."""
 RECONCILES_MAX = 2
@@ -61,8 +59,8 @@ class StockOperations:
         self._channels = channels.channels
         self._controls = controls
         self._following = Following(controls)
-        self._committer: Committer | None = None
-        self._clock: Clock | None = None
+        self._committer: Committer  # from `start` on
+        self._clock: Clock
         self._memory: dict[int, dict[Name, Memory]] = {}
         """By partition: what the last owner left about locations that are not open yet."""
         self._locations: dict[Name, LocationOperations] = {}
@@ -124,16 +122,12 @@ class StockOperations:
         memory = left.pop(name, Memory())
         if location.reading is None and memory.drifts:
             left[name] = Memory(drifts=memory.drifts)
-
-        async def commit(step: Step) -> None:
-            await self._committed(partition, step)
-
-        opened = self._locations[name] = LocationOperations(
-            location, memory, self._channels[location.channel].stock, self._controls, self._started()[1], commit
-        )
+        settings = self._channels[location.channel].stock
+        opened = LocationOperations(location, memory, settings, self._controls, self._committer, self._clock)
+        self._locations[name] = opened
         asked = self._controls.resync_of(*name)
         if asked is not None and partition in self._recovered:
-            self._steps.append((partition, opened.resync.skip(asked, self._now_ms())))
+            self._steps.append((partition, opened.resync.skip(asked, self._clock.now_ms())))
         opened.apply_pause()
         return set(opened.refusals.skus)
 
@@ -148,7 +142,7 @@ class StockOperations:
     ) -> None:
         of = self._of(location)
         if of is not None:
-            of.refusals.refused(sku, failures=failures, since_ms=since_ms, status=status, now_ms=self._now_ms())
+            of.refusals.refused(sku, failures=failures, since_ms=since_ms, status=status, now_ms=self._clock.now_ms())
         log.warning(
             "stock.refused channel=%s location=%s sku=%s failures=%d status=%s reason=%s",
             location.channel,
@@ -189,7 +183,7 @@ class StockOperations:
             await asyncio.sleep(TICK_S)
 
     async def tick(self) -> None:
-        now_ms = self._now_ms()
+        now_ms = self._clock.now_ms()
         steps, self._steps = self._steps, []
         for partition, step in steps:
             await self._commit(partition, step)
@@ -197,7 +191,9 @@ class StockOperations:
         if is_due:
             self._status_ms = now_ms
             await self._write_statuses(now_ms)
-        await self._report_refusals(now_ms)
+        for each in list(self._locations.values()):
+            if each.refusals.pending:
+                await each.report_refusals(now_ms)
         await self._advance_resyncs(now_ms, begin=is_due)
         await self._advance_reconciliations(now_ms, begin=is_due)
 
@@ -212,14 +208,6 @@ class StockOperations:
         self._gauges.show(((channel, each.figures) for (channel, _), each in self._locations.items()), now_ms)
         await asyncio.gather(*(self._commit(partition, Step(tuple(new))) for partition, new in statuses.items()))
 
-    async def _report_refusals(self, now_ms: int) -> None:
-        for each in list(self._locations.values()):
-            if each.refusals.pending:
-                for step in each.refusals.steps(now_ms, SKUS_AT_ONCE):
-                    await self._commit(each.location.partition, step)
-                    if self._of(each.location) is not each:
-                        break  # closed meanwhile: the new owner of the location reports the rest
-
     async def _advance_resyncs(self, now_ms: int, *, begin: bool) -> None:
         """Not more than may at once; those that go on come first."""
         at_it = [each for each in self._locations.values() if each.resync.goes_on][:RESYNCS_MAX]
@@ -227,13 +215,7 @@ class StockOperations:
             others = (each for each in self._locations.values() if not each.resync.goes_on)
             new = (each for each in others if each.wants_resync(now_ms) is not None)
             at_it += islice(new, RESYNCS_MAX - len(at_it))
-
-        async def advance(each: LocationOperations) -> None:
-            step = await each.advance_resync(now_ms)
-            if step is not None:
-                await self._commit(each.location.partition, step)
-
-        await asyncio.gather(*map(advance, at_it))
+        await asyncio.gather(*(each.advance_resync(now_ms) for each in at_it))
 
     async def _advance_reconciliations(self, now_ms: int, *, begin: bool) -> None:
         """They go on by themselves; a paused one leaves its place to another. Raises what ended one."""
@@ -248,20 +230,6 @@ class StockOperations:
                 if not (each.is_reconciling or each.location.figures().paused):
                     going += each.start_reconciler(now_ms)
 
-    # Commits
-
     async def _commit(self, partition: int, step: Step) -> None:
-        """When the partition is lost, its new owner does the same from what is durable."""
-        with contextlib.suppress(PartitionLost):
-            await self._committed(partition, step)
-
-    async def _committed(self, partition: int, step: Step) -> None:
-        await self._started()[0].commit(partition, step.effects, step.changes)
-
-    def _now_ms(self) -> int:
-        return self._started()[1].now_ms()
-
-    def _started(self) -> tuple[Committer, Clock]:
-        if self._committer is None or self._clock is None:
-            raise RuntimeError("a location was opened before the start")
-        return self._committer, self._clock
+        with contextlib.suppress(PartitionLost):  # the new owner does the same, from what is durable
+            await self._committer.commit(partition, step.effects, step.changes)
