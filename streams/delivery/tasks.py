@@ -11,6 +11,9 @@ from typing import Any
 
 from streams.runtime.role import PartitionLost
 
+Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+"""Starts a task that whoever gave this keeps until it has ended."""
+
 ROW = 1
 """Cost of passing a row of a table: some 2 us. The other costs are multiples of it."""
 REQUEST = 20

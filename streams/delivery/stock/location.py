@@ -14,20 +14,20 @@ A crash after 2 therefore sends the newest value of these SKUs again, also when 
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
-from streams.delivery.admission.permits import Permits
 from streams.delivery.clock import NEVER
-from streams.delivery.ports import AttemptResult, ResponseClass
+from streams.delivery.ports import AttemptResult, Recalled, ResponseClass, Slot
+from streams.delivery.stock.budget import StockBudget
 from streams.delivery.stock.calls import call_body, failed_skus, touchpoint_of
 from streams.delivery.stock.in_doubt import InDoubtJournal
 from streams.delivery.stock.metrics import DIRTY, DIRTY_AGE_MS_MAX, SKUS
 from streams.delivery.stock.ports import SENT, StockContext, StockFigures, StockReading
 from streams.delivery.stock.queue.dirty_queue import Batch, DirtyQueue
 from streams.runtime.role import Change
-from topics.records.keys import position_key
 from topics.stock.position_map import Location
 
 MAY_STILL_ARRIVE = frozenset({None, 408, 502, 504})
@@ -48,9 +48,27 @@ class Standing(IntEnum):
     RESEND = 2
 
 
+@dataclass(frozen=True, slots=True)
+class StockCall:
+    """A call of one location, whose SKUs are durable as doubtful."""
+
+    location: LocationSender
+    batch: Batch
+
+    async def send(self, slot: Slot) -> AttemptResult | None:
+        """None: it was recalled, and its SKUs wait again."""
+        try:
+            return await slot.send(call_body(self.location.location, self.batch.items.values()), uuid.uuid4().hex)
+        except Recalled:
+            self.location.recall(self.batch)
+            return None
+
+    async def settle(self, result: AttemptResult) -> None:
+        await self.location.settle(self.batch, result)
+
+
 class LocationSender:
-    """Implements streams.delivery.stock.ports.StockLocation. Has no task of its own: for each call the scheduler calls
-    `begin`, then `recall` or `settle`."""
+    """Implements streams.delivery.stock.ports.StockLocation. Has no task of its own: the scheduler begins its calls."""
 
     def __init__(
         self,
@@ -63,11 +81,11 @@ class LocationSender:
         positions: Location,
         queue: DirtyQueue,
         journal: InDoubtJournal,
-        permits: Permits | None,
+        budget: StockBudget,
         reading: StockReading | None,
         reschedule: Callable[[LocationSender], None],
     ) -> None:
-        """`permits`: those of this location alone. `reschedule`: what it has to send, or when, may have changed."""
+        """`budget`: that of this location alone. `reschedule`: what it has to send, or when, may have changed."""
         self.channel = channel
         self.location = location
         self.partition = partition
@@ -81,7 +99,7 @@ class LocationSender:
         self._concurrency = concurrency
         self._positions = positions
         self._journal = journal
-        self._permits = permits
+        self._budget = budget
         self._reschedule = reschedule
         self._paused = False
         self._beginning = 0
@@ -159,33 +177,25 @@ class LocationSender:
         """How many calls it could begin now, when it is due."""
         return min(self._concurrency - self._beginning - self.queue.in_flight, self.queue.calls_due)
 
-    async def begin(self) -> Batch | None:
+    async def begin(self) -> StockCall | None:
         """The next call, durable as doubtful; None: there is none now."""
         batch = await self._next_batch()
         self._reschedule(self)
-        if batch is not None:
-            await self._commit(self._journal.begin(batch.items, self.queue.is_doubtful))
-        return batch
-
-    def members(self, batch: Batch) -> dict[str, Any]:
-        """The members of the call that sends this batch."""
-        return call_body(self.location, batch.items.values())
+        if batch is None:
+            return None
+        await self._commit(self._journal.begin(batch.items, self.queue.is_doubtful))
+        return StockCall(self, batch)
 
     def recall(self, batch: Batch) -> None:
         """The call was not sent: its SKUs wait again."""
-        if self._permits is not None:
-            self._permits.limits.return_unsent(self.touchpoint.name)
-            self._spent_until_ms = 0
+        self._release(None)
         self._journal.settle_later(batch.items)
         self.queue.returned(batch, self._clock.now_ms())
         self._changed()
 
     async def settle(self, batch: Batch, result: AttemptResult) -> None:
         """The call was sent and ended so."""
-        if self._permits is not None:
-            answered = result.status is not None
-            self._permits.limits.request_ended(self.touchpoint.name, self._clock.now_ms(), answered=answered)
-            self._spent_until_ms = 0
+        self._release(result)
         failed = failed_skus(result.body, batch.items) if result.kind is ResponseClass.DELIVERED else set()
         if result.kind is ResponseClass.DELIVERED:
             await self._acknowledge(batch, failed, result.at_ms)
@@ -199,26 +209,26 @@ class LocationSender:
     # Inside
 
     async def _next_batch(self) -> Batch | None:
-        kind = self.touchpoint.name
-        permits = self._permits
         self._beginning += 1
         try:
-            if permits is not None and not permits.available(kind) and not await permits.reserve(kind):
-                free_ms = permits.limits.free_at_ms(kind, self._clock.now_ms())
-                self._spent_until_ms = NEVER if free_ms is None else free_ms
+            spent_until_ms = await self._budget.spent_until_ms(self.touchpoint.name)
+            if spent_until_ms is not None:
+                self._spent_until_ms = spent_until_ms
                 return None
             batch = self.queue.pop_batch(self._clock.now_ms())
-            if batch is not None and permits is not None:
-                permits.limits.acquire(kind)
+            if batch is not None:
+                self._budget.acquire(self.touchpoint.name)
             return batch
         finally:
             self._beginning -= 1
 
+    def _release(self, result: AttemptResult | None) -> None:
+        self._budget.release(self.touchpoint.name, result)
+        self._spent_until_ms = 0
+
     async def _acknowledge(self, batch: Batch, failed: set[str], started_ms: int) -> None:
         acknowledged = [sku for sku in batch.items if sku not in failed]
-        changes = [
-            Change(SENT, position_key(self.channel, self.location, sku), batch.items[sku]) for sku in acknowledged
-        ]
+        changes = [Change(SENT, self._positions.key(sku), batch.items[sku]) for sku in acknowledged]
         settled = [sku for sku in batch.items if self.queue.ends_doubt(sku, started_ms, took=sku not in failed)]
         await self._commit([*changes, *self._journal.settle(settled)])
         self._sent += len(acknowledged)
@@ -241,8 +251,7 @@ class LocationSender:
     async def _commit(self, changes: list[Change]) -> None:
         began_ms = self._clock.now_ms()
         await self._context.committer.commit(self.partition, (), changes)
-        if self._permits is not None:
-            self._permits.proved(began_ms)
+        self._budget.proved(began_ms)
 
     def _changed(self) -> None:
         if self.queue.has_refusal_changes:

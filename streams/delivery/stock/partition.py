@@ -11,6 +11,7 @@ from streams.delivery.admission.limiters.limits import limits_for
 from streams.delivery.admission.permits import PERMITS, Permits, decode_permits
 from streams.delivery.admission.retry_after_gate import RetryAfterGate
 from streams.delivery.ports import Caller
+from streams.delivery.stock.budget import StockBudget
 from streams.delivery.stock.calls import touchpoint_of
 from streams.delivery.stock.in_doubt import InDoubtJournal, notes_by_location
 from streams.delivery.stock.location import LocationSender
@@ -61,8 +62,7 @@ class StockPartition:
         """By `channel|location`, as in the key."""
         self._schedulers: dict[tuple[str, int, str], StockScheduler] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._permits: list[Permits] = []
-        self._channels_permits: dict[tuple[str, int], Permits | None] = {}
+        self._budgets: dict[bytes, StockBudget] = {}
         self._compares = False
         """Whether positions are compared as they come: before, all of them will be."""
 
@@ -121,9 +121,8 @@ class StockPartition:
         return list(self._tasks)
 
     async def return_permits(self) -> None:
-        """Nothing is sent any more: what was reserved of stock budgets and not used is free again."""
-        for permits in self._permits:
-            await permits.keep(give_back=True)
+        for budget in self._budgets.values():
+            await budget.return_reserved()
 
     def _senders(self) -> list[LocationSender]:
         return [location for location in self._locations.values() if location is not None]
@@ -172,21 +171,22 @@ class StockPartition:
             positions=positions,
             queue=queue,
             journal=journal,
-            permits=self._make_permits(join(destination, str(shard), "stock", location), pace.limits, 1),
+            budget=self._budget(join(destination, str(shard), "stock", location), pace.limits, 1),
             reading=_reading(config, location, caller, comparison, sent, queue),
             reschedule=self._scheduler(config, touchpoint, caller).reschedule,
         )
 
     def _scheduler(self, config: Channel, touchpoint: Touchpoint, caller: Caller) -> StockScheduler:
-        """That of this kind of call of a channel, in this shard."""
+        """The scheduler of this kind of call of a channel, in this shard. Both kinds share the channel's budget."""
         name = (config.name, caller.shard, touchpoint.name)
         scheduler = self._schedulers.get(name)
         if scheduler is None:
+            key = join(caller.destination, str(caller.shard), "stock")
             scheduler = self._schedulers[name] = StockScheduler(
                 channel=config.name,
                 touchpoint=touchpoint,
                 caller=caller,
-                permits=self._channel_permits(config, caller),
+                budget=self._budget(key, config.stock.limits, config.marketplace.shards),
                 clock=self._context.clock,
                 spawn=self._spawn,
             )
@@ -194,19 +194,16 @@ class StockPartition:
                 self._spawn(scheduler.run())
         return scheduler
 
-    def _channel_permits(self, config: Channel, caller: Caller) -> Permits | None:
-        """One for both kinds of call."""
-        name = (config.name, caller.shard)
-        if name not in self._channels_permits:
-            key = join(caller.destination, str(caller.shard), "stock")
-            self._channels_permits[name] = self._make_permits(key, config.stock.limits, config.marketplace.shards)
-        return self._channels_permits[name]
+    def _budget(self, key: bytes, limits: tuple[budgets.Limit, ...], shards: int) -> StockBudget:
+        """Kept under `key` beside the destination's own, on the same topic."""
+        budget = self._budgets.get(key)
+        if budget is None:
+            permits = self._permits(key, limits, shards) if limits else None
+            budget = self._budgets[key] = StockBudget(permits, self._context.clock)
+        return budget
 
-    def _make_permits(self, key: bytes, limits: tuple[budgets.Limit, ...], shards: int) -> Permits | None:
-        """Kept beside the destination's own, on the same topic; None without limits."""
-        if not limits:
-            return None
-        permits = Permits(
+    def _permits(self, key: bytes, limits: tuple[budgets.Limit, ...], shards: int) -> Permits:
+        return Permits(
             key=key,
             partition=self.partition,
             limits=limits_for(limits, shards),
@@ -215,8 +212,6 @@ class StockPartition:
             committer=self._context.committer,
             clock=self._context.clock,
         )
-        self._permits.append(permits)
-        return permits
 
 
 def _reading(

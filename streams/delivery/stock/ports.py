@@ -6,20 +6,18 @@ here. The listener hears of it when its partition has been read, before its firs
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from streams.delivery.ports import AttemptResult, Clock
+from streams.delivery.tasks import Spawn
 from streams.runtime.role import Committer
 from topics.configuration.channels import Channels
 from topics.values import named_value
 
 SENT: Final = "inventory.sent"
 """What each channel acknowledged, and under keys with `~` what is kept beside it."""
-
-Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
 @named_value

@@ -13,18 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import uuid
 from collections import OrderedDict
 from contextlib import AbstractAsyncContextManager
 from itertools import chain, count
 
-from streams.delivery.admission.background_share import HEADROOM
-from streams.delivery.admission.permits import Permits
 from streams.delivery.clock import NEVER
-from streams.delivery.ports import AttemptResult, Caller, Clock, Recalled, Slot
-from streams.delivery.stock.location import LocationSender, Standing
-from streams.delivery.stock.ports import Spawn
-from streams.delivery.stock.queue.dirty_queue import Batch
+from streams.delivery.ports import AttemptResult, Caller, Clock, Slot
+from streams.delivery.stock.budget import StockBudget
+from streams.delivery.stock.location import LocationSender, Standing, StockCall
+from streams.delivery.tasks import Spawn
 from topics.contract.definition import Priority, Touchpoint
 
 FAIR_TURN = 8
@@ -41,15 +38,15 @@ class StockScheduler:
         channel: str,
         touchpoint: Touchpoint,
         caller: Caller,
-        permits: Permits | None,
+        budget: StockBudget,
         clock: Clock,
         spawn: Spawn,
     ) -> None:
-        """`permits`: those of the channel's stock budget, in this shard."""
+        """`budget`: the channel's for stock, in this shard."""
         self._channel = channel
         self._touchpoint = touchpoint
         self._caller = caller
-        self._permits = permits
+        self._budget = budget
         self._clock = clock
         self._spawn = spawn
         self._due: tuple[OrderedDict[LocationSender, None], ...] = tuple(OrderedDict() for _ in Standing)
@@ -83,31 +80,20 @@ class StockScheduler:
 
     async def run(self) -> None:
         """Until it is stopped."""
+        kind = self._touchpoint.name
         while not self._stopped:
             self._wake.clear()
             standing = self._first(self._clock.now_ms())
             if standing is None or not self._may_ask(standing):
                 await self._clock.wait(self._wake, self._next_ms())
-            elif (spent_until_ms := await self._spent_until_ms(standing)) is not None:
+                continue
+            spent_until_ms = await self._budget.spent_until_ms(kind, idle_only=standing is Standing.RESEND)
+            if spent_until_ms is not None:
                 await self._clock.wait(self._wake, min(spent_until_ms, self._next_ms()))
-            else:
+            elif self._budget.available(kind):  # what was reserved may no longer be fresh
                 self._ask(standing)
 
     # Asking for turns
-
-    async def _spent_until_ms(self, standing: Standing) -> float | None:
-        """Until when the stock budget is spent; None: it has a permit, reserved durably."""
-        if self._permits is None:
-            return None
-        kind, limits = self._touchpoint.name, self._permits.limits
-        if standing is Standing.RESEND:
-            roomy_ms = limits.roomy_at_ms(HEADROOM, self._clock.now_ms())
-            if roomy_ms is None or roomy_ms > self._clock.now_ms():
-                return NEVER if roomy_ms is None else roomy_ms
-        if self._permits.available(kind) or await self._permits.reserve(kind):
-            return None
-        free_ms = limits.free_at_ms(kind, self._clock.now_ms())
-        return NEVER if free_ms is None else free_ms
 
     def _may_ask(self, standing: Standing) -> bool:
         """What is only sent again asks alone, and not while what is dirty does."""
@@ -129,10 +115,7 @@ class StockScheduler:
         return calls
 
     def _ask(self, standing: Standing) -> None:
-        if self._permits is not None:
-            if not self._permits.available(self._touchpoint.name):
-                return  # what was reserved is no longer fresh
-            self._permits.limits.acquire(self._touchpoint.name)
+        self._budget.acquire(self._touchpoint.name)
         number = next(self._serial)
         self._asked[number] = standing, self._spawn(self._call(number, standing))
 
@@ -140,32 +123,25 @@ class StockScheduler:
 
     async def _call(self, number: int, standing: Standing) -> None:
         try:
-            sent = await self._send(number, standing)
-            if sent is not None:
-                location, batch, result = sent
-                await location.settle(batch, result)
+            call, result = await self._send(number, standing)
+            if call is not None and result is not None:
+                await call.settle(result)
         except Exception:
             self.stop()  # what this worker may still do is not known
             raise
 
-    async def _send(self, number: int, standing: Standing) -> tuple[LocationSender, Batch, AttemptResult] | None:
+    async def _send(self, number: int, standing: Standing) -> tuple[StockCall | None, AttemptResult | None]:
         """Waits for a turn, and sends the call of the location that is first when it comes. None: nothing was sent."""
         result: AttemptResult | None = None
         try:
             async with self._slot(standing) as slot:
                 self._came(number)
-                begun = await self._begin(standing)
-                if begun is None:
-                    return None
-                location, batch = begun
-                try:
-                    result = await slot.send(location.members(batch), uuid.uuid4().hex)
-                except Recalled:
-                    location.recall(batch)
-                    return None
-                return location, batch, result
+                call = await self._begin(standing)
+                if call is not None:
+                    result = await call.send(slot)
+                return call, result
         finally:
-            self._free_permit(result)
+            self._budget.release(self._touchpoint.name, result)
             self._came(number)
 
     def _slot(self, standing: Standing) -> AbstractAsyncContextManager[Slot]:
@@ -178,23 +154,13 @@ class StockScheduler:
         self._asked.pop(number, None)
         self._wake.set()
 
-    async def _begin(self, standing: Standing) -> tuple[LocationSender, Batch] | None:
-        """The first location and its call, durable as doubtful; None: nothing is to be sent any more."""
+    async def _begin(self, standing: Standing) -> StockCall | None:
+        """The call of the first location that has one, durable as doubtful."""
         while not self._stopped and (location := self._choose(standing)) is not None:
-            batch = await location.begin()
-            if batch is not None:
-                return location, batch
+            call = await location.begin()
+            if call is not None:
+                return call
         return None
-
-    def _free_permit(self, result: AttemptResult | None) -> None:
-        """`result` None: nothing was sent, or the partition is lost."""
-        if self._permits is None:
-            return
-        kind = self._touchpoint.name
-        if result is None:
-            self._permits.limits.return_unsent(kind)
-        else:
-            self._permits.limits.request_ended(kind, self._clock.now_ms(), answered=result.status is not None)
 
     # Choosing
 
