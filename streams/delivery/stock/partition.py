@@ -28,7 +28,7 @@ from topics.configuration.channels import Channel
 from topics.contract.definition import Touchpoint
 from topics.records.keys import channel_destination, destination_partition, join, shard_of, split, stock_key
 from topics.stock.offers import Offer
-from topics.stock.position_map import Location, PositionMap, parts_of
+from topics.stock.position_map import PositionMap, parts_of
 from topics.stock.positions import is_consolidated, is_position
 
 SCANNED_AT_ONCE = 1_000
@@ -141,27 +141,28 @@ class StockPartition:
         return task
 
     def _make_location(self, stock: str) -> LocationSender | None:
-        """None when nothing of this location is to be sent, or not from here."""
         channel, location = split(stock.encode())
-        context = self._context
-        config = context.channels.channels.get(channel)
-        touchpoint = touchpoint_of(location)
-        if config is None or not config.offers(touchpoint):
-            log.warning("stock.not_sent channel=%s location=%s: not configured, or switched off", channel, location)
+        caller = self._caller(channel, location)
+        if caller is None:
             return None
-        destination = channel_destination(channel)
-        shard = shard_of(stock_key(channel, location), config.marketplace.shards)
-        caller = self._callers.get((destination, shard))
-        if caller is None or destination_partition(destination, shard, context.partitions) != self.partition:
-            log.warning("stock.not_sent channel=%s location=%s: its shard lives elsewhere now", channel, location)
-            return None
+        context, config = self._context, self._context.channels.channels[channel]
         positions, sent = self._positions.at(stock), self._sent.at(stock)
         comparison = PositionComparison(positions, sent, Offer(config.stock, location))
         queue = DirtyQueue(comparison, queue_policy(config.stock, location), context.chance)
         journal = InDoubtJournal(channel, location, self._notes.pop((channel, location), {}))
         # Before anything of the location is compared: what another owner's call may still bring counts from now.
         queue.recover(journal.skus, context.clock.now_ms())
-        pace = config.stock.pace(location)
+        reading, pace = None, config.stock.pace(location)
+        if config.stock.read_back is not None and not is_consolidated(location):
+            reading = StockReader(
+                channel=channel,
+                location=location,
+                settings=config.stock.read_back,
+                caller=caller,
+                comparison=comparison,
+                sent=sent,
+                queue=queue,
+            )
         return LocationSender(
             context,
             channel=channel,
@@ -171,10 +172,24 @@ class StockPartition:
             positions=positions,
             queue=queue,
             journal=journal,
-            budget=self._budget(join(destination, str(shard), "stock", location), pace.limits, 1),
-            reading=_reading(config, location, caller, comparison, sent, queue),
-            reschedule=self._scheduler(config, touchpoint, caller).reschedule,
+            budget=self._budget(join(caller.destination, str(caller.shard), "stock", location), pace.limits, 1),
+            reading=reading,
+            reschedule=self._scheduler(config, touchpoint_of(location), caller).reschedule,
         )
+
+    def _caller(self, channel: str, location: str) -> Caller | None:
+        """None when nothing of this location is to be sent, or not from here."""
+        config = self._context.channels.channels.get(channel)
+        if config is None or not config.offers(touchpoint_of(location)):
+            log.warning("stock.not_sent channel=%s location=%s: not configured, or switched off", channel, location)
+            return None
+        destination = channel_destination(channel)
+        shard = shard_of(stock_key(channel, location), config.marketplace.shards)
+        caller = self._callers.get((destination, shard))
+        if caller is None or destination_partition(destination, shard, self._context.partitions) != self.partition:
+            log.warning("stock.not_sent channel=%s location=%s: its shard lives elsewhere now", channel, location)
+            return None
+        return caller
 
     def _scheduler(self, config: Channel, touchpoint: Touchpoint, caller: Caller) -> StockScheduler:
         """The scheduler of this kind of call of a channel, in this shard. Both kinds share the channel's budget."""
@@ -212,29 +227,6 @@ class StockPartition:
             committer=self._context.committer,
             clock=self._context.clock,
         )
-
-
-def _reading(
-    config: Channel,
-    location: str,
-    caller: Caller,
-    comparison: PositionComparison,
-    sent: Location,
-    queue: DirtyQueue,
-) -> StockReader | None:
-    """None: the channel does not say what it has of this location; of consolidated stock none does."""
-    settings = config.stock.read_back
-    if settings is None or is_consolidated(location):
-        return None
-    return StockReader(
-        channel=config.name,
-        location=location,
-        settings=settings,
-        caller=caller,
-        comparison=comparison,
-        sent=sent,
-        queue=queue,
-    )
 
 
 def _positions_of(table: Table) -> PositionMap:
