@@ -21,20 +21,20 @@ _BY = {"order-stuck": 1, "order-unstuck": -1}
 
 
 class StuckGauge:
-    """Counts what is raised and withdrawn in each partition, on top of what was stuck when it came."""
+    """Counts the alarms of each partition: those in its state when it was assigned, and what changed since."""
 
     def __init__(self) -> None:
         self._last: tuple[int, int] | None = None
-        """Partition and offset of the last record by which something was counted."""
+        """Partition and offset of the last record that was counted."""
         self._by_last: Counter[str] = Counter()
 
-    def ready(self, partition: int) -> None:
+    def on_assigned(self, partition: int) -> None:
         for step in STEPS:
             STUCK.labels(str(partition), step).set(0)
 
-    def add(self, partition: int, raw: bytes) -> None:
-        """An entity that was there when the partition came."""
-        if is_stuck(raw):  # few are, so few are decoded
+    def add_recovered(self, partition: int, raw: bytes) -> None:
+        """Count the alarms of an entity that was in the state when the partition was assigned."""
+        if is_stuck(raw):  # few entities are, so few are decoded
             for step in _stuck(raw):
                 STUCK.labels(str(partition), step.partition(" ")[0]).inc()
 
@@ -44,7 +44,7 @@ class StuckGauge:
                 self._count(record, effect.data["step"], _BY[effect.name])
 
     def undo(self, record: Record) -> None:
-        """The record was set aside: nothing of it counts."""
+        """Take back the counts of a record that was set aside."""
         if self._last != (record.partition, record.offset):
             return
         for step, by in self._by_last.items():
@@ -67,5 +67,5 @@ def _stuck(raw: bytes) -> Iterable[str]:
     try:
         entity = decode_entity(raw)
     except StateError:
-        return ()  # its next command says so
+        return ()  # its next command is set aside
     return entity.stuck if isinstance(entity, Order) else ()

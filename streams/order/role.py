@@ -1,4 +1,4 @@
-"""The orders role: decode -> decide -> perform. The only file of this package that knows tables and records."""
+"""The orders role: decode a record, decide, encode the effects. The only file of this package that knows the tables."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from streams.order.machine.decide import Decided, advance, nothing_recorded
 from streams.order.metrics import StuckGauge
 from streams.order.model.effects import PublishFact, RecordAnswer
-from streams.order.model.entities import Entity, StateError, decode_entity, encode_entity
+from streams.order.model.entities import encode_entity
 from streams.order.model.events import Event, EventKind
 from streams.order.model.limits import MESSAGE_MAX
 from streams.order.records.answer_table import AnswerTable, stored_answer
 from streams.order.records.decode import decode_event
 from streams.order.records.encode import EffectEncoder, reply_record
 from streams.order.records.reply_addresses import ReplyAddresses
+from streams.order.records.stored_entity import read_entity
 from streams.order.records.ticks import Ticker, until_of
 from streams.runtime.following import Following
 from streams.runtime.limits import VALUE_BYTES_MAX
@@ -36,11 +37,11 @@ ANSWERS = "relay.answers"
 REROUTED = "sluice-rerouted"
 """Header of a record that was sent on to the right partition: partition and offset it came from."""
 SET_ASIDE_FAILED = "Sluice could not decide this; it is kept for an operator, and a repeat is safe"
-"""What a caller is told of an exception: its traceback is the operator's."""
+"""The message to a caller whose record raised an exception; the traceback is for the operator."""
 
 
 class OrdersRole(Role):
-    """The truth about every order, return and manifest of its partitions."""
+    """Holds and decides every order, return and manifest of its partitions."""
 
     name = "orders"
     source = "orders.commands"
@@ -50,7 +51,7 @@ class OrdersRole(Role):
     def __init__(
         self, settings: Settings, channels: Channels, *, subscriptions: SubscriptionIndex | None = None
     ) -> None:
-        """`subscriptions` left out: those of Kafka, followed from `start` on."""
+        """Without `subscriptions`, those in Kafka are followed from `start` on."""
         self._channels = channels
         self._partitions = settings.partitions
         self._addresses = ReplyAddresses(settings, channels)
@@ -58,42 +59,39 @@ class OrdersRole(Role):
         self._relay_deadline_ms = int(settings.relay_deadline_s * 1000)
         subscriptions = subscriptions or SubscriptionView(settings)
         self._following = Following(subscriptions)
-        self._performer = EffectEncoder(settings, channels, subscriptions)
+        self._encoder = EffectEncoder(settings, channels, subscriptions)
         self._source_name = TOPIC_BY_NAME[self.source].full_name(settings.topic_prefix)
         self.ticker = Ticker(settings.tick_s)
         self._stuck = StuckGauge()
         self._gone_channels: set[str] = set()
-        """Channels of entities that are not configured; the log says it once."""
+        """Channels that entities have and that are not configured; the log names each once."""
         self._answers: dict[int, AnswerTable] = {}
         self._recording: tuple[int, int] | None = None
         """Partition and offset of the last record that recorded an answer."""
 
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
         if record.key == TICK_KEY:
-            return self._ticked(record, tables[STATE])
+            return self._decide_tick(record, tables[STATE])
         event = decode_event(record, self._channels, self._relay_deadline_ms, self._addresses)
         if event.key != record.key or partition_of(event.key, self._partitions) != record.partition:
             return [self._rerouted(record, event)]
         state, answers = tables[STATE], tables[ANSWERS]
-        decided = advance(
-            self._entity(state, event.key), event, record.timestamp_ms, lambda key: stored_answer(answers, key)
-        )
-        records = self._performer.records(decided.effects, decided.entity, event.channel, record.timestamp_ms)
+        entity = read_entity(state, event.key)
+        decided = advance(entity, event, record.timestamp_ms, lambda key: stored_answer(answers, key))
+        records = self._encoder.encode_effects(decided.effects, decided.entity, event.channel, record.timestamp_ms)
         # Tables last: nothing that can fail comes after them.
         self._keep(record, state, event.key, decided)
-        for answer in decided.effects:
-            if not isinstance(answer, RecordAnswer):
-                continue
-            self._recording = (record.partition, record.offset)
-            self._kept(record.partition, answers).record(
-                answers, answer.key, answer.status, answer.body, record.timestamp_ms
-            )
+        for effect in decided.effects:
+            if isinstance(effect, RecordAnswer):
+                self._recording = (record.partition, record.offset)
+                known = self._answer_table(record.partition, answers)
+                known.store_answer(answers, effect.key, effect.status, effect.body, record.timestamp_ms)
         if _is_lost_on_caller(event, decided):
             records.append(self._rejected(record, decided))
         return records
 
     def _keep(self, record: Record, state: Table, key: bytes, decided: Decided) -> None:
-        """What is known now. Raises Poison before anything is kept."""
+        """Write the new state. Raises Poison before anything is written."""
         entity = decided.entity if decided.changed and not decided.gone else None
         raw = encode_entity(entity) if entity is not None else b""
         if len(raw) > VALUE_BYTES_MAX:
@@ -104,32 +102,32 @@ class OrdersRole(Role):
         elif entity is not None:
             due = self.ticker.due(record.partition)
             if due is not None:
-                due.note(key, state.get(key), raw)
+                due.on_state_change(key, state.get(key), raw)
             state.put(key, raw)
 
-    def _ticked(self, record: Record, state: Table) -> list[Effect]:
-        """Looks at every entity that is due. Those whose state was made from this tick already are left alone."""
+    def _decide_tick(self, record: Record, state: Table) -> list[Effect]:
+        """Decide every entity that is due. Those whose state was made from this tick already are left alone."""
         until = until_of(record)
         tick = parse(record.headers).id
         due = self.ticker.due(record.partition)
         if due is None:
             return []
         records: list[Effect] = []
-        for key in due.take(until):
+        for key in due.pop_due(until):
             if state.is_made_from(key):
                 due.put_back(key)
                 continue
             try:
-                records += self._look_at(key, tick, record, state)
+                records += self._decide_due(key, tick, record, state)
             except Exception:
-                # One that cannot be decided must not keep the others waiting; its next command says so to a caller.
-                log.exception("%s cannot be looked at by %s", key, tick)
-            due.looked_at(key, until)
-        self.ticker.decided(due)
+                # One that cannot be decided must not hold up the others; the caller of its next command learns it.
+                log.exception("%s cannot be decided by %s", key, tick)
+            due.put_back_decided(key, until)
+        self.ticker.on_tick_decided(due)
         return records
 
-    def _look_at(self, key: bytes, tick: str, record: Record, state: Table) -> list[Effect]:
-        entity = self._entity(state, key)
+    def _decide_due(self, key: bytes, tick: str, record: Record, state: Table) -> list[Effect]:
+        entity = read_entity(state, key)
         if entity is None:
             return []
         channel = self._channels.channels.get(entity.channel)
@@ -145,10 +143,10 @@ class OrdersRole(Role):
             policy=channel.policy if channel is not None else DEFAULT_POLICY,
         )
         decided = advance(entity, event, record.timestamp_ms, nothing_recorded)
-        # Of a channel that is gone there is nobody left to be told, only readers of facts.
+        # A channel that is gone has no far side; only readers of facts are left.
         effects = [one for one in decided.effects if channel is not None or isinstance(one, PublishFact)]
-        records = self._performer.records(effects, decided.entity, entity.channel, record.timestamp_ms)
-        for effect in records:  # here, or the runtime would set all of the tick aside
+        records = self._encoder.encode_effects(effects, decided.entity, entity.channel, record.timestamp_ms)
+        for effect in records:  # checked here, because the runtime would set aside the whole tick
             if len(effect.value) > VALUE_BYTES_MAX:
                 raise too_large(f"an effect for {effect.topic}", effect.value)
         self._keep(record, state, key, decided)
@@ -158,7 +156,7 @@ class OrdersRole(Role):
         if channel not in self._gone_channels:
             self._gone_channels.add(channel)
             log.warning(
-                "channel %s is not configured any more: what is kept of it expires and is forgotten by the default sla",
+                "channel %s is not configured any more: its orders expire and are forgotten by the default sla",
                 channel,
             )
 
@@ -174,17 +172,17 @@ class OrdersRole(Role):
         return self._following.ready()
 
     def set_aside(self, record: Record, code: str, reason: str) -> Iterable[Effect]:
-        """The caller learns at once what it would otherwise wait for in vain."""
+        """Reply to the caller of a record that is set aside, which would otherwise wait in vain."""
         due = self.ticker.due(record.partition)
         if record.key == TICK_KEY and due is not None:
-            due.rebuild()  # what the tick was for is due as before
+            due.rebuild()  # the tick's entities are due as before
         self._stuck.undo(record)
         if self._recording == (record.partition, record.offset):
-            # The runtime undid the table; what is remembered of it is read again.
+            # The runtime undid the table, so its sizes are read again.
             self._answers.pop(record.partition, None)
         try:
             envelope = parse(record.headers)
-            address = self._addresses.of(envelope)
+            address = self._addresses.address_of(envelope)
         except (EnvelopeError, Poison):
             return []
         if address is None:
@@ -202,34 +200,24 @@ class OrdersRole(Role):
     def on_assigned(self, partition: int, tables: Tables) -> None:
         self._answers[partition] = AnswerTable(tables[ANSWERS])
         due = self.ticker.on_assigned(partition, tables[STATE])
-        self._stuck.ready(partition)
-        for key, raw in tables[STATE].items():  # once: perhaps a million, and nothing else goes on meanwhile
+        self._stuck.on_assigned(partition)
+        for key, raw in tables[STATE].items():  # one walk: there may be a million, and nothing else runs meanwhile
             due.add(key, raw)
-            self._stuck.add(partition, raw)
+            self._stuck.add_recovered(partition, raw)
 
     def on_revoked(self, partition: int) -> None:
         self._answers.pop(partition, None)
         self.ticker.on_revoked(partition)
         self._stuck.on_revoked(partition)
 
-    def _entity(self, state: Table, key: bytes) -> Entity | None:
-        """What is known under a key; the caller's to change."""
-        raw = state.get(key)
-        if raw is None:
-            return None
-        try:
-            return decode_entity(raw)
-        except StateError as error:
-            raise Poison("BAD_STATE", f"{key.decode(errors='replace')}: {error}") from error
-
-    def _kept(self, partition: int, table: Table) -> AnswerTable:
-        kept = self._answers.get(partition)
-        if kept is None:
-            kept = self._answers[partition] = AnswerTable(table)
-        return kept
+    def _answer_table(self, partition: int, table: Table) -> AnswerTable:
+        known = self._answers.get(partition)
+        if known is None:
+            known = self._answers[partition] = AnswerTable(table)
+        return known
 
     def _rerouted(self, record: Record, event: Event) -> Effect:
-        """The same record, under the entity's key, in the entity's partition. Its event id stays."""
+        """The same record under the entity's key, in the entity's partition. Its event id stays."""
         if any(name == REROUTED for name, _ in record.headers):
             home = partition_of(event.key, self._partitions)
             raise Poison(
@@ -242,7 +230,10 @@ class OrdersRole(Role):
 
 
 def _is_lost_on_caller(event: Event, decided: Decided) -> bool:
-    """What cannot be refused is answered with success when its verdict is late, so a refusal must leave a trace."""
+    """Whether the caller may have got a success for a refused event, so that the refusal must leave a trace.
+
+    A touchpoint that cannot be refused is answered with success when its verdict is late.
+    """
     verdict, touchpoint = decided.verdict, event.touchpoint
     if touchpoint is None or touchpoint.refusable or decided.kept:
         return False

@@ -98,7 +98,7 @@ class Logs:
         self.now_ms = self.now_ms if at_ms is None else at_ms
         before = len(self.effects)
         for partition in range(PARTITIONS):
-            while until := self._due(partition).until(self.now_ms):
+            while until := self._due(partition).next_until(self.now_ms):
                 self.ticks += 1
                 effect = tick_record(partition, until, f"{self.ticks}", self.now_ms)
                 self.append(effect.key, effect.value, effect.headers, partition)

@@ -1,8 +1,8 @@
-"""Writes docs/races.md, what comes of any two calls that cross: `python -m streams.order.machine.races`.
+"""Writes docs/races.md, the result of any two calls that cross: `python -m streams.order.machine.races`.
 
-Each pair is told to a real order: the second comes while the first is out for its far side's answer, which is then a
-success or a refusal; or it comes after a success. The order has one unit that both sides want (I1) and, where a call
-needs a shipment, another one that is packed.
+Each pair of calls is decided for a real order. The second call comes while the first is out for its far side's answer,
+which is then a success or a refusal; or it comes after a success. The order has one unit that both sides want (I1) and,
+where a call needs a shipment, another unit that is packed.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _LATER = "2025-06-20T10:00:00.000Z"
 _DUE = {"dispatchByTime": "2025-06-18T10:00:00.000Z", "startProcessingTime": "2025-06-16T10:00:00.000Z"}
 
 MEANINGS = {
-    "applied": "it counts; a far side that takes no part in the decision is told later",
+    "applied": "it counts; a far side that takes no part in the decision is notified later",
     "taken": "the far side was asked, and took it",
-    "joins": "the same is out for an answer already: it gets that answer",
-    "joins, refused": "the same is out for an answer already: it gets that refusal, in the far side's words",
+    "joins": "the same call is out for an answer already: this one gets that answer",
+    "joins, refused": "the same call is out for an answer already: this one gets that refusal, in the far side's words",
     "waits, taken": "waits for the answer that is out, within its deadline; then the far side is asked and takes it",
     "waits, refused": "waits for the answer that is out; then it is not possible any more, with the reason",
-    "repeat": "what it says is so already: success, nothing leaves",
+    "repeat": "the order is so already: success, nothing leaves",
     "refused": "not possible in this state, with the reason",
     "later": "503 with a reason: the same units are out for another answer, and a repeat is safe",
 }
@@ -57,20 +57,20 @@ ENDINGS = {
     "delivered": "the customer has it",
     "cancelled": "every unit is cancelled",
 }
-"""Where the order may stand when nothing is on its way any more. `, part cancelled` is added where it is so."""
+"""States in which the order may end when no request is in flight any more. `, part cancelled` may be added."""
 
 DISAGREEMENTS = {
     "cancellation-crossed": "Increff took a customer's cancellation of units that are packed here or out in a Pack",
     "seller-cancellation-refused": "Increff cancelled units that are packed here",
     "pack-unanswered": "the marketplace may have packed units whose Pack got no answer in time",
-    "delivery-refused": "a far side refused what it was told",
-    "delivery-failed": "a far side was not reached, or an operator skipped what it was to be told",
+    "delivery-refused": "a far side refused a notification",
+    "delivery-failed": "a far side was not reached, or an operator skipped a notification to it",
 }
-"""The fact that says it, where the views of Sluice, Increff and the marketplace differ at the end."""
+"""The facts that report where the views of Sluice, Increff and the marketplace differ at the end."""
 
 
 def ending_of(order: Order) -> str:
-    """How a story ended, in the words of ENDINGS."""
+    """How an order ended, in the words of ENDINGS."""
     state = str(order.state).lower().replace("_", " ")
     some = state != "cancelled" and any(line.cancelled for line in order.lines)
     return f"{state}, part cancelled" if some else state
@@ -145,12 +145,12 @@ class Race:
         self._feed(kind, event, body, touchpoint=BY_NAME[touchpoint], reply_to=0, deadline_ms=deadline_ms)
 
     def answer_all(self) -> None:
-        """Every request that is out is taken by its far side, in the order in which they left; what follows, too."""
+        """The far sides take every request that is out, in the order in which they left, then those that follow."""
         while self.out:
             self.answer(OutcomeKind.DELIVERED)
 
     def answer(self, kind: OutcomeKind) -> None:
-        """What the far side says to the request that left first."""
+        """The far side answers the request that left first."""
         request = self.out.pop(0)
         refused = kind is OutcomeKind.REFUSED
         status = 400 if refused else 200
@@ -185,7 +185,7 @@ class Race:
 
 @dataclass(frozen=True)
 class Result:
-    """What the second call comes to, and how the order stands when both are answered."""
+    """The result of the second call, and the order once both calls are answered."""
 
     outcome: str
     reason: str
@@ -195,7 +195,7 @@ class Result:
 
 
 class When(StrEnum):
-    """When the second call comes, and what the far side says to the first."""
+    """When the second call comes, and what the far side answers to the first."""
 
     OUT = "While the first is out for its answer, a success"
     REFUSED = "While the first is out for its answer, a refusal"
@@ -203,7 +203,7 @@ class When(StrEnum):
 
 
 def cross(first: Kind, second: Kind, when: When) -> Result:
-    """What comes of the two calls."""
+    """The result of two calls that cross."""
     held = first.held or second.held
     race = ready(packed=first.packed or second.packed, held=held)
     race.call(first.touchpoint, first.body(held), "first")
@@ -263,22 +263,26 @@ def _answer(request: RequestDelivery) -> dict[str, Any] | None:
 
 
 _INTRODUCTION = """\
-Made by telling each pair to the machine. Increff is the authority on whether a unit can still be cancelled: a
-customer's cancellation is its to take, and is refused here only for units that are known to be packed. While a Pack is
-out for the marketplace's answer, a customer's cancellation waits for it, so the two never cross at the far sides.
-Cancellations carry absolute totals, so a repeat changes nothing, whoever repeats it. Nothing packed is cancelled.
+**A second call about an order comes before the first is done: what does its caller get?** The tables below are made by
+deciding each pair of calls.
+
+Increff is the authority on whether a unit can still be cancelled: Sluice passes a customer's cancellation on, and
+refuses it only for units that are known to be packed. While a Pack is out for the marketplace's answer, a customer's
+cancellation waits for it, so the two never cross at the far sides. Cancellations carry absolute totals, so a repeat
+from either side changes nothing. Nothing packed is cancelled.
 
 The order has two units. Cancellations and the Pack want the first; invoice, label and handover are of a shipment of
-the second, packed before. So a cancellation beside them is of a unit that is still open; of theirs it is refused.
+the second, packed before. So a cancellation beside them is of a unit that is still open; a cancellation of the packed
+unit is refused.
 
 `make races` walks every interleaving of up to eight calls and disturbances (records that come twice, repeats, lost
-answers, refusals, dead requests, callers that are gone) and checks that quantities add up, that whoever is refused
-learns why, and that the views of Sluice, Increff and the marketplace agree at the end, or a fact says that they do
-not."""
+answers, refusals, dead requests, callers that are gone) and checks that quantities add up, that every caller that is
+refused learns why, and that the views of Sluice, Increff and the marketplace agree at the end, or a fact says that they
+do not."""
 
 
-_STORIES = """\
-Every history that `make races` walks ends in one of these, with some units cancelled or without:"""
+_HISTORIES = """\
+Every history that `make races` walks ends in one of these states, with some units cancelled or without:"""
 _DISAGREEING = """\
 At that end Sluice, Increff and the marketplace agree on what is cancelled, packed, left and held. Where they cannot,
 one of these facts was published:"""
@@ -287,16 +291,16 @@ one of these facts was published:"""
 def document() -> str:
     parts = [
         "<!-- Made by `python -m streams.order.machine.races`; do not edit. -->",
-        "# What comes of two calls that cross",
+        "# Two calls that cross",
         _INTRODUCTION,
-        "A row is the first call, a column the second; the cell says what the second gets.",
+        "A row is the first call, a column the second; the cell is what the second gets.",
     ]
     for when in When:
         parts += [f"## {when.value}", _matrix(when)]
     parts += ["## Outcomes", _listed(MEANINGS)]
-    parts += ["## How a story ends", _STORIES, _listed(ENDINGS), _DISAGREEING, _listed(DISAGREEMENTS)]
-    told = "Once both are answered: the order's state, the unit that both want, and the facts since."
-    parts += ["## Where the order stands", told, _details()]
+    parts += ["## How an order may end", _HISTORIES, _listed(ENDINGS), _DISAGREEING, _listed(DISAGREEMENTS)]
+    once = "Once both calls are answered: the order's state, the unit that both want, and the facts since."
+    parts += ["## The order afterwards", once, _details()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -316,12 +320,12 @@ def _details() -> str:
     lines = ["| first, second | it was out, success | it was out, refusal | after it |", "|---|---|---|---|"]
     for first in KINDS:
         for second in KINDS:
-            cells = [_told(cross(first, second, when)) for when in When]
+            cells = [_result(cross(first, second, when)) for when in When]
             lines.append(f"| {first.name}, {second.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _told(result: Result) -> str:
+def _result(result: Result) -> str:
     return f"{result.state}, {result.unit}: {', '.join(result.facts) or 'no fact'}"
 
 

@@ -1,8 +1,8 @@
-"""Which step an order waits in and since when, when that is too long, and when what is over is forgotten. Pure.
+"""Waits of an order that are too long, and the time at which an entity that is over is forgotten.
 
-`waits` of an order says what it waits for now and since when; it follows from the order after every event. A tick looks
-at it and raises `order-stuck` where a wait is longer than the channel's policy allows, once for each wait; the event
-after which the order no longer waits withdraws it with `order-unstuck`.
+`waits` of an order holds the steps it waits in and since when; it is brought up to date after every event. A tick
+compares it with the channel's policy and raises `order-stuck` for a wait that is too long, once; the event that ends
+the wait withdraws it with `order-unstuck`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from streams.order.model.decision import Decision
 from streams.order.model.entities import Entity, Manifest, Order, Return
 from streams.order.model.events import EventKind
 from streams.order.model.parts import Shipment
-from streams.order.model.states import ManifestState, OrderState, ReturnState, ShipmentState
+from streams.order.model.states import ENDED, IN_WAREHOUSE, ManifestState, OrderState, ReturnState, ShipmentState
 from streams.order.returns import questions
 from topics.configuration.sla import Policy
 
@@ -29,25 +29,23 @@ HAND_OVER = "hand-over"
 DISPATCH = "dispatch"
 STEPS = (SUBMIT, ACKNOWLEDGE, PACK, HAND_OVER, DISPATCH)
 
-_ENDED = (OrderState.HANDED_OVER, OrderState.DELIVERED, OrderState.CANCELLED, OrderState.REJECTED)
-_WAITS_FOR_NOTHING = frozenset({*_ENDED, OrderState.EXPECTED})
-_IN_WAREHOUSE = (OrderState.PACKED, OrderState.LABELLED, OrderState.MANIFESTED)
+_WAITS_FOR_NOTHING = frozenset({*ENDED, OrderState.EXPECTED})
 _RECEIVED, _HELD = OrderState.RECEIVED, OrderState.HELD
 _SUBMITTED, _ACKNOWLEDGED = OrderState.SUBMITTED, OrderState.ACKNOWLEDGED
 _GONE = ShipmentState.HANDED_OVER
-"""By names of their own: a member of an enumeration is looked up in a slow way, and every event asks for some."""
+"""Names of their own, because the look-up of an enumeration's member is slow and every event needs some."""
 _LEFT = (ShipmentState.PACKING, ShipmentState.HANDED_OVER)
-"""States of a shipment in which it does not wait for its handover: not packed yet, or gone."""
+"""States of a shipment that does not wait for its handover: not packed yet, or gone."""
 _OVER: dict[str, frozenset[str]] = {
     Return.KIND: frozenset({ReturnState.COMPLETED, ReturnState.CANCELLED, ReturnState.REFUSED, ReturnState.REJECTED}),
     Manifest.KIND: frozenset({ManifestState.MANIFESTED, ManifestState.REFUSED}),
 }
 _TIMES_KEPT = 4_096
-"""Texts of `dispatchByTime` whose time is remembered: an order's every event asks for its own."""
+"""Texts of `dispatchByTime` whose time is remembered: every event of an order needs its own."""
 
 
 def review(decision: Decision[Any]) -> None:
-    """After an event: what the order waits for now, what is withdrawn, at a tick what is raised; and the next due time.
+    """Bring waits, alarms and the next due time up to date. Only a tick raises an alarm.
 
     Called last, when the entity is as it will stay.
     """
@@ -81,7 +79,7 @@ def due_ms(entity: Entity, policy: Policy) -> int:
 
 
 def broken_at(order: Order, policy: Policy) -> dict[str, tuple[int, int]]:
-    """Step -> since when the order waits in it, and when that is too long. A shipment's step carries its id."""
+    """Step -> since when the order waits in it, and from when on that is too long. A shipment's step carries its id."""
     found = {}
     for key, since_ms in order.waits.items():
         allowed_ms = _allowed_ms(key, policy)
@@ -94,7 +92,7 @@ def broken_at(order: Order, policy: Policy) -> dict[str, tuple[int, int]]:
 
 
 def _sooner(one_ms: int, other_ms: int) -> int:
-    """The earlier of two times, of which 0 is none."""
+    """The earlier of two times; 0 stands for none."""
     return min(one_ms, other_ms) if one_ms and other_ms else one_ms or other_ms
 
 
@@ -107,7 +105,7 @@ def _allowed_ms(key: str, policy: Policy) -> int:
 
 
 def _dispatch_ms(order: Order, policy: Policy) -> int:
-    """When the time of dispatch is near for an order that is still here; 0: never."""
+    """When the time of dispatch is near for an order that has not left; 0: never."""
     if not policy.dispatch_near_ms or order.state in _WAITS_FOR_NOTHING or not _is_to_leave(order, policy):
         return 0
     return _near_ms(order, policy.dispatch_near_ms)
@@ -120,7 +118,7 @@ def forgotten_ms(entity: Entity, policy: Policy) -> int:
         return 0
     at_ms = entity.updated_ms + after_ms
     if any(not delivery.settled and not delivery.given_up for delivery in entity.deliveries):
-        # Somebody may still decide about it. One of which nothing was heard for so long got lost.
+        # An operator may still decide about the request. After so long without an outcome it got lost.
         return max(at_ms, entity.updated_ms + limits.DELIVERY_LOST_MS)
     return at_ms
 
@@ -134,7 +132,7 @@ def is_forgotten(decision: Decision[Any]) -> bool:
 def time_ms(text: str) -> int:
     """Epoch milliseconds of a time as the contract writes it (0.3): with an offset, `Z`, `Z[UTC]`; without one, UTC.
 
-    0 for what is none: the models refuse it, but a state may hold anything.
+    0 for a text that is no time: the models refuse it, but a state may hold anything.
     """
     try:
         time = datetime.fromisoformat(text.removesuffix("[UTC]"))
@@ -146,13 +144,13 @@ def time_ms(text: str) -> int:
 def _is_over(entity: Entity, policy: Policy) -> bool:
     if not isinstance(entity, Order):
         return entity.state in _OVER[entity.KIND]
-    if entity.state in _IN_WAREHOUSE:
+    if entity.state in IN_WAREHOUSE:
         return not policy.handover and not _is_to_leave(entity, policy)
-    return entity.state in _ENDED
+    return entity.state in ENDED
 
 
 def _is_to_leave(order: Order, policy: Policy) -> bool:
-    """Whether a unit is neither gone nor cancelled. Where no handover is told, packed is all one hears of it."""
+    """Whether a unit is neither gone nor cancelled. Without handovers, packed is the last that the channel reports."""
     if not order.shipments or _has_open(order):
         return True
     return policy.handover and any(one.state != _GONE for one in order.shipments)
@@ -166,13 +164,13 @@ def _has_open(order: Order) -> bool:
 
 
 def _near_ms(order: Order, near_ms: int) -> int:
-    """When the time of dispatch is near. An order that came late has half of its time left; too late: at once."""
+    """When the time of dispatch is near. An order that came late has half of its time left; one too late, none."""
     by_ms = time_ms(str(order.properties.get("dispatchByTime") or ""))
     return max(by_ms - near_ms, (by_ms + order.created_ms) // 2, order.created_ms) if by_ms else 0
 
 
 def _note_waits(decision: Decision[Order]) -> None:
-    """What still holds keeps its time; a Pack that leaves units open is a move, so their wait begins again."""
+    """Bring `waits` up to date. A wait that lasts keeps its time; after a Pack the wait of open units begins again."""
     order = decision.entity
     former, keys = order.waits, _waits(order)
     if keys or former:
@@ -182,24 +180,24 @@ def _note_waits(decision: Decision[Order]) -> None:
 
 
 def _waits(order: Order) -> list[str]:
-    """What the order waits for now."""
+    """The steps that the order waits in now."""
     state = order.state
     if state in _WAITS_FOR_NOTHING:
         return []
     keys = [f"{HAND_OVER} {shipment.id}" for shipment in order.shipments if shipment.state not in _LEFT]
     if may_have_more(order):
-        return keys  # met midway: nobody knows whether it was acknowledged, or what is still to be packed
+        return keys  # met midway: whether it was acknowledged, or what is still to be packed, is not known
     if state == _RECEIVED or (state == _HELD and "submitted" not in order.milestones):
-        keys.append(SUBMIT)  # a hold is Increff's to know, too
+        keys.append(SUBMIT)  # Increff must learn of a hold, too
     elif state == _SUBMITTED:
         keys.append(ACKNOWLEDGE)
-    elif state == _ACKNOWLEDGED or (state in _IN_WAREHOUSE and not order.held and _has_open(order)):
+    elif state == _ACKNOWLEDGED or (state in IN_WAREHOUSE and not order.held and _has_open(order)):
         keys.append(PACK)
     return keys
 
 
 def _compare(decision: Decision[Order]) -> None:
-    """Withdraw what no longer holds; at a tick, raise what holds for too long."""
+    """Withdraw alarms of waits that ended; at a tick, raise alarms of waits that are too long."""
     order = decision.entity
     broken = broken_at(order, decision.event.policy)
     for key, since_ms in list(order.stuck.items()):

@@ -1,6 +1,6 @@
-"""Recorded answers of the far side: bounded in count and bytes per partition, the oldest gives way.
+"""Recorded answers of the far sides: bounded in count and bytes per partition, the oldest gives way.
 
-Which is the oldest follows from the values alone, so a new owner of the partition evicts as the old one did.
+Which answer is the oldest follows from the values alone, so a new owner of the partition evicts as the old one did.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from streams.runtime.role import Table
 
 
 class AnswerTable:
-    """What is known about one partition's relay.answers table."""
+    """The sizes of the answers in one partition's relay.answers table, oldest first."""
 
     __slots__ = ("_bytes", "_bytes_max", "_count_max", "_sizes")
 
@@ -23,10 +23,9 @@ class AnswerTable:
         self._bytes_max = bytes_max
         found = sorted((orjson.loads(value)["atMs"], key, len(value)) for key, value in table.items())
         self._sizes: dict[bytes, int] = {key: size for _, key, size in found}
-        """Oldest first."""
         self._bytes = sum(self._sizes.values())
 
-    def record(self, table: Table, key: bytes, status: int | None, body: Any, now_ms: int) -> None:
+    def store_answer(self, table: Table, key: bytes, status: int | None, body: Any, now_ms: int) -> None:
         value = orjson.dumps({"atMs": now_ms, "status": status, "body": body})
         if len(value) > min(ANSWER_SIZE_MAX, self._bytes_max):
             return

@@ -1,4 +1,4 @@
-"""From a record on orders.commands to an event. What cannot be one is poison, with the reason.
+"""Decodes a record on orders.commands as an event. A record that is none is poison, with the reason.
 
 Direct producers write the same records as the gateway: their bodies are validated here, the entity is derived again.
 """
@@ -58,13 +58,13 @@ def decode_event(record: Record, channels: Channels, relay_deadline_ms: int, add
         return _outcome(record, envelope, channel)
     members = _members(record)
     if envelope.type == ORDER_QUERY:
-        return _query(members, envelope, addresses.of(envelope))
+        return _query(members, envelope, addresses.address_of(envelope))
     if envelope.type in _INTERNAL:
         return _internal(members, envelope, channel)
     touchpoint = BY_NAME.get(envelope.type.removeprefix(COMMAND))
     if not envelope.type.startswith(COMMAND) or touchpoint is None or touchpoint.name not in OF_TOUCHPOINT:
         raise Poison("UNKNOWN_TYPE", f"header ce_type: orders.commands does not carry {envelope.type}")
-    return _command(record, members, envelope, touchpoint, channel, relay_deadline_ms, addresses.of(envelope))
+    return _command(record, members, envelope, touchpoint, channel, relay_deadline_ms, addresses.address_of(envelope))
 
 
 def _command(
@@ -124,11 +124,11 @@ def _members(record: Record) -> dict[str, Any]:
 
 
 def _outcome(record: Record, envelope: Envelope, channel: Channel) -> Event:
-    """An outcome's key is the entity's: the request that it answers carried it."""
+    """The event of an outcome. Its key is the entity's, which the request carried."""
     try:
         outcome = decode_outcome(record.value)
         if isinstance(outcome.body, dict | list) and is_too_deep(record.value, outcome.body):
-            # What became of the request still counts; an answer that could not be passed on does not.
+            # The outcome still counts; an answer that could not be passed on does not.
             outcome = replace(outcome, body=None)
         kind = kind_of_outcome(outcome)
     except ValueError as error:
@@ -153,7 +153,7 @@ def _code_of(key: bytes) -> str:
 
 
 def _query(members: dict[str, Any], envelope: Envelope, reply_to: Address | None) -> Event:
-    """A query names an order, a return or a manifest."""
+    """The event of a query, which names an order, a return or a manifest."""
     makers: dict[str, Callable[[str, str], bytes]] = {
         "returnOrderCode": return_key,
         "orderCode": order_key,

@@ -1,4 +1,4 @@
-"""The document that answers a query: everything known about one order, return or manifest."""
+"""The document that answers a query: everything Sluice knows about one order, return or manifest."""
 
 from __future__ import annotations
 

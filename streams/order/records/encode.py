@@ -1,4 +1,4 @@
-"""From effects as values to records: topic, key, partition, headers."""
+"""Encodes effects as records: topic, key, partition, headers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from topics.subscriptions.model import Subscription, delivered_body, delivery_id
 
 
 class EffectEncoder:
-    """Knows the destinations' shards, who gets facts, and the number of partitions."""
+    """Finds the lane and partition of each request, and the subscribers of each fact."""
 
     __slots__ = ("_channels", "_homes", "_partitions", "_subscriptions")
 
@@ -33,17 +33,19 @@ class EffectEncoder:
         self._homes: dict[tuple[str, int], int] = {}
         """Partition of each destination's shard: as many as are configured."""
 
-    def records(self, wanted: Iterable[effects.Effect], entity: Entity | None, channel: str, now: int) -> list[Effect]:
-        """The records of a decision's effects, in their order; an answer that is only recorded is none."""
+    def encode_effects(
+        self, wanted: Iterable[effects.Effect], entity: Entity | None, channel: str, now: int
+    ) -> list[Effect]:
+        """The records of a decision's effects, in their order. A RecordAnswer is none: it goes to a table."""
         records: list[Effect] = []
         for effect in wanted:
             if not isinstance(effect, RecordAnswer):
-                records.append(self.perform(effect, entity, channel, now))
+                records.append(self.encode_effect(effect, entity, channel, now))
                 if isinstance(effect, PublishFact) and entity is not None:
                     records += self._fan_out(effect, entity, now)
         return records
 
-    def perform(
+    def encode_effect(
         self,
         effect: PublishFact | RequestDelivery | ReplyTo | SendCommand,
         entity: Entity | None,
@@ -64,8 +66,10 @@ class EffectEncoder:
         return self._request(effect, entity, now)
 
     def _fan_out(self, fact: PublishFact, entity: Entity, now: int) -> list[Effect]:
-        """A request for each subscriber that wants the fact; they wait in lanes of their own, by its sequence. None of
-        a channel that was taken out of the configuration: delivery would set them aside, one and all."""
+        """A request for each subscriber that wants the fact, in lanes of their own, by its sequence.
+
+        There are none for a channel that was taken out of the configuration: delivery would set them all aside.
+        """
         if entity.channel not in self._channels.channels:
             return []
         return [
@@ -133,7 +137,7 @@ class EffectEncoder:
 
 
 def reply_record(reply: Reply, address: Address, channel: str, now: int) -> Effect:
-    """The record that tells whoever waits: a gateway on its partition, a direct producer on its reply topic."""
+    """The record of a reply, on the partition of a gateway or on the reply topic of a direct producer."""
     headers = _headers(reply.event, REPLY, channel, "", now)
     key, value = reply.event.encode(), reply.encode()
     if isinstance(address, str):

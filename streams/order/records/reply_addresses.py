@@ -1,4 +1,4 @@
-"""Where a verdict may be sent: a gateway's partition of `replies`, or a reply topic of the caller's channel."""
+"""Addresses of replies: a gateway's partition of `replies`, or a reply topic of the caller's channel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from topics.records.verdicts import Address
 
 
 class ReplyAddresses:
-    """Only what exists can be addressed: published to anything else, a verdict would end the process, for ever."""
+    """Checks that an address exists: a reply to another one would end the process, again after each restart."""
 
     def __init__(self, settings: Settings, channels: Channels) -> None:
         self._partitions = BY_NAME["replies"].partitions or settings.partitions
@@ -27,8 +27,8 @@ class ReplyAddresses:
         """Every reply topic, by its name in the catalogue's form."""
         return tuple(sorted({name for topics in self._topics.values() for name in topics.values()}))
 
-    def of(self, envelope: Envelope) -> Address | None:
-        """The address an envelope names, None without one. Raises Poison when there is no such place."""
+    def address_of(self, envelope: Envelope) -> Address | None:
+        """The address that an envelope names, None without one. Raises Poison when it does not exist."""
         if envelope.reply_topic:
             name = self._topics.get(envelope.channel, {}).get(envelope.reply_topic)
             if name is None:

@@ -1,9 +1,9 @@
-"""Ticks: the passing of time as records of the log, so that what follows from it is decided like everything else.
+"""Ticks: the passing of time as records of the log, so that its consequences are decided like any other event.
 
-The owner of a partition writes a tick to it when something in it is due. A tick says until when, and until which key of
-those that are due at that very time: an entity is looked at if its state is due by then, which depends on nothing but
-the log, so that deciding a tick again after a crash looks at the same entities, under the same ids and at the same
-time. A tick of a former owner, or one that comes late or twice, finds nothing more to do.
+The owner of a partition writes a tick to it when an entity in it is due. A tick names a time, and a key among those due
+at that very time: every entity that is due by then is decided. That depends on nothing but the log, so a tick decided
+again after a crash decides the same entities, under the same ids and at the same time. A tick of a former owner, or one
+that comes late or twice, finds nothing more to do.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from topics.records.keys import TICK_KEY
 log = logging.getLogger(__name__)
 
 _SPAN_MS = 60_000
-"""Keys are gathered by the minute in which they are due: a few bytes per entity, and a minute's are few enough to look
-through at each tick."""
+"""Keys are grouped by the minute in which they are due: that takes a few bytes per entity, and the keys of a minute are
+few enough for each tick to walk through."""
 
 
 class Until(NamedTuple):
-    """How far a tick looks: at all that is due before `ms`, and of what is due at `ms` at the keys up to `key`."""
+    """The bound of a tick: entities that are due before `ms`, and those due at `ms` up to `key`."""
 
     ms: int
     key: bytes | None = None
-    """None: at all of it."""
+    """None: all that are due at `ms`."""
 
     def covers(self, due_ms: int, key: bytes) -> bool:
         if due_ms != self.ms:
@@ -46,10 +46,10 @@ class Until(NamedTuple):
 
 
 class DueIndex:
-    """The entities of one partition by the time at which they are due.
+    """An index of one partition's entities by the time at which they are due.
 
-    A help to find them only: what counts is the due time in the state. It may list an entity that is due later by now,
-    or not at all. It lacks none but those for which nothing could be done, until their next event.
+    Only an index: the due time in the state counts. It may list an entity that is due later by now, or not at all. It
+    lacks only entities that could not be decided, until their next event.
     """
 
     __slots__ = ("_keys", "_left_out", "_spans", "_table", "asked")
@@ -61,12 +61,12 @@ class DueIndex:
         self._spans: list[int] = []
         """The spans that have keys, as a heap."""
         self._left_out: set[bytes] = set()
-        """Keys that were looked at and are due as before: they are in no place, or in one that is not theirs."""
+        """Keys that a tick decided and that are due as before: they are not listed, or in a wrong place."""
         self.asked = False
-        """A tick is in the log, and not decided yet."""
+        """A tick is in the log, and is not decided yet."""
 
     def rebuild(self) -> None:
-        """From the table, without decoding anything."""
+        """Build the index anew from the table, without decoding anything."""
         self.asked = False
         self._keys.clear()
         self._spans.clear()
@@ -75,23 +75,23 @@ class DueIndex:
             self.add(key, raw)
 
     def add(self, key: bytes, raw: bytes) -> None:
-        """An entity that is not listed yet."""
+        """List an entity that is not listed yet."""
         due_ms = due_of(raw)
         if due_ms:
             self._put(key, due_ms)
 
-    def note(self, key: bytes, before: bytes | None, after: bytes) -> None:
-        """An entity's state changed. One that is due later than before is still found in its old place."""
+    def on_state_change(self, key: bytes, before: bytes | None, after: bytes) -> None:
+        """List an entity whose state changed. One that is due later than before is still found in its old place."""
         due_ms = due_of(after)
         if not due_ms:
             return
         before_ms = due_of(before) if before is not None else 0
-        # Who was left out stays marked until found again: this record may yet be undone, and the next one comes here.
+        # A key that was left out stays marked until a tick finds it: this record may yet be undone.
         if not before_ms or due_ms // _SPAN_MS < before_ms // _SPAN_MS or key in self._left_out:
             self._put(key, due_ms)
 
-    def take(self, until: Until) -> list[bytes]:
-        """The keys that are due by then. They are in no place now: `put_back` or `looked_at` must follow for each."""
+    def pop_due(self, until: Until) -> list[bytes]:
+        """Take out the keys that are due by then. `put_back` or `put_back_decided` must follow for each."""
         taken: dict[bytes, None] = {}
         later: list[tuple[bytes, int]] = []
         while self._spans and self._spans[0] * _SPAN_MS <= until.ms:
@@ -107,19 +107,19 @@ class DueIndex:
         return list(taken)
 
     def put_back(self, key: bytes) -> None:
-        """Where it belongs by what is known of it now."""
+        """List a key by the due time in its state now."""
         self._put(key, self._due_of(key))
 
-    def looked_at(self, key: bytes, until: Until) -> None:
-        """Puts it back. One for which nothing could be done is left out: it would be due again at once, for ever."""
+    def put_back_decided(self, key: bytes, until: Until) -> None:
+        """List a key again after its tick. One that is due as before is left out: it would be due at once, for ever."""
         if until.covers(self._due_of(key), key):
-            log.error("%s was due and still is: it is not looked at any more until its next event", key)
+            log.error("%s is still due after its tick: no tick decides it any more until its next event", key)
             self._left_out.add(key)
         else:
             self.put_back(key)
 
-    def until(self, now_ms: int) -> Until | None:
-        """Until when a tick should look; None when nothing is due. At most so many entities, the longest due first."""
+    def next_until(self, now_ms: int) -> Until | None:
+        """The bound of the next tick, for at most so many entities, longest due first; None when nothing is due."""
         due: set[tuple[int, bytes]] = set()
         seen: list[int] = []
         while self._spans and self._spans[0] * _SPAN_MS <= now_ms and len(due) <= TICK_ENTITIES_MAX:
@@ -168,7 +168,7 @@ class Ticker:
             await asyncio.wait([self._task])
 
     def on_assigned(self, partition: int, table: Table) -> DueIndex:
-        """Empty: the caller adds what the table has."""
+        """Returns the partition's index, empty: the caller adds the entities of the table."""
         self._due[partition] = DueIndex(table)
         return self._due[partition]
 
@@ -178,17 +178,17 @@ class Ticker:
     def due(self, partition: int) -> DueIndex | None:
         return self._due.get(partition)
 
-    def decided(self, due: DueIndex) -> None:
-        """A tick was decided: the next one comes at once if more is due."""
+    def on_tick_decided(self, due: DueIndex) -> None:
+        """A tick was decided: the next one is written at once if more is due."""
         due.asked = False
-        if due.until(self._clock_ms()):
+        if due.next_until(self._clock_ms()):
             self._more.set()
 
     async def tick(self, committer: Committer) -> None:
-        """One tick for each partition in which something is due."""
+        """Write one tick to each partition in which something is due."""
         for partition, due in list(self._due.items()):
             now_ms = self._clock_ms()
-            until = None if due.asked or self._due.get(partition) is not due else due.until(now_ms)
+            until = None if due.asked or self._due.get(partition) is not due else due.next_until(now_ms)
             if until is not None:
                 due.asked = True
                 try:
@@ -208,7 +208,7 @@ class Ticker:
                 self._more.clear()
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 - without ticks nobody would be told of anything
+        except Exception as error:  # noqa: BLE001 - without ticks no alarm would be raised
             committer.fail(error)
 
 
@@ -221,7 +221,7 @@ def tick_record(partition: int, until: Until, name: str, now_ms: int) -> Effect:
 
 
 def until_of(record: Record) -> Until:
-    """Until when a tick looks: never past its own time. Raises Poison."""
+    """The bound in a tick's record, which never lies after its own time. Raises Poison."""
     try:
         told = orjson.loads(record.value)
         until_ms, key = told["untilMs"], told.get("untilKey")

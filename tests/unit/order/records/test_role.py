@@ -228,7 +228,7 @@ def test_what_a_failed_decision_changed_is_not_seen_by_the_next(monkeypatch: pyt
         raise Poison("BROKEN", "after the entity was changed")
 
     with monkeypatch.context() as patched:
-        patched.setattr(EffectEncoder, "records", fail)
+        patched.setattr(EffectEncoder, "encode_effects", fail)
         logs.call("seller-cancellation", cancel_body(i1=1), "failed")
         logs.run()
     assert (logs.states_by_key()[KEY], [code for code, _ in logs.rejected]) == (before, ["BROKEN"])
@@ -241,12 +241,12 @@ def test_recorded_answers_are_bounded_in_count_and_the_oldest_gives_way() -> Non
     state, answers = make_answers(3, 10_000)
     table = state.tables["relay.answers"]
     for n in range(5):
-        answers.record(table, b"%d" % n, 200, {"n": n}, now_ms=n)
+        answers.store_answer(table, b"%d" % n, 200, {"n": n}, now_ms=n)
     assert sorted(key for key, _ in table.items()) == [b"2", b"3", b"4"]
     assert stored_answer(table, b"4") == (200, {"n": 4})
     assert stored_answer(table, b"0") is None
-    answers.record(table, b"2", 200, {"n": "again"}, now_ms=9)
-    answers.record(table, b"5", 200, None, now_ms=10)
+    answers.store_answer(table, b"2", 200, {"n": "again"}, now_ms=9)
+    answers.store_answer(table, b"5", 200, None, now_ms=10)
     assert sorted(key for key, _ in table.items()) == [b"2", b"4", b"5"]
 
 
@@ -254,11 +254,11 @@ def test_recorded_answers_are_bounded_in_bytes_and_a_new_owner_evicts_as_the_old
     state, answers = make_answers(100, 200)
     table = state.tables["relay.answers"]
     for n in (3, 1, 2):
-        answers.record(table, b"%d" % n, 200, "x" * 20, now_ms=n)
+        answers.store_answer(table, b"%d" % n, 200, "x" * 20, now_ms=n)
     taken_over = AnswerTable(table, 100, 200)
-    taken_over.record(table, b"9", 200, "x" * 40, now_ms=9)
+    taken_over.store_answer(table, b"9", 200, "x" * 40, now_ms=9)
     assert b"1" not in dict(table.items()), "the oldest by time, not by order of arrival in memory"
-    taken_over.record(table, b"huge", 200, "x" * 500, now_ms=10)
+    taken_over.store_answer(table, b"huge", 200, "x" * 500, now_ms=10)
     assert stored_answer(table, b"huge") is None
     assert stored_answer(table, b"9") is not None
 
@@ -359,4 +359,4 @@ def test_an_answer_that_the_runtime_undid_is_not_counted() -> None:
     state.undo()
     logs.role.set_aside(record, TOO_LARGE, "too large")
     answers = state.tables["relay.answers"]
-    assert logs.role._kept(HOME, answers)._sizes == {}
+    assert logs.role._answer_table(HOME, answers)._sizes == {}

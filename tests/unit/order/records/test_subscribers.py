@@ -96,8 +96,8 @@ def test_facts_of_a_channel_that_is_not_configured_any_more_are_requested_of_nob
     fact = PublishFact("later", "order-updated", logs.values("orders.events")[0])
     order = next(decode_entity(raw) for _, raw in logs.states[HOME].all[0].items())
     for channels, number in ((logs.channels, 2), (logs.channels.model_copy(update={"channels": {}}), 1)):
-        performer = EffectEncoder(make_settings(), channels, logs.subscriptions)
-        assert len(performer.records([fact], order, CHANNEL, 1)) == number
+        encoder = EffectEncoder(make_settings(), channels, logs.subscriptions)
+        assert len(encoder.encode_effects([fact], order, CHANNEL, 1)) == number
 
 
 def test_without_subscribers_the_same_leaves_as_before() -> None:

@@ -86,11 +86,11 @@ def test_it_finds_exactly_what_is_due(first: dict[bytes, int], changes: list[Any
                 table.delete(key)
             else:
                 known[key] = due_ms
-                due.note(key, table.get(key), state(due_ms))
+                due.on_state_change(key, table.get(key), state(due_ms))
                 table.put(key, state(due_ms))
             continue
         late = {key for key, due_ms in known.items() if 0 < due_ms <= change}
-        until, taken = due.until(change), due.take(Until(change))
+        until, taken = due.next_until(change), due.pop_due(Until(change))
         assert until == (Until(change) if taken else None)
         assert len(set(taken)) == len(taken)
         # One that was left out may still be in an old place: it is looked at there once more.
@@ -101,49 +101,49 @@ def test_it_finds_exactly_what_is_due(first: dict[bytes, int], changes: list[Any
             else:
                 known[key] = 0 if key < b"3" else change + MINUTE_MS
                 table.put(key, state(known[key]))
-            due.looked_at(key, Until(change))
+            due.put_back_decided(key, Until(change))
 
 
 def test_what_is_due_and_stays_due_is_left_out_until_its_next_event() -> None:
     table = FakeTable({b"a": state(5), b"b": state(6)})
     due = due_in(table)
-    assert due.take(Until(10)) == [b"a", b"b"]
-    due.looked_at(b"a", Until(10))
-    assert due.until(10) is None
-    due.note(b"a", state(5), state(2 * MINUTE_MS))
+    assert due.pop_due(Until(10)) == [b"a", b"b"]
+    due.put_back_decided(b"a", Until(10))
+    assert due.next_until(10) is None
+    due.on_state_change(b"a", state(5), state(2 * MINUTE_MS))
     # That event was undone, so the state is as before; the next one counts.
-    due.note(b"a", state(5), state(MINUTE_MS))
+    due.on_state_change(b"a", state(5), state(MINUTE_MS))
     table.put(b"a", state(MINUTE_MS))
-    assert due.until(MINUTE_MS) == Until(MINUTE_MS)
-    assert due.take(Until(MINUTE_MS)) == [b"a"]
-    due.looked_at(b"a", Until(MINUTE_MS))
-    assert due.until(MINUTE_MS) is None
+    assert due.next_until(MINUTE_MS) == Until(MINUTE_MS)
+    assert due.pop_due(Until(MINUTE_MS)) == [b"a"]
+    due.put_back_decided(b"a", Until(MINUTE_MS))
+    assert due.next_until(MINUTE_MS) is None
     due.rebuild()
-    assert due.until(MINUTE_MS) == Until(MINUTE_MS)
+    assert due.next_until(MINUTE_MS) == Until(MINUTE_MS)
 
 
 def test_what_was_not_looked_at_is_found_again() -> None:
     due = due_in(FakeTable({b"a": state(5)}))
-    assert due.take(Until(10)) == [b"a"]
+    assert due.pop_due(Until(10)) == [b"a"]
     due.put_back(b"a")
-    assert due.take(Until(10)) == [b"a"]
+    assert due.pop_due(Until(10)) == [b"a"]
 
 
 def test_an_entity_in_two_places_is_taken_once() -> None:
     table = FakeTable({b"a": state(3 * MINUTE_MS)})
     due = due_in(table)
-    due.note(b"a", state(3 * MINUTE_MS), state(MINUTE_MS))
+    due.on_state_change(b"a", state(3 * MINUTE_MS), state(MINUTE_MS))
     table.put(b"a", state(MINUTE_MS))
-    assert due.until(4 * MINUTE_MS) == Until(4 * MINUTE_MS)
-    assert due.take(Until(4 * MINUTE_MS)) == [b"a"]
+    assert due.next_until(4 * MINUTE_MS) == Until(4 * MINUTE_MS)
+    assert due.pop_due(Until(4 * MINUTE_MS)) == [b"a"]
 
 
 def test_a_tick_is_for_as_many_as_are_allowed_and_the_longest_due_come_first() -> None:
     due = due_in(FakeTable({b"%d" % n: state(1_000 + n) for n in range(TICK_ENTITIES_MAX + 10)}))
-    until = due.until(MINUTE_MS)
+    until = due.next_until(MINUTE_MS)
     assert until == Until(1_000 + TICK_ENTITIES_MAX - 1, b"%d" % (TICK_ENTITIES_MAX - 1))
-    assert len(due.take(until)) == TICK_ENTITIES_MAX
-    assert due.until(MINUTE_MS) == Until(MINUTE_MS)
+    assert len(due.pop_due(until)) == TICK_ENTITIES_MAX
+    assert due.next_until(MINUTE_MS) == Until(MINUTE_MS)
 
 
 def test_what_is_due_at_the_very_same_time_is_bounded_too_and_each_tick_names_its_own() -> None:
@@ -153,18 +153,18 @@ def test_what_is_due_at_the_very_same_time_is_bounded_too_and_each_tick_names_it
     due = due_in(table)
     found: list[bytes] = []
     for expected in (TICK_ENTITIES_MAX, TICK_ENTITIES_MAX, 10):
-        until = due.until(MINUTE_MS)
+        until = due.next_until(MINUTE_MS)
         assert until is not None
         told = until_of(record(tick_record(0, until, "n", MINUTE_MS).value, MINUTE_MS))
-        taken = due.take(told)
+        taken = due.pop_due(told)
         assert len(taken) == expected
-        assert sorted(due_in(table).take(told)) == sorted(taken)
+        assert sorted(due_in(table).pop_due(told)) == sorted(taken)
         for key in taken:
             table.put(key, state(0))
-            due.looked_at(key, told)
+            due.put_back_decided(key, told)
         found += taken
     assert found == keys
-    assert due.until(MINUTE_MS) is None
+    assert due.next_until(MINUTE_MS) is None
 
 
 class FakeCommitter:
@@ -197,7 +197,7 @@ async def test_ticks_go_where_something_is_due_and_none_is_out() -> None:
     assert len(committer.ticks) == 2, "they are not decided yet"
     due = ticker.due(1)
     assert due is not None
-    ticker.decided(due)
+    ticker.on_tick_decided(due)
     ticker.on_revoked(2)
     await ticker.tick(committer)
     assert committer.ticks[2:] == [(1, 100)]
@@ -220,9 +220,9 @@ async def test_more_that_is_due_gets_its_tick_at_once() -> None:
     await eventually(lambda: len(committer.ticks) == 1)
     due = ticker.due(0)
     assert due is not None
-    for key in due.take(Until(committer.ticks[0][1])):
+    for key in due.pop_due(Until(committer.ticks[0][1])):
         table.put(key, state(0))
-    ticker.decided(due)
+    ticker.on_tick_decided(due)
     await eventually(lambda: len(committer.ticks) == 2)
     await ticker.stop()
 
@@ -323,13 +323,13 @@ def test_an_entity_that_became_too_large_costs_itself_only(monkeypatch: pytest.M
 
         monkeypatch.setattr(agent, "encode_entity", encoded)
     else:
-        perform = EffectEncoder.perform
+        perform = EffectEncoder.encode_effect
 
         def performed(self: EffectEncoder, *given: Any) -> Effect:
             effect = perform(self, *given)
             return replace(effect, value=b" " * (VALUE_BYTES_MAX + 1)) if effect.key == large else effect
 
-        monkeypatch.setattr(EffectEncoder, "perform", performed)
+        monkeypatch.setattr(EffectEncoder, "encode_effect", performed)
     left = logs.tick(logs.now_ms + 10_000)
     assert sorted(effect.key for effect in left) == sorted(order_key(CHANNEL, code) for code in codes[1:])
     assert logs.rejected == []

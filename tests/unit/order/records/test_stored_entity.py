@@ -1,0 +1,74 @@
+"""What holds when an entity is written is checked when it is read; in production the work goes on all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from streams.order.model.entities import Order, encode_entity
+from streams.order.records.stored_entity import read_entity
+from streams.runtime.invariants import MODE_VARIABLE, InvariantError
+from streams.runtime.tables.partition_table import PartitionState, PartitionTable
+from tests.support.orders import Story, acknowledgement_body
+from topics.records.keys import order_key
+
+
+def damaged(damage: Callable[[Order], None]) -> tuple[PartitionTable, bytes, Order]:
+    """A table with an order that was damaged after its last decision."""
+    story = Story()
+    story.create()
+    story.tell("acknowledgement", acknowledgement_body())
+    order, table = story.order, PartitionState(0, ("orders.state",)).all[0]
+    key = order.key
+    damage(order)
+    table.set(key, encode_entity(order), -1)
+    return table, key, order
+
+
+def rename(order: Order) -> None:
+    order.code = "ANOTHER"
+
+
+def lose_a_fact(order: Order) -> None:
+    order.fact_sequence += 1
+
+
+def skip_a_fact(order: Order) -> None:
+    order.facts[0].sequence -= 1
+
+
+def pack_too_much(order: Order) -> None:
+    order.lines[0].packed = order.lines[0].ordered + 1
+
+
+def cancel_less_than_nothing(order: Order) -> None:
+    order.lines[0].seller = -1
+
+
+DAMAGES = [
+    (rename, "entity_is_under_its_key"),
+    (lose_a_fact, "facts_are_numbered_without_a_gap"),
+    (skip_a_fact, "facts_are_numbered_without_a_gap"),
+    (pack_too_much, "line_units_add_up"),
+    (cancel_less_than_nothing, "line_units_add_up"),
+]
+
+
+@pytest.mark.parametrize(("damage", "invariant"), DAMAGES)
+def test_damage_is_noticed_when_the_order_is_read(damage: Callable[[Order], None], invariant: str) -> None:
+    table, key, _ = damaged(damage)
+    with pytest.raises(InvariantError, match=invariant):
+        read_entity(table, key)
+
+
+def test_in_production_a_damaged_order_is_decided_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MODE_VARIABLE)
+    table, key, order = damaged(pack_too_much)
+    assert read_entity(table, key) == order
+
+
+def test_an_order_that_is_whole_is_read_as_it_was_written() -> None:
+    table, key, order = damaged(lambda _: None)
+    assert read_entity(table, key) == order
+    assert read_entity(table, order_key("demo", "NONE")) is None
