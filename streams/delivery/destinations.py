@@ -5,7 +5,7 @@ from __future__ import annotations
 from topics.configuration.channels import Channels, Destination
 from topics.configuration.pace import Pace
 from topics.contract.definition import WhenDead
-from topics.records.keys import INCREFF, channel_destination, destination_partition, join, subscription_of
+from topics.records.keys import INCREFF, channel_destination, destination_partition, subscription_of
 from topics.subscriptions.index import SubscriptionIndex
 from topics.subscriptions.model import Subscription
 
@@ -57,7 +57,3 @@ def shards_in(partition: int, configured: dict[str, Destination], partitions: in
 def when_dead_of(config: Pace) -> WhenDead | None:
     """A subscriber's choice for the facts behind one that was given up; None: as each touchpoint says."""
     return _WHEN_DEAD[config.when_dead] if isinstance(config, Subscription) else None
-
-
-def permits_key(destination: str, shard: int) -> bytes:
-    return join(destination, str(shard))

@@ -110,7 +110,7 @@ class DeliveryRole(Role):
         far_sides = shards_in(partition, self._destinations.far_sides, self._settings.partitions)
         assigned = self._partitions[partition] = DeliveryPartition(partition, tables, shared, far_sides)
         sweeper = self._sweepers[partition] = HeaderSweeper(
-            partition, tables[OUTBOX], shared.committer, self._clock, self._is_idle, self._failure.report
+            partition, tables[OUTBOX], shared.worker.committer, self._clock, self._is_idle, self._failure.report
         )
         dispatchers = assigned.dispatchers
         callers: dict[tuple[str, int], Caller] = {shard: dispatchers[shard] for shard in far_sides}
@@ -161,19 +161,20 @@ class DeliveryRole(Role):
         return self._sender.unready() or self._following.ready() or backlog or stock
 
     def _share(self, committer: Committer) -> DispatchDependencies:
+        worker = Worker(
+            committer=committer,
+            sender=self._sender,
+            clock=self._clock,
+            random=self._random,
+            crashed=self._failure.report,
+        )
         factory = DispatcherFactory(
             self._settings,
             destinations=self._destinations,
             subscriptions=self._subscriptions,
             gates=self._gates,
             store=self._store,
-            worker=Worker(
-                committer=committer,
-                sender=self._sender,
-                clock=self._clock,
-                random=self._random,
-                crashed=self._failure.report,
-            ),
+            worker=worker,
         )
         return DispatchDependencies(
             channels=self._channels.channels,
@@ -182,8 +183,7 @@ class DeliveryRole(Role):
             factory=factory,
             slicer=TimeSlicer(),
             tasks=self._tasks,
-            committer=committer,
-            clock=self._clock,
+            worker=worker,
         )
 
     def _on_subscription_changed(self, subscription: str) -> None:

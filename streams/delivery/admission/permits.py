@@ -13,6 +13,7 @@ from streams.delivery.admission.limiters.pool import PoolState
 from streams.delivery.admission.retry_after_gate import RetryAfterGate
 from streams.delivery.ports import Clock
 from streams.runtime.role import Change, Committer
+from topics.records.keys import join
 
 PERMITS = "deliveries.permits"
 FRESH_MS = 4_000
@@ -31,6 +32,10 @@ class PermitRecord:
 
     def encode(self) -> bytes:
         return orjson.dumps(self)
+
+
+def permits_key(destination: str, shard: int) -> bytes:
+    return join(destination, str(shard))
 
 
 def decode_permits(raw: bytes | None) -> PermitRecord:

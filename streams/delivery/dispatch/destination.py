@@ -21,6 +21,7 @@ from streams.delivery import metrics
 from streams.delivery.destinations import Destinations, runs_alike
 from streams.delivery.dispatch.dispatcher import Dispatcher
 from streams.delivery.dispatch.dispatcher_factory import DispatcherFactory
+from streams.delivery.dispatch.shard import Worker
 from streams.delivery.outbox.records import (
     OUTBOX,
     SEPARATOR,
@@ -31,9 +32,8 @@ from streams.delivery.outbox.records import (
     is_entry_key,
     names_of_entry_key,
 )
-from streams.delivery.ports import Clock
 from streams.delivery.tasks import REQUEST, ROW, BackgroundTasks, TimeSlicer
-from streams.runtime.role import Change, Committer, Tables
+from streams.runtime.role import Change, Tables
 from topics.records.keys import join, subscription_of
 from topics.subscriptions.index import SubscriptionIndex
 
@@ -55,8 +55,7 @@ class DispatchDependencies:
     factory: DispatcherFactory
     slicer: TimeSlicer
     tasks: BackgroundTasks
-    committer: Committer
-    clock: Clock
+    worker: Worker
 
 
 @dataclass(kw_only=True)
@@ -295,7 +294,7 @@ class PartitionDestination:
 
     async def _renew(self) -> None:
         """Let the old dispatchers finish their requests in flight, so that no lane is sent by two; then load anew."""
-        now_ms = self._shared.clock.now_ms()
+        now_ms = self._shared.worker.clock.now_ms()
         drains = [
             dispatcher.drain(now_ms + round(dispatcher.config.timeout_s * 1000) + RENEW_MARGIN_MS)
             for dispatcher in self._draining
@@ -314,7 +313,7 @@ class PartitionDestination:
         entries = (key for key, _ in rows if is_entry_key(key))
         partition, dropped = self._context.partition, 0
         while not self._context.closed and (keys := list(islice(entries, DROPPED_AT_ONCE_MAX))):
-            await self._shared.committer.commit(partition, (), [Change(OUTBOX, key, None) for key in keys])
+            await self._shared.worker.committer.commit(partition, (), [Change(OUTBOX, key, None) for key in keys])
             metrics.DROPPED.inc(len(keys))
             dropped += len(keys)
         if dropped:

@@ -137,6 +137,7 @@ class Dispatcher:
         if self._loop_task is not None:
             raise RuntimeError("a dispatcher is started once: two of its loops would send the same requests")
         self._admission.listen(self._wake.set)
+        self._gauges.follow(self._admission)
         work = self._run()
         self._loop_task = asyncio.get_running_loop().create_task(guarded(work, self._worker.crashed))
         self._loop_task.add_done_callback(lambda _task: work.close())  # as in `_spawn`
@@ -179,10 +180,9 @@ class Dispatcher:
             if blocked_until is not None:
                 await self._wait(blocked_until)
                 continue
-            choice = self._lanes.choose(self._admission, now_ms)
-            turn = choice.turn
+            turn, until_ms = self._lanes.queue.choose(self._admission, now_ms)
             if turn is None:
-                await self._wait(choice.until_ms)
+                await self._wait(until_ms)
                 continue
             if not self._permits.available(turn.kind):
                 if not await self._permits.reserve(turn.kind):
@@ -190,7 +190,7 @@ class Dispatcher:
                     await self._wait(free_ms or NEVER)
                 # Time has passed: another turn may be the next, and the gate may have closed.
                 continue
-            self._lanes.pop_chosen()
+            self._lanes.queue.pop_chosen()
             if isinstance(turn, CallTurn):
                 self._slots.grant(turn)
             else:
@@ -213,7 +213,6 @@ class Dispatcher:
             self._measured_ms = now_ms
             oldest_ms = self._lanes.oldest_ms
             self._gauges.age.set(0 if oldest_ms is None else max(0, now_ms - oldest_ms))
-        self._gauges.follow(self._admission)
         report = None if self._backlog is None else self._backlog.report_if_due(self._lanes, now_ms)
         if report is not None:
             self._spawn(self._worker.committer.commit(self.partition, [report], ()))

@@ -10,8 +10,8 @@ from streams.delivery.admission.admission import Admission
 from streams.delivery.admission.circuit_breaker import CircuitBreaker
 from streams.delivery.admission.gate_view import GateRegistry
 from streams.delivery.admission.limiters.limits import limits_for
-from streams.delivery.admission.permits import PERMITS, Permits, decode_permits
-from streams.delivery.destinations import Destinations, permits_key
+from streams.delivery.admission.permits import PERMITS, Permits, decode_permits, permits_key
+from streams.delivery.destinations import Destinations
 from streams.delivery.dispatch.dispatcher import Dispatcher
 from streams.delivery.dispatch.shard import Shard, Worker
 from streams.delivery.lanes.spilled import SpilledLanes

@@ -76,9 +76,8 @@ class LaneRequests:
         self._health = health
         self._spawn = spawn
         self._pause = pause
-        self._committer = worker.committer
+        self._worker = worker
         self._clock = worker.clock
-        self._random = worker.random
         self._schedule = schedule_of(shard.config)
         self._when_dead = when_dead_of(shard.config)
         self._withheld = False
@@ -108,7 +107,8 @@ class LaneRequests:
             health = self._health
             revision = 0 if health is None else health.present_revision()
             result = await self._sender.send(self._call(entry), flight)
-            self._set_withheld(withheld=False)
+            if self._withheld:
+                self._set_withheld(withheld=False)
             now_ms = self._clock.now_ms()
             finished, superseded = self._finish(lane, entry, result, now_ms)
             noted = NOTHING_TO_NOTE if health is None else health.on_attempt(result, revision, now_ms)
@@ -116,7 +116,7 @@ class LaneRequests:
                 # Nothing leaves here until every worker knows it. After that the subscription index decides: when the
                 # commit ends, the subscription may be enabled again already.
                 self._pause()
-            await self._committer.commit(self._partition, (*finished.effects, *noted.effects), finished.changes)
+            await self._worker.committer.commit(self._partition, (*finished.effects, *noted.effects), finished.changes)
             self._admission.permits.proved(now_ms)
             self._count(entry, finished)
         except Withheld as withheld:
@@ -151,7 +151,7 @@ class LaneRequests:
     ) -> tuple[Finished, Sequence[OutboxEntry]]:
         """The attempt's outcome, and the requests behind it that it supersedes."""
         where, policy = self._partition, self._when_dead
-        finished = finish(entry, result, self._schedule, now_ms, self._random, partition=where, when_dead=policy)
+        finished = finish(entry, result, self._schedule, now_ms, self._worker.random, partition=where, when_dead=policy)
         return abandon(entry, finished, self._outbox, lane.behind, now_ms=now_ms, partition=where)
 
     def _withhold(self, why: str) -> None:
@@ -166,13 +166,12 @@ class LaneRequests:
         self._set_withheld(withheld=True)
 
     def _set_withheld(self, *, withheld: bool) -> None:
-        if withheld or self._withheld:
-            self._withheld = withheld
-            self._gauges.set_withheld(withheld=withheld)
+        self._withheld = withheld
+        self._gauges.set_withheld(withheld=withheld)
 
     async def _withdraw(self, entry: OutboxEntry) -> Finished:
         finished = expire(entry, self._clock.now_ms())
-        await self._committer.commit(self._partition, finished.effects, finished.changes)
+        await self._worker.committer.commit(self._partition, finished.effects, finished.changes)
         self._count(entry, finished)
         return finished
 

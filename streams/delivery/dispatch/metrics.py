@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from functools import partial
 
@@ -47,36 +46,31 @@ class DispatcherCounters:
 
 
 class DispatcherGauges:
-    """The gauges of one shard of one destination, looked up once. Those of its admission are read when they are
-    scraped: they change with every request, and with time alone."""
+    """The gauges of one shard of one destination. Those of its admission are read when they are scraped: they change
+    with every request, and with time alone."""
 
-    __slots__ = ("_followed", "_labels", "_limits", "age", "lanes")
+    __slots__ = ("_labels", "_limits", "age", "lanes")
 
     def __init__(self, destination: str, shard: int) -> None:
-        labels = (destination, str(shard))
-        self.lanes = metrics.LANES_WAITING.labels(*labels)
-        self.age = metrics.QUEUE_AGE_MS_MAX.labels(*labels)
-        self._labels = labels
-        self._followed = False
+        self._labels = (destination, str(shard))
         self._limits: list[str] = []
+        self.lanes = metrics.LANES_WAITING.labels(*self._labels)
+        self.age = metrics.QUEUE_AGE_MS_MAX.labels(*self._labels)
 
     def follow(self, admission: Admission) -> None:
-        if self._followed:
-            return
-        self._followed = True
-        admission_ref = weakref.ref(admission)
-        asked: dict[Gauge, Callable[[Admission], float]] = {
-            metrics.IN_FLIGHT: lambda known: known.in_flight,
-            metrics.CONCURRENCY_ALLOWED: lambda known: known.concurrency.allowed,
-            metrics.BREAKER_STATE: lambda known: known.breaker.state,
-            metrics.GATE_SECONDS_LEFT: lambda known: known.gate_s_left,
+        """Show the state of `admission` until `forget`."""
+        read: dict[Gauge, Callable[[], float]] = {
+            metrics.IN_FLIGHT: lambda: admission.in_flight,
+            metrics.CONCURRENCY_ALLOWED: lambda: admission.concurrency.allowed,
+            metrics.BREAKER_STATE: lambda: admission.breaker.state,
+            metrics.GATE_SECONDS_LEFT: lambda: admission.gate_s_left,
         }
-        for gauge, ask in asked.items():
-            gauge.labels(*self._labels).set_function(partial(_seen, admission_ref, ask))
+        for gauge, function in read.items():
+            gauge.labels(*self._labels).set_function(function)
         self._limits = list(admission.budget_used)
         for limit in self._limits:
-            ask = partial(_share_used, limit)
-            metrics.BUDGET_USED.labels(*self._labels, limit).set_function(partial(_seen, admission_ref, ask))
+            share = partial(_share_used, admission, limit)
+            metrics.BUDGET_USED.labels(*self._labels, limit).set_function(share)
 
     def set_withheld(self, *, withheld: bool) -> None:
         """Exists only for shards whose requests are withheld."""
@@ -89,8 +83,8 @@ class DispatcherGauges:
         """Remove the gauges: the shard is another worker's now, or of no worker."""
         for gauge in (
             metrics.LANES_WAITING,
-            metrics.IN_FLIGHT,
             metrics.QUEUE_AGE_MS_MAX,
+            metrics.IN_FLIGHT,
             metrics.CONCURRENCY_ALLOWED,
             metrics.BREAKER_STATE,
             metrics.GATE_SECONDS_LEFT,
@@ -101,10 +95,5 @@ class DispatcherGauges:
         self.set_withheld(withheld=False)
 
 
-def _seen(admission_ref: weakref.ref[Admission], ask: Callable[[Admission], float]) -> float:
-    known = admission_ref()
-    return 0.0 if known is None else float(ask(known))
-
-
-def _share_used(limit: str, known: Admission) -> float:
-    return known.budget_used.get(limit, 0.0)
+def _share_used(admission: Admission, limit: str) -> float:
+    return admission.budget_used.get(limit, 0.0)

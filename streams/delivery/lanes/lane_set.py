@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from streams.delivery.admission.admission import Admission
 from streams.delivery.clock import NEVER
 from streams.delivery.lanes.lane import DECODED_MAX, Expire, Lane, OutboxReader, Send, mark_of
-from streams.delivery.lanes.ready_queue import CallTurn, Choice, LaneTurn, ReadyQueue
+from streams.delivery.lanes.ready_queue import CallTurn, LaneTurn, ReadyQueue
 from streams.delivery.lanes.spilled import SpilledLanes
 from streams.delivery.outbox.records import OutboxEntry
 from streams.runtime.invariants import violated
@@ -53,7 +52,7 @@ class LaneSet:
         self._withdraw = withdraw
         self._wake = wake
         self._lanes: dict[str, Lane] = {}
-        self._queue = ReadyQueue()
+        self.queue = ReadyQueue()
         self._counts = dict.fromkeys((*map(int, Priority), _TIMED), 0)
         self._closed = False
         self.blocked_changes = 0
@@ -101,7 +100,7 @@ class LaneSet:
             lane = self._load(name)
         is_first = lane.add(entry)
         if lane.busy and relay:
-            self._queue.push_timed(LaneTurn(lane, lane.ticket), lane.next_expiry_ms())
+            self.queue.push_timed(LaneTurn(lane, lane.ticket), lane.next_expiry_ms())
             self._wake()
         elif not lane.busy and (is_first or relay or is_new or lane.delays(entry)):
             self.schedule(lane)
@@ -119,7 +118,7 @@ class LaneSet:
                 self.schedule(lane)
 
     def add_call(self, turn: CallTurn) -> None:
-        self._queue.push_ready(turn, turn.priority, turn.due_ms, turn.weight)
+        self.queue.push_ready(turn, turn.priority, turn.due_ms, turn.weight)
         self._wake()
 
     def _append_spilled(self, entry: OutboxEntry) -> bool:
@@ -163,23 +162,15 @@ class LaneSet:
             self._make_ready(lane, step.entry, reloaded=reloaded)
         elif self._has_room(lane, _TIMED):
             self._occupy_room(lane, _TIMED)
-            self._queue.push_timed(LaneTurn(lane, lane.ticket), step.until_ms)
+            self.queue.push_timed(LaneTurn(lane, lane.ticket), step.until_ms)
             lane.release_decoded()
         else:
             self._spill(lane, _class_of(lane, first), NEVER if step.until_ms is None else step.until_ms)
         self._wake()
 
-    def choose(self, admission: Admission, now_ms: int) -> Choice:
-        """The turn that comes next; it stays until `pop_chosen`."""
-        return self._queue.choose(admission, now_ms)
-
-    def pop_chosen(self) -> None:
-        """Remove the turn of the last `choose`; nothing may have happened since."""
-        self._queue.pop_chosen()
-
     def wake_due(self, now_ms: int) -> None:
         """Make lanes ready whose time has come, or withdraw their relays; reload spilled lanes as there is room."""
-        for turn in self._queue.pop_due(now_ms):
+        for turn in self.queue.pop_due(now_ms):
             if turn.lane.busy:
                 self._withdraw_overdue(turn, now_ms)
             else:
@@ -189,7 +180,7 @@ class LaneSet:
 
     def next_ms(self) -> float:
         """When the next time comes."""
-        known = self._queue.next_ms()
+        known = self.queue.next_ms()
         if self._spilled.count:
             known = min([known, *map(self._spilled.next_due_ms, self._running_low())])
         return known
@@ -203,9 +194,9 @@ class LaneSet:
             return
         turn = LaneTurn(lane, lane.ticket, request.touchpoint, background=priority is Priority.BACKGROUND)
         self._occupy_room(lane, priority)
-        self._queue.push_ready(turn, priority, due_ms, RELAY_WEIGHT if request.relay else 0.0)
+        self.queue.push_ready(turn, priority, due_ms, RELAY_WEIGHT if request.relay else 0.0)
         # It may wait long for a permit or the gate; its relays are withdrawn in time all the same.
-        self._queue.push_timed(turn, lane.next_expiry_ms())
+        self.queue.push_timed(turn, lane.next_expiry_ms())
         if self._reader.decoded > DECODED_MAX:
             lane.release_decoded()
 
@@ -214,7 +205,7 @@ class LaneSet:
         for entry in turn.lane.overdue(now_ms):
             turn.lane.remove(entry.request.id)
             self._withdraw(entry)
-        self._queue.push_timed(turn, turn.lane.next_expiry_ms())
+        self.queue.push_timed(turn, turn.lane.next_expiry_ms())
 
     # Room in memory, and lanes on disk
 

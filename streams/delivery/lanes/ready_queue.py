@@ -23,7 +23,6 @@ from streams.delivery.admission.admission import Admission
 from streams.delivery.clock import NEVER
 from streams.delivery.lanes.lane import Lane
 from topics.contract.definition import Priority
-from topics.values import value
 
 AGEING_MS = 10_000
 """An item that has waited longer than this may go out of turn: a quarter of a relay's deadline."""
@@ -128,14 +127,6 @@ class CallTurn:
 Turn = LaneTurn | CallTurn
 
 
-@value
-class Choice:
-    """The turn that comes next; None: none before `until_ms`, as far as is known."""
-
-    turn: Turn | None
-    until_ms: float = NEVER
-
-
 class ReadyQueue:
     """Ready turns wait in a priority queue, turns with a time in a heap: a hundred thousand lanes that wait for a time
     cost nothing until it comes."""
@@ -169,16 +160,15 @@ class ReadyQueue:
             heapq.heappop(self._timed)
         return self._timed[0][0] if self._timed else NEVER
 
-    def choose(self, admission: Admission, now_ms: int) -> Choice:
-        """The turn that comes next; it stays until `pop_chosen`."""
+    def choose(self, admission: Admission, now_ms: int) -> tuple[Turn | None, float]:
+        """The turn that comes next, which stays until `pop_chosen`; None: none before the second value, so far."""
         turn = self._ready.peek(now_ms, _is_alive)
         if turn is None or not turn.background:
-            return Choice(turn)
+            return turn, NEVER
         free_ms = admission.background_free_ms(turn.kind, now_ms)
         if free_ms is not None and free_ms <= now_ms:
-            return Choice(turn)
-        other = self._ready.peek(now_ms, _is_alive, background=False)
-        return Choice(other, NEVER if free_ms is None else free_ms)
+            return turn, NEVER
+        return self._ready.peek(now_ms, _is_alive, background=False), NEVER if free_ms is None else free_ms
 
     def pop_chosen(self) -> None:
         """Remove the turn of the last `choose`; nothing may have happened since."""

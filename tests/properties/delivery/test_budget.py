@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from streams.delivery.admission.limiters import pool
 from streams.delivery.admission.limiters.limits import Limits, limits_for
 from streams.delivery.admission.limiters.pool import LATE_MS, PoolState
 from streams.delivery.admission.limiters.windows import SlidingWindowPool, margin_ms
@@ -277,8 +278,9 @@ def test_the_whole_budget_is_usable_again_after_the_window(requests: int, times:
     assert len(walk.arrivals) - before == requests
 
 
-def test_a_lowered_budget_holds_from_the_first_moment() -> None:
-    window = SlidingWindowPool(3, 60_000, skew_ms=0)
+def test_a_lowered_budget_holds_from_the_first_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "SKEW_MS", 0)
+    window = SlidingWindowPool(3, 60_000)
     window.take_over(PoolState([(1_000, 1), (2_000, 1), (3_000, 1), (4_000, 1), (5_000, 1)], 0), now_ms=6_000)
     assert window.plan_reserve(6_000) == 0
     assert window.free_at_ms(6_000) == 3_000 + 60_000 + margin_ms(60_000)

@@ -41,12 +41,12 @@ class PoolState:
 class PermitPool(ABC):
     """The units of one limit of one shard of one destination. Times are epoch milliseconds that never go back."""
 
-    __slots__ = ("_in_flight", "_late", "_skew_ms", "_unused", "block", "limit")
+    __slots__ = ("_in_flight", "_late", "_unused", "block", "limit")
 
-    def __init__(self, limit: int, *, block: int | None = None, skew_ms: int = SKEW_MS) -> None:
+    def __init__(self, limit: int, block: int = 0) -> None:
+        """`block`: units reserved at once; 0: a BLOCK_SHARE-th of the limit."""
         self.limit = limit
-        self.block = block if block is not None else max(1, limit // BLOCK_SHARE)
-        self._skew_ms = skew_ms
+        self.block = block or max(1, limit // BLOCK_SHARE)
         self._in_flight = 0
         self._unused = 0
         self._late: deque[tuple[int, int]] = deque()
@@ -80,7 +80,7 @@ class PermitPool(ABC):
         self._in_flight = self._unused = 0
         self._late.clear()
         self._clear()
-        for end_ms, units in sorted((min(end_ms + self._skew_ms, now_ms), units) for end_ms, units in left.ended):
+        for end_ms, units in sorted((min(end_ms + SKEW_MS, now_ms), units) for end_ms, units in left.ended):
             self._rest(end_ms, units)
         if left.open:
             self._late.append((now_ms + LATE_MS, left.open))

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from streams.delivery.admission.limiters.pool import BLOCK_SHARE, SKEW_MS, PermitPool
+from streams.delivery.admission.limiters.pool import BLOCK_SHARE, PermitPool
 
 DRIFT = 0.001
 """Clocks tick at rates that differ by less: NTP corrects each by at most 0.05 %. A bucket that is never full forgets
@@ -35,19 +35,9 @@ class TokenBucketPool(PermitPool):
 
     __slots__ = ("_empty_ms", "_ms_each")
 
-    def __init__(
-        self,
-        burst: int,
-        rate_per_s: float,
-        *,
-        step: int = 1,
-        block: int | None = None,
-        skew_ms: int = SKEW_MS,
-    ) -> None:
+    def __init__(self, burst: int, rate_per_s: float, *, step: int = 1) -> None:
         limit = burst - step + 1
-        if block is None:
-            block = max(1, min(limit // 2, max(limit // BLOCK_SHARE, round(rate_per_s * BLOCK_S))))
-        super().__init__(limit, block=block, skew_ms=skew_ms)
+        super().__init__(limit, max(1, min(limit // 2, max(limit // BLOCK_SHARE, round(rate_per_s * BLOCK_S)))))
         self._ms_each = 1000 / (rate_per_s * (1 - DRIFT))
         self._empty_ms = 0.0
         """When the rest will be empty. It leaves at a steady pace, so this moment is the whole state."""

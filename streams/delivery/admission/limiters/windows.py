@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 
-from streams.delivery.admission.limiters.pool import SKEW_MS, PermitPool
+from streams.delivery.admission.limiters.pool import PermitPool
 
 EXACT_MAX = 1_000
 """Up to so many units each end is kept to the millisecond. Above, ends are counted in slots, so that the durable state
@@ -26,8 +26,8 @@ class WindowPool(PermitPool):
 
     __slots__ = ("_ended", "_slot_ms", "_sum")
 
-    def __init__(self, limit: int, window_ms: int, *, block: int | None = None, skew_ms: int = SKEW_MS) -> None:
-        super().__init__(limit, block=block, skew_ms=skew_ms)
+    def __init__(self, limit: int, window_ms: int) -> None:
+        super().__init__(limit)
         self._slot_ms = 1 if limit <= EXACT_MAX else max(1, window_ms // SLOTS)
         self._ended: deque[tuple[int, int]] = deque()
         self._sum = 0
@@ -82,8 +82,8 @@ class SlidingWindowPool(WindowPool):
 
     __slots__ = ("_hold_ms",)
 
-    def __init__(self, limit: int, window_ms: int, *, block: int | None = None, skew_ms: int = SKEW_MS) -> None:
-        super().__init__(limit, window_ms, block=block, skew_ms=skew_ms)
+    def __init__(self, limit: int, window_ms: int) -> None:
+        super().__init__(limit, window_ms)
         self._hold_ms = window_ms + margin_ms(window_ms)
 
     def _release_ms(self, end_ms: int) -> int:
@@ -113,17 +113,8 @@ class FixedWindowPool(WindowPool):
 
     __slots__ = ("_error_ms", "_offset_ms", "_window_ms")
 
-    def __init__(
-        self,
-        limit: int,
-        window_ms: int,
-        *,
-        offset_ms: int = 0,
-        error_ms: int,
-        block: int | None = None,
-        skew_ms: int = SKEW_MS,
-    ) -> None:
-        super().__init__(limit, window_ms, block=block, skew_ms=skew_ms)
+    def __init__(self, limit: int, window_ms: int, *, offset_ms: int = 0, error_ms: int) -> None:
+        super().__init__(limit, window_ms)
         self._window_ms = window_ms
         self._offset_ms = offset_ms
         self._error_ms = error_ms

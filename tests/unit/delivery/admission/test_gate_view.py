@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from streams.delivery.admission.gate_view import FollowedGates, GateRegistry
-from streams.delivery.admission.permits import PermitRecord
-from streams.delivery.destinations import permits_key
+from streams.delivery.admission.permits import PermitRecord, permits_key
 from streams.runtime.following import Followed
 from topics.configuration.settings import Settings
 

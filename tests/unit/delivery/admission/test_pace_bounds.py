@@ -9,8 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 from pydantic import ValidationError
 
-from streams.delivery.admission.permits import PERMITS
-from streams.delivery.destinations import permits_key
+from streams.delivery.admission.permits import PERMITS, permits_key
 from streams.delivery.ports import Answer
 from tests.fakes.delivery import PARTITIONS, Played, channels_for, ok
 from tests.support.subscriptions import A, B, fact_request, index, subscription
