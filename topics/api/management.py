@@ -1,4 +1,4 @@
-"""What the management API tells of an order or a return: states, facts, and what became of each delivery."""
+"""Documents of /api/orders and /api/returns: states, facts, and the outcome of each delivery."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PackedDocument(Body):
 
 
 class ShipmentDocument(Body):
-    """`shipmentId` is Increff's, `shipmentCode` the marketplace's, known once it has answered the Pack."""
+    """`shipmentId`: Increff's; `shipmentCode`: the marketplace's, null until it has answered the Pack."""
 
     shipmentId: int
     shipmentCode: str | None
@@ -39,7 +39,7 @@ class ShipmentDocument(Body):
 
 
 class FactDocument(Body):
-    """`sequence` counts the facts of one order, from 1 and without gaps; what else a fact says depends on its name."""
+    """A fact. `sequence` counts the facts of an order, from 1 and without gaps. Other members depend on its name."""
 
     sequence: int
     name: str
@@ -47,7 +47,7 @@ class FactDocument(Body):
 
 
 class AttemptDocument(Body):
-    """`status` is null when no answer came; `error` then says why."""
+    """An attempt of a delivery. `status` null: there was no answer, and `error` says why."""
 
     number: int
     atMs: int
@@ -57,7 +57,7 @@ class AttemptDocument(Body):
 
 
 class DeliveryDocument(Body):
-    """`status` is queued, retrying, delivered, refused, expired or dead."""
+    """A delivery. `status`: queued, retrying, delivered, refused, expired or dead."""
 
     id: str
     touchpoint: str
@@ -70,7 +70,7 @@ class DeliveryDocument(Body):
 
 
 class EntityDocument(Body):
-    """What is told of every entity; `reason` says why it is in a state that nobody wished for."""
+    """What orders and returns have in common. `reason`: why it was refused, rejected or failed."""
 
     channel: str
     state: str
@@ -83,7 +83,7 @@ class EntityDocument(Body):
 
 
 class StuckDocument(Body):
-    """A step in which the order waits longer than its channel allows; a shipment's step is followed by its id."""
+    """A step that takes an order longer than its channel allows. A shipment's step is followed by the shipment's id."""
 
     step: str
     sinceMs: int
@@ -95,7 +95,8 @@ class ReturnedDocument(Body):
 
 
 class ReturnOfOrderDocument(Body):
-    """`items` are admitted; `reason` says why what the return asked for last was denied."""
+    """A return of the order. `items`: those that the order admitted; `reason`: why it denied what the return asked for
+    last."""
 
     returnOrderCode: str
     items: list[ReturnedDocument]
@@ -103,7 +104,7 @@ class ReturnOfOrderDocument(Body):
 
 
 class OrderDocument(EntityDocument):
-    """`milestones` says when which state was reached; `returns` what each return holds of the units that left."""
+    """An order. `milestones`: when it reached which state; `returns`: the units that each return has of it."""
 
     orderCode: str
     onHold: bool
@@ -122,7 +123,7 @@ class ReturnItemDocument(Body):
 
 
 class ReturnQuantitiesDocument(Body):
-    """Units by what became of them; together they are all there are."""
+    """All units of a return, by their outcome."""
 
     expected: int
     cancelled: int
@@ -131,7 +132,7 @@ class ReturnQuantitiesDocument(Body):
 
 
 class ReturnDocument(EntityDocument):
-    """`forwardKnown`: whether Sluice knew the forward order when the return was created."""
+    """A return. `forwardKnown`: whether Sluice knew the forward order when the return was created."""
 
     returnOrderCode: str
     forwardOrderCode: str
@@ -145,7 +146,8 @@ class ReturnDocument(EntityDocument):
 
 
 class LaneDecided(Body):
-    """An operator's decision about a dead delivery is stored, and will be carried out by the owner of the lane."""
+    """An operator's decision about a dead delivery. It is stored; the delivery worker that owns the lane carries it
+    out."""
 
     request: str
     action: str
@@ -153,7 +155,7 @@ class LaneDecided(Body):
 
 
 class EventDocument(Body):
-    """A fact as subscribers get it. `data` is as schemas/facts has it for this type."""
+    """A fact as subscribers get it. `data`: see schemas/facts for this type."""
 
     type: str
     timestamp: str
@@ -161,8 +163,8 @@ class EventDocument(Body):
 
 
 class EventsDocument(Body):
-    """The facts of one order that follow a sequence, in their order and without a gap. `last`: the highest sequence
-    there is; `next`: where the facts go on, null when these are all. A page may be empty and have a `next`."""
+    """The facts of an order after a sequence, without gaps. `last`: the highest sequence of the order; `next`: the path
+    of the next page, or null. A page may be empty and still have a `next`."""
 
     order: str
     channel: str

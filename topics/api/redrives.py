@@ -1,4 +1,4 @@
-"""What /api/redrives is asked and answers."""
+"""Requests and documents of /api/redrives."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from topics.schema_base import CODE_MAX
 
 ORDERS_MAX = 1_000
-"""Order codes that one redrive names; more are named by destination and time."""
+"""Order codes that one redrive may name. To choose more, name a destination and times."""
 
 
 class RedriveAsked(BaseModel):
-    """Which requests that were given up are sent again. Everything named has to hold; nothing named: all of them."""
+    """The choice of requests to send again, of all that were given up. A request has to fit every member that is
+    given."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     orders: tuple[str, ...] = Field(
@@ -27,13 +28,13 @@ class RedriveAsked(BaseModel):
     since: datetime | None = Field(default=None, description="given up at this time or later")
     until: datetime | None = Field(default=None, description="given up before this time")
     reason: str | None = Field(
-        default=None, max_length=200, description="an HTTP status, or a part of the error or of the far side's message"
+        default=None, max_length=200, description="an HTTP status, or a part of the error or the far side's message"
     )
     dryRun: bool = Field(default=True, description="true: only count, and send nothing")
 
 
 class RedriveGroup(BaseModel):
-    """Requests that were given up, by where they go and why."""
+    """Chosen requests with one destination and one reason."""
 
     destination: str
     reason: str
@@ -41,9 +42,10 @@ class RedriveGroup(BaseModel):
 
 
 class RedriveDocument(BaseModel):
-    """How a redrive fares. `found` requests are to be sent, `left` cannot be: their subscription is gone or disabled,
-    or their caller no longer waits. `more`: there are more than one redrive takes; another one takes the rest. Of those
-    `sent`, so many were `delivered`, are `deadAgain`, were `notTaken` in, or are still `onTheirWay`."""
+    """The state of a redrive. `found` requests are to be sent. `left` cannot be sent, because their subscription is
+    removed or disabled, or their caller no longer waits. `more`: there are more than one redrive sends; another one
+    sends the rest. Of those `sent`, some were `delivered`, some are `deadAgain`, some were `notTaken` by delivery, and
+    some are still `onTheirWay`."""
 
     id: str
     state: Literal["searching", "sending", "stopping", "done", "stopped", "failed"]
@@ -62,4 +64,6 @@ class RedriveDocument(BaseModel):
 
 
 class RedriveList(BaseModel):
+    """The last redrives of a gateway, the newest first."""
+
     redrives: list[RedriveDocument]

@@ -1,4 +1,4 @@
-"""Records of a full snapshot on `inventory.updates`, and what /api/inventory/snapshots answers."""
+"""Records of full snapshots on `inventory.updates`, and documents of /api/inventory/snapshots."""
 
 from __future__ import annotations
 
@@ -13,57 +13,59 @@ PartNumber = Annotated[int, Field(strict=True, ge=0)]
 
 
 class SnapshotOf(Body):
-    """Whose stock it is: `locationCode`, or `consolidationType` of consolidated stock."""
+    """The stock that a record is about: a `locationCode`, or a `consolidationType` of consolidated stock."""
 
     locationCode: StockLocation | None = None
     consolidationType: Literal["ALL", "STORE"] | None = None
 
 
 class SnapshotBegin(SnapshotOf):
-    """Updates behind this record win over the snapshot, those before it do not."""
+    """Begins a snapshot. Updates after this record win over it, updates before do not."""
 
-    complete: Annotated[bool, Field(strict=True)] = Field(description="Whether SKUs that it does not name become 0")
+    complete: Annotated[bool, Field(strict=True)] = Field(
+        description="Whether SKUs that the snapshot does not name become 0"
+    )
 
 
 class SnapshotPart(SnapshotOf):
-    """`inventories` as in a stock batch. `part` counts the parts from 0."""
+    """A part of a snapshot. `inventories`: as in a stock batch; `part` counts from 0."""
 
     part: PartNumber
     inventories: list[Any] = Field(max_length=SKUS_MAX)
     refused: list[Code] = Field(
-        default=[], max_length=SKUS_MAX, description="SKUs that are in the snapshot without a usable value"
+        default=[], max_length=SKUS_MAX, description="SKUs that the snapshot names without a usable value"
     )
 
 
 class SnapshotEnd(SnapshotOf):
-    """All of it was sent. `complete` false: SKUs that it does not name stay as they are, whatever its begin said."""
+    """Ends a snapshot. `complete` false: SKUs that it does not name stay as they are, whatever its begin said."""
 
-    parts: PartNumber = Field(description="How many there were")
+    parts: PartNumber = Field(description="How many parts there were")
     complete: Annotated[bool, Field(strict=True)]
 
 
 class SnapshotAbort(SnapshotOf):
-    """Its sender gave up. Nothing becomes 0; values that came count as updates."""
+    """Abandons a snapshot, because its sender gave up. Nothing becomes 0; values that came count as updates."""
 
     reason: Text = ""
 
 
 class SnapshotStep(SnapshotOf):
-    """The role's own: the next bounded piece of work after an end."""
+    """The inventory role's own: the next bounded piece of work after an end."""
 
     step: PartNumber
 
 
 class RefusedLine(Body):
-    """A line that could not be taken. `line` counts lines from 1, a header of CSV among them."""
+    """A refused line of an upload. `line` counts from 1, a CSV header included."""
 
     line: int
     error: str
 
 
 class SnapshotDocument(Body):
-    """How a snapshot fares. Of `received` SKUs, so many were `changed` or `unchanged` by it, or `overtaken`: an update
-    behind its begin had told them anew. `zeroed`: SKUs that it does not name and that were set to 0."""
+    """The state of a snapshot. It named `received` SKUs, which were `changed`, `unchanged` or `overtaken` by an update
+    after its begin. `zeroed`: SKUs that it does not name and that were set to 0."""
 
     snapshot: str
     channel: str
@@ -81,15 +83,15 @@ class SnapshotDocument(Body):
 
 
 class SnapshotList(Body):
-    """The snapshots of one location that are known, the newest first."""
+    """The known snapshots of a location, the newest first."""
 
     snapshots: list[SnapshotDocument]
 
 
 class SnapshotTaken(SnapshotDocument):
-    """What became of an upload. `notComplete`: why nothing was set to 0 although it was asked for."""
+    """The outcome of an upload. `notComplete`: why nothing was set to 0 although the caller asked for it."""
 
-    lines: int = Field(description="Lines of the upload with something on them")
-    refused: int = Field(description="Lines that could not be taken")
-    errors: list[RefusedLine] = Field(description="The first of them")
+    lines: int = Field(description="Lines of the upload that are not empty")
+    refused: int = Field(description="Lines that were refused")
+    errors: list[RefusedLine] = Field(description="The first refused lines")
     notComplete: str | None

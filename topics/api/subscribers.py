@@ -1,4 +1,4 @@
-"""What /api/subscriptions is asked and answers. Settings have the names that they have in channels.toml."""
+"""Requests and documents of /api/subscriptions. Settings are named as in channels.toml."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from topics.subscriptions.model import (
 from topics.webhooks.signatures import Signature
 
 OVERLAP_S_MAX = 30 * 86_400
-"""A secret that should have ended a month ago is not being replaced, it is forgotten."""
+"""A secret that is to sign on for longer than a month is not being replaced but forgotten."""
 
 Given = Annotated[SecretStr, Field(min_length=1, max_length=500)]
 
@@ -29,23 +29,25 @@ class Settable(SubscriberPace, Filters):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     url: str = Field(
-        pattern=r"^https?://[^\s/].*$", max_length=URL_CHARS_MAX, description="where facts are posted; public, https"
+        pattern=r"^https?://[^\s/].*$",
+        max_length=URL_CHARS_MAX,
+        description="where facts are posted; has to be public, and https",
     )
     description: str = Field(default="", max_length=DESCRIPTION_CHARS_MAX, description="for people")
     when_dead: Literal["skip", "block", "supersede"] = Field(
         default="skip",
-        description="what an order's later facts do when one was given up: go on, wait for an operator, or only the "
-        "newest goes on",
+        description="after a fact of an order was given up: `skip`, later ones go on; `block`, they wait for an "
+        "operator; `supersede`, only the newest goes on",
     )
 
 
 class SubscriptionSettings(Settable):
-    """What may be changed of a subscription; a PATCH names only what it changes. `shards` are fixed once it is made."""
+    """Settings that may be changed. A PATCH names only those that it changes. `shards` cannot be changed."""
 
     @field_validator("types")
     @classmethod
     def _of_some_fact(cls, types: tuple[str, ...]) -> tuple[str, ...]:
-        """Asked only of who writes it down: what a newer version knows must not be unreadable to an older role."""
+        """Checked in requests only: an older role must be able to read names of facts that a newer gateway knows."""
         for pattern in types:
             if not any(matches(pattern, name) for name in FACTS):
                 raise ValueError(f"no fact is named {pattern}; facts are: {', '.join(FACTS)}")
@@ -53,7 +55,7 @@ class SubscriptionSettings(Settable):
 
 
 class SubscriptionAsked(SubscriptionSettings):
-    """A new subscription. Without `secret` one is made, and shown once in the answer."""
+    """A new subscription. Without `secret` Sluice makes one, and shows it once in the answer."""
 
     signature: Signature = Field(default=Signature.V1, description="`v1`: a shared secret; `v1a`: a public key")
     secret: Given | None = Field(
@@ -64,24 +66,25 @@ class SubscriptionAsked(SubscriptionSettings):
 
 
 class RotationAsked(BaseModel):
-    """A new secret. The ones before it go on signing beside it for `overlap_s`."""
+    """A new secret. Older secrets sign beside it for `overlap_s`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    signature: Signature | None = Field(default=None, description="left out: as before")
+    signature: Signature | None = Field(default=None, description="null: as before")
     secret: Given | None = Field(default=None, description="as for a new subscription")
     overlap_s: int = Field(default=ROTATION_OVERLAP_S, ge=0, le=OVERLAP_S_MAX)
 
 
 class SecretDocument(BaseModel):
-    """One live secret, without itself. `until_ms`: when it stops signing; null for the present one."""
+    """A secret that signs, without its value. `until_ms`: when it stops signing; null: it is the present one."""
 
     created_ms: int
     until_ms: int | None
-    reference: str | None = Field(description="`env:NAME`, where it is not stored here")
+    reference: str | None = Field(description="`env:NAME`, if Sluice does not store it")
 
 
 class DisabledDocument(BaseModel):
-    """`by`: `operator`, or `sluice` with its reason: `gone` (it answered 410) or `failing` (for too long)."""
+    """Why a subscription is disabled. `by`: `operator`, or `sluice` with a `reason`: `gone` (it answered 410) or
+    `failing` (for too long)."""
 
     by: str
     reason: str | None
@@ -89,20 +92,18 @@ class DisabledDocument(BaseModel):
 
 
 class BacklogDocument(BaseModel):
-    """What waits for a subscription that does not keep up, as its delivery workers told it. `orders`: so many orders
-    (returns and manifests, too) have something that waits, those that are `blocked` included."""
+    """The facts that wait for a slow subscriber, as its delivery workers report them. `orders`: how many orders,
+    returns and manifests have waiting facts, `blocked` ones included."""
 
-    as_of_ms: int = Field(
-        description="when the worker told it that is silent for longest; every five minutes while it works"
-    )
+    as_of_ms: int = Field(description="the oldest of the workers' reports; each reports every five minutes")
     orders: int
-    oldest_ms: int | None = Field(description="since when the oldest waits")
-    blocked: int = Field(description="so many wait until an operator decides about a fact that was given up")
+    oldest_ms: int | None = Field(description="since when the oldest fact waits")
+    blocked: int = Field(description="how many wait for an operator's decision about a fact that was given up")
     blocked_facts: list[BlockedFact] = Field(description="some of these facts; `kind`: order, return or manifest")
 
 
 class SubscriptionDocument(Settable):
-    """A subscription and how it fares. `state`: active, unverified or disabled."""
+    """A subscription and its health. `state`: active, unverified or disabled."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     id: str
@@ -113,17 +114,17 @@ class SubscriptionDocument(Settable):
     created_ms: int
     verified_ms: int | None
     disabled: DisabledDocument | None
-    failing_since_ms: int | None = Field(description="since when nothing was taken; null: the last one was")
-    last_success_ms: int | None = Field(description="to a minute")
-    last_error: str | None = Field(description="why it began to fail")
+    failing_since_ms: int | None = Field(description="since when no delivery succeeded; null: the last one did")
+    last_success_ms: int | None = Field(description="to the minute")
+    last_error: str | None = Field(description="the error with which it began to fail")
     backlog: BacklogDocument | None = Field(
-        description="null: nothing is blocked, and nothing has waited for longer than half a minute"
+        description="null: nothing is blocked, and nothing has waited longer than half a minute"
     )
 
 
 class SubscriptionMade(SubscriptionDocument):
-    """With what is shown only now: `secret`, where Sluice made one for v1; `public_key`, which a v1a receiver needs.
-    `not_verified`: why its endpoint did not pass; it gets no facts before it does."""
+    """A subscription with what is shown only once: `secret`, if Sluice made one for v1; `public_key`, which a v1a
+    receiver needs. `not_verified`: why its endpoint failed the challenge; it gets no facts before it passes."""
 
     secret: str | None = None
     public_key: str | None = None
@@ -131,4 +132,6 @@ class SubscriptionMade(SubscriptionDocument):
 
 
 class SubscriptionList(BaseModel):
+    """All subscriptions, the oldest first."""
+
     subscriptions: list[SubscriptionDocument]

@@ -1,7 +1,7 @@
 """The AsyncAPI 3.0 document of all topics, derived from the catalogues and models: docs/asyncapi.json, /asyncapi.json.
 
-Addresses have the default prefix; a cluster's own is SLUICE_TOPIC_PREFIX. Payload schemas are components, so that they
-keep to what AsyncAPI's default schema format allows.
+Addresses have the default prefix (SLUICE_TOPIC_PREFIX). Schemas of payloads are components, as AsyncAPI's default
+schema format wants them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from topics.kafka.channel_topics import answer_topic, reply_topic, request_topic
 Schema = dict[str, Any]
 
 BINDING = "0.5.0"
-"""Version of the Kafka bindings that the document is written in."""
+"""Version of AsyncAPI's Kafka bindings."""
 _REF = "#/components/schemas/{model}"
 _NAME = "NAME"
 _ROLES = frozenset({"gateway", "orders", "delivery", "inventory"})
-"""What Sluice consists of; other writers and readers are outside."""
+"""The roles of Sluice; other writers and readers are outside."""
 _GROUPS = {"orders.commands": "orders", "deliveries.requests": "delivery", "inventory.updates": "inventory"}
-"""Source topic -> the role whose workers read it as a consumer group; all other reading is without one."""
+"""Source topic -> the role whose workers read it as a consumer group. All other readers have none."""
 
 _PREFIX = Settings.model_fields["topic_prefix"].default
 _PARTITIONS = Settings.model_fields["partitions"].default
@@ -44,41 +44,47 @@ _CLOUD_EVENTS: Schema = {
     "description": "CloudEvents 1.0 attributes in binary mode, and Sluice's own context. Every value is UTF-8 text.",
     "required": ["ce_id", "ce_type", "sluice-channel"],
     "properties": {
-        "ce_specversion": _header("Of CloudEvents", const="1.0"),
-        "ce_id": _header("Unique per event and the same in each repeat of it"),
-        "ce_type": _header("What it is"),
-        "ce_source": _header("Who wrote it: /gateway, /orders, /delivery, or a direct producer's name"),
-        "ce_subject": _header("The order's, return's or manifest's code"),
-        "ce_time": _header("When it was made, RFC 3339", format="date-time"),
-        "content-type": _header("Of the value", const="application/json"),
-        "sluice-channel": _header("The channel's name in channels.toml; `~`: it is of no one channel"),
-        "sluice-batch-id": _header("Id of the HTTP call from which one event per order was made"),
-        "sluice-deadline-ms": _header("Until when its caller waits, epoch milliseconds", pattern="^[0-9]+$"),
-        "sluice-reply-partition": _header("Partition of `replies` on which a gateway waits", pattern="^[0-9]+$"),
-        "sluice-reply-topic": _header("Full name of the topic on which a direct producer, or Sluice, wants the answer"),
-        "sluice-made-by": _header("epoch/offset of the role that wrote it: see docs/reading.md", pattern="^[0-9]+/"),
-        "sluice-correlation-id": _header("On a channel's topics: an answer repeats that of its request"),
-        "sluice-attempt": _header("On a channel's requests: which attempt this is, from 1", pattern="^[0-9]+$"),
+        "ce_specversion": _header("Version of CloudEvents", const="1.0"),
+        "ce_id": _header("Id of the event, the same in each repeat of it"),
+        "ce_type": _header("Type of the event"),
+        "ce_source": _header("Writer of the event: /gateway, /orders, /delivery, or a direct producer's name"),
+        "ce_subject": _header("Code of the order, return or manifest"),
+        "ce_time": _header("Time of the event, RFC 3339", format="date-time"),
+        "content-type": _header("Type of the value", const="application/json"),
+        "sluice-channel": _header("Name of the channel in channels.toml; `~`: of no single channel"),
+        "sluice-batch-id": _header("Id of the HTTP call whose orders became one event each"),
+        "sluice-deadline-ms": _header("Time until which the caller waits, epoch milliseconds", pattern="^[0-9]+$"),
+        "sluice-reply-partition": _header("Partition of `replies` that the gateway reads", pattern="^[0-9]+$"),
+        "sluice-reply-topic": _header("Full name of the topic for the answer"),
+        "sluice-made-by": _header(
+            "epoch/offset of the role that wrote the record: see docs/reading.md", pattern="^[0-9]+/"
+        ),
+        "sluice-correlation-id": _header("On topics of channels: an answer repeats the id of its request"),
+        "sluice-attempt": _header("On requests to channels: the number of the attempt, from 1", pattern="^[0-9]+$"),
     },
 }
 _PLAIN: Schema = {
     "type": "object",
-    "description": "Headers of a record that is no CloudEvent: a table's, a rejected one's, a channel's answer.",
+    "description": "Headers of records that are not CloudEvents: of tables, rejected records and answers of channels.",
     "properties": {
-        "sluice-made-by": _header("epoch/offset of the role that wrote it: see docs/reading.md", pattern="^[0-9]+/"),
-        "sluice-status": _header("Of a channel's answer: the status that HTTP would have", pattern="^[1-5][0-9]{2}$"),
-        "sluice-correlation-id": _header("Of a channel's answer: that of its request"),
+        "sluice-made-by": _header(
+            "epoch/offset of the role that wrote the record: see docs/reading.md", pattern="^[0-9]+/"
+        ),
+        "sluice-status": _header(
+            "Of a channel's answer: the HTTP status that it stands for", pattern="^[1-5][0-9]{2}$"
+        ),
+        "sluice-correlation-id": _header("Of a channel's answer: the id of its request"),
         **{
             f"sluice-rejected-{name}": _header(f"Of a rejected record: {what}")
             for name, what in {
-                "code": "why, as a word",
-                "reason": "why, as a sentence",
-                "topic": "where it was read",
-                "partition": "where it was read",
-                "offset": "where it was read",
-                "role": "who set it aside",
+                "code": "the reason, as a word",
+                "reason": "the reason, as a sentence",
+                "topic": "the topic where it was read",
+                "partition": "the partition where it was read",
+                "offset": "the offset where it was read",
+                "role": "the role that rejected it",
                 "at-ms": "its time, epoch milliseconds",
-                "value-bytes": "its value was this large and stayed where it was read",
+                "value-bytes": "the size of its value, which was too large to be copied",
             }.items()
         },
     },
@@ -86,13 +92,13 @@ _PLAIN: Schema = {
 
 
 def topics() -> tuple[Topic, ...]:
-    """The catalogue's, and those that channels add, under NAME."""
+    """The topics of the catalogue, and those that channels add, with NAME in place of their names."""
     return (*TOPICS, reply_topic(_NAME), request_topic(_NAME), answer_topic(_NAME))
 
 
 @cache
 def document() -> dict[str, Any]:
-    """The whole document; the same object each time, not to be changed."""
+    """The whole document. Each call returns the same object, which must not be changed."""
     payloads, schemas = _payloads()
     every = {message.name: message for messages in MESSAGES.values() for message in messages}
     return {
@@ -101,7 +107,7 @@ def document() -> dict[str, Any]:
             "title": "Sluice",
             "version": metadata.version("sluice"),
             "description": "Every Kafka topic of Sluice. To read facts: `orders.events`. To write commands without "
-            "HTTP: `orders.commands` and `inventory.updates`. What else is here is between Sluice's roles.",
+            "HTTP: `orders.commands` and `inventory.updates`. The other topics are between Sluice's roles.",
         },
         "defaultContentType": "application/json",
         "servers": {
@@ -125,7 +131,7 @@ def text() -> str:
 
 
 def _payloads() -> tuple[dict[str, Schema], Schema]:
-    """By message: where its payload's schema is; and all component schemas."""
+    """The reference to each message's payload, and all component schemas."""
     adapters: dict[str, TypeAdapter[Any]] = {
         message.name: message.payload for messages in MESSAGES.values() for message in messages
     }

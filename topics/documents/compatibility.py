@@ -1,13 +1,13 @@
-"""What may change in the schema of a fact that was released. Readers of both ages must be able to read all facts.
+"""The rules for changes of the schema of a released fact: old and new readers must be able to read old and new facts.
 
-A reader that was built against the released schema reads facts written today; one built today reads a topic that keeps
-a year of facts written under the released one. So nothing of a schema may change, except that
+A reader made for the released schema reads facts written today. A reader made today reads a topic that keeps a year of
+facts of the released schema. So a schema may change in three ways only:
 
 - an optional member may be added, which old readers ignore and old facts lack;
 - known values may be added, because they are strings to a schema;
-- words for people may change.
+- texts for people may change.
 
-What is incompatible gets another name, beside the old one.
+A fact that has to change otherwise gets another name, beside the old one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from topics.records.facts.base import KNOWN_VALUES
 Schema = Mapping[str, Any]
 
 _WORDS = frozenset({"title", "description", "examples", "$defs", "$schema"})
-"""What says nothing about a fact's bytes; definitions are compared where they are used."""
+"""Keywords that say nothing about the bytes of a fact. Definitions are compared where they are used."""
 _COMPARED = frozenset({"properties", "required", "items", "additionalProperties", "anyOf", "default", KNOWN_VALUES})
 _EQUAL = frozenset(
     {
@@ -28,13 +28,13 @@ _EQUAL = frozenset(
         *("exclusiveMaximum", "minLength", "maxLength", "minItems", "maxItems", "uniqueItems"),
     }
 )
-"""Stricter breaks a reader of old facts, laxer an old reader of new ones."""
+"""A stricter value breaks readers of old facts, a laxer one old readers of new facts."""
 DEPTH_MAX = 32
-"""Nesting of a schema: those of facts have four levels; one that contains itself has no end."""
+"""Levels of a schema: those of facts have four. A schema that contains itself has no end."""
 
 
 class SchemaError(ValueError):
-    """A schema uses what these rules do not cover; the message says what and where."""
+    """A schema has a keyword that these rules do not cover; the message says which and where."""
 
 
 def breaks(released: Mapping[str, Schema], present: Mapping[str, Schema]) -> Iterator[str]:
@@ -91,7 +91,7 @@ def _members(old: Schema, new: Schema, definitions: _Definitions, where: str, de
 
 
 def _parts(old: Schema, new: Schema, definitions: _Definitions, where: str, depth: int) -> _Breaks:
-    """Entries of lists and values of maps."""
+    """Compares entries of lists and values of maps."""
     for keyword, place in (("items", f"{where}[]"), ("additionalProperties", f"{where}.*")):
         before, after = old.get(keyword, True), new.get(keyword, True)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
@@ -101,7 +101,7 @@ def _parts(old: Schema, new: Schema, definitions: _Definitions, where: str, dept
 
 
 def _alternatives(old: Schema, new: Schema, definitions: _Definitions, where: str, depth: int) -> _Breaks:
-    """`anyOf` is how a member says that it may be null: the same alternatives in the same order."""
+    """Compares alternatives, which have to be the same in the same order. A member that may be null has them."""
     before, after = old.get("anyOf", ()), new.get("anyOf", ())
     kinds = [[_kind(one, known) for one in many] for many, known in zip((before, after), definitions, strict=True)]
     if kinds[0] != kinds[1]:

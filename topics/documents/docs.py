@@ -1,4 +1,5 @@
-"""Renders docs/touchpoints.md, topics.md, settings.md and asyncapi.json: `python -m topics.documents.docs docs`.
+"""Generated documents: `python -m topics.documents.docs docs` writes touchpoints.md, topics.md, settings.md,
+asyncapi.json.
 
 They are committed for readers of the repository; a test fails when they are stale.
 """
@@ -39,7 +40,7 @@ def touchpoints() -> str:
     parts = [
         _GENERATED,
         "# Touchpoints",
-        "One entry each in `topics/contract/touchpoints.py`; everything here is read from it.",
+        "The calls of Increff's contract. This page is made from their entries in `topics/contract/touchpoints.py`.",
     ]
     for direction in Direction:
         parts.append(f"## {str(direction.value).capitalize()}")
@@ -49,7 +50,7 @@ def touchpoints() -> str:
             ((t.name, str(t.section), _call(t), f"`{t.far_path}`", t.mode.value, _may_be_off(t)) for t in entries),
         )
         rules = _table(
-            ("touchpoint", "belongs to", "identity", "a repeat", "before its forerunner", "when given up"),
+            ("touchpoint", "belongs to", "identity", "a repeat", "before the call it needs", "when given up"),
             ((t.name, _entity(t), _identity(t), t.repeat.value, t.early or "-", _given_up(t)) for t in entries),
         )
         parts += [calls, rules]
@@ -58,15 +59,15 @@ def touchpoints() -> str:
 
 def topics() -> str:
     text = (
-        "Made from `topics/kafka/catalogue.py` by `sluice topics create`, never by themselves; `sluice topics check` "
-        "compares a cluster with it. In Kafka a topic is called `<prefix>.<topic>.v1`, as in "
-        "`sluice.orders.commands.v1`. Where personal data is said to be, only the roles named may read. What each "
-        "topic carries is in [asyncapi.json](asyncapi.json); how to read them is in [reading.md](reading.md), what to "
-        "make of facts in [analytics.md](analytics.md), and how to write commands in [producing.md](producing.md)."
+        "`sluice topics create` makes the topics of `topics/kafka/catalogue.py`, and `sluice topics check` compares a "
+        "cluster with it; nothing else creates topics. The name in Kafka is `<prefix>.<topic>.v1`, for example "
+        "`sluice.orders.commands.v1`. Only the named roles may read topics with personal data. The records of each "
+        "topic are in [asyncapi.json](asyncapi.json). [reading.md](reading.md) says how to read the topics, "
+        "[analytics.md](analytics.md) how to use facts, and [producing.md](producing.md) how to write commands."
     )
     more = (
-        "What a channel adds by its settings, from `topics/kafka/channel_topics.py`; `NAME` is the channel's, or that "
-        "of one of its `reply_topics`. Both commands take `--channels`."
+        "A channel adds these by its settings (`topics/kafka/channel_topics.py`). `NAME` is the name of the channel, "
+        "or of one of its `reply_topics`. Both commands take `--channels`."
     )
     added = (request_topic("NAME"), answer_topic("NAME"), reply_topic("NAME"))
     return _document(
@@ -99,8 +100,8 @@ def settings() -> str:
         for name, field in Settings.model_fields.items()
     )
     text = (
-        "Environment variables of every process. What cannot be used is refused at the start, with the name of the "
-        "variable and what was expected."
+        "Environment variables of every process. A value that cannot be used ends the process at its start, with the "
+        "name of the variable and what was expected."
     )
     parts = [
         _GENERATED,
@@ -108,7 +109,7 @@ def settings() -> str:
         text,
         _table(("variable", "default", "meaning"), variables),
         "# channels.toml",
-        "A secret may be written `env:NAME`, to be read from the environment variable NAME.",
+        "A secret may be written `env:NAME`; it is then read from the environment variable NAME.",
     ]
     sections: tuple[tuple[str, type[BaseModel]], ...] = (
         ("[increff]", IncreffDestination),

@@ -1,4 +1,4 @@
-"""How pydantic writes the JSON Schemas of Sluice's documents."""
+"""The generator of the JSON Schemas in Sluice's documents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 
 class Untitled(GenerateJsonSchema):
-    """Without a title for each member, which would only repeat its name."""
+    """Makes schemas without titles of members, which only repeat their names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
         return False

@@ -1,4 +1,4 @@
-"""MESSAGES: what travels on each topic, for the AsyncAPI document. Everything comes from the catalogues and models."""
+"""MESSAGES: the messages of each topic, for the AsyncAPI document, derived from the catalogues and models."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from topics.stock.status import LocationStatus, RefusedSku
 from topics.subscriptions.model import Backlog, Deleted, Health, Status, Subscription
 
 ANY = TypeAdapter[Any](Any)
-"""Of a value that is its role's own business, or another record's bytes."""
+"""For values that only their role reads, and for those of other records."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`type`: its ce_type; empty for records without CloudEvents headers. `payload`: says what the value is."""
+    """A kind of record. `type`: its ce_type, empty for records without CloudEvents headers; `payload`: its value."""
 
     name: str
     type: str
@@ -55,7 +55,7 @@ def _commands(entities: tuple[Entity, ...]) -> Iterator[Message]:
 
 
 def _requests() -> Iterator[Message]:
-    """To a channel that lives on Kafka: what it would be asked over HTTP, and gets over its topic."""
+    """Requests to a channel whose far side is `kafka`."""
     for touchpoint in SENT_TO_MARKETPLACES:
         kind = envelope.CHANNEL_REQUEST + touchpoint.name
         yield Message(f"{touchpoint.name}-request", kind, TypeAdapter(touchpoint.request), touchpoint.title)
@@ -87,7 +87,7 @@ COMMANDS = tuple(_commands(_OF_ORDERS))
 MESSAGES: dict[str, tuple[Message, ...]] = {
     "orders.commands": (
         *COMMANDS,
-        Message("delivery-outcome", envelope.DELIVERY_OUTCOME, TypeAdapter(Outcome), "What became of a request"),
+        Message("delivery-outcome", envelope.DELIVERY_OUTCOME, TypeAdapter(Outcome), "The outcome of a request"),
         Message(
             "shipment-manifested",
             envelope.SHIPMENT_MANIFESTED,
@@ -95,17 +95,21 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
             "From a manifest to each of its orders",
         ),
         Message("return-claimed", envelope.RETURN_CLAIMED, TypeAdapter(ReturnClaimed), "From a return to its order"),
-        Message("return-decided", envelope.RETURN_DECIDED, TypeAdapter(ReturnDecided), "The order's answer to that"),
+        Message("return-decided", envelope.RETURN_DECIDED, TypeAdapter(ReturnDecided), "The order's answer to a claim"),
         Message("tick", envelope.TICK, TypeAdapter(Ticked), "From the owner of a partition to itself"),
-        Message("order-query", envelope.ORDER_QUERY, TypeAdapter(OrderAsked), "Asks for an order's whole state"),
+        Message("order-query", envelope.ORDER_QUERY, TypeAdapter(OrderAsked), "A query for an order's whole state"),
     ),
     "orders.events": tuple(_facts(FACTS)),
-    "orders.state": (Message("order-state", "", ANY, "The orders role's own: its form may change with any version"),),
+    "orders.state": (Message("order-state", "", ANY, "The orders role's own; it may change with any version"),),
     "relay.answers": (Message("relay-answer", "", ANY, "The orders role's own: a far side's answer as it came"),),
     "deliveries.requests": (
-        Message("delivery-request", envelope.DELIVERY_REQUEST, TypeAdapter(DeliveryRequest), "What must leave"),
+        Message(
+            "delivery-request", envelope.DELIVERY_REQUEST, TypeAdapter(DeliveryRequest), "A request that should be sent"
+        ),
         Message("lane-decision", envelope.LANE_DECISION, TypeAdapter(LaneDecision), "An operator's decision"),
-        Message("redrive", envelope.DELIVERY_REDRIVE, TypeAdapter(Redrive), "What was given up is sent again"),
+        Message(
+            "redrive", envelope.DELIVERY_REDRIVE, TypeAdapter(Redrive), "A request that was given up and is sent again"
+        ),
     ),
     "deliveries.attempts": (
         Message(
@@ -119,17 +123,29 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
     "deliveries.permits": (Message("permit", "", ANY, "The delivery role's own"),),
     "deliveries.dead": (
         Message("delivery-dead", envelope.DELIVERY_DEAD, TypeAdapter(DeadRecord), "A request that was given up"),
-        Message("delivery-concluded", envelope.DELIVERY_CONCLUDED, TypeAdapter(Concluded), "What became of it later"),
+        Message(
+            "delivery-concluded",
+            envelope.DELIVERY_CONCLUDED,
+            TypeAdapter(Concluded),
+            "The later outcome of a request that was given up",
+        ),
     ),
     "inventory.updates": (*_commands((Entity.STOCK,)), *_SNAPSHOTS),
     "inventory.positions": (Message("position", "", _POSITION, "The last accepted value; null: the position is gone"),),
     "inventory.changes": (
-        Message("stock-changed", STOCK_CHANGED, TypeAdapter(StockChanged), "What a batch of stock changed"),
+        Message(
+            "stock-changed", STOCK_CHANGED, TypeAdapter(StockChanged), "The positions that a batch of stock changed"
+        ),
     ),
-    "inventory.sent": (Message("position-sent", "", _POSITION, "What the channel last acknowledged"),),
-    "inventory.controls": (Message("stock-control", "", TypeAdapter(Control), "The last word of operators"),),
+    "inventory.sent": (Message("position-sent", "", _POSITION, "The value that the channel last acknowledged"),),
+    "inventory.controls": (Message("stock-control", "", TypeAdapter(Control), "What operators asked for last"),),
     "inventory.status": (
-        Message("stock-status", "", TypeAdapter[Any](LocationStatus | RefusedSku), "How a location fares, or a SKU"),
+        Message(
+            "stock-status",
+            "",
+            TypeAdapter[Any](LocationStatus | RefusedSku),
+            "The state of a location's stock, or of a refused SKU",
+        ),
     ),
     "inventory.events": tuple(_facts(STOCK_FACTS)),
     "subscriptions": (
@@ -137,7 +153,7 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
             "subscription",
             "",
             TypeAdapter[Any](Subscription | Deleted),
-            "One subscriber, its secrets sealed; or its end",
+            "A subscription with sealed secrets, or its removal",
         ),
     ),
     "subscriptions.status": (
@@ -145,7 +161,7 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
             "subscription-status",
             "",
             TypeAdapter[Any](Status | Health | Backlog),
-            "Under an id: it is disabled. Under an id and shard: how that fares; with `backlog` behind it: what waits",
+            "By id: why it is disabled. By id and shard: the shard's health. By id, shard and `backlog`: what waits",
         ),
     ),
     "subscriptions.events": tuple(_facts(SUBSCRIPTION_FACTS)),
@@ -156,7 +172,7 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
     "replies.NAME": (_REPLY,),
     "channel.NAME.requests": tuple(_requests()),
     "channel.NAME.answers": (
-        Message("channel-answer", "", ANY, "What the channel would have answered over HTTP, or nothing"),
+        Message("channel-answer", "", ANY, "What the channel would answer over HTTP, or nothing"),
     ),
 }
 """By the topic's name in the catalogue; NAME stands for what a channel's configuration chooses."""

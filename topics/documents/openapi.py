@@ -23,18 +23,18 @@ PROBLEM_JSON = "application/problem+json"
 
 Schema = dict[str, Any]
 Names = dict[type[BaseModel], Schema]
-"""Where each model is referred to."""
+"""The reference to each model's schema."""
 
 ERRORS = {
-    "400": "Not valid, in conflict with what is known, or not possible now; nothing was changed",
+    "400": "Not valid, in conflict with what Sluice knows, or not possible now; nothing was changed",
     "401": "Credentials are missing or wrong",
-    "404": "The channel does not take part in this call, or what it is about is not known",
+    "404": "The channel does not take part in this call, or what the call is about is not known",
     "413": "The body is too large",
-    "503": "Kafka, the verdict or the far side did not come in time; a repeat is safe",
+    "503": "Kafka, the verdict or the far side did not answer in time; a repeat is safe",
 }
 RECEIPTS: Schema = {
     "Sluice-Event-Id": {
-        "description": "Id of the event, or of the batch from which one event per order was made",
+        "description": "Id of the event, or of the batch whose orders became one event each",
         "schema": {"type": "string"},
     },
     "Sluice-Position": {
@@ -62,7 +62,7 @@ _SECURITY_SCHEMES: Schema = {
         "name": "X-Bootstrap-Key",
         "description": "The header pairs of the channel's `get_credential`; this name is the demo channel's",
     },
-    "token": {"type": "http", "scheme": "bearer", "description": "Wanted when SLUICE_API_TOKEN is set"},
+    "token": {"type": "http", "scheme": "bearer", "description": "Needed if SLUICE_API_TOKEN is set"},
 }
 _FROM_MARKETPLACE: list[Schema] = [
     {"authUsername": [], "authPassword": [], "authDomainName": []},
@@ -72,7 +72,7 @@ _FROM_MARKETPLACE: list[Schema] = [
 
 @cache
 def document() -> dict[str, Any]:
-    """The whole document; the same object each time, not to be changed."""
+    """The whole document. Each call returns the same object, which must not be changed."""
     names, schemas = _schemas()
     paths: dict[str, Schema] = {}
     for touchpoint in TOUCHPOINTS:
@@ -87,14 +87,14 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Sluice",
             "version": metadata.version("sluice"),
-            "description": "Increff's public channel contract, spoken to both sides, and the management API",
+            "description": "Increff's public channel contract, for both sides, and the management API",
         },
         "tags": [
             {"name": Direction.TO_INCREFF.value, "description": "As if Sluice were Increff"},
             {"name": Direction.TO_MARKETPLACE.value, "description": "As if Sluice were the marketplace"},
-            {"name": "management", "description": "Where is order X?"},
-            {"name": "subscriptions", "description": "Who gets facts over HTTP"},
-            {"name": "stock", "description": "How stock fares, and what operators ask of it"},
+            {"name": "management", "description": "State, facts and deliveries of orders; redrives"},
+            {"name": "subscriptions", "description": "Subscribers, which get facts over HTTP"},
+            {"name": "stock", "description": "The state of stock, its controls and full snapshots"},
             {"name": "operations", "description": "Health, metrics and this document"},
         ],
         "paths": paths,
@@ -103,7 +103,7 @@ def document() -> dict[str, Any]:
 
 
 def _schemas() -> tuple[Names, Schema]:
-    """Where each model is referred to, and all component schemas."""
+    """The references to models, and all component schemas."""
     models: dict[type[BaseModel], None] = dict.fromkeys((IncreffError, ChannelError, Problem))
     for route in ROUTES:
         models |= dict.fromkeys(model for model in (route.body, route.document) if model is not None)
@@ -140,7 +140,7 @@ def _description(touchpoint: Touchpoint) -> str:
     sentences = [f"Section {touchpoint.section} of the channel contract.", f"Mode: {touchpoint.mode.value}."]
     sentences.append(f"Repeats: {touchpoint.repeat.value}.")
     if touchpoint.early:
-        sentences.append(f"Before its forerunner: {touchpoint.early}.")
+        sentences.append(f"If it comes before the call that it needs: {touchpoint.early}.")
     if touchpoint.optional:
         sentences.append("Optional: a channel may switch it off.")
     return " ".join(sentences)
@@ -167,7 +167,7 @@ def _parameters(touchpoint: Touchpoint, example: Sample) -> list[Schema]:
 
 
 def _without(model: type[BaseModel], names: tuple[str, ...]) -> Schema:
-    """A model's schema less the members that travel in the path."""
+    """A model's schema without the members that travel in the path."""
     schema = model.model_json_schema(ref_template=_REF, schema_generator=Untitled)
     schema.pop("$defs", None)
     schema["properties"] = {name: member for name, member in schema["properties"].items() if name not in names}
@@ -176,7 +176,7 @@ def _without(model: type[BaseModel], names: tuple[str, ...]) -> Schema:
 
 
 def _responses(touchpoint: Touchpoint, example: Sample, names: Names) -> Schema:
-    success: Schema = {"description": "Taken" if touchpoint.mode is Mode.ACCEPT else "The answer"}
+    success: Schema = {"description": "Accepted" if touchpoint.mode is Mode.ACCEPT else "The answer"}
     if touchpoint.mode is not Mode.ANSWER:
         success["headers"] = RECEIPTS
     if touchpoint.response is not None:
@@ -186,7 +186,7 @@ def _responses(touchpoint: Touchpoint, example: Sample, names: Names) -> Schema:
 
 
 def _api_operation(route: Route, names: Names) -> Schema:
-    """One call of the management API."""
+    """The operation of one call of the management API."""
     parameters = [_parameter(name, "path", schema) for name, schema in route.path_parameters.items()]
     parameters += [_parameter(one.name, "query", one.schema, required=False) for one in route.query]
     if route.revised:
@@ -232,7 +232,7 @@ def _api_answers(route: Route, names: Names) -> Schema:
 
 
 def _api_refusals(route: Route, names: Names) -> Schema:
-    """Those that the call names, and those that follow from its form."""
+    """The refusals that the route names, and those that follow from the form of the call."""
     statuses = ["401", "503"]
     if route.path_parameters or route.query or route.has_body:
         statuses.append("400")

@@ -1,9 +1,8 @@
-"""JSON Schemas of facts.
+"""JSON Schemas of facts: `python -m topics.documents.schemas` writes schemas/facts, with `release` schemas/released
+too.
 
-`python -m topics.documents.schemas` writes schemas/facts, `.. release` makes them the released ones.
-
-`schemas/facts` says what is written now, `schemas/released` what readers may rely on. A test compares them by the rules
-of topics.documents.compatibility, and a release refuses what breaks them.
+`schemas/facts` describes the facts that are written now, `schemas/released` those that readers may rely on. A test
+compares them by the rules of topics.documents.compatibility, and a release refuses changes that break them.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ RELEASED = "released"
 
 
 def render() -> dict[str, dict[str, Any]]:
-    """The schema of each fact, by name, as it is written now."""
+    """The schema of each fact as it is written now, by name."""
     return {name: _schema(name) for name in EVERY_FACT}
 
 
@@ -38,12 +37,12 @@ def text(schema: Mapping[str, Any]) -> str:
 
 
 def read(directory: Path) -> dict[str, dict[str, Any]]:
-    """Schemas that were written before, by fact name."""
+    """The schemas in a directory, by fact name."""
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(directory.glob("*.json"))}
 
 
 def write(directory: Path) -> None:
-    """Makes the directory say what `render` says: no file more."""
+    """Writes the schemas of `render` to a directory, and deletes all others there."""
     directory.mkdir(parents=True, exist_ok=True)
     schemas = render()
     for path in directory.glob("*.json"):
@@ -54,7 +53,7 @@ def write(directory: Path) -> None:
 
 
 def release(root: Path) -> list[str]:
-    """Make the present schemas the released ones; nothing is written when they break a reader. Returns what does."""
+    """Makes the present schemas the released ones, unless they would break readers. Returns what would."""
     found = list(breaks(read(root / RELEASED), render()))
     if not found:
         write(root / RELEASED)

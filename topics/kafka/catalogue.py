@@ -68,7 +68,7 @@ TOPICS: tuple[Topic, ...] = (
         retention_ms=7 * DAY_MS,
         writers=("gateway", "direct producers", "delivery", "orders"),
         readers=("orders",),
-        why="Everything that may change an order, in the order in which it is decided",
+        why="Commands and all else that may change an order, in the sequence in which it is decided",
         personal_data=True,
     ),
     Topic(
@@ -78,7 +78,7 @@ TOPICS: tuple[Topic, ...] = (
         retention_ms=365 * DAY_MS,
         writers=("orders",),
         readers=("delivery", "analytics"),
-        why="Facts, gap-free per order, without personal data",
+        why="Facts about orders, without gaps per order and without personal data",
     ),
     Topic(
         name="orders.state",
@@ -106,7 +106,7 @@ TOPICS: tuple[Topic, ...] = (
         retention_ms=7 * DAY_MS,
         writers=("orders", "gateway"),
         readers=("delivery",),
-        why="What must leave: to Increff, to a channel, or as a fact to a subscriber",
+        why="Requests to send: to Increff, to a channel, or as a fact to a subscriber",
         personal_data=True,
     ),
     Topic(
@@ -116,7 +116,7 @@ TOPICS: tuple[Topic, ...] = (
         retention_ms=30 * DAY_MS,
         writers=("delivery",),
         readers=("analytics",),
-        why="What became of every attempt: when, how long, which answer",
+        why="Every attempt of a delivery: its time, its duration, its answer",
     ),
     Topic(
         name="deliveries.outbox",
@@ -124,7 +124,7 @@ TOPICS: tuple[Topic, ...] = (
         cleanup=Cleanup.COMPACT,
         writers=("delivery",),
         readers=("delivery",),
-        why="Changelog of the delivery role's table: what waits in each lane",
+        why="Changelog of the delivery role's outbox: the requests that wait in each lane",
         personal_data=True,
     ),
     Topic(
@@ -133,7 +133,7 @@ TOPICS: tuple[Topic, ...] = (
         cleanup=Cleanup.COMPACT,
         writers=("delivery",),
         readers=("delivery",),
-        why="Budget reserved before it is used, so that a crash can only under-spend",
+        why="Permits, reserved before they are used, so that a crash can only leave some unused",
     ),
     Topic(
         name="deliveries.dead",
@@ -142,7 +142,7 @@ TOPICS: tuple[Topic, ...] = (
         retention_ms=90 * DAY_MS,
         writers=("delivery",),
         readers=("gateway", "operators"),
-        why="Requests that Sluice gave up, with their reason and attempts, and what became of them later",
+        why="Requests that were given up, with reasons and attempts, and their later outcomes",
         personal_data=True,
     ),
     Topic(
@@ -152,7 +152,7 @@ TOPICS: tuple[Topic, ...] = (
         retention_ms=3 * DAY_MS,
         writers=("gateway", "direct producers", "inventory"),
         readers=("inventory",),
-        why="Stock as it comes in: one record is one batch of up to 200 SKUs of one location",
+        why="Stock as it comes in: each record is a batch of up to 200 SKUs of one location",
     ),
     Topic(
         name="inventory.positions",
@@ -160,7 +160,7 @@ TOPICS: tuple[Topic, ...] = (
         cleanup=Cleanup.COMPACT,
         writers=("inventory",),
         readers=("inventory", "delivery", "gateway", "analytics"),
-        why="The last accepted value of every position: the inventory role's table. `~` begins keys of its notes",
+        why="The inventory role's table: the last accepted value of every position. Keys of its notes begin with `~`",
     ),
     Topic(
         name="inventory.changes",
@@ -169,7 +169,7 @@ TOPICS: tuple[Topic, ...] = (
         retention_ms=7 * DAY_MS,
         writers=("inventory",),
         readers=("analytics",),
-        why="What a batch of stock changed, quantities before and after: one record per batch that changed something",
+        why="Quantities before and after a batch of stock: one record for each batch that changed some",
     ),
     Topic(
         name="inventory.sent",
@@ -177,7 +177,7 @@ TOPICS: tuple[Topic, ...] = (
         cleanup=Cleanup.COMPACT,
         writers=("delivery",),
         readers=("delivery", "analytics"),
-        why="What the channel last acknowledged of every position. `~` begins keys of calls without a known end",
+        why="The value of every position that the channel acknowledged last. Keys of calls in doubt begin with `~`",
     ),
     Topic(
         name="inventory.controls",
@@ -186,7 +186,7 @@ TOPICS: tuple[Topic, ...] = (
         partitions=1,
         writers=("gateway",),
         readers=("gateway", "delivery"),
-        why="What operators asked of stock: which channels and locations are paused, resyncs and reconciliations",
+        why="Operators' controls of stock: paused channels and locations, resyncs and reconciliations",
     ),
     Topic(
         name="inventory.status",
@@ -194,7 +194,7 @@ TOPICS: tuple[Topic, ...] = (
         cleanup=Cleanup.COMPACT,
         writers=("delivery",),
         readers=("gateway", "operators"),
-        why="How the stock of each location fares, and which SKUs a channel refuses: written seldom, for people",
+        why="The state of each location's stock, and the SKUs that a channel refuses: for people, written seldom",
     ),
     Topic(
         name="inventory.events",
@@ -203,7 +203,7 @@ TOPICS: tuple[Topic, ...] = (
         retention_ms=365 * DAY_MS,
         writers=("inventory", "delivery"),
         readers=("operators", "analytics"),
-        why="Facts about stock: what a channel refuses, where it drifted, what became of snapshots and resyncs",
+        why="Facts about stock: refused SKUs, drift, the outcomes of snapshots and resyncs",
     ),
     Topic(
         name="subscriptions",
@@ -212,7 +212,7 @@ TOPICS: tuple[Topic, ...] = (
         partitions=1,
         writers=("gateway",),
         readers=("gateway", "orders", "delivery"),
-        why="Who gets facts over HTTP, and how: each subscription as /api/subscriptions made it, its secrets sealed",
+        why="Subscriptions of those that get facts over HTTP, as /api/subscriptions made them, with sealed secrets",
     ),
     Topic(
         name="subscriptions.status",
@@ -221,7 +221,7 @@ TOPICS: tuple[Topic, ...] = (
         partitions=1,
         writers=("delivery",),
         readers=("gateway", "orders", "delivery"),
-        why="What delivery found out about subscriptions: which are disabled and why, how shards fare, what waits",
+        why="Findings of delivery about subscriptions: disabled ones and why, the health and backlog of shards",
     ),
     Topic(
         name="subscriptions.events",
@@ -240,7 +240,7 @@ TOPICS: tuple[Topic, ...] = (
         partitions=16,
         writers=("orders", "delivery"),
         readers=("gateway",),
-        why="Verdicts and answers to the gateway that waits; a gateway reads one partition",
+        why="Verdicts and answers for the gateways that wait; each gateway reads one partition",
         personal_data=True,
     ),
     Topic(
@@ -250,7 +250,7 @@ TOPICS: tuple[Topic, ...] = (
         retention_ms=90 * DAY_MS,
         writers=("orders", "inventory", "delivery"),
         readers=("operators",),
-        why="Records that could not be decided, or not taken: original bytes, with the reason in headers",
+        why="Records that could not be decided or accepted: the original bytes, with the reason in headers",
         personal_data=True,
     ),
 )

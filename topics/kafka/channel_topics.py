@@ -48,7 +48,7 @@ def request_topic(channel: str) -> Topic:
         retention_ms=7 * DAY_MS,
         writers=("delivery",),
         readers=("the channel",),
-        why="What Sluice asks a channel whose far side is `kafka`: one record for each attempt",
+        why="Requests of Sluice to a channel whose far side is `kafka`: one record for each attempt",
         personal_data=True,
     )
 
@@ -56,11 +56,11 @@ def request_topic(channel: str) -> Topic:
 def answer_topic(channel: str) -> Topic:
     return Topic(
         name=f"{CHANNEL}.{channel}.answers",
-        key="as the channel likes",
+        key="chosen by the channel",
         cleanup=Cleanup.DELETE,
         retention_ms=DAY_MS,
         writers=("the channel",),
         readers=("delivery",),
-        why="What the channel answers, with the request's correlation id",
+        why="Answers of the channel, with the correlation id of the request",
         personal_data=True,
     )
