@@ -75,7 +75,7 @@ def members_of(record: Record) -> dict[str, Any]:
 
 
 def split_items(members: dict[str, Any], source: str) -> Batch:
-    """The gateway has validated its own records."""
+    """Separates the usable items; records of the gateway are valid already."""
     if source == GATEWAY_SOURCE:
         return Batch(members, members["inventories"])
     try:

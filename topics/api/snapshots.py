@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from topics.contract.models.inventory import StockLocation
+from topics.contract.models.inventory import StockLocationCode
 from topics.schema_base import SKUS_MAX, Body, Code, Text
 
 PartNumber = Annotated[int, Field(strict=True, ge=0)]
@@ -15,7 +15,7 @@ PartNumber = Annotated[int, Field(strict=True, ge=0)]
 class SnapshotOf(Body):
     """The stock that a record is about: a `locationCode`, or a `consolidationType` of consolidated stock."""
 
-    locationCode: StockLocation | None = None
+    locationCode: StockLocationCode | None = None
     consolidationType: Literal["ALL", "STORE"] | None = None
 
 

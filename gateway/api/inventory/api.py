@@ -91,8 +91,8 @@ class InventoryApi:
         counts = known.refused_by_location(scope.channel)
         following = None
         if len(page) > limit:
-            place = join(*page[limit - 1][:2]).decode()
-            following = str(request.rel_url.with_query({"after": place, "limit": limit}))
+            last = join(*page[limit - 1][:2]).decode()
+            following = str(request.rel_url.with_query({"after": last, "limit": limit}))
         document = RefusedSkusDocument(
             channel=scope.channel,
             total=sum(counts.values()) if scope.location is None else counts.get(scope.location, 0),

@@ -89,7 +89,7 @@ def _numbers(known: Collection[LocationStatus], now_ms: int) -> dict[str, Any]:
 
 
 def _progress(known: Iterable[LocationStatus]) -> ResyncProgress | None:
-    """Of the locations whose resync goes on; the newest one's id stands for them."""
+    """The sum over the locations with a resync; the id is that of the newest one."""
     going = [status.resync for status in known if status.resync is not None]
     if not going:
         return None
@@ -99,7 +99,7 @@ def _progress(known: Iterable[LocationStatus]) -> ResyncProgress | None:
 
 
 def _reconciled(known: Iterable[LocationStatus]) -> ReconcileResult | None:
-    """Of the locations that the newest reconciliation was of."""
+    """The sum over the locations that the newest reconciliation was of."""
     last = [status.reconcile for status in known if status.reconcile is not None]
     if not last:
         return None

@@ -22,7 +22,7 @@ from topics.api.routes import COMPLETE
 from topics.api.snapshots import SnapshotDocument, SnapshotList, SnapshotTaken
 from topics.configuration.channels import Channel, Channels
 from topics.configuration.settings import Settings
-from topics.contract.models.inventory import StockLocation
+from topics.contract.models.inventory import StockLocationCode
 from topics.records.keys import channel_destination, destination_partition, shard_of, stock_key
 from topics.schema_base import problems
 from topics.stock.positions import consolidated_location, is_consolidated
@@ -33,7 +33,7 @@ OUTCOME_S = 30.0
 ID_BYTES = 8
 CONSOLIDATED = tuple(consolidated_location(kind) for kind in ("ALL", "STORE"))
 
-_CODE: TypeAdapter[str] = TypeAdapter(StockLocation)
+_CODE: TypeAdapter[str] = TypeAdapter(StockLocationCode)
 
 
 class SnapshotsApi:

@@ -22,7 +22,7 @@ _REASONS = {"failure-list": "in failureList", "refused": "call refused"}
 
 
 def render_status(told: Document) -> str:
-    """A line for each channel, and below it one for each of its locations that has something to tell."""
+    """A line for each channel, and below it one for each of its locations with something to show."""
     document = StockStatusDocument.model_validate(told)
     rows: list[Sequence[str]] = [_STATUS]
     for channel in document.channels:
@@ -49,7 +49,7 @@ def render_refused(told: Document) -> str:
 
 
 def render_control(action: str, told: Document) -> str:
-    """What was asked, and what holds from now on."""
+    """The control that holds from now on."""
     document = ControlDocument.model_validate(told)
     whom = document.channel if document.location is None else f"{document.channel} {document.location}"
     ask = {"resync": document.resync, "reconcile": document.reconcile}.get(action)
@@ -60,12 +60,12 @@ def render_control(action: str, told: Document) -> str:
 
 
 def render_snapshot(told: Document) -> str:
-    """What became of a snapshot, and of an upload where it was one."""
-    whose, received = f"{told['location']} of {told['channel']}", told["received"]
+    """The outcome of a snapshot, and of an upload where it was one."""
+    of, received = f"{told['location']} of {told['channel']}", told["received"]
     why = f": {told['reason']}" if told["reason"] else ""
     changed = f"{told['changed']:,} changed, {told['unchanged']:,} unchanged"
     lines = [
-        f"{told['snapshot']}: {told['state']}{why}, {whose}, since {_time(told['begunMs'])}",
+        f"{told['snapshot']}: {told['state']}{why}, {of}, since {_time(told['begunMs'])}",
         f"  {received:,} SKUs: {changed}, {told['overtaken']:,} overtaken by updates",
     ]
     if told["complete"]:

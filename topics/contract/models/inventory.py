@@ -12,7 +12,7 @@ SEARCH_SKUS_MAX = 1_000
 """SKUs of one search; the contract names no limit, so this bounds one answer."""
 
 
-StockLocation = Annotated[Code, Field(pattern="^[^~]")]
+StockLocationCode = Annotated[Code, Field(pattern="^[^~]")]
 """`~` begins the pseudo-locations of consolidated stock (topics.stock.positions.CONSOLIDATED)."""
 
 
@@ -30,7 +30,7 @@ class Position(Body):
 
 
 class LocationWiseAtp(Body):
-    locationCode: StockLocation
+    locationCode: StockLocationCode
     inventories: Annotated[list[Position], Field(max_length=SKUS_MAX)]
 
 
@@ -123,7 +123,7 @@ class SearchSkuAnswer(Body):
 
 
 class _LocationEnvelope(Body):
-    locationCode: StockLocation
+    locationCode: StockLocationCode
     inventories: Annotated[list[SkuOnly], Field(max_length=SKUS_MAX)]
 
 

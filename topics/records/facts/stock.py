@@ -84,7 +84,7 @@ class SnapshotFact(StockFact):
 class SnapshotApplied(SnapshotFact):
     """A full snapshot of a location is applied: its positions are what the snapshot and the updates after it say."""
 
-    complete: bool = Field(description="Whether what it does not name was set to 0")
+    complete: bool = Field(description="Whether SKUs that it does not name were set to 0")
     changed: Quantity
     unchanged: Quantity
     overtaken: Quantity = Field(description="SKUs that an update after the snapshot's begin had set anew")

@@ -1,4 +1,4 @@
-"""Everything that operators see of one location and ask of it: its status, refused SKUs, resync and reconciliation."""
+"""Operations on one location: its status, refused SKUs, resync and reconciliation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Wanted = tuple[Ask, SweepCause]
 
 
 class LocationOperations:
-    """Has one task of its own, while the location is reconciled."""
+    """Has one task while the location is reconciled, else none."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class LocationOperations:
         self._since_ms = now_ms
         self.figures = location.figures()
         self._first = self.figures
-        """What the location compared when it was taken over counts as no change."""
+        """Changes before this, at the takeover, do not count."""
         self._rate = Rate()
         self._changes = CHANNEL_CHANGES.labels(location.channel)
 

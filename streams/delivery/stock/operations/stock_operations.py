@@ -1,7 +1,7 @@
-"""Operations on all locations whose stock is sent from here: reports how they fare, pauses and resyncs them.
+"""Operations on all locations whose stock is sent from here: writes their statuses, pauses, resyncs, reconciles them.
 
-One task visits every location again and again, at a cost that does not grow with what waits there. The statuses of all
-locations of a partition become durable together.
+One task visits every location again and again, at a cost that does not depend on how many SKUs wait there. The statuses
+of all locations of a partition become durable together.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from topics.stock.positions import DRIFT, REFUSED
 from topics.stock.status import refused_key, status_key
 
 TICK_S = 0.25
-"""How late a resync goes on, and how late the fact of a refusal leaves, at most."""
+"""Time between two visits: so late a resync goes on, and the fact of a refusal leaves, at most."""
 STATUS_MS = 1_000
-"""How often the status of all locations is made, and what to begin there is looked for; people see a status that is
+"""Time between two statuses of all locations, and between two searches for sweeps to begin; people see a status that is
 some seconds old."""
 VISITED_AT_ONCE = 200
 """Locations visited before other work of the process gets its turn: some 3 ms."""
@@ -65,7 +65,7 @@ class StockOperations:
         """By partition: what the last owner left about locations that are not open yet."""
         self._locations: dict[Name, LocationOperations] = {}
         self._recovered: set[int] = set()
-        """Partitions of which all locations are open: one that opens now is new."""
+        """Partitions with all locations open: a location that opens now is new."""
         self._steps: list[tuple[int, Step]] = []
         """To be committed by the next tick."""
         self._status_ms = 0
@@ -164,7 +164,7 @@ class StockOperations:
             of.on_acknowledged(skus)
 
     def _of(self, location: StockLocation) -> LocationOperations | None:
-        """None when it is closed. The partition may have come back since, with another object for the location."""
+        """None when the location is closed; its partition may have come back with another object for it."""
         of = self._locations.get((location.channel, location.location))
         return of if of is not None and of.location is location else None
 
@@ -209,7 +209,7 @@ class StockOperations:
         await asyncio.gather(*(self._commit(partition, Step(tuple(new))) for partition, new in statuses.items()))
 
     async def _advance_resyncs(self, now_ms: int, *, begin: bool) -> None:
-        """Not more than may at once; those that go on come first."""
+        """At most RESYNCS_MAX; those that go on come first."""
         at_it = [each for each in self._locations.values() if each.resync.goes_on][:RESYNCS_MAX]
         if begin:
             others = (each for each in self._locations.values() if not each.resync.goes_on)
@@ -218,7 +218,7 @@ class StockOperations:
         await asyncio.gather(*(each.advance_resync(now_ms) for each in at_it))
 
     async def _advance_reconciliations(self, now_ms: int, *, begin: bool) -> None:
-        """They go on by themselves; a paused one leaves its place to another. Raises what ended one."""
+        """Reconciliations go on by themselves; a paused one does not count. Raises what ended one."""
         locations = list(self._locations.values())
         for each in locations:
             await each.reap_reconciler()
