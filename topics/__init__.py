@@ -1,1 +1,1 @@
-"""What flows through Sluice, as data: touchpoints, topics, models, envelope, keys. Imports neither of the sides."""
+"""Data that flows through Sluice: touchpoints, topics, models, envelope, keys. Imports neither gateway nor streams."""

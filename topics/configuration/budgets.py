@@ -1,7 +1,7 @@
 """Budgets as targets document them: the tables that `budget` may hold in channels.toml, checked when they are read.
 
-`budget` is one table, or a list of tables that hold at once (10 a second and 10,000 an hour). What each shape promises,
-and why it holds, is in the modules of streams/delivery/limiters.
+`budget` is one table, or a list of tables that hold at once (10 a second and 10,000 an hour). The modules of
+streams/delivery/admission/limiters say what each shape promises, and why it holds.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ LIMITS_MAX = 8
 """Limits of one destination: no target documents more than a handful, and each is asked before each request."""
 
 RATE_MAX = 10_000
-"""A second, of a bucket: a tenth of a millisecond each, which is as fine as a limiter keeps time."""
+"""Fastest rate of a bucket, per second: a tenth of a millisecond for each, the finest time that a limiter keeps."""
 RATE_MIN = 1e-6
-"""A second: one in eleven days. What comes back more slowly never does, and the moment of it is no time any more."""
+"""Slowest rate, per second: one in eleven days. A slower one would be of no use, and its times would overflow."""
 UNITS_MAX = 1_000_000_000
-"""What RATE_MAX makes in a day, and more: a larger limit would hold nobody back."""
+"""More than RATE_MAX makes in a day: a larger limit would limit nothing."""
 WINDOW_S_MIN = 0.001
 """Times are kept in milliseconds: a shorter window would be none."""
 WINDOW_S_MAX = 31 * 86_400
-"""A month: no target documents a longer window, and what was spent in it is kept for all of it."""
+"""A month: no target documents a longer window, and spent units are kept for the whole window."""
 FACT_KIND = "fact"
-"""What a subscriber is sent; it has a cost as touchpoints have."""
+"""A request to a subscriber; it has a cost as touchpoints have."""
 CLOCK_ERROR_S = 1.0
-"""Clocks that NTP keeps are closer than that by far; those that nobody keeps are not."""
+"""Clocks under NTP are much closer than that; others are not."""
 
 ONE, SEVERAL, SHAPE = "one-limit", "several-limits", "shape:"
-"""What pydantic adds to the path of an error, spelled as no member is: whoever tells of the error leaves it out."""
+"""Parts that pydantic adds to the path of an error, spelled as no member is, so that the message can leave them out."""
 
 
 class Limit(BaseModel):
-    """What every shape has. Sizes are in units: a request is one, except where it has a cost."""
+    """The base of every shape. Sizes are in units: a request is one, except where it has a cost."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     takes: ClassVar[str]
@@ -44,13 +44,13 @@ class Limit(BaseModel):
 
     @property
     def size(self) -> int:
-        """How many units may go at once; the parts of shards are made from it."""
+        """How many units may go at once; shards share it."""
         size: int = getattr(self, self.takes)
         return size
 
     @property
     def name(self) -> str:
-        """Under which what was spent is kept over restarts; of the window or the rate, so another size keeps it."""
+        """The name under which spent units are kept over restarts; made of window or rate, so another size keeps it."""
         raise NotImplementedError
 
     @property
@@ -60,7 +60,7 @@ class Limit(BaseModel):
 
     @property
     def least(self) -> int:
-        """The smallest part of it that can be held to."""
+        """The smallest part of it that a shard can have."""
         return self.dearest
 
 
@@ -217,7 +217,7 @@ SHAPES: dict[str, type[Limit]] = {
     "quota": Quota,
     "cost-bucket": CostBucket,
 }
-"""Every shape by its name in channels.toml."""
+"""All shapes by their names in channels.toml."""
 
 
 def _shape(value: Any) -> str:
@@ -253,7 +253,7 @@ TAGS: dict[str, type[Limit] | None] = {
     SEVERAL: None,
     **{SHAPE + name: shape for name, shape in SHAPES.items()},
 }
-"""The same, with the shape that is named."""
+"""Parts that pydantic adds to paths of errors, each with the shape it names, if any."""
 
 
 def limits_of(budget: Limit | tuple[Limit, ...] | None) -> tuple[Limit, ...]:
@@ -269,7 +269,7 @@ def check(budget: Limit | tuple[Limit, ...] | None, shards: int) -> None:
     names = [limit.name for limit in limits]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"budget: {names.count(name)} limits with the same {name}: the smallest says it all")
+            raise ValueError(f"budget: {names.count(name)} limits with the same {name}: keep only the smallest")
     for limit in limits:
         least = shards * limit.least
         if limit.size < least:

@@ -1,4 +1,4 @@
-"""Channels: who talks to Sluice with which credentials, and where and how fast Sluice calls them (`channels.toml`)."""
+"""Channels (`channels.toml`): their credentials, and where and how fast Sluice calls their far sides."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from topics.contract.definition import Direction, Mode, Touchpoint
 from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS
 
 CHANNEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-"""A channel's name is part of paths and record keys; some keys of Sluice's own begin with `~`."""
+"""A channel's name is part of paths and record keys, and some keys of Sluice's own begin with `~`."""
 REPLY_TOPIC = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 """The NAME of a reply topic: one part of a topic's name."""
 
@@ -32,14 +32,14 @@ SENT_TO_MARKETPLACES: tuple[Touchpoint, ...] = tuple(
 
 
 class FarSide(StrEnum):
-    """Who answers what Sluice sends to a marketplace."""
+    """The side that answers what Sluice sends to a marketplace."""
 
     HTTP = "http"
-    """The marketplace: it implements the contract at a URL."""
+    """The marketplace implements the contract at a URL."""
     KAFKA = "kafka"
-    """The marketplace: requests and answers are records on topics of its channel."""
+    """The marketplace answers on topics of its channel: requests and answers are records."""
     SELF = "self"
-    """Sluice, by rule; the marketplace follows the facts."""
+    """Sluice answers by rule; the marketplace follows the facts."""
 
 
 class Credentials(BaseModel):
@@ -52,9 +52,9 @@ class Credentials(BaseModel):
 
 
 class Destination(Pace):
-    """What is common to both far sides: where, how fast, how long to try."""
+    """Settings that both far sides have: where they are, how fast to send, how long to try."""
 
-    url: str = Field(pattern=r"^https?://.+", description="what far paths are below")
+    url: str = Field(pattern=r"^https?://.+", description="base URL, to which far paths are appended")
     far_paths: dict[str, str] = Field(default_factory=dict, description="touchpoint -> path, instead of the contract's")
     far_methods: dict[str, Literal["POST", "PUT", "PATCH", "DELETE"]] = Field(
         default_factory=dict, description="touchpoint -> method, instead of the contract's"
@@ -95,7 +95,9 @@ class IncreffDestination(Destination):
 
 class MarketplaceDestination(Destination):
     url: str = Field(
-        default="", pattern=r"^https?://.+", description="what far paths are below; needed where the far side is `http`"
+        default="",
+        pattern=r"^https?://.+",
+        description="base URL, to which far paths are appended; needed where the far side is `http`",
     )
 
 
@@ -118,12 +120,7 @@ class MarketplaceCredential(BaseModel):
 
 
 class Channel(BaseModel):
-    """One marketplace channel.
-
-    `credentials`: what the marketplace sends to Sluice. `increff_credentials`: what Sluice sends to Increff for it.
-    `increff_headers`: the static pairs that Increff sends to Sluice. `marketplace_headers`: what Sluice sends to the
-    marketplace.
-    """
+    """One marketplace channel. Who sends which credentials is in the fields' descriptions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str = ""
@@ -164,8 +161,8 @@ class Channel(BaseModel):
     )
     unknown_orders: Literal["park", "adopt", "refuse"] = Field(
         default="park",
-        description="what becomes of an event of an order that Sluice did not see created: `park` keeps it for a day "
-        "until the Create comes, `adopt` takes the order on as it is (for a cut-over), `refuse` refuses it",
+        description="treatment of an event of an order that Sluice did not see created: `park` keeps it for a day "
+        "until the Create comes, `adopt` accepts the order as it is (for a cut-over), `refuse` refuses it",
     )
 
     @field_validator("off")
@@ -210,7 +207,7 @@ class Channel(BaseModel):
         return self
 
     def far_side_of(self, touchpoint: Touchpoint) -> FarSide:
-        """Who answers a touchpoint that goes to the marketplace."""
+        """The side that answers a touchpoint that goes to the marketplace."""
         return self.far_sides.get(touchpoint.name, self.far_side)
 
     def uses(self, far_side: FarSide) -> bool:
@@ -228,7 +225,7 @@ class Channel(BaseModel):
 
     @cached_property
     def policy(self) -> Policy:
-        """What the order machine keeps to for this channel."""
+        """The deadlines of this channel for the order machine."""
         return self.sla.policy(handover=self.offers(BY_NAME["handover-notification"]))
 
     def location_type(self, location: str) -> str:

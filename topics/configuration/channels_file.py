@@ -1,4 +1,4 @@
-"""Reading `channels.toml`: a secret may be `env:NAME`, and an error names the file, the key and what was expected."""
+"""Reads `channels.toml`. A secret may be `env:NAME`; an error names the file, the key and what was expected."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "sla": Sla,
     **STOCK_TABLES,
 }
-"""Tables of channels.toml by name, for errors that say what is known there."""
+"""Tables of channels.toml by name, for errors that list the members known there."""
 
 
 def load_channels(path: Path | None, *, default: dict[str, Any] | None = None) -> Channels:
@@ -50,15 +50,15 @@ def load_channels(path: Path | None, *, default: dict[str, Any] | None = None) -
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        told = f"{path}: is not UTF-8, as TOML has to be: byte {error.start} cannot be read"
-        raise ConfigurationError(told) from error
+        what = f"{path}: is not UTF-8, as TOML has to be: byte {error.start} cannot be read"
+        raise ConfigurationError(what) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
     return parse_channels(data, where=str(path))
 
 
 def parse_channels(data: dict[str, Any], *, where: str) -> Channels:
-    """Channels from data as TOML has it. Raises ConfigurationError, which names all secrets that are not there."""
+    """Channels from parsed TOML. Raises ConfigurationError, which names all missing secrets."""
     lacking: list[str] = []
     resolved = _resolve(data, lacking)
     if lacking:
@@ -70,7 +70,7 @@ def parse_channels(data: dict[str, Any], *, where: str) -> Channels:
 
 
 def _resolve(value: Any, lacking: list[str]) -> Any:
-    """The value with each `env:NAME` replaced; what is wrong with a variable is added to `lacking`."""
+    """The value with each `env:NAME` replaced. Adds a message to `lacking` for each variable that is not set."""
     if isinstance(value, dict):
         return {name: _resolve(member, lacking) for name, member in value.items()}
     if isinstance(value, list):
@@ -90,7 +90,7 @@ def _explain(where: str, error: ValidationError) -> str:
 
 
 def _written(path: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The path as it is written: without what names the shape of a budget."""
+    """The path as it is in the file: without pydantic's names of the shapes of a budget."""
     if "budget" not in path:
         return path
     after = path.index("budget") + 1
@@ -98,7 +98,7 @@ def _written(path: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _expected(problem: Any) -> str:
-    """What is wrong with one key, in words for whoever wrote the file."""
+    """The problem with one key, in words for the author of the file."""
     kind, path = problem["type"], problem["loc"]
     if kind == "extra_forbidden":
         known = _members_at(path[:-1])
@@ -117,9 +117,9 @@ def _model_at(path: tuple[Any, ...]) -> type[BaseModel] | None:
     """The model that a key of channels.toml belongs to."""
     model: type[BaseModel] | None = Channels
     if path[:1] == ("channels",):
-        model, path = Channel, path[2:]  # what follows is a channel's name, whatever it is
+        model, path = Channel, path[2:]  # the next part is a channel's name
     if path[:2] == ("stock", "locations") and len(path) > 2:
-        model, path = LocationStock, path[3:]  # the same of a location's code
+        model, path = LocationStock, path[3:]  # the next part is a location's code
     for part in path:
         if not isinstance(part, int):
             model = budgets.TAGS.get(part) or model if part in budgets.TAGS else _TABLES.get(str(part))

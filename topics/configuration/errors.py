@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in words for its author."""
+"""Errors of a configuration, in words for its author."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 
 class ConfigurationError(ValueError):
-    """What is configured cannot be used; the message names the file or variable, the key and what was expected."""
+    """The configuration cannot be used. The message names the file or variable, the key and what was expected."""
 
 
 def said(problem: Any) -> str:
-    """What one of pydantic's problems says of a value."""
+    """The text of one of pydantic's problems with a value."""
     if problem["type"] == "too_short":
         return "is empty"
     return str(problem["msg"]).removeprefix("Value error, ")

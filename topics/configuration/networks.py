@@ -1,4 +1,4 @@
-"""Networks and ports in a setting, as text. Pure."""
+"""Parses the networks and ports of settings. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 NETWORKS_MAX = 64
-"""In the allow-list: each is compared with each address."""
+"""Networks in the allow-list: each address is compared with each of them."""
 DEFAULT_PORTS = "443,8443"
 
 Network = IPv4Network | IPv6Network

@@ -1,4 +1,4 @@
-"""How fast and how long to try: the settings of everything that Sluice sends to, far sides and subscribers."""
+"""Pace: how fast Sluice sends to a far side or subscriber, and how long it tries."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from topics.configuration import budgets
 
 PAUSES_MAX = 100
-"""Pauses of a schedule that is written out: longer ones are what `retry_for_s` is for."""
-
-
+"""Pauses in `retry_pauses_s`: a longer schedule is a case for `retry_for_s`."""
 SHARDS_MAX = 64
-"""Each has a loop, gauges and permits of its own, and a destination is spread over no more workers than that."""
+"""Each shard has a loop, gauges and permits of its own, and more workers than that share no destination."""
 CONCURRENCY_MAX = 10_000
 """Each is a task and a connection: a process may open some ten thousand files, and has 28,000 ports for one address."""
 RETRY_S_MAX = 366 * 86_400
-"""A year: who took nothing for longer does not come back, and what waits must be kept for as long."""
+"""A year: a receiver that is down for longer does not come back, and the backlog must be kept for as long."""
 PROBE_S_MAX = 3_600
-"""An hour, in which a destination that is well again would stand still."""
+"""An hour, for which a destination that is well again would not be sent to."""
 
 
 class Pace(BaseModel):
-    """What a destination takes, and how long its requests are tried."""
+    """Limits of a destination, and how long its requests are tried."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     budget: budgets.AnyBudget | None = Field(
@@ -35,7 +33,7 @@ class Pace(BaseModel):
         le=SHARDS_MAX,
         description="partitions the destination is spread over; one keeps the budget exact",
     )
-    concurrency: int = Field(default=32, ge=1, le=CONCURRENCY_MAX, description="requests in the air at once, per shard")
+    concurrency: int = Field(default=32, ge=1, le=CONCURRENCY_MAX, description="requests in flight at once, per shard")
     timeout_s: float = Field(default=30.0, gt=0, le=44, description="under the far side's own 45 s")
     retry_first_s: float = Field(
         default=0.5, gt=0, le=RETRY_S_MAX, description="pause before the second attempt; it doubles from then"
@@ -48,13 +46,11 @@ class Pace(BaseModel):
         description="the pauses between attempts one by one, instead of `retry_first_s` and `retry_max_s`; a request "
         "that fails after the last is dead",
     )
-
     probe_max_s: float = Field(
         default=5.0,
         gt=0,
         le=PROBE_S_MAX,
-        description="longest pause between the single requests that find out whether a destination that was down is "
-        "well again",
+        description="longest pause between the single requests that probe a destination that was down",
     )
 
     @property

@@ -1,4 +1,4 @@
-"""SLUICE_SECRET_KEY as text: one key, or several while the key itself is changed. Pure."""
+"""Parses SLUICE_SECRET_KEY: one key, or several while the key itself is changed. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pydantic import Field, SecretStr
 KEY_BYTES = 32
 """AES-256."""
 KEYS_MAX = 8
-"""Of one setting: a key is changed one at a time."""
+"""Keys in the setting: they are changed one at a time."""
 HOW_TO = "`openssl rand -base64 32` makes one"
 
 Secret = Annotated[SecretStr, Field(min_length=1)]
-"""Never empty: an empty secret would open a door to whoever sends an empty header."""
+"""Never empty: an empty secret would let in any caller with an empty header."""
 
 
 def parse_secret_keys(text: str) -> tuple[bytes, ...]:

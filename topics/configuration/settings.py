@@ -13,7 +13,7 @@ from topics.configuration.networks import DEFAULT_PORTS, parse_networks, parse_p
 from topics.configuration.secret_keys import Secret, parse_secret_keys
 
 PARTITIONS = 8
-"""Default partitions of each topic: the most workers one role can use. Fixed when a topic is made."""
+"""Default number of partitions of each topic: the most workers one role can use. Fixed when a topic is made."""
 RELAY_DEADLINE_S = 40.0
 """One deadline for the whole way of a relay: under the 45 s after which both callers give up (contract 0.3)."""
 VERDICT_TIMEOUT_S = 5.0
@@ -21,10 +21,10 @@ VERDICT_TIMEOUT_S = 5.0
 PRODUCE_TIMEOUT_S = 1.5
 """How long the gateway waits for Kafka before it answers 503: the promise is two seconds."""
 TICK_S = 10.0
-"""How often each partition of orders is looked over when something is due: an order that got stuck is known after 30 s
-at most, even if one tick is missed in a restart."""
+"""How often each partition of orders is searched for what is due: a stuck order is known after 30 s at most, even if
+one tick is missed in a restart."""
 SUBSCRIPTION_DISABLE_AFTER_S = 5 * 86_400.0
-"""A long weekend without anybody who looks after the receiver, and then some."""
+"""Longer than a long weekend in which nobody looks after the receiver."""
 BODY_BYTES_MAX = 4 << 20
 """Largest request body: 2,500 order items fit several times."""
 
@@ -39,66 +39,73 @@ class Settings(BaseSettings):
         default="sluice", pattern=r"^[a-zA-Z0-9.-]{1,40}$", description="first part of every topic's name"
     )
     partitions: int = Field(
-        default=PARTITIONS, ge=1, le=512, description="of each topic: the most workers of one role; fixed once made"
+        default=PARTITIONS,
+        ge=1,
+        le=512,
+        description="partitions of each topic: the most workers of one role; fixed once the topics are made",
     )
     replication_factor: int = Field(default=1, ge=1, description="3 in production")
     min_insync_replicas: int = Field(default=1, ge=1, description="2 in production")
-    channels_file: Path | None = Field(default=None, description="channels.toml; without it the demo channel")
+    channels_file: Path | None = Field(default=None, description="path of channels.toml; without it the demo channel")
     gateway_host: str = Field(default="127.0.0.1", description="address on which the gateway listens")
     gateway_port: int = Field(default=8080, description="port on which the gateway listens")
     reply_partition: int | None = Field(
-        default=None, description="partition of `replies` of this gateway; derived when unset"
+        default=None, description="partition of `replies` that this gateway reads; derived when unset"
     )
     verdict_timeout_s: float = Field(
-        default=VERDICT_TIMEOUT_S, gt=0, description="then a caller gets 503 with a receipt instead of the verdict"
+        default=VERDICT_TIMEOUT_S,
+        gt=0,
+        description="wait for the verdict; after it a caller gets 503 with a receipt instead",
     )
     relay_deadline_s: float = Field(
         default=RELAY_DEADLINE_S, gt=0, lt=45, description="for the whole way of a relay; callers give up after 45 s"
     )
     search_deadline_s: float = Field(
-        default=3.0, ge=2, lt=45, description="for asking Increff for what a search of stock does not find here"
+        default=3.0, ge=2, lt=45, description="for asking Increff for SKUs that a search of stock does not find here"
     )
     search_stale_max_s: float = Field(
-        default=60.0, gt=0, description="a search is 503 when what is known of stock may be older than this"
+        default=60.0, gt=0, description="a search is answered 503 when the stock known here may be older than this"
     )
     produce_timeout_s: float = Field(
-        default=PRODUCE_TIMEOUT_S, gt=0, description="then Kafka counts as away and the caller gets 503"
+        default=PRODUCE_TIMEOUT_S, gt=0, description="wait for Kafka; after it the caller gets 503"
     )
     body_bytes_max: int = Field(default=BODY_BYTES_MAX, gt=0, description="larger requests get 413")
     snapshot_uploads_max: int = Field(
-        default=4, ge=1, description="full snapshots of stock that a gateway takes in at once; more get 503"
+        default=4, ge=1, description="full snapshots of stock that a gateway accepts at once; more get 503"
     )
     snapshot_idle_s: float = Field(
-        default=60.0, gt=0, le=600, description="an upload of which nothing comes for so long is given up"
+        default=60.0, gt=0, le=600, description="an upload that pauses for longer is given up"
     )
     api_token: Secret | None = Field(default=None, description="when set, /api/* wants `Authorization: Bearer`")
     secret_key: Secret | None = Field(
         default=None,
-        description="secrets of subscriptions are sealed under it: 32 bytes as base64; several with commas between, "
-        "the first seals, all open",
+        description="key under which secrets of subscriptions are sealed: 32 bytes as base64; several with commas "
+        "between, of which the first seals and all open",
     )
     subscriber_networks: str = Field(
         default="",
-        description="where subscribers may be although it is not public, as `10.1.0.0/16,fd00::/8`",
+        description="networks of subscribers that are allowed although not public, as `10.1.0.0/16,fd00::/8`",
     )
-    subscriber_ports: str = Field(default=DEFAULT_PORTS, description="ports of subscribers, as `443,8000-8999`")
+    subscriber_ports: str = Field(default=DEFAULT_PORTS, description="allowed ports of subscribers, as `443,8000-8999`")
     subscriber_http: bool = Field(default=False, description="whether a subscriber's URL may be `http://`")
-    admin_host: str = Field(default="127.0.0.1", description="address on which a streams role answers its health")
-    admin_port: int = Field(
-        default=0, description="where a streams role answers /live, /ready and /metrics; 0: any free port"
+    admin_host: str = Field(
+        default="127.0.0.1", description="address on which a streams role answers /live, /ready and /metrics"
     )
-    instance: str = Field(default="0", description="name of this worker among those of its role; stable over restarts")
+    admin_port: int = Field(default=0, description="port on which it does; 0: any free port")
+    instance: str = Field(
+        default="0", description="name of this worker, unique in its role and the same after a restart"
+    )
     tick_s: float = Field(
-        default=TICK_S, gt=0, le=15, description="how often the orders role looks for what is due, at most"
+        default=TICK_S, gt=0, le=15, description="how often, at most, the orders role looks for what is due"
     )
     subscription_disable_after_s: float = Field(
         default=SUBSCRIPTION_DISABLE_AFTER_S,
         gt=0,
-        description="a subscriber that took nothing for so long is disabled, with a fact",
+        description="how long a subscriber may accept nothing before it is disabled, with a fact",
     )
     state_dir: Path = Field(
         default=Path(".sluice"),
-        description="where a process may keep files of its own: what outgrows its memory, deleted when it starts",
+        description="directory for state that outgrows a process's memory; its files are deleted at the start",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
@@ -119,7 +126,7 @@ class Settings(BaseSettings):
 
     @property
     def secret_keys(self) -> tuple[bytes, ...]:
-        """What `secret_key` holds; none when it is not set."""
+        """The keys in `secret_key`; none when it is not set."""
         return () if self.secret_key is None else parse_secret_keys(self.secret_key.get_secret_value())
 
 

@@ -1,6 +1,6 @@
-"""How long an order may take for each step before it counts as stuck, and when what is over is forgotten, per channel.
+"""Sla: how long an order of a channel may take for each step before it counts as stuck, and when it is forgotten.
 
-The defaults name what somebody should look at on the same day; a channel that promises more sets less.
+The defaults report orders that somebody should look at on the same day; a channel that promises more sets less.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ _MINUTE_S = 60.0
 _HOUR_S = 3_600.0
 _DAY_S = 86_400.0
 FORGET_S_MIN = 2 * _DAY_S
-"""Delivery remembers a lane for a day after its last request: an order that came back sooner would seem a repeat."""
+"""Delivery remembers a lane for a day after its last request: an order that came back sooner would be a repeat."""
 
 
 @named_value
 class Policy:
-    """A channel's Sla as the order machine reads it, in whole milliseconds; 0: nobody is told, nothing is forgotten.
+    """A channel's Sla for the order machine, in whole milliseconds; 0: nothing is reported, nothing is forgotten.
 
-    `handover`: the channel takes part in the handover, so that an order is only gone when it was handed over.
+    `handover`: the channel takes part in the handover, so an order is only gone when it was handed over.
     """
 
     submit_ms: int = 0
@@ -37,36 +37,36 @@ NO_POLICY = Policy()
 
 
 class Sla(BaseModel):
-    """Seconds; 0 switches one off."""
+    """The table `sla` of a channel, in seconds; 0 switches a member off."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     submit_s: float = Field(
-        default=15 * _MINUTE_S, ge=0, description="received, and not taken by Increff; 0 switches it off, as below"
+        default=15 * _MINUTE_S, ge=0, description="received, and not accepted by Increff; 0 switches it off, as below"
     )
-    acknowledge_s: float = Field(default=4 * _HOUR_S, ge=0, description="taken by Increff, and not acknowledged")
+    acknowledge_s: float = Field(default=4 * _HOUR_S, ge=0, description="accepted by Increff, and not acknowledged")
     pack_s: float = Field(default=24 * _HOUR_S, ge=0, description="acknowledged, and units are still not packed")
     handover_s: float = Field(default=24 * _HOUR_S, ge=0, description="a shipment is packed, and not handed over")
     dispatch_near_s: float = Field(
         default=2 * _HOUR_S,
         ge=0,
-        description="so long before `dispatchByTime` an order that has not left is reported; at most half of the time "
-        "the order had",
+        description="how long before `dispatchByTime` an order that has not left is reported; at most half of the "
+        "time the order had",
     )
     forget_after_s: float = Field(
         default=90 * _DAY_S,
         ge=0,
-        description="orders and returns that are over leave the state so long after their last event: longer than "
-        "returns may come and calls may be repeated; 0 keeps them for ever",
+        description="how long after their last event finished orders and returns are forgotten: longer than returns "
+        "may come and calls may be repeated; 0 keeps them for ever",
     )
     forget_manifests_after_s: float = Field(
-        default=30 * _DAY_S, ge=0, description="the same for manifests, which nothing comes back to"
+        default=30 * _DAY_S, ge=0, description="the same for manifests, to which no later call refers"
     )
 
     @field_validator("forget_after_s", "forget_manifests_after_s")
     @classmethod
     def _not_too_soon(cls, after_s: float) -> float:
         if 0 < after_s < FORGET_S_MIN:
-            raise ValueError(f"must be 0 or at least {FORGET_S_MIN:.0f}: what went sooner may still be repeated")
+            raise ValueError(f"must be 0 or at least {FORGET_S_MIN:.0f}: calls for it may be repeated until then")
         return after_s
 
     def policy(self, *, handover: bool) -> Policy:
@@ -87,4 +87,4 @@ def _ms(seconds: float) -> int:
 
 
 DEFAULT_POLICY = Sla().policy(handover=True)
-"""Of a channel that is not configured any more."""
+"""The policy of a channel that is no longer configured."""

@@ -1,4 +1,4 @@
-"""How a channel is told its stock: the table `[channels.NAME.stock]` of channels.toml and the tables below it."""
+"""How stock is sent to a channel: the table `[channels.NAME.stock]` of channels.toml and the tables below it."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from topics.values import named_value
 BATCH_MAX = SKUS_MAX
 """SKUs in one call: the contract's limit (contract 0.6)."""
 BATCH_MORE_MAX = 1_000
-"""What the largest stock calls that marketplaces document hold; more in a body only makes its failure dearer."""
+"""The largest stock call that a marketplace documents; more in a body only makes its failure more costly."""
 GATHER_MS = 50
-"""How long the first change of a quiet location waits for others: a burst becomes one call, nobody notices 50 ms."""
+"""How long the first change of a quiet location waits for others: a burst becomes one call, and 50 ms do not matter."""
 GATHER_MS_MAX = 60_000
-"""A minute: whoever wants less traffic than that wants a budget."""
+"""A minute: less traffic than that is a case for a budget."""
 CONCURRENCY = 2
-"""Calls of one location in the air at once: one that hangs does not hold up what went out of stock meanwhile."""
+"""Calls of one location in flight at once: one that hangs does not hold up a SKU that went out of stock meanwhile."""
 CONCURRENCY_MAX = 64
-"""Each is a task and the SKUs it has locked; a destination takes few more from all its locations together."""
+"""Each is a task and locks its SKUs; a destination takes few more from all its locations together."""
 REFUSED_AFTER = 8
-"""Failures in a row: two minutes with the pauses between them, so that a channel's bad minute is no report."""
+"""Failures in a row: two minutes with the pauses between them, so a channel's bad minute makes no report."""
 REFUSED_AFTER_MAX = 100
 """More than a day of failures, a quarter of an hour apart."""
 RULES_MAX = 1_000
-"""Of a kind: each is a pattern that a changed SKU may have to be compared with."""
+"""Rules of one kind: a changed SKU may have to be compared with each."""
 UNITS_MAX = 1_000_000_000
 """More than any quantity of the contract."""
 SHARE_PARTS = 10_000
 """Shares have four digits after the point, and are counted in whole parts: floating point would lose units."""
 READ_BACK_MAX = 1_000
-"""SKUs of one question; the contract names no limit (topics/contract/models/inventory.py)."""
+"""SKUs in one search; the contract names no limit (topics/contract/models/inventory.py)."""
 
 
 class Rule(BaseModel):
-    """Where a rule holds. Patterns as file names have them: `*`, `?`, `[...]`; case counts."""
+    """The SKUs for which a rule holds. Patterns are like those of file names: `*`, `?`, `[...]`; case counts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     location: str = Field(
@@ -49,7 +49,7 @@ class Rule(BaseModel):
 
 
 class Buffer(Rule):
-    units: int = Field(ge=0, le=UNITS_MAX, description="safety stock: so many units are never offered")
+    units: int = Field(ge=0, le=UNITS_MAX, description="safety stock: units that are never offered")
 
 
 class Share(Rule):
@@ -59,7 +59,7 @@ class Share(Rule):
 
     @property
     def parts(self) -> int:
-        """Of SHARE_PARTS."""
+        """The share in whole parts of SHARE_PARTS."""
         return int(self.share * SHARE_PARTS)
 
 
@@ -72,7 +72,7 @@ class ReadBack(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     path: str = Field(description="below the marketplace's url; a POST as in contract 13")
-    batch: int = Field(default=BATCH_MAX, ge=1, le=READ_BACK_MAX, description="SKUs of one question, at most")
+    batch: int = Field(default=BATCH_MAX, ge=1, le=READ_BACK_MAX, description="SKUs of one search, at most")
 
     @field_validator("path")
     @classmethod
@@ -85,17 +85,17 @@ class ReadBack(BaseModel):
 Batch = Annotated[int, Field(ge=1, le=BATCH_MORE_MAX)]
 Gather = Annotated[int, Field(ge=0, le=GATHER_MS_MAX)]
 Concurrency = Annotated[int, Field(ge=1, le=CONCURRENCY_MAX)]
-_MORE = "why this channel takes more than the 200 SKUs of the contract in a call; only then may `batch_max` say so"
+_MORE = "why this channel takes more than the 200 SKUs of the contract in a call; `batch_max` above 200 needs it"
 
 
 class LocationStock(BaseModel):
-    """What differs at one location. What is left out is as the channel has it."""
+    """Settings of one location that differ from the channel's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     batch_max: Batch | None = Field(default=None, description="SKUs of one call, at most")
     batch_more_because: str = Field(default="", description=_MORE)
     gather_ms: Gather | None = Field(default=None, description="how long the first change waits for others")
-    concurrency: Concurrency | None = Field(default=None, description="calls in the air at once")
+    concurrency: Concurrency | None = Field(default=None, description="calls in flight at once")
     budget: budgets.AnyBudget | None = Field(
         default=None, description="a limit, or a list of limits, of this location's calls beside the channel's"
     )
@@ -109,7 +109,7 @@ class LocationStock(BaseModel):
 
 @named_value
 class StockPace:
-    """What holds for the calls of one location; `limits` are its own, beside those of the channel."""
+    """The pace of one location's calls; `limits` are its own, beside those of the channel."""
 
     batch_max: int = BATCH_MAX
     gather_ms: int = GATHER_MS
@@ -118,7 +118,7 @@ class StockPace:
 
 
 class StockSettings(BaseModel):
-    """Of one channel."""
+    """The stock settings of one channel."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     batch_max: Batch = Field(default=BATCH_MAX, description="SKUs of one call, at most")
@@ -127,7 +127,7 @@ class StockSettings(BaseModel):
         default=GATHER_MS, description="how long the first change of a quiet location waits for others"
     )
     concurrency: Concurrency = Field(
-        default=CONCURRENCY, description="calls in the air at once for each location, over different SKUs"
+        default=CONCURRENCY, description="calls in flight at once for each location, over different SKUs"
     )
     budget: budgets.AnyBudget | None = Field(
         default=None,
@@ -137,7 +137,7 @@ class StockSettings(BaseModel):
         default=REFUSED_AFTER,
         ge=1,
         le=REFUSED_AFTER_MAX,
-        description="failures in a row after which a SKU counts as refused and is reported; it is tried on",
+        description="failures in a row after which a SKU counts as refused and is reported; it is still tried",
     )
     buffers: tuple[Buffer, ...] = Field(
         default=(), max_length=RULES_MAX, description="safety stock; the first that matches a SKU counts"
@@ -184,7 +184,7 @@ class StockSettings(BaseModel):
 
     @property
     def limits(self) -> tuple[budgets.Limit, ...]:
-        """The limits that hold at once for the channel's stock calls."""
+        """The limits of the channel's stock calls, which hold at once."""
         return budgets.limits_of(self.budget)
 
     def pace(self, location: str) -> StockPace:
@@ -201,7 +201,7 @@ def _check_batch(batch_max: int, why: str) -> None:
     if batch_max > BATCH_MAX and not why:
         raise ValueError(
             f"batch_max {batch_max} is more than the {BATCH_MAX} SKUs of the contract: "
-            "say in batch_more_because why this channel takes more"
+            "give the reason in batch_more_because"
         )
 
 

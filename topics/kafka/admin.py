@@ -1,4 +1,4 @@
-"""Makes Kafka's topics from the catalogue, and compares a cluster with it. The only code that creates topics."""
+"""Makes topics from the catalogue, and compares a cluster with it. The only code that creates topics."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _POLL_S = 0.05
 
 
 async def create(settings: Settings, channels: Channels | None = None) -> None:
-    """Makes the topics that do not exist, those of `channels` too; returns when all have their leaders.
+    """Makes the topics that do not exist, also those of `channels`. Returns when all have their leaders.
 
-    Others' topics are left alone.
+    Topics that are not Sluice's are left alone.
 
     Raises ConfigurationError when one exists with another number of partitions: keys would be looked for elsewhere.
     """
@@ -40,10 +40,10 @@ async def create(settings: Settings, channels: Channels | None = None) -> None:
         if not wanted:
             return
         answer = await admin.create_topics([_new(topic, settings) for topic in wanted])
-        for name, code, *told in answer.topic_errors:
+        for name, code, *messages in answer.topic_errors:
             error = for_code(code)
             if code and error is not TopicAlreadyExistsError:  # another `create` was faster, with the same catalogue
-                raise error(f"topic {name} could not be made: {told[0] if told else ''}")
+                raise error(f"topic {name} could not be made: {messages[0] if messages else ''}")
         await _wait_for_leaders(admin, [topic.full_name(settings.topic_prefix) for topic in wanted])
 
 
@@ -95,7 +95,7 @@ def _compare(topic: Topic, settings: Settings, found: Any, configured: Mapping[s
         yield f"{name}: {replicas} replicas, expected at least {settings.replication_factor}"
     for key, value in _config(topic, settings).items():
         if _normal(configured.get(key)) != _normal(value):
-            # A topic made by an older Sluice is set right by hand: what its log holds is not ours to risk.
+            # A topic of an older Sluice is changed by an operator: Sluice does not risk its records.
             yield (
                 f"{name}: {key} is {configured.get(key)}, expected {value}; set it with kafka-configs.sh --alter"
                 f" --entity-type topics --entity-name {name} --add-config {key}={_quoted(value)}"

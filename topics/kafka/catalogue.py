@@ -1,4 +1,4 @@
-"""TOPICS: every topic of Sluice, with its key, cleanup, retention, owner and reason.
+"""Catalogue of every topic of Sluice, with its key, cleanup, retention, writers, readers and purpose.
 
 Topics are made from this list and never auto-created.
 """
@@ -13,8 +13,8 @@ DAY_MS = 86_400_000
 COMPACTION_LAG_MS = 600_000
 """Compaction leaves records alone for ten minutes after they were appended. A former owner's late record is the last of
 its key for less than that: the partition's owner writes the key again with its next group, within a minute when idle
-(streams.runtime.limits.AUDIT_S), or when it has taken over. What waits to be compacted for that long is little beside
-the hour of `segment.ms`."""
+(streams.runtime.limits.AUDIT_S), or when it has taken over. The hour of `segment.ms` delays compaction for longer
+anyway."""
 
 RECORD_BYTES_MAX = 5 << 20
 """Largest record: a 4 MiB body (the gateway's limit) plus the request or state around it.
@@ -55,7 +55,7 @@ class Topic:
             config["min.cleanable.dirty.ratio"] = "0.2"
             config["segment.ms"] = str(DAY_MS // 24)
             config["min.compaction.lag.ms"] = str(COMPACTION_LAG_MS)
-            # A worker that stood still sends records with the time at which it made them: the lag must not count that.
+            # A worker that stood still sends records with the time at which it made them: the lag must not go by that.
             config["message.timestamp.type"] = "LogAppendTime"
         return config
 

@@ -1,4 +1,4 @@
-"""The topics that channels add to the catalogue's."""
+"""Topics of channels, beside those of the catalogue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CHANNEL = "channel"
 
 
 def topics_of(channels: Channels | None) -> tuple[Topic, ...]:
-    """Every topic that a Sluice with these channels has (None: with any); one that two channels share counts once."""
+    """Every topic of a Sluice with these channels (None: of any Sluice); a topic that two channels share comes once."""
     found = {topic.name: topic for topic in TOPICS}
     for channel in channels.channels.values() if channels is not None else ():
         found.update({topic.name: topic for topic in (*reply_topics(channel), *far_side_topics(channel))})
@@ -18,12 +18,12 @@ def topics_of(channels: Channels | None) -> tuple[Topic, ...]:
 
 
 def reply_topics(channel: Channel) -> tuple[Topic, ...]:
-    """Where the channel's direct producers have their verdicts sent."""
+    """Topics for verdicts to the channel's direct producers."""
     return tuple(reply_topic(name) for name in sorted(channel.reply_topics))
 
 
 def far_side_topics(channel: Channel) -> tuple[Topic, ...]:
-    """Where a channel that lives on Kafka gets its requests and answers them."""
+    """Topics for requests to a channel whose far side is `kafka`, and for its answers."""
     return (request_topic(channel.name), answer_topic(channel.name)) if channel.uses(FarSide.KAFKA) else ()
 
 

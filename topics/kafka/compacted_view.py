@@ -1,7 +1,7 @@
-"""A compacted topic followed from its beginning and on: what the last record of each key says, without a group.
+"""Views: follow a compacted topic from its beginning, without a group, for the last record of each key.
 
-The gateway follows all positions (Search Inventory), delivery those of its own partitions. The view keeps no records:
-it calls back, and the owner keeps what it needs. After a loss of Kafka it goes on from where it was.
+The gateway follows all positions (Search Inventory), delivery those of its own partitions. A view keeps no records: it
+calls back, and its owner keeps what it needs. After a loss of Kafka it continues where it was.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ OnPartitionDropped = Callable[[int], None]
 
 CLIENT_ID = "sluice-view"
 CHUNK_RECORDS_MAX = 250
-"""Records handled before the event loop gets a turn: a few milliseconds of its time, also where a position that changes
-is put in a queue. A call of the process takes some dozen turns, and each waits for such a chunk while records come."""
+"""Records handled before the event loop gets a turn: a few milliseconds, also where a changed position is queued. A
+call in the same process takes some dozen turns, and each waits for such a chunk while records come."""
 FETCH_BYTES_MAX = 4 * RECORD_BYTES_MAX
 """Fetched and not yet handled, at most: several of the largest records."""
 POLL_MS = 200
-"""How long a change of partitions may have to wait for an idle fetch."""
+"""How long a change of partitions may wait for an idle fetch."""
 RETRY_S = 0.5
 """Between attempts to reach Kafka; short, because readiness waits for it."""
 METADATA_TIMEOUT_S = 5.0
-"""How long Kafka may take to tell a topic's partitions before the connection is made anew."""
+"""How long Kafka may take to list a topic's partitions before the connection is made anew."""
 
 
 class CompactedView:
@@ -43,11 +43,11 @@ class CompactedView:
 
     `on_record(partition, key, value)`: value None means that the key is gone. `on_partition_dropped(partition)`:
     everything that came from it must be forgotten; it may come again later, from its beginning. Both are called in the
-    event loop and must not block; an exception from them ends the view, because what its owner keeps is then wrong.
+    event loop and must not block. An exception from them ends the view, because its owner's copy is wrong then.
 
-    A worker that lost a partition without knowing may still write a little behind its new owner. It does so under an
-    older epoch, and such records are not called back: in the log's order, nothing of an older epoch counts after the
-    record with which a new owner begins. Its owner goes by the same rule, and writes again what was put over.
+    A worker that lost a partition without knowing may still write a little behind its new owner, under an older epoch.
+    Such records are not called back: in the log's order, nothing of an older epoch counts after the claim of a new
+    owner. The owner goes by the same rule, and writes overwritten keys again.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class CompactedView:
         *,
         one_owner: bool = True,
     ) -> None:
-        """`one_owner` False: a partition's records come from owners of several partitions, whose epochs say nothing of
-        each other; the last record of a key counts then, whoever wrote it."""
+        """`one_owner` False: a partition's records come from owners of several partitions, whose epochs cannot be
+        compared; then the last record of a key counts."""
         self._one_owner = one_owner
         self._settings = settings
         self._topic = topic_full_name
@@ -82,14 +82,14 @@ class CompactedView:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Returns at once; Kafka may come later. Raises RuntimeError when it was started before."""
+        """Returns at once, also while Kafka is away. Raises RuntimeError when it was started before."""
         if self._task is not None:
             raise RuntimeError("a view is started once")
         self._trouble = "starting"
         self._task = asyncio.create_task(self._run(), name=f"view of {self._topic}")
 
     async def set_partitions(self, partitions: Iterable[int] | None) -> None:
-        """Follow exactly these from now on; None: all the topic has. Those that leave are dropped before it returns."""
+        """Follows exactly these from now on; None: all of the topic. Others are dropped before it returns."""
         self._wanted = None if partitions is None else frozenset(partitions)
         if self._wanted is not None:
             self._drop(self._followed - self._wanted)
@@ -97,38 +97,38 @@ class CompactedView:
         self._changed.set()
 
     def caught_up(self, partition: int) -> bool:
-        """Whether everything that the partition held when it was taken up has been called back."""
+        """Whether every record that the partition had when following began has been called back."""
         return partition in self._goal and partition not in self._behind
 
     def unready(self) -> str | None:
-        """None when all wanted partitions are caught up, else what is missing, for a readiness answer."""
+        """None when all wanted partitions are caught up, else the reason why not, for /ready."""
         if self._task is not None and self._task.done():
             return f"the view of {self._topic} ended"
         if self._trouble is not None:
             return f"{self._topic}: {self._trouble}"
         if self._applied != self._generation:
-            return f"{self._topic}: partitions are being taken up"
+            return f"{self._topic}: partitions are being assigned"
         lacking = sorted(partition for partition in self._followed if not self.caught_up(partition))
         return f"{self._topic}: reading partitions {lacking}" if lacking else None
 
     def current_ms(self) -> int | None:
-        """All that was in the log at this time, epoch milliseconds, has been called back; None: it is being read, or no
-        partition is followed. While Kafka is away the time stands still."""
+        """The time (epoch ms) up to which all records have been called back; None: the view still reads its backlog, or
+        follows no partition. While Kafka is away the time stands still."""
         times = [self._current.get(partition) for partition in self._followed]
         known = [time_ms for time_ms in times if time_ms is not None]
         return min(known) if known and len(known) == len(times) else None
 
     async def until_ready(self) -> None:
-        """Returns when all wanted partitions are caught up. Raises what a callback raised."""
+        """Returns when all wanted partitions are caught up. Raises the error of a callback."""
         while self.unready() is not None:
             await self._next_progress()
 
     def has_handled(self, partition: int, offset: int) -> bool:
-        """Whether the record at `offset` has been called back, or was passed."""
+        """Whether the record at `offset` has been called back or skipped."""
         return self._next.get(partition, 0) > offset
 
     async def until_handled(self, partition: int, offset: int) -> None:
-        """Returns when `has_handled` says so. Raises what a callback raised."""
+        """Returns when `has_handled` is true. Raises the error of a callback."""
         while not self.has_handled(partition, offset):
             await self._next_progress()
 
@@ -145,12 +145,12 @@ class CompactedView:
             raise RuntimeError(f"the view of {self._topic} ended")
 
     async def wait(self) -> None:
-        """Returns when the view was stopped; raises what a callback raised."""
+        """Returns when the view was stopped. Raises the error of a callback."""
         if self._task is not None:
             await asyncio.shield(self._task)
 
     async def stop(self) -> None:
-        """No callback after this. Raises what a callback raised, if one did."""
+        """Ends the callbacks. Raises the error of a callback, if one failed."""
         if self._task is None:
             return
         self._task.cancel()
@@ -169,7 +169,7 @@ class CompactedView:
                 await asyncio.sleep(RETRY_S)
 
     async def _follow(self) -> None:
-        """Read with one consumer until Kafka fails."""
+        """Reads with one consumer until Kafka fails."""
         consumer = self._consumer()
         try:
             await consumer.start()
@@ -178,21 +178,22 @@ class CompactedView:
                 if generation != self._generation:
                     generation = self._generation
                     self._changed.clear()
-                    if not await self._take_up(consumer):
+                    if not await self._assign(consumer):
                         await self._changed.wait()
                     continue  # it may have changed again meanwhile
                 chunks = await consumer.getmany(timeout_ms=POLL_MS, max_records=CHUNK_RECORDS_MAX)
-                # What was fetched for an earlier assignment is dropped; the new one starts where handling stopped.
+                # Records fetched for an earlier assignment are dropped; the new one starts where handling stopped.
                 if generation == self._generation:
                     self._handle(chunks)
                     await self._notice_ends(consumer)
                     await self._notice_current(consumer)
-                await asyncio.sleep(0)  # buffered records come without a pause, and the loop is not ours alone
+                await asyncio.sleep(0)  # buffered records come without a pause, and others need the event loop
         finally:
             await consumer.stop()
 
-    async def _take_up(self, consumer: AIOKafkaConsumer) -> bool:
-        """Assign what is wanted, known partitions where handling stopped, new ones at their beginning."""
+    async def _assign(self, consumer: AIOKafkaConsumer) -> bool:
+        """Assigns the wanted partitions: known ones where handling stopped, new ones at their beginning.
+        Returns whether there are any."""
         generation = self._generation
         wanted = await self._all_partitions(consumer) if self._wanted is None else self._wanted
         if not wanted:
@@ -205,7 +206,7 @@ class CompactedView:
                 begins = await consumer.beginning_offsets(new) if new else {}
                 ends = await consumer.end_offsets(new) if new else {}
             if generation != self._generation:
-                return True  # changed meanwhile: the caller comes again
+                return True  # changed meanwhile: the caller calls again
             for tp in new:
                 self._next[tp.partition] = begins[tp]
                 self._goal[tp.partition] = ends[tp]
@@ -219,11 +220,11 @@ class CompactedView:
         return bool(wanted)
 
     async def _all_partitions(self, consumer: AIOKafkaConsumer) -> frozenset[int]:
-        # The client asks Kafka only about topics it uses, so partition 0 stands for the topic until the rest is known.
+        # The client asks Kafka only about topics it uses, so partition 0 is assigned until the others are known.
         consumer.assign([TopicPartition(self._topic, 0)])
         async with asyncio.timeout(METADATA_TIMEOUT_S):
             while not (partitions := consumer.partitions_for_topic(self._topic)):
-                self._trouble = "the topic does not exist, or Kafka does not tell"
+                self._trouble = "the topic does not exist, or Kafka does not answer"
                 await asyncio.sleep(POLL_MS / 1000)
         return frozenset(partitions)
 
@@ -232,7 +233,7 @@ class CompactedView:
         for tp, records in chunks.items():
             partition, headers, stale = tp.partition, None, False
             for record in records:
-                # What was made from one source record has the same headers, and stands together.
+                # Records made from one source record have the same headers, and stand together.
                 if one_owner and record.headers != headers:
                     headers = record.headers
                     stale = self._epochs.is_stale(partition, made_by(headers).epoch)
@@ -243,7 +244,7 @@ class CompactedView:
         self._progressed()
 
     async def _notice_ends(self, consumer: AIOKafkaConsumer) -> None:
-        """The consumer's position tells, not the last record: a log may end in offsets that compaction emptied."""
+        """Finds partitions that are caught up, by the consumer's position: a log may end in offsets without records."""
         for partition in tuple(self._behind):
             try:
                 async with asyncio.timeout(POLL_MS / 1000):
@@ -255,7 +256,7 @@ class CompactedView:
                 self._progressed()
 
     async def _notice_current(self, consumer: AIOKafkaConsumer) -> None:
-        """Where the log ended when Kafka last answered, and whether all before it has been handled."""
+        """Notes when Kafka last answered of partitions whose records are all handled."""
         for partition in self._followed:
             place = TopicPartition(self._topic, partition)
             if consumer.last_poll_timestamp(place) == self._polled.get(partition):
@@ -271,7 +272,7 @@ class CompactedView:
                 self._current[partition] = polled_ms
 
     def _progressed(self) -> None:
-        """Whoever waits looks again."""
+        """Wakes all waiters; each checks its condition again."""
         self._progress.set()
         self._progress = asyncio.Event()
 
@@ -291,8 +292,7 @@ class CompactedView:
 
 
 class WholeView(CompactedView):
-    """One topic of the catalogue, all of it, for as long as the process runs. `apply(key, value)` is called for each
-    record."""
+    """Follows all of one topic of the catalogue while the process runs: calls `apply(key, value)` for each record."""
 
     def __init__(
         self, settings: Settings, topic: str, apply: Callable[[bytes, bytes | None], None], *, one_owner: bool
@@ -307,25 +307,25 @@ class WholeView(CompactedView):
         super().__init__(settings, full_name, on_record, on_partition_dropped, one_owner=one_owner)
 
     async def start(self) -> None:
-        """Returns at once; Kafka may come later."""
+        """Returns at once, also while Kafka is away."""
         await super().start()
         await self.set_partitions(None)
 
 
 class KeptByView:
-    """What is kept by following one whole topic: to be followed as its view is."""
+    """Base of a thing that is kept current by a view of one whole topic."""
 
     _view: WholeView
 
     async def start(self) -> None:
-        """Returns at once; `until_ready` waits for what is there already."""
+        """Returns at once; `until_ready` waits until all that was there is read."""
         await self._view.start()
 
     async def until_ready(self) -> None:
         await self._view.until_ready()
 
     async def wait(self) -> None:
-        """Returns when it was stopped; raises what ended it before: what is known would grow old."""
+        """Returns when it was stopped. Raises the error that ended it before."""
         await self._view.wait()
 
     async def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""All subscriptions and what is known of them, in memory, in every process that needs them."""
+"""Index of all subscriptions with their status and health, in memory of every process that needs them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from topics.records.keys import join, split
 from topics.subscriptions.model import Backlog, Health, Status, Subscription, decode_subscription, locations_of
 
 FOUND_MAX = 4_096
-"""Combinations of fact, channel and locations whose subscribers are remembered; some dozens of each channel occur."""
-
+"""Combinations of fact, channel and locations whose subscribers are remembered; a channel has some dozens."""
 BACKLOG = "backlog"
 """Ends the key of a shard's backlog, beside that of its health."""
 
 log = logging.getLogger(__name__)
 
 OnChange = Callable[[str], None]
-"""Told the id of a subscription of which something is new."""
+"""Called with the id of a subscription that has changed."""
 
 
 class SubscriptionIndex:
-    """What `subscriptions` and `subscriptions.status` say, by id. Knows no Kafka."""
+    """The records of `subscriptions` and `subscriptions.status`, by id. Without Kafka."""
 
     def __init__(self) -> None:
         self._all: dict[str, Subscription] = {}
@@ -33,25 +32,25 @@ class SubscriptionIndex:
         self._statuses: dict[str, Status] = {}
         self._healths: dict[str, dict[int, Health]] = {}
         self._backlogs: dict[str, dict[int, Backlog]] = {}
-        """Those that are not empty."""
+        """Backlogs that are not empty."""
         self._active: tuple[Subscription, ...] | None = ()
-        """None: something changed, and nobody has asked since."""
+        """None: to be computed again, because something changed."""
         self._found: dict[tuple[str, str, frozenset[str]], tuple[Subscription, ...]] = {}
         self.listeners: list[OnChange] = []
         self.unreadable: set[str] = set()
-        """Whose record this version cannot read."""
+        """Ids of subscriptions whose record this version cannot read."""
 
     def apply(self, key: bytes, value: bytes | None) -> None:
-        """One record of `subscriptions`."""
+        """Applies one record of `subscriptions`."""
         name = key.decode()
         if name in self._deleted:
-            return  # ids are never used again: another gateway did not know yet, and wrote it once more
+            return  # another gateway did not know yet, and wrote it once more: ids are never used again
         self._all.pop(name, None)
         self.unreadable.discard(name)
         try:
             known = decode_subscription(value) if value is not None else None
         except ValueError as error:
-            # As if it were not known yet: nothing is sent, nothing is dropped, and the others go on.
+            # Treated as not known yet: nothing is sent, nothing is dropped, and the others go on.
             self.unreadable.add(name)
             log.error("subscription.unreadable id=%s: %s", name, error)  # noqa: TRY400 - the message says all
         else:
@@ -65,7 +64,7 @@ class SubscriptionIndex:
         self._changed(name)
 
     def apply_status(self, key: bytes, value: bytes | None) -> None:
-        """One record of `subscriptions.status`."""
+        """Applies one record of `subscriptions.status`."""
         name, *shard = split(key)
         if name in self._deleted:
             return
@@ -82,7 +81,7 @@ class SubscriptionIndex:
             self._changed(name)
 
     def all(self) -> Mapping[str, Subscription]:
-        """By id, those that were not deleted."""
+        """The subscriptions that were not deleted, by id."""
         return self._all
 
     def get(self, name: str) -> Subscription | None:
@@ -92,12 +91,12 @@ class SubscriptionIndex:
         return name in self._deleted
 
     def disabled(self, name: str) -> Status | None:
-        """Why delivery disabled the subscription as it is now; None: it did not."""
+        """The status with which delivery disabled the subscription's present revision; None: it did not."""
         subscription, status = self._all.get(name), self._statuses.get(name)
         return status if subscription and status and status.revision == subscription.revision else None
 
     def disabled_number(self) -> int:
-        """How many delivery has disabled."""
+        """How many subscriptions delivery has disabled."""
         return sum(self.disabled(name) is not None for name in self._statuses)
 
     def is_active(self, name: str) -> bool:
@@ -106,15 +105,15 @@ class SubscriptionIndex:
         return subscription is not None and subscription.active and self.disabled(name) is None
 
     def health(self, name: str) -> Mapping[int, Health]:
-        """By shard, of those that sent something."""
+        """Health by shard, of those that sent something."""
         return self._healths.get(name, {})
 
     def backlog(self, name: str) -> Mapping[int, Backlog]:
-        """By shard, of those that do not keep up."""
+        """Backlog by shard, of those that do not keep up."""
         return self._backlogs.get(name, {})
 
     def with_backlog(self) -> list[tuple[str, int]]:
-        """The shards that do not keep up, as far as was told."""
+        """The shards that do not keep up, as last reported."""
         return [(name, shard) for name, shards in self._backlogs.items() for shard in shards]
 
     def _note_backlog(self, name: str, shard: int, backlog: Backlog) -> None:
@@ -140,12 +139,12 @@ class SubscriptionIndex:
             self._found[case] = found
         return found
 
-    def has_written(self, partition: int, offset: int) -> bool:  # noqa: ARG002 - what follows nothing never lags
-        """Whether the record of `subscriptions` at this place counts here."""
+    def has_written(self, partition: int, offset: int) -> bool:  # noqa: ARG002 - nothing is followed here
+        """Whether the record of `subscriptions` at this offset was applied."""
         return True
 
     async def until_written(self, partition: int, offset: int) -> None:
-        """Returns when it does."""
+        """Returns when it was."""
 
     def unready(self) -> str | None:
         return None
@@ -158,7 +157,7 @@ class SubscriptionIndex:
 
 
 class SubscriptionView(SubscriptionIndex):
-    """The index, kept by following both topics from their beginning."""
+    """The index, kept current by views of both topics."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
@@ -166,7 +165,7 @@ class SubscriptionView(SubscriptionIndex):
         self._status = WholeView(settings, "subscriptions.status", self.apply_status, one_owner=False)
 
     async def start(self) -> None:
-        """Returns at once; `until_ready` waits for what is there already."""
+        """Returns at once; `until_ready` waits until all that was there is read."""
         for view in (self._subscriptions, self._status):
             await view.start()
 
@@ -184,7 +183,7 @@ class SubscriptionView(SubscriptionIndex):
         await self._status.stop()
 
     async def wait(self) -> None:
-        """Returns when it was stopped; raises what ended it before."""
+        """Returns when it was stopped. Raises the error that ended it before."""
         await asyncio.gather(self._subscriptions.wait(), self._status.wait())
 
     def unready(self) -> str | None:

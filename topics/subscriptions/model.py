@@ -1,8 +1,8 @@
-"""Subscribers: who gets facts over HTTP. A subscription is a destination of its own, and a fact one kind of delivery.
+"""Subscriptions: receivers of facts over HTTP. Each is a destination of its own, and a fact is a kind of delivery.
 
-A value of `subscriptions` is a `Subscription`, or a `Deleted` that stays for ever, so that what still waits for it is
-known to be in vain; ids are never used again. A `Status` of `subscriptions.status` counts only for the revision it
-names: whatever an operator changes makes a new revision, which begins enabled.
+A value of `subscriptions` is a `Subscription`, or a `Deleted` that stays for ever, so that deliveries still waiting for
+it are dropped; ids are never used again. A `Status` of `subscriptions.status` counts only for the revision it names:
+each change by an operator makes a new revision, which begins enabled.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from topics.webhooks.signatures import Signature
 
 ID = r"^sub_[a-z0-9]{16}$"
 URL_CHARS_MAX = 2_048
-"""What servers and proxies take for a URL."""
+"""The longest URL that servers and proxies commonly accept."""
 DESCRIPTION_CHARS_MAX = 300
 FILTERS_MAX = 100
-"""Patterns, channels or locations of one subscription: each fact is compared with them."""
+"""Patterns, channels or locations of one subscription: each fact is compared with all of them."""
 SECRETS_MAX = 5
 """Secrets that sign at once: each adds a signature to every request."""
 ROTATION_OVERLAP_S = 86_400
@@ -76,7 +76,7 @@ class SigningSecret(BaseModel):
 
     @property
     def stored(self) -> str:
-        """As topics.webhooks.sealing has it."""
+        """The text that topics.webhooks.sealing opens."""
         return self.sealed or self.reference
 
 
@@ -107,18 +107,26 @@ class Filters(BaseModel):
 
 
 class SubscriberPace(Pace):
-    """Of subscribers: nobody stands and waits for a fact, so one that is down is asked less often."""
+    """Pace of subscribers: no caller waits for a fact, so a subscriber that is down is probed less often."""
 
     probe_max_s: float = Field(
         default=60.0, gt=0, le=PROBE_S_MAX, description=Pace.model_fields["probe_max_s"].description
     )
 
 
-class Subscription(SubscriberPace, Filters):
-    """One subscriber as `subscriptions` has it. `verified_ms`: when its endpoint answered the challenge, None: not yet;
-    only then it gets facts. `enabled`: false when an operator disabled it."""
+class StoredValue(BaseModel):
+    """A value on a topic. An older role ignores members that a newer gateway adds."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)  # a newer gateway's members are nothing to an older role
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    def encode(self) -> bytes:
+        return self.model_dump_json().encode()
+
+
+class Subscription(SubscriberPace, Filters, StoredValue):
+    """A value of `subscriptions`. `verified_ms`: when its endpoint answered the challenge; before that (None) it gets
+    no facts. `enabled`: false when an operator disabled it."""
+
     id: str = Field(pattern=ID)
     url: str = Field(
         pattern=r"^https?://[^\s/].*$", max_length=URL_CHARS_MAX, description="where facts are posted", repr=False
@@ -136,59 +144,43 @@ class Subscription(SubscriberPace, Filters):
 
     @property
     def active(self) -> bool:
-        """Whether it gets facts, as far as its operator decides."""
+        """Whether it gets facts, unless delivery disabled it."""
         return self.enabled and self.verified_ms is not None
 
-    def encode(self) -> bytes:
-        return self.model_dump_json().encode()
-
     def live_secrets(self, now_ms: int) -> tuple[SigningSecret, ...]:
-        """Those that sign now, newest first."""
+        """The secrets that sign now, newest first."""
         return tuple(secret for secret in self.secrets if secret.until_ms is None or now_ms < secret.until_ms)
 
 
-class Deleted(BaseModel):
-    """A subscription that was: nothing will be sent to it."""
+class Deleted(StoredValue):
+    """A deleted subscription: nothing more is sent to it."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
     id: str
     deleted_ms: int
 
-    def encode(self) -> bytes:
-        return self.model_dump_json().encode()
 
+class Status(StoredValue):
+    """Delivery disabled this revision of a subscription."""
 
-class Status(BaseModel):
-    """Delivery disabled a subscription, in the revision it had then."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
     revision: int
     disabled_ms: int
     reason: str
 
-    def encode(self) -> bytes:
-        return self.model_dump_json().encode()
 
+class Health(StoredValue):
+    """Health of a shard of a subscription, in this revision. Written when it changes, and now and then while all is
+    well."""
 
-class Health(BaseModel):
-    """How a shard of a subscription fares, in the revision it had. Written when that changes, and now and then while
-    all is well."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
     revision: int = 0
     failing_since_ms: int | None = None
-    """The first attempt after which none was taken; None: the last one was taken."""
+    """The attempt since which all failed; None: the last one succeeded."""
     success_ms: int | None = None
     error: str = ""
 
-    def encode(self) -> bytes:
-        return self.model_dump_json().encode()
 
-
-class BlockedFact(BaseModel):
+class BlockedFact(StoredValue):
     """A fact that was given up and holds up its order, return or manifest (`kind`) until an operator decides."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
     delivery: str
     channel: str
     kind: str
@@ -197,11 +189,10 @@ class BlockedFact(BaseModel):
     error: str
 
 
-class Backlog(BaseModel):
-    """What waits in a shard of a subscription; empty while it keeps up. `orders`: those (returns and manifests, too)
-    of which something waits, `blocked` ones included; `blocked_facts`: some of what blocks them."""
+class Backlog(StoredValue):
+    """Backlog of a shard of a subscription; empty while it keeps up. `orders`: orders (returns and manifests, too) with
+    waiting facts, `blocked` ones included; `blocked_facts`: some of the facts that block them."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
     at_ms: int = 0
     orders: int = 0
     oldest_ms: int | None = None
@@ -212,40 +203,37 @@ class Backlog(BaseModel):
     def is_empty(self) -> bool:
         return not self.orders
 
-    def encode(self) -> bytes:
-        return self.model_dump_json().encode()
-
 
 def decode_subscription(raw: bytes) -> Subscription | Deleted:
-    """Raises ValueError: the topic holds what no Sluice of this version writes."""
+    """Decodes a value of `subscriptions`. Raises ValueError for one that no Sluice of this version writes."""
     data = orjson.loads(raw)
     try:
         return Deleted.model_validate(data) if "deleted_ms" in data else Subscription.model_validate(data)
     except ValidationError as error:
-        # Pydantic would quote the input, and with it what is nobody's to read.
+        # Pydantic would quote the input, which may be secret.
         where = ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False))
         raise ValueError(f"a subscription cannot be read: {where}") from None
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether a fact's name is one that the pattern means."""
+    """Whether a fact's name matches the pattern."""
     if "*" not in pattern:
         return pattern == name
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name) is not None
 
 
 def locations_of(fact: Mapping[str, Any]) -> frozenset[str]:
-    """The locations a fact names: the order's, and the one that acknowledged."""
+    """The locations that a fact names: the order's, and the one that acknowledged."""
     named = (fact.get("locationCode"), fact.get("acknowledgedBy"))
     return frozenset(location for location in named if location)
 
 
 def delivery_id(subscription: str, entity_key: bytes, fact_id: str) -> str:
-    """The same whenever the fact is decided again, and safe as a header; the `webhook-id` of every attempt."""
+    """The `webhook-id` of every attempt: the same whenever the fact is decided again, and safe as a header."""
     parts = b"\x00".join((subscription.encode(), entity_key, fact_id.encode()))
     return "msg_" + blake2b(parts, digest_size=16).hexdigest()
 
 
 def delivered_body(name: str, fact: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of a fact's request; the sender adds `delivery`, which says where in the order's story it stands."""
+    """The body of a fact's request; the sender adds `delivery`, the fact's place in the order's sequence."""
     return {"type": name, "timestamp": iso_time(fact["atMs"]), "data": dict(fact)}

@@ -1,1 +1,1 @@
-"""What a subscriber's endpoint is told and how: signatures and their secrets, and the addresses that may be called."""
+"""Calls to subscribers' endpoints: the addresses that may be called, signatures and their secrets, and the client."""

@@ -1,8 +1,8 @@
-"""Where a subscriber's endpoint may be: which URLs and which addresses. Pure.
+"""URLs and addresses at which a subscriber's endpoint may be. Pure.
 
-Whoever may register an endpoint chooses what Sluice connects to, from inside the operator's network. So every address
+The registrant of an endpoint chooses where Sluice connects to, from inside the operator's network. So every address
 that is not plainly on the public internet is refused, unless the operator allows its network. The tables are IANA's
-registries of special-purpose addresses, and what clouds answer at. A name with one refused address is refused whole.
+registries of special-purpose addresses, and addresses of clouds' services. One refused address refuses a whole name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from yarl import URL
 from topics.configuration.networks import Network
 
 URL_CHARS_MAX = 2048
-"""As long as servers and proxies commonly take."""
+"""The longest that servers and proxies commonly accept."""
 
 Address = IPv4Address | IPv6Address
 
@@ -70,7 +70,7 @@ SPECIAL_IPV6: tuple[tuple[str, str], ...] = (
     ("ff00::/8", "multicast"),
 )
 GLOBAL_IPV6 = IPv6Network("2000::/3")
-"""What the internet routes; everything else is refused, named above or not."""
+"""The part that the internet routes; everything else is refused, named above or not."""
 ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
 """In the middle of an IPv6 address: its last part is an IPv4 address that some router would turn to."""
 
@@ -78,11 +78,11 @@ _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _USER = re.compile(r"[^/?#]*//[^/?#]*@")
 _PLAIN_URL = re.compile(r"[!-\[\]-~]+")
-"""Printable ASCII without `\\`, which some take for `/`."""
+"""Printable ASCII without `\\`, which some programs read as `/`."""
 
 
 class EndpointError(ValueError):
-    """Not an endpoint that Sluice calls; the message says why, and what an operator could set."""
+    """Sluice does not call this endpoint. The message says why, and which setting would change that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ _SPECIAL_IPV6 = tuple(Special(IPv6Network(network), what) for network, what in S
 
 @dataclass(frozen=True, slots=True)
 class AddressGuard:
-    """What the operator allows. Without anything: https on public addresses, at the usual ports."""
+    """Endpoints that the operator allows. By default: https on public addresses, at the usual ports."""
 
     networks: tuple[Network, ...] = ()
     """Allowed although they are not public."""
@@ -105,7 +105,7 @@ class AddressGuard:
     plain_http: bool = False
 
     def endpoint(self, text: str) -> URL:
-        """The URL to call. Raises EndpointError; addresses behind a name are looked at when it is called."""
+        """The URL to call. Raises EndpointError. Addresses behind a name are checked when it is called."""
         if len(text) > URL_CHARS_MAX or _PLAIN_URL.fullmatch(text) is None:
             raise EndpointError(f"expected a URL of at most {URL_CHARS_MAX} printable ASCII characters without `\\`")
         try:
@@ -127,8 +127,8 @@ class AddressGuard:
 
     def refusal(self, address: str, port: int) -> str | None:
         """Why this address must not be dialled; None when it may be."""
-        if not any(port in allowed for allowed in self.ports):
-            return f"port {port} is not allowed (SLUICE_SUBSCRIBER_PORTS says which are)"
+        if (refusal := self._port_refusal(port)) is not None:
+            return refusal
         try:
             parsed = ip_address(address)
         except ValueError:
@@ -154,14 +154,16 @@ class AddressGuard:
                 return f"{host[:80]} is an IPv4 address in an odd spelling: write it as four decimal numbers"
         if len(host) > 253 or _NAME.fullmatch(host) is None:
             return f"{host[:80]!r} is not the name of a host"
-        # Which address is behind a name is only known when it is called; its port is known now.
-        if not any(port in allowed for allowed in self.ports):
-            return f"port {port} is not allowed (SLUICE_SUBSCRIBER_PORTS says which are)"
-        return None
+        return self._port_refusal(port)  # addresses behind a name are known only when it is called
+
+    def _port_refusal(self, port: int) -> str | None:
+        if any(port in allowed for allowed in self.ports):
+            return None
+        return f"port {port} is not allowed (SLUICE_SUBSCRIBER_PORTS says which are)"
 
 
 def special(address: Address) -> str | None:
-    """What kind of special address this is, None for one on the public internet."""
+    """The kind of special address, None for one on the public internet."""
     if isinstance(address, IPv4Address):
         return next((entry.what for entry in _SPECIAL_IPV4 if address in entry.network), None)
     if address.scope_id is not None:
@@ -170,7 +172,7 @@ def special(address: Address) -> str | None:
     if named is not None:
         return named
     if address not in GLOBAL_IPV6:
-        return "outside of what the internet routes"
+        return "not routed on the internet"
     return "IPv4 inside (ISATAP)" if int(address) >> 32 & 0xFFFF_FFFF in ISATAP else None
 
 

@@ -1,7 +1,7 @@
-"""Whether an endpoint wants to be a subscriber: it is sent a random challenge, signed, and must send it back.
+"""Verifies that an endpoint wants to be a subscriber: it gets a signed random challenge, and must send it back.
 
 So nobody can point Sluice at a stranger's endpoint, and the operator sees at once whether address, certificate and
-receiver work. A stranger could still answer 200 to everything; it would not know the challenge.
+receiver work. An endpoint that answers 200 to everything does not pass.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from topics.webhooks.signatures import SigningKey, signed_headers
 
 EVENT = "subscription-verification"
 TIMEOUT_S = 10.0
-"""The operator waits for it. A receiver that needs longer would not keep up with facts."""
+"""An operator waits meanwhile. A receiver that needs longer would not keep up with facts."""
 
 
 async def challenge_endpoint(

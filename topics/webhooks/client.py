@@ -1,8 +1,8 @@
-"""Posts to subscribers' endpoints over HTTP/1.1: as little as that takes, because every delivery passes here.
+"""Posts to subscribers' endpoints over HTTP/1.1, and does no more than that takes: every delivery passes here.
 
-A request is written in one piece, its fixed part once for each endpoint; httptools reads the answer. Whatever receiver
-or network do comes back as a Response, never as an exception. There are no redirects, cookies, proxies, credentials and
-no decompression. A kept connection stays with the address that was checked when it was dialled.
+A request is written in one piece, its fixed part once for each endpoint; httptools reads the answer. Whatever happens
+comes back as a Response, never as an exception. There are no redirects, cookies, proxies, credentials, and there is no
+decompression. A kept connection stays with the address that was checked when it was dialled.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from topics.webhooks.addresses import AddressGuard
 from topics.webhooks.dialling import Dialler, Lookup
 
 ANSWER_BYTES_MAX = 64 << 10
-"""Of one answer, its headers and what comes before it (1xx) included: nothing in it is needed but the status."""
+"""Largest answer, with its headers and any 1xx before it: only the status is needed."""
 KEEPALIVE_S = 15.0
-"""Idle connections are dropped before common far sides drop them (Tomcat 20 s, ALB 60 s): fewer resets on re-use."""
+"""Idle connections are dropped before common servers drop them (Tomcat 20 s, ALB 60 s): fewer resets on re-use."""
 SWEEP_S = 5.0
-"""How often idle connections are looked over."""
+"""How often idle connections are looked through."""
 CONNECT_TIMEOUT_S = 10.0
-"""A far side that does not even accept a connection by then is down; the rest of the time-out is for its answer."""
+"""A receiver that does not even accept a connection by then is down; the rest of the time-out is for its answer."""
 ERROR_CHARS_MAX = 300
 NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
@@ -38,8 +38,8 @@ Origin = tuple[str, int, bool]
 
 @value
 class Response:
-    """`status` None: no answer, and `error` says why. With a status, `error` means that it did not arrive whole.
-    Names of headers are in lower case."""
+    """The answer to a post. `status` None: none came, and `error` says why. A status with an `error`: it did not arrive
+    whole. Names of headers are in lower case."""
 
     status: int | None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -49,17 +49,17 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A URL that was checked, and the part of a request that is the same each time; a path may hold a token."""
+    """A checked URL, and the part of a request that is the same each time (not shown: a path may hold a token)."""
 
     origin: Origin
     head: bytes = field(repr=False)
 
 
 class WebhookClient:
-    """Connections by origin, as many as there are calls at once: destinations bound their own."""
+    """Posts over kept connections, as many as there are calls at once: destinations bound their own calls."""
 
     def __init__(self, guard: AddressGuard, lookup: Lookup | None = None, tls: ssl.SSLContext | None = None) -> None:
-        """`tls` left out: the system's authorities."""
+        """`tls`: by default with the system's authorities."""
         self._guard = guard
         self._dialler = Dialler(guard, lookup)
         self._tls = tls
@@ -79,7 +79,7 @@ class WebhookClient:
         return Endpoint((host, port, parsed.scheme == "https"), head.encode("ascii"))
 
     async def post(self, endpoint: Endpoint, headers: str, body: bytes, timeout_s: float) -> Response:
-        """`headers`: lines that each end with CRLF, of characters that a header may have."""
+        """Posts and returns the answer. `headers`: lines, each with CRLF, of characters that a header may have."""
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
         connection = self._kept(endpoint.origin)
@@ -114,7 +114,7 @@ class WebhookClient:
         self._idle.clear()
 
     def _kept(self, origin: Origin) -> _Connection | None:
-        """The one that was used last."""
+        """The idle connection that was used last."""
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
@@ -156,7 +156,7 @@ class WebhookClient:
 
 
 class _Connection(asyncio.Protocol):
-    """One exchange at a time. httptools calls the `on_...` methods while it reads."""
+    """One connection, for one exchange at a time. httptools calls the `on_...` methods while it reads."""
 
     def __init__(self, opened: set[_Connection]) -> None:
         self._opened = opened
@@ -173,7 +173,7 @@ class _Connection(asyncio.Protocol):
         """When it became idle."""
 
     def begin(self, request: bytes) -> asyncio.Future[Response]:
-        """Write a request; the future has what became of it."""
+        """Writes a request. Returns a future of the answer."""
         response = self._response = self._loop.create_future()
         self._received, self._status, self._body = 0, None, b""
         self.is_usable = False
@@ -184,7 +184,7 @@ class _Connection(asyncio.Protocol):
         return response
 
     def end(self, error: str) -> None:
-        """No whole answer will come."""
+        """Ends the exchange without a whole answer."""
         self._resolve(
             Response(self._status, self._headers if self._status else {}, self._body, error[:ERROR_CHARS_MAX])
         )
@@ -211,7 +211,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._response is None:
-            self.abort()  # nobody asked: whatever it is, it must not become the next answer
+            self.abort()  # data without a request must not become the next answer
             return
         self._received += len(data)
         try:

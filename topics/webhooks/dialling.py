@@ -1,7 +1,7 @@
-"""Connecting only where the guard allows.
+"""Connects only where the guard allows.
 
-A name is resolved here, every address of the answer is checked, and those very addresses are dialled, as numbers:
-nothing resolves the name again, so a name that points elsewhere a moment later (rebinding) changes nothing.
+A name is resolved here, every address of the answer is checked, and those addresses are dialled, as numbers. Nothing
+resolves the name again, so a name that points elsewhere a moment later (rebinding) changes nothing.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from topics.configuration.settings import Settings
 from topics.webhooks.addresses import AddressGuard, is_address
 
 LOOKUPS_MAX = 64
-"""Names that are looked up at once. A name server that hangs holds one for each name, and the others go on."""
+"""Names that are looked up at once. A name server that hangs keeps one place for each name; the others go on."""
 DIALLED_MAX = 8
-"""Addresses of a name that are tried: they all have the time-out of one attempt."""
+"""Addresses of a name that are tried: together they have the time-out of one attempt."""
 KEPT_S = 10.0
-"""How long an answer is used again: a name that moves is followed soon, and a burst of dials asks once."""
+"""How long an answer is used again: short enough to follow a name that moves, and a burst of dials asks once."""
 NAMES_MAX = 4096
 """Answers that are kept."""
 NEXT_ADDRESS_S = 0.25
-"""After so long the next address is tried beside the first (RFC 8305)."""
+"""How long the first address is tried alone before the next is tried beside it (RFC 8305)."""
 
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
 """All addresses of a name, IPv4 and IPv6. Raises OSError when there is none."""
 
 
 class AddressRefusedError(OSError):
-    """The guard does not let this be dialled."""
+    """The guard does not allow dialling this address."""
 
 
 def guard_of(settings: Settings) -> AddressGuard:
@@ -45,7 +45,7 @@ def guard_of(settings: Settings) -> AddressGuard:
 
 
 class Dialler:
-    """Gives connected sockets. Each name is asked for once at a time, and its answer kept for moments."""
+    """Makes connected sockets. A name is looked up once at a time, and its answer is kept for KEPT_S."""
 
     def __init__(self, guard: AddressGuard, lookup: Lookup | None = None) -> None:
         self._guard = guard
@@ -75,7 +75,7 @@ class Dialler:
         if task is None:
             task = self._asking[host] = asyncio.create_task(self._ask(host), name=f"lookup {host}")
             task.add_done_callback(_heard)
-        # Who gives up waiting does not end the lookup for the others.
+        # Shielded: a caller that gives up does not end the lookup for the others.
         return await asyncio.shield(task)
 
     async def _ask(self, host: str) -> Sequence[str]:
@@ -92,14 +92,14 @@ class Dialler:
 
 
 def _heard(task: asyncio.Task[Sequence[str]]) -> None:
-    """Its failure is no news to whoever still waits, and to nobody when all gave up."""
+    """Takes note of a failure, so that asyncio does not warn when all callers gave up; waiting ones raise it."""
     if not task.cancelled():
         task.exception()
 
 
 class SystemLookup:
-    """The system's resolver, in threads of its own: the event loop's few are shared with everything else, and a thread
-    that waits for a name server must not hold up the end of the process."""
+    """The system's resolver, in threads of its own: the event loop's are few and shared, and a thread that waits for a
+    name server must not hold up the end of the process."""
 
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(LOOKUPS_MAX)
@@ -113,18 +113,18 @@ class SystemLookup:
                 try:
                     answer = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
                 except (OSError, UnicodeError) as error:
-                    _tell(loop, found, OSError(f"{host} has no address: {error}"))
+                    _resolve(loop, found, OSError(f"{host} has no address: {error}"))
                 else:
-                    _tell(loop, found, list(dict.fromkeys(str(entry[4][0]) for entry in answer)))
+                    _resolve(loop, found, list(dict.fromkeys(str(entry[4][0]) for entry in answer)))
 
             threading.Thread(target=run, name=f"lookup {host}", daemon=True).start()
             return await found
 
 
-def _tell(
+def _resolve(
     loop: asyncio.AbstractEventLoop, found: asyncio.Future[Sequence[str]], answer: Sequence[str] | OSError
 ) -> None:
-    def tell() -> None:
+    def resolve() -> None:
         if found.done():
             return
         if isinstance(answer, OSError):
@@ -133,9 +133,9 @@ def _tell(
             found.set_result(answer)
 
     try:
-        loop.call_soon_threadsafe(tell)
+        loop.call_soon_threadsafe(resolve)
     except RuntimeError:
-        return  # the loop is closed: nobody waits any more
+        return  # the loop is closed
 
 
 def _info(address: str, port: int) -> aiohappyeyeballs.AddrInfoType:

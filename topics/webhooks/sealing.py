@@ -1,8 +1,8 @@
 """Secrets at rest: sealed with AES-GCM under SLUICE_SECRET_KEY, or only named, as `env:NAME`.
 
-A sealed secret is `sealed:KEY:BASE64`, where KEY tells which key it was, without telling the key. It is bound to its
-owner, so that a copy under another subscription does not open. To change the key: put the new one first, keep the old
-one behind it until every secret was sealed anew (each change of a subscription does that), then leave the old one out.
+A sealed secret is `sealed:KEY:BASE64`, where KEY identifies the key without revealing it. It is bound to its owner, so
+a copy under another subscription does not open. To change the key: put the new one first, keep the old one behind it
+until every secret was sealed anew (each change of a subscription does that), then leave the old one out.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from topics.configuration.settings import Settings
 
 SEALED, REFERENCE = "sealed:", "env:"
 NONCE_BYTES = 12
-"""What AES-GCM is made for. Random: two alike become likely only after billions of secrets."""
+"""The length AES-GCM is made for. Nonces are random: two alike become likely only after billions of secrets."""
 _SHAPE = re.compile(r"sealed:([0-9a-f]{8}):([A-Za-z0-9+/=]{1,4096})")
 
 
 class SealError(Exception):
-    """A secret cannot be sealed or read here and now. The message says what to do about it, and shows no secret."""
+    """A secret cannot be sealed or read now. The message says what to do about it, and shows no secret."""
 
 
 class SecretBox:
-    """Seals and opens. The first key seals, all open; without a key only references can be read."""
+    """Seals and opens secrets. The first key seals, all open; without a key only references can be read."""
 
     def __init__(self, keys: Sequence[bytes], environment: Mapping[str, str] = os.environ) -> None:
         self._ciphers = {_name(key): AESGCM(key) for key in keys}
@@ -69,11 +69,11 @@ class SecretBox:
             raw = base64.b64decode(text, validate=True)
             return cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], owner.encode()).decode()
         except (InvalidTag, ValueError):
-            told = f"the secret of {owner} does not open under its key {name}: it was changed, or is another's"
-            raise SealError(told) from None
+            why = f"the secret of {owner} does not open under its key {name}: it was changed, or is another's"
+            raise SealError(why) from None
 
     def renewed(self, sealed: str, owner: str) -> str:
-        """The same secret under the first key. One whose key is not here stays as it is. Raises SealError."""
+        """The same secret under the first key. A secret whose key is not here stays as it is. Raises SealError."""
         shape = _SHAPE.fullmatch(sealed)
         name = shape[1] if shape is not None else ""
         if name not in self._ciphers or name == next(iter(self._ciphers)):

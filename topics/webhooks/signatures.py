@@ -1,7 +1,7 @@
 """Signatures of Standard Webhooks 1.0: `v1` (HMAC-SHA256) and `v1a` (ed25519). Pure.
 
-What is signed is `ID.TIMESTAMP.BODY`. While a secret is rotated each live one signs, and a receiver takes any signature
-that it can verify. Secrets are text: `whsec_` for v1, `whsk_` for v1a, whose receivers verify with the `whpk_` half.
+The signed text is `ID.TIMESTAMP.BODY`. While a secret is rotated each live one signs, and a receiver accepts any
+signature that it can verify. Secrets are text: `whsec_` for v1, `whsk_` for v1a, which receivers verify with `whpk_`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from typing import Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SECRET_BYTES_MIN, SECRET_BYTES_MAX = 24, 64
-"""Of a v1 secret, as the standard says."""
+"""Bounds of a v1 secret, from the standard."""
 MADE_BYTES = 32
-"""Of a secret made here: as long as the hash, and as an ed25519 seed."""
+"""Length of a secret made here: that of the hash, and of an ed25519 seed."""
 HMAC_PREFIX, SEED_PREFIX, PUBLIC_PREFIX = "whsec_", "whsk_", "whpk_"
 ID = re.compile(r"[!-\-/-~]{1,256}")
-"""Of a delivery: printable ASCII (a header carries it) without `.`, which ends it in what is signed."""
+"""A delivery's id: printable ASCII (it is in a header) without `.`, which ends it in the signed text."""
 
 
 class SecretError(ValueError):
-    """This text is no secret; the message says why, and never holds any of it."""
+    """This text is no secret. The message says why, and never quotes it."""
 
 
 class Signature(StrEnum):
@@ -43,10 +43,10 @@ class SigningKey(Protocol):
     """One secret, ready to sign many times."""
 
     def sign(self, content: bytes) -> str:
-        """With its version, as it stands in the header."""
+        """The signature with its version, as it stands in the header."""
 
     def verifier(self) -> str:
-        """What a receiver needs to verify: the secret itself for v1, the public half for v1a."""
+        """The text with which a receiver verifies: the secret itself for v1, the public half for v1a."""
 
 
 class HmacKey:
@@ -58,7 +58,7 @@ class HmacKey:
                 f"a {HMAC_PREFIX} secret is {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes, not {len(key)}"
             )
         self._key = key
-        self._begun = hmac.new(key, digestmod=hashlib.sha256)  # copying it is cheaper than to begin again
+        self._begun = hmac.new(key, digestmod=hashlib.sha256)  # a copy of it is cheaper than a new one
 
     def sign(self, content: bytes) -> str:
         mac = self._begun.copy()
@@ -124,7 +124,6 @@ def signed_headers(keys: Iterable[SigningKey], delivery_id: str, timestamp: int,
 
 
 def _decoded(secret: str, prefix: str) -> bytes:
-    """Strictly: what is not base64 is not guessed at."""
     try:
         return base64.b64decode(secret.removeprefix(prefix), validate=True)
     except ValueError:
