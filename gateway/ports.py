@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
@@ -127,9 +127,8 @@ class StockOperations(Protocol):
     def unready(self) -> str | None: ...
 
 
-class Clock(Protocol):
-    def __call__(self) -> int:
-        """Epoch milliseconds."""
+Clock = Callable[[], int]
+"""Epoch milliseconds."""
 
 
 class Endpoints(Protocol):

@@ -19,7 +19,6 @@ from topics.schema_base import canonical
 from topics.stock.offers import Offer
 
 BY_LOCATION = BY_NAME["search-inventory"]
-EVERYWHERE = BY_NAME["search-inventory-marketplace"]
 
 Found = dict[str, dict[str, Any]]
 """SKU -> its entry in the answer's list."""

@@ -133,7 +133,7 @@ def text() -> str:
 def _payloads() -> tuple[dict[str, Schema], Schema]:
     """The reference to each message's payload, and all component schemas."""
     adapters: dict[str, TypeAdapter[Any]] = {
-        message.name: message.payload for messages in MESSAGES.values() for message in messages
+        message.name: TypeAdapter(message.payload) for messages in MESSAGES.values() for message in messages
     }
     made, definitions = TypeAdapter.json_schemas(
         [(name, "validation", adapter) for name, adapter in adapters.items()],

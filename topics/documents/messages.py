@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from topics.api.snapshots import SnapshotAbort, SnapshotBegin, SnapshotEnd, SnapshotPart, SnapshotStep
 from topics.configuration.channels import SENT_TO_MARKETPLACES
 from topics.contract.definition import Entity
@@ -33,17 +31,15 @@ from topics.stock.controls import Control
 from topics.stock.status import LocationStatus, RefusedSku
 from topics.subscriptions.model import Backlog, Deleted, Health, Status, Subscription
 
-ANY = TypeAdapter[Any](Any)
-"""For values that only their role reads, and for those of other records."""
-
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A kind of record. `type`: its ce_type, empty for records without CloudEvents headers; `payload`: its value."""
+    """A kind of record. `type`: its ce_type, empty for records without CloudEvents headers; `payload`: the type of its
+    value, or Any if only its role reads it or it is another record's."""
 
     name: str
     type: str
-    payload: TypeAdapter[Any]
+    payload: Any
     summary: str
 
 
@@ -51,24 +47,24 @@ def _commands(entities: tuple[Entity, ...]) -> Iterator[Message]:
     for touchpoint in TOUCHPOINTS:
         if touchpoint.entity in entities:
             kind = envelope.COMMAND + touchpoint.name
-            yield Message(touchpoint.name, kind, TypeAdapter(touchpoint.request), touchpoint.title)
+            yield Message(touchpoint.name, kind, touchpoint.request, touchpoint.title)
 
 
 def _requests() -> Iterator[Message]:
     """Requests to a channel whose far side is `kafka`."""
     for touchpoint in SENT_TO_MARKETPLACES:
         kind = envelope.CHANNEL_REQUEST + touchpoint.name
-        yield Message(f"{touchpoint.name}-request", kind, TypeAdapter(touchpoint.request), touchpoint.title)
+        yield Message(f"{touchpoint.name}-request", kind, touchpoint.request, touchpoint.title)
 
 
 def _facts(facts: Mapping[str, type[Part]]) -> Iterator[Message]:
     for name, model in facts.items():
         summary = " ".join((model.__doc__ or name).split())
-        yield Message(f"fact-{name}", envelope.FACT + name, TypeAdapter(model), summary)
+        yield Message(f"fact-{name}", envelope.FACT + name, model, summary)
 
 
 _SNAPSHOTS = tuple(
-    Message(kind.removeprefix(envelope.COMMAND), kind, TypeAdapter[Any](model), " ".join((model.__doc__ or "").split()))
+    Message(kind.removeprefix(envelope.COMMAND), kind, model, " ".join((model.__doc__ or "").split()))
     for kind, model in (
         (kinds.SNAPSHOT_BEGIN, SnapshotBegin),
         (kinds.SNAPSHOT_PART, SnapshotPart),
@@ -77,8 +73,8 @@ _SNAPSHOTS = tuple(
         (kinds.SNAPSHOT_STEP, SnapshotStep),
     )
 )
-_REPLY = Message("reply", envelope.REPLY, TypeAdapter(Reply), "The verdict on a command, or its answer")
-_POSITION = TypeAdapter[Any](Position | ConsolidatedPosition)
+_REPLY = Message("reply", envelope.REPLY, Reply, "The verdict on a command, or its answer")
+_POSITION = Position | ConsolidatedPosition
 _OF_ORDERS = (Entity.ORDER, Entity.RETURN, Entity.MANIFEST)
 
 COMMANDS = tuple(_commands(_OF_ORDERS))
@@ -87,92 +83,73 @@ COMMANDS = tuple(_commands(_OF_ORDERS))
 MESSAGES: dict[str, tuple[Message, ...]] = {
     "orders.commands": (
         *COMMANDS,
-        Message("delivery-outcome", envelope.DELIVERY_OUTCOME, TypeAdapter(Outcome), "The outcome of a request"),
+        Message("delivery-outcome", envelope.DELIVERY_OUTCOME, Outcome, "The outcome of a request"),
         Message(
             "shipment-manifested",
             envelope.SHIPMENT_MANIFESTED,
-            TypeAdapter(ShipmentManifestedTold),
+            ShipmentManifestedTold,
             "From a manifest to each of its orders",
         ),
-        Message("return-claimed", envelope.RETURN_CLAIMED, TypeAdapter(ReturnClaimed), "From a return to its order"),
-        Message("return-decided", envelope.RETURN_DECIDED, TypeAdapter(ReturnDecided), "The order's answer to a claim"),
-        Message("tick", envelope.TICK, TypeAdapter(Ticked), "From the owner of a partition to itself"),
-        Message("order-query", envelope.ORDER_QUERY, TypeAdapter(OrderAsked), "A query for an order's whole state"),
+        Message("return-claimed", envelope.RETURN_CLAIMED, ReturnClaimed, "From a return to its order"),
+        Message("return-decided", envelope.RETURN_DECIDED, ReturnDecided, "The order's answer to a claim"),
+        Message("tick", envelope.TICK, Ticked, "From the owner of a partition to itself"),
+        Message("order-query", envelope.ORDER_QUERY, OrderAsked, "A query for an order's whole state"),
     ),
     "orders.events": tuple(_facts(FACTS)),
-    "orders.state": (Message("order-state", "", ANY, "The orders role's own; it may change with any version"),),
-    "relay.answers": (Message("relay-answer", "", ANY, "The orders role's own: a far side's answer as it came"),),
+    "orders.state": (Message("order-state", "", Any, "The orders role's own; it may change with any version"),),
+    "relay.answers": (Message("relay-answer", "", Any, "The orders role's own: a far side's answer as it came"),),
     "deliveries.requests": (
-        Message(
-            "delivery-request", envelope.DELIVERY_REQUEST, TypeAdapter(DeliveryRequest), "A request that should be sent"
-        ),
-        Message("lane-decision", envelope.LANE_DECISION, TypeAdapter(LaneDecision), "An operator's decision"),
-        Message(
-            "redrive", envelope.DELIVERY_REDRIVE, TypeAdapter(Redrive), "A request that was given up and is sent again"
-        ),
+        Message("delivery-request", envelope.DELIVERY_REQUEST, DeliveryRequest, "A request that should be sent"),
+        Message("lane-decision", envelope.LANE_DECISION, LaneDecision, "An operator's decision"),
+        Message("redrive", envelope.DELIVERY_REDRIVE, Redrive, "A request that was given up and is sent again"),
     ),
     "deliveries.attempts": (
-        Message(
-            "delivery-attempted",
-            envelope.DELIVERY_ATTEMPTED,
-            TypeAdapter(AttemptRecord),
-            "One attempt, without bodies",
-        ),
+        Message("delivery-attempted", envelope.DELIVERY_ATTEMPTED, AttemptRecord, "One attempt, without bodies"),
     ),
-    "deliveries.outbox": (Message("outbox-entry", "", ANY, "The delivery role's own"),),
-    "deliveries.permits": (Message("permit", "", ANY, "The delivery role's own"),),
+    "deliveries.outbox": (Message("outbox-entry", "", Any, "The delivery role's own"),),
+    "deliveries.permits": (Message("permit", "", Any, "The delivery role's own"),),
     "deliveries.dead": (
-        Message("delivery-dead", envelope.DELIVERY_DEAD, TypeAdapter(DeadRecord), "A request that was given up"),
+        Message("delivery-dead", envelope.DELIVERY_DEAD, DeadRecord, "A request that was given up"),
         Message(
             "delivery-concluded",
             envelope.DELIVERY_CONCLUDED,
-            TypeAdapter(Concluded),
+            Concluded,
             "The later outcome of a request that was given up",
         ),
     ),
     "inventory.updates": (*_commands((Entity.STOCK,)), *_SNAPSHOTS),
     "inventory.positions": (Message("position", "", _POSITION, "The last accepted value; null: the position is gone"),),
     "inventory.changes": (
-        Message(
-            "stock-changed", STOCK_CHANGED, TypeAdapter(StockChanged), "The positions that a batch of stock changed"
-        ),
+        Message("stock-changed", STOCK_CHANGED, StockChanged, "The positions that a batch of stock changed"),
     ),
     "inventory.sent": (Message("position-sent", "", _POSITION, "The value that the channel last acknowledged"),),
-    "inventory.controls": (Message("stock-control", "", TypeAdapter(Control), "What operators asked for last"),),
+    "inventory.controls": (Message("stock-control", "", Control, "What operators asked for last"),),
     "inventory.status": (
         Message(
-            "stock-status",
-            "",
-            TypeAdapter[Any](LocationStatus | RefusedSku),
-            "The state of a location's stock, or of a refused SKU",
+            "stock-status", "", LocationStatus | RefusedSku, "The state of a location's stock, or of a refused SKU"
         ),
     ),
     "inventory.events": tuple(_facts(STOCK_FACTS)),
     "subscriptions": (
-        Message(
-            "subscription",
-            "",
-            TypeAdapter[Any](Subscription | Deleted),
-            "A subscription with sealed secrets, or its removal",
-        ),
+        Message("subscription", "", Subscription | Deleted, "A subscription with sealed secrets, or its removal"),
     ),
     "subscriptions.status": (
         Message(
             "subscription-status",
             "",
-            TypeAdapter[Any](Status | Health | Backlog),
+            Status | Health | Backlog,
             "By id: why it is disabled. By id and shard: the shard's health. By id, shard and `backlog`: what waits",
         ),
     ),
     "subscriptions.events": tuple(_facts(SUBSCRIPTION_FACTS)),
     "replies": (_REPLY,),
     "commands.rejected": (
-        Message("rejected", "", ANY, "The original bytes and headers, with the reason in `sluice-rejected-*` headers"),
+        Message("rejected", "", Any, "The original bytes and headers, with the reason in `sluice-rejected-*` headers"),
     ),
     "replies.NAME": (_REPLY,),
     "channel.NAME.requests": tuple(_requests()),
     "channel.NAME.answers": (
-        Message("channel-answer", "", ANY, "What the channel would answer over HTTP, or nothing"),
+        Message("channel-answer", "", Any, "What the channel would answer over HTTP, or nothing"),
     ),
 }
 """By the topic's name in the catalogue; NAME stands for what a channel's configuration chooses."""
