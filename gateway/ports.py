@@ -119,10 +119,10 @@ class StockOperations(Protocol):
     def status(self) -> StatusIndex: ...
 
     def has_written(self, partition: int, offset: int) -> bool:
-        """Whether the record of `inventory.controls` at this place counts here."""
+        """Whether the record of `inventory.controls` at this offset has been read."""
 
     async def until_written(self, partition: int, offset: int) -> None:
-        """Returns when the record of `inventory.controls` at this place counts here."""
+        """Returns when the record of `inventory.controls` at this offset has been read."""
 
     def unready(self) -> str | None: ...
 

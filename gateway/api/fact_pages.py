@@ -29,7 +29,7 @@ RECORDS_MAX = 50_000
 SEARCH_MS = 5_000
 """How long one call may search."""
 NEWS_MS = 2_000
-"""How long a fact of which the order's state tells already may take to be in the log."""
+"""How long a fact that the order's state lists already may take to be in the log."""
 SKEW_MS = 10_000
 """How far the clocks of gateway and orders role may differ before a search begins again, further back. A former owner
 writes its last records within this time, too."""

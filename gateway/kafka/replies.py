@@ -116,11 +116,11 @@ class ReplyReader:
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             await consumer.start()
-            place = TopicPartition(self._topic, self._partition)
-            consumer.assign([place])
+            assigned = TopicPartition(self._topic, self._partition)
+            consumer.assign([assigned])
             if self._next_offset is None:
-                self._next_offset = (await consumer.end_offsets([place]))[place]
-            consumer.seek(place, self._next_offset)
+                self._next_offset = (await consumer.end_offsets([assigned]))[assigned]
+            consumer.seek(assigned, self._next_offset)
         self._unready = None
         while True:
             for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():

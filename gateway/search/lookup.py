@@ -94,8 +94,12 @@ def in_answer(touchpoint: str, body: Any, channel: Channel, offer_at: OfferAt, m
         sku = item["channelSkuCode"]
         if sku in wanted:
             offered = [
-                _at(channel, place["locationCode"], offer_at(place["locationCode"]).quantity(sku, place["quantity"]))
-                for place in item["inventories"]
+                _at(
+                    channel,
+                    found_at["locationCode"],
+                    offer_at(found_at["locationCode"]).quantity(sku, found_at["quantity"]),
+                )
+                for found_at in item["inventories"]
             ]
             found[sku] = _sku(sku, item.get("channelSerialNo"), offered)
     return found
@@ -125,7 +129,7 @@ def _sku(sku: str, serial: str | None, offered: list[dict[str, Any]]) -> dict[st
     return {
         "channelSkuCode": sku,
         "channelSerialNo": serial,
-        "totalQuantity": sum(place["quantity"] for place in offered),
+        "totalQuantity": sum(one["quantity"] for one in offered),
         "inventories": offered,
     }
 

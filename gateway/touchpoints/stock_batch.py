@@ -65,7 +65,7 @@ def split(touchpoint: Touchpoint, raw: bytes) -> StockBatch:
     members = parse(raw)
     consolidated = touchpoint.name == CONSOLIDATED
     if not consolidated:
-        # Readers of the record tell the two forms of a batch by this member; here the path tells them.
+        # Readers of the record tell the two forms of a batch apart by this member; the path has said which one this is.
         members.pop("consolidationType", None)
     elif "consolidationType" not in members:
         raise bad_data("consolidationType: may not be null")

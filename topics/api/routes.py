@@ -1,7 +1,7 @@
-"""ROUTES: one entry for each call below /api, and where touchpoints are at the gateway.
+"""ROUTES: one entry for each call below /api. Also the paths of touchpoints at the gateway.
 
-The gateway's routes, the bounds of query parameters and the OpenAPI document derive from these entries. To add a call:
-one entry here, and a handler of its name in gateway/api.
+The gateway's routes, the bounds of query parameters and the OpenAPI document derive from these entries. To add a call,
+add an entry here and a handler with its name in gateway/api.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ NUMBER_MAX = 1 << 53
 
 
 def full_path(touchpoint: Touchpoint) -> str:
-    """Where its caller finds a touchpoint at the gateway."""
+    """The path of a touchpoint at the gateway."""
     prefix = MARKETPLACE_PREFIX if touchpoint.direction is Direction.TO_INCREFF else INCREFF_PREFIX
     return prefix + touchpoint.path
 
 
 @dataclass(frozen=True, slots=True)
 class QueryParameter:
-    """A value of the query string, which may be left out. `minimum` and `maximum` bound a whole number."""
+    """An optional value of the query string. `minimum` and `maximum` bound a whole number."""
 
     name: str
     type: str = "string"
@@ -64,7 +64,7 @@ class QueryParameter:
 class Route:
     """One call of the management API.
 
-    `name`: of its handler, and its operationId. `label`: what it is called in the log and the metrics. A part
+    `name`: the name of its handler, and its operationId. `label`: its name in the log and the metrics. A part
     `{name:one|other}` of `path` takes these words only. `answers`: what each status of success means; all have a
     `document` as their body, or none. `receipts`: they say where in Kafka the event is. `refusals`: what other statuses
     mean than those that follow from the call's form. `uploads`: media types of a body that is no JSON, and their
@@ -93,7 +93,7 @@ class Route:
 
     @property
     def needs_body(self) -> bool:
-        """Whether the body may not be left out, as some of its members may not."""
+        """Whether the body is required, because one of its members is."""
         return self.body is None or any(member.is_required() for member in self.body.model_fields.values())
 
     @property
@@ -126,13 +126,13 @@ FACTS_AFTER = QueryParameter("after", "integer", minimum=0, maximum=NUMBER_MAX, 
 FACTS_LIMIT = QueryParameter("limit", "integer", minimum=1, maximum=500, default=100)
 """An order of a few shipments has some dozens of facts in all."""
 FACTS_AT = QueryParameter(
-    "at", "integer", minimum=0, maximum=NUMBER_MAX, description="Where to look on, as `next` has it"
+    "at", "integer", minimum=0, maximum=NUMBER_MAX, description="Where the search goes on, from `next`"
 )
 REFUSED_AFTER = QueryParameter("after", description="From `next`")
 REFUSED_LIMIT = QueryParameter("limit", "integer", minimum=1, maximum=1_000, default=100)
 """A thousand refused SKUs take some 150 KB."""
 COMPLETE = QueryParameter(
-    "complete", "boolean", default=False, description="Whether SKUs that it does not name become 0"
+    "complete", "boolean", default=False, description="Whether SKUs that the snapshot does not name become 0"
 )
 
 
@@ -150,14 +150,14 @@ def _of_entity(one: str, document: type[BaseModel]) -> Iterator[Route]:
     yield route(
         "GET /events",
         f"get-{one}-events",
-        f"What happened to one {one} after a sequence, as subscribers get it",
+        f"Facts of one {one} after a sequence, as subscribers get them",
         label=f"api-{one}-events",
         query=(CHANNEL, FACTS_AFTER, FACTS_LIMIT, FACTS_AT),
         document=EventsDocument,
         answers={200: "The facts"},
-        refusals={410: "They are not kept any more; `detail` says which are"},
+        refusals={410: "The facts are not kept any more; `detail` says which are"},
     )
-    summary = "Retry a dead delivery, or let its lane go on without it"
+    summary = "Retry a delivery that was given up, or let its lane go on without it"
     yield route(f"POST {_DECISION}", f"decide-{one}-delivery", summary, label="api-lane-decision", **_DECIDED)
 
 
@@ -165,7 +165,7 @@ _DECISION = "/deliveries/{request}/{action:retry|skip}"
 _DECIDED: dict[str, Any] = {"document": LaneDecided, "answers": {202: "Stored"}, "receipts": True}
 
 _redrives = partial(_route, label="api-redrives", tag="management", base="/api/redrives", document=RedriveDocument)
-_FARES = "How it fares"
+_STATE = "The state of the redrive"
 
 _subscriptions = partial(
     _route, label="api-subscriptions", tag="subscriptions", base="/api/subscriptions", document=SubscriptionDocument
@@ -173,14 +173,14 @@ _subscriptions = partial(
 _change = partial(_subscriptions, revised=True)
 _NOT_VERIFIED = {409: "The endpoint did not answer the challenge; nothing was changed"}
 
-_stock = partial(_route, label="api-inventory", tag="stock", base="/api/inventory", answers={200: "What is known"})
+_stock = partial(_route, label="api-inventory", tag="stock", base="/api/inventory", answers={200: "The known state"})
 _refused = partial(_stock, query=(REFUSED_AFTER, REFUSED_LIMIT), document=RefusedSkusDocument)
 _control = partial(
     _stock,
     document=ControlDocument,
     answers={202: "Stored"},
     receipts=True,
-    refusals={409: "Another operator asked for something else at the same moment; or the channel has no `read_back`"},
+    refusals={409: "Another operator asked for something else at the same moment, or the channel has no `read_back`"},
 )
 _ACTION = "{action:pause|resume|resync|reconcile}"
 _snapshots = partial(_stock, label="api-snapshots")
@@ -188,28 +188,28 @@ _snapshots = partial(_stock, label="api-snapshots")
 ROUTES: tuple[Route, ...] = (
     *_of_entity("order", OrderDocument),
     *_of_entity("return", ReturnDocument),
-    _redrives("GET", "list-redrives", "The last redrives of this gateway", document=RedriveList, answers={200: _FARES}),
+    _redrives("GET", "list-redrives", "The last redrives of this gateway", document=RedriveList, answers={200: _STATE}),
     _redrives(
         "POST",
         "redrive",
-        "Count, or send again, what was given up",
+        "Count requests that were given up, or send them again",
         body=RedriveAsked,
-        answers={202: _FARES},
-        refusals={409: "Another one is going on"},
+        answers={202: _STATE},
+        refusals={409: "Another redrive is going on"},
     ),
-    _redrives("GET /{id}", "get-redrive", "One redrive", answers={200: _FARES}),
-    _redrives("DELETE /{id}", "stop-redrive", "Send nothing more", answers={202: _FARES}),
+    _redrives("GET /{id}", "get-redrive", "One redrive", answers={200: _STATE}),
+    _redrives("DELETE /{id}", "stop-redrive", "Stop a redrive", answers={202: _STATE}),
     _subscriptions("GET", "list-subscriptions", "All subscriptions", document=SubscriptionList),
     _subscriptions(
         "POST",
         "add-subscription",
-        "Add a subscriber; its endpoint is sent a challenge, and its secret is shown once",
+        "Add a subscription; its endpoint is sent a challenge, and its secret is shown once",
         body=SubscriptionAsked,
         document=SubscriptionMade,
         answers={201: "Done"},
-        refusals={409: "There are as many as there may be"},
+        refusals={409: "There are too many subscriptions"},
     ),
-    _subscriptions("GET /{id}", "get-subscription", "One subscription and how it fares"),
+    _subscriptions("GET /{id}", "get-subscription", "One subscription and its health"),
     _change(
         "PATCH /{id}",
         "change-subscription",
@@ -220,7 +220,7 @@ ROUTES: tuple[Route, ...] = (
     _change(
         "DELETE /{id}",
         "remove-subscription",
-        "Remove it; what waits is dropped",
+        "Remove a subscription; waiting facts are dropped",
         document=None,
         answers={204: "Done"},
     ),
@@ -228,23 +228,26 @@ ROUTES: tuple[Route, ...] = (
     _change(
         "POST /{id}/rotate-secret",
         "rotate-subscription-secret",
-        "A new secret, shown once; the ones before it go on signing for the overlap",
+        "Make a new secret, which is shown once; older ones sign beside it for the overlap",
         body=RotationAsked,
         document=SubscriptionMade,
         refusals={409: "Too many secrets sign already"},
     ),
-    _change("POST /{id}/enable", "enable-subscription", "Go on with what still waits"),
-    _change("POST /{id}/disable", "disable-subscription", "Send nothing and ask for nothing; what waits stays"),
+    _change("POST /{id}/enable", "enable-subscription", "Enable a subscription; it gets the facts that still wait"),
+    _change("POST /{id}/disable", "disable-subscription", "Disable a subscription; waiting facts stay"),
     _subscriptions(
         f"POST /{{id}}{_DECISION}",
         "decide-subscription-delivery",
-        "Retry a dead fact, or go on without it",
+        "Retry a fact that was given up, or go on without it",
         query=(CHANNEL, *(QueryParameter(name) for name in ("order", "return", "manifest"))),
         **_DECIDED,
     ),
-    _stock("GET /status", "get-stock-status", "How the stock of each channel fares", document=StockStatusDocument),
+    _stock("GET /status", "get-stock-status", "The state of each channel's stock", document=StockStatusDocument),
     _stock(
-        "GET /status/{channel}", "get-channel-stock-status", "The same of one channel", document=StockStatusDocument
+        "GET /status/{channel}",
+        "get-channel-stock-status",
+        "The state of one channel's stock",
+        document=StockStatusDocument,
     ),
     _refused("GET /refused/{channel}", "get-refused-skus", "The SKUs that a channel refuses"),
     _refused(
@@ -263,7 +266,7 @@ ROUTES: tuple[Route, ...] = (
     _snapshots(
         "GET /snapshots/{channel}/{location}",
         "get-snapshots",
-        "How the snapshots of a location fare, the newest first",
+        "The snapshots of a location, the newest first",
         document=SnapshotList,
     ),
     _snapshots(
@@ -276,11 +279,11 @@ ROUTES: tuple[Route, ...] = (
             "text/csv": "A header with names of members, then one item a row",
         },
         document=SnapshotTaken,
-        answers={200: "It is applied", 202: "All of it is stored and is being applied; a GET of this path tells"},
+        answers={200: "Applied", 202: "Stored, and being applied; a GET of this path tells the rest"},
         receipts=True,
         refusals={
             408: "Nothing of the upload came for too long; nothing becomes 0",
-            409: "All of it came, and it was abandoned: another snapshot of the location began meanwhile",
+            409: "Abandoned after all of it had come, because another snapshot of the location began",
             415: "Neither NDJSON nor CSV",
         },
     ),
@@ -301,4 +304,4 @@ PROBES: tuple[Route, ...] = (
     _probe("GET openapi.json", "openapi", "This document", answers={200: "OpenAPI 3.1"}),
     _probe("GET asyncapi.json", "asyncapi", "Every Kafka topic and what it carries", answers={200: "AsyncAPI 3.0"}),
 )
-"""About the gateway itself: without a token, and neither counted nor logged."""
+"""Calls about the gateway itself. They need no token, and are neither counted nor logged."""

@@ -89,7 +89,7 @@ class Redriver:
         self._now_ms = now_ms
 
     async def run(self, job: Job) -> None:
-        """Runs a redrive to its end. Errors are told by the job."""
+        """Runs a redrive to its end. The job says what went wrong."""
         try:
             await self._run(job)
             job.state = "stopped" if job.stop.is_set() else "done"

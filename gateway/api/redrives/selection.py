@@ -140,8 +140,8 @@ class Choice:
         elif (request.relay and request.withdraw) or not self._is_open(request.destination):
             self._left.add(request.id)
         else:
-            place = Chosen(partition, record.offset, letter.attempts, request.destination, letter.reason)
-            self.chosen[request.id] = place
+            chosen = Chosen(partition, record.offset, letter.attempts, request.destination, letter.reason)
+            self.chosen[request.id] = chosen
 
     def _forget(self, request: str) -> None:
         self.chosen.pop(request, None)

@@ -241,13 +241,13 @@ class SubscriptionsApi:
     def _shown_once(
         self, subscription: Subscription, secret: NewSecret, not_verified: str | None, status: int
     ) -> Answer:
-        told = SubscriptionMade(
+        shown = SubscriptionMade(
             **self._document(subscription),
             secret=secret.secret,
             public_key=secret.public_key,
             not_verified=not_verified,
         )
-        return replace(json_answer(told.model_dump(mode="json"), status), revision=subscription.revision)
+        return replace(json_answer(shown.model_dump(mode="json"), status), revision=subscription.revision)
 
     async def _written(self, subscription: Subscription) -> Answer:
         await self._write(subscription)

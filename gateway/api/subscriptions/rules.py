@@ -93,9 +93,9 @@ def settings_of(model: type[Asked], members: Mapping[str, Any], channels: Iterab
     """The settings in a call's body. Raises Refused, which names each member that is wrong, and no value."""
     settings = validated(model, members)
     known = set(channels)
-    for place, name in enumerate(settings.channels):
+    for index, name in enumerate(settings.channels):
         if name not in known:
-            raise bad_data(f"channels[{place}]: must be one of {', '.join(sorted(known))}")
+            raise bad_data(f"channels[{index}]: must be one of {', '.join(sorted(known))}")
     return settings
 
 
