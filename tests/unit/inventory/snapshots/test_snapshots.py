@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -10,6 +11,8 @@ import pytest
 
 import streams.inventory.snapshots.snapshots
 from streams.inventory.snapshots.metrics import IGNORED
+from streams.inventory.snapshots.snapshots import NoteTable, recall
+from streams.runtime.invariants import InvariantError
 from streams.runtime.role import Poison
 from tests.fakes.inventory import OriginTable, decide, record, right_partition, role
 from tests.fakes.inventory_log import Row, Worker
@@ -182,3 +185,12 @@ def test_a_snapshot_that_was_over_before_a_crash_took_that_back_puts_and_zeroes_
     assert {sku: one["quantity"] for sku, one in log.stock().items()} == {"A": 9, "B": 2}
     assert [(one.state, one.received) for one in log.kept().ended] == [("applied", 2)]
     assert not [key for key, _ in worker.table.items() if key.startswith(note_key("demo", "L1", 1, 0)[:-1])]
+
+
+def test_a_state_with_two_open_snapshots_is_a_violation_when_it_is_read() -> None:
+    log = Log()
+    log.write("begin", {"complete": True})
+    kept = log.kept()
+    kept.runs.append(replace(kept.runs[0], begin=kept.runs[0].begin + 1))
+    with pytest.raises(InvariantError, match="snapshots_open"):
+        recall(kept.encode(), NoteTable(OriginTable(), "demo", "L1"))

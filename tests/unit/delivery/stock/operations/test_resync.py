@@ -9,9 +9,11 @@ import pytest
 
 from streams.delivery.stock.operations import resync as stock_resync
 from streams.delivery.stock.operations import sweep
+from streams.delivery.stock.operations.reconciliation import Reconciliation
 from streams.delivery.stock.operations.resync import Resync
 from streams.delivery.stock.operations.step import Step
 from streams.delivery.stock.operations.sweep import daily_ask
+from streams.runtime.invariants import InvariantError
 from tests.fakes.stock import PlayedPlace
 from topics.records.facts.catalogue import check
 from topics.stock.controls import Ask
@@ -199,3 +201,29 @@ def test_a_daily_one_is_due_at_its_minute_of_utc(daily_at: str, now_ms: int, at_
     assert ask.at_ms == at_ms
     assert daily_ask(daily_at, at_ms) == ask
     assert daily_ask(None, now_ms) is None
+
+
+@pytest.mark.parametrize(
+    "contradiction",
+    [
+        {"cursor": "S0001"},
+        {"cursor": "S0001", "compared": 3, "missing": 4},
+        {"cursor": "S0001", "compared": 3, "missing": 1, "repaired": 1, "persisting": 1},
+    ],
+)
+def test_a_record_that_contradicts_itself_is_a_violation_when_it_is_read(contradiction: dict[str, object]) -> None:
+    place = PlayedPlace()
+    sound = Reconciliation(place, None, (), 0)
+    sound.begin(ASK, "asked", 2_000)
+    assert sound.shown is not None
+    record = {**sound.shown.model_dump(), **contradiction}
+    with pytest.raises(InvariantError, match="stock_sweep_record"):
+        Reconciliation(place, orjson.dumps(record), (), 0)
+
+
+def test_a_cursor_that_goes_back_is_a_violation() -> None:
+    sweep = Reconciliation(PlayedPlace(), None, (), 0)
+    sweep.begin(ASK, "asked", 2_000)
+    sweep.judge({}, compared=1, cursor="S0002", now_ms=3_000)
+    with pytest.raises(InvariantError, match="stock_sweep_cursor"):
+        sweep.judge({}, compared=1, cursor="S0001", now_ms=3_000)
