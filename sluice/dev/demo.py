@@ -1,6 +1,6 @@
-"""Demo traffic: a marketplace that places, holds, cancels and takes back orders, and stock that comes in.
+"""Demo traffic: a marketplace that places, holds, cancels and returns orders, and stock that arrives.
 
-Every line it prints is for the person who started it.
+Each printed line is for the person who started it.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from sluice.errors import StartError
 CREDENTIALS = {"authUsername": "demo", "authPassword": "demo-secret", "authDomainName": "demo"}
 FIRST_ORDERS = 3
 ORDER_EVERY_S = 5.0
-"""Twelve orders a minute and what follows them: some 20 of the 200 requests Increff allows."""
-IN_HAND_MAX = 50
-"""Orders followed at once; when Sluice or a far side stands still, no more are placed."""
+"""Twelve orders a minute make some 20 requests to Increff, which allows 200."""
+FOLLOWED_MAX = 50
+"""Orders followed at once; while Sluice or a far side stands still, no more are placed."""
 FOLLOW_S = 600.0
-"""An order that is not through by then is no longer followed."""
+"""How long an order is followed."""
 POLL_S = 0.5
 READY_TIMEOUT_S = 120.0
 STOCK_EVERY_S = 30.0
 TIMEOUT_S = 45.0
 RETRY_S = 2.0
 TRIES_MAX = 30
-"""With RETRY_S a minute: Sluice may be restarting."""
+"""With RETRY_S, a minute: Sluice may be restarting."""
 STORY_EVERY = 5
-"""Of five orders one is held first, one is cancelled in part and one by the seller; every tenth comes back."""
+"""Of five orders, one is held first, one cancelled in part, one by the seller; every tenth has a return."""
 RETURN_EVERY = 10
 
 SKUS = {
@@ -47,7 +47,7 @@ PEOPLE = ("Mariam Haddad", "Omar Nasser", "Leila Farouk", "Yusuf Rahman")
 
 
 class Demo:
-    """One marketplace's day. Its order codes are new at every start, because they begin with its moment."""
+    """A marketplace. Its order codes are new at every start, because they begin with the time."""
 
     def __init__(self, url: str, increff_url: str, session: aiohttp.ClientSession, chance: random.Random) -> None:
         self._url = url.rstrip("/")
@@ -55,24 +55,24 @@ class Demo:
         self._session = session
         self._chance = chance
         self._codes = order_codes(datetime.now(UTC))
-        self._in_hand: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Send traffic until cancelled."""
         await self._ready()
         await self._call("PUT", f"{self._increff_url}/_sandbox/autopilot", {"on": True})
         await self._restock()
         self._begin(self._keep_stock())
         for number in itertools.count(1):
-            if len(self._in_hand) < IN_HAND_MAX:
+            if len(self._tasks) < FOLLOWED_MAX:
                 self._begin(self._story(number, next(self._codes)))
             if number >= FIRST_ORDERS:
                 await asyncio.sleep(ORDER_EVERY_S)
-            # Increff's sandbox forgets the autopilot when it is started anew.
+            # The sandbox of Increff forgets the autopilot when it is restarted.
             await self._call("PUT", f"{self._increff_url}/_sandbox/autopilot", {"on": True})
 
     async def close(self) -> None:
-        tasks = list(self._in_hand)
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -85,27 +85,27 @@ class Demo:
                 print(error)
 
         task = asyncio.create_task(guarded())
-        self._in_hand.add(task)
-        task.add_done_callback(self._in_hand.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _ready(self) -> None:
         sides = {
             f"Sluice at {self._url}": f"{self._url}/ready",
-            f"Increff's sandbox at {self._increff_url}": f"{self._increff_url}/_sandbox/ready",
+            f"the sandbox of Increff at {self._increff_url}": f"{self._increff_url}/_sandbox/ready",
         }
         deadline = time.monotonic() + READY_TIMEOUT_S
-        said = ""
+        printed = ""
         while True:
             missing = [name for name, url in sides.items() if (await self._try("GET", url))[0] != 200]
             if not missing:
                 return
-            if said != (said := " and ".join(missing)):
-                print(f"waiting for {said}", flush=True)
+            if printed != (printed := " and ".join(missing)):
+                print(f"waiting for {printed}", flush=True)
             if time.monotonic() > deadline:
-                raise DemoError(f"not ready after {READY_TIMEOUT_S:.0f} s: {said}; start it with `sluice up`")
+                raise DemoError(f"not ready after {READY_TIMEOUT_S:.0f} s: {printed}; start it with `sluice up`")
             await asyncio.sleep(POLL_S)
 
-    # What a marketplace does.
+    # The marketplace.
 
     async def _story(self, number: int, code: str) -> None:
         began = time.monotonic()
@@ -130,7 +130,7 @@ class Demo:
         await self._marketplace("POST", "/orders/outward", order)
 
     async def _cancel_one(self, order: dict[str, Any]) -> None:
-        """The customer changes their mind about one unit; the warehouse may have been faster."""
+        """Cancel one unit for the customer; the warehouse may have been faster."""
         item = order["orderItems"][0]
         wanted = {
             "channelSkuCode": item["channelSkuCode"],
@@ -143,7 +143,7 @@ class Demo:
         print(f"{order['orderCode']}  {outcome}")
 
     async def _seller_cancel(self, order: dict[str, Any]) -> None:
-        """The warehouse finds one unit damaged."""
+        """Cancel one damaged unit for the seller."""
         code = order["orderCode"]
         wanted = {"orderItems": [{"orderItemCode": order["orderItems"][0]["orderItemCode"], "cancelledQuantity": 1}]}
         await self._reaches(code, {"SUBMITTED", "ACKNOWLEDGED"})
@@ -157,7 +157,7 @@ class Demo:
         print(f"{code}  {state} after {time.monotonic() - began:.1f} s")
 
     async def _reaches(self, code: str, states: set[str]) -> dict[str, Any]:
-        """The order's document, once it is in one of the states (or beyond: the end is always one of them)."""
+        """Return the order's document once it is in one of the states, or in a final one."""
         ends = states | {"HANDED_OVER", "DELIVERED", "CANCELLED", "REJECTED"}
         deadline = time.monotonic() + FOLLOW_S
         while time.monotonic() < deadline:
@@ -165,7 +165,7 @@ class Demo:
             if status == 200 and body["state"] in ends:
                 return dict(body)
             await asyncio.sleep(POLL_S)
-        raise DemoError(f"{code}  still under way after {FOLLOW_S:.0f} s; `sluice order {code}` tells more")
+        raise DemoError(f"{code}  still under way after {FOLLOW_S:.0f} s; see `sluice order {code}`")
 
     async def _send_back(self, order: dict[str, Any]) -> None:
         code = f"{order['orderCode']}-R"
@@ -176,7 +176,7 @@ class Demo:
         await self._marketplace("POST", "/return/update-return-order", {**update, "returnOrderStatus": "in_transit"})
         print(f"{code}  one unit comes back")
 
-    # What comes in at the warehouse.
+    # The warehouse.
 
     async def _keep_stock(self) -> None:
         while True:
@@ -197,7 +197,7 @@ class Demo:
         return await self._call(method, f"{self._url}/assure-magic2{path}", body, CREDENTIALS)
 
     async def _call(self, method: str, url: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
-        """Repeats while there is no answer or a 5xx: every call of the contract may be repeated."""
+        """Call, and repeat while there is no answer or a 5xx: every call of the contract may be repeated."""
         for _ in range(TRIES_MAX):
             status, answer = await self._try(method, url, body, headers)
             if 200 <= status < 300:
@@ -210,7 +210,7 @@ class Demo:
     async def _try(
         self, method: str, url: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
-        """Status 0 without an answer."""
+        """Return status and body; status 0 without an answer."""
         try:
             async with self._session.request(method, url, json=body, headers=headers) as response:
                 text = await response.text()
@@ -221,7 +221,7 @@ class Demo:
 
 
 class DemoError(StartError):
-    """What went wrong with a piece of the demo; the others go on."""
+    """A part of the demo failed; the others go on."""
 
 
 def order_codes(start: datetime) -> Iterator[str]:
@@ -296,7 +296,7 @@ def _time(moment: datetime) -> str:
 
 
 async def run(url: str = "http://127.0.0.1:8080", increff_url: str = "http://127.0.0.1:8091") -> None:
-    """Sends traffic until cancelled."""
+    """Send traffic until cancelled."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         demo = Demo(url, increff_url, session, random.Random())

@@ -25,17 +25,17 @@ CLUSTER_ID = "c2x1aWNlLWxvY2FsLWthZg"
 HEAP = "512m"
 """A development load needs some 200 MB; the rest is room for 4 MiB records in flight."""
 READY_TIMEOUT_S = 60.0
-"""A start takes two to three seconds, recovery after a kill some more; this is for a machine that is busy."""
+"""A start takes two to three seconds, recovery after a kill some more; the rest is for a busy machine."""
 STOP_TIMEOUT_S = 8.0
-"""Kafka ends within a second with one node; after this it is killed, which loses nothing it acknowledged."""
+"""A single node ends within a second; after this it is killed, which loses nothing that it acknowledged."""
 _FORMAT_TIMEOUT_S = 60.0
 _POLL_S = 0.05
 _OFFSETS_PARTITIONS = 8
 """Kafka's default of 50 costs seconds at the first start and serves thousands of groups; Sluice has a handful."""
 _YEAR_MINUTES = 525_600
-"""A data directory left alone for a while goes on where it was; Kafka would forget the groups' offsets after a week."""
+"""How long offsets of groups are kept, so that an old data directory goes on where it was; by default, a week."""
 _SESSION_MS = 3_000
-"""A killed broker is let in again when its old session has ended: Kafka's default of 9 s would be most of a restart."""
+"""A killed broker is admitted again when its old session has ended. Kafka's default is 9 s, most of a restart."""
 _JVM_FLAGS = (
     f"-Xmx{HEAP}",
     "-XX:+UseSerialGC",
@@ -85,13 +85,13 @@ class Broker:
         return None if self.process is None else self.process.pid
 
     def start(self) -> None:
-        """Starts the process (formatting its storage the first time); `wait_ready` tells when it serves."""
+        """Start the process, and format its storage the first time; `wait_ready` returns when it serves."""
         self.spawn(ensure_jars())
 
     def spawn(self, jars: Path, keep_classes: Path | None = None) -> subprocess.Popen[bytes]:
-        """`start` for one that has the jars; blocks for a second the first time only.
+        """Start with jars that are there already; block for a second, the first time only.
 
-        With `keep_classes` it writes there what it has loaded, when it ends in peace.
+        With `keep_classes`, the process writes its loaded classes to this path when it ends cleanly.
         """
         if self.process is not None and self.process.poll() is None:
             raise RuntimeError(f"Kafka already runs with pid {self.process.pid}")
@@ -123,15 +123,15 @@ class Broker:
             time.sleep(_POLL_S)
 
     def kill(self) -> None:
-        """SIGKILL, as a crash would."""
+        """Kill the process, as a crash would."""
         self._end(signal.SIGKILL, STOP_TIMEOUT_S)
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """A clean end; killed when it does not come in time."""
+        """End the process cleanly; kill it when it does not end in time."""
         self._end(signal.SIGTERM, timeout_s)
 
     def pause(self) -> None:
-        """SIGSTOP: the connections stay open and nothing answers, as with a machine that hangs."""
+        """Stop the process with SIGSTOP: connections stay open and nothing answers, as on a machine that hangs."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -206,7 +206,7 @@ class Broker:
 
 
 class Cluster:
-    """Three nodes, topics on all of them, two in sync required: for tests of what a lost broker must not lose."""
+    """Three nodes with all topics on each, of which two must be in sync: for tests that lose a broker."""
 
     def __init__(self, data_dir: Path, nodes: int = 3) -> None:
         ports = free_ports(2 * nodes)
@@ -233,13 +233,13 @@ class Cluster:
             broker.kill()
 
     def stop(self) -> None:
-        """All at once: the last node of a cluster cannot hand over, so a clean end would only wait for its time-out."""
+        """Kill all nodes at once: the last one cannot hand over, so a clean end would wait for its time-out."""
         self.kill()
 
 
 @contextmanager
 def private_broker(directory: Path) -> Iterator[Broker]:
-    """A broker on free ports for tests and benchmarks, which may kill it and start it again; gone at the end."""
+    """Run a broker on free ports for a test or benchmark, which may kill it and start it again; kill it at the end."""
     port, controller_port = free_ports(2)
     broker = Broker(directory / "kafka", port, controller_port)
     broker.start()
@@ -253,7 +253,7 @@ def private_broker(directory: Path) -> Iterator[Broker]:
 def _java(java: str, jars: Path, main: str, *arguments: str, keep_classes: Path | None = None) -> list[str]:
     flags = [*_JVM_FLAGS, f"-Dlog4j2.configurationFile={LOG_CONFIGURATION.as_uri()}"]
     archive = class_archive(java, jars)
-    if keep_classes is not None:  # the JVM cannot do both
+    if keep_classes is not None:  # the JVM cannot write one archive and use another
         flags.append(f"-XX:ArchiveClassesAtExit={keep_classes}")
     elif archive.exists():
         flags.append(f"-XX:SharedArchiveFile={archive}")
@@ -261,7 +261,7 @@ def _java(java: str, jars: Path, main: str, *arguments: str, keep_classes: Path 
 
 
 def _escaped(path: Path) -> str:
-    """A path as a Java properties file wants it: log.dirs is a list, so a comma in it cannot be written at all."""
+    """Return a path as a Java properties file needs it. log.dirs is a list, so a path with a comma is impossible."""
     if "," in str(path):
         raise StartError(f"Kafka cannot keep data under a path with a comma: {path}")
     return re.sub(r"([\\])", r"\\\1", str(path))

@@ -1,7 +1,7 @@
-"""`make setup`: Kafka's jars, and its classes as the JVM has them once they are loaded and checked.
+"""`make setup`: fetches Kafka's jars, and archives its classes as the JVM has loaded and checked them.
 
-Finding and checking some six thousand classes is half the work of Kafka's start. With this archive it is done once. The
-JVM looks at every start whether the archive is of this Java and these jars, and goes on without it when it is not.
+Finding and checking some six thousand classes is half the work of Kafka's start; with the archive it is done once. At
+every start, the JVM checks that the archive is of this Java and these jars, and starts without it when it is not.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from sluice.dev.local.ports import free_ports
 from sluice.errors import StartError
 
 _DUMP_TIMEOUT_S = 120.0
-"""Writing takes five seconds after the end of Kafka; this is for a machine that is busy."""
+"""Writing takes five seconds after the end of Kafka; the rest is for a busy machine."""
 
 
 def keep_classes(java: str, jars: Path) -> bool:
-    """Starts and ends a Kafka to write what it has loaded; nothing is done when that is there. False: it cannot be."""
+    """Write the archive, unless it exists, by starting and ending a Kafka. Return False when this Java cannot."""
     final = class_archive(java, jars)
     if final.exists():
         return True
@@ -34,16 +34,16 @@ def keep_classes(java: str, jars: Path) -> bool:
             broker.stop(_DUMP_TIMEOUT_S)
         if not written.exists():
             return False
-        written.replace(final)  # at once, whoever starts a broker now
+        written.replace(final)  # in one step: another process may be starting a broker
     return True
 
 
 def main() -> None:
-    """Fills the cache, so that the first start does not wait for it."""
+    """Fill the cache, so that the first start does not wait for it."""
     try:
         java, jars = find_java(), ensure_jars(print)
         if not keep_classes(java, jars):
-            print(f"{java} keeps no classes of Kafka; it starts without, in twice the time")
+            print(f"{java} cannot archive the classes of Kafka, which will take twice the time to start")
     except StartError as error:
         sys.exit(str(error))
 

@@ -1,7 +1,7 @@
-"""Outlives a killed `sluice up` by a moment: ends what it left running and makes status.json say so.
+"""Process that cleans up after a killed `sluice up`: ends the roles left running and corrects status.json.
 
-Run as a file with the path of the status file. Its standard input closes when the supervisor is gone, however that
-happened. It holds the lock of the data directory until it is done, so that the next `sluice up` finds a true status.
+It is run as a file with the path of the status file. Its standard input closes when the supervisor is gone, for any
+reason. It holds the lock of the data directory until it is done, so that the next `sluice up` finds a true status.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ def main(status_path: Path) -> None:
 
 
 def clean(status_path: Path) -> None:
-    """After a clean end there is nothing to do: no role has a pid then."""
+    """Kill the roles in the status file. After a clean end it has no pids."""
     try:
         status = json.loads(status_path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
-        return  # it ended before its first status, or in another's hands
+        return  # `sluice up` ended before it wrote a status, or the file was changed by another program
     for role in status["roles"].values():
         if role["pid"] is not None:
             with suppress(ProcessLookupError, PermissionError):

@@ -31,20 +31,20 @@ _MAVEN_TIMEOUT_S = 900
 
 
 def cache_dir() -> Path:
-    """Where the jars are, per user: `$XDG_CACHE_HOME/sluice/kafka-<version>`, by default under `~/.cache`."""
+    """Return the user's directory of jars: `$XDG_CACHE_HOME/sluice/kafka-<version>`, by default under `~/.cache`."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "sluice" / f"kafka-{KAFKA_VERSION}"
 
 
 def class_archive(java: str, jars: Path) -> Path:
-    """Where Kafka's classes are as this Java loads them from these jars, if they were kept: see class_archive.py."""
+    """Return the path of the archive of Kafka's classes for this Java and these jars: see class_archive.py."""
     binary = Path(java).resolve()
     about = [str(binary), str(binary.stat().st_mtime_ns), *sorted(jar.name for jar in jars.glob("*.jar"))]
     return jars.with_name(f"classes-{blake2b('|'.join(about).encode(), digest_size=8).hexdigest()}.jsa")
 
 
 def find_java() -> str:
-    """The Java to run Kafka with. Raises StartError when there is none, or one that is too old."""
+    """Return the Java that runs Kafka. Raises StartError when there is none, or one that is too old."""
     home = os.environ.get("JAVA_HOME")
     java = shutil.which(str(Path(home) / "bin" / "java")) if home else None
     java = java or shutil.which("java")
@@ -64,14 +64,14 @@ def find_java() -> str:
 
 @lru_cache
 def _java_version(java: str) -> int | None:
-    """The major version, or None when Java does not say it in a way we know."""
+    """Return the major version, None when Java prints it in an unknown way."""
     try:
-        told = subprocess.run(  # noqa: S603 - found on the PATH
+        printed = subprocess.run(  # noqa: S603 - found on the PATH
             [java, "-version"], capture_output=True, text=True, timeout=_PROBE_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StartError(f"{java} cannot be run: {error}") from error
-    match = re.search(r'version "(\d+)(?:\.(\d+))?', told.stderr + told.stdout)
+    match = re.search(r'version "(\d+)(?:\.(\d+))?', printed.stderr + printed.stdout)
     if match is None:
         return None
     major = int(match.group(1))
@@ -79,7 +79,7 @@ def _java_version(java: str) -> int | None:
 
 
 def ensure_jars(say: Callable[[str], None] = lambda _: None) -> Path:
-    """The directory with Kafka's jars, filled on first use. Two processes may ask at once: one of them wins."""
+    """Return the directory with Kafka's jars, filled on first use. Two processes may fill it at once."""
     final = cache_dir()
     if _is_complete(final):
         return final
@@ -102,7 +102,7 @@ def ensure_jars(say: Callable[[str], None] = lambda _: None) -> Path:
 
 
 def _fetch(maven: str, scratch: Path) -> Path:
-    """Runs Maven on a copy of the pom, so that nothing is written beside the source."""
+    """Run Maven on a copy of the pom, so that nothing is written beside the source."""
     jars = scratch / "jars"
     shutil.copy(POM, scratch / "pom.xml")
     command = [maven, "-q", "-B", "-f", str(scratch / "pom.xml"), "dependency:copy-dependencies"]
@@ -129,12 +129,12 @@ def _move(fetched: Path, final: Path) -> None:
     try:
         fetched.rename(final)
     except OSError:
-        if not _is_complete(final):  # otherwise another process was first, with the same jars
+        if not _is_complete(final):  # else another process was first, with the same jars
             raise
 
 
 def _top_up(final: Path, fetched: Path) -> None:
-    """Adds what is missing to a directory that running brokers may be reading: nothing is removed from it."""
+    """Add missing jars to a directory that running brokers may be reading; remove nothing from it."""
     for jar in sorted(fetched.iterdir()):
         if not (final / jar.name).exists():
             jar.rename(final / jar.name)

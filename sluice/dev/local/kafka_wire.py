@@ -1,4 +1,4 @@
-"""The one question asked of a broker without a client library: does it serve, and how many brokers are there?"""
+"""Probe of a broker without a client library: whether it serves, and how many brokers it knows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import struct
 _METADATA, _VERSION = 3, 1
 _CORRELATION = 1
 _ANSWER_BYTES_MAX = 1 << 20
-"""A metadata answer about no topic is some hundred bytes; more is not Kafka speaking."""
+"""A metadata answer without topics has some hundred bytes; a larger one does not come from Kafka."""
 
 
 def brokers_alive(host: str, port: int, timeout_s: float = 2.0) -> int:
-    """How many brokers the one at this address knows as alive; 0 while it does not serve yet."""
+    """Return how many live brokers the broker at this address knows; 0 while it does not serve."""
     try:
         with socket.create_connection((host, port), timeout=timeout_s) as connection:
             connection.settimeout(timeout_s)
@@ -23,7 +23,7 @@ def brokers_alive(host: str, port: int, timeout_s: float = 2.0) -> int:
 
 
 def first_alive(bootstrap: str, timeout_s: float = 2.0) -> str | None:
-    """The first address of a `host:port,host:port` list that serves, or None."""
+    """Return the first address of a `host:port,host:port` list that serves, or None."""
     for address in bootstrap.split(","):
         host, _, port = address.strip().rpartition(":")
         if port.isdecimal() and brokers_alive(host.strip("[]"), int(port), timeout_s):
@@ -32,7 +32,7 @@ def first_alive(bootstrap: str, timeout_s: float = 2.0) -> str | None:
 
 
 def _metadata_request() -> bytes:
-    # Header v1: key, version, correlation id, client id; then an empty list of topics: only the brokers are wanted.
+    # Header v1: key, version, correlation id, client id; then an empty list of topics: only the brokers matter here.
     body = struct.pack(">hhih", _METADATA, _VERSION, _CORRELATION, -1) + struct.pack(">i", 0)
     return struct.pack(">i", len(body)) + body
 

@@ -28,7 +28,7 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different ports that are free now, and that no other process gets from here while this one lives."""
+    """Return `count` ports that are free now. While this process lives, no other process gets them from here."""
     choice = random.SystemRandom()
     found: list[int] = []
     for _ in range(_TRIES):
@@ -41,9 +41,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def _is_ours(port: int) -> bool:
-    """Takes the port's byte of a file that all processes of this user share; the kernel gives it back at our end.
+    """Lock the port's byte of a file that all processes of this user share, until this process ends.
 
-    Between its choice and its use a port looks free to everybody: two stacks that start at once would take the same.
+    A port looks free until it is used: without the lock, two stacks that start at once could choose the same.
     """
     try:
         fcntl.lockf(_shared_file(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
@@ -54,5 +54,5 @@ def _is_ours(port: int) -> bool:
 
 @cache
 def _shared_file() -> int:
-    """Open until the process ends: closing it would give back every byte."""
+    """Open the file until the process ends: closing it would unlock every byte."""
     return os.open(Path(tempfile.gettempdir()) / f"sluice-ports-{os.getuid()}", os.O_RDWR | os.O_CREAT, 0o600)

@@ -1,4 +1,4 @@
-"""Asking a role over HTTP whether it is ready, without an HTTP library: the supervisor starts the faster for it."""
+"""Probe of a role's readiness over HTTP, without an HTTP library, so that `sluice up` starts faster."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 from contextlib import suppress
 
 _ANSWER_BYTES_MAX = 64 << 10
-"""An answer to /ready is one line; what is longer is cut and counts as what its status line says."""
+"""An answer to /ready is one line; a longer one is cut, and its status line counts."""
 
 
 async def ask_ready(port: int, path: str, host: str = "127.0.0.1") -> str | None:
-    """None when the answer is 2xx, else the reason in it or why there is none."""
+    """Return None when the answer is 2xx, else its reason, or why there is no answer."""
     try:
         reader, writer = await asyncio.open_connection(host, port)
     except OSError:
@@ -40,9 +40,9 @@ def _reason(answer: bytes) -> str | None:
     if status and status[0].startswith(b"2"):
         return None
     try:
-        told = json.loads(body)
+        document = json.loads(body)
     except ValueError:
-        told = None
-    if isinstance(told, dict) and told.get("reason"):
-        return str(told["reason"])
+        document = None
+    if isinstance(document, dict) and document.get("reason"):
+        return str(document["reason"])
     return f"answered {status[0].decode(errors='replace')}" if status else "answered nothing"

@@ -1,4 +1,4 @@
-"""Child processes that never outlive the one that started them."""
+"""Child processes that never outlive their parent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def spawn(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Starts a process in a session of its own, so that Ctrl-C in the terminal reaches only its parent.
+    """Start a process in a session of its own, so that Ctrl-C in the terminal reaches only its parent.
 
     On Linux the kernel kills it when the parent dies, however that happens. The kernel watches the parent's *thread*,
     so this bond is made only from the main thread.
@@ -49,14 +49,14 @@ def _die_with(parent: int) -> Callable[[], None]:
 
     def bind() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died between fork and prctl
+        if os.getppid() != parent:  # the parent died between fork and prctl
             os.kill(os.getpid(), signal.SIGKILL)
 
     return bind
 
 
 def exit_reason(code: int) -> str:
-    """How a process ended, as `exit code 1` or `SIGKILL`."""
+    """Say how a process ended, as `exit code 1` or `SIGKILL`."""
     if code >= 0:
         return f"exit code {code}"
     try:

@@ -1,4 +1,4 @@
-"""What `sluice up` sets for its roles beside their options. What the user's environment sets already stays."""
+"""Environment of the roles of `sluice up`. Variables that the user has set win."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ THIS_MACHINE = {
     "SLUICE_SUBSCRIBER_PORTS": "1-65535",
     "SLUICE_SUBSCRIBER_HTTP": "true",
 }
-"""Beside the sandboxes a subscriber is tried out on this machine."""
+"""Beside the sandboxes, subscribers may be on this machine."""
 
 
 def role_environment(data_dir: Path, *, has_sandboxes: bool, given: Mapping[str, str]) -> dict[str, str]:
-    """The whole environment of a role. Raises StartError when the key cannot be kept."""
+    """Return the whole environment of a role. Raises StartError when the key cannot be kept."""
     ours = dict(THIS_MACHINE) if has_sandboxes else {}
     if not given.get("SLUICE_SECRET_KEY"):
         ours["SLUICE_SECRET_KEY"] = kept_key(data_dir / KEY_FILE)
@@ -29,7 +29,7 @@ def role_environment(data_dir: Path, *, has_sandboxes: bool, given: Mapping[str,
 
 
 def kept_key(path: Path) -> str:
-    """The key in the file, made once: secrets sealed in one run must open in the next."""
+    """Return the key in the file, made by the first run: secrets sealed in one run must open in the next."""
     try:
         if not path.exists():
             _make(path)
@@ -38,13 +38,13 @@ def kept_key(path: Path) -> str:
     except OSError as error:
         raise StartError(f"{path}: cannot be used: {error.strerror}") from error
     except ValueError as error:
-        told = f"{path}: {error}"
-        raise StartError(f"{told}; without its old key the secrets of subscriptions must be rotated") from error
+        advice = "without the old key, the secrets of subscriptions must be rotated"
+        raise StartError(f"{path}: {error}; {advice}") from error
     return key
 
 
 def _make(path: Path) -> None:
-    """Whole or not at all: half a key would be found by the next run."""
+    """Write a new key in one step: the next run must not find half a key."""
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(".new")
     half.unlink(missing_ok=True)

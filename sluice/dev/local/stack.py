@@ -1,4 +1,4 @@
-"""`sluice up`: the whole of Sluice on this machine, as units for the supervisor."""
+"""Units of `sluice up` for the supervisor: Kafka, the roles, the sandboxes and the demo."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from topics.configuration.channels_file import load_channels
 STREAMS = ("orders", "delivery", "inventory")
 SANDBOXES = ("increff", "marketplace")
 KAFKA_STOP_S = 15.0
-"""It ends within a second or two; on a busy machine writing all its logs out takes longer. One that is killed meanwhile
-loses nothing, but reads its logs again at the next start, which then takes longer than this wait."""
+"""Kafka ends within a second or two; on a busy machine it takes longer to write its logs. If it is killed meanwhile, it
+loses nothing, but the next start reads the logs again, which takes longer than this wait."""
 STAGES = (
-    # Who brings work goes first, who needs the others last: roles that hang are gone after 7.5 s. The gateway gives
-    # callers that wait five seconds; their verdicts come in the first, and relays need delivery anyway.
+    # The processes that bring work end first, and Kafka, which the others need, last. Roles that hang are gone after
+    # 7.5 s. The gateway lets waiting callers wait five seconds more; verdicts come in the first second of these.
     Stage(frozenset({"demo", "gateway"}), grace_s=6.0, lead_s=1.0),
     Stage(frozenset(STREAMS), grace_s=5.5),
     Stage(frozenset({f"sandbox-{side}" for side in SANDBOXES}), grace_s=1.0),
     Stage(frozenset({"kafka"}), grace_s=KAFKA_STOP_S),
 )
 LOG_BYTES_MAX = 8 << 20
-"""A log that is larger when its role starts is set aside; one old log is kept."""
+"""A larger log is set aside when its role starts; one old log is kept."""
 _ADDRESS = re.compile(r"\S+:\d{1,5}")
 _PORT_TIMEOUT_S = 3.0
-"""What a `sluice up` that was just killed had open is closed by the kernel within moments."""
+"""How long a port may still be in use: the kernel closes the ports of a killed `sluice up` within moments."""
 
 
 @dataclass(frozen=True)
 class UpOptions:
-    """What `sluice up` was asked for."""
+    """The options of `sluice up`."""
 
     data_dir: Path
     demo: bool
@@ -81,7 +81,7 @@ class UpOptions:
 
 
 def make_units(options: UpOptions) -> tuple[list[Unit], list[TableRow]]:
-    """Everything to run, in the order of its start, and what the terminal shows of it."""
+    """Return everything to run, in the order of its start, and the rows that the terminal shows."""
     roles = _Roles(options)
     admin = dict(zip(STREAMS, free_ports(len(STREAMS)), strict=True))
     units = [_kafka(options), roles.unit("gateway", ["--port", str(options.port)], options.port)]
@@ -104,7 +104,7 @@ def make_units(options: UpOptions) -> tuple[list[Unit], list[TableRow]]:
 
 
 class _Roles:
-    """Makes the units that are `python -m sluice ...`."""
+    """Maker of the units that run `python -m sluice ...`."""
 
     def __init__(self, options: UpOptions) -> None:
         self._options = options
@@ -124,7 +124,7 @@ class _Roles:
         data = self._options.data_dir / name
         command = ["sandbox", side, "--port", str(port), "--url", self._options.url, "--data-dir", str(data)]
         if self._options.demo and side == "increff":
-            command.append("--auto")  # without the demo nothing moves on its own
+            command.append("--auto")  # without the demo, nothing moves on its own
         return Unit(name, self._starter(name, command), _http(port, "/_sandbox/ready"))
 
     def demo(self) -> Unit:
@@ -159,14 +159,14 @@ def _kafka(options: UpOptions) -> Unit:
 
 
 def rotate(log: Path) -> None:
-    """Sets a large log aside, so that logs stay bounded over any number of starts."""
+    """Set a large log aside, so that logs stay bounded over any number of starts."""
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
         log.replace(log.with_suffix(".log.1"))
 
 
 async def check_surroundings(options: UpOptions) -> None:
-    """Raises StartError for what would keep a role from starting, before anything is started."""
+    """Raise StartError for anything that would keep a role from starting, before anything is started."""
     wanted = {"--port": options.port}
     if options.kafka is None:
         find_java()
@@ -188,8 +188,8 @@ async def _free(option: str, port: int) -> None:
     deadline = asyncio.get_running_loop().time() + _PORT_TIMEOUT_S
     while not is_free(port):
         if asyncio.get_running_loop().time() > deadline:
-            told = f"port {port} is in use by another program: end it, or start with `sluice up {option} PORT`"
-            raise StartError(f"{told} (`make run UP='{option} PORT'`)")
+            advice = f"end it, or start with `sluice up {option} PORT` (`make run UP='{option} PORT'`)"
+            raise StartError(f"port {port} is in use by another program: {advice}")
         await asyncio.sleep(0.1)
 
 

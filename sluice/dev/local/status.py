@@ -1,4 +1,4 @@
-"""DATA_DIR/status.json: which roles run and whether each can do its work. Always current, always whole."""
+"""DATA_DIR/status.json: which roles run and which are ready. Always current, always whole."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 
 class Status:
-    """What runs, as the file says it: `{"ready": bool, "roles": {name: {"pid", "ready"}}}`.
+    """The status file: `{"ready": bool, "roles": {name: {"pid", "ready"}}}`.
 
-    A role that is down has the pid null. A change replaces the whole file at once: one reads the old or the new.
+    A role that is down has the pid null. A change replaces the whole file at once, so a reader gets the old or the new.
     """
 
     def __init__(self, path: Path, roles: list[str]) -> None:
@@ -24,7 +24,7 @@ class Status:
         return bool(self._roles) and all(role["ready"] for role in self._roles.values())
 
     def set(self, name: str, *, pid: int | None, ready: bool) -> None:
-        """Records the state of one role; a role that the file does not list is none of its readers' business."""
+        """Record the state of one role; roles that the file does not list are ignored."""
         state = {"pid": pid, "ready": ready}
         if name in self._roles and self._roles[name] != state:
             self._roles[name] = state
@@ -32,9 +32,9 @@ class Status:
 
     @classmethod
     def forget(cls, path: Path) -> None:
-        """Says that nothing runs, whatever an earlier run left there.
+        """Write that nothing runs, whatever an earlier run left there.
 
-        Its pids may be other programs' by now, which the janitor must not end, and its readiness is nobody's.
+        Its pids may belong to other programs by now, which the janitor must not end.
         """
         cls(path, [])
 

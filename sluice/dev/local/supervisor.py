@@ -1,4 +1,4 @@
-"""Keeps processes running: starts them, asks whether they can do their work, restarts what ends, stops all in order."""
+"""Supervisor of processes: starts them, probes their readiness, restarts those that end, stops all in order."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from sluice.dev.local.processes import exit_reason
 from sluice.dev.local.status import Status
 
 RESTART_FIRST_S = 0.2
-"""The first restart comes nearly at once: most ends are single crashes."""
+"""Delay of the first restart, which comes nearly at once: most crashes happen once."""
 RESTART_MAX_S = 5.0
-"""A role that keeps ending is tried this often: seldom enough to cost nothing, often enough to be back soon."""
+"""Longest delay of a restart: rare enough to cost nothing, frequent enough to be back soon."""
 STEADY_S = 20.0
-"""A process that ran this long was well: its next end counts as the first."""
+"""A process that ran this long was healthy: its next end counts as the first."""
 FAILED_STARTS_MAX = 5
-"""A role that was never ready and ended so often will not come: everything stops and says why."""
+"""After so many ends of a role that was never ready, everything stops and says why."""
 UNUSABLE = 2
-"""Exit code of a role whose configuration cannot be used: another start would end the same."""
+"""Exit code for an unusable configuration: another start would end the same way."""
 PROBE_TIMEOUT_S = 2.0
 PROBE_STARTING_S = 0.1
 PROBE_READY_S = 0.5
-"""How often a role is asked: often while it starts, seldom while it works."""
+"""Intervals of the probe: short while a role starts, longer once it is ready."""
 
 Probe = Callable[[], Awaitable[str | None]]
-"""None when ready, else the reason why not."""
+"""Returns None when ready, else the reason why not."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One process to keep. `start` None: it is not ours to start, only to ask (a Kafka elsewhere)."""
+    """One process to keep running. `start` is None when it is only probed (a Kafka elsewhere)."""
 
     name: str
     start: Callable[[], subprocess.Popen[bytes]] | None
     probe: Probe
     last: bool = False
-    """Started when every other unit is ready."""
+    """Whether it starts only when every other unit is ready."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Units that are asked to end together, and how long they may take before they are killed.
+    """Units that are asked to end together; after `grace_s` they are killed.
 
-    `lead_s` is how long the next stage leaves them alone; None: until they have ended, and all before them, too.
+    The next stage begins after `lead_s`; with None, when these and all units before them have ended.
     """
 
     names: frozenset[str]
@@ -65,7 +65,7 @@ class _Run:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     ready: bool = False
     reason: str = "is starting"
-    """Why it is not ready."""
+    """The reason why it is not ready."""
 
     @property
     def pid(self) -> int | None:
@@ -76,7 +76,7 @@ class _Run:
 
 
 class Supervisor:
-    """Keeps `units` until `run` is cancelled or one of them cannot be kept; `on_change(name, what)` is told."""
+    """Keeps `units` running until `run` is cancelled or a unit fails; calls `on_change(name, what)` for each change."""
 
     def __init__(
         self,
@@ -96,27 +96,27 @@ class Supervisor:
         self.failure: str | None = None
 
     def is_ready(self) -> bool:
-        """Whether every unit can do its work now, those outside the status file included."""
+        """Whether every unit is ready now, those outside the status file included."""
         return all(self._is_unit_ready(unit.name) for unit in self._units)
 
     def _is_unit_ready(self, name: str) -> bool:
         return name in self._runs and self._runs[name].ready
 
     def waiting_for(self) -> dict[str, str]:
-        """Who is not ready, and why."""
+        """Return the units that are not ready, each with the reason."""
         runs = ((unit.name, self._runs.get(unit.name)) for unit in self._units)
         return {name: run.reason if run else "is not started yet" for name, run in runs if run is None or not run.ready}
 
     async def wait_for(self, name: str) -> None:
-        """Returns when the unit is ready."""
+        """Return when the unit is ready."""
         await self._wait_until(lambda: self._is_unit_ready(name))
 
     async def wait_ready(self) -> None:
-        """Returns when every unit is ready."""
+        """Return when every unit is ready."""
         await self._wait_until(self.is_ready)
 
     async def run(self) -> None:
-        """Returns when a unit cannot be kept (`failure` says which and why); else it runs until cancelled."""
+        """Run until cancelled, or until a unit cannot be kept running; `failure` then says which and why."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         try:
@@ -130,7 +130,7 @@ class Supervisor:
             loop.remove_signal_handler(signal.SIGCHLD)
 
     async def stop(self) -> None:
-        """Ends what runs, stage by stage; kills what does not end in its time."""
+        """End all units, stage by stage; kill those that do not end in time."""
         self._stopping = True
         for unit in self._units:
             self._status.set(unit.name, pid=self._pid(unit.name), ready=False)
@@ -141,7 +141,7 @@ class Supervisor:
         await asyncio.gather(*ending)
 
     def kill(self) -> None:
-        """Ends everything at once."""
+        """Kill everything at once."""
         self._stopping = True
         for run in self._runs.values():
             _signal(run, signal.SIGKILL)
@@ -168,13 +168,13 @@ class Supervisor:
             await asyncio.sleep(delay)
 
     async def _attend(self, unit: Unit, run: _Run) -> None:
-        """Returns when the process has ended, whoever notices it first."""
+        """Return when the process has ended, by its signal or by the probe."""
         prober = asyncio.create_task(self._watch(unit, run))
         ended = asyncio.create_task(run.ended.wait())
         try:
             await asyncio.wait({prober, ended}, return_when=asyncio.FIRST_COMPLETED)
             if prober.done():
-                prober.result()  # a probe that raises is a mistake of ours: it must not go on unseen
+                prober.result()  # raise the exception of a probe: a fault in it must not stay unseen
         finally:
             prober.cancel()
             ended.cancel()
@@ -197,7 +197,7 @@ class Supervisor:
         return True
 
     async def _watch(self, unit: Unit, run: _Run) -> None:
-        """Asks one process for its readiness until it ends."""
+        """Probe the readiness of one process until it ends."""
         while not run.ended.is_set():
             try:
                 reason = await asyncio.wait_for(unit.probe(), PROBE_TIMEOUT_S)
@@ -225,7 +225,7 @@ class Supervisor:
         self._changed.set()
 
     def _reap(self) -> None:
-        """A child ended (SIGCHLD): say so at once, not at the next question."""
+        """Note at once that a child ended (SIGCHLD), not at the next probe."""
         for name, run in self._runs.items():
             if run.is_over():
                 self._note_end(name, run)
@@ -258,10 +258,10 @@ class Supervisor:
 
 
 def _signal(run: _Run, number: signal.Signals) -> None:
-    """To the whole session of the process: what it started must not stay behind."""
+    """Signal the whole session of the process, so that its children end, too."""
     if run.process is None or run.process.poll() is not None:
         return
-    with suppress(ProcessLookupError):  # it ended in this moment, which is what was wanted
+    with suppress(ProcessLookupError):  # it has just ended
         os.killpg(run.process.pid, number)
 
 

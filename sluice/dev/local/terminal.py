@@ -1,4 +1,4 @@
-"""What `sluice up` shows: a table when everything is ready, then a line for each change."""
+"""Terminal output of `sluice up`: a table when everything is ready, then a line for each change."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 import click
 
 _NAME_WIDTH = 19
-"""The longest name is sandbox-marketplace."""
+"""Fits the longest name, sandbox-marketplace."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """A row of the table: who, where, and what one finds there."""
+    """A row of the table: name, address and what is served there."""
 
     name: str
     url: str
@@ -24,13 +24,13 @@ class TableRow:
 
 
 def say(text: str) -> None:
-    """A terminal that is closed, or a pipe that nobody reads, must not keep the roles from ending well."""
+    """Print a line. A closed terminal must not keep the roles from ending well."""
     with suppress(OSError):
         click.echo(text)
 
 
 def change(name: str, what: str) -> None:
-    """One line about one role, with the time of day."""
+    """Print a line about one role, with the time of day."""
     say(f"{time.strftime('%H:%M:%S')}  {name:<{_NAME_WIDTH}}  {what}")
 
 
@@ -43,7 +43,7 @@ def table(lines: Sequence[TableRow], took_s: float) -> None:
 
 
 class Follower:
-    """Shows what a role writes to its log from now on: the demo speaks to the person who started it."""
+    """Shows the lines that a role writes to its log from now on; the demo reports that way."""
 
     def __init__(self, path: Path, name: str) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""`sluice up` from its first line to its last: lock, start, topics, table, changes, stop."""
+"""`sluice up` from start to end: lock, start, topics, table, changes, stop."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from topics.configuration.channels_file import load_channels
 from topics.configuration.settings import Settings, load_settings
 
 LOCK_TIMEOUT_S = 1.0
-"""The janitor of a `sluice up` that was just killed has the lock for some milliseconds more."""
+"""How long the lock may still be held: the janitor of a killed `sluice up` has it for some milliseconds more."""
 _POLL_S = 0.02
 _FOLLOW_S = 0.2
 LATE_S = 15.0
-"""A usual start is over by then; a longer one says every so often what it waits for."""
+"""A usual start takes less; a longer one reports at this interval what it waits for."""
 _TAIL_LINES = 12
 TOPICS_TIMEOUT_S = 60.0
-"""For making the topics: a broker that ends in between is there again in seconds."""
+"""Longest time to make the topics: a broker that ends meanwhile is restarted within seconds."""
 _TOPICS_RETRY_S = 0.2
 
 
 def up(options: UpOptions) -> int:
-    """Runs until Ctrl-C or SIGTERM; returns the exit code. Raises StartError or ConfigurationError at the start."""
+    """Run until Ctrl-C or SIGTERM; return the exit code. Raises StartError or ConfigurationError at the start."""
     load_channels(options.channels, default=demo_channels(options.increff_port, options.marketplace_port))
     with _locked(options.data_dir) as lock:
         _forget(options.status)
@@ -48,21 +48,21 @@ def up(options: UpOptions) -> int:
 
 @contextmanager
 def _locked(data_dir: Path) -> Iterator[IO[str]]:
-    """One `sluice up` per data directory; the kernel gives the lock back however this one ends."""
+    """Lock the data directory for one `sluice up`; the kernel releases the lock however the process ends."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         lock = (data_dir / "up.lock").open("a+", encoding="utf-8")
     except OSError as error:
         raise StartError(f"--data-dir {data_dir}: cannot be used: {error.strerror}") from error
     with lock:
-        _take(lock, data_dir)
+        _acquire(lock, data_dir)
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield lock
 
 
-def _take(lock: IO[str], data_dir: Path) -> None:
+def _acquire(lock: IO[str], data_dir: Path) -> None:
     deadline = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         try:
@@ -71,13 +71,13 @@ def _take(lock: IO[str], data_dir: Path) -> None:
             if time.monotonic() > deadline:
                 lock.seek(0)
                 owner = lock.read().strip() or "unknown"
-                told = f"{data_dir} is in use by another `sluice up` (pid {owner})"
-                raise StartError(f"{told}: end it, or choose another with --data-dir") from error
+                used = f"{data_dir} is in use by another `sluice up` (pid {owner})"
+                raise StartError(f"{used}: end it, or choose another with --data-dir") from error
         time.sleep(_POLL_S)
 
 
 def _forget(status: Path) -> None:
-    """Before the janitor starts: what an earlier run wrote names processes that are not ours."""
+    """Empty the status file before the janitor starts: an earlier run wrote pids that may be other programs' now."""
     try:
         Status.forget(status)
     except OSError as error:
@@ -86,7 +86,7 @@ def _forget(status: Path) -> None:
 
 @contextmanager
 def _cleaned_after(status: Path, lock: IO[str]) -> Iterator[None]:
-    """With a janitor beside us, for the case that we are killed."""
+    """Run a janitor beside this process, in case this process is killed."""
     command = [sys.executable, "-S", "-E", str(Path(janitor.__file__)), str(status)]
     with subprocess.Popen(  # noqa: S603 - the command is ours
         command, stdin=subprocess.PIPE, pass_fds=(lock.fileno(),), start_new_session=True
@@ -116,7 +116,7 @@ async def _up(options: UpOptions) -> int:
 
 
 def _on_signals(supervisor: Supervisor) -> asyncio.Event:
-    """The first signal asks for a clean end, the second ends everything at once."""
+    """Return an event that the first signal sets, for a clean end. A second signal kills everything at once."""
     stop = asyncio.Event()
 
     def asked() -> None:
@@ -131,7 +131,7 @@ def _on_signals(supervisor: Supervisor) -> asyncio.Event:
 
 
 async def _first_end(tasks: Sequence[asyncio.Task[object]]) -> None:
-    """Returns when a task is over that should not be (or when the stop was asked for); raises what it raised."""
+    """Return when a stop was asked for or a task ended that should run on; raise the exception of a task."""
     waiting = set(tasks)
     while waiting:
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -142,8 +142,8 @@ async def _first_end(tasks: Sequence[asyncio.Task[object]]) -> None:
 
 
 async def _open(options: UpOptions, supervisor: Supervisor, lines: list[TableRow], began: float) -> None:
-    """The way to ready: topics as soon as Kafka serves, the table when every role can do its work."""
-    patience = asyncio.create_task(_say_who_is_late(supervisor))
+    """Make the topics as soon as Kafka serves; print the table when every role is ready."""
+    patience = asyncio.create_task(_report_waiting(supervisor))
     try:
         await supervisor.wait_for("kafka")
         channels = load_channels(options.channels, default=demo_channels())
@@ -155,9 +155,9 @@ async def _open(options: UpOptions, supervisor: Supervisor, lines: list[TableRow
 
 
 async def make_topics(settings: Settings, channels: Channels, timeout_s: float = TOPICS_TIMEOUT_S) -> None:
-    """Makes the topics that are not there. Raises StartError in Kafka's words, at once when trying again cannot help.
+    """Make the topics that do not exist. Raises StartError in Kafka's words, at once when a retry cannot help.
 
-    A broker that answered may be gone a moment later, and comes back: the supervisor starts it again.
+    A broker that is gone is worth a retry: the supervisor starts it again.
     """
     # Imported here, while Kafka starts: the Kafka client is the largest import of this process.
     from aiokafka.errors import KafkaError, KafkaTimeoutError  # noqa: PLC0415
@@ -169,15 +169,15 @@ async def make_topics(settings: Settings, channels: Channels, timeout_s: float =
         try:
             return await create(settings, channels)
         except (KafkaError, OSError) as error:
-            passing = isinstance(error, (KafkaTimeoutError, OSError)) or getattr(error, "retriable", False)
-            if not passing or time.monotonic() > deadline:
-                tried = f" after {timeout_s:.0f} s" if passing else ""
-                told = str(error) or type(error).__name__
-                raise StartError(f"Kafka at {settings.kafka} does not make the topics{tried}: {told}") from error
+            temporary = isinstance(error, (KafkaTimeoutError, OSError)) or getattr(error, "retriable", False)
+            if not temporary or time.monotonic() > deadline:
+                tried = f" after {timeout_s:.0f} s" if temporary else ""
+                reason = str(error) or type(error).__name__
+                raise StartError(f"Kafka at {settings.kafka} does not make the topics{tried}: {reason}") from error
         await asyncio.sleep(_TOPICS_RETRY_S)
 
 
-async def _say_who_is_late(supervisor: Supervisor) -> None:
+async def _report_waiting(supervisor: Supervisor) -> None:
     while True:
         await asyncio.sleep(LATE_S)
         for name, reason in supervisor.waiting_for().items():
@@ -196,7 +196,7 @@ async def _close(supervisor: Supervisor, tasks: list[asyncio.Task[object]], stop
     for task in tasks:
         task.cancel()
     for task in tasks:
-        with suppress(asyncio.CancelledError, Exception):  # what ended the run was raised already by _first_end
+        with suppress(asyncio.CancelledError, Exception):  # _first_end has raised the error that ended the run
             await task
     if stop.is_set():
         say("\nstopping ...")

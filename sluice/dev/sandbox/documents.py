@@ -1,4 +1,4 @@
-"""Small PDF files, as a marketplace's label and invoice."""
+"""Maker of small PDF files, for a marketplace's labels and invoices."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 
 
 def pdf(*lines: str) -> str:
-    """A valid one-page PDF that shows the lines, in base64."""
+    """Return a valid PDF of one page that shows the lines, in base64."""
     shown = "".join(f"({_escape(line)}) Tj T* " for line in lines)
     content = f"BT /F1 12 Tf 14 TL 36 380 Td {shown}ET".encode("latin-1", "replace")
     objects = [
@@ -18,13 +18,13 @@ def pdf(*lines: str) -> str:
         b"<< /Font << /F1 5 0 R >> >>",
     ]
     out = bytearray(b"%PDF-1.4\n")
-    places = []
+    offsets = []
     for number, body in enumerate(objects, start=1):
-        places.append(len(out))
+        offsets.append(len(out))
         out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
     table = len(out)
     out += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
-    out += b"".join(b"%010d 00000 n \n" % place for place in places)
+    out += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     out += b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, table)
     return base64.b64encode(bytes(out)).decode()
 

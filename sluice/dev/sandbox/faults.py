@@ -1,4 +1,4 @@
-"""Misbehaviour on demand: `PUT /_sandbox/faults` tells a sandbox what to answer instead."""
+"""Faults on demand: `PUT /_sandbox/faults` lists the wrong answers that a sandbox is to give."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 from topics.contract.touchpoints import BY_NAME
 
 FAULTS_MAX = 1_000
-"""Faults in one list: a bound on what a test can ask for, not a need."""
+"""Rules in one list; more than any test needs."""
 DELAY_MAX_MS = 600_000
-"""Ten minutes: well over every time-out that could be under test."""
+"""Ten minutes: longer than every time-out under test."""
 
 
 def _known(name: str) -> str:
-    """A misspelt name would be a fault that never happens."""
+    """Refuse a misspelt name: its fault would never happen."""
     if name not in BY_NAME:
         raise ValueError(f"{name} is not a touchpoint; known: {', '.join(sorted(BY_NAME))}")
     return name
 
 
 class FaultRule(BaseModel):
-    """What happens to the next requests of a touchpoint.
+    """A fault in the next requests of a touchpoint.
 
-    `touchpoint` None means any. `status` None: the sandbox behaves (after `delay_ms`). `times` None: until the list is
-    changed. `body` None: what a far side says with such a status; a string is sent as it is. `reset` closes the
-    connection without an answer. `apply`: the request has its effect although its answer is bad (a lost answer).
+    `touchpoint` None is any. `status` None is the usual answer (after `delay_ms`). `times` None is until the list
+    changes. `body` None is the far side's usual body for this status; a string is sent as it is. `reset` closes the
+    connection without an answer. With `apply`, the request has its effect in spite of the bad answer (a lost answer).
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -41,25 +41,25 @@ class FaultRule(BaseModel):
 
     @property
     def answers(self) -> bool:
-        """Whether it takes the answer out of the sandbox's hands."""
+        """Whether this rule replaces the answer."""
         return self.status is not None or self.reset
 
 
 class FaultList:
-    """Faults are used up in the order of the list, per touchpoint."""
+    """List of rules; for each touchpoint, they are used up in their order."""
 
     def __init__(self) -> None:
         self._faults: list[FaultRule] = []
 
     def replace(self, data: Any) -> None:
-        """Raises pydantic.ValidationError when `data` is no list of faults."""
+        """Replace the list. Raises pydantic.ValidationError when `data` is no list of rules."""
         self._faults = _FAULTS.validate_python(data)
 
     def clear(self) -> None:
         self._faults = []
 
-    def take(self, touchpoint: str) -> FaultRule | None:
-        """The fault for a request that has just come, one of its times used up."""
+    def next_for(self, touchpoint: str) -> FaultRule | None:
+        """Return the rule for a request that has just arrived, and count it as used once."""
         for fault in self._faults:
             if fault.touchpoint not in (None, touchpoint):
                 continue
@@ -71,7 +71,7 @@ class FaultList:
         return None
 
     def show(self) -> list[dict[str, Any]]:
-        """What is left."""
+        """Return the rules that are left."""
         return [fault.model_dump() for fault in self._faults if fault.times != 0]
 
 

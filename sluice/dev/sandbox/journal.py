@@ -1,4 +1,4 @@
-"""What a sandbox knows, kept over a restart: a file of JSON lines, the last line of a key counts."""
+"""Journal of a sandbox's state, kept over a restart: a file of JSON lines, in which the last line of a key counts."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from typing import IO, Any
 import orjson
 
 JournalEntry = tuple[str, str, Any]
-"""(kind, key, value): what one thing is now; value None: it is gone."""
+"""(kind, key, value): the new state of one thing; value None when it is gone."""
 
 COMPACT_BYTES = 64 << 20
-"""A journal that has grown by this much since it was last compact is written anew: a start stays a matter of seconds.
-"""
+"""A journal that has grown by this much is written anew, so that a start takes only seconds."""
 
 
 class Journal:
-    """Appends what changed. Without a path it keeps nothing.
+    """Appends changes to a file; without a path, it keeps nothing.
 
-    `live` gives everything that is true now, to write the file anew. Lines are handed to the system in `flush`, which
-    the server calls a few times a second and at its end: a killed sandbox loses the last moments at most.
+    `live` yields the whole state, to write the file anew. Lines are written by `flush`, which the server calls a few
+    times a second and at its end: a killed sandbox loses the last moments at most.
     """
 
     def __init__(self, path: Path | None, live: Callable[[], Iterable[JournalEntry]]) -> None:
@@ -30,7 +29,7 @@ class Journal:
         self._grown = 0
 
     def load(self) -> list[JournalEntry]:
-        """What was true when the journal was last written; a torn last line (a kill) is left out."""
+        """Return the state at the last write. A torn last line (after a kill) is left out."""
         found: dict[tuple[str, str], Any] = {}
         if self._path is not None and self._path.exists():
             for line in self._path.read_bytes().splitlines():
@@ -46,7 +45,7 @@ class Journal:
             return
         if self._file is None:
             self.compact()
-            return  # what is live holds this change
+            return  # the live state has this change already
         line = orjson.dumps((kind, key, value)) + b"\n"
         self._file.write(line)
         self._grown += len(line)
@@ -59,7 +58,7 @@ class Journal:
         self._file.flush()
 
     def compact(self) -> None:
-        """Writes only what is live, beside the old file, and puts it in its place in one step."""
+        """Write the live state beside the old file, and replace the old file in one step."""
         if self._path is None:
             return
         self.close()

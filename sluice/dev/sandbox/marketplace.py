@@ -1,4 +1,4 @@
-"""The marketplace, played by the contract: what Sluice calls, and what the marketplace then believes."""
+"""Sandbox of a marketplace by the contract: the calls that Sluice makes, and the state that they change."""
 
 # ruff: noqa: N815 - members have the contract's spelling
 
@@ -46,7 +46,7 @@ class MarketplaceShipment(BaseModel):
 
 
 class MarketplaceOrder(BaseModel):
-    """What the marketplace believes of one order. `cancelled`: orderItemCode to absolute quantities."""
+    """An order as the marketplace knows it. `cancelled`: orderItemCode to absolute quantities."""
 
     orderCode: str
     acknowledged: bool = False
@@ -59,7 +59,7 @@ class MarketplaceOrder(BaseModel):
 
 
 class MarketplaceSandbox(Sandbox):
-    """Idempotent where the contract wants it: pack by shipmentId, manifest by manifestId, handover always."""
+    """A marketplace, idempotent where the contract demands it: pack by shipmentId, manifest by manifestId, handover."""
 
     direction = Direction.TO_MARKETPLACE
 
@@ -102,7 +102,7 @@ class MarketplaceSandbox(Sandbox):
         return Answer(status, {"hasError": True, "errorMessage": named})
 
     def validate(self, touchpoint: Touchpoint, members: dict[str, Any]) -> Answer | None:
-        """A stock batch is valid item by item."""
+        """Leave stock batches to their handler, which validates them item by item."""
         return None if touchpoint.name.endswith("-atp-inventory") else super().validate(touchpoint, members)
 
     def handle(self, touchpoint: Touchpoint, members: dict[str, Any]) -> Answer:
@@ -139,7 +139,7 @@ class MarketplaceSandbox(Sandbox):
         router.add_patch("/_sandbox/stock", stock_changes(self._positions))
         router.add_post("/inventories", search)
 
-    # Being kept.
+    # State over a restart.
 
     def live(self) -> Iterator[JournalEntry]:
         for code, order in self._orders.items():
@@ -173,7 +173,7 @@ class MarketplaceSandbox(Sandbox):
         return self._numbers[name]
 
     def _order(self, code: str) -> MarketplaceOrder:
-        """Orders are placed at Sluice directly, so the first call that names one makes it known here."""
+        """Return the order, and make it known at the first call: orders are placed at Sluice, not here."""
         if code not in self._orders:
             self._orders[code] = MarketplaceOrder(orderCode=code)
             self._forget("order", self._orders)
@@ -285,7 +285,7 @@ class MarketplaceSandbox(Sandbox):
         return Answer(body={"hasError": False, "errorMessage": None})
 
     def _shipment(self, item: dict[str, Any]) -> tuple[MarketplaceOrder, MarketplaceShipment]:
-        """The contract has no refusal for a shipment that was not packed; it is believed and marked."""
+        """Return a shipment. The contract cannot refuse one that was not packed, so it is accepted and marked."""
         order = self._order(item["orderCode"])
         shipment = order.shipment(item["shipmentCode"])
         if shipment is None:
@@ -294,7 +294,7 @@ class MarketplaceSandbox(Sandbox):
         return order, shipment
 
     def _cancel(self, members: dict[str, Any]) -> Answer:
-        """Quantities are absolute totals: a repeat, or an older call that comes late, takes nothing back."""
+        """Apply a cancellation. Quantities are absolute totals: a repeat or a late older call changes nothing."""
         order = self._order(members["orderCode"])
         for item in members["orderItems"]:
             known = order.cancelled.setdefault(item["orderItemCode"], {"channelSkuCode": item["channelSkuCode"]})
@@ -316,7 +316,7 @@ class MarketplaceSandbox(Sandbox):
         return Answer(body={"successList": [item["channelSkuCode"] for item in items], "failureList": failures})
 
     def _acknowledge_return(self, members: dict[str, Any]) -> Answer:
-        """Items add up over several calls."""
+        """Add the items of a return; several calls add up."""
         code = members["returnOrderCode"]
         returned = self._returns.setdefault(
             code, {"returnOrderCode": code, "forwardOrderCode": members["forwardOrderCode"], "items": {}}

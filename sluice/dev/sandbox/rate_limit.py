@@ -1,4 +1,4 @@
-"""Increff's limit: so many requests in any 60 seconds, all endpoints together (contract 0.3)."""
+"""Increff's rate limit: requests in any 60 seconds, over all endpoints (contract 0.3)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REQUESTS_PER_WINDOW = 200
 
 
 class SlidingWindow:
-    """Admits a request when fewer than `limit` were admitted in the window that ends now. Refusals do not count."""
+    """Admits a request when the window that ends now has fewer than `limit` admitted ones. Refusals do not count."""
 
     def __init__(self, limit: int, clock: Callable[[], float], window_s: float = WINDOW_S) -> None:
         self._limit = limit

@@ -1,4 +1,4 @@
-"""Every request a sandbox received, as `/_sandbox/requests` shows it: oldest first, bounded."""
+"""Record of the requests of a sandbox, for `/_sandbox/requests`: oldest first, bounded."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 import orjson
 
 REQUESTS_MAX = 50_000
-"""Requests kept; the oldest make room. A test of a quarter of an hour at 50 a second fits."""
+"""Requests kept; the oldest are dropped. A test of a quarter of an hour at 50 a second fits."""
 REQUEST_BYTES_MAX = 256 << 20
 """Bytes of bodies kept. Bodies of 2,500 items are half a megabyte, so a count alone would not bound memory."""
 KEPT_MAX = 2_000
 KEPT_BYTES_MAX = 8 << 20
-"""The newest requests are kept over a restart, as many as are written in a fraction of the second a stop may take."""
+"""Requests kept over a restart: as many as can be written in a fraction of the second that a stop may take."""
 _LISTS = ("orders", "manifestItems", "handoverItems")
-"""Members whose items name an order each."""
+"""Members with items that each name an order."""
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class Recorder:
     _next: int = 0
 
     def add(self, request: Recorded) -> None:
-        """Keeps the request; the oldest make room for it."""
+        """Record a request, and drop the oldest beyond the bounds."""
         request.number = self._next
         self._next += 1
         self._kept.append(request)
@@ -82,7 +82,7 @@ class Recorder:
         ]
 
     def newest(self, count_max: int = KEPT_MAX, bytes_max: int = KEPT_BYTES_MAX) -> list[Recorded]:
-        """What is worth keeping over a restart, oldest first."""
+        """Return the newest requests, to keep over a restart, oldest first."""
         found: list[Recorded] = []
         size = 0
         for request in itertools.islice(reversed(self._kept), count_max):
@@ -94,7 +94,7 @@ class Recorder:
 
 
 def keep(request: Recorded) -> dict[str, Any]:
-    """A request as the journal keeps it."""
+    """Return a request as the journal keeps it."""
     shown = request.show()
     return {**shown, "query": request.query, "body": None if request.query is not None else shown["body"]}
 
@@ -105,7 +105,7 @@ def restore(value: dict[str, Any]) -> Recorded:
 
 
 def codes_in(members: Any) -> list[str]:
-    """The order and return codes a request names, each once, in their order."""
+    """Return the codes of orders and returns that a request names, each once, in their order."""
     if not isinstance(members, dict):
         return []
     found: list[Any] = [members.get(name) for name in ("orderCode", "forwardOrderCode", "returnOrderCode")]
@@ -120,7 +120,7 @@ def _objects(items: Any) -> Iterable[dict[str, Any]]:
 
 
 def _parsed(raw: bytes) -> Any:
-    """The body as JSON; as text when it is none."""
+    """Return the body as JSON, or as text when it is no JSON."""
     if not raw:
         return None
     try:

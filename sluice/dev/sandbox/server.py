@@ -1,4 +1,4 @@
-"""What both sandboxes share: the touchpoints' routes, recording, misbehaviour, and `/_sandbox/*`."""
+"""The server of both sandboxes: the touchpoints' routes, recording, faults, and `/_sandbox/*`."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from topics.contract.touchpoints import TOUCHPOINTS
 from topics.schema_base import problems
 
 BODY_BYTES_MAX = 8 << 20
-"""Twice what Sluice's gateway accepts: the far side is never what limits a request."""
+"""Twice the limit of Sluice's gateway, so that a sandbox never limits a request."""
 FLUSH_EVERY_S = 0.2
-"""A killed sandbox forgets at most what happened in this time."""
+"""A killed sandbox forgets at most the changes of this time."""
 ORDERS_MAX = 100_000
-"""Orders, returns and manifests known at once, of each; the oldest are forgotten. Some days of the demo."""
+"""Bound for orders, returns and manifests each; the oldest are forgotten. Some days of the demo fit."""
 STOP_TIMEOUT_S = 0.2
-"""Delayed answers are not waited for at the end: `sluice up` gives a sandbox one second."""
+"""Delayed answers are dropped at the end: `sluice up` gives a sandbox one second."""
 _REQUEST = "request"
 
 Call = Callable[[web.Request], Awaitable[web.Response]]
@@ -38,7 +38,7 @@ Call = Callable[[web.Request], Awaitable[web.Response]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` None is an empty body; a string goes out as it is, anything else as JSON."""
+    """An answer of a sandbox. `body`: None is an empty body, a string is sent as it is, anything else as JSON."""
 
     status: int = 200
     body: Any = None
@@ -53,7 +53,7 @@ class Answer:
 
 
 def same_headers(headers: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    """Whether all wanted pairs are there."""
+    """Whether the headers have all wanted pairs."""
     return all(
         hmac.compare_digest(headers.get(name, "").encode(errors="surrogateescape"), value.encode())
         for name, value in wanted.items()
@@ -61,7 +61,7 @@ def same_headers(headers: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
 
 
 def forget_oldest(things: dict[str, Any], most: int) -> list[str]:
-    """Keeps a dictionary within its bound; returns the keys that went."""
+    """Keep a dictionary within its bound; return the keys that were removed."""
     gone = list(itertools.islice(things, max(0, len(things) - most)))
     for key in gone:
         del things[key]
@@ -69,7 +69,7 @@ def forget_oldest(things: dict[str, Any], most: int) -> list[str]:
 
 
 class Sandbox(ABC):
-    """One far side: what it knows, and how it answers."""
+    """A far side: its state, and its answers."""
 
     direction: Direction
     prefix: str = ""
@@ -79,14 +79,14 @@ class Sandbox(ABC):
         self.faults = FaultList()
         self.journal = Journal(state_file, self._everything)
 
-    # What a far side must say of itself.
+    # Defined by each far side.
 
     @abstractmethod
     def authorised(self, touchpoint: Touchpoint | None, headers: Mapping[str, str]) -> bool: ...
 
     @abstractmethod
     def error(self, status: int, message: str, faults: list[str] | None = None) -> Answer:
-        """An error in this far side's shape; `faults` name the members that are wrong."""
+        """Return an error in this far side's shape; `faults` name the members that are wrong."""
 
     @abstractmethod
     def handle(self, touchpoint: Touchpoint, members: dict[str, Any]) -> Answer: ...
@@ -102,17 +102,17 @@ class Sandbox(ABC):
 
     @abstractmethod
     def live(self) -> Iterator[JournalEntry]:
-        """Everything it knows, for the journal."""
+        """Yield its whole state, for the journal."""
 
     @abstractmethod
     def restore(self, kind: str, key: str, value: Any) -> None: ...
 
     def admit(self) -> Answer | None:
-        """The refusal when there are too many requests."""
+        """Return a refusal when there are too many requests."""
         return None
 
     def validate(self, touchpoint: Touchpoint, members: dict[str, Any]) -> Answer | None:
-        """The refusal when the members are not as the contract says."""
+        """Return a refusal when the members are not as the contract says."""
         try:
             touchpoint.request.model_validate(members)
         except ValidationError as error:
@@ -120,15 +120,15 @@ class Sandbox(ABC):
         return None
 
     def add_routes(self, router: web.UrlDispatcher) -> None:  # noqa: B027 - a side may have none
-        """Routes below `/_sandbox` beyond the common ones."""
+        """Add routes beyond the common ones."""
 
     async def start(self) -> None:  # noqa: B027 - a side may have nothing to start
-        """What runs beside the server."""
+        """Start whatever runs beside the server."""
 
     async def stop(self) -> None:  # noqa: B027 - as above
-        """Ends what `start` began."""
+        """Stop whatever `start` began."""
 
-    # Being kept.
+    # State over a restart.
 
     def _everything(self) -> Iterator[JournalEntry]:
         yield from self.live()
@@ -147,7 +147,7 @@ class Sandbox(ABC):
         self.journal.compact()
 
     def save(self) -> None:
-        """At the end. Requests are kept only then: as they come, they would be most of what is written."""
+        """Write everything at the end. Requests are written only now: earlier, they would be most of the journal."""
         for request in self.recorder.newest():
             self.journal.put(_REQUEST, str(request.number), keep(request))
         self.journal.flush()
@@ -168,14 +168,14 @@ def json_response(body: Any, status: int = 200, headers: dict[str, str] | None =
 
 
 def make_app(sandbox: Sandbox) -> web.Application:
-    """The sandbox as a web application. It loads what was kept when it starts, and writes it when it ends."""
+    """Return the sandbox as a web application, which loads its state at the start and saves it at the end."""
     app = web.Application(client_max_size=BODY_BYTES_MAX)
-    far = _FarSide(sandbox)
+    pipeline = _Pipeline(sandbox)
     for touchpoint in TOUCHPOINTS:
         if touchpoint.direction is sandbox.direction:
-            app.router.add_route(touchpoint.method, sandbox.prefix + touchpoint.far_path, far.route(touchpoint))
+            app.router.add_route(touchpoint.method, sandbox.prefix + touchpoint.far_path, pipeline.route(touchpoint))
     _add_sandbox_routes(app.router, sandbox)
-    app.router.add_route("*", "/{path:.*}", far.route(None))
+    app.router.add_route("*", "/{path:.*}", pipeline.route(None))
     app.cleanup_ctx.append(lambda _: _life(sandbox))
     return app
 
@@ -196,8 +196,8 @@ async def _flush(sandbox: Sandbox) -> None:
         sandbox.journal.flush()
 
 
-class _FarSide:
-    """The way of one request: record, authenticate, limit, misbehave, validate, answer."""
+class _Pipeline:
+    """The steps of one request: record, authenticate, limit, apply a fault, validate, answer."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -224,7 +224,7 @@ class _FarSide:
             answer = await self._answer(touchpoint, request, members, unreadable)
             if answer is None:
                 _close(request)
-                return web.Response(status=500)  # nobody is there to read it
+                return web.Response(status=500)  # the connection is closed: it is never sent
             recorded.status = answer.status
             return answer.response()
 
@@ -233,7 +233,7 @@ class _FarSide:
     async def _answer(
         self, touchpoint: Touchpoint | None, request: web.Request, members: dict[str, Any], unreadable: str
     ) -> Answer | None:
-        """None: the connection is to be closed without an answer."""
+        """Return None when the connection is to be closed without an answer."""
         sandbox = self._sandbox
         if not sandbox.authorised(touchpoint, request.headers):
             return sandbox.error(401, "Authentication failed: the credentials are missing or wrong")
@@ -241,7 +241,7 @@ class _FarSide:
             return refusal
         if touchpoint is None:
             return sandbox.error(404, f"There is nothing at {request.method} {request.path}")
-        fault = sandbox.faults.take(touchpoint.name)
+        fault = sandbox.faults.next_for(touchpoint.name)
         if fault is not None and fault.delay_ms:
             await asyncio.sleep(fault.delay_ms / 1000)
         if fault is None or not fault.answers or fault.apply:
@@ -249,9 +249,9 @@ class _FarSide:
             answer = answer or sandbox.validate(touchpoint, members) or sandbox.handle(touchpoint, members)
         if fault is None or not fault.answers:
             return answer
-        return None if fault.reset else self._misbehaved(fault)
+        return None if fault.reset else self._faulty(fault)
 
-    def _misbehaved(self, fault: FaultRule) -> Answer:
+    def _faulty(self, fault: FaultRule) -> Answer:
         status = fault.status or 500
         headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after}"}
         body = fault.body
@@ -261,7 +261,7 @@ class _FarSide:
 
 
 def _members(touchpoint: Touchpoint | None, request: web.Request, raw: bytes) -> tuple[dict[str, Any], str]:
-    """All members of a call, from wherever they travel, and what is wrong with the body as a whole."""
+    """Return all members of a call, from body, path and query, and what is wrong with the body as a whole."""
     beside = {**request.match_info} if touchpoint else {}
     if touchpoint is not None and touchpoint.query:
         return {**request.query, **beside}, ""
@@ -275,7 +275,7 @@ def _members(touchpoint: Touchpoint | None, request: web.Request, raw: bytes) ->
 
 
 def _close(request: web.Request) -> None:
-    """As if the process died: the caller sees a connection that ends without an answer."""
+    """Close the connection without an answer, as if the process had died."""
     if request.transport is not None:
         request.transport.abort()
 
@@ -342,12 +342,12 @@ def found(what: str, code: str, document: dict[str, Any] | None) -> web.Response
 
 
 def usage_error(message: str, status: int = 400) -> web.Response:
-    """An error of `/_sandbox/*`, which is no part of any contract."""
+    """Return an error of `/_sandbox/*`, which is not part of the contract."""
     return json_response({"error": message}, status)
 
 
 async def serve(sandbox: Sandbox, host: str, port: int) -> None:
-    """Serves until cancelled."""
+    """Serve until cancelled."""
     runner = web.AppRunner(make_app(sandbox), access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
     await runner.setup()
     try:

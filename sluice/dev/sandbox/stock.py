@@ -1,4 +1,4 @@
-"""Positions as a far side keeps them, location-wise and consolidated."""
+"""Stock positions of a far side, location-wise and consolidated."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Positions:
             self._journal.put(kind, f"{place}\n{item['channelSkuCode']}", item)
 
     def lose(self) -> None:
-        """As a far side that was restored from an old backup."""
+        """Lose all positions, as a far side that was restored from an old backup."""
         lost = [(kind, key) for kind, key, _ in self.live()]
         self.locations.clear()
         self.consolidated.clear()
@@ -37,7 +37,7 @@ class Positions:
             self._journal.put(kind, key, None)
 
     def set(self, place: str, sku: str, quantity: int | None) -> None:
-        """Of one location; None: nothing is known of the SKU any more."""
+        """Set a quantity at one location; with None, forget the SKU."""
         positions = self.locations.setdefault(place, {})
         if quantity is None:
             positions.pop(sku, None)
@@ -46,7 +46,7 @@ class Positions:
             self.put(LOCATION, place, [{"channelSkuCode": sku, "quantity": quantity}])
 
     def search(self, place: str, skus: list[str]) -> list[dict[str, Any]]:
-        """As contract 13 answers: without what is not known."""
+        """Return the known SKUs as contract 13 answers."""
         positions = self.locations.get(place, {})
         known = (positions[sku] for sku in dict.fromkeys(skus) if sku in positions)
         return [{"channelSkuCode": i["channelSkuCode"], "qcPassAvailableQuantity": i["quantity"]} for i in known]

@@ -1,4 +1,4 @@
-"""Stock of a far side that is changed by hand, so that Sluice does not know: `PATCH /_sandbox/stock`."""
+"""`PATCH /_sandbox/stock`: changes a far side's stock by hand, without Sluice knowing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sluice.dev.sandbox.stock import Positions
 from topics.schema_base import problems
 
 
-class Changed(BaseModel):
-    """SKU -> quantity of one location; null: the SKU is gone."""
+class StockChange(BaseModel):
+    """SKU -> quantity of one location; null removes the SKU."""
 
     model_config = ConfigDict(extra="forbid")
     locationCode: str  # noqa: N815 - members have the contract's spelling
@@ -23,11 +23,11 @@ class Changed(BaseModel):
 def stock_changes(positions: Positions) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def change(request: web.Request) -> web.Response:
         try:
-            told = Changed.model_validate_json(await request.read())
+            changed = StockChange.model_validate_json(await request.read())
         except ValidationError as error:
             return json_response({"error": ", ".join(problems(error))}, 400)
-        for sku, quantity in told.quantities.items():
-            positions.set(told.locationCode, sku, quantity)
+        for sku, quantity in changed.quantities.items():
+            positions.set(changed.locationCode, sku, quantity)
         return json_response(positions.show())
 
     return change

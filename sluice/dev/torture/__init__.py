@@ -1,6 +1,6 @@
 """`sluice torture`: a misbehaving receiver of webhooks, and a scorer that reads its log.
 
-For any sender. The receiver writes down what arrived and what it answered, one JSON object a line (log.py here); the
-scorer says from that alone what the sender did wrong: deliveries of one order out of order, gaps, calls before a
-Retry-After was over, windows over budget, ids that changed on a retry, wrong signatures.
+Both are for any sender. The receiver logs each request and its answer, one JSON object a line (log.py); by that log
+alone, the scorer counts what the sender did wrong: deliveries of one order out of sequence, gaps, calls before the end
+of a Retry-After, windows over budget, ids that changed on a retry, wrong signatures.
 """

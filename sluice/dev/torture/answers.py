@@ -1,4 +1,4 @@
-"""The bytes of each answer, and what the log says of it. Pure, but for the time of a Retry-After."""
+"""The bytes of each answer of the receiver. Pure; the time for a Retry-After is an argument."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import lru_cache
 from sluice.dev.torture.faults import Fault
 
 FOLLOWED = "/_followed"
-"""Where a redirect leads. Whoever calls it followed one."""
+"""Target of the redirects: a request to it shows that the sender followed one."""
 MIB = 1 << 20
 UNPACKED_BYTES = 64 * MIB
 OVERSIZED_BYTES = 32 * MIB
@@ -23,9 +23,12 @@ DATE_STEP_MS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class RawAnswer:
-    """`chunks` are written one after another; `status` None: no answer. `then` says what becomes of the connection:
-    kept, closed, reset, or left alone until the sender gives up (`hang`). `drip`: byte by byte. `not_before_ms` is 0
-    without a Retry-After."""
+    """An answer as bytes, so that it may break HTTP.
+
+    `chunks` are written one after another, byte by byte with `drip`. `status` is None when there is no answer. After
+    them the connection is `kept`, `close`d, `reset`, or left open until the sender gives up (`hang`), as `then` says.
+    `not_before_ms` is the end of a Retry-After, 0 without one.
+    """
 
     status: int | None
     chunks: tuple[bytes, ...] = ()
@@ -47,12 +50,12 @@ def taken(body: bytes) -> RawAnswer:
 
 
 def answer_to(fault: Fault, now_ms: float, quiet_s: int) -> RawAnswer:
-    """The answer of a fault. `quiet_s` is how long a Retry-After asks for quiet."""
+    """Return the answer of a fault. `quiet_s` is the pause that a Retry-After asks for."""
     return _ANSWERS[fault](now_ms, quiet_s)
 
 
 def prepare() -> None:
-    """What takes long to make is made before the first request, or everybody would wait for it then."""
+    """Make the answer that takes long to make, so that no request has to wait for it."""
     _bomb()
 
 

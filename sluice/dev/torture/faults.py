@@ -1,5 +1,6 @@
-"""What a receiver may do wrong, and when it does. Which fault an attempt meets depends on nothing but the seed, the
-delivery's id and the attempt's number, so a run can be repeated. Pure.
+"""The faults of the receiver, and the plan of when they happen. Pure.
+
+The fault of an attempt depends only on the seed, the delivery's id and the attempt's number, so a run can be repeated.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ class Fault(StrEnum):
     THROTTLE_PAST = "throttle-past"
     """429 with a date that is over."""
     THROTTLE_GARBAGE = "throttle-garbage"
-    """429 with a Retry-After that nobody can read."""
+    """429 with a Retry-After that is neither a number nor a date."""
     HANG = "hang"
     """Reads the request and never answers."""
     SLOW_HEADERS = "slow-headers"
-    """A byte of the status line now and then, and never the whole."""
+    """Sends the status line byte by byte and never finishes it."""
     RESET_BEFORE = "reset-before"
-    """Resets the connection while the request is still coming."""
+    """Resets the connection before the body has arrived."""
     RESET_AFTER = "reset-after"
     """Reads the whole request, then resets: the sender cannot know whether it was taken."""
     CLOSE = "close"
-    """Reads the whole request, then closes in good order, without an answer."""
+    """Reads the whole request, then closes the connection in good order, without an answer."""
     NOT_HTTP = "not-http"
     """Bytes that are no HTTP answer."""
     GIANT_HEADERS = "giant-headers"
     """A header of a megabyte, without an end."""
     REDIRECT = "redirect"
-    """307 to another path of this receiver: whoever comes there followed it."""
+    """307 to another path of this receiver: a request there shows that the sender followed it."""
     TRUNCATED = "truncated"
     """200, and the connection ends in the middle of the body."""
     OVERSIZED = "oversized"
@@ -51,7 +52,7 @@ class Fault(StrEnum):
     INTERIM_STORM = "interim-storm"
     """A hundred 1xx answers before the 200."""
     GONE = "gone"
-    """410: the endpoint is no more. Not in the default mix, because it ends everything."""
+    """410: the endpoint is gone. Not in the default mix, because it ends everything."""
     REFUSED = "refused"
     """400. Not in the default mix, because a sender may give the delivery up."""
     THROTTLE_HUGE = "throttle-huge"
@@ -59,19 +60,19 @@ class Fault(StrEnum):
 
 
 ACKNOWLEDGES = frozenset({Fault.TRUNCATED, Fault.OVERSIZED, Fault.GZIP_BOMB, Fault.INTERIM_STORM})
-"""Their status is 200: Standard Webhooks takes that for a success, a careful sender may ask again."""
+"""Their status is 200: Standard Webhooks calls that a success, a careful sender may send again."""
 TERMINAL = frozenset({Fault.GONE, Fault.REFUSED, Fault.THROTTLE_HUGE})
 DEFAULT = tuple(fault for fault in Fault if fault not in TERMINAL)
 
 QUIET = frozenset({Fault.THROTTLE_SECONDS, Fault.THROTTLE_DATE, Fault.THROTTLE_GARBAGE, Fault.THROTTLE_HUGE})
-"""Each stops everything to the endpoint for a while (how long garbage means is the sender's to say)."""
+"""Each stops everything to the endpoint for a while (for how long after garbage, the sender decides)."""
 OTHERS_WEIGHT = 200
-"""So much more often come the others: most of a run of 200,000 deliveries would be quiet otherwise."""
+"""How much more often the other faults come: otherwise most of a run of 200,000 deliveries would be quiet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`share` of the attempts (0 to 1) meet one of `faults`, but no delivery more than `attempts_max` of them."""
+    """A `share` of the attempts (0 to 1) meets one of `faults`, but no delivery more than `attempts_max` of them."""
 
     share: float = 0.0
     faults: Sequence[Fault] = DEFAULT
@@ -79,7 +80,7 @@ class Plan:
     attempts_max: int = 4
 
     def fault(self, delivery_id: str, attempt: int) -> Fault | None:
-        """What attempt `attempt` (from 1) of a delivery meets; None: it is taken."""
+        """Return the fault of attempt `attempt` (from 1) of a delivery; None when it is taken."""
         if attempt > self.attempts_max or not self.faults:
             return None
         random = Random(f"{self.seed}|{delivery_id}|{attempt}")

@@ -1,4 +1,4 @@
-"""Where a request has its lane and its numbers: `header:NAME` or `body:path.to.member`, several with commas. Pure."""
+"""Places in a request of its lane and numbers: `header:NAME` or `body:path.to.member`, joined with commas. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HEADER, BODY = "header", "body"
 
 
 class FieldError(ValueError):
-    """A field is not written as it must be; the message says how."""
+    """A place is not written as it must be; the message says how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +24,18 @@ class Field:
         return any(kind == BODY for kind, _ in self.parts)
 
     def text(self, headers: Mapping[str, str], body: Any) -> str:
-        """The value as a text; empty when a part is not there. Header names are in lower case."""
+        """Return the value as text, empty when a part is missing. Header names are in lower case."""
         found = [headers.get(name, "") if kind == HEADER else _at(body, name) for kind, name in self.parts]
         return "|".join(found) if all(found) else ""
 
     def number(self, headers: Mapping[str, str], body: Any) -> int | None:
-        """The value as a number from 0; None when it is not there, or is none."""
+        """Return the value as a number from 0; None when it is missing or no number."""
         text = self.text(headers, body)
         return int(text) if text.isascii() and text.isdigit() else None
 
 
 def parse_field(text: str) -> Field:
-    """Raises FieldError."""
+    """Parse one place, or several with commas. Raises FieldError."""
     parts = []
     for part in text.split(","):
         kind, _, name = part.strip().partition(":")
@@ -53,7 +53,7 @@ def _at(body: Any, path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Where everything is that the scorer needs. The defaults are Sluice's."""
+    """The places of everything that the scorer needs. The defaults are those of Sluice."""
 
     id: Field = field(default_factory=lambda: parse_field("header:webhook-id"))
     lane: Field = field(default_factory=lambda: parse_field("body:delivery.channel,body:delivery.order"))

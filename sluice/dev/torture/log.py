@@ -1,4 +1,4 @@
-"""The receiver's log: one JSON object a line for each request, in the order in which they ended."""
+"""The receiver's log: one JSON object a line for each request, in the order in which the requests ended."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Signed(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedRequest:
-    """One request as the receiver saw it. Times are epoch milliseconds of the receiver's clock, which never goes back.
+    """One request and its answer. Times are epoch milliseconds of the receiver's clock, which never goes back.
 
     `number` counts arrivals from 1. `endpoint` is the path without its query. `body` is the start of the body's
-    SHA-256. `status` is what was answered, None without an answer; `whole`: the answer left whole, as far as the
-    receiver can tell. `not_before_ms`: until when the answer asked for quiet, 0 when it did not. `redriven`: it says
-    that an operator sent it again.
+    SHA-256. `status` is None without an answer; `whole` says that the answer left whole, as far as the receiver can
+    tell. `not_before_ms` is the end of the answer's Retry-After, 0 without one. `redriven`: the request says that an
+    operator sent it again.
     """
 
     number: int
@@ -51,12 +51,12 @@ class LoggedRequest:
 
     @property
     def acknowledged(self) -> bool:
-        """Whether the sender may take the delivery for done."""
+        """Whether the sender may regard the delivery as done."""
         return self.status is not None and 200 <= self.status < 300
 
     @property
     def clear(self) -> bool:
-        """Whether no sender can doubt that it was taken."""
+        """Whether the answer leaves no doubt that the delivery was taken."""
         return self.acknowledged and self.whole and not self.fault
 
 
@@ -65,7 +65,7 @@ def encode(entry: LoggedRequest) -> bytes:
 
 
 def read(lines: Iterable[bytes | str]) -> Iterator[LoggedRequest]:
-    """The entries of a log. Raises LogError; a last line without its end (the receiver was killed) is left out."""
+    """Yield the requests of a log. Raises LogError. A last line that is not whole (after a kill) is left out."""
     for number, line in enumerate(lines, 1):
         if line[-1:] not in {b"\n", "\n"}:
             return
@@ -77,20 +77,20 @@ def read(lines: Iterable[bytes | str]) -> Iterator[LoggedRequest]:
 
 
 class LogWriter:
-    """Buffers a little: a killed receiver loses the last requests it saw."""
+    """Writer of the log with a small buffer: a killed receiver loses its last requests."""
 
     FLUSH_EVERY = 256
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._waiting: list[bytes] = []
+        self._buffer: list[bytes] = []
 
     def write(self, entry: LoggedRequest) -> None:
-        self._waiting.append(encode(entry))
-        if len(self._waiting) >= self.FLUSH_EVERY:
+        self._buffer.append(encode(entry))
+        if len(self._buffer) >= self.FLUSH_EVERY:
             self.flush()
 
     def flush(self) -> None:
-        self._file.write(b"".join(self._waiting))
+        self._file.write(b"".join(self._buffer))
         self._file.flush()
-        self._waiting.clear()
+        self._buffer.clear()

@@ -1,4 +1,4 @@
-"""The misbehaving receiver: decides what each request is answered with, and writes both down."""
+"""The misbehaving receiver: decides the answer to each request, and logs both."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sluice.dev.torture.request import Request
 from sluice.dev.torture.signatures import Check, judge
 
 IDS_MAX = 1_000_000
-"""Deliveries whose attempts are counted; the oldest are forgotten, and begin again at their first fault."""
+"""Deliveries whose attempts are counted; the oldest are forgotten and count from 1 again."""
 FLUSH_S = 0.2
 ANCHOR_READINGS = 5
 CHALLENGE = "challenge"
@@ -35,13 +35,13 @@ class ReceiverOptions:
     fields: Fields = field(default_factory=Fields)
     checks: Sequence[Check] = ()
     latency_s: float = 0.0
-    """Before each answer that is not a fault's."""
+    """Pause before each answer without a fault."""
     quiet_s: int = 2
-    """How long a Retry-After asks for quiet."""
+    """Seconds that a Retry-After asks for."""
 
 
 class Receiver:
-    """`start` listens; `stop` ends what is open and writes down what was never answered."""
+    """Receiver on a port: `start` listens; `stop` resets open connections and logs requests without an answer."""
 
     def __init__(self, options: ReceiverOptions, log: LogWriter) -> None:
         self._options = options
@@ -49,23 +49,23 @@ class Receiver:
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
         self._alone = asyncio.Event()
-        """No connection is open; looked at when it stops."""
+        """Set when no connection is open; `stop` waits for it."""
         self._attempts: OrderedDict[str, int] = OrderedDict()
         self._count = 0
         self._flushing: asyncio.Task[None] | None = None
-        # The wall clock at the start, and the steady one from then on: an NTP step must not look like a fault. The
-        # tightest of some readings, because in between this process may lose the processor.
+        # Wall-clock time at the start, the steady clock from then on: an NTP step must not look like a fault. The
+        # tightest of some readings counts, because the process may lose the processor between its two clocks.
         self._epoch_ms = min(_anchor() for _ in range(ANCHOR_READINGS))[1]
 
     @property
     def requests(self) -> int:
-        """How many have arrived."""
+        """How many requests have arrived."""
         return self._count
 
     @property
     def port(self) -> int:
         if self._server is None:
-            raise RuntimeError("it does not listen yet")
+            raise RuntimeError("the receiver does not listen yet")
         return int(self._server.sockets[0].getsockname()[1])
 
     def now_ms(self) -> float:
@@ -121,7 +121,7 @@ class Receiver:
         body = _json(request.body) if fields.reads_body or CHALLENGE.encode() in request.body else None
         signed = judge(self._options.checks, headers, request.body, self.now_ms() / 1000)
         if isinstance(body, dict) and (challenge := _challenge(body)) is not None:
-            # An endpoint proves by it that it wants to be called; such a request is no delivery.
+            # A challenge, which an endpoint answers to prove that it wants deliveries. It is none itself.
             connection.answer(taken(orjson.dumps({CHALLENGE: challenge})), lambda _whole: None)
             return
         delivery = fields.id.text(headers, body)
@@ -133,7 +133,7 @@ class Receiver:
         else:
             connection.answer(answer, ended)
 
-    # Writing down
+    # Log
 
     def _count_attempt(self, delivery: str) -> int:
         number = self._attempts.pop(delivery, 0) + 1
@@ -179,7 +179,7 @@ class Receiver:
 
 
 def _anchor() -> tuple[float, float]:
-    """How long the reading took, and what to add to the steady clock (ms)."""
+    """Return how long the reading took, and what to add to the steady clock (ms)."""
     before = time.monotonic()
     wall = time.time()
     after = time.monotonic()

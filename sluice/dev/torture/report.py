@@ -1,4 +1,4 @@
-"""A score as people read it, and as programs do."""
+"""Renders a score as text, and as JSON."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""What a sender did wrong, from the receiver's log alone. Pure.
+"""Counts what a sender did wrong, by the receiver's log alone. Pure.
 
 Of one lane (an order at an endpoint), in the order of arrival:
 
 - inversion: a lower sequence arrives after a higher one, or while a lower one is still being answered;
-- gap: `previous` names a delivery that was never acknowledged, or passes over one that was, and the delivery's
-  watermark does not tell it;
+- gap: `previous` names a delivery that was never acknowledged, or skips one that was, and the delivery's watermark
+  does not say so;
 - lost: expected, and never acknowledged.
 
 Of one endpoint: a request before the end of a Retry-After, and windows with more requests than the budget. Of one
 delivery: another id, another body or another sequence on a repeat; a signature that is missing or wrong; a repeat after
-it was acknowledged (allowed, once for what was in the air when the sender died).
+it was acknowledged (allowed: once for each delivery in flight when the sender died).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from sluice.dev.torture.answers import FOLLOWED
 from sluice.dev.torture.log import LoggedRequest, Signed
 
 ON_ITS_WAY_MS = 250.0
-"""How long what one side did may be unknown to the other: the way there and back, and turns of busy event loops. A
-request that was sent before the sender could have read a Retry-After is not early."""
+"""How long one side may not know what the other did: the way there and back, and busy event loops. A request that was
+sent before the sender could have read a Retry-After is not early."""
 EXAMPLES_MAX = 5
-"""Of each kind, as many are shown."""
+"""Examples shown of each fault."""
 
 FAULTS = (
     "inversions",
@@ -40,7 +40,7 @@ FAULTS = (
     "wrongly signed",
     "followed redirects",
 )
-"""What must be 0."""
+"""The counts that must be 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Budget:
 
 @dataclass(slots=True)
 class Score:
-    """Counts by name (FAULTS, and what is allowed), with a few examples of each."""
+    """Counts of a run, with a few examples of each fault."""
 
     requests: int = 0
     deliveries: int = 0
@@ -63,12 +63,12 @@ class Score:
     """Arrivals of a delivery after it was acknowledged beyond doubt."""
     faults: Counter[str] = field(default_factory=Counter)
     met: Counter[str] = field(default_factory=Counter)
-    """Faults of the receiver that the sender met."""
+    """Faults of the receiver that the sender met, by name."""
     fullest: dict[str, int] = field(default_factory=dict)
     """Budget -> requests in its fullest window."""
     examples: dict[str, list[str]] = field(default_factory=dict)
     unchecked: frozenset[str] = frozenset()
-    """Of FAULTS, what could not be told: no secret, no expectation or no budget was given."""
+    """Those of FAULTS that could not be checked without a secret, an expectation or a budget."""
 
     @property
     def wrong(self) -> int:
@@ -96,7 +96,7 @@ class _Lane:
     done: int = 0
     """The highest sequence that was acknowledged."""
     open: dict[int, float] = field(default_factory=dict)
-    """Sequence -> until when its latest attempt was being answered."""
+    """Sequence -> when its latest attempt was answered."""
     ids: dict[int, str] = field(default_factory=dict)
 
 
@@ -107,7 +107,7 @@ def score(
     budgets: Iterable[Budget] = (),
     on_its_way_ms: float = ON_ITS_WAY_MS,
 ) -> Score:
-    """`expected`: lane -> the sequences that had to arrive; None: not known, so nothing counts as lost."""
+    """Score a log. `expected`: lane -> the sequences that had to arrive; without it, nothing counts as lost."""
     arrived = sorted(entries, key=lambda entry: entry.number)
     found = Score(requests=len(arrived))
     deliveries: dict[str, _Delivery] = {}
@@ -147,7 +147,7 @@ def _score_one(
         found.note("followed redirects", f"request {entry.number}")
         return
     if entry.fault == "reset-before":
-        return  # its body never came: nothing can be said of it
+        return  # its body never arrived: nothing can be checked
     if entry.signed is Signed.MISSING:
         found.note("unsigned", f"request {entry.number}, delivery {entry.id}")
     elif entry.signed is Signed.WRONG:
@@ -171,7 +171,7 @@ def _score_lane(found: Score, entry: LoggedRequest, known: _Delivery, lane: _Lan
     if lane.ids.setdefault(sequence, entry.id) != entry.id or known.sequence != sequence:
         found.note("changed ids", f"{where}, delivery {entry.id}, before that {lane.ids[sequence]}/{known.sequence}")
     if entry.redriven:
-        return  # it comes after newer ones by an operator's will
+        return  # an operator sent it after newer ones on purpose
     if sequence < lane.highest:
         found.note("inversions", f"{where} after {lane.highest}")
     elif any(other < sequence and until > entry.arrived_ms + on_its_way_ms for other, until in lane.open.items()):
@@ -180,30 +180,30 @@ def _score_lane(found: Score, entry: LoggedRequest, known: _Delivery, lane: _Lan
         _score_previous(found, entry, lane, where)
         lane.open = {other: until for other, until in lane.open.items() if until > entry.arrived_ms}
     lane.highest = max(lane.highest, sequence)
-    # After its status line the sender may go on, whatever becomes of the rest.
+    # After the status line the sender may go on, whatever happens to the rest of the answer.
     lane.open[sequence] = entry.arrived_ms if entry.acknowledged else entry.ended_ms
     if entry.acknowledged:
         lane.done = max(lane.done, sequence)
 
 
 def _score_previous(found: Score, entry: LoggedRequest, lane: _Lane, where: str) -> None:
-    """On the first arrival of a delivery: does it continue what was acknowledged?"""
+    """Check that a delivery that arrives for the first time continues the acknowledged ones."""
     if entry.previous is None or entry.previous == lane.done:
         return
-    told = entry.watermark is not None and entry.watermark == lane.done
-    if not told or entry.previous < lane.done:
+    said = entry.watermark is not None and entry.watermark == lane.done
+    if not said or entry.previous < lane.done:
         found.note("gaps", f"{where} says previous {entry.previous}, but {lane.done} was acknowledged last")
 
 
 def _score_quiet(found: Score, here: list[LoggedRequest], on_its_way_ms: float) -> None:
-    """Retry-After is for the whole endpoint (CloudEvents HTTP WebHook 3.2)."""
+    """Count requests before the end of a Retry-After; it is for the whole endpoint (CloudEvents HTTP WebHook 3.2)."""
     quiet = sorted((entry for entry in here if entry.not_before_ms), key=lambda entry: entry.ended_ms)
-    told, until_ms, since_ms = 0, 0.0, 0.0
+    read, until_ms, since_ms = 0, 0.0, 0.0
     for entry in here:
-        while told < len(quiet) and quiet[told].ended_ms + on_its_way_ms <= entry.arrived_ms:
-            if quiet[told].not_before_ms > until_ms:
-                until_ms, since_ms = quiet[told].not_before_ms, quiet[told].ended_ms
-            told += 1
+        while read < len(quiet) and quiet[read].ended_ms + on_its_way_ms <= entry.arrived_ms:
+            if quiet[read].not_before_ms > until_ms:
+                until_ms, since_ms = quiet[read].not_before_ms, quiet[read].ended_ms
+            read += 1
         if entry.arrived_ms < until_ms:
             found.note(
                 "early",

@@ -1,4 +1,4 @@
-"""Checking signatures of Standard Webhooks 1.0, v1 (HMAC-SHA256) and v1a (ed25519), apart from the code that signs."""
+"""Checks of signatures of Standard Webhooks 1.0, v1 (HMAC-SHA256) and v1a (ed25519), apart from the code that signs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sluice.dev.torture.log import Signed
 
 TOLERANCE_S = 300
-"""How far a timestamp may be from the receiver's clock: what the libraries of Standard Webhooks allow."""
+"""Largest distance of a timestamp from the receiver's clock, as in the libraries of Standard Webhooks."""
 SECRET, PUBLIC_KEY = "whsec_", "whpk_"
 
 Check = Callable[[bytes, str], bool]
@@ -26,7 +26,7 @@ class SecretError(ValueError):
 
 
 def checker(secret: str) -> Check:
-    """The check with one secret (`whsec_...`) or public key (`whpk_...`). Raises SecretError."""
+    """Return the check with one secret (`whsec_...`) or public key (`whpk_...`). Raises SecretError."""
     prefix = PUBLIC_KEY if secret.startswith(PUBLIC_KEY) else SECRET
     try:
         key = base64.b64decode(secret.removeprefix(prefix), validate=True)
@@ -42,7 +42,7 @@ def checker(secret: str) -> Check:
 
 
 def judge(checks: Sequence[Check], headers: Mapping[str, str], body: bytes, now_s: float) -> Signed:
-    """Whether one of the tokens is right by one of the checks, and the timestamp near. Header names in lower case."""
+    """Judge whether a token passes a check and the timestamp is near. Header names are in lower case."""
     if not checks:
         return Signed.UNCHECKED
     message, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")

@@ -1,4 +1,4 @@
-"""An order and a return as Increff keeps them."""
+"""Orders and returns as Increff keeps them."""
 
 # ruff: noqa: N815 - members have the contract's spelling
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 
 class Line(BaseModel):
-    """`open` is what can still be packed or cancelled."""
+    """A line of an order. `open`: the quantity that can still be packed or cancelled."""
 
     orderItemCode: str
     channelSkuCode: str
@@ -29,7 +29,7 @@ class Line(BaseModel):
 
 
 class Shipment(BaseModel):
-    """One parcel. `call` is the last pack call, so that a repeat is the same. `packed`: the marketplace took it."""
+    """A parcel. `call` is the last pack call, so that a repeat is the same. `packed`: the marketplace accepted it."""
 
     shipmentId: int
     call: dict[str, Any]
@@ -47,7 +47,7 @@ class Shipment(BaseModel):
 
 
 class Order(BaseModel):
-    """`unchangedRepeats` and `changedRepeats` count creates under a known code: Increff applies neither (0.3)."""
+    """An order. `unchangedRepeats` and `changedRepeats` count creates under its code, which Increff ignores (0.3)."""
 
     orderCode: str
     locationCode: str | None = None
@@ -63,7 +63,7 @@ class Order(BaseModel):
 
     @property
     def invoiced(self) -> bool:
-        """Invoicing happens at packing, so packing is where cancelling ends (contract 0.5)."""
+        """Whether it is invoiced, which happens at packing and ends cancelling (contract 0.5)."""
         return any(shipment.packed for shipment in self.shipments)
 
     @property
@@ -76,7 +76,7 @@ class Order(BaseModel):
 
     @property
     def state(self) -> str:
-        """Increff's own name of the stage (contract 0.5)."""
+        """Increff's name for the stage (contract 0.5)."""
         shipped = [shipment for shipment in self.shipments if shipment.packed]
         if self.lines and all(line.cancelled == line.quantity for line in self.lines):
             return "CANCELLED"
@@ -94,7 +94,7 @@ class Order(BaseModel):
         return next((line for line in self.lines if line.orderItemCode == item_code), None)
 
     def pack(self, items: list[dict[str, Any]]) -> None:
-        """Takes packed quantities off the open lines of their SKU, in the order of the lines."""
+        """Book packed quantities on the open lines of their SKU, in the order of the lines."""
         for item in items:
             left = item.get("quantityToPack", 0)
             for line in self.lines:
@@ -104,7 +104,7 @@ class Order(BaseModel):
                     left -= taken
 
     def cancel_rest(self) -> None:
-        """Ships once: what is not in the shipment is the seller's to cancel, automatically (contract 0.5)."""
+        """Cancel everything open for the seller, as Increff does when an order ships only once (contract 0.5)."""
         for line in self.lines:
             line.sellerCancelled += line.open
 
@@ -114,7 +114,7 @@ class Order(BaseModel):
 
 
 class Return(BaseModel):
-    """`received` maps an item's code to its quality verdict, once the parcel was opened."""
+    """A return. `received` maps an item's code to its quality verdict, once the parcel was opened."""
 
     returnOrderCode: str
     forwardOrderCode: str
@@ -126,7 +126,7 @@ class Return(BaseModel):
 
     @property
     def expected(self) -> list[dict[str, Any]]:
-        """Items that are still to come."""
+        """Items that have not arrived yet."""
         return [
             item
             for item in self.items

@@ -1,4 +1,4 @@
-"""Increff, played by the contract: what Sluice calls, and what Increff then believes. Its warehouse is beside it."""
+"""Sandbox of Increff by the contract: the calls that Sluice makes, and the records that they change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CODES = {400: "BAD_DATA", 401: "UNAUTHORIZED", 404: "NOT_FOUND", 413: "TOO_LARG
 
 
 class IncreffSandbox(Sandbox):
-    """Silent where Increff is: a create under a known code is answered 200 and not applied, changed or not."""
+    """Increff, as silent as the real one: a create under a known code gets 200 and is not applied, changed or not."""
 
     direction = Direction.TO_INCREFF
     prefix = PREFIX
@@ -122,7 +122,7 @@ class IncreffSandbox(Sandbox):
         return Answer()
 
     def _cancel(self, members: dict[str, Any]) -> Answer:
-        """Nothing is applied unless everything can be."""
+        """Apply a cancellation as a whole, or not at all."""
         order = self._records.orders.get(members["orderCode"])
         if order is None:
             return self._bad(f"orderCode: {members['orderCode']} is not known")
@@ -196,7 +196,7 @@ class IncreffSandbox(Sandbox):
         }
 
     def _create_return(self, members: dict[str, Any]) -> Answer:
-        """Duplicates as for orders: success, nothing applied (contract 15)."""
+        """Create a return. A duplicate succeeds and changes nothing, as for orders (contract 15)."""
         code = members["returnOrderCode"]
         if code not in self._records.returns:
             returned = Return(
@@ -211,7 +211,7 @@ class IncreffSandbox(Sandbox):
         return Answer()
 
     def _add_return_items(self, members: dict[str, Any]) -> Answer:
-        """Allowed until the parcel is received (contract 15)."""
+        """Add items; allowed until the parcel is received (contract 15)."""
         returned = self._records.returns.get(members["returnOrderCode"])
         if returned is None:
             return self._bad(f"returnOrderCode: {members['returnOrderCode']} is not known")
@@ -234,7 +234,7 @@ class IncreffSandbox(Sandbox):
         return Answer()
 
     def _cancel_return_items(self, members: dict[str, Any]) -> Answer:
-        """Allowed until the parcel is received (contract 18)."""
+        """Cancel items; allowed until the parcel is received (contract 18)."""
         returned = self._records.returns.get(members["returnOrderCode"])
         if returned is None:
             return self._bad(f"returnOrderCode: {members['returnOrderCode']} is not known")

@@ -1,4 +1,4 @@
-"""Increff as a caller of Sluice: static header pairs, refreshed through Get Credential, 45 seconds for an answer."""
+"""Client that calls Sluice as Increff does: static headers, refreshed by Get Credential, 45 seconds for an answer."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import orjson
 from topics.contract.touchpoints import BY_NAME
 
 TIMEOUT_S = 45.0
-"""Increff counts a call without an answer by then as timed out (contract 0.3)."""
+"""After this, Increff regards a call as timed out (contract 0.3)."""
 DEMO_HEADERS = {"X-Api-Key": "demo-increff"}
 DEMO_BOOTSTRAP = {"X-Bootstrap-Key": "demo-bootstrap"}
 
 
 @dataclass(frozen=True, slots=True)
 class SluiceAnswer:
-    """What Sluice answered. Status 504: not in time; 0: no connection, or it ended without an answer."""
+    """An answer of Sluice. Status 504: none in time; 0: no connection, or it ended without an answer."""
 
     status: int
     body: Any = None
@@ -28,7 +28,7 @@ class SluiceAnswer:
 
     @property
     def taken(self) -> bool:
-        """A 200 may carry `hasError: true` (contract 0.3)."""
+        """Whether the call succeeded: a 200 may carry `hasError: true` (contract 0.3)."""
         failed = isinstance(self.body, dict) and self.body.get("hasError") is True
         return 200 <= self.status < 300 and not failed
 
@@ -37,7 +37,7 @@ class SluiceAnswer:
 
 
 class SluiceClient:
-    """Calls Sluice as Increff calls a channel."""
+    """Client of one channel of Sluice."""
 
     def __init__(
         self,

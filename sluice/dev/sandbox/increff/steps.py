@@ -1,4 +1,4 @@
-"""The warehouse's steps: the call each makes to Sluice, and what a successful answer changes in the order. No I/O."""
+"""The steps of the warehouse: the call of each, and the changes of an order after a successful answer. No I/O."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from sluice.dev.sandbox.increff.orders import Line, Order, Shipment
 
 LOCATION = "DXB-WH-01"
-"""Where an order without a location is fulfilled: Increff chooses when it routes."""
+"""Location of an order that names none: Increff chooses one when it routes."""
 SPLIT_LOCATIONS = (LOCATION, "AUH-ST-04")
-"""Where the lines of a split order are fulfilled, in turn."""
+"""Locations of the lines of a split order, in turn."""
 WHOLE, SEVERAL, SINGLE = "BLOCK_COMPLETE", "MULTI_SHIPMENT_PARTIAL", "SINGLE_SHIPMENT_PARTIAL"
 """Fulfilment types (contract 0.5)."""
 TRANSPORTER = "GULF_EXPRESS"
@@ -19,12 +19,12 @@ FROM = {"name": "Sandbox Warehouse", "city": "Dubai", "country": "UAE"}
 
 Members = dict[str, Any]
 Find = Callable[[str], Order | None]
-"""An order by its code: a call may name others than the one it was asked for."""
+"""Finds an order by its code: a call may name other orders, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepCall:
-    """What to call. `took` applies the answer's body, called only after success; it returns the orders it changed."""
+    """A call of a step. `took` applies the body of a successful answer, and returns the changed orders."""
 
     touchpoint: str
     members: Members
@@ -36,7 +36,7 @@ def acknowledge(order: Order, body: Members, find: Find) -> StepCall:
     members = {"orders": entries, "consolidationType": "NONE", **body}
 
     def took(answer: Any) -> list[Order]:
-        """Left out of successOrders is not accepted (contract 2)."""
+        """Mark the accepted orders: those in successOrders (contract 2)."""
         taken = answer.get("successOrders", []) if isinstance(answer, dict) else []
         accepted = [found for item in taken if (found := find(item["orderCode"])) is not None]
         for one in accepted:
@@ -47,10 +47,10 @@ def acknowledge(order: Order, body: Members, find: Find) -> StepCall:
 
 
 def pack(order: Order, body: Members, new_id: Callable[[], int]) -> StepCall:
-    """What is open, as one shipment; of a split order what is open at one of its locations. With nothing open the
-    last shipment again, exactly as it was.
+    """Pack everything open as one shipment; of a split order, everything open at one of its locations.
 
-    A shipment that was not taken keeps its id for the next try, with what is open by then.
+    With nothing open, repeat the last shipment unchanged. A shipment that was refused keeps its id for the next
+    try, with the quantities that are open by then.
     """
     shipment = _to_pack(order, body)
     if shipment is not None and shipment.packed:
@@ -152,7 +152,7 @@ def invoice(order: Order, body: Members) -> StepCall:
 
 
 def manifest(order: Order, body: Members, find: Find, new_id: Callable[[], int]) -> StepCall:
-    """All packed shipments that are in no manifest; when there is none, the last manifest again."""
+    """Put all packed shipments without a manifest into one; with none left, repeat the last manifest."""
     packed = [shipment for shipment in order.shipments if shipment.packed]
     chosen = [shipment for shipment in packed if not shipment.manifested]
     if not chosen and packed:
@@ -177,7 +177,7 @@ def manifest(order: Order, body: Members, find: Find, new_id: Callable[[], int])
     if "manifestId" not in body:
         members["manifestId"] = known if known is not None else new_id()
         for shipment in chosen:
-            shipment.manifestId = members["manifestId"]  # kept, so that a try after a failure is the same manifest
+            shipment.manifestId = members["manifestId"]  # kept, so that a retry is the same manifest
 
     def took(answer: Any) -> list[Order]:
         changed = _named(members["manifestItems"], find)
@@ -192,7 +192,7 @@ def manifest(order: Order, body: Members, find: Find, new_id: Callable[[], int])
 
 
 def handover(order: Order, body: Members, find: Find) -> StepCall:
-    """All packed shipments that have not left; when all have, all of them again."""
+    """Hand over all packed shipments; once all have left, repeat all of them."""
     packed = [shipment for shipment in order.shipments if shipment.packed]
     chosen = _together(order, [shipment for shipment in packed if not shipment.handedOver] or packed)
     items = [
@@ -215,7 +215,7 @@ def handover(order: Order, body: Members, find: Find) -> StepCall:
 
 
 def seller_cancel(order: Order, body: Members) -> StepCall:
-    """Everything open by default. Members an item leaves out are the order's."""
+    """Cancel the given items, by default everything open. Missing members of an item are taken from the order."""
     given = body.get("orderItems")
     items = (
         [_cancelled_item(order, item) for item in given if isinstance(item, dict)]
@@ -261,14 +261,14 @@ def _cancelled_item(order: Order, item: Members) -> Members:
 
 
 def _places(order: Order) -> list[str]:
-    """Where an order is fulfilled: a split one at several locations (contract 0.4, 8)."""
+    """Return the locations of an order; a split one has several (contract 0.4, 8)."""
     if not order.split:
         return [order.locationCode or LOCATION]
     return list(SPLIT_LOCATIONS[: max(1, len(order.lines))])
 
 
 def _open_at(order: Order, place: str) -> list[Line]:
-    """The open lines that a location fulfils. One that is not the order's own fulfils any."""
+    """Return the open lines that a location fulfils; a location that is not the order's own fulfils all."""
     places = _places(order)
     lines = order.lines[places.index(place) :: len(places)] if place in places else order.lines
     return [line for line in lines if line.open]
@@ -280,12 +280,12 @@ def _place(order: Order, shipment: Shipment | None) -> str:
 
 
 def _together(order: Order, shipments: list[Shipment]) -> list[Shipment]:
-    """Those that are at the location of the first: a call names one."""
+    """Return the shipments at the location of the first, as a call names one location."""
     return [shipment for shipment in shipments if _place(order, shipment) == _place(order, shipments[0])]
 
 
 def _chosen(order: Order, body: Members, waits: Callable[[Shipment], bool]) -> Shipment | None:
-    """The shipment the body names, else the first packed one that waits for this step, else the last."""
+    """Return the shipment that the body names, else the first packed one that needs this step, else the last."""
     packed = [shipment for shipment in order.shipments if shipment.packed]
     for name in ("shipmentCode", "shipmentId"):
         if name in body:
@@ -294,7 +294,7 @@ def _chosen(order: Order, body: Members, waits: Callable[[Shipment], bool]) -> S
 
 
 def _named(items: list[Members], find: Find) -> list[tuple[Order, Shipment]]:
-    """The packed shipments that a manifest or handover names, with their orders."""
+    """Return the packed shipments that a manifest or handover names, with their orders."""
     return [
         (order, shipment)
         for item in items
@@ -305,5 +305,5 @@ def _named(items: list[Members], find: Find) -> list[tuple[Order, Shipment]]:
 
 
 def _present(members: Members) -> Members:
-    """A query string has no null."""
+    """Return the members without null, which a query string cannot have."""
     return {name: value for name, value in members.items() if value is not None}
