@@ -1,4 +1,4 @@
-"""What happens to a packed shipment: invoice, label, manifest, handover."""
+"""A packed shipment on its way out: invoice, label, manifest, handover."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def _get(decision: Decision[Order], touchpoint: Touchpoint) -> Ruling:
     relay = order.relay(touchpoint.name, key)
     if relay is not None and not decision.is_overdue(relay):
         return decision.join_relay(relay)
-    # Whether an adopted order has a shipment of that code, the marketplace's answer tells.
+    # The marketplace's answer shows whether an adopted order has a shipment of that code.
     data = shipment.id if shipment is not None else named
     return decision.ask_far_side(touchpoint, _enriched(touchpoint, shipment, event.body), key, data)
 

@@ -62,7 +62,7 @@ def manifest_taken(decision: Decision[Manifest]) -> Ruling:
     entity.reason = None
     decision.record_answer(relay)
     for index, (order, shipment, awb) in enumerate(entity.items):
-        told = {
+        body_of_order = {
             "orderCode": order,
             "shipmentCode": shipment,
             "awbNumber": awb,
@@ -71,7 +71,7 @@ def manifest_taken(decision: Decision[Manifest]) -> Ruling:
             "transporter": entity.transporter,
         }
         key = order_key(entity.channel, order)
-        decision.send_command(f"{decision.event.id}.m{index}", SHIPMENT_MANIFESTED, key, order, told)
+        decision.send_command(f"{decision.event.id}.m{index}", SHIPMENT_MANIFESTED, key, order, body_of_order)
     decision.pass_on(relay)
     decision.fact(
         "manifest-created",

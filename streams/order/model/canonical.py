@@ -12,23 +12,23 @@ import orjson
 from topics.schema_base import Body, CustomAttributes
 
 _UNMODELLED = {CustomAttributes: ("channelMetadata",)}
-"""Members the contract names in a table but leaves open, so that no model has them: they count."""
+"""Members that the contract names in a table but leaves open, so that no model has them. They count all the same."""
 
 _EXACT = 2.0**53
-"""Beyond this, a float is no exact whole number (and orjson writes no larger integers than 64 bits)."""
+"""Beyond this, a float is no exact whole number, and orjson writes integers of 64 bits at most."""
 
 Shape = dict[str, "Shape"] | None
-"""Known members of an object, each with its own shape; None where everything counts."""
+"""The known members of an object, each with its own shape; None where every member counts."""
 
 
 def digest(model: type[Body], members: dict[str, Any]) -> str:
-    """A short digest: equal for payloads that say the same."""
+    """A short digest, equal for payloads that are equal in canonical form."""
     raw = orjson.dumps(_canonical(members, shape_of(model)), option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(raw, digest_size=16).hexdigest()
 
 
 def id_digest(event_id: str) -> str:
-    """An event id in 16 characters: two ids of one entity meeting is out of the question."""
+    """An event id in 16 characters; no two ids of one entity will ever have the same."""
     return hashlib.blake2b(event_id.encode(), digest_size=8).hexdigest()
 
 
@@ -67,7 +67,7 @@ def _canonical(value: Any, shape: Shape) -> Any:
 
 
 def _object(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
-    """Its members that count. Most are plain, and looked at here: a Create has a hundred of them."""
+    """The members that count. Plain ones are handled without a call, because a Create has a hundred of them."""
     members: dict[str, Any] = {}
     for name, member in value.items():
         if member is None or (shape is not None and name not in shape):

@@ -1,4 +1,4 @@
-"""What a decision wants done, as values. The agent performs them; nothing here touches Kafka."""
+"""Effects of a decision, as values. `streams.order.records.encode` makes records of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PublishFact:
 
 @value
 class RequestDelivery:
-    """A request that must leave. `beside` names its own lane when it does not queue in the order's."""
+    """A request to a far side. `beside`: it has a lane of its own, and does not queue in the order's."""
 
     id: str
     destination: str
@@ -34,7 +34,7 @@ class RequestDelivery:
 
 @value
 class ReplyTo:
-    """A verdict for whoever waits for it."""
+    """A verdict for the caller that waits for it."""
 
     address: Address
     reply: Reply

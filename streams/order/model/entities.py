@@ -30,7 +30,7 @@ class StateError(ValueError):
 
 
 class Entity(Struct, kw_only=True, omit_defaults=True, tag_field="kind"):
-    """What orders, returns and manifests share. Members with their default are not encoded: most entities have few."""
+    """The members of every entity. Those that have their default are not encoded: most entities have few others."""
 
     KIND: ClassVar[str] = ""
 
@@ -54,7 +54,7 @@ class Entity(Struct, kw_only=True, omit_defaults=True, tag_field="kind"):
     seen: list[list[str]] = field(default_factory=list)
     """Recent events: [short digest of the id, verdict, message], oldest first."""
     sequences: dict[str, int] = field(default_factory=dict)
-    """Requests per destination, counted so that an old request is told from a new one."""
+    """The count of requests per destination, by which an old request is known from a new one."""
     deliveries: list[Delivery] = field(default_factory=list)
     relays: list[Relay] = field(default_factory=list)
 
@@ -139,7 +139,7 @@ class Order(Entity, kw_only=True, omit_defaults=True, tag="order"):
     expected_ms: int = field(default=0, name="expected")
     """When it became EXPECTED, 0 if it never was: the count of its facts began then."""
     waits: dict[str, int] = field(default_factory=dict)
-    """What it waits for and since when: a step's name, with the shipment's id where the step is a shipment's."""
+    """Steps it waits in and since when: a step's name, with the shipment's id where the step is a shipment's."""
 
     @property
     def incarnation_ms(self) -> int:
@@ -168,7 +168,7 @@ class Order(Entity, kw_only=True, omit_defaults=True, tag="order"):
 
 
 class Return(Entity, kw_only=True, omit_defaults=True, tag="return"):
-    """`items` by itemCode. `courier`: what is known of its way, under the names of its document.
+    """`items` by itemCode. `courier`: tracking and dates, under the names of its document.
 
     `version` numbers what the return claims of its forward order, so that the order knows the newest claim; `question`
     is what it asked and has no answer to. `forward_known`: whether its forward order was one that Sluice knows.

@@ -1,4 +1,4 @@
-"""What can happen to an entity. Every record on orders.commands becomes one of these, or is set aside."""
+"""Events of an entity. Every record on orders.commands becomes one, or is set aside."""
 
 from __future__ import annotations
 
@@ -105,11 +105,11 @@ OUTCOMES = frozenset(
 
 @named_value
 class Event:
-    """One thing that happened. `code` is the entity's code, `body` the call's members, `outcome` set for outcomes.
+    """One event. `code` is the entity's code, `body` the call's members, `outcome` set for outcomes.
 
     `offered`: the channel takes part in the touchpoint. `deadline_ms` is always set for relays. `key` is the entity's.
-    `unknown_orders`: what the channel wants done with an event of an order that is not known. `policy`: how long the
-    channel lets an order wait.
+    `unknown_orders`: the channel's policy for an event of an order that is not known. `policy`: how long the channel
+    lets an order wait.
     """
 
     kind: EventKind

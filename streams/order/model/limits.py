@@ -1,4 +1,4 @@
-"""Every bound of an entity's state, with its reason. The topics keep what the state forgets."""
+"""Every bound of an entity's state, with its reason. The topics keep the facts and requests that a state drops."""
 
 from __future__ import annotations
 
@@ -7,46 +7,45 @@ from topics.schema_base import ITEMS_MAX
 SEEN_MAX = 24
 """Recent event ids with their verdict: a record produced twice comes within moments, not after two dozen others."""
 DELIVERIES_MAX = 50
-"""Requests listed per entity: a usual order makes about ten; an order split into many shipments some dozens."""
+"""Requests listed per entity: a usual order makes about ten, an order split into many shipments some dozens."""
 ATTEMPTS_MAX = 10
-"""Attempts listed per request; the number of an attempt tells how many came before. `deliveries.attempts` has all."""
+"""Attempts listed per request; an attempt's number tells how many came before. `deliveries.attempts` has all."""
 FACTS_MAX = 64
 """Facts listed per entity: an order of a few shipments fits whole; `orders.events` has all."""
 WAITERS_MAX = 16
 """Callers that may wait for one answer: both sides ask again after 45 s at most, so a few are usual."""
 DEFERRED_MAX = 8
-"""Cancellations, labels and invoices that may wait behind a Pack: each carries a body."""
+"""Deferred calls per order: cancellations, labels and invoices behind a Pack. Each carries a body."""
 EARLY_EVENTS_MAX = 8
-"""Events that came early and are kept per order: an acknowledgement, a cancellation, a manifest and a handover of two
-sub-orders."""
+"""Early events kept per order: an acknowledgement, a cancellation, a manifest and a handover of two sub-orders."""
 EARLY_BYTES_MAX = 256 << 10
-"""Bytes of their bodies: a cancellation of 2,500 items fits, and a state stays far below the record limit."""
+"""Bytes of their bodies per order: a cancellation of 2,500 items fits, and a state stays far below a record's limit."""
 EARLY_KEPT_MS = 86_400_000
-"""How long they are kept: whatever came before them is retried for a day by default, then it is dead."""
+"""How long an early event is kept: the call before it is retried for a day by default, then that call is dead."""
 DELIVERY_LOST_MS = 30 * 86_400_000
-"""An entity that is over is kept so long for a request that nothing was heard of: none is tried for a month."""
+"""How long an entity that is over is kept for a request without an outcome: no request is tried for a month."""
 TICK_ENTITIES_MAX = 500
-"""Entities that one tick looks at: some 50 ms of a worker, which other partitions' callers hardly notice. The next tick
-follows at once."""
+"""Entities that one tick decides: some 50 ms of a worker, which callers of other partitions hardly notice. The next
+tick follows at once."""
 RELAYS_MAX = 32
 """Requests of one entity whose answer is awaited: label and invoice of a dozen shipments at once."""
 SHIPMENTS_MAX = 500
 """Shipments of one order: bounds the state; B2B orders of 2,500 items ship in far fewer."""
 LINES_MAX = ITEMS_MAX
-"""Lines that an adopted order may be found to have: as many as a Create may name."""
+"""Lines of an adopted order: as many as a Create may name."""
 LOCATIONS_MAX = 200
 """Locations that may acknowledge one order."""
 RETURNS_MAX = 200
-"""Returns known at their forward order. One that holds units is never forgotten; one that holds none gives way to a new
-one, because its questions are long answered when so many came after it."""
+"""Returns listed at their forward order. A return that holds units is never dropped. One that holds none gives way to a
+new one, because its questions were answered long before so many others came."""
 RETURNED_SKUS_MAX = 5_000
 """SKUs over all returns of one order: each item of the largest order twice."""
 QUESTION_BYTES_MAX = 3 << 20
 """Body of a return that waits for its forward order: it is kept in the state, which must fit a record."""
 QUESTION_LOST_MS = 15_000
-"""An answer comes within milliseconds, after a rebalance within seconds. After this a repeat asks again."""
+"""After this a repeat asks again: an answer comes within milliseconds, after a rebalance within seconds."""
 QUESTION_ASKS_MAX = 8
-"""Times that a tick asks again, at pauses that double from there. Then a fact says so, two hours after the call."""
+"""How often ticks ask again, at pauses that double from 15 s. Then, two hours after the call, a fact reports it."""
 MESSAGE_MAX = 500
 """Characters kept of the far side's message: enough for a person, bounded for the state."""
 ANSWERS_MAX = 20_000
@@ -55,14 +54,14 @@ after that asks the far side again, which the contract makes harmless."""
 ANSWER_BYTES_MAX = 64 << 20
 """Bytes of recorded answers per partition: they are held in memory, and a label in base64 may have megabytes."""
 ANSWER_SIZE_MAX = 4 << 20
-"""A larger answer is given to its caller but not recorded: it would not fit a record together with its key."""
+"""A larger answer goes to its caller but is not recorded: it would not fit a record together with its key."""
 NAMED_MAX = 10
 """Unknown items named in a refusal: enough to see what went wrong."""
 RELAY_MARGIN_MS = 15_000
-"""Past its deadline a request that would be withdrawn has its outcome within a few seconds, a rebalance included.
-After this it has got lost, and a repeat asks the far side again."""
+"""A request that is withdrawn at its deadline has its outcome within a few seconds after it, a rebalance included.
+Later than this it got lost, and a repeat asks the far side again."""
 RELAY_LOST_MS = 3 * 86_400_000
-"""The same for a request that goes on past its deadline: tried for a day as configured by default, behind others that
-are. Asking again is harmless, only not often: each repeat would be one more request behind the first."""
+"""The same for a request that goes on past its deadline: by default it is tried for a day, behind others that are, too.
+Asking again is harmless, but must be rare: each repeat is one more request behind the first."""
 FACT_LINES_MAX = 200
 """Lines that a fact carries: an order of 2,500 would make each of its facts a third of a megabyte."""

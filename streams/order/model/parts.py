@@ -150,7 +150,7 @@ class EarlyEvent(Part):
 
 
 class Claim(Part):
-    """What an order knows of one of its returns: the units per SKU it holds, as of the return's `version`.
+    """A return as its forward order knows it: the units per SKU that it holds, as of the return's `version`.
 
     `reason`: why the units that this version asked for were denied; empty when they were admitted.
     """

@@ -45,9 +45,7 @@ def _order(order: Order) -> dict[str, Any]:
         "milestones": {f"{name}AtMs": at_ms for name, at_ms in order.milestones.items()},
         "returns": [_claim(claim) for claim in order.returns],
         "stuck": [{"step": step, "sinceMs": since_ms} for step, since_ms in order.stuck.items()],
-        "parked": [
-            {"event": parked.kind, "eventId": parked.event, "untilMs": parked.until_ms} for parked in order.early
-        ],
+        "parked": [{"event": kept.kind, "eventId": kept.event, "untilMs": kept.until_ms} for kept in order.early],
     }
 
 

@@ -214,17 +214,17 @@ class Ticker:
 
 def tick_record(partition: int, until: Until, name: str, now_ms: int) -> Effect:
     envelope = Envelope(id=f"tick-{name}", type=TICK, source=ORDERS_SOURCE, channel=NO_CHANNEL, time_ms=now_ms)
-    told: dict[str, int | str] = {"untilMs": until.ms}
+    body: dict[str, int | str] = {"untilMs": until.ms}
     if until.key is not None:
-        told["untilKey"] = until.key.decode(errors="replace")
-    return Effect("orders.commands", TICK_KEY, orjson.dumps(told), envelope.headers(), partition)
+        body["untilKey"] = until.key.decode(errors="replace")
+    return Effect("orders.commands", TICK_KEY, orjson.dumps(body), envelope.headers(), partition)
 
 
 def until_of(record: Record) -> Until:
     """The bound in a tick's record, which never lies after its own time. Raises Poison."""
     try:
-        told = orjson.loads(record.value)
-        until_ms, key = told["untilMs"], told.get("untilKey")
+        body = orjson.loads(record.value)
+        until_ms, key = body["untilMs"], body.get("untilKey")
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise Poison("BAD_DATA", f"not a tick: {error!r}") from error
     if type(until_ms) is not int:
