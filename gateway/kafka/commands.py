@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from gateway.http.call import Call, new_event_id
 from gateway.ports import Clock, Outgoing, Producer, Replies, Unavailable
-from topics.records.envelope import GATEWAY_SOURCE, Headers, stamped
+from topics.records.envelope import GATEWAY_SOURCE, Headers, event_headers
 from topics.records.verdicts import Reply
 
 RELAY_GRACE_S = 1.0
@@ -40,7 +40,7 @@ class Commands:
         channel = call.channel.name if call.channel else ""
         deadline_ms = now_ms + int(wait_s * 1_000)
         headers = (
-            *stamped(event, kind, GATEWAY_SOURCE, channel, call.subject, now_ms),
+            *event_headers(event, kind, GATEWAY_SOURCE, channel, call.subject, now_ms),
             ("sluice-reply-partition", b"%d" % self._replies.partition),
             ("sluice-deadline-ms", b"%d" % deadline_ms),
         )
@@ -72,7 +72,7 @@ class Commands:
         ids = [f"{call.event}-{index}" for index in range(len(parts))]
         records = []
         for id_, part in zip(ids, parts, strict=True):
-            headers = (*stamped(id_, kind, GATEWAY_SOURCE, channel, part.subject, now_ms), *shared)
+            headers = (*event_headers(id_, kind, GATEWAY_SOURCE, channel, part.subject, now_ms), *shared)
             records.append(Outgoing("orders.commands", part.key, part.value, headers))
         waiting: list[asyncio.Future[Reply | None]] = []
         try:
@@ -93,7 +93,7 @@ class Commands:
         """Returns when the record is on all in-sync replicas; no reply to it is expected. Raises as the producer."""
         call.event = event = new_event_id()
         channel = call.channel.name if call.channel else ""
-        headers = stamped(event, kind, GATEWAY_SOURCE, channel, call.subject, self._now_ms())
+        headers = event_headers(event, kind, GATEWAY_SOURCE, channel, call.subject, self._now_ms())
         call.positions.append(await self._producer.produce(Outgoing(topic, key, value, headers, partition)))
 
     def _check_replies(self) -> None:

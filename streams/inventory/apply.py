@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from streams.inventory.batches import QuantityItem
 from streams.positions.position_table import Quantities
 from streams.runtime.role import Effect, Record
-from topics.records.envelope import INVENTORY_SOURCE, stamped
+from topics.records.envelope import INVENTORY_SOURCE, event_headers
 from topics.records.keys import position_key
 from topics.stock.changes import STOCK_CHANGED, Cause, ChangedSku, StockChanges, encode_changes
 from topics.stock.position_map import PLAIN_MASK, QUANTITY_MASK, UNKNOWN, quantity_of
@@ -116,6 +116,8 @@ def _changes_effect(
     if not listed:
         return []
     id_ = f"inventory.updates/{record.partition}/{record.offset}{part}"
-    headers = stamped(id_, STOCK_CHANGED, INVENTORY_SOURCE, location.channel, location.location, record.timestamp_ms)
+    headers = event_headers(
+        id_, STOCK_CHANGED, INVENTORY_SOURCE, location.channel, location.location, record.timestamp_ms
+    )
     value = encode_changes(StockChanges(location.channel, location.location, cause, listed))
     return [Effect("inventory.changes", location.key, value, headers, location.partition)]

@@ -1,4 +1,4 @@
-"""What a touchpoint is: one call of the contract, and the rules that everything else derives from."""
+"""The definition of a touchpoint: one call of the contract, with the rules that everything else derives from."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Direction(StrEnum):
 
 class Mode(StrEnum):
     ACCEPT = "accept"
-    """Durable, plus the verdict of the order's own state; delivered later."""
+    """Made durable, answered with the verdict of the order's own state, delivered later."""
     RELAY = "relay"
-    """The caller gets the far side's answer within the relay deadline."""
+    """Passed on: the caller gets the far side's answer within the relay deadline."""
     ANSWER = "answer"
     """Answered from Sluice's own state."""
 
@@ -42,14 +42,14 @@ class Repeat(StrEnum):
 
 
 class AtDeadline(StrEnum):
-    """What happens to a relay's request when its caller's deadline passes."""
+    """The fate of a relay's request when its caller's deadline passes."""
 
     WITHDRAW = "withdrawn if not sent yet: the caller will ask again"
     CONTINUE = "goes on: a repeat learns the outcome"
 
 
 class WhenDead(StrEnum):
-    """What happens to the lane when a request is given up."""
+    """The effect on the lane when a request is given up."""
 
     SKIP = "the lane goes on without it"
     HOLD = "the lane waits until an operator decides"
@@ -57,7 +57,7 @@ class WhenDead(StrEnum):
 
 
 class Priority(IntEnum):
-    """Inside one budget; lower goes first."""
+    """Ranks of requests within one budget; lower goes first."""
 
     CANCEL = 0
     CREATE = 1
@@ -77,8 +77,8 @@ class Touchpoint:
     another). Members named in `path_members` travel in the path, all members of a `query` touchpoint in the query
     string; on a topic they are members of the JSON value like any other. `idempotency` names the members that make
     the natural key. `split` names the list whose items become one record per order. `refusable`: without a verdict in
-    time the caller gets 503; otherwise success, because what is stored cannot be refused. `beside_lane`: does not
-    queue with the order's other requests.
+    time the caller gets 503; a call that is not refusable gets success, because it is stored already. `beside_lane`: it
+    does not queue with the order's other requests. `early`: for the docs, the answer before what it depends on.
     """
 
     name: str
@@ -108,12 +108,12 @@ class Touchpoint:
 
     @property
     def far_side(self) -> str:
-        """Who gets the call: `increff` or `marketplace`."""
+        """The side that gets the call: `increff` or `marketplace`."""
         return "increff" if self.direction is Direction.TO_INCREFF else "marketplace"
 
     @property
     def wants_answer(self) -> bool:
-        """Whether its caller is given what the far side answers."""
+        """Whether its caller gets the far side's answer."""
         return self.mode is Mode.RELAY or (self.mode is Mode.ANSWER and self.direction is Direction.TO_INCREFF)
 
     def carried_body(self, members: dict[str, Any]) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
-"""Which entity a call belongs to: its key on `orders.commands`, made from the channel and the call's members.
+"""The entity of a call: its key on `orders.commands`, made from the channel and the call's members.
 
-The gateway keys what it accepts with this, and the orders role derives the key again, because direct producers may
-have chosen another.
+The gateway derives the key of each call that it accepts, and the orders role derives it again, because direct producers
+may have chosen another.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def entity_key(touchpoint: Touchpoint, channel: str, members: Mapping[str, Any])
 
 
 def key_of_code(touchpoint: Touchpoint, channel: str, code: str) -> bytes:
-    """The same where the entity's code is known already."""
+    """The key of the entity with this code."""
     if touchpoint.entity is Entity.ORDER:
         return order_key(channel, code)
     if touchpoint.entity is Entity.RETURN:
@@ -46,7 +46,7 @@ def entity_code(touchpoint: Touchpoint, members: Mapping[str, Any]) -> str:
 
 
 def manifest_code(members: Mapping[str, Any]) -> str:
-    """Increff's manifestId, else a hash of the shipments: the same shipments again are the same manifest."""
+    """Increff's manifestId, else a hash of the shipments, so that the same shipments again are the same manifest."""
     manifest_id = members.get("manifestId")
     if manifest_id is not None:
         return str(manifest_id)

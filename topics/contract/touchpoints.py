@@ -1,10 +1,10 @@
 """TOUCHPOINTS: one entry for each call of the contract. The file a newcomer edits.
 
 Routes, keys, repeat rules, OpenAPI, docs, sandboxes and contract tests derive from these entries. To add a touchpoint:
-one entry here, one model in `topics/contract/models`, one sample in `topics/contract/samples` (a transition row if it
-moves an order).
+one entry here, one model in `topics/contract/models`, one sample in `topics/contract/samples`, and rows in
+`streams/order/machine/transitions.py` if it moves an order.
 
-Sections are those of Increff's public channel contract; each sample quotes the call.
+The sections are those of Increff's public channel contract; each sample quotes the call.
 """
 
 from __future__ import annotations

@@ -6,27 +6,29 @@ import re
 from enum import StrEnum
 from typing import Any
 
-import msgspec
 import orjson
 
+from topics.records.json_record import JsonRecord, decode_record
 from topics.values import named_value
 
 REDRIVE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @named_value
-class DeliveryRequest:
-    """One request that must leave. Its key on `deliveries.requests` is the lane (topics.records.keys.lane_key).
+class DeliveryRequest(JsonRecord):
+    """A request that must leave. Its key on `deliveries.requests` is the lane (topics.records.keys.lane_key).
 
-    `id` is made from the causing event's id and an index, so deciding again gives the same id. `entity` is the key on
-    `orders.commands` to which the outcome goes. `body` holds the touchpoint's request members as on `orders.commands`
-    (path and query members included). A request beside the lane has a lane of its own. `relay`: a caller waits, so the
-    outcome must come by `deadline_ms` (epoch milliseconds); `withdraw`: drop it unsent at the deadline, because the
-    caller will ask again. `sequence` counts the requests of one order to one destination, from 1; a fact's is the
-    fact's own. `story`: when what it belongs to began, epoch milliseconds; the requests and facts of an order that was
-    forgotten and came again count from 1 anew, in a later story. `redriven`: an operator sends it again: it
-    leaves room for others. `reply`: the partition of `replies` on which a gateway waits for what became of it, of a
-    request that belongs to no order.
+    - `id`: made from the causing event's id and an index, so deciding again gives the same id.
+    - `entity`: the key on `orders.commands` to which the outcome goes.
+    - `body`: the touchpoint's request members as on `orders.commands`, those of path and query included.
+    - `lane`: (destination, order); a request beside the lane has a lane of its own.
+    - `relay`: a caller waits, so the outcome must come by `deadline_ms` (epoch milliseconds).
+    - `withdraw`: drop it unsent at the deadline, because the caller will ask again.
+    - `sequence`: counts the requests of one order to one destination, from 1; a fact's is the fact's own.
+    - `story`: when this incarnation of the order began, epoch milliseconds. The requests and facts of an order that was
+      forgotten and came again count from 1 anew, in a later incarnation.
+    - `redriven`: an operator sends it again, so it leaves room for others.
+    - `reply`: of a request that belongs to no order, the partition of `replies` on which a gateway waits.
     """
 
     id: str
@@ -47,9 +49,6 @@ class DeliveryRequest:
     redriven: bool = False
     reply: int | None = None
 
-    def encode(self) -> bytes:
-        return orjson.dumps(self)
-
 
 def decode_request(raw: bytes) -> DeliveryRequest:
     return DeliveryRequest(**orjson.loads(raw))
@@ -59,7 +58,7 @@ class OutcomeKind(StrEnum):
     DELIVERED = "delivered"
     """The far side took it (2xx, and no `hasError`)."""
     REFUSED = "refused"
-    """Terminal answer of the far side (a 400, for instance): a repeat would not help."""
+    """A final refusal of the far side (a 400, for instance): a repeat would not help."""
     RETRYING = "retrying"
     """An attempt failed and another will come; for the order's list of attempts only."""
     EXPIRED = "expired"
@@ -76,7 +75,7 @@ class OutcomeKind(StrEnum):
 
 @named_value
 class Attempt:
-    """`at_ms` is when the request was sent (epoch milliseconds); `status` None means no answer, `error` says why."""
+    """`at_ms`: when the request was sent, epoch milliseconds. `status` None: no answer, `error` is the reason."""
 
     number: int
     at_ms: int
@@ -86,8 +85,8 @@ class Attempt:
 
 
 @named_value
-class Outcome:
-    """What became of a request: value of a DELIVERY_OUTCOME command. `attempt`: the latest one, None if never sent."""
+class Outcome(JsonRecord):
+    """Value of a DELIVERY_OUTCOME command. `attempt`: the latest attempt, None if the request was never sent."""
 
     request: str
     touchpoint: str
@@ -103,16 +102,10 @@ class Outcome:
         """Why the far side refused: its own words, or its status."""
         return self.message or f"HTTP {self.status}"
 
-    def encode(self) -> bytes:
-        return orjson.dumps(self)
-
 
 def decode_outcome(raw: bytes) -> Outcome:
-    """Raises ValueError naming the member that is missing or of another type: the order's state keeps some of them."""
-    try:
-        return msgspec.convert(orjson.loads(raw), Outcome)
-    except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from error
+    """Raises ValueError. Types are checked because the order's state keeps some of the members."""
+    return decode_record(raw, Outcome)
 
 
 class LaneAction(StrEnum):
@@ -121,28 +114,24 @@ class LaneAction(StrEnum):
 
 
 @named_value
-class LaneDecision:
+class LaneDecision(JsonRecord):
     """Value of a LANE_DECISION record on `deliveries.requests`, key and partition those of the lane."""
 
     lane: str
     request: str
     action: LaneAction
 
-    def encode(self) -> bytes:
-        return orjson.dumps(self)
-
 
 def decode_lane_decision(raw: bytes) -> LaneDecision:
-    data = orjson.loads(raw)
-    return LaneDecision(lane=data["lane"], request=data["request"], action=LaneAction(data["action"]))
+    return decode_record(raw, LaneDecision)
 
 
 @named_value
-class Redrive:
+class Redrive(JsonRecord):
     """Value of a DELIVERY_REDRIVE record on `deliveries.requests`, key and partition those of the lane.
 
     `id`: the redrive's. `attempts`: how many the request had when it was given up, which tells this end of it from a
-    later one. `previous` and `watermark`: what its deliveries said, so that they say the same again.
+    later one. `previous` and `watermark`: the values in its earlier deliveries, repeated in the next one.
     """
 
     id: str
@@ -151,25 +140,22 @@ class Redrive:
     previous: int = 0
     watermark: int | None = None
 
-    def encode(self) -> bytes:
-        return orjson.dumps(self)
-
 
 def decode_redrive(raw: bytes) -> Redrive:
-    """Raises ValueError for an id that no header can carry: it travels as `Sluice-Redrive`."""
-    data = orjson.loads(raw)
-    if not REDRIVE_ID.fullmatch(data["id"]):
+    """Raises ValueError, also for an id that no header can carry: it travels as `Sluice-Redrive`."""
+    redrive = decode_record(raw, Redrive)
+    if not REDRIVE_ID.fullmatch(redrive.id):
         raise ValueError("its id is not 1 to 64 letters, digits, - and _")
-    return Redrive(request=DeliveryRequest(**data.pop("request")), **data)
+    return redrive
 
 
 class Conclusion(StrEnum):
     DELIVERED = "delivered"
-    """It was taken after all."""
+    """The far side took it after all."""
     SKIPPED = "skipped"
     """An operator let its lane go on without it."""
     NOT_TAKEN = "not-taken"
-    """Delivery did not take the redriven request in; it is as dead as before."""
+    """Delivery did not accept the redriven request; it is as dead as before."""
 
     @property
     def settles(self) -> bool:
@@ -178,7 +164,7 @@ class Conclusion(StrEnum):
 
 
 @named_value
-class Concluded:
+class Concluded(JsonRecord):
     """Value of a DELIVERY_CONCLUDED record. `attempts`: how many there were, `redrive`: the last that sent it."""
 
     request: str
@@ -187,10 +173,6 @@ class Concluded:
     redrive: str = ""
     message: str = ""
 
-    def encode(self) -> bytes:
-        return orjson.dumps(self)
-
 
 def decode_concluded(raw: bytes) -> Concluded:
-    data = orjson.loads(raw)
-    return Concluded(how=Conclusion(data.pop("how")), **data)
+    return decode_record(raw, Concluded)

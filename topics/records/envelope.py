@@ -21,7 +21,7 @@ FACT = "sluice.fact."
 """Type prefix of facts on orders.events; the rest is the fact's name, past tense."""
 
 DELIVERY_OUTCOME = COMMAND + "delivery-outcome"
-"""From delivery to the order: what became of a request (topics.records.deliveries.Outcome)."""
+"""From delivery to the order: the outcome of a request (topics.records.deliveries.Outcome)."""
 SHIPMENT_MANIFESTED = COMMAND + "shipment-manifested"
 """From a manifest to each of its orders."""
 RETURN_CLAIMED = COMMAND + "return-claimed"
@@ -31,9 +31,9 @@ RETURN_DECIDED = COMMAND + "return-decided"
 CHANNEL_REQUEST = "sluice.request."
 """Type prefix of requests to a channel that lives on Kafka; the rest is a touchpoint's name."""
 TICK = COMMAND + "tick"
-"""From the owner of a partition of orders to itself: time has passed for what is due in it."""
+"""From the owner of a partition of orders to itself: time has passed for the entities that are due."""
 ORDER_QUERY = "sluice.query.order"
-"""Read-only: answers the order's whole state on `replies`."""
+"""Read-only: the order's whole state is answered on `replies`."""
 DELIVERY_REQUEST = "sluice.delivery.request"
 DELIVERY_ATTEMPTED = "sluice.delivery.attempted"
 DELIVERY_DEAD = "sluice.delivery.dead"
@@ -42,15 +42,15 @@ LANE_DECISION = "sluice.delivery.lane-decision"
 DELIVERY_REDRIVE = "sluice.delivery.redrive"
 """An operator sends a request again that was given up (topics.records.deliveries.Redrive)."""
 DELIVERY_CONCLUDED = "sluice.delivery.concluded"
-"""On deliveries.dead: what became of a request after it was given up (topics.records.deliveries.Concluded)."""
+"""On deliveries.dead: the end of a request after it was given up (topics.records.deliveries.Concluded)."""
 REPLY = "sluice.reply"
 REJECTED = "sluice.rejected"
 
 NO_CHANNEL = "~"
-"""In place of a channel's name, of what is of all of them or of none."""
+"""Stands for a channel's name in records that belong to all channels or to none."""
 
 GATEWAY_SOURCE = "/gateway"
-"""ce_source of what a gateway has validated; a body from any other source is validated again by the role."""
+"""ce_source of records whose body a gateway validated. The role validates bodies from any other source again."""
 ORDERS_SOURCE = "/orders"
 DELIVERY_SOURCE = "/delivery"
 INVENTORY_SOURCE = "/inventory"
@@ -62,12 +62,12 @@ class EnvelopeError(ValueError):
 
 @named_value
 class Envelope:
-    """What a record says about itself.
+    """The headers of a record.
 
     `id` is unique per event and stable over retries; `time_ms` is epoch milliseconds. `reply_partition` is the
-    partition of `replies` on which a gateway waits for `id`; `reply_topic` the full name of the topic on which a direct
-    producer wants its verdict; `deadline_ms` (epoch milliseconds) is until when.
-    `batch_id` is the id of the HTTP call that a split record came from.
+    partition of `replies` on which a gateway waits for `id`; `reply_topic` is the full name of the topic on which a
+    direct producer wants its verdict, `deadline_ms` until when (epoch milliseconds). `batch_id` is the id of the HTTP
+    call that a split record came from.
     """
 
     id: str
@@ -82,7 +82,7 @@ class Envelope:
     batch_id: str = ""
 
     def headers(self) -> Headers:
-        headers = [*stamped(self.id, self.type, self.source, self.channel, self.subject, self.time_ms)]
+        headers = [*event_headers(self.id, self.type, self.source, self.channel, self.subject, self.time_ms)]
         if self.reply_partition is not None:
             headers.append(("sluice-reply-partition", b"%d" % self.reply_partition))
         if self.reply_topic:
@@ -94,8 +94,8 @@ class Envelope:
         return tuple(headers)
 
 
-def stamped(id_: str, type_: str, source: str, channel: str, subject: str = "", time_ms: int = 0) -> Headers:
-    """The headers of an envelope that has no more than this, without making one."""
+def event_headers(id_: str, type_: str, source: str, channel: str, subject: str = "", time_ms: int = 0) -> Headers:
+    """The headers of an envelope with no more members than these, without making an envelope."""
     version, kind, origin, content, owner = _fixed(type_, source, channel)
     headers = [version, ("ce_id", id_.encode()), kind, origin, content, owner]
     if subject:
@@ -107,7 +107,7 @@ def stamped(id_: str, type_: str, source: str, channel: str, subject: str = "", 
 
 @lru_cache(maxsize=4_096)
 def _fixed(type_: str, source: str, channel: str) -> Headers:
-    """What some fifty types of each channel have in common."""
+    """The headers that all records of one type and channel have in common. There are some fifty types per channel."""
     return (
         ("ce_specversion", b"1.0"),
         ("ce_type", type_.encode()),
@@ -136,7 +136,7 @@ def parse(headers: Iterable[tuple[str, bytes]] | Sequence[tuple[str, bytes]]) ->
 
 @lru_cache(maxsize=16)
 def _iso_bytes(time_ms: int) -> bytes:
-    """Records of one millisecond share it."""
+    """Cached, because records of one millisecond share it."""
     return iso_time(time_ms).encode()
 
 
@@ -148,7 +148,7 @@ def iso_time(time_ms: int) -> str:
 
 @lru_cache(maxsize=64)
 def _iso_second(second: int) -> str:
-    """Without its zone. Records of one second share it."""
+    """The time without its zone, cached, because records of one second share it."""
     return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
@@ -184,13 +184,13 @@ def _time(found: dict[str, bytes]) -> int:
 
 @lru_cache(maxsize=16)
 def _time_of(raw: bytes) -> int:
-    """Records of one millisecond share it."""
+    """Cached, because records of one millisecond share it."""
     text = _text({"ce_time": raw}, "ce_time")
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
         raise EnvelopeError(f"header ce_time is not an RFC 3339 time: {text[:40]!r}") from error
-    # Without an offset it is taken as UTC: the time zone of the machine that reads must not matter. Whole microseconds
+    # Without an offset the time is UTC: the time zone of the machine that reads it must not matter. Whole microseconds
     # are divided, because a float of seconds may fall short of its millisecond.
     since = (time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH
     return since // timedelta(milliseconds=1)

@@ -1,7 +1,7 @@
 """The only code that makes a record key or chooses a partition.
 
 Keys are parts joined by `|`. Every part is escaped (`%` -> `%25`, `|` -> `%7C`), so no code that a caller
-chooses can collide with another key. Partitions are murmur2, as the Java client's default partitioner.
+chooses can collide with another key. Partitions are chosen by murmur2, as by the Java client's default partitioner.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from functools import lru_cache
 from aiokafka.partitioner import murmur2
 
 _KEPT = 16_384
-"""Keys and hashes that are remembered, some 3 MB of each: one event asks for those of its order several times."""
+"""Keys and hashes that are cached, some 3 MB of each: one event needs those of its order several times."""
 
 TICK_KEY = b"~tick"
-"""Of a tick on orders.commands: it is of no one entity, and goes to the partition it is for."""
+"""Key of ticks on orders.commands: a tick belongs to no entity, and names its partition itself."""
 INCREFF = "increff"
 """Increff is one destination, because its request budget is one pool for all endpoints (contract 0.3)."""
 
@@ -64,7 +64,7 @@ def channel_destination(channel: str) -> str:
 
 
 SUBSCRIPTION = "subscription:"
-"""Begins the destination of a subscription."""
+"""Prefix of a subscription's destination."""
 
 
 def subscription_destination(subscription: str) -> str:
@@ -72,7 +72,7 @@ def subscription_destination(subscription: str) -> str:
 
 
 def subscription_of(destination: str) -> str | None:
-    """The subscription that a destination is; None for a far side."""
+    """The subscription of a destination; None for a far side."""
     return destination.removeprefix(SUBSCRIPTION) if destination.startswith(SUBSCRIPTION) else None
 
 
@@ -83,21 +83,21 @@ def lane_key(destination: str, entity_key: bytes) -> bytes:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """Partition of a key among `partitions`, as the Java client's default partitioner chooses it."""
+    """The partition of a key among `partitions`, as the Java client's default partitioner chooses it."""
     return _positive_hash(key) % partitions
 
 
 @lru_cache(maxsize=_KEPT)
 def _positive_hash(key: bytes) -> int:
-    """Without its sign, as in the Java client's Utils."""
+    """The hash without its sign, as in the Java client's Utils."""
     return int(murmur2(key) & 0x7FFFFFFF)
 
 
 def shard_of(entity_key: bytes, shards: int) -> int:
-    """Which of a destination's shards an order or a stock location belongs to."""
+    """The shard of a destination that an order or a stock location belongs to."""
     return partition_of(entity_key, shards)
 
 
 def destination_partition(destination: str, shard: int, partitions: int) -> int:
-    """The one partition in which a shard of a destination lives: its lanes, its stock and its share of the budget."""
+    """The one partition that holds a shard of a destination: its lanes, its stock and its share of the budget."""
     return partition_of(join(destination, str(shard)), partitions)

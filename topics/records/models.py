@@ -21,7 +21,7 @@ class ShipmentManifestedTold(Body):
 
 
 class ReturnClaimed(Body):
-    """From a return to its forward order. `held` and `wanted`: units by SKU; `version` counts what the return says."""
+    """From a return to its forward order. `held` and `wanted`: units by SKU; `version` counts the return's messages."""
 
     orderCode: Code
     returnOrderCode: Code
@@ -43,15 +43,15 @@ class ReturnDecided(Body):
 
 
 class Ticked(Body):
-    """Time has passed: what is due until `untilMs` (epoch milliseconds) is looked at; of what is due at that very time,
-    with `untilKey`, only the keys up to it."""
+    """Time has passed: entities that are due until `untilMs` (epoch milliseconds) are decided. With `untilKey`, those
+    due at that very time only up to this key."""
 
     untilMs: int
     untilKey: str | None = None
 
 
 class OrderAsked(Body):
-    """Which order or return a query is about; the record's key says it as well."""
+    """The order or return that a query is about; the record's key names it as well."""
 
     orderCode: Code | None = None
     returnOrderCode: Code | None = None
@@ -60,8 +60,8 @@ class OrderAsked(Body):
 class AttemptRecord(Body):
     """One attempt. `at_ms` is when it was sent (epoch milliseconds), `took_ms` how long; `status` null: no answer.
 
-    Of the class `superseded` is no attempt: the request will not be sent, because one before it was given up and a
-    newer one takes the place of both."""
+    A record of class `superseded` is no attempt: the request will not be sent, because one before it was given up and
+    a newer one takes the place of both."""
 
     request: str
     touchpoint: str
@@ -69,9 +69,9 @@ class AttemptRecord(Body):
     channel: str
     subject: str
     lane: str
-    response_class: str = Field(alias="class", description="What the answer means for the request")
+    response_class: str = Field(alias="class", description="The meaning of the answer for the request")
     far_side: str
-    sequence: int = Field(default=0, description="What it counts among the order's for this destination; 0: nothing")
+    sequence: int = Field(default=0, description="Its number among the order's requests to this destination; 0: none")
     previous_sequence: int = Field(default=0, description="That of the one before it; 0: none is known")
     number: int
     at_ms: int

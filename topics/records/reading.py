@@ -1,7 +1,7 @@
-"""Which records of Sluice's topics count: for every reader, inside and outside (docs/reading.md says it in words).
+"""The rules by which a reader tells records that count, inside and outside of Sluice (in words: docs/reading.md).
 
 Everything is written at least once, and a worker that was stopped or cut off may write a little after another took over
-its partition. A repeat is known by its sequence or id; what was written too late is known by its epoch.
+its partition. A reader knows a repeat by its sequence or id, and a late write by its epoch.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 MADE_BY = "sluice-made-by"
-"""Header of everything a streams role writes: `<epoch>/<source offset>`.
+"""Header of every record that a streams role writes: `<epoch>/<source offset>`.
 
-The epoch grows with every owner of the source partition; the offset is that of the record it was made from.
+The epoch grows with every owner of the source partition; the offset is that of the record that caused this one.
 """
 OWNER_KEY = b"~owner"
-"""Key, on every topic that is a role's table, of the record with which a new owner begins: no value of the table."""
+"""Key of the record with which a new owner begins on every topic that is a role's table. No value of the table."""
 KEYS_MAX = 500_000
-"""Keys a FactReader remembers, some 100 MB; of the one forgotten first the next fact is called a gap."""
+"""Keys that a FactReader remembers, some 100 MB. The next fact of a key that it forgot is called a gap."""
 
 
 class MadeBy(NamedTuple):
@@ -27,11 +27,11 @@ class MadeBy(NamedTuple):
 
 
 NOBODY = MadeBy(0, -1)
-"""Of a record that no streams role wrote: older than any of theirs."""
+"""For a record that no streams role wrote: older than any of theirs."""
 
 
 def made_by(headers: Sequence[tuple[str, bytes]]) -> MadeBy:
-    """Who made a record. The last such header counts: what is sent on keeps the headers it came with."""
+    """The epoch and offset in a record's headers. A record that is sent on has two such headers; the last counts."""
     for name, content in reversed(headers):
         if name == MADE_BY:
             epoch, _, offset = content.partition(b"/")
@@ -40,7 +40,7 @@ def made_by(headers: Sequence[tuple[str, bytes]]) -> MadeBy:
 
 
 class Epochs:
-    """The newest epoch seen in each partition of one topic; all its records have to be shown, in the log's order."""
+    """The newest epoch seen in each partition of one topic. It must see all records, in the log's order."""
 
     __slots__ = ("_newest",)
 
@@ -48,7 +48,7 @@ class Epochs:
         self._newest = dict(newest or {})
 
     def is_stale(self, partition: int, epoch: int) -> bool:
-        """Whether a newer owner wrote before this record: then it must not count."""
+        """Whether a newer owner wrote before this record, so that the record does not count."""
         newest = self._newest.get(partition, 0)
         if epoch > newest:
             self._newest[partition] = epoch
@@ -63,11 +63,11 @@ class Epochs:
 
 class Found(StrEnum):
     NEW = "new"
-    """The next of its key, or the first of one that began again."""
+    """The next fact of its key, or the first of a key that began again."""
     GAP = "gap"
-    """New, but some before it were not read: retention has taken them, or reading began in the middle."""
+    """New, but facts before it were not read: retention took them, or reading began in the middle."""
     REPEAT = "repeat"
-    """Seen before: ignore it. Only a new owner with another configuration says something else the second time."""
+    """Seen before: ignore it. Its content differs only if a new owner had another configuration."""
     STALE = "stale"
     """Written by a former owner behind its successor: ignore it."""
 
@@ -75,12 +75,12 @@ class Found(StrEnum):
 class FactReader:
     """Judges the facts of orders.events, in the log's order.
 
-    They leave in the order of the commands they were made from, so one that was made from an earlier command than the
-    last is a repeat. Sequences count up from 1 within each key; a key begins again at 1 when its order was forgotten,
-    so they tell gaps, and not repeats.
+    Facts leave in the order of the commands that caused them, so a fact of an earlier command than the last one's is a
+    repeat. Sequences count up from 1 within each key; a key begins again at 1 when its order was forgotten, so they
+    reveal gaps, not repeats.
 
-    It starts from what `remembered` gave, which belongs beside the reader's offsets; with nothing, it takes the first
-    fact of each partition for new.
+    A reader starts from the value of `remembered`, which belongs beside its offsets. Without it, the first fact of each
+    partition is taken for new.
     """
 
     def __init__(self, remembered: Mapping[str, Any] | None = None) -> None:
@@ -91,7 +91,7 @@ class FactReader:
             int(partition): {(key.encode(), sequence) for key, sequence in facts}
             for partition, facts in known.get("same", {}).items()
         }
-        """Facts of each partition that were made from the same command as the last, a few."""
+        """The few facts of each partition that the last command caused."""
         self._last: dict[bytes, int] = {key.encode(): last for key, last in known.get("keys", {}).items()}
 
     def judge(self, partition: int, key: bytes, sequence: int, headers: Sequence[tuple[str, bytes]]) -> Found:
@@ -107,13 +107,13 @@ class FactReader:
             same.clear()
         same.add((key, sequence))
         last = self._last.pop(key, 0)
-        self._last[key] = sequence  # put last: the key read longest ago is forgotten first
+        self._last[key] = sequence  # put last, because the key read longest ago is forgotten first
         if len(self._last) > KEYS_MAX:
             del self._last[next(iter(self._last))]
         return Found.NEW if sequence in (1, last + 1) else Found.GAP
 
     def remembered(self) -> dict[str, Any]:
-        """What to start from after a restart; JSON can carry it."""
+        """The state to start from after a restart; JSON can carry it."""
         return {
             "epochs": {str(partition): epoch for partition, epoch in self._epochs.remembered().items()},
             "made_from": {str(partition): offset for partition, offset in self._made_from.items()},

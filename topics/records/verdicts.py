@@ -1,29 +1,28 @@
-"""The orders role's answer to a caller: a verdict, and what the caller must be told. Travels on `replies`."""
+"""The orders role's reply to a caller: a verdict with its reason. Travels on `replies`."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Any
 
-import orjson
-
+from topics.records.json_record import JsonRecord, decode_record
 from topics.values import named_value
 
 Address = int | str
-"""Where a verdict goes: the partition of `replies` on which a gateway waits, or a reply topic (`replies.NAME`)."""
+"""The address of a reply: the partition of `replies` on which a gateway waits, or a reply topic (`replies.NAME`)."""
 
 
 class Verdict(StrEnum):
     APPLIED = "APPLIED"
     """The event changed the order (or, for a relay, the far side took it)."""
     DUPLICATE = "DUPLICATE"
-    """A caller's repeat of what is already true: the same answer as the first time."""
+    """A repeat of an event that was applied already: the same answer as the first time."""
     CONFLICT = "CONFLICT"
     """A changed payload under an identity that exists (contract 0.3: Increff would drop it silently)."""
     EARLY = "EARLY"
-    """Its forerunner is missing (an acknowledgement of an unknown order, a handover before its pack)."""
+    """It came before what it depends on (an acknowledgement of an unknown order, a handover before its pack)."""
     REFUSED = "REFUSED"
-    """Not possible in the order's state, or the far side refused it; `message` is what the caller sees."""
+    """Not possible in the order's state, or the far side refused it; `message` says why."""
     FAILED = "FAILED"
     """The far side gave no usable answer within the deadline; a repeat is safe."""
     ANSWERED = "ANSWERED"
@@ -35,7 +34,7 @@ class Verdict(StrEnum):
 
 
 @named_value
-class Reply:
+class Reply(JsonRecord):
     """`event` is the ce_id of the command answered. `status` and `body` are the far side's, for a relay."""
 
     event: str
@@ -44,24 +43,6 @@ class Reply:
     status: int | None = None
     body: Any = None
 
-    def encode(self) -> bytes:
-        return orjson.dumps(
-            {
-                "event": self.event,
-                "verdict": self.verdict,
-                "message": self.message,
-                "status": self.status,
-                "body": self.body,
-            }
-        )
-
 
 def decode_reply(raw: bytes) -> Reply:
-    data = orjson.loads(raw)
-    return Reply(
-        event=data["event"],
-        verdict=Verdict(data["verdict"]),
-        message=data["message"],
-        status=data["status"],
-        body=data["body"],
-    )
+    return decode_record(raw, Reply)

@@ -20,7 +20,7 @@ from gateway.api.redrives.selection import Choice, Chosen, DeadLetter, IsOpen, r
 from gateway.ports import Clock, Log, LogReading, LogRecord, Outgoing, Overloaded, Producer, Unavailable
 from topics.api.redrives import RedriveAsked, RedriveDocument, RedriveGroup
 from topics.records.deliveries import Conclusion
-from topics.records.envelope import DELIVERY_REDRIVE, GATEWAY_SOURCE, stamped
+from topics.records.envelope import DELIVERY_REDRIVE, GATEWAY_SOURCE, event_headers
 from topics.records.keys import destination_partition
 
 ON_THEIR_WAY_MAX = 100
@@ -153,7 +153,9 @@ class Redriver:
         """Whether the request is on all in-sync replicas; False: the job was stopped before. Tries until then."""
         request = letter.request
         event = f"{request.id}:{letter.attempts}:{job.id}"
-        headers = stamped(event, DELIVERY_REDRIVE, GATEWAY_SOURCE, request.channel, request.subject, self._now_ms())
+        headers = event_headers(
+            event, DELIVERY_REDRIVE, GATEWAY_SOURCE, request.channel, request.subject, self._now_ms()
+        )
         home = destination_partition(request.destination, request.shard, self._partitions)
         value = letter.redrive(job.id).encode()
         record = Outgoing("deliveries.requests", request.lane.encode(), value, headers, home)

@@ -26,7 +26,7 @@ from streams.inventory.snapshots.snapshots import Memory, NoteTable, Snapshots, 
 from streams.inventory.snapshots.zero_sweep import has_some, nothing_of
 from streams.positions.position_table import Quantities
 from streams.runtime.role import Effect, Record
-from topics.records.envelope import FACT, INVENTORY_SOURCE, stamped
+from topics.records.envelope import FACT, INVENTORY_SOURCE, event_headers
 from topics.records.keys import position_key
 from topics.stock.changes import Cause
 from topics.stock.position_map import QUANTITY_MASK, WHOLE
@@ -157,13 +157,17 @@ def _ended_fact(location: StockLocation, record: Record, ended: Ended) -> Effect
         data |= {"reason": ended.reason, "received": ended.received}
     metrics.ENDED.labels(ended.reason or ended.state).inc()
     id_ = f"{location.stock}.{ended.id}.{name}"
-    headers = stamped(id_, FACT + name, INVENTORY_SOURCE, location.channel, location.location, record.timestamp_ms)
+    headers = event_headers(
+        id_, FACT + name, INVENTORY_SOURCE, location.channel, location.location, record.timestamp_ms
+    )
     return Effect("inventory.events", location.key, orjson.dumps(data), headers)
 
 
 def _step_request(location: StockLocation, record: Record, step: int) -> Effect:
     """From the role to itself, in the partition of the positions: other records are decided in between."""
     id_ = f"{location.stock}.step.{record.offset}"
-    headers = stamped(id_, SNAPSHOT_STEP, INVENTORY_SOURCE, location.channel, location.location, record.timestamp_ms)
+    headers = event_headers(
+        id_, SNAPSHOT_STEP, INVENTORY_SOURCE, location.channel, location.location, record.timestamp_ms
+    )
     value = orjson.dumps({**location_members(location.location), "step": step})
     return Effect("inventory.updates", location.key, value, headers, record.partition)

@@ -13,7 +13,7 @@ from streams.runtime.role import Effect
 from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
 from topics.records.deliveries import DeliveryRequest
-from topics.records.envelope import DELIVERY_REQUEST, FACT, ORDERS_SOURCE, REPLY, stamped
+from topics.records.envelope import DELIVERY_REQUEST, FACT, ORDERS_SOURCE, REPLY, event_headers
 from topics.records.keys import INCREFF, destination_partition, join, lane_key, shard_of, subscription_destination
 from topics.records.verdicts import Address, Reply
 from topics.subscriptions.index import SubscriptionIndex
@@ -146,4 +146,4 @@ def reply_record(reply: Reply, address: Address, channel: str, now: int) -> Effe
 
 
 def _headers(id_: str, type_: str, channel: str, subject: str, now: int) -> tuple[tuple[str, bytes], ...]:
-    return stamped(id_, type_, ORDERS_SOURCE, channel, subject, now)
+    return event_headers(id_, type_, ORDERS_SOURCE, channel, subject, now)

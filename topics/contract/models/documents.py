@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from topics.schema_base import ITEMS_MAX, Amount, Body, Code, CustomAttributes, Document, Flag, Long, Text, Url
 
 QueryLong = Long | Annotated[str, Field(pattern=r"^-?[0-9]{1,18}$")]
-"""A Long that may come as text: a query string has nothing else. 18 digits always fit."""
+"""A Long that may come as text, because a query string has nothing else. 18 digits always fit."""
 QueryFlag = Flag | Annotated[str, Field(pattern=r"^([Tt]rue|TRUE|[Ff]alse|FALSE)$")]
 
 

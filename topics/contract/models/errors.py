@@ -5,11 +5,11 @@ from __future__ import annotations
 from topics.schema_base import Body, Code, Flag
 
 ERROR_TEXT_MAX = 2_000
-"""Texts of one error together: several named faults, not a second body."""
+"""Bounds the texts of one error together: several named faults, not a second body."""
 
 
 class IncreffError(Body):
-    """What a marketplace gets, as if Sluice were Increff; `code` is `BAD_DATA` for what does not validate."""
+    """The error to a marketplace, in Increff's shape; `code` is `BAD_DATA` for a body that does not validate."""
 
     code: Code
     message: str
@@ -17,14 +17,14 @@ class IncreffError(Body):
 
 
 class ChannelError(Body):
-    """What Increff gets, as if Sluice were the marketplace; Increff shows `errorMessage` to the warehouse user."""
+    """The error to Increff, in the marketplace's shape; Increff shows `errorMessage` to the warehouse user."""
 
     hasError: Flag
     errorMessage: str
 
 
 class Problem(Body):
-    """Sluice's own management API answers with this (RFC 9457, `application/problem+json`)."""
+    """The error of Sluice's own management API (RFC 9457, `application/problem+json`)."""
 
     type: str = "about:blank"
     title: str

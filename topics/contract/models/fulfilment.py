@@ -80,7 +80,7 @@ class PackOrder(Body):
 
 
 class PackOrderAnswer(Body):
-    """Assumed by the contract's reader: the excerpt of the page was cut before its response."""
+    """Assumed: the excerpt of the contract's page ends before its response."""
 
     shipmentCode: Code | None = None
     hasError: Flag | None = None

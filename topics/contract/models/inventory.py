@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from topics.schema_base import SKUS_MAX, Body, Code, Count, Long, Text, Time
 
 SEARCH_SKUS_MAX = 1_000
-"""SKUs of one search; the contract names no limit, so this bounds one answer."""
+"""SKUs of one search: the contract names no limit, so this bounds one answer."""
 
 
 StockLocationCode = Annotated[Code, Field(pattern="^[^~]")]

@@ -126,7 +126,7 @@ class CancelledReturnItem(Body):
 
 
 class CancelReturnOrderItems(Body):
-    """The contract's working form: its page was not found."""
+    """Assumed: the contract's page was not found."""
 
     returnOrderCode: Code
     orderCode: Code

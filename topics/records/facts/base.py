@@ -1,6 +1,6 @@
-"""What all facts have in common: their members, and the types of those members.
+"""The members that all facts have, and the types of members.
 
-A fact tells readers what happened, after it was decided. It carries codes, quantities, places and times; never names,
+A fact reports what happened, after it was decided. It carries codes, quantities, places and times; never names,
 addresses, texts of a customer, or a far side's message, which may quote them.
 """
 
@@ -12,11 +12,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 KNOWN_VALUES = "x-known-values"
-"""Values of today. A string, not an enum: more may come, and a reader must not fail on them."""
+"""Lists the values of today. Such a member is a string, no enum: a reader must not fail on a value that is added."""
 
 
 def known(values: Sequence[str]) -> Any:
-    """Says in the schema what values there are today."""
+    """Lists the values of today in the schema."""
     return Field(json_schema_extra={KNOWN_VALUES: list(values)})
 
 
@@ -27,7 +27,7 @@ Status = Annotated[int | None, Field(description="HTTP status of the far side's 
 
 
 class Part(BaseModel):
-    """Readers ignore members that they do not know."""
+    """A fact or a part of one. Readers ignore members that they do not know."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 

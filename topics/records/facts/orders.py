@@ -42,7 +42,7 @@ class LineUnits(Part):
 
 
 class OrderFact(Fact):
-    """A fact of an order, with where the order is after it."""
+    """A fact of an order, with the order's state after it."""
 
     orderCode: str
     state: Annotated[str, known(ORDER_STATES)] = Field(description="The order's state after this fact")
@@ -56,7 +56,7 @@ class OrderFact(Fact):
 
 
 class ShipTo(Part):
-    """Where an order goes, no closer than a region."""
+    """The destination of an order, no closer than a region."""
 
     city: str | None
     state: str | None
@@ -91,7 +91,7 @@ class OrderAcknowledged(OrderFact):
 
 
 class OrderUpdated(OrderFact):
-    """The marketplace changed properties and no hold by it. A repeated report of delivery has only the order's part."""
+    """The marketplace changed properties, but no hold. A repeated report of delivery has only the order's members."""
 
     onHold: bool | None = None
     dispatchByTime: str | None = Field(default=None, description="ISO-8601, as the marketplace wrote it")
@@ -112,21 +112,21 @@ class OrderReleased(OrderFact):
 
 
 class OrderDelivered(OrderFact):
-    """The marketplace reported that the customer has it."""
+    """The marketplace reported that the customer has the order."""
 
     deliveredAt: str | None = Field(description="ISO-8601, as the marketplace wrote it")
 
 
 class OrderCancelled(OrderFact):
-    """Every unit is cancelled. Follows the cancellation that took the last."""
+    """Every unit is cancelled. Follows the cancellation of the last unit."""
 
 
 class OrderHandedOver(OrderFact):
-    """Every shipment left and no unit is open. Follows the handover or cancellation that made it so."""
+    """Every shipment left and no unit is open. Follows the handover or cancellation that brought this about."""
 
 
 class StuckFact(OrderFact):
-    """About one step in which an order waits; a handover is of one shipment."""
+    """A fact about one step in which an order waits; a handover is of one shipment."""
 
     step: Annotated[str, known(STEPS)]
     sinceMs: EpochMs = Field(description="Since when it waits (dispatch: when it got near), epoch milliseconds")
@@ -135,20 +135,20 @@ class StuckFact(OrderFact):
 
 
 class OrderStuck(StuckFact):
-    """The order waits longer than its channel allows. Said once, until it is withdrawn."""
+    """The order waits longer than its channel allows. Published once, until it is withdrawn."""
 
     limitMs: DurationMs | None = Field(default=None, description="Milliseconds the channel allows; none for dispatch")
     dispatchByTime: str | None = Field(default=None, description="ISO-8601, as the marketplace wrote it; for dispatch")
 
 
 class OrderUnstuck(StuckFact):
-    """The order moved: it no longer waits in a step that was said to be stuck."""
+    """The order moved: it no longer waits in a step that was reported as stuck."""
 
     tookMs: DurationMs = Field(description="Milliseconds since `sinceMs`")
 
 
 class OrderForgotten(Fact):
-    """Sluice keeps no state of it any more; the facts before stay. A later fact of the key starts anew with 1."""
+    """Sluice keeps no state of the order any more; earlier facts stay. A later fact of the key starts again with 1."""
 
     orderCode: str | None = None
     returnOrderCode: str | None = None
@@ -161,38 +161,38 @@ class OrderForgotten(Fact):
 
 
 class OrderAdopted(OrderFact):
-    """An order was first met midway and taken on: its lines are what is said of them until a Create comes."""
+    """An order was first met midway and adopted: its lines are those that calls name, until a Create comes."""
 
-    by: str = Field(description="What it was met by: acknowledge, pack, handover, ..")
+    by: str = Field(description="The event by which it was met: acknowledge, pack, handover, ..")
 
 
 class ShipmentAdopted(OrderFact):
-    """A call named a shipment of an adopted order that was packed before. Nobody told what is in it."""
+    """A call named a shipment of an adopted order that was packed before. Its items are not known."""
 
-    shipmentId: int | None = Field(description="Increff's number; null where no call told it")
+    shipmentId: int | None = Field(description="Increff's number; null where no call named it")
     shipmentCode: str
 
 
-class ParkedEventFact(OrderFact):
-    """About an event that came before what it depends on."""
+class EarlyEventFact(OrderFact):
+    """A fact about an early event: it came before what it depends on."""
 
     eventId: str = Field(description="`ce_id` of the command")
-    event: str = Field(description="What it is: acknowledge, handover, seller cancel, ..")
+    event: str = Field(description="The kind of event: acknowledge, handover, seller cancel, ..")
     untilMs: EpochMs = Field(description="Until when it is kept, epoch milliseconds")
 
 
-class EventParked(ParkedEventFact):
+class EventParked(EarlyEventFact):
     """An event came before its order or its Pack and is kept until that comes."""
 
 
-class EventRefused(ParkedEventFact):
-    """A parked event could be decided at last, and was not possible."""
+class EventRefused(EarlyEventFact):
+    """An early event could be decided at last, and was not possible."""
 
     verdict: str = Field(description="REFUSED, CONFLICT, EARLY or FAILED")
 
 
-class EventExpired(ParkedEventFact):
-    """What a parked event waited for did not come in time: it had no effect."""
+class EventExpired(EarlyEventFact):
+    """An early event was kept in vain: what it waited for did not come in time, and it had no effect."""
 
 
 class ShippedUnits(Part):
@@ -202,7 +202,7 @@ class ShippedUnits(Part):
 
 
 class ShipmentFact(OrderFact):
-    """About one shipment of an order."""
+    """A fact about one shipment of an order."""
 
     shipmentId: int | None = Field(description="Increff's number; null where a shipment was met without it")
     shipmentCode: str | None = Field(description="The marketplace's code; null where its answer to Pack had none")
@@ -227,11 +227,11 @@ class PackUnanswered(ShipmentFact):
 
 
 class PackDiffered(ShipmentFact):
-    """Increff repeated a Pack with other content. It was given the first one's answer."""
+    """Increff repeated a Pack with other content. It got the answer of the first."""
 
 
 class LeavingFact(ShipmentFact):
-    """About a packed shipment on its way out."""
+    """A fact about a packed shipment on its way out."""
 
     shipmentState: Annotated[str, known(SHIPMENT_STATES)]
 
@@ -262,7 +262,7 @@ class ShipmentHandedOver(LeavingFact):
 
 
 class CancelledUnits(Part):
-    """Totals of one line after the cancellation, not what it added."""
+    """Totals of one line after the cancellation, not the units that it added."""
 
     orderItemCode: str
     channelSkuCode: str
@@ -300,7 +300,7 @@ class DisputedUnits(Part):
 
 
 class SellerCancellationRefused(OrderFact):
-    """Increff cancelled units that are packed here: both cannot be, and somebody has to look."""
+    """Increff cancelled units that are packed here: both cannot be, and an operator has to look."""
 
     refused: list[DisputedUnits] = Field(description="Totals that Increff's call named")
 
@@ -312,7 +312,7 @@ class CancellationCrossed(OrderFact):
 
 
 class RequestFact(Fact):
-    """About a request to a far side. One of orderCode, returnOrderCode and manifestId says whose it was."""
+    """A fact about a request to a far side. One of orderCode, returnOrderCode and manifestId names its entity."""
 
     orderCode: str | None = None
     returnOrderCode: str | None = None
@@ -333,4 +333,4 @@ class DeliveryFailed(RequestFact):
 
 
 class DeliveryRefused(RequestFact):
-    """The far side refused a request for which nobody waits."""
+    """The far side refused a request that no caller waits for."""

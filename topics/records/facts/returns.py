@@ -13,7 +13,7 @@ MANIFEST_STATES = ("REQUESTED", "MANIFESTED", "REFUSED")
 
 
 class ReturnQuantities(Part):
-    """Units of a return by what became of them; together they are all there are."""
+    """Units of a return by what became of them; together they are all of its units."""
 
     expected: int
     cancelled: int
@@ -47,18 +47,19 @@ class ReturnCreated(ReturnFact):
     orderType: str | None
     items: list[ReturnUnit] = Field(description="One entry per unit")
     forwardKnown: bool | None = Field(
-        default=None, description="Whether Sluice knew what left of the forward order; otherwise nothing was counted"
+        default=None,
+        description="Whether Sluice knew what was shipped of the forward order; otherwise nothing was counted",
     )
 
 
 class ReturnAdopted(ReturnFact):
-    """A return was first met midway and taken on: its units are those that are said of it."""
+    """A return was first met midway and adopted: its units are those that calls name."""
 
-    by: str = Field(description="What it was met by: acknowledge return, update return, ..")
+    by: str = Field(description="The event by which it was met: acknowledge return, update return, ..")
 
 
 class ReturnRefused(ReturnFact):
-    """The forward order denied a return: more units than left of it. Another Create is a new attempt."""
+    """The forward order denied a return: it has more units than were shipped. Another Create is a new attempt."""
 
     reason: str
     items: list[ReturnUnit] = Field(description="One entry per unit")
@@ -95,7 +96,7 @@ class ReturnRejected(ReturnFact):
 
 
 class ReturnUpdated(ReturnFact):
-    """The marketplace changed a return's courier, tracking number, status or date: the members that are there."""
+    """The marketplace changed a return's courier, tracking number, status or date: the members that are present."""
 
     transporter: str | None = None
     trackingCode: str | None = None
@@ -110,17 +111,17 @@ class ReturnItemsCancelled(ReturnFact):
 
 
 class ReturnCancelled(ReturnFact):
-    """Every unit is cancelled. Follows the cancellation that took the last."""
+    """Every unit is cancelled. Follows the cancellation of the last unit."""
 
 
 class ReturnCompleted(ReturnFact):
-    """Every unit that is not cancelled is inspected. Follows the fact that made it so."""
+    """Every unit that is not cancelled is inspected. Follows the fact that brought this about."""
 
 
 class ReturnAcknowledged(ReturnFact):
     """Increff inspected units of a return."""
 
-    inspected: list[InspectedUnit] = Field(description="What is new; inspections add up over several facts")
+    inspected: list[InspectedUnit] = Field(description="The new inspections; they add up over several facts")
 
 
 class ManifestFact(Fact):
@@ -150,6 +151,6 @@ class ManifestRefused(ManifestFact):
 
 
 class ManifestDiffered(ManifestFact):
-    """Increff repeated a manifest with other content. It was given the first one's answer."""
+    """Increff repeated a manifest with other content. It got the answer of the first."""
 
     locationCode: str | None

@@ -13,7 +13,7 @@ class SubscriptionFact(Part):
     """A fact of a subscription, on `subscriptions.events`."""
 
     subscription: str = Field(description="Its id")
-    revision: int = Field(ge=1, description="The revision of the subscription that this is about")
+    revision: int = Field(ge=1, description="The revision of the subscription that the fact is about")
     atMs: EpochMs = Field(description="When it happened, epoch milliseconds")
 
 
@@ -21,7 +21,7 @@ DISABLED_REASONS = ("gone", "failing")
 
 
 class SubscriptionDisabled(SubscriptionFact):
-    """Sluice sends a subscription nothing more: it answered 410 (`gone`), or it failed for too long (`failing`)."""
+    """Sluice sends no more facts to a subscription: it answered 410 (`gone`), or failed for too long (`failing`)."""
 
     reason: Annotated[str, known(DISABLED_REASONS)]
     failingSinceMs: EpochMs | None = Field(description="Since when nothing was taken; null where that is not why")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,6 +66,21 @@ attempts = st.builds(
 )  # fmt: skip
 def test_an_outcome(outcome: Outcome) -> None:
     assert decode_outcome(outcome.encode()) == outcome
+
+
+class LibraryText(str):
+    """As a header's name of an HTTP library."""
+
+    __slots__ = ()
+
+
+def test_a_text_of_a_librarys_own_class_is_a_text() -> None:
+    outcome = Outcome(
+        request="r", touchpoint="t", kind=OutcomeKind.DEAD, message=LibraryText("no"), body={"a": LibraryText("b")}
+    )
+    assert decode_outcome(outcome.encode()) == outcome
+    with pytest.raises(TypeError):
+        Outcome(request="r", touchpoint="t", kind=OutcomeKind.DEAD, body=object()).encode()
 
 
 @given(st.builds(LaneDecision, lane=texts, request=texts, action=st.sampled_from(LaneAction)))
