@@ -4,62 +4,22 @@ sent out of order, nothing for one that is gone is sent, and one that is disable
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-import orjson
 import pytest
 from prometheus_client import REGISTRY
 
 from streams.delivery import tasks
 from streams.delivery.dispatch.dispatcher import Dispatcher
-from streams.delivery.outbox import header_sweeper as headers
 from streams.delivery.outbox import intake
-from streams.delivery.outbox.records import OUTBOX, OutboxEntry, is_entry_key
+from streams.delivery.outbox.records import OutboxEntry
 from streams.delivery.ports import Answer, Call, Withheld
-from streams.runtime.role import Change, Effect
-from tests.fakes.delivery import START_MS, Durable, Played, channels_for, ok
-from tests.support.facts import check_fact_records
+from tests.fakes.delivery import START_MS, Played, channels_for, ok
 from tests.support.subscriptions import A, B, fact_request, index, subscription
-from topics.records.facts.catalogue import check
+from tests.unit.delivery.subscribers.playing import DAY_MS, follow_status, learn, started, waiting
 from topics.subscriptions.index import SubscriptionIndex, backlog_key
-from topics.subscriptions.model import Deleted, Status, Subscription
-
-DAY_MS = 86_400_000
-
-
-@pytest.fixture(autouse=True)
-def _seldom_swept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Days are played here, and nothing of them is about headers that are forgotten."""
-    monkeypatch.setattr(headers, "SWEEP_EVERY_MS", 10 * DAY_MS)
-
-
-async def started(*known: Subscription) -> Played:
-    return await Played(channels_for(), subscriptions=index(*known)).start()
-
-
-def learn(worker: Played, changed: Subscription) -> None:
-    worker.subscriptions.apply(changed.id.encode(), changed.encode())
-
-
-def follow_status(worker: Played) -> Callable[[], list[dict[str, object]]]:
-    """Statuses reach the view when they are durable; returns the facts so far."""
-    seen = 0
-
-    def facts() -> list[dict[str, object]]:
-        nonlocal seen
-        for effect in worker.durable.effects[seen:]:
-            if effect.topic == "subscriptions.status":
-                worker.subscriptions.apply_status(effect.key, effect.value)
-        seen = len(worker.durable.effects)
-        return [orjson.loads(e.value) for e in worker.durable.effects if e.topic == "subscriptions.events"]
-
-    return facts
-
-
-def waiting(worker: Played) -> int:
-    return sum(is_entry_key(key) for tables in worker.durable.tables.values() for key in tables[OUTBOX].values)
+from topics.subscriptions.model import Deleted, Status
 
 
 async def test_facts_reach_their_subscriber_in_order_and_no_order_is_told() -> None:
@@ -152,125 +112,6 @@ async def test_a_fact_that_comes_before_its_subscription_is_known_to_be_active_w
     await worker.clock.run_for(1_000)
     told = [(one.call.sequence, one.call.previous_sequence, one.call.watermark) for one in worker.sender.arrivals]
     assert told == [(1, 0, 0), (2, 1, 1)]
-
-
-async def test_410_disables_at_once_and_a_new_revision_goes_on_with_the_same_request() -> None:
-    worker = await started(subscription())
-    facts = follow_status(worker)
-    worker.sender.far = lambda _call, _before: Answer(status=410)
-    first = fact_request("O-1", 1)
-    worker.give(first, fact_request("O-1", 2))
-    await worker.clock.run_for(1_000)
-    [fact] = facts()
-    check("subscription-disabled", fact)
-    check_fact_records([effect for effect in worker.durable.effects if effect.topic == "subscriptions.events"])
-    assert (fact["subscription"], fact["revision"], fact["reason"]) == (A, 1, "gone")
-    assert not worker.subscriptions.is_active(A)
-    assert REGISTRY.get_sample_value("sluice_delivery_disabled_subscriptions") == 1
-    await worker.clock.run_for(DAY_MS)
-    assert worker.sender.ids() == [first.id]
-    worker = await worker.restart()
-    await worker.clock.run_for(DAY_MS)
-    assert worker.sender.ids() == [first.id], "a restart does not forget it"
-    worker.sender.far = ok
-    learn(worker, subscription(revision=2))
-    await worker.clock.run_for(DAY_MS)
-    assert REGISTRY.get_sample_value("sluice_delivery_disabled_subscriptions") == 0
-    assert worker.sender.ids() == [first.id, first.id, fact_request("O-1", 2).id]
-    assert worker.sender.arrivals[1].call.attempt == 2
-
-
-async def test_410_of_an_endpoint_that_was_replaced_meanwhile_does_not_disable_the_new_one() -> None:
-    worker = await started(subscription(url="https://old.example/"))
-    facts = follow_status(worker)
-    worker.sender.takes_ms = lambda _call: 1_000
-    worker.sender.far = lambda _call, before: Answer(status=200 if before else 410)
-    worker.give(fact_request("O-1", 1))
-    await worker.clock.run_for(500)
-    learn(worker, subscription(url="https://new.example/", revision=2))
-    await worker.clock.run_for(DAY_MS)
-    assert facts() == []
-    assert [arrival.call.attempt for arrival in worker.sender.arrivals] == [1, 2]
-    assert waiting(worker) == 0
-
-
-class Late(Durable):
-    """What is published is read by all at once, while the commit is still under way."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ends = asyncio.Event()
-
-    async def commit(self, partition: int, effects: Iterable[Effect], changes: Iterable[Change]) -> None:
-        published = list(effects)
-        await super().commit(partition, published, changes)
-        if any(effect.topic == "subscriptions.status" for effect in published):
-            await self.ends.wait()
-
-
-async def test_after_410_nothing_leaves_while_that_becomes_durable_and_enabling_it_meanwhile_counts() -> None:
-    durable = Late()
-    worker = await Played(channels_for(), subscriptions=index(subscription()), durable=durable).start()
-    facts = follow_status(worker)
-    worker.sender.far = lambda _call, _before: Answer(status=410)
-    first, second = fact_request("O-1", 1), fact_request("O-2", 1)
-    worker.give(first)
-    await worker.clock.run_for(1_000)
-    worker.give(second)
-    await worker.clock.run_for(1_000)
-    assert worker.sender.ids() == [first.id]
-    assert [fact["reason"] for fact in facts()] == ["gone"]
-    learn(worker, subscription(revision=2))
-    worker.sender.far = ok
-    durable.ends.set()
-    await worker.clock.run_for(DAY_MS)
-    assert sorted(worker.sender.ids()) == sorted([first.id, first.id, second.id])
-
-
-async def test_failing_for_too_long_disables_once_and_over_restarts() -> None:
-    worker = await started(subscription(retry_for_s=100 * 86_400))
-    worker.sender.far = lambda _call, _before: Answer(status=None, error="ConnectionRefusedError")
-    worker.give(fact_request("O-1", 1), fact_request("O-2", 1))
-    facts = follow_status(worker)
-    await worker.clock.run_for(4 * DAY_MS)
-    assert facts() == []
-    assert worker.subscriptions.health(A)[0].failing_since_ms is not None
-    worker = await worker.restart()
-    facts = follow_status(worker)
-    await worker.clock.run_for(DAY_MS + 3_600_000)
-    [fact] = facts()
-    assert (fact["reason"], fact["failingSinceMs"]) == ("failing", worker.sender.arrivals[0].at_ms)
-
-
-@pytest.mark.parametrize("restarted", [False, True])
-async def test_once_enabled_again_it_has_its_days_anew(*, restarted: bool) -> None:
-    worker = await started(subscription(retry_for_s=100 * 86_400, retry_max_s=7_200))
-    worker.sender.far = lambda _call, _before: Answer(status=500)
-    worker.give(fact_request("O-1", 1))
-    facts = follow_status(worker)
-    await worker.clock.run_for(5 * DAY_MS + DAY_MS // 2)
-    assert [fact["revision"] for fact in facts()] == [1]
-    if restarted:
-        worker = await worker.restart()
-        facts = follow_status(worker)
-    learn(worker, subscription(retry_for_s=100 * 86_400, retry_max_s=7_200, revision=2))
-    await worker.clock.run_for(4 * DAY_MS)
-    assert [fact["revision"] for fact in facts()] == [1]
-    await worker.clock.run_for(DAY_MS + DAY_MS // 2)
-    assert [fact["revision"] for fact in facts()] == [1, 2]
-
-
-async def test_one_success_in_between_is_enough_to_stay_enabled() -> None:
-    worker = await started(subscription(retry_for_s=100 * 86_400))
-    worker.sender.far = lambda call, _before: Answer(
-        status=200 if call.members and call.members["data"]["orderCode"] == "well" else 500
-    )
-    worker.give(fact_request("O-1", 1))
-    facts = follow_status(worker)
-    await worker.clock.run_for(3 * DAY_MS)
-    worker.give(fact_request("well", 1))
-    await worker.clock.run_for(4 * DAY_MS)
-    assert facts() == []
 
 
 async def test_other_settings_apply_to_what_waits_and_nothing_is_sent_by_two() -> None:
