@@ -12,7 +12,8 @@ from streams.order.machine.races import DISAGREEMENTS, ENDINGS, ending_of
 from streams.order.model.entities import Order, decode_entity
 from streams.order.model.states import OrderState
 from tests.exhaustive.far_sides import ASKING, HANDED, PACKED, View
-from tests.exhaustive.world import ASKED, LATER, World
+from tests.exhaustive.state import ASKED, LATER
+from tests.exhaustive.world import World
 
 Fact = tuple[str, str]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -19,7 +19,7 @@ from streams.delivery.role import DeliveryRole
 from streams.delivery.stock.ports import SENT
 from streams.delivery.tasks import Failure
 from streams.runtime.role import Change, Effect, PartitionLost, Poison, Record, Table, Tables
-from streams.runtime.tables.partition_table import NO_OFFSET
+from tests.fakes.delivery_tables import MemoryTable, StockTable, WatchedTable
 from topics.configuration.channels import Channels
 from topics.configuration.channels_file import parse_channels
 from topics.configuration.settings import Settings
@@ -30,8 +30,6 @@ from topics.records.deliveries import DeliveryRequest, LaneAction, LaneDecision,
 from topics.records.envelope import Envelope
 from topics.records.keys import INCREFF, channel_destination, destination_partition, join, lane_key, order_key
 from topics.records.reading import MADE_BY
-from topics.stock.position_map import PositionMap
-from topics.stock.positions import is_position
 from topics.subscriptions.index import SubscriptionIndex
 
 START_MS = 1_700_000_000_000
@@ -78,69 +76,6 @@ class ManualClock:
                 await self.settle()
         self._now_ms = end_ms
         await self.settle()
-
-
-class MemoryTable:
-    """One partition of a table."""
-
-    def __init__(self) -> None:
-        self.values: dict[bytes, bytes] = {}
-
-    def get(self, key: bytes) -> bytes | None:
-        return self.values.get(key)
-
-    def put(self, key: bytes, value: bytes) -> None:
-        self.values[key] = value
-
-    def delete(self, key: bytes) -> None:
-        self.values.pop(key, None)
-
-    def is_made_from(self, key: bytes) -> bool:
-        return False
-
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        return iter(list(self.values.items()))
-
-    def walk(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        return iter([(key, self.values[key]) for key in sorted(self.values) if key.startswith(prefix)])
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-
-class StockTable(MemoryTable):
-    """One whose values are positions, kept compactly as well."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.map = PositionMap()
-
-    def put(self, key: bytes, value: bytes) -> None:
-        super().put(key, value)
-        if is_position(key):
-            self.map.put(key, value, NO_OFFSET)
-
-    def delete(self, key: bytes) -> None:
-        super().delete(key)
-        self.map.delete(key)
-
-
-class _Watched(MemoryTable):
-    """Passes puts through and notes them, as the runtime does for `changed`."""
-
-    def __init__(self, table: MemoryTable, name: str, changes: list[Change]) -> None:
-        super().__init__()
-        self.values = table.values
-        self._name = name
-        self._changes = changes
-
-    def put(self, key: bytes, value: bytes) -> None:
-        super().put(key, value)
-        self._changes.append(Change(self._name, key, value))
-
-    def delete(self, key: bytes) -> None:
-        super().delete(key)
-        self._changes.append(Change(self._name, key, None))
 
 
 @dataclass
@@ -377,7 +312,9 @@ class Played:
 
     def feed(self, partition: int, key: bytes, value: bytes, headers: envelope.Headers) -> None:
         changes: list[Change] = []
-        tables: Tables = {name: _Watched(table, name, changes) for name, table in self.durable.of(partition).items()}
+        tables: Tables = {
+            name: WatchedTable(table, name, changes) for name, table in self.durable.of(partition).items()
+        }
         record = Record(partition, next(self._offset), self.clock.now_ms(), key, value, headers)
         try:
             effects = list(self.role.decide(record, tables))

@@ -15,7 +15,8 @@ from streams.delivery.dispatch.shard import Shard, Worker
 from streams.delivery.lanes.spilled import SpilledLanes
 from streams.delivery.outbox.records import decode_entry, decode_header, entry_key, header_key
 from streams.runtime.tables.local_store import LocalStore
-from tests.fakes.delivery import Durable, ManualClock, MemoryTable, PlayedSender
+from tests.fakes.delivery import Durable, ManualClock, PlayedSender
+from tests.fakes.delivery_tables import MemoryTable
 from tests.support.subscriptions import A as SUBSCRIPTION
 from tests.support.subscriptions import fact_request
 from topics.records.deliveries import DeliveryRequest

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from streams.delivery.stock.in_doubt import InDoubtJournal, notes_by_location
 from streams.delivery.stock.queue.comparison import rank_in_doubt
 from streams.delivery.stock.queue.ordering import rank_of
-from tests.fakes.delivery import MemoryTable
+from tests.fakes.delivery_tables import MemoryTable
 from topics.stock.position_map import quantity_of
 
 Lookup = Callable[[str], bytes | None]

@@ -22,7 +22,8 @@ from streams.delivery.outbox.records import (
     timeout_s,
 )
 from streams.delivery.ports import AttemptResult, ResponseClass
-from tests.fakes.delivery import START_MS, MemoryTable, request_for
+from tests.fakes.delivery import START_MS, request_for
+from tests.fakes.delivery_tables import MemoryTable
 from topics.contract.definition import Priority
 from topics.records.deliveries import OutcomeKind
 
