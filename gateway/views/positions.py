@@ -15,7 +15,7 @@ import msgspec
 
 from gateway.views.snapshots import SnapshotIndex
 from topics.configuration.settings import Settings
-from topics.kafka.compacted_view import KeptByView, WholeView
+from topics.kafka.compacted_view import KeptByViews, WholeView
 from topics.records.keys import join, split
 from topics.stock.position_map import parts_of
 from topics.stock.positions import is_consolidated, is_position
@@ -161,12 +161,12 @@ def _remove(channel: _Channel, sku: str, number: int, at: int) -> None:
     channel.serials.pop((sku, number), None)
 
 
-class StockView(KeptByView, StockIndex):
+class StockView(KeptByViews, StockIndex):
     """The index, kept by following `inventory.positions` from its beginning. Implements gateway.ports.Stock."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self._view = WholeView(settings, "inventory.positions", self.apply, one_owner=True)
+        self._views = (WholeView(settings, "inventory.positions", self.apply, one_owner=True),)
 
     def current_ms(self) -> int | None:
-        return self._view.current_ms()
+        return self._views[0].current_ms()

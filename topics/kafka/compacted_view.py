@@ -312,24 +312,26 @@ class WholeView(CompactedView):
         await self.set_partitions(None)
 
 
-class KeptByView:
-    """Base of a thing that is kept current by a view of one whole topic."""
+class KeptByViews:
+    """Base of a thing that is kept current by views of whole topics."""
 
-    _view: WholeView
+    _views: tuple[WholeView, ...]
 
     async def start(self) -> None:
         """Returns at once; `until_ready` waits until all that was there is read."""
-        await self._view.start()
+        for view in self._views:
+            await view.start()
 
     async def until_ready(self) -> None:
-        await self._view.until_ready()
+        await asyncio.gather(*(view.until_ready() for view in self._views))
 
     async def wait(self) -> None:
         """Returns when it was stopped. Raises the error that ended it before."""
-        await self._view.wait()
+        await asyncio.gather(*(view.wait() for view in self._views))
 
     async def stop(self) -> None:
-        await self._view.stop()
+        for view in self._views:
+            await view.stop()
 
     def unready(self) -> str | None:
-        return self._view.unready()
+        return next((why for view in self._views if (why := view.unready()) is not None), None)

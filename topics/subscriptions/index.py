@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from topics.configuration.settings import Settings
-from topics.kafka.compacted_view import WholeView
+from topics.kafka.compacted_view import KeptByViews, WholeView
 from topics.records.keys import join, split
 from topics.subscriptions.model import Backlog, Health, Status, Subscription, decode_subscription, locations_of
 
@@ -156,38 +155,20 @@ class SubscriptionIndex:
             listener(name)
 
 
-class SubscriptionView(SubscriptionIndex):
+class SubscriptionView(KeptByViews, SubscriptionIndex):
     """The index, kept current by views of both topics."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self._subscriptions = WholeView(settings, "subscriptions", self.apply, one_owner=False)
-        self._status = WholeView(settings, "subscriptions.status", self.apply_status, one_owner=False)
-
-    async def start(self) -> None:
-        """Returns at once; `until_ready` waits until all that was there is read."""
-        for view in (self._subscriptions, self._status):
-            await view.start()
-
-    async def until_ready(self) -> None:
-        await asyncio.gather(self._subscriptions.until_ready(), self._status.until_ready())
+        status = WholeView(settings, "subscriptions.status", self.apply_status, one_owner=False)
+        self._views = (self._subscriptions, status)
 
     def has_written(self, partition: int, offset: int) -> bool:
         return self._subscriptions.has_handled(partition, offset)
 
     async def until_written(self, partition: int, offset: int) -> None:
         await self._subscriptions.until_handled(partition, offset)
-
-    async def stop(self) -> None:
-        await self._subscriptions.stop()
-        await self._status.stop()
-
-    async def wait(self) -> None:
-        """Returns when it was stopped. Raises the error that ended it before."""
-        await asyncio.gather(self._subscriptions.wait(), self._status.wait())
-
-    def unready(self) -> str | None:
-        return self._subscriptions.unready() or self._status.unready()
 
 
 def health_key(subscription: str, shard: int) -> bytes:

@@ -10,6 +10,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
 
 import aiohappyeyeballs
 
@@ -106,36 +107,19 @@ class SystemLookup:
 
     async def __call__(self, host: str) -> Sequence[str]:
         async with self._free:
-            loop = asyncio.get_running_loop()
-            found: asyncio.Future[Sequence[str]] = loop.create_future()
+            found: Future[Sequence[str]] = Future()
+            found.set_running_or_notify_cancel()  # a caller that gives up waiting does not cancel it
 
             def run() -> None:
                 try:
                     answer = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
                 except (OSError, UnicodeError) as error:
-                    _resolve(loop, found, OSError(f"{host} has no address: {error}"))
+                    found.set_exception(OSError(f"{host} has no address: {error}"))
                 else:
-                    _resolve(loop, found, list(dict.fromkeys(str(entry[4][0]) for entry in answer)))
+                    found.set_result(list(dict.fromkeys(str(entry[4][0]) for entry in answer)))
 
             threading.Thread(target=run, name=f"lookup {host}", daemon=True).start()
-            return await found
-
-
-def _resolve(
-    loop: asyncio.AbstractEventLoop, found: asyncio.Future[Sequence[str]], answer: Sequence[str] | OSError
-) -> None:
-    def resolve() -> None:
-        if found.done():
-            return
-        if isinstance(answer, OSError):
-            found.set_exception(answer)
-        else:
-            found.set_result(answer)
-
-    try:
-        loop.call_soon_threadsafe(resolve)
-    except RuntimeError:
-        return  # the loop is closed
+            return await asyncio.wrap_future(found)
 
 
 def _info(address: str, port: int) -> aiohappyeyeballs.AddrInfoType:

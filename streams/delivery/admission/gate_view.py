@@ -12,7 +12,7 @@ from collections import defaultdict
 from streams.delivery.admission.permits import PERMITS, decode_permits
 from streams.delivery.admission.retry_after_gate import RetryAfterGate
 from topics.configuration.settings import Settings
-from topics.kafka.compacted_view import KeptByView, WholeView
+from topics.kafka.compacted_view import KeptByViews, WholeView
 from topics.records.keys import split
 
 
@@ -30,12 +30,12 @@ class GateRegistry:
         self._gates.pop(destination, None)
 
 
-class FollowedGates(KeptByView, GateRegistry):
+class FollowedGates(KeptByViews, GateRegistry):
     """The gates that any worker closed, read from Kafka. While Kafka is away only those of this process are new."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self._view = WholeView(settings, PERMITS, self.on_record, one_owner=True)
+        self._views = (WholeView(settings, PERMITS, self.on_record, one_owner=True),)
 
     def on_record(self, key: bytes, value: bytes | None) -> None:
         """A record of deliveries.permits. A gate only moves later."""

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 from aiokafka import TopicPartition
 
-from streams.runtime.durability.changelog import ChangelogReader
+from streams.runtime.durability.changelog import ChangelogReader, Gaps
 from streams.runtime.durability.publisher import Publisher, send_all
 from streams.runtime.durability.rebuild import Rebuild
 from streams.runtime.invariants import violated
@@ -90,28 +90,12 @@ class Claims:
             batches.append(OWNER_KEY, state.claim, [(MADE_BY, b"%d/%d" % (state.epoch, NO_OFFSET))])
             claims.append(batches)
         await send_all(claims)
-        first: dict[TopicPartition, int] = {}
-        end: dict[TopicPartition, int] = {}
+        since_read = Gaps(self._reader)
         for rebuild, batches in zip(rebuilds, claims, strict=True):
-            ((offset, _),) = batches.acknowledged
-            table, place = rebuild.table, rebuild.place
-            if offset != table.log_end:
-                first[place] = table.log_end
-                if offset > table.log_end:
-                    end[place] = offset  # else Kafka did not say where the claim is, so it is read, too
-            table.log_end = offset + 1
-            self._reader.reached(place, table.log_end)
-        if first:
-            await self._catch_up({rebuild.place: rebuild for rebuild in rebuilds}, first, end)
-
-    async def _catch_up(
-        self, rebuilds: dict[TopicPartition, Rebuild], first: dict[TopicPartition, int], end: dict[TopicPartition, int]
-    ) -> None:
-        """Reads what other workers wrote after the log was read and before the claim."""
+            since_read.acknowledged(rebuild.table, batches)
+        by_place = {rebuild.place: rebuild for rebuild in rebuilds}
 
         def apply(place: TopicPartition, records: Sequence[Any]) -> None:
-            rebuilds[place].apply(records)
+            by_place[place].apply(records)
 
-        positions = await self._reader.read(first, apply, first=first, end=end)
-        for place in first.keys() - end.keys():
-            rebuilds[place].table.log_end = positions[place]
+        await since_read.read(apply)

@@ -1,6 +1,5 @@
 """Late writes: records of another worker in a changelog of ours, found by the gap they leave between our own offsets.
 
-Only the owner writes a changelog partition, and every acknowledgement has an offset, so a gap costs nothing to see.
 A former owner's records behind our claim count nowhere (claim.py). But compaction keeps the last record of a key,
 whoever wrote it; so those keys are written again, long before compaction may look at them
 (catalogue.COMPACTION_LAG_MS). A newer owner's record in a gap means that this worker is the former owner.
@@ -15,9 +14,8 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.runtime.durability.changelog import ChangelogReader
+from streams.runtime.durability.changelog import ChangelogReader, Gaps
 from streams.runtime.durability.publisher import Batches
-from streams.runtime.invariants import violated
 from streams.runtime.metrics import Metrics
 from streams.runtime.tables.partition_table import NO_OFFSET, PartitionTable
 from topics.records.reading import made_by
@@ -41,55 +39,33 @@ class LateWrites:
 
         Raises FencedError when a newer owner wrote there.
         """
-        tables: dict[TopicPartition, PartitionTable] = {}
-        first: dict[TopicPartition, int] = {}
-        end: dict[TopicPartition, int] = {}
+        gaps = Gaps(self._reader)
         for table, batches in written:
-            for offset, count in batches.acknowledged:
-                place = TopicPartition(batches.topic, batches.partition)
-                if offset < 0:
-                    # Kafka has the batch and no longer knows where: what is there may be another worker's.
-                    first.setdefault(place, table.log_end)
-                    tables[place] = table
-                    end.pop(place, None)
-                    continue
-                if NO_OFFSET < table.log_end < offset:
-                    first.setdefault(place, table.log_end)
-                    tables[place] = table
-                    end[place] = offset
-                elif offset < table.log_end:
-                    where = f"{place.topic}/{place.partition}"
-                    violated("changelog_offsets_grow", f"{where} took a batch at {offset} after {table.log_end - 1}")
-                table.log_end = offset + count
-                self._reader.reached(place, table.log_end)
-        return await self._read(tables, first, end) if tables else []
+            gaps.acknowledged(table, batches)
+        return await self._read(gaps)
 
     async def audit(self, logs: Logs) -> list[PartitionTable]:
         """Does the same for tables that are not being written: nothing of ours may be in flight."""
         try:
             ends = await self._reader.ends(logs)
-            behind = {place: table for place, table in logs.items() if NO_OFFSET < table.log_end < ends[place]}
-            if not behind:
-                return []
-            first = {place: table.log_end for place, table in behind.items()}
-            found = await self._read(behind, first, {place: ends[place] for place in behind})
+            gaps = Gaps(self._reader)
+            for place, table in logs.items():
+                if NO_OFFSET < table.log_end < ends[place]:
+                    gaps.add(place, table, ends[place])
+            found = await self._read(gaps)
         except KafkaError as error:
             log.warning("could not look for late writes, which is tried again: %r", error)
             return []
-        for place, table in behind.items():
+        for place, table in gaps.tables.items():
             table.log_end = ends[place]
         return found
 
-    async def _read(
-        self, tables: Logs, first: dict[TopicPartition, int], end: dict[TopicPartition, int]
-    ) -> list[PartitionTable]:
+    async def _read(self, gaps: Gaps) -> list[PartitionTable]:
         def apply(place: TopicPartition, records: Sequence[Any]) -> None:
-            self._judge(place, tables[place], records)
+            self._judge(place, gaps.tables[place], records)
 
-        positions = await self._reader.read(first, apply, first=first, end=end)
-        for place in first.keys() - end.keys():
-            tables[place].log_end = positions[place]
-        return [table for table in tables.values() if table.overwritten]
+        await gaps.read(apply)
+        return [table for table in gaps.tables.values() if table.overwritten]
 
     def _judge(self, place: TopicPartition, table: PartitionTable, records: Sequence[Any]) -> None:
         ours = table.state.epoch

@@ -50,11 +50,6 @@ class Rebuild:
                 put(key, record.value, offset)
         self.epoch = newest
 
-    @property
-    def newest(self) -> int:
-        """The newest source offset that a value, or a deletion, was made from."""
-        return self.table.newest_origin()
-
     def report(self, metrics: Metrics) -> None:
         if self._late:
             metrics.late.inc(self._late)
@@ -74,7 +69,8 @@ def recovered_offsets(rebuilds: Sequence[Rebuild]) -> tuple[int, int]:
     """
     if not rebuilds:
         return NO_OFFSET, NO_OFFSET
-    return max(rebuild.newest for rebuild in rebuilds), rebuilds[0].newest
+    newest = [rebuild.table.newest_origin() for rebuild in rebuilds]
+    return max(newest), newest[0]
 
 
 def check_source(source: str, state: PartitionState, end: int) -> None:

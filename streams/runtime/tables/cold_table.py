@@ -17,20 +17,6 @@ Row = tuple[bytes, bytes | None, int]
 class ColdTable:
     """`values` and `deleted` count its rows."""
 
-    __slots__ = (
-        "_delete",
-        "_forget",
-        "_get",
-        "_insert",
-        "_name",
-        "_newest",
-        "_origin",
-        "_page",
-        "_store",
-        "deleted",
-        "values",
-    )
-
     def __init__(self, store: LocalStore) -> None:
         self._store = store
         name = self._name = store.create(

@@ -23,7 +23,7 @@ from streams.runtime.following import Following
 from streams.runtime.role import GONE, Change, Committer, Effect, PartitionLost, Table
 from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
-from topics.kafka.compacted_view import KeptByView, WholeView
+from topics.kafka.compacted_view import KeptByViews, WholeView
 from topics.records.keys import join
 from topics.stock.controls import ControlIndex, Scope
 from topics.stock.positions import DRIFT, REFUSED
@@ -44,12 +44,12 @@ RECONCILES_MAX = 2
 log = logging.getLogger(__name__)
 
 
-class FollowedControls(KeptByView, ControlIndex):
+class FollowedControls(KeptByViews, ControlIndex):
     """All of inventory.controls, known before the first call. While Kafka is away, what was known last counts."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self._view = WholeView(settings, "inventory.controls", self.apply, one_owner=False)
+        self._views = (WholeView(settings, "inventory.controls", self.apply, one_owner=False),)
 
 
 class StockOperations:

@@ -35,7 +35,7 @@ def test_a_chunk_of_records_is_applied_at_once() -> None:
     records = [raw_record(n, b"%d" % n, b"k%d" % (n % 7), made_by(1, n)) for n in range(1_000)]
     state, rebuild = rebuilt(*records)
     assert len(state.tables["state"]) == 7
-    assert rebuild.newest == 999
+    assert rebuild.table.newest_origin() == 999
     assert state.all[0].bytes == sum(len(value) for _, value in state.tables["state"].items())
 
 
