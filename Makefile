@@ -1,11 +1,11 @@
-# The commands of README.md. Everything is written to .venv and .sluice here, and to the user's cache (Kafka's jars).
+# The commands of README.md. They write to .venv and .sluice here, and to the user's cache (Kafka's jars).
 
 VENV := .venv
 BIN := $(VENV)/bin
 # The first Python that is new enough; PYTHON=/path/to/python chooses another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
-# Processes of `make test`. Much of a test's time is waiting, so two are near twice as fast as one on two cores.
+# Processes of `make test`. Tests mostly wait, so on two cores, two processes are nearly twice as fast as one.
 WORKERS ?= 2
 # More options of `sluice up` for `make run`, as UP='--port 8081'.
 UP ?=
@@ -14,10 +14,10 @@ BENCHES := ingress runtime verdict orders recovery delivery isolation inventory
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint format bench races torture histories release-schemas clean
 
-help:  ## what can be made
+help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
-setup: $(VENV)/.installed $(VENV)/.jars  ## .venv and the embedded Kafka's jars; does nothing when both are there
+setup: $(VENV)/.installed $(VENV)/.jars  ## make .venv and fetch the embedded Kafka's jars, unless both are there
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Sluice needs Python 3.11 or newer. On Debian or Ubuntu: apt install python3 python3-venv" >&2; exit 2; }
@@ -28,40 +28,40 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,bench,examples]'
 	@touch $@
 
-# Only a stamp: the jars are in the user's cache, and `sluice up` fetches them again when they are gone.
+# A stamp only: the jars are in the user's cache, and `sluice up` fetches them again when they are gone.
 $(VENV)/.jars: sluice/dev/local/pom.xml sluice/dev/local/class_archive.py $(VENV)/.installed
 	@$(BIN)/python -m sluice.dev.local.class_archive
 	@touch $@
 
-run: setup  ## Kafka, all roles, sandboxes of both sides and demo traffic; Ctrl-C ends it
+run: setup  ## run Kafka, all roles, sandboxes of both sides and demo traffic; Ctrl-C ends it
 	@exec $(BIN)/sluice up --demo $(UP)
 
-test: setup  ## all tests, on a real Kafka that they start
+test: setup  ## run all tests, on a real Kafka that they start
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-lint: setup  ## ruff, mypy --strict, import-linter
+lint: setup  ## check with ruff, mypy --strict and import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy --strict
 	@$(BIN)/lint-imports
 
-format: setup  ## let ruff format the code
+format: setup  ## format the code with ruff
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: setup  ## the benchmarks, side by side with what they are compared to
+bench: setup  ## run all benchmarks
 	@failed=0; for name in $(BENCHES); do $(BIN)/sluice bench $$name || failed=1; done; exit $$failed
 
-release-schemas: setup  ## the schemas of facts as they are now become what readers may rely on
+release-schemas: setup  ## release the present schemas of facts: readers may rely on them
 	@$(BIN)/python -m topics.documents.schemas release
 
-races: setup  ## every interleaving of small stories of an order, some minutes; a share of it is in `make test`
+races: setup  ## walk every interleaving of small stories of an order, some minutes; `make test` has a share of it
 	@$(BIN)/python -m tests.exhaustive
 
-torture: setup  ## 200,000 deliveries through a misbehaving receiver, workers killed meanwhile; a share is in `make test`
+torture: setup  ## send 200,000 deliveries to a misbehaving receiver and kill workers meanwhile; `make test` has a share
 	@$(BIN)/python -m tests.torture
 
-histories: setup  ## 200 stories of stock of 20,000 updates each, everything dying at any step; a share is in `make test`
+histories: setup  ## run 200 stories of stock, 20,000 updates each, with crashes at any step; `make test` has a share
 	@$(BIN)/python -m tests.histories
 
 clean:  ## remove .venv, tool caches and the data of `make run`

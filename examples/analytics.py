@@ -1,4 +1,4 @@
-"""Facts become daily tables: reads orders.events of a running Sluice into DuckDB, from where it stopped the last time.
+"""Turns facts into daily tables: reads orders.events of a running Sluice into DuckDB, on from where it stopped.
 
 python examples/analytics.py 127.0.0.1:9092 facts.duckdb [DIRECTORY for Parquet files]
 """
@@ -21,7 +21,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (part INT, pos BIGINT, key VARCHAR, name VARCHAR, happened TIMESTAMP, data JSON);
 CREATE TABLE IF NOT EXISTS reader (part INT PRIMARY KEY, next BIGINT, newest JSON);
 
--- A code may be used again once its order was forgotten: that is another life of the key.
+-- A code may be used again once its order was forgotten. Each use is a life of the key.
 CREATE OR REPLACE VIEW lives AS
 SELECT *, key || '#' || count(*) FILTER (name = 'order-forgotten')
     OVER (PARTITION BY key ORDER BY pos ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS life
@@ -44,7 +44,7 @@ SELECT day, count(*) AS created, count_if(submitted) AS submitted, count_if(ackn
     count_if(cancelled) AS cancelled, round(100.0 * count_if(handed_over) / count(*), 1) AS handed_over_pct
 FROM orders GROUP BY day ORDER BY day;
 
--- Facts carry totals of a line: what a cancellation added is the difference to the one before it.
+-- Facts carry the totals of a line: each cancellation added the difference to the total before it.
 CREATE OR REPLACE VIEW cancellations AS
 WITH lines AS (
     SELECT life, pos, happened, data->>'locationCode' AS location,

@@ -1,4 +1,4 @@
-"""A marketplace that lives on Kafka: it reads what Sluice asks, does it, and answers. See docs/kafka-channels.md.
+"""A marketplace on Kafka: reads the requests of Sluice, does the work, and answers. See docs/kafka-channels.md.
 
 python examples/kafka_channel.py shop 127.0.0.1:9092 shop.db
 """
@@ -16,11 +16,11 @@ from aiokafka.errors import KafkaError
 
 NAMES = {"pack-order": "orderCode shipmentId", "create-manifest": "manifestId"}
 NAMES |= dict.fromkeys(["get-shipping-label", "get-invoice"], "shipmentCode")
-"""What an answer belongs to: asked again, even as another delivery, it is the same. All else is told by delivery id."""
+"""Members that identify a request, so that a repeat in another delivery gets the same answer. Others: delivery id."""
 
 
 def do(touchpoint: str, asked: dict[str, Any], number: int) -> dict[str, Any]:
-    """Where a real shop does its work; `number` is new for every answer."""
+    """Do the work of the shop; `number` is new for every answer."""
     label = {"awbNumber": f"AWB-{number:06d}", "transporter": "CITY", "shippingLabelUrl": "https://shop.test/l"}
     answers: dict[str, dict[str, Any]] = {
         "pack-order": {"shipmentCode": f"SHP-{number:06d}"},
@@ -29,11 +29,11 @@ def do(touchpoint: str, asked: dict[str, Any], number: int) -> dict[str, Any]:
         "create-manifest": {"manifestCode": f"MAN-{number:06d}"},
         "acknowledgement": {"successOrders": asked.get("orders")},
     }
-    return answers.get(touchpoint, {})  # handover, cancellation, stock, returns: taken
+    return answers.get(touchpoint, {})  # handover, cancellation, stock and returns are accepted
 
 
 def answer(db: sqlite3.Connection, delivery: str, touchpoint: str, asked: dict[str, Any]) -> bytes:
-    """The answer is kept in one transaction with what was done, so a repeat does nothing and gets the same."""
+    """Return the answer. It is stored in one transaction with the work, so a repeat only gets the same answer."""
     named = [asked.get(member) for member in NAMES.get(touchpoint, "").split()]
     name = repr([touchpoint, *named]) if named and None not in named else delivery
     with db:
@@ -57,7 +57,7 @@ async def main(channel: str, kafka: str, db: sqlite3.Connection) -> None:
         async for record in requests:
             said = {name: value.decode() for name, value in record.headers}
             if int(said["sluice-deadline-ms"]) < time.time() * 1000:
-                continue  # nobody waits for it any more; Sluice asks again if it still wants to know
+                continue  # nobody waits for the answer any more; Sluice asks again if it still needs one
             touchpoint = said["ce_type"].removeprefix("sluice.request.")
             body = answer(db, said["ce_id"], touchpoint, orjson.loads(record.value))
             headers = [("sluice-correlation-id", said["sluice-correlation-id"].encode()), ("sluice-status", b"200")]

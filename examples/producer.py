@@ -1,4 +1,4 @@
-"""Commands without HTTP: an order is created, changed and cancelled by records on Kafka, and each verdict is read.
+"""Commands without HTTP: creates, changes and cancels an order by records on Kafka, and reads each verdict.
 
 python examples/producer.py demo 127.0.0.1:9092 KAFKA-1
 """
@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 COMMANDS = "sluice.orders.commands.v1"
 VERDICT_S = 60.0
-"""A cancellation waits for Increff; all else is decided within milliseconds."""
+"""A cancellation waits for Increff; other commands are decided within milliseconds."""
 
 
 def order(code: str, shirts: int) -> dict[str, Any]:
@@ -51,10 +51,10 @@ async def main(channel: str, kafka: str, code: str) -> None:
     ):
         await replies.seek_to_end()
         for partition in replies.assignment():
-            await replies.position(partition)  # from here on nothing is missed
+            await replies.position(partition)  # from here on, no reply is missed
 
         async def send(touchpoint: str, body: dict[str, Any]) -> None:
-            event = str(uuid.uuid4())  # the same id when the same command is sent again
+            event = str(uuid.uuid4())  # a repeat of the same command must have the same id
             headers = {
                 "ce_specversion": "1.0",
                 "ce_id": event,

@@ -1,4 +1,4 @@
-"""Stock becomes tables: positions, changes and facts of a running Sluice in DuckDB, read from where it stopped before.
+"""Turns stock into tables: reads positions, changes and facts of a running Sluice into DuckDB, and goes on later.
 
 python examples/stock_analytics.py 127.0.0.1:9092 stock.duckdb
 """
@@ -42,7 +42,7 @@ SELECT channel, location, data->>'channelSkuCode' AS sku, max_by(name, happened)
 FROM events WHERE name IN ('stock-refused', 'stock-accepted-again') GROUP BY ALL
 HAVING last_fact = 'stock-refused' ORDER BY ALL;
 """
-# All rows of a chunk in one statement: one by one they take some milliseconds each.
+# All rows of a chunk go in one statement: alone, a row takes some milliseconds.
 POSITIONS = """
 INSERT OR REPLACE INTO positions SELECT r->>0, r->>1, r->>2, (r->>3)::BIGINT
 FROM (SELECT unnest(from_json(?, '["JSON"]')) AS r)

@@ -1,11 +1,11 @@
-"""A subscriber in one file: it answers the challenge, verifies every delivery and prints what happened to which order.
+"""A subscriber in one file: answers the challenge, verifies every delivery, and prints the fact and its order.
 
     pip install standardwebhooks
     export SUBSCRIBER_SECRET=whsec_$(openssl rand -base64 32)
     python examples/subscriber.py [PORT]
 
-What a receiver of yours needs is in `take`: verify the bytes as they came, do the work (or keep it safely) before the
-answer, know a repeat by `webhook-id`, and answer 2xx. See docs/subscriptions.md.
+`Receiver.receive` has all that your receiver needs: verify the bytes as they came, do the work (or store it safely)
+before the answer, recognise a repeat by its `webhook-id`, and answer 2xx. See docs/subscriptions.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 PORT = 9000
 SEEN_MAX = 100_000
-"""Ids that are remembered, to know repeats by; a receiver that matters keeps them beside its data."""
+"""Ids remembered to recognise repeats. A receiver in production keeps them beside its data."""
 
 
 class Receiver:
@@ -28,8 +28,8 @@ class Receiver:
         self._webhook = Webhook(secret)
         self._seen: dict[str, None] = {}
 
-    def take(self, headers: dict[str, str], raw: bytes) -> tuple[int, dict[str, Any] | None]:
-        """Status and answer to one request."""
+    def receive(self, headers: dict[str, str], raw: bytes) -> tuple[int, dict[str, Any] | None]:
+        """Return status and answer of one request."""
         try:
             event = self._webhook.verify(raw, headers)
         except WebhookVerificationError as error:
@@ -63,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        status, answer = self.receiver.take({name.lower(): value for name, value in self.headers.items()}, raw)
+        status, answer = self.receiver.receive({name.lower(): value for name, value in self.headers.items()}, raw)
         body = b"" if answer is None else json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

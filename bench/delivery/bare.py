@@ -1,6 +1,6 @@
-"""What the delivery benchmark compares with: a loop around aiohttp's client, in a process of its own.
+"""The reference of the delivery benchmark: a loop around aiohttp's client, in a process of its own.
 
-Nothing is read from Kafka, in no order, signed, retried or recorded. Prints one JSON object.
+It reads nothing from Kafka, and neither orders, signs, retries nor records its posts. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import aiohttp
 import uvloop
 
 WARM_UP_S = 1.0
-"""Until every connection is there and the code was run a few times."""
+"""Time to open every connection and to run the code a few times."""
 
 
 class Loop:

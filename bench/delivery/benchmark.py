@@ -3,8 +3,8 @@
 The delivery process is `sluice delivery`, fed from a deliveries.requests that is filled before; the loop is aiohttp's
 client (bench/delivery/bare.py). They take turns in one run, with the same receiver and the same bodies: first as fast
 as it answers, at 100 connections; then with 100 ms before each answer, and as many connections as orders, so that each
-order is in the air. At the end, from when a request is due on Kafka to its first attempt, at half of the capacity. Void
-when a delivery is missing, repeated, inverted or unsigned, or without a durable attempt.
+order has a request in flight. Last comes the time from when a request is due on Kafka to its first attempt, at half of
+the capacity. Void when a delivery is missing, repeated, inverted or unsigned, or without a durable attempt.
 """
 
 from __future__ import annotations
@@ -45,23 +45,23 @@ CONNECTIONS = 100
 ORDERS = 1_000
 LATENCY_MS = 100.0
 ROUNDS = 3
-"""Turns of each at full speed; their median forgets one that the machine disturbed."""
+"""Turns of each side at full speed; the median ignores one that the machine disturbed."""
 SLOW_ROUNDS = 2
 PER_SECOND = 800
-"""Deliveries for each second asked for: what a turn takes, whatever the machine, is then near `--seconds`."""
+"""Deliveries for each second of `--seconds`, so that a turn takes near as long on any machine."""
 DELIVERIES_MIN = 5_000
 BODIES = 1_000
 HALF = 0.5
 GOAL = 0.5
 SLOW_GOAL = 0.8
 SLOW_PER_S_MAX = 10_000
-"""What 1,000 orders can take at 100 ms each."""
+"""Most deliveries a second of 1,000 orders at 100 ms each."""
 P99_GOAL_MS = 100.0
 
 
 @dataclass
 class SenderTurns:
-    """All turns of one sender under one latency."""
+    """All turns of one sender at one latency."""
 
     per_s: list[float] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)
@@ -69,7 +69,7 @@ class SenderTurns:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Where it runs. `turns` counts the topics' prefixes: each turn begins with topics of its own."""
+    """Kafka, directory and receiver of the turns; each turn has topics of its own."""
 
     kafka: str
     directory: Path
@@ -89,7 +89,7 @@ WORK = DeliveryWork([name_of(0)], ORDERS)
 
 
 def main(seconds: float, as_json: bool) -> int:
-    """Returns 0 when the goals were met."""
+    """Return 0 when the goals were met."""
     quiet_client()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-bench-")))
@@ -144,7 +144,7 @@ def _sluice(bench: Bench, name: str, seconds: float, latency_ms: float, connecti
 
 
 async def _check_attempts(settings: Settings, deliveries: int) -> None:
-    """The role has ended: each delivery is on record, once."""
+    """Raise VoidRunError unless each delivery has one recorded attempt, now that the role has ended."""
     attempts = await records_of(settings.kafka, places(settings, "deliveries.attempts"))
     classes = Counter(orjson.loads(record.value)["class"] for record in attempts)
     if classes != {"delivered": deliveries}:
@@ -152,7 +152,7 @@ async def _check_attempts(settings: Settings, deliveries: int) -> None:
 
 
 def _steady(bench: Bench, per_s: float, seconds: float) -> dict[str, Any]:
-    """Latency from when each request was due on Kafka to its arrival."""
+    """Measure the time from when each request was due on Kafka to its arrival."""
     settings = bench.topics("steady", CONNECTIONS)
     spec = {"kafka": settings.kafka, "prefix": settings.topic_prefix, "subscriptions": WORK.subscriptions}
     bench.receiver.begin()

@@ -1,4 +1,4 @@
-"""What the delivery benchmarks have delivered: facts for subscribers, as the orders role asks for them."""
+"""Deliveries of the benchmarks: facts for subscribers, as the orders role requests them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ ENVIRONMENT = {
     "SLUICE_SUBSCRIBER_PORTS": "1-65535",
     "SLUICE_SUBSCRIBER_HTTP": "true",
 }
-"""Of a delivery process whose subscribers are on this machine."""
+"""Environment of a delivery process whose subscribers are on this machine."""
 _LINGER_MS = 5
-"""The orders role writes its requests in groups, too; a batch for each would be work of Kafka's, not of delivery's."""
+"""Lets the producer write in batches, as the orders role does; a batch for each request would load Kafka most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class DeliveryWork:
     shards: int = 1
 
     def request(self, number: int, now_ms: int) -> DeliveryRequest:
-        """The `number`-th. The same each time, but for its times."""
+        """Return the `number`-th request: the same each time, except for its times."""
         number, turn = divmod(number, len(self.subscriptions))
         subscription = self.subscriptions[turn]
         sequence, order = number // self.orders + 1, f"BENCH-ORDER-{number % self.orders}"
@@ -61,7 +61,7 @@ class DeliveryWork:
         )
 
     def record(self, number: int, now_ms: int, partitions: int) -> tuple[int, bytes, bytes, Headers]:
-        """Partition, key, value and headers on deliveries.requests."""
+        """Return partition, key, value and headers on deliveries.requests."""
         request = self.request(number, now_ms)
         envelope = Envelope(
             id=request.id,
@@ -108,7 +108,7 @@ def _fact(order: str, sequence: int, now_ms: int) -> dict[str, Any]:
 
 
 def subscription(name: str, url: str, **pace: Any) -> Subscription:
-    """Verified, with the benchmark's secret. `pace`: what is not to be as usual."""
+    """Return a verified subscription with the benchmark's secret. `pace` overrides its defaults."""
     now_ms = time.time_ns() // 1_000_000
     secret = SigningSecret(reference=f"env:{VARIABLE}", created_ms=now_ms)
     return Subscription(id=name, url=url, secrets=(secret,), created_ms=now_ms, verified_ms=now_ms, **pace)
@@ -137,7 +137,7 @@ async def subscribe(settings: Settings, subscriptions: Sequence[Subscription]) -
 
 
 async def fill(settings: Settings, work: DeliveryWork, count: int) -> None:
-    """The first `count` requests, all at once."""
+    """Produce the first `count` requests at once."""
     (topic, *_) = places(settings, "deliveries.requests")
     sending = producer(settings)
     await sending.start()

@@ -18,16 +18,14 @@ from bench.processes import places
 from topics.configuration.settings import load_settings
 
 LATE_S = 0.02
-"""A generator that wakes up later than this was not given the processor."""
-
-
+"""A generator that wakes up later than this did not get the processor in time."""
 WARM_UP_S = 3.0
 WARM_UP_SHARE = 0.25
-"""Of the rate, until every connection is there and the code was run: nobody begins a day with all of its traffic."""
+"""Share of the rate during the warm-up, in which connections are opened and the code runs first."""
 
 
 def due_s(number: int, per_s: float) -> float:
-    """When a request is due, from the beginning. Those of the warm-up come first."""
+    """Return when a request is due, in seconds from the start. Requests of the warm-up come first."""
     early = int(WARM_UP_SHARE * per_s * WARM_UP_S)
     return number / (WARM_UP_SHARE * per_s) if number < early else WARM_UP_S + (number - early) / per_s
 
@@ -37,7 +35,7 @@ async def run(spec: dict[str, Any]) -> dict[str, Any]:
     per_s = float(spec["per_s"])
     count = int(per_s * (WARM_UP_SHARE * WARM_UP_S + float(spec["seconds"])))
     work, now_ms = DeliveryWork(spec["subscriptions"], int(spec["orders"])), time.time_ns() // 1_000_000
-    # Made before: what making them costs is not to be taken from whom it is measured beside.
+    # Made in advance, so that making them takes no processor time from the role that is measured.
     records = [work.record(number, now_ms, settings.partitions) for number in range(count)]
     (topic, *_) = places(settings, "deliveries.requests")
     sending = producer(settings)

@@ -36,7 +36,7 @@ from topics.kafka.admin import create
 
 CONNECTIONS = 32
 ROUNDS = 4
-"""Turns of each server; their median forgets one that the machine disturbed."""
+"""Turns of each server; the median ignores one that the machine disturbed."""
 WARM_UP_S = 2.0
 READY_S = 30.0
 GOAL = 0.7
@@ -45,7 +45,7 @@ HEADERS = {"authUsername": "demo", "authPassword": "demo-secret", "authDomainNam
 
 
 Spec = Callable[[str], "dict[str, Any]"]
-"""What to send in a turn, whose codes begin with this."""
+"""Returns the load of a turn, whose codes begin with the argument."""
 
 
 @dataclass
@@ -59,7 +59,7 @@ class ServerTurns:
 
 
 def main(seconds: float, as_json: bool) -> int:
-    """Returns 0 when the goal was met."""
+    """Return 0 when the goal was met."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-bench-")))
         settings = _kafka(directory, stack)
@@ -143,7 +143,7 @@ def _wait_ready(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def alternating(specs: Mapping[str, Spec], seconds: float) -> dict[str, ServerTurns]:
-    """Each server's turns, after a warm-up that counts only among what was accepted."""
+    """Run each server's turns, after a warm-up that counts only in `accepted`."""
     measured = {kind: ServerTurns() for kind in specs}
     for kind, spec in specs.items():
         _turn(measured[kind], spec(f"W{kind[0]}"), WARM_UP_S)
@@ -158,16 +158,16 @@ def alternating(specs: Mapping[str, Spec], seconds: float) -> dict[str, ServerTu
 
 
 def _turn(measured: ServerTurns, spec: dict[str, Any], seconds: float) -> None:
-    told = run_load("bench.ingress.load", {**spec, "seconds": seconds})
-    measured.rates.append(told["accepted"] / told["seconds"])
-    measured.p50_ms.append(told["p50_ms"])
-    measured.p99_ms.append(told["p99_ms"])
-    measured.accepted += told["accepted_in_all"]
+    found = run_load("bench.ingress.load", {**spec, "seconds": seconds})
+    measured.rates.append(found["accepted"] / found["seconds"])
+    measured.p50_ms.append(found["p50_ms"])
+    measured.p99_ms.append(found["p99_ms"])
+    measured.accepted += found["accepted_in_all"]
 
 
 def request_spec(port: int, prefix: str) -> dict[str, Any]:
-    """Create Outward Order, the contract's sample, each under a code of its own that begins with `prefix`."""
-    days = {"dispatchByTime": "2095-06-16T18:00:00.000+04:00"}  # the sample's is past, so that each order would be late
+    """Return a load of Create Outward Order, the contract's sample, with codes that begin with `prefix`."""
+    days = {"dispatchByTime": "2095-06-16T18:00:00.000+04:00"}  # the sample's is past, so each order would be late
     body = json.dumps({**(sample("create-outward-order").body or {}), **days, "orderCode": CODE.decode()})
     return {
         "port": port,
@@ -188,7 +188,7 @@ def run_load(module: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 async def stored_in(settings: Settings, topic: str) -> int:
-    """Records that a topic of the catalogue was ever given."""
+    """Return how many records a topic of the catalogue ever got."""
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka)
     await consumer.start()
     try:

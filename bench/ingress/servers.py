@@ -1,8 +1,7 @@
 """The servers that the ingress and inventory benchmarks compare, each in a process of its own.
 
-`gateway`: the whole gateway, except that nobody waits for a verdict: validation, envelope, record, acknowledgement,
-receipts, metrics and access log are all there. `bare` and `bare-stock`: the least that can be called the same job, for
-an order and for a batch of stock.
+`gateway`: the whole gateway with validation, envelope, record, acknowledgement, receipts, metrics and access log; only
+the wait for a verdict is left out. `bare` and `bare-stock`: the bare job, for an order and for a batch of stock.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ BODY_BYTES_MAX = 4 << 20
 
 
 class InstantReplies:
-    """Every command is applied at once: what is measured is the way to the acknowledgement and back."""
+    """Replies that apply every command at once, so that only the way to the acknowledgement and back is measured."""
 
     partition = 0
 
@@ -51,7 +50,7 @@ class InstantReplies:
         return self._applied
 
     def forget(self, event: str) -> None:
-        """Nobody waits here."""
+        """Do nothing: no reply is pending."""
 
     def unready(self) -> str | None:
         return None
@@ -115,7 +114,7 @@ class _Listings(msgspec.Struct, gc=False, rename="camel"):
 
 
 async def bare_stock(settings: Settings) -> web.Application:
-    """Both forms of a batch, answered in their forms."""
+    """Return a server for both forms of a batch, with an answer in the same form."""
     spare_collections()
     topic = BY_NAME["inventory.updates"].full_name(settings.topic_prefix)
     producer = await _producer(settings)

@@ -1,7 +1,7 @@
 """`sluice bench inventory`: stock from a marketplace's call or a producer's batch to the channel, part by part.
 
-Each part is measured on a Kafka of its own, with everything that takes part in it on this machine; `--part` chooses
-some. A part whose load could not keep up, or whose end was not what the oracle says, is void and says so.
+Each part runs on a Kafka of its own, with everything that takes part on this machine; `--part` chooses parts. A part is
+void when its load could not keep up, or when its end is not what the oracle says.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ from sluice.dev.local.broker import private_broker
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`measure(kafka, directory, seconds)` answers what was found, with at least `offered_per_s` (None: as fast as it
-    goes), `achieved_per_s`, `met` and, where it has a steady load, `void`; `describe` says it in a line."""
+    """A part of the benchmark.
+
+    `measure(kafka, directory, seconds)` returns the findings: at least `offered_per_s` (None at full speed),
+    `achieved_per_s`, `met` and, with a steady load, `void`. `describe` puts them into a line.
+    """
 
     title: str
     measure: Callable[[str, Path, float], dict[str, Any]]
@@ -45,7 +48,7 @@ PARTS: dict[str, Part] = {
 
 
 def main(seconds: float, as_json: bool, parts: Sequence[str] = ()) -> int:
-    """Returns 0 when the goals of all parts were met, or of those chosen."""
+    """Return 0 when the goals of all chosen parts were met."""
     say = sayer(as_json=as_json)
     quiet_client()
     found: dict[str, dict[str, Any]] = {}
@@ -63,7 +66,7 @@ def main(seconds: float, as_json: bool, parts: Sequence[str] = ()) -> int:
 
 
 def _measured(part: Part, seconds: float) -> dict[str, Any]:
-    """On a Kafka of its own: what one part wrote is nothing for the next to clean up."""
+    """Measure a part on a Kafka of its own, so that it leaves nothing for the next part to clean up."""
     busy = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as scratch, private_broker(Path(scratch)) as broker:
         try:
@@ -83,5 +86,5 @@ def _row(title: str, found: Mapping[str, Any], describe: Callable[[Mapping[str, 
 
 def _rates(found: Mapping[str, Any]) -> str:
     offered = found["offered_per_s"]
-    told = "as fast as it goes" if offered is None else f"{offered:,.0f}/s"
-    return f"offered {told}, achieved {found['achieved_per_s']:,.0f} positions/s"
+    rate = "at full speed" if offered is None else f"{offered:,.0f}/s"
+    return f"offered {rate}, achieved {found['achieved_per_s']:,.0f} positions/s"

@@ -74,7 +74,7 @@ def described(found: Mapping[str, Any]) -> str:
 
 
 def _compared(ours: ServerTurns, bare: ServerTurns) -> dict[str, Any]:
-    """In positions."""
+    """Compare two servers, in positions."""
     achieved, reference = SKUS_MAX * median(ours.rates), SKUS_MAX * median(bare.rates)
     return {
         "achieved_per_s": round(achieved),
@@ -102,7 +102,7 @@ def _spec(port: int, path: str, bodies: Path) -> Spec:
 
 
 def location_wise() -> Iterator[str]:
-    """The same each time."""
+    """Yield location-wise batches, the same each time."""
     chance = random.Random(SEED)
     for number in range(BODIES):
         skus = chance.sample(range(SKUS), SKUS_MAX)
@@ -111,6 +111,7 @@ def location_wise() -> Iterator[str]:
 
 
 def consolidated() -> Iterator[str]:
+    """Yield consolidated batches, the same each time."""
     chance = random.Random(SEED)
     for number in range(BODIES):
         items = []

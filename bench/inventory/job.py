@@ -1,6 +1,6 @@
-"""The stock that the inventory benchmarks move: a Zipf-distributed hot set, the same each time, and what comes of it.
+"""The stock of the inventory benchmarks: a Zipf-distributed hot set, the same each time, and its expected end.
 
-A SKU's quantity only ever grows, except that of one that goes out of stock, once. So a receiver sees at once when an
+A SKU's quantity only ever grows, except for SKUs that go out of stock, once. So a receiver notices at once when an
 older position follows a newer one.
 """
 
@@ -24,11 +24,11 @@ TOUCHPOINT = "location-wise-atp-inventory"
 SOURCE = "/bench"
 SEED = 6
 CHANGED = 0.4
-"""Of the positions that come; the others say what was known."""
+"""Share of positions that differ from the one before."""
 IN_STOCK = 5
-"""Of a SKU that is to go out of stock."""
+"""Quantity of a SKU before it goes out of stock."""
 GONE = "GONE-"
-"""Begins the codes of SKUs that go out of stock."""
+"""Prefix of the codes of SKUs that go out of stock."""
 
 Oracle = dict[str, dict[str, int]]
 """Location -> SKU -> its last quantity."""
@@ -36,14 +36,14 @@ Oracle = dict[str, dict[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class StockBatch:
-    """`gone`: the SKU that goes out of stock with it."""
+    """A batch of positions. `gone`: the SKU that goes out of stock with it."""
 
     location: str
     quantities: Mapping[str, int]
     gone: str | None = None
 
     def record(self, number: int, now_ms: int, partitions: int) -> tuple[int, bytes, bytes, Headers]:
-        """Partition, key, value and headers on inventory.updates, as of a direct producer."""
+        """Return partition, key, value and headers on inventory.updates, as from a direct producer."""
         key = stock_key(CHANNEL, self.location)
         partition = destination_partition(channel_destination(CHANNEL), shard_of(key, 1), partitions)
         items = [{"channelSkuCode": sku, "quantity": quantity} for sku, quantity in self.quantities.items()]
@@ -61,7 +61,7 @@ class StockBatch:
 
 @dataclass(frozen=True, slots=True)
 class StockWork:
-    """`skus`: of each of the `locations`. Every `gone_every`-th batch has a SKU that goes out of stock; 0: none has."""
+    """Batches of a run; each location has `skus`. In every `gone_every`-th, a SKU goes out of stock; 0: in none."""
 
     batches: int
     locations: int = 2
@@ -79,7 +79,7 @@ class StockWork:
         return self.batches * self.batch
 
     def shelf(self) -> Iterator[StockBatch]:
-        """What is there before: every SKU, in stock."""
+        """Yield the stock before the day: every SKU, in stock."""
         for place in range(self.locations):
             skus = dict.fromkeys((_sku(number) for number in range(self.skus)), 1)
             gone = (_gone(number) for number in self._gone() if number % self.locations == place)
@@ -88,7 +88,7 @@ class StockWork:
                 yield StockBatch(_location(place), quantities)
 
     def day(self) -> Iterator[StockBatch]:
-        """The batches that follow, location after location."""
+        """Yield the batches of the day, location after location."""
         chance = random.Random(SEED)
         weights = list(accumulate(1 / (rank + 1) ** self.exponent for rank in range(self.skus)))
         known = [[1] * self.skus for _ in range(self.locations)]
@@ -110,14 +110,14 @@ class StockWork:
 
 @dataclass(slots=True)
 class ExpectedStock:
-    """What must come of batches. `naive`: requests of a sender that passes on each batch that changes something."""
+    """The expected end of batches. `naive`: requests of a sender that forwards each batch with a change."""
 
     quantities: Oracle = field(default_factory=dict)
     positions: int = 0
     changed: int = 0
     naive: int = 0
 
-    def take(self, batch: StockBatch) -> None:
+    def apply(self, batch: StockBatch) -> None:
         known = self.quantities.setdefault(batch.location, {})
         changed = sum(known.get(sku) != quantity for sku, quantity in batch.quantities.items())
         known.update(batch.quantities)
@@ -127,23 +127,23 @@ class ExpectedStock:
 
 
 def shelf(work: StockWork) -> Oracle:
-    """What is known before the day."""
+    """Return the stock before the day."""
     return _after(work.shelf(), ExpectedStock()).quantities
 
 
 def expected(work: StockWork) -> ExpectedStock:
-    """Of the day; what was on the shelf counts only in the quantities."""
+    """Return the expected end of the day. The shelf counts only in the quantities."""
     return _after(work.day(), ExpectedStock(shelf(work)))
 
 
 def _after(batches: Iterable[StockBatch], found: ExpectedStock) -> ExpectedStock:
     for batch in batches:
-        found.take(batch)
+        found.apply(batch)
     return found
 
 
 def different(at_channel: Mapping[str, Mapping[str, Any]], oracle: Oracle) -> int:
-    """Positions in which channel and oracle differ, in whatever way; `at_channel` has the items as they came."""
+    """Count the positions that differ in any member; `at_channel` has the items as they arrived."""
     wanted = {
         (location, sku): {"channelSkuCode": sku, "quantity": quantity}
         for location, known in oracle.items()
@@ -154,7 +154,7 @@ def different(at_channel: Mapping[str, Mapping[str, Any]], oracle: Oracle) -> in
 
 
 def steady(seconds: float, positions_per_s: int, batch: int = SKUS_MAX, **more: Any) -> StockWork:
-    """The work of so many seconds at that rate, and of the warm-up before them."""
+    """Return the work of so many seconds at this rate, and of the warm-up before them."""
     whole_s = seconds + WARM_UP_SHARE * WARM_UP_S
     return StockWork(batches=int(whole_s * positions_per_s / batch), batch=batch, **more)
 

@@ -1,6 +1,6 @@
 """Batches of stock, produced to inventory.updates in a process of its own, each when it is due. Prints one JSON object.
 
-`steady`: positions that came after the warm-up; `due_ms`: when each SKU of theirs was gone. `late`: batches that this
+`steady`: positions after the warm-up; `due_ms`: when each of their SKUs went out of stock. `late`: batches that this
 process itself wrote too late; with many of them nothing was measured.
 """
 
@@ -22,12 +22,12 @@ from topics.configuration.settings import load_settings
 
 
 async def run(spec: dict[str, Any]) -> dict[str, Any]:
-    """`per_s`: batches in a second, after a warm-up; without it the shelf is filled, as fast as that goes."""
+    """Produce the day's batches at `per_s` batches a second, after a warm-up; without it, the shelf, at full speed."""
     settings = load_settings(kafka=spec["kafka"], topic_prefix=spec["prefix"])
     work, per_s = StockWork.of(spec["work"]), spec.get("per_s")
     batches = list(work.day() if per_s else work.shelf())
     now_ms = time.time_ns() // 1_000_000
-    # Made before: what making them costs is not to be taken from whom it is measured beside.
+    # Made in advance, so that making them takes no processor time from the role that is measured.
     records = [batch.record(number, now_ms, settings.partitions) for number, batch in enumerate(batches)]
     (topic, *_) = places(settings, "inventory.updates")
     sending = producer(settings)

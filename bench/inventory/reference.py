@@ -1,7 +1,7 @@
-"""The least that can be called the inventory worker's job, as a process: no rules, no table, no claims, no headers.
+"""The bare job of the inventory worker, as a process: no rules, no table, no claims, no headers.
 
 Reads stock batches of all partitions, compares each quantity with the last, and writes those that differ, packed, to
-the same partition of another topic. One group is on its way while the next is read. Arguments: bootstrap, source,
+the same partition of another topic. One group is being written while the next is read. Arguments: bootstrap, source,
 target, partitions.
 """
 

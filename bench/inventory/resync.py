@@ -1,7 +1,7 @@
-"""A resync while deltas flow: the channel has lost what it was told, is told all of it again, and ends as the oracle.
+"""A resync while deltas flow: a channel that has lost its stock is sent all of it again, and ends as the oracle.
 
-Most SKUs do not change meanwhile: only the resync can bring them. Those that do must be told as they are at the end,
-whichever of the two comes last.
+Most SKUs do not change meanwhile: only the resync can send them. The others must end with their last quantity, whether
+the resync or a delta was sent last.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from bench.inventory.peers import channel, stage
 from bench.processes import VoidRunError, late_load, running
 
 OFFERED_PER_S = 10_000
-"""Positions of the deltas."""
+"""Positions of the deltas a second."""
 REQUESTS_PER_S = 50
-"""Of the channel: the resync has what the deltas leave of it."""
+"""Budget of the channel; the resync gets what the deltas leave of it."""
 SKUS = 20_000
-"""Of each location."""
+"""SKUs of each location."""
 SECONDS_MIN = 5.0
 _TAKEN = 202
 FIRST_S = 1.0
-"""Deltas flow for so long before the resync is asked for."""
+"""How long deltas flow before the resync is asked for."""
 
 
 def resync(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def resync(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
 
 def described(found: Mapping[str, Any]) -> str:
     return (
-        f"{found['positions']:,} positions told again beside {found['changed']:,} changes: the channel is as the "
+        f"{found['positions']:,} positions sent again beside {found['changed']:,} changes: the channel is as the "
         f"oracle {found['asked_to_end_s']} s after it was asked for, {found['load_to_end_s']} s after the last change"
     )
 
@@ -80,8 +80,8 @@ def _ask(port: int) -> None:
     try:
         connection.request("POST", f"/api/inventory/resync/{CHANNEL}")
         answer = connection.getresponse()
-        told = answer.read()
+        raw = answer.read()
     finally:
         connection.close()
     if answer.status != _TAKEN:
-        raise VoidRunError(f"void: a resync was asked for, and answered {answer.status} {told[:300]!r}")
+        raise VoidRunError(f"void: the resync was answered {answer.status} {raw[:300]!r}")

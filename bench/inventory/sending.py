@@ -1,8 +1,8 @@
-"""Stock on its way to a channel: what conflation spares, and how soon the channel knows that something is gone.
+"""Stock sent to a channel: the requests that conflation saves, and the delay until it knows of a SKU out of stock.
 
-Conflation: a hot set that changes far faster than the channel's ten requests a second may tell. Out of stock: from
-when a batch that says so is due on inventory.updates to when its SKU stands in a request, while the channel's budget
-allows and while ordinary changes exhaust it. At the end of each run the channel must know exactly what the oracle does,
+Conflation: a hot set changes far faster than the channel's ten requests a second can report. Out of stock: the time
+from when a batch with the SKU is due on inventory.updates to the request with the SKU, while the channel's budget
+allows and while ordinary changes exhaust it. At the end of each run, the channel must have exactly what the oracle has,
 and no position may ever have gone back.
 """
 
@@ -19,16 +19,16 @@ from bench.inventory.peers import Channel, Stage, channel, stage
 from bench.processes import Started, cpu_s, late_load, memory_mib
 
 OFFERED_PER_S = 50_000
-"""Positions."""
+"""Positions a second."""
 SLOW_PER_S, FAST_PER_S = 10, 500
-"""Requests that the channel takes."""
+"""Requests a second that the channel allows."""
 SECONDS_MIN = 5.0
 EXHAUSTED_SHARE = 0.6
-"""A budget of which less is spent was not what held anything up. All of it is spent by nobody: a window of a second
-counts from each answer, and the warm-up brings little."""
+"""With a smaller share spent, the budget did not hold anything up. No sender spends all of it: a window of a second
+counts from each answer, and the warm-up sends little."""
 SPARED_GOAL = 20.0
 CONFLATED_BATCH = 100
-"""Half of what a batch may hold: of full ones, 50,000 positions a second are but 25 times what the channel takes."""
+"""Half of a full batch: in full ones, 50,000 positions a second are only 25 times what the channel allows."""
 _WHILE = {"allows": "allows", "exhausted": "is exhausted"}
 P99_GOAL_MS = {"allows": 1_000.0, "exhausted": 5_000.0}
 
@@ -67,21 +67,21 @@ def out_of_stock(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
 
 
 def not_exhausted(requests_per_s: float) -> str | None:
-    """Why a run was not one with an exhausted budget; None when it was."""
+    """Return why the budget of a run was not exhausted; None when it was."""
     if requests_per_s >= EXHAUSTED_SHARE * SLOW_PER_S:
         return None
     return f"the channel got {requests_per_s} of its {SLOW_PER_S} requests a second: nothing exhausted its budget"
 
 
 def gone_described(found: Mapping[str, Any]) -> str:
-    said = []
+    parts = []
     for name, run in found["budget"].items():
         took = run["latency_ms"]
         goal = P99_GOAL_MS[name]
-        said.append(
+        parts.append(
             f"while the budget {_WHILE[name]} p50 {took['p50']:.0f} ms, p99 {took['p99']:.0f} ms (goal {goal:.0f})"
         )
-    return "; ".join(said)
+    return "; ".join(parts)
 
 
 def _run(

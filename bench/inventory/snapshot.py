@@ -1,9 +1,9 @@
 """A full snapshot of a million positions through the gateway: accepted, compared with what is known, and in the table.
 
-First all of them are new; then a complete snapshot of which most are unchanged, some changed and some absent, which
-become 0. Timed from the first byte of the upload to the answer that says it is applied, and to when delivery has queued
-every change for the channel, which takes one request a minute. Void when the positions on Kafka are not the oracle's at
-the end.
+In the first snapshot, all positions are new. The second is complete: most are unchanged, some changed, and absent ones
+become 0. Timed from the first byte of the upload to the answer that it is applied, and to when delivery has queued
+every change for the channel, which allows one request a minute. Void when the positions on Kafka are not the oracle's
+at the end.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ LOCATION = "WH-MILLION"
 PATH = f"/api/inventory/snapshots/demo/{LOCATION}"
 CHANGED_EVERY = 10
 ABSENT_EVERY, ABSENT = 100, 7
-"""The seventh of each hundred; there is some of all of them."""
+"""The seventh of each hundred is absent, so that every kind of line occurs."""
 QUEUED = 'stock_changes_total{channel="demo"}'
-"""Changes that delivery has taken in, told every second."""
+"""Metric of the changes that delivery has queued, updated every second."""
 QUEUED_S_MAX = 120.0
 
 
 def measure(kafka: str, directory: Path, _seconds: float) -> dict[str, Any]:
-    """The seconds of other parts do not matter: the work is what it is."""
+    """Measure both snapshots. The work does not depend on `--seconds`."""
     with ExitStack() as stack:
         far_side = stack.enter_context(channel())
         both = stack.enter_context(stage(kafka, directory, "snapshot", far_side.base, 1, window_s=60.0))
@@ -65,13 +65,13 @@ def measure(kafka: str, directory: Path, _seconds: float) -> dict[str, Any]:
 
 
 def described(found: Mapping[str, Any]) -> str:
-    said = []
+    parts = []
     for name, run in found["snapshots"].items():
         shares = ", ".join(f"{role} {share:.0%}" for role, share in run["cpu_share"].items())
         changes = f"{run['changed']:,} changed, {run['zeroed']:,} set to 0"
         took = f"applied in {run['seconds']:.1f} s, queued in {run['queued_s']:.1f} s"
-        said.append(f"{name}: {changes}, {took} (of a core: {shares})")
-    return f"{'; '.join(said)} (goal {found['goal_s']:.0f} s)"
+        parts.append(f"{name}: {changes}, {took} (of a core: {shares})")
+    return f"{'; '.join(parts)} (goal {found['goal_s']:.0f} s)"
 
 
 def first() -> Iterator[tuple[str, int]]:
@@ -99,20 +99,20 @@ def _run(
     with file.open("rb") as content:
         blocks = iter(lambda: content.read(256 << 10), b"")
         sent: list[float] = []
-        status, told = upload(
+        status, document = upload(
             url, f"{PATH}?complete={orjson.dumps(complete).decode()}", _timed(blocks, sent), "application/x-ndjson"
         )
     seconds = time.monotonic() - began
     if status != 200:
-        raise VoidRunError(f"the snapshot was not applied within the answer's time: {told}")
-    _until_queued(roles["delivery"], queued + told["changed"] + told["zeroed"])
+        raise VoidRunError(f"the snapshot was not applied within the answer's time: {document}")
+    _until_queued(roles["delivery"], queued + document["changed"] + document["zeroed"])
     queued_s = time.monotonic() - began
     used = {name: cpu_s(one.process.pid) - before[name] for name, one in roles.items()}
     return {
         "seconds": round(seconds, 2),
         "queued_s": round(queued_s, 2),
         "sent_s": round(sent[-1] - began, 2),
-        **{name: told[name] for name in ("received", "changed", "unchanged", "zeroed")},
+        **{name: document[name] for name in ("received", "changed", "unchanged", "zeroed")},
         "cpu_share": {name: round(used_s / queued_s, 2) for name, used_s in used.items()},
     }
 
@@ -121,7 +121,7 @@ def _until_queued(delivery: Started, changes: float) -> None:
     deadline = time.monotonic() + QUEUED_S_MAX
     while (queued := _queued(delivery)) < changes:
         if time.monotonic() > deadline:
-            raise VoidRunError(f"void: delivery has taken in {queued:,.0f} changes of {changes:,.0f}")
+            raise VoidRunError(f"void: delivery has queued {queued:,.0f} changes of {changes:,.0f}")
         time.sleep(0.2)
 
 
@@ -129,7 +129,7 @@ def _queued(delivery: Started) -> float:
     try:
         return metric(delivery, QUEUED)
     except VoidRunError:
-        return 0.0  # it has not heard of the location yet
+        return 0.0  # it does not know the location yet
 
 
 def _timed(blocks: Iterator[bytes], sent: list[float]) -> Iterator[bytes]:
@@ -138,7 +138,7 @@ def _timed(blocks: Iterator[bytes], sent: list[float]) -> Iterator[bytes]:
 
 
 async def _different(settings: Settings) -> int:
-    """Positions on Kafka that are not as the second snapshot leaves them."""
+    """Count the positions on Kafka that are not as the second snapshot leaves them."""
     wanted = dict.fromkeys((sku for sku, _ in first()), 0)
     wanted.update(second())
     partitions = places(settings, "inventory.positions")

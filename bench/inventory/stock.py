@@ -1,7 +1,7 @@
-"""The stock that the worker's benchmarks move: a million positions of a channel with eight shards, and updates of them.
+"""The stock of the worker's benchmarks: a million positions of a channel with eight shards, and updates of them.
 
-Each location's stock comes once, then batches of 200 SKUs of which 40 % differ from what was known. What must come of
-it is known before.
+Each location's stock comes once, then batches of 200 SKUs of which 40 % differ from the quantity before. The expected
+end is computed in advance.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class UpdateSet:
-    """`first`: every position once. `mix`: what is measured; `changed` of its positions differ from what was known."""
+    """`first`: every position once. `mix`: the measured updates, of whose positions `changed` differ from before."""
 
     first: list[Update]
     mix: list[Update]
@@ -76,7 +76,7 @@ class UpdateSet:
 
 
 def channels_file(directory: Path) -> Path:
-    """A channels.toml for processes: the demo channel with as many shards as partitions."""
+    """Write a channels.toml: the demo channel with as many shards as partitions."""
     path = directory / "bench-channels.toml"
     path.write_text(CHANNELS_TOML, encoding="utf-8")
     return path
@@ -97,7 +97,7 @@ def partition_of_location(name: str) -> int:
 
 
 def make(mixed: int, locations: int = LOCATIONS, skus: int = SKUS) -> UpdateSet:
-    """`mixed` positions in all of the mix."""
+    """Return the updates, with `mixed` positions in the mix."""
     chance = random.Random(SEED)
     last = {(location(at), sku(n)): chance.randrange(QUANTITIES) for at in range(locations) for n in range(skus)}
     first = [
@@ -134,7 +134,7 @@ def _update(number: int, at: str, last: dict[tuple[str, str], int], numbers: Ite
 
 
 async def fill(settings: Settings, topic: str, rows: Rows) -> int:
-    """Writes records as fast as Kafka takes them, each partition in its order; returns how many."""
+    """Produce records at full speed, each partition in its order; return how many."""
     targets = places(settings, topic)
     producer: Any = AIOKafkaProducer(
         bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True, max_batch_size=BATCH_BYTES

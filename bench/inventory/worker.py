@@ -1,8 +1,9 @@
-"""The inventory worker: positions read, decided and recorded per second, and how soon ten million are there again.
+"""The inventory worker: positions read, decided and recorded per second, and the time to rebuild ten million.
 
 The rate is measured between 20 and 90 % of what the mix makes it write, beside a reference without rules that takes
-turns with it on the same Kafka (bench.inventory.reference). All work is there before either begins, so no generator
-has to keep up; what filling it took is `offered_per_s`. Every record of the outputs is compared with what must come.
+turns with it on the same Kafka (bench.inventory.reference). All work is produced before
+either begins, so no generator has to keep up; `offered_per_s` is the rate of producing it. Every record of the outputs
+is compared with the expected ones.
 """
 
 from __future__ import annotations
@@ -58,23 +59,23 @@ from topics.stock.position_map import encode_plain
 from topics.stock.positions import is_position
 
 WORKER_GOAL = 600_000
-"""Positions per second of one process, on the machine for which the issue was written."""
+"""Positions per second of one process, on the machine that the goal was set for."""
 REFERENCE_GOAL = 0.71
-"""600,000 of the 840,000 that a prototype without rules did there. The reference does less for each record than that
-prototype did (no framework, no offsets, no headers), so beside it this is the harder goal."""
+"""600,000 of the 840,000 of a prototype without rules on that machine. The reference does less for each record than the
+prototype (no framework, no offsets, no headers), so this goal is the harder one."""
 MIX_PER_SECOND = 200_000
 MIX_MIN = 200_000
 ROUNDS = 3
-"""Turns of each; the median of the ratios counts."""
+"""Turns of each side; the median of the ratios counts."""
 TURN_S = 300.0
 QUIET_S = 1.0
-"""So long nothing is written any more: all is done. A group takes a tenth of that."""
+"""After so long without a new record, all work is done. A group takes a tenth of that."""
 CONFLATED = 0.9
-"""At least so much of what changes is written: of changes within one chunk only the last of a position is."""
+"""Least share of the changes that is written: of several changes within one chunk, only the last is."""
 _POLL_S = 0.02
 
 REBUILD_PER_SECOND = 1_000_000
-"""Positions for each second asked for: ten million with the default of 10."""
+"""Positions for each second of `--seconds`: ten million by default."""
 REBUILD_MIN = 100_000
 REBUILD_GOAL_S = 120.0
 REBUILD_GOAL_MIB = 4_096
@@ -82,7 +83,7 @@ REBUILD_GOAL_MIB = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One run of the worker or of its reference."""
+    """One run of the worker or of its reference. `wrong` says what is wrong with its outputs."""
 
     positions_per_s: float
     cpu_us_per_position: float
@@ -166,12 +167,12 @@ def _reference(settings: Settings, directory: Path, work: UpdateSet) -> Turn:
 async def _watch(
     settings: Settings, topic: str, work: UpdateSet, process: subprocess.Popen[bytes]
 ) -> tuple[float, float, float]:
-    """Positions of the mix per second, CPU microseconds for each, and the memory at the end.
+    """Return positions of the mix per second, CPU microseconds for each, and the memory at the end.
 
-    What it has written says how far it is: as much for every batch of the mix. It is done when it writes no more.
+    The records that the process has written say how far it is. It is done when it writes no more.
     """
     partitions = places(settings, topic) if topic == "inventory.positions" else _partitions(topic)
-    fixed = len(work.last) + (PARTITIONS if topic == "inventory.positions" else 0)  # each begins with its claim
+    fixed = len(work.last) + (PARTITIONS if topic == "inventory.positions" else 0)  # each partition begins with a claim
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka)
     await consumer.start()
     samples: list[tuple[float, int, float]] = []
@@ -193,7 +194,7 @@ async def _watch(
 
 
 def _since(samples: list[tuple[float, int, float]]) -> float:
-    """When the last of what was written was first seen."""
+    """Return when the last record was first seen."""
     return next(at for at, count, _ in samples if count == samples[-1][1])
 
 
@@ -202,25 +203,25 @@ def _partitions(topic: str) -> list[TopicPartition]:
 
 
 async def _wrong(settings: Settings, work: UpdateSet) -> str:
-    """What is wrong with the outputs of a turn; empty when nothing is."""
+    """Return what is wrong with the outputs of a turn; empty when nothing is."""
     last: dict[bytes, bytes | None] = {}
     for record in await records_of(settings.kafka, places(settings, "inventory.positions")):
         if is_position(record.key):
             last[record.key] = record.value
     expected = {position_key(CHANNEL, at, code): encode_plain(code, n) for (at, code), n in work.last.items()}
     wrong = sum(last.get(key) != value for key, value in expected.items()) + len(last.keys() - expected.keys())
-    told = await records_of(settings.kafka, places(settings, "inventory.changes"))
-    changes = sum(len(orjson.loads(record.value)["changes"]) for record in told)
+    records = await records_of(settings.kafka, places(settings, "inventory.changes"))
+    changes = sum(len(orjson.loads(record.value)["changes"]) for record in records)
     found = []
     if wrong:
         found.append(f"{wrong:,} positions are not what the updates say")
     if changes != len(work.last) + work.changed:
-        found.append(f"inventory.changes tells {changes:,} changes of {len(work.last) + work.changed:,}")
+        found.append(f"inventory.changes has {changes:,} changes of {len(work.last) + work.changed:,}")
     return ", ".join(found)
 
 
 def rebuild(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
-    """A worker without a memory takes over; ready when every position is there."""
+    """Measure the time until a new worker without local state has every position."""
     count = max(REBUILD_MIN, int(seconds * REBUILD_PER_SECOND))
     file = channels_file(directory)
     environment = {"SLUICE_CHANNELS_FILE": str(file)}
@@ -269,7 +270,7 @@ def rebuild_described(found: Mapping[str, Any]) -> str:
 
 
 def _positions(count: int) -> Rows:
-    """As the worker writes them."""
+    """Yield positions as the worker writes them."""
     for number in range(count):
         at, code = location(number // SKUS), sku(number % SKUS)
         made_by = [(MADE_BY, b"1/%d" % (number // SKUS_MAX))]

@@ -1,4 +1,4 @@
-"""`sluice bench isolation`: what four bad destinations of a hundred cost the other ninety-six.
+"""`sluice bench isolation`: the delay that four bad destinations of a hundred cause for the other ninety-six.
 
 One delivery process, a hundred subscriptions, facts for all of them at a steady rate. In turns, all are well, or four
 of them hang, reset every connection, always answer 429 with a Retry-After, and have a name that does not resolve. The
@@ -25,21 +25,21 @@ from topics.records.deliveries import DeliveryRequest
 
 DESTINATIONS = 100
 BAD = ("hang", "reset", "throttle", "nowhere")
-"""How the first four behave."""
+"""Behaviour of the first four."""
 ORDERS = 50
-"""Of each destination."""
+"""Orders of each destination."""
 PER_S = 300
-"""Of all destinations together: a fraction of what a process can deliver, as a queue would hide who waits for whom."""
+"""Deliveries a second to all destinations: a fraction of the capacity, as a queue would hide which one waits."""
 ROUNDS = 3
-"""Turns with bad ones and without; the median forgets one that the machine disturbed."""
+"""Turns with bad destinations and without; the median ignores one that the machine disturbed."""
 TIMEOUT_S = 2.0
-"""Of every destination: one that hangs is found out within a turn."""
+"""Time-out of every destination, short enough to detect one that hangs within a turn."""
 GOAL = 1.2
 WORK = DeliveryWork([name_of(number) for number in range(DESTINATIONS)], ORDERS)
 
 
 def main(seconds: float, as_json: bool) -> int:
-    """Returns 0 when the goal was met."""
+    """Return 0 when the goal was met."""
     say = sayer(as_json=as_json)
     quiet_client()
     turns: dict[str, list[dict[str, Any]]] = {"all well": [], "four bad": []}
@@ -95,12 +95,12 @@ def _url(receiver: Receiver, how: str, number: int) -> str:
 
 
 def _is_other(request: DeliveryRequest) -> bool:
-    """Whether it is for one of the ninety-six."""
+    """Whether a request is for one of the ninety-six."""
     return request.destination.removeprefix("subscription:") not in WORK.subscriptions[: len(BAD)]
 
 
 def _wait(receiver: Receiver, due: dict[str, float]) -> dict[str, float]:
-    """When the requests of the ninety-six came; they all must."""
+    """Wait for all requests of the ninety-six; return when each arrived."""
     receiver.wait(len(due))
     while not due.keys() <= (arrivals := receiver.arrivals()).keys():
         receiver.wait(receiver.counts()["deliveries"] + 1)

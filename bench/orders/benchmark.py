@@ -32,12 +32,12 @@ from topics.records.keys import partition_of
 from topics.records.verdicts import decode_reply
 
 ORDERS_PER_SECOND = 1_000
-"""Orders for each second asked for: what a turn takes is then near `--seconds`."""
+"""Orders for each second of `--seconds`, so that a turn takes about that long."""
 ORDERS_MIN = 2_000
 TRIVIAL_PER_SECOND = 30_000
 TRIVIAL_MIN = 50_000
 ROUNDS = 2
-"""Turns of each; the best of each counts, because what disturbs one only makes it slower."""
+"""Turns of each side; the best of each counts, because disturbances only make a turn slower."""
 GOAL = 0.25
 _OUTPUTS = ("orders.events", "replies", "deliveries.requests")
 _LINGER_MS = 5
@@ -45,7 +45,7 @@ _LINGER_MS = 5
 
 @dataclass(frozen=True, slots=True)
 class OrdersWork:
-    """What one turn of the orders role decides, and what must come of it."""
+    """The events of one turn of the orders role, and the expected outputs."""
 
     orders: int
     events: int
@@ -53,7 +53,7 @@ class OrdersWork:
 
 
 def main(seconds: float, as_json: bool) -> int:
-    """Returns 0 when the outputs are right and the goal was met."""
+    """Return 0 when the outputs are right and the goal was met."""
     say = sayer(as_json=as_json)
     quiet_client()
     orders = max(ORDERS_MIN, int(seconds * ORDERS_PER_SECOND))
@@ -79,14 +79,14 @@ async def _compare(place: Place, work: OrdersWork, trivial: int, say: Callable[[
     for number in range(ROUNDS):
         for kind, runs in (("trivial", reference), ("orders", ours)):
             run = await run_one(place, OURS, number, trivial) if kind == "trivial" else await _turn(place, number, work)
-            said = f"  WRONG: {run.wrong}" if run.wrong else ""
-            say(f"{kind:8} {run.events_per_s:9,.0f} events/s  {run.cpu_us_per_event:6.1f} us CPU each{said}")
+            wrong = f"  WRONG: {run.wrong}" if run.wrong else ""
+            say(f"{kind:8} {run.events_per_s:9,.0f} events/s  {run.cpu_us_per_event:6.1f} us CPU each{wrong}")
             runs.append(run)
     return _result(ours, reference, work)
 
 
 async def _turn(place: Place, number: int, work: OrdersWork) -> Run:
-    """Topics of its own each time: the role's group and state begin anew."""
+    """Run the role on topics of its own, so that its group and state begin anew."""
     settings = load_settings(kafka=place.bootstrap, topic_prefix=f"orders-{number}", partitions=PARTITIONS)
     await create(settings, demo())
     await fill_commands(settings, work.orders)
@@ -117,7 +117,7 @@ async def fill_commands(settings: Settings, orders: int) -> None:
 
 
 async def wrong_with(settings: Settings, wanted: ExpectedOutputs) -> str:
-    """What is wrong with the output of a turn; empty when nothing is."""
+    """Return what is wrong with the output of a turn; empty when nothing is."""
     found = {topic: await records_of(settings.kafka, places(settings, topic)) for topic in _OUTPUTS}
     rejected = await records_of(settings.kafka, places(settings, "commands.rejected"))
     counts = Counter({topic: len(records) for topic, records in found.items()})
@@ -132,7 +132,7 @@ async def wrong_with(settings: Settings, wanted: ExpectedOutputs) -> str:
 
 
 def gaps(facts: list[Any]) -> str:
-    """Whether the facts of any order skip a number or come twice."""
+    """Return the first fact that skips or repeats a number of its order; empty when none does."""
     last: Counter[bytes] = Counter()
     for record in facts:
         sequence = orjson.loads(record.value)["sequence"]

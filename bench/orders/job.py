@@ -1,8 +1,8 @@
-"""The work that `sluice bench orders` gives to the orders role: orders that travel from Create to handover.
+"""The work of `sluice bench orders`: orders that travel from Create to handover.
 
-Each order has the contract's samples as bodies and all that delivery reports about it, as the gateway and delivery
-write them. Orders travel interleaved, `IN_FLIGHT` at a time; a tenth of them is created twice. Nothing depends on the
-clock or on chance, so what must come out is known before: one order of each kind is decided here.
+Each order has the contract's samples as bodies, and the outcomes of its deliveries, as the gateway and delivery write
+them. Orders travel interleaved, `IN_FLIGHT` at a time; a tenth of them is created twice. Nothing depends on the clock
+or on chance, so the outputs are known in advance: this module decides one order of each kind.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from topics.records.verdicts import decode_reply
 
 CHANNEL = "demo"
 IN_FLIGHT = 5_000
-"""Orders that travel at once: at 14 events each, one order's next event comes thousands of other orders' later."""
+"""Orders that travel at once, so that thousands of other events lie between two events of one order."""
 REPEATED = 10
-"""Each so many-th order is created twice, as by a caller whose first answer got lost."""
+"""Every tenth order is created twice, as by a caller that lost the first answer."""
 SEED = 7
 REPLY_PARTITION = 3
 RELAY_S = 30
 STORED_STEPS = 3
-"""So many steps an order has taken whose state is about 1 KB."""
+"""Steps after which the state of an order has about 1 KB."""
 _TEMPLATE = 9_999_999_999
 _NOW_MS = 1_760_000_000_000
 _CODE = "BENCH-ORDER-CODE"
 _SHIPMENT = 4_810_023
-"""The samples' shipmentId; every order has its own, of as many digits."""
+"""The samples' shipmentId; every order gets its own, with as many digits."""
 _SHIPMENT_CODE = "MKT-SHP-77120"
 
 STEPS: tuple[tuple[str, str], ...] = (
@@ -61,7 +61,7 @@ STEPS: tuple[tuple[str, str], ...] = (
     ("handover-notification", "outcome"),
 )
 REPEAT_AT = 2
-"""Where the second Create comes in."""
+"""Step before which the second Create is inserted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Input:
 
 @dataclass
 class ExpectedOutputs:
-    """What has to come out, by topic; verdicts by their name."""
+    """Expected number of records by topic, and of verdicts by name."""
 
     records: Counter[str] = field(default_factory=Counter)
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -91,7 +91,7 @@ def code_of(number: int) -> str:
 
 
 def steps_of(number: int) -> tuple[tuple[str, str, int], ...]:
-    """(touchpoint, command or outcome, id of the step) of one order."""
+    """Return (touchpoint, command or outcome, id of the step) of each step of an order."""
     steps = [(touchpoint, kind, step) for step, (touchpoint, kind) in enumerate(STEPS)]
     if number % REPEATED == 0:
         steps.insert(REPEAT_AT, (*STEPS[0], len(STEPS)))
@@ -99,7 +99,7 @@ def steps_of(number: int) -> tuple[tuple[str, str, int], ...]:
 
 
 def input_of(number: int, step: tuple[str, str, int], now_ms: int) -> Input:
-    """The record of one step of one order."""
+    """Return the record of one step of one order."""
     touchpoint, kind, place = step
     code = code_of(number)
     event = f"{number:024x}{place:08x}"
@@ -136,7 +136,7 @@ def events_of(orders: int) -> int:
 
 
 def interleaved(orders: int) -> Iterator[tuple[int, tuple[str, str, int]]]:
-    """(order, step) in the order in which they arrive; each order's own steps stay in sequence."""
+    """Yield (order, step) as they arrive; each order's own steps stay in sequence."""
     chosen = random.Random(SEED)
     begun = 0
     travelling: list[tuple[int, Iterator[tuple[str, str, int]]]] = []
@@ -155,7 +155,7 @@ def interleaved(orders: int) -> Iterator[tuple[int, tuple[str, str, int]]]:
 
 
 def expected(orders: int) -> ExpectedOutputs:
-    """What `orders` orders must cause: one of each kind is decided, without Kafka."""
+    """Return the outputs that so many orders must cause; one of each kind is decided, without Kafka."""
     total = ExpectedOutputs()
     twice = len(range(0, orders, REPEATED))
     total.add(_decided(0), twice)
@@ -173,7 +173,7 @@ def _decided(number: int) -> ExpectedOutputs:
 
 
 def _decide(number: int, steps: Iterable[tuple[str, str, int]]) -> tuple[list[Effect], bytes]:
-    """What leaves when one order takes these steps, and its state then; without Kafka."""
+    """Return the effects of an order that takes these steps, and its state afterwards; without Kafka."""
     settings = Settings()
     role = OrdersRole(settings, demo())
     key = order_key(CHANNEL, code_of(number))
@@ -191,7 +191,7 @@ def _decide(number: int, steps: Iterable[tuple[str, str, int]]) -> tuple[list[Ef
 
 
 def stored_state(number: int) -> bytes:
-    """An order's state of about 1 KB, as the role writes it: acknowledged, not packed; digests are the template's."""
+    """Return a state of about 1 KB as the role writes it: acknowledged, not packed; digests are the template's."""
     code, event = code_of(number).encode(), b"%024x" % number
     return _stored_template().replace(code_of(_TEMPLATE).encode(), code).replace(b"%024x" % _TEMPLATE, event)
 
@@ -207,7 +207,7 @@ def _value(touchpoint: str, kind: str) -> bytes:
     if kind == "command":
         return orjson.dumps(_members(touchpoint))
     answer = sample(touchpoint).answer
-    told = Outcome(
+    outcome = Outcome(
         request="BENCH-REQUEST",
         touchpoint=touchpoint,
         kind=OutcomeKind.DELIVERED,
@@ -215,11 +215,11 @@ def _value(touchpoint: str, kind: str) -> bytes:
         body=_renamed(answer),
         attempt=Attempt(number=1, at_ms=_NOW_MS, took_ms=12.5, status=200),
     )
-    return told.encode()
+    return outcome.encode()
 
 
 def _members(touchpoint: str) -> dict[str, Any]:
-    """The sample, of one order: a batch is split before it is a command."""
+    """Return the sample for one order: the gateway splits a batch into commands."""
     members: dict[str, Any] = _renamed(sample(touchpoint).members)
     for batch in ("orders", "handoverItems"):
         if batch in members:
@@ -229,5 +229,5 @@ def _members(touchpoint: str) -> dict[str, Any]:
 
 def _renamed(value: Any) -> Any:
     renamed = orjson.dumps(value).replace(b"MKT-250614-000381", _CODE.encode())
-    # The samples' days are past: each of their orders would be late, which is the watchdog's to say and not this job.
+    # The samples' days are past: each order would be late, and the watchdog would add its facts.
     return orjson.loads(renamed.replace(b'"2025-06-', b'"2095-06-'))

@@ -1,8 +1,8 @@
-"""`sluice bench recovery`: how soon orders move again, after a cold start and after a worker was killed.
+"""`sluice bench recovery`: the time until orders move again, after a cold start and after a worker was killed.
 
 Cold: `orders.state` is filled with a million orders of about 1 KB, as the orders role writes them; measured from the
-start of `sluice orders` until it says that it is ready. Failover: two workers under steady traffic, one gets kill -9
-(bench.recovery.failover). What an open order takes in memory is the difference to a worker without any.
+start of `sluice orders` until it is ready. Failover: two workers under steady traffic, one gets kill -9
+(bench.recovery.failover). The memory of an open order is the difference to a worker without orders.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from topics.records.keys import order_key, partition_of
 from topics.records.reading import MADE_BY
 
 ORDERS_PER_SECOND = 100_000
-"""Orders for each second asked for: a million with the default of 10."""
+"""Orders for each second of `--seconds`: a million by default."""
 ORDERS_MIN = 50_000
 COLD_GOAL_S = 15.0
 COLD_READY_S = 180.0
@@ -47,7 +47,7 @@ _MADE_BY = [(MADE_BY, b"1/0")]
 
 
 def main(seconds: float, as_json: bool) -> int:
-    """Returns 0 when the goals were met."""
+    """Return 0 when the goals were met."""
     say = sayer(as_json=as_json)
     quiet_client()
     orders = max(ORDERS_MIN, int(seconds * ORDERS_PER_SECOND))
@@ -96,7 +96,7 @@ def _cold(settings: Settings, directory: Path, orders: int, say: Callable[[str],
 
 
 async def fill_state(settings: Settings, orders: int) -> int:
-    """Writes the state of so many orders; returns what one has on average."""
+    """Produce the state of so many orders; return its average size."""
     size = 0
     producer: Any = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", max_batch_size=1 << 20)
     await producer.start()
@@ -124,8 +124,8 @@ def _result(cold: dict[str, Any], failover: Failover) -> dict[str, Any]:
         "bench": "recovery",
         "cold_s": cold["cold_s"],
         "goal_s": COLD_GOAL_S,
-        **{name: told for name, told in cold.items() if name != "cold_s"},
-        "failover": failover.told(),
+        **{name: value for name, value in cold.items() if name != "cold_s"},
+        "failover": failover.result(),
         "met": cold["cold_s"] <= COLD_GOAL_S and failover.met(),
         "machine": machine(),
     }
@@ -139,6 +139,6 @@ def _report(result: dict[str, Any]) -> None:
         f"memory for each open order: {result['memory_bytes_per_order']} bytes\n"
         f"kill -9 of one of two workers at {failover['achieved_per_s']} events/s: all partitions moved again after"
         f" {failover['moved_s']} s (goal {failover['goal_s']}: session time-out {failover['session_timeout_s']} + 3),"
-        f" {failover['duplicates_percent']} % of events told twice (goal below {failover['duplicates_goal_percent']})"
+        f" {failover['duplicates_percent']} % of events repeated (goal below {failover['duplicates_goal_percent']})"
         + (f"\nVOID: {failover['void']}" if failover["void"] else "")
     )

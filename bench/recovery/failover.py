@@ -1,7 +1,7 @@
-"""kill -9 of one of two orders workers under steady traffic: when all partitions move again, and what is told twice.
+"""kill -9 of one of two orders workers under steady traffic: the time until all partitions move again, and repeats.
 
 Orders are created at a steady rate, spread over all partitions. A partition moves again when an order that was sent to
-it after the kill gets its verdict. Every order must get one; a second one is a duplicate.
+it after the kill gets its verdict. Every order must get a verdict; a second one is a duplicate.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from topics.records.keys import order_key, partition_of
 
 PER_S = 500
 BEFORE_S = 5.0
-"""Traffic before the kill: both workers decide by then."""
+"""Traffic before the kill, so that both workers decide."""
 AFTER_S = 5.0
-"""Traffic after the last partition moves again, so that what was decided twice is seen."""
+"""Traffic after the last partition moves again, so that repeated decisions are seen."""
 MARGIN_S = 3.0
 DUPLICATES_GOAL_PERCENT = 2.0
 _SETTLE_S = 60.0
 _STEP_S = 0.01
 _FIRST = 500_000_000
-"""Numbers of orders that no other part uses."""
+"""First number of orders, beyond those of other parts."""
 KEPT_UP = 0.95
 
 
 @dataclass
 class Failover:
-    """What was sent and seen. Times are of one clock."""
+    """Orders sent and verdicts seen, with times of one clock."""
 
     session_timeout_s: float
     sent: dict[bytes, tuple[int, float]] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Failover:
         in_time = self.moved_s <= self.session_timeout_s + MARGIN_S
         return self.void() is None and in_time and self.duplicates_percent < DUPLICATES_GOAL_PERCENT
 
-    def told(self) -> dict[str, Any]:
+    def result(self) -> dict[str, Any]:
         return {
             "offered_per_s": PER_S,
             "achieved_per_s": round(len(self.sent) / self.sending_s),
@@ -111,7 +111,7 @@ async def fail_over(settings: Settings, directory: Path, say: Callable[[str], No
         stop.set()
         await sending
         await _until(lambda: len(seen.answered) >= len(seen.sent), _SETTLE_S)
-        await asyncio.sleep(1.0)  # what is told twice comes right behind
+        await asyncio.sleep(1.0)  # a second verdict comes right behind the first
         reading.cancel()
         await asyncio.wait([reading])
     finally:

@@ -32,10 +32,10 @@ from sluice.dev.local.jars import KAFKA_VERSION, cache_dir, find_java
 from sluice.errors import StartError
 
 EVENTS_PER_SECOND = 30_000
-"""Events per second asked for: what a run takes, whatever the machine, is then near `--seconds`."""
+"""Events for each second of `--seconds`, so that a run takes near as long on any machine."""
 EVENTS_MIN = 50_000
 ROUNDS = 2
-"""Each system runs this often, in turns; the best run of each counts."""
+"""Runs of each system, in turns; its best run counts."""
 OURS, STREAMS, QUIX = "sluice", "kafka-streams", "quixstreams"
 RATIO_GOAL, RATIO_QUIX_GOAL = 1.2, 2.0
 _ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ _JAVA = Path(__file__).with_name("java")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one system."""
+    """One run of one system. `wrong` says what is wrong with its output."""
 
     system: str
     events_per_s: float
@@ -55,7 +55,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a benchmark runs: its broker and its scratch directory."""
+    """Broker and scratch directory of a benchmark."""
 
     bootstrap: str
     directory: Path
@@ -91,8 +91,8 @@ async def _compare(place: Place, events: int, say: Callable[[str], None]) -> dic
     for number in range(ROUNDS):
         for system in (QUIX, STREAMS, OURS):
             run = await run_one(place, system, number, events)
-            said = f"  WRONG: {run.wrong}" if run.wrong else ""
-            say(f"{system:14} {run.events_per_s:9,.0f} events/s  {run.cpu_us_per_event:6.1f} us CPU each{said}")
+            wrong = f"  WRONG: {run.wrong}" if run.wrong else ""
+            say(f"{system:14} {run.events_per_s:9,.0f} events/s  {run.cpu_us_per_event:6.1f} us CPU each{wrong}")
             runs.append(run)
     latency = await measure(place.bootstrap, lambda name: _start(place, OURS, name))
     return _result(runs, events, offered, latency)
@@ -197,7 +197,7 @@ def _report(result: dict[str, Any]) -> None:
 
 
 def _compile(directory: Path, say: Callable[[str], None]) -> str:
-    """Compiles the Kafka Streams job; returns its class path."""
+    """Compile the Kafka Streams job; return its class path."""
     javac = shutil.which("javac")
     if javac is None:
         raise StartError(
@@ -217,7 +217,7 @@ def _compile(directory: Path, say: Callable[[str], None]) -> str:
 
 
 def _streams_jars(say: Callable[[str], None]) -> Path:
-    """Kafka Streams' jars, fetched once by Maven into the user's cache."""
+    """Return the directory of Kafka Streams' jars, fetched once by Maven into the user's cache."""
     final = cache_dir().with_name(f"kafka-streams-{KAFKA_VERSION}")
     if (final / f"kafka-streams-{KAFKA_VERSION}.jar").is_file():
         return final

@@ -1,7 +1,7 @@
-"""The job that `sluice bench runtime` gives to each system: 405-byte JSON orders over 20,000 keys and 8 partitions.
+"""The job of `sluice bench runtime` for each system: 405-byte JSON orders over 20,000 keys and 8 partitions.
 
-Every event writes the order's state and one output record. A run is checked: each input is answered exactly once, and
-the highest count of each key is the number of its inputs.
+Every event writes the order's state and one output record. The check of a run: each input has exactly one
+output, and the highest count of each key is the number of its inputs.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ async def fill(bootstrap: str, events: int) -> None:
 
 
 async def check(bootstrap: str, out: str, events: int) -> str:
-    """What is wrong with the output of a run; empty when nothing is."""
+    """Return what is wrong with the output of a run; empty when nothing is."""
     wanted: Counter[bytes] = Counter()
     chosen = random.Random(SEED)
     for _ in range(events):

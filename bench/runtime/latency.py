@@ -1,4 +1,4 @@
-"""How long a record takes from being produced to its effect being read, at a rate far below what the runtime can do."""
+"""Latency from producing a record to reading its effect, at a rate far below the capacity of the runtime."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from topics.records.keys import partition_of
 OFFERED_PER_S = 1_000
 SECONDS = 3
 WARM_UP = 500
-"""Answers not counted: the first fetches and imports of the process."""
+"""First answers, which are not counted: they include imports and first fetches."""
 _STEP_S = 0.005
 _TIMEOUT_S = 120.0
 
@@ -31,7 +31,7 @@ class Latency:
 
 
 async def measure(bootstrap: str, start: Callable[[str], subprocess.Popen[bytes]]) -> Latency:
-    """Starts the job anew, lets it work off the backlog, then offers orders at a steady rate."""
+    """Start the job anew, let it finish the backlog, then offer orders at a steady rate."""
     name = "sluice-latency"
     out = full_name(f"{name}.out")
     await make_topics(bootstrap, [out, full_name(f"{name}.state")])
@@ -44,7 +44,7 @@ async def measure(bootstrap: str, start: Callable[[str], subprocess.Popen[bytes]
         await _caught_up(consumer, out)
         partitions = [TopicPartition(out, partition) for partition in range(PARTITIONS)]
         consumer.assign(partitions)
-        # aiokafka's default of 0.1 s would be most of what is measured, and it is the reader's, not the runtime's.
+        # aiokafka's default of 0.1 s would be most of the measured latency, and it belongs to the reader.
         consumer._fetcher._prefetch_backoff = 0.001
         await consumer.seek_to_end(*partitions)
         for partition in partitions:

@@ -1,4 +1,4 @@
-"""How fast a process works off what was filled before, seen from outside: by what its output topics hold."""
+"""Rate at which a process works off a filled topic, measured by the records in its output topics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _POLL_S = 0.05
 async def watch(
     bootstrap: str, partitions: Sequence[TopicPartition], records: int, process: subprocess.Popen[bytes]
 ) -> tuple[float, float]:
-    """Output records per second and CPU microseconds for each, between 20 and 90 % of the output."""
+    """Return output records per second and CPU microseconds for each, between 20 and 90 % of the output."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
     await consumer.start()
     samples: list[tuple[float, int, float]] = []
@@ -38,7 +38,7 @@ async def watch(
     first = next(sample for sample in samples if sample[1] >= FROM * records)
     last = next(sample for sample in samples if sample[1] >= TO * records)
     done = last[1] - first[1]
-    if done <= 0:  # so few that one look saw all of it
+    if done <= 0:  # all output came between two looks
         first, last = next(s for s in samples if s[1] == 0), samples[-1]
         done = last[1]
     return done / (last[0] - first[0]), 1e6 * (last[2] - first[2]) / done

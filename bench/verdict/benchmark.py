@@ -43,11 +43,11 @@ P50_GOAL_MS, P99_GOAL_MS = 4.0, 15.0
 CAPACITY_GOAL = 3_500
 WARM_UP_S = 3.0
 TURNS = 3
-"""Turns of the capacity; their median forgets one that the machine disturbed."""
+"""Turns of the capacity; the median ignores one that the machine disturbed."""
 
 
 def main(seconds: float, as_json: bool) -> int:
-    """Returns 0 when the goals were met."""
+    """Return 0 when the goals were met."""
     say = sayer(as_json=as_json)
     quiet_client()
     with ExitStack() as stack:
@@ -78,14 +78,14 @@ def _measure(gateway: Started, orders: Started, seconds: float, say: Callable[[s
     turns = []
     cpu = {"gateway": -cpu_s(gateway.process.pid), "orders": -cpu_s(orders.process.pid)}
     for turn in range(TURNS):
-        told = run_load(closed, {**request_spec(gateway.port, f"C{turn}"), "seconds": max(1.0, seconds / TURNS)})
-        accepted += told["accepted_in_all"]
-        turns.append(told)
-        say(f"{CONNECTIONS} connections: {told['accepted'] / told['seconds']:,.0f}/s, p50 {told['p50_ms']} ms")
-    posts = sum(told["accepted_in_all"] for told in turns)
+        run = run_load(closed, {**request_spec(gateway.port, f"C{turn}"), "seconds": max(1.0, seconds / TURNS)})
+        accepted += run["accepted_in_all"]
+        turns.append(run)
+        say(f"{CONNECTIONS} connections: {run['accepted'] / run['seconds']:,.0f}/s, p50 {run['p50_ms']} ms")
+    posts = sum(run["accepted_in_all"] for run in turns)
     cpu["gateway"] += cpu_s(gateway.process.pid)
     cpu["orders"] += cpu_s(orders.process.pid)
-    rates = [told["accepted"] / told["seconds"] for told in turns]
+    rates = [run["accepted"] / run["seconds"] for run in turns]
     capacity = median(rates)
     return {
         "bench": "verdict",
@@ -103,7 +103,7 @@ def _measure(gateway: Started, orders: Started, seconds: float, say: Callable[[s
         "void": void_because(steady),
         "connections": CONNECTIONS,
         "rates_per_s": [round(rate) for rate in rates],
-        "capacity_latency_ms": {name: median(told[f"{name}_ms"] for told in turns) for name in ("p50", "p99")},
+        "capacity_latency_ms": {name: median(run[f"{name}_ms"] for run in turns) for name in ("p50", "p99")},
         "cpu_us_per_post": {name: round(1e6 * used / posts, 1) for name, used in cpu.items()},
         "memory_mib": {
             "gateway": round(memory_mib(gateway.process.pid)),
@@ -119,7 +119,7 @@ def _measure(gateway: Started, orders: Started, seconds: float, say: Callable[[s
 
 
 def void_because(steady: dict[str, Any]) -> str | None:
-    """Why a steady run measured nothing; None when it did."""
+    """Return why a steady run measured nothing; None when it did."""
     if late := late_load(steady, "posts"):
         return late
     if steady["accepted"] < steady["offered"]:
@@ -128,7 +128,7 @@ def void_because(steady: dict[str, Any]) -> str | None:
 
 
 async def _check(settings: Settings, accepted: int) -> dict[str, int]:
-    """Each post is a command, a verdict APPLIED and a fact; void otherwise."""
+    """Raise VoidRunError unless each post is a command, a verdict APPLIED and a fact."""
     replies = await records_of(settings.kafka, places(settings, "replies"))
     facts = await records_of(settings.kafka, places(settings, "orders.events"))
     commands = await records_of(settings.kafka, places(settings, "orders.commands"))

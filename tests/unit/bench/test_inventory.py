@@ -50,8 +50,8 @@ def test_the_share_of_changes_is_as_said_and_a_batch_that_changes_nothing_is_for
     assert abs(found.changed / found.positions - CHANGED) < 0.03
     assert found.naive == 40
     again = next(StockWork(batches=1).shelf())
-    found.take(again)
-    found.take(again)
+    found.apply(again)
+    found.apply(again)
     assert found.naive == 41
 
 
