@@ -80,12 +80,11 @@ class Dispatcher:
         )
         self._lanes = self._requests.lanes
         self._slots = CallSlots(
-            destination=shard.destination,
-            partition=shard.partition,
+            shard,
+            sender,
             admission=admission,
             clock=worker.clock,
             enqueue=self._lanes.add_call,
-            send=sender.send,
             spawn=self._spawn,
             wake=self._wake.set,
         )

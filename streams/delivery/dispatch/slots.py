@@ -7,12 +7,13 @@ the holder ends (nothing to send, an error, cancelled before or after its turn c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from streams.delivery.admission.admission import Admission, Flight
+from streams.delivery.dispatch.shard import Shard, ShardSender
 from streams.delivery.lanes.ready_queue import CallTurn
 from streams.delivery.ports import AttemptResult, Call, Clock, Recalled
 from streams.runtime.role import PartitionLost
@@ -29,7 +30,14 @@ class HeldSlot:
     _channel: str
 
     async def send(self, members: dict[str, Any], delivery_id: str = "") -> AttemptResult:
-        return await self._slots.send(self._turn, self._touchpoint, self._channel, members, delivery_id)
+        call = Call(
+            touchpoint=self._touchpoint,
+            destination=self._slots.shard.destination,
+            channel=self._channel,
+            members=members,
+            delivery_id=delivery_id,
+        )
+        return await self._slots.send(self._turn, call)
 
 
 class CallSlots:
@@ -37,27 +45,25 @@ class CallSlots:
 
     def __init__(
         self,
+        shard: Shard,
+        sender: ShardSender,
         *,
-        destination: str,
-        partition: int,
         admission: Admission,
         clock: Clock,
         enqueue: Callable[[CallTurn], None],
-        send: Callable[[Call, Flight], Awaitable[AttemptResult]],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         wake: Callable[[], None],
     ) -> None:
         """`spawn` starts a task that the dispatcher drains and cancels. `wake`: a place, or permits, may be free."""
-        self._destination = destination
-        self._partition = partition
+        self.shard = shard
+        self._sender = sender
         self._admission = admission
         self._clock = clock
         self._enqueue = enqueue
-        self._send = send
         self._spawn = spawn
         self._wake = wake
         self._held: dict[CallTurn, Flight] = {}
-        """Turns that came, and have neither sent nor ended."""
+        """Turns that have come, of slots that have neither sent nor ended."""
         self._awaited: set[asyncio.Future[Any]] = set()
         self._closed = False
         self._lost = False
@@ -86,13 +92,11 @@ class CallSlots:
                 self._wake()
 
     def grant(self, turn: CallTurn) -> None:
-        """The turn has come: take its permits."""
+        """Takes the permits of a turn that has come."""
         self._held[turn] = self._admission.admit(turn.kind, turn.kind, background=turn.background)
         turn.granted.set_result(None)
 
-    async def send(
-        self, turn: CallTurn, touchpoint: Touchpoint, channel: str, members: dict[str, Any], delivery_id: str
-    ) -> AttemptResult:
+    async def send(self, turn: CallTurn, call: Call) -> AttemptResult:
         if self._lost:
             raise self._partition_lost()
         flight = self._held.pop(turn, None)
@@ -101,13 +105,6 @@ class CallSlots:
         if self._admission.recall(flight):
             self._wake()
             raise Recalled
-        call = Call(
-            touchpoint=touchpoint,
-            destination=self._destination,
-            channel=channel,
-            members=members,
-            delivery_id=delivery_id,
-        )
         answer: asyncio.Future[AttemptResult] = self._promise()
         self._spawn(self._answer(call, flight, answer))
         try:
@@ -116,11 +113,11 @@ class CallSlots:
             self._awaited.discard(answer)
 
     def close(self) -> None:
-        """No further slot; one that is held may still send."""
+        """Grants no further slot; one that is held may still send."""
         self._closed = True
 
     def on_revoked(self) -> None:
-        """The partition is lost: every holder learns it."""
+        """Ends every wait for a turn or an answer with PartitionLost."""
         self._closed = self._lost = True
         for awaited in self._awaited:
             if not awaited.done():
@@ -128,7 +125,7 @@ class CallSlots:
 
     async def _answer(self, call: Call, flight: Flight, answer: asyncio.Future[AttemptResult]) -> None:
         try:
-            result = await self._send(call, flight)
+            result = await self._sender.send(call, flight)
         finally:
             self._admission.on_recorded(flight)
             self._wake()
@@ -141,4 +138,4 @@ class CallSlots:
         return promise
 
     def _partition_lost(self) -> PartitionLost:
-        return PartitionLost(f"partition {self._partition} left this worker")
+        return PartitionLost(f"partition {self.shard.partition} left this worker")
