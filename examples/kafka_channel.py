@@ -55,14 +55,14 @@ async def main(channel: str, kafka: str, db: sqlite3.Connection) -> None:
         logging.disable(logging.NOTSET)
         print(f"{channel} answers", flush=True)
         async for record in requests:
-            said = {name: value.decode() for name, value in record.headers}
-            if int(said["sluice-deadline-ms"]) < time.time() * 1000:
+            asked = {name: value.decode() for name, value in record.headers}
+            if int(asked["sluice-deadline-ms"]) < time.time() * 1000:
                 continue  # nobody waits for the answer any more; Sluice asks again if it still needs one
-            touchpoint = said["ce_type"].removeprefix("sluice.request.")
-            body = answer(db, said["ce_id"], touchpoint, orjson.loads(record.value))
-            headers = [("sluice-correlation-id", said["sluice-correlation-id"].encode()), ("sluice-status", b"200")]
-            await answers.send_and_wait(said["sluice-reply-topic"], body, headers=headers)
-            await requests.commit()  # last: who dies before this is asked again, and answers the same
+            touchpoint = asked["ce_type"].removeprefix("sluice.request.")
+            body = answer(db, asked["ce_id"], touchpoint, orjson.loads(record.value))
+            headers = [("sluice-correlation-id", asked["sluice-correlation-id"].encode()), ("sluice-status", b"200")]
+            await answers.send_and_wait(asked["sluice-reply-topic"], body, headers=headers)
+            await requests.commit()  # last: after a crash before this, Sluice asks again and gets the same answer
             print(f"{touchpoint}  {record.key.decode()}  {body.decode()}", flush=True)
 
 

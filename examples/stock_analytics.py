@@ -80,12 +80,12 @@ def keep_positions(db: duckdb.DuckDBPyConnection, records: list[Any]) -> None:
 
 
 def keep_changes(db: duckdb.DuckDBPyConnection, records: list[Any]) -> None:
-    """A repeat has the same id."""
+    """Store changes; a repeat has the same id and is ignored."""
     rows: dict[tuple[str, str], list[Any]] = {}
     for record in records:
-        told, headers = json.loads(record.value), headers_of(record)
-        fixed = [told["channel"], told["location"], headers["ce_time"], told["cause"]]
-        for change in told["changes"]:
+        batch, headers = json.loads(record.value), headers_of(record)
+        fixed = [batch["channel"], batch["location"], headers["ce_time"], batch["cause"]]
+        for change in batch["changes"]:
             named = (headers["ce_id"], change["channelSkuCode"])
             rows.setdefault(named, [*named, *fixed, change["before"], change["after"]])
     db.execute(CHANGES, [json.dumps([*rows.values()])])

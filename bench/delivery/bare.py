@@ -56,6 +56,6 @@ async def run(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    told = json.loads(sys.argv[1])
-    told["bodies"] = Path(told["bodies"]).read_bytes().splitlines()
-    sys.stdout.write(json.dumps(uvloop.run(run(told))))
+    given = json.loads(sys.argv[1])
+    given["bodies"] = Path(given["bodies"]).read_bytes().splitlines()
+    sys.stdout.write(json.dumps(uvloop.run(run(given))))

@@ -121,12 +121,12 @@ def _turns(
 def _bare(bench: Bench, _name: str, seconds: float, latency_ms: float, connections: int) -> tuple[float, float]:
     bench.receiver.begin(latency_ms)
     url, bodies = bench.receiver.url("well"), str(bench.directory / "bodies")
-    told = run_module(
+    found = run_module(
         "bench.delivery.bare", {"url": url, "bodies": bodies, "connections": connections, "seconds": seconds}
     )
-    if told["taken"] != told["sent"]:
-        raise VoidRunError(f"void: {told['taken']} of {told['sent']} posts of the bare loop were answered 200")
-    return told["per_s"], told["cpu_us"]
+    if found["taken"] != found["sent"]:
+        raise VoidRunError(f"void: {found['taken']} of {found['sent']} posts of the bare loop were answered 200")
+    return found["per_s"], found["cpu_us"]
 
 
 def _sluice(bench: Bench, name: str, seconds: float, latency_ms: float, connections: int) -> tuple[float, float]:

@@ -75,7 +75,7 @@ class DeliveryWork:
         return partition, request.lane.encode(), request.encode(), envelope.headers()
 
     def bodies(self, count: int, now_ms: int) -> Iterator[bytes]:
-        """As they are posted."""
+        """Yield bodies as they are posted."""
         for number in range(count):
             one = self.request(number, now_ms)
             yield request_body(

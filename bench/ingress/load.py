@@ -20,7 +20,7 @@ import uvloop
 CODE = b"BENCH-ORDER-CODE"
 """Placeholder in a body; each request has a code of its own there, of the same length."""
 DRAIN_S = 10.0
-"""How long answers that are still due at the end are waited for."""
+"""Longest wait at the end for answers that are still due."""
 FAILURES_MAX = 5
 
 

@@ -52,7 +52,7 @@ def _lines(one: Document) -> Iterator[str]:
 
 def _backlog(name: str, backlog: Document) -> Iterator[str]:
     oldest = f", the oldest since {_time(backlog['oldest_ms'])}" if backlog["oldest_ms"] else ""
-    yield f"  waiting     facts of {backlog['orders']} orders{oldest}; told {_time(backlog['as_of_ms'])}"
+    yield f"  waiting     facts of {backlog['orders']} orders{oldest}; as of {_time(backlog['as_of_ms'])}"
     if not backlog["blocked"]:
         return
     yield f"  blocked     {backlog['blocked']} of them; decide by `sluice subscriptions retry|skip {name}` and"

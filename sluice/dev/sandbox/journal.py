@@ -36,7 +36,7 @@ class Journal:
                 try:
                     kind, key, value = orjson.loads(line)
                 except (orjson.JSONDecodeError, ValueError):
-                    continue  # torn by a kill: nothing that came after it was ever said to be kept
+                    continue  # torn by a kill; the lines after it were never confirmed
                 found[kind, key] = value
         return [(kind, key, value) for (kind, key), value in found.items() if value is not None]
 

@@ -190,8 +190,8 @@ def _score_previous(found: Score, entry: LoggedRequest, lane: _Lane, where: str)
     """Check that a delivery that arrives for the first time continues the acknowledged ones."""
     if entry.previous is None or entry.previous == lane.done:
         return
-    said = entry.watermark is not None and entry.watermark == lane.done
-    if not said or entry.previous < lane.done:
+    admitted = entry.watermark is not None and entry.watermark == lane.done
+    if not admitted or entry.previous < lane.done:
         found.note("gaps", f"{where} says previous {entry.previous}, but {lane.done} was acknowledged last")
 
 

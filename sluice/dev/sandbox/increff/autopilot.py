@@ -25,7 +25,7 @@ RETURN_STEPS = 4
 
 
 class WarehouseSteps(Protocol):
-    """What the autopilot can have the warehouse do."""
+    """The steps of the warehouse that the autopilot uses."""
 
     async def step(self, order: Order, name: str) -> SluiceAnswer: ...
 

@@ -15,7 +15,7 @@ _FIRST_MANIFEST = 90_000
 
 
 class Records:
-    """What Increff believes; its touchpoints and its warehouse work on it."""
+    """The state of Increff, on which its touchpoints and its warehouse work."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal

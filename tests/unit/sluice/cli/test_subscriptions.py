@@ -157,7 +157,7 @@ def test_what_waits_is_shown_and_what_blocks_it_as_the_commands_want_it() -> Non
     backlog = {"as_of_ms": 1_700_000_060_000, "orders": 40, "oldest_ms": 1_700_000_000_000, "blocked": 5}
     result, _ = run("show", ID, body={**ONE, "backlog": {**backlog, "blocked_facts": facts}})
     assert result.output.splitlines()[-5:] == [
-        "  waiting     facts of 40 orders, the oldest since 2023-11-14 22:13:20; told 2023-11-14 22:14:20",
+        "  waiting     facts of 40 orders, the oldest since 2023-11-14 22:13:20; as of 2023-11-14 22:14:20",
         f"  blocked     5 of them; decide by `sluice subscriptions retry|skip {ID}` and",
         "    msg_1 --order 'A 1' --channel demo   given up 2023-11-14 22:13:20, status 413",
         "    msg_2 --return R-1 --channel demo   given up 2023-11-14 22:13:20, status 413",
