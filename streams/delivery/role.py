@@ -80,7 +80,7 @@ class DeliveryRole(Role):
         self._accepted: Accepted = {}
         """Entries of the chunk that is being decided."""
         self._partitions: dict[int, DeliveryPartition] = {}
-        self._sweepers: dict[int, HeaderSweeper] = {}
+        self._sweeps: dict[int, asyncio.Task[None]] = {}
 
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
         partitions = self._settings.partitions
@@ -109,13 +109,11 @@ class DeliveryRole(Role):
             raise RuntimeError("a partition was assigned before start")
         far_sides = shards_in(partition, self._destinations.far_sides, self._settings.partitions)
         assigned = self._partitions[partition] = DeliveryPartition(partition, tables, shared, far_sides)
-        sweeper = self._sweepers[partition] = HeaderSweeper(
-            partition, tables[OUTBOX], shared.worker.committer, self._clock, self._is_idle, self._failure.report
-        )
+        sweeper = HeaderSweeper(partition, tables[OUTBOX], shared.worker.committer, self._clock, self._is_idle)
         dispatchers = assigned.dispatchers
         callers: dict[tuple[str, int], Caller] = {shard: dispatchers[shard] for shard in far_sides}
         assigned.start_loading()
-        sweeper.start()
+        self._sweeps[partition] = self._tasks.start(sweeper.run())
         if self._stock is not None:
             self._stock.on_assigned(partition, tables, callers)
 
@@ -132,9 +130,9 @@ class DeliveryRole(Role):
             revoked.on_revoked()
         if self._shared is not None:
             self._shared.factory.on_revoked(partition)
-        sweeper = self._sweepers.pop(partition, None)
-        if sweeper is not None:
-            self._tasks.keep(sweeper.cancel())
+        sweep = self._sweeps.pop(partition, None)
+        if sweep is not None:
+            sweep.cancel()
 
     async def stop(self) -> None:
         until_ms = self._clock.now_ms() + round(DRAIN_S * 1000)
@@ -144,8 +142,8 @@ class DeliveryRole(Role):
         for ended in await asyncio.gather(*ends, return_exceptions=True):
             if isinstance(ended, Exception):  # the steps that follow are made all the same
                 log.error("delivery.stop: %s", ended, exc_info=ended)
-        for sweeper in self._sweepers.values():
-            self._tasks.keep(sweeper.cancel())
+        for sweep in self._sweeps.values():
+            sweep.cancel()
         await self._tasks.join()
         await self._sender.stop()
         await self._following.stop()

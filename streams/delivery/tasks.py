@@ -11,8 +11,8 @@ from typing import Any
 
 from streams.runtime.role import PartitionLost
 
-Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
-"""Starts a task that whoever gave this keeps until it has ended."""
+Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[None]"]
+"""Starts a task that the giver keeps until it has ended."""
 
 ROW = 1
 """Cost of passing a row of a table: some 2 us. The other costs are multiples of it."""
@@ -40,30 +40,45 @@ class Failure:
 
 
 class BackgroundTasks:
-    """The tasks of the role that are no dispatcher's."""
+    """Tasks that are kept until they have ended: the event loop may forget others half-way. `on_end` is called after
+    each."""
 
-    def __init__(self, crashed: Callable[[BaseException], None]) -> None:
+    def __init__(self, crashed: Callable[[BaseException], None], on_end: Callable[[], None] | None = None) -> None:
         self._crashed = crashed
+        self._on_end = on_end
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(guarded(work, self._crashed))
-        self.keep([task])
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        task.add_done_callback(lambda _task: work.close())  # cut off before its first step, it would be a warning
         return task
 
     def keep(self, tasks: Iterable[asyncio.Task[None]]) -> None:
-        """Keep cancelled tasks until they have ended; otherwise the event loop may forget them half-way."""
+        """Keep tasks that another part started and cancelled."""
         for task in tasks:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def cancel(self) -> None:
-        for task in self._tasks:
+    def cancel(self) -> list[asyncio.Task[None]]:
+        """Cancel all tasks; returns them, to be awaited."""
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
+        return tasks
 
     async def join(self) -> None:
         """Return when all tasks have ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._on_end is not None:
+            self._on_end()
 
 
 async def guarded(work: Coroutine[Any, Any, Any], crashed: Callable[[BaseException], None]) -> None:

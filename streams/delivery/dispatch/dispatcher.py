@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -26,7 +25,7 @@ from streams.delivery.ports import AttemptResult, Recalled, Slot
 from streams.delivery.shutdown import GIVE_BACK_S
 from streams.delivery.subscribers.backlog import BacklogReporter
 from streams.delivery.subscribers.health import SubscriptionHealth
-from streams.delivery.tasks import guarded
+from streams.delivery.tasks import BackgroundTasks
 from streams.runtime.role import PartitionLost, Table
 from topics.contract.definition import Priority, Touchpoint
 
@@ -59,9 +58,9 @@ class Dispatcher:
         self._permits = admission.permits
         self._backlog = backlog
         self._wake = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._loop_task: asyncio.Task[None] | None = None
-        self._paused = False
+        self._tasks = BackgroundTasks(worker.crashed, self._wake.set)
+        self._loop = BackgroundTasks(worker.crashed)
+        self._started = self._paused = False
         self._gauges = DispatcherGauges(shard.destination, shard.number)
         self._measured_ms = 0
         sender = ShardSender(shard, worker, admission, self._wake.set)
@@ -74,7 +73,7 @@ class Dispatcher:
             sender=sender,
             gauges=self._gauges,
             health=health,
-            spawn=self._spawn,
+            spawn=self._tasks.start,
             pause=lambda: self.pause(paused=True),
             wake=self._wake.set,
         )
@@ -85,7 +84,7 @@ class Dispatcher:
             admission=admission,
             clock=worker.clock,
             enqueue=self._lanes.add_call,
-            spawn=self._spawn,
+            spawn=self._tasks.start,
             wake=self._wake.set,
         )
 
@@ -133,22 +132,19 @@ class Dispatcher:
         self._wake.set()
 
     def start(self) -> None:
-        if self._loop_task is not None:
+        if self._started:
             raise RuntimeError("a dispatcher is started once: two of its loops would send the same requests")
+        self._started = True
         self._admission.listen(self._wake.set)
         self._gauges.follow(self._admission)
-        work = self._run()
-        self._loop_task = asyncio.get_running_loop().create_task(guarded(work, self._worker.crashed))
-        self._loop_task.add_done_callback(lambda _task: work.close())  # as in `_spawn`
+        self._loop.start(self._run())
 
     def cancel(self) -> list[asyncio.Task[None]]:
         """End everything at once: the partition was revoked. Returns the cancelled tasks, to be awaited."""
         self._gauges.forget()
         self._lanes.close()
         self._admission.close(self._wake.set)
-        tasks = [task for task in (self._loop_task, *self._tasks) if task is not None]
-        for task in tasks:
-            task.cancel()
+        tasks = [*self._loop.cancel(), *self._tasks.cancel()]
         self._slots.on_revoked()
         return tasks
 
@@ -156,8 +152,7 @@ class Dispatcher:
         """Send nothing more, let requests in flight end until `until_ms`, then give back unused permits durably."""
         self._slots.close()
         self._lanes.close()
-        if self._loop_task is not None:
-            self._loop_task.cancel()
+        self._loop.cancel()
         while (self._tasks or self._slots.held) and self._clock.now_ms() < until_ms:
             self._wake.clear()
             await self._clock.wait(self._wake, until_ms)
@@ -214,16 +209,4 @@ class Dispatcher:
             self._gauges.age.set(0 if oldest_ms is None else max(0, now_ms - oldest_ms))
         report = None if self._backlog is None else self._backlog.report_if_due(self._lanes, now_ms)
         if report is not None:
-            self._spawn(self._worker.committer.commit(self.partition, [report], ()))
-
-    # Tasks
-
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(guarded(work, self._worker.crashed))
-        self._tasks.add(task)
-        task.add_done_callback(self._forget)
-        task.add_done_callback(lambda _task: work.close())  # cut off before its first step, it would be a warning
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._wake.set()
+            self._tasks.start(self._worker.committer.commit(self.partition, [report], ()))

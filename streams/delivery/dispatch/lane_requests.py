@@ -29,6 +29,7 @@ from streams.delivery.lanes.spilled import SpilledLanes
 from streams.delivery.outbox.records import OutboxEntry, timeout_s
 from streams.delivery.ports import AttemptResult, Call, Withheld
 from streams.delivery.subscribers.health import NOTHING_TO_NOTE, SubscriptionHealth
+from streams.delivery.tasks import Spawn
 from streams.runtime.role import Table
 from topics.subscriptions.model import KINDS
 
@@ -52,7 +53,7 @@ class LaneRequests:
         sender: ShardSender,
         gauges: DispatcherGauges,
         health: SubscriptionHealth | None,
-        spawn: Callable[[Coroutine[Any, Any, Any]], None],
+        spawn: Spawn,
         pause: Callable[[], None],
         wake: Callable[[], None],
     ) -> None:

@@ -7,7 +7,7 @@ the holder ends (nothing to send, an error, cancelled before or after its turn c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from streams.delivery.admission.admission import Admission, Flight
 from streams.delivery.dispatch.shard import Shard, ShardSender
 from streams.delivery.lanes.ready_queue import CallTurn
 from streams.delivery.ports import AttemptResult, Call, Clock, Recalled
+from streams.delivery.tasks import Spawn
 from streams.runtime.role import PartitionLost
 from topics.contract.definition import Priority, Touchpoint
 
@@ -51,7 +52,7 @@ class CallSlots:
         admission: Admission,
         clock: Clock,
         enqueue: Callable[[CallTurn], None],
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        spawn: Spawn,
         wake: Callable[[], None],
     ) -> None:
         """`spawn` starts a task that the dispatcher drains and cancels. `wake`: a place, or permits, may be free."""

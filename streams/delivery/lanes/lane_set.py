@@ -42,7 +42,7 @@ class LaneSet:
         now_ms: Callable[[], int],
         *,
         expire: Callable[[Lane, OutboxEntry], None],
-        withdraw: Callable[[OutboxEntry], None],
+        withdraw: Callable[[OutboxEntry], object],
         wake: Callable[[], None],
     ) -> None:
         self._reader = OutboxReader(outbox)

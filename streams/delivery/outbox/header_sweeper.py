@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 
 from streams.delivery.outbox.records import SEPARATOR, LateHeader, decode_header, is_entry_key
 from streams.delivery.ports import Clock
-from streams.runtime.role import Change, Committer, PartitionLost, Table
+from streams.runtime.role import Change, Committer, Table
 
 SWEEP_EVERY_MS = 60_000
 """Between two walks."""
@@ -33,7 +32,6 @@ class HeaderSweeper:
         committer: Committer,
         clock: Clock,
         is_idle: Callable[[int, str], bool],
-        crashed: Callable[[BaseException], None],
     ) -> None:
         """`is_idle`: whether no request of a lane is being sent, so that its entries do not change just now."""
         self._partition = partition
@@ -41,35 +39,20 @@ class HeaderSweeper:
         self._committer = committer
         self._clock = clock
         self._is_idle = is_idle
-        self._crashed = crashed
         self._walk: Iterator[tuple[bytes, bytes]] = iter(())
         self._old: list[tuple[bytes, int]] = []
         """Old headers with their last request's time, whose entries the walk has not passed yet. Each key begins with
         the one before it, so they are few, and the last one's entries come first."""
-        self._never = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    def cancel(self) -> list[asyncio.Task[None]]:
-        if self._task is None:
-            return []
-        self._task.cancel()
-        return [self._task]
-
-    async def _run(self) -> None:
-        try:
-            with contextlib.suppress(PartitionLost):
-                while True:
-                    self._never.clear()
-                    await self._clock.wait(self._never, self._clock.now_ms() + SWEEP_EVERY_MS)
-                    self._walk = self._outbox.walk()
-                    while await self.sweep():
-                        await self._clock.wait(self._never, self._clock.now_ms() + SWEEP_PAUSE_MS)
-        except Exception as error:
-            self._crashed(error)
-            raise
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        never = asyncio.Event()
+        while True:
+            never.clear()
+            await self._clock.wait(never, self._clock.now_ms() + SWEEP_EVERY_MS)
+            self._walk = self._outbox.walk()
+            while await self.sweep():
+                await self._clock.wait(never, self._clock.now_ms() + SWEEP_PAUSE_MS)
 
     async def sweep(self) -> bool:
         """Pass some keys of the table, and delete the old headers of idle lanes; returns whether there are more."""

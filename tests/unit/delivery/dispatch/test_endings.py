@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streams.delivery.outbox.header_sweeper import SWEEP_EVERY_MS
+from streams.delivery.outbox.header_sweeper import SWEEP_EVERY_MS, HeaderSweeper
 from streams.delivery.outbox.records import HEADER_KEPT_MS, LateHeader, header_key
 from streams.delivery.shutdown import DRAIN_S, GIVE_BACK_S, STOCK_DRAIN_S
 from streams.runtime.limits import STOP_ROLE_S
@@ -62,7 +62,7 @@ async def test_a_lane_that_comes_back_while_it_is_being_forgotten_keeps_its_head
     await worker.clock.run_for(100)
     partition = destination_partition(INCREFF, 0, 8)
     outbox = worker.durable.of(partition)["deliveries.outbox"]
-    keeping = worker.role._sweepers[partition]
+    sweeper = HeaderSweeper(partition, outbox, worker.durable, worker.clock, worker.role._is_idle)
     room = asyncio.Event()
     commit = worker.durable.commit
 
@@ -72,9 +72,9 @@ async def test_a_lane_that_comes_back_while_it_is_being_forgotten_keeps_its_head
         await commit(partition, effects, changes)
 
     worker.clock._now_ms += HEADER_KEPT_MS + 1
-    keeping._walk = outbox.walk()
+    sweeper._walk = outbox.walk()
     worker.durable.commit = commit_later  # type: ignore[method-assign]
-    sweeping = asyncio.create_task(keeping.sweep())
+    sweeping = asyncio.create_task(sweeper.sweep())
     await asyncio.sleep(0)
     second = request_for(UPDATE, "A", "A.1", sequence=2)
     worker.give(second)
