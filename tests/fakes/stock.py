@@ -8,7 +8,7 @@ from typing import TypedDict
 from streams.delivery.stock.ports import StockFigures, StockLocation, StockReading
 
 
-class PlayedPlace:
+class PlayedLocation:
     channel = "demo"
     reading: StockReading | None = None
 

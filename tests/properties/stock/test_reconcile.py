@@ -19,7 +19,7 @@ from streams.delivery.stock.operations.reconciler import CONFIRM_MS, Reconciler
 from streams.delivery.stock.operations.reconciliation import Reconciliation
 from streams.delivery.stock.operations.step import Step
 from streams.delivery.stock.ports import KnownStock
-from tests.fakes.stock import PlayedPlace
+from tests.fakes.stock import PlayedLocation
 from topics.records.facts.catalogue import check
 from topics.records.keys import join, split
 from topics.stock.controls import Ask
@@ -45,7 +45,7 @@ class JumpingClock:
 
 
 @dataclass
-class World(PlayedPlace):
+class World(PlayedLocation):
     """A place, its channel, and what is durable. `deaf`: SKUs that the channel acknowledges and does not take."""
 
     wanted: dict[str, int] = field(default_factory=dict)

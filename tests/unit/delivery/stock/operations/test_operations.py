@@ -15,7 +15,7 @@ from streams.delivery.stock.operations.status import CLEAN_MS, WRITTEN_EVERY_MS,
 from streams.delivery.stock.operations.stock_operations import StockOperations
 from streams.runtime.role import Effect
 from tests.fakes.delivery import START_MS, Durable, ManualClock, channels_for
-from tests.fakes.stock import PlayedPlace, refusal
+from tests.fakes.stock import PlayedLocation, refusal
 from topics.configuration.channels import Channels
 from topics.records.facts.catalogue import check
 from topics.stock.controls import Ask, Control, ControlIndex, Scope
@@ -51,10 +51,10 @@ class Stage:
     async def again(self) -> Stage:
         return await Stage.began(self)
 
-    def place(self, location: str = "L1", skus: tuple[str, ...] = ()) -> PlayedPlace:
-        return PlayedPlace(location, partition=PARTITION, skus=skus)
+    def place(self, location: str = "L1", skus: tuple[str, ...] = ()) -> PlayedLocation:
+        return PlayedLocation(location, partition=PARTITION, skus=skus)
 
-    def opened(self, location: str = "L1", skus: tuple[str, ...] = ()) -> PlayedPlace:
+    def opened(self, location: str = "L1", skus: tuple[str, ...] = ()) -> PlayedLocation:
         place = self.place(location, skus)
         self.operations.on_opened(place)
         return place
@@ -138,7 +138,7 @@ async def test_a_refusal_survives_a_kill_and_is_not_said_again() -> None:
 
 def test_a_takeover_reads_nothing_of_refusals_that_were_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """There may be a million of them, and nothing else happens meanwhile."""
-    first = Refusals(PlayedPlace())
+    first = Refusals(PlayedLocation())
     first.refused("A", failures=8, since_ms=1_000, status=200, now_ms=START_MS)
     first.refused("B", failures=8, since_ms=1_000, status=200, now_ms=START_MS)
     *_, told = first.steps(START_MS, 1)
@@ -147,7 +147,7 @@ def test_a_takeover_reads_nothing_of_refusals_that_were_told(monkeypatch: pytest
     assert remembered.value is not None
     assert untold.value is not None
     monkeypatch.setattr(RememberedRefusal, "model_validate_json", unreadable_but(untold.value))
-    after = Refusals(PlayedPlace(), [("A", remembered.value), ("B", untold.value)])
+    after = Refusals(PlayedLocation(), [("A", remembered.value), ("B", untold.value)])
     assert list(after.skus) == ["A", "B"]
     assert list(after._pending) == ["B"]
 

@@ -14,7 +14,7 @@ from streams.delivery.stock.operations.resync import Resync
 from streams.delivery.stock.operations.step import Step
 from streams.delivery.stock.operations.sweep import daily_ask
 from streams.runtime.invariants import InvariantError
-from tests.fakes.stock import PlayedPlace
+from tests.fakes.stock import PlayedLocation
 from topics.records.facts.catalogue import check
 from topics.stock.controls import Ask
 
@@ -34,7 +34,7 @@ class Run:
     """A place and its resync; `record` is what a crash leaves."""
 
     def __init__(self, skus: list[str], record: bytes | None = None) -> None:
-        self.place = PlayedPlace(skus=skus)
+        self.place = PlayedLocation(skus=skus)
         self.resync = Resync(self.place, record, now_ms=500)
         self.record = record
         self.facts: list[dict[str, object]] = []
@@ -173,13 +173,13 @@ def test_a_new_one_begins_from_the_first_and_an_empty_place_has_nothing_to_tell(
 
 
 def test_what_is_wanted_is_begun_once() -> None:
-    resync = Resync(PlayedPlace(), None, now_ms=10 * DAY_MS)
+    resync = Resync(PlayedLocation(), None, now_ms=10 * DAY_MS)
     old, new = Ask(id="daily_1", at_ms=9 * DAY_MS), Ask(id="daily_2", at_ms=11 * DAY_MS)
     assert resync.wanted(None, old) is None, "it was due before this worker knew the place"
     assert resync.wanted(None, new) == (new, "daily")
     assert resync.wanted(ASK, new) == (ASK, "asked")
     record = resync.begin(new, "daily", now_ms=1).changes[0].value
-    again = Resync(PlayedPlace(), record, now_ms=12 * DAY_MS)
+    again = Resync(PlayedLocation(), record, now_ms=12 * DAY_MS)
     for one in (resync, again):
         assert one.wanted(ASK, new) is None
         late = Ask(id="daily_3", at_ms=12 * DAY_MS)
@@ -212,7 +212,7 @@ def test_a_daily_one_is_due_at_its_minute_of_utc(daily_at: str, now_ms: int, at_
     ],
 )
 def test_a_record_that_contradicts_itself_is_a_violation_when_it_is_read(contradiction: dict[str, object]) -> None:
-    place = PlayedPlace()
+    place = PlayedLocation()
     sound = Reconciliation(place, None, (), 0)
     sound.begin(ASK, "asked", 2_000)
     assert sound.shown is not None
@@ -222,7 +222,7 @@ def test_a_record_that_contradicts_itself_is_a_violation_when_it_is_read(contrad
 
 
 def test_a_cursor_that_goes_back_is_a_violation() -> None:
-    sweep = Reconciliation(PlayedPlace(), None, (), 0)
+    sweep = Reconciliation(PlayedLocation(), None, (), 0)
     sweep.begin(ASK, "asked", 2_000)
     sweep.judge({}, compared=1, cursor="S0002", now_ms=3_000)
     with pytest.raises(InvariantError, match="stock_sweep_cursor"):
