@@ -16,8 +16,8 @@ from typing import Any
 
 from bench.inventory import intake as inventory_intake
 from bench.inventory import resync as inventory_resync
-from bench.inventory import sending as inventory_sending
 from bench.inventory import snapshot as inventory_snapshot
+from bench.inventory import stock_calls as inventory_calls
 from bench.inventory import worker as inventory_worker
 from bench.processes import VoidRunError, machine, quiet_client, sayer
 from sluice.dev.local.broker import private_broker
@@ -40,8 +40,8 @@ PARTS: dict[str, Part] = {
     "intake": Part("intake over HTTP", inventory_intake.measure, inventory_intake.described),
     "snapshot": Part("a full snapshot", inventory_snapshot.measure, inventory_snapshot.described),
     "worker": Part("the inventory worker", inventory_worker.worker, inventory_worker.worker_described),
-    "conflation": Part("conflation of a hot set", inventory_sending.conflation, inventory_sending.conflation_described),
-    "out-of-stock": Part("out of stock to the wire", inventory_sending.out_of_stock, inventory_sending.gone_described),
+    "conflation": Part("conflation of a hot set", inventory_calls.conflation, inventory_calls.conflation_described),
+    "out-of-stock": Part("out of stock to the wire", inventory_calls.out_of_stock, inventory_calls.gone_described),
     "resync": Part("a resync amid deltas", inventory_resync.resync, inventory_resync.described),
     "rebuild": Part("rebuild after a restart", inventory_worker.rebuild, inventory_worker.rebuild_described),
 }

@@ -18,7 +18,7 @@ PAGE = 1_000
 """Refused SKUs of one request, with --all."""
 
 
-@click.command(short_help="Status of the stock of each channel.")
+@click.command(short_help="Show the stock of each channel.")
 @click.argument("channel", required=False)
 @gateway_options
 def status(channel: str | None, gateway: str, as_json: bool) -> None:
@@ -29,7 +29,7 @@ def status(channel: str | None, gateway: str, as_json: bool) -> None:
     _show(_ask(gateway, "GET", path), render_status, as_json=as_json)
 
 
-@click.command(short_help="The SKUs that a channel refuses.")
+@click.command(short_help="Show the SKUs that a channel refuses.")
 @click.argument("channel")
 @click.argument("location", required=False)
 @click.option("--all", "every", is_flag=True, help="Show all, not only the first 100.")

@@ -87,7 +87,7 @@ _streams_command("delivery", "send everything that leaves Sluice")
 @admin_options
 @click.pass_context
 def inventory(context: click.Context, /, increff_port: int, marketplace_port: int, **overrides: Any) -> None:
-    """Run the inventory role: keep the stock of every channel. With a command: see and steer stock, over a gateway."""
+    """Run the inventory role: keep the stock of every channel. With a command: manage stock, over a gateway."""
     if context.invoked_subcommand is None:
         _run_role("inventory", increff_port, marketplace_port, overrides)
 
@@ -98,7 +98,7 @@ cli_inventory.add_commands(inventory)
 # --- topics ------------------------------------------------------------------------------------------------------
 
 
-@main.group()
+@main.group(short_help="Make or check Kafka's topics.")
 def topics() -> None:
     """Make Kafka's topics from the catalogue, or compare them with it."""
 
@@ -130,7 +130,7 @@ def topics_create(**overrides: Any) -> None:
     click.echo("every topic of the catalogue exists")
 
 
-@topics.command("check")
+@topics.command("check", short_help="Compare the cluster's topics with the catalogue.")
 @topics_options
 def topics_check(**overrides: Any) -> None:
     """Compare the cluster's topics with the catalogue; exit code 1 when they differ."""

@@ -117,9 +117,7 @@ def _simple(verb: str, method: str, path: str, does: str) -> None:
 
 _simple("verify", "POST", "/verify", "Send the challenge to a subscriber again.")
 _simple("enable", "POST", "/enable", "Send facts to a subscriber again, beginning with those that wait.")
-_simple(
-    "disable", "POST", "/disable", "Send no facts to a subscriber and collect no new ones; those that wait are kept."
-)
+_simple("disable", "POST", "/disable", "Stop sending facts to a subscriber: keep those that wait, collect no new ones.")
 _simple("remove", "DELETE", "", "Remove a subscriber; facts that wait for it are dropped.")
 
 
@@ -141,7 +139,7 @@ def _decision(verb: str, does: str) -> None:
     subscriptions.command(verb, help=does, short_help=does)(run)
 
 
-_decision("retry", "Send a fact again that was given up and blocks its order (with --when-dead block).")
+_decision("retry", "Send a fact again that was given up and blocks its order.")
 _decision("skip", "Go on without a fact that was given up and blocks its order.")
 
 

@@ -33,7 +33,7 @@ def _sections(order: Document) -> Iterator[str]:
     yield from _section("Items", [_item(item) for item in order.get("items") or ()])
     yield from _section("Lines", [_line(line) for line in order.get("lines") or ()])
     yield from _section("Shipments", [text for s in order.get("shipments") or () for text in _shipment(s)])
-    yield from _section("Came early", [_parked(one) for one in order.get("parked") or ()])
+    yield from _section("Came early", [_early_event(one) for one in order.get("parked") or ()])
     yield from _section("Facts", [_fact(fact) for fact in order.get("facts") or ()])
     yield from _section("Deliveries", [text for d in order.get("deliveries") or () for text in _delivery(d)])
     yield from _section("Returns", [_return(one) for one in order.get("returns") or ()])
@@ -76,8 +76,8 @@ def _item(item: Document) -> str:
     return f"{item.get('itemCode')}  {item.get('channelSkuCode')}  {state}"
 
 
-def _parked(parked: Document) -> str:
-    return f"{parked.get('event')}  kept until {_time(parked.get('untilMs'))}"
+def _early_event(event: Document) -> str:
+    return f"{event.get('event')}  kept until {_time(event.get('untilMs'))}"
 
 
 def _line(line: Document) -> str:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from sluice.dev.sandbox.faults import FaultList, FaultRule
 from sluice.dev.sandbox.journal import Journal, JournalEntry
-from sluice.dev.sandbox.recording import Recorded, Recorder, codes_in, keep, restore
+from sluice.dev.sandbox.recorder import Recorded, Recorder, codes_in, keep, restore
 from topics.contract.definition import Direction, Touchpoint
 from topics.contract.touchpoints import TOUCHPOINTS
 from topics.schema_base import problems

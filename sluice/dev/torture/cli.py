@@ -22,7 +22,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 FIELD_HELP = "PLACE is header:NAME or body:path.to.member; join several with commas."
 
 
-@click.group()
+@click.group(short_help="Test a sender of webhooks.")
 def torture() -> None:
     """Test any sender of webhooks: let a receiver misbehave, and score how the sender copes."""
 

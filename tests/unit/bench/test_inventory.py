@@ -13,7 +13,7 @@ from bench.inventory.intake import consolidated, location_wise
 from bench.inventory.job import CHANGED, IN_STOCK, StockWork, different, expected, shelf, steady
 from bench.inventory.peers import channels_toml
 from bench.inventory.receiver import ReceivedStock
-from bench.inventory.sending import SLOW_PER_S, not_exhausted
+from bench.inventory.stock_calls import SLOW_PER_S, not_exhausted
 from bench.processes import ROOT, late_load
 from gateway.touchpoints.stock_batch import CONSOLIDATED, plain
 from sluice.dev.benches import find

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sluice.dev.sandbox.journal import Journal, JournalEntry
 from sluice.dev.sandbox.rate_limit import SlidingWindow
-from sluice.dev.sandbox.recording import Recorded, Recorder
+from sluice.dev.sandbox.recorder import Recorded, Recorder
 from sluice.dev.sandbox.server import forget_oldest
 
 
