@@ -1,4 +1,4 @@
-"""The orders role: decode a record, decide, encode the effects. The only file of this package that knows the tables."""
+"""The orders role: decode a record, decide, encode the effects. Here the role meets its tables."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def _allot(decision: Decision[Order]) -> list[tuple[Line, int]] | Ruling:
 
 
 def _learn_skus(decision: Decision[Order], contended: dict[str, int]) -> Ruling | None:
-    """An adopted order has the units that are packed of it; units that a customer is cancelling are no more units."""
+    """An adopted order has the units that are packed of it; units that a customer is cancelling add none."""
     order = decision.entity
     wanted: dict[str, int] = {}
     for item in decision.event.body["shipmentItems"]:
