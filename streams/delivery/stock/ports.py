@@ -54,8 +54,9 @@ class KnownStock:
 class StockReading(Protocol):
     """The read-back of one location: asks the channel what stock it has."""
 
-    batch: int
-    """Most SKUs of one question."""
+    @property
+    def batch(self) -> int:
+        """Most SKUs of one question."""
 
     def acknowledged(self) -> list[str]:
         """The SKUs of which the channel acknowledged something."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -45,25 +46,25 @@ NOTHING_RUNS = b'{"runs":[]'
 """First bytes of the state of a location without an open or ending snapshot."""
 
 
+@dataclass(slots=True)
 class LocationPositions:
     """The positions of one location while one record is decided. Implements zero_sweep.SnapshotPositions."""
 
-    def __init__(self, table: Quantities, location: StockLocation, record: Record) -> None:
-        self._table = table
-        self._location = location
-        self._record = record
-        self.effects: list[Effect] = []
+    table: Quantities
+    location: StockLocation
+    record: Record
+    effects: list[Effect] = field(default_factory=list)
 
     def skus(self) -> list[str]:
-        return list(self._table.known(self._location.stock))
+        return list(self.table.known(self.location.stock))
 
     def apply(self, items: Sequence[Any]) -> int:
         if all(type(item) is QuantityItem for item in items):
-            return self._put_quantities(changed_quantities(self._table.known(self._location.stock), items))
+            return self._put_quantities(changed_quantities(self.table.known(self.location.stock), items))
         return self._put_items(items)
 
     def zero(self, skus: Sequence[str]) -> int:
-        known = self._table.known(self._location.stock)
+        known = self.table.known(self.location.stock)
         packed = {sku: known.get(sku, 0) for sku in skus}
         plain = {sku: 0 for sku, each in packed.items() if each & QUANTITY_MASK and not each & WHOLE}
         zeroed = self._put_quantities(plain, _part(plain))
@@ -72,16 +73,16 @@ class LocationPositions:
         return zeroed + self._put_items(whole, _part(found))
 
     def _item(self, sku: str) -> dict[str, Any] | None:
-        raw = self._table.get(position_key(self._location.channel, self._location.location, sku))
+        raw = self.table.get(position_key(self.location.channel, self.location.location, sku))
         return None if raw is None else decode_position(raw)
 
     def _put_quantities(self, changed: dict[str, int], part: str = "") -> int:
-        self.effects += apply_quantities(self._table, self._location, changed, self._record, Cause.SNAPSHOT, part)
+        self.effects += apply_quantities(self.table, self.location, changed, self.record, Cause.SNAPSHOT, part)
         return len(changed)
 
     def _put_items(self, items: Sequence[dict[str, Any]], part: str = "") -> int:
-        changed = changed_positions(self._table.get, self._location, items)
-        self.effects += apply_positions(self._table, self._location, changed, self._record, Cause.SNAPSHOT, part)
+        changed = changed_positions(self.table.get, self.location, items)
+        self.effects += apply_positions(self.table, self.location, changed, self.record, Cause.SNAPSHOT, part)
         return len(changed)
 
 

@@ -33,14 +33,7 @@ from topics.stock.snapshots import (
     SNAPSHOT_STEP,
 )
 
-_MODELS: dict[str, type[SnapshotOf]] = {
-    SNAPSHOT_BEGIN: SnapshotBegin,
-    SNAPSHOT_PART: SnapshotPart,
-    SNAPSHOT_END: SnapshotEnd,
-    SNAPSHOT_ABORT: SnapshotAbort,
-    SNAPSHOT_STEP: SnapshotStep,
-}
-SNAPSHOT_TYPES = frozenset(_MODELS)
+SNAPSHOT_TYPES = frozenset((SNAPSHOT_BEGIN, SNAPSHOT_PART, SNAPSHOT_END, SNAPSHOT_ABORT, SNAPSHOT_STEP))
 
 OfT = TypeVar("OfT", bound=SnapshotOf)
 _Sku = Annotated[str, msgspec.Meta(min_length=1, max_length=CODE_MAX)]

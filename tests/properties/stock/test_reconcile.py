@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.delivery.ports import AttemptResult, ResponseClass
-from streams.delivery.stock.operations.drift import REPAIRED, drift_of
 from streams.delivery.stock.operations.reconciler import CONFIRM_MS, Reconciler
-from streams.delivery.stock.operations.reconciliation import Reconciliation
+from streams.delivery.stock.operations.reconciliation import REPAIRED, Reconciliation, drift_of
 from streams.delivery.stock.operations.step import Step
 from streams.delivery.stock.ports import KnownStock
 from tests.fakes.stock import PlayedLocation

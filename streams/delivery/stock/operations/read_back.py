@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -60,45 +61,38 @@ def _quantity(item: Any) -> FoundQuantity | None:
         return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StockReader:
     """Reads one location of one channel back. Implements streams.delivery.stock.ports.StockReading."""
 
-    def __init__(
-        self,
-        *,
-        channel: str,
-        location: str,
-        settings: ReadBack,
-        caller: Caller,
-        comparison: PositionComparison,
-        sent: Location,
-        queue: DirtyQueue,
-    ) -> None:
-        self.batch = settings.batch
-        self._channel = channel
-        self._location = location
-        self._touchpoint = read_back_call(settings)
-        self._caller = caller
-        self._comparison = comparison
-        self._sent = sent
-        self._queue = queue
+    channel: str
+    location: str
+    settings: ReadBack
+    caller: Caller
+    comparison: PositionComparison
+    sent: Location
+    queue: DirtyQueue
+
+    @property
+    def batch(self) -> int:
+        return self.settings.batch
 
     def acknowledged(self) -> list[str]:
-        return list(self._sent.packed)
+        return list(self.sent.packed)
 
     def known(self, sku: str) -> KnownStock:
         return KnownStock(
-            wanted=self._comparison.quantity(sku),
-            sent=self._sent.quantity(sku),
-            settled=self._queue.is_settled(sku),
-            refused=self._queue.is_refused(sku),
+            wanted=self.comparison.quantity(sku),
+            sent=self.sent.quantity(sku),
+            settled=self.queue.is_settled(sku),
+            refused=self.queue.is_refused(sku),
         )
 
     async def ask(self, skus: Collection[str]) -> AttemptResult:
-        return await self._caller.call(
-            self._touchpoint,
-            self._channel,
-            {"locationCode": self._location, "channelSkuCodes": list(skus)},
+        return await self.caller.call(
+            read_back_call(self.settings),
+            self.channel,
+            {"locationCode": self.location, "channelSkuCodes": list(skus)},
             priority=Priority.BACKGROUND,
             delivery_id=uuid.uuid4().hex,
         )

@@ -13,9 +13,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from streams.delivery.ports import Clock
 from streams.delivery.stock.metrics import DRIFT
-from streams.delivery.stock.operations.drift import Drift, drift_of
 from streams.delivery.stock.operations.read_back import quantities_in
-from streams.delivery.stock.operations.reconciliation import Reconciliation
+from streams.delivery.stock.operations.reconciliation import Drift, Reconciliation, drift_of
 from streams.delivery.stock.operations.step import Step
 from streams.delivery.stock.operations.sweep import Walk
 from streams.delivery.stock.ports import StockLocation, StockReading
@@ -67,12 +66,8 @@ class Reconciler:
         try:
             await self._compare()
         except UnreadableError as error:
-            log.warning(
-                "stock.reconcile.failed channel=%s location=%s: %s",
-                self._location.channel,
-                self._location.location,
-                error,
-            )
+            said = "stock.reconcile.failed channel=%s location=%s: %s"
+            log.warning(said, self._location.channel, self._location.location, error)
             await self._commit(self._sweep.end(self._clock.now_ms(), failed=True))
         else:
             await self._commit(self._sweep.end(self._clock.now_ms()))

@@ -1,4 +1,7 @@
-"""PURE: what a reconciliation of a location counts, reports, repairs and remembers, so that it ends.
+"""PURE: what a reconciliation of a location finds, counts, reports, repairs and remembers, so that it ends.
+
+A SKU drifted when the channel has another quantity than it is offered, and nothing in flight explains it. A SKU that is
+out of stock and one that is not there are the same: neither can be sold.
 
 Drift is repaired once: what the channel acknowledged of the SKU is forgotten, so the SKU differs from what is true and
 is sent as any other. That is remembered under `~drift|channel|location|sku` on inventory.sent until a reconciliation
@@ -12,14 +15,15 @@ there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from streams.delivery.stock.operations.drift import Drift, RememberedDrift
+from pydantic import BaseModel, ConfigDict
+
 from streams.delivery.stock.operations.step import Step, fact_effect
 from streams.delivery.stock.operations.sweep import Sweep, SweepRecord
-from streams.delivery.stock.ports import SENT, StockLocation
+from streams.delivery.stock.ports import SENT, KnownStock, StockLocation
 from streams.runtime.role import Change, Effect
 from topics.records.facts.stock import DriftFact, ReconcileCounts, ReconcileDone, StockDriftFound, StockDriftPersists
 from topics.records.keys import join, position_key
@@ -29,6 +33,56 @@ from topics.stock.status import Reconciled
 REMEMBERED_MAX = 10_000
 """Drifts of one location that are remembered, some 3 MB. What drifted beyond is counted and left to the next
 reconciliation; a channel that lost more than that wants a resync."""
+
+Kind = Literal["missing", "extra", "stale", "refused"]
+Why = Literal["never-sent", "lost", "changed", "refused", "unknown-here"]
+REPAIRED: frozenset[Kind] = frozenset({"missing", "stale"})
+"""Drift of the other kinds cannot be repaired by a call, or is tried on anyway."""
+
+
+class RememberedDrift(BaseModel):
+    """The record under `~drift|channel|location|sku`: a drift that was reported, by which reconciliation."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    kind: str
+    reconcile: str
+    at_ms: int
+    repaired: bool
+
+    def encode(self) -> bytes:
+        return self.model_dump_json().encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What is wrong with a SKU, why, and the quantities behind it."""
+
+    kind: Kind
+    cause: Why
+    wanted: int | None
+    sent: int | None
+    found: int | None
+
+    @property
+    def is_repairable(self) -> bool:
+        return self.kind in REPAIRED
+
+    def remembered(self, reconcile: str, now_ms: int) -> RememberedDrift:
+        return RememberedDrift(kind=self.kind, reconcile=reconcile, at_ms=now_ms, repaired=self.is_repairable)
+
+
+def drift_of(known: KnownStock, found: int | None) -> Drift | None:
+    """`found`: what the channel says it has; None: nothing. What is in flight is no drift."""
+    wanted, sent = known.wanted, known.sent
+    if (found or 0) == (wanted or 0) or not (known.settled or known.refused):
+        return None
+    if known.refused:
+        return Drift("refused", "refused", wanted, sent, found)
+    if wanted is None:
+        return Drift("extra", "unknown-here", wanted, sent, found)
+    if found is None:
+        return Drift("missing", "never-sent" if sent is None else "lost", wanted, sent, found)
+    return Drift("stale", "never-sent" if sent is None else "changed", wanted, sent, found)
 
 
 class ReconcileRecord(Reconciled, SweepRecord):

@@ -143,15 +143,8 @@ class StockOperations:
         of = self._of(location)
         if of is not None:
             of.refusals.refused(sku, failures=failures, since_ms=since_ms, status=status, now_ms=self._clock.now_ms())
-        log.warning(
-            "stock.refused channel=%s location=%s sku=%s failures=%d status=%s reason=%s",
-            location.channel,
-            location.location,
-            sku,
-            failures,
-            status,
-            words,
-        )
+        said = "stock.refused channel=%s location=%s sku=%s failures=%d status=%s reason=%s"
+        log.warning(said, location.channel, location.location, sku, failures, status, words)
 
     def on_accepted(self, location: StockLocation, sku: str) -> None:
         of = self._of(location)
