@@ -60,6 +60,14 @@ class LocationStatus(BaseModel):
     since_ms: int = Field(description="When the counting worker began with this location")
     at_ms: int
 
+    def has_ended(self, sweep: str) -> bool | None:
+        """Whether the resync or reconciliation of this id is over; None: this status does not show it."""
+        if self.resync is not None and self.resync.id == sweep:
+            return False
+        if self.reconcile is not None and self.reconcile.id == sweep:
+            return self.reconcile.ended_ms != 0
+        return True if self.resynced == sweep else None
+
     def encode(self) -> bytes:
         return self.model_dump_json().encode()
 

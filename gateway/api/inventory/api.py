@@ -121,7 +121,7 @@ class InventoryApi:
             paused = action == "pause"
             return present if present.paused is paused else self._changed(present, paused=paused)
         before = present.resync if action == "resync" else present.reconcile
-        if before is not None and self._goes_on(action, scope, before):
+        if before is not None and self._goes_on(scope, before):
             return present
         # Later than all before it, whatever the clocks of gateways say: delivery does the latest.
         at_ms = max(self._dependencies.now_ms(), self._operations.controls.asked_ms(scope.channel) + 1)
@@ -131,22 +131,13 @@ class InventoryApi:
     def _changed(self, present: Control, **changes: bool | Ask) -> Control:
         return present.model_copy(update={**changes, "at_ms": self._dependencies.now_ms()})
 
-    def _goes_on(self, action: Action, scope: Scope, ask: Ask) -> bool:
+    def _goes_on(self, scope: Scope, ask: Ask) -> bool:
         """Whether this one goes on, as the statuses of locations show, or is too new to be shown there."""
         locations = self._operations.status.locations(scope.channel)
-        known = [status for name, status in locations.items() if scope.location in (None, name)]
-        if action == "resync":
-            going = any(status.resync is not None and status.resync.id == ask.id for status in known)
-            over = any(status.resynced == ask.id for status in known)
-        else:
-            last = [
-                status.reconcile for status in known if status.reconcile is not None and status.reconcile.id == ask.id
-            ]
-            going = any(not one.ended_ms for one in last)
-            over = any(one.ended_ms for one in last)
-        if over and scope.location is not None:
+        shown = {status.has_ended(ask.id) for name, status in locations.items() if scope.location in (None, name)}
+        if True in shown and scope.location is not None:
             return False
-        return going or self._dependencies.now_ms() - ask.at_ms < REPEAT_MS
+        return False in shown or self._dependencies.now_ms() - ask.at_ms < REPEAT_MS
 
     def _present(self, scope: Scope) -> Control:
         """The control as this gateway knows it: what it wrote and has not read back yet, or else what it has read."""
