@@ -28,7 +28,7 @@ def _fetch(url: str, kind: str, code: str, channel: str | None) -> dict[str, Any
     """Return None when there is no such order or return. Raises StartError that says what to do."""
     query = f"?{urllib.parse.urlencode({'channel': channel})}" if channel else ""
     try:
-        document: dict[str, Any] = ask(url, "GET", f"/api/{kind}/{urllib.parse.quote(code, safe='')}{query}")
+        document: dict[str, Any] = ask(url, "GET", f"/api/{kind}/{in_path(code)}{query}")
     except UnknownError:
         return None
     return document
@@ -59,6 +59,11 @@ def ask(url: str, method: str, path: str, body: Any = None, *, revision: int | N
         raise refused(url, error.code, error.reason, error.headers.get_content_type(), _read(error)) from error
     except (OSError, ValueError) as error:
         raise no_answer(url, error) from error
+
+
+def in_path(*names: str) -> str:
+    """Return names as parts of a path."""
+    return "/".join(urllib.parse.quote(name, safe="") for name in names)
 
 
 def no_answer(url: str, error: Exception) -> StartError:

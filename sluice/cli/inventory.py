@@ -4,15 +4,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from typing import Any
-from urllib.parse import quote
-
 import click
 
+from sluice.cli.gateway_client import ask, in_path
 from sluice.cli.load import load, snapshots
 from sluice.cli.options import gateway_options
+from sluice.cli.output import show
 
 PAGE = 1_000
 """Refused SKUs of one request, with --all."""
@@ -25,8 +22,8 @@ def status(channel: str | None, gateway: str, as_json: bool) -> None:
     """Show the status of the stock of each channel, or of CHANNEL, and of its locations."""
     from sluice.cli.render.stock import render_status
 
-    path = "/api/inventory/status" if channel is None else f"/api/inventory/status/{_in_path(channel)}"
-    _show(_ask(gateway, "GET", path), render_status, as_json=as_json)
+    path = "/api/inventory/status" if channel is None else f"/api/inventory/status/{in_path(channel)}"
+    show(ask(gateway, "GET", path), render_status, as_json=as_json)
 
 
 @click.command(short_help="Show the SKUs that a channel refuses.")
@@ -39,26 +36,26 @@ def refused(channel: str, location: str | None, every: bool, gateway: str, as_js
     from sluice.cli.render.stock import render_refused
 
     path = f"/api/inventory/refused/{_whom(channel, location)}"
-    document = _ask(gateway, "GET", f"{path}?limit={PAGE}" if every else path)
+    document = ask(gateway, "GET", f"{path}?limit={PAGE}" if every else path)
     following = document["next"]
     while every and following is not None:
-        more = _ask(gateway, "GET", following)
+        more = ask(gateway, "GET", following)
         document["refused"] += more["refused"]
         following = document["next"] = more["next"]
-    _show(document, render_refused, as_json=as_json)
+    show(document, render_refused, as_json=as_json)
 
 
 def _control(action: str, short_help: str, help_text: str) -> click.Command:
     @click.argument("channel")
     @click.argument("location", required=False)
     @gateway_options
-    def ask(channel: str, location: str | None, gateway: str, as_json: bool) -> None:
+    def control(channel: str, location: str | None, gateway: str, as_json: bool) -> None:
         from sluice.cli.render.stock import render_control
 
-        document = _ask(gateway, "POST", f"/api/inventory/{action}/{_whom(channel, location)}")
-        _show(document, lambda told: render_control(action, told), as_json=as_json)
+        document = ask(gateway, "POST", f"/api/inventory/{action}/{_whom(channel, location)}")
+        show(document, lambda told: render_control(action, told), as_json=as_json)
 
-    return click.command(action, short_help=short_help, help=help_text)(ask)
+    return click.command(action, short_help=short_help, help=help_text)(control)
 
 
 COMMANDS: tuple[click.Command, ...] = (
@@ -91,18 +88,4 @@ def add_commands(group: click.Group) -> None:
 
 
 def _whom(channel: str, location: str | None) -> str:
-    return _in_path(channel) if location is None else f"{_in_path(channel)}/{_in_path(location)}"
-
-
-def _in_path(name: str) -> str:
-    return quote(name, safe="")
-
-
-def _ask(gateway: str, method: str, path: str) -> Any:
-    from sluice.cli.gateway_client import ask
-
-    return ask(gateway, method, path)
-
-
-def _show(document: Any, render: Callable[[Any], str], *, as_json: bool) -> None:
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else render(document))
+    return in_path(channel) if location is None else in_path(channel, location)

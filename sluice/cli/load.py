@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import quote
 
 import click
 
+from sluice.cli.gateway_client import UnknownError, ask, in_path
 from sluice.cli.options import gateway_options
+from sluice.cli.output import show
+from sluice.errors import StartError
 
 PROGRESS_S = 2.0
 """Pause between two lines of progress."""
@@ -57,7 +59,7 @@ def load(
         progress.end()
     if status == 202:
         document |= _wait_for_end(gateway, path, document["snapshot"])
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else render_snapshot(document))
+    show(document, render_snapshot, as_json=as_json)
     sys.exit(0 if document["state"] == "applied" and not document["refused"] and document["notComplete"] is None else 1)
 
 
@@ -67,12 +69,12 @@ def load(
 @gateway_options
 def snapshots(channel: str, location: str, gateway: str, as_json: bool) -> None:
     """Show the last snapshots of LOCATION of CHANNEL and their outcomes, the newest first."""
-    from sluice.cli.gateway_client import ask
     from sluice.cli.render.stock import render_snapshot
 
-    found = ask(gateway, "GET", _path(channel, location))
-    text = "\n".join(render_snapshot(one) for one in found["snapshots"])
-    click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else text)
+    def render(found: Any) -> str:
+        return "\n".join(render_snapshot(one) for one in found["snapshots"])
+
+    show(ask(gateway, "GET", _path(channel, location)), render, as_json=as_json)
 
 
 class Progress:
@@ -103,9 +105,6 @@ class Progress:
 
 
 def _wait_for_end(gateway: str, path: str, snapshot: str) -> dict[str, Any]:
-    from sluice.cli.gateway_client import UnknownError, ask
-    from sluice.errors import StartError
-
     deadline = printed = time.monotonic()
     deadline += WAIT_S
     while time.monotonic() < deadline:
@@ -125,4 +124,4 @@ def _wait_for_end(gateway: str, path: str, snapshot: str) -> dict[str, Any]:
 
 
 def _path(channel: str, location: str) -> str:
-    return f"/api/inventory/snapshots/{quote(channel, safe='')}/{quote(location, safe='')}"
+    return f"/api/inventory/snapshots/{in_path(channel, location)}"

@@ -17,7 +17,9 @@ import click
 from sluice.cli import inventory as cli_inventory
 from sluice.cli.dev_tools import dev_commands
 from sluice.cli.errors import ReadableGroup
+from sluice.cli.gateway_client import fetch
 from sluice.cli.options import FILE, PORT, admin_options, gateway_options, role_options, topics_options
+from sluice.cli.output import show
 from sluice.cli.redrive import redrive
 from sluice.cli.subscriptions import subscriptions
 from sluice.errors import StartError
@@ -151,14 +153,13 @@ def topics_check(**overrides: Any) -> None:
 @gateway_options
 def order(code: str, channel: str | None, gateway: str, as_json: bool) -> None:
     """Show where an order or a return is and how it came there."""
-    from sluice.cli.gateway_client import fetch
     from sluice.cli.render.order import render
 
     document = fetch(gateway, code, channel)
     if document is None:
         click.echo(f"no order or return {code}{f' of {channel}' if channel else ''}", err=True)
         sys.exit(1)
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else render(document))
+    show(document, render, as_json=as_json)
 
 
 @main.command(short_help="Say what would become of records, without sending them.")

@@ -1,10 +1,7 @@
 """`sluice redrive`: count deliveries that were given up, and send them again, over a gateway's API."""
 
-# ruff: noqa: PLC0415 - what a command needs is imported when it runs
-
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -12,7 +9,9 @@ from typing import Any
 
 import click
 
+from sluice.cli.gateway_client import ask
 from sluice.cli.options import gateway_options
+from sluice.cli.output import show
 
 POLL_S = 0.5
 """Pause between two questions about a redrive that goes on."""
@@ -38,8 +37,6 @@ def redrive(gateway: str, as_json: bool, yes: bool, dry_run: bool, stop: str | N
     """
     if yes and dry_run:
         raise click.UsageError("--yes sends, --dry-run does not: give only one of them")
-    from sluice.cli.gateway_client import ask
-
     if stop is not None:
         document = ask(gateway, "DELETE", f"/api/redrives/{stop}")
     else:
@@ -49,13 +46,11 @@ def redrive(gateway: str, as_json: bool, yes: bool, dry_run: bool, stop: str | N
         document = _wait_for_end(gateway, document)
     except KeyboardInterrupt:
         document = _wait_for_end(gateway, ask(gateway, "DELETE", f"/api/redrives/{document['id']}"))
-    click.echo(json.dumps(document, indent=2) if as_json else "\n".join(_lines(document)))
+    show(document, lambda found: "\n".join(_lines(found)), as_json=as_json)
     sys.exit(1 if document["state"] == "failed" else 0)
 
 
 def _wait_for_end(gateway: str, document: Any) -> Any:
-    from sluice.cli.gateway_client import ask
-
     while document["state"] not in FINAL_STATES:
         time.sleep(POLL_S)
         document = ask(gateway, "GET", f"/api/redrives/{document['id']}")

@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
+from sluice.cli.gateway_client import ask, in_path
 from sluice.cli.options import gateway_options, with_options
+from sluice.cli.output import show
 
 
 @click.group()
@@ -65,13 +67,13 @@ def list_(gateway: str, as_json: bool) -> None:
     from sluice.cli.render.subscriptions import render_list
 
     found = _ask(gateway, "GET", "", None)
-    click.echo(json.dumps(found, indent=2) if as_json else render_list(found["subscriptions"]))
+    show(found, render_list, as_json=as_json)
 
 
-@subscriptions.command(short_help="Show a subscriber and its backlog.")
+@subscriptions.command("show", short_help="Show a subscriber and its backlog.")
 @click.argument("name", metavar="ID")
 @gateway_options
-def show(name: str, gateway: str, as_json: bool) -> None:
+def show_one(name: str, gateway: str, as_json: bool) -> None:
     """Show a subscriber: its settings, its last success and its backlog."""
     _show(gateway, "GET", f"/{name}", None, as_json=as_json)
 
@@ -130,11 +132,11 @@ def _decision(verb: str, does: str) -> None:
     @click.option("--channel", help="Channel of the order; needed when several have this code.")
     @gateway_options
     def run(name: str, delivery: str, gateway: str, as_json: bool, return_: str | None, **whose: str | None) -> None:
-        from urllib.parse import quote, urlencode
+        from urllib.parse import urlencode
 
         query = urlencode({key: value for key, value in {**whose, "return": return_}.items() if value is not None})
-        found = _ask(gateway, "POST", f"/{name}/deliveries/{quote(delivery, safe='')}/{verb}?{query}", None)
-        click.echo(json.dumps(found, indent=2) if as_json else f"stored: {verb} {delivery}")
+        found = _ask(gateway, "POST", f"/{name}/deliveries/{in_path(delivery)}/{verb}?{query}", None)
+        show(found, lambda _: f"stored: {verb} {delivery}", as_json=as_json)
 
     subscriptions.command(verb, help=does, short_help=does)(run)
 
@@ -177,10 +179,8 @@ def _show(gateway: str, method: str, path: str, body: Any, *, as_json: bool, rev
 
     found = _ask(gateway, method, path, body, revision)
     if found is not None:
-        click.echo(json.dumps(found, indent=2) if as_json else render(found))
+        show(found, render, as_json=as_json)
 
 
 def _ask(gateway: str, method: str, path: str, body: Any, revision: int | None = None) -> Any:
-    from sluice.cli.gateway_client import ask
-
     return ask(gateway, method, f"/api/subscriptions{path}", body, revision=revision)

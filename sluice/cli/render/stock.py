@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
+from sluice.cli.output import utc
 from topics.api.stock_operations import (
     ControlDocument,
     ReconcileResult,
@@ -41,7 +41,7 @@ def render_refused(told: Document) -> str:
     for one in document.refused:
         reason = _REASONS.get(one.reason, one.reason)
         because = f"{reason}, {one.status}" if one.status is not None else reason
-        rows.append((one.location, one.channelSkuCode, because, str(one.failures), _time(one.sinceMs)))
+        rows.append((one.location, one.channelSkuCode, because, str(one.failures), utc(one.sinceMs)))
     lines = list(_table(rows, "lllrl"))
     if len(document.refused) < document.total:
         lines.append(f"{len(document.refused)} of {document.total}; --all shows all")
@@ -56,7 +56,7 @@ def render_control(action: str, told: Document) -> str:
     if ask is None:
         return f"{whom}: paused; nothing is sent" if document.paused else f"{whom}: not paused"
     paused = "; it waits, because it is paused" if document.paused else ""
-    return f"{whom}: {action} {ask.id} asked for at {_time(ask.atMs)}{paused}"
+    return f"{whom}: {action} {ask.id} asked for at {utc(ask.atMs)}{paused}"
 
 
 def render_snapshot(told: Document) -> str:
@@ -65,7 +65,7 @@ def render_snapshot(told: Document) -> str:
     why = f": {told['reason']}" if told["reason"] else ""
     changed = f"{told['changed']:,} changed, {told['unchanged']:,} unchanged"
     lines = [
-        f"{told['snapshot']}: {told['state']}{why}, {of}, since {_time(told['begunMs'])}",
+        f"{told['snapshot']}: {told['state']}{why}, {of}, since {utc(told['begunMs'])}",
         f"  {received:,} SKUs: {changed}, {told['overtaken']:,} overtaken by updates",
     ]
     if told["complete"]:
@@ -130,7 +130,3 @@ def _table(rows: Sequence[Sequence[str]], sides: str) -> Iterator[str]:
             for cell, width, side in zip(row, widths, sides, strict=True)
         ]
         yield "  ".join(cells).rstrip()
-
-
-def _time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-import sluice.cli.gateway_client
+import sluice.cli.inventory
 from sluice.cli.main import main
 from topics.api.stock_operations import (
     AskDocument,
@@ -29,7 +29,7 @@ Answers = dict[tuple[str, str], Any]
 def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
     """By method and path."""
     told: Answers = {}
-    monkeypatch.setattr(sluice.cli.gateway_client, "ask", lambda _url, method, path, _body=None: told[method, path])
+    monkeypatch.setattr(sluice.cli.inventory, "ask", lambda _url, method, path, _body=None: told[method, path])
     return told
 
 

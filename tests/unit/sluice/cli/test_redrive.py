@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-import sluice.cli.gateway_client
 import sluice.cli.redrive
 from sluice.cli.main import main
 from topics.api.redrives import RedriveAsked, RedriveDocument, RedriveGroup
@@ -36,7 +35,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
             return told("done", dry=True, left=2)
         return told("stopped", sent=1, onTheirWay=1) if method == "DELETE" else answers[len(calls) - 1]
 
-    monkeypatch.setattr(sluice.cli.gateway_client, "ask", ask)
+    monkeypatch.setattr(sluice.cli.redrive, "ask", ask)
     monkeypatch.setattr(sluice.cli.redrive, "POLL_S", 0)
     return calls
 
