@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.order import role as agent
+from streams.order import role
 from streams.order.model.entities import Entity, encode_entity
 from streams.order.model.limits import TICK_ENTITIES_MAX
 from streams.order.records.encode import EffectEncoder
@@ -299,7 +299,7 @@ def test_an_entity_that_could_not_be_looked_at_is_found_again_after_its_next_eve
         raise RuntimeError("a fault in the rules")
 
     with monkeypatch.context() as patched:
-        patched.setattr(agent, "advance", fail)
+        patched.setattr(role, "advance", fail)
         assert logs.tick(logs.now_ms + 10_000) == []
     logs.answer(logs.requests()[0])
     logs.run()
@@ -321,7 +321,7 @@ def test_an_entity_that_became_too_large_costs_itself_only(monkeypatch: pytest.M
         def encoded(entity: Entity) -> bytes:
             return encode_entity(entity) + (too_much if entity.code == codes[0] else b"")
 
-        monkeypatch.setattr(agent, "encode_entity", encoded)
+        monkeypatch.setattr(role, "encode_entity", encoded)
     else:
         perform = EffectEncoder.encode_effect
 
