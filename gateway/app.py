@@ -44,13 +44,13 @@ log = logging.getLogger(__name__)
 
 STOP_S = 5.0
 """How long requests may go on when the gateway stops. Then they are answered as if no verdict had come in time."""
+ANSWER_S = 5.0
+"""How long these answers may take to leave."""
 HEADER_BYTES_MAX = 16 << 10
 """Of one header or request line. Those of the contract are short; proxies add some."""
 
 GC_THRESHOLD = 20_000
 """Allocations between collections of the youngest generation: those of some hundred requests, not of some dozen."""
-
-INGRESS = web.AppKey("ingress", Ingress)
 
 Wait = Callable[[], Awaitable[None]]
 """Returns when a part of the gateway was stopped. Raises the error that ended it before."""
@@ -84,8 +84,7 @@ def make_app(settings: Settings, channels: Channels, dependencies: Dependencies)
         now_ms=dependencies.now_ms,
     )
     app = web.Application()
-    app[INGRESS] = ingress = Ingress(settings, channels, search, commands, responder)
-    add_touchpoints(app.router, ingress, responder)
+    add_touchpoints(app.router, Ingress(settings, channels, search, commands, responder), responder)
     add_api(app.router, Management(settings, responder), _acts(app, settings, channels, dependencies, commands))
     _add_probes(app.router, dependencies)
     add_fallbacks(app.router, responder)
@@ -208,18 +207,21 @@ async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -
     )
     app = make_app(settings, channels, dependencies)
     runner = web.AppRunner(
-        app, access_log=None, shutdown_timeout=STOP_S, max_line_size=HEADER_BYTES_MAX, max_field_size=HEADER_BYTES_MAX
+        app,
+        access_log=None,
+        shutdown_timeout=STOP_S + ANSWER_S,
+        max_line_size=HEADER_BYTES_MAX,
+        max_field_size=HEADER_BYTES_MAX,
     )
     await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, settings.gateway_host, settings.gateway_port)
-    await site.start()
-    stack.push_async_callback(_finish, site, app[INGRESS], replies)
+    stack.push_async_callback(_finish, runner, replies)
+    await web.TCPSite(runner, settings.gateway_host, settings.gateway_port).start()
     return producer.wait, replies.wait, stock.wait, operations.wait, subscriptions.wait
 
 
-async def _finish(site: web.TCPSite, ingress: Ingress, replies: ReplyReader) -> None:
-    """Accepts no more connections, gives active requests STOP_S to end, and answers the others without a verdict."""
-    await site.stop()
-    if not await ingress.drained(STOP_S):
-        replies.release_all()
+async def _finish(runner: web.AppRunner, replies: ReplyReader) -> None:
+    """Accepts no more connections and lets active requests end. Those that still wait after STOP_S are answered
+    without a verdict."""
+    release = asyncio.get_running_loop().call_later(STOP_S, replies.release_all)
+    await runner.cleanup()
+    release.cancel()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -29,7 +28,7 @@ Accept = Callable[[Touchpoint, Call, Channel, web.Request], Awaitable[Answer]]
 
 
 class Ingress:
-    """Handlers of touchpoints. `active`: calls that have no answer yet."""
+    """Handlers of touchpoints."""
 
     def __init__(
         self, settings: Settings, channels: Channels, search: Search, commands: Commands, responder: Responder
@@ -40,8 +39,6 @@ class Ingress:
         self._authentication = Authentication(channels)
         self._bodies = BodyReader(settings.body_bytes_max)
         self._search = search
-        self.active = 0
-        self._drained: asyncio.Event | None = None
 
     def handler(self, touchpoint: Touchpoint) -> Handler:
         """The handler of one touchpoint, chosen by its entry in TOUCHPOINTS alone."""
@@ -51,35 +48,15 @@ class Ingress:
 
         async def handle(request: web.Request) -> web.Response:
             call = Call(touchpoint.name, time.perf_counter())
-            self.active += 1
             try:
                 channel = authenticate(touchpoint, request)
                 call.channel = channel
                 answer = await accept(touchpoint, call, channel, request)
             except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
                 answer = shaped(touchpoint.direction, refusal_of(error, touchpoint.name))
-            finally:
-                self._ended()
             return self._responder.respond(call, answer)
 
         return handle
-
-    async def drained(self, timeout_s: float) -> bool:
-        """Waits until no call is active; False: some are after this time."""
-        self._drained = asyncio.Event()
-        if not self.active:
-            return True
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._drained.wait()
-        except TimeoutError:
-            return False
-        return True
-
-    def _ended(self) -> None:
-        self.active -= 1
-        if self._drained is not None and not self.active:
-            self._drained.set()
 
     def _acceptor(self, touchpoint: Touchpoint) -> Accept:
         if touchpoint.name == "get-credential":
