@@ -119,6 +119,7 @@ class Admission:
         makes durable."""
         if flight.answered:
             violated("permit_ends_once", f"a request of {flight.kind} in lane {flight.lane} was answered twice")
+            return False
         self.in_flight -= 1
         self.unrecorded += 1
         flight.answered = True
@@ -142,6 +143,7 @@ class Admission:
         """The outcome is recorded, or the request will not be sent."""
         if flight.over:
             violated("permit_ends_once", f"a request of {flight.kind} in lane {flight.lane} ended twice")
+            return
         flight.over = True
         if flight.answered:
             self.unrecorded -= 1

@@ -235,7 +235,9 @@ class LaneSet:
         for priority in self._running_low():
             for name, requests in self._spilled.pop_due(priority, now_ms, at_once):
                 if name in self._lanes:
+                    # The lane in memory may have a request in flight: sent by two it would lose its order.
                     violated("spilled_lane_returns_once", f"lane {name} is in memory and on disk")
+                    continue
                 lane = self._lanes[name] = Lane(name, self._reader, requests)
                 self.schedule(lane, reloaded=True)
 

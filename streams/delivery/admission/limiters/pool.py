@@ -128,6 +128,7 @@ class PermitPool(ABC):
         """A request in flight was answered, or given up: then it may still arrive a little later."""
         if units > self._in_flight:
             violated("permit_ends_once", f"{units} units ended, {self._in_flight} were in flight")
+            return
         self._settle(now_ms)
         self._in_flight -= units
         if answered:

@@ -6,6 +6,8 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+import pytest
+
 from streams.delivery.admission.admission import Admission, Flight
 from streams.delivery.admission.circuit_breaker import CircuitBreaker
 from streams.delivery.admission.limiters.limits import Limits
@@ -13,6 +15,7 @@ from streams.delivery.admission.permits import PermitRecord, Permits
 from streams.delivery.admission.retry_after_gate import RetryAfterGate
 from streams.delivery.clock import NEVER
 from streams.delivery.ports import AttemptResult, ResponseClass
+from streams.runtime.invariants import InvariantError
 from tests.fakes.delivery import ManualClock
 from topics.configuration.pace import Pace
 
@@ -76,3 +79,14 @@ def test_a_request_that_is_not_sent_after_all_gives_its_place_back() -> None:
     (flight, *_) = leave(here)
     here.on_recorded(flight)
     assert (here.in_flight, here.unrecorded) == (MOST - 1, 0)
+
+
+def test_a_request_gives_its_place_back_once() -> None:
+    here = admission()
+    first, second = leave(here)[:2]
+    here.on_answered(first, TAKEN)
+    with pytest.raises(InvariantError, match="permit_ends_once"):
+        here.on_answered(first, TAKEN)
+    here.give_back(second)
+    with pytest.raises(InvariantError, match="permit_ends_once"):
+        here.on_recorded(second)

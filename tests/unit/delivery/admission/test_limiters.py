@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from streams.delivery import metrics  # noqa: F401 - the metrics are registered by it
 from streams.delivery.admission.limiters.limits import Limits, limits_for
 from streams.delivery.admission.limiters.pool import LATE_MS
+from streams.runtime.invariants import InvariantError
 from tests.fakes.delivery import channels_for
 from topics.configuration.budgets import AnyBudget, limits_of
 
@@ -170,3 +171,10 @@ def test_what_the_documentation_shows_can_be_configured() -> None:
     assert settings.pace("AUH-ST-04").limits
     for name in re.findall(r"`(sluice_\w+)`", text):
         assert any(metric.name == name for metric in REGISTRY.collect()), name
+
+
+def test_a_permit_ends_once() -> None:
+    owner = Owner({"requests": 10, "window_s": 1})
+    owner.send(MIDNIGHT_MS, UPDATE, wanted=1)
+    with pytest.raises(InvariantError, match="permit_ends_once"):
+        owner.limits.request_ended(UPDATE, MIDNIGHT_MS, answered=True)

@@ -10,10 +10,12 @@ import pytest
 from streams.delivery.lanes import lane_set as lanes
 from streams.delivery.outbox.records import LaneHeader, entry_key
 from streams.delivery.ports import Answer
+from streams.runtime.invariants import InvariantError
 from streams.runtime.tables.local_store import LocalStore
 from tests.fakes.delivery import Played, channels_for, ok, request_for
 from tests.fakes.delivery_dispatcher import PlayedDispatcher, fact
 from tests.support.subscriptions import subscription
+from topics.contract.definition import Priority
 from topics.records.deliveries import LaneAction
 
 CREATE = "create-outward-order"
@@ -133,3 +135,15 @@ async def test_what_waited_on_disk_is_there_after_a_takeover_and_the_file_goes_w
     assert all(ids.index(f"u{n}") > max(i for i, name in enumerate(ids) if name == f"o{n}") for n in range(20))
     assert not list(tmp_path.iterdir())
     assert again.crashes == []
+
+
+async def test_a_lane_is_in_memory_or_on_disk(tmp_path: Path) -> None:
+    dispatcher = played(tmp_path, retry_first_s=600)
+    dispatcher.sender.far = lambda _call, _before: Answer(status=500)
+    dispatcher.give(*(fact(f"bad{n}", 1) for n in range(6)))
+    await dispatcher.clock.run_for(1_000)
+    lane_set = dispatcher.dispatcher._lanes
+    name = next(iter(lane_set._lanes))
+    lane_set._spilled.spill(name, {"again": 2}, Priority.UPDATE, 0, 0)
+    with pytest.raises(InvariantError, match="spilled_lane_returns_once"):
+        lane_set.wake_due(dispatcher.clock.now_ms())

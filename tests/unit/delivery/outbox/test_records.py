@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.delivery.outbox.records import LaneHeader, decode_entry, decode_header, has_no_gap
+from streams.delivery.outbox.records import LaneHeader, check_lane, decode_entry, decode_header, has_no_gap
+from streams.runtime.invariants import InvariantError
 from topics.records.deliveries import DeliveryRequest, decode_request
 
 TEXT = st.text(max_size=20) | st.just('"watermark":null') | st.just('\\"watermark":null')
@@ -47,3 +48,12 @@ def test_a_header_with_a_gap_is_told_from_one_without(
 @pytest.mark.parametrize("raw", [None, LaneHeader().encode()])
 def test_a_lane_that_is_new_has_no_gap(raw: bytes | None) -> None:
     assert has_no_gap(raw)
+
+
+def test_sequences_of_an_incarnation_grow_with_the_places_in_a_lane() -> None:
+    header = LaneHeader()
+    entries = [header.append(request(id=f"r-{n}", sequence=n, story=1), n) for n in (1, 2, 5)]
+    entries += [header.append(request(id=f"again-{n}", sequence=n, story=2), n) for n in (1, 2)]
+    check_lane(entries)
+    with pytest.raises(InvariantError, match="r-2 of lane l has sequence 2"):
+        check_lane([entries[0], entries[2], entries[1]])
