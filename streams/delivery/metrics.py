@@ -52,7 +52,7 @@ UNKNOWN_DESTINATION = Gauge(
     "Requests waiting for a destination that is no longer configured",
     ["partition"],
 )
-NO_RUNNER = Gauge(
+NO_DISPATCHER = Gauge(
     "sluice_delivery_subscriptions_without_runner",
     "Subscriptions to which nothing is sent, because their settings permit no dispatcher (see the log)",
 )

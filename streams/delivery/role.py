@@ -76,7 +76,7 @@ class DeliveryRole(Role):
         self._following = Following(subscriptions, gates)
         self._tasks = BackgroundTasks(failure.report)
         self._shared: DispatchDependencies | None = None
-        """From `start` on."""
+        """None before `start`."""
         self._accepted: Accepted = {}
         """Entries of the chunk that is being decided."""
         self._partitions: dict[int, DeliveryPartition] = {}

@@ -32,8 +32,8 @@ class Flight:
 
 
 class Admission:
-    """Of one shard of one destination. `in_flight`: requests that left and are not answered; `unrecorded`: answered
-    requests whose outcome is not durable yet.
+    """Admits requests to one shard of one destination. `in_flight`: requests that left and are not answered;
+    `unrecorded`: answered requests whose outcome is not durable yet.
 
     The destination's places bound `in_flight` alone: they must not stand empty while Sluice waits for Kafka.
     `unrecorded` is bounded by the same number, so a worker that dies leaves at most twice its concurrency to be sent

@@ -12,9 +12,9 @@ from streams.delivery.admission.limiters.limits import Limits, limits_for
 from topics.configuration.pace import Pace
 
 HEADROOM = 0.5
-"""Of each limit. Half a window's worth of live requests may come at once without a delay."""
+"""Free share of each limit: half a window's worth of live requests may come at once without a delay."""
 OWN_SHARE = 0.05
-"""Of each limit, also when live traffic takes more than half: redrives go on, as slowly as they are granted turns."""
+"""Share of each limit that is its own, also when live traffic uses more than half: redrives go on, if slowly."""
 PLACES_SHARE = 8
 """One place in eight: live requests find seven of eight free, and wait for no slow answer to a redriven one."""
 

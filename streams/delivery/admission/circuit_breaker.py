@@ -28,12 +28,14 @@ from streams.delivery.ports import AttemptResult, ResponseClass
 SAMPLE = 50
 """Results in the sample, at least."""
 SAMPLE_PER_PLACE = 3
-"""And so many for each request that may be in flight at once. When a far side asks for a pause nothing new leaves, and
-the requests that end then are those that hang: they may hold nearly every place, and must not fill the sample."""
+"""Results in the sample for each request that may be in flight at once. When a far side asks for a pause nothing new
+leaves, and the requests that end then are those that hang: they may hold nearly every place, and must not fill the
+sample."""
 SAMPLE_MS = 60_000
 """Older results say nothing about now."""
 SHARE = 0.5
-"""Of the lanes in the sample: half of the traffic is served while it is closed, none while it is open."""
+"""Share of the lanes in the sample: half of the traffic is served while the breaker is closed, none while it is
+open."""
 FAILED_MIN = 5
 """Lanes that must fail. With fewer, each one's own retries are gentle enough."""
 PROBE_MAX_MS = 60_000
@@ -92,7 +94,7 @@ class CircuitBreaker:
 
     @property
     def opens_ms(self) -> int:
-        """From when a request may leave, as far as is known. The end of a probe calls the listeners."""
+        """The time from which a request may leave, as far as is known. The end of a probe calls the listeners."""
         return 0 if self.state is BreakerState.CLOSED else self._probe_ms
 
     def on_admitted(self, now_ms: int) -> bool:

@@ -20,7 +20,7 @@ STEPS = 32
 
 
 class Concurrency:
-    """Of one shard of one destination; never below 1, never above `most`."""
+    """The concurrency of one shard of one destination; never below 1, never above `most`."""
 
     __slots__ = ("_answers", "_burdened", "_most", "_step", "_window")
 

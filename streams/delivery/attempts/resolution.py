@@ -1,4 +1,4 @@
-"""What an attempt makes of its request: done, tried again, given up, or holding its lane. Pure."""
+"""Resolution of an attempt: its request is done, tried again, given up, or holds its lane. Pure."""
 
 from __future__ import annotations
 

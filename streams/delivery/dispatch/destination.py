@@ -128,7 +128,7 @@ class PartitionDestination:
 
     @property
     def all_dispatchers(self) -> list[Dispatcher]:
-        """Those that are draining, too."""
+        """The dispatchers that accept requests, and those that are draining."""
         return [*self.dispatchers.values(), *self._draining]
 
     def defer_all(self) -> None:

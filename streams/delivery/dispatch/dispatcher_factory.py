@@ -122,4 +122,4 @@ class DispatcherFactory:
 
     def _set_failed(self, failed: set[tuple[int, str]]) -> None:
         self._failed = failed
-        metrics.NO_RUNNER.set(len({destination for _, destination in failed}))
+        metrics.NO_DISPATCHER.set(len({destination for _, destination in failed}))

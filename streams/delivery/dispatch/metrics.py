@@ -1,4 +1,4 @@
-"""What one dispatcher counts and shows: its labelled counters and gauges, each looked up once."""
+"""The labelled counters and gauges of one dispatcher, each looked up once."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class Lane:
         self.room: int | None = None
         """The room in which the lane is counted; see streams/delivery/lanes/lane_set.py."""
         self.since_ms = 0
-        """Since when its first request waits."""
+        """The time since which its first request waits."""
         self.ticket = 0
         """Changes whenever the lane is scheduled anew; turns with an older ticket are void."""
 
@@ -173,7 +173,7 @@ class Lane:
         return all(mark & _REDRIVEN for mark in self.requests.values())
 
     def next_step(self, now_ms: int) -> Step:
-        """What this lane does now. Not for a busy lane."""
+        """The next step of the lane, which must not be busy."""
         soonest = NEVER
         for relay in self._waiting_relays():
             ends = expires_ms(relay.request)

@@ -23,7 +23,7 @@ from topics.subscriptions.model import KINDS
 RELAY_WEIGHT = 1.0
 """Within its class a relay goes before notifications: a caller waits for it."""
 LANES_IN_MEMORY_MAX = 10_000
-"""Of each class, some 5 MB: more than are ready while a far side keeps up, so that these never touch the disk."""
+"""Lanes of each class, some 5 MB: more than are ready while a far side keeps up, so that these never touch the disk."""
 RELOADED_BELOW = 20
 """Spilled lanes of a class return when fewer than 1/20 of its room is ready, half as many at once: some 5 ms of the
 event loop, and nothing waits for it."""
@@ -63,7 +63,7 @@ class LaneSet:
 
     @property
     def oldest_ms(self) -> int | None:
-        """Since when the oldest first request waits, None without any."""
+        """The time since which the oldest first request waits, None without any."""
         in_memory = min((lane.since_ms for lane in self._lanes.values()), default=NEVER)
         spilled = self._spilled.oldest_ms()
         oldest = in_memory if spilled is None else min(in_memory, spilled)

@@ -93,7 +93,7 @@ class SpilledLanes:
         return due_ms
 
     def oldest_ms(self) -> int | None:
-        """Since when the oldest request on disk waits, None without any."""
+        """The time since which the oldest request on disk waits, None without any."""
         if not self.count:
             return None
         [(oldest,)] = self._store.rows(self._sql["oldest"])

@@ -91,7 +91,7 @@ class SlidingWindowPool(WindowPool):
 
 
 def margin_ms(window_ms: int) -> int:
-    """By how much more than the window a unit is held."""
+    """The time for which a unit is held beyond the window."""
     return min(MARGIN_MS_MAX, -(-window_ms // MARGIN_SHARE))
 
 
