@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -20,6 +21,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from sluice.demo_channels import demo_channels
+from sluice.dev.local.broker import private_broker
 from sluice.dev.local.ports import free_ports
 from sluice.errors import StartError
 from topics.configuration.channels import Channels
@@ -52,6 +54,13 @@ def _quiet(_: str) -> None:
 
 class VoidRunError(StartError):
     """A run did not measure what it claims; its figures say nothing."""
+
+
+@contextmanager
+def scratch_kafka() -> Iterator[tuple[str, Path]]:
+    """Run a Kafka of the benchmark's own; yield its address and a scratch directory."""
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as scratch, private_broker(Path(scratch)) as broker:
+        yield broker.bootstrap, Path(scratch)
 
 
 @dataclass(frozen=True, slots=True)

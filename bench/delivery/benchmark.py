@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -36,8 +35,8 @@ from bench.processes import (
     run_module,
     running,
     sayer,
+    scratch_kafka,
 )
-from sluice.dev.local.broker import private_broker
 from topics.configuration.settings import Settings, load_settings
 from topics.kafka.admin import create
 
@@ -92,11 +91,10 @@ def main(seconds: float, as_json: bool) -> int:
     """Return 0 when the goals were met."""
     quiet_client()
     with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-bench-")))
-        broker = stack.enter_context(private_broker(directory))
+        kafka, directory = stack.enter_context(scratch_kafka())
         receiver = stack.enter_context(receiving(RECEIVER, Receiver))
         (directory / "bodies").write_bytes(b"\n".join(WORK.bodies(BODIES, 0)))
-        bench = Bench(broker.bootstrap, directory, receiver, sayer(as_json=as_json))
+        bench = Bench(kafka, directory, receiver, sayer(as_json=as_json))
         full = _turns(bench, "full", seconds / ROUNDS, 0.0, CONNECTIONS, ROUNDS)
         slow = _turns(bench, "slow", seconds / SLOW_ROUNDS, LATENCY_MS, ORDERS, SLOW_ROUNDS)
         steady = _steady(bench, HALF * median(full["sluice"].per_s), max(seconds, 5.0))

@@ -12,7 +12,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -27,8 +26,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 
 from bench.ingress.load import CODE
-from bench.processes import VoidRunError, held, places, run_module, start_module
-from sluice.dev.local.broker import private_broker
+from bench.processes import VoidRunError, held, places, run_module, scratch_kafka, start_module
 from sluice.dev.local.ports import free_ports
 from topics.configuration.settings import Settings, load_settings
 from topics.contract.sample_files import sample
@@ -61,8 +59,9 @@ class ServerTurns:
 def main(seconds: float, as_json: bool) -> int:
     """Return 0 when the goal was met."""
     with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-bench-")))
-        settings = _kafka(directory, stack)
+        kafka, directory = stack.enter_context(scratch_kafka())
+        settings = load_settings(kafka=kafka, topic_prefix="bench")
+        asyncio.run(create(settings))
         ports = {kind: stack.enter_context(server(kind, settings, directory)) for kind in ("gateway", "bare")}
         measured = alternating({kind: partial(request_spec, port) for kind, port in ports.items()}, seconds)
         accepted = sum(one.accepted for one in measured.values())
@@ -102,13 +101,6 @@ def _text(result: dict[str, Any]) -> str:
         f"p99 {result['latency_ms']['p99']} ms at {CONNECTIONS} connections; "
         f"{result['accepted']:,} accepted, {result['stored']:,} records in Kafka"
     )
-
-
-def _kafka(directory: Path, stack: ExitStack) -> Settings:
-    broker = stack.enter_context(private_broker(directory))
-    settings = load_settings(kafka=broker.bootstrap, topic_prefix="bench")
-    asyncio.run(create(settings))
-    return settings
 
 
 @contextmanager

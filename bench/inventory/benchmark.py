@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,7 @@ from bench.inventory import resync as inventory_resync
 from bench.inventory import snapshot as inventory_snapshot
 from bench.inventory import stock_calls as inventory_calls
 from bench.inventory import worker as inventory_worker
-from bench.processes import VoidRunError, machine, quiet_client, sayer
-from sluice.dev.local.broker import private_broker
+from bench.processes import VoidRunError, machine, quiet_client, sayer, scratch_kafka
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +66,9 @@ def main(seconds: float, as_json: bool, parts: Sequence[str] = ()) -> int:
 def _measured(part: Part, seconds: float) -> dict[str, Any]:
     """Measure a part on a Kafka of its own, so that it leaves nothing for the next part to clean up."""
     busy = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as scratch, private_broker(Path(scratch)) as broker:
+    with scratch_kafka() as (kafka, directory):
         try:
-            found = part.measure(broker.bootstrap, Path(scratch), seconds)
+            found = part.measure(kafka, directory, seconds)
         except VoidRunError as error:
             found = {"void": str(error), "met": False}
     return {**found, "load_average_before": round(busy, 2)}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -17,8 +16,17 @@ from typing import Any
 
 from bench.delivery.job import ENVIRONMENT, DeliveryWork, name_of, subscribe, subscription
 from bench.delivery.peers import RECEIVER, Receiver, due_ms, quantile_ms, receiving, steady_ms
-from bench.processes import VoidRunError, demo, late_load, machine, quiet_client, run_module, running, sayer
-from sluice.dev.local.broker import private_broker
+from bench.processes import (
+    VoidRunError,
+    demo,
+    late_load,
+    machine,
+    quiet_client,
+    run_module,
+    running,
+    sayer,
+    scratch_kafka,
+)
 from topics.configuration.settings import load_settings
 from topics.kafka.admin import create
 from topics.records.deliveries import DeliveryRequest
@@ -44,15 +52,12 @@ def main(seconds: float, as_json: bool) -> int:
     quiet_client()
     turns: dict[str, list[dict[str, Any]]] = {"all well": [], "four bad": []}
     with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-bench-")))
-        broker = stack.enter_context(private_broker(directory))
+        kafka, directory = stack.enter_context(scratch_kafka())
         receiver = stack.enter_context(receiving(RECEIVER, Receiver))
         for number in range(ROUNDS):
             for kind, done in turns.items():
                 bad = BAD if kind == "four bad" else ()
-                one = _turn(
-                    broker.bootstrap, directory, receiver, f"{number}{len(bad)}", bad, max(3.0, seconds / ROUNDS)
-                )
+                one = _turn(kafka, directory, receiver, f"{number}{len(bad)}", bad, max(3.0, seconds / ROUNDS))
                 say(f"{kind}: p50 {one['p50']} ms, p99 {one['p99']} ms at {one['achieved_per_s']}/s")
                 done.append(one)
     result = _result(turns)

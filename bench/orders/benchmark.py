@@ -9,23 +9,20 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaProducer
 
 from bench.orders.job import ExpectedOutputs, events_of, expected, input_of, interleaved
-from bench.processes import demo, machine, memory_mib, places, quiet_client, records_of, running, sayer
+from bench.processes import demo, machine, memory_mib, places, quiet_client, records_of, running, sayer, scratch_kafka
 from bench.runtime.benchmark import OURS, Place, Run, run_one
 from bench.runtime.job import PARTITIONS, SOURCE, fill, full_name, make_topics
 from bench.runtime.watch import watch
-from sluice.dev.local.broker import private_broker
 from topics.configuration.settings import Settings, load_settings
 from topics.kafka.admin import create
 from topics.records.keys import partition_of
@@ -59,10 +56,8 @@ def main(seconds: float, as_json: bool) -> int:
     orders = max(ORDERS_MIN, int(seconds * ORDERS_PER_SECOND))
     work = OrdersWork(orders, events_of(orders), expected(orders))
     trivial = max(TRIVIAL_MIN, int(seconds * TRIVIAL_PER_SECOND))
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as scratch:
-        directory = Path(scratch)
-        with private_broker(directory) as broker:
-            result = asyncio.run(_compare(Place(broker.bootstrap, directory, ""), work, trivial, say))
+    with scratch_kafka() as (kafka, directory):
+        result = asyncio.run(_compare(Place(kafka, directory, ""), work, trivial, say))
     if as_json:
         print(json.dumps(result))
     else:

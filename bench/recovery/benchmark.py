@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,10 +27,10 @@ from bench.processes import (
     quiet_client,
     running,
     sayer,
+    scratch_kafka,
     start_role,
 )
 from bench.recovery.failover import Failover, fail_over
-from sluice.dev.local.broker import private_broker
 from topics.configuration.settings import Settings, load_settings
 from topics.kafka.admin import create
 from topics.records.keys import order_key, partition_of
@@ -51,13 +50,11 @@ def main(seconds: float, as_json: bool) -> int:
     say = sayer(as_json=as_json)
     quiet_client()
     orders = max(ORDERS_MIN, int(seconds * ORDERS_PER_SECOND))
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as scratch:
-        directory = Path(scratch)
-        with private_broker(directory) as broker:
-            cold = _cold(load_settings(kafka=broker.bootstrap, topic_prefix="cold"), directory, orders, say)
-            settings = load_settings(kafka=broker.bootstrap, topic_prefix="failover")
-            asyncio.run(create(settings, demo()))
-            failover = asyncio.run(fail_over(settings, directory, say))
+    with scratch_kafka() as (kafka, directory):
+        cold = _cold(load_settings(kafka=kafka, topic_prefix="cold"), directory, orders, say)
+        settings = load_settings(kafka=kafka, topic_prefix="failover")
+        asyncio.run(create(settings, demo()))
+        failover = asyncio.run(fail_over(settings, directory, say))
     result = _result(cold, failover)
     if as_json:
         print(json.dumps(result))

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -32,8 +30,8 @@ from bench.processes import (
     records_of,
     running,
     sayer,
+    scratch_kafka,
 )
-from sluice.dev.local.broker import private_broker
 from topics.configuration.settings import Settings, load_settings
 from topics.kafka.admin import create
 from topics.records.verdicts import Verdict, decode_reply
@@ -51,9 +49,8 @@ def main(seconds: float, as_json: bool) -> int:
     say = sayer(as_json=as_json)
     quiet_client()
     with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-bench-")))
-        broker = stack.enter_context(private_broker(directory))
-        settings = load_settings(kafka=broker.bootstrap, topic_prefix="bench")
+        kafka, directory = stack.enter_context(scratch_kafka())
+        settings = load_settings(kafka=kafka, topic_prefix="bench")
         asyncio.run(create(settings, demo()))
         orders = stack.enter_context(running("orders", settings, directory))
         gateway = stack.enter_context(running("gateway", settings, directory))
