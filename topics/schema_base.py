@@ -1,4 +1,4 @@
-"""What all models share: strict where the contract limits, lenient where it leaves open (contract 0.3, 19.4)."""
+"""Base of all models: strict where the contract has limits, lenient where it is open (contract 0.3, 19.4)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TEXT_MAX = 255
 """Any string field of the contract: at most 255 characters (contract 0.3)."""
 CODE_MAX = TEXT_MAX
 URL_MAX = 2_048
-"""Links are not codes: what browsers and servers commonly accept in one URL."""
+"""Links are longer than codes: browsers and servers commonly accept that much in one URL."""
 DOCUMENT_MAX = 3 << 20
 """A PDF in base64: it must fit the record limit together with the request around it."""
 ITEMS_MAX = 2_500
@@ -23,7 +23,7 @@ SKUS_MAX = 200
 BATCH_MAX = 1_000
 """Orders or shipments in one Acknowledgement, Manifest or Handover: the contract names no limit; this bounds a call."""
 PROBLEMS_MAX = 10
-"""Faults named in one error: enough to mend a body, not a second body."""
+"""Faults named in one error: enough to mend a body, without an answer as long as the body."""
 
 
 class Body(BaseModel):
@@ -92,7 +92,7 @@ class CustomAttributes(Body):
 
 @dataclass(frozen=True, slots=True)
 class _Spellings:
-    """Spellings to be lenient about -> the spelling of the page's sample: of the members, and of one list's objects."""
+    """Accepted spellings of members, and of members in one list, with the spelling of the contract's sample."""
 
     members: dict[str, str] = field(default_factory=dict)
     list_name: str = ""
@@ -107,7 +107,7 @@ _SPELLINGS: dict[str, _Spellings] = {
     ),
     "search-inventory-marketplace": _Spellings(members={"sucessList": "successList"}),
 }
-"""Per touchpoint (contract 19.4); for requests and answers alike."""
+"""By touchpoint (contract 19.4), for requests and answers."""
 
 
 def canonical(touchpoint: str, members: dict[str, Any]) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def problems(error: ValidationError) -> list[str]:
     texts: dict[str, str] = {}
     for problem in error.errors(include_url=False, include_input=True):
         where = _where(problem["loc"])
-        # Several for one field are the alternatives of a union: the first is what the contract says.
+        # Several for one field are the alternatives of a union: the first is the contract's.
         texts.setdefault(where or str(problem["msg"]), _problem(where, problem))
     named = list(texts.values())
     if len(named) > PROBLEMS_MAX:

@@ -4,7 +4,7 @@ Its rules, each with the module that keeps it:
 
 1. Effects, then state, then offsets; a crash in between is harmless.                       group_commit
 2. Deciding again gives the same: `now` is the record's timestamp.                          role
-3. A redelivery is told from a caller's repeat by the source offset kept with each value.   tables, decide
+3. The source offset kept with each value distinguishes redelivery and caller's repeat.     tables, decide
 4. A chunk is handed over whole; an offset never passes an unfinished chunk.                decide, offset_ledger
 5. What cannot be decided is set aside; a role that rejects everything stops.               rejected
 6. State lives and leaves with its partition; every queue, group and batch is bounded, and

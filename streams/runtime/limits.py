@@ -61,13 +61,13 @@ RECOVERY_RECORDS_MAX = 10_000
 LIVE_TIMEOUT_S = 120.0
 """No progress for this long while records wait: /live turns 503, and a liveness probe (as in the chart) restarts it."""
 LIVE_POLL_S = 1.0
-"""How often progress is looked at, so that /live does not take the end of a quiet hour for an hour without progress."""
+"""How often progress is checked, so that /live does not take the end of a quiet hour for an hour without progress."""
 STOP_ROLE_S = 2.5
-"""What a role's own `stop` may take after SIGTERM; with what follows it stays within the supervisor's patience."""
+"""Time for a role's own `stop` after SIGTERM; with the steps that follow it fits the supervisor's patience."""
 STOP_DRAIN_S = 1.0
-"""What the groups in flight may take after that; a broker that is gone does not hold up the end."""
+"""Time for the groups in flight after that; a broker that is gone does not hold up the end."""
 STOP_LEAVE_S = 0.5
-"""Each of: the last commit of offsets, leaving the group, closing the producer."""
+"""Time for each of the last commit of offsets, leaving the group, closing the producer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ async def _refuse_other_partitions(
 
 
 async def check(settings: Settings, channels: Channels | None = None) -> list[str]:
-    """What differs between the cluster and the topics there should be, a sentence each; nothing when they agree."""
+    """Compares the cluster with the topics that should exist. Returns a sentence for each difference."""
     topics = topics_of(channels)
     async with _admin(settings) as admin:
         names = [topic.full_name(settings.topic_prefix) for topic in topics]

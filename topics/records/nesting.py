@@ -1,4 +1,4 @@
-"""How deep JSON may nest. orjson reads 1024 levels and writes 254: what was read must still be writable."""
+"""The bound on nesting of JSON. orjson reads 1024 levels and writes 254, and a value that was read must be writable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ where orjson stops writing."""
 def is_too_deep(raw: bytes, value: Any) -> bool:
     """Whether `value`, parsed from `raw`, nests deeper than NESTING_MAX.
 
-    Counting brackets settles it for nearly every body without looking at a member; the rest is walked level by level.
+    Counting brackets settles it for nearly every body; the others are walked level by level.
     """
     if raw.count(b"{") + raw.count(b"[") <= NESTING_MAX:
         return False

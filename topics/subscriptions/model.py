@@ -50,10 +50,10 @@ FACT = Touchpoint(
     repeat=Repeat.ONCE,
     refusable=False,
 )
-"""What is delivered to a subscription, described as the calls of the contract are. It is none of them, so it is not in
+"""A delivery to a subscription, described as the calls of the contract are. It is none of them, so it is not in
 TOUCHPOINTS."""
 KINDS: dict[str, Touchpoint] = {**touchpoints.BY_NAME, FACT.name: FACT}
-"""What a request may be, by the name it carries: a call of the contract, or a fact for a subscriber."""
+"""Kinds of requests by name: the calls of the contract, and a fact for a subscriber."""
 
 
 class SigningSecret(BaseModel):

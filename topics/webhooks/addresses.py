@@ -142,7 +142,7 @@ class AddressGuard:
 
     def answer_refusal(self, addresses: Iterable[str], port: int) -> str | None:
         """Why a name with these addresses must not be called: one refused address is enough."""
-        return next((told for address in addresses if (told := self.refusal(address, port)) is not None), None)
+        return next((why for address in addresses if (why := self.refusal(address, port)) is not None), None)
 
     def _host_refusal(self, host: str, port: int) -> str | None:
         if ":" in host:

@@ -247,7 +247,7 @@ class GroupCommit:
         return await send_all(tuple(step.values()))
 
     async def _look_for_late_writes(self, group: Group) -> None:
-        """Looks before chunks and waiters are told: when a newer owner is found, none of them may go on."""
+        """Looks before chunks and waiters are finished: when a newer owner is found, none of them may go on."""
         written = [(table, (group.state.get(place) or group.marks[place])) for place, table in group.tables.items()]
         overwritten = await self._late.check_written(written)
         if group.audited:

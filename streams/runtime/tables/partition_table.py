@@ -66,7 +66,7 @@ class PartitionTable:
         return self.stored(key)
 
     def stored(self, key: bytes) -> bytes | None:
-        """As of the last decision."""
+        """The value as of the last decision."""
         return self.values.get(key)
 
     @property

@@ -1,4 +1,4 @@
-"""What happens when durable state is not as it was written."""
+"""A violated invariant of durable state: counted and logged in production, a failure in tests."""
 
 from __future__ import annotations
 

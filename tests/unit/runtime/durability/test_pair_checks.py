@@ -1,4 +1,4 @@
-"""What held when state was written is checked when it is read: each check finds what it is for, and raises in tests."""
+"""Pair checks of the runtime: each finds the fault that it is for, and raises in tests."""
 
 from __future__ import annotations
 

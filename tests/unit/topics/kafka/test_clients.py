@@ -20,7 +20,7 @@ PACKAGES = ("topics", "gateway", "streams", "sluice")
 FACTORY = "topics/kafka/clients.py"
 OVERRIDES = {FACTORY, "streams/runtime/transport/chunk_transport.py", "streams/runtime/durability/changelog.py"}
 OVERRIDES |= {"streams/runtime/durability/publisher.py"}
-"""Where private attributes of aiokafka or Faust may be read or set; each has a test against the stock behaviour."""
+"""Modules that may touch private attributes of aiokafka or Faust; each has a test against the stock behaviour."""
 CLIENTS = ("AIOKafkaConsumer", "AIOKafkaProducer", "AIOKafkaAdminClient", "AIOKafkaClient")
 
 MODULES = {
@@ -52,7 +52,7 @@ def imported(tree: ast.Module) -> set[str]:
 
 
 def own_private_names(tree: ast.Module) -> set[str]:
-    """Those that the module itself gives to a function, a class, or an attribute of `self`."""
+    """Names that the module itself gives to functions, classes, or attributes of `self`."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
