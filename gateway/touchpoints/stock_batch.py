@@ -14,7 +14,7 @@ from topics.configuration.channels import Channel
 from topics.contract.definition import Touchpoint
 from topics.contract.models.inventory import split_valid
 from topics.contract.models.plain_stock import read_plain, read_plain_consolidated
-from topics.records.keys import channel_destination, destination_partition, shard_of, stock_key
+from topics.records.keys import stock_key, stock_partition
 from topics.schema_base import problems
 from topics.stock.positions import consolidated_location
 
@@ -38,8 +38,7 @@ def read_stock(touchpoint: Touchpoint, raw: bytes) -> StockBatch:
 def stock_home(channel: Channel, location: str, partitions: int) -> tuple[bytes, int]:
     """The key of a location's stock, and the partition that owns it."""
     key = stock_key(channel.name, location)
-    shard = shard_of(key, channel.marketplace.shards)
-    return key, destination_partition(channel_destination(channel.name), shard, partitions)
+    return key, stock_partition(channel.name, key, channel.marketplace.shards, partitions)
 
 
 def plain(touchpoint: Touchpoint, raw: bytes) -> StockBatch | None:

@@ -26,7 +26,7 @@ from topics.contract.definition import Entity, Touchpoint
 from topics.contract.entities import EntityError, entity_key
 from topics.contract.touchpoints import BY_NAME
 from topics.records.envelope import COMMAND, Envelope, EnvelopeError, Headers, parse
-from topics.records.keys import channel_destination, destination_partition, partition_of, shard_of, stock_key
+from topics.records.keys import partition_of, stock_key, stock_partition
 from topics.records.verdicts import Reply, decode_reply
 
 WAITS = "WAITS"
@@ -179,8 +179,8 @@ class DryRun:
         except (KeyError, TypeError):
             key = channel.encode()
         known = self._channels.channels.get(channel)
-        shard = shard_of(key, known.marketplace.shards if known is not None else 1)
-        return key, destination_partition(channel_destination(channel), shard, self._settings.partitions)
+        shards = known.marketplace.shards if known is not None else 1
+        return key, stock_partition(channel, key, shards, self._settings.partitions)
 
     def _state(self, topic: str, partition: int) -> PartitionState:
         state = self._states.get((topic, partition))

@@ -32,7 +32,7 @@ from topics.contract.definition import Entity
 from topics.contract.touchpoints import TOUCHPOINTS
 from topics.kafka.catalogue import BY_NAME as TOPIC_BY_NAME
 from topics.records.envelope import COMMAND, Envelope, EnvelopeError, parse
-from topics.records.keys import channel_destination, destination_partition, shard_of, stock_key
+from topics.records.keys import stock_key, stock_partition
 from topics.stock.snapshots import SNAPSHOT_STEP
 
 _TYPES = {COMMAND + touchpoint.name for touchpoint in TOUCHPOINTS if touchpoint.entity is Entity.STOCK} | SNAPSHOT_TYPES
@@ -119,8 +119,7 @@ class InventoryRole(Role):
 
     def _find_location(self, channel: str, location: str) -> StockLocation:
         key = stock_key(channel, location)
-        shard = shard_of(key, self._channels[channel].marketplace.shards)
-        partition = destination_partition(channel_destination(channel), shard, self._partitions)
+        partition = stock_partition(channel, key, self._channels[channel].marketplace.shards, self._partitions)
         return StockLocation(channel, location, key, key.decode(), partition)
 
 

@@ -101,3 +101,8 @@ def shard_of(entity_key: bytes, shards: int) -> int:
 def destination_partition(destination: str, shard: int, partitions: int) -> int:
     """The one partition that holds a shard of a destination: its lanes, its stock and its share of the budget."""
     return partition_of(join(destination, str(shard)), partitions)
+
+
+def stock_partition(channel: str, key: bytes, shards: int, partitions: int) -> int:
+    """The partition that owns a location's stock, by its key and the shards of its channel."""
+    return destination_partition(channel_destination(channel), shard_of(key, shards), partitions)

@@ -23,7 +23,7 @@ from topics.api.snapshots import SnapshotDocument, SnapshotList, SnapshotTaken
 from topics.configuration.channels import Channel, Channels
 from topics.configuration.settings import Settings
 from topics.contract.models.inventory import StockLocationCode
-from topics.records.keys import channel_destination, destination_partition, shard_of, stock_key
+from topics.records.keys import stock_key, stock_partition
 from topics.schema_base import problems
 from topics.stock.positions import consolidated_location, is_consolidated
 from topics.stock.snapshots import Run
@@ -115,8 +115,7 @@ class SnapshotsApi:
 
     def _target(self, channel: Channel, location: str, snapshot: str) -> Target:
         key = stock_key(channel.name, location)
-        shard = shard_of(key, channel.marketplace.shards)
-        partition = destination_partition(channel_destination(channel.name), shard, self._settings.partitions)
+        partition = stock_partition(channel.name, key, channel.marketplace.shards, self._settings.partitions)
         return Target(snapshot, channel.name, location, key, partition)
 
     def _location(self, call: Call, request: web.Request) -> tuple[Channel, str]:
