@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +22,7 @@ from streams.order.model.decision import (
     reply_of,
 )
 from streams.order.model.effects import Effect
-from streams.order.model.entities import Entity, Order, Return
+from streams.order.model.entities import Entity, Order, Return, decode_entity, encode_entity
 from streams.order.model.events import OUTCOMES, Event, EventKind
 from streams.order.model.states import OrderState
 from streams.order.records.document import document
@@ -57,7 +56,8 @@ def nothing_recorded(_key: bytes) -> tuple[int | None, Any] | None:
 
 def decide(entity: Entity | None, event: Event, now_ms: int, lookup: AnswerLookup = nothing_recorded) -> Decided:
     """Decide one event. `entity` is left as it is."""
-    decided = advance(copy.deepcopy(entity), event, now_ms, lookup)
+    copy = decode_entity(encode_entity(entity)) if entity is not None else None
+    decided = advance(copy, event, now_ms, lookup)
     return decided if decided.changed else replace(decided, entity=entity)
 
 
