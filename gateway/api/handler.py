@@ -15,6 +15,9 @@ from topics.api.routes import ROUTES
 from topics.configuration.channels import Channel
 from topics.configuration.settings import Settings
 
+ID_CHARS = 40
+"""Of an id in a path that the log has: more than any of Sluice's."""
+
 Act = Callable[[Call, web.Request], Awaitable[Answer]]
 """What a call does. Raises Refused, and what the ports raise."""
 
@@ -30,7 +33,7 @@ class Management:
         """`label`: the call's name in the log and the metrics."""
 
         async def handle(request: web.Request) -> web.Response:
-            call = Call(label, time.perf_counter())
+            call = Call(label, time.perf_counter(), subject=request.match_info.get("id", "")[:ID_CHARS])
             try:
                 if self._token is not None:
                     bearer(self._token, request.headers.get("Authorization"))
@@ -60,6 +63,12 @@ def add_api(router: web.UrlDispatcher, management: Management, acts: Mapping[str
     for resource in resources.values():
         resource.add_route("*", not_allowed)
     router.add_route("*", "/api/{rest:.*}", management.refusing(404, "UNKNOWN", "There is no such path"))
+
+
+def check_ready(unready: str | None, message: str) -> None:
+    """Raises Refused while a view that the call needs is not read to its end; `unready` says why."""
+    if unready is not None:
+        raise Refused(503, "STARTING", message, unready, retry_after_s=1)
 
 
 def channel_named(channels: Mapping[str, Channel], name: str) -> Channel:

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from aiohttp import web
 
-from gateway.api.handler import Act, channel_named
+from gateway.api.handler import Act, channel_named, check_ready
 from gateway.api.inventory.documents import channel_document, control_document, refused_document
 from gateway.api.read_your_writes import ReadYourWrites
 from gateway.dependencies import Dependencies
@@ -61,9 +61,7 @@ class InventoryApi:
 
     def _when_ready(self, act: Act) -> Act:
         async def when_ready(call: Call, request: web.Request) -> Answer:
-            unready = self._operations.unready()
-            if unready is not None:
-                raise Refused(503, "STARTING", "The status of stock is not read yet", unready, retry_after_s=1)
+            check_ready(self._operations.unready(), "The status of stock is not read yet")
             return await act(call, request)
 
         return when_ready

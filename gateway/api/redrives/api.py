@@ -10,7 +10,7 @@ from itertools import islice
 
 from aiohttp import web
 
-from gateway.api.handler import Act
+from gateway.api.handler import Act, check_ready
 from gateway.api.redrives.job import Job, Redriver
 from gateway.dependencies import Dependencies
 from gateway.http.answers import Answer, Refused, bad_data, json_answer
@@ -43,28 +43,17 @@ class RedrivesApi:
 
     def acts(self) -> dict[str, Act]:
         """The handlers of /api/redrives, by the names of their routes."""
-        acts = {
+        return {
             "list-redrives": self.list_all,
             "redrive": self.start,
             "get-redrive": self.show,
             "stop-redrive": self.stop,
         }
-        return {name: self._named(act) for name, act in acts.items()}
-
-    @staticmethod
-    def _named(act: Act) -> Act:
-        async def named(call: Call, request: web.Request) -> Answer:
-            call.subject = request.match_info.get("id", "")[:40]
-            return await act(call, request)
-
-        return named
 
     async def start(self, call: Call, request: web.Request) -> Answer:
         raw = await self._bodies.read(request)
         wanted = validated(RedriveAsked, parse(raw) if raw else {})
-        unready = self._dependencies.subscriptions.unready()
-        if unready is not None:
-            raise Refused(503, "STARTING", "The subscriptions are not read yet", unready, retry_after_s=1)
+        check_ready(self._dependencies.subscriptions.unready(), "The subscriptions are not read yet")
         self._check_names(wanted)
         running = next((job for job in self._jobs.values() if not job.is_over), None)
         if running is not None:

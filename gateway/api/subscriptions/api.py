@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from aiohttp import web
 
-from gateway.api.handler import Act, channel_in_query
+from gateway.api.handler import Act, channel_in_query, check_ready
 from gateway.api.lane_decisions import decide_lane
 from gateway.api.read_your_writes import ReadYourWrites
 from gateway.api.subscriptions.rules import (
@@ -95,10 +95,7 @@ class SubscriptionsApi:
 
     def _when_ready(self, act: Act) -> Act:
         async def when_ready(call: Call, request: web.Request) -> Answer:
-            unready = self._dependencies.subscriptions.unready()
-            if unready is not None:
-                raise Refused(503, "STARTING", "The subscriptions are not read yet", unready, retry_after_s=1)
-            call.subject = request.match_info.get("id", "")[:40]
+            check_ready(self._dependencies.subscriptions.unready(), "The subscriptions are not read yet")
             return await act(call, request)
 
         return when_ready
