@@ -5,38 +5,14 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from topics.configuration import budgets
-from topics.configuration.budgets import Budget
-from topics.configuration.channels import (
-    Channel,
-    Channels,
-    Credentials,
-    IncreffCredential,
-    IncreffDestination,
-    MarketplaceCredential,
-    MarketplaceDestination,
-)
+from topics.configuration.channels import Channels
 from topics.configuration.errors import ConfigurationError, said
-from topics.configuration.sla import Sla
-from topics.configuration.stock import TABLES as STOCK_TABLES
-from topics.configuration.stock import LocationStock
-
-_TABLES: dict[str, type[BaseModel]] = {
-    "increff": IncreffDestination,
-    "marketplace": MarketplaceDestination,
-    "credentials": Credentials,
-    "increff_credentials": Credentials,
-    "budget": Budget,
-    "get_credential": IncreffCredential,
-    "marketplace_credential": MarketplaceCredential,
-    "sla": Sla,
-    **STOCK_TABLES,
-}
-"""Tables of channels.toml by name, for errors that list the members known there."""
 
 
 def load_channels(path: Path | None, *, default: dict[str, Any] | None = None) -> Channels:
@@ -114,16 +90,20 @@ def _expected(problem: Any) -> str:
 
 
 def _model_at(path: tuple[Any, ...]) -> type[BaseModel] | None:
-    """The model that a key of channels.toml belongs to."""
-    model: type[BaseModel] | None = Channels
-    if path[:1] == ("channels",):
-        model, path = Channel, path[2:]  # the next part is a channel's name
-    if path[:2] == ("stock", "locations") and len(path) > 2:
-        model, path = LocationStock, path[3:]  # the next part is a location's code
+    """The model of the table at `path`, if there is one."""
+    kind: Any = Channels
     for part in path:
-        if not isinstance(part, int):
-            model = budgets.TAGS.get(part) or model if part in budgets.TAGS else _TABLES.get(str(part))
-    return model
+        kind = budgets.TAGS[part] or kind if part in budgets.TAGS else _kind_of(kind, part)
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _kind_of(kind: Any, part: Any) -> Any:
+    """The type of a table's member, or of the entries of a list or of a table with free names."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        kind = kind.model_fields[part].annotation if part in kind.model_fields else None
+    else:
+        kind = next(reversed(get_args(kind)), None) if get_origin(kind) is dict else next(iter(get_args(kind)), None)
+    return get_args(kind)[0] if get_origin(kind) in (Union, UnionType) else kind  # or None: the member is optional
 
 
 def _members_at(path: tuple[Any, ...]) -> list[str]:

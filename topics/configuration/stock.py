@@ -206,12 +206,3 @@ def _check_batch(batch_max: int, why: str) -> None:
 
 
 _AS_THE_CHANNEL = LocationStock()
-
-TABLES: dict[str, type[BaseModel]] = {
-    "stock": StockSettings,
-    "buffers": Buffer,
-    "shares": Share,
-    "caps": Cap,
-    "read_back": ReadBack,
-}
-"""Tables of channels.toml by name, for errors that say what is known there."""
