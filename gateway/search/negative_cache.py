@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-ABSENT_MS = 60_000
+ENTRY_MS = 60_000
 """How long an entry holds: a new listing is found within a minute, or as soon as its stock comes."""
-ABSENT_MAX = 100_000
+ENTRIES_MAX = 100_000
 """SKUs kept, some 20 MB; the oldest are dropped first."""
 
 Sku = tuple[str, str, str]
@@ -21,10 +21,10 @@ class NegativeCache:
     def add(self, skus: Iterable[Sku], now_ms: int) -> None:
         for sku in skus:
             self._until_ms.pop(sku, None)
-            self._until_ms[sku] = now_ms + ABSENT_MS
+            self._until_ms[sku] = now_ms + ENTRY_MS
         while self._until_ms:
             oldest, until_ms = next(iter(self._until_ms.items()))
-            if until_ms > now_ms and len(self._until_ms) <= ABSENT_MAX:
+            if until_ms > now_ms and len(self._until_ms) <= ENTRIES_MAX:
                 break
             del self._until_ms[oldest]
 

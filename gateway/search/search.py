@@ -51,7 +51,7 @@ class Search:
         self._replies = replies
         self._now_ms = now_ms
         self._offers = lookup.Offers()
-        self._absent = NegativeCache()
+        self._negative_cache = NegativeCache()
         self._free = list(range(ASKED_AT_ONCE))
         """Lanes without a call in flight."""
 
@@ -88,7 +88,7 @@ class Search:
             return []
         now_ms = self._now_ms()
         missing = [sku for sku in lookup.skus_of(members) if sku not in found]
-        return [sku for sku in missing if not self._absent.has(_name(channel, members, sku), now_ms)]
+        return [sku for sku in missing if not self._negative_cache.has(_name(channel, members, sku), now_ms)]
 
     async def _ask(self, touchpoint: Touchpoint, channel: Channel, members: Mapping[str, Any]) -> lookup.Found | None:
         """What Increff has; None: it was not asked, or gave no usable answer in time."""
@@ -110,8 +110,8 @@ class Search:
         if reply is None or reply.verdict is not Verdict.ANSWERED or not isinstance(reply.body, dict):
             return None
         found = lookup.in_answer(touchpoint.name, reply.body, channel, self._offers.lookup(channel), members)
-        absent = [_name(channel, members, sku) for sku in members["channelSkuCodes"] if sku not in found]
-        self._absent.add(absent, self._now_ms())
+        missing = [_name(channel, members, sku) for sku in members["channelSkuCodes"] if sku not in found]
+        self._negative_cache.add(missing, self._now_ms())
         return found
 
     def _request(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.api import fact_pages as recovery
+from gateway.api import fact_pages
 from gateway.api.fact_pages import HOUR_MS, Incarnation, Page, page_of
 from gateway.http.answers import Refused
 from gateway.ports import Outgoing
@@ -84,7 +84,7 @@ async def test_facts_that_the_order_has_forgotten_are_found_from_its_beginning()
 async def test_pages_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     log = FakeFacts()
     known = story(minutely(log, 7, between=3))
-    monkeypatch.setattr(recovery, "RECORDS_MAX", 9)
+    monkeypatch.setattr(fact_pages, "RECORDS_MAX", 9)
     found: list[int] = []
     at: int | None = None
     for _ in range(20):

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.ports import Outgoing
-from gateway.search import negative_cache as absent
-from gateway.search import search as searching
-from gateway.search.negative_cache import ABSENT_MS, NegativeCache
+from gateway.search import negative_cache, search
+from gateway.search.negative_cache import ENTRY_MS, NegativeCache
 from gateway.views.positions import StockIndex
 from tests.fakes.gateway import NOW_MS, FakeKafka, Gateway, call_sample, channels_with, gateway
 from topics.records.deliveries import decode_request
@@ -173,13 +172,13 @@ async def test_a_channel_may_do_without_increff() -> None:
 
 
 async def test_questions_in_the_air_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(searching, "ASKED_AT_ONCE", 1)
+    monkeypatch.setattr(search, "ASKED_AT_ONCE", 1)
     meanwhile: list[asyncio.Future[Any]] = []
 
     class Waiting(FakeKafka):
         async def produce(self, record: Outgoing) -> Any:
             stored = await super().produce(record)
-            if not meanwhile:  # while this question is in the air, another search comes
+            if not meanwhile:  # another search comes while this call is in flight
                 meanwhile.append(asyncio.ensure_future(call_sample(at, EVERYWHERE, channelSkuCodes=["B"])))
                 await meanwhile[0]
             return stored
@@ -192,13 +191,13 @@ async def test_questions_in_the_air_are_bounded(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_is_absent_is_remembered_for_a_while_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(absent, "ABSENT_MAX", 3)
+    monkeypatch.setattr(negative_cache, "ENTRIES_MAX", 3)
     known = NegativeCache()
     known.add([("c", "", "A")], 0)
-    assert known.has(("c", "", "A"), ABSENT_MS - 1)
-    assert not known.has(("c", "", "A"), ABSENT_MS)
+    assert known.has(("c", "", "A"), ENTRY_MS - 1)
+    assert not known.has(("c", "", "A"), ENTRY_MS)
     known.add([("c", "", str(number)) for number in range(5)], 1)
     assert len(known) == 3
     assert known.has(("c", "", "4"), 2)
-    known.add([], ABSENT_MS + 1)
+    known.add([], ENTRY_MS + 1)
     assert len(known) == 0
