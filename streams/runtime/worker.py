@@ -34,8 +34,7 @@ from streams.runtime.durability.late_writes import LateWrites
 from streams.runtime.durability.lease import Lease
 from streams.runtime.durability.offset_ledger import OffsetLedger
 from streams.runtime.durability.publisher import Publisher, TooLargeError, fits
-from streams.runtime.durability.rebuild import check_source
-from streams.runtime.durability.recovery import Recovery
+from streams.runtime.durability.recovery import Recovery, check_source
 from streams.runtime.limits import (
     GC_THRESHOLD,
     LIVE_POLL_S,

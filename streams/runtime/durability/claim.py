@@ -17,7 +17,8 @@ from typing import Any
 import orjson
 from aiokafka import TopicPartition
 
-from streams.runtime.durability.changelog import ChangelogReader, Gaps
+from streams.runtime.durability.changelog import ChangelogReader
+from streams.runtime.durability.late_writes import Gaps
 from streams.runtime.durability.publisher import Publisher, send_all
 from streams.runtime.durability.rebuild import Rebuild
 from streams.runtime.invariants import violated

@@ -14,8 +14,9 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.runtime.durability.changelog import ChangelogReader, Gaps
+from streams.runtime.durability.changelog import Apply, ChangelogReader
 from streams.runtime.durability.publisher import Batches
+from streams.runtime.invariants import violated
 from streams.runtime.metrics import Metrics
 from streams.runtime.tables.partition_table import NO_OFFSET, PartitionTable
 from topics.records.reading import made_by
@@ -27,6 +28,52 @@ Logs = Mapping[TopicPartition, PartitionTable]
 
 class FencedError(RuntimeError):
     """A newer owner has claimed a partition that this worker still writes."""
+
+
+class Gaps:
+    """Parts of changelogs before our own records, in which other workers wrote.
+
+    Only the owner writes a changelog, and every acknowledgement has an offset, so a gap costs nothing to see.
+    """
+
+    def __init__(self, reader: ChangelogReader) -> None:
+        self._reader = reader
+        self.tables: dict[TopicPartition, PartitionTable] = {}
+        self._first: dict[TopicPartition, int] = {}
+        self._end: dict[TopicPartition, int] = {}
+
+    def add(self, place: TopicPartition, table: PartitionTable, end: int | None) -> None:
+        """From the table's log end to `end`; None: to the end of the log."""
+        self.tables[place] = table
+        self._first.setdefault(place, table.log_end)
+        if end is None:
+            self._end.pop(place, None)
+        else:
+            self._end[place] = end
+
+    def acknowledged(self, table: PartitionTable, batches: Batches) -> None:
+        """Looks for gaps before our own batches of a table, and moves its log end behind them."""
+        place = TopicPartition(batches.topic, batches.partition)
+        for offset, count in batches.acknowledged:
+            if offset < 0:
+                # Kafka has the batch and no longer knows where: what is there may be another worker's.
+                self.add(place, table, None)
+                continue
+            if NO_OFFSET < table.log_end < offset:
+                self.add(place, table, offset)
+            elif offset < table.log_end:
+                where = f"{place.topic}/{place.partition}"
+                violated("changelog_offsets_grow", f"{where} took a batch at {offset} after {table.log_end - 1}")
+            table.log_end = offset + count
+            self._reader.reached(place, table.log_end)
+
+    async def read(self, apply: Apply) -> None:
+        """Gives `apply` the records in the gaps."""
+        if not self.tables:
+            return
+        positions = await self._reader.read(self._first, apply, first=self._first, end=self._end)
+        for place in self._first.keys() - self._end.keys():
+            self.tables[place].log_end = positions[place]
 
 
 class LateWrites:

@@ -8,9 +8,8 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from streams.runtime.invariants import violated
 from streams.runtime.metrics import Metrics
-from streams.runtime.tables.partition_table import NO_OFFSET, PartitionState, PartitionTable
+from streams.runtime.tables.partition_table import NO_OFFSET, PartitionTable
 from topics.records.reading import MADE_BY, NOBODY, OWNER_KEY
 
 log = logging.getLogger(__name__)
@@ -71,16 +70,6 @@ def recovered_offsets(rebuilds: Sequence[Rebuild]) -> tuple[int, int]:
         return NO_OFFSET, NO_OFFSET
     newest = [rebuild.table.newest_origin() for rebuild in rebuilds]
     return max(newest), newest[0]
-
-
-def check_source(source: str, state: PartitionState, end: int) -> None:
-    """Pair check: state was made from records that are there. If the source topic was made anew and its changelogs were
-    not, records up to the old offsets would be skipped as redeliveries."""
-    if state.horizon >= end:
-        violated(
-            "state_has_its_source",
-            f"tables of {source}/{state.partition} were made from offset {state.horizon}, and the topic ends at {end}",
-        )
 
 
 def _made_by(headers: Sequence[tuple[str, bytes]]) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from aiokafka import TopicPartition
 from streams.runtime.durability.changelog import ChangelogReader
 from streams.runtime.durability.claim import Claims, Takeover
 from streams.runtime.durability.rebuild import Rebuild, recovered_offsets
+from streams.runtime.invariants import violated
 from streams.runtime.metrics import Metrics
 from streams.runtime.tables.partition_table import MakeTable, PartitionState
 
@@ -84,3 +85,13 @@ class Recovery:
         self._metrics.recovery_seconds.set(took)
         partitions = sorted(state.partition for state in states)
         log.info("recovered %d records of partitions %s in %.2f s", records, partitions, took)
+
+
+def check_source(source: str, state: PartitionState, end: int) -> None:
+    """Pair check: state was made from records that are there. If the source topic was made anew and its changelogs were
+    not, records up to the old offsets would be skipped as redeliveries."""
+    if state.horizon >= end:
+        violated(
+            "state_has_its_source",
+            f"tables of {source}/{state.partition} were made from offset {state.horizon}, and the topic ends at {end}",
+        )

@@ -11,7 +11,8 @@ from streams.runtime.durability.changelog import ChangelogReader, check_end, che
 from streams.runtime.durability.claim import Claims, Takeover
 from streams.runtime.durability.late_writes import LateWrites
 from streams.runtime.durability.offset_ledger import OffsetLedger
-from streams.runtime.durability.rebuild import Rebuild, check_source
+from streams.runtime.durability.rebuild import Rebuild
+from streams.runtime.durability.recovery import check_source
 from streams.runtime.invariants import InvariantError
 from streams.runtime.metrics import Metrics
 from streams.runtime.tables.local_store import LocalStore
