@@ -58,10 +58,13 @@ class Rules:
         self.events: dict[Any, Event] = {}
 
     def call_of(self, request: RequestState) -> Call:
-        """The call that a request carries on; a cancellation of the rest is Sluice's own."""
+        """The call that a request carries on; a cancellation of the rest is Sluice's own.
+
+        A request's id is its event's and a count, or the time where the event asks again.
+        """
         if request.units:
             return Call(request.id, "seller", units=request.units)
-        return self.calls[self.callers[request.id.removesuffix(".0")][0]]
+        return self.calls[self.callers[request.id.rpartition(".")[0]][0]]
 
     def event(self, index: int, number: int, knew: tuple[int, ...], now_ms: int) -> Event:
         key = (index, number, knew, now_ms)
