@@ -105,7 +105,7 @@ def document() -> dict[str, Any]:
         "asyncapi": "3.0.0",
         "info": {
             "title": "Sluice",
-            "version": metadata.version("sluice"),
+            "version": metadata.version("sluice-gateway"),
             "description": "Every Kafka topic of Sluice. To read facts: `orders.events`. To write commands without "
             "HTTP: `orders.commands` and `inventory.updates`. The other topics are between Sluice's roles.",
         },

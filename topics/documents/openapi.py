@@ -86,7 +86,7 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "Sluice",
-            "version": metadata.version("sluice"),
+            "version": metadata.version("sluice-gateway"),
             "description": "Increff's public channel contract, for both sides, and the management API",
         },
         "tags": [
