@@ -1,10 +1,16 @@
-"""The generator of the JSON Schemas in Sluice's documents."""
+"""What Sluice's generated documents have in common: the version, and the generator of JSON Schemas."""
 
 from __future__ import annotations
 
+from importlib import metadata
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
+
+
+def version() -> str:
+    """The version of the installed product."""
+    return metadata.version("sluice-gateway")
 
 
 class Untitled(GenerateJsonSchema):
