@@ -21,6 +21,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.transport.producer import ProducerBuffer
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
+from mode.threads import ServiceThread
 
 from streams.runtime.durability.offset_ledger import OffsetLedger
 from streams.runtime.limits import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, FETCH_BESIDE_MS, FETCH_WAIT_MS
@@ -28,6 +29,7 @@ from streams.runtime.tables.partition_table import PartitionState
 from streams.runtime.transport.chunk_transport import (
     ChunkConsumer,
     ChunkConsumerThread,
+    IdleProducer,
     SourceApp,
     SourceTableManager,
     portions,
@@ -281,3 +283,34 @@ async def test_a_confirmation_counts_from_when_it_was_asked_for() -> None:
     thread._watch_heartbeats(coordinator)
     assert await coordinator._do_heartbeat()
     assert told[0] <= answered[0]
+
+
+def test_progress_begins_where_faust_resumed_reading() -> None:
+    """Until a chunk is finished the ledger knows no offset; Faust keeps the committed one under this name."""
+    assert stock_consumer()._committed_offset == {}
+    consumer = chunk_consumer()
+    consumer.app.hooks = MagicMock(ledger=OffsetLedger())
+    ends = {TP0: 9, TP("source", 1): None}
+    consumer.assignment, consumer.highwater = (lambda: set(ends)), ends.get
+    consumer._committed_offset = {TP0: 5}
+    assert consumer.progress() == {0: (5, 9), 1: (0, None)}
+    consumer.app.hooks.ledger.handed_out(0, 6)
+    consumer.app.hooks.ledger.finished(0, 6)
+    assert consumer.progress() == {0: (7, 9), 1: (0, None)}
+
+
+def test_stock_faust_makes_its_clients_with_options_of_its_own() -> None:
+    """Faust's producer and consumer are made by the factory, so that they connect as all other clients do."""
+    assert "_settings_default" in inspect.getsource(driver.Producer._new_producer)
+    assert "aiokafka.AIOKafkaConsumer(" in inspect.getsource(driver.AIOKafkaConsumerThread._create_worker_consumer)
+    for ours in (IdleProducer._new_producer, ChunkConsumerThread._create_worker_consumer):
+        assert "clients." in inspect.getsource(ours)
+        assert "self.app.hooks.settings" in inspect.getsource(ours)
+
+
+def test_stock_consumer_thread_leaves_a_loop_open_that_it_was_given() -> None:
+    """Ours is given one of uvloop's, which nothing else closes."""
+    assert "self._close_thread_loop_on_stop = thread_loop is None" in inspect.getsource(ServiceThread)
+    thread = chunk_consumer()._new_consumer_thread()
+    assert thread._close_thread_loop_on_stop
+    thread.thread_loop.close()
