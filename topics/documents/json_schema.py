@@ -1,16 +1,10 @@
-"""What Sluice's generated documents have in common: the version, and the generator of JSON Schemas."""
+"""The generator of the JSON Schemas in Sluice's documents."""
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
-
-
-def version() -> str:
-    """The version of the installed product."""
-    return metadata.version("sluice-gateway")
 
 
 class Untitled(GenerateJsonSchema):
