@@ -16,7 +16,7 @@ from topics.configuration.channels import Channel
 from topics.configuration.settings import Settings
 
 ID_CHARS = 40
-"""Of an id in a path that the log has: more than any of Sluice's."""
+"""Characters of a path's id that are logged; Sluice's own ids are shorter."""
 
 Act = Callable[[Call, web.Request], Awaitable[Answer]]
 """What a call does. Raises Refused, and what the ports raise."""

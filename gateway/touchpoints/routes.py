@@ -29,7 +29,7 @@ def add_touchpoints(router: web.UrlDispatcher, ingress: Ingress, responder: Resp
 
 
 def add_fallbacks(router: web.UrlDispatcher, responder: Responder) -> None:
-    """Last, so that they take only what nothing else took."""
+    """Adds the 404 routes. Call it after all other routes are added, so that those match first."""
     for prefix, direction in (("/channels", Direction.TO_MARKETPLACE), ("", Direction.TO_INCREFF)):
         refused = _refusing(responder, direction, 404, "PATH_UNKNOWN", "There is no such path")
         router.add_route("*", f"{prefix}/{{rest:.*}}", refused)

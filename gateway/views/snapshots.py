@@ -15,7 +15,7 @@ class SnapshotIndex:
     def __init__(self) -> None:
         self._raw: dict[tuple[str, str], bytes] = {}
         self._changed: dict[tuple[str, str], asyncio.Event] = {}
-        """Where a call waits: set by the next change."""
+        """One event for each channel and location that a call waits for; the next change there sets it."""
 
     def apply(self, key: bytes, value: bytes | None) -> None:
         """One record of `inventory.positions` that is not a position."""

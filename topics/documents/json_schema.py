@@ -8,7 +8,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 
 class Untitled(GenerateJsonSchema):
-    """Makes schemas without titles of members, which only repeat their names."""
+    """Leaves out the titles of members: pydantic's only repeat their names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
         return False

@@ -55,7 +55,7 @@ class Topic:
             config["min.cleanable.dirty.ratio"] = "0.2"
             config["segment.ms"] = str(DAY_MS // 24)
             config["min.compaction.lag.ms"] = str(COMPACTION_LAG_MS)
-            # A worker that stood still sends records with the time at which it made them: the lag must not go by that.
+            # The time of the broker: with its own, what a stalled worker sends late could be compacted at once.
             config["message.timestamp.type"] = "LogAppendTime"
         return config
 

@@ -47,7 +47,7 @@ class Dispatcher:
         health: SubscriptionHealth | None = None,
         backlog: BacklogReporter | None = None,
     ) -> None:
-        """`health` and `backlog`: of a subscription."""
+        """`health` and `backlog` are given for a subscription only; a far side has none."""
         self.destination = shard.destination
         self.shard = shard.number
         self.partition = shard.partition

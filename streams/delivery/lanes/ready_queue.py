@@ -161,7 +161,7 @@ class ReadyQueue:
         return self._timed[0][0] if self._timed else NEVER
 
     def choose(self, admission: Admission, now_ms: int) -> tuple[Turn | None, float]:
-        """The turn that comes next, which stays until `pop_chosen`; None: none before the second value, so far."""
+        """The turn that comes next; it stays until `pop_chosen`. (None, t): none may go before t, unless one comes."""
         turn = self._ready.peek(now_ms, _is_alive)
         if turn is None or not turn.background:
             return turn, NEVER

@@ -21,7 +21,7 @@ LATE_BYTES_MAX = 32 << 20
 """Bytes of late answers until their next attempts: several of the largest."""
 
 Name = tuple[str, str]
-"""Channel and delivery id: a channel answers its own requests only."""
+"""(channel, delivery id): with the channel in it, a channel cannot answer another's request."""
 
 
 class Fate(StrEnum):

@@ -137,6 +137,3 @@ def disabled(subscription: Subscription, reason: str, failing_since_ms: int | No
         Effect("subscriptions.status", key, status.encode()),
         Effect("subscriptions.events", key, orjson.dumps(fact.model_dump()), envelope.headers()),
     ]
-
-
-log = logging.getLogger(__name__)

@@ -119,7 +119,7 @@ class PartitionTable:
         return bool(self.overlay)
 
     def undo(self) -> None:
-        """Drops the puts of a record that was not decided."""
+        """Discards the changes of a record whose decision failed."""
         self.overlay.clear()
 
     def merge(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 from collections import Counter, defaultdict
 from functools import cache
@@ -73,6 +74,16 @@ def test_a_class_name_means_one_thing(role: str) -> None:
                 if isinstance(node, ast.ClassDef):
                     defined[node.name].append(str(path))
     assert {name: paths for name, paths in defined.items() if len(paths) > 1} == {}
+
+
+@pytest.mark.parametrize("package", [package for package in BOUNDS if package not in ("sluice.dev", "bench")])
+def test_the_map_has_every_room(package: str) -> None:
+    rooms_on_the_map = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## Rooms")[2]
+    folder = package.replace(".", "/")
+    missing = {
+        room for room in rooms(package).names if not re.search(rf"`{folder}/{room}(?:/|\.py)`", rooms_on_the_map)
+    }
+    assert missing == set()
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -51,7 +51,7 @@ class ReturnDetails(Body):
 
 
 class CreateReturnOrder(Body):
-    """`orderType` is open, as in Create Outward Order."""
+    """`orderType` takes any code: the pages of the contract list different ones, as for Create Outward Order."""
 
     forwardOrderCode: Code
     returnOrderCode: Code

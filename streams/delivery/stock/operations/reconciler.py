@@ -20,7 +20,7 @@ from streams.delivery.stock.operations.sweep import Walk
 from streams.delivery.stock.ports import StockLocation, StockReading
 
 PAGES = 10
-"""Pages of a group: a million SKUs with drift everywhere then wait for 500 pauses of CONFIRM_MS."""
+"""Pages that are read before one pause of CONFIRM_MS: a million SKUs that have all drifted then wait 500 times."""
 CONFIRM_MS = 5_000
 """How long a channel may take until its answers show what it acknowledged."""
 PAUSED_CHECK_MS = 1_000
@@ -91,7 +91,7 @@ class Reconciler:
             self._in_hand.update(suspects)
             await self._pause(CONFIRM_MS)
             again = await self._read(list(suspects))
-        # No await until the commit is handed over: what is certain now is still so then.
+        # No await before the commit is handed over: a position could change after it was judged.
         results: dict[str, Drift | None] = {}
         for sku, before in first.items():
             if before is None:
