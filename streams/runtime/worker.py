@@ -21,6 +21,7 @@ import logging
 import signal
 import time
 from collections.abc import Coroutine, Iterable
+from math import inf
 from typing import Any
 
 import uvloop
@@ -150,11 +151,24 @@ class Worker:
             await asyncio.sleep(LIVE_POLL_S)
 
     async def _audit(self) -> None:
-        """Looks for late writes also where this worker does not write: only its own writes show a gap."""
+        """Looks for late writes also where this worker does not write, and for state that lacks its source."""
+        suspects: set[int] = set()
         while True:
             await asyncio.sleep(self.tuning.audit_s)
             if self.partitions.is_open() and self.role.tables:
                 self.group_commit.audit(self.partitions.owned.values())
+                suspects = self._check_sources(suspects)
+
+    def _check_sources(self, suspects: set[int]) -> set[int]:
+        """Checks at the second look: a leader that was just elected may report an older end for a moment."""
+        progress = self.app.consumer.progress()
+        ends = {partition: end for partition, (_, end) in progress.items() if end is not None}
+        lacking = {
+            partition for partition, state in self.partitions.owned.items() if state.horizon >= ends.get(partition, inf)
+        }
+        for partition in lacking & suspects:
+            check_source(self.source, self.partitions.owned[partition], ends[partition])
+        return lacking
 
     def _make_table(self, name: str, state: PartitionState) -> PartitionTable:
         if name in self.role.spills:
@@ -322,13 +336,8 @@ class Worker:
         """Records not yet finished, per partition of this worker."""
         if not self.app.started or not self.partitions.is_open():
             return {}
-        found: dict[int, int] = {}
-        for partition, (finished, end) in self.app.consumer.progress().items():
-            found[partition] = max(0, end - finished) if end is not None else 0
-            state = self.partitions.get(partition)
-            if state is not None and end is not None:
-                check_source(self.source, state, end)
-        return found
+        progress = self.app.consumer.progress()
+        return {partition: max(0, end - done) if end is not None else 0 for partition, (done, end) in progress.items()}
 
     def not_live(self) -> str | None:
         silent = time.monotonic() - max(self._progress_at, self.group_commit.progress_at)
