@@ -47,7 +47,7 @@ STOP_S = 5.0
 ANSWER_S = 5.0
 """How long these answers may take to leave."""
 HEADER_BYTES_MAX = 16 << 10
-"""Of one header or request line. Those of the contract are short; proxies add some."""
+"""Most bytes of one header or request line. Those of the contract are short; proxies add some."""
 
 GC_THRESHOLD = 20_000
 """Allocations between collections of the youngest generation: those of some hundred requests, not of some dozen."""

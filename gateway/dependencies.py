@@ -1,4 +1,4 @@
-"""What a gateway is built from: `make_app` gets it, tests and benchmarks give their own."""
+"""The parts a gateway is built from: `make_app` is given them; tests and benchmarks give their own."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class Stock(Protocol):
 
 
 class StockOperations(Protocol):
-    """What operators asked of stock, and how it fares, as gateway.views.stock_operations has them."""
+    """Operators' wishes about stock and its status, as gateway.views.stock_operations has them."""
 
     @property
     def controls(self) -> ControlIndex: ...

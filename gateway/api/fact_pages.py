@@ -23,7 +23,7 @@ from topics.records.reading import Epochs, made_by
 from topics.subscriptions.model import delivered_body
 
 PAGE_BYTES_MAX = 4 << 20
-"""Of the facts of one page. A fact of an order with many lines takes some 30 KB."""
+"""Most bytes of facts in one page. A fact of an order with many lines takes some 30 KB."""
 RECORDS_MAX = 50_000
 """Records read for one call, in some half a second of processor time."""
 SEARCH_MS = 5_000

@@ -19,7 +19,7 @@ ID_CHARS = 40
 """Characters of a path's id that are logged; Sluice's own ids are shorter."""
 
 Act = Callable[[Call, web.Request], Awaitable[Answer]]
-"""What a call does. Raises Refused, and what the ports raise."""
+"""The work of a call. Raises Refused, and whatever the ports raise."""
 
 
 class Management:

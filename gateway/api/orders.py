@@ -40,7 +40,7 @@ QUERY_TIMEOUT_S = 10.0
 
 
 class _Kind(NamedTuple):
-    """What calls may be about. `member`: the member of a query that names it."""
+    """The subjects that a call may name. `member`: the member of a query that names it."""
 
     name: str
     member: str

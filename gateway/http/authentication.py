@@ -23,7 +23,8 @@ def unauthorized(description: str) -> Refused:
 
 @dataclass(frozen=True, slots=True)
 class _Credentials:
-    """What a marketplace has to send. `channel` None: an unknown username; `domain` None: any domain, or none."""
+    """Credentials that a marketplace has to send. `channel` None: an unknown username; `domain` None: any domain, or
+    none."""
 
     channel: Channel | None
     password: bytes

@@ -15,7 +15,8 @@ from topics.records.nesting import NESTING_MAX, is_too_deep
 from topics.schema_base import canonical, problems
 
 HELD_BYTES_MAX = 256 << 20
-"""Of all bodies that are being received: 64 of the largest. Without it slow senders could fill the memory."""
+"""Most bytes of all bodies that are being received: 64 of the largest. Without it slow senders could fill the
+memory."""
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -19,7 +19,8 @@ from topics.kafka import clients
 from topics.kafka.catalogue import BY_NAME, RECORD_BYTES_MAX
 
 READINGS_MAX = 4
-"""Of one topic at once: each fetches ahead, and reading is the gateway's processor time. A redrive needs two."""
+"""Most readers of one topic at once: each fetches ahead and takes processor time of the gateway. A redrive needs
+two."""
 WAIT_S = 5.0
 """How long a call waits for its turn to read."""
 KAFKA_TIMEOUT_S = 5.0

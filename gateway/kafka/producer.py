@@ -36,8 +36,8 @@ BYTES_IN_FLIGHT_MAX = 64 << 20
 RECORD_OVERHEAD_BYTES = 512
 """Headers and bookkeeping of one record, counted with its key and value."""
 BATCH_BYTES = 512 << 10
-"""Of the records of one partition that leave together: only one request at a time is in flight for each partition, and
-all of a snapshot goes to one partition."""
+"""Most bytes of the records of one partition that leave together: only one request at a time is in flight for each
+partition, and all of a snapshot goes to one partition."""
 RETRY_S = 0.25
 """Between two attempts to reach Kafka while it is away. Recovery is noticed so much later."""
 PROBE_S = 2.0

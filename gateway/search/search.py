@@ -91,7 +91,7 @@ class Search:
         return [sku for sku in missing if not self._negative_cache.has(_name(channel, members, sku), now_ms)]
 
     async def _ask(self, touchpoint: Touchpoint, channel: Channel, members: Mapping[str, Any]) -> lookup.Found | None:
-        """What Increff has; None: it was not asked, or gave no usable answer in time."""
+        """Quantities that Increff has; None: it was not asked, or gave no usable answer in time."""
         if not self._free or self._replies.unready() is not None:
             return None
         event, number = new_event_id(), self._free.pop()

@@ -1,4 +1,4 @@
-"""What operators asked of stock, and how it fares, in memory: the gateway's view of both topics."""
+"""Operators' wishes about stock and its status, in memory: the gateway's view of both topics."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ RETRY_S = 2.0
 TRIES_MAX = 30
 """With RETRY_S, a minute: Sluice may be restarting."""
 STORY_EVERY = 5
-"""Of five orders, one is held first, one cancelled in part, one by the seller; every tenth has a return."""
+"""Five orders in a round: one is held first, one cancelled in part, one by the seller; every tenth has a return."""
 RETURN_EVERY = 10
 
 SKUS = {

@@ -56,7 +56,8 @@ def changed_quantities(known: Mapping[str, int], items: Iterable[QuantityItem]) 
 def changed_positions(
     known: Callable[[bytes], bytes | None], location: StockLocation, items: Iterable[dict[str, Any]]
 ) -> list[PositionChanged]:
-    """What a batch changes. A SKU that comes twice counts with its last value; an equal value is no change."""
+    """Positions that a batch changes. A SKU that comes twice counts with its last value; an equal value is no
+    change."""
     changed = []
     latest = {item["channelSkuCode"]: item for item in items}
     for sku, item in latest.items():

@@ -65,7 +65,7 @@ class PositionTable(PartitionTable):
         super().__init__(name, state)
         self.map = PositionMap()
         self._put: dict[str, dict[str, int]] = {}
-        """What the present record put by `put_quantities`."""
+        """Quantities that the record being decided has put by `put_quantities`."""
         self._leaving: list[_Stock | _Notes] = []
         """Written after `dirty`, in this order."""
         self._any_deleted = False

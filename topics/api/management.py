@@ -70,7 +70,7 @@ class DeliveryDocument(Body):
 
 
 class EntityDocument(Body):
-    """What orders and returns have in common. `reason`: why it was refused, rejected or failed."""
+    """Members that orders and returns have in common. `reason`: why it was refused, rejected or failed."""
 
     channel: str
     state: str

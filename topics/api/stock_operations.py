@@ -16,7 +16,7 @@ class AskDocument(BaseModel):
 
 
 class ControlDocument(BaseModel):
-    """What operators asked of the stock of a channel or location. It is stored; delivery does it within a second, or
+    """Wishes of operators about the stock of a channel or location. It is stored; delivery does it within a second, or
     when it is back."""
 
     channel: str

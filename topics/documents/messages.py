@@ -78,7 +78,7 @@ _POSITION = Position | ConsolidatedPosition
 _OF_ORDERS = (Entity.ORDER, Entity.RETURN, Entity.MANIFEST)
 
 COMMANDS = tuple(_commands(_OF_ORDERS))
-"""What a gateway or a direct producer writes to orders.commands."""
+"""Messages that a gateway or a direct producer writes to orders.commands."""
 
 MESSAGES: dict[str, tuple[Message, ...]] = {
     "orders.commands": (

@@ -22,7 +22,7 @@ QUANTITY_MASK = QUANTITY_MAX
 WHOLE = 1 << 31
 """Bit of a packed position whose bytes are kept beside."""
 PLAIN_MASK = QUANTITY_MASK | WHOLE
-"""Of a packed position this is the quantity if it is plain, and no possible quantity if it is not."""
+"""Mask: a packed position under it is the quantity if plain, and no possible quantity if not."""
 PLAIN_BYTES = 8
 """Bytes that count for the value of a plain position: its packed number."""
 UNKNOWN = -1

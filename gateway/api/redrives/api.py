@@ -22,7 +22,7 @@ from topics.configuration.settings import Settings
 from topics.records.keys import INCREFF, channel_destination, subscription_destination, subscription_of
 
 BODY_BYTES_MAX = 512 << 10
-"""Of the largest request: as many order codes as it may name, each of the largest length."""
+"""Most bytes of a request: as many order codes as it may name, each of the largest length."""
 KEPT_MAX = 50
 """Redrives that a gateway knows, those that ended included."""
 ID_BYTES = 6

@@ -26,7 +26,7 @@ from topics.schema_base import CODE_MAX, problems
 LINE_BYTES_MAX = 16 << 10
 """One item with all its members at their longest; 200 such lines still fit a record."""
 DIGITS_MAX = 18
-"""Of a number in CSV: more than any valid one has, and still 64 bits. Longer ones are judged as texts, and refused."""
+"""Most digits of a number in CSV: more than a valid one has, and still 64 bits. A longer one is refused as a text."""
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 CSV = ("text/csv",)
 

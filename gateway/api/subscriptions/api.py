@@ -49,7 +49,7 @@ from topics.webhooks.sealing import secret_box
 from topics.webhooks.signatures import MADE_BYTES, Signature, SigningKey
 
 BODY_BYTES_MAX = 64 << 10
-"""Of one request: several times a subscription with the longest lists."""
+"""Most bytes of a request: several times a subscription with the longest lists."""
 SUBSCRIPTIONS_MAX = 10_000
 """Every process keeps all of them, and compares each kind of fact with each of them once."""
 ID_BYTES = 10

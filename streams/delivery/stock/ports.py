@@ -17,7 +17,7 @@ from topics.configuration.channels import Channels
 from topics.values import named_value
 
 SENT: Final = "inventory.sent"
-"""What each channel acknowledged, and under keys with `~` what is kept beside it."""
+"""Table of what each channel acknowledged; keys with `~` hold what is kept beside it."""
 
 
 @named_value
@@ -124,7 +124,7 @@ class StockListener(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StockContext:
-    """What all stock that this worker sends has in common. `partitions`: how many the positions have.
+    """Settings and parts shared by all stock that this worker sends. `partitions`: how many the positions have.
 
     `spawn` starts a task whose failure ends the process. `chance` is uniform in [0, 1).
     """

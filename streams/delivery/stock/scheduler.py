@@ -60,7 +60,7 @@ class StockScheduler:
         """Turns that were asked for and have not come, by a number."""
 
     def reschedule(self, location: LocationSender) -> None:
-        """What the location has to send, or when, may have changed."""
+        """Looks anew at what the location has to send, and when."""
         due_ms = location.due_ms()
         if due_ms > self._clock.now_ms():
             self._stand(location, None)
@@ -96,7 +96,7 @@ class StockScheduler:
     # Asking for turns
 
     def _may_ask(self, standing: Standing) -> bool:
-        """What is only sent again asks alone, and not while what is dirty does."""
+        """Whether a turn may be asked for. A resend asks alone, and not while dirty SKUs wait."""
         if standing is Standing.RESEND:
             return not self._asked
         for number, (asked_for, asked) in list(self._asked.items()):

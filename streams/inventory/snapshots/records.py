@@ -52,7 +52,7 @@ _decode_plain = msgspec.json.Decoder(PlainPart).decode
 
 
 Action = Callable[[Snapshots], None]
-"""What a record does to the snapshots of its location."""
+"""Action of a record on the snapshots of its location."""
 
 
 @dataclass(frozen=True, slots=True)

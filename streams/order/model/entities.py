@@ -45,7 +45,7 @@ class Entity(Struct, kw_only=True, omit_defaults=True, tag_field="kind"):
     updated_ms: int = field(name="updated")
     location: str | None = None
     digest: str = ""
-    """Of the payload that made it, in canonical form."""
+    """Digest of the payload that made it, in canonical form."""
     request: str = ""
     """Id of the request that creates it at the far side; that request's outcome decides."""
     reason: str | None = None

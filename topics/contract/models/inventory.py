@@ -17,7 +17,8 @@ StockLocationCode = Annotated[Code, Field(pattern="^[^~]")]
 
 
 class SkuOnly(Body):
-    """What a stock item must have for its batch to be answerable: without a code it could not be listed as failed."""
+    """Members that a stock item must have for its batch to be answerable: without a code it could not be listed as
+    failed."""
 
     channelSkuCode: Code
 
@@ -77,7 +78,7 @@ class StockChange(Body):
 
 
 class StockChanged(Body):
-    """What one record of inventory.updates changed of one channel and location."""
+    """Changes that one record of inventory.updates made to one channel and location."""
 
     channel: Text
     location: Text

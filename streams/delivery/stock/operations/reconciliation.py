@@ -55,7 +55,7 @@ class RememberedDrift(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What is wrong with a SKU, why, and the quantities behind it."""
+    """Drift of one SKU: its kind, its cause, and the quantities behind it."""
 
     kind: Kind
     cause: Why
@@ -103,7 +103,7 @@ class ReconcileRecord(Reconciled, SweepRecord):
 
 
 class Judged(NamedTuple):
-    """What to commit, and the SKUs to compare when that is durable."""
+    """Returns the changes to commit, and the SKUs to compare when those are durable."""
 
     step: Step
     repaired: list[str]

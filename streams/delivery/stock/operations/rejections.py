@@ -78,8 +78,8 @@ class Refusals:
             self._pending[sku] = None
 
     def steps(self, now_ms: int, limit: int) -> Iterator[Step]:
-        """What to commit, one after the other, about at most `limit` SKUs. What happens meanwhile is left to the next
-        call."""
+        """Yields what to commit, one step after the other, about at most `limit` SKUs. What happens meanwhile is left
+        to the next call."""
         skus = list(self._pending)[:limit]
         for sku in skus:
             del self._pending[sku]
