@@ -39,7 +39,7 @@ _HOUR_MS = 3_600_000
 def touchpoints() -> str:
     parts = [
         _GENERATED,
-        "# Touchpoints",
+        "# Which calls does Sluice speak?",
         "The calls of Increff's contract. This page is made from their entries in `topics/contract/touchpoints.py`.",
     ]
     for direction in Direction:
@@ -71,7 +71,15 @@ def topics() -> str:
     )
     added = (request_topic("NAME"), answer_topic("NAME"), reply_topic("NAME"))
     return _document(
-        [_GENERATED, "# Topics", text, _topic_table(TOPICS), "## Topics of channels", more, _topic_table(added)]
+        [
+            _GENERATED,
+            "# Which topics are there, and who may read them?",
+            text,
+            _topic_table(TOPICS),
+            "## Topics of channels",
+            more,
+            _topic_table(added),
+        ]
     )
 
 
@@ -105,7 +113,7 @@ def settings() -> str:
     )
     parts = [
         _GENERATED,
-        "# Settings",
+        "# What can be set?",
         text,
         _table(("variable", "default", "meaning"), variables),
         "# channels.toml",
