@@ -72,7 +72,8 @@ def test_ctrl_c_ends_a_channel_quietly(tmp_path: Path) -> None:
         kafka = f"127.0.0.1:{silent.getsockname()[1]}"
         command = [sys.executable, str(EXAMPLES / "kafka_channel.py"), *given("kafka_channel", kafka, tmp_path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-            connection, _ = silent.accept()  # it runs
+            connection, _ = silent.accept()
+            assert connection.recv(1)  # it has asked, and waits for the answer
             running.send_signal(signal.SIGINT)
             said = running.communicate()
             connection.close()
