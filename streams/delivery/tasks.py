@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
+from streams.runtime.invariants import InvariantError
 from streams.runtime.role import PartitionLost
 
 Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[None]"]
@@ -88,7 +89,7 @@ async def guarded(work: Coroutine[Any, Any, Any], crashed: Callable[[BaseExcepti
         await work
     except PartitionLost:
         return
-    except Exception as error:
+    except (Exception, InvariantError) as error:
         crashed(error)
         raise
 

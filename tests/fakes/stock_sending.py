@@ -9,7 +9,8 @@ from typing import Any
 from streams.delivery.ports import Caller, Clock
 from streams.delivery.stock.partition import StockPartition
 from streams.delivery.stock.ports import StockContext, StockListener
-from streams.runtime.role import Committer, PartitionLost, Tables
+from streams.delivery.tasks import BackgroundTasks
+from streams.runtime.role import Committer, Tables
 from tests.fakes.delivery import PARTITIONS, Arrival, Durable, ManualClock, Played, channels_for
 from tests.fakes.stock import SilentListener
 from topics.configuration.channels import Channels
@@ -24,9 +25,11 @@ class PlayedStock:
         self._channels = channels
         self._listener = listener
         self._context: StockContext | None = None
+        self._tasks: BackgroundTasks | None = None
         self.partitions: dict[int, StockPartition] = {}
 
     async def start(self, committer: Committer, clock: Clock) -> None:
+        self._tasks = BackgroundTasks(committer.fail)
         self._context = StockContext(
             channels=self._channels,
             partitions=PARTITIONS,
@@ -54,14 +57,8 @@ class PlayedStock:
         return None
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return asyncio.create_task(self._guarded(work))
-
-    @staticmethod
-    async def _guarded(work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except PartitionLost:
-            return
+        assert self._tasks is not None
+        return self._tasks.start(work)
 
 
 class StockWorker:
@@ -99,6 +96,7 @@ class StockWorker:
 
     async def restart(self) -> StockWorker:
         """It was killed; another goes on from what was durable, and with the same far side."""
+        assert self.played.crashes == []
         await self.played.kill()
         durable = self.played.durable
         again = StockWorker(
@@ -120,6 +118,7 @@ class StockWorker:
 
     def told(self) -> list[tuple[str, dict[str, int]]]:
         """Of each call its location, and quantities by SKU."""
+        assert self.played.crashes == []
         return [told_by(arrival) for arrival in self.sender.arrivals]
 
 

@@ -103,9 +103,6 @@ class CallSlots:
         flight = self._held.pop(turn, None)
         if flight is None:
             raise RuntimeError(f"a slot for {turn.kind} sends once: its permits are used up")
-        if self._admission.recall(flight):
-            self._wake()
-            raise Recalled
         answer: asyncio.Future[AttemptResult] = self._promise()
         self._spawn(self._answer(call, flight, answer))
         try:
@@ -125,6 +122,12 @@ class CallSlots:
                 awaited.set_exception(self._partition_lost())
 
     async def _answer(self, call: Call, flight: Flight, answer: asyncio.Future[AttemptResult]) -> None:
+        # Looked at where the call leaves: a gate may close between two steps of the event loop.
+        if self._admission.recall(flight):
+            self._wake()
+            if not answer.done():
+                answer.set_exception(Recalled())
+            return
         try:
             result = await self._sender.send(call, flight)
         finally:

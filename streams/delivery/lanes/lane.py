@@ -7,7 +7,7 @@ RELAY_PATIENCE_MS: a person at a packing table waits for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from streams.delivery.clock import NEVER
 from streams.delivery.outbox.records import OutboxEntry, decode_entry, entry_key, expires_ms
@@ -125,6 +125,10 @@ class Lane:
         """Keep only relays decoded: the other requests will not be needed for long."""
         for name in [name for name in self._decoded if name not in self.relays]:
             self._release(name)
+
+    def merge(self, requests: Mapping[str, int]) -> None:
+        """Add requests that were found elsewhere, each with its mark."""
+        self.requests = dict(sorted({**requests, **self.requests}.items(), key=lambda item: item[1]))
 
     def add(self, entry: OutboxEntry) -> bool:
         """Add a request, or a new value of a known one; returns whether it is the first."""

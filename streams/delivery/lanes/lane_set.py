@@ -234,9 +234,13 @@ class LaneSet:
         at_once = max(1, LANES_IN_MEMORY_MAX // RELOADED_BELOW // 2)
         for priority in self._running_low():
             for name, requests in self._spilled.pop_due(priority, now_ms, at_once):
-                if name in self._lanes:
+                known = self._lanes.get(name)
+                if known is not None:
                     # The lane in memory may have a request in flight: sent by two it would lose its order.
                     violated("spilled_lane_returns_once", f"lane {name} is in memory and on disk")
+                    known.merge(requests)
+                    if not known.busy:
+                        self.schedule(known)
                     continue
                 lane = self._lanes[name] = Lane(name, self._reader, requests)
                 self.schedule(lane, reloaded=True)

@@ -15,6 +15,7 @@ import asyncio
 import heapq
 from collections import OrderedDict
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from itertools import chain, count
 
 from streams.delivery.clock import NEVER
@@ -22,6 +23,7 @@ from streams.delivery.ports import AttemptResult, Caller, Clock, Slot
 from streams.delivery.stock.budget import StockBudget
 from streams.delivery.stock.location import LocationSender, Standing, StockCall
 from streams.delivery.tasks import Spawn
+from streams.runtime.invariants import InvariantError
 from topics.contract.definition import Priority, Touchpoint
 
 FAIR_TURN = 8
@@ -29,6 +31,19 @@ FAIR_TURN = 8
 ASKS_MAX = 4
 """Turns that are asked for at once: while the process is busy, one that has come is a few turns of the event loop old
 before the next could be asked for."""
+
+
+@dataclass(slots=True, eq=False)
+class _Ask:
+    """A turn that was asked for. It has a permit of the stock budget, whether or not its task ever runs."""
+
+    standing: Standing
+    began: bool = False
+    task: asyncio.Task[None] | None = None
+
+    def cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
 
 
 class StockScheduler:
@@ -56,8 +71,8 @@ class StockScheduler:
         self._turns = 0
         self._wake = asyncio.Event()
         self._stopped = False
-        self._asked: dict[int, tuple[Standing, asyncio.Task[None]]] = {}
-        """Turns that were asked for and have not come, by a number."""
+        self._asked: set[_Ask] = set()
+        """Those whose turns have not come."""
 
     def reschedule(self, location: LocationSender) -> None:
         """Looks anew at what the location has to send, and when."""
@@ -75,8 +90,8 @@ class StockScheduler:
         """No further call; those in flight may end."""
         self._stopped = True
         self._wake.set()
-        for _, asked in self._asked.values():
-            asked.cancel()
+        for ask in self._asked:
+            ask.cancel()
 
     async def run(self) -> None:
         """Until it is stopped."""
@@ -99,10 +114,9 @@ class StockScheduler:
         """Whether a turn may be asked for. A resend asks alone, and not while dirty SKUs wait."""
         if standing is Standing.RESEND:
             return not self._asked
-        for number, (asked_for, asked) in list(self._asked.items()):
-            if asked_for is Standing.RESEND:
-                asked.cancel()  # it would wait where redrive waits
-                del self._asked[number]
+        for ask in [ask for ask in self._asked if ask.standing is Standing.RESEND]:
+            ask.cancel()  # it would wait where redrive waits
+            self._asked.discard(ask)
         return len(self._asked) < self._calls_due()
 
     def _calls_due(self) -> int:
@@ -116,42 +130,54 @@ class StockScheduler:
 
     def _ask(self, standing: Standing) -> None:
         self._budget.acquire(self._touchpoint.name)
-        number = next(self._serial)
-        self._asked[number] = standing, self._spawn(self._call(number, standing))
+        ask = _Ask(standing)
+        self._asked.add(ask)
+        ask.task = self._spawn(self._call(ask))
+        ask.task.add_done_callback(lambda _task: self._ended(ask))
+
+    def _ended(self, ask: _Ask) -> None:
+        if not ask.began:  # it was cancelled before its first step
+            self._budget.release(self._touchpoint.name, None)
+        self._came(ask)
 
     # A call
 
-    async def _call(self, number: int, standing: Standing) -> None:
+    async def _call(self, ask: _Ask) -> None:
+        ask.began = True
         try:
-            call, result = await self._send(number, standing)
+            call, result = await self._send(ask)
             if call is not None and result is not None:
                 await call.settle(result)
-        except Exception:
+        except (Exception, InvariantError):
             self.stop()  # what this worker may still do is not known
             raise
 
-    async def _send(self, number: int, standing: Standing) -> tuple[StockCall | None, AttemptResult | None]:
+    async def _send(self, ask: _Ask) -> tuple[StockCall | None, AttemptResult | None]:
         """Waits for a turn, and sends the call of the location that is first when it comes. None: nothing was sent."""
         result: AttemptResult | None = None
+        may_have_left = False
         try:
-            async with self._slot(standing) as slot:
-                self._came(number)
-                call = await self._begin(standing)
+            async with self._slot(ask.standing) as slot:
+                self._came(ask)
+                call = await self._begin(ask.standing)
                 if call is not None:
+                    may_have_left = True
                     result = await call.send(slot)
+                    may_have_left = False
                 return call, result
         finally:
-            self._budget.release(self._touchpoint.name, result)
-            self._came(number)
+            # Cut off while it was sent, a call keeps its permit: the far side may have counted it.
+            if not may_have_left:
+                self._budget.release(self._touchpoint.name, result)
 
     def _slot(self, standing: Standing) -> AbstractAsyncContextManager[Slot]:
         priority = Priority.BACKGROUND if standing is Standing.RESEND else Priority.STOCK
         weight = 1.0 if standing is Standing.URGENT else 0.0
         return self._caller.slot(self._touchpoint, self._channel, priority=priority, weight=weight)
 
-    def _came(self, number: int) -> None:
+    def _came(self, ask: _Ask) -> None:
         """The turn has come, or will not: the next one may be asked for."""
-        self._asked.pop(number, None)
+        self._asked.discard(ask)
         self._wake.set()
 
     async def _begin(self, standing: Standing) -> StockCall | None:

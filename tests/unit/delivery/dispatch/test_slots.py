@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from streams.delivery.ports import Recalled, ResponseClass
+from streams.delivery.ports import Answer, Call, Recalled, ResponseClass
 from streams.runtime.limits import STOP_ROLE_S
 from streams.runtime.role import PartitionLost
-from tests.fakes.delivery import Played, channels_for
+from tests.fakes.delivery import Played, channels_for, request_for
 from topics.contract.touchpoints import BY_NAME
 from topics.records.keys import channel_destination, destination_partition
 
@@ -22,8 +22,9 @@ STOCK = BY_NAME["location-wise-atp-inventory"]
 class Stage:
     """A marketplace that takes one call at a time, and two in a minute."""
 
-    def __init__(self) -> None:
-        self.played = Played(channels_for(marketplace={"concurrency": 1, "budget": {"requests": 2, "window_s": 60}}))
+    def __init__(self, **marketplace: Any) -> None:
+        known = {"concurrency": 1, "budget": {"requests": 2, "window_s": 60}}
+        self.played = Played(channels_for(marketplace={**known, **marketplace}))
         self.clock = self.played.clock
         self.sender = self.played.sender
 
@@ -185,3 +186,34 @@ async def test_a_stop_lets_a_held_slot_send_and_gives_no_other() -> None:
     assert len(stage.sender.arrivals) == 1
     permits = stage.played.durable.of(destination_partition(DEMO, 0, 8))["deliveries.permits"].values
     assert b'"open":0' in permits[b"channel:demo|0"]
+
+
+async def test_a_call_does_not_leave_through_a_gate_that_closed_in_the_same_step_of_the_loop() -> None:
+    """Its note becomes durable and another request is answered 429 in one poll of the sockets."""
+    stage = Stage(concurrency=2, budget={"requests": 9, "window_s": 60})
+    await stage.start()
+    loop = asyncio.get_running_loop()
+    note: asyncio.Future[None] = loop.create_future()
+    reply: asyncio.Future[Answer] = loop.create_future()
+    plain = stage.sender.send
+
+    async def send(call: Call) -> Answer:
+        return await (plain(call) if call.touchpoint is STOCK else reply)
+
+    stage.sender.send = send  # type: ignore[method-assign]
+    stage.played.give(request_for("acknowledgement", "O-1", "r-1"))
+    await stage.clock.settle()
+
+    async def call() -> None:
+        async with stage.dispatcher.slot(STOCK, "demo") as slot:
+            await note
+            await slot.send({})
+
+    task = asyncio.create_task(call())
+    await stage.clock.settle()
+    note.set_result(None)
+    reply.set_result(Answer(status=429, headers={"Retry-After": "30"}))
+    await stage.clock.settle()
+    with pytest.raises(Recalled):
+        await task
+    assert stage.sender.arrivals == []

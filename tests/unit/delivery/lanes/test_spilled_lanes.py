@@ -10,7 +10,7 @@ import pytest
 from streams.delivery.lanes import lane_set as lanes
 from streams.delivery.outbox.records import LaneHeader, entry_key
 from streams.delivery.ports import Answer
-from streams.runtime.invariants import InvariantError
+from streams.runtime.invariants import MODE_VARIABLE, InvariantError
 from streams.runtime.tables.local_store import LocalStore
 from tests.fakes.delivery import Played, channels_for, ok, request_for
 from tests.fakes.delivery_dispatcher import PlayedDispatcher, fact
@@ -137,7 +137,7 @@ async def test_what_waited_on_disk_is_there_after_a_takeover_and_the_file_goes_w
     assert again.crashes == []
 
 
-async def test_a_lane_is_in_memory_or_on_disk(tmp_path: Path) -> None:
+async def test_a_lane_is_in_memory_or_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dispatcher = played(tmp_path, retry_first_s=600)
     dispatcher.sender.far = lambda _call, _before: Answer(status=500)
     dispatcher.give(*(fact(f"bad{n}", 1) for n in range(6)))
@@ -147,3 +147,7 @@ async def test_a_lane_is_in_memory_or_on_disk(tmp_path: Path) -> None:
     lane_set._spilled.spill(name, {"again": 2}, Priority.UPDATE, 0, 0)
     with pytest.raises(InvariantError, match="spilled_lane_returns_once"):
         lane_set.wake_due(dispatcher.clock.now_ms())
+    monkeypatch.delenv(MODE_VARIABLE)
+    lane_set._spilled.spill(name, {"again": 2}, Priority.UPDATE, 0, 0)
+    lane_set.wake_due(dispatcher.clock.now_ms())
+    assert "again" in lane_set._lanes[name].requests, "in production its requests go on waiting"
