@@ -44,8 +44,9 @@ log = logging.getLogger(__name__)
 
 STOP_S = 5.0
 """How long requests may go on when the gateway stops. Then they are answered as if no verdict had come in time."""
-ANSWER_S = 5.0
-"""How long these answers may take to leave."""
+ANSWER_S = 0.5
+"""How long these answers may take to leave. Requests that go on all the same, a slow upload say, are cancelled then, so
+that what they must still write is written before the process is killed."""
 HEADER_BYTES_MAX = 16 << 10
 """Most bytes of one header or request line. Those of the contract are short; proxies add some."""
 
@@ -141,7 +142,7 @@ def _json(body: object, status: int = 200) -> web.Response:
 
 
 async def run(settings: Settings, channels: Channels) -> None:
-    """Serves until SIGTERM, SIGINT or cancellation, then gives active requests STOP_S to end."""
+    """Serves until SIGTERM, SIGINT or cancellation, then gives active requests STOP_S and ANSWER_S to end."""
     stopping = asyncio.Event()
     spare_collections()
     loop = asyncio.get_running_loop()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from gateway.app import serve
@@ -57,6 +58,10 @@ class Caller:
         headers = {"Content-Type": "application/x-ndjson"}
         async with self._session.put(f"{self._url}{PATH}?complete=true", data=body, headers=headers) as answer:
             return answer.status, await answer.json()
+
+    async def is_ready(self) -> bool:
+        async with self._session.get(f"{self._url}/ready") as answer:
+            return answer.status == 200
 
     async def newest(self) -> dict[str, Any]:
         async with self._session.get(self._url + PATH) as answer:
@@ -109,6 +114,44 @@ async def test_a_snapshot_survives_its_worker_and_loses_to_what_is_newer(
         wanted = {f"S{number}": number for number in range(SKUS)}
         assert stock == {**wanted, f"S{SKUS - 1}": 0, "absent": 0, "equal": 6, "newer": 9}
         assert (await caller.newest())["snapshot"] == told["snapshot"]
+
+
+async def test_an_upload_that_is_open_when_the_gateway_stops_is_aborted(
+    kafka: Kafka, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.app.STOP_S", 0.2)
+    first, second = free_ports(2)
+    settings = load_settings(kafka=kafka.bootstrap, topic_prefix=prefix, partitions=2, gateway_port=first)
+    (tmp_path / "channels.toml").write_text(CHANNELS)
+    channels = load_channels(tmp_path / "channels.toml")
+    await create(settings, channels)
+    worker = RoleProcess("inventory", settings, tmp_path)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(worker.end, signal.SIGKILL)
+        await worker.begin()
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        caller = Caller(session, f"http://127.0.0.1:{first}")
+
+        async def body() -> AsyncIterator[bytes]:
+            for number in range(SKUS):
+                yield line(f"S{number}", number)
+            await asyncio.Event().wait()
+
+        async with AsyncExitStack() as gateway:
+            await serve(settings, channels, gateway)
+            await eventually(caller.is_ready)
+            loading = asyncio.create_task(caller.load(body()))
+            await eventually(lambda: received(caller, 5_000))
+        with pytest.raises(aiohttp.ClientError):
+            await loading
+        await serve(settings.model_copy(update={"gateway_port": second}), channels, stack)
+        other = Caller(session, f"http://127.0.0.1:{second}")
+
+        async def is_aborted() -> bool:
+            found = await other.newest()
+            return (found.get("state"), found.get("reason")) == ("abandoned", "aborted")
+
+        await eventually(is_aborted)
 
 
 async def received(caller: Caller, count: int) -> bool:

@@ -3,6 +3,7 @@ supervisor, with roles that hang, before the user does; Kafka gets the time that
 
 from __future__ import annotations
 
+from gateway.app import ANSWER_S, STOP_S
 from sluice.dev.local.stack import KAFKA_STOP_S, STAGES, STREAMS
 from streams.runtime.limits import STOP_DRAIN_S, STOP_LEAVE_S, STOP_ROLE_S
 
@@ -32,3 +33,8 @@ def test_kafka_is_killed_only_when_it_does_not_end_even_on_a_busy_machine() -> N
     last = STAGES[-1]
     assert (set(last.names), last.grace_s) == ({"kafka"}, KAFKA_STOP_S)
     assert KAFKA_STOP_S > 5 * KAFKA_USUAL_S
+
+
+def test_the_gateway_cancels_what_goes_on_before_it_is_killed() -> None:
+    (stage,) = [stage for stage in STAGES if "gateway" in stage.names]
+    assert stage.grace_s > STOP_S + ANSWER_S
