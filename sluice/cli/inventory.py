@@ -53,7 +53,7 @@ def _control(action: str, short_help: str, help_text: str) -> click.Command:
         from sluice.cli.render.stock import render_control
 
         document = ask(gateway, "POST", f"/api/inventory/{action}/{_whom(channel, location)}")
-        show(document, lambda told: render_control(action, told), as_json=as_json)
+        show(document, lambda answer: render_control(action, answer), as_json=as_json)
 
     return click.command(action, short_help=short_help, help=help_text)(control)
 

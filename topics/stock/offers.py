@@ -3,7 +3,7 @@
     offered = min(cap, max(0, floor(quantity * share) - buffer))
 
 Of each kind of rule the first that matches location and SKU counts; without one nothing changes. The offered quantity
-is sent to the channel, compared with its answers, and told by Search Inventory.
+is sent to the channel, compared with its answers, and answered by Search Inventory.
 """
 
 from __future__ import annotations

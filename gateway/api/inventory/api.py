@@ -71,13 +71,13 @@ class InventoryApi:
         named = request.match_info.get("channel")
         names = sorted(self._channels) if named is None else [self._channel(call, named)]
         known, now_ms = self._operations.status, self._dependencies.now_ms()
-        told = [
+        statuses = [
             channel_document(
                 name, known.locations(name), known.refused_by_location(name), self._operations.controls, now_ms
             )
             for name in names
         ]
-        return json_answer(StockStatusDocument(channels=told).model_dump(mode="json"))
+        return json_answer(StockStatusDocument(channels=statuses).model_dump(mode="json"))
 
     async def refused(self, call: Call, request: web.Request) -> Answer:
         """The SKUs that a channel refuses, page by page."""

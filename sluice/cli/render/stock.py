@@ -21,9 +21,9 @@ _REFUSED = ("location", "SKU", "reason", "failures", "since")
 _REASONS = {"failure-list": "in failureList", "refused": "call refused"}
 
 
-def render_status(told: Document) -> str:
+def render_status(answer: Document) -> str:
     """A line for each channel, and below it one for each of its locations with something to show."""
-    document = StockStatusDocument.model_validate(told)
+    document = StockStatusDocument.model_validate(answer)
     rows: list[Sequence[str]] = [_STATUS]
     for channel in document.channels:
         rows.append(_numbers(channel.channel, channel))
@@ -33,8 +33,8 @@ def render_status(told: Document) -> str:
     return "\n".join(_table(rows, "lrrrrrl"))
 
 
-def render_refused(told: Document) -> str:
-    document = RefusedSkusDocument.model_validate(told)
+def render_refused(answer: Document) -> str:
+    document = RefusedSkusDocument.model_validate(answer)
     if not document.refused:
         return f"{document.channel} refuses nothing"
     rows: list[Sequence[str]] = [_REFUSED]
@@ -48,9 +48,9 @@ def render_refused(told: Document) -> str:
     return "\n".join(lines)
 
 
-def render_control(action: str, told: Document) -> str:
+def render_control(action: str, answer: Document) -> str:
     """The control that holds from now on."""
-    document = ControlDocument.model_validate(told)
+    document = ControlDocument.model_validate(answer)
     whom = document.channel if document.location is None else f"{document.channel} {document.location}"
     ask = {"resync": document.resync, "reconcile": document.reconcile}.get(action)
     if ask is None:
@@ -59,23 +59,23 @@ def render_control(action: str, told: Document) -> str:
     return f"{whom}: {action} {ask.id} asked for at {utc(ask.atMs)}{paused}"
 
 
-def render_snapshot(told: Document) -> str:
+def render_snapshot(answer: Document) -> str:
     """The outcome of a snapshot, and of an upload where it was one."""
-    of, received = f"{told['location']} of {told['channel']}", told["received"]
-    why = f": {told['reason']}" if told["reason"] else ""
-    changed = f"{told['changed']:,} changed, {told['unchanged']:,} unchanged"
+    of, received = f"{answer['location']} of {answer['channel']}", answer["received"]
+    why = f": {answer['reason']}" if answer["reason"] else ""
+    changed = f"{answer['changed']:,} changed, {answer['unchanged']:,} unchanged"
     lines = [
-        f"{told['snapshot']}: {told['state']}{why}, {of}, since {utc(told['begunMs'])}",
-        f"  {received:,} SKUs: {changed}, {told['overtaken']:,} overtaken by updates",
+        f"{answer['snapshot']}: {answer['state']}{why}, {of}, since {utc(answer['begunMs'])}",
+        f"  {received:,} SKUs: {changed}, {answer['overtaken']:,} overtaken by updates",
     ]
-    if told["complete"]:
-        lines.append(f"  {told['zeroed']:,} SKUs that it does not name were set to 0")
-    if told.get("notComplete"):
-        lines.append(f"  nothing was set to 0: {told['notComplete']}")
-    if told.get("refused"):
-        lines.append(f"  {told['refused']:,} of {told['lines']:,} lines refused")
-        lines += [f"    line {one['line']}: {one['error']}" for one in told["errors"]]
-        if unlisted := told["refused"] - len(told["errors"]):
+    if answer["complete"]:
+        lines.append(f"  {answer['zeroed']:,} SKUs that it does not name were set to 0")
+    if answer.get("notComplete"):
+        lines.append(f"  nothing was set to 0: {answer['notComplete']}")
+    if answer.get("refused"):
+        lines.append(f"  {answer['refused']:,} of {answer['lines']:,} lines refused")
+        lines += [f"    line {one['line']}: {one['error']}" for one in answer["errors"]]
+        if unlisted := answer["refused"] - len(answer["errors"]):
             lines.append(f"    and {unlisted:,} more, not listed")
     return "\n".join(lines)
 

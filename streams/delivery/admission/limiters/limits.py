@@ -1,6 +1,6 @@
 """Several limits that hold at once: a request acquires permits of each, and leaves when all have some. Pure.
 
-Each limit holds by its own proof, because each reserves before a request is sent and is told of its end.
+Each limit holds by its own proof, because each reserves before a request is sent and hears of its end.
 """
 
 from __future__ import annotations
