@@ -74,7 +74,7 @@ class InDoubtJournal:
         """It is known what the channel has of these SKUs of one call."""
         if not self._note_of.keys() >= set(skus):
             unknown = sorted(set(skus) - self._note_of.keys())
-            violated("in-doubt-note-settled-once", f"{self._channel} {self._location}: no note has {unknown}")
+            violated("in_doubt_note_settled_once", f"{self._channel} {self._location}: no note has {unknown}")
         self._release(skus)
         return self._delete_emptied()
 

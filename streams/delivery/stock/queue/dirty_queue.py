@@ -370,7 +370,7 @@ class DirtyQueue:
             self._waiting.move(sku, entry, NOWHERE, 0, now_ms)
             if value is not None:
                 if entry.in_flight:
-                    violated("stock-sku-in-one-call", f"{sku} is in flight already")
+                    violated("stock_sku_in_one_call", f"{sku} is in flight already")
                 entry.in_flight = True
                 items[sku] = value
             else:

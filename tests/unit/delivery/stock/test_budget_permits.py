@@ -86,7 +86,7 @@ async def test_a_resend_that_gives_way_before_its_first_step_gives_its_permit_ba
 async def test_a_violated_invariant_in_a_stock_task_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = stock(requests=9, window_s=10)
     await worker.start()
-    monkeypatch.setattr(StockScheduler, "_choose", lambda *_: violated("stock-sku-in-one-call", "made by a test"))
+    monkeypatch.setattr(StockScheduler, "_choose", lambda *_: violated("stock_sku_in_one_call", "made by a test"))
     worker.change("L1", a=1)
     await worker.clock.run_for(100)
     assert [type(error).__name__ for error in worker.played.crashes] == ["InvariantError"]
