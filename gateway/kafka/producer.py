@@ -252,8 +252,9 @@ class SharedProducer:
                 self._settings, CLIENT_ID, request_timeout_s=REQUEST_TIMEOUT_S, batch_bytes=BATCH_BYTES
             )
             try:
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    await producer.start()
+                with clients.cancelled_calls_fail():
+                    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                        await producer.start()
             except (KafkaError, OSError, TimeoutError) as error:
                 log.debug("Kafka is not there yet: %r", error)
                 await _close(producer)
@@ -283,8 +284,9 @@ class SharedProducer:
 
 async def _answers(producer: AIOKafkaProducer) -> bool:
     try:
-        async with asyncio.timeout(PROBE_TIMEOUT_S):
-            return bool(await producer.client.force_metadata_update())
+        with clients.cancelled_calls_fail():
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                return bool(await producer.client.force_metadata_update())
     except (TimeoutError, KafkaError, OSError):
         return False  # logged by the caller, once
 

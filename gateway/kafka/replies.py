@@ -106,7 +106,8 @@ class ReplyReader:
         while True:
             consumer = clients.consumer(self._settings, CLIENT_ID, prompt=True, offset_reset="latest")
             try:
-                await self._follow(consumer)
+                with clients.cancelled_calls_fail():
+                    await self._follow(consumer)
             except (KafkaError, OSError, TimeoutError) as error:
                 log.debug("replies cannot be read now: %r", error)
             finally:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError
 
 from topics.configuration.settings import Settings
 from topics.kafka.catalogue import RECORD_BYTES_MAX
@@ -23,6 +26,22 @@ class PromptConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is unt
     async def start(self) -> None:
         await super().start()
         self._fetcher._prefetch_backoff = FETCH_BACKOFF_S
+
+
+@contextmanager
+def cancelled_calls_fail() -> Iterator[None]:
+    """Raises KafkaConnectionError for a CancelledError that nobody asked of this task.
+
+    aiokafka cancels what waits for an answer on a connection that it closes, and its caller sees that as a cancellation
+    of its own: a reader of a topic would end for good when a broker dies.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise KafkaConnectionError("the client closed the connection that the call waited on") from error
 
 
 def consumer(

@@ -162,7 +162,8 @@ class CompactedView:
     async def _run(self) -> None:
         while True:
             try:
-                await self._follow()
+                with clients.cancelled_calls_fail():
+                    await self._follow()
             except (KafkaError, OSError) as error:
                 self._trouble = f"Kafka cannot be read: {type(error).__name__} {error}".rstrip()
                 logger.warning("view interrupted topic=%s error=%r", self._topic, error)

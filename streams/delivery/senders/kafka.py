@@ -159,7 +159,8 @@ class KafkaSender(Sender):
     async def _run(self) -> None:
         while True:
             try:
-                await self._follow()
+                with clients.cancelled_calls_fail():
+                    await self._follow()
             except (KafkaError, OSError, TimeoutError) as error:
                 trouble = f"Kafka cannot be reached: {type(error).__name__} {error}".rstrip()
                 log.warning("delivery.kafka_interrupted error=%r", error)
