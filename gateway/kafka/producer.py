@@ -93,7 +93,7 @@ class SharedProducer:
         producer, self._producer = self._producer, None
         self._unready = "stopping"
         if producer is not None:
-            await _close(producer)
+            await clients.close(producer, CLOSE_TIMEOUT_S)
         if self._closing:
             await asyncio.wait(self._closing)
 
@@ -241,7 +241,7 @@ class SharedProducer:
             self._producer = None
             self._metrics.producer_rebuilds += 1
             log.warning("the producer is replaced")
-            closing = asyncio.create_task(_close(producer))
+            closing = asyncio.create_task(clients.close(producer, CLOSE_TIMEOUT_S))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
             await asyncio.sleep(RETRY_S)
@@ -257,10 +257,10 @@ class SharedProducer:
                         await producer.start()
             except (KafkaError, OSError, TimeoutError) as error:
                 log.debug("Kafka is not there yet: %r", error)
-                await _close(producer)
+                await clients.close(producer, CLOSE_TIMEOUT_S)
                 await asyncio.sleep(RETRY_S)
             except asyncio.CancelledError:
-                await _close(producer)
+                await clients.close(producer, CLOSE_TIMEOUT_S)
                 raise
             else:
                 return producer
@@ -289,14 +289,6 @@ async def _answers(producer: AIOKafkaProducer) -> bool:
                 return bool(await producer.client.force_metadata_update())
     except (TimeoutError, KafkaError, OSError):
         return False  # logged by the caller, once
-
-
-async def _close(producer: AIOKafkaProducer) -> None:
-    try:
-        async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await producer.stop()
-    except (KafkaError, OSError, TimeoutError) as error:
-        log.debug("a producer was closed with records in flight: %r", error)
 
 
 def _size(record: Outgoing) -> int:

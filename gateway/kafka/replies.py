@@ -111,7 +111,7 @@ class ReplyReader:
             except (KafkaError, OSError, TimeoutError) as error:
                 log.debug("replies cannot be read now: %r", error)
             finally:
-                await _close(consumer)
+                await clients.close(consumer, CONNECT_TIMEOUT_S)
             await asyncio.sleep(RETRY_S)
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
@@ -149,11 +149,3 @@ def _own_partition(settings: Settings) -> int:
         return settings.reply_partition % partitions
     name = f"{socket.gethostname()}:{settings.gateway_port}".encode()
     return int.from_bytes(hashlib.blake2b(name, digest_size=4).digest(), "big") % partitions
-
-
-async def _close(consumer: AIOKafkaConsumer) -> None:
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            await consumer.stop()
-    except (KafkaError, OSError, TimeoutError) as error:
-        log.debug("a consumer of replies did not close cleanly: %r", error)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from topics.configuration.settings import Settings
 from topics.kafka.catalogue import RECORD_BYTES_MAX
+
+log = logging.getLogger(__name__)
 
 FETCH_BACKOFF_S: Final = 0.005
 """aiokafka holds a node's next fetch back while any of its partitions has unread data; 0.1 s stalls 1 % of verdicts."""
@@ -42,6 +45,16 @@ def cancelled_calls_fail() -> Iterator[None]:
         if task is None or task.cancelling():
             raise
         raise KafkaConnectionError("the client closed the connection that the call waited on") from error
+
+
+async def close(client: AIOKafkaConsumer | AIOKafkaProducer, timeout_s: float) -> None:
+    """Stops a client within `timeout_s`. Kafka may be away meanwhile: nothing more is asked of it."""
+    try:
+        with cancelled_calls_fail():
+            async with asyncio.timeout(timeout_s):
+                await client.stop()
+    except (KafkaError, OSError, TimeoutError) as error:
+        log.debug("%s did not close cleanly: %r", type(client).__name__, error)
 
 
 def consumer(

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from topics.schema_base import Body, Code, Flag
 
-ERROR_TEXT_MAX = 2_000
-"""Bounds the texts of one error together: several named faults, not a second body."""
-
 
 class IncreffError(Body):
     """The error to a marketplace, in Increff's shape; `code` is `BAD_DATA` for a body that does not validate."""

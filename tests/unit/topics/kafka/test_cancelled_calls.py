@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from topics.configuration.settings import load_settings
 from topics.kafka import compacted_view
-from topics.kafka.clients import cancelled_calls_fail
+from topics.kafka.clients import cancelled_calls_fail, close
 from topics.kafka.compacted_view import CompactedView
 
 
@@ -36,6 +36,20 @@ async def test_a_time_out_is_a_time_out() -> None:
     with pytest.raises(TimeoutError), cancelled_calls_fail():
         async with asyncio.timeout(0):
             await asyncio.Event().wait()
+
+
+async def test_closing_a_client_does_not_end_who_closes_it() -> None:
+    stops: list[str] = []
+
+    class Broken:
+        async def stop(self) -> None:
+            stops.append("stop")
+            waits: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waits.cancel()
+            await waits
+
+    await close(Broken(), 1.0)
+    assert stops == ["stop"]
 
 
 async def test_a_view_goes_on_after_it() -> None:
