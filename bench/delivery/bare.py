@@ -15,6 +15,8 @@ from typing import Any
 import aiohttp
 import uvloop
 
+from topics import http_sessions
+
 WARM_UP_S = 1.0
 """Time to open every connection and to run the code a few times."""
 
@@ -39,7 +41,7 @@ class Loop:
 
 async def run(spec: dict[str, Any]) -> dict[str, Any]:
     loop, connections = Loop(spec["url"], spec["bodies"]), int(spec["connections"])
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections)) as session:
+    async with http_sessions.session(connector=aiohttp.TCPConnector(limit=connections)) as session:
         posting = [asyncio.create_task(loop.post(session)) for _ in range(connections)]
         await asyncio.sleep(WARM_UP_S)
         before, started, used = loop.taken, time.perf_counter(), time.process_time()

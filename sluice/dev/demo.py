@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 
 from sluice.errors import StartError
+from topics import http_sessions
 
 CREDENTIALS = {"authUsername": "demo", "authPassword": "demo-secret", "authDomainName": "demo"}
 FIRST_ORDERS = 3
@@ -298,7 +299,7 @@ def _time(moment: datetime) -> str:
 async def run(url: str = "http://127.0.0.1:8080", increff_url: str = "http://127.0.0.1:8091") -> None:
     """Send traffic until cancelled."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    async with http_sessions.session(timeout=timeout) as session:
         demo = Demo(url, increff_url, session, random.Random())
         try:
             await demo.run()

@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 
 from sluice.dev.local.ports import free_ports
+from topics import http_sessions
 
 MARKETPLACE_HEADERS = {"authUsername": "demo", "authPassword": "demo-secret", "authDomainName": "demo"}
 INCREFF_HEADERS = {"X-Api-Key": "demo-increff"}
@@ -144,7 +145,7 @@ class Stack:
         data = raw if raw is not None else (None if body is None else json.dumps(body).encode())
         timeout = aiohttp.ClientTimeout(total=timeout_s)
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
+            http_sessions.session(timeout=timeout) as session,
             session.request(
                 method,
                 url,

@@ -13,6 +13,7 @@ import aiohttp
 
 from sluice.dev.local.ports import free_ports
 from tests.support.eventually import eventually
+from topics import http_sessions
 from topics.configuration.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,7 +79,7 @@ class RoleProcess:
         assert self._process.returncode is None, self.log()
         try:
             async with (
-                aiohttp.ClientSession() as session,
+                http_sessions.session() as session,
                 session.get(f"http://127.0.0.1:{port}/ready") as response,
             ):
                 return response.status == 200

@@ -17,16 +17,15 @@ from typing import cast
 
 import httptools
 
+from topics.http_sessions import KEEPALIVE_S
 from topics.values import value
 from topics.webhooks.addresses import AddressGuard
 from topics.webhooks.dialling import Dialler, Lookup
 
 ANSWER_BYTES_MAX = 64 << 10
 """Largest answer, with its headers and any 1xx before it: only the status is needed."""
-KEEPALIVE_S = 15.0
-"""Idle connections are dropped before common servers drop them (Tomcat 20 s, ALB 60 s): fewer resets on re-use."""
 SWEEP_S = 5.0
-"""How often idle connections are looked through."""
+"""How often idle connections are looked through; one that has been idle for too long is not used meanwhile either."""
 CONNECT_TIMEOUT_S = 10.0
 """A receiver that does not even accept a connection by then is down; the rest of the time-out is for its answer."""
 ERROR_CHARS_MAX = 300
@@ -82,7 +81,7 @@ class WebhookClient:
         """Posts and returns the answer. `headers`: lines, each with CRLF, of characters that a header may have."""
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
-        connection = self._kept(endpoint.origin)
+        connection = self._kept(endpoint.origin, loop.time() - KEEPALIVE_S)
         if connection is None:
             try:
                 async with asyncio.timeout_at(min(until, loop.time() + CONNECT_TIMEOUT_S)):
@@ -113,13 +112,15 @@ class WebhookClient:
             connection.abort()
         self._idle.clear()
 
-    def _kept(self, origin: Origin) -> _Connection | None:
-        """The idle connection that was used last."""
+    def _kept(self, origin: Origin, not_before: float) -> _Connection | None:
+        """The idle connection that was used last, unless that is too long ago."""
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
             if connection.is_usable:
-                return connection
+                if connection.since >= not_before:
+                    return connection
+                connection.abort()
         return None
 
     async def _dial(self, origin: Origin) -> _Connection:

@@ -16,13 +16,12 @@ from streams.delivery.clock import SystemClock
 from streams.delivery.destinations import destinations
 from streams.delivery.ports import RESPONSE_BYTES_MAX, Answer, Call, Clock, Sender
 from streams.delivery.senders.credentials import REFUSED, Credentials
+from topics import http_sessions
 from topics.configuration.channels import Channels
 from topics.contract.definition import Touchpoint
 from topics.contract.touchpoints import BY_NAME
 
 READ_BYTES = 64 << 10
-KEEPALIVE_S = 15.0
-"""Idle connections are closed before common far sides close them (Tomcat 20 s, ALB 60 s): fewer resets on re-use."""
 CONNECT_TIMEOUT_S = 10.0
 """A far side that accepts no connection by then is down; the rest of the time-out is for its answer."""
 
@@ -45,8 +44,8 @@ class HttpSender(Sender):
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
+        self._session = http_sessions.session(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=http_sessions.KEEPALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "Sluice", "Accept": "application/json"},
         )

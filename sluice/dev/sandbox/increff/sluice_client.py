@@ -10,6 +10,7 @@ from urllib.parse import quote
 import aiohttp
 import orjson
 
+from topics import http_sessions
 from topics.contract.touchpoints import BY_NAME
 
 TIMEOUT_S = 45.0
@@ -68,7 +69,7 @@ class SluiceClient:
         body = touchpoint.carried_body(members)
         query = {key: _text(value) for key, value in members.items()} if touchpoint.query else None
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout, connector=aiohttp.TCPConnector(limit=0))
+            self._session = http_sessions.session(timeout=self._timeout, connector=aiohttp.TCPConnector(limit=0))
         try:
             async with self._session.request(
                 touchpoint.method,
