@@ -22,6 +22,8 @@ from gateway.api.redrives.api import RedrivesApi
 from gateway.api.snapshots.api import SnapshotsApi
 from gateway.api.subscriptions.api import SubscriptionsApi
 from gateway.api.subscriptions.endpoints import GuardedEndpoints
+from gateway.connections.limits import Limits, connections_within, raise_file_limit
+from gateway.connections.server import BACKLOG, ConnectionRunner
 from gateway.dependencies import Dependencies
 from gateway.http.access_log import AccessLog, discard, to_standard_error
 from gateway.http.metrics import CONTENT_TYPE, Metrics
@@ -47,8 +49,6 @@ STOP_S = 5.0
 ANSWER_S = 0.5
 """How long these answers may take to leave. Requests that go on all the same, a slow upload say, are cancelled then, so
 that what they must still write is written before the process is killed."""
-HEADER_BYTES_MAX = 16 << 10
-"""Most bytes of one header or request line. Those of the contract are short; proxies add some."""
 
 GC_THRESHOLD = 20_000
 """Allocations between collections of the youngest generation: those of some hundred requests, not of some dozen."""
@@ -207,16 +207,11 @@ async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -
         access_log=access_log,
     )
     app = make_app(settings, channels, dependencies)
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        shutdown_timeout=STOP_S + ANSWER_S,
-        max_line_size=HEADER_BYTES_MAX,
-        max_field_size=HEADER_BYTES_MAX,
-    )
+    limits = Limits(connections_max=connections_within(raise_file_limit()))
+    runner = ConnectionRunner(app, limits, None, shutdown_timeout=STOP_S + ANSWER_S)
     await runner.setup()
     stack.push_async_callback(_finish, runner, replies)
-    await web.TCPSite(runner, settings.gateway_host, settings.gateway_port).start()
+    await web.TCPSite(runner, settings.gateway_host, settings.gateway_port, backlog=BACKLOG).start()
     return producer.wait, replies.wait, stock.wait, operations.wait, subscriptions.wait
 
 

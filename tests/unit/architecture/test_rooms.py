@@ -32,7 +32,7 @@ ROLES = (
 BOUNDS = {
     # package: rooms, floors, arrows
     "topics": (12, 8, 34),
-    "gateway": (9, 5, 23),
+    "gateway": (10, 6, 26),
     "streams.runtime": (13, 6, 32),
     "streams.order": (8, 6, 17),
     "streams.delivery": (16, 7, 60),

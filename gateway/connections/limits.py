@@ -1,0 +1,81 @@
+"""The limits of connections: how many there may be, and how long each step of a request may take."""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import dataclass
+
+HEAD_S = 10.0
+"""From the connection, or from the first byte of a later request, to the end of the head. A head is a few packets, so
+this is enough for three lost ones."""
+BODY_S = 60.0
+"""For a whole body. The largest takes that long at 70 KiB/s."""
+BODY_GRACE_S = 5.0
+"""No least rate is asked of the first seconds: packets get lost, and a client may compute while it sends."""
+BODY_RATE_MIN = 1024
+"""Least bytes a second of a body, on average after the grace. The slowest mobile link is faster."""
+STREAM_GRACE_S = 60.0
+"""The same of a stream, whose sender may wait for its own source; it has no limit for the whole."""
+IDLE_S = 75.0
+"""A connection without a request is closed after this. Load balancers keep theirs for 60 s, and must be the first to
+close: otherwise they send a request just when the gateway closes."""
+ANSWER_S = 30.0
+"""A client may take so long to read from an answer. Longer ones hold the answer's memory for nobody."""
+LINGER_S = 2.0
+"""After the last answer of a connection, what still comes is thrown away for so long: closed at once, a connection
+answers with a reset, and the client never reads the answer."""
+LINGER_BYTES_MAX = 8 << 20
+"""The same in bytes: twice the largest body."""
+DISCARD_BYTES_MAX = 256 << 10
+"""The body of a refused request is thrown away up to this size, and the connection stays. A larger one costs more than
+a new connection."""
+HEAD_BYTES_MAX = 64 << 10
+"""Most bytes of a head: four of the longest headers."""
+HELD_HEADS_BYTES_MAX = 32 << 20
+"""Most bytes of all heads that have begun and not ended, and of pipelined requests that wait: nearly all heads come in
+one piece, and are not held."""
+SURPLUS_MAX = 32
+"""Connections beyond the limit that are still heard: probes are answered, all others are told to come again."""
+FILES_RESERVE = 128
+"""Files that are not callers' connections: Kafka's brokers (two clients each), snapshots, logs, and the surplus."""
+CONNECTIONS_CAP = 20_000
+"""Most connections even if the file limit allows more. An idle one costs some 10 KiB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """All limits of a server. `connections_per_peer` None: as many as are free (see Peers)."""
+
+    connections_max: int
+    connections_per_peer: int | None = None
+    surplus_max: int = SURPLUS_MAX
+    head_s: float = HEAD_S
+    head_bytes_max: int = HEAD_BYTES_MAX
+    held_heads_bytes_max: int = HELD_HEADS_BYTES_MAX
+    body_s: float = BODY_S
+    body_grace_s: float = BODY_GRACE_S
+    body_rate_min: int = BODY_RATE_MIN
+    stream_grace_s: float = STREAM_GRACE_S
+    idle_s: float = IDLE_S
+    answer_s: float = ANSWER_S
+    linger_s: float = LINGER_S
+    linger_bytes_max: int = LINGER_BYTES_MAX
+    discard_bytes_max: int = DISCARD_BYTES_MAX
+
+
+def raise_file_limit() -> int:
+    """Raises this process's soft limit of open files to the hard one, and returns it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (ValueError, OSError):
+            return soft
+        soft = hard
+    return CONNECTIONS_CAP * 2 if soft == resource.RLIM_INFINITY else soft
+
+
+def connections_within(files: int) -> int:
+    """The most connections of callers, for a process that may open so many files."""
+    reserve = min(FILES_RESERVE, files // 4)
+    return max(1, min(files - reserve - SURPLUS_MAX, CONNECTIONS_CAP))

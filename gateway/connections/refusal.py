@@ -1,0 +1,65 @@
+"""Answers that leave before a request is parsed: their bytes, and the hook that decides who gets one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Protocol
+
+from gateway.http.answers import Answer, Refused, problem, shaped
+from topics.contract.definition import Direction
+
+
+class Caller(Protocol):
+    """A connection as the Admission sees it. `peer`: the address of the other side; `ticket`: the Admission's own, for
+    what it notes about the present request."""
+
+    peer: str
+    ticket: object
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A whole HTTP response, ready to be written. `answer` keeps the connection, `last` says that it is closed."""
+
+    answer: bytes
+    last: bytes
+
+    @classmethod
+    def of(cls, answer: Answer) -> Refusal:
+        """The bytes of an answer: make them once and use them for many requests."""
+        lines = [
+            f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
+            f"Content-Type: {answer.content_type}",
+            f"Content-Length: {len(answer.body)}",
+            *(f"{name}: {value}" for name, value in answer.headers),
+        ]
+        if answer.retry_after_s is not None:
+            lines.append(f"Retry-After: {answer.retry_after_s}")
+        head = "\r\n".join(lines).encode()
+        return cls(head + b"\r\n\r\n" + answer.body, head + b"\r\nConnection: close\r\n\r\n" + answer.body)
+
+
+class Admission(Protocol):
+    """The hook at the beginning of each request."""
+
+    def admit(self, head: bytes, lowered: bytes, connection: Caller) -> Refusal | None:
+        """Called when the complete head of a request has come, before anything parses it and before its body is read.
+
+        None: the request takes its way, and `ended` is called once for it. A Refusal: it is the answer, the body is
+        thrown away, and `ended` is not called. `head`: from the request line to the empty line; `lowered`: the same in
+        lower case. What it puts into `connection.ticket`, `ended` finds there.
+        """
+
+    def ended(self, connection: Caller) -> None:
+        """Called when an admitted request is answered, or its connection is over and no handler works for it."""
+
+
+def shape_for(head: bytes, refused: Refused) -> Answer:
+    """A refusal in the shape that the caller of this head knows. Of a head that cannot be read: the marketplaces'."""
+    path = head.partition(b" ")[2]
+    if path.startswith(b"/channels/"):
+        return shaped(Direction.TO_MARKETPLACE, refused)
+    if path.startswith(b"/api/"):
+        return problem(refused)
+    return shaped(Direction.TO_INCREFF, refused)
