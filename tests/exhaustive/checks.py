@@ -16,6 +16,8 @@ from tests.exhaustive.state import ASKED, LATER
 from tests.exhaustive.world import World
 
 Fact = tuple[str, str]
+CROSSED = {"hold-crossed"}
+"""Facts of a difference that no side can avoid: an acknowledgement may cross a hold anywhere."""
 
 
 class Difference(NamedTuple):
@@ -41,8 +43,23 @@ def differences(world: World) -> Iterator[Difference]:
         return  # events wait for an order that nobody created
     yield from _lines(world, order)
     yield from _shipments(world, order)
-    if order.held != world.increff.held and not order.acknowledged:
-        yield Difference("held", _undelivered("update-order-properties"))
+    yield from _hold(world, order)
+
+
+def _hold(world: World, order: Order) -> Iterator[Difference]:
+    """The marketplace's last word on the hold must reach Increff, also where an acknowledgement crossed it."""
+    if order.state == OrderState.CANCELLED:
+        return  # nothing is left to be held
+    said = _undelivered("update-order-properties")
+    if world.market.held != world.increff.held:
+        what = f"the marketplace {_word(world.market)} the order, Increff {_word(world.increff)} it"
+        yield Difference(what, said)
+    if order.held != world.increff.held:
+        yield Difference("Sluice and Increff differ about the hold", (*said, ("hold-crossed", "")))
+
+
+def _word(view: View) -> str:
+    return "holds" if view.held else "does not hold"
 
 
 def _lines(world: World, order: Order) -> Iterator[Difference]:
@@ -117,7 +134,7 @@ def ending(world: World) -> tuple[str, list[str]]:
     if any(world.increff.shipment(n) == ASKING for n in world.rules.scenario.shipments):
         wrong.append("Increff is still asking for a Pack")
     scenario = world.rules.scenario
-    if told and scenario.cut_off and not scenario.disturbances:
+    if told - CROSSED and scenario.cut_off and not scenario.disturbances:
         wrong.append(f"nothing was disturbed, and still the views differ: {', '.join(sorted(told))}")
     name = ending_of(order)
     wrong += [f"not documented: {word}" for word in undocumented(name, told)]

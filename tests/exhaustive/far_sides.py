@@ -108,7 +108,7 @@ def increff_takes(view: View, scenario: Scenario, call: Call) -> tuple[View, Ans
     if not view.known:
         return view, REFUSED
     if call.verb == "delivered":
-        return replace(view, delivered=True), TAKEN
+        return replace(view, delivered=True, held=False), TAKEN
     if call.verb in ("hold", "release"):
         return replace(view, held=call.verb == "hold"), TAKEN
     for line, total in call.units:
@@ -141,19 +141,15 @@ def market_may(view: View, scenario: Scenario, call: Call) -> bool:
     return view.known or scenario.eager
 
 
-def market_makes(view: View, call: Call) -> View:
-    if call.verb in ("hold", "release"):
-        return replace(view, held=call.verb == "hold")
-    return view
-
-
 def market_hears(view: View, call: Call, *, taken: bool) -> View:
     if not taken:
         return view
     if call.verb == "create":
         return replace(view, known=True)
     if call.verb == "delivered":
-        return replace(view, delivered=True)
+        return replace(view, delivered=True, held=False)
+    if call.verb in ("hold", "release"):
+        return replace(view, held=call.verb == "hold")
     if call.verb == "cancel":
         return replace(view, customer=_raised(view.customer, call))
     return view

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from streams.order.forward import cancel, pack
+from streams.order.forward import cancel, create, pack
 from streams.order.machine import transitions
 from streams.order.model.decision import APPLIED, Decision, Ruling
 from streams.order.model.entities import Order
@@ -57,6 +57,13 @@ def test_a_share_of_all_histories_ends_well() -> None:
 def test_orders_that_ship_once_and_orders_that_are_split(scenario: Scenario) -> None:
     total = explored([scenario])
     assert not total.findings, "\n".join(map(str, total.findings))
+
+
+def test_a_hold_an_acknowledgement_and_a_release_cross() -> None:
+    """The release reaches Increff, wherever the acknowledgement crossed the hold."""
+    total = explored([Scenario(("create", "hold", "ack", "release")), Scenario(("create", "hold", "ack", "delivered"))])
+    assert not total.findings, "\n".join(map(str, total.findings))
+    assert any("hold-crossed" in outcome for outcome in total.outcomes)
 
 
 @pytest.mark.parametrize("cut_off", [True, False])
@@ -119,9 +126,24 @@ def packed_at_once(decision: Decision[Order]) -> Ruling:
     return ruling
 
 
+def acknowledged_after_the_hold(decision: Decision[Order]) -> Ruling:
+    """Takes every acknowledgement for one that was made after the hold reached Increff."""
+    ruling = create.acknowledge_order(decision)
+    order = decision.entity
+    if order.hold_crossed:
+        order.properties["onHold"], order.hold_crossed = False, False
+    return ruling
+
+
 @pytest.mark.parametrize(
     ("kind", "handler", "scenario", "found"),
     [
+        (
+            EventKind.ACKNOWLEDGE,
+            acknowledged_after_the_hold,
+            Scenario(("create", "hold", "ack", "release")),
+            "nobody says: the marketplace does not hold the order, Increff holds it",
+        ),
         (EventKind.CUSTOMER_CANCEL, cancelled_without_increff, CONTENDED, "nobody says: line 1: Increff cancelled"),
         (
             EventKind.PACK_FAILED,

@@ -23,7 +23,6 @@ from tests.exhaustive.far_sides import (
     increff_may,
     increff_takes,
     market_hears,
-    market_makes,
     market_may,
     market_takes,
     unknowing,
@@ -56,8 +55,10 @@ TRIES_MAX = 8
 """A caller that is still not answered after so many tries never will be."""
 PATIENCE = 3
 """Tries a caller makes as soon as anything changed; after that it waits until nothing else moves."""
-CROSSING = frozenset({"create", "pack", "seller", "rest", "handover"})
+CROSSING = frozenset({"create", "hold", "release", "ack", "pack", "seller", "rest", "handover"})
 """Calls that take a while to arrive: what their side knows changes before Sluice hears of it."""
+HOLDING = frozenset({"hold", "release", "delivered"})
+"""Calls that carry a word on the hold. The marketplace says one after the other: the last one that was taken counts."""
 SLOW = frozenset({"create-outward-order", "customer-cancellation", "pack-order"})
 """Requests whose outcome takes a while to arrive: until then the far side knows more than Sluice."""
 
@@ -125,6 +126,10 @@ class World:
         return found
 
     def _may(self, call: Call) -> bool:
+        if call.verb in HOLDING and any(
+            state.status == FLYING and self.rules.calls[n].verb in HOLDING for n, state in enumerate(self.calls)
+        ):
+            return False
         if call.verb in FROM_MARKETPLACE:
             return market_may(self.market, self.rules.scenario, call)
         return increff_may(self.increff, self.rules.scenario, call)
@@ -194,9 +199,7 @@ class World:
     def _make(self, index: int) -> None:
         call = self.rules.calls[index]
         knew = (*self.increff.customer, *self.increff.seller) if call.verb in ("seller", "rest") else ()
-        if call.verb in FROM_MARKETPLACE:
-            self.market = market_makes(self.market, call)
-        else:
+        if call.verb not in FROM_MARKETPLACE:
             self.increff = increff_makes(self.increff, call)
         self._set(index, CallState(FLYING, knew=knew))
         if call.verb not in CROSSING:
@@ -323,6 +326,9 @@ class World:
                     self._set(index, state._replace(status=AGAIN))
                     self.increff = increff_makes(self.increff, self.rules.calls[index])
                 self._decide_call(index)
+                call = self.rules.calls[index]
+                if call.verb in HOLDING and self.calls[index].status == DONE:
+                    self.market = market_hears(self.market, call, taken=True)
             else:
                 flying = state.status == FLYING
                 self._set(index, state._replace(deaf=state.tries + flying, status=FLYING if flying else AGAIN))

@@ -121,20 +121,30 @@ def update_order(decision: Decision[Order]) -> Ruling:
     if wrong is not None:
         return wrong
     changed = {**order.properties, **_present(event.body)}
-    if changed == order.properties:
+    if changed == order.properties and not order.hold_crossed:
         return DUPLICATE
     held = bool(changed["onHold"])
-    request = decision.deliver(UPDATE, with_location(order, event.body))
-    order.properties = changed
+    changes_hold = _pass_on(decision, changed, held=held)
     names: dict[str, Any] = {"onHold": held, "dispatchByTime": changed["dispatchByTime"]}
-    _note_hold(order, request, held=held)
-    if held == order.held:
+    if not changes_hold:
         decision.fact("order-updated", {**order_context(order), **names})
         return APPLIED
-    order.held = held
     settle_order(decision)
     decision.fact("order-held" if held else "order-released", {**order_context(order), **names})
     return APPLIED
+
+
+def _pass_on(decision: Decision[Order], changed: dict[str, Any], *, held: bool) -> bool:
+    """Send an update, and note its values as those that Increff will have. Returns whether it changes the hold.
+
+    After an acknowledgement that crossed a hold, either word does.
+    """
+    order = decision.entity
+    request = decision.deliver(UPDATE, with_location(order, decision.event.body))
+    _note_hold(order, request, held=held)
+    changes_hold = held != order.held or order.hold_crossed
+    order.properties, order.held, order.hold_crossed = changed, held, False
+    return changes_hold
 
 
 def _note_hold(order: Order, request: str, *, held: bool) -> None:
@@ -175,10 +185,9 @@ def report_delivered(decision: Decision[Order]) -> Ruling:
     if wrong is not None:
         return wrong
     changed = {**order.properties, **_present(event.body)}
-    if changed == order.properties:
+    if changed == order.properties and not order.hold_crossed:
         return DUPLICATE
-    decision.deliver(UPDATE, with_location(order, event.body))
-    order.properties = changed
+    _pass_on(decision, changed, held=bool(changed["onHold"]))
     if "delivered" in order.milestones:
         decision.fact("order-updated", order_context(order))
         return APPLIED
@@ -205,17 +214,28 @@ def acknowledge_order(decision: Decision[Order]) -> Ruling:
     if len(order.acknowledged) + len(new) > limits.LOCATIONS_MAX:
         return refused(f"more than {limits.LOCATIONS_MAX} locations acknowledged order {order.code}")
     order.acknowledged.extend(new)
-    # Increff went on in spite of any hold (contract 10 and its FAQ disagree), so a new hold is a change.
-    order.held = False
-    order.holds.clear()
-    if order.properties.get("onHold"):
-        order.properties["onHold"] = False
+    crossed = _end_hold(order)
     reach_milestone(order, "acknowledged", decision.now_ms)
     settle_order(decision)
     decision.deliver(ACKNOWLEDGEMENT, {**body, "orders": with_location})
     location = {"acknowledgedBy": new[0] or order.location}
     decision.fact("order-acknowledged", {**order_context(order), **location}, location)
+    if crossed:
+        decision.fact("hold-crossed", {**order_context(order), **location}, location)
     return APPLIED
+
+
+def _end_hold(order: Order) -> bool:
+    """An acknowledgement ends a hold. Returns whether there was one.
+
+    Increff went on in spite of the hold (contract 10 and its FAQ disagree), or acknowledged before the hold reached
+    it, and has it now. Which of the two is not known, so the next word on the hold leaves, whatever it is.
+    """
+    order.holds.clear()
+    if not order.held:
+        return False
+    order.held, order.hold_crossed = False, True
+    return True
 
 
 def _submit(decision: Decision[Order], payload: str) -> Ruling:
@@ -226,14 +246,16 @@ def _submit(decision: Decision[Order], payload: str) -> Ruling:
     if order.adopted:
         complete_lines(order, body["orderItems"])
         # The order is under way at Increff, where a Create changes nothing: updates that came before it are newer.
-        order.properties = {"orderStatus": _NEW_STATUS, **_present(body), "onHold": order.held, **order.properties}
+        # Without any, it is not known whether Increff has it on hold: `onHold` is left out, so the first update leaves.
+        created = {name: value for name, value in _present(body).items() if name != "onHold"}
+        order.properties = {"orderStatus": _NEW_STATUS, **created, **order.properties}
     else:
         order.lines = [
             Line(item["orderItemCode"], item["channelSkuCode"], item["quantity"]) for item in body["orderItems"]
         ]
         order.properties = {"orderStatus": _NEW_STATUS, **_present(body)}
         order.held = bool(body.get("onHold"))
-        order.holds = []
+        order.holds, order.hold_crossed = [], False
     order.request = decision.deliver(CREATE, body)
     settle_order(decision)
     address = body.get("shippingAddress") or {}

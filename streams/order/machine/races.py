@@ -60,6 +60,7 @@ ENDINGS = {
 """States in which the order may end when no request is in flight any more. `, part cancelled` may be added."""
 
 DISAGREEMENTS = {
+    "hold-crossed": "Increff acknowledged an order on hold; whether it has the hold is known after the next update",
     "cancellation-crossed": "Increff took a customer's cancellation of units that are packed here or out in a Pack",
     "seller-cancellation-refused": "Increff cancelled units that are packed here",
     "pack-unanswered": "the marketplace may have packed units whose Pack got no answer in time",
@@ -78,13 +79,15 @@ def ending_of(order: Order) -> str:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of call. `packed`: it needs a shipment that is packed; `held`: the order is on hold before."""
+    """One kind of call. `packed`: it needs a shipment that is packed; `held`: the order is on hold before; `new`: the
+    order is not acknowledged before."""
 
     name: str
     touchpoint: str
     body: Callable[[bool], dict[str, Any]]
     packed: bool = False
     held: bool = False
+    new: bool = False
 
 
 def _cancel(_held: bool) -> dict[str, Any]:
@@ -109,6 +112,14 @@ def _handover(_held: bool) -> dict[str, Any]:
     return {"locationCode": _LOCATION, "handoverItems": [{"orderCode": _CODE, "shipmentCode": "S-1"}]}
 
 
+def _acknowledge(_held: bool) -> dict[str, Any]:
+    return {"orders": [{"orderCode": _CODE, "locationCode": _LOCATION}], "consolidationType": "NONE"}
+
+
+def _hold(_held: bool) -> dict[str, Any]:
+    return {"orderCode": _CODE, **_DUE, "onHold": True}
+
+
 def _release(_held: bool) -> dict[str, Any]:
     return {"orderCode": _CODE, **_DUE, "onHold": False}
 
@@ -124,6 +135,8 @@ KINDS = (
     Kind("invoice", "get-invoice", _document, packed=True),
     Kind("label", "get-shipping-label", _document, packed=True),
     Kind("handover", "handover-notification", _handover, packed=True),
+    Kind("acknowledge", "acknowledgement", _acknowledge, new=True),
+    Kind("hold", "update-order-properties", _hold),
     Kind("release", "update-order-properties", _release, held=True),
     Kind("property update", "update-order-properties", _update),
 )
@@ -205,7 +218,7 @@ class When(StrEnum):
 def cross(first: Kind, second: Kind, when: When) -> Result:
     """The result of two calls that cross."""
     held = first.held or second.held
-    race = ready(packed=first.packed or second.packed, held=held)
+    race = ready(packed=first.packed or second.packed, held=held, acknowledged=not (first.new or second.new))
     race.call(first.touchpoint, first.body(held), "first")
     if when is When.AFTER:
         race.answer_all()
@@ -237,18 +250,19 @@ _WORDS = {
 }
 
 
-def ready(*, packed: bool, held: bool) -> Race:
-    """An acknowledged order of two lines; with its second line packed, or on hold, where a call needs that."""
+def ready(*, packed: bool, held: bool, acknowledged: bool = True) -> Race:
+    """An order of two lines that Increff took and acknowledged; with its second line packed, or on hold, where a call
+    needs that."""
     race = Race()
     items = [{"orderItemCode": f"I{n}", "channelSkuCode": f"SKU-{n}", "quantity": 1} for n in (1, 2)]
     create = {"orderCode": _CODE, "locationCode": _LOCATION, **_DUE, "onHold": False, "orderItems": items}
     race.call("create-outward-order", create, "create")
-    acknowledged = {"orders": [{"orderCode": _CODE, "locationCode": _LOCATION}], "consolidationType": "NONE"}
-    race.call("acknowledgement", acknowledged, "acknowledge")
+    if acknowledged:
+        race.call("acknowledgement", _acknowledge(False), "acknowledge")
     if packed:
         race.call("pack-order", _packing(1, "SKU-2"), "packed")
     if held:
-        race.call("update-order-properties", {"orderCode": _CODE, **_DUE, "onHold": True}, "hold")
+        race.call("update-order-properties", _hold(False), "hold")
     race.answer_all()
     race.facts.clear()
     return race
@@ -274,6 +288,10 @@ from either side changes nothing. Nothing packed is cancelled.
 The order has two units. Cancellations and the Pack want the first; invoice, label and handover are of a shipment of
 the second, packed before. So a cancellation beside them is of a unit that is still open; a cancellation of the packed
 unit is refused.
+
+An acknowledgement ends a hold here, because Increff went on. But Increff may have made it before the hold reached it,
+and then has the hold. Which of the two it was is not known (the fact `hold-crossed`), so the marketplace's next word on
+the hold is passed on, whatever it is.
 
 `make races` walks every interleaving of up to eight calls and disturbances (records that come twice, repeats, lost
 answers, refusals, dead requests, callers that are gone) and checks that quantities add up, that every caller that is

@@ -114,10 +114,12 @@ class Entity(Struct, kw_only=True, omit_defaults=True, tag_field="kind"):
 
 
 class Order(Entity, kw_only=True, omit_defaults=True, tag="order"):
-    """`properties`: the last values of what Update Order Properties may change. `shipments` in order of packing.
+    """`properties`: the last values of what Update Order Properties may change, as Increff has them or will have them.
+    A value that is not known is left out, so that an update which names it is a change.
 
-    `acknowledged`: locations. `milestones`: name -> epoch ms. `held`: on hold by the marketplace. `holds`: [request,
-    held] of each update in flight, in their order, behind what Increff took last (under no request).
+    `shipments` in order of packing. `acknowledged`: locations. `milestones`: name -> epoch ms. `held`: on hold by the
+    marketplace. `holds`: [request, held] of each update in flight, in their order, behind what Increff took last (under
+    no request).
     """
 
     KIND: ClassVar[str] = "order"
@@ -128,6 +130,9 @@ class Order(Entity, kw_only=True, omit_defaults=True, tag="order"):
     properties: dict[str, Any] = field(default_factory=dict)
     held: bool = False
     holds: list[list[Any]] = field(default_factory=list)
+    hold_crossed: bool = field(default=False, name="holdCrossed")
+    """An acknowledgement came after a hold and ended it. It is not known whether Increff has the hold, until the next
+    update."""
     split: bool = False
     acknowledged: list[str] = field(default_factory=list)
     milestones: dict[str, int] = field(default_factory=dict)

@@ -111,6 +111,14 @@ class OrderReleased(OrderFact):
     dispatchByTime: str = Field(description="ISO-8601, as the marketplace wrote it")
 
 
+class HoldCrossed(OrderFact):
+    """Increff acknowledged an order that was on hold, and the hold ended with that. Whether Increff made the
+    acknowledgement before the hold reached it, and so has the hold now, is not known: the marketplace's next update is
+    passed on, whatever it says."""
+
+    acknowledgedBy: str | None = Field(description="The location that acknowledged")
+
+
 class OrderDelivered(OrderFact):
     """The marketplace reported that the customer has the order."""
 

@@ -27,6 +27,56 @@ def test_a_hold_after_the_acknowledgement_that_ended_one_is_a_change_and_sent() 
     assert (again.verdict, len(again.requests), story.order.held) == (Verdict.APPLIED, 1, True)
 
 
+@pytest.mark.parametrize("reached", [False, True])
+def test_a_release_after_an_acknowledgement_that_crossed_the_hold_leaves(reached: bool) -> None:
+    """Increff may have acknowledged before the hold reached it, whether or not Sluice knows that it has it now."""
+    story = submitted()
+    hold = story.tell("update-order-properties", update_body(hold=True)).request
+    if reached:
+        story.outcome(hold)
+    crossed = story.tell("acknowledgement", acknowledgement_body())
+    assert crossed.facts == ["order-acknowledged", "hold-crossed"]
+    if not reached:
+        story.outcome(hold)
+    release = story.tell("update-order-properties", update_body(hold=False))
+    assert (release.verdict, release.request.body["onHold"]) == (Verdict.APPLIED, False)
+    assert (release.facts, story.order.held, story.order.state) == (["order-released"], False, "ACKNOWLEDGED")
+    again = story.tell("update-order-properties", update_body(hold=False))
+    assert (again.verdict, again.requests) == (Verdict.DUPLICATE, []), "it is known what Increff has from now on"
+
+
+def test_a_release_of_an_order_created_on_hold_leaves_after_an_acknowledgement() -> None:
+    story = Story()
+    story.outcome(story.create(onHold=True).request)
+    assert story.tell("acknowledgement", acknowledgement_body()).facts == ["order-acknowledged", "hold-crossed"]
+    assert story.tell("update-order-properties", update_body(hold=False)).facts == ["order-released"]
+
+
+def test_an_acknowledgement_behind_a_release_crosses_nothing() -> None:
+    story = submitted()
+    story.tell("update-order-properties", update_body(hold=True))
+    story.tell("update-order-properties", update_body(hold=False))
+    assert story.tell("acknowledgement", acknowledgement_body()).facts == ["order-acknowledged"]
+    assert story.tell("update-order-properties", update_body(hold=False)).verdict is Verdict.DUPLICATE
+
+
+def test_the_first_update_of_an_order_met_midway_leaves_though_its_create_said_the_same() -> None:
+    """Whether Increff had it on hold before Sluice saw it is not known."""
+    story = Story(unknown_orders="adopt")
+    story.tell("acknowledgement", acknowledgement_body())
+    story.create(onHold=False)
+    first = story.tell("update-order-properties", update_body(hold=False))
+    assert (first.verdict, len(first.requests)) == (Verdict.APPLIED, 1)
+    assert story.tell("update-order-properties", update_body(hold=False)).verdict is Verdict.DUPLICATE
+
+
+def test_a_report_of_delivery_ends_a_hold() -> None:
+    story = submitted()
+    story.tell("update-order-properties", update_body(hold=True))
+    story.tell("update-order-properties", update_body(hold=False, orderStatus="DELIVERED", deliveredAt="2026-11-25"))
+    assert story.order.held is False
+
+
 def test_a_refusal_that_comes_after_the_acknowledgement_does_not_bring_a_hold_back() -> None:
     story = submitted()
     story.outcome(story.tell("update-order-properties", update_body(hold=True)).request)

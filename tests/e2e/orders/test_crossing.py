@@ -1,0 +1,45 @@
+"""Calls that cross on their way: each word arrives at last, and where the sides differ, a fact says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.e2e.stack import Stack, create_order
+
+Code = Callable[[], str]
+PROPERTIES = {"dispatchByTime": "2026-11-26T14:00:00.000Z", "startProcessingTime": "2026-11-24T14:00:00.000Z"}
+
+
+def acknowledgement(order: str) -> dict[str, Any]:
+    return {"orders": [{"orderCode": order, "locationCode": "DXB-WH-01"}]}
+
+
+def facts(document: dict[str, Any]) -> list[str]:
+    return [fact["name"] for fact in document["facts"]]
+
+
+async def test_a_release_reaches_increff_after_an_acknowledgement_that_crossed_the_hold(
+    stack: Stack, code: Code
+) -> None:
+    """Increff sends its acknowledgement while the hold is still on its way to it."""
+    order = code()
+    await stack.as_marketplace("POST", "/orders/outward", create_order(order))
+    await stack.reaches(order, "SUBMITTED")
+    go_on = stack.pause("delivery")
+    try:
+        hold = await stack.as_marketplace("PUT", f"/orders/{order}", {**PROPERTIES, "onHold": True})
+        crossed = await stack.as_increff("PUT", "/orders/acknowledgement", acknowledgement(order))
+    finally:
+        go_on()
+    assert (hold.status, crossed.body["successOrders"]) == (200, acknowledgement(order)["orders"])
+    release = await stack.as_marketplace("PUT", f"/orders/{order}", {**PROPERTIES, "onHold": False})
+    assert release.status == 200
+
+    async def released() -> bool:
+        seen = await stack.seen("increff", "update-order-properties", order)
+        return [one["body"]["onHold"] for one in seen] == [True, False]
+
+    await stack.eventually(released, "the hold and its release are at Increff")
+    named = facts(await stack.order(order))
+    assert named[named.index("order-acknowledged") :] == ["order-acknowledged", "hold-crossed", "order-released"]
