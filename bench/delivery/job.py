@@ -13,7 +13,7 @@ from bench.processes import places
 from streams.delivery.ports import Call
 from streams.delivery.senders.webhook import request_body
 from topics.configuration.settings import Settings
-from topics.records.deliveries import DeliveryRequest
+from topics.records.deliveries import DeliveryRequest, body_of
 from topics.records.envelope import DELIVERY_REQUEST, ORDERS_SOURCE, Envelope, Headers
 from topics.records.keys import destination_partition, lane_key, order_key, shard_of, subscription_destination
 from topics.subscriptions.model import FACT, KINDS, SigningSecret, Subscription, delivered_body, delivery_id
@@ -55,7 +55,7 @@ class DeliveryWork:
             lane=lane_key(destination, entity).decode(),
             entity=entity.decode(),
             subject=order,
-            body=delivered_body("shipment-packed", _fact(order, sequence, now_ms)),
+            body=body_of(delivered_body("shipment-packed", _fact(order, sequence, now_ms))),
             sequence=sequence,
             created_ms=now_ms,
         )
@@ -83,7 +83,7 @@ class DeliveryWork:
                     touchpoint=KINDS[one.touchpoint],
                     destination=one.destination,
                     channel=one.channel,
-                    members=one.body,
+                    body=bytes(one.body),
                     entity=one.entity,
                     sequence=one.sequence,
                 )

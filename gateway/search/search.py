@@ -17,7 +17,7 @@ from gateway.search.negative_cache import NegativeCache, Sku
 from topics.configuration.channels import Channel, Channels
 from topics.configuration.settings import Settings
 from topics.contract.definition import Touchpoint
-from topics.records.deliveries import DeliveryRequest
+from topics.records.deliveries import DeliveryRequest, body_of
 from topics.records.envelope import DELIVERY_REQUEST, GATEWAY_SOURCE, event_headers
 from topics.records.keys import INCREFF, destination_partition, join, shard_of
 from topics.records.verdicts import Verdict
@@ -130,7 +130,7 @@ class Search:
             lane=lane.decode(),
             entity="",
             subject="",
-            body=dict(members),
+            body=body_of(members),
             relay=True,
             deadline_ms=now_ms + round(self._settings.search_deadline_s * 1000),
             withdraw=True,

@@ -13,9 +13,12 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Any, Protocol
 
+import orjson
+
 from streams.runtime.role import Committer, Tables
 from topics.configuration.channels import FarSide
 from topics.contract.definition import Priority, Touchpoint
+from topics.records.nesting import NESTING_MAX, is_too_deep
 from topics.values import named_value
 
 READ_BACK = "stock-read-back"
@@ -86,8 +89,9 @@ class Clock(Protocol):
 
 @named_value
 class Call:
-    """One request as a sender needs it. `members`: of the touchpoint, path and query members included. `entity`: the
-    order, return or manifest it belongs to, as the key on `orders.commands`; empty for stock.
+    """One request as a sender needs it. `members`: of the touchpoint, path and query members included; of a request in
+    a lane they are in `body`, as JSON that most senders pass on as it is. `entity`: the order, return or manifest it
+    belongs to, as the key on `orders.commands`; empty for stock.
 
     `sequence` counts the requests of an order to this destination (a fact's is the order's own), `previous_sequence` is
     that of the one before. `watermark`: the sequence up to which a subscriber acknowledged everything. 0: not known.
@@ -96,7 +100,8 @@ class Call:
     touchpoint: Touchpoint
     destination: str
     channel: str
-    members: dict[str, Any] | None
+    members: dict[str, Any] | None = None
+    body: bytes | None = None
     entity: str = ""
     delivery_id: str = ""
     attempt: int = 1
@@ -107,6 +112,27 @@ class Call:
     """The redrive that sends it; empty without one."""
     timeout_s: float | None = None
     """None: the destination's own."""
+
+    def text(self) -> bytes:
+        """The members as JSON."""
+        return orjson.dumps(self.members or {}) if self.body is None else self.body
+
+    def read_members(self) -> dict[str, Any]:
+        """The members; those of `body` are decoded anew each time. Raises UnreadableBodyError."""
+        if self.body is None:
+            return self.members or {}
+        try:
+            members: dict[str, Any] = orjson.loads(self.body)
+        except orjson.JSONDecodeError as error:
+            raise UnreadableBodyError(f"the request's body: {error}") from error
+        if is_too_deep(self.body, members):
+            raise UnreadableBodyError(f"the request's body may nest at most {NESTING_MAX} levels deep")
+        return members
+
+
+class UnreadableBodyError(ValueError):
+    """The members of a request cannot be read. Only a foreign writer makes such a request: bodies are checked when they
+    come in, and a request is accepted by the text of its body."""
 
 
 class Withheld(Exception):  # noqa: N818 - no failure of the request, which waits

@@ -26,7 +26,7 @@ from topics.configuration.settings import Settings
 from topics.contract.definition import AtDeadline
 from topics.contract.touchpoints import BY_NAME
 from topics.records import envelope
-from topics.records.deliveries import DeliveryRequest, LaneAction, LaneDecision, Outcome, decode_outcome
+from topics.records.deliveries import DeliveryRequest, LaneAction, LaneDecision, Outcome, body_of, decode_outcome
 from topics.records.envelope import Envelope
 from topics.records.keys import INCREFF, channel_destination, destination_partition, join, lane_key, order_key
 from topics.records.reading import MADE_BY
@@ -215,7 +215,7 @@ def request_for(
         lane=lane.decode(),
         entity=entity.decode(),
         subject=code,
-        body=body if body is not None else {"orderCode": code},
+        body=body_of(body if body is not None else {"orderCode": code}),
         relay=deadline_ms is not None,
         deadline_ms=deadline_ms,
         withdraw=deadline_ms is not None and touchpoint.at_deadline is AtDeadline.WITHDRAW,

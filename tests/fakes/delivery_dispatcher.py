@@ -19,7 +19,7 @@ from tests.fakes.delivery import Durable, ManualClock, PlayedSender
 from tests.fakes.delivery_tables import MemoryTable
 from tests.support.subscriptions import A as SUBSCRIPTION
 from tests.support.subscriptions import fact_request
-from topics.records.deliveries import DeliveryRequest
+from topics.records.deliveries import DeliveryRequest, body_of
 from topics.records.keys import subscription_destination
 from topics.subscriptions.model import Subscription
 
@@ -28,7 +28,9 @@ PARTITION = 0
 
 def fact(code: str, sequence: int) -> DeliveryRequest:
     """Named after its place, so that what was sent can be read."""
-    return fact_request(code, sequence, SUBSCRIPTION, id=f"{code}-{sequence}", body={"orderCode": code}, story=0)
+    return fact_request(
+        code, sequence, SUBSCRIPTION, id=f"{code}-{sequence}", body=body_of({"orderCode": code}), story=0
+    )
 
 
 class PlayedDispatcher:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.fakes.delivery import START_MS
-from topics.records.deliveries import DeliveryRequest
+from topics.records.deliveries import DeliveryRequest, body_of
 from topics.records.keys import lane_key, order_key, subscription_destination
 from topics.subscriptions.index import SubscriptionIndex
 from topics.subscriptions.model import FACT, Subscription, delivered_body, delivery_id
@@ -47,7 +47,7 @@ def fact_request(code: str, sequence: int, of: str = A, **change: Any) -> Delive
             lane=lane_key(destination, entity).decode(),
             entity=entity.decode(),
             subject=code,
-            body=delivered_body("order-updated", fact),
+            body=body_of(delivered_body("order-updated", fact)),
             sequence=sequence,
             created_ms=START_MS,
             story=START_MS,

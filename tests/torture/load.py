@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from topics.configuration.settings import Settings
-from topics.records.deliveries import DeliveryRequest
+from topics.records.deliveries import DeliveryRequest, body_of
 from topics.records.envelope import DELIVERY_REQUEST, ORDERS_SOURCE, Envelope, Headers
 from topics.records.keys import destination_partition, lane_key, order_key, shard_of, subscription_destination
 from topics.subscriptions.model import FACT, SigningSecret, Subscription, delivered_body, delivery_id
@@ -71,7 +71,7 @@ class Load:
                 lane=lane.decode(),
                 entity=entity.decode(),
                 subject=order,
-                body=delivered_body(FACT_NAME, fact),
+                body=body_of(delivered_body(FACT_NAME, fact)),
                 sequence=sequence,
                 created_ms=CREATED_MS,
             )

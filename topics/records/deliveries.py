@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import orjson
 
-from topics.records.json_record import JsonRecord, decode_record
+from topics.records.json_record import JsonRecord, decode_by, decode_record
 from topics.values import named_value
 
 REDRIVE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+NAMES_CHARS_MAX = 3_000
+"""Characters of a request's id, lane, entity and subject together, and of each other text. They become keys and headers
+of the records that report it, which have 16 KiB of room beside the value; codes of 255 characters need half of it."""
+
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+TimeMs = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Name = Annotated[str, msgspec.Meta(max_length=NAMES_CHARS_MAX)]
+
+NO_BODY = msgspec.Raw(b"null")
+_OBJECT = ord("{")
 
 
 @named_value
@@ -20,7 +34,8 @@ class DeliveryRequest(JsonRecord):
 
     - `id`: made from the causing event's id and an index, so deciding again gives the same id.
     - `entity`: the key on `orders.commands` to which the outcome goes.
-    - `body`: the touchpoint's request members as on `orders.commands`, those of path and query included.
+    - `body`: the touchpoint's request members as on `orders.commands`, those of path and query included: the JSON text
+      of an object, or `null`. It stays text, because most requests are only passed on: see `members`.
     - `lane`: (destination, order); a request beside the lane has a lane of its own.
     - `relay`: a caller waits, so the outcome must come by `deadline_ms` (epoch milliseconds).
     - `withdraw`: drop it unsent at the deadline, because the caller will ask again.
@@ -31,27 +46,56 @@ class DeliveryRequest(JsonRecord):
     - `reply`: of a request that belongs to no order, the partition of `replies` on which a gateway waits.
     """
 
-    id: str
-    destination: str
-    shard: int
-    channel: str
-    touchpoint: str
-    lane: str
-    entity: str
-    subject: str
-    body: dict[str, Any] | None
+    id: Name
+    destination: Name
+    shard: Number
+    channel: Name
+    touchpoint: Name
+    lane: Name
+    entity: Name
+    subject: Name
+    body: msgspec.Raw
     relay: bool = False
-    deadline_ms: int | None = None
+    deadline_ms: TimeMs | None = None
     withdraw: bool = False
-    sequence: int = 0
-    created_ms: int = 0
-    story: int = 0
+    sequence: Number = 0
+    created_ms: TimeMs = 0
+    story: Number = 0
     redriven: bool = False
-    reply: int | None = None
+    reply: Number | None = None
+
+    @property
+    def members(self) -> dict[str, Any] | None:
+        """The body's members, decoded anew each time. Raises ValueError for a text that only a foreign writer makes."""
+        members: dict[str, Any] | None = orjson.loads(bytes(self.body))
+        return members
+
+
+def body_of(members: Mapping[str, Any] | None) -> msgspec.Raw:
+    """The body of a request with these members."""
+    return msgspec.Raw(orjson.dumps(members))
+
+
+_REQUESTS = msgspec.json.Decoder(DeliveryRequest)
 
 
 def decode_request(raw: bytes) -> DeliveryRequest:
-    return DeliveryRequest(**orjson.loads(raw))
+    """Raises ValueError naming the member that is missing or wrong. The body is looked at, not decoded."""
+    request = decode_by(_REQUESTS, raw)
+    _check(request, raw)
+    return request
+
+
+def _check(request: DeliveryRequest, raw: bytes) -> None:
+    """Raises ValueError for what the types do not tell. `raw`: the record it was decoded from."""
+    if memoryview(request.body)[0] != _OBJECT and request.body != NO_BODY:
+        raise ValueError("expected an object or null - at `$.body`")
+    if not request.id:
+        raise ValueError("may not be empty - at `$.id`")
+    if len(request.id) + len(request.lane) + len(request.entity) + len(request.subject) > NAMES_CHARS_MAX:
+        raise ValueError(f"id, lane, entity and subject may have {NAMES_CHARS_MAX} characters together")
+    if not raw.isascii():
+        raw.decode()  # texts that are not decoded were not checked
 
 
 class OutcomeKind(StrEnum):
@@ -136,14 +180,18 @@ class Redrive(JsonRecord):
 
     id: str
     request: DeliveryRequest
-    attempts: int
-    previous: int = 0
-    watermark: int | None = None
+    attempts: Number
+    previous: Number = 0
+    watermark: Number | None = None
+
+
+_REDRIVES = msgspec.json.Decoder(Redrive)
 
 
 def decode_redrive(raw: bytes) -> Redrive:
     """Raises ValueError, also for an id that no header can carry: it travels as `Sluice-Redrive`."""
-    redrive = decode_record(raw, Redrive)
+    redrive = decode_by(_REDRIVES, raw)
+    _check(redrive.request, raw)
     if not REDRIVE_ID.fullmatch(redrive.id):
         raise ValueError("its id is not 1 to 64 letters, digits, - and _")
     return redrive

@@ -29,6 +29,19 @@ class JsonRecord:
         return _ENCODER.encode(self)
 
 
+def encode_record(record: Any) -> bytes:
+    """A record's value: its members, or those of a mapping. A `msgspec.Raw` is JSON already, and is copied."""
+    return _ENCODER.encode(record)
+
+
+def decode_by(decoder: msgspec.json.Decoder[RecordT], raw: bytes) -> RecordT:
+    """Raises ValueError naming the member that is missing or of another type."""
+    try:
+        return decoder.decode(raw)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+
+
 def decode_record(raw: bytes, kind: type[RecordT]) -> RecordT:
     """Raises ValueError naming the member that is missing or of another type."""
     try:

@@ -11,15 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-import orjson
+import msgspec
 
 from gateway.ports import LogRecord
 from topics.api.redrives import RedriveAsked, RedriveGroup
-from topics.records.deliveries import Concluded, DeliveryRequest, Redrive, decode_concluded
+from topics.records.deliveries import Attempt, Concluded, DeliveryRequest, Redrive, decode_concluded
 from topics.records.envelope import DELIVERY_CONCLUDED, DELIVERY_DEAD
+from topics.records.json_record import decode_by
 from topics.records.reading import Epochs, made_by
+from topics.values import named_value
 
 CHOSEN_MAX = 100_000
 """Requests of one redrive. The id and offset of each are kept in memory, together some 40 MB."""
@@ -81,17 +82,32 @@ def _read(record: LogRecord) -> DeadLetter | Concluded | None:
         return decode_concluded(record.value)
     if kind != DELIVERY_DEAD:
         return None
-    data: dict[str, Any] = orjson.loads(record.value)
-    last = data["last"] or {}
+    written = decode_by(_WRITTEN, record.value)
+    last = written.last
     return DeadLetter(
-        request=DeliveryRequest(**data["request"]),
-        attempts=data["attempts"],
-        status=last.get("status"),
-        error=last.get("error", ""),
-        message=data["message"],
-        previous=data.get("previous", 0),
-        watermark=data.get("watermark"),
+        request=written.request,
+        attempts=written.attempts,
+        status=last.status if last is not None else None,
+        error=last.error if last is not None else "",
+        message=written.message,
+        previous=written.previous,
+        watermark=written.watermark,
     )
+
+
+@named_value
+class _Written:
+    """A dead letter's members, as far as a redrive needs them. The request's body is passed on, and not decoded."""
+
+    request: DeliveryRequest
+    attempts: int
+    last: Attempt | None
+    message: str
+    previous: int = 0
+    watermark: int | None = None
+
+
+_WRITTEN = msgspec.json.Decoder(_Written)
 
 
 class Choice:

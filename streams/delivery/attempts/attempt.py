@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from random import Random
 
-from streams.delivery.attempts.classify import ResponseVerdict, classify
+from streams.delivery.attempts.classify import ACKNOWLEDGEMENT, ResponseVerdict, classify
 from streams.delivery.attempts.resolution import Resolution, record_attempt, resolve
 from streams.delivery.attempts.response_headers import spent_until_ms
 from streams.delivery.attempts.retry_schedule import RetrySchedule
 from streams.delivery.outbox import reports
 from streams.delivery.outbox.records import OUTBOX, OutboxEntry, entry_key
-from streams.delivery.ports import Answer, AttemptResult, Call, Clock, ResponseClass, Sender
+from streams.delivery.ports import Answer, AttemptResult, Call, Clock, ResponseClass, Sender, UnreadableBodyError
 from streams.runtime.role import Change, Effect
 from topics.contract.definition import WhenDead
 from topics.records.deliveries import Conclusion, OutcomeKind
@@ -39,7 +39,11 @@ class Finished:
 async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResult:
     """Send once and classify the answer; writes one wide log line."""
     at_ms = clock.now_ms()
-    answer = await sender.send(call)
+    try:
+        answer = await sender.send(call)
+    except UnreadableBodyError as error:
+        # Delivery decodes a body where a sender needs a member of it, and not before.
+        answer = Answer(status=None, error=f"the request cannot be sent as it is: {error}"[:300], unsendable=True)
     now_ms = clock.now_ms()
     verdict = _judged(call, answer, now_ms)
     result = AttemptResult(
@@ -75,7 +79,8 @@ async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResul
 def _judged(call: Call, answer: Answer, now_ms: int) -> ResponseVerdict:
     """Classify an answer. No answer may end the role, however odd: one that cannot be classified counts as none."""
     try:
-        return classify(call.touchpoint, call.members, answer, now_ms)
+        members = call.read_members() if call.touchpoint.name == ACKNOWLEDGEMENT else None
+        return classify(call.touchpoint, members, answer, now_ms)
     except Exception as error:
         log.exception("delivery.unjudged destination=%s id=%s", call.destination, call.delivery_id)
         return ResponseVerdict(ResponseClass.RETRY, message=f"the answer could not be judged: {type(error).__name__}")

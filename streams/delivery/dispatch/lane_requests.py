@@ -31,6 +31,7 @@ from streams.delivery.ports import AttemptResult, Call, Withheld
 from streams.delivery.subscribers.health import NOTHING_TO_NOTE, SubscriptionHealth
 from streams.delivery.tasks import Spawn
 from streams.runtime.role import Table
+from topics.records.deliveries import NO_BODY, DeliveryRequest
 from topics.subscriptions.model import KINDS
 
 WITHHELD_MS = 60_000
@@ -136,7 +137,7 @@ class LaneRequests:
             touchpoint=KINDS[request.touchpoint],
             destination=self._shard.destination,
             channel=request.channel,
-            members=request.body,
+            body=_text_of(request),
             entity=request.entity,
             delivery_id=request.id,
             attempt=entry.attempts + 1,
@@ -186,3 +187,8 @@ class LaneRequests:
 
     def _count(self, entry: OutboxEntry, finished: Finished) -> None:
         self._sender.counters.count_outcome(entry.request.touchpoint, finished.kind)
+
+
+def _text_of(request: DeliveryRequest) -> bytes:
+    """The request's members as JSON; a request without a body has none."""
+    return b"{}" if request.body == NO_BODY else bytes(request.body)

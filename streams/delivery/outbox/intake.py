@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 
-import orjson
-
 from streams.delivery import metrics
 from streams.delivery.destinations import Destinations
 from streams.delivery.outbox.records import OutboxEntry, decode_entry, decode_header, entry_key, header_key
-from streams.delivery.outbox.reports import concluded, outcome
+from streams.delivery.outbox.reports import REPLY_PARTITIONS, concluded, outcome
 from streams.delivery.ports import MESSAGE_CHARS_MAX
 from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.rejected import DECISION_FAILED, TOO_LARGE
@@ -28,7 +26,7 @@ from topics.records.deliveries import (
     decode_redrive,
     decode_request,
 )
-from topics.records.keys import destination_partition, subscription_of
+from topics.records.keys import INCREFF, channel_destination, destination_partition, subscription_of
 from topics.records.reading import made_by
 from topics.subscriptions.model import FACT, KINDS
 
@@ -130,14 +128,14 @@ def note_gap(record: Record, code: str, outbox: Table) -> None:
 def _request(record: Record) -> DeliveryRequest:
     try:
         return decode_request(record.value)
-    except (orjson.JSONDecodeError, TypeError) as error:
+    except ValueError as error:
         raise Poison("BAD_REQUEST", f"not a delivery request: {error}") from error
 
 
 def _redrive(record: Record) -> Redrive:
     try:
         return decode_redrive(record.value)
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise Poison("BAD_REDRIVE", f"not a redrive: {error}") from error
 
 
@@ -201,6 +199,19 @@ def _check(
     if (config is not None and request.shard >= config.shards) or home != record.partition:
         # A worker that does not own the shard's budget would send it.
         raise Poison("WRONG_PARTITION", f"shard {request.shard} of {request.destination} lives in partition {home}")
+    if not _is_meant_for(request.destination, request):
+        # The far side has no such call, and its answers would be judged by another's rules.
+        raise Poison("WRONG_DESTINATION", f"{request.touchpoint} does not go to {request.destination}")
+    if request.reply is not None and request.reply >= REPLY_PARTITIONS:
+        raise Poison("BAD_REQUEST", "not a delivery request: `replies` has no such partition - at `$.reply`")
+
+
+def _is_meant_for(destination: str, request: DeliveryRequest) -> bool:
+    """Whether calls of the request's touchpoint go to this destination."""
+    touchpoint = KINDS[request.touchpoint]
+    if touchpoint is FACT:
+        return subscription_of(destination) is not None
+    return destination == (INCREFF if touchpoint.far_side == "increff" else channel_destination(request.channel))
 
 
 def _enqueue(request: DeliveryRequest, record: Record, outbox: Table, accepted: Accepted) -> None:
@@ -229,7 +240,7 @@ def _enqueue(request: DeliveryRequest, record: Record, outbox: Table, accepted: 
 def _decide_lane(record: Record, outbox: Table) -> list[Effect]:
     try:
         decision = decode_lane_decision(record.value)
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise Poison("BAD_DECISION", f"not a lane decision: {error}") from error
     if decision.lane.encode() != record.key:
         raise Poison("WRONG_LANE", f"the record's key is not its lane {decision.lane}")

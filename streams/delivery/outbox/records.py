@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+import msgspec
 import orjson
 
 from streams.delivery.clock import NEVER
 from streams.runtime.invariants import violated
 from streams.runtime.role import Change, Table
 from topics.records.deliveries import Attempt, DeliveryRequest, Redrive
+from topics.records.json_record import decode_by, encode_record
 from topics.records.keys import join, split
 from topics.subscriptions.model import FACT
 
@@ -181,7 +183,7 @@ class OutboxEntry:
     redrive: str = ""
 
     def encode(self) -> bytes:
-        return orjson.dumps(self)
+        return encode_record(self)
 
     def encode_new(self, request: bytes) -> bytes:
         """Encode a new entry, with its request as it is on deliveries.requests: so that is not encoded again."""
@@ -277,11 +279,9 @@ def decode_header(raw: bytes | None) -> LaneHeader:
     return LaneHeader() if raw is None else LaneHeader(**orjson.loads(raw))
 
 
+_ENTRIES = msgspec.json.Decoder(OutboxEntry)
+
+
 def decode_entry(raw: bytes) -> OutboxEntry:
-    data = orjson.loads(raw)
-    last = data.pop("last")
-    return OutboxEntry(
-        request=DeliveryRequest(**data.pop("request")),
-        last=Attempt(**last) if last else None,
-        **data,
-    )
+    """Raises ValueError. The request's body is not decoded."""
+    return decode_by(_ENTRIES, raw)

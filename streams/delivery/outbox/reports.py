@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -13,6 +12,7 @@ from topics.kafka.catalogue import BY_NAME
 from topics.records import envelope
 from topics.records.deliveries import Attempt, Concluded, Conclusion, DeliveryRequest, Outcome, OutcomeKind
 from topics.records.envelope import DELIVERY_SOURCE, Envelope
+from topics.records.json_record import encode_record
 from topics.records.verdicts import Reply, Verdict
 from topics.subscriptions.model import FACT
 
@@ -109,17 +109,17 @@ def _reply(
 def dead(entry: OutboxEntry, partition: int, now_ms: int) -> Effect:
     """The dead letter: the whole request with its reason, for the operator who decides about it."""
     value = {
-        "request": asdict(entry.request),
+        "request": entry.request,
         "attempts": entry.attempts,
         "first_ms": entry.first_ms,
-        "last": asdict(entry.last) if entry.last else None,
+        "last": entry.last,
         "message": entry.message,
         "holds_lane": entry.held,
         "previous": entry.previous,
         "watermark": entry.watermark,
     }
     headers = _headers(entry.request, f"{entry.request.id}:dead:{entry.attempts}", envelope.DELIVERY_DEAD, now_ms)
-    return Effect("deliveries.dead", entry.request.lane.encode(), orjson.dumps(value), headers, partition)
+    return Effect("deliveries.dead", entry.request.lane.encode(), encode_record(value), headers, partition)
 
 
 def concluded(

@@ -97,7 +97,7 @@ class BuiltinSender(Sender):
 
     async def send(self, call: Call) -> Answer:
         try:
-            status, body = answer(call.touchpoint, call.channel, call.members or {})
+            status, body = answer(call.touchpoint, call.channel, call.read_members())
         except (KeyError, TypeError, ValueError) as error:
             # Requests of the orders role have all that the rules need; a marketplace would refuse others, too.
             message = f"the request does not name what it is about: {type(error).__name__} {error}"

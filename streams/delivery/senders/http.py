@@ -76,20 +76,23 @@ class HttpSender(Sender):
         if configured is None:
             raise RuntimeError(f"channel {call.channel} has no marketplace_credential")
         headers = {name: value.get_secret_value() for name, value in configured.bootstrap_headers.items()}
-        return await self._request(replace(call, touchpoint=GET_CREDENTIAL, members=None), headers)
+        return await self._request(replace(call, touchpoint=GET_CREDENTIAL, members=None, body=None), headers)
 
     async def _request(self, call: Call, headers: dict[str, str]) -> Answer:
         if self._session is None:
             raise RuntimeError("the sender is not started")
         destination = self._destinations[call.destination]
         total_s = destination.timeout_s if call.timeout_s is None else call.timeout_s
-        body = call.touchpoint.carried_body(call.members or {})
-        url = far_url(destination.url, destination.far_path(call.touchpoint), call.touchpoint, call.members or {})
+        touchpoint = call.touchpoint
+        names_members = touchpoint.query or bool(touchpoint.path_members)
+        members = call.read_members() if names_members else {}
+        url = far_url(destination.url, destination.far_path(touchpoint), touchpoint, members)
+        body = _body(call, members)
         try:
             async with self._session.request(
-                destination.far_method(call.touchpoint),
+                destination.far_method(touchpoint),
                 url,
-                data=None if body is None else orjson.dumps(body),
+                data=body,
                 headers=headers if body is None else headers | {"Content-Type": "application/json"},
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=total_s, sock_connect=min(CONNECT_TIMEOUT_S, total_s)),
@@ -110,6 +113,16 @@ class HttpSender(Sender):
         if call.redrive:
             headers["Sluice-Redrive"] = call.redrive
         return headers
+
+
+def _body(call: Call, members: dict[str, Any]) -> bytes | None:
+    """The HTTP body of a call; None where it has none. `members` are read only where the path needs some of them."""
+    touchpoint = call.touchpoint
+    if touchpoint.query:
+        return None
+    if not touchpoint.path_members:
+        return call.text()
+    return orjson.dumps(touchpoint.carried_body(members))
 
 
 def _to_increff(call: Call) -> bool:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import orjson
-
 from streams.delivery.ports import RESPONSE_BYTES_MAX, Answer, Call
 from topics.records.envelope import CHANNEL_REQUEST, DELIVERY_SOURCE, Envelope, Headers
 from topics.records.keys import stock_key
@@ -44,14 +42,14 @@ def request_key(call: Call) -> bytes:
     """Requests of one order, return, manifest or stock location share a key, so the channel sees them in sequence."""
     if call.entity:
         return call.entity.encode()
-    members = call.members or {}
+    members = call.read_members()
     if "consolidationType" in members:
         return stock_key(call.channel, consolidated_location(str(members["consolidationType"])))
     return stock_key(call.channel, str(members.get("locationCode", "")))
 
 
 def request_value(call: Call) -> bytes:
-    return orjson.dumps(call.members or {})
+    return call.text()
 
 
 def correlation_of(headers: Sequence[tuple[str, bytes]]) -> str | None:

@@ -111,4 +111,6 @@ def request_body(call: Call) -> bytes:
         "previousSequence": call.previous_sequence,
         "watermark": call.watermark,
     }
-    return orjson.dumps({**(call.members or {}), "delivery": delivery})
+    members = call.text()
+    more = b"," if len(members) > len(b"{}") else b""
+    return b'%b%b"delivery":%b}' % (members[:-1], more, orjson.dumps(delivery))

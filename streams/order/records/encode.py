@@ -12,7 +12,7 @@ from streams.order.model.entities import Entity
 from streams.runtime.role import Effect
 from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
-from topics.records.deliveries import DeliveryRequest
+from topics.records.deliveries import DeliveryRequest, body_of
 from topics.records.envelope import DELIVERY_REQUEST, FACT, ORDERS_SOURCE, REPLY, event_headers
 from topics.records.keys import INCREFF, destination_partition, join, lane_key, shard_of, subscription_destination
 from topics.records.verdicts import Address, Reply
@@ -90,7 +90,7 @@ class EffectEncoder:
             lane=lane.decode(),
             entity=entity.key.decode(),
             subject=entity.code,
-            body=delivered_body(fact.name, fact.data),
+            body=body_of(delivered_body(fact.name, fact.data)),
             sequence=fact.data["sequence"],
             created_ms=now,
             story=entity.incarnation_ms,
@@ -112,7 +112,7 @@ class EffectEncoder:
             lane=lane.decode(),
             entity=key.decode(),
             subject=entity.code,
-            body=effect.body,
+            body=body_of(effect.body),
             relay=effect.relay,
             deadline_ms=effect.deadline_ms,
             withdraw=effect.withdraw,

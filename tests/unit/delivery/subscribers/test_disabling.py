@@ -126,7 +126,7 @@ async def test_once_enabled_again_it_has_its_days_anew(*, restarted: bool) -> No
 async def test_one_success_in_between_is_enough_to_stay_enabled() -> None:
     worker = await started(subscription(retry_for_s=100 * 86_400))
     worker.sender.far = lambda call, _before: Answer(
-        status=200 if call.members and call.members["data"]["orderCode"] == "well" else 500
+        status=200 if call.read_members()["data"]["orderCode"] == "well" else 500
     )
     worker.give(fact_request("O-1", 1))
     facts = follow_status(worker)

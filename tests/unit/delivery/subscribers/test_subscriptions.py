@@ -18,6 +18,7 @@ from streams.delivery.ports import Answer, Call, Withheld
 from tests.fakes.delivery import START_MS, Played, channels_for, ok
 from tests.support.subscriptions import A, B, fact_request, index, subscription
 from tests.unit.delivery.subscribers.playing import DAY_MS, follow_status, learn, started, waiting
+from topics.records.deliveries import body_of
 from topics.subscriptions.index import SubscriptionIndex, backlog_key
 from topics.subscriptions.model import Deleted, Status
 
@@ -28,7 +29,9 @@ async def test_facts_reach_their_subscriber_in_order_and_no_order_is_told() -> N
     worker.give(*requests)
     await worker.clock.run_for(1_000)
     assert worker.sender.ids() == [request.id for request in requests]
-    assert [arrival.call.members for arrival in worker.sender.arrivals] == [request.body for request in requests]
+    assert [arrival.call.read_members() for arrival in worker.sender.arrivals] == [
+        request.members for request in requests
+    ]
     assert worker.outcomes() == []
     assert waiting(worker) == 0
 
@@ -236,7 +239,7 @@ def test_an_index_without_subscriptions_is_quiet() -> None:
 async def test_a_fact_that_was_set_aside_is_a_gap_that_later_ones_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = await Played(channels_for(), subscriptions=index(subscription())).start()
     large = fact_request("O-1", 2)
-    body = {**(large.body or {}), "text": "x" * 5_000}
+    body = body_of({**(large.members or {}), "text": "x" * 5_000})
     monkeypatch.setattr(intake, "ENTRY_BYTES_MAX", 4_000)
     worker.give(fact_request("O-1", 1), replace(large, body=body), fact_request("O-1", 3))
     worker.give(fact_request("O-2", 1, channel="gone"), fact_request("O-2", 2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -34,7 +34,13 @@ def died(
     log: FakeDead, of: DeliveryRequest, attempts: int = 1, status: int | None = 400, at_ms: int = START_MS, **more: Any
 ) -> None:
     last = {"number": attempts, "at_ms": at_ms, "took_ms": 1.0, "status": status, "error": more.pop("error", "")}
-    letter = {"request": asdict(of), "attempts": attempts, "first_ms": at_ms, "last": last, "message": "No such Order"}
+    letter = {
+        "request": orjson.loads(of.encode()),
+        "attempts": attempts,
+        "first_ms": at_ms,
+        "last": last,
+        "message": "No such Order",
+    }
     log.write(orjson.dumps({**letter, "holds_lane": False, **more}), DELIVERY_DEAD, at_ms)
 
 

@@ -64,9 +64,9 @@ class Increff:
         request = decode_request(record.value)
         assert (request.id, request.reply, request.relay, request.withdraw) == (envelope.id, 3, True, True)
         assert request.deadline_ms == NOW_MS + 3_000
-        assert request.body is not None
+        assert request.members is not None
         self.lanes.add(request.lane)
-        self.asked.append(request.body)
+        self.asked.append(request.members)
         verdict, status, body = self.reply
         return Reply(event=request.id, verdict=verdict, status=status, body=body)
 

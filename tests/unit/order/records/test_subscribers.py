@@ -49,8 +49,8 @@ def test_every_fact_is_requested_in_order_with_its_sequence_and_body() -> None:
     facts = logs.values("orders.events")
     requests = told(logs, A)
     assert [request.sequence for request in requests] == [fact["sequence"] for fact in facts] == [1, 2, 3]
-    assert [request.body and request.body["data"] for request in requests] == facts
-    assert [request.body and request.body["type"] for request in requests] == [
+    assert [request.members and request.members["data"] for request in requests] == facts
+    assert [request.members and request.members["type"] for request in requests] == [
         "order-created",
         "order-submitted",
         "order-acknowledged",

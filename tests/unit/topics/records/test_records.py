@@ -15,6 +15,7 @@ from topics.records.deliveries import (
     LaneDecision,
     Outcome,
     OutcomeKind,
+    body_of,
     decode_lane_decision,
     decode_outcome,
     decode_request,
@@ -31,6 +32,7 @@ from topics.stock.positions import (
 
 texts = st.text(max_size=20)
 numbers = st.integers(-(2**53), 2**53)
+counts = st.integers(0, 2**63 - 1)
 scalars = st.none() | st.booleans() | numbers | texts
 bodies = st.none() | st.dictionaries(texts, scalars | st.lists(scalars, max_size=3), max_size=4)
 
@@ -45,8 +47,9 @@ def test_a_reply(reply: Reply) -> None:
 @given(
     st.builds(
         DeliveryRequest,
-        id=texts, destination=texts, shard=numbers, channel=texts, touchpoint=texts, lane=texts, entity=texts,
-        subject=texts, body=bodies, relay=st.booleans(), deadline_ms=st.none() | numbers, withdraw=st.booleans(),
+        id=st.text(min_size=1, max_size=20), destination=texts, shard=counts, channel=texts, touchpoint=texts,
+        lane=texts, entity=texts, subject=texts, body=bodies.map(body_of), relay=st.booleans(),
+        deadline_ms=st.none() | numbers, withdraw=st.booleans(), reply=st.none() | counts,
     )
 )  # fmt: skip
 def test_a_request(request: DeliveryRequest) -> None:
