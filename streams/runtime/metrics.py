@@ -36,6 +36,9 @@ class Metrics:
         )
         self.rejected = self._counter("records_rejected_total", "Records set aside in commands.rejected", "code")
         self.effects = self._counter("effects_total", "Records published as effects")
+        self.unaddressed = self._counter(
+            "replies_unaddressed_total", "Replies that were not sent: the topic or partition they name does not exist"
+        )
         self.table_keys = self._gauge("table_keys", "Keys of a table in this worker's partitions", "table")
         self.table_bytes = self._gauge("table_bytes", "Bytes of a table's values in this worker's partitions", "table")
         self.recovery_seconds = self._gauge("recovery_seconds", "What the last recovery of tables took")

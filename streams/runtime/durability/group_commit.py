@@ -25,12 +25,13 @@ from aiokafka import TopicPartition
 
 from streams.runtime.durability.late_writes import LateWrites
 from streams.runtime.durability.offset_ledger import OffsetLedger
-from streams.runtime.durability.publisher import Batches, Publisher, send_all
+from streams.runtime.durability.publisher import Batches, Publisher, UnknownTopicError, send_all
 from streams.runtime.invariants import violated
 from streams.runtime.limits import GROUP_BYTES_MAX, GROUP_RECORDS_MAX
 from streams.runtime.metrics import Metrics
 from streams.runtime.role import GONE, Effect
 from streams.runtime.tables.partition_table import PartitionState, PartitionTable
+from topics.kafka.channel_topics import REPLIES
 from topics.records.reading import MADE_BY
 
 log = logging.getLogger(__name__)
@@ -125,15 +126,27 @@ class GroupCommit:
         for effect in effects:
             # By the effect's own names first: this is the hottest look-up of the runtime.
             batches = group.effects.get((effect.topic, effect.partition)) or self._effect_batches(effect)
+            if batches is None:
+                group.records -= 1
+                continue
             value = effect.value
             batches.append(effect.key, None if value is GONE else value, [*effect.headers, made_by])
             group.bytes += len(value)
         group.records += len(effects)
 
-    def _effect_batches(self, effect: Effect) -> Batches:
+    def _effect_batches(self, effect: Effect) -> Batches | None:
+        """None for a reply whose topic or partition does not exist: its address came with a record, and the next
+        worker would find the same. Raises UnknownTopicError for any other effect, which must not be lost."""
         publisher, gathered = self._publisher, self._gathering.effects
         topic = publisher.full_name(effect.topic)
-        partition = publisher.partition_for(topic, effect.key, effect.partition)
+        try:
+            partition = publisher.partition_for(topic, effect.key, effect.partition)
+        except UnknownTopicError as error:
+            if effect.topic != REPLIES and not effect.topic.startswith(REPLIES + "."):
+                raise
+            self._metrics.unaddressed.inc()
+            log.warning("a reply has no address, and is not sent: %s", error)
+            return None
         batches = gathered.get((effect.topic, partition))
         if batches is None:
             batches = gathered[effect.topic, partition] = publisher.batches(topic, partition)

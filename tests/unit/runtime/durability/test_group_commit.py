@@ -10,6 +10,7 @@ import pytest
 
 from streams.runtime.durability.group_commit import GroupCommit
 from streams.runtime.durability.offset_ledger import OffsetLedger
+from streams.runtime.durability.publisher import UnknownTopicError
 from streams.runtime.limits import GROUP_RECORDS_MAX
 from streams.runtime.role import Effect
 from streams.runtime.tables.partition_table import PartitionState
@@ -153,6 +154,31 @@ async def test_failed_publish_fails_the_worker_and_finishes_nothing(bench: Bench
         await waiter
     if topic == "t.out.v1":
         assert not bench.producer.topic("state")
+
+
+@pytest.mark.parametrize(("topic", "partition"), [("replies", 4), ("replies", -1), ("replies.gone", None)])
+async def test_a_reply_without_an_address_is_left_out_and_the_partition_goes_on(
+    topic: str, partition: int | None
+) -> None:
+    publisher, producer = fake_publisher("out", "state", "replies")
+    ledger, failures = OffsetLedger(), list[BaseException]()
+    commit = fake_commit(publisher, ledger, failures.append)
+    commit.start()
+    bench = Bench(commit, producer, ledger)
+    commit.add_effects([Effect(topic, b"k", b"v", (), partition), Effect("replies", b"k", b"w", (), 3)], 0, 1)
+    bench.chunk(1)
+    await commit.drain()
+    await commit.stop()
+    assert [(record.topic, record.value) for record in producer.log][:2] == [("t.replies.v1", b"w"), ("t.out.v1", b"1")]
+    assert (ledger.committable(), failures) == ({0: 2}, [])
+    assert commit._metrics.unaddressed._value.get() == 1
+
+
+async def test_another_effect_without_a_topic_is_no_reply_and_not_left_out() -> None:
+    publisher, _producer = fake_publisher("out")
+    commit = fake_commit(publisher, OffsetLedger(), lambda _: None)
+    with pytest.raises(UnknownTopicError):
+        commit.add_effects([Effect("orders.events", b"k", b"v")], 0, 1)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2])
