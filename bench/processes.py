@@ -100,6 +100,7 @@ def start_role(
         "SLUICE_GATEWAY_PORT": str(port),
         "SLUICE_INSTANCE": instance,
         "SLUICE_LOG_LEVEL": "warning",
+        "SLUICE_API_OPEN": "true",
         **(more or {}),
     }
     with log.open("ab") as out:

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 import orjson
 from aiohttp import web
 
+from gateway.access.control import AccessControl
 from gateway.api.handler import Act, Management, add_api
 from gateway.api.inventory.api import InventoryApi
 from gateway.api.orders import OrdersApi
@@ -53,6 +54,8 @@ that what they must still write is written before the process is killed."""
 GC_THRESHOLD = 20_000
 """Allocations between collections of the youngest generation: those of some hundred requests, not of some dozen."""
 
+ACCESS = web.AppKey("access", AccessControl)
+
 Wait = Callable[[], Awaitable[None]]
 """Returns when a part of the gateway was stopped. Raises the error that ended it before."""
 
@@ -85,8 +88,10 @@ def make_app(settings: Settings, channels: Channels, dependencies: Dependencies)
         now_ms=dependencies.now_ms,
     )
     app = web.Application()
-    add_touchpoints(app.router, Ingress(settings, channels, search, commands, responder), responder)
-    add_api(app.router, Management(settings, responder), _acts(app, settings, channels, dependencies, commands))
+    access = app[ACCESS] = AccessControl(settings, channels, dependencies.metrics)
+    add_touchpoints(app.router, Ingress(settings, access, search, commands, responder), responder)
+    management = Management(settings, access, responder)
+    add_api(app.router, management, _acts(app, settings, channels, dependencies, commands))
     _add_probes(app.router, dependencies)
     add_fallbacks(app.router, responder)
     return app

@@ -1,4 +1,5 @@
-"""The frame of all calls below /api: their routes, the token, and an answer whatever happens."""
+"""The frame of all calls below /api: their routes, the token, the bound on reads, the log of actions, and an answer
+whatever happens."""
 
 from __future__ import annotations
 
@@ -7,42 +8,56 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
+from gateway.access.control import AccessControl
+from gateway.access.reads import ReadLimit
 from gateway.http.answers import Answer, Refused, bad_data, problem
-from gateway.http.authentication import bearer
 from gateway.http.call import Call
 from gateway.http.responder import Handler, Responder, refusal_of
-from topics.api.routes import ROUTES
+from topics.api.routes import ROUTES, Route
 from topics.configuration.channels import Channel
 from topics.configuration.settings import Settings
 
 ID_CHARS = 40
 """Characters of a path's id that are logged; Sluice's own ids are shorter."""
+TARGET_CHARS = 500
+"""Characters of an action's path that are logged: those of a code of the largest length, quoted."""
 
 Act = Callable[[Call, web.Request], Awaitable[Answer]]
 """The work of a call. Raises Refused, and whatever the ports raise."""
 
 
 class Management:
-    """Makes HTTP handlers of acts. It checks the API token, if one is configured."""
+    """Makes HTTP handlers of acts."""
 
-    def __init__(self, settings: Settings, responder: Responder) -> None:
+    def __init__(self, settings: Settings, access: AccessControl, responder: Responder) -> None:
+        self._access = access
+        self._reads = ReadLimit(settings)
         self._responder = responder
-        self._token = settings.api_token.get_secret_value().encode() if settings.api_token else None
 
-    def handler(self, label: str, act: Act) -> Handler:
-        """`label`: the call's name in the log and the metrics."""
+    def handler(self, route: Route, act: Act) -> Handler:
+        run = self._reading(route.cost, act) if route.is_read else act
 
         async def handle(request: web.Request) -> web.Response:
-            call = Call(label, time.perf_counter(), subject=request.match_info.get("id", "")[:ID_CHARS])
+            subject = request.match_info.get("id", "")[:ID_CHARS]
+            call = Call(route.label, time.perf_counter(), subject=subject, address=self._access.address(request))
             try:
-                if self._token is not None:
-                    bearer(self._token, request.headers.get("Authorization"))
-                answer = await act(call, request)
+                call.actor = self._access.actor(request, call.address)
+                answer = await run(call, request)
             except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
-                answer = problem(refusal_of(error, label))
+                answer = problem(refusal_of(error, route.label))
+            if call.actor and not route.is_read:
+                target = request.path_qs[:TARGET_CHARS]
+                self._responder.log_action(call, answer, name=route.name, method=route.method, target=target)
             return self._responder.respond(call, answer)
 
         return handle
+
+    def _reading(self, cost: int, act: Act) -> Act:
+        async def read(call: Call, request: web.Request) -> Answer:
+            with self._reads.reading(call.actor, cost):
+                return await act(call, request)
+
+        return read
 
     def refusing(self, status: int, code: str, message: str) -> Handler:
         """A handler of paths and methods that do not exist."""
@@ -58,7 +73,7 @@ def add_api(router: web.UrlDispatcher, management: Management, acts: Mapping[str
     for route in ROUTES:
         if route.path not in resources:
             resources[route.path] = router.add_resource(route.path)
-        resources[route.path].add_route(route.method, management.handler(route.label, acts[route.name]))
+        resources[route.path].add_route(route.method, management.handler(route, acts[route.name]))
     not_allowed = management.refusing(405, "METHOD_NOT_ALLOWED", "This path does not have this method")
     for resource in resources.values():
         resource.add_route("*", not_allowed)

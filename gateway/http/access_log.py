@@ -1,4 +1,7 @@
-"""The access log: one JSON line for each request. Lines gather for a moment and are written at once, which is cheap."""
+"""The access log: one JSON line for each request, and one for each action by the API.
+
+Lines of requests gather for a moment and are written at once, which is cheap.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,9 @@ def discard(_lines: bytes) -> None:
 
 
 class AccessLog:
-    def __init__(self, write: Write = to_standard_error) -> None:
+    def __init__(self, write: Write = to_standard_error, write_action: Write = to_standard_error) -> None:
         self._write = write
+        self._write_action = write_action
         self._lines: list[bytes] = []
         self._flush: asyncio.TimerHandle | None = None
 
@@ -40,6 +44,11 @@ class AccessLog:
             self.flush()
         elif self._flush is None:
             self._flush = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
+
+    def action(self, fields: dict[str, Any]) -> None:
+        """Writes the line of an action before its answer leaves, at every log level."""
+        self.flush()
+        self._write_action(orjson.dumps(fields) + b"\n")
 
     def flush(self) -> None:
         if self._flush is not None:

@@ -38,8 +38,9 @@ new_event_id = EventIds().new
 
 @dataclass(slots=True)
 class Call:
-    """`touchpoint`: its name in the log and the metrics; `event`: id of the event, or of the batch; `subject`: code of
-    the order or other thing that it is about; `positions`: of the records that it left in Kafka."""
+    """`touchpoint`: its name in the log and the metrics; `address`: its caller's; `event`: id of the event, or of the
+    batch; `subject`: code of the order or other thing that it is about; `positions`: of the records that it left in
+    Kafka; `actor`: the name of the token of a call of /api."""
 
     touchpoint: str
     started: float
@@ -48,6 +49,8 @@ class Call:
     subject: str = ""
     positions: list[Position] = field(default_factory=list)
     verdict: str = ""
+    address: str = ""
+    actor: str = ""
 
     def response(self, answer: Answer) -> web.Response:
         """The HTTP response, with receipts if something was stored."""

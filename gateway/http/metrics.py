@@ -43,6 +43,7 @@ class Metrics(Collector):
         self.records = 0
         self.producer_rebuilds = 0
         self._replies: dict[str, int] = {}
+        self._failed_authentications: dict[tuple[str, bool], int] = {}
         self.bytes_in_flight: Callable[[], int] = int
         self.waiters: Callable[[], int] = int
         self._registry = CollectorRegistry()
@@ -59,6 +60,10 @@ class Metrics(Collector):
     def count_reply(self, verdict: str) -> None:
         """A reply that a request waited for."""
         self._replies[verdict] = self._replies.get(verdict, 0) + 1
+
+    def count_failed_authentication(self, side: str, *, braked: bool) -> None:
+        """A caller that was not let in. `braked`: its credentials were not looked at."""
+        self._failed_authentications[side, braked] = self._failed_authentications.get((side, braked), 0) + 1
 
     def text(self) -> bytes:
         return generate_latest(self._registry)
@@ -90,6 +95,14 @@ class Metrics(Collector):
         for verdict, count in self._replies.items():
             replies.add_metric([verdict], count)
         yield replies
+        failed = CounterMetricFamily(
+            "sluice_gateway_failed_authentications",
+            "Callers that were not let in, by side; braked: their credentials were not looked at",
+            labels=["side", "braked"],
+        )
+        for (side, braked), count in self._failed_authentications.items():
+            failed.add_metric([side, str(braked).lower()], count)
+        yield failed
         yield GaugeMetricFamily(
             "sluice_gateway_records_bytes_in_flight",
             "Bytes handed to Kafka and not acknowledged yet",

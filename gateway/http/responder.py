@@ -36,6 +36,7 @@ class Responder:
                 "at_ms": self._now_ms(),
                 "touchpoint": call.touchpoint,
                 "channel": call.channel.name if call.channel else None,
+                "address": call.address,
                 "subject": call.subject,
                 "status": answer.status,
                 "verdict": call.verdict,
@@ -46,6 +47,25 @@ class Responder:
             }
         )
         return call.response(answer)
+
+    def log_action(self, call: Call, answer: Answer, *, name: str, method: str, target: str) -> None:
+        """Logs an action by the API: the actor, and what became of it. `name`: of its route; `target`: its path."""
+        self._access_log.action(
+            {
+                "event": "action",
+                "at_ms": self._now_ms(),
+                "actor": call.actor,
+                "address": call.address,
+                "action": name,
+                "method": method,
+                "target": target,
+                "channel": call.channel.name if call.channel else None,
+                "subject": call.subject,
+                "status": answer.status,
+                "event_id": call.event,
+                "position": str(call.positions[0]) if call.positions else None,
+            }
+        )
 
     def refusing(self, label: str, shape: Callable[[Refused], Answer], status: int, code: str, message: str) -> Handler:
         """A handler of paths and methods that do not exist. `label`: its name in the log and the metrics."""

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from gateway.http.answers import Answer, Refused, answer_of, json_answer, shaped
-from gateway.http.authentication import Authentication
+from gateway.access.control import AccessControl
+from gateway.http.answers import Answer, answer_of, json_answer, shaped
 from gateway.http.body import BodyReader, parse, query_members, validate, with_path_members
 from gateway.http.call import Call
 from gateway.http.responder import Handler, Responder, refusal_of
@@ -18,7 +18,7 @@ from gateway.kafka.commands import BatchPart, Commands
 from gateway.search.search import Search
 from gateway.touchpoints.batches import merged, split
 from gateway.touchpoints.stock_batch import read_stock, stock_home
-from topics.configuration.channels import Channel, Channels
+from topics.configuration.channels import Channel
 from topics.configuration.settings import Settings
 from topics.contract.definition import Direction, Entity, Mode, Touchpoint
 from topics.contract.entities import entity_code, entity_key
@@ -31,12 +31,12 @@ class Ingress:
     """Handlers of touchpoints."""
 
     def __init__(
-        self, settings: Settings, channels: Channels, search: Search, commands: Commands, responder: Responder
+        self, settings: Settings, access: AccessControl, search: Search, commands: Commands, responder: Responder
     ) -> None:
         self._settings = settings
         self._commands = commands
         self._responder = responder
-        self._authentication = Authentication(channels)
+        self._access = access
         self._bodies = BodyReader(settings.body_bytes_max)
         self._search = search
 
@@ -44,12 +44,12 @@ class Ingress:
         """The handler of one touchpoint, chosen by its entry in TOUCHPOINTS alone."""
         accept = self._acceptor(touchpoint)
         inbound = touchpoint.direction is Direction.TO_INCREFF
-        authenticate = self._from_marketplace if inbound else self._from_increff
+        authenticate = self._access.marketplace if inbound else self._access.increff
 
         async def handle(request: web.Request) -> web.Response:
-            call = Call(touchpoint.name, time.perf_counter())
+            call = Call(touchpoint.name, time.perf_counter(), address=self._access.address(request))
             try:
-                channel = authenticate(touchpoint, request)
+                channel = authenticate(touchpoint, request, call.address)
                 call.channel = channel
                 answer = await accept(touchpoint, call, channel, request)
             except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
@@ -66,22 +66,6 @@ class Ingress:
         if touchpoint.entity is Entity.STOCK:
             return self._accept_stock
         return self._accept_one if touchpoint.split is None else self._accept_batch
-
-    def _from_marketplace(self, touchpoint: Touchpoint, request: web.Request) -> Channel:
-        channel = self._authentication.marketplace(request.headers)
-        _offered(channel, touchpoint)
-        return channel
-
-    def _from_increff(self, touchpoint: Touchpoint, request: web.Request) -> Channel:
-        """The channel in the path. Get Credential has headers of its own: if it is off, there are none to check."""
-        channel = self._authentication.channel(request.match_info["channel"])
-        if touchpoint.name == "get-credential":
-            _offered(channel, touchpoint)
-            self._authentication.bootstrap(channel, request.headers)
-        else:
-            self._authentication.increff(channel, request.headers)
-            _offered(channel, touchpoint)
-        return channel
 
     async def _members(self, touchpoint: Touchpoint, request: web.Request) -> tuple[dict[str, Any], bytes | None]:
         """The valid members, and the bytes of the body if they say exactly that."""
@@ -143,9 +127,3 @@ class Ingress:
 
     def _wait_s(self, touchpoint: Touchpoint) -> float:
         return self._settings.relay_deadline_s if touchpoint.mode is Mode.RELAY else self._settings.verdict_timeout_s
-
-
-def _offered(channel: Channel, touchpoint: Touchpoint) -> None:
-    if not channel.offers(touchpoint):
-        fault = f"[{touchpoint.name} is off for channel {channel.name}]"
-        raise Refused(404, "TOUCHPOINT_OFF", "This channel does not take part in this call", fault)

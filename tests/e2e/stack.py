@@ -70,8 +70,13 @@ class Stack:
             *options,
         ]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **self.environment})
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment(options))
         self.wait_ready()
+
+    def _environment(self, options: tuple[str, ...]) -> dict[str, str]:
+        """With sandboxes, `sluice up` opens /api by itself; with channels of one's own it does not."""
+        opened = {"SLUICE_API_OPEN": "true"} if "--channels" in options else {}
+        return {**os.environ, **opened, **self.environment}
 
     def stop(self) -> int:
         """Ctrl-C; returns the exit code."""

@@ -188,6 +188,7 @@ class Gateway:
     dead: FakeDead
     metrics: Metrics
     log: list[bytes]
+    actions: list[bytes]
     settings: Settings
 
 
@@ -201,7 +202,8 @@ async def gateway(
     stock = FakeStock()
     metrics = Metrics()
     log: list[bytes] = []
-    access_log = AccessLog(log.append)
+    actions: list[bytes] = []
+    access_log = AccessLog(log.append, actions.append)
     endpoints = FakeEndpoints()
     dependencies = Dependencies(
         producer=kafka,
@@ -216,10 +218,10 @@ async def gateway(
         metrics=metrics,
         access_log=access_log,
     )
-    loaded = load_settings(**settings)
+    loaded = load_settings(**{"api_open": True, **settings})
     app = make_app(loaded, channels or channels_with(), dependencies)
     async with TestClient(TestServer(app)) as client:
-        yield Gateway(client, kafka, stock, endpoints, facts, dead, metrics, log, loaded)
+        yield Gateway(client, kafka, stock, endpoints, facts, dead, metrics, log, actions, loaded)
         access_log.flush()
 
 

@@ -66,7 +66,8 @@ class Route:
 
     `name`: the name of its handler, and its operationId. `label`: its name in the log and the metrics. A part
     `{name:one|other}` of `path` takes these words only. `answers`: what each status of success means; all have a
-    `document` as their body, or none. `receipts`: they say where in Kafka the event is. `refusals`: what other statuses
+    `document` as their body, or none. `receipts`: they say where in Kafka the event is. `cost`: as how many reads a GET
+    counts. `refusals`: what other statuses
     mean than those that follow from the call's form. `uploads`: media types of a body that is no JSON, and their
     meaning. `revised`: the caller may name the revision that it means.
     """
@@ -85,6 +86,12 @@ class Route:
     receipts: bool = False
     refusals: Mapping[int, str] = field(default_factory=dict)
     revised: bool = False
+    cost: int = 1
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it changes nothing."""
+        return self.method == "GET"
 
     @property
     def is_partial(self) -> bool:
@@ -121,6 +128,11 @@ _PATH_SCHEMAS: dict[str, dict[str, Any]] = {
     "request": _TEXT,
 }
 
+FACTS_COST = 5
+"""A page of facts asks the orders role, and then reads the topic with a consumer of its own."""
+SUBSCRIPTIONS_COST = 20
+"""The list has all subscriptions, which may be thousands."""
+
 CHANNEL = QueryParameter("channel")
 FACTS_AFTER = QueryParameter("after", "integer", minimum=0, maximum=NUMBER_MAX, default=0)
 FACTS_LIMIT = QueryParameter("limit", "integer", minimum=1, maximum=500, default=100)
@@ -155,6 +167,7 @@ def _of_entity(one: str, document: type[BaseModel]) -> Iterator[Route]:
         query=(CHANNEL, FACTS_AFTER, FACTS_LIMIT, FACTS_AT),
         document=EventsDocument,
         answers={200: "The facts"},
+        cost=FACTS_COST,
         refusals={410: "The facts are not kept any more; `detail` says which are"},
     )
     summary = "Retry a delivery that was given up, or let its lane go on without it"
@@ -199,7 +212,9 @@ ROUTES: tuple[Route, ...] = (
     ),
     _redrives("GET /{id}", "get-redrive", "One redrive", answers={200: _STATE}),
     _redrives("DELETE /{id}", "stop-redrive", "Stop a redrive", answers={202: _STATE}),
-    _subscriptions("GET", "list-subscriptions", "All subscriptions", document=SubscriptionList),
+    _subscriptions(
+        "GET", "list-subscriptions", "All subscriptions", document=SubscriptionList, cost=SUBSCRIPTIONS_COST
+    ),
     _subscriptions(
         "POST",
         "add-subscription",

@@ -51,6 +51,14 @@ class Credentials(BaseModel):
     domain: str | None = Field(default=None, description="header authDomainName; without it the caller sends only two")
 
 
+class ReceivedCredentials(Credentials):
+    """Credentials that a caller sends to Sluice."""
+
+    password_also: Secret | None = Field(
+        default=None, description="a second password that is valid beside `password`, while the caller changes to it"
+    )
+
+
 class Destination(Pace):
     """Settings that both far sides have: where they are, how fast to send, how long to try."""
 
@@ -108,6 +116,9 @@ class IncreffCredential(BaseModel):
     bootstrap_headers: dict[str, Secret] = Field(
         min_length=1, description="header pairs that Increff must send to get the others"
     )
+    bootstrap_headers_also: dict[str, Secret] = Field(
+        default_factory=dict, description="pairs that are valid instead of these, too, while Increff changes to them"
+    )
 
 
 class MarketplaceCredential(BaseModel):
@@ -124,9 +135,12 @@ class Channel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str = ""
-    credentials: Credentials = Field(description="what the marketplace sends to Sluice")
+    credentials: ReceivedCredentials = Field(description="what the marketplace sends to Sluice")
     increff_credentials: Credentials = Field(description="what Sluice sends to Increff for this channel")
     increff_headers: dict[str, Secret] = Field(min_length=1, description="header pairs that Increff sends to Sluice")
+    increff_headers_also: dict[str, Secret] = Field(
+        default_factory=dict, description="pairs that are valid instead of these, too, while Increff changes to them"
+    )
     marketplace_headers: dict[str, Secret] = Field(
         default_factory=dict, description="header pairs that Sluice sends to the marketplace"
     )

@@ -1,4 +1,5 @@
-"""Reads `channels.toml`. A secret may be `env:NAME`; an error names the file, the key and what was expected."""
+"""Reads `channels.toml`. A secret may be `env:NAME` or `file:PATH`; an error names the file, the key and what was
+expected."""
 
 from __future__ import annotations
 
@@ -30,13 +31,16 @@ def load_channels(path: Path | None, *, default: dict[str, Any] | None = None) -
         raise ConfigurationError(what) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
-    return parse_channels(data, where=str(path))
+    return parse_channels(data, where=str(path), directory=path.parent)
 
 
-def parse_channels(data: dict[str, Any], *, where: str) -> Channels:
-    """Channels from parsed TOML. Raises ConfigurationError, which names all missing secrets."""
+def parse_channels(data: dict[str, Any], *, where: str, directory: Path = Path()) -> Channels:
+    """Channels from parsed TOML. Raises ConfigurationError, which names all missing secrets.
+
+    `directory`: where relative paths of secrets begin.
+    """
     lacking: list[str] = []
-    resolved = _resolve(data, lacking)
+    resolved = _resolve(data, directory, lacking)
     if lacking:
         raise ConfigurationError("\n".join(f"{where}: {problem}" for problem in dict.fromkeys(lacking)))
     try:
@@ -45,19 +49,34 @@ def parse_channels(data: dict[str, Any], *, where: str) -> Channels:
         raise ConfigurationError(_explain(where, error)) from error
 
 
-def _resolve(value: Any, lacking: list[str]) -> Any:
-    """The value with each `env:NAME` replaced. Adds a message to `lacking` for each variable that is not set."""
+def _resolve(value: Any, directory: Path, lacking: list[str]) -> Any:
+    """The value with each `env:NAME` and `file:PATH` replaced. Adds a message to `lacking` for each that has none."""
     if isinstance(value, dict):
-        return {name: _resolve(member, lacking) for name, member in value.items()}
+        return {name: _resolve(member, directory, lacking) for name, member in value.items()}
     if isinstance(value, list):
-        return [_resolve(member, lacking) for member in value]
+        return [_resolve(member, directory, lacking) for member in value]
     if isinstance(value, str) and value.startswith("env:"):
         name = value.removeprefix("env:")
         if not os.environ.get(name):
             state = "empty" if name in os.environ else "not set"
             lacking.append(f"{value} names the environment variable {name}, which is {state}")
         return os.environ.get(name, "")
+    if isinstance(value, str) and value.startswith("file:"):
+        return _secret_in(value, directory / value.removeprefix("file:"), lacking)
     return value
+
+
+def _secret_in(value: str, path: Path, lacking: list[str]) -> str:
+    """The text of a file that holds one secret."""
+    try:
+        text = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:  # UnicodeDecodeError is among them
+        said = error.strerror if isinstance(error, OSError) else "it is not UTF-8, or its name cannot be one"
+        lacking.append(f"{value} names the file {path}, which cannot be read: {said}")
+        return ""
+    if not text:
+        lacking.append(f"{value} names the file {path}, which is empty")
+    return text
 
 
 def _explain(where: str, error: ValidationError) -> str:

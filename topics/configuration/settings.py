@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from topics.configuration.api_tokens import parse_api_tokens
 from topics.configuration.errors import ConfigurationError, said
 from topics.configuration.networks import DEFAULT_PORTS, parse_networks, parse_ports
 from topics.configuration.secret_keys import Secret, parse_secret_keys
@@ -27,6 +28,15 @@ SUBSCRIPTION_DISABLE_AFTER_S = 5 * 86_400.0
 """Longer than a long weekend in which nobody looks after the receiver."""
 BODY_BYTES_MAX = 4 << 20
 """Largest request body: 2,500 order items fit several times."""
+API_READS_MAX = 32
+"""Reads of /api at once: each may wait for the orders role, and holds a reply's place meanwhile."""
+API_READS_PER_S = 50.0
+"""A read of an order writes two records to Kafka: at this rate a tenth of what one gateway writes for orders. Receivers
+that fill their gaps, and pages that show orders, need less."""
+AUTH_FAILURES_BURST = 20
+"""A program with an outdated password, started again a few times, is told so each time."""
+AUTH_FAILURES_PER_MINUTE = 10.0
+"""14,400 guesses a day from an address: none of a password that a program has made."""
 
 
 class Settings(BaseSettings):
@@ -76,7 +86,47 @@ class Settings(BaseSettings):
     snapshot_idle_s: float = Field(
         default=60.0, gt=0, le=600, description="an upload that pauses for longer is given up"
     )
-    api_token: Secret | None = Field(default=None, description="when set, /api/* wants `Authorization: Bearer`")
+    api_token: Secret | None = Field(
+        default=None,
+        description="a token of /api/*, sent as `Authorization: Bearer`; the log of actions calls it `api-token`. "
+        "Without any token /api/* is closed",
+    )
+    api_tokens: Secret | None = Field(
+        default=None,
+        description="tokens of /api/* by name, as `alice=TOKEN,ci=TOKEN`; the log of actions says whose it was",
+    )
+    api_tokens_file: Path | None = Field(
+        default=None, description="path of a file with more of them, one NAME=TOKEN a line; read again at SIGHUP"
+    )
+    api_open: bool = Field(
+        default=False,
+        description="whether /api/* takes calls without a token when none is set: only for a gateway that nobody but "
+        "its own machine reaches",
+    )
+    api_reads_max: int = Field(default=API_READS_MAX, ge=1, description="reads of /api/* at once; more get 503")
+    api_reads_per_s: float = Field(
+        default=API_READS_PER_S,
+        gt=0,
+        description="reads of /api/* in a second, per token; more get 429. What costs more counts as several",
+    )
+    auth_failures_burst: int = Field(
+        default=AUTH_FAILURES_BURST,
+        ge=1,
+        description="wrong credentials for one name that an address may send at once; more get 429. Ten times as many "
+        "for all names together",
+    )
+    auth_failures_per_minute: float = Field(
+        default=AUTH_FAILURES_PER_MINUTE, gt=0, description="how many more it may send in each minute"
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="networks of load balancers in front of the gateway, as `10.1.0.0/16,fd00::/8`: of a call from "
+        "there, `SLUICE_PROXY_HEADER` says the caller's address",
+    )
+    proxy_header: Literal["X-Forwarded-For", "Forwarded"] = Field(
+        default="X-Forwarded-For",
+        description="the header that these load balancers write; they must not pass on a caller's own",
+    )
     secret_key: Secret | None = Field(
         default=None,
         description="key under which secrets of subscriptions are sealed: 32 bytes as base64; several with commas "
@@ -118,10 +168,17 @@ class Settings(BaseSettings):
             parse_secret_keys(secret_key.get_secret_value())
         return secret_key
 
-    @field_validator("subscriber_networks", "subscriber_ports")
+    @field_validator("api_tokens")
+    @classmethod
+    def _are_tokens(cls, api_tokens: SecretStr | None) -> SecretStr | None:
+        if api_tokens is not None:
+            parse_api_tokens(api_tokens.get_secret_value())
+        return api_tokens
+
+    @field_validator("subscriber_networks", "trusted_proxies", "subscriber_ports")
     @classmethod
     def _is_list(cls, text: str, info: ValidationInfo) -> str:
-        (parse_networks if info.field_name == "subscriber_networks" else parse_ports)(text)
+        (parse_ports if info.field_name == "subscriber_ports" else parse_networks)(text)
         return text
 
     @property

@@ -22,6 +22,7 @@ from topics.configuration.channels import (
     IncreffDestination,
     MarketplaceCredential,
     MarketplaceDestination,
+    ReceivedCredentials,
 )
 from topics.configuration.settings import Settings
 from topics.configuration.sla import Sla
@@ -34,6 +35,10 @@ from topics.kafka.channel_topics import answer_topic, reply_topic, request_topic
 
 _GENERATED = "<!-- Made by `python -m topics.documents.docs docs`; do not edit. -->"
 _HOUR_MS = 3_600_000
+_SECRETS = """\
+A secret may be written `env:NAME`; it is then read from the environment variable NAME. `file:PATH` is read from that
+file, without the line break at its end; a relative PATH begins at the directory of channels.toml. At SIGHUP a process
+reads channels.toml and these files again ([access.md](access.md)); its environment stays what it was."""
 
 
 def touchpoints() -> str:
@@ -117,12 +122,13 @@ def settings() -> str:
         text,
         _table(("variable", "default", "meaning"), variables),
         "# channels.toml",
-        "A secret may be written `env:NAME`; it is then read from the environment variable NAME.",
+        _SECRETS,
     ]
     sections: tuple[tuple[str, type[BaseModel]], ...] = (
         ("[increff]", IncreffDestination),
         ("[channels.NAME]", Channel),
-        ("[channels.NAME.credentials], [channels.NAME.increff_credentials]", Credentials),
+        ("[channels.NAME.credentials]", ReceivedCredentials),
+        ("[channels.NAME.increff_credentials]", Credentials),
         ("[channels.NAME.marketplace]", MarketplaceDestination),
         *(
             (f"[channels.NAME.marketplace.budget], [channels.NAME.stock.budget], [increff.budget]: {shape}", model)

@@ -28,10 +28,13 @@ Names = dict[type[BaseModel], Schema]
 ERRORS = {
     "400": "Not valid, in conflict with what Sluice knows, or not possible now; nothing was changed",
     "401": "Credentials are missing or wrong",
+    "403": "The gateway has no token for calls of `/api`, so it takes none",
     "404": "The channel does not take part in this call, or what the call is about is not known",
     "413": "The body is too large",
+    "429": "Too many wrong credentials came from this address, or too many reads with this token",
     "503": "Kafka, the verdict or the far side did not answer in time; a repeat is safe",
 }
+_OF_TOUCHPOINTS = tuple(status for status in ERRORS if status != "403")
 RECEIPTS: Schema = {
     "Sluice-Event-Id": {
         "description": "Id of the event, or of the batch whose orders became one event each",
@@ -62,7 +65,7 @@ _SECURITY_SCHEMES: Schema = {
         "name": "X-Bootstrap-Key",
         "description": "The header pairs of the channel's `get_credential`; this name is the demo channel's",
     },
-    "token": {"type": "http", "scheme": "bearer", "description": "Needed if SLUICE_API_TOKEN is set"},
+    "token": {"type": "http", "scheme": "bearer", "description": "One of the gateway's tokens, see SLUICE_API_TOKENS"},
 }
 _FROM_MARKETPLACE: list[Schema] = [
     {"authUsername": [], "authPassword": [], "authDomainName": []},
@@ -193,7 +196,7 @@ def _api_operation(route: Route, names: Names) -> Schema:
         parameters.append(_parameter("If-Match", "header", {"type": "string"}, '"3"', required=False))
     operation: Schema = {
         "tags": [route.tag],
-        "security": [{"token": []}, {}],
+        "security": [{"token": []}],
         "operationId": route.name,
         "summary": route.summary,
         "responses": _api_answers(route, names) | _api_refusals(route, names),
@@ -233,7 +236,7 @@ def _api_answers(route: Route, names: Names) -> Schema:
 
 def _api_refusals(route: Route, names: Names) -> Schema:
     """The refusals that the route names, and those that follow from the form of the call."""
-    statuses = ["401", "503"]
+    statuses = ["401", "403", "429", "503"]
     if route.path_parameters or route.query or route.has_body:
         statuses.append("400")
     if route.path_parameters:
@@ -258,9 +261,10 @@ def _parameter(name: str, where: str, schema: Schema, example: Any = None, *, re
     return parameter if example is None else {**parameter, "example": example}
 
 
-def _errors(schema: Schema, media_type: str, statuses: Iterable[str] = tuple(ERRORS)) -> Schema:
+def _errors(schema: Schema, media_type: str, statuses: Iterable[str] = _OF_TOUCHPOINTS) -> Schema:
     responses: Schema = {}
     for status in statuses:
         responses[status] = {"description": ERRORS[status], "content": {media_type: {"schema": schema}}}
+    responses["429"]["headers"] = {"Retry-After": RETRY_AFTER}
     responses["503"]["headers"] = {**RECEIPTS, "Retry-After": RETRY_AFTER}
     return responses

@@ -6,11 +6,14 @@ import base64
 import os
 import secrets
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 
 from sluice.errors import StartError
 from topics.configuration.secret_keys import KEY_BYTES, parse_secret_keys
 
+HOST = "127.0.0.1"
+"""Where the gateway listens unless SLUICE_GATEWAY_HOST says otherwise."""
 KEY_FILE = "secret.key"
 THIS_MACHINE = {
     "SLUICE_SUBSCRIBER_NETWORKS": "127.0.0.0/8,::1/128",
@@ -18,14 +21,30 @@ THIS_MACHINE = {
     "SLUICE_SUBSCRIBER_HTTP": "true",
 }
 """Beside the sandboxes, subscribers may be on this machine."""
+TOKENS = ("SLUICE_API_TOKEN", "SLUICE_API_TOKENS", "SLUICE_API_TOKENS_FILE")
+OPEN = "SLUICE_API_OPEN"
 
 
 def role_environment(data_dir: Path, *, has_sandboxes: bool, given: Mapping[str, str]) -> dict[str, str]:
     """Return the whole environment of a role. Raises StartError when the key cannot be kept."""
     ours = dict(THIS_MACHINE) if has_sandboxes else {}
+    if has_sandboxes and _is_loopback(given.get("SLUICE_GATEWAY_HOST") or HOST) and not has_token(given):
+        ours[OPEN] = "true"
     if not given.get("SLUICE_SECRET_KEY"):
         ours["SLUICE_SECRET_KEY"] = kept_key(data_dir / KEY_FILE)
     return {**ours, **{name: value for name, value in given.items() if value or name not in ours}}
+
+
+def has_token(environment: Mapping[str, str]) -> bool:
+    """Whether a token of /api is set."""
+    return any(environment.get(name) for name in TOKENS)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def kept_key(path: Path) -> str:

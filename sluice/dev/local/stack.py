@@ -18,7 +18,7 @@ from sluice.dev.local.kafka_wire import first_alive
 from sluice.dev.local.ports import free_ports, is_free
 from sluice.dev.local.probe import ask_ready
 from sluice.dev.local.processes import spawn
-from sluice.dev.local.role_environment import role_environment
+from sluice.dev.local.role_environment import OPEN, has_token, role_environment
 from sluice.dev.local.supervisor import Probe, Stage, Unit
 from sluice.dev.local.terminal import TableRow, say
 from sluice.errors import StartError
@@ -87,8 +87,9 @@ def make_units(options: UpOptions) -> tuple[list[Unit], list[TableRow]]:
     units = [_kafka(options), roles.unit("gateway", ["--port", str(options.port)], options.port)]
     channels = load_channels(options.channels, default=demo_channels()).channels
     doors = " ".join(f"/channels/{name}" for name in channels)
+    api = "" if roles.takes_api_calls else "   /api: closed, set SLUICE_API_TOKEN"
     lines = [
-        TableRow("gateway", options.url, f"marketplaces: /assure-magic2   Increff: {doors}   /openapi.json"),
+        TableRow("gateway", options.url, f"marketplaces: /assure-magic2   Increff: {doors}   /openapi.json{api}"),
         TableRow("kafka", options.bootstrap, "elsewhere" if options.kafka else f"Apache Kafka {KAFKA_VERSION}"),
     ]
     for name, port in admin.items():
@@ -114,6 +115,10 @@ class _Roles:
         else:
             ports = (options.increff_port, options.marketplace_port)
             self._far_sides = ["--increff-port", str(ports[0]), "--marketplace-port", str(ports[1])]
+
+    @property
+    def takes_api_calls(self) -> bool:
+        return has_token(self._environment) or OPEN in self._environment
 
     def unit(self, name: str, arguments: list[str], port: int) -> Unit:
         command = [name, "--kafka", self._options.bootstrap, *self._far_sides, *arguments]

@@ -105,7 +105,7 @@ async def running(
     """A gateway and its orders role; without Kafka only the gateway, and nothing is waited for."""
     (port,) = free_ports(1)
     settings = load_settings(
-        kafka=kafka, topic_prefix=prefix, gateway_port=port, partitions=2, log_level="warning", **changes
+        kafka=kafka, topic_prefix=prefix, gateway_port=port, partitions=2, log_level="warning", api_open=True, **changes
     )
     orders = Orders(settings, decide)
     async with AsyncExitStack() as stack:

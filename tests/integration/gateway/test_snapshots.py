@@ -78,7 +78,7 @@ async def test_a_snapshot_survives_its_worker_and_loses_to_what_is_newer(
     kafka: Kafka, prefix: str, tmp_path: Path
 ) -> None:
     (port,) = free_ports(1)
-    settings = load_settings(kafka=kafka.bootstrap, topic_prefix=prefix, partitions=2, gateway_port=port)
+    settings = load_settings(kafka=kafka.bootstrap, topic_prefix=prefix, partitions=2, gateway_port=port, api_open=True)
     (tmp_path / "channels.toml").write_text(CHANNELS)
     channels = load_channels(tmp_path / "channels.toml")
     await create(settings, channels)
@@ -121,7 +121,9 @@ async def test_an_upload_that_is_open_when_the_gateway_stops_is_aborted(
 ) -> None:
     monkeypatch.setattr("gateway.app.STOP_S", 0.2)
     first, second = free_ports(2)
-    settings = load_settings(kafka=kafka.bootstrap, topic_prefix=prefix, partitions=2, gateway_port=first)
+    settings = load_settings(
+        kafka=kafka.bootstrap, topic_prefix=prefix, partitions=2, gateway_port=first, api_open=True
+    )
     (tmp_path / "channels.toml").write_text(CHANNELS)
     channels = load_channels(tmp_path / "channels.toml")
     await create(settings, channels)

@@ -32,7 +32,7 @@ ROLES = (
 BOUNDS = {
     # package: rooms, floors, arrows
     "topics": (12, 8, 34),
-    "gateway": (10, 6, 26),
+    "gateway": (11, 6, 30),
     "streams.runtime": (13, 6, 32),
     "streams.order": (8, 6, 17),
     "streams.delivery": (16, 7, 60),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 from aiohttp import web
 
+from gateway.access.control import AccessControl
 from gateway.api.handler import Act, Management, add_api
 from gateway.http.access_log import AccessLog, discard
 from gateway.http.answers import Answer
 from gateway.http.call import Call
 from gateway.http.metrics import Metrics
 from gateway.http.responder import Responder
+from tests.fakes.gateway import channels_with
 from topics.api.routes import ROUTES
 from topics.configuration.settings import load_settings
 
@@ -22,7 +24,9 @@ async def act(_call: Call, _request: web.Request) -> Answer:
 def bind(names: set[str]) -> web.UrlDispatcher:
     router = web.Application().router
     acts: dict[str, Act] = dict.fromkeys(names, act)
-    add_api(router, Management(load_settings(), Responder(Metrics(), AccessLog(discard), lambda: 0)), acts)
+    settings, metrics = load_settings(), Metrics()
+    access = AccessControl(settings, channels_with(), metrics)
+    add_api(router, Management(settings, access, Responder(metrics, AccessLog(discard), lambda: 0)), acts)
     return router
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from tests.fakes.gateway import FakeKafka, call_sample, channels_with, gateway, headers_for
+from tests.fakes.gateway import BOOTSTRAP, INCREFF, FakeKafka, call_sample, channels_with, gateway, headers_for
 from topics.api.routes import full_path
 from topics.contract.definition import Direction, Entity, Mode, Touchpoint
 from topics.contract.entities import entity_key
@@ -142,8 +142,9 @@ async def test_get_credential_is_off_without_its_configuration_and_hands_out_the
         status, body, _headers = await call_sample(at, "get-credential")
         assert (status, body) == (200, {"X-Api-Key": "demo-increff"})
     async with gateway(channels=channels_with(get_credential=None)) as at:
-        status, body, _headers = await call_sample(at, "get-credential")
-        assert status == 404
+        path = full_path(BY_NAME["get-credential"]).format(channel="demo")
+        assert (await at.client.get(path, headers=BOOTSTRAP)).status == 401
+        assert (await at.client.get(path, headers=INCREFF)).status == 404
 
 
 async def test_search_is_answered_from_positions() -> None:

@@ -37,6 +37,21 @@ def test_with_channels_of_ones_own_subscribers_stay_guarded(tmp_path: Path) -> N
     assert set(role_environment(tmp_path, has_sandboxes=False, given={})) == {"SLUICE_SECRET_KEY"}
 
 
+def test_api_is_open_only_beside_the_sandboxes_and_for_this_machine(tmp_path: Path) -> None:
+    def opened(*, has_sandboxes: bool = True, **given: str) -> str | None:
+        return role_environment(tmp_path, has_sandboxes=has_sandboxes, given=given).get("SLUICE_API_OPEN")
+
+    assert opened() == "true"
+    assert opened(SLUICE_GATEWAY_HOST="127.0.0.2", SLUICE_API_TOKEN="") == "true"
+    assert opened(SLUICE_GATEWAY_HOST="::1") == "true"
+    assert opened(has_sandboxes=False) is None
+    for host in ("0.0.0.0", "::", "192.0.2.1", "sluice.example"):
+        assert opened(SLUICE_GATEWAY_HOST=host) is None
+    for name in ("SLUICE_API_TOKEN", "SLUICE_API_TOKENS", "SLUICE_API_TOKENS_FILE"):
+        assert "SLUICE_API_OPEN" not in role_environment(tmp_path, has_sandboxes=True, given={name: "alice=a"})
+    assert opened(SLUICE_API_OPEN="false") == "false"
+
+
 def test_a_key_that_cannot_be_kept_is_said(tmp_path: Path) -> None:
     (tmp_path / "secret.key").write_text("half a k")
     with pytest.raises(StartError, match=r"secret\.key: expected 1 to 8 keys|secret\.key: key 1"):

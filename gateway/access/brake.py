@@ -1,0 +1,119 @@
+"""The brake on guessing: wrong credentials are counted by the address that they come from, and by the name that they
+claim to be.
+
+An address that has sent too many for one name, or for all names together, is refused before its secret is looked at: a
+right guess is refused like a wrong one. One exception keeps guesses from locking anybody out: an address from which a
+name was rightly authenticated of late is always heard for that name. So a caller that shares its address with a
+channel's own callers can go on guessing that channel's secret; from anywhere else nobody can, and a channel in use is
+never refused.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+
+from gateway.access.token_bucket import TokenBucket
+
+ALL_NAMES = 10
+"""How many times as much an address may get wrong for all names together: one program with an outdated password must
+not use up what the others behind its address have."""
+TRUSTED_S = 86_400.0
+"""How long an address is trusted for a name after it was right: a channel calls at least once a day."""
+REFRESH_S = 60.0
+"""How old a note of trust may grow before it is written anew: a busy channel costs one look-up a call."""
+ENTRIES_MAX = 10_000
+"""Addresses, and pairs of address and name, that are remembered in each table: some 3 MB. The one that was idle for
+longest goes first; whoever has so many addresses can guess that much faster."""
+NAME_CHARS = 64
+"""Characters of a claimed name that are told apart."""
+IPV6_PREFIX = 64
+"""The part of an IPv6 address that one customer gets: the addresses in it are one guesser's to choose from."""
+
+
+class Brake:
+    """`burst` and `per_minute`: for one address and one name. `clock`: seconds."""
+
+    def __init__(self, burst: int, per_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._pairs = _Buckets(burst, per_minute / 60)
+        self._addresses = _Buckets(burst * ALL_NAMES, per_minute * ALL_NAMES / 60)
+        self._trusted: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def wait_s(self, address: str, name: str) -> float:
+        """For how long the credentials of this caller are not looked at; 0: they are."""
+        if not self._addresses:
+            return 0.0
+        network, name = network_of(address), name[:NAME_CHARS]
+        now = self._clock()
+        wait_s = max(self._pairs.wait_s((network, name), now), self._addresses.wait_s((network, ""), now))
+        return wait_s if wait_s > 0 and not self._is_trusted((network, name), now) else 0.0
+
+    def failed(self, address: str, name: str) -> None:
+        """Counts wrong credentials."""
+        network, name = network_of(address), name[:NAME_CHARS]
+        now = self._clock()
+        self._pairs.take((network, name), now)
+        self._addresses.take((network, ""), now)
+
+    def succeeded(self, address: str, name: str) -> None:
+        """Trusts the address for this name from now on."""
+        pair = (network_of(address), name[:NAME_CHARS])
+        now = self._clock()
+        if now - self._trusted.get(pair, -REFRESH_S) >= REFRESH_S:
+            self._trusted[pair] = now
+            self._trusted.move_to_end(pair)
+            if len(self._trusted) > ENTRIES_MAX:
+                self._trusted.popitem(last=False)
+
+    def _is_trusted(self, pair: tuple[str, str], now: float) -> bool:
+        return now - self._trusted.get(pair, -TRUSTED_S) < TRUSTED_S
+
+
+class _Buckets:
+    """One bucket for each key that took something of late."""
+
+    def __init__(self, burst: float, per_s: float) -> None:
+        self._burst = burst
+        self._per_s = per_s
+        self._buckets: OrderedDict[tuple[str, str], TokenBucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def wait_s(self, key: tuple[str, str], now: float) -> float:
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            return 0.0
+        if bucket.is_full(now):
+            del self._buckets[key]
+            return 0.0
+        return bucket.wait_s(1, now)
+
+    def take(self, key: tuple[str, str], now: float) -> None:
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = TokenBucket(self._burst, self._per_s, now)
+            if len(self._buckets) > ENTRIES_MAX:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(key)
+        bucket.take(1, now)
+
+
+@lru_cache(maxsize=4_096)
+def network_of(address: str) -> str:
+    """The address, of IPv6 only the part that one customer has. IPv4 that is written as IPv6 is IPv4."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    host_bits = 128 - IPV6_PREFIX
+    return f"{IPv6Address(int(parsed) >> host_bits << host_bits)}/{IPV6_PREFIX}"
