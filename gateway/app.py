@@ -16,6 +16,7 @@ import orjson
 from aiohttp import web
 
 from gateway.access.control import AccessControl
+from gateway.access.reload import CredentialsReload
 from gateway.api.handler import Act, Management, add_api
 from gateway.api.inventory.api import InventoryApi
 from gateway.api.orders import OrdersApi
@@ -40,6 +41,7 @@ from gateway.views.positions import StockView
 from gateway.views.stock_operations import StockOperationsView
 from topics.api.routes import PROBES
 from topics.configuration.channels import Channels
+from topics.configuration.hang_ups import HangUps
 from topics.configuration.settings import Settings
 from topics.subscriptions.index import SubscriptionView
 
@@ -146,15 +148,16 @@ def _json(body: object, status: int = 200) -> web.Response:
     return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
 
 
-async def run(settings: Settings, channels: Channels) -> None:
-    """Serves until SIGTERM, SIGINT or cancellation, then gives active requests STOP_S and ANSWER_S to end."""
+async def run(settings: Settings, channels: Channels, hang_ups: HangUps) -> None:
+    """Serves until SIGTERM, SIGINT or cancellation, then gives active requests STOP_S and ANSWER_S to end. At SIGHUP it
+    reads its credentials again."""
     stopping = asyncio.Event()
     spare_collections()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
-        parts = await serve(settings, channels, stack)
+        parts = await serve(settings, channels, stack, hang_ups)
         log.info("gateway listens on http://%s:%d", settings.gateway_host, settings.gateway_port)
         await until_stopped(stopping, parts)
         log.info("gateway stops")
@@ -176,7 +179,9 @@ async def until_stopped(stopping: asyncio.Event, parts: Sequence[Wait]) -> None:
             task.cancel()
 
 
-async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -> tuple[Wait, ...]:
+async def serve(
+    settings: Settings, channels: Channels, stack: AsyncExitStack, hang_ups: HangUps | None = None
+) -> tuple[Wait, ...]:
     """Starts a gateway on real ports and leaves it running. Closing the stack stops it, in the reverse order.
 
     Returns a Wait for each of its parts.
@@ -212,6 +217,10 @@ async def serve(settings: Settings, channels: Channels, stack: AsyncExitStack) -
         access_log=access_log,
     )
     app = make_app(settings, channels, dependencies)
+    reload = CredentialsReload(settings, app[ACCESS])
+    stack.push_async_callback(reload.stop)
+    if hang_ups is not None:
+        hang_ups.listen(asyncio.get_running_loop().add_signal_handler, reload.ask)
     limits = Limits(connections_max=connections_within(raise_file_limit()))
     runner = ConnectionRunner(app, limits, None, shutdown_timeout=STOP_S + ANSWER_S)
     await runner.setup()

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from sluice.errors import StartError
 from streams.runtime.role import Role
 from topics.configuration.channels import Channels
+from topics.configuration.hang_ups import HangUps
 from topics.configuration.settings import Settings
 from topics.kafka import clients
 from topics.kafka.channel_topics import topics_of
@@ -47,8 +48,9 @@ def configure_logging(settings: Settings) -> None:
 def run_gateway(settings: Settings, channels: Channels) -> int:
     from gateway.app import run  # noqa: PLC0415 - see above
 
+    hang_ups = HangUps()
     uvloop.run(wait_for_topics(settings, channels))
-    uvloop.run(run(settings, channels))
+    uvloop.run(run(settings, channels, hang_ups))
     return 0
 
 
@@ -57,8 +59,9 @@ def run_streams(name: str, settings: Settings, channels: Channels) -> int:
 
     module, class_name = STREAMS[name]
     make: Callable[[Settings, Channels], Role] = getattr(importlib.import_module(module), class_name)
+    hang_ups = HangUps()
     uvloop.run(wait_for_topics(settings, channels))
-    return int(run_role(make(settings, channels), settings))
+    return int(run_role(make(settings, channels), settings, hang_ups=hang_ups))
 
 
 async def wait_for_topics(

@@ -152,6 +152,10 @@ class Sender(Protocol):
 
     async def send(self, call: Call) -> Answer: ...
 
+    async def reload(self) -> None:
+        """Reads its credentials again, if it has any: SIGHUP came."""
+        return
+
     async def stop(self) -> None:
         return
 

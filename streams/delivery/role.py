@@ -134,6 +134,9 @@ class DeliveryRole(Role):
         if sweep is not None:
             sweep.cancel()
 
+    def reload(self) -> None:
+        self._tasks.start(self._sender.reload())
+
     async def stop(self) -> None:
         until_ms = self._clock.now_ms() + round(DRAIN_S * 1000)
         ends = [drain for partition in self._partitions.values() for drain in partition.drain(until_ms)]

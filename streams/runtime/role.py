@@ -7,6 +7,7 @@ A role never commits an offset.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from typing import Any, Protocol
 
 from topics.records.envelope import Headers
 from topics.values import value
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +178,10 @@ class Role(ABC):
 
     def on_revoked(self, partition: int) -> None:  # noqa: B027
         """The partition is no longer this worker's: drop everything kept for it."""
+
+    def reload(self) -> None:
+        """Called at SIGHUP, also before `start`: reads credentials again, if the role has any. Must not raise."""
+        log.info("%s has no credentials, so SIGHUP changes nothing", self.name)
 
     async def stop(self) -> None:  # noqa: B027
         """Called at the end: let work in flight end; commits still succeed."""

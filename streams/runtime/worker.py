@@ -52,6 +52,7 @@ from streams.runtime.tables.partition_table import MakeTable, PartitionState, Pa
 from streams.runtime.tables.spilling import Spilling
 from streams.runtime.transport.chunk_transport import Chunk
 from streams.runtime.transport.faust_app import make_app
+from topics.configuration.hang_ups import HangUps
 from topics.configuration.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -382,6 +383,7 @@ def run_role(
     *,
     tuning: Tuning | None = None,
     committer: type[GroupCommit] = GroupCommit,
+    hang_ups: HangUps | None = None,
 ) -> int:
     """Runs the role until SIGTERM or SIGINT. Returns 0 after the drain, EXIT_FAILED when it cannot go on safely."""
     for noisy in ("faust", "mode"):
@@ -391,6 +393,7 @@ def run_role(
     gc.set_threshold(GC_THRESHOLD)
 
     async def main() -> int:
+        (hang_ups or HangUps()).listen(asyncio.get_running_loop().add_signal_handler, role.reload)
         return await Worker(role, settings, tuning or Tuning(), committer).run()
 
     return uvloop.run(main())

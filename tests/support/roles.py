@@ -42,10 +42,12 @@ class RoleProcess:
         self._environment = dict(environment or {})
         self._files = name if instance == "0" else f"{name}-{instance}"
         self._process: asyncio.subprocess.Process | None = None
+        self.url = ""
 
     async def begin(self, ready_s: float = READY_S) -> None:
         """Returns when it is ready. Raises AssertionError when it is not within `ready_s`."""
         [port] = free_ports(1)
+        self.url = f"http://127.0.0.1:{port}"
         env = os.environ | {
             "SLUICE_KAFKA": self._settings.kafka,
             "SLUICE_TOPIC_PREFIX": self._settings.topic_prefix,
@@ -53,6 +55,7 @@ class RoleProcess:
             "SLUICE_CHANNELS_FILE": str(self._directory / "channels.toml"),
             "SLUICE_STATE_DIR": str(self._directory / f"state-{self._files}"),
             "SLUICE_ADMIN_PORT": str(port),
+            "SLUICE_GATEWAY_PORT": str(port),
             "SLUICE_INSTANCE": self._instance,
             **self._environment,
         }
@@ -61,6 +64,10 @@ class RoleProcess:
                 sys.executable, "-m", "sluice", self._name, cwd=ROOT, env=env, stdout=log, stderr=log
             )
         await eventually(lambda: self._is_ready(port), ready_s, what=self.log)
+
+    def send_signal(self, how: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(how)
 
     async def end(self, how: signal.Signals) -> int | None:
         """Its exit code; None when it did not run."""

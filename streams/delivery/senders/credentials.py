@@ -1,9 +1,9 @@
 """Credential headers of HTTP requests (contract 0.2): from channels.toml, or from the marketplace's Get Credential.
 
-Mode (a), static pairs: after a 401 channels.toml is read again, so a changed password needs no restart. Mode (b),
-`marketplace_credential`: the marketplace's Get Credential is called before the first request and after a 401. That call
-is a request like any other: it takes the place of the attempt that needs it, so the budget counts it, and the request
-goes with the next attempt.
+Mode (a), static pairs: after a 401 and at SIGHUP channels.toml is read again, so a changed password needs no restart.
+Mode (b), `marketplace_credential`: the marketplace's Get Credential is called before the first request and after a 401.
+That call is a request like any other: it takes the place of the attempt that needs it, so the budget counts it, and the
+request goes with the next attempt.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import orjson
 from pydantic import ValidationError
 
 from streams.delivery.ports import Answer, Clock
-from topics.configuration.channels import Channel, Channels
+from topics.configuration.changed_credentials import listed, needs_restart, with_credentials_of
+from topics.configuration.channels import Channels
 from topics.configuration.errors import ConfigurationError
 from topics.contract.models.documents import CredentialHeaders
 
@@ -68,29 +69,43 @@ class Credentials:
         """None where the marketplace has no Get Credential."""
         return self._asked.get(channel)
 
+    def bootstrap(self, channel: str) -> dict[str, str]:
+        """The pairs with which a marketplace is asked for the others."""
+        configured = self._channels.channels[channel].marketplace_credential
+        if configured is None:
+            raise RuntimeError(f"channel {channel} has no marketplace_credential")
+        return {name: value.get_secret_value() for name, value in configured.bootstrap_headers.items()}
+
     async def refused(self, channel: str, sent: dict[str, str], *, by_marketplace: bool) -> None:
         """Handle a 401 to a request with the headers `sent`."""
         if by_marketplace and channel in self._asked:
             self._asked[channel].refused(sent)
         elif self._reload is not None:
-            await self._read_file(self._reload, channel)
+            async with self._reading:
+                if self._clock.now_ms() - self._reloaded_ms >= READ_EVERY_MS:
+                    await self._read_file(self._reload, f"channel {channel} was refused")
 
-    async def _read_file(self, reload: Callable[[], Channels], channel: str) -> None:
+    async def reload(self) -> None:
+        """Read channels.toml again, now."""
+        if self._reload is None:
+            log.info("credentials.unchanged: there is no channels.toml, so SIGHUP changes nothing")
+            return
         async with self._reading:
-            now_ms = self._clock.now_ms()
-            if now_ms - self._reloaded_ms < READ_EVERY_MS:
-                return
-            self._reloaded_ms = now_ms
-            try:
-                found = await asyncio.to_thread(reload)
-            except ConfigurationError as error:
-                log.warning("credentials.unreadable channel=%s: the known ones stay in use: %s", channel, error)
-                return
-            # Only headers are read anew: addresses and pace change with a restart.
-            known = self._channels.channels
-            merged = {name: _with_credentials(old, found.channels.get(name, old)) for name, old in known.items()}
-            self._channels = self._channels.model_copy(update={"channels": merged})
-            log.info("credentials.read_again channel=%s", channel)
+            await self._read_file(self._reload, "SIGHUP")
+
+    async def _read_file(self, reload: Callable[[], Channels], why: str) -> None:
+        self._reloaded_ms = self._clock.now_ms()
+        try:
+            found = await asyncio.to_thread(reload)
+            merged = with_credentials_of(self._channels, found)
+        except ConfigurationError as error:
+            log.error("credentials.unreadable after %s: all credentials stay as they were: %s", why, error)  # noqa: TRY400
+            return
+        changed = listed(needs_restart(self._channels, found))
+        if changed:
+            log.warning("credentials.need_restart: other settings changed, and count after a restart: %s", changed)
+        self._channels = merged
+        log.info("credentials.read_again after %s", why)
 
 
 class RequestedCredentials:
@@ -140,8 +155,3 @@ def _not_given(answer: Answer) -> Answer:
     if answer.status in BUSY:
         return Answer(status=answer.status, headers=answer.headers, error=error)
     return Answer(status=None, error=error)
-
-
-def _with_credentials(old: Channel, new: Channel) -> Channel:
-    names = ("increff_credentials", "marketplace_headers")
-    return old.model_copy(update={name: getattr(new, name) for name in names})

@@ -38,7 +38,6 @@ class HttpSender(Sender):
         self, channels: Channels, *, clock: Clock | None = None, reload: Callable[[], Channels] | None = None
     ) -> None:
         """`reload` reads channels.toml again, after credentials were refused."""
-        self._channels = channels
         self._credentials = Credentials(channels, clock or SystemClock(), reload)
         self._destinations = destinations(channels)
         self._session: aiohttp.ClientSession | None = None
@@ -54,6 +53,9 @@ class HttpSender(Sender):
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    async def reload(self) -> None:
+        await self._credentials.reload()
 
     async def send(self, call: Call) -> Answer:
         if CONTROL.search(call.delivery_id):
@@ -72,10 +74,7 @@ class HttpSender(Sender):
         return answer
 
     async def _get_credential(self, call: Call) -> Answer:
-        configured = self._channels.channels[call.channel].marketplace_credential
-        if configured is None:
-            raise RuntimeError(f"channel {call.channel} has no marketplace_credential")
-        headers = {name: value.get_secret_value() for name, value in configured.bootstrap_headers.items()}
+        headers = self._credentials.bootstrap(call.channel)
         return await self._request(replace(call, touchpoint=GET_CREDENTIAL, members=None, body=None), headers)
 
     async def _request(self, call: Call, headers: dict[str, str]) -> Answer:

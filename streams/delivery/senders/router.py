@@ -52,6 +52,10 @@ class SenderRouter(Sender):
         far_side = self.far_side_of(call)
         return replace(await self._senders[far_side].send(call), far_side=far_side)
 
+    async def reload(self) -> None:
+        for sender in self._all():
+            await sender.reload()
+
     async def stop(self) -> None:
         await asyncio.gather(*(sender.stop() for sender in self._all()))
 

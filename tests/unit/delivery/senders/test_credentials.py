@@ -22,7 +22,6 @@ from topics.records.keys import INCREFF
 
 PACK = BY_NAME["pack-order"]
 CREATE = BY_NAME["create-outward-order"]
-BOOTSTRAP = {"X-Bootstrap": "first"}
 
 
 class FarSide:
@@ -68,13 +67,15 @@ class Bench:
         self.senders.append(made)
         return made
 
-    def channels(self, word: str = "one", token: str | None = None, *, asks: bool = False) -> Channels:
+    def channels(
+        self, word: str = "one", token: str | None = None, *, asks: bool = False, bootstrap: str = "first"
+    ) -> Channels:
         base = str(self.far.server.make_url("")).rstrip("/")
         found = channels_for(increff={"url": base + "/increff"}, marketplace={"url": base + "/mp"})
         demo = found.channels["demo"].model_dump()
         demo["increff_credentials"] |= {"password": word}
         demo["marketplace_headers"] = {} if token is None else {"X-Token": token}
-        demo["marketplace_credential"] = {"bootstrap_headers": BOOTSTRAP} if asks else None
+        demo["marketplace_credential"] = {"bootstrap_headers": {"X-Bootstrap": bootstrap}} if asks else None
         return Channels.model_validate({"increff": found.increff.model_dump(), "channels": {"demo": demo}})
 
 
@@ -183,3 +184,37 @@ async def test_a_file_that_cannot_be_read_leaves_the_old_ones(bench: Bench) -> N
     assert reads == 1, "not at every attempt"
     bench.far.token = "old"
     assert (await create(sender)).status == 200
+
+
+async def test_a_reload_reads_the_file_at_once_and_keeps_what_it_had_if_that_fails(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    found: Channels | ConfigurationError = bench.channels(word="two", token="two")
+
+    def reload() -> Channels:
+        if isinstance(found, ConfigurationError):
+            raise found
+        return found
+
+    bench.far.token = "two"
+    sender = await bench.sender(reload)
+    await sender.reload()
+    assert [(await create(sender)).status, (await pack(sender)).status] == [200, 200]
+    found = ConfigurationError("channels.toml: not valid TOML")
+    await sender.reload()
+    assert "all credentials stay as they were: channels.toml: not valid TOML" in caplog.text
+    assert (await create(sender)).status == 200
+
+
+async def test_a_reload_without_a_file_changes_nothing(bench: Bench) -> None:
+    bench.far.token = "old"
+    sender = await bench.sender(word="old")
+    await sender.reload()
+    assert (await create(sender)).status == 200
+
+
+async def test_a_reload_takes_over_the_pairs_that_ask_for_others(bench: Bench) -> None:
+    sender = await bench.sender(lambda: bench.channels(asks=True), asks=True, bootstrap="outdated")
+    assert (await pack(sender)).status is None
+    await sender.reload()
+    assert [(await pack(sender)).status for _ in range(2)] == [401, 200]
