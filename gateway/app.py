@@ -17,6 +17,10 @@ from aiohttp import web
 
 from gateway.access.control import AccessControl
 from gateway.access.reload import CredentialsReload
+from gateway.admission.calls import Calls
+from gateway.admission.door import Door
+from gateway.admission.limiter import Limiter
+from gateway.admission.overload import Overload
 from gateway.api.handler import Act, Management, add_api
 from gateway.api.inventory.api import InventoryApi
 from gateway.api.orders import OrdersApi
@@ -77,8 +81,17 @@ def spare_collections() -> None:
     gc.set_threshold(GC_THRESHOLD)
 
 
-def make_app(settings: Settings, channels: Channels, dependencies: Dependencies) -> web.Application:
-    """The HTTP application. The caller starts and stops its dependencies."""
+def make_calls(settings: Settings, channels: Channels) -> Calls:
+    """The calls in hand, none yet."""
+    limiter = Limiter(settings.calls_in_hand_min, settings.calls_in_hand_max, settings.answer_target_s)
+    return Calls(channels.channels, limiter)
+
+
+def make_app(
+    settings: Settings, channels: Channels, dependencies: Dependencies, calls: Calls | None = None
+) -> web.Application:
+    """The HTTP application. The caller starts and stops its dependencies. `calls`: those that a Door looks at, too."""
+    calls = calls or make_calls(settings, channels)
     responder = Responder(dependencies.metrics, dependencies.access_log, dependencies.now_ms)
     commands = Commands(dependencies.producer, dependencies.replies, dependencies.now_ms, settings.relay_deadline_s)
     search = Search(
@@ -91,8 +104,8 @@ def make_app(settings: Settings, channels: Channels, dependencies: Dependencies)
     )
     app = web.Application()
     access = app[ACCESS] = AccessControl(settings, channels, dependencies.metrics)
-    add_touchpoints(app.router, Ingress(settings, access, search, commands, responder), responder)
-    management = Management(settings, access, responder)
+    add_touchpoints(app.router, Ingress(settings, access, calls, search, commands, responder), responder)
+    management = Management(settings, access, calls, responder)
     add_api(app.router, management, _acts(app, settings, channels, dependencies, commands))
     _add_probes(app.router, dependencies)
     add_fallbacks(app.router, responder)
@@ -190,7 +203,11 @@ async def serve(
     wants_requests = settings.log_level in ("debug", "info")
     access_log = AccessLog(to_standard_error if wants_requests else discard)
     stack.callback(access_log.flush)
-    producer, replies = SharedProducer(settings, metrics), ReplyReader(settings, metrics)
+    calls = make_calls(settings, channels)
+    overload = Overload(calls, metrics, access_log)
+    overload.start()
+    stack.callback(overload.stop)
+    producer, replies = SharedProducer(settings, metrics, overload.lag), ReplyReader(settings, metrics)
     views = stock, operations, subscriptions = (
         StockView(settings),
         StockOperationsView(settings),
@@ -216,13 +233,14 @@ async def serve(
         metrics=metrics,
         access_log=access_log,
     )
-    app = make_app(settings, channels, dependencies)
+    app = make_app(settings, channels, dependencies, calls)
     reload = CredentialsReload(settings, app[ACCESS])
     stack.push_async_callback(reload.stop)
     if hang_ups is not None:
         hang_ups.listen(asyncio.get_running_loop().add_signal_handler, reload.ask)
     limits = Limits(connections_max=connections_within(raise_file_limit()))
-    runner = ConnectionRunner(app, limits, None, shutdown_timeout=STOP_S + ANSWER_S)
+    usernames = {channel.credentials.username: name for name, channel in channels.channels.items()}
+    runner = ConnectionRunner(app, limits, Door(calls, usernames), shutdown_timeout=STOP_S + ANSWER_S)
     await runner.setup()
     stack.push_async_callback(_finish, runner, replies)
     await web.TCPSite(runner, settings.gateway_host, settings.gateway_port, backlog=BACKLOG).start()

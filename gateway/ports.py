@@ -41,11 +41,33 @@ class Unavailable(Exception):  # noqa: N818 - the state that Kafka is in
 
 
 class Overloaded(Exception):  # noqa: N818 - as above
-    """A bound is reached, which the message names. Nothing was handed to Kafka."""
+    """A bound is reached, which the message names. Nothing was handed to Kafka. `retry_after_s`: when a repeat may find
+    room; None: in a moment."""
+
+    def __init__(self, reason: str, retry_after_s: int | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
 
 
 class RecordTooLarge(Exception):  # noqa: N818 - as above
     """The record exceeds what topics allow. Nothing was handed to Kafka."""
+
+
+class Lateness(Protocol):
+    """The lateness of this process's event loop, as far as it is known."""
+
+    def late_s(self, within_s: float) -> float:
+        """By how much the loop was late in all, in the last `within_s` seconds."""
+
+
+class PlaceInHand(Protocol):
+    """The place of a call among those in hand, which is told how the call goes on."""
+
+    def acknowledged(self, seconds: float) -> None:
+        """Kafka has the call's record, and nothing more is expected soon."""
+
+    def decided(self, seconds: float) -> None:
+        """The verdict has come, or not in time."""
 
 
 class Producer(Protocol):

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from gateway.access.control import AccessControl
 from gateway.access.reads import ReadLimit
+from gateway.admission.calls import Calls
 from gateway.http.answers import Answer, Refused, bad_data, problem
 from gateway.http.call import Call
 from gateway.http.responder import Handler, Responder, refusal_of
@@ -29,9 +30,10 @@ Act = Callable[[Call, web.Request], Awaitable[Answer]]
 class Management:
     """Makes HTTP handlers of acts."""
 
-    def __init__(self, settings: Settings, access: AccessControl, responder: Responder) -> None:
+    def __init__(self, settings: Settings, access: AccessControl, calls: Calls, responder: Responder) -> None:
         self._access = access
         self._reads = ReadLimit(settings)
+        self._calls = calls
         self._responder = responder
 
     def handler(self, route: Route, act: Act) -> Handler:
@@ -40,11 +42,15 @@ class Management:
         async def handle(request: web.Request) -> web.Response:
             subject = request.match_info.get("id", "")[:ID_CHARS]
             call = Call(route.label, time.perf_counter(), subject=subject, address=self._access.address(request))
+            ticket = self._calls.ticket_of(request.protocol)
             try:
+                ticket.enter_api()
                 call.actor = self._access.actor(request, call.address)
                 answer = await run(call, request)
             except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
                 answer = problem(refusal_of(error, route.label))
+            finally:
+                ticket.leave()
             if call.actor and not route.is_read:
                 target = request.path_qs[:TARGET_CHARS]
                 self._responder.log_action(call, answer, name=route.name, method=route.method, target=target)

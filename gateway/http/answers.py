@@ -23,7 +23,8 @@ VERDICT_RETRY_AFTER_S = 2
 FAR_SIDE_RETRY_AFTER_S = 5
 """The far side did not answer within the relay deadline; asked again at once, it would be as slow."""
 OVERLOAD_RETRY_AFTER_S = 1
-"""Kafka acknowledges in much less, and what it acknowledges counts against no bound."""
+"""For bounds that no queue stands before: what is under way ends in much less. Who meets the limit of calls in hand is
+told a time that follows from the excess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,8 @@ def kafka_away() -> Refused:
     return Refused(503, "UNAVAILABLE", message, retry_after_s=KAFKA_RETRY_AFTER_S)
 
 
-def overloaded(reason: str) -> Refused:
-    return Refused(503, "OVERLOADED", "Sluice has too much to do; a repeat is safe", reason, OVERLOAD_RETRY_AFTER_S)
+def overloaded(reason: str, retry_after_s: int = OVERLOAD_RETRY_AFTER_S) -> Refused:
+    return Refused(503, "OVERLOADED", "Sluice has too much to do; a repeat is safe", reason, retry_after_s)
 
 
 def late() -> Refused:

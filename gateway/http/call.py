@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from gateway.http.answers import Answer
-from gateway.ports import Position
+from gateway.ports import PlaceInHand, Position
 from topics.configuration.channels import Channel
 
 EVENT_ID_HEADER = "Sluice-Event-Id"
@@ -40,7 +40,7 @@ new_event_id = EventIds().new
 class Call:
     """`touchpoint`: its name in the log and the metrics; `address`: its caller's; `event`: id of the event, or of the
     batch; `subject`: code of the order or other thing that it is about; `positions`: of the records that it left in
-    Kafka; `actor`: the name of the token of a call of /api."""
+    Kafka; `actor`: the name of the token of a call of /api; `place`: its own among the calls in hand."""
 
     touchpoint: str
     started: float
@@ -51,6 +51,7 @@ class Call:
     verdict: str = ""
     address: str = ""
     actor: str = ""
+    place: PlaceInHand | None = None
 
     def response(self, answer: Answer) -> web.Response:
         """The HTTP response, with receipts if something was stored."""

@@ -6,7 +6,7 @@ Each gateway has a registry of its own, so that several can run in one process.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -46,6 +46,8 @@ class Metrics(Collector):
         self._failed_authentications: dict[tuple[str, bool], int] = {}
         self.bytes_in_flight: Callable[[], int] = int
         self.waiters: Callable[[], int] = int
+        self.more: Callable[[], Iterable[Metric]] = tuple
+        """Metrics of a part that makes its own."""
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -109,3 +111,4 @@ class Metrics(Collector):
             value=self.bytes_in_flight(),
         )
         yield GaugeMetricFamily("sluice_gateway_waiters", "Requests that wait for a reply", value=self.waiters())
+        yield from self.more()

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from gateway.http.access_log import AccessLog
-from gateway.http.answers import Answer, Refused, kafka_away, overloaded
+from gateway.http.answers import OVERLOAD_RETRY_AFTER_S, Answer, Refused, kafka_away, overloaded
 from gateway.http.call import Call
 from gateway.http.metrics import Metrics
 from gateway.ports import Clock, Overloaded, RecordTooLarge, Unavailable
@@ -84,7 +84,7 @@ def refusal_of(error: Exception, what: str) -> Refused:
     if isinstance(error, Unavailable):
         return kafka_away()
     if isinstance(error, Overloaded):
-        return overloaded(str(error))
+        return overloaded(str(error), error.retry_after_s or OVERLOAD_RETRY_AFTER_S)
     if isinstance(error, RecordTooLarge):
         return Refused(413, "TOO_LARGE", "The request is too large")
     log.error("%s failed", what, exc_info=error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ class Commands:
 
     async def execute(self, call: Call, kind: str, key: bytes, value: bytes, wait_s: float) -> Reply | None:
         """The reply to one command; None when none came in time. Raises as the producer does."""
+        started = time.perf_counter()
         call.event = event = new_event_id()
         self._check_replies()
         now_ms = self._now_ms()
@@ -44,14 +46,18 @@ class Commands:
             ("sluice-reply-partition", b"%d" % self._replies.partition),
             ("sluice-deadline-ms", b"%d" % deadline_ms),
         )
-        grace_s = RELAY_GRACE_S if wait_s >= self._relay_deadline_s else 0.0
-        waiting = self._replies.expect(event, wait_s + grace_s)
+        is_relay = wait_s >= self._relay_deadline_s
+        waiting = self._replies.expect(event, wait_s + RELAY_GRACE_S if is_relay else wait_s)
         try:
             call.positions.append(await self._producer.produce(Outgoing("orders.commands", key, value, headers)))
         except BaseException:
             self._replies.forget(event)
             raise
+        if is_relay and call.place is not None:
+            call.place.acknowledged(time.perf_counter() - started)
         reply = await waiting
+        if not is_relay and call.place is not None:
+            call.place.decided(time.perf_counter() - started)
         call.verdict = reply.verdict.value if reply is not None else "late"
         return reply
 
@@ -91,10 +97,13 @@ class Commands:
 
     async def store(self, call: Call, kind: str, topic: str, key: bytes, value: bytes, partition: int) -> None:
         """Returns when the record is on all in-sync replicas; no reply to it is expected. Raises as the producer."""
+        started = time.perf_counter()
         call.event = event = new_event_id()
         channel = call.channel.name if call.channel else ""
         headers = event_headers(event, kind, GATEWAY_SOURCE, channel, call.subject, self._now_ms())
         call.positions.append(await self._producer.produce(Outgoing(topic, key, value, headers, partition)))
+        if call.place is not None:
+            call.place.acknowledged(time.perf_counter() - started)
 
     def _check_replies(self) -> None:
         """A command is refused while its verdict could not be read."""

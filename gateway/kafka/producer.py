@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -24,7 +25,7 @@ from aiokafka.errors import (
 
 from gateway.http.metrics import Metrics
 from gateway.kafka import CLIENT_ID
-from gateway.ports import Outgoing, Overloaded, Position, RecordTooLarge, Unavailable
+from gateway.ports import Lateness, Outgoing, Overloaded, Position, RecordTooLarge, Unavailable
 from topics.configuration.settings import Settings
 from topics.kafka import clients
 from topics.kafka.catalogue import BY_NAME
@@ -48,6 +49,10 @@ CONNECT_TIMEOUT_S = 10.0
 """A new producer asks for its id, and a broker that has just started needs some seconds to give it."""
 CLOSE_TIMEOUT_S = 5.0
 """For records in flight when the gateway stops, or when a broken producer is closed."""
+LATE_SHARE = 0.2
+"""A loop that was late for a fifth of a time-out has not had time to read Kafka's answers."""
+LATE_GRACE_S = 0.25
+"""How much longer a late loop waits for an acknowledgement: what Kafka sent meanwhile is read within a turn or two."""
 REQUEST_TIMEOUT_S = 10.0
 """A broker that hangs is asked again on a new connection after this; idempotence makes that safe."""
 
@@ -55,8 +60,15 @@ REQUEST_TIMEOUT_S = 10.0
 class SharedProducer:
     """Implements gateway.ports.Producer."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, bytes_in_flight_max: int = BYTES_IN_FLIGHT_MAX) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        lag: Lateness | None = None,
+        bytes_in_flight_max: int = BYTES_IN_FLIGHT_MAX,
+    ) -> None:
         self._settings = settings
+        self._lag = lag
         self._metrics = metrics
         self._names = {name: topic.full_name(settings.topic_prefix) for name, topic in BY_NAME.items()}
         self._bytes_max = bytes_in_flight_max
@@ -106,13 +118,13 @@ class SharedProducer:
             if acknowledged is None:
                 async with asyncio.timeout(timeout_s):
                     acknowledged = await self._send(producer, record)
-            timer = loop.call_later(timeout_s, _expire, acknowledged)
+            timer = loop.call_later(timeout_s, self._expire, acknowledged)
             try:
                 metadata = await acknowledged
             finally:
                 timer.cancel()
         except TimeoutError as error:
-            raise self._away(f"no acknowledgement within {timeout_s:g} s") from error
+            raise self._away(f"no acknowledgement within {timeout_s:g} s", timeout_s) from error
         except KafkaError as error:
             raise self._translated(error) from error
         self._metrics.records += 1
@@ -131,7 +143,9 @@ class SharedProducer:
                     futures.append(await self._send(producer, record))  # noqa: PERF401 - those before a timeout are kept
         except (TimeoutError, KafkaError) as error:
             trouble = (
-                self._away("no room for more records") if isinstance(error, TimeoutError) else self._translated(error)
+                self._away("no room for more records", self._settings.produce_timeout_s)
+                if isinstance(error, TimeoutError)
+                else self._translated(error)
             )
         if futures:
             await asyncio.wait(futures, timeout=max(0.0, deadline - loop.time()))
@@ -141,7 +155,7 @@ class SharedProducer:
         for future in futures:
             future.cancel()  # only those that are not done
         if None in positions and trouble is None:
-            self._away("part of a batch was not acknowledged in time")
+            self._away("part of a batch was not acknowledged in time", self._settings.produce_timeout_s)
         return positions + [None] * (len(records) - len(positions))
 
     def _running(self) -> asyncio.AbstractEventLoop:
@@ -214,8 +228,27 @@ class SharedProducer:
         future.add_done_callback(settled)
         return acknowledged
 
-    def _away(self, reason: str) -> Unavailable:
-        """Notes that Kafka is away: calls are refused at once until it answers a probe."""
+    def _expire(self, acknowledged: asyncio.Future[Any], *, late: bool = False) -> None:
+        """Ends a wait for Kafka. A loop that was late has not read what Kafka sent meanwhile, so it waits on, once."""
+        if acknowledged.done():
+            return
+        if not late and self._was_late(self._settings.produce_timeout_s):
+            self._running().call_later(LATE_GRACE_S, partial(self._expire, acknowledged, late=True))
+        else:
+            acknowledged.set_exception(TimeoutError())
+
+    def _was_late(self, within_s: float) -> bool:
+        """Whether this process was so late itself that a time-out of this length says nothing about Kafka."""
+        return self._lag is not None and self._lag.late_s(within_s) > LATE_SHARE * within_s
+
+    def _away(self, reason: str, within_s: float = 0.0) -> Unavailable:
+        """Notes that Kafka is away: calls are refused at once until it answers a probe.
+
+        `within_s`: the length of the time-out that says so. If this process was late itself in it, it says nothing.
+        """
+        if within_s and self._was_late(within_s):
+            log.warning("%s, but this process was late itself", reason)
+            return Unavailable(f"{reason}; this gateway was busy")
         if self._unready is None:
             log.warning("Kafka does not take records: %s", reason)
             self._unready = reason
@@ -274,12 +307,13 @@ class SharedProducer:
                     await self._wake.wait()
             if self._broken:
                 return
+            probed = self._running().time()
             if await _answers(producer):
                 if self._unready is not None:
                     log.info("Kafka answers again")
                 self._unready = None
             else:
-                self._away("Kafka does not answer")
+                self._away("Kafka does not answer", self._running().time() - probed)
 
 
 async def _answers(producer: AIOKafkaProducer) -> bool:
@@ -293,8 +327,3 @@ async def _answers(producer: AIOKafkaProducer) -> bool:
 
 def _size(record: Outgoing) -> int:
     return len(record.key) + len(record.value) + RECORD_OVERHEAD_BYTES
-
-
-def _expire(acknowledged: asyncio.Future[Any]) -> None:
-    if not acknowledged.done():
-        acknowledged.set_exception(TimeoutError())

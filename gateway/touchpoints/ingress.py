@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from gateway.access.control import AccessControl
+from gateway.admission.calls import Calls
 from gateway.http.answers import Answer, answer_of, json_answer, shaped
 from gateway.http.body import BodyReader, parse, query_members, validate, with_path_members
 from gateway.http.call import Call
@@ -31,9 +32,16 @@ class Ingress:
     """Handlers of touchpoints."""
 
     def __init__(
-        self, settings: Settings, access: AccessControl, search: Search, commands: Commands, responder: Responder
+        self,
+        settings: Settings,
+        access: AccessControl,
+        calls: Calls,
+        search: Search,
+        commands: Commands,
+        responder: Responder,
     ) -> None:
         self._settings = settings
+        self._calls = calls
         self._commands = commands
         self._responder = responder
         self._access = access
@@ -46,14 +54,21 @@ class Ingress:
         inbound = touchpoint.direction is Direction.TO_INCREFF
         authenticate = self._access.marketplace if inbound else self._access.increff
 
+        relay = touchpoint.mode is Mode.RELAY
+
         async def handle(request: web.Request) -> web.Response:
             call = Call(touchpoint.name, time.perf_counter(), address=self._access.address(request))
+            ticket = self._calls.ticket_of(request.protocol)
             try:
                 channel = authenticate(touchpoint, request, call.address)
                 call.channel = channel
+                ticket.enter(channel.name, relay=relay)
+                call.place = ticket
                 answer = await accept(touchpoint, call, channel, request)
             except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
                 answer = shaped(touchpoint.direction, refusal_of(error, touchpoint.name))
+            finally:
+                ticket.leave()
             return self._responder.respond(call, answer)
 
         return handle

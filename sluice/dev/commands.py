@@ -128,8 +128,9 @@ def demo(url: str, increff_port: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bench(name: str, seconds: float, parts: tuple[str, ...], as_json: bool) -> None:
     """Run a benchmark on a Kafka of its own: ingress (the gateway), runtime (the streams runtime), verdict (both, from
-    a POST to its answer), orders (the rules), recovery (a cold start, a killed worker), delivery (facts to a
-    subscriber), isolation (what bad subscribers cost the others) or inventory (stock, part by part)."""
+    a POST to its answer), overload (both, offered ten times what they can serve), orders (the rules), recovery (a cold
+    start, a killed worker), delivery (facts to a subscriber), isolation (what bad subscribers cost the others) or
+    inventory (stock, part by part)."""
     from sluice.dev.benches import find
 
     run = find(name, parts)

@@ -26,6 +26,12 @@ TICK_S = 10.0
 one tick is missed in a restart."""
 SUBSCRIPTION_DISABLE_AFTER_S = 5 * 86_400.0
 """Longer than a long weekend in which nobody looks after the receiver."""
+ANSWER_TARGET_S = 0.25
+"""Callers wait seconds for an answer; what takes longer than this on average only stands in queues."""
+CALLS_IN_HAND_MIN = 32
+"""So few calls in hand are no overload: one gateway and one orders worker reach most of their throughput with them."""
+CALLS_IN_HAND_MAX = 2_000
+"""Calls in hand that keep several orders workers busy at the target time; also a bound of memory, some 20 KiB each."""
 BODY_BYTES_MAX = 4 << 20
 """Largest request body: 2,500 order items fit several times."""
 API_READS_MAX = 32
@@ -78,6 +84,19 @@ class Settings(BaseSettings):
     )
     produce_timeout_s: float = Field(
         default=PRODUCE_TIMEOUT_S, gt=0, description="wait for Kafka; after it the caller gets 503"
+    )
+    answer_target_s: float = Field(
+        default=ANSWER_TARGET_S,
+        gt=0,
+        le=5,
+        description="longest mean time of an answer before a gateway takes fewer calls in hand; less where calls are "
+        "answered faster while few are in hand",
+    )
+    calls_in_hand_min: int = Field(
+        default=CALLS_IN_HAND_MIN, ge=1, description="calls that a gateway takes in hand at once, however slow they are"
+    )
+    calls_in_hand_max: int = Field(
+        default=CALLS_IN_HAND_MAX, ge=1, description="calls that a gateway takes in hand at once, however fast they are"
     )
     body_bytes_max: int = Field(default=BODY_BYTES_MAX, gt=0, description="larger requests get 413")
     snapshot_uploads_max: int = Field(

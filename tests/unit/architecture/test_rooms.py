@@ -32,7 +32,7 @@ ROLES = (
 BOUNDS = {
     # package: rooms, floors, arrows
     "topics": (12, 8, 34),
-    "gateway": (11, 6, 30),
+    "gateway": (12, 6, 36),
     "streams.runtime": (13, 6, 32),
     "streams.order": (8, 6, 17),
     "streams.delivery": (16, 7, 60),
@@ -40,7 +40,7 @@ BOUNDS = {
     "streams.inventory": (8, 5, 12),
     "sluice": (7, 4, 9),
     "sluice.dev": (7, 3, 7),
-    "bench": (9, 4, 16),
+    "bench": (10, 4, 18),
 }
 """What each package has at most. Raise one only with a reason: an arrow more is a room that is harder to know alone."""
 

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from gateway.access.control import AccessControl
 from gateway.api.handler import Act, Management, add_api
+from gateway.app import make_calls
 from gateway.http.access_log import AccessLog, discard
 from gateway.http.answers import Answer
 from gateway.http.call import Call
@@ -26,7 +27,8 @@ def bind(names: set[str]) -> web.UrlDispatcher:
     acts: dict[str, Act] = dict.fromkeys(names, act)
     settings, metrics = load_settings(), Metrics()
     access = AccessControl(settings, channels_with(), metrics)
-    add_api(router, Management(settings, access, Responder(metrics, AccessLog(discard), lambda: 0)), acts)
+    calls = make_calls(settings, channels_with())
+    add_api(router, Management(settings, access, calls, Responder(metrics, AccessLog(discard), lambda: 0)), acts)
     return router
 
 

@@ -1,0 +1,258 @@
+"""`sluice bench overload`: ten times what a gateway can serve, on 8,000 connections, beside a channel within its share.
+
+One gateway and one orders worker on a real Kafka, and two channels. First each alone: the capacity (closed loop), and
+the second channel at a tenth of it (open loop). Then both at once, the first channel at ten times the capacity for
+`--seconds`. Everything runs on this machine, the load too: its share of a processor is part of the result, because
+what it takes nothing else can use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from subprocess import PIPE, Popen
+from typing import IO, Any
+
+from bench.ingress.benchmark import CONNECTIONS, request_spec
+from bench.overload.load import raise_file_limit
+from bench.processes import (
+    Started,
+    VoidRunError,
+    cpu_s,
+    machine,
+    memory_mib,
+    places,
+    quiet_client,
+    records_of,
+    run_module,
+    running,
+    sayer,
+    scratch_kafka,
+    start_module,
+)
+from topics.configuration.channels import Channels
+from topics.configuration.channels_file import load_channels
+from topics.configuration.settings import Settings, load_settings
+from topics.kafka.admin import create
+
+LOAD = "bench.overload.load"
+OVERLOAD_CONNECTIONS = 8_000
+TIMES = 10
+"""The overload, as a multiple of the capacity."""
+SECOND_SHARE = 0.1
+"""The second channel's rate, as a share of the capacity."""
+SECOND_CONNECTIONS = 64
+WARM_UP_S = 4.0
+TURNS = 3
+"""Turns of the capacity; the median ignores one that the machine disturbed."""
+MEMORY_AFTER_S = 60.0
+SAMPLE_S = 0.2
+
+SERVED_GOAL = 0.8
+REFUSED_P99_GOAL_MS = 250.0
+ACCEPTED_P99_GOAL_MS = 1_000.0
+QUIET_FACTOR_GOAL, QUIET_MORE_GOAL_MS = 2.0, 20.0
+MEMORY_GOAL = 1.3
+DRAINED_GOAL_S = 30.0
+
+CHANNELS = """
+[increff]
+url = "http://127.0.0.1:9/assure-magic2"
+"""
+CHANNEL = """
+[channels.{name}]
+credentials = {{ username = "{name}", password = "{name}-secret", domain = "demo" }}
+increff_credentials = {{ username = "sluice", password = "sluice-secret", domain = "demo" }}
+increff_headers = {{ X-Api-Key = "{name}-increff" }}
+marketplace = {{ url = "http://127.0.0.1:9" }}
+"""
+FIRST, SECOND = "first", "second"
+
+
+def main(seconds: float, as_json: bool) -> int:
+    """Return 0 when the goals were met."""
+    say = sayer(as_json=as_json)
+    quiet_client()
+    raise_file_limit()
+    with ExitStack() as stack:
+        kafka, directory = stack.enter_context(scratch_kafka())
+        settings = load_settings(kafka=kafka, topic_prefix="bench")
+        channels, more = _channels(directory)
+        asyncio.run(create(settings, channels))
+        orders = stack.enter_context(running("orders", settings, directory, more=more))
+        gateway = stack.enter_context(running("gateway", settings, directory, more=more))
+        result = _measure(gateway, orders, seconds, say)
+        result["records"] = asyncio.run(_check(settings, result.pop("accepted_in_all")))
+    if as_json:
+        print(json.dumps(result))
+    else:
+        print(_text(result))
+    return 0 if result["met"] else 1
+
+
+def _channels(directory: Path) -> tuple[Channels, dict[str, str]]:
+    """Return both channels, and the environment of roles that have them."""
+    path = directory / "channels.toml"
+    path.write_text(CHANNELS + "".join(CHANNEL.format(name=name) for name in (FIRST, SECOND)), encoding="utf-8")
+    return load_channels(path), {"SLUICE_CHANNELS_FILE": str(path)}
+
+
+def load_spec(
+    port: int, channel: str, prefix: str, connections: int, seconds: float, per_s: float | None, **more: Any
+) -> Any:
+    headers = {"authUsername": channel, "authPassword": f"{channel}-secret", "authDomainName": "demo"}
+    return {
+        **request_spec(port, prefix),
+        "headers": headers,
+        "connections": connections,
+        "seconds": seconds,
+        "per_s": per_s,
+        **more,
+    }
+
+
+def _measure(gateway: Started, orders: Started, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
+    port = gateway.port
+    runs = [run_module(LOAD, load_spec(port, FIRST, "W", CONNECTIONS, WARM_UP_S, None))]
+    alone = [
+        run_module(LOAD, load_spec(port, FIRST, f"C{turn}", CONNECTIONS, max(2.0, seconds / 6), None))
+        for turn in range(TURNS)
+    ]
+    capacity = median(run["accepted"] / run["seconds"] for run in alone)
+    say(f"alone: {capacity:,.0f}/s at {CONNECTIONS} connections, p99 {alone[0]['accepted_ms']['p99']} ms")
+    second_per_s = capacity * SECOND_SHARE
+    quiet = run_module(LOAD, load_spec(port, SECOND, "Q", SECOND_CONNECTIONS, max(5.0, seconds / 3), second_per_s))
+    say(f"second channel alone at {second_per_s:,.0f}/s: {quiet['accepted_ms']}")
+    time.sleep(1.0)
+    before_mib = memory_mib(gateway.process.pid)
+    watch = Watch(gateway.process.pid, orders.process.pid)
+    first, second = _overload(port, capacity, seconds)
+    use = watch.end()
+    ended = time.monotonic()
+    say(f"overload: {first['accepted'] / first['seconds']:,.0f}/s served, {first['refused_ms']} refused")
+    # The load's own waiting for answers is part of the minute: its connections are closed when it ends.
+    time.sleep(max(0.0, MEMORY_AFTER_S - (time.monotonic() - ended)))
+    after_mib = memory_mib(gateway.process.pid)
+    runs += [*alone, quiet, first, second]
+    return _result(capacity, quiet, first, second, use, (before_mib, after_mib), runs)
+
+
+def _overload(port: int, capacity: float, seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run both channels at once; the second one within the time of the first."""
+    specs = (
+        load_spec(port, FIRST, "O", OVERLOAD_CONNECTIONS, seconds, capacity * TIMES, wait=True),
+        load_spec(port, SECOND, "S", SECOND_CONNECTIONS, max(1.0, seconds - 1.0), capacity * SECOND_SHARE, wait=True),
+    )
+    processes = [start_module(LOAD, json.dumps(spec), stdin=PIPE, stdout=PIPE, stderr=PIPE) for spec in specs]
+    for process in processes:
+        _pipe(process.stderr).readline()  # it is connected
+    for process in processes:
+        _pipe(process.stdin).write(b"go\n")
+        _pipe(process.stdin).flush()
+    return _ended(processes[0]), _ended(processes[1])
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    if pipe is None:
+        raise ValueError("start the process with all pipes")
+    return pipe
+
+
+def _ended(process: Popen[bytes]) -> dict[str, Any]:
+    out, err = process.communicate()
+    if process.returncode:
+        raise VoidRunError(f"{LOAD} failed: {err.decode()[-500:]}")
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+class Watch:
+    """The highest memory of the gateway, and the processor time of both roles, from its making to its end."""
+
+    def __init__(self, gateway: int, orders: int) -> None:
+        self._pids = {"gateway": gateway, "orders": orders}
+        self._cpu = {name: cpu_s(pid) for name, pid in self._pids.items()}
+        self._started = time.monotonic()
+        self._most_mib = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+
+    def _sample(self) -> None:
+        while not self._over.wait(SAMPLE_S):
+            self._most_mib = max(self._most_mib, memory_mib(self._pids["gateway"]))
+
+    def end(self) -> dict[str, Any]:
+        self._over.set()
+        self._thread.join()
+        took = time.monotonic() - self._started
+        shares = {name: round((cpu_s(pid) - self._cpu[name]) / took, 3) for name, pid in self._pids.items()}
+        return {"memory_peak_mib": self._most_mib, "cpu_share": shares}
+
+
+def _result(
+    capacity: float,
+    quiet: dict[str, Any],
+    first: dict[str, Any],
+    second: dict[str, Any],
+    use: dict[str, Any],
+    memory: tuple[float, float],
+    runs: list[dict[str, Any]],
+) -> dict[str, Any]:
+    served = (first["accepted"] / first["seconds"]) + second["accepted"] / second["seconds"]
+    quiet_p99, second_p99 = quiet["accepted_ms"]["p99"], second["accepted_ms"]["p99"]
+    before_mib, after_mib = memory
+    met = {
+        "served": served >= SERVED_GOAL * capacity,
+        "refused": first["refused_ms"]["p99"] < REFUSED_P99_GOAL_MS,
+        "accepted": first["accepted_ms"]["p99"] < ACCEPTED_P99_GOAL_MS,
+        "second_all_200": not second["statuses"] and not second["lost"] and not second["unsent"],
+        "second_p99": second_p99 < QUIET_FACTOR_GOAL * quiet_p99 + QUIET_MORE_GOAL_MS,
+        "memory": after_mib <= MEMORY_GOAL * before_mib,
+        "drained": first["drained"] and first["drained_s"] < DRAINED_GOAL_S,
+    }
+    return {
+        "bench": "overload",
+        "capacity_per_s": round(capacity, 1),
+        "offered_per_s": round(first["offered"] / first["seconds"], 1),
+        "sent_per_s": round(first["sent"] / first["seconds"], 1),
+        "achieved_per_s": round(served, 1),
+        "ratio": round(served / capacity, 3),
+        "quiet": quiet,
+        "first": first,
+        "second": second,
+        "memory_mib": {
+            "before": round(before_mib, 1),
+            "peak": round(use["memory_peak_mib"], 1),
+            "after": round(after_mib, 1),
+        },
+        "cpu_share": {**use["cpu_share"], "load": first["cpu_share"], "second load": second["cpu_share"]},
+        "goals": met,
+        "met": all(met.values()),
+        "accepted_in_all": sum(run["accepted_in_all"] for run in runs),
+        "machine": machine(),
+    }
+
+
+async def _check(settings: Settings, accepted: int) -> dict[str, int]:
+    """Raise VoidRunError when Kafka has fewer commands than calls were accepted."""
+    commands = await records_of(settings.kafka, places(settings, "orders.commands"))
+    stored = sum(1 for record in commands if not record.key.startswith(b"~"))
+    if stored < accepted:
+        raise VoidRunError(f"void: {accepted} accepted, {stored} commands in Kafka")
+    return {"accepted": accepted, "commands": stored}
+
+
+def _text(result: dict[str, Any]) -> str:
+    return json.dumps(result, indent=1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(float(sys.argv[1]), as_json=False))

@@ -1,0 +1,88 @@
+"""PURE: how many calls a gateway takes in hand at once, from how long their answers take.
+
+More calls in hand than Kafka and the orders role work on at once only wait there (Little's law: calls in hand are their
+rate times their time). So the limit grows while it is used up and answers come about as fast as with few calls in hand,
+and shrinks when they take longer.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+WINDOW_S = 0.1
+"""Between two changes of the limit: some dozen answers at the usual rates."""
+START = 64
+"""Calls in hand at the start, before anything is measured: one gateway and one orders worker work on about half as many
+at once."""
+TOLERANCE = 3.0
+"""Answers may take so many times as long as with few calls in hand. Work is written to Kafka in groups, and a call that
+just misses a group waits for the next one: below 2 the groups would stay small and the throughput low."""
+TARGET_MIN_S = 0.02
+"""Least target: the scheduler of a busy machine alone delays an answer by some milliseconds."""
+CALM_START_S = 0.01
+"""The time of an answer with few calls in hand, until it is measured."""
+CALM_WEIGHT = 0.1
+"""Weight of one window in the mean time with few calls in hand: a pause of one garbage collection changes little, a
+cluster that has become slower counts after a second."""
+GROW_AT = 0.8
+"""Share of the limit that has to be in use before it grows: a limit that nobody reaches says nothing."""
+GROWTH = 0.05
+"""Growth in one window, at least one call: from the floor to the ceiling in about ten seconds."""
+SHRINK_MAX = 0.7
+"""The limit shrinks by the ratio in which answers are too slow, but not below this share in one window: one stall of
+Kafka is no reason to begin anew."""
+
+VERDICT: Final = 0
+"""A call that is answered after the verdict of the orders role."""
+ACKNOWLEDGED: Final = 1
+"""A call, or the part of a relay, that ends with Kafka's acknowledgement."""
+_KINDS = 2
+
+
+class Limiter:
+    """The limit of calls in hand. `target_max_s`: no answer should take longer, whatever was measured."""
+
+    def __init__(self, floor: int, ceiling: int, target_max_s: float) -> None:
+        self._floor = floor
+        self._ceiling = ceiling
+        self._target_max_s = target_max_s
+        self._exact = float(min(max(START, floor), ceiling))
+        self._calm_s = [CALM_START_S] * _KINDS
+        self._count = [0] * _KINDS
+        self._total_s = [0.0] * _KINDS
+        self.limit = int(self._exact)
+
+    def answered(self, kind: int, seconds: float) -> None:
+        """Notes how long one call took, from when its record was made."""
+        self._count[kind] += 1
+        self._total_s[kind] += seconds
+
+    def target_s(self, kind: int) -> float:
+        return min(self._target_max_s, max(TARGET_MIN_S, TOLERANCE * self._calm_s[kind]))
+
+    def adjust(self, most_in_hand: int) -> int:
+        """The limit for the next window. `most_in_hand`: of the window that is over.
+
+        Times with so few calls in hand that the limit may not be lower are the measure for all others: when even those
+        take longer, it is not because of our calls. So the target follows what the machine and Kafka can do.
+        """
+        count = sum(self._count)
+        if not count:
+            return self.limit
+        slowness = sum(total / self.target_s(kind) for kind, total in enumerate(self._total_s)) / count
+        if most_in_hand <= self._floor or self.limit <= self._floor:
+            self._measure_calm()
+        elif slowness > 1.0:
+            self._exact *= max(SHRINK_MAX, 1.0 / slowness)
+        if slowness <= 1.0 and most_in_hand >= GROW_AT * self.limit:
+            self._exact += max(1.0, GROWTH * self._exact)
+        self._exact = min(max(self._exact, self._floor), self._ceiling)
+        self.limit = int(self._exact)
+        self._count = [0] * _KINDS
+        self._total_s = [0.0] * _KINDS
+        return self.limit
+
+    def _measure_calm(self) -> None:
+        for kind, count in enumerate(self._count):
+            if count:
+                self._calm_s[kind] += CALM_WEIGHT * (self._total_s[kind] / count - self._calm_s[kind])

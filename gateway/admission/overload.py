@@ -1,0 +1,79 @@
+"""The clock of admission: begins the windows of the limit, says what was refused, and gives memory back afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from gateway.admission.calls import Calls
+from gateway.admission.limiter import WINDOW_S
+from gateway.admission.loop_lag import LoopLag
+from gateway.http.access_log import AccessLog
+from gateway.http.metrics import Metrics
+
+REPORT_S = 1.0
+"""Refusals are told in the log once in this time for each channel: one line for each would cost as much as answers."""
+
+
+class Overload:
+    """Start it in the event loop. `lag`: the lateness of that loop."""
+
+    def __init__(self, calls: Calls, metrics: Metrics, access_log: AccessLog) -> None:
+        self._calls = calls
+        self._access_log = access_log
+        self._window_ends = 0.0
+        self._report_at = 0.0
+        self._told: dict[tuple[str, str], int] = {}
+        self.lag = LoopLag(self._turn)
+        metrics.more = self._metrics
+
+    def start(self) -> None:
+        self.lag.start()
+
+    def stop(self) -> None:
+        self.lag.stop()
+
+    def _turn(self, now: float) -> None:
+        if now >= self._window_ends:
+            self._window_ends = now + WINDOW_S
+            self._calls.adjust(now)
+        if now >= self._report_at:
+            self._report_at = now + REPORT_S
+            self._report()
+
+    def _report(self) -> None:
+        for (channel, reason), count in self._calls.refusals.items():
+            key = channel, reason.name.lower()
+            new = count - self._told.get(key, 0)
+            if new:
+                self._told[key] = count
+                self._access_log.line({"event": "refused", "channel": channel, "reason": key[1], "requests": new})
+
+    def _metrics(self) -> Iterator[Metric]:
+        calls = self._calls
+        held = GaugeMetricFamily(
+            "sluice_gateway_calls_in_hand",
+            "Calls that are worked on, by channel; `-`: not known whose",
+            labels=["channel"],
+        )
+        for party in {*calls.shares.active, calls.others}:
+            held.add_metric([party.name], party.held + party.claims)
+        yield held
+        yield GaugeMetricFamily(
+            "sluice_gateway_calls_limit", "Calls that may be in hand at once now", value=calls.shares.limit
+        )
+        yield GaugeMetricFamily(
+            "sluice_gateway_relays_waiting", "Relays that wait for their far sides", value=calls.relays.held
+        )
+        refused = CounterMetricFamily(
+            "sluice_gateway_refused",
+            "Requests refused because a bound was reached, by channel and bound (calls, relays, api)",
+            labels=["channel", "reason"],
+        )
+        for (channel, reason), count in calls.refusals.items():
+            refused.add_metric([channel, reason.name.lower()], count)
+        yield refused
+        yield CounterMetricFamily(
+            "sluice_gateway_loop_late_seconds", "By how much the event loop was late in all", value=self.lag.total_s
+        )
