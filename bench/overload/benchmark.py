@@ -132,7 +132,7 @@ def _measure(gateway: Started, orders: Started, seconds: float, say: Callable[[s
     say(f"second channel alone at {second_per_s:,.0f}/s: {quiet['accepted_ms']}")
     time.sleep(1.0)
     before_mib = memory_mib(gateway.process.pid)
-    watch = Watch(gateway.process.pid, orders.process.pid)
+    watch = RoleUse(gateway.process.pid, orders.process.pid)
     first, second = _overload(port, capacity, seconds)
     use = watch.end()
     ended = time.monotonic()
@@ -173,7 +173,7 @@ def _ended(process: Popen[bytes]) -> dict[str, Any]:
     return found
 
 
-class Watch:
+class RoleUse:
     """The highest memory of the gateway, and the processor time of both roles, from its making to its end."""
 
     def __init__(self, gateway: int, orders: int) -> None:
