@@ -53,8 +53,6 @@ LATE_SHARE = 0.2
 """A loop that was late for a fifth of a time-out has not had time to read Kafka's answers."""
 LATE_GRACE_S = 0.25
 """How much longer a late loop waits for an acknowledgement: what Kafka sent meanwhile is read within a turn or two."""
-REQUEST_TIMEOUT_S = 10.0
-"""A broker that hangs is asked again on a new connection after this; idempotence makes that safe."""
 
 
 class SharedProducer:
@@ -281,9 +279,7 @@ class SharedProducer:
 
     async def _connected(self) -> AIOKafkaProducer:
         while True:
-            producer = clients.producer(
-                self._settings, CLIENT_ID, request_timeout_s=REQUEST_TIMEOUT_S, batch_bytes=BATCH_BYTES
-            )
+            producer = clients.producer(self._settings, CLIENT_ID, batch_bytes=BATCH_BYTES)
             try:
                 with clients.cancelled_calls_fail():
                     async with asyncio.timeout(CONNECT_TIMEOUT_S):

@@ -111,7 +111,7 @@ class ReplyReader:
             except (KafkaError, OSError, TimeoutError) as error:
                 log.debug("replies cannot be read now: %r", error)
             finally:
-                await clients.close(consumer, CONNECT_TIMEOUT_S)
+                await clients.close(consumer)
             await asyncio.sleep(RETRY_S)
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:

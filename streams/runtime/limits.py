@@ -47,9 +47,6 @@ COMMIT_INTERVAL_S = 0.5
 GC_THRESHOLD = 50_000
 """Allocations before the youngest generation is collected: those of a thousand records. Records leave no cycles, and
 Python's 700 would walk through the roles' memory again and again."""
-REQUEST_TIMEOUT_S = 20.0
-"""A broker that has not answered by then is asked again, perhaps a new leader. An idempotent producer never gives up a
-batch it has taken, so an outage of any length is waited for; /live reports a long one."""
 CLAIMS_MAX = 5
 """How often an owner outbids claims of other workers while it takes over. Each of those is a stray worker that woke up
 at that moment; more of them mean that two groups write the same tables."""

@@ -1,4 +1,4 @@
-"""Brokers that are killed: workers wait or are started again, nothing acknowledged is lost, state stays exact."""
+"""Brokers that are killed or hang: workers wait or are started again, nothing acknowledged is lost, state stays exact."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
+from aiokafka.client import CoordinationType
 
 from sluice.dev.local.broker import Broker, Cluster
 from tests.support.eventually import eventually
@@ -83,5 +85,40 @@ async def test_two_of_three_brokers_killed_in_turn(cluster: Cluster, prefix: str
             await lab.feed(KEYS, last + 1, last + 20)
             await lab.decided(KEYS, last + 20)
             await lab.check(KEYS, last + 20)
+    finally:
+        await lab.close()
+
+
+SESSION_S = 20.0
+"""The default of the roles."""
+MOVING_AGAIN_S = SESSION_S + 15.0
+"""Promised for every loss of a broker; it takes some ten seconds."""
+
+
+async def test_a_broker_that_hangs_holds_workers_up_for_less_than_a_session(
+    cluster: Cluster, prefix: str, tmp_path: Path
+) -> None:
+    """The one that leads a third of the partitions and coordinates the group. No worker ends, and none is left out."""
+    lab = await Lab(cluster.bootstrap, prefix, tmp_path).open(replicas=3)
+    try:
+        workers = [lab.start(instance, SESSION_S=f"{SESSION_S:g}") for instance in ("0", "1")]
+        for worker in workers:
+            await worker.ready()
+        await lab.feed(KEYS, 1, 20)
+        await lab.decided(KEYS, 20)
+        coordinator = await lab.producer.client.coordinator_lookup(CoordinationType.GROUP, f"{prefix}.counting")
+        hanging = cluster.brokers[coordinator - 1]
+        hanging.pause()
+        try:
+            async with asyncio.timeout(MOVING_AGAIN_S):
+                await lab.feed(KEYS, 21, 40)
+                await lab.decided(KEYS, 40)
+            assert [worker.process.poll() for worker in workers] == [None, None]
+        finally:
+            hanging.resume()
+        await lab.feed(KEYS, 41, 60)
+        await lab.decided(KEYS, 60)
+        assert await lab.check(KEYS, 60) == 0, "no worker was left out, so nothing was decided twice"
+        assert [worker.process.poll() for worker in workers] == [None, None]
     finally:
         await lab.close()

@@ -14,11 +14,16 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from topics.configuration.settings import Settings
 from topics.kafka.catalogue import RECORD_BYTES_MAX
+from topics.kafka.time_outs import REPLICATED_S, bound_requests
 
 log = logging.getLogger(__name__)
 
 FETCH_BACKOFF_S: Final = 0.005
 """aiokafka holds a node's next fetch back while any of its partitions has unread data; 0.1 s stalls 1 % of verdicts."""
+CLOSE_S: Final = 2.0
+"""For closing a reader. What is unsent to a broker that hangs would never leave, and a new connection is waited for."""
+JOIN_GRACE_S: Final = 10.0
+"""Waited beyond a group's rebalance time-out, in which slow members have to be back, for Kafka's answer to a join."""
 BATCH_BYTES_MAX: Final = RECORD_BYTES_MAX - 1024
 """The largest batch that, with its framing, still fits a topic."""
 
@@ -47,7 +52,7 @@ def cancelled_calls_fail() -> Iterator[None]:
         raise KafkaConnectionError("the client closed the connection that the call waited on") from error
 
 
-async def close(client: AIOKafkaConsumer | AIOKafkaProducer, timeout_s: float) -> None:
+async def close(client: AIOKafkaConsumer | AIOKafkaProducer, timeout_s: float = CLOSE_S) -> None:
     """Stops a client within `timeout_s`. Kafka may be away meanwhile: nothing more is asked of it."""
     try:
         with cancelled_calls_fail():
@@ -64,33 +69,38 @@ def consumer(
     prompt: bool = False,
     offset_reset: str = "earliest",
     partition_fetch_bytes: int = RECORD_BYTES_MAX,
+    rebalance_timeout_s: float = 0.0,
     **options: Any,
 ) -> AIOKafkaConsumer:
     """A consumer that commits no offsets by itself and belongs to no group unless `options` name one.
 
-    `prompt`: somebody waits for each record. `options` are aiokafka's own.
+    `prompt`: somebody waits for each record. `rebalance_timeout_s`: of its group, if it has one. `options` are
+    aiokafka's own.
     """
     make = PromptConsumer if prompt else AIOKafkaConsumer
-    return make(
+    made = make(
         **_connection(settings),
         client_id=client_id,
+        request_timeout_ms=int(REPLICATED_S * 1000),
+        rebalance_timeout_ms=int(rebalance_timeout_s * 1000) or None,
         enable_auto_commit=False,
         auto_offset_reset=offset_reset,
         max_partition_fetch_bytes=partition_fetch_bytes,
         **options,
     )
+    bound_requests(made._client, joining_s=rebalance_timeout_s + JOIN_GRACE_S)
+    return made
 
 
 def producer(
     settings: Settings,
     client_id: str,
     *,
-    request_timeout_s: float,
     batch_bytes: int = BATCH_BYTES_MAX,
     idempotent: bool = True,
 ) -> AIOKafkaProducer:
     """A producer whose records are acknowledged by all in-sync replicas, and sent without waiting for more of them."""
-    return AIOKafkaProducer(
+    made = AIOKafkaProducer(
         **_connection(settings),
         client_id=client_id,
         acks="all",
@@ -98,8 +108,10 @@ def producer(
         linger_ms=0,
         max_batch_size=batch_bytes,
         max_request_size=RECORD_BYTES_MAX,
-        request_timeout_ms=int(request_timeout_s * 1000),
+        request_timeout_ms=int(REPLICATED_S * 1000),
     )
+    bound_requests(made.client)
+    return made
 
 
 def admin(settings: Settings, *, request_timeout_s: float) -> AIOKafkaAdminClient:

@@ -190,7 +190,7 @@ class CompactedView:
                     await self._notice_current(consumer)
                 await asyncio.sleep(0)  # buffered records come without a pause, and others need the event loop
         finally:
-            await consumer.stop()
+            await clients.close(consumer)
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> bool:
         """Assigns the wanted partitions: known ones where handling stopped, new ones at their beginning.

@@ -34,7 +34,6 @@ from streams.delivery.senders.kafka_records import (
     request_value,
 )
 from streams.delivery.shutdown import CLOSE_S
-from streams.runtime.limits import REQUEST_TIMEOUT_S
 from topics.configuration.channels import Channels, FarSide
 from topics.configuration.settings import Settings
 from topics.kafka import clients
@@ -260,7 +259,7 @@ class KafkaSender(Sender):
         return self._pending.accept_reply((channel, name), read_answer(record.headers, record.value))
 
     def _make_producer(self) -> AIOKafkaProducer:
-        return clients.producer(self._settings, CLIENT_ID, request_timeout_s=REQUEST_TIMEOUT_S, idempotent=False)
+        return clients.producer(self._settings, CLIENT_ID, idempotent=False)
 
     def _make_consumer(self) -> AIOKafkaConsumer:
         return clients.consumer(self._settings, CLIENT_ID, prompt=True, fetch_max_bytes=FETCH_BYTES_MAX)

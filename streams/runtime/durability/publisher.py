@@ -1,6 +1,7 @@
 """Producer batches, filled while deciding and sent as a whole.
 
-The producer is idempotent with acks=all: aiokafka retries, keeps the order of a partition, and writes nothing twice.
+The producer is idempotent with acks=all: aiokafka retries, keeps the order of a partition, and writes nothing twice. It
+never gives up a batch it has taken, so an outage of any length is waited for; /live reports a long one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaTimeoutError
 
-from streams.runtime.limits import BATCH_BYTES_MAX, REQUEST_TIMEOUT_S, VALUE_BYTES_MAX
+from streams.runtime.limits import BATCH_BYTES_MAX, VALUE_BYTES_MAX
 from streams.runtime.rejected import REJECTED_TOPIC
 from topics.configuration.settings import Settings
 from topics.kafka import clients
@@ -130,7 +131,7 @@ class Publisher:
         self._names: dict[str, str] = {}
 
     async def start(self) -> None:
-        self._producer = clients.producer(self._settings, self._client_id, request_timeout_s=REQUEST_TIMEOUT_S)
+        self._producer = clients.producer(self._settings, self._client_id)
         await self._producer.start()
         cluster = await self._producer.client.fetch_all_metadata()
         for topic in cluster.topics():

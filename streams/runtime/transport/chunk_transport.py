@@ -39,7 +39,6 @@ from streams.runtime.limits import (
     NOTHING_TO_POLL_S,
     POLL_RECORDS_MAX,
     POLL_S,
-    REQUEST_TIMEOUT_S,
 )
 from topics.configuration.settings import Settings
 from topics.kafka import clients
@@ -282,9 +281,8 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             max_poll_records=POLL_RECORDS_MAX,
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
             fetch_max_wait_ms=FETCH_WAIT_MS,
-            request_timeout_ms=int(conf.broker_request_timeout * 1000),
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
-            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            rebalance_timeout_s=conf.broker_rebalance_timeout,
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
         )
 
@@ -339,7 +337,7 @@ class IdleProducer(driver.Producer):  # type: ignore[misc]
 
     def _new_producer(self, transactional_id: str | None = None) -> aiokafka.AIOKafkaProducer:  # noqa: ARG002
         settings = self.app.hooks.settings
-        return clients.producer(settings, self.client_id, request_timeout_s=REQUEST_TIMEOUT_S, idempotent=False)
+        return clients.producer(settings, self.client_id, idempotent=False)
 
 
 class ChunkTransport(driver.Transport):  # type: ignore[misc]

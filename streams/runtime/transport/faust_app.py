@@ -31,7 +31,6 @@ def make_app(
         broker_session_timeout=tuning.session_timeout_s,
         broker_heartbeat_interval=tuning.heartbeat_s,
         broker_rebalance_timeout=tuning.rebalance_timeout_s,
-        broker_request_timeout=max(40.0, tuning.session_timeout_s + 1),
         broker_max_poll_interval=600.0,  # the chunk loop is watched by /live, not by leaving the group
         consumer_group_instance_id=worker,
         consumer_auto_offset_reset="earliest",

@@ -23,6 +23,7 @@ from sluice.dev.local.ports import free_ports
 from tests.support.eventually import eventually
 from tests.support.runtime.worker import OUT, REJECTED, SOURCE, STATE, TOPICS
 from topics.kafka.catalogue import RECORD_BYTES_MAX
+from topics.kafka.time_outs import bound_requests
 
 PARTITIONS = 4
 ROOT = Path(__file__).parents[3]
@@ -142,6 +143,7 @@ class Lab:
             max_request_size=RECORD_BYTES_MAX,
             max_batch_size=RECORD_BYTES_MAX,
         )
+        bound_requests(self.producer.client)
         await self.producer.start()
         return self
 
@@ -174,6 +176,7 @@ class Lab:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap, auto_offset_reset="earliest", max_partition_fetch_bytes=RECORD_BYTES_MAX
         )
+        bound_requests(consumer._client)
         await consumer.start()
         try:
             partitions = [TopicPartition(self.name(topic), partition) for partition in range(PARTITIONS)]

@@ -18,7 +18,12 @@ from topics.kafka import clients
 ROOT = Path(__file__).parents[4]
 PACKAGES = ("topics", "gateway", "streams", "sluice")
 FACTORY = "topics/kafka/clients.py"
-OVERRIDES = {FACTORY, "streams/runtime/transport/chunk_transport.py", "streams/runtime/durability/changelog.py"}
+OVERRIDES = {
+    FACTORY,
+    "topics/kafka/time_outs.py",
+    "streams/runtime/transport/chunk_transport.py",
+    "streams/runtime/durability/changelog.py",
+}
 OVERRIDES |= {"streams/runtime/durability/publisher.py"}
 """Modules that may touch private attributes of aiokafka or Faust; each has a test against the stock behaviour."""
 CLIENTS = ("AIOKafkaConsumer", "AIOKafkaProducer", "AIOKafkaAdminClient", "AIOKafkaClient")
