@@ -1,4 +1,4 @@
-"""Brokers that are killed or hang: workers wait or are started again, nothing acknowledged is lost, state stays exact."""
+"""Brokers that are killed or hang: workers wait or are started again, nothing that was acknowledged is lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-
 from aiokafka.client import CoordinationType
 
 from sluice.dev.local.broker import Broker, Cluster

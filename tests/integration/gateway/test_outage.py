@@ -9,6 +9,9 @@ from sluice.dev.local.broker import Broker
 from tests.integration.gateway.test_gateway import Running, running, stored_at
 from tests.support.eventually import eventually
 
+READY_AGAIN_S = 5.0
+"""Promised from when the brokers are back."""
+
 
 def answers_with(at: Running, wanted: int) -> Callable[[], Awaitable[bool]]:
     async def asked() -> bool:
@@ -36,8 +39,8 @@ async def test_a_killed_broker_and_its_restart(own_kafka: Broker, prefix: str) -
 
         own_kafka.start()
         own_kafka.wait_ready()
+        await eventually(at.ready, READY_AGAIN_S)
         await eventually(answers_with(at, 200), what="orders are taken again")
-        await eventually(at.ready)
         assert (await stored_at(at.settings, headers["Sluice-Position"])).value
 
 
