@@ -74,6 +74,9 @@ GLOBAL_IPV6 = IPv6Network("2000::/3")
 ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
 """In the middle of an IPv6 address: its last part is an IPv4 address that some router would turn to."""
 
+NOT_ALLOWED = "its address is not allowed: the log says which and why, and SLUICE_SUBSCRIBER_NETWORKS allows networks"
+"""All that is said about an address that is not allowed, whatever it is."""
+
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _USER = re.compile(r"[^/?#]*//[^/?#]*@")
@@ -82,7 +85,14 @@ _PLAIN_URL = re.compile(r"[!-\[\]-~]+")
 
 
 class EndpointError(ValueError):
-    """Sluice does not call this endpoint. The message says why, and which setting would change that."""
+    """Sluice does not call this endpoint. The message says why, and which setting would change that.
+
+    `detail`: what only the log says: who may register endpoints must not explore the operator's network by them.
+    """
+
+    def __init__(self, said: str, detail: str = "") -> None:
+        super().__init__(said)
+        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +130,18 @@ class AddressGuard:
             raise EndpointError("a URL with user and password in it would show them in logs: leave them out")
         if "#" in text:
             raise EndpointError("a URL with `#` in it: nothing behind that is ever sent, leave it out")
-        refusal = self._host_refusal(host, port or 0)
+        refusal = self._host_refusal(host) or self._port_refusal(port or 0)
         if refusal is not None:
             raise EndpointError(refusal)
+        if is_address(host) and (refusal := self._address_refusal(host)) is not None:
+            raise EndpointError(NOT_ALLOWED, refusal)
         return url
 
     def refusal(self, address: str, port: int) -> str | None:
-        """Why this address must not be dialled; None when it may be."""
-        if (refusal := self._port_refusal(port)) is not None:
-            return refusal
+        """Why this address must not be dialled, for the log; None when it may be."""
+        return self._port_refusal(port) or self._address_refusal(address)
+
+    def _address_refusal(self, address: str) -> str | None:
         try:
             parsed = ip_address(address)
         except ValueError:
@@ -144,17 +157,17 @@ class AddressGuard:
         """Why a name with these addresses must not be called: one refused address is enough."""
         return next((why for address in addresses if (why := self.refusal(address, port)) is not None), None)
 
-    def _host_refusal(self, host: str, port: int) -> str | None:
+    def _host_refusal(self, host: str) -> str | None:
+        """Why this is no host. Addresses behind a name are known only when it is called."""
         if ":" in host:
-            return self.refusal(host, port)
+            return None
         if _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]) is not None:
             try:
-                return self.refusal(str(IPv4Address(host)), port)
+                IPv4Address(host)
             except ValueError:
                 return f"{host[:80]} is an IPv4 address in an odd spelling: write it as four decimal numbers"
-        if len(host) > 253 or _NAME.fullmatch(host) is None:
-            return f"{host[:80]!r} is not the name of a host"
-        return self._port_refusal(port)  # addresses behind a name are known only when it is called
+            return None
+        return f"{host[:80]!r} is not the name of a host" if len(host) > 253 or not _NAME.fullmatch(host) else None
 
     def _port_refusal(self, port: int) -> str | None:
         if any(port in allowed for allowed in self.ports):

@@ -8,6 +8,7 @@ decompression. A kept connection stays with the address that was checked when it
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections import defaultdict
 from collections.abc import Mapping
@@ -19,8 +20,8 @@ import httptools
 
 from topics.http_sessions import KEEPALIVE_S
 from topics.values import value
-from topics.webhooks.addresses import AddressGuard
-from topics.webhooks.dialling import Dialler, Lookup
+from topics.webhooks.addresses import AddressGuard, EndpointError
+from topics.webhooks.dialling import Dialler, Lookup, network_fault
 
 ANSWER_BYTES_MAX = 64 << 10
 """Largest answer, with its headers and any 1xx before it: only the status is needed."""
@@ -30,6 +31,8 @@ CONNECT_TIMEOUT_S = 10.0
 """A receiver that does not even accept a connection by then is down; the rest of the time-out is for its answer."""
 ERROR_CHARS_MAX = 300
 NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+
+log = logging.getLogger(__name__)
 
 Origin = tuple[str, int, bool]
 """Host, port and whether it is TLS: connections are shared by what has the same."""
@@ -68,7 +71,12 @@ class WebhookClient:
 
     def endpoint(self, url: str) -> Endpoint:
         """Raises EndpointError."""
-        parsed = self._guard.endpoint(url)
+        try:
+            parsed = self._guard.endpoint(url)
+        except EndpointError as error:
+            if error.detail:
+                self._dialler.log_refusal(error.detail)
+            raise
         host, port = (parsed.raw_host or "").lower(), parsed.port or 0
         head = (
             f"POST {parsed.raw_path_qs or '/'} HTTP/1.1\r\nHost: {parsed.host_port_subcomponent}\r\n"
@@ -89,7 +97,8 @@ class WebhookClient:
             except TimeoutError:
                 return Response(None, error=f"no connection within {min(timeout_s, CONNECT_TIMEOUT_S):g} s")
             except OSError as error:  # TLS errors are among them
-                return Response(None, error=f"{type(error).__name__}: {error}"[:ERROR_CHARS_MAX])
+                log.debug("endpoint.no_connection host=%s: %r", endpoint.origin[0], error)
+                return Response(None, error=network_fault(error)[:ERROR_CHARS_MAX])
         request = b"%b%bContent-Length: %d\r\n\r\n%b" % (endpoint.head, headers.encode("ascii"), len(body), body)
         response = connection.begin(request)
         timer = loop.call_at(until, connection.end, f"no answer within {timeout_s:g} s")

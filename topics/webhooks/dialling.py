@@ -7,8 +7,12 @@ resolves the name again, so a name that points elsewhere a moment later (rebindi
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import socket
+import ssl
 import threading
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 
@@ -16,7 +20,7 @@ import aiohappyeyeballs
 
 from topics.configuration.networks import parse_networks, parse_ports
 from topics.configuration.settings import Settings
-from topics.webhooks.addresses import AddressGuard, is_address
+from topics.webhooks.addresses import NOT_ALLOWED, AddressGuard, is_address
 
 LOOKUPS_MAX = 64
 """Names that are looked up at once. A name server that hangs keeps one place for each name; the others go on."""
@@ -28,13 +32,21 @@ NAMES_MAX = 4096
 """Answers that are kept."""
 NEXT_ADDRESS_S = 0.25
 """How long the first address is tried alone before the next is tried beside it (RFC 8305)."""
+LOG_EVERY_S = 60.0
+"""How often the log says why one endpoint is refused: a blocked subscription is tried again and again."""
+
+log = logging.getLogger(__name__)
 
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
 """All addresses of a name, IPv4 and IPv6. Raises OSError when there is none."""
 
 
 class AddressRefusedError(OSError):
-    """The guard does not allow dialling this address."""
+    """The guard does not allow dialling this address. The log says which, the message does not."""
+
+
+class NoAddressError(OSError):
+    """A name has no address."""
 
 
 def guard_of(settings: Settings) -> AddressGuard:
@@ -45,6 +57,17 @@ def guard_of(settings: Settings) -> AddressGuard:
     )
 
 
+def network_fault(error: OSError) -> str:
+    """The words for an error of the network that callers may see: without the address at which it happened."""
+    if isinstance(error, AddressRefusedError | NoAddressError):
+        return f"{type(error).__name__}: {error}"
+    if isinstance(error, ssl.SSLError):
+        why = getattr(error, "verify_message", "") or error.reason
+    else:
+        why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno) if error.errno else ""
+    return f"{type(error).__name__}: {why}" if why else type(error).__name__
+
+
 class Dialler:
     """Makes connected sockets. A name is looked up once at a time, and its answer is kept for KEPT_S."""
 
@@ -53,15 +76,27 @@ class Dialler:
         self._lookup = lookup or SystemLookup()
         self._kept: dict[str, tuple[float, Sequence[str]]] = {}
         self._asking: dict[str, asyncio.Task[Sequence[str]]] = {}
+        self._logged: OrderedDict[str, float] = OrderedDict()
 
     async def connect(self, host: str, port: int) -> socket.socket:
         """Raises AddressRefusedError, and OSError as the network does."""
         addresses = [host] if is_address(host) else await self._addresses(host)
         refusal = self._guard.answer_refusal(addresses, port)
         if refusal is not None:
-            raise AddressRefusedError(refusal if is_address(host) else f"{host}: {refusal}")
+            self.log_refusal(refusal if is_address(host) else f"{host}: {refusal}")
+            raise AddressRefusedError(NOT_ALLOWED)
         infos = [_info(address, port) for address in addresses[:DIALLED_MAX]]
         return await aiohappyeyeballs.start_connection(infos, happy_eyeballs_delay=NEXT_ADDRESS_S, interleave=1)
+
+    def log_refusal(self, why: str) -> None:
+        """Logs why an endpoint is refused, once in a while."""
+        now = asyncio.get_running_loop().time()
+        if now - self._logged.get(why, -LOG_EVERY_S) >= LOG_EVERY_S:
+            self._logged[why] = now
+            self._logged.move_to_end(why)
+            if len(self._logged) > NAMES_MAX:
+                self._logged.popitem(last=False)
+            log.warning("endpoint.refused: %s", why)
 
     def stop(self) -> None:
         for task in self._asking.values():
@@ -85,7 +120,7 @@ class Dialler:
         finally:
             del self._asking[host]
         if not addresses:
-            raise OSError(f"{host} has no address")
+            raise NoAddressError(f"{host} has no address")
         if len(self._kept) >= NAMES_MAX:
             self._kept.clear()
         self._kept[host] = (asyncio.get_running_loop().time() + KEPT_S, addresses)
@@ -114,7 +149,7 @@ class SystemLookup:
                 try:
                     answer = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
                 except (OSError, UnicodeError) as error:
-                    found.set_exception(OSError(f"{host} has no address: {error}"))
+                    found.set_exception(NoAddressError(f"{host} has no address: {error}"))
                 else:
                     found.set_result(list(dict.fromkeys(str(entry[4][0]) for entry in answer)))
 

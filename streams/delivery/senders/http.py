@@ -20,6 +20,8 @@ from topics import http_sessions
 from topics.configuration.channels import Channels
 from topics.contract.definition import Touchpoint
 from topics.contract.touchpoints import BY_NAME
+from topics.webhooks.addresses import is_address
+from topics.webhooks.dialling import network_fault
 
 READ_BYTES = 64 << 10
 CONNECT_TIMEOUT_S = 10.0
@@ -99,6 +101,10 @@ class HttpSender(Sender):
                 return await _read(response)
         except TimeoutError:
             return Answer(status=None, headers={}, error=f"no answer within {total_s:g} s")
+        except aiohttp.ClientConnectorError as error:
+            # The caller of a relay may be told this: a name that channels.toml has, and never an address.
+            to = "" if is_address(error.host) else f" to {error.host}"
+            return Answer(status=None, headers={}, error=f"no connection{to}: {network_fault(error.os_error)}"[:300])
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # ValueError: the answer is not HTTP, or no host can have the URL.
             return Answer(status=None, headers={}, error=f"{type(error).__name__}: {error}"[:300])

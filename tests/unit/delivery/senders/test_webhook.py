@@ -191,7 +191,7 @@ async def test_a_secret_that_is_only_named_is_read_from_the_environment(
     ("change", "says"),
     [
         ({"url": "https://127.0.0.1:70000/"}, "not a URL"),
-        ({"url": "http://10.0.0.1/hook"}, "private"),
+        ({"url": "http://10.0.0.1/hook"}, "its address is not allowed"),
         ({"secrets": [{"sealed": SecretBox([b"x" * 32]).seal(NEW, A), "created_ms": 1}]}, "add that key"),
         ({"secrets": [{"sealed": SecretBox([b"k" * 32]).seal(NEW, "sub_b"), "created_ms": 1}]}, "another's"),
         ({"secrets": [{"sealed": SecretBox([b"k" * 32]).seal("topsecret", A), "created_ms": 1}]}, "cannot sign"),

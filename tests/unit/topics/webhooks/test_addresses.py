@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from topics.configuration.errors import ConfigurationError
 from topics.configuration.networks import parse_networks, parse_ports
 from topics.configuration.settings import load_settings
-from topics.webhooks.addresses import SPECIAL_IPV4, SPECIAL_IPV6, AddressGuard, EndpointError, special
+from topics.webhooks.addresses import NOT_ALLOWED, SPECIAL_IPV4, SPECIAL_IPV6, AddressGuard, EndpointError, special
 from topics.webhooks.dialling import guard_of
 
 DEFAULT = AddressGuard()
@@ -130,8 +131,17 @@ def test_every_entry_of_the_tables_refuses_its_ends() -> None:
     ],
 )
 def test_a_url_that_is_no_public_endpoint_is_refused(url: str, says: str) -> None:
-    with pytest.raises(EndpointError, match=says):
+    with pytest.raises(EndpointError) as error:
         DEFAULT.endpoint(url)
+    assert re.search(says, f"{error.value} {error.value.detail}")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "[::1]", "[fd00::1]", "[::ffff:a00:1]"])
+def test_all_addresses_that_are_not_allowed_get_the_same_words(host: str) -> None:
+    with pytest.raises(EndpointError) as error:
+        DEFAULT.endpoint(f"https://{host}/")
+    assert str(error.value) == NOT_ALLOWED
+    assert host.strip("[]") in error.value.detail
 
 
 @pytest.mark.parametrize(
@@ -166,7 +176,7 @@ def test_an_address_is_taken_in_its_one_spelling_only(address: object, data: st.
         with pytest.raises(EndpointError, match="odd spelling"):
             OPEN.endpoint(f"https://{host}/")
     elif special(ip_address(host)) is not None:
-        with pytest.raises(EndpointError, match="is not public"):
+        with pytest.raises(EndpointError, match=NOT_ALLOWED):
             OPEN.endpoint(f"https://{host}/")
 
 

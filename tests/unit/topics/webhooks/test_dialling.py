@@ -9,10 +9,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from sluice.dev.local.ports import free_ports
 from tests.support.webhooks import webhook_client
 from topics.configuration.networks import parse_networks, parse_ports
 from topics.webhooks import dialling
-from topics.webhooks.addresses import AddressGuard, EndpointError
+from topics.webhooks.addresses import NOT_ALLOWED, AddressGuard, EndpointError
 from topics.webhooks.client import Endpoint, Response, WebhookClient
 from topics.webhooks.dialling import AddressRefusedError, Dialler, SystemLookup
 
@@ -70,17 +71,17 @@ async def post(client: WebhookClient, url: str) -> Response:
     return await client.post(client.endpoint(url), "", b"{}", 20.0)
 
 
-async def test_a_name_that_rebinds_is_refused_from_then_on(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_that_rebinds_is_refused_from_then_on(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(dialling, "KEPT_S", 0.0)
     server.closes = True
     dns = FakeDns(["127.0.0.1"], ["127.0.0.2"])
     async with webhook_client(LOCAL, dns) as client:
         assert (await post(client, server.url("hooks.example"))).status == 200
         assert dns.asked == 1  # nothing resolves the name a second time before it dials
-        assert (
-            "hooks.example: 127.0.0.2 is not public: loopback"
-            in (await post(client, server.url("hooks.example"))).error
-        )
+        assert NOT_ALLOWED in (await post(client, server.url("hooks.example"))).error
+    assert "hooks.example: 127.0.0.2 is not public: loopback" in caplog.text
     assert server.dialled == ["127.0.0.1"]
 
 
@@ -99,24 +100,24 @@ async def test_a_kept_connection_stays_where_it_was_dialled(server: Server, monk
 )
 async def test_a_mixed_answer_is_refused_whole(server: Server, answer: list[str]) -> None:
     async with webhook_client(LOCAL, FakeDns(answer)) as client:
-        assert "is not public" in (await post(client, server.url("hooks.example"))).error
+        assert NOT_ALLOWED in (await post(client, server.url("hooks.example"))).error
     assert server.dialled == []
 
 
 @pytest.mark.parametrize("host", ["127.0.0.2", "127.0.0.1", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]"])
 async def test_an_address_in_the_url_is_checked_before_and_when_it_is_dialled(server: Server, host: str) -> None:
     async with webhook_client(CLOSED) as client:
-        with pytest.raises(EndpointError, match="is not public"):
+        with pytest.raises(EndpointError, match=NOT_ALLOWED):
             client.endpoint(server.url(host))
         # Even if nothing had looked at the URL.
         unchecked = Endpoint((host.strip("[]"), server.server.port or 0, False), b"POST / HTTP/1.1\r\n")
-        assert "is not public" in (await client.post(unchecked, "", b"", 20.0)).error
+        assert NOT_ALLOWED in (await client.post(unchecked, "", b"", 20.0)).error
     assert server.dialled == []
 
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost"])
 async def test_an_odd_spelling_is_not_dialled(server: Server, host: str) -> None:
-    with pytest.raises(AddressRefusedError, match=r"is not public|is not an address"):
+    with pytest.raises(AddressRefusedError, match=NOT_ALLOWED):
         await Dialler(CLOSED).connect(host, server.server.port or 0)
 
 
@@ -180,3 +181,20 @@ async def test_the_systems_resolver_answers_with_addresses_or_says_why_not() -> 
     for host in ("hooks.invalid", "a" * 64 + ".invalid"):
         with pytest.raises(OSError, match="has no address"):
             await lookup(host)
+
+
+async def test_no_error_of_the_network_tells_an_address(caplog: pytest.LogCaptureFixture) -> None:
+    [port] = free_ports(1)
+    everywhere = AddressGuard(networks=parse_networks("127.0.0.0/8"), ports=PORTS, plain_http=True)
+    for guard, answer, says in (
+        (CLOSED, ["127.0.0.2"], "AddressRefusedError"),
+        (everywhere, ["127.0.0.2"], "ConnectionRefusedError: Connection refused"),
+        (everywhere, ["127.0.0.2", "127.0.0.3"], "Connection refused"),
+    ):
+        async with webhook_client(guard, FakeDns(answer)) as client:
+            for _ in range(5):
+                error = (await post(client, f"http://hooks.example:{port}/")).error
+        assert says in error
+        assert "127." not in error
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == ["endpoint.refused: hooks.example: " + str(CLOSED.refusal("127.0.0.2", port))]
