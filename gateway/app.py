@@ -47,6 +47,8 @@ from topics.api.routes import PROBES
 from topics.configuration.channels import Channels
 from topics.configuration.hang_ups import HangUps
 from topics.configuration.settings import Settings
+from topics.records.signing import Signer
+from topics.records.unreadable import UNREADABLE
 from topics.subscriptions.index import SubscriptionView
 
 log = logging.getLogger(__name__)
@@ -93,7 +95,13 @@ def make_app(
     """The HTTP application. The caller starts and stops its dependencies. `calls`: those that a Door looks at, too."""
     calls = calls or make_calls(settings, channels)
     responder = Responder(dependencies.metrics, dependencies.access_log, dependencies.now_ms)
-    commands = Commands(dependencies.producer, dependencies.replies, dependencies.now_ms, settings.relay_deadline_s)
+    commands = Commands(
+        dependencies.producer,
+        dependencies.replies,
+        dependencies.now_ms,
+        settings.relay_deadline_s,
+        Signer(settings.secret_keys),
+    )
     search = Search(
         settings,
         channels,
@@ -132,9 +140,10 @@ def _add_probes(router: web.UrlDispatcher, dependencies: Dependencies) -> None:
 
     async def ready(_request: web.Request) -> web.Response:
         reason = dependencies.producer.unready() or dependencies.replies.unready()
+        warnings = {"warnings": said} if (said := UNREADABLE.warnings()) else {}
         if reason is None:
-            return _json({"ready": True})
-        return _json({"ready": False, "reason": reason}, 503)
+            return _json({"ready": True, **warnings})
+        return _json({"ready": False, "reason": reason, **warnings}, 503)
 
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(body=dependencies.metrics.text(), headers={"Content-Type": CONTENT_TYPE})

@@ -11,6 +11,7 @@ import pytest
 from sluice.dev.local.broker import Broker, private_broker
 from streams.runtime.invariants import MODE_VARIABLE
 from tests.support.kafka import Kafka, shared_kafka
+from topics.records.unreadable import UNREADABLE
 
 os.environ[MODE_VARIABLE] = "raise"
 """A violated invariant fails a test; processes that tests start inherit this."""
@@ -21,6 +22,13 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """A real Kafka, shared by the whole run; never end it. See tests/support/kafka.py for its sources."""
     with shared_kafka(tmp_path_factory.mktemp("shared-kafka")) as shared:
         yield shared
+
+
+@pytest.fixture(autouse=True)
+def _forget_unreadable() -> Iterator[None]:
+    """Unreadable records are remembered by the process: those of one test are no news to the next."""
+    yield
+    UNREADABLE.clear()
 
 
 @pytest.fixture

@@ -10,21 +10,23 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 import orjson
 
-from bench.processes import demo
+from bench.processes import SECRET_KEY, demo
 from streams.order.role import OrdersRole
 from streams.runtime.role import Effect, Record
 from streams.runtime.tables.partition_table import PartitionState
-from topics.configuration.settings import Settings
+from topics.configuration.secret_keys import parse_secret_keys
+from topics.configuration.settings import load_settings
 from topics.contract.sample_files import sample
 from topics.records.deliveries import Attempt, Outcome, OutcomeKind
 from topics.records.envelope import COMMAND, DELIVERY_OUTCOME, DELIVERY_SOURCE, GATEWAY_SOURCE, Envelope, Headers
 from topics.records.keys import order_key, partition_of
+from topics.records.signing import Signer
 from topics.records.verdicts import decode_reply
 
 CHANNEL = "demo"
@@ -37,6 +39,8 @@ REPLY_PARTITION = 3
 RELAY_S = 30
 STORED_STEPS = 3
 """Steps after which the state of an order has about 1 KB."""
+_SIGNER = Signer(parse_secret_keys(SECRET_KEY))
+"""Signs as the gateway does."""
 _TEMPLATE = 9_999_999_999
 _NOW_MS = 1_760_000_000_000
 _CODE = "BENCH-ORDER-CODE"
@@ -128,7 +132,10 @@ def input_of(number: int, step: tuple[str, str, int], now_ms: int) -> Input:
             reply_partition=REPLY_PARTITION,
             deadline_ms=now_ms + RELAY_S * 1_000,
         )
-    return Input(order_key(CHANNEL, code), value, envelope.headers())
+    key = order_key(CHANNEL, code)
+    if kind == "command":
+        envelope = replace(envelope, signature=_SIGNER.sign(envelope.type, key, value) or b"")
+    return Input(key, value, envelope.headers())
 
 
 def events_of(orders: int) -> int:
@@ -174,7 +181,7 @@ def _decided(number: int) -> ExpectedOutputs:
 
 def _decide(number: int, steps: Iterable[tuple[str, str, int]]) -> tuple[list[Effect], bytes]:
     """Return the effects of an order that takes these steps, and its state afterwards; without Kafka."""
-    settings = Settings()
+    settings = load_settings(secret_key=SECRET_KEY)
     role = OrdersRole(settings, demo())
     key = order_key(CHANNEL, code_of(number))
     state = PartitionState(partition_of(key, settings.partitions), role.tables)

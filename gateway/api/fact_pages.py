@@ -20,6 +20,7 @@ from gateway.http.answers import VERDICT_RETRY_AFTER_S, Refused
 from gateway.ports import Clock, LogReading, LogRecord
 from topics.records.envelope import FACT, time_of
 from topics.records.reading import Epochs, made_by
+from topics.records.unreadable import UNREADABLE
 from topics.subscriptions.model import delivered_body
 
 PAGE_BYTES_MAX = 4 << 20
@@ -164,12 +165,18 @@ class _Search:
         epoch = made_by(record.headers).epoch
         if self._epochs.is_stale(self._partition, epoch) or record.key != self._order.key:
             return None
-        fact = orjson.loads(record.value)
-        if fact["sequence"] < self.wanted or not self._order.has(fact):
+        try:
+            fact = orjson.loads(record.value)
+            sequence = int(fact["sequence"])
+            if sequence < self.wanted or not self._order.has(fact):
+                return None
+            if sequence > self.wanted:
+                return sequence
+            body = delivered_body(_header(record, "ce_type").removeprefix(FACT), fact)
+        except Exception as error:  # noqa: BLE001 - it is no fact of Sluice, whatever it holds
+            UNREADABLE.note("orders.events", record.key, error, partition=self._partition, offset=record.offset)
             return None
-        if fact["sequence"] > self.wanted:
-            return int(fact["sequence"])
-        self.page.events.append(delivered_body(_header(record, "ce_type").removeprefix(FACT), fact))
+        self.page.events.append(body)
         self._bytes += len(record.value)
         self.wanted += 1
         return None
@@ -177,7 +184,12 @@ class _Search:
     def _is_past(self, record: LogRecord) -> bool:
         """Whether the wanted fact cannot come after this record: facts are written in the order of their commands."""
         at_ms = self._order.times.get(self.wanted)
-        return at_ms is not None and time_of(_header(record, "ce_time")) > at_ms + HOUR_MS
+        if at_ms is None:
+            return False
+        try:
+            return time_of(_header(record, "ce_time")) > at_ms + HOUR_MS
+        except ValueError:
+            return False
 
     async def _jump(self, last: LogRecord) -> None:
         """Leaves out the log up to the wanted fact, if that is much later."""
@@ -216,4 +228,4 @@ class _Search:
 
 
 def _header(record: LogRecord, name: str) -> str:
-    return next((value for key, value in record.headers if key == name), b"").decode()
+    return (next((value for key, value in record.headers if key == name), b"") or b"").decode()

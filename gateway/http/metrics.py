@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from topics.records.unreadable import UNREADABLE
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 45.0)
 """From the time of a verdict when all is well to the time when the caller of a relay gives up."""
@@ -110,5 +112,6 @@ class Metrics(Collector):
             "Bytes handed to Kafka and not acknowledged yet",
             value=self.bytes_in_flight(),
         )
+        yield from UNREADABLE.collect()
         yield GaugeMetricFamily("sluice_gateway_waiters", "Requests that wait for a reply", value=self.waiters())
         yield from self.more()

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from gateway.http.call import Call, new_event_id
 from gateway.ports import Clock, Outgoing, Producer, Replies, Unavailable
 from topics.records.envelope import GATEWAY_SOURCE, Headers, event_headers
+from topics.records.signing import SIGNATURE, Signer
 from topics.records.verdicts import Reply
 
 RELAY_GRACE_S = 1.0
@@ -27,11 +28,15 @@ class BatchPart(NamedTuple):
 class Commands:
     """Writes the records of calls. Sets a call's event id, positions and verdict, for its receipts and log line."""
 
-    def __init__(self, producer: Producer, replies: Replies, now_ms: Clock, relay_deadline_s: float) -> None:
+    def __init__(
+        self, producer: Producer, replies: Replies, now_ms: Clock, relay_deadline_s: float, signer: Signer
+    ) -> None:
+        """`signer` signs the commands: their bodies are validated by then."""
         self._producer = producer
         self._replies = replies
         self._now_ms = now_ms
         self._relay_deadline_s = relay_deadline_s
+        self._signer = signer
 
     async def execute(self, call: Call, kind: str, key: bytes, value: bytes, wait_s: float) -> Reply | None:
         """The reply to one command; None when none came in time. Raises as the producer does."""
@@ -45,6 +50,7 @@ class Commands:
             *event_headers(event, kind, GATEWAY_SOURCE, channel, call.subject, now_ms),
             ("sluice-reply-partition", b"%d" % self._replies.partition),
             ("sluice-deadline-ms", b"%d" % deadline_ms),
+            *self._signature(kind, key, value),
         )
         is_relay = wait_s >= self._relay_deadline_s
         waiting = self._replies.expect(event, wait_s + RELAY_GRACE_S if is_relay else wait_s)
@@ -78,7 +84,11 @@ class Commands:
         ids = [f"{call.event}-{index}" for index in range(len(parts))]
         records = []
         for id_, part in zip(ids, parts, strict=True):
-            headers = (*event_headers(id_, kind, GATEWAY_SOURCE, channel, part.subject, now_ms), *shared)
+            headers = (
+                *event_headers(id_, kind, GATEWAY_SOURCE, channel, part.subject, now_ms),
+                *shared,
+                *self._signature(kind, part.key, part.value),
+            )
             records.append(Outgoing("orders.commands", part.key, part.value, headers))
         waiting: list[asyncio.Future[Reply | None]] = []
         try:
@@ -104,6 +114,10 @@ class Commands:
         call.positions.append(await self._producer.produce(Outgoing(topic, key, value, headers, partition)))
         if call.place is not None:
             call.place.acknowledged(time.perf_counter() - started)
+
+    def _signature(self, kind: str, key: bytes, value: bytes) -> Headers:
+        signature = self._signer.sign(kind, key, value)
+        return () if signature is None else ((SIGNATURE, signature),)
 
     def _check_replies(self) -> None:
         """A command is refused while its verdict could not be read."""

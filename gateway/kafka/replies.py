@@ -21,6 +21,7 @@ from gateway.ports import Overloaded
 from topics.configuration.settings import Settings
 from topics.kafka import clients
 from topics.kafka.catalogue import BY_NAME
+from topics.records.unreadable import UNREADABLE
 from topics.records.verdicts import Reply, decode_reply
 
 log = logging.getLogger(__name__)
@@ -135,8 +136,8 @@ class ReplyReader:
             return
         try:
             reply = decode_reply(record.value)
-        except (ValueError, KeyError, TypeError) as error:
-            log.error("the reply at offset %d cannot be read: %r", record.offset, error)  # noqa: TRY400 - no traceback needed
+        except Exception as error:  # noqa: BLE001 - whatever it holds, others wait for the replies behind it
+            UNREADABLE.note("replies", record.key, error, partition=self._partition, offset=record.offset)
             return
         self._metrics.count_reply(reply.verdict.value)
         self._settle(record.key, reply)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -18,7 +18,7 @@ from topics.configuration.settings import Settings
 from topics.kafka.compacted_view import KeptByViews, WholeView
 from topics.records.keys import join, split
 from topics.stock.position_map import parts_of
-from topics.stock.positions import is_consolidated, is_position
+from topics.stock.positions import QUANTITY_MAX, is_consolidated, is_position
 
 _AT = struct.Struct("<II")
 """A position of a SKU: the number of its location, and its quantity."""
@@ -27,7 +27,7 @@ _AT = struct.Struct("<II")
 class _Item(msgspec.Struct, gc=False):
     """The members of a position that a search answers with."""
 
-    quantity: int
+    quantity: Annotated[int, msgspec.Meta(ge=0, le=QUANTITY_MAX)]
     channelSerialNo: str | None = None  # noqa: N815 - the contract's spelling
 
 
@@ -64,13 +64,14 @@ class StockIndex:
         self.snapshots = SnapshotIndex()
 
     def apply(self, key: bytes, value: bytes | None) -> None:
-        """One record of `inventory.positions`; None is a tombstone."""
+        """One record of `inventory.positions`; None is a tombstone. Raises ValueError for one that this version cannot
+        read: the SKU's position before it goes on to count."""
         if not is_position(key):
             self.snapshots.apply(key, value)
             return
         parts = parts_of(key)
         if parts is None:
-            return  # not the key of a position, so no search could find it
+            raise ValueError("its key is not channel|location|sku")
         stock, sku = parts
         found = self._locations.get(stock)
         if found is None:
@@ -139,7 +140,7 @@ def _find(packed: bytes, number: int) -> int:
 
 
 def _put(channel: _Channel, sku: str, number: int, at: int, value: bytes) -> None:
-    item = _decode(value)
+    item = _decode(value)  # before anything changes: it raises for a value that cannot be read
     new, old = _AT.pack(number, item.quantity), channel.packed.get(sku)
     # Other channels have this SKU as well: its text is kept once.
     channel.packed[sku if old is not None else sys.intern(sku)] = (

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterator
 
 from topics.api.snapshots import SnapshotDocument
-from topics.stock.snapshots import Ended, Run, decode_kept, snapshots_of
+from topics.records.unreadable import UNREADABLE, UnreadableError
+from topics.stock.snapshots import Ended, Run, decode_kept, snapshots_key, snapshots_of
 
 
 class SnapshotIndex:
@@ -31,7 +32,7 @@ class SnapshotIndex:
             changed.set()
 
     def all(self, channel: str, location: str) -> list[SnapshotDocument]:
-        """The newest first."""
+        """The newest first; none when this version cannot read their state."""
         raw = self._raw.get((channel, location))
         return [] if raw is None else list(_documents(channel, location, raw))
 
@@ -48,7 +49,11 @@ class SnapshotIndex:
 
 
 def _documents(channel: str, location: str, raw: bytes) -> Iterator[SnapshotDocument]:
-    kept = decode_kept(raw)
+    try:
+        kept = decode_kept(raw)
+    except UnreadableError as error:
+        UNREADABLE.note("inventory.positions", snapshots_key(channel, location), error)
+        return
     for run in reversed(kept.runs):
         yield document_of_run(channel, location, run)
     for ended in reversed(kept.ended):

@@ -188,6 +188,12 @@ class DeliveryRole(Role):
         )
 
     def _on_subscription_changed(self, subscription: str) -> None:
+        try:
+            self._follow_subscription(subscription)
+        except Exception as error:  # noqa: BLE001 - the view would take it for a fault of the record
+            self._failure.report(error)
+
+    def _follow_subscription(self, subscription: str) -> None:
         self._count_subscriptions()
         destination = subscription_destination(subscription)
         if self._shared is not None:

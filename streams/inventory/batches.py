@@ -16,7 +16,6 @@ from pydantic import ValidationError
 from streams.runtime.role import Poison, Record
 from topics.contract.models.inventory import ConsolidatedAtp, LocationWiseAtp, is_consolidated_body, split_valid
 from topics.contract.models.plain_stock import LocationCode, PlainQuantity
-from topics.records.envelope import GATEWAY_SOURCE
 from topics.records.nesting import NESTING_MAX, is_too_deep
 from topics.schema_base import SKUS_MAX, problems
 from topics.stock.positions import consolidated_location
@@ -74,10 +73,8 @@ def members_of(record: Record) -> dict[str, Any]:
     return members
 
 
-def split_items(members: dict[str, Any], source: str) -> Batch:
-    """Separates the usable items; records of the gateway are valid already."""
-    if source == GATEWAY_SOURCE:
-        return Batch(members, members["inventories"])
+def split_items(members: dict[str, Any]) -> Batch:
+    """Separates the usable items. Stock is always validated, whoever says to have written it."""
     try:
         items, failures = split_valid(members)
     except ValidationError as error:

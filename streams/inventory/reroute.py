@@ -14,6 +14,7 @@ import orjson
 
 from streams.runtime.role import Poison
 from topics.records.envelope import Headers
+from topics.records.json_record import decode_stored
 from topics.records.keys import join
 from topics.stock.positions import ORIGIN
 
@@ -58,10 +59,8 @@ class Applied:
 
 
 def decode_applied(raw: bytes | None) -> Applied:
-    if raw is None:
-        return Applied()
-    data = orjson.loads(raw)
-    return Applied(data["offset"], tuple(data["skipped"]))
+    """Raises UnreadableError."""
+    return Applied() if raw is None else decode_stored(raw, Applied)
 
 
 def origin_of(headers: Headers) -> Origin | None:

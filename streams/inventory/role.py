@@ -33,6 +33,7 @@ from topics.contract.touchpoints import TOUCHPOINTS
 from topics.kafka.catalogue import BY_NAME as TOPIC_BY_NAME
 from topics.records.envelope import COMMAND, Envelope, EnvelopeError, parse
 from topics.records.keys import stock_key, stock_partition
+from topics.records.unreadable import UNREADABLE, UnreadableError
 from topics.stock.snapshots import SNAPSHOT_STEP
 
 _TYPES = {COMMAND + touchpoint.name for touchpoint in TOUCHPOINTS if touchpoint.entity is Entity.STOCK} | SNAPSHOT_TYPES
@@ -66,7 +67,7 @@ class InventoryRole(Role):
         if envelope.type in SNAPSHOT_TYPES:
             return self._decide_snapshot(record, envelope, cast("Quantities", tables[POSITIONS]))
         plain = read_quantities(record.value)
-        batch = NO_BATCH if plain is not None else split_items(members_of(record), envelope.source)
+        batch = NO_BATCH if plain is not None else split_items(members_of(record))
         location = self._location(envelope.channel, location_of(batch.members) if plain is None else plain.locationCode)
         origin = origin_of(record.headers)
         if location.partition != record.partition:
@@ -124,8 +125,14 @@ class InventoryRole(Role):
 
 
 def _is_to_apply(table: Table, record: Record, key: bytes, origin: Origin) -> bool:
-    """Whether a record that was sent on is newer than what came from its origin before; keeps what was decided."""
-    applied = decode_applied(table.get(key))
+    """Whether a record that was sent on is newer than what came from its origin before; keeps what was decided.
+
+    Raises Poison when this version cannot read what was decided before: old stock must not be put after new."""
+    try:
+        applied = decode_applied(table.get(key))
+    except UnreadableError as error:
+        UNREADABLE.note(POSITIONS, key, error, partition=record.partition)
+        raise Poison("unreadable_state", f"how far {key!r} was applied cannot be read: {error}") from error
     if table.is_made_from(key):
         # Kafka's redelivery: decided as the first time. Each position says itself whether it is durable already.
         return record.offset not in applied.skipped

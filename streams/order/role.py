@@ -15,7 +15,7 @@ from streams.order.records.answer_table import AnswerTable, stored_answer
 from streams.order.records.decode import decode_event
 from streams.order.records.encode import EffectEncoder, reply_record
 from streams.order.records.reply_addresses import ReplyAddresses
-from streams.order.records.stored_entity import read_entity
+from streams.order.records.stored_entity import STATE, read_entity
 from streams.order.records.ticks import Ticker, until_of
 from streams.runtime.following import Following
 from streams.runtime.limits import VALUE_BYTES_MAX
@@ -27,12 +27,12 @@ from topics.configuration.sla import DEFAULT_POLICY
 from topics.kafka.catalogue import BY_NAME as TOPIC_BY_NAME
 from topics.records.envelope import EnvelopeError, parse
 from topics.records.keys import TICK_KEY, partition_of
+from topics.records.signing import Signer
 from topics.records.verdicts import Reply, Verdict
 from topics.subscriptions.index import SubscriptionIndex, SubscriptionView
 
 log = logging.getLogger(__name__)
 
-STATE = "orders.state"
 ANSWERS = "relay.answers"
 REROUTED = "sluice-rerouted"
 """Header of a record that was sent on to the right partition: partition and offset it came from."""
@@ -56,6 +56,7 @@ class OrdersRole(Role):
         self._partitions = settings.partitions
         self._addresses = ReplyAddresses(settings, channels)
         self.targets = self._addresses.topics
+        self._signer = Signer(settings.secret_keys)
         self._relay_deadline_ms = int(settings.relay_deadline_s * 1000)
         subscriptions = subscriptions or SubscriptionView(settings)
         self._following = Following(subscriptions)
@@ -72,7 +73,7 @@ class OrdersRole(Role):
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
         if record.key == TICK_KEY:
             return self._decide_tick(record, tables[STATE])
-        event = decode_event(record, self._channels, self._relay_deadline_ms, self._addresses)
+        event = decode_event(record, self._channels, self._relay_deadline_ms, self._addresses, self._signer)
         if event.key != record.key or partition_of(event.key, self._partitions) != record.partition:
             return [self._rerouted(record, event)]
         state, answers = tables[STATE], tables[ANSWERS]
@@ -108,7 +109,10 @@ class OrdersRole(Role):
     def _decide_tick(self, record: Record, state: Table) -> list[Effect]:
         """Decide every entity that is due. Those whose state was made from this tick already are left alone."""
         until = until_of(record)
-        tick = parse(record.headers).id
+        try:
+            tick = parse(record.headers).id
+        except EnvelopeError as error:
+            raise Poison("BAD_ENVELOPE", str(error)) from error
         due = self.ticker.due(record.partition)
         if due is None:
             return []
@@ -119,6 +123,8 @@ class OrdersRole(Role):
                 continue
             try:
                 records += self._decide_due(key, tick, record, state)
+            except Poison as poison:
+                log.warning("%r is not decided by %s: %s", key, tick, poison.reason)
             except Exception:
                 # One that cannot be decided must not hold up the others; the caller of its next command learns it.
                 log.exception("%s cannot be decided by %s", key, tick)
@@ -198,7 +204,7 @@ class OrdersRole(Role):
         return rejection(record, role=self.name, topic=self._source_name, code=code, reason=decided.message)
 
     def on_assigned(self, partition: int, tables: Tables) -> None:
-        self._answers[partition] = AnswerTable(tables[ANSWERS])
+        self._answers[partition] = AnswerTable(tables[ANSWERS], partition)
         due = self.ticker.on_assigned(partition, tables[STATE])
         self._stuck.on_assigned(partition)
         for key, raw in tables[STATE].items():  # one walk: there may be a million, and nothing else runs meanwhile
@@ -213,7 +219,7 @@ class OrdersRole(Role):
     def _answer_table(self, partition: int, table: Table) -> AnswerTable:
         known = self._answers.get(partition)
         if known is None:
-            known = self._answers[partition] = AnswerTable(table)
+            known = self._answers[partition] = AnswerTable(table, partition)
         return known
 
     def _rerouted(self, record: Record, event: Event) -> Effect:

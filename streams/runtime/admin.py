@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
 from streams.runtime.metrics import Metrics
 from topics.configuration.settings import Settings
+from topics.records.unreadable import UNREADABLE
 
 CONTENT_TYPE = "text/plain; version=0.0.4"
 SHUTDOWN_S = 0.5
@@ -52,14 +53,16 @@ class Admin:
         return _answer("live", self._not_live())
 
     async def _ready(self, _: web.Request) -> web.Response:
-        return _answer("ready", self._not_ready())
+        return _answer("ready", self._not_ready(), UNREADABLE.warnings())
 
     async def _text(self, _: web.Request) -> web.Response:
         self._refresh()
         return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
 
-def _answer(question: str, reason: str | None) -> web.Response:
+def _answer(question: str, reason: str | None, warnings: Sequence[str] = ()) -> web.Response:
+    """`warnings`: what an operator should look at, though it stops nothing."""
+    more = {"warnings": list(warnings)} if warnings else {}
     if reason is None:
-        return web.json_response({question: True})
-    return web.json_response({question: False, "reason": reason}, status=503)
+        return web.json_response({question: True, **more})
+    return web.json_response({question: False, "reason": reason, **more}, status=503)

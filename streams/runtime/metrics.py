@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from topics.records.unreadable import UNREADABLE
+
 PREFIX = "sluice_runtime_"
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _SIZES = (1, 5, 20, 100, 500, 2_000, 10_000, 50_000)
@@ -23,6 +25,7 @@ class Metrics:
     def __init__(self, role: str) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(INVARIANT_VIOLATIONS)
+        self.registry.register(UNREADABLE)
         self.lag = self._gauge(
             "lag_records", "Records of the source topic not yet finished: decided and durable", "partition"
         )

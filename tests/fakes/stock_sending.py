@@ -37,6 +37,7 @@ class PlayedStock:
             clock=clock,
             listener=self._listener,
             spawn=self._spawn,
+            crashed=committer.fail,
             chance=lambda: 0.5,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from streams.delivery.stock.in_doubt import InDoubtJournal, notes_by_location
+from streams.delivery.stock.in_doubt import InDoubtJournal, Notes, notes_by_location
 from streams.delivery.stock.queue.comparison import rank_in_doubt
 from streams.delivery.stock.queue.ordering import rank_of
 from tests.fakes.delivery_tables import MemoryTable
@@ -35,4 +35,4 @@ def journal_of(notes: dict[bytes, bytes], channel: str, location: str) -> InDoub
     """As the next owner opens it from what is durable."""
     table = MemoryTable()
     table.values = notes
-    return InDoubtJournal(channel, location, notes_by_location(table).get((channel, location), {}))
+    return InDoubtJournal(channel, location, notes_by_location(table, 0).get((channel, location), Notes()))

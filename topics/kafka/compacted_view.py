@@ -18,6 +18,7 @@ from topics.configuration.settings import Settings
 from topics.kafka import clients
 from topics.kafka.catalogue import BY_NAME, RECORD_BYTES_MAX
 from topics.records.reading import OWNER_KEY, Epochs, made_by
+from topics.records.unreadable import NOT_OURS, UNREADABLE
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,12 @@ class CompactedView:
 
     `on_record(partition, key, value)`: value None means that the key is gone. `on_partition_dropped(partition)`:
     everything that came from it must be forgotten; it may come again later, from its beginning. Both are called in the
-    event loop and must not block. An exception from them ends the view, because its owner's copy is wrong then.
+    event loop and must not block.
+
+    An exception of `on_record` means that this record cannot be read: it is counted and named
+    (topics.records.unreadable), and the view goes on with the next. So `on_record` reads first and changes its copy
+    after that. What it does beyond its copy must not raise: a failure there ends the process in another way.
+    An exception of `on_partition_dropped` ends the view.
 
     A worker that lost a partition without knowing may still write a little behind its new owner, under an older epoch.
     Such records are not called back: in the log's order, nothing of an older epoch counts after the claim of a new
@@ -64,6 +70,7 @@ class CompactedView:
         self._one_owner = one_owner
         self._settings = settings
         self._topic = topic_full_name
+        self._name = topic_full_name.removeprefix(f"{settings.topic_prefix}.").removesuffix(".v1")
         self._on_record = on_record
         self._on_partition_dropped = on_partition_dropped
         self._wanted: frozenset[int] | None = frozenset()
@@ -74,6 +81,8 @@ class CompactedView:
         self._polled: dict[int, int] = {}
         self._current: dict[int, int] = {}
         self._epochs = Epochs()
+        self._unreadable: set[bytes] = set()
+        """Keys whose last record cannot be read, as far as they are remembered."""
         self._generation = 0
         self._applied = 0
         self._changed = asyncio.Event()
@@ -230,19 +239,40 @@ class CompactedView:
         return frozenset(partitions)
 
     def _handle(self, chunks: dict[TopicPartition, list[Any]]) -> None:
-        on_record, one_owner = self._on_record, self._one_owner
+        on_record, one_owner, unreadable = self._on_record, self._one_owner, self._unreadable
         for tp, records in chunks.items():
-            partition, headers, stale = tp.partition, None, False
+            partition, headers, stale, epoch = tp.partition, None, False, 0
             for record in records:
-                # Records made from one source record have the same headers, and stand together.
-                if one_owner and record.headers != headers:
-                    headers = record.headers
-                    stale = self._epochs.is_stale(partition, made_by(headers).epoch)
                 key = record.key
-                if not stale and key is not None and key != OWNER_KEY:
-                    on_record(partition, key, record.value)
+                try:
+                    # Records made from one source record have the same headers, and stand together.
+                    if one_owner and record.headers != headers:
+                        headers = record.headers
+                        epoch = made_by(headers).epoch
+                        stale = self._epochs.is_stale(partition, epoch)
+                    if stale:
+                        if not epoch:
+                            self._note(partition, record, NOT_OURS)
+                    elif key is not None and key != OWNER_KEY:
+                        on_record(partition, key, record.value)
+                        if unreadable and key in unreadable:
+                            self._readable(key)
+                except Exception as error:  # noqa: BLE001 - whatever bytes it holds, the records behind it are read
+                    if record.value is None:
+                        self._readable(record.key)  # the deletion of a record that could not be read
+                    else:
+                        self._note(partition, record, error)
             self._next[partition] = records[-1].offset + 1
         self._progressed()
+
+    def _note(self, partition: int, record: Any, why: Exception | str) -> None:
+        UNREADABLE.note(self._name, record.key, why, partition=partition, offset=record.offset)
+        if record.key is not None and UNREADABLE.is_noted(self._name, record.key):
+            self._unreadable.add(record.key)
+
+    def _readable(self, key: bytes) -> None:
+        self._unreadable.discard(key)
+        UNREADABLE.read_again(self._name, key)
 
     async def _notice_ends(self, consumer: AIOKafkaConsumer) -> None:
         """Finds partitions that are caught up, by the consumer's position: a log may end in offsets without records."""

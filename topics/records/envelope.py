@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+from topics.records.signing import SIGNATURE
 from topics.values import named_value
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -50,7 +51,7 @@ NO_CHANNEL = "~"
 """Stands for a channel's name in records that belong to all channels or to none."""
 
 GATEWAY_SOURCE = "/gateway"
-"""ce_source of records whose body a gateway validated. The role validates bodies from any other source again."""
+"""ce_source of what a gateway writes. Anybody may write it, so nothing is inferred from it (topics.records.signing)."""
 ORDERS_SOURCE = "/orders"
 DELIVERY_SOURCE = "/delivery"
 INVENTORY_SOURCE = "/inventory"
@@ -67,7 +68,7 @@ class Envelope:
     `id` is unique per event and stable over retries; `time_ms` is epoch milliseconds. `reply_partition` is the
     partition of `replies` on which a gateway waits for `id`; `reply_topic` is the full name of the topic on which a
     direct producer wants its verdict, `deadline_ms` until when (epoch milliseconds). `batch_id` is the id of the HTTP
-    call that a split record came from.
+    call that a split record came from. `signature`: a gateway's, of type, key and value (topics.records.signing).
     """
 
     id: str
@@ -80,6 +81,7 @@ class Envelope:
     reply_topic: str = ""
     deadline_ms: int | None = None
     batch_id: str = ""
+    signature: bytes = b""
 
     def headers(self) -> Headers:
         headers = [*event_headers(self.id, self.type, self.source, self.channel, self.subject, self.time_ms)]
@@ -91,6 +93,8 @@ class Envelope:
             headers.append(("sluice-deadline-ms", b"%d" % self.deadline_ms))
         if self.batch_id:
             headers.append(("sluice-batch-id", self.batch_id.encode()))
+        if self.signature:
+            headers.append((SIGNATURE, self.signature))
         return tuple(headers)
 
 
@@ -131,6 +135,7 @@ def parse(headers: Iterable[tuple[str, bytes]] | Sequence[tuple[str, bytes]]) ->
         reply_topic=_text(found, "sluice-reply-topic", required=False),
         deadline_ms=_integer(found, "sluice-deadline-ms"),
         batch_id=_text(found, "sluice-batch-id", required=False),
+        signature=found.get(SIGNATURE) or b"",
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import msgspec
 import orjson
 
+from topics.records.unreadable import UnreadableError
+
 RecordT = TypeVar("RecordT")
 
 
@@ -49,3 +51,12 @@ def decode_record(raw: bytes, kind: type[RecordT]) -> RecordT:
         return msgspec.convert(orjson.loads(raw), kind)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from error
+
+
+def decode_stored(raw: bytes, kind: type[RecordT]) -> RecordT:
+    """Decodes a value of a table, which a role wrote, perhaps one of another version: members that are not known are
+    passed over. Raises UnreadableError, which quotes nothing of the value."""
+    try:
+        return msgspec.convert(orjson.loads(raw), kind)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(f"not a {kind.__name__}: {type(error).__name__} {error}") from error

@@ -28,15 +28,31 @@ class MadeBy(NamedTuple):
 
 NOBODY = MadeBy(0, -1)
 """For a record that no streams role wrote: older than any of theirs."""
+NUMBER_MAX = 2**62
+"""Above any epoch or offset that Sluice reaches, and what counts from there on still fits 64 bits."""
 
 
-def made_by(headers: Sequence[tuple[str, bytes]]) -> MadeBy:
-    """The epoch and offset in a record's headers. A record that is sent on has two such headers; the last counts."""
+def made_by(headers: Sequence[tuple[str, bytes | None]]) -> MadeBy:
+    """The epoch and offset in a record's headers. A record that is sent on has two such headers; the last counts.
+
+    A header that no streams role can have written says nothing.
+    """
     for name, content in reversed(headers):
         if name == MADE_BY:
-            epoch, _, offset = content.partition(b"/")
-            return MadeBy(int(epoch), int(offset))
+            return MadeBy(*read_made_by(content))
     return NOBODY
+
+
+def read_made_by(content: bytes | None) -> tuple[int, int]:
+    """Reads the value of the header."""
+    try:
+        first, _, second = content.partition(b"/")  # type: ignore[union-attr]
+        epoch, offset = int(first), int(second)
+    except (AttributeError, ValueError):  # null, or anything else from somebody else
+        return NOBODY
+    if epoch >= NUMBER_MAX or offset >= NUMBER_MAX or epoch < 0 or offset < NOBODY.offset:
+        return NOBODY
+    return epoch, offset
 
 
 class Epochs:
@@ -69,7 +85,7 @@ class Found(StrEnum):
     REPEAT = "repeat"
     """Seen before: ignore it. Its content differs only if a new owner had another configuration."""
     STALE = "stale"
-    """Written by a former owner behind its successor: ignore it."""
+    """Written by a former owner behind its successor, or by nobody of Sluice: ignore it."""
 
 
 class FactReader:

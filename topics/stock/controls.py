@@ -49,7 +49,10 @@ class Scope(NamedTuple):
 
 
 def scope_of(key: bytes) -> Scope:
+    """Raises ValueError for a key that `Scope.key` does not make."""
     channel, *location = split(key)
+    if len(location) > 1:
+        raise ValueError("its key has more parts than channel and location")
     return Scope(channel, location[0] if location else None)
 
 
@@ -63,17 +66,22 @@ class ControlIndex:
         self.listeners: list[Callable[[Scope], None]] = []
 
     def apply(self, key: bytes, value: bytes | None) -> None:
-        """Takes one record of `inventory.controls`."""
+        """Takes one record of `inventory.controls`. Raises ValueError for one that this version cannot read: it may be
+        a pause, so it counts as one."""
         scope = scope_of(key)
+        failed: ValidationError | None = None
         self._all.pop(scope, None)
         self.unreadable.discard(scope)
         if value is not None:
             try:
                 self._all[scope] = Control.model_validate_json(value)
-            except ValidationError:
+            except ValidationError as error:
                 self.unreadable.add(scope)
+                failed = error
         for listener in self.listeners:
             listener(scope)
+        if failed is not None:
+            raise failed
 
     def of(self, scope: Scope) -> Control:
         return self._all.get(scope, NOTHING_ASKED)

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import msgspec
 
 from topics.records.keys import escape, join, unescape
+from topics.records.unreadable import UnreadableError
 from topics.stock.positions import QUANTITY_MAX, decode_position
 
 QUANTITY_BITS = 32
@@ -96,16 +97,19 @@ class Location:
         packed = self.packed.get(sku)
         return None if packed is None else self._value(sku, packed)
 
-    def put(self, sku: str, value: bytes, origin: int) -> int:
-        """Returns by how many bytes the kept values have grown."""
+    def put(self, sku: str, value: bytes, origin: int, *, checked: bool = False) -> int:
+        """Returns by how many bytes the kept values have grown. A value that cannot be read is kept as it is, with
+        quantity 0; with `checked` UnreadableError is raised instead, and nothing changes."""
         before = self.packed.get(sku)
+        quantity = _plain_quantity(sku, value)
+        if quantity is None and checked:
+            check_position(sku, value)
         freed = 0
         if before is None:
             # Other locations have this SKU as well: its text is kept once.
             sku = sys.intern(sku)
         else:
             freed = len(self.whole.pop(sku)) if before & WHOLE else PLAIN_BYTES
-        quantity = _plain_quantity(sku, value)
         if quantity is None:
             self.whole[sku] = value
             self.packed[sku] = pack(origin, WHOLE | quantity_of(value))
@@ -241,11 +245,34 @@ def _plain_quantity(sku: str, value: bytes) -> int | None:
     return quantity if encode(plain) == value else None
 
 
+class _Whole(msgspec.Struct, gc=False):
+    """The members that a reader of any position goes by."""
+
+    channelSkuCode: str  # noqa: N815 - the contract's spelling
+    quantity: Annotated[int, msgspec.Meta(ge=0, le=QUANTITY_MAX)] | None = None
+    consolidatedQuantity: Annotated[int, msgspec.Meta(ge=0, le=QUANTITY_MAX)] | None = None  # noqa: N815
+
+
+_decode_whole = msgspec.json.Decoder(_Whole).decode
+
+
+def check_position(sku: str, value: bytes) -> None:
+    """Raises UnreadableError for a value that is no position of this SKU."""
+    try:
+        whole = _decode_whole(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableError(f"not a position: {error}") from error
+    if whole.channelSkuCode != sku:
+        raise UnreadableError("not a position: its channelSkuCode is not the one in the key")
+    if whole.quantity is None and whole.consolidatedQuantity is None:
+        raise UnreadableError("not a position: it has no quantity")
+
+
 def quantity_of(value: bytes) -> int:
     """The quantity in a position; consolidated, `consolidatedQuantity` is the field to read (contract 12)."""
     try:
         item: Any = decode_position(value)
         quantity = int(item.get("consolidatedQuantity", item.get("quantity", 0)))
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, OverflowError):
         return 0
     return min(max(quantity, 0), QUANTITY_MAX)

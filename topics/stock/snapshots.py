@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from topics.records.envelope import COMMAND
+from topics.records.json_record import decode_stored
 from topics.records.keys import join, split
 from topics.stock.positions import CONSOLIDATED, is_consolidated
 
@@ -116,14 +117,8 @@ class Kept:
 
 
 def decode_kept(raw: bytes) -> Kept:
-    data: dict[str, Any] = orjson.loads(raw)
-    return Kept(
-        [Run(**one) for one in data["runs"]],
-        [Ended(**one) for one in data["ended"]],
-        [Swept(**one) for one in data["sweeps"]],
-        data["step"],
-        data["asked_ms"],
-    )
+    """Raises UnreadableError."""
+    return decode_stored(raw, Kept)
 
 
 @lru_cache(maxsize=16_384)

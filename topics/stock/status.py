@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from heapq import nsmallest
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from topics.records.facts.stock import ReconcileCounts
 from topics.records.keys import join, split
@@ -105,18 +105,18 @@ class StatusIndex:
         self._refused: dict[str, dict[str, dict[str, RefusedSku]]] = {}
 
     def apply(self, key: bytes, value: bytes | None) -> None:
-        """Takes one record of `inventory.status`. A record that this version cannot read is left out."""
-        channel, location, *sku = split(key)
-        try:
-            if sku:
-                refused = self._refused.setdefault(channel, {}).setdefault(location, {})
-                refused.pop(sku[0], None)
-                if value is not None:
-                    refused[sku[0]] = RefusedSku.model_validate_json(value)
-            else:
-                self._apply_location(self._locations.setdefault(channel, {}), location, value)
-        except ValidationError:
-            return
+        """Takes one record of `inventory.status`. Raises ValueError for one that this version cannot read: nothing is
+        shown of its location or SKU then."""
+        parts = split(key)
+        if len(parts) == 3:
+            channel, location, sku = parts
+            refused = self._refused.setdefault(channel, {}).setdefault(location, {})
+            refused.pop(sku, None)
+            if value is not None:
+                refused[sku] = RefusedSku.model_validate_json(value)
+        else:
+            channel, location = parts
+            self._apply_location(self._locations.setdefault(channel, {}), location, value)
 
     @staticmethod
     def _apply_location(known: dict[str, LocationStatus], location: str, value: bytes | None) -> None:

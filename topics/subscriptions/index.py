@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from topics.configuration.settings import Settings
 from topics.kafka.compacted_view import KeptByViews, WholeView
 from topics.records.keys import join, split
-from topics.subscriptions.model import Backlog, Health, Status, Subscription, decode_subscription, locations_of
+from topics.subscriptions.model import (
+    Backlog,
+    Deleted,
+    Health,
+    Status,
+    Subscription,
+    decode_subscription,
+    locations_of,
+)
 
 FOUND_MAX = 4_096
 """Combinations of fact, channel and locations whose subscribers are remembered; a channel has some dozens."""
 BACKLOG = "backlog"
 """Ends the key of a shard's backlog, beside that of its health."""
-
-log = logging.getLogger(__name__)
 
 OnChange = Callable[[str], None]
 """Called with the id of a subscription that has changed."""
@@ -38,45 +43,54 @@ class SubscriptionIndex:
         self.listeners: list[OnChange] = []
         self.unreadable: set[str] = set()
         """Ids of subscriptions whose record this version cannot read."""
+        self._former: dict[str, Subscription] = {}
+        """The last readable record of these, as far as this process read one."""
 
     def apply(self, key: bytes, value: bytes | None) -> None:
-        """Applies one record of `subscriptions`."""
+        """Applies one record of `subscriptions`. Raises ValueError for one that this version cannot read.
+
+        Its subscription is then unreadable. Nothing is sent by its former settings, because the record may end or
+        move it; facts that fit these are requested all the same, and wait.
+        """
         name = key.decode()
         if name in self._deleted:
             return  # another gateway did not know yet, and wrote it once more: ids are never used again
-        self._all.pop(name, None)
-        self.unreadable.discard(name)
+        failed: ValueError | None = None
+        known: Subscription | Deleted | None = None
         try:
             known = decode_subscription(value) if value is not None else None
         except ValueError as error:
-            # Treated as not known yet: nothing is sent, nothing is dropped, and the others go on.
+            failed = error
+        former = self._all.pop(name, None) or self._former.pop(name, None)
+        self.unreadable.discard(name)
+        if failed is not None:
             self.unreadable.add(name)
-            log.error("subscription.unreadable id=%s: %s", name, error)  # noqa: TRY400 - the message says all
+            if former is not None:
+                self._former[name] = former
+        elif isinstance(known, Subscription):
+            self._all[name] = known
         else:
-            if isinstance(known, Subscription):
-                self._all[name] = known
-            else:
-                self._deleted.add(name)
-                self._statuses.pop(name, None)
-                self._healths.pop(name, None)
-                self._backlogs.pop(name, None)
+            self._deleted.add(name)
+            self._statuses.pop(name, None)
+            self._healths.pop(name, None)
+            self._backlogs.pop(name, None)
         self._changed(name)
+        if failed is not None:
+            raise failed
 
     def apply_status(self, key: bytes, value: bytes | None) -> None:
-        """Applies one record of `subscriptions.status`."""
+        """Applies one record of `subscriptions.status`. Raises ValueError for one that this version cannot read: what
+        was known before goes on to count."""
         name, *shard = split(key)
         if name in self._deleted:
             return
-        try:
-            if shard[1:] == [BACKLOG]:
-                self._note_backlog(name, int(shard[0]), Backlog.model_validate_json(value or b"{}"))
-            elif shard:
-                self._healths.setdefault(name, {})[int(shard[0])] = Health.model_validate_json(value or b"{}")
-            elif value is not None:
-                self._statuses[name] = Status.model_validate_json(value)
-        except ValueError as error:
-            log.error("subscription.unreadable_status id=%s: %s", name, error)  # noqa: TRY400 - the message says all
-        if not shard:
+        if shard[1:] == [BACKLOG]:
+            self._note_backlog(name, int(shard[0]), Backlog.model_validate_json(value or b"{}"))
+        elif shard:
+            number, health = int(shard[0]), Health.model_validate_json(value or b"{}")
+            self._healths.setdefault(name, {})[number] = health
+        elif value is not None:
+            self._statuses[name] = Status.model_validate_json(value)
             self._changed(name)
 
     def all(self) -> Mapping[str, Subscription]:
@@ -91,8 +105,14 @@ class SubscriptionIndex:
 
     def disabled(self, name: str) -> Status | None:
         """The status with which delivery disabled the subscription's present revision; None: it did not."""
-        subscription, status = self._all.get(name), self._statuses.get(name)
+        return self._disabled(self._all.get(name))
+
+    def _disabled(self, subscription: Subscription | None) -> Status | None:
+        status = None if subscription is None else self._statuses.get(subscription.id)
         return status if subscription and status and status.revision == subscription.revision else None
+
+    def _wants_facts(self, subscription: Subscription) -> bool:
+        return subscription.active and self._disabled(subscription) is None
 
     def disabled_number(self) -> int:
         """How many subscriptions delivery has disabled."""
@@ -101,7 +121,7 @@ class SubscriptionIndex:
     def is_active(self, name: str) -> bool:
         """Whether it gets facts."""
         subscription = self._all.get(name)
-        return subscription is not None and subscription.active and self.disabled(name) is None
+        return subscription is not None and self._wants_facts(subscription)
 
     def health(self, name: str) -> Mapping[int, Health]:
         """Health by shard, of those that sent something."""
@@ -124,9 +144,12 @@ class SubscriptionIndex:
             del self._backlogs[name]
 
     def matching(self, name: str, fact: Mapping[str, Any]) -> tuple[Subscription, ...]:
-        """The active subscriptions that want a fact, in the order of their ids."""
+        """The active subscriptions that want a fact, in the order of their ids. An unreadable one counts as it was
+        before."""
         if self._active is None:
-            self._active = tuple(one for name, one in sorted(self._all.items()) if self.is_active(name))
+            active = {name: one for name, one in self._all.items() if self.is_active(name)}
+            active |= {name: one for name, one in self._former.items() if self._wants_facts(one)}
+            self._active = tuple(one for _, one in sorted(active.items()))
         if not self._active:
             return ()
         case = (name, fact["channel"], locations_of(fact))

@@ -207,6 +207,8 @@ class Backlog(StoredValue):
 def decode_subscription(raw: bytes) -> Subscription | Deleted:
     """Decodes a value of `subscriptions`. Raises ValueError for one that no Sluice of this version writes."""
     data = orjson.loads(raw)
+    if not isinstance(data, dict):
+        raise ValueError("a subscription is a JSON object")  # noqa: TRY004 - its type is what the record says
     try:
         return Deleted.model_validate(data) if "deleted_ms" in data else Subscription.model_validate(data)
     except ValidationError as error:

@@ -6,7 +6,6 @@ that were delivered since, or skipped by an operator, are not chosen.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from topics.records.deliveries import Attempt, Concluded, DeliveryRequest, Redri
 from topics.records.envelope import DELIVERY_CONCLUDED, DELIVERY_DEAD
 from topics.records.json_record import decode_by
 from topics.records.reading import Epochs, made_by
+from topics.records.unreadable import UNREADABLE
 from topics.values import named_value
 
 CHOSEN_MAX = 100_000
@@ -27,8 +27,6 @@ CHOSEN_MAX = 100_000
 GROUPS_MAX = 100
 """Pairs of destination and reason that are counted separately."""
 REASON_CHARS_MAX = 80
-
-log = logging.getLogger(__name__)
 
 IsOpen = Callable[[str], bool]
 """Whether a destination takes requests now."""
@@ -68,11 +66,11 @@ class Chosen:
 
 
 def read(record: LogRecord) -> DeadLetter | Concluded | None:
-    """A record of deliveries.dead; None: it is of a type that this version does not know."""
+    """A record of deliveries.dead; None: this version does not know its type, or cannot read it."""
     try:
         return _read(record)
-    except (KeyError, TypeError, ValueError) as error:
-        log.warning("redrive.unreadable offset=%d: %r is passed over", record.offset, error)
+    except Exception as error:  # noqa: BLE001 - whatever it holds, the records behind it are read
+        UNREADABLE.note("deliveries.dead", record.key, error, offset=record.offset)
         return None
 
 

@@ -12,8 +12,10 @@ from streams.delivery.admission.limiters.limits import Limits
 from streams.delivery.admission.limiters.pool import PoolState
 from streams.delivery.admission.retry_after_gate import RetryAfterGate
 from streams.delivery.ports import Clock
-from streams.runtime.role import Change, Committer
+from streams.runtime.role import Change, Committer, Table
+from topics.records.json_record import decode_stored
 from topics.records.keys import join
+from topics.records.unreadable import UNREADABLE, UnreadableError
 
 PERMITS = "deliveries.permits"
 FRESH_MS = 4_000
@@ -21,6 +23,10 @@ FRESH_MS = 4_000
 not know that another took over, counted its permits as used and sent newer requests. So it must write once more first,
 and that write fails. Every durable outcome counts as such a write, so under traffic this costs none of its own. Shorter
 than the time after which Kafka gives a silent worker's partitions to another."""
+
+UNREADABLE_GATE_MS = 60_000
+"""How long nothing leaves when it cannot be read until when the far side asked for a pause: few ask for more than a
+minute."""
 
 
 @dataclass(slots=True)
@@ -34,19 +40,36 @@ class PermitRecord:
         return orjson.dumps(self)
 
 
+@dataclass(slots=True)
+class _Stored:
+    """A value as it is read: both members are written always, and without them nothing would count as used."""
+
+    limits: dict[str, PoolState]
+    gate_ms: int
+
+
 def permits_key(destination: str, shard: int) -> bytes:
     return join(destination, str(shard))
 
 
 def decode_permits(raw: bytes | None) -> PermitRecord:
+    """Raises UnreadableError."""
     if raw is None:
         return PermitRecord()
-    data = orjson.loads(raw)
-    limits = {
-        name: PoolState([(end_ms, units) for end_ms, units in held["ended"]], held["open"])
-        for name, held in data["limits"].items()
-    }
-    return PermitRecord(limits, data["gate_ms"])
+    stored = decode_stored(raw, _Stored)
+    for state in stored.limits.values():
+        if state.open < 0 or any(units < 0 for _, units in state.ended):
+            raise UnreadableError("no permits: it has negative units")
+    return PermitRecord(stored.limits, stored.gate_ms)
+
+
+def permits_left(permits: Table, key: bytes, partition: int) -> PermitRecord | None:
+    """The permits that the last owner of a shard left under a key; None when this version cannot read them."""
+    try:
+        return decode_permits(permits.get(key))
+    except UnreadableError as error:
+        UNREADABLE.note(PERMITS, key, error, partition=partition)
+        return None
 
 
 class Permits:
@@ -59,10 +82,12 @@ class Permits:
         partition: int,
         limits: Limits,
         gate: RetryAfterGate,
-        left: PermitRecord,
+        left: PermitRecord | None,
         committer: Committer,
         clock: Clock,
     ) -> None:
+        """`left` None: the last owner's record cannot be read. Then all limits count as spent a moment ago, and the
+        gate as closed for a while."""
         self.limits = limits
         self.gate = gate
         self._key = key
@@ -72,8 +97,12 @@ class Permits:
         # Two writes at once could become durable in the other order, and the older one would hide a reservation.
         self._writing = asyncio.Lock()
         self._fresh_until_ms = 0
-        gate.close_until(left.gate_ms)
-        limits.take_over(left.limits, clock.now_ms())
+        if left is None:
+            gate.close_until(clock.now_ms() + UNREADABLE_GATE_MS)
+            limits.take_over_spent(clock.now_ms())
+        else:
+            gate.close_until(left.gate_ms)
+            limits.take_over(left.limits, clock.now_ms())
 
     def available(self, kind: str) -> bool:
         """Whether a request of this kind may acquire its permits now, without a durable write."""

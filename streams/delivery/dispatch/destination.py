@@ -28,13 +28,15 @@ from streams.delivery.outbox.records import (
     OutboxEntry,
     check_lane,
     decode_entry,
+    decode_header,
     entry_key,
     is_entry_key,
-    names_of_entry_key,
+    read_entry,
 )
 from streams.delivery.tasks import REQUEST, ROW, BackgroundTasks, TimeSlicer
 from streams.runtime.role import Change, Tables
 from topics.records.keys import join, subscription_of
+from topics.records.unreadable import UNREADABLE, UnreadableError
 from topics.subscriptions.index import SubscriptionIndex
 
 DROPPED_AT_ONCE_MAX = 1_000
@@ -120,6 +122,8 @@ class PartitionDestination:
         """Dispatchers that end before others with new settings are created."""
         self._loading: _Loading | None = None
         self._unroutable = 0
+        self._held: set[str] = set()
+        """Lanes with something that this version cannot read."""
 
     @property
     def dispatchers(self) -> dict[int, Dispatcher]:
@@ -168,8 +172,10 @@ class PartitionDestination:
         return not self._draining and all(dispatcher.is_empty(lane) for dispatcher in self.dispatchers.values())
 
     def _enqueue(self, entry: OutboxEntry) -> None:
-        """Give a request to its dispatcher. Without one it waits, and counts as unroutable."""
+        """Give a request to its dispatcher. Without one it waits, and counts as unroutable. In a held lane it waits."""
         request = entry.request
+        if self._held and request.lane in self._held:
+            return
         dispatcher = self._started.get(request.shard) or self._new.get(request.shard) or self._create(request.shard)
         if dispatcher is not None and request.channel in self._shared.channels:
             dispatcher.enqueue(entry)
@@ -210,6 +216,7 @@ class PartitionDestination:
         of waiting requests. `rows`: the table's rows of this destination in the order of keys, so lane after lane."""
         loading = self._loading = self._loading or _Loading()
         self._reset_unroutable()
+        self._held.clear()
         waiting = 0
         if self._shared.destinations.is_deleted(self.destination):
             loading.deferred.clear()
@@ -225,18 +232,41 @@ class PartitionDestination:
     def _load_rows(self, rows: Iterator[tuple[bytes, bytes]], loading: _Loading) -> Generator[int, None, int]:
         loaded = 0
         for lane, of_lane in groupby(rows, key=lambda row: row[0].partition(SEPARATOR)[0]):
-            deferred = loading.deferred.get(lane.decode(), {})
-            waiting = {key: raw for key, raw in of_lane if is_entry_key(key)}
-            entries = [decode_entry(raw) for key, raw in waiting.items() if names_of_entry_key(key)[1] not in deferred]
-            # Within a lane the log's order: the times are those of the writers' clocks.
-            entries.sort(key=lambda entry: entry.position)
-            check_lane(entries)
-            for entry in entries:
+            header, waiting = None, {}
+            for key, raw in of_lane:
+                if is_entry_key(key):
+                    waiting[key] = raw
+                else:
+                    header = raw
+            for entry in self._read_lane(lane, header, waiting, loading) if waiting else ():
                 if entry.request.shard not in self._started:
                     self._enqueue(entry)
             loaded += len(waiting)
             yield ROW + REQUEST * len(waiting)
         return loaded
+
+    def _read_lane(
+        self, lane: bytes, header: bytes | None, waiting: dict[bytes, bytes], loading: _Loading
+    ) -> list[OutboxEntry]:
+        """The waiting requests of a lane in their order, without those that came or left meanwhile. A lane with
+        anything that this version cannot read is held: nothing of it may overtake that."""
+        key = lane
+        try:
+            deferred = loading.deferred.get(lane.decode(), {})
+            decode_header(header)
+            entries = []
+            for key, raw in waiting.items():
+                entry = read_entry(key, raw)
+                if entry.request.id not in deferred:
+                    entries.append(entry)
+        except (UnreadableError, UnicodeDecodeError) as error:
+            self._held.add(lane.decode(errors="replace"))
+            UNREADABLE.note(OUTBOX, key, error, partition=self._context.partition)
+            return []
+        # Within a lane the log's order: the times are those of the writers' clocks.
+        entries.sort(key=lambda entry: entry.position)
+        check_lane(entries)
+        return entries
 
     def _apply_deferred(self, loading: _Loading) -> Iterator[int]:
         while loading.deferred:

@@ -10,7 +10,7 @@ from streams.delivery.admission.admission import Admission
 from streams.delivery.admission.circuit_breaker import CircuitBreaker
 from streams.delivery.admission.gate_view import GateRegistry
 from streams.delivery.admission.limiters.limits import limits_for
-from streams.delivery.admission.permits import PERMITS, Permits, decode_permits, permits_key
+from streams.delivery.admission.permits import PERMITS, Permits, permits_key, permits_left
 from streams.delivery.destinations import Destinations
 from streams.delivery.dispatch.dispatcher import Dispatcher
 from streams.delivery.dispatch.shard import Shard, Worker
@@ -64,7 +64,7 @@ class DispatcherFactory:
             partition=partition,
             limits=limits_for(config.limits, config.shards),
             gate=self._gates.gate_of(destination),
-            left=decode_permits(tables[PERMITS].get(key)),
+            left=permits_left(tables[PERMITS], key, partition),
             committer=self._worker.committer,
             clock=self._worker.clock,
         )

@@ -16,8 +16,10 @@ from streams.delivery.dispatch.destination import DispatchDependencies, Partitio
 from streams.delivery.dispatch.dispatcher import Dispatcher
 from streams.delivery.outbox.intake import Accepted
 from streams.delivery.outbox.records import OUTBOX, decode_entry, is_entry_key, names_of_entry_key
+from streams.delivery.tasks import ROW
 from streams.runtime.role import Change, Tables
-from topics.records.keys import split
+from topics.records.keys import join, split
+from topics.records.unreadable import UNREADABLE
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +113,10 @@ class DeliveryPartition:
     def _load(self) -> Iterator[int]:
         loaded = 0
         for prefix, rows in groupby(self.tables[OUTBOX].walk(), key=lambda row: row[0].partition(b"|")[0]):
-            name = _destination_of(prefix)
+            name = _read_destination(prefix)
+            if name is None:
+                yield from self._pass_over(rows)
+                continue
             destination = self._get(name)
             yield from self._load_empty(before=destination.prefix)
             del self._ahead[name]
@@ -124,6 +129,11 @@ class DeliveryPartition:
             "delivery.recovered partition=%d requests=%d unknown=%d", context.partition, loaded, context.unroutable
         )
 
+    def _pass_over(self, rows: Iterable[tuple[bytes, bytes]]) -> Iterator[int]:
+        for key, _ in rows:
+            UNREADABLE.note(OUTBOX, key, "its key names no destination", partition=self._context.partition)
+            yield ROW
+
     def _load_empty(self, *, before: bytes | None) -> Iterator[int]:
         """Load the destinations before a prefix, or all: the walk found no rows of them."""
         for destination in [one for one in self._ahead.values() if before is None or one.prefix < before]:
@@ -133,3 +143,12 @@ class DeliveryPartition:
 
 def _destination_of(key: bytes) -> str:
     return split(key)[0]
+
+
+def _read_destination(prefix: bytes) -> str | None:
+    """The destination whose keys begin so; None when no destination's do."""
+    try:
+        name = _destination_of(prefix)
+    except UnicodeDecodeError:
+        return None
+    return name if name and join(name) == prefix else None

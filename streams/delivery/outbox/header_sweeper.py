@@ -7,9 +7,17 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 
-from streams.delivery.outbox.records import SEPARATOR, LateHeader, decode_header, is_entry_key
+from streams.delivery.outbox.records import (
+    OUTBOX,
+    SEPARATOR,
+    LaneHeader,
+    LateHeader,
+    decode_header,
+    is_entry_key,
+)
 from streams.delivery.ports import Clock
 from streams.runtime.role import Change, Committer, Table
+from topics.records.unreadable import UNREADABLE, UnreadableError
 
 SWEEP_EVERY_MS = 60_000
 """Between two walks."""
@@ -64,14 +72,23 @@ class HeaderSweeper:
                 if self._old and self._old[-1][0] == key.partition(SEPARATOR)[0]:
                     self._old.pop()  # a request waits
             else:
-                header = decode_header(raw)
-                if header.is_old(self._clock.now_ms()):
+                header = self._readable(key, raw)
+                if header is not None and header.is_old(self._clock.now_ms()):
                     self._old.append((key, header.last_ms))
         if len(rows) < SWEEP_KEYS:
             changes += self._passed(None)
         if changes:
             await self._committer.commit(self._partition, (), changes)
         return len(rows) == SWEEP_KEYS
+
+    def _readable(self, key: bytes, raw: bytes) -> LaneHeader | None:
+        """None for a header that this version cannot read: it stays."""
+        try:
+            key.decode()
+            return decode_header(raw)
+        except (UnreadableError, UnicodeDecodeError) as error:
+            UNREADABLE.note(OUTBOX, key, error, partition=self._partition)
+            return None
 
     def _passed(self, key: bytes | None) -> list[Change]:
         """Deletions of the old headers whose lanes the walk has passed at `key`, None: at its end."""

@@ -6,7 +6,15 @@ import logging
 
 from streams.delivery import metrics
 from streams.delivery.destinations import Destinations
-from streams.delivery.outbox.records import OutboxEntry, decode_entry, decode_header, entry_key, header_key
+from streams.delivery.outbox.records import (
+    OUTBOX,
+    LaneHeader,
+    OutboxEntry,
+    decode_header,
+    entry_key,
+    header_key,
+    read_entry,
+)
 from streams.delivery.outbox.reports import REPLY_PARTITIONS, concluded, outcome
 from streams.delivery.ports import MESSAGE_CHARS_MAX
 from streams.runtime.limits import VALUE_BYTES_MAX
@@ -28,6 +36,7 @@ from topics.records.deliveries import (
 )
 from topics.records.keys import INCREFF, channel_destination, destination_partition, subscription_of
 from topics.records.reading import made_by
+from topics.records.unreadable import UNREADABLE, UnreadableError
 from topics.subscriptions.model import FACT, KINDS
 
 UNKNOWN_CHANNEL = "UNKNOWN_CHANNEL"
@@ -125,6 +134,29 @@ def note_gap(record: Record, code: str, outbox: Table) -> None:
         log.warning("delivery.set_aside partition=%d offset=%d: no gap to note", record.partition, record.offset)
 
 
+def _header_of(lane: str, record: Record, outbox: Table) -> LaneHeader:
+    """Raises Poison for a header that this version cannot read: it may know of newer requests than this one."""
+    key = header_key(lane)
+    try:
+        return decode_header(outbox.get(key))
+    except UnreadableError as error:
+        raise _unreadable(key, record, error) from error
+
+
+def _entry_of(key: bytes, record: Record, outbox: Table) -> OutboxEntry | None:
+    """The waiting request under a key. Raises Poison for one that this version cannot read."""
+    raw = outbox.get(key)
+    try:
+        return None if raw is None else read_entry(key, raw)
+    except UnreadableError as error:
+        raise _unreadable(key, record, error) from error
+
+
+def _unreadable(key: bytes, record: Record, error: UnreadableError) -> Poison:
+    UNREADABLE.note(OUTBOX, key, error, partition=record.partition)
+    return Poison("UNREADABLE_LANE", f"{OUTBOX} has something of this lane that this version cannot read: {error}")
+
+
 def _request(record: Record) -> DeliveryRequest:
     try:
         return decode_request(record.value)
@@ -156,12 +188,12 @@ def _accept_redrive(redrive: Redrive, record: Record, outbox: Table) -> list[Eff
     waits, because it was redriven already, is left alone. One that left its lane is appended to it."""
     request = redrive.request
     key, waiting = header_key(request.lane), entry_key(request.lane, request.id)
-    header, raw = decode_header(outbox.get(key)), outbox.get(waiting)
+    header = _header_of(request.lane, record, outbox)
     if header.knows_redrive(redrive):
         return []
     if 0 < request.story < header.story:
         return [_redrive_refused(redrive, record, "its order was forgotten, and is another one now")]
-    entry = decode_entry(raw) if raw is not None else None
+    entry = _entry_of(waiting, record, outbox)
     if entry is None:
         entry = header.append_redriven(redrive, record.timestamp_ms)
     elif entry.held and entry.attempts == redrive.attempts:
@@ -216,7 +248,7 @@ def _is_meant_for(destination: str, request: DeliveryRequest) -> bool:
 
 def _enqueue(request: DeliveryRequest, record: Record, outbox: Table, accepted: Accepted) -> None:
     key, now_ms, epoch = header_key(request.lane), record.timestamp_ms, made_by(record.headers).epoch
-    header = decode_header(outbox.get(key))
+    header = _header_of(request.lane, record, outbox)
     if header.is_stale(epoch):
         log.warning(
             "delivery.stale lane=%s id=%s epoch=%d newest=%d: a former owner requested it too late, nothing is sent",
@@ -245,11 +277,10 @@ def _decide_lane(record: Record, outbox: Table) -> list[Effect]:
     if decision.lane.encode() != record.key:
         raise Poison("WRONG_LANE", f"the record's key is not its lane {decision.lane}")
     key = entry_key(decision.lane, decision.request)
-    raw = outbox.get(key)
-    entry = decode_entry(raw) if raw is not None else None
+    entry = _entry_of(key, record, outbox)
     if entry is None or not entry.held:
         raise Poison("NOT_HELD", f"request {decision.request} does not hold lane {decision.lane}")
-    header = decode_header(outbox.get(header_key(decision.lane)))
+    header = _header_of(decision.lane, record, outbox)
     reports: list[Effect] = []
     if decision.action is LaneAction.SKIP:
         header.abandon(entry.request, entry.previous)

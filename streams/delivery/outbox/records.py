@@ -19,7 +19,8 @@ from streams.runtime.role import Change, Table
 from topics.records.deliveries import Attempt, DeliveryRequest, Redrive
 from topics.records.json_record import decode_by, encode_record
 from topics.records.keys import join, split
-from topics.subscriptions.model import FACT
+from topics.records.unreadable import UnreadableError, reason_of
+from topics.subscriptions.model import FACT, KINDS
 
 OUTBOX = "deliveries.outbox"
 SEPARATOR = b"||"
@@ -275,8 +276,21 @@ def has_no_gap(raw: bytes | None) -> bool:
     return raw is None or (_NO_WATERMARK in raw and _NO_EARLIER in raw)
 
 
+_HEADER_BEGIN = b'{"next_position":'
+"""First bytes of each header, as `LaneHeader.encode` writes it."""
+_HEADERS = msgspec.json.Decoder(LaneHeader)
+
+
 def decode_header(raw: bytes | None) -> LaneHeader:
-    return LaneHeader() if raw is None else LaneHeader(**orjson.loads(raw))
+    """Raises UnreadableError."""
+    if raw is None:
+        return LaneHeader()
+    if not raw.startswith(_HEADER_BEGIN):  # all members have defaults, so any other JSON object would do
+        raise UnreadableError("not the header of a lane: it does not begin as one")
+    try:
+        return _HEADERS.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableError(f"not the header of a lane: {error}") from error
 
 
 _ENTRIES = msgspec.json.Decoder(OutboxEntry)
@@ -285,3 +299,18 @@ _ENTRIES = msgspec.json.Decoder(OutboxEntry)
 def decode_entry(raw: bytes) -> OutboxEntry:
     """Raises ValueError. The request's body is not decoded."""
     return decode_by(_ENTRIES, raw)
+
+
+def read_entry(key: bytes, raw: bytes) -> OutboxEntry:
+    """A waiting request as the last owner of its partition left it. Raises UnreadableError, also for one that this
+    version could not send."""
+    try:
+        entry = decode_entry(raw)
+        lane, request = names_of_entry_key(key)
+    except ValueError as error:
+        raise UnreadableError(f"not a waiting request: {reason_of(error)}") from error
+    if (entry.request.lane, entry.request.id) != (lane, request):
+        raise UnreadableError("not a waiting request: its lane or id is not the one in its key")
+    if entry.request.touchpoint not in KINDS:
+        raise UnreadableError("a waiting request of a kind that this version does not know")
+    return entry

@@ -39,6 +39,7 @@ from topics.configuration.settings import Settings
 from topics.kafka import clients
 from topics.kafka.catalogue import RECORD_BYTES_MAX
 from topics.kafka.channel_topics import answer_topic, request_topic
+from topics.records.unreadable import UNREADABLE
 
 CLIENT_ID = "sluice-channels"
 RETRY_S = 0.5
@@ -246,7 +247,11 @@ class KafkaSender(Sender):
         for place, records in chunks.items():
             channel = self._channel_of[place.topic]
             for record in records:
-                KAFKA_ANSWERS.labels(channel, self._on_record(channel, record)).inc()
+                try:
+                    KAFKA_ANSWERS.labels(channel, self._on_record(channel, record)).inc()
+                except Exception as error:  # noqa: BLE001 - whatever it holds, the answers behind it are read
+                    topic = place.topic
+                    UNREADABLE.note(topic, record.key, error, partition=place.partition, offset=record.offset)
             self._next[place] = records[-1].offset + 1
 
     def _on_record(self, channel: str, record: Any) -> Fate:

@@ -9,40 +9,72 @@ A crash leaves notes that say too much at worst, and then a SKU is sent once mor
 1. a call's note is put before the notes that it empties are deleted;
 2. what a call's answer acknowledged is put before its note is deleted.
 
+A note that this version cannot read may list any SKU of its location, so all are in doubt and are sent again; the note
+goes when they are.
+
 The numbers of deleted notes are used again. With an id of its own for every call, the topic would keep a deletion of
 each call until it is compacted, and the runtime one in memory until a record of its source topic is decided.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import orjson
 
 from streams.delivery.stock.ports import SENT
 from streams.runtime.invariants import violated
 from streams.runtime.role import Change, Table
+from topics.records.json_record import decode_stored
 from topics.records.keys import join, split
+from topics.records.unreadable import UNREADABLE, UnreadableError
 from topics.stock.positions import FLIGHT
 
-Notes = Mapping[int, Collection[str]]
-"""The SKUs of each note of one location."""
+NOTES_MAX = 100_000
+"""Above the number of any note: each call in flight has one, and so has each that left something in doubt."""
 
 
-def notes_by_location(sent: Table) -> dict[tuple[str, str], Notes]:
+@dataclass(slots=True)
+class Notes:
+    """The notes that the last owner left of one location. `skus`: by the number of the note. `unreadable`: keys of
+    notes that this version cannot read; any SKU of the location may be in one of these."""
+
+    skus: dict[int, list[str]] = field(default_factory=dict)
+    unreadable: list[bytes] = field(default_factory=list)
+
+
+def notes_by_location(sent: Table, partition: int) -> dict[tuple[str, str], Notes]:
     """All notes of a partition, by channel and location. One walk, because a walk looks at every key of the table."""
-    found: dict[tuple[str, str], dict[int, list[str]]] = {}
+    found: dict[tuple[str, str], Notes] = {}
     for key, raw in sent.walk(FLIGHT.encode() + b"|"):
-        _, channel, location, number = split(key)
-        found.setdefault((channel, location), {})[int(number)] = orjson.loads(raw)
-    return dict(found)
+        try:
+            _, channel, location, *rest = split(key)
+        except ValueError as error:
+            UNREADABLE.note(SENT, key, error, partition=partition)
+            continue
+        notes = found.setdefault((channel, location), Notes())
+        try:
+            number, skus = _number(rest), decode_stored(raw, list[str])
+        except ValueError as error:
+            UNREADABLE.note(SENT, key, error, partition=partition)
+            notes.unreadable.append(key)
+        else:
+            notes.skus[number] = skus
+    return found
+
+
+def _number(rest: Sequence[str]) -> int:
+    if len(rest) != 1 or not rest[0].isdecimal() or len(rest[0]) > len(str(NOTES_MAX)):
+        raise UnreadableError("its key does not end in the number of a note")
+    return int(rest[0])
 
 
 class InDoubtJournal:
     """The notes of one location of one channel. The changes it returns must become durable in their order."""
 
-    def __init__(self, channel: str, location: str, notes: Notes) -> None:
-        """`notes`: the durable ones."""
+    def __init__(self, channel: str, location: str, notes: Notes, all_skus: Collection[str] = ()) -> None:
+        """`notes`: the durable ones. `all_skus`: those of the location, which are in doubt if a note cannot be read."""
         self._channel = channel
         self._location = location
         self._note_of: dict[str, int] = {}
@@ -50,11 +82,19 @@ class InDoubtJournal:
         """How many SKUs still belong to each note."""
         self._emptied: list[int] = []
         """Notes without SKUs, which are to be deleted. A crash may leave one beside the note that emptied it."""
-        self._free = [number for number in range(max(notes, default=0)) if number not in notes]
+        self._free = [number for number in range(max(notes.skus, default=0)) if number not in notes.skus]
         self._unsettled: set[str] = set()
-        for number, skus in notes.items():
+        self._foreign: dict[int, bytes] = {}
+        """The keys of notes that this version would not have given them."""
+        for number, skus in notes.skus.items():
             self._release(skus)
             self._hold(number, skus)
+        for number, key in enumerate(notes.unreadable, NOTES_MAX * 10):
+            self._foreign[number] = key
+            self._release(all_skus)
+            self._hold(number, all_skus)
+            if not all_skus:
+                self._emptied.append(number)
 
     @property
     def skus(self) -> Collection[str]:
@@ -99,8 +139,8 @@ class InDoubtJournal:
         emptied, self._emptied = self._emptied, []
         for number in emptied:
             del self._open[number]
-        self._free += emptied
-        return [Change(SENT, self._key(number), None) for number in emptied]
+        self._free += [number for number in emptied if number not in self._foreign]
+        return [Change(SENT, self._foreign.pop(number, b"") or self._key(number), None) for number in emptied]
 
     def _key(self, number: int) -> bytes:
         return join(FLIGHT, self._channel, self._location, str(number))

@@ -8,12 +8,12 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from streams.delivery.admission.limiters.limits import limits_for
-from streams.delivery.admission.permits import PERMITS, Permits, decode_permits
+from streams.delivery.admission.permits import PERMITS, Permits, permits_left
 from streams.delivery.admission.retry_after_gate import RetryAfterGate
 from streams.delivery.ports import Caller
 from streams.delivery.stock.budget import StockBudget
 from streams.delivery.stock.calls import touchpoint_of
-from streams.delivery.stock.in_doubt import InDoubtJournal, notes_by_location
+from streams.delivery.stock.in_doubt import InDoubtJournal, Notes, notes_by_location
 from streams.delivery.stock.location import LocationSender
 from streams.delivery.stock.operations.read_back import StockReader
 from streams.delivery.stock.ports import SENT, StockContext
@@ -55,7 +55,7 @@ class StockPartition:
         self._context = context
         self._tables = tables
         self._sent = _positions_of(tables[SENT])
-        self._notes = notes_by_location(tables[SENT])
+        self._notes = notes_by_location(tables[SENT], partition)
         self._callers = callers
         self._positions = PositionMap()
         self._locations: dict[str, LocationSender | None] = {}
@@ -67,18 +67,28 @@ class StockPartition:
         """Whether positions are compared as they come: before, all of them will be."""
 
     def on_position(self, key: bytes, value: bytes | None) -> None:
-        """A position changed, or is read for the first time."""
-        parts = parts_of(key) if is_position(key) else None
-        if parts is None:
+        """A position changed, or is read for the first time. Raises ValueError for a record that this version cannot
+        read: the SKU's position before it goes on to count."""
+        if not is_position(key):
             return
+        parts = parts_of(key)
+        if parts is None:
+            raise ValueError("its key is not channel|location|sku")
         stock, sku = parts
         if value is None:
             self._positions.at(stock).delete(sku)
         else:
-            self._positions.at(stock).put(sku, value, NO_OFFSET)
-        location = self._location(stock) if self._compares else None
-        if location is not None:
-            location.on_position(sku)
+            self._positions.at(stock).put(sku, value, NO_OFFSET, checked=True)
+        if self._compares:
+            self._compare(stock, sku)
+
+    def _compare(self, stock: str, sku: str) -> None:
+        try:
+            location = self._location(stock)
+            if location is not None:
+                location.on_position(sku)
+        except Exception as error:  # noqa: BLE001 - the view would take it for a fault of the record
+            self._context.crashed(error)
 
     def forget_positions(self) -> None:
         self._positions = PositionMap()
@@ -149,7 +159,8 @@ class StockPartition:
         positions, sent = self._positions.at(stock), self._sent.at(stock)
         comparison = PositionComparison(positions, sent, Offer(config.stock, location))
         queue = DirtyQueue(comparison, queue_policy(config.stock, location), context.chance)
-        journal = InDoubtJournal(channel, location, self._notes.pop((channel, location), {}))
+        notes = self._notes.pop((channel, location), Notes())
+        journal = InDoubtJournal(channel, location, notes, positions.packed)
         # Before anything of the location is compared: what another owner's call may still bring counts from now.
         queue.recover(journal.skus, context.clock.now_ms())
         reading, pace = None, config.stock.pace(location)
@@ -223,7 +234,7 @@ class StockPartition:
             partition=self.partition,
             limits=limits_for(limits, shards),
             gate=RetryAfterGate(),  # the destination's own gate is kept by its dispatcher
-            left=decode_permits(self._tables[PERMITS].get(key)),
+            left=permits_left(self._tables[PERMITS], key, self.partition),
             committer=self._context.committer,
             clock=self._context.clock,
         )

@@ -126,7 +126,7 @@ class StockListener(Protocol):
 class StockContext:
     """Settings and parts shared by all stock that this worker sends. `partitions`: how many the positions have.
 
-    `spawn` starts a task whose failure ends the process. `chance` is uniform in [0, 1).
+    `spawn` starts a task whose failure ends the process, and `crashed` ends it. `chance` is uniform in [0, 1).
     """
 
     channels: Channels
@@ -135,4 +135,5 @@ class StockContext:
     clock: Clock
     listener: StockListener
     spawn: Spawn
+    crashed: Callable[[BaseException], None]
     chance: Callable[[], float]

@@ -51,6 +51,7 @@ class StockSender:
         self._context: StockContext | None = None
         self._partitions: dict[int, StockPartition] = {}
         self._reading: dict[int, asyncio.Task[None]] = {}
+        self._crashed = crashed
         self._tasks = BackgroundTasks(crashed)  # one that failed unseen would leave stock unsent
         self._followed: asyncio.Queue[tuple[frozenset[int], asyncio.Event]] = asyncio.Queue()
         name = BY_NAME["inventory.positions"].full_name(settings.topic_prefix)
@@ -64,6 +65,7 @@ class StockSender:
             clock=clock,
             listener=self._operations,
             spawn=self._tasks.start,
+            crashed=self._crashed,
             chance=self._chance,
         )
         await self._operations.start(committer, clock)

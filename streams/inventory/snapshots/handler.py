@@ -29,8 +29,9 @@ from streams.positions.position_table import Quantities
 from streams.runtime.role import Effect, Record
 from topics.records.envelope import FACT, INVENTORY_SOURCE, event_headers
 from topics.records.keys import position_key
+from topics.records.unreadable import UNREADABLE, UnreadableError
 from topics.stock.changes import Cause
-from topics.stock.position_map import QUANTITY_MASK, WHOLE
+from topics.stock.position_map import QUANTITY_MASK, WHOLE, check_position
 from topics.stock.positions import decode_position
 from topics.stock.snapshots import (
     APPLIED,
@@ -66,15 +67,21 @@ class LocationPositions:
     def zero(self, skus: Sequence[str]) -> int:
         known = self.table.known(self.location.stock)
         packed = {sku: known.get(sku, 0) for sku in skus}
-        plain = {sku: 0 for sku, each in packed.items() if each & QUANTITY_MASK and not each & WHOLE}
-        zeroed = self._put_quantities(plain, _part(plain))
         found = {sku: self._item(sku) for sku, each in packed.items() if each & WHOLE}
+        plain = {sku: 0 for sku, each in packed.items() if each & QUANTITY_MASK and not each & WHOLE}
+        plain |= {sku: 0 for sku, item in found.items() if item is None}
+        zeroed = self._put_quantities(plain, _part(plain))
         whole = [nothing_of(item) for item in found.values() if item is not None and has_some(item)]
         return zeroed + self._put_items(whole, _part(found))
 
     def _item(self, sku: str) -> dict[str, Any] | None:
-        raw = self.table.get(position_key(self.location.channel, self.location.location, sku))
-        return None if raw is None else decode_position(raw)
+        """None for a position that this version cannot read."""
+        raw = self.table.get(position_key(self.location.channel, self.location.location, sku)) or b""
+        try:
+            check_position(sku, raw)
+        except UnreadableError:
+            return None
+        return decode_position(raw)
 
     def _put_quantities(self, changed: dict[str, int], part: str = "") -> int:
         self.effects += apply_quantities(self.table, self.location, changed, self.record, Cause.SNAPSHOT, part)
@@ -119,15 +126,22 @@ class SnapshotHandler:
         notes = NoteTable(table, location.channel, location.location)
         # Nothing is remembered until the record is settled: one that cannot be decided leaves the memory half changed.
         memory = self._memories.pop((record.partition, location.key), None)
+        is_replaced = False
         if memory is None or memory.raw != raw:
-            memory = recall(raw, notes)
+            try:
+                memory = recall(raw, notes)
+            except UnreadableError as error:
+                # Updates must go on. What it says is given up for good: a snapshot that ended later, in a version that
+                # can read it, would set SKUs to 0 that updates named meanwhile.
+                UNREADABLE.note("inventory.positions", key, error, partition=record.partition)
+                memory, is_replaced = Memory(), True
         positions = LocationPositions(table, location, record)
         snapshots = Snapshots(memory, notes, positions, record.offset, record.timestamp_ms)
         action(snapshots)
         if snapshots.ignored is not None:
             metrics.IGNORED.labels(snapshots.ignored).inc()
         effects = positions.effects
-        if snapshots.is_changed:
+        if snapshots.is_changed or is_replaced:
             table.put(key, snapshots.settle())
             effects += [_ended_fact(location, record, ended) for ended in snapshots.ended]
             if snapshots.step is not None:

@@ -71,7 +71,7 @@ def read_snapshot(record: Record, envelope: Envelope) -> SnapshotRecord:
         return SnapshotRecord(location_of(members), lambda snapshots: snapshots.work(step.step))
     name = _snapshot_of(record)
     if kind == SNAPSHOT_PART:
-        return _part(record, envelope, name)
+        return _part(record, name)
     if kind == SNAPSHOT_BEGIN:
         begin, members = _judged(SnapshotBegin, record)
         return SnapshotRecord(location_of(members), lambda snapshots: snapshots.begin(name, complete=begin.complete))
@@ -84,12 +84,12 @@ def read_snapshot(record: Record, envelope: Envelope) -> SnapshotRecord:
     return SnapshotRecord(location_of(members), lambda snapshots: snapshots.abort(name))
 
 
-def _part(record: Record, envelope: Envelope, name: str) -> SnapshotRecord:
+def _part(record: Record, name: str) -> SnapshotRecord:
     try:
         plain = _decode_plain(record.value)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError):
         part, members = _judged(SnapshotPart, record)
-        batch = split_items(members, envelope.source)
+        batch = split_items(members)
         items = {item["channelSkuCode"]: item for item in batch.items}
         failed = [one if isinstance(one, str) else one["channelSkuCode"] for one in batch.failures]
         refused = (*part.refused, *failed)

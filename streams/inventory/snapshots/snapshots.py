@@ -19,6 +19,7 @@ from typing import Any
 from streams.inventory.snapshots.zero_sweep import SnapshotPositions, ZeroSweep, encode_note, is_touched, skus_of
 from streams.runtime.invariants import violated
 from streams.runtime.role import Table
+from topics.records.unreadable import UNREADABLE, UnreadableError
 from topics.stock.snapshots import (
     ABANDONED,
     APPLIED,
@@ -41,6 +42,7 @@ update meanwhile."""
 SWEPT_AT_ONCE = 1_000
 """Notes deleted in one step: some milliseconds."""
 
+POSITIONS = "inventory.positions"
 UNKNOWN = "unknown"
 OVER = "over"
 REPEATED = "repeated"
@@ -58,7 +60,11 @@ class NoteTable:
 
     def named(self, begin: int, number: int) -> list[str] | None:
         note = self.get(begin, number)
-        return None if note is None else skus_of(note)
+        try:
+            return None if note is None else skus_of(note)
+        except UnreadableError as error:
+            UNREADABLE.note(POSITIONS, note_key(*self._of, begin, number), error)
+            return None
 
     def add(self, run: Run, skus: list[str], *, touched: bool) -> None:
         self._table.put(note_key(*self._of, run.begin, run.notes), encode_note(skus, touched=touched))
@@ -67,7 +73,8 @@ class NoteTable:
     def end(self, begin: int) -> int:
         """The number behind the last note there is."""
         prefix = note_key(*self._of, begin, 0)[:-1]
-        return 1 + max((int(key[len(prefix) :]) for key, _ in self._table.walk(prefix)), default=-1)
+        numbers = (key[len(prefix) :] for key, _ in self._table.walk(prefix))
+        return 1 + max((int(number) for number in numbers if number.isdigit()), default=-1)
 
     def delete(self, begin: int, number: int) -> None:
         self._table.delete(note_key(*self._of, begin, number))
@@ -95,7 +102,10 @@ class Memory:
 
 
 def recall(raw: bytes | None, notes: NoteTable) -> Memory:
-    """Makes the memory of a location from its table alone."""
+    """Makes the memory of a location from its table alone. Raises UnreadableError.
+
+    A snapshot with a note that cannot be read counts as lost: nothing that it names is put any more, and no SKU is set
+    to 0 because of it."""
     if raw is None:
         return Memory()
     memory = Memory(raw, decode_kept(raw))
@@ -104,10 +114,14 @@ def recall(raw: bytes | None, notes: NoteTable) -> Memory:
         if run.notes and notes.get(run.begin, 0) is None:
             memory.lost.add(run.begin)
         elif run.state == OPEN:
-            found = (notes.get(run.begin, number) for number in range(run.notes))
-            for note in found:
+            for number in range(run.notes):
+                note = notes.get(run.begin, number)
                 if note is not None and is_touched(note):
-                    memory.touched.update(skus_of(note))
+                    named = notes.named(run.begin, number)
+                    if named is None:
+                        memory.lost.add(run.begin)
+                        break
+                    memory.touched.update(named)
     return memory
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from topics.records.json_record import decode_stored
 from topics.stock.offers import QUANTITIES
 from topics.stock.snapshots import Run
 
@@ -40,7 +41,8 @@ class SnapshotPositions(Protocol):
 
 class Notes(Protocol):
     def named(self, begin: int, number: int) -> list[str] | None:
-        """The SKUs of a note of the snapshot that began at `begin`; None: it was deleted, or never made."""
+        """The SKUs of a note of the snapshot that began at `begin`; None: it was deleted, never made, or cannot be
+        read."""
 
 
 class ZeroSweep:
@@ -70,7 +72,7 @@ class ZeroSweep:
             elif self._note < run.notes:
                 named = notes.named(run.begin, self._note)
                 if named is None:
-                    return True  # notes are deleted only when the sweep is done
+                    return True  # notes are deleted only when the sweep is done; and without one nothing is set to 0
                 self.spare(named)
                 self._note += 1
                 cost += len(named) * NAMED_COST
@@ -104,5 +106,6 @@ def is_touched(note: bytes) -> bool:
 
 
 def skus_of(note: bytes) -> list[str]:
-    (skus,) = orjson.loads(note).values()
-    return list(skus)
+    """Raises UnreadableError."""
+    named = decode_stored(note, dict[str, list[str]])
+    return [sku for skus in named.values() for sku in skus]

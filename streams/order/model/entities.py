@@ -239,12 +239,16 @@ def decode_entity(raw: bytes) -> Entity:
 
 
 def due_of(raw: bytes) -> int:
-    """`due_ms` of an encoded entity, without decoding it. A state without one is to be looked at once."""
+    """`due_ms` of an encoded entity, without decoding it. A state without one is to be looked at once: the tick that
+    looks finds out whether it can be read."""
     start = raw.find(_DUE, 0, _HEAD)
     if start < 0:
         return AT_ONCE
     start += len(_DUE)
-    return int(raw[start : raw.index(b",", start)])
+    try:
+        return max(0, int(raw[start : raw.index(b",", start)]))
+    except ValueError:
+        return AT_ONCE
 
 
 def is_stuck(raw: bytes) -> bool:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import orjson
 
 from streams.order.model.limits import ANSWER_BYTES_MAX, ANSWER_SIZE_MAX, ANSWERS_MAX
 from streams.runtime.role import Table
+from topics.records.unreadable import UNREADABLE
 
 
 class AnswerTable:
@@ -18,10 +20,18 @@ class AnswerTable:
 
     __slots__ = ("_bytes", "_bytes_max", "_count_max", "_sizes")
 
-    def __init__(self, table: Table, count_max: int = ANSWERS_MAX, bytes_max: int = ANSWER_BYTES_MAX) -> None:
+    def __init__(
+        self, table: Table, partition: int, count_max: int = ANSWERS_MAX, bytes_max: int = ANSWER_BYTES_MAX
+    ) -> None:
+        """Answers that this version cannot read are not in it; retention removes them."""
         self._count_max = count_max
         self._bytes_max = bytes_max
-        found = sorted((orjson.loads(value)["atMs"], key, len(value)) for key, value in table.items())
+        found: list[tuple[int, bytes, int]] = []
+        for key, value in table.items():
+            answer = _read(key, value, partition)
+            if answer is not None:
+                found.append((answer.atMs, key, len(value)))
+        found.sort()
         self._sizes: dict[bytes, int] = {key: size for _, key, size in found}
         self._bytes = sum(self._sizes.values())
 
@@ -43,9 +53,33 @@ class AnswerTable:
 
 
 def stored_answer(table: Table, key: bytes) -> tuple[int | None, Any] | None:
-    """The status and body recorded under a key."""
+    """The status and body recorded under a key. One that this version cannot read counts as none: the far side is asked
+    again, and knows a repeat."""
     value = table.get(key)
-    if value is None:
+    answer = None if value is None else _read(key, value)
+    if answer is None:
         return None
-    data = orjson.loads(value)
-    return data["status"], data["body"]
+    try:
+        return answer.status, orjson.loads(bytes(answer.body))
+    except ValueError as error:
+        UNREADABLE.note("relay.answers", key, error)
+        return None
+
+
+class _Answer(msgspec.Struct, gc=False):
+    """A value of the table. Its body is not decoded with it."""
+
+    atMs: int  # noqa: N815 - as it is stored
+    status: int | None
+    body: msgspec.Raw
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+def _read(key: bytes, value: bytes, partition: int | None = None) -> _Answer | None:
+    try:
+        return _decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        UNREADABLE.note("relay.answers", key, error, partition=partition)
+        return None

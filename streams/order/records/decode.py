@@ -1,6 +1,7 @@
 """Decodes a record on orders.commands as an event. A record that is none is poison, with the reason.
 
-Direct producers write the same records as the gateway: their bodies are validated here, the entity is derived again.
+Direct producers write the same records as the gateway: the entity is derived again, and a body is validated unless a
+gateway has signed it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from topics.records.deliveries import decode_outcome
 from topics.records.envelope import (
     COMMAND,
     DELIVERY_OUTCOME,
-    GATEWAY_SOURCE,
     ORDER_QUERY,
     RETURN_CLAIMED,
     RETURN_DECIDED,
@@ -35,6 +35,7 @@ from topics.records.envelope import (
 from topics.records.keys import manifest_key, order_key, return_key, split
 from topics.records.models import ReturnClaimed, ReturnDecided, ShipmentManifestedTold
 from topics.records.nesting import NESTING_MAX, is_too_deep
+from topics.records.signing import Signer
 from topics.records.verdicts import Address
 from topics.schema_base import Body, canonical, problems
 
@@ -45,7 +46,9 @@ _INTERNAL: dict[str, tuple[EventKind, type[Body]]] = {
 }
 
 
-def decode_event(record: Record, channels: Channels, relay_deadline_ms: int, addresses: ReplyAddresses) -> Event:
+def decode_event(
+    record: Record, channels: Channels, relay_deadline_ms: int, addresses: ReplyAddresses, signer: Signer
+) -> Event:
     """The event of a record. Raises Poison."""
     try:
         envelope = parse(record.headers)
@@ -56,7 +59,9 @@ def decode_event(record: Record, channels: Channels, relay_deadline_ms: int, add
         raise Poison("UNKNOWN_CHANNEL", f"header sluice-channel: {envelope.channel} is not configured")
     if envelope.type == DELIVERY_OUTCOME:
         return _outcome(record, envelope, channel)
-    members = _members(record)
+    key, value, signature = record.key, record.value, envelope.signature
+    is_validated = bool(signature) and signer.is_signed(envelope.type, key, value, signature)
+    members = _members(record, is_validated=is_validated)
     if envelope.type == ORDER_QUERY:
         return _query(members, envelope, addresses.address_of(envelope))
     if envelope.type in _INTERNAL:
@@ -64,6 +69,8 @@ def decode_event(record: Record, channels: Channels, relay_deadline_ms: int, add
     touchpoint = BY_NAME.get(envelope.type.removeprefix(COMMAND))
     if not envelope.type.startswith(COMMAND) or touchpoint is None or touchpoint.name not in OF_TOUCHPOINT:
         raise Poison("UNKNOWN_TYPE", f"header ce_type: orders.commands does not carry {envelope.type}")
+    if not is_validated:
+        members = _validated(touchpoint, members)
     return _command(record, members, envelope, touchpoint, channel, relay_deadline_ms, addresses.address_of(envelope))
 
 
@@ -76,8 +83,6 @@ def _command(
     relay_deadline_ms: int,
     reply_to: Address | None,
 ) -> Event:
-    if envelope.source != GATEWAY_SOURCE:
-        members = _validated(touchpoint, members)
     try:
         code = entity_code(touchpoint, members)
     except EntityError as error:
@@ -111,14 +116,14 @@ def _validated(touchpoint: Touchpoint, members: dict[str, Any]) -> dict[str, Any
     return members
 
 
-def _members(record: Record) -> dict[str, Any]:
+def _members(record: Record, *, is_validated: bool) -> dict[str, Any]:
     try:
         members = orjson.loads(record.value)
     except orjson.JSONDecodeError as error:
         raise Poison("BAD_JSON", f"the value is not JSON: {error}") from error
     if not isinstance(members, dict):
         raise Poison("BAD_JSON", "the value must be a JSON object")
-    if is_too_deep(record.value, members):
+    if not is_validated and is_too_deep(record.value, members):
         raise Poison("TOO_DEEP", f"the value may nest at most {NESTING_MAX} levels deep")
     return members
 

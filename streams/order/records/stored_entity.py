@@ -5,6 +5,9 @@ from __future__ import annotations
 from streams.order.model.entities import Entity, Order, StateError, decode_entity
 from streams.runtime.invariants import violated
 from streams.runtime.role import Poison, Table
+from topics.records.unreadable import UNREADABLE
+
+STATE = "orders.state"
 
 
 def read_entity(state: Table, key: bytes) -> Entity | None:
@@ -15,6 +18,7 @@ def read_entity(state: Table, key: bytes) -> Entity | None:
     try:
         entity = decode_entity(raw)
     except StateError as error:
+        UNREADABLE.note(STATE, key, error)
         raise Poison("BAD_STATE", f"{key.decode(errors='replace')}: {error}") from error
     _check(entity, key)
     return entity

@@ -19,11 +19,12 @@ from uuid import uuid4
 
 import orjson
 
-from streams.order.model.entities import due_of
+from streams.order.model.entities import AT_ONCE, due_of
 from streams.order.model.limits import TICK_ENTITIES_MAX
 from streams.runtime.role import Committer, Effect, PartitionLost, Poison, Record, Table
 from topics.records.envelope import NO_CHANNEL, ORDERS_SOURCE, TICK, Envelope
 from topics.records.keys import TICK_KEY
+from topics.records.unreadable import UNREADABLE
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +76,11 @@ class DueIndex:
             self.add(key, raw)
 
     def add(self, key: bytes, raw: bytes) -> None:
-        """List an entity that is not listed yet."""
+        """List an entity that is not listed yet. A key that no entity has is left out: no tick could name it."""
         due_ms = due_of(raw)
-        if due_ms:
+        if due_ms == AT_ONCE and not _is_text(key):
+            UNREADABLE.note("orders.state", key, "its key is not UTF-8")
+        elif due_ms:
             self._put(key, due_ms)
 
     def on_state_change(self, key: bytes, before: bytes | None, after: bytes) -> None:
@@ -210,6 +213,14 @@ class Ticker:
             raise
         except Exception as error:  # noqa: BLE001 - without ticks no alarm would be raised
             committer.fail(error)
+
+
+def _is_text(key: bytes) -> bool:
+    try:
+        key.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def tick_record(partition: int, until: Until, name: str, now_ms: int) -> Effect:

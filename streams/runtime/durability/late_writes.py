@@ -20,6 +20,7 @@ from streams.runtime.invariants import violated
 from streams.runtime.metrics import Metrics
 from streams.runtime.tables.partition_table import NO_OFFSET, PartitionTable
 from topics.records.reading import made_by
+from topics.records.unreadable import NOT_OURS, UNREADABLE
 
 log = logging.getLogger(__name__)
 
@@ -124,8 +125,13 @@ class LateWrites:
                     f"epoch {epoch} has taken over {place.topic}/{place.partition} at offset {record.offset}, and this"
                     f" worker still wrote at epoch {ours}: what it wrote behind that counts nowhere"
                 )
-            if epoch < ours:
+            if epoch == ours:
+                continue
+            if epoch:
                 late += 1
+            else:
+                UNREADABLE.note(table.name, record.key, NOT_OURS, partition=place.partition, offset=record.offset)
+            if record.key is not None:
                 table.overwritten.add(record.key)
         if late:
             self._metrics.late.inc(late)

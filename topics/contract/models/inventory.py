@@ -155,7 +155,7 @@ def split_valid(members: dict[str, Any]) -> tuple[list[dict[str, Any]], list[Any
         (_ConsolidatedEnvelope if consolidated else _LocationEnvelope).model_validate(members)
         sound = False
     else:
-        sound = True
+        sound = consolidated or not any(_has_foreign_quantity(item) for item in members["inventories"])
     latest = list({item["channelSkuCode"]: item for item in members["inventories"]}.values())
     valid = latest if sound else [item for item in latest if _is_valid(item, consolidated)]
     failures: list[Any] = []
@@ -166,7 +166,15 @@ def split_valid(members: dict[str, Any]) -> tuple[list[dict[str, Any]], list[Any
     return [numbered(item) for item in valid] if consolidated else valid, failures
 
 
+def _has_foreign_quantity(item: dict[str, Any]) -> bool:
+    """Whether a location-wise item has a `consolidatedQuantity`, which readers of positions go by, that is none."""
+    other = item.get("consolidatedQuantity")
+    return other is not None and (type(other) is not int or not 0 <= other < 2**31)
+
+
 def _is_valid(item: dict[str, Any], consolidated: bool) -> bool:
+    if not consolidated and _has_foreign_quantity(item):
+        return False
     try:
         (_CONSOLIDATED_ITEM if consolidated else _LOCATION_ITEM).validate_python(item)
     except ValidationError:

@@ -46,6 +46,11 @@ class Limits:
         for limit in self._limits:
             limit.pool.take_over(left.get(limit.name, known), now_ms)
 
+    def take_over_spent(self, now_ms: int) -> None:
+        """Start as if all of each limit was in flight: what another owner left is not known."""
+        for limit in self._limits:
+            limit.pool.take_over(PoolState([], limit.pool.limit), now_ms)
+
     def has(self, kind: str) -> bool:
         """Whether the reserved permits are enough for a request of this kind."""
         return all(limit.pool.unused >= limit.cost_of(kind) for limit in self._limits)

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from streams.delivery.stock.operations.step import Step, fact_effect
 from streams.delivery.stock.operations.sweep import Sweep, SweepRecord
@@ -27,6 +27,7 @@ from streams.delivery.stock.ports import SENT, KnownStock, StockLocation
 from streams.runtime.role import Change, Effect
 from topics.records.facts.stock import DriftFact, ReconcileCounts, ReconcileDone, StockDriftFound, StockDriftPersists
 from topics.records.keys import join, position_key
+from topics.records.unreadable import UNREADABLE
 from topics.stock.positions import DRIFT, RECONCILE
 from topics.stock.status import Reconciled
 
@@ -121,7 +122,15 @@ class Reconciliation(Sweep[ReconcileRecord]):
     ) -> None:
         """`last` and `remembered` (by SKU): what the last owner of the location left."""
         super().__init__(location, last, now_ms)
-        self._remembered = {sku: RememberedDrift.model_validate_json(raw) for sku, raw in remembered}
+        self._remembered = {sku: drift for sku, raw in remembered if (drift := self._read_drift(sku, raw)) is not None}
+
+    def _read_drift(self, sku: str, raw: bytes) -> RememberedDrift | None:
+        """None for one that this version cannot read: it is reported, and repaired, once more."""
+        try:
+            return RememberedDrift.model_validate_json(raw)
+        except ValidationError as error:
+            UNREADABLE.note(SENT, join(DRIFT, *self._name, sku), error, partition=self._location.partition)
+            return None
 
     @property
     def shown(self) -> Reconciled | None:

@@ -15,15 +15,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
+from pydantic import ValidationError
+
 from streams.delivery.stock.operations.step import STATUS, Step, fact_effect
 from streams.delivery.stock.ports import SENT, StockLocation
 from streams.runtime.role import GONE, Change, Effect
 from topics.records.facts.stock import SkuFact, StockAcceptedAgain, StockRefused
 from topics.records.keys import join
+from topics.records.unreadable import UNREADABLE
 from topics.stock.positions import REFUSED
 from topics.stock.status import RefusedSku, refused_key
 
 _SHOWN = set(RefusedSku.model_fields)
+_TOLD = b'"told":true}'
+"""The last bytes of nearly all of them, as `RememberedRefusal` writes them: these are not read at a takeover."""
 
 
 class RememberedRefusal(RefusedSku):
@@ -42,11 +47,18 @@ class Refusals:
     def __init__(self, location: StockLocation, remembered: Iterable[tuple[str, bytes]] = ()) -> None:
         """`remembered`: SKUs, and the record that the last owner of the location left of each."""
         self._location = location
-        self._known: dict[str, bytes] = dict(remembered)
+        self._known: dict[str, bytes] = {}
         self._over: dict[str, bytes] = {}
         """Refusals that are over, while that is not reported yet."""
-        self._pending: dict[str, None] = {sku: None for sku, raw in self._known.items() if not _is_told(raw)}
+        self._pending: dict[str, None] = {}
         """SKUs with something to report, in the order in which it came up."""
+        for sku, raw in remembered:
+            if raw.endswith(_TOLD):
+                self._known[sku] = raw
+            elif (one := self._read(sku, raw)) is not None:
+                self._known[sku] = raw
+                if not one.told:
+                    self._pending[sku] = None
 
     @property
     def skus(self) -> Collection[str]:
@@ -86,7 +98,7 @@ class Refusals:
         over = [(sku, self._over.pop(sku)) for sku in skus if sku in self._over]
         if over:
             yield self._end(over, now_ms)
-        new = [(sku, self._known[sku]) for sku in skus if sku in self._known and not _is_told(self._known[sku])]
+        new = [(sku, raw) for sku in skus if (raw := self._known.get(sku)) is not None and not raw.endswith(_TOLD)]
         if new:
             yield Step(changes=tuple(self._remember(sku, raw) for sku, raw in new))
             yield self._report(new)
@@ -95,7 +107,9 @@ class Refusals:
         effects: list[Effect] = []
         changes: list[Change] = []
         for sku, raw in new:
-            one = RememberedRefusal.model_validate_json(raw)
+            one = self._read(sku, raw)
+            if one is None:
+                continue
             members = {"reason": one.reason, "status": one.status, "failures": one.failures, "sinceMs": one.since_ms}
             effects.append(self._fact(StockRefused, sku, one, one.at_ms, **members))
             effects.append(self._status(sku, one.model_dump_json(include=_SHOWN).encode()))
@@ -110,8 +124,8 @@ class Refusals:
     def _end(self, over: list[tuple[str, bytes]], now_ms: int) -> Step:
         effects: list[Effect] = []
         for sku, raw in over:
-            if _is_told(raw):
-                one = RememberedRefusal.model_validate_json(raw)
+            one = self._read(sku, raw)
+            if one is not None and one.told:
                 effects.append(self._fact(StockAcceptedAgain, sku, one, now_ms, refusedSinceMs=one.since_ms))
             effects.append(self._status(sku, GONE))
         return Step(tuple(effects), tuple(self._remember(sku, None) for sku, _ in over))
@@ -125,9 +139,15 @@ class Refusals:
         return Effect(STATUS, key, value, (), self._location.partition)
 
     def _remember(self, sku: str, raw: bytes | None) -> Change:
-        return Change(SENT, join(REFUSED, self._location.channel, self._location.location, sku), raw)
+        return Change(SENT, self._key(sku), raw)
 
+    def _key(self, sku: str) -> bytes:
+        return join(REFUSED, self._location.channel, self._location.location, sku)
 
-def _is_told(raw: bytes) -> bool:
-    """Nearly all are, and then end in the bytes that `RememberedRefusal` writes."""
-    return raw.endswith(b'"told":true}') or RememberedRefusal.model_validate_json(raw).told
+    def _read(self, sku: str, raw: bytes) -> RememberedRefusal | None:
+        """None for one that this version cannot read: the SKU counts as not refused, and is tried as any other."""
+        try:
+            return RememberedRefusal.model_validate_json(raw)
+        except ValidationError as error:
+            UNREADABLE.note(SENT, self._key(sku), error, partition=self._location.partition)
+            return None

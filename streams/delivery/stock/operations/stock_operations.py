@@ -90,7 +90,7 @@ class StockOperations:
 
     def on_assigned(self, partition: int, sent: Table) -> None:
         """A partition is this worker's, and its positions are being read. `sent`: its table inventory.sent."""
-        self._memory[partition] = read_memory(sent)
+        self._memory[partition] = read_memory(sent, partition)
 
     async def on_recovered(self, partition: int) -> None:
         """All locations of the partition are open: what is left in memory is of locations that do not exist any more,

@@ -12,13 +12,14 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from streams.delivery.stock.operations.step import Step
 from streams.delivery.stock.ports import SENT, StockLocation
 from streams.runtime.invariants import violated
 from streams.runtime.role import Change
 from topics.records.keys import join
+from topics.records.unreadable import UNREADABLE
 from topics.stock.controls import Ask
 from topics.stock.status import SweepCause
 
@@ -71,14 +72,22 @@ class Sweep(Generic[R]):
     """Members of a new record, beside those of every sweep."""
 
     def __init__(self, location: StockLocation, last: bytes | None, now_ms: int) -> None:
-        """`last`: the record that the last owner of the location left."""
+        """`last`: the record that the last owner of the location left. One that this version cannot read counts as
+        none, so what was asked last begins again."""
         self._location = location
         self._name = (location.channel, location.location)
         self.key = join(self.mark, *self._name)
-        self._record = None if last is None else self.record_type.model_validate_json(last)
+        self._record = None if last is None else self._read(last)
         self._taken_over_ms = now_ms
         if self._record is not None:
             self._check(self._record)
+
+    def _read(self, raw: bytes) -> R | None:
+        try:
+            return self.record_type.model_validate_json(raw)
+        except ValidationError as error:
+            UNREADABLE.note(SENT, self.key, error, partition=self._location.partition)
+            return None
 
     @property
     def goes_on(self) -> bool:

@@ -9,13 +9,15 @@ import pytest
 from prometheus_client import REGISTRY
 from pydantic import ValidationError
 
-from streams.delivery.admission.permits import PERMITS, permits_key
+from streams.delivery.admission.permits import PermitRecord, permits_key, permits_left
+from streams.delivery.dispatch import dispatcher_factory
 from streams.delivery.ports import Answer
-from tests.fakes.delivery import PARTITIONS, Played, channels_for, ok
+from streams.runtime.role import Table
+from tests.fakes.delivery import Played, channels_for, ok
 from tests.support.subscriptions import A, B, fact_request, index, subscription
 from topics.configuration.budgets import RATE_MAX, RATE_MIN, UNITS_MAX, WINDOW_S_MAX, WINDOW_S_MIN
 from topics.configuration.pace import CONCURRENCY_MAX, PROBE_S_MAX, RETRY_S_MAX, SHARDS_MAX, Pace
-from topics.records.keys import destination_partition, order_key, shard_of, subscription_destination
+from topics.records.keys import order_key, shard_of, subscription_destination
 
 CLOCK = {"shape": "fixed-window", "requests": 5, "aligned": "clock"}
 BUCKET = {"shape": "token-bucket", "burst": 5}
@@ -89,11 +91,18 @@ async def test_a_worker_runs_with_whatever_is_taken(pace: dict[str, Any]) -> Non
     assert without_runner() == 0
 
 
-async def test_a_subscription_that_no_runner_can_be_made_for_costs_itself_alone() -> None:
+async def test_a_subscription_that_no_runner_can_be_made_for_costs_itself_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     worker = await Played(channels_for(), subscriptions=index(subscription(), subscription(B))).start()
     destination = subscription_destination(A)
-    permits = worker.durable.of(destination_partition(destination, 0, PARTITIONS))[PERMITS]
-    permits.put(permits_key(destination, 0), b"of another version")
+
+    def fails_for_one(permits: Table, key: bytes, partition: int) -> PermitRecord | None:
+        if key == permits_key(destination, 0):
+            raise RuntimeError("no runner can be made")
+        return permits_left(permits, key, partition)
+
+    monkeypatch.setattr(dispatcher_factory, "permits_left", fails_for_one)
     held, passed = fact_request("O-1", 1), fact_request("O-1", 1, B)
     worker.give(held, fact_request("O-2", 1), passed)
     await worker.clock.run_for(1_000)
@@ -101,7 +110,7 @@ async def test_a_subscription_that_no_runner_can_be_made_for_costs_itself_alone(
     worker = await worker.restart()
     await worker.clock.run_for(1_000)
     assert (worker.sender.ids(), worker.crashes, without_runner()) == ([passed.id], [], 1)
-    permits.delete(permits_key(destination, 0))
+    monkeypatch.undo()
     worker.sender.far = ok
     changed = subscription(revision=2)
     worker.subscriptions.apply(A.encode(), changed.encode())

@@ -213,7 +213,8 @@ async def test_unreadable_meanwhile_it_is_sent_nothing_until_it_can_be_read(
     monkeypatch: pytest.MonkeyPatch, given: list[OutboxEntry]
 ) -> None:
     worker = await arriving(monkeypatch, given)
-    worker.subscriptions.apply(A.encode(), b'{"id": "of a newer version"}')
+    with pytest.raises(ValueError, match="a subscription cannot be read"):
+        worker.subscriptions.apply(A.encode(), b'{"id": "of a newer version"}')
     worker.give(fact_request("new", 1))
     await worker.clock.run_for(10_000)
     assert (worker.sender.arrivals, waiting(worker)) == ([], BACKLOG + 1)

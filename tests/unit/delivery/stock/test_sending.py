@@ -111,6 +111,10 @@ def answered(kind: ResponseClass, status: int | None, not_before_ms: int | None 
     return AttemptResult(kind=kind, at_ms=0, took_ms=0, status=status, not_before_ms=not_before_ms)
 
 
+def _raise(error: BaseException) -> None:
+    raise error
+
+
 class Worker:
     """One owner of the partition, over what is durable."""
 
@@ -123,6 +127,7 @@ class Worker:
             clock=clock,
             listener=SilentListener(),
             spawn=self._spawn,
+            crashed=_raise,
             chance=lambda: 0.5,
         )
         self.stock = StockPartition(context, PARTITION, durable.of(PARTITION), {(DEMO, 0): caller})

@@ -182,7 +182,8 @@ async def test_while_its_record_cannot_be_read_nothing_is_sent_and_nothing_is_gi
     worker = await started(subscription(retry_for_s=3_600))
     worker.give(fact_request("O-0", 1))
     await worker.clock.run_for(100)
-    worker.subscriptions.apply(A.encode(), b'{"id": "of a newer version"}')
+    with pytest.raises(ValueError, match="a subscription cannot be read"):
+        worker.subscriptions.apply(A.encode(), b'{"id": "of a newer version"}')
     assert REGISTRY.get_sample_value("sluice_delivery_unreadable_subscriptions") == 1
     requests = [fact_request("O-1", sequence) for sequence in (1, 2, 3)]
     worker.give(*requests)

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from pydantic import ValidationError
 
 from gateway.api.inventory.api import REPEAT_MS
 from gateway.ports import Unavailable
@@ -178,7 +179,8 @@ async def test_another_operator_at_the_same_moment_is_told() -> None:
 
 async def test_a_control_of_a_newer_version_is_not_written_over() -> None:
     async with gateway() as at:
-        at.kafka.operations.controls.apply(b"demo", b'{"paused": "until noon"}')
+        with pytest.raises(ValidationError):
+            at.kafka.operations.controls.apply(b"demo", b'{"paused": "until noon"}')
         assert (await ask(at, "resume/demo", expected=409))["code"] == "UNREADABLE"
         assert controls(at) == []
 

@@ -11,6 +11,7 @@ from gateway.http.call import Call
 from gateway.kafka.commands import BatchPart, Commands
 from tests.fakes.gateway import NOW_MS, FakeKafka, channels_with
 from topics.records.envelope import GATEWAY_SOURCE, Envelope, Headers, parse
+from topics.records.signing import Signer
 
 KIND = "sluice.command.x"
 
@@ -21,7 +22,7 @@ def call_of(channel: str, subject: str) -> Call:
 
 
 def commands(kafka: FakeKafka) -> Commands:
-    return Commands(kafka, kafka, lambda: NOW_MS, relay_deadline_s=35.0)
+    return Commands(kafka, kafka, lambda: NOW_MS, relay_deadline_s=35.0, signer=Signer([]))
 
 
 def expected(call: Call) -> Envelope:

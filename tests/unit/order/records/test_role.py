@@ -213,7 +213,7 @@ def test_a_state_that_cannot_be_read_is_set_aside_not_overwritten() -> None:
 
 def make_answers(count_max: int, bytes_max: int) -> tuple[PartitionState, AnswerTable]:
     state = PartitionState(0, ("orders.state", "relay.answers"))
-    return state, AnswerTable(state.tables["relay.answers"], count_max, bytes_max)
+    return state, AnswerTable(state.tables["relay.answers"], 0, count_max, bytes_max)
 
 
 def test_what_a_failed_decision_changed_is_not_seen_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +255,7 @@ def test_recorded_answers_are_bounded_in_bytes_and_a_new_owner_evicts_as_the_old
     table = state.tables["relay.answers"]
     for n in (3, 1, 2):
         answers.store_answer(table, b"%d" % n, 200, "x" * 20, now_ms=n)
-    taken_over = AnswerTable(table, 100, 200)
+    taken_over = AnswerTable(table, 0, 100, 200)
     taken_over.store_answer(table, b"9", 200, "x" * 40, now_ms=9)
     assert b"1" not in dict(table.items()), "the oldest by time, not by order of arrival in memory"
     taken_over.store_answer(table, b"huge", 200, "x" * 500, now_ms=10)

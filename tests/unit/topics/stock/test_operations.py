@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from topics.stock.controls import Ask, Control, ControlIndex, Scope, scope_of
 from topics.stock.status import LocationStatus, RefusedSku, StatusIndex, refused_key, status_key
@@ -35,7 +36,8 @@ def test_a_pause_of_the_channel_is_one_of_each_location_and_the_last_ask_counts(
 
 def test_a_control_that_cannot_be_read_holds_its_stock_back_and_no_other() -> None:
     index = ControlIndex()
-    index.apply(Scope("demo", "L1").key, b'{"paused": "perhaps"}')
+    with pytest.raises(ValidationError):
+        index.apply(Scope("demo", "L1").key, b'{"paused": "perhaps"}')
     assert index.is_paused("demo", "L1")
     assert not index.is_paused("demo", "L2")
     index.apply(Scope("demo", "L1").key, Control().encode())
@@ -58,7 +60,8 @@ def test_a_status_comes_and_goes_and_one_that_cannot_be_read_says_nothing() -> N
     assert index.refused("demo", None, ("L2", "a"), 2) == [("L2", "b", why)]
     assert index.refused("demo", "L2", ("", ""), 1) == [("L2", "a", why)]
     assert index.refused("other", "L2", ("", ""), 1) == []
-    index.apply(status_key("demo", "L1"), b"{}")
+    with pytest.raises(ValidationError):
+        index.apply(status_key("demo", "L1"), b"{}")
     index.apply(refused_key("demo", "L1", "a"), None)
     assert index.locations("demo") == {}
     assert index.refused_by_location("demo") == {"L2": 2}
