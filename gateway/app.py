@@ -248,8 +248,7 @@ async def serve(
     if hang_ups is not None:
         hang_ups.listen(asyncio.get_running_loop().add_signal_handler, reload.ask)
     limits = Limits(connections_max=connections_within(raise_file_limit()))
-    usernames = {channel.credentials.username: name for name, channel in channels.channels.items()}
-    runner = ConnectionRunner(app, limits, Door(calls, usernames), shutdown_timeout=STOP_S + ANSWER_S)
+    runner = ConnectionRunner(app, limits, Door(calls, app[ACCESS].claimed), shutdown_timeout=STOP_S + ANSWER_S)
     await runner.setup()
     stack.push_async_callback(_finish, runner, replies)
     await web.TCPSite(runner, settings.gateway_host, settings.gateway_port, backlog=BACKLOG).start()

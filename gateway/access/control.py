@@ -46,7 +46,7 @@ class AccessControl:
         """From now on these credentials are right, and no others."""
         self.channels = channels
         known = channels.channels
-        self._usernames = frozenset(channel.credentials.username for channel in known.values())
+        self._usernames = {channel.credentials.username: name for name, channel in known.items()}
         self._marketplaces = Marketplaces(channels)
         self._increff = StaticHeaders(
             {name: (channel.increff_headers, channel.increff_headers_also) for name, channel in known.items()}
@@ -62,6 +62,10 @@ class AccessControl:
 
     def address(self, request: web.Request) -> str:
         return self._addresses.of(request)
+
+    def claimed(self, username: str) -> str | None:
+        """The name of the channel with a marketplace's username, which anybody may claim to be."""
+        return self._usernames.get(username)
 
     def marketplace(self, touchpoint: Touchpoint, request: web.Request, address: str) -> Channel:
         """The channel whose marketplace calls. Raises Refused."""

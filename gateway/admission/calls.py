@@ -24,7 +24,8 @@ gateway, and are few."""
 RELAYS_RETRY_AFTER_S = 5
 """A far side that lets so many relays wait has trouble that seconds do not mend."""
 OTHERS = "-"
-"""The party of calls that claim no known channel."""
+"""The party of calls that claim no known channel. It has a share like any channel: refused sooner, it would tell which
+names are known."""
 
 
 class Reason(IntEnum):
@@ -136,7 +137,7 @@ class Calls:
         self.shares = Shares(limiter.limit)
         self.relays = Shares(relays_max)
         self.api_calls = 0
-        self.others = Party(OTHERS, guaranteed=False)
+        self.others = Party(OTHERS)
         self.refusals: dict[tuple[str, Reason], int] = {}
         """All refusals so far, by channel and bound."""
         self._parties = {name: Party(name) for name in channels}

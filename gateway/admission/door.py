@@ -6,7 +6,7 @@ there is room for anybody, nobody is asked who it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from gateway.admission.calls import Calls, Ticket
 from gateway.admission.retry_after import LEAST_S, MOST_S
@@ -23,12 +23,12 @@ REASON = "[calls: more are in hand than can be answered in time]"
 
 
 class Door:
-    """Implements gateway.connections.refusal.Admission. `usernames`: the channel of each marketplace's username."""
+    """Implements gateway.connections.refusal.Admission. `channel_of`: the channel with a marketplace's username."""
 
-    def __init__(self, calls: Calls, usernames: Mapping[str, str]) -> None:
+    def __init__(self, calls: Calls, channel_of: Callable[[str], str | None]) -> None:
         self._calls = calls
         self._shares = calls.shares
-        self._usernames = {username.encode(): calls.claimed(name) for username, name in usernames.items()}
+        self._channel_of = channel_of
         self._refusals = {prefix: _refusals(prefix) for prefix in (_CHANNELS, _API, b"/")}
 
     def admit(self, head: bytes, lowered: bytes, connection: Caller) -> Refusal | None:
@@ -63,7 +63,8 @@ class Door:
         if at < 0:
             return self._calls.others
         at += len(_USERNAME)
-        return self._usernames.get(head[at : head.find(b"\r", at)].strip(), self._calls.others)
+        username = head[at : head.find(b"\r", at)].strip().decode("utf-8", "replace")
+        return self._calls.claimed(self._channel_of(username) or "")
 
     def _refusal(self, prefix: bytes, party: Party) -> Refusal:
         return self._refusals[prefix][self._calls.retry_after_s(party.name)]

@@ -9,11 +9,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from gateway.admission.calls import Calls
 from gateway.admission.limiter import WINDOW_S
 from gateway.admission.loop_lag import LoopLag
+from gateway.admission.memory import Memory
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
 
 REPORT_S = 1.0
 """Refusals are told in the log once in this time for each channel: one line for each would cost as much as answers."""
+
+BUSY_SHARE = 0.25
+"""With so much of the limit in use, a pause to give memory back would be felt."""
 
 
 class Overload:
@@ -25,6 +29,7 @@ class Overload:
         self._window_ends = 0.0
         self._report_at = 0.0
         self._told: dict[tuple[str, str], int] = {}
+        self._memory = Memory()
         self.lag = LoopLag(self._turn)
         metrics.more = self._metrics
 
@@ -41,6 +46,8 @@ class Overload:
         if now >= self._report_at:
             self._report_at = now + REPORT_S
             self._report()
+            shares = self._calls.shares
+            self._memory.look(now, busy=shares.contended or shares.held > BUSY_SHARE * shares.limit)
 
     def _report(self) -> None:
         for (channel, reason), count in self._calls.refusals.items():
@@ -76,4 +83,9 @@ class Overload:
         yield refused
         yield CounterMetricFamily(
             "sluice_gateway_loop_late_seconds", "By how much the event loop was late in all", value=self.lag.total_s
+        )
+        yield CounterMetricFamily(
+            "sluice_gateway_memory_trims",
+            "Times that the process gave memory back to the system after a busy time",
+            value=self._memory.trims,
         )

@@ -27,14 +27,12 @@ ACTIVE_S = 1.0
 
 class Party:
     """One channel. `held`: calls that are known to be its own; `claims`: calls that only say so; `most`: the most that
-    it held in this window; `usual`: the mean of that; `refused`, `drained`: in this window. `guaranteed`: whether it
-    has a share at all."""
+    it held in this window; `usual`: the mean of that; `refused`, `drained`: in this window."""
 
-    __slots__ = ("active", "claims", "drained", "guaranteed", "held", "most", "name", "refused", "seen_at", "usual")
+    __slots__ = ("active", "claims", "drained", "held", "most", "name", "refused", "seen_at", "usual")
 
-    def __init__(self, name: str, *, guaranteed: bool = True) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.guaranteed = guaranteed
         self.held = 0
         self.claims = 0
         self.most = 0
@@ -63,7 +61,6 @@ class Shares:
         """Calls that each active party may hold in any case."""
         self.active: list[Party] = []
         """Parties that have demand, or had it a moment ago."""
-        self._guaranteed = 0
 
     @property
     def is_open(self) -> bool:
@@ -75,12 +72,17 @@ class Shares:
         if not party.active:
             self._activate(party)
         holds = party.held if proven else party.held + party.claims
-        if party.guaranteed and (holds < self.share or self._may_burst(party, holds)):
+        if holds < self.share or self._may_burst(party, holds):
             return True
         return self.held < self.limit and (not self.contended or holds < self.level)
 
     def _may_burst(self, party: Party, holds: int) -> bool:
-        return party.usual * 2 < self.share and holds < BURST * self.share and self.held < BURST_LIMIT * self.limit
+        return (
+            len(self.active) > 1
+            and party.usual * 2 < self.share
+            and holds < BURST * self.share
+            and self.held < BURST_LIMIT * self.limit
+        )
 
     def take(self, party: Party) -> None:
         if not party.active:
@@ -122,7 +124,6 @@ class Shares:
                 party.seen_at = now
             elif now - party.seen_at > ACTIVE_S:
                 party.active = False
-                self._guaranteed -= party.guaranteed
                 gone.append(party)
         if gone:
             self.active = [party for party in self.active if party.active]
@@ -143,11 +144,10 @@ class Shares:
     def _activate(self, party: Party) -> None:
         party.active = True
         self.active.append(party)
-        self._guaranteed += party.guaranteed
         self._divide()
 
     def _divide(self) -> None:
-        self.share = max(1, self.limit // max(1, self._guaranteed))
+        self.share = max(1, self.limit // max(1, len(self.active)))
 
 
 def fair_level(limit: float, demands: Iterable[float]) -> float:
