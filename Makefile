@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 WORKERS ?= 2
 # More options of `sluice up` for `make run`, as UP='--port 8081'.
 UP ?=
-BENCHES := ingress runtime verdict orders recovery delivery isolation inventory
+BENCHES := ingress runtime verdict orders recovery delivery isolation inventory noisy
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint format bench races torture histories release-schemas clean

@@ -20,6 +20,10 @@ ITEMS_MAX = 2_500
 """Order items of one order (contract 0.6)."""
 SKUS_MAX = 200
 """SKUs of one stock batch (contract 0.6)."""
+VALUES_MAX = 120_000
+"""Values of one body: objects, lists, texts, numbers, `true`, `false` and `null`. The contract's largest order, 2,500
+lines with every member and two taxes for each, has 100,052. So many values of a 4 MiB body take 32 MB at most: texts 16
+MB (four bytes for a character if one of a text is beyond the basic plane), the others 130 bytes each."""
 BATCH_MAX = 1_000
 """Orders or shipments in one Acknowledgement, Manifest or Handover: the contract names no limit; this bounds a call."""
 PROBLEMS_MAX = 10

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.http.answers import Refused, bad_data, overloaded
 from topics.contract.definition import Touchpoint
-from topics.records.nesting import NESTING_MAX, is_too_deep
-from topics.schema_base import canonical, problems
+from topics.records.shape import NESTING_MAX, has_too_many_values, is_too_deep
+from topics.schema_base import VALUES_MAX, canonical, problems
 
 HELD_BYTES_MAX = 256 << 20
 """Most bytes of all bodies that are being received: 64 of the largest. Without it slow senders could fill the
@@ -60,8 +60,15 @@ class BodyReader:
         return Refused(413, "TOO_LARGE", "The request is too large", fault)
 
 
-def parse(raw: bytes) -> dict[str, Any]:
+def check_values(raw: bytes, values_max: int) -> None:
+    """Raises Refused for a body of too many values, before any of them is made."""
+    if has_too_many_values(raw, values_max):
+        raise bad_data(f"body: may have at most {values_max} values")
+
+
+def parse(raw: bytes, values_max: int = VALUES_MAX) -> dict[str, Any]:
     """A JSON object. Raises Refused, which says where the text stops being one."""
+    check_values(raw, values_max)
     try:
         members = orjson.loads(raw)
     except orjson.JSONDecodeError as error:

@@ -14,10 +14,11 @@ from gateway.admission.calls import Calls
 from gateway.http.answers import Answer, answer_of, json_answer, shaped
 from gateway.http.body import BodyReader, parse, query_members, validate, with_path_members
 from gateway.http.call import Call
+from gateway.http.large_bodies import LARGE_BYTES, LargeBodies
 from gateway.http.responder import Handler, Responder, refusal_of
 from gateway.kafka.commands import BatchPart, Commands
 from gateway.search.search import Search
-from gateway.touchpoints.batches import merged, split
+from gateway.touchpoints.batches import BatchItem, merged, split
 from gateway.touchpoints.stock_batch import read_stock, stock_home
 from topics.configuration.channels import Channel
 from topics.configuration.settings import Settings
@@ -46,6 +47,7 @@ class Ingress:
         self._responder = responder
         self._access = access
         self._bodies = BodyReader(settings.body_bytes_max)
+        self._large = LargeBodies()
         self._search = search
 
     def handler(self, touchpoint: Touchpoint) -> Handler:
@@ -82,13 +84,21 @@ class Ingress:
             return self._accept_stock
         return self._accept_one if touchpoint.split is None else self._accept_batch
 
+    async def _body(self, request: web.Request) -> bytes:
+        """The whole body. What handles it until the next pause has the event loop, so large ones wait for a turn."""
+        raw = await self._bodies.read(request)
+        if len(raw) > LARGE_BYTES:
+            await self._large.turn()
+        return raw
+
     async def _members(self, touchpoint: Touchpoint, request: web.Request) -> tuple[dict[str, Any], bytes | None]:
         """The valid members, and the bytes of the body if they say exactly that."""
-        raw = await self._bodies.read(request)
+        raw = await self._body(request)
+        values_max = self._settings.body_values_max
         if touchpoint.query:
             # Some clients send a body with their GET (contract 5); the query string wins.
-            return validate(touchpoint, {**(parse(raw) if raw else {}), **query_members(request)}), None
-        parsed = parse(raw)
+            return validate(touchpoint, {**(parse(raw, values_max) if raw else {}), **query_members(request)}), None
+        parsed = parse(raw, values_max)
         members = parsed
         if touchpoint.path_members:
             members = with_path_members(touchpoint, members, request.match_info)
@@ -96,31 +106,42 @@ class Ingress:
         return members, raw if members is parsed else None
 
     async def _accept_one(self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request) -> Answer:
+        key, value = await self._command(touchpoint, call, channel, request)
+        reply = await self._commands.execute(call, COMMAND + touchpoint.name, key, value, self._wait_s(touchpoint))
+        return answer_of(touchpoint, reply)
+
+    async def _command(
+        self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request
+    ) -> tuple[bytes, bytes]:
+        """The key and value of the call's record. Its objects end here: while the call waits for its verdict, it holds
+        bytes alone."""
         members, raw = await self._members(touchpoint, request)
         call.subject = entity_code(touchpoint, members)
-        key = entity_key(touchpoint, channel.name, members)
-        reply = await self._commands.execute(
-            call, COMMAND + touchpoint.name, key, raw or orjson.dumps(members), self._wait_s(touchpoint)
-        )
-        return answer_of(touchpoint, reply)
+        return entity_key(touchpoint, channel.name, members), raw or orjson.dumps(members)
 
     async def _accept_batch(self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request) -> Answer:
         """Validates the whole batch, then writes one record per order. A repeat of all is harmless at any time."""
-        members, _raw = await self._members(touchpoint, request)
-        items = split(touchpoint, members)
-        call.subject = items[0][0]["orderCode"]
-        parts = [
-            BatchPart(item["orderCode"], entity_key(touchpoint, channel.name, value), orjson.dumps(value))
-            for item, value in items
-        ]
+        items, parts = await self._parts(touchpoint, channel, request)
+        call.subject = items[0].code
         wait_s = self._wait_s(touchpoint)
         replies = await self._commands.execute_batch(call, COMMAND + touchpoint.name, parts, wait_s)
-        return merged(touchpoint, [item for item, _value in items], replies)
+        return merged(touchpoint, items, replies)
+
+    async def _parts(
+        self, touchpoint: Touchpoint, channel: Channel, request: web.Request
+    ) -> tuple[list[BatchItem], list[BatchPart]]:
+        """The items of a batch, and their records; the objects of its body end here, too."""
+        members, _raw = await self._members(touchpoint, request)
+        parts = split(touchpoint, members)
+        return [item for item, _value in parts], [
+            BatchPart(item.code, entity_key(touchpoint, channel.name, value), orjson.dumps(value))
+            for item, value in parts
+        ]
 
     async def _accept_stock(self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request) -> Answer:
         """Answers once the batch is durable. Each SKU succeeds or fails on its own, without a verdict."""
-        raw = await self._bodies.read(request)
-        batch = read_stock(touchpoint, raw)
+        raw = await self._body(request)
+        batch = read_stock(touchpoint, raw, self._settings.body_values_max)
         call.subject = batch.location
         if batch.value is not None:
             key, partition = stock_home(channel, batch.location, self._settings.partitions)

@@ -9,13 +9,13 @@ import orjson
 from pydantic import ValidationError
 
 from gateway.http.answers import bad_data
-from gateway.http.body import parse
+from gateway.http.body import check_values, parse
 from topics.configuration.channels import Channel
 from topics.contract.definition import Touchpoint
 from topics.contract.models.inventory import split_valid
 from topics.contract.models.plain_stock import read_plain, read_plain_consolidated
 from topics.records.keys import stock_key, stock_partition
-from topics.schema_base import problems
+from topics.schema_base import VALUES_MAX, problems
 from topics.stock.positions import consolidated_location
 
 CONSOLIDATED = "consolidated-atp-inventory"
@@ -30,8 +30,9 @@ class StockBatch:
     answer: bytes
 
 
-def read_stock(touchpoint: Touchpoint, raw: bytes) -> StockBatch:
+def read_stock(touchpoint: Touchpoint, raw: bytes, values_max: int = VALUES_MAX) -> StockBatch:
     """Raises Refused when the batch as a whole is unusable."""
+    check_values(raw, values_max)
     return plain(touchpoint, raw) or split(touchpoint, raw)
 
 
@@ -61,7 +62,7 @@ def plain(touchpoint: Touchpoint, raw: bytes) -> StockBatch | None:
 
 def split(touchpoint: Touchpoint, raw: bytes) -> StockBatch:
     """A batch judged SKU by SKU: some may fail, come twice, or print their quantity as a string. Raises Refused."""
-    members = parse(raw)
+    members = parse(raw, len(raw))  # its values were counted
     consolidated = touchpoint.name == CONSOLIDATED
     if not consolidated:
         # Readers of the record tell the two forms of a batch apart by this member; the path has said which one this is.

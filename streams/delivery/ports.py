@@ -18,13 +18,16 @@ import orjson
 from streams.runtime.role import Committer, Tables
 from topics.configuration.channels import FarSide
 from topics.contract.definition import Priority, Touchpoint
-from topics.records.nesting import NESTING_MAX, is_too_deep
+from topics.records.shape import NESTING_MAX, has_too_many_values, is_too_deep
 from topics.values import named_value
 
 READ_BACK = "stock-read-back"
 """Name of the call that asks a channel what stock it has; it is made over HTTP, whatever the channel's far side is."""
 RESPONSE_BYTES_MAX = 4 << 20
 """Largest answer: a label or an invoice as base64 fits, and so does the record that carries it back."""
+READ_VALUES_MAX = 1_000_000
+"""Values of a request's body whose members delivery needs. Whoever wrote it bounded them by a setting of its own; this
+bounds what a foreign writer can make delivery hold."""
 MESSAGE_CHARS_MAX = 500
 """Longest message of a far side that is passed on: it is shown to people, and stored with the order."""
 
@@ -121,6 +124,8 @@ class Call:
         """The members; those of `body` are decoded anew each time. Raises UnreadableBodyError."""
         if self.body is None:
             return self.members or {}
+        if has_too_many_values(self.body, READ_VALUES_MAX):
+            raise UnreadableBodyError(f"the request's body may have at most {READ_VALUES_MAX} values")
         try:
             members: dict[str, Any] = orjson.loads(self.body)
         except orjson.JSONDecodeError as error:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from streams.runtime.role import Poison, Record
 from topics.contract.models.inventory import ConsolidatedAtp, LocationWiseAtp, is_consolidated_body, split_valid
 from topics.contract.models.plain_stock import LocationCode, PlainQuantity
-from topics.records.nesting import NESTING_MAX, is_too_deep
+from topics.records.shape import NESTING_MAX, is_too_deep
 from topics.schema_base import SKUS_MAX, problems
 from topics.stock.positions import consolidated_location
 

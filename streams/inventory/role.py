@@ -33,6 +33,7 @@ from topics.contract.touchpoints import TOUCHPOINTS
 from topics.kafka.catalogue import BY_NAME as TOPIC_BY_NAME
 from topics.records.envelope import COMMAND, Envelope, EnvelopeError, parse
 from topics.records.keys import stock_key, stock_partition
+from topics.records.shape import has_too_many_values
 from topics.records.unreadable import UNREADABLE, UnreadableError
 from topics.stock.snapshots import SNAPSHOT_STEP
 
@@ -54,6 +55,7 @@ class InventoryRole(Role):
 
     def __init__(self, settings: Settings, channels: Channels) -> None:
         self._partitions = settings.partitions
+        self._values_max = settings.body_values_max
         self._channels = channels.channels
         self._source_name = TOPIC_BY_NAME[self.source].full_name(settings.topic_prefix)
         self._location = lru_cache(maxsize=LOCATIONS_KEPT)(self._find_location)
@@ -64,6 +66,8 @@ class InventoryRole(Role):
 
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
         envelope = self._sender(record)
+        if has_too_many_values(record.value, self._values_max):
+            raise Poison("too_many_values", f"body: may have at most {self._values_max} values")
         if envelope.type in SNAPSHOT_TYPES:
             return self._decide_snapshot(record, envelope, cast("Quantities", tables[POSITIONS]))
         plain = read_quantities(record.value)

@@ -57,6 +57,7 @@ class OrdersRole(Role):
         self._addresses = ReplyAddresses(settings, channels)
         self.targets = self._addresses.topics
         self._signer = Signer(settings.secret_keys)
+        self._values_max = settings.body_values_max
         self._relay_deadline_ms = int(settings.relay_deadline_s * 1000)
         subscriptions = subscriptions or SubscriptionView(settings)
         self._following = Following(subscriptions)
@@ -73,7 +74,9 @@ class OrdersRole(Role):
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
         if record.key == TICK_KEY:
             return self._decide_tick(record, tables[STATE])
-        event = decode_event(record, self._channels, self._relay_deadline_ms, self._addresses, self._signer)
+        event = decode_event(
+            record, self._channels, self._relay_deadline_ms, self._addresses, self._signer, self._values_max
+        )
         if event.key != record.key or partition_of(event.key, self._partitions) != record.partition:
             return [self._rerouted(record, event)]
         state, answers = tables[STATE], tables[ANSWERS]

@@ -12,6 +12,7 @@ from topics.configuration.api_tokens import parse_api_tokens
 from topics.configuration.errors import ConfigurationError, said
 from topics.configuration.networks import DEFAULT_PORTS, parse_networks, parse_ports
 from topics.configuration.secret_keys import Secret, parse_secret_keys
+from topics.schema_base import VALUES_MAX
 
 PARTITIONS = 8
 """Default number of partitions of each topic: the most workers one role can use. Fixed when a topic is made."""
@@ -99,6 +100,11 @@ class Settings(BaseSettings):
         default=CALLS_IN_HAND_MAX, ge=1, description="calls that a gateway takes in hand at once, however fast they are"
     )
     body_bytes_max: int = Field(default=BODY_BYTES_MAX, gt=0, description="larger requests get 413")
+    body_values_max: int = Field(
+        default=VALUES_MAX,
+        ge=1_000,
+        description="JSON values of one body: requests with more get 400, records are set aside",
+    )
     snapshot_uploads_max: int = Field(
         default=4, ge=1, description="full snapshots of stock that a gateway accepts at once; more get 503"
     )

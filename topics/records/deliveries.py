@@ -24,6 +24,16 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 TimeMs = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Name = Annotated[str, msgspec.Meta(max_length=NAMES_CHARS_MAX)]
 
+
+class _Members:
+    """For the documents: the text of a body holds an object, or null."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return handler.generate_schema(dict[str, Any] | None)
+
+
+Body = Annotated[msgspec.Raw, _Members()]
+
 NO_BODY = msgspec.Raw(b"null")
 _OBJECT = ord("{")
 
@@ -54,7 +64,7 @@ class DeliveryRequest(JsonRecord):
     lane: Name
     entity: Name
     subject: Name
-    body: msgspec.Raw
+    body: Body
     relay: bool = False
     deadline_ms: TimeMs | None = None
     withdraw: bool = False

@@ -20,7 +20,7 @@ from gateway.http.answers import Refused, bad_data
 from topics.api.snapshots import RefusedLine
 from topics.contract.models.inventory import ConsolidatedPosition, Position, numbered
 from topics.contract.models.plain_stock import PlainQuantity
-from topics.records.nesting import NESTING_MAX, is_too_deep
+from topics.records.shape import NESTING_MAX, is_too_deep
 from topics.schema_base import CODE_MAX, problems
 
 LINE_BYTES_MAX = 16 << 10

@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import orjson
 
 from streams.delivery.attempts.response_headers import THROTTLE_DEFAULT_S, not_before_ms
 from streams.delivery.ports import MESSAGE_CHARS_MAX, Answer, ResponseClass
 from topics.contract.definition import Touchpoint
-from topics.records.nesting import is_too_deep
+from topics.records.shape import has_too_many_values, is_too_deep
 from topics.subscriptions.model import FACT
 from topics.values import value
 
@@ -28,6 +29,7 @@ THROTTLING_WITH_RETRY_AFTER = frozenset({429, 502, 503, 504})
 GONE = 410
 TOO_LARGE = 413
 ACKNOWLEDGEMENT = "acknowledgement"
+NOTHING_SAID = msgspec.Raw(b"null")
 
 
 @value
@@ -50,7 +52,10 @@ def classify(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Ans
         return verdict
     if verdict.kind is ResponseClass.DELIVERED and touchpoint.response is not None:
         # Its caller needs the body; a failure is reported by its message.
-        return ResponseVerdict(ResponseClass.RETRY, message="the answer nests too deep or is too large to be passed on")
+        return ResponseVerdict(
+            ResponseClass.RETRY,
+            message="the answer nests too deep, or is too large, or has too many values to be passed on",
+        )
     return replace(verdict, body=None)
 
 
@@ -139,6 +144,9 @@ def _order_code(entry: Any) -> str:
 
 
 def _json_object(raw: bytes) -> dict[str, Any] | None:
+    """The body; of one of too many values only the members by which it is judged."""
+    if has_too_many_values(raw):
+        return _judged_by(raw)
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -146,9 +154,29 @@ def _json_object(raw: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+class _Said(msgspec.Struct):
+    """Members by which an answer is judged, as text: of the others no objects are made."""
+
+    hasError: msgspec.Raw = NOTHING_SAID  # noqa: N815 - the contract's spelling
+    errorMessage: msgspec.Raw = NOTHING_SAID  # noqa: N815
+    message: msgspec.Raw = NOTHING_SAID
+    description: msgspec.Raw = NOTHING_SAID
+
+
+_decode_said = msgspec.json.Decoder(_Said).decode
+
+
+def _judged_by(raw: bytes) -> dict[str, Any] | None:
+    try:
+        said = msgspec.structs.asdict(_decode_said(raw))
+        return {name: orjson.loads(bytes(text)) for name, text in said.items() if not has_too_many_values(bytes(text))}
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        return None
+
+
 def _can_travel(raw: bytes, body: dict[str, Any]) -> bool:
     """Whether the body can be passed on to the order: orjson reads deeper than it writes, and numbers may grow."""
-    if is_too_deep(raw, body):
+    if has_too_many_values(raw) or is_too_deep(raw, body):
         return False
     try:
         return len(orjson.dumps(body)) <= CARRIED_BYTES_MAX

@@ -13,13 +13,13 @@ import logging
 from collections.abc import Awaitable, Callable
 
 import orjson
-from pydantic import ValidationError
 
 from streams.delivery.ports import Answer, Clock
 from topics.configuration.changed_credentials import listed, needs_restart, with_credentials_of
 from topics.configuration.channels import Channels
 from topics.configuration.errors import ConfigurationError
 from topics.contract.models.documents import CredentialHeaders
+from topics.records.shape import has_too_many_values
 
 READ_EVERY_MS = 10_000
 """Shortest time between two reads. Credentials that were just read and are refused will not be better now."""
@@ -137,8 +137,10 @@ class RequestedCredentials:
             if answer.status != 200 or answer.error:
                 return _not_given(answer)
             try:
+                if has_too_many_values(answer.body):
+                    raise ValueError("it has too many values")
                 pairs = CredentialHeaders.model_validate(orjson.loads(answer.body)).model_dump()
-            except (orjson.JSONDecodeError, ValidationError) as error:
+            except ValueError as error:
                 said = f"Get Credential did not answer a flat map of header names to values: {type(error).__name__}"
                 return Answer(status=None, error=said)
             self.headers = pairs

@@ -34,10 +34,13 @@ from topics.records.envelope import (
 )
 from topics.records.keys import manifest_key, order_key, return_key, split
 from topics.records.models import ReturnClaimed, ReturnDecided, ShipmentManifestedTold
-from topics.records.nesting import NESTING_MAX, is_too_deep
+from topics.records.shape import NESTING_MAX, has_too_many_values, is_too_deep
 from topics.records.signing import Signer
 from topics.records.verdicts import Address
-from topics.schema_base import Body, canonical, problems
+from topics.schema_base import VALUES_MAX, Body, canonical, problems
+
+OUTCOME_VALUES_MAX = VALUES_MAX + 100
+"""Values of an outcome: those of the largest answer that delivery passes on, and of the outcome around it."""
 
 _INTERNAL: dict[str, tuple[EventKind, type[Body]]] = {
     RETURN_CLAIMED: (EventKind.RETURN_CLAIMED, ReturnClaimed),
@@ -47,7 +50,12 @@ _INTERNAL: dict[str, tuple[EventKind, type[Body]]] = {
 
 
 def decode_event(
-    record: Record, channels: Channels, relay_deadline_ms: int, addresses: ReplyAddresses, signer: Signer
+    record: Record,
+    channels: Channels,
+    relay_deadline_ms: int,
+    addresses: ReplyAddresses,
+    signer: Signer,
+    values_max: int = VALUES_MAX,
 ) -> Event:
     """The event of a record. Raises Poison."""
     try:
@@ -61,7 +69,7 @@ def decode_event(
         return _outcome(record, envelope, channel)
     key, value, signature = record.key, record.value, envelope.signature
     is_validated = bool(signature) and signer.is_signed(envelope.type, key, value, signature)
-    members = _members(record, is_validated=is_validated)
+    members = _members(record, values_max, is_validated=is_validated)
     if envelope.type == ORDER_QUERY:
         return _query(members, envelope, addresses.address_of(envelope))
     if envelope.type in _INTERNAL:
@@ -116,7 +124,9 @@ def _validated(touchpoint: Touchpoint, members: dict[str, Any]) -> dict[str, Any
     return members
 
 
-def _members(record: Record, *, is_validated: bool) -> dict[str, Any]:
+def _members(record: Record, values_max: int, *, is_validated: bool) -> dict[str, Any]:
+    if not is_validated and has_too_many_values(record.value, values_max):
+        raise Poison("TOO_MANY_VALUES", f"the value may have at most {values_max} JSON values")
     try:
         members = orjson.loads(record.value)
     except orjson.JSONDecodeError as error:
@@ -130,6 +140,8 @@ def _members(record: Record, *, is_validated: bool) -> dict[str, Any]:
 
 def _outcome(record: Record, envelope: Envelope, channel: Channel) -> Event:
     """The event of an outcome. Its key is the entity's, which the request carried."""
+    if has_too_many_values(record.value, OUTCOME_VALUES_MAX):
+        raise Poison("TOO_MANY_VALUES", f"an outcome may have at most {OUTCOME_VALUES_MAX} JSON values")
     try:
         outcome = decode_outcome(record.value)
         if isinstance(outcome.body, dict | list) and is_too_deep(record.value, outcome.body):

@@ -14,7 +14,7 @@ from gateway.http.answers import Refused
 from gateway.touchpoints.stock_batch import CONSOLIDATED, StockBatch, plain, split
 from topics.contract.definition import Touchpoint
 from topics.contract.touchpoints import BY_NAME
-from topics.records.nesting import NESTING_MAX
+from topics.records.shape import NESTING_MAX
 from topics.schema_base import CODE_MAX, SKUS_MAX
 
 BATCH, LISTINGS = BY_NAME["location-wise-atp-inventory"], BY_NAME[CONSOLIDATED]

@@ -40,7 +40,7 @@ BOUNDS = {
     "streams.inventory": (8, 5, 12),
     "sluice": (7, 4, 9),
     "sluice.dev": (7, 3, 7),
-    "bench": (10, 4, 18),
+    "bench": (11, 4, 20),
 }
 """What each package has at most. Raise one only with a reason: an arrow more is a room that is harder to know alone."""
 

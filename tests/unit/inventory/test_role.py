@@ -86,6 +86,7 @@ def test_bad_skus_are_set_aside_with_their_reasons_and_the_good_ones_applied() -
     ("body", "code", "named"),
     [
         (b"{", "bad_json", "JSON"),
+        (b"[" + b"[]," * 120_000 + b"[]]", "too_many_values", "at most 120000"),
         ([], "bad_data", "must be an object"),
         ({}, "bad_data", "locationCode: may not be null"),
         ({"locationCode": "L1"}, "bad_data", "inventories: may not be null"),

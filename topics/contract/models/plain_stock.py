@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from topics.records.nesting import NESTING_MAX
+from topics.records.shape import NESTING_MAX
 from topics.schema_base import CODE_MAX, SKUS_MAX, TEXT_MAX, is_iso_time
 
 _TIME_MAX = 64

@@ -9,9 +9,11 @@ import pytest
 from streams.delivery.attempts import attempt as attempts
 from streams.delivery.attempts.classify import classify
 from streams.delivery.outbox.intake import ENTRY_BYTES_MAX
-from streams.delivery.ports import Answer
+from streams.delivery.ports import Answer, ResponseClass
 from streams.runtime.durability.publisher import fits
 from tests.fakes.delivery import START_MS, Played, channels_for, request_for
+from topics.contract.touchpoints import BY_NAME
+from topics.schema_base import VALUES_MAX
 
 DEEP = b'{"a":' * 300 + b"1" + b"}" * 300
 GROWN = b'{"a":[' + b",".join([b"1e15"] * 800_000) + b"]}"
@@ -65,3 +67,13 @@ async def test_a_request_that_would_outgrow_its_record_is_set_aside_before_it_is
     assert [poison.code for poison in worker.poisoned] == ["too_large"]
     await worker.clock.run_for(1_000)
     assert worker.sender.arrivals == []
+
+
+def test_an_answer_of_too_many_values_is_judged_by_few_of_them() -> None:
+    raw = b'{"x":[' + b"[]," * VALUES_MAX + b'[]],"errorMessage":"no","hasError":%b}'
+    for name in ("pack-order", "create-outward-order"):
+        refused = classify(BY_NAME[name], None, Answer(status=200, body=raw % b"true"), 0)
+        assert (refused.kind, refused.message) == (ResponseClass.REFUSED, "no")
+    relay = classify(BY_NAME["pack-order"], None, Answer(status=200, body=raw % b"false"), 0)
+    assert (relay.kind, relay.body) == (ResponseClass.RETRY, None)
+    assert "too many values" in relay.message

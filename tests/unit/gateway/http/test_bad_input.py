@@ -11,6 +11,7 @@ import pytest
 
 from tests.fakes.gateway import BOOTSTRAP, INCREFF, MARKETPLACE, FakeKafka, gateway
 from topics.contract.sample_files import sample
+from topics.schema_base import VALUES_MAX
 
 LONG = "x" * 256
 UNKNOWN = "[credentials are missing or not known: send "
@@ -63,6 +64,11 @@ def nested(name: str, levels: int) -> bytes:
     return raw.replace(b'"@"', b'{"a":' * levels + b"1" + b"}" * levels)
 
 
+def crowded(name: str) -> bytes:
+    """A touchpoint's sample with an unknown member of more lists than a body may have values."""
+    return orjson.dumps(changed(name, unknown="@")).replace(b'"@"', b"[" + b"[]," * VALUES_MAX + b"[]]")
+
+
 CASES = [
     Bad("broken JSON", "POST", ORDER, b'{"orderCode": }', 400, "line 1 column 15"),
     Bad("broken JSON", "POST", PACK, b'{"orderCode": "a"', 400, "not valid JSON"),
@@ -73,6 +79,9 @@ CASES = [
     Bad("not UTF-8", "POST", ORDER, b'{"orderCode": "\xff"}', 400, "not valid JSON"),
     Bad("not a number", "POST", ORDER, b'{"orderCode": NaN}', 400, "not valid JSON"),
     Bad("nesting without end", "POST", ORDER, b'{"a":' * 5_000, 400, "not valid JSON"),
+    Bad("too many values", "POST", ORDER, crowded("create-outward-order"), 400, "body: may have at most 120000 values"),
+    Bad("too many values", "POST", PACK, crowded("pack-order"), 400, "body: may have at most 120000 values"),
+    Bad("too many values", "PUT", STOCK, crowded("location-wise-atp-inventory"), 400, "at most 120000 values"),
     Bad("missing member", "POST", ORDER, {"orderCode": "O"}, 400, "orderItems: may not be null"),
     Bad("null member", "POST", PACK, changed("pack-order", orderCode=None), 400, "orderCode: may not be null"),
     Bad(

@@ -66,6 +66,11 @@ def deep(levels: int) -> bytes:
     return raw.replace(b'"@"', b'{"a":' * levels + b"{}" + b"}" * levels)
 
 
+def crowded() -> bytes:
+    """A Create whose free part has more values than a body may have."""
+    return changed(orderCustomAttributes={"channelMetadata": "@"}).replace(b'"@"', b"[" + b"[]," * 120_100 + b"[]]")
+
+
 OUTCOME_WITH_A_TEXT = b'{"request":"r","touchpoint":"pack-order","kind":"delivered","next_at_ms":"soon"}'
 TOLD_WITH_A_NUMBER = orjson.dumps(
     {**dict.fromkeys(("orderCode", "shipmentCode", "manifestCode", "manifestId", "transporter"), "a"), "awbNumber": 1}
@@ -78,6 +83,8 @@ TOLD_WITH_A_NUMBER = orjson.dumps(
     [
         (b"{broken", GOOD, "BAD_JSON", "not JSON"),
         (b"[1]", GOOD, "BAD_JSON", "object"),
+        (crowded(), GOOD, "TOO_MANY_VALUES", "at most 120000"),
+        (crowded(), with_header("ce_type", DELIVERY_OUTCOME.encode()), "TOO_MANY_VALUES", "at most 120100"),
         (deep(64), GOOD, "TOO_DEEP", "64 levels"),
         (deep(250), GOOD, "TOO_DEEP", "64 levels"),
         (changed(), without("ce_id"), "BAD_ENVELOPE", "ce_id"),
