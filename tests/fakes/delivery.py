@@ -201,6 +201,7 @@ def request_for(
     sequence: int = 0,
     created_ms: int = START_MS,
     channel: str = "demo",
+    hold: bool = False,
 ) -> DeliveryRequest:
     """A request as the orders role would make it; a relay when it has a deadline."""
     touchpoint = BY_NAME[name]
@@ -223,6 +224,7 @@ def request_for(
         withdraw=deadline_ms is not None and touchpoint.at_deadline is AtDeadline.WITHDRAW,
         sequence=sequence,
         created_ms=created_ms,
+        hold=hold,
     )
 
 

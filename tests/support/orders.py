@@ -115,6 +115,7 @@ def command(
 
 def outcome_event(entity_key_: bytes, code: str, outcome: Outcome) -> Event:
     suffix = f":{outcome.attempt.number}" if outcome.kind is OutcomeKind.RETRYING and outcome.attempt else ""
+    suffix = f":{outcome.by}" if outcome.kind is OutcomeKind.OVERTAKEN else suffix
     return Event(
         kind=kind_of_outcome(outcome),
         id=f"{outcome.request}:{outcome.kind}{suffix}",

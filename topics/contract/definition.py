@@ -60,11 +60,14 @@ class Priority(IntEnum):
     """Ranks of requests within one budget; lower goes first."""
 
     CANCEL = 0
-    CREATE = 1
-    UPDATE = 2
-    RETURN = 3
-    STOCK = 4
-    BACKGROUND = 5
+    HOLD = 1
+    """A property update that puts an order on hold or releases it: goods wait for the release, and must not leave
+    before the hold. No touchpoint has this class: the orders role says it of a request."""
+    CREATE = 2
+    UPDATE = 3
+    RETURN = 4
+    STOCK = 5
+    BACKGROUND = 6
     """Leaves room for all others: redrives, and searches for data that Sluice does not hold. Its share is in
     streams/delivery/admission/background_share.py."""
 

@@ -53,6 +53,7 @@ class DeliveryRequest(JsonRecord):
     - `story`: when this incarnation of the order began, epoch milliseconds. The requests and facts of an order that was
       forgotten and came again count from 1 anew, in a later incarnation.
     - `redriven`: an operator sends it again, so it leaves room for others.
+    - `hold`: it puts its order on hold or releases it, so it goes before creates.
     - `reply`: of a request that belongs to no order, the partition of `replies` on which a gateway waits.
     """
 
@@ -73,6 +74,7 @@ class DeliveryRequest(JsonRecord):
     story: Number = 0
     redriven: bool = False
     reply: Number | None = None
+    hold: bool = False
 
     @property
     def members(self) -> dict[str, Any] | None:
@@ -119,12 +121,14 @@ class OutcomeKind(StrEnum):
     """Its relay deadline passed: withdrawn if never sent, given up otherwise."""
     DEAD = "dead"
     """Given up after the whole retry schedule; on `deliveries.dead`."""
+    OVERTAKEN = "overtaken"
+    """A relay behind it (`by`) is sent before it, because it is optional and keeps failing. It stays where it is."""
     SUPERSEDED = "superseded"
     """Not sent: one before it in its lane was given up, and a newer one takes the place of both."""
 
     @property
     def final(self) -> bool:
-        return self is not OutcomeKind.RETRYING
+        return self not in (OutcomeKind.RETRYING, OutcomeKind.OVERTAKEN)
 
 
 @named_value
@@ -140,7 +144,10 @@ class Attempt:
 
 @named_value
 class Outcome(JsonRecord):
-    """Value of a DELIVERY_OUTCOME command. `attempt`: the latest attempt, None if the request was never sent."""
+    """Value of a DELIVERY_OUTCOME command. `attempt`: the latest attempt, None if the request was never sent.
+
+    `by` and `by_touchpoint`: the relay that overtook it, where it was overtaken.
+    """
 
     request: str
     touchpoint: str
@@ -150,6 +157,8 @@ class Outcome(JsonRecord):
     message: str = ""
     attempt: Attempt | None = None
     next_at_ms: int | None = None
+    by: str = ""
+    by_touchpoint: str = ""
 
     @property
     def reason(self) -> str:

@@ -72,8 +72,10 @@ def resolve(
 def record_attempt(entry: OutboxEntry, result: AttemptResult, resolution: Resolution) -> Attempt:
     """Write an attempt into its entry; returns the attempt to report."""
     entry.attempts += 1
-    entry.failures += _counts(result)
     entry.first_ms = entry.first_ms or result.at_ms
+    if _counts(result):
+        entry.failures += 1
+        entry.failed_ms = entry.failed_ms or int(result.at_ms + result.took_ms)
     entry.held = resolution.held
     entry.message = result.message
     if resolution.next_ms is not None:

@@ -1,6 +1,6 @@
 """Sends the requests of a shard's lanes, and records their outcomes. The steps of an attempt, in order:
 
-1. the dispatcher takes its permits, which are durable;
+1. the dispatcher takes its permits, which are durable; what a relay is sent before is reported, durably, too;
 2. the request is sent, and its answer classified;
 3. a Retry-After, or a limit that the answer calls spent, closes the gate in memory, then durably;
 4. the attempt, the order's outcome and the changed entry become durable, in one commit;
@@ -26,11 +26,12 @@ from streams.delivery.lanes.lane import Lane, Send
 from streams.delivery.lanes.lane_set import LaneSet
 from streams.delivery.lanes.ready_queue import LaneTurn
 from streams.delivery.lanes.spilled import SpilledLanes
-from streams.delivery.outbox.records import OutboxEntry, timeout_s
+from streams.delivery.outbox import reports
+from streams.delivery.outbox.records import OUTBOX, OutboxEntry, entry_key, timeout_s
 from streams.delivery.ports import AttemptResult, Call, Withheld
 from streams.delivery.subscribers.health import NOTHING_TO_NOTE, SubscriptionHealth
 from streams.delivery.tasks import Spawn
-from streams.runtime.role import Table
+from streams.runtime.role import Change, Table
 from topics.records.deliveries import NO_BODY, DeliveryRequest
 from topics.subscriptions.model import KINDS
 
@@ -91,7 +92,7 @@ class LaneRequests:
             self.lanes.schedule(lane)
             return
         flight = self._admission.admit(turn.kind, lane.name, background=turn.background)
-        self._begin(lane, step.entry, self._attempt(lane, step.entry, flight))
+        self._begin(lane, step.entry, self._attempt(lane, step.entry, flight, step.passed))
 
     def _begin(self, lane: Lane, entry: OutboxEntry, work: Coroutine[Any, Any, None]) -> None:
         self.lanes.begin(lane, entry)
@@ -100,7 +101,11 @@ class LaneRequests:
     def _begin_expiry(self, lane: Lane, entry: OutboxEntry) -> None:
         self._begin(lane, entry, self._expire(lane, entry))
 
-    async def _attempt(self, lane: Lane, entry: OutboxEntry, flight: Flight) -> None:
+    async def _attempt(
+        self, lane: Lane, entry: OutboxEntry, flight: Flight, passed: Sequence[OutboxEntry] = ()
+    ) -> None:
+        if passed:
+            await self._report_passed(entry, flight, passed)
         if self._admission.recall(flight):
             self.lanes.schedule(lane)
             return
@@ -130,6 +135,21 @@ class LaneRequests:
         for one in superseded:
             lane.remove(one.request.id)
         self._after(lane, entry, finished)
+
+    async def _report_passed(self, relay: OutboxEntry, flight: Flight, passed: Sequence[OutboxEntry]) -> None:
+        """Report what a relay is sent before, once for each, and durably before it is sent: a crash cannot hide it."""
+        new = [notice for notice in passed if notice.request.id not in relay.passed]
+        if not new:
+            return
+        now_ms = self._clock.now_ms()
+        relay.passed += [notice.request.id for notice in new]
+        effects = [reports.overtaken(notice, relay, now_ms) for notice in new]
+        noted = Change(OUTBOX, entry_key(relay.request.lane, relay.request.id), relay.encode())
+        try:
+            await self._worker.committer.commit(self._partition, effects, (noted,))
+        except BaseException:
+            self._admission.give_back(flight)
+            raise
 
     def _call(self, entry: OutboxEntry) -> Call:
         request = entry.request

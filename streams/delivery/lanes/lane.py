@@ -1,8 +1,8 @@
 """A lane: the requests of one order to one destination, and what the lane does next. Pure.
 
 A lane is first in, first out, also through retries, with two exceptions. A relay whose caller is gone leaves from
-anywhere in the lane. And a relay passes optional notifications that keep failing, after it has waited
-RELAY_PATIENCE_MS: a person at a packing table waits for it.
+anywhere in the lane, unsent. And a relay passes optional notifications if the first of them has kept failing for
+RELAY_PATIENCE_MS: a person at a packing table waits for it. Each notification that is passed is reported.
 """
 
 from __future__ import annotations
@@ -12,21 +12,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from streams.delivery.clock import NEVER
 from streams.delivery.outbox.records import OutboxEntry, decode_entry, entry_key, expires_ms
 from streams.runtime.role import Table
-from topics.contract.definition import WhenDead
+from topics.contract.definition import Priority, WhenDead
 from topics.records.deliveries import DeliveryRequest
 from topics.subscriptions.model import KINDS
 from topics.values import value
 
 RELAY_PATIENCE_MS = 3_000
-"""How long a relay waits behind failing optional notifications: a short disturbance is over by then, and most of the
-40 s deadline is left."""
+"""How long an optional notification keeps failing before relays pass it, counted from its first failure: a short
+disturbance is over by then, and most of a relay's 40 s deadline is left."""
 DECODED_MAX = 2_000
 """Waiting requests of a dispatcher that stay decoded, some 4 MB. Others are decoded again when they come first."""
 
 
 @value
 class Send:
+    """`passed`: the failing notifications that a relay is sent before."""
+
     entry: OutboxEntry
+    passed: tuple[OutboxEntry, ...] = ()
 
 
 @value
@@ -46,11 +49,13 @@ class Wait:
 Step = Send | Expire | Wait
 
 _REDRIVEN = 1
+_HOLD = 2
 
 
 def mark_of(entry: OutboxEntry) -> int:
-    """Twice the position, which is the log's order, plus 1 for a redriven request."""
-    return 2 * entry.position + (_REDRIVEN if entry.request.redriven else 0)
+    """Four times the position, which is the log's order, plus 1 for a redriven request and 2 for a hold or release."""
+    request = entry.request
+    return 4 * entry.position + (_REDRIVEN if request.redriven else 0) + (_HOLD if request.hold else 0)
 
 
 class OutboxReader:
@@ -150,8 +155,10 @@ class Lane:
         return is_first
 
     def delays(self, entry: OutboxEntry) -> bool:
-        """Whether a redriven first request, which may wait long, would delay this one, which must not."""
-        return not entry.request.redriven and bool(next(iter(self.requests.values())) & _REDRIVEN)
+        """Whether the first request, which may wait long, would delay this one, which must not: a redriven one any
+        other, a plain update a hold or release."""
+        first = next(iter(self.requests.values()))
+        return not entry.request.redriven and (entry.request.hold or bool(first & _REDRIVEN))
 
     def remove(self, request_id: str) -> None:
         self.requests.pop(request_id, None)
@@ -189,10 +196,18 @@ class Lane:
             return Wait(None if soonest == NEVER else soonest)
         passing, passes_ms = self._passing_relay(head)
         if passing is not None and passes_ms <= now_ms:
-            return Send(passing)
+            return passing
         if head.next_ms <= now_ms:
             return Send(head)
         return Wait(min(soonest, head.next_ms, passes_ms))
+
+    def urgency(self) -> Priority:
+        """The highest class that a request behind a plain update has: it waits for that update's turn."""
+        if len(self.requests) > 1 and any(mark & _HOLD for mark in self.requests.values()):
+            highest = Priority.HOLD
+        else:
+            highest = Priority.UPDATE
+        return min((KINDS[self._decoded[name].request.touchpoint].priority for name in self.relays), default=highest)
 
     def next_expiry_ms(self) -> int | None:
         """When the first waiting relay must leave, None without any."""
@@ -206,15 +221,18 @@ class Lane:
     def _waiting_relays(self) -> Iterable[OutboxEntry]:
         return (self._decoded[name] for name in self.relays if not (self.busy and name == self.in_flight))
 
-    def _passing_relay(self, head: OutboxEntry) -> tuple[OutboxEntry | None, int]:
+    def _passing_relay(self, head: OutboxEntry) -> tuple[Send | None, int]:
         """The first relay, if only optional notifications are before it and the head failed; and when it may pass."""
         if not self.relays or not head.failures or not _gives_way(head.request):
             return None, NEVER
+        passed: list[OutboxEntry] = []
         for entry in self._entries():
             if entry.request.relay:
-                return entry, max(entry.next_ms, entry.queued_ms + RELAY_PATIENCE_MS)
+                passes_ms = (head.failed_ms or head.first_ms) + RELAY_PATIENCE_MS
+                return Send(entry, tuple(passed)), max(entry.next_ms, passes_ms)
             if not _gives_way(entry.request):
                 break
+            passed.append(entry)
         return None, NEVER
 
     def _entries(self) -> Iterator[OutboxEntry]:

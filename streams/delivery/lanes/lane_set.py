@@ -94,8 +94,9 @@ class LaneSet:
         lane = self._lanes.get(name)
         is_new = lane is None
         if lane is None:
-            # A request behind others changes nothing for its lane, unless it is a relay or was tried before.
-            if self._spilled.count and not relay and not entry.attempts and self._append_spilled(entry):
+            # A request behind others changes nothing for its lane, unless it is a relay, a hold or was tried before.
+            plain = not (relay or entry.request.hold or entry.attempts)
+            if self._spilled.count and plain and self._append_spilled(entry):
                 return
             lane = self._load(name)
         is_first = lane.add(entry)
@@ -252,4 +253,11 @@ class LaneSet:
 
 
 def _class_of(lane: Lane, entry: OutboxEntry) -> Priority:
-    return Priority.BACKGROUND if lane.is_redriven else KINDS[entry.request.touchpoint].priority
+    """The class of a lane's next request. A plain update has that of a release or cancellation which waits behind it.
+
+    A create has not: its order would pass the orders of others by an update.
+    """
+    if lane.is_redriven:
+        return Priority.BACKGROUND
+    priority = Priority.HOLD if entry.request.hold else KINDS[entry.request.touchpoint].priority
+    return min(priority, lane.urgency()) if priority is Priority.UPDATE and len(lane.requests) > 1 else priority

@@ -1,9 +1,10 @@
 """The ready queue of a shard: lanes and calls that are ready to send or wait for a time, and which one goes next.
 
-Within one budget the order of classes is: cancel, create, update, return, stock; then background. The highest class
-goes first, so a cancellation never waits for a backlog of creates. Every AGEING_TURN-th grant goes to the item that has
-waited longest, if it has waited longer than AGEING_MS: so each class moves on whatever the others do, and a request
-waits at most AGEING_TURN times the grants of those that became due before it.
+Within one budget the order of classes is: cancel, hold (a hold or its release), create, update, return, stock; then
+background. The highest class goes first, so neither a cancellation nor a release waits for a backlog of creates. Every
+AGEING_TURN-th grant goes to the item that has waited longest, if it has waited longer than AGEING_MS: so each class
+moves on whatever the others do, and a request waits at most AGEING_TURN times the grants of those that became due
+before it.
 
 The background class (redrives, and questions to a far side) does not age: a redrive is a backlog that is older than
 everything. While others wait it gets one grant in BACKGROUND_TURN; while none waits it may go as far as

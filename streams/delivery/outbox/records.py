@@ -163,9 +163,11 @@ class OutboxEntry:
 
     `previous`: the sequence of the request before it in the lane, 0: none is known. `failures` counts the attempts that
     make its pauses grow (a throttled one does not). `first_ms`: its first attempt, from which giving up is counted, so
-    that waiting behind others costs nothing. `held`: dead, and the lane waits for an operator. `next_ms` 0: not tried
-    yet, due at once, whatever the clock of its writer says. `watermark`: as its first attempt said, None before it.
-    `dead_at`: its attempts when it was last given up, 0: it never was. `redrive`: the redrive that sends it again.
+    that waiting behind others costs nothing; `failed_ms`: when it first failed. `held`: dead, and the lane waits for an
+    operator. `next_ms` 0: not tried yet, due at once, whatever the clock of its writer says. `watermark`: as its first
+    attempt said, None before it. `dead_at`: its attempts when it was last given up, 0: it never was. `redrive`: the
+    redrive that sends it again. `passed`: of a relay, the failing notifications that it was sent before, each of which
+    was reported.
     """
 
     request: DeliveryRequest
@@ -182,6 +184,8 @@ class OutboxEntry:
     watermark: int | None = None
     dead_at: int = 0
     redrive: str = ""
+    failed_ms: int = 0
+    passed: list[str] = field(default_factory=list)
 
     def encode(self) -> bytes:
         return encode_record(self)
@@ -198,6 +202,7 @@ class OutboxEntry:
         self.held = False
         self.failures = 0
         self.first_ms = 0
+        self.failed_ms = 0
         self.next_ms = 0
 
 

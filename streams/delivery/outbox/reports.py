@@ -86,6 +86,20 @@ def outcome(
     return [Effect("orders.commands", request.entity.encode(), report.encode(), headers)]
 
 
+def overtaken(notice: OutboxEntry, relay: OutboxEntry, now_ms: int) -> Effect:
+    """A failing notification that a relay is sent before, for the order, which tells both sides."""
+    request, by = notice.request, relay.request
+    report = Outcome(
+        request=request.id,
+        touchpoint=request.touchpoint,
+        kind=OutcomeKind.OVERTAKEN,
+        by=by.id,
+        by_touchpoint=by.touchpoint,
+    )
+    headers = _headers(request, f"{request.id}:{OutcomeKind.OVERTAKEN}:{by.id}", envelope.DELIVERY_OUTCOME, now_ms)
+    return Effect("orders.commands", request.entity.encode(), report.encode(), headers)
+
+
 def _reply(
     request: DeliveryRequest,
     partition: int,

@@ -140,9 +140,9 @@ def _pass_on(decision: Decision[Order], changed: dict[str, Any], *, held: bool) 
     After an acknowledgement that crossed a hold, either word does.
     """
     order = decision.entity
-    request = decision.deliver(UPDATE, with_location(order, decision.event.body))
-    _note_hold(order, request, held=held)
     changes_hold = held != order.held or order.hold_crossed
+    request = decision.deliver(UPDATE, with_location(order, decision.event.body), hold=changes_hold)
+    _note_hold(order, request, held=held)
     order.properties, order.held, order.hold_crossed = changed, held, False
     return changes_hold
 

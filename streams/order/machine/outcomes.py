@@ -17,6 +17,8 @@ from topics.records.deliveries import Outcome, OutcomeKind
 def note_outcome(decision: Decision[Any]) -> bool:
     """Write an outcome into the list of deliveries. False when it is nothing new: then nothing follows from it."""
     outcome = decision.outcome
+    if outcome.kind is OutcomeKind.OVERTAKEN:
+        return not decision.is_remembered()
     delivery = decision.entity.delivery(outcome.request) or _listed_again(decision, outcome)
     if delivery is None:
         return False
@@ -61,6 +63,25 @@ def notice_failed(decision: Decision[Any]) -> Ruling:
         entity.properties = ""  # so that a repeat is sent
     if outcome.kind is not OutcomeKind.DEAD:
         decision.fact("delivery-refused", *_about(decision, outcome))
+    return APPLIED
+
+
+def notice_overtaken(decision: Decision[Order]) -> Ruling:
+    """A relay is sent before an optional notification that keeps failing. Both sides learn it by a fact, once."""
+    order, outcome = decision.entity, decision.outcome
+    noted = {"touchpoint": outcome.touchpoint, "by": outcome.by_touchpoint}
+    decision.fact(
+        "notice-overtaken",
+        {
+            **order_context(order),
+            **noted,
+            "destination": destination_of(BY_NAME[outcome.touchpoint], order.channel),
+            "request": outcome.request,
+            "byRequest": outcome.by,
+        },
+        noted,
+    )
+    decision.remember(APPLIED)
     return APPLIED
 
 

@@ -200,6 +200,7 @@ ORDER: Table = {
         (ENDED, ()),
     ),
     **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, ((*CREATED, S.REJECTED), ())),
+    **_on(E.OVERTAKEN, outcomes.notice_overtaken, ((*CREATED, S.REJECTED), ())),
 }
 for _event in early_events.MAY_COME_EARLY:
     ORDER |= _on(_event, early_events.order_not_known, ((S.EXPECTED,), ()))

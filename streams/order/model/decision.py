@@ -144,16 +144,17 @@ class Decision(Generic[EntityT]):
         }
         self.effects.append(PublishFact(f"{self.event.id}.f{sequence}", name, {**envelope, **data}))
 
-    def deliver(self, touchpoint: Touchpoint, body: dict[str, Any]) -> str:
+    def deliver(self, touchpoint: Touchpoint, body: dict[str, Any], *, hold: bool = False) -> str:
         """Have a notification delivered later. Returns its request's id, empty when the channel switched it off.
 
+        `hold`: it puts the order on hold or releases it.
         Raises NoRoomError: then nothing of the decision counts.
         """
         if not self.event.offered:
             return ""
         if not self.entity.has_room():
             raise NoRoomError
-        return self._request(touchpoint, body, request_id(self.event.id), self.event.deadline_ms, relay=False)
+        return self._request(touchpoint, body, request_id(self.event.id), None, relay=False, hold=hold)
 
     def ask_far_side(self, touchpoint: Touchpoint, body: dict[str, Any], key: str, data: Any = None) -> Ruling:
         """Send a request whose answer the event's caller waits for. It takes the place of an overdue one."""
@@ -269,7 +270,14 @@ class Decision(Generic[EntityT]):
         return f"{event}.{self.now_ms}" if known else first
 
     def _request(
-        self, touchpoint: Touchpoint, body: dict[str, Any], request: str, deadline_ms: int | None, *, relay: bool
+        self,
+        touchpoint: Touchpoint,
+        body: dict[str, Any],
+        request: str,
+        deadline_ms: int | None,
+        *,
+        relay: bool,
+        hold: bool = False,
     ) -> str:
         entity = self.entity
         destination = destination_of(touchpoint, entity.channel)
@@ -289,6 +297,7 @@ class Decision(Generic[EntityT]):
                 relay=relay,
                 deadline_ms=deadline_ms if relay else None,
                 withdraw=relay and touchpoint.at_deadline is AtDeadline.WITHDRAW,
+                hold=hold,
             )
         )
         return request

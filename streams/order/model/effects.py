@@ -19,7 +19,8 @@ class PublishFact:
 
 @value
 class RequestDelivery:
-    """A request to a far side. `beside`: it has a lane of its own, and does not queue in the order's."""
+    """A request to a far side. `beside`: it has a lane of its own, and does not queue in the order's. `hold`: it puts
+    the order on hold or releases it."""
 
     id: str
     destination: str
@@ -30,6 +31,7 @@ class RequestDelivery:
     relay: bool = False
     deadline_ms: int | None = None
     withdraw: bool = False
+    hold: bool = False
 
 
 @value

@@ -38,6 +38,7 @@ class EventKind(StrEnum):
     NOTICE_TAKEN = "notice taken"
     NOTICE_FAILED = "notice failed"
     ATTEMPT_FAILED = "attempt failed"
+    OVERTAKEN = "overtaken"
 
     CREATE_RETURN = "create return"
     ADD_RETURN_ITEMS = "add return items"
@@ -100,7 +101,7 @@ _CREATES = frozenset({"create-outward-order", "create-return-order"})
 OUTCOMES = frozenset(
     {*_TAKEN.values(), *_FAILED.values(), E.CREATE_REFUSED, E.ITEMS_REFUSED, E.NOTICE_TAKEN, E.NOTICE_FAILED}
 )
-"""Final outcomes of requests; ATTEMPT_FAILED is the one that is not final."""
+"""Final outcomes of requests; ATTEMPT_FAILED and OVERTAKEN are not final."""
 
 
 @named_value
@@ -138,6 +139,8 @@ def kind_of_command(touchpoint: str, body: dict[str, Any]) -> EventKind:
 def kind_of_outcome(outcome: Outcome) -> EventKind:
     if outcome.kind is OutcomeKind.RETRYING:
         return E.ATTEMPT_FAILED
+    if outcome.kind is OutcomeKind.OVERTAKEN:
+        return E.OVERTAKEN
     if outcome.kind is OutcomeKind.DELIVERED:
         return _TAKEN.get(outcome.touchpoint, E.NOTICE_TAKEN)
     if outcome.kind is OutcomeKind.REFUSED and outcome.touchpoint in _CREATES:

@@ -119,6 +119,7 @@ class EffectEncoder:
             sequence=effect.sequence,
             created_ms=now,
             story=entity.incarnation_ms,
+            hold=effect.hold,
         )
         headers = _headers(effect.id, DELIVERY_REQUEST, entity.channel, entity.code, now)
         return Effect("deliveries.requests", lane, request.encode(), headers, self._home(effect.destination, shard))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.e2e.stack import Stack, create_order
+from tests.e2e.stack import Stack, create_order, pack
 
 Code = Callable[[], str]
+ShipmentId = Callable[[], int]
 PROPERTIES = {"dispatchByTime": "2026-11-26T14:00:00.000Z", "startProcessingTime": "2026-11-24T14:00:00.000Z"}
 
 
@@ -43,3 +44,28 @@ async def test_a_release_reaches_increff_after_an_acknowledgement_that_crossed_t
     await stack.eventually(released, "the hold and its release are at Increff")
     named = facts(await stack.order(order))
     assert named[named.index("order-acknowledged") :] == ["order-acknowledged", "hold-crossed", "order-released"]
+
+
+async def test_a_pack_that_passes_its_failing_acknowledgement_is_a_fact(
+    stack: Stack, code: Code, shipment_id: ShipmentId
+) -> None:
+    order = code()
+    await stack.as_marketplace("POST", "/orders/outward", create_order(order))
+    await stack.reaches(order, "SUBMITTED")
+    await stack.misbehave("marketplace", {"touchpoint": "acknowledgement", "status": 500})
+    try:
+        assert (await stack.as_increff("PUT", "/orders/acknowledgement", acknowledgement(order))).status == 200
+        packed = await stack.as_increff("POST", "/orders/pack", pack(order, shipment_id()))
+    finally:
+        await stack.behave("marketplace")
+    assert packed.status == 200, packed
+
+    async def both_arrived() -> bool:
+        status = {one["touchpoint"]: one["status"] for one in (await stack.order(order))["deliveries"]}
+        return (status.get("acknowledgement"), status.get("pack-order")) == ("delivered", "delivered")
+
+    await stack.eventually(both_arrived, "the Pack and its acknowledgement are at the marketplace", timeout_s=60)
+    document = await stack.order(order)
+    [overtaken] = [fact for fact in document["facts"] if fact["name"] == "notice-overtaken"]
+    assert (overtaken["touchpoint"], overtaken["by"]) == ("acknowledgement", "pack-order")
+    assert facts(document).index("notice-overtaken") < facts(document).index("shipment-packed")

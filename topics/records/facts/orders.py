@@ -334,6 +334,17 @@ class RequestFact(Fact):
     milestones: dict[str, DurationMs] | None = None
 
 
+class NoticeOvertaken(OrderFact):
+    """A relay is sent before a notification that was to leave before it, keeps failing and is optional: a Pack before
+    its acknowledgement, a customer's cancellation before a hold. The notification is still tried. Once per pair."""
+
+    touchpoint: str = Field(description="The notification's call, as in docs/touchpoints.md")
+    by: str = Field(description="The relay's call")
+    destination: str = Field(description="`increff`, or `channel:NAME`")
+    request: str = Field(description="The notification's `Sluice-Delivery-Id`")
+    byRequest: str = Field(description="The relay's `Sluice-Delivery-Id`")
+
+
 class DeliveryFailed(RequestFact):
     """A request was given up after all its attempts. An operator may retry it."""
 

@@ -130,25 +130,6 @@ async def test_concurrency_is_bounded() -> None:
     assert len(worker.final()) == 30
 
 
-async def test_inside_the_budget_a_cancellation_goes_before_a_backlog() -> None:
-    worker = await Played(channels_for(increff={"budget": {"requests": 4, "window_s": 10}})).start()
-    worker.give(*(create(f"o{n}") for n in range(40)))
-    await worker.clock.run_for(15_000)
-    sent = len(worker.sender.arrivals)
-    worker.give(request_for("customer-cancellation", "X", "cancel", deadline_ms=worker.clock.now_ms() + 39_000))
-    await worker.clock.run_for(12_000)
-    assert "cancel" in worker.sender.ids()[sent : sent + 4]
-
-
-async def test_nothing_starves_behind_a_flood_of_a_higher_class() -> None:
-    worker = await Played(channels_for(increff={"budget": {"requests": 10, "window_s": 10}})).start()
-    worker.give(request_for("create-return-order", "R", "return"))
-    for n in range(60):
-        worker.give(*(create(f"o{n}-{m}") for m in range(5)))
-        await worker.clock.run_for(1_000)
-    assert worker.final()["return"] == "delivered"
-
-
 async def test_a_dead_optional_notification_lets_its_lane_go_on() -> None:
     worker = await Played(channels_for(marketplace={"retry_for_s": 60})).start()
     worker.sender.far = lambda call, _: answer(500 if call.touchpoint.name == "acknowledgement" else 200)
@@ -297,18 +278,6 @@ async def test_a_customer_cancellation_goes_on_after_its_deadline() -> None:
     assert worker.final() == {}
     await worker.clock.run_for(600_000)
     assert worker.final() == {"cancel": "delivered"}
-
-
-async def test_a_relay_passes_a_failing_optional_notification_but_not_a_mandatory_one() -> None:
-    worker = await Played(channels_for(marketplace={"retry_first_s": 60})).start()
-    worker.sender.far = lambda call, _: answer(200 if call.touchpoint.name == "pack-order" else 500)
-    deadline_ms = START_MS + 40_000
-    worker.give(request_for("acknowledgement", "A", "ack"))
-    worker.give(request_for("pack-order", "A", "pack-a", deadline_ms=deadline_ms))
-    worker.give(request_for(SELLER_CANCEL, "B", "cancel"))
-    worker.give(request_for("pack-order", "B", "pack-b", deadline_ms=deadline_ms))
-    await worker.clock.run_for(39_500)
-    assert worker.final() == {"pack-a": "delivered", "pack-b": "expired"}
 
 
 async def test_a_request_beside_the_lane_does_not_wait_for_it() -> None:

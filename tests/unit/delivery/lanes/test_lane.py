@@ -39,7 +39,14 @@ def taken(queue: PriorityQueue[str], now_ms: int, *, background: bool = True) ->
 
 
 def entry(
-    name: str, request_id: str = "r", *, relay: bool = False, failures: int = 0, next_ms: int = 0, held: bool = False
+    name: str,
+    request_id: str = "r",
+    *,
+    relay: bool = False,
+    failures: int = 0,
+    next_ms: int = 0,
+    held: bool = False,
+    failed_ms: int = START_MS,
 ) -> OutboxEntry:
     request = request_for(name, "A", request_id, deadline_ms=DEADLINE_MS if relay else None)
     return OutboxEntry(
@@ -49,6 +56,7 @@ def entry(
         next_ms=next_ms,
         failures=failures,
         attempts=failures,
+        failed_ms=failed_ms if failures else 0,
         held=held,
     )
 
@@ -170,6 +178,15 @@ LATER = START_MS + 100_000
         ([entry("acknowledgement", "a"), entry("pack-order", "b", relay=True)], PASSES_MS, "a"),
         (
             [
+                # The relay has waited for long, but the notification failed just now.
+                entry("acknowledgement", "a", failures=1, next_ms=LATER, failed_ms=PASSES_MS),
+                entry("pack-order", "b", relay=True),
+            ],
+            PASSES_MS,
+            PASSES_MS + RELAY_PATIENCE_MS,
+        ),
+        (
+            [
                 entry("acknowledgement", "a", failures=1, next_ms=LATER),
                 entry("seller-cancellation", "b"),
                 entry("pack-order", "c", relay=True),
@@ -217,6 +234,30 @@ def _said(step: Step) -> str | int | None:
     if isinstance(step, Wait):
         return step.until_ms
     return step.entry.request.id if isinstance(step, Send) else f"x {step.entry.request.id}"
+
+
+def test_the_patience_counts_from_the_first_failure_that_counts() -> None:
+    waiting = entry("acknowledgement", "a")
+    record_attempt(waiting, result(THROTTLED, START_MS + 5), Resolution(OutcomeKind.RETRYING, next_ms=START_MS + 5))
+    assert waiting.failed_ms == 0
+    record_attempt(waiting, result(RETRY), Resolution(OutcomeKind.RETRYING, next_ms=START_MS + 5))
+    assert waiting.failed_ms == START_MS + 1, "when the answer came"
+    waiting.reset_schedule()
+    assert waiting.failed_ms == 0
+
+
+def test_a_relay_names_what_it_passes() -> None:
+    names = ("acknowledgement", "handover-notification")
+    notices = [entry(name, name, failures=1, next_ms=LATER) for name in names]
+    step = lane_of([*notices, entry("pack-order", "b", relay=True)]).next_step(PASSES_MS)
+    assert isinstance(step, Send)
+    assert [one.request.id for one in step.passed] == list(names)
+
+
+def test_an_entry_that_was_written_before_first_failures_were_kept_gives_way_all_the_same() -> None:
+    waiting = entry("acknowledgement", "a", failures=1, next_ms=LATER, failed_ms=0)
+    waiting.first_ms = START_MS
+    assert _said(lane_of([waiting, entry("pack-order", "b", relay=True)]).next_step(PASSES_MS)) == "b"
 
 
 def test_expiring_comes_before_sending() -> None:

@@ -120,6 +120,7 @@ OUTCOME_OF: dict[EventKind, tuple[str, OutcomeKind]] = {
     EventKind.NOTICE_TAKEN: ("acknowledgement", OutcomeKind.DELIVERED),
     EventKind.NOTICE_FAILED: ("update-order-properties", OutcomeKind.DEAD),
     EventKind.ATTEMPT_FAILED: ("acknowledgement", OutcomeKind.RETRYING),
+    EventKind.OVERTAKEN: ("acknowledgement", OutcomeKind.OVERTAKEN),
     EventKind.MANIFEST_TAKEN: ("create-manifest", OutcomeKind.DELIVERED),
     EventKind.MANIFEST_FAILED: ("create-manifest", OutcomeKind.REFUSED),
 }
@@ -197,7 +198,7 @@ def test_every_event_is_handled_somewhere() -> None:
     handled = {event for table in TABLES.values() for _, event in table} | set(MAKERS) | set(ANYWHERE)
     assert handled == set(EventKind)
     assert set(COMMANDS) | set(INTERNAL) | set(OUTCOME_OF) == set(EventKind)
-    assert set(OUTCOME_OF) - {EventKind.ATTEMPT_FAILED} == OUTCOMES
+    assert set(OUTCOME_OF) - {EventKind.ATTEMPT_FAILED, EventKind.OVERTAKEN} == OUTCOMES
 
 
 def test_nothing_leads_out_of_the_ends() -> None:
