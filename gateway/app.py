@@ -28,7 +28,7 @@ from gateway.api.redrives.api import RedrivesApi
 from gateway.api.snapshots.api import SnapshotsApi
 from gateway.api.subscriptions.api import SubscriptionsApi
 from gateway.api.subscriptions.endpoints import GuardedEndpoints
-from gateway.connections.limits import Limits, connections_within, raise_file_limit
+from gateway.connections.limits import limits_of, raise_file_limit
 from gateway.connections.server import BACKLOG, ConnectionRunner
 from gateway.dependencies import Dependencies
 from gateway.http.access_log import AccessLog, discard, to_standard_error
@@ -47,6 +47,7 @@ from topics.api.routes import PROBES
 from topics.configuration.channels import Channels
 from topics.configuration.hang_ups import HangUps
 from topics.configuration.settings import Settings
+from topics.http_faults import log_loop_faults
 from topics.records.signing import Signer
 from topics.records.unreadable import UNREADABLE
 from topics.subscriptions.index import SubscriptionView
@@ -176,6 +177,7 @@ async def run(settings: Settings, channels: Channels, hang_ups: HangUps) -> None
     stopping = asyncio.Event()
     spare_collections()
     loop = asyncio.get_running_loop()
+    log_loop_faults(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
@@ -247,17 +249,17 @@ async def serve(
     stack.push_async_callback(reload.stop)
     if hang_ups is not None:
         hang_ups.listen(asyncio.get_running_loop().add_signal_handler, reload.ask)
-    limits = Limits(connections_max=connections_within(raise_file_limit()))
-    runner = ConnectionRunner(app, limits, Door(calls, app[ACCESS].claimed), shutdown_timeout=STOP_S + ANSWER_S)
+    limits = limits_of(settings, raise_file_limit())
+    runner = ConnectionRunner(
+        app, limits, admission=Door(calls, app[ACCESS].claimed), metrics=metrics, shutdown_timeout=STOP_S + ANSWER_S
+    )
     await runner.setup()
     stack.push_async_callback(_finish, runner, replies)
     await web.TCPSite(runner, settings.gateway_host, settings.gateway_port, backlog=BACKLOG).start()
     return producer.wait, replies.wait, stock.wait, operations.wait, subscriptions.wait
 
 
-async def _finish(runner: web.AppRunner, replies: ReplyReader) -> None:
+async def _finish(runner: ConnectionRunner, replies: ReplyReader) -> None:
     """Accepts no more connections and lets active requests end. Those that still wait after STOP_S are answered
     without a verdict."""
-    release = asyncio.get_running_loop().call_later(STOP_S, replies.release_all)
-    await runner.cleanup()
-    release.cancel()
+    await runner.finish(STOP_S, replies.release_all, ANSWER_S)

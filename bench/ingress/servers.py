@@ -19,6 +19,8 @@ from aiokafka import AIOKafkaProducer
 
 from gateway.api.subscriptions.endpoints import GuardedEndpoints
 from gateway.app import make_app, spare_collections, wall_clock_ms
+from gateway.connections.limits import limits_of, raise_file_limit
+from gateway.connections.server import ConnectionRunner
 from gateway.dependencies import Dependencies
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
@@ -161,9 +163,16 @@ def _serving(method: str, handlers: Mapping[str, Handler]) -> web.Application:
 KINDS = {"gateway": gateway, "bare": bare, "bare-stock": bare_stock}
 
 
+def _runner(kind: str, app: web.Application, settings: Settings) -> web.AppRunner:
+    """The gateway is served by its own connections, the bare job by aiohttp's."""
+    if kind == "gateway":
+        return ConnectionRunner(app, limits_of(settings, raise_file_limit()))
+    return web.AppRunner(app, access_log=None)
+
+
 async def serve(kind: str, settings: Settings) -> None:
     app = await KINDS[kind](settings)
-    runner = web.AppRunner(app, access_log=None)
+    runner = _runner(kind, app, settings)
     await runner.setup()
     await web.TCPSite(runner, settings.gateway_host, settings.gateway_port).start()
     await asyncio.Event().wait()

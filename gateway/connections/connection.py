@@ -6,56 +6,26 @@ so each request begins at a known place: there the Admission is asked, before an
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any, Final
-
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
-from aiohttp.web_server import Server
+from aiohttp.http_exceptions import HttpProcessingError
 
-from gateway.connections.framing import HEAD_END, ChunkedBody, body_length, keeps_alive
-from gateway.connections.refusal import Refusal
-from gateway.connections.registry import Registry
-
-HEAD: Final = 0
-"""Between two requests, or in a head."""
-BODY: Final = 1
-"""In a body."""
-WHOLE: Final = 2
-"""All of a request has come, and its answer has not left."""
-DISCARD: Final = 3
-"""In the body of a request that was refused."""
-OVER: Final = 4
-"""The last answer has left. What still comes is thrown away, so that the client can read the answer."""
+from gateway.connections.framing import AMBIGUOUS, HEAD_END, body_length, keeps_alive
+from gateway.connections.incoming_body import IncomingBody
+from gateway.connections.refusal import (
+    NO_ROOM,
+    STOPS,
+    Refusal,
+    is_probe,
+    is_stream,
+    malformed,
+    refusal_for,
+)
+from gateway.connections.timed_connection import BODY, DISCARD, HEAD, OVER, WHOLE, TimedConnection
+from topics.http_faults import fault_of
 
 
-class Connection(RequestHandler):
-    __slots__ = ("_chunks", "_held", "_in_hand", "_last", "_left", "_registry", "_stage", "_wire", "peer", "ticket")
-
-    def __init__(self, server: Server, registry: Registry, **options: Any) -> None:
-        super().__init__(server, **options)
-        self._registry = registry
-        self._stage: int = HEAD
-        self._held = b""
-        """The beginning of a head; in WHOLE, what has come of the next requests."""
-        self._left = 0
-        """Bytes of the body that have not come; in OVER, bytes that may still be thrown away."""
-        self._chunks: ChunkedBody | None = None
-        self._in_hand = False
-        """Whether an admitted request is not answered yet."""
-        self._last = False
-        """Whether the connection ends with the answer of the present request."""
-        self._wire: asyncio.Transport | None = None
-        self.peer = ""
-        """The address of the other side."""
-        self.ticket: object = None
-        """Notes of the Admission about the present request."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._wire = transport  # type: ignore[assignment]
-        address = transport.get_extra_info("peername")
-        self.peer = address[0] if isinstance(address, tuple) else ""
-        super().connection_made(transport)
+class Connection(TimedConnection):
+    __slots__ = ()
 
     # What comes.
 
@@ -65,9 +35,10 @@ class Connection(RequestHandler):
             self._feed(data)
         elif stage == HEAD:
             if self._held:
-                held, self._held = self._held, b""
+                held = self._unhold()
                 self._heads(held + data, max(0, len(held) + 1 - len(HEAD_END)))
             else:
+                self._registry.peers.busy(self)
                 self._heads(data)
         elif stage == BODY:
             self._on_body(data)
@@ -77,96 +48,167 @@ class Connection(RequestHandler):
             self._on_discarded(data)
         else:
             self._left -= len(data)
-            if self._left < 0 and self._wire is not None:
-                self._wire.abort()
+            if self._left < 0:
+                self._abort("unread-body")
 
     def _heads(self, data: bytes, searched: int = 0) -> None:
         """Takes the request that begins with `data`, and those behind it that are refused."""
-        admission = self._registry.admission
+        registry = self._registry
+        admission = registry.admission
         while not (self._close or self._force_close):
             if not 65 <= data[0] <= 90:
                 data, searched = data.lstrip(b"\r\n"), 0
                 if not data:
+                    self._between()
+                    return
+                if not 65 <= data[0] <= 90:
+                    self._malformed("tls" if data.startswith(b"\x16\x03") else "method", data)
                     return
             end = data.find(HEAD_END, searched) + len(HEAD_END)
             if end < len(HEAD_END):
-                self._held = data
+                self._hold_head(data)
                 return
             head = data[:end]
             lowered = head.lower()
+            if not lowered.startswith(b" http/1.", lowered.find(b"\r\n") - 9):
+                self._malformed("http2" if head.startswith(b"PRI *") else "request-line", head)
+                return
             length = body_length(lowered)
+            if end > registry.limits.head_bytes_max or length == AMBIGUOUS:
+                self._malformed("framing" if length == AMBIGUOUS else "too-large", head)
+                return
+            if self._guarded and (registry.stopping or not is_probe(head)):
+                self._finish(refusal_for(head, STOPS if registry.stopping else NO_ROOM))
+                return
             refusal = None if admission is None else admission.admit(head, lowered, self)
-            if refusal is not None:
-                data, searched = self._refuse(refusal, lowered, data[end:], length), 0
-                if not data:
-                    return
-                continue
-            self._in_hand = True
-            self._take(data, end, length)
-            return
+            if refusal is None:
+                self._in_hand = True
+                self._take(data, end, length, head)
+                return
+            data, searched = self._refuse(refusal, lowered, data[end:], length), 0
+            if not data:
+                return
 
-    def _take(self, data: bytes, end: int, length: int) -> None:
+    def _take(self, data: bytes, end: int, length: int, head: bytes) -> None:
         """Gives a request to aiohttp, as far as it has come."""
-        if length >= 0:
-            over = len(data) - end - length
-        else:
-            self._chunks = ChunkedBody()
-            stop = self._chunks.end(data, end)
-            over = len(data) - stop if stop >= 0 else -1
+        over = len(data) - end - length
+        if length < 0 or over < 0:
+            self._body = IncomingBody(length, self._loop.time(), stream=is_stream(head))
+            over = self._body.excess(data[end:])
+            if self._body.broken:
+                self._malformed("body", head)
+                return
         if over >= 0:
-            self._stage = WHOLE
+            self._stage, self._body = WHOLE, None
+            self._unwatch()
             if over:
                 self._hold_next(data[-over:])
                 data = data[:-over]
         else:
-            self._stage, self._left = BODY, -over
-        self._feed(data)
+            self._stage = BODY
+            self._watch()
+        self._feed(data, head)
+        if self._guarded:
+            self._ends_with_this()
 
     def _on_body(self, data: bytes) -> None:
-        if self._chunks is not None:
-            stop = self._chunks.end(data)
-            over = len(data) - stop if stop >= 0 else -1
-        else:
-            over = len(data) - self._left
-            self._left = -over
+        body = self._body
+        over = -1 if body is None else body.excess(data)
         if over < 0:
-            self._feed(data)
+            if body is not None and body.broken:
+                self._malformed("body", b"")
+            else:
+                self._feed(data)
             return
-        self._chunks = None
         self._stage = WHOLE if self._in_hand else HEAD
-        if not over:
-            self._feed(data)
+        self._body = None
+        self._unwatch()
+        self._feed(data[: len(data) - over])
+        self._payload = None
+        if self._stage == OVER:
             return
-        self._feed(data[:-over])
-        self._hold_next(data[-over:])
+        if over:
+            self._hold_next(data[-over:])
         if self._stage == HEAD:
-            self._loop.call_soon(self._go_on)
+            self._between()
 
-    def _hold_next(self, data: bytes) -> None:
-        """Holds what comes of the next requests until the present one is answered."""
-        self._held += data
-        if not self._buffer_paused:
-            self._pause_reading_for_buffer()
-
-    def _go_on(self) -> None:
-        """Takes the next request from what was held."""
-        if self._stage != HEAD or not self._buffer_paused:
-            return
-        data, self._held = self._held, b""
-        self._resume_reading_for_buffer()
-        if data:
-            self._heads(data)
-
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes, head: bytes = b"") -> None:
+        """Gives bytes to the parser: with `head` those of one request from its beginning, otherwise more of a body."""
         if self._close or self._force_close or self._parser is None:
             return
-        messages, upgraded, _tail = self._parser.feed_data(data)
-        self._upgraded = upgraded
+        try:
+            messages, self._upgraded, _tail = self._parser.feed_data(data)
+        except HttpProcessingError as error:
+            self._malformed(fault_of(error, head) if head else "body", head)
+            return
+        if len(messages) != bool(head):
+            # The parser understands the head differently: where the request ends is not known.
+            self._malformed("framing", head)
+            return
         if messages:
-            self._messages.extend(messages)
+            if self._stage == BODY:
+                self._payload = messages[0][1]
+            self._messages.append(messages[0])
             waiter = self._waiter
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """Lets a client that has closed its half read the answer."""
+        self._at_end = True
+        if not self._in_hand:
+            return None
+        if self._stage == BODY:
+            self._cut(web.RequestPayloadError("the body ended early"))
+        self._ends_with_this()
+        return True
+
+    # What is held.
+
+    def _hold_head(self, data: bytes) -> None:
+        """Holds the beginning of a head until the rest comes."""
+        registry = self._registry
+        registry.held_bytes += len(data)
+        self._held = data
+        self._watch()
+        newline = data.find(b"\n")
+        if len(data) > registry.limits.head_bytes_max:
+            self._malformed("too-large", data)
+        elif newline >= 0 and not data.startswith(b"\r", newline - 1):
+            self._malformed("request-line", data)
+        elif registry.held_bytes > registry.limits.held_heads_bytes_max:
+            self._finish(refusal_for(data, NO_ROOM))
+
+    def _hold_next(self, data: bytes) -> None:
+        """Holds what comes of the next requests until the present one is answered."""
+        registry = self._registry
+        registry.held_bytes += len(data)
+        self._held += data
+        if not self._buffer_paused:
+            self._pause_reading_for_buffer()
+        if registry.held_bytes > registry.limits.held_heads_bytes_max:
+            self._unhold()
+            self._ends_with_this()
+
+    def _between(self) -> None:
+        """Begins with the next request, or comes to rest."""
+        if self._held:
+            self._loop.call_soon(self._go_on)
+        else:
+            self._registry.peers.rest(self)
+
+    def _go_on(self) -> None:
+        """Takes the next request from what was held."""
+        if self._stage == HEAD and self._buffer_paused:
+            data = self._unhold()
+            self._resume_reading_for_buffer()
+            if data:
+                self._heads(data)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._held:
+            self._go_on()
 
     def _resume_reading_if_drained(self) -> None:
         """Does not go on reading while bytes of the next request are held: `_go_on` does."""
@@ -175,38 +217,6 @@ class Connection(RequestHandler):
 
     # Answers.
 
-    def _refuse(self, refusal: Refusal, lowered: bytes, rest: bytes, length: int) -> bytes:
-        """Answers a request before it is parsed. Returns what follows it in `rest`; nothing while its body comes."""
-        over = len(rest) - length
-        large = length < 0 or -over > self._registry.limits.discard_bytes_max
-        if large or b"\r\nexpect:" in lowered or not keeps_alive(lowered):
-            self._finish(refusal.last)
-            return b""
-        if self._wire is not None:
-            self._wire.write(refusal.answer)
-        if over < 0:
-            self._stage, self._left = DISCARD, -over
-            return b""
-        rest = rest[len(rest) - over :]
-        if rest and self._paused:
-            # The client does not read its answers, so it gets no more of them.
-            self._hold_next(rest)
-            return b""
-        return rest
-
-    def _on_discarded(self, data: bytes) -> None:
-        over = len(data) - self._left
-        self._left = -over
-        if over >= 0:
-            self._stage = HEAD
-            if over:
-                self._heads(data[-over:])
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self._held:
-            self._go_on()
-
     def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: float | None) -> None:  # noqa: ARG002
         """Called by aiohttp when an answer has been written: the request is over. (Responder writes the access log.)"""
         self._give_back()
@@ -214,32 +224,51 @@ class Connection(RequestHandler):
             self._linger()
         elif self._stage == WHOLE:
             self._stage = HEAD
-            if self._held:
-                self._loop.call_soon(self._go_on)
+            if response.keep_alive:
+                self._between()
 
-    def _give_back(self) -> None:
-        if self._in_hand:
-            self._in_hand = False
-            if self._registry.admission is not None:
-                self._registry.admission.ended(self)
-
-    def _finish(self, answer: bytes) -> None:
-        """Writes the last answer of this connection."""
+    def _refuse(self, refusal: Refusal, lowered: bytes, rest: bytes, length: int) -> bytes:
+        """Answers a request before it is parsed. Returns what follows it in `rest`; nothing while its body comes."""
+        over = len(rest) - length
+        large = length < 0 or -over > self._registry.limits.discard_bytes_max
+        if large or self._guarded or b"\r\nexpect:" in lowered or not keeps_alive(lowered):
+            self._finish(refusal.last)
+            return b""
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._wire is not None:
-            self._wire.write(answer)
-        self._linger()
+            self._wire.write(refusal.answer)
+        if over < 0:
+            self._stage, self._body = DISCARD, IncomingBody(-over, self._loop.time())
+            self._watch(again=True)
+            return b""
+        self._unwatch()
+        if not over:
+            self._registry.peers.rest(self)
+            return b""
+        rest = rest[-over:]
+        if self._paused:
+            # The client does not read its answers, so it gets no more of them.
+            self._hold_next(rest)
+            return b""
+        return rest
 
-    def _linger(self) -> None:
-        """Ends this connection in the way that lets the client read the last answer."""
-        self._stage, self._left, self._held = OVER, self._registry.limits.linger_bytes_max, b""
-        self.close()
-        self.transport = None  # aiohttp closes it no more
-        if self._wire is not None and not self._wire.is_closing():
-            self._wire.write_eof()
-            self._wire.resume_reading()
+    def _on_discarded(self, data: bytes) -> None:
+        over = -1 if self._body is None else self._body.excess(data)
+        if over >= 0:
+            self._stage, self._body = HEAD, None
+            self._unwatch()
+            if over:
+                self._heads(data[-over:])
+            else:
+                self._registry.peers.rest(self)
 
-    async def start(self) -> None:
-        try:
-            await super().start()
-        finally:
+    def _malformed(self, fault: str, head: bytes) -> None:
+        """Answers what is no HTTP, and ends the connection. `head`: empty if it is the body of a request in hand."""
+        self.faults.note(fault, self.peer)
+        if head:
             self._give_back()
+            self._finish(refusal_for(head, malformed(fault)))
+        elif self._in_hand:
+            self._cut(web.RequestPayloadError(fault))
+        else:
+            self._linger()

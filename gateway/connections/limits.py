@@ -5,22 +5,21 @@ from __future__ import annotations
 import resource
 from dataclasses import dataclass
 
-HEAD_S = 10.0
-"""From the connection, or from the first byte of a later request, to the end of the head. A head is a few packets, so
-this is enough for three lost ones."""
-BODY_S = 60.0
-"""For a whole body. The largest takes that long at 70 KiB/s."""
+from topics.configuration.settings import (
+    ANSWER_READ_S,
+    BODY_RATE_MIN,
+    BODY_TIMEOUT_S,
+    HEAD_TIMEOUT_S,
+    KEEP_ALIVE_S,
+    Settings,
+)
+
+SWEEP_S = 0.5
+"""How often deadlines are looked at, all together: a timer for each request would cost more than the request's head."""
 BODY_GRACE_S = 5.0
 """No least rate is asked of the first seconds: packets get lost, and a client may compute while it sends."""
-BODY_RATE_MIN = 1024
-"""Least bytes a second of a body, on average after the grace. The slowest mobile link is faster."""
 STREAM_GRACE_S = 60.0
 """The same of a stream, whose sender may wait for its own source; it has no limit for the whole."""
-IDLE_S = 75.0
-"""A connection without a request is closed after this. Load balancers keep theirs for 60 s, and must be the first to
-close: otherwise they send a request just when the gateway closes."""
-ANSWER_S = 30.0
-"""A client may take so long to read from an answer. Longer ones hold the answer's memory for nobody."""
 LINGER_S = 2.0
 """After the last answer of a connection, what still comes is thrown away for so long: closed at once, a connection
 answers with a reset, and the client never reads the answer."""
@@ -36,6 +35,8 @@ HELD_HEADS_BYTES_MAX = 32 << 20
 one piece, and are not held."""
 SURPLUS_MAX = 32
 """Connections beyond the limit that are still heard: probes are answered, all others are told to come again."""
+SURPLUS_S = 1.0
+"""How long one of them may take for its head: a probe sends it at once."""
 FILES_RESERVE = 128
 """Files that are not callers' connections: Kafka's brokers (two clients each), snapshots, logs, and the surplus."""
 CONNECTIONS_CAP = 20_000
@@ -49,15 +50,17 @@ class Limits:
     connections_max: int
     connections_per_peer: int | None = None
     surplus_max: int = SURPLUS_MAX
-    head_s: float = HEAD_S
+    head_s: float = HEAD_TIMEOUT_S
     head_bytes_max: int = HEAD_BYTES_MAX
     held_heads_bytes_max: int = HELD_HEADS_BYTES_MAX
-    body_s: float = BODY_S
+    body_s: float = BODY_TIMEOUT_S
     body_grace_s: float = BODY_GRACE_S
     body_rate_min: int = BODY_RATE_MIN
     stream_grace_s: float = STREAM_GRACE_S
-    idle_s: float = IDLE_S
-    answer_s: float = ANSWER_S
+    idle_s: float = KEEP_ALIVE_S
+    answer_s: float = ANSWER_READ_S
+    sweep_s: float = SWEEP_S
+    surplus_s: float = SURPLUS_S
     linger_s: float = LINGER_S
     linger_bytes_max: int = LINGER_BYTES_MAX
     discard_bytes_max: int = DISCARD_BYTES_MAX
@@ -75,7 +78,16 @@ def raise_file_limit() -> int:
     return CONNECTIONS_CAP * 2 if soft == resource.RLIM_INFINITY else soft
 
 
-def connections_within(files: int) -> int:
-    """The most connections of callers, for a process that may open so many files."""
-    reserve = min(FILES_RESERVE, files // 4)
-    return max(1, min(files - reserve - SURPLUS_MAX, CONNECTIONS_CAP))
+def limits_of(settings: Settings, files: int) -> Limits:
+    """The limits of a gateway whose process may open so many files."""
+    reserve = min(FILES_RESERVE, files // 4) + SURPLUS_MAX
+    within = max(1, min(files - reserve, CONNECTIONS_CAP))
+    return Limits(
+        connections_max=min(settings.connections_max or within, within),
+        connections_per_peer=settings.connections_per_peer,
+        head_s=settings.head_timeout_s,
+        body_s=settings.body_timeout_s,
+        body_rate_min=settings.body_rate_min,
+        idle_s=settings.keep_alive_s,
+        answer_s=settings.answer_read_s,
+    )

@@ -7,7 +7,14 @@ from http import HTTPStatus
 from typing import Protocol
 
 from gateway.http.answers import Answer, Refused, problem, shaped
+from topics.api.routes import PROBES
 from topics.contract.definition import Direction
+from topics.http_faults import FAULTS
+
+NO_ROOM = Refused(503, "OVERLOADED", "There are too many connections; a repeat is safe", retry_after_s=1)
+STOPS = Refused(503, "UNAVAILABLE", "This gateway stops; a repeat is safe", retry_after_s=1)
+_PROBES = tuple(f"GET {probe.path} ".encode() for probe in PROBES)
+_STREAM = b"PUT /api/inventory/snapshots/"
 
 
 class Caller(Protocol):
@@ -55,6 +62,31 @@ class Admission(Protocol):
         """Called when an admitted request is answered, or its connection is over and no handler works for it."""
 
 
+def malformed(fault: str) -> Refused:
+    """The answer to what is no HTTP; `fault`: its class."""
+    return Refused(400, "MALFORMED", "This is not a well-formed HTTP request", FAULTS[fault])
+
+
+def too_late(why: str) -> Refused:
+    """The answer to a request that does not come to its end; `why` names the part that is missing."""
+    return Refused(408, "TIMEOUT", "The request did not come in time", f"[{why}]")
+
+
+def refusal_for(head: bytes, refused: Refused) -> bytes:
+    """The last answer on a connection, in the shape that the caller of this head knows."""
+    return Refusal.of(shape_for(head, refused)).last
+
+
+def is_probe(head: bytes) -> bool:
+    """Whether a request asks about the gateway itself."""
+    return head.startswith(_PROBES)
+
+
+def is_stream(head: bytes) -> bool:
+    """Whether the body of a request may have any size, so that its sender may take any time."""
+    return head.startswith(_STREAM)
+
+
 def shape_for(head: bytes, refused: Refused) -> Answer:
     """A refusal in the shape that the caller of this head knows. Of a head that cannot be read: the marketplaces'."""
     path = head.partition(b" ")[2]
@@ -63,3 +95,7 @@ def shape_for(head: bytes, refused: Refused) -> Answer:
     if path.startswith(b"/api/"):
         return problem(refused)
     return shaped(Direction.TO_INCREFF, refused)
+
+
+NO_ROOM_ANSWER = refusal_for(b"", NO_ROOM)
+"""For a connection whose request is not read."""

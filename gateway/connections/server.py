@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -11,9 +13,15 @@ from gateway.connections.connection import Connection
 from gateway.connections.limits import Limits
 from gateway.connections.refusal import Admission
 from gateway.connections.registry import Registry
+from gateway.http.metrics import Metrics
+from topics.http_faults import FaultLog
 
 BACKLOG = 4096
 """Connections that wait to be accepted. When many clients come at once, more than this meet a delay of a second."""
+RECEIVE_S = 0.5
+"""While the gateway stops, a request may take so long to come to its end; a stream may go on while it moves."""
+POLL_S = 0.02
+"""How often a stopping server looks whether its last connection is gone."""
 FIELD_BYTES_MAX = 16 << 10
 """Most bytes of one header or request line. Those of the contract are short; proxies add some."""
 
@@ -32,11 +40,62 @@ class ConnectionServer(Server):
 
 
 class ConnectionRunner(web.AppRunner):
-    """Runs an application on a ConnectionServer."""
+    """Runs an application on a ConnectionServer. `registry`: its connections."""
 
-    def __init__(self, app: web.Application, limits: Limits, admission: Admission | None, **options: Any) -> None:
-        super().__init__(app, access_log=None, max_line_size=FIELD_BYTES_MAX, max_field_size=FIELD_BYTES_MAX, **options)
-        self._registry = Registry(limits, admission)
+    def __init__(
+        self,
+        app: web.Application,
+        limits: Limits,
+        *,
+        admission: Admission | None = None,
+        metrics: Metrics | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            app,
+            access_log=None,
+            max_line_size=FIELD_BYTES_MAX,
+            max_field_size=FIELD_BYTES_MAX,
+            keepalive_timeout=limits.idle_s,
+            lingering_time=limits.linger_s,
+            **options,
+        )
+        self.registry = Registry(limits, FaultLog("gateway"), admission)
+        if metrics is not None:
+            metrics.connections = lambda: len(self.registry.open)
+            metrics.connections_ended = self.registry.ended
+            metrics.malformed = self.registry.faults.counts
 
     async def _make_server(self) -> Server:
-        return ConnectionServer(await super()._make_server(), self._registry)
+        self.registry.start()
+        return ConnectionServer(await super()._make_server(), self.registry)
+
+    async def finish(self, stop_s: float, release: Callable[[], None], answer_s: float) -> None:
+        """Stops. What is in hand may go on for `stop_s`; then `release` is called, which lets it answer within
+        `answer_s`. Idle connections are closed at once, and requests that do not come to their end are refused.
+        """
+        registry = self.registry
+        for site in list(self.sites):
+            await site.stop()
+        await asyncio.sleep(0)
+        registry.stopping = True
+        loop = asyncio.get_running_loop()
+        end = loop.time() + stop_s
+        for connection in list(registry.open):
+            connection.stop()
+        receive = loop.time() + min(RECEIVE_S, stop_s)
+        released = False
+        while registry.open:
+            await asyncio.sleep(POLL_S)
+            now = loop.time()
+            if now >= receive:
+                receive = now + RECEIVE_S
+                for connection in list(registry.open):
+                    connection.stop_waiting()
+            if now >= end:
+                if released:
+                    break
+                released, end = True, now + answer_s
+                release()
+        registry.stop()
+        await self.cleanup()

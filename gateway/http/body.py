@@ -15,45 +15,57 @@ from topics.records.shape import NESTING_MAX, has_too_many_values, is_too_deep
 from topics.schema_base import VALUES_MAX, canonical, problems
 
 HELD_BYTES_MAX = 256 << 20
-"""Most bytes of all bodies that are being received: 64 of the largest. Without it slow senders could fill the
-memory."""
+"""Most bytes of all bodies that are being received: 64 of the largest. Without it slow senders could fill the memory.
+One channel may hold as much as is free: half if it is alone, a third each if two send as much as they can. So there is
+always room for another channel."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class BodyReader:
-    """Reads bodies as they stream in, and stops at the limit. `held_bytes`: of bodies not yet complete."""
+    """Reads bodies as they stream in, and stops at the limit. `held_bytes`: of bodies not yet complete.
+
+    A body that comes too slowly is ended by its connection: reading it raises Refused.
+    """
 
     def __init__(self, bytes_max: int, held_bytes_max: int = HELD_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
         self._held_bytes_max = held_bytes_max
         self.held_bytes = 0
+        self._held_of: dict[str, int] = {}
 
-    async def read(self, request: web.Request) -> bytes:
+    async def read(self, request: web.Request, holder: str = "") -> bytes:
+        """The whole body. `holder`: the channel for which it is held. Raises Refused."""
         if (request.content_length or 0) > self._bytes_max:
             raise self._too_large()
         content = request.content
         try:
             body = await content.readany()
-            return body if content.at_eof() else await self._read_on(request, body)
+            return body if content.at_eof() else await self._read_on(request, body, holder)
         except (web.RequestPayloadError, ConnectionError) as error:
             raise bad_data("body: ended early, or is not encoded as its headers say") from error
 
-    async def _read_on(self, request: web.Request, first: bytes) -> bytes:
+    async def _read_on(self, request: web.Request, first: bytes, holder: str) -> bytes:
         chunks, size = [first], len(first)
-        self.held_bytes += size
+        self._hold(holder, size)
         try:
             while chunk := await request.content.readany():
                 size += len(chunk)
-                self.held_bytes += len(chunk)
+                self._hold(holder, len(chunk))
                 if size > self._bytes_max:
                     raise self._too_large()
-                if self.held_bytes > self._held_bytes_max:
+                if self._held_of[holder] > self._held_bytes_max - self.held_bytes:
                     raise overloaded("[body: too many large bodies at once]")
                 chunks.append(chunk)
             return b"".join(chunks)
         finally:
-            self.held_bytes -= size
+            self._hold(holder, -size)
+
+    def _hold(self, holder: str, size: int) -> None:
+        self.held_bytes += size
+        held = self._held_of[holder] = self._held_of.get(holder, 0) + size
+        if not held:
+            del self._held_of[holder]
 
     def _too_large(self) -> Refused:
         fault = f"[body: may have at most {self._bytes_max} bytes]"

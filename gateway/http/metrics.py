@@ -6,7 +6,7 @@ Each gateway has a registry of its own, so that several can run in one process.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -50,6 +50,9 @@ class Metrics(Collector):
         self.waiters: Callable[[], int] = int
         self.more: Callable[[], Iterable[Metric]] = tuple
         """Metrics of a part that makes its own."""
+        self.connections: Callable[[], int] = int
+        self.connections_ended: Mapping[str, int] = {}
+        self.malformed: Mapping[str, int] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -115,3 +118,18 @@ class Metrics(Collector):
         yield from UNREADABLE.collect()
         yield GaugeMetricFamily("sluice_gateway_waiters", "Requests that wait for a reply", value=self.waiters())
         yield from self.more()
+        yield GaugeMetricFamily("sluice_gateway_connections", "Open connections of callers", value=self.connections())
+        ended = CounterMetricFamily(
+            "sluice_gateway_connections_ended",
+            "Connections that the gateway ended or did not take, by reason",
+            labels=["reason"],
+        )
+        for reason, count in self.connections_ended.items():
+            ended.add_metric([reason], count)
+        yield ended
+        malformed = CounterMetricFamily(
+            "sluice_gateway_malformed_requests", "Requests that are not well-formed HTTP, by class", labels=["class"]
+        )
+        for fault, count in self.malformed.items():
+            malformed.add_metric([fault], count)
+        yield malformed

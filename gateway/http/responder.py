@@ -13,6 +13,7 @@ from gateway.http.answers import OVERLOAD_RETRY_AFTER_S, Answer, Refused, kafka_
 from gateway.http.call import Call
 from gateway.http.metrics import Metrics
 from gateway.ports import Clock, Overloaded, RecordTooLarge, Unavailable
+from topics.http_faults import in_words
 
 log = logging.getLogger(__name__)
 
@@ -87,5 +88,5 @@ def refusal_of(error: Exception, what: str) -> Refused:
         return overloaded(str(error), error.retry_after_s or OVERLOAD_RETRY_AFTER_S)
     if isinstance(error, RecordTooLarge):
         return Refused(413, "TOO_LARGE", "The request is too large")
-    log.error("%s failed", what, exc_info=error)
+    log.error("%s failed: %s", what, in_words(error))
     return Refused(500, "INTERNAL", "Sluice failed to handle this; a repeat is safe")

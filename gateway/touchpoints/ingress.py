@@ -84,16 +84,18 @@ class Ingress:
             return self._accept_stock
         return self._accept_one if touchpoint.split is None else self._accept_batch
 
-    async def _body(self, request: web.Request) -> bytes:
+    async def _body(self, channel: Channel, request: web.Request) -> bytes:
         """The whole body. What handles it until the next pause has the event loop, so large ones wait for a turn."""
-        raw = await self._bodies.read(request)
+        raw = await self._bodies.read(request, channel.name)
         if len(raw) > LARGE_BYTES:
             await self._large.turn()
         return raw
 
-    async def _members(self, touchpoint: Touchpoint, request: web.Request) -> tuple[dict[str, Any], bytes | None]:
+    async def _members(
+        self, touchpoint: Touchpoint, channel: Channel, request: web.Request
+    ) -> tuple[dict[str, Any], bytes | None]:
         """The valid members, and the bytes of the body if they say exactly that."""
-        raw = await self._body(request)
+        raw = await self._body(channel, request)
         values_max = self._settings.body_values_max
         if touchpoint.query:
             # Some clients send a body with their GET (contract 5); the query string wins.
@@ -115,7 +117,7 @@ class Ingress:
     ) -> tuple[bytes, bytes]:
         """The key and value of the call's record. Its objects end here: while the call waits for its verdict, it holds
         bytes alone."""
-        members, raw = await self._members(touchpoint, request)
+        members, raw = await self._members(touchpoint, channel, request)
         call.subject = entity_code(touchpoint, members)
         return entity_key(touchpoint, channel.name, members), raw or orjson.dumps(members)
 
@@ -131,7 +133,7 @@ class Ingress:
         self, touchpoint: Touchpoint, channel: Channel, request: web.Request
     ) -> tuple[list[BatchItem], list[BatchPart]]:
         """The items of a batch, and their records; the objects of its body end here, too."""
-        members, _raw = await self._members(touchpoint, request)
+        members, _raw = await self._members(touchpoint, channel, request)
         parts = split(touchpoint, members)
         return [item for item, _value in parts], [
             BatchPart(item.code, entity_key(touchpoint, channel.name, value), orjson.dumps(value))
@@ -140,7 +142,7 @@ class Ingress:
 
     async def _accept_stock(self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request) -> Answer:
         """Answers once the batch is durable. Each SKU succeeds or fails on its own, without a verdict."""
-        raw = await self._body(request)
+        raw = await self._body(channel, request)
         batch = read_stock(touchpoint, raw, self._settings.body_values_max)
         call.subject = batch.location
         if batch.value is not None:
@@ -152,7 +154,7 @@ class Ingress:
     async def _answer_search(
         self, touchpoint: Touchpoint, _call: Call, channel: Channel, request: web.Request
     ) -> Answer:
-        members, _raw = await self._members(touchpoint, request)
+        members, _raw = await self._members(touchpoint, channel, request)
         return await self._search.answer(touchpoint, channel, members)
 
     async def _credentials(

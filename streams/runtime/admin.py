@@ -8,6 +8,7 @@ from aiohttp import web
 
 from streams.runtime.metrics import Metrics
 from topics.configuration.settings import Settings
+from topics.http_faults import QuietRunner
 from topics.records.unreadable import UNREADABLE
 
 CONTENT_TYPE = "text/plain; version=0.0.4"
@@ -39,7 +40,7 @@ class Admin:
         app.router.add_get("/live", self._live)
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/metrics", self._text)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
+        self._runner = QuietRunner(app, "admin port", handle_signals=False, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._settings.admin_host, self._settings.admin_port)
         await site.start()

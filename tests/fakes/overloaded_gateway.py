@@ -111,7 +111,7 @@ async def served(limit: int, **more: Any) -> AsyncIterator[Served]:
     overload = Overload(calls, metrics, access_log)
     app = make_app(load_settings(api_open=True), channels, dependencies, calls)
     runner = ConnectionRunner(
-        app, Limits(connections_max=1_000), Door(calls, app[ACCESS].claimed), shutdown_timeout=0.1
+        app, Limits(connections_max=1_000), admission=Door(calls, app[ACCESS].claimed), shutdown_timeout=0.1
     )
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

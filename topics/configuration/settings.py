@@ -45,6 +45,19 @@ AUTH_FAILURES_BURST = 20
 AUTH_FAILURES_PER_MINUTE = 10.0
 """14,400 guesses a day from an address: none of a password that a program has made."""
 
+HEAD_TIMEOUT_S = 10.0
+"""From the connection, or from the first byte of a later request, to the end of the head. A head is a few packets, so
+this is enough for three lost ones."""
+BODY_TIMEOUT_S = 60.0
+"""For a whole body. The largest takes that long at 70 KiB/s."""
+BODY_RATE_MIN = 1024
+"""Least bytes a second of a body, on average after a grace. The slowest mobile link is faster."""
+KEEP_ALIVE_S = 75.0
+"""A connection without a request is closed after this. Load balancers keep theirs for 60 s, and must be the first to
+close: otherwise they send a request just when the gateway closes."""
+ANSWER_READ_S = 30.0
+"""How long a client may leave an answer unread. It holds the answer's memory meanwhile."""
+
 
 class Settings(BaseSettings):
     """Process settings; each is an environment variable with the prefix `SLUICE_`."""
@@ -104,6 +117,38 @@ class Settings(BaseSettings):
         default=VALUES_MAX,
         ge=1_000,
         description="JSON values of one body: requests with more get 400, records are set aside",
+    )
+    head_timeout_s: float = Field(
+        default=HEAD_TIMEOUT_S,
+        gt=0,
+        description="a request's head must come within this, from the connection or its first byte; then 408",
+    )
+    body_timeout_s: float = Field(
+        default=BODY_TIMEOUT_S,
+        gt=0,
+        description="a request's body must come within this, snapshots excepted; then 408",
+    )
+    body_rate_min: int = Field(
+        default=BODY_RATE_MIN,
+        ge=0,
+        description="least bytes a second of a body, on average after 5 s (snapshots: 60 s); with fewer, 408",
+    )
+    keep_alive_s: float = Field(
+        default=KEEP_ALIVE_S,
+        gt=0,
+        description="an idle connection is closed after this; longer than the idle time-out of the load balancer",
+    )
+    answer_read_s: float = Field(
+        default=ANSWER_READ_S, gt=0, description="a client that leaves its answer unread for so long is cut off"
+    )
+    connections_max: int | None = Field(
+        default=None, ge=1, description="most connections of callers; derived from the file limit when unset"
+    )
+    connections_per_peer: int | None = Field(
+        default=None,
+        ge=1,
+        description="most connections from one address; when unset as many as are free, which is half of all for one "
+        "alone: behind a load balancer all callers have one address",
     )
     snapshot_uploads_max: int = Field(
         default=4, ge=1, description="full snapshots of stock that a gateway accepts at once; more get 503"
