@@ -67,7 +67,7 @@ def main(seconds: float, as_json: bool) -> int:
 
 async def _compare(place: Place, work: OrdersWork, trivial: int, say: Callable[[str], None]) -> dict[str, Any]:
     say(f"filling {work.events:,} events of {work.orders:,} orders, and {trivial:,} of the trivial job ...")
-    await make_topics(place.bootstrap, [full_name(SOURCE), full_name("commands.rejected")])
+    await make_topics(place.bootstrap, [full_name(SOURCE), full_name("commands.rejected"), full_name("skips")])
     await fill(place.bootstrap, trivial)
     ours: list[Run] = []
     reference: list[Run] = []

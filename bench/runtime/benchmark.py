@@ -82,7 +82,7 @@ def main(seconds: float, as_json: bool) -> int:
 
 
 async def _compare(place: Place, events: int, say: Callable[[str], None]) -> dict[str, Any]:
-    await make_topics(place.bootstrap, [full_name(SOURCE), full_name("commands.rejected")])
+    await make_topics(place.bootstrap, [full_name(SOURCE), full_name("commands.rejected"), full_name("skips")])
     say(f"filling {events} orders over {KEYS} keys and {PARTITIONS} partitions ...")
     started = time.monotonic()
     await fill(place.bootstrap, events)

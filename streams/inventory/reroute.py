@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 from streams.runtime.role import Poison
-from topics.records.envelope import Headers
+from topics.records.envelope import ReadHeaders
 from topics.records.json_record import decode_stored
 from topics.records.keys import join
 from topics.stock.positions import ORIGIN
@@ -63,10 +63,10 @@ def decode_applied(raw: bytes | None) -> Applied:
     return Applied() if raw is None else decode_stored(raw, Applied)
 
 
-def origin_of(headers: Headers) -> Origin | None:
+def origin_of(headers: ReadHeaders) -> Origin | None:
     """None for a record that was not sent on. Raises Poison."""
     raw = next((value for name, value in headers if name == ORIGIN_HEADER), None)
-    if raw is None:
+    if not raw:
         return None
     try:
         partition, offset = raw.split(b"/")

@@ -24,7 +24,7 @@ from streams.inventory.reroute import Origin, decode_applied, origin_of
 from streams.inventory.snapshots.handler import SnapshotHandler
 from streams.inventory.snapshots.records import SNAPSHOT_TYPES, read_snapshot
 from streams.positions.position_table import PositionTable, Quantities
-from streams.runtime.rejected import rejection
+from streams.runtime.rejected import rejection, sent_on
 from streams.runtime.role import Effect, Poison, Record, Role, Table, Tables
 from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
@@ -154,5 +154,5 @@ def _sent_on(record: Record, location: StockLocation, origin: Origin | None) -> 
             "misrouted",
             f"sent on to partition {record.partition} but belongs to {location.partition}: channels differ?",
         )
-    headers = (*record.headers, Origin(record.partition, record.offset).header())
+    headers = sent_on(record, Origin(record.partition, record.offset).header())
     return Effect("inventory.updates", location.key, record.value, headers, location.partition)

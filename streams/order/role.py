@@ -19,7 +19,7 @@ from streams.order.records.stored_entity import STATE, read_entity
 from streams.order.records.ticks import Ticker, until_of
 from streams.runtime.following import Following
 from streams.runtime.limits import VALUE_BYTES_MAX
-from streams.runtime.rejected import DECISION_FAILED, rejection, too_large
+from streams.runtime.rejected import DECISION_FAILED, rejection, sent_on, too_large
 from streams.runtime.role import Committer, Effect, Poison, Record, Role, Table, Tables
 from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
@@ -235,7 +235,7 @@ class OrdersRole(Role):
                 f"not have the {self._partitions} partitions that are configured",
             )
         origin = (REROUTED, b"%d/%d" % (record.partition, record.offset))
-        return Effect("orders.commands", event.key, record.value, (*record.headers, origin))
+        return Effect("orders.commands", event.key, record.value, sent_on(record, origin))
 
 
 def _is_lost_on_caller(event: Event, decided: Decided) -> bool:

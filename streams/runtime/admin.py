@@ -25,12 +25,14 @@ class Admin:
         metrics: Metrics,
         not_live: Callable[[], str | None],
         not_ready: Callable[[], str | None],
+        warnings: Callable[[], list[str]],
         refresh: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._not_live = not_live
         self._not_ready = not_ready
+        self._warnings = warnings
         self._refresh = refresh
         self._runner: web.AppRunner | None = None
         self.port = 0
@@ -54,7 +56,7 @@ class Admin:
         return _answer("live", self._not_live())
 
     async def _ready(self, _: web.Request) -> web.Response:
-        return _answer("ready", self._not_ready(), UNREADABLE.warnings())
+        return _answer("ready", self._not_ready(), self._warnings() + UNREADABLE.warnings())
 
     async def _text(self, _: web.Request) -> web.Response:
         self._refresh()

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from streams.runtime.durability.group_commit import GroupCommit
-from streams.runtime.limits import VALUE_BYTES_MAX
+from streams.runtime.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX
 from streams.runtime.metrics import Metrics
-from streams.runtime.rejected import (
-    DECISION_FAILED,
-    RejectLimit,
-    reason_of,
-    rejection,
-    too_large,
-)
-from streams.runtime.role import Change, Effect, Poison, Record, Role
+from streams.runtime.rejected import DECISION_FAILED, SKIPPED, key_too_large, reason_of, rejection, too_large
+from streams.runtime.role import GONE, Change, Effect, Poison, Record, Role
+from streams.runtime.stuck.paused import StuckError
 from streams.runtime.tables.local_store import LocalStoreError
 from streams.runtime.tables.partition_table import PartitionState
 
@@ -45,41 +41,51 @@ class DecideLoop:
     """Hands each record to the role, and its effects and state to the group."""
 
     def __init__(
-        self, role: Role, source: str, group_commit: GroupCommit, metrics: Metrics, rejected_in_a_row_max: int
+        self,
+        role: Role,
+        source: str,
+        group_commit: GroupCommit,
+        metrics: Metrics,
+        failed_in_a_row_max: int,
+        skips: Mapping[tuple[int, int], str],
     ) -> None:
+        """`skips`: by partition and offset, why an operator wants a record to be skipped."""
         self._role = role
         self._source = source
         self._commit = group_commit
         self._metrics = metrics
-        self._limit = RejectLimit(rejected_in_a_row_max)
+        self._failed_in_a_row_max = failed_in_a_row_max
+        self._skips = skips
         self._wants_changes = type(role).changed is not Role.changed
         self._state_key = None if type(role).state_key is Role.state_key else role.state_key
 
     def decide_chunk(self, state: PartitionState, raws: Sequence[Any]) -> None:
         """Decides a chunk; synchronous from beginning to end, so no task sees half a chunk.
 
-        Raises RejectsEverythingError at the limit.
+        Raises StuckError at the record that has to wait; those before it are decided.
         """
         changes: list[Change] = []
         done = 0
-        skipped = 0
+        redelivered = 0
         try:
             for raw in raws:
                 offset = raw.offset
                 record = FastRecord(raw, state.partition, offset)
                 state.offset = offset
                 if offset <= state.horizon and self._is_redelivery(state, record):
-                    skipped += 1
+                    redelivered += 1
+                elif self._skips and (why := self._skips.get((state.partition, offset))) is not None:
+                    self._set_aside(state, record, raw, SKIPPED, why, changes)
                 else:
-                    self._decide(state, record, changes)
+                    self._decide(state, record, raw, changes)
                 state.last_decided = offset
                 done += 1
         finally:
-            # Also when the limit ends the chunk early: the records decided before are handed over like any others.
+            # Also when a record ends the chunk early: those decided before are handed over like any others.
             if done:
                 self._hand_over(state, changes, raws[done - 1].offset)
-            self._metrics.decided.inc(done - skipped)
-            self._metrics.redelivered.inc(skipped)
+            self._metrics.decided.inc(done - redelivered)
+            self._metrics.redelivered.inc(redelivered)
 
     def _is_redelivery(self, state: PartitionState, record: Record) -> bool:
         if not (self._role.one_key_per_record and state.all):
@@ -90,26 +96,34 @@ class DecideLoop:
             return False
         return state.all[0].is_made_from(key)
 
-    def _decide(self, state: PartitionState, record: Record, changes: list[Change]) -> None:
+    def _decide(self, state: PartitionState, record: Record, raw: Any, changes: list[Change]) -> None:
         try:
             effects = self._role.decide(record, state.tables)
             if type(effects) is not list:
                 effects = list(effects)
             check_sizes(state, effects)
+            if effects:
+                self._commit.add_effects(effects, state.epoch, record.offset)
         except Poison as poison:
-            self._set_aside(state, record, poison.code, poison.reason, changes, foreseen=poison.foreseen)
+            self._set_aside(state, record, raw, poison.code, poison.reason, changes)
             return
         except LocalStoreError:
             raise
         except Exception as error:
             # One record must not stop its neighbours; the reason is kept with it.
             log.exception("deciding %s/%d/%d raised", self._source, record.partition, record.offset)
-            self._set_aside(state, record, DECISION_FAILED, reason_of(error), changes)
+            self._fail(state, record, raw, reason_of(error), changes)
             return
-        if effects:
-            self._commit.add_effects(effects, state.epoch, record.offset)
         self._merge(state, changes)
-        self._limit.passed()
+        state.failed_in_a_row = 0
+
+    def _fail(self, state: PartitionState, record: Record, raw: Any, reason: str, changes: list[Change]) -> None:
+        """Sets the record aside, or at the limit leaves it where it is."""
+        if state.failed_in_a_row + 1 >= self._failed_in_a_row_max:
+            state.undo()
+            raise StuckError(record.offset, reason)
+        state.failed_in_a_row += 1
+        self._set_aside(state, record, raw, DECISION_FAILED, reason, changes)
 
     def _merge(self, state: PartitionState, changes: list[Change]) -> None:
         for table in state.all:
@@ -119,24 +133,32 @@ class DecideLoop:
                 table.merge()
 
     def _set_aside(
-        self,
-        state: PartitionState,
-        record: Record,
-        code: str,
-        reason: str,
-        changes: list[Change],
-        *,
-        foreseen: bool = False,
+        self, state: PartitionState, record: Record, raw: Any, code: str, reason: str, changes: list[Change]
     ) -> None:
         state.undo()
-        if not foreseen:
-            # Before the record is handed over: at the limit it stays in its topic, for a role that can read it.
-            self._limit.rejected(code, reason)
         self._metrics.rejected.labels(code).inc()
         effect = rejection(record, role=self._role.name, topic=self._source, code=code, reason=reason)
-        others = [one for one in self._role.set_aside(record, code, reason) if len(one.value) <= VALUE_BYTES_MAX]
-        self._commit.add_effects([effect, *others], state.epoch, record.offset)
+        if raw.key is None or raw.value is None:
+            effect = replace(effect, key=effect.key if raw.key is not None else GONE)
+            effect = replace(effect, value=effect.value if raw.value is not None else GONE)
+        self._commit.add_effects(
+            [effect, *self._effects_beside(state, record, code, reason)], state.epoch, record.offset
+        )
         self._merge(state, changes)
+
+    def _effects_beside(self, state: PartitionState, record: Record, code: str, reason: str) -> list[Effect]:
+        """The role's effects for a record that is set aside; none, if it cannot say any."""
+        try:
+            effects = list(self._role.set_aside(record, code, reason))
+            check_sizes(state, effects)
+            self._commit.check_effects(effects)
+        except LocalStoreError:
+            raise
+        except Exception:
+            state.undo()
+            log.exception("%s/%d/%d is set aside, and no more", self._source, record.partition, record.offset)
+            return []
+        return effects
 
     def _hand_over(self, state: PartitionState, changes: list[Change], last_offset: int) -> None:
         if changes:
@@ -146,11 +168,18 @@ class DecideLoop:
 
 
 def check_sizes(state: PartitionState, effects: Sequence[Effect]) -> None:
-    """Raises Poison for a record with an effect or a value that fits no topic."""
+    """Raises Poison for a record with an effect or a value that fits no topic.
+
+    Headers are not looked at: those of effects repeat bounded ones of the envelope, and the key.
+    """
     for effect in effects:
         if len(effect.value) > VALUE_BYTES_MAX:
             raise too_large(f"an effect for {effect.topic}", effect.value)
+        if len(effect.key) > KEY_BYTES_MAX:
+            raise key_too_large(f"an effect for {effect.topic}", effect.key)
     for table in state.all:
-        for value in table.overlay.values():
+        for key, value in table.overlay.items():
             if value is not None and len(value) > VALUE_BYTES_MAX:
                 raise too_large(f"a value of {table.name}", value)
+            if len(key) > KEY_BYTES_MAX:
+                raise key_too_large(f"a key of {table.name}", key)

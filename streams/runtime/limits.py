@@ -36,11 +36,21 @@ RECORD_OVERHEAD_BYTES = 16 << 10
 VALUE_BYTES_MAX = RECORD_BYTES_MAX - RECORD_OVERHEAD_BYTES
 """Largest value a role may publish or keep; larger ones set the causing record aside instead of ending the process."""
 
+KEY_BYTES_MAX = 4_096
+"""Largest key of a record that a role publishes or keeps: codes of the contract are far shorter, and a key is in the
+record's headers again, which RECORD_OVERHEAD_BYTES allows for."""
+HEADER_FRAMING_BYTES = 10
+"""Two lengths of at most five bytes that each header takes beside its name and value."""
+
 REASON_BYTES_MAX = 4_000
 """A rejection's reason, traceback included, stays readable and far below a record's limit."""
-REJECTED_IN_A_ROW_MAX = 1_000
-"""So many rejected records in a row, over all partitions, are not bad data: the role cannot read its input (wrong
-version, wrong topic, broken code). It stops before it sets the whole topic aside."""
+FAILED_IN_A_ROW_MAX = 100
+"""So many records of a partition whose decisions failed, with none that was decided between them, show that the code is
+broken and not the records: the partition is paused before all of its records are set aside. A hundred tracebacks tell
+what is wrong, and each more is a record that somebody has to bring back. A record that the role can judge as bad never
+counts."""
+PAUSE_RETRY_S = 60.0
+"""How often a paused partition's record is tried again: what its decision needs may have changed meanwhile."""
 
 COMMIT_INTERVAL_S = 0.5
 """How often finished offsets are committed: after a crash at most this much is decided again, and skipped."""
@@ -78,4 +88,5 @@ class Tuning:
     """How long the other workers wait for one that still drains its groups."""
     live_timeout_s: float = LIVE_TIMEOUT_S
     audit_s: float = AUDIT_S
-    rejected_in_a_row_max: int = REJECTED_IN_A_ROW_MAX
+    failed_in_a_row_max: int = FAILED_IN_A_ROW_MAX
+    pause_retry_s: float = PAUSE_RETRY_S

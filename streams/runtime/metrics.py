@@ -38,6 +38,11 @@ class Metrics:
             "records_redelivered_total", "Records skipped because the state was already made from them"
         )
         self.rejected = self._counter("records_rejected_total", "Records set aside in commands.rejected", "code")
+        self.paused = self._gauge(
+            "partition_paused",
+            "1 for a partition that waits at a record whose decision fails: alert on any",
+            "partition",
+        )
         self.effects = self._counter("effects_total", "Records published as effects")
         self.unaddressed = self._counter(
             "replies_unaddressed_total", "Replies that were not sent: the topic or partition they name does not exist"

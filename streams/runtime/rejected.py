@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import traceback
+from typing import cast
 
-from streams.runtime.limits import REASON_BYTES_MAX, VALUE_BYTES_MAX
+from streams.runtime.limits import HEADER_FRAMING_BYTES, KEY_BYTES_MAX, REASON_BYTES_MAX, VALUE_BYTES_MAX
 from streams.runtime.role import Effect, Poison, Record
+from topics.records.envelope import Headers, ReadHeaders
 
 REJECTED_TOPIC = "commands.rejected"
 DECISION_FAILED = "decision_failed"
-"""Code of a record whose decision raised an exception other than Poison."""
+"""Code of a record whose decision raised an exception other than Poison: the fault is Sluice's, not the record's."""
+SKIPPED = "skipped"
+"""Code of a record that an operator had skipped (`sluice skip`); the reason says who and why."""
 TOO_LARGE = "too_large"
 """Code of a record whose effects or state would not fit the topics' record limit."""
-
-
-class RejectsEverythingError(RuntimeError):
-    """So many records in a row were set aside that the role, not the records, must be wrong."""
-
-
-class RejectLimit:
-    """Counts records that were rejected without a good one between them, over all partitions."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.in_a_row = 0
-
-    def passed(self) -> None:
-        self.in_a_row = 0
-
-    def rejected(self, code: str, reason: str) -> None:
-        """Raises RejectsEverythingError at the limit."""
-        self.in_a_row += 1
-        if self.in_a_row >= self._limit:
-            last = reason.strip().splitlines()[-1] if reason.strip() else ""
-            raise RejectsEverythingError(
-                f"{self.in_a_row} records in a row were rejected and none was good: this role cannot read its input."
-                f" The last reason: {code}: {last}"
-            )
 
 
 def reason_of(error: Exception) -> str:
@@ -48,20 +27,52 @@ def too_large(what: str, value: bytes) -> Poison:
     return Poison(TOO_LARGE, f"{what} would have {len(value)} bytes; at most {VALUE_BYTES_MAX} fit")
 
 
+def key_too_large(what: str, key: bytes) -> Poison:
+    return Poison(TOO_LARGE, f"the key of {what} would have {len(key)} bytes; at most {KEY_BYTES_MAX} fit")
+
+
+def headers_bytes(headers: ReadHeaders) -> int:
+    """Bytes that headers take in a record, at most."""
+    return sum(len(name.encode()) + len(content or b"") + HEADER_FRAMING_BYTES for name, content in headers)
+
+
+def sent_on(record: Record, origin: tuple[str, bytes]) -> Headers:
+    """The headers of a record that is sent on as it is, and `origin`. Raises Poison for one that would not fit then."""
+    size = len(record.value) + headers_bytes(record.headers)
+    if size > VALUE_BYTES_MAX:
+        raise Poison(TOO_LARGE, f"it would be sent on with {size} bytes; at most {VALUE_BYTES_MAX} fit")
+    return (*_as_they_are(record.headers), origin)
+
+
+def _as_they_are(headers: ReadHeaders) -> Headers:
+    """Null values stay null: Kafka's clients can write them."""
+    return cast("Headers", headers)
+
+
 def rejection(record: Record, *, role: str, topic: str, code: str, reason: str) -> Effect:
-    """The original record with the reason and its origin; `topic` is the full name of the topic it was read from."""
+    """The original record with the reason and its origin; `topic` is the full name of the topic it was read from.
+
+    What of it fits no topic together with the reason is left out, and its size noted: the original stays readable at
+    the place that the headers name.
+    """
     about = [
         ("sluice-rejected-code", code.encode()),
-        ("sluice-rejected-reason", reason.encode()[:REASON_BYTES_MAX]),
+        ("sluice-rejected-reason", reason.encode(errors="backslashreplace")[:REASON_BYTES_MAX]),
         ("sluice-rejected-topic", topic.encode()),
         ("sluice-rejected-partition", b"%d" % record.partition),
         ("sluice-rejected-offset", b"%d" % record.offset),
         ("sluice-rejected-role", role.encode()),
         ("sluice-rejected-at-ms", b"%d" % record.timestamp_ms),
     ]
-    value = record.value
-    if len(value) + sum(len(content) for _, content in record.headers) > VALUE_BYTES_MAX:
-        # With these headers it would fit no topic. The original stays readable at the place that the headers name.
+    key, value, headers = record.key, record.value, _as_they_are(record.headers)
+    carried = headers_bytes(headers)
+    if len(key) > KEY_BYTES_MAX:
+        about.append(("sluice-rejected-key-bytes", b"%d" % len(key)))
+        key = key[:KEY_BYTES_MAX]
+    if len(value) + carried > VALUE_BYTES_MAX:
         about.append(("sluice-rejected-value-bytes", b"%d" % len(value)))
-        return Effect(REJECTED_TOPIC, record.key, b"", tuple(about))
-    return Effect(REJECTED_TOPIC, record.key, value, (*record.headers, *about))
+        value = b""
+    if carried > VALUE_BYTES_MAX:
+        about.append(("sluice-rejected-headers-bytes", b"%d" % carried))
+        headers = ()
+    return Effect(REJECTED_TOPIC, key, value, (*headers, *about))

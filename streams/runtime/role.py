@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from topics.records.envelope import Headers
+from topics.records.envelope import Headers, ReadHeaders
 from topics.values import value
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Record:
     timestamp_ms: int
     key: bytes
     value: bytes
-    headers: Headers
+    headers: ReadHeaders
 
 
 class _Null(bytes):
@@ -58,15 +58,12 @@ class Poison(Exception):  # noqa: N818 - it names the record
     """The record cannot be decided: it goes to `commands.rejected` with this reason, its neighbours go on.
 
     `code` is a short name for metrics and the `sluice-rejected-code` header, `reason` a sentence for the operator.
-    `foreseen`: the role could read it and knows how such a record comes to be, so any number of them in a row is no
-    sign of a broken role.
     """
 
-    def __init__(self, code: str, reason: str, *, foreseen: bool = False) -> None:
+    def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
-        self.foreseen = foreseen
 
 
 class Table(Protocol):

@@ -21,7 +21,6 @@ import logging
 import signal
 import time
 from collections.abc import Coroutine, Iterable
-from math import inf
 from typing import Any
 
 import uvloop
@@ -35,7 +34,7 @@ from streams.runtime.durability.late_writes import LateWrites
 from streams.runtime.durability.lease import Lease
 from streams.runtime.durability.offset_ledger import OffsetLedger
 from streams.runtime.durability.publisher import Publisher, TooLargeError, fits
-from streams.runtime.durability.recovery import Recovery, check_source
+from streams.runtime.durability.recovery import Recovery, SourceChecks
 from streams.runtime.limits import (
     GC_THRESHOLD,
     LIVE_POLL_S,
@@ -47,10 +46,12 @@ from streams.runtime.limits import (
 from streams.runtime.metrics import Metrics
 from streams.runtime.partitions import Partitions
 from streams.runtime.role import Change, Effect, PartitionLost, Role
+from streams.runtime.stuck.held_up import HeldUp, Progress
+from streams.runtime.stuck.paused import StuckError
 from streams.runtime.tables.local_store import LocalStore
-from streams.runtime.tables.partition_table import MakeTable, PartitionState, PartitionTable, sizes
+from streams.runtime.tables.partition_table import sizes
 from streams.runtime.tables.spilling import Spilling
-from streams.runtime.transport.chunk_transport import Chunk
+from streams.runtime.transport.chunks import Chunk
 from streams.runtime.transport.faust_app import make_app
 from topics.configuration.hang_ups import HangUps
 from topics.configuration.settings import Settings
@@ -63,10 +64,6 @@ EXIT_FAILED = 70
 
 class InstanceTakenError(RuntimeError):
     """Another worker uses this worker's instance name: the two take the same membership from each other."""
-
-
-class OrderBrokenError(RuntimeError):
-    """Records came twice or out of order within one assignment: what was decided from them cannot be trusted."""
 
 
 class Worker:
@@ -88,13 +85,19 @@ class Worker:
         self.partitions = Partitions(role)
         self.lease = Lease(tuning.session_timeout_s, self.partitions.is_open)
         self.group_commit = committer(self.publisher, self.ledger, self.metrics, self.fail, self.lease.for_a_step, late)
-        self.decide_loop = DecideLoop(role, self.source, self.group_commit, self.metrics, tuning.rejected_in_a_row_max)
-        claims = Claims(self.publisher, changelogs, self.lease.for_a_claim, self.name)
-        self.recovery = Recovery(
-            changelogs, claims, self.publisher.full_name, role.tables, self._make_table, self.metrics, self._progress
+        self.held_up = HeldUp(settings, role.source, self.source, self.metrics, tuning.pause_retry_s)
+        self.decide_loop = DecideLoop(
+            role, self.source, self.group_commit, self.metrics, tuning.failed_in_a_row_max, self.held_up.skips.reasons
         )
+        claims = Claims(self.publisher, changelogs, self.lease.for_a_claim, self.name)
         self.spilling = Spilling(LocalStore(settings.state_dir / f"{self.name}.tables"))
-        self.admin = Admin(settings, self.metrics, self.not_live, self.not_ready, self.refresh_metrics)
+        tables = self.spilling.maker(role.spills, role.table_kinds)
+        self.recovery = Recovery(
+            changelogs, claims, self.publisher.full_name, role.tables, tables, self.metrics, self._progress
+        )
+        self.admin = Admin(
+            settings, self.metrics, self.not_live, self.not_ready, self.held_up.warnings, self.refresh_metrics
+        )
         self.app = make_app(role.name, self.name, self.source, settings, tuning, self, self.consume)
         self.assignments = 0
         self.failed = False
@@ -112,6 +115,7 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.terminate)
         work = {self.name: self._work(), "progress": self._watch_progress(), "audit": self._audit()}
+        work["paused"] = self.held_up.paused.watch()
         tasks = [asyncio.create_task(self._or_fail(each), name=name) for name, each in work.items()]
         try:
             await self._ended.wait()
@@ -138,6 +142,7 @@ class Worker:
         await self.publisher.start()
         self.publisher.check(self.role.source, self.role.tables, self.role.targets)
         self.group_commit.start()
+        await self.held_up.following.start(self)
         await self.role.start(self)
         self.app.loop = asyncio.get_running_loop()
         await self.app.start()
@@ -147,35 +152,22 @@ class Worker:
 
     async def _watch_progress(self) -> None:
         while True:
-            if not any(self.lag().values()):
+            read = self._partitions_read()
+            self.held_up.observe(read, time.monotonic())
+            if not self.held_up.is_waited_for(read):
                 self._progress()
             await asyncio.sleep(LIVE_POLL_S)
 
     async def _audit(self) -> None:
         """Looks for late writes also where this worker does not write, and for state that lacks its source."""
-        suspects: set[int] = set()
+        sources = SourceChecks(self.source)
         while True:
             await asyncio.sleep(self.tuning.audit_s)
             if self.partitions.is_open() and self.role.tables:
                 self.group_commit.audit(self.partitions.owned.values())
-                suspects = self._check_sources(suspects)
-
-    def _check_sources(self, suspects: set[int]) -> set[int]:
-        """Checks at the second look: a leader that was just elected may report an older end for a moment."""
-        progress = self.app.consumer.progress()
-        ends = {partition: end for partition, (_, end) in progress.items() if end is not None}
-        lacking = {
-            partition for partition, state in self.partitions.owned.items() if state.horizon >= ends.get(partition, inf)
-        }
-        for partition in lacking & suspects:
-            check_source(self.source, self.partitions.owned[partition], ends[partition])
-        return lacking
-
-    def _make_table(self, name: str, state: PartitionState) -> PartitionTable:
-        if name in self.role.spills:
-            return self.spilling.table(name, state)
-        make: MakeTable = self.role.table_kinds.get(name, PartitionTable)
-        return make(name, state)
+                read = self._partitions_read().items()
+                ends = {partition: each.end for partition, each in read if each.end is not None}
+                sources.check(self.partitions.owned, ends)
 
     def terminate(self) -> None:
         """Drains and ends, as at SIGTERM."""
@@ -198,6 +190,7 @@ class Worker:
 
     async def _close(self) -> None:
         await self.group_commit.stop()
+        await self.held_up.following.stop()
         if self.app.started:
             await _bounded("leaving the group", self.app.stop(), STOP_LEAVE_S)
         await _bounded("closing the producer", self.publisher.stop(), STOP_LEAVE_S)
@@ -237,6 +230,7 @@ class Worker:
         self.metrics.rebalances.inc()
         self.metrics.partitions.set(len(partitions))
         self.heartbeat(time.monotonic())
+        self.held_up.paused.clear()
         self.partitions.assigned(partitions, generation)
         log.info("%s: generation %d gives partitions %s", self.name, generation, sorted(partitions))
 
@@ -290,13 +284,20 @@ class Worker:
         state = self.partitions.get(partition)
         if state is None or self.assignments != chunk.assignments or not self.may_read():
             return  # its offset is not committed, so the partition's owner reads it again
-        if chunk.records[0].offset < state.next_read:
-            raise OrderBrokenError(
-                f"{self.source}/{partition} was read again from {chunk.records[0].offset} before {state.next_read}"
-            )
-        state.next_read = chunk.records[-1].offset + 1
+        if not self.held_up.paused.has_turn(partition, chunk.turn):
+            return  # it is read again when its partition goes on
+        first = chunk.records[0].offset
+        state.read_on(first, chunk.records[-1].offset)
         self._progress()
-        self.decide_loop.decide_chunk(state, chunk.records)
+        try:
+            self.decide_loop.decide_chunk(state, chunk.records)
+        except StuckError as stuck:
+            self.ledger.cut(partition, stuck.offset, state.last_decided if state.last_decided >= first else None)
+            state.next_read = stuck.offset
+            await self.held_up.paused.pause(partition, stuck, self.app.consumer)
+        else:
+            if partition in self.held_up.paused:
+                self.held_up.paused.over(partition)
 
     # -- Committer ------------------------------------------------------------------------------------------------
 
@@ -335,10 +336,10 @@ class Worker:
 
     def lag(self) -> dict[int, int]:
         """Records not yet finished, per partition of this worker."""
-        if not self.app.started or not self.partitions.is_open():
-            return {}
-        progress = self.app.consumer.progress()
-        return {partition: max(0, end - done) if end is not None else 0 for partition, (done, end) in progress.items()}
+        return {partition: each.lag() for partition, each in self._partitions_read().items()}
+
+    def _partitions_read(self) -> dict[int, Progress]:
+        return self.app.consumer.progress() if self.app.started and self.partitions.is_open() else {}
 
     def not_live(self) -> str | None:
         silent = time.monotonic() - max(self._progress_at, self.group_commit.progress_at)
@@ -355,7 +356,7 @@ class Worker:
             return "recovering tables"
         if self.lease.is_over():
             return f"Kafka has not confirmed this worker for {self.lease.silent_s():.0f} s"
-        return self.role.ready()
+        return self.held_up.following.ready() or self.role.ready()
 
     def refresh_metrics(self) -> None:
         self.metrics.lag.clear()  # partitions that left

@@ -314,7 +314,7 @@ class Played:
         partition = destination_partition(request.destination, request.shard, PARTITIONS)
         self.feed(partition, request.lane.encode(), decision.encode(), headers)
 
-    def feed(self, partition: int, key: bytes, value: bytes, headers: envelope.Headers) -> None:
+    def feed(self, partition: int, key: bytes, value: bytes, headers: envelope.ReadHeaders) -> None:
         changes: list[Change] = []
         tables: Tables = {
             name: WatchedTable(table, name, changes) for name, table in self.durable.of(partition).items()

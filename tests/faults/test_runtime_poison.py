@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import orjson
 import pytest
 
-from streams.runtime.worker import EXIT_FAILED
+from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
-from tests.support.runtime.lab import Lab, headers
-from tests.support.runtime.worker import REJECTED, SOURCE
+from tests.support.poison import wire
+from tests.support.poison.wire import Raw
+from tests.support.runtime.lab import PARTITIONS, Lab, headers
+from tests.support.runtime.worker import SOURCE
 from topics.kafka.catalogue import RECORD_BYTES_MAX
+from topics.records.keys import partition_of
+from topics.records.skips import SKIPS, Skip, skip_key
 
 KEY = b"k0"
 """One key, so that good and bad records are neighbours in one partition."""
@@ -81,18 +86,115 @@ async def test_record_of_nearly_the_limit_passes(lab: Lab) -> None:
     await lab.check(1, 2)
 
 
-async def test_role_that_rejects_everything_stops(lab: Lab) -> None:
-    worker = await lab.start(REJECTED_MAX="20").ready()
-    for _ in range(30):
-        await send(lab, b"not json")
-    assert await worker.ended() == EXIT_FAILED
-    assert "20 records in a row were rejected" in worker.log.read_text()
-    # How many of the 19 before the limit were durable when it ended is open: those that were not are read again.
-    assert len(await lab.read(REJECTED)) < 20
+STRANGE_HEADERS: list[list[tuple[bytes, bytes | None]]] = [
+    [(b"ce_subject", None)],
+    [(b"\xff\xfe", b"1")],
+    [(b"h", b"1"), (b"h", None), (b"h", b"\xff")],
+    [(b"h" * 70_000, b"x" * 70_000)] * 30,
+]
 
 
-async def test_effect_to_a_topic_that_is_not_there_ends_the_process(lab: Lab) -> None:
+async def test_strange_headers_end_nothing(lab: Lab) -> None:
+    """On records that are decided, and on such that are set aside and keep them."""
+    worker = await lab.start().ready()
+    await lab.feed(1, 1, 2)
+    partition = partition_of(KEY, PARTITIONS)
+    for seq, strange in enumerate(STRANGE_HEADERS, start=3):
+        good = orjson.dumps({"id": f"0-{seq}", "seq": seq})
+        for value in (b"not json", good):
+            await wire.produce(lab.producer, lab.name(SOURCE), partition, [Raw(KEY, value, strange)])
+    await lab.feed(1, 7, 8)
+    await lab.decided(1, 8)
+    await lab.check(1, 8)
+    assert worker.process.poll() is None
+    rejected = await lab.rejected(len(STRANGE_HEADERS))
+    for record, strange in zip(rejected, STRANGE_HEADERS, strict=True):
+        kept = [(name.decode(errors="backslashreplace"), content) for name, content in strange]
+        assert (record.key, record.value, list(record.headers[: len(kept)])) == (KEY, b"not json", kept)
+
+
+async def test_any_number_of_bad_records_in_a_row_stops_nothing(lab: Lab) -> None:
+    worker = await lab.start(FAILED_MAX="20").ready()
+    bad = [lab.producer.send(lab.name(SOURCE), b"not json", key=KEY) for _ in range(2_000)]
+    await asyncio.gather(*[await sent for sent in bad])
+    await lab.feed(1, 1, 2)
+    await lab.decided(1, 2)
+    assert len(await lab.rejected(2_000)) == 2_000
+    assert worker.process.poll() is None
+
+
+async def fail(lab: Lab, key: bytes, times: int) -> None:
+    for number in range(times):
+        await send(lab, orjson.dumps({"id": "x", "seq": 1 + number, "raise": True}), key)
+
+
+async def test_a_partition_whose_decisions_fail_waits_and_the_others_go_on(lab: Lab) -> None:
+    worker = await lab.start(FAILED_MAX="5", PAUSE_RETRY_S="1").ready()
+    await lab.feed(16, 1, 1)
+    await lab.decided(16, 1)
+    partition = partition_of(KEY, PARTITIONS)
+    (committed,) = [each.offset for each in await lab.read(SOURCE) if each.partition == partition][-1:]
+    await fail(lab, KEY, 8)
+    paused = f'sluice_runtime_partition_paused{{partition="{partition}"}} 1.0'
+    await eventually(lambda: paused in worker.ask("/metrics")[1], what="the partition is paused")
+    await lab.feed(16, 2, 3)
+    others = [key for key in range(16) if partition_of(b"k%d" % key, PARTITIONS) != partition]
+
+    async def others_are_decided() -> bool:
+        states = await lab.states()
+        return all(states[b"k%d" % key]["last"] == 3 for key in others)
+
+    await eventually(others_are_decided, what="the other partitions go on")
+    assert (await lab.states())[KEY]["last"] == 1
+    assert len(await lab.rejected(4)) == 4
+    at = committed + 5  # tried again each second, it stays where it is
+    status, said = worker.ask("/ready")
+    assert (status, f"{lab.name(SOURCE)}/{partition} is paused at offset {at}" in said) == (200, True)
+    assert worker.ask("/live")[0] == 200
+    assert f"sluice skip {lab.name(SOURCE)}/{partition}/{at}" in worker.log.read_text()
+    assert f'lag_records{{partition="{partition}"}} 0' not in worker.ask("/metrics")[1]
+
+    assert await worker.terminate() == 0
+    worker = await lab.start().ready()  # as if the code were mended: the limit is far off
+    await lab.decided(16, 3)
+    assert len(await lab.rejected(8)) == 8
+    assert "partition_paused{" not in worker.ask("/metrics")[1]
+    await lab.check(16, 3)
+
+
+async def test_a_paused_partition_goes_on_when_its_record_can_be_decided(lab: Lab) -> None:
+    """The record is tried again by itself; nothing before or behind it is decided twice or left out."""
+    mended = lab.directory / "mended"
+    worker = await lab.start(FAILED_MAX="3", PAUSE_RETRY_S="0.2", RAISE_UNLESS=str(mended)).ready()
+    await lab.feed(1, 1, 2)
+    await lab.feed(1, 3, 6, name="raise")
+    await lab.feed(1, 3, 400)
+    await eventually(lambda: "partition_paused{" in worker.ask("/metrics")[1], what="the partition is paused")
+    mended.touch()
+    await lab.decided(2, 6)
+    assert worker.process.poll() is None
+
+
+async def test_a_paused_partition_goes_on_behind_a_record_that_is_skipped(lab: Lab) -> None:
+    worker = await lab.start(FAILED_MAX="3", PAUSE_RETRY_S="600").ready()
+    await lab.feed(1, 1, 2)
+    await fail(lab, KEY, 3)
+    await lab.feed(1, 3, 4)
+    await eventually(lambda: "partition_paused{" in worker.ask("/metrics")[1], what="the partition is paused")
+    key = skip_key(SOURCE, partition_of(KEY, PARTITIONS), 4)
+    skip = Skip(by="me", reason="too odd", atMs=1)
+    await lab.producer.send_and_wait(lab.name(SKIPS), skip.encode(), key=key)
+    await lab.decided(1, 4)
+    await lab.check(1, 4)
+    rejected = [headers(record) for record in await lab.rejected(3)]
+    assert [each["sluice-rejected-code"] for each in rejected] == ["decision_failed", "decision_failed", "skipped"]
+    assert rejected[2]["sluice-rejected-reason"] == "skipped by me: too odd"
+    assert worker.process.poll() is None
+
+
+async def test_an_effect_to_a_topic_that_is_not_there_sets_its_record_aside(lab: Lab) -> None:
     worker = await lab.start(OUT_TOPIC="runtime.nowhere").ready()
     await lab.feed(1, 1, 1)
-    assert await worker.ended() == EXIT_FAILED
-    assert f"topic {lab.name('runtime.nowhere')} does not exist" in worker.log.read_text()
+    (record,) = await lab.rejected(1)
+    assert f"topic {lab.name('runtime.nowhere')} does not exist" in headers(record)["sluice-rejected-reason"]
+    assert worker.process.poll() is None

@@ -24,6 +24,7 @@ from topics.records.models import (
     ShipmentManifestedTold,
     Ticked,
 )
+from topics.records.skips import SKIPS, Skip
 from topics.records.verdicts import Reply
 from topics.stock import snapshots as kinds
 from topics.stock.changes import STOCK_CHANGED
@@ -143,6 +144,7 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
     ),
     "subscriptions.events": tuple(_facts(SUBSCRIPTION_FACTS)),
     "replies": (_REPLY,),
+    SKIPS: (Message("skip", "", Skip, "An operator has the record at this place left out"),),
     "commands.rejected": (
         Message("rejected", "", Any, "The original bytes and headers, with the reason in `sluice-rejected-*` headers"),
     ),

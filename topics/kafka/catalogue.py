@@ -244,6 +244,16 @@ TOPICS: tuple[Topic, ...] = (
         personal_data=True,
     ),
     Topic(
+        name="skips",
+        key="topic|partition|offset of the record",
+        cleanup=Cleanup.BOTH,
+        retention_ms=30 * DAY_MS,
+        partitions=1,
+        writers=("operators",),
+        readers=("orders", "inventory", "delivery"),
+        why="Records that `sluice skip` has a role leave out, with the operator's name and reason",
+    ),
+    Topic(
         name="commands.rejected",
         key="as the original record",
         cleanup=Cleanup.DELETE,

@@ -13,10 +13,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from topics.configuration.settings import Settings
+from topics.kafka import fetched_records
 from topics.kafka.catalogue import RECORD_BYTES_MAX
 from topics.kafka.time_outs import REPLICATED_S, bound_requests
 
 log = logging.getLogger(__name__)
+
+fetched_records.install()
 
 FETCH_BACKOFF_S: Final = 0.005
 """aiokafka holds a node's next fetch back while any of its partitions has unread data; 0.1 s stalls 1 % of verdicts."""
@@ -74,7 +77,9 @@ def consumer(
 ) -> AIOKafkaConsumer:
     """A consumer that commits no offsets by itself and belongs to no group unless `options` name one.
 
-    `prompt`: somebody waits for each record. `rebalance_timeout_s`: of its group, if it has one. `options` are
+    Records of aborted Kafka transactions are not read, nor anything behind an open transaction before that ends.
+    `end_offsets` are therefore those of what can be read. `prompt`: somebody waits for each record.
+    `rebalance_timeout_s`: of its group, if it has one. `options` are
     aiokafka's own.
     """
     make = PromptConsumer if prompt else AIOKafkaConsumer
@@ -84,6 +89,7 @@ def consumer(
         request_timeout_ms=int(REPLICATED_S * 1000),
         rebalance_timeout_ms=int(rebalance_timeout_s * 1000) or None,
         enable_auto_commit=False,
+        isolation_level="read_committed",
         auto_offset_reset=offset_reset,
         max_partition_fetch_bytes=partition_fetch_bytes,
         **options,

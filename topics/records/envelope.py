@@ -5,7 +5,7 @@ Source: CloudEvents Kafka protocol binding 1.0.2, section 3.2. Sluice's own cont
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -13,6 +13,16 @@ from topics.records.signing import SIGNATURE
 from topics.values import named_value
 
 Headers = tuple[tuple[str, bytes], ...]
+"""Names and values, as Sluice writes them."""
+ReadHeaders = tuple[tuple[str, bytes | None], ...]
+"""The headers of a record that anybody may have written: Kafka allows null as a value, names may come twice, and a name
+that is not UTF-8 is read with its bytes as `\\xff`."""
+
+HEADER_BYTES_MAX = 1_024
+"""Largest value of a header of the envelope. What Sluice writes repeats some of them, and must fit a record beside the
+largest value; the longest of its own, a channel's reply topic, has at most 249."""
+INTEGER_MAX = (1 << 63) - 1
+"""Largest whole number in a header: what JSON and Kafka's own fields can carry."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -121,8 +131,11 @@ def _fixed(type_: str, source: str, channel: str) -> Headers:
     )
 
 
-def parse(headers: Iterable[tuple[str, bytes]] | Sequence[tuple[str, bytes]]) -> Envelope:
-    """Read an envelope from record headers. Raises EnvelopeError naming the first header that is missing or wrong."""
+def parse(headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
+    """Read an envelope from record headers: null counts as missing, and of a repeated header the last value counts.
+
+    Raises EnvelopeError naming the first header that is missing or wrong.
+    """
     found = {name.lower(): value for name, value in headers}
     return Envelope(
         id=_text(found, "ce_id"),
@@ -157,24 +170,31 @@ def _iso_second(second: int) -> str:
     return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _text(found: dict[str, bytes], name: str, *, required: bool = True) -> str:
-    raw = found.get(name, b"")
-    if required and not raw:
-        raise EnvelopeError(f"header {name} is missing")
+def _text(found: Mapping[str, bytes | None], name: str, *, required: bool = True) -> str:
+    raw = found.get(name)
+    if not raw:
+        if required:
+            raise EnvelopeError(f"header {name} is missing{' its value' if name in found else ''}")
+        return ""
+    if len(raw) > HEADER_BYTES_MAX:
+        raise EnvelopeError(f"header {name} has {len(raw)} bytes; at most {HEADER_BYTES_MAX} are taken")
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
         raise EnvelopeError(f"header {name} is not UTF-8: {raw[:40]!r}") from error
 
 
-def _integer(found: dict[str, bytes], name: str) -> int | None:
+def _integer(found: Mapping[str, bytes | None], name: str) -> int | None:
     raw = found.get(name)
     if raw is None:
         return None
     try:
-        return int(raw)
+        number = int(raw)
     except ValueError as error:
         raise EnvelopeError(f"header {name} is not a whole number: {raw[:40]!r}") from error
+    if not -INTEGER_MAX <= number <= INTEGER_MAX:
+        raise EnvelopeError(f"header {name} is larger than {INTEGER_MAX}: {raw[:40]!r}")
+    return number
 
 
 def time_of(text: str) -> int:
@@ -182,7 +202,7 @@ def time_of(text: str) -> int:
     return _time_of(text.encode()) if text else 0
 
 
-def _time(found: dict[str, bytes]) -> int:
+def _time(found: Mapping[str, bytes | None]) -> int:
     raw = found.get("ce_time")
     return _time_of(raw) if raw else 0
 

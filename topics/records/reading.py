@@ -110,7 +110,7 @@ class FactReader:
         """The few facts of each partition that the last command caused."""
         self._last: dict[bytes, int] = {key.encode(): last for key, last in known.get("keys", {}).items()}
 
-    def judge(self, partition: int, key: bytes, sequence: int, headers: Sequence[tuple[str, bytes]]) -> Found:
+    def judge(self, partition: int, key: bytes, sequence: int, headers: Sequence[tuple[str, bytes | None]]) -> Found:
         epoch, offset = made_by(headers)
         if self._epochs.is_stale(partition, epoch):
             return Found.STALE

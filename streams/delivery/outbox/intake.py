@@ -225,8 +225,7 @@ def _check(
         raise Poison("UNKNOWN_DESTINATION", f"{request.destination} is not configured")
     if request.channel not in channels.channels:
         # Facts in flight when their channel is removed from channels.toml: any number of them.
-        reason = f"channel {request.channel} is not configured"
-        raise Poison(UNKNOWN_CHANNEL, reason, foreseen=request.touchpoint == FACT.name)
+        raise Poison(UNKNOWN_CHANNEL, f"channel {request.channel} is not configured")
     home = destination_partition(request.destination, request.shard, partitions)
     if (config is not None and request.shard >= config.shards) or home != record.partition:
         # A worker that does not own the shard's budget would send it.

@@ -112,7 +112,7 @@ def _judged(model: type[OfT], record: Record) -> tuple[OfT, dict[str, Any]]:
 
 
 def _snapshot_of(record: Record) -> str:
-    raw = next((value for name, value in record.headers if name == SNAPSHOT_HEADER), b"")
+    raw = next((value for name, value in record.headers if name == SNAPSHOT_HEADER), None) or b""
     try:
         snapshot = raw.decode()
     except UnicodeDecodeError as error:

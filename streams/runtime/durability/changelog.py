@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +15,9 @@ from streams.runtime.invariants import violated
 from streams.runtime.limits import RECOVERY_RECORDS_MAX
 from topics.configuration.settings import Settings
 from topics.kafka import clients
+from topics.kafka.fetched_records import leave_out_transactions, read_committed
+
+log = logging.getLogger(__name__)
 
 _POLL_MS = 1_000
 
@@ -57,6 +61,8 @@ class ChangelogReader:
     async def _ends(
         self, consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]
     ) -> dict[TopicPartition, int]:
+        """Asked beside transactions: our own records count, whatever is open before them."""
+        leave_out_transactions(consumer)
         ends: dict[TopicPartition, int] = await consumer.end_offsets(list(partitions))
         for place, end in ends.items():
             check_end(place, end, self._reached.get(place, 0))
@@ -73,7 +79,10 @@ class ChangelogReader:
     ) -> dict[TopicPartition, int]:
         """Gives `apply` the records from `first` (default: the beginning) up to `end` (default: what is there now).
 
-        Returns the offset up to which each was read. Without an `end` that may be a little more than was there.
+        Records of aborted transactions are left out. Only Sluice writes its state, and never in a transaction; so a
+        transaction that is open there holds nothing up: from its first record on, all that was written in transactions
+        is left out. Returns the offset up to which each was read. Without an `end` that may be a little more than was
+        there.
         """
         async with self._consumer() as consumer:
             begins = {**await consumer.beginning_offsets(list(partitions)), **(first or {})}
@@ -83,19 +92,28 @@ class ChangelogReader:
             reading = {tp for tp in partitions if ends[tp] > begins[tp]}
             if not reading:
                 return positions
+            read_committed(consumer)
+            stable: dict[TopicPartition, int] = await consumer.end_offsets(list(reading))
             consumer.assign(reading)
             for tp in reading:
                 consumer.seek(tp, begins[tp])
-            while reading:
-                polled = await consumer.getmany(*reading, timeout_ms=_POLL_MS, max_records=RECOVERY_RECORDS_MAX)
-                for tp, records in polled.items():
-                    check_read(tp, records, positions[tp])
-                    apply(tp, records if tp not in bounds else [each for each in records if each.offset < bounds[tp]])
-                # By position, not by the last record seen: compaction leaves holes, perhaps at the very end.
-                for tp in tuple(reading):
-                    positions[tp] = await consumer.position(tp)
-                    if positions[tp] >= ends[tp]:
-                        reading.discard(tp)
+
+            def handle(tp: TopicPartition, records: Sequence[Any]) -> None:
+                check_read(tp, records, positions[tp])
+                apply(tp, records if tp not in bounds else [each for each in records if each.offset < bounds[tp]])
+
+            await _read_up_to({tp: min(ends[tp], stable[tp]) for tp in reading}, consumer, handle, positions)
+            open_at = {tp: stable[tp] for tp in reading if positions[tp] < ends[tp]}
+            if open_at:
+                for tp, offset in open_at.items():
+                    log.warning(
+                        "%s/%d has a transaction at offset %d that is not ended: what it wrote does not count; find its"
+                        " producer with kafka-transactions.sh find-hanging (docs/operations.md)",
+                        *tp,
+                        offset,
+                    )
+                leave_out_transactions(consumer)
+                await _read_up_to({tp: ends[tp] for tp in open_at}, consumer, handle, positions)
             return {**positions, **bounds}
 
     @asynccontextmanager
@@ -107,6 +125,25 @@ class ChangelogReader:
             yield consumer
         finally:
             await consumer.stop()
+
+
+async def _read_up_to(
+    goals: Mapping[TopicPartition, int],
+    consumer: AIOKafkaConsumer,
+    handle: Apply,
+    positions: dict[TopicPartition, int],
+) -> None:
+    """Reads until each partition's position is at its goal, and keeps `positions` current."""
+    reading = {tp for tp, goal in goals.items() if positions[tp] < goal}
+    while reading:
+        polled = await consumer.getmany(*reading, timeout_ms=_POLL_MS, max_records=RECOVERY_RECORDS_MAX)
+        for tp, records in polled.items():
+            handle(tp, records)
+        # By position, not by the last record seen: compaction leaves holes, perhaps at the very end.
+        for tp in tuple(reading):
+            positions[tp] = await consumer.position(tp)
+            if positions[tp] >= goals[tp]:
+                reading.discard(tp)
 
 
 def check_end(place: TopicPartition, end: int, reached: int) -> None:

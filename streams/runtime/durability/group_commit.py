@@ -120,19 +120,32 @@ class GroupCommit:
             await self._moved.wait_for(lambda: not self._in_flight and self._gathering.is_empty())
 
     def add_effects(self, effects: Sequence[Effect], epoch: int, offset: int) -> None:
-        """Adds effects of the record at `offset` of the source, or those of a role's own work after deciding it."""
+        """Adds effects of the record at `offset` of the source, or those of a role's own work after deciding it.
+
+        Raises UnknownTopicError before any of them is added.
+        """
         group = self._gathering
-        made_by = (MADE_BY, b"%d/%d" % (epoch, offset))
-        for effect in effects:
+        find, made_by = group.effects.get, (MADE_BY, b"%d/%d" % (epoch, offset))
+        try:
             # By the effect's own names first: this is the hottest look-up of the runtime.
-            batches = group.effects.get((effect.topic, effect.partition)) or self._effect_batches(effect)
+            places = [find((effect.topic, effect.partition)) or self._effect_batches(effect) for effect in effects]
+        except UnknownTopicError:
+            group.effects = {place: batches for place, batches in group.effects.items() if not batches.is_empty()}
+            raise
+        for effect, batches in zip(effects, places):  # noqa: B905 - one for each, and faster
             if batches is None:
                 group.records -= 1
                 continue
-            value = effect.value
-            batches.append(effect.key, None if value is GONE else value, [*effect.headers, made_by])
+            key, value = effect.key, effect.value
+            batches.append(None if key is GONE else key, None if value is GONE else value, [*effect.headers, made_by])
             group.bytes += len(value)
         group.records += len(effects)
+
+    def check_effects(self, effects: Iterable[Effect]) -> None:
+        """Raises UnknownTopicError if one of them cannot be published."""
+        for effect in effects:
+            if not _is_reply(effect):
+                self._publisher.partition_for(self._publisher.full_name(effect.topic), effect.key, effect.partition)
 
     def _effect_batches(self, effect: Effect) -> Batches | None:
         """None for a reply whose topic or partition does not exist: its address came with a record, and the next
@@ -142,7 +155,7 @@ class GroupCommit:
         try:
             partition = publisher.partition_for(topic, effect.key, effect.partition)
         except UnknownTopicError as error:
-            if effect.topic != REPLIES and not effect.topic.startswith(REPLIES + "."):
+            if not _is_reply(effect):
                 raise
             self._metrics.unaddressed.inc()
             log.warning("a reply has no address, and is not sent: %s", error)
@@ -292,3 +305,7 @@ class GroupCommit:
 
     async def between_state_and_offsets(self, group: Group) -> None:
         """All is durable, its chunks do not count as finished yet."""
+
+
+def _is_reply(effect: Effect) -> bool:
+    return effect.topic == REPLIES or effect.topic.startswith(REPLIES + ".")

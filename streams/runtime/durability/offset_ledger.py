@@ -31,6 +31,21 @@ class OffsetLedger:
             violated("offsets_grow", f"partition {partition}: {last_offset} was handed out after {before}")
         chunks[last_offset] = False
 
+    def cut(self, partition: int, offset: int, last_decided: int | None) -> None:
+        """Takes back what was handed out from `offset` on: it waits, and will be handed out again.
+
+        `last_decided` is the last record of the same chunk that was decided; None: `offset` is its first.
+        """
+        chunks = self._chunks.setdefault(partition, OrderedDict())
+        for last in [last for last in chunks if last >= offset]:
+            del chunks[last]
+        if last_decided is not None:
+            chunks[last_decided] = False
+
+    def is_idle(self, partition: int) -> bool:
+        """Whether all that was handed out of a partition is finished."""
+        return not self._chunks.get(partition)
+
     def finished(self, partition: int, last_offset: int) -> None:
         """Marks a chunk whose effects and state are durable. Chunks of partitions given back meanwhile are ignored."""
         chunks = self._chunks.get(partition)

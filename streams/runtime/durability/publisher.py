@@ -20,6 +20,7 @@ from topics.configuration.settings import Settings
 from topics.kafka import clients
 from topics.kafka.catalogue import RECORD_BYTES_MAX
 from topics.records.keys import partition_of
+from topics.records.skips import SKIPS
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +59,9 @@ class Batches:
         self._size = 0
         self.built.append(self._builder)
 
-    def append(self, key: bytes, value: bytes | None, headers: list[Header]) -> None:
+    def append(self, key: bytes | None, value: bytes | None, headers: list[Header]) -> None:
         """`headers` is a list, and no other record's: aiokafka takes nothing else."""
-        size = len(key) + (len(value) if value is not None else 0)
+        size = (len(key) if key is not None else 0) + (len(value) if value is not None else 0)
         if self._size + size > BATCH_BYTES_MAX and self._size:
             self._open()
         if self._append(timestamp=None, key=key, value=value, headers=headers) is None:
@@ -95,6 +96,9 @@ class Batches:
         builder._relative_offset = number
         self._size = builder.size()
         return int(taken + self._size - begin)
+
+    def is_empty(self) -> bool:
+        return len(self.built) == 1 and not self._builder.record_count()
 
     async def send(self) -> int:
         """Sends all batches in order; returns when all are acknowledged by all replicas."""
@@ -160,7 +164,7 @@ class Publisher:
         """Raises UnknownTopicError when a topic (catalogue name) is missing or a table has other partitions than the
         source."""
         expected = self.partitions(self.full_name(source))
-        for topic in (REJECTED_TOPIC, *targets):
+        for topic in (REJECTED_TOPIC, SKIPS, *targets):
             self.partitions(self.full_name(topic))
         for table in tables:
             found = self.partitions(self.full_name(table))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -85,6 +86,21 @@ class Recovery:
         self._metrics.recovery_seconds.set(took)
         partitions = sorted(state.partition for state in states)
         log.info("recovered %d records of partitions %s in %.2f s", records, partitions, took)
+
+
+class SourceChecks:
+    """Finds partitions whose state lacks its source, at the second look in a row: a leader that was just elected may
+    report an older end for a moment."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._suspects: set[int] = set()
+
+    def check(self, owned: Mapping[int, PartitionState], ends: Mapping[int, int]) -> None:
+        lacking = {partition for partition, state in owned.items() if state.horizon >= ends.get(partition, inf)}
+        for partition in lacking & self._suspects:
+            check_source(self._source, owned[partition], ends[partition])
+        self._suspects = lacking
 
 
 def check_source(source: str, state: PartitionState, end: int) -> None:

@@ -184,13 +184,28 @@ class PartitionTable:
         """Gives back what the table uses: the partition left."""
 
 
+class OrderBrokenError(RuntimeError):
+    """Records came twice or out of order within one assignment: what was decided from them cannot be trusted."""
+
+
 MakeTable = Callable[[str, "PartitionState"], PartitionTable]
 
 
 class PartitionState:
     """All tables of one partition, its epoch and its offsets."""
 
-    __slots__ = ("all", "claim", "epoch", "horizon", "last_decided", "next_read", "offset", "partition", "tables")
+    __slots__ = (
+        "all",
+        "claim",
+        "epoch",
+        "failed_in_a_row",
+        "horizon",
+        "last_decided",
+        "next_read",
+        "offset",
+        "partition",
+        "tables",
+    )
 
     def __init__(self, partition: int, names: Iterable[str], make: MakeTable = PartitionTable) -> None:
         self.partition = partition
@@ -207,11 +222,19 @@ class PartitionState:
         """The next offset to decide; within one assignment it only grows."""
         self.horizon = NO_OFFSET
         """No state was made from a record after this one, so later records are new without a look-up."""
+        self.failed_in_a_row = 0
+        """Records whose decisions failed since the last one that was decided."""
 
     def undo(self) -> None:
         """Drops the puts of a record that was not decided."""
         for table in self.all:
             table.undo()
+
+    def read_on(self, first: int, last: int) -> None:
+        """Notes that records are decided next. Raises OrderBrokenError for records that came before."""
+        if first < self.next_read:
+            raise OrderBrokenError(f"partition {self.partition} was read again from {first} before {self.next_read}")
+        self.next_read = last + 1
 
     def reopened(self) -> None:
         """Prepares for reading again from the committed offset, after a rebalance that left the partition here."""

@@ -7,14 +7,14 @@ of one of minutes. A key is either in memory or on disk: a put brings it to memo
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from itertools import islice
 
 from streams.runtime.invariants import violated
 from streams.runtime.tables import cold_table
 from streams.runtime.tables.cold_table import ColdTable
 from streams.runtime.tables.local_store import LocalStore
-from streams.runtime.tables.partition_table import NO_OFFSET, PartitionState, PartitionTable
+from streams.runtime.tables.partition_table import NO_OFFSET, MakeTable, PartitionState, PartitionTable
 
 SPILLING_BYTES_MAX = 64 << 20
 """Memory of all spilling tables of a worker: some 40,000 requests of 1 kB, more than are in flight while the far sides
@@ -38,6 +38,14 @@ class Spilling:
         table = SpillingTable(name, state, self)
         self._tables.add(table)
         return table
+
+    def maker(self, spills: Container[str], kinds: Mapping[str, MakeTable]) -> MakeTable:
+        """Makes a role's tables: those of `spills` here, others of their kind."""
+
+        def make(name: str, state: PartitionState) -> PartitionTable:
+            return self.table(name, state) if name in spills else kinds.get(name, PartitionTable)(name, state)
+
+        return make
 
     def make_room(self) -> None:
         """Spills from the table that uses most memory."""

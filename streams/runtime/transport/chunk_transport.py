@@ -17,8 +17,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
 
 import aiokafka
 import faust
@@ -32,14 +33,14 @@ from faust.types.tuples import ConsumerMessage
 
 from streams.runtime.durability.offset_ledger import OffsetLedger
 from streams.runtime.limits import (
-    CHUNK_BYTES_MAX,
-    CHUNK_RECORDS_MAX,
     FETCH_BESIDE_MS,
     FETCH_WAIT_MS,
     NOTHING_TO_POLL_S,
     POLL_RECORDS_MAX,
     POLL_S,
 )
+from streams.runtime.stuck.held_up import HeldUp, Progress
+from streams.runtime.transport.chunks import Chunk, portions
 from topics.configuration.settings import Settings
 from topics.kafka import clients
 
@@ -55,6 +56,7 @@ class Hooks(Protocol):
     assignments: int
     """Counts revocations: records fetched under another count are not handed out."""
     failed: bool
+    held_up: HeldUp
 
     def may_read(self) -> bool:
         """False from the beginning of a rebalance until reading is resumed, and once the worker is draining."""
@@ -88,15 +90,6 @@ class Hooks(Protocol):
         """
 
 
-class Chunk(NamedTuple):
-    """Records of one partition that are decided without a pause."""
-
-    assignments: int
-    """`Hooks.assignments` when it was fetched; a chunk from another count is not this assignment's."""
-    partition: int
-    records: Sequence[Any]
-
-
 class SourceApp(faust.App):  # type: ignore[misc]  # faust is untyped to mypy
     """A Faust app that keeps nothing on disk and knows the worker it belongs to."""
 
@@ -105,40 +98,6 @@ class SourceApp(faust.App):  # type: ignore[misc]  # faust is untyped to mypy
 
     def _create_directories(self) -> None:
         """No table is on disk, so no directory is needed."""
-
-
-def split(records: Sequence[Any]) -> Iterator[tuple[Sequence[Any], int]]:
-    """Chunks of a fetch, bounded in records and bytes, each with its bytes."""
-    begin = size = 0
-    for index, record in enumerate(records):
-        length = len(record.value) if record.value is not None else 0
-        if index > begin and (index - begin >= CHUNK_RECORDS_MAX or size + length > CHUNK_BYTES_MAX):
-            yield records[begin:index], size
-            begin, size = index, 0
-        size += length
-    if begin < len(records):
-        yield records[begin:], size
-
-
-def portions(polled: Mapping[TP, Sequence[Any]], assignments: int) -> Iterator[tuple[TP, list[Chunk]]]:
-    """Portions for one event each: chunks of several partitions, together bounded as one chunk is.
-
-    Each comes with the partition of its last chunk. A busy partition fills a portion alone; when there is little to do,
-    all records of a poll are one portion, so that the cost of an event is paid once and not for each partition.
-    """
-    portion: list[Chunk] = []
-    count = size = 0
-    last: TP | None = None
-    for tp, records in polled.items():
-        for chunk, length in split(records):
-            full = count + len(chunk) > CHUNK_RECORDS_MAX or size + length > CHUNK_BYTES_MAX
-            if last is not None and full:
-                yield last, portion
-                portion, count, size = [], 0, 0
-            portion.append(Chunk(assignments, tp.partition, chunk))
-            count, size, last = count + len(chunk), size + length, tp
-    if last is not None:
-        yield last, portion
 
 
 class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
@@ -156,6 +115,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         super().on_init()
         self._no_poll = asyncio.Event()
         self._no_poll.set()
+        self._idle_at: dict[TP, int] = {}
+        """Positions at the last poll that found nothing."""
 
     async def poll_ended(self) -> None:
         """Returns when no poll is under way.
@@ -169,6 +130,10 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         self._no_poll.clear()
         try:
             polled: dict[TP, Sequence[Any]] = await self._getmany(active, POLL_S)
+            if not polled:
+                # All that was polled before is handed out. Positions also pass the ends of transactions, and records of
+                # aborted ones, which nobody hands out.
+                self._idle_at = self._thread.positions(active)
             return polled
         finally:
             self._no_poll.set()
@@ -177,14 +142,19 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         hooks = self.app.hooks
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
-        count, generation = hooks.assignments, self.app.consumer_generation_id
+        count, turns, generation = hooks.assignments, hooks.held_up.paused.turns, self.app.consumer_generation_id
         active = self._get_active_partitions()
         if self.should_stop or not active or not hooks.may_read():
             await asyncio.sleep(NOTHING_TO_POLL_S)
             return
-        for tp, chunks in portions(await self._poll(active), count):
+        for tp, polled in portions(await self._poll(active), count, turns):
             if not self.flow_active or hooks.assignments != count or not hooks.may_read():
                 return  # a rebalance or the end: the rest is read again from the committed offset
+            chunks = polled
+            if hooks.held_up.paused.turns:  # what was fetched before a pause is read again after it
+                chunks = [chunk for chunk in polled if hooks.held_up.paused.has_turn(chunk.partition, chunk.turn)]
+                if not chunks:
+                    continue
             for chunk in chunks:
                 hooks.ledger.handed_out(chunk.partition, chunk.records[-1].offset)
             yield tp, _message(tp, chunks, chunks[-1].records[-1], generation)
@@ -221,24 +191,39 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         self.app.hooks.revoking()
         await super().on_partitions_revoked(revoked)
         self.app.hooks.ledger.clear()
+        self._idle_at = {}
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self.app.hooks.assigned({tp.partition for tp in assigned}, generation_id)
         await super().on_partitions_assigned(assigned, generation_id)
 
-    def progress(self) -> dict[int, tuple[int, int | None]]:
-        """Per partition of the assignment: the offset up to which it is finished, and its end, if that is known yet."""
-        found: dict[int, tuple[int, int | None]] = {}
+    def progress(self) -> dict[int, Progress]:
+        """Per partition of the assignment."""
+        found: dict[int, Progress] = {}
+        ledger = self.app.hooks.ledger
         for tp in self.assignment():
             try:
-                end = self.highwater(tp)
+                end, stable = self._thread.ends(tp)
             except (AssertionError, AttributeError, IllegalStateError):
                 continue  # the consumer's thread is giving it back at this moment, which shows in these three ways
-            at = self.app.hooks.ledger.next_offset(tp.partition)
+            at = ledger.next_offset(tp.partition)
             if at is None:
-                at = self._committed_offset.get(tp)  # where Faust resumed reading
-            found[tp.partition] = (at or 0, end)
+                at = self._committed_offset.get(tp) or 0  # where Faust resumed reading
+            if ledger.is_idle(tp.partition) and tp.partition not in self.app.hooks.held_up.paused:
+                at = max(at, self._idle_at.get(tp, 0))
+            found[tp.partition] = Progress(at, end, end if stable is None else stable)
         return found
+
+    async def hold(self, partition: int, offset: int) -> None:
+        await self._thread.hold(self._place(partition), offset)
+        self._idle_at = {}
+
+    async def release(self, partition: int) -> None:
+        await self._thread.release(self._place(partition))
+
+    def _place(self, partition: int) -> TP | None:
+        """None when the partition is given back at this moment."""
+        return next((tp for tp in self.assignment() if tp.partition == partition), None)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Does nothing: /live and the lag metric show a slow stream. Faust would go by its own acknowledgements."""
@@ -292,6 +277,42 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         polled = asyncio.run_coroutine_threadsafe(fetching, self.thread_loop)
         found: dict[TP, Sequence[Any]] = await asyncio.wrap_future(polled)
         return found
+
+    def ends(self, tp: TP) -> tuple[int | None, int | None]:
+        """The end of a partition, and the end of what can be read of it."""
+        consumer = self._ensure_consumer()
+        return consumer.highwater(tp), consumer.last_stable_offset(tp)
+
+    def positions(self, partitions: set[TP]) -> dict[TP, int]:
+        """The next offsets to fetch, of partitions that have one."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        states = {
+            tp: assignment.state_value(tp) for tp in partitions if assignment is not None and tp in assignment.tps
+        }
+        return {tp: state.position for tp, state in states.items() if state.has_valid_position}
+
+    async def hold(self, tp: TP | None, offset: int) -> None:
+        def hold(consumer: aiokafka.AIOKafkaConsumer, place: aiokafka.TopicPartition) -> None:
+            consumer.pause(place)
+            consumer.seek(place, offset)
+
+        await self._at_place(tp, hold)
+
+    async def release(self, tp: TP | None) -> None:
+        await self._at_place(tp, lambda consumer, place: consumer.resume(place))
+
+    async def _at_place(
+        self, tp: TP | None, act: Callable[[aiokafka.AIOKafkaConsumer, aiokafka.TopicPartition], None]
+    ) -> None:
+        """Acts in the consumer's thread, without a pause there. A partition that is given back is left alone."""
+
+        async def acting() -> None:
+            with suppress(IllegalStateError):
+                act(self._ensure_consumer(), driver.ensure_aiokafka_TP(tp))
+
+        if tp is not None:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(acting(), self.thread_loop))
 
     async def on_start(self) -> None:
         await super().on_start()

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import orjson
 
@@ -27,9 +28,10 @@ from streams.runtime.role import Effect, Poison, Record, Role, Tables
 from streams.runtime.worker import run_role
 from tests.support.runtime.proxy import go_through
 from topics.configuration.settings import Settings
+from topics.records.skips import SKIPS
 
 SOURCE, STATE, OUT, REJECTED = "runtime.in", "runtime.state", "runtime.out", "commands.rejected"
-TOPICS = (SOURCE, STATE, OUT, REJECTED)
+TOPICS = (SOURCE, STATE, OUT, REJECTED, SKIPS)
 FAST = Tuning(session_timeout_s=6.0, heartbeat_s=0.5, rebalance_timeout_s=15.0)
 """Kafka's shortest session, so that a takeover need not be waited for long."""
 
@@ -54,6 +56,9 @@ class CountingRole(Role):
             state["last"] = seq
         state["n"] += 1
         tables[STATE].put(record.key, orjson.dumps(state))
+        mended = os.environ.get("RAISE_UNLESS")
+        if mended and record.key.startswith(b"raise") and not Path(mended).exists():
+            raise RuntimeError("not mended yet")
         if members.get("raise"):
             raise RuntimeError("told to raise after its puts")
         effect = {"id": members["id"], "seq": seq, "n": state["n"], "fill": "x" * members.get("effect_bytes", 0)}
@@ -195,7 +200,8 @@ def main() -> int:
     tuning = replace(
         FAST,
         session_timeout_s=float(os.environ.get("SESSION_S", FAST.session_timeout_s)),
-        rejected_in_a_row_max=int(os.environ.get("REJECTED_MAX", FAST.rejected_in_a_row_max)),
+        failed_in_a_row_max=int(os.environ.get("FAILED_MAX", FAST.failed_in_a_row_max)),
+        pause_retry_s=float(os.environ.get("PAUSE_RETRY_S", FAST.pause_retry_s)),
         audit_s=float(os.environ.get("AUDIT_S", FAST.audit_s)),
     )
     return run_role(CountingRole(), Settings(), tuning=tuning, committer=committer)

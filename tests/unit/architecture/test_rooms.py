@@ -33,7 +33,7 @@ BOUNDS = {
     # package: rooms, floors, arrows
     "topics": (13, 8, 35),
     "gateway": (12, 6, 36),
-    "streams.runtime": (13, 6, 32),
+    "streams.runtime": (14, 7, 38),
     "streams.order": (8, 6, 17),
     "streams.delivery": (16, 7, 60),
     "streams.delivery.stock": (12, 6, 24),

@@ -9,9 +9,10 @@ import pytest
 
 from streams.runtime.decide import DecideLoop, FastRecord
 from streams.runtime.durability.offset_ledger import OffsetLedger
+from streams.runtime.limits import KEY_BYTES_MAX
 from streams.runtime.metrics import Metrics
-from streams.runtime.rejected import RejectsEverythingError
 from streams.runtime.role import Change, Effect, Poison, Record, Role, Tables
+from streams.runtime.stuck.paused import StuckError
 from streams.runtime.tables.partition_table import PartitionState
 from tests.fakes.runtime import FakeProducer, fake_commit, fake_publisher, raw_record
 
@@ -36,8 +37,8 @@ class Counting(Role):
         if record.value == b"raise":
             tables["other"].put(record.key, b"never")
             raise RuntimeError("after its puts")
-        if record.value in (b"poison", b"foreseen"):
-            raise Poison("bad", "told so", foreseen=record.value == b"foreseen")
+        if record.value == b"poison":
+            raise Poison("bad", "told so")
         return (effect for effect in [Effect("out", record.key, b"%d" % n)])
 
     def set_aside(self, record: Record, code: str, reason: str) -> Iterable[Effect]:
@@ -52,10 +53,11 @@ class Loop:
     def __init__(self, limit: int = 100) -> None:
         publisher, self.producer = fake_publisher("out", "told", "state", "other", "commands.rejected")
         self.ledger = OffsetLedger()
+        self.skips: dict[tuple[int, int], str] = {}
         self.metrics = Metrics("test")
         self.commit = fake_commit(publisher, self.ledger, self._fail, metrics=self.metrics)
         self.role = Counting()
-        self.decide = DecideLoop(self.role, "t.source.v1", self.commit, self.metrics, limit)
+        self.decide = DecideLoop(self.role, "t.source.v1", self.commit, self.metrics, limit, self.skips)
         self.state = PartitionState(0, self.role.tables)
 
     def _fail(self, error: BaseException) -> None:
@@ -125,27 +127,87 @@ async def test_the_role_learns_what_a_chunk_changed_in_order_before_it_is_durabl
     assert loop.role.seen == [[Change("state", b"k", b"1"), Change("state", b"k", None)]]
 
 
-async def test_a_role_that_rejects_everything_stops_at_the_limit_and_hands_over_what_came_before() -> None:
+async def test_decisions_that_fail_in_a_row_end_with_a_record_that_waits_and_what_came_before_is_handed_over() -> None:
     loop = Loop(limit=3)
-    with pytest.raises(RejectsEverythingError, match="3 records in a row"):
-        await loop.chunk(*(raw_record(offset, b"poison") for offset in range(5)))
+    with pytest.raises(StuckError, match="after its puts") as stuck:
+        await loop.chunk(raw_record(0, b"count"), *(raw_record(offset, b"raise") for offset in range(1, 6)))
+    assert stuck.value.offset == 3
     assert len(loop.producer.topic("commands.rejected")) == 2
-    assert loop.ledger.committable() == {}  # the chunk was not finished: its records are read again
+    assert (loop.state.last_decided, len(loop.producer.topic("out"))) == (2, 1)
+    assert loop.ledger.committable() == {}  # the worker cuts the chunk
+    loop.ledger.cut(0, 3, 2)
+    loop.ledger.finished(0, 2)
+    assert loop.ledger.committable() == {0: 3}
+    loop.ledger.clear()
+    with pytest.raises(StuckError):  # tried again, it waits at once
+        await loop.chunk(raw_record(3, b"raise"))
+    await loop.chunk(raw_record(3, b"count"), raw_record(4, b"raise"))
+    assert len(loop.producer.topic("commands.rejected")) == 3, "one that is decided ends the row"
 
 
-async def test_good_records_between_bad_ones_keep_the_role_going() -> None:
+async def test_bad_records_never_count_however_many_there_are() -> None:
     loop = Loop(limit=3)
-    values = [b"poison", b"poison", b"count"] * 5
-    await loop.chunk(*(raw_record(offset, value) for offset, value in enumerate(values)))
-    assert len(loop.producer.topic("commands.rejected")) == 10
+    await loop.chunk(*(raw_record(offset, b"poison") for offset in range(50)))
+    assert len(loop.producer.topic("commands.rejected")) == 50
+    with pytest.raises(StuckError):
+        await loop.chunk(*(raw_record(50 + n, value) for n, value in enumerate([b"raise", b"poison"] * 3)))
 
 
-async def test_records_of_a_kind_that_is_foreseen_are_set_aside_in_any_number() -> None:
-    loop = Loop(limit=3)
-    await loop.chunk(*(raw_record(offset, b"foreseen") for offset in range(5)))
-    assert len(loop.producer.topic("commands.rejected")) == 5
-    with pytest.raises(RejectsEverythingError, match="3 records in a row"):
-        await loop.chunk(*(raw_record(5 + n, value) for n, value in enumerate([b"poison", b"foreseen"] * 3)))
+async def test_an_effect_to_a_topic_that_is_not_there_sets_its_record_aside_and_no_other_effect_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = Loop()
+    effects = [Effect("out", b"k", b"1"), Effect("nowhere", b"k", b"2")]
+    monkeypatch.setattr(loop.role, "decide", lambda *_: effects)
+    await loop.chunk(raw_record(0, b"count"))
+    (rejected,) = loop.producer.topic("commands.rejected")
+    assert b"t.nowhere.v1 does not exist" in dict(rejected.headers)["sluice-rejected-reason"]
+    assert loop.producer.topic("out") == []
+    monkeypatch.setattr(loop.role, "decide", lambda *_: [Effect("out", b"k" * (KEY_BYTES_MAX + 1), b"1")])
+    await loop.chunk(raw_record(1, b"count"))
+    assert dict(loop.producer.topic("commands.rejected")[1].headers)["sluice-rejected-code"] == b"too_large"
+
+
+async def test_what_a_role_cannot_say_about_a_record_that_is_set_aside_stays_unsaid(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = Loop()
+    for fails in (RuntimeError("in set_aside"), None):
+        monkeypatch.setattr(loop.role, "set_aside", lambda *_, fails=fails: _raise(fails) if fails else NOWHERE)
+        await loop.chunk(raw_record(0 if fails else 1, b"poison"))
+    assert len(loop.producer.topic("commands.rejected")) == 2
+
+
+NOWHERE = [Effect("nowhere", b"k", b"1")]
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+async def test_a_record_that_an_operator_skips_is_set_aside_undecided() -> None:
+    loop = Loop()
+    loop.skips[0, 1] = "skipped by me: too odd"
+    await loop.chunk(*(raw_record(offset, b"count") for offset in range(3)))
+    assert [record.value for record in loop.producer.topic("out")] == [b"1", b"2"]
+    (rejected,) = loop.producer.topic("commands.rejected")
+    about = dict(rejected.headers)
+    assert (about["sluice-rejected-code"], about["sluice-rejected-offset"]) == (b"skipped", b"1")
+    assert about["sluice-rejected-reason"] == b"skipped by me: too odd"
+    assert [record.value for record in loop.producer.topic("told")] == [b"skipped: skipped by me: too odd"]
+
+
+async def test_null_key_value_and_header_of_a_rejected_record_stay_null() -> None:
+    loop = Loop()
+    headers: Any = [("null", None), ("null", b"again"), ("\\xff", b"\xff")]
+    raw = raw_record(0, None, headers=headers)
+    object.__setattr__(raw, "key", None)
+    loop.role.decide = lambda *_: _raise(Poison("bad", "null"))  # type: ignore[method-assign,assignment]
+    await loop.chunk(raw)
+    (rejected,) = loop.producer.topic("commands.rejected")
+    assert rejected.key is None
+    assert rejected.value is None
+    assert list(rejected.headers[:3]) == headers
 
 
 def test_a_fast_record_is_a_record() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from aiokafka import TopicPartition
-from aiokafka.consumer.fetcher import FetchError, FetchResult, PartitionRecords
+from aiokafka.consumer.fetcher import FetchError, FetchResult
 from aiokafka.producer.message_accumulator import BatchBuilder
-from aiokafka.record import MemoryRecords
 
 from streams.runtime.durability.changelog import AsParsed
+from topics.kafka.fetched_records import FetchedBatches, ReadableRecords
 
 PLACE = TopicPartition("t.state.v1", 3)
 
@@ -19,7 +19,7 @@ def fetched(rows: list[tuple[bytes, bytes | None]]) -> tuple[FetchResult, Simple
     builder = BatchBuilder(1 << 20, 0)
     for key, value in rows:
         builder.append(timestamp=None, key=key, value=value, headers=[("sluice-made-by", b"1/7")])
-    records = PartitionRecords(PLACE, MemoryRecords(bytes(builder._build())), None, 0, None, None, True, 0)
+    records = ReadableRecords(PLACE, FetchedBatches(bytes(builder._build())), None, 0, None, None, True, 0)
     position = SimpleNamespace(paused=False, has_valid_position=True, position=0)
     position.consumed_to = lambda offset: setattr(position, "position", offset)
     assignment = SimpleNamespace(active=True, state_value=lambda _: position)

@@ -59,7 +59,7 @@ def test_a_disk_that_fails_ends_the_process_and_sets_nothing_aside(tmp_path: Pat
     failures: list[BaseException] = []
     publisher, _ = fake_publisher("state", "commands.rejected")
     commit = fake_commit(publisher, OffsetLedger(), failures.append)
-    loop = DecideLoop(Keeping(), "source", commit, Metrics("test"), 10)
+    loop = DecideLoop(Keeping(), "source", commit, Metrics("test"), 10, {})
     with pytest.raises(LocalStoreError):
         loop.decide_chunk(state, [raw_record(1, b"v", b"k")])
     assert not commit._gathering.effects

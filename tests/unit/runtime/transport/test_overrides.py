@@ -32,10 +32,9 @@ from streams.runtime.transport.chunk_transport import (
     IdleProducer,
     SourceApp,
     SourceTableManager,
-    portions,
-    split,
     wait_briefly_beside_unread,
 )
+from streams.runtime.transport.chunks import portions, split
 from tests.fakes.runtime import raw_record
 from tests.support.eventually import eventually
 
@@ -219,15 +218,15 @@ def test_a_chunk_is_bounded_in_records_and_bytes() -> None:
 def test_one_event_carries_what_a_poll_brought_within_the_bounds_of_a_chunk() -> None:
     """An event costs Faust more than a record; a busy partition has events of its own."""
     few = {TP("t", partition): [raw_record(offset, b"x") for offset in range(3)] for partition in range(4)}
-    ((tp, chunks),) = portions(few, 7)
+    ((tp, chunks),) = portions(few, 7, {1: 2})
     assert tp.partition == 3
-    assert [(chunk.assignments, chunk.partition, len(chunk.records)) for chunk in chunks] == [
-        (7, partition, 3) for partition in range(4)
+    assert [(chunk.assignments, chunk.turn, chunk.partition, len(chunk.records)) for chunk in chunks] == [
+        (7, 2 if partition == 1 else 0, partition, 3) for partition in range(4)
     ]
     many = [raw_record(offset, b"x") for offset in range(CHUNK_RECORDS_MAX + 1)]
     large = [raw_record(0, b"x" * CHUNK_BYTES_MAX)]
     polled = {TP("t", 0): many, TP("t", 1): few[TP("t", 1)], TP("t", 2): large, TP("t", 3): large}
-    found = [[(chunk.partition, len(chunk.records)) for chunk in chunks] for _, chunks in portions(polled, 7)]
+    found = [[(chunk.partition, len(chunk.records)) for chunk in chunks] for _, chunks in portions(polled, 7, {})]
     assert found == [[(0, CHUNK_RECORDS_MAX)], [(0, 1), (1, 3)], [(2, 1)], [(3, 1)]]
 
 
@@ -255,7 +254,7 @@ async def test_a_poll_from_before_a_rebalance_has_ended_before_the_seek() -> Non
 
     release.clear()
     ours = chunk_consumer()
-    ours._getmany = slow_poll
+    ours._getmany, ours._thread = slow_poll, MagicMock()
     polling = asyncio.create_task(ours._poll({TP0}))
     await asyncio.sleep(0)
     ended = asyncio.create_task(ours.poll_ended())
@@ -289,14 +288,18 @@ def test_progress_begins_where_faust_resumed_reading() -> None:
     """Until a chunk is finished the ledger knows no offset; Faust keeps the committed one under this name."""
     assert stock_consumer()._committed_offset == {}
     consumer = chunk_consumer()
-    consumer.app.hooks = MagicMock(ledger=OffsetLedger())
-    ends = {TP0: 9, TP("source", 1): None}
-    consumer.assignment, consumer.highwater = (lambda: set(ends)), ends.get
+    consumer.app.hooks = MagicMock(ledger=OffsetLedger(), held_up=MagicMock(paused=set()))
+    ends = {TP0: (9, 8), TP("source", 1): (None, None)}
+    consumer.assignment, consumer._thread = (lambda: set(ends)), MagicMock(ends=ends.get)
     consumer._committed_offset = {TP0: 5}
-    assert consumer.progress() == {0: (5, 9), 1: (0, None)}
+    assert consumer.progress() == {0: (5, 9, 8), 1: (0, None, None)}
     consumer.app.hooks.ledger.handed_out(0, 6)
+    assert consumer.progress()[0] == (5, 9, 8)
     consumer.app.hooks.ledger.finished(0, 6)
-    assert consumer.progress() == {0: (7, 9), 1: (0, None)}
+    assert consumer.progress()[0] == (7, 9, 8)
+    assert (consumer.progress()[0].lag(), consumer.progress()[0].readable_lag()) == (2, 1)
+    consumer._idle_at = {TP0: 8}  # behind the marker that ends a transaction, which is no record
+    assert (consumer.progress()[0].lag(), consumer.progress()[0].readable_lag()) == (1, 0)
 
 
 def test_stock_faust_makes_its_clients_with_options_of_its_own() -> None:

@@ -20,6 +20,7 @@ PACKAGES = ("topics", "gateway", "streams", "sluice")
 FACTORY = "topics/kafka/clients.py"
 OVERRIDES = {
     FACTORY,
+    "topics/kafka/fetched_records.py",
     "topics/kafka/time_outs.py",
     "streams/runtime/transport/chunk_transport.py",
     "streams/runtime/durability/changelog.py",

@@ -1,0 +1,57 @@
+"""Chunks: records of a fetch that are decided without a pause, and how far a partition is with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from aiokafka import TopicPartition
+
+from streams.runtime.limits import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX
+
+
+class Chunk(NamedTuple):
+    """Records of one partition that are decided without a pause."""
+
+    assignments: int
+    """`Hooks.assignments` when it was fetched; a chunk from another count is not this assignment's."""
+    turn: int
+    """`turns` of its partition when it was fetched."""
+    partition: int
+    records: Sequence[Any]
+
+
+def split(records: Sequence[Any]) -> Iterator[tuple[Sequence[Any], int]]:
+    """Chunks of a fetch, bounded in records and bytes, each with its bytes."""
+    begin = size = 0
+    for index, record in enumerate(records):
+        length = len(record.value) if record.value is not None else 0
+        if index > begin and (index - begin >= CHUNK_RECORDS_MAX or size + length > CHUNK_BYTES_MAX):
+            yield records[begin:index], size
+            begin, size = index, 0
+        size += length
+    if begin < len(records):
+        yield records[begin:], size
+
+
+def portions(
+    polled: Mapping[TopicPartition, Sequence[Any]], assignments: int, turns: Mapping[int, int]
+) -> Iterator[tuple[TopicPartition, list[Chunk]]]:
+    """Portions for one event each: chunks of several partitions, together bounded as one chunk is.
+
+    Each comes with the partition of its last chunk. A busy partition fills a portion alone; when there is little to do,
+    all records of a poll are one portion, so that the cost of an event is paid once and not for each partition.
+    """
+    portion: list[Chunk] = []
+    count = size = 0
+    last: TopicPartition | None = None
+    for tp, records in polled.items():
+        for chunk, length in split(records):
+            full = count + len(chunk) > CHUNK_RECORDS_MAX or size + length > CHUNK_BYTES_MAX
+            if last is not None and full:
+                yield last, portion
+                portion, count, size = [], 0, 0
+            portion.append(Chunk(assignments, turns.get(tp.partition, 0), tp.partition, chunk))
+            count, size, last = count + len(chunk), size + length, tp
+    if last is not None:
+        yield last, portion

@@ -1,0 +1,153 @@
+"""aiokafka's reading of fetched records, changed where a record that Kafka allows would end its reader.
+
+- A header's name is text to aiokafka, and one that is not UTF-8 raises in its parser, again and again: compaction or
+  retention alone would end that. Here such a name is read with its bytes as `\\xff`.
+- A reader may leave out all that was written in transactions (`leave_out_transactions`): a topic that is a role's state
+  has to be read to its end, beside a transaction that nobody ends.
+
+aiokafka looks its two classes up in its module, so they are replaced there, for every consumer of the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import _DefaultRecordBatchPy, _DefaultRecordPy
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import decode_varint
+
+_LENGTH_AT: Final = 8
+_LENGTH_BYTES: Final = 12
+"""A batch begins with its base offset (8 bytes) and the length (4 bytes) of what follows."""
+
+
+class _ReadUncommitted(int):
+    """Kafka's isolation level 0; identity tells it from the usual one."""
+
+
+BESIDE_TRANSACTIONS: Final = _ReadUncommitted(fetcher.READ_UNCOMMITTED)
+"""Isolation level of a reader that is given everything but what was written in transactions, ended or not."""
+
+
+class LeftOutBatch:
+    """A batch whose records are not read. aiokafka goes on behind it, as behind its control batches."""
+
+    producer_id = None
+    is_control_batch = True
+
+    def __init__(self, next_offset: int) -> None:
+        self.next_offset = next_offset
+
+    def validate_crc(self) -> bool:
+        return True
+
+
+class FetchedBatches:
+    """aiokafka's MemoryRecords (compiled), whose current batch can be read a second time."""
+
+    def __init__(self, data: bytes) -> None:
+        batches = MemoryRecords(data)
+        self.has_next = batches.has_next
+        self.size_in_bytes = batches.size_in_bytes
+        self.leaves_out_transactions = False
+        self._next_batch = batches.next_batch
+        self._data = data
+        self._begin = self._end = 0
+
+    def next_batch(self) -> Any:
+        begin = self._begin = self._end
+        length = int.from_bytes(self._data[begin + _LENGTH_AT : begin + _LENGTH_BYTES])
+        self._end = begin + _LENGTH_BYTES + length
+        batch = self._next_batch()
+        if self.leaves_out_transactions and batch.is_transactional and not batch.is_control_batch:
+            return LeftOutBatch(batch.next_offset)
+        return batch
+
+    def current(self) -> LenientBatch:
+        """The last of `next_batch`, from its beginning."""
+        return LenientBatch(self._data[self._begin : self._end])
+
+
+class LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]  # final for type checkers
+    """A batch whose header names may be any bytes. As slow as Python: only for batches that have such a name."""
+
+    _pos: int
+
+    def _read_msg(self, decode_varint: Any = decode_varint) -> _DefaultRecordPy:  # noqa: ARG002 - aiokafka's signature
+        self._varint()  # its length
+        self._varint()  # its attributes, which have no meaning
+        since_first = self._varint()
+        time_ms = self.max_timestamp if self.timestamp_type == self.LOG_APPEND_TIME else self.first_timestamp
+        if self.timestamp_type != self.LOG_APPEND_TIME:
+            time_ms += since_first
+        offset = self.base_offset + self._varint()
+        key, value = self._nullable(), self._nullable()
+        headers = [self._header() for _ in range(self._varint())]
+        return _DefaultRecordPy(offset, time_ms, self.timestamp_type, key, value, headers)
+
+    def _header(self) -> tuple[str, bytes | None]:
+        name = (self._nullable() or b"").decode(errors="backslashreplace")
+        return name, self._nullable()
+
+    def _varint(self) -> int:
+        number, self._pos = decode_varint(self._buffer, self._pos)
+        return int(number)
+
+    def _nullable(self) -> bytes | None:
+        length = self._varint()
+        if length < 0:
+            return None
+        begin = self._pos
+        self._pos = begin + length
+        return bytes(self._buffer[begin : self._pos])
+
+
+class ReadableRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka is untyped to mypy
+    """The records of one partition in a fetch."""
+
+    next_fetch_offset: int
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._records.leaves_out_transactions = self._isolation_level is BESIDE_TRANSACTIONS
+
+    def _unpack_records(self) -> Iterator[Any]:
+        while True:
+            try:
+                yield from super()._unpack_records()
+            except UnicodeDecodeError:
+                pass
+            except CorruptRecordException as error:  # as aiokafka's parser in Python says it
+                if not isinstance(error.__cause__, UnicodeDecodeError):
+                    raise
+            else:
+                return
+            yield from self._read_again(self._records.current())
+
+    def _read_again(self, batch: LenientBatch) -> Iterator[Any]:
+        """Reads what is left of a batch in which aiokafka met a name that is not UTF-8."""
+        for record in batch:
+            if record.offset >= self.next_fetch_offset:
+                self.next_fetch_offset = record.offset + 1
+                yield self._consumer_record(self._tp, record)
+        self.next_fetch_offset = batch.next_offset
+
+
+def install() -> None:
+    """Has every consumer that is made from here on read in this way."""
+    fetcher.MemoryRecords = FetchedBatches
+    fetcher.PartitionRecords = ReadableRecords
+
+
+def leave_out_transactions(consumer: AIOKafkaConsumer) -> None:
+    """From the next fetch on, gives records up to the high watermark, and none that was written in a transaction."""
+    consumer._fetcher._isolation_level = BESIDE_TRANSACTIONS
+
+
+def read_committed(consumer: AIOKafkaConsumer) -> None:
+    """From the next fetch on, gives records up to the first open transaction, and none of aborted ones."""
+    consumer._fetcher._isolation_level = fetcher.READ_COMMITTED
