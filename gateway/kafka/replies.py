@@ -21,6 +21,7 @@ from gateway.ports import Overloaded
 from topics.configuration.settings import Settings
 from topics.kafka import clients
 from topics.kafka.catalogue import BY_NAME
+from topics.kafka.fetched_records import leave_out_transactions
 from topics.records.unreadable import UNREADABLE
 from topics.records.verdicts import Reply, decode_reply
 
@@ -118,6 +119,8 @@ class ReplyReader:
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             await consumer.start()
+            # Only Sluice writes replies, and never in a transaction: one that hangs there must not stop all callers.
+            leave_out_transactions(consumer)
             assigned = TopicPartition(self._topic, self._partition)
             consumer.assign([assigned])
             if self._next_offset is None:

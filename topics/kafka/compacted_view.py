@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from topics.configuration.settings import Settings
 from topics.kafka import clients
 from topics.kafka.catalogue import BY_NAME, RECORD_BYTES_MAX
+from topics.kafka.fetched_records import ends_beside_transactions, leave_out_transactions, open_transaction
 from topics.records.reading import OWNER_KEY, Epochs, made_by
 from topics.records.unreadable import NOT_OURS, UNREADABLE
 
@@ -35,6 +36,8 @@ POLL_MS = 200
 """How long a change of partitions may wait for an idle fetch."""
 RETRY_S = 0.5
 """Between attempts to reach Kafka; short, because readiness waits for it."""
+HELD_UP_S = 2.0
+"""How long a view waits for the end of an open transaction: a producer that restores the topic ends its own sooner."""
 METADATA_TIMEOUT_S = 5.0
 """How long Kafka may take to list a topic's partitions before the connection is made anew."""
 
@@ -54,6 +57,9 @@ class CompactedView:
     A worker that lost a partition without knowing may still write a little behind its new owner, under an older epoch.
     Such records are not called back: in the log's order, nothing of an older epoch counts after the claim of a new
     owner. The owner goes by the same rule, and writes overwritten keys again.
+
+    Only Sluice writes the topics that are followed, and never in a transaction. Another's that is open there holds a
+    view up for HELD_UP_S; from then on nothing that is written in transactions is read.
     """
 
     def __init__(
@@ -83,6 +89,8 @@ class CompactedView:
         self._epochs = Epochs()
         self._unreadable: set[bytes] = set()
         """Keys whose last record cannot be read, as far as they are remembered."""
+        self._held: dict[int, tuple[int, float]] = {}
+        """By partition, the offset at which an open transaction holds the view up, and since when."""
         self._generation = 0
         self._applied = 0
         self._changed = asyncio.Event()
@@ -210,11 +218,11 @@ class CompactedView:
             consumer.unsubscribe()
         else:
             assignment = [TopicPartition(self._topic, partition) for partition in sorted(wanted)]
-            consumer.assign(assignment)
             new = [tp for tp in assignment if tp.partition not in self._next]
             async with asyncio.timeout(METADATA_TIMEOUT_S):
                 begins = await consumer.beginning_offsets(new) if new else {}
-                ends = await consumer.end_offsets(new) if new else {}
+                ends = await ends_beside_transactions(consumer, new) if new else {}
+            consumer.assign(assignment)
             if generation != self._generation:
                 return True  # changed meanwhile: the caller calls again
             for tp in new:
@@ -299,8 +307,23 @@ class CompactedView:
                 continue  # as above
             end, polled_ms = consumer.highwater(place), consumer.last_poll_timestamp(place)
             self._polled[partition] = polled_ms
+            if end is None or position >= end:
+                self._held.pop(partition, None)
+            elif position == consumer.last_stable_offset(place):
+                self._wait_for_transaction(consumer, partition, position)
             if end is not None and position >= end:
                 self._current[partition] = polled_ms
+
+    def _wait_for_transaction(self, consumer: AIOKafkaConsumer, partition: int, position: int) -> None:
+        """Reads on beside an open transaction when it has held the partition up for long enough."""
+        now_s = asyncio.get_running_loop().time()
+        held_at, since_s = self._held.setdefault(partition, (position, now_s))
+        if held_at != position:
+            self._held[partition] = position, now_s
+        elif now_s - since_s >= HELD_UP_S:
+            logger.warning("%s/%d: %s", self._topic, partition, open_transaction(position))
+            self._held.clear()
+            leave_out_transactions(consumer)
 
     def _progressed(self) -> None:
         """Wakes all waiters; each checks its condition again."""
@@ -313,6 +336,7 @@ class CompactedView:
             self._goal.pop(partition, None)
             self._polled.pop(partition, None)
             self._current.pop(partition, None)
+            self._held.pop(partition, None)
             self._epochs.forget(partition)
             self._behind.discard(partition)
             self._on_partition_dropped(partition)

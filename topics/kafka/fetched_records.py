@@ -10,10 +10,10 @@ aiokafka looks its two classes up in its module, so they are replaced there, for
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import _DefaultRecordBatchPy, _DefaultRecordPy
@@ -148,6 +148,22 @@ def leave_out_transactions(consumer: AIOKafkaConsumer) -> None:
     consumer._fetcher._isolation_level = BESIDE_TRANSACTIONS
 
 
-def read_committed(consumer: AIOKafkaConsumer) -> None:
-    """From the next fetch on, gives records up to the first open transaction, and none of aborted ones."""
-    consumer._fetcher._isolation_level = fetcher.READ_COMMITTED
+async def ends_beside_transactions(
+    consumer: AIOKafkaConsumer, places: Collection[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """The offsets after the last records, which may be behind an open transaction."""
+    level = consumer._fetcher._isolation_level
+    leave_out_transactions(consumer)
+    try:
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(list(places))
+        return ends
+    finally:
+        consumer._fetcher._isolation_level = level
+
+
+def open_transaction(offset: int) -> str:
+    """A sentence for the log about a transaction beside which a topic of Sluice is read on."""
+    return (
+        f"a transaction at offset {offset} is not ended; what it wrote does not count, and the topic is read on beside"
+        " it: only Sluice writes here. Find its producer with kafka-transactions.sh find-hanging (docs/operations.md)"
+    )

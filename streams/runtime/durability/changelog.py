@@ -15,7 +15,7 @@ from streams.runtime.invariants import violated
 from streams.runtime.limits import RECOVERY_RECORDS_MAX
 from topics.configuration.settings import Settings
 from topics.kafka import clients
-from topics.kafka.fetched_records import leave_out_transactions, read_committed
+from topics.kafka.fetched_records import ends_beside_transactions, leave_out_transactions, open_transaction
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +62,7 @@ class ChangelogReader:
         self, consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]
     ) -> dict[TopicPartition, int]:
         """Asked beside transactions: our own records count, whatever is open before them."""
-        leave_out_transactions(consumer)
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(list(partitions))
+        ends = await ends_beside_transactions(consumer, partitions)
         for place, end in ends.items():
             check_end(place, end, self._reached.get(place, 0))
             self.reached(place, end)
@@ -92,7 +91,6 @@ class ChangelogReader:
             reading = {tp for tp in partitions if ends[tp] > begins[tp]}
             if not reading:
                 return positions
-            read_committed(consumer)
             stable: dict[TopicPartition, int] = await consumer.end_offsets(list(reading))
             consumer.assign(reading)
             for tp in reading:
@@ -106,12 +104,7 @@ class ChangelogReader:
             open_at = {tp: stable[tp] for tp in reading if positions[tp] < ends[tp]}
             if open_at:
                 for tp, offset in open_at.items():
-                    log.warning(
-                        "%s/%d has a transaction at offset %d that is not ended: what it wrote does not count; find its"
-                        " producer with kafka-transactions.sh find-hanging (docs/operations.md)",
-                        *tp,
-                        offset,
-                    )
+                    log.warning("%s/%d: %s", *tp, open_transaction(offset))
                 leave_out_transactions(consumer)
                 await _read_up_to({tp: ends[tp] for tp in open_at}, consumer, handle, positions)
             return {**positions, **bounds}

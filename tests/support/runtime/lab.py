@@ -174,7 +174,10 @@ class Lab:
     async def read(self, topic: str) -> list[Any]:
         """All records of a topic, in order per partition."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap, auto_offset_reset="earliest", max_partition_fetch_bytes=RECORD_BYTES_MAX
+            bootstrap_servers=self.bootstrap,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=RECORD_BYTES_MAX,
         )
         bound_requests(consumer._client)
         await consumer.start()
