@@ -134,7 +134,7 @@ class Calls:
 
     def __init__(self, channels: Collection[str], limiter: Limiter, relays_max: int = RELAYS_MAX) -> None:
         self.limiter = limiter
-        self.shares = Shares(limiter.limit)
+        self.shares = Shares(limiter.limit, limiter.ceiling)
         self.relays = Shares(relays_max)
         self.api_calls = 0
         self.others = Party(OTHERS)
@@ -195,12 +195,12 @@ class Calls:
         key = (channel, reason)
         self.refusals[key] = self.refusals.get(key, 0) + 1
 
-    def adjust(self, now: float) -> None:
-        """Begins a window of WINDOW_S."""
+    def adjust(self, now: float, seconds: float = WINDOW_S) -> None:
+        """Begins a window. `seconds`: the length of the one that is over, about WINDOW_S."""
         for party in self.shares.active:
             if party.refused or party.name in self._returns:
                 returns = self._returns.setdefault(party.name, ReturnTimes())
-                returns.window(party.refused, party.drained, WINDOW_S)
-        for party in self.shares.adjust(self.limiter.adjust(self.shares.most), now):
+                returns.window(party.refused, party.drained, seconds)
+        for party in self.shares.adjust(self.limiter.adjust(self.shares.most), now, seconds):
             self._returns.pop(party.name, None)
-        self.relays.adjust(self.relays.limit, now)
+        self.relays.adjust(self.relays.limit, now, seconds)

@@ -11,9 +11,9 @@ from typing import Final
 
 WINDOW_S = 0.1
 """Between two changes of the limit: some dozen answers at the usual rates."""
-START = 64
-"""Calls in hand at the start, before anything is measured: one gateway and one orders worker work on about half as many
-at once."""
+START = 256
+"""Calls in hand at the start, before anything is measured. A limit that is too high for a second costs little; one that
+is too low refuses the first burst."""
 TOLERANCE = 3.0
 """Answers may take so many times as long as with few calls in hand. Work is written to Kafka in groups, and a call that
 just misses a group waits for the next one: below 2 the groups would stay small and the throughput low."""
@@ -44,7 +44,7 @@ class Limiter:
 
     def __init__(self, floor: int, ceiling: int, target_max_s: float) -> None:
         self._floor = floor
-        self._ceiling = ceiling
+        self.ceiling = ceiling
         self._target_max_s = target_max_s
         self._exact = float(min(max(START, floor), ceiling))
         self._calm_s = [CALM_START_S] * _KINDS
@@ -76,7 +76,7 @@ class Limiter:
             self._exact *= max(SHRINK_MAX, 1.0 / slowness)
         if slowness <= 1.0 and most_in_hand >= GROW_AT * self.limit:
             self._exact += max(1.0, GROWTH * self._exact)
-        self._exact = min(max(self._exact, self._floor), self._ceiling)
+        self._exact = min(max(self._exact, self._floor), self.ceiling)
         self.limit = int(self._exact)
         self._count = [0] * _KINDS
         self._total_s = [0.0] * _KINDS

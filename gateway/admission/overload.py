@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -26,7 +27,7 @@ class Overload:
     def __init__(self, calls: Calls, metrics: Metrics, access_log: AccessLog) -> None:
         self._calls = calls
         self._access_log = access_log
-        self._window_ends = 0.0
+        self._window_began = 0.0
         self._report_at = 0.0
         self._told: dict[tuple[str, str], int] = {}
         self._memory = Memory()
@@ -34,15 +35,16 @@ class Overload:
         metrics.more = self._metrics
 
     def start(self) -> None:
+        self._window_began = asyncio.get_running_loop().time()
         self.lag.start()
 
     def stop(self) -> None:
         self.lag.stop()
 
     def _turn(self, now: float) -> None:
-        if now >= self._window_ends:
-            self._window_ends = now + WINDOW_S
-            self._calls.adjust(now)
+        if now - self._window_began >= WINDOW_S:
+            self._calls.adjust(now, now - self._window_began)
+            self._window_began = now
         if now >= self._report_at:
             self._report_at = now + REPORT_S
             self._report()

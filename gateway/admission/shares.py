@@ -3,8 +3,10 @@
 A party is a channel. It is within its share while it holds fewer than the limit divided by the number of active
 parties; then it gets one more in any case, so the sum may exceed the limit until the others have drained: never by more
 than the harmonic number of the parties times the limit, and seldom by more than a half. A party beyond its share gets
-what others leave, up to the level of max-min fairness. Calls do not come evenly, and after a pause of the process they
-come all at once: a party that usually holds less than its share may hold several times as much for a moment.
+what others leave, up to the level of max-min fairness.
+
+Few calls are in hand as long as each is answered soon. When all answers stall for a moment, even a slow party exceeds
+its share of places. So a party whose rate is below its share may hold what it brings in that time, too.
 
 Some calls only claim to come from a party. A claim has to find room beside what the party holds and other claims; what
 is known to come from the party does not look at claims.
@@ -13,30 +15,45 @@ is known to come from the party does not look at claims.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import inf
+from math import exp, inf
 
-BURST = 4
-"""How many times its share a party may hold for a moment, if it usually holds less than half of it."""
-BURST_LIMIT = 2
-"""Up to how many times the limit the sum may grow by bursts."""
-USUAL_WEIGHT = 0.05
-"""Weight of one window in what a party usually holds: a burst counts after a second or two."""
+STALL_S = 1.0
+"""For so long a party may go on at its usual rate while nothing is answered: Kafka elects a leader, a process waits for
+a processor. That is no overload as long as the rate is one that can be served."""
+FAIR_RATE = 0.8
+"""Such a rate is below this part of an equal share of what is answered, so that measuring it need not be exact."""
+SLOW_S, FAST_S = 5.0, 1.0
+"""Times over which a party's usual rate, and its rate now, are measured. A flood shows in the second at once."""
 ACTIVE_S = 1.0
 """A party counts as active so long after its last call: longer than callers pause between two calls of a burst."""
 
 
 class Party:
     """One channel. `held`: calls that are known to be its own; `claims`: calls that only say so; `most`: the most that
-    it held in this window; `usual`: the mean of that; `refused`, `drained`: in this window."""
+    it held in this window; `came`, `refused`, `drained`: in this window; `usual_per_s`, `now_per_s`: its rate."""
 
-    __slots__ = ("active", "claims", "drained", "held", "most", "name", "refused", "seen_at", "usual")
+    __slots__ = (
+        "active",
+        "came",
+        "claims",
+        "drained",
+        "held",
+        "most",
+        "name",
+        "now_per_s",
+        "refused",
+        "seen_at",
+        "usual_per_s",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.held = 0
         self.claims = 0
         self.most = 0
-        self.usual = 0.0
+        self.came = 0
+        self.usual_per_s = 0.0
+        self.now_per_s = 0.0
         self.refused = 0
         self.drained = 0
         self.active = False
@@ -47,10 +64,13 @@ class Party:
 
 
 class Shares:
-    """The calls that parties hold of `limit`. Ask `has_room` before each `take`."""
+    """The calls that parties hold of `limit`. Ask `has_room` before each `take`. `held_max`: most that they hold while
+    answers stall."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, held_max: int | None = None) -> None:
         self.limit = limit
+        self.held_max = limit if held_max is None else held_max
+        self.drained_per_s = 0.0
         self.held = 0
         """All calls, claims among them."""
         self.most = 0
@@ -72,22 +92,24 @@ class Shares:
         if not party.active:
             self._activate(party)
         holds = party.held if proven else party.held + party.claims
-        if holds < self.share or self._may_burst(party, holds):
+        if holds < self.share:
             return True
-        return self.held < self.limit and (not self.contended or holds < self.level)
+        if self.held >= self.limit:
+            return self.held < self.held_max and holds < self.share + self._stalled(party)
+        return not self.contended or holds < self.level
 
-    def _may_burst(self, party: Party, holds: int) -> bool:
-        return (
-            len(self.active) > 1
-            and party.usual * 2 < self.share
-            and holds < BURST * self.share
-            and self.held < BURST_LIMIT * self.limit
-        )
+    def _stalled(self, party: Party) -> float:
+        """The calls that `party` may hold beyond its share while answers stall."""
+        fair_per_s = FAIR_RATE * self.drained_per_s / len(self.active)
+        if self.contended and party.now_per_s > fair_per_s:
+            return 0.0
+        return STALL_S * party.usual_per_s
 
     def take(self, party: Party) -> None:
         if not party.active:
             self._activate(party)
         party.held += 1
+        party.came += 1
         party.most = max(party.most, party.held)
         self._count()
 
@@ -114,16 +136,20 @@ class Shares:
 
     def refuse(self, party: Party) -> None:
         party.refused += 1
+        party.came += 1
         self.contended = True
 
-    def adjust(self, limit: int, now: float) -> list[Party]:
-        """Begins a window, and shares `limit` anew. Returns the parties that had no demand for a while."""
+    def adjust(self, limit: int, now: float, seconds: float) -> list[Party]:
+        """Begins a window, and shares `limit` anew. Returns the parties that had no demand for a while. `seconds`: the
+        length of the window that is over."""
+        self._measure(seconds)
         gone: list[Party] = []
         for party in self.active:
             if party.held or party.refused or party.drained:
                 party.seen_at = now
             elif now - party.seen_at > ACTIVE_S:
                 party.active = False
+                party.usual_per_s = party.now_per_s = 0.0
                 gone.append(party)
         if gone:
             self.active = [party for party in self.active if party.active]
@@ -132,10 +158,19 @@ class Shares:
         self.contended = any(party.refused for party in self.active)
         self.level = fair_level(limit, (inf if party.refused else party.most for party in self.active))
         for party in self.active:
-            party.usual += USUAL_WEIGHT * (party.most - party.usual)
-            party.most, party.refused, party.drained = party.held, 0, 0
+            party.most, party.came, party.refused, party.drained = party.held, 0, 0, 0
         self.most = self.held
         return gone
+
+    def _measure(self, seconds: float) -> None:
+        slow, fast = exp(-seconds / SLOW_S), exp(-seconds / FAST_S)
+        drained = 0
+        for party in self.active:
+            drained += party.drained
+            per_s = party.came / seconds
+            party.usual_per_s += (1.0 - slow) * (per_s - party.usual_per_s)
+            party.now_per_s += (1.0 - fast) * (per_s - party.now_per_s)
+        self.drained_per_s += (1.0 - slow) * (drained / seconds - self.drained_per_s)
 
     def _count(self) -> None:
         self.held += 1

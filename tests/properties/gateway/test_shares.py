@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gateway.admission.calls import API_CALLS_MAX, Calls, Ticket
 from gateway.admission.limiter import Limiter
-from gateway.admission.shares import BURST_LIMIT, fair_level
+from gateway.admission.shares import fair_level
 from gateway.ports import Overloaded
 
 CHANNELS = ("a", "b", "c", "d", "e")
@@ -84,7 +84,7 @@ class CallsMachine(RuleBasedStateMachine):
     @rule(seconds=st.floats(0.05, 2.0))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
-        self.calls.adjust(self.now)
+        self.calls.adjust(self.now, seconds)
 
     @invariant()
     def counts_are_those_of_the_tickets(self) -> None:
@@ -99,7 +99,7 @@ class CallsMachine(RuleBasedStateMachine):
     def the_sum_is_bounded(self) -> None:
         harmonic = sum(1 / number for number in range(1, len(CHANNELS) + 2))
         claims = sum(party.claims for party in (*map(self.calls.party, CHANNELS), self.calls.others))
-        assert self.calls.shares.held <= max(LIMIT * harmonic + len(CHANNELS), BURST_LIMIT * LIMIT) + claims
+        assert self.calls.shares.held <= LIMIT * harmonic + len(CHANNELS) + claims
 
 
 CallsMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)
@@ -116,6 +116,36 @@ def test_the_level_is_max_min_fair(limit: int, demands: list[float]) -> None:
     if sum(demands) >= limit:
         assert given_out >= limit - 1e-6, "nothing is left over while somebody wants it"
     assert level >= limit / max(1, len(demands)) - 1e-9, "nobody has less than an equal share"
+
+
+def flood(calls: Calls, channel: str, count: int) -> list[Ticket]:
+    """Calls of one channel at once; those that were let in."""
+    tickets = [Ticket(calls) for _ in range(count)]
+    taken = [ticket for ticket in tickets if not calls.is_refused(ticket, calls.party(channel))]
+    for ticket in taken:
+        ticket.enter(channel)
+    return taken
+
+
+def test_a_stall_is_no_overload_for_a_channel_whose_rate_is_within_its_share() -> None:
+    """Two channels, one with ten times what can be served (40 a window), one with a tenth; then nothing is answered."""
+    calls = Calls(CHANNELS, Limiter(20, 2_000, 0.001))
+    calls.limiter.limit = 20
+    now, going, refused = 0.0, list[Ticket](), 0
+    for window in range(140):
+        stalled = 100 <= window < 109
+        going += flood(calls, "a", 400)
+        few = flood(calls, "b", 4)
+        refused += 4 - len(few)
+        going += few
+        if not stalled:
+            for ticket in going:
+                ticket.leave()
+            going.clear()
+        now += 0.1
+        calls.adjust(now, 0.1)
+        assert calls.party("a").held <= 20, "the stall gives the flood nothing"
+    assert refused == 0
 
 
 def test_api_has_places_of_its_own() -> None:
