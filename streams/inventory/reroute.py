@@ -60,7 +60,7 @@ class Applied:
 
 def decode_applied(raw: bytes | None) -> Applied:
     """Raises UnreadableError."""
-    return Applied() if raw is None else decode_stored(raw, Applied)
+    return Applied() if raw is None else decode_stored(raw, Applied, has="offset")
 
 
 def origin_of(headers: ReadHeaders) -> Origin | None:

@@ -53,10 +53,17 @@ def decode_record(raw: bytes, kind: type[RecordT]) -> RecordT:
         raise ValueError(str(error)) from error
 
 
-def decode_stored(raw: bytes, kind: type[RecordT]) -> RecordT:
+def decode_stored(raw: bytes, kind: type[RecordT], *, has: str = "") -> RecordT:
     """Decodes a value of a table, which a role wrote, perhaps one of another version: members that are not known are
-    passed over. Raises UnreadableError, which quotes nothing of the value."""
+    passed over. `has`: a member that each version writes; where all have defaults, any JSON object would do without it.
+
+    Raises UnreadableError, which quotes nothing of the value."""
     try:
-        return msgspec.convert(orjson.loads(raw), kind)
+        value = orjson.loads(raw)
+        if has and not (isinstance(value, dict) and has in value):
+            raise UnreadableError(f"not a {kind.__name__}: it has no member `{has}`")
+        return msgspec.convert(value, kind)
+    except UnreadableError:
+        raise
     except (ValueError, RecursionError) as error:
         raise UnreadableError(f"not a {kind.__name__}: {type(error).__name__} {error}") from error

@@ -118,7 +118,7 @@ class Kept:
 
 def decode_kept(raw: bytes) -> Kept:
     """Raises UnreadableError."""
-    return decode_stored(raw, Kept)
+    return decode_stored(raw, Kept, has="runs")
 
 
 @lru_cache(maxsize=16_384)

@@ -82,7 +82,9 @@ class InDoubtJournal:
         """How many SKUs still belong to each note."""
         self._emptied: list[int] = []
         """Notes without SKUs, which are to be deleted. A crash may leave one beside the note that emptied it."""
-        self._free = [number for number in range(max(notes.skus, default=0)) if number not in notes.skus]
+        self._next = max(notes.skus, default=-1) + 1
+        """The first number that no note has had."""
+        self._free = [number for number in range(self._next) if number not in notes.skus]
         self._unsettled: set[str] = set()
         self._foreign: dict[int, bytes] = {}
         """The keys of notes that this version would not have given them."""
@@ -103,7 +105,10 @@ class InDoubtJournal:
 
     def begin(self, skus: Collection[str], is_doubtful: Callable[[str], bool]) -> list[Change]:
         """A call with these SKUs is about to leave; `is_doubtful` of them already."""
-        number = self._free.pop() if self._free else len(self._open)
+        if not self._free:
+            self._free.append(self._next)
+            self._next += 1
+        number = self._free.pop()
         self._release(skus)
         self._release([sku for sku in self._unsettled if not is_doubtful(sku)])
         self._unsettled.clear()
