@@ -1,5 +1,5 @@
-"""What inventory.positions and inventory.sent hold and this version cannot read stops no stock: it is named, the rest is
-sent. Where it is not known what the channel has, all that may be meant is sent once more."""
+"""What inventory.positions and inventory.sent hold and this version cannot read stops no stock: it is named, the rest
+is sent. Where it is not known what the channel has, all that may be meant is sent once more."""
 
 from __future__ import annotations
 
