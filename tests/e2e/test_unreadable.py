@@ -28,7 +28,7 @@ KEYS = (
     b"\xff\xfe", b"x", b"|", b"||", b"~flight|demo|L1", b"~refused|x", b"~snapshot|demo|L1", b"demo|L1|A", b"sub_\xff",
     b"increff|demo||x", b"%7C|%",
 )  # fmt: skip
-"""Not those of a destination's permits: a budget that cannot be read is spent, and an order would wait a minute for it."""
+"""Not those of a destination's permits: a budget that cannot be read is spent, and an order would wait a minute."""
 VALUES = (b"1", b"\xff\xfe", b"{}", b"[]", b'{"quantity":"7"}', b"", b'{"a":' * 2_000)
 HEADERS: tuple[Any, ...] = ((), ((MADE_BY, None),), ((MADE_BY, b"x"),), (("", b""),))
 

@@ -199,8 +199,9 @@ class Settings(BaseSettings):
     )
     secret_key: Secret | None = Field(
         default=None,
-        description="key under which secrets of subscriptions are sealed: 32 bytes as base64; several with commas "
-        "between, of which the first seals and all open",
+        description="key under which secrets of subscriptions are sealed, and of which the key is made that signs "
+        "validated commands: 32 bytes as base64, the same for all roles; several with commas between, of which the "
+        "first seals and signs, and all open and are recognised",
     )
     subscriber_networks: str = Field(
         default="",

@@ -56,6 +56,7 @@ _CLOUD_EVENTS: Schema = {
         "sluice-deadline-ms": _header("Time until which the caller waits, epoch milliseconds", pattern="^[0-9]+$"),
         "sluice-reply-partition": _header("Partition of `replies` that the gateway reads", pattern="^[0-9]+$"),
         "sluice-reply-topic": _header("Full name of the topic for the answer"),
+        "sluice-signature": _header("Of a command that a gateway has validated: see docs/unreadable.md"),
         "sluice-made-by": _header(
             "epoch/offset of the role that wrote the record: see docs/reading.md", pattern="^[0-9]+/"
         ),
