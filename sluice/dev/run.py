@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import uvloop
 
 from sluice.dev.sandbox.server import Sandbox, serve
 from sluice.errors import StartError
+from topics.configuration.private_files import UMASK, make_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ def run_sandbox(side: str, *, host: str, port: int, data_dir: Path | None, incre
     """Serve a sandbox until SIGTERM or SIGINT. Raises StartError when it cannot listen."""
     state_file = None
     if data_dir is not None:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        os.umask(UMASK)
+        make_private(data_dir)
         state_file = data_dir / "state.jsonl"
     try:
         _until_signalled(serve(_make(side, state_file, increff), host, port))

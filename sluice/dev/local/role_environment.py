@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from sluice.errors import StartError
+from topics.configuration.private_files import make_private
 from topics.configuration.secret_keys import KEY_BYTES, parse_secret_keys
 
 HOST = "127.0.0.1"
@@ -64,7 +65,7 @@ def kept_key(path: Path) -> str:
 
 def _make(path: Path) -> None:
     """Write a new key in one step: the next run must not find half a key."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     half = path.with_suffix(".new")
     half.unlink(missing_ok=True)
     with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:  # noqa: PTH123

@@ -23,6 +23,7 @@ from sluice.dev.local.terminal import Follower, TableRow, change, say, table
 from sluice.errors import StartError
 from topics.configuration.channels import Channels
 from topics.configuration.channels_file import load_channels
+from topics.configuration.private_files import UMASK, make_private, tighten_all
 from topics.configuration.settings import Settings, load_settings
 
 LOCK_TIMEOUT_S = 1.0
@@ -39,6 +40,7 @@ _TOPICS_RETRY_S = 0.2
 
 def up(options: UpOptions) -> int:
     """Run until Ctrl-C or SIGTERM; return the exit code. Raises StartError or ConfigurationError at the start."""
+    os.umask(UMASK)
     load_channels(options.channels, default=demo_channels(options.increff_port, options.marketplace_port))
     with _locked(options.data_dir) as lock:
         _forget(options.status)
@@ -50,7 +52,7 @@ def up(options: UpOptions) -> int:
 def _locked(data_dir: Path) -> Iterator[IO[str]]:
     """Lock the data directory for one `sluice up`; the kernel releases the lock however the process ends."""
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        make_private(data_dir)
         lock = (data_dir / "up.lock").open("a+", encoding="utf-8")
     except OSError as error:
         raise StartError(f"--data-dir {data_dir}: cannot be used: {error.strerror}") from error
@@ -59,6 +61,7 @@ def _locked(data_dir: Path) -> Iterator[IO[str]]:
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
+        tighten_all(data_dir, not_below=("kafka",))
         yield lock
 
 

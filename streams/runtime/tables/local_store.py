@@ -13,6 +13,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from topics.configuration.private_files import make_private, make_private_file
+
 PAGE_BYTES = 16_384
 """A key with its value of up to a quarter of this is in one page. In SQLite's 4 KiB each value of 1 kB has pages of its
 own, which takes twice the time and four times the disk."""
@@ -85,8 +87,9 @@ class LocalStore:
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self._path.parent)
         self._path.unlink(missing_ok=True)
+        make_private_file(self._path)
         self._connection = sqlite3.connect(self._path, isolation_level=None)
         for statement in _FAST:
             self._connection.execute(statement)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,25 @@ STATE = "sluice.orders.state.v1"
 """A topic nobody cleans up or reads from its middle: what a test puts there stays."""
 
 
+def readable_by_others(data_dir: Path) -> set[str]:
+    """Files and directories that others may do anything with; Kafka deletes some of its files all the time."""
+    found = set()
+    for path in (data_dir, *data_dir.rglob("*")):
+        with suppress(FileNotFoundError):
+            if not path.is_symlink() and path.stat().st_mode & 0o077:
+                found.add(str(path))
+    return found
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     everything_as_it_is_by_default = {"SLUICE_PARTITIONS": str(PARTITIONS)}
     started = Stack(tmp_path_factory.mktemp("up") / "data", everything_as_it_is_by_default)
+    before = os.umask(0o022)
+    (started.data_dir / "logs").mkdir(parents=True)
+    (started.data_dir / "logs" / "orders.log").write_text("of a former run, for everybody\n")
     started.start()
+    os.umask(before)
     yield started
     started.close()
 
@@ -57,6 +72,10 @@ async def end_offset(stack: Stack) -> int:
         return ends[partition]
     finally:
         await consumer.stop()
+
+
+def test_what_it_writes_is_its_users_only(stack: Stack) -> None:
+    assert readable_by_others(stack.data_dir) == set()
 
 
 async def test_the_status_names_every_role(stack: Stack) -> None:
