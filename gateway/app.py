@@ -245,6 +245,7 @@ async def serve(
         access_log=access_log,
     )
     app = make_app(settings, channels, dependencies, calls)
+    log.info("/api %s", app[ACCESS].api_state())
     reload = CredentialsReload(settings, app[ACCESS])
     stack.push_async_callback(reload.stop)
     if hang_ups is not None:

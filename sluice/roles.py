@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from sluice.errors import StartError
 from streams.runtime.role import Role
+from topics.configuration.api_tokens import load_api_tokens
 from topics.configuration.channels import Channels
 from topics.configuration.hang_ups import HangUps
 from topics.configuration.settings import Settings
@@ -49,6 +50,7 @@ def run_gateway(settings: Settings, channels: Channels) -> int:
     from gateway.app import run  # noqa: PLC0415 - see above
 
     hang_ups = HangUps()
+    load_api_tokens(settings)  # what is wrong with them is said at once, not when Kafka is there
     uvloop.run(wait_for_topics(settings, channels))
     uvloop.run(run(settings, channels, hang_ups))
     return 0

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from enum import StrEnum
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
@@ -34,6 +35,16 @@ IPV6_PREFIX = 64
 """The part of an IPv6 address that one customer gets: the addresses in it are one guesser's to choose from."""
 
 
+class State(StrEnum):
+    """The effect of the brake on a caller that was not let in."""
+
+    OFF = "off"
+    ON = "on"
+    """Its credentials were not looked at."""
+    SPARED = "spared"
+    """It was over the bound, and heard all the same, because its address is trusted for this name."""
+
+
 class Brake:
     """`burst` and `per_minute`: for one address and one name. `clock`: seconds."""
 
@@ -47,17 +58,22 @@ class Brake:
         """For how long the credentials of this caller are not looked at; 0: they are."""
         if not self._addresses:
             return 0.0
-        network, name = network_of(address), name[:NAME_CHARS]
+        pair = (network_of(address), name[:NAME_CHARS])
         now = self._clock()
-        wait_s = max(self._pairs.wait_s((network, name), now), self._addresses.wait_s((network, ""), now))
-        return wait_s if wait_s > 0 and not self._is_trusted((network, name), now) else 0.0
+        wait_s = self._over_s(pair, now)
+        return wait_s if wait_s > 0 and not self._is_trusted(pair, now) else 0.0
 
-    def failed(self, address: str, name: str) -> None:
-        """Counts wrong credentials."""
-        network, name = network_of(address), name[:NAME_CHARS]
+    def failed(self, address: str, name: str) -> State:
+        """Counts wrong credentials that were looked at."""
+        pair = (network_of(address), name[:NAME_CHARS])
         now = self._clock()
-        self._pairs.take((network, name), now)
-        self._addresses.take((network, ""), now)
+        state = State.SPARED if self._over_s(pair, now) > 0 else State.OFF
+        self._pairs.take(pair, now)
+        self._addresses.take((pair[0], ""), now)
+        return state
+
+    def _over_s(self, pair: tuple[str, str], now: float) -> float:
+        return max(self._pairs.wait_s(pair, now), self._addresses.wait_s((pair[0], ""), now))
 
     def succeeded(self, address: str, name: str) -> None:
         """Trusts the address for this name from now on."""

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from gateway.access.addresses import Addresses
 from gateway.access.authentication import USERNAME, Marketplaces, StaticHeaders, Tokens
-from gateway.access.brake import Brake
+from gateway.access.brake import Brake, State
 from gateway.access.failures import Failures
 from gateway.http.answers import Refused
 from gateway.http.metrics import Metrics
@@ -29,6 +29,10 @@ _HOW_API = "Authorization: Bearer, with a token of the gateway's /api"
 def unauthorized(how: str) -> Refused:
     """The one answer to all callers that are not authenticated. `how`: the headers that callers on this side send."""
     return Refused(401, "UNAUTHORIZED", "Authentication failed", f"[credentials are missing or not known: send {how}]")
+
+
+class Braked(Refused):
+    """A call whose credentials were not looked at. It has no line in the access log, which a guesser would fill."""
 
 
 class AccessControl:
@@ -59,6 +63,12 @@ class AccessControl:
             }
         )
         self._tokens = Tokens(tokens)
+
+    def api_state(self) -> str:
+        """The words for the log: who may call /api."""
+        if self._tokens:
+            return "takes calls with a token"
+        return "is open to anybody (SLUICE_API_OPEN)" if self._is_open else "is closed: no token is set"
 
     def address(self, request: web.Request) -> str:
         return self._addresses.of(request)
@@ -123,13 +133,13 @@ class AccessControl:
     def _check_brake(self, side: str, address: str, name: str, claimed: str) -> None:
         wait_s = self._brake.wait_s(address, name)
         if wait_s > 0:
-            self._failures.note(side, address, self._who(side, claimed), braked=True)
+            self._failures.note(side, address, self._who(side, claimed), State.ON)
             said = "no credentials from this address are looked at before Retry-After has passed"
-            raise Refused(429, "TOO_MANY_FAILURES", "Too many wrong credentials", said, math.ceil(wait_s))
+            raise Braked(429, "TOO_MANY_FAILURES", "Too many wrong credentials", said, math.ceil(wait_s))
 
     def _failed(self, side: str, address: str, name: str, claimed: str, how: str) -> Refused:
-        self._brake.failed(address, name)
-        self._failures.note(side, address, self._who(side, claimed), braked=False)
+        state = self._brake.failed(address, name)
+        self._failures.note(side, address, self._who(side, claimed), state)
         return unauthorized(how)
 
     def _who(self, side: str, claimed: str) -> str:

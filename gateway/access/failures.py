@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 
+from gateway.access.brake import State
 from gateway.http.metrics import Metrics
 
 LOG_EVERY_S = 10.0
 """One line for all failures in so many seconds: a guesser must not fill the log."""
+
+SPARED = (
+    "; some were over the bound and heard all the same, because that name was right from their address of late: if it "
+    "is a load balancer's, name its network in SLUICE_TRUSTED_PROXIES"
+)
 
 log = logging.getLogger(__name__)
 
@@ -21,23 +28,22 @@ class Failures:
         self._metrics = metrics
         self._clock = clock
         self._next = 0.0
-        self._failed = 0
-        self._braked = 0
+        self._counts: Counter[State] = Counter()
 
-    def note(self, side: str, address: str, who: str, *, braked: bool) -> None:
+    def note(self, side: str, address: str, who: str, brake: State) -> None:
         """`who`: what the caller claims to be, in words without what it sent."""
-        self._metrics.count_failed_authentication(side, braked=braked)
-        self._failed += 1
-        self._braked += braked
+        self._metrics.count_failed_authentication(side, brake)
+        self._counts[brake] += 1
         now = self._clock()
         if now < self._next:
             return
         self._next = now + LOG_EVERY_S
         log.warning(
-            "authentication.failed calls=%d braked=%d: the last from %s as %s",
-            self._failed,
-            self._braked,
+            "authentication.failed calls=%d braked=%d: the last from %s as %s%s",
+            self._counts.total(),
+            self._counts[State.ON],
             address,
             who,
+            SPARED if self._counts[State.SPARED] else "",
         )
-        self._failed = self._braked = 0
+        self._counts.clear()

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from gateway.access.control import AccessControl
+from gateway.access.control import AccessControl, Braked
 from gateway.access.reads import ReadLimit
 from gateway.admission.calls import Calls
 from gateway.http.answers import Answer, Refused, bad_data, problem
@@ -48,6 +48,7 @@ class Management:
                 call.actor = self._access.actor(request, call.address)
                 answer = await run(call, request)
             except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
+                call.is_logged = not isinstance(error, Braked)
                 answer = problem(refusal_of(error, route.label))
             finally:
                 ticket.leave()

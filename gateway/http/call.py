@@ -51,6 +51,7 @@ class Call:
     verdict: str = ""
     address: str = ""
     actor: str = ""
+    is_logged: bool = True
     place: PlaceInHand | None = None
 
     def response(self, answer: Answer) -> web.Response:

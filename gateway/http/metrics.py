@@ -45,7 +45,7 @@ class Metrics(Collector):
         self.records = 0
         self.producer_rebuilds = 0
         self._replies: dict[str, int] = {}
-        self._failed_authentications: dict[tuple[str, bool], int] = {}
+        self._failed_authentications: dict[tuple[str, str], int] = {}
         self.bytes_in_flight: Callable[[], int] = int
         self.waiters: Callable[[], int] = int
         self.more: Callable[[], Iterable[Metric]] = tuple
@@ -68,9 +68,9 @@ class Metrics(Collector):
         """A reply that a request waited for."""
         self._replies[verdict] = self._replies.get(verdict, 0) + 1
 
-    def count_failed_authentication(self, side: str, *, braked: bool) -> None:
-        """A caller that was not let in. `braked`: its credentials were not looked at."""
-        self._failed_authentications[side, braked] = self._failed_authentications.get((side, braked), 0) + 1
+    def count_failed_authentication(self, side: str, brake: str) -> None:
+        """A caller that was not let in. `brake`: what it did, see gateway.access.brake."""
+        self._failed_authentications[side, brake] = self._failed_authentications.get((side, brake), 0) + 1
 
     def text(self) -> bytes:
         return generate_latest(self._registry)
@@ -104,11 +104,12 @@ class Metrics(Collector):
         yield replies
         failed = CounterMetricFamily(
             "sluice_gateway_failed_authentications",
-            "Callers that were not let in, by side; braked: their credentials were not looked at",
-            labels=["side", "braked"],
+            "Callers that were not let in, by side and what the brake did: `off`; `on`: their credentials were not "
+            "looked at; `spared`: there were too many wrong ones, from an address that is trusted for this name",
+            labels=["side", "brake"],
         )
-        for (side, braked), count in self._failed_authentications.items():
-            failed.add_metric([side, str(braked).lower()], count)
+        for labels, count in self._failed_authentications.items():
+            failed.add_metric(labels, count)
         yield failed
         yield GaugeMetricFamily(
             "sluice_gateway_records_bytes_in_flight",

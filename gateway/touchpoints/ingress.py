@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from gateway.access.control import AccessControl
+from gateway.access.control import AccessControl, Braked
 from gateway.admission.calls import Calls
 from gateway.http.answers import Answer, answer_of, json_answer, shaped
 from gateway.http.body import BodyReader, parse, query_members, validate, with_path_members
@@ -68,6 +68,7 @@ class Ingress:
                 call.place = ticket
                 answer = await accept(touchpoint, call, channel, request)
             except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
+                call.is_logged = not isinstance(error, Braked)
                 answer = shaped(touchpoint.direction, refusal_of(error, touchpoint.name))
             finally:
                 ticket.leave()

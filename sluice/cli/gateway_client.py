@@ -15,6 +15,7 @@ TIMEOUT_S = 20.0
 """A query passes through the orders role: it is answered in milliseconds, or after a rebalance. A subscriber's endpoint
 has ten seconds to answer its challenge."""
 
+HINTS = {401: "; set SLUICE_API_TOKEN", 403: "; this command sends SLUICE_API_TOKEN"}
 PROBLEM = "application/problem+json"
 """Content type of the gateway's errors. A 404 of another type comes from something that is no gateway."""
 
@@ -106,5 +107,5 @@ def refused(url: str, status: int, reason: str, content_type: str, raw: bytes) -
     detail = refusal.get("detail") or refusal.get("title")
     if _is_unknown(refusal):
         return UnknownError(str(detail))
-    hint = "; set SLUICE_API_TOKEN" if status == 401 else ""
+    hint = HINTS.get(status, "")
     return StartError(f"{url} answered {status}: {detail or reason}{hint}")

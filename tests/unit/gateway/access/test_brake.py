@@ -9,7 +9,8 @@ import pytest
 
 from gateway.access import failures
 from gateway.access.authentication import Marketplaces
-from gateway.access.brake import ALL_NAMES, ENTRIES_MAX, TRUSTED_S, Brake, network_of
+from gateway.access.brake import ALL_NAMES, ENTRIES_MAX, TRUSTED_S, Brake, State, network_of
+from gateway.http.metrics import Metrics
 from tests.fakes.gateway import INCREFF, MARKETPLACE, Gateway, call_sample, gateway
 
 ORDER = "/assure-magic2/orders/outward"
@@ -45,8 +46,39 @@ async def test_guesses_are_answered_429_before_their_secret_is_looked_at(monkeyp
         # A right guess is refused like a wrong one: nothing is compared.
         monkeypatch.setattr(Marketplaces, "find", lambda *_: pytest.fail("it was compared"))
         assert (await guess(at, **MARKETPLACE))[0] == 429
-        assert b'failed_authentications_total{braked="false",side="marketplace"} 5.0' in at.metrics.text()
-        assert b'failed_authentications_total{braked="true",side="marketplace"} 46.0' in at.metrics.text()
+        assert b'failed_authentications_total{brake="off",side="marketplace"} 5.0' in at.metrics.text()
+        assert b'failed_authentications_total{brake="on",side="marketplace"} 46.0' in at.metrics.text()
+
+
+async def test_guesses_that_are_braked_do_not_fill_the_log() -> None:
+    async with gateway(auth_failures_burst=5, api_token="right") as at:
+        for _ in range(20):
+            await guess(at, **{**MARKETPLACE, "authPassword": "guess"})
+            await at.client.get("/api/redrives")
+    assert len([line for text in at.log for line in text.splitlines()]) == 10
+
+
+async def test_guesses_from_a_trusted_address_are_counted() -> None:
+    async with gateway(auth_failures_burst=2) as at:
+        await call_sample(at, "create-outward-order")
+        for _ in range(10):
+            assert (await guess(at, **{**MARKETPLACE, "authPassword": "guess"}))[0] == 401
+        assert b'failed_authentications_total{brake="spared",side="marketplace"} 8.0' in at.metrics.text()
+
+
+def test_the_log_says_what_to_set_if_an_address_is_a_load_balancers(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    said = failures.Failures(Metrics(), clock)
+    for brake in (State.OFF, State.ON, State.SPARED):
+        said.note("marketplace", "192.0.2.1", "marketplace demo", brake)
+    clock.s += failures.LOG_EVERY_S
+    said.note("marketplace", "192.0.2.2", "marketplace demo", State.ON)
+    first, second = [record.getMessage() for record in caplog.records]
+    assert first == "authentication.failed calls=1 braked=0: the last from 192.0.2.1 as marketplace demo"
+    assert second.startswith(
+        "authentication.failed calls=3 braked=2: the last from 192.0.2.2 as marketplace demo; some"
+    )
+    assert "SLUICE_TRUSTED_PROXIES" in second
 
 
 async def test_guesses_as_increff_are_answered_in_its_shape() -> None:
@@ -168,4 +200,4 @@ async def test_a_load_balancer_says_the_address_where_it_is_trusted() -> None:
         assert status == 429
         assert (await guess(at, **wrong, **{"X-Forwarded-For": "192.0.2.1, 192.0.2.2"}))[0] == 401
     lines = [orjson.loads(line) for text in at.log for line in text.splitlines()]
-    assert [line["address"] for line in lines] == ["192.0.2.1"] * 3 + ["192.0.2.2"]
+    assert [line["address"] for line in lines] == ["192.0.2.1"] * 2 + ["192.0.2.2"]

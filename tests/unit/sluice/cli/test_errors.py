@@ -44,3 +44,10 @@ def test_no_kafka_there() -> None:
     result = CliRunner().invoke(main, ["topics", "check", "--kafka", f"127.0.0.1:{nobody}"])
     assert result.exit_code == 2
     assert f"Kafka at 127.0.0.1:{nobody}" in result.output
+
+
+def test_a_file_of_tokens_that_cannot_be_read_is_named_before_kafka_is_waited_for() -> None:
+    environment = {"SLUICE_API_TOKENS_FILE": "/nowhere/tokens", "SLUICE_KAFKA": "127.0.0.1:1"}
+    result = CliRunner().invoke(main, ["gateway"], env=environment)
+    assert result.exit_code == 2, result.output
+    assert "/nowhere/tokens: cannot be read: No such file" in result.output
