@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from dataclasses import dataclass
 
+from topics.configuration.networks import Network, parse_networks
 from topics.configuration.settings import (
     ANSWER_READ_S,
     BODY_RATE_MIN,
@@ -49,6 +50,7 @@ class Limits:
 
     connections_max: int
     connections_per_peer: int | None = None
+    trusted_proxies: tuple[Network, ...] = ()
     surplus_max: int = SURPLUS_MAX
     head_s: float = HEAD_TIMEOUT_S
     head_bytes_max: int = HEAD_BYTES_MAX
@@ -85,6 +87,7 @@ def limits_of(settings: Settings, files: int) -> Limits:
     return Limits(
         connections_max=min(settings.connections_max or within, within),
         connections_per_peer=settings.connections_per_peer,
+        trusted_proxies=parse_networks(settings.trusted_proxies),
         head_s=settings.head_timeout_s,
         body_s=settings.body_timeout_s,
         body_rate_min=settings.body_rate_min,

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
 from typing import Protocol
 
 from gateway.connections.limits import Limits
+from topics.configuration.networks import Network
+
+
+def peer_of(address: str) -> str:
+    """The peer with this address: of IPv6 its /64, because one machine has all addresses of it."""
+    if ":" not in address:
+        return address
+    return str(ip_network((ip_address(address.partition("%")[0]), 64), strict=False))
 
 
 class Counted(Protocol):
-    """A connection as it is counted. `peer`: the address of the other side."""
+    """A connection as it is counted. `peer`: see peer_of."""
 
     peer: str
 
@@ -17,18 +26,22 @@ class Counted(Protocol):
 
 
 class _Peer:
-    __slots__ = ("count", "idle")
+    """`trusted`: a load balancer, that is many callers."""
 
-    def __init__(self) -> None:
+    __slots__ = ("count", "idle", "trusted")
+
+    def __init__(self, *, trusted: bool) -> None:
         self.count = 0
+        self.trusted = trusted
         self.idle: dict[Counted, None] = {}
 
 
 class Peers:
     """Counts connections. Those without a request are known in the order in which they came to rest.
 
-    Without a limit of its own a peer may have as many connections as are free: half of all if it is alone (a load
-    balancer, say), a third each if two want as many as they can get. So there is always room for the next peer.
+    Without a limit of its own a peer may have as many connections as are free: half of all if it is alone, a third each
+    if two want as many as they can get. So there is always room for the next peer. A trusted proxy is many callers, and
+    may have all.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -41,8 +54,8 @@ class Peers:
         """Counts a new connection, after it has closed an idle one if it must. Otherwise why there is no room."""
         peer = self._peers.get(connection.peer)
         if peer is None:
-            peer = self._peers[connection.peer] = _Peer()
-        if peer.count >= self._most and not _made_room(peer.idle):
+            peer = self._peers[connection.peer] = _Peer(trusted=self._is_trusted(connection.peer))
+        if not peer.trusted and peer.count >= self._most and not _made_room(peer.idle):
             return "peer"
         if self.count >= self._limits.connections_max and not _made_room(self._idle):
             return "total"
@@ -72,10 +85,18 @@ class Peers:
             del self._idle[connection]
             del self._peers[connection.peer].idle[connection]
 
+    def _is_trusted(self, address: str) -> bool:
+        proxies = self._limits.trusted_proxies
+        return bool(proxies) and any(_is_within(ip_network(address), network) for network in proxies)
+
     @property
     def _most(self) -> int:
         fixed = self._limits.connections_per_peer
         return max(1, self._limits.connections_max - self.count) if fixed is None else fixed
+
+
+def _is_within(peer: Network, network: Network) -> bool:
+    return peer.version == network.version and peer.subnet_of(network)  # type: ignore[arg-type]
 
 
 def _made_room(idle: dict[Counted, None]) -> bool:

@@ -9,6 +9,7 @@ from aiohttp import StreamReader
 from aiohttp.web_server import Server
 
 from gateway.connections.incoming_body import IncomingBody
+from gateway.connections.peers import peer_of
 from gateway.connections.refusal import NO_ROOM_ANSWER, STOPS, refusal_for, too_late
 from gateway.connections.registry import Registry
 from topics.http_faults import QuietHandler
@@ -84,7 +85,7 @@ class TimedConnection(QuietHandler):
         registry = self._registry
         self._wire = transport  # type: ignore[assignment]
         address = transport.get_extra_info("peername")
-        self.peer = address[0] if isinstance(address, tuple) else ""
+        self.peer = peer_of(str(address[0])) if isinstance(address, tuple) else ""
         why = registry.peers.enter(self)
         if why is None:
             self._counted = True

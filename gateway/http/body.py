@@ -47,15 +47,15 @@ class BodyReader:
 
     async def _read_on(self, request: web.Request, first: bytes, holder: str) -> bytes:
         chunks, size = [first], len(first)
-        self._hold(holder, size)
         try:
+            self._hold(holder, size)
+            self._check_held(holder)
             while chunk := await request.content.readany():
                 size += len(chunk)
                 self._hold(holder, len(chunk))
                 if size > self._bytes_max:
                     raise self._too_large()
-                if self._held_of[holder] > self._held_bytes_max - self.held_bytes:
-                    raise overloaded("[body: too many large bodies at once]")
+                self._check_held(holder)
                 chunks.append(chunk)
             return b"".join(chunks)
         finally:
@@ -66,6 +66,10 @@ class BodyReader:
         held = self._held_of[holder] = self._held_of.get(holder, 0) + size
         if not held:
             del self._held_of[holder]
+
+    def _check_held(self, holder: str) -> None:
+        if self._held_of.get(holder, 0) > self._held_bytes_max - self.held_bytes:
+            raise overloaded("[body: too many large bodies at once]")
 
     def _too_large(self) -> Refused:
         fault = f"[body: may have at most {self._bytes_max} bytes]"

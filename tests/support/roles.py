@@ -23,7 +23,8 @@ READY_S = 60
 class RoleProcess:
     """`sluice NAME` with the channels of `directory`/channels.toml; its log and state stay there from run to run.
 
-    `instance` tells workers of one role apart; `environment` is added to this process's own.
+    `instance` tells workers of one role apart; `environment` is added to this process's own; `files`: how many it may
+    open.
     """
 
     def __init__(
@@ -34,12 +35,14 @@ class RoleProcess:
         *,
         instance: str = "0",
         environment: Mapping[str, str] | None = None,
+        files: int | None = None,
     ) -> None:
         self._name = name
         self._settings = settings
         self._directory = directory
         self._instance = instance
         self._environment = dict(environment or {})
+        self._files_max = files
         self._files = name if instance == "0" else f"{name}-{instance}"
         self._process: asyncio.subprocess.Process | None = None
         self.url = ""
@@ -60,9 +63,10 @@ class RoleProcess:
             **self._environment,
         }
         with (self._directory / f"{self._files}.log").open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "sluice", self._name, cwd=ROOT, env=env, stdout=log, stderr=log
-            )
+            command = [sys.executable, "-m", "sluice", self._name]
+            if self._files_max is not None:
+                command = ["/bin/sh", "-c", f'ulimit -n {self._files_max}; exec "$@"', "sh", *command]
+            self._process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=env, stdout=log, stderr=log)
         await eventually(lambda: self._is_ready(port), ready_s, what=self.log)
 
     def send_signal(self, how: signal.Signals) -> None:

@@ -147,8 +147,8 @@ class Settings(BaseSettings):
     connections_per_peer: int | None = Field(
         default=None,
         ge=1,
-        description="most connections from one address; when unset as many as are free, which is half of all for one "
-        "alone: behind a load balancer all callers have one address",
+        description="most connections from one address, unless it is a trusted proxy's; when unset as many as are "
+        "free, which is half of all for one alone",
     )
     snapshot_uploads_max: int = Field(
         default=4, ge=1, description="full snapshots of stock that a gateway accepts at once; more get 503"

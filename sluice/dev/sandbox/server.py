@@ -21,6 +21,7 @@ from sluice.dev.sandbox.journal import Journal, JournalEntry
 from sluice.dev.sandbox.recorder import Recorded, Recorder, codes_in, keep, restore
 from topics.contract.definition import Direction, Touchpoint
 from topics.contract.touchpoints import TOUCHPOINTS
+from topics.http_faults import QuietRunner
 from topics.schema_base import problems
 
 BODY_BYTES_MAX = 8 << 20
@@ -348,7 +349,7 @@ def usage_error(message: str, status: int = 400) -> web.Response:
 
 async def serve(sandbox: Sandbox, host: str, port: int) -> None:
     """Serve until cancelled."""
-    runner = web.AppRunner(make_app(sandbox), access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
+    runner = QuietRunner(make_app(sandbox), "sandbox", shutdown_timeout=STOP_TIMEOUT_S)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

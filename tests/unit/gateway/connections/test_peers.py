@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiohttp import web
 
+from gateway.connections.peers import peer_of
+from gateway.http.answers import Refused
+from gateway.http.body import BodyReader
 from tests.support.eventually import eventually
 from tests.unit.gateway.connections.serving import serving
+from topics.configuration.networks import parse_networks
 
 OTHER = "127.0.0.2"
 
@@ -43,6 +48,44 @@ async def test_a_peer_has_as_many_as_its_own_limit_says() -> None:
         assert refused.startswith(b"HTTP/1.1 503 ")
         assert b"Retry-After: 1" in refused
         assert await (await server.connect(host=OTHER)).get() == 200
+
+
+async def test_a_trusted_proxy_may_have_all() -> None:
+    proxies = parse_networks("127.0.0.0/31, fd00::/8")
+    async with serving(connections_max=20, trusted_proxies=proxies) as server:
+        clients = [await server.connect(b"GET / HTTP/1.1\r\nX: ") for _ in range(20)]
+        await eventually(lambda: server.registry.peers.count == 20)
+        assert not server.registry.ended
+        assert not any(at.reader.at_eof() for at in clients)
+
+
+def test_a_peer_of_ipv6_is_its_network() -> None:
+    assert peer_of("192.0.2.7") == "192.0.2.7"
+    assert peer_of("2001:db8:1:2:3:4:5:6") == "2001:db8:1:2::/64"
+    assert peer_of("fe80::1%eth0") == "fe80::/64"
+
+
+async def test_bodies_of_one_channel_leave_room_for_those_of_another() -> None:
+    bodies = BodyReader(1 << 20, 64_000)
+
+    async def read(request: web.Request) -> web.Response:
+        try:
+            return web.Response(body=b"%d" % len(await bodies.read(request, request.path)))
+        except Refused as refused:
+            return web.Response(status=refused.status)
+
+    def post(path: bytes, length: int) -> bytes:
+        return b"POST /%b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (path, length)
+
+    async with serving(handler=read) as server:
+        hogs = [await server.connect(post(b"hog", 9_999) + b"x" * 3_999) for _ in range(64)]
+        await eventually(lambda: bodies.held_bytes > 20_000)
+        assert (await hogs[-1].answer())[0] == 503
+        other = await server.connect(post(b"other", 9_000) + b"x" * 4_000)
+        await asyncio.sleep(0.05)
+        other.writer.write(b"x" * 5_000)
+        assert await other.answer() == (200, b"9000")
+    assert bodies.held_bytes == 0
 
 
 async def test_beyond_the_limit_probes_are_answered_and_others_told_to_come_again() -> None:
