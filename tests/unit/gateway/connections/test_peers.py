@@ -77,7 +77,7 @@ async def test_bodies_of_one_channel_leave_room_for_those_of_another() -> None:
     def post(path: bytes, length: int) -> bytes:
         return b"POST /%b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (path, length)
 
-    async with serving(handler=read) as server:
+    async with serving(handler=read, connections_max=500) as server:
         hogs = [await server.connect(post(b"hog", 9_999) + b"x" * 3_999) for _ in range(64)]
         await eventually(lambda: bodies.held_bytes > 20_000)
         assert (await hogs[-1].answer())[0] == 503
