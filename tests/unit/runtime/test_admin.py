@@ -26,7 +26,7 @@ async def test_what_is_no_http_is_not_logged(sent: bytes, caplog: pytest.LogCapt
     def fail() -> None:
         raise ValueError(SECRET)
 
-    admin = Admin(load_settings(), Metrics("orders"), lambda: None, lambda: None, fail)
+    admin = Admin(load_settings(), Metrics("orders"), lambda: None, lambda: None, list, fail)
     await admin.start()
     try:
         for asked, status in ((sent, b"400"), (b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"500")):
