@@ -102,6 +102,7 @@ def make_app(
         dependencies.now_ms,
         settings.relay_deadline_s,
         Signer(settings.secret_keys),
+        calls.standstill.check,
     )
     search = Search(
         settings,
@@ -131,7 +132,7 @@ def _acts(
         **redrives.acts(),
         **SubscriptionsApi(settings, channels, dependencies, commands).acts(),
         **InventoryApi(channels, dependencies).acts(),
-        **SnapshotsApi(settings, channels, dependencies).acts(),
+        **SnapshotsApi(settings, channels, dependencies, commands).acts(),
     }
 
 

@@ -49,6 +49,10 @@ class Overloaded(Exception):  # noqa: N818 - as above
         self.retry_after_s = retry_after_s
 
 
+class StoodStill(Exception):  # noqa: N818 - as above
+    """The gateway stood still while it had the call, so its caller may have given it up. Nothing was stored."""
+
+
 class RecordTooLarge(Exception):  # noqa: N818 - as above
     """The record exceeds what topics allow. Nothing was handed to Kafka."""
 

@@ -13,6 +13,7 @@ from enum import IntEnum
 from gateway.admission.limiter import ACKNOWLEDGED, VERDICT, WINDOW_S, Limiter
 from gateway.admission.retry_after import LEAST_S, ReturnTimes
 from gateway.admission.shares import Party, Shares
+from gateway.admission.standstill import Standstill
 from gateway.ports import Overloaded
 
 RELAYS_MAX = 4_000
@@ -49,10 +50,11 @@ class Stage(IntEnum):
 class Ticket:
     """The place of one call among those in hand. A connection uses its ticket again for its next call.
 
-    `proven`: the party that the last call of this connection was known to come from.
+    `proven`: the party that the last call of this connection was known to come from. `standstills`: how often this
+    process had stood still when the head of the call came.
     """
 
-    __slots__ = ("_calls", "_relay", "party", "proven", "stage")
+    __slots__ = ("_calls", "_relay", "party", "proven", "stage", "standstills")
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
@@ -60,6 +62,7 @@ class Ticket:
         self.stage = Stage.NONE
         self.party: Party = calls.others
         self.proven: Party | None = None
+        self.standstills = calls.standstill.count
 
     def begin(self, claimed: Party) -> None:
         """Takes a call in hand that claims to come from a party, as the one before on this connection may have."""
@@ -138,6 +141,7 @@ class Calls:
         self.relays = Shares(relays_max)
         self.api_calls = 0
         self.others = Party(OTHERS)
+        self.standstill = Standstill()
         self.refusals: dict[tuple[str, Reason], int] = {}
         """All refusals so far, by channel and bound."""
         self._parties = {name: Party(name) for name in channels}

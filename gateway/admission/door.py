@@ -12,7 +12,7 @@ from gateway.admission.calls import Calls, Ticket
 from gateway.admission.retry_after import LEAST_S, MOST_S
 from gateway.admission.shares import Party
 from gateway.connections.refusal import Caller, Refusal, shape_for
-from gateway.http.answers import overloaded
+from gateway.http.answers import overloaded, stood_still
 from topics.api.routes import INCREFF_PREFIX, PROBES
 
 _CHANNELS = INCREFF_PREFIX.partition("{")[0].encode()
@@ -30,11 +30,18 @@ class Door:
         self._shares = calls.shares
         self._channel_of = channel_of
         self._refusals = {prefix: _refusals(prefix) for prefix in (_CHANNELS, _API, b"/")}
+        self._standstill = calls.standstill
+        self._stood_still = {prefix: Refusal.of(shape_for(_head(prefix), stood_still())) for prefix in self._refusals}
 
     def admit(self, head: bytes, lowered: bytes, connection: Caller) -> Refusal | None:
         ticket = connection.ticket
         if not isinstance(ticket, Ticket):
             connection.ticket = ticket = Ticket(self._calls)
+        standstill = self._standstill
+        if standstill.refuses(connection.made) and not head.startswith(_PROBES, head.find(b" ") + 1):
+            standstill.refused += 1
+            return self._stood_still[_prefix(head)]
+        ticket.standstills = standstill.count
         if self._shares.is_open:
             self._calls.take_unseen(ticket)
             return None
@@ -72,5 +79,14 @@ class Door:
 
 def _refusals(prefix: bytes) -> dict[int, Refusal]:
     """Ready-made answers in the shape of this path's callers, by the seconds after which they are to come again."""
-    head = b"GET %b HTTP/1.1\r\n\r\n" % prefix
+    head = _head(prefix)
     return {seconds: Refusal.of(shape_for(head, overloaded(REASON, seconds))) for seconds in range(LEAST_S, MOST_S + 1)}
+
+
+def _head(prefix: bytes) -> bytes:
+    return b"GET %b HTTP/1.1\r\n\r\n" % prefix
+
+
+def _prefix(head: bytes) -> bytes:
+    path = head.find(b" ") + 1
+    return _CHANNELS if head.startswith(_CHANNELS, path) else _API if head.startswith(_API, path) else b"/"

@@ -42,6 +42,7 @@ class Overload:
         self.lag.stop()
 
     def _turn(self, now: float) -> None:
+        self._calls.standstill.beat()
         if now - self._window_began >= WINDOW_S:
             self._calls.adjust(now, now - self._window_began)
             self._window_began = now
@@ -83,6 +84,16 @@ class Overload:
         for (channel, reason), count in calls.refusals.items():
             refused.add_metric([channel, reason.name.lower()], count)
         yield refused
+        yield CounterMetricFamily(
+            "sluice_gateway_standstills",
+            "Times that this process stood still for longer than two seconds",
+            value=calls.standstill.count,
+        )
+        yield CounterMetricFamily(
+            "sluice_gateway_stood_still_refused",
+            "Requests refused because they may have waited while this process stood still",
+            value=calls.standstill.refused,
+        )
         yield CounterMetricFamily(
             "sluice_gateway_loop_late_seconds", "By how much the event loop was late in all", value=self.lag.total_s
         )

@@ -43,6 +43,7 @@ class Management:
             subject = request.match_info.get("id", "")[:ID_CHARS]
             call = Call(route.label, time.perf_counter(), subject=subject, address=self._access.address(request))
             ticket = self._calls.ticket_of(request.protocol)
+            call.standstills = ticket.standstills
             try:
                 ticket.enter_api()
                 call.actor = self._access.actor(request, call.address)

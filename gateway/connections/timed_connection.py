@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, Final
 
 from aiohttp import StreamReader
@@ -44,6 +45,7 @@ class TimedConnection(QuietHandler):
         "_stage",
         "_was_closing",
         "_wire",
+        "made",
         "peer",
         "ticket",
     )
@@ -76,6 +78,8 @@ class TimedConnection(QuietHandler):
         """Whether this is one of the connections that are counted, as surplus ones are not."""
         self._wire: asyncio.Transport | None = None
         self.peer = ""
+        self.made = time.perf_counter()
+        """When it was accepted."""
         self.ticket: object = None
         """Notes of the Admission about the present request."""
 

@@ -18,6 +18,8 @@ JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 KAFKA_RETRY_AFTER_S = 2
 """An election or the restart of a broker takes a few seconds; callers come back at several moments of it."""
+STOOD_STILL_RETRY_AFTER_S = 1
+"""As long as a gateway refuses new connections after a standstill."""
 VERDICT_RETRY_AFTER_S = 2
 """The record is stored and its verdict late, as during a rebalance, which ends in seconds."""
 FAR_SIDE_RETRY_AFTER_S = 5
@@ -72,6 +74,11 @@ def kafka_away() -> Refused:
 
 def overloaded(reason: str, retry_after_s: int = OVERLOAD_RETRY_AFTER_S) -> Refused:
     return Refused(503, "OVERLOADED", "Sluice has too much to do; a repeat is safe", reason, retry_after_s)
+
+
+def stood_still() -> Refused:
+    message = "Sluice stood still while this was waiting, so it was not stored; a repeat is safe"
+    return Refused(503, "UNAVAILABLE", message, retry_after_s=STOOD_STILL_RETRY_AFTER_S)
 
 
 def late() -> Refused:

@@ -40,7 +40,8 @@ new_event_id = EventIds().new
 class Call:
     """`touchpoint`: its name in the log and the metrics; `address`: its caller's; `event`: id of the event, or of the
     batch; `subject`: code of the order or other thing that it is about; `positions`: of the records that it left in
-    Kafka; `actor`: the name of the token of a call of /api; `place`: its own among the calls in hand."""
+    Kafka; `actor`: the name of the token of a call of /api; `place`: its own among the calls in hand;
+    `standstills`: how often this process had stood still when its head came; None: not known."""
 
     touchpoint: str
     started: float
@@ -53,6 +54,7 @@ class Call:
     actor: str = ""
     is_logged: bool = True
     place: PlaceInHand | None = None
+    standstills: int | None = None
 
     def response(self, answer: Answer) -> web.Response:
         """The HTTP response, with receipts if something was stored."""

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from gateway.http.access_log import AccessLog
-from gateway.http.answers import OVERLOAD_RETRY_AFTER_S, Answer, Refused, kafka_away, overloaded
+from gateway.http.answers import OVERLOAD_RETRY_AFTER_S, Answer, Refused, kafka_away, overloaded, stood_still
 from gateway.http.call import Call
 from gateway.http.metrics import Metrics
-from gateway.ports import Clock, Overloaded, RecordTooLarge, Unavailable
+from gateway.ports import Clock, Overloaded, RecordTooLarge, StoodStill, Unavailable
 from topics.http_faults import in_words
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,8 @@ def refusal_of(error: Exception, what: str) -> Refused:
         return kafka_away()
     if isinstance(error, Overloaded):
         return overloaded(str(error), error.retry_after_s or OVERLOAD_RETRY_AFTER_S)
+    if isinstance(error, StoodStill):
+        return stood_still()
     if isinstance(error, RecordTooLarge):
         return Refused(413, "TOO_LARGE", "The request is too large")
     log.error("%s failed: %s", what, in_words(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from gateway.http.call import Call, new_event_id
@@ -29,9 +29,16 @@ class Commands:
     """Writes the records of calls. Sets a call's event id, positions and verdict, for its receipts and log line."""
 
     def __init__(
-        self, producer: Producer, replies: Replies, now_ms: Clock, relay_deadline_s: float, signer: Signer
+        self,
+        producer: Producer,
+        replies: Replies,
+        now_ms: Clock,
+        relay_deadline_s: float,
+        signer: Signer,
+        check_standstills: Callable[[int | None], None],
     ) -> None:
-        """`signer` signs the commands: their bodies are validated by then."""
+        """`signer` signs the commands: their bodies are validated by then. `check_standstills`: see `check`."""
+        self._check_standstills = check_standstills
         self._producer = producer
         self._replies = replies
         self._now_ms = now_ms
@@ -46,6 +53,7 @@ class Commands:
         now_ms = self._now_ms()
         channel = call.channel.name if call.channel else ""
         deadline_ms = now_ms + int(wait_s * 1_000)
+        self.check(call)
         headers = (
             *event_headers(event, kind, GATEWAY_SOURCE, channel, call.subject, now_ms),
             ("sluice-reply-partition", b"%d" % self._replies.partition),
@@ -90,6 +98,7 @@ class Commands:
                 *self._signature(kind, part.key, part.value),
             )
             records.append(Outgoing("orders.commands", part.key, part.value, headers))
+        self.check(call)
         waiting: list[asyncio.Future[Reply | None]] = []
         try:
             waiting.extend(self._replies.expect(id_, wait_s) for id_ in ids)
@@ -111,9 +120,15 @@ class Commands:
         call.event = event = new_event_id()
         channel = call.channel.name if call.channel else ""
         headers = event_headers(event, kind, GATEWAY_SOURCE, channel, call.subject, self._now_ms())
+        self.check(call)
         call.positions.append(await self._producer.produce(Outgoing(topic, key, value, headers, partition)))
         if call.place is not None:
             call.place.acknowledged(time.perf_counter() - started)
+
+    def check(self, call: Call) -> None:
+        """Raises StoodStill if this process stood still since the call came. It is asked when the time of a record is
+        known, so one that is sent after a standstill all the same says by its time that it is old."""
+        self._check_standstills(call.standstills)
 
     def _signature(self, kind: str, key: bytes, value: bytes) -> Headers:
         signature = self._signer.sign(kind, key, value)

@@ -61,6 +61,7 @@ class Ingress:
         async def handle(request: web.Request) -> web.Response:
             call = Call(touchpoint.name, time.perf_counter(), address=self._access.address(request))
             ticket = self._calls.ticket_of(request.protocol)
+            call.standstills = ticket.standstills
             try:
                 channel = authenticate(touchpoint, request, call.address)
                 call.channel = channel

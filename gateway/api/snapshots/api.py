@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
+from functools import partial
 
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
@@ -16,6 +17,7 @@ from gateway.dependencies import Dependencies
 from gateway.http.answers import KAFKA_RETRY_AFTER_S, Answer, Refused, bad_data, json_answer
 from gateway.http.call import Call
 from gateway.http.query import flag_of
+from gateway.kafka.commands import Commands
 from gateway.ports import Snapshots
 from gateway.views.snapshots import document_of_run
 from topics.api.routes import COMPLETE
@@ -37,7 +39,8 @@ _CODE: TypeAdapter[str] = TypeAdapter(StockLocationCode)
 
 
 class SnapshotsApi:
-    def __init__(self, settings: Settings, channels: Channels, dependencies: Dependencies) -> None:
+    def __init__(self, settings: Settings, channels: Channels, dependencies: Dependencies, commands: Commands) -> None:
+        self._commands = commands
         self._settings = settings
         self._channels = channels.channels
         self._dependencies = dependencies
@@ -70,6 +73,7 @@ class SnapshotsApi:
             producer=self._dependencies.producer,
             now_ms=self._dependencies.now_ms,
             idle_s=self._settings.snapshot_idle_s,
+            check=partial(self._commands.check, call),
         )
         self._uploads += 1
         try:

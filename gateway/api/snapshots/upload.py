@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -90,7 +90,9 @@ class Upload:
         producer: Producer,
         now_ms: Clock,
         idle_s: float,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
+        """`check`: raises StoodStill if this process stood still since the upload began."""
         self.target = target
         self.counts = Counts()
         self.not_complete: str | None = None
@@ -101,6 +103,7 @@ class Upload:
         self._producer = producer
         self._now_ms = now_ms
         self._idle_s = idle_s
+        self._check = check
         self._location_members = orjson.dumps(location_members(target.location))[:-1]
         self._lines = Lines()
         self._number = 0
@@ -141,12 +144,14 @@ class Upload:
     async def _next(self, content: Content) -> bytes:
         try:
             async with asyncio.timeout(self._idle_s):
-                return await content.readany()
+                read = await content.readany()
         except TimeoutError:
             fault = f"[body: nothing came for {self._idle_s:g} s]"
             raise Refused(408, "TIMEOUT", "The upload stood still, so it was given up", fault) from None
         except (web.RequestPayloadError, ConnectionError) as error:
             raise bad_data("body: ended early, or is not encoded as its headers say") from error
+        self._check()
+        return read
 
     async def _on_lines(self, lines: list[bytes]) -> None:
         taken, lines = self._format.head(lines)

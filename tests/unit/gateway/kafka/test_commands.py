@@ -22,7 +22,9 @@ def call_of(channel: str, subject: str) -> Call:
 
 
 def commands(kafka: FakeKafka) -> Commands:
-    return Commands(kafka, kafka, lambda: NOW_MS, relay_deadline_s=35.0, signer=Signer([]))
+    return Commands(
+        kafka, kafka, lambda: NOW_MS, relay_deadline_s=35.0, signer=Signer([]), check_standstills=lambda _count: None
+    )
 
 
 def expected(call: Call) -> Envelope:
