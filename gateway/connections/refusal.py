@@ -18,8 +18,8 @@ _STREAM = b"PUT /api/inventory/snapshots/"
 
 
 class Caller(Protocol):
-    """A connection as the Admission sees it. `peer`: the address of the other side, of IPv6 its /64; `made`: when it was
-    accepted, by perf_counter; `ticket`: the Admission's own, for what it notes about the present request."""
+    """A connection as the Admission sees it. `peer`: the address of the other side, of IPv6 its /64; `made`: when it
+    was accepted, by perf_counter; `ticket`: the Admission's own, for what it notes about the present request."""
 
     peer: str
     made: float
