@@ -21,6 +21,7 @@ from sluice.cli.gateway_client import fetch
 from sluice.cli.options import FILE, PORT, admin_options, gateway_options, role_options, topics_options
 from sluice.cli.output import show
 from sluice.cli.redrive import redrive
+from sluice.cli.skip import skip
 from sluice.cli.subscriptions import subscriptions
 from sluice.errors import StartError
 
@@ -35,7 +36,7 @@ def main() -> None:
     """Sluice: a streaming gateway on Kafka between online marketplaces and Increff OMS."""
 
 
-for command in (subscriptions, redrive, *dev_commands()):
+for command in (subscriptions, redrive, skip, *dev_commands()):
     main.add_command(command)
 
 

@@ -79,8 +79,7 @@ def consumer(
 
     Records of aborted Kafka transactions are not read, nor anything behind an open transaction before that ends.
     `end_offsets` are therefore those of what can be read. `prompt`: somebody waits for each record.
-    `rebalance_timeout_s`: of its group, if it has one. `options` are
-    aiokafka's own.
+    `rebalance_timeout_s`: of its group, if it has one. `options` are aiokafka's own.
     """
     make = PromptConsumer if prompt else AIOKafkaConsumer
     made = make(

@@ -8,6 +8,8 @@ from topics.values import value
 
 SKIPS = "skips"
 """The catalogue name of the topic that carries them."""
+SOURCES = {"orders.commands": "orders", "inventory.updates": "inventory", "deliveries.requests": "delivery"}
+"""By catalogue name, the topics whose records can be skipped, and the role that decides them."""
 
 
 @value
