@@ -124,7 +124,9 @@ def keep(db: duckdb.DuckDBPyConnection, partition: int, records: list[Any]) -> i
 
 async def read(db: duckdb.DuckDBPyConnection, kafka: str) -> int:
     """All facts that are there now. Returns how many were new."""
-    consumer = AIOKafkaConsumer(TOPIC, bootstrap_servers=kafka, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(
+        TOPIC, bootstrap_servers=kafka, enable_auto_commit=False, isolation_level="read_committed"
+    )
     async with consumer:
         places = [TopicPartition(TOPIC, number) for number in consumer.partitions_for_topic(TOPIC) or ()]
         first, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)

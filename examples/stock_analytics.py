@@ -126,7 +126,9 @@ def keep(db: duckdb.DuckDBPyConnection, topic: str, partition: int, records: lis
 async def read(db: duckdb.DuckDBPyConnection, kafka: str) -> int:
     """All that is there now. Returns how many records were read."""
     topics = {f"sluice.inventory.{topic}.v1": topic for topic in TOPICS}
-    async with AIOKafkaConsumer(*topics, bootstrap_servers=kafka, enable_auto_commit=False) as consumer:
+    async with AIOKafkaConsumer(
+        *topics, bootstrap_servers=kafka, enable_auto_commit=False, isolation_level="read_committed"
+    ) as consumer:
         places = [TopicPartition(name, at) for name in topics for at in consumer.partitions_for_topic(name) or ()]
         first, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
         rows = db.execute("SELECT topic, part, next FROM reader").fetchall()
