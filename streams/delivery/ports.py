@@ -104,7 +104,7 @@ class Call:
     destination: str
     channel: str
     members: dict[str, Any] | None = None
-    body: bytes | None = None
+    body: bytes | memoryview | None = None
     entity: str = ""
     delivery_id: str = ""
     attempt: int = 1
@@ -116,21 +116,22 @@ class Call:
     timeout_s: float | None = None
     """None: the destination's own."""
 
-    def text(self) -> bytes:
-        """The members as JSON."""
+    def text(self) -> bytes | memoryview:
+        """The members as JSON; a view does not copy a large body."""
         return orjson.dumps(self.members or {}) if self.body is None else self.body
 
     def read_members(self) -> dict[str, Any]:
         """The members; those of `body` are decoded anew each time. Raises UnreadableBodyError."""
         if self.body is None:
             return self.members or {}
-        if has_too_many_values(self.body, READ_VALUES_MAX):
+        raw = bytes(self.body)
+        if has_too_many_values(raw, READ_VALUES_MAX):
             raise UnreadableBodyError(f"the request's body may have at most {READ_VALUES_MAX} values")
         try:
-            members: dict[str, Any] = orjson.loads(self.body)
+            members: dict[str, Any] = orjson.loads(raw)
         except orjson.JSONDecodeError as error:
             raise UnreadableBodyError(f"the request's body: {error}") from error
-        if is_too_deep(self.body, members):
+        if is_too_deep(raw, members):
             raise UnreadableBodyError(f"the request's body may nest at most {NESTING_MAX} levels deep")
         return members
 

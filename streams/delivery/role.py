@@ -12,6 +12,7 @@ from random import Random
 from types import MappingProxyType
 
 from streams.delivery import metrics
+from streams.delivery.admission.bytes_in_flight import BytesInFlight
 from streams.delivery.admission.gate_view import GateRegistry
 from streams.delivery.admission.permits import PERMITS
 from streams.delivery.destinations import Destinations, shards_in
@@ -168,6 +169,7 @@ class DeliveryRole(Role):
             clock=self._clock,
             random=self._random,
             crashed=self._failure.report,
+            bytes_in_flight=BytesInFlight(self._settings.delivery_bytes_max),
         )
         factory = DispatcherFactory(
             self._settings,

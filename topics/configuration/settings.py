@@ -33,6 +33,9 @@ CALLS_IN_HAND_MIN = 32
 """So few calls in hand are no overload: one gateway and one orders worker reach most of their throughput with them."""
 CALLS_IN_HAND_MAX = 2_000
 """Calls in hand that keep several orders workers busy at the target time; also a bound of memory, some 20 KiB each."""
+DELIVERY_BYTES_MAX = 64 << 20
+"""Bytes of large requests in flight: 16 of the largest. The memory they take is some times as much, because the sockets
+hold what the far side has not read."""
 BODY_BYTES_MAX = 4 << 20
 """Largest request body: 2,500 order items fit several times."""
 API_READS_MAX = 32
@@ -149,6 +152,12 @@ class Settings(BaseSettings):
         ge=1,
         description="most connections from one address, unless it is a trusted proxy's; when unset as many as are "
         "free, which is half of all for one alone",
+    )
+    delivery_bytes_max: int = Field(
+        default=DELIVERY_BYTES_MAX,
+        gt=0,
+        description="bytes of requests over 64 KiB that a delivery worker sends at once; one to each destination may "
+        "always be sent",
     )
     snapshot_uploads_max: int = Field(
         default=4, ge=1, description="full snapshots of stock that a gateway accepts at once; more get 503"

@@ -77,6 +77,11 @@ class DeliveryRequest(JsonRecord):
     hold: bool = False
 
     @property
+    def size(self) -> int:
+        """Bytes of its body."""
+        return memoryview(self.body).nbytes
+
+    @property
     def members(self) -> dict[str, Any] | None:
         """The body's members, decoded anew each time. Raises ValueError for a text that only a foreign writer makes."""
         members: dict[str, Any] | None = orjson.loads(bytes(self.body))

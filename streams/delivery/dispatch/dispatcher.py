@@ -142,7 +142,7 @@ class Dispatcher:
     def cancel(self) -> list[asyncio.Task[None]]:
         """End everything at once: the partition was revoked. Returns the cancelled tasks, to be awaited."""
         self._gauges.forget()
-        self._lanes.close()
+        self._requests.close()
         self._admission.close(self._wake.set)
         tasks = [*self._loop.cancel(), *self._tasks.cancel()]
         self._slots.on_revoked()

@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from streams.delivery.admission.admission import Admission, Flight
+from streams.delivery.admission.bytes_in_flight import LARGE_BYTES, PAUSE_MS
 from streams.delivery.attempts.attempt import Finished, expire, finish
 from streams.delivery.attempts.gaps import abandon, watermark
 from streams.delivery.attempts.retry_schedule import schedule_of
@@ -84,6 +85,7 @@ class LaneRequests:
         self._schedule = schedule_of(shard.config)
         self._when_dead = when_dead_of(shard.config)
         self._withheld = False
+        self._bytes = worker.bytes_in_flight.share()
 
     def launch(self, turn: LaneTurn, now_ms: int) -> None:
         """The lane's turn has come, and its permits are there."""
@@ -91,8 +93,16 @@ class LaneRequests:
         if not isinstance(step, Send) or step.entry.request.touchpoint != turn.kind:
             self.lanes.schedule(lane)
             return
+        if not self._bytes.take(step.entry.request.size):
+            self.lanes.schedule(lane, not_before_ms=now_ms + PAUSE_MS)
+            return
         flight = self._admission.admit(turn.kind, lane.name, background=turn.background)
         self._begin(lane, step.entry, self._attempt(lane, step.entry, flight, step.passed))
+
+    def close(self) -> None:
+        """Everything ends at once."""
+        self.lanes.close()
+        self._bytes.close()
 
     def _begin(self, lane: Lane, entry: OutboxEntry, work: Coroutine[Any, Any, None]) -> None:
         self.lanes.begin(lane, entry)
@@ -104,6 +114,12 @@ class LaneRequests:
     async def _attempt(
         self, lane: Lane, entry: OutboxEntry, flight: Flight, passed: Sequence[OutboxEntry] = ()
     ) -> None:
+        try:
+            await self._send(lane, entry, flight, passed)
+        finally:
+            self._bytes.give_back(entry.request.size)
+
+    async def _send(self, lane: Lane, entry: OutboxEntry, flight: Flight, passed: Sequence[OutboxEntry]) -> None:
         if passed:
             await self._report_passed(entry, flight, passed)
         if self._admission.recall(flight):
@@ -209,6 +225,8 @@ class LaneRequests:
         self._sender.counters.count_outcome(entry.request.touchpoint, finished.kind)
 
 
-def _text_of(request: DeliveryRequest) -> bytes:
-    """The request's members as JSON; a request without a body has none."""
-    return b"{}" if request.body == NO_BODY else bytes(request.body)
+def _text_of(request: DeliveryRequest) -> bytes | memoryview:
+    """The request's members as JSON; a request without a body has none. A large one is not copied."""
+    if request.body == NO_BODY:
+        return b"{}"
+    return bytes(request.body) if request.size < LARGE_BYTES else memoryview(request.body)

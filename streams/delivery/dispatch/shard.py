@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from streams.delivery.admission.admission import Admission, Flight
+from streams.delivery.admission.bytes_in_flight import BytesInFlight
 from streams.delivery.attempts.attempt import attempt_once
 from streams.delivery.dispatch.metrics import DispatcherCounters
 from streams.delivery.ports import AttemptResult, Call, Clock, Sender
 from streams.runtime.role import Committer
 from topics.configuration.pace import Pace
+from topics.configuration.settings import DELIVERY_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,7 @@ class Worker:
     clock: Clock
     random: Random
     crashed: Callable[[BaseException], None]
+    bytes_in_flight: BytesInFlight = field(default_factory=lambda: BytesInFlight(DELIVERY_BYTES_MAX))
 
 
 class ShardSender:

@@ -23,6 +23,9 @@ disturbance is over by then, and most of a relay's 40 s deadline is left."""
 DECODED_MAX = 2_000
 """Waiting requests of a dispatcher that stay decoded, some 4 MB. Others are decoded again when they come first."""
 
+DECODED_BYTES_MAX = 8 << 20
+"""Bytes of their bodies, twice the usual. A body shares its memory with the outbox until that moves it to disk."""
+
 
 @value
 class Send:
@@ -59,13 +62,15 @@ def mark_of(entry: OutboxEntry) -> int:
 
 
 class OutboxReader:
-    """Reads requests of a dispatcher's lanes from the outbox. `decoded`: how many of them the lanes keep decoded."""
+    """Reads requests of a dispatcher's lanes from the outbox. `decoded`: how many of them the lanes keep decoded;
+    `decoded_bytes`: the bytes of their bodies."""
 
-    __slots__ = ("decoded", "outbox")
+    __slots__ = ("decoded", "decoded_bytes", "outbox")
 
     def __init__(self, outbox: Table) -> None:
         self.outbox = outbox
         self.decoded = 0
+        self.decoded_bytes = 0
 
     def read(self, lane: str, name: str) -> OutboxEntry | None:
         raw = self.outbox.get(entry_key(lane, name))
@@ -148,7 +153,9 @@ class Lane:
         if entry.request.relay:
             self.relays.add(name)
         is_first = next(iter(self.requests)) == name
-        if is_first or entry.request.relay or self._reader.decoded < DECODED_MAX:
+        reader = self._reader
+        has_room = reader.decoded < DECODED_MAX and reader.decoded_bytes < DECODED_BYTES_MAX
+        if is_first or entry.request.relay or has_room:
             self._keep_decoded(entry)
         else:
             self._release(name)
@@ -169,10 +176,13 @@ class Lane:
         self._release(entry.request.id)
         self._decoded[entry.request.id] = entry
         self._reader.decoded += 1
+        self._reader.decoded_bytes += entry.request.size
 
     def _release(self, name: str) -> None:
-        if self._decoded.pop(name, None) is not None:
+        entry = self._decoded.pop(name, None)
+        if entry is not None:
             self._reader.decoded -= 1
+            self._reader.decoded_bytes -= entry.request.size
 
     def behind(self) -> list[OutboxEntry]:
         """The requests behind the first."""

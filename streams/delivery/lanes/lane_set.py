@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from streams.delivery.clock import NEVER
-from streams.delivery.lanes.lane import DECODED_MAX, Expire, Lane, OutboxReader, Send, mark_of
+from streams.delivery.lanes.lane import DECODED_BYTES_MAX, DECODED_MAX, Expire, Lane, OutboxReader, Send, Wait, mark_of
 from streams.delivery.lanes.ready_queue import CallTurn, LaneTurn, ReadyQueue
 from streams.delivery.lanes.spilled import SpilledLanes
 from streams.delivery.outbox.records import OutboxEntry
@@ -141,8 +141,9 @@ class LaneSet:
         lane.busy = True
         lane.in_flight = entry.request.id
 
-    def schedule(self, lane: Lane, *, reloaded: bool = False) -> None:
-        """Queue the lane for its next step. `reloaded`: from disk, where it was the first of its class."""
+    def schedule(self, lane: Lane, *, reloaded: bool = False, not_before_ms: int = 0) -> None:
+        """Queue the lane for its next step. `reloaded`: from disk, where it was the first of its class.
+        `not_before_ms`: a request of it cannot be sent before."""
         lane.ticket += 1
         lane.busy = False
         self._free_room(lane)
@@ -157,6 +158,8 @@ class LaneSet:
             lane.blocked_by = blocked_by
             self.blocked_changes += 1
         step = lane.next_step(self._now_ms())
+        if not_before_ms and isinstance(step, Send):
+            step = Wait(not_before_ms)
         if isinstance(step, Expire):
             self._expire(lane, step.entry)
         elif isinstance(step, Send):
@@ -198,7 +201,7 @@ class LaneSet:
         self.queue.push_ready(turn, priority, due_ms, RELAY_WEIGHT if request.relay else 0.0)
         # It may wait long for a permit or the gate; its relays are withdrawn in time all the same.
         self.queue.push_timed(turn, lane.next_expiry_ms())
-        if self._reader.decoded > DECODED_MAX:
+        if self._reader.decoded > DECODED_MAX or self._reader.decoded_bytes > DECODED_BYTES_MAX:
             lane.release_decoded()
 
     def _withdraw_overdue(self, turn: LaneTurn, now_ms: int) -> None:

@@ -10,6 +10,7 @@ from streams.delivery.outbox.records import (
     OUTBOX,
     LaneHeader,
     OutboxEntry,
+    decode_entry,
     decode_header,
     entry_key,
     header_key,
@@ -49,6 +50,10 @@ ENTRY_GROWTH_BYTES = 16 << 10
 each. The dead letter carries the message twice."""
 ENTRY_BYTES_MAX = VALUE_BYTES_MAX - ENTRY_GROWTH_BYTES
 """A larger request is set aside at once: one that outgrew its record after an attempt would end the role, for ever."""
+
+SHARED_BYTES_MIN = 64 << 10
+"""An entry of more bytes is decoded from the outbox's value, whose memory its body then shares, in place of that of the
+record it came from. A smaller one is not worth the time."""
 
 log = logging.getLogger(__name__)
 
@@ -263,6 +268,8 @@ def _enqueue(request: DeliveryRequest, record: Record, outbox: Table, accepted: 
             raise Poison(TOO_LARGE, f"the request would take {len(raw)} bytes while it waits")
         waiting = entry_key(request.lane, request.id)
         outbox.put(waiting, raw)
+        if len(raw) > SHARED_BYTES_MIN:
+            entry = decode_entry(raw)
         accepted[waiting] = (raw, entry)
     header.epoch = max(header.epoch, epoch)
     outbox.put(key, header.encode())

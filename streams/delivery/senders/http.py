@@ -120,7 +120,7 @@ class HttpSender(Sender):
         return headers
 
 
-def _body(call: Call, members: dict[str, Any]) -> bytes | None:
+def _body(call: Call, members: dict[str, Any]) -> bytes | memoryview | None:
     """The HTTP body of a call; None where it has none. `members` are read only where the path needs some of them."""
     touchpoint = call.touchpoint
     if touchpoint.query:

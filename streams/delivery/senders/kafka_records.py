@@ -49,7 +49,7 @@ def request_key(call: Call) -> bytes:
 
 
 def request_value(call: Call) -> bytes:
-    return call.text()
+    return bytes(call.text())
 
 
 def correlation_of(headers: Sequence[tuple[str, bytes]]) -> str | None:

@@ -113,4 +113,4 @@ def request_body(call: Call) -> bytes:
     }
     members = call.text()
     more = b"," if len(members) > len(b"{}") else b""
-    return b'%b%b"delivery":%b}' % (members[:-1], more, orjson.dumps(delivery))
+    return b"".join((members[:-1], more, b'"delivery":', orjson.dumps(delivery), b"}"))
