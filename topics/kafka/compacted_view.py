@@ -87,8 +87,8 @@ class CompactedView:
         self._polled: dict[int, int] = {}
         self._current: dict[int, int] = {}
         self._epochs = Epochs()
-        self._unreadable: set[bytes] = set()
-        """Keys whose last record cannot be read, as far as they are remembered."""
+        self._unreadable: dict[bytes, int] = {}
+        """Keys whose last record cannot be read, as far as they are remembered, with their partitions."""
         self._held: dict[int, tuple[int, float]] = {}
         """By partition, the offset at which an open transaction holds the view up, and since when."""
         self._generation = 0
@@ -276,11 +276,11 @@ class CompactedView:
     def _note(self, partition: int, record: Any, why: Exception | str) -> None:
         UNREADABLE.note(self._name, record.key, why, partition=partition, offset=record.offset)
         if record.key is not None and UNREADABLE.is_noted(self._name, record.key):
-            self._unreadable.add(record.key)
+            self._unreadable[record.key] = partition
 
     def _readable(self, key: bytes) -> None:
-        self._unreadable.discard(key)
-        UNREADABLE.read_again(self._name, key)
+        if self._unreadable.pop(key, None) is not None:
+            UNREADABLE.read_again(self._name, key)
 
     async def _notice_ends(self, consumer: AIOKafkaConsumer) -> None:
         """Finds partitions that are caught up, by the consumer's position: a log may end in offsets without records."""
@@ -339,6 +339,8 @@ class CompactedView:
             self._held.pop(partition, None)
             self._epochs.forget(partition)
             self._behind.discard(partition)
+            for key in [key for key, found_in in self._unreadable.items() if found_in == partition]:
+                self._readable(key)
             self._on_partition_dropped(partition)
         self._followed = self._followed.difference(partitions)
 

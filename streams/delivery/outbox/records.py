@@ -18,7 +18,7 @@ from streams.runtime.invariants import violated
 from streams.runtime.role import Change, Table
 from topics.records.deliveries import Attempt, DeliveryRequest, Redrive
 from topics.records.json_record import decode_by, encode_record
-from topics.records.keys import join, split
+from topics.records.keys import escape, join, split
 from topics.records.unreadable import UnreadableError, reason_of
 from topics.subscriptions.model import FACT, KINDS
 
@@ -316,6 +316,8 @@ def read_entry(key: bytes, raw: bytes) -> OutboxEntry:
         raise UnreadableError(f"not a waiting request: {reason_of(error)}") from error
     if (entry.request.lane, entry.request.id) != (lane, request):
         raise UnreadableError("not a waiting request: its lane or id is not the one in its key")
+    if not lane.startswith(escape(entry.request.destination) + "|"):
+        raise UnreadableError("not a waiting request: its destination is not the one in its key")
     if entry.request.touchpoint not in KINDS:
         raise UnreadableError("a waiting request of a kind that this version does not know")
     return entry

@@ -50,6 +50,9 @@ ENTRIES: dict[str, Callable[[bytes], bytes]] = {
     **{f"{value[:20]!r}": partial(_replaced, value) for value in VALUES},
     "a position that is no number": lambda raw: newer(raw, position="first"),
     "another request's": lambda raw: newer(raw, request={**orjson.loads(raw)["request"], "id": "another"}),
+    "another destination's": lambda raw: newer(
+        raw, request={**orjson.loads(raw)["request"], "destination": "channel:demo"}
+    ),
     "a kind of a newer version": lambda raw: newer(raw, request={**orjson.loads(raw)["request"], "touchpoint": "new"}),
 }
 
