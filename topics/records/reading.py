@@ -28,8 +28,8 @@ class MadeBy(NamedTuple):
 
 NOBODY = MadeBy(0, -1)
 """For a record that no streams role wrote: older than any of theirs."""
-NUMBER_MAX = 2**62
-"""Above any epoch or offset that Sluice reaches, and what counts from there on still fits 64 bits."""
+NUMBER_BITS = 62
+"""Bits of an epoch or offset: more than Sluice reaches, and what counts from there on still fits 64 bits."""
 
 
 def made_by(headers: Sequence[tuple[str, bytes | None]]) -> MadeBy:
@@ -50,9 +50,7 @@ def read_made_by(content: bytes | None) -> tuple[int, int]:
         epoch, offset = int(first), int(second)
     except (AttributeError, ValueError):  # null, or anything else from somebody else
         return NOBODY
-    if epoch >= NUMBER_MAX or offset >= NUMBER_MAX or epoch < 0 or offset < NOBODY.offset:
-        return NOBODY
-    return epoch, offset
+    return NOBODY if (epoch | offset + 1) >> NUMBER_BITS else (epoch, offset)  # too large, or negative
 
 
 class Epochs:

@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 
 from streams.runtime.metrics import Metrics
 from streams.runtime.tables.partition_table import NO_OFFSET, PartitionTable
-from topics.records.reading import MADE_BY, NOBODY, OWNER_KEY, read_made_by
+from topics.records.reading import MADE_BY, NOBODY, NUMBER_BITS, OWNER_KEY
 from topics.records.unreadable import NOT_OURS, UNREADABLE
 
 log = logging.getLogger(__name__)
@@ -90,5 +90,10 @@ def _made_by(headers: Sequence[tuple[str, bytes | None]]) -> tuple[int, int]:
     # Does what topics.records.reading.made_by does in less time, for a million records: state has one such header.
     for name, content in headers:
         if name == MADE_BY:
-            return read_made_by(content)
+            try:
+                epoch, _, offset = content.partition(b"/")  # type: ignore[union-attr]
+                found = int(epoch), int(offset)
+            except (AttributeError, ValueError):
+                return NOBODY
+            return NOBODY if (found[0] | found[1] + 1) >> NUMBER_BITS else found
     return NOBODY
