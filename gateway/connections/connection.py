@@ -195,7 +195,7 @@ class Connection(TimedConnection):
         if self._held:
             self._loop.call_soon(self._go_on)
         else:
-            self._registry.peers.rest(self)
+            self._rest()
 
     def _go_on(self) -> None:
         """Takes the next request from what was held."""
@@ -243,7 +243,7 @@ class Connection(TimedConnection):
             return b""
         self._unwatch()
         if not over:
-            self._registry.peers.rest(self)
+            self._rest()
             return b""
         rest = rest[-over:]
         if self._paused:
@@ -260,7 +260,7 @@ class Connection(TimedConnection):
             if over:
                 self._heads(data[-over:])
             else:
-                self._registry.peers.rest(self)
+                self._rest()
 
     def _malformed(self, fault: str, head: bytes) -> None:
         """Answers what is no HTTP, and ends the connection. `head`: empty if it is the body of a request in hand."""

@@ -69,15 +69,17 @@ class Limits:
 
 
 def raise_file_limit() -> int:
-    """Raises this process's soft limit of open files to the hard one, and returns it."""
+    """Lets this process open as many files as its connections can need, if its hard limit allows. Returns how many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (ValueError, OSError):
-            return soft
-        soft = hard
-    return CONNECTIONS_CAP * 2 if soft == resource.RLIM_INFINITY else soft
+    wanted = CONNECTIONS_CAP + FILES_RESERVE + SURPLUS_MAX
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted if soft == resource.RLIM_INFINITY else soft
+    raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+    except (ValueError, OSError):
+        return soft
+    return raised
 
 
 def limits_of(settings: Settings, files: int) -> Limits:

@@ -121,6 +121,11 @@ class TimedConnection(QuietHandler):
             self._counted = False
             self._registry.peers.leave(self)
 
+    def _rest(self) -> None:
+        """Waits for the next request."""
+        if self._counted:
+            self._registry.peers.rest(self)
+
     async def start(self) -> None:
         try:
             await super().start()

@@ -112,7 +112,7 @@ async def test_an_answer_that_comes_before_the_body_leaves_the_connection_usable
     assert hook.ends == [b"/a", b"/b"]
 
 
-async def test_a_request_ends_once_also_when_its_connection_is_lost() -> None:
+async def test_a_request_ends_once_also_when_its_connection_is_lost(caplog: pytest.LogCaptureFixture) -> None:
     hook, goes_on = RefusesNo(), asyncio.Event()
 
     async def waits(_request: web.Request) -> web.Response:
@@ -129,6 +129,8 @@ async def test_a_request_ends_once_also_when_its_connection_is_lost() -> None:
         assert hook.ends == []
         goes_on.set()
         await eventually(lambda: hook.ends == [b"/a"])
+        assert not server.registry.peers._idle
+    assert "failed" not in caplog.text
 
 
 async def test_a_refusal_that_cannot_keep_the_connection_says_so_and_can_be_read() -> None:
