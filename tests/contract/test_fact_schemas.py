@@ -54,7 +54,9 @@ def test_facts_are_valid_under_the_released_schemas() -> None:
     story.tell("acknowledgement", acknowledgement_body(location="AUH-ST-04"))
     story.tell("handover-notification", handover_body())
     released = schemas.read(ROOT / schemas.RELEASED)
-    for fact in story.facts:
+    known = [fact for fact in story.facts if fact.name in released]
+    assert {fact.name for fact in story.facts} - {fact.name for fact in known} == {"call-not-applied"}, "it is newer"
+    for fact in known:
         Draft202012Validator(released[fact.name]).validate(orjson.loads(orjson.dumps(fact.data)))
 
 

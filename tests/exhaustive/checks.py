@@ -12,8 +12,9 @@ from streams.order.machine.races import DISAGREEMENTS, ENDINGS, ending_of
 from streams.order.model.entities import Order, decode_entity
 from streams.order.model.states import OrderState
 from tests.exhaustive.far_sides import ASKING, HANDED, PACKED, View
-from tests.exhaustive.state import ASKED, LATER
+from tests.exhaustive.state import ASKED, LATER, REFUSED_CALL
 from tests.exhaustive.world import World
+from topics.contract.touchpoints import BY_NAME
 
 Fact = tuple[str, str]
 CROSSED = {"hold-crossed"}
@@ -133,12 +134,21 @@ def ending(world: World) -> tuple[str, list[str]]:
             told.add(said)
     if any(world.increff.shipment(n) == ASKING for n in world.rules.scenario.shipments):
         wrong.append("Increff is still asking for a Pack")
+    wrong += _silent(world)
     scenario = world.rules.scenario
     if told - CROSSED and scenario.cut_off and not scenario.disturbances:
         wrong.append(f"nothing was disturbed, and still the views differ: {', '.join(sorted(told))}")
     name = ending_of(order)
     wrong += [f"not documented: {word}" for word in undocumented(name, told)]
     return ", ".join([name, *sorted(told)]), wrong
+
+
+def _silent(world: World) -> list[str]:
+    """Calls that may have been answered with success before their verdict, which was none, and no fact says so."""
+    said = {about for name, about in world.facts if name == "call-not-applied"}
+    calls = [world.rules.calls[index] for index, call in enumerate(world.calls) if call.status == REFUSED_CALL]
+    lost = [call for call in calls if not BY_NAME[call.touchpoint].refusable and call.touchpoint not in said]
+    return [f"nobody says that {call.name} was not applied" for call in lost]
 
 
 def undocumented(name: str, told: Iterable[str]) -> list[str]:

@@ -62,8 +62,12 @@ HOLDING = frozenset({"hold", "release", "delivered"})
 SLOW = frozenset({"create-outward-order", "customer-cancellation", "pack-order"})
 """Requests whose outcome takes a while to arrive: until then the far side knows more than Sluice."""
 
-SETTLED = frozenset({"pack", "handover", "seller", "cancel"})
-"""Calls whose repeat may not be refused once they succeeded. (That of a Create is, once Increff refused the order.)"""
+SETTLED = frozenset({"hold", "release", "delivered", "ack", "pack", "handover", "seller", "cancel"})
+"""Calls whose repeat may not be refused once they succeeded. (That of a Create is, once Increff refused the order, and
+that of an update which Increff refused.)"""
+
+UNDONE = {(fact, "update-order-properties") for fact in ("delivery-refused", "delivery-failed")}
+"""Facts after which an update does not count as taken any more."""
 
 Step = tuple[str, int]
 """What happens, and to which call, request or disturbance."""
@@ -242,8 +246,8 @@ class World:
             if number < state.deaf:
                 continue
             if state.status == DONE:
-                crossed = ("cancellation-crossed", "") in self.facts
-                if verdict in (Verdict.REFUSED, Verdict.CONFLICT) and call.verb in SETTLED and not crossed:
+                undone = self.facts & UNDONE and call.verb in HOLDING
+                if verdict in (Verdict.REFUSED, Verdict.CONFLICT) and call.verb in SETTLED and not undone:
                     self.problems += (f"a repeat of {call.name}, which had succeeded, is refused: {message}",)
                 continue
             if verdict in (Verdict.FAILED, Verdict.EARLY):

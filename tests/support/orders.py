@@ -173,6 +173,7 @@ class Story:
     unknown_orders: str = "park"
     owners: dict[str, Event] = field(default_factory=dict)
     """Request id -> the command that made it."""
+    requests: list[RequestDelivery] = field(default_factory=list)
 
     def tell(
         self, touchpoint: str, body: dict[str, Any], event_id: str = "", *, offered: bool = True, after_ms: int = 10
@@ -280,6 +281,7 @@ class Story:
                 self.facts.append(effect)
             elif isinstance(effect, RequestDelivery):
                 self.owners[effect.id] = event
+                self.requests.append(effect)
 
     def _perform(self, event: Event, decided: Decided) -> list[Effect]:
         self._note(event, decided)

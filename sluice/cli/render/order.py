@@ -9,6 +9,13 @@ from typing import Any
 
 Document = Mapping[str, Any]
 
+_IN_WORDS = {
+    "hold-crossed": "Increff may have the hold; the next update tells it",
+    "notice-overtaken": "{by} was sent before {touchpoint}, which keeps failing",
+    "call-not-applied": "{touchpoint} was answered as taken and was not applied: {verdict}, {reason}",
+}
+"""Facts that are easily misread by their members."""
+
 _NOT_SHOWN = {"sequence", "name", "at_ms", "atMs", "channel", "orderCode"}
 """Members of a fact that are not shown after its name."""
 
@@ -113,13 +120,23 @@ def _fact(fact: Document) -> str:
 
 
 def _more(fact: Document) -> str:
-    """Return the short members of a fact, for its line."""
+    """Return the short members of a fact, for its line; a sentence for some facts."""
+    sentence = _IN_WORDS.get(str(fact.get("name")))
+    if sentence is not None:
+        return f"  {sentence.format_map(_Members(fact))}"
     shown = [
         f"{name}={value}"
         for name, value in fact.items()
         if name not in _NOT_SHOWN and isinstance(value, str | int | float | bool)
     ]
     return f"  {' '.join(shown)}" if shown else ""
+
+
+class _Members(dict[str, Any]):
+    """Members of a fact; one that it lacks is `?`."""
+
+    def __missing__(self, _name: str) -> str:
+        return "?"
 
 
 def _delivery(delivery: Document) -> Iterator[str]:

@@ -79,6 +79,7 @@ def retry_create(decision: Decision[Order]) -> Ruling:
     order.reason = None
     order.milestones.pop("rejected", None)
     order.acknowledged.clear()
+    order.forget_calls()
     return _submit(decision, corrected)
 
 

@@ -6,13 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 from streams.order.forward import adopt, deferred_calls, early_events, fulfilment_type
+from streams.order.forward.progress import order_context
 from streams.order.machine import watchdog
 from streams.order.machine.outcomes import entity_context, note_outcome
 from streams.order.machine.transitions import MAKERS, TABLES, absent
+from streams.order.model import limits
 from streams.order.model.canonical import id_digest
 from streams.order.model.decision import (
+    DUPLICATE,
     NO_ROOM,
     PASSING,
+    REFUSALS,
     AnswerLookup,
     Decision,
     NoRoomError,
@@ -122,7 +126,7 @@ def _rule(decision: Decision[Any]) -> Ruling:
     ruling = _switched_off(event)
     if ruling is not None:
         return ruling
-    ruling = _look_up(decision)
+    ruling = _no_room(decision) or _look_up(decision)
     if ruling.verdict is Verdict.EARLY and event.kind in early_events.MAY_COME_EARLY:
         return early_events.keep_early(decision, ruling)
     if isinstance(decision.entity, Order):
@@ -131,10 +135,42 @@ def _rule(decision: Decision[Any]) -> Ruling:
 
 
 def _look_up(decision: Decision[Any]) -> Ruling:
-    """The ruling of the table's cell."""
+    """The ruling of the table's cell. A call that was taken is not refused when it comes again: see `remember`."""
     entity, event = decision.entity, decision.event
     cell = TABLES[entity.KIND].get((entity.state, event.kind))
-    return cell.handler(decision) if cell is not None else absent(entity, event)
+    ruling = cell.handler(decision) if cell is not None else absent(entity, event)
+    return DUPLICATE if ruling.verdict in REFUSALS and decision.was_taken() else ruling
+
+
+def _no_room(decision: Decision[Any]) -> Ruling | None:
+    """The ruling on a call that cannot be refused, and whose request has no room; None when it may be decided.
+
+    Asked before it is decided: a fact has to report it, and after NoRoomError nothing of a decision counts.
+    """
+    event = decision.event
+    if not _unrefusable(event) or not event.offered or decision.entity.has_room():
+        return None
+    return DUPLICATE if decision.was_taken() else failed(NO_ROOM)
+
+
+def _report_unapplied(decision: Decision[Any], ruling: Ruling) -> None:
+    """Publish a fact about a call that may have been answered with success before its verdict, which is none.
+
+    Its caller goes by the success, so what this side has differs from what that one has. Once for each content.
+    """
+    event, order, verdict = decision.event, decision.entity, ruling.verdict
+    if not _unrefusable(event) or event.touchpoint is None or verdict is None or verdict.succeeded or ruling.kept:
+        return
+    if isinstance(order, Order) and decision.report_unapplied(verdict):
+        noted = {"touchpoint": event.touchpoint.name, "verdict": verdict.value}
+        # The reason may be in a far side's words: it is for the order's own list, not for every reader of facts.
+        reason = {"reason": ruling.message[: limits.MESSAGE_MAX]}
+        decision.fact("call-not-applied", {**order_context(order), **noted, "eventId": event.id}, {**noted, **reason})
+
+
+def _unrefusable(event: Event) -> bool:
+    """Whether the event is a call that is answered with success when its verdict is late."""
+    return event.touchpoint is not None and not event.touchpoint.refusable
 
 
 def _expire(decision: Decision[Order]) -> None:
@@ -175,6 +211,7 @@ def _finished(decision: Decision[Any], ruling: Ruling) -> Decided:
     event, entity = decision.event, decision.entity
     if event.outcome is None and not ruling.kept and not _has_recorded_answer(event, ruling.verdict):
         decision.remember(ruling)
+    _report_unapplied(decision, ruling)
     decision.reply(event.id, event.reply_to, ruling)
     entity.updated_ms = decision.now_ms
     gone = isinstance(entity, Order) and early_events.is_nothing_left(entity)
@@ -216,11 +253,11 @@ def _known(entity: Entity, event: Event, now_ms: int) -> Ruling | None:
         if known is not None:
             return known
     digest = id_digest(event.id)
-    for seen, word, message in entity.seen:
-        if seen == digest:
-            verdict = Verdict(word)
+    for entry in entity.seen:
+        if entry[0] == digest:
+            verdict = Verdict(entry[1])
             if not _has_recorded_answer(event, verdict):
-                return Ruling(verdict, message)
+                return Ruling(verdict, entry[2])
     return None
 
 

@@ -58,9 +58,11 @@ def notice_failed(decision: Decision[Any]) -> Ruling:
     outcome, entity = decision.outcome, decision.entity
     if outcome.touchpoint == UPDATE.name and isinstance(entity, Order):
         property_update_failed(entity, outcome.request)
+        entity.forget_call_of(outcome.request)
         settle_order(decision)
     if outcome.touchpoint == "update-returns" and isinstance(entity, Return):
         entity.properties = ""  # so that a repeat is sent
+        entity.forget_call_of(outcome.request)
     if outcome.kind is not OutcomeKind.DEAD:
         decision.fact("delivery-refused", *_about(decision, outcome))
     return APPLIED

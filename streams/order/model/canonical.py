@@ -32,6 +32,11 @@ def id_digest(event_id: str) -> str:
     return hashlib.blake2b(event_id.encode(), digest_size=8).hexdigest()
 
 
+def call_digest(touchpoint: str, payload: str) -> str:
+    """Stands for a call with its content, of which `payload` is the digest: the same for each repeat of the call."""
+    return hashlib.blake2b(f"{touchpoint} {payload}".encode(), digest_size=8).hexdigest()
+
+
 @cache
 def shape_of(model: type[Body]) -> dict[str, Shape]:
     """The members a model knows, down to its lists' objects."""

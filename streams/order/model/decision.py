@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from streams.order.model import limits
-from streams.order.model.canonical import id_digest
+from streams.order.model.canonical import call_digest, digest, id_digest
 from streams.order.model.effects import Effect, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
-from streams.order.model.entities import Entity
+from streams.order.model.entities import Entity, request_id
 from streams.order.model.events import Event, EventKind, kind_of_command
 from streams.order.model.parts import Delivery, NotedFact, Relay, Waiter
-from topics.contract.definition import AtDeadline, Direction, Touchpoint
+from topics.contract.definition import AtDeadline, Direction, Repeat, Touchpoint
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import Outcome, OutcomeKind
 from topics.records.keys import INCREFF, channel_destination, join, split
@@ -60,6 +60,9 @@ def conflict(message: str) -> Ruling:
     return Ruling(Verdict.CONFLICT, message)
 
 
+KNOWN_OTHERWISE = (Repeat.CONFLICT_IF_CHANGED, Repeat.RECORDED_ANSWER)
+"""Rules for a repeat by which it is known without the digest of its call: by the entity's own, by the answer."""
+REFUSALS = (Verdict.REFUSED, Verdict.CONFLICT)
 PASSING = (Verdict.EARLY, Verdict.FAILED)
 """Verdicts that tell the caller to repeat. They are not remembered: the same event again may get another verdict."""
 
@@ -74,7 +77,7 @@ class NoRoomError(Exception):
 class Decision(Generic[EntityT]):
     """`entity` is the decision's own copy and may be changed."""
 
-    __slots__ = ("effects", "entity", "event", "listed", "lookup", "now_ms")
+    __slots__ = ("_call", "effects", "entity", "event", "listed", "lookup", "now_ms")
 
     def __init__(self, entity: EntityT, event: Event, now_ms: int, lookup: AnswerLookup) -> None:
         self.entity = entity
@@ -82,8 +85,25 @@ class Decision(Generic[EntityT]):
         self.now_ms = now_ms
         self.lookup = lookup
         self.effects: list[Effect] = []
+        self._call: str | None = None
         self.listed = False
         """Whether the list of deliveries changed, although nothing follows from it."""
+
+    @property
+    def call(self) -> str:
+        """The digest of the event's call; empty for one whose repeat is known by other means."""
+        if self._call is None:
+            event, touchpoint = self.event, self.event.touchpoint
+            if touchpoint is None or touchpoint.repeat in KNOWN_OTHERWISE:
+                self._call = ""
+            else:
+                self._call = call_digest(touchpoint.name, digest(touchpoint.request, event.body))
+        return self._call
+
+    def was_taken(self) -> bool:
+        """Whether the event's call was taken before, under another event id."""
+        call = self.call
+        return bool(call) and any(known == call and Verdict(word).succeeded for word, known in self.entity.calls())
 
     @property
     def outcome(self) -> Outcome:
@@ -167,7 +187,7 @@ class Decision(Generic[EntityT]):
             return failed(NO_ROOM)
         request = self._request(touchpoint, body, self._asking_id(event.id), event.deadline_ms, relay=True)
         waiters = [] if event.reply_to is None else [Waiter(event.id, event.reply_to, event.deadline_ms)]
-        relay = Relay(request, touchpoint.name, key, waiters, data, deadline_ms=event.deadline_ms)
+        relay = Relay(request, touchpoint.name, key, waiters, data, deadline_ms=event.deadline_ms, call=self.call)
         if former is not None:
             relay.former = former.request
             self.entity.relays.remove(former)
@@ -210,6 +230,8 @@ class Decision(Generic[EntityT]):
     def pass_on(self, relay: Relay) -> None:
         """Give the far side's answer to every caller that waits for it."""
         self.answer_waiters(relay, Ruling(Verdict.APPLIED, status=self.outcome.status, body=self.outcome.body))
+        if relay.call:
+            self.remember(APPLIED, self.outcome.request, relay.call)
 
     def pass_on_failure(self, relay: Relay) -> Ruling:
         """Tell every caller that waits of the far side's refusal in its own words, or that no answer came."""
@@ -251,13 +273,30 @@ class Decision(Generic[EntityT]):
         known = id_digest(self.event.id)
         return any(entry[0] == known for entry in self.entity.seen)
 
-    def remember(self, ruling: Ruling, event: str = "") -> None:
-        """Keep a lasting verdict under its event's id, so that the same event again gets the same verdict."""
+    def remember(self, ruling: Ruling, event: str = "", call: str = "") -> None:
+        """Keep a lasting verdict under its event's id, so that the same event again gets the same verdict.
+
+        A call that was taken is kept by its digest, too: a caller that got no verdict in time repeats it under another
+        id, and must learn that it was taken, whatever became of the entity since. `call`: of an `event` that is not
+        this one.
+        """
         if ruling.verdict is None or ruling.verdict in PASSING:
             return
-        seen = self.entity.seen
-        seen.append([id_digest(event or self.event.id), ruling.verdict.value, ruling.message[: limits.MESSAGE_MAX]])
-        del seen[: -limits.SEEN_MAX]
+        if not event and ruling.verdict.succeeded:
+            call = self.call
+        message = ruling.message[: limits.MESSAGE_MAX]
+        self._note_seen([id_digest(event or self.event.id), ruling.verdict.value, message, call])
+
+    def report_unapplied(self, verdict: Verdict) -> bool:
+        """Note that a fact reports the event's call as not applied. False when one did already."""
+        if any(known == self.call and not Verdict(word).succeeded for word, known in self.entity.calls()):
+            return False
+        self._note_seen(["", verdict.value, "", self.call])
+        return True
+
+    def _note_seen(self, entry: list[str]) -> None:
+        self.entity.seen.append(entry)
+        del self.entity.seen[: -limits.SEEN_MAX]
 
     def _asking_id(self, event: str) -> str:
         """The id of an event's request. Delivery sends an id once, so after an unanswered first request another id.
@@ -317,11 +356,6 @@ def reply_of(event: str, reply_to: Address | None, ruling: Ruling) -> ReplyTo | 
         return None
     reply = Reply(event=event, verdict=ruling.verdict, message=ruling.message, status=ruling.status, body=ruling.body)
     return ReplyTo(reply_to, reply)
-
-
-def request_id(event: str) -> str:
-    """An event makes one request at a time, so the same event decided again makes the same request."""
-    return f"{event}.0"
 
 
 def destination_of(touchpoint: Touchpoint, channel: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import msgspec
 from msgspec import Struct, field
 
 from streams.order.model import limits
+from streams.order.model.canonical import id_digest
 from streams.order.model.parts import (
     Claim,
     DeferredCall,
@@ -27,6 +29,20 @@ from topics.records.keys import manifest_key, order_key, return_key
 
 class StateError(ValueError):
     """A value on orders.state is not an entity's state."""
+
+
+_DIGEST = 3
+"""Place of a call's digest in an entry of `seen`."""
+
+
+def request_id(event: str) -> str:
+    """An event makes one request at a time, so the same event decided again makes the same request."""
+    return f"{event}.0"
+
+
+def event_of(request: str) -> str:
+    """The event that made a request; see `request_id`."""
+    return request.removesuffix(".0")
 
 
 class Entity(Struct, kw_only=True, omit_defaults=True, tag_field="kind"):
@@ -52,7 +68,9 @@ class Entity(Struct, kw_only=True, omit_defaults=True, tag_field="kind"):
     fact_sequence: int = field(default=0, name="factSequence")
     facts: list[NotedFact] = field(default_factory=list)
     seen: list[list[str]] = field(default_factory=list)
-    """Recent events: [short digest of the id, verdict, message], oldest first."""
+    """Recent events: [short digest of the id, verdict, message, digest of the call], oldest first. The last is empty
+    where a repeat of the call is known by other means; states of before have three members. Without an id: a call that
+    a fact reported as not applied."""
     sequences: dict[str, int] = field(default_factory=dict)
     """The count of requests per destination, by which an old request is known from a new one."""
     deliveries: list[Delivery] = field(default_factory=list)
@@ -61,6 +79,23 @@ class Entity(Struct, kw_only=True, omit_defaults=True, tag_field="kind"):
     @property
     def key(self) -> bytes:
         raise NotImplementedError
+
+    def calls(self) -> Iterator[tuple[str, str]]:
+        """The verdict and the digest of each recent call whose repeat is known by its digest."""
+        return ((entry[1], entry[3]) for entry in self.seen if len(entry) > _DIGEST and entry[_DIGEST])
+
+    def forget_calls(self, call: str = "") -> None:
+        """Decide repeats of this call, or of every one, anew from now on."""
+        for entry in self.seen:
+            if len(entry) > _DIGEST and (not call or entry[_DIGEST] == call):
+                entry[_DIGEST] = ""
+
+    def forget_call_of(self, request: str) -> None:
+        """The far side refused what a call asked for: a repeat of the call is decided anew."""
+        event = id_digest(event_of(request))
+        found = next((entry for entry in self.seen if entry[0] == event), None)
+        if found is not None and len(found) > _DIGEST and found[_DIGEST]:
+            self.forget_calls(found[_DIGEST])
 
     @property
     def incarnation_ms(self) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from topics.schema_base import ITEMS_MAX
 
 SEEN_MAX = 24
-"""Recent event ids with their verdict: a record produced twice comes within moments, not after two dozen others."""
+"""Recent event ids with their verdict, and the calls that were taken: a record produced twice comes within moments, and
+a caller repeats a call that it got no verdict on before it makes two dozen others about the order."""
 DELIVERIES_MAX = 50
 """Requests listed per entity: a usual order makes about ten, an order split into many shipments some dozens."""
 ATTEMPTS_MAX = 10

@@ -111,7 +111,7 @@ class Relay(Part):
 
     `data`: what its success will change. `dead`: given up; only an operator brings it back, so no other call waits for
     it. `deadline_ms`: the deadline of its first caller. `former`: the request before this one, which got no outcome in
-    time and may still succeed.
+    time and may still succeed. `call`: the digest of its call, where a repeat is known by that.
     """
 
     request: str
@@ -122,6 +122,7 @@ class Relay(Part):
     dead: bool = False
     deadline_ms: int | None = None
     former: str = ""
+    call: str = ""
 
 
 class DeferredCall(Part):

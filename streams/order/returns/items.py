@@ -88,6 +88,7 @@ def added_items_refused(decision: Decision[Return]) -> Ruling:
     gone = {code: item for code, item in entity.items.items() if item.added == outcome.request and item.qc is None}
     for item in gone.values():
         item.cancelled = True
+    entity.forget_call_of(outcome.request)
     settle_return(decision)
     items = [{"itemCode": code, "channelSkuCode": item.sku} for code, item in gone.items()]
     noted = {"status": outcome.status}

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from streams.order.model import limits
+from streams.order.model.canonical import call_digest
 from streams.order.model.decision import DUPLICATE, PENDING, Decision, Ruling, failed, refused
 from streams.order.model.entities import Return
 from streams.order.model.parts import Question, Waiter
@@ -123,7 +124,9 @@ def close_question(decision: Decision[Return], ruling: Ruling) -> None:
         decision.reply(event, reply_to, ruling)
         if event != question.event:
             decision.remember(ruling, event)
-    decision.remember(ruling, question.event)
+    added = question.touchpoint == ADD.name and ruling.verdict is not None and ruling.verdict.succeeded
+    call = call_digest(ADD.name, question.digest) if added else ""
+    decision.remember(ruling, question.event, call)
 
 
 def call_of_question(decision: Decision[Return], question: Question) -> Decision[Return]:

@@ -168,6 +168,7 @@ def _ask(decision: Decision[Return]) -> Ruling:
     entity.items, entity.courier, entity.properties, entity.request = {}, {}, "", ""
     entity.adopted = False
     entity.question = None
+    entity.forget_calls()
     return questions.ask_forward_order(decision, CREATE, body, entity.digest)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.e2e.stack import Stack, create_order, pack
+from tests.e2e.stack import Stack, cancellation, create_order, pack
 
 Code = Callable[[], str]
 ShipmentId = Callable[[], int]
@@ -69,3 +69,33 @@ async def test_a_pack_that_passes_its_failing_acknowledgement_is_a_fact(
     [overtaken] = [fact for fact in document["facts"] if fact["name"] == "notice-overtaken"]
     assert (overtaken["touchpoint"], overtaken["by"]) == ("acknowledgement", "pack-order")
     assert facts(document).index("notice-overtaken") < facts(document).index("shipment-packed")
+
+
+async def test_calls_that_were_answered_late_are_repeated_once_the_order_is_cancelled(stack: Stack, code: Code) -> None:
+    """The update was taken, so its repeat is a success. The acknowledgement was not, though answered so: a fact."""
+    order = code()
+    await stack.as_marketplace("POST", "/orders/outward", create_order(order))
+    await stack.reaches(order, "SUBMITTED")
+    update = {**PROPERTIES, "onHold": True}
+    lines = cancellation(order, 2)["orderItems"] + cancellation(order, 1, item=2)["orderItems"]
+    cancelled = {"orderCode": order, "locationCode": "DXB-WH-01", "orderItems": lines}
+    go_on = stack.pause("orders")
+    try:
+        late = await stack.as_marketplace("PUT", f"/orders/{order}", update)
+        cancelling = await stack.as_increff("PUT", "/orders/cancel", cancelled)
+        acknowledged = await stack.as_increff("PUT", "/orders/acknowledgement", acknowledgement(order))
+    finally:
+        go_on()
+    assert (late.status, cancelling.status) == (503, 503)
+    assert acknowledged.body["successOrders"] == acknowledgement(order)["orders"]
+    await stack.reaches(order, "CANCELLED")
+    assert (await stack.as_marketplace("PUT", f"/orders/{order}", update)).status == 200
+    assert (await stack.as_increff("PUT", "/orders/cancel", cancelled)).status == 200
+    again = await stack.as_increff("PUT", "/orders/acknowledgement", acknowledgement(order))
+    assert again.body["successOrders"] == []
+    released = await stack.as_marketplace("PUT", f"/orders/{order}", {**PROPERTIES, "onHold": False})
+    assert released.status == 400, "this one was never taken"
+    document = await stack.order(order)
+    [lost] = [fact for fact in document["facts"] if fact["name"] == "call-not-applied"]
+    assert (lost["touchpoint"], lost["verdict"]) == ("acknowledgement", "REFUSED")
+    assert "CANCELLED" in lost["reason"]

@@ -203,6 +203,15 @@ class EventExpired(EarlyEventFact):
     """An early event was kept in vain: what it waited for did not come in time, and it had no effect."""
 
 
+class CallNotApplied(OrderFact):
+    """A call of Increff that may have been answered as taken, because its verdict was late, was not applied: the order
+    was cancelled meanwhile, for instance. Once for each content of the call."""
+
+    touchpoint: str = Field(description="The call, as in docs/touchpoints.md")
+    eventId: str = Field(description="`ce_id` of the command")
+    verdict: str = Field(description="REFUSED, CONFLICT, EARLY (and not kept) or FAILED")
+
+
 class ShippedUnits(Part):
     orderItemCode: str
     channelSkuCode: str

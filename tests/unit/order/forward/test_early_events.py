@@ -161,7 +161,7 @@ def test_nothing_is_kept_for_a_pack_that_can_not_follow() -> None:
     story.outcome(story.create().request)
     story.outcome(story.tell("pack-order", pack_body(sku_1=2, sku_2=1)).request, body=ANSWER)
     step = story.tell("handover-notification", handover_body("S-9"))
-    assert (step.verdict, step.facts, story.order.early) == (Verdict.EARLY, [], [])
+    assert (step.verdict, step.facts, story.order.early) == (Verdict.EARLY, ["call-not-applied"], [])
 
 
 def test_what_turns_out_to_be_impossible_ends_as_a_fact_with_its_reason() -> None:

@@ -69,10 +69,11 @@ def test_a_change_that_could_not_be_followed_is_refused_for_now_and_changes_noth
         ("customer-cancellation", cancel_body(i1=1)),
     ):
         step = story.tell(touchpoint, body)
-        assert (step.verdict, step.requests, step.facts) == (Verdict.FAILED, [], []), touchpoint
+        told = ["call-not-applied"] if touchpoint == "acknowledgement" else []
+        assert (step.verdict, step.requests, step.facts) == (Verdict.FAILED, [], told), touchpoint
     after = story.order
     assert (after.lines, after.shipments, after.relays) == (before.lines, before.shipments, before.relays)
-    assert (after.acknowledged, after.held, after.facts) == (before.acknowledged, before.held, before.facts)
+    assert (after.acknowledged, after.held) == (before.acknowledged, before.held)
     story.outcome(create)
     story.outcome(steps[0].request)
     assert story.tell("acknowledgement", acknowledgement_body()).verdict is Verdict.APPLIED

@@ -12,6 +12,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from sluice.cli.main import main
+from sluice.cli.render.order import render
 
 ORDER: dict[str, Any] = {
     "channel": "demo",
@@ -173,3 +174,12 @@ def test_a_refusal_is_told_in_the_gateways_words() -> None:
     code, output, _ = run(400, {"title": "Bad Request", "detail": "which channel?"}, "A-1")
     assert code == 2
     assert "answered 400: which channel?" in output
+
+
+def test_facts_that_are_easily_misread_are_shown_in_words() -> None:
+    noted = {"touchpoint": "acknowledgement", "by": "pack-order", "verdict": "REFUSED", "reason": "it is CANCELLED"}
+    names = ("hold-crossed", "notice-overtaken", "call-not-applied")
+    shown = render({"facts": [{"sequence": n, "name": name, "atMs": 0, **noted} for n, name in enumerate(names, 1)]})
+    assert "hold-crossed  Increff may have the hold" in shown
+    assert "notice-overtaken  pack-order was sent before acknowledgement, which keeps failing" in shown
+    assert "acknowledgement was answered as taken and was not applied: REFUSED, it is CANCELLED" in shown
