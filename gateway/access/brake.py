@@ -14,10 +14,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from enum import StrEnum
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 
 from gateway.access.token_bucket import TokenBucket
+from topics.configuration.networks import peer_of
 
 ALL_NAMES = 10
 """How many times as much an address may get wrong for all names together: one program with an outdated password must
@@ -31,8 +30,6 @@ ENTRIES_MAX = 10_000
 longest goes first; whoever has so many addresses can guess that much faster."""
 NAME_CHARS = 64
 """Characters of a claimed name that are told apart."""
-IPV6_PREFIX = 64
-"""The part of an IPv6 address that one customer gets: the addresses in it are one guesser's to choose from."""
 
 
 class State(StrEnum):
@@ -58,14 +55,14 @@ class Brake:
         """For how long the credentials of this caller are not looked at; 0: they are."""
         if not self._addresses:
             return 0.0
-        pair = (network_of(address), name[:NAME_CHARS])
+        pair = (peer_of(address), name[:NAME_CHARS])
         now = self._clock()
         wait_s = self._over_s(pair, now)
         return wait_s if wait_s > 0 and not self._is_trusted(pair, now) else 0.0
 
     def failed(self, address: str, name: str) -> State:
         """Counts wrong credentials that were looked at."""
-        pair = (network_of(address), name[:NAME_CHARS])
+        pair = (peer_of(address), name[:NAME_CHARS])
         now = self._clock()
         state = State.SPARED if self._over_s(pair, now) > 0 else State.OFF
         self._pairs.take(pair, now)
@@ -77,7 +74,7 @@ class Brake:
 
     def succeeded(self, address: str, name: str) -> None:
         """Trusts the address for this name from now on."""
-        pair = (network_of(address), name[:NAME_CHARS])
+        pair = (peer_of(address), name[:NAME_CHARS])
         now = self._clock()
         if now - self._trusted.get(pair, -REFRESH_S) >= REFRESH_S:
             self._trusted[pair] = now
@@ -118,18 +115,3 @@ class _Buckets:
         else:
             self._buckets.move_to_end(key)
         bucket.take(1, now)
-
-
-@lru_cache(maxsize=4_096)
-def network_of(address: str) -> str:
-    """The address, of IPv6 only the part that one customer has. IPv4 that is written as IPv6 is IPv4."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    host_bits = 128 - IPV6_PREFIX
-    return f"{IPv6Address(int(parsed) >> host_bits << host_bits)}/{IPV6_PREFIX}"

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Protocol
 
 from gateway.connections.limits import Limits
 from topics.configuration.networks import Network
 
 
-def peer_of(address: str) -> str:
-    """The peer with this address: of IPv6 its /64, because one machine has all addresses of it."""
-    if ":" not in address:
-        return address
-    return str(ip_network((ip_address(address.partition("%")[0]), 64), strict=False))
-
-
 class Counted(Protocol):
-    """A connection as it is counted. `peer`: see peer_of."""
+    """A connection as it is counted. `peer`: see topics.configuration.networks."""
 
     peer: str
 

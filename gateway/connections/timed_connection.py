@@ -10,9 +10,9 @@ from aiohttp import StreamReader
 from aiohttp.web_server import Server
 
 from gateway.connections.incoming_body import IncomingBody
-from gateway.connections.peers import peer_of
 from gateway.connections.refusal import NO_ROOM_ANSWER, STOPS, refusal_for, too_late
 from gateway.connections.registry import Registry
+from topics.configuration.networks import peer_of
 from topics.http_faults import QuietHandler
 
 HEAD: Final = 0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 NETWORKS_MAX = 64
 """Networks in the allow-list: each address is compared with each of them."""
 DEFAULT_PORTS = "443,8443"
+IPV6_PREFIX = 64
+"""The part of an IPv6 address that one customer gets: the addresses in it are one machine's to choose from."""
 
 Network = IPv4Network | IPv6Network
 
@@ -24,6 +27,21 @@ def parse_ports(text: str) -> tuple[range, ...]:
     """`443,8000-8999`. Raises ValueError."""
     parts = [part for part in re.split(r"[,\s]+", text) if part]
     return tuple(_ports(part) for part in parts)
+
+
+@lru_cache(maxsize=4_096)
+def peer_of(address: str) -> str:
+    """The peer with this address: of IPv6 its /64. IPv4 that is written as IPv6 is IPv4; other texts stay."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    host_bits = 128 - IPV6_PREFIX
+    return f"{IPv6Address(int(parsed) >> host_bits << host_bits)}/{IPV6_PREFIX}"
 
 
 def _network(part: str) -> Network:

@@ -9,9 +9,10 @@ import pytest
 
 from gateway.access import failures
 from gateway.access.authentication import Marketplaces
-from gateway.access.brake import ALL_NAMES, ENTRIES_MAX, TRUSTED_S, Brake, State, network_of
+from gateway.access.brake import ALL_NAMES, ENTRIES_MAX, TRUSTED_S, Brake, State
 from gateway.http.metrics import Metrics
 from tests.fakes.gateway import INCREFF, MARKETPLACE, Gateway, call_sample, gateway
+from topics.configuration.networks import peer_of
 
 ORDER = "/assure-magic2/orders/outward"
 PACK = "/channels/demo/orders/pack"
@@ -189,7 +190,7 @@ def test_the_tables_are_bounded() -> None:
     ],
 )
 def test_addresses_of_one_customer_are_one(address: str, network: str) -> None:
-    assert network_of(address) == network
+    assert peer_of(address) == network
 
 
 async def test_a_load_balancer_says_the_address_where_it_is_trusted() -> None:

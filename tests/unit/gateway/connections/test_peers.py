@@ -7,12 +7,11 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from gateway.connections.peers import peer_of
 from gateway.http.answers import Refused
 from gateway.http.body import BodyReader
 from tests.support.eventually import eventually
 from tests.unit.gateway.connections.serving import serving
-from topics.configuration.networks import parse_networks
+from topics.configuration.networks import parse_networks, peer_of
 
 OTHER = "127.0.0.2"
 
