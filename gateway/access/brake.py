@@ -5,7 +5,7 @@ An address that has sent too many for one name, or for all names together, is re
 right guess is refused like a wrong one. One exception keeps guesses from locking anybody out: an address from which a
 name was rightly authenticated of late is always heard for that name. So a caller that shares its address with a
 channel's own callers can go on guessing that channel's secret; from anywhere else nobody can, and a channel in use is
-never refused.
+never refused. A wrong guess is answered in the same way, whether it was looked at or not.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ REFRESH_S = 60.0
 ENTRIES_MAX = 10_000
 """Addresses, and pairs of address and name, that are remembered in each table: some 3 MB. The one that was idle for
 longest goes first; whoever has so many addresses can guess that much faster."""
-NAME_CHARS = 64
+NAME_CHARS = 96
 """Characters of a claimed name that are told apart."""
 
 
@@ -60,14 +60,16 @@ class Brake:
         wait_s = self._over_s(pair, now)
         return wait_s if wait_s > 0 and not self._is_trusted(pair, now) else 0.0
 
-    def failed(self, address: str, name: str) -> State:
-        """Counts wrong credentials that were looked at."""
+    def failed(self, address: str, name: str) -> float:
+        """Counts wrong credentials that were looked at. Returns for how long they would not have been, but for trust:
+        the caller must not learn that it was spared, because that tells which names are in use."""
         pair = (peer_of(address), name[:NAME_CHARS])
         now = self._clock()
-        state = State.SPARED if self._over_s(pair, now) > 0 else State.OFF
-        self._pairs.take(pair, now)
-        self._addresses.take((pair[0], ""), now)
-        return state
+        over_s = self._over_s(pair, now)
+        if over_s == 0:
+            self._pairs.take(pair, now)
+            self._addresses.take((pair[0], ""), now)
+        return over_s
 
     def _over_s(self, pair: tuple[str, str], now: float) -> float:
         return max(self._pairs.wait_s(pair, now), self._addresses.wait_s((pair[0], ""), now))

@@ -32,7 +32,12 @@ def unauthorized(how: str) -> Refused:
 
 
 class Braked(Refused):
-    """A call whose credentials were not looked at. It has no line in the access log, which a guesser would fill."""
+    """A call from where too many wrong credentials came. It has no line in the access log: a guesser would fill it."""
+
+
+def braked(wait_s: float) -> Braked:
+    said = "credentials from this address are looked at again after Retry-After"
+    return Braked(429, "TOO_MANY_FAILURES", "Too many wrong credentials", said, math.ceil(wait_s))
 
 
 class AccessControl:
@@ -48,21 +53,18 @@ class AccessControl:
 
     def replace(self, channels: Channels, tokens: Mapping[str, str]) -> None:
         """From now on these credentials are right, and no others."""
-        self.channels = channels
         known = channels.channels
+        marketplaces, found_tokens = Marketplaces(channels), Tokens(tokens)
+        increff = {name: (channel.increff_headers, channel.increff_headers_also) for name, channel in known.items()}
+        bootstrap = {
+            name: (given.bootstrap_headers, given.bootstrap_headers_also)
+            for name, channel in known.items()
+            if (given := channel.get_credential) is not None
+        }
+        self._increff, self._bootstrap = StaticHeaders(increff), StaticHeaders(bootstrap)
+        self._marketplaces, self._tokens = marketplaces, found_tokens
         self._usernames = {channel.credentials.username: name for name, channel in known.items()}
-        self._marketplaces = Marketplaces(channels)
-        self._increff = StaticHeaders(
-            {name: (channel.increff_headers, channel.increff_headers_also) for name, channel in known.items()}
-        )
-        self._bootstrap = StaticHeaders(
-            {
-                name: (given.bootstrap_headers, given.bootstrap_headers_also)
-                for name, channel in known.items()
-                if (given := channel.get_credential) is not None
-            }
-        )
-        self._tokens = Tokens(tokens)
+        self.channels = channels
 
     def api_state(self) -> str:
         """The words for the log: who may call /api."""
@@ -134,13 +136,12 @@ class AccessControl:
         wait_s = self._brake.wait_s(address, name)
         if wait_s > 0:
             self._failures.note(side, address, self._who(side, claimed), State.ON)
-            said = "no credentials from this address are looked at before Retry-After has passed"
-            raise Braked(429, "TOO_MANY_FAILURES", "Too many wrong credentials", said, math.ceil(wait_s))
+            raise braked(wait_s)
 
     def _failed(self, side: str, address: str, name: str, claimed: str, how: str) -> Refused:
-        state = self._brake.failed(address, name)
-        self._failures.note(side, address, self._who(side, claimed), state)
-        return unauthorized(how)
+        over_s = self._brake.failed(address, name)
+        self._failures.note(side, address, self._who(side, claimed), State.SPARED if over_s > 0 else State.OFF)
+        return braked(over_s) if over_s > 0 else unauthorized(how)
 
     def _who(self, side: str, claimed: str) -> str:
         """The name that a caller claims. Unknown names are not logged: they may be secrets in the wrong place."""

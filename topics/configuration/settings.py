@@ -38,8 +38,9 @@ DELIVERY_BYTES_MAX = 64 << 20
 hold what the far side has not read."""
 BODY_BYTES_MAX = 4 << 20
 """Largest request body: 2,500 order items fit several times."""
-API_READS_MAX = 32
-"""Reads of /api at once: each may wait for the orders role, and holds a reply's place meanwhile."""
+API_READS_MAX = 24
+"""Reads of /api at once: each may wait for the orders role. Fewer than the calls of /api that a gateway takes in hand
+under overload (gateway.admission.calls.API_CALLS_MAX), so that reads leave room for actions."""
 API_READS_PER_S = 50.0
 """A read of an order writes two records to Kafka: at this rate a tenth of what one gateway writes for orders. Receivers
 that fill their gaps, and pages that show orders, need less."""
