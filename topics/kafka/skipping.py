@@ -50,7 +50,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SkipOutcome:
     """`skipped`: the role has set the record aside. Otherwise it will when it reaches it, and `before` come first."""
 
     skipped: bool
@@ -70,7 +70,7 @@ def place_of(text: str, settings: Settings) -> Place:
     return Place(source, int(found["partition"]), int(found["offset"]))
 
 
-async def skip(settings: Settings, place: Place, by: str, reason: str) -> Outcome:
+async def skip(settings: Settings, place: Place, by: str, reason: str) -> SkipOutcome:
     """Raises SkipError for a record that is not there or was decided, KafkaError when Kafka does not answer."""
     rejected = BY_NAME["commands.rejected"].full_name(settings.topic_prefix)
     consumer = clients.consumer(settings, CLIENT_ID)
@@ -87,10 +87,10 @@ async def skip(settings: Settings, place: Place, by: str, reason: str) -> Outcom
             await asyncio.sleep(_POLL_S)
             done = await _committed(admin, settings, place)
         if done <= place.offset:
-            return Outcome(skipped=False, before=place.offset - max(done, 0))
+            return SkipOutcome(skipped=False, before=place.offset - max(done, 0))
         if not await _was_skipped(consumer, settings, place, since):
             raise SkipError(f"{place.role} decided {_words(place)} before it learnt that it should skip it")
-        return Outcome(skipped=True, before=0)
+        return SkipOutcome(skipped=True, before=0)
     finally:
         await clients.close(consumer)
         await admin.close()

@@ -150,6 +150,8 @@ def _outcome(record: Record, envelope: Envelope, channel: Channel) -> Event:
         kind = kind_of_outcome(outcome)
     except ValueError as error:
         raise Poison("BAD_OUTCOME", f"not a delivery outcome: {error}") from error
+    if outcome.touchpoint not in BY_NAME:
+        raise Poison("BAD_OUTCOME", f"touchpoint: {outcome.touchpoint[:80]!r} is no call of the contract")
     return Event(
         kind=kind,
         id=envelope.id,
