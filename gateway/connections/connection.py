@@ -83,6 +83,8 @@ class Connection(TimedConnection):
             refusal = None if admission is None else admission.admit(head, lowered, self)
             if refusal is None:
                 self._in_hand = True
+                if len(registry.slow_lane):
+                    registry.slow_lane.leave(self)
                 self._take(data, end, length, head)
                 return
             data, searched = self._refuse(refusal, lowered, data[end:], length), 0
@@ -237,6 +239,8 @@ class Connection(TimedConnection):
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._wire is not None:
             self._wire.write(refusal.answer)
+            if not self._paused:
+                self._registry.slow_lane.enter(self, self._wire)
         if over < 0:
             self._stage, self._body = DISCARD, IncomingBody(-over, self._loop.time())
             self._watch(again=True)

@@ -9,6 +9,7 @@ from typing import Protocol
 from gateway.connections.limits import Limits
 from gateway.connections.peers import Counted, Peers
 from gateway.connections.refusal import Admission
+from gateway.connections.slow_lane import SlowLane
 from topics.http_faults import FaultLog
 
 SWEEPS_TO_FLUSH = 10
@@ -45,6 +46,7 @@ class Registry:
         self.surplus: dict[Timed, None] = {}
         self.ended: Counter[str] = Counter()
         self.held_bytes = 0
+        self.slow_lane = SlowLane()
         self.stopping = False
         self._sweeps = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -56,6 +58,7 @@ class Registry:
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self.slow_lane.close()
 
     def _sweep(self) -> None:
         now = asyncio.get_running_loop().time()

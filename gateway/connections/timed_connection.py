@@ -111,6 +111,7 @@ class TimedConnection(QuietHandler):
         self._leave()
         self._unhold()
         registry = self._registry
+        registry.slow_lane.leave(self)
         for known in (registry.open, registry.watched, registry.surplus):
             known.pop(self, None)
         super().connection_lost(exc)
@@ -178,6 +179,7 @@ class TimedConnection(QuietHandler):
         self._stage, self._left = OVER, self._registry.limits.linger_bytes_max
         self._body = self._payload = None
         self._unhold()
+        self._registry.slow_lane.leave(self)
         self.close()
         self.transport = None  # aiohttp closes it no more
         wire = self._wire
@@ -194,6 +196,7 @@ class TimedConnection(QuietHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        self._registry.slow_lane.leave(self)
         self._blocked_since = self._loop.time()
         self._watch()
 
