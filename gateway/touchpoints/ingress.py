@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, TypeVar
 
 import orjson
 from aiohttp import web
@@ -14,18 +14,19 @@ from gateway.admission.calls import Calls
 from gateway.http.answers import Answer, answer_of, json_answer, shaped
 from gateway.http.body import BodyReader, parse, query_members, validate, with_path_members
 from gateway.http.call import Call
-from gateway.http.large_bodies import LARGE_BYTES, LargeBodies
+from gateway.http.large_bodies import LARGE_BYTES, LargeBodies, LargeBody
 from gateway.http.responder import Handler, Responder, refusal_of
 from gateway.kafka.commands import BatchPart, Commands
 from gateway.search.search import Search
 from gateway.touchpoints.batches import BatchItem, merged, split
-from gateway.touchpoints.stock_batch import read_stock, stock_home
+from gateway.touchpoints.stock_batch import StockBatch, read_stock, stock_home
 from topics.configuration.channels import Channel
 from topics.configuration.settings import Settings
 from topics.contract.definition import Direction, Entity, Mode, Touchpoint
 from topics.contract.entities import entity_code, entity_key
 from topics.records.envelope import COMMAND
 
+T = TypeVar("T")
 Accept = Callable[[Touchpoint, Call, Channel, web.Request], Awaitable[Answer]]
 
 
@@ -72,6 +73,8 @@ class Ingress:
                 call.is_logged = not isinstance(error, Braked)
                 answer = shaped(touchpoint.direction, refusal_of(error, touchpoint.name))
             finally:
+                if isinstance(call.place, LargeBody):
+                    call.place.end()
                 ticket.leave()
             return self._responder.respond(call, answer)
 
@@ -86,56 +89,70 @@ class Ingress:
             return self._accept_stock
         return self._accept_one if touchpoint.split is None else self._accept_batch
 
-    async def _body(self, channel: Channel, request: web.Request) -> bytes:
-        """The whole body. What handles it until the next pause has the event loop, so large ones wait for a turn."""
+    async def _body(self, call: Call, channel: Channel, request: web.Request) -> bytes:
+        """The whole body. A large one is in hand when this returns, until its call is over."""
         raw = await self._bodies.read(request, channel.name)
         if len(raw) > LARGE_BYTES:
-            await self._large.turn()
+            call.place = await self._large.enter(channel.name, len(raw), call.place)
         return raw
 
-    async def _members(
-        self, touchpoint: Touchpoint, channel: Channel, request: web.Request
-    ) -> tuple[dict[str, Any], bytes | None]:
+    async def _read(self, steps: Generator[None, None, T], size: int) -> T:
+        """Does the steps in which a body of this size is read: a large one's with pauses between them."""
+        if size > LARGE_BYTES:
+            return await self._large.run(steps)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+
+    def _members(
+        self, touchpoint: Touchpoint, request: web.Request, raw: bytes
+    ) -> Generator[None, None, tuple[dict[str, Any], bytes | None]]:
         """The valid members, and the bytes of the body if they say exactly that."""
-        raw = await self._body(channel, request)
         values_max = self._settings.body_values_max
         if touchpoint.query:
             # Some clients send a body with their GET (contract 5); the query string wins.
             return validate(touchpoint, {**(parse(raw, values_max) if raw else {}), **query_members(request)}), None
         parsed = parse(raw, values_max)
+        yield
         members = parsed
         if touchpoint.path_members:
             members = with_path_members(touchpoint, members, request.match_info)
         members = validate(touchpoint, members)
+        yield
         return members, raw if members is parsed else None
 
     async def _accept_one(self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request) -> Answer:
-        key, value = await self._command(touchpoint, call, channel, request)
+        raw = await self._body(call, channel, request)
+        key, value = await self._read(self._command(touchpoint, call, channel, request, raw), len(raw))
         reply = await self._commands.execute(call, COMMAND + touchpoint.name, key, value, self._wait_s(touchpoint))
         return answer_of(touchpoint, reply)
 
-    async def _command(
-        self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request
-    ) -> tuple[bytes, bytes]:
+    def _command(
+        self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request, raw: bytes
+    ) -> Generator[None, None, tuple[bytes, bytes]]:
         """The key and value of the call's record. Its objects end here: while the call waits for its verdict, it holds
         bytes alone."""
-        members, raw = await self._members(touchpoint, channel, request)
+        members, same = yield from self._members(touchpoint, request, raw)
         call.subject = entity_code(touchpoint, members)
-        return entity_key(touchpoint, channel.name, members), raw or orjson.dumps(members)
+        return entity_key(touchpoint, channel.name, members), same or orjson.dumps(members)
 
     async def _accept_batch(self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request) -> Answer:
         """Validates the whole batch, then writes one record per order. A repeat of all is harmless at any time."""
-        items, parts = await self._parts(touchpoint, channel, request)
+        raw = await self._body(call, channel, request)
+        items, parts = await self._read(self._parts(touchpoint, channel, request, raw), len(raw))
         call.subject = items[0].code
         wait_s = self._wait_s(touchpoint)
         replies = await self._commands.execute_batch(call, COMMAND + touchpoint.name, parts, wait_s)
         return merged(touchpoint, items, replies)
 
-    async def _parts(
-        self, touchpoint: Touchpoint, channel: Channel, request: web.Request
-    ) -> tuple[list[BatchItem], list[BatchPart]]:
+    def _parts(
+        self, touchpoint: Touchpoint, channel: Channel, request: web.Request, raw: bytes
+    ) -> Generator[None, None, tuple[list[BatchItem], list[BatchPart]]]:
         """The items of a batch, and their records; the objects of its body end here, too."""
-        members, _raw = await self._members(touchpoint, channel, request)
+        members, _same = yield from self._members(touchpoint, request, raw)
         parts = split(touchpoint, members)
         return [item for item, _value in parts], [
             BatchPart(item.code, entity_key(touchpoint, channel.name, value), orjson.dumps(value))
@@ -144,8 +161,8 @@ class Ingress:
 
     async def _accept_stock(self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request) -> Answer:
         """Answers once the batch is durable. Each SKU succeeds or fails on its own, without a verdict."""
-        raw = await self._body(channel, request)
-        batch = read_stock(touchpoint, raw, self._settings.body_values_max)
+        raw = await self._body(call, channel, request)
+        batch = await self._read(self._batch(touchpoint, raw), len(raw))
         call.subject = batch.location
         if batch.value is not None:
             key, partition = stock_home(channel, batch.location, self._settings.partitions)
@@ -153,10 +170,15 @@ class Ingress:
             await self._commands.store(call, kind, "inventory.updates", key, batch.value, partition)
         return Answer(200, batch.answer)
 
+    def _batch(self, touchpoint: Touchpoint, raw: bytes) -> Generator[None, None, StockBatch]:
+        yield
+        return read_stock(touchpoint, raw, self._settings.body_values_max)
+
     async def _answer_search(
-        self, touchpoint: Touchpoint, _call: Call, channel: Channel, request: web.Request
+        self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request
     ) -> Answer:
-        members, _raw = await self._members(touchpoint, channel, request)
+        raw = await self._body(call, channel, request)
+        members, _same = await self._read(self._members(touchpoint, request, raw), len(raw))
         return await self._search.answer(touchpoint, channel, members)
 
     async def _credentials(
