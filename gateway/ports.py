@@ -67,8 +67,9 @@ class Lateness(Protocol):
 class PlaceInHand(Protocol):
     """The place of a call among those in hand, which is told how the call goes on."""
 
-    def acknowledged(self, seconds: float) -> None:
-        """Kafka has the call's record, and nothing more is expected soon."""
+    def acknowledged(self, seconds: float | None) -> None:
+        """Kafka has the call's record, and nothing more is expected soon. None: its time says nothing of other calls,
+        because it is large."""
 
     def decided(self, seconds: float) -> None:
         """The verdict has come, or not in time."""

@@ -107,9 +107,10 @@ class Ticket:
             calls.api_calls += 1
             self.stage = Stage.API
 
-    def acknowledged(self, seconds: float) -> None:
+    def acknowledged(self, seconds: float | None) -> None:
         """Notes the time to Kafka's acknowledgement. The call ends with it, or waits for a far side from now on."""
-        self._calls.limiter.answered(ACKNOWLEDGED, seconds)
+        if seconds is not None:
+            self._calls.limiter.answered(ACKNOWLEDGED, seconds)
         if self._relay and self.stage == Stage.IN_HAND:
             self._calls.shares.give_back(self.party)
             self.stage = Stage.WAITING

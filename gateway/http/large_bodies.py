@@ -43,7 +43,10 @@ class ChannelBodies:
 
 
 class LargeBody:
-    """The place of a call with a large body. Told how the call goes on, it gives back its bytes, and tells `place`."""
+    """The place of a call with a large body. Told how the call goes on, it gives back its bytes, and tells `place`.
+
+    Its times are kept from `place`: by them a gateway judges how many calls it can have in hand, and most are small.
+    """
 
     __slots__ = ("_bodies", "_channel", "_place", "_size")
 
@@ -53,15 +56,13 @@ class LargeBody:
         self._size = size
         self._place = place
 
-    def acknowledged(self, seconds: float) -> None:
+    def acknowledged(self, seconds: float | None) -> None:  # noqa: ARG002
         self.end()
         if self._place is not None:
-            self._place.acknowledged(seconds)
+            self._place.acknowledged(None)
 
-    def decided(self, seconds: float) -> None:
+    def decided(self, seconds: float) -> None:  # noqa: ARG002
         self.end()
-        if self._place is not None:
-            self._place.decided(seconds)
 
     def end(self) -> None:
         """Gives back its bytes, once."""
