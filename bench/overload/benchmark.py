@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -26,6 +26,7 @@ from bench.processes import (
     Started,
     VoidRunError,
     cpu_s,
+    late_load,
     machine,
     memory_mib,
     places,
@@ -120,7 +121,7 @@ def load_spec(
 
 def _measure(gateway: Started, orders: Started, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
     port = gateway.port
-    runs = [run_module(LOAD, load_spec(port, FIRST, "W", CONNECTIONS, WARM_UP_S, None))]
+    warm = [run_module(LOAD, load_spec(port, FIRST, "W", CONNECTIONS, WARM_UP_S, None))]
     alone = [
         run_module(LOAD, load_spec(port, FIRST, f"C{turn}", CONNECTIONS, max(2.0, seconds / 6), None))
         for turn in range(TURNS)
@@ -140,8 +141,9 @@ def _measure(gateway: Started, orders: Started, seconds: float, say: Callable[[s
     # The load's own waiting for answers is part of the minute: its connections are closed when it ends.
     time.sleep(max(0.0, MEMORY_AFTER_S - (time.monotonic() - ended)))
     after_mib = memory_mib(gateway.process.pid)
-    runs += [*alone, quiet, first, second]
-    return _result(capacity, quiet, first, second, use, (before_mib, after_mib), runs)
+    result = _result(capacity, alone, quiet, first, second, use, (before_mib, after_mib))
+    result["accepted_in_all"] = sum(run["accepted_in_all"] for run in (*warm, *alone, quiet, first, second))
+    return result
 
 
 def _overload(port: int, capacity: float, seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -199,16 +201,17 @@ class RoleUse:
 
 def _result(
     capacity: float,
+    alone: Sequence[dict[str, Any]],
     quiet: dict[str, Any],
     first: dict[str, Any],
     second: dict[str, Any],
     use: dict[str, Any],
     memory: tuple[float, float],
-    runs: list[dict[str, Any]],
 ) -> dict[str, Any]:
     served = (first["accepted"] / first["seconds"]) + second["accepted"] / second["seconds"]
     quiet_p99, second_p99 = quiet["accepted_ms"]["p99"], second["accepted_ms"]["p99"]
     before_mib, after_mib = memory
+    void = late_load(first) or late_load(second)
     met = {
         "served": served >= SERVED_GOAL * capacity,
         "refused": first["refused_ms"]["p99"] < REFUSED_P99_GOAL_MS,
@@ -225,6 +228,7 @@ def _result(
         "sent_per_s": round(first["sent"] / first["seconds"], 1),
         "achieved_per_s": round(served, 1),
         "ratio": round(served / capacity, 3),
+        "ratio_beside_load": round(served / (capacity * left_by_load(alone, first, second)), 3),
         "quiet": quiet,
         "first": first,
         "second": second,
@@ -235,10 +239,19 @@ def _result(
         },
         "cpu_share": {**use["cpu_share"], "load": first["cpu_share"], "second load": second["cpu_share"]},
         "goals": met,
-        "met": all(met.values()),
-        "accepted_in_all": sum(run["accepted_in_all"] for run in runs),
+        "void": void,
+        "met": void is None and all(met.values()),
         "machine": machine(),
     }
+
+
+def left_by_load(alone: Sequence[dict[str, Any]], *overload: dict[str, Any]) -> float:
+    """Return how much of all processors the load leaves to the others, as a share of what it leaves at the capacity."""
+    cpus = os.cpu_count() or 1
+    left: float = (cpus - sum(run["cpu_share"] for run in overload)) / (
+        cpus - median(run["cpu_share"] for run in alone)
+    )
+    return left
 
 
 async def _check(settings: Settings, accepted: int) -> dict[str, int]:
@@ -251,8 +264,24 @@ async def _check(settings: Settings, accepted: int) -> dict[str, int]:
 
 
 def _text(result: dict[str, Any]) -> str:
-    return json.dumps(result, indent=1)
-
-
-if __name__ == "__main__":
-    sys.exit(main(float(sys.argv[1]), as_json=False))
+    first, second, quiet, memory = result["first"], result["second"], result["quiet"], result["memory_mib"]
+    goals = {
+        "served": f"{result['achieved_per_s']:,.0f}/s of {result['capacity_per_s']:,.0f}/s alone: {result['ratio']}"
+        f" (goal {SERVED_GOAL}); beside the load's own use of processors {result['ratio_beside_load']}",
+        "refused": f"p50 {first['refused_ms']['p50']} ms, p99 {first['refused_ms']['p99']} ms"
+        f" (goal {REFUSED_P99_GOAL_MS:.0f}), {first['refused']:,} requests, {first['codes']}",
+        "accepted": f"p50 {first['accepted_ms']['p50']} ms, p99 {first['accepted_ms']['p99']} ms"
+        f" (goal {ACCEPTED_P99_GOAL_MS:.0f})",
+        "second_all_200": f"{second['accepted']:,} of {second['offered']:,}, {second['codes'] or 'none refused'}",
+        "second_p99": f"{second['accepted_ms']['p99']} ms, alone {quiet['accepted_ms']['p99']} ms"
+        f" (goal {QUIET_FACTOR_GOAL:.0f} x alone + {QUIET_MORE_GOAL_MS:.0f} ms)",
+        "memory": f"{memory['before']} MiB before, {memory['peak']} at most, {memory['after']} a minute later"
+        f" (goal {MEMORY_GOAL} x)",
+        "drained": f"{first['drained_s']} s (goal {DRAINED_GOAL_S:.0f})",
+    }
+    lines = [f"{'met   ' if result['goals'][name] else 'MISSED'} {name:16}{said}" for name, said in goals.items()]
+    void = f"VOID: {result['void']}\n" if result["void"] else ""
+    return (
+        f"\n{void}offered {result['offered_per_s']:,.0f}/s, sent {result['sent_per_s']:,.0f}/s;"
+        f" processors: {result['cpu_share']}\n" + "\n".join(lines)
+    )
