@@ -12,7 +12,7 @@ UP ?=
 BENCHES := ingress runtime verdict orders recovery delivery isolation inventory noisy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench races torture histories release-schemas clean
+.PHONY: help setup run test lint format bench races torture histories poison release-schemas clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -63,6 +63,9 @@ torture: setup  ## send 200,000 deliveries to a misbehaving receiver and kill wo
 
 histories: setup  ## run 200 stories of stock, 20,000 updates each, with crashes at any step; `make test` has a share
 	@$(BIN)/python -m tests.histories
+
+poison: setup  ## put 100,000 records that nobody should send on all topics that Sluice reads; `make test` has a share
+	@$(BIN)/python -m tests.poison
 
 clean:  ## remove .venv, tool caches and the data of `make run`
 	@rm -rf $(VENV) .sluice build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -62,15 +62,24 @@ def _varint(number: int) -> bytes:
     return bytes(found)
 
 
+class RefusedError(Exception):
+    """Kafka did not take a batch."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"Kafka refused the batch with error {code}")
+        self.code = code
+
+
 async def produce(
     producer: AIOKafkaProducer, topic: str, partition: int, records: Iterable[Raw], compression: int = 0
 ) -> int:
-    """Appends the records as one batch. Returns the offset of the first. Raises AssertionError if Kafka refuses it."""
+    """Appends the records as one batch. Returns the offset of the first. Raises RefusedError."""
     client = producer.client
     await client.add_topic(topic)
     leader = client.cluster.leader_for_partition(TopicPartition(topic, partition))
     batch = batch_of(list(records), compression)
     answer = await client.send(leader, ProduceRequest(None, -1, 30_000, [(topic, [(partition, batch)])]))
     ((_, ((_, error, offset, *_),)),) = answer.topics
-    assert error == 0, f"Kafka refused the batch with error {error}"
+    if error:
+        raise RefusedError(error)
     return int(offset)
