@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
             stack.start()
             report = asyncio.run(_run(stack, records, seed))
         except AssertionError as error:
-            print(error, file=sys.stderr)
+            print(error, stack.tail(), sep="\n", file=sys.stderr)
             return 1
         finally:
             stack.close()
