@@ -6,7 +6,7 @@ keeps them. Beside `get` and `put` the table has two calls for batches of stock:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from streams.runtime.role import Table
@@ -207,7 +207,7 @@ class PositionTable(PartitionTable):
                 records += len(piece.values)
                 continue
             for location, packed in piece.items():
-                size += changelog.extend(_records(location, packed, epoch))
+                size += changelog.extend(_records(location, packed, self.made_by))
                 records += len(packed)
         return records, size
 
@@ -254,11 +254,13 @@ def _changes(piece: _Stock | _Notes) -> Iterator[tuple[bytes, bytes | None]]:
         yield from piece.values.items()
         return
     for location, packed in piece.items():
-        for key, value, _ in _records(location, packed, 0):
+        for key, value, _ in _records(location, packed, lambda _: []):
             yield key, value
 
 
-def _records(location: Location, positions: Mapping[str, int], epoch: int) -> Iterator[tuple[bytes, bytes, Headers]]:
+def _records(
+    location: Location, positions: Mapping[str, int], made_by: Callable[[int], Headers]
+) -> Iterator[tuple[bytes, bytes, Headers]]:
     """Keys, values and headers of plain positions, as they are in the changelog."""
     prefix, names, origin = location.prefix, "".join(positions), NO_OFFSET
     is_escaped = escape(names) != names
@@ -266,6 +268,6 @@ def _records(location: Location, positions: Mapping[str, int], epoch: int) -> It
     for sku, packed in positions.items():
         if packed >> QUANTITY_BITS != origin:  # a record has changed many
             origin = packed >> QUANTITY_BITS
-            headers = [(MADE_BY, b"%d/%d" % (epoch, origin_of(packed)))]
+            headers = made_by(origin_of(packed))
         key = location.key(sku) if is_escaped else (prefix + sku).encode()
         yield key, encode(Plain(sku, packed & QUANTITY_MASK)), headers

@@ -28,6 +28,7 @@ class OriginTable:
         self.values: dict[bytes, tuple[bytes, int]] = {}
         self.durable: dict[bytes, tuple[bytes, int]] = {}
         self.offset = -1
+        self.said: dict[int, int] = {}
         self.puts: list[bytes] = []
 
     def get(self, key: bytes) -> bytes | None:
@@ -56,6 +57,13 @@ class OriginTable:
                 self.put(key, encode_plain(sku, quantity))
                 put[sku] = quantity
         return put
+
+    def note_word(self, said_ms: int) -> None:
+        self.said[self.offset] = said_ms
+
+    def said_at(self, stock: str, sku: str) -> int | None:
+        found = self.values.get(Location(stock).key(sku))
+        return None if found is None else self.said.get(found[1])
 
     def delete(self, key: bytes) -> None:
         self.values.pop(key, None)

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 from streams.inventory.role import InventoryRole
 from streams.positions.position_table import PositionTable
+from streams.positions.timed_positions import TimedPositions
 from streams.runtime.durability.rebuild import Rebuild, recovered_offsets
 from streams.runtime.role import Effect, Poison, Record
 from streams.runtime.tables.partition_table import PartitionState
@@ -96,10 +97,15 @@ class Worker:
         """Another life: what is durable is all there is."""
         self._epoch += 1
         self._role = self._make_role()
-        self._state = PartitionState(self.partition, (POSITIONS,), PositionTable)
+        self._state = PartitionState(self.partition, (POSITIONS,), TimedPositions)
         self._state.epoch = self._epoch
         rebuild = Rebuild(self.table, POSITIONS)
-        rebuild.apply([SimpleNamespace(key=row.key, value=row.value, headers=row.headers) for row in self.changelog])
+        rebuild.apply(
+            [
+                SimpleNamespace(key=row.key, value=row.value, headers=row.headers, timestamp=self.now_ms)
+                for row in self.changelog
+            ]
+        )
         self._state.horizon, self._state.last_decided = recovered_offsets([rebuild])
         self._next = self.committed
         self._in_flight = []

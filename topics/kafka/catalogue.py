@@ -31,7 +31,8 @@ class Cleanup(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
-    """One topic. `retention_ms` applies where cleanup deletes; -1 keeps for ever. `partitions` None: as configured."""
+    """One topic. `retention_ms` applies where cleanup deletes; -1 keeps for ever. `partitions` None: as configured.
+    `is_timed_by_broker`: its records have the time at which a broker took them, not that of their producer."""
 
     name: str
     key: str
@@ -42,6 +43,7 @@ class Topic:
     retention_ms: int = -1
     partitions: int | None = None
     personal_data: bool = False
+    is_timed_by_broker: bool = False
 
     def full_name(self, prefix: str) -> str:
         return f"{prefix}.{self.name}.v1"
@@ -51,6 +53,8 @@ class Topic:
         config = {"cleanup.policy": self.cleanup.value, "max.message.bytes": str(RECORD_BYTES_MAX)}
         if self.cleanup is not Cleanup.COMPACT:
             config["retention.ms"] = str(self.retention_ms)
+        if self.is_timed_by_broker:
+            config["message.timestamp.type"] = "LogAppendTime"
         if self.cleanup is not Cleanup.DELETE:
             config["min.cleanable.dirty.ratio"] = "0.2"
             config["segment.ms"] = str(DAY_MS // 24)
@@ -153,6 +157,7 @@ TOPICS: tuple[Topic, ...] = (
         writers=("gateway", "direct producers", "inventory"),
         readers=("inventory",),
         why="Stock as it comes in: each record is a batch of up to 200 SKUs of one location",
+        is_timed_by_broker=True,
     ),
     Topic(
         name="inventory.positions",

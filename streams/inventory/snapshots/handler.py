@@ -25,7 +25,7 @@ from streams.inventory.snapshots import metrics
 from streams.inventory.snapshots.records import Action
 from streams.inventory.snapshots.snapshots import Memory, NoteTable, Snapshots, recall
 from streams.inventory.snapshots.zero_sweep import has_some, nothing_of
-from streams.positions.position_table import Quantities
+from streams.positions.timed_positions import TimedQuantities
 from streams.runtime.role import Effect, Record
 from topics.records.envelope import FACT, INVENTORY_SOURCE, event_headers
 from topics.records.keys import position_key
@@ -51,7 +51,7 @@ NOTHING_RUNS = b'{"runs":[]'
 class LocationPositions:
     """The positions of one location while one record is decided. Implements zero_sweep.SnapshotPositions."""
 
-    table: Quantities
+    table: TimedQuantities
     location: StockLocation
     record: Record
     effects: list[Effect] = field(default_factory=list)
@@ -59,12 +59,14 @@ class LocationPositions:
     def skus(self) -> list[str]:
         return list(self.table.known(self.location.stock))
 
-    def apply(self, items: Sequence[Any]) -> int:
+    def apply(self, items: Sequence[Any], said: int) -> int:
+        self.table.note_word(said)
         if all(type(item) is QuantityItem for item in items):
             return self._put_quantities(changed_quantities(self.table.known(self.location.stock), items))
         return self._put_items(items)
 
-    def zero(self, skus: Sequence[str]) -> int:
+    def zero(self, skus: Sequence[str], said: int) -> int:
+        self.table.note_word(said)
         known = self.table.known(self.location.stock)
         packed = {sku: known.get(sku, 0) for sku in skus}
         found = {sku: self._item(sku) for sku, each in packed.items() if each & WHOLE}
@@ -99,20 +101,22 @@ class SnapshotHandler:
     def __init__(self) -> None:
         self._memories: dict[tuple[int, bytes], Memory] = {}
 
-    def on_record(self, table: Quantities, location: StockLocation, record: Record, action: Action) -> list[Effect]:
-        """Handles one record of a snapshot, or a step."""
+    def on_record(
+        self, table: TimedQuantities, location: StockLocation, record: Record, action: Action, said: int = 0
+    ) -> list[Effect]:
+        """Handles one record of a snapshot, or a step. `said`: from when the word of the record is."""
         key = snapshots_key(location.channel, location.location)
-        return [] if table.is_made_from(key) else self._apply(table, location, record, key, action)
+        return [] if table.is_made_from(key) else self._apply(table, location, record, key, action, said)
 
     def on_update(
-        self, table: Quantities, location: StockLocation, record: Record, skus: Iterable[str]
+        self, table: TimedQuantities, location: StockLocation, record: Record, skus: Iterable[str], said: int
     ) -> list[Effect]:
-        """An update of this location was applied; it named these SKUs."""
+        """An update of this location was applied; it named these SKUs. `said`: from when its word is."""
         key = snapshots_key(location.channel, location.location)
         raw = table.get(key)
         if raw is None or raw.startswith(NOTHING_RUNS) or table.is_made_from(key):
             return []
-        return self._apply(table, location, record, key, lambda snapshots: snapshots.updated(list(skus)))
+        return self._apply(table, location, record, key, lambda snapshots: snapshots.updated(list(skus)), said)
 
     def on_revoked(self, partition: int) -> None:
         """The partition is another worker's."""
@@ -120,7 +124,7 @@ class SnapshotHandler:
             del self._memories[name]
 
     def _apply(
-        self, table: Quantities, location: StockLocation, record: Record, key: bytes, action: Action
+        self, table: TimedQuantities, location: StockLocation, record: Record, key: bytes, action: Action, said: int
     ) -> list[Effect]:
         raw = table.get(key)
         notes = NoteTable(table, location.channel, location.location)
@@ -136,7 +140,7 @@ class SnapshotHandler:
                 UNREADABLE.note("inventory.positions", key, error, partition=record.partition)
                 memory, is_replaced = Memory(), True
         positions = LocationPositions(table, location, record)
-        snapshots = Snapshots(memory, notes, positions, record.offset, record.timestamp_ms)
+        snapshots = Snapshots(memory, notes, positions, record.offset, record.timestamp_ms, said)
         action(snapshots)
         if snapshots.ignored is not None:
             metrics.IGNORED.labels(snapshots.ignored).inc()

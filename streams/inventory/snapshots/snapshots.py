@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streams.inventory.snapshots.zero_sweep import SnapshotPositions, ZeroSweep, encode_note, is_touched, skus_of
+from streams.inventory.word import CLOCKS_APART_MS
 from streams.runtime.invariants import violated
 from streams.runtime.role import Table
 from topics.records.unreadable import UNREADABLE, UnreadableError
@@ -129,8 +130,10 @@ class Snapshots:
     """Applies one record to the snapshots of its location. The outcome is in `ended`, `ignored` and `step`."""
 
     def __init__(
-        self, memory: Memory, notes: NoteTable, positions: SnapshotPositions, offset: int, now_ms: int
+        self, memory: Memory, notes: NoteTable, positions: SnapshotPositions, offset: int, now_ms: int, said_ms: int
     ) -> None:
+        """`said_ms`: from when the word of the record is."""
+        self._said_ms = said_ms
         self.memory = memory
         self._kept = memory.kept
         self._notes = notes
@@ -157,10 +160,12 @@ class Snapshots:
         self._expire()
         if (running := self._open()) is not None:
             self._end(running, ABANDONED, "replaced")
-        run = Run(name, self._offset, self._now_ms, self._now_ms, complete)
+        run = Run(name, self._offset, self._said_ms, self._now_ms, complete)
         kept.runs.append(run)
         self.memory.touched = set()
-        if len(kept.runs) > ENDING_MAX:
+        if self._now_ms - self._said_ms > CLOCKS_APART_MS:
+            self._end(run, ABANDONED, "late")  # newer updates may have been taken before it
+        elif len(kept.runs) > ENDING_MAX:
             self._end(run, ABANDONED, "too-many")
 
     def part(self, name: str, number: int, items: Mapping[str, Any], refused: Iterable[str] = ()) -> None:
@@ -181,7 +186,7 @@ class Snapshots:
             return
         touched = self.memory.touched
         wanted = [item for sku, item in items.items() if sku not in touched] if touched else list(items.values())
-        changed = self._positions.apply(wanted)
+        changed = self._positions.apply(wanted, run.begun_ms)
         run.changed += changed
         run.unchanged += len(wanted) - changed
         run.overtaken += len(items) - len(wanted)
@@ -271,6 +276,8 @@ class Snapshots:
         for run in self._kept.runs:
             if run is besides or run.begin in memory.lost:
                 continue
+            if besides is None and run.begun_ms - self._said_ms > CLOCKS_APART_MS:
+                continue  # an update that came late: what the snapshot says is newer
             new = [sku for sku in skus if sku not in memory.touched] if run.state == OPEN else skus
             if not new:
                 continue

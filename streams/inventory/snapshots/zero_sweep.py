@@ -32,10 +32,11 @@ class SnapshotPositions(Protocol):
     def skus(self) -> list[str]:
         """All SKUs that are known now."""
 
-    def apply(self, items: Sequence[Any]) -> int:
-        """Makes these the positions, unless a later record did; returns how many differed. No SKU comes twice."""
+    def apply(self, items: Sequence[Any], said: int) -> int:
+        """Makes these the positions, unless a later record did; returns how many differed. No SKU comes twice.
+        `said`: from when the word is."""
 
-    def zero(self, skus: Sequence[str]) -> int:
+    def zero(self, skus: Sequence[str], said: int) -> int:
         """Sets these to 0, unless a later record named them; returns how many had some stock."""
 
 
@@ -78,7 +79,7 @@ class ZeroSweep:
                 cost += len(named) * NAMED_COST
             else:
                 count = min(len(self._absent), max(1, (STEP_COST_MAX - cost) // ZERO_COST))
-                run.zeroed += positions.zero([self._absent.popitem()[0] for _ in range(count)])
+                run.zeroed += positions.zero([self._absent.popitem()[0] for _ in range(count)], run.begun_ms)
                 return not self._absent
         return False
 

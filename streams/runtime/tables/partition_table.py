@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 from streams.runtime.role import Table, Tables
 from topics.records.reading import MADE_BY, OWNER_KEY
@@ -160,13 +160,20 @@ class PartitionTable:
 
     def write_changes(self, changelog: Changelog) -> tuple[int, int]:
         """Appends the changes to the changelog, in their order. Returns the numbers of records and bytes."""
-        epoch, size, records = self.state.epoch, 0, len(self.dirty)
+        size, records = 0, len(self.dirty)
         for key, value in self.dirty.items():
-            changelog.append(key, value, [(MADE_BY, b"%d/%d" % (epoch, self.origin(key)))])
+            changelog.append(key, value, self.made_by(self.origin(key)))
             if value is not None:
                 size += len(value)
         self.dirty.clear()
         return records, size
+
+    def made_by(self, origin: int) -> list[tuple[str, bytes]]:
+        """The headers of changes that were made from a source offset."""
+        return [(MADE_BY, b"%d/%d" % (self.state.epoch, origin))]
+
+    def learn(self, origin: int, record: Any) -> None:
+        """Takes from a changelog record what a kind of table wants to know of the source offset it was made from."""
 
     def rewrite_overwritten(self) -> None:
         """Makes the overwritten keys dirty, so that their present values are written with the next group."""

@@ -16,7 +16,7 @@ REFUSAL_REASONS = ("failure-list", "refused")
 DRIFT_KINDS = ("missing", "extra", "stale", "refused")
 DRIFT_CAUSES = ("never-sent", "lost", "changed", "refused", "unknown-here")
 RESYNC_CAUSES = ("asked", "daily")
-ABANDONED_REASONS = ("silent", "replaced", "aborted", "parts-missing", "empty", "too-many")
+ABANDONED_REASONS = ("silent", "replaced", "aborted", "parts-missing", "empty", "too-many", "late")
 
 
 class StockFact(Part):
@@ -97,7 +97,8 @@ class SnapshotAbandoned(SnapshotFact):
     reason: Annotated[str, known(ABANDONED_REASONS)] = Field(
         description="`silent`: nothing came for too long; `replaced`: another began; `aborted`: its sender gave up; "
         "`parts-missing`: not all of it came; `empty`: it was complete and named no SKU; `too-many`: several others "
-        "had come and were still setting SKUs to 0"
+        "had come and were still setting SKUs to 0; `late`: its begin was under way for so long that newer updates may "
+        "have been taken before it"
     )
 
 
