@@ -52,6 +52,9 @@ class TimedPositions(PositionTable):
 
     def learn(self, origin: int, record: Any) -> None:
         said = next((value for name, value in record.headers if name == SAID_AT), None)
-        is_number = said is not None and said.isdigit() and len(said) <= DIGITS_MAX
+        if said is not None and said.isdigit() and len(said) <= DIGITS_MAX:
+            said_ms = int(said)
+        else:
+            said_ms = record.timestamp - 2 * GRAIN_MS
         if 0 <= origin < OFFSETS_END:
-            self._words.learn(origin, int(said) if is_number else record.timestamp - 2 * GRAIN_MS)
+            self._words.learn(origin, said_ms)

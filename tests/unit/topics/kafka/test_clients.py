@@ -22,11 +22,12 @@ OVERRIDES = {
     FACTORY,
     "topics/kafka/fetched_records.py",
     "topics/kafka/time_outs.py",
+    "topics/http_sessions.py",
     "streams/runtime/transport/chunk_transport.py",
     "streams/runtime/durability/changelog.py",
 }
 OVERRIDES |= {"streams/runtime/durability/publisher.py"}
-"""Modules that may touch private attributes of aiokafka or Faust; each has a test against the stock behaviour."""
+"""Modules that may touch private attributes of aiokafka, aiohttp or Faust; each has a test against the stock behaviour."""
 CLIENTS = ("AIOKafkaConsumer", "AIOKafkaProducer", "AIOKafkaAdminClient", "AIOKafkaClient")
 
 MODULES = {
