@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 GAP_S = 2.0
 """A longer gap between two beats of the loop is a standstill. No caller gives a request up sooner and sends a newer one
-elsewhere (decision 0027), and no turn of a loop that only has much to do takes so long."""
+elsewhere (decision 0028), and no turn of a loop that only has much to do takes so long."""
 SETTLE_S = 1.0
 """After the gap, everything is refused for so long: by then what was in the sockets, and in the queue of connections
 that were not accepted yet, has been read. It begins anew while the loop is not prompt."""

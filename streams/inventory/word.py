@@ -1,4 +1,4 @@
-"""PURE: from when the word of a record is, and what of it is older than what is known (decision 0027)."""
+"""PURE: from when the word of a record is, and what of it is older than what is known (decision 0028)."""
 
 from __future__ import annotations
 

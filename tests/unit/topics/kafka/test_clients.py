@@ -27,7 +27,7 @@ OVERRIDES = {
     "streams/runtime/durability/changelog.py",
 }
 OVERRIDES |= {"streams/runtime/durability/publisher.py"}
-"""Modules that may touch private attributes of aiokafka, aiohttp or Faust; each has a test against the stock behaviour."""
+"""Modules that may touch private attributes of a library; each has a test against the stock behaviour."""
 CLIENTS = ("AIOKafkaConsumer", "AIOKafkaProducer", "AIOKafkaAdminClient", "AIOKafkaClient")
 
 MODULES = {
