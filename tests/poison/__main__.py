@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 import tempfile
 import time
@@ -23,17 +24,18 @@ def main(arguments: Sequence[str]) -> int:
     except ValueError:
         print(__doc__, file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory() as name:
-        stack = Stack(Path(name) / "data")
-        began = time.monotonic()
-        try:
-            stack.start()
-            report = asyncio.run(_run(stack, records, seed))
-        except AssertionError as error:
-            print(error, stack.tail(), sep="\n", file=sys.stderr)
-            return 1
-        finally:
-            stack.close()
+    directory = Path(tempfile.mkdtemp(prefix="sluice-poison-"))
+    stack = Stack(directory / "data")
+    began = time.monotonic()
+    try:
+        stack.start()
+        report = asyncio.run(_run(stack, records, seed))
+    except AssertionError as error:
+        print(error, stack.tail(), f"logs and topics are kept in {directory}", sep="\n", file=sys.stderr)
+        return 1
+    finally:
+        stack.close()
+    shutil.rmtree(directory)
     growth = {role: grew(found) for role, found in report.memory_mb.items()}
     print(
         f"{report.sent.total()} records on {len(report.sent)} topics in {time.monotonic() - began:.0f} s, seed {seed}"

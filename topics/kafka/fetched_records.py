@@ -2,27 +2,44 @@
 
 - A header's name is text to aiokafka, and one that is not UTF-8 raises in its parser, again and again: compaction or
   retention alone would end that. Here such a name is read with its bytes as `\\xff`.
+- A batch that cannot be read for another reason is one record to its reader, without key and value, whose header
+  `sluice-unreadable` says why: it grows beyond all bounds when it is decompressed, or its form is not Kafka's. Only a
+  wrong checksum stays an error: the bytes came to harm on their way, or on a disk.
 - A reader may leave out all that was written in transactions (`leave_out_transactions`): a topic that is a role's state
   has to be read to its end, beside a transaction that nobody ends.
 
-aiokafka looks its two classes up in its module, so they are replaced there, for every consumer of the process.
+aiokafka looks its classes and functions up in its modules, so they are replaced there, for every consumer.
 """
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer import fetcher
-from aiokafka.errors import CorruptRecordException
+from aiokafka.record import default_records
 from aiokafka.record.default_records import _DefaultRecordBatchPy, _DefaultRecordPy
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint
 
+from topics.kafka import decompression
+
 _LENGTH_AT: Final = 8
 _LENGTH_BYTES: Final = 12
 """A batch begins with its base offset (8 bytes) and the length (4 bytes) of what follows."""
+
+
+UNREADABLE_HEADER: Final = "sluice-unreadable"
+_REASON_BYTES_MAX: Final = 500
+_WRONG_CHECKSUM: Final = "Invalid CRC"
+"""Begins what aiokafka says of one."""
+_PARSERS: Final = (default_records, sys.modules[default_records.DefaultRecordBatch.__module__])
+"""The modules that look the decompressors up: the one in Python, and the compiled one, if it is there."""
+
+log = logging.getLogger(__name__)
 
 
 class _ReadUncommitted(int):
@@ -119,28 +136,44 @@ class ReadableRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokaf
         while True:
             try:
                 yield from super()._unpack_records()
-            except UnicodeDecodeError:
-                pass
-            except CorruptRecordException as error:  # as aiokafka's parser in Python says it
-                if not isinstance(error.__cause__, UnicodeDecodeError):
+            except GeneratorExit:
+                raise
+            except Exception as error:
+                if _WRONG_CHECKSUM in str(error):
                     raise
             else:
                 return
             yield from self._read_again(self._records.current())
 
     def _read_again(self, batch: LenientBatch) -> Iterator[Any]:
-        """Reads what is left of a batch in which aiokafka met a name that is not UTF-8."""
-        for record in batch:
-            if record.offset >= self.next_fetch_offset:
-                self.next_fetch_offset = record.offset + 1
-                yield self._consumer_record(self._tp, record)
+        """Reads what is left of a batch in which aiokafka met a name that is not UTF-8, or something worse."""
+        try:
+            for record in batch:
+                if record.offset >= self.next_fetch_offset:
+                    self.next_fetch_offset = record.offset + 1
+                    yield self._consumer_record(self._tp, record)
+        except GeneratorExit:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it holds, what is behind it is read
+            yield self._consumer_record(self._tp, self._unreadable(batch, error))
         self.next_fetch_offset = batch.next_offset
+
+    def _unreadable(self, batch: LenientBatch, error: Exception) -> _DefaultRecordPy:
+        """A record in place of what is left of a batch; its offset is that of the last one."""
+        first, last = self.next_fetch_offset, batch.next_offset - 1
+        why = f"{self._tp.topic}/{self._tp.partition}: offsets {first} to {last} cannot be read: {error}"
+        log.error("%s", why)
+        headers = [(UNREADABLE_HEADER, why.encode()[:_REASON_BYTES_MAX])]
+        return _DefaultRecordPy(last, batch.max_timestamp, batch.timestamp_type, None, None, headers)
 
 
 def install() -> None:
     """Has every consumer that is made from here on read in this way."""
     fetcher.MemoryRecords = FetchedBatches
     fetcher.PartitionRecords = ReadableRecords
+    for parser in _PARSERS:
+        for name in ("gzip_decode", "lz4_decode", "zstd_decode"):
+            setattr(parser, name, getattr(decompression, name))
 
 
 def leave_out_transactions(consumer: AIOKafkaConsumer) -> None:

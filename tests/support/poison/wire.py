@@ -28,12 +28,13 @@ class Raw:
     time_ms: int = NO_TIME
 
 
-def batch_of(records: Sequence[Raw], compression: int = 0) -> bytes:
+def batch_of(records: Sequence[Raw], compression: int = 0, body: bytes | None = None) -> bytes:
+    """`body`: in place of the records, compressed already."""
     times = [record.time_ms for record in records]
     first = times[0]
-    body = b"".join(_record(number, record, first) for number, record in enumerate(records))
-    if compression == GZIP:
-        body = gzip.compress(body)
+    if body is None:
+        body = b"".join(_record(number, record, first) for number, record in enumerate(records))
+        body = gzip.compress(body) if compression == GZIP else body
     checked = struct.pack(">hiqqqhii", compression, len(records) - 1, first, max(times), -1, -1, -1, len(records))
     checked += body
     return struct.pack(">qiibI", 0, 9 + len(checked), -1, 2, calc_crc32c(checked)) + checked

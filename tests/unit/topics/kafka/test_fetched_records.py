@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
+import cramjam
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
@@ -13,6 +15,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from tests.support.poison.wire import GZIP, Raw, batch_of
 from topics.kafka import clients
+from topics.kafka.decompression import DECOMPRESSED_BYTES_MAX, gzip_decode
 from topics.kafka.fetched_records import BESIDE_TRANSACTIONS, FetchedBatches, ReadableRecords
 
 PLACE = TopicPartition("t.orders.commands.v1", 3)
@@ -90,6 +93,45 @@ def test_beside_transactions_only_what_was_written_without_one_is_read() -> None
     assert [each.offset for each in records] == [0, 2]
     assert records.next_fetch_offset == 4, "also behind a transaction at the end"
     assert [each.offset for each in parsed(data, level=fetcher.READ_UNCOMMITTED)] == [0, 1, 2, 3]
+
+
+BOMBS = {
+    "gzip": (1, gzip.compress(b"\0" * (DECOMPRESSED_BYTES_MAX + 1), 1)),
+    "lz4": (3, bytes(cramjam.lz4.compress(b"\0" * (DECOMPRESSED_BYTES_MAX + 1)))),
+    "zstd": (4, bytes(cramjam.zstd.compress(b"\0" * (DECOMPRESSED_BYTES_MAX + 1)))),
+}
+
+
+@pytest.mark.parametrize("codec", BOMBS)
+def test_a_batch_that_grows_beyond_all_bounds_is_one_record_that_says_so(codec: str) -> None:
+    number, body = BOMBS[codec]
+    assert len(body) < 1 << 20, "Kafka takes it"
+    three = batch_of([Raw(b"k", b"v")] * 3, number, body)
+    plain = batch_of(STRANGE[:1])
+    found = list(parsed(plain + at(1, three) + at(4, plain)))
+    assert [each.offset for each in found] == [0, 3, 4]
+    ((name, why),) = found[1].headers
+    assert (found[1].key, found[1].value, name) == (None, None, "sluice-unreadable")
+    assert b"orders.commands.v1/3: offsets 1 to 3 cannot be read: it takes more than 67108864 bytes" in why
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff" * 40, batch_of(STRANGE)[61:-3]])
+def test_a_batch_of_another_form_is_one_record_too(body: bytes) -> None:
+    found = list(parsed(batch_of(STRANGE, 0, body) + at(4, batch_of(STRANGE[:1]))))
+    assert [each.offset for each in found][-2:] == [3, 4]
+    assert found[-2].headers[0][0] == "sluice-unreadable"
+
+
+@pytest.mark.parametrize(
+    ("number", "compress"), [(1, gzip.compress), (3, cramjam.lz4.compress), (4, cramjam.zstd.compress)]
+)
+@pytest.mark.parametrize("size", [10, 3_000_000])
+def test_what_is_compressed_within_the_bound_is_read_as_before(number: int, compress: Any, size: int) -> None:
+    value = b'{"quantity":7}' * (size // 10)
+    plain = batch_of([Raw(b"k", value)])[61:]
+    found = list(parsed(batch_of([Raw(b"k", value)], number, bytes(compress(plain)))))
+    assert [each.value for each in found] == [value]
+    assert gzip_decode(gzip.compress(b"a") + gzip.compress(b"b")) == b"ab"
 
 
 def test_every_consumer_reads_so() -> None:
