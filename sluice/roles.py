@@ -46,22 +46,20 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
-def run_gateway(settings: Settings, channels: Channels) -> int:
+def run_gateway(settings: Settings, channels: Channels, hang_ups: HangUps) -> int:
     from gateway.app import run  # noqa: PLC0415 - see above
 
-    hang_ups = HangUps()
     load_api_tokens(settings)  # what is wrong with them is said at once, not when Kafka is there
     uvloop.run(wait_for_topics(settings, channels))
     uvloop.run(run(settings, channels, hang_ups))
     return 0
 
 
-def run_streams(name: str, settings: Settings, channels: Channels) -> int:
+def run_streams(name: str, settings: Settings, channels: Channels, hang_ups: HangUps) -> int:
     from streams.runtime.worker import run_role  # noqa: PLC0415 - see above
 
     module, class_name = STREAMS[name]
     make: Callable[[Settings, Channels], Role] = getattr(importlib.import_module(module), class_name)
-    hang_ups = HangUps()
     uvloop.run(wait_for_topics(settings, channels))
     return int(run_role(make(settings, channels), settings, hang_ups=hang_ups))
 

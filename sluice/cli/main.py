@@ -27,6 +27,7 @@ from sluice.errors import StartError
 
 if TYPE_CHECKING:
     from topics.configuration.channels import Channels
+    from topics.configuration.hang_ups import HangUps
     from topics.configuration.settings import Settings
 
 
@@ -43,18 +44,20 @@ for command in (subscriptions, redrive, skip, *dev_commands()):
 # --- roles -------------------------------------------------------------------------------------------------------
 
 
-def _prepare(increff_port: int, marketplace_port: int, overrides: dict[str, Any]) -> tuple[Settings, Channels]:
-    """Settings and channels of a role, checked; its log is configured."""
+def _prepare(increff_port: int, marketplace_port: int, overrides: dict[str, Any]) -> tuple[Settings, Channels, HangUps]:
+    """Settings and channels of a role, checked; its log is configured, and SIGHUP ends it no more."""
     from sluice.demo_channels import demo_channels
     from sluice.roles import configure_logging
     from topics.configuration.channels_file import load_channels
+    from topics.configuration.hang_ups import HangUps
     from topics.configuration.settings import load_settings
 
+    hang_ups = HangUps()  # before anything is read: a later SIGHUP means that it has changed
     settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
     default = demo_channels(increff_port, marketplace_port)
     channels = load_channels(settings.channels_file, default=default)
     configure_logging(settings)
-    return settings, channels
+    return settings, channels, hang_ups
 
 
 @main.command()

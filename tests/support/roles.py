@@ -83,7 +83,8 @@ class RoleProcess:
         return await process.wait()
 
     def log(self) -> str:
-        return (self._directory / f"{self._files}.log").read_text(errors="replace")[-4_000:]
+        path = self._directory / f"{self._files}.log"
+        return path.read_text(errors="replace")[-4_000:] if path.exists() else ""
 
     async def _is_ready(self, port: int) -> bool:
         assert self._process is not None

@@ -175,3 +175,25 @@ async def test_no_role_dies_of_a_hang_up(kafka: Kafka, prefix: str, tmp_path: Pa
     finally:
         ends = await asyncio.gather(*(role.end(signal.SIGTERM) for role in roles.values()))
     assert ends == [0, 0, 0]
+
+
+async def test_a_hang_up_before_kafka_is_there_is_heard_afterwards(kafka: Kafka, prefix: str, tmp_path: Path) -> None:
+    Directory(tmp_path).write()
+    settings = load_settings(kafka=kafka.bootstrap, topic_prefix=prefix, partitions=2)
+    gateway = RoleProcess("gateway", settings, tmp_path)
+    try:
+        begun = asyncio.create_task(gateway.begin())
+        await _says(gateway, "waiting for Kafka")
+        gateway.send_signal(signal.SIGHUP)
+        await create(settings, load_channels(tmp_path / "channels.toml"))
+        await begun
+        await _says(gateway, "credentials.read_again")
+    finally:
+        assert await gateway.end(signal.SIGTERM) == 0
+
+
+async def _says(role: RoleProcess, text: str) -> None:
+    def said() -> bool:
+        return text in role.log()
+
+    await eventually(said, what=role.log)
