@@ -21,7 +21,7 @@ def delivery_role(settings: Settings, channels: Channels) -> DeliveryRole:
         settings,
         channels,
         subscriptions=subscriptions,
-        gates=FollowedGates(settings),
+        gates=FollowedGates(settings, clock),
         sender=SenderRouter(settings, channels, subscriptions=subscriptions, clock=clock, crashed=failure.report),
         stock=StockSender(settings, channels, crashed=failure.report),
         clock=clock,

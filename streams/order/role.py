@@ -15,7 +15,7 @@ from streams.order.records.answer_table import AnswerTable, stored_answer
 from streams.order.records.decode import decode_event
 from streams.order.records.encode import EffectEncoder, reply_record
 from streams.order.records.reply_addresses import ReplyAddresses
-from streams.order.records.stored_entity import STATE, read_entity
+from streams.order.records.stored_entity import STATE, check_is_ours, read_entity
 from streams.order.records.ticks import Ticker, until_of
 from streams.runtime.following import Following
 from streams.runtime.limits import VALUE_BYTES_MAX
@@ -81,8 +81,14 @@ class OrdersRole(Role):
             return [self._rerouted(record, event)]
         state, answers = tables[STATE], tables[ANSWERS]
         entity = read_entity(state, event.key)
-        decided = advance(entity, event, record.timestamp_ms, lambda key: stored_answer(answers, key))
-        records = self._encoder.encode_effects(decided.effects, decided.entity, event.channel, record.timestamp_ms)
+        try:
+            decided = advance(entity, event, record.timestamp_ms, lambda key: stored_answer(answers, key))
+            records = self._encoder.encode_effects(decided.effects, decided.entity, event.channel, record.timestamp_ms)
+        except Poison:
+            raise
+        except Exception as error:
+            check_is_ours(state, event.key, error)
+            raise
         # Tables last: nothing that can fail comes after them.
         self._keep(record, state, event.key, decided)
         for effect in decided.effects:

@@ -10,7 +10,7 @@ import orjson
 
 from streams.delivery.admission.limiters.limits import Limits
 from streams.delivery.admission.limiters.pool import PoolState
-from streams.delivery.admission.retry_after_gate import RetryAfterGate
+from streams.delivery.admission.retry_after_gate import GATE_MS_MAX, RetryAfterGate
 from streams.delivery.ports import Clock
 from streams.runtime.role import Change, Committer, Table
 from topics.records.json_record import decode_stored
@@ -52,7 +52,7 @@ def permits_key(destination: str, shard: int) -> bytes:
     return join(destination, str(shard))
 
 
-def decode_permits(raw: bytes | None) -> PermitRecord:
+def decode_permits(raw: bytes | None, now_ms: int) -> PermitRecord:
     """Raises UnreadableError."""
     if raw is None:
         return PermitRecord()
@@ -60,13 +60,15 @@ def decode_permits(raw: bytes | None) -> PermitRecord:
     for state in stored.limits.values():
         if state.open < 0 or any(units < 0 for _, units in state.ended):
             raise UnreadableError("no permits: it has negative units")
+    if stored.gate_ms > now_ms + GATE_MS_MAX:
+        raise UnreadableError("no permits: its gate opens later than any far side may ask for")
     return PermitRecord(stored.limits, stored.gate_ms)
 
 
-def permits_left(permits: Table, key: bytes, partition: int) -> PermitRecord | None:
+def permits_left(permits: Table, key: bytes, partition: int, now_ms: int) -> PermitRecord | None:
     """The permits that the last owner of a shard left under a key; None when this version cannot read them."""
     try:
-        return decode_permits(permits.get(key))
+        return decode_permits(permits.get(key), now_ms)
     except UnreadableError as error:
         UNREADABLE.note(PERMITS, key, error, partition=partition)
         return None

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+GATE_MS_MAX = 2 * 3_600_000
+"""A gate that was made durable opens sooner: it is closed for an hour at most
+(streams/delivery/attempts/response_headers.py), and the clocks of two workers differ by far less than another. One that
+opens later was never closed by a far side, and would hold its destination up for good."""
+
 
 class RetryAfterGate:
     """Shared by the shards of a destination in this process. It only ever opens later: a second answer that asks for a

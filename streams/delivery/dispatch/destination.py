@@ -231,13 +231,19 @@ class PartitionDestination:
 
     def _load_rows(self, rows: Iterator[tuple[bytes, bytes]], loading: _Loading) -> Generator[int, None, int]:
         loaded = 0
+        headers: list[tuple[bytes, bytes]] = []
+        """Those whose entries may follow: the key of each begins with the one before it. A request beside its lane has
+        a lane of its own, whose key comes between the lane's header and the lane's entries."""
         for lane, of_lane in groupby(rows, key=lambda row: row[0].partition(SEPARATOR)[0]):
-            header, waiting = None, {}
+            while headers and not lane.startswith(headers[-1][0]):
+                headers.pop()
+            waiting = {}
             for key, raw in of_lane:
                 if is_entry_key(key):
                     waiting[key] = raw
                 else:
-                    header = raw
+                    headers.append((key, raw))
+            header = next((raw for key, raw in reversed(headers) if key == lane), None) if waiting else None
             for entry in self._read_lane(lane, header, waiting, loading) if waiting else ():
                 if entry.request.shard not in self._started:
                     self._enqueue(entry)

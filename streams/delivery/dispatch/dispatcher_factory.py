@@ -64,7 +64,7 @@ class DispatcherFactory:
             partition=partition,
             limits=limits_for(config.limits, config.shards),
             gate=self._gates.gate_of(destination),
-            left=permits_left(tables[PERMITS], key, partition),
+            left=permits_left(tables[PERMITS], key, partition, self._worker.clock.now_ms()),
             committer=self._worker.committer,
             clock=self._worker.clock,
         )

@@ -234,7 +234,7 @@ class StockPartition:
             partition=self.partition,
             limits=limits_for(limits, shards),
             gate=RetryAfterGate(),  # the destination's own gate is kept by its dispatcher
-            left=permits_left(self._tables[PERMITS], key, self.partition),
+            left=permits_left(self._tables[PERMITS], key, self.partition, self._context.clock.now_ms()),
             committer=self._context.committer,
             clock=self._context.clock,
         )

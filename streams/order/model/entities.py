@@ -269,7 +269,7 @@ def decode_entity(raw: bytes) -> Entity:
     """The entity of an encoded state. Raises StateError."""
     try:
         return _DECODER.decode(raw)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise StateError(f"not the state of an order, return or manifest: {error}") from error
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from streams.order.model.entities import Entity, Order, StateError, decode_entity
+from collections.abc import Iterator
+
+from streams.order.model.entities import Entity, Order, Return, StateError, decode_entity
+from streams.order.model.parts import DeferredCall, Delivery, EarlyEvent, Question, Relay
 from streams.runtime.invariants import violated
 from streams.runtime.role import Poison, Table
+from topics.contract.touchpoints import BY_NAME
 from topics.records.unreadable import UNREADABLE
 
 STATE = "orders.state"
+REASON_MAX = 200
 
 
 def read_entity(state: Table, key: bytes) -> Entity | None:
@@ -22,6 +27,34 @@ def read_entity(state: Table, key: bytes) -> Entity | None:
         raise Poison("BAD_STATE", f"{key.decode(errors='replace')}: {error}") from error
     _check(entity, key)
     return entity
+
+
+def check_is_ours(state: Table, key: bytes, failure: Exception) -> None:
+    """Raises Poison when a decision has failed over a state that names what this version does not know: then it is the
+    state of another version, and no failure of ours."""
+    raw = state.get(key)
+    if raw is None:
+        return
+    entity = decode_entity(raw)
+    names = {call.touchpoint for call in _calls_of(entity) if call.touchpoint} - BY_NAME.keys()
+    if entity.key != key:
+        why = f"its {entity.KIND} is not the one in its key"
+    elif names:
+        why = f"this version does not know its calls {', '.join(sorted(names))[:REASON_MAX]}"
+    else:
+        return
+    UNREADABLE.note(STATE, key, why)
+    raise Poison("BAD_STATE", f"{key.decode(errors='replace')}: {why}") from failure
+
+
+def _calls_of(entity: Entity) -> Iterator[Delivery | Relay | DeferredCall | EarlyEvent | Question]:
+    yield from entity.deliveries
+    yield from entity.relays
+    if isinstance(entity, Order):
+        yield from entity.deferred
+        yield from entity.early
+    elif isinstance(entity, Return) and entity.question is not None:
+        yield entity.question
 
 
 def _check(entity: Entity, key: bytes) -> None:

@@ -63,7 +63,7 @@ class Walk:
         self.skew_ms = self.random.randint(-240, 240)
         self.planned = None
         limits = limits_for(self.configured)
-        limits.take_over(decode_permits(self.durable).limits, self.now_ms)
+        limits.take_over(decode_permits(self.durable, self.now_ms).limits, self.now_ms)
         return limits
 
     def step(self, kind: str) -> bool:

@@ -97,10 +97,10 @@ async def test_a_subscription_that_no_runner_can_be_made_for_costs_itself_alone(
     worker = await Played(channels_for(), subscriptions=index(subscription(), subscription(B))).start()
     destination = subscription_destination(A)
 
-    def fails_for_one(permits: Table, key: bytes, partition: int) -> PermitRecord | None:
+    def fails_for_one(permits: Table, key: bytes, partition: int, now_ms: int) -> PermitRecord | None:
         if key == permits_key(destination, 0):
             raise RuntimeError("no runner can be made")
-        return permits_left(permits, key, partition)
+        return permits_left(permits, key, partition, now_ms)
 
     monkeypatch.setattr(dispatcher_factory, "permits_left", fails_for_one)
     held, passed = fact_request("O-1", 1), fact_request("O-1", 1, B)

@@ -153,7 +153,14 @@ async def test_a_subscribers_lane_with_an_unreadable_header_is_held_before_its_w
 
 
 @pytest.mark.parametrize(
-    "value", [*VALUES, b'{"limits": {"a": 1}, "gate_ms": 0}', b'{"limits": {"a": {"ended": [], "open": -9}}}']
+    "value",
+    [
+        *VALUES,
+        b'{"limits": {"a": 1}, "gate_ms": 0}',
+        b'{"limits": {"a": {"ended": [], "open": -9}}}',
+        b'{"limits": {}, "gate_ms": 9e15}',
+        b'{"limits": {}, "gate_ms": 9000000000000000000}',
+    ],
 )
 async def test_permits_that_cannot_be_read_count_as_spent(value: bytes) -> None:
     """The budget holds over the change of owners: nothing leaves before all of it may be free again."""

@@ -15,6 +15,7 @@ from gateway.views.positions import StockView
 from gateway.views.stock_operations import StockOperationsView
 from streams.delivery.admission.gate_view import FollowedGates
 from streams.delivery.admission.permits import PERMITS, PermitRecord, permits_key
+from streams.delivery.clock import SystemClock
 from tests.support.subscriptions import A, subscription
 from topics.configuration.settings import Settings
 from topics.kafka.catalogue import BY_NAME
@@ -112,7 +113,7 @@ def _stock_status() -> Followed:
 
 
 def _gates() -> Followed:
-    view = FollowedGates(SETTINGS)
+    view = FollowedGates(SETTINGS, SystemClock())
     value = PermitRecord(gate_ms=77).encode()
     key = permits_key("increff", 0)
     return Followed(view._views[0], PERMITS, key, value, lambda: view.gate_of("increff").opens_ms == 77)
