@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 SEEDS = range(int(os.environ.get("SLUICE_GARBLE_SEEDS", "6")))
-"""A share; `make garble` has many more."""
+"""A share; `make poison` has many more."""
 WRONG: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63 - 1, 2**63, 1.5, "", "x", "\u0000", [], {}, [1, "a"], {"a": 1}, [[]],
 )  # fmt: skip
