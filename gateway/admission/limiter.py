@@ -11,7 +11,7 @@ from typing import Final
 
 WINDOW_S = 0.1
 """Between two changes of the limit: some dozen answers at the usual rates."""
-START = 256
+START = 128
 """Calls in hand at the start, before anything is measured. A limit that is too high for a second costs little; one that
 is too low refuses the first burst."""
 TOLERANCE = 3.0
@@ -19,18 +19,27 @@ TOLERANCE = 3.0
 just misses a group waits for the next one: below 2 the groups would stay small and the throughput low."""
 TARGET_MIN_S = 0.02
 """Least target: the scheduler of a busy machine alone delays an answer by some milliseconds."""
+CALM_CALLS = 8
+"""With so few calls in hand an answer does not wait for other calls."""
 CALM_START_S = 0.01
 """The time of an answer with few calls in hand, until it is measured."""
 CALM_WEIGHT = 0.1
 """Weight of one window in the mean time with few calls in hand: a pause of one garbage collection changes little, a
 cluster that has become slower counts after a second."""
+FLOOR_TOLERANCE = 1.25
+"""Answers may also take so many times as long as at the floor. If Kafka has become slow, more calls in hand do not make
+it slower, and the limit grows; if they do, it stays near the floor."""
+FLOOR_KEPT = 0.998
+"""The time at the floor is forgotten by so much in one window, by half in half a minute: then the limit falls, and
+it is measured again."""
 GROW_AT = 0.8
-"""Share of the limit that has to be in use before it grows: a limit that nobody reaches says nothing."""
+"""Share of the limit that has to be in use before it grows: a limit that nobody reaches says nothing. Below the one of
+the start it grows in any case, so that an overload of yesterday does not refuse a burst of today."""
 GROWTH = 0.05
 """Growth in one window, at least one call: from the floor to the ceiling in about ten seconds."""
-SHRINK_MAX = 0.7
+SHRINK_MAX = 0.5
 """The limit shrinks by the ratio in which answers are too slow, but not below this share in one window: one stall of
-Kafka is no reason to begin anew."""
+Kafka is no reason to begin anew. While fewer than the floor are in hand it does not shrink: the cause is not ours."""
 
 VERDICT: Final = 0
 """A call that is answered after the verdict of the orders role."""
@@ -48,6 +57,7 @@ class Limiter:
         self._target_max_s = target_max_s
         self._exact = float(min(max(START, floor), ceiling))
         self._calm_s = [CALM_START_S] * _KINDS
+        self._floor_s = [0.0] * _KINDS
         self._count = [0] * _KINDS
         self._total_s = [0.0] * _KINDS
         self.limit = int(self._exact)
@@ -58,31 +68,31 @@ class Limiter:
         self._total_s[kind] += seconds
 
     def target_s(self, kind: int) -> float:
-        return min(self._target_max_s, max(TARGET_MIN_S, TOLERANCE * self._calm_s[kind]))
+        measured = max(TOLERANCE * self._calm_s[kind], FLOOR_TOLERANCE * self._floor_s[kind])
+        return min(self._target_max_s, max(TARGET_MIN_S, measured))
 
     def adjust(self, most_in_hand: int) -> int:
-        """The limit for the next window. `most_in_hand`: of the window that is over.
-
-        Times with so few calls in hand that the limit may not be lower are the measure for all others: when even those
-        take longer, it is not because of our calls. So the target follows what the machine and Kafka can do.
-        """
+        """The limit for the next window. `most_in_hand`: of the window that is over."""
         count = sum(self._count)
+        self._floor_s = [FLOOR_KEPT * seconds for seconds in self._floor_s]
         if not count:
             return self.limit
         slowness = sum(total / self.target_s(kind) for kind, total in enumerate(self._total_s)) / count
-        if most_in_hand <= self._floor or self.limit <= self._floor:
-            self._measure_calm()
-        elif slowness > 1.0:
-            self._exact *= max(SHRINK_MAX, 1.0 / slowness)
-        if slowness <= 1.0 and most_in_hand >= GROW_AT * self.limit:
+        if most_in_hand <= CALM_CALLS:
+            self._measure(self._calm_s)
+        elif self.limit <= self._floor:
+            self._measure(self._floor_s)
+        if slowness <= 1.0 and (most_in_hand >= GROW_AT * self.limit or self.limit < START):
             self._exact += max(1.0, GROWTH * self._exact)
+        elif slowness > 1.0 and most_in_hand > self._floor:
+            self._exact *= max(SHRINK_MAX, 1.0 / slowness)
         self._exact = min(max(self._exact, self._floor), self.ceiling)
         self.limit = int(self._exact)
         self._count = [0] * _KINDS
         self._total_s = [0.0] * _KINDS
         return self.limit
 
-    def _measure_calm(self) -> None:
+    def _measure(self, means_s: list[float]) -> None:
         for kind, count in enumerate(self._count):
             if count:
-                self._calm_s[kind] += CALM_WEIGHT * (self._total_s[kind] / count - self._calm_s[kind])
+                means_s[kind] += CALM_WEIGHT * (self._total_s[kind] / count - means_s[kind])

@@ -67,6 +67,21 @@ def test_a_limit_that_nobody_reaches_stays() -> None:
     assert limiter.limit == START
 
 
+def test_a_slow_cluster_with_few_calls_does_not_lower_the_limit() -> None:
+    limiter = Limiter(FLOOR, CEILING, TARGET_S)
+    settled(Pipeline(2_000, 0.4), limiter, callers=10)
+    assert limiter.limit == START
+
+
+def test_after_an_overload_the_limit_grows_again_by_itself() -> None:
+    limiter = Limiter(FLOOR, CEILING, TARGET_S)
+    settled(Pipeline(2_000, 0.006), limiter, callers=4)
+    settled(Pipeline(2_000, 0.006), limiter, callers=100_000)
+    assert limiter.limit < START
+    settled(Pipeline(2_000, 0.006), limiter, callers=2)
+    assert limiter.limit >= START
+
+
 def test_without_answers_nothing_changes() -> None:
     limiter = Limiter(FLOOR, CEILING, TARGET_S)
     assert [limiter.adjust(START) for _ in range(10)] == [START] * 10
