@@ -176,9 +176,13 @@ class Calls:
         if self.shares.has_room(claimed, proven=ticket.proven is claimed):
             ticket.begin(claimed)
             return False
+        self.refuse(claimed)
+        return True
+
+    def refuse(self, claimed: Party) -> None:
+        """Counts a call that meets the limit."""
         self.shares.refuse(claimed)
         self.count_refusal(claimed.name, Reason.CALLS)
-        return True
 
     def has_api_room(self) -> bool:
         """Whether one more call of /api may be in hand. If not, it counts as refused."""

@@ -7,10 +7,13 @@ there is room for anybody, nobody is asked who it is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from gateway.admission.calls import Calls, Ticket
 from gateway.admission.retry_after import LEAST_S, MOST_S
 from gateway.admission.shares import Party
+from gateway.connections.framing import HEAD_END, body_length, keeps_alive
+from gateway.connections.limits import DISCARD_BYTES_MAX
 from gateway.connections.refusal import Caller, Refusal, shape_for
 from gateway.http.answers import overloaded, stood_still
 from topics.api.routes import INCREFF_PREFIX, PROBES
@@ -19,7 +22,17 @@ _CHANNELS = INCREFF_PREFIX.partition("{")[0].encode()
 _API = b"/api/"
 _PROBES = tuple(probe.path.encode() for probe in PROBES)
 _USERNAME = b"\r\nauthusername:"
+KNOWN_MAX = 1_000
+"""Refused heads that are known again. A client sends the same head again and again, save for the length of the body."""
 REASON = "[calls: more are in hand than can be answered in time]"
+
+
+class _Known(NamedTuple):
+    """A refused head: the length of its body, the party that it claims, the shape of its answer."""
+
+    length: int
+    claimed: Party
+    prefix: bytes
 
 
 class Door:
@@ -29,6 +42,7 @@ class Door:
         self._calls = calls
         self._shares = calls.shares
         self._channel_of = channel_of
+        self._known: dict[bytes, _Known] = {}
         self._refusals = {prefix: _refusals(prefix) for prefix in (_CHANNELS, _API, b"/")}
         self._standstill = calls.standstill
         self._stood_still = {prefix: Refusal.of(shape_for(_head(prefix), stood_still())) for prefix in self._refusals}
@@ -43,6 +57,7 @@ class Door:
             return self._stood_still[_prefix(head)]
         ticket.standstills = standstill.count
         if self._shares.is_open:
+            self._known.clear()
             self._calls.take_unseen(ticket)
             return None
         path = head.find(b" ") + 1
@@ -54,11 +69,35 @@ class Door:
         if head.startswith(_CHANNELS, path):
             start = path + len(_CHANNELS)
             claimed = self._calls.claimed(head[start : head.find(b"/", start)].decode("latin-1"))
-            return self._refusal(_CHANNELS, claimed) if self._calls.is_refused(ticket, claimed) else None
+            return self._decided(ticket, claimed, head, lowered, _CHANNELS)
         if head.startswith(_PROBES, path):
             return None
         claimed = self._claimed(head, lowered)
-        return self._refusal(b"/", claimed) if self._calls.is_refused(ticket, claimed) else None
+        return self._decided(ticket, claimed, head, lowered, b"/")
+
+    def again(self, data: bytes, connection: Caller) -> Refusal | None:
+        end = data.find(HEAD_END) + len(HEAD_END)
+        known = self._known.get(data[:end])
+        if known is None or len(data) != end + known.length or self._shares.is_open:
+            return None
+        if self._standstill.refuses(connection.made):
+            return None
+        ticket = connection.ticket
+        proven = isinstance(ticket, Ticket) and ticket.proven is known.claimed
+        if self._shares.has_room(known.claimed, proven=proven):
+            return None
+        self._calls.refuse(known.claimed)
+        return self._refusal(known.prefix, known.claimed)
+
+    def _decided(self, ticket: Ticket, claimed: Party, head: bytes, lowered: bytes, prefix: bytes) -> Refusal | None:
+        if not self._calls.is_refused(ticket, claimed):
+            return None
+        length = body_length(lowered)
+        if 0 <= length <= DISCARD_BYTES_MAX and keeps_alive(lowered) and b"\r\nexpect:" not in lowered:
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            self._known[head] = _Known(length, claimed, prefix)
+        return self._refusal(prefix, claimed)
 
     def ended(self, connection: Caller) -> None:
         ticket = connection.ticket

@@ -51,6 +51,17 @@ class Connection(TimedConnection):
             if self._left < 0:
                 self._abort("unread-body")
 
+    def slow_data_received(self, data: bytes) -> None:
+        """Takes what has come on a connection of the slow lane."""
+        registry = self._registry
+        if self._stage == HEAD and not self._held and not self._guarded and registry.admission is not None:
+            refusal = registry.admission.again(data, self)
+            if refusal is not None and self._wire is not None:
+                self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+                self._wire.write(refusal.answer)
+                return
+        self.data_received(data)
+
     def _heads(self, data: bytes, searched: int = 0) -> None:
         """Takes the request that begins with `data`, and those behind it that are refused."""
         registry = self._registry

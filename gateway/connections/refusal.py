@@ -59,6 +59,13 @@ class Admission(Protocol):
         lower case. What it puts into `connection.ticket`, `ended` finds there.
         """
 
+    def again(self, data: bytes, connection: Caller) -> Refusal | None:
+        """Called, before `admit`, for a connection whose last request was refused, when it has nothing under way.
+
+        A Refusal if `data` is one whole request with a known head that is refused now, too, and that leaves the
+        connection as it is: then the answer is written, and nothing else is looked at. None: as for any request.
+        """
+
     def ended(self, connection: Caller) -> None:
         """Called when an admitted request is answered, or its connection is over and no handler works for it."""
 

@@ -13,8 +13,11 @@ import os
 import select
 from typing import Protocol
 
-BATCH = 64
-"""Connections read at one turn: about a millisecond."""
+BATCH = 32
+"""Connections read at one turn: about half a millisecond."""
+BEHIND = ((1.0, 1_024), (0.15, 128))
+"""More at one turn when the lane has not come to its end for so many seconds: refusals should not wait for long, and a
+request that is let in must not be older than its caller's patience."""
 READ_BYTES = 16 << 10
 """Most bytes of one reading: a head and its body, mostly. Room for so many is made for each."""
 
@@ -22,7 +25,7 @@ READ_BYTES = 16 << 10
 class Slowed(Protocol):
     """A connection, by its transport."""
 
-    def data_received(self, data: bytes) -> None: ...
+    def slow_data_received(self, data: bytes) -> None: ...
 
 
 class SlowLane:
@@ -30,9 +33,13 @@ class SlowLane:
 
     def __init__(self) -> None:
         self._connections: dict[int, tuple[Slowed, asyncio.Transport]] = {}
-        self._descriptors: dict[Slowed, int] = {}
+        self._descriptors: dict[object, int] = {}
         self._epoll: select.epoll | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended_at = 0.0
+        """The time at which the lane last came to its end."""
+        self._full = False
+        """Whether it had more than one turn takes."""
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -51,7 +58,7 @@ class SlowLane:
         self._connections[descriptor] = connection, wire
         self._descriptors[connection] = descriptor
 
-    def leave(self, connection: Slowed) -> None:
+    def leave(self, connection: object) -> None:
         """Lets the loop read `connection` again; nothing if it is not in the lane."""
         descriptor = self._descriptors.pop(connection, None)
         if descriptor is None or self._epoll is None:
@@ -70,9 +77,16 @@ class SlowLane:
             self._descriptors.clear()
 
     def _turn(self) -> None:
-        if self._epoll is None:
+        if self._epoll is None or self._loop is None:
             return
-        for descriptor, _event in self._epoll.poll(0, BATCH):
+        now = self._loop.time()
+        if not self._full:
+            self._ended_at = now
+        behind_s = now - self._ended_at
+        batch = next((count for seconds, count in BEHIND if behind_s > seconds), BATCH)
+        events = self._epoll.poll(0, batch)
+        self._full = len(events) == batch
+        for descriptor, _event in events:
             connection, _wire = self._connections.get(descriptor, (None, None))
             if connection is None:
                 continue  # one before it in this turn has ended it
@@ -83,6 +97,6 @@ class SlowLane:
             except OSError:
                 data = b""
             if data:
-                connection.data_received(data)
+                connection.slow_data_received(data)
             else:
                 self.leave(connection)  # the loop finds the end or the error itself, and says so to the connection

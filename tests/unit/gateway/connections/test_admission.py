@@ -39,6 +39,9 @@ class RefusesNo:
         connection.ticket = path
         return self.refusal if path.startswith(b"/no") else None
 
+    def again(self, data: bytes, connection: Caller) -> Refusal | None:
+        return None
+
     def ended(self, connection: Caller) -> None:
         self.ends.append(connection.ticket)
 

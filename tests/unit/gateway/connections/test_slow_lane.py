@@ -29,6 +29,9 @@ class RefusesNo:
         self.asked.append(path)
         return NO if path.startswith(b"/no") else None
 
+    def again(self, data: bytes, connection: Caller) -> Refusal | None:
+        return None
+
     def ended(self, connection: Caller) -> None:
         """Nothing is counted here."""
 
