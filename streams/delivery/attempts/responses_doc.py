@@ -13,6 +13,7 @@ from streams.delivery.attempts.classify import ResponseVerdict, classify
 from streams.delivery.attempts.response_headers import RETRY_AFTER_MAX_S, THROTTLE_DEFAULT_S
 from streams.delivery.ports import RESPONSE_BYTES_MAX, Answer
 from topics.contract.touchpoints import BY_NAME
+from topics.schema_base import VALUES_MAX
 from topics.subscriptions.model import FACT
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "responses.md"
@@ -35,8 +36,9 @@ request that leaves Sluice (`streams/delivery/attempts/classify.py`); the table 
 | gone | the subscription is disabled; its facts wait until it is enabled again |
 
 A relay repeats faster, and only until its caller's deadline. Redirects are never followed. An answer is read up to
-{RESPONSE_BYTES_MAX >> 20} MiB, decompressed. A 401 or 403 concerns the credentials: they are read again, or requested
-where the channel has `marketplace_credential`, and the request is sent again; no order is given up for a password.
+{RESPONSE_BYTES_MAX >> 20} MiB, decompressed; of one with more than {VALUES_MAX:,} JSON values only `hasError` and its
+messages are read. A 401 or 403 concerns the credentials: they are read again, or requested where the channel has
+`marketplace_credential`, and the request is sent again; no order is given up for a password.
 
 """
 
