@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import orjson
 
+from topics.records.envelope import ID_CHARS_MAX
 from topics.records.json_record import JsonRecord, decode_by, decode_record
 from topics.values import named_value
 
@@ -107,8 +108,8 @@ def _check(request: DeliveryRequest, raw: bytes) -> None:
     """Raises ValueError for what the types do not tell. `raw`: the record it was decoded from."""
     if memoryview(request.body)[0] != _OBJECT and request.body != NO_BODY:
         raise ValueError("expected an object or null - at `$.body`")
-    if not request.id:
-        raise ValueError("may not be empty - at `$.id`")
+    if not 0 < len(request.id) <= ID_CHARS_MAX:
+        raise ValueError(f"expected 1 to {ID_CHARS_MAX} characters - at `$.id`")
     if len(request.id) + len(request.lane) + len(request.entity) + len(request.subject) > NAMES_CHARS_MAX:
         raise ValueError(f"id, lane, entity and subject may have {NAMES_CHARS_MAX} characters together")
     if not raw.isascii():

@@ -18,9 +18,14 @@ ReadHeaders = tuple[tuple[str, bytes | None], ...]
 """The headers of a record that anybody may have written: Kafka allows null as a value, names may come twice, and a name
 that is not UTF-8 is read with its bytes as `\\xff`."""
 
-HEADER_BYTES_MAX = 1_024
-"""Largest value of a header of the envelope. What Sluice writes repeats some of them, and must fit a record beside the
-largest value; the longest of its own, a channel's reply topic, has at most 249."""
+HEADER_BYTES_MAX = 4_096
+"""Largest value of a header of the envelope, as of a key. What Sluice writes repeats some of them, and must fit a
+record beside the largest value."""
+ID_CHARS_MAX = 1_000
+"""Longest id of a request. The id of its outcome is made by adding to it, and must be a header that can be read, also
+if every character takes four bytes."""
+SENT_ID_CHARS_MAX = 900
+"""Longest id of a sender's event, of which the ids of facts and requests are made by adding to it."""
 INTEGER_MAX = (1 << 63) - 1
 """Largest whole number in a header: what JSON and Kafka's own fields can carry."""
 

@@ -27,6 +27,7 @@ from topics.records.envelope import (
     ORDER_QUERY,
     RETURN_CLAIMED,
     RETURN_DECIDED,
+    SENT_ID_CHARS_MAX,
     SHIPMENT_MANIFESTED,
     Envelope,
     EnvelopeError,
@@ -91,6 +92,8 @@ def _command(
     relay_deadline_ms: int,
     reply_to: Address | None,
 ) -> Event:
+    if len(envelope.id) > SENT_ID_CHARS_MAX:
+        raise Poison("BAD_ENVELOPE", f"header ce_id may have at most {SENT_ID_CHARS_MAX} characters")
     try:
         code = entity_code(touchpoint, members)
     except EntityError as error:

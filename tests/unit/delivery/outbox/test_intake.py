@@ -9,14 +9,15 @@ import orjson
 import pytest
 
 from streams.delivery.outbox.intake import outcome_of_set_aside
-from streams.delivery.outbox.reports import REPLY_PARTITIONS
+from streams.delivery.outbox.records import OutboxEntry
+from streams.delivery.outbox.reports import REPLY_PARTITIONS, outcome
 from streams.delivery.ports import Answer
 from streams.runtime.role import Record
 from tests.fakes.delivery import PARTITIONS, Played, channels_for, request_for
 from tests.support.subscriptions import fact_request, index, subscription
 from topics.records import envelope
-from topics.records.deliveries import NAMES_CHARS_MAX, DeliveryRequest
-from topics.records.envelope import Envelope
+from topics.records.deliveries import NAMES_CHARS_MAX, Attempt, DeliveryRequest, OutcomeKind, decode_request
+from topics.records.envelope import ID_CHARS_MAX, Envelope
 from topics.records.keys import destination_partition
 
 CREATE = "create-outward-order"
@@ -139,3 +140,13 @@ def test_the_outcome_of_what_was_set_aside_can_be_published(value: bytes, kind: 
         assert effect.topic in ("orders.commands", "replies", "deliveries.dead")
         assert effect.partition is None or 0 <= effect.partition < REPLY_PARTITIONS
         assert len(effect.key) + sum(len(content) for _, content in effect.headers) < 16 << 10
+
+
+@pytest.mark.parametrize("kind", list(OutcomeKind))
+def test_the_outcome_of_the_longest_id_can_be_read(kind: OutcomeKind) -> None:
+    """A producer's id, as the orders role makes a request's of it, in characters of four bytes."""
+    asked = request_for(CREATE, "A", "\U0001f600" * (ID_CHARS_MAX - len(".0")) + ".0")
+    tried = Attempt(number=10**6, at_ms=1, took_ms=1.0, status=200)
+    entry = OutboxEntry(request=decode_request(asked.encode()), position=0, queued_ms=1, attempts=10**6, last=tried)
+    (effect,) = outcome(entry, kind, 1)
+    assert envelope.parse(effect.headers).type == envelope.DELIVERY_OUTCOME

@@ -88,6 +88,7 @@ TOLD_WITH_A_NUMBER = orjson.dumps(
         (deep(64), GOOD, "TOO_DEEP", "64 levels"),
         (deep(250), GOOD, "TOO_DEEP", "64 levels"),
         (changed(), without("ce_id"), "BAD_ENVELOPE", "ce_id"),
+        (changed(), with_header("ce_id", b"x" * 901), "BAD_ENVELOPE", "ce_id"),
         (changed(), without("ce_type"), "BAD_ENVELOPE", "ce_type"),
         (changed(), without("sluice-channel"), "BAD_ENVELOPE", "sluice-channel"),
         (changed(), with_header("sluice-deadline-ms", b"soon"), "BAD_ENVELOPE", "sluice-deadline-ms"),
