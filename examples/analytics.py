@@ -83,6 +83,8 @@ SELECT day, location, count(*) AS shipments,
 FROM handed GROUP BY day, location ORDER BY day, location;
 """
 TABLES = ("funnel", "cancellations", "handover_times")
+NO_FACT = (ValueError, LookupError, TypeError, AttributeError)
+"""Raised by a record that Sluice did not write, or that a newer Sluice writes in another way."""
 ROWS = '[{"part":"INT","pos":"BIGINT","key":"VARCHAR","name":"VARCHAR","at_ms":"BIGINT","data":"JSON"}]'
 INSERT = """
 INSERT INTO facts SELECT part, pos, key, name, epoch_ms(at_ms), data
@@ -94,9 +96,10 @@ def is_new(record: Any, fact: dict[str, Any], newest: list[Any]) -> bool:
     """The rules of docs/reading.md. `newest` of the partition: epoch, offset, facts of that offset."""
     made_by = [value for name, value in record.headers if name == "sluice-made-by"]
     epoch, offset = map(int, made_by[-1].split(b"/"))
+    known = [record.key.decode(), fact["sequence"]]
     if epoch < newest[0]:
         return False  # written by a former owner, too late
-    newest[0], known = epoch, [record.key.decode(), fact["sequence"]]
+    newest[0] = epoch
     if offset < newest[1] or (offset == newest[1] and known in newest[2]):
         return False  # a repeat
     newest[1:] = [offset, [known] if offset > newest[1] else [*newest[2], known]]
@@ -109,11 +112,15 @@ def keep(db: duckdb.DuckDBPyConnection, partition: int, records: list[Any]) -> i
     newest = json.loads(found[0]) if found else [0, -1, []]
     rows = []
     for record in records:
-        fact = json.loads(record.value)
-        if is_new(record, fact, newest):
+        try:
+            fact = json.loads(record.value)
             name = dict(record.headers)["ce_type"].decode().removeprefix("sluice.fact.")
             row = {"part": partition, "pos": record.offset, "key": record.key.decode(), "name": name}
-            rows.append({**row, "at_ms": fact["atMs"], "data": fact})
+            row |= {"at_ms": int(fact["atMs"]), "data": fact}
+            if is_new(record, fact, newest):
+                rows.append(row)
+        except NO_FACT as error:
+            print(f"passed over: {TOPIC}/{partition}/{record.offset} is no fact of Sluice: {error!r}")
     db.begin()
     db.execute(INSERT, [json.dumps(rows), ROWS])
     place = [partition, records[-1].offset + 1, json.dumps(newest)]

@@ -55,11 +55,15 @@ async def main(channel: str, kafka: str, db: sqlite3.Connection) -> None:
         logging.disable(logging.NOTSET)
         print(f"{channel} answers", flush=True)
         async for record in requests:
-            asked = {name: value.decode() for name, value in record.headers}
-            if int(asked["sluice-deadline-ms"]) < time.time() * 1000:
-                continue  # nobody waits for the answer any more; Sluice asks again if it still needs one
-            touchpoint = asked["ce_type"].removeprefix("sluice.request.")
-            body = answer(db, asked["ce_id"], touchpoint, orjson.loads(record.value))
+            try:
+                asked = {name: value.decode() for name, value in record.headers if value is not None}
+                if int(asked["sluice-deadline-ms"]) < time.time() * 1000:
+                    continue  # nobody waits for the answer any more; Sluice asks again if it still needs one
+                touchpoint = asked["ce_type"].removeprefix("sluice.request.")
+                body = answer(db, asked["ce_id"], touchpoint, orjson.loads(record.value))
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                print(f"passed over: {topic}/{record.partition}/{record.offset} is no request of Sluice: {error!r}")
+                continue
             headers = [("sluice-correlation-id", asked["sluice-correlation-id"].encode()), ("sluice-status", b"200")]
             await answers.send_and_wait(asked["sluice-reply-topic"], body, headers=headers)
             await requests.commit()  # last: after a crash before this, Sluice asks again and gets the same answer

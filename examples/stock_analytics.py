@@ -7,13 +7,15 @@ import asyncio
 import json
 import logging
 import sys
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import unquote
 
 import duckdb
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+T = TypeVar("T")
 TOPICS = ("positions", "changes", "events")
 CHUNK_RECORDS = 5_000
 
@@ -61,18 +63,44 @@ TABLES = ("stock", "moves", "refused")
 
 def headers_of(record: Any) -> dict[str, str]:
     """Of several with one name the last counts."""
-    return {name: value.decode() for name, value in record.headers}
+    return {name: value.decode() for name, value in record.headers if value is not None}
+
+
+def readable(records: list[Any], read: Callable[[Any], T]) -> Iterator[T]:
+    """What `read` makes of each record. One that Sluice did not write, or writes in another way now, is passed over."""
+    for record in records:
+        try:
+            yield read(record)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            print(f"passed over: {record.topic}/{record.partition}/{record.offset} cannot be read: {error!r}")
+
+
+def position_of(record: Any) -> tuple[tuple[str, ...], int | None]:
+    channel, location, sku = (unquote(part) for part in record.key.decode().split("|"))
+    item = None if record.value is None else json.loads(record.value)
+    quantity = None if item is None else int(item.get("consolidatedQuantity", item.get("quantity", 0)))
+    return (channel, location, sku), quantity
+
+
+def changes_of(record: Any) -> list[list[Any]]:
+    batch, headers = json.loads(record.value), headers_of(record)
+    fixed = [batch["channel"], batch["location"], headers["ce_time"], batch["cause"]]
+    return [
+        [headers["ce_id"], change["channelSkuCode"], *fixed, change["before"], change["after"]]
+        for change in batch["changes"]
+    ]
+
+
+def event_of(record: Any) -> list[Any]:
+    fact, headers = json.loads(record.value), headers_of(record)
+    name = headers["ce_type"].removeprefix("sluice.fact.")
+    return [headers["ce_id"], name, fact["channel"], fact["location"], int(fact["atMs"]), fact]
 
 
 def keep_positions(db: duckdb.DuckDBPyConnection, records: list[Any]) -> None:
     """The last record of a key is what is true. A `~` begins notes of Sluice's own."""
-    newest: dict[tuple[str, ...], int | None] = {}
-    for record in records:
-        if record.key.startswith(b"~"):
-            continue
-        place = tuple(unquote(part) for part in record.key.decode().split("|"))
-        item = None if record.value is None else json.loads(record.value)
-        newest[place] = None if item is None else item.get("consolidatedQuantity", item.get("quantity", 0))
+    positions = [record for record in records if not record.key.startswith(b"~")]
+    newest = dict(readable(positions, position_of))
     for place in [place for place, quantity in newest.items() if quantity is None]:
         db.execute("DELETE FROM positions WHERE channel = ? AND location = ? AND sku = ?", place)
     rows = [[*place, quantity] for place, quantity in newest.items() if quantity is not None]
@@ -82,26 +110,24 @@ def keep_positions(db: duckdb.DuckDBPyConnection, records: list[Any]) -> None:
 def keep_changes(db: duckdb.DuckDBPyConnection, records: list[Any]) -> None:
     """Store changes; a repeat has the same id and is ignored."""
     rows: dict[tuple[str, str], list[Any]] = {}
-    for record in records:
-        batch, headers = json.loads(record.value), headers_of(record)
-        fixed = [batch["channel"], batch["location"], headers["ce_time"], batch["cause"]]
-        for change in batch["changes"]:
-            named = (headers["ce_id"], change["channelSkuCode"])
-            rows.setdefault(named, [*named, *fixed, change["before"], change["after"]])
+    for changes in readable(records, changes_of):
+        for row in changes:
+            rows.setdefault((row[0], row[1]), row)
     db.execute(CHANGES, [json.dumps([*rows.values()])])
 
 
 def keep_events(db: duckdb.DuckDBPyConnection, records: list[Any]) -> None:
     rows: dict[str, list[Any]] = {}
-    for record in records:
-        fact, headers = json.loads(record.value), headers_of(record)
-        name = headers["ce_type"].removeprefix("sluice.fact.")
-        row = [headers["ce_id"], name, fact["channel"], fact["location"], fact["atMs"], fact]
-        rows.setdefault(headers["ce_id"], row)
+    for row in readable(records, event_of):
+        rows.setdefault(row[0], row)
     db.execute(EVENTS, [json.dumps([*rows.values()])])
 
 
 KEEP = {"positions": keep_positions, "changes": keep_changes, "events": keep_events}
+
+
+def epoch_of(record: Any) -> int:
+    return int(headers_of(record).get("sluice-made-by", "0").split("/")[0])
 
 
 def keep(db: duckdb.DuckDBPyConnection, topic: str, partition: int, records: list[Any]) -> None:
@@ -109,10 +135,8 @@ def keep(db: duckdb.DuckDBPyConnection, topic: str, partition: int, records: lis
     found = db.execute("SELECT epoch FROM reader WHERE topic = ? AND part = ?", [topic, partition]).fetchone()
     newest = found[0] if found else 0
     good = []
-    for record in records:
-        epoch = int(headers_of(record).get("sluice-made-by", "0").split("/")[0])
-        if topic == "events":  # two roles write here, each with epochs of its own
-            epoch = newest
+    for record, made_at in readable(records, lambda one: (one, epoch_of(one))):
+        epoch = newest if topic == "events" else made_at  # two roles write there, each with epochs of its own
         if epoch >= newest and record.key != b"~owner":  # else written by a former owner, too late
             good.append(record)
         newest = max(newest, epoch)

@@ -48,11 +48,22 @@ RECORDS = {
 }
 
 
-@pytest.mark.parametrize("size", [1, 9])
-def test_tables(size: int) -> None:
+POISON = [
+    SimpleNamespace(topic="t", partition=0, offset=0, key=key, value=value, headers=headers)
+    for key in (b"\xff", b"demo|L", b"demo|L|A|x")
+    for value in (b"1", b"\xff", b"{}", b"[]")
+    for headers in ([], [("sluice-made-by", None)], [("sluice-made-by", b"x")], [("sluice-made-by", b"1/0")])
+]
+"""What a stranger may write."""
+
+
+@pytest.mark.parametrize("size", [1, 9, 100])
+@pytest.mark.parametrize("poison", [[], POISON], ids=["clean", "among poison"])
+def test_tables(size: int, poison: list[Any]) -> None:
     with duckdb.connect(":memory:") as db:
         db.execute(EXAMPLE["SCHEMA"])
-        for topic, records in RECORDS.items():
+        for topic, clean in RECORDS.items():
+            records = [*poison, *(one for record in clean for one in (record, *poison[:7]))]
             for at in range(0, len(records), size):
                 EXAMPLE["keep"](db, topic, 0, records[at : at + size])
         positions = db.execute("SELECT location, sku, quantity FROM positions ORDER BY ALL").fetchall()
