@@ -239,6 +239,14 @@ def _end_hold(order: Order) -> bool:
     return True
 
 
+def is_acknowledged(decision: Decision[Order]) -> bool:
+    """Whether every location that an acknowledgement names acknowledged the order before."""
+    order, body = decision.entity, decision.event.body
+    for_all = body.get("consolidationType") == "ALL"
+    items = [_acknowledged(order, item, for_all=for_all) for item in body["orders"] if item["orderCode"] == order.code]
+    return all((item.get("locationCode") or "") in order.acknowledged for item in items)
+
+
 def _submit(decision: Decision[Order], payload: str) -> Ruling:
     order, body = decision.entity, decision.event.body
     order.digest = payload

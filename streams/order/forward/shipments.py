@@ -122,6 +122,13 @@ def hand_over(decision: Decision[Order]) -> Ruling:
     return APPLIED
 
 
+def is_handed_over(decision: Decision[Order]) -> bool:
+    """Whether every shipment that a handover names left before."""
+    order = decision.entity
+    found = [find_shipment(order, item.get("shipmentCode"), None) for item in decision.event.body["handoverItems"]]
+    return all(shipment is not None and shipment.state == ShipmentState.HANDED_OVER for shipment in found)
+
+
 def find_shipment(order: Order, code: Any, shipment_id: Any) -> Shipment | None:
     """A packed shipment by the marketplace's code, else by Increff's id.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from streams.order.forward import adopt, deferred_calls, early_events, fulfilment_type
+from streams.order.forward import adopt, create, deferred_calls, early_events, fulfilment_type, shipments
 from streams.order.forward.progress import order_context
 from streams.order.machine import watchdog
 from streams.order.machine.outcomes import entity_context, note_outcome
@@ -139,7 +140,20 @@ def _look_up(decision: Decision[Any]) -> Ruling:
     entity, event = decision.entity, decision.event
     cell = TABLES[entity.KIND].get((entity.state, event.kind))
     ruling = cell.handler(decision) if cell is not None else absent(entity, event)
-    return DUPLICATE if ruling.verdict in REFUSALS and decision.was_taken() else ruling
+    return DUPLICATE if ruling.verdict in REFUSALS and _was_taken(decision) else ruling
+
+
+def _was_taken(decision: Decision[Any]) -> bool:
+    """Whether a call that would be refused now was taken before."""
+    known = _ONCE.get(decision.event.kind) if isinstance(decision.entity, Order) else None
+    return known(decision) if known is not None else decision.was_taken()
+
+
+_ONCE: dict[EventKind, Callable[[Decision[Any]], bool]] = {
+    EventKind.ACKNOWLEDGE: create.is_acknowledged,
+    EventKind.HANDOVER: shipments.is_handed_over,
+}
+"""Calls whose effect stays, so that a repeat is known by it."""
 
 
 def _no_room(decision: Decision[Any]) -> Ruling | None:
@@ -150,7 +164,7 @@ def _no_room(decision: Decision[Any]) -> Ruling | None:
     event = decision.event
     if not _unrefusable(event) or not event.offered or decision.entity.has_room():
         return None
-    return DUPLICATE if decision.was_taken() else failed(NO_ROOM)
+    return DUPLICATE if _was_taken(decision) else failed(NO_ROOM)
 
 
 def _report_unapplied(decision: Decision[Any], ruling: Ruling) -> None:

@@ -60,8 +60,9 @@ def conflict(message: str) -> Ruling:
     return Ruling(Verdict.CONFLICT, message)
 
 
-KNOWN_OTHERWISE = (Repeat.CONFLICT_IF_CHANGED, Repeat.RECORDED_ANSWER)
-"""Rules for a repeat by which it is known without the digest of its call: by the entity's own, by the answer."""
+BY_CALL = (Repeat.LAST_VALUE, Repeat.ABSOLUTE, Repeat.CUMULATIVE)
+"""Rules under which what a call asked for may be undone or outdated later, so that its digest is kept. Under the others
+a repeat is known by the entity's own digest, by the recorded answer, or by what the entity has since."""
 REFUSALS = (Verdict.REFUSED, Verdict.CONFLICT)
 PASSING = (Verdict.EARLY, Verdict.FAILED)
 """Verdicts that tell the caller to repeat. They are not remembered: the same event again may get another verdict."""
@@ -91,18 +92,24 @@ class Decision(Generic[EntityT]):
 
     @property
     def call(self) -> str:
-        """The digest of the event's call; empty for one whose repeat is known by other means."""
+        """The digest of the event's call; empty for an event that is none."""
         if self._call is None:
             event, touchpoint = self.event, self.event.touchpoint
-            if touchpoint is None or touchpoint.repeat in KNOWN_OTHERWISE:
+            if touchpoint is None:
                 self._call = ""
             else:
                 self._call = call_digest(touchpoint.name, digest(touchpoint.request, event.body))
         return self._call
 
+    @property
+    def kept_call(self) -> str:
+        """The digest that is kept of the event's call when it is taken; empty where a repeat is known without it."""
+        touchpoint = self.event.touchpoint
+        return self.call if touchpoint is not None and touchpoint.repeat in BY_CALL else ""
+
     def was_taken(self) -> bool:
         """Whether the event's call was taken before, under another event id."""
-        call = self.call
+        call = self.kept_call
         return bool(call) and any(known == call and Verdict(word).succeeded for word, known in self.entity.calls())
 
     @property
@@ -187,7 +194,7 @@ class Decision(Generic[EntityT]):
             return failed(NO_ROOM)
         request = self._request(touchpoint, body, self._asking_id(event.id), event.deadline_ms, relay=True)
         waiters = [] if event.reply_to is None else [Waiter(event.id, event.reply_to, event.deadline_ms)]
-        relay = Relay(request, touchpoint.name, key, waiters, data, deadline_ms=event.deadline_ms, call=self.call)
+        relay = Relay(request, touchpoint.name, key, waiters, data, deadline_ms=event.deadline_ms, call=self.kept_call)
         if former is not None:
             relay.former = former.request
             self.entity.relays.remove(former)
@@ -283,9 +290,11 @@ class Decision(Generic[EntityT]):
         if ruling.verdict is None or ruling.verdict in PASSING:
             return
         if not event and ruling.verdict.succeeded:
-            call = self.call
-        message = ruling.message[: limits.MESSAGE_MAX]
-        self._note_seen([id_digest(event or self.event.id), ruling.verdict.value, message, call])
+            call = self.kept_call
+        entry = [id_digest(event or self.event.id), ruling.verdict.value, ruling.message[: limits.MESSAGE_MAX]]
+        if call:
+            entry.append(call)
+        self._note_seen(entry)
 
     def report_unapplied(self, verdict: Verdict) -> bool:
         """Note that a fact reports the event's call as not applied. False when one did already."""

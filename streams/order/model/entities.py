@@ -68,9 +68,8 @@ class Entity(Struct, kw_only=True, omit_defaults=True, tag_field="kind"):
     fact_sequence: int = field(default=0, name="factSequence")
     facts: list[NotedFact] = field(default_factory=list)
     seen: list[list[str]] = field(default_factory=list)
-    """Recent events: [short digest of the id, verdict, message, digest of the call], oldest first. The last is empty
-    where a repeat of the call is known by other means; states of before have three members. Without an id: a call that
-    a fact reported as not applied."""
+    """Recent events: [short digest of the id, verdict, message], oldest first, with the digest of the call behind where
+    a repeat is known by that. Without an id: a call that a fact reported as not applied."""
     sequences: dict[str, int] = field(default_factory=dict)
     """The count of requests per destination, by which an old request is known from a new one."""
     deliveries: list[Delivery] = field(default_factory=list)

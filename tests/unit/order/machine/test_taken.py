@@ -196,3 +196,13 @@ def test_a_state_of_before_calls_were_kept_is_read() -> None:
     order.forget_calls()
     order.forget_call_of("e1.0")
     assert order.seen
+
+
+def test_a_handover_at_a_place_that_the_create_contradicts_later_is_a_success_when_it_comes_again() -> None:
+    """Of an order met midway the place is not known before its Create comes."""
+    story = Story(unknown_orders="adopt")
+    elsewhere = {**handover_body(), "locationCode": "AUH-ST-04"}
+    assert story.tell("handover-notification", elsewhere).verdict is Verdict.APPLIED
+    story.create()
+    repeat = story.tell("handover-notification", elsewhere)
+    assert (repeat.verdict, repeat.requests, repeat.facts) == (Verdict.DUPLICATE, [], [])
