@@ -24,7 +24,7 @@ from streams.inventory.metrics import STALE
 from streams.inventory.reroute import Origin, decode_applied, origin_of
 from streams.inventory.snapshots.handler import SnapshotHandler
 from streams.inventory.snapshots.records import SNAPSHOT_TYPES, read_snapshot
-from streams.inventory.word import is_late, older_than_known, said_ms
+from streams.inventory.word import is_late, older_than_known
 from streams.positions.timed_positions import TimedPositions, TimedQuantities
 from streams.runtime.rejected import rejection, sent_on
 from streams.runtime.role import Effect, Poison, Record, Role, Table, Tables
@@ -37,6 +37,7 @@ from topics.records.envelope import COMMAND, Envelope, EnvelopeError, iso_time, 
 from topics.records.keys import stock_key, stock_partition
 from topics.records.shape import has_too_many_values
 from topics.records.unreadable import UNREADABLE, UnreadableError
+from topics.records.word import said_ms
 from topics.stock.snapshots import SNAPSHOT_STEP
 
 _TYPES = {COMMAND + touchpoint.name for touchpoint in TOUCHPOINTS if touchpoint.entity is Entity.STOCK} | SNAPSHOT_TYPES
@@ -83,7 +84,7 @@ class InventoryRole(Role):
         table = cast("TimedQuantities", tables[POSITIONS])
         effects: list[Effect] = []
         if origin is None or _is_to_apply(table, record, origin.key(location.key), origin):
-            said = said_ms(record, envelope)
+            said = said_ms(envelope.time_ms, record.timestamp_ms)
             stale: set[str] = set()
             if is_late(record, said):
                 named = (_sku(item) for item in (batch.items if plain is None else plain.inventories))
@@ -117,7 +118,9 @@ class InventoryRole(Role):
             return [_sent_on(record, envelope, location, origin)]
         effects: list[Effect] = []
         if origin is None or _is_to_apply(table, record, origin.key(location.key), origin):
-            effects += self._snapshots.on_record(table, location, record, given.action, said_ms(record, envelope))
+            effects += self._snapshots.on_record(
+                table, location, record, given.action, said_ms(envelope.time_ms, record.timestamp_ms)
+            )
         if given.batch is not None and given.batch.failures:
             effects.append(self._rejected(record, given.batch))
         return effects

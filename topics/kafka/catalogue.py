@@ -74,6 +74,7 @@ TOPICS: tuple[Topic, ...] = (
         readers=("orders",),
         why="Commands and all else that may change an order, in the sequence in which it is decided",
         personal_data=True,
+        is_timed_by_broker=True,
     ),
     Topic(
         name="orders.events",

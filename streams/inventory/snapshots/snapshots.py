@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streams.inventory.snapshots.zero_sweep import SnapshotPositions, ZeroSweep, encode_note, is_touched, skus_of
-from streams.inventory.word import CLOCKS_APART_MS
 from streams.runtime.invariants import violated
 from streams.runtime.role import Table
 from topics.records.unreadable import UNREADABLE, UnreadableError
+from topics.records.word import CLOCKS_APART_MS
 from topics.stock.snapshots import (
     ABANDONED,
     APPLIED,

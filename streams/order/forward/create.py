@@ -25,12 +25,15 @@ from streams.order.model.events import Event
 from streams.order.model.parts import Line
 from streams.order.model.states import OrderState
 from topics.contract.touchpoints import BY_NAME
+from topics.records.word import CLOCKS_APART_MS
 
 CREATE = BY_NAME["create-outward-order"]
 UPDATE = BY_NAME["update-order-properties"]
 ACKNOWLEDGEMENT = BY_NAME["acknowledgement"]
 
 _PROPERTIES = ("dispatchByTime", "startProcessingTime", "onHold", "locationCode", "orderStatus", "deliveredAt")
+TIMED = ("dispatchByTime", "startProcessingTime", "onHold")
+"""Properties of which an older word changes nothing. The others say where the order is, and what has happened."""
 _NEW_STATUS = "CREATED"
 """The orderStatus of an order while no update named another."""
 _ZIP_PREFIX = 3
@@ -121,11 +124,14 @@ def update_order(decision: Decision[Order]) -> Ruling:
     wrong = misplaced(order, event.body.get("locationCode"))
     if wrong is not None:
         return wrong
-    changed = {**order.properties, **_present(event.body)}
+    body, older = _newest(order, event)
+    if older and not any(event.body.get(name) is not None for name in TIMED if name not in older):
+        return refused(f"a newer update of {', '.join(older)} is known; this one was under way for too long")
+    changed = {**order.properties, **_present(body)}
     if changed == order.properties and not order.hold_crossed:
         return DUPLICATE
     held = bool(changed["onHold"])
-    changes_hold = _pass_on(decision, changed, held=held)
+    changes_hold = _pass_on(decision, body, changed, held=held)
     names: dict[str, Any] = {"onHold": held, "dispatchByTime": changed["dispatchByTime"]}
     if not changes_hold:
         decision.fact("order-updated", {**order_context(order), **names})
@@ -135,14 +141,26 @@ def update_order(decision: Decision[Order]) -> Ruling:
     return APPLIED
 
 
-def _pass_on(decision: Decision[Order], changed: dict[str, Any], *, held: bool) -> bool:
+def _newest(order: Order, event: Event) -> tuple[dict[str, Any], list[str]]:
+    """The body of an update with what is known by newer words in place of its own, and the names of that. Notes from
+    when the word of each other property is."""
+    body, said = event.body, event.said_ms
+    named = [name for name in TIMED if body.get(name) is not None] if said else []
+    older = [name for name in named if order.said.get(name, 0) - said > CLOCKS_APART_MS]
+    order.said.update({name: said for name in named if name not in older and said > order.said.get(name, 0)})
+    if older:
+        body = {**body, **{name: order.properties[name] for name in older if name in order.properties}}
+    return body, older
+
+
+def _pass_on(decision: Decision[Order], body: dict[str, Any], changed: dict[str, Any], *, held: bool) -> bool:
     """Send an update, and note its values as those that Increff will have. Returns whether it changes the hold.
 
     After an acknowledgement that crossed a hold, either word does.
     """
     order = decision.entity
     changes_hold = held != order.held or order.hold_crossed
-    request = decision.deliver(UPDATE, with_location(order, decision.event.body), hold=changes_hold)
+    request = decision.deliver(UPDATE, with_location(order, body), hold=changes_hold)
     _note_hold(order, request, held=held)
     order.properties, order.held, order.hold_crossed = changed, held, False
     return changes_hold
@@ -185,10 +203,11 @@ def report_delivered(decision: Decision[Order]) -> Ruling:
     wrong = misplaced(order, event.body.get("locationCode"))
     if wrong is not None:
         return wrong
-    changed = {**order.properties, **_present(event.body)}
+    body, _ = _newest(order, event)
+    changed = {**order.properties, **_present(body)}
     if changed == order.properties and not order.hold_crossed:
         return DUPLICATE
-    _pass_on(decision, changed, held=bool(changed["onHold"]))
+    _pass_on(decision, body, changed, held=bool(changed["onHold"]))
     if "delivered" in order.milestones:
         decision.fact("order-updated", order_context(order))
         return APPLIED

@@ -167,6 +167,8 @@ class Order(Entity, kw_only=True, omit_defaults=True, tag="order"):
     hold_crossed: bool = field(default=False, name="holdCrossed")
     """An acknowledgement came after a hold and ended it. It is not known whether Increff has the hold, until the next
     update."""
+    said: dict[str, int] = field(default_factory=dict)
+    """By the name of a property: from when the word is that set it, where an update did (epoch ms)."""
     split: bool = False
     acknowledged: list[str] = field(default_factory=list)
     milestones: dict[str, int] = field(default_factory=dict)

@@ -110,7 +110,7 @@ class Event:
 
     `offered`: the channel takes part in the touchpoint. `deadline_ms` is always set for relays. `key` is the entity's.
     `unknown_orders`: the channel's policy for an event of an order that is not known. `policy`: how long the channel
-    lets an order wait.
+    lets an order wait. `said_ms`: from when the word of the record is; 0: it was known before, and is looked at again.
     """
 
     kind: EventKind
@@ -126,6 +126,7 @@ class Event:
     deadline_ms: int | None = None
     unknown_orders: str = "park"
     policy: Policy = NO_POLICY
+    said_ms: int = 0
 
 
 def kind_of_command(touchpoint: str, body: dict[str, Any]) -> EventKind:

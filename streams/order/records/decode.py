@@ -38,6 +38,7 @@ from topics.records.models import ReturnClaimed, ReturnDecided, ShipmentManifest
 from topics.records.shape import NESTING_MAX, has_too_many_values, is_too_deep
 from topics.records.signing import Signer
 from topics.records.verdicts import Address
+from topics.records.word import said_ms
 from topics.schema_base import VALUES_MAX, Body, canonical, problems
 
 OUTCOME_VALUES_MAX = VALUES_MAX + 100
@@ -114,6 +115,7 @@ def _command(
         deadline_ms=deadline_ms,
         unknown_orders=channel.unknown_orders,
         policy=channel.policy,
+        said_ms=said_ms(envelope.time_ms, record.timestamp_ms),
     )
 
 

@@ -9,12 +9,12 @@ import orjson
 import pytest
 
 from streams.inventory.metrics import STALE
-from streams.inventory.word import CLOCKS_APART_MS, PLAUSIBLE_MS
 from streams.runtime.role import Effect
 from tests.fakes.inventory import right_partition, role
 from tests.fakes.inventory_log import Worker
 from topics.records.envelope import COMMAND, Envelope
 from topics.records.keys import split, stock_key
+from topics.records.word import CLOCKS_APART_MS, PLAUSIBLE_MS
 from topics.stock.positions import decode_position, is_position
 from topics.stock.snapshots import SNAPSHOT_HEADER, decode_kept, snapshots_key
 
