@@ -7,9 +7,8 @@
 What a role's author has to know:
 
 - `decide` runs in the event loop, a chunk of up to 500 records at a time; it must not block.
-- An exception in `decide` sets the record aside, or after many in a row pauses the partition. An exception anywhere
-  else, or a publish that fails, ends the process with EXIT_FAILED: state in memory is ahead of the log, and only a
-  restart is safe. Its supervisor starts it again.
+- An exception in `decide` sets the record aside, or after many in a row pauses the partition. Any other, or a publish
+  that fails, ends the process with EXIT_FAILED: state in memory is ahead of the log. Its supervisor starts it again.
 - `Committer.commit` waits while a rebalance has not decided who owns the partition.
 - Membership is static (`<role>-<instance>`): a worker that is restarted after a crash gets its partitions back at once.
 """
