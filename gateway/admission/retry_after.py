@@ -39,6 +39,6 @@ class ReturnTimes:
 def spread(seconds: float) -> tuple[int, ...]:
     """Whole seconds around `seconds`, within the bounds."""
     middle = min(max(seconds, LEAST_S), MOST_S)
-    first, last = middle * 2 / 3, middle * 4 / 3
+    first, last = middle * 2 / 3, min(middle * 4 / 3, MOST_S)
     times = (first + (last - first) * step / (SPREAD - 1) for step in range(SPREAD))
     return tuple(min(MOST_S, max(LEAST_S, round(time))) for time in times)

@@ -103,7 +103,7 @@ class Shares:
         fair_per_s = FAIR_RATE * self.drained_per_s / len(self.active)
         if self.contended and party.now_per_s > fair_per_s:
             return 0.0
-        return STALL_S * party.usual_per_s
+        return STALL_S * max(party.usual_per_s, party.now_per_s)
 
     def take(self, party: Party) -> None:
         if not party.active:

@@ -40,3 +40,9 @@ def test_an_overload_that_is_over_is_forgotten() -> None:
     for _ in range(int(5 * REMEMBERED_S / WINDOW_S)):
         times.window(0, 100, WINDOW_S)
     assert times.next() == LEAST_S
+
+
+def test_callers_come_back_apart_also_at_the_longest_time() -> None:
+    found = told(100_000, 10)
+    assert len(set(found)) >= 6
+    assert found.count(MOST_S) <= len(found) / 4
