@@ -23,7 +23,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.record import default_records
 from aiokafka.record.default_records import _DefaultRecordBatchPy, _DefaultRecordPy
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.record.util import decode_varint
+from aiokafka.record.util import decode_varint_py
 
 from topics.kafka import decompression
 
@@ -94,7 +94,7 @@ class LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]  # final for ty
 
     _pos: int
 
-    def _read_msg(self, decode_varint: Any = decode_varint) -> _DefaultRecordPy:  # noqa: ARG002 - aiokafka's signature
+    def _read_msg(self, decode_varint: Any = decode_varint_py) -> _DefaultRecordPy:  # noqa: ARG002 - aiokafka's signature
         self._varint()  # its length
         self._varint()  # its attributes, which have no meaning
         since_first = self._varint()
@@ -111,7 +111,8 @@ class LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]  # final for ty
         return name, self._nullable()
 
     def _varint(self) -> int:
-        number, self._pos = decode_varint(self._buffer, self._pos)
+        # Not the compiled one: that reads behind the buffer's end, and the process dies of it.
+        number, self._pos = decode_varint_py(self._buffer, self._pos)
         return int(number)
 
     def _nullable(self) -> bytes | None:
@@ -120,6 +121,8 @@ class LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]  # final for ty
             return None
         begin = self._pos
         self._pos = begin + length
+        if self._pos > len(self._buffer):
+            raise ValueError(f"a text of {length} bytes does not fit its batch")
         return bytes(self._buffer[begin : self._pos])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from random import Random
 from typing import Any
 
 import cramjam
@@ -138,3 +139,13 @@ def test_every_consumer_reads_so() -> None:
     assert clients.consumer is not None, "imported, it has replaced both"
     assert fetcher.MemoryRecords is FetchedBatches
     assert fetcher.PartitionRecords is ReadableRecords
+
+
+def test_lengths_that_point_far_behind_a_batch_end_no_process() -> None:
+    """The compiled reader of numbers has no bounds: it read what is not the process's, which ended it."""
+    random = Random(20_261_130)
+    for _ in range(300):
+        body = random.randbytes(random.randrange(80))
+        body += b"".join(random.choice([b"\xff" * 9 + b"\x01", b"\xfe\xff\xff\xff\x0f", b"\x02\xff"]) for _ in range(8))
+        found = list(parsed(batch_of(STRANGE, 0, body) + at(4, batch_of(STRANGE[:1]))))
+        assert found[-1].offset == 4
