@@ -56,7 +56,7 @@ async def test_only_requests_in_hand_are_waited_for() -> None:
     assert not server.registry.open
 
 
-async def test_a_stream_that_moves_may_go_on_and_is_told_when_the_time_is_over() -> None:
+async def test_a_stream_may_go_on_while_it_moves_and_is_told_when_the_time_is_over() -> None:
     ended: list[BaseException] = []
 
     async def handle(request: web.Request) -> web.Response:
@@ -66,21 +66,22 @@ async def test_a_stream_that_moves_may_go_on_and_is_told_when_the_time_is_over()
             ended.append(error)
             raise
 
-    async def send(writer: asyncio.StreamWriter, pieces: int) -> None:
-        for _ in range(pieces):
+    async def trickle(writer: asyncio.StreamWriter) -> None:
+        while True:
             writer.write(b"x")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0)
 
     head = HEAD % b"PUT /api/inventory/snapshots/demo/L"
     async with serving(handler=handle) as server:
-        moves = await server.connect(head.replace(b"1000", b"20"))
-        endless = await server.connect(head)
+        short = await server.connect(head + b"x")
+        endless = await server.connect(head.replace(b"1000", b"999999999") + b"x")
         await eventually(lambda: len(server.registry.open) == 2)
-        sending = [asyncio.create_task(send(at.writer, n)) for at, n in ((moves, 20), (endless, 1_000))]
-        stopping = asyncio.create_task(server.runner.finish(3.0, server.release, 0.1))
-        assert (await moves.answer()) == (200, b"20")
+        sending = asyncio.create_task(trickle(endless.writer))
+        stopping = asyncio.create_task(server.runner.finish(2.0, server.release, 0.1))
+        await eventually(lambda: server.registry.stopping)
+        short.writer.write(b"x" * 999)
+        assert await short.answer() == (200, b"1000")
         assert not ended
         await stopping
-        for task in sending:
-            task.cancel()
+        sending.cancel()
     assert [type(error) for error in ended] == [asyncio.CancelledError]
