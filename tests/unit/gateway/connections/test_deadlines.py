@@ -127,7 +127,7 @@ async def test_a_client_that_closes_its_half_reads_its_answer() -> None:
 
 async def test_a_client_that_never_reads_its_answer_is_cut_off() -> None:
     async def much(_request: web.Request) -> web.Response:
-        return web.Response(body=bytes(64 << 20))
+        return web.Response(body=bytes(16 << 20))
 
     async with serving(handler=much, answer_s=0.2) as server:
         with socket.create_connection(server.runner.addresses[0]) as at:

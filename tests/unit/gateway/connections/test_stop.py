@@ -21,7 +21,7 @@ async def test_only_requests_in_hand_are_waited_for() -> None:
 
     async def handle(request: web.Request) -> web.Response:
         if request.path == "/much":
-            return web.Response(body=bytes(64 << 20))
+            return web.Response(body=bytes(16 << 20))
         try:
             await request.read()
         except Refused as refused:
@@ -30,7 +30,7 @@ async def test_only_requests_in_hand_are_waited_for() -> None:
             await goes_on.wait()
         return web.Response(text="done")
 
-    async with serving(handler=handle) as server:
+    async with serving(handler=handle, head_s=LONG_S, body_grace_s=LONG_S, answer_s=LONG_S) as server:
         silent, idle = await server.connect(), await server.connect()
         assert await idle.get() == 200
         half_head = await server.connect(b"GET /x HTTP/1.1\r\nHos")
@@ -72,7 +72,7 @@ async def test_a_stream_may_go_on_while_it_moves_and_is_told_when_the_time_is_ov
             await asyncio.sleep(0)
 
     head = HEAD % b"PUT /api/inventory/snapshots/demo/L"
-    async with serving(handler=handle) as server:
+    async with serving(handler=handle, head_s=LONG_S, body_grace_s=LONG_S, answer_s=LONG_S) as server:
         short = await server.connect(head + b"x")
         endless = await server.connect(head.replace(b"1000", b"999999999") + b"x")
         await eventually(lambda: len(server.registry.open) == 2)
