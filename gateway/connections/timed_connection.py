@@ -68,7 +68,7 @@ class TimedConnection(QuietHandler):
         self._at_end = False
         """Whether the client said that it sends no more."""
         self._guarded = False
-        """Whether requests must be looked at before they are admitted: the connection is surplus."""
+        """Whether a request is looked at before it is admitted: the connection is surplus, or the server stops."""
         self._since = 0.0
         """The beginning of the wait that is watched."""
         self._blocked_since: float | None = None
@@ -223,7 +223,7 @@ class TimedConnection(QuietHandler):
             if now - self._blocked_since > limits.answer_s:
                 self._abort("answer-unread")
         elif stage == HEAD:
-            if waited > (limits.surplus_s if self._guarded else limits.head_s):
+            if waited > (limits.head_s if self._counted else limits.surplus_s):
                 self._registry.ended["head-late"] += 1
                 if self._held:
                     self._finish(refusal_for(self._held, too_late(f"head: did not come within {limits.head_s:g} s")))
