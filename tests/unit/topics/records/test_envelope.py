@@ -66,6 +66,34 @@ def test_what_is_no_envelope_is_named(name: str, value: bytes | None, message: s
         parse([(header, raw) for header, raw in headers.items() if raw is not None])
 
 
+NULL: list[tuple[str, str]] = [(name, f"header {name} is missing") for name in ("ce_id", "ce_type", "sluice-channel")]
+
+
+@pytest.mark.parametrize(("name", "message"), NULL)
+def test_null_is_missing_where_a_value_is_needed(name: str, message: str) -> None:
+    with pytest.raises(EnvelopeError, match=message):
+        parse([*GOOD.items(), (name, None)])
+
+
+def test_null_is_absent_where_none_is_needed_and_of_repeated_headers_the_last_counts() -> None:
+    optional = ("ce_source", "ce_subject", "ce_time", "sluice-reply-partition", "sluice-reply-topic", "sluice-batch-id")
+    found = parse([("ce_id", None), *GOOD.items(), *((name, None) for name in optional), ("ce_id", b"2")])
+    assert found == Envelope(id="2", type="t", source="", channel="c")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("ce_subject", b"x" * 1_025, "header ce_subject has 1025 bytes; at most 1024 are taken"),
+        ("sluice-deadline-ms", b"9" * 30, "header sluice-deadline-ms is larger than"),
+        ("sluice-deadline-ms", b"9" * 5_000, "header sluice-deadline-ms is not a whole number"),
+    ],
+)
+def test_a_header_is_bounded(name: str, value: bytes, message: str) -> None:
+    with pytest.raises(EnvelopeError, match=message):
+        parse([*GOOD.items(), (name, value)])
+
+
 def test_unknown_headers_are_left_alone() -> None:
     assert parse([*GOOD.items(), ("traceparent", b"\xff\xfe")]).id == "1"
 
