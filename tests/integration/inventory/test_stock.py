@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -96,16 +97,21 @@ class Stage:
         for role in self._roles.values():
             await role.end(signal.SIGKILL)
 
-    async def give(self, location: str, quantities: dict[str, Any], *, partition: int | None = None) -> str:
-        """A batch from a direct producer, in the right partition unless told otherwise."""
+    async def give(
+        self, location: str, quantities: dict[str, Any], *, partition: int | None = None, said_ms: int = 0
+    ) -> str:
+        """A batch from a direct producer, in the right partition unless told otherwise. `said_ms`: its ce_time."""
         items = [{"channelSkuCode": sku, "quantity": quantity} for sku, quantity in quantities.items()]
-        return await self.produce("location-wise-atp-inventory", location, {"inventories": items}, partition)
+        return await self.produce("location-wise-atp-inventory", location, {"inventories": items}, partition, said_ms)
 
-    async def produce(self, touchpoint: str, location: str, body: dict[str, Any], partition: int | None = None) -> str:
+    async def produce(
+        self, touchpoint: str, location: str, body: dict[str, Any], partition: int | None = None, said_ms: int = 0
+    ) -> str:
         name = uuid.uuid4().hex
         if touchpoint.startswith("location"):
             body = {"locationCode": location, **body}
-        headers = Envelope(id=name, type=COMMAND + touchpoint, source="test", channel="demo").headers()
+        kind = COMMAND + touchpoint
+        headers = Envelope(id=name, type=kind, source="test", channel="demo", time_ms=said_ms).headers()
         await self._producer.send_and_wait(
             BY_NAME["inventory.updates"].full_name(self.settings.topic_prefix),
             json.dumps(body).encode(),
@@ -261,3 +267,24 @@ async def test_inventory_killed_in_the_middle_of_a_stream_ends_with_the_last_val
             quantity = json.loads(record.value)["quantity"]
             assert quantity >= seen.get(record.key, 0), "a position went back"
             seen[record.key] = quantity
+
+
+async def test_a_word_that_was_under_way_for_long_does_not_follow_newer(
+    kafka: Kafka, prefix: str, tmp_path: Path
+) -> None:
+    """It was in a producer's memory, or on its way from a gateway that stood still. The role begins again meanwhile."""
+    async with staged(kafka, prefix, tmp_path) as stage:
+        await stage.begin("inventory", "delivery")
+        now_ms = int(time.time() * 1000)
+        await stage.give("L1", {"A": 0}, said_ms=now_ms - 9_000)
+        await stage.arrives("L1", {"A": 0})
+        await stage.give("L1", {"A": 2}, said_ms=now_ms)
+        await stage.arrives("L1", {"A": 2})
+        await stage.end("inventory", signal.SIGKILL)
+        await stage.begin("inventory")
+        await stage.give("L1", {"A": 1, "B": 7}, said_ms=now_ms - 8_000)
+        await stage.arrives("L1", {"A": 2, "B": 7})
+        [rejected] = await stage.read("commands.rejected")
+        assert dict(rejected.headers)["sluice-rejected-code"] == b"older_word"
+        await stage.give("L1", {"A": 3}, said_ms=int(time.time() * 1000))
+        await stage.arrives("L1", {"A": 3, "B": 7})
