@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topics.records.envelope import Envelope, EnvelopeError, iso_time, parse
+from topics.records.envelope import HEADER_BYTES_MAX, Envelope, EnvelopeError, iso_time, parse
 
 texts = st.text(min_size=1, max_size=40)
 times = st.integers(min_value=1, max_value=4_102_444_800_000)
@@ -84,7 +84,7 @@ def test_null_is_absent_where_none_is_needed_and_of_repeated_headers_the_last_co
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("ce_subject", b"x" * 1_025, "header ce_subject has 1025 bytes; at most 1024 are taken"),
+        ("ce_subject", b"x" * (HEADER_BYTES_MAX + 1), "header ce_subject has 4097 bytes; at most 4096 are taken"),
         ("sluice-deadline-ms", b"9" * 30, "header sluice-deadline-ms is larger than"),
         ("sluice-deadline-ms", b"9" * 5_000, "header sluice-deadline-ms is not a whole number"),
     ],
