@@ -77,7 +77,7 @@ class Overload:
             "sluice_gateway_relays_waiting", "Relays that wait for their far sides", value=calls.relays.held
         )
         refused = CounterMetricFamily(
-            "sluice_gateway_refused",
+            "sluice_gateway_refused_total",
             "Requests refused because a bound was reached, by channel and bound (calls, relays, api)",
             labels=["channel", "reason"],
         )
@@ -95,10 +95,12 @@ class Overload:
             value=calls.standstill.refused,
         )
         yield CounterMetricFamily(
-            "sluice_gateway_loop_late_seconds", "By how much the event loop was late in all", value=self.lag.total_s
+            "sluice_gateway_loop_late_seconds_total",
+            "By how much the event loop was late in all",
+            value=self.lag.total_s,
         )
         yield CounterMetricFamily(
-            "sluice_gateway_memory_trims",
+            "sluice_gateway_memory_trims_total",
             "Times that the process gave memory back to the system after a busy time",
             value=self._memory.trims,
         )

@@ -24,10 +24,17 @@ def holds(at: Served, channel: str, count: int) -> Callable[[], bool]:
     return lambda: at.calls.party(channel).held == count
 
 
+async def released(at: Served, count: int) -> None:
+    """Lets so many calls have their verdicts, once all of them wait for one."""
+    await eventually(lambda: len(at.kafka.held) == count)
+    at.kafka.release()
+
+
 async def filled(at: Served) -> list[Caller]:
     """The first channel uses the whole limit."""
     callers = [await at.caller(order(*DEMO, f"O-{number}")) for number in range(LIMIT)]
     await eventually(holds(at, "demo", LIMIT))
+    await eventually(lambda: len(at.kafka.held) == LIMIT)
     return callers
 
 
@@ -40,13 +47,12 @@ async def test_the_excess_is_refused_before_its_body_comes() -> None:
         assert int(headers["retry-after"]) >= 1
         assert len(at.kafka.records) == LIMIT
         beyond.send(b"x" * 1_000)
-        at.kafka.release()
+        await released(at, LIMIT)
         assert [(await one.answer())[0] for one in within] == [200] * LIMIT
         await eventually(holds(at, "demo", 0))
         await eventually(lambda: not at.calls.shares.contended)
         beyond.send(order(*DEMO, "O-again"))
-        await eventually(holds(at, "demo", 1))
-        at.kafka.release()
+        await released(at, 1)
         assert (await beyond.answer())[0] == 200, "the connection goes on"
 
 
@@ -57,7 +63,7 @@ async def test_a_channel_within_its_share_never_notices() -> None:
             assert (await (await at.caller(order(*DEMO, f"X-{number}"))).answer())[0] == 503
         others = [await at.caller(order(*SECOND, f"S-{number}")) for number in range(2)]
         await eventually(holds(at, "second", 2))
-        at.kafka.release()
+        await released(at, LIMIT + 2)
         assert [(await one.answer())[0] for one in others] == [200, 200]
 
 
@@ -78,8 +84,7 @@ async def test_probes_metrics_and_the_api_are_answered_when_all_is_full() -> Non
 async def test_a_name_that_is_only_claimed_takes_nothing_from_its_channel() -> None:
     async with served(LIMIT) as at:
         proven = await at.caller(order(*SECOND, "S-0"))
-        await eventually(holds(at, "second", 1))
-        at.kafka.release()
+        await released(at, 1)
         assert (await proven.answer())[0] == 200
         await filled(at)
         liars = [await at.caller(order("second", "wrong", f"L-{number}")) for number in range(30)]
@@ -87,7 +92,7 @@ async def test_a_name_that_is_only_claimed_takes_nothing_from_its_channel() -> N
         await eventually(holds(at, "second", 1))
         assert {(await liar.answer())[0] for liar in liars} <= {401, 429, 503}
         await eventually(lambda: at.calls.party("second").claims == 0)
-        at.kafka.release()
+        await released(at, LIMIT + 1)
         assert (await proven.answer())[0] == 200
 
 
@@ -123,8 +128,7 @@ async def test_a_caller_that_goes_away_gives_its_place_back(when: str) -> None:
             await eventually(lambda: at.calls.shares.held == 1)
             caller.writer.close()
             if when != "while its body comes":
-                await eventually(lambda: at.kafka.held)
-                at.kafka.release()
+                await released(at, 1)
             await eventually(lambda: at.calls.shares.held == 0)
         assert at.calls.party("demo").claims == at.calls.others.claims == 0
 
