@@ -52,7 +52,6 @@ class CompactedView:
     An exception of `on_record` means that this record cannot be read: it is counted and named
     (topics.records.unreadable), and the view goes on with the next. So `on_record` reads first and changes its copy
     after that. What it does beyond its copy must not raise: a failure there ends the process in another way.
-    An exception of `on_partition_dropped` ends the view.
 
     A worker that lost a partition without knowing may still write a little behind its new owner, under an older epoch.
     Such records are not called back: in the log's order, nothing of an older epoch counts after the claim of a new

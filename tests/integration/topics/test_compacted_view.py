@@ -16,6 +16,7 @@ from topics.kafka import admin
 from topics.kafka.catalogue import BY_NAME, RECORD_BYTES_MAX
 from topics.kafka.compacted_view import CompactedView
 from topics.records.reading import MADE_BY
+from topics.records.unreadable import UNREADABLE
 
 PARTITIONS = 3
 LARGE = b"x" * (RECORD_BYTES_MAX - 10_000)
@@ -120,18 +121,47 @@ async def test_changes_in_quick_succession_end_with_the_last(
     assert kept.all() == {b"%d" % n: b"v" for n in range(60) if n % PARTITIONS != 1}
 
 
-async def test_a_callback_that_fails_ends_the_view_and_is_heard_of(kafka: Kafka, topic: str) -> None:
+class Broken(BaseException):
+    """A failure that is no record's fault, as an invariant's violation is."""
+
+
+async def test_a_record_that_cannot_be_read_is_named_and_those_behind_it_are_read(
+    kafka: Kafka, topic: str, prefix: str
+) -> None:
+    kept = Kept()
+
+    def read(partition: int, key: bytes, value: bytes | None) -> None:
+        if value == b"bad":
+            raise LookupError("no such place")
+        kept.record(partition, key, value)
+
+    view = CompactedView(load_settings(kafka=kafka.bootstrap, topic_prefix=prefix), topic, read, kept.drop)
+    await view.start()
+    await view.set_partitions({0})
+    await _send(kafka.bootstrap, topic, (0, b"a", b"1"), (0, b"a", b"bad"), (0, b"\xff\xfe", b"bad"), (0, b"b", b"2"))
+    await eventually(lambda: kept.all() == {b"a": b"1", b"b": b"2"})
+    assert view.unready() is None
+    assert UNREADABLE.counted("inventory.positions") == 2
+    (warning,) = UNREADABLE.warnings()
+    assert warning.startswith("inventory.positions: 2 records cannot be read, the last found in partition 0 offset 2")
+    await _send(kafka.bootstrap, topic, (0, b"a", b"3"), (0, b"\xff\xfe", None), (0, b"c", b"3"))
+    await eventually(lambda: kept.all() == {b"a": b"3", b"b": b"2", b"c": b"3"})
+    assert UNREADABLE.warnings() == []
+    await view.stop()
+
+
+async def test_a_failure_that_is_no_records_fault_ends_the_view_and_is_heard_of(kafka: Kafka, topic: str) -> None:
     def fail(partition: int, key: bytes, value: bytes | None) -> None:
-        raise LookupError("no such place")
+        raise Broken("no such place")
 
     view = CompactedView(load_settings(kafka=kafka.bootstrap), topic, fail, Kept().drop)
     await view.start()
     await view.set_partitions({0})
     await _send(kafka.bootstrap, topic, (0, b"a", b"1"))
-    with pytest.raises(LookupError, match="no such place"):
+    with pytest.raises(Broken, match="no such place"):
         await view.wait()
     assert "ended" in str(view.unready())
-    with pytest.raises(LookupError, match="no such place"):
+    with pytest.raises(Broken, match="no such place"):
         await view.stop()
 
 
@@ -159,7 +189,7 @@ async def test_whoever_wrote_can_wait_until_it_counts_and_learns_what_ended_the_
 
     def record(_partition: int, key: bytes, _value: bytes | None) -> None:
         if key == b"bad":
-            raise ZeroDivisionError("played")
+            raise Broken("played")
         seen.append(key)
 
     view = CompactedView(load_settings(kafka=kafka.bootstrap), topic, record, lambda _partition: None)
@@ -174,11 +204,11 @@ async def test_whoever_wrote_can_wait_until_it_counts_and_learns_what_ended_the_
             await view.until_handled(1, position.offset)
             assert seen[-1] == key
         position = await producer.send_and_wait(topic, b"1", key=b"bad", partition=1)
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(Broken):
             await view.until_handled(1, position.offset)
     finally:
         await producer.stop()
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(Broken):
         await view.stop()
 
 
