@@ -11,6 +11,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
@@ -130,6 +131,21 @@ class QuietHandler(RequestHandler):
             return
         log.error("a connection failed: %s", in_words(error if isinstance(error, BaseException) else None))
 
+    def say_last(self) -> None:
+        """Makes the answer to the present request say that the connection ends with it."""
+        request = self._current_request
+        if request is not None:
+            request._message = request._message._replace(should_close=True)
+            request._cache.pop("keep_alive", None)
+        elif self._messages:
+            message, payload = self._messages[0]
+            self._messages[0] = (message._replace(should_close=True), payload)  # type: ignore[union-attr]
+
+    def end_reading(self) -> None:
+        """Ends a handler that reads the body of the present request."""
+        if self._current_request is not None:
+            self._current_request._cancel(asyncio.CancelledError())
+
     def _note(self, fault: str) -> None:
         peer = self.peername
         self.faults.note(fault, str(peer[0]) if isinstance(peer, tuple) else "")
@@ -139,16 +155,16 @@ class QuietHandler(RequestHandler):
 
 
 class QuietServer(Server):
-    """Makes a QuietHandler for each connection."""
+    """A server like `inner`, with connections of another class. `make` is given the server and aiohttp's options."""
 
-    def __init__(self, inner: Server, faults: FaultLog) -> None:
+    def __init__(self, inner: Server, make: Callable[..., QuietHandler]) -> None:
         super().__init__(
             inner.request_handler, request_factory=inner.request_factory, loop=inner._loop, **inner._kwargs
         )
-        self.faults = faults
+        self._make = make
 
-    def __call__(self) -> RequestHandler:
-        return QuietHandler(self, self.faults, loop=self._loop, **self._kwargs)
+    def __call__(self) -> QuietHandler:
+        return self._make(self, loop=self._loop, **self._kwargs)
 
 
 class QuietRunner(web.AppRunner):
@@ -159,4 +175,4 @@ class QuietRunner(web.AppRunner):
         self.faults = FaultLog(server)
 
     async def _make_server(self) -> Server:
-        return QuietServer(await super()._make_server(), self.faults)
+        return QuietServer(await super()._make_server(), partial(QuietHandler, faults=self.faults))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -14,7 +15,7 @@ from gateway.connections.limits import Limits
 from gateway.connections.refusal import Admission
 from gateway.connections.registry import Registry
 from gateway.http.metrics import Metrics
-from topics.http_faults import FaultLog
+from topics.http_faults import FaultLog, QuietServer
 
 BACKLOG = 4096
 """Connections that wait to be accepted. When many clients come at once, more than this meet a delay of a second."""
@@ -26,21 +27,8 @@ FIELD_BYTES_MAX = 16 << 10
 """Most bytes of one header or request line. Those of the contract are short; proxies add some."""
 
 
-class ConnectionServer(Server):
-    """Makes a Connection for each connection that is accepted."""
-
-    def __init__(self, inner: Server, registry: Registry) -> None:
-        super().__init__(
-            inner.request_handler, request_factory=inner.request_factory, loop=inner._loop, **inner._kwargs
-        )
-        self._registry = registry
-
-    def __call__(self) -> Connection:
-        return Connection(self, self._registry, loop=self._loop, **self._kwargs)
-
-
 class ConnectionRunner(web.AppRunner):
-    """Runs an application on a ConnectionServer. `registry`: its connections."""
+    """Runs an application whose callers have a Connection each. `registry`: its connections."""
 
     def __init__(
         self,
@@ -68,7 +56,7 @@ class ConnectionRunner(web.AppRunner):
 
     async def _make_server(self) -> Server:
         self.registry.start()
-        return ConnectionServer(await super()._make_server(), self.registry)
+        return QuietServer(await super()._make_server(), partial(Connection, registry=self.registry))
 
     async def finish(self, stop_s: float, release: Callable[[], None], answer_s: float) -> None:
         """Stops. What is in hand may go on for `stop_s`; then `release` is called, which lets it answer within

@@ -160,13 +160,7 @@ class TimedConnection(QuietHandler):
     def _ends_with_this(self) -> None:
         """Makes the answer to the present request the last, and lets it say so."""
         self._last = True
-        request = self._current_request
-        if request is not None:
-            request._message = request._message._replace(should_close=True)
-            request._cache.pop("keep_alive", None)
-        elif self._messages:
-            message, payload = self._messages[0]
-            self._messages[0] = (message._replace(should_close=True), payload)  # type: ignore[union-attr]
+        self.say_last()
 
     def _finish(self, answer: bytes) -> None:
         """Writes the last answer of this connection."""
@@ -293,8 +287,7 @@ class TimedConnection(QuietHandler):
         self._force_close = True
         if self._keepalive_handle is not None:
             self._keepalive_handle.cancel()
-        if self._current_request is not None:
-            self._current_request._cancel(asyncio.CancelledError())
+        self.end_reading()
         task = self._task_handler
         if task is not None:
             if self._in_hand:
