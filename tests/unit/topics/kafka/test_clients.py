@@ -22,7 +22,6 @@ OVERRIDES = {
     FACTORY,
     "topics/kafka/fetched_records.py",
     "topics/kafka/time_outs.py",
-    "topics/http_sessions.py",
     "topics/http_faults.py",
     "streams/runtime/transport/chunk_transport.py",
     "streams/runtime/durability/changelog.py",
