@@ -88,7 +88,9 @@ class Run:
         for role in ROLES:
             await self._stack.restarted(role, self._stack.kill(role), 180.0)
         self._note_processes()
+        memory = {role: list(found) for role, found in self.report.memory_mb.items()}
         await self._comes_through()
+        self.report.memory_mb = memory  # that of new processes, which just read everything, says nothing about the run
         self._look_at_processes()
 
     @property
