@@ -85,12 +85,12 @@ class Overload:
             refused.add_metric([channel, reason.name.lower()], count)
         yield refused
         yield CounterMetricFamily(
-            "sluice_gateway_standstills",
+            "sluice_gateway_standstills_total",
             "Times that this process stood still for longer than two seconds",
             value=calls.standstill.count,
         )
         yield CounterMetricFamily(
-            "sluice_gateway_stood_still_refused",
+            "sluice_gateway_stood_still_refused_total",
             "Requests refused because they may have waited while this process stood still",
             value=calls.standstill.refused,
         )
