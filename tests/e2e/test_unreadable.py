@@ -59,8 +59,9 @@ async def poison(bootstrap: str, held: bytes, lane: bytes) -> None:
             for partition, epoch in (await epochs(bootstrap, topic)).items():
                 for number, key in enumerate((*KEYS, held, lane, lane + b"||x")):
                     value = VALUES[number % len(VALUES)]
-                    strangers = list(HEADERS[number % 4])
-                    await producer.send(full(topic), value, key=key, partition=partition, headers=strangers)
+                    if key in KEYS:  # of another key the owner would write its own value again, behind the one below
+                        strangers = list(HEADERS[number % 4])
+                        await producer.send(full(topic), value, key=key, partition=partition, headers=strangers)
                     ours = [(MADE_BY, b"%d/-1" % epoch)]
                     await producer.send(full(topic), value, key=key, partition=partition, headers=ours)
         await producer.flush()
