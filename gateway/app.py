@@ -29,7 +29,7 @@ from gateway.api.snapshots.api import SnapshotsApi
 from gateway.api.subscriptions.api import SubscriptionsApi
 from gateway.api.subscriptions.endpoints import GuardedEndpoints
 from gateway.connections.limits import limits_of, raise_file_limit
-from gateway.connections.server import BACKLOG, ConnectionRunner
+from gateway.connections.server import ConnectionRunner
 from gateway.dependencies import Dependencies
 from gateway.http.access_log import AccessLog, discard, to_standard_error
 from gateway.http.metrics import CONTENT_TYPE, Metrics
@@ -257,7 +257,7 @@ async def serve(
     )
     await runner.setup()
     stack.push_async_callback(_finish, runner, replies)
-    await web.TCPSite(runner, settings.gateway_host, settings.gateway_port, backlog=BACKLOG).start()
+    await runner.listen(settings.gateway_host, settings.gateway_port)
     return producer.wait, replies.wait, stock.wait, operations.wait, subscriptions.wait
 
 

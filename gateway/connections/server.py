@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -19,6 +21,9 @@ from topics.http_faults import FaultLog, QuietServer
 
 BACKLOG = 4096
 """Connections that wait to be accepted. When many clients come at once, more than this meet a delay of a second."""
+ACCEPTS = 16
+"""Connections accepted at one turn of the loop, where uvloop accepts one: on a loop with much to do, thousands that
+come at once would wait for seconds before anybody reads their first request."""
 RECEIVE_S = 0.5
 """While the gateway stops, a request may take so long to come to its end; a stream may go on while it moves."""
 POLL_S = 0.02
@@ -87,3 +92,14 @@ class ConnectionRunner(web.AppRunner):
                 release()
         registry.stop()
         await self.cleanup()
+
+    async def listen(self, host: str, port: int) -> None:
+        """Accepts connections. The loop is given several descriptors of each listening socket, and takes a connection
+        from each of them at every turn."""
+        first = web.TCPSite(self, host, port, backlog=BACKLOG)
+        await first.start()
+        server = first._server
+        for listening in getattr(server, "sockets", ()):
+            for _ in range(ACCEPTS - 1):
+                again = socket.socket(fileno=os.dup(listening.fileno()))
+                await web.SockSite(self, again, backlog=BACKLOG).start()

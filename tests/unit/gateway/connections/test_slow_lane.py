@@ -13,7 +13,7 @@ from aiohttp import web
 from gateway.connections import slow_lane
 from gateway.connections.limits import Limits
 from gateway.connections.refusal import Caller, Refusal
-from gateway.connections.server import ConnectionRunner
+from gateway.connections.server import ACCEPTS, ConnectionRunner
 from gateway.http.answers import Answer
 from tests.support.eventually import eventually
 
@@ -177,3 +177,24 @@ def test_the_slow_lane(
     """On the loop of a gateway, and on that of the other tests."""
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(story())
+
+
+async def connect_and_stop() -> None:
+    app = web.Application()
+    runner = ConnectionRunner(app, Limits(connections_max=1_000), shutdown_timeout=0.1)
+    await runner.setup()
+    await runner.listen("127.0.0.1", 0)
+    address = runner.addresses[0][:2]
+    clients = [await asyncio.open_connection(*address) for _ in range(3 * ACCEPTS)]
+    await eventually(lambda: len(runner.registry.open) == len(clients))
+    for _, writer in clients:
+        writer.close()
+    await runner.finish(0.1, lambda: None, 0.1)
+    with pytest.raises(OSError, match="refused|Connect call failed"):
+        await asyncio.open_connection(*address)
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_all_are_accepted_and_none_after_the_stop(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(connect_and_stop())
