@@ -138,7 +138,9 @@ async def test_a_handler_that_fails_is_logged_without_the_values_it_failed_of(ca
 async def test_bytes_of_any_kind_get_an_answer_or_an_end(caplog: pytest.LogCaptureFixture) -> None:
     random_ = random.Random(20_261_130)
     whole = BASE + b"Content-Length: 5\r\n\r\nhello"
-    async with serving(handler=contract_like, head_s=0.3, body_grace_s=0.3, connections_max=4_000) as server:
+    async with serving(
+        handler=contract_like, head_s=0.3, body_grace_s=0.3, linger_s=30, connections_max=4_000
+    ) as server:
         clients = []
         for _ in range(400):
             sent = bytearray(whole if random_.random() < 0.8 else random_.randbytes(80))
@@ -146,8 +148,11 @@ async def test_bytes_of_any_kind_get_an_answer_or_an_end(caplog: pytest.LogCaptu
                 sent[random_.randrange(len(sent))] = random_.choice(b"\r\n\x00 :;,/A\xff" + random_.randbytes(4))
             clients.append(await server.connect(bytes(sent)))
         for at in clients:
-            at.writer.write_eof()
-            answer = await at.end()
+            try:
+                at.writer.write_eof()
+                answer = await at.end()
+            except ConnectionError:
+                continue
             assert not answer or answer.startswith(b"HTTP/1.1 "), answer
         await eventually(lambda: not server.registry.open)
         assert (await (await server.connect(whole)).answer()) == (200, b"hello")
