@@ -292,7 +292,7 @@ class Worker:
         try:
             self.decide_loop.decide_chunk(state, chunk.records)
         except StuckError as stuck:
-            self.ledger.cut(partition, stuck.offset, state.last_decided if state.last_decided >= first else None)
+            self.ledger.cut(partition, stuck.offset, state.last_decided if stuck.offset > first else None)
             state.next_read = stuck.offset
             await self.held_up.paused.pause(partition, stuck, self.app.consumer)
         else:

@@ -37,8 +37,8 @@ class Reading(Protocol):
     async def hold(self, partition: int, offset: int) -> None:
         """Fetches no more of the partition, and stands at `offset`."""
 
-    async def release(self, partition: int) -> None:
-        """Fetches the partition again, from where it stands."""
+    async def release(self, partition: int, offset: int) -> None:
+        """Fetches the partition again, from `offset`. Whoever polls from now on is given its records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class PausedPartitions:
             return  # a rebalance came meanwhile, or it is being read already
         # Before it is fetched again: records of an earlier fetch do not count, later ones do.
         self._take_turn(partition)
-        await paused.reading.release(partition)
+        await paused.reading.release(partition, paused.offset)
 
     def _take_turn(self, partition: int) -> None:
         self.turns = {**self.turns, partition: self.turns.get(partition, 0) + 1}

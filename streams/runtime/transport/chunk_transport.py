@@ -218,8 +218,10 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         await self._thread.hold(self._place(partition), offset)
         self._idle_at = {}
 
-    async def release(self, partition: int) -> None:
-        await self._thread.release(self._place(partition))
+    async def release(self, partition: int, offset: int) -> None:
+        # A poll that began before would take its records, and drop them as those of another turn.
+        await self.poll_ended()
+        await self._thread.release(self._place(partition), offset)
 
     def _place(self, partition: int) -> TP | None:
         """None when the partition is given back at this moment."""
@@ -299,8 +301,13 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
         await self._at_place(tp, hold)
 
-    async def release(self, tp: TP | None) -> None:
-        await self._at_place(tp, lambda consumer, place: consumer.resume(place))
+    async def release(self, tp: TP | None, offset: int) -> None:
+        def release(consumer: aiokafka.AIOKafkaConsumer, place: aiokafka.TopicPartition) -> None:
+            if place in consumer.paused():  # else a rebalance came meanwhile, and it is read from elsewhere
+                consumer.seek(place, offset)
+                consumer.resume(place)
+
+        await self._at_place(tp, release)
 
     async def _at_place(
         self, tp: TP | None, act: Callable[[aiokafka.AIOKafkaConsumer, aiokafka.TopicPartition], None]

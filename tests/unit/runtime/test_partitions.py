@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -12,8 +13,19 @@ from streams.runtime.limits import GROUP_RECORDS_MAX, Tuning
 from streams.runtime.partitions import Partitions
 from streams.runtime.role import Change, Effect, Record, Role, Tables
 from streams.runtime.tables.partition_table import PartitionState
+from streams.runtime.transport.chunks import Chunk
 from streams.runtime.worker import Worker
+from tests.fakes.runtime import raw_record
 from topics.configuration.settings import Settings
+
+
+class Broken(Role):
+    name = "broken"
+    source = "orders.commands"
+    tables = ("orders.state",)
+
+    def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
+        raise RuntimeError("told to raise")
 
 
 class Idle(Role):
@@ -62,6 +74,27 @@ async def test_who_waits_to_commit_is_not_passed_by_who_comes_later(monkeypatch:
     assert state.tables["orders.state"].get(b"k") == b"second"
     for task in (first, second):
         task.cancel()
+
+
+async def test_a_record_that_waits_again_after_a_rebalance_leaves_no_chunk_that_nothing_finishes() -> None:
+    """It is read again from an offset that lies before those that this worker decided."""
+    worker = Worker(Broken(), Settings(), Tuning(failed_in_a_row_max=1))
+    worker.app.loop = asyncio.get_running_loop()
+    worker.app.consumer = AsyncMock()
+    worker.partitions.assigned({0}, 1)
+    state = PartitionState(0, Broken.tables)
+    worker.partitions.recovered([state])
+    state.last_decided = 50
+    worker.assigned({0}, 2)
+    worker.partitions.open()
+    worker.resumed(worker.assignments)
+    worker.ledger.handed_out(0, 12)
+    await worker._decide(Chunk(worker.assignments, 0, 0, [raw_record(offset, b"v") for offset in (10, 11, 12)]))
+    worker.app.consumer.hold.assert_awaited_once_with(0, 10)
+    assert worker.ledger.is_idle(0)
+    worker.ledger.handed_out(0, 12)
+    worker.ledger.finished(0, 12)
+    assert worker.ledger.committable() == {0: 13}
 
 
 def _owning(generation: int) -> tuple[Partitions, PartitionState]:
