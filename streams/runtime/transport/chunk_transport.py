@@ -40,7 +40,7 @@ from streams.runtime.limits import (
     POLL_S,
 )
 from streams.runtime.stuck.held_up import HeldUp, Progress
-from streams.runtime.transport.chunks import Chunk, portions
+from streams.runtime.transport.chunks import message_of, portions
 from topics.configuration.settings import Settings
 from topics.kafka import clients
 
@@ -157,7 +157,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                     continue
             for chunk in chunks:
                 hooks.ledger.handed_out(chunk.partition, chunk.records[-1].offset)
-            yield tp, _message(tp, chunks, chunks[-1].records[-1], generation)
+            yield tp, message_of(tp, chunks, chunks[-1].records[-1], generation)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Does nothing: gaps between offsets are inside chunks."""
@@ -229,24 +229,6 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Does nothing: /live and the lag metric show a slow stream. Faust would go by its own acknowledgements."""
-
-
-def _message(tp: TP, chunks: list[Chunk], last: Any, generation: int) -> ConsumerMessage:
-    return ConsumerMessage(
-        tp.topic,
-        tp.partition,
-        last.offset,
-        last.timestamp / 1000.0,
-        last.timestamp_type,
-        (),
-        None,
-        chunks,
-        None,
-        0,
-        0,
-        tp,
-        generation_id=generation,
-    )
 
 
 class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
