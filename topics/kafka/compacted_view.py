@@ -305,10 +305,11 @@ class CompactedView:
             except TimeoutError:
                 continue  # as above
             end, polled_ms = consumer.highwater(place), consumer.last_poll_timestamp(place)
+            stable = consumer.last_stable_offset(place)
             self._polled[partition] = polled_ms
             if end is None or position >= end:
                 self._held.pop(partition, None)
-            elif position == consumer.last_stable_offset(place):
+            elif stable is not None and 0 <= stable <= position:  # after a reconnect perhaps far behind its begin
                 self._wait_for_transaction(consumer, partition, position)
             if end is not None and position >= end:
                 self._current[partition] = polled_ms

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
+from unittest.mock import AsyncMock
 
 import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
 
 from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
@@ -115,7 +118,7 @@ async def test_state_is_read_beside_transactions_that_nobody_ends(lab: Lab) -> N
     assert await lab.check(1, 8) == 0
 
 
-async def test_a_view_starts_and_goes_on_beside_an_open_transaction(lab: Lab) -> None:
+async def test_a_view_starts_and_goes_on_beside_an_open_transaction(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only Sluice writes what it follows, and never in a transaction."""
     found: dict[bytes, bytes | None] = {}
 
@@ -129,6 +132,14 @@ async def test_a_view_starts_and_goes_on_beside_an_open_transaction(lab: Lab) ->
 
     await write(b"before", b"1")
     view = CompactedView(load_settings(kafka=lab.bootstrap), topic, on_record, lambda _: None, one_owner=False)
+    made: list[Any] = []
+    make = view._consumer
+
+    def consumer() -> Any:
+        made.append(make())
+        return made[-1]
+
+    monkeypatch.setattr(view, "_consumer", consumer)
     async with transaction(lab, STATE, b"aborted"):
         await write(b"behind", b"1")
         await view.start()
@@ -138,6 +149,12 @@ async def test_a_view_starts_and_goes_on_beside_an_open_transaction(lab: Lab) ->
             await eventually(lambda: b"behind" in found, what="records behind the open transaction")
             await write(b"later", b"1")
             await eventually(lambda: b"later" in found, what="later records")
+            made[-1].getmany = AsyncMock(side_effect=KafkaConnectionError("told so"))
+            await eventually(
+                lambda: len(made) > 1, what="a new connection, which stands behind the transaction's begin"
+            )
+            await write(b"last", b"1")
+            await eventually(lambda: b"last" in found, what="records after a new connection")
         finally:
             await view.stop()
     assert KEY not in found
