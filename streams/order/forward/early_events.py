@@ -90,6 +90,8 @@ def close_early(decision: Decision[Order], kept: EarlyEvent, ruling: Ruling) -> 
         # The reason may be in a far side's words: it is for the order's own list, not for every reader of facts.
         noted = {"event": kept.kind, "reason": ruling.message[: limits.MESSAGE_MAX]}
         decision.fact("event-refused", {**_about(order, kept), "verdict": ruling.verdict.value}, noted)
+        if decision.event.is_unrefusable:
+            decision.report_unapplied(ruling.verdict)  # a repeat of the call needs no other fact
 
 
 def expire_early(decision: Decision[Order]) -> None:

@@ -162,7 +162,7 @@ def _no_room(decision: Decision[Any]) -> Ruling | None:
     Asked before it is decided: a fact has to report it, and after NoRoomError nothing of a decision counts.
     """
     event = decision.event
-    if not _unrefusable(event) or not event.offered or decision.entity.has_room():
+    if not event.is_unrefusable or not event.offered or decision.entity.has_room():
         return None
     return DUPLICATE if _was_taken(decision) else failed(NO_ROOM)
 
@@ -173,18 +173,13 @@ def _report_unapplied(decision: Decision[Any], ruling: Ruling) -> None:
     Its caller goes by the success, so what this side has differs from what that one has. Once for each content.
     """
     event, order, verdict = decision.event, decision.entity, ruling.verdict
-    if not _unrefusable(event) or event.touchpoint is None or verdict is None or verdict.succeeded or ruling.kept:
+    if not event.is_unrefusable or event.touchpoint is None or verdict is None or verdict.succeeded or ruling.kept:
         return
     if isinstance(order, Order) and decision.report_unapplied(verdict):
         noted = {"touchpoint": event.touchpoint.name, "verdict": verdict.value}
         # The reason may be in a far side's words: it is for the order's own list, not for every reader of facts.
         reason = {"reason": ruling.message[: limits.MESSAGE_MAX]}
         decision.fact("call-not-applied", {**order_context(order), **noted, "eventId": event.id}, {**noted, **reason})
-
-
-def _unrefusable(event: Event) -> bool:
-    """Whether the event is a call that is answered with success when its verdict is late."""
-    return event.touchpoint is not None and not event.touchpoint.refusable
 
 
 def _expire(decision: Decision[Order]) -> None:

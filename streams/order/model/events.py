@@ -128,6 +128,11 @@ class Event:
     policy: Policy = NO_POLICY
     said_ms: int = 0
 
+    @property
+    def is_unrefusable(self) -> bool:
+        """Whether it is a call that is answered with success when its verdict is late."""
+        return self.touchpoint is not None and not self.touchpoint.refusable
+
 
 def kind_of_command(touchpoint: str, body: dict[str, Any]) -> EventKind:
     """A property update that reports the delivery is an event of its own: it ends the order."""

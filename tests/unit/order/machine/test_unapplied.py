@@ -109,6 +109,16 @@ def test_a_call_for_whose_request_there_is_no_room_changes_nothing_and_is_a_fact
     assert story.tell("acknowledgement", acknowledgement_body()).verdict is Verdict.APPLIED
 
 
+def test_a_call_that_was_kept_and_refused_then_needs_no_other_fact_when_it_comes_again() -> None:
+    story = Story()
+    elsewhere = acknowledgement_body(location="AUH-ST-04")
+    assert story.tell("acknowledgement", elsewhere).facts == ["event-parked"]
+    assert story.tell("acknowledgement", elsewhere, "repeat").facts == [], "it is kept already"
+    assert "event-refused" in story.create().facts
+    again = story.tell("acknowledgement", elsewhere, "repeat")
+    assert (again.verdict, again.facts) == (Verdict.CONFLICT, [])
+
+
 def test_of_a_call_that_can_be_refused_no_fact_is_needed() -> None:
     story = Story()
     story.create()
