@@ -38,7 +38,8 @@ def seller_cancel(decision: Decision[Order]) -> Ruling:
         customer, total = _totals(line, item)
         ruling = _possible(line, total)
         if ruling is not None:
-            if ruling.verdict is Verdict.REFUSED and not decision.was_taken():
+            refused_anew = ruling.verdict is Verdict.REFUSED and not decision.was_taken()
+            if refused_anew and decision.report_unapplied(Verdict.REFUSED):
                 # At Increff these units are cancelled, here they are packed: an operator has to look.
                 units = {"refused": _units([(line, total)])}
                 decision.fact("seller-cancellation-refused", {**order_context(order), **units})

@@ -49,11 +49,11 @@ def order_not_known(decision: Decision[Order]) -> Ruling:
 def keep_early(decision: Decision[Order], ruling: Ruling) -> Ruling:
     """Keep the event of an EARLY ruling, if there is room; its caller learns until when."""
     order, event = decision.entity, decision.event
-    if order.state != OrderState.EXPECTED and not any(line.open for line in order.lines):
-        return ruling  # no Pack can follow
-    same = next((one for one in order.early if one.kind == event.kind and one.body == event.body), None)
+    same = _same(order, event)
     if same is not None:
         return _kept_ruling(ruling.message, same)
+    if order.state != OrderState.EXPECTED and not any(line.open for line in order.lines):
+        return ruling  # no Pack can follow
     size = _size(event)
     if (
         len(order.early) >= limits.EARLY_EVENTS_MAX
@@ -66,6 +66,11 @@ def keep_early(decision: Decision[Order], ruling: Ruling) -> Ruling:
     order.early.append(kept)
     decision.fact("event-parked", _about(order, kept), {"event": kept.kind})
     return _kept_ruling(ruling.message, kept)
+
+
+def is_kept(order: Order, event: Event) -> bool:
+    """Whether the same call is kept, under whatever id: it may still be applied, so a repeat of it is not refused."""
+    return event.kind in MAY_COME_EARLY and _same(order, event) is not None
 
 
 def known_early(order: Order, event: Event) -> Ruling | None:
@@ -118,6 +123,10 @@ def is_nothing_left(order: Order) -> bool:
 def _kept_ruling(message: str, kept: EarlyEvent) -> Ruling:
     until = iso_time(kept.until_ms)
     return Ruling(Verdict.EARLY, f"{message}; kept until {until} and applied as soon as it can be", kept=True)
+
+
+def _same(order: Order, event: Event) -> EarlyEvent | None:
+    return next((one for one in order.early if one.kind == event.kind and one.body == event.body), None)
 
 
 def _size(event: Event) -> int:

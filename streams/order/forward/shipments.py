@@ -164,7 +164,8 @@ def _get(decision: Decision[Order], touchpoint: Touchpoint) -> Ruling:
     recorded = decision.recorded_answer(touchpoint.name, key)
     if recorded is not None:
         return recorded
-    relay = order.relay(touchpoint.name, key)
+    # It may have been asked for before the shipment was known.
+    relay = order.relay(touchpoint.name, key) or order.relay(touchpoint.name, _document_key(None, event.body))
     if relay is not None and not decision.is_overdue(relay):
         return decision.join_relay(relay)
     # The marketplace's answer shows whether an adopted order has a shipment of that code.
@@ -174,7 +175,7 @@ def _get(decision: Decision[Order], touchpoint: Touchpoint) -> Ruling:
 
 def _document_key(shipment: Shipment | None, body: dict[str, Any]) -> str:
     boxes = _BOXES if body.get("arePackBoxLabelsRequired") in _TRUE else ""
-    return f"{shipment.name}{boxes}" if shipment is not None else f"code {body['shipmentCode']}{boxes}"
+    return f"{shipment.name}{boxes}" if shipment is not None else f"code {body.get('shipmentCode')}{boxes}"
 
 
 def _enriched(touchpoint: Touchpoint, shipment: Shipment | None, body: dict[str, Any]) -> dict[str, Any]:

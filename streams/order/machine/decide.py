@@ -128,11 +128,19 @@ def _rule(decision: Decision[Any]) -> Ruling:
     if ruling is not None:
         return ruling
     ruling = _no_room(decision) or _look_up(decision)
-    if ruling.verdict is Verdict.EARLY and event.kind in early_events.MAY_COME_EARLY:
+    if _is_early(decision, ruling):
         return early_events.keep_early(decision, ruling)
     if isinstance(decision.entity, Order):
         _go_on(decision)
     return ruling
+
+
+def _is_early(decision: Decision[Any], ruling: Ruling) -> bool:
+    event, order = decision.event, decision.entity
+    if ruling.verdict is Verdict.EARLY:
+        return event.kind in early_events.MAY_COME_EARLY
+    is_applied = ruling.verdict is None or ruling.verdict.succeeded
+    return not is_applied and isinstance(order, Order) and bool(order.early) and early_events.is_kept(order, event)
 
 
 def _look_up(decision: Decision[Any]) -> Ruling:

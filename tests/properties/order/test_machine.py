@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from streams.order.machine.decide import Decided, decide
 from streams.order.machine.transitions import MAKERS, TABLES
 from streams.order.model.decision import PASSING
-from streams.order.model.effects import PublishFact, ReplyTo, RequestDelivery
+from streams.order.model.effects import PublishFact, RecordAnswer, ReplyTo, RequestDelivery
 from streams.order.model.entities import Entity, Order, decode_entity, encode_entity
 from streams.order.model.events import Event, EventKind
 from streams.order.model.limits import EARLY_EVENTS_MAX, EARLY_KEPT_MS
@@ -168,6 +168,8 @@ class Told:
         for effect in decided.effects:
             if isinstance(effect, RequestDelivery):
                 self.requests.append(effect)
+            elif isinstance(effect, RecordAnswer):
+                self.answers[effect.key] = (effect.status, effect.body)
         return decided
 
     @property

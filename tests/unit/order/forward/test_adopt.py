@@ -249,3 +249,11 @@ def test_a_document_that_is_out_while_its_shipment_becomes_another_is_joined_and
         } == {awb}
     for body, awb in ((document_body("S-1"), "FIRST"), (boxes, "BOXES"), (document_body("S-2"), "SECOND")):
         assert story.tell("get-shipping-label", body).reply.body == {"awbNumber": awb}
+
+
+def test_a_document_that_was_asked_for_before_its_shipment_was_known_is_joined() -> None:
+    story = adopting()
+    asked = story.tell("get-invoice", document_body("S-1")).request
+    story.outcome(story.tell("pack-order", pack_body(1, sku_1=1)).request, body={"shipmentCode": "S-1"})
+    assert story.tell("get-invoice", document_body("S-1"), "joined").requests == []
+    assert set(story.outcome(asked, body={"invoiceCode": "I"}).replies) >= {"joined"}

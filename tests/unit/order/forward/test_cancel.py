@@ -240,6 +240,8 @@ def test_a_sellers_cancellation_of_packed_units_is_refused_and_a_fact_says_so() 
     step = story.tell(SELLER, cancel_body(i1=1))
     assert (step.verdict, step.facts) == (Verdict.REFUSED, ["seller-cancellation-refused"])
     assert story.facts[-1].data["refused"] == [{"orderItemCode": "I1", "channelSkuCode": "SKU-1", "quantity": 1}]
+    assert story.tell(SELLER, cancel_body(i1=1)).facts == [], "Increff sends it again"
+    assert story.tell(SELLER, cancel_body(i1=2)).facts == ["seller-cancellation-refused"]
 
 
 def test_a_cancellation_that_increff_took_of_units_in_a_pack_is_a_fact() -> None:

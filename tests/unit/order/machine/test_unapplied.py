@@ -119,6 +119,21 @@ def test_a_call_that_was_kept_and_refused_then_needs_no_other_fact_when_it_comes
     assert (again.verdict, again.facts) == (Verdict.CONFLICT, [])
 
 
+@pytest.mark.parametrize("ends", ["REJECTED", "CANCELLED"])
+def test_a_repeat_of_a_call_that_is_kept_is_kept_whatever_became_of_the_order(ends: str) -> None:
+    """It may be applied yet, or ends with a fact of its own."""
+    story = Story()
+    created = story.create().request
+    assert story.tell("handover-notification", handover_body()).facts == ["event-parked"]
+    if ends == "REJECTED":
+        story.outcome(created, OutcomeKind.REFUSED, status=400)
+    else:
+        story.tell("seller-cancellation", cancel_body(i1=2, i2=1))
+    assert story.order.state == ends
+    step = story.tell("handover-notification", handover_body())
+    assert (step.verdict, step.facts, len(story.order.early)) == (Verdict.EARLY, [], 1)
+
+
 def test_of_a_call_that_can_be_refused_no_fact_is_needed() -> None:
     story = Story()
     story.create()
