@@ -19,7 +19,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import aiokafka
 import faust
@@ -31,7 +31,6 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from streams.runtime.durability.offset_ledger import OffsetLedger
 from streams.runtime.limits import (
     FETCH_BESIDE_MS,
     FETCH_WAIT_MS,
@@ -39,55 +38,13 @@ from streams.runtime.limits import (
     POLL_RECORDS_MAX,
     POLL_S,
 )
-from streams.runtime.stuck.held_up import HeldUp, Progress
-from streams.runtime.transport.chunks import message_of, portions
-from topics.configuration.settings import Settings
+from streams.runtime.stuck.held_up import Progress
+from streams.runtime.transport.chunks import Chunk, portions
+from streams.runtime.transport.hooks import Hooks
 from topics.kafka import clients
 
 _FAUST_LOG = logging.getLogger("faust")
 """Faust's own chatter stays under its own name, where run_role keeps it to warnings."""
-
-
-class Hooks(Protocol):
-    """The worker's methods that the transport calls, in the main thread's event loop unless they say otherwise."""
-
-    settings: Settings
-    ledger: OffsetLedger
-    assignments: int
-    """Counts revocations: records fetched under another count are not handed out."""
-    failed: bool
-    held_up: HeldUp
-
-    def may_read(self) -> bool:
-        """False from the beginning of a rebalance until reading is resumed, and once the worker is draining."""
-
-    def ending(self) -> bool:
-        """The worker drains, or has failed."""
-
-    def resumed(self, assignments: int) -> None:
-        """The partitions are read from their committed offsets. Ignored when another rebalance came meanwhile."""
-
-    def revoking(self) -> None:
-        """A rebalance begins: nothing new is decided from here on."""
-
-    async def drained(self) -> None:
-        """Returns when everything decided so far is durable."""
-
-    def assigned(self, partitions: set[int], generation: int) -> None:
-        """The new assignment of source partitions."""
-
-    async def recover(self) -> None:
-        """Makes the tables of newly assigned partitions ready."""
-
-    def committed(self, offsets: dict[int, int]) -> None:
-        """These offsets are committed: nothing below them is read again."""
-
-    def heartbeat(self, sent_at: float) -> None:
-        """The group's coordinator has confirmed this worker's membership (called in the consumer's thread).
-
-        `sent_at` (monotonic) is when it was asked: a worker that stood still before it heard the answer must not take
-        that for news.
-        """
 
 
 class SourceApp(faust.App):  # type: ignore[misc]  # faust is untyped to mypy
@@ -157,7 +114,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                     continue
             for chunk in chunks:
                 hooks.ledger.handed_out(chunk.partition, chunk.records[-1].offset)
-            yield tp, message_of(tp, chunks, chunks[-1].records[-1], generation)
+            yield tp, _message(tp, chunks, chunks[-1].records[-1], generation)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Does nothing: gaps between offsets are inside chunks."""
@@ -229,6 +186,24 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Does nothing: /live and the lag metric show a slow stream. Faust would go by its own acknowledgements."""
+
+
+def _message(tp: TP, chunks: list[Chunk], last: Any, generation: int) -> ConsumerMessage:
+    return ConsumerMessage(
+        tp.topic,
+        tp.partition,
+        last.offset,
+        last.timestamp / 1000.0,
+        last.timestamp_type,
+        (),
+        None,
+        chunks,
+        None,
+        0,
+        0,
+        tp,
+        generation_id=generation,
+    )
 
 
 class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
-from faust.types import TP
-from faust.types.tuples import ConsumerMessage
 
 from streams.runtime.limits import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX
 
@@ -57,22 +55,3 @@ def portions(
             count, size, last = count + len(chunk), size + length, tp
     if last is not None:
         yield last, portion
-
-
-def message_of(tp: TP, chunks: list[Chunk], last: Any, generation: int) -> ConsumerMessage:
-    """Makes the one event of chunks, whose last record is `last`."""
-    return ConsumerMessage(
-        tp.topic,
-        tp.partition,
-        last.offset,
-        last.timestamp / 1000.0,
-        last.timestamp_type,
-        (),
-        None,
-        chunks,
-        None,
-        0,
-        0,
-        tp,
-        generation_id=generation,
-    )

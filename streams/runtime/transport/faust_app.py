@@ -8,7 +8,8 @@ from typing import Any
 from yarl import URL
 
 from streams.runtime.limits import CHUNKS_QUEUED_MAX, COMMIT_INTERVAL_S, Tuning
-from streams.runtime.transport.chunk_transport import ChunkTransport, Hooks, SourceApp, SourceTableManager
+from streams.runtime.transport.chunk_transport import ChunkTransport, SourceApp, SourceTableManager
+from streams.runtime.transport.hooks import Hooks
 from topics.configuration.settings import Settings
 
 
