@@ -181,8 +181,13 @@ class Calls:
 
     def refuse(self, claimed: Party) -> None:
         """Counts a call that meets the limit."""
-        self.shares.refuse(claimed)
+        self.shares.refuse(self.blamed(claimed))
         self.count_refusal(claimed.name, Reason.CALLS)
+
+    def blamed(self, claimed: Party) -> Party:
+        """The party that a refused call counts for. A name of which no call was proven of late has no demand because
+        somebody claims it: otherwise a stranger could claim all names, and make the shares of those in use small."""
+        return claimed if claimed.active else self.others
 
     def has_api_room(self) -> bool:
         """Whether one more call of /api may be in hand. If not, it counts as refused."""

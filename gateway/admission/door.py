@@ -12,7 +12,7 @@ from typing import NamedTuple
 from gateway.admission.calls import Calls, Ticket
 from gateway.admission.retry_after import LEAST_S, MOST_S
 from gateway.admission.shares import Party
-from gateway.connections.framing import HEAD_END, body_length, keeps_alive
+from gateway.connections.framing import HEAD_END, body_length, can_go_on
 from gateway.connections.limits import DISCARD_BYTES_MAX
 from gateway.connections.refusal import Caller, Refusal, shape_for
 from gateway.http.answers import overloaded, stood_still
@@ -24,6 +24,8 @@ _PROBES = tuple(probe.path.encode() for probe in PROBES)
 _USERNAME = b"\r\nauthusername:"
 KNOWN_MAX = 1_000
 """Refused heads that are known again. A client sends the same head again and again, save for the length of the body."""
+KNOWN_BYTES_MAX = 4 << 10
+"""Longer heads are not kept: usual ones have some hundred bytes, and all that are kept then have 4 MB at most."""
 REASON = "[calls: more are in hand than can be answered in time]"
 
 
@@ -45,7 +47,9 @@ class Door:
         self._known: dict[bytes, _Known] = {}
         self._refusals = {prefix: _refusals(prefix) for prefix in (_CHANNELS, _API, b"/")}
         self._standstill = calls.standstill
-        self._stood_still = {prefix: Refusal.of(shape_for(_head(prefix), stood_still())) for prefix in self._refusals}
+        self._stood_still = {
+            prefix: Refusal.of(shape_for(_head(prefix), stood_still()), closes=True) for prefix in self._refusals
+        }
 
     def admit(self, head: bytes, lowered: bytes, connection: Caller) -> Refusal | None:
         ticket = connection.ticket
@@ -93,7 +97,7 @@ class Door:
         if not self._calls.is_refused(ticket, claimed):
             return None
         length = body_length(lowered)
-        if 0 <= length <= DISCARD_BYTES_MAX and keeps_alive(lowered) and b"\r\nexpect:" not in lowered:
+        if len(head) <= KNOWN_BYTES_MAX and 0 <= length <= DISCARD_BYTES_MAX and can_go_on(lowered):
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
             self._known[head] = _Known(length, claimed, prefix)
@@ -113,7 +117,7 @@ class Door:
         return self._calls.claimed(self._channel_of(username) or "")
 
     def _refusal(self, prefix: bytes, party: Party) -> Refusal:
-        return self._refusals[prefix][self._calls.retry_after_s(party.name)]
+        return self._refusals[prefix][self._calls.retry_after_s(self._calls.blamed(party).name)]
 
 
 def _refusals(prefix: bytes) -> dict[int, Refusal]:

@@ -88,19 +88,25 @@ class Shares:
         return not self.contended and self.held < self.limit
 
     def has_room(self, party: Party, *, proven: bool = True) -> bool:
-        """Whether `party` may hold one more. It is active from now on."""
+        """Whether `party` may hold one more. It is active from now on, unless this is only a claim: that is judged as
+        if it was."""
+        share = self.share
         if not party.active:
-            self._activate(party)
+            if proven:
+                self._activate(party)
+                share = self.share
+            else:
+                share = self._share_of(len(self.active) + 1)
         holds = party.held if proven else party.held + party.claims
-        if holds < self.share:
+        if holds < share:
             return True
         if self.held >= self.limit:
-            return self.held < self.held_max and holds < self.share + self._stalled(party)
+            return self.held < self.held_max and holds < share + self._stalled(party)
         return not self.contended or holds < self.level
 
     def _stalled(self, party: Party) -> float:
         """The calls that `party` may hold beyond its share while answers stall."""
-        fair_per_s = FAIR_RATE * self.drained_per_s / len(self.active)
+        fair_per_s = FAIR_RATE * self.drained_per_s / max(1, len(self.active))
         if self.contended and party.now_per_s > fair_per_s:
             return 0.0
         return STALL_S * max(party.usual_per_s, party.now_per_s)
@@ -135,6 +141,8 @@ class Shares:
         self.held -= 1
 
     def refuse(self, party: Party) -> None:
+        if not party.active:
+            self._activate(party)
         party.refused += 1
         party.came += 1
         self.contended = True
@@ -182,7 +190,10 @@ class Shares:
         self._divide()
 
     def _divide(self) -> None:
-        self.share = max(1, self.limit // max(1, len(self.active)))
+        self.share = self._share_of(len(self.active))
+
+    def _share_of(self, parties: int) -> int:
+        return max(1, self.limit // max(1, parties))
 
 
 def fair_level(limit: float, demands: Iterable[float]) -> float:

@@ -148,6 +148,34 @@ def test_a_stall_is_no_overload_for_a_channel_whose_rate_is_within_its_share() -
     assert refused == 0
 
 
+def test_names_that_strangers_claim_take_no_shares() -> None:
+    """Strangers claim all idle names at once, more than there is room for; one channel works."""
+    calls = Calls(CHANNELS, Limiter(LIMIT, LIMIT, 1.0))
+    now, going = 0.0, list[Ticket]()
+    for _window in range(20):
+        claims = [Ticket(calls) for _ in range(40 * len(CHANNELS))]
+        for number, ticket in enumerate(claims):
+            calls.is_refused(ticket, calls.claimed(CHANNELS[1 + number % (len(CHANNELS) - 1)]))
+        for ticket in claims:
+            ticket.leave()
+        going += flood(calls, "a", LIMIT)
+        now += 0.1
+        calls.adjust(now, 0.1)
+        assert {party.name for party in calls.shares.active} <= {"a", "-"}
+        assert calls.shares.share >= LIMIT // 2
+        for ticket in going:
+            ticket.leave()
+        going.clear()
+
+
+def test_an_idle_channel_has_room_among_claims_of_other_names() -> None:
+    calls = Calls(CHANNELS, Limiter(LIMIT, LIMIT, 1.0))
+    flood(calls, "a", 10 * LIMIT)
+    for _ in range(10 * LIMIT):
+        calls.is_refused(Ticket(calls), calls.others)
+    assert len(flood(calls, "b", 2)) == 2
+
+
 def test_api_has_places_of_its_own() -> None:
     calls = Calls(CHANNELS, Limiter(LIMIT, LIMIT, 1.0))
     while not calls.is_refused(Ticket(calls), calls.party("a")):
