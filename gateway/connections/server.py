@@ -96,10 +96,12 @@ class ConnectionRunner(web.AppRunner):
     async def listen(self, host: str, port: int) -> None:
         """Accepts connections. The loop is given several descriptors of each listening socket, and takes a connection
         from each of them at every turn."""
-        first = web.TCPSite(self, host, port, backlog=BACKLOG)
-        await first.start()
-        server = first._server
-        for listening in getattr(server, "sockets", ()):
-            for _ in range(ACCEPTS - 1):
-                again = socket.socket(fileno=os.dup(listening.fileno()))
-                await web.SockSite(self, again, backlog=BACKLOG).start()
+        loop = asyncio.get_running_loop()
+        bound = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
+        try:
+            for listening in bound.sockets:
+                for _ in range(ACCEPTS):
+                    again = socket.socket(fileno=os.dup(listening.fileno()))
+                    await web.SockSite(self, again, backlog=BACKLOG).start()
+        finally:
+            bound.close()
