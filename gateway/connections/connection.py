@@ -9,7 +9,7 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from gateway.connections.framing import AMBIGUOUS, HEAD_END, body_length, keeps_alive
+from gateway.connections.framing import AMBIGUOUS, HEAD_END, body_length, can_go_on
 from gateway.connections.incoming_body import IncomingBody
 from gateway.connections.refusal import (
     NO_ROOM,
@@ -244,8 +244,9 @@ class Connection(TimedConnection):
         """Answers a request before it is parsed. Returns what follows it in `rest`; nothing while its body comes."""
         over = len(rest) - length
         large = length < 0 or -over > self._registry.limits.discard_bytes_max
-        if large or self._guarded or b"\r\nexpect:" in lowered or not keeps_alive(lowered):
-            self._finish(refusal.last)
+        if large or refusal.closes or self._guarded or not can_go_on(lowered):
+            last = refusal.last
+            self._finish(last[: last.find(HEAD_END) + len(HEAD_END)] if lowered.startswith(b"head ") else last)
             return b""
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._wire is not None:

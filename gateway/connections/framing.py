@@ -51,6 +51,20 @@ def keeps_alive(lowered: bytes) -> bool:
     return b"close" not in value and (line.endswith(b"http/1.1") or b"keep-alive" in value)
 
 
+def can_go_on(lowered: bytes) -> bool:
+    """Whether a connection may be used again although the request with this head was refused, so that no parser has
+    seen it. It ends if another reader could find the next request elsewhere: with line breaks of other kinds, headers
+    that go on in the next line or have a space before their colon; after HEAD, whose answers have no body; with Expect,
+    after which the body may come or not."""
+    breaks = lowered.count(b"\r\n")
+    return (
+        keeps_alive(lowered)
+        and lowered.count(b"\n") == lowered.count(b"\r") == breaks
+        and not any(each in lowered for each in (b"\n ", b"\n\t", b" :", b"\t:", b"\r\nexpect:"))
+        and not lowered.startswith(b"head ")
+    )
+
+
 class ChunkedBody:
     """Finds the end of a body in chunks. `broken`: the bytes are no chunks."""
 

@@ -51,6 +51,8 @@ class Peers:
         if not peer.trusted and peer.count >= self._most and not _made_room(peer.idle):
             return "peer"
         if self.count >= self._limits.connections_max and not _made_room(self._idle):
+            if not peer.count:
+                del self._peers[connection.peer]
             return "total"
         # Making room may have taken this peer's last connection, and with it the entry.
         peer = self._peers.setdefault(connection.peer, peer)

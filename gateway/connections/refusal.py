@@ -28,13 +28,15 @@ class Caller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A whole HTTP response, ready to be written. `answer` keeps the connection, `last` says that it is closed."""
+    """A whole HTTP response, ready to be written. `answer` keeps the connection, `last` says that it is closed.
+    `closes`: always the latter."""
 
     answer: bytes
     last: bytes
+    closes: bool = False
 
     @classmethod
-    def of(cls, answer: Answer) -> Refusal:
+    def of(cls, answer: Answer, *, closes: bool = False) -> Refusal:
         """The bytes of an answer: make them once and use them for many requests."""
         lines = [
             f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
@@ -45,7 +47,8 @@ class Refusal:
         if answer.retry_after_s is not None:
             lines.append(f"Retry-After: {answer.retry_after_s}")
         head = "\r\n".join(lines).encode()
-        return cls(head + b"\r\n\r\n" + answer.body, head + b"\r\nConnection: close\r\n\r\n" + answer.body)
+        last = head + b"\r\nConnection: close\r\n\r\n" + answer.body
+        return cls(head + b"\r\n\r\n" + answer.body, last, closes)
 
 
 class Admission(Protocol):

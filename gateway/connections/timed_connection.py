@@ -243,9 +243,8 @@ class TimedConnection(QuietHandler):
     def _process_keepalive(self) -> None:
         """Called by aiohttp when the connection has been idle for long. A head that comes has its own deadline."""
         if self._held:
-            self._keepalive_handle = None
-        else:
-            super()._process_keepalive()
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
 
     def _abort(self, reason: str) -> None:
         self._registry.ended[reason] += 1

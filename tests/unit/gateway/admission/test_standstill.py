@@ -126,6 +126,7 @@ async def test_a_gateway_answers_503_and_stores_nothing(monkeypatch: pytest.Monk
             status, headers, answer = await caller.answer()
             assert (status, answer["code"], headers["retry-after"]) == (503, "UNAVAILABLE", "1")
             assert "sluice-position" not in headers
+        assert await idle.reader.read() == b"", "its caller comes again on a new connection"
         probe = await at.caller(b"GET /live HTTP/1.1\r\nHost: gateway\r\n\r\n")
         assert (await probe.answer())[0] == 200
         assert at.kafka.records == []

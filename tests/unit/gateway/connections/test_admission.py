@@ -162,3 +162,33 @@ async def test_a_client_that_does_not_read_its_refusals_is_read_no_more() -> Non
         for _ in range(requests):
             assert (await at.answer())[0] == 503
     assert len(hook.asked) == requests
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Content-Length : 33",
+        b"Content-Length\t: 33",
+        b"X: a\nContent-Length: 33",
+        b"X: a\rContent-Length: 33",
+        b"Content-Length: 0\r\n 33",
+        b"X: a\r\n\tb",
+    ],
+)
+async def test_no_request_is_taken_out_of_what_another_reader_may_hold_for_a_refused_body(line: bytes) -> None:
+    hook = RefusesNo()
+    async with serving(hook) as server:
+        at = await server.connect(b"POST /no HTTP/1.1\r\nHost: x\r\n" + line + b"\r\n\r\n" + post(b"hidden"))
+        answer = await at.end()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b"Connection: close" in answer
+    assert hook.asked == [b"/no"]
+
+
+async def test_a_refusal_of_head_has_no_body() -> None:
+    async with serving(RefusesNo()) as server:
+        answer = await (await server.connect(b"HEAD /no HTTP/1.1\r\nHost: x\r\n\r\n" + post(b"b"))).end()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert answer.endswith(b"\r\nConnection: close\r\n\r\n")
+    assert answer.count(b"HTTP/1.1") == 1

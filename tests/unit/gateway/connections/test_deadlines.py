@@ -13,6 +13,7 @@ from aiohttp import web
 from gateway.http.answers import Refused, shaped
 from tests.support.eventually import eventually
 from tests.unit.gateway.connections.serving import Client, serving
+from tests.unit.gateway.connections.test_admission import RefusesNo
 from topics.contract.definition import Direction
 
 HEAD = b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
@@ -150,3 +151,13 @@ async def test_an_idle_connection_is_closed_and_a_used_one_is_not() -> None:
             await asyncio.sleep(0.02)
         assert await used.get() == 200
         assert await used.end() == b""
+
+
+async def test_a_connection_whose_head_came_slowly_and_was_refused_is_not_idle_for_ever() -> None:
+    async with serving(RefusesNo(), idle_s=0.2) as server:
+        at = await server.connect(b"GET /no HTTP/1.1\r\n")
+        await eventually(lambda: server.registry.held_bytes)
+        await asyncio.sleep(0.5)
+        at.writer.write(b"Host: x\r\n\r\n")
+        assert await at.answer() == (503, b"no")
+        assert await at.end() == b""

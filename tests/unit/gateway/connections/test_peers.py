@@ -128,3 +128,13 @@ async def test_heads_that_are_held_are_bounded_in_all(piece: int) -> None:
                 at.writer.write(b"x" * piece)
             await asyncio.sleep(0.01)
             assert server.registry.held_bytes <= 2_000
+
+
+async def test_peers_for_whom_there_is_no_room_are_forgotten() -> None:
+    async with serving(connections_max=2) as server:
+        for host in ("127.0.0.1", OTHER):
+            await server.connect(b"GET / HTTP/1.1\r\nX: ", host=host)
+        await eventually(lambda: len(server.registry.watched) == 2)
+        for number in range(3, 8):
+            await (await server.connect(b"GET /x HTTP/1.1\r\n\r\n", host=f"127.0.0.{number}")).end()
+        assert set(server.registry.peers._peers) == {"127.0.0.1", OTHER}
