@@ -23,9 +23,9 @@ from streams.order.model.decision import (
 from streams.order.model.entities import Order
 from streams.order.model.events import Event
 from streams.order.model.parts import Line
+from streams.order.model.said import note_said
 from streams.order.model.states import OrderState
 from topics.contract.touchpoints import BY_NAME
-from topics.records.word import CLOCKS_APART_MS
 
 CREATE = BY_NAME["create-outward-order"]
 UPDATE = BY_NAME["update-order-properties"]
@@ -144,10 +144,7 @@ def update_order(decision: Decision[Order]) -> Ruling:
 def _newest(order: Order, event: Event) -> tuple[dict[str, Any], list[str]]:
     """The body of an update with what is known by newer words in place of its own, and the names of that. Notes from
     when the word of each other property is."""
-    body, said = event.body, event.said_ms
-    named = [name for name in TIMED if body.get(name) is not None] if said else []
-    older = [name for name in named if order.said.get(name, 0) - said > CLOCKS_APART_MS]
-    order.said.update({name: said for name in named if name not in older and said > order.said.get(name, 0)})
+    body, older = event.body, note_said(order.said, event, TIMED)
     if older:
         body = {**body, **{name: order.properties[name] for name in older if name in order.properties}}
     return body, older

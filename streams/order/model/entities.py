@@ -224,6 +224,8 @@ class Return(Entity, kw_only=True, omit_defaults=True, tag="return"):
     courier: dict[str, str] = field(default_factory=dict)
     properties: str = ""
     """Digest of the last Update Returns."""
+    said: dict[str, int] = field(default_factory=dict)
+    """By the name of a member of Update Returns: from when the newest word on it is (epoch ms)."""
     version: int = 0
     question: Question | None = None
     adopted: bool = False

@@ -20,10 +20,12 @@ from streams.order.model.decision import (
 from streams.order.model.entities import Return
 from streams.order.model.events import Event
 from streams.order.model.parts import ReturnItem
+from streams.order.model.said import note_said
 from streams.order.model.states import ReturnState
 from streams.order.returns import items, questions
 from streams.order.returns.items import return_context
 from streams.order.returns.questions import CREATE
+from topics.contract.models.returns import UpdateReturns
 from topics.contract.touchpoints import BY_NAME
 
 UPDATE = BY_NAME["update-returns"]
@@ -36,6 +38,8 @@ _COURIER = {
     "expectedDate": "expectedDate",
 }
 """Members of Create and of Update Returns -> the one name under which they are known (contract 19.4)."""
+_TIMED = tuple(name for name in UpdateReturns.model_fields if name not in ("returnOrderCode", "locationCode"))
+"""Members of Update Returns that say something about the return."""
 
 
 def create_return(event: Event, now_ms: int, lookup: AnswerLookup) -> tuple[Decision[Return], Ruling] | None:
@@ -144,8 +148,13 @@ def _refusal(entity: Return) -> str:
 
 
 def update_return(decision: Decision[Return]) -> Ruling:
-    """The last value wins."""
+    """The last value wins; of one that was under way for long, the members on which nothing newer is known."""
     entity, body = decision.entity, decision.event.body
+    older = note_said(entity.said, decision.event, _TIMED)
+    if older:
+        body = {name: value for name, value in body.items() if name not in older}
+        if not any(body.get(name) is not None for name in _TIMED):
+            return refused(f"a newer update of {', '.join(older)} is known; this one was under way for too long")
     payload = digest(UPDATE.request, body)
     if payload == entity.properties:
         return DUPLICATE
@@ -165,7 +174,7 @@ def _ask(decision: Decision[Return]) -> Ruling:
     entity.digest = digest(CREATE.request, body)
     entity.forward = body["forwardOrderCode"]
     entity.location = body.get("locationCode")
-    entity.items, entity.courier, entity.properties, entity.request = {}, {}, "", ""
+    entity.items, entity.courier, entity.properties, entity.request, entity.said = {}, {}, "", "", {}
     entity.adopted = False
     entity.question = None
     entity.forget_calls()

@@ -5,6 +5,7 @@ Property: no more units come back than left; nothing leaves for Increff before t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -300,6 +301,27 @@ def test_a_return_may_travel_under_another_number() -> None:
     refused = story.outcome(step.request, OutcomeKind.REFUSED, status=400)
     assert refused.facts == ["delivery-refused"]
     assert story.tell("update-returns", update).request.touchpoint == "update-returns"
+
+
+def test_an_update_that_was_under_way_for_long_changes_nothing_that_a_newer_one_said() -> None:
+    story = packed_story()
+    create(story, "1")
+
+    def update(said_ms: int, **members: str) -> Step:
+        story.events += 1
+        body = {"returnOrderCode": "R-1", "locationCode": "DXB-WH-01", **members}
+        event = command("update-returns", body, f"u{story.events}", story.now_ms)
+        return story.feed(replace(event, said_ms=said_ms))
+
+    now = story.now_ms
+    assert update(now, trackingCode="A-1").verdict is Verdict.APPLIED
+    assert update(now + 9_000, trackingCode="A-2").verdict is Verdict.APPLIED
+    late = update(now + 1_000, trackingCode="A-3")
+    assert (late.verdict, late.requests, document(story)["trackingCode"]) == (Verdict.REFUSED, [], "A-2")
+    assert update(now, trackingCode="A-1").verdict is Verdict.DUPLICATE, "it was taken before"
+    mixed = update(now + 2_000, trackingCode="A-4", transporter="T-4").request.body
+    assert (mixed.get("trackingCode"), mixed["transporter"], document(story)["trackingCode"]) == (None, "T-4", "A-2")
+    assert update(now + 20_000, trackingCode="A-1").verdict is Verdict.APPLIED
 
 
 def test_an_order_forgets_no_return_that_holds_units() -> None:
