@@ -158,7 +158,9 @@ class ReadableRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokaf
         except GeneratorExit:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it holds, what is behind it is read
-            yield self._consumer_record(self._tp, self._unreadable(batch, error))
+            unreadable = self._unreadable(batch, error)
+            self.next_fetch_offset = batch.next_offset  # before it is handed out: the reader's position goes by this
+            yield self._consumer_record(self._tp, unreadable)
         self.next_fetch_offset = batch.next_offset
 
     def _unreadable(self, batch: LenientBatch, error: Exception) -> _DefaultRecordPy:

@@ -1,4 +1,4 @@
-"""What the transport asks of the worker that it belongs to."""
+"""Calls of the transport to the worker that it belongs to."""
 
 from __future__ import annotations
 

@@ -109,8 +109,10 @@ def test_a_batch_that_grows_beyond_all_bounds_is_one_record_that_says_so(codec: 
     assert len(body) < 1 << 20, "Kafka takes it"
     three = batch_of([Raw(b"k", b"v")] * 3, number, body)
     plain = batch_of(STRANGE[:1])
-    found = list(parsed(plain + at(1, three) + at(4, plain)))
+    records = parsed(plain + at(1, three) + at(4, plain))
+    found, positions = zip(*((each, records.next_fetch_offset) for each in records), strict=True)
     assert [each.offset for each in found] == [0, 3, 4]
+    assert positions == (1, 4, 5), "known when a record is handed out, though no other may be asked for"
     ((name, why),) = found[1].headers
     assert (found[1].key, found[1].value, name) == (None, None, "sluice-unreadable")
     assert b"orders.commands.v1/3: offsets 1 to 3 cannot be read: it takes more than 67108864 bytes" in why
