@@ -13,8 +13,9 @@ from typing import Final
 GRAIN_MS: Final = 250
 """Times are kept this exactly: words of one after the other that are no further apart are one run."""
 RUNS_MAX: Final = 32_768
-"""Runs of one partition, 16 bytes each: of more than two hours while words come in order, and of one when the older half
-was just forgotten. Of what is older it is not known from when it is; a word that comes so late changes it."""
+"""Runs of one partition, 16 bytes each: of more than two hours while words come in order, or of one hour when the
+older half was just forgotten. Of what is older it is not known from when it is; a word that comes so late changes
+it."""
 
 
 class WordTimes:

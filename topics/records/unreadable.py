@@ -24,6 +24,9 @@ LOG_EVERY_S = 60.0
 """A topic may hold a million such records; a line a minute names one of them, and how many came since the last line."""
 KEYS_MAX = 1_000
 """Keys of a topic that are remembered as unreadable. Beyond it a key's next readable record ends no warning."""
+KEY_BYTES_MAX = 4_096
+"""Bytes of a key that are remembered: no role writes longer ones, and others' may have megabytes. A longer key's next
+readable record ends no warning either."""
 NOT_OURS = "it counts nowhere, because no role of Sluice wrote it: it has no header sluice-made-by of theirs"
 REASON_CHARS_MAX = 300
 KEY_CHARS_MAX = 200
@@ -62,7 +65,7 @@ class UnreadableRecords(Collector):
         """A record cannot be read. One that is met again and again, as a value of a table is, counts once: it has no
         `offset`."""
         of = self._topics.setdefault(topic, _OfTopic())
-        name = b"" if key is None else key
+        name = b"" if key is None else key[:KEY_BYTES_MAX]
         is_known = name in of.where
         where = " ".join(
             f"{word} {number}" for word, number in (("partition", partition), ("offset", offset)) if number is not None

@@ -7,8 +7,8 @@ lag of this one grows, an alert says which record it is, and nothing is skipped.
 - every PAUSE_RETRY_S, because what its decision needs may have changed;
 - at once when an operator has it skipped (`sluice skip`).
 
-If the record fails again it waits on; one that is decided ends the pause. Failures are counted in memory: a process that
-takes the partition over begins at 0, so it sets this record and others aside before it pauses.
+If the record fails again it waits on; one that is decided ends the pause. Failures are counted in memory: a process
+that takes the partition over begins at 0, so it sets this record and others aside before it pauses.
 """
 
 from __future__ import annotations

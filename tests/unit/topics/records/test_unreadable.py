@@ -63,6 +63,17 @@ def test_memory_is_bounded_however_many_keys_there_are() -> None:
     assert records.warnings()[0].startswith(f"subscriptions: {unreadable.KEYS_MAX} records")
 
 
+def test_memory_is_bounded_however_long_keys_are() -> None:
+    records = UnreadableRecords()
+    long = b"k" * (1 << 20)
+    records.note("subscriptions", long, "no", partition=0, offset=1)
+    records.note("subscriptions", long + b"2", "no", partition=0, offset=2)
+    assert not records.is_noted("subscriptions", long), "so no view keeps it either"
+    assert sum(len(key) for key in records._topics["subscriptions"].where) == unreadable.KEY_BYTES_MAX
+    assert records.counted("subscriptions") == 2
+    assert len(records.warnings()) == 1
+
+
 def test_a_reason_never_quotes_the_value() -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - pydantic's, which quotes what it was given
         Control.model_validate_json(b'{"paused": "hunter2"}')
