@@ -26,7 +26,8 @@ class TimedQuantities(Quantities, Protocol):
         """Notes from when the word of the record is that is now decided; before anything is put."""
 
     def said_at(self, stock: str, sku: str) -> int | None:
-        """From when the word of a position is, within GRAIN_MS; None: there is no position, or it is not known."""
+        """From when the word of a position is, within GRAIN_MS; None: there is no position, it is not known, or the
+        position is from this record or one behind it."""
 
 
 class TimedPositions(PositionTable):
@@ -41,7 +42,9 @@ class TimedPositions(PositionTable):
 
     def said_at(self, stock: str, sku: str) -> int | None:
         packed = self.map.at(stock).packed.get(sku)
-        return None if packed is None else self._words.at(origin_of(packed))
+        if packed is None or (origin := origin_of(packed)) >= self.state.offset:
+            return None  # in a redelivery: what came behind this record was not known when it was decided
+        return self._words.at(origin)
 
     def made_by(self, origin: int) -> Headers:
         headers = super().made_by(origin)

@@ -125,6 +125,18 @@ def test_the_times_survive_a_restart(stock: Stock) -> None:
     assert stock.now() == {"A": 3, "B": 3}
 
 
+def test_what_is_decided_again_after_a_crash_is_not_older_than_what_came_behind_it(stock: Stock) -> None:
+    """State was durable and the offset was not committed."""
+    stock.update(0, -10, A=0)
+    stock.update(10_000, 2_000, A=1)
+    stock.update(20_000, 19_990, A=2)
+    stock.worker.committed = 1
+    stock.worker.kill()
+    stock.worker.run(crash=False)
+    assert stock.now() == {"A": 2}
+    assert stock.reported() == [], "it was applied"
+
+
 def test_an_update_that_comes_late_does_not_follow_a_snapshot(stock: Stock) -> None:
     stock.update(0, -10, A=1, B=1, C=1)
     stock.write("stock-snapshot-begin", {"complete": True}, 20_000, 19_990)
