@@ -133,17 +133,15 @@ class Connection(TimedConnection):
             else:
                 self._feed(data)
             return
-        self._stage = WHOLE if self._in_hand else HEAD
-        self._body = None
+        self._stage, self._body = WHOLE, None
         self._unwatch()
         self._feed(data[: len(data) - over])
-        self._payload = None
         if self._stage == OVER:
             return
         if over:
             self._hold_next(data[-over:])
-        if self._stage == HEAD:
-            self._between()
+        if not self._in_hand:
+            self._when_parsed()
 
     def _feed(self, data: bytes, head: bytes = b"") -> None:
         """Gives bytes to the parser: with `head` those of one request from its beginning, otherwise more of a body."""
@@ -159,8 +157,7 @@ class Connection(TimedConnection):
             self._malformed("framing", head)
             return
         if messages:
-            if self._stage == BODY:
-                self._payload = messages[0][1]
+            self._payload = messages[0][1]
             self._messages.append(messages[0])
             waiter = self._waiter
             if waiter is not None and not waiter.done():
@@ -235,10 +232,20 @@ class Connection(TimedConnection):
         self._give_back()
         if self._last:
             self._linger()
+        elif self._stage == WHOLE and response.keep_alive:
+            self._when_parsed()
+
+    def _when_parsed(self) -> None:
+        """Goes on behind a request that is answered, once its body is parsed to the end: the parser waits while nobody
+        reads what it has found, as of a compressed body that was refused."""
+        payload, self._payload = self._payload, None
+        if payload is not None and not payload.is_eof():
+            payload.on_eof(self._when_parsed)
+        elif self._last:
+            self._linger()
         elif self._stage == WHOLE:
             self._stage = HEAD
-            if response.keep_alive:
-                self._between()
+            self._between()
 
     def _refuse(self, refusal: Refusal, lowered: bytes, rest: bytes, length: int) -> bytes:
         """Answers a request before it is parsed. Returns what follows it in `rest`; nothing while its body comes."""

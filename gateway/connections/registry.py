@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from typing import Protocol
 
@@ -10,7 +11,9 @@ from gateway.connections.limits import Limits
 from gateway.connections.peers import Counted, Peers
 from gateway.connections.refusal import Admission
 from gateway.connections.slow_lane import SlowLane
-from topics.http_faults import FaultLog
+from topics.http_faults import FaultLog, in_words
+
+log = logging.getLogger(__name__)
 
 SWEEPS_TO_FLUSH = 10
 """A connection that was closed and is still there after so many sweeps has an answer that nobody reads: it is cut."""
@@ -63,7 +66,11 @@ class Registry:
     def _sweep(self) -> None:
         now = asyncio.get_running_loop().time()
         for connection in list(self.watched):
-            connection.check(now)
+            try:
+                connection.check(now)
+            except Exception as error:  # noqa: BLE001 - the deadlines of all others must go on
+                log.error("a deadline of a connection could not be looked at: %s", in_words(error))  # noqa: TRY400
+                self.watched.pop(connection, None)
         self._sweeps += 1
         if self._sweeps % SWEEPS_TO_FLUSH == 0:
             for connection in list(self.open):

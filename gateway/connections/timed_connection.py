@@ -58,7 +58,7 @@ class TimedConnection(QuietHandler):
         """The beginning of a head; in WHOLE, what has come of the next requests."""
         self._body: IncomingBody | None = None
         self._payload: StreamReader | None = None
-        """The body as the handler reads it, while it comes."""
+        """The body of the present request as its handler reads it."""
         self._left = 0
         """Bytes that may still be thrown away, in OVER."""
         self._in_hand = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
 import struct
 from dataclasses import dataclass, field
@@ -192,3 +193,23 @@ async def test_a_refusal_of_head_has_no_body() -> None:
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert answer.endswith(b"\r\nConnection: close\r\n\r\n")
     assert answer.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("pipelined", [True, False])
+async def test_a_compressed_body_that_nobody_reads_does_not_spoil_the_next_request(
+    caplog: pytest.LogCaptureFixture, *, pipelined: bool
+) -> None:
+    async def at_once(_request: web.Request) -> web.Response:
+        return web.Response(body=b"early")
+
+    body = gzip.compress(bytes(8 << 20))
+    first = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    behind = post(b"no") + post(b"b", b"1") + post(b"no") + post(b"c")
+    async with serving(RefusesNo(), at_once) as server:
+        at = await server.connect(first + behind if pipelined else first)
+        assert await at.answer() == (200, b"early")
+        if not pipelined:
+            at.writer.write(behind)
+        assert [(await at.answer())[0] for _ in range(4)] == [503, 200, 503, 200]
+        assert not server.registry.faults.counts
+    assert "failed" not in caplog.text

@@ -161,3 +161,23 @@ async def test_a_connection_whose_head_came_slowly_and_was_refused_is_not_idle_f
         at.writer.write(b"Host: x\r\n\r\n")
         assert await at.answer() == (503, b"no")
         assert await at.end() == b""
+
+
+async def test_a_deadline_that_cannot_be_looked_at_leaves_the_others_in_force(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(head_s=0.1) as server:
+        broken = await server.connect(b"GET /x HTTP/1.1\r\n")
+        await eventually(lambda: server.registry.held_bytes)
+        first = next(iter(server.registry.watched))
+        checked = type(first).check
+
+        def check(connection: object, now: float) -> None:
+            if connection is first:
+                raise RuntimeError
+            checked(connection, now)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(type(first), "check", check)
+        assert (await (await server.connect(b"GET /x HTTP/1.1\r\n")).end()).startswith(b"HTTP/1.1 408 ")
+        broken.writer.close()
+    assert "a deadline of a connection could not be looked at: RuntimeError" in caplog.text
