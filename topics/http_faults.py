@@ -37,7 +37,7 @@ FAULTS: Mapping[str, str] = {
     "request-line": "no HTTP request line",
     "target": "no target of a request",
     "too-large": "headers are too large",
-    "header": "a header is not well-formed",
+    "header": "a header is not well-formed, or Host is missing",
     "framing": "Content-Length and Transfer-Encoding contradict each other, come twice, or are no lengths",
     "body": "the body is not encoded as its headers say",
 }

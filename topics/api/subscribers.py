@@ -132,6 +132,7 @@ class SubscriptionMade(SubscriptionDocument):
 
 
 class SubscriptionList(BaseModel):
-    """All subscriptions, the oldest first."""
+    """All subscriptions, the oldest first. `unreadable`: ids of those whose record this version cannot read."""
 
     subscriptions: list[SubscriptionDocument]
+    unreadable: list[str]

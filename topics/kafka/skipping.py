@@ -111,8 +111,8 @@ async def _check(consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient, setting
     done = await _committed(admin, settings, place)
     if done > place.offset:
         raise SkipError(
-            f"{_words(place)} is decided: {place.role} is done up to {done}. Sluice's command for what came of it is"
-            " `sluice order CODE`"
+            f"{_words(place)} is decided already: {place.role} goes on at offset {done}. What could not be decided is"
+            " on commands.rejected; of an order, `sluice order CODE` shows what came of it"
         )
     return done
 

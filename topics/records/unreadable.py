@@ -1,7 +1,7 @@
 """Records that this process cannot read: counted by topic, logged now and then, and named by /ready as warnings.
 
-A record that cannot be read ends nothing. Its reader says what then holds for its key (docs/recovery.md has them all);
-here is only how operators learn of it.
+A record that cannot be read ends nothing. Its reader says what then holds for its key (docs/unreadable.md has them
+all); here is only how operators learn of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 
 METRIC = "sluice_unreadable_records"
 LOG_EVERY_S = 60.0
-"""A topic may hold a million such records; a line a minute names one of them, and how many came since the last line."""
+LINES_MAX = 10
+"""Lines of a topic in that time. It may hold a million such records: the first ones are named, later lines say how many
+came in between."""
 KEYS_MAX = 1_000
 """Keys of a topic that are remembered as unreadable. Beyond it a key's next readable record ends no warning."""
 KEY_BYTES_MAX = 4_096
@@ -38,11 +40,13 @@ class UnreadableError(ValueError):
 
 @dataclass(slots=True)
 class _OfTopic:
-    """`where`: the unreadable keys, each with where its record is; the last one found is last."""
+    """`where`: the unreadable keys, each with where its record is; the last one found is last. `lines`: logged since
+    `since_s`."""
 
     counted: int = 0
     where: dict[bytes, str] = field(default_factory=dict)
-    logged_s: float = float("-inf")
+    since_s: float = float("-inf")
+    lines: int = 0
     unlogged: int = 0
 
 
@@ -77,11 +81,13 @@ class UnreadableRecords(Collector):
             return
         of.counted += 1
         now_s = self._clock()
-        if now_s - of.logged_s < LOG_EVERY_S:
+        if now_s - of.since_s >= LOG_EVERY_S:
+            of.since_s, of.lines = now_s, 0
+        if of.lines >= LINES_MAX:
             of.unlogged += 1
             return
         more = f" ({of.unlogged} more since the last line)" if of.unlogged else ""
-        of.logged_s, of.unlogged = now_s, 0
+        of.lines, of.unlogged = of.lines + 1, 0
         shown = name.decode(errors="backslashreplace")[:KEY_CHARS_MAX]
         log.warning("unreadable record: topic=%s %s key=%s: %s%s", topic, where, shown, reason_of(why), more)
 

@@ -143,8 +143,9 @@ class InventoryApi:
         if unseen is not None:
             return unseen
         if scope in self._operations.controls.unreadable:
-            message = "The present control was written by a newer version, and would be lost"
-            raise Refused(409, "UNREADABLE", message, "ask a gateway of that version")
+            message = "The stored control cannot be read, and would be lost"
+            hint = "ask a gateway of the version that wrote it, or delete its record (docs/unreadable.md)"
+            raise Refused(409, "UNREADABLE", message, hint)
         return self._operations.controls.of(scope)
 
     async def _write(self, call: Call, scope: Scope, control: Control) -> None:

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from aiohttp import web
 
-from gateway.api.handler import Act, channel_in_query, check_ready
+from gateway.api.handler import ID_CHARS, Act, channel_in_query, check_ready
 from gateway.api.lane_decisions import decide_lane
 from gateway.api.read_your_writes import ReadYourWrites
 from gateway.api.subscriptions.rules import (
@@ -114,7 +114,10 @@ class SubscriptionsApi:
 
     async def list_all(self, _call: Call, _request: web.Request) -> Answer:
         every = sorted(self._dependencies.subscriptions.all().values(), key=lambda one: (one.created_ms, one.id))
-        return json_answer({"subscriptions": [self._document(one) for one in every]})
+        # A stranger's record may have any key, and there may be any number of them.
+        unreadable = sorted(one for one in self._dependencies.subscriptions.unreadable if len(one) <= ID_CHARS)
+        documents = [self._document(one) for one in every]
+        return json_answer({"subscriptions": documents, "unreadable": unreadable[:SUBSCRIPTIONS_MAX]})
 
     async def show(self, _call: Call, request: web.Request) -> Answer:
         return self._answer(self._known(request))
@@ -153,7 +156,11 @@ class SubscriptionsApi:
         return await self._written(next_revision(wanted))
 
     async def remove(self, _call: Call, request: web.Request) -> Answer:
-        await self._delete(self._known(request).id)
+        """Also of one that cannot be read: nothing else ends it."""
+        name = request.match_info["id"]
+        if not self._is_unreadable(name):
+            name = self._known(request).id
+        await self._delete(name)
         return Answer(204)
 
     async def verify(self, _call: Call, request: web.Request) -> Answer:
@@ -198,10 +205,17 @@ class SubscriptionsApi:
 
     def _present(self, name: str) -> Subscription:
         """The subscription as this gateway wrote it last, or as the view has it. Raises Refused."""
+        if self._is_unreadable(name):
+            message = f"The record of subscription {name[:40]} cannot be read"
+            hint = "ask a gateway of the version that wrote it, or remove it and add another (docs/unreadable.md)"
+            raise Refused(409, "UNREADABLE", message, hint)
         found = self._writes.unseen(name) or self._dependencies.subscriptions.get(name)
         if found is None or isinstance(found, Deleted):
             raise _unknown(name)
         return found
+
+    def _is_unreadable(self, name: str) -> bool:
+        return self._writes.unseen(name) is None and name in self._dependencies.subscriptions.unreadable
 
     async def _members(self, request: web.Request) -> dict[str, Any]:
         return parse(await self._bodies.read(request))

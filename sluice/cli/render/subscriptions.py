@@ -15,13 +15,15 @@ SHOWN_ONCE = "keep it now: it is not shown again"
 
 def render_list(found: Document) -> str:
     subscriptions = found["subscriptions"]
-    if not subscriptions:
+    unreadable = [f"{ascii(name)[1:-1]}  cannot be read (docs/unreadable.md)" for name in found.get("unreadable", ())]
+    if not subscriptions and not unreadable:
         return "no subscriptions; add one with `sluice subscriptions add URL`"
     rows = [(one["id"], _state(one), ",".join(one["types"]), one["url"]) for one in subscriptions]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join(
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+    lines = [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
-    )
+    ]
+    return "\n".join([*lines, *unreadable])
 
 
 def render(one: Document) -> str:

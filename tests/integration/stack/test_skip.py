@@ -98,7 +98,7 @@ async def test_a_record_is_skipped_by_a_role_that_stands_still_and_what_is_decid
     assert await orders.end(signal.SIGTERM) == 0  # what it has decided is committed
 
     refused = {
-        "orders.commands/0/1": "orders is done up to 3",
+        "orders.commands/0/1": "orders goes on at offset 3",
         f"{settings.topic_prefix}.orders.commands.v1/0/2": "is decided",
         "orders.commands/0/3": "has the offsets 0 to 2, and no 3",
         "orders.commands/1/0": "has partitions 0 to 0, and no 1",

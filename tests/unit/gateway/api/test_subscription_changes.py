@@ -32,7 +32,7 @@ async def test_what_was_deleted_while_its_endpoint_was_asked_is_not_written_agai
             status, told = await ask(at, "PATCH" if path else "POST", path, {"url": URL + "2"})
         assert (status, told["code"]) == (404, "UNKNOWN")
         assert len(at.kafka.records) - before == (1 if call == "create" else 0)
-        assert await ask(at, "GET") == (200, {"subscriptions": []})
+        assert await ask(at, "GET") == (200, {"subscriptions": [], "unreadable": []})
 
 
 async def test_what_was_deleted_just_before_a_change_was_stored_stays_deleted_when_only_the_last_record_is_kept() -> (

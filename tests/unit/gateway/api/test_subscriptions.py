@@ -244,8 +244,24 @@ async def test_an_operator_disables_and_enables_and_deletes() -> None:
         assert await ask(at, "DELETE", path) == (204, None)
         assert (await ask(at, "GET", path))[0] == 404
         assert (await ask(at, "DELETE", path))[0] == 404
-        assert await ask(at, "GET") == (200, {"subscriptions": []})
+        assert await ask(at, "GET") == (200, {"subscriptions": [], "unreadable": []})
         assert at.kafka.subscriptions.is_deleted(made["id"])
+
+
+async def test_one_that_cannot_be_read_is_said_to_be_there_and_can_be_removed() -> None:
+    async with gateway(**SETTINGS) as at:
+        made = await add(at)
+        with pytest.raises(ValueError, match="line 1"):
+            at.kafka.subscriptions.apply(made["id"].encode(), b"no JSON")
+        assert await ask(at, "GET") == (200, {"subscriptions": [], "unreadable": [made["id"]]})
+        path = f"/{made['id']}"
+        for method, at_path in (("GET", path), ("PATCH", path), ("POST", path + "/enable")):
+            status, told = await ask(at, method, at_path, {} if method == "PATCH" else None)
+            assert (status, told["code"]) == (409, "UNREADABLE")
+            assert "docs/unreadable.md" in told["detail"]
+        assert await ask(at, "DELETE", path) == (204, None)
+        assert at.kafka.subscriptions.is_deleted(made["id"])
+        assert (await ask(at, "GET", path))[0] == 404
 
 
 async def test_what_delivery_found_out_is_told_until_a_new_revision() -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
+from prometheus_client import generate_latest
 
 from streams.runtime.durability.group_commit import GroupCommit
 from streams.runtime.durability.offset_ledger import OffsetLedger
@@ -172,6 +173,7 @@ async def test_a_reply_without_an_address_is_left_out_and_the_partition_goes_on(
     assert [(record.topic, record.value) for record in producer.log][:2] == [("t.replies.v1", b"w"), ("t.out.v1", b"1")]
     assert (ledger.committable(), failures) == ({0: 2}, [])
     assert commit._metrics.unaddressed._value.get() == 1
+    assert b"sluice_runtime_replies_unaddressed_total 1.0" in generate_latest(commit._metrics.registry)
 
 
 async def test_another_effect_without_a_topic_is_no_reply_and_not_left_out() -> None:

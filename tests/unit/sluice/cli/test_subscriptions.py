@@ -143,6 +143,14 @@ def test_the_list_says_who_is_disabled_and_why() -> None:
     assert "disabled by sluice at 2023-11-14 22:13:20, its endpoint answered 410" in second
 
 
+def test_the_list_says_which_cannot_be_read() -> None:
+    result, _ = run("list", body={"subscriptions": [], "unreadable": ["sub_x", "\x1b[2J"]})
+    assert result.output.splitlines() == [
+        "sub_x  cannot be read (docs/unreadable.md)",
+        "\\x1b[2J  cannot be read (docs/unreadable.md)",
+    ]
+
+
 def test_the_revision_that_a_change_may_name_is_shown() -> None:
     result, _ = run("show", ID, body=ONE)
     assert "  revision    7\n" in result.output

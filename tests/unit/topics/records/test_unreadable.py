@@ -1,4 +1,4 @@
-"""Records that cannot be read are counted by topic, logged once a minute, and named as warnings until they are gone."""
+"""Records that cannot be read are counted by topic, named in the log, and warned of until they are gone."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ class Minute:
         return self.now_s
 
 
-def test_each_record_counts_and_a_minute_has_one_line_a_topic(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_record_counts_and_a_minute_has_few_lines_a_topic(caplog: pytest.LogCaptureFixture) -> None:
     clock = Minute()
     records = UnreadableRecords(clock)
     with caplog.at_level(logging.WARNING):
-        for offset in range(5):
+        for offset in range(unreadable.LINES_MAX + 4):
             records.note("subscriptions", b"sub_\xff", ValueError("no JSON"), partition=0, offset=offset)
         records.note("orders.state", b"demo|O-1", "no state")
         clock.now_s += unreadable.LOG_EVERY_S
         records.note("subscriptions", b"b", "why not", partition=3, offset=9)
-    assert (records.counted("subscriptions"), records.counted("orders.state")) == (6, 1)
-    first, other, later = (record.getMessage() for record in caplog.records)
+    assert (records.counted("subscriptions"), records.counted("orders.state")) == (unreadable.LINES_MAX + 5, 1)
+    first, *more, other, later = (record.getMessage() for record in caplog.records)
+    assert len(more) == unreadable.LINES_MAX - 1
     assert "topic=subscriptions partition 0 offset 0 key=sub_\\xff: ValueError: no JSON" in first
     assert "topic=orders.state" in other
     assert later.endswith("partition 3 offset 9 key=b: why not (4 more since the last line)")
