@@ -12,11 +12,13 @@ A crash between 2 and 4 sends the request again, with the same delivery id.
 from __future__ import annotations
 
 import logging
+from bisect import insort
 from collections.abc import Callable, Coroutine, Sequence
+from itertools import count
 from typing import Any
 
 from streams.delivery.admission.admission import Admission, Flight
-from streams.delivery.admission.bytes_in_flight import LARGE_BYTES, PAUSE_MS
+from streams.delivery.admission.bytes_in_flight import LARGE_BYTES
 from streams.delivery.attempts.attempt import Finished, expire, finish
 from streams.delivery.attempts.gaps import abandon, watermark
 from streams.delivery.attempts.retry_schedule import schedule_of
@@ -38,6 +40,10 @@ from topics.subscriptions.model import KINDS
 
 WITHHELD_MS = 60_000
 """Between two tries of requests that cannot be sent from here: a secret that cannot be read may have ended by then."""
+
+PARKED_MS = 10_000
+"""When a lane whose large request got no room is looked at again, if none was told to it: to look decodes the request,
+and there may be hundreds of 4 MiB."""
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +91,11 @@ class LaneRequests:
         self._schedule = schedule_of(shard.config)
         self._when_dead = when_dead_of(shard.config)
         self._withheld = False
-        self._bytes = worker.bytes_in_flight.share()
+        self._bytes = worker.bytes_in_flight.share(self._on_room)
+        self._parked: list[tuple[LaneTurn, int]] = []
+        """Lanes whose large request got no room, in the order in which they began to wait for it, each with the size of
+        that request."""
+        self._serial = count(1)
 
     def launch(self, turn: LaneTurn, now_ms: int) -> None:
         """The lane's turn has come, and its permits are there."""
@@ -94,13 +104,30 @@ class LaneRequests:
             self.lanes.schedule(lane)
             return
         if not self._bytes.take(step.entry.request.size):
-            self.lanes.schedule(lane, not_before_ms=now_ms + PAUSE_MS)
+            self._park(lane, step.entry.request.size, now_ms)
             return
+        lane.parked = 0
         flight = self._admission.admit(turn.kind, lane.name, background=turn.background)
         self._begin(lane, step.entry, self._attempt(lane, step.entry, flight, step.passed))
 
+    def _park(self, lane: Lane, size: int, now_ms: int) -> None:
+        """The lane waits for room for its large request; others go meanwhile."""
+        self.lanes.schedule(lane, not_before_ms=now_ms + PARKED_MS)
+        if self.lanes.is_in_memory(lane):
+            lane.parked = lane.parked or next(self._serial)  # it may have gone on, and another have been faster
+            insort(self._parked, (LaneTurn(lane, lane.ticket), size), key=lambda one: one[0].lane.parked)
+
+    def _on_room(self) -> None:
+        """Bytes were given back: as many lanes go on as have room now, in their order."""
+        parked = [one for one in self._parked if one[0].is_current]
+        fitting = self._bytes.fit(size for _, size in parked)
+        self._parked = parked[fitting:]
+        for turn, _ in parked[:fitting]:
+            self.lanes.schedule(turn.lane)
+
     def close(self) -> None:
         """Everything ends at once."""
+        self._parked.clear()
         self.lanes.close()
         self._bytes.close()
 

@@ -92,6 +92,7 @@ class Lane:
         "busy",
         "in_flight",
         "name",
+        "parked",
         "relays",
         "requests",
         "room",
@@ -114,6 +115,8 @@ class Lane:
         """The room in which the lane is counted; see streams/delivery/lanes/lane_set.py."""
         self.since_ms = 0
         """The time since which its first request waits."""
+        self.parked = 0
+        """Its place among the lanes whose large request waits for bytes, 0: it does not."""
         self.ticket = 0
         """Changes whenever the lane is scheduled anew; turns with an older ticket are void."""
 
@@ -217,7 +220,7 @@ class Lane:
             highest = Priority.HOLD
         else:
             highest = Priority.UPDATE
-        return min((KINDS[self._decoded[name].request.touchpoint].priority for name in self.relays), default=highest)
+        return min([highest, *(KINDS[self._decoded[name].request.touchpoint].priority for name in self.relays)])
 
     def next_expiry_ms(self) -> int | None:
         """When the first waiting relay must leave, None without any."""

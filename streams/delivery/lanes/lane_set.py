@@ -143,7 +143,7 @@ class LaneSet:
 
     def schedule(self, lane: Lane, *, reloaded: bool = False, not_before_ms: int = 0) -> None:
         """Queue the lane for its next step. `reloaded`: from disk, where it was the first of its class.
-        `not_before_ms`: a request of it cannot be sent before."""
+        `not_before_ms`: no request of it is sent before, unless the lane is scheduled again."""
         lane.ticket += 1
         lane.busy = False
         self._free_room(lane)
@@ -159,7 +159,7 @@ class LaneSet:
             self.blocked_changes += 1
         step = lane.next_step(self._now_ms())
         if not_before_ms and isinstance(step, Send):
-            step = Wait(not_before_ms)
+            step = Wait(min(not_before_ms, lane.next_expiry_ms() or NEVER))
         if isinstance(step, Expire):
             self._expire(lane, step.entry)
         elif isinstance(step, Send):
@@ -171,6 +171,9 @@ class LaneSet:
         else:
             self._spill(lane, _class_of(lane, first), NEVER if step.until_ms is None else step.until_ms)
         self._wake()
+
+    def is_in_memory(self, lane: Lane) -> bool:
+        return self._lanes.get(lane.name) is lane
 
     def wake_due(self, now_ms: int) -> None:
         """Make lanes ready whose time has come, or withdraw their relays; reload spilled lanes as there is room."""

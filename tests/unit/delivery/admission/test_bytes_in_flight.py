@@ -5,9 +5,12 @@ from __future__ import annotations
 import tracemalloc
 from dataclasses import replace
 
+import pytest
 from msgspec import Raw
 
 from streams.delivery.admission.bytes_in_flight import LARGE_BYTES, BytesInFlight
+from streams.delivery.lanes.lane import OutboxReader
+from streams.delivery.outbox.records import OutboxEntry
 from tests.fakes.delivery import Played, channels_for, request_for
 from topics.configuration.settings import Settings
 
@@ -33,6 +36,35 @@ async def test_large_requests_wait_for_bytes_and_small_ones_go_on() -> None:
     shared = worker.role._shared
     assert shared is not None
     assert shared.worker.bytes_in_flight.total == 0
+
+
+async def test_large_requests_that_wait_cost_nothing_and_go_on_at_once_when_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hundred of 4 MiB that were looked at every 100 ms took more than a core."""
+    reads: list[str] = []
+    read = OutboxReader.read
+
+    def counted(reader: OutboxReader, lane: str, name: str) -> OutboxEntry | None:
+        reads.append(name)
+        return read(reader, lane, name)
+
+    monkeypatch.setattr(OutboxReader, "read", counted)
+    worker = Played(channels_for(others=("other",)))
+    worker.role._settings = Settings(partitions=worker.role._settings.partitions, delivery_bytes_max=THREE)
+    await worker.start()
+    worker.sender.takes_ms = lambda call: 1_000 if call.channel == "other" else 55_000
+    worker.give(*(request_for("pack-order", f"{n}", f"other {n}", body=LARGE, channel="other") for n in range(2)))
+    await worker.clock.run_for(10)
+    worker.give(*(request_for(CREATE, f"{n}", f"{n}", body=LARGE) for n in range(60)))
+    await worker.clock.run_for(900)
+    assert worker.sender.ids() == ["other 0", "other 1", "0"]
+    await worker.clock.run_for(300)
+    assert worker.sender.ids() == ["other 0", "other 1", "0", "1", "2"], "another destination's room is there for it"
+    assert len(reads) < 100
+    await worker.clock.run_for(56_000)
+    assert worker.sender.ids()[5:] == ["3", "4", "5"]
+    assert len(reads) < 1_000
 
 
 async def test_no_objects_are_made_of_what_is_only_passed_on() -> None:
@@ -66,12 +98,15 @@ async def test_what_is_cut_off_gives_its_bytes_back() -> None:
 
 def test_a_request_larger_than_all_room_leaves_alone() -> None:
     whole = BytesInFlight(LARGE_BYTES)
-    one, other = whole.share(), whole.share()
+    told: list[str] = []
+    one, other = whole.share(lambda: told.append("one")), whole.share(lambda: told.append("other"))
     assert one.take(9 * LARGE_BYTES)
     assert not one.take(LARGE_BYTES)
     assert one.take(LARGE_BYTES - 1)
     assert other.take(LARGE_BYTES)
+    assert told == []
     one.give_back(9 * LARGE_BYTES)
+    assert told == ["one"], "who got no room learns of it, once"
     one.give_back(LARGE_BYTES - 1)
     assert not one.take(LARGE_BYTES) or whole.total == 2 * LARGE_BYTES
     other.close()
