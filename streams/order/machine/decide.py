@@ -167,12 +167,16 @@ _ONCE: dict[EventKind, Callable[[Decision[Any]], bool]] = {
 def _no_room(decision: Decision[Any]) -> Ruling | None:
     """The ruling on a call that cannot be refused, and whose request has no room; None when it may be decided.
 
-    Asked before it is decided: a fact has to report it, and after NoRoomError nothing of a decision counts.
+    Found out on a copy: a fact has to report it, and after NoRoomError nothing of a decision counts.
     """
-    event = decision.event
-    if not event.is_unrefusable or not event.offered or decision.entity.has_room():
+    event, entity = decision.event, decision.entity
+    if not event.is_unrefusable or not event.offered or entity.has_room():
         return None
-    return DUPLICATE if _was_taken(decision) else failed(NO_ROOM)
+    try:
+        _look_up(Decision(decode_entity(encode_entity(entity)), event, decision.now_ms, decision.lookup))
+    except NoRoomError:
+        return failed(NO_ROOM)
+    return None
 
 
 def _report_unapplied(decision: Decision[Any], ruling: Ruling) -> None:

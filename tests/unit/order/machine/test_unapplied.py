@@ -119,6 +119,18 @@ def test_a_call_that_was_kept_and_refused_then_needs_no_other_fact_when_it_comes
     assert (again.verdict, again.facts) == (Verdict.CONFLICT, [])
 
 
+def test_a_call_that_needs_no_room_is_kept_though_there_is_none() -> None:
+    story = Story()
+    story.create()
+    story.tell("acknowledgement", acknowledgement_body())
+    for n in range(limits.DELIVERIES_MAX):
+        story.tell("update-order-properties", update_body(hold=n % 2 == 0))
+    assert not story.order.has_room()
+    assert story.tell("handover-notification", handover_body()).facts == ["event-parked"]
+    again = story.tell("acknowledgement", acknowledgement_body())
+    assert (again.verdict, again.facts) == (Verdict.DUPLICATE, [])
+
+
 @pytest.mark.parametrize("ends", ["REJECTED", "CANCELLED"])
 def test_a_repeat_of_a_call_that_is_kept_is_kept_whatever_became_of_the_order(ends: str) -> None:
     """It may be applied yet, or ends with a fact of its own."""
