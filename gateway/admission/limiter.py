@@ -29,15 +29,21 @@ cluster that has become slower counts after a second."""
 FLOOR_TOLERANCE = 1.25
 """Answers may also take so many times as long as at the floor. If Kafka has become slow, more calls in hand do not make
 it slower, and the limit grows; if they do, it stays near the floor."""
-FLOOR_KEPT = 0.998
-"""The time at the floor is forgotten by so much in one window, by half in half a minute: then the limit falls, and
+FLOOR_KEPT = 0.99
+"""The time at the floor is forgotten by so much in one window, by half in seven seconds: then the limit falls, and
 it is measured again."""
+FLOOR_CALLS = 100
+"""So many answers make a full measure of a window at the floor. After a stall few answers come, all of them late: they
+say little of how fast Kafka is."""
+FLOOR_OVER = 1.25
+"""With more than so many times the floor in hand, a window tells nothing of the floor: these calls were let in by a
+higher limit."""
 GROW_AT = 0.8
 """Share of the limit that has to be in use before it grows: a limit that nobody reaches says nothing. Below the one of
 the start it grows in any case, so that an overload of yesterday does not refuse a burst of today."""
 GROWTH = 0.05
 """Growth in one window, at least one call: from the floor to the ceiling in about ten seconds."""
-SHRINK_MAX = 0.5
+SHRINK_MAX = 0.3
 """The limit shrinks by the ratio in which answers are too slow, but not below this share in one window: one stall of
 Kafka is no reason to begin anew. While fewer than the floor are in hand it does not shrink: the cause is not ours."""
 
@@ -80,19 +86,23 @@ class Limiter:
         slowness = sum(total / self.target_s(kind) for kind, total in enumerate(self._total_s)) / count
         if most_in_hand <= CALM_CALLS:
             self._measure(self._calm_s)
-        elif self.limit <= self._floor:
-            self._measure(self._floor_s)
+        elif self.limit <= self._floor and most_in_hand <= FLOOR_OVER * self._floor:
+            self._measure(self._floor_s, FLOOR_CALLS)
         if slowness <= 1.0 and (most_in_hand >= GROW_AT * self.limit or self.limit < START):
-            self._exact += max(1.0, GROWTH * self._exact)
+            self._set(self._exact + max(1.0, GROWTH * self._exact))
         elif slowness > 1.0 and most_in_hand > self._floor:
-            self._exact *= max(SHRINK_MAX, 1.0 / slowness)
-        self._exact = min(max(self._exact, self._floor), self.ceiling)
-        self.limit = int(self._exact)
+            self._set(self._exact * max(SHRINK_MAX, 1.0 / slowness))
         self._count = [0] * _KINDS
         self._total_s = [0.0] * _KINDS
         return self.limit
 
-    def _measure(self, means_s: list[float]) -> None:
+    def _set(self, exact: float) -> None:
+        self._exact = min(max(exact, self._floor), self.ceiling)
+        self.limit = int(self._exact)
+
+    def _measure(self, means_s: list[float], full: int = 1) -> None:
+        """Adds the times of a window to the means. `full`: answers of a window that has its whole weight."""
         for kind, count in enumerate(self._count):
             if count:
-                means_s[kind] += CALM_WEIGHT * (self._total_s[kind] / count - means_s[kind])
+                weight = CALM_WEIGHT * min(1.0, count / full)
+                means_s[kind] += weight * (self._total_s[kind] / count - means_s[kind])

@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from gateway.admission.calls import Calls
 from gateway.admission.limiter import WINDOW_S
-from gateway.admission.loop_lag import LoopLag
+from gateway.admission.loop_lag import PERIOD_S, LoopLag
 from gateway.admission.memory import Memory
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
@@ -43,7 +43,7 @@ class Overload:
 
     def _turn(self, now: float) -> None:
         self._calls.standstill.beat()
-        if now - self._window_began >= WINDOW_S:
+        if now - self._window_began >= WINDOW_S - PERIOD_S / 2:
             self._calls.adjust(now, now - self._window_began)
             self._window_began = now
         if now >= self._report_at:

@@ -24,6 +24,9 @@ FAIR_RATE = 0.8
 """Such a rate is below this part of an equal share of what is answered, so that measuring it need not be exact."""
 SLOW_S, FAST_S = 5.0, 1.0
 """Times over which a party's usual rate, and its rate now, are measured. A flood shows in the second at once."""
+UNSEEN_SHARE = 0.25
+"""While less of the limit is in hand, nobody is asked who it is. It is less than a whole limit, as who was not asked
+does not count in any share: a party that floods an idle gateway would get so many places twice."""
 ACTIVE_S = 1.0
 """A party counts as active so long after its last call: longer than callers pause between two calls of a burst."""
 
@@ -85,7 +88,7 @@ class Shares:
     @property
     def is_open(self) -> bool:
         """Whether anybody may take one more, without a look at who it is."""
-        return not self.contended and self.held < self.limit
+        return not self.contended and self.held < UNSEEN_SHARE * self.limit
 
     def has_room(self, party: Party, *, proven: bool = True) -> bool:
         """Whether `party` may hold one more. It is active from now on, unless this is only a claim: that is judged as

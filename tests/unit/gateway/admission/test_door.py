@@ -8,6 +8,9 @@ from collections.abc import Callable
 import orjson
 import pytest
 
+from gateway.admission.calls import Calls
+from gateway.admission.door import Door
+from gateway.admission.limiter import START, Limiter
 from gateway.ports import Overloaded
 from tests.fakes.overloaded_gateway import Caller, Served, order, order_head, served
 from tests.support.eventually import eventually
@@ -148,3 +151,21 @@ async def test_a_request_that_cannot_be_parsed_gives_its_place_back() -> None:
             caller.writer.write_eof()
             await asyncio.wait_for(caller.reader.read(), 10)
         await eventually(lambda: at.calls.shares.held == 0)
+
+
+class Line:
+    """A connection as the door sees it."""
+
+    peer = "127.0.0.1"
+    made = 0.0
+    ticket: object = None
+
+
+async def test_a_flood_of_an_idle_gateway_gets_the_limit_once() -> None:
+    """Nobody is asked who it is at first; what comes in so must not come on top of the share."""
+    calls = Calls(("demo", "second"), Limiter(16, 2_000, 0.25))
+    door = Door(calls, lambda username: username)
+    head = order_head(*DEMO, 100)
+    lines = [Line() for _ in range(5 * START)]
+    let_in = [line for line in lines if door.admit(head, head.lower(), line) is None]
+    assert START <= len(let_in) <= 1.3 * START

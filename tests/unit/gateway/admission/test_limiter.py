@@ -85,3 +85,29 @@ def test_after_an_overload_the_limit_grows_again_by_itself() -> None:
 def test_without_answers_nothing_changes() -> None:
     limiter = Limiter(FLOOR, CEILING, TARGET_S)
     assert [limiter.adjust(START) for _ in range(10)] == [START] * 10
+
+
+def test_late_answers_after_a_stall_do_not_become_the_time_at_the_floor() -> None:
+    """A stall let through as usual would allow long waits for half a minute."""
+    limiter = Limiter(FLOOR, CEILING, TARGET_S)
+    settled(Pipeline(2_000, 0.006), limiter, callers=4)
+    while limiter.limit > FLOOR:
+        limiter.answered(VERDICT, 2.0)
+        limiter.adjust(10 * FLOOR)
+    for _ in range(20):
+        limiter.answered(VERDICT, 2.0)
+        limiter.adjust(FLOOR)
+    assert limiter.limit == FLOOR
+    assert limiter.target_s(VERDICT) < 0.5 * TARGET_S
+
+
+def test_calls_of_a_higher_limit_do_not_become_the_time_at_the_floor() -> None:
+    limiter = Limiter(FLOOR, CEILING, TARGET_S)
+    settled(Pipeline(2_000, 0.006), limiter, callers=4)
+    target_s = limiter.target_s(VERDICT)
+    for _ in range(20):
+        for _ in range(100):
+            limiter.answered(VERDICT, 2.0)
+        limiter.adjust(10 * FLOOR)
+    assert limiter.limit == FLOOR
+    assert limiter.target_s(VERDICT) == target_s
