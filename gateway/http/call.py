@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from aiohttp import web
-
 from gateway.http.answers import Answer
+from gateway.http.whole_response import WholeResponse
 from gateway.ports import PlaceInHand, Position
 from topics.configuration.channels import Channel
 
@@ -56,7 +55,7 @@ class Call:
     place: PlaceInHand | None = None
     standstills: int | None = None
 
-    def response(self, answer: Answer) -> web.Response:
+    def response(self, answer: Answer) -> WholeResponse:
         """The HTTP response, with receipts if something was stored."""
         headers: dict[str, str] = {}
         if answer.body:
@@ -69,7 +68,7 @@ class Call:
         if answer.revision is not None:
             headers["ETag"] = f'"{answer.revision}"'
         headers.update(answer.headers)
-        return web.Response(status=answer.status, body=answer.body, headers=headers)
+        return WholeResponse(status=answer.status, body=answer.body, headers=headers)
 
     def _receipt(self) -> str:
         if len(self.positions) == 1:

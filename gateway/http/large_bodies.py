@@ -35,6 +35,16 @@ PAUSE = 1.0
 T = TypeVar("T")
 
 
+def run_at_once(steps: Generator[None, None, T]) -> T:
+    """Does the steps of a small body, without pauses."""
+    try:
+        while True:
+            next(steps)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+
+
 @dataclass(slots=True)
 class ChannelBodies:
     in_hand: int = 0

@@ -14,7 +14,7 @@ from gateway.admission.calls import Calls
 from gateway.http.answers import Answer, answer_of, json_answer, shaped
 from gateway.http.body import BodyReader, parse, query_members, validate, with_path_members
 from gateway.http.call import Call
-from gateway.http.large_bodies import LARGE_BYTES, LargeBodies, LargeBody
+from gateway.http.large_bodies import LARGE_BYTES, LargeBodies, LargeBody, run_at_once
 from gateway.http.responder import Handler, Responder, refusal_of
 from gateway.kafka.commands import BatchPart, Commands
 from gateway.search.search import Search
@@ -98,14 +98,7 @@ class Ingress:
 
     async def _read(self, steps: Generator[None, None, T], size: int) -> T:
         """Does the steps in which a body of this size is read: a large one's with pauses between them."""
-        if size > LARGE_BYTES:
-            return await self._large.run(steps)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as done:
-                result: T = done.value
-                return result
+        return await self._large.run(steps) if size > LARGE_BYTES else run_at_once(steps)
 
     def _members(
         self, touchpoint: Touchpoint, request: web.Request, raw: bytes
