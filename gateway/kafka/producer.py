@@ -25,6 +25,7 @@ from aiokafka.errors import (
 
 from gateway.http.metrics import Metrics
 from gateway.kafka import CLIENT_ID
+from gateway.kafka.deadlines import Deadlines
 from gateway.ports import Lateness, Outgoing, Overloaded, Position, RecordTooLarge, Unavailable
 from topics.configuration.settings import Settings
 from topics.kafka import clients
@@ -72,6 +73,7 @@ class SharedProducer:
         self._bytes_max = bytes_in_flight_max
         self._bytes_in_flight = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._deadlines: Deadlines | None = None
         self._producer: AIOKafkaProducer | None = None
         self._unready: str | None = f"not connected to Kafka at {settings.kafka} yet"
         self._wake = asyncio.Event()
@@ -109,18 +111,16 @@ class SharedProducer:
 
     async def produce(self, record: Outgoing) -> Position:
         producer = self._admit(_size(record))
-        loop = self._running()
         timeout_s = self._settings.produce_timeout_s
         try:
             acknowledged = self._send_at_once(producer, record)
             if acknowledged is None:
                 async with asyncio.timeout(timeout_s):
                     acknowledged = await self._send(producer, record)
-            timer = loop.call_later(timeout_s, self._expire, acknowledged)
-            try:
-                metadata = await acknowledged
-            finally:
-                timer.cancel()
+            if self._deadlines is None:
+                self._deadlines = Deadlines(self._running(), timeout_s, self._expire)
+            self._deadlines.add(acknowledged)
+            metadata = await acknowledged
         except TimeoutError as error:
             raise self._away(f"no acknowledgement within {timeout_s:g} s", timeout_s) from error
         except KafkaError as error:
@@ -226,7 +226,7 @@ class SharedProducer:
         future.add_done_callback(settled)
         return acknowledged
 
-    def _expire(self, acknowledged: asyncio.Future[Any], *, late: bool = False) -> None:
+    def _expire(self, acknowledged: asyncio.Future[Any], _key: bytes = b"", *, late: bool = False) -> None:
         """Ends a wait for Kafka. A loop that was late has not read what Kafka sent meanwhile, so it waits on, once."""
         if acknowledged.done():
             return

@@ -17,6 +17,7 @@ from aiokafka.structs import ConsumerRecord
 
 from gateway.http.metrics import Metrics
 from gateway.kafka import CLIENT_ID
+from gateway.kafka.deadlines import Deadlines
 from gateway.ports import Overloaded
 from topics.configuration.settings import Settings
 from topics.kafka import clients
@@ -44,7 +45,9 @@ class ReplyReader:
         self._metrics = metrics
         self._topic = BY_NAME["replies"].full_name(settings.topic_prefix)
         self._waiters_max = waiters_max
-        self._waiting: dict[bytes, tuple[asyncio.Future[Reply | None], asyncio.TimerHandle]] = {}
+        self._waiting: dict[bytes, asyncio.Future[Reply | None]] = {}
+        self._deadlines: dict[float, Deadlines] = {}
+        """Those of each length of a wait: a few of the settings."""
         self._partition = _own_partition(settings)
         self._next_offset: int | None = None
         self._unready: str | None = "not connected to Kafka yet"
@@ -81,10 +84,12 @@ class ReplyReader:
     def expect(self, event: str, wait_s: float) -> asyncio.Future[Reply | None]:
         if len(self._waiting) >= self._waiters_max:
             raise Overloaded(f"{len(self._waiting)} requests wait for a reply")
-        loop = asyncio.get_running_loop()
+        deadlines = self._deadlines.get(wait_s)
+        if deadlines is None:
+            deadlines = self._deadlines[wait_s] = Deadlines(asyncio.get_running_loop(), wait_s, self._late)
         key = event.encode()
-        future: asyncio.Future[Reply | None] = loop.create_future()
-        self._waiting[key] = (future, loop.call_later(wait_s, self._settle, key, None))
+        future = self._waiting[key] = deadlines.loop.create_future()
+        deadlines.add(future, key)
         return future
 
     def forget(self, event: str) -> None:
@@ -95,13 +100,12 @@ class ReplyReader:
         for key in list(self._waiting):
             self._settle(key, None)
 
+    def _late(self, _future: asyncio.Future[Reply | None], key: bytes) -> None:
+        self._settle(key, None)
+
     def _settle(self, key: bytes, reply: Reply | None) -> None:
-        waiting = self._waiting.pop(key, None)
-        if waiting is None:
-            return
-        future, timer = waiting
-        timer.cancel()
-        if not future.done():
+        future = self._waiting.pop(key, None)
+        if future is not None and not future.done():
             future.set_result(reply)
 
     async def _read(self) -> None:
