@@ -115,11 +115,7 @@ class Shares:
         return STALL_S * max(party.usual_per_s, party.now_per_s)
 
     def take(self, party: Party) -> None:
-        if not party.active:
-            self._activate(party)
-        party.held += 1
-        party.came += 1
-        party.most = max(party.most, party.held)
+        self._hold(party)
         self._count()
 
     def claim(self, party: Party) -> None:
@@ -130,8 +126,7 @@ class Shares:
     def prove(self, claimed: Party, party: Party) -> None:
         """Makes a claim a call of `party`, whose it is known to be now."""
         claimed.claims -= 1
-        self.held -= 1
-        self.take(party)
+        self._hold(party)
 
     def withdraw(self, claimed: Party) -> None:
         """Ends a call that never was more than a claim."""
@@ -183,9 +178,16 @@ class Shares:
             party.now_per_s += (1.0 - fast) * (per_s - party.now_per_s)
         self.drained_per_s += (1.0 - slow) * (drained / seconds - self.drained_per_s)
 
+    def _hold(self, party: Party) -> None:
+        if not party.active:
+            self._activate(party)
+        party.came += 1
+        party.held = held = party.held + 1
+        party.most = max(party.most, held)
+
     def _count(self) -> None:
-        self.held += 1
-        self.most = max(self.most, self.held)
+        self.held = held = self.held + 1
+        self.most = max(self.most, held)
 
     def _activate(self, party: Party) -> None:
         party.active = True

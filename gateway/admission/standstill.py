@@ -73,9 +73,9 @@ class Standstill:
     def _look(self) -> float:
         now = self._clock()
         if self._beat is not None:
-            gap = max(now - self._beat, self._wall() - self._wall_beat)
-            if gap > GAP_S:
-                self._note(now, gap)
+            gap, wall_gap = now - self._beat, self._wall() - self._wall_beat
+            if gap > GAP_S or wall_gap > GAP_S:
+                self._note(now, max(gap, wall_gap))
         return now
 
     def _note(self, now: float, gap: float) -> None:

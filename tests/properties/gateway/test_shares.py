@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.admission.calls import API_CALLS_MAX, Calls, Ticket
+from gateway.admission.calls import API_CALLS_MAX, CLAIMED, IN_HAND, WAITING, Calls, Ticket
 from gateway.admission.limiter import Limiter
 from gateway.admission.shares import fair_level
 from gateway.ports import Overloaded
@@ -58,7 +58,7 @@ class CallsMachine(RuleBasedStateMachine):
     @rule(data=st.data(), relay=st.booleans())
     def is_authenticated(self, data: st.DataObject, relay: bool) -> None:
         name, ticket = data.draw(st.sampled_from(self.going))
-        if name == "stranger" or ticket.stage.name == "WAITING" or ticket._relay:
+        if name == "stranger" or ticket.stage == WAITING or ticket._relay:
             return
         try:
             ticket.enter(name, relay=relay)
@@ -88,8 +88,8 @@ class CallsMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_are_those_of_the_tickets(self) -> None:
-        stages = [ticket.stage.name for _name, ticket in self.going]
-        assert self.calls.shares.held == sum(stage in ("IN_HAND", "CLAIMED") for stage in stages)
+        stages = [ticket.stage for _name, ticket in self.going]
+        assert self.calls.shares.held == sum(stage in (IN_HAND, CLAIMED) for stage in stages)
         assert self.calls.relays.held == sum(ticket._relay for _name, ticket in self.going)
         for party in (*map(self.calls.party, CHANNELS), self.calls.others):
             assert party.held >= 0
