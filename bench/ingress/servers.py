@@ -1,7 +1,8 @@
 """The servers that the ingress and inventory benchmarks compare, each in a process of its own.
 
-`gateway`: the whole gateway with validation, envelope, record, acknowledgement, receipts, metrics and access log; only
-the wait for a verdict is left out. `bare` and `bare-stock`: the bare job, for an order and for a batch of stock.
+`gateway`: the whole gateway with admission, validation, envelope, record, acknowledgement, receipts, metrics and access
+log; only the wait for a verdict is left out. `bare` and `bare-stock`: the bare job, for an order and for a batch of
+stock.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import uvloop
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
+from gateway.admission.door import Door
+from gateway.admission.overload import Overload
 from gateway.api.subscriptions.endpoints import GuardedEndpoints
-from gateway.app import make_app, spare_collections, wall_clock_ms
+from gateway.app import ACCESS, make_app, make_calls, spare_collections, wall_clock_ms
 from gateway.connections.limits import limits_of, raise_file_limit
 from gateway.connections.server import ConnectionRunner
 from gateway.dependencies import Dependencies
@@ -37,6 +40,7 @@ from topics.records.verdicts import Reply, Verdict
 from topics.subscriptions.index import SubscriptionIndex
 
 BODY_BYTES_MAX = 4 << 20
+DOOR = web.AppKey("door", Door)
 
 
 class InstantReplies:
@@ -60,8 +64,12 @@ class InstantReplies:
 
 async def gateway(settings: Settings) -> web.Application:
     spare_collections()
-    metrics = Metrics()
-    producer = SharedProducer(settings, metrics)
+    metrics, access_log = Metrics(), AccessLog()
+    channels = parse_channels(demo_channels(), where="benchmark")
+    calls = make_calls(settings, channels)
+    overload = Overload(calls, metrics, access_log)
+    overload.start()
+    producer = SharedProducer(settings, metrics, overload.lag)
     producer.start()
     dependencies = Dependencies(
         producer=producer,
@@ -74,9 +82,11 @@ async def gateway(settings: Settings) -> web.Application:
         dead=dead_letter_log(settings),
         now_ms=wall_clock_ms,
         metrics=metrics,
-        access_log=AccessLog(),
+        access_log=access_log,
     )
-    return make_app(settings, parse_channels(demo_channels(), where="benchmark"), dependencies)
+    app = make_app(settings, channels, dependencies, calls)
+    app[DOOR] = Door(calls, app[ACCESS].claimed)
+    return app
 
 
 async def bare(settings: Settings) -> web.Application:
@@ -166,7 +176,7 @@ KINDS = {"gateway": gateway, "bare": bare, "bare-stock": bare_stock}
 def _runner(kind: str, app: web.Application, settings: Settings) -> web.AppRunner:
     """The gateway is served by its own connections, the bare job by aiohttp's."""
     if kind == "gateway":
-        return ConnectionRunner(app, limits_of(settings, raise_file_limit()))
+        return ConnectionRunner(app, limits_of(settings, raise_file_limit()), admission=app[DOOR])
     return web.AppRunner(app, access_log=None)
 
 
