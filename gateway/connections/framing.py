@@ -18,6 +18,11 @@ _SIZE_LINE_MAX = 256
 """Most bytes of the line before a chunk. Only its extensions, which nobody uses, could be longer."""
 _TRAILER_BYTES_MAX = 8 << 10
 """Most bytes of the lines after the last chunk."""
+CHUNKS_FREE = 4096
+"""Chunks of a body that may be of any size."""
+CHUNK_BYTES_MIN = 16
+"""Beyond them, the least mean size of a chunk. Each takes some two microseconds, however small: one connection with
+chunks of one byte would keep the event loop busy at 3 MB a second. Real writers fill buffers, or send lines."""
 _HEX = re.compile(rb"[0-9a-fA-F]{1,12}")
 
 
@@ -66,13 +71,14 @@ def can_go_on(lowered: bytes) -> bool:
 
 
 class ChunkedBody:
-    """Finds the end of a body in chunks. `broken`: the bytes are no chunks."""
+    """Finds the end of a body in chunks. `broken`: the bytes are no chunks, or far too small ones."""
 
-    __slots__ = ("_last", "_left", "_line", "_trailer_bytes", "broken")
+    __slots__ = ("_bytes", "_count", "_last", "_left", "_line", "_trailer_bytes", "broken")
 
     def __init__(self) -> None:
         self.broken = False
         self._left = 0
+        self._count = self._bytes = 0
         self._line = b""
         self._last = False
         self._trailer_bytes = 0
@@ -109,5 +115,10 @@ class ChunkedBody:
             return
         length = int(digits, 16)
         self._last = length == 0
+        self._count += not self._last
+        self._bytes += length
+        if self._count > CHUNKS_FREE and self._bytes < self._count * CHUNK_BYTES_MIN:
+            self.broken = True
+            return
         # A chunk ends with a line break of its own.
         self._left = length + 2 if length else 0

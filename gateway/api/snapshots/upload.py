@@ -18,8 +18,8 @@ import orjson
 from aiohttp import web
 
 from gateway.api.snapshots.formats import Format, Lines, Parsed
-from gateway.http.answers import Refused, bad_data
-from gateway.ports import Clock, Outgoing, Overloaded, Position, Producer, RecordTooLarge, Unavailable
+from gateway.http.answers import STOOD_STILL_RETRY_AFTER_S, Refused, bad_data
+from gateway.ports import Clock, Outgoing, Overloaded, Position, Producer, RecordTooLarge, StoodStill, Unavailable
 from topics.api.snapshots import RefusedLine
 from topics.records.envelope import GATEWAY_SOURCE, event_headers
 from topics.schema_base import SKUS_MAX
@@ -150,7 +150,14 @@ class Upload:
             raise Refused(408, "TIMEOUT", "The upload stood still, so it was given up", fault) from None
         except (web.RequestPayloadError, ConnectionError) as error:
             raise bad_data("body: ended early, or is not encoded as its headers say") from error
-        self._check()
+        try:
+            self._check()
+        except StoodStill:
+            if self.begun is None:
+                raise
+            said = "[what had come of it counts as updates; nothing was set to 0: send a whole snapshot again]"
+            message = "Sluice stood still during the upload, so it was given up"
+            raise Refused(503, "UNAVAILABLE", message, said, STOOD_STILL_RETRY_AFTER_S) from None
         return read
 
     async def _on_lines(self, lines: list[bytes]) -> None:

@@ -13,13 +13,15 @@ import gateway.api.snapshots.api
 import gateway.api.snapshots.upload
 from gateway.api.snapshots.formats import LINE_BYTES_MAX, Csv, Parsed
 from gateway.api.snapshots.upload import PARTS_AT_ONCE, Target, Upload
-from gateway.ports import Unavailable
+from gateway.http.answers import Refused
+from gateway.ports import StoodStill, Unavailable
 from tests.fakes.gateway import FakeKafka
 from tests.fakes.snapshots import PATH, lines, stage
 from tests.support.eventually import eventually
 from topics.api.snapshots import SnapshotTaken
 from topics.records.envelope import parse
 from topics.stock.positions import is_position
+from topics.stock.snapshots import SNAPSHOT_ABORT, SNAPSHOT_BEGIN
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 CSV = {"Content-Type": "text/csv"}
@@ -285,3 +287,31 @@ async def test_other_calls_have_their_turn_between_the_parts_of_one_chunk() -> N
     await upload.run(Whole(b"channelSkuCode,quantity\n" + b"".join(b"S%d,1\n" % number for number in range(2_000))))
     working.cancel()
     assert len(set(seen)) == len(seen) == 10
+
+
+async def test_an_upload_that_a_standstill_cuts_says_that_a_part_of_it_counts() -> None:
+    stood_still = [False]
+
+    class Content(Whole):
+        async def readany(self) -> bytes:
+            stood_still[0] = len(self.chunks) < 2
+            return await super().readany()
+
+    def check() -> None:
+        if stood_still[0]:
+            raise StoodStill
+
+    target, kafka = Target("snp_1", "demo", "L1", b"demo|L1", 0), FakeKafka()
+    upload = Upload(
+        target, Csv(consolidated=False), complete=True, producer=kafka, now_ms=lambda: 0, idle_s=5, check=check
+    )
+    content = Content(b"channelSkuCode,quantity\nS1,1\n")
+    content.chunks.insert(1, b"S2,1\n")
+    with pytest.raises(Refused) as refused:
+        await upload.run(content)
+    assert (refused.value.status, refused.value.retry_after_s) == (503, 1)
+    assert "counts as updates" in refused.value.text
+    assert [parse(record.headers).type for record in kafka.records][0 :: len(kafka.records) - 1] == [
+        SNAPSHOT_BEGIN,
+        SNAPSHOT_ABORT,
+    ]

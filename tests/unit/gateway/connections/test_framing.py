@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.connections.framing import AMBIGUOUS, CHUNKED, ChunkedBody, body_length, keeps_alive
+from gateway.connections.framing import (
+    AMBIGUOUS,
+    CHUNK_BYTES_MIN,
+    CHUNKED,
+    CHUNKS_FREE,
+    ChunkedBody,
+    body_length,
+    keeps_alive,
+)
 
 
 def head(*lines: str, version: str = "HTTP/1.1") -> bytes:
@@ -76,3 +84,13 @@ def test_bytes_that_are_no_chunks_are_told(bad: bytes) -> None:
     reader = ChunkedBody()
     assert reader.end(bad) == -1
     assert reader.broken
+
+
+def test_many_chunks_may_not_be_tiny() -> None:
+    """Else one caller keeps the event loop busy with few bytes."""
+    few, lines, tiny = ChunkedBody(), ChunkedBody(), ChunkedBody()
+    assert few.end(b"1\r\nx\r\n" * (CHUNKS_FREE - 1) + b"0\r\n\r\n") > 0
+    line = b"%x\r\n%b\r\n" % (CHUNK_BYTES_MIN, b"x" * CHUNK_BYTES_MIN)
+    assert lines.end(line * 3 * CHUNKS_FREE + b"0\r\n\r\n") > 0
+    assert tiny.end(b"1\r\nx\r\n" * (CHUNKS_FREE + 1)) < 0
+    assert (few.broken, tiny.broken) == (False, True)
