@@ -22,6 +22,7 @@ OVERRIDES = {
     FACTORY,
     "topics/kafka/fetched_records.py",
     "topics/kafka/time_outs.py",
+    "gateway/http/whole_response.py",
     "topics/http_faults.py",
     "streams/runtime/transport/chunk_transport.py",
     "streams/runtime/durability/changelog.py",
