@@ -7,6 +7,7 @@ else about an order.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from itertools import cycle
 from typing import Any
@@ -73,16 +74,18 @@ class Watched(Told):
 @given(STORIES, PAUSES)
 def test_stuck_and_unstuck_alternate_and_facts_have_no_gap(story: list[Any], pauses: list[int]) -> None:
     told = Watched(story, pauses)
-    open_: set[tuple[str, Any]] = set()
+    open_: Counter[tuple[str, Any]] = Counter()
     for number, fact in enumerate(told.facts(), 1):
         assert fact.data["sequence"] == number
         about = (fact.data.get("step", ""), fact.data.get("shipmentId"))
         if fact.name == "order-stuck":
-            assert about not in open_
-            open_.add(about)
+            # Shipments that were adopted by their codes have no id yet, so several look alike.
+            assert not open_[about] or about == ("hand-over", None)
+            open_[about] += 1
         elif fact.name == "order-unstuck":
-            open_.remove(about)
-    assert len(open_) == len(told.order.stuck)
+            assert open_[about]
+            open_[about] -= 1
+    assert open_.total() == len(told.order.stuck)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
