@@ -33,6 +33,8 @@ from topics.kafka.catalogue import BY_NAME
 ROOT = Path(__file__).parents[1]
 SECRET_KEY = base64.b64encode(b"key of the benchmarks, no secret").decode()
 """SLUICE_SECRET_KEY of all roles: as in a deployment, the gateway signs and the orders role does not validate again."""
+ALLOCATOR = {"gateway": {"PYTHONMALLOC": "malloc"}}
+"""The allocator of a role, if it is not Python's own; as in a deployment (see docs/overload.md)."""
 READY_S = 120.0
 LATE_SHARE_MAX = 0.05
 """A late request counts from when it was due, so lateness makes the figures worse; beyond this it makes them up."""
@@ -105,6 +107,7 @@ def start_role(
         "SLUICE_INSTANCE": instance,
         "SLUICE_LOG_LEVEL": "warning",
         "SLUICE_API_OPEN": "true",
+        **ALLOCATOR.get(name, {}),
         **(more or {}),
     }
     with log.open("ab") as out:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 BATCH = 32
 """Connections read at one turn: about half a millisecond."""
-BEHIND = ((1.0, 1_024), (0.15, 128))
+BEHIND = ((1.0, 256), (0.15, 128))
 """More at one turn when the lane has not come to its end for so many seconds: refusals should not wait for long, and a
 request that is let in must not be older than its caller's patience."""
 READ_BYTES = 16 << 10
