@@ -37,6 +37,10 @@ class Connection(TimedConnection):
             if self._held:
                 held = self._unhold()
                 self._heads(held + data, max(0, len(held) + 1 - len(HEAD_END)))
+            elif len(self._registry.slow_lane) and self._is_refused_as_known(data):
+                self._unwatch()
+                if self._wire is not None and not self._paused:
+                    self._registry.slow_lane.enter(self, self._wire)
             else:
                 self._registry.peers.busy(self)
                 self._heads(data)
@@ -53,14 +57,20 @@ class Connection(TimedConnection):
 
     def slow_data_received(self, data: bytes) -> None:
         """Takes what has come on a connection of the slow lane."""
-        registry = self._registry
-        if self._stage == HEAD and not self._held and not self._guarded and registry.admission is not None:
-            refusal = registry.admission.again(data, self)
-            if refusal is not None and self._wire is not None:
-                self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-                self._wire.write(refusal.answer)
-                return
-        self.data_received(data)
+        if not self._is_refused_as_known(data):
+            self.data_received(data)
+
+    def _is_refused_as_known(self, data: bytes) -> bool:
+        """Whether this was a request that is refused like others before it; then it is answered."""
+        admission = self._registry.admission
+        if self._stage != HEAD or self._held or self._guarded or admission is None or self._wire is None:
+            return False
+        refusal = admission.again(data, self)
+        if refusal is None:
+            return False
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        self._wire.write(refusal.answer)
+        return True
 
     def _heads(self, data: bytes, searched: int = 0) -> None:
         """Takes the request that begins with `data`, and those behind it that are refused."""

@@ -63,7 +63,8 @@ class Admission(Protocol):
         """
 
     def again(self, data: bytes, connection: Caller) -> Refusal | None:
-        """Called, before `admit`, for a connection whose last request was refused, when it has nothing under way.
+        """Called before `admit`, while there are connections whose last request was refused, for each that has nothing
+        under way.
 
         A Refusal if `data` is one whole request with a known head that is refused now, too, and that leaves the
         connection as it is: then the answer is written, and nothing else is looked at. None: as for any request.
