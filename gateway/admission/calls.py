@@ -205,7 +205,9 @@ class Calls:
 
     def take_unseen(self, ticket: Ticket) -> None:
         """Takes a call in hand without a look at whose it is. Only while `shares.is_open`."""
-        ticket.begin(self.others)
+        ticket.party = others = self.others
+        ticket.stage = CLAIMED
+        self.shares.claim(others)
 
     def count_refusal(self, channel: str, reason: Reason) -> None:
         key = (channel, reason)
