@@ -83,15 +83,14 @@ async def test_increff_gets_its_own_error_shape(stack: Stack, code: Code) -> Non
     many = await stack.as_increff("PUT", "/inventory", stock)
     assert many.status == 400
     assert "inventories" in said(many)
-    nobody = await stack.call("PUT", f"{stack.url}/channels/nobody/inventory", body=stock, headers=INCREFF_HEADERS)
-    assert nobody.status in {401, 404}
-    assert "nobody" in said(nobody)
     wrong = await stack.as_increff("PUT", "/inventory", stock, headers={"X-Api-Key": "wrong"})
     assert wrong.status == 401
     assert "credentials" in said(wrong)
+    # Nobody learns which channels there are, nor what their headers are called.
     missing = await stack.as_increff("PUT", "/inventory", stock, headers={})
-    assert missing.status == 401
-    assert "x-api-key" in said(missing).lower()
+    nobody = await stack.call("PUT", f"{stack.url}/channels/nobody/inventory", body=stock, headers=INCREFF_HEADERS)
+    for other in (missing, nobody):
+        assert (other.status, said(other)) == (401, said(wrong))
     order = code()
     early = await stack.as_increff(
         "POST",

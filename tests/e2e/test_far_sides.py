@@ -270,9 +270,12 @@ def test_the_topics_of_the_channels_are_as_they_should_be(world: World) -> None:
 
 
 def test_the_example_needs_no_more_than_it_says() -> None:
-    """A channel's author has Kafka's client and a JSON library, and none of Sluice."""
+    """A channel's author has Kafka's client and a JSON library, and none of Sluice.
+
+    Five of the lines pass over what is no request, which every reader of a topic needs.
+    """
     text = EXAMPLE.read_text()
     assert "sluice import" not in text
     assert "topics" not in text
     code = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("#", '"""'))]
-    assert len(code) <= 65
+    assert len(code) <= 70

@@ -78,7 +78,14 @@ async def test_a_snapshot_survives_its_worker_and_loses_to_what_is_newer(
     kafka: Kafka, prefix: str, tmp_path: Path
 ) -> None:
     (port,) = free_ports(1)
-    settings = load_settings(kafka=kafka.bootstrap, topic_prefix=prefix, partitions=2, gateway_port=port, api_open=True)
+    settings = load_settings(
+        kafka=kafka.bootstrap,
+        topic_prefix=prefix,
+        partitions=2,
+        gateway_port=port,
+        api_open=True,
+        api_reads_per_s=1_000,  # it looks again and again how far the upload is
+    )
     (tmp_path / "channels.toml").write_text(CHANNELS)
     channels = load_channels(tmp_path / "channels.toml")
     await create(settings, channels)
