@@ -65,7 +65,7 @@ class Lateness(Protocol):
 
 
 class PlaceInHand(Protocol):
-    """The place of a call among those in hand, which is told how the call goes on."""
+    """The place of a call among those in hand. Its holder reports here how the call goes on."""
 
     def acknowledged(self, seconds: float | None) -> None:
         """Kafka has the call's record, and nothing more is expected soon. None: its time says nothing of other calls,

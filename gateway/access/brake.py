@@ -29,7 +29,7 @@ ENTRIES_MAX = 10_000
 """Addresses, and pairs of address and name, that are remembered in each table: some 3 MB. The one that was idle for
 longest goes first; whoever has so many addresses can guess that much faster."""
 NAME_CHARS = 96
-"""Characters of a claimed name that are told apart."""
+"""Characters of a claimed name that are compared."""
 
 
 class State(StrEnum):

@@ -95,7 +95,7 @@ class AccessControl:
         """The channel in the path, if this is Increff. Raises Refused.
 
         Get Credential has headers of its own, because it hands out the others. Where it is off, there are none: then a
-        caller with the others is told so.
+        caller with the others learns from the answer that it is off.
         """
         of = request.match_info["channel"]
         name = f"increff {of}"

@@ -15,7 +15,7 @@ from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
 
 REPORT_S = 1.0
-"""Refusals are told in the log once in this time for each channel: one line for each would cost as much as answers."""
+"""Refusals of a channel are logged as one line in this time: a line for each would cost as much as an answer."""
 
 BUSY_SHARE = 0.25
 """With so much of the limit in use, a pause to give memory back would be felt."""

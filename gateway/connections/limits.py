@@ -35,7 +35,7 @@ HELD_HEADS_BYTES_MAX = 32 << 20
 """Most bytes of all heads that have begun and not ended, and of pipelined requests that wait: nearly all heads come in
 one piece, and are not held."""
 SURPLUS_MAX = 32
-"""Connections beyond the limit that are still heard: probes are answered, all others are told to come again."""
+"""Connections beyond the limit that are still heard: probes are answered, all others get 503 and come again."""
 SURPLUS_S = 1.0
 """How long one of them may take for its head: a probe sends it at once."""
 FILES_RESERVE = 128

@@ -282,7 +282,7 @@ class TimedConnection(QuietHandler):
             self._wire.close()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's
-        """Ends this connection. A handler that still works is told that no more comes, and has `timeout` to end."""
+        """Ends this connection. A handler that still works gets no more of the body, and has `timeout` to end."""
         self._force_close = True
         if self._keepalive_handle is not None:
             self._keepalive_handle.cancel()

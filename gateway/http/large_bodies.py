@@ -53,7 +53,7 @@ class ChannelBodies:
 
 
 class LargeBody:
-    """The place of a call with a large body. Told how the call goes on, it gives back its bytes, and tells `place`.
+    """The place of a call with a large body. It gives back its bytes when the call goes on, and reports to `place`.
 
     Its times are kept from `place`: by them a gateway judges how many calls it can have in hand, and most are small.
     """

@@ -41,9 +41,9 @@ from topics.subscriptions.model import KINDS
 WITHHELD_MS = 60_000
 """Between two tries of requests that cannot be sent from here: a secret that cannot be read may have ended by then."""
 
-PARKED_MS = 10_000
-"""When a lane whose large request got no room is looked at again, if none was told to it: to look decodes the request,
-and there may be hundreds of 4 MiB."""
+WITHOUT_ROOM_MS = 10_000
+"""How long a lane whose large request got no room rests, unless room is reported to it before: each look at it decodes
+the request, and there may be hundreds of 4 MiB."""
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class LaneRequests:
 
     def _park(self, lane: Lane, size: int, now_ms: int) -> None:
         """The lane waits for room for its large request; others go meanwhile."""
-        self.lanes.schedule(lane, not_before_ms=now_ms + PARKED_MS)
+        self.lanes.schedule(lane, not_before_ms=now_ms + WITHOUT_ROOM_MS)
         if self.lanes.is_in_memory(lane):
             lane.parked = lane.parked or next(self._serial)  # it may have gone on, and another have been faster
             insort(self._parked, (LaneTurn(lane, lane.ticket), size), key=lambda one: one[0].lane.parked)
