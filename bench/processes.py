@@ -92,7 +92,7 @@ class Started:
 def start_role(
     name: str, settings: Settings, directory: Path, instance: str = "0", more: Mapping[str, str] | None = None
 ) -> Started:
-    """Start `sluice NAME` on these settings; its log is a file in `directory`. `more` joins its environment."""
+    """Start `sluice run NAME` on these settings; its log is a file in `directory`. `more` joins its environment."""
     (port,) = free_ports(1)
     log = directory / f"{settings.topic_prefix}-{name}-{instance}.log"
     environment = {
@@ -112,7 +112,7 @@ def start_role(
     }
     with log.open("ab") as out:
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "sluice", name], cwd=directory, env=environment, stdout=out, stderr=out
+            [sys.executable, "-m", "sluice", "run", name], cwd=directory, env=environment, stdout=out, stderr=out
         )
     return Started(process, port, log)
 

@@ -1,10 +1,11 @@
 """`sluice bench delivery`: signed, ordered, durable deliveries/s of one delivery process beside a bare client loop.
 
-The delivery process is `sluice delivery`, fed from a deliveries.requests that is filled before; the loop is aiohttp's
-client (bench/delivery/bare.py). They take turns in one run, with the same receiver and the same bodies: first as fast
-as it answers, at 100 connections; then with 100 ms before each answer, and as many connections as orders, so that each
-order has a request in flight. Last comes the time from when a request is due on Kafka to its first attempt, at half of
-the capacity. Void when a delivery is missing, repeated, inverted or unsigned, or without a durable attempt.
+The delivery process is `sluice run delivery`, fed from a deliveries.requests that is filled before; the loop is
+aiohttp's client (bench/delivery/bare.py). They take turns in one run, with the same receiver and the same bodies:
+first as fast as it answers, at 100 connections; then with 100 ms before each answer, and as many connections as
+orders, so that each order has a request in flight. Last comes the time from when a request is due on Kafka to its
+first attempt, at half of the capacity. Void when a delivery is missing, repeated, inverted or unsigned, or without a
+durable attempt.
 """
 
 from __future__ import annotations

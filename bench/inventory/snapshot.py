@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaConsumer
 
 from bench.inventory.peers import channel, stage
 from bench.processes import Started, VoidRunError, cpu_s, held, memory_mib, metric, places, running
-from sluice.cli.upload import upload
+from sluice.cli.stock.upload import upload
 from topics.configuration.settings import Settings
 from topics.records.keys import split
 from topics.stock.positions import is_position

@@ -1,7 +1,7 @@
 """`sluice bench recovery`: the time until orders move again, after a cold start and after a worker was killed.
 
 Cold: `orders.state` is filled with a million orders of about 1 KB, as the orders role writes them; measured from the
-start of `sluice orders` until it is ready. Failover: two workers under steady traffic, one gets kill -9
+start of `sluice run orders` until it is ready. Failover: two workers under steady traffic, one gets kill -9
 (bench.recovery.failover). The memory of an open order is the difference to a worker without orders.
 """
 

@@ -1,8 +1,9 @@
 """`sluice bench verdict`: from a marketplace's POST to the verdict of the orders role in its answer.
 
-One gateway and one orders worker, as `sluice gateway` and `sluice orders` start them, on a real Kafka; Create Outward
-Order, the contract's sample. Latency at a steady rate (open loop, from the time a request was due), then capacity at 32
-connections (closed loop). Void when an answer was not 200, a verdict not APPLIED, or the generator was late itself.
+One gateway and one orders worker, as `sluice run gateway` and `sluice run orders` start them, on a real Kafka; Create
+Outward Order, the contract's sample. Latency at a steady rate (open loop, from the time a request was due), then
+capacity at 32 connections (closed loop). Void when an answer was not 200, a verdict not APPLIED, or the generator was
+late itself.
 """
 
 from __future__ import annotations

@@ -14,91 +14,30 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from sluice.cli import inventory as cli_inventory
 from sluice.cli.dev_tools import dev_commands
-from sluice.cli.errors import ReadableGroup
 from sluice.cli.gateway_client import fetch
-from sluice.cli.options import FILE, PORT, admin_options, gateway_options, role_options, topics_options
+from sluice.cli.options import FILE, gateway_options, topics_options
 from sluice.cli.output import show
 from sluice.cli.redrive import redrive
+from sluice.cli.run import MainGroup, run
 from sluice.cli.skip import skip
+from sluice.cli.stock.commands import inventory
 from sluice.cli.subscriptions import subscriptions
 from sluice.errors import StartError
 
 if TYPE_CHECKING:
     from topics.configuration.channels import Channels
-    from topics.configuration.hang_ups import HangUps
     from topics.configuration.settings import Settings
 
 
-@click.group(cls=ReadableGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=MainGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="sluice-gateway")
 def main() -> None:
     """Sluice: a streaming gateway on Kafka between online marketplaces and Increff OMS."""
 
 
-for command in (subscriptions, redrive, skip, *dev_commands()):
+for command in (run, inventory, subscriptions, redrive, skip, *dev_commands()):
     main.add_command(command)
-
-
-# --- roles -------------------------------------------------------------------------------------------------------
-
-
-def _prepare(increff_port: int, marketplace_port: int, overrides: dict[str, Any]) -> tuple[Settings, Channels, HangUps]:
-    """Settings and channels of a role, checked; its log is configured, and SIGHUP ends it no more."""
-    from sluice.demo_channels import demo_channels
-    from sluice.roles import configure_logging
-    from topics.configuration.channels_file import load_channels
-    from topics.configuration.hang_ups import HangUps
-    from topics.configuration.settings import load_settings
-
-    hang_ups = HangUps()  # before anything is read: a later SIGHUP means that it has changed
-    settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
-    default = demo_channels(increff_port, marketplace_port)
-    channels = load_channels(settings.channels_file, default=default)
-    configure_logging(settings)
-    return settings, channels, hang_ups
-
-
-@main.command()
-@role_options
-@click.option("--host", "gateway_host", help="Address to listen on (SLUICE_GATEWAY_HOST).")
-@click.option("--port", "gateway_port", type=PORT, help="Port to listen on (SLUICE_GATEWAY_PORT).")
-def gateway(increff_port: int, marketplace_port: int, **overrides: Any) -> None:
-    """Run the gateway: accept calls over HTTP."""
-    from sluice.roles import run_gateway
-
-    sys.exit(run_gateway(*_prepare(increff_port, marketplace_port, overrides)))
-
-
-def _run_role(name: str, increff_port: int, marketplace_port: int, overrides: dict[str, Any]) -> None:
-    from sluice.roles import run_streams
-
-    sys.exit(run_streams(name, *_prepare(increff_port, marketplace_port, overrides)))
-
-
-def _streams_command(name: str, does: str) -> None:
-    def run(increff_port: int, marketplace_port: int, **overrides: Any) -> None:
-        _run_role(name, increff_port, marketplace_port, overrides)
-
-    main.command(name, help=f"Run the {name} role: {does}.")(role_options(admin_options(run)))
-
-
-_streams_command("orders", "decide every command of every order")
-_streams_command("delivery", "send everything that leaves Sluice")
-
-
-@main.group(invoke_without_command=True, subcommand_metavar="[COMMAND [ARGS]...]")
-@role_options
-@admin_options
-@click.pass_context
-def inventory(context: click.Context, /, increff_port: int, marketplace_port: int, **overrides: Any) -> None:
-    """Run the inventory role: keep the stock of every channel. With a command: manage stock, over a gateway."""
-    if context.invoked_subcommand is None:
-        _run_role("inventory", increff_port, marketplace_port, overrides)
-
-
-cli_inventory.add_commands(inventory)
 
 
 # --- topics ------------------------------------------------------------------------------------------------------
@@ -200,8 +139,8 @@ def check(
         text = file.read()
     except UnicodeDecodeError as error:
         raise StartError(f"{file.name}: is not UTF-8: {error}") from error
-    run = DryRun(settings, channels, round(time.time() * 1000), touchpoint=touchpoint, channel=channel)
-    findings = [run.check(line, entry) for line, entry in entries(text)]
+    dry_run = DryRun(settings, channels, round(time.time() * 1000), touchpoint=touchpoint, channel=channel)
+    findings = [dry_run.check(line, entry) for line, entry in entries(text)]
     for one in findings:
         place = f"{one.topic}/{one.partition} {one.key}" if one.partition is not None else ""
         line = json.dumps(asdict(one)) if as_json else f"{one.line:>4}  {one.verdict:10} {one.touchpoint}  {place}"

@@ -82,7 +82,15 @@ async def gateway(settings: Settings, directory: Path, name: str) -> AsyncIterat
     }
     with (directory / f"{name}.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "sluice", "gateway", cwd=ROOT, env=os.environ | environment, stdout=log, stderr=log
+            sys.executable,
+            "-m",
+            "sluice",
+            "run",
+            "gateway",
+            cwd=ROOT,
+            env=os.environ | environment,
+            stdout=log,
+            stderr=log,
         )
     async with http_sessions.session() as session:
         try:

@@ -21,7 +21,7 @@ READY_S = 60
 
 
 class RoleProcess:
-    """`sluice NAME` with the channels of `directory`/channels.toml; its log and state stay there from run to run.
+    """`sluice run NAME` with the channels of `directory`/channels.toml; its log and state stay there from run to run.
 
     `instance` tells workers of one role apart; `environment` is added to this process's own; `files`: how many it may
     open.
@@ -63,7 +63,7 @@ class RoleProcess:
             **self._environment,
         }
         with (self._directory / f"{self._files}.log").open("ab") as log:
-            command = [sys.executable, "-m", "sluice", self._name]
+            command = [sys.executable, "-m", "sluice", "run", self._name]
             if self._files_max is not None:
                 command = ["/bin/sh", "-c", f'ulimit -n {self._files_max}; exec "$@"', "sh", *command]
             self._process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=env, stdout=log, stderr=log)

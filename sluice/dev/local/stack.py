@@ -121,7 +121,7 @@ class _Roles:
         return has_token(self._environment) or OPEN in self._environment
 
     def unit(self, name: str, arguments: list[str], port: int) -> Unit:
-        command = [name, "--kafka", self._options.bootstrap, *self._far_sides, *arguments]
+        command = ["run", name, "--kafka", self._options.bootstrap, *self._far_sides, *arguments]
         return Unit(name, self._starter(name, command), _http(port, "/ready"))
 
     def sandbox(self, side: str, port: int) -> Unit:

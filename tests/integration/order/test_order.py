@@ -73,7 +73,7 @@ class World:
         }
         with (self._directory / "orders.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "sluice", "orders", cwd=ROOT, env=env, stdout=log, stderr=log
+                sys.executable, "-m", "sluice", "run", "orders", cwd=ROOT, env=env, stdout=log, stderr=log
             )
 
     async def end(self, how: signal.Signals) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.cli.main import main
+from sluice.cli.run import run
 from sluice.dev.local.jars import KAFKA_VERSION, POM
 from topics.configuration.channels_file import load_channels
 from topics.configuration.settings import Settings
@@ -34,8 +34,8 @@ def test_every_role_is_deployed() -> None:
     compose = COMPOSE.read_text(encoding="utf-8")
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     for role in ROLES:
-        assert role in main.commands
-        assert f'\n  {role}:\n    <<: *role\n    command: ["{role}"]\n' in compose
+        assert role in run.commands
+        assert f'\n  {role}:\n    <<: *role\n    command: ["run", "{role}"]\n' in compose
     assert schema["properties"]["roles"]["required"] == list(ROLES)
 
 

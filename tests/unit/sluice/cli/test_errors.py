@@ -12,7 +12,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "both Kafkas": (["up", "--kafka", "127.0.0.1:1", "--kafka-port", "9092"], "give only one of them"),
     "a demo without sandboxes": (["up", "--demo", "--channels", "channels.toml"], "give only one of them"),
     "no channels file": (["up", "--channels", "/nowhere/channels.toml"], "/nowhere/channels.toml: cannot be read"),
-    "a role without its channels": (["gateway", "--channels", "/nowhere/channels.toml"], "cannot be read"),
+    "a role without its channels": (["run", "gateway", "--channels", "/nowhere/channels.toml"], "cannot be read"),
     "not an address": (["up", "--kafka", "foo"], "--kafka foo: expected HOST:PORT"),
     "not a port": (["up", "--port", "eighty"], "'eighty' is not a valid integer"),
     "an unknown benchmark": (["bench", "nothing"], "no benchmark nothing; there are: "),
@@ -48,6 +48,6 @@ def test_no_kafka_there() -> None:
 
 def test_a_file_of_tokens_that_cannot_be_read_is_named_before_kafka_is_waited_for() -> None:
     environment = {"SLUICE_API_TOKENS_FILE": "/nowhere/tokens", "SLUICE_KAFKA": "127.0.0.1:1"}
-    result = CliRunner().invoke(main, ["gateway"], env=environment)
+    result = CliRunner().invoke(main, ["run", "gateway"], env=environment)
     assert result.exit_code == 2, result.output
     assert "/nowhere/tokens: cannot be read: No such file" in result.output

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-import sluice.cli.inventory
+import sluice.cli.stock.commands
 from sluice.cli.main import main
 from topics.api.stock_operations import (
     AskDocument,
@@ -29,7 +29,7 @@ Answers = dict[tuple[str, str], Any]
 def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
     """By method and path."""
     told: Answers = {}
-    monkeypatch.setattr(sluice.cli.inventory, "ask", lambda _url, method, path, _body=None: told[method, path])
+    monkeypatch.setattr(sluice.cli.stock.commands, "ask", lambda _url, method, path, _body=None: told[method, path])
     return told
 
 
@@ -146,7 +146,8 @@ def test_what_was_asked_is_said(answers: Answers, arguments: tuple[str, ...], pa
     assert run(*arguments) == f"{said}\n"
 
 
-def test_without_a_command_it_is_the_role_and_its_options_are_the_roles() -> None:
+def test_the_group_says_how_the_role_of_its_name_starts() -> None:
     told = run("--help")
-    assert "--admin-port" in told
+    assert "--admin-port" not in told
     assert "resync" in told
+    assert "`sluice run inventory`" in " ".join(told.split())

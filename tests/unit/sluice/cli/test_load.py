@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import gateway.api.snapshots.api
-import sluice.cli.load
+import sluice.cli.stock.load
 from sluice.cli.main import main
 from tests.fakes.snapshots import Stage, lines, stage
 
@@ -84,7 +84,7 @@ async def test_a_gateway_that_answers_early_is_listened_to(tmp_path: Path) -> No
 
 async def test_what_takes_longer_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway.api.snapshots.api, "OUTCOME_S", 0.01)
-    monkeypatch.setattr(sluice.cli.load, "POLL_S", 0.01)
+    monkeypatch.setattr(sluice.cli.stock.load, "POLL_S", 0.01)
     async with stage() as here:
         read, late = here.kafka.read, list[Any]()
         here.kafka.read = lambda key, value: late.append((key, value))

@@ -47,8 +47,8 @@ def load(
     code 1 when a line was refused or the snapshot was abandoned.
     """
     from sluice.cli.render.stock import render_snapshot
-    from sluice.cli.stock_files import CONTENT_TYPES, blocks_of, format_of
-    from sluice.cli.upload import upload
+    from sluice.cli.stock.files import CONTENT_TYPES, blocks_of, format_of
+    from sluice.cli.stock.upload import upload
 
     path = _path(channel, location)
     kind = format_of(file, chosen)

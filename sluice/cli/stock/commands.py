@@ -7,9 +7,9 @@ from __future__ import annotations
 import click
 
 from sluice.cli.gateway_client import ask, in_path
-from sluice.cli.load import load, snapshots
 from sluice.cli.options import gateway_options
 from sluice.cli.output import show
+from sluice.cli.stock.load import load, snapshots
 
 PAGE = 1_000
 """Refused SKUs of one request, with --all."""
@@ -82,9 +82,13 @@ COMMANDS: tuple[click.Command, ...] = (
 )
 
 
-def add_commands(group: click.Group) -> None:
-    for command in COMMANDS:
-        group.add_command(command)
+@click.group(short_help="Load, watch and steer the stock of channels.")
+def inventory() -> None:
+    """Load, watch and steer the stock of channels, over a gateway. (The role starts as `sluice run inventory`.)"""
+
+
+for command in COMMANDS:
+    inventory.add_command(command)
 
 
 def _whom(channel: str, location: str | None) -> str:

@@ -1,0 +1,109 @@
+"""`sluice run ROLE`: one role in this process; and the names under which roles were started before."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sluice.cli.errors import ReadableGroup
+from sluice.cli.options import PORT, admin_options, role_options
+from sluice.errors import StartError
+
+if TYPE_CHECKING:
+    from topics.configuration.channels import Channels
+    from topics.configuration.hang_ups import HangUps
+    from topics.configuration.settings import Settings
+
+ROLES = ("gateway", "orders", "inventory", "delivery")
+_HELP = ("-h", "--help")
+
+
+@click.group()
+def run() -> None:
+    """Run a role of Sluice in this process, until a signal ends it."""
+
+
+def _prepare(increff_port: int, marketplace_port: int, overrides: dict[str, Any]) -> tuple[Settings, Channels, HangUps]:
+    """Settings and channels of a role, checked; its log is configured, and SIGHUP ends it no more."""
+    from sluice.demo_channels import demo_channels
+    from sluice.roles import configure_logging
+    from topics.configuration.channels_file import load_channels
+    from topics.configuration.hang_ups import HangUps
+    from topics.configuration.settings import load_settings
+
+    hang_ups = HangUps()  # before anything is read: a later SIGHUP means that it has changed
+    settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
+    default = demo_channels(increff_port, marketplace_port)
+    channels = load_channels(settings.channels_file, default=default)
+    configure_logging(settings)
+    return settings, channels, hang_ups
+
+
+@run.command(short_help="Accept calls over HTTP.")
+@role_options
+@click.option("--host", "gateway_host", help="Address to listen on (SLUICE_GATEWAY_HOST).")
+@click.option("--port", "gateway_port", type=PORT, help="Port to listen on (SLUICE_GATEWAY_PORT).")
+def gateway(increff_port: int, marketplace_port: int, **overrides: Any) -> None:
+    """Run the gateway: accept calls over HTTP."""
+    from sluice.roles import run_gateway
+
+    sys.exit(run_gateway(*_prepare(increff_port, marketplace_port, overrides)))
+
+
+def _streams_command(name: str, does: str) -> None:
+    def start(increff_port: int, marketplace_port: int, **overrides: Any) -> None:
+        from sluice.roles import run_streams
+
+        sys.exit(run_streams(name, *_prepare(increff_port, marketplace_port, overrides)))
+
+    short_help = f"{does[0].upper()}{does[1:]}."
+    run.command(name, short_help=short_help, help=f"Run the {name} role: {does}.")(role_options(admin_options(start)))
+
+
+_streams_command("orders", "decide every command of every order")
+_streams_command("inventory", "keep the stock of every channel")
+_streams_command("delivery", "send everything that leaves Sluice")
+
+
+class MainGroup(ReadableGroup):
+    """The group of all commands. It knows the former names of `sluice run ROLE`: `sluice gateway`, `sluice orders`, ...
+
+    A former name starts its role only where a container or an init system starts it. A person who types `sluice
+    inventory` means the commands of that name; a second worker would take the partitions of the one that runs.
+    """
+
+    def resolve_command(
+        self, context: click.Context, args: list[str], /
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, rest = args[0], args[1:]
+        asks_group = name in self.commands and any(one in _HELP for one in rest)
+        if name in ROLES and (not rest or rest[0].startswith("-")) and not asks_group:
+            args = self._former(name, args)
+        return super().resolve_command(context, args)
+
+    def _former(self, name: str, args: list[str]) -> list[str]:
+        """Return the arguments that a former name stands for now. Raises StartError where it stands for nothing."""
+        now = shlex.join(["sluice", "run", *args])
+        if is_started_by_init():
+            click.echo(f"`sluice {name}` is the former name of `sluice run {name}`: use `{now}`", err=True)
+            return ["run", *args]
+        if len(args) > 1 or name not in self.commands:
+            raise StartError(f"`sluice {name}` starts no role: type `{now}`")
+        return args
+
+
+def is_started_by_init() -> bool:
+    """Whether this process is the first of its container, or a child of the first that has no terminal.
+
+    The first process is what a container runs, its init, or the service manager of a machine. A shell in a container,
+    `docker exec` and `kubectl exec` start children of others, or have a terminal.
+    """
+    if os.getpid() == 1:
+        return True
+    return os.getppid() == 1 and not any(os.isatty(number) for number in (0, 1, 2))
