@@ -1,0 +1,126 @@
+"""JSON text from outside: read and written so that every number keeps its digits.
+
+`read` is the reader of whatever a caller, a producer or a far side sent; `write` writes what it read. Both are as fast
+as orjson for usual values. What each number becomes:
+
+| number | as Python | written again |
+|---|---|---|
+| whole | `int`, exact | the same digits |
+| decimal that a double writes as it came (`89.25`, `10.0`) | `float` | the same digits |
+| any other decimal (`499.0000`, `1234567890.12345678901`) | `WrittenFloat` | the same digits |
+| with an exponent and no point (`1e5`) | `float` | an equal number, such as `100000.0` |
+
+What is taken is what RFC 8259 has: UTF-8, of two members of one name the last, surrogates in pairs. A byte order mark
+of UTF-8 before the text is passed over, because clients write one. Refused are NaN and Infinity, numbers beyond a
+double's range (1.8e308), control characters inside of texts, lone surrogates, bytes that are not UTF-8, comments, and
+UTF-16. How deep a text nests, and how many values it has, is bounded by topics/records/shape.py.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Self
+
+import msgspec
+import orjson
+
+JsonTextError = orjson.JSONDecodeError
+"""A text is no JSON: `msg`, `lineno` and `colno` say what is wrong, and where."""
+
+_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_UTF16 = "encoded as UTF-16, must be UTF-8"
+
+_REWRITTEN = re.compile(
+    rb"\.(?:(?<=[0-9]{10}\.)[0-9]|[0-9]++[,}\]\seE](?:(?<=[0-9]0.)(?<!\.0.)|(?<=[0-9]{6}.)|(?<=[eE])))", re.DOTALL
+)
+"""Finds a decimal that a double may write in another way: it ends in zeros, has six digits behind its point or ten
+before it, or an exponent. What it finds inside of a text costs a second reading, and changes nothing."""
+_STRIDE = 64
+_LONG_RUN = re.compile(rb"[0-9]{4}")
+"""In every 64th byte: a whole number beyond a double's range has 309 digits, four of which such a step cannot miss."""
+_TOO_LARGE = "64-bit range"
+"""In the message of orjson for a whole number that it does not write."""
+
+
+class WrittenFloat(float):
+    """A decimal number and the text that it was written in, where a float would be written in another.
+
+    It is a float to whoever calculates or compares; `str` gives the text, and `write` writes it. So `499.0000` is equal
+    to 499.0, and leaves as `499.0000`.
+    """
+
+    __slots__ = ("text",)
+
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
+        return type(self), (self.text,)
+
+
+def read(raw: bytes) -> Any:
+    """The value of a JSON text. Raises JsonTextError, a ValueError."""
+    if _LONG_RUN.search(raw[::_STRIDE]):
+        orjson.loads(without_mark(raw))  # refuses what is beyond a double's range; msgspec would not
+    try:
+        return _decode_written(raw) if _REWRITTEN.search(raw) is not None else _decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _read_again(raw)
+
+
+def write(value: Any) -> bytes:
+    """The JSON text of what was read, or made of it. Raises TypeError for what JSON cannot carry."""
+    try:
+        return orjson.dumps(value, fragment_of)
+    except orjson.JSONEncodeError as error:
+        if _TOO_LARGE not in str(error):
+            raise
+        return _encode(value)
+
+
+def without_mark(raw: bytes) -> bytes:
+    """The text without a byte order mark before it."""
+    return raw.removeprefix(_UTF8_MARK)
+
+
+def fragment_of(number: Any) -> orjson.Fragment:
+    """A `default` of orjson.dumps."""
+    if isinstance(number, WrittenFloat):
+        return orjson.Fragment(number.text)
+    raise TypeError(f"JSON cannot carry {type(number).__name__}")
+
+
+def raw_of(number: Any) -> msgspec.Raw:
+    """An `enc_hook` of msgspec's encoders."""
+    if isinstance(number, WrittenFloat):
+        return msgspec.Raw(number.text.encode())
+    raise TypeError(f"JSON cannot carry {type(number).__name__}")
+
+
+def float_of(text: str) -> float:
+    """A `float_hook` of msgspec's decoders."""
+    number = float(text)
+    return number if orjson.dumps(number) == text.encode() else WrittenFloat(text)
+
+
+_decode = msgspec.json.Decoder().decode
+_decode_written = msgspec.json.Decoder(float_hook=float_of).decode
+_encode = msgspec.json.Encoder(enc_hook=raw_of).encode
+
+
+def _read_again(raw: bytes) -> Any:
+    """Reads what msgspec refused: orjson says where the fault is, and reads what nests deeper."""
+    marked = without_mark(raw)
+    if marked is not raw:
+        return read(marked) if not marked.startswith(_UTF8_MARK) else orjson.loads(marked)
+    if raw.startswith(_UTF16_MARKS):
+        raise JsonTextError(_UTF16, "", 0)
+    return orjson.loads(raw)
