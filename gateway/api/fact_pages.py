@@ -14,11 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from gateway.http.answers import VERDICT_RETRY_AFTER_S, Refused
 from gateway.ports import Clock, LogReading, LogRecord
 from topics.records.envelope import FACT, time_of
+from topics.records.json_text import read
 from topics.records.reading import Epochs, made_by
 from topics.records.unreadable import UNREADABLE
 from topics.subscriptions.model import delivered_body
@@ -166,7 +165,7 @@ class _Search:
         if self._epochs.is_stale(self._partition, epoch) or record.key != self._order.key:
             return None
         try:
-            fact = orjson.loads(record.value)
+            fact = read(record.value)
             sequence = int(fact["sequence"])
             if sequence < self.wanted or not self._order.has(fact):
                 return None

@@ -12,6 +12,7 @@ import orjson
 
 from topics.contract.definition import Direction, Entity, Mode, Touchpoint
 from topics.contract.models.fulfilment import Taken
+from topics.records.json_text import write
 from topics.records.verdicts import Reply, Verdict
 
 JSON = "application/json"
@@ -87,7 +88,7 @@ def late() -> Refused:
 
 
 def json_answer(document: Any, status: int = 200) -> Answer:
-    return Answer(status, orjson.dumps(document))
+    return Answer(status, write(document))
 
 
 def shaped(direction: Direction, refused: Refused) -> Answer:
@@ -166,7 +167,7 @@ def _far_refusal(touchpoint: Touchpoint, reply: Reply) -> Answer | None:
     if reply.verdict is not Verdict.REFUSED or status is None or not isinstance(reply.body, dict):
         return None
     wanted = {"code", "message"} if touchpoint.direction is Direction.TO_INCREFF else {"errorMessage"}
-    return Answer(status, orjson.dumps(reply.body)) if wanted <= reply.body.keys() else None
+    return Answer(status, write(reply.body)) if wanted <= reply.body.keys() else None
 
 
 def _relayed(reply: Reply) -> Answer:
@@ -176,4 +177,4 @@ def _relayed(reply: Reply) -> Answer:
         return Answer(status)
     if isinstance(reply.body, str):
         return Answer(status, reply.body.encode(), content_type="text/plain; charset=utf-8")
-    return Answer(status, orjson.dumps(reply.body))
+    return Answer(status, write(reply.body))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from gateway.http.answers import Refused, bad_data, overloaded
 from topics.contract.definition import Touchpoint
+from topics.records.json_text import JsonTextError, read
 from topics.records.shape import NESTING_MAX, has_too_many_values, is_too_deep
 from topics.schema_base import VALUES_MAX, canonical, problems
 
@@ -86,8 +86,8 @@ def parse(raw: bytes, values_max: int = VALUES_MAX) -> dict[str, Any]:
     """A JSON object. Raises Refused, which says where the text stops being one."""
     check_values(raw, values_max)
     try:
-        members = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
+        members = read(raw)
+    except JsonTextError as error:
         if not raw:
             raise bad_data("body: may not be empty") from error
         raise bad_data(f"body: not valid JSON: {error.msg} at line {error.lineno} column {error.colno}") from error

@@ -9,6 +9,7 @@ import orjson
 
 from gateway.http.answers import Answer, Refused, accepted, bad_data, json_answer, refusal
 from topics.contract.definition import Direction, Touchpoint
+from topics.records.json_text import write
 from topics.records.verdicts import Reply, Verdict
 
 NAMED_MAX = 50
@@ -33,11 +34,11 @@ def split(touchpoint: Touchpoint, members: dict[str, Any]) -> list[Part]:
     """Raises Refused when the records would be many times as large as the batch."""
     name = touchpoint.split or ""
     items = members[name]
-    beside = len(orjson.dumps({**members, name: None}))
+    beside = len(write({**members, name: None}))
     if beside * len(items) > PARTS_BYTES_MAX:
         most = PARTS_BYTES_MAX // len(items)
         raise bad_data(f"body: the members beside {name} may have at most {most} bytes in a batch of {len(items)}")
-    return [(BatchItem(item["orderCode"], orjson.dumps(item)), {**members, name: [item]}) for item in items]
+    return [(BatchItem(item["orderCode"], write(item)), {**members, name: [item]}) for item in items]
 
 
 def merged(touchpoint: Touchpoint, items: Sequence[BatchItem], replies: Sequence[Reply | None]) -> Answer:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeVar
 
-import orjson
 from aiohttp import web
 
 from gateway.access.control import AccessControl, Braked
@@ -25,6 +24,7 @@ from topics.configuration.settings import Settings
 from topics.contract.definition import Direction, Entity, Mode, Touchpoint
 from topics.contract.entities import entity_code, entity_key
 from topics.records.envelope import COMMAND
+from topics.records.json_text import write
 
 T = TypeVar("T")
 Accept = Callable[[Touchpoint, Call, Channel, web.Request], Awaitable[Answer]]
@@ -130,7 +130,7 @@ class Ingress:
         bytes alone."""
         members, same = yield from self._members(touchpoint, request, raw)
         call.subject = entity_code(touchpoint, members)
-        return entity_key(touchpoint, channel.name, members), same or orjson.dumps(members)
+        return entity_key(touchpoint, channel.name, members), same or write(members)
 
     async def _accept_batch(self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request) -> Answer:
         """Validates the whole batch, then writes one record per order. A repeat of all is harmless at any time."""
@@ -148,8 +148,7 @@ class Ingress:
         members, _same = yield from self._members(touchpoint, request, raw)
         parts = split(touchpoint, members)
         return [item for item, _value in parts], [
-            BatchPart(item.code, entity_key(touchpoint, channel.name, value), orjson.dumps(value))
-            for item, value in parts
+            BatchPart(item.code, entity_key(touchpoint, channel.name, value), write(value)) for item, value in parts
         ]
 
     async def _accept_stock(self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request) -> Answer:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from pydantic import ValidationError
 
 from gateway.http.answers import bad_data
@@ -14,6 +13,7 @@ from topics.configuration.channels import Channel
 from topics.contract.definition import Touchpoint
 from topics.contract.models.inventory import split_valid
 from topics.contract.models.plain_stock import read_plain, read_plain_consolidated
+from topics.records.json_text import write
 from topics.records.keys import stock_key, stock_partition
 from topics.schema_base import VALUES_MAX, problems
 from topics.stock.positions import consolidated_location
@@ -74,11 +74,11 @@ def split(touchpoint: Touchpoint, raw: bytes) -> StockBatch:
     except ValidationError as error:
         raise bad_data(*problems(error)) from error
     location = consolidated_location(members["consolidationType"]) if consolidated else members["locationCode"]
-    value = orjson.dumps({**members, "inventories": valid}) if valid else None
+    value = write({**members, "inventories": valid}) if valid else None
     return StockBatch(
         location, value, _answer(valid if consolidated else [item["channelSkuCode"] for item in valid], failures)
     )
 
 
 def _answer(successes: list[Any], failures: list[Any]) -> bytes:
-    return orjson.dumps({"successList": successes, "failureList": failures})
+    return write({"successList": successes, "failureList": failures})

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from streams.inventory.batches import location_of
 from streams.inventory.role import InventoryRole
 from streams.inventory.snapshots.records import SNAPSHOT_TYPES
@@ -26,6 +24,7 @@ from topics.contract.definition import Entity, Touchpoint
 from topics.contract.entities import EntityError, entity_key
 from topics.contract.touchpoints import BY_NAME
 from topics.records.envelope import COMMAND, Envelope, EnvelopeError, Headers, parse
+from topics.records.json_text import JsonTextError, read, without_mark, write
 from topics.records.keys import partition_of, stock_key, stock_partition
 from topics.records.verdicts import Reply, decode_reply
 
@@ -67,14 +66,15 @@ class UnreadableError(ValueError):
 
 def entries(text: str) -> Iterator[tuple[int, Any]]:
     """Yield the file's entries with their lines: a JSON object or array, or one JSON object a line."""
+    raw = without_mark(text.encode())
     try:
-        whole = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        for number, line in enumerate(text.splitlines(), 1):
+        whole = read(raw)
+    except JsonTextError:
+        for number, line in enumerate(raw.splitlines(), 1):
             if line.strip():
                 try:
-                    yield number, orjson.loads(line)
-                except orjson.JSONDecodeError as error:
+                    yield number, read(line)
+                except JsonTextError as error:
                     yield number, UnreadableError(f"not JSON: {error}")
     else:
         yield from enumerate(whole if isinstance(whole, list) else [whole], 1)
@@ -131,7 +131,7 @@ class DryRun:
         topic, key, partition = self._home(touchpoint, envelope, members, entry.get("key"))
         if envelope.reply_partition is None and not envelope.reply_topic:
             headers = (*headers, ("sluice-reply-partition", b"0"))
-        value = members if isinstance(members, bytes) else orjson.dumps(members)
+        value = members if isinstance(members, bytes) else write(members)
         state = self._state(topic, partition)
         record = Record(partition, state.last_decided + 1, self._now_ms, key, value, headers)
         return record, envelope, topic

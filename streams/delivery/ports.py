@@ -13,11 +13,10 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Any, Protocol
 
-import orjson
-
 from streams.runtime.role import Committer, Tables
 from topics.configuration.channels import FarSide
 from topics.contract.definition import Priority, Touchpoint
+from topics.records.json_text import JsonTextError, read, write
 from topics.records.shape import NESTING_MAX, has_too_many_values, is_too_deep
 from topics.values import named_value
 
@@ -118,7 +117,7 @@ class Call:
 
     def text(self) -> bytes | memoryview:
         """The members as JSON; a view does not copy a large body."""
-        return orjson.dumps(self.members or {}) if self.body is None else self.body
+        return write(self.members or {}) if self.body is None else self.body
 
     def read_members(self) -> dict[str, Any]:
         """The members; those of `body` are decoded anew each time. Raises UnreadableBodyError."""
@@ -128,8 +127,8 @@ class Call:
         if has_too_many_values(raw, READ_VALUES_MAX):
             raise UnreadableBodyError(f"the request's body may have at most {READ_VALUES_MAX} values")
         try:
-            members: dict[str, Any] = orjson.loads(raw)
-        except orjson.JSONDecodeError as error:
+            members: dict[str, Any] = read(raw)
+        except JsonTextError as error:
             raise UnreadableBodyError(f"the request's body: {error}") from error
         if is_too_deep(raw, members):
             raise UnreadableBodyError(f"the request's body may nest at most {NESTING_MAX} levels deep")

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import msgspec
-import orjson
 from pydantic import ValidationError
 
 from streams.runtime.role import Poison, Record
 from topics.contract.models.inventory import ConsolidatedAtp, LocationWiseAtp, is_consolidated_body, split_valid
 from topics.contract.models.plain_stock import LocationCode, PlainQuantity
+from topics.records.json_text import JsonTextError, read
 from topics.records.shape import NESTING_MAX, is_too_deep
 from topics.schema_base import SKUS_MAX, problems
 from topics.stock.positions import consolidated_location
@@ -63,8 +63,8 @@ NO_BATCH = Batch()
 
 def members_of(record: Record) -> dict[str, Any]:
     try:
-        members = orjson.loads(record.value)
-    except orjson.JSONDecodeError as error:
+        members = read(record.value)
+    except JsonTextError as error:
         raise Poison("bad_json", f"value is not JSON: {error}") from error
     if not isinstance(members, dict):
         raise Poison("bad_data", "body: must be an object")

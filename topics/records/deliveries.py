@@ -8,10 +8,10 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
-import orjson
 
 from topics.records.envelope import ID_CHARS_MAX
 from topics.records.json_record import JsonRecord, decode_by, decode_record
+from topics.records.json_text import read, write
 from topics.values import named_value
 
 REDRIVE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -85,13 +85,13 @@ class DeliveryRequest(JsonRecord):
     @property
     def members(self) -> dict[str, Any] | None:
         """The body's members, decoded anew each time. Raises ValueError for a text that only a foreign writer makes."""
-        members: dict[str, Any] | None = orjson.loads(bytes(self.body))
+        members: dict[str, Any] | None = read(bytes(self.body))
         return members
 
 
 def body_of(members: Mapping[str, Any] | None) -> msgspec.Raw:
     """The body of a request with these members."""
-    return msgspec.Raw(orjson.dumps(members))
+    return msgspec.Raw(write(members))
 
 
 _REQUESTS = msgspec.json.Decoder(DeliveryRequest)

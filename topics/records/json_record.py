@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import msgspec
-import orjson
 
+from topics.records.json_text import raw_of, read
 from topics.records.unreadable import UnreadableError
 
 RecordT = TypeVar("RecordT")
 
 
-def _plain(text: Any) -> str:
-    """A text of a library's own class, such as a header's name, which msgspec does not encode by itself."""
-    if isinstance(text, str):
-        return str(text)
-    raise TypeError(f"a record cannot carry {type(text).__name__}")
+def _plain(value: Any) -> str | msgspec.Raw:
+    """A text of a library's own class, such as a header's name, or a number as it was written: msgspec does not encode
+    them by itself."""
+    if isinstance(value, str):
+        return str(value)
+    return raw_of(value)
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=_plain)
@@ -48,7 +49,7 @@ def decode_record(raw: bytes, kind: type[RecordT]) -> RecordT:
     """Raises ValueError naming the member that is missing or of another type."""
     try:
         # Not in one step: msgspec gives up at a depth that orjson still reads, and a body may be that deep.
-        return msgspec.convert(orjson.loads(raw), kind)
+        return msgspec.convert(read(raw), kind)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from error
 
@@ -59,7 +60,7 @@ def decode_stored(raw: bytes, kind: type[RecordT], *, has: str = "") -> RecordT:
 
     Raises UnreadableError, which quotes nothing of the value."""
     try:
-        value = orjson.loads(raw)
+        value = read(raw)
         if has and not (isinstance(value, dict) and has in value):
             raise UnreadableError(f"not a {kind.__name__}: it has no member `{has}`")
         return msgspec.convert(value, kind)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
-import orjson
+from topics.records.json_text import read, write
 
 JournalEntry = tuple[str, str, Any]
 """(kind, key, value): the new state of one thing; value None when it is gone."""
@@ -34,8 +34,8 @@ class Journal:
         if self._path is not None and self._path.exists():
             for line in self._path.read_bytes().splitlines():
                 try:
-                    kind, key, value = orjson.loads(line)
-                except (orjson.JSONDecodeError, ValueError):
+                    kind, key, value = read(line)
+                except ValueError:
                     continue  # torn by a kill; the lines after it were never confirmed
                 found[kind, key] = value
         return [(kind, key, value) for (kind, key), value in found.items() if value is not None]
@@ -46,7 +46,7 @@ class Journal:
         if self._file is None:
             self.compact()
             return  # the live state has this change already
-        line = orjson.dumps((kind, key, value)) + b"\n"
+        line = write((kind, key, value)) + b"\n"
         self._file.write(line)
         self._grown += len(line)
 
@@ -65,7 +65,7 @@ class Journal:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
         with fresh.open("wb") as lines:
-            lines.writelines(orjson.dumps(entry) + b"\n" for entry in self._live())
+            lines.writelines(write(entry) + b"\n" for entry in self._live())
         fresh.replace(self._path)
         self._file = self._path.open("ab")
         self._grown = 0

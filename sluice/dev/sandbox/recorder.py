@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
+from topics.records.json_text import JsonTextError, read, write
 
 REQUESTS_MAX = 50_000
 """Requests kept; the oldest are dropped. A test of a quarter of an hour at 50 a second fits."""
@@ -101,7 +101,7 @@ def keep(request: Recorded) -> dict[str, Any]:
 
 def restore(value: dict[str, Any]) -> Recorded:
     body = value.pop("body")
-    return Recorded(**value, raw=b"" if body is None else orjson.dumps(body))
+    return Recorded(**value, raw=b"" if body is None else write(body))
 
 
 def codes_in(members: Any) -> list[str]:
@@ -124,6 +124,6 @@ def _parsed(raw: bytes) -> Any:
     if not raw:
         return None
     try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
+        return read(raw)
+    except JsonTextError:
         return raw.decode(errors="replace")

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
@@ -22,6 +21,8 @@ from sluice.dev.sandbox.recorder import Recorded, Recorder, codes_in, keep, rest
 from topics.contract.definition import Direction, Touchpoint
 from topics.contract.touchpoints import TOUCHPOINTS
 from topics.http_faults import QuietRunner
+from topics.records.json_record import encode_record
+from topics.records.json_text import JsonTextError, read
 from topics.schema_base import problems
 
 BODY_BYTES_MAX = 8 << 20
@@ -161,7 +162,7 @@ class Sandbox(ABC):
 
 def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     return web.Response(
-        body=orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS),
+        body=encode_record(body),
         status=status,
         headers=headers,
         content_type="application/json",
@@ -267,8 +268,8 @@ def _members(touchpoint: Touchpoint | None, request: web.Request, raw: bytes) ->
     if touchpoint is not None and touchpoint.query:
         return {**request.query, **beside}, ""
     try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
+        body = read(raw)
+    except JsonTextError:
         return beside, "body: is not valid JSON"
     if not isinstance(body, dict):
         return beside, "body: must be an object"
@@ -299,8 +300,8 @@ def _add_sandbox_routes(router: web.UrlDispatcher, sandbox: Sandbox) -> None:
 
     async def set_faults(request: web.Request) -> web.Response:
         try:
-            sandbox.faults.replace(orjson.loads(await request.read()))
-        except orjson.JSONDecodeError:
+            sandbox.faults.replace(read(await request.read()))
+        except JsonTextError:
             return usage_error("body is not valid JSON")
         except ValidationError as error:
             return usage_error("; ".join(problems(error)))

@@ -12,11 +12,10 @@ from base64 import b32encode
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from streams.delivery.ports import Answer, Call, Sender
 from topics.contract.definition import Touchpoint
 from topics.contract.entities import manifest_code
+from topics.records.json_text import write
 from topics.records.keys import join
 
 CODE_BYTES = 10
@@ -101,5 +100,5 @@ class BuiltinSender(Sender):
         except (KeyError, TypeError, ValueError) as error:
             # Requests of the orders role have all that the rules need; a marketplace would refuse others, too.
             message = f"the request does not name what it is about: {type(error).__name__} {error}"
-            return Answer(status=400, body=orjson.dumps({"hasError": True, "errorMessage": message}))
-        return Answer(status=status, body=orjson.dumps(body))
+            return Answer(status=400, body=write({"hasError": True, "errorMessage": message}))
+        return Answer(status=status, body=write(body))

@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import aiohttp
-import orjson
 from yarl import URL
 
 from streams.delivery.clock import SystemClock
@@ -20,6 +19,7 @@ from topics import http_sessions
 from topics.configuration.channels import Channels
 from topics.contract.definition import Touchpoint
 from topics.contract.touchpoints import BY_NAME
+from topics.records.json_text import write
 from topics.webhooks.addresses import is_address
 from topics.webhooks.dialling import network_fault
 
@@ -127,7 +127,7 @@ def _body(call: Call, members: dict[str, Any]) -> bytes | memoryview | None:
         return None
     if not touchpoint.path_members:
         return call.text()
-    return orjson.dumps(touchpoint.carried_body(members))
+    return write(touchpoint.carried_body(members))
 
 
 def _to_increff(call: Call) -> bool:
@@ -156,7 +156,7 @@ def _text(value: Any) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    return orjson.dumps(value).decode()
+    return write(value).decode()
 
 
 async def _read(response: aiohttp.ClientResponse) -> Answer:

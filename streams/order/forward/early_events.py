@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from streams.order.forward.progress import order_context
 from streams.order.model import limits
 from streams.order.model.decision import AnswerLookup, Decision, Ruling, early, first_decision
@@ -18,6 +16,7 @@ from streams.order.model.events import OUTCOMES, Event, EventKind
 from streams.order.model.parts import EarlyEvent
 from streams.order.model.states import OrderState
 from topics.records.envelope import iso_time
+from topics.records.json_text import write
 from topics.records.verdicts import Verdict
 
 MAY_COME_EARLY = (
@@ -130,7 +129,7 @@ def _same(order: Order, event: Event) -> EarlyEvent | None:
 
 
 def _size(event: Event) -> int:
-    return len(orjson.dumps(event.body))
+    return len(write(event.body))
 
 
 def _about(order: Order, kept: EarlyEvent) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from streams.order.model.parts import (
 )
 from streams.order.model.states import ManifestState, OrderState, ReturnState
 from topics.records.deliveries import Outcome, OutcomeKind
+from topics.records.json_text import float_of, raw_of
 from topics.records.keys import manifest_key, order_key, return_key
 
 
@@ -254,8 +255,10 @@ class Manifest(Entity, kw_only=True, omit_defaults=True, tag="manifest"):
         return manifest_key(self.channel, self.code)
 
 
-_ENCODER = msgspec.json.Encoder()
-_DECODER: msgspec.json.Decoder[Order | Return | Manifest] = msgspec.json.Decoder(Order | Return | Manifest)
+_ENCODER = msgspec.json.Encoder(enc_hook=raw_of)
+_DECODER: msgspec.json.Decoder[Order | Return | Manifest] = msgspec.json.Decoder(
+    Order | Return | Manifest, float_hook=float_of
+)
 _HEAD = 64
 """Bytes of an encoded entity in which its kind, its due time and `stuck` begin: `{"kind":"order","due":0,"stuck":`."""
 _DUE = b'"due":'

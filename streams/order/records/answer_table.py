@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import orjson
 
 from streams.order.model.limits import ANSWER_BYTES_MAX, ANSWER_SIZE_MAX, ANSWERS_MAX
 from streams.runtime.role import Table
+from topics.records.json_text import read, write
 from topics.records.unreadable import UNREADABLE
 
 
@@ -36,7 +36,7 @@ class AnswerTable:
         self._bytes = sum(self._sizes.values())
 
     def store_answer(self, table: Table, key: bytes, status: int | None, body: Any, now_ms: int) -> None:
-        value = orjson.dumps({"atMs": now_ms, "status": status, "body": body})
+        value = write({"atMs": now_ms, "status": status, "body": body})
         if len(value) > min(ANSWER_SIZE_MAX, self._bytes_max):
             return
         self._forget(key)
@@ -60,7 +60,7 @@ def stored_answer(table: Table, key: bytes) -> tuple[int | None, Any] | None:
     if answer is None:
         return None
     try:
-        return answer.status, orjson.loads(bytes(answer.body))
+        return answer.status, read(bytes(answer.body))
     except ValueError as error:
         UNREADABLE.note("relay.answers", key, error)
         return None

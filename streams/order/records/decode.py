@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import orjson
 from pydantic import ValidationError
 
 from streams.order.model.events import OF_TOUCHPOINT, Event, EventKind, kind_of_command, kind_of_outcome
@@ -33,6 +32,7 @@ from topics.records.envelope import (
     EnvelopeError,
     parse,
 )
+from topics.records.json_text import JsonTextError, read
 from topics.records.keys import manifest_key, order_key, return_key, split
 from topics.records.models import ReturnClaimed, ReturnDecided, ShipmentManifestedTold
 from topics.records.shape import NESTING_MAX, has_too_many_values, is_too_deep
@@ -133,8 +133,8 @@ def _members(record: Record, values_max: int, *, is_validated: bool) -> dict[str
     if not is_validated and has_too_many_values(record.value, values_max):
         raise Poison("TOO_MANY_VALUES", f"the value may have at most {values_max} JSON values")
     try:
-        members = orjson.loads(record.value)
-    except orjson.JSONDecodeError as error:
+        members = read(record.value)
+    except JsonTextError as error:
         raise Poison("BAD_JSON", f"the value is not JSON: {error}") from error
     if not isinstance(members, dict):
         raise Poison("BAD_JSON", "the value must be a JSON object")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import orjson
-
 from streams.order.model import effects
 from streams.order.model.effects import PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
 from streams.order.model.entities import Entity
@@ -14,6 +12,7 @@ from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
 from topics.records.deliveries import DeliveryRequest, body_of
 from topics.records.envelope import DELIVERY_REQUEST, FACT, ORDERS_SOURCE, REPLY, event_headers
+from topics.records.json_text import write
 from topics.records.keys import INCREFF, destination_partition, join, lane_key, shard_of, subscription_destination
 from topics.records.verdicts import Address, Reply
 from topics.subscriptions.index import SubscriptionIndex
@@ -57,12 +56,12 @@ class EffectEncoder:
             return reply_record(effect.reply, effect.address, channel, now)
         if isinstance(effect, SendCommand):
             headers = _headers(effect.id, effect.type, channel, effect.subject, now)
-            return Effect("orders.commands", effect.key, orjson.dumps(effect.body), headers)
+            return Effect("orders.commands", effect.key, write(effect.body), headers)
         if entity is None:
             raise ValueError(f"{type(effect).__name__} without an entity")
         if isinstance(effect, PublishFact):
             headers = _headers(effect.id, FACT + effect.name, channel, entity.code, now)
-            return Effect("orders.events", entity.key, orjson.dumps(effect.data), headers)
+            return Effect("orders.events", entity.key, write(effect.data), headers)
         return self._request(effect, entity, now)
 
     def _fan_out(self, fact: PublishFact, entity: Entity, now: int) -> list[Effect]:

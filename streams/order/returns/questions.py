@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import orjson
-
 from streams.order.model import limits
 from streams.order.model.canonical import call_digest
 from streams.order.model.decision import DUPLICATE, PENDING, Decision, Ruling, failed, refused
@@ -19,6 +17,7 @@ from streams.order.model.states import NOT_ADMITTED, ReturnState
 from topics.contract.definition import Touchpoint
 from topics.contract.touchpoints import BY_NAME
 from topics.records.envelope import RETURN_CLAIMED
+from topics.records.json_text import write
 from topics.records.keys import order_key
 
 CREATE = BY_NAME["create-return-order"]
@@ -30,7 +29,7 @@ NOT_IN_TIME = "the forward order gave no answer in time; a repeat is safe"
 
 def call_too_large(decision: Decision[Return]) -> Ruling | None:
     """The refusal of a call that is too large to be kept; None when it is not."""
-    if len(orjson.dumps(decision.event.body)) <= limits.QUESTION_BYTES_MAX:
+    if len(write(decision.event.body)) <= limits.QUESTION_BYTES_MAX:
         return None
     return refused(f"a return's call may have at most {limits.QUESTION_BYTES_MAX} bytes")
 

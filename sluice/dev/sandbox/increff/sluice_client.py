@@ -8,10 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
-import orjson
 
 from topics import http_sessions
 from topics.contract.touchpoints import BY_NAME
+from topics.records.json_text import JsonTextError, read, write
 
 TIMEOUT_S = 45.0
 """After this, Increff regards a call as timed out (contract 0.3)."""
@@ -74,7 +74,7 @@ class SluiceClient:
             async with self._session.request(
                 touchpoint.method,
                 self._base + touchpoint.path,
-                data=None if body is None else orjson.dumps(body),
+                data=None if body is None else write(body),
                 params=query,
                 headers={"Content-Type": "application/json", **headers},
             ) as response:
@@ -98,6 +98,6 @@ def _read(raw: bytes) -> Any:
     if not raw:
         return None
     try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
+        return read(raw)
+    except JsonTextError:
         return raw.decode(errors="replace")

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from sluice.dev.sandbox.increff import steps
@@ -16,6 +15,7 @@ from sluice.dev.sandbox.increff.records import Records
 from sluice.dev.sandbox.increff.sluice_client import SluiceAnswer, SluiceClient
 from sluice.dev.sandbox.server import found, json_response, usage_error
 from sluice.dev.sandbox.stock import CONSOLIDATED, LOCATION
+from topics.records.json_text import JsonTextError, read
 
 STOCK_BATCH = 200
 """SKUs of one push (contract 12)."""
@@ -180,7 +180,7 @@ async def _object(request: web.Request) -> dict[str, Any] | None:
     if not raw.strip():
         return {}
     try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
+        body = read(raw)
+    except JsonTextError:
         return None
     return {} if body is None else body if isinstance(body, dict) else None
