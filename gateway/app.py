@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -34,13 +35,14 @@ from gateway.dependencies import Dependencies
 from gateway.http.access_log import AccessLog, discard, to_standard_error
 from gateway.http.metrics import CONTENT_TYPE, Metrics
 from gateway.http.responder import Responder
+from gateway.http.unmatched import Unmatched
 from gateway.kafka.commands import Commands
 from gateway.kafka.log_reader import dead_letter_log, fact_log
 from gateway.kafka.producer import SharedProducer
 from gateway.kafka.replies import ReplyReader
 from gateway.search.search import Search
 from gateway.touchpoints.ingress import Ingress
-from gateway.touchpoints.routes import add_fallbacks, add_touchpoints
+from gateway.touchpoints.routes import add_touchpoints
 from gateway.views.positions import StockView
 from gateway.views.stock_operations import StockOperationsView
 from topics.api.routes import PROBES
@@ -48,6 +50,7 @@ from topics.configuration.channels import Channels
 from topics.configuration.hang_ups import HangUps
 from topics.configuration.settings import Settings
 from topics.http_faults import log_loop_faults
+from topics.paths.resources import add_route
 from topics.records.signing import Signer
 from topics.records.unreadable import UNREADABLE
 from topics.subscriptions.index import SubscriptionView
@@ -114,11 +117,12 @@ def make_app(
     )
     app = web.Application()
     access = app[ACCESS] = AccessControl(settings, channels, dependencies.metrics)
-    add_touchpoints(app.router, Ingress(settings, access, calls, search, commands, responder), responder)
+    bases = settings.marketplace_bases
+    add_touchpoints(app.router, Ingress(settings, access, calls, search, commands, responder), bases)
     management = Management(settings, access, calls, responder)
     add_api(app.router, management, _acts(app, settings, channels, dependencies, commands))
-    _add_probes(app.router, dependencies)
-    add_fallbacks(app.router, responder)
+    _add_probes(app.router, dependencies, bases)
+    app.router.register_resource(Unmatched(app.router, bases, responder))
     return app
 
 
@@ -136,7 +140,7 @@ def _acts(
     }
 
 
-def _add_probes(router: web.UrlDispatcher, dependencies: Dependencies) -> None:
+def _add_probes(router: web.UrlDispatcher, dependencies: Dependencies, bases: tuple[str, ...]) -> None:
     async def live(_request: web.Request) -> web.Response:
         return _json({"live": True})
 
@@ -151,21 +155,22 @@ def _add_probes(router: web.UrlDispatcher, dependencies: Dependencies) -> None:
         return web.Response(body=dependencies.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def openapi(_request: web.Request) -> web.Response:
-        return web.Response(body=document_of("topics.documents.openapi"), content_type="application/json")
+        return web.Response(body=document_of("topics.documents.openapi", bases), content_type="application/json")
 
     async def asyncapi(_request: web.Request) -> web.Response:
         return web.Response(body=document_of("topics.documents.asyncapi"), content_type="application/json")
 
     probes = {"live": live, "ready": ready, "metrics": metrics, "openapi": openapi, "asyncapi": asyncapi}
     for probe in PROBES:
-        router.add_get(probe.path, probes[probe.name])
+        for method in ("GET", "HEAD"):
+            add_route(router, method, probe.path, probes[probe.name])
 
 
 @functools.cache
-def document_of(module: str) -> bytes:
+def document_of(module: str, *about: Any) -> bytes:
     """A generated document, as JSON. It is made at the first request for it: the module takes a while to import."""
-    document: Callable[[], object] = importlib.import_module(module).document
-    return orjson.dumps(document())
+    document: Callable[..., object] = importlib.import_module(module).document
+    return orjson.dumps(document(*about))
 
 
 def _json(body: object, status: int = 200) -> web.Response:

@@ -104,6 +104,11 @@ class _Spellings:
 
 
 _SPELLINGS: dict[str, _Spellings] = {
+    "cancel-return-order-items": _Spellings(
+        members={"returnLineItems": "returnOrderItems"},
+        list_name="returnOrderItems",
+        in_list={"channelReturnItemCode": "returnOrderItemCode"},
+    ),
     "create-manifest": _Spellings(list_name="manifestItems", in_list={"packBoxDetailsList": "packboxDetailsList"}),
     "handover-notification": _Spellings(
         list_name="handoverItems",
@@ -111,7 +116,7 @@ _SPELLINGS: dict[str, _Spellings] = {
     ),
     "search-inventory-marketplace": _Spellings(members={"sucessList": "successList"}),
 }
-"""By touchpoint (contract 19.4), for requests and answers."""
+"""By touchpoint (contract 19.4), for requests and answers; and names that Sluice's earlier versions had."""
 
 
 def canonical(touchpoint: str, members: dict[str, Any]) -> dict[str, Any]:

@@ -26,9 +26,17 @@ _HOW_INCREFF = "the header pairs that are agreed for this channel"
 _HOW_API = "Authorization: Bearer, with a token of the gateway's /api"
 
 
+_SCHEMES = {_HOW_API: 'Bearer realm="Sluice"'}
+_OWN_SCHEME = 'Headers realm="Sluice"'
+"""The challenge where credentials travel in headers of their own, for which no scheme is registered. (Basic would make
+browsers ask for a password.)"""
+
+
 def unauthorized(how: str) -> Refused:
     """The one answer to all callers that are not authenticated. `how`: the headers that callers on this side send."""
-    return Refused(401, "UNAUTHORIZED", "Authentication failed", f"[credentials are missing or not known: send {how}]")
+    challenge = ("WWW-Authenticate", _SCHEMES.get(how, _OWN_SCHEME))
+    fault = f"[credentials are missing or not known: send {how}]"
+    return Refused(401, "UNAUTHORIZED", "Authentication failed", fault, headers=(challenge,))
 
 
 class Braked(Refused):

@@ -16,9 +16,10 @@ from gateway.connections.framing import HEAD_END, body_length, can_go_on
 from gateway.connections.limits import DISCARD_BYTES_MAX
 from gateway.connections.refusal import Caller, Refusal, shape_for
 from gateway.http.answers import overloaded, stood_still
-from topics.api.routes import INCREFF_PREFIX, PROBES
+from topics.api.routes import PROBES
+from topics.paths.bases import INCREFF_BASE
 
-_CHANNELS = INCREFF_PREFIX.partition("{")[0].encode()
+_CHANNELS = INCREFF_BASE.partition("{")[0].encode()
 _API = b"/api/"
 _PROBES = tuple(probe.path.encode() for probe in PROBES)
 _USERNAME = b"\r\nauthusername:"

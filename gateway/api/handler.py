@@ -17,6 +17,7 @@ from gateway.http.responder import Handler, Responder, refusal_of
 from topics.api.routes import ROUTES, Route
 from topics.configuration.channels import Channel
 from topics.configuration.settings import Settings
+from topics.paths.resources import add_route
 
 ID_CHARS = 40
 """Characters of a path's id that are logged; Sluice's own ids are shorter."""
@@ -67,25 +68,14 @@ class Management:
 
         return read
 
-    def refusing(self, status: int, code: str, message: str) -> Handler:
-        """A handler of paths and methods that do not exist."""
-        return self._responder.refusing("api-unknown", problem, status, code, message)
-
 
 def add_api(router: web.UrlDispatcher, management: Management, acts: Mapping[str, Act]) -> None:
     """Adds all paths below /api. Raises LookupError unless `acts` has the names of ROUTES, and no others."""
     unbound = acts.keys() ^ {route.name for route in ROUTES}
     if unbound:
         raise LookupError(f"in topics.api.routes or in gateway.api, but not in both: {', '.join(sorted(unbound))}")
-    resources: dict[str, web.Resource] = {}
     for route in ROUTES:
-        if route.path not in resources:
-            resources[route.path] = router.add_resource(route.path)
-        resources[route.path].add_route(route.method, management.handler(route, acts[route.name]))
-    not_allowed = management.refusing(405, "METHOD_NOT_ALLOWED", "This path does not have this method")
-    for resource in resources.values():
-        resource.add_route("*", not_allowed)
-    router.add_route("*", "/api/{rest:.*}", management.refusing(404, "UNKNOWN", "There is no such path"))
+        add_route(router, route.method, route.path, management.handler(route, acts[route.name]))
 
 
 def check_ready(unready: str | None, message: str) -> None:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
 
-from gateway.http.answers import Answer, Refused, problem, shaped
+from gateway.http.answers import Answer, Refused, shape_of
 from topics.api.routes import PROBES
-from topics.contract.definition import Direction
 from topics.http_faults import FAULTS
 
 NO_ROOM = Refused(503, "OVERLOADED", "There are too many connections; a repeat is safe", retry_after_s=1)
@@ -101,12 +100,8 @@ def is_stream(head: bytes) -> bool:
 
 def shape_for(head: bytes, refused: Refused) -> Answer:
     """A refusal in the shape that the caller of this head knows. Of a head that cannot be read: the marketplaces'."""
-    path = head.partition(b" ")[2]
-    if path.startswith(b"/channels/"):
-        return shaped(Direction.TO_MARKETPLACE, refused)
-    if path.startswith(b"/api/"):
-        return problem(refused)
-    return shaped(Direction.TO_INCREFF, refused)
+    path = head.partition(b" ")[2].lstrip(b"/").partition(b" ")[0]
+    return shape_of("/" + path.decode("latin-1"))(refused)
 
 
 NO_ROOM_ANSWER = refusal_for(b"", NO_ROOM)

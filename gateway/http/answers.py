@@ -5,18 +5,22 @@ A marketplace sees Increff's error body `{code, message, description}`, Increff 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
 
 from topics.contract.definition import Direction, Entity, Mode, Touchpoint
 from topics.contract.models.fulfilment import Taken
+from topics.paths.bases import API_BASE, INCREFF_BASE
 from topics.records.json_text import write
 from topics.records.verdicts import Reply, Verdict
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
+_CHANNELS = INCREFF_BASE.partition("{")[0]
 KAFKA_RETRY_AFTER_S = 2
 """An election or the restart of a broker takes a few seconds; callers come back at several moments of it."""
 STOOD_STILL_RETRY_AFTER_S = 1
@@ -49,7 +53,14 @@ class Refused(Exception):  # noqa: N818 - an answer, not a fault of Sluice
     """A call answered with an error. `code` is for machines, `message` for people; `description` names the fields."""
 
     def __init__(
-        self, status: int, code: str, message: str, description: str = "", retry_after_s: int | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        description: str = "",
+        retry_after_s: int | None = None,
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -57,6 +68,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not a fault of Sluice
         self.message = message
         self.description = description
         self.retry_after_s = retry_after_s
+        self.headers = headers
 
     @property
     def text(self) -> str:
@@ -101,7 +113,7 @@ def shaped(direction: Direction, refused: Refused) -> Answer:
         }
     else:
         body = {"hasError": True, "errorMessage": refused.text}
-    return Answer(refused.status, orjson.dumps(body), refused.retry_after_s)
+    return Answer(refused.status, orjson.dumps(body), refused.retry_after_s, headers=refused.headers)
 
 
 def problem(refused: Refused) -> Answer:
@@ -116,7 +128,19 @@ def problem(refused: Refused) -> Answer:
         "detail": refused.text,
         "code": refused.code,
     }
-    return Answer(refused.status, orjson.dumps(body), refused.retry_after_s, PROBLEM_JSON)
+    return Answer(refused.status, orjson.dumps(body), refused.retry_after_s, PROBLEM_JSON, headers=refused.headers)
+
+
+def is_api(path: str) -> bool:
+    """Whether a path is one of the management API."""
+    return path.startswith(API_BASE + "/") or path == API_BASE
+
+
+def shape_of(path: str) -> Callable[[Refused], Answer]:
+    """Makes refusals in the shape that the callers of a path know."""
+    if path.startswith(_CHANNELS):
+        return partial(shaped, Direction.TO_MARKETPLACE)
+    return problem if is_api(path) else partial(shaped, Direction.TO_INCREFF)
 
 
 def accepted(touchpoint: Touchpoint) -> Answer:

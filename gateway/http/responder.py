@@ -69,15 +69,6 @@ class Responder:
             }
         )
 
-    def refusing(self, label: str, shape: Callable[[Refused], Answer], status: int, code: str, message: str) -> Handler:
-        """A handler of paths and methods that do not exist. `label`: its name in the log and the metrics."""
-
-        async def handle(request: web.Request) -> web.Response:
-            refused = Refused(status, code, message, f"{request.method} {request.path[:200]}")
-            return self.respond(Call(label, time.perf_counter()), shape(refused))
-
-        return handle
-
 
 def refusal_of(error: Exception, what: str) -> Refused:
     """The refusal that an error becomes. `what`: the call's name in the log."""

@@ -10,6 +10,7 @@ import urllib.request
 from typing import Any
 
 from sluice.errors import StartError
+from topics.paths.patterns import quoted
 
 TIMEOUT_S = 20.0
 """A query passes through the orders role: it is answered in milliseconds, or after a rebalance. A subscriber's endpoint
@@ -64,7 +65,7 @@ def ask(url: str, method: str, path: str, body: Any = None, *, revision: int | N
 
 def in_path(*names: str) -> str:
     """Return names as parts of a path."""
-    return "/".join(urllib.parse.quote(name, safe="") for name in names)
+    return "/".join(map(quoted, names))
 
 
 def no_answer(url: str, error: Exception) -> StartError:

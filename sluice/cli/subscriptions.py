@@ -75,7 +75,7 @@ def list_(gateway: str, as_json: bool) -> None:
 @gateway_options
 def show_one(name: str, gateway: str, as_json: bool) -> None:
     """Show a subscriber: its settings, its last success and its backlog."""
-    _show(gateway, "GET", f"/{name}", None, as_json=as_json)
+    _show(gateway, "GET", f"/{in_path(name)}", None, as_json=as_json)
 
 
 @subscriptions.command(short_help="Change settings of a subscriber.")
@@ -90,7 +90,7 @@ def change(name: str, endpoint: str | None, revision: int | None, gateway: str, 
     """Change the settings that are given; the others stay as they are."""
     moved = {"url": endpoint} if endpoint is not None else {}
     body = {**moved, **_settings(chosen)}
-    _show(gateway, "PATCH", f"/{name}", body, as_json=as_json, revision=revision)
+    _show(gateway, "PATCH", f"/{in_path(name)}", body, as_json=as_json, revision=revision)
 
 
 @subscriptions.command(short_help="Change the secret of a subscriber.")
@@ -103,14 +103,14 @@ def change(name: str, endpoint: str | None, revision: int | None, gateway: str, 
 def rotate(name: str, overlap_s: int | None, gateway: str, as_json: bool, **chosen: Any) -> None:
     """Change the secret; for the overlap, the old one signs every delivery as well."""
     overlap = {"overlap_s": overlap_s} if overlap_s is not None else {}
-    _show(gateway, "POST", f"/{name}/rotate-secret", {**overlap, **_secret(chosen)}, as_json=as_json)
+    _show(gateway, "POST", f"/{in_path(name)}/rotate-secret", {**overlap, **_secret(chosen)}, as_json=as_json)
 
 
 def _simple(verb: str, method: str, path: str, does: str) -> None:
     @click.argument("name", metavar="ID")
     @gateway_options
     def run(name: str, gateway: str, as_json: bool) -> None:
-        _show(gateway, method, f"/{name}{path}", None, as_json=as_json)
+        _show(gateway, method, f"/{in_path(name)}{path}", None, as_json=as_json)
         if method == "DELETE" and not as_json:
             click.echo(f"{name} is removed")
 
@@ -135,7 +135,7 @@ def _decision(verb: str, does: str) -> None:
         from urllib.parse import urlencode
 
         query = urlencode({key: value for key, value in {**whose, "return": return_}.items() if value is not None})
-        found = _ask(gateway, "POST", f"/{name}/deliveries/{in_path(delivery)}/{verb}?{query}", None)
+        found = _ask(gateway, "POST", f"/{in_path(name)}/deliveries/{in_path(delivery)}/{verb}?{query}", None)
         show(found, lambda _: f"stored: {verb} {delivery}", as_json=as_json)
 
     subscriptions.command(verb, help=does, short_help=does)(run)

@@ -105,8 +105,8 @@ BAD = [
     ("cancel-return-order-items", {"returnOrderCode": "NOBODY"}, "returnOrderCode"),
     (
         "cancel-return-order-items",
-        {"returnLineItems": [{"channelReturnItemCode": "NONE", "channelSkuCode": "A"}]},
-        "returnLineItems[0].channelReturnItemCode",
+        {"returnOrderItems": [{"returnOrderItemCode": "NONE", "channelSkuCode": "A"}]},
+        "returnOrderItems[0].returnOrderItemCode",
     ),
     ("search-inventory-marketplace", {"channelSkuCodes": []}, "channelSkuCodes"),
 ]

@@ -23,8 +23,7 @@ from topics.records.deliveries import OutcomeKind
 RETURN = sample("create-return-order")
 RETURN_CODE = {"returnOrderCode": RETURN["returnOrderCode"]}
 ITEMS = [
-    {"channelReturnItemCode": item["itemCode"], "channelSkuCode": item["channelSkuCode"]}
-    for item in RETURN["orderItems"]
+    {"returnOrderItemCode": item["itemCode"], "channelSkuCode": item["channelSkuCode"]} for item in RETURN["orderItems"]
 ]
 ANSWER = {"shipmentCode": "S-1", "manifestCode": "M", "awbNumber": "A", "invoiceCode": "I"}
 
@@ -74,7 +73,7 @@ RETURN_MOVES: dict[str, Move] = {
     "create refused": lambda story: answer(story, "create-return-order", OutcomeKind.REFUSED),
     "cancel all": lambda story: story.tell(
         "cancel-return-order-items",
-        {**sample("cancel-return-order-items"), **RETURN_CODE, "returnLineItems": ITEMS},
+        {**sample("cancel-return-order-items"), **RETURN_CODE, "returnOrderItems": ITEMS},
     ),
     "cancellation taken": lambda story: answer(story, "cancel-return-order-items"),
     "inspect one": lambda story: story.tell(

@@ -6,10 +6,9 @@ add an entry here and a handler with its name in gateway/api.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -27,20 +26,24 @@ from topics.api.subscribers import (
     SubscriptionSettings,
 )
 from topics.contract.definition import Direction, Touchpoint
+from topics.paths.bases import INCREFF_BASE, MARKETPLACE_BASES
+from topics.paths.patterns import PathPattern
 from topics.schema_base import CODE_MAX
-
-MARKETPLACE_PREFIX = "/assure-magic2"
-"""Increff's context path (contract 0.2): a marketplace changes only the host."""
-INCREFF_PREFIX = "/channels/{channel}"
 
 NUMBER_MAX = 1 << 53
 """Beyond it JSON readers lose digits."""
 
 
-def full_path(touchpoint: Touchpoint) -> str:
-    """The path of a touchpoint at the gateway."""
-    prefix = MARKETPLACE_PREFIX if touchpoint.direction is Direction.TO_INCREFF else INCREFF_PREFIX
-    return prefix + touchpoint.path
+def full_path(touchpoint: Touchpoint, base: str = MARKETPLACE_BASES[0]) -> str:
+    """The path of a touchpoint at the gateway. `base`: the one below which marketplaces find theirs."""
+    return (base if touchpoint.direction is Direction.TO_INCREFF else INCREFF_BASE) + touchpoint.path
+
+
+def full_paths(touchpoint: Touchpoint, bases: tuple[str, ...] = MARKETPLACE_BASES) -> Iterator[str]:
+    """All paths of a touchpoint at the gateway, the one that is in use now first."""
+    for base in bases if touchpoint.direction is Direction.TO_INCREFF else (INCREFF_BASE,):
+        for path in (touchpoint.path, *touchpoint.former_paths):
+            yield base + path
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class QueryParameter:
         return {name: value for name in members if (value := getattr(self, name)) is not None}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Route:
     """One call of the management API.
 
@@ -107,16 +110,15 @@ class Route:
     def has_body(self) -> bool:
         return self.body is not None or bool(self.uploads)
 
-    @property
-    def public_path(self) -> str:
-        """The path as OpenAPI writes it: without the words that a part may be."""
-        return re.sub(r":[^}]*", "", self.path)
+    @cached_property
+    def pattern(self) -> PathPattern:
+        return PathPattern(self.path)
 
     @property
     def path_parameters(self) -> dict[str, dict[str, Any]]:
         """The schema of each part of the path that varies, in their order."""
-        parts = re.findall(r"{(\w+):?([^}]*)}", self.path)
-        return {name: {"enum": words.split("|")} if words else _PATH_SCHEMAS[name] for name, words in parts}
+        parts = self.pattern.words.items()
+        return {name: {"enum": [*words]} if words else _PATH_SCHEMAS[name] for name, words in parts}
 
 
 _TEXT: dict[str, Any] = {"type": "string"}

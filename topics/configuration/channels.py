@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -17,6 +17,7 @@ from topics.configuration.sla import Policy, Sla
 from topics.configuration.stock import StockSettings
 from topics.contract.definition import Direction, Mode, Touchpoint
 from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS
+from topics.paths.patterns import names_in
 
 CHANNEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """A channel's name is part of paths and record keys, and some keys of Sluice's own begin with `~`."""
@@ -68,17 +69,33 @@ class Destination(Pace):
         default_factory=dict, description="touchpoint -> method, instead of the contract's"
     )
 
+    far_members: dict[str, dict[str, str]] = Field(
+        default_factory=dict,
+        description="touchpoint -> member -> its name at the far side, instead of the contract's; of the call itself "
+        "and of the objects in its lists, over HTTP",
+    )
+
     @field_validator("url")
     @classmethod
     def _no_slash(cls, url: str) -> str:
         return url.rstrip("/")
 
-    @field_validator("far_paths", "far_methods")
+    @field_validator("far_paths", "far_methods", "far_members")
     @classmethod
-    def _known(cls, named: dict[str, str]) -> dict[str, str]:
+    def _known(cls, named: dict[str, Any]) -> dict[str, Any]:
         for name in named:
             _known_touchpoint(name)
         return named
+
+    @field_validator("far_paths")
+    @classmethod
+    def _with_known_places(cls, paths: dict[str, str]) -> dict[str, str]:
+        for name, path in paths.items():
+            known = _known_touchpoint(name).path_members
+            if unknown := sorted(names_in(path).difference(known)):
+                places = " and ".join(f"{{{member}}}" for member in known) or "no place"
+                raise ValueError(f"{name}: its path may have {places} in it, and not {{{unknown[0]}}}")
+        return paths
 
     @field_validator("far_methods")
     @classmethod

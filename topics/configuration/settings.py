@@ -12,6 +12,7 @@ from topics.configuration.api_tokens import parse_api_tokens
 from topics.configuration.errors import ConfigurationError, said
 from topics.configuration.networks import DEFAULT_PORTS, parse_networks, parse_ports
 from topics.configuration.secret_keys import Secret, parse_secret_keys
+from topics.paths.bases import MARKETPLACE_BASES, parse_bases
 from topics.schema_base import VALUES_MAX
 
 PARTITIONS = 8
@@ -82,6 +83,11 @@ class Settings(BaseSettings):
     min_insync_replicas: int = Field(default=1, ge=1, description="2 in production")
     channels_file: Path | None = Field(default=None, description="path of channels.toml; without it the demo channel")
     gateway_host: str = Field(default="127.0.0.1", description="address on which the gateway listens")
+    marketplace_paths: str = Field(
+        default=",".join(MARKETPLACE_BASES),
+        description="paths below which marketplaces find their calls, with commas between: those with which their base "
+        "URLs of Increff end today; `/`: none",
+    )
     gateway_port: int = Field(default=8080, description="port on which the gateway listens")
     reply_partition: int | None = Field(
         default=None, description="partition of `replies` that this gateway reads; derived when unset"
@@ -261,6 +267,17 @@ class Settings(BaseSettings):
     def _is_list(cls, text: str, info: ValidationInfo) -> str:
         (parse_ports if info.field_name == "subscriber_ports" else parse_networks)(text)
         return text
+
+    @field_validator("marketplace_paths")
+    @classmethod
+    def _are_bases(cls, text: str) -> str:
+        parse_bases(text)
+        return text
+
+    @property
+    def marketplace_bases(self) -> tuple[str, ...]:
+        """The paths in `marketplace_paths`, without the slash at their end."""
+        return parse_bases(self.marketplace_paths)
 
     @property
     def secret_keys(self) -> tuple[bytes, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -77,11 +78,12 @@ class Touchpoint:
     """One call of the contract.
 
     `path` is below the caller's prefix at Sluice, `far_path` below the far side's base URL (a channel may configure
-    another). Members named in `path_members` travel in the path, all members of a `query` touchpoint in the query
-    string; on a topic they are members of the JSON value like any other. `idempotency` names the members that make
-    the natural key. `split` names the list whose items become one record per order. `refusable`: without a verdict in
-    time the caller gets 503; a call that is not refusable gets success, because it is stored already. `beside_lane`: it
-    does not queue with the order's other requests. `early`: for the docs, the answer before what it depends on.
+    another). `former_paths`: other paths of earlier versions, which Sluice still takes. Members named in `path_members`
+    travel in the path, all members of a `query` touchpoint in the query string; on a topic they are members of the JSON
+    value like any other. `idempotency` names the members that make the natural key. `split` names the list whose items
+    become one record per order. `refusable`: without a verdict in time the caller gets 503; a call that is not
+    refusable gets success, because it is stored already. `beside_lane`: it does not queue with the order's other
+    requests. `early`: for the docs, the answer before what it depends on.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Touchpoint:
     off_by_default: bool = False
     query: bool = False
     path_members: tuple[str, ...] = ()
+    former_paths: tuple[str, ...] = ()
     early: str = ""
 
     @property
@@ -119,8 +122,10 @@ class Touchpoint:
         """Whether its caller gets the far side's answer."""
         return self.mode is Mode.RELAY or (self.mode is Mode.ANSWER and self.direction is Direction.TO_INCREFF)
 
-    def carried_body(self, members: dict[str, Any]) -> dict[str, Any] | None:
-        """The members that travel in the HTTP body; None where the call has no body."""
+    def carried_body(self, members: dict[str, Any], in_path: Collection[str] | None = None) -> dict[str, Any] | None:
+        """The members that travel in the HTTP body; None where the call has no body. `in_path`: those that travel in
+        the path, if that is another than the contract's."""
         if self.query:
             return None
-        return {name: value for name, value in members.items() if name not in self.path_members}
+        in_path = self.path_members if in_path is None else in_path
+        return {name: value for name, value in members.items() if name not in in_path}

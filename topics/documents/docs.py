@@ -168,7 +168,8 @@ def write(directory: Path) -> None:
 
 
 def _call(touchpoint: Touchpoint) -> str:
-    return f"`{touchpoint.method} {full_path(touchpoint)}`"
+    also = "".join(f"; also `{path}`" for path in touchpoint.former_paths)
+    return f"`{touchpoint.method} {full_path(touchpoint)}`{also}"
 
 
 def _may_be_off(touchpoint: Touchpoint) -> str:

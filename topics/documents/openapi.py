@@ -10,13 +10,14 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from topics.api.routes import PROBES, ROUTES, Route, full_path
+from topics.api.routes import PROBES, ROUTES, Route, full_paths
 from topics.api.subscribers import SubscriptionDocument
 from topics.contract.definition import Direction, Mode, Touchpoint
 from topics.contract.models.errors import ChannelError, IncreffError, Problem
 from topics.contract.sample_files import Sample, sample
 from topics.contract.touchpoints import TOUCHPOINTS
 from topics.documents.json_schema import Untitled
+from topics.paths.bases import MARKETPLACE_BASES
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
@@ -74,15 +75,18 @@ _FROM_MARKETPLACE: list[Schema] = [
 
 
 @cache
-def document() -> dict[str, Any]:
-    """The whole document. Each call returns the same object, which must not be changed."""
+def document(bases: tuple[str, ...] = MARKETPLACE_BASES) -> dict[str, Any]:
+    """The whole document. Each call returns the same object, which must not be changed. `bases`: the paths below which
+    marketplaces find their calls; the first stands in the document."""
     names, schemas = _schemas()
     paths: dict[str, Schema] = {}
     for touchpoint in TOUCHPOINTS:
         operation = _operation(touchpoint, sample(touchpoint.name), names)
-        paths.setdefault(full_path(touchpoint), {})[touchpoint.method.lower()] = operation
+        for number, path in enumerate(full_paths(touchpoint, bases[:1])):
+            former = {"operationId": f"{touchpoint.name}-former-{number}", "deprecated": True} if number else {}
+            paths.setdefault(path, {})[touchpoint.method.lower()] = {**operation, **former}
     for route in ROUTES:
-        paths.setdefault(route.public_path, {})[route.method.lower()] = _api_operation(route, names)
+        paths.setdefault(route.pattern.template, {})[route.method.lower()] = _api_operation(route, names)
     for probe in PROBES:
         paths[probe.path] = {"get": _probe(probe, names)}
     return {
@@ -93,7 +97,7 @@ def document() -> dict[str, Any]:
             "description": "Increff's public channel contract, for both sides, and the management API",
         },
         "tags": [
-            {"name": Direction.TO_INCREFF.value, "description": "As if Sluice were Increff"},
+            {"name": Direction.TO_INCREFF.value, "description": _as_increff(bases)},
             {"name": Direction.TO_MARKETPLACE.value, "description": "As if Sluice were the marketplace"},
             {"name": "management", "description": "State, facts and deliveries of orders; redrives"},
             {"name": "subscriptions", "description": "Subscribers, which get facts over HTTP"},
@@ -103,6 +107,11 @@ def document() -> dict[str, Any]:
         "paths": paths,
         "components": {"schemas": schemas, "securitySchemes": _SECURITY_SCHEMES},
     }
+
+
+def _as_increff(bases: tuple[str, ...]) -> str:
+    also = " and ".join(f"`{base or '/'}`" for base in bases[1:])
+    return f"As if Sluice were Increff{f'; the same calls are below {also}, too' if also else ''}"
 
 
 def _schemas() -> tuple[Names, Schema]:

@@ -19,6 +19,7 @@ from sluice.dev.sandbox.stock import CONSOLIDATED, LOCATION, Positions
 from sluice.dev.sandbox.stock_changes import stock_changes
 from topics.contract.definition import Direction, Touchpoint
 from topics.contract.models.inventory import SearchInventory, is_consolidated_body, split_valid
+from topics.paths.resources import add_route
 from topics.schema_base import problems
 
 TRANSPORTER = "GULF_EXPRESS"
@@ -135,9 +136,9 @@ class MarketplaceSandbox(Sandbox):
                 return self.error(400, "Input validation failed", problems(error)).response()
             return json_response({"inventories": self._positions.search(asked.locationCode, asked.channelSkuCodes)})
 
-        router.add_delete("/_sandbox/stock", lose_stock)
-        router.add_patch("/_sandbox/stock", stock_changes(self._positions))
-        router.add_post("/inventories", search)
+        add_route(router, "DELETE", "/_sandbox/stock", lose_stock)
+        add_route(router, "PATCH", "/_sandbox/stock", stock_changes(self._positions))
+        add_route(router, "POST", "/inventories", search)
 
     # State over a restart.
 

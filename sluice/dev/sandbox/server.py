@@ -21,6 +21,7 @@ from sluice.dev.sandbox.recorder import Recorded, Recorder, codes_in, keep, rest
 from topics.contract.definition import Direction, Touchpoint
 from topics.contract.touchpoints import TOUCHPOINTS
 from topics.http_faults import QuietRunner
+from topics.paths.resources import add_route
 from topics.records.json_record import encode_record
 from topics.records.json_text import JsonTextError, read
 from topics.schema_base import problems
@@ -175,7 +176,7 @@ def make_app(sandbox: Sandbox) -> web.Application:
     pipeline = _Pipeline(sandbox)
     for touchpoint in TOUCHPOINTS:
         if touchpoint.direction is sandbox.direction:
-            app.router.add_route(touchpoint.method, sandbox.prefix + touchpoint.far_path, pipeline.route(touchpoint))
+            add_route(app.router, touchpoint.method, sandbox.prefix + touchpoint.far_path, pipeline.route(touchpoint))
     _add_sandbox_routes(app.router, sandbox)
     app.router.add_route("*", "/{path:.*}", pipeline.route(None))
     app.cleanup_ctx.append(lambda _: _life(sandbox))
@@ -320,15 +321,15 @@ def _add_sandbox_routes(router: web.UrlDispatcher, sandbox: Sandbox) -> None:
     async def stock(_: web.Request) -> web.Response:
         return json_response(sandbox.show_stock())
 
-    router.add_get("/_sandbox/ready", ready)
-    router.add_get("/_sandbox/requests", requests)
-    router.add_delete("/_sandbox/requests", clear_requests)
-    router.add_get("/_sandbox/faults", faults)
-    router.add_put("/_sandbox/faults", set_faults)
-    router.add_delete("/_sandbox/faults", clear_faults)
-    router.add_get("/_sandbox/orders/{code}", order)
-    router.add_get("/_sandbox/returns/{code}", returned)
-    router.add_get("/_sandbox/stock", stock)
+    add_route(router, "GET", "/_sandbox/ready", ready)
+    add_route(router, "GET", "/_sandbox/requests", requests)
+    add_route(router, "DELETE", "/_sandbox/requests", clear_requests)
+    add_route(router, "GET", "/_sandbox/faults", faults)
+    add_route(router, "PUT", "/_sandbox/faults", set_faults)
+    add_route(router, "DELETE", "/_sandbox/faults", clear_faults)
+    add_route(router, "GET", "/_sandbox/orders/{code}", order)
+    add_route(router, "GET", "/_sandbox/returns/{code}", returned)
+    add_route(router, "GET", "/_sandbox/stock", stock)
     sandbox.add_routes(router)
     router.add_route("*", "/_sandbox/{path:.*}", _no_such_route)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -19,7 +19,9 @@ from topics import http_sessions
 from topics.configuration.channels import Channels
 from topics.contract.definition import Touchpoint
 from topics.contract.touchpoints import BY_NAME
+from topics.paths.patterns import filled, names_in
 from topics.records.json_text import write
+from topics.schema_base import canonical
 from topics.webhooks.addresses import is_address
 from topics.webhooks.dialling import network_fault
 
@@ -29,6 +31,8 @@ CONNECT_TIMEOUT_S = 10.0
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
+
+_AS_THEY_ARE: Mapping[str, str] = {}
 
 GET_CREDENTIAL = BY_NAME["get-credential"]
 
@@ -85,10 +89,12 @@ class HttpSender(Sender):
         destination = self._destinations[call.destination]
         total_s = destination.timeout_s if call.timeout_s is None else call.timeout_s
         touchpoint = call.touchpoint
-        names_members = touchpoint.query or bool(touchpoint.path_members)
-        members = call.read_members() if names_members else {}
-        url = far_url(destination.url, destination.far_path(touchpoint), touchpoint, members)
-        body = _body(call, members)
+        path, renamed = destination.far_path(touchpoint), destination.far_members.get(touchpoint.name)
+        is_read = touchpoint.query or touchpoint.path_members or touchpoint.former_paths or renamed
+        # A request of an earlier version may have the names of that version.
+        members = canonical(touchpoint.name, call.read_members()) if is_read else None
+        url = far_url(destination.url, path, touchpoint, members or {}, renamed or {})
+        body = call.text() if members is None else _body(touchpoint, members, path, renamed or {})
         try:
             async with self._session.request(
                 destination.far_method(touchpoint),
@@ -120,35 +126,43 @@ class HttpSender(Sender):
         return headers
 
 
-def _body(call: Call, members: dict[str, Any]) -> bytes | memoryview | None:
-    """The HTTP body of a call; None where it has none. `members` are read only where the path needs some of them."""
-    touchpoint = call.touchpoint
-    if touchpoint.query:
-        return None
-    if not touchpoint.path_members:
-        return call.text()
-    return write(touchpoint.carried_body(members))
+def _body(touchpoint: Touchpoint, members: dict[str, Any], path: str, names: Mapping[str, str]) -> bytes | None:
+    """The HTTP body of a call whose members were read; None where it has none."""
+    body = touchpoint.carried_body(members, names_in(path))
+    return None if body is None else write(_renamed(body, names))
+
+
+def _renamed(members: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The members of a call, and those of the objects in its lists, under the far side's names."""
+    if not names:
+        return members
+    return {names.get(name, name): _renamed_items(value, names) for name, value in members.items()}
+
+
+def _renamed_items(value: Any, names: Mapping[str, str]) -> Any:
+    if not isinstance(value, list):
+        return value
+    return [
+        {names.get(name, name): member for name, member in item.items()} if isinstance(item, dict) else item
+        for item in value
+    ]
 
 
 def _to_increff(call: Call) -> bool:
     return call.touchpoint.far_side == "increff"
 
 
-def far_url(base: str, path: str, touchpoint: Touchpoint, members: dict[str, Any]) -> URL:
-    """The URL of a call: path members are quoted (a code may hold `/`), members of a query touchpoint are its query."""
-    for name in touchpoint.path_members:
-        path = path.replace("{" + name + "}", _segment(_text(members.get(name, ""))))
-    url = base + path
+def far_url(
+    base: str, path: str, touchpoint: Touchpoint, members: dict[str, Any], names: Mapping[str, str] = _AS_THEY_ARE
+) -> URL:
+    """The URL of a call: path members are in the path, members of a query touchpoint are its query. `names`: those of
+    the far side."""
+    url = base + filled(path, {name: _text(members.get(name, "")) for name in touchpoint.path_members})
     if touchpoint.query:
-        pairs = [(name, _text(value)) for name, value in members.items() if value is not None]
+        pairs = [(names.get(name, name), _text(value)) for name, value in members.items() if value is not None]
         if pairs:
-            url += "?" + urlencode(pairs, quote_via=quote)
+            url += ("&" if "?" in url else "?") + urlencode(pairs, quote_via=quote)
     return URL(url, encoded=True)
-
-
-def _segment(text: str) -> str:
-    """A whole path segment. A code of dots alone would be a step in the path, and lead to another call."""
-    return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
 
 
 def _text(value: Any) -> str:

@@ -79,8 +79,8 @@ def decode_event(
     touchpoint = BY_NAME.get(envelope.type.removeprefix(COMMAND))
     if not envelope.type.startswith(COMMAND) or touchpoint is None or touchpoint.name not in OF_TOUCHPOINT:
         raise Poison("UNKNOWN_TYPE", f"header ce_type: orders.commands does not carry {envelope.type}")
-    if not is_validated:
-        members = _validated(touchpoint, members)
+    # What an earlier version has signed may have the names of that version.
+    members = canonical(touchpoint.name, members) if is_validated else _validated(touchpoint, members)
     return _command(record, members, envelope, touchpoint, channel, relay_deadline_ms, addresses.address_of(envelope))
 
 

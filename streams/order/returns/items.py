@@ -101,10 +101,9 @@ def added_items_refused(decision: Decision[Return]) -> Ruling:
 def cancel_return_items(decision: Decision[Return]) -> Ruling:
     """The named items do not come, unless they have arrived; naming them again changes nothing."""
     entity, body = decision.entity, decision.event.body
-    codes = [item["channelReturnItemCode"] for item in body["returnLineItems"]]
-    learn_return_items(
-        entity, ((item["channelReturnItemCode"], item["channelSkuCode"]) for item in body["returnLineItems"])
-    )
+    items = body["returnOrderItems"]
+    codes = [item["returnOrderItemCode"] for item in items]
+    learn_return_items(entity, ((item["returnOrderItemCode"], item["channelSkuCode"]) for item in items))
     ruling = _refusal(entity, "has no item", (code for code in codes if code not in entity.items))
     ruling = ruling or _refusal(entity, "has received item", (code for code in codes if entity.items[code].qc))
     if ruling is not None:

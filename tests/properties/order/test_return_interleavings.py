@@ -19,7 +19,7 @@ from streams.order.model.states import ReturnState
 from streams.order.returns.claims import shipped_units
 from streams.order.returns.questions import held_units
 from tests.support.orders import CHANNEL, CODE, START_MS, command, internal_event, packed_story
-from tests.unit.order.returns.test_returns import line_items_body, return_body
+from tests.unit.order.returns.test_returns import cancellation_body, line_items_body, return_body
 from topics.records.keys import order_key
 
 ORDER_KEY = order_key(CHANNEL, CODE)
@@ -35,7 +35,7 @@ def call(touchpoint: str, body: dict[str, Any], event_id: str, now_ms: int = STA
 FIRST = (
     call("create-return-order", return_body("R-1", "11"), "create"),
     call("create-return-order", return_body("R-1", "11"), "again", LATER_MS),
-    call("cancel-return-order-items", line_items_body(("2", "1")), "cancel", LATER_MS),
+    call("cancel-return-order-items", cancellation_body(("2", "1")), "cancel", LATER_MS),
     call("add-return-order-items", line_items_body(("3", "2")), "add", LATER_MS),
 )
 """The question of the Create is asked twice, so that one of its messages may come after what was told later."""

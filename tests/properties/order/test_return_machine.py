@@ -90,6 +90,11 @@ def _lines(code: str, items: list[int]) -> dict[str, Any]:
     return {"orderCode": CODE, "returnOrderCode": code, "locationCode": "L", "returnLineItems": lines}
 
 
+def _cancellation(code: str, items: list[int]) -> dict[str, Any]:
+    lines = [{"returnOrderItemCode": f"{n}", "channelSkuCode": _sku(n)} for n in items]
+    return {"orderCode": CODE, "returnOrderCode": code, "locationCode": "L", "returnOrderItems": lines}
+
+
 def _inspection(code: str, items: list[int], verdict: str) -> dict[str, Any]:
     inspected = [{"itemCode": f"{n}", "channelSkuCode": _sku(n), "qcStatus": verdict} for n in items]
     return {"forwardOrderCode": CODE, "returnOrderCode": code, "locationCode": "L", "orderItems": inspected}
@@ -100,7 +105,7 @@ calls = st.one_of(
     st.builds(Call, st.just("create-return-order"), st.builds(_create, codes, numbers), patience),
     st.builds(Call, st.just("create-return-order"), st.builds(_create, codes, numbers), patience),
     st.builds(Call, st.just("add-return-order-items"), st.builds(_lines, codes, numbers), patience),
-    st.builds(Call, st.just("cancel-return-order-items"), st.builds(_lines, codes, numbers), patience),
+    st.builds(Call, st.just("cancel-return-order-items"), st.builds(_cancellation, codes, numbers), patience),
     st.builds(
         Call, st.just("return-order-acknowledgement"), st.builds(_inspection, codes, numbers, verdicts), patience
     ),

@@ -46,6 +46,11 @@ def _items(order: str, *units: int) -> dict[str, Any]:
     return {"orderCode": order, "returnOrderCode": f"R-{order}", "locationCode": "L", "returnLineItems": lines}
 
 
+def _cancelled(order: str, *units: int) -> dict[str, Any]:
+    lines = [{"returnOrderItemCode": f"{n}", "channelSkuCode": "SKU-1"} for n in units]
+    return {"orderCode": order, "returnOrderCode": f"R-{order}", "locationCode": "L", "returnOrderItems": lines}
+
+
 def _inspection(order: str, *units: int) -> dict[str, Any]:
     items = [{"itemCode": f"{n}", "channelSkuCode": "SKU-1", "qcStatus": "PASS"} for n in units]
     return {"returnOrderCode": f"R-{order}", "forwardOrderCode": order, "locationCode": "L", "orderItems": items}
@@ -77,7 +82,7 @@ COMMANDS += [
         ("create-return-order", _return(code, 1)),
         ("create-return-order", _return(code, 1, 2)),
         ("add-return-order-items", _items(code, 3)),
-        ("cancel-return-order-items", _items(code, 1)),
+        ("cancel-return-order-items", _cancelled(code, 1)),
         ("return-order-acknowledgement", _inspection(code, 1)),
     )
 ]

@@ -121,17 +121,17 @@ class UpdateReturns(Body):
 
 
 class CancelledReturnItem(Body):
-    channelReturnItemCode: Code
     channelSkuCode: Code
+    returnOrderItemCode: Code
 
 
 class CancelReturnOrderItems(Body):
-    """Assumed: the contract's page was not found."""
+    """As clients of Increff send it: the contract's own page was not found."""
 
     returnOrderCode: Code
     orderCode: Code
     locationCode: Code
-    returnLineItems: Annotated[list[CancelledReturnItem], Field(min_length=1, max_length=ITEMS_MAX)]
+    returnOrderItems: Annotated[list[CancelledReturnItem], Field(min_length=1, max_length=ITEMS_MAX)]
 
 
 class InspectedItem(Body):

@@ -18,6 +18,7 @@ from sluice.dev.sandbox.rate_limit import REQUESTS_PER_WINDOW, SlidingWindow
 from sluice.dev.sandbox.server import Answer, Sandbox, same_headers
 from sluice.dev.sandbox.stock_changes import stock_changes
 from topics.contract.definition import Direction, Touchpoint
+from topics.paths.resources import add_route
 
 PREFIX = "/assure-magic2"
 DEMO_CREDENTIALS = {"authUsername": "sluice", "authPassword": "sluice-secret", "authDomainName": "demo"}
@@ -88,7 +89,7 @@ class IncreffSandbox(Sandbox):
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         self._warehouse.add_routes(router)
-        router.add_patch("/_sandbox/stock", stock_changes(self._records.positions))
+        add_route(router, "PATCH", "/_sandbox/stock", stock_changes(self._records.positions))
 
     async def start(self) -> None:
         await self._warehouse.start()
@@ -239,9 +240,9 @@ class IncreffSandbox(Sandbox):
         if returned is None:
             return self._bad(f"returnOrderCode: {members['returnOrderCode']} is not known")
         known = {item["itemCode"] for item in returned.items}
-        codes = [item["channelReturnItemCode"] for item in members["returnLineItems"]]
+        codes = [item["returnOrderItemCode"] for item in members["returnOrderItems"]]
         faults = [
-            f"returnLineItems[{index}].channelReturnItemCode: {code} is "
+            f"returnOrderItems[{index}].returnOrderItemCode: {code} is "
             + ("received already" if code in returned.received else "not in the return")
             for index, code in enumerate(codes)
             if code not in known or code in returned.received

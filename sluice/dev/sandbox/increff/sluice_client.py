@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import aiohttp
 
 from topics import http_sessions
 from topics.contract.touchpoints import BY_NAME
+from topics.paths.bases import INCREFF_BASE
+from topics.paths.patterns import filled
 from topics.records.json_text import JsonTextError, read, write
 
 TIMEOUT_S = 45.0
@@ -49,7 +50,7 @@ class SluiceClient:
         bootstrap_headers: Mapping[str, str] = DEMO_BOOTSTRAP,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._base = f"{url.rstrip('/')}/channels/{quote(channel, safe='')}"
+        self._base = url.rstrip("/") + filled(INCREFF_BASE, {"channel": channel})
         self._headers = dict(headers)
         self._bootstrap_headers = dict(bootstrap_headers)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)

@@ -15,6 +15,7 @@ from sluice.dev.sandbox.increff.records import Records
 from sluice.dev.sandbox.increff.sluice_client import SluiceAnswer, SluiceClient
 from sluice.dev.sandbox.server import found, json_response, usage_error
 from sluice.dev.sandbox.stock import CONSOLIDATED, LOCATION
+from topics.paths.resources import add_route
 from topics.records.json_text import JsonTextError, read
 
 STOCK_BATCH = 200
@@ -117,11 +118,11 @@ class Warehouse:
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         for name in STEPS:
-            router.add_post(f"/_sandbox/orders/{{code}}/{name}", self._on_demand(name))
-        router.add_post("/_sandbox/returns/{code}/acknowledge", self._on_demand_return)
-        router.add_put("/_sandbox/stock", self._on_demand_stock)
-        router.add_get("/_sandbox/autopilot", self._show_autopilot)
-        router.add_put("/_sandbox/autopilot", self._switch_autopilot)
+            add_route(router, "POST", f"/_sandbox/orders/{{code}}/{name}", self._on_demand(name))
+        add_route(router, "POST", "/_sandbox/returns/{code}/acknowledge", self._on_demand_return)
+        add_route(router, "PUT", "/_sandbox/stock", self._on_demand_stock)
+        add_route(router, "GET", "/_sandbox/autopilot", self._show_autopilot)
+        add_route(router, "PUT", "/_sandbox/autopilot", self._switch_autopilot)
 
     def _on_demand(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def call(request: web.Request) -> web.Response:

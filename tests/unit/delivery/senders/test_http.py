@@ -101,7 +101,7 @@ def call(name: str, members: dict[str, Any] | None = None, **more: Any) -> Call:
             "cancel-return-order-items",
             {"orderCode": "A"},
             "POST",
-            "/assure-magic2/return/cancel-return-order/item",
+            "/assure-magic2/return/cancel-items",
             b'{"orderCode":"A"}',
         ),
         (

@@ -27,7 +27,7 @@ def found(envelope: Envelope, _record: Any) -> Reply:
 
 def path_of(route: Route) -> str:
     words = {"code": "O", "channel": "demo", "id": "x", "location": "L", "request": "r", "action": "skip"}
-    path = route.public_path
+    path = route.pattern.template
     if "/inventory/" in path:
         words["action"] = "pause"
     for name, word in words.items():

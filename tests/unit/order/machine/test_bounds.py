@@ -195,7 +195,7 @@ def test_a_known_manifest_with_other_shipments_gets_the_same_answer_and_a_fact_o
 @pytest.mark.parametrize(
     ("touchpoint", "items", "name"),
     [
-        ("cancel-return-order-items", "returnLineItems", "channelReturnItemCode"),
+        ("cancel-return-order-items", "returnOrderItems", "returnOrderItemCode"),
         ("return-order-acknowledgement", "orderItems", "itemCode"),
     ],
 )

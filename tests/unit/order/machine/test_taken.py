@@ -77,7 +77,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "add-return-order-items": (returned, {**sample("add-return-order-items"), **RETURN_CODE}),
     "cancel-return-order-items": (
         returned,
-        {**sample("cancel-return-order-items"), **RETURN_CODE, "returnLineItems": ITEMS[:1]},
+        {**sample("cancel-return-order-items"), **RETURN_CODE, "returnOrderItems": ITEMS[:1]},
     ),
     "return-order-acknowledgement": (returned, inspection_body({**RETURN["orderItems"][0], "qcStatus": "FAIL"})),
 }

@@ -47,9 +47,15 @@ def return_body(code: str = "R-1", units: str = "1", **changes: Any) -> dict[str
 
 
 def line_items_body(*items: tuple[str, str], code: str = "R-1") -> dict[str, Any]:
-    """Add or cancel: (item, SKU number)."""
+    """Add: (item, SKU number)."""
     lines = [{"channelReturnItemCode": f"{code}-{n}", "channelSkuCode": f"SKU-{sku}"} for n, sku in items]
     return {"orderCode": CODE, "returnOrderCode": code, "locationCode": "DXB-WH-01", "returnLineItems": lines}
+
+
+def cancellation_body(*items: tuple[str, str], code: str = "R-1") -> dict[str, Any]:
+    """Cancel: (item, SKU number)."""
+    lines = [{"channelSkuCode": f"SKU-{sku}", "returnOrderItemCode": f"{code}-{n}"} for n, sku in items]
+    return {"orderCode": CODE, "returnOrderCode": code, "locationCode": "DXB-WH-01", "returnOrderItems": lines}
 
 
 def inspection_body(code: str = "R-1", /, **verdicts: str) -> dict[str, Any]:
@@ -148,7 +154,7 @@ def test_all_returns_of_an_order_together_hold_no_more_than_left() -> None:
 def test_a_unit_whose_cancellation_increff_took_may_come_back_with_another_return() -> None:
     story = packed_story()
     story.outcome(create(story, "11").request)
-    cancelled = story.tell("cancel-return-order-items", line_items_body(("2", "1")))
+    cancelled = story.tell("cancel-return-order-items", cancellation_body(("2", "1")))
     assert (cancelled.verdict, cancelled.facts) == (Verdict.APPLIED, ["return-items-cancelled"])
     assert create(story, "1", "R-2").verdict is Verdict.REFUSED
     story.outcome(cancelled.request)
@@ -240,7 +246,7 @@ def test_a_cancellation_while_items_are_asked_for_is_not_lost_whichever_comes_fi
         create(story, "12")
         asked = story.feed_only(command("add-return-order-items", line_items_body(("3", "1")), "add", story.now_ms))
         cancelled = story.feed_only(
-            command("cancel-return-order-items", line_items_body(("2", "2")), "cancel", story.now_ms, offered=False)
+            command("cancel-return-order-items", cancellation_body(("2", "2")), "cancel", story.now_ms, offered=False)
         )
         told = [*asked.commands, *cancelled.commands]
         story.pass_on(told[first])
@@ -268,9 +274,9 @@ def test_no_unit_is_cancelled_and_inspected() -> None:
     story = packed_story()
     create(story, "112")
     story.tell("return-order-acknowledgement", inspection_body(i1="PASS"))
-    inspected = story.tell("cancel-return-order-items", line_items_body(("1", "1")))
+    inspected = story.tell("cancel-return-order-items", cancellation_body(("1", "1")))
     assert (inspected.verdict, "has received item R-1-1" in inspected.reply.message) == (Verdict.REFUSED, True)
-    cancelled = story.tell("cancel-return-order-items", line_items_body(("2", "1"), ("3", "2")))
+    cancelled = story.tell("cancel-return-order-items", cancellation_body(("2", "1"), ("3", "2")))
     assert cancelled.facts == ["return-items-cancelled", "return-completed"]
     # Increff is the authority: as long as it has not taken the cancellation, an inspection says what arrived.
     arrived = story.tell("return-order-acknowledgement", inspection_body(i2="FAIL"))
@@ -284,8 +290,8 @@ def test_no_unit_is_cancelled_and_inspected() -> None:
 def test_cancelling_every_item_cancels_the_return() -> None:
     story = packed_story()
     create(story, "11")
-    story.tell("cancel-return-order-items", line_items_body(("1", "1")))
-    step = story.tell("cancel-return-order-items", line_items_body(("2", "1")))
+    story.tell("cancel-return-order-items", cancellation_body(("1", "1")))
+    step = story.tell("cancel-return-order-items", cancellation_body(("2", "1")))
     assert (returned(story).state, step.facts) == ("CANCELLED", ["return-items-cancelled", "return-cancelled"])
 
 
@@ -348,7 +354,7 @@ def test_an_order_met_midway_admits_what_left_before_it_was_known_and_lists_it()
 
 ADOPTING = {
     "update-returns": {"returnOrderCode": "R-1", "locationCode": "DXB-WH-01", "trackingCode": "A-2"},
-    "cancel-return-order-items": line_items_body(("1", "1")),
+    "cancel-return-order-items": cancellation_body(("1", "1")),
     "return-order-acknowledgement": inspection_body(i1="PASS"),
     "add-return-order-items": line_items_body(("1", "1")),
 }
@@ -375,7 +381,7 @@ def test_an_adopted_return_is_never_complete_and_is_counted_only_for_what_its_or
     assert returned(story).state == "ACKNOWLEDGED"
     story = packed_story()
     story.unknown_orders = "adopt"
-    story.tell("cancel-return-order-items", line_items_body(("1", "1")))
+    story.tell("cancel-return-order-items", cancellation_body(("1", "1")))
     assert story.tell("add-return-order-items", line_items_body(("2", "1"))).verdict is Verdict.APPLIED
     assert claims(story) == {"R-1": {"SKU-1": 1}}
     assert story.tell("add-return-order-items", line_items_body(("3", "1"), ("4", "1"))).verdict is Verdict.REFUSED

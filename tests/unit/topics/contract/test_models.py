@@ -88,7 +88,7 @@ REFUSED: list[tuple[str, Path, Any, str]] = [
     ("create-return-order", ("forwardOrderCode",), None, "may not be null"),
     ("update-returns", ("expectedDate",), "soon", "must be an ISO-8601 date or time"),
     ("update-returns", ("returnOrderItemAttributes", 0, "orderItemCode"), None, "may not be null"),
-    ("cancel-return-order-items", ("returnLineItems", 0, "channelReturnItemCode"), "", "may not be empty"),
+    ("cancel-return-order-items", ("returnOrderItems", 0, "returnOrderItemCode"), "", "may not be empty"),
     ("acknowledgement", ("orders", 0, "orderCode"), None, "may not be null"),
     ("acknowledgement", ("consolidationType",), "SOME", "must be 'ALL', 'STORE' or 'NONE'"),
     (PACK, ("shipmentId",), "4810023", "must be a whole number"),

@@ -1,0 +1,67 @@
+"""Requests that no route takes as they were sent: a path in another spelling is taken, all others are refused."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from aiohttp import web
+
+from gateway.http.answers import Refused, bad_data, is_api, shape_of
+from gateway.http.call import Call
+from gateway.http.responder import Responder
+from topics.paths.bases import INCREFF_BASE
+from topics.paths.patterns import PathError, PathPattern, plain
+from topics.paths.resources import Found, PatternResource
+
+_TARGET_CHARS = 200
+"""Characters of an unknown path that its refusal quotes."""
+
+
+class Unmatched(PatternResource):
+    """The resource of a router that is asked last. `bases`: the paths below which marketplaces find their calls.
+
+    Base URLs that end in a slash lead to a second one before the path, and some clients end each path with one. Between
+    two parts of a path a second slash stands for an empty code, so that is no spelling of anything.
+    """
+
+    def __init__(self, router: web.UrlDispatcher, bases: tuple[str, ...], responder: Responder) -> None:
+        super().__init__(PathPattern("/"))
+        self._router = router
+        self._responder = responder
+        bases_and_channels = [*map(re.escape, bases), re.escape(INCREFF_BASE.partition("{")[0]) + "[^/]+", ""]
+        self._doubled = re.compile(f"/*({'|'.join(bases_and_channels)})/+")
+        self._refusing = self.add_route("*", self._refuse)
+
+    async def resolve(self, request: web.Request) -> Found:
+        """Finds the route of a path that is spelt in another way, and otherwise why there is none."""
+        path = plain(self._doubled.sub(r"\1/", request.rel_url.raw_path, count=1))
+        methods: set[str] = set()
+        fault = ""
+        for resource in self._router.resources():
+            if not isinstance(resource, PatternResource) or resource is self:
+                continue
+            try:
+                values = resource.pattern.match(path)
+            except PathError as error:
+                fault = str(error)
+                continue
+            if values is not None:
+                found, allowed = resource.taken(request.method, values)
+                if found is not None:
+                    return found, allowed
+                methods |= allowed
+        why = {"path": path, "allow": ", ".join(sorted(methods)), "fault": fault}
+        return web.UrlMappingMatchInfo(why, self._refusing), methods
+
+    async def _refuse(self, request: web.Request) -> web.Response:
+        why = request.match_info
+        target = f"{request.method} {request.path[:_TARGET_CHARS]}"
+        refused = Refused(404, "UNKNOWN" if is_api(why["path"]) else "PATH_UNKNOWN", "There is no such path", target)
+        if why["allow"]:
+            message = "This path does not have this method"
+            refused = Refused(405, "METHOD_NOT_ALLOWED", message, target, headers=(("Allow", why["allow"]),))
+        elif why["fault"]:
+            refused = bad_data(why["fault"])
+        label = "api-unknown" if is_api(why["path"]) else "unknown"
+        return self._responder.respond(Call(label, time.perf_counter()), shape_of(why["path"])(refused))
