@@ -23,6 +23,10 @@ CHANNEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """A channel's name is part of paths and record keys, and some keys of Sluice's own begin with `~`."""
 REPLY_TOPIC = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 """The NAME of a reply topic: one part of a topic's name."""
+RESUBMIT_AFTER_S = 3_600.0
+"""Most refusals are of an SKU that is not mapped at Increff, which a person mends within hours; who mapped it need not
+wait (`sluice orders resubmit`). A thousand refused orders that their marketplace repeats without end then take 17 of
+Increff's 200 calls a minute."""
 
 SENT_TO_MARKETPLACES: tuple[Touchpoint, ...] = tuple(
     touchpoint
@@ -196,6 +200,13 @@ class Channel(BaseModel):
         "until the Create comes, `adopt` accepts the order as it is (for a cut-over), `refuse` refuses it",
     )
 
+    resubmit_after_s: float = Field(
+        default=RESUBMIT_AFTER_S,
+        ge=0,
+        description="how long after Increff refused an order or a return the same Create asks Increff again, when the "
+        "marketplace repeats it; until then a repeat gets the remembered refusal; 0: always",
+    )
+
     @field_validator("off")
     @classmethod
     def _optional(cls, off: frozenset[str]) -> frozenset[str]:
@@ -257,7 +268,8 @@ class Channel(BaseModel):
     @cached_property
     def policy(self) -> Policy:
         """The deadlines of this channel for the order machine."""
-        return self.sla.policy(handover=self.offers(BY_NAME["handover-notification"]))
+        handover = self.offers(BY_NAME["handover-notification"])
+        return self.sla.policy(handover=handover, resubmit_after_s=self.resubmit_after_s)
 
     def location_type(self, location: str) -> str:
         return self.locations.get(location, "Warehouse")

@@ -19,6 +19,7 @@ from topics.records.models import (
     AttemptRecord,
     DeadRecord,
     OrderAsked,
+    ResubmitAsked,
     ReturnClaimed,
     ReturnDecided,
     ShipmentManifestedTold,
@@ -94,6 +95,7 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
         Message("return-claimed", envelope.RETURN_CLAIMED, ReturnClaimed, "From a return to its order"),
         Message("return-decided", envelope.RETURN_DECIDED, ReturnDecided, "The order's answer to a claim"),
         Message("tick", envelope.TICK, Ticked, "From the owner of a partition to itself"),
+        Message("resubmit", envelope.RESUBMIT, ResubmitAsked, "An operator has a refused request sent again"),
         Message("order-query", envelope.ORDER_QUERY, OrderAsked, "A query for an order's whole state"),
     ),
     "orders.events": tuple(_facts(FACTS)),
@@ -111,6 +113,12 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
     "deliveries.permits": (Message("permit", "", Any, "The delivery role's own"),),
     "deliveries.dead": (
         Message("delivery-dead", envelope.DELIVERY_DEAD, DeadRecord, "A request that was given up"),
+        Message(
+            "delivery-refused",
+            envelope.DELIVERY_REFUSED,
+            DeadRecord,
+            "A request that was refused, and whose order goes by that: an operator may have it sent again",
+        ),
         Message(
             "delivery-concluded",
             envelope.DELIVERY_CONCLUDED,

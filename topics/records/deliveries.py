@@ -14,6 +14,9 @@ from topics.records.json_record import JsonRecord, decode_by, decode_record
 from topics.records.json_text import read, write
 from topics.values import named_value
 
+TAKES_PLACE_OF = "sluice-takes-place-of"
+"""Header of a DELIVERY_REQUEST: id of the refused request that it repeats, which is then not to be sent again."""
+
 REDRIVE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -227,6 +230,8 @@ class Conclusion(StrEnum):
     """The far side took it after all."""
     SKIPPED = "skipped"
     """An operator let its lane go on without it."""
+    RESUBMITTED = "resubmitted"
+    """Another request has taken its place."""
     NOT_TAKEN = "not-taken"
     """Delivery did not accept the redriven request; it is as dead as before."""
 

@@ -6,7 +6,11 @@ from typing import Any
 
 from pydantic import Field
 
-from topics.schema_base import Body, Code
+from topics.records.envelope import ID_CHARS_MAX
+from topics.schema_base import TEXT_MAX, Body, Code
+
+REASON_CHARS_MAX = 500
+"""Characters of an operator's reason: a sentence for those who read the order's history."""
 
 
 class ShipmentManifestedTold(Body):
@@ -40,6 +44,24 @@ class ReturnDecided(Body):
     admitted: bool
     reason: str
     forwardKnown: bool
+
+
+class ResubmitAsked(Body):
+    """An operator has the refused request with this id sent again. One of `orderCode`, `returnOrderCode` and
+    `manifestId` names what it is of. `body`: its members; `saidMs`: when it was first made, epoch milliseconds; `by`,
+    `address` and `reason`: the operator, from where, and why; `dryRun`: only answer whether it would be sent."""
+
+    orderCode: Code | None = None
+    returnOrderCode: Code | None = None
+    manifestId: Code | None = None
+    request: str = Field(min_length=1, max_length=ID_CHARS_MAX)
+    touchpoint: str
+    body: dict[str, Any]
+    saidMs: int = Field(ge=0)
+    by: str = Field(max_length=TEXT_MAX)
+    address: str = Field(max_length=TEXT_MAX)
+    reason: str = Field(min_length=1, max_length=REASON_CHARS_MAX)
+    dryRun: bool = False
 
 
 class Ticked(Body):

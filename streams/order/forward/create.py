@@ -23,6 +23,7 @@ from streams.order.model.decision import (
 from streams.order.model.entities import Order
 from streams.order.model.events import Event
 from streams.order.model.parts import Line
+from streams.order.model.refusals import remembered_refusal
 from streams.order.model.said import note_said
 from streams.order.model.states import OrderState
 from topics.contract.touchpoints import BY_NAME
@@ -69,11 +70,19 @@ def repeat_create(decision: Decision[Order]) -> Ruling:
 
 
 def retry_create(decision: Decision[Order]) -> Ruling:
-    """A Create after Increff refused the last one. The same gets the reason; a corrected one is a new attempt."""
+    """A Create after Increff refused the last one. A corrected one is a new attempt; so is the same, at most once in
+    the time that the channel allows. Until then it gets the reason."""
     order = decision.entity
-    corrected = digest(CREATE.request, decision.event.body)
-    if corrected == order.digest:
-        return refused(_refusal(order))
+    payload = digest(CREATE.request, decision.event.body)
+    remembered = None
+    if payload == order.digest:
+        remembered = remembered_refusal(decision, _refusal(order), order.milestones.get("rejected", 0))
+    return remembered or create_again(decision, payload)
+
+
+def create_again(decision: Decision[Order], payload: str) -> Ruling:
+    """A new attempt of a Create that Increff refused. Of the last one nothing stays."""
+    order = decision.entity
     if decision.awaited():
         # The answer will be about the items of the refused attempt.
         return failed(f"a request of order {order.code} is still out for an answer; repeat later")
@@ -83,7 +92,8 @@ def retry_create(decision: Decision[Order]) -> Ruling:
     order.milestones.pop("rejected", None)
     order.acknowledged.clear()
     order.forget_calls()
-    return _submit(decision, corrected)
+    decision.former = order.request
+    return _submit(decision, payload)
 
 
 def create_taken(decision: Decision[Order]) -> Ruling:

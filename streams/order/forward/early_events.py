@@ -28,7 +28,7 @@ MAY_COME_EARLY = (
 """Events that report what has happened, so that their forerunner must be on its way. Events that ask for something are
 refused instead."""
 
-APPLYING = OUTCOMES | {EventKind.CREATE}
+APPLYING = OUTCOMES | {EventKind.CREATE, EventKind.RESUBMIT}
 """After each of these all early events are decided again: a Create or a Pack's answer may have come, and any outcome
 may have made room for a request."""
 

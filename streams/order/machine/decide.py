@@ -10,6 +10,7 @@ from streams.order.forward import adopt, create, deferred_calls, early_events, f
 from streams.order.forward.progress import order_context
 from streams.order.machine import watchdog
 from streams.order.machine.outcomes import entity_context, note_outcome
+from streams.order.machine.resubmit import preview
 from streams.order.machine.transitions import MAKERS, TABLES, absent
 from streams.order.model import limits
 from streams.order.model.canonical import id_digest
@@ -71,6 +72,8 @@ def advance(entity: Entity | None, event: Event, now_ms: int, lookup: AnswerLook
     if event.kind is EventKind.QUERY:
         ruling = Ruling(Verdict.ANSWERED, body=document(entity) if entity is not None else None)
         return _unchanged(entity, event, ruling)
+    if event.kind is EventKind.RESUBMIT and event.body["dryRun"]:
+        return _unchanged(entity, event, preview(entity, event, now_ms))
     if entity is None:
         return _decide_first(event, now_ms, lookup)
     known = _known(entity, event, now_ms)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streams.order.forward import adopt, cancel, create, early_events, pack, shipments
-from streams.order.machine import outcomes
+from streams.order.machine import outcomes, resubmit
 from streams.order.manifests import manifests
 from streams.order.model.decision import AnswerLookup, Decision, Ruling, early, refused
 from streams.order.model.entities import Entity, Manifest, Order, Return
@@ -199,6 +199,14 @@ ORDER: Table = {
         _GOES_ON,
         (ENDED, ()),
     ),
+    # From an operator.
+    **_on(
+        E.RESUBMIT,
+        resubmit.resubmit_request,
+        ((S.REJECTED,), (S.RECEIVED, S.HELD)),
+        *_HOLDS,
+        ((*IN_WAREHOUSE, *FINISHED), ()),
+    ),
     **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, ((*CREATED, S.REJECTED), ())),
     **_on(E.OVERTAKEN, outcomes.notice_overtaken, ((*CREATED, S.REJECTED), ())),
 }
@@ -257,9 +265,11 @@ RETURN: Table = {
     **_on(E.ITEMS_CANCELLED, outcomes.notice_taken, (NOT_ADMITTED, ())),
     **_on(E.NOTICE_TAKEN, outcomes.notice_taken, (R, ())),
     **_on(E.NOTICE_FAILED, outcomes.notice_failed, (R, ())),
+    **_on(E.RESUBMIT, resubmit.resubmit_request, ((R.REJECTED, R.REFUSED), (R.ASKED,))),
+    **_on(E.RESUBMIT, resubmit.resubmit_request, ((*COMING, *ARRIVED, R.CANCELLED), ())),
     **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, (R, ())),
 }
-for _event in (E.ADD_RETURN_ITEMS, E.UPDATE_RETURN, E.CANCEL_RETURN_ITEMS, E.ACKNOWLEDGE_RETURN):
+for _event in (E.ADD_RETURN_ITEMS, E.UPDATE_RETURN, E.CANCEL_RETURN_ITEMS, E.ACKNOWLEDGE_RETURN, E.RESUBMIT):
     RETURN |= _on(_event, returns.return_undecided, ((R.ASKED,), ()))
 
 MANIFEST: Table = {
@@ -272,6 +282,7 @@ MANIFEST: Table = {
     **_on(
         E.MANIFEST_FAILED, manifests.manifest_failed, ((M.REQUESTED,), (M.REFUSED,)), ((M.MANIFESTED, M.REFUSED), ())
     ),
+    **_on(E.RESUBMIT, resubmit.resubmit_request, (M, ())),
     **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, (M, ())),
 }
 

@@ -13,7 +13,7 @@ from streams.order.model.canonical import call_digest, digest, id_digest
 from streams.order.model.effects import Effect, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
 from streams.order.model.entities import Entity, request_id
 from streams.order.model.events import Event, EventKind, kind_of_command
-from streams.order.model.parts import Delivery, NotedFact, Relay, Waiter
+from streams.order.model.parts import RESUBMITTED, Delivery, NotedFact, Relay, Waiter
 from topics.contract.definition import AtDeadline, Direction, Repeat, Touchpoint
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import Outcome, OutcomeKind
@@ -78,7 +78,7 @@ class NoRoomError(Exception):
 class Decision(Generic[EntityT]):
     """`entity` is the decision's own copy and may be changed."""
 
-    __slots__ = ("_call", "effects", "entity", "event", "listed", "lookup", "now_ms")
+    __slots__ = ("_call", "effects", "entity", "event", "former", "listed", "lookup", "now_ms")
 
     def __init__(self, entity: EntityT, event: Event, now_ms: int, lookup: AnswerLookup) -> None:
         self.entity = entity
@@ -89,6 +89,8 @@ class Decision(Generic[EntityT]):
         self._call: str | None = None
         self.listed = False
         """Whether the list of deliveries changed, although nothing follows from it."""
+        self.former = ""
+        """The refused request whose place the request of this decision takes."""
 
     @property
     def call(self) -> str:
@@ -130,6 +132,7 @@ class Decision(Generic[EntityT]):
         offered: bool = True,
         reply_to: Address | None = None,
         deadline_ms: int | None = None,
+        said_ms: int = 0,
     ) -> Decision[EntityT]:
         """The decision on an event that was kept for later, as a part of this one.
 
@@ -147,6 +150,8 @@ class Decision(Generic[EntityT]):
             offered=offered,
             reply_to=reply_to,
             deadline_ms=deadline_ms,
+            policy=self.event.policy,
+            said_ms=said_ms,
         )
         decision = Decision(entity, event, self.now_ms, self.lookup)
         decision.effects = self.effects
@@ -181,6 +186,9 @@ class Decision(Generic[EntityT]):
             return ""
         if not self.entity.has_room():
             raise NoRoomError
+        listed = self.entity.delivery(self.former) if self.former else None
+        if listed is not None:
+            listed.status = RESUBMITTED
         return self._request(touchpoint, body, request_id(self.event.id), None, relay=False, hold=hold)
 
     def ask_far_side(self, touchpoint: Touchpoint, body: dict[str, Any], key: str, data: Any = None) -> Ruling:
@@ -346,6 +354,7 @@ class Decision(Generic[EntityT]):
                 deadline_ms=deadline_ms if relay else None,
                 withdraw=relay and touchpoint.at_deadline is AtDeadline.WITHDRAW,
                 hold=hold,
+                former=self.former,
             )
         )
         return request

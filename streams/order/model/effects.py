@@ -20,7 +20,7 @@ class PublishFact:
 @value
 class RequestDelivery:
     """A request to a far side. `beside`: it has a lane of its own, and does not queue in the order's. `hold`: it puts
-    the order on hold or releases it."""
+    the order on hold or releases it. `former`: the request that the far side refused, and that this one repeats."""
 
     id: str
     destination: str
@@ -32,6 +32,7 @@ class RequestDelivery:
     deadline_ms: int | None = None
     withdraw: bool = False
     hold: bool = False
+    former: str = ""
 
 
 @value

@@ -231,6 +231,10 @@ class Return(Entity, kw_only=True, omit_defaults=True, tag="return"):
     question: Question | None = None
     adopted: bool = False
     """First met midway: its items are those that calls named, and there may be more."""
+    rejected_ms: int = field(default=0, name="rejected")
+    """When Increff refused it last, epoch milliseconds."""
+    former: str = ""
+    """The request that Increff refused, while the forward order is asked about its call once more."""
 
     @property
     def key(self) -> bytes:

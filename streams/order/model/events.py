@@ -53,6 +53,7 @@ class EventKind(StrEnum):
     MANIFEST_TAKEN = "manifest taken"
     MANIFEST_FAILED = "manifest failed"
 
+    RESUBMIT = "resubmit"
     TICK = "tick"
     QUERY = "query"
 

@@ -17,6 +17,10 @@ UNNUMBERED = -(2**62)
 """Shipments without a known shipmentId get ids that count down from here. Increff's ids are nowhere near."""
 
 
+RESUBMITTED = "resubmitted"
+"""The status of a refused delivery once another request has taken its place."""
+
+
 class Part(Struct, array_like=True):
     """Encoded by position: a new member goes last, and has a default."""
 
@@ -90,7 +94,7 @@ class Delivery(Part):
     @property
     def settled(self) -> bool:
         """No further outcome is expected. A dead one may still be retried by an operator."""
-        return self.status in ("delivered", "refused", "expired", "superseded")
+        return self.status in ("delivered", "refused", "expired", "superseded", RESUBMITTED)
 
     @property
     def given_up(self) -> bool:

@@ -24,6 +24,7 @@ from topics.records.envelope import (
     COMMAND,
     DELIVERY_OUTCOME,
     ORDER_QUERY,
+    RESUBMIT,
     RETURN_CLAIMED,
     RETURN_DECIDED,
     SENT_ID_CHARS_MAX,
@@ -34,7 +35,7 @@ from topics.records.envelope import (
 )
 from topics.records.json_text import JsonTextError, read
 from topics.records.keys import manifest_key, order_key, return_key, split
-from topics.records.models import ReturnClaimed, ReturnDecided, ShipmentManifestedTold
+from topics.records.models import ResubmitAsked, ReturnClaimed, ReturnDecided, ShipmentManifestedTold
 from topics.records.shape import NESTING_MAX, has_too_many_values, is_too_deep
 from topics.records.signing import Signer
 from topics.records.verdicts import Address
@@ -74,6 +75,8 @@ def decode_event(
     members = _members(record, values_max, is_validated=is_validated)
     if envelope.type == ORDER_QUERY:
         return _query(members, envelope, addresses.address_of(envelope))
+    if envelope.type == RESUBMIT:
+        return _resubmit(members, envelope, channel, addresses.address_of(envelope), is_validated=is_validated)
     if envelope.type in _INTERNAL:
         return _internal(members, envelope, channel)
     touchpoint = BY_NAME.get(envelope.type.removeprefix(COMMAND))
@@ -178,6 +181,20 @@ def _code_of(key: bytes) -> str:
 
 def _query(members: dict[str, Any], envelope: Envelope, reply_to: Address | None) -> Event:
     """The event of a query, which names an order, a return or a manifest."""
+    code, key = _named(members, envelope)
+    return Event(
+        kind=EventKind.QUERY,
+        id=envelope.id,
+        channel=envelope.channel,
+        code=code,
+        key=key,
+        body=members,
+        reply_to=reply_to,
+    )
+
+
+def _named(members: dict[str, Any], envelope: Envelope) -> tuple[str, bytes]:
+    """Code and key of the order, return or manifest that the members name."""
     makers: dict[str, Callable[[str, str], bytes]] = {
         "returnOrderCode": return_key,
         "orderCode": order_key,
@@ -186,16 +203,38 @@ def _query(members: dict[str, Any], envelope: Envelope, reply_to: Address | None
     for name, make in makers.items():
         code = members.get(name)
         if code is not None:
-            return Event(
-                kind=EventKind.QUERY,
-                id=envelope.id,
-                channel=envelope.channel,
-                code=str(code),
-                key=make(envelope.channel, str(code)),
-                body=members,
-                reply_to=reply_to,
-            )
-    raise Poison("BAD_DATA", "a query needs orderCode, returnOrderCode or manifestId")
+            return str(code), make(envelope.channel, str(code))
+    raise Poison("BAD_DATA", f"{envelope.type} needs orderCode, returnOrderCode or manifestId")
+
+
+def _resubmit(
+    members: dict[str, Any], envelope: Envelope, channel: Channel, reply_to: Address | None, *, is_validated: bool
+) -> Event:
+    """The event of an operator's word to send a refused request again."""
+    if len(envelope.id) > SENT_ID_CHARS_MAX:
+        raise Poison("BAD_ENVELOPE", f"header ce_id may have at most {SENT_ID_CHARS_MAX} characters")
+    try:
+        asked = ResubmitAsked.model_validate(members, strict=True)
+    except ValidationError as error:
+        raise Poison("BAD_DATA", f"{envelope.type}: {'; '.join(problems(error))}") from error
+    touchpoint = BY_NAME.get(asked.touchpoint)
+    if touchpoint is None or touchpoint.name not in OF_TOUCHPOINT:
+        raise Poison("BAD_DATA", f"{envelope.type}: touchpoint: {asked.touchpoint[:80]!r} is no call of an order")
+    code, key = _named(members, envelope)
+    body = asked.body if is_validated else _validated(touchpoint, asked.body)
+    return Event(
+        kind=EventKind.RESUBMIT,
+        id=envelope.id,
+        channel=envelope.channel,
+        code=code,
+        key=key,
+        body={**asked.model_dump(), "body": body},
+        offered=channel.offers(touchpoint),
+        reply_to=reply_to,
+        deadline_ms=envelope.deadline_ms,
+        unknown_orders=channel.unknown_orders,
+        policy=channel.policy,
+    )
 
 
 def _internal(members: dict[str, Any], envelope: Envelope, channel: Channel) -> Event:

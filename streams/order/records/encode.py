@@ -10,7 +10,7 @@ from streams.order.model.entities import Entity
 from streams.runtime.role import Effect
 from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
-from topics.records.deliveries import DeliveryRequest, body_of
+from topics.records.deliveries import TAKES_PLACE_OF, DeliveryRequest, body_of
 from topics.records.envelope import DELIVERY_REQUEST, FACT, ORDERS_SOURCE, REPLY, event_headers
 from topics.records.json_text import write
 from topics.records.keys import INCREFF, destination_partition, join, lane_key, shard_of, subscription_destination
@@ -121,6 +121,8 @@ class EffectEncoder:
             hold=effect.hold,
         )
         headers = _headers(effect.id, DELIVERY_REQUEST, entity.channel, entity.code, now)
+        if effect.former:
+            headers = (*headers, (TAKES_PLACE_OF, effect.former.encode()))
         return Effect("deliveries.requests", lane, request.encode(), headers, self._home(effect.destination, shard))
 
     def _shards(self, destination: str, channel: str) -> int:

@@ -62,7 +62,7 @@ def added_items_admitted(decision: Decision[Return], call: Decision[Return]) -> 
         ruling = added_items_denied(decision, call, f"return {entity.code} is {entity.state}")
         questions.claim_units(decision)
         return ruling
-    request = call.deliver(ADD, call.event.body)
+    request, entity.former = call.deliver(ADD, call.event.body), ""
     items = call.event.body["returnLineItems"]
     for item in items:
         entity.items[item["channelReturnItemCode"]] = ReturnItem(item["channelSkuCode"], added=request)
@@ -75,6 +75,7 @@ def added_items_admitted(decision: Decision[Return], call: Decision[Return]) -> 
 def added_items_denied(decision: Decision[Return], call: Decision[Return], reason: str) -> Ruling:
     """The forward order denied the added items."""
     entity = decision.entity
+    entity.former = ""
     questions.close_question(decision, refused(f"items of return {entity.code} are refused: {reason}"))
     settle_return(decision)
     noted = {"reason": reason[: limits.MESSAGE_MAX]}
@@ -146,8 +147,7 @@ def acknowledge_return(decision: Decision[Return]) -> Ruling:
     new: list[dict[str, Any]] = []
     for item in body["orderItems"]:
         known = entity.items[item["itemCode"]]
-        inspection = "|".join(str(item.get(name)) for name in ("qcStatus", "qcReason"))
-        if known.inspection != inspection:
+        if known.inspection != inspection_of(item):
             new.append({name: item.get(name) for name in ("itemCode", "channelSkuCode", "qcStatus", "qcReason")})
     if not new:
         return DUPLICATE
@@ -155,12 +155,17 @@ def acknowledge_return(decision: Decision[Return]) -> Ruling:
     for item in new:
         known = entity.items[item["itemCode"]]
         known.cancelled = False
-        known.qc, known.inspection = item["qcStatus"], f"{item['qcStatus']}|{item['qcReason']}"
+        known.qc, known.inspection = item["qcStatus"], inspection_of(item)
     before = entity.state
     entity.state = _state(entity)
     decision.fact("return-acknowledged", {**return_context(entity), "inspected": new})
     _reached(decision, before)
     return APPLIED
+
+
+def inspection_of(item: dict[str, Any]) -> str:
+    """Stands for a report about a unit, to recognise a repeat."""
+    return f"{item.get('qcStatus')}|{item.get('qcReason')}"
 
 
 def learn_return_items(entity: Return, items: Iterable[tuple[str, str]]) -> None:

@@ -130,7 +130,9 @@ def close_question(decision: Decision[Return], ruling: Ruling) -> None:
 
 def call_of_question(decision: Decision[Return], question: Question) -> Decision[Return]:
     """The decision on the call that waits for the answer."""
-    return decision.resume(question.event, question.touchpoint, question.body, offered=question.offered)
+    call = decision.resume(question.event, question.touchpoint, question.body, offered=question.offered)
+    call.former = decision.entity.former
+    return call
 
 
 def question_items(question: Question) -> list[tuple[str, str]]:

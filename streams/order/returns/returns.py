@@ -20,6 +20,7 @@ from streams.order.model.decision import (
 from streams.order.model.entities import Return
 from streams.order.model.events import Event
 from streams.order.model.parts import ReturnItem
+from streams.order.model.refusals import remembered_refusal
 from streams.order.model.said import note_said
 from streams.order.model.states import ReturnState
 from streams.order.returns import items, questions
@@ -83,14 +84,22 @@ def repeat_return(decision: Decision[Return]) -> Ruling:
 
 
 def retry_return(decision: Decision[Return]) -> Ruling:
-    """A Create after Increff refused the last one. The same gets the reason; a corrected one is a new attempt.
+    """A Create after Increff refused the last one. A corrected one is a new attempt; so is the same, at most once in
+    the time that the channel allows. Until then it gets the reason.
 
     After the forward order refused the return, each Create is a new attempt: more may have been shipped since.
     """
     entity = decision.entity
     unchanged = digest(CREATE.request, decision.event.body) == entity.digest
     if unchanged and entity.state == ReturnState.REJECTED:
-        return refused(_refusal(entity))
+        remembered = remembered_refusal(decision, _refusal(entity), entity.rejected_ms)
+        if remembered is not None:
+            return remembered
+    return create_again(decision)
+
+
+def create_again(decision: Decision[Return]) -> Ruling:
+    """A new attempt of a return that was refused."""
     return questions.call_too_large(decision) or _ask(decision)
 
 
@@ -136,6 +145,7 @@ def return_rejected(decision: Decision[Return]) -> Ruling:
         return DUPLICATE
     entity.reason = outcome.reason[: limits.MESSAGE_MAX]
     entity.state = ReturnState.REJECTED
+    entity.rejected_ms = decision.now_ms
     questions.close_question(decision, refused(_refusal(entity)))
     # Increff's words may quote the return: they are for its own list, not for every reader of facts.
     decision.fact("return-rejected", {**return_context(entity), "status": outcome.status}, {"reason": entity.reason})
@@ -174,6 +184,7 @@ def _ask(decision: Decision[Return]) -> Ruling:
     entity.digest = digest(CREATE.request, body)
     entity.forward = body["forwardOrderCode"]
     entity.location = body.get("locationCode")
+    entity.former = entity.request or entity.former
     entity.items, entity.courier, entity.properties, entity.request, entity.said = {}, {}, "", "", {}
     entity.adopted = False
     entity.question = None
@@ -196,7 +207,7 @@ def _complete(decision: Decision[Return]) -> Ruling:
 
 def _created(decision: Decision[Return], call: Decision[Return]) -> Ruling:
     entity, body = decision.entity, call.event.body
-    entity.request = call.deliver(CREATE, body)
+    entity.request, entity.former = call.deliver(CREATE, body), ""
     entity.state = ReturnState.RECEIVED
     entity.items = {item["itemCode"]: ReturnItem(item["channelSkuCode"]) for item in body["orderItems"]}
     entity.courier = _courier(body)

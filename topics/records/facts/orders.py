@@ -343,6 +343,24 @@ class RequestFact(Fact):
     milestones: dict[str, DurationMs] | None = None
 
 
+class RequestResubmitted(Fact):
+    """An operator had a refused request sent again. One of orderCode, returnOrderCode and manifestId names its
+    entity. Of a Create, `order-created` came before, or `return-created` follows."""
+
+    orderCode: str | None = None
+    returnOrderCode: str | None = None
+    manifestId: str | None = None
+    state: str = Field(description="Of the order, return or manifest, after this")
+    locationCode: str | None
+    touchpoint: str = Field(description="The call, as in docs/touchpoints.md")
+    request: str = Field(description="`Sluice-Delivery-Id` of the refused request")
+    by: str = Field(description="Name of the operator's token of /api")
+    reason: str = Field(description="The operator's own words")
+    lines: list[LineUnits] | None = None
+    lineCount: Quantity | None = None
+    milestones: dict[str, DurationMs] | None = None
+
+
 class NoticeOvertaken(OrderFact):
     """A relay is sent before a notification that was to leave before it, keeps failing and is optional: a Pack before
     its acknowledgement, a customer's cancellation before a hold. The notification is still tried. Once per pair."""

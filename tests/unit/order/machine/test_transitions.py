@@ -79,6 +79,16 @@ INTERNAL: dict[EventKind, dict[str, Any]] = {
         "reason": "",
         "forwardKnown": True,
     },
+    EventKind.RESUBMIT: {
+        "request": "asked.0",
+        "touchpoint": "create-outward-order",
+        "body": create_body(),
+        "saidMs": START_MS,
+        "by": "ops",
+        "address": "10.0.0.1",
+        "reason": "SKU-1 is mapped now",
+        "dryRun": False,
+    },
     EventKind.QUERY: {"orderCode": CODE},
     EventKind.TICK: {},
 }
