@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,22 @@ DIGITS_MAX = 18
 """Most digits of a number in CSV: more than a valid one has, and still 64 bits. A longer one is refused as a text."""
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 CSV = ("text/csv",)
+UTF8_MARK = b"\xef\xbb\xbf"
+"""The byte order mark that spreadsheets write before UTF-8."""
+MARK_BYTES = 4
+"""First bytes of a stream that say what it is."""
+_UTF16 = "is UTF-16; it must be UTF-8"
+_FOREIGN = {
+    b"\xff\xfe": _UTF16,
+    b"\xfe\xff": _UTF16,
+    b"\x1f\x8b": "is gzip: send it with `Content-Encoding: gzip`, or unpacked",
+    b"PK\x03\x04": "is a ZIP archive or a spreadsheet: send CSV or NDJSON",
+}
+"""First bytes of streams that are no lines of UTF-8, and what is wrong with these."""
+_TO_CLOSING_QUOTE = re.compile(rb'(?:[^"]++|"")*+"')
+"""From behind an opening quote to the closing one, as the csv module reads these."""
+Entry = tuple[int, bytes]
+"""A line that is not empty, with its number from 1."""
 
 _ITEMS: dict[bool, TypeAdapter[Any]] = {False: TypeAdapter(Position), True: TypeAdapter(ConsolidatedPosition)}
 _MEMBERS: dict[bool, frozenset[str]] = {
@@ -39,6 +56,8 @@ _WANTED: dict[bool, tuple[str, ...]] = {
     False: ("channelSkuCode", "quantity"),
     True: ("channelSkuCode", "consolidatedQuantity", "listingId"),
 }
+_NAMES = {consolidated: {name.lower(): name for name in members} for consolidated, members in _MEMBERS.items()}
+"""The names of columns as some programs write these: spaces and capitals tell nothing apart."""
 _NUMBERS = frozenset(("quantity", "consolidatedQuantity", "listingId"))
 
 
@@ -58,36 +77,81 @@ class Parsed:
 
 
 class Lines:
-    """Cuts a stream into lines, and keeps less than one. Raises Refused for a line that is too long."""
+    """Cuts a stream into lines, and keeps less than one. Raises Refused for a line that is too long, and for a stream
+    that is no text in UTF-8, as its first bytes say."""
 
     def __init__(self) -> None:
         self._rest = b""
+        self._is_begun = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        lines = (self._rest + chunk).split(b"\n")
+        text = self._rest + chunk
+        if not self._is_begun:
+            if len(text) < MARK_BYTES:
+                self._rest = text
+                return []
+            text = self._begin(text)
+        lines = text.split(b"\n")
         self._rest = lines.pop()
         if len(self._rest) > LINE_BYTES_MAX or (lines and len(max(lines, key=len)) > LINE_BYTES_MAX):
-            raise bad_data(f"body: a line has more than {LINE_BYTES_MAX} bytes")
+            raise bad_data(f"body: a line has more than {LINE_BYTES_MAX} bytes; lines end with LF or CR LF")
         return lines
 
     def end(self) -> list[bytes]:
         rest, self._rest = self._rest, b""
-        return [rest] if rest else []
+        if not self._is_begun:
+            rest = self._begin(rest)
+        return rest.split(b"\n") if rest else []
+
+    def _begin(self, text: bytes) -> bytes:
+        """The text behind a byte order mark."""
+        self._is_begun = True
+        for mark, fault in _FOREIGN.items():
+            if text.startswith(mark):
+                raise bad_data(f"line 1: {fault}")
+        text = text.removeprefix(UTF8_MARK)
+        if b"\0" in text[:MARK_BYTES]:
+            raise bad_data(f"line 1: {_UTF16}")
+        return text
+
+
+@dataclass(slots=True)
+class _Open:
+    """A row of CSV that is not over at the end of its line. `last`: its last line so far."""
+
+    first: int
+    last: int
+    bytes: int
+
+    def fault(self) -> ValueError:
+        where = f"goes on to line {self.last}" if self.last > self.first else "does not end"
+        return ValueError(f"a quoted field {where}; it must end on its line")
 
 
 class Format(ABC):
-    """A format of lines, which are numbered from 1."""
+    """A format of lines: the reader of one stream."""
 
     def __init__(self, *, consolidated: bool) -> None:
         self.consolidated = consolidated
+        self._number = 0
 
-    def head(self, lines: list[bytes]) -> tuple[int, list[bytes]]:
-        """The number of header lines, and the other lines. Raises Refused."""
-        return 0, lines
+    def entries(self, lines: list[bytes]) -> list[Entry]:
+        """The entries in the next lines of the stream. Raises Refused."""
+        entries = [(number, line) for number, line in enumerate(lines, self._number + 1) if line and not line.isspace()]
+        self._number += len(lines)
+        return entries
+
+    def head(self, entries: list[Entry]) -> tuple[bool, list[Entry]]:
+        """Whether a header is among these entries, and the others. Raises Refused."""
+        return False, entries
 
     @abstractmethod
-    def parse(self, lines: Sequence[tuple[int, bytes]]) -> Parsed:
-        """Parses up to 200 lines with their numbers; none is empty."""
+    def parse(self, entries: Sequence[Entry]) -> Parsed:
+        """Parses up to 200 entries, in the order of the stream."""
+
+    def end(self) -> Parsed:
+        """Parses what the end of the stream cuts off."""
+        return Parsed()
 
     def is_plain(self, items: bytes, count: int) -> bool:
         """Whether all these items are valid and have nothing but a SKU and a quantity."""
@@ -126,12 +190,13 @@ class Format(ABC):
 
 
 class Ndjson(Format):
-    def parse(self, lines: Sequence[tuple[int, bytes]]) -> Parsed:
-        # A JSON string has no line breaks, so no item can span two lines.
-        joined = b"\n,".join([line for _, line in lines])
-        if self.is_plain(joined, len(lines)):
-            return Parsed(joined, len(lines))
-        return self.judged((number, _json(line)) for number, line in lines)
+    def parse(self, entries: Sequence[Entry]) -> Parsed:
+        joined = b"\n,".join([line for _, line in entries])
+        # Each line begins an item of its own: an item without objects in it could only go on behind a name.
+        begun = joined.count(b"\n,{") == len(entries) - 1 and joined.startswith(b"{")
+        if begun and self.is_plain(joined, len(entries)):
+            return Parsed(joined, len(entries))
+        return self.judged((number, _json(line)) for number, line in entries)
 
 
 class Csv(Format):
@@ -139,33 +204,61 @@ class Csv(Format):
         super().__init__(consolidated=consolidated)
         self._columns: list[tuple[str, bool]] = []
         """The names of members, and whether they are numbers."""
+        self._open: _Open | None = None
 
-    def head(self, lines: list[bytes]) -> tuple[int, list[bytes]]:
-        if self._columns or not lines:
-            return 0, lines
-        columns = _row(lines[0].removeprefix(b"\xef\xbb\xbf"))
-        if isinstance(columns, Exception):
-            raise bad_data(f"line 1: {columns}")
-        members, wanted = _MEMBERS[self.consolidated], _WANTED[self.consolidated]
+    def head(self, entries: list[Entry]) -> tuple[bool, list[Entry]]:
+        if self._columns or not entries:
+            return False, entries
+        line, header = entries[0]
+        row = _row(header)
+        if isinstance(row, Exception):
+            raise bad_data(f"line {line}: {row}")
+        names, wanted = _NAMES[self.consolidated], _WANTED[self.consolidated]
+        columns = [names.get(name.strip().lower()) for name in row]
         lacking = [name for name in wanted if name not in columns]
-        unknown = [name[:40] for name in columns if name not in members]
+        unknown = [
+            name[:40] or "a column without a name" for name, column in zip(row, columns, strict=True) if column is None
+        ]
         if lacking or unknown or len(set(columns)) != len(columns):
             raise bad_data(
-                f"line 1: must name the columns, {', '.join(wanted)} among them; "
+                f"line {line}: must name the columns, with commas between, {', '.join(wanted)} among them; "
                 f"lacking: {', '.join(lacking) or 'none'}; unknown: {', '.join(unknown[:10]) or 'none'}; none may come "
                 "twice"
             )
-        self._columns = [(name, name in _NUMBERS) for name in columns]
-        return 1, lines[1:]
+        self._columns = [(name, name in _NUMBERS) for name in columns if name is not None]
+        return True, entries[1:]
 
-    def parse(self, lines: Sequence[tuple[int, bytes]]) -> Parsed:
-        rows = _rows([line for _, line in lines])
+    def parse(self, entries: Sequence[Entry]) -> Parsed:
+        rows = _rows([line for _, line in entries]) if self._open is None else None
         if rows is not None and all(len(row) == len(self._columns) for row in rows):
             items = [self._item(row) for row in rows]
             raw = orjson.dumps(items)[1:-1]
-            if self.is_plain(raw, len(lines)):
-                return Parsed(raw, len(lines))
-        return self.judged((number, self._item_of(line)) for number, line in lines)
+            if self.is_plain(raw, len(entries)):
+                return Parsed(raw, len(entries))
+        return self.judged(self._rows_of(entries))
+
+    def end(self) -> Parsed:
+        opened, self._open = self._open, None
+        return self.judged([] if opened is None else [(opened.first, opened.fault())])
+
+    def _rows_of(self, entries: Sequence[Entry]) -> Iterator[tuple[int, Any]]:
+        """The rows of lines. One whose quoted field goes on behind its line is one fault: no line of it is a row."""
+        for number, line in entries:
+            opened = self._open
+            is_open = _is_open_behind(line, is_open=opened is not None)
+            if opened is None and not is_open:
+                yield number, self._item_of(line)
+                continue
+            if opened is None:
+                opened = self._open = _Open(number, number, 0)
+            opened.last = number
+            opened.bytes += len(line) + 1
+            if opened.bytes > LINE_BYTES_MAX:
+                fault = f"a quoted field begins and does not end within {LINE_BYTES_MAX} bytes"
+                raise bad_data(f"line {opened.first}: {fault}")
+            if not is_open:
+                self._open = None
+                yield opened.first, opened.fault()
 
     def _item_of(self, line: bytes) -> Any:
         row = _row(line)
@@ -191,16 +284,38 @@ def _json(line: bytes) -> Any:
     return ValueError(f"may nest at most {NESTING_MAX} levels deep") if is_too_deep(line, [item]) else item
 
 
+def _is_open_behind(line: bytes, *, is_open: bool) -> bool:
+    """Whether a quoted field goes on behind the line, as the csv module reads it. `is_open`: one goes on into it."""
+    at = 0
+    while True:
+        if is_open or line.startswith(b'"', at):
+            end = _TO_CLOSING_QUOTE.match(line, at if is_open else at + 1)
+            if end is None:
+                return True
+            at, is_open = end.end(), False
+        at = line.find(b",", at) + 1
+        if not at:
+            return False
+
+
 def _rows(lines: list[bytes]) -> list[list[str]] | None:
     """The rows of all lines; None: they must be read one by one."""
+    joined = b"\n".join(lines)
+    ends = joined.count(b"\r\n") + joined.endswith(b"\r")
+    if b"\0" in joined or joined.count(b"\r") > ends:
+        return None
     try:
-        rows = list(csv.reader(b"\n".join(lines).decode().split("\n"), strict=True))
+        rows = list(csv.reader(joined.decode().split("\n"), strict=True))
     except (UnicodeDecodeError, csv.Error):
         return None
     return rows if len(rows) == len(lines) else None
 
 
 def _row(line: bytes) -> list[str] | Exception:
+    if b"\r" in line.rstrip(b"\r"):
+        return ValueError("has a CR inside; lines must end with LF or CR LF")
+    if b"\0" in line:
+        return ValueError("has a NUL character")
     try:
         (row,) = csv.reader(io.StringIO(line.decode()), strict=True)
     except UnicodeDecodeError:

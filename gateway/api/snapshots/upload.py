@@ -17,7 +17,7 @@ from typing import Protocol
 import orjson
 from aiohttp import web
 
-from gateway.api.snapshots.formats import Format, Lines, Parsed
+from gateway.api.snapshots.formats import Entry, Format, Lines, Parsed
 from gateway.http.answers import STOOD_STILL_RETRY_AFTER_S, Refused, bad_data
 from gateway.ports import Clock, Outgoing, Overloaded, Position, Producer, RecordTooLarge, StoodStill, Unavailable
 from topics.api.snapshots import RefusedLine
@@ -106,8 +106,7 @@ class Upload:
         self._check = check
         self._location_members = orjson.dumps(location_members(target.location))[:-1]
         self._lines = Lines()
-        self._number = 0
-        self._waiting: list[tuple[int, bytes]] = []
+        self._waiting: list[Entry] = []
         self._parts: list[Outgoing] = []
         self._part = 0
         self._may_be_open = False
@@ -125,9 +124,12 @@ class Upload:
 
     async def _read(self, content: Content) -> None:
         while chunk := await self._next(content):
-            await self._on_lines(self._lines.feed(chunk))
-        await self._on_lines(self._lines.end())
+            await self._take(self._format.entries(self._lines.feed(chunk)))
+        await self._take(self._format.entries(self._lines.end()))
         await self._gather(all_of_it=True)
+        cut_off = self._format.end()
+        if cut_off.errors:
+            self._add(cut_off, 0)
         if not self.counts.lines:
             raise bad_data("body: has no position; to empty a location, name its SKUs with quantity 0")
         await self._send_gathered()
@@ -160,17 +162,13 @@ class Upload:
             raise Refused(503, "UNAVAILABLE", message, said, STOOD_STILL_RETRY_AFTER_S) from None
         return read
 
-    async def _on_lines(self, lines: list[bytes]) -> None:
-        taken, lines = self._format.head(lines)
-        self._number += taken
-        if self.begun is None and (taken or lines):
+    async def _take(self, entries: list[Entry]) -> None:
+        has_head, entries = self._format.head(entries)
+        if self.begun is None and (has_head or entries):
             begin = orjson.dumps({**location_members(self.target.location), "complete": self._complete})
             self._may_be_open = True
             (self.begun,) = await self._produce([self._record(SNAPSHOT_BEGIN, begin, "begin")])
-        for line in lines:
-            self._number += 1
-            if line and not line.isspace():
-                self._waiting.append((self._number, line))
+        self._waiting += entries
         await self._gather(all_of_it=time.monotonic() - self._passed_on > PART_AGE_S)
         if self._parts and time.monotonic() - self._passed_on > PART_AGE_S:
             await self._send_gathered()

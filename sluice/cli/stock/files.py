@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
@@ -65,20 +66,30 @@ def _parquet(name: str, opened: IO[bytes]) -> Iterator[bytes]:
     try:
         with parquet.ParquetFile(opened) as file:
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
-                yield b"".join(_line(row) for row in batch.to_pylist())
+                yield b"".join(_line(name, row) for row in batch.to_pylist())
     except (OSError, ArrowException) as error:
         raise StartError(f"{name}: cannot be read as Parquet: {error}") from error
 
 
-def _line(row: dict[str, Any]) -> bytes:
-    members = {name: _member(value) for name, value in row.items() if value is not None}
+def _line(file: str, row: dict[str, Any]) -> bytes:
+    members = {name: _member(file, name, value) for name, value in row.items() if value is not None}
     return json.dumps(members, ensure_ascii=False).encode() + b"\n"
 
 
-def _member(value: Any) -> Any:
-    """Return a member as the contract writes it. A column with missing quantities has floats in Parquet."""
+def _member(file: str, column: str, value: Any) -> Any:
+    """Return a member as the contract writes it. A column with missing quantities has floats in Parquet, a column of
+    texts may have plain bytes."""
     if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Decimal) and value == value.to_integral_value():
         return int(value)
     if isinstance(value, date):  # a datetime is one, too
         return value.isoformat()
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise StartError(f"{file}: column {column} has bytes that are not UTF-8: {value[:40]!r}") from error
+    if isinstance(value, list | dict):
+        raise StartError(f"{file}: column {column} has lists or structures; a column has one value in each row")
     return value if isinstance(value, (str, int, float, bool)) else str(value)

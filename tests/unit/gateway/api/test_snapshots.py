@@ -11,7 +11,7 @@ import pytest
 
 import gateway.api.snapshots.api
 import gateway.api.snapshots.upload
-from gateway.api.snapshots.formats import LINE_BYTES_MAX, Csv, Parsed
+from gateway.api.snapshots.formats import LINE_BYTES_MAX, Csv, Entry, Parsed
 from gateway.api.snapshots.upload import PARTS_AT_ONCE, Target, Upload
 from gateway.http.answers import Refused
 from gateway.ports import StoodStill, Unavailable
@@ -89,8 +89,30 @@ async def test_csv_names_its_columns_in_the_first_line() -> None:
         assert told["errors"] == [
             {"line": 4, "error": "quantity: must be a whole number"},
             {"line": 5, "error": "has 1 fields where the header has 3"},
-            {"line": 6, "error": "is no row of CSV; a quoted field must end on its line"},
+            {"line": 6, "error": "a quoted field does not end; it must end on its line"},
         ]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "errors", "stock"),
+    [
+        (b'channelSkuCode,quantity\nA,1\n"A\nB",5\nC,3\n', CSV, [3], {"A": 1, "C": 3}),
+        (b'channelSkuCode,quantity\nA,1\n"A\nB', CSV, [3], {"A": 1}),
+        (b"\xef\xbb\xbf" + lines({"A": 1, "B": 2}), NDJSON, [], {"A": 1, "B": 2}),
+        (b'{"channelSkuCode":"A","quantity":1},{"channelSkuCode":"B"\n"quantity":2}\n', NDJSON, [1, 2], {}),
+    ],
+    ids=["a quoted line break", "an open quote", "a byte order mark", "two lines that are an item together"],
+)
+async def test_nothing_is_invented(
+    body: bytes, headers: dict[str, str], errors: list[int], stock: dict[str, int]
+) -> None:
+    async with stage() as here:
+        await here.put(lines({"before": 1}), NDJSON)
+        status, told = await here.put(body, headers, "?complete=true")
+        assert status == 200, told
+        assert [error["line"] for error in told["errors"]] == errors
+        assert bool(told["notComplete"]) is bool(errors)
+        assert here.kafka.stock() == {"before": 1 if errors else 0, **stock}
 
 
 async def test_consolidated_stock_has_its_own_path_and_members() -> None:
@@ -270,7 +292,7 @@ async def test_other_calls_have_their_turn_between_the_parts_of_one_chunk() -> N
     seen: list[int] = []
 
     class Watched(Csv):
-        def parse(self, lines: Sequence[tuple[int, bytes]]) -> Parsed:
+        def parse(self, lines: Sequence[Entry]) -> Parsed:
             seen.append(turn)
             return super().parse(lines)
 

@@ -179,3 +179,13 @@ def test_what_would_be_too_large_for_a_topic_is_told(monkeypatch: pytest.MonkeyP
 
 def test_an_empty_file_is_no_success(tmp_path: Path) -> None:
     assert CliRunner().invoke(main, ["check", "-"], input="\n").exit_code == 1
+
+
+def test_a_byte_order_mark_and_other_line_breaks_of_unicode_are_no_fault(tmp_path: Path) -> None:
+    file = tmp_path / "records.jsonl"
+    item = {"channelSkuCode": "A\u2028B", "quantity": 1}
+    body = json.dumps({"locationCode": "L1", "inventories": [item]}, ensure_ascii=False)
+    for text in (f"\ufeff{body}\n{body}\n", f"\ufeff{body}"):
+        file.write_text(text, encoding="utf-8")
+        done = CliRunner().invoke(main, ["check", str(file), "--touchpoint", "location-wise-atp-inventory"])
+        assert done.exit_code == 0, done.output

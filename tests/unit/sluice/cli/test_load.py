@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,31 @@ def test_what_cannot_be_read_is_said(
     done = CliRunner().invoke(main, ["inventory", "load", "--channel", "demo", "--location", "L1", *arguments])
     assert done.exit_code == 2
     assert named in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("skus", "quantities", "named"),
+    [
+        ([b"A", b"B"], [1.0, None], None),  # a column of bytes that are texts; floats, because a quantity is missing
+        ([b"A", b"\xff"], [1, 2], "column channelSkuCode has bytes that are not UTF-8"),
+        ([["A"], ["B"]], [1, 2], "column channelSkuCode has lists or structures"),
+        (["A", "B"], [Decimal("1.00"), Decimal("2.50")], None),
+    ],
+    ids=["bytes", "no text", "lists", "decimals"],
+)
+async def test_parquet_is_taken_as_what_it_says(
+    skus: list[Any], quantities: list[Any], named: str | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "stock.parquet"
+    pq.write_table(pa.table({"channelSkuCode": skus, "quantity": quantities}), file)
+    async with stage() as here:
+        done = await load(here, str(file))
+        if named is None:
+            assert done.exit_code == 1, done.output
+            assert here.kafka.stock() == {"A": 1}
+        else:
+            assert done.exit_code == 2, done.output
+            assert named in done.stderr
 
 
 async def test_parquet_that_is_none_or_cannot_be_read_here_is_said_and_nothing_becomes_0(
