@@ -21,6 +21,7 @@ from gateway.http.answers import Refused, bad_data
 from topics.api.snapshots import RefusedLine
 from topics.contract.models.inventory import ConsolidatedPosition, Position, numbered
 from topics.contract.models.plain_stock import PlainQuantity
+from topics.records.json_text import JsonTextError, read, without_mark, write
 from topics.records.shape import NESTING_MAX, is_too_deep
 from topics.schema_base import CODE_MAX, problems
 
@@ -30,8 +31,6 @@ DIGITS_MAX = 18
 """Most digits of a number in CSV: more than a valid one has, and still 64 bits. A longer one is refused as a text."""
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 CSV = ("text/csv",)
-UTF8_MARK = b"\xef\xbb\xbf"
-"""The byte order mark that spreadsheets write before UTF-8."""
 MARK_BYTES = 4
 """First bytes of a stream that say what it is."""
 _UTF16 = "is UTF-16; it must be UTF-8"
@@ -109,7 +108,7 @@ class Lines:
         for mark, fault in _FOREIGN.items():
             if text.startswith(mark):
                 raise bad_data(f"line 1: {fault}")
-        text = text.removeprefix(UTF8_MARK)
+        text = without_mark(text)
         if b"\0" in text[:MARK_BYTES]:
             raise bad_data(f"line 1: {_UTF16}")
         return text
@@ -176,7 +175,7 @@ class Format(ABC):
                 self._refuse(parsed, line, str(error), None)
             else:
                 good.append(numbered(item))
-        parsed.items = orjson.dumps(good)[1:-1]
+        parsed.items = write(good)[1:-1]
         parsed.count = len(good)
         return parsed
 
@@ -278,8 +277,8 @@ class Csv(Format):
 
 def _json(line: bytes) -> Any:
     try:
-        item = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
+        item = read(line)
+    except JsonTextError as error:
         return ValueError(f"is not JSON: {error.msg}")
     return ValueError(f"may nest at most {NESTING_MAX} levels deep") if is_too_deep(line, [item]) else item
 

@@ -107,7 +107,7 @@ def test_ndjson_takes_the_lines_that_orjson_reads(pieces: list[str], at_once: in
     whole = []
     for line in text.removeprefix("\ufeff").encode().split(b"\n"):
         try:
-            item = orjson.loads(line)
+            item = orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))  # files put together have several
         except orjson.JSONDecodeError:
             continue
         if isinstance(item, dict) and item.keys() == {"channelSkuCode", "quantity"}:
