@@ -92,6 +92,8 @@ def parse(raw: bytes, values_max: int = VALUES_MAX) -> dict[str, Any]:
             raise bad_data("body: may not be empty") from error
         raise bad_data(f"body: not valid JSON: {error.msg} at line {error.lineno} column {error.colno}") from error
     if not isinstance(members, dict):
+        if members == []:
+            return {}  # as PHP writes an object without members
         raise bad_data("body: must be a JSON object")
     if is_too_deep(raw, members):
         raise bad_data(f"body: may nest at most {NESTING_MAX} levels deep")

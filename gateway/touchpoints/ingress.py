@@ -24,7 +24,7 @@ from topics.configuration.settings import Settings
 from topics.contract.definition import Direction, Entity, Mode, Touchpoint
 from topics.contract.entities import entity_code, entity_key
 from topics.records.envelope import COMMAND
-from topics.records.json_text import write
+from topics.records.json_text import without_mark, write
 
 T = TypeVar("T")
 Accept = Callable[[Touchpoint, Call, Channel, web.Request], Awaitable[Answer]]
@@ -91,7 +91,7 @@ class Ingress:
 
     async def _body(self, call: Call, channel: Channel, request: web.Request) -> bytes:
         """The whole body. A large one is in hand when this returns, until its call is over."""
-        raw = await self._bodies.read(request, channel.name)
+        raw = without_mark(await self._bodies.read(request, channel.name))
         if len(raw) > LARGE_BYTES:
             call.place = await self._large.enter(channel.name, len(raw), call.place)
         return raw
@@ -115,7 +115,7 @@ class Ingress:
             members = with_path_members(touchpoint, members, request.match_info)
         members = validate(touchpoint, members)
         yield
-        return members, raw if members is parsed else None
+        return members, raw if members is parsed and parsed else None
 
     async def _accept_one(self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request) -> Answer:
         raw = await self._body(call, channel, request)

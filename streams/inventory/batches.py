@@ -67,6 +67,8 @@ def members_of(record: Record) -> dict[str, Any]:
     except JsonTextError as error:
         raise Poison("bad_json", f"value is not JSON: {error}") from error
     if not isinstance(members, dict):
+        if members == []:
+            return {}  # as PHP writes an object without members
         raise Poison("bad_data", "body: must be an object")
     if is_too_deep(record.value, members):
         raise Poison("too_deep", f"body: may nest at most {NESTING_MAX} levels deep")

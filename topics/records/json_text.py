@@ -86,6 +86,16 @@ def write(value: Any) -> bytes:
         return _encode(value)
 
 
+def write_sorted(value: Any) -> bytes:
+    """The one text of a value: equal values have equal bytes, in whatever order their members came."""
+    try:
+        return orjson.dumps(value, fragment_of, orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        if _TOO_LARGE not in str(error):
+            raise
+        return _encode_sorted(value)
+
+
 def without_mark(raw: bytes) -> bytes:
     """The text without a byte order mark before it."""
     return raw.removeprefix(_UTF8_MARK)
@@ -114,6 +124,7 @@ def float_of(text: str) -> float:
 _decode = msgspec.json.Decoder().decode
 _decode_written = msgspec.json.Decoder(float_hook=float_of).decode
 _encode = msgspec.json.Encoder(enc_hook=raw_of).encode
+_encode_sorted = msgspec.json.Encoder(enc_hook=raw_of, order="sorted").encode
 
 
 def _read_again(raw: bytes) -> Any:
@@ -121,6 +132,6 @@ def _read_again(raw: bytes) -> Any:
     marked = without_mark(raw)
     if marked is not raw:
         return read(marked) if not marked.startswith(_UTF8_MARK) else orjson.loads(marked)
-    if raw.startswith(_UTF16_MARKS):
+    if raw.startswith(_UTF16_MARKS) or b"\0" in raw[:2]:
         raise JsonTextError(_UTF16, "", 0)
     return orjson.loads(raw)

@@ -6,9 +6,10 @@ form the location is a pseudo-location and the rest of the item travels in `item
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-import orjson
+from topics.records.json_text import read, write_sorted
 
 QUANTITY_MAX = 2**31 - 1
 """The contract's Integer (topics.schema_base.Count)."""
@@ -50,9 +51,14 @@ def encode_position(item: dict[str, Any]) -> bytes:
     consolidated with `consolidatedQuantity`, `listingId` and the rest.
     """
     present = {name: value for name, value in item.items() if value is not None}
-    return orjson.dumps(present, option=orjson.OPT_SORT_KEYS)
+    return write_sorted(present)
+
+
+def decode_positions(positions: Iterable[bytes]) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = read(b"[%b]" % b",".join(positions))
+    return items
 
 
 def decode_position(raw: bytes) -> dict[str, Any]:
-    item: dict[str, Any] = orjson.loads(raw)
+    item: dict[str, Any] = read(raw)
     return item

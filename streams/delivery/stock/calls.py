@@ -7,7 +7,7 @@ from typing import Any
 
 from topics.contract.definition import Touchpoint
 from topics.contract.touchpoints import BY_NAME
-from topics.stock.positions import CONSOLIDATED, decode_position, is_consolidated
+from topics.stock.positions import CONSOLIDATED, decode_positions, is_consolidated
 
 LOCATION_WISE = BY_NAME["location-wise-atp-inventory"]
 CONSOLIDATED_ATP = BY_NAME["consolidated-atp-inventory"]
@@ -23,7 +23,7 @@ def touchpoint_of(location: str) -> Touchpoint:
 
 def call_body(location: str, positions: Iterable[bytes]) -> dict[str, Any]:
     """The members of the call that sends these positions of one location (or one consolidation type)."""
-    inventories = [decode_position(position) for position in positions]
+    inventories = decode_positions(positions)
     if is_consolidated(location):
         return {"consolidationType": location.removeprefix(CONSOLIDATED), "inventories": inventories}
     return {"locationCode": location, "inventories": inventories}

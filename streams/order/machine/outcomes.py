@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from streams.order.forward.create import UPDATE, property_update_failed, property_update_taken
 from streams.order.forward.progress import order_context, settle_order
@@ -22,7 +22,7 @@ def note_outcome(decision: Decision[Any]) -> bool:
     delivery = decision.entity.delivery(outcome.request) or _listed_again(decision, outcome)
     if delivery is None:
         return False
-    known = delivery.attempts[-1][0] if delivery.attempts else 0
+    known = cast("int", delivery.attempts[-1][0]) if delivery.attempts else 0
     newer = outcome.attempt is not None and outcome.attempt.number > known
     if delivery.settled:
         if delivery.status == OutcomeKind.REFUSED and outcome.kind is OutcomeKind.DELIVERED and newer:

@@ -80,14 +80,15 @@ class Shipment(Part):
 
 
 class Delivery(Part):
-    """A request to a far side, sent or still to be sent. `attempts`: [number, at_ms, took_ms, status, error]."""
+    """A request to a far side, sent or still to be sent. `attempts`: [number, at_ms, took_ms, status, error], typed so
+    that a state's decoder does not look at how their numbers were written."""
 
     id: str
     touchpoint: str
     destination: str
     created_ms: int
     status: str = "queued"
-    attempts: list[list[Any]] = field(default_factory=list)
+    attempts: list[list[int | float | str | None]] = field(default_factory=list)
     next_ms: int | None = None
     message: str = ""
 

@@ -140,6 +140,8 @@ def _members(record: Record, values_max: int, *, is_validated: bool) -> dict[str
     except JsonTextError as error:
         raise Poison("BAD_JSON", f"the value is not JSON: {error}") from error
     if not isinstance(members, dict):
+        if members == []:
+            return {}  # as PHP writes an object without members
         raise Poison("BAD_JSON", "the value must be a JSON object")
     if not is_validated and is_too_deep(record.value, members):
         raise Poison("TOO_DEEP", f"the value may nest at most {NESTING_MAX} levels deep")

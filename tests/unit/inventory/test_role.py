@@ -87,7 +87,8 @@ def test_bad_skus_are_set_aside_with_their_reasons_and_the_good_ones_applied() -
     [
         (b"{", "bad_json", "JSON"),
         (b"[" + b"[]," * 120_000 + b"[]]", "too_many_values", "at most 120000"),
-        ([], "bad_data", "must be an object"),
+        ([1], "bad_data", "must be an object"),
+        ([], "bad_data", "locationCode: may not be null"),
         ({}, "bad_data", "locationCode: may not be null"),
         ({"locationCode": "L1"}, "bad_data", "inventories: may not be null"),
         ({"locationCode": "L1", "inventories": [{"quantity": 1}]}, "bad_data", "inventories[0].channelSkuCode"),

@@ -10,11 +10,11 @@ import re
 from types import ModuleType
 from typing import Any, TypeVar
 
-import orjson
 from pydantic import ValidationError
 
 from topics.records.facts import orders, returns, stock, subscriptions
 from topics.records.facts.base import Fact, Part
+from topics.records.json_text import read, write
 
 FactT = TypeVar("FactT", bound=Part)
 
@@ -46,10 +46,10 @@ def check(name: str, data: Any) -> None:
     model = EVERY_FACT.get(name)
     if model is None:
         raise FactError(f"{name}: not in topics/records/facts, where each fact has a model")
-    written = orjson.loads(orjson.dumps(data))
+    written = read(write(data))
     try:
-        read = model.model_validate(written, strict=True).model_dump(mode="json", exclude_unset=True)
+        known = model.model_validate(written, strict=True).model_dump(mode="json", exclude_unset=True)
     except ValidationError as error:
         raise FactError(f"{name}: {error}") from error
-    if read != written:
-        raise FactError(f"{name}: has members that its model does not have: {written} is read as {read}")
+    if known != written:
+        raise FactError(f"{name}: has members that its model does not have: {written} is read as {known}")

@@ -152,7 +152,7 @@ async def test_a_change_seals_secrets_anew_under_a_new_key() -> None:
         ({"url": URL, "secret": "hunter2-secret"}, "secret: a secret that signs begins with whsec_"),
         ({"url": URL, "secret": OWN, "signature": "v1a"}, "secret: is not for v1a signatures"),
         ({"url": URL, "secret": "env:NOWHERE_SET"}, "NOWHERE_SET, which is not set"),
-        ([], "body: must be a JSON object"),
+        ([1], "body: must be a JSON object"),
     ],
     ids=str,
 )
