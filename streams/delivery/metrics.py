@@ -22,6 +22,12 @@ KAFKA_ANSWERS = Counter(
     "worker waits for it: a repeat, or another worker's) or nameless (without a correlation id)",
     ["channel", "fate"],
 )
+UNUSABLE = Counter(
+    "sluice_delivery_unusable_answers_total",
+    "Answers with a 2xx that are no success although they do not refuse in the contract's word, by what is wrong with "
+    "them (docs/responses.md): what was sent is sent again",
+    ["channel", "touchpoint", "fault"],
+)
 LANES_WAITING = Gauge("sluice_delivery_lanes_waiting", "Lanes with something to send", ["destination", "shard"])
 IN_FLIGHT = Gauge("sluice_delivery_in_air", "Requests sent and not yet answered", ["destination", "shard"])
 QUEUE_AGE_MS_MAX = Gauge(

@@ -45,6 +45,32 @@ class ResponseClass(StrEnum):
     """A subscriber's endpoint no longer exists (410): nothing is sent there again."""
 
 
+class AnswerFault(StrEnum):
+    """Why an answer with a 2xx is no success, although it does not refuse in the contract's word: see FAULTS."""
+
+    NOT_JSON = "not-json"
+    PAGE = "page"
+    TEXT = "text"
+    NO_OBJECT = "no-object"
+    UNCLEAR = "unclear"
+    FAILED = "failed"
+    UNNAMED = "unnamed"
+    UNFIT = "unfit"
+
+
+FAULTS = {
+    AnswerFault.NOT_JSON: "says by its Content-Type or first character that it is JSON, and cannot be read",
+    AnswerFault.PAGE: "is HTML or XML: a login, a proxy's error, a wrong address",
+    AnswerFault.TEXT: "is words that are neither JSON nor can only mean success",
+    AnswerFault.NO_OBJECT: "is JSON, and no object",
+    AnswerFault.UNCLEAR: "has a `hasError` that is neither true nor false",
+    AnswerFault.FAILED: "says in other words than the contract's that the call failed",
+    AnswerFault.UNNAMED: "has a list that is not empty and names nothing of what was sent",
+    AnswerFault.UNFIT: "nests too deep, is too large or has too many values for what is needed of it",
+}
+"""Faults of answers in words, for the docs."""
+
+
 @named_value
 class Answer:
     """An answer before it is classified. `status` None: there was no answer, and `error` says why.
@@ -77,6 +103,7 @@ class AttemptResult:
     spent_until_ms: int | None = None
     """Until when, by the far side's headers, nothing is left of one of its limits, whatever this answer was."""
     far_side: FarSide = FarSide.HTTP
+    fault: AnswerFault | None = None
 
 
 class Clock(Protocol):

@@ -57,6 +57,7 @@ async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResul
         not_before_ms=verdict.not_before_ms,
         spent_until_ms=spent_until_ms(answer.headers, now_ms),
         far_side=answer.far_side,
+        fault=verdict.fault,
     )
     log.info(
         "delivery.attempted destination=%s far_side=%s channel=%s touchpoint=%s id=%s attempt=%d class=%s status=%s "

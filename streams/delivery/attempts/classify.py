@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import msgspec
-import orjson
-
+from streams.delivery.attempts.answer_body import AnswerBody, header, read_body, text_of
+from streams.delivery.attempts.answer_words import objection_in
 from streams.delivery.attempts.response_headers import THROTTLE_DEFAULT_S, not_before_ms
-from streams.delivery.ports import MESSAGE_CHARS_MAX, Answer, ResponseClass
-from topics.contract.definition import Touchpoint
+from streams.delivery.ports import MESSAGE_CHARS_MAX, Answer, AnswerFault, ResponseClass
+from topics.contract.answer_names import ORDER_NAMES, CodeReader, code_of, members_named, unwrapped
+from topics.contract.definition import Entity, Touchpoint
+from topics.records.json_text import write
 from topics.records.shape import has_too_many_values, is_too_deep
 from topics.subscriptions.model import FACT
 from topics.values import value
@@ -29,7 +30,14 @@ THROTTLING_WITH_RETRY_AFTER = frozenset({429, 502, 503, 504})
 GONE = 410
 TOO_LARGE = 413
 ACKNOWLEDGEMENT = "acknowledgement"
-NOTHING_SAID = msgspec.Raw(b"null")
+MESSAGES = ("errormessage", "message", "description")
+"""Plain names of the texts of the contract's error bodies (contract 0.3)."""
+SUCCESS_ORDERS = frozenset({"successorders", "sucessorders", "successorder", "successlist", "sucesslist"})
+FAILURE_ORDERS = frozenset({"failureorders", "failedorders", "failorders", "failurelist", "failedlist"})
+"""The contract has no such list; where an answer has one, what it names was not accepted."""
+
+_SUCCESSES = CodeReader(ORDER_NAMES, taken=True)
+_FAILURES = CodeReader(ORDER_NAMES, taken=False)
 
 
 @value
@@ -43,6 +51,7 @@ class ResponseVerdict:
     body: dict[str, Any] | None = None
     message: str = ""
     not_before_ms: int | None = None
+    fault: AnswerFault | None = None
 
 
 def classify(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answer, now_ms: int) -> ResponseVerdict:
@@ -52,10 +61,8 @@ def classify(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Ans
         return verdict
     if verdict.kind is ResponseClass.DELIVERED and touchpoint.response is not None:
         # Its caller needs the body; a failure is reported by its message.
-        return ResponseVerdict(
-            ResponseClass.RETRY,
-            message="the answer nests too deep, or is too large, or has too many values to be passed on",
-        )
+        why = "the answer nests too deep, or is too large, or has too many values to be passed on"
+        return _not_taken(AnswerFault.UNFIT, why)
     return replace(verdict, body=None)
 
 
@@ -68,9 +75,10 @@ def _judge(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answe
     floor = _floor(answer, now_ms)
     if status is None or (answer.error and status < 400):
         return ResponseVerdict(ResponseClass.RETRY, message=_short(answer.error or "no answer"), not_before_ms=floor)
-    body = _json_object(answer.body)
+    read = read_body(answer.body, answer.headers)
     if 200 <= status < 300:
-        return _judge_success(touchpoint, members, answer.body, body)
+        return _judge_success(touchpoint, members, answer.body, read)
+    body = read.members
     message = _message(status, answer.body, body)
     if (throttled := _throttled(status, body, message, floor, now_ms)) is not None:
         return throttled
@@ -112,66 +120,54 @@ def _throttled(
 
 
 def _judge_success(
-    touchpoint: Touchpoint, members: dict[str, Any] | None, raw: bytes, body: dict[str, Any] | None
+    touchpoint: Touchpoint, members: dict[str, Any] | None, raw: bytes, body: AnswerBody
 ) -> ResponseVerdict:
-    if body is not None and body.get("hasError") is True:
-        return ResponseVerdict(ResponseClass.REFUSED, body, _message(200, raw, body))
-    if touchpoint.wants_answer and touchpoint.response is not None and body is None and raw.strip():
-        return ResponseVerdict(ResponseClass.RETRY, message="the answer is not a JSON object: " + _text(raw))
-    if touchpoint.name == ACKNOWLEDGEMENT and body is not None:
-        missing = _unacknowledged(members or {}, body)
-        if missing:
-            return ResponseVerdict(ResponseClass.RETRY, body, f"not in successOrders: {missing}")
-    return ResponseVerdict(ResponseClass.DELIVERED, body)
+    if body.fault is not None:
+        return _not_taken(body.fault, body.why)
+    if body.members is None:
+        if touchpoint.wants_answer and touchpoint.response is not None and not body.is_empty:
+            return _not_taken(AnswerFault.NO_OBJECT, f"the answer is not a JSON object: {text_of(raw)}")
+        return ResponseVerdict(ResponseClass.DELIVERED)
+    objection = objection_in(body.members)
+    if objection is not None:
+        message = _message(200, raw, body.members)
+        if objection.fault is None:
+            return ResponseVerdict(ResponseClass.REFUSED, body.members, message)
+        return _not_taken(objection.fault, f"{objection.why}: {message}", body.members)
+    is_acknowledgement = touchpoint.name == ACKNOWLEDGEMENT
+    if body.is_partial and (is_acknowledgement or touchpoint.entity is Entity.STOCK):
+        return _not_taken(AnswerFault.UNFIT, "the answer has too many values for its lists to be read")
+    if is_acknowledgement:
+        missing = _unacknowledged(members or {}, body.members)
+        if missing is not None:
+            return missing
+    return ResponseVerdict(ResponseClass.DELIVERED, body.members)
 
 
-def _unacknowledged(members: dict[str, Any], body: dict[str, Any]) -> str:
-    """Codes of the orders that the answer leaves out. An answer without the list accepts all."""
-    accepted = body.get("successOrders")
-    if not isinstance(accepted, list):
-        return ""
-    taken = {_order_code(entry) for entry in accepted}
+def _not_taken(fault: AnswerFault, why: str, body: dict[str, Any] | None = None) -> ResponseVerdict:
+    """No success, and no refusal either: a repeat may be taken."""
+    return ResponseVerdict(ResponseClass.RETRY, body, _short(why), fault=fault)
+
+
+def _unacknowledged(members: dict[str, Any], body: dict[str, Any]) -> ResponseVerdict | None:
+    """None: the answer leaves no order out. One without a list accepts all."""
     orders = members.get("orders")
-    sent = [_order_code(order) for order in orders] if isinstance(orders, list) else []
-    return ", ".join(code for code in sent if code and code not in taken)
-
-
-def _order_code(entry: Any) -> str:
-    # Some channels list bare codes.
-    code = entry.get("orderCode") if isinstance(entry, dict) else entry
-    # Anything else is no code; a list a thousand levels deep could not even be turned into text.
-    return str(code) if isinstance(code, str | int | float) else ""
-
-
-def _json_object(raw: bytes) -> dict[str, Any] | None:
-    """The body; of one of too many values only the members by which it is judged."""
-    if has_too_many_values(raw):
-        return _judged_by(raw)
-    try:
-        value = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None
-
-
-class _Said(msgspec.Struct):
-    """Members by which an answer is judged, as text: of the others no objects are made."""
-
-    hasError: msgspec.Raw = NOTHING_SAID  # noqa: N815 - the contract's spelling
-    errorMessage: msgspec.Raw = NOTHING_SAID  # noqa: N815
-    message: msgspec.Raw = NOTHING_SAID
-    description: msgspec.Raw = NOTHING_SAID
-
-
-_decode_said = msgspec.json.Decoder(_Said).decode
-
-
-def _judged_by(raw: bytes) -> dict[str, Any] | None:
-    try:
-        said = msgspec.structs.asdict(_decode_said(raw))
-        return {name: orjson.loads(bytes(text)) for name, text in said.items() if not has_too_many_values(bytes(text))}
-    except (msgspec.MsgspecError, RecursionError, ValueError):
-        return None
+    given = [order.get("orderCode") for order in orders if isinstance(order, dict)] if isinstance(orders, list) else []
+    sent = {code for content in given if (code := code_of(content))}
+    for inner in unwrapped(body):
+        lists = [listed for listed in members_named(inner, SUCCESS_ORDERS) if listed is not None]
+        failures = _FAILURES.read(members_named(inner, FAILURE_ORDERS), sent)
+        if not lists and failures.is_empty:
+            continue
+        taken = _SUCCESSES.read(lists, sent)
+        if not failures.is_empty and not failures.codes:
+            return _not_taken(AnswerFault.UNNAMED, "the answer's list of failures names no order that was sent", body)
+        if not taken.is_empty and not taken.codes:
+            return _not_taken(AnswerFault.UNNAMED, "successOrders names no order that was sent", body)
+        missing = failures.codes | (sent - taken.codes if lists else set())
+        if missing:
+            return ResponseVerdict(ResponseClass.RETRY, body, f"not in successOrders: {', '.join(sorted(missing))}")
+    return None
 
 
 def _can_travel(raw: bytes, body: dict[str, Any]) -> bool:
@@ -179,23 +175,20 @@ def _can_travel(raw: bytes, body: dict[str, Any]) -> bool:
     if has_too_many_values(raw) or is_too_deep(raw, body):
         return False
     try:
-        return len(orjson.dumps(body)) <= CARRIED_BYTES_MAX
-    except orjson.JSONEncodeError:
+        return len(write(body)) <= CARRIED_BYTES_MAX
+    except TypeError:
         return False
 
 
 def _message(status: int, raw: bytes, body: dict[str, Any] | None) -> str:
     """The far side's message in either of the contract's shapes, else its text, else its status."""
     if body is not None:
-        said = [body.get(name) for name in ("errorMessage", "message", "description")]
-        parts = list(dict.fromkeys(text for text in said if isinstance(text, str) and text))
-        if parts:
-            return _short(": ".join(parts))
-    return _text(raw) or f"status {status}"
-
-
-def _text(raw: bytes) -> str:
-    return _short(raw[: MESSAGE_CHARS_MAX * 4].decode(errors="replace").strip())
+        for inner in unwrapped(body):
+            said = [content for name in MESSAGES for content in members_named(inner, (name,))]
+            parts = list(dict.fromkeys(text for text in said if isinstance(text, str) and text))
+            if parts:
+                return _short(": ".join(parts))
+    return text_of(raw) or f"status {status}"
 
 
 def _short(text: str) -> str:
@@ -203,8 +196,4 @@ def _short(text: str) -> str:
 
 
 def _floor(answer: Answer, now_ms: int) -> int | None:
-    return not_before_ms(_header(answer, "retry-after"), now_ms, _header(answer, "date"))
-
-
-def _header(answer: Answer, name: str) -> str | None:
-    return next((value for key, value in answer.headers.items() if key.lower() == name), None)
+    return not_before_ms(header(answer.headers, "retry-after"), now_ms, header(answer.headers, "date"))

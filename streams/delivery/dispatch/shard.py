@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from streams.delivery import metrics
 from streams.delivery.admission.admission import Admission, Flight
 from streams.delivery.admission.bytes_in_flight import BytesInFlight
 from streams.delivery.attempts.attempt import attempt_once
@@ -56,6 +57,8 @@ class ShardSender:
             closed = self._admission.on_answered(flight, result)
             self._wake()
         self.counters.count_attempt(call.touchpoint.name, result)
+        if result.fault is not None:
+            metrics.UNUSABLE.labels(call.channel, call.touchpoint.name, result.fault).inc()
         if closed:
             await self._admission.permits.keep()
         return result

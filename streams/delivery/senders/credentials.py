@@ -12,13 +12,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-import orjson
-
 from streams.delivery.ports import Answer, Clock
 from topics.configuration.changed_credentials import listed, needs_restart, with_credentials_of
 from topics.configuration.channels import Channels
 from topics.configuration.errors import ConfigurationError
 from topics.contract.models.documents import CredentialHeaders
+from topics.records.json_text import read
 from topics.records.shape import has_too_many_values
 
 READ_EVERY_MS = 10_000
@@ -139,7 +138,7 @@ class RequestedCredentials:
             try:
                 if has_too_many_values(answer.body):
                     raise ValueError("it has too many values")
-                pairs = CredentialHeaders.model_validate(orjson.loads(answer.body)).model_dump()
+                pairs = CredentialHeaders.model_validate(read(answer.body)).model_dump()
             except ValueError as error:
                 said = f"Get Credential did not answer a flat map of header names to values: {type(error).__name__}"
                 return Answer(status=None, error=said)

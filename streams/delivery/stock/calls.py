@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from topics.contract.answer_names import SKU_NAMES, CodeReader, members_named, unwrapped
 from topics.contract.definition import Touchpoint
 from topics.contract.touchpoints import BY_NAME
 from topics.stock.positions import CONSOLIDATED, decode_positions, is_consolidated
+from topics.values import value
 
 LOCATION_WISE = BY_NAME["location-wise-atp-inventory"]
 CONSOLIDATED_ATP = BY_NAME["consolidated-atp-inventory"]
 
-_SUCCESS_LISTS = ("successList", "sucessList")
-"""Both spellings are seen (contract 19.4)."""
-_FAILURE_LISTS = ("failureList",)
+SUCCESS_LISTS = frozenset({"successlist", "sucesslist", "successskus", "successproducts", "successitems"})
+FAILURE_LISTS = frozenset(
+    {"failurelist", "failedlist", "faillist", "failureskus", "failedskus", "failureproducts", "failures"}
+)
+"""Plain names of the two lists. The contract has `successList`, which its sample of section 14 spells `sucessList`, and
+`failureList`; its sibling calls have `successProducts` and `failureProducts` (contract 11)."""
+
+_SUCCESSES = CodeReader(SKU_NAMES, taken=True)
+_FAILURES = CodeReader(SKU_NAMES, taken=False)
 
 
 def touchpoint_of(location: str) -> Touchpoint:
@@ -29,27 +37,40 @@ def call_body(location: str, positions: Iterable[bytes]) -> dict[str, Any]:
     return {"locationCode": location, "inventories": inventories}
 
 
-def failed_skus(body: dict[str, Any] | None, skus: Collection[str]) -> set[str]:
-    """The SKUs of a call that a 2xx did not acknowledge.
+@value
+class StockAnswer:
+    """The meaning of a 2xx for the SKUs of its call. `failed`: those that it did not acknowledge; `in_doubt`: those of
+    them that no list names, so the channel may have taken them. `fault`: nothing of the call is acknowledged."""
 
-    A SKU named in `failureList` failed, even when it is in both lists. Where `successList` names any SKU, one that it
-    leaves out was not acknowledged. Without lists (an empty body, or both empty) all succeeded.
+    failed: frozenset[str] | set[str] = frozenset()
+    in_doubt: frozenset[str] | set[str] = frozenset()
+    fault: str = ""
+
+
+ALL_TAKEN = StockAnswer()
+
+
+def read_answer(body: dict[str, Any] | None, skus: Collection[str]) -> StockAnswer:
+    """Reads the answer to a call with these SKUs.
+
+    A SKU named in `failureList` failed, even when it is in both lists. Where the answer has a `successList` that names
+    any SKU, or is empty beside failures, one that it leaves out was not acknowledged. Without lists (an empty body, or
+    both empty) all succeeded. A list that is not empty and names nothing of what was sent acknowledges nothing.
     """
-    if body is None:
-        return set()
-    failed = _named(body, _FAILURE_LISTS)
-    succeeded = _named(body, _SUCCESS_LISTS)
-    return {sku for sku in skus if sku in failed or (succeeded and sku not in succeeded)}
+    for members in unwrapped(body or {}):
+        successes = [listed for listed in members_named(members, SUCCESS_LISTS) if listed is not None]
+        failures = [listed for listed in members_named(members, FAILURE_LISTS) if listed is not None]
+        if successes or failures:
+            return _read_lists(successes, failures, skus)
+    return ALL_TAKEN
 
 
-def _named(body: dict[str, Any], names: tuple[str, ...]) -> set[str]:
-    """The SKU codes in lists of codes (location-wise) or of objects (consolidated). Channels mix the two, and some
-    print codes of digits as numbers."""
-    found = set()
-    for name in names:
-        listed = body.get(name)
-        for item in listed if isinstance(listed, list) else ():
-            code = item.get("channelSkuCode") if isinstance(item, dict) else item
-            if isinstance(code, (str, int)):
-                found.add(str(code))
-    return found
+def _read_lists(successes: list[Any], failures: list[Any], skus: Collection[str]) -> StockAnswer:
+    failed, taken = _FAILURES.read(failures, skus), _SUCCESSES.read(successes, skus)
+    for name, named in (("failureList", failed), ("successList", taken)):
+        if not named.is_empty and not named.codes:
+            return StockAnswer(fault=f"{name} is not empty, and names none of the SKUs that were sent")
+    if taken.codes or failed.has_others or (successes and not failed.is_empty):
+        left_out = set(skus) - taken.codes - failed.codes
+        return StockAnswer(failed.codes | left_out, left_out)
+    return StockAnswer(failed.codes)

@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from streams.delivery.clock import NEVER
-from streams.delivery.ports import AttemptResult, Recalled, ResponseClass, Slot
+from streams.delivery.metrics import UNUSABLE
+from streams.delivery.ports import AnswerFault, AttemptResult, Recalled, ResponseClass, Slot
 from streams.delivery.stock.budget import StockBudget
-from streams.delivery.stock.calls import call_body, failed_skus, touchpoint_of
+from streams.delivery.stock.calls import ALL_TAKEN, StockAnswer, call_body, read_answer, touchpoint_of
 from streams.delivery.stock.in_doubt import InDoubtJournal
 from streams.delivery.stock.metrics import DIRTY, DIRTY_AGE_MS_MAX, SKUS
 from streams.delivery.stock.ports import SENT, StockContext, StockFigures, StockReading
@@ -34,6 +35,8 @@ MAY_STILL_ARRIVE = frozenset({None, 408, 502, 504})
 """Answers (None: no answer) after which the call may still be on its way behind a proxy."""
 NOT_ABOUT_THE_SKUS = frozenset({401, 403, 404, 405, 410})
 """Refusals that name the address or the key, not the body: halving the batch would not mend them."""
+ABOUT_THE_SKUS = frozenset({AnswerFault.UNNAMED, AnswerFault.FAILED, AnswerFault.UNCLEAR})
+"""Answers with a 2xx that tell of a failure and not of which SKU: smaller calls find it. Some may have been taken."""
 NAMED_MAX = 20
 """SKUs named in one log line; the rest is counted."""
 
@@ -196,13 +199,16 @@ class LocationSender:
     async def settle(self, batch: Batch, result: AttemptResult) -> None:
         """The call was sent and ended so."""
         self._release(result)
-        failed = failed_skus(result.body, batch.items) if result.kind is ResponseClass.DELIVERED else set()
+        answer = read_answer(result.body, batch.items) if result.kind is ResponseClass.DELIVERED else ALL_TAKEN
+        if answer.fault:
+            UNUSABLE.labels(self.channel, self.touchpoint.name, AnswerFault.UNNAMED).inc()
+            result = replace(result, kind=ResponseClass.RETRY, message=answer.fault, fault=AnswerFault.UNNAMED)
         if result.kind is ResponseClass.DELIVERED:
-            await self._acknowledge(batch, failed, result.at_ms)
+            await self._acknowledge(batch, answer, result.at_ms)
         else:
             self._journal.settle_later(batch.items)
-        self._end(batch, result, failed)
-        self._log(batch, result, failed)
+        self._end(batch, result, answer)
+        self._log(batch, result, answer.failed)
         self._report_refusals(result)
         self._changed()
 
@@ -226,19 +232,24 @@ class LocationSender:
         self._budget.release(self.touchpoint.name, result)
         self._spent_until_ms = 0
 
-    async def _acknowledge(self, batch: Batch, failed: set[str], started_ms: int) -> None:
+    async def _acknowledge(self, batch: Batch, answer: StockAnswer, started_ms: int) -> None:
+        failed, in_doubt = answer.failed, answer.in_doubt
         acknowledged = [sku for sku in batch.items if sku not in failed]
         changes = [Change(SENT, self._positions.key(sku), batch.items[sku]) for sku in acknowledged]
-        settled = [sku for sku in batch.items if self.queue.ends_doubt(sku, started_ms, took=sku not in failed)]
+        certain = [sku for sku in batch.items if sku not in in_doubt] if in_doubt else batch.items
+        settled = [sku for sku in certain if self.queue.ends_doubt(sku, started_ms, took=sku not in failed)]
+        self._journal.settle_later(in_doubt)
         await self._commit([*changes, *self._journal.settle(settled)])
         self._sent += len(acknowledged)
         self._context.listener.on_acknowledged(self, acknowledged)
 
-    def _end(self, batch: Batch, result: AttemptResult, failed: set[str]) -> None:
+    def _end(self, batch: Batch, result: AttemptResult, answer: StockAnswer) -> None:
         now_ms = self._clock.now_ms()
         not_before_ms = result.not_before_ms or 0
         if result.kind is ResponseClass.DELIVERED:
-            self.queue.answered(batch, failed, result.at_ms, now_ms)
+            self.queue.answered(batch, answer.failed, result.at_ms, now_ms, in_doubt=answer.in_doubt)
+        elif result.fault in ABOUT_THE_SKUS:
+            self.queue.refused(batch, now_ms, in_doubt=True)
         elif result.status in MAY_STILL_ARRIVE:
             self.queue.failed(batch, now_ms, lost_since_ms=result.at_ms, not_before_ms=not_before_ms)
         elif result.kind is ResponseClass.THROTTLED or result.status in NOT_ABOUT_THE_SKUS:
@@ -277,7 +288,7 @@ class LocationSender:
         since_ms = self.queue.dirty_since_ms()
         return 0 if since_ms is None else self._clock.now_ms() - since_ms
 
-    def _log(self, batch: Batch, result: AttemptResult, failed: set[str]) -> None:
+    def _log(self, batch: Batch, result: AttemptResult, failed: Collection[str]) -> None:
         skus, good = len(batch.items), len(batch.items) - len(failed)
         if result.kind is ResponseClass.DELIVERED:
             SKUS.labels(self.channel, "acknowledged").inc(good)

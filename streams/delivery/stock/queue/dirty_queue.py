@@ -185,14 +185,18 @@ class DirtyQueue:
         entry = self._entries[sku]
         return (took or not entry.unsure) and started_ms >= entry.late_until_ms
 
-    def answered(self, batch: Batch, failed: Collection[str], started_ms: int, now_ms: int) -> None:
-        """A 2xx; `failed`: the SKUs that the channel did not take. `sent` must have the acknowledged values already."""
+    def answered(
+        self, batch: Batch, failed: Collection[str], started_ms: int, now_ms: int, in_doubt: Collection[str] = ()
+    ) -> None:
+        """A 2xx; `failed`: the SKUs that the channel did not acknowledge, `in_doubt`: those of them that it may have
+        taken. `sent` must have the acknowledged values already."""
         self._land(batch)
         self._backoff.answered(now_ms)
         for sku in batch.items:
             entry = self._entries[sku]
             if sku in failed:
                 entry.most = 0
+                entry.unsure = entry.unsure or sku in in_doubt
                 self._set_back(sku, entry, now_ms)
             else:
                 self._settle(sku, entry, started_ms, now_ms)
@@ -202,13 +206,15 @@ class DirtyQueue:
                     del self._again[sku]
             self._place(sku, entry, now_ms)
 
-    def refused(self, batch: Batch, now_ms: int) -> None:
-        """The channel refused the call as a whole and applied nothing of it."""
+    def refused(self, batch: Batch, now_ms: int, *, in_doubt: bool = False) -> None:
+        """The channel refused the call as a whole and applied nothing of it. `in_doubt`: it may have applied some, and
+        does not say which."""
         self._land(batch)
         self._backoff.refused(now_ms)
         for sku in batch.items:
             entry = self._entries[sku]
             entry.most = max(1, len(batch.items) // 2)
+            entry.unsure = entry.unsure or in_doubt
             if len(batch.items) == 1:
                 self._set_back(sku, entry, now_ms)
             self._place(sku, entry, now_ms, first=True)

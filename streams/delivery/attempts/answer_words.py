@@ -1,0 +1,98 @@
+"""Words by which an answer with a 2xx says that the call failed. Pure.
+
+The contract has one word for a refusal with a 2xx, `hasError` (contract 0.3), and it decides where it is present. Other
+words show that the call was not taken, and not that a repeat would not help: such an answer is no success, and the
+request is sent again.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from streams.delivery.attempts.answer_body import accepts
+from streams.delivery.ports import AnswerFault
+from topics.contract.answer_names import is_nothing, plain, unwrapped
+from topics.values import value
+
+HAS_ERROR = "haserror"
+FLAGS = frozenset({"success", "issuccess", "successful", "issuccessful", "succeeded", "ok", "isok"})
+"""Members that say by `false` that the call failed."""
+STATES = frozenset({"status", "result", "outcome"})
+"""Members that may say it in one of FAILED."""
+CODES = frozenset({"status", "statuscode", "statuscodevalue", "httpstatus", "httpstatuscode", "code"})
+"""Members that may hold the status that HTTP should have had: frameworks print it (Spring, AWS Lambda)."""
+ERRORS = frozenset({"error", "errors", "iserror", "exception", "fault", "errormessage", "errorcode"})
+"""Members that are missing or empty when all is well, or hold one of FINE."""
+FINE = frozenset({"ok", "okay", "success", "successful", "succeeded", "200", "201", "202", "204"})
+WORDS = frozenset({HAS_ERROR, "message", "description"}) | FLAGS | STATES | CODES | ERRORS
+FAILED = frozenset(
+    {"fail", "failed", "failure", "error", "errors", "rejected", "refused", "denied", "invalid", "ko", "nok", "nack"}
+    | {"unauthorized", "forbidden", "exception", "false", "unsuccessful", "not ok", "not_ok"}
+)
+NAME_MAX = max(map(len, WORDS)) + 4
+"""Longest name that can be one of WORDS, with `_` or `-` inside."""
+
+_FLAGS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_CONSTANT = re.compile(r"[A-Z]+(_[A-Z]+)*")
+"""Increff's error codes, such as `BAD_DATA` (contract 0.3)."""
+
+
+@value
+class Objection:
+    """A reason against a success. `fault` None: the contract's own word for a refusal."""
+
+    fault: AnswerFault | None
+    why: str = ""
+
+
+def objection_in(members: dict[str, Any]) -> Objection | None:
+    """None: nothing speaks against it."""
+    for inner in unwrapped(members):
+        said = {
+            name: content
+            for spelt, content in inner.items()
+            if len(spelt) <= NAME_MAX and content not in (None, "") and (name := plain(spelt)) in WORDS
+        }
+        if HAS_ERROR in said:
+            return _contracts_word(said[HAS_ERROR])
+        failing = next((name for name, content in said.items() if _fails(name, content, said)), None)
+        if failing is not None:
+            return Objection(AnswerFault.FAILED, f"the answer says {failing}: {str(said[failing])[:200]}")
+    return None
+
+
+def _contracts_word(has_error: Any) -> Objection | None:
+    flag = _flag(has_error)
+    if flag is None:
+        return Objection(AnswerFault.UNCLEAR, f"hasError is neither true nor false: {str(has_error)[:200]!r}")
+    return Objection(None) if flag else None
+
+
+def _fails(name: str, content: Any, said: dict[str, Any]) -> bool:
+    if name in FLAGS and (_flag(content) is False or _word(content) in FAILED):
+        return True
+    if name in STATES and (content is False or _word(content) in FAILED):
+        return True
+    if name in ERRORS and not is_nothing(content) and str(content).strip().lower() not in FINE:
+        return True
+    return name in CODES and _is_failing_code(content, said)
+
+
+def _is_failing_code(content: Any, said: dict[str, Any]) -> bool:
+    text = str(content)
+    if text.isdecimal():
+        return len(text) == 3 and "400" <= text <= "599"
+    # The contract's error body without the status that belongs to it.
+    described = isinstance(said.get("message"), str) or isinstance(said.get("description"), str)
+    return described and _CONSTANT.fullmatch(text) is not None and not any(map(accepts, text.split("_")))
+
+
+def _word(content: Any) -> str:
+    return content.strip().lower() if isinstance(content, str) else ""
+
+
+def _flag(content: Any) -> bool | None:
+    if isinstance(content, int):
+        return content != 0
+    return _FLAGS.get(content.strip()) if isinstance(content, str) else None
