@@ -8,7 +8,7 @@ from streams.order.forward.adopt import complete_lines
 from streams.order.forward.location import misplaced
 from streams.order.forward.progress import order_context, reach_milestone, settle_order, with_location
 from streams.order.model import limits
-from streams.order.model.canonical import digest
+from streams.order.model.canonical import digest, matches
 from streams.order.model.decision import (
     APPLIED,
     DUPLICATE,
@@ -22,6 +22,7 @@ from streams.order.model.decision import (
 )
 from streams.order.model.entities import Order
 from streams.order.model.events import Event
+from streams.order.model.meaning import meaning_of
 from streams.order.model.parts import Line
 from streams.order.model.refusals import remembered_refusal
 from streams.order.model.said import note_said
@@ -44,7 +45,7 @@ _ZIP_PREFIX = 3
 def create_order(event: Event, now_ms: int, lookup: AnswerLookup) -> tuple[Decision[Order], Ruling]:
     """The first Create under a code."""
     decision = first_decision(Order, OrderState.RECEIVED, event, now_ms, lookup)
-    return decision, _submit(decision, digest(CREATE.request, event.body))
+    return decision, _submit(decision)
 
 
 def create_expected(decision: Decision[Order]) -> Ruling:
@@ -52,17 +53,16 @@ def create_expected(decision: Decision[Order]) -> Ruling:
     order = decision.entity
     order.begin(decision.now_ms)
     order.state = OrderState.RECEIVED
-    return _submit(decision, digest(CREATE.request, decision.event.body))
+    return _submit(decision)
 
 
 def repeat_create(decision: Decision[Order]) -> Ruling:
     """A Create under a code that exists. Increff would answer a changed one with success and drop it (contract 0.3)."""
     order = decision.entity
-    payload = digest(CREATE.request, decision.event.body)
-    if payload == order.digest:
+    if matches(order.digest, CREATE.request, decision.event.body):
         return DUPLICATE
     if order.open_ended:
-        return _submit(decision, payload)
+        return _submit(decision)
     return conflict(
         f"order {order.code} exists with other data; a changed order needs another orderCode, or Update Order "
         f"Properties or a cancellation"
@@ -73,14 +73,13 @@ def retry_create(decision: Decision[Order]) -> Ruling:
     """A Create after Increff refused the last one. A corrected one is a new attempt; so is the same, at most once in
     the time that the channel allows. Until then it gets the reason."""
     order = decision.entity
-    payload = digest(CREATE.request, decision.event.body)
     remembered = None
-    if payload == order.digest:
+    if matches(order.digest, CREATE.request, decision.event.body):
         remembered = remembered_refusal(decision, _refusal(order), order.milestones.get("rejected", 0))
-    return remembered or create_again(decision, payload)
+    return remembered or create_again(decision)
 
 
-def create_again(decision: Decision[Order], payload: str) -> Ruling:
+def create_again(decision: Decision[Order]) -> Ruling:
     """A new attempt of a Create that Increff refused. Of the last one nothing stays."""
     order = decision.entity
     if decision.awaited():
@@ -93,7 +92,7 @@ def create_again(decision: Decision[Order], payload: str) -> Ruling:
     order.acknowledged.clear()
     order.forget_calls()
     decision.former = order.request
-    return _submit(decision, payload)
+    return _submit(decision)
 
 
 def create_taken(decision: Decision[Order]) -> Ruling:
@@ -138,7 +137,7 @@ def update_order(decision: Decision[Order]) -> Ruling:
     if older and not any(event.body.get(name) is not None for name in TIMED if name not in older):
         return refused(f"a newer update of {', '.join(older)} is known; this one was under way for too long")
     changed = {**order.properties, **_present(body)}
-    if changed == order.properties and not order.hold_crossed:
+    if _says_the_same(changed, order.properties) and not order.hold_crossed:
         return DUPLICATE
     held = bool(changed["onHold"])
     changes_hold = _pass_on(decision, body, changed, held=held)
@@ -212,7 +211,7 @@ def report_delivered(decision: Decision[Order]) -> Ruling:
         return wrong
     body, _ = _newest(order, event)
     changed = {**order.properties, **_present(body)}
-    if changed == order.properties and not order.hold_crossed:
+    if _says_the_same(changed, order.properties) and not order.hold_crossed:
         return DUPLICATE
     _pass_on(decision, body, changed, held=bool(changed["onHold"]))
     if "delivered" in order.milestones:
@@ -273,9 +272,9 @@ def is_acknowledged(decision: Decision[Order]) -> bool:
     return all((item.get("locationCode") or "") in order.acknowledged for item in items)
 
 
-def _submit(decision: Decision[Order], payload: str) -> Ruling:
+def _submit(decision: Decision[Order]) -> Ruling:
     order, body = decision.entity, decision.event.body
-    order.digest = payload
+    order.digest = digest(CREATE.request, body)
     order.location = body.get("locationCode")
     order.split = bool(body.get("isSplitRequired"))
     if order.adopted:
@@ -311,6 +310,11 @@ def _submit(decision: Decision[Order], payload: str) -> Ruling:
         },
     )
     return APPLIED
+
+
+def _says_the_same(properties: dict[str, Any], known: dict[str, Any]) -> bool:
+    """Whether properties are those that are known, perhaps in other words: a time in another offset."""
+    return properties == known or meaning_of(UPDATE.request, properties) == meaning_of(UPDATE.request, known)
 
 
 def _present(body: dict[str, Any]) -> dict[str, Any]:

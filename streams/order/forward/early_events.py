@@ -13,6 +13,7 @@ from streams.order.model import limits
 from streams.order.model.decision import AnswerLookup, Decision, Ruling, early, first_decision
 from streams.order.model.entities import Order
 from streams.order.model.events import OUTCOMES, Event, EventKind
+from streams.order.model.meaning import meaning_of
 from streams.order.model.parts import EarlyEvent
 from streams.order.model.states import OrderState
 from topics.records.envelope import iso_time
@@ -125,7 +126,14 @@ def _kept_ruling(message: str, kept: EarlyEvent) -> Ruling:
 
 
 def _same(order: Order, event: Event) -> EarlyEvent | None:
-    return next((one for one in order.early if one.kind == event.kind and one.body == event.body), None)
+    return next((one for one in order.early if one.kind == event.kind and _says_the_same(event, one.body)), None)
+
+
+def _says_the_same(event: Event, body: dict[str, Any]) -> bool:
+    if event.touchpoint is None or event.body == body:
+        return event.body == body
+    model = event.touchpoint.request
+    return meaning_of(model, event.body) == meaning_of(model, body)
 
 
 def _size(event: Event) -> int:

@@ -8,7 +8,7 @@ from streams.order.forward.fulfilment_type import SINGLE, leaves_open, one_too_m
 from streams.order.forward.location import misplaced
 from streams.order.forward.progress import order_context, reach_milestone, settle_order, shipment_context, shipment_name
 from streams.order.model import limits
-from streams.order.model.canonical import digest
+from streams.order.model.canonical import digest, matches
 from streams.order.model.decision import APPLIED, DUPLICATE, Decision, Ruling, failed, refused
 from streams.order.model.entities import Order
 from streams.order.model.parts import Line, Relay, Shipment
@@ -119,7 +119,7 @@ def _ask(decision: Decision[Order], shipment_id: int) -> Ruling:
 def _repeat_pack(decision: Decision[Order], shipment: Shipment) -> Ruling:
     order = decision.entity
     key = str(shipment.id)
-    differs = bool(shipment.digest) and digest(PACK.request, decision.event.body) != shipment.digest
+    differs = bool(shipment.digest) and not matches(shipment.digest, PACK.request, decision.event.body)
     if differs and not decision.is_remembered():
         # The contract's key is the shipmentId alone, so the answer is the same. Operators must see, once, that the
         # content differs.

@@ -6,15 +6,19 @@ import ast
 from enum import StrEnum
 from pathlib import Path
 
+import orjson
+
 from streams.order.machine.transitions import MAKERS, TABLES
 from streams.order.model import states
 from streams.order.model.entities import Manifest, Order, Return
 from streams.order.model.events import EventKind
+from streams.order.model.meaning import DEFAULTS
 from streams.order.model.states import ManifestState, OrderState, ReturnState
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "orders.md"
 PARTS = ("states", "diagram", "matrix")
 BEGIN = "<!-- {} of {} -->"
+DEFAULTS_BEGIN = "<!-- defaults -->"
 END = "<!-- end -->"
 STATES: dict[str, type[StrEnum]] = {Order.KIND: OrderState, Return.KIND: ReturnState, Manifest.KIND: ManifestState}
 
@@ -64,14 +68,28 @@ def matrix(kind: str) -> str:
     return "\n".join(lines)
 
 
+def defaults() -> str:
+    """The members that mean the same left out as with their default."""
+    lines = ["| in | left out, a member means |", "|---|---|"]
+    for model, members in DEFAULTS.items():
+        said = ", ".join(f"`{name}`: {orjson.dumps(default).decode()}" for name, default in members.items())
+        lines.append(f"| {model.__name__} | {said} |")
+    return "\n".join(lines)
+
+
 def drawn(text: str) -> str:
     """The document with every generated part made anew."""
+    text = _with_part(text, DEFAULTS_BEGIN, defaults())
     for kind in TABLES:
         for part, make in zip(PARTS, (states_table, diagram, matrix), strict=True):
-            before, begin, rest = text.partition(BEGIN.format(part, kind))
-            _, _, after = rest.partition(END)
-            text = f"{before}{begin}\n\n{make(kind)}\n\n{END}{after}"
+            text = _with_part(text, BEGIN.format(part, kind), make(kind))
     return text
+
+
+def _with_part(text: str, begin: str, part: str) -> str:
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(END)
+    return f"{before}{begin}\n\n{part}\n\n{END}{after}"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from typing import Any
 
 from streams.order.forward import cancel, create, shipments
 from streams.order.machine.outcomes import entity_context
-from streams.order.model.canonical import digest
 from streams.order.model.decision import APPLIED, DUPLICATE, NO_ROOM, Decision, NoRoomError, Ruling, failed, refused
 from streams.order.model.entities import Entity, Order, Return, decode_entity, encode_entity
 from streams.order.model.events import Event
@@ -95,7 +94,7 @@ def _create(call: Decision[Order]) -> Ruling:
         return refused(f"order {order.code} is {order.state}, and needs no other Create")
     if call.former != order.request:
         return refused(f"a later Create of order {order.code} was refused, too: that one can be sent again")
-    return create.create_again(call, digest(create.CREATE.request, call.event.body))
+    return create.create_again(call)
 
 
 def _update(call: Decision[Order]) -> Ruling:

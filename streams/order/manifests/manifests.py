@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.order.model.canonical import digest
+from streams.order.model.canonical import digest, matches
 from streams.order.model.decision import APPLIED, DUPLICATE, AnswerLookup, Decision, Ruling, first_decision
 from streams.order.model.entities import Manifest
 from streams.order.model.events import Event
@@ -116,7 +116,7 @@ def _differs(decision: Decision[Manifest]) -> bool:
     The contract's key is the manifestId alone, so the answer is the same.
     """
     entity = decision.entity
-    if digest(MANIFEST.request, decision.event.body) == entity.digest:
+    if matches(entity.digest, MANIFEST.request, decision.event.body):
         return False
     if not decision.is_remembered():
         decision.remember(DUPLICATE)

@@ -1,30 +1,29 @@
-"""Payloads compared in a canonical form: unknown and null members do not count, nor does 10 against 10.0."""
+"""Digests of payloads. Two payloads have the same when they mean the same (streams/order/model/meaning.py).
+
+A digest begins with its form. One without a form was stored by a version before: see `matches`.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from functools import cache
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any
 
-import orjson
+from streams.order.model.former_digest import former_digest
+from streams.order.model.meaning import meaning_of, written
+from topics.schema_base import Body
 
-from topics.schema_base import Body, CustomAttributes
-
-_UNMODELLED = {CustomAttributes: ("channelMetadata",)}
-"""Members that the contract names in a table but leaves open, so that no model has them. They count all the same."""
-
-_EXACT = 2.0**53
-"""Beyond this, a float is no exact whole number, and orjson writes integers of 64 bits at most."""
-
-Shape = dict[str, "Shape"] | None
-"""The known members of an object, each with its own shape; None where every member counts."""
+FORM = "2:"
+"""Begins the digests of this version. Another rule of meaning needs another form."""
 
 
 def digest(model: type[Body], members: dict[str, Any]) -> str:
-    """A short digest, equal for payloads that are equal in canonical form."""
-    raw = orjson.dumps(_canonical(members, shape_of(model)), option=orjson.OPT_SORT_KEYS)
-    return hashlib.blake2b(raw, digest_size=16).hexdigest()
+    """A short digest, equal for payloads of equal meaning."""
+    return FORM + hashlib.blake2b(written(meaning_of(model, members)), digest_size=16).hexdigest()
+
+
+def matches(stored: str, model: type[Body], members: dict[str, Any]) -> bool:
+    """Whether a stored digest is that of these members, in whatever form it was stored."""
+    return stored == (digest(model, members) if stored.startswith(FORM) else former_digest(model, members))
 
 
 def id_digest(event_id: str) -> str:
@@ -33,58 +32,12 @@ def id_digest(event_id: str) -> str:
 
 
 def call_digest(touchpoint: str, payload: str) -> str:
-    """Stands for a call with its content, of which `payload` is the digest: the same for each repeat of the call."""
-    return hashlib.blake2b(f"{touchpoint} {payload}".encode(), digest_size=8).hexdigest()
+    """Stands for a call with its content, of which `payload` is the digest: the same for each repeat of the call. It
+    has the form of `payload`."""
+    form = FORM if payload.startswith(FORM) else ""
+    return form + hashlib.blake2b(f"{touchpoint} {payload}".encode(), digest_size=8).hexdigest()
 
 
-@cache
-def shape_of(model: type[Body]) -> dict[str, Shape]:
-    """The members a model knows, down to its lists' objects."""
-    shape: dict[str, Shape] = {}
-    for name, info in model.model_fields.items():
-        inner = _model_in(info.annotation)
-        shape[name] = shape_of(inner) if inner is not None else None
-    for base, names in _UNMODELLED.items():
-        if issubclass(model, base):
-            shape.update(dict.fromkeys(names))
-    return shape
-
-
-def _model_in(annotation: Any) -> type[Body] | None:
-    """The model inside `X`, `X | None`, `list[X]` and `Annotated[..]`, if there is one."""
-    if isinstance(annotation, type) and issubclass(annotation, Body):
-        return annotation
-    if get_origin(annotation) in (Annotated, Union, UnionType, list):
-        for argument in get_args(annotation):
-            found = _model_in(argument)
-            if found is not None:
-                return found
-    return None
-
-
-def _canonical(value: Any, shape: Shape) -> Any:
-    kind = type(value)
-    if kind is dict:
-        return _object(value, shape)
-    if kind is list:
-        return [_canonical(item, shape) for item in value]
-    return _number(value) if kind is float else value
-
-
-def _object(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
-    """The members that count. Plain ones are handled without a call, because a Create has a hundred of them."""
-    members: dict[str, Any] = {}
-    for name, member in value.items():
-        if member is None or (shape is not None and name not in shape):
-            continue
-        kind = type(member)
-        if kind is dict or kind is list:
-            members[name] = _canonical(member, None if shape is None else shape[name])
-        else:
-            members[name] = _number(member) if kind is float else member
-    return members
-
-
-def _number(value: float) -> float:
-    """A whole number as an int, so that 10 and 10.0 are the same."""
-    return int(value) if value.is_integer() and abs(value) < _EXACT else value
+def is_former_call(stored: str, touchpoint: str, model: type[Body], members: dict[str, Any]) -> bool:
+    """Whether a stored `call_digest` is that of this call as a version before stored it."""
+    return not stored.startswith(FORM) and stored == call_digest(touchpoint, former_digest(model, members))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from streams.order.model import limits
-from streams.order.model.canonical import call_digest, digest, id_digest
+from streams.order.model.canonical import call_digest, digest, id_digest, is_former_call
 from streams.order.model.effects import Effect, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
 from streams.order.model.entities import Entity, request_id
 from streams.order.model.events import Event, EventKind, kind_of_command
@@ -111,8 +111,10 @@ class Decision(Generic[EntityT]):
 
     def was_taken(self) -> bool:
         """Whether the event's call was taken before, under another event id."""
-        call = self.kept_call
-        return bool(call) and any(known == call and Verdict(word).succeeded for word, known in self.entity.calls())
+        touchpoint = self.event.touchpoint
+        if touchpoint is None or touchpoint.repeat not in BY_CALL:
+            return False
+        return any(Verdict(word).succeeded and self._is_call(known) for word, known in self.entity.calls())
 
     @property
     def outcome(self) -> Outcome:
@@ -306,10 +308,17 @@ class Decision(Generic[EntityT]):
 
     def report_unapplied(self, verdict: Verdict) -> bool:
         """Note that a fact reports the event's call as not applied. False when one did already."""
-        if any(known == self.call and not Verdict(word).succeeded for word, known in self.entity.calls()):
+        if any(not Verdict(word).succeeded and self._is_call(known) for word, known in self.entity.calls()):
             return False
         self._note_seen(["", verdict.value, "", self.call])
         return True
+
+    def _is_call(self, stored: str) -> bool:
+        """Whether a stored digest is that of the event's call."""
+        touchpoint = self.event.touchpoint
+        if touchpoint is None:
+            return False
+        return stored == self.call or is_former_call(stored, touchpoint.name, touchpoint.request, self.event.body)
 
     def _note_seen(self, entry: list[str]) -> None:
         self.entity.seen.append(entry)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from streams.order.model import limits
-from streams.order.model.canonical import digest
+from streams.order.model.canonical import digest, matches
 from streams.order.model.decision import APPLIED, DUPLICATE, Decision, Ruling, conflict, failed, refused
 from streams.order.model.entities import Return
 from streams.order.model.parts import ReturnItem
@@ -27,8 +27,8 @@ ACKNOWLEDGEMENT = BY_NAME["return-order-acknowledgement"]
 def add_return_items(decision: Decision[Return]) -> Ruling:
     """More units come back. The forward order is asked about those that are new."""
     entity, body = decision.entity, decision.event.body
-    payload, question = digest(ADD.request, body), entity.question
-    if question is not None and question.digest == payload:
+    question = entity.question
+    if question is not None and matches(question.digest, ADD.request, body):
         return questions.join_question(decision, question)
     if entity.adopted and not entity.forward:
         entity.forward = body["orderCode"]
@@ -51,7 +51,7 @@ def add_return_items(decision: Decision[Return]) -> Ruling:
     if question is not None and not questions.is_question_overdue(decision, question):
         return failed(f"return {entity.code} asks its forward order about other items; repeat later")
     return questions.call_too_large(decision) or questions.ask_forward_order(
-        decision, ADD, {**body, "returnLineItems": new}, payload
+        decision, ADD, {**body, "returnLineItems": new}, digest(ADD.request, body)
     )
 
 
@@ -147,8 +147,9 @@ def acknowledge_return(decision: Decision[Return]) -> Ruling:
     new: list[dict[str, Any]] = []
     for item in body["orderItems"]:
         known = entity.items[item["itemCode"]]
-        if known.inspection != inspection_of(item):
-            new.append({name: item.get(name) for name in ("itemCode", "channelSkuCode", "qcStatus", "qcReason")})
+        said = {name: item.get(name) or None for name in ("itemCode", "channelSkuCode", "qcStatus", "qcReason")}
+        if known.inspection != inspection_of(said):
+            new.append(said)
     if not new:
         return DUPLICATE
     decision.deliver(ACKNOWLEDGEMENT, body)
@@ -165,7 +166,7 @@ def acknowledge_return(decision: Decision[Return]) -> Ruling:
 
 def inspection_of(item: dict[str, Any]) -> str:
     """Stands for a report about a unit, to recognise a repeat."""
-    return f"{item.get('qcStatus')}|{item.get('qcReason')}"
+    return f"{item.get('qcStatus')}|{item.get('qcReason') or None}"
 
 
 def learn_return_items(entity: Return, items: Iterable[tuple[str, str]]) -> None:

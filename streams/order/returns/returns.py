@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streams.order.model import limits
-from streams.order.model.canonical import digest
+from streams.order.model.canonical import digest, matches
 from streams.order.model.decision import (
     APPLIED,
     DUPLICATE,
@@ -70,7 +70,7 @@ def adopt_return(event: Event, now_ms: int, lookup: AnswerLookup) -> tuple[Decis
 def repeat_asked_return(decision: Decision[Return]) -> Ruling:
     """A repeat while the forward order has not answered."""
     entity = decision.entity
-    if digest(CREATE.request, decision.event.body) != entity.digest:
+    if not matches(entity.digest, CREATE.request, decision.event.body):
         return _differs(entity)
     question = entity.question
     return questions.join_question(decision, question) if question is not None else _ask(decision)
@@ -80,7 +80,7 @@ def repeat_return(decision: Decision[Return]) -> Ruling:
     entity = decision.entity
     if entity.adopted and not entity.digest:
         return _complete(decision)
-    return DUPLICATE if digest(CREATE.request, decision.event.body) == entity.digest else _differs(entity)
+    return DUPLICATE if matches(entity.digest, CREATE.request, decision.event.body) else _differs(entity)
 
 
 def retry_return(decision: Decision[Return]) -> Ruling:
@@ -90,7 +90,7 @@ def retry_return(decision: Decision[Return]) -> Ruling:
     After the forward order refused the return, each Create is a new attempt: more may have been shipped since.
     """
     entity = decision.entity
-    unchanged = digest(CREATE.request, decision.event.body) == entity.digest
+    unchanged = matches(entity.digest, CREATE.request, decision.event.body)
     if unchanged and entity.state == ReturnState.REJECTED:
         remembered = remembered_refusal(decision, _refusal(entity), entity.rejected_ms)
         if remembered is not None:
@@ -165,11 +165,10 @@ def update_return(decision: Decision[Return]) -> Ruling:
         body = {name: value for name, value in body.items() if name not in older}
         if not any(body.get(name) is not None for name in _TIMED):
             return refused(f"a newer update of {', '.join(older)} is known; this one was under way for too long")
-    payload = digest(UPDATE.request, body)
-    if payload == entity.properties:
+    if matches(entity.properties, UPDATE.request, body):
         return DUPLICATE
     decision.deliver(UPDATE, body)
-    entity.properties = payload
+    entity.properties = digest(UPDATE.request, body)
     changed = _courier(body)
     entity.courier |= changed
     decision.fact("return-updated", {**return_context(entity), **changed}, changed)

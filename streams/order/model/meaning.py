@@ -1,0 +1,274 @@
+"""The meaning of a call's members: the same for any two ways to write the same thing.
+
+Each member has a rule, found from its type in the touchpoint's model. A rule gives the meaning of a value, or None when
+the value says no more than its absence: null, a default that is spelled out, an empty list or object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cache, partial
+from operator import itemgetter
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import msgspec
+import orjson
+from pydantic import AfterValidator
+from pydantic.fields import FieldInfo
+
+from topics.contract.models.orders import (
+    CreateOutwardOrder,
+    GiftOptions,
+    OrderItem,
+    TaxBreakup,
+    TaxItem,
+    UpdateOrderProperties,
+)
+from topics.contract.models.returns import ReturnDetails, ReturnItem, UpdateReturns
+from topics.schema_base import Body, CustomAttributes, Time
+
+Rule = Callable[[Any], Any]
+Rules = Mapping[str, Rule]
+
+DEFAULTS: dict[type[Body], dict[str, Any]] = {
+    CreateOutwardOrder: {"isPriority": False, "gift": False, "isSplitRequired": False, "qcStatus": "PASS"},
+    OrderItem: {"sellerDiscountPerUnit": 0, "channelDiscountPerUnit": 0, "shippingChargePerUnit": 0},
+    GiftOptions: {"giftwrapRequired": False, "giftChargePerUnit": 0},
+    ReturnItem: {"storeCreditsUsed": 0},
+    ReturnDetails: {"isCod": False, "codValue": 0},
+}
+"""Meanings of members that are left out: what the contract says (`qcStatus`), a flag that is not set, a discount or
+charge that is none. Any other member that is left out says something else than any of its values."""
+
+KEYS: dict[type[Body], str] = {OrderItem: "orderItemCode", TaxBreakup: "channelSkuId", TaxItem: "type"}
+"""Members by which the entries of an order's lists are sorted; others by their whole text, which takes longer."""
+
+PARTIAL = (UpdateOrderProperties, UpdateReturns)
+"""Calls in which a member that is left out stays as it is: there an empty text is a word of its own."""
+
+UNMODELLED = {CustomAttributes: ("channelMetadata",)}
+"""Members that the contract names in a table but leaves open, so that no model has them. They count all the same."""
+
+_EXACT = 2.0**53
+"""Beyond this, a float is no exact whole number, and orjson writes integers of 64 bits at most."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIME = tuple(note for note in get_args(Time) if isinstance(note, AfterValidator))
+"""Annotations that make a text a time."""
+
+
+def meaning_of(model: type[Body], members: dict[str, Any]) -> dict[str, Any]:
+    """The members that say something, each by its meaning. Members that no model knows do not count."""
+    return _object(rules_of(model), members) or {}
+
+
+@cache
+def rules_of(model: type[Body]) -> Rules:
+    """The rule of each member that counts."""
+    return _rules(model, partial_=model in PARTIAL)
+
+
+def _rules(model: type[Body], *, partial_: bool) -> Rules:
+    defaults = DEFAULTS.get(model, {})
+    rules = {
+        name: _with_default(_rule(info, partial_=partial_), defaults.get(name))
+        for name, info in model.model_fields.items()
+    }
+    for base, names in UNMODELLED.items():
+        if issubclass(model, base):
+            rules.update(dict.fromkeys(names, _open))
+    return rules
+
+
+def _with_default(rule: Rule, default: Any) -> Rule:
+    if default is None:
+        return rule
+    if rule is _flag and default is False:
+        return _set_flag
+    return _charge if rule is _number and default == 0 else partial(_unless, rule, default)
+
+
+def model_in(annotation: Any) -> type[Body] | None:
+    """The model inside `X`, `X | None`, `list[X]` and `Annotated[..]`, if there is one."""
+    return next((leaf for leaf in _leaves(annotation) if isinstance(leaf, type) and issubclass(leaf, Body)), None)
+
+
+def number(value: float) -> float:
+    """A whole number as an int, so that 10 and 10.0 are the same."""
+    return int(value) if value.is_integer() and abs(value) < _EXACT else float(value)
+
+
+def _rule(info: FieldInfo, *, partial_: bool) -> Rule:
+    leaves = _leaves(Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation)
+    model = next((leaf for leaf in leaves if isinstance(leaf, type) and issubclass(leaf, Body)), None)
+    rule: Rule
+    if model is not None:
+        rule = partial(_object, _rules(model, partial_=partial_))
+    elif bool in leaves:
+        rule = _flag
+    elif int in leaves or float in leaves:
+        rule = _number
+    elif any(leaf in _TIME for leaf in leaves):
+        rule = _time
+    elif str in leaves:
+        rule = _word if partial_ else _text
+    else:
+        rule = _open
+    if list not in leaves:
+        return rule
+    return partial(_list, rule, KEYS.get(model, "") if model is not None else "")
+
+
+def _leaves(annotation: Any) -> list[Any]:
+    """The types that an annotation is made of, and what annotates them."""
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return [type(word) for word in get_args(annotation)]
+    if origin not in (Annotated, Union, UnionType, list):
+        return [annotation]
+    own = [list] if origin is list else []
+    return [*own, *(leaf for argument in get_args(annotation) for leaf in _leaves(argument))]
+
+
+def _object(rules: Rules, value: Any) -> dict[str, Any] | None:
+    """The members that say something. Those of the usual type are handled without a call: a Create has a hundred."""
+    if type(value) is not dict:
+        return value or None  # an empty list is how some languages write an empty object
+    members: dict[str, Any] = {}
+    find = rules.get
+    for name, member in value.items():
+        rule = find(name)
+        if rule is None:
+            continue
+        kind = type(member)
+        if kind is str:
+            if rule is _text:
+                if member:
+                    members[name] = member
+                continue
+        elif kind is float:
+            if rule is _number or rule is _charge:
+                if member or rule is _number:
+                    members[name] = int(member) if member.is_integer() and abs(member) < _EXACT else member
+                continue
+        elif kind is bool:
+            if rule is _set_flag or rule is _flag:
+                if member or rule is _flag:
+                    members[name] = member
+                continue
+        elif member is None:
+            continue
+        meaning = rule(member)
+        if meaning is not None:
+            members[name] = meaning
+    return members or None
+
+
+def _list(rule: Rule, key: str, value: Any) -> Any:
+    """Entries in an order of their own: in no list of the contract the order says something."""
+    if type(value) is not list:
+        return value or None
+    entries = [meaning for meaning in map(rule, value) if meaning is not None]
+    if len(entries) > 1:
+        _sort(entries, key)
+    return entries or None
+
+
+def _sort(entries: list[Any], key: str) -> None:
+    """`key`: a member in which few entries are alike, so that the others need not be compared."""
+    try:
+        keys = [entry[key] for entry in entries]
+        if len(set(keys)) == len(keys):
+            entries.sort(key=itemgetter(key))
+            return
+    except (TypeError, KeyError):
+        pass  # not each entry has one
+    entries.sort(key=written)
+
+
+def written(meaning: Any) -> bytes:
+    """The one text of a meaning."""
+    try:
+        return orjson.dumps(meaning, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # a whole number of more than 64 bits
+        return msgspec.json.encode(meaning, order="sorted")
+
+
+def _text(value: Any) -> Any:
+    return _word(value) or None
+
+
+def _word(value: Any) -> Any:
+    if type(value) is str:
+        return value
+    if type(value) is bool:
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _flag(value: Any) -> bool | None:
+    return _WORDS.get(value.lower()) if type(value) is str else bool(value)
+
+
+_WORDS = {"true": True, "false": False, "1": True, "0": False}
+
+
+def _set_flag(value: Any) -> bool | None:
+    """A flag that is not set where it is left out."""
+    return _flag(value) or None
+
+
+def _unless(rule: Rule, default: Any, value: Any) -> Any:
+    meaning = rule(value)
+    return None if meaning == default else meaning
+
+
+def _charge(value: Any) -> Any:
+    """A discount or charge, none where it is left out."""
+    return _number(value) or None
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, float):
+        return number(value)
+    return _number_in(value) if type(value) is str else value
+
+
+def _number_in(text: str) -> Any:
+    """The number in a text; a text that is none stays, because some members may be either."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return number(float(text))
+    except ValueError:
+        return text or None
+
+
+def _time(value: Any) -> Any:
+    """Days, seconds and microseconds since 1970; of a time without an offset, the time as it is."""
+    if type(value) is not str:
+        return value
+    try:
+        moment = datetime.fromisoformat(value if value[-1] != "]" else value.partition("[")[0])
+    except (ValueError, IndexError):
+        return value or None
+    if moment.tzinfo is None:
+        return moment.isoformat()
+    since = moment - _EPOCH
+    return since.days, since.seconds, since.microseconds
+
+
+def _open(value: Any) -> Any:
+    """A member that the contract leaves open: only null and ways to write a number do not count."""
+    return _closed(value) if value not in ({}, [], "") else None
+
+
+def _closed(value: Any) -> Any:
+    if type(value) is dict:
+        return {name: _closed(member) for name, member in value.items() if member is not None}
+    if type(value) is list:
+        return [_closed(item) for item in value]
+    return number(value) if isinstance(value, float) else value
