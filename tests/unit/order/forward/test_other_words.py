@@ -59,7 +59,7 @@ OTHER_WORDS: dict[str, Callable[[Body], Body]] = {
         "returnOrderAttributes": {**body["returnOrderAttributes"], "attribute2": None},
     },
     "add-return-order-items": lambda body: {**_reversed_items("returnLineItems")(body), "more": None},
-    "cancel-return-order-items": lambda body: {**_reversed_items("returnLineItems")(body), "more": None},
+    "cancel-return-order-items": lambda body: {**_reversed_items("returnOrderItems")(body), "more": None},
     "acknowledgement": lambda body: {**body, "orders": [{**one, "more": None} for one in body["orders"]]},
     "pack-order": lambda body: {
         **body,
