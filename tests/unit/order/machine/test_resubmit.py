@@ -147,8 +147,8 @@ def _of_return(touchpoint: str) -> Refused:
     body = {**sample(touchpoint), "returnOrderCode": RETURN["returnOrderCode"]}
     if "orderCode" in body:
         body["orderCode"] = RETURN["forwardOrderCode"]
-    for item in body.get("returnLineItems", []) if touchpoint == "cancel-return-order-items" else []:
-        item["channelReturnItemCode"] = RETURN["orderItems"][0]["itemCode"]
+    for item in body.get("returnOrderItems", []):
+        item["returnOrderItemCode"] = RETURN["orderItems"][0]["itemCode"]
     return refuse(story, story.tell(touchpoint, body).request)
 
 
