@@ -10,9 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
-from typing import Any
-
-from topics.values import value
+from typing import Any, NamedTuple
 
 SKU_NAMES = frozenset(
     {"channelskucode", "channelskuid", "channelsku", "sku", "skucode", "skuid", "sellersku", "clientskucode"}
@@ -62,8 +60,7 @@ def is_nothing(content: Any) -> bool:
     return not content or (isinstance(content, str) and content.strip().lower() in NOTHING)
 
 
-@value
-class NamedCodes:
+class NamedCodes(NamedTuple):
     """The codes that lists of an answer name. `codes`: those of what was sent. `is_empty`: the lists say that there is
     nothing. `has_others`: an entry names nothing of what was sent."""
 
