@@ -187,11 +187,14 @@ class LaneAction(StrEnum):
 
 @named_value
 class LaneDecision(JsonRecord):
-    """Value of a LANE_DECISION record on `deliveries.requests`, key and partition those of the lane."""
+    """Value of a LANE_DECISION record on `deliveries.requests`, key and partition those of the lane. `by` and `reason`:
+    the operator, and why; the end of a request that is skipped says them."""
 
     lane: str
     request: str
     action: LaneAction
+    by: str = ""
+    reason: str = ""
 
 
 def decode_lane_decision(raw: bytes) -> LaneDecision:

@@ -13,8 +13,9 @@ from streams.delivery.outbox import reports
 from streams.delivery.outbox.records import OUTBOX, OutboxEntry, entry_key
 from streams.delivery.ports import Answer, AttemptResult, Call, Clock, ResponseClass, Sender, UnreadableBodyError
 from streams.runtime.role import Change, Effect
-from topics.contract.definition import WhenDead
+from topics.contract.definition import Mode, WhenDead
 from topics.records.deliveries import Conclusion, OutcomeKind
+from topics.records.envelope import DELIVERY_DEAD, DELIVERY_REFUSED
 from topics.subscriptions.model import KINDS
 from topics.values import value
 
@@ -117,14 +118,26 @@ def finish(
         request, attempts, redrive = entry.request, entry.attempts, entry.redrive
         how = Conclusion.DELIVERED
         effects.append(reports.concluded(request, how, partition, now_ms, attempts=attempts, redrive=redrive))
-    lost = not KINDS[entry.request.touchpoint].refusable or entry.dead_at
-    # A question of a caller that no longer waits is not asked again.
-    if entry.request.reply is None and (kind is OutcomeKind.DEAD or (kind is OutcomeKind.REFUSED and lost)):
-        # The caller of a touchpoint that is not refusable was promised success, and does not learn of the refusal. The
-        # operator of a redrive looks for its end here.
-        effects.append(reports.dead(entry, partition, now_ms))
+    letter = _letter(entry, kind)
+    if letter:
+        effects.append(reports.dead(entry, partition, now_ms, letter))
     changes = (_change(entry, resolution),)
     return Finished(kind, tuple(effects), changes, resolution.leaves, resolution.supersedes)
+
+
+def _letter(entry: OutboxEntry, kind: OutcomeKind) -> str:
+    """The type of the record on deliveries.dead that keeps the request for an operator; empty: none does.
+
+    A refusal of what its caller was promised changes nothing here, so it may be redriven as it is; so may a fact.
+    Others change their order, which decides them anew (streams/order/machine/resubmit.py). The operator of a redrive
+    looks here for the end of it.
+    """
+    if entry.request.reply is not None or kind not in (OutcomeKind.DEAD, OutcomeKind.REFUSED):
+        return ""  # a question of a caller that no longer waits is not asked again
+    touchpoint = KINDS[entry.request.touchpoint]
+    if kind is OutcomeKind.DEAD or not touchpoint.refusable:
+        return DELIVERY_DEAD
+    return DELIVERY_REFUSED if touchpoint.mode is Mode.ACCEPT or entry.dead_at else ""
 
 
 def expire(entry: OutboxEntry, now_ms: int) -> Finished:

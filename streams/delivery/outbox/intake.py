@@ -16,7 +16,7 @@ from streams.delivery.outbox.records import (
     header_key,
     read_entry,
 )
-from streams.delivery.outbox.reports import REPLY_PARTITIONS, concluded, outcome
+from streams.delivery.outbox.reports import REPLY_PARTITIONS, concluded, decided, outcome, superseded_refusal
 from streams.delivery.ports import MESSAGE_CHARS_MAX
 from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.rejected import DECISION_FAILED, TOO_LARGE
@@ -25,19 +25,23 @@ from streams.runtime.tables.local_store import LocalStoreError
 from topics.configuration.channels import Channels
 from topics.records import envelope
 from topics.records.deliveries import (
+    TAKES_PLACE_OF,
     Attempt,
     Conclusion,
     DeliveryRequest,
     LaneAction,
+    LaneDecision,
     OutcomeKind,
     Redrive,
     decode_lane_decision,
     decode_redrive,
     decode_request,
 )
+from topics.records.envelope import ID_CHARS_MAX, iso_time
 from topics.records.keys import INCREFF, channel_destination, destination_partition, subscription_of
 from topics.records.reading import made_by
 from topics.records.unreadable import UNREADABLE, UnreadableError
+from topics.records.verdicts import Verdict
 from topics.subscriptions.model import FACT, KINDS
 
 UNKNOWN_CHANNEL = "UNKNOWN_CHANNEL"
@@ -86,7 +90,7 @@ def accept(
         if configured.is_deleted(request.destination):
             metrics.DROPPED.inc()
         else:
-            _enqueue(request, record, outbox, {} if accepted is None else accepted)
+            return _enqueue(request, record, outbox, {} if accepted is None else accepted)
         return []
     if event_type == envelope.DELIVERY_REDRIVE:
         redrive = _redrive(record)
@@ -106,6 +110,8 @@ def outcome_of_set_aside(record: Record, reason: str) -> list[Effect]:
     An order recognises a DEAD by its attempt number, so the outcome has an attempt, though nothing was sent.
     """
     try:
+        if ("ce_type", envelope.LANE_DECISION.encode()) in record.headers:
+            return decided(record, Verdict.FAILED, reason.strip()[:MESSAGE_CHARS_MAX])
         if ("ce_type", envelope.DELIVERY_REDRIVE.encode()) in record.headers:
             return [_redrive_refused(decode_redrive(record.value), record, reason.strip()[:MESSAGE_CHARS_MAX])]
         request = decode_request(record.value)
@@ -250,7 +256,7 @@ def _is_meant_for(destination: str, request: DeliveryRequest) -> bool:
     return destination == (INCREFF if touchpoint.far_side == "increff" else channel_destination(request.channel))
 
 
-def _enqueue(request: DeliveryRequest, record: Record, outbox: Table, accepted: Accepted) -> None:
+def _enqueue(request: DeliveryRequest, record: Record, outbox: Table, accepted: Accepted) -> list[Effect]:
     key, now_ms, epoch = header_key(request.lane), record.timestamp_ms, made_by(record.headers).epoch
     header = _header_of(request.lane, record, outbox)
     if header.is_stale(epoch):
@@ -273,6 +279,16 @@ def _enqueue(request: DeliveryRequest, record: Record, outbox: Table, accepted: 
         accepted[waiting] = (raw, entry)
     header.epoch = max(header.epoch, epoch)
     outbox.put(key, header.encode())
+    former = _former(record)
+    return [] if not former else [superseded_refusal(request, former, record.partition, now_ms)]
+
+
+def _former(record: Record) -> str:
+    """The refused request whose place a request takes; empty for nearly all."""
+    for name, content in record.headers:
+        if name == TAKES_PLACE_OF and content:
+            return content.decode(errors="replace")[:ID_CHARS_MAX]
+    return ""
 
 
 def _decide_lane(record: Record, outbox: Table) -> list[Effect]:
@@ -285,19 +301,39 @@ def _decide_lane(record: Record, outbox: Table) -> list[Effect]:
     key = entry_key(decision.lane, decision.request)
     entry = _entry_of(key, record, outbox)
     if entry is None or not entry.held:
-        raise Poison("NOT_HELD", f"request {decision.request} does not hold lane {decision.lane}")
+        why = _not_held(entry, decision.request)
+        known = decided(record, Verdict.REFUSED, why)
+        if known:
+            return known  # its caller learns it, and nothing is left for others to look after
+        raise Poison("NOT_HELD", f"{why} (lane {decision.lane})")
     header = _header_of(decision.lane, record, outbox)
     reports: list[Effect] = []
     if decision.action is LaneAction.SKIP:
         header.abandon(entry.request, entry.previous)
         outbox.delete(key)
         # Final for the order as well, for which a dead request is still open.
-        reports += outcome(entry, OutcomeKind.REFUSED, record.timestamp_ms, message=SKIPPED)
+        why = _skipped(decision)
+        reports += outcome(entry, OutcomeKind.REFUSED, record.timestamp_ms, message=why)
         how, where, now_ms = Conclusion.SKIPPED, record.partition, record.timestamp_ms
-        reports.append(concluded(entry.request, how, where, now_ms, attempts=entry.attempts))
+        reports.append(concluded(entry.request, how, where, now_ms, attempts=entry.attempts, message=why))
     else:
         entry.reset_schedule()
         outbox.put(key, entry.encode())
     # Written, so that the runtime knows the record as decided: a redelivery must not decide about a later failure.
     outbox.put(header_key(decision.lane), header.encode())
-    return reports
+    log.info("delivery.decided lane=%s id=%s action=%s", decision.lane, decision.request, decision.action)
+    return [*reports, *decided(record, Verdict.APPLIED, "")]
+
+
+def _not_held(entry: OutboxEntry | None, request: str) -> str:
+    """Why there is nothing to decide about a request."""
+    if entry is None:
+        return f"request {request} does not wait any more: it was delivered, refused or given up, or was never there"
+    if entry.attempts:
+        return f"request {request} waits for its next attempt, at {iso_time(entry.next_ms)}: nothing is to be decided"
+    return f"request {request} waits for its first attempt: nothing is to be decided"
+
+
+def _skipped(decision: LaneDecision) -> str:
+    said = f"{SKIPPED}{f' ({decision.by})' if decision.by else ''}"
+    return f"{said}: {decision.reason}"[:MESSAGE_CHARS_MAX] if decision.reason else said

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from streams.delivery.outbox.records import OutboxEntry
-from streams.runtime.role import Effect
+from streams.runtime.role import Effect, Record
 from topics.kafka.catalogue import BY_NAME
 from topics.records import envelope
 from topics.records.deliveries import Attempt, Concluded, Conclusion, DeliveryRequest, Outcome, OutcomeKind
@@ -120,8 +121,8 @@ def _reply(
     return [Effect("replies", request.id.encode(), reply.encode(), headers, partition)]
 
 
-def dead(entry: OutboxEntry, partition: int, now_ms: int) -> Effect:
-    """The dead letter: the whole request with its reason, for the operator who decides about it."""
+def dead(entry: OutboxEntry, partition: int, now_ms: int, letter: str = envelope.DELIVERY_DEAD) -> Effect:
+    """The dead letter: the whole request with its reason, for the operator who decides about it. `letter`: its type."""
     value = {
         "request": entry.request,
         "attempts": entry.attempts,
@@ -132,7 +133,8 @@ def dead(entry: OutboxEntry, partition: int, now_ms: int) -> Effect:
         "previous": entry.previous,
         "watermark": entry.watermark,
     }
-    headers = _headers(entry.request, f"{entry.request.id}:dead:{entry.attempts}", envelope.DELIVERY_DEAD, now_ms)
+    how = letter.rpartition(".")[2]
+    headers = _headers(entry.request, f"{entry.request.id}:{how}:{entry.attempts}", letter, now_ms)
     return Effect("deliveries.dead", entry.request.lane.encode(), encode_record(value), headers, partition)
 
 
@@ -150,6 +152,33 @@ def concluded(
     report = Concluded(request=request.id, how=how, attempts=attempts, redrive=redrive, message=message)
     headers = _headers(request, f"{request.id}:{how}:{attempts}", envelope.DELIVERY_CONCLUDED, now_ms)
     return Effect("deliveries.dead", request.lane.encode(), report.encode(), headers, partition)
+
+
+def superseded_refusal(request: DeliveryRequest, former: str, partition: int, now_ms: int) -> Effect:
+    """The end of a refused request whose place this one takes: it is not to be sent again."""
+    refused = replace(request, id=former)
+    return concluded(refused, Conclusion.RESUBMITTED, partition, now_ms, attempts=0, message=f"by {request.id}")
+
+
+def decided(record: Record, verdict: Verdict, message: str) -> list[Effect]:
+    """The verdict on an operator's decision about a lane, if the record says where somebody waits for it."""
+    try:
+        asked = envelope.parse(record.headers)
+    except envelope.EnvelopeError:
+        return []
+    address = asked.reply_partition
+    if address is None or not 0 <= address < REPLY_PARTITIONS:
+        return []
+    reply = Reply(event=asked.id, verdict=verdict, message=message)
+    headers = Envelope(
+        id=f"{asked.id}:decided",
+        type=envelope.REPLY,
+        source=DELIVERY_SOURCE,
+        channel=asked.channel,
+        subject=asked.subject,
+        time_ms=record.timestamp_ms,
+    ).headers()
+    return [Effect("replies", asked.id.encode(), reply.encode(), headers, address)]
 
 
 def _headers(request: DeliveryRequest, event_id: str, event_type: str, time_ms: int) -> envelope.Headers:
