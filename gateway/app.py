@@ -39,6 +39,7 @@ from gateway.http.unmatched import Unmatched
 from gateway.kafka.commands import Commands
 from gateway.kafka.log_reader import dead_letter_log, fact_log
 from gateway.kafka.producer import SharedProducer
+from gateway.kafka.refused_calls import RefusedCalls
 from gateway.kafka.replies import ReplyReader
 from gateway.search.search import Search
 from gateway.touchpoints.ingress import Ingress
@@ -115,10 +116,13 @@ def make_app(
         replies=dependencies.replies,
         now_ms=dependencies.now_ms,
     )
+    refused_calls = RefusedCalls(dependencies.producer, dependencies.now_ms, dependencies.metrics)
     app = web.Application()
+    app.on_cleanup.append(refused_calls.stop)
     access = app[ACCESS] = AccessControl(settings, channels, dependencies.metrics)
+    ingress = Ingress(settings, access, calls, search, commands, responder, refused_calls)
     bases = settings.marketplace_bases
-    add_touchpoints(app.router, Ingress(settings, access, calls, search, commands, responder), bases)
+    add_touchpoints(app.router, ingress, bases)
     management = Management(settings, access, calls, responder)
     add_api(app.router, management, _acts(app, settings, channels, dependencies, commands))
     _add_probes(app.router, dependencies, bases)

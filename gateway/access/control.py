@@ -87,7 +87,7 @@ class AccessControl:
         """The name of the channel with a marketplace's username, which anybody may claim to be."""
         return self._usernames.get(username)
 
-    def marketplace(self, touchpoint: Touchpoint, request: web.Request, address: str) -> Channel:
+    def marketplace(self, _touchpoint: Touchpoint, request: web.Request, address: str) -> Channel:
         """The channel whose marketplace calls. Raises Refused."""
         username = request.headers.get(USERNAME, "")
         name = f"marketplace {username}"
@@ -96,7 +96,6 @@ class AccessControl:
         if channel is None:
             raise self._failed("marketplace", address, name, username, _HOW_MARKETPLACE)
         self._brake.succeeded(address, name)
-        _check_offered(channel, touchpoint)
         return channel
 
     def increff(self, touchpoint: Touchpoint, request: web.Request, address: str) -> Channel:
@@ -118,9 +117,7 @@ class AccessControl:
         if not right:
             raise self._failed("increff", address, name, of, _HOW_INCREFF)
         self._brake.succeeded(address, name)
-        channel = self.channels.channels[of]
-        _check_offered(channel, touchpoint)
-        return channel
+        return self.channels.channels[of]
 
     def actor(self, request: web.Request, address: str) -> str:
         """The name of the token with which a caller of /api comes. Raises Refused."""
@@ -157,7 +154,7 @@ class AccessControl:
         return f"{side} {claimed if known else '(an unknown name)' if claimed else '(no name)'}"
 
 
-def _check_offered(channel: Channel, touchpoint: Touchpoint) -> None:
+def check_offered(channel: Channel, touchpoint: Touchpoint) -> None:
     """Raises Refused if the channel takes no part in the touchpoint. Only for callers that are authenticated."""
     if not channel.offers(touchpoint):
         fault = f"[{touchpoint.name} is off for channel {channel.name}]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from topics.api.routes import FACTS_AFTER, FACTS_AT, FACTS_LIMIT
 from topics.configuration.channels import Channel, Channels
 from topics.configuration.settings import Settings
 from topics.contract.touchpoints import BY_NAME
-from topics.records.envelope import ORDER_QUERY
+from topics.records.envelope import ORDER_QUERY, iso_time
 from topics.records.keys import (
     INCREFF,
     destination_partition,
@@ -85,7 +85,7 @@ class OrdersApi:
             # The query was set aside, so it is not known whether there is such an order.
             raise Refused(500, "NOT_ANSWERED", "The orders role could not answer this", reply.message)
         if not isinstance(reply.body, dict):
-            raise Refused(404, "UNKNOWN", f"There is no {kind.name} {call.subject} of channel {channel.name}")
+            raise _unknown(f"There is no {kind.name} {call.subject} of channel {channel.name}", reply.body or ())
         return channel, reply.body
 
     async def _events(self, kind: _Kind, call: Call, request: web.Request) -> Answer:
@@ -124,6 +124,19 @@ class OrdersApi:
         beside = touchpoint is not None and touchpoint.beside_lane
         lane = join(destination, entity.decode(), wanted) if beside else lane_key(destination, entity)
         return await decide_lane(self._commands, call, request, lane, partition)
+
+
+def _unknown(message: str, calls: Sequence[Mapping[str, Any]]) -> Refused:
+    """The refusal for what is not known. `calls`: refused ones that named it, the newest last."""
+    if not calls:
+        return Refused(404, "UNKNOWN", message)
+    last = calls[-1]
+    call = BY_NAME[last["touchpoint"]].title if last["touchpoint"] in BY_NAME else last["touchpoint"]
+    answer = last["code"] if last["status"] is None else f"{last['status']} {last['code']}"
+    why = f"its {call} was refused with {answer} at {iso_time(last['lastAtMs'])}, because: {last['reason']}"
+    refused = Refused(404, "UNKNOWN", message, why)
+    refused.more = {"refusedCalls": calls}
+    return refused
 
 
 def _code(request: web.Request) -> str:

@@ -5,15 +5,17 @@ A marketplace sees Increff's error body `{code, message, description}`, Increff 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 
-from topics.contract.definition import Direction, Entity, Mode, Touchpoint
+from topics.contract.definition import Direction, Mode, Touchpoint
 from topics.contract.models.fulfilment import Taken
+from topics.contract.refusals import REFUSED, answered_as, far_refusal_status
 from topics.paths.bases import API_BASE, INCREFF_BASE
 from topics.records.json_text import write
 from topics.records.verdicts import Reply, Verdict
@@ -34,6 +36,10 @@ OVERLOAD_RETRY_AFTER_S = 1
 told a time that follows from the excess."""
 
 
+NOT_TAKEN = "NOT_TAKEN"
+"""Code of a batch of which some orders were refused, each for its own reason."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
@@ -49,8 +55,16 @@ EMPTY = Answer(200)
 _ACCEPTED = Answer(200, b'{"hasError":false,"errorMessage":null}')
 
 
+NOTHING_MORE: Mapping[str, Any] = MappingProxyType({})
+_QUOTING = (REFUSED, NOT_TAKEN)
+
+
 class Refused(Exception):  # noqa: N818 - an answer, not a fault of Sluice
-    """A call answered with an error. `code` is for machines, `message` for people; `description` names the fields."""
+    """A call answered with an error. `code` is for machines, `message` for people; `description` names the fields.
+    `members`: those of the call, if they could be read; `more`: further members of a problem."""
+
+    members: Mapping[str, Any] | None = None
+    more: Mapping[str, Any] = NOTHING_MORE
 
     def __init__(
         self,
@@ -73,6 +87,11 @@ class Refused(Exception):  # noqa: N818 - an answer, not a fault of Sluice
     @property
     def text(self) -> str:
         return f"{self.message}: {self.description}" if self.description else self.message
+
+    @property
+    def is_in_own_words(self) -> bool:
+        """Whether the text is Sluice's own; else it may quote a far side, and so the order."""
+        return self.code not in _QUOTING
 
 
 def bad_data(*faults: str) -> Refused:
@@ -127,6 +146,7 @@ def problem(refused: Refused) -> Answer:
         "status": refused.status,
         "detail": refused.text,
         "code": refused.code,
+        **refused.more,
     }
     return Answer(refused.status, orjson.dumps(body), refused.retry_after_s, PROBLEM_JSON, headers=refused.headers)
 
@@ -169,25 +189,20 @@ def answer_of(touchpoint: Touchpoint, reply: Reply | None) -> Answer:
 
 def refusal(touchpoint: Touchpoint, reply: Reply) -> Refused:
     """Why a command did not succeed."""
+    status, code = answered_as(touchpoint, reply.verdict, reply.status)
     if reply.verdict is Verdict.CONFLICT:
-        return Refused(400, "CONFLICT", reply.message or "Other data is known under this code")
+        return Refused(status, code, reply.message or "Other data is known under this code")
     if reply.verdict is Verdict.EARLY:
-        what = {Entity.ORDER: "order", Entity.RETURN: "return"}.get(touchpoint.entity, "manifest")
-        status = 400 if touchpoint.direction is Direction.TO_INCREFF else 404
-        return Refused(status, f"{what.upper()}_UNKNOWN", reply.message or f"The {what} is not known")
+        return Refused(status, code, reply.message or f"The {code.removesuffix('_UNKNOWN').lower()} is not known")
     if reply.verdict is Verdict.FAILED:
         message = reply.message or "The far side gave no answer in time; a repeat is safe"
-        return Refused(503, "FAR_SIDE_UNAVAILABLE", message, retry_after_s=FAR_SIDE_RETRY_AFTER_S)
-    return Refused(_far_status(reply) or 400, "REFUSED", reply.message or "Not possible in the present state")
-
-
-def _far_status(reply: Reply) -> int | None:
-    return reply.status if reply.status is not None and 400 <= reply.status < 500 else None
+        return Refused(status, code, message, retry_after_s=FAR_SIDE_RETRY_AFTER_S)
+    return Refused(status, code, reply.message or "Not possible in the present state")
 
 
 def _far_refusal(touchpoint: Touchpoint, reply: Reply) -> Answer | None:
     """The far side's own 4xx body, if it has the shape that the caller knows: so nothing of it is lost."""
-    status = _far_status(reply)
+    status = far_refusal_status(reply.status)
     if reply.verdict is not Verdict.REFUSED or status is None or not isinstance(reply.body, dict):
         return None
     wanted = {"code", "message"} if touchpoint.direction is Direction.TO_INCREFF else {"errorMessage"}

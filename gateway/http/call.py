@@ -39,7 +39,8 @@ new_event_id = EventIds().new
 class Call:
     """`touchpoint`: its name in the log and the metrics; `address`: its caller's; `event`: id of the event, or of the
     batch; `subject`: code of the order or other thing that it is about; `positions`: of the records that it left in
-    Kafka; `actor`: the name of the token of a call of /api; `place`: its own among the calls in hand;
+    Kafka; `code`, `reason`: why it was
+    refused; `actor`: the name of the token of a call of /api; `place`: its own among the calls in hand;
     `standstills`: how often this process had stood still when its head came; None: not known."""
 
     touchpoint: str
@@ -49,6 +50,8 @@ class Call:
     subject: str = ""
     positions: list[Position] = field(default_factory=list)
     verdict: str = ""
+    code: str = ""
+    reason: str = ""
     address: str = ""
     actor: str = ""
     is_logged: bool = True

@@ -53,6 +53,7 @@ class Metrics(Collector):
         self.connections: Callable[[], int] = int
         self.connections_ended: Mapping[str, int] = {}
         self.malformed: Mapping[str, int] = {}
+        self.refused_calls_left_out: Mapping[str, int] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -134,3 +135,11 @@ class Metrics(Collector):
         for fault, count in self.malformed.items():
             malformed.add_metric([fault], count)
         yield malformed
+        left_out = CounterMetricFamily(
+            "sluice_gateway_refused_calls_left_out",
+            "Refused calls that are in the access log, and not in the history of their order: too many came at once",
+            labels=["channel"],
+        )
+        for channel, count in self.refused_calls_left_out.items():
+            left_out.add_metric([channel], count)
+        yield left_out

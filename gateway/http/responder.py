@@ -32,22 +32,24 @@ class Responder:
         seconds = time.perf_counter() - call.started
         self._metrics.count_request(call.touchpoint, answer.status, seconds)
         if call.is_logged:
-            self._access_log.line(
-                {
-                    "event": "request",
-                    "at_ms": self._now_ms(),
-                    "touchpoint": call.touchpoint,
-                    "channel": call.channel.name if call.channel else None,
-                    "address": call.address,
-                    "subject": call.subject,
-                    "status": answer.status,
-                    "verdict": call.verdict,
-                    "took_ms": round(seconds * 1_000, 2),
-                    "event_id": call.event,
-                    "position": str(call.positions[0]) if call.positions else None,
-                    "records": len(call.positions),
-                }
-            )
+            line = {
+                "event": "request",
+                "at_ms": self._now_ms(),
+                "touchpoint": call.touchpoint,
+                "channel": call.channel.name if call.channel else None,
+                "address": call.address,
+                "subject": call.subject,
+                "status": answer.status,
+                "verdict": call.verdict,
+                "took_ms": round(seconds * 1_000, 2),
+                "event_id": call.event,
+                "position": str(call.positions[0]) if call.positions else None,
+                "records": len(call.positions),
+            }
+            if call.code:
+                line["code"] = call.code
+                line["reason"] = call.reason
+            self._access_log.line(line)
         return call.response(answer)
 
     def log_action(self, call: Call, answer: Answer, *, name: str, method: str, target: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from gateway.http.answers import Answer, Refused, accepted, bad_data, json_answer, refusal
+from gateway.http.answers import NOT_TAKEN, Answer, Refused, accepted, bad_data, json_answer, refusal
 from topics.contract.definition import Direction, Touchpoint
 from topics.records.json_text import write
 from topics.records.verdicts import Reply, Verdict
@@ -75,7 +75,7 @@ def _not_taken(touchpoint: Touchpoint, failed: Sequence[tuple[BatchItem, Reply]]
     retry_after_s = max((reason.retry_after_s or 0 for reason in reasons), default=0) or None
     return Refused(
         status,
-        "NOT_TAKEN",
+        NOT_TAKEN,
         "Some items were refused; a repeat of the whole batch is safe",
         "; ".join(named),
         retry_after_s,

@@ -8,21 +8,22 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from gateway.access.control import AccessControl, Braked
+from gateway.access.control import AccessControl, Braked, check_offered
 from gateway.admission.calls import Calls
-from gateway.http.answers import Answer, answer_of, json_answer, shaped
+from gateway.http.answers import Answer, Refused, answer_of, json_answer, shaped
 from gateway.http.body import BodyReader, parse, query_members, validate, with_path_members
-from gateway.http.call import Call
+from gateway.http.call import Call, new_event_id
 from gateway.http.large_bodies import LARGE_BYTES, LargeBodies, LargeBody, run_at_once
 from gateway.http.responder import Handler, Responder, refusal_of
 from gateway.kafka.commands import BatchPart, Commands
+from gateway.kafka.refused_calls import REASON_CHARS, EntityRefusal, RefusedCalls
 from gateway.search.search import Search
 from gateway.touchpoints.batches import BatchItem, merged, split
 from gateway.touchpoints.stock_batch import StockBatch, read_stock, stock_home
 from topics.configuration.channels import Channel
 from topics.configuration.settings import Settings
 from topics.contract.definition import Direction, Entity, Mode, Touchpoint
-from topics.contract.entities import entity_code, entity_key
+from topics.contract.entities import entities_named, entity_code, entity_key
 from topics.records.envelope import COMMAND
 from topics.records.json_text import without_mark, write
 
@@ -41,7 +42,9 @@ class Ingress:
         search: Search,
         commands: Commands,
         responder: Responder,
+        refused_calls: RefusedCalls,
     ) -> None:
+        self._refused_calls = refused_calls
         self._settings = settings
         self._calls = calls
         self._commands = commands
@@ -66,12 +69,15 @@ class Ingress:
             try:
                 channel = authenticate(touchpoint, request, call.address)
                 call.channel = channel
+                check_offered(channel, touchpoint)
                 ticket.enter(channel.name, relay=relay)
                 call.place = ticket
                 answer = await accept(touchpoint, call, channel, request)
             except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
                 call.is_logged = not isinstance(error, Braked)
-                answer = shaped(touchpoint.direction, refusal_of(error, touchpoint.name))
+                refused = refusal_of(error, touchpoint.name)
+                self._note(touchpoint, call, request, refused)
+                answer = shaped(touchpoint.direction, refused)
             finally:
                 if isinstance(call.place, LargeBody):
                     call.place.end()
@@ -79,6 +85,29 @@ class Ingress:
             return self._responder.respond(call, answer)
 
         return handle
+
+    def _note(self, touchpoint: Touchpoint, call: Call, request: web.Request, refused: Refused) -> None:
+        """Notes a refusal for the log; and for the history of its order, unless the orders role does that itself. A
+        caller that is not authenticated leaves no trace at an order."""
+        call.code = refused.code
+        call.reason = refused.text[:REASON_CHARS] if refused.is_in_own_words else ""
+        if call.channel is None or call.positions or not 400 <= refused.status < 500:
+            return
+        channel = call.channel.name
+        named = entities_named(touchpoint, channel, refused.members or {}, request.match_info)
+        if not named:
+            return
+        call.subject = call.subject or next(iter(named.values()))
+        call.event = call.event or new_event_id()
+        self._refused_calls.note(
+            channel,
+            [
+                EntityRefusal(key, code, touchpoint.name, refused.status, refused.code, call.reason)
+                for key, code in named.items()
+            ],
+            call.event,
+            call.address,
+        )
 
     def _acceptor(self, touchpoint: Touchpoint) -> Accept:
         if touchpoint.name == "get-credential":
@@ -107,13 +136,22 @@ class Ingress:
         values_max = self._settings.body_values_max
         if touchpoint.query:
             # Some clients send a body with their GET (contract 5); the query string wins.
-            return validate(touchpoint, {**(parse(raw, values_max) if raw else {}), **query_members(request)}), None
+            members = {**(parse(raw, values_max) if raw else {}), **query_members(request)}
+            try:
+                return validate(touchpoint, members), None
+            except Refused as refused:
+                refused.members = members
+                raise
         parsed = parse(raw, values_max)
         yield
         members = parsed
-        if touchpoint.path_members:
-            members = with_path_members(touchpoint, members, request.match_info)
-        members = validate(touchpoint, members)
+        try:
+            if touchpoint.path_members:
+                members = with_path_members(touchpoint, members, request.match_info)
+            members = validate(touchpoint, members)
+        except Refused as refused:
+            refused.members = parsed
+            raise
         yield
         return members, raw if members is parsed and parsed else None
 

@@ -7,6 +7,7 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sluice.errors import StartError
@@ -21,23 +22,27 @@ PROBLEM = "application/problem+json"
 """Content type of the gateway's errors. A 404 of another type comes from something that is no gateway."""
 
 
-def fetch(url: str, code: str, channel: str | None) -> dict[str, Any] | None:
-    """Return the document of the order or return with this code; None when there is neither."""
-    return _fetch(url, "orders", code, channel) or _fetch(url, "returns", code, channel)
-
-
-def _fetch(url: str, kind: str, code: str, channel: str | None) -> dict[str, Any] | None:
-    """Return None when there is no such order or return. Raises StartError that says what to do."""
-    query = f"?{urllib.parse.urlencode({'channel': channel})}" if channel else ""
-    try:
-        document: dict[str, Any] = ask(url, "GET", f"/api/{kind}/{in_path(code)}{query}")
-    except UnknownError:
-        return None
-    return document
-
-
 class UnknownError(StartError):
-    """The gateway answers that there is no such thing."""
+    """The gateway answers that there is no such thing. `refused_calls`: those that named it all the same."""
+
+    def __init__(self, message: str, refused_calls: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.refused_calls = refused_calls
+
+
+def fetch(url: str, code: str, channel: str | None) -> dict[str, Any]:
+    """Return the document of the order or return with this code. Raises StartError that says what to do, UnknownError
+    when there is neither."""
+    query = f"?{urllib.parse.urlencode({'channel': channel})}" if channel else ""
+    unknown = UnknownError("")
+    for kind in ("orders", "returns"):
+        try:
+            document: dict[str, Any] = ask(url, "GET", f"/api/{kind}/{in_path(code)}{query}")
+        except UnknownError as error:
+            unknown = unknown if unknown.refused_calls else error
+        else:
+            return document
+    raise unknown
 
 
 def ask(url: str, method: str, path: str, body: Any = None, *, revision: int | None = None) -> Any:
@@ -107,6 +112,6 @@ def refused(url: str, status: int, reason: str, content_type: str, raw: bytes) -
         return StartError(f"the server at {url} is not Sluice; give --url")
     detail = refusal.get("detail") or refusal.get("title")
     if _is_unknown(refusal):
-        return UnknownError(str(detail))
+        return UnknownError(str(detail), refusal.get("refusedCalls") or ())
     hint = HINTS.get(status, "")
     return StartError(f"{url} answered {status}: {detail or reason}{hint}")

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from sluice.cli.dev_tools import dev_commands
-from sluice.cli.gateway_client import fetch
+from sluice.cli.gateway_client import UnknownError, fetch
 from sluice.cli.options import FILE, gateway_options, topics_options
 from sluice.cli.output import show
 from sluice.cli.redrive import redrive
@@ -96,11 +96,14 @@ def topics_check(**overrides: Any) -> None:
 @gateway_options
 def order(code: str, channel: str | None, gateway: str, as_json: bool) -> None:
     """Show where an order or a return is and how it came there."""
-    from sluice.cli.render.order import render
+    from sluice.cli.render.order import render, render_refused_calls
 
-    document = fetch(gateway, code, channel)
-    if document is None:
+    try:
+        document = fetch(gateway, code, channel)
+    except UnknownError as unknown:
         click.echo(f"no order or return {code}{f' of {channel}' if channel else ''}", err=True)
+        if unknown.refused_calls:
+            show({"refusedCalls": unknown.refused_calls}, render_refused_calls, as_json=as_json)
         sys.exit(1)
     show(document, render, as_json=as_json)
 

@@ -7,13 +7,15 @@ from collections.abc import Iterable
 
 from streams.order.machine.decide import Decided, advance, nothing_recorded
 from streams.order.metrics import StuckGauge
-from streams.order.model.effects import PublishFact, RecordAnswer
+from streams.order.model.effects import NoteRefusal, PublishFact, RecordAnswer
 from streams.order.model.entities import encode_entity
 from streams.order.model.events import Event, EventKind
 from streams.order.model.limits import MESSAGE_MAX
 from streams.order.records.answer_table import AnswerTable, stored_answer
 from streams.order.records.decode import decode_event
 from streams.order.records.encode import EffectEncoder, reply_record
+from streams.order.records.refused_calls import REFUSED
+from streams.order.records.refused_history import RefusedHistory
 from streams.order.records.reply_addresses import ReplyAddresses
 from streams.order.records.stored_entity import STATE, check_is_ours, read_entity
 from streams.order.records.ticks import Ticker, until_of
@@ -45,7 +47,7 @@ class OrdersRole(Role):
 
     name = "orders"
     source = "orders.commands"
-    tables = (STATE, ANSWERS)
+    tables = (STATE, ANSWERS, REFUSED)
     one_key_per_record = True
 
     def __init__(
@@ -70,6 +72,7 @@ class OrdersRole(Role):
         self._answers: dict[int, AnswerTable] = {}
         self._recording: tuple[int, int] | None = None
         """Partition and offset of the last record that recorded an answer."""
+        self._refused = RefusedHistory(settings.partitions)
 
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
         if record.key == TICK_KEY:
@@ -79,11 +82,17 @@ class OrdersRole(Role):
         )
         if event.key != record.key or partition_of(event.key, self._partitions) != record.partition:
             return [self._rerouted(record, event)]
+        if event.kind is EventKind.CALL_REFUSED:
+            self._refused.note_told(record, event)
+            return []
         state, answers = tables[STATE], tables[ANSWERS]
         entity = read_entity(state, event.key)
         try:
             decided = advance(entity, event, record.timestamp_ms, lambda key: stored_answer(answers, key))
-            records = self._encoder.encode_effects(decided.effects, decided.entity, event.channel, record.timestamp_ms)
+            effects = decided.effects
+            if event.kind is EventKind.QUERY:
+                effects = self._refused.answer(record, event.key, effects)
+            records = self._encoder.encode_effects(effects, decided.entity, event.channel, record.timestamp_ms)
         except Poison:
             raise
         except Exception as error:
@@ -96,6 +105,8 @@ class OrdersRole(Role):
                 self._recording = (record.partition, record.offset)
                 known = self._answer_table(record.partition, answers)
                 known.store_answer(answers, effect.key, effect.status, effect.body, record.timestamp_ms)
+            elif isinstance(effect, NoteRefusal):
+                records += self._refused.note_decided(record, event, effect)
         if _is_lost_on_caller(event, decided):
             records.append(self._rejected(record, decided))
         return records
@@ -165,6 +176,9 @@ class OrdersRole(Role):
             if len(effect.value) > VALUE_BYTES_MAX:
                 raise too_large(f"an effect for {effect.topic}", effect.value)
         self._keep(record, state, key, decided)
+        for refusal in decided.effects:
+            if isinstance(refusal, NoteRefusal):
+                records += self._refused.note_decided(record, event, refusal)
         return records
 
     def _warn_of(self, channel: str) -> None:
@@ -195,18 +209,25 @@ class OrdersRole(Role):
         if self._recording == (record.partition, record.offset):
             # The runtime undid the table, so its sizes are read again.
             self._answers.pop(record.partition, None)
+        self._refused.undo(record)
         try:
             envelope = parse(record.headers)
+        except EnvelopeError:
+            return []
+        try:
             address = self._addresses.address_of(envelope)
-        except (EnvelopeError, Poison):
-            return []
-        if address is None:
-            return []
+        except Poison:
+            address = None
         failed = code == DECISION_FAILED
         verdict = Verdict.FAILED if failed else Verdict.REFUSED
         message = SET_ASIDE_FAILED if failed else reason[:MESSAGE_MAX]
-        reply = Reply(event=envelope.id, verdict=verdict, message=message)
-        return [reply_record(reply, address, envelope.channel, record.timestamp_ms)]
+        effects: list[Effect] = []
+        if envelope.channel in self._channels.channels:
+            effects += self._refused.note_set_aside(record, envelope, address, verdict, message)
+        if address is not None:
+            reply = Reply(event=envelope.id, verdict=verdict, message=message)
+            effects.append(reply_record(reply, address, envelope.channel, record.timestamp_ms))
+        return effects
 
     def _rejected(self, record: Record, decided: Decided) -> Effect:
         code = decided.verdict.value if decided.verdict is not None else ""
@@ -214,6 +235,7 @@ class OrdersRole(Role):
 
     def on_assigned(self, partition: int, tables: Tables) -> None:
         self._answers[partition] = AnswerTable(tables[ANSWERS], partition)
+        self._refused.on_assigned(partition, tables[REFUSED])
         due = self.ticker.on_assigned(partition, tables[STATE])
         self._stuck.on_assigned(partition)
         for key, raw in tables[STATE].items():  # one walk: there may be a million, and nothing else runs meanwhile
@@ -222,6 +244,7 @@ class OrdersRole(Role):
 
     def on_revoked(self, partition: int) -> None:
         self._answers.pop(partition, None)
+        self._refused.on_revoked(partition)
         self.ticker.on_revoked(partition)
         self._stuck.on_revoked(partition)
 

@@ -19,7 +19,7 @@ from topics.records.reading import MADE_BY, OWNER_KEY, made_by
 FOLLOWED = ("subscriptions", "subscriptions.status", "inventory.controls", "inventory.status")
 """Compacted topics that are nobody's table."""
 TABLES = {
-    "orders": ("orders.state", "relay.answers"),
+    "orders": ("orders.state", "relay.answers", "orders.refused"),
     "inventory": ("inventory.positions",),
     "delivery": ("deliveries.outbox", "deliveries.permits", "inventory.sent"),
 }

@@ -27,7 +27,7 @@ from topics.configuration.settings import Settings, load_settings
 from topics.contract.definition import Direction, Touchpoint
 from topics.contract.sample_files import sample
 from topics.contract.touchpoints import BY_NAME
-from topics.records.envelope import Envelope, parse
+from topics.records.envelope import CALL_REFUSED, Envelope, parse
 from topics.records.verdicts import Reply, Verdict
 from topics.stock.controls import ControlIndex
 from topics.stock.status import StatusIndex
@@ -98,12 +98,17 @@ class FakeKafka:
     waits_s: list[float] = field(default_factory=list)
     subscriptions: SubscriptionIndex = field(default_factory=SubscriptionIndex)
     operations: FakeStockOperations = field(default_factory=FakeStockOperations)
+    told: list[Outgoing] = field(default_factory=list)
+    """What the orders role was told of refused calls."""
 
     async def produce(self, record: Outgoing) -> Position:
         if self.error is not None:
             raise self.error
         if self.refuses(record):
             raise Unavailable("not acknowledged")
+        if any(name == "ce_type" and kind == CALL_REFUSED.encode() for name, kind in record.headers):
+            self.told.append(record)
+            return Position("t.orders.commands.v1", 0, 0)
         self.records.append(record)
         if record.topic == "subscriptions":
             self.subscriptions.apply(record.key, record.value)

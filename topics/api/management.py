@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
+from topics.contract.models.errors import Problem
 from topics.schema_base import Body
 
 
@@ -69,8 +72,34 @@ class DeliveryDocument(Body):
     message: str | None
 
 
+class RefusedCallDocument(Body):
+    """Calls that were refused alike, `count` of them. `status` and `code`: as they were answered; `status` is null for
+    a producer's record. `reason`: as it was answered, without a value of a body. `eventId`: of the last one, as in the
+    access log. `source`: `/gateway`, or the producer by its `ce_source`. `address`: the last caller's, where the
+    gateway refused the call itself; for others the access log has it."""
+
+    touchpoint: str
+    status: int | None
+    code: str
+    reason: str
+    count: int
+    firstAtMs: int
+    lastAtMs: int
+    eventId: str
+    source: str
+    address: str | None
+
+
+class UnknownProblem(Problem):
+    """The error about an order or return that is not known. `refusedCalls`: those that named it all the same, of the
+    last seven days, the newest last: its Create, for example."""
+
+    refusedCalls: list[RefusedCallDocument] = Field(default_factory=list)
+
+
 class EntityDocument(Body):
-    """Members that orders and returns have in common. `reason`: why it was refused, rejected or failed."""
+    """Members that orders and returns have in common. `reason`: why it was refused, rejected or failed. `refusedCalls`:
+    those of the last seven days, the newest last."""
 
     channel: str
     state: str
@@ -80,6 +109,7 @@ class EntityDocument(Body):
     reason: str | None
     facts: list[FactDocument]
     deliveries: list[DeliveryDocument]
+    refusedCalls: list[RefusedCallDocument]
 
 
 class StuckDocument(Body):

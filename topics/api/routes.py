@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from topics.api.management import EventsDocument, LaneDecided, OrderDocument, ReturnDocument
+from topics.api.management import EventsDocument, LaneDecided, OrderDocument, ReturnDocument, UnknownProblem
 from topics.api.redrives import RedriveAsked, RedriveDocument, RedriveList
 from topics.api.snapshots import SnapshotList, SnapshotTaken
 from topics.api.stock_operations import ControlDocument, RefusedSkusDocument, StockStatusDocument
@@ -70,9 +70,9 @@ class Route:
     `name`: the name of its handler, and its operationId. `label`: its name in the log and the metrics. A part
     `{name:one|other}` of `path` takes these words only. `answers`: what each status of success means; all have a
     `document` as their body, or none. `receipts`: they say where in Kafka the event is. `cost`: as how many reads a GET
-    counts. `refusals`: what other statuses
-    mean than those that follow from the call's form. `uploads`: media types of a body that is no JSON, and their
-    meaning. `revised`: the caller may name the revision that it means.
+    counts. `refusals`: what other statuses mean than those that follow from the call's form. `problems`: bodies of
+    refusals that say more than others. `uploads`: media types of a body that is no JSON, and their meaning. `revised`:
+    the caller may name the revision that it means.
     """
 
     name: str
@@ -88,6 +88,7 @@ class Route:
     answers: Mapping[int, str] = field(default_factory=lambda: {200: "Done"})
     receipts: bool = False
     refusals: Mapping[int, str] = field(default_factory=dict)
+    problems: Mapping[int, type[BaseModel]] = field(default_factory=dict)
     revised: bool = False
     cost: int = 1
 
@@ -158,7 +159,9 @@ def _route(call: str, name: str, summary: str, *, base: str, **more: Any) -> Rou
 
 def _of_entity(one: str, document: type[BaseModel]) -> Iterator[Route]:
     base = f"/api/{one}s/{{code}}"
-    route = partial(_route, label=f"api-{one}", tag="management", base=base, query=(CHANNEL,))
+    route = partial(
+        _route, label=f"api-{one}", tag="management", base=base, query=(CHANNEL,), problems={404: UnknownProblem}
+    )
     summary = f"State, facts and deliveries of one {one}"
     yield route("GET", f"get-{one}", summary, document=document, answers={200: f"The {one}"})
     yield route(

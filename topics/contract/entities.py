@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from topics.contract.definition import Entity, Touchpoint
 from topics.records.keys import manifest_key, order_key, return_key
+from topics.schema_base import CODE_MAX
+
+CODES_NAMED_MAX = 50
+"""Entities of one refused call whose history shows it: a batch may name a thousand orders."""
+NO_PATH: Mapping[str, str] = MappingProxyType({})
 
 
 class EntityError(ValueError):
@@ -77,3 +83,37 @@ def _code(members: Mapping[str, Any], name: str, field: str) -> str:
     if not isinstance(code, str) or not code:
         raise EntityError(f"{field}: must be a string that is not empty")
     return code
+
+
+def entities_named(
+    touchpoint: Touchpoint, channel: str, members: Mapping[str, Any], path: Mapping[str, str] = NO_PATH
+) -> dict[bytes, str]:
+    """The orders or returns that a call names, valid or not: their keys and codes. `path`: the members in its path.
+
+    A manifest's are its orders: nobody asks for a manifest.
+    """
+    if touchpoint.entity is Entity.RETURN:
+        found, key_of = [path.get("returnOrderCode"), members.get("returnOrderCode")], return_key
+    elif touchpoint.entity in (Entity.ORDER, Entity.MANIFEST):
+        name = touchpoint.split or ("manifestItems" if touchpoint.entity is Entity.MANIFEST else "")
+        items = members.get(name) if name else None
+        found = [path.get("orderCode"), members.get("orderCode")]
+        if isinstance(items, list):
+            found += [item.get("orderCode") for item in items[:CODES_NAMED_MAX] if isinstance(item, dict)]
+        key_of = order_key
+    else:
+        return {}
+    codes = [code for value in found if (code := _as_code(value))]
+    return {key_of(channel, code): code for code in codes}
+
+
+def _as_code(value: Any) -> str:
+    """A code that was sent as a text or a number; empty for what nobody could ask for."""
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        return ""
+    try:
+        code = str(value)
+        code.encode()
+    except ValueError:  # half a surrogate pair, or more digits than Python writes
+        return ""
+    return code if len(code) <= CODE_MAX else ""

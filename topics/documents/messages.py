@@ -17,6 +17,7 @@ from topics.records.facts.base import Part
 from topics.records.facts.catalogue import FACTS, STOCK_FACTS, SUBSCRIPTION_FACTS
 from topics.records.models import (
     AttemptRecord,
+    CallRefused,
     DeadRecord,
     OrderAsked,
     ResubmitAsked,
@@ -94,6 +95,9 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
         ),
         Message("return-claimed", envelope.RETURN_CLAIMED, ReturnClaimed, "From a return to its order"),
         Message("return-decided", envelope.RETURN_DECIDED, ReturnDecided, "The order's answer to a claim"),
+        Message(
+            "call-refused", envelope.CALL_REFUSED, CallRefused, "A call that was refused before it became a command"
+        ),
         Message("tick", envelope.TICK, Ticked, "From the owner of a partition to itself"),
         Message("resubmit", envelope.RESUBMIT, ResubmitAsked, "An operator has a refused request sent again"),
         Message("order-query", envelope.ORDER_QUERY, OrderAsked, "A query for an order's whole state"),
@@ -101,6 +105,7 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
     "orders.events": tuple(_facts(FACTS)),
     "orders.state": (Message("order-state", "", Any, "The orders role's own; it may change with any version"),),
     "relay.answers": (Message("relay-answer", "", Any, "The orders role's own: a far side's answer as it came"),),
+    "orders.refused": (Message("refused-calls", "", Any, "The orders role's own: the refused calls of an entity"),),
     "deliveries.requests": (
         Message("delivery-request", envelope.DELIVERY_REQUEST, DeliveryRequest, "A request that should be sent"),
         Message("lane-decision", envelope.LANE_DECISION, LaneDecision, "An operator's decision"),

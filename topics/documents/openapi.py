@@ -119,6 +119,7 @@ def _schemas() -> tuple[Names, Schema]:
     models: dict[type[BaseModel], None] = dict.fromkeys((IncreffError, ChannelError, Problem))
     for route in ROUTES:
         models |= dict.fromkeys(model for model in (route.body, route.document) if model is not None)
+        models |= dict.fromkeys(route.problems.values())
     for touchpoint in TOUCHPOINTS:
         models[touchpoint.request] = None
         if touchpoint.response is not None:
@@ -257,7 +258,10 @@ def _api_refusals(route: Route, names: Names) -> Schema:
         named["412"] = "If-Match names another revision than the present one; nothing was changed"
     content = {PROBLEM_JSON: {"schema": names[Problem]}}
     refusals: Schema = {status: {"description": said, "content": content} for status, said in named.items()}
-    return refusals | _errors(names[Problem], PROBLEM_JSON, statuses)
+    refusals |= _errors(names[Problem], PROBLEM_JSON, statuses)
+    for status, model in route.problems.items():
+        refusals[str(status)]["content"] = {PROBLEM_JSON: {"schema": names[model]}}
+    return refusals
 
 
 def _probe(probe: Route, names: Names) -> Schema:

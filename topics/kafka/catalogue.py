@@ -105,6 +105,16 @@ TOPICS: tuple[Topic, ...] = (
         personal_data=True,
     ),
     Topic(
+        name="orders.refused",
+        key="as orders.commands",
+        cleanup=Cleanup.BOTH,
+        retention_ms=7 * DAY_MS,
+        writers=("orders",),
+        readers=("orders",),
+        why="Changelog of refused calls, by the order or return that they were about, also where there is none",
+        personal_data=True,
+    ),
+    Topic(
         name="deliveries.requests",
         key="lane; partition of (destination, shard)",
         cleanup=Cleanup.DELETE,

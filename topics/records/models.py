@@ -64,6 +64,25 @@ class ResubmitAsked(Body):
     dryRun: bool = False
 
 
+class CallRefused(Body):
+    """Calls that were refused before they became commands of their order or return (`subject`): `count` of them, alike,
+    from the first to the last. `status` null: no call over HTTP; `reason`: as it was answered, without a value of a
+    body; `eventId`: the last one's, as in the access log; `source`: the gateway, or the producer by its `ce_source`;
+    `address`: the last caller's, empty if not known."""
+
+    touchpoint: str
+    subject: Code
+    status: int | None
+    code: str
+    reason: str
+    count: int
+    firstAtMs: int
+    lastAtMs: int
+    eventId: str
+    source: str
+    address: str
+
+
 class Ticked(Body):
     """Time has passed: entities that are due until `untilMs` (epoch milliseconds) are decided. With `untilKey`, those
     due at that very time only up to this key."""

@@ -25,6 +25,11 @@ def render(order: Document) -> str:
     return "\n".join(_sections(order))
 
 
+def render_refused_calls(unknown: Document) -> str:
+    """Return the refused calls about an order that is not known."""
+    return "\n".join(_refused_calls(unknown))
+
+
 def _sections(order: Document) -> Iterator[str]:
     what, code = ("Return", "returnOrderCode") if "returnOrderCode" in order else ("Order", "orderCode")
     reason = f"  ({order['reason']})" if order.get("reason") else ""
@@ -43,6 +48,7 @@ def _sections(order: Document) -> Iterator[str]:
     yield from _section("Came early", [_early_event(one) for one in order.get("parked") or ()])
     yield from _section("Facts", [_fact(fact) for fact in order.get("facts") or ()])
     yield from _section("Deliveries", [text for d in order.get("deliveries") or () for text in _delivery(d)])
+    yield from _refused_calls(order)
     yield from _section("Returns", [_return(one) for one in order.get("returns") or ()])
 
 
@@ -145,6 +151,21 @@ def _delivery(delivery: Document) -> Iterator[str]:
     touchpoint, destination = delivery.get("touchpoint"), delivery.get("destination")
     yield f"{touchpoint} to {destination}: {delivery.get('status')}{due}{message}"
     yield from (f"  {text}" for text in _attempts(delivery.get("attempts") or ()))
+
+
+def _refused_calls(order: Document) -> Iterator[str]:
+    calls = order.get("refusedCalls") or ()
+    yield from _section("Refused calls", [text for call in calls for text in _refused_call(call)])
+
+
+def _refused_call(call: Document) -> Iterator[str]:
+    status = f"{call['status']} " if call.get("status") is not None else ""
+    caller = call.get("address") or call.get("source")
+    again = f", {call['count']} times since {_time(call.get('firstAtMs'))}" if call.get("count", 1) > 1 else ""
+    answer = f"{call.get('touchpoint')} of {caller}: {status}{call.get('code')}"
+    yield f"{_time(call.get('lastAtMs'))}  {answer}{again}  ({call.get('eventId')})"
+    if call.get("reason"):
+        yield f"  {' '.join(str(call['reason']).split())}"
 
 
 def _attempts(attempts: Iterable[Document]) -> Iterator[str]:

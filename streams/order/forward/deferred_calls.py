@@ -7,10 +7,12 @@ Each such call waits within its caller's deadline.
 from __future__ import annotations
 
 from streams.order.model import limits
+from streams.order.model.call_notes import refusal_of
 from streams.order.model.decision import PENDING, Decision, Ruling, failed
 from streams.order.model.entities import Order
 from streams.order.model.events import Event, EventKind
 from streams.order.model.parts import DeferredCall
+from topics.contract.touchpoints import BY_NAME
 
 NOT_IN_TIME = "the answer that this call waits for did not come in time; a repeat is safe"
 
@@ -52,4 +54,5 @@ def expire_deferred(decision: Decision[Order]) -> None:
     for call in order.deferred:
         if call.deadline_ms <= now_ms:
             decision.reply(call.event, call.reply_to, failed(NOT_IN_TIME))
+            decision.effects += refusal_of(call.event, call.reply_to, BY_NAME.get(call.touchpoint), failed(NOT_IN_TIME))
     order.deferred = [call for call in order.deferred if call.deadline_ms > now_ms]

@@ -13,6 +13,7 @@ from streams.order.machine.outcomes import entity_context, note_outcome
 from streams.order.machine.resubmit import preview
 from streams.order.machine.transitions import MAKERS, TABLES, absent
 from streams.order.model import limits
+from streams.order.model.call_notes import refusal_of
 from streams.order.model.canonical import id_digest
 from streams.order.model.decision import (
     DUPLICATE,
@@ -78,7 +79,7 @@ def advance(entity: Entity | None, event: Event, now_ms: int, lookup: AnswerLook
         return _decide_first(event, now_ms, lookup)
     known = _known(entity, event, now_ms)
     if known is not None:
-        return _unchanged(entity, event, known)
+        return _unchanged(entity, event, known, is_noted=True)
     decision: Decision[Any] = Decision(entity, event, now_ms, lookup)
     if event.kind is EventKind.TICK:
         return _decide_tick(decision)
@@ -219,6 +220,7 @@ def _go_on(decision: Decision[Order]) -> None:
             if not _has_recorded_answer(inner.event, ruling.verdict):
                 inner.remember(ruling)
             inner.reply(call.event, call.reply_to, ruling)
+            inner.effects += refusal_of(call.event, call.reply_to, inner.event.touchpoint, ruling)
 
 
 def _decide_early(decision: Decision[Order]) -> None:
@@ -237,6 +239,7 @@ def _finished(decision: Decision[Any], ruling: Ruling) -> Decided:
         decision.remember(ruling)
     _report_unapplied(decision, ruling)
     decision.reply(event.id, event.reply_to, ruling)
+    decision.effects += refusal_of(event.id, event.reply_to, event.touchpoint, ruling)
     entity.updated_ms = decision.now_ms
     gone = isinstance(entity, Order) and early_events.is_nothing_left(entity)
     _close(decision, gone=gone)
@@ -259,9 +262,12 @@ def _nothing_new(decision: Decision[Any]) -> Decided:
     return Decided(decision.entity, Verdict.DUPLICATE, "", decision.effects, changed=changed)
 
 
-def _unchanged(entity: Entity | None, event: Event, ruling: Ruling) -> Decided:
+def _unchanged(entity: Entity | None, event: Event, ruling: Ruling, *, is_noted: bool = False) -> Decided:
+    """`is_noted`: the verdict is the one that this very event got before."""
     reply = reply_of(event.id, event.reply_to, ruling)
     effects: list[Effect] = [] if reply is None else [reply]
+    if not is_noted:
+        effects += refusal_of(event.id, event.reply_to, event.touchpoint, ruling)
     return Decided(entity, ruling.verdict, ruling.message, effects, changed=False, kept=ruling.kept)
 
 

@@ -1,10 +1,10 @@
-"""Effects of a decision, as values. `streams.order.records.encode` makes records of them."""
+"""Effects of a decision, as values. `streams.order.records` makes records of them, or entries of tables."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from topics.records.verdicts import Address, Reply
+from topics.records.verdicts import Address, Reply, Verdict
 from topics.values import value
 
 
@@ -63,4 +63,16 @@ class RecordAnswer:
     body: Any
 
 
-Effect = PublishFact | RequestDelivery | ReplyTo | SendCommand | RecordAnswer
+@value
+class NoteRefusal:
+    """A call of the entity was refused: its history shows it. `event`: the call's id; `status`: the far side's."""
+
+    touchpoint: str
+    event: str
+    address: Address | None
+    verdict: Verdict
+    message: str
+    status: int | None = None
+
+
+Effect = PublishFact | RequestDelivery | ReplyTo | SendCommand | RecordAnswer | NoteRefusal

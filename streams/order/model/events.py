@@ -54,6 +54,7 @@ class EventKind(StrEnum):
     MANIFEST_FAILED = "manifest failed"
 
     RESUBMIT = "resubmit"
+    CALL_REFUSED = "call refused"
     TICK = "tick"
     QUERY = "query"
 

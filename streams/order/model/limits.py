@@ -56,6 +56,16 @@ ANSWER_BYTES_MAX = 64 << 20
 """Bytes of recorded answers per partition: they are held in memory, and a label in base64 may have megabytes."""
 ANSWER_SIZE_MAX = 4 << 20
 """A larger answer goes to its caller but is not recorded: it would not fit a record together with its key."""
+REFUSED_CALLS_MAX = 10
+"""Different refusals listed per entity: a caller that mends a body needs a few attempts. Equal ones are one entry."""
+REFUSED_ENTITIES_MAX = 5_000
+"""Entities per partition whose refused calls are kept: the orders of a marketplace's bad day. Each takes some 400
+bytes, and any authenticated caller may name codes that no order has, so the oldest gives way."""
+REFUSED_BYTES_MAX = 4 << 20
+"""Bytes of refused calls per partition: they are held in memory, and the longest reasons are five times as long."""
+REFUSED_KEPT_MS = 7 * 86_400_000
+"""How long refused calls are kept, whether there is such an order or not: as long as orders.commands has commands.
+Someone asks on Monday for the order that did not come in on Friday."""
 NAMED_MAX = 10
 """Unknown items named in a refusal: enough to see what went wrong."""
 RELAY_MARGIN_MS = 15_000

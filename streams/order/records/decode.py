@@ -16,11 +16,12 @@ from streams.order.model.events import OF_TOUCHPOINT, Event, EventKind, kind_of_
 from streams.order.records.reply_addresses import ReplyAddresses
 from streams.runtime.role import Poison, Record
 from topics.configuration.channels import Channel, Channels
-from topics.contract.definition import Mode, Touchpoint
+from topics.contract.definition import Entity, Mode, Touchpoint
 from topics.contract.entities import EntityError, entity_code, key_of_code
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import decode_outcome
 from topics.records.envelope import (
+    CALL_REFUSED,
     COMMAND,
     DELIVERY_OUTCOME,
     ORDER_QUERY,
@@ -35,7 +36,7 @@ from topics.records.envelope import (
 )
 from topics.records.json_text import JsonTextError, read
 from topics.records.keys import manifest_key, order_key, return_key, split
-from topics.records.models import ResubmitAsked, ReturnClaimed, ReturnDecided, ShipmentManifestedTold
+from topics.records.models import CallRefused, ResubmitAsked, ReturnClaimed, ReturnDecided, ShipmentManifestedTold
 from topics.records.shape import NESTING_MAX, has_too_many_values, is_too_deep
 from topics.records.signing import Signer
 from topics.records.verdicts import Address
@@ -77,6 +78,8 @@ def decode_event(
         return _query(members, envelope, addresses.address_of(envelope))
     if envelope.type == RESUBMIT:
         return _resubmit(members, envelope, channel, addresses.address_of(envelope), is_validated=is_validated)
+    if envelope.type == CALL_REFUSED:
+        return _refused_call(members, envelope)
     if envelope.type in _INTERNAL:
         return _internal(members, envelope, channel)
     touchpoint = BY_NAME.get(envelope.type.removeprefix(COMMAND))
@@ -236,6 +239,21 @@ def _resubmit(
         deadline_ms=envelope.deadline_ms,
         unknown_orders=channel.unknown_orders,
         policy=channel.policy,
+    )
+
+
+def _refused_call(members: dict[str, Any], envelope: Envelope) -> Event:
+    """The event of a call that was refused before it became a command."""
+    try:
+        CallRefused.model_validate(members, strict=True)
+    except ValidationError as error:
+        raise Poison("BAD_DATA", f"{envelope.type}: {'; '.join(problems(error))}") from error
+    touchpoint, code = BY_NAME.get(members["touchpoint"]), members["subject"]
+    if touchpoint is None:
+        raise Poison("BAD_DATA", f"touchpoint: {members['touchpoint'][:80]!r} is no call of the contract")
+    key = (return_key if touchpoint.entity is Entity.RETURN else order_key)(envelope.channel, code)
+    return Event(
+        kind=EventKind.CALL_REFUSED, id=envelope.id, channel=envelope.channel, code=code, key=key, body=members
     )
 
 

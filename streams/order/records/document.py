@@ -1,4 +1,6 @@
-"""The document that answers a query: everything Sluice knows about one order, return or manifest."""
+"""The document that answers a query: everything Sluice knows about one order, return or manifest.
+
+Refused calls are not of the entity's state; `streams.order.records.refused_calls` adds them."""
 
 from __future__ import annotations
 
@@ -32,6 +34,7 @@ def document(entity: Entity) -> dict[str, Any]:
             {"sequence": fact.sequence, "name": fact.name, "atMs": fact.at_ms, **fact.data} for fact in entity.facts
         ],
         "deliveries": [_delivery(delivery) for delivery in entity.deliveries],
+        "refusedCalls": [],
     }
 
 

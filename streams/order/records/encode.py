@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from streams.order.model import effects
-from streams.order.model.effects import PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
+from streams.order.model.effects import NoteRefusal, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
 from streams.order.model.entities import Entity
 from streams.runtime.role import Effect
 from topics.configuration.channels import Channels
@@ -35,10 +35,10 @@ class EffectEncoder:
     def encode_effects(
         self, wanted: Iterable[effects.Effect], entity: Entity | None, channel: str, now: int
     ) -> list[Effect]:
-        """The records of a decision's effects, in their order. A RecordAnswer is none: it goes to a table."""
+        """The records of a decision's effects, in their order. Two kinds are none: they go to tables."""
         records: list[Effect] = []
         for effect in wanted:
-            if not isinstance(effect, RecordAnswer):
+            if not isinstance(effect, RecordAnswer | NoteRefusal):
                 records.append(self.encode_effect(effect, entity, channel, now))
                 if isinstance(effect, PublishFact) and entity is not None:
                     records += self._fan_out(effect, entity, now)

@@ -90,6 +90,7 @@ INTERNAL: dict[EventKind, dict[str, Any]] = {
         "dryRun": False,
     },
     EventKind.QUERY: {"orderCode": CODE},
+    EventKind.CALL_REFUSED: {"subject": CODE},
     EventKind.TICK: {},
 }
 GROUPS = {
@@ -113,7 +114,7 @@ def test_a_group_of_states_has_these_members(name: str) -> None:
     assert " ".join(getattr(groups, name)) == GROUPS[name]
 
 
-ANYWHERE = (EventKind.QUERY, EventKind.TICK)
+ANYWHERE = (EventKind.QUERY, EventKind.TICK, EventKind.CALL_REFUSED)
 """What is answered in every state alike, and so is not in the table."""
 OUTCOME_OF: dict[EventKind, tuple[str, OutcomeKind]] = {
     EventKind.CREATE_TAKEN: ("create-outward-order", OutcomeKind.DELIVERED),
