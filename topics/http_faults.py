@@ -35,11 +35,12 @@ FAULTS: Mapping[str, str] = {
     "http2": "HTTP/2, which is not spoken here",
     "method": "no HTTP method",
     "request-line": "no HTTP request line",
-    "target": "no target of a request",
+    "target": "no target of a request, or one with a `#`, which is written %23 in a code",
     "too-large": "headers are too large",
     "header": "a header is not well-formed, or Host is missing",
     "framing": "Content-Length and Transfer-Encoding contradict each other, come twice, or are no lengths",
     "body": "the body is not encoded as its headers say",
+    "encoding": "the body has a Content-Encoding that is not taken; answered with 415",
 }
 """The classes of malformed requests, and what is said to the caller."""
 

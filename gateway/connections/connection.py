@@ -9,6 +9,7 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway.connections.content_encoding import NAMED, REFUSED, in_one_spelling
 from gateway.connections.framing import AMBIGUOUS, HEAD_END, body_length, can_go_on
 from gateway.connections.incoming_body import IncomingBody
 from gateway.connections.refusal import (
@@ -19,6 +20,7 @@ from gateway.connections.refusal import (
     is_stream,
     malformed,
     refusal_for,
+    shape_for,
 )
 from gateway.connections.timed_connection import BODY, DISCARD, HEAD, OVER, WHOLE, TimedConnection
 from topics.http_faults import fault_of
@@ -101,6 +103,15 @@ class Connection(TimedConnection):
             if self._guarded and (registry.stopping or not is_probe(head)):
                 self._finish(refusal_for(head, STOPS if registry.stopping else NO_ROOM))
                 return
+            if NAMED in lowered:
+                spelt = in_one_spelling(head, length)
+                if spelt is None:
+                    self.faults.note("encoding", self.peer)
+                    data, searched = self._refuse(Refusal.of(shape_for(head, REFUSED)), lowered, data[end:], length), 0
+                    if not data:
+                        return
+                    continue
+                data, head, end, lowered = spelt + data[end:], spelt, len(spelt), spelt.lower()
             refusal = None if admission is None else admission.admit(head, lowered, self)
             if refusal is None:
                 self._in_hand = True
@@ -167,6 +178,10 @@ class Connection(TimedConnection):
             self._malformed("framing", head)
             return
         if messages:
+            if "#" in messages[0][0].path:
+                # The parser takes what follows for no part of the path: it would be another code.
+                self._malformed("target", head)
+                return
             self._payload = messages[0][1]
             self._messages.append(messages[0])
             waiter = self._waiter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
@@ -13,7 +14,7 @@ from topics.http_faults import FAULTS
 NO_ROOM = Refused(503, "OVERLOADED", "There are too many connections; a repeat is safe", retry_after_s=1)
 STOPS = Refused(503, "UNAVAILABLE", "This gateway stops; a repeat is safe", retry_after_s=1)
 _PROBES = tuple(f"GET {probe.path} ".encode() for probe in PROBES)
-_STREAM = b"PUT /api/inventory/snapshots/"
+_STREAM = re.compile(rb"PUT /+api/+inventory/snapshots/")
 
 
 class Caller(Protocol):
@@ -95,7 +96,7 @@ def is_probe(head: bytes) -> bool:
 
 def is_stream(head: bytes) -> bool:
     """Whether the body of a request may have any size, so that its sender may take any time."""
-    return head.startswith(_STREAM)
+    return _STREAM.match(head) is not None
 
 
 def shape_for(head: bytes, refused: Refused) -> Answer:

@@ -10,7 +10,7 @@ from aiohttp import web
 from gateway.http.answers import Refused, bad_data, is_api, shape_of
 from gateway.http.call import Call
 from gateway.http.responder import Responder
-from topics.paths.bases import INCREFF_BASE
+from topics.paths.bases import API_BASE, INCREFF_BASE
 from topics.paths.patterns import PathError, PathPattern, plain
 from topics.paths.resources import Found, PatternResource
 
@@ -29,8 +29,9 @@ class Unmatched(PatternResource):
         super().__init__(PathPattern("/"))
         self._router = router
         self._responder = responder
-        bases_and_channels = [*map(re.escape, bases), re.escape(INCREFF_BASE.partition("{")[0]) + "[^/]+", ""]
-        self._doubled = re.compile(f"/*({'|'.join(bases_and_channels)})/+")
+        channel = re.escape(INCREFF_BASE.partition("{")[0]) + "[^/]+"
+        known = [*map(re.escape, (*bases, API_BASE)), channel, ""]
+        self._doubled = re.compile(f"/*({'|'.join(known)})/+")
         self._refusing = self.add_route("*", self._refuse)
 
     async def resolve(self, request: web.Request) -> Found:

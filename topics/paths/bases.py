@@ -23,7 +23,7 @@ def parse_bases(text: str) -> tuple[str, ...]:
     if not 0 < len(bases) <= BASES_MAX:
         raise ValueError(f"expected 1 to {BASES_MAX} paths with commas between, as {','.join(MARKETPLACE_BASES)}")
     for base in bases:
-        if not _BASE.fullmatch(base) or base in (".", ".."):
+        if not _BASE.fullmatch(base):
             raise ValueError(f"expected paths as /assure-magic2, of letters, digits and ._~-, not {base!r}")
         if any(base == taken or base.startswith(taken + "/") for taken in _TAKEN):
             raise ValueError(f"{base}: calls below {' and '.join(_TAKEN)} are not those of marketplaces")
