@@ -12,7 +12,7 @@ from typing import Any
 
 from streams.delivery.attempts.answer_body import accepts
 from streams.delivery.ports import AnswerFault
-from topics.contract.answer_names import is_nothing, plain, unwrapped
+from topics.contract.answer_names import WRAPPERS, is_nothing, plain, unwrapped
 from topics.values import value
 
 HAS_ERROR = "haserror"
@@ -33,6 +33,8 @@ FAILED = frozenset(
 NAME_MAX = max(map(len, WORDS)) + 4
 """Longest name that can be one of WORDS, with `_` or `-` inside."""
 
+_LOOKED_AT = WORDS | WRAPPERS
+
 _FLAGS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _CONSTANT = re.compile(r"[A-Z]+(_[A-Z]+)*")
 """Increff's error codes, such as `BAD_DATA` (contract 0.3)."""
@@ -48,6 +50,10 @@ class Objection:
 
 def objection_in(members: dict[str, Any]) -> Objection | None:
     """None: nothing speaks against it."""
+    if members.get("hasError") is False:
+        return None
+    if not any(len(name) <= NAME_MAX and plain(name) in _LOOKED_AT for name in members):
+        return None
     for inner in unwrapped(members):
         said = {
             name: content
@@ -74,22 +80,26 @@ def _fails(name: str, content: Any, said: dict[str, Any]) -> bool:
         return True
     if name in STATES and (content is False or _word(content) in FAILED):
         return True
-    if name in ERRORS and not is_nothing(content) and str(content).strip().lower() not in FINE:
+    if name in ERRORS and not is_nothing(content) and _word(content) not in FINE:
         return True
     return name in CODES and _is_failing_code(content, said)
 
 
 def _is_failing_code(content: Any, said: dict[str, Any]) -> bool:
-    text = str(content)
+    text = _word(content)
     if text.isdecimal():
         return len(text) == 3 and "400" <= text <= "599"
     # The contract's error body without the status that belongs to it.
     described = isinstance(said.get("message"), str) or isinstance(said.get("description"), str)
-    return described and _CONSTANT.fullmatch(text) is not None and not any(map(accepts, text.split("_")))
+    is_constant = isinstance(content, str) and _CONSTANT.fullmatch(content.strip()) is not None
+    return described and is_constant and not any(map(accepts, text.split("_")))
 
 
 def _word(content: Any) -> str:
-    return content.strip().lower() if isinstance(content, str) else ""
+    """A text or a whole number in small letters; anything else is no word."""
+    if isinstance(content, str):
+        return content.strip().lower()
+    return str(content) if type(content) is int else ""
 
 
 def _flag(content: Any) -> bool | None:

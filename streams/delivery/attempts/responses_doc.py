@@ -95,7 +95,7 @@ below), or are a map from a code to anything, or a text.
 | no list, or empty ones | all SKUs |
 | `failureList` names some | the others, unless `successList` leaves them out |
 | `successList` names some | these, unless `failureList` names them, too |
-| `successList` is empty beside failures, or an entry of `failureList` names nothing sent | those in `successList` |
+| an entry of `failureList` names nothing that was sent, another does | those in `successList` |
 | a list that is not empty and names nothing of what was sent | none: smaller calls find the SKU at fault |
 
 An answer with a 2xx that is no success, and does not refuse in the contract's word, is counted in

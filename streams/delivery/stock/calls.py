@@ -53,9 +53,9 @@ ALL_TAKEN = StockAnswer()
 def read_answer(body: dict[str, Any] | None, skus: Collection[str]) -> StockAnswer:
     """Reads the answer to a call with these SKUs.
 
-    A SKU named in `failureList` failed, even when it is in both lists. Where the answer has a `successList` that names
-    any SKU, or is empty beside failures, one that it leaves out was not acknowledged. Without lists (an empty body, or
-    both empty) all succeeded. A list that is not empty and names nothing of what was sent acknowledges nothing.
+    A SKU named in `failureList` failed, even when it is in both lists. Where `successList` names any SKU, one that it
+    leaves out was not acknowledged. Without lists (an empty body, or both empty) all succeeded. A list that is not
+    empty and names nothing of what was sent acknowledges nothing.
     """
     for members in unwrapped(body or {}):
         successes = [listed for listed in members_named(members, SUCCESS_LISTS) if listed is not None]
@@ -70,7 +70,7 @@ def _read_lists(successes: list[Any], failures: list[Any], skus: Collection[str]
     for name, named in (("failureList", failed), ("successList", taken)):
         if not named.is_empty and not named.codes:
             return StockAnswer(fault=f"{name} is not empty, and names none of the SKUs that were sent")
-    if taken.codes or failed.has_others or (successes and not failed.is_empty):
+    if taken.codes or failed.has_others:
         left_out = set(skus) - taken.codes - failed.codes
         return StockAnswer(failed.codes | left_out, left_out)
     return StockAnswer(failed.codes)

@@ -36,6 +36,8 @@ class Fate(StrEnum):
     OK = "applied and acknowledged"
     OK_AT_LAST = "applied just before it is acknowledged"
     FAILURE_LIST = "applied but for the SKUs in failureList"
+    LEFT_OUT = "applied, and some SKUs are in neither list"
+    UNNAMED = "half applied, and failureList names nothing of the call"
     REFUSED = "refused as a whole"
     THROTTLED = "asked for quiet"
     RETURNED = "not sent after all"
@@ -173,11 +175,18 @@ class World:
 
     def _reach_far_side(self, step: Begin, batch: Batch) -> None:
         match step.fate:
-            case Fate.OK | Fate.ERROR_APPLIED | Fate.ANSWER_LOST | Fate.CRASH_BEFORE_COMMIT | Fate.CRASH_IN_COMMIT:
+            case (
+                Fate.OK
+                | Fate.LEFT_OUT
+                | Fate.ERROR_APPLIED
+                | Fate.ANSWER_LOST
+                | Fate.CRASH_BEFORE_COMMIT
+                | Fate.CRASH_IN_COMMIT
+            ):
                 self.far.update(batch.items)
             case Fate.FAILURE_LIST:
                 self.far.update({sku: value for sku, value in batch.items.items() if sku not in step.failing})
-            case Fate.ERROR_HALF:
+            case Fate.ERROR_HALF | Fate.UNNAMED:
                 self.far.update(dict(list(batch.items.items())[::2]))
             case Fate.LATE | Fate.CRASH_IN_CALL:
                 self.late.append((self.now_ms + step.late_ms, dict(batch.items)))
@@ -186,8 +195,10 @@ class World:
 
     def _end(self, step: Begin, batch: Batch, started_ms: int) -> None:
         match step.fate:
-            case Fate.OK | Fate.OK_AT_LAST | Fate.FAILURE_LIST | Fate.CRASH_IN_COMMIT:
+            case Fate.OK | Fate.OK_AT_LAST | Fate.FAILURE_LIST | Fate.LEFT_OUT | Fate.CRASH_IN_COMMIT:
                 self._acknowledge(step, batch, started_ms)
+            case Fate.UNNAMED:
+                self.queue.refused(batch, self.now_ms, in_doubt=True)
             case Fate.REFUSED:
                 self.queue.refused(batch, self.now_ms)
             case Fate.THROTTLED:
@@ -205,8 +216,13 @@ class World:
     def _acknowledge(self, step: Begin, batch: Batch, started_ms: int) -> None:
         if step.fate is Fate.OK_AT_LAST:
             self.far.update(batch.items)
-        failed = step.failing if step.fate is Fate.FAILURE_LIST else frozenset[str]()
-        ended = [sku for sku in batch.items if self.queue.ends_doubt(sku, started_ms, took=sku not in failed)]
+        failed = step.failing if step.fate in (Fate.FAILURE_LIST, Fate.LEFT_OUT) else frozenset[str]()
+        in_doubt = step.failing if step.fate is Fate.LEFT_OUT else frozenset[str]()
+        ended = [
+            sku
+            for sku in batch.items
+            if sku not in in_doubt and self.queue.ends_doubt(sku, started_ms, took=sku not in failed)
+        ]
         changes = [
             Durable("inventory.sent", f"c|L1|{sku}".encode(), value)
             for sku, value in batch.items.items()
@@ -218,7 +234,7 @@ class World:
             self.start()
             return
         self.commit(changes)
-        self.queue.answered(batch, failed, started_ms, self.now_ms)
+        self.queue.answered(batch, failed, started_ms, self.now_ms, in_doubt=in_doubt)
 
     def drain(self) -> None:
         """The far side works from now on: runs until nothing is left to send."""

@@ -14,6 +14,7 @@ from streams.delivery.stock.ports import KnownStock
 from streams.delivery.stock.queue.comparison import PositionComparison
 from streams.delivery.stock.queue.dirty_queue import DirtyQueue
 from topics.configuration.stock import ReadBack
+from topics.contract.answer_names import members_named, unwrapped
 from topics.contract.definition import Direction, Entity, Mode, Priority, Repeat, Touchpoint
 from topics.contract.models.inventory import FoundQuantity, SearchInventory, SearchInventoryAnswer
 from topics.stock.position_map import Location
@@ -39,17 +40,21 @@ def read_back_call(settings: ReadBack) -> Touchpoint:
 
 
 def quantities_in(result: AttemptResult) -> dict[str, int] | None:
-    """The quantities of the channel by SKU; None: it did not say. An item that cannot be read is left out. Some
-    channels print codes of digits as numbers."""
-    listed = result.body.get("inventories") if result.kind is ResponseClass.DELIVERED and result.body else None
-    if not isinstance(listed, list):
+    """The quantities of the channel by SKU; None: it did not say. An item that cannot be read is left out; a list of
+    such items alone says nothing, or all that the channel has would count as missing. Some channels print codes of
+    digits as numbers."""
+    if result.kind is not ResponseClass.DELIVERED or result.body is None:
+        return None
+    lists = [listed for members in unwrapped(result.body) for listed in members_named(members, ("inventories",))]
+    listed = next((listed for listed in lists if isinstance(listed, list)), None)
+    if listed is None:
         return None
     found: dict[str, int] = {}
     for item in listed:
         known = _quantity(item)
         if known is not None:
             found[known.channelSkuCode] = known.qcPassAvailableQuantity
-    return found
+    return found if found or not listed else None
 
 
 def _quantity(item: Any) -> FoundQuantity | None:

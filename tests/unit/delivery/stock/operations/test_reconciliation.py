@@ -192,3 +192,29 @@ def test_a_code_of_digits_is_read_back_however_it_is_printed() -> None:
     listed = [{"channelSkuCode": code, "qcPassAvailableQuantity": 4} for code in printed]
     result = AttemptResult(kind=ResponseClass.DELIVERED, at_ms=0, took_ms=1.0, body={"inventories": listed})
     assert quantities_in(result) == {"12": 4, "13": 4}
+
+
+A = {"channelSkuCode": "A", "qcPassAvailableQuantity": 4}
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ({"inventories": []}, {}),
+        ({"inventories": [A]}, {"A": 4}),
+        ({"Inventories": [A]}, {"A": 4}),
+        ({"data": {"inventories": [A]}}, {"A": 4}),
+        ({"inventories": [A, None, {"sku": "B"}]}, {"A": 4}),
+        ({"inventories": [None]}, None),
+        ({"inventories": [{"sku": "A", "quantity": 4}]}, None),
+        ({"inventories": {"A": 4}}, None),
+        ({"inventories": None}, None),
+        ({}, None),
+        (None, None),
+    ],
+    ids=str,
+)
+def test_quantities_that_cannot_be_read_are_not_taken_for_missing_ones(body: Any, found: dict[str, int] | None) -> None:
+    """A location that seems empty would be sent once more, SKU by SKU."""
+    assert quantities_in(AttemptResult(kind=ResponseClass.DELIVERED, at_ms=0, took_ms=1.0, body=body)) == found
+    assert quantities_in(AttemptResult(kind=ResponseClass.RETRY, at_ms=0, took_ms=1.0, body=body)) is None
