@@ -1,17 +1,36 @@
-"""Base of all models: strict where the contract has limits, lenient where it is open (contract 0.3, 19.4)."""
+"""Base of all models: strict where the contract has limits, lenient where it is open (contract 0.3, 19.4).
+
+The types below judge a member in the form in which Sluice reads it. Other forms that mean the same, as `"2"` for 2, are
+turned into it before (topics/contract/leniency.py), by the kind that is noted at each type.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StrictBool,
+    StrictInt,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails, core_schema
 
 TEXT_MAX = 255
 """Any string field of the contract: at most 255 characters (contract 0.3)."""
 CODE_MAX = TEXT_MAX
+TIME_MAX = 96
+"""A time with nine digits of a second and the longest name of a zone has 69."""
 URL_MAX = 2_048
 """Links are longer than codes: browsers and servers commonly accept that much in one URL."""
 DOCUMENT_MAX = 3 << 20
@@ -36,10 +55,20 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
 
+_ZONED = re.compile(r"(.*(?:Z|[+-][0-9]{2}(?::?[0-9]{2}){0,2}))\[[A-Za-z][A-Za-z0-9~/._+:-]*\]", re.ASCII)
+
+
+def time_of(text: str) -> datetime:
+    """The time that an ISO-8601 text says, with an offset, `Z` or neither. After an offset or `Z` it may name a zone in
+    brackets, as Java prints it (`+05:30[Asia/Kolkata]`, `Z[UTC]`): the offset counts. Raises ValueError."""
+    zoned = _ZONED.fullmatch(text) if text.endswith("]") else None
+    return datetime.fromisoformat(text if zoned is None else zoned[1])
+
+
 def is_iso_time(text: str) -> bool:
-    """ISO-8601, with an offset, `Z` or `Z[UTC]` (contract 0.3: all three are seen)."""
+    """Whether `time_of` can read it."""
     try:
-        datetime.fromisoformat(text.removesuffix("[UTC]"))
+        time_of(text)
     except ValueError:
         return False
     return True
@@ -51,16 +80,80 @@ def _iso_time(text: str) -> str:
     return text
 
 
-Text = Annotated[str, Field(max_length=TEXT_MAX)]
-Code = Annotated[str, Field(min_length=1, max_length=CODE_MAX)]
-Url = Annotated[str, Field(max_length=URL_MAX)]
-Document = Annotated[str, Field(max_length=DOCUMENT_MAX)]
-Time = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_iso_time)]
-Flag = StrictBool
-Count = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
-PositiveCount = Annotated[StrictInt, Field(gt=0, le=2**31 - 1)]
-Long = Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
-Amount = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+class Kind(StrEnum):
+    """The kinds of members, by which other forms of a value are read (docs/values.md)."""
+
+    FLAG = "flag"
+    COUNT = "count"
+    AMOUNT = "amount"
+    TEXT = "text"
+    CODE = "code"
+    TIME = "time"
+    CHOICE = "choice"
+
+
+_FLAG_TEXT = "[Tt]rue|TRUE|[Ff]alse|FALSE"
+_COUNT_TEXT = "[+-]?[0-9]+"
+_AMOUNT_TEXT = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+TEXTS = {Kind.FLAG: _FLAG_TEXT, Kind.COUNT: _COUNT_TEXT, Kind.AMOUNT: _AMOUNT_TEXT}
+"""The texts that are read as a flag, a count or an amount, as regular expressions."""
+_TAKEN: dict[Kind, list[str]] = {
+    Kind.FLAG: ["boolean", "integer", "string"],
+    Kind.COUNT: ["integer", "string"],
+    Kind.AMOUNT: ["number", "string"],
+    Kind.TEXT: ["string", "number", "boolean"],
+    Kind.CODE: ["string", "number", "boolean"],
+}
+"""JSON types that a member of a kind may have; of other kinds that of its own type. Keywords of a schema count for the
+type that they are about alone, so a bound of a number says nothing about a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The kind by which a member's other forms are read. Costs nothing where a body is validated."""
+
+    kind: Kind
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Adds what else is taken to the schema of what is read; the schema of what is written has the type alone."""
+        made = handler(schema)
+        if handler.mode != "validation" or self.kind not in _TAKEN:
+            return made
+        made = {**made, "type": _TAKEN[self.kind]}
+        if self.kind in TEXTS:
+            made["pattern"] = rf"^\s*({TEXTS[self.kind]})\s*$"
+        return made
+
+
+class _NotJudged:
+    """Any value passes: the far side judges it. The schema says what the contract has there."""
+
+    def __get_pydantic_core_schema__(self, source: Any, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        def schema_of(_schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+            made = handler(TypeAdapter(source).core_schema)
+            alternatives = made.get("anyOf") or [made]
+            return {"anyOf": [*alternatives, {"description": "Any other value is passed on as it came"}]}
+
+        return core_schema.any_schema(metadata={"pydantic_js_functions": [schema_of]})
+
+
+T = TypeVar("T")
+NotJudged = Annotated[T, _NotJudged()]
+"""An optional member that Sluice passes on from Increff to a marketplace, and that no key, quantity or state depends
+on. Sluice does not judge it: a parcel would wait in the warehouse for a member that only the marketplace needs."""
+
+Text = Annotated[str, Field(max_length=TEXT_MAX), Reading(Kind.TEXT)]
+Code = Annotated[str, Field(min_length=1, max_length=CODE_MAX), Reading(Kind.CODE)]
+Url = Annotated[str, Field(max_length=URL_MAX), Reading(Kind.TEXT)]
+Document = Annotated[str, Field(max_length=DOCUMENT_MAX), Reading(Kind.TEXT)]
+Time = Annotated[str, Field(min_length=1, max_length=TIME_MAX), AfterValidator(_iso_time), Reading(Kind.TIME)]
+Flag = Annotated[StrictBool, Reading(Kind.FLAG)]
+Count = Annotated[StrictInt, Field(ge=0, le=2**31 - 1), Reading(Kind.COUNT)]
+PositiveCount = Annotated[StrictInt, Field(gt=0, le=2**31 - 1), Reading(Kind.COUNT)]
+Long = Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1), Reading(Kind.COUNT)]
+Amount = Annotated[float, Field(strict=True, allow_inf_nan=False), Reading(Kind.AMOUNT)]
 
 
 class Address(Body):

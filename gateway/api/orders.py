@@ -16,7 +16,7 @@ from gateway.dependencies import Dependencies
 from gateway.http.answers import VERDICT_RETRY_AFTER_S, Answer, Refused, bad_data, json_answer
 from gateway.http.call import Call
 from gateway.http.query import number_of
-from gateway.kafka.commands import Commands
+from gateway.kafka.commands import Command, Commands
 from topics.api.routes import FACTS_AFTER, FACTS_AT, FACTS_LIMIT
 from topics.configuration.channels import Channel, Channels
 from topics.configuration.settings import Settings
@@ -76,7 +76,7 @@ class OrdersApi:
         call.subject = _code(request)
         key = kind.key(channel.name, call.subject)
         value = orjson.dumps({kind.member: call.subject})
-        reply = await self._commands.execute(call, ORDER_QUERY, key, value, QUERY_TIMEOUT_S)
+        reply = await self._commands.execute(call, ORDER_QUERY, Command(call.subject, key, value), QUERY_TIMEOUT_S)
         call.positions.clear()  # a query stores nothing, so there is nothing to give a receipt for
         if reply is None:
             message = "The orders role did not answer in time; a repeat is safe"

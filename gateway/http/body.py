@@ -10,9 +10,10 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.http.answers import Refused, bad_data, overloaded
 from topics.contract.definition import Touchpoint
+from topics.contract.leniency import CallMembers, read_call, text_of
 from topics.records.json_text import JsonTextError, read
 from topics.records.shape import NESTING_MAX, has_too_many_values, is_too_deep
-from topics.schema_base import VALUES_MAX, canonical, problems
+from topics.schema_base import VALUES_MAX, problems
 
 HELD_BYTES_MAX = 256 << 20
 """Most bytes of all bodies that are being received: 64 of the largest. Without it slow senders could fill the memory.
@@ -113,20 +114,18 @@ def with_path_members(touchpoint: Touchpoint, members: dict[str, Any], path: dic
     """The members, with those that travel in the path. Raises Refused when body and path name different entities:
     guessing which one is meant could change the wrong order."""
     for name in touchpoint.path_members:
-        if members.get(name) not in (None, path[name]):
+        given = members.get(name)
+        if given is not None and text_of(given) != path[name]:
             raise bad_data(f"{name}: differs from the one in the path")
     return {**members, **{name: path[name] for name in touchpoint.path_members}}
 
 
-def validate(touchpoint: Touchpoint, members: dict[str, Any]) -> dict[str, Any]:
-    """The caller's members in their canonical spelling. The model only judges them, so what it does not know stays.
-    Raises Refused."""
-    members = canonical(touchpoint.name, members)
+def validate(touchpoint: Touchpoint, members: dict[str, Any]) -> CallMembers:
+    """The caller's members, as they came and as they are read. Raises Refused."""
     try:
-        touchpoint.request.__pydantic_validator__.validate_python(members)
+        return read_call(touchpoint, members)
     except ValidationError as error:
         raise bad_data(*problems(error)) from error
-    return members
 
 
 def validated(model: type[Model], members: Mapping[str, Any]) -> Model:

@@ -17,12 +17,17 @@ RELAY_GRACE_S = 1.0
 """Waited beyond the relay deadline: the orders role says at the deadline why there is no answer. Callers wait 45 s."""
 
 
-class BatchPart(NamedTuple):
-    """The record of one order of a batch. `subject` is the order's code."""
+class Command(NamedTuple):
+    """The record of a call, or of one order of a batch. `subject` is the order's code.
+
+    `is_plain`: its body is valid as it stands. Another is valid as it is read (topics/contract/leniency.py): it is not
+    signed, so the orders role reads it, too.
+    """
 
     subject: str
     key: bytes
     value: bytes
+    is_plain: bool = True
 
 
 class Commands:
@@ -45,8 +50,9 @@ class Commands:
         self._relay_deadline_s = relay_deadline_s
         self._signer = signer
 
-    async def execute(self, call: Call, kind: str, key: bytes, value: bytes, wait_s: float) -> Reply | None:
+    async def execute(self, call: Call, kind: str, command: Command, wait_s: float) -> Reply | None:
         """The reply to one command; None when none came in time. Raises as the producer does."""
+        _subject, key, value, _ = command
         started = time.perf_counter()
         call.event = event = new_event_id()
         self._check_replies()
@@ -58,7 +64,7 @@ class Commands:
             *event_headers(event, kind, GATEWAY_SOURCE, channel, call.subject, now_ms),
             ("sluice-reply-partition", b"%d" % self._replies.partition),
             ("sluice-deadline-ms", b"%d" % deadline_ms),
-            *self._signature(kind, key, value),
+            *self._signature(kind, command),
         )
         is_relay = wait_s >= self._relay_deadline_s
         waiting = self._replies.expect(event, wait_s + RELAY_GRACE_S if is_relay else wait_s)
@@ -75,9 +81,7 @@ class Commands:
         call.verdict = reply.verdict.value if reply is not None else "late"
         return reply
 
-    async def execute_batch(
-        self, call: Call, kind: str, parts: Sequence[BatchPart], wait_s: float
-    ) -> list[Reply | None]:
+    async def execute_batch(self, call: Call, kind: str, parts: Sequence[Command], wait_s: float) -> list[Reply | None]:
         """The replies to one command for each part, in their order. Raises when not all parts were stored; a repeat
         of the whole batch is harmless."""
         call.event = new_event_id()
@@ -95,7 +99,7 @@ class Commands:
             headers = (
                 *event_headers(id_, kind, GATEWAY_SOURCE, channel, part.subject, now_ms),
                 *shared,
-                *self._signature(kind, part.key, part.value),
+                *self._signature(kind, part),
             )
             records.append(Outgoing("orders.commands", part.key, part.value, headers))
         self.check(call)
@@ -130,8 +134,8 @@ class Commands:
         known, so one that is sent after a standstill all the same says by its time that it is old."""
         self._check_standstills(call.standstills)
 
-    def _signature(self, kind: str, key: bytes, value: bytes) -> Headers:
-        signature = self._signer.sign(kind, key, value)
+    def _signature(self, kind: str, command: Command) -> Headers:
+        signature = self._signer.sign(kind, command.key, command.value) if command.is_plain else None
         return () if signature is None else ((SIGNATURE, signature),)
 
     def _check_replies(self) -> None:

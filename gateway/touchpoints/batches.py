@@ -9,6 +9,7 @@ import orjson
 
 from gateway.http.answers import NOT_TAKEN, Answer, Refused, accepted, bad_data, json_answer, refusal
 from topics.contract.definition import Direction, Touchpoint
+from topics.contract.leniency import CallMembers
 from topics.records.json_text import write
 from topics.records.verdicts import Reply, Verdict
 
@@ -30,15 +31,16 @@ Part = tuple[BatchItem, dict[str, Any]]
 """An item of the batch, and the value of its record: the batch with this item alone."""
 
 
-def split(touchpoint: Touchpoint, members: dict[str, Any]) -> list[Part]:
+def split(touchpoint: Touchpoint, members: CallMembers) -> list[Part]:
     """Raises Refused when the records would be many times as large as the batch."""
-    name = touchpoint.split or ""
-    items = members[name]
-    beside = len(write({**members, name: None}))
+    name, own = touchpoint.split or "", members.own
+    items = own[name]
+    beside = len(write({**own, name: None}))
     if beside * len(items) > PARTS_BYTES_MAX:
         most = PARTS_BYTES_MAX // len(items)
         raise bad_data(f"body: the members beside {name} may have at most {most} bytes in a batch of {len(items)}")
-    return [(BatchItem(item["orderCode"], write(item)), {**members, name: [item]}) for item in items]
+    codes = [item["orderCode"] for item in members.read[name]]
+    return [(BatchItem(code, write(item)), {**own, name: [item]}) for code, item in zip(codes, items, strict=True)]
 
 
 def merged(touchpoint: Touchpoint, items: Sequence[BatchItem], replies: Sequence[Reply | None]) -> Answer:

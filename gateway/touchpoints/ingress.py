@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -15,7 +15,7 @@ from gateway.http.body import BodyReader, parse, query_members, validate, with_p
 from gateway.http.call import Call, new_event_id
 from gateway.http.large_bodies import LARGE_BYTES, LargeBodies, LargeBody, run_at_once
 from gateway.http.responder import Handler, Responder, refusal_of
-from gateway.kafka.commands import BatchPart, Commands
+from gateway.kafka.commands import Command, Commands
 from gateway.kafka.refused_calls import REASON_CHARS, EntityRefusal, RefusedCalls
 from gateway.search.search import Search
 from gateway.touchpoints.batches import BatchItem, merged, split
@@ -23,7 +23,8 @@ from gateway.touchpoints.stock_batch import StockBatch, read_stock, stock_home
 from topics.configuration.channels import Channel
 from topics.configuration.settings import Settings
 from topics.contract.definition import Direction, Entity, Mode, Touchpoint
-from topics.contract.entities import entities_named, entity_code, entity_key
+from topics.contract.entities import entities_named, entity_code, key_of_code
+from topics.contract.leniency import CallMembers, normalised
 from topics.records.envelope import COMMAND
 from topics.records.json_text import without_mark, write
 
@@ -131,44 +132,44 @@ class Ingress:
 
     def _members(
         self, touchpoint: Touchpoint, request: web.Request, raw: bytes
-    ) -> Generator[None, None, tuple[dict[str, Any], bytes | None]]:
-        """The valid members, and the bytes of the body if they say exactly that."""
+    ) -> Generator[None, None, tuple[CallMembers, bytes | None]]:
+        """The valid members, and the bytes of the body if they say exactly what is read."""
         values_max = self._settings.body_values_max
         if touchpoint.query:
             # Some clients send a body with their GET (contract 5); the query string wins.
-            members = {**(parse(raw, values_max) if raw else {}), **query_members(request)}
+            given = {**(parse(raw, values_max) if raw else {}), **query_members(request)}
             try:
-                return validate(touchpoint, members), None
+                return validate(touchpoint, given), None
             except Refused as refused:
-                refused.members = members
+                refused.members = normalised(touchpoint.request, given)
                 raise
         parsed = parse(raw, values_max)
         yield
-        members = parsed
+        given = parsed
         try:
             if touchpoint.path_members:
-                members = with_path_members(touchpoint, members, request.match_info)
-            members = validate(touchpoint, members)
+                given = with_path_members(touchpoint, given, request.match_info)
+            members = validate(touchpoint, given)
         except Refused as refused:
-            refused.members = parsed
+            refused.members = normalised(touchpoint.request, parsed)
             raise
         yield
-        return members, raw if members is parsed and parsed else None
+        return members, raw if members.own is parsed and parsed else None
 
     async def _accept_one(self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request) -> Answer:
         raw = await self._body(call, channel, request)
-        key, value = await self._read(self._command(touchpoint, call, channel, request, raw), len(raw))
-        reply = await self._commands.execute(call, COMMAND + touchpoint.name, key, value, self._wait_s(touchpoint))
+        command = await self._read(self._command(touchpoint, call, channel, request, raw), len(raw))
+        reply = await self._commands.execute(call, COMMAND + touchpoint.name, command, self._wait_s(touchpoint))
         return answer_of(touchpoint, reply)
 
     def _command(
         self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request, raw: bytes
-    ) -> Generator[None, None, tuple[bytes, bytes]]:
-        """The key and value of the call's record. Its objects end here: while the call waits for its verdict, it holds
-        bytes alone."""
+    ) -> Generator[None, None, Command]:
+        """The call's command. Its objects end here: while the call waits for its verdict, it holds bytes alone."""
         members, same = yield from self._members(touchpoint, request, raw)
-        call.subject = entity_code(touchpoint, members)
-        return entity_key(touchpoint, channel.name, members), same or write(members)
+        call.subject = code = entity_code(touchpoint, members.read)
+        key = key_of_code(touchpoint, channel.name, code)
+        return Command(code, key, same or write(members.own), is_plain=not members.differs)
 
     async def _accept_batch(self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request) -> Answer:
         """Validates the whole batch, then writes one record per order. A repeat of all is harmless at any time."""
@@ -181,12 +182,18 @@ class Ingress:
 
     def _parts(
         self, touchpoint: Touchpoint, channel: Channel, request: web.Request, raw: bytes
-    ) -> Generator[None, None, tuple[list[BatchItem], list[BatchPart]]]:
+    ) -> Generator[None, None, tuple[list[BatchItem], list[Command]]]:
         """The items of a batch, and their records; the objects of its body end here, too."""
         members, _same = yield from self._members(touchpoint, request, raw)
         parts = split(touchpoint, members)
         return [item for item, _value in parts], [
-            BatchPart(item.code, entity_key(touchpoint, channel.name, value), write(value)) for item, value in parts
+            Command(
+                item.code,
+                key_of_code(touchpoint, channel.name, item.code),
+                write(value),
+                is_plain=not members.differs,
+            )
+            for item, value in parts
         ]
 
     async def _accept_stock(self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request) -> Answer:
@@ -209,7 +216,7 @@ class Ingress:
     ) -> Answer:
         raw = await self._body(call, channel, request)
         members, _same = await self._read(self._members(touchpoint, request, raw), len(raw))
-        return await self._search.answer(touchpoint, channel, members)
+        return await self._search.answer(touchpoint, channel, members.read)
 
     async def _credentials(
         self, _touchpoint: Touchpoint, _call: Call, channel: Channel, _request: web.Request

@@ -78,7 +78,7 @@ def members_of(record: Record) -> dict[str, Any]:
 def split_items(members: dict[str, Any]) -> Batch:
     """Separates the usable items. Stock is always validated, whoever says to have written it."""
     try:
-        items, failures = split_valid(members)
+        members, items, failures = split_valid(members)
     except ValidationError as error:
         raise Poison("bad_data", "; ".join(problems(error))) from error
     if failures and not items:

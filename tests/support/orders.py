@@ -14,6 +14,7 @@ from streams.order.model.entities import Entity, Manifest, Order, Return, decode
 from streams.order.model.events import Event, EventKind, kind_of_command, kind_of_outcome
 from tests.support.facts import check_facts
 from topics.contract.entities import entity_code, entity_key
+from topics.contract.leniency import normalised
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import Attempt, Outcome, OutcomeKind
 from topics.records.envelope import RETURN_CLAIMED, RETURN_DECIDED, SHIPMENT_MANIFESTED
@@ -98,6 +99,7 @@ def command(
     unknown_orders: str = "park",
 ) -> Event:
     entry = BY_NAME[touchpoint]
+    own, body = body, normalised(entry.request, body)
     return Event(
         kind=kind_of_command(touchpoint, body),
         id=event_id,
@@ -105,6 +107,7 @@ def command(
         code=entity_code(entry, body),
         key=entity_key(entry, CHANNEL, body),
         body=body,
+        own=own if own is not body else None,
         touchpoint=entry,
         offered=offered,
         reply_to=REPLIES,

@@ -17,6 +17,7 @@ from sluice.dev.sandbox.increff.sandbox import DEMO_CREDENTIALS
 from sluice.dev.sandbox.marketplace import DEMO_HEADERS, MarketplaceSandbox
 from sluice.dev.sandbox.server import Sandbox, make_app
 from topics.contract.definition import Direction, Touchpoint
+from topics.contract.leniency import normalised
 from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS
 
 
@@ -87,6 +88,7 @@ async def short_circuit(marketplace: MarketplaceSandbox) -> AsyncIterator[str]:
     def route(touchpoint: Touchpoint) -> Any:
         async def call(request: web.Request) -> web.Response:
             members = {**request.query} if touchpoint.query else orjson.loads(await request.read())
+            members = normalised(touchpoint.request, members)
             answer = marketplace.validate(touchpoint, members) or marketplace.handle(touchpoint, members)
             return answer.response()
 

@@ -15,15 +15,16 @@ from typing import Any
 
 import msgspec
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from gateway.http.answers import Refused, bad_data
 from topics.api.snapshots import RefusedLine
-from topics.contract.models.inventory import ConsolidatedPosition, Position, numbered
+from topics.contract.leniency import judged
+from topics.contract.models.inventory import ConsolidatedPosition, Position
 from topics.contract.models.plain_stock import PlainQuantity
 from topics.records.json_text import JsonTextError, read, without_mark, write
 from topics.records.shape import NESTING_MAX, is_too_deep
-from topics.schema_base import CODE_MAX, problems
+from topics.schema_base import CODE_MAX, Body, problems
 
 LINE_BYTES_MAX = 16 << 10
 """One item with all its members at their longest; 200 such lines still fit a record."""
@@ -46,7 +47,7 @@ _TO_CLOSING_QUOTE = re.compile(rb'(?:[^"]++|"")*+"')
 Entry = tuple[int, bytes]
 """A line that is not empty, with its number from 1."""
 
-_ITEMS: dict[bool, TypeAdapter[Any]] = {False: TypeAdapter(Position), True: TypeAdapter(ConsolidatedPosition)}
+_ITEMS: dict[bool, type[Body]] = {False: Position, True: ConsolidatedPosition}
 _MEMBERS: dict[bool, frozenset[str]] = {
     False: frozenset(Position.model_fields),
     True: frozenset(ConsolidatedPosition.model_fields),
@@ -168,13 +169,13 @@ class Format(ABC):
             try:
                 if isinstance(item, Exception):
                     raise item
-                _ITEMS[self.consolidated].validate_python(item)
+                position = judged(_ITEMS[self.consolidated], item)
             except ValidationError as error:
                 self._refuse(parsed, line, "; ".join(problems(error)), item)
             except ValueError as error:
                 self._refuse(parsed, line, str(error), None)
             else:
-                good.append(numbered(item))
+                good.append(position)
         parsed.items = write(good)[1:-1]
         parsed.count = len(good)
         return parsed

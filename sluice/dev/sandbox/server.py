@@ -19,6 +19,7 @@ from sluice.dev.sandbox.faults import FaultList, FaultRule
 from sluice.dev.sandbox.journal import Journal, JournalEntry
 from sluice.dev.sandbox.recorder import Recorded, Recorder, codes_in, keep, restore
 from topics.contract.definition import Direction, Touchpoint
+from topics.contract.leniency import normalised
 from topics.contract.touchpoints import TOUCHPOINTS
 from topics.http_faults import QuietRunner
 from topics.paths.resources import add_route
@@ -249,7 +250,9 @@ class _Pipeline:
             await asyncio.sleep(fault.delay_ms / 1000)
         if fault is None or not fault.answers or fault.apply:
             answer = sandbox.error(400, "Input validation failed", [unreadable]) if unreadable else None
-            answer = answer or sandbox.validate(touchpoint, members) or sandbox.handle(touchpoint, members)
+            # Each far side reads as Jackson does; what is recorded are the members as they came.
+            read = normalised(touchpoint.request, members)
+            answer = answer or sandbox.validate(touchpoint, read) or sandbox.handle(touchpoint, read)
         if fault is None or not fault.answers:
             return answer
         return None if fault.reset else self._faulty(fault)

@@ -33,7 +33,7 @@ def defer(decision: Decision[Order], touchpoint: str) -> Ruling:
     if len(order.deferred) >= limits.DEFERRED_MAX:
         return failed("too many callers wait for an answer about this order; repeat later")
     deadline_ms = event.deadline_ms or decision.now_ms
-    order.deferred.append(DeferredCall(event.id, event.reply_to, deadline_ms, event.body, touchpoint))
+    order.deferred.append(DeferredCall(event.id, event.reply_to, deadline_ms, event.kept_body, touchpoint))
     return PENDING
 
 

@@ -12,7 +12,7 @@ from streams.order.forward.progress import order_context
 from streams.order.model import limits
 from streams.order.model.decision import AnswerLookup, Decision, Ruling, early, first_decision
 from streams.order.model.entities import Order
-from streams.order.model.events import OUTCOMES, Event, EventKind
+from streams.order.model.events import OUTCOMES, Event, EventKind, kept_members
 from streams.order.model.meaning import meaning_of
 from streams.order.model.parts import EarlyEvent
 from streams.order.model.states import OrderState
@@ -62,7 +62,7 @@ def keep_early(decision: Decision[Order], ruling: Ruling) -> Ruling:
         return early(f"{ruling.message}; not kept, because {len(order.early)} events of this order wait already")
     touchpoint = event.touchpoint.name if event.touchpoint is not None else ""
     until_ms = decision.now_ms + limits.EARLY_KEPT_MS
-    kept = EarlyEvent(event.id, event.kind, touchpoint, event.body, until_ms, size, event.offered)
+    kept = EarlyEvent(event.id, event.kind, touchpoint, event.kept_body, until_ms, size, event.offered)
     order.early.append(kept)
     decision.fact("event-parked", _about(order, kept), {"event": kept.kind})
     return _kept_ruling(ruling.message, kept)
@@ -126,10 +126,11 @@ def _kept_ruling(message: str, kept: EarlyEvent) -> Ruling:
 
 
 def _same(order: Order, event: Event) -> EarlyEvent | None:
-    return next((one for one in order.early if one.kind == event.kind and _says_the_same(event, one.body)), None)
+    return next((one for one in order.early if one.kind == event.kind and _says_the_same(event, one)), None)
 
 
-def _says_the_same(event: Event, body: dict[str, Any]) -> bool:
+def _says_the_same(event: Event, kept: EarlyEvent) -> bool:
+    body = kept_members(kept.touchpoint, kept.body)
     if event.touchpoint is None or event.body == body:
         return event.body == body
     model = event.touchpoint.request
@@ -137,7 +138,7 @@ def _says_the_same(event: Event, body: dict[str, Any]) -> bool:
 
 
 def _size(event: Event) -> int:
-    return len(write(event.body))
+    return len(write(event.kept_body))
 
 
 def _about(order: Order, kept: EarlyEvent) -> dict[str, Any]:

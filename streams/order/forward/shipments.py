@@ -14,14 +14,13 @@ from streams.order.model.entities import Order
 from streams.order.model.parts import Shipment
 from streams.order.model.states import SHIPMENT_RANK, ShipmentState
 from topics.contract.definition import Touchpoint
+from topics.contract.leniency import code_of
 from topics.contract.touchpoints import BY_NAME
 
 INVOICE = BY_NAME["get-invoice"]
 LABEL = BY_NAME["get-shipping-label"]
 HANDOVER = BY_NAME["handover-notification"]
 
-_TRUE = (True, "true", "True", "1", 1)
-"""Spellings of a set flag in a query string."""
 _BOXES = ",boxes"
 """Ends the key of a label that comes with labels of its boxes: another document."""
 
@@ -39,9 +38,9 @@ def invoice_taken(decision: Decision[Order]) -> Ruling:
     shipment, body = _answered(decision)
     if shipment is None:
         return DUPLICATE
-    code = body.get("invoiceCode")
-    if code is not None and str(code) != shipment.invoice:
-        shipment.invoice = str(code)
+    code = code_of(body.get("invoiceCode"))
+    if code is not None and code != shipment.invoice:
+        shipment.invoice = code
         data = {"invoiceCode": shipment.invoice}
         decision.fact("invoice-issued", *_about(decision.entity, shipment, data))
     return APPLIED
@@ -53,10 +52,9 @@ def label_taken(decision: Decision[Order]) -> Ruling:
     shipment, body = _answered(decision)
     if shipment is None:
         return DUPLICATE
-    awb, transporter = body.get("awbNumber"), body.get("transporter")
     known = (shipment.awb, shipment.transporter)
-    shipment.awb = str(awb) if awb is not None else shipment.awb
-    shipment.transporter = str(transporter) if transporter is not None else shipment.transporter
+    shipment.awb = code_of(body.get("awbNumber")) or shipment.awb
+    shipment.transporter = code_of(body.get("transporter")) or shipment.transporter
     advanced = _advance(shipment, ShipmentState.LABELLED)
     if not advanced and known == (shipment.awb, shipment.transporter):
         return APPLIED
@@ -174,7 +172,7 @@ def _get(decision: Decision[Order], touchpoint: Touchpoint) -> Ruling:
 
 
 def _document_key(shipment: Shipment | None, body: dict[str, Any]) -> str:
-    boxes = _BOXES if body.get("arePackBoxLabelsRequired") in _TRUE else ""
+    boxes = _BOXES if body.get("arePackBoxLabelsRequired") is True else ""
     return f"{shipment.name}{boxes}" if shipment is not None else f"code {body.get('shipmentCode')}{boxes}"
 
 

@@ -9,6 +9,7 @@ from streams.order.model.decision import APPLIED, DUPLICATE, AnswerLookup, Decis
 from streams.order.model.entities import Manifest
 from streams.order.model.events import Event
 from streams.order.model.states import ManifestState
+from topics.contract.leniency import code_of
 from topics.contract.touchpoints import BY_NAME
 from topics.records.envelope import SHIPMENT_MANIFESTED
 from topics.records.keys import order_key
@@ -55,8 +56,7 @@ def manifest_taken(decision: Decision[Manifest]) -> Ruling:
     if relay is None:
         return DUPLICATE
     body = outcome.body if isinstance(outcome.body, dict) else {}
-    code = body.get("manifestCode")
-    entity.manifest_code = str(code) if code is not None else None
+    entity.manifest_code = code_of(body.get("manifestCode"))
     entity.items = _confirmed(entity, body)
     entity.state = ManifestState.MANIFESTED
     entity.reason = None
@@ -133,5 +133,7 @@ def _confirmed(entity: Manifest, body: dict[str, Any]) -> list[tuple[str, str, s
     named = body.get("manifestItems")
     if not isinstance(named, list) or not named:
         return entity.items
-    pairs = {(item.get("orderCode"), item.get("shipmentCode")) for item in named if isinstance(item, dict)}
+    pairs = {
+        (code_of(item.get("orderCode")), code_of(item.get("shipmentCode"))) for item in named if isinstance(item, dict)
+    }
     return [item for item in entity.items if (item[0], item[1]) in pairs]

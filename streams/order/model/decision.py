@@ -12,9 +12,10 @@ from streams.order.model import limits
 from streams.order.model.canonical import call_digest, digest, id_digest, is_former_call
 from streams.order.model.effects import Effect, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
 from streams.order.model.entities import Entity, request_id
-from streams.order.model.events import Event, EventKind, kind_of_command
+from streams.order.model.events import Event, EventKind, kept_members, kind_of_command
 from streams.order.model.parts import RESUBMITTED, Delivery, NotedFact, Relay, Waiter
 from topics.contract.definition import AtDeadline, Direction, Repeat, Touchpoint
+from topics.contract.leniency import own_members
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import Outcome, OutcomeKind
 from topics.records.keys import INCREFF, channel_destination, join, split
@@ -138,16 +139,18 @@ class Decision(Generic[EntityT]):
     ) -> Decision[EntityT]:
         """The decision on an event that was kept for later, as a part of this one.
 
-        `kind`: of an event that is not a touchpoint's call.
+        `kind`: of an event that is not a touchpoint's call. `body`: as it was kept.
         """
         entity = self.entity
+        read = kept_members(touchpoint, body)
         event = Event(
-            kind=kind or kind_of_command(touchpoint, body),
+            kind=kind or kind_of_command(touchpoint, read),
             id=event_id,
             channel=entity.channel,
             code=entity.code,
             key=entity.key,
-            body=body,
+            body=read,
+            own=body if read is not body else None,
             touchpoint=BY_NAME[touchpoint] if touchpoint else None,
             offered=offered,
             reply_to=reply_to,
@@ -158,6 +161,11 @@ class Decision(Generic[EntityT]):
         decision = Decision(entity, event, self.now_ms, self.lookup)
         decision.effects = self.effects
         return decision
+
+    def own_form(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A body that was made of the event's, in the form in which the event's members came."""
+        own = self.event.own
+        return body if own is None else own_members(body, self.event.body, own)
 
     def answers_create(self) -> bool:
         """Whether the outcome is that of the present attempt to create the entity, not of one before a correction."""
@@ -356,7 +364,7 @@ class Decision(Generic[EntityT]):
                 id=request,
                 destination=destination,
                 touchpoint=touchpoint.name,
-                body=body,
+                body=self.own_form(body),
                 sequence=sequence,
                 beside=touchpoint.beside_lane,
                 relay=relay,

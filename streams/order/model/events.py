@@ -7,6 +7,8 @@ from typing import Any
 
 from topics.configuration.sla import NO_POLICY, Policy
 from topics.contract.definition import Touchpoint
+from topics.contract.leniency import normalised
+from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import Outcome, OutcomeKind
 from topics.records.verdicts import Address
 from topics.values import named_value
@@ -108,7 +110,10 @@ OUTCOMES = frozenset(
 
 @named_value
 class Event:
-    """One event. `code` is the entity's code, `body` the call's members, `outcome` set for outcomes.
+    """One event. `code` is the entity's code, `body` the call's members as they are read, `outcome` set for outcomes.
+
+    `own`: the call's members as they came, where one differs (topics/contract/leniency.py). They are kept and sent,
+    and nothing is decided by them.
 
     `offered`: the channel takes part in the touchpoint. `deadline_ms` is always set for relays. `key` is the entity's.
     `unknown_orders`: the channel's policy for an event of an order that is not known. `policy`: how long the channel
@@ -129,11 +134,23 @@ class Event:
     unknown_orders: str = "park"
     policy: Policy = NO_POLICY
     said_ms: int = 0
+    own: dict[str, Any] | None = None
+
+    @property
+    def kept_body(self) -> dict[str, Any]:
+        """The members to keep of an event that is decided later."""
+        return self.body if self.own is None else self.own
 
     @property
     def is_unrefusable(self) -> bool:
         """Whether it is a call that is answered with success when its verdict is late."""
         return self.touchpoint is not None and not self.touchpoint.refusable
+
+
+def kept_members(touchpoint: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The members of a call that was kept in the form in which they came, as they are read. `touchpoint` is empty for
+    an event from within Sluice."""
+    return normalised(BY_NAME[touchpoint].request, body) if touchpoint else body
 
 
 def kind_of_command(touchpoint: str, body: dict[str, Any]) -> EventKind:

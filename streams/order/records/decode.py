@@ -18,6 +18,7 @@ from streams.runtime.role import Poison, Record
 from topics.configuration.channels import Channel, Channels
 from topics.contract.definition import Entity, Mode, Touchpoint
 from topics.contract.entities import EntityError, entity_code, key_of_code
+from topics.contract.leniency import CallMembers, read_call
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import decode_outcome
 from topics.records.envelope import (
@@ -85,14 +86,18 @@ def decode_event(
     touchpoint = BY_NAME.get(envelope.type.removeprefix(COMMAND))
     if not envelope.type.startswith(COMMAND) or touchpoint is None or touchpoint.name not in OF_TOUCHPOINT:
         raise Poison("UNKNOWN_TYPE", f"header ce_type: orders.commands does not carry {envelope.type}")
-    # What an earlier version has signed may have the names of that version.
-    members = canonical(touchpoint.name, members) if is_validated else _validated(touchpoint, members)
-    return _command(record, members, envelope, touchpoint, channel, relay_deadline_ms, addresses.address_of(envelope))
+    if is_validated:
+        # What an earlier version has signed may have the names of that version.
+        own = canonical(touchpoint.name, members)
+        call = CallMembers(own, own)
+    else:
+        call = _validated(touchpoint, members)
+    return _command(record, call, envelope, touchpoint, channel, relay_deadline_ms, addresses.address_of(envelope))
 
 
 def _command(
     record: Record,
-    members: dict[str, Any],
+    call: CallMembers,
     envelope: Envelope,
     touchpoint: Touchpoint,
     channel: Channel,
@@ -101,6 +106,7 @@ def _command(
 ) -> Event:
     if len(envelope.id) > SENT_ID_CHARS_MAX:
         raise Poison("BAD_ENVELOPE", f"header ce_id may have at most {SENT_ID_CHARS_MAX} characters")
+    members = call.read
     try:
         code = entity_code(touchpoint, members)
     except EntityError as error:
@@ -115,6 +121,7 @@ def _command(
         code=code,
         key=key_of_code(touchpoint, envelope.channel, code),
         body=members,
+        own=call.own if call.differs else None,
         touchpoint=touchpoint,
         offered=channel.offers(touchpoint),
         reply_to=reply_to,
@@ -125,14 +132,12 @@ def _command(
     )
 
 
-def _validated(touchpoint: Touchpoint, members: dict[str, Any]) -> dict[str, Any]:
-    """The members in the contract's spelling. Raises Poison naming the fields."""
-    members = canonical(touchpoint.name, members)
+def _validated(touchpoint: Touchpoint, members: dict[str, Any]) -> CallMembers:
+    """Raises Poison naming the fields."""
     try:
-        touchpoint.request.model_validate(members)
+        return read_call(touchpoint, members)
     except ValidationError as error:
         raise Poison("BAD_DATA", f"{touchpoint.name}: {'; '.join(problems(error))}") from error
-    return members
 
 
 def _members(record: Record, values_max: int, *, is_validated: bool) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from streams.order.model import limits
 from streams.order.model.canonical import call_digest
 from streams.order.model.decision import DUPLICATE, PENDING, Decision, Ruling, failed, refused
 from streams.order.model.entities import Return
+from streams.order.model.events import kept_members
 from streams.order.model.parts import Question, Waiter
 from streams.order.model.states import NOT_ADMITTED, ReturnState
 from topics.contract.definition import Touchpoint
@@ -29,7 +30,7 @@ NOT_IN_TIME = "the forward order gave no answer in time; a repeat is safe"
 
 def call_too_large(decision: Decision[Return]) -> Ruling | None:
     """The refusal of a call that is too large to be kept; None when it is not."""
-    if len(write(decision.event.body)) <= limits.QUESTION_BYTES_MAX:
+    if len(write(decision.event.kept_body)) <= limits.QUESTION_BYTES_MAX:
         return None
     return refused(f"a return's call may have at most {limits.QUESTION_BYTES_MAX} bytes")
 
@@ -39,7 +40,8 @@ def ask_forward_order(decision: Decision[Return], touchpoint: Touchpoint, body: 
     entity, event = decision.entity, decision.event
     if entity.question is not None:
         close_question(decision, failed(NOT_IN_TIME))
-    question = Question(entity.version, touchpoint.name, event.id, body, payload, event.offered, decision.now_ms)
+    kept = decision.own_form(body)
+    question = Question(entity.version, touchpoint.name, event.id, kept, payload, event.offered, decision.now_ms)
     entity.question = question
     claim_units(decision)
     return _wait(decision, question)
@@ -138,7 +140,8 @@ def call_of_question(decision: Decision[Return], question: Question) -> Decision
 def question_items(question: Question) -> list[tuple[str, str]]:
     """(itemCode, channelSkuCode) of the units a question is about."""
     items, code = _NAMES[question.touchpoint]
-    return [(item[code], item["channelSkuCode"]) for item in question.body[items]]
+    body = kept_members(question.touchpoint, question.body)
+    return [(item[code], item["channelSkuCode"]) for item in body[items]]
 
 
 def held_units(entity: Return) -> Counter[str]:

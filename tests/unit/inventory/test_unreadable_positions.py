@@ -18,7 +18,7 @@ from topics.stock.positions import encode_position
 from topics.stock.snapshots import note_key
 
 BAD_ITEMS: tuple[dict[str, Any], ...] = (
-    {"channelSkuCode": "A", "quantity": "7"},
+    {"channelSkuCode": "A", "quantity": "seven"},
     {"channelSkuCode": "A", "quantity": -1},
     {"channelSkuCode": "A", "quantity": 2**31},
     {"channelSkuCode": "A", "quantity": True},

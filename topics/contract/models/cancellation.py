@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from topics.schema_base import ITEMS_MAX, Body, Code, Count, Text
+from topics.schema_base import ITEMS_MAX, Body, Code, Count, NotJudged, Text
 
 
 class CustomerCancelledItem(Body):
@@ -18,8 +18,8 @@ class CustomerCancelledItem(Body):
 class SellerCancelledItem(CustomerCancelledItem):
     customerCancelledQty: Count | None = None
     sellerCancelledQty: Count | None = None
-    acceptedQty: Count | None = None
-    sellerRejectQty: Count | None = None
+    acceptedQty: NotJudged[Count | None] = None
+    sellerRejectQty: NotJudged[Count | None] = None
 
 
 def _each_once(items: list[CustomerCancelledItem] | list[SellerCancelledItem]) -> None:

@@ -1,4 +1,4 @@
-"""Invoice, label and credentials (contract 4, 5, 0.2). Requests travel in a query string, so numbers may be text."""
+"""Invoice, label and credentials (contract 4, 5, 0.2). Requests travel in a query string, so their values are text."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from topics.schema_base import ITEMS_MAX, Amount, Body, Code, CustomAttributes, Document, Flag, Long, Text, Url
-
-QueryLong = Long | Annotated[str, Field(pattern=r"^-?[0-9]{1,18}$")]
-"""A Long that may come as text, because a query string has nothing else. 18 digits always fit."""
-QueryFlag = Flag | Annotated[str, Field(pattern=r"^([Tt]rue|TRUE|[Ff]alse|FALSE)$")]
 
 
 class GetInvoice(Body):
@@ -45,13 +41,13 @@ class GetShippingLabel(Body):
 
     orderCode: Code
     shipmentCode: Code
-    shipmentId: QueryLong | None = None
+    shipmentId: Long | None = None
     locationCode: Text | None = None
-    arePackBoxLabelsRequired: QueryFlag | None = None
+    arePackBoxLabelsRequired: Flag | None = None
 
 
 class BoxLabel(Body):
-    boxId: QueryLong | None = None
+    boxId: Long | None = None
     boxLabelUrl: Url | None = None
     boxAwb: Text | None = None
 

@@ -6,7 +6,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from topics.schema_base import BATCH_MAX, ITEMS_MAX, Address, Amount, Body, Code, Flag, Long, PositiveCount, Text, Time
+from topics.schema_base import (
+    BATCH_MAX,
+    ITEMS_MAX,
+    Address,
+    Amount,
+    Body,
+    Code,
+    Flag,
+    Kind,
+    Long,
+    NotJudged,
+    PositiveCount,
+    Reading,
+    Text,
+    Time,
+)
 
 
 class AcknowledgedOrder(Body):
@@ -16,7 +31,7 @@ class AcknowledgedOrder(Body):
 
 class Acknowledgement(Body):
     orders: Annotated[list[AcknowledgedOrder], Field(min_length=1, max_length=BATCH_MAX)]
-    consolidationType: Literal["ALL", "STORE", "NONE"] | None = None
+    consolidationType: Annotated[Literal["ALL", "STORE", "NONE"], Reading(Kind.CHOICE)] | None = None
 
 
 class AcknowledgementAnswer(Body):
@@ -64,18 +79,18 @@ class PackInvoice(Body):
 class ShipmentItem(Body):
     channelSkuCode: Code
     quantityToPack: PositiveCount
-    externalSerialCodes: Annotated[list[Text], Field(max_length=ITEMS_MAX)] | None = None
+    externalSerialCodes: NotJudged[Annotated[list[Text], Field(max_length=ITEMS_MAX)] | None] = None
 
 
 class PackOrder(Body):
     orderCode: Code
     locationCode: Code
     shipmentId: Long
-    packageSku: Text | None = None
-    weight: Amount | None = None
+    packageSku: NotJudged[Text | None] = None
+    weight: NotJudged[Amount | None] = None
     fulfillmentType: Text | None = None
-    dimensions: Dimensions | None = None
-    invoice: PackInvoice | None = None
+    dimensions: NotJudged[Dimensions | None] = None
+    invoice: NotJudged[PackInvoice | None] = None
     shipmentItems: Annotated[list[ShipmentItem], Field(min_length=1, max_length=ITEMS_MAX)]
 
 
@@ -96,7 +111,7 @@ class ManifestItem(Body):
     orderCode: Code
     shipmentCode: Code
     awbNumber: Code
-    packboxDetailsList: Annotated[list[PackBox], Field(max_length=BATCH_MAX)] | None = None
+    packboxDetailsList: NotJudged[Annotated[list[PackBox], Field(max_length=BATCH_MAX)] | None] = None
 
 
 class CreateManifest(Body):
@@ -119,8 +134,8 @@ class CreateManifestAnswer(Body):
 class HandoverItem(Body):
     orderCode: Code
     shipmentCode: Code
-    gatePassCode: Text | None = None
-    packBoxDetailsList: Annotated[list[PackBox], Field(max_length=BATCH_MAX)] | None = None
+    gatePassCode: NotJudged[Text | None] = None
+    packBoxDetailsList: NotJudged[Annotated[list[PackBox], Field(max_length=BATCH_MAX)] | None] = None
 
 
 class HandoverNotification(Body):

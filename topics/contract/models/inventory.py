@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 
-from topics.schema_base import SKUS_MAX, Body, Code, Count, Long, Text, Time
+from topics.contract.leniency import judged, normalised
+from topics.schema_base import SKUS_MAX, Body, Code, Count, Kind, Long, Reading, Text, Time
 
 SEARCH_SKUS_MAX = 1_000
 """SKUs of one search: the contract names no limit, so this bounds one answer."""
@@ -40,22 +41,18 @@ class LocationWiseAtpAnswer(Body):
     failureList: list[Code]
 
 
-Digits = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
-"""A quantity printed as a string: nine digits always fit an Integer."""
-
-
 class ConsolidatedPosition(Body):
-    """`consolidatedQuantity` is the field to read; one revision of the page prints it as a string."""
+    """`consolidatedQuantity` is the field to read."""
 
     channelSkuCode: Code
-    consolidatedQuantity: Count | Digits
+    consolidatedQuantity: Count
     consolidatedMinExpiry: Time | None = None
     channelSerialNo: Text | None = None
     listingId: Long | Code
-    quantity: Count | Digits | None = None
+    quantity: Count | None = None
     minExpiry: Time | None = None
     locationCode: Text | None = None
-    consolidationType: Literal["ALL", "STORE"] | None = None
+    consolidationType: Annotated[Literal["ALL", "STORE"], Reading(Kind.CHOICE)] | None = None
 
 
 class ConsolidatedAtp(Body):
@@ -133,25 +130,24 @@ class _ConsolidatedEnvelope(Body):
     inventories: Annotated[list[SkuOnly], Field(max_length=SKUS_MAX)]
 
 
-_LOCATION_ITEM = TypeAdapter(Position)
-_CONSOLIDATED_ITEM = TypeAdapter(ConsolidatedPosition)
-
-
 def is_consolidated_body(members: dict[str, Any]) -> bool:
     return "consolidationType" in members
 
 
-def split_valid(members: dict[str, Any]) -> tuple[list[dict[str, Any]], list[Any]]:
-    """The valid items of a stock batch, and the failures as the answer's `failureList` shows them.
+def split_valid(members: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]], list[Any]]:
+    """A stock batch as it is read (topics/contract/leniency.py), its valid items, and the failures as the answer's
+    `failureList` shows them.
 
-    Location-wise (no top-level `consolidationType`): failures are SKU codes; consolidated: the items themselves.
-    A SKU that comes twice counts with its last value, valid or not. Quantities printed as strings become numbers.
-    Raises ValidationError when the batch as a whole is unusable.
+    Location-wise (no top-level `consolidationType`): failures are SKU codes; consolidated: the items as they came.
+    A SKU that comes twice counts with its last value, valid or not. Equal positions have equal bytes, however their
+    quantities were printed. Raises ValidationError when the batch as a whole is unusable.
     """
-    consolidated = is_consolidated_body(members)
+    consolidated, own = is_consolidated_body(members), members
+    batch: type[Body] = ConsolidatedAtp if consolidated else LocationWiseAtp
     try:
-        (ConsolidatedAtp if consolidated else LocationWiseAtp).__pydantic_validator__.validate_python(members)
+        members = judged(batch, members)
     except ValidationError:
+        members = normalised(batch, members)
         (_ConsolidatedEnvelope if consolidated else _LocationEnvelope).model_validate(members)
         sound = False
     else:
@@ -161,9 +157,10 @@ def split_valid(members: dict[str, Any]) -> tuple[list[dict[str, Any]], list[Any
     failures: list[Any] = []
     if not sound:
         kept = {item["channelSkuCode"] for item in valid}
-        failed = [item for item in latest if item["channelSkuCode"] not in kept]
-        failures = failed if consolidated else [item["channelSkuCode"] for item in failed]
-    return [numbered(item) for item in valid] if consolidated else valid, failures
+        pairs = zip(members["inventories"], own["inventories"], strict=True)
+        failed = {item["channelSkuCode"]: came for item, came in pairs if item["channelSkuCode"] not in kept}
+        failures = list(failed.values() if consolidated else failed)
+    return members, valid, failures
 
 
 def _has_foreign_quantity(item: dict[str, Any]) -> bool:
@@ -176,15 +173,7 @@ def _is_valid(item: dict[str, Any], consolidated: bool) -> bool:
     if not consolidated and _has_foreign_quantity(item):
         return False
     try:
-        (_CONSOLIDATED_ITEM if consolidated else _LOCATION_ITEM).validate_python(item)
+        (ConsolidatedPosition if consolidated else Position).__pydantic_validator__.validate_python(item)
     except ValidationError:
         return False
     return True
-
-
-def numbered(item: dict[str, Any]) -> dict[str, Any]:
-    """Quantities as numbers: equal positions must have equal bytes, however they were printed."""
-    printed = {
-        name: int(item[name]) for name in ("consolidatedQuantity", "quantity") if isinstance(item.get(name), str)
-    }
-    return {**item, **printed} if printed else item

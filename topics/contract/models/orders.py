@@ -15,7 +15,9 @@ from topics.schema_base import (
     CustomAttributes,
     Document,
     Flag,
+    Kind,
     PositiveCount,
+    Reading,
     Text,
     Time,
 )
@@ -67,12 +69,12 @@ class CreateOutwardOrder(Body):
     isPriority: Flag | None = None
     gift: Flag | None = None
     onHold: Flag
-    qcStatus: Literal["PASS", "FAIL"] | None = None
+    qcStatus: Annotated[Literal["PASS", "FAIL"], Reading(Kind.CHOICE)] | None = None
     dispatchByTime: Time
     startProcessingTime: Time
     paymentMethod: Literal["COD", "NCOD"]
     isSplitRequired: Flag | None = None
-    packType: Literal["PIECE", "BULK"] | None = None
+    packType: Annotated[Literal["PIECE", "BULK"], Reading(Kind.CHOICE)] | None = None
     shippingAddress: Address
     billingAddress: Address | None = None
     orderItems: Annotated[list[OrderItem], Field(min_length=1, max_length=ITEMS_MAX)]
@@ -96,7 +98,7 @@ class UpdateOrderProperties(Body):
     startProcessingTime: Time
     onHold: Flag
     locationCode: Text | None = None
-    orderStatus: Literal["DELIVERED", "CREATED"] | None = None
+    orderStatus: Annotated[Literal["DELIVERED", "CREATED"], Reading(Kind.CHOICE)] | None = None
     deliveredAt: Time | None = None
 
     @model_validator(mode="after")

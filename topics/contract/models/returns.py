@@ -7,7 +7,19 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from topics.schema_base import ITEMS_MAX, Address, Amount, Body, Code, CustomAttributes, Flag, Text, Time, Url
+from topics.schema_base import (
+    ITEMS_MAX,
+    Address,
+    Amount,
+    Body,
+    Code,
+    CustomAttributes,
+    Flag,
+    NotJudged,
+    Text,
+    Time,
+    Url,
+)
 
 
 class ReturnTaxItem(Body):
@@ -139,7 +151,7 @@ class InspectedItem(Body):
     channelSkuCode: Code
     qcStatus: Literal["PASS", "FAIL"]
     qcReason: Text | None = None
-    imageUrls: Annotated[list[Url], Field(max_length=ITEMS_MAX)] | None = None
+    imageUrls: NotJudged[Annotated[list[Url], Field(max_length=ITEMS_MAX)] | None] = None
 
 
 class ReturnOrderAcknowledgement(Body):

@@ -98,7 +98,7 @@ CASES = [
         "wrong type inside",
         "POST",
         ORDER,
-        changed("create-outward-order", orderItems=[{**ITEM, "quantity": "2"}]),
+        changed("create-outward-order", orderItems=[{**ITEM, "quantity": "two"}]),
         400,
         "orderItems[0].quantity: must be a whole number",
     ),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.http.call import Call
-from gateway.kafka.commands import BatchPart, Commands
+from gateway.kafka.commands import Command, Commands
 from tests.fakes.gateway import NOW_MS, FakeKafka, channels_with
 from topics.records.envelope import GATEWAY_SOURCE, Envelope, Headers, parse
 from topics.records.signing import Signer
@@ -43,7 +43,7 @@ def check(headers: Headers, envelope: Envelope) -> None:
 @pytest.mark.parametrize("subject", ["", "O|é"])
 async def test_headers_are_the_envelopes(channel: str, subject: str) -> None:
     kafka, call = FakeKafka(), call_of(channel, subject)
-    await commands(kafka).execute(call, KIND, b"k", b"{}", 5.001)
+    await commands(kafka).execute(call, KIND, Command("A", b"k", b"{}"), 5.001)
     check(kafka.records[-1].headers, replace(expected(call), reply_partition=3, deadline_ms=NOW_MS + 5_001))
     await commands(kafka).store(call, KIND, "deliveries.requests", b"k", b"{}", 1)
     check(kafka.records[-1].headers, expected(call))
@@ -51,7 +51,7 @@ async def test_headers_are_the_envelopes(channel: str, subject: str) -> None:
 
 async def test_headers_of_a_batch_are_the_envelopes() -> None:
     kafka, call = FakeKafka(), call_of("demo", "A")
-    await commands(kafka).execute_batch(call, KIND, [BatchPart("A", b"a", b"{}"), BatchPart("B", b"b", b"{}")], 0)
+    await commands(kafka).execute_batch(call, KIND, [Command("A", b"a", b"{}"), Command("B", b"b", b"{}")], 0)
     for index, (record, subject) in enumerate(zip(kafka.records, "AB", strict=True)):
         of_part = replace(expected(call), id=f"{call.event}-{index}", subject=subject, batch_id=call.event)
         check(record.headers, replace(of_part, reply_partition=3, deadline_ms=NOW_MS))

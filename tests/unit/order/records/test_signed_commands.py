@@ -42,7 +42,7 @@ def signature(body: Any, kind: str = "create-outward-order", key: bytes = KEY) -
     return SIGNER.sign(COMMAND + kind, key, orjson.dumps(body)) or b""
 
 
-BAD = {**create_body(), "orderItems": [{"channelSkuCode": "S", "orderItemCode": "1", "quantity": "7"}]}
+BAD = {**create_body(), "orderItems": [{"channelSkuCode": "S", "orderItemCode": "1", "quantity": "seven"}]}
 
 
 def test_a_body_from_the_gateway_by_its_own_word_is_validated() -> None:

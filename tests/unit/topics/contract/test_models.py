@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from topics.contract.leniency import judged
 from topics.contract.sample_files import sample
 from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS
 from topics.schema_base import BATCH_MAX, ITEMS_MAX, PROBLEMS_MAX, SKUS_MAX, TEXT_MAX, problems
@@ -32,7 +33,7 @@ def _changed(name: str, path: Path, value: Any) -> dict[str, Any]:
 
 def _faults(name: str, members: Any) -> list[str]:
     try:
-        BY_NAME[name].request.model_validate(members)
+        judged(BY_NAME[name].request, members)
     except ValidationError as error:
         return problems(error)
     return []
@@ -52,24 +53,25 @@ REFUSED: list[tuple[str, Path, Any, str]] = [
     (CREATE, ("orderCode",), LONG, "may have at most 255 characters"),
     (CREATE, ("orderCode",), "", "may not be empty"),
     (CREATE, ("orderCode",), None, "may not be null"),
-    (CREATE, ("orderCode",), 5, "must be a string"),
+    (CREATE, ("orderCode",), [5], "must be a string"),
     (CREATE, ("shippingAddress", "line1"), LONG, "may have at most 255 characters"),
     (CREATE, ("shippingAddress",), "Villa 14", "must be an object"),
     (CREATE, ("orderItems",), {}, "must be a list"),
     (CREATE, ("orderItems",), [], "must have at least 1 entry"),
     (CREATE, ("orderItems", 0), "LAM", "must be an object"),
+    (CREATE, ("shippingAddress",), [{}], "must be an object"),
     (CREATE, ("orderItems", 1, "channelSkuCode"), LONG, "may have at most 255 characters"),
     (CREATE, ("orderItems", 1, "quantity"), 0, "must be greater than 0"),
     (CREATE, ("orderItems", 1, "quantity"), 1.5, "must be a whole number"),
     (CREATE, ("orderItems", 1, "quantity"), True, "must be a whole number"),
-    (CREATE, ("orderItems", 1, "quantity"), "2", "must be a whole number"),
+    (CREATE, ("orderItems", 1, "quantity"), "2.0", "must be a whole number"),
     (CREATE, ("orderItems", 1, "quantity"), 2**31, "must be at most 2147483647"),
-    (CREATE, ("orderItems", 1, "sellingPricePerUnit"), "89.25", "must be a number"),
+    (CREATE, ("orderItems", 1, "sellingPricePerUnit"), "89,25", "must be a number"),
     (CREATE, ("orderItems", 1, "sellingPricePerUnit"), True, "must be a number"),
     (CREATE, ("orderItems", 0, "giftOptions", "giftMessage"), LONG, "may have at most 255 characters"),
     (CREATE, ("orderItems", 0, "giftOptions", "giftwrapRequired"), None, "may not be null"),
-    (CREATE, ("onHold",), "true", "must be true or false"),
-    (CREATE, ("onHold",), 1, "must be true or false"),
+    (CREATE, ("onHold",), "maybe", "must be true or false"),
+    (CREATE, ("onHold",), 1.0, "must be true or false"),
     (CREATE, ("orderTime",), "yesterday", "must be an ISO-8601 date or time"),
     (CREATE, ("paymentMethod",), "CASH", "must be 'COD' or 'NCOD'"),
     (CREATE, ("qcStatus",), "MAYBE", "must be 'PASS' or 'FAIL'"),
@@ -91,11 +93,10 @@ REFUSED: list[tuple[str, Path, Any, str]] = [
     ("cancel-return-order-items", ("returnOrderItems", 0, "returnOrderItemCode"), "", "may not be empty"),
     ("acknowledgement", ("orders", 0, "orderCode"), None, "may not be null"),
     ("acknowledgement", ("consolidationType",), "SOME", "must be 'ALL', 'STORE' or 'NONE'"),
-    (PACK, ("shipmentId",), "4810023", "must be a whole number"),
+    (PACK, ("shipmentId",), "4810023x", "must be a whole number"),
     (PACK, ("shipmentId",), 2**63, f"must be at most {2**63 - 1}"),
     (PACK, ("shipmentItems", 0, "quantityToPack"), 0, "must be greater than 0"),
-    (PACK, ("shipmentItems", 0, "externalSerialCodes"), [LONG], "may have at most 255 characters"),
-    (PACK, ("invoice", "fromPartyName"), LONG, "may have at most 255 characters"),
+    (PACK, ("fulfillmentType",), LONG, "may have at most 255 characters"),
     ("create-manifest", ("manifestItems", 0, "awbNumber"), None, "may not be null"),
     ("handover-notification", ("handoverItems", 0, "shipmentCode"), None, "may not be null"),
     (STOCK, ("locationCode",), None, "may not be null"),
@@ -113,8 +114,7 @@ REFUSED: list[tuple[str, Path, Any, str]] = [
 
 @pytest.mark.parametrize(("name", "path", "value", "text"), REFUSED)
 def test_what_the_contract_limits_is_refused_by_name(name: str, path: Path, value: Any, text: str) -> None:
-    where = f"{_written(path)}[0]" if value == [LONG] else _written(path)
-    assert _faults(name, _changed(name, path, value)) == [f"{where}: {text}"]
+    assert _faults(name, _changed(name, path, value)) == [f"{_written(path)}: {text}"]
 
 
 LISTS: list[tuple[str, str, int]] = [
