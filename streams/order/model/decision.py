@@ -15,7 +15,6 @@ from streams.order.model.entities import Entity, request_id
 from streams.order.model.events import Event, EventKind, kept_members, kind_of_command
 from streams.order.model.parts import RESUBMITTED, Delivery, NotedFact, Relay, Waiter
 from topics.contract.definition import AtDeadline, Direction, Repeat, Touchpoint
-from topics.contract.leniency import own_members
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import Outcome, OutcomeKind
 from topics.records.keys import INCREFF, channel_destination, join, split
@@ -161,11 +160,6 @@ class Decision(Generic[EntityT]):
         decision = Decision(entity, event, self.now_ms, self.lookup)
         decision.effects = self.effects
         return decision
-
-    def own_form(self, body: dict[str, Any]) -> dict[str, Any]:
-        """A body that was made of the event's, in the form in which the event's members came."""
-        own = self.event.own
-        return body if own is None else own_members(body, self.event.body, own)
 
     def answers_create(self) -> bool:
         """Whether the outcome is that of the present attempt to create the entity, not of one before a correction."""
@@ -364,7 +358,7 @@ class Decision(Generic[EntityT]):
                 id=request,
                 destination=destination,
                 touchpoint=touchpoint.name,
-                body=self.own_form(body),
+                body=self.event.own_form(body),
                 sequence=sequence,
                 beside=touchpoint.beside_lane,
                 relay=relay,

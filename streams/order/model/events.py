@@ -7,7 +7,7 @@ from typing import Any
 
 from topics.configuration.sla import NO_POLICY, Policy
 from topics.contract.definition import Touchpoint
-from topics.contract.leniency import normalised
+from topics.contract.leniency import normalised, own_members
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import Outcome, OutcomeKind
 from topics.records.verdicts import Address
@@ -140,6 +140,10 @@ class Event:
     def kept_body(self) -> dict[str, Any]:
         """The members to keep of an event that is decided later."""
         return self.body if self.own is None else self.own
+
+    def own_form(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A body that was made of the event's, in the form in which the event's members came."""
+        return body if self.own is None else own_members(body, self.body, self.own)
 
     @property
     def is_unrefusable(self) -> bool:

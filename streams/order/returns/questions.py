@@ -40,7 +40,7 @@ def ask_forward_order(decision: Decision[Return], touchpoint: Touchpoint, body: 
     entity, event = decision.entity, decision.event
     if entity.question is not None:
         close_question(decision, failed(NOT_IN_TIME))
-    kept = decision.own_form(body)
+    kept = event.own_form(body)
     question = Question(entity.version, touchpoint.name, event.id, kept, payload, event.offered, decision.now_ms)
     entity.question = question
     claim_units(decision)
