@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest
 
 from sluice.dev.sandbox.increff.sandbox import DEMO_CREDENTIALS, IncreffSandbox
 from sluice.dev.sandbox.increff.sluice_client import SluiceClient
+from sluice.dev.sandbox.server import make_app
+from tests.support.raw_http import listening
 from tests.support.sandboxes import FarSide, sample, serving
 from topics.contract.definition import Direction
-from topics.contract.touchpoints import TOUCHPOINTS
+from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS
+from topics.paths.patterns import PathPattern
 
 ORDER = sample("create-outward-order")["orderCode"]
 FIRST, SECOND = (item["orderItemCode"] for item in sample("create-outward-order")["orderItems"])
@@ -185,3 +189,18 @@ async def test_unknown_path_and_method(increff: FarSide) -> None:
         answer = await increff.ask(method, path, headers=increff.headers)
         assert answer.status == 404
         assert set(answer.body) == {"code", "message", "description"}
+
+
+@pytest.mark.parametrize("code", ["{a}", "outward", "a/b", "%2F", "..", "?", "é\n", "\x00"], ids=ascii)
+async def test_an_order_with_any_code_is_found_by_its_path(code: str) -> None:
+    sandbox = IncreffSandbox(SluiceClient())
+    body = sample("update-order-properties")
+    del body["orderCode"]
+    async with listening(make_app(sandbox)) as client:
+        created = orjson.dumps({**sample("create-outward-order"), "orderCode": code})
+        assert (await client.ask("POST /assure-magic2/orders/outward", created, DEMO_CREDENTIALS)).status == 200
+        path = PathPattern(BY_NAME["update-order-properties"].far_path).fill({"orderCode": code})
+        answer = await client.ask(f"PUT /assure-magic2{path}", orjson.dumps(body), DEMO_CREDENTIALS)
+        assert answer.status == 200, answer
+        shown = await client.ask("GET " + PathPattern("/_sandbox/orders/{code}").fill({"code": code}))
+        assert (shown.status, shown.body["created"]["orderCode"]) == (200, code)

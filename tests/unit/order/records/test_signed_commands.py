@@ -19,7 +19,7 @@ from tests.support.orders_log import Logs
 from topics.configuration.channels_file import parse_channels
 from topics.configuration.settings import Settings, load_settings
 from topics.records.envelope import COMMAND, DELIVERY_OUTCOME, GATEWAY_SOURCE, RETURN_CLAIMED, TICK, Envelope
-from topics.records.keys import TICK_KEY, order_key
+from topics.records.keys import TICK_KEY, order_key, return_key
 from topics.records.signing import Signer
 
 SETTINGS = load_settings(secret_key=base64.b64encode(b"k" * 32).decode())
@@ -120,3 +120,15 @@ def test_a_tick_without_an_envelope_is_set_aside() -> None:
     logs.append(TICK_KEY, orjson.dumps({"untilMs": 1}), ())
     logs.run()
     assert [code for code, _ in logs.rejected] == ["BAD_ENVELOPE"]
+
+
+@pytest.mark.parametrize("is_signed", [True, False], ids=["by an earlier gateway", "of a producer"])
+def test_names_of_an_earlier_version_are_read_as_those_of_today(*, is_signed: bool) -> None:
+    codes = {"returnOrderCode": "R", "orderCode": "O", "locationCode": "L"}
+    former = {**codes, "returnLineItems": [{"channelReturnItemCode": "I", "channelSkuCode": "A", "mine": 1}]}
+    kind, key = "cancel-return-order-items", return_key(CHANNEL, "R")
+    signed = signature(former, kind, key) if is_signed else b""
+    assert decoded(record(former, signed=signed, kind=kind, key=key)) == {
+        **codes,
+        "returnOrderItems": [{"returnOrderItemCode": "I", "channelSkuCode": "A", "mine": 1}],
+    }

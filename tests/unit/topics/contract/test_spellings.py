@@ -25,6 +25,16 @@ SLIPS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("handover-notification", _handover(shipmenCode="S"), _handover(shipmentCode="S")),
     ("handover-notification", _handover(packboxDetailsList=BOX), _handover(packBoxDetailsList=BOX)),
     ("handover-notification", _handover(shipmenCode="S", shipmentCode="T"), _handover(shipmentCode="T")),
+    (
+        "cancel-return-order-items",
+        {"returnLineItems": [{"channelReturnItemCode": "R", "channelSkuCode": "A"}]},
+        {"returnOrderItems": [{"returnOrderItemCode": "R", "channelSkuCode": "A"}]},
+    ),
+    (
+        "cancel-return-order-items",
+        {"returnOrderItems": [{"channelReturnItemCode": "R"}], "returnLineItems": []},
+        {"returnOrderItems": [{"returnOrderItemCode": "R"}]},
+    ),
     ("search-inventory-marketplace", {"sucessList": [], "failureList": []}, {"successList": [], "failureList": []}),
 ]
 
