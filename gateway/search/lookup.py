@@ -15,6 +15,7 @@ from gateway.ports import Stock
 from topics.configuration.channels import Channel
 from topics.contract.models.inventory import FoundQuantity, FoundSku
 from topics.contract.touchpoints import BY_NAME
+from topics.records.json_text import write
 from topics.schema_base import canonical
 from topics.stock.offers import Offer
 
@@ -111,10 +112,10 @@ def body_of(touchpoint: str, members: Mapping[str, Any], found: Found) -> bytes:
     skus = skus_of(members)
     items = [found[sku] for sku in skus if sku in found]
     if touchpoint == BY_LOCATION.name:
-        return orjson.dumps({"inventories": items})
-    written = orjson.Fragment(orjson.dumps(items))
+        return write({"inventories": items})
+    written = orjson.Fragment(write(items))
     failures = [sku for sku in skus if sku not in found]
-    return orjson.dumps({"successList": written, "sucessList": written, "failureList": failures})
+    return write({"successList": written, "sucessList": written, "failureList": failures})
 
 
 def _quantity(sku: str, quantity: int) -> dict[str, Any]:

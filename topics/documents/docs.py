@@ -1,5 +1,5 @@
 """Generated documents: `python -m topics.documents.docs docs` writes touchpoints.md, topics.md, settings.md,
-asyncapi.json.
+json.md, asyncapi.json.
 
 They are committed for readers of the repository; a test fails when they are stale.
 """
@@ -29,11 +29,11 @@ from topics.configuration.sla import Sla
 from topics.configuration.stock import Buffer, Cap, LocationStock, ReadBack, Share, StockSettings
 from topics.contract.definition import Direction, Touchpoint
 from topics.contract.touchpoints import TOUCHPOINTS
-from topics.documents import asyncapi
+from topics.documents import asyncapi, json_page
+from topics.documents.markdown import GENERATED, document, table
 from topics.kafka.catalogue import DAY_MS, TOPICS, Cleanup, Topic
 from topics.kafka.channel_topics import answer_topic, reply_topic, request_topic
 
-_GENERATED = "<!-- Made by `python -m topics.documents.docs docs`; do not edit. -->"
 _HOUR_MS = 3_600_000
 _SECRETS = """\
 A secret may be written `env:NAME`; it is then read from the environment variable NAME. `file:PATH` is read from that
@@ -43,23 +43,23 @@ reads channels.toml and these files again ([access.md](access.md)); its environm
 
 def touchpoints() -> str:
     parts = [
-        _GENERATED,
+        GENERATED,
         "# Which calls does Sluice speak?",
         "The calls of Increff's contract. This page is made from their entries in `topics/contract/touchpoints.py`.",
     ]
     for direction in Direction:
         parts.append(f"## {str(direction.value).capitalize()}")
         entries = [touchpoint for touchpoint in TOUCHPOINTS if touchpoint.direction is direction]
-        calls = _table(
+        calls = table(
             ("touchpoint", "section", "at Sluice", "at the far side", "mode", "may be off"),
             ((t.name, str(t.section), _call(t), f"`{t.far_path}`", t.mode.value, _may_be_off(t)) for t in entries),
         )
-        rules = _table(
+        rules = table(
             ("touchpoint", "belongs to", "identity", "a repeat", "before the call it needs", "when given up"),
             ((t.name, _entity(t), _identity(t), t.repeat.value, t.early or "-", _given_up(t)) for t in entries),
         )
         parts += [calls, rules]
-    return _document(parts)
+    return document(parts)
 
 
 def topics() -> str:
@@ -75,9 +75,9 @@ def topics() -> str:
         "or of one of its `reply_topics`. Both commands take `--channels`."
     )
     added = (request_topic("NAME"), answer_topic("NAME"), reply_topic("NAME"))
-    return _document(
+    return document(
         [
-            _GENERATED,
+            GENERATED,
             "# Which topics are there, and who may read them?",
             text,
             _topic_table(TOPICS),
@@ -104,7 +104,7 @@ def _topic_table(listed: Iterable[Topic]) -> str:
         for topic in listed
     )
     names = ("topic", "key", "cleanup", "kept", "partitions", "written by", "read by", "personal data", "why")
-    return _table(names, rows)
+    return table(names, rows)
 
 
 def settings() -> str:
@@ -117,10 +117,10 @@ def settings() -> str:
         "name of the variable and what was expected."
     )
     parts = [
-        _GENERATED,
+        GENERATED,
         "# What can be set?",
         text,
-        _table(("variable", "default", "meaning"), variables),
+        table(("variable", "default", "meaning"), variables),
         "# channels.toml",
         _SECRETS,
     ]
@@ -150,14 +150,15 @@ def settings() -> str:
             for name, field in model.model_fields.items()
             if name != "name"  # a channel's name is its table's
         )
-        parts += [f"## `{title}`", _table(("key", "default", "meaning"), rows)]
-    return _document(parts)
+        parts += [f"## `{title}`", table(("key", "default", "meaning"), rows)]
+    return document(parts)
 
 
 DOCUMENTS: dict[str, Callable[[], str]] = {
     "touchpoints.md": touchpoints,
     "topics.md": topics,
     "settings.md": settings,
+    "json.md": json_page.text,
     "asyncapi.json": asyncapi.text,
 }
 
@@ -213,16 +214,6 @@ def _default(field: Any) -> str:
     if value is None or value == "" or value in ({}, frozenset()):
         return "-"
     return f"`{value}`"
-
-
-def _table(names: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [list(names), *(list(row) for row in rows)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def _document(parts: Iterable[str]) -> str:
-    return "\n\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":
