@@ -32,7 +32,7 @@ ROLES = (
 BOUNDS = {
     # package: rooms, floors, arrows
     # `paths` is a room of its own, because the API, the contract's calls and channels make and read paths alike.
-    "topics": (14, 8, 37),
+    "topics": (14, 8, 38),
     "gateway": (12, 6, 36),
     "streams.runtime": (14, 7, 38),
     "streams.order": (8, 6, 17),
