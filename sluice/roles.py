@@ -56,7 +56,7 @@ def run_gateway(settings: Settings, channels: Channels, hang_ups: HangUps) -> in
 
 
 def run_streams(name: str, settings: Settings, channels: Channels, hang_ups: HangUps) -> int:
-    from streams.runtime.worker import run_role  # noqa: PLC0415 - see above
+    from streams.runtime.run import run_role  # noqa: PLC0415 - see above
 
     module, class_name = STREAMS[name]
     make: Callable[[Settings, Channels], Role] = getattr(importlib.import_module(module), class_name)

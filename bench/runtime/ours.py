@@ -6,7 +6,7 @@ import logging
 import sys
 
 from bench.runtime.job import OrderCount
-from streams.runtime.worker import run_role
+from streams.runtime.run import run_role
 from topics.configuration.settings import load_settings
 
 if __name__ == "__main__":

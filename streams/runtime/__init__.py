@@ -14,5 +14,5 @@ Its rules, each with the module that keeps it:
 8. State is read as it was written; a difference is counted, and fails a test.              invariants
 
 Overrides of Faust and aiokafka are in `transport`; tests/unit/runtime/transport/test_overrides.py shows each stock
-behaviour that made one necessary. `worker.run_role` is the way in, `metrics` names what a worker reports.
+behaviour that made one necessary. `run.run_role` is the way in, `metrics` names what a worker reports.
 """

@@ -75,6 +75,10 @@ STOP_DRAIN_S = 1.0
 """Time for the groups in flight after that; a broker that is gone does not hold up the end."""
 STOP_LEAVE_S = 0.5
 """Time for each of the last commit of offsets, leaving the group, closing the producer."""
+LOCK_WAIT_S = STOP_ROLE_S + STOP_DRAIN_S + 3 * STOP_LEAVE_S + 1.0
+"""How long a worker waits for a process of its name and directory to end: one that was told to end drains so long."""
+SESSION_GRACE_S = 5.0
+"""How long after its session Kafka may still list a dead member, because it looks for those now and then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +94,5 @@ class Tuning:
     audit_s: float = AUDIT_S
     failed_in_a_row_max: int = FAILED_IN_A_ROW_MAX
     pause_retry_s: float = PAUSE_RETRY_S
+    lock_wait_s: float = LOCK_WAIT_S
+    session_grace_s: float = SESSION_GRACE_S

@@ -1,4 +1,4 @@
-"""`run_role(role, settings)`: one streams role as a process, from joining its group to a drained end.
+"""One streams role as a process, from joining its group to a drained end. `streams.runtime.run.run_role` runs it.
 
     Kafka -> ChunkConsumer -> Faust agent -> DecideLoop -> GroupCommit -> Kafka
               (transport)     (one event      (role.        (effects, then state,
@@ -16,14 +16,11 @@ What a role's author has to know:
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
-
-import uvloop
 
 from streams.runtime.admin import Admin
 from streams.runtime.decide import DecideLoop
@@ -36,7 +33,6 @@ from streams.runtime.durability.offset_ledger import OffsetLedger
 from streams.runtime.durability.publisher import Publisher, TooLargeError, fits
 from streams.runtime.durability.recovery import Recovery, SourceChecks
 from streams.runtime.limits import (
-    GC_THRESHOLD,
     LIVE_POLL_S,
     STOP_DRAIN_S,
     STOP_LEAVE_S,
@@ -53,7 +49,7 @@ from streams.runtime.tables.partition_table import sizes
 from streams.runtime.tables.spilling import Spilling
 from streams.runtime.transport.chunks import Chunk
 from streams.runtime.transport.faust_app import make_app
-from topics.configuration.hang_ups import HangUps
+from topics.configuration.errors import ConfigurationError
 from topics.configuration.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -62,16 +58,23 @@ EXIT_FAILED = 70
 """EX_SOFTWARE: the worker ended because it could not go on safely; starting it again is right."""
 
 
-class InstanceTakenError(RuntimeError):
-    """Another worker uses this worker's instance name: the two take the same membership from each other."""
+class InstanceTakenError(ConfigurationError):
+    """Another worker of this role uses this worker's instance name."""
 
 
 class Worker:
     """Wires one role to Faust and Kafka; its methods are the transport's Hooks and the role's Committer."""
 
     def __init__(
-        self, role: Role, settings: Settings, tuning: Tuning, committer: type[GroupCommit] = GroupCommit
+        self,
+        role: Role,
+        settings: Settings,
+        tuning: Tuning,
+        committer: type[GroupCommit] = GroupCommit,
+        joined: Callable[[str], None] = lambda _member: None,
     ) -> None:
+        """`joined`: called with this worker's id in the group when it has one."""
+        self.joined = joined
         self.role = role
         self.settings = settings
         self.tuning = tuning
@@ -376,25 +379,3 @@ async def _bounded(what: str, coroutine: Coroutine[Any, Any, Any], timeout_s: fl
         log.warning("%s took more than %.0f s; what is not durable is read again after a restart", what, timeout_s)
     except Exception:
         log.exception("%s failed", what)
-
-
-def run_role(
-    role: Role,
-    settings: Settings,
-    *,
-    tuning: Tuning | None = None,
-    committer: type[GroupCommit] = GroupCommit,
-    hang_ups: HangUps | None = None,
-) -> int:
-    """Runs the role until SIGTERM or SIGINT. Returns 0 after the drain, EXIT_FAILED when it cannot go on safely."""
-    for noisy in ("faust", "mode"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
-
-    async def main() -> int:
-        (hang_ups or HangUps()).listen(asyncio.get_running_loop().add_signal_handler, role.reload)
-        return await Worker(role, settings, tuning or Tuning(), committer).run()
-
-    return uvloop.run(main())

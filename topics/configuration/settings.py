@@ -242,7 +242,8 @@ class Settings(BaseSettings):
     )
     state_dir: Path = Field(
         default=Path(".sluice"),
-        description="directory for state that outgrows a process's memory; its files are deleted at the start",
+        description="directory for state that outgrows a process's memory, whose files are deleted at the start, and "
+        "for the file by which a worker that crashed gets its instance name back at once",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"

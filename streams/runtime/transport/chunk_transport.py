@@ -151,6 +151,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         self._idle_at = {}
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        self.app.hooks.joined(self._thread.member())
         self.app.hooks.assigned({tp.partition for tp in assigned}, generation_id)
         await super().on_partitions_assigned(assigned, generation_id)
 
@@ -250,6 +251,10 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             tp: assignment.state_value(tp) for tp in partitions if assignment is not None and tp in assignment.tps
         }
         return {tp: state.position for tp, state in states.items() if state.has_valid_position}
+
+    def member(self) -> str:
+        """This worker's id in the group."""
+        return str(self._ensure_consumer()._coordinator.member_id)
 
     async def hold(self, tp: TP | None, offset: int) -> None:
         def hold(consumer: aiokafka.AIOKafkaConsumer, place: aiokafka.TopicPartition) -> None:

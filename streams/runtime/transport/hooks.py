@@ -34,6 +34,9 @@ class Hooks(Protocol):
     async def drained(self) -> None:
         """Returns when everything decided so far is durable."""
 
+    def joined(self, member: str) -> None:
+        """This worker is in the group, as the member with this id."""
+
     def assigned(self, partitions: set[int], generation: int) -> None:
         """The new assignment of source partitions."""
 

@@ -25,14 +25,14 @@ from streams.runtime.durability.publisher import Publisher
 from streams.runtime.limits import Tuning
 from streams.runtime.metrics import Metrics
 from streams.runtime.role import Effect, Poison, Record, Role, Tables
-from streams.runtime.worker import run_role
+from streams.runtime.run import run_role
 from tests.support.runtime.proxy import go_through
 from topics.configuration.settings import Settings
 from topics.records.skips import SKIPS
 
 SOURCE, STATE, OUT, REJECTED = "runtime.in", "runtime.state", "runtime.out", "commands.rejected"
 TOPICS = (SOURCE, STATE, OUT, REJECTED, SKIPS)
-FAST = Tuning(session_timeout_s=6.0, heartbeat_s=0.5, rebalance_timeout_s=15.0)
+FAST = Tuning(session_timeout_s=6.0, heartbeat_s=0.5, rebalance_timeout_s=15.0, lock_wait_s=1.0, session_grace_s=2.0)
 """Kafka's shortest session, so that a takeover need not be waited for long."""
 
 

@@ -34,7 +34,7 @@ BOUNDS = {
     # `paths` is a room of its own, because the API, the contract's calls and channels make and read paths alike.
     "topics": (14, 8, 38),
     "gateway": (12, 6, 36),
-    "streams.runtime": (14, 7, 38),
+    "streams.runtime": (15, 7, 41),
     "streams.order": (8, 6, 17),
     "streams.delivery": (16, 7, 60),
     "streams.delivery.stock": (12, 6, 24),
