@@ -188,7 +188,7 @@ class CustomAttributes(Body):
 
 
 @dataclass(frozen=True, slots=True)
-class _Spellings:
+class Spellings:
     """Accepted spellings of members, and of members in one list, with the spelling of the contract's sample."""
 
     members: dict[str, str] = field(default_factory=dict)
@@ -196,25 +196,25 @@ class _Spellings:
     in_list: dict[str, str] = field(default_factory=dict)
 
 
-_SPELLINGS: dict[str, _Spellings] = {
-    "cancel-return-order-items": _Spellings(
+SPELLINGS: dict[str, Spellings] = {
+    "cancel-return-order-items": Spellings(
         members={"returnLineItems": "returnOrderItems"},
         list_name="returnOrderItems",
         in_list={"channelReturnItemCode": "returnOrderItemCode"},
     ),
-    "create-manifest": _Spellings(list_name="manifestItems", in_list={"packBoxDetailsList": "packboxDetailsList"}),
-    "handover-notification": _Spellings(
+    "create-manifest": Spellings(list_name="manifestItems", in_list={"packBoxDetailsList": "packboxDetailsList"}),
+    "handover-notification": Spellings(
         list_name="handoverItems",
         in_list={"shipmenCode": "shipmentCode", "packboxDetailsList": "packBoxDetailsList"},
     ),
-    "search-inventory-marketplace": _Spellings(members={"sucessList": "successList"}),
+    "search-inventory-marketplace": Spellings(members={"sucessList": "successList"}),
 }
 """By touchpoint (contract 19.4), for requests and answers; and names that Sluice's earlier versions had."""
 
 
 def canonical(touchpoint: str, members: dict[str, Any]) -> dict[str, Any]:
     """The members in one spelling. Returns `members` itself when nothing is misspelt."""
-    spellings = _SPELLINGS.get(touchpoint)
+    spellings = SPELLINGS.get(touchpoint)
     if spellings is None:
         return members
     if spellings.members.keys() & members.keys():

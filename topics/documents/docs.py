@@ -7,7 +7,7 @@ They are committed for readers of the repository; a test fails when they are sta
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,45 @@ from topics.documents import asyncapi, json_page
 from topics.documents.markdown import GENERATED, document, table
 from topics.kafka.catalogue import DAY_MS, TOPICS, Cleanup, Topic
 from topics.kafka.channel_topics import answer_topic, reply_topic, request_topic
+from topics.paths.bases import MARKETPLACE_BASES
+from topics.schema_base import SPELLINGS
 
 _HOUR_MS = 3_600_000
 _SECRETS = """\
 A secret may be written `env:NAME`; it is then read from the environment variable NAME. `file:PATH` is read from that
 file, without the line break at its end; a relative PATH begins at the directory of channels.toml. At SIGHUP a process
 reads channels.toml and these files again ([access.md](access.md)); its environment stays what it was."""
+
+_PATHS = """\
+## Paths
+
+A marketplace calls Sluice as it calls Increff. The path in front of the calls differs between Increff's tenants, so
+Sluice takes several at once: `SLUICE_MARKETPLACE_PATHS`, by default {bases}. Towards Increff that path is in the
+`url` of `[increff]` in channels.toml.
+
+A code in a path is one part of it, percent-encoded as UTF-8; it may have any character that the contract allows, and
+may be a word of another path, as `outward`. Sluice encodes everything but letters, digits and `-._~`, and the dots of
+`.` and `..`, too. A code that is no UTF-8 is answered 400, and so is a `#` in a request line.
+
+A slash too many at the end of a path is taken, and so is one before the path in front of a call or behind it. Between
+two parts it stands for an empty code, which is no code: 404. A method that a path does not have is answered 405 with
+`Allow`.
+
+Where a far side differs from the contract, its table in channels.toml says so: `far_paths`, `far_methods` and
+`far_members`. A code for which a path of its own has no place travels in the body. For a tenant of Increff that
+cancels returned items in the form of earlier versions of Sluice:
+
+```toml
+[increff.far_paths]
+cancel-return-order-items = "/return/cancel-return-order/item"
+[increff.far_members.cancel-return-order-items]
+returnOrderItems = "returnLineItems"
+returnOrderItemCode = "channelReturnItemCode"
+```
+
+## Other names of members
+
+These names are taken over HTTP and Kafka, too; records and requests have the contract's."""
 
 
 def touchpoints() -> str:
@@ -59,6 +92,8 @@ def touchpoints() -> str:
             ((t.name, _entity(t), _identity(t), t.repeat.value, t.early or "-", _given_up(t)) for t in entries),
         )
         parts += [calls, rules]
+    parts.append(_PATHS.format(bases=" and ".join(f"`{base}`" for base in MARKETPLACE_BASES)))
+    parts.append(table(("touchpoint", "name", "the contract's"), _other_names()))
     return document(parts)
 
 
@@ -166,6 +201,14 @@ DOCUMENTS: dict[str, Callable[[], str]] = {
 def write(directory: Path) -> None:
     for name, render in DOCUMENTS.items():
         (directory / name).write_text(render(), encoding="utf-8")
+
+
+def _other_names() -> Iterator[tuple[str, str, str]]:
+    for name, spellings in SPELLINGS.items():
+        for other, member in spellings.members.items():
+            yield name, f"`{other}`", f"`{member}`"
+        for other, member in spellings.in_list.items():
+            yield name, f"`{spellings.list_name}[].{other}`", f"`{spellings.list_name}[].{member}`"
 
 
 def _call(touchpoint: Touchpoint) -> str:
