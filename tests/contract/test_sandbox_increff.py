@@ -11,7 +11,7 @@ import pytest
 from sluice.dev.sandbox.increff.sandbox import DEMO_CREDENTIALS, IncreffSandbox
 from sluice.dev.sandbox.increff.sluice_client import SluiceClient
 from sluice.dev.sandbox.server import make_app
-from tests.support.raw_http import listening
+from tests.support.paths.raw_http import listening
 from tests.support.sandboxes import FarSide, sample, serving
 from topics.contract.definition import Direction
 from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS

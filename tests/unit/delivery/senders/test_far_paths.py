@@ -12,8 +12,8 @@ import pytest
 from streams.delivery.ports import Call
 from streams.delivery.senders.http import HttpSender
 from tests.fakes.delivery import channels_for
-from tests.support.odd_codes import CODES
-from tests.support.raw_http import raw_server
+from tests.support.paths.odd_codes import CODES
+from tests.support.paths.raw_http import raw_server
 from topics.configuration.errors import ConfigurationError
 from topics.contract.touchpoints import BY_NAME
 from topics.records.keys import INCREFF

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.connections.content_encoding import in_one_spelling
 from tests.fakes.gateway import INCREFF, MARKETPLACE, gateway
-from tests.support.raw_http import RawAnswer, RawClient, listening
+from tests.support.paths.raw_http import RawAnswer, RawClient, listening
 from topics.contract.sample_files import sample
 
 ORDER = "POST /assure-magic2/orders/outward"

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from tests.fakes.gateway import INCREFF, MARKETPLACE, FakeKafka, Gateway, gateway
 from tests.fakes.snapshots import stage
-from tests.support.odd_codes import CODES, SPELLINGS
-from tests.support.raw_http import listening
+from tests.support.paths.odd_codes import CODES, SPELLINGS
+from tests.support.paths.raw_http import listening
 from topics.api.routes import PROBES, ROUTES, full_paths
 from topics.contract.sample_files import sample
 from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS

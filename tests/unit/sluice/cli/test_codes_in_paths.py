@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from sluice.cli.main import main
-from tests.support.odd_codes import CODES
-from tests.support.raw_http import raw_server
+from tests.support.paths.odd_codes import CODES
+from tests.support.paths.raw_http import raw_server
 from topics.paths.patterns import PathPattern
 
 COMMANDS = [

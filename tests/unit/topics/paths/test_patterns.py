@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.odd_codes import CODES, SPELLINGS
+from tests.support.paths.odd_codes import CODES, SPELLINGS
 from topics.api.routes import PROBES, ROUTES, full_paths
 from topics.contract.touchpoints import TOUCHPOINTS
 from topics.paths.bases import parse_bases
