@@ -140,7 +140,12 @@ async def test_an_invalid_record_of_a_direct_producer_is_set_aside(stack: Stack,
     }
     assert "onHold" in reasons[invalid]
     assert "JSON" in reasons[b"not json"]
-    assert (await stack.order(bad))["state"] is None
+    unknown = await stack.order(bad)
+    assert unknown["status"] == 404
+    calls = unknown["body"]["refusedCalls"]
+    assert [(call["status"], call["source"], call["count"]) for call in calls] == [(None, "/test", 1)] * 2
+    assert "onHold" in calls[0]["reason"]
+    assert "JSON" in calls[1]["reason"]
 
 
 async def read_all(bootstrap: str, topic: str) -> list[Any]:

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.ports import Outgoing
 from tests.fakes.gateway import FakeKafka, channels_with, gateway, silent
+from topics.api.management import UnknownProblem
 from topics.records.deliveries import LaneAction, LaneDecision, decode_lane_decision
 from topics.records.envelope import LANE_DECISION, ORDER_QUERY, Envelope
 from topics.records.keys import destination_partition, lane_key, order_key, return_key
@@ -79,6 +80,46 @@ async def test_the_channel_must_be_named_when_there_are_several() -> None:
         assert response.status == 400
         assert "channel: must be one of demo, web" in (await response.json(content_type=None))["detail"]
         assert (await at.client.get("/api/orders/O?channel=web")).status == 200
+
+
+REFUSED_CALL = {
+    "touchpoint": "create-outward-order",
+    "status": 400,
+    "code": "BAD_DATA",
+    "reason": "Input validation failed: [onHold: must be true or false]",
+    "count": 2,
+    "firstAtMs": 1_750_000_000_000,
+    "lastAtMs": 1_750_000_001_000,
+    "eventId": "e1",
+    "source": "/gateway",
+    "address": "10.0.0.1",
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "why"),
+    [
+        (
+            REFUSED_CALL,
+            "There is no order O of channel demo: its Create Outward Order was refused with 400 BAD_DATA at "
+            "2025-06-15T15:06:41.000Z, because: Input validation failed: [onHold: must be true or false]",
+        ),
+        (
+            {**REFUSED_CALL, "status": None, "reason": "no"},
+            "refused with BAD_DATA at 2025-06-15T15:06:41.000Z, because",
+        ),
+        ({**REFUSED_CALL, "touchpoint": "of-a-newer-version"}, "its of-a-newer-version was refused with 400"),
+    ],
+)
+@pytest.mark.parametrize("path", ["", "/events"])
+async def test_an_unknown_order_says_why_its_create_was_refused(call: dict[str, Any], why: str, path: str) -> None:
+    async with gateway(kafka=known([{**REFUSED_CALL, "reason": "an older one"}, call])) as at:
+        response = await at.client.get(f"/api/orders/O{path}")
+        body = await response.json(content_type=None)
+        assert (response.status, body["code"]) == (404, "UNKNOWN")
+        assert why in body["detail"]
+        assert body["refusedCalls"][-1] == call
+        assert len(UnknownProblem.model_validate(body).refusedCalls) == 2
 
 
 async def test_silence_is_503() -> None:

@@ -135,6 +135,57 @@ def test_an_unknown_order_is_no_error_of_use() -> None:
     assert asked == ["/api/orders/A-2?channel=demo", "/api/returns/A-2?channel=demo"]
 
 
+REFUSED_CALLS = [
+    {
+        "touchpoint": "create-outward-order",
+        "status": 400,
+        "code": "BAD_DATA",
+        "reason": "Input validation failed:\n[onHold: must be true or false]",
+        "count": 3,
+        "firstAtMs": 1_750_000_000_000,
+        "lastAtMs": 1_750_000_001_000,
+        "eventId": "e1",
+        "source": "/gateway",
+        "address": "10.0.0.1",
+    },
+    {
+        "touchpoint": "pack-order",
+        "status": None,
+        "code": "ORDER_UNKNOWN",
+        "reason": "",
+        "count": 1,
+        "firstAtMs": 1_750_000_002_000,
+        "lastAtMs": 1_750_000_002_000,
+        "eventId": "e2",
+        "source": "/wms",
+        "address": None,
+    },
+]
+REFUSED_SHOWN = (
+    "Refused calls",
+    "create-outward-order of 10.0.0.1: 400 BAD_DATA, 3 times since 2025-06-1",
+    "(e1)\n    Input validation failed: [onHold: must be true or false]\n",
+    "pack-order of /wms: ORDER_UNKNOWN  (e2)",
+)
+
+
+def test_an_unknown_order_shows_its_refused_calls() -> None:
+    refusal = {"status": 404, "code": "UNKNOWN", "detail": "no", "refusedCalls": REFUSED_CALLS}
+    code, output, asked = run(404, refusal, "A-2")
+    assert (code, len(asked)) == (1, 2)
+    for part in ("no order or return A-2\n", *REFUSED_SHOWN):
+        assert part in output
+    code, output, _ = run(404, refusal, "A-2", "--json")
+    assert (code, json.loads(output.partition("\n")[2])) == (1, {"refusedCalls": REFUSED_CALLS})
+
+
+def test_an_order_shows_its_refused_calls() -> None:
+    code, output, _ = run(200, {**ORDER, "refusedCalls": REFUSED_CALLS}, "A-1")
+    assert code == 0
+    for part in REFUSED_SHOWN:
+        assert part in output
+
+
 def test_another_server_is_not_taken_for_sluice() -> None:
     code, output, _ = run(404, {"error": "not found"}, "A-2", kind="application/json")
     assert code == 2
