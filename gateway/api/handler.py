@@ -51,7 +51,9 @@ class Management:
                 answer = await run(call, request)
             except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
                 call.is_logged = not isinstance(error, Braked)
-                answer = problem(refusal_of(error, route.label))
+                refused = refusal_of(error, route.label)
+                call.code = refused.code
+                answer = problem(refused)
             finally:
                 ticket.leave()
             if call.actor and not route.is_read:

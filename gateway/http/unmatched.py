@@ -65,4 +65,6 @@ class Unmatched(PatternResource):
         elif why["fault"]:
             refused = bad_data(why["fault"])
         label = "api-unknown" if is_api(why["path"]) else "unknown"
-        return self._responder.respond(Call(label, time.perf_counter()), shape_of(why["path"])(refused))
+        return self._responder.respond(
+            Call(label, time.perf_counter(), code=refused.code), shape_of(why["path"])(refused)
+        )

@@ -13,10 +13,10 @@ from typing import Any
 
 from topics.contract.definition import Entity, Touchpoint
 from topics.records.keys import manifest_key, order_key, return_key
-from topics.schema_base import CODE_MAX
+from topics.schema_base import BATCH_MAX, CODE_MAX
 
-CODES_NAMED_MAX = 50
-"""Entities of one refused call whose history shows it: a batch may name a thousand orders."""
+CODES_NAMED_MAX = BATCH_MAX
+"""Entities of one refused call whose history shows it: those of the largest batch that is taken."""
 NO_PATH: Mapping[str, str] = MappingProxyType({})
 
 

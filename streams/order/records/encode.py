@@ -19,6 +19,8 @@ from topics.subscriptions.index import SubscriptionIndex
 from topics.subscriptions.model import FACT as FACT_KIND
 from topics.subscriptions.model import Subscription, delivered_body, delivery_id
 
+_FOR_TABLES = (RecordAnswer, NoteRefusal)
+
 
 class EffectEncoder:
     """Finds the lane and partition of each request, and the subscribers of each fact."""
@@ -38,7 +40,7 @@ class EffectEncoder:
         """The records of a decision's effects, in their order. Two kinds are none: they go to tables."""
         records: list[Effect] = []
         for effect in wanted:
-            if not isinstance(effect, RecordAnswer | NoteRefusal):
+            if not isinstance(effect, _FOR_TABLES):
                 records.append(self.encode_effect(effect, entity, channel, now))
                 if isinstance(effect, PublishFact) and entity is not None:
                     records += self._fan_out(effect, entity, now)

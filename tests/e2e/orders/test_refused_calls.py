@@ -21,7 +21,7 @@ async def refused_calls(stack: Stack, code: str, kind: str = "orders", *, calls:
 
     async def known() -> bool:
         found[:] = [await stack.call("GET", f"{stack.url}/api/{kind}/{code}", params={"channel": "demo"})]
-        return sum(call["count"] for call in found[0].body.get("refusedCalls") or ()) >= calls
+        return sum(int(call["count"]) for call in found[0].body.get("refusedCalls") or ()) >= calls
 
     await stack.eventually(known, lambda: f"{calls} refused calls of {code}, but there is {found}")
     return found[0], found[0].body["refusedCalls"]

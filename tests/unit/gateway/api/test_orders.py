@@ -99,11 +99,8 @@ REFUSED_CALL = {
 @pytest.mark.parametrize(
     ("call", "why"),
     [
-        (
-            REFUSED_CALL,
-            "There is no order O of channel demo: its Create Outward Order was refused with 400 BAD_DATA at "
-            "2025-06-15T15:06:41.000Z, because: Input validation failed: [onHold: must be true or false]",
-        ),
+        (REFUSED_CALL, "There is no order O of channel demo: its Create Outward Order was refused with 400 BAD_DATA"),
+        (REFUSED_CALL, "because: Input validation failed: [onHold: must be true or false]"),
         (
             {**REFUSED_CALL, "status": None, "reason": "no"},
             "refused with BAD_DATA at 2025-06-15T15:06:41.000Z, because",

@@ -18,6 +18,7 @@ from streams.runtime.tables.partition_table import PartitionState
 from tests.support.orders import (
     CHANNEL,
     CODE,
+    DEADLINE_MS,
     REPLIES,
     START_MS,
     acknowledgement_body,
@@ -150,6 +151,24 @@ def test_a_verdict_that_is_no_success_is_in_the_orders_history(
     (call,) = calls_of(logs)
     assert (call["status"], call["code"], call["source"]) == (*wanted, source)
     assert (call["count"], call["eventId"], {call["reason"]}) == (2, "again", messages)
+
+
+def test_a_call_that_waited_for_another_answer_in_vain_is_a_refused_one() -> None:
+    logs = Logs()
+    logs.call("create-outward-order", create_body(), "create")
+    logs.call("pack-order", pack_body(sku_1=1), "pack")
+    logs.call("get-invoice", document_body(), "invoice")
+    logs.run()
+    assert calls_of(logs) == []
+    logs.tick(logs.now_ms + DEADLINE_MS + 1)
+    (call,) = calls_of(logs)
+    assert (call["touchpoint"], call["status"], call["code"], call["source"], call["eventId"]) == (
+        "get-invoice",
+        503,
+        "FAR_SIDE_UNAVAILABLE",
+        "/gateway",
+        "invoice",
+    )
 
 
 def test_a_repeat_and_an_early_event_that_is_kept_are_no_refusals() -> None:
