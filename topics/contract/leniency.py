@@ -248,8 +248,19 @@ def _reader(annotation: Any, metadata: Iterable[Any] = (), *, optional: bool = F
         item = _reader(arguments[0])
         return None if item is None else _reader_of_list(item)
     if isinstance(annotation, type) and issubclass(annotation, Body):
-        return _reader_of_model(annotation)
+        return _reader_of_optional_object(annotation) if optional else _reader_of_model(annotation)
     return None
+
+
+def _reader_of_optional_object(model: type[Body]) -> Reader:
+    """PHP's empty list says that there is no such object, where one may not be empty."""
+    read = _reader_of_model(model)
+    may_be_empty = not any(field.is_required() for field in model.model_fields.values())
+
+    def reader(value: Any) -> Any:
+        return None if type(value) is list and not value and not may_be_empty else read(value)
+
+    return reader
 
 
 def _reader_of_alternatives(arguments: tuple[Any, ...]) -> Reader | None:
