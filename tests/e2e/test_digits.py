@@ -112,7 +112,7 @@ class FarSide:
             ]
             return bool(found)
 
-        await eventually(there, what=lambda: f"{path} with {naming} among {self.arrivals}")
+        await eventually(there, what=lambda: f"{path} with {naming} among {[sent for sent, _ in self.arrivals]}")
         assert len(found) == 1
         return found[0]
 
