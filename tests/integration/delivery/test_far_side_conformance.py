@@ -6,161 +6,31 @@ garbled or full) is asked of the other two only: CAN_FAIL.
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import signal
 import time
-import uuid
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
-import pytest_asyncio
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from streams.delivery.senders.builtin import shipment_code
 from tests.fakes.delivery import request_for
 from tests.support.eventually import eventually
-from tests.support.far_sides import Arrival, Marketplace, Reply, Rule, played, says
-from tests.support.kafka import Kafka
-from tests.support.roles import RoleProcess
+from tests.support.far_side_world import ALL, World
+from tests.support.far_sides import Arrival, Reply, says
 from topics.configuration.channels import SENT_TO_MARKETPLACES, FarSide
-from topics.configuration.channels_file import load_channels
-from topics.configuration.settings import Settings
 from topics.contract.definition import Entity, Mode
 from topics.contract.sample_files import sample
 from topics.contract.touchpoints import BY_NAME
-from topics.kafka import admin
-from topics.kafka.catalogue import BY_NAME as TOPICS
-from topics.records import envelope
-from topics.records.deliveries import DeliveryRequest, Outcome, OutcomeKind, decode_outcome
-from topics.records.envelope import Envelope
-from topics.records.keys import channel_destination, destination_partition, position_key
-from topics.stock.positions import encode_position
+from topics.records.deliveries import DeliveryRequest, OutcomeKind
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PARTITIONS = 2
-ALL = list(FarSide)
 CAN_FAIL = [FarSide.HTTP, FarSide.KAFKA]
 OF_ORDERS = [touchpoint.name for touchpoint in SENT_TO_MARKETPLACES if touchpoint.entity is not Entity.STOCK]
 """Stock is no request of an order; it has a test of its own."""
 DOCUMENTS = {"get-invoice", "get-shipping-label"}
 FLOOR_SLACK_MS = 50
 """The test and the role read the same wall clock in two processes, each with its own anchor."""
-CHANNEL = """
-[channels.{name}]
-credentials = {{ username = "{name}", password = "secret" }}
-increff_credentials = {{ username = "sluice", password = "secret" }}
-increff_headers = {{ X-Api-Key = "{name}" }}
-far_side = "{name}"
-[channels.{name}.marketplace]
-{where}
-timeout_s = 2
-retry_first_s = 0.05
-retry_max_s = 0.5
-"""
-
-
-class World:
-    """The role as a process, the played marketplaces, and what the role made known."""
-
-    def __init__(self, settings: Settings, directory: Path) -> None:
-        self.settings = settings
-        self.markets: dict[FarSide, Marketplace] = {}
-        self.outcomes: list[Outcome] = []
-        self.attempts: list[dict[str, Any]] = []
-        self.sent: set[bytes] = set()
-        self.producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all")
-        self._directory = directory
-        self._numbers = itertools.count(1)
-        self.role = RoleProcess("delivery", settings, directory)
-        names = ("orders.commands", "deliveries.attempts", "inventory.sent")
-        self._topics = {TOPICS[name].full_name(settings.topic_prefix): name for name in names}
-        self._consumer = AIOKafkaConsumer(*self._topics, bootstrap_servers=settings.kafka, auto_offset_reset="earliest")
-        self._reading: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        text = '[increff]\nurl = "http://127.0.0.1:9"\n'
-        for far_side in ALL:
-            market = played(far_side, self.settings)
-            where = ""
-            if market is not None:
-                self.markets[far_side] = market
-            if market is not None and far_side is FarSide.HTTP:
-                where = await market.start()
-            text += CHANNEL.format(name=far_side.value, where=where)
-        path = self._directory / "channels.toml"
-        path.write_text(text)
-        await admin.create(self.settings, load_channels(path))
-        await self.markets[FarSide.KAFKA].start()
-        await self.producer.start()
-        await self._consumer.start()
-        self._reading = asyncio.create_task(self._read())
-        await self.role.begin()
-
-    async def stop(self) -> None:
-        await self.role.end(signal.SIGKILL)
-        if self._reading is not None:
-            self._reading.cancel()
-        for market in self.markets.values():
-            await market.stop()
-        await self._consumer.stop()
-        await self.producer.stop()
-
-    def name(self, what: str) -> str:
-        """Names nobody else uses: an order's code, a delivery's id."""
-        return f"{what}-{next(self._numbers)}"
-
-    def rule(self, far_side: FarSide, rule: Rule) -> None:
-        self.markets[far_side].rule = rule
-
-    def arrivals(self, far_side: FarSide, delivery_id: str) -> list[Arrival]:
-        return [arrival for arrival in self.markets[far_side].arrivals if arrival.delivery_id == delivery_id]
-
-    async def give(self, *requests: DeliveryRequest) -> None:
-        topic = TOPICS["deliveries.requests"].full_name(self.settings.topic_prefix)
-        for request in requests:
-            headers = Envelope(
-                id=request.id, type=envelope.DELIVERY_REQUEST, source="test", channel=request.channel
-            ).headers()
-            partition = destination_partition(request.destination, request.shard, PARTITIONS)
-            await self.producer.send(
-                topic, request.encode(), key=request.lane.encode(), partition=partition, headers=list(headers)
-            )
-        await self.producer.flush()
-
-    def final(self, delivery_id: str) -> list[Outcome]:
-        return [outcome for outcome in self.outcomes if outcome.request == delivery_id and outcome.kind.final]
-
-    async def ends(self, request: DeliveryRequest) -> Outcome:
-        await eventually(lambda: self.final(request.id), what=lambda: f"{request.id} ends\n{self.role.log()}")
-        return self.final(request.id)[0]
-
-    async def _read(self) -> None:
-        async for record in self._consumer:
-            name = self._topics[record.topic]
-            if name == "inventory.sent":
-                self.sent.add(record.key)
-            elif name == "deliveries.attempts":
-                self.attempts.append(orjson.loads(record.value))
-            elif envelope.parse(record.headers).type == envelope.DELIVERY_OUTCOME:
-                self.outcomes.append(decode_outcome(record.value))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    prefix = f"t-{uuid.uuid4().hex[:12]}"
-    made = World(
-        Settings(kafka=kafka.bootstrap, topic_prefix=prefix, partitions=PARTITIONS), tmp_path_factory.mktemp("far")
-    )
-    try:
-        await made.start()
-        yield made
-    finally:
-        await made.stop()
 
 
 def soon_ms() -> int:
@@ -341,12 +211,8 @@ async def test_a_caller_that_is_gone_is_not_waited_for(world: World, far_side: F
 async def test_stock_arrives_and_is_known_to_have_arrived(world: World, far_side: FarSide) -> None:
     if far_side in CAN_FAIL:
         world.rule(far_side, lambda _: Reply())
-    destination = channel_destination(far_side.value)
-    partition = destination_partition(destination, 0, PARTITIONS)
-    location, topic = world.name("L"), TOPICS["inventory.positions"].full_name(world.settings.topic_prefix)
-    key = position_key(far_side.value, location, "SKU")
-    item = {"channelSkuCode": "SKU", "quantity": 0}
-    await world.producer.send_and_wait(topic, encode_position(item), key=key, partition=partition)
+    location, item = world.name("L"), {"channelSkuCode": "SKU", "quantity": 0}
+    [key] = await world.offer(far_side, location, item)
     await eventually(lambda: key in world.sent, what=world.role.log)
     if far_side in CAN_FAIL:
         told = [a for a in world.markets[far_side].arrivals if a.touchpoint == "location-wise-atp-inventory"]
