@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.http.answers import Refused, bad_data, overloaded
 from topics.contract.definition import Touchpoint
-from topics.contract.leniency import CallMembers, read_call, text_of
+from topics.contract.leniency import CallMembers, as_text, read_call
 from topics.records.json_text import JsonTextError, read
 from topics.records.shape import NESTING_MAX, has_too_many_values, is_too_deep
 from topics.schema_base import VALUES_MAX, problems
@@ -115,7 +115,7 @@ def with_path_members(touchpoint: Touchpoint, members: dict[str, Any], path: dic
     guessing which one is meant could change the wrong order."""
     for name in touchpoint.path_members:
         given = members.get(name)
-        if given is not None and text_of(given) != path[name]:
+        if given is not None and as_text(given) != path[name]:
             raise bad_data(f"{name}: differs from the one in the path")
     return {**members, **{name: path[name] for name in touchpoint.path_members}}
 

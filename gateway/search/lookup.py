@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from gateway.ports import Stock
 from topics.configuration.channels import Channel
+from topics.contract.leniency import judged
 from topics.contract.models.inventory import FoundQuantity, FoundSku
 from topics.contract.touchpoints import BY_NAME
 from topics.records.json_text import write
-from topics.schema_base import canonical
+from topics.schema_base import Body, canonical
 from topics.stock.offers import Offer
 
 BY_LOCATION = BY_NAME["search-inventory"]
@@ -135,9 +136,9 @@ def _sku(sku: str, serial: str | None, offered: list[dict[str, Any]]) -> dict[st
     }
 
 
-def _valid(model: type[BaseModel], items: Any) -> Iterable[dict[str, Any]]:
+def _valid(model: type[Body], items: Any) -> Iterable[dict[str, Any]]:
     for item in items if isinstance(items, list) else ():
         try:
-            yield model.model_validate(item).model_dump()
+            yield model.model_validate(judged(model, item)).model_dump()
         except ValidationError:
             continue  # as if Increff had left it out

@@ -22,11 +22,13 @@ from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
 from topics.contract.definition import Entity, Touchpoint
 from topics.contract.entities import EntityError, entity_key
+from topics.contract.leniency import normalised
 from topics.contract.touchpoints import BY_NAME
 from topics.records.envelope import COMMAND, Envelope, EnvelopeError, Headers, parse
 from topics.records.json_text import JsonTextError, read, without_mark, write
 from topics.records.keys import partition_of, stock_key, stock_partition
 from topics.records.verdicts import Reply, decode_reply
+from topics.schema_base import canonical
 
 WAITS = "WAITS"
 """The verdict depends on an answer of the far side, or of another order; a dry run has neither."""
@@ -163,6 +165,7 @@ class DryRun:
             return "inventory.updates", *self._stock_home(envelope.channel, members)
         if touchpoint is None or not isinstance(members, dict):
             return "orders.commands", given, partition_of(given, partitions)
+        members = normalised(touchpoint.request, canonical(touchpoint.name, members))
         if touchpoint.entity is Entity.STOCK:
             return "inventory.updates", *self._stock_home(envelope.channel, members)
         if touchpoint.entity is Entity.NONE:

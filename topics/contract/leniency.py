@@ -11,7 +11,7 @@ What is read decides: keys, digests, quantities and states. What is sent to the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from functools import cache
 from math import isfinite
@@ -103,7 +103,7 @@ def _own_item(item: Any, index: int | None, read: list[Any], own: list[Any]) -> 
     return item
 
 
-def text_of(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
     """A value as the text that Jackson makes of it; None for an object, a list and a number that JSON does not have."""
     if isinstance(value, str):
         return value
@@ -112,11 +112,6 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, int):
         return _digits(value)
     return str(value) if isinstance(value, float) and isfinite(value) else None
-
-
-def code_of(value: Any) -> str | None:
-    """A code in an answer of a far side; None where there is none."""
-    return text_of(value) or None
 
 
 def _digits(value: int) -> str | None:
@@ -155,7 +150,7 @@ def _amount(value: Any) -> Any:
 
 
 def _text(value: Any) -> Any:
-    text = text_of(value)
+    text = as_text(value)
     return value if text is None else text
 
 
@@ -188,6 +183,23 @@ _ABSENT: dict[Kind, tuple[str, ...]] = {
     Kind.CHOICE: ("",),
 }
 """Texts by which an optional member says that it is absent. An empty text is a text, where one is asked for."""
+
+
+def members_not_judged(model: type[Body], where: str = "") -> Iterator[str]:
+    """The names of the members that pass whatever they are, those of its lists' objects included."""
+    for name, field in model.model_fields.items():
+        if _UNJUDGED in field.metadata:
+            yield where + name
+        else:
+            for inner in _models_in(field.annotation):
+                yield from members_not_judged(inner, f"{where}{name}.")
+
+
+def _models_in(annotation: Any) -> Iterator[type[Body]]:
+    if isinstance(annotation, type) and issubclass(annotation, Body):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
 
 
 def is_absent_when_empty(reading: Any) -> bool:

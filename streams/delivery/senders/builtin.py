@@ -15,6 +15,7 @@ from typing import Any
 from streams.delivery.ports import Answer, Call, Sender
 from topics.contract.definition import Touchpoint
 from topics.contract.entities import manifest_code
+from topics.contract.leniency import normalised
 from topics.records.json_text import write
 from topics.records.keys import join
 
@@ -28,7 +29,7 @@ Rule = Callable[[str, Members], Reply]
 
 def answer(touchpoint: Touchpoint, channel: str, members: Members) -> Reply:
     """Status and body of Sluice's own answer to a request that would go to a marketplace."""
-    return RULES[touchpoint.name](channel, members)
+    return RULES[touchpoint.name](channel, normalised(touchpoint.request, members))
 
 
 def shipment_code(channel: str, order_code: str, shipment_id: int) -> str:

@@ -18,6 +18,7 @@ from streams.delivery.senders.credentials import REFUSED, Credentials
 from topics import http_sessions
 from topics.configuration.channels import Channels
 from topics.contract.definition import Touchpoint
+from topics.contract.leniency import as_text
 from topics.contract.touchpoints import BY_NAME
 from topics.paths.patterns import filled, names_in
 from topics.records.json_text import write
@@ -166,11 +167,8 @@ def far_url(
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return write(value).decode()
+    text = as_text(value)
+    return write(value).decode() if text is None else text
 
 
 async def _read(response: aiohttp.ClientResponse) -> Answer:

@@ -20,6 +20,7 @@ from topics.api.snapshots import (
     SnapshotPart,
     SnapshotStep,
 )
+from topics.contract.leniency import judged
 from topics.contract.models.plain_stock import LocationCode
 from topics.records.envelope import Envelope
 from topics.schema_base import CODE_MAX, SKUS_MAX, problems
@@ -101,14 +102,14 @@ def _part(record: Record, name: str) -> SnapshotRecord:
 
 
 def _judged(model: type[OfT], record: Record) -> tuple[OfT, dict[str, Any]]:
-    members = members_of(record)
     try:
-        judged = model.model_validate(members)
+        members = judged(model, members_of(record))
     except ValidationError as error:
         raise Poison("bad_data", "; ".join(problems(error))) from error
-    if judged.locationCode is None and judged.consolidationType is None:
+    found = model.model_validate(members)
+    if found.locationCode is None and found.consolidationType is None:
         raise Poison("bad_data", "locationCode: may not be null")
-    return judged, members
+    return found, members
 
 
 def _snapshot_of(record: Record) -> str:

@@ -13,7 +13,7 @@ from streams.order.model.decision import APPLIED, DUPLICATE, Decision, Ruling, f
 from streams.order.model.entities import Order
 from streams.order.model.parts import Line, Relay, Shipment
 from streams.order.model.states import ShipmentState
-from topics.contract.leniency import code_of
+from topics.contract.leniency import as_text
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import OutcomeKind
 from topics.records.verdicts import Verdict
@@ -64,7 +64,7 @@ def pack_taken(decision: Decision[Order]) -> Ruling:
     body = outcome.body if isinstance(outcome.body, dict) else {}
     shipment.state = ShipmentState.PACKED
     # Without a code of the marketplace's own, later calls find the shipment by its id (see shipments.find_shipment).
-    shipment.code = code_of(body.get("shipmentCode"))
+    shipment.code = as_text(body.get("shipmentCode")) or None
     unite(order, shipment)
     lines = order.lines_by_code()
     for item_code, _, units in shipment.items:

@@ -14,7 +14,7 @@ from streams.order.model.entities import Order
 from streams.order.model.parts import Shipment
 from streams.order.model.states import SHIPMENT_RANK, ShipmentState
 from topics.contract.definition import Touchpoint
-from topics.contract.leniency import code_of
+from topics.contract.leniency import as_text
 from topics.contract.touchpoints import BY_NAME
 
 INVOICE = BY_NAME["get-invoice"]
@@ -38,7 +38,7 @@ def invoice_taken(decision: Decision[Order]) -> Ruling:
     shipment, body = _answered(decision)
     if shipment is None:
         return DUPLICATE
-    code = code_of(body.get("invoiceCode"))
+    code = as_text(body.get("invoiceCode")) or None
     if code is not None and code != shipment.invoice:
         shipment.invoice = code
         data = {"invoiceCode": shipment.invoice}
@@ -53,8 +53,8 @@ def label_taken(decision: Decision[Order]) -> Ruling:
     if shipment is None:
         return DUPLICATE
     known = (shipment.awb, shipment.transporter)
-    shipment.awb = code_of(body.get("awbNumber")) or shipment.awb
-    shipment.transporter = code_of(body.get("transporter")) or shipment.transporter
+    shipment.awb = as_text(body.get("awbNumber")) or shipment.awb
+    shipment.transporter = as_text(body.get("transporter")) or shipment.transporter
     advanced = _advance(shipment, ShipmentState.LABELLED)
     if not advanced and known == (shipment.awb, shipment.transporter):
         return APPLIED

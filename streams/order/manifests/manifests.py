@@ -9,7 +9,7 @@ from streams.order.model.decision import APPLIED, DUPLICATE, AnswerLookup, Decis
 from streams.order.model.entities import Manifest
 from streams.order.model.events import Event
 from streams.order.model.states import ManifestState
-from topics.contract.leniency import code_of
+from topics.contract.leniency import as_text
 from topics.contract.touchpoints import BY_NAME
 from topics.records.envelope import SHIPMENT_MANIFESTED
 from topics.records.keys import order_key
@@ -56,7 +56,7 @@ def manifest_taken(decision: Decision[Manifest]) -> Ruling:
     if relay is None:
         return DUPLICATE
     body = outcome.body if isinstance(outcome.body, dict) else {}
-    entity.manifest_code = code_of(body.get("manifestCode"))
+    entity.manifest_code = as_text(body.get("manifestCode")) or None
     entity.items = _confirmed(entity, body)
     entity.state = ManifestState.MANIFESTED
     entity.reason = None
@@ -134,6 +134,6 @@ def _confirmed(entity: Manifest, body: dict[str, Any]) -> list[tuple[str, str, s
     if not isinstance(named, list) or not named:
         return entity.items
     pairs = {
-        (code_of(item.get("orderCode")), code_of(item.get("shipmentCode"))) for item in named if isinstance(item, dict)
+        (as_text(item.get("orderCode")), as_text(item.get("shipmentCode"))) for item in named if isinstance(item, dict)
     }
     return [item for item in entity.items if (item[0], item[1]) in pairs]

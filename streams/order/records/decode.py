@@ -231,7 +231,7 @@ def _resubmit(
     if touchpoint is None or touchpoint.name not in OF_TOUCHPOINT:
         raise Poison("BAD_DATA", f"{envelope.type}: touchpoint: {asked.touchpoint[:80]!r} is no call of an order")
     code, key = _named(members, envelope)
-    body = asked.body if is_validated else _validated(touchpoint, asked.body)
+    body = asked.body if is_validated else _validated(touchpoint, asked.body).own
     return Event(
         kind=EventKind.RESUBMIT,
         id=envelope.id,

@@ -16,6 +16,7 @@ from streams.delivery.stock.queue.dirty_queue import DirtyQueue
 from topics.configuration.stock import ReadBack
 from topics.contract.answer_names import members_named, unwrapped
 from topics.contract.definition import Direction, Entity, Mode, Priority, Repeat, Touchpoint
+from topics.contract.leniency import judged
 from topics.contract.models.inventory import FoundQuantity, SearchInventory, SearchInventoryAnswer
 from topics.stock.position_map import Location
 
@@ -58,10 +59,8 @@ def quantities_in(result: AttemptResult) -> dict[str, int] | None:
 
 
 def _quantity(item: Any) -> FoundQuantity | None:
-    if isinstance(item, dict) and type(item.get("channelSkuCode")) is int:
-        item = {**item, "channelSkuCode": str(item["channelSkuCode"])}
     try:
-        return FoundQuantity.model_validate(item)
+        return FoundQuantity.model_validate(judged(FoundQuantity, item))
     except ValidationError:
         return None
 
