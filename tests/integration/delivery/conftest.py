@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.support.far_side_world import PARTITIONS, World
 from tests.support.kafka import Kafka
+from tests.support.marketplaces.world import PARTITIONS, World
 from topics.configuration.settings import Settings
 
 

@@ -10,8 +10,8 @@ import pytest
 from streams.delivery.ports import AnswerFault
 from tests.fakes.delivery import request_for
 from tests.support.eventually import eventually
-from tests.support.far_side_world import World
-from tests.support.far_sides import Arrival, Reply
+from tests.support.marketplaces.played import Arrival, Reply
+from tests.support.marketplaces.world import World
 from topics import http_sessions
 from topics.configuration.channels import FarSide
 from topics.contract.definition import Entity

@@ -15,8 +15,8 @@ import pytest
 from streams.delivery.senders.builtin import shipment_code
 from tests.fakes.delivery import request_for
 from tests.support.eventually import eventually
-from tests.support.far_side_world import ALL, World
-from tests.support.far_sides import Arrival, Reply, says
+from tests.support.marketplaces.played import Arrival, Reply, says
+from tests.support.marketplaces.world import ALL, World
 from topics.configuration.channels import SENT_TO_MARKETPLACES, FarSide
 from topics.contract.definition import Entity, Mode
 from topics.contract.sample_files import sample

@@ -12,7 +12,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from tests.support.eventually import eventually
-from tests.support.far_sides import Arrival, Marketplace, Rule, played
+from tests.support.marketplaces.played import Arrival, Marketplace, Rule, played
 from tests.support.roles import RoleProcess
 from topics.configuration.channels import FarSide
 from topics.configuration.channels_file import load_channels
