@@ -40,6 +40,7 @@ from topics.records.envelope import (
     Envelope,
     parse,
 )
+from topics.records.json_text import read, write
 from topics.records.keys import INCREFF, destination_partition, join, lane_key, order_key, partition_of
 from topics.records.verdicts import Verdict, decode_reply
 
@@ -243,6 +244,16 @@ def test_what_a_failed_decision_changed_is_not_seen_by_the_next(monkeypatch: pyt
     logs.call("seller-cancellation", cancel_body(i1=1), "again")
     logs.run()
     assert [line[-1] for line in logs.states_by_key()[KEY]["lines"]] == [1, 0]
+
+
+def test_a_recorded_answer_keeps_its_digits() -> None:
+    state, answers = make_answers(3, 10_000)
+    table = state.tables["relay.answers"]
+    body = b'{"awbNumber":9400111899223197428490,"weight":499.0000,"list":[0.10,-18446744073709551617]}'
+    answers.store_answer(table, b"1", 200, read(body), now_ms=1)
+    found = stored_answer(table, b"1")
+    assert found is not None
+    assert write(found[1]) == body
 
 
 def test_recorded_answers_are_bounded_in_count_and_the_oldest_gives_way() -> None:

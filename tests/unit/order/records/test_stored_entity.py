@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from streams.order.model.entities import Order, encode_entity
+from streams.order.model.entities import Order, decode_entity, encode_entity
 from streams.order.records.stored_entity import read_entity
 from streams.runtime.invariants import MODE_VARIABLE, InvariantError
 from streams.runtime.tables.partition_table import PartitionState, PartitionTable
-from tests.support.orders import Story, acknowledgement_body
+from tests.support.orders import CHANNEL, CODE, Story, acknowledgement_body, cancel_body
+from topics.records.deliveries import OutcomeKind
+from topics.records.json_text import read, write
 from topics.records.keys import order_key
 
 
@@ -72,3 +74,30 @@ def test_an_order_that_is_whole_is_read_as_it_was_written() -> None:
     table, key, order = damaged(lambda _: None)
     assert read_entity(table, key) == order
     assert read_entity(table, order_key("demo", "NONE")) is None
+
+
+ODD = b'{"zeros":499.0000,"big":9400111899223197428490,"list":[0.10,10.0,-18446744073709551617]}'
+"""Numbers that no double holds, or writes in other digits."""
+
+
+def test_a_call_that_waits_in_a_state_leaves_with_the_digits_that_it_came_with() -> None:
+    story = Story()
+    story.tell("seller-cancellation", {**cancel_body(i1=1), "odd": read(ODD)})
+    order = story.entity(order_key(CHANNEL, CODE))
+    assert isinstance(order, Order)
+    assert [write(kept.body["odd"]) for kept in order.early] == [ODD]
+    story.create()
+    (sent,) = [request for request in story.requests if request.touchpoint == "seller-cancellation"]
+    assert write(sent.body["odd"]) == ODD
+
+
+def test_attempts_of_a_state_stay_plain_numbers() -> None:
+    """A state's decoder looks at numbers of bodies alone: attempts are in each state."""
+    story = Story()
+    story.create()
+    (request,) = story.requests
+    story.outcome(request, OutcomeKind.RETRYING, status=500)
+    ((_, _, took_ms, _, _),) = story.order.deliveries[0].attempts
+    assert type(took_ms) in (int, float)
+    raw = encode_entity(story.order)
+    assert encode_entity(decode_entity(raw)) == raw

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sluice.dev.sandbox.journal import Journal, JournalEntry
 from sluice.dev.sandbox.rate_limit import SlidingWindow
-from sluice.dev.sandbox.recorder import Recorded, Recorder
+from sluice.dev.sandbox.recorder import Recorded, Recorder, keep, restore
 from sluice.dev.sandbox.server import forget_oldest
 
 
@@ -96,3 +96,14 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     store.journal.close()
     path.write_bytes(path.read_bytes()[:-4])
     assert Store(path).journal.load() == [("thing", "a", 1)]
+
+
+def test_what_a_sandbox_keeps_has_the_digits_that_came(tmp_path: Path) -> None:
+    raw = b'{"orderCode":"A","awbNumber":9400111899223197428490,"price":499.0000}'
+    journal = Journal(tmp_path / "state.jsonl", lambda: iter(()))
+    recorded = Recorded("", ["A"], "POST", "/", {}, raw, None, 0.0)
+    for _ in range(2):  # the first one only opens the file
+        journal.put("request", "1", keep(recorded))
+    journal.flush()
+    ((_, _, kept),) = journal.load()
+    assert restore(kept).raw == raw
