@@ -26,6 +26,8 @@ from gateway.api.handler import Act, Management, add_api
 from gateway.api.inventory.api import InventoryApi
 from gateway.api.orders import OrdersApi
 from gateway.api.redrives.api import RedrivesApi
+from gateway.api.resubmissions.api import ResubmissionsApi
+from gateway.api.resubmissions.of_order import OrderResubmissions
 from gateway.api.snapshots.api import SnapshotsApi
 from gateway.api.subscriptions.api import SubscriptionsApi
 from gateway.api.subscriptions.endpoints import GuardedEndpoints
@@ -134,10 +136,13 @@ def _acts(
     app: web.Application, settings: Settings, channels: Channels, dependencies: Dependencies, commands: Commands
 ) -> dict[str, Act]:
     redrives = RedrivesApi(settings, channels, dependencies)
-    app.on_cleanup.append(redrives.close)
+    resubmissions = ResubmissionsApi(channels, dependencies, commands)
+    app.on_cleanup.extend((redrives.close, resubmissions.close))
     return {
         **OrdersApi(settings, channels, dependencies, commands).acts(),
+        **OrderResubmissions(settings, channels, dependencies, commands).acts(),
         **redrives.acts(),
+        **resubmissions.acts(),
         **SubscriptionsApi(settings, channels, dependencies, commands).acts(),
         **InventoryApi(channels, dependencies).acts(),
         **SnapshotsApi(settings, channels, dependencies, commands).acts(),

@@ -1,19 +1,104 @@
-"""Operators' decisions about deliveries that were given up: to try again, or to let the lane go on without them."""
+"""Operators' decisions about deliveries that hold their lane: to try again, or to let the lane go on without them.
+
+The order's list says what each delivery is; the delivery role, which owns the lane, decides, and says what came of it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from aiohttp import web
 
-from gateway.http.answers import Answer, json_answer
+from gateway.http.answers import Answer, Refused, json_answer
+from gateway.http.body import BodyReader, parse, validated
 from gateway.http.call import Call
-from gateway.kafka.commands import Commands
+from gateway.kafka.commands import Command, Commands
+from topics.api.management import LaneDecided, LaneDecisionAsked
+from topics.contract.definition import WhenDead
+from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import LaneAction, LaneDecision
-from topics.records.envelope import LANE_DECISION
+from topics.records.envelope import LANE_DECISION, iso_time
+from topics.records.verdicts import Verdict
+
+BODY_BYTES_MAX = 8 << 10
+"""Most bytes of a body: several times the longest reason."""
+VERDICT_WAIT_S = 5.0
+"""How long a decision may take without an answer to its caller. It is stored by then, and is carried out when its
+worker is back from a rebalance."""
 
 
-async def decide_lane(commands: Commands, call: Call, request: web.Request, lane: bytes, partition: int) -> Answer:
-    """Stores the decision that the path names; the worker that owns the lane carries it out."""
-    wanted, action = request.match_info["request"], LaneAction(request.match_info["action"])
-    decision = LaneDecision(lane=lane.decode(), request=wanted, action=action)
-    await commands.store(call, LANE_DECISION, "deliveries.requests", lane, decision.encode(), partition)
-    return json_answer({"request": wanted, "action": action, "eventId": call.event}, 202)
+class LaneDecisions:
+    """Stores decisions and gives the verdict of the worker that owns the lane."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+        self._bodies = BodyReader(BODY_BYTES_MAX)
+
+    async def decide(self, call: Call, request: web.Request, lane: bytes, partition: int, wait_s: float) -> LaneDecided:
+        """Raises Refused where the delivery does not hold its lane."""
+        raw = await self._bodies.read(request)
+        asked = validated(LaneDecisionAsked, parse(raw) if raw else {})
+        wanted, action = request.match_info["request"], LaneAction(request.match_info["action"])
+        decision = LaneDecision(
+            lane=lane.decode(), request=wanted, action=action, by=call.actor, reason=asked.reason or ""
+        )
+        command = Command(call.subject, lane, decision.encode(), topic="deliveries.requests", partition=partition)
+        reply = await self._commands.execute(call, LANE_DECISION, command, max(wait_s, VERDICT_WAIT_S))
+        if reply is None:
+            message = "The delivery role has not taken it yet; it will when it is back"
+            return LaneDecided(request=wanted, action=action, eventId=call.event, state="stored", message=message)
+        if reply.verdict is Verdict.APPLIED:
+            return LaneDecided(request=wanted, action=action, eventId=call.event, state="applied")
+        call.positions.clear()  # nothing follows from what was stored
+        if reply.verdict is Verdict.REFUSED:
+            raise Refused(409, "NOT_HELD", f"{action} is not possible: {reply.message}")
+        raise Refused(500, "NOT_DECIDED", "The delivery role could not decide this", reply.message)
+
+
+def answer_of(decided: LaneDecided) -> Answer:
+    return json_answer(decided.model_dump(mode="json"), 202 if decided.state == "stored" else 200)
+
+
+def check_holds_lane(delivery: Mapping[str, Any], code: str, action: str) -> None:
+    """Raises Refused, which says what the delivery is and what can be done, unless an operator may decide about it."""
+    status, name = str(delivery.get("status", "")), delivery.get("touchpoint", "")
+    touchpoint = BY_NAME.get(str(name))
+    if status == "dead":
+        if touchpoint is None or touchpoint.when_dead is WhenDead.HOLD:
+            return
+        said = f"it was given up{_at(delivery)}, and its lane went on without it"
+        raise _refused("GIVEN_UP", name, action, said, f"`sluice redrive --order {code} --yes` sends it again")
+    raise _refused(*_standing(delivery, code, name, action, status))
+
+
+def _standing(
+    delivery: Mapping[str, Any], code: str, name: Any, action: str, status: str
+) -> tuple[str, Any, str, str, str]:
+    message = f": {delivery['message']}" if delivery.get("message") else ""
+    if status == "delivered":
+        return "DELIVERED", name, action, f"it was delivered{_at(delivery)}", "nothing is to be done"
+    if status == "refused":
+        hint = f"`sluice orders resubmit {code} --reason TEXT` has it sent again, once its cause is mended"
+        return "REFUSED", name, action, f"it was refused{_at(delivery)}{message}", hint
+    if status == "resubmitted":
+        hint = "look at the delivery that took its place"
+        return "RESUBMITTED", name, action, "another delivery took its place after it was refused", hint
+    if status == "retrying":
+        next_ms = delivery.get("nextAtMs")
+        when = f" at {iso_time(next_ms)}" if isinstance(next_ms, int) else ""
+        return "WAITING", name, action, f"it waits for its next attempt{when}{message}", "nothing is to be done"
+    if status == "queued":
+        return "WAITING", name, action, "it waits in its lane, or is being sent now", "nothing is to be done"
+    return "ENDED", name, action, f"it is {status}{message}", "nothing is to be done"
+
+
+def _refused(code: str, name: Any, action: str, said: str, hint: str) -> Refused:
+    return Refused(409, code, f"{action} of {name} is not possible: {said}", hint)
+
+
+def _at(delivery: Mapping[str, Any]) -> str:
+    """When its last attempt was."""
+    attempts = delivery.get("attempts") or [{}]
+    at_ms = attempts[-1].get("atMs")
+    return f" at {iso_time(at_ms)}" if isinstance(at_ms, int) else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.http.answers import bad_data
-from topics.api.routes import NUMBER_MAX, QueryParameter
+from topics.api.query_parameters import NUMBER_MAX, QueryParameter
 
 DIGITS_MAX = 16
 """Longer texts are not made numbers: no bound has so many digits."""

@@ -21,13 +21,18 @@ class Command(NamedTuple):
     """The record of a call, or of one order of a batch. `subject` is the order's code.
 
     `is_plain`: its body is valid as it stands. Another is valid as it is read (topics/contract/leniency.py): it is not
-    signed, so the orders role reads it, too.
+    signed, so the orders role reads it, too. `topic` and `partition`: where it goes, None: by its key.
     """
 
     subject: str
     key: bytes
     value: bytes
     is_plain: bool = True
+    topic: str = "orders.commands"
+    partition: int | None = None
+
+    def outgoing(self, headers: Headers) -> Outgoing:
+        return Outgoing(self.topic, self.key, self.value, headers, self.partition)
 
 
 class Commands:
@@ -52,7 +57,6 @@ class Commands:
 
     async def execute(self, call: Call, kind: str, command: Command, wait_s: float) -> Reply | None:
         """The reply to one command; None when none came in time. Raises as the producer does."""
-        _subject, key, value, _ = command
         started = time.perf_counter()
         call.event = event = new_event_id()
         self._check_replies()
@@ -69,7 +73,7 @@ class Commands:
         is_relay = wait_s >= self._relay_deadline_s
         waiting = self._replies.expect(event, wait_s + RELAY_GRACE_S if is_relay else wait_s)
         try:
-            call.positions.append(await self._producer.produce(Outgoing("orders.commands", key, value, headers)))
+            call.positions.append(await self._producer.produce(command.outgoing(headers)))
         except BaseException:
             self._replies.forget(event)
             raise

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from topics.contract.models.errors import Problem
+from topics.records.models import REASON_CHARS_MAX
 from topics.schema_base import Body
 
 
@@ -60,7 +61,8 @@ class AttemptDocument(Body):
 
 
 class DeliveryDocument(Body):
-    """A delivery. `status`: queued, retrying, delivered, refused, expired or dead."""
+    """A delivery. `status`: queued, retrying, delivered, refused, resubmitted (another one has taken the place of the
+    refused one), expired or dead."""
 
     id: str
     touchpoint: str
@@ -175,13 +177,26 @@ class ReturnDocument(EntityDocument):
     items: list[ReturnItemDocument]
 
 
+class LaneDecisionAsked(BaseModel):
+    """The body of a decision. It may be left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    reason: str | None = Field(
+        default=None,
+        max_length=REASON_CHARS_MAX,
+        description="why; a skipped delivery shows it",
+    )
+
+
 class LaneDecided(Body):
-    """An operator's decision about a dead delivery. It is stored; the delivery worker that owns the lane carries it
-    out."""
+    """An operator's decision about a delivery that holds its lane. `state`: `stored` (the delivery role has not taken
+    it yet), `applied`, or with `wait` what became of the delivery since: delivered, refused, retrying."""
 
     request: str
     action: str
     eventId: str
+    state: str
+    message: str | None = None
 
 
 class EventDocument(Body):

@@ -13,8 +13,33 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from topics.api.management import EventsDocument, LaneDecided, OrderDocument, ReturnDocument, UnknownProblem
+from topics.api.management import (
+    EventsDocument,
+    LaneDecided,
+    LaneDecisionAsked,
+    OrderDocument,
+    ReturnDocument,
+    UnknownProblem,
+)
+from topics.api.query_parameters import (
+    CHANNEL,
+    COMPLETE,
+    FACTS_AFTER,
+    FACTS_AT,
+    FACTS_LIMIT,
+    REFUSED_AFTER,
+    REFUSED_LIMIT,
+    WAIT,
+    QueryParameter,
+)
 from topics.api.redrives import RedriveAsked, RedriveDocument, RedriveList
+from topics.api.resubmissions import (
+    OrderResubmission,
+    RefusedOfMany,
+    RefusedOfOrder,
+    ResubmissionDocument,
+    ResubmissionList,
+)
 from topics.api.snapshots import SnapshotList, SnapshotTaken
 from topics.api.stock_operations import ControlDocument, RefusedSkusDocument, StockStatusDocument
 from topics.api.subscribers import (
@@ -30,9 +55,6 @@ from topics.paths.bases import INCREFF_BASE, MARKETPLACE_BASES
 from topics.paths.patterns import PathPattern
 from topics.schema_base import CODE_MAX
 
-NUMBER_MAX = 1 << 53
-"""Beyond it JSON readers lose digits."""
-
 
 def full_path(touchpoint: Touchpoint, base: str = MARKETPLACE_BASES[0]) -> str:
     """The path of a touchpoint at the gateway. `base`: the one below which marketplaces find theirs."""
@@ -44,23 +66,6 @@ def full_paths(touchpoint: Touchpoint, bases: tuple[str, ...] = MARKETPLACE_BASE
     for base in bases if touchpoint.direction is Direction.TO_INCREFF else (INCREFF_BASE,):
         for path in (touchpoint.path, *touchpoint.former_paths):
             yield base + path
-
-
-@dataclass(frozen=True, slots=True)
-class QueryParameter:
-    """An optional value of the query string. `minimum` and `maximum` bound a whole number."""
-
-    name: str
-    type: str = "string"
-    minimum: int | None = None
-    maximum: int | None = None
-    default: int | bool | None = None
-    description: str | None = None
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        members = ("type", "minimum", "maximum", "default", "description")
-        return {name: value for name in members if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,20 +141,6 @@ FACTS_COST = 5
 SUBSCRIPTIONS_COST = 20
 """The list has all subscriptions, which may be thousands."""
 
-CHANNEL = QueryParameter("channel")
-FACTS_AFTER = QueryParameter("after", "integer", minimum=0, maximum=NUMBER_MAX, default=0)
-FACTS_LIMIT = QueryParameter("limit", "integer", minimum=1, maximum=500, default=100)
-"""An order of a few shipments has some dozens of facts in all."""
-FACTS_AT = QueryParameter(
-    "at", "integer", minimum=0, maximum=NUMBER_MAX, description="Where the search goes on, from `next`"
-)
-REFUSED_AFTER = QueryParameter("after", description="From `next`")
-REFUSED_LIMIT = QueryParameter("limit", "integer", minimum=1, maximum=1_000, default=100)
-"""A thousand refused SKUs take some 150 KB."""
-COMPLETE = QueryParameter(
-    "complete", "boolean", default=False, description="Whether SKUs that the snapshot does not name become 0"
-)
-
 
 def _route(call: str, name: str, summary: str, *, base: str, **more: Any) -> Route:
     """`call`: the method, and the path below `base`."""
@@ -175,15 +166,43 @@ def _of_entity(one: str, document: type[BaseModel]) -> Iterator[Route]:
         cost=FACTS_COST,
         refusals={410: "The facts are not kept any more; `detail` says which are"},
     )
-    summary = "Retry a delivery that was given up, or let its lane go on without it"
-    yield route(f"POST {_DECISION}", f"decide-{one}-delivery", summary, label="api-lane-decision", **_DECIDED)
+    summary = "Retry a delivery that was given up and holds its lane, or let its lane go on without it"
+    yield route(
+        f"POST {_DECISION}",
+        f"decide-{one}-delivery",
+        summary,
+        label="api-lane-decision",
+        query=(CHANNEL, WAIT),
+        **_DECIDED,
+    )
+    yield route(
+        "POST /resubmit",
+        f"resubmit-{one}",
+        f"Have refused deliveries of one {one} decided anew and sent again; without `dryRun: false` only say which",
+        label="api-resubmit",
+        query=(CHANNEL, WAIT),
+        body=RefusedOfOrder,
+        document=OrderResubmission,
+        answers={200: "What came of each"},
+        refusals={409: f"No delivery of the {one} was refused"},
+    )
 
 
 _DECISION = "/deliveries/{request}/{action:retry|skip}"
-_DECIDED: dict[str, Any] = {"document": LaneDecided, "answers": {202: "Stored"}, "receipts": True}
+_DECIDED: dict[str, Any] = {
+    "body": LaneDecisionAsked,
+    "document": LaneDecided,
+    "answers": {200: "Applied", 202: "Stored; the delivery role takes it when it is back"},
+    "receipts": True,
+    "refusals": {409: "The delivery does not hold its lane; `detail` says what it is, and what can be done"},
+}
 
 _redrives = partial(_route, label="api-redrives", tag="management", base="/api/redrives", document=RedriveDocument)
 _STATE = "The state of the redrive"
+_resubmissions = partial(
+    _route, label="api-resubmissions", tag="management", base="/api/resubmissions", document=ResubmissionDocument
+)
+_RESUBMITTED = "The state of the resubmission"
 
 _subscriptions = partial(
     _route, label="api-subscriptions", tag="subscriptions", base="/api/subscriptions", document=SubscriptionDocument
@@ -195,8 +214,9 @@ _stock = partial(_route, label="api-inventory", tag="stock", base="/api/inventor
 _refused = partial(_stock, query=(REFUSED_AFTER, REFUSED_LIMIT), document=RefusedSkusDocument)
 _control = partial(
     _stock,
+    query=(WAIT,),
     document=ControlDocument,
-    answers={202: "Stored"},
+    answers={200: "It has taken effect", 202: "Stored; delivery does it within moments, or when it is back"},
     receipts=True,
     refusals={409: "Another operator asked for something else at the same moment, or the channel has no `read_back`"},
 )
@@ -213,10 +233,29 @@ ROUTES: tuple[Route, ...] = (
         "Count requests that were given up, or send them again",
         body=RedriveAsked,
         answers={202: _STATE},
+        query=(WAIT,),
         refusals={409: "Another redrive is going on"},
     ),
     _redrives("GET /{id}", "get-redrive", "One redrive", answers={200: _STATE}),
     _redrives("DELETE /{id}", "stop-redrive", "Stop a redrive", answers={202: _STATE}),
+    _resubmissions(
+        "GET",
+        "list-resubmissions",
+        "The last resubmissions of this gateway",
+        document=ResubmissionList,
+        answers={200: _RESUBMITTED},
+    ),
+    _resubmissions(
+        "POST",
+        "resubmit",
+        "Say which refused deliveries of a channel would be sent again, or send them",
+        query=(WAIT,),
+        body=RefusedOfMany,
+        answers={202: _RESUBMITTED},
+        refusals={409: "Another resubmission is going on"},
+    ),
+    _resubmissions("GET /{id}", "get-resubmission", "One resubmission", answers={200: _RESUBMITTED}),
+    _resubmissions("DELETE /{id}", "stop-resubmission", "Stop a resubmission", answers={202: _RESUBMITTED}),
     _subscriptions(
         "GET", "list-subscriptions", "All subscriptions", document=SubscriptionList, cost=SUBSCRIPTIONS_COST
     ),
@@ -259,7 +298,7 @@ ROUTES: tuple[Route, ...] = (
         f"POST /{{id}}{_DECISION}",
         "decide-subscription-delivery",
         "Retry a fact that was given up, or go on without it",
-        query=(CHANNEL, *(QueryParameter(name) for name in ("order", "return", "manifest"))),
+        query=(CHANNEL, WAIT, *(QueryParameter(name) for name in ("order", "return", "manifest"))),
         **_DECIDED,
     ),
     _stock("GET /status", "get-stock-status", "The state of each channel's stock", document=StockStatusDocument),

@@ -22,7 +22,7 @@ from gateway.http.answers import Answer, Refused, bad_data, json_answer
 from gateway.http.call import Call, new_event_id
 from gateway.http.query import number_of
 from gateway.ports import Outgoing
-from topics.api.routes import REFUSED_LIMIT
+from topics.api.query_parameters import REFUSED_LIMIT
 from topics.api.stock_operations import RefusedSkusDocument, StockStatusDocument
 from topics.configuration.channels import Channels
 from topics.records.keys import join, split

@@ -3,17 +3,17 @@ knows its own last ones only."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Collection
 from itertools import islice
 
 from aiohttp import web
 
 from gateway.api.handler import Act, check_ready
+from gateway.api.jobs import Jobs
 from gateway.api.redrives.job import Job, Redriver
+from gateway.api.waiting import wait_of
 from gateway.dependencies import Dependencies
-from gateway.http.answers import Answer, Refused, bad_data, json_answer
+from gateway.http.answers import Answer, bad_data, json_answer
 from gateway.http.body import BodyReader, parse, validated
 from gateway.http.call import Call
 from topics.api.redrives import RedriveAsked
@@ -23,9 +23,6 @@ from topics.records.keys import INCREFF, channel_destination, subscription_desti
 
 BODY_BYTES_MAX = 512 << 10
 """Most bytes of a request: as many order codes as it may name, each of the largest length."""
-KEPT_MAX = 50
-"""Redrives that a gateway knows, those that ended included."""
-ID_BYTES = 6
 NAMED_MAX = 20
 """Known names that an error lists; `sluice subscriptions list` shows all of them."""
 
@@ -38,8 +35,7 @@ class RedrivesApi:
         self._redriver = Redriver(
             dependencies.dead, dependencies.producer, self._is_open, settings.partitions, dependencies.now_ms
         )
-        self._jobs: dict[str, Job] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._jobs: Jobs[Job] = Jobs("redrive", "rdv")
 
     def acts(self) -> dict[str, Act]:
         """The handlers of /api/redrives, by the names of their routes."""
@@ -55,42 +51,30 @@ class RedrivesApi:
         wanted = validated(RedriveAsked, parse(raw) if raw else {})
         check_ready(self._dependencies.subscriptions.unready(), "The subscriptions are not read yet")
         self._check_names(wanted)
-        running = next((job for job in self._jobs.values() if not job.is_over), None)
-        if running is not None:
-            raise Refused(409, "BUSY", f"Redrive {running.id} is going on", "wait for its end, or stop it")
-        call.subject = f"rdv_{os.urandom(ID_BYTES).hex()}"
-        job = self._jobs[call.subject] = Job(call.subject, wanted, self._dependencies.now_ms())
-        while len(self._jobs) > KEPT_MAX:
-            del self._jobs[next(iter(self._jobs))]
-        self._task = asyncio.create_task(self._redriver.run(job), name=f"redrive {job.id}")
+        wait_s = wait_of(request)
+        self._jobs.check_idle()
+        call.subject = self._jobs.new_id()
+        job = Job(call.subject, wanted, self._dependencies.now_ms())
+        self._jobs.start(job, self._redriver.run(job))
+        await self._jobs.wait(job, wait_s)
         return _answer(job, 202)
 
     async def list_all(self, _call: Call, _request: web.Request) -> Answer:
-        newest_first = reversed(self._jobs.values())
-        return json_answer({"redrives": [job.document().model_dump(mode="json") for job in newest_first]})
+        return json_answer({"redrives": [job.document().model_dump(mode="json") for job in self._jobs.all()]})
 
     async def show(self, _call: Call, request: web.Request) -> Answer:
-        return _answer(self._known(request))
+        return _answer(self._jobs.known(request.match_info["id"]))
 
     async def stop(self, _call: Call, request: web.Request) -> Answer:
         """Ends a redrive. Requests that it has sent go on, and it no longer counts what becomes of them."""
-        job = self._known(request)
+        job = self._jobs.known(request.match_info["id"])
         job.stop.set()
         if job.state == "sending":
             job.state = "stopping"
         return _answer(job, 202)
 
-    async def close(self, _app: web.Application) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-
-    def _known(self, request: web.Request) -> Job:
-        name = request.match_info["id"]
-        job = self._jobs.get(name)
-        if job is None:
-            raise Refused(404, "UNKNOWN", f"This gateway knows no redrive {name[:40]}")
-        return job
+    async def close(self, app: web.Application) -> None:
+        await self._jobs.close(app)
 
     def _check_names(self, wanted: RedriveAsked) -> None:
         """Raises Refused for unknown names: a redrive of nothing would look like good news."""

@@ -16,7 +16,7 @@ import msgspec
 from gateway.ports import LogRecord
 from topics.api.redrives import RedriveAsked, RedriveGroup
 from topics.records.deliveries import Attempt, Concluded, DeliveryRequest, Redrive, decode_concluded
-from topics.records.envelope import DELIVERY_CONCLUDED, DELIVERY_DEAD
+from topics.records.envelope import DELIVERY_CONCLUDED, DELIVERY_DEAD, DELIVERY_REFUSED
 from topics.records.json_record import decode_by
 from topics.records.reading import Epochs, made_by
 from topics.records.unreadable import UNREADABLE
@@ -34,7 +34,8 @@ IsOpen = Callable[[str], bool]
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A request that was given up, as deliveries.dead has it."""
+    """A request that was given up, as deliveries.dead has it. `refused`: its order goes by the refusal, so it is not
+    redriven, but decided anew (gateway/api/resubmissions)."""
 
     request: DeliveryRequest
     attempts: int
@@ -43,6 +44,9 @@ class DeadLetter:
     message: str
     previous: int
     watermark: int | None
+    refused: bool = False
+    at_ms: int | None = None
+    """When its last attempt was."""
 
     @property
     def reason(self) -> str:
@@ -78,7 +82,7 @@ def _read(record: LogRecord) -> DeadLetter | Concluded | None:
     kind = dict(record.headers).get("ce_type", b"").decode()
     if kind == DELIVERY_CONCLUDED:
         return decode_concluded(record.value)
-    if kind != DELIVERY_DEAD:
+    if kind not in (DELIVERY_DEAD, DELIVERY_REFUSED):
         return None
     written = decode_by(_WRITTEN, record.value)
     last = written.last
@@ -90,6 +94,8 @@ def _read(record: LogRecord) -> DeadLetter | Concluded | None:
         message=written.message,
         previous=written.previous,
         watermark=written.watermark,
+        refused=kind == DELIVERY_REFUSED,
+        at_ms=last.at_ms if last is not None else None,
     )
 
 
@@ -114,8 +120,8 @@ class Choice:
     def __init__(self, asked: RedriveAsked, is_open: IsOpen) -> None:
         self._asked = asked
         self._orders = frozenset(asked.orders)
-        self._since_ms = _ms(asked.since)
-        self._until_ms = _ms(asked.until)
+        self._since_ms = epoch_ms(asked.since)
+        self._until_ms = epoch_ms(asked.until)
         self._is_open = is_open
         self._epochs = Epochs()
         self._left: set[str] = set()
@@ -147,7 +153,7 @@ class Choice:
         if known is not None and known.attempts >= letter.attempts:
             return  # the same dead letter, written twice
         self._forget(request.id)
-        if not self._fits(letter, record.time_ms):
+        if letter.refused or not self._fits(letter, record.time_ms):
             return
         if len(self.chosen) + len(self._left) >= CHOSEN_MAX:
             self.more = True
@@ -169,7 +175,7 @@ class Choice:
             and asked.destination in {None, request.destination}
             and (self._since_ms is None or time_ms >= self._since_ms)
             and (self._until_ms is None or time_ms < self._until_ms)
-            and (asked.reason is None or _is_reason(asked.reason, letter))
+            and (asked.reason is None or is_reason(asked.reason, letter))
         )
 
     def groups(self) -> list[RedriveGroup]:
@@ -188,14 +194,14 @@ class Choice:
         return starts
 
 
-def _is_reason(wanted: str, letter: DeadLetter) -> bool:
+def is_reason(wanted: str, letter: DeadLetter) -> bool:
     if wanted.isascii() and wanted.isdigit():
         return letter.status == int(wanted)
     text = wanted.casefold()
     return text in letter.error.casefold() or text in letter.message.casefold()
 
 
-def _ms(time: datetime | None) -> int | None:
+def epoch_ms(time: datetime | None) -> int | None:
     """Epoch milliseconds. A time without an offset is UTC, whatever the time zone of this machine."""
     if time is None:
         return None

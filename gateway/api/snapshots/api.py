@@ -20,7 +20,7 @@ from gateway.http.query import flag_of
 from gateway.kafka.commands import Commands
 from gateway.ports import Snapshots
 from gateway.views.snapshots import document_of_run
-from topics.api.routes import COMPLETE
+from topics.api.query_parameters import COMPLETE
 from topics.api.snapshots import SnapshotDocument, SnapshotList, SnapshotTaken
 from topics.configuration.channels import Channel, Channels
 from topics.configuration.settings import Settings

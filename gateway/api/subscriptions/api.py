@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from aiohttp import web
 
 from gateway.api.handler import ID_CHARS, Act, channel_in_query, check_ready
-from gateway.api.lane_decisions import decide_lane
+from gateway.api.lane_decisions import LaneDecisions, answer_of
 from gateway.api.read_your_writes import ReadYourWrites
 from gateway.api.subscriptions.rules import (
     NewSecret,
@@ -35,6 +35,7 @@ from gateway.api.subscriptions.rules import (
     rotated,
     settings_of,
 )
+from gateway.api.waiting import wait_of
 from gateway.dependencies import Dependencies
 from gateway.http.answers import Answer, Refused, json_answer
 from gateway.http.body import BodyReader, parse, validated
@@ -67,7 +68,7 @@ class SubscriptionsApi:
         self._channels = channels.channels
         self._dependencies = dependencies
         self._writes = ReadYourWrites[str, Subscription | Deleted](dependencies.subscriptions, dependencies.producer)
-        self._commands = commands
+        self._lanes = LaneDecisions(commands)
         self._random = random
         self._partitions = settings.partitions
         self._box = secret_box(settings)
@@ -194,7 +195,7 @@ class SubscriptionsApi:
         entity, call.subject = entity_of(channel.name, request)
         lane, partition = lane_of(present, entity, self._partitions)
         call.channel = channel
-        return await decide_lane(self._commands, call, request, lane, partition)
+        return answer_of(await self._lanes.decide(call, request, lane, partition, wait_of(request)))
 
     def _known(self, request: web.Request) -> Subscription:
         """The subscription in the path. Raises Refused if the caller means another revision."""

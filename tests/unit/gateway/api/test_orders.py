@@ -11,9 +11,8 @@ import pytest
 from gateway.ports import Outgoing
 from tests.fakes.gateway import FakeKafka, channels_with, gateway, silent
 from topics.api.management import UnknownProblem
-from topics.records.deliveries import LaneAction, LaneDecision, decode_lane_decision
-from topics.records.envelope import LANE_DECISION, ORDER_QUERY, Envelope
-from topics.records.keys import destination_partition, lane_key, order_key, return_key
+from topics.records.envelope import ORDER_QUERY, Envelope
+from topics.records.keys import order_key, return_key
 from topics.records.verdicts import Reply, Verdict
 
 DOCUMENT = {
@@ -132,36 +131,6 @@ async def test_a_configured_token_is_needed(token: str | None, status: int) -> N
     async with gateway(kafka=known(), api_token="right") as at:
         headers = {"Authorization": token} if token else {}
         assert (await at.client.get("/api/orders/O", headers=headers)).status == status
-
-
-@pytest.mark.parametrize("action", list(LaneAction))
-async def test_a_decision_goes_to_the_lane_of_the_request(action: LaneAction) -> None:
-    async with gateway(kafka=known()) as at:
-        response = await at.client.post(f"/api/orders/O%2F1/deliveries/e.0/{action}")
-        body = await response.json()
-        assert response.status == 202
-        assert body == {"request": "e.0", "action": action, "eventId": response.headers["Sluice-Event-Id"]}
-        record = at.kafka.records[-1]
-        lane = lane_key("increff", order_key("demo", "O/1"))
-        assert (record.topic, record.key) == ("deliveries.requests", lane)
-        assert record.partition == destination_partition("increff", 0, at.settings.partitions)
-        assert decode_lane_decision(record.value) == LaneDecision(lane=lane.decode(), request="e.0", action=action)
-        assert at.kafka.envelopes()[-1].type == LANE_DECISION
-
-
-async def test_a_request_beside_the_lane_has_a_lane_of_its_own() -> None:
-    async with gateway(kafka=known()) as at:
-        await at.client.post("/api/orders/O%2F1/deliveries/e.1/skip")
-        assert at.kafka.records[-1].key == b"channel:demo|demo%7CO/1|e.1"
-
-
-@pytest.mark.parametrize(("path", "status"), [("e.9/skip", 404), ("e.0/burn", 404)])
-async def test_a_decision_about_nothing_is_404(path: str, status: int) -> None:
-    async with gateway(kafka=known()) as at:
-        response = await at.client.post(f"/api/orders/O/deliveries/{path}")
-        assert response.status == status
-        assert response.content_type == "application/problem+json"
-        assert all(envelope.type == ORDER_QUERY for envelope in at.kafka.envelopes())
 
 
 async def test_a_wrong_method_is_405() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.orders import command, create_body
-from tests.support.refused import (
+from tests.unit.order.machine.refused import (
     AFTER_S,
     POLICY,
     RETURN,

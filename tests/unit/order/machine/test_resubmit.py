@@ -12,7 +12,7 @@ import pytest
 from streams.order.model.effects import PublishFact
 from streams.order.model.limits import DELIVERIES_MAX
 from tests.support.orders import Story, acknowledgement_body, cancel_body, pack_body, sample, update_body
-from tests.support.refused import (
+from tests.unit.order.machine.refused import (
     RETURN,
     RETURN_KEY,
     WHY,

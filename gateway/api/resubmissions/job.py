@@ -1,0 +1,235 @@
+"""A resubmission of many in the background:
+
+1. It reads deliveries.dead to its present end and chooses. A dry run asks the orders role about each, and ends here.
+2. It reads the chosen letters again and has each sent. At most ON_THEIR_WAY_MAX are without an answer of their far side
+   at a time, so they leave room for live traffic; the orders' own lists say which are.
+
+If the gateway dies, the job is lost. Another one goes on: each refused request is sent again once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from gateway.api.redrives.selection import DeadLetter, read
+from gateway.api.resubmissions.asking import Asked, Asker, Operator
+from gateway.api.resubmissions.selection import Choice, Chosen, refusal_of
+from gateway.ports import Clock, Log, LogRecord, Overloaded, Unavailable
+from topics.api.resubmissions import RefusedGroup, RefusedOfMany, ResubmissionDocument, ResubmittedDocument
+from topics.configuration.channels import Channel
+from topics.records.deliveries import DeliveryRequest
+
+ON_THEIR_WAY_MAX = 50
+"""Requests that were sent again and have no answer yet: at Increff's 200 a minute, those of a quarter of a minute. So
+long do live Creates wait for them at most."""
+ASKED_AT_ONCE = 20
+"""Questions of a dry run, or about what has become of those on their way, that are out at a time."""
+LOOK_EVERY_S = 1.0
+"""Between two looks at those on their way."""
+PAUSE_S = 0.5
+"""Between attempts to reach Kafka."""
+EXAMPLES_MAX = 20
+"""Requests that are listed one by one: enough to see what is the matter."""
+
+log = logging.getLogger(__name__)
+
+State = Literal["searching", "sending", "stopping", "done", "stopped", "failed"]
+StateOf = Callable[[Channel, DeliveryRequest, str], Awaitable[str | None]]
+"""Finds what has become of a request of this one's order: its status in the order's list; None: not listed any more."""
+OPEN = ("queued", "retrying")
+"""Statuses of requests that are on their way."""
+
+
+class Sent(NamedTuple):
+    """A refused request, and the id of the one that takes its place."""
+
+    request: DeliveryRequest
+    new_id: str
+
+
+@dataclass(slots=True)
+class Job:
+    """A resubmission and its counters, as ResubmissionDocument explains them."""
+
+    id: str
+    asked: RefusedOfMany
+    created_ms: int
+    channel: Channel
+    operator: Operator
+    state: State = "searching"
+    found: int = 0
+    more: bool = False
+    groups: list[RefusedGroup] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    delivered: int = 0
+    refused_again: int = 0
+    waiting: dict[str, Sent] = field(default_factory=dict)
+    examples: list[ResubmittedDocument] = field(default_factory=list)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    message: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in ("done", "stopped", "failed")
+
+    def note(self, letter: DeadLetter, asked: Asked) -> None:
+        """Count what came of one request. Examples are those that were not sent, and others while there is room."""
+        self.counts[asked.outcome] = self.counts.get(asked.outcome, 0) + 1
+        example = ResubmittedDocument(
+            code=letter.request.subject,
+            id=letter.request.id,
+            touchpoint=letter.request.touchpoint,
+            destination=letter.request.destination,
+            refusedAtMs=letter.at_ms,
+            refusal=refusal_of(letter),
+            outcome=asked.outcome,
+            message=asked.message,
+            newId=asked.new_id,
+        )
+        is_plain = asked.outcome in ("sent", "would be sent")
+        if not is_plain:
+            plain = next((n for n, one in enumerate(self.examples) if one.outcome in ("sent", "would be sent")), None)
+            if len(self.examples) >= EXAMPLES_MAX and plain is not None:
+                del self.examples[plain]
+        if len(self.examples) < EXAMPLES_MAX:
+            self.examples.append(example)
+
+    def document(self) -> ResubmissionDocument:
+        counted = self.counts.get
+        return ResubmissionDocument(
+            id=self.id,
+            state=self.state,
+            asked=self.asked,
+            createdMs=self.created_ms,
+            found=self.found,
+            more=self.more,
+            groups=self.groups,
+            possible=counted("sent", 0) + counted("would be sent", 0),
+            sentBefore=counted("sent before", 0),
+            notPossible=counted("not possible", 0),
+            late=counted("late", 0),
+            delivered=self.delivered,
+            refusedAgain=self.refused_again,
+            onTheirWay=len(self.waiting),
+            examples=self.examples,
+            message=self.message,
+        )
+
+
+class Resubmitter:
+    """Runs resubmissions of many."""
+
+    def __init__(self, dead: Log, asker: Asker, state_of: StateOf, now_ms: Clock) -> None:
+        self._dead = dead
+        self._asker = asker
+        self._state_of = state_of
+        self._now_ms = now_ms
+
+    async def run(self, job: Job) -> None:
+        """Runs a resubmission to its end. The job says what went wrong."""
+        try:
+            await self._run(job)
+            job.state = "stopped" if job.stop.is_set() else "done"
+        except (Unavailable, Overloaded) as error:
+            self._failed(job, str(error))
+        except Exception as error:
+            log.exception("resubmission.failed id=%s", job.id)
+            self._failed(job, type(error).__name__)
+
+    @staticmethod
+    def _failed(job: Job, why: str) -> None:
+        job.state = "failed"
+        job.message = f"{why}; start another one: nothing is sent twice"
+
+    async def _run(self, job: Job) -> None:
+        choice = Choice(job.asked)
+        async with self._dead.reading() as reading:
+            reading.seek(await reading.offsets_at(choice.since_ms))
+            while not reading.at_end and not job.stop.is_set():
+                for partition, record in await reading.next():
+                    choice.on_record(partition, record)
+        job.found, job.more, job.groups = len(choice.chosen), choice.more, choice.groups()
+        if not choice.chosen or job.stop.is_set():
+            return
+        job.state = "sending"
+        places = {(one.partition, one.offset): one for one in choice.chosen.values()}
+        starts = _starts(places)
+        async with self._dead.reading(starts) as letters:
+            letters.seek(starts)
+            while places and not letters.at_end and not job.stop.is_set():
+                found = _chosen(await letters.next(), places)
+                await (self._look(job, found) if job.asked.dryRun else self._send(job, found))
+        while job.waiting and not job.stop.is_set():
+            await self._read_states(job)
+
+    async def _look(self, job: Job, letters: Sequence[DeadLetter]) -> None:
+        """Ask about some at a time; nothing is sent."""
+        for first in range(0, len(letters), ASKED_AT_ONCE):
+            if job.stop.is_set():
+                return
+            part = letters[first : first + ASKED_AT_ONCE]
+            for letter, asked in zip(part, await asyncio.gather(*(self._ask(job, one) for one in part)), strict=True):
+                job.note(letter, asked)
+
+    async def _send(self, job: Job, letters: Sequence[DeadLetter]) -> None:
+        for letter in letters:
+            while len(job.waiting) >= ON_THEIR_WAY_MAX and not job.stop.is_set():
+                await self._read_states(job)
+            if job.stop.is_set():
+                return
+            asked = await self._ask(job, letter)
+            job.note(letter, asked)
+            if asked.new_id is not None:
+                job.waiting[asked.new_id] = Sent(letter.request, asked.new_id)
+
+    async def _ask(self, job: Job, letter: DeadLetter) -> Asked:
+        """Tries until Kafka takes it, or the job is stopped."""
+        while True:
+            try:
+                asked = await self._asker.ask(letter, job.channel, job.operator, dry=job.asked.dryRun)
+            except (Unavailable, Overloaded) as error:
+                job.message = f"Kafka does not take commands: {error}"
+                if job.stop.is_set():
+                    return Asked("late", "stopped before it was asked")
+                await asyncio.sleep(PAUSE_S)
+            else:
+                job.message = ""
+                return asked
+
+    async def _read_states(self, job: Job) -> None:
+        """Ask what has become of those on their way, and count the ends."""
+        waiting = list(job.waiting.values())
+        for first in range(0, len(waiting), ASKED_AT_ONCE):
+            part = waiting[first : first + ASKED_AT_ONCE]
+            states = await asyncio.gather(*(self._state_of(job.channel, one.request, one.new_id) for one in part))
+            for one, state in zip(part, states, strict=True):
+                if state in OPEN:
+                    continue
+                del job.waiting[one.new_id]
+                job.delivered += state == "delivered"
+                job.refused_again += state == "refused"
+        if job.waiting:
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _starts(places: dict[tuple[int, int], Chosen]) -> dict[int, int]:
+    """The offset of the first chosen letter in each partition that has one."""
+    starts: dict[int, int] = {}
+    for partition, offset in places:
+        starts[partition] = min(offset, starts.get(partition, offset))
+    return starts
+
+
+def _chosen(records: Sequence[tuple[int, LogRecord]], places: dict[tuple[int, int], Chosen]) -> list[DeadLetter]:
+    """The chosen letters among these records. They are taken out of `places`."""
+    letters: list[DeadLetter] = []
+    for partition, record in records:
+        if places.pop((partition, record.offset), None) is not None:
+            letter = read(record)
+            if isinstance(letter, DeadLetter):
+                letters.append(letter)
+    return letters

@@ -1,0 +1,176 @@
+"""Refused deliveries of one order or return: which could be sent again, and sending them.
+
+The order's list names them; their bodies are on deliveries.dead, each in the partition of its lane, at about the time
+of its last attempt. The orders role decides about each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+
+from gateway.api.handler import Act
+from gateway.api.order_queries import KINDS, Kind, OrderQueries, home_of
+from gateway.api.redrives.selection import DeadLetter, read
+from gateway.api.resubmissions.asking import Asker, Operator
+from gateway.api.waiting import until_found, wait_of
+from gateway.dependencies import Dependencies
+from gateway.http.answers import Answer, Refused, bad_data, json_answer
+from gateway.http.body import BodyReader, parse, validated
+from gateway.http.call import Call
+from gateway.kafka.commands import Commands
+from topics.api.resubmissions import OrderResubmission, RefusedOfOrder, ResubmittedDocument
+from topics.configuration.channels import Channel, Channels
+from topics.configuration.settings import Settings
+from topics.contract.definition import Mode
+from topics.contract.touchpoints import BY_NAME
+
+BODY_BYTES_MAX = 128 << 10
+"""Most bytes of a body: as many ids of deliveries as it may name, each of the largest length."""
+EARLIER_MS = 60_000
+"""How far the clocks of workers may differ from the broker's before a letter is missed."""
+SEARCH_S = 10.0
+"""How long the letters of one order are looked for."""
+NOT_KEPT = (
+    "its body is not kept: it was refused more than 90 days ago, or before this version. The marketplace may repeat "
+    "its call: a Create is sent again after `resubmit_after_s` of the channel"
+)
+ITS_CALLERS = "its caller got the refusal, and asks the far side again with a repeat"
+AT_REST = ("queued", "retrying")
+"""States of a delivery about which nothing is known yet."""
+
+
+class OrderResubmissions:
+    def __init__(self, settings: Settings, channels: Channels, dependencies: Dependencies, commands: Commands) -> None:
+        self._partitions = settings.partitions
+        self._channels = channels
+        self._dead = dependencies.dead
+        self._queries = OrderQueries(channels, commands)
+        self._asker = Asker(commands)
+        self._bodies = BodyReader(BODY_BYTES_MAX)
+
+    def acts(self) -> dict[str, Act]:
+        """The handlers of the resubmissions of one order or return, by the names of their routes."""
+        return {f"resubmit-{kind.name}": partial(self._resubmit, kind) for kind in KINDS}
+
+    async def _resubmit(self, kind: Kind, call: Call, request: web.Request) -> Answer:
+        raw = await self._bodies.read(request)
+        asked = validated(RefusedOfOrder, parse(raw) if raw else {})
+        check_reason(asked.reason, dry=asked.dryRun)
+        channel, document = await self._queries.document(kind, call, request)
+        refused = [one for one in document.get("deliveries", ()) if _is_chosen(one, asked)]
+        if not refused:
+            raise Refused(409, "NOTHING_REFUSED", *_nothing(document, call.subject))
+        letters = await self._letters(kind.key(channel.name, call.subject), channel, refused)
+        operator = Operator(call.actor, call.address, asked.reason or "a dry run")
+        done = [await self._one(one, letters, channel, operator, call.subject, dry=asked.dryRun) for one in refused]
+        wait_s = wait_of(request)
+        if wait_s:
+            done = await self._with_states(kind, call, request, done, wait_s)
+        result = OrderResubmission(code=call.subject, channel=channel.name, dryRun=asked.dryRun, deliveries=done)
+        return json_answer(result.model_dump(mode="json"))
+
+    async def _one(
+        self,
+        listed: Mapping[str, Any],
+        letters: Mapping[str, DeadLetter],
+        channel: Channel,
+        operator: Operator,
+        code: str,
+        *,
+        dry: bool,
+    ) -> ResubmittedDocument:
+        letter, touchpoint = letters.get(listed["id"]), BY_NAME.get(listed["touchpoint"])
+        attempts = listed.get("attempts") or [{}]
+        described = partial(
+            ResubmittedDocument,
+            code=code,
+            id=listed["id"],
+            touchpoint=listed["touchpoint"],
+            destination=listed["destination"],
+            refusedAtMs=attempts[-1].get("atMs"),
+            refusal=listed.get("message") or f"HTTP {attempts[-1].get('status')}",
+        )
+        if touchpoint is not None and touchpoint.mode is Mode.RELAY:
+            return described(outcome="not possible", message=ITS_CALLERS)
+        if letter is None:
+            return described(outcome="not possible", message=NOT_KEPT)
+        asked = await self._asker.ask(letter, channel, operator, dry=dry)
+        return described(outcome=asked.outcome, message=asked.message, newId=asked.new_id)
+
+    async def _letters(
+        self, entity: bytes, channel: Channel, refused: list[Mapping[str, Any]]
+    ) -> dict[str, DeadLetter]:
+        """The letters of these deliveries that are still kept, by their ids."""
+        wanted: dict[int, dict[str, int]] = {}
+        for one in refused:
+            home = home_of(one["destination"], entity, self._channels, channel, self._partitions)
+            attempts = one.get("attempts") or ()
+            since_ms = attempts[-1]["atMs"] if attempts else one["createdMs"]
+            wanted.setdefault(home, {})[one["id"]] = since_ms - EARLIER_MS
+        found: dict[str, DeadLetter] = {}
+        for partition, since in wanted.items():
+            await self._search(partition, since, found)
+        return found
+
+    async def _search(self, partition: int, since: Mapping[str, int], found: dict[str, DeadLetter]) -> None:
+        missing = set(since)
+        async with self._dead.reading([partition]) as reading:
+            reading.seek(await reading.offsets_at(min(since.values())))
+
+            async def look() -> bool | None:
+                for _partition, record in await reading.next():
+                    letter = read(record)
+                    if isinstance(letter, DeadLetter) and letter.request.id in since:
+                        found[letter.request.id] = letter
+                        missing.discard(letter.request.id)
+                return True if not missing or reading.at_end else None
+
+            await until_found(SEARCH_S, look, every_s=0)
+
+    async def _with_states(
+        self, kind: Kind, call: Call, request: web.Request, done: list[ResubmittedDocument], wait_s: int
+    ) -> list[ResubmittedDocument]:
+        """The same, with what has become of each that was sent, once all are answered or the time is over."""
+        sent = {one.newId for one in done if one.newId is not None}
+        states: dict[str, str] = {}
+
+        async def look() -> bool | None:
+            _channel, document = await self._queries.document(kind, replace(call, positions=[]), request)
+            listed = document.get("deliveries", ())
+            states.update({one["id"]: str(one["status"]) for one in listed if one["id"] in sent})
+            return True if all(states.get(name, "queued") not in AT_REST for name in sent) else None
+
+        if sent:
+            await until_found(wait_s, look)
+        return [one.model_copy(update={"state": states.get(one.newId or "")}) for one in done]
+
+
+def check_reason(reason: str | None, *, dry: bool) -> None:
+    """Raises Refused for a word to send that does not say why."""
+    if not dry and not (reason or "").strip():
+        raise bad_data("reason: is needed to send: it stands in the history of each order")
+
+
+def _is_chosen(delivery: Mapping[str, Any], asked: RefusedOfOrder) -> bool:
+    return (
+        delivery.get("status") == "refused"
+        and asked.touchpoint in {None, delivery.get("touchpoint")}
+        and (not asked.deliveries or delivery.get("id") in asked.deliveries)
+    )
+
+
+def _nothing(document: Mapping[str, Any], code: str) -> tuple[str, str]:
+    """Message and hint for an order that has no refused delivery of this choice."""
+    counts: dict[str, int] = {}
+    for one in document.get("deliveries", ()):
+        counts[str(one.get("status"))] = counts.get(str(one.get("status")), 0) + 1
+    known = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none"
+    hint = f"its deliveries: {known}"
+    if counts.get("dead"):
+        hint += f"; `sluice redrive --order {code} --yes` sends those again that were given up"
+    return f"No delivery of {code} that was chosen is refused: it is {document.get('state')}", hint

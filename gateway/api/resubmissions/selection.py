@@ -1,0 +1,110 @@
+"""PURE: the choice of the refused requests that a resubmission asks about, from the records of deliveries.dead.
+
+A request may be redriven and refused again: its last record counts. A later record says that another request has taken
+its place, or that an operator skipped it. Where only the last word of an order counts, only its last request is chosen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from gateway.api.redrives.selection import CHOSEN_MAX, GROUPS_MAX, DeadLetter, epoch_ms, is_reason, read
+from gateway.ports import LogRecord
+from topics.api.resubmissions import RefusedGroup, RefusedOfMany
+from topics.contract.definition import Mode, Repeat
+from topics.contract.touchpoints import BY_NAME
+from topics.records.deliveries import DeliveryRequest
+from topics.records.reading import Epochs, made_by
+
+LAST_WORD = (Repeat.CONFLICT_IF_CHANGED, Repeat.LAST_VALUE)
+"""Rules of touchpoints of which an order's last request takes the place of those before."""
+REFUSAL_CHARS_MAX = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The place of a letter, and how it is counted."""
+
+    partition: int
+    offset: int
+    touchpoint: str
+    refusal: str
+
+
+class Choice:
+    """`more`: others fit, and there was no room for them."""
+
+    def __init__(self, asked: RefusedOfMany) -> None:
+        self._asked = asked
+        self._orders = frozenset(asked.orders)
+        self._since_ms = epoch_ms(asked.since)
+        self._until_ms = epoch_ms(asked.until)
+        self._epochs = Epochs()
+        self._last: dict[tuple[str, str], str] = {}
+        """Entity and touchpoint -> its last request, where only that one counts."""
+        self.chosen: dict[str, Chosen] = {}
+        self.more = False
+
+    @property
+    def since_ms(self) -> int:
+        """Records before this time need not be read."""
+        return self._since_ms or 0
+
+    def on_record(self, partition: int, record: LogRecord) -> None:
+        """Takes one record into account. Records of a partition have to come in their order."""
+        if self._epochs.is_stale(partition, made_by(record.headers).epoch):
+            return
+        found = read(record)
+        if isinstance(found, DeadLetter):
+            self._on_letter(partition, record, found)
+        elif found is not None and found.how.settles:
+            self.chosen.pop(found.request, None)
+
+    def _on_letter(self, partition: int, record: LogRecord, letter: DeadLetter) -> None:
+        request = letter.request
+        self.chosen.pop(request.id, None)
+        if not is_resubmittable(letter) or not self._fits(letter, record.time_ms):
+            return
+        if BY_NAME[request.touchpoint].repeat in LAST_WORD:
+            former = self._last.get((request.entity, request.touchpoint))
+            self._last[request.entity, request.touchpoint] = request.id
+            if former is not None:
+                self.chosen.pop(former, None)
+        if len(self.chosen) >= CHOSEN_MAX:
+            self.more = True
+            return
+        self.chosen[request.id] = Chosen(partition, record.offset, request.touchpoint, refusal_of(letter))
+
+    def _fits(self, letter: DeadLetter, time_ms: int) -> bool:
+        asked, request = self._asked, letter.request
+        return (
+            asked.channel == request.channel
+            and (not self._orders or request.subject in self._orders)
+            and asked.touchpoint in {None, request.touchpoint}
+            and (self._since_ms is None or time_ms >= self._since_ms)
+            and (self._until_ms is None or time_ms < self._until_ms)
+            and (asked.refusal is None or is_reason(asked.refusal, letter))
+        )
+
+    def groups(self) -> list[RefusedGroup]:
+        """The numbers of chosen requests by call and refusal, the largest first."""
+        counts = Counter((one.touchpoint, one.refusal) for one in self.chosen.values())
+        return [
+            RefusedGroup(touchpoint=touchpoint, refusal=refusal, count=count)
+            for (touchpoint, refusal), count in counts.most_common(GROUPS_MAX)
+        ]
+
+
+def is_resubmittable(letter: DeadLetter) -> bool:
+    """Whether the orders role is worth asking: a request that no caller waits for, and that the far side answered."""
+    request: DeliveryRequest = letter.request
+    touchpoint = BY_NAME.get(request.touchpoint)
+    if touchpoint is None or touchpoint.mode is not Mode.ACCEPT or letter.status is None:
+        return False
+    return letter.refused or not touchpoint.refusable
+
+
+def refusal_of(letter: DeadLetter) -> str:
+    """The far side's words, short enough to count by."""
+    return (letter.message or letter.reason)[:REFUSAL_CHARS_MAX]
