@@ -15,6 +15,7 @@ import os
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import quote
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
@@ -53,7 +54,7 @@ def describe(event: dict[str, Any]) -> str:
     if "state" in fact:
         line += f"  {fact['state']}"
     if delivery["watermark"] < delivery["previousSequence"]:
-        line += f"  (a gap: GET /api/orders/{delivery['order']}/events?after={delivery['watermark']} fills it)"
+        line += f"  (a gap: GET /api/orders/{quote(delivery['order'], safe='')}/events?after={delivery['watermark']} fills it)"
     return line
 
 

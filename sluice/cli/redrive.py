@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from sluice.cli.gateway_client import ask
+from sluice.cli.gateway_client import ask, in_path
 from sluice.cli.options import gateway_options
 from sluice.cli.output import show
 
@@ -38,7 +38,7 @@ def redrive(gateway: str, as_json: bool, yes: bool, dry_run: bool, stop: str | N
     if yes and dry_run:
         raise click.UsageError("--yes sends, --dry-run does not: give only one of them")
     if stop is not None:
-        document = ask(gateway, "DELETE", f"/api/redrives/{stop}")
+        document = ask(gateway, "DELETE", f"/api/redrives/{in_path(stop)}")
     else:
         wanted = {name: value for name, value in filters.items() if value}
         document = ask(gateway, "POST", "/api/redrives", {**wanted, "dryRun": not yes})

@@ -17,6 +17,8 @@ import aiohttp
 
 from sluice.errors import StartError
 from topics import http_sessions
+from topics.configuration.settings import load_settings
+from topics.paths.patterns import quoted
 
 CREDENTIALS = {"authUsername": "demo", "authPassword": "demo-secret", "authDomainName": "demo"}
 FIRST_ORDERS = 3
@@ -52,6 +54,7 @@ class Demo:
 
     def __init__(self, url: str, increff_url: str, session: aiohttp.ClientSession, chance: random.Random) -> None:
         self._url = url.rstrip("/")
+        self._base = load_settings().marketplace_bases[0]
         self._increff_url = increff_url.rstrip("/")
         self._session = session
         self._chance = chance
@@ -117,7 +120,7 @@ class Demo:
         print(f"{code}  placed: {units} units for {order['locationCode']}{', on hold' if order['onHold'] else ''}")
         if order["onHold"]:
             await asyncio.sleep(self._chance.uniform(2, 4))
-            await self._marketplace("PUT", f"/orders/{code}", release(order))
+            await self._marketplace("PUT", f"/orders/{quoted(code)}", release(order))
             print(f"{code}  released")
         elif kind == 3:
             await self._cancel_one(order)
@@ -138,7 +141,7 @@ class Demo:
             "orderItemCode": item["orderItemCode"],
             "cancelledQuantity": 1,
         }
-        url = f"{self._url}/assure-magic2/orders/{order['orderCode']}/cancel"
+        url = f"{self._url}{self._base}/orders/{quoted(order['orderCode'])}/cancel"
         status, _ = await self._try("PUT", url, {"orderItems": [wanted]}, CREDENTIALS)
         outcome = "one unit cancelled by the customer" if status == 200 else f"too late to cancel a unit ({status})"
         print(f"{order['orderCode']}  {outcome}")
@@ -148,7 +151,9 @@ class Demo:
         code = order["orderCode"]
         wanted = {"orderItems": [{"orderItemCode": order["orderItems"][0]["orderItemCode"], "cancelledQuantity": 1}]}
         await self._reaches(code, {"SUBMITTED", "ACKNOWLEDGED"})
-        status, body = await self._try("POST", f"{self._increff_url}/_sandbox/orders/{code}/seller-cancel", wanted)
+        status, body = await self._try(
+            "POST", f"{self._increff_url}/_sandbox/orders/{quoted(code)}/seller-cancel", wanted
+        )
         taken = status == 200 and body["status"] == 200
         print(f"{code}  {'one unit cancelled by the seller' if taken else 'packed before the seller could cancel'}")
 
@@ -162,7 +167,7 @@ class Demo:
         ends = states | {"HANDED_OVER", "DELIVERED", "CANCELLED", "REJECTED"}
         deadline = time.monotonic() + FOLLOW_S
         while time.monotonic() < deadline:
-            status, body = await self._try("GET", f"{self._url}/api/orders/{code}?channel=demo")
+            status, body = await self._try("GET", f"{self._url}/api/orders/{quoted(code)}?channel=demo")
             if status == 200 and body["state"] in ends:
                 return dict(body)
             await asyncio.sleep(POLL_S)
@@ -195,7 +200,7 @@ class Demo:
     # Calls.
 
     async def _marketplace(self, method: str, path: str, body: dict[str, Any]) -> Any:
-        return await self._call(method, f"{self._url}/assure-magic2{path}", body, CREDENTIALS)
+        return await self._call(method, f"{self._url}{self._base}{path}", body, CREDENTIALS)
 
     async def _call(self, method: str, url: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
         """Call, and repeat while there is no answer or a 5xx: every call of the contract may be repeated."""

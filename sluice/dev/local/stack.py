@@ -23,6 +23,7 @@ from sluice.dev.local.supervisor import Probe, Stage, Unit
 from sluice.dev.local.terminal import TableRow, say
 from sluice.errors import StartError
 from topics.configuration.channels_file import load_channels
+from topics.configuration.settings import load_settings
 
 STREAMS = ("orders", "delivery", "inventory")
 SANDBOXES = ("increff", "marketplace")
@@ -87,9 +88,10 @@ def make_units(options: UpOptions) -> tuple[list[Unit], list[TableRow]]:
     units = [_kafka(options), roles.unit("gateway", ["--port", str(options.port)], options.port)]
     channels = load_channels(options.channels, default=demo_channels()).channels
     doors = " ".join(f"/channels/{name}" for name in channels)
+    bases = " ".join(base or "/" for base in load_settings().marketplace_bases)
     api = "" if roles.takes_api_calls else "   /api: closed, set SLUICE_API_TOKEN"
     lines = [
-        TableRow("gateway", options.url, f"marketplaces: /assure-magic2   Increff: {doors}   /openapi.json{api}"),
+        TableRow("gateway", options.url, f"marketplaces: {bases}   Increff: {doors}   /openapi.json{api}"),
         TableRow("kafka", options.bootstrap, "elsewhere" if options.kafka else f"Apache Kafka {KAFKA_VERSION}"),
     ]
     for name, port in admin.items():
