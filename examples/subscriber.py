@@ -54,7 +54,8 @@ def describe(event: dict[str, Any]) -> str:
     if "state" in fact:
         line += f"  {fact['state']}"
     if delivery["watermark"] < delivery["previousSequence"]:
-        line += f"  (a gap: GET /api/orders/{quote(delivery['order'], safe='')}/events?after={delivery['watermark']} fills it)"
+        code = quote(delivery["order"], safe="")
+        line += f"  (a gap: GET /api/orders/{code}/events?after={delivery['watermark']} fills it)"
     return line
 
 
