@@ -55,7 +55,7 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
 
-_ZONED = re.compile(r"(.*(?:Z|[+-][0-9]{2}(?::?[0-9]{2}){0,2}))\[[A-Za-z][A-Za-z0-9~/._+:-]*\]", re.ASCII)
+_ZONED = re.compile(r"(.*T.*(?:Z|[+-][0-9]{2}(?::?[0-9]{2}){0,2}))\[[A-Za-z][A-Za-z0-9~/._+:-]*\]", re.ASCII)
 
 
 def time_of(text: str) -> datetime:

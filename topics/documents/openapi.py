@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -14,6 +14,7 @@ from topics.api.routes import PROBES, ROUTES, Route, full_paths
 from topics.api.subscribers import SubscriptionDocument
 from topics.contract.definition import Direction, Mode, Touchpoint
 from topics.contract.models.errors import ChannelError, IncreffError, Problem
+from topics.contract.models.inventory import LocationWiseAtpAnswer, SearchInventoryAnswer, SearchSkuAnswer
 from topics.contract.sample_files import Sample, sample
 from topics.contract.touchpoints import TOUCHPOINTS
 from topics.documents.json_schema import Untitled
@@ -47,6 +48,16 @@ RECEIPTS: Schema = {
     },
 }
 RETRY_AFTER: Schema = {"description": "Seconds", "schema": {"type": "integer", "minimum": 0}}
+
+_WRITTEN_HERE = (
+    IncreffError,
+    ChannelError,
+    Problem,
+    LocationWiseAtpAnswer,
+    SearchInventoryAnswer,
+    SearchSkuAnswer,
+)
+"""Bodies that Sluice writes: each member has one type. Others are a caller's or a far side's (docs/values.md)."""
 
 _REF = "#/components/schemas/{model}"
 
@@ -124,10 +135,11 @@ def _schemas() -> tuple[Names, Schema]:
         models[touchpoint.request] = None
         if touchpoint.response is not None:
             models[touchpoint.response] = None
-    made, definitions = models_json_schema(
-        [(model, "validation") for model in models], ref_template=_REF, schema_generator=Untitled
-    )
-    return {model: made[model, "validation"] for model in models}, definitions["$defs"]
+    modes: dict[type[BaseModel], Literal["serialization", "validation"]] = {
+        model: "serialization" if model in _WRITTEN_HERE else "validation" for model in models
+    }
+    made, definitions = models_json_schema(list(modes.items()), ref_template=_REF, schema_generator=Untitled)
+    return {model: made[model, mode] for model, mode in modes.items()}, definitions["$defs"]
 
 
 def _operation(touchpoint: Touchpoint, example: Sample, names: Names) -> Schema:

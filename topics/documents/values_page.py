@@ -89,23 +89,23 @@ in the warehouse because one of them has another type."""
 
 
 class Answer(NamedTuple):
-    """What becomes of a value. `fault`: why it is refused; else `value` is what is read."""
+    """The reading of a value. `fault`: why it is refused; else `value` is what is read."""
 
     value: Any = None
     fault: str = ""
 
 
 def answer(kind: Kind, text: str, *, optional: bool = False) -> Answer:
-    """What becomes of a JSON text as the value of a member of this kind."""
+    """The reading of a JSON text as the value of a member of this kind."""
     try:
-        members = judged(_model(kind, optional=optional), read(b'{"member": %b}' % text.encode()))
+        members = judged(model_of(kind, optional=optional), read(b'{"member": %b}' % text.encode()))
     except ValidationError as error:
         return Answer(fault=problems(error)[0].removeprefix("member: "))
     return Answer(members["member"])
 
 
 @cache
-def _model(kind: Kind, *, optional: bool) -> type[Body]:
+def model_of(kind: Kind, *, optional: bool) -> type[Body]:
     member: Any = (TYPES[kind] | None, None) if optional else (TYPES[kind], ...)
     return create_model("OfKind", __base__=Body, member=member)
 

@@ -69,16 +69,16 @@ class StockChange(Body):
     """Quantities before and after (consolidated: `consolidatedQuantity`). `before` null: the position is new; equal:
     something else of it changed, as its expiry."""
 
-    channelSkuCode: Code
-    before: Count | None
-    after: Count
+    channelSkuCode: str
+    before: Annotated[int, Field(ge=0)] | None
+    after: Annotated[int, Field(ge=0)]
 
 
 class StockChanged(Body):
     """Changes that one record of inventory.updates made to one channel and location."""
 
-    channel: Text
-    location: Text
+    channel: str
+    location: str
     cause: Literal["update", "snapshot"]
     changes: Annotated[list[StockChange], Field(min_length=1)]
 

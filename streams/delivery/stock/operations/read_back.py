@@ -59,6 +59,8 @@ def quantities_in(result: AttemptResult) -> dict[str, int] | None:
 
 
 def _quantity(item: Any) -> FoundQuantity | None:
+    if isinstance(item, dict) and isinstance(item.get("channelSkuCode"), bool):
+        return None
     try:
         return FoundQuantity.model_validate(judged(FoundQuantity, item))
     except ValidationError:
