@@ -32,13 +32,15 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _UTF16 = "encoded as UTF-16, must be UTF-8"
 
 _REWRITTEN = re.compile(
-    rb"\.(?:(?<=[0-9]{10}\.)[0-9]|[0-9]++[,}\]\seE](?:(?<=[0-9]0.)(?<!\.0.)|(?<=[0-9]{6}.)|(?<=[eE])))", re.DOTALL
+    rb"\.(?!0[,}\]\s](?<![0-9]{15}\.0.))"  # no `10.0`, by far the most usual, unless it is very long
+    rb"[0-9]++[,}\]\seE](?:(?<=0.)|(?<=[0-9]{6}.)|(?<=[eE])|(?<=[0-9.]{17}.))",
+    re.DOTALL,
 )
-"""Finds a decimal that a double may write in another way: it ends in zeros, has six digits behind its point or ten
-before it, or an exponent. What it finds inside of a text costs a second reading, and changes nothing."""
-_STRIDE = 64
-_LONG_RUN = re.compile(rb"[0-9]{4}")
-"""In every 64th byte: a whole number beyond a double's range has 309 digits, four of which such a step cannot miss."""
+"""Finds a decimal that a double may write in another way: it ends in zeros, has six digits behind its point or sixteen
+in all, or an exponent. What it finds inside of a text costs a second reading, and changes nothing."""
+_STRIDE = 100
+_LONG_RUN = re.compile(rb"[0-9]{3}")
+"""In every hundredth byte: a whole number beyond a double's range has 309 digits, so this meets three of them."""
 _TOO_LARGE = "64-bit range"
 """In the message of orjson for a whole number that it does not write."""
 

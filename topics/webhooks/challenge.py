@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import orjson
 
 from topics.records.envelope import iso_time
+from topics.records.json_text import JsonTextError, read
 from topics.webhooks.addresses import EndpointError
 from topics.webhooks.client import Response, WebhookClient
 from topics.webhooks.signatures import SigningKey, signed_headers
@@ -53,8 +54,8 @@ def _judge(response: Response, challenge: str) -> str | None:
         return f"it answered {response.status}: expected 2xx"
     wanted = 'expected {"challenge": "..."} with the challenge of data.challenge'
     try:
-        given = orjson.loads(response.body)
-    except orjson.JSONDecodeError:
+        given = read(response.body)
+    except JsonTextError:
         return f"its answer is not JSON: {wanted}"
     said = given.get("challenge") if isinstance(given, dict) else None
     if not isinstance(said, str) or not hmac.compare_digest(said.encode(), challenge.encode()):

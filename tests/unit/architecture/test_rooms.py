@@ -46,6 +46,19 @@ BOUNDS = {
 """What each package has at most. Raise one only with a reason: an arrow more is a room that is harder to know alone."""
 
 
+OWN_JSON = {
+    "topics/records/json_text.py": "the one reader",
+    "topics/contract/sample_files.py": "samples of the contract",
+    "topics/subscriptions/model.py": "subscriptions, which a gateway writes",
+    "streams/delivery/lanes/spilled.py": "lanes on the local disk",
+    "streams/order/records/ticks.py": "ticks, which the role writes",
+    "sluice/dev/torture/log.py": "the log of its own receiver",
+    "sluice/dev/torture/receiver.py": "facts, of which it counts the sequences",
+}
+"""Modules that read JSON by orjson itself, and what that is. Whatever comes from outside is read by `read`, so that its
+numbers keep their digits and a text is judged alike everywhere."""
+
+
 @cache
 def modules() -> tuple[Path, ...]:
     """Every Python file of the tree that is tracked, relative to its root."""
@@ -98,3 +111,9 @@ def test_rooms_are_few_and_know_few(package: str) -> None:
     bound = BOUNDS[package]
     measured = (len(found.names), found.floors, len(found.arrows))
     assert all(size <= limit for size, limit in zip(measured, bound, strict=True)), sorted(found.arrows)
+
+
+def test_json_from_outside_has_one_reader() -> None:
+    source = [path for path in modules() if path.parts[0] in ("gateway", "streams", "topics", "sluice")]
+    found = {str(path) for path in source if "orjson.loads(" in (ROOT / path).read_text(encoding="utf-8")}
+    assert found == set(OWN_JSON)
