@@ -16,7 +16,7 @@ from topics.contract.sample_files import sample
 
 ORDER = "POST /assure-magic2/orders/outward"
 BODY = orjson.dumps(sample("create-outward-order").body)
-GZIP, DEFLATE = gzip.compress(BODY), zlib.compress(BODY)
+GZIP, DEFLATE = gzip.compress(BODY, mtime=0), zlib.compress(BODY)
 PACK = orjson.dumps(sample("pack-order").body)
 
 TAKEN = [
