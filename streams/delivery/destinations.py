@@ -5,6 +5,7 @@ from __future__ import annotations
 from topics.configuration.channels import Channels, Destination
 from topics.configuration.pace import Pace
 from topics.contract.definition import WhenDead
+from topics.contract.taken_before import TakenForms
 from topics.records.keys import INCREFF, channel_destination, destination_partition, subscription_of
 from topics.subscriptions.index import SubscriptionIndex
 from topics.subscriptions.model import Subscription
@@ -52,6 +53,11 @@ def shards_in(partition: int, configured: dict[str, Destination], partitions: in
         for shard in range(destination.shards)
         if destination_partition(name, shard, partitions) == partition
     ]
+
+
+def taken_forms_of(config: Pace) -> TakenForms | None:
+    """The answers by which a far side tells of an earlier success; None: a subscriber, which gets each fact anew."""
+    return TakenForms(config.taken_before) if isinstance(config, Destination) else None
 
 
 def when_dead_of(config: Pace) -> WhenDead | None:

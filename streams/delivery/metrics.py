@@ -28,6 +28,12 @@ UNUSABLE = Counter(
     "them (docs/responses.md): what was sent is sent again",
     ["channel", "touchpoint", "fault"],
 )
+TAKEN_BEFORE = Counter(
+    "sluice_delivery_taken_before_total",
+    "Requests that count as delivered although a repeat was refused: the far side had carried out an attempt whose "
+    "answer was lost",
+    ["destination", "touchpoint"],
+)
 LANES_WAITING = Gauge("sluice_delivery_lanes_waiting", "Lanes with something to send", ["destination", "shard"])
 IN_FLIGHT = Gauge("sluice_delivery_in_air", "Requests sent and not yet answered", ["destination", "shard"])
 QUEUE_AGE_MS_MAX = Gauge(

@@ -104,6 +104,8 @@ class AttemptResult:
     """Until when, by the far side's headers, nothing is left of one of its limits, whatever this answer was."""
     far_side: FarSide = FarSide.HTTP
     fault: AnswerFault | None = None
+    taken_before: bool = False
+    """The far side refused, because it had carried out an earlier attempt."""
 
 
 class Clock(Protocol):

@@ -16,6 +16,7 @@ from topics.configuration.secret_keys import Secret
 from topics.configuration.sla import Policy, Sla
 from topics.configuration.stock import StockSettings
 from topics.contract.definition import Direction, Mode, Touchpoint
+from topics.contract.taken_before import check_forms
 from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS
 from topics.paths.patterns import names_in
 
@@ -78,6 +79,20 @@ class Destination(Pace):
         description="touchpoint -> member -> its name at the far side, instead of the contract's; of the call itself "
         "and of the objects in its lists, over HTTP",
     )
+
+    taken_before: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="touchpoint -> answers that mean, of a repeat, that the first was carried out: a status such as "
+        '`"409"`, or a regular expression; instead of the usual ones (topics/contract/taken_before.py)',
+    )
+
+    @field_validator("taken_before")
+    @classmethod
+    def _forms(cls, forms: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for name in forms:
+            _known_touchpoint(name)
+        check_forms(forms)
+        return forms
 
     @field_validator("url")
     @classmethod

@@ -58,6 +58,7 @@ class DeliveryRequest(JsonRecord):
       forgotten and came again count from 1 anew, in a later incarnation.
     - `redriven`: an operator sends it again, so it leaves room for others.
     - `hold`: it puts its order on hold or releases it, so it goes before creates.
+    - `again`: an earlier request for the same may have been carried out, although no success is known.
     - `reply`: of a request that belongs to no order, the partition of `replies` on which a gateway waits.
     """
 
@@ -79,6 +80,7 @@ class DeliveryRequest(JsonRecord):
     redriven: bool = False
     reply: Number | None = None
     hold: bool = False
+    again: bool = False
 
     @property
     def size(self) -> int:

@@ -20,6 +20,8 @@ from topics.subscriptions.model import KINDS
 from topics.values import value
 
 WITHDRAWN = "not sent before the caller's deadline"
+TAKEN_STATUS = 200
+"""The status of a success that a refusal told of."""
 LATE = "no success before the caller's deadline"
 
 log = logging.getLogger(__name__)
@@ -112,6 +114,8 @@ def finish(
             body=result.body if kind.final and KINDS[entry.request.touchpoint].wants_answer else None,
             message=f"{LATE}: {result.message}" if kind is OutcomeKind.EXPIRED else result.message,
             next_ms=resolution.next_ms,
+            # The attempt keeps the status that came; to those who wait for the answer it is a success.
+            status=TAKEN_STATUS if result.taken_before else None,
         ),
     ]
     if kind is OutcomeKind.DELIVERED and entry.dead_at:

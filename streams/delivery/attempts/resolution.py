@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+from streams.delivery.attempts.doubt import leaves_doubt
 from streams.delivery.attempts.retry_schedule import RetrySchedule
 from streams.delivery.outbox.records import OutboxEntry, expires_ms
 from streams.delivery.ports import AttemptResult, ResponseClass
@@ -77,6 +78,7 @@ def record_attempt(entry: OutboxEntry, result: AttemptResult, resolution: Resolu
         entry.failures += 1
         entry.failed_ms = entry.failed_ms or int(result.at_ms + result.took_ms)
     entry.held = resolution.held
+    entry.in_doubt = entry.in_doubt or leaves_doubt(result)
     entry.message = result.message
     if resolution.next_ms is not None:
         entry.next_ms = resolution.next_ms

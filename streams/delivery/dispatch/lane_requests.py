@@ -17,12 +17,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from itertools import count
 from typing import Any
 
+from streams.delivery import metrics
 from streams.delivery.admission.admission import Admission, Flight
 from streams.delivery.admission.bytes_in_flight import LARGE_BYTES
 from streams.delivery.attempts.attempt import Finished, expire, finish
+from streams.delivery.attempts.doubt import as_taken
 from streams.delivery.attempts.gaps import abandon, watermark
 from streams.delivery.attempts.retry_schedule import schedule_of
-from streams.delivery.destinations import when_dead_of
+from streams.delivery.destinations import taken_forms_of, when_dead_of
 from streams.delivery.dispatch.metrics import DispatcherGauges
 from streams.delivery.dispatch.shard import Shard, ShardSender, Worker
 from streams.delivery.lanes.lane import Lane, Send
@@ -31,7 +33,7 @@ from streams.delivery.lanes.ready_queue import LaneTurn
 from streams.delivery.lanes.spilled import SpilledLanes
 from streams.delivery.outbox import reports
 from streams.delivery.outbox.records import OUTBOX, OutboxEntry, entry_key, timeout_s
-from streams.delivery.ports import AttemptResult, Call, Withheld
+from streams.delivery.ports import AttemptResult, Call, ResponseClass, Withheld
 from streams.delivery.subscribers.health import NOTHING_TO_NOTE, SubscriptionHealth
 from streams.delivery.tasks import Spawn
 from streams.runtime.role import Change, Table
@@ -90,6 +92,8 @@ class LaneRequests:
         self._clock = worker.clock
         self._schedule = schedule_of(shard.config)
         self._when_dead = when_dead_of(shard.config)
+        self._taken_forms = taken_forms_of(shard.config)
+        self._owned_since_ms = worker.clock.now_ms()
         self._withheld = False
         self._bytes = worker.bytes_in_flight.share(self._on_room)
         self._parked: list[tuple[LaneTurn, int]] = []
@@ -216,8 +220,27 @@ class LaneRequests:
     ) -> tuple[Finished, Sequence[OutboxEntry]]:
         """The attempt's outcome, and the requests behind it that it supersedes."""
         where, policy = self._partition, self._when_dead
+        result = self._judge_doubt(entry, result)
         finished = finish(entry, result, self._schedule, now_ms, self._worker.random, partition=where, when_dead=policy)
         return abandon(entry, finished, self._outbox, lane.behind, now_ms=now_ms, partition=where)
+
+    def _judge_doubt(self, entry: OutboxEntry, result: AttemptResult) -> AttemptResult:
+        """A refusal that tells of an earlier success counts as that success."""
+        if result.kind is not ResponseClass.REFUSED or self._taken_forms is None:
+            return result
+        judged = as_taken(entry, result, self._taken_forms, self._owned_since_ms)
+        if judged.taken_before:
+            request = entry.request
+            metrics.TAKEN_BEFORE.labels(request.destination, request.touchpoint).inc()
+            log.warning(
+                "delivery.taken_before destination=%s touchpoint=%s id=%s attempt=%d status=%s: it counts as delivered",
+                request.destination,
+                request.touchpoint,
+                request.id,
+                entry.attempts + 1,
+                result.status,
+            )
+        return judged
 
     def _withhold(self, why: str) -> None:
         """No attempt was made, and none is made for a while: it would end the same."""

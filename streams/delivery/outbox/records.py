@@ -167,7 +167,7 @@ class OutboxEntry:
     operator. `next_ms` 0: not tried yet, due at once, whatever the clock of its writer says. `watermark`: as its first
     attempt said, None before it. `dead_at`: its attempts when it was last given up, 0: it never was. `redrive`: the
     redrive that sends it again. `passed`: of a relay, the failing notifications that it was sent before, each of which
-    was reported.
+    was reported. `in_doubt`: an attempt may have been carried out (streams/delivery/attempts/doubt.py).
     """
 
     request: DeliveryRequest
@@ -186,6 +186,7 @@ class OutboxEntry:
     redrive: str = ""
     failed_ms: int = 0
     passed: list[str] = field(default_factory=list)
+    in_doubt: bool = False
 
     def encode(self) -> bytes:
         return encode_record(self)

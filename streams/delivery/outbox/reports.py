@@ -63,10 +63,11 @@ def outcome(
     body: dict[str, Any] | None = None,
     message: str = "",
     next_ms: int | None = None,
+    status: int | None = None,
 ) -> list[Effect]:
     """The outcome for the order or the gateway that made the request. A fact has none: an order knows nothing of its
     subscribers, and a fact about a fact's delivery would be delivered in turn. The id is the same when the outcome is
-    reported again after a crash."""
+    reported again after a crash. `status`: another one than the last attempt's."""
     request = entry.request
     if request.touchpoint == FACT.name:
         return []
@@ -76,7 +77,7 @@ def outcome(
         request=request.id,
         touchpoint=request.touchpoint,
         kind=kind,
-        status=entry.last.status if entry.last else None,
+        status=status if status is not None or entry.last is None else entry.last.status,
         body=body,
         message=message,
         attempt=entry.last,

@@ -352,6 +352,7 @@ class Decision(Generic[EntityT]):
         if not touchpoint.beside_lane:
             sequence = entity.sequences.get(destination, 0) + 1
             entity.sequences[destination] = sequence
+        again = entity.may_have_been_carried_out(touchpoint.name)
         entity.keep_delivery(Delivery(request, touchpoint.name, destination, self.now_ms))
         self.effects.append(
             RequestDelivery(
@@ -366,6 +367,7 @@ class Decision(Generic[EntityT]):
                 withdraw=relay and touchpoint.at_deadline is AtDeadline.WITHDRAW,
                 hold=hold,
                 former=self.former,
+                again=again,
             )
         )
         return request

@@ -20,7 +20,8 @@ class PublishFact:
 @value
 class RequestDelivery:
     """A request to a far side. `beside`: it has a lane of its own, and does not queue in the order's. `hold`: it puts
-    the order on hold or releases it. `former`: the request that the far side refused, and that this one repeats."""
+    the order on hold or releases it. `former`: the request that the far side refused, and that this one repeats.
+    `again`: an earlier request for the same may have been carried out."""
 
     id: str
     destination: str
@@ -33,6 +34,7 @@ class RequestDelivery:
     withdraw: bool = False
     hold: bool = False
     former: str = ""
+    again: bool = False
 
 
 @value

@@ -105,6 +105,10 @@ class Entity(Struct, kw_only=True, omit_defaults=True, tag_field="kind"):
     def delivery(self, request: str) -> Delivery | None:
         return next((delivery for delivery in reversed(self.deliveries) if delivery.id == request), None)
 
+    def may_have_been_carried_out(self, touchpoint: str) -> bool:
+        """Whether a listed request of a touchpoint may have been carried out without a known success."""
+        return any(one.touchpoint == touchpoint and one.is_in_doubt for one in self.deliveries)
+
     def is_awaited(self, request: str) -> bool:
         """Whether something depends on a request's outcome: the present Create, or a relay."""
         return request == self.request or any(request in (relay.request, relay.former) for relay in self.relays)

@@ -21,6 +21,9 @@ RESUBMITTED = "resubmitted"
 """The status of a refused delivery once another request has taken its place."""
 
 
+_SERVER_ERROR = 500
+
+
 class Part(Struct, array_like=True):
     """Encoded by position: a new member goes last, and has a default."""
 
@@ -96,6 +99,15 @@ class Delivery(Part):
     def settled(self) -> bool:
         """No further outcome is expected. A dead one may still be retried by an operator."""
         return self.status in ("delivered", "refused", "expired", "superseded", RESUBMITTED)
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the far side may have carried it out without a known success: an attempt had no answer, or a 5xx, or
+        its outcome is not known yet."""
+        if self.status in (OutcomeKind.DELIVERED, OutcomeKind.SUPERSEDED):
+            return False
+        lost = any(status is None or int(status) >= _SERVER_ERROR for _, _, _, status, _ in self.attempts)
+        return lost or not self.settled
 
     @property
     def given_up(self) -> bool:

@@ -121,6 +121,7 @@ class EffectEncoder:
             created_ms=now,
             story=entity.incarnation_ms,
             hold=effect.hold,
+            again=effect.again,
         )
         headers = _headers(effect.id, DELIVERY_REQUEST, entity.channel, entity.code, now)
         if effect.former:
