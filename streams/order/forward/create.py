@@ -7,6 +7,7 @@ from typing import Any
 from streams.order.forward.adopt import complete_lines
 from streams.order.forward.location import misplaced
 from streams.order.forward.progress import order_context, reach_milestone, settle_order, with_location
+from streams.order.forward.revival import is_known_at_increff, revive_order
 from streams.order.model import limits
 from streams.order.model.canonical import digest, matches
 from streams.order.model.decision import (
@@ -96,8 +97,11 @@ def create_again(decision: Decision[Order]) -> Ruling:
 
 
 def create_taken(decision: Decision[Order]) -> Ruling:
-    """Increff took the Create."""
+    """Increff took the Create. It may have refused it before, and an operator had it sent again."""
     order = decision.entity
+    if decision.answers_create() and order.state == OrderState.REJECTED:
+        revive_order(decision)
+        return APPLIED
     if decision.answers_create() and "submitted" not in order.milestones:
         reach_milestone(order, "submitted", decision.now_ms)
         settle_order(decision)
@@ -111,8 +115,10 @@ def create_refused(decision: Decision[Order]) -> Ruling:
     if not decision.answers_create():
         return DUPLICATE
     status = {"status": outcome.status}
-    if order.shipments or order.adopted:
-        # Increff packs the order, so it has the order; it refused a repeat of the request.
+    if order.adopted or is_known_at_increff(order):
+        # Increff works on the order, so it has the order; it refused a repeat of the request.
+        reach_milestone(order, "submitted", decision.now_ms)
+        settle_order(decision)
         decision.fact("delivery-refused", {**order_context(order), "touchpoint": CREATE.name, **status})
         return APPLIED
     order.reason = outcome.reason[: limits.MESSAGE_MAX]

@@ -14,7 +14,7 @@ from streams.order.machine.resubmit import preview
 from streams.order.machine.transitions import MAKERS, TABLES, absent
 from streams.order.model import limits
 from streams.order.model.call_notes import refusal_of
-from streams.order.model.canonical import id_digest
+from streams.order.model.canonical import id_digest, matches
 from streams.order.model.decision import (
     DUPLICATE,
     NO_ROOM,
@@ -31,7 +31,7 @@ from streams.order.model.decision import (
 from streams.order.model.effects import Effect
 from streams.order.model.entities import Entity, Order, Return, decode_entity, encode_entity
 from streams.order.model.events import OUTCOMES, Event, EventKind
-from streams.order.model.states import OrderState
+from streams.order.model.states import NOT_ADMITTED, OrderState
 from streams.order.records.document import document
 from streams.order.returns import claims, returns
 from topics.contract.definition import Mode
@@ -286,9 +286,19 @@ def _known(entity: Entity, event: Event, now_ms: int) -> Ruling | None:
     for entry in entity.seen:
         if entry[0] == digest:
             verdict = Verdict(entry[1])
+            if verdict is Verdict.REFUSED and _was_taken_since(entity, event):
+                return None
             if not _has_recorded_answer(event, verdict):
                 return Ruling(verdict, entry[2])
     return None
+
+
+def _was_taken_since(entity: Entity, event: Event) -> bool:
+    """Whether a Create that was refused is that of an order or return which the far side has after all."""
+    if event.touchpoint is None or event.kind not in (EventKind.CREATE, EventKind.CREATE_RETURN):
+        return False
+    ended = entity.state in (OrderState.REJECTED, *NOT_ADMITTED)
+    return not ended and matches(entity.digest, event.touchpoint.request, event.body)
 
 
 def _has_recorded_answer(event: Event, verdict: Verdict | None) -> bool:

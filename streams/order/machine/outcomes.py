@@ -10,6 +10,7 @@ from streams.order.model import limits
 from streams.order.model.decision import APPLIED, Decision, Ruling, destination_of
 from streams.order.model.entities import Entity, Order, Return
 from streams.order.model.parts import Delivery
+from streams.order.model.states import OrderState, ReturnState
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import Outcome, OutcomeKind
 
@@ -26,9 +27,11 @@ def note_outcome(decision: Decision[Any]) -> bool:
     newer = outcome.attempt is not None and outcome.attempt.number > known
     if delivery.settled:
         if delivery.status == OutcomeKind.REFUSED and outcome.kind is OutcomeKind.DELIVERED and newer:
-            # Redriven, and taken after all: what followed from the refusal stays, only the list shows the success.
+            # Redriven, and taken after all: what followed from the refusal stays, and the list shows the success.
             _write(delivery, outcome, newer=newer)
             decision.listed = True
+            # Only a Create's success undoes what followed from its refusal: the far side has the order or return.
+            return decision.answers_create() and decision.entity.state in (OrderState.REJECTED, ReturnState.REJECTED)
         return False
     if outcome.kind in (OutcomeKind.RETRYING, OutcomeKind.DEAD) and not newer:
         # These two leave the delivery open, so an old one may come again after a newer one.

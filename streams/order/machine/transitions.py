@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from streams.order.forward import adopt, cancel, create, early_events, pack, shipments
+from streams.order.forward import adopt, cancel, create, early_events, pack, revival, shipments
 from streams.order.machine import outcomes, resubmit
 from streams.order.manifests import manifests
 from streams.order.model.decision import AnswerLookup, Decision, Ruling, early, refused
@@ -53,6 +53,8 @@ M = ManifestState
 
 _HOLDS = (((S.HELD,), NOT_HELD), (NOT_HELD, (S.HELD,)))
 """A hold and its release; and the refusal of either, which takes it back."""
+_REVIVED = (S.HELD, S.SUBMITTED)
+"""An order that Increff had refused goes on: as the Create says, on hold or not."""
 _GOES_ON = (IN_WAREHOUSE, (S.MANIFESTED, S.HANDED_OVER))
 """May follow from any outcome: there is room again to apply an early event, or to close the rest of the order."""
 
@@ -125,6 +127,14 @@ ORDER: Table = {
         (IN_WAREHOUSE, (S.HANDED_OVER,)),
         (FINISHED, ()),
     ),
+    # From Increff, about an order that it refused: so it has the order.
+    **_on(E.ACKNOWLEDGE, revival.reviving(create.acknowledge_order), ((S.REJECTED,), (*_REVIVED, S.ACKNOWLEDGED))),
+    **_on(E.PACK, revival.reviving(pack.pack_order), ((S.REJECTED,), _REVIVED)),
+    **_on(E.GET_INVOICE, revival.reviving(shipments.get_invoice), ((S.REJECTED,), _REVIVED)),
+    **_on(E.GET_LABEL, revival.reviving(shipments.get_label), ((S.REJECTED,), _REVIVED)),
+    **_on(E.HANDOVER, revival.reviving(shipments.hand_over), ((S.REJECTED,), _REVIVED)),
+    **_on(E.SELLER_CANCEL, revival.reviving(cancel.seller_cancel), ((S.REJECTED,), (*_REVIVED, S.CANCELLED))),
+    **_on(E.SHIPMENT_MANIFESTED, revival.reviving(shipments.shipment_manifested), ((S.REJECTED,), _REVIVED)),
     # From within.
     **_on(
         E.SHIPMENT_MANIFESTED,
@@ -140,9 +150,10 @@ ORDER: Table = {
         create.create_taken,
         ((S.RECEIVED,), (S.SUBMITTED,)),
         _GOES_ON,
-        ((S.HELD, *TAKEN_BY_INCREFF, *ENDED), ()),
+        ((S.HELD, *TAKEN_BY_INCREFF, *FINISHED), ()),
+        ((S.REJECTED,), _REVIVED),
     ),
-    **_on(E.CREATE_REFUSED, create.create_refused, ((S.RECEIVED, S.HELD), (S.REJECTED,))),
+    **_on(E.CREATE_REFUSED, create.create_refused, ((S.RECEIVED, S.HELD), (S.REJECTED, S.SUBMITTED))),
     # Increff cannot have refused an order that it works on: a fact notes the refusal.
     **_on(E.CREATE_REFUSED, outcomes.notice_failed, _GOES_ON, ((*TAKEN_BY_INCREFF, *ENDED), ())),
     **_on(
@@ -236,6 +247,11 @@ RETURN: Table = {
         ((*COMING, R.ACKNOWLEDGED, R.CANCELLED), (R.ACKNOWLEDGED, R.COMPLETED)),
         ((R.COMPLETED,), ()),
     ),
+    **_on(
+        E.ACKNOWLEDGE_RETURN,
+        returns.acknowledge_rejected,
+        ((R.REJECTED,), (R.SUBMITTED, R.ACKNOWLEDGED, R.COMPLETED)),
+    ),
     # From within.
     **_on(
         E.RETURN_DECIDED,
@@ -249,7 +265,8 @@ RETURN: Table = {
         E.CREATE_TAKEN,
         returns.return_taken,
         ((R.RECEIVED,), (R.SUBMITTED,)),
-        ((R.SUBMITTED, *ARRIVED, R.CANCELLED, *NOT_ADMITTED), ()),
+        ((R.SUBMITTED, *ARRIVED, R.CANCELLED, R.ASKED, R.REFUSED), ()),
+        ((R.REJECTED,), (R.SUBMITTED,)),
     ),
     **_on(E.CREATE_REFUSED, returns.return_rejected, ((R.RECEIVED,), (R.REJECTED,))),
     **_on(E.CREATE_REFUSED, outcomes.notice_failed, ((R.SUBMITTED, *ARRIVED, R.CANCELLED, *NOT_ADMITTED), ())),

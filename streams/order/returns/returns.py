@@ -132,10 +132,28 @@ def return_undecided(decision: Decision[Return]) -> Ruling:
 
 def return_taken(decision: Decision[Return]) -> Ruling:
     entity = decision.entity
+    if decision.answers_create() and entity.state == ReturnState.REJECTED:
+        revive_return(decision)
     if decision.answers_create() and entity.state == ReturnState.RECEIVED:
         entity.state = ReturnState.SUBMITTED
         decision.fact("return-submitted", return_context(entity))
     return APPLIED
+
+
+def acknowledge_rejected(decision: Decision[Return]) -> Ruling:
+    """Increff inspected units of a return that it refused: so it has the return."""
+    revive_return(decision)
+    return items.acknowledge_return(decision)
+
+
+def revive_return(decision: Decision[Return]) -> None:
+    """The return counts as taken by Increff from now on: its units are claimed again, and a fact withdraws
+    `return-rejected`."""
+    entity, by = decision.entity, decision.event.kind
+    entity.state, entity.reason = ReturnState.SUBMITTED, None
+    entity.rejected_ms = 0
+    decision.fact("return-revived", {**return_context(entity), "by": by}, {"by": by})
+    questions.claim_units(decision)
 
 
 def return_rejected(decision: Decision[Return]) -> Ruling:

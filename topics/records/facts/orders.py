@@ -84,6 +84,12 @@ class OrderRejected(OrderFact):
     status: Status
 
 
+class OrderRevived(OrderFact):
+    """Increff has the order after all, so `order-rejected` does not hold: the order goes on."""
+
+    by: str = Field(description="The event that shows it, as in docs/orders.md")
+
+
 class OrderAcknowledged(OrderFact):
     """Increff allocated stock. Once per location of a split order."""
 

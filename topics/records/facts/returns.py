@@ -95,6 +95,12 @@ class ReturnRejected(ReturnFact):
     status: Status
 
 
+class ReturnRevived(ReturnFact):
+    """Increff has the return after all, so `return-rejected` does not hold: the return goes on."""
+
+    by: str = Field(description="The event that shows it, as in docs/orders.md")
+
+
 class ReturnUpdated(ReturnFact):
     """The marketplace changed a return's courier, tracking number, status or date: the members that are present."""
 

@@ -242,10 +242,11 @@ def test_what_found_no_room_for_its_request_is_applied_by_the_next_outcome() -> 
 
 
 def test_what_waits_for_a_pack_still_waits_when_increff_refuses_the_order() -> None:
+    """Increff handed the order over, so it has the order: it refused a repeat of the Create."""
     story = Story()
     create = story.create().request
     story.tell("handover-notification", handover_body())
-    story.outcome(create, OutcomeKind.REFUSED, status=400)
-    story.outcome(story.create(gift=True).request)
+    refused = story.outcome(create, OutcomeKind.REFUSED, status=400)
+    assert (refused.facts, story.order.state) == (["delivery-refused"], "SUBMITTED")
     step = story.outcome(story.tell("pack-order", pack_body(sku_1=2, sku_2=1)).request, body=ANSWER)
     assert (step.facts[:2], story.order.state) == (["shipment-packed", "shipment-handed-over"], "HANDED_OVER")

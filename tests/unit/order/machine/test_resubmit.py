@@ -133,7 +133,7 @@ def test_a_create_that_is_sent_again_begins_anew(made: Callable[[], Refused], st
 
 def test_events_go_on_after_a_create_that_was_sent_again() -> None:
     story, refused = refused_create()
-    assert story.tell("acknowledgement", acknowledgement_body()).verdict is Verdict.REFUSED
+    assert story.tell("update-order-properties", update_body(hold=True)).verdict is Verdict.REFUSED
     story.outcome(resubmit(story, refused).request)
     assert story.tell("acknowledgement", acknowledgement_body()).verdict is Verdict.APPLIED
     assert story.tell("pack-order", pack_body(sku_1=1)).request.touchpoint == "pack-order"

@@ -167,11 +167,14 @@ def test_added_items_that_increff_refused_are_refused_when_they_come_again() -> 
 
 def test_of_a_rejected_attempt_no_call_is_known_as_taken() -> None:
     story = created()
-    story.tell("seller-cancellation", cancel_body(i2=1))
+    story.tell("update-order-properties", update_body(hold=True))
+    assert list(story.order.calls())
     answer(story, "create-outward-order", OutcomeKind.REFUSED)
-    assert story.tell("seller-cancellation", cancel_body(i2=1)).verdict is Verdict.DUPLICATE
+    assert story.tell("update-order-properties", update_body(hold=True)).verdict is Verdict.DUPLICATE
     assert story.create(quantities=(2,)).verdict is Verdict.APPLIED
-    assert story.tell("seller-cancellation", cancel_body(i2=1)).verdict is Verdict.REFUSED, "it has no such item"
+    assert list(story.order.calls()) == []
+    story.tell("seller-cancellation", cancel_body(i1=2))
+    assert story.tell("update-order-properties", update_body(hold=True)).verdict is Verdict.REFUSED, "it is cancelled"
 
 
 def test_a_customers_cancellation_that_crossed_a_pack_is_a_success_when_it_comes_again() -> None:
