@@ -111,10 +111,8 @@ class Decision(Generic[EntityT]):
 
     def was_taken(self) -> bool:
         """Whether the event's call was taken before, under another event id."""
-        touchpoint = self.event.touchpoint
-        if touchpoint is None or touchpoint.repeat not in BY_CALL:
-            return False
-        return any(Verdict(word).succeeded and self._is_call(known) for word, known in self.entity.calls())
+        kept = bool(self.kept_call)
+        return kept and any(Verdict(word).succeeded and self._is_call(known) for word, known in self.entity.calls())
 
     @property
     def outcome(self) -> Outcome:
@@ -318,9 +316,9 @@ class Decision(Generic[EntityT]):
     def _is_call(self, stored: str) -> bool:
         """Whether a stored digest is that of the event's call."""
         touchpoint = self.event.touchpoint
-        if touchpoint is None:
-            return False
-        return stored == self.call or is_former_call(stored, touchpoint.name, touchpoint.request, self.event.body)
+        return touchpoint is not None and (
+            stored == self.call or is_former_call(stored, touchpoint.name, touchpoint.request, self.event.body)
+        )
 
     def _note_seen(self, entry: list[str]) -> None:
         self.entity.seen.append(entry)
