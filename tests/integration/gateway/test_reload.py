@@ -18,6 +18,7 @@ from topics.configuration.channels_file import load_channels
 from topics.configuration.settings import Settings, load_settings
 from topics.kafka.admin import create
 
+OLD, NEW = "the-former-secret", "the-present-secret"
 ORDER = "/assure-magic2/orders/outward"
 PACK = "/channels/shop/orders/pack"
 CHANNELS = """
@@ -40,7 +41,7 @@ class Directory:
         self.path = path
 
     def write(
-        self, word: str = "old", also: str = "", key: str = "k1", path: str = "", bearer: str = "t1", more: str = ""
+        self, word: str = OLD, also: str = "", key: str = "k1", path: str = "", bearer: str = "t1", more: str = ""
     ) -> None:
         second = f', password_also = "{also}"' if also else ""
         (self.path / "password").write_text(word + "\n")
@@ -95,15 +96,15 @@ async def test_a_gateway_takes_new_credentials_over_and_keeps_the_old_ones_when_
         return gateway.log().count("credentials.read_again") == times
 
     try:
-        assert [await calls.marketplace(word) for word in ("old", "new")] == [400, 401]
+        assert [await calls.marketplace(word) for word in (OLD, NEW)] == [400, 401]
         assert [await calls.increff(key) for key in ("k1", "k2")] == [400, 401]
         assert [await calls.api(token) for token in ("t1", "t2")] == [200, 401]
 
         # Both passwords are valid; the path of the far side waits for a restart, as does the new channel.
-        directory.write(word="old", also="new", key="k2", path="/moved", bearer="t2", more='unknown_orders = "adopt"')
+        directory.write(word=OLD, also=NEW, key="k2", path="/moved", bearer="t2", more='unknown_orders = "adopt"')
         gateway.send_signal(signal.SIGHUP)
         await eventually(lambda: reloaded(1), what=gateway.log)
-        assert [await calls.marketplace(word) for word in ("old", "new")] == [400, 400]
+        assert [await calls.marketplace(word) for word in (OLD, NEW)] == [400, 400]
         assert [await calls.increff(key) for key in ("k1", "k2")] == [401, 400]
         assert [await calls.api(token) for token in ("t1", "t2")] == [401, 200]
         await says("channels.shop.marketplace.url")
@@ -122,25 +123,25 @@ async def test_a_gateway_takes_new_credentials_over_and_keeps_the_old_ones_when_
         (tmp_path / "channels.toml").unlink()
         gateway.send_signal(signal.SIGHUP)
         await says("channels.toml: cannot be read: No such file")
-        assert [await calls.marketplace(word) for word in ("old", "new")] == [400, 400]
+        assert [await calls.marketplace(word) for word in (OLD, NEW)] == [400, 400]
         assert [await calls.api(token) for token in ("t1", "t2")] == [401, 200]
 
         # The old password ends, while callers go on all the time.
-        directory.write(word="new", bearer="t2")
+        directory.write(word=NEW, bearer="t2")
         going_on = asyncio.create_task(_go_on(calls))
         for _ in range(20):
             gateway.send_signal(signal.SIGHUP)
-        await eventually(lambda: _is(calls.marketplace("old"), 401))
+        await eventually(lambda: _is(calls.marketplace(OLD), 401))
         assert await going_on == {400}
-        assert await calls.marketplace("new") == 400
-        assert "old" not in gateway.log().replace("unknown_orders", "")
+        assert await calls.marketplace(NEW) == 400
+        assert OLD not in gateway.log()
     finally:
         await session.close()
         assert await gateway.end(signal.SIGTERM) == 0
 
 
 async def _go_on(calls: Calls) -> set[int]:
-    return {await calls.marketplace("new") for _ in range(100)}
+    return {await calls.marketplace(NEW) for _ in range(100)}
 
 
 async def _is(call: Any, status: int) -> bool:
