@@ -15,7 +15,7 @@ import orjson
 from streams.order.machine.decide import advance
 from streams.order.machine.transitions import MAKERS, TABLES
 from streams.order.model import limits
-from streams.order.model.effects import PublishFact, RecordAnswer, ReplyTo, RequestDelivery
+from streams.order.model.effects import NoteRefusal, PublishFact, RecordAnswer, ReplyTo, RequestDelivery
 from streams.order.model.entities import Order, decode_entity, encode_entity
 from streams.order.model.events import Event
 from topics.records.verdicts import Verdict
@@ -75,7 +75,7 @@ class Decider:
             elif isinstance(effect, PublishFact):
                 sequences.append(effect.data["sequence"])
                 facts.add((effect.name, str(effect.data.get("shipmentId") or effect.data.get("touchpoint") or "")))
-            else:
+            elif not isinstance(effect, NoteRefusal):  # of those, nothing follows
                 raise TypeError(f"the model does not know {effect}")
         problems = [
             f"{verdict} without a reason" for _, verdict, message in replies if not (verdict.succeeded or message)
