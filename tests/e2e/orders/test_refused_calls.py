@@ -123,3 +123,15 @@ async def test_a_stranger_leaves_no_trace_at_an_order(stack: Stack, code: Code) 
     answer = await stack.call("GET", f"{stack.url}/api/orders/{order}", params={"channel": "demo"})
     assert (answer.status, "refusedCalls" in answer.body) == (404, False)
     assert log_lines(stack, order) == []
+
+
+async def test_refused_calls_outlive_the_process_that_noted_them(stack: Stack, code: Code) -> None:
+    order = code()
+    await stack.as_marketplace("POST", "/orders/outward", create_order(order, onHold="perhaps"))
+    _, before = await refused_calls(stack, order)
+    pid = stack.kill("orders")
+    await stack.as_marketplace("POST", "/orders/outward", create_order(order, onHold="perhaps"))
+    await stack.restarted("orders", pid)
+    answer, (after,) = await refused_calls(stack, order, calls=2)
+    assert answer.status == 404
+    assert (after["count"], after["firstAtMs"]) == (2, before[0]["firstAtMs"])
