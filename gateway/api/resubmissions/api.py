@@ -11,7 +11,7 @@ from gateway.api.handler import Act, channel_named
 from gateway.api.jobs import Jobs
 from gateway.api.order_queries import KINDS, OrderQueries
 from gateway.api.resubmissions.asking import Asker, Operator
-from gateway.api.resubmissions.job import Job, Resubmitter
+from gateway.api.resubmissions.job import Resubmission, Resubmitter
 from gateway.api.resubmissions.of_order import check_reason
 from gateway.api.waiting import wait_of
 from gateway.dependencies import Dependencies
@@ -38,7 +38,7 @@ class ResubmissionsApi:
         self._queries = OrderQueries(channels, commands)
         self._bodies = BodyReader(BODY_BYTES_MAX)
         self._resubmitter = Resubmitter(dependencies.dead, Asker(commands), self._state_of, dependencies.now_ms)
-        self._jobs: Jobs[Job] = Jobs("resubmission", "rsb")
+        self._jobs: Jobs[Resubmission] = Jobs("resubmission", "rsb")
 
     def acts(self) -> dict[str, Act]:
         """The handlers of /api/resubmissions, by the names of their routes."""
@@ -59,7 +59,7 @@ class ResubmissionsApi:
         self._jobs.check_idle()
         operator = Operator(call.actor, call.address, asked.reason or "a dry run")
         call.subject = self._jobs.new_id()
-        job = Job(call.subject, asked, self._now_ms(), call.channel, operator)
+        job = Resubmission(call.subject, asked, self._now_ms(), call.channel, operator)
         self._jobs.start(job, self._resubmitter.run(job))
         await self._jobs.wait(job, wait_s)
         return _answer(job, 202)
@@ -100,5 +100,5 @@ def _check_touchpoint(name: str | None) -> None:
         raise bad_data(f"touchpoint: {name} is not sent again; name one of {', '.join(notices)}")
 
 
-def _answer(job: Job, status: int = 200) -> Answer:
+def _answer(job: Resubmission, status: int = 200) -> Answer:
     return json_answer(job.document().model_dump(mode="json"), status)

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from gateway.api.redrives.selection import DeadLetter, read
 from gateway.api.resubmissions.asking import Asked, Asker, Operator
-from gateway.api.resubmissions.selection import Choice, Chosen, refusal_of
+from gateway.api.resubmissions.selection import RefusedChoice, RefusedPlace, refusal_of
 from gateway.ports import Clock, Log, LogRecord, Overloaded, Unavailable
 from topics.api.resubmissions import RefusedGroup, RefusedOfMany, ResubmissionDocument, ResubmittedDocument
 from topics.configuration.channels import Channel
@@ -52,7 +52,7 @@ class Sent(NamedTuple):
 
 
 @dataclass(slots=True)
-class Job:
+class Resubmission:
     """A resubmission and its counters, as ResubmissionDocument explains them."""
 
     id: str
@@ -129,7 +129,7 @@ class Resubmitter:
         self._state_of = state_of
         self._now_ms = now_ms
 
-    async def run(self, job: Job) -> None:
+    async def run(self, job: Resubmission) -> None:
         """Runs a resubmission to its end. The job says what went wrong."""
         try:
             await self._run(job)
@@ -141,12 +141,12 @@ class Resubmitter:
             self._failed(job, type(error).__name__)
 
     @staticmethod
-    def _failed(job: Job, why: str) -> None:
+    def _failed(job: Resubmission, why: str) -> None:
         job.state = "failed"
         job.message = f"{why}; start another one: nothing is sent twice"
 
-    async def _run(self, job: Job) -> None:
-        choice = Choice(job.asked)
+    async def _run(self, job: Resubmission) -> None:
+        choice = RefusedChoice(job.asked)
         async with self._dead.reading() as reading:
             reading.seek(await reading.offsets_at(choice.since_ms))
             while not reading.at_end and not job.stop.is_set():
@@ -166,7 +166,7 @@ class Resubmitter:
         while job.waiting and not job.stop.is_set():
             await self._read_states(job)
 
-    async def _look(self, job: Job, letters: Sequence[DeadLetter]) -> None:
+    async def _look(self, job: Resubmission, letters: Sequence[DeadLetter]) -> None:
         """Ask about some at a time; nothing is sent."""
         for first in range(0, len(letters), ASKED_AT_ONCE):
             if job.stop.is_set():
@@ -175,7 +175,7 @@ class Resubmitter:
             for letter, asked in zip(part, await asyncio.gather(*(self._ask(job, one) for one in part)), strict=True):
                 job.note(letter, asked)
 
-    async def _send(self, job: Job, letters: Sequence[DeadLetter]) -> None:
+    async def _send(self, job: Resubmission, letters: Sequence[DeadLetter]) -> None:
         for letter in letters:
             while len(job.waiting) >= ON_THEIR_WAY_MAX and not job.stop.is_set():
                 await self._read_states(job)
@@ -186,7 +186,7 @@ class Resubmitter:
             if asked.new_id is not None:
                 job.waiting[asked.new_id] = Sent(letter.request, asked.new_id)
 
-    async def _ask(self, job: Job, letter: DeadLetter) -> Asked:
+    async def _ask(self, job: Resubmission, letter: DeadLetter) -> Asked:
         """Tries until Kafka takes it, or the job is stopped."""
         while True:
             try:
@@ -200,7 +200,7 @@ class Resubmitter:
                 job.message = ""
                 return asked
 
-    async def _read_states(self, job: Job) -> None:
+    async def _read_states(self, job: Resubmission) -> None:
         """Ask what has become of those on their way, and count the ends."""
         waiting = list(job.waiting.values())
         for first in range(0, len(waiting), ASKED_AT_ONCE):
@@ -216,7 +216,7 @@ class Resubmitter:
             await asyncio.sleep(LOOK_EVERY_S)
 
 
-def _starts(places: dict[tuple[int, int], Chosen]) -> dict[int, int]:
+def _starts(places: dict[tuple[int, int], RefusedPlace]) -> dict[int, int]:
     """The offset of the first chosen letter in each partition that has one."""
     starts: dict[int, int] = {}
     for partition, offset in places:
@@ -224,7 +224,7 @@ def _starts(places: dict[tuple[int, int], Chosen]) -> dict[int, int]:
     return starts
 
 
-def _chosen(records: Sequence[tuple[int, LogRecord]], places: dict[tuple[int, int], Chosen]) -> list[DeadLetter]:
+def _chosen(records: Sequence[tuple[int, LogRecord]], places: dict[tuple[int, int], RefusedPlace]) -> list[DeadLetter]:
     """The chosen letters among these records. They are taken out of `places`."""
     letters: list[DeadLetter] = []
     for partition, record in records:

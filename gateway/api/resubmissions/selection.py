@@ -23,7 +23,7 @@ REFUSAL_CHARS_MAX = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class RefusedPlace:
     """The place of a letter, and how it is counted."""
 
     partition: int
@@ -32,7 +32,7 @@ class Chosen:
     refusal: str
 
 
-class Choice:
+class RefusedChoice:
     """`more`: others fit, and there was no room for them."""
 
     def __init__(self, asked: RefusedOfMany) -> None:
@@ -43,7 +43,7 @@ class Choice:
         self._epochs = Epochs()
         self._last: dict[tuple[str, str], str] = {}
         """Entity and touchpoint -> its last request, where only that one counts."""
-        self.chosen: dict[str, Chosen] = {}
+        self.chosen: dict[str, RefusedPlace] = {}
         self.more = False
 
     @property
@@ -74,7 +74,7 @@ class Choice:
         if len(self.chosen) >= CHOSEN_MAX:
             self.more = True
             return
-        self.chosen[request.id] = Chosen(partition, record.offset, request.touchpoint, refusal_of(letter))
+        self.chosen[request.id] = RefusedPlace(partition, record.offset, request.touchpoint, refusal_of(letter))
 
     def _fits(self, letter: DeadLetter, time_ms: int) -> bool:
         asked, request = self._asked, letter.request

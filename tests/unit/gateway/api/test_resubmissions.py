@@ -1,0 +1,337 @@
+"""Refused deliveries are sent again over HTTP: the gateway finds their bodies, and the orders role decides about each.
+
+The orders role is the real one, over logs in memory; delivery is played.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.ports import Outgoing
+from streams.delivery.outbox import reports
+from streams.delivery.outbox.records import OutboxEntry
+from tests.fakes.gateway import FakeKafka, Gateway, call_sample, gateway
+from tests.support.eventually import eventually
+from tests.support.orders_log import PARTITIONS, Logs
+from topics.contract.sample_files import sample
+from topics.contract.touchpoints import BY_NAME
+from topics.records.deliveries import (
+    TAKES_PLACE_OF,
+    Attempt,
+    Conclusion,
+    DeliveryRequest,
+    OutcomeKind,
+    decode_request,
+)
+from topics.records.envelope import DELIVERY_CONCLUDED, DELIVERY_DEAD, DELIVERY_REFUSED, Envelope
+from topics.records.verdicts import Reply, decode_reply
+
+CREATE = "create-outward-order"
+RETURN = "create-return-order"
+WHY = "channelSkuCode is not mapped"
+CODE = sample(CREATE).members["orderCode"]
+RETURN_CODE = sample(RETURN).members["returnOrderCode"]
+TOKEN = {"Authorization": "Bearer token-1"}
+
+
+@dataclass
+class World:
+    """The orders role behind a gateway, and what delivery has not answered yet."""
+
+    at: Gateway
+    logs: Logs
+    seen: set[str] = field(default_factory=set)
+
+    def out(self) -> list[DeliveryRequest]:
+        """The requests that left since the last look."""
+        new = [one for one in self.logs.requests() if one.id not in self.seen]
+        self.seen |= {one.id for one in new}
+        return new
+
+    async def next_out(self) -> list[DeliveryRequest]:
+        """The same, once some left."""
+        found: list[DeliveryRequest] = await eventually(self.out, every_s=0.01)
+        return found
+
+    def refuse(self, *requests: DeliveryRequest, message: str = WHY, at_ms: int = 0, letter: bool = True) -> None:
+        """The far side refuses these, as delivery reports it."""
+        for request in requests:
+            self.logs.answer(request, OutcomeKind.REFUSED, message=message)
+            last = Attempt(number=1, at_ms=at_ms or self.logs.now_ms, took_ms=1.0, status=400)
+            entry = OutboxEntry(request=request, position=0, queued_ms=0, attempts=1, last=last, message=message)
+            kind = DELIVERY_REFUSED if BY_NAME[request.touchpoint].refusable else DELIVERY_DEAD
+            if letter:
+                self.at.dead.write(reports.dead(entry, 0, self.logs.now_ms, kind).value, kind, last.at_ms)
+        self.logs.run()
+
+    def take(self, *requests: DeliveryRequest) -> None:
+        for request in requests:
+            self.logs.answer(request)
+        self.logs.run()
+
+    async def post(self, path: str, **body: Any) -> tuple[int, Any]:
+        response = await self.at.client.post(path, json=body, headers=TOKEN)
+        return response.status, await response.json(content_type=None)
+
+    async def resubmit(self, code: str = CODE, kind: str = "orders", query: str = "", **body: Any) -> tuple[int, Any]:
+        return await self.post(f"/api/{kind}/{code}/resubmit{query}", **body)
+
+    async def finished(self, document: dict[str, Any]) -> Any:
+        while document["state"] not in ("done", "stopped", "failed"):
+            await asyncio.sleep(0.01)
+            response = await self.at.client.get(f"/api/resubmissions/{document['id']}", headers=TOKEN)
+            document = await response.json()
+        return document
+
+
+@asynccontextmanager
+async def world() -> AsyncIterator[World]:
+    logs = Logs()
+
+    def decide(envelope: Envelope, record: Outgoing) -> Reply | None:
+        logs.now_ms += 1
+        logs.append(record.key, record.value, record.headers)
+        left = logs.run()
+        replies = [decode_reply(one.value) for one in left if one.topic == "replies"]
+        return next((one for one in replies if one.event == envelope.id), None)
+
+    kafka = FakeKafka(decide=decide)
+    async with gateway(kafka=kafka, partitions=PARTITIONS, api_open=False, api_tokens="night-shift=token-1") as at:
+        yield World(at, logs)
+
+
+async def refused_order(w: World, code: str = CODE) -> DeliveryRequest:
+    assert (await call_sample(w.at, CREATE, orderCode=code))[0] == 200
+    (request,) = w.out()
+    w.refuse(request)
+    return request
+
+
+async def test_an_order_that_increff_refused_is_pushed_on() -> None:
+    async with world() as w:
+        refused = await refused_order(w)
+        assert (await call_sample(w.at, CREATE))[0] == 400, "the marketplace's repeat gets the refusal"
+
+        status, dry = await w.resubmit()
+        assert status == 200
+        (one,) = dry["deliveries"]
+        assert (one["id"], one["touchpoint"], one["refusal"]) == (refused.id, CREATE, WHY)
+        assert (one["outcome"], one["newId"], w.out()) == ("would be sent", None, [])
+
+        status, done = await w.resubmit(dryRun=False, reason="SKU is mapped now")
+        (one,) = done["deliveries"]
+        (again,) = w.out()
+        assert (status, one["outcome"], one["newId"]) == (200, "sent", again.id)
+        assert again.members == refused.members == sample(CREATE).members
+        (effect,) = [
+            one
+            for one in w.logs.effects
+            if one.topic == "deliveries.requests" and decode_request(one.value).id == again.id
+        ]
+        assert (TAKES_PLACE_OF, refused.id.encode()) in effect.headers
+
+        status, nervous = await w.resubmit(dryRun=False, reason="once more")
+        assert (status, nervous["code"], w.out()) == (409, "NOTHING_REFUSED", [])
+        assert (await call_sample(w.at, CREATE))[0] == 200, "a repeat meanwhile is a success"
+        w.take(again)
+        response = await w.at.client.get(f"/api/orders/{CODE}", headers=TOKEN)
+        document = await response.json()
+        assert document["state"] == "SUBMITTED"
+        noted = next(fact for fact in document["facts"] if fact["name"] == "request-resubmitted")
+        assert (noted["by"], noted["reason"], noted["address"]) == ("night-shift", "SKU is mapped now", "127.0.0.1")
+
+
+async def test_two_operators_at_once_send_once() -> None:
+    async with world() as w:
+        await refused_order(w)
+        asked = [w.resubmit(dryRun=False, reason="mapped") for _ in range(4)]
+        await asyncio.gather(*asked)
+        assert len(w.out()) == 1
+
+
+async def test_a_return_is_pushed_on_and_asks_its_order_first() -> None:
+    async with world() as w:
+        assert (await call_sample(w.at, RETURN))[0] == 200
+        w.refuse(*w.out())
+        status, done = await w.resubmit(RETURN_CODE, "returns", dryRun=False, reason="mended")
+        (again,) = w.out()
+        assert (status, done["deliveries"][0]["outcome"], again.touchpoint) == (200, "sent", RETURN)
+        assert done["deliveries"][0]["newId"] == again.id
+
+
+@pytest.mark.parametrize(
+    ("ends", "state"), [(OutcomeKind.DELIVERED, "delivered"), (OutcomeKind.REFUSED, "refused"), (None, "queued")]
+)
+async def test_with_wait_the_answer_says_what_the_far_side_said(ends: OutcomeKind | None, state: str) -> None:
+    async with world() as w:
+        await refused_order(w)
+        asking = asyncio.create_task(w.resubmit(query="?wait=1", dryRun=False, reason="mapped"))
+        new = await w.next_out()
+        if ends is OutcomeKind.DELIVERED:
+            w.take(*new)
+        elif ends is OutcomeKind.REFUSED:
+            w.refuse(*new)
+        _status, done = await asking
+        assert done["deliveries"][0]["state"] == state
+
+
+async def test_a_letter_that_is_not_kept_is_said() -> None:
+    async with world() as w:
+        await call_sample(w.at, CREATE)
+        w.refuse(*w.out(), letter=False)
+        status, done = await w.resubmit(dryRun=False, reason="mapped")
+        (one,) = done["deliveries"]
+        assert (status, one["outcome"], w.out()) == (200, "not possible", [])
+        assert "its body is not kept" in one["message"]
+
+
+async def test_a_refused_relay_is_its_callers() -> None:
+    async with world() as w:
+        await call_sample(w.at, CREATE)
+        w.take(*w.out())
+        asking = asyncio.create_task(call_sample(w.at, "customer-cancellation", orderCode=CODE))
+        new = await w.next_out()
+        w.refuse(*new, letter=False)
+        asking.cancel()
+        _status, done = await w.resubmit(dryRun=False, reason="mapped")
+        assert "asks the far side again with a repeat" in done["deliveries"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "says"),
+    [
+        ("/api/orders/nobody/resubmit", {}, 404, "There is no order nobody"),
+        (f"/api/orders/{CODE}/resubmit", {"dryRun": False}, 400, "reason: is needed"),
+        (f"/api/orders/{CODE}/resubmit", {"dryRun": False, "reason": " "}, 400, "reason: is needed"),
+        (f"/api/orders/{CODE}/resubmit", {"touchpoint": "pack-order"}, 409, "its deliveries: 1 refused"),
+        (f"/api/orders/{CODE}/resubmit", {"deliveries": ["other"]}, 409, "its deliveries: 1 refused"),
+        (f"/api/orders/{CODE}/resubmit", {"because": "x"}, 400, "because"),
+        ("/api/resubmissions", {"channel": "nobody"}, 404, "there are: demo"),
+        ("/api/resubmissions", {}, 400, "channel"),
+        ("/api/resubmissions", {"channel": "demo", "dryRun": False}, 400, "reason: is needed"),
+        ("/api/resubmissions", {"channel": "demo", "touchpoint": "pack-order"}, 400, "is not sent again; name one of"),
+    ],
+)
+async def test_what_cannot_be_asked_is_refused_and_says_why(
+    path: str, body: dict[str, Any], status: int, says: str
+) -> None:
+    async with world() as w:
+        await refused_order(w)
+        got, problem = await w.post(path, **body)
+        assert got == status
+        assert says in problem["title"] + problem["detail"]
+
+
+# Of a whole channel
+
+
+async def test_all_refused_orders_of_a_channel_are_sent_again_a_few_at_a_time() -> None:
+    async with world() as w:
+        codes = [f"O-{n}" for n in range(60)]
+        for code in codes:
+            await refused_order(w, code)
+        status, document = await w.post("/api/resubmissions", channel="demo")
+        dry = await w.finished(document)
+        assert (status, dry["found"], dry["possible"], w.out()) == (202, 60, 60, [])
+        assert dry["groups"] == [{"touchpoint": CREATE, "refusal": WHY, "count": 60}]
+        assert {one["outcome"] for one in dry["examples"]} == {"would be sent"}
+
+        _status, document = await w.post("/api/resubmissions", channel="demo", dryRun=False, reason="mapped")
+        sent: list[DeliveryRequest] = []
+        while len(sent) < 50:
+            sent += w.out()
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert (len(sent), w.out()) == (50, []), "the others wait for answers"
+        busy, problem = await w.post("/api/resubmissions", channel="demo")
+        assert (busy, problem["code"]) == (409, "BUSY")
+        w.take(*sent[1:])
+        w.refuse(sent[0])
+        while len(sent) < 60:
+            sent += w.out()
+            await asyncio.sleep(0.01)
+        w.take(*sent[50:])
+        done = await w.finished(document)
+        assert (done["state"], done["possible"], done["delivered"], done["refusedAgain"]) == ("done", 60, 59, 1)
+
+
+async def test_what_is_chosen_is_what_was_named() -> None:
+    async with world() as w:
+        await refused_order(w, "O-1")
+        await refused_order(w, "O-2")
+        assert (await call_sample(w.at, RETURN))[0] == 200
+        w.refuse(*w.out(), message="no such order")
+        expected: list[tuple[dict[str, Any], int]] = [
+            ({}, 3),
+            ({"orders": ["O-1", "O-9"]}, 1),
+            ({"touchpoint": RETURN}, 1),
+            ({"refusal": "not mapped"}, 2),
+            ({"refusal": "400"}, 3),
+            ({"since": "2030-01-01T00:00:00Z"}, 0),
+            ({"until": "2020-01-01T00:00:00Z"}, 0),
+        ]
+        for named, count in expected:
+            _status, document = await w.post("/api/resubmissions?wait=10", channel="demo", **named)
+            assert (document["state"], document["found"], document["possible"]) == ("done", count, count), named
+
+
+async def test_what_was_sent_since_or_was_skipped_is_left_alone() -> None:
+    async with world() as w:
+        first, second, third = [await refused_order(w, f"O-{n}") for n in range(3)]
+        assert first.id != second.id
+        await w.resubmit("O-0", dryRun=False, reason="mapped")
+        w.out()
+        end = reports.concluded(second, Conclusion.SKIPPED, 0, w.logs.now_ms, attempts=1)
+        w.at.dead.write(end.value, DELIVERY_CONCLUDED)
+        _status, done = await w.post("/api/resubmissions?wait=10", channel="demo", dryRun=True)
+        assert (done["found"], done["possible"], done["sentBefore"]) == (2, 1, 1)
+        assert third.subject in {one["code"] for one in done["examples"]}
+
+
+async def test_only_the_last_refused_create_of_an_order_is_asked_about() -> None:
+    async with world() as w:
+        await refused_order(w)
+        body = sample(CREATE).members
+        items = [{**item, "quantity": item["quantity"] + 1} for item in body["orderItems"]]
+        assert (await call_sample(w.at, CREATE, orderItems=items))[0] == 200
+        w.refuse(*w.out())
+        _status, done = await w.post("/api/resubmissions?wait=10", channel="demo")
+        assert (done["found"], done["possible"]) == (1, 1)
+
+
+async def test_a_resubmission_that_is_stopped_sends_no_more() -> None:
+    async with world() as w:
+        for n in range(60):
+            await refused_order(w, f"O-{n}")
+        _status, document = await w.post("/api/resubmissions", channel="demo", dryRun=False, reason="mapped")
+        await w.next_out()
+        response = await w.at.client.delete(f"/api/resubmissions/{document['id']}", headers=TOKEN)
+        assert response.status == 202
+        done = await w.finished(await response.json())
+        assert (done["state"], done["possible"] <= 50) == ("stopped", True)
+        listed = await (await w.at.client.get("/api/resubmissions", headers=TOKEN)).json()
+        assert [one["id"] for one in listed["resubmissions"]] == [document["id"]]
+
+
+async def test_a_redrive_leaves_refused_orders_alone() -> None:
+    async with world() as w:
+        await refused_order(w)
+        _status, document = await w.post("/api/redrives?wait=10")
+        assert (document["state"], document["found"], document["left"]) == ("done", 0, 0)
+
+
+async def test_every_action_is_logged_with_its_actor() -> None:
+    async with world() as w:
+        await refused_order(w)
+        await w.resubmit(dryRun=False, reason="mapped")
+        await w.post("/api/resubmissions?wait=10", channel="demo")
+    lines = [orjson.loads(line) for text in w.at.actions for line in text.splitlines()]
+    acted = [(line["actor"], line["action"], line["status"]) for line in lines]
+    assert acted == [("night-shift", "resubmit-order", 200), ("night-shift", "resubmit", 202)]
