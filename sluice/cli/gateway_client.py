@@ -45,10 +45,29 @@ def fetch(url: str, code: str, channel: str | None) -> dict[str, Any]:
     raise unknown
 
 
-def ask(url: str, method: str, path: str, body: Any = None, *, revision: int | None = None) -> Any:
+def ask_of_either(url: str, code: str, path: str, channel: str | None, body: Any, *, wait_s: int = 0) -> Any:
+    """Return the answer to a POST about the order with this code, or about the return. Raises as `fetch`.
+
+    With `wait_s`, the gateway waits so long for the effect.
+    """
+    named = {"channel": channel, "wait": wait_s or None}
+    query = urllib.parse.urlencode({name: value for name, value in named.items() if value is not None})
+    of_order: UnknownError | None = None
+    for kind in ("orders", "returns"):
+        target = f"/api/{kind}/{in_path(code)}{path}{f'?{query}' if query else ''}"
+        try:
+            return ask(url, "POST", target, body, wait_s=wait_s)
+        except UnknownError as error:
+            # A known order may lack what the path names, and the return of that code need not exist.
+            of_order = of_order or error
+    raise of_order or UnknownError(f"there is no order or return {code}")
+
+
+def ask(url: str, method: str, path: str, body: Any = None, *, revision: int | None = None, wait_s: int = 0) -> Any:
     """Return the gateway's answer, None when it has no body. Raises StartError that says what to do.
 
-    With `revision`, the gateway changes the document only if it still has this revision.
+    With `revision`, the gateway changes the document only if it still has this revision. `wait_s`: how long it may wait
+    for an effect before it answers.
     """
     target = url.rstrip("/") + path
     if not target.startswith(("http://", "https://")):
@@ -59,7 +78,7 @@ def ask(url: str, method: str, path: str, body: Any = None, *, revision: int | N
         headers["If-Match"] = f'"{revision}"'
     request = urllib.request.Request(target, data, headers, method=method)  # noqa: S310 - the scheme was checked
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - the scheme was checked
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S + wait_s) as answer:  # noqa: S310 - the scheme was checked
             raw = answer.read()
             return json.loads(raw) if raw else None
     except urllib.error.HTTPError as error:

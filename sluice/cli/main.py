@@ -14,9 +14,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from sluice.cli.deliveries import deliveries
 from sluice.cli.dev_tools import dev_commands
 from sluice.cli.gateway_client import UnknownError, fetch
 from sluice.cli.options import FILE, gateway_options, topics_options
+from sluice.cli.orders import orders
 from sluice.cli.output import show
 from sluice.cli.redrive import redrive
 from sluice.cli.run import MainGroup, run
@@ -36,7 +38,7 @@ def main() -> None:
     """Sluice: a streaming gateway on Kafka between online marketplaces and Increff OMS."""
 
 
-for command in (run, inventory, subscriptions, redrive, skip, *dev_commands()):
+for command in (run, orders, deliveries, inventory, subscriptions, redrive, skip, *dev_commands()):
     main.add_command(command)
 
 

@@ -36,6 +36,11 @@ gateway_options = with_options(
     click.option("--json", "as_json", is_flag=True, help="Print the gateway's document as JSON."),
 )
 
+WAIT_S = 30
+"""The longest wait of one call (topics/api/query_parameters.WAIT)."""
+
+wait_option = click.option("--wait", is_flag=True, help=f"Wait for the effect, {WAIT_S} s at most.")
+
 cluster_options = with_options(
     click.option("--kafka", metavar="HOST:PORT[,...]", help="Bootstrap servers of Kafka (SLUICE_KAFKA)."),
     click.option("--channels", "channels_file", type=FILE, help="Path of channels.toml (SLUICE_CHANNELS_FILE)."),

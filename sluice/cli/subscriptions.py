@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from sluice.cli.deliveries import render_decision
 from sluice.cli.gateway_client import ask, in_path
 from sluice.cli.options import gateway_options, with_options
 from sluice.cli.output import show
@@ -130,13 +131,17 @@ def _decision(verb: str, does: str) -> None:
     @click.option("--return", "return_", help="or of the return,")
     @click.option("--manifest", help="or of the manifest.")
     @click.option("--channel", help="Channel of the order; needed when several have this code.")
+    @click.option("--reason", metavar="TEXT", help="Why; the end of a skipped fact says it.")
     @gateway_options
-    def run(name: str, delivery: str, gateway: str, as_json: bool, return_: str | None, **whose: str | None) -> None:
+    def run(
+        name: str, delivery: str, gateway: str, as_json: bool, return_: str | None, reason: str | None, **whose: Any
+    ) -> None:
         from urllib.parse import urlencode
 
         query = urlencode({key: value for key, value in {**whose, "return": return_}.items() if value is not None})
-        found = _ask(gateway, "POST", f"/{in_path(name)}/deliveries/{in_path(delivery)}/{verb}?{query}", None)
-        show(found, lambda _: f"stored: {verb} {delivery}", as_json=as_json)
+        body = {"reason": reason} if reason else None
+        found = _ask(gateway, "POST", f"/{in_path(name)}/deliveries/{in_path(delivery)}/{verb}?{query}", body)
+        show(found, render_decision, as_json=as_json)
 
     subscriptions.command(verb, help=does, short_help=does)(run)
 

@@ -16,6 +16,8 @@ from topics.paths.patterns import PathPattern
 
 COMMANDS = [
     (["order", "--", "CODE"], "/api/orders/{code}"),
+    (["orders", "resubmit", "--", "CODE"], "/api/orders/{code}/resubmit"),
+    (["deliveries", "retry", "--", "CODE", "e.0"], "/api/orders/{code}/deliveries/e.0/retry"),
     (["inventory", "status", "--", "CODE"], "/api/inventory/status/{code}"),
     (["inventory", "pause", "--", "demo", "CODE"], "/api/inventory/pause/demo/{code}"),
     (["inventory", "refused", "--", "demo", "CODE"], "/api/inventory/refused/demo/{code}"),

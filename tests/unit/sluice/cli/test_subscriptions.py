@@ -121,12 +121,12 @@ def test_a_change_may_name_the_revision_that_it_is_meant_for() -> None:
 
 
 def test_a_decision_names_the_delivery_and_whose_it_is() -> None:
-    result, asked = run(
-        "skip", ID, "msg_1", "--return", "R 1", "--channel", "demo", status=202, body={"request": "msg_1"}
-    )
-    assert result.output == "stored: skip msg_1\n"
+    decided = {"request": "msg_1", "action": "skip", "state": "applied", "message": None, "eventId": "e"}
+    given = ("skip", ID, "msg_1", "--return", "R 1", "--channel", "demo", "--reason", "gone")
+    result, asked = run(*given, status=200, body=decided)
+    assert result.output == "skip msg_1: applied\n"
     path = f"/api/subscriptions/{ID}/deliveries/msg_1/skip?channel=demo&return=R+1"
-    assert asked == [("POST", path, None)]
+    assert asked == [("POST", path, {"reason": "gone"})]
 
 
 def test_removing_says_so() -> None:

@@ -1,0 +1,49 @@
+"""`sluice deliveries`: decide about a delivery that was given up and holds the lane of its order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sluice.cli.gateway_client import ask_of_either, in_path
+from sluice.cli.options import WAIT_S, gateway_options, wait_option
+from sluice.cli.output import show
+
+
+@click.group(short_help="Decide about deliveries that were given up.")
+def deliveries() -> None:
+    """Decide about deliveries that were given up and hold the lane of their order; `sluice order CODE` lists them."""
+
+
+def _decision(action: str, does: str) -> None:
+    @click.argument("code")
+    @click.argument("delivery", metavar="ID")
+    @click.option("--reason", metavar="TEXT", help="Why; the history of the order says it of a skipped delivery.")
+    @click.option("--channel", help="Channel of the order; needed when several have this code.")
+    @wait_option
+    @gateway_options
+    def run(
+        code: str, delivery: str, reason: str | None, channel: str | None, wait: bool, gateway: str, as_json: bool
+    ) -> None:
+        body = {"reason": reason} if reason else {}
+        path = f"/deliveries/{in_path(delivery)}/{action}"
+        document = ask_of_either(gateway, code, path, channel, body, wait_s=WAIT_S if wait else 0)
+        show(document, render_decision, as_json=as_json)
+
+    short_help = f"{does.partition('.')[0]}."
+    deliveries.command(action, short_help=short_help, help=does)(run)
+
+
+_decision(
+    "retry",
+    "Try a delivery again that holds its lane. It gets a fresh schedule, and its order's other deliveries wait behind "
+    "it.",
+)
+_decision("skip", "Let a lane go on without the delivery that holds it. The far side never gets it.")
+
+
+def render_decision(document: Any) -> str:
+    """Return one line about a decision."""
+    said = f"{document['action']} {document['request']}: {document['state']}"
+    return f"{said}: {document['message']}" if document["message"] else said

@@ -1,0 +1,141 @@
+"""`sluice orders`: have refused deliveries of orders and returns sent again, over a gateway's API."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from sluice.cli.gateway_client import ask, ask_of_either
+from sluice.cli.options import WAIT_S, gateway_options, wait_option
+from sluice.cli.output import show, utc
+
+POLL_S = 0.5
+"""Pause between two questions about a resubmission that goes on."""
+FINAL_STATES = ("done", "stopped", "failed")
+GOOD = ("sent", "would be sent")
+
+
+@click.group(short_help="Have refused deliveries of orders and returns sent again.")
+def orders() -> None:
+    """Act on orders and returns, over a gateway. `sluice order CODE` shows one. (The role starts as `sluice run
+    orders`.)"""
+
+
+@orders.command(short_help="Send deliveries again that were refused.")
+@click.argument("code", required=False)
+@click.option("--channel", help="Channel of the order; or, without CODE, all refused deliveries of this channel.")
+@click.option("--touchpoint", metavar="CALL", help="Only deliveries of this call, as create-outward-order.")
+@click.option("--delivery", "deliveries", multiple=True, metavar="ID", help="Only this delivery of CODE; repeatable.")
+@click.option("--order", "codes", multiple=True, metavar="CODE", help="Of a channel: only of this order; repeatable.")
+@click.option("--refusal", metavar="TEXT", help="Of a channel: only with this HTTP status or text in the refusal.")
+@click.option("--since", metavar="TIME", help="Of a channel: only those refused at this time or later.")
+@click.option("--until", metavar="TIME", help="Of a channel: only those refused before this time.")
+@click.option("--reason", metavar="TEXT", help="Why; the history of each order says it. Needed with --yes.")
+@click.option("--yes", is_flag=True, help="Send them. Without it, only say which would be sent.")
+@click.option("--dry-run", is_flag=True, help="Only say which would be sent, as without --yes.")
+@click.option("--stop", metavar="ID", help="Stop this resubmission of a channel; it sends nothing more.")
+@wait_option
+@gateway_options
+def resubmit(
+    code: str | None,
+    channel: str | None,
+    deliveries: tuple[str, ...],
+    reason: str | None,
+    yes: bool,
+    dry_run: bool,
+    stop: str | None,
+    wait: bool,
+    gateway: str,
+    as_json: bool,
+    touchpoint: str | None,
+    **of_channel: Any,
+) -> None:
+    """Have deliveries sent again that the far side refused: those of the order or return CODE, or with --channel alone
+    those of a whole channel. Without --yes, only say which, and which cannot be sent and why.
+
+    The order decides anew about each: a refused Create is a new attempt, a change is sent if no newer one came. Each is
+    sent once, however often this is repeated. What was given up instead is sent by `sluice redrive`.
+    """
+    if yes and dry_run:
+        raise click.UsageError("--yes sends, --dry-run does not: give only one of them")
+    if yes and not (reason or "").strip():
+        raise click.UsageError("--reason TEXT is needed to send: it stands in the history of each order")
+    chosen = {name: value for name, value in of_channel.items() if value}
+    asked: dict[str, Any] = {"dryRun": not yes, **({"reason": reason} if reason else {})}
+    asked |= {"touchpoint": touchpoint} if touchpoint else {}
+    if stop is not None:
+        _show_job(_wait_for_end(gateway, ask(gateway, "DELETE", f"/api/resubmissions/{stop}")), as_json=as_json)
+    elif code is not None:
+        if chosen:
+            raise click.UsageError(f"CODE names one order: --{next(iter(chosen))} is for a whole channel")
+        asked |= {"deliveries": list(deliveries)} if deliveries else {}
+        document = ask_of_either(gateway, code, "/resubmit", channel, asked, wait_s=WAIT_S if wait else 0)
+        show(document, lambda found: "\n".join(_of_order(found)), as_json=as_json)
+        sys.exit(0 if any(one["outcome"] in GOOD for one in document["deliveries"]) else 1)
+    elif channel is None:
+        raise click.UsageError("name an order or return, or a channel with --channel")
+    else:
+        asked |= {"orders" if name == "codes" else name: value for name, value in chosen.items()}
+        document = ask(gateway, "POST", "/api/resubmissions", {"channel": channel, **asked})
+        try:
+            document = _wait_for_end(gateway, document)
+        except KeyboardInterrupt:
+            stopped = ask(gateway, "DELETE", f"/api/resubmissions/{document['id']}")
+            document = _wait_for_end(gateway, stopped)
+        _show_job(document, as_json=as_json)
+
+
+def _wait_for_end(gateway: str, document: Any) -> Any:
+    while document["state"] not in FINAL_STATES:
+        time.sleep(POLL_S)
+        document = ask(gateway, "GET", f"/api/resubmissions/{document['id']}")
+    return document
+
+
+def _show_job(document: Any, *, as_json: bool) -> None:
+    show(document, lambda found: "\n".join(_of_channel(found)), as_json=as_json)
+    sys.exit(1 if document["state"] == "failed" else 0)
+
+
+def _of_order(document: Any) -> Iterator[str]:
+    for one in document["deliveries"]:
+        at = f" at {utc(one['refusedAtMs'])}" if one["refusedAtMs"] is not None else ""
+        yield f"{one['touchpoint']} {one['id']}: refused{at}: {one['refusal']}"
+        yield f"    {_outcome(one)}"
+    if document["dryRun"] and any(one["outcome"] in GOOD for one in document["deliveries"]):
+        yield "nothing was sent; --yes --reason TEXT sends"
+
+
+def _outcome(one: Any) -> str:
+    said = str(one["outcome"])
+    said += f" as {one['newId']}" if one["newId"] else ""
+    said += f": {one['state']}" if one["state"] else ""
+    return f"{said}: {one['message']}" if one["message"] else said
+
+
+def _of_channel(document: Any) -> Iterator[str]:
+    for group in document["groups"]:
+        yield f"{group['count']:>8}  {group['touchpoint']}  {group['refusal']}"
+    dry = document["asked"]["dryRun"]
+    counts = (("sentBefore", "sent before"), ("notPossible", "not possible"), ("late", "without a verdict"))
+    parts = [f"{document['possible']} {'to send' if dry else 'sent'}"]
+    parts += [f"{document[name]} {words}" for name, words in counts if document[name]]
+    yield ", ".join(parts)
+    for one in document["examples"]:
+        if one["outcome"] not in GOOD:
+            yield f"    {one['code']}  {one['touchpoint']}  {_outcome(one)}"
+    if document["more"]:
+        yield "there are more: run it again afterwards"
+    if dry:
+        yield "nothing was sent; --yes --reason TEXT sends"
+        return
+    ended = [f"{document['delivered']} delivered", f"{document['refusedAgain']} refused again"]
+    if document["onTheirWay"]:
+        ended.append(f"{document['onTheirWay']} still on their way")
+    yield f"{document['id']} {document['state']}: {', '.join(ended)}"
+    if document["message"]:
+        yield document["message"]

@@ -1,0 +1,190 @@
+"""`sluice orders resubmit` and `sluice deliveries`: nothing is sent without --yes, and each outcome is a line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import sluice.cli.gateway_client
+import sluice.cli.orders
+from sluice.cli.gateway_client import UnknownError
+from sluice.cli.main import main
+from sluice.errors import StartError
+from topics.api.management import LaneDecided
+from topics.api.resubmissions import OrderResubmission, RefusedOfMany, ResubmissionDocument
+
+Asked = list[tuple[str, str, Any]]
+ONE = {
+    "code": "O-1",
+    "id": "e1.0",
+    "touchpoint": "create-outward-order",
+    "destination": "increff",
+    "refusedAtMs": 1_750_000_000_000,
+    "refusal": "SKU-1 is not mapped",
+}
+LINE = "create-outward-order e1.0: refused at 2025-06-15"
+
+
+def of_order(outcome: str, *, dry: bool = False, **more: Any) -> dict[str, Any]:
+    document = {"code": "O-1", "channel": "demo", "dryRun": dry, "deliveries": [{**ONE, "outcome": outcome, **more}]}
+    return OrderResubmission.model_validate(document).model_dump(mode="json")
+
+
+def of_channel(state: str, *, dry: bool = False, **more: Any) -> dict[str, Any]:
+    counts = dict.fromkeys(
+        ("found", "possible", "sentBefore", "notPossible", "late", "delivered", "refusedAgain", "onTheirWay"), 0
+    )
+    document = {
+        "id": "rsb_1",
+        "state": state,
+        "asked": RefusedOfMany(channel="demo", dryRun=dry),
+        "createdMs": 1,
+        "more": False,
+        "groups": [{"touchpoint": "create-outward-order", "refusal": "SKU-1 is not mapped", "count": 3}],
+        "examples": [{**ONE, "outcome": "not possible", "message": "order O-1 is SUBMITTED"}],
+        "message": "",
+        **counts,
+        **more,
+    }
+    return ResubmissionDocument.model_validate(document).model_dump(mode="json")
+
+
+class Api:
+    """The gateway: an answer for each call, or what it raises; the last one stays."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked: Asked = []
+        self.waits: list[int] = []
+
+    def ask(self, _url: str, method: str, path: str, body: Any = None, *, wait_s: int = 0, **_more: Any) -> Any:
+        self.asked.append((method, path, body))
+        self.waits.append(wait_s)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+def run(monkeypatch: pytest.MonkeyPatch, api: Api, *arguments: str) -> tuple[int, list[str]]:
+    monkeypatch.setattr(sluice.cli.gateway_client, "ask", api.ask)
+    monkeypatch.setattr(sluice.cli.orders, "ask", api.ask)
+    monkeypatch.setattr(sluice.cli.orders, "POLL_S", 0)
+    done = CliRunner().invoke(main, arguments)
+    assert "Traceback" not in done.output
+    return done.exit_code, done.output.splitlines()
+
+
+def test_without_yes_it_says_what_would_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(of_order("would be sent", dry=True))
+    code, lines = run(monkeypatch, api, "orders", "resubmit", "O-1")
+    assert api.asked == [("POST", "/api/orders/O-1/resubmit", {"dryRun": True})]
+    assert code == 0
+    assert lines[0].startswith(LINE)
+    assert lines[0].endswith(": SKU-1 is not mapped")
+    assert lines[1:] == ["    would be sent", "nothing was sent; --yes --reason TEXT sends"]
+
+
+def test_with_yes_it_sends_and_waits_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(of_order("sent", newId="r1.0", state="delivered"))
+    given = ("--channel", "demo", "--touchpoint", "create-outward-order", "--delivery", "e1.0", "--wait")
+    code, lines = run(monkeypatch, api, "orders", "resubmit", "O-1", *given, "--yes", "--reason", "mapped")
+    body = {"dryRun": False, "reason": "mapped", "touchpoint": "create-outward-order", "deliveries": ["e1.0"]}
+    assert api.asked == [("POST", "/api/orders/O-1/resubmit?channel=demo&wait=30", body)]
+    assert (code, api.waits, lines[1]) == (0, [30], "    sent as r1.0: delivered")
+
+
+def test_what_is_not_possible_says_why_and_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(of_order("not possible", message="order O-1 is CANCELLED"))
+    code, lines = run(monkeypatch, api, "orders", "resubmit", "O-1", "--yes", "--reason", "mapped")
+    assert (code, lines[1]) == (1, "    not possible: order O-1 is CANCELLED")
+
+
+def test_a_return_is_found_by_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(UnknownError("There is no order R-1"), of_order("would be sent", dry=True))
+    code, _lines = run(monkeypatch, api, "orders", "resubmit", "R-1")
+    assert code == 0
+    assert [path for _, path, _ in api.asked] == ["/api/orders/R-1/resubmit", "/api/returns/R-1/resubmit"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "name an order or return, or a channel"),
+        (("O-1", "--yes"), "--reason TEXT is needed"),
+        (("O-1", "--yes", "--reason", " "), "--reason TEXT is needed"),
+        (("O-1", "--yes", "--dry-run"), "give only one of them"),
+        (("O-1", "--since", "2026-11-30"), "--since is for a whole channel"),
+    ],
+)
+def test_what_makes_no_sense_is_said(arguments: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(of_order("sent"))
+    code, lines = run(monkeypatch, api, "orders", "resubmit", *arguments)
+    assert (code, api.asked) == (2, [])
+    assert says in " ".join(lines)
+
+
+def test_a_whole_channel_is_counted_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(of_channel("searching", dry=True), of_channel("done", dry=True, possible=2, notPossible=1))
+    given = ("--channel", "demo", "--refusal", "not mapped", "--since", "2026-11-30", "--order", "A", "--order", "B")
+    code, lines = run(monkeypatch, api, "orders", "resubmit", *given)
+    body = {
+        "channel": "demo",
+        "dryRun": True,
+        "refusal": "not mapped",
+        "since": "2026-11-30",
+        "orders": ("A", "B"),
+    }
+    assert [(method, path) for method, path, _ in api.asked] == [
+        ("POST", "/api/resubmissions"),
+        ("GET", "/api/resubmissions/rsb_1"),
+    ]
+    assert api.asked[0][2] == body
+    assert (code, lines) == (
+        0,
+        [
+            "       3  create-outward-order  SKU-1 is not mapped",
+            "2 to send, 1 not possible",
+            "    O-1  create-outward-order  not possible: order O-1 is SUBMITTED",
+            "nothing was sent; --yes --reason TEXT sends",
+        ],
+    )
+
+
+def test_a_whole_channel_is_sent_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = of_channel("done", possible=3, delivered=2, refusedAgain=1)
+    api = Api(of_channel("sending"), of_channel("sending"), done)
+    code, lines = run(monkeypatch, api, "orders", "resubmit", "--channel", "demo", "--yes", "--reason", "mapped")
+    assert (code, lines[1], lines[-1]) == (0, "3 sent", "rsb_1 done: 2 delivered, 1 refused again")
+
+
+def test_an_interrupt_stops_what_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(of_channel("sending"), KeyboardInterrupt(), of_channel("stopped", possible=1, onTheirWay=1))
+    code, lines = run(monkeypatch, api, "orders", "resubmit", "--channel", "demo", "--yes", "--reason", "mapped")
+    assert api.asked[-1][:2] == ("DELETE", "/api/resubmissions/rsb_1")
+    assert (code, lines[-1]) == (0, "rsb_1 stopped: 0 delivered, 0 refused again, 1 still on their way")
+
+
+@pytest.mark.parametrize("action", ["retry", "skip"])
+def test_a_decision_says_what_came_of_it(action: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    decided = LaneDecided(request="e1.0", action=action, eventId="e", state="delivered").model_dump(mode="json")
+    api = Api(decided)
+    code, lines = run(monkeypatch, api, "deliveries", action, "O-1", "e1.0", "--reason", "mended", "--wait")
+    assert api.asked == [("POST", f"/api/orders/O-1/deliveries/e1.0/{action}?wait=30", {"reason": "mended"})]
+    assert (code, lines) == (0, [f"{action} e1.0: delivered"])
+
+
+def test_a_refused_decision_is_an_error_in_the_gateways_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(StartError("http://x answered 409: retry of pack-order is not possible: it was delivered"))
+    code, lines = run(monkeypatch, api, "deliveries", "retry", "O-1", "e1.0")
+    assert code == 2
+    assert "it was delivered" in " ".join(lines)
+
+
+def test_an_unknown_delivery_is_said_of_the_order_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(UnknownError("O-1 has no delivery e9"), UnknownError("There is no return O-1"))
+    code, lines = run(monkeypatch, api, "deliveries", "skip", "O-1", "e9")
+    assert code == 2
+    assert "O-1 has no delivery e9" in " ".join(lines)
