@@ -51,6 +51,7 @@ class Logs:
     now_ms: int = START_MS
     ticks: int = 0
     subscriptions: SubscriptionIndex = field(default_factory=SubscriptionIndex)
+    settings: Settings = field(default_factory=make_settings)
 
     def __post_init__(self) -> None:
         self.committed = [0] * PARTITIONS
@@ -59,7 +60,7 @@ class Logs:
 
     def restart(self) -> None:
         """A new process, which finds the tables as they are."""
-        self.role = OrdersRole(make_settings(), self.channels, subscriptions=self.subscriptions)
+        self.role = OrdersRole(self.settings, self.channels, subscriptions=self.subscriptions)
         for state in self.states:
             self.role.on_assigned(state.partition, state.tables)
             state.reopened()
