@@ -243,7 +243,9 @@ class Sluice:
         self._orders = Orders(before)
         status, body = self.run(self._ask(touchpoint, raw))
         told = self._orders.give([], after)
-        return Told(status, body, [*self._told, *told.replies], told.rejected, [*self._requests, *told.requests], told.state)
+        return Told(
+            status, body, [*self._told, *told.replies], told.rejected, [*self._requests, *told.requests], told.state
+        )
 
     async def _ask(self, touchpoint: Touchpoint, raw: bytes) -> tuple[int, Any]:
         self._told: list[Reply] = []
