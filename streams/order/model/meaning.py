@@ -27,7 +27,7 @@ from topics.contract.models.orders import (
     UpdateOrderProperties,
 )
 from topics.contract.models.returns import ReturnDetails, ReturnItem, UpdateReturns
-from topics.schema_base import Body, CustomAttributes, Time
+from topics.schema_base import Body, CustomAttributes, Time, time_of
 
 Rule = Callable[[Any], Any]
 Rules = Mapping[str, Rule]
@@ -131,10 +131,10 @@ def _leaves(annotation: Any) -> list[Any]:
     return [*own, *(leaf for argument in get_args(annotation) for leaf in _leaves(argument))]
 
 
-def _object(rules: Rules, value: Any) -> dict[str, Any] | None:
+def _object(rules: Rules, value: Any) -> Any:
     """The members that say something. Those of the usual type are handled without a call: a Create has a hundred."""
     if type(value) is not dict:
-        return value or None  # an empty list is how some languages write an empty object
+        return _open(value)  # an empty list is how some languages write an empty object
     members: dict[str, Any] = {}
     find = rules.get
     for name, member in value.items():
@@ -168,7 +168,7 @@ def _object(rules: Rules, value: Any) -> dict[str, Any] | None:
 def _list(rule: Rule, key: str, value: Any) -> Any:
     """Entries in an order of their own: in no list of the contract the order says something."""
     if type(value) is not list:
-        return value or None
+        return _open(value)
     entries = [meaning for meaning in map(rule, value) if meaning is not None]
     if len(entries) > 1:
         _sort(entries, key)
@@ -204,7 +204,7 @@ def _word(value: Any) -> Any:
         return value
     if type(value) is bool:
         return "true" if value else "false"
-    return str(value) if isinstance(value, int | float) else value
+    return str(value) if isinstance(value, int | float) else _closed(value)
 
 
 def _flag(value: Any) -> bool | None:
@@ -232,7 +232,7 @@ def _charge(value: Any) -> Any:
 def _number(value: Any) -> Any:
     if isinstance(value, float):
         return number(value)
-    return _number_in(value) if type(value) is str else value
+    return _number_in(value) if type(value) is str else _closed(value)
 
 
 def _number_in(text: str) -> Any:
@@ -250,10 +250,10 @@ def _number_in(text: str) -> Any:
 def _time(value: Any) -> Any:
     """Days, seconds and microseconds since 1970; of a time without an offset, the time as it is."""
     if type(value) is not str:
-        return value
+        return _closed(value)
     try:
-        moment = datetime.fromisoformat(value if value[-1] != "]" else value.partition("[")[0])
-    except (ValueError, IndexError):
+        moment = time_of(value)
+    except ValueError:
         return value or None
     if moment.tzinfo is None:
         return moment.isoformat()
