@@ -24,6 +24,9 @@ class ControlDocument(BaseModel):
     paused: bool
     resync: AskDocument | None
     reconcile: AskDocument | None
+    done: bool | None = Field(
+        default=None, description="With `wait`: whether delivery has done it by then, at every location"
+    )
 
 
 class ReconcileResult(ReconcileCounts):

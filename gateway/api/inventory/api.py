@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from typing import Literal
 from weakref import WeakValueDictionary
 
@@ -17,6 +18,7 @@ from aiohttp import web
 from gateway.api.handler import Act, channel_named, check_ready
 from gateway.api.inventory.documents import channel_document, control_document, refused_document
 from gateway.api.read_your_writes import ReadYourWrites
+from gateway.api.waiting import until_found, wait_of
 from gateway.dependencies import Dependencies
 from gateway.http.answers import Answer, Refused, bad_data, json_answer
 from gateway.http.call import Call, new_event_id
@@ -101,7 +103,7 @@ class InventoryApi:
 
     async def ask(self, call: Call, request: web.Request) -> Answer:
         """Pause, resume, resync or reconcile a channel, or one location of it."""
-        scope = self._scope(call, request)
+        scope, wait_s = self._scope(call, request), wait_of(request)
         action = next(one for one in ACTIONS if one == request.match_info["action"])
         if action == "reconcile" and self._channels[scope.channel].stock.read_back is None:
             message = f"Channel {scope.channel} cannot be asked what stock it has"
@@ -111,7 +113,23 @@ class InventoryApi:
             wanted = self._after(action, scope, present)
             if wanted != present:
                 await self._write(call, scope, wanted)
-            return json_answer(control_document(scope, wanted).model_dump(mode="json"), 202)
+        done = None
+        if wait_s:
+            done = await until_found(wait_s, partial(self._effect, action, scope, wanted)) or False
+        document = control_document(scope, wanted, done=done).model_dump(mode="json")
+        return json_answer(document, 200 if done else 202)
+
+    async def _effect(self, action: Action, scope: Scope, wanted: Control) -> Literal[True] | None:
+        """True once delivery has done it at each location, as their statuses show."""
+        channel, known = scope.channel, self._operations.status.locations(scope.channel)
+        there = {name: status for name, status in known.items() if scope.location in (None, name)}
+        if action in ("pause", "resume"):
+            paused = self._operations.controls.is_paused
+            done = all(status.paused is paused(channel, name) for name, status in there.items())
+        else:
+            asked = wanted.resync if action == "resync" else wanted.reconcile
+            done = asked is not None and all(status.has_ended(asked.id) for status in there.values())
+        return True if there and done else None
 
     def _after(self, action: Action, scope: Scope, present: Control) -> Control:
         """The control after the action; the present one when there is nothing to change."""

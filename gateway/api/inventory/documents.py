@@ -41,13 +41,14 @@ def channel_document(
     )
 
 
-def control_document(scope: Scope, control: Control) -> ControlDocument:
+def control_document(scope: Scope, control: Control, *, done: bool | None = None) -> ControlDocument:
     return ControlDocument(
         channel=scope.channel,
         location=scope.location,
         paused=control.paused,
         resync=_ask(control.resync),
         reconcile=_ask(control.reconcile),
+        done=done,
     )
 
 

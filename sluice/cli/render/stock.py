@@ -53,10 +53,11 @@ def render_control(action: str, answer: Document) -> str:
     document = ControlDocument.model_validate(answer)
     whom = document.channel if document.location is None else f"{document.channel} {document.location}"
     ask = {"resync": document.resync, "reconcile": document.reconcile}.get(action)
+    done = {None: "", True: "; done", False: "; not done yet"}[document.done]
     if ask is None:
-        return f"{whom}: paused; nothing is sent" if document.paused else f"{whom}: not paused"
+        return f"{whom}: paused; nothing is sent{done}" if document.paused else f"{whom}: not paused{done}"
     paused = "; it waits, because it is paused" if document.paused else ""
-    return f"{whom}: {action} {ask.id} asked for at {utc(ask.atMs)}{paused}"
+    return f"{whom}: {action} {ask.id} asked for at {utc(ask.atMs)}{paused}{done}"
 
 
 def render_snapshot(answer: Document) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import click
 
 from sluice.cli.gateway_client import ask, in_path
-from sluice.cli.options import gateway_options
+from sluice.cli.options import WAIT_S, gateway_options, wait_option
 from sluice.cli.output import show
 from sluice.cli.stock.load import load, snapshots
 
@@ -48,11 +48,14 @@ def refused(channel: str, location: str | None, every: bool, gateway: str, as_js
 def _control(action: str, short_help: str, help_text: str) -> click.Command:
     @click.argument("channel")
     @click.argument("location", required=False)
+    @wait_option
     @gateway_options
-    def control(channel: str, location: str | None, gateway: str, as_json: bool) -> None:
+    def control(channel: str, location: str | None, wait: bool, gateway: str, as_json: bool) -> None:
         from sluice.cli.render.stock import render_control
 
-        document = ask(gateway, "POST", f"/api/inventory/{action}/{_whom(channel, location)}")
+        path = f"/api/inventory/{action}/{_whom(channel, location)}"
+        waiting = {"wait_s": WAIT_S} if wait else {}
+        document = ask(gateway, "POST", f"{path}?wait={WAIT_S}" if wait else path, **waiting)
         show(document, lambda answer: render_control(action, answer), as_json=as_json)
 
     return click.command(action, short_help=short_help, help=help_text)(control)

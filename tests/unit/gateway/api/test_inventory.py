@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from gateway.api.inventory.api import REPEAT_MS
 from gateway.ports import Unavailable
 from tests.fakes.gateway import NOW_MS, FakeKafka, Gateway, channels_with, gateway
+from tests.support.eventually import eventually
 from topics.api.stock_operations import ControlDocument, RefusedSkusDocument, StockStatusDocument
 from topics.records.keys import position_key
 from topics.stock.controls import Ask, Control, Scope
@@ -256,3 +258,37 @@ async def test_the_token_is_wanted() -> None:
     async with gateway(api_token="secret") as at:
         assert (await get(at, "status", 401))["code"] == "UNAUTHORIZED"
         assert (await ask(at, "pause/demo", expected=401))["code"] == "UNAUTHORIZED"
+
+
+@pytest.mark.parametrize(
+    ("action", "before", "after"),
+    [
+        ("pause", {"paused": False}, {"paused": True}),
+        ("resume", {"paused": True}, {"paused": False}),
+        ("resync", {"resynced": "res_before"}, {"resynced": "ASKED"}),
+    ],
+)
+@pytest.mark.parametrize("path", ["demo", "demo/L1"])
+async def test_the_effect_of_a_control_can_be_waited_for(
+    action: str, before: dict[str, Any], after: dict[str, Any], path: str
+) -> None:
+    async with gateway() as at:
+        with_stock(at, "L1", "L2")
+        for location in ("L1", "L2"):
+            status(at, location, **before)
+        waiting = asyncio.create_task(ask(at, f"{action}/{path}?wait=30", expected=200))
+        await eventually(lambda: controls(at) or action == "resume")
+        [asked] = [control.resync.id for _, control in controls(at) if control.resync is not None] or [""]
+        for location in ("L1", "L2"):
+            status(at, location, **{name: asked if value == "ASKED" else value for name, value in after.items()})
+        assert (await waiting)["done"] is True
+
+
+async def test_an_effect_that_does_not_come_is_said() -> None:
+    async with gateway() as at:
+        assert (await ask(at, "pause/demo?wait=1"))["done"] is False, "there is no stock to send"
+        with_stock(at, "L1")
+        status(at, "L1", paused=False)
+        assert (await ask(at, "pause/demo?wait=1"))["done"] is False
+        assert (await ask(at, "pause/demo"))["done"] is None
+        assert "wait" in (await ask(at, "pause/demo?wait=99", expected=400))["detail"]
