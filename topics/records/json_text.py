@@ -19,6 +19,7 @@ UTF-16. How deep a text nests, and how many values it has, is bounded by topics/
 from __future__ import annotations
 
 import re
+from math import isinf
 from typing import Any, Self
 
 import msgspec
@@ -118,8 +119,10 @@ def raw_of(number: Any) -> msgspec.Raw:
 
 
 def float_of(text: str) -> float:
-    """A `float_hook` of msgspec's decoders."""
+    """A `float_hook` of msgspec's decoders. Raises DecodeError of msgspec for a number beyond a double's range."""
     number = float(text)
+    if isinf(number):
+        raise msgspec.DecodeError("number is beyond the range of a double")
     return number if orjson.dumps(number) == text.encode() else WrittenFloat(text)
 
 
