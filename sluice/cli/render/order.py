@@ -183,7 +183,7 @@ def _one_line(text: Any) -> str:
 
 
 def _time(at_ms: Any) -> str:
-    """Return local time to the millisecond, as logs have it."""
+    """Return a time in UTC, to the millisecond."""
     if not isinstance(at_ms, int | float):
         return "at an unknown time"
-    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
