@@ -32,6 +32,16 @@ def test_there_is_a_rule_for_all_that_is_sent() -> None:
     assert set(RULES) == {touchpoint.name for touchpoint in SENT_TO_MARKETPLACES}
 
 
+async def test_values_in_another_form_name_the_same() -> None:
+    """A request has its caller's own members."""
+    members = sample("pack-order").members
+    number = {**members, "orderCode": 4711, "shipmentId": "5"}
+    text = {**members, "orderCode": "4711", "shipmentId": 5}
+    answers = [await BuiltinSender().send(call(BY_NAME["pack-order"], one)) for one in (number, text)]
+    assert answers[0].status == 200
+    assert answers[0].body == answers[1].body
+
+
 @pytest.mark.parametrize("touchpoint", sent())
 async def test_a_sample_is_taken_or_refused_in_the_contracts_words(touchpoint: Touchpoint) -> None:
     members = sample(touchpoint.name).members

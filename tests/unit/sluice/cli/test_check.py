@@ -47,6 +47,20 @@ def test_orders_are_decided_in_the_order_of_the_file() -> None:
     assert all(one.message for one in found if one.bad)
 
 
+def test_values_in_another_form_are_judged_as_by_the_roles() -> None:
+    number = {**create_body("4711"), "orderCode": 4711, "onHold": "false"}
+    found = checked(
+        call("create-outward-order", number),
+        call("create-outward-order", create_body("4711")),
+        call("create-outward-order", {**number, "onHold": "maybe"}),
+        call(
+            "location-wise-atp-inventory", {"locationCode": 5, "inventories": [{"channelSkuCode": 5, "quantity": "7"}]}
+        ),
+    )
+    assert [one.verdict for one in found] == ["APPLIED", "DUPLICATE", "REJECTED", "TAKEN"]
+    assert [one.key for one in found] == ["demo|4711"] * 3 + ["demo|5"]
+
+
 def test_key_and_partition_are_those_in_which_the_record_would_be_decided() -> None:
     (found,) = checked(call("create-outward-order", create_body("N")))
     key = entity_key(BY_NAME["create-outward-order"], "demo", {"orderCode": "N"})
