@@ -67,6 +67,7 @@ histories: setup  ## run 200 stories of stock, 20,000 updates each, with crashes
 poison: setup  ## put 100,000 records that nobody should send on all topics that Sluice reads, and garble its tables; `make test` has a share
 	@$(BIN)/python -m tests.poison
 	@SLUICE_GARBLE_SEEDS=2000 $(BIN)/python -m pytest -q -n 2 tests/properties/delivery/test_garbled_tables.py tests/properties/order/test_garbled_state.py
+	@SLUICE_VALUES_TRIED=20000 $(BIN)/python -m pytest -q -n 2 --timeout 1800 tests/properties/values
 
 clean:  ## remove .venv, tool caches and the data of `make run`
 	@rm -rf $(VENV) .sluice build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -6,21 +6,19 @@ and HTTP, Kafka and `sluice check` judge alike.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from typing import Any
 
-import orjson
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.ports import Outgoing
 from sluice.cli.dry_run import REJECTED, DryRun
-from sluice.demo_channels import demo_channels
 from tests.fakes.gateway import NOW_MS
+from tests.properties.values.json_values import JSON, TRIED
 from tests.properties.values.world import (
     BODIES,
+    CHANNELS,
+    SETTINGS,
     SITUATIONS,
     Orders,
     Path,
@@ -32,53 +30,15 @@ from tests.properties.values.world import (
     text_with,
     with_mark,
 )
-from topics.configuration.channels_file import parse_channels
-from topics.configuration.settings import Settings
 from topics.contract.leniency import as_text
 from topics.contract.touchpoints import BY_NAME
 from topics.records.json_text import read, write
 from topics.records.signing import SIGNATURE
 from topics.schema_base import canonical
 
-TRIED = int(os.environ.get("SLUICE_VALUES_TRIED", "250"))
 ADDED = ("locationCode", "shipmentId")
 """Members that Sluice adds where the caller has left them out (contract 0.3, 5)."""
 CASES = [(situation, path) for situation, (name, _, _) in SITUATIONS.items() for path in paths(BODIES[name])]
-CHANNELS = parse_channels(demo_channels(), where="test")
-
-TEXTS = (
-    *("true", "False", " true ", "maybe", "yes", "1", "0", "2", " 2 ", "2.0", "2.5", "-1", "12,50", "two", "499.0000"),
-    *("", " ", "null", "COD", "PASS", "ALL", "DELIVERED", "4711", "ORDER-1", "S-1", "~", "|", "/", "..", "a b", "{x}"),
-    *("2026-11-30T10:00:00+05:30[Asia/Kolkata]", "2026-11-30T10:00:00Z[UTC]", "2026-11-30", "\u0000", "é", "x" * 300),
-)
-NUMBERS = (
-    *("0", "1", "2", "-1", "4711", "2.0", "1.0000", "1e0", "2.5", "1e3", "-0", "-0.0", "0.1", "1e300"),
-    *("2147483647", "2147483648", "9223372036854775808", "9400111899223197428490", "1234567890.12345678901"),
-)
-SCALARS = st.one_of(
-    st.sampled_from(["true", "false", "null"]),
-    st.sampled_from(NUMBERS),
-    st.sampled_from(TEXTS).map(lambda text: orjson.dumps(text).decode()),
-    st.integers(-(2**70), 2**70).map(str),
-    st.text(max_size=8).filter(lambda text: text.isprintable()).map(lambda text: orjson.dumps(text).decode()),
-)
-JSON = st.recursive(
-    SCALARS,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3).map(lambda items: f"[{','.join(items)}]"),
-        st.lists(st.tuples(st.sampled_from(["orderCode", "quantity", "a", ""]), inner), max_size=3).map(
-            lambda pairs: "{" + ",".join(f'"{name}":{value}' for name, value in dict(pairs).items()) + "}"
-        ),
-    ),
-    max_leaves=6,
-)
-
-
-@pytest.fixture(scope="module")
-def sluice() -> Iterator[Sluice]:
-    made = Sluice()
-    yield made
-    made.close()
 
 
 @settings(max_examples=TRIED, deadline=None)
@@ -112,7 +72,7 @@ def test_any_value_in_any_member(sluice: Sluice, case: tuple[str, Path], text: s
         assert told.status == 400
         assert [code for code, _ in twin.rejected] == ["BAD_DATA"]
         assert _faults(told.body) in twin.rejected[0][1]
-    finding = DryRun(Settings(), CHANNELS, NOW_MS, touchpoint=name).check(1, members)
+    finding = DryRun(SETTINGS, CHANNELS, NOW_MS, touchpoint=name).check(1, members)
     assert (finding.verdict == REJECTED) is not bool(records), finding
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway.ports import Outgoing
+from sluice.demo_channels import demo_channels
 from streams.delivery.ports import Call
 from streams.delivery.senders.builtin import BuiltinSender
 from streams.delivery.senders.http import far_url
@@ -20,6 +21,7 @@ from tests.fakes.gateway import NOW_MS, FakeKafka, Gateway, gateway, headers_for
 from tests.support.orders import CHANNEL
 from tests.support.orders_log import PARTITIONS, Logs
 from topics.api.routes import full_path
+from topics.configuration.channels_file import parse_channels
 from topics.configuration.settings import load_settings
 from topics.contract.definition import Touchpoint
 from topics.contract.leniency import as_text
@@ -31,6 +33,8 @@ from topics.records.json_text import read, write
 from topics.records.verdicts import Reply, decode_reply
 
 SECRET = base64.b64encode(b"k" * 32).decode()
+SETTINGS = load_settings(partitions=PARTITIONS, secret_key=SECRET)
+CHANNELS = parse_channels(demo_channels(), where="test")
 ORDER, RETURN, SHIPMENT, LOCATION = "ORDER-1", "RETURN-1", "S-1", "DXB-WH-01"
 _CODES = {
     "orderCode": ORDER,
@@ -175,7 +179,7 @@ class Orders:
     """The orders role over logs of its own, whose requests are all answered with success."""
 
     def __init__(self, before: tuple[str, ...]) -> None:
-        self.logs = Logs(settings=load_settings(partitions=PARTITIONS, secret_key=SECRET), now_ms=NOW_MS)
+        self.logs = Logs(settings=SETTINGS, channels=CHANNELS, now_ms=NOW_MS)
         self.answered: set[str] = set()
         for name in before:
             self.logs.call(name, BODIES[name], f"before-{name}")
@@ -247,6 +251,12 @@ class Sluice:
             status, body, [*self._told, *told.replies], told.rejected, [*self._requests, *told.requests], told.state
         )
 
+    def ask(self, name: str, raw: bytes) -> Told:
+        """A call that no order decides."""
+        self.kafka.records.clear()
+        self._orders = None
+        return Told(*self.run(self._ask(BY_NAME[name], raw)))
+
     async def _ask(self, touchpoint: Touchpoint, raw: bytes) -> tuple[int, Any]:
         self._told: list[Reply] = []
         self._requests: list[DeliveryRequest] = []
@@ -264,7 +274,8 @@ class Sluice:
         return response.status, read(answer) if answer else None
 
     def _decide(self, envelope: Envelope, record: Outgoing) -> Reply | None:
-        assert self._orders is not None
+        if self._orders is None:
+            return None  # a question to Increff, which gives no answer
         told = self._orders.give([record], ())
         self._told += told.replies
         self._requests += told.requests
