@@ -70,7 +70,7 @@ def split(touchpoint: Touchpoint, raw: bytes) -> StockBatch:
     elif "consolidationType" not in members:
         raise bad_data("consolidationType: may not be null")
     try:
-        members, valid, failures = split_valid(members)
+        members, valid, failures, _names, _refused = split_valid(members)
     except ValidationError as error:
         raise bad_data(*problems(error)) from error
     location = consolidated_location(members["consolidationType"]) if consolidated else members["locationCode"]

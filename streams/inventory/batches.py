@@ -56,6 +56,11 @@ class Batch:
     members: dict[str, Any] = field(default_factory=dict)
     items: list[dict[str, Any]] = field(default_factory=list)
     failures: list[Any] = field(default_factory=list)
+    """Items to set aside, as the answer to a batch has them."""
+    names: list[str] = field(default_factory=list)
+    """The same by SKU, or by place where there is none."""
+    refused: list[str] = field(default_factory=list)
+    """SKUs among these."""
 
 
 NO_BATCH = Batch()
@@ -78,12 +83,12 @@ def members_of(record: Record) -> dict[str, Any]:
 def split_items(members: dict[str, Any]) -> Batch:
     """Separates the usable items. Stock is always validated, whoever says to have written it."""
     try:
-        members, items, failures = split_valid(members)
+        batch = Batch(*split_valid(members))
     except ValidationError as error:
         raise Poison("bad_data", "; ".join(problems(error))) from error
-    if failures and not items:
-        raise Poison("bad_data", faults_of(members))
-    return Batch(members, items, failures)
+    if batch.failures and not batch.items:
+        raise Poison("bad_data", faults_of(batch.members))
+    return batch
 
 
 def faults_of(members: dict[str, Any]) -> str:

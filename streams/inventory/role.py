@@ -44,6 +44,8 @@ _TYPES = {COMMAND + touchpoint.name for touchpoint in TOUCHPOINTS if touchpoint.
 POSITIONS = "inventory.positions"
 SKUS_LISTED = 20
 """SKUs that the reason of a rejected record names."""
+SKU_CHARS_LISTED = 80
+"""Characters of each: with twenty of them, the faults still fit a reason."""
 LOCATIONS_KEPT = 16_384
 """Locations whose partition is remembered, some 10 MB."""
 
@@ -138,7 +140,8 @@ class InventoryRole(Role):
 
     def _rejected(self, record: Record, batch: Batch) -> Effect:
         """The original record with the reason why some of its SKUs were not applied; the others were."""
-        reason = f"{len(batch.failures)} SKUs not applied, the others were: {faults_of(batch.members)}"
+        listed = ", ".join(name[:SKU_CHARS_LISTED] for name in batch.names[:SKUS_LISTED])
+        reason = f"{len(batch.failures)} SKUs not applied, the others were: {listed}: {faults_of(batch.members)}"
         return rejection(record, role=self.name, topic=self._source_name, code="bad_skus", reason=reason)
 
     def _older(self, record: Record, skus: set[str], said: int) -> Effect:

@@ -11,6 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 
 from gateway.http.answers import Refused, bad_data
 from topics.api.snapshots import RefusedLine
-from topics.contract.leniency import judged
+from topics.contract.leniency import judged, text_of
 from topics.contract.models.inventory import ConsolidatedPosition, Position
 from topics.contract.models.plain_stock import PlainQuantity
 from topics.records.json_text import JsonTextError, read, without_mark, write
@@ -58,9 +59,15 @@ _WANTED: dict[bool, tuple[str, ...]] = {
 }
 _NAMES = {consolidated: {name.lower(): name for name in members} for consolidated, members in _MEMBERS.items()}
 """The names of columns as some programs write these: spaces and capitals tell nothing apart."""
-_NUMBERS = frozenset(("quantity", "consolidatedQuantity", "listingId"))
+_QUANTITIES = ("quantity", "consolidatedQuantity")
+_DECIMAL = re.compile(r"\s*-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\s*", re.ASCII)
+"""A number as spreadsheets print it, `5.0` among them: CSV does not tell numbers from texts."""
+_WHOLE = re.compile("0|[1-9][0-9]*", re.ASCII)
+"""A number that has no other digits as text: 007 is a code."""
 
 
+_FIRST = itemgetter(0)
+_BRACE = set(b"{")
 _decode_plain = msgspec.json.Decoder(list[PlainQuantity]).decode
 
 
@@ -182,8 +189,8 @@ class Format(ABC):
 
     def _refuse(self, parsed: Parsed, line: int, error: str, item: Any) -> None:
         parsed.errors.append(RefusedLine(line=line, error=error))
-        sku = item.get("channelSkuCode") if isinstance(item, dict) else None
-        if isinstance(sku, str) and 0 < len(sku) <= CODE_MAX:
+        sku = text_of(item.get("channelSkuCode")) if isinstance(item, dict) else None
+        if sku is not None and 0 < len(sku) <= CODE_MAX:
             parsed.refused.append(sku)
         else:
             parsed.unreadable += 1
@@ -191,11 +198,11 @@ class Format(ABC):
 
 class Ndjson(Format):
     def parse(self, entries: Sequence[Entry]) -> Parsed:
-        joined = b"\n,".join([line for _, line in entries])
-        # Each line begins an item of its own: an item without objects in it could only go on behind a name.
-        begun = joined.count(b"\n,{") == len(entries) - 1 and joined.startswith(b"{")
-        if begun and self.is_plain(joined, len(entries)):
-            return Parsed(joined, len(entries))
+        lines = [line for _, line in entries]
+        joined = b"\n,".join(lines)
+        # Each line begins an item of its own: an item without objects in it goes on with a name.
+        if set(map(_FIRST, lines)) == _BRACE and self.is_plain(joined, len(lines)):
+            return Parsed(joined, len(lines))
         return self.judged((number, _json(line)) for number, line in entries)
 
 
@@ -203,7 +210,7 @@ class Csv(Format):
     def __init__(self, *, consolidated: bool) -> None:
         super().__init__(consolidated=consolidated)
         self._columns: list[tuple[str, bool]] = []
-        """The names of members, and whether they are numbers."""
+        """The names of members, and whether they are quantities."""
         self._open: _Open | None = None
 
     def head(self, entries: list[Entry]) -> tuple[bool, list[Entry]]:
@@ -225,7 +232,7 @@ class Csv(Format):
                 f"lacking: {', '.join(lacking) or 'none'}; unknown: {', '.join(unknown[:10]) or 'none'}; none may come "
                 "twice"
             )
-        self._columns = [(name, name in _NUMBERS) for name in columns if name is not None]
+        self._columns = [(name, name in _QUANTITIES) for name in columns if name is not None]
         return True, entries[1:]
 
     def parse(self, entries: Sequence[Entry]) -> Parsed:
@@ -266,7 +273,15 @@ class Csv(Format):
             return row
         if len(row) != len(self._columns):
             return ValueError(f"has {len(row)} fields where the header has {len(self._columns)}")
-        return self._item(row)
+        item = self._item(row)
+        for name in _QUANTITIES:
+            text = item.get(name)
+            if type(text) is str and _DECIMAL.fullmatch(text):
+                item[name] = float(text)
+        listing = item.get("listingId", "")
+        if len(listing) <= DIGITS_MAX and _WHOLE.fullmatch(listing):
+            item["listingId"] = int(listing)
+        return item
 
     def _item(self, row: list[str]) -> dict[str, Any]:
         return {

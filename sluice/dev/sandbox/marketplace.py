@@ -307,7 +307,7 @@ class MarketplaceSandbox(Sandbox):
 
     def _stock(self, members: dict[str, Any]) -> Answer:
         try:
-            members, items, failures = split_valid(members)
+            members, items, failures, _names, _refused = split_valid(members)
         except ValidationError as error:
             return self.error(400, "Input validation failed", problems(error))
         if is_consolidated_body(members):

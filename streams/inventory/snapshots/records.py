@@ -92,10 +92,11 @@ def _part(record: Record, name: str) -> SnapshotRecord:
         part, members = _judged(SnapshotPart, record)
         batch = split_items(members)
         items = {item["channelSkuCode"]: item for item in batch.items}
-        failed = [one if isinstance(one, str) else one["channelSkuCode"] for one in batch.failures]
-        refused = (*part.refused, *failed)
+        refused, has_unnamed = (*part.refused, *batch.refused), len(batch.names) > len(batch.refused)
         return SnapshotRecord(
-            location_of(members), lambda snapshots: snapshots.part(name, part.part, items, refused), batch
+            location_of(batch.members),
+            lambda snapshots: snapshots.part(name, part.part, items, refused, has_unnamed=has_unnamed),
+            batch,
         )
     found = {item.channelSkuCode: item for item in plain.inventories}
     return SnapshotRecord(plain.locationCode, lambda snapshots: snapshots.part(name, plain.part, found, plain.refused))

@@ -168,14 +168,24 @@ class Snapshots:
         elif len(kept.runs) > ENDING_MAX:
             self._end(run, ABANDONED, "too-many")
 
-    def part(self, name: str, number: int, items: Mapping[str, Any], refused: Iterable[str] = ()) -> None:
-        """`items` by SKU. `refused`: SKUs that the part names without a usable value, which stay as they are."""
+    def part(
+        self,
+        name: str,
+        number: int,
+        items: Mapping[str, Any],
+        refused: Iterable[str] = (),
+        *,
+        has_unnamed: bool = False,
+    ) -> None:
+        """`items` by SKU. `refused`: SKUs that the part names without a usable value, which stay as they are.
+        `has_unnamed`: an item has no SKU; it may be about any, so the snapshot sets none to 0."""
         run = self._found(name)
         if run is None:
             return
         if number < run.parts:
             self.ignored = REPEATED
             return
+        run.complete &= not has_unnamed
         run.gap |= number > run.parts
         run.parts = number + 1
         run.last_ms = self._now_ms

@@ -152,6 +152,7 @@ CSV_CASES: dict[str, tuple[bytes, Taken, list[int]]] = {
     "a CR inside": (b"A,5\rB,6\nC,1\n", [("C", 1)], [2]),
     "two CR": (b"A,5\r\r\nB,6\r\r\n", [("A", 5), ("B", 6)], []),
     "not UTF-8": (b"A\xff,5\nB,6\n", [("B", 6)], [2]),
+    "numbers of spreadsheets": (b'A,5.0\nB,1e3\nC,2.5\nD, 7 \nE,"1,000"\n', [("A", 5), ("B", 1000), ("D", 7)], [4, 6]),
     "a line separator of Unicode": ("A\u2028B,5\n".encode(), [("A\u2028B", 5)], []),
 }
 

@@ -75,6 +75,7 @@ def test_bad_skus_are_set_aside_with_their_reasons_and_the_good_ones_applied() -
     assert (effect.topic, effect.key, effect.value) == ("commands.rejected", given.key, given.value)
     assert effect.headers[: len(given.headers)] == given.headers
     assert headers["sluice-rejected-code"] == b"bad_skus"
+    assert headers["sluice-rejected-reason"].startswith(b"2 SKUs not applied, the others were: B, C: inventories[1]")
     assert b"inventories[1].quantity" in headers["sluice-rejected-reason"]
     assert b"inventories[2].quantity" in headers["sluice-rejected-reason"]
     assert headers["sluice-rejected-topic"] == b"sluice.inventory.updates.v1"

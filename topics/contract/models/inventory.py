@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
 from topics.contract.leniency import judged, normalised
-from topics.schema_base import SKUS_MAX, Body, Code, Count, Kind, Long, Reading, Text, Time
+from topics.schema_base import CODE_MAX, SKUS_MAX, Body, Code, Count, Kind, Long, Reading, Text, Time
 
 SEARCH_SKUS_MAX = 1_000
 """SKUs of one search: the contract names no limit, so this bounds one answer."""
@@ -15,13 +15,6 @@ SEARCH_SKUS_MAX = 1_000
 
 StockLocationCode = Annotated[Code, Field(pattern="^[^~]")]
 """`~` begins the pseudo-locations of consolidated stock (topics.stock.positions.CONSOLIDATED)."""
-
-
-class SkuOnly(Body):
-    """Members that a stock item must have for its batch to be answerable: without a code it could not be listed as
-    failed."""
-
-    channelSkuCode: Code
 
 
 class Position(Body):
@@ -121,26 +114,41 @@ class SearchSkuAnswer(Body):
 
 
 class _LocationEnvelope(Body):
+    """Members that a batch must have, whatever its items are."""
+
     locationCode: StockLocationCode
-    inventories: Annotated[list[SkuOnly], Field(max_length=SKUS_MAX)]
+    inventories: Annotated[list[Any], Field(max_length=SKUS_MAX)]
 
 
 class _ConsolidatedEnvelope(Body):
     consolidationType: Literal["ALL", "STORE"]
-    inventories: Annotated[list[SkuOnly], Field(max_length=SKUS_MAX)]
+    inventories: Annotated[list[Any], Field(max_length=SKUS_MAX)]
+
+
+class SplitBatch(NamedTuple):
+    """A stock batch as it is read (topics/contract/leniency.py), item by item."""
+
+    members: dict[str, Any]
+    valid: list[dict[str, Any]]
+    failures: list[Any]
+    """The failures as the answer's `failureList` names them."""
+    names: list[str]
+    """The same failures by code, or by place where the code is none."""
+    refused: list[str]
+    """SKUs that the batch names without a usable value."""
 
 
 def is_consolidated_body(members: dict[str, Any]) -> bool:
     return "consolidationType" in members
 
 
-def split_valid(members: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]], list[Any]]:
-    """A stock batch as it is read (topics/contract/leniency.py), its valid items, and the failures as the answer's
-    `failureList` shows them.
+def split_valid(members: dict[str, Any]) -> SplitBatch:
+    """Judges a stock batch item by item.
 
-    Location-wise (no top-level `consolidationType`): failures are SKU codes; consolidated: the items as they came.
-    A SKU that comes twice counts with its last value, valid or not. Equal positions have equal bytes, however their
-    quantities were printed. Raises ValidationError when the batch as a whole is unusable.
+    Location-wise (no top-level `consolidationType`), `failureList` has codes; consolidated, the items as they came. An
+    item without a code is named by its place. A SKU that comes twice counts with its last value, valid or not. Equal
+    positions have equal bytes, however their quantities were printed. Raises ValidationError when the batch as a whole
+    is unusable.
     """
     consolidated, own = is_consolidated_body(members), members
     batch: type[Body] = ConsolidatedAtp if consolidated else LocationWiseAtp
@@ -149,18 +157,46 @@ def split_valid(members: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str,
     except ValidationError:
         members = normalised(batch, members)
         (_ConsolidatedEnvelope if consolidated else _LocationEnvelope).model_validate(members)
-        sound = False
     else:
-        sound = consolidated or not any(_has_foreign_quantity(item) for item in members["inventories"])
-    latest = list({item["channelSkuCode"]: item for item in members["inventories"]}.values())
-    valid = latest if sound else [item for item in latest if _is_valid(item, consolidated)]
-    failures: list[Any] = []
-    if not sound:
-        kept = {item["channelSkuCode"] for item in valid}
-        pairs = zip(members["inventories"], own["inventories"], strict=True)
-        failed = {item["channelSkuCode"]: came for item, came in pairs if item["channelSkuCode"] not in kept}
-        failures = list(failed.values() if consolidated else failed)
-    return members, valid, failures
+        if consolidated or not any(_has_foreign_quantity(item) for item in members["inventories"]):
+            return SplitBatch(members, list(_latest(members["inventories"]).values()), [], [], [])
+    items, came = members["inventories"], own["inventories"]
+    places: dict[str, int] = {}
+    unnamed: list[int] = []
+    for place, item in enumerate(items):
+        if _has_code(item):
+            places[item["channelSkuCode"]] = place
+        else:
+            unnamed.append(place)
+    failed = {place: None for place in places.values() if not _is_valid(items[place], consolidated)}
+    names = {place: _name(place, items[place]) for place in sorted((*failed, *unnamed))}
+    return SplitBatch(
+        members,
+        [items[place] for place in places.values() if place not in failed],
+        [_came(came[place], name) for place, name in names.items()] if consolidated else list(names.values()),
+        list(names.values()),
+        [items[place]["channelSkuCode"] for place in failed],
+    )
+
+
+def _latest(items: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {item["channelSkuCode"]: item for item in items}
+
+
+def _has_code(item: Any) -> bool:
+    code = item.get("channelSkuCode") if isinstance(item, dict) else None
+    return isinstance(code, str) and 0 < len(code) <= CODE_MAX
+
+
+def _name(place: int, item: Any) -> str:
+    """The name of a failed item: its code, too long or not; else its place."""
+    code = item.get("channelSkuCode") if isinstance(item, dict) else None
+    return code if isinstance(code, str) and code else f"inventories[{place}]"
+
+
+def _came(item: Any, name: str) -> dict[str, Any]:
+    """A failed item as consolidated answers have it: as it came, if it is an object at all."""
+    return item if isinstance(item, dict) else {"channelSkuCode": name}
 
 
 def _has_foreign_quantity(item: dict[str, Any]) -> bool:

@@ -70,6 +70,23 @@ async def test_lines_that_cannot_be_taken_are_told_by_their_number_and_stay_as_t
         assert here.kafka.stock() == {"A": 5, "B": 2, "C": 0}
 
 
+async def test_codes_of_lines_may_be_numbers() -> None:
+    body = b'{"channelSkuCode":4711,"quantity":2.0}\n{"channelSkuCode":4712,"quantity":"many"}\n'
+    async with stage() as here:
+        await here.put(lines({"4712": 3, "old": 1}), NDJSON)
+        status, told = await here.put(body, NDJSON, "?complete=true")
+        assert (status, told["refused"], told["notComplete"]) == (200, 1, None)
+        assert here.kafka.stock() == {"4711": 2, "4712": 3, "old": 0}
+        path = "/api/inventory/snapshots/demo/~ALL"
+        await here.put(b"channelSkuCode,consolidatedQuantity,listingId\nA,1,007\nB,1,7\n", CSV, path=path)
+        assert here.kafka.worker is not None
+        found = [orjson.loads(value) for key, value in here.kafka.worker.table.items() if is_position(key)]
+        assert {item["channelSkuCode"]: item.get("listingId") for item in found if "listingId" in item} == {
+            "A": "007",
+            "B": 7,
+        }
+
+
 async def test_a_line_without_a_sku_may_be_any_so_nothing_becomes_0() -> None:
     async with stage() as here:
         await here.put(lines({"A": 1, "B": 2}), NDJSON)
@@ -122,7 +139,7 @@ async def test_consolidated_stock_has_its_own_path_and_members() -> None:
         other = {**item, "channelSkuCode": "B"}
         status, _ = await here.put(orjson.dumps(item) + b"\n" + orjson.dumps(other), NDJSON, path=path)
         assert (status, here.kafka.stock()) == (200, {"A": 7, "B": 7})
-        body = b"channelSkuCode,consolidatedQuantity,listingId\nA,7,9\n"
+        body = b"channelSkuCode,consolidatedQuantity,listingId\nA,7.0,9\n"
         status, told = await here.put(body, CSV, "?complete=true", path=path)
         assert (status, told["changed"], told["zeroed"]) == (200, 1, 1)
         assert here.kafka.stock() == {"A": 7, "B": 0}
