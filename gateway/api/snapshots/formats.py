@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from gateway.http.answers import Refused, bad_data
 from topics.api.snapshots import RefusedLine
-from topics.contract.leniency import judged, text_of
+from topics.contract.leniency import as_text, judged
 from topics.contract.models.inventory import ConsolidatedPosition, Position
 from topics.contract.models.plain_stock import PlainQuantity
 from topics.records.json_text import JsonTextError, read, without_mark, write
@@ -189,7 +189,7 @@ class Format(ABC):
 
     def _refuse(self, parsed: Parsed, line: int, error: str, item: Any) -> None:
         parsed.errors.append(RefusedLine(line=line, error=error))
-        sku = text_of(item.get("channelSkuCode")) if isinstance(item, dict) else None
+        sku = as_text(item.get("channelSkuCode")) if isinstance(item, dict) else None
         if sku is not None and 0 < len(sku) <= CODE_MAX:
             parsed.refused.append(sku)
         else:
