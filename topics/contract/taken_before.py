@@ -67,5 +67,6 @@ class TakenForms:
         statuses, patterns = self._forms.get(touchpoint, (frozenset(), ()))
         if status in statuses:
             return True
-        text = words.replace("_", " ")
-        return any(pattern.search(text) for pattern in patterns)
+        # ORDER_ALREADY_EXISTS is words, too.
+        texts = (words, words.replace("_", " "))
+        return any(pattern.search(text) for pattern in patterns for text in texts)
