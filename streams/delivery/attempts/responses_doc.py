@@ -43,6 +43,7 @@ A relay repeats faster, and only until its caller's deadline. Redirects are neve
 {RESPONSE_BYTES_MAX >> 20} MiB, decompressed; of one with more than {VALUES_MAX:,} JSON values only the words
 below are read. A 401 or 403 concerns the credentials: they are read again, or requested where the channel has
 `marketplace_credential`, and the request is sent again; no order is given up for a password.
+A refusal of a repeat may tell that the first was carried out: [lost-answers.md](lost-answers.md).
 
 """
 
