@@ -6,11 +6,14 @@ from typing import Any
 
 from pydantic import Field
 
-from topics.records.envelope import ID_CHARS_MAX
+from topics.records.envelope import ID_CHARS_MAX, INTEGER_MAX
 from topics.schema_base import TEXT_MAX, Body, Code
 
 REASON_CHARS_MAX = 500
 """Characters of an operator's reason: a sentence for those who read the order's history."""
+
+REFUSED_ALIKE_MAX = 1 << 53
+"""Most refused calls that one record counts: beyond it JSON readers lose digits."""
 
 
 class ShipmentManifestedTold(Body):
@@ -72,12 +75,12 @@ class CallRefused(Body):
 
     touchpoint: str
     subject: Code
-    status: int | None
+    status: int | None = Field(ge=100, le=599)
     code: str
     reason: str
-    count: int
-    firstAtMs: int
-    lastAtMs: int
+    count: int = Field(ge=1, le=REFUSED_ALIKE_MAX)
+    firstAtMs: int = Field(ge=0, le=INTEGER_MAX)
+    lastAtMs: int = Field(ge=0, le=INTEGER_MAX)
     eventId: str
     source: str
     address: str

@@ -163,9 +163,14 @@ def _refused_call(call: Document) -> Iterator[str]:
     caller = call.get("address") or call.get("source")
     again = f", {call['count']} times since {_time(call.get('firstAtMs'))}" if call.get("count", 1) > 1 else ""
     answer = f"{call.get('touchpoint')} of {caller}: {status}{call.get('code')}"
-    yield f"{_time(call.get('lastAtMs'))}  {answer}{again}  ({call.get('eventId')})"
+    yield _printable(f"{_time(call.get('lastAtMs'))}  {answer}{again}  ({call.get('eventId')})")
     if call.get("reason"):
-        yield f"  {' '.join(str(call['reason']).split())}"
+        yield f"  {_printable(' '.join(str(call['reason']).split()))}"
+
+
+def _printable(text: str) -> str:
+    """Replace what a producer may have sent to steer a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _attempts(attempts: Iterable[Document]) -> Iterator[str]:

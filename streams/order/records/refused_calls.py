@@ -17,8 +17,9 @@ from streams.order.model.effects import NoteRefusal, ReplyTo
 from streams.runtime.role import Table
 from topics.contract.refusals import answered_as
 from topics.contract.touchpoints import BY_NAME
-from topics.records.models import CallRefused
+from topics.records.models import REFUSED_ALIKE_MAX, CallRefused
 from topics.records.unreadable import UNREADABLE
+from topics.schema_base import TEXT_MAX
 
 REFUSED = "orders.refused"
 
@@ -113,7 +114,7 @@ class RefusedCalls:
             if same.event == call.event:
                 return  # its record was produced twice
             calls.remove(same)
-            call.count += same.count
+            call.count = min(call.count + same.count, REFUSED_ALIKE_MAX)
             call.first_ms = min(call.first_ms, same.first_ms)
             call.last_ms = max(call.last_ms, same.last_ms)
         calls.append(call)
@@ -159,15 +160,15 @@ def call_of_record(body: dict[str, Any], now_ms: int) -> RefusedCall:
     told = CallRefused.model_validate(body)
     return RefusedCall(
         touchpoint=told.touchpoint,
-        code=told.code[: limits.MESSAGE_MAX],
+        code=told.code[:TEXT_MAX],
         reason=told.reason[: limits.MESSAGE_MAX],
         status=told.status,
-        count=max(1, told.count),
+        count=told.count,
         first_ms=min(told.firstAtMs, now_ms),
         last_ms=min(told.lastAtMs, now_ms),
-        event=told.eventId,
-        source=told.source,
-        address=told.address,
+        event=told.eventId[:TEXT_MAX],
+        source=told.source[:TEXT_MAX],
+        address=told.address[:TEXT_MAX],
     )
 
 
@@ -181,8 +182,8 @@ def call_of_refusal(refusal: NoteRefusal, source: str, now_ms: int) -> RefusedCa
         status=status if isinstance(refusal.address, int) else None,
         first_ms=now_ms,
         last_ms=now_ms,
-        event=refusal.event,
-        source=source,
+        event=refusal.event[:TEXT_MAX],
+        source=source[:TEXT_MAX],
     )
 
 

@@ -31,7 +31,9 @@ from tests.support.orders import (
 )
 from tests.support.orders_log import PARTITIONS, Logs, make_channels
 from topics.records.envelope import CALL_REFUSED, COMMAND, GATEWAY_SOURCE, ORDER_QUERY, Envelope
+from topics.records.json_text import write
 from topics.records.keys import order_key, partition_of, return_key
+from topics.records.models import REFUSED_ALIKE_MAX
 from topics.records.verdicts import decode_reply
 
 KEY = order_key(CHANNEL, CODE)
@@ -57,6 +59,7 @@ def refused(event: str = "e1", code: str = CODE, **changes: Any) -> dict[str, An
 
 
 def tell(logs: Logs, *bodies: dict[str, Any], key: bytes | None = None) -> None:
+    """Has a gateway tell of refused calls."""
     for body in bodies:
         code = body.get("subject", CODE)
         of_return = str(body.get("touchpoint")).endswith(("return-order", "returns"))
@@ -271,13 +274,44 @@ def test_a_gateway_that_tells_twice_is_heard_once() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"touchpoint": "unheard-of"}, {"count": "many"}, {"reason": None}, {"subject": "x" * 256}, {"lastAtMs": "now"}],
+    [
+        {"touchpoint": "unheard-of"},
+        {"count": "many"},
+        {"reason": None},
+        {"subject": "x" * 256},
+        {"lastAtMs": "now"},
+        {"count": 0},
+        {"count": 10**30},
+        {"firstAtMs": 10**30},
+        {"lastAtMs": -1},
+        {"status": 10**30},
+        {"status": 7},
+    ],
 )
 def test_a_record_that_tells_nothing_is_set_aside(changes: dict[str, Any]) -> None:
     logs = Logs()
-    tell(logs, {**refused(), **changes}, key=KEY)
+    told = {**refused(), **changes}
+    envelope = Envelope(id="e1", type=CALL_REFUSED, source=GATEWAY_SOURCE, channel=CHANNEL)
+    logs.append(KEY, write(told), envelope.headers())
+    logs.run()
     assert [code for code, _ in logs.rejected] == ["BAD_DATA"]
     assert asked(logs) is None
+
+
+def test_a_count_ends_where_json_readers_lose_digits_and_texts_are_cut() -> None:
+    logs = Logs()
+    tell(logs, refused(count=REFUSED_ALIKE_MAX), refused("e2", count=REFUSED_ALIKE_MAX))
+    long = dict.fromkeys(("reason", "source", "address", "code", "eventId"), "x" * 900)
+    tell(logs, {**refused(), **long})
+    first, second = calls_of(logs)
+    assert first["count"] == REFUSED_ALIKE_MAX
+    assert {name: len(second[name]) for name in long} == {
+        "reason": 500,
+        "source": 255,
+        "address": 255,
+        "code": 255,
+        "eventId": 255,
+    }
 
 
 def test_a_record_in_a_wrong_partition_finds_its_order() -> None:

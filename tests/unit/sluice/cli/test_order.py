@@ -157,7 +157,7 @@ REFUSED_CALLS = [
         "firstAtMs": 1_750_000_002_000,
         "lastAtMs": 1_750_000_002_000,
         "eventId": "e2",
-        "source": "/wms",
+        "source": "/wms\x1b[2J",
         "address": None,
     },
 ]
@@ -165,7 +165,7 @@ REFUSED_SHOWN = (
     "Refused calls",
     "create-outward-order of 10.0.0.1: 400 BAD_DATA, 3 times since 2025-06-1",
     "(e1)\n    Input validation failed: [onHold: must be true or false]\n",
-    "pack-order of /wms: ORDER_UNKNOWN  (e2)",
+    "pack-order of /wms?[2J: ORDER_UNKNOWN  (e2)",
 )
 
 
