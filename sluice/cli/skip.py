@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import logging
+import math
 from typing import Any
 
 import click
@@ -19,8 +20,9 @@ from sluice.errors import StartError
 @click.argument("record", metavar="TOPIC/PARTITION/OFFSET")
 @click.option("--reason", required=True, help="Why, for those who find it in commands.rejected.")
 @click.option("--by", metavar="NAME", help="Who says so.  [default: your login name]")
+@click.option("--wait", is_flag=True, help="Wait until the role has skipped it; Ctrl-C only ends the wait.")
 @cluster_options
-def skip(record: str, reason: str, by: str | None, **overrides: Any) -> None:
+def skip(record: str, reason: str, by: str | None, wait: bool, **overrides: Any) -> None:
     """Have a role leave out one record of its topic: it goes to commands.rejected, with the code `skipped`.
 
     For a record that nothing else gets a role past: /ready of the role and its log name it. The role may run, wait or
@@ -37,7 +39,11 @@ def skip(record: str, reason: str, by: str | None, **overrides: Any) -> None:
         raise click.UsageError(f"--reason must have 1 to {skipping.REASON_CHARS_MAX} characters")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # everything it logs, it raises as well
     try:
-        outcome = asyncio.run(skipping.skip(settings, place, by or getpass.getuser(), reason.strip()))
+        outcome = asyncio.run(
+            skipping.skip(
+                settings, place, by or getpass.getuser(), reason.strip(), math.inf if wait else skipping.TAKES_S
+            )
+        )
     except KafkaConnectionError as error:
         raise StartError(f"Kafka at {settings.kafka} does not answer; name another with --kafka HOST:PORT") from error
     except KafkaError as error:

@@ -70,8 +70,9 @@ def place_of(text: str, settings: Settings) -> Place:
     return Place(source, int(found["partition"]), int(found["offset"]))
 
 
-async def skip(settings: Settings, place: Place, by: str, reason: str) -> SkipOutcome:
-    """Raises SkipError for a record that is not there or was decided, KafkaError when Kafka does not answer."""
+async def skip(settings: Settings, place: Place, by: str, reason: str, takes_s: float = TAKES_S) -> SkipOutcome:
+    """Raises SkipError for a record that is not there or was decided, KafkaError when Kafka does not answer. `takes_s`:
+    how long to wait for the role to skip it."""
     rejected = BY_NAME["commands.rejected"].full_name(settings.topic_prefix)
     consumer = clients.consumer(settings, CLIENT_ID)
     admin = clients.admin(settings, request_timeout_s=REQUEST_TIMEOUT_S)
@@ -82,7 +83,7 @@ async def skip(settings: Settings, place: Place, by: str, reason: str) -> SkipOu
         partitions = await _partitions(admin, rejected)
         since = await consumer.end_offsets([TopicPartition(rejected, number) for number in partitions])
         await _write(settings, place, Skip(by=by, reason=reason, atMs=round(time.time() * 1000)))
-        deadline = time.monotonic() + TAKES_S
+        deadline = time.monotonic() + takes_s
         while done <= place.offset and time.monotonic() < deadline:
             await asyncio.sleep(_POLL_S)
             done = await _committed(admin, settings, place)
