@@ -157,7 +157,7 @@ TOPICS: tuple[Topic, ...] = (
         retention_ms=90 * DAY_MS,
         writers=("delivery",),
         readers=("gateway", "operators"),
-        why="Requests that were given up, with reasons and attempts, and their later outcomes",
+        why="Requests that were given up or refused, with reasons and attempts, and their later outcomes",
         personal_data=True,
     ),
     Topic(
