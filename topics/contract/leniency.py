@@ -121,6 +121,12 @@ def _digits(value: int) -> str | None:
         return None
 
 
+def flag_of(value: Any) -> bool | None:
+    """A flag in an answer, read as that of a request; None where the value is none."""
+    read = _flag(value)
+    return read if type(read) is bool else None
+
+
 def _flag(value: Any) -> Any:
     """An integer is true unless it is 0."""
     kind = type(value)

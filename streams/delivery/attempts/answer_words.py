@@ -13,6 +13,7 @@ from typing import Any
 from streams.delivery.attempts.answer_body import accepts
 from streams.delivery.ports import AnswerFault
 from topics.contract.answer_names import WRAPPERS, is_nothing, plain, unwrapped
+from topics.contract.leniency import flag_of
 from topics.values import value
 
 HAS_ERROR = "haserror"
@@ -35,7 +36,6 @@ NAME_MAX = max(map(len, WORDS)) + 4
 
 _LOOKED_AT = WORDS | WRAPPERS
 
-_FLAGS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _CONSTANT = re.compile(r"[A-Z]+(_[A-Z]+)*")
 """Increff's error codes, such as `BAD_DATA` (contract 0.3)."""
 
@@ -69,14 +69,14 @@ def objection_in(members: dict[str, Any]) -> Objection | None:
 
 
 def _contracts_word(has_error: Any) -> Objection | None:
-    flag = _flag(has_error)
+    flag = flag_of(has_error)
     if flag is None:
         return Objection(AnswerFault.UNCLEAR, f"hasError is neither true nor false: {str(has_error)[:200]!r}")
     return Objection(None) if flag else None
 
 
 def _fails(name: str, content: Any, said: dict[str, Any]) -> bool:
-    if name in FLAGS and (_flag(content) is False or _word(content) in FAILED):
+    if name in FLAGS and (flag_of(content) is False or _word(content) in FAILED):
         return True
     if name in STATES and (content is False or _word(content) in FAILED):
         return True
@@ -100,9 +100,3 @@ def _word(content: Any) -> str:
     if isinstance(content, str):
         return content.strip().lower()
     return str(content) if type(content) is int else ""
-
-
-def _flag(content: Any) -> bool | None:
-    if isinstance(content, int):
-        return content != 0
-    return _FLAGS.get(content.strip()) if isinstance(content, str) else None

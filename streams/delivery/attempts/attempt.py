@@ -11,7 +11,16 @@ from streams.delivery.attempts.response_headers import spent_until_ms
 from streams.delivery.attempts.retry_schedule import RetrySchedule
 from streams.delivery.outbox import reports
 from streams.delivery.outbox.records import OUTBOX, OutboxEntry, entry_key
-from streams.delivery.ports import Answer, AttemptResult, Call, Clock, ResponseClass, Sender, UnreadableBodyError
+from streams.delivery.ports import (
+    FAULTS,
+    Answer,
+    AttemptResult,
+    Call,
+    Clock,
+    ResponseClass,
+    Sender,
+    UnreadableBodyError,
+)
 from streams.runtime.role import Change, Effect
 from topics.contract.definition import Mode, WhenDead
 from topics.records.deliveries import Conclusion, OutcomeKind
@@ -56,7 +65,7 @@ async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResul
         status=answer.status,
         body=verdict.body,
         message=verdict.message,
-        error=answer.error,
+        error=answer.error or (f"the answer {FAULTS[verdict.fault]}" if verdict.fault else ""),
         not_before_ms=verdict.not_before_ms,
         spent_until_ms=spent_until_ms(answer.headers, now_ms),
         far_side=answer.far_side,

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from streams.delivery.outbox.records import OutboxEntry
-from streams.delivery.ports import AttemptResult, ResponseClass
+from streams.delivery.ports import AnswerFault, AttemptResult, ResponseClass
 from topics.contract.taken_before import TakenForms
 from topics.subscriptions.model import KINDS
 
@@ -28,9 +28,14 @@ CARRIED_OUT = "carried out before, by an attempt whose answer was lost"
 _ERROR_MEMBERS = frozenset({"hasError", "errorMessage"})
 
 
+def is_refusal(result: AttemptResult) -> bool:
+    """Whether the answer says that the call failed, in the contract's words or in others."""
+    return result.kind is ResponseClass.REFUSED or result.fault is AnswerFault.FAILED
+
+
 def leaves_doubt(result: AttemptResult) -> bool:
     """Whether the far side may have carried out the attempt."""
-    if result.kind in (ResponseClass.DELIVERED, ResponseClass.REFUSED):
+    if result.kind is ResponseClass.DELIVERED or is_refusal(result):
         return False
     return result.status not in NOT_DONE
 
@@ -45,7 +50,7 @@ def is_in_doubt(entry: OutboxEntry, owned_since_ms: int) -> bool:
 
 def as_taken(entry: OutboxEntry, result: AttemptResult, forms: TakenForms, owned_since_ms: int) -> AttemptResult:
     """The result of an attempt, as a success where it says that an attempt before it was one."""
-    if result.kind is not ResponseClass.REFUSED or not is_in_doubt(entry, owned_since_ms):
+    if not is_refusal(result) or not is_in_doubt(entry, owned_since_ms):
         return result
     touchpoint = KINDS[entry.request.touchpoint]
     if not forms.are_said(touchpoint.name, result.status, _words(result)):
@@ -56,7 +61,7 @@ def as_taken(entry: OutboxEntry, result: AttemptResult, forms: TakenForms, owned
         known = touchpoint.response.model_fields.keys() - _ERROR_MEMBERS
         body = {name: value for name, value in (result.body or {}).items() if name in known}
     message = f"{CARRIED_OUT}: {result.message}" if result.message else CARRIED_OUT
-    return replace(result, kind=ResponseClass.DELIVERED, body=body, message=message, taken_before=True)
+    return replace(result, kind=ResponseClass.DELIVERED, body=body, message=message, fault=None, taken_before=True)
 
 
 def _words(result: AttemptResult) -> str:

@@ -21,7 +21,7 @@ from streams.delivery import metrics
 from streams.delivery.admission.admission import Admission, Flight
 from streams.delivery.admission.bytes_in_flight import LARGE_BYTES
 from streams.delivery.attempts.attempt import Finished, expire, finish
-from streams.delivery.attempts.doubt import as_taken
+from streams.delivery.attempts.doubt import as_taken, is_refusal
 from streams.delivery.attempts.gaps import abandon, watermark
 from streams.delivery.attempts.retry_schedule import schedule_of
 from streams.delivery.destinations import taken_forms_of, when_dead_of
@@ -33,7 +33,7 @@ from streams.delivery.lanes.ready_queue import LaneTurn
 from streams.delivery.lanes.spilled import SpilledLanes
 from streams.delivery.outbox import reports
 from streams.delivery.outbox.records import OUTBOX, OutboxEntry, entry_key, timeout_s
-from streams.delivery.ports import AttemptResult, Call, ResponseClass, Withheld
+from streams.delivery.ports import AttemptResult, Call, Withheld
 from streams.delivery.subscribers.health import NOTHING_TO_NOTE, SubscriptionHealth
 from streams.delivery.tasks import Spawn
 from streams.runtime.role import Change, Table
@@ -226,7 +226,7 @@ class LaneRequests:
 
     def _judge_doubt(self, entry: OutboxEntry, result: AttemptResult) -> AttemptResult:
         """A refusal that tells of an earlier success counts as that success."""
-        if result.kind is not ResponseClass.REFUSED or self._taken_forms is None:
+        if self._taken_forms is None or not is_refusal(result):
             return result
         judged = as_taken(entry, result, self._taken_forms, self._owned_since_ms)
         if judged.taken_before:

@@ -202,7 +202,7 @@ class LocationSender:
         answer = read_answer(result.body, batch.items) if result.kind is ResponseClass.DELIVERED else ALL_TAKEN
         if answer.fault:
             UNUSABLE.labels(self.channel, self.touchpoint.name, AnswerFault.UNNAMED).inc()
-            result = replace(result, kind=ResponseClass.RETRY, message=answer.fault, fault=AnswerFault.UNNAMED)
+            result = replace(result, kind=ResponseClass.RETRY, error=answer.fault, fault=AnswerFault.UNNAMED)
         if result.kind is ResponseClass.DELIVERED:
             await self._acknowledge(batch, answer, result.at_ms)
         else:
@@ -279,7 +279,7 @@ class LocationSender:
                 failures=refused.failures,
                 since_ms=refused.since_ms,
                 status=None if result is None else result.status,
-                words=(result.error or result.message or "not taken") if result is not None else "not taken",
+                words=(result.message or result.error or "not taken") if result is not None else "not taken",
             )
         for sku in changes.accepted:
             listener.on_accepted(self, sku)
@@ -309,5 +309,5 @@ class LocationSender:
             result.kind.value,
             result.status,
             result.took_ms,
-            result.error or result.message,
+            result.message or result.error,
         )

@@ -135,7 +135,7 @@ class Reconciler:
             found = quantities_in(result)
             if found is not None:
                 return found
-            why = result.error or result.message or "its answer has no `inventories` that can be read"
+            why = result.message or result.error or "its answer has no `inventories` that can be read"
             wait_ms = min(RETRY_MAX_MS, RETRY_FIRST_MS << failures)
             await self._pause(max(wait_ms, (result.not_before_ms or 0) - self._clock.now_ms()))
         raise UnreadableError(

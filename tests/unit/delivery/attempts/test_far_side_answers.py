@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from streams.delivery.attempts import attempt as attempts
@@ -77,3 +78,45 @@ def test_an_answer_of_too_many_values_is_judged_by_few_of_them() -> None:
     relay = classify(BY_NAME["pack-order"], None, Answer(status=200, body=raw % b"false"), 0)
     assert (relay.kind, relay.body) == (ResponseClass.RETRY, None)
     assert "too many values" in relay.message
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b"<html><title>Sign in, Jane Doe</title>", "HTML"),
+        (b'{"success":false,"message":"Jane Doe is unknown"}', "other words"),
+        (b'{"hasError":"Jane Doe"}', "neither true nor false"),
+        (b'{"errorMessage":"Jane Doe",}', "cannot be read"),
+    ],
+)
+async def test_an_attempt_says_what_was_wrong_with_its_answer_and_quotes_nothing_of_it(raw: bytes, why: str) -> None:
+    """The order's history and its dead letter have the far side's words, records of attempts may not name people."""
+    worker = await Played(channels_for(increff={"retry_for_s": 3})).start()
+    worker.sender.far = lambda _call, _: Answer(status=200, body=raw)
+    worker.give(request_for("create-outward-order", "A", "create"))
+    await worker.clock.run_for(60_000)
+    attempts = [
+        orjson.loads(effect.value) for effect in worker.durable.effects if effect.topic == "deliveries.attempts"
+    ]
+    assert len(attempts) > 1
+    for attempt in attempts:
+        assert (attempt["status"], attempt["class"]) == (200, "retry")
+        assert why in attempt["error"]
+        assert b"Jane" not in orjson.dumps(attempt)
+    [letter] = [orjson.loads(effect.value) for effect in worker.durable.effects if effect.topic == "deliveries.dead"]
+    assert "Jane Doe" in letter["message"]
+    assert all("Jane Doe" in outcome.message for outcome in worker.outcomes())
+
+
+@pytest.mark.parametrize(
+    "lost", [Answer(status=None, error="reset"), Answer(status=200, body=b"<html>"), Answer(status=500)]
+)
+async def test_a_repeat_that_fails_in_other_words_because_it_was_carried_out_is_a_success(lost: Answer) -> None:
+    worker = await Played(channels_for()).start()
+    worker.sender.far = lambda _call, before: (
+        lost if before == 0 else Answer(status=200, body=b'{"success":false,"message":"Order A already exists"}')
+    )
+    worker.give(request_for("create-outward-order", "A", "create"))
+    await worker.clock.run_for(60_000)
+    assert worker.final() == {"create": "delivered"}
+    assert len(worker.sender.arrivals) == 2
