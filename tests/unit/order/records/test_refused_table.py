@@ -1,4 +1,4 @@
-"""The table of refused calls: bounded per entity and per partition, and a new owner lets go of what the old one would."""
+"""The table of refused calls: bounded per entity and per partition; a new owner lets go of what the old one would."""
 
 from __future__ import annotations
 
