@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
 from collections.abc import Callable
 
 from tests.e2e.stack import Stack, create_order, pack
 
 Code = Callable[[], str]
 ShipmentId = Callable[[], int]
+UNMAPPED = {"code": "BAD_DATA", "message": "Input validation failed", "description": "[channelSkuCode: not mapped]"}
 
 
 async def test_an_unchanged_create_is_answered_again_and_not_sent_again(stack: Stack, code: Code) -> None:
@@ -94,3 +98,75 @@ async def test_a_refusal_of_the_marketplace_reaches_the_warehouse_user(
     assert "Address is being changed" in refused.body["errorMessage"]
     taken = await stack.as_increff("POST", "/orders/pack", pack(order, shipment))
     assert taken.status == 200, taken
+
+
+# An operator pushes on what was refused
+
+
+async def sluice(stack: Stack, *arguments: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "sluice",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "SLUICE_URL": stack.url},
+    )
+    output, _ = await process.communicate()
+    return process.returncode or 0, output.decode()
+
+
+async def test_an_order_whose_sku_was_not_mapped_is_pushed_on(stack: Stack, code: Code) -> None:
+    order = code()
+    fault = {"touchpoint": "create-outward-order", "status": 400, "times": 1, "body": UNMAPPED}
+    await stack.misbehave("increff", fault)
+    await stack.as_marketplace("POST", "/orders/outward", create_order(order))
+    document = await stack.reaches(order, "REJECTED")
+    refused = document["deliveries"][0]["id"]
+
+    status, output = await sluice(stack, "deliveries", "retry", order, refused)
+    assert (status, "`sluice orders resubmit" in output) == (2, True), output
+    status, output = await sluice(stack, "redrive", "--order", order)
+    assert "0 to send" in output
+    status, output = await sluice(stack, "orders", "resubmit", order)
+    assert (status, "would be sent" in output, "not mapped" in output) == (0, True, True), output
+    assert len(await stack.seen("increff", "create-outward-order", order)) == 1
+
+    status, output = await sluice(stack, "orders", "resubmit", order, "--yes", "--reason", "mapped", "--wait")
+    assert (status, ": delivered" in output) == (0, True), output
+    document = await stack.reaches(order, "SUBMITTED")
+    arrived = await stack.seen("increff", "create-outward-order", order)
+    assert arrived[0]["body"] == arrived[1]["body"]
+    assert [fact["name"] for fact in document["facts"]] == [
+        "order-created",
+        "order-rejected",
+        "order-created",
+        "request-resubmitted",
+        "order-submitted",
+    ]
+    status, output = await sluice(stack, "orders", "resubmit", order, "--yes", "--reason", "once more")
+    assert (status, "No delivery" in output) == (2, True), output
+    status, output = await sluice(stack, "deliveries", "skip", order, document["deliveries"][-1]["id"])
+    assert (status, "it was delivered at" in output) == (2, True), output
+
+
+async def test_a_channels_refused_orders_are_pushed_on_together(stack: Stack, code: Code) -> None:
+    orders = [code() for _ in range(5)]
+    fault = {"touchpoint": "create-outward-order", "status": 400, "times": 5, "body": UNMAPPED}
+    await stack.misbehave("increff", fault)
+    for order in orders:
+        await stack.as_marketplace("POST", "/orders/outward", create_order(order))
+    for order in orders:
+        await stack.reaches(order, "REJECTED")
+    named = [word for order in orders for word in ("--order", order)]
+    status, output = await sluice(stack, "orders", "resubmit", "--channel", "demo", *named)
+    assert (status, "5 to send" in output) == (0, True), output
+    given = ("--yes", "--reason", "mapped")
+    status, output = await sluice(stack, "orders", "resubmit", "--channel", "demo", *named, *given)
+    assert (status, "5 delivered, 0 refused again" in output) == (0, True), output
+    status, output = await sluice(stack, "orders", "resubmit", "--channel", "demo", *named, *given)
+    assert "0 sent" in output
+    for order in orders:
+        await stack.reaches(order, "SUBMITTED")
+        assert len(await stack.seen("increff", "create-outward-order", order)) == 2
