@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.http.answers import Refused, bad_data, overloaded
 from topics.contract.definition import Touchpoint
-from topics.contract.leniency import CallMembers, as_text, read_call
+from topics.contract.leniency import CallMembers, as_text, read_call_in_steps
 from topics.records.json_text import JsonTextError, read
 from topics.records.shape import NESTING_MAX, has_too_many_values, is_too_deep
 from topics.schema_base import VALUES_MAX, problems
@@ -120,10 +120,10 @@ def with_path_members(touchpoint: Touchpoint, members: dict[str, Any], path: dic
     return {**members, **{name: path[name] for name in touchpoint.path_members}}
 
 
-def validate(touchpoint: Touchpoint, members: dict[str, Any]) -> CallMembers:
-    """The caller's members, as they came and as they are read. Raises Refused."""
+def validate(touchpoint: Touchpoint, members: dict[str, Any]) -> Generator[None, None, CallMembers]:
+    """The steps to the caller's members, as they came and as they are read. Raises Refused."""
     try:
-        return read_call(touchpoint, members)
+        return (yield from read_call_in_steps(touchpoint, members))
     except ValidationError as error:
         raise bad_data(*problems(error)) from error
 

@@ -139,7 +139,7 @@ class Ingress:
             # Some clients send a body with their GET (contract 5); the query string wins.
             given = {**(parse(raw, values_max) if raw else {}), **query_members(request)}
             try:
-                return validate(touchpoint, given), None
+                return (yield from validate(touchpoint, given)), None
             except Refused as refused:
                 refused.members = normalised(touchpoint.request, given)
                 raise
@@ -149,7 +149,7 @@ class Ingress:
         try:
             if touchpoint.path_members:
                 given = with_path_members(touchpoint, given, request.match_info)
-            members = validate(touchpoint, given)
+            members = yield from validate(touchpoint, given)
         except Refused as refused:
             refused.members = normalised(touchpoint.request, parsed)
             raise

@@ -11,7 +11,7 @@ What is read decides: keys, digests, quantities and states. What is sent to the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from decimal import Decimal
 from functools import cache
 from math import isfinite
@@ -50,6 +50,25 @@ def read_call(touchpoint: Touchpoint, members: Members) -> CallMembers:
     """The members of a call, judged. Raises ValidationError."""
     own = canonical(touchpoint.name, members)
     return CallMembers(own, judged(touchpoint.request, own))
+
+
+def read_call_in_steps(touchpoint: Touchpoint, members: Members) -> Generator[None, None, CallMembers]:
+    """As `read_call`, in steps between which others may have the event loop. There is one if nothing differs."""
+    own = canonical(touchpoint.name, members)
+    validate = touchpoint.request.__pydantic_validator__.validate_python
+    try:
+        validate(own)
+    except ValidationError as error:
+        fault = error
+    else:
+        return CallMembers(own, own)
+    yield
+    read = normalised(touchpoint.request, own)
+    if read is own:
+        raise fault
+    yield
+    validate(read)
+    return CallMembers(own, read)
 
 
 def judged(model: type[Body], members: Any) -> Any:
@@ -122,17 +141,15 @@ def _digits(value: int) -> str | None:
 
 
 def flag_of(value: Any) -> bool | None:
-    """A flag in an answer, read as that of a request; None where the value is none."""
-    read = _flag(value)
-    return read if type(read) is bool else None
+    """A flag in any of its forms; None for what is neither true nor false. An integer is true unless it is 0."""
+    if isinstance(value, int):
+        return value != 0
+    return _FLAGS.get(value.strip()) if isinstance(value, str) else None
 
 
 def _flag(value: Any) -> Any:
-    """An integer is true unless it is 0."""
-    kind = type(value)
-    if kind is int:
-        return value != 0
-    return _FLAGS.get(value.strip(), value) if kind is str else value
+    flag = flag_of(value)
+    return value if flag is None or value is flag else flag
 
 
 def _count(value: Any) -> Any:

@@ -18,7 +18,7 @@ from streams.runtime.role import Poison, Record
 from topics.configuration.channels import Channel, Channels
 from topics.contract.definition import Entity, Mode, Touchpoint
 from topics.contract.entities import EntityError, entity_code, key_of_code
-from topics.contract.leniency import CallMembers, read_call
+from topics.contract.leniency import CallMembers, normalised, read_call
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import decode_outcome
 from topics.records.envelope import (
@@ -89,7 +89,8 @@ def decode_event(
     if is_validated:
         # What an earlier version has signed may have the names of that version.
         own = canonical(touchpoint.name, members)
-        call = CallMembers(own, own)
+        # It has signed members of a query string as text, too.
+        call = CallMembers(own, normalised(touchpoint.request, own) if touchpoint.query else own)
     else:
         call = _validated(touchpoint, members)
     return _command(record, call, envelope, touchpoint, channel, relay_deadline_ms, addresses.address_of(envelope))

@@ -67,6 +67,13 @@ def test_a_signature_that_is_not_this_records_is_none(signed: bytes) -> None:
         decoded(record(BAD, signed=signed))
 
 
+def test_a_query_that_a_former_gateway_has_signed_as_text_is_read() -> None:
+    body = {"orderCode": "O", "shipmentCode": "S", "shipmentId": "5", "arePackBoxLabelsRequired": "true"}
+    signed = signature(body, "get-shipping-label", order_key(CHANNEL, "O"))
+    given = record(body, signed=signed, kind="get-shipping-label", key=order_key(CHANNEL, "O"))
+    assert decoded(given) == {**body, "shipmentId": 5, "arePackBoxLabelsRequired": True}
+
+
 def test_what_the_gateway_signed_is_not_validated_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "_validated", lambda *_: pytest.fail("it was validated again"))
     body = create_body()
