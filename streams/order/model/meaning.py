@@ -53,7 +53,6 @@ UNMODELLED = {CustomAttributes: ("channelMetadata",)}
 
 _EXACT = 2.0**53
 """Beyond this, a float is no exact whole number, and orjson writes integers of 64 bits at most."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME = tuple(note for note in get_args(Time) if isinstance(note, AfterValidator))
 """Annotations that make a text a time."""
 
@@ -104,7 +103,8 @@ def _rule(info: FieldInfo, *, partial_: bool) -> Rule:
     model = next((leaf for leaf in leaves if isinstance(leaf, type) and issubclass(leaf, Body)), None)
     rule: Rule
     if model is not None:
-        rule = partial(_object, _rules(model, partial_=partial_))
+        rules = _rules(model, partial_=partial_)
+        rule = partial(_texts if set(rules.values()) == {_text} else _object, rules)
     elif bool in leaves:
         rule = _flag
     elif int in leaves or float in leaves:
@@ -165,6 +165,17 @@ def _object(rules: Rules, value: Any) -> Any:
     return members or None
 
 
+def _texts(rules: Rules, value: Any) -> Any:
+    """The members of an object that has nothing but texts: an address, of which a Create has two."""
+    if type(value) is not dict:
+        return _open(value)
+    return {
+        name: text
+        for name, member in value.items()
+        if name in rules and (text := member if type(member) is str else _text(member))
+    } or None
+
+
 def _list(rule: Rule, key: str, value: Any) -> Any:
     """Entries in an order of their own: in no list of the contract the order says something."""
     if type(value) is not list:
@@ -178,8 +189,7 @@ def _list(rule: Rule, key: str, value: Any) -> Any:
 def _sort(entries: list[Any], key: str) -> None:
     """`key`: a member in which few entries are alike, so that the others need not be compared."""
     try:
-        keys = [entry[key] for entry in entries]
-        if len(set(keys)) == len(keys):
+        if len({entry[key] for entry in entries}) == len(entries):
             entries.sort(key=itemgetter(key))
             return
     except (TypeError, KeyError):
@@ -248,17 +258,14 @@ def _number_in(text: str) -> Any:
 
 
 def _time(value: Any) -> Any:
-    """Days, seconds and microseconds since 1970; of a time without an offset, the time as it is."""
+    """The instant, in UTC; of a time without an offset, the time as it is."""
     if type(value) is not str:
         return _closed(value)
     try:
-        moment = time_of(value)
-    except ValueError:
+        moment = time_of(value) if value[-1:] == "]" else datetime.fromisoformat(value)
+        return moment if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # before the year 1, or behind 9999, in UTC
         return value or None
-    if moment.tzinfo is None:
-        return moment.isoformat()
-    since = moment - _EPOCH
-    return since.days, since.seconds, since.microseconds
 
 
 def _open(value: Any) -> Any:
