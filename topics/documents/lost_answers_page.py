@@ -43,10 +43,11 @@ _REVIVED = """\
 
 A refusal in other words makes the order REJECTED, and the fact `order-rejected` says so. If Increff names the order
 afterwards, it has the order: by an acknowledgement, a Pack, a cancellation, a handover, a request for an invoice or a
-label, or a manifest. So does the Create's own success, if an operator redrives it. Then the order goes on as if the
-Create had been taken, the fact `order-revived` withdraws `order-rejected` and names the event that shows it, and the
-event itself is decided. A Create that the marketplace repeats gets success from then on. A return is revived by the
-acknowledgement of its inspection or by its Create's success (`return-revived`), and claims its units again.
+label, or a manifest. So it has if it takes a customer's cancellation, or a Create that an operator redrives. Then the
+order goes on as if the Create had been taken, the fact `order-revived` withdraws `order-rejected` and names the event
+that shows it, and the event itself is decided. A Create that the marketplace repeats gets success from then on. A
+return is revived by the acknowledgement of its inspection or by its Create's success (`return-revived`), and claims its
+units again. [races.md](races.md) has the table of what crosses a refusal.
 
 If Increff named the order before it refused, the order is not rejected: the refusal is the fact `delivery-refused`. A
 call that names another location is about another order, and revives nothing. Nor does what the marketplace says."""

@@ -11,9 +11,11 @@ from streams.order.forward.adopt import learn_items, learn_total
 from streams.order.forward.deferred_calls import defer
 from streams.order.forward.location import misplaced
 from streams.order.forward.progress import order_context, settle_order, with_location
+from streams.order.forward.revival import revive_order
 from streams.order.model.decision import APPLIED, DUPLICATE, Decision, Ruling, failed, refused
 from streams.order.model.entities import Order
 from streams.order.model.parts import Line
+from streams.order.model.states import OrderState
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import OutcomeKind
 from topics.records.verdicts import Verdict
@@ -74,10 +76,12 @@ def customer_cancel(decision: Decision[Order]) -> Ruling:
 
 
 def customer_cancel_taken(decision: Decision[Order]) -> Ruling:
-    """Increff took the customer's cancellation."""
+    """Increff took the customer's cancellation, so it has the order, even where it refused the Create."""
     order, relay = decision.entity, decision.pop_relay()
     if relay is None:
         return DUPLICATE
+    if order.state == OrderState.REJECTED:
+        revive_order(decision)
     changes: list[tuple[Line, int, int]] = []
     crossed: list[tuple[Line, int]] = []
     lines = order.lines_by_code()

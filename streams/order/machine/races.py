@@ -253,10 +253,7 @@ _WORDS = {
 def ready(*, packed: bool, held: bool, acknowledged: bool = True) -> Race:
     """An order of two lines that Increff took and acknowledged; with its second line packed, or on hold, where a call
     needs that."""
-    race = Race()
-    items = [{"orderItemCode": f"I{n}", "channelSkuCode": f"SKU-{n}", "quantity": 1} for n in (1, 2)]
-    create = {"orderCode": _CODE, "locationCode": _LOCATION, **_DUE, "onHold": False, "orderItems": items}
-    race.call("create-outward-order", create, "create")
+    race = created(held=False)
     if acknowledged:
         race.call("acknowledgement", _acknowledge(False), "acknowledge")
     if packed:
@@ -265,6 +262,27 @@ def ready(*, packed: bool, held: bool, acknowledged: bool = True) -> Race:
         race.call("update-order-properties", _hold(False), "hold")
     race.answer_all()
     race.facts.clear()
+    return race
+
+
+def created(*, held: bool) -> Race:
+    """An order of two lines whose Create is out for Increff's answer."""
+    race = Race()
+    items = [{"orderItemCode": f"I{n}", "channelSkuCode": f"SKU-{n}", "quantity": 1} for n in (1, 2)]
+    create = {"orderCode": _CODE, "locationCode": _LOCATION, **_DUE, "onHold": held, "orderItems": items}
+    race.call("create-outward-order", create, "create")
+    return race
+
+
+def cross_refusal(call: Kind, *, behind: bool) -> Race:
+    """A call that crosses Increff's refusal of the Create; `behind`: it comes after the refusal."""
+    race = created(held=call.held)
+    if not behind:
+        race.call(call.touchpoint, call.body(call.held), "call")
+    race.answer(OutcomeKind.REFUSED)
+    if behind:
+        race.call(call.touchpoint, call.body(call.held), "call")
+    race.answer_all()
     return race
 
 
@@ -299,6 +317,10 @@ refused learns why, and that the views of Sluice, Increff and the marketplace ag
 do not."""
 
 
+_REFUSALS = """\
+Increff refuses the Create of an order, and a call about the order comes before that or behind it. What Increff says of
+an order proves that Increff has it ([lost-answers.md](lost-answers.md)). Each cell is the order's state in the end, and
+the facts since its creation. The requests of the calls themselves are taken."""
 _HISTORIES = """\
 Every history that `make races` walks ends in one of these states, with some units cancelled or without:"""
 _DISAGREEING = """\
@@ -316,6 +338,7 @@ def document() -> str:
     for when in When:
         parts += [f"## {when.value}", _matrix(when)]
     parts += ["## Outcomes", _listed(MEANINGS)]
+    parts += ["## A Create that is refused, and a call", _REFUSALS, _refusals()]
     parts += ["## How an order may end", _HISTORIES, _listed(ENDINGS), _DISAGREEING, _listed(DISAGREEMENTS)]
     once = "Once both calls are answered: the order's state, the unit that both want, and the facts since."
     parts += ["## The order afterwards", once, _details()]
@@ -340,6 +363,15 @@ def _details() -> str:
         for second in KINDS:
             cells = [_result(cross(first, second, when)) for when in When]
             lines.append(f"| {first.name}, {second.name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _refusals() -> str:
+    lines = ["| call | before the refusal | behind it |", "|---|---|---|"]
+    for kind in KINDS:
+        races = [cross_refusal(kind, behind=behind) for behind in (False, True)]
+        cells = [f"{race.order.state if race.order else ''}: {', '.join(race.facts[1:])}" for race in races]
+        lines.append(f"| {kind.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -187,7 +187,8 @@ ORDER: Table = {
         cancel.customer_cancel_taken,
         (BEFORE_PACK, (S.CANCELLED,)),
         _GOES_ON,
-        (ENDED, ()),
+        (FINISHED, ()),
+        ((S.REJECTED,), (*_REVIVED, S.CANCELLED)),
     ),
     **_on(
         E.CUSTOMER_CANCEL_FAILED,

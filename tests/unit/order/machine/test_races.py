@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from streams.order.machine.races import DOCUMENT, KINDS, MEANINGS, Kind, When, cross, document, ready
+from streams.order.machine.races import DOCUMENT, KINDS, MEANINGS, Kind, When, cross, cross_refusal, document, ready
 from topics.records.verdicts import Verdict
 
 PAIRS = [pytest.param(first, second, id=f"{first.name}, {second.name}") for first, second in product(KINDS, KINDS)]
@@ -69,3 +69,11 @@ def test_the_unit_of_a_shipment_is_not_cancelled(name: str, touchpoint: str, ans
     assert (verdict, bool(reason)) == (Verdict.REFUSED, True)
     assert race.order is not None
     assert [(line.cancelled, line.packed) for line in race.order.lines] == [(0, 0), (0, 1)]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_refusal_of_the_create_and_a_proof_end_alike_in_either_order(kind: Kind) -> None:
+    before, behind = (cross_refusal(kind, behind=behind).order for behind in (False, True))
+    assert before is not None
+    assert behind is not None
+    assert behind.state == before.state or kind.name in ("customer cancel", "invoice", "label")

@@ -179,6 +179,17 @@ def test_a_create_that_is_taken_after_its_refusal_revives_the_order() -> None:
     assert story.outcome(create, number=3).facts == []
 
 
+def test_a_customers_cancellation_that_increff_takes_revives_the_order() -> None:
+    story = Story()
+    create = story.create().request
+    cancel = story.tell("customer-cancellation", cancel_body(i1=2)).request
+    story.outcome(create, REFUSED, status=400, message="no")
+    step = story.outcome(cancel)
+    assert (step.facts, story.order.state) == (["order-revived", "customer-cancelled"], "SUBMITTED")
+    assert step.reply.verdict is Verdict.APPLIED
+    assert story.outcome(cancel).facts == []
+
+
 def test_a_corrected_create_is_not_revived_by_the_success_of_the_former() -> None:
     story = rejected()
     former = story.requests[0]
