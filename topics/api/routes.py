@@ -343,7 +343,7 @@ ROUTES: tuple[Route, ...] = (
         refusals={
             408: "Nothing of the upload came for too long; nothing becomes 0",
             409: "Abandoned after all of it had come, because another snapshot of the location began",
-            415: "Neither NDJSON nor CSV",
+            415: "Neither NDJSON nor CSV, or a `Content-Encoding` that is not taken",
         },
     ),
 )

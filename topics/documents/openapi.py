@@ -33,10 +33,16 @@ ERRORS = {
     "403": "The gateway has no token for calls of `/api`, so it takes none",
     "404": "The channel does not take part in this call, or what the call is about is not known",
     "413": "The body is too large",
+    "415": "The body has a `Content-Encoding` that is not taken",
     "429": "Too many wrong credentials came from this address, or too many reads with this token",
     "503": "Kafka, the verdict or the far side did not answer in time; a repeat is safe",
 }
 _OF_TOUCHPOINTS = tuple(status for status in ERRORS if status != "403")
+_TEXT: Schema = {"schema": {"type": "string"}}
+_MORE_HEADERS: dict[str, Schema] = {
+    "401": {"WWW-Authenticate": {"description": "The scheme with which callers authenticate", **_TEXT}},
+    "415": {"Accept-Encoding": {"description": "The encodings that are taken", **_TEXT}},
+}
 RECEIPTS: Schema = {
     "Sluice-Event-Id": {
         "description": "Id of the event, or of the batch whose orders became one event each",
@@ -264,13 +270,13 @@ def _api_refusals(route: Route, names: Names) -> Schema:
     if route.path_parameters:
         statuses.append("404")
     if route.has_body:
-        statuses.append("413")
+        statuses += ["413", "415"]
     named = {str(status): description for status, description in route.refusals.items()}
     if route.revised:
         named["412"] = "If-Match names another revision than the present one; nothing was changed"
     content = {PROBLEM_JSON: {"schema": names[Problem]}}
     refusals: Schema = {status: {"description": said, "content": content} for status, said in named.items()}
-    refusals |= _errors(names[Problem], PROBLEM_JSON, statuses)
+    refusals = _errors(names[Problem], PROBLEM_JSON, statuses) | refusals
     for status, model in route.problems.items():
         refusals[str(status)]["content"] = {PROBLEM_JSON: {"schema": names[model]}}
     return refusals
@@ -290,6 +296,9 @@ def _errors(schema: Schema, media_type: str, statuses: Iterable[str] = _OF_TOUCH
     responses: Schema = {}
     for status in statuses:
         responses[status] = {"description": ERRORS[status], "content": {media_type: {"schema": schema}}}
+    for status, headers in _MORE_HEADERS.items():
+        if status in responses:
+            responses[status]["headers"] = headers
     responses["429"]["headers"] = {"Retry-After": RETRY_AFTER}
     responses["503"]["headers"] = {**RECEIPTS, "Retry-After": RETRY_AFTER}
     return responses
