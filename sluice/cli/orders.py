@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from sluice.cli.gateway_client import ask, ask_of_either
+from sluice.cli.gateway_client import ask, ask_of_either, in_path
 from sluice.cli.options import WAIT_S, gateway_options, wait_option
 from sluice.cli.output import show, utc
 
@@ -68,7 +68,9 @@ def resubmit(
     asked: dict[str, Any] = {"dryRun": not yes, **({"reason": reason} if reason else {})}
     asked |= {"touchpoint": touchpoint} if touchpoint else {}
     if stop is not None:
-        _show_job(_wait_for_end(gateway, ask(gateway, "DELETE", f"/api/resubmissions/{stop}")), as_json=as_json)
+        _show_job(
+            _wait_for_end(gateway, ask(gateway, "DELETE", f"/api/resubmissions/{in_path(stop)}")), as_json=as_json
+        )
     elif code is not None:
         if chosen:
             raise click.UsageError(f"CODE names one order: --{next(iter(chosen))} is for a whole channel")

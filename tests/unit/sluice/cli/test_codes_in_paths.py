@@ -23,10 +23,15 @@ COMMANDS = [
     (["inventory", "refused", "--", "demo", "CODE"], "/api/inventory/refused/demo/{code}"),
     (["inventory", "snapshots", "--", "demo", "CODE"], "/api/inventory/snapshots/demo/{code}"),
     (["subscriptions", "show", "--", "CODE"], "/api/subscriptions/{code}"),
+    (["orders", "resubmit", "--", "CODE"], "/api/orders/{code}/resubmit"),
+    (["orders", "resubmit", "--stop=CODE"], "/api/resubmissions/{code}"),
+    (["deliveries", "skip", "--", "CODE", "e.0"], "/api/orders/{code}/deliveries/e.0/skip"),
+    (["deliveries", "retry", "--", "O-1", "CODE"], "/api/orders/O-1/deliveries/{code}/retry"),
+    (["redrive", "--stop=CODE"], "/api/redrives/{code}"),
 ]
 
 
-@pytest.mark.parametrize(("command", "path"), COMMANDS, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(("command", "path"), COMMANDS, ids=lambda value: value if isinstance(value, str) else value[0])
 async def test_a_command_asks_for_the_code_that_it_was_given(
     command: list[str], path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -35,7 +40,7 @@ async def test_a_command_asks_for_the_code_that_it_was_given(
         monkeypatch.setenv("SLUICE_URL", gateway.url)
 
         def run(code: str) -> Any:
-            return CliRunner().invoke(main, [code if word == "CODE" else word for word in command])
+            return CliRunner().invoke(main, [word.replace("CODE", code) for word in command])
 
         for code in CODES:
             gateway.requests.clear()
