@@ -5,9 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
-from tests.e2e.stack import Stack, cancellation, create_order, pack
+import orjson
+import pytest
+
+from tests.e2e.stack import MARKETPLACE_HEADERS, Stack, cancellation, create_order, pack
+from tests.support.paths.raw_http import raw_client
 from topics.configuration.settings import API_READS_MAX
+from topics.paths.patterns import PathPattern
 
 Code = Callable[[], str]
 ShipmentId = Callable[[], int]
@@ -236,3 +242,30 @@ async def test_many_callers_at_once_each_get_their_own_answer(stack: Stack, code
 
     documents = await asyncio.gather(*(read(o) for o in orders * 10))
     assert [d["orderCode"] for d in documents] == orders * 10
+
+
+@pytest.mark.parametrize("code", ["outward", "{orderCode}", "..", "a/%2F?b#c;d+e é\n\x00{"], ids=ascii)
+async def test_an_order_is_changed_and_found_whatever_its_code(stack: Stack, code: str) -> None:
+    created = await stack.as_marketplace("POST", "/orders/outward", create_order(code))
+    assert created.status == 200, created
+    times = {name: create_order(code)[name] for name in ("dispatchByTime", "startProcessingTime")}
+    line = {"orderItemCode": f"{code}-1", "channelSkuCode": "SHIRT", "cancelledQuantity": 1}
+    sluice = urlsplit(stack.url)
+    async with raw_client(sluice.hostname or "", sluice.port or 0) as client:
+        for path, body in (
+            ("/orders/{code}", {"onHold": True, **times}),
+            ("/orders/{code}/cancel", {"orderItems": [line]}),
+        ):
+            target = "/assure-magic2" + PathPattern(path).fill({"code": code})
+            answer = await client.ask(f"PUT {target}", orjson.dumps(body), MARKETPLACE_HEADERS)
+            assert answer.status == 200, answer
+        shown = await client.ask(f"GET {PathPattern('/api/orders/{code}').fill({'code': code})}")
+    assert (shown.status, shown.body["orderCode"], shown.body["onHold"]) == (200, code, True)
+
+    async def all_there() -> bool:
+        requests = await stack.seen("increff", order=code)
+        return {one["touchpoint"] for one in requests} == {
+            *("create-outward-order", "update-order-properties", "customer-cancellation")
+        }
+
+    await stack.eventually(all_there, "the order's calls at Increff, under its code")
