@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import logging
 import sys
+import time
 from collections.abc import Callable
 
 import uvloop
@@ -13,7 +14,6 @@ from aiokafka.errors import KafkaError
 
 from sluice.errors import StartError
 from streams.runtime.role import Role
-from topics.configuration.api_tokens import load_api_tokens
 from topics.configuration.channels import Channels
 from topics.configuration.hang_ups import HangUps
 from topics.configuration.settings import Settings
@@ -33,12 +33,12 @@ _POLL_S = 0.2
 
 
 def configure_logging(settings: Settings) -> None:
-    """Log to standard error, one line for each record; the service manager keeps it."""
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s  %(message)s",
-        stream=sys.stderr,
-    )
+    """Log to standard error, one line for each record, in UTC; the service manager keeps it."""
+    line = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s  %(message)s", "%Y-%m-%d %H:%M:%S")
+    line.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(line)
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
     # The client logs each step of joining a group; the runtime itself logs the steps that matter.
     logging.getLogger("aiokafka").setLevel(max(logging.WARNING, logging.root.level))
     # It also logs every reconnect to a broker that is away as an error; /ready says so once.
@@ -49,7 +49,6 @@ def configure_logging(settings: Settings) -> None:
 def run_gateway(settings: Settings, channels: Channels, hang_ups: HangUps) -> int:
     from gateway.app import run  # noqa: PLC0415 - see above
 
-    load_api_tokens(settings)  # what is wrong with them is said at once, not when Kafka is there
     uvloop.run(wait_for_topics(settings, channels))
     uvloop.run(run(settings, channels, hang_ups))
     return 0

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from sluice.cli.configuration import load
 from sluice.cli.deliveries import deliveries
 from sluice.cli.dev_tools import dev_commands
 from sluice.cli.gateway_client import UnknownError, fetch
@@ -54,15 +55,14 @@ def _with_admin(work: Callable[[Any, Settings, Channels | None], Any], overrides
     """Do one piece of work on Kafka; a Kafka that does not answer is an expected error."""
     from aiokafka.errors import KafkaConnectionError, KafkaError
 
-    from topics.configuration.channels_file import load_channels
-    from topics.configuration.settings import load_settings
+    from sluice.demo_channels import demo_channels
     from topics.kafka import admin
 
-    settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
-    channels = load_channels(settings.channels_file) if settings.channels_file is not None else None
+    settings, channels = load(overrides, demo_channels())
+    own = channels if settings.channels_file is not None else None
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # everything it logs, it raises as well
     try:
-        return asyncio.run(work(admin, settings, channels))
+        return asyncio.run(work(admin, settings, own))
     except KafkaConnectionError as error:
         raise StartError(f"Kafka at {settings.kafka} does not answer; name another with --kafka HOST:PORT") from error
     except KafkaError as error:
@@ -131,11 +131,8 @@ def check(
 
     from sluice.cli.dry_run import DryRun, entries
     from sluice.demo_channels import demo_channels
-    from topics.configuration.channels_file import load_channels
-    from topics.configuration.settings import load_settings
 
-    settings = load_settings(**({} if channels_file is None else {"channels_file": channels_file}))
-    channels = load_channels(settings.channels_file, default=demo_channels())
+    settings, channels = load({"channels_file": channels_file}, demo_channels())
     if channel is not None and channel not in channels.channels:
         where = settings.channels_file or "the built-in channels.toml"
         known = ", ".join(channels.channels)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from sluice.cli.output import show_local
 from sluice.demo_channels import GATEWAY_URL, INCREFF_PORT, MARKETPLACE_PORT
 
 PORT = click.IntRange(1, 65535)
@@ -31,9 +32,21 @@ def with_options(*options: Option[Any]) -> Option[Any]:
 
 gateway_options = with_options(
     click.option(
-        "--url", "gateway", default=GATEWAY_URL, show_default=True, envvar="SLUICE_URL", help="URL of the gateway."
+        "--url",
+        "gateway",
+        default=GATEWAY_URL,
+        show_default=True,
+        envvar="SLUICE_URL",
+        help="URL of the gateway (SLUICE_URL). A token for it is read from SLUICE_API_TOKEN.",
     ),
     click.option("--json", "as_json", is_flag=True, help="Print the gateway's document as JSON."),
+    click.option(
+        "--local",
+        is_flag=True,
+        expose_value=False,
+        callback=show_local,
+        help="Show times in this machine's zone.  [default: UTC]",
+    ),
 )
 
 WAIT_S = 30

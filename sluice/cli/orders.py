@@ -11,7 +11,7 @@ import click
 
 from sluice.cli.gateway_client import ask, ask_of_either, in_path
 from sluice.cli.options import WAIT_S, gateway_options, wait_option
-from sluice.cli.output import show, utc
+from sluice.cli.output import moment, show
 
 POLL_S = 0.5
 """Pause between two questions about a resubmission that goes on."""
@@ -105,7 +105,7 @@ def _show_job(document: Any, *, as_json: bool) -> None:
 
 def _of_order(document: Any) -> Iterator[str]:
     for one in document["deliveries"]:
-        at = f" at {utc(one['refusedAtMs'])}" if one["refusedAtMs"] is not None else ""
+        at = f" at {moment(one['refusedAtMs'])}" if one["refusedAtMs"] is not None else ""
         yield f"{one['touchpoint']} {one['id']}: refused{at}: {one['refusal']}"
         yield f"    {_outcome(one)}"
     if document["dryRun"] and any(one["outcome"] in GOOD for one in document["deliveries"]):

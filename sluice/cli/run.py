@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sluice.cli.configuration import channels_file, load, unknown_variables
 from sluice.cli.errors import ReadableGroup
 from sluice.cli.options import PORT, admin_options, role_options
 from sluice.errors import StartError
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from topics.configuration.channels import Channels
     from topics.configuration.hang_ups import HangUps
     from topics.configuration.settings import Settings
+
+log = logging.getLogger(__name__)
 
 ROLES = ("gateway", "orders", "inventory", "delivery")
 _HELP = ("-h", "--help")
@@ -29,19 +34,24 @@ def run() -> None:
     """Run a role of Sluice in this process, until a signal ends it."""
 
 
-def _prepare(increff_port: int, marketplace_port: int, overrides: dict[str, Any]) -> tuple[Settings, Channels, HangUps]:
+def _prepare(
+    increff_port: int,
+    marketplace_port: int,
+    overrides: dict[str, Any],
+    *checks: Callable[[Settings], object],
+) -> tuple[Settings, Channels, HangUps]:
     """Settings and channels of a role, checked; its log is configured, and SIGHUP ends it no more."""
     from sluice.demo_channels import demo_channels
     from sluice.roles import configure_logging
-    from topics.configuration.channels_file import load_channels
+    from topics.configuration.channels_file import variables_named
     from topics.configuration.hang_ups import HangUps
-    from topics.configuration.settings import load_settings
 
     hang_ups = HangUps()  # before anything is read: a later SIGHUP means that it has changed
-    settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
-    default = demo_channels(increff_port, marketplace_port)
-    channels = load_channels(settings.channels_file, default=default)
+    settings, channels = load(overrides, demo_channels(increff_port, marketplace_port), checks)
     configure_logging(settings)
+    used = variables_named(settings.channels_file) if settings.channels_file is not None else set()
+    for text in unknown_variables(os.environ, used, every=True):
+        log.warning("%s", text)
     return settings, channels, hang_ups
 
 
@@ -52,8 +62,9 @@ def _prepare(increff_port: int, marketplace_port: int, overrides: dict[str, Any]
 def gateway(increff_port: int, marketplace_port: int, **overrides: Any) -> None:
     """Run the gateway: accept calls over HTTP."""
     from sluice.roles import run_gateway
+    from topics.configuration.api_tokens import load_api_tokens
 
-    sys.exit(run_gateway(*_prepare(increff_port, marketplace_port, overrides)))
+    sys.exit(run_gateway(*_prepare(increff_port, marketplace_port, overrides, load_api_tokens)))
 
 
 def _streams_command(name: str, does: str) -> None:
@@ -85,6 +96,8 @@ class MainGroup(ReadableGroup):
         asks_group = name in self.commands and any(one in _HELP for one in rest)
         if name in ROLES and (not rest or rest[0].startswith("-")) and not asks_group:
             args = self._former(name, args)
+        if args[0] != run.name:  # a role warns in its log
+            _warn()
         return super().resolve_command(context, args)
 
     def _former(self, name: str, args: list[str]) -> list[str]:
@@ -96,6 +109,18 @@ class MainGroup(ReadableGroup):
         if len(args) > 1 or name not in self.commands:
             raise StartError(f"`sluice {name}` starts no role: type `{now}`")
         return args
+
+
+def _warn() -> None:
+    """Warns of variables that look like misspelt settings."""
+    if not (file := channels_file({})):
+        used = set[str]()
+    else:
+        from topics.configuration.channels_file import variables_named
+
+        used = variables_named(file)
+    for text in unknown_variables(os.environ, used, every=False):
+        click.echo(f"warning: {text}", err=True)
 
 
 def is_started_by_init() -> bool:

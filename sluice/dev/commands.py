@@ -19,6 +19,9 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
 
+GATEWAY_HELP = "URL of Sluice's gateway (SLUICE_URL)."
+
+
 @click.command(short_help="Run everything on this machine.")
 @click.option("--demo", is_flag=True, help="Send demo traffic: orders that travel and stock that flows.")
 @click.option(
@@ -82,7 +85,7 @@ def up(
 @click.argument("side", type=click.Choice(["increff", "marketplace"]))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=PORT, help=f"Port to listen on.  [default: {INCREFF_PORT} and {MARKETPLACE_PORT}]")
-@click.option("--url", default=GATEWAY_URL, show_default=True, envvar="SLUICE_URL", help="URL of Sluice's gateway.")
+@click.option("--url", default=GATEWAY_URL, show_default=True, envvar="SLUICE_URL", help=GATEWAY_HELP)
 @click.option(
     "--data-dir", type=DIRECTORY, help="Directory that keeps its state over a restart; without it, all is forgotten."
 )
@@ -104,7 +107,7 @@ def sandbox(side: str, host: str, port: int | None, url: str, data_dir: Path | N
 
 
 @click.command(short_help="Send traffic through a Sluice with both sandboxes.")
-@click.option("--url", default=GATEWAY_URL, show_default=True, envvar="SLUICE_URL", help="URL of Sluice's gateway.")
+@click.option("--url", default=GATEWAY_URL, show_default=True, envvar="SLUICE_URL", help=GATEWAY_HELP)
 @click.option(
     "--increff-port", type=PORT, default=INCREFF_PORT, show_default=True, help="Port of the sandbox of Increff."
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -240,28 +241,32 @@ class Channel(BaseModel):
         return far_sides
 
     @model_validator(mode="after")
-    def _reachable(self) -> Channel:
+    def _fits_together(self) -> Channel:
+        faults = [fault for fault in (self._unreachable(), self._unreadable(), self._unshared()) if fault]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _unreachable(self) -> str | None:
         lacking = [touchpoint.name for touchpoint in SENT_TO_MARKETPLACES if self._goes(touchpoint, FarSide.HTTP)]
-        if lacking and not self.marketplace.url:
-            raise ValueError(
-                f"marketplace.url is missing: {', '.join(lacking)} would go there over HTTP; "
-                "or choose `kafka` or `self` with far_side and far_sides"
-            )
-        return self
+        if not lacking or self.marketplace.url:
+            return None
+        return (
+            f"marketplace.url is missing: {', '.join(lacking)} would go there over HTTP; "
+            "or choose `kafka` or `self` with far_side and far_sides"
+        )
 
-    @model_validator(mode="after")
-    def _readable(self) -> Channel:
-        if self.stock.read_back is not None and not self.marketplace.url:
-            raise ValueError("stock.read_back needs marketplace.url: the path is below it")
-        return self
+    def _unreadable(self) -> str | None:
+        if self.stock.read_back is None or self.marketplace.url:
+            return None
+        return "stock.read_back needs marketplace.url: the path is below it"
 
-    @model_validator(mode="after")
-    def _shared(self) -> Channel:
+    def _unshared(self) -> str | None:
         try:
             budgets.check(self.stock.budget, self.marketplace.shards)
         except ValueError as error:
-            raise ValueError(f"stock.{error}") from error
-        return self
+            return f"stock.{error}"
+        return None
 
     def far_side_of(self, touchpoint: Touchpoint) -> FarSide:
         """The side that answers a touchpoint that goes to the marketplace."""
@@ -300,27 +305,27 @@ class Channels(BaseModel):
     @model_validator(mode="after")
     def _named(self) -> Channels:
         usernames: dict[str, str] = {}
+        faults = []
         for name, channel in self.channels.items():
             if not re.fullmatch(CHANNEL_NAME, name):
-                raise ValueError(
-                    f"{name!r} cannot name a channel: a letter or digit, then letters, digits, `.`, `_`, `-`"
-                )
+                faults.append(f"{name!r} cannot name a channel: a letter or digit, then letters, digits, `.`, `_`, `-`")
             object.__setattr__(channel, "name", name)
             username = channel.credentials.username
-            if username in usernames:
-                raise ValueError(f"channels {usernames[username]} and {name} share the username {username}")
-            usernames[username] = name
-        self._topics_differ()
+            if (other := usernames.setdefault(username, name)) != name:
+                faults.append(f"channels {other} and {name} share the username {username}")
+        faults += self._same_topics()
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
 
-    def _topics_differ(self) -> None:
+    def _same_topics(self) -> Iterator[str]:
         """Kafka takes `.` and `_` in the names of topics for the same."""
         names: dict[str, str] = {}
         for name, channel in self.channels.items():
             if channel.uses(FarSide.KAFKA):
                 other = names.setdefault(name.replace("_", "."), name)
                 if other != name:
-                    raise ValueError(
+                    yield (
                         f"channels {other} and {name} would have the same topics, because Kafka takes `.` and `_` in "
                         "their names for the same: rename one of them"
                     )

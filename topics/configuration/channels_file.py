@@ -4,6 +4,7 @@ expected."""
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from types import UnionType
@@ -14,6 +15,10 @@ from pydantic import BaseModel, ValidationError
 from topics.configuration import budgets
 from topics.configuration.channels import Channels
 from topics.configuration.errors import ConfigurationError, said
+
+ROUNDS_MAX = 5
+"""Rounds in which the faults of a file are looked for. Each takes out what was found wrong; a table that needs others
+is three levels deep at most."""
 
 
 def load_channels(path: Path | None, *, default: dict[str, Any] | None = None) -> Channels:
@@ -35,18 +40,77 @@ def load_channels(path: Path | None, *, default: dict[str, Any] | None = None) -
 
 
 def parse_channels(data: dict[str, Any], *, where: str, directory: Path = Path()) -> Channels:
-    """Channels from parsed TOML. Raises ConfigurationError, which names all missing secrets.
+    """Channels from parsed TOML. Raises ConfigurationError, which names all faults and all missing secrets.
 
     `directory`: where relative paths of secrets begin.
     """
     lacking: list[str] = []
     resolved = _resolve(data, directory, lacking)
-    if lacking:
-        raise ConfigurationError("\n".join(f"{where}: {problem}" for problem in dict.fromkeys(lacking)))
     try:
-        return Channels.model_validate(resolved)
+        channels = Channels.model_validate(resolved)
     except ValidationError as error:
-        raise ConfigurationError(_explain(where, error)) from error
+        faults = [*lacking, *_all_faults(resolved, error)]
+        raise ConfigurationError(_listed(where, faults)) from error
+    if lacking:
+        raise ConfigurationError(_listed(where, lacking))
+    return channels
+
+
+def variables_named(path: Path) -> set[str]:
+    """The variables that the secrets of a file name; none of a file that cannot be read."""
+    try:
+        return set(_REFERENCE.findall(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError):
+        return set()
+
+
+_REFERENCE = re.compile(r"""["']env:([^"']+)["']""")
+
+
+class _Lacking(str):
+    """A reference to a secret that is not there: said of itself, and what a model says of it is not."""
+
+    __slots__ = ()
+
+
+def _listed(where: str, faults: list[str]) -> str:
+    return "\n".join(f"{where}: {fault}" for fault in dict.fromkeys(faults))
+
+
+def _all_faults(data: dict[str, Any], error: ValidationError) -> list[str]:
+    """Also the faults that the models look for only where nothing else is wrong: once the others are taken out."""
+    found: list[str] = []
+    taken_out: set[tuple[Any, ...]] = set()
+    for _ in range(ROUNDS_MAX):
+        problems = [one for one in error.errors() if one["type"] != "missing" or one["loc"] not in taken_out]
+        faults = [_explain(one) for one in problems if not isinstance(one["input"], _Lacking)]
+        found += [fault for fault in faults if fault not in found]
+        places = [one["loc"] for one in problems if one["type"] != "missing" and one["loc"]]
+        if not places:
+            break
+        for place in places:
+            data = _without(data, place)
+        taken_out.update(places)
+        increff = data.get("increff")
+        data["increff"] = {"url": "http://left.out", **(increff if isinstance(increff, dict) else {})}
+        try:
+            Channels.model_validate(data)
+        except ValidationError as another:
+            error = another
+        else:
+            break
+    return found
+
+
+def _without(data: Any, place: tuple[Any, ...]) -> Any:
+    """The table without the entry at this place, or without the nearest entry around it."""
+    if not isinstance(data, dict) or place[0] not in data:
+        return data
+    name, inner = place[0], data[place[0]]
+    deeper = _without(inner, place[1:]) if len(place) > 1 else inner
+    if deeper is inner:
+        return {key: value for key, value in data.items() if key != name}
+    return {**data, name: deeper}
 
 
 def _resolve(value: Any, directory: Path, lacking: list[str]) -> Any:
@@ -60,7 +124,8 @@ def _resolve(value: Any, directory: Path, lacking: list[str]) -> Any:
         if not os.environ.get(name):
             state = "empty" if name in os.environ else "not set"
             lacking.append(f"{value} names the environment variable {name}, which is {state}")
-        return os.environ.get(name, "")
+            return _Lacking(value)
+        return os.environ[name]
     if isinstance(value, str) and value.startswith("file:"):
         return _secret_in(value, directory / value.removeprefix("file:"), lacking)
     return value
@@ -73,15 +138,16 @@ def _secret_in(value: str, path: Path, lacking: list[str]) -> str:
     except (OSError, ValueError) as error:  # UnicodeDecodeError is among them
         said = error.strerror if isinstance(error, OSError) else "it is not UTF-8, or its name cannot be one"
         lacking.append(f"{value} names the file {path}, which cannot be read: {said}")
-        return ""
+        return _Lacking(value)
     if not text:
         lacking.append(f"{value} names the file {path}, which is empty")
+        return _Lacking(value)
     return text
 
 
-def _explain(where: str, error: ValidationError) -> str:
-    problems = error.errors()
-    return "\n".join(f"{where}: {'.'.join(map(str, _written(one['loc'])))}: {_expected(one)}" for one in problems)
+def _explain(problem: Any) -> str:
+    place = ".".join(map(str, _written(problem["loc"])))
+    return f"{place}: {_expected(problem)}" if place else _expected(problem)
 
 
 def _written(path: tuple[Any, ...]) -> tuple[Any, ...]:

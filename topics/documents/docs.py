@@ -149,7 +149,9 @@ def settings() -> str:
     )
     text = (
         "Environment variables of every process. A value that cannot be used ends the process at its start, with the "
-        "name of the variable and what was expected."
+        "name of the variable and what was expected; all that is wrong, in channels.toml too, is said at once. A "
+        "variable `SLUICE_...` that is none of these is warned about: in the log of a role, and by every command if it "
+        "looks like one of them. `SLUICE_URL` is read by the commands that ask a gateway."
     )
     parts = [
         GENERATED,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
+
+from sluice.cli.output import moment
 
 Document = Mapping[str, Any]
 
@@ -188,7 +189,7 @@ def _one_line(text: Any) -> str:
 
 
 def _time(at_ms: Any) -> str:
-    """Return a time in UTC, to the millisecond."""
+    """Return a time to the millisecond."""
     if not isinstance(at_ms, int | float):
         return "at an unknown time"
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
+    return moment(round(at_ms), exact=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sluice.cli.output import utc
+from sluice.cli.output import moment
 from topics.api.stock_operations import (
     ControlDocument,
     ReconcileResult,
@@ -41,7 +41,7 @@ def render_refused(answer: Document) -> str:
     for one in document.refused:
         reason = _REASONS.get(one.reason, one.reason)
         because = f"{reason}, {one.status}" if one.status is not None else reason
-        rows.append((one.location, one.channelSkuCode, because, str(one.failures), utc(one.sinceMs)))
+        rows.append((one.location, one.channelSkuCode, because, str(one.failures), moment(one.sinceMs)))
     lines = list(_table(rows, "lllrl"))
     if len(document.refused) < document.total:
         lines.append(f"{len(document.refused)} of {document.total}; --all shows all")
@@ -57,7 +57,7 @@ def render_control(action: str, answer: Document) -> str:
     if ask is None:
         return f"{whom}: paused; nothing is sent{done}" if document.paused else f"{whom}: not paused{done}"
     paused = "; it waits, because it is paused" if document.paused else ""
-    return f"{whom}: {action} {ask.id} asked for at {utc(ask.atMs)}{paused}{done}"
+    return f"{whom}: {action} {ask.id} asked for at {moment(ask.atMs)}{paused}{done}"
 
 
 def render_snapshot(answer: Document) -> str:
@@ -66,7 +66,7 @@ def render_snapshot(answer: Document) -> str:
     why = f": {answer['reason']}" if answer["reason"] else ""
     changed = f"{answer['changed']:,} changed, {answer['unchanged']:,} unchanged"
     lines = [
-        f"{answer['snapshot']}: {answer['state']}{why}, {of}, since {utc(answer['begunMs'])}",
+        f"{answer['snapshot']}: {answer['state']}{why}, {of}, since {moment(answer['begunMs'])}",
         f"  {received:,} SKUs: {changed}, {answer['overtaken']:,} overtaken by updates",
     ]
     if answer["complete"]:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sluice.cli.output import utc
+from sluice.cli.output import moment
 
 Document = Mapping[str, Any]
 
@@ -43,26 +43,26 @@ def _lines(one: Document) -> Iterator[str]:
     yield f"  facts       {', '.join(one['types'])}{_only('channels', one)}{_only('locations', one)}"
     if one["description"]:
         yield f"  about       {one['description']}"
-    signs = [f"since {utc(s['created_ms'])}{_until(s)}{_reference(s)}" for s in one["secrets"]]
+    signs = [f"since {moment(s['created_ms'])}{_until(s)}{_reference(s)}" for s in one["secrets"]]
     yield f"  signed      {one['signature']}: {'; '.join(signs)}"
-    yield f"  verified    {utc(one['verified_ms']) if one['verified_ms'] else 'not yet'}"
+    yield f"  verified    {moment(one['verified_ms']) if one['verified_ms'] else 'not yet'}"
     yield f"  revision    {one['revision']}"
-    yield f"  last taken  {utc(one['last_success_ms']) if one['last_success_ms'] else 'nothing yet'}"
+    yield f"  last taken  {moment(one['last_success_ms']) if one['last_success_ms'] else 'nothing yet'}"
     if one["failing_since_ms"]:
-        yield f"  failing     since {utc(one['failing_since_ms'])}: {one['last_error']}"
+        yield f"  failing     since {moment(one['failing_since_ms'])}: {one['last_error']}"
     if one["backlog"] is not None:
         yield from _backlog(one["id"], one["backlog"])
 
 
 def _backlog(name: str, backlog: Document) -> Iterator[str]:
-    oldest = f", the oldest since {utc(backlog['oldest_ms'])}" if backlog["oldest_ms"] else ""
-    yield f"  waiting     facts of {backlog['orders']} orders{oldest}; as of {utc(backlog['as_of_ms'])}"
+    oldest = f", the oldest since {moment(backlog['oldest_ms'])}" if backlog["oldest_ms"] else ""
+    yield f"  waiting     facts of {backlog['orders']} orders{oldest}; as of {moment(backlog['as_of_ms'])}"
     if not backlog["blocked"]:
         return
     yield f"  blocked     {backlog['blocked']} of them; decide by `sluice subscriptions retry|skip {name}` and"
     for fact in backlog["blocked_facts"]:
         named = f"{fact['delivery']} --{fact['kind']} {shlex.quote(fact['code'])} --channel {fact['channel']}"
-        yield f"    {named}   given up {utc(fact['dead_ms'])}, {fact['error']}"
+        yield f"    {named}   given up {moment(fact['dead_ms'])}, {fact['error']}"
     more = backlog["blocked"] - len(backlog["blocked_facts"])
     if more > 0:
         yield f"    and {more} more, shown when these are decided"
@@ -73,7 +73,7 @@ def _state(one: Document) -> str:
     if disabled is None:
         return str(one["state"])
     why = {"gone": ", its endpoint answered 410", "failing": ", it failed for too long"}.get(disabled["reason"], "")
-    since = f" at {utc(disabled['since_ms'])}" if disabled["since_ms"] else ""
+    since = f" at {moment(disabled['since_ms'])}" if disabled["since_ms"] else ""
     return f"disabled by {disabled['by']}{since}{why}"
 
 
@@ -82,7 +82,7 @@ def _only(name: str, one: Document) -> str:
 
 
 def _until(secret: Document) -> str:
-    return f" until {utc(secret['until_ms'])}" if secret["until_ms"] else ""
+    return f" until {moment(secret['until_ms'])}" if secret["until_ms"] else ""
 
 
 def _reference(secret: Document) -> str:

@@ -30,8 +30,8 @@ def say(text: str) -> None:
 
 
 def change(name: str, what: str) -> None:
-    """Print a line about one role, with the time of day."""
-    say(f"{time.strftime('%H:%M:%S')}  {name:<{_NAME_WIDTH}}  {what}")
+    """Print a line about one role, with the time of day in UTC."""
+    say(f"{time.strftime('%H:%M:%SZ', time.gmtime())}  {name:<{_NAME_WIDTH}}  {what}")
 
 
 def table(lines: Sequence[TableRow], took_s: float) -> None:

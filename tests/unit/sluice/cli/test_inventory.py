@@ -105,15 +105,15 @@ def test_refused_skus_are_named_with_their_reason(answers: Answers) -> None:
     answers["GET", "/api/inventory/refused/demo"] = page.model_dump()
     assert run("refused", "demo").splitlines() == [
         "location  SKU     reason               failures  since",
-        "L1        A       in failureList, 200         5  2025-11-25 19:46:40",
-        "L1        B-LONG  call refused, 400           5  2025-11-25 19:46:40",
+        "L1        A       in failureList, 200         5  2025-11-25 19:46:40Z",
+        "L1        B-LONG  call refused, 400           5  2025-11-25 19:46:40Z",
         "2 of 3; --all shows all",
     ]
     last = RefusedSkusDocument(channel="demo", total=3, refused=[refusal("C", None)], next=None)
     answers["GET", "/api/inventory/refused/demo?limit=1000"] = page.model_dump()
     answers["GET", "/next"] = last.model_dump()
     assert run("refused", "demo", "--all").splitlines()[-1].split() == [
-        *("L1", "C", "call", "refused", "5", "2025-11-25", "19:46:40")
+        *("L1", "C", "call", "refused", "5", "2025-11-25", "19:46:40Z")
     ]
     none = RefusedSkusDocument(channel="demo", total=0, refused=[], next=None)
     answers["GET", "/api/inventory/refused/demo/L%201"] = none.model_dump()
@@ -125,11 +125,11 @@ def test_refused_skus_are_named_with_their_reason(answers: Answers) -> None:
     [
         (("pause", "demo"), True, "demo: paused; nothing is sent"),
         (("resume", "demo", "L1"), False, "demo L1: not paused"),
-        (("resync", "demo"), False, "demo: resync res_1 asked for at 2025-11-25 19:46:40"),
+        (("resync", "demo"), False, "demo: resync res_1 asked for at 2025-11-25 19:46:40Z"),
         (
             ("reconcile", "demo", "L1"),
             True,
-            "demo L1: reconcile rec_1 asked for at 2025-11-25 19:46:40; it waits, because it is paused",
+            "demo L1: reconcile rec_1 asked for at 2025-11-25 19:46:40Z; it waits, because it is paused",
         ),
     ],
 )

@@ -140,7 +140,7 @@ def test_the_list_says_who_is_disabled_and_why() -> None:
     result, _ = run("list", body={"subscriptions": [ONE, {**ONE, "state": "disabled", "disabled": disabled}]})
     first, second = result.output.splitlines()
     assert first.split() == [ID, "active", "order-*", "http://127.0.0.1:9000/"]
-    assert "disabled by sluice at 2023-11-14 22:13:20, its endpoint answered 410" in second
+    assert "disabled by sluice at 2023-11-14 22:13:20Z, its endpoint answered 410" in second
 
 
 def test_the_list_says_which_cannot_be_read() -> None:
@@ -165,10 +165,10 @@ def test_what_waits_is_shown_and_what_blocks_it_as_the_commands_want_it() -> Non
     backlog = {"as_of_ms": 1_700_000_060_000, "orders": 40, "oldest_ms": 1_700_000_000_000, "blocked": 5}
     result, _ = run("show", ID, body={**ONE, "backlog": {**backlog, "blocked_facts": facts}})
     assert result.output.splitlines()[-5:] == [
-        "  waiting     facts of 40 orders, the oldest since 2023-11-14 22:13:20; as of 2023-11-14 22:14:20",
+        "  waiting     facts of 40 orders, the oldest since 2023-11-14 22:13:20Z; as of 2023-11-14 22:14:20Z",
         f"  blocked     5 of them; decide by `sluice subscriptions retry|skip {ID}` and",
-        "    msg_1 --order 'A 1' --channel demo   given up 2023-11-14 22:13:20, status 413",
-        "    msg_2 --return R-1 --channel demo   given up 2023-11-14 22:13:20, status 413",
+        "    msg_1 --order 'A 1' --channel demo   given up 2023-11-14 22:13:20Z, status 413",
+        "    msg_2 --return R-1 --channel demo   given up 2023-11-14 22:13:20Z, status 413",
         "    and 3 more, shown when these are decided",
     ]
     result, _ = run("show", ID, body={**ONE, "backlog": {**backlog, "blocked": 0, "blocked_facts": []}})
