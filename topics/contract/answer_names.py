@@ -27,6 +27,8 @@ NAME_MAX = 64
 """Names as long as this are none of those that are looked for."""
 LEVELS_MAX = 4
 """Levels of objects and lists below a list in which codes are looked for: a map of lists of objects has three."""
+TEXT_CHARS_MAX = 65_536
+"""Longest text in which codes are looked for: the codes of a call, 200 of 255 characters, take 51,000."""
 NAMES_REMEMBERED = 4_096
 """Spellings that are remembered: some hundred names occur, and a far side that makes names up fills no memory."""
 
@@ -125,6 +127,8 @@ class CodeReader:
         if text in sent:
             codes.add(text)
             return True
+        if len(text) > TEXT_CHARS_MAX:
+            return False
         parts = [part for part in _SEPARATORS.split(text) if part] if self._taken else _WORDS.split(text)
         found = [part for part in parts if part in sent]
         if self._taken and len(found) < len(parts):

@@ -48,9 +48,12 @@ _WINDOWS_1252 = "".join(bytes([byte]).decode("cp1252", "ignore") or chr(byte) fo
 _SPACE = " \t\r\n\f\0\ufeff"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_ESCAPE = re.compile(
-    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+_LONE_SURROGATE = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
+"""Escaped, in a text without escaped backslashes."""
+_ESCAPED_BACKSLASH = "\\\\"
 _TITLE = re.compile(rb"<title[^>]*>\s*(.{1,200}?)\s*</title>", re.IGNORECASE | re.DOTALL)
 _GZIP = b"\x1f\x8b"
 
@@ -200,7 +203,10 @@ def _charset_named(content_type: str) -> str:
 def _without_lone_surrogates(text: str) -> bytes:
     """An escaped lone surrogate becomes U+FFFD: no text can have it in UTF-8."""
     if _ESCAPED_SURROGATE.search(text):
-        text = _ESCAPE.sub(lambda escape: "\\ufffd" if escape[1] else escape[0], text)
+        parts = text.split(_ESCAPED_BACKSLASH)
+        text = _ESCAPED_BACKSLASH.join(
+            [_LONE_SURROGATE.sub(r"\\ufffd", part) if "\\u" in part else part for part in parts]
+        )
     return text.encode()
 
 

@@ -87,7 +87,16 @@ def test_what_other_readers_read_is_read(raw: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("escaped", "text"),
-    [(r"\ud800", "\ufffd"), (r"\\ud800", r"\ud800"), (r"\ud83d\ude00", "😀"), (r"\udc00\ud83d", "\ufffd\ufffd")],
+    [
+        (r"\ud800", "\ufffd"),
+        (r"\\ud800", r"\ud800"),
+        (r"\ud83d\ude00", "😀"),
+        (r"\udc00\ud83d", "\ufffd\ufffd"),
+        (r"\\\ud800", "\\\ufffd"),
+        (r"\\\\\ud800\\", "\\\\\ufffd\\"),
+        (r"\ud800\ud83d\ude00\ude00", "\ufffd😀\ufffd"),
+        (r"\n\\\"\uD83D\uDE00\udfff", '\n\\"😀\ufffd'),
+    ],
 )
 def test_a_lone_surrogate_becomes_the_character_for_unreadable(escaped: str, text: str) -> None:
     raw = rb'{"shipmentCode":"%b","more":"\ud800"}' % escaped.encode()
