@@ -151,12 +151,12 @@ CASES = [
         "inventories: may have at most 200",
     ),
     Bad(
-        "a SKU without code",
+        "stock that is no list",
         "PUT",
         STOCK,
-        {"locationCode": "W", "inventories": [{"quantity": 1}]},
+        {"locationCode": "W", "inventories": {"channelSkuCode": "A", "quantity": 1}},
         400,
-        "inventories[0]",
+        "inventories: must be a list",
     ),
     Bad(
         "no consolidation",
