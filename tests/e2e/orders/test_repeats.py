@@ -138,7 +138,8 @@ async def test_an_order_whose_sku_was_not_mapped_is_pushed_on(stack: Stack, code
     document = await stack.reaches(order, "SUBMITTED")
     arrived = await stack.seen("increff", "create-outward-order", order)
     assert arrived[0]["body"] == arrived[1]["body"]
-    assert [fact["name"] for fact in document["facts"]] == [
+    names = [fact["name"] for fact in document["facts"]]
+    assert [name for name in names if name not in ("order-stuck", "order-unstuck")] == [  # a tick may see it wait
         "order-created",
         "order-rejected",
         "order-created",
