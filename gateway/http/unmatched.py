@@ -12,8 +12,10 @@ from gateway.http.call import Call
 from gateway.http.responder import Responder
 from topics.paths.bases import API_BASE, INCREFF_BASE
 from topics.paths.patterns import PathError, PathPattern, plain
-from topics.paths.resources import Found, PatternResource
+from topics.paths.resources import PARTS_MAX, Found, PatternResource
 
+PATH_CHARS_MAX = 8 << 10
+"""A longer path is not looked at: two codes of the largest length have 6 KiB if every byte is encoded."""
 _TARGET_CHARS = 200
 """Characters of an unknown path that its refusal quotes."""
 
@@ -36,10 +38,12 @@ class Unmatched(PatternResource):
 
     async def resolve(self, request: web.Request) -> Found:
         """Finds the route of a path that is spelt in another way, and otherwise why there is none."""
-        path = plain(self._doubled.sub(r"\1/", request.rel_url.raw_path, count=1))
+        path = self._doubled.sub(r"\1/", request.rel_url.raw_path, count=1).rstrip("/")
         methods: set[str] = set()
         fault = ""
-        for resource in self._router.resources():
+        is_known = len(path) <= PATH_CHARS_MAX and path.count("/") <= PARTS_MAX
+        path = plain(path) if is_known else path
+        for resource in self._router.resources() if is_known else ():
             if not isinstance(resource, PatternResource) or resource is self:
                 continue
             try:

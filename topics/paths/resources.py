@@ -6,7 +6,7 @@ that is no UTF-8 cannot be told from one that is.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from aiohttp import HttpVersion11, hdrs, web
@@ -15,7 +15,25 @@ from yarl import URL
 from topics.paths.patterns import PathError, PathPattern
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_RESOLVE = web.UrlDispatcher.resolve
 Found = tuple[web.UrlMappingMatchInfo | None, set[str]]
+
+
+PARTS_MAX = 32
+"""Parts of a path that is looked up. No pattern has nearly so many, and aiohttp copies a path once for each part: 16
+KiB of slashes would hold the event loop for a twentieth of a second."""
+
+
+class PatternRouter(web.UrlDispatcher):
+    """A router whose last resource takes what no other takes, and all paths of too many parts."""
+
+    def resolve(self, request: web.Request) -> Coroutine[Any, Any, web.UrlMappingMatchInfo]:
+        is_usual = request.rel_url.raw_path.count("/") <= PARTS_MAX
+        return _RESOLVE(self, request) if is_usual else self._of_many_parts(request)
+
+    async def _of_many_parts(self, request: web.Request) -> web.UrlMappingMatchInfo:
+        found, _methods = await self._resources[-1].resolve(request)
+        return found if found is not None else await _RESOLVE(self, request)
 
 
 class PatternResource(web.Resource):

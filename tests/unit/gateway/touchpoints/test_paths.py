@@ -171,6 +171,9 @@ NO_PATH = [
     ("GET /x%0Ay", ""),
     ("GET /", ""),
     ("OPTIONS *", ""),
+    ("GET " + "/" * 16_000, "it is not looked up part by part"),
+    ("GET " + "/a" * 8_000, ""),
+    ("PUT /assure-magic2/orders/" + "%7b" * 5_000 + "/x", ""),
 ]
 
 
