@@ -12,7 +12,7 @@ import click
 
 from sluice.cli.deliveries import render_decision
 from sluice.cli.gateway_client import ask, in_path
-from sluice.cli.options import gateway_options, with_options
+from sluice.cli.options import WAIT_S, gateway_options, wait_option, with_options
 from sluice.cli.output import show
 
 
@@ -119,7 +119,19 @@ def _simple(verb: str, method: str, path: str, does: str) -> None:
 
 
 _simple("verify", "POST", "/verify", "Send the challenge to a subscriber again.")
-_simple("enable", "POST", "/enable", "Send facts to a subscriber again, beginning with those that wait.")
+
+
+@subscriptions.command(short_help="Send facts to a subscriber again.")
+@click.argument("name", metavar="ID")
+@wait_option
+@gateway_options
+def enable(name: str, wait: bool, gateway: str, as_json: bool) -> None:
+    """Send facts to a subscriber again, beginning with those that wait. With --wait, until one was tried."""
+    path = f"/{in_path(name)}/enable"
+    found = _ask(gateway, "POST", f"{path}?wait={WAIT_S}" if wait else path, None, wait_s=WAIT_S if wait else 0)
+    show(found, render_enabled, as_json=as_json)
+
+
 _simple("disable", "POST", "/disable", "Stop sending facts to a subscriber: keep those that wait, collect no new ones.")
 _simple("remove", "DELETE", "", "Remove a subscriber; facts that wait for it are dropped.")
 
@@ -187,5 +199,13 @@ def _show(gateway: str, method: str, path: str, body: Any, *, as_json: bool, rev
         show(found, render, as_json=as_json)
 
 
-def _ask(gateway: str, method: str, path: str, body: Any, revision: int | None = None) -> Any:
-    return ask(gateway, method, f"/api/subscriptions{path}", body, revision=revision)
+def _ask(gateway: str, method: str, path: str, body: Any, revision: int | None = None, wait_s: int = 0) -> Any:
+    return ask(gateway, method, f"/api/subscriptions{path}", body, revision=revision, wait_s=wait_s)
+
+
+def render_enabled(document: Any) -> str:
+    """Return the subscription, and whether something was tried since."""
+    from sluice.cli.render.subscriptions import render
+
+    said = {None: "", True: "\na fact was tried since", False: "\nnothing was tried yet: no fact may wait"}
+    return render(document) + said[document.get("tried")]

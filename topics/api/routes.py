@@ -273,6 +273,7 @@ ROUTES: tuple[Route, ...] = (
         "PATCH /{id}",
         "change-subscription",
         "Change the settings that are named; another `url` has to pass the challenge first",
+        query=(WAIT,),
         body=SubscriptionSettings,
         refusals=_NOT_VERIFIED,
     ),
@@ -292,7 +293,12 @@ ROUTES: tuple[Route, ...] = (
         document=SubscriptionMade,
         refusals={409: "Too many secrets sign already"},
     ),
-    _change("POST /{id}/enable", "enable-subscription", "Enable a subscription; it gets the facts that still wait"),
+    _change(
+        "POST /{id}/enable",
+        "enable-subscription",
+        "Enable a subscription; it gets the facts that still wait",
+        query=(WAIT,),
+    ),
     _change("POST /{id}/disable", "disable-subscription", "Disable a subscription; waiting facts stay"),
     _subscriptions(
         f"POST /{{id}}{_DECISION}",

@@ -120,6 +120,9 @@ class SubscriptionDocument(Settable):
     backlog: BacklogDocument | None = Field(
         description="null: nothing is blocked, and nothing has waited longer than half a minute"
     )
+    tried: bool | None = Field(
+        default=None, description="with `wait`: whether delivery has sent something by these settings by then"
+    )
 
 
 class SubscriptionMade(SubscriptionDocument):

@@ -11,7 +11,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakValueDictionary
 
 from aiohttp import web
@@ -35,7 +35,7 @@ from gateway.api.subscriptions.rules import (
     rotated,
     settings_of,
 )
-from gateway.api.waiting import wait_of
+from gateway.api.waiting import until_found, wait_of
 from gateway.dependencies import Dependencies
 from gateway.http.answers import Answer, Refused, json_answer
 from gateway.http.body import BodyReader, parse, validated
@@ -92,6 +92,8 @@ class SubscriptionsApi:
             "decide-subscription-delivery": self.decide,
             **{name: self._one_at_a_time(act) for name, act in of_one.items()},
         }
+        for name in ("change-subscription", "enable-subscription"):
+            acts[name] = self._with_effect(acts[name])
         return {name: self._when_ready(act) for name, act in acts.items()}
 
     def _when_ready(self, act: Act) -> Act:
@@ -100,6 +102,27 @@ class SubscriptionsApi:
             return await act(call, request)
 
         return when_ready
+
+    def _with_effect(self, act: Act) -> Act:
+        """For calls after which something may leave: waits until it has, where the caller asks for that."""
+
+        async def with_effect(call: Call, request: web.Request) -> Answer:
+            wait_s = wait_of(request)
+            answer = await act(call, request)
+            if not wait_s:
+                return answer
+            name, revision = request.match_info["id"], answer.revision or 0
+
+            async def look() -> Literal[True] | None:
+                shards = self._dependencies.subscriptions.health(name).values()
+                return True if any(one.revision >= revision for one in shards) else None
+
+            tried = await until_found(wait_s, look) or False
+            present = self._present(name)
+            document = {**self._document(present), "tried": tried}
+            return replace(json_answer(document), revision=present.revision)
+
+        return with_effect
 
     def _one_at_a_time(self, act: Act) -> Act:
         """For calls that change the subscription in the path."""

@@ -3,6 +3,7 @@ again, and what is wrong is named without its value."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from gateway.ports import Unavailable
 from tests.fakes.gateway import NOW_MS, FakeKafka, Gateway, gateway
+from tests.support.eventually import eventually
 from topics.records.deliveries import decode_lane_decision
 from topics.records.keys import destination_partition, lane_key, order_key, shard_of, subscription_destination
 from topics.subscriptions.index import backlog_key, health_key
@@ -246,6 +248,21 @@ async def test_an_operator_disables_and_enables_and_deletes() -> None:
         assert (await ask(at, "DELETE", path))[0] == 404
         assert await ask(at, "GET") == (200, {"subscriptions": [], "unreadable": []})
         assert at.kafka.subscriptions.is_deleted(made["id"])
+
+
+async def test_the_effect_of_enabling_can_be_waited_for() -> None:
+    async with gateway(**SETTINGS) as at:
+        made = await add(at)
+        path = f"/{made['id']}/enable"
+        assert (await ask(at, "POST", path))[1]["tried"] is None
+        status, told = await ask(at, "POST", path + "?wait=1")
+        assert (status, told["tried"]) == (200, False), "no fact waits"
+        waiting = asyncio.create_task(ask(at, "POST", path + "?wait=30"))
+        revision = told["revision"] + 1
+        await eventually(lambda: at.kafka.subscriptions.all()[made["id"]].revision == revision)
+        at.kafka.subscriptions.apply_status(health_key(made["id"], 0), Health(revision=revision, success_ms=4).encode())
+        status, told = await waiting
+        assert (status, told["tried"], told["revision"]) == (200, True, revision)
 
 
 async def test_one_that_cannot_be_read_is_said_to_be_there_and_can_be_removed() -> None:
