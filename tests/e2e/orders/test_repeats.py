@@ -171,3 +171,32 @@ async def test_a_channels_refused_orders_are_pushed_on_together(stack: Stack, co
     for order in orders:
         await stack.reaches(order, "SUBMITTED")
         assert len(await stack.seen("increff", "create-outward-order", order)) == 2
+
+
+async def test_the_same_order_in_other_words_is_a_repeat(stack: Stack, code: Code) -> None:
+    """Written by hand, as other languages print it. What Increff got stays as it came first."""
+    order = code()
+    assert (await stack.as_marketplace("POST", "/orders/outward", create_order(order))).status == 200
+    address = '"shippingAddress":{"name":"A Customer","line1":"1 Street","line2":"","city":"Dubai","country":"UAE"}'
+    jeans = f'{{"channelSkuCode":"JEANS","orderItemCode":"{order}-2","quantity":1.0,"sellingPricePerUnit":"199.50"}}'
+    shirt = (
+        f'{{"orderItemCode":"{order}-1","channelSkuCode":"SHIRT","quantity":"2","sellingPricePerUnit":89.2500,'
+        '"channelDiscountPerUnit":"","shippingChargePerUnit":0,"giftOptions":null}'
+    )
+
+    def written(dispatch: str) -> bytes:
+        return (
+            f'{{"orderItems":[{jeans},{shirt}],{address},"gift":"false","isSplitRequired":false,"onHold":"false",'
+            f'"orderCode":"{order}","locationCode":"DXB-WH-01","orderTime":"2026-11-24T05:12:41Z","orderType":"SO",'
+            f'"dispatchByTime":"{dispatch}","startProcessingTime":"2026-11-24T11:00:00+05:30[Asia/Kolkata]",'
+            f'"paymentMethod":"NCOD","taxBreakupForms":[],"packType":null,"orderCustomAttributes":{{}}}}'
+        ).encode()
+
+    same = await stack.as_marketplace("POST", "/orders/outward", raw=written("2026-11-26T10:00:00Z"))
+    assert (same.status, same.body) == (200, None)
+    later = await stack.as_marketplace("POST", "/orders/outward", raw=written("2026-11-26T10:00:00.001Z"))
+    assert later.status == 400, later
+    update = {"dispatchByTime": "2026-11-26T10:00:00Z", "startProcessingTime": "2026-11-24T05:30:00Z", "onHold": False}
+    assert (await stack.as_marketplace("PUT", f"/orders/{order}", update)).status == 200
+    await stack.reaches(order, "SUBMITTED")
+    assert [request["touchpoint"] for request in await stack.seen("increff", "", order)] == ["create-outward-order"]
