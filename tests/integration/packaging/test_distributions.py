@@ -86,7 +86,7 @@ def test_the_product_works_without_its_developer_tools(wheels: Mapping[str, Path
     helped = sluice(installed, "--help")
     assert (helped.returncode, helped.stderr) == (0, "")
     listed = set(re.findall(r"^  ([a-z]+) ", helped.stdout, re.MULTILINE))
-    assert {"gateway", "orders", "delivery", "inventory", *NAMES} <= listed
+    assert {"run", "orders", "inventory", *NAMES} <= listed
     for name in NAMES:
         asked = sluice(installed, name, "--help")
         assert asked.returncode == 2
