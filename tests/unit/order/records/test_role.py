@@ -30,12 +30,11 @@ from tests.support.orders import (
     update_body,
 )
 from tests.support.orders_log import PARTITIONS, Logs, make_channels
-from topics.records.deliveries import OutcomeKind, decode_request
+from topics.records.deliveries import decode_request
 from topics.records.envelope import (
     COMMAND,
     DELIVERY_OUTCOME,
     ORDER_QUERY,
-    RESUBMIT,
     RETURN_CLAIMED,
     SHIPMENT_MANIFESTED,
     Envelope,
@@ -73,14 +72,6 @@ def crowded() -> bytes:
     return changed(orderCustomAttributes={"channelMetadata": "@"}).replace(b'"@"', b"[" + b"[]," * 120_100 + b"[]]")
 
 
-def resubmission(**changes: Any) -> bytes:
-    """An operator's word about a refused Create."""
-    said = {"saidMs": 0, "by": "ops", "address": "", "reason": "mapped", "request": "e.0"}
-    return orjson.dumps(
-        {"orderCode": CODE, "touchpoint": "create-outward-order", "body": create_body(), **said, **changes}
-    )
-
-
 OUTCOME_WITH_A_TEXT = b'{"request":"r","touchpoint":"pack-order","kind":"delivered","next_at_ms":"soon"}'
 TOLD_WITH_A_NUMBER = orjson.dumps(
     {**dict.fromkeys(("orderCode", "shipmentCode", "manifestCode", "manifestId", "transporter"), "a"), "awbNumber": 1}
@@ -114,11 +105,6 @@ TOLD_WITH_A_NUMBER = orjson.dumps(
         (b"{}", with_header("ce_type", DELIVERY_OUTCOME.encode()), "BAD_OUTCOME", "outcome"),
         (b"{}", with_header("ce_type", ORDER_QUERY.encode()), "BAD_DATA", "orderCode"),
         (b'{"orderCode":"a"}', with_header("ce_type", RETURN_CLAIMED.encode()), "BAD_DATA", "returnOrderCode"),
-        (b'{"orderCode":"a"}', with_header("ce_type", RESUBMIT.encode()), "BAD_DATA", "touchpoint"),
-        (resubmission(touchpoint="get-credential"), with_header("ce_type", RESUBMIT.encode()), "BAD_DATA", "no call"),
-        (resubmission(body={}), with_header("ce_type", RESUBMIT.encode()), "BAD_DATA", "orderItems"),
-        (resubmission(orderCode=None), with_header("ce_type", RESUBMIT.encode()), "BAD_DATA", "needs orderCode"),
-        (resubmission(reason=""), with_header("ce_type", RESUBMIT.encode()), "BAD_DATA", "reason"),
         (OUTCOME_WITH_A_TEXT, with_header("ce_type", DELIVERY_OUTCOME.encode()), "BAD_OUTCOME", "next_at_ms"),
         (TOLD_WITH_A_NUMBER, with_header("ce_type", SHIPMENT_MANIFESTED.encode()), "BAD_DATA", "awbNumber"),
     ],
@@ -393,21 +379,3 @@ def test_an_answer_that_the_runtime_undid_is_not_counted() -> None:
     logs.role.set_aside(record, TOO_LARGE, "too large")
     answers = state.tables["relay.answers"]
     assert logs.role._answer_table(HOME, answers)._sizes == {}
-
-
-def test_a_crash_amid_a_resubmission_sends_the_same_request() -> None:
-    logs = Logs()
-    logs.call("create-outward-order", create_body(), "e1")
-    logs.run()
-    (refused,) = logs.requests()
-    logs.answer(refused, OutcomeKind.REFUSED, message="not mapped")
-    logs.run()
-    asked = orjson.loads(resubmission(request=refused.id))
-    headers = Envelope(id="r1", type=RESUBMIT, source="/gateway", channel=CHANNEL).headers()
-    logs.append(KEY, orjson.dumps(asked), headers)
-    logs.crash_after_effects(HOME)
-    logs.run()
-    logs.append(KEY, orjson.dumps(asked), headers)
-    logs.run()
-    assert [one.id for one in logs.requests()] == ["e1.0", "r1.0"]
-    assert logs.rejected == []
