@@ -53,7 +53,7 @@ from topics.configuration.channels import Channels
 from topics.configuration.hang_ups import HangUps
 from topics.configuration.settings import Settings
 from topics.http_faults import log_loop_faults
-from topics.paths.resources import PatternRouter, add_route
+from topics.paths.resources import add_route, application
 from topics.records.signing import Signer
 from topics.records.unreadable import UNREADABLE
 from topics.subscriptions.index import SubscriptionView
@@ -119,8 +119,7 @@ def make_app(
         now_ms=dependencies.now_ms,
     )
     refused_calls = RefusedCalls(dependencies.producer, dependencies.now_ms, dependencies.metrics)
-    app = web.Application()
-    app._router = PatternRouter()  # aiohttp's parameter for it is deprecated, without a successor
+    app = application()
     app.on_cleanup.append(refused_calls.stop)
     access = app[ACCESS] = AccessControl(settings, channels, dependencies.metrics)
     ingress = Ingress(settings, access, calls, search, commands, responder, refused_calls)

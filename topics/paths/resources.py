@@ -36,6 +36,13 @@ class PatternRouter(web.UrlDispatcher):
         return found if found is not None else await _RESOLVE(self, request)
 
 
+def application() -> web.Application:
+    """An application with a PatternRouter. aiohttp's parameter for routers is deprecated, without a successor."""
+    app = web.Application()
+    app._router = PatternRouter()
+    return app
+
+
 class PatternResource(web.Resource):
     """The calls at one pattern. A method that it has no route for is left to other patterns: no word hides a code."""
 

@@ -24,6 +24,7 @@ OVERRIDES = {
     "topics/kafka/time_outs.py",
     "gateway/http/whole_response.py",
     "topics/http_faults.py",
+    "topics/paths/resources.py",
     "streams/runtime/transport/chunk_transport.py",
     "streams/runtime/durability/changelog.py",
 }
