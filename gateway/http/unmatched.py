@@ -18,13 +18,16 @@ PATH_CHARS_MAX = 8 << 10
 """A longer path is not looked at: two codes of the largest length have 6 KiB if every byte is encoded."""
 _TARGET_CHARS = 200
 """Characters of an unknown path that its refusal quotes."""
+_READING = ("GET", "HEAD")
+"""Methods that change nothing, so more than was meant may be answered."""
 
 
 class Unmatched(PatternResource):
     """The resource of a router that is asked last. `bases`: the paths below which marketplaces find their calls.
 
     Base URLs that end in a slash lead to a second one before the path, and some clients end each path with one. Between
-    two parts of a path a second slash stands for an empty code, so that is no spelling of anything.
+    two parts of a path a second slash stands for an empty code, so that is no spelling of anything. Nor is one at the
+    end of an action behind which a code may stand: `/pause/C/` lacks the location, and must not pause all of them.
     """
 
     def __init__(self, router: web.UrlDispatcher, bases: tuple[str, ...], responder: Responder) -> None:
@@ -38,7 +41,8 @@ class Unmatched(PatternResource):
 
     async def resolve(self, request: web.Request) -> Found:
         """Finds the route of a path that is spelt in another way, and otherwise why there is none."""
-        path = self._doubled.sub(r"\1/", request.rel_url.raw_path, count=1).rstrip("/")
+        given = self._doubled.sub(r"\1/", request.rel_url.raw_path, count=1)
+        path = given.rstrip("/")
         methods: set[str] = set()
         fault = ""
         is_known = len(path) <= PATH_CHARS_MAX and path.count("/") <= PARTS_MAX
@@ -54,14 +58,32 @@ class Unmatched(PatternResource):
             if values is not None:
                 found, allowed = resource.taken(request.method, values)
                 if found is not None:
-                    return found, allowed
+                    lacking = self._lacking(request.method, path) if given.endswith("/") else ""
+                    if not lacking:
+                        return found, allowed
+                    return self._refused(path, f"[the path ends where {lacking} is to stand]"), methods
                 methods |= allowed
-        why = {"path": path, "allow": ", ".join(sorted(methods)), "fault": fault}
-        return web.UrlMappingMatchInfo(why, self._refusing), methods
+        return self._refused(path, allow=", ".join(sorted(methods)), fault=fault), methods
+
+    def _lacking(self, method: str, path: str) -> str:
+        """The name of the part that would make a path that of another action."""
+        if method in _READING:
+            return ""
+        longer = f"{path}/-"
+        for resource in self._router.resources():
+            if isinstance(resource, PatternResource) and resource is not self:
+                values = resource.pattern.match(longer)
+                if values and resource.taken(method, values)[0] is not None:
+                    return next(reversed(values))
+        return ""
+
+    def _refused(self, path: str, detail: str = "", *, allow: str = "", fault: str = "") -> web.UrlMappingMatchInfo:
+        why = {"path": path, "detail": detail, "allow": allow, "fault": fault}
+        return web.UrlMappingMatchInfo(why, self._refusing)
 
     async def _refuse(self, request: web.Request) -> web.Response:
         why = request.match_info
-        target = f"{request.method} {request.path[:_TARGET_CHARS]}"
+        target = f"{request.method} {request.path[:_TARGET_CHARS]} {why['detail']}".rstrip()
         refused = Refused(404, "UNKNOWN" if is_api(why["path"]) else "PATH_UNKNOWN", "There is no such path", target)
         if why["allow"]:
             message = "This path does not have this method"

@@ -54,7 +54,8 @@ may be a word of another path, as `outward`. Sluice encodes everything but lette
 `.` and `..`, too. A code that is no UTF-8 is answered 400, and so is a `#` in a request line.
 
 A slash too many at the end of a path is taken, and so is one before the path in front of a call or behind it. Between
-two parts it stands for an empty code, which is no code: 404. A method that a path does not have is answered 405 with
+two parts it stands for an empty code, which is no code: 404. So does one behind an action of `/api` that may name one
+more part: `POST /api/inventory/pause/C/` does not pause the whole channel. A method that a path does not have is answered 405 with
 `Allow`.
 
 Where a far side differs from the contract, its table in channels.toml says so: `far_paths`, `far_methods` and

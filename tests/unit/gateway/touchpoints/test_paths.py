@@ -185,6 +185,18 @@ async def test_another_path_is_unknown(line: str, why: str) -> None:
         assert not at.kafka.records
 
 
+@pytest.mark.parametrize("action", ["pause", "resume", "resync", "reconcile"])
+@pytest.mark.parametrize("end", ["/", "//", "/?wait=1"])
+async def test_an_action_for_a_location_without_a_code_is_none_for_the_channel(action: str, end: str) -> None:
+    """As a script writes it whose variable is empty: `/pause/demo/$LOCATION`."""
+    async with gateway() as at, listening(app_of(at)) as client:
+        answer = await client.ask(f"POST /api/inventory/{action}/demo{end}")
+        assert (answer.status, answer.body["code"]) == (404, "UNKNOWN")
+        assert "location" in answer.body["detail"]
+        assert not at.kafka.records
+        assert (await client.ask("GET /api/inventory/refused/demo/")).status == 200
+
+
 @pytest.mark.parametrize(
     ("line", "allowed", "members"),
     [
