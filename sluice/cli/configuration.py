@@ -52,7 +52,8 @@ def load(
         except ConfigurationError as error:
             faults.append(str(error))
     try:
-        channels = load_channels(channels_file(given), default=default_channels)
+        path = settings.channels_file if settings is not None else channels_file(given)
+        channels = load_channels(path, default=default_channels)
     except ConfigurationError as error:
         faults.append(str(error))
     if settings is None or channels is None or faults:
@@ -61,8 +62,9 @@ def load(
 
 
 def channels_file(given: Mapping[str, Any]) -> Path | None:
-    """The path of channels.toml, also where other settings are wrong."""
-    named = given.get("channels_file") or os.environ.get(f"{PREFIX}CHANNELS_FILE")
+    """The path of channels.toml where other settings are wrong, or are not needed."""
+    variable = f"{PREFIX}CHANNELS_FILE"
+    named = given.get("channels_file") or next((os.environ[one] for one in os.environ if one.upper() == variable), "")
     return Path(named) if named else None
 
 

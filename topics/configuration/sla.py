@@ -21,7 +21,7 @@ class Policy:
     """A channel's Sla for the order machine, in whole milliseconds; 0: nothing is reported, nothing is forgotten.
 
     `handover`: the channel takes part in the handover, so an order is only gone when it was handed over.
-    `resubmit_ms`: how long after a refusal the same Create asks Increff again; 0: never.
+    `resubmit_ms`: how long after a refusal the same Create asks Increff again; None: never.
     """
 
     submit_ms: int = 0
@@ -32,7 +32,7 @@ class Policy:
     forget_ms: int = 0
     forget_manifests_ms: int = 0
     handover: bool = True
-    resubmit_ms: int = 0
+    resubmit_ms: int | None = None
 
 
 NO_POLICY = Policy()
@@ -71,7 +71,7 @@ class Sla(BaseModel):
             raise ValueError(f"must be 0 or at least {FORGET_S_MIN:.0f}: calls for it may be repeated until then")
         return after_s
 
-    def policy(self, *, handover: bool, resubmit_after_s: float = 0.0) -> Policy:
+    def policy(self, *, handover: bool, resubmit_after_s: float | None = None) -> Policy:
         return Policy(
             submit_ms=_ms(self.submit_s),
             acknowledge_ms=_ms(self.acknowledge_s),
@@ -81,7 +81,7 @@ class Sla(BaseModel):
             forget_ms=_ms(self.forget_after_s),
             forget_manifests_ms=_ms(self.forget_manifests_after_s),
             handover=handover,
-            resubmit_ms=_ms(resubmit_after_s),
+            resubmit_ms=None if resubmit_after_s is None else _ms(resubmit_after_s),
         )
 
 

@@ -11,7 +11,7 @@ from topics.records.envelope import iso_time
 def remembered_refusal(decision: Decision[Any], why: str, refused_ms: int) -> Ruling | None:
     """The ruling on a repeat of a call that Increff refused at `refused_ms`; None when it asks Increff again."""
     after_ms = decision.event.policy.resubmit_ms
-    if not after_ms:
+    if after_ms is None:
         return refused(why)
     again_ms = refused_ms + after_ms
     if decision.now_ms >= again_ms:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sluice.demo_channels import demo_channels
 from tests.support.orders import command, create_body
 from tests.unit.order.machine.refused import (
     AFTER_S,
@@ -24,6 +25,7 @@ from tests.unit.order.machine.refused import (
     refused_create_return,
     repeat,
 )
+from topics.configuration.channels import Channel
 from topics.records.verdicts import Verdict
 
 
@@ -59,6 +61,14 @@ def test_without_a_time_the_same_create_is_never_sent_again() -> None:
     story.now_ms += 10 * 365 * 86_400_000
     step = story.create()
     assert (step.verdict, step.requests, "a repeat from" in step.reply.message) == (Verdict.REFUSED, [], False)
+
+
+def test_without_a_wait_each_repeat_asks_again() -> None:
+    """`resubmit_after_s = 0` in channels.toml."""
+    policy = Channel.model_validate({**demo_channels()["channels"]["demo"], "resubmit_after_s": 0}).policy
+    story, _ = refused_create()
+    event = replace(command("create-outward-order", create_body(), "again", story.now_ms), policy=policy)
+    assert len(story.feed(event).requests) == 1
 
 
 def test_the_time_of_the_record_decides_not_when_it_is_read() -> None:

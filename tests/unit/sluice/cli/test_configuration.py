@@ -46,6 +46,16 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SHOP_PASSWORD", raising=False)
 
 
+@pytest.mark.parametrize("name", ["SLUICE_CHANNELS_FILE", "sluice_channels_file", "Sluice_Channels_File"])
+@pytest.mark.parametrize("path", ["nowhere.toml", ""])
+@pytest.mark.parametrize("partitions", ["8", "many"])
+def test_no_role_takes_the_demo_channel_where_a_file_is_named(name: str, path: str, partitions: str) -> None:
+    """The passwords of the demo channel are public. Settings read names of variables in any case."""
+    result = CliRunner().invoke(main, ["run", "gateway"], env={name: path, "SLUICE_PARTITIONS": partitions})
+    assert result.exit_code == 2, result.output
+    assert ("cannot be read" in result.output) is bool(path or partitions == "8")
+
+
 @pytest.mark.parametrize("role", ["gateway", "orders"])
 def test_all_faults_come_in_one_round(role: str, tmp_path: Path) -> None:
     file = tmp_path / "channels.toml"
