@@ -12,7 +12,7 @@ from gateway.http.call import Call
 from gateway.http.responder import Responder
 from topics.paths.bases import API_BASE, INCREFF_BASE
 from topics.paths.patterns import PathError, PathPattern, plain
-from topics.paths.resources import PARTS_MAX, Found, PatternResource
+from topics.paths.resources import PARTS_MAX, Found, PatternResource, expected
 
 PATH_CHARS_MAX = 8 << 10
 """A longer path is not looked at: two codes of the largest length have 6 KiB if every byte is encoded."""
@@ -37,7 +37,7 @@ class Unmatched(PatternResource):
         channel = re.escape(INCREFF_BASE.partition("{")[0]) + "[^/]+"
         known = [*map(re.escape, (*bases, API_BASE)), channel, ""]
         self._doubled = re.compile(f"/*({'|'.join(known)})/+")
-        self._refusing = self.add_route("*", self._refuse)
+        self._refusing = self.add_route("*", self._refuse, expect_handler=expected)
 
     async def resolve(self, request: web.Request) -> Found:
         """Finds the route of a path that is spelt in another way, and otherwise why there is none."""

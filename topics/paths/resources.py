@@ -25,13 +25,14 @@ KiB of slashes would hold the event loop for a twentieth of a second."""
 
 
 class PatternRouter(web.UrlDispatcher):
-    """A router whose last resource takes what no other takes, and all paths of too many parts."""
+    """A router whose last resource takes what no other takes, all paths of too many parts, and what is no path."""
 
     def resolve(self, request: web.Request) -> Coroutine[Any, Any, web.UrlMappingMatchInfo]:
-        is_usual = request.rel_url.raw_path.count("/") <= PARTS_MAX
-        return _RESOLVE(self, request) if is_usual else self._of_many_parts(request)
+        path = request.rel_url.raw_path
+        is_usual = path.startswith("/") and path.count("/") <= PARTS_MAX
+        return _RESOLVE(self, request) if is_usual else self._unusual(request)
 
-    async def _of_many_parts(self, request: web.Request) -> web.UrlMappingMatchInfo:
+    async def _unusual(self, request: web.Request) -> web.UrlMappingMatchInfo:
         found, _methods = await self._resources[-1].resolve(request)
         return found if found is not None else await _RESOLVE(self, request)
 
@@ -95,10 +96,10 @@ def add_route(router: web.UrlDispatcher, method: str, path: str, handler: Handle
     if resource is None:
         resource = PatternResource(PathPattern(path))
         router.register_resource(resource)
-    resource.add_route(method, handler, expect_handler=_expected)
+    resource.add_route(method, handler, expect_handler=expected)
 
 
-async def _expected(request: web.Request) -> None:
+async def expected(request: web.Request) -> None:
     """Lets a client go on that waits with its body. Other expectations have no meaning, so they are ignored."""
     if request.version >= HttpVersion11 and request.headers[hdrs.EXPECT].lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")

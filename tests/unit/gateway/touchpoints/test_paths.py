@@ -171,6 +171,7 @@ NO_PATH = [
     ("GET /x%0Ay", ""),
     ("GET /", ""),
     ("OPTIONS *", ""),
+    ("CONNECT sluice.example:443", ""),
     ("GET " + "/" * 16_000, "it is not looked up part by part"),
     ("GET " + "/a" * 8_000, ""),
     ("PUT /assure-magic2/orders/" + "%7b" * 5_000 + "/x", ""),
@@ -269,6 +270,8 @@ async def test_an_expectation_without_a_meaning_is_ignored() -> None:
     async with gateway() as at, listening(app_of(at)) as client:
         line = "POST /assure-magic2/orders/outward"
         assert (await client.ask(line, ORDER, {**MARKETPLACE, "Expect": "200-ok"})).status == 200
+        unknown = await client.ask("POST /nowhere", ORDER, {**MARKETPLACE, "Expect": "200-ok"})
+        assert (unknown.status, unknown.body["code"]) == (404, "PATH_UNKNOWN")
         await client.ask(line, b"", {**MARKETPLACE, "Expect": "100-continue", "Content-Length": str(len(ORDER))})
         assert (await client.send(ORDER)).status == 200
 
