@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any
 
 from streams.order.model import limits
+from streams.order.model.call_notes import refusal_of
 from streams.order.model.canonical import call_digest
 from streams.order.model.decision import DUPLICATE, PENDING, Decision, Ruling, failed, refused
 from streams.order.model.entities import Return
@@ -82,8 +83,7 @@ def repeat_question(decision: Decision[Return]) -> Question | None:
         question.asked_ms = decision.now_ms
         _send(decision)
         return None
-    for event, reply_to, _ in question.waiters:
-        decision.reply(event, reply_to, failed(NOT_IN_TIME))
+    _answer(decision, question, question.waiters, failed(NOT_IN_TIME))
     question.waiters.clear()
     return question
 
@@ -121,8 +121,8 @@ def close_question(decision: Decision[Return], ruling: Ruling) -> None:
     question, entity.question = entity.question, None
     if question is None:
         return
-    for event, reply_to, _ in question.waiters:
-        decision.reply(event, reply_to, ruling)
+    _answer(decision, question, question.waiters, ruling)
+    for event, _, _ in question.waiters:
         if event != question.event:
             decision.remember(ruling, event)
     added = question.touchpoint == ADD.name and ruling.verdict is not None and ruling.verdict.succeeded
@@ -173,16 +173,22 @@ def _send(decision: Decision[Return]) -> None:
     decision.send_command(f"{decision.event.id}.r0", RETURN_CLAIMED, key, entity.forward, body)
 
 
+def _answer(decision: Decision[Return], question: Question, waiters: list[Waiter], ruling: Ruling) -> None:
+    """Give callers the ruling on their call. The history shows a refusal."""
+    for event, reply_to, _ in waiters:
+        decision.reply(event, reply_to, ruling)
+        decision.effects += refusal_of(event, reply_to, BY_NAME[question.touchpoint], ruling)
+
+
 def _wait(decision: Decision[Return], question: Question) -> Ruling:
-    """Add the caller. Callers that are gone by now make room; the same call of theirs again is not a new attempt."""
+    """Add the caller. Callers whose deadline is over make room, and learn that they have to call again."""
     event = decision.event
     if event.reply_to is None or any(waiter.event == event.id for waiter in question.waiters):
         return PENDING
     gone = [one for one in question.waiters if one.deadline_ms is not None and one.deadline_ms <= decision.now_ms]
     for waiter in gone:
         question.waiters.remove(waiter)
-        if waiter.event != question.event:
-            decision.remember(failed(NOT_IN_TIME), waiter.event)
+    _answer(decision, question, gone, failed(NOT_IN_TIME))
     if len(question.waiters) >= limits.WAITERS_MAX:
         return failed("too many callers wait for this answer; repeat later")
     question.waiters.append(Waiter(event.id, event.reply_to, event.deadline_ms))
