@@ -199,12 +199,13 @@ class Story:
         status: int | None = 200,
         body: Any = None,
         message: str = "",
+        error: str = "",
         number: int = 1,
         after_ms: int = 10,
     ) -> Step:
         """What became of a request."""
         self.now_ms += after_ms
-        attempt = Attempt(number=number, at_ms=self.now_ms, took_ms=2.5, status=status)
+        attempt = Attempt(number=number, at_ms=self.now_ms, took_ms=2.5, status=status, error=error)
         owner = self.owners[request.id]
         outcome = Outcome(
             request=request.id,

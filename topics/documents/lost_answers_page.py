@@ -17,7 +17,8 @@ A request is in doubt when an attempt before may have been carried out:
 - The request came before this worker took over its partition, or up to a minute later: its former owner may have sent
   it, and died before it could record that.
 - It was given up before, and an operator sends it again.
-- The order has an earlier request of the same call without an answer: Increff repeats a Pack after its deadline.
+- The order has an earlier request for the same without an answer: Increff repeats a Pack after its deadline. A Pack of
+  another shipment is not the same.
 
 A refusal of a request that is not in doubt stays one. If it says "exists" without any doubt, the far side has the order
 from somebody else."""

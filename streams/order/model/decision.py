@@ -202,7 +202,8 @@ class Decision(Generic[EntityT]):
             return failed(f"{limits.RELAYS_MAX} requests already wait for an answer of {side}; repeat later")
         if not self.entity.has_room():
             return failed(NO_ROOM)
-        request = self._request(touchpoint, body, self._asking_id(event.id), event.deadline_ms, relay=True)
+        id_, asks = self._asking_id(event.id), id_digest(key)
+        request = self._request(touchpoint, body, id_, event.deadline_ms, relay=True, asks=asks)
         waiters = [] if event.reply_to is None else [Waiter(event.id, event.reply_to, event.deadline_ms)]
         relay = Relay(request, touchpoint.name, key, waiters, data, deadline_ms=event.deadline_ms, call=self.kept_call)
         if former is not None:
@@ -329,8 +330,7 @@ class Decision(Generic[EntityT]):
 
         Where the list is full, the first request may have given way.
         """
-        listed = self.entity.deliveries
-        first = request_id(event)
+        first, listed = request_id(event), self.entity.deliveries
         known = len(listed) >= limits.DELIVERIES_MAX or any(one.id == first for one in listed)
         return f"{event}.{self.now_ms}" if known else first
 
@@ -343,15 +343,15 @@ class Decision(Generic[EntityT]):
         *,
         relay: bool,
         hold: bool = False,
+        asks: str = "",
     ) -> str:
-        entity = self.entity
+        entity, sequence = self.entity, 0
         destination = destination_of(touchpoint, entity.channel)
-        sequence = 0
         if not touchpoint.beside_lane:
             sequence = entity.sequences.get(destination, 0) + 1
             entity.sequences[destination] = sequence
-        again = entity.may_have_been_carried_out(touchpoint.name)
-        entity.keep_delivery(Delivery(request, touchpoint.name, destination, self.now_ms))
+        again = entity.may_have_been_carried_out(touchpoint.name, asks)
+        entity.keep_delivery(Delivery(request, touchpoint.name, destination, self.now_ms, asks=asks))
         self.effects.append(
             RequestDelivery(
                 id=request,

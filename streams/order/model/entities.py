@@ -105,9 +105,12 @@ class Entity(Struct, kw_only=True, omit_defaults=True, tag_field="kind"):
     def delivery(self, request: str) -> Delivery | None:
         return next((delivery for delivery in reversed(self.deliveries) if delivery.id == request), None)
 
-    def may_have_been_carried_out(self, touchpoint: str) -> bool:
-        """Whether a listed request of a touchpoint may have been carried out without a known success."""
-        return any(one.touchpoint == touchpoint and one.is_in_doubt for one in self.deliveries)
+    def may_have_been_carried_out(self, touchpoint: str, asks: str = "") -> bool:
+        """Whether a listed request for the same may have been carried out without a known success. `asks`: of a relay,
+        what it asks for: another shipment is not the same."""
+        return any(
+            one.touchpoint == touchpoint and one.asks in ("", asks) and one.is_in_doubt for one in self.deliveries
+        )
 
     def is_awaited(self, request: str) -> bool:
         """Whether something depends on a request's outcome: the present Create, or a relay."""

@@ -21,7 +21,17 @@ RESUBMITTED = "resubmitted"
 """The status of a refused delivery once another request has taken its place."""
 
 
+_REDIRECTION = 300
+_TIME_OUT = 408
 _SERVER_ERROR = 500
+
+
+def _is_lost(status: int | float | str | None, error: int | float | str | None) -> bool:
+    """Whether the answer of an attempt leaves open if it was carried out. One with a 2xx and an error was not read."""
+    if status is None:
+        return True
+    status = int(status)
+    return status >= _SERVER_ERROR or status == _TIME_OUT or (status < _REDIRECTION and bool(error))
 
 
 class Part(Struct, array_like=True):
@@ -84,7 +94,8 @@ class Shipment(Part):
 
 class Delivery(Part):
     """A request to a far side, sent or still to be sent. `attempts`: [number, at_ms, took_ms, status, error], typed so
-    that a state's decoder does not look at how their numbers were written."""
+    that a state's decoder does not look at how their numbers were written. `asks`: of a relay, stands for what it asks
+    for; empty in a state of an earlier version."""
 
     id: str
     touchpoint: str
@@ -94,6 +105,7 @@ class Delivery(Part):
     attempts: list[list[int | float | str | None]] = field(default_factory=list)
     next_ms: int | None = None
     message: str = ""
+    asks: str = ""
 
     @property
     def settled(self) -> bool:
@@ -102,12 +114,11 @@ class Delivery(Part):
 
     @property
     def is_in_doubt(self) -> bool:
-        """Whether the far side may have carried it out without a known success: an attempt had no answer, or a 5xx, or
-        its outcome is not known yet."""
+        """Whether the far side may have carried it out without a known success: an attempt had no answer, a 5xx or 408,
+        or an answer that could not be read, or its outcome is not known yet."""
         if self.status in (OutcomeKind.DELIVERED, OutcomeKind.SUPERSEDED):
             return False
-        lost = any(status is None or int(status) >= _SERVER_ERROR for _, _, _, status, _ in self.attempts)
-        return lost or not self.settled
+        return not self.settled or any(_is_lost(status, error) for _, _, _, status, error in self.attempts)
 
     @property
     def given_up(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from streams.order.model.effects import PublishFact
+from streams.order.model.entities import encode_entity
 from tests.support.orders import (
     CHANNEL,
     Step,
@@ -211,17 +212,51 @@ def test_a_revived_order_is_not_rejected_again_by_the_same_create() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "again"),
-    [((OutcomeKind.DEAD, None), True), ((REFUSED, 400), False), ((OutcomeKind.RETRYING, 503), True)],
+    ("kind", "status", "error", "again"),
+    [
+        (OutcomeKind.DEAD, None, "", True),
+        (REFUSED, 400, "", False),
+        (REFUSED, 200, "", False),
+        (OutcomeKind.RETRYING, 503, "", True),
+        (OutcomeKind.RETRYING, 408, "", True),
+        (OutcomeKind.RETRYING, 401, "", False),
+        (OutcomeKind.RETRYING, 429, "", False),
+        (OutcomeKind.RETRYING, 200, "the answer is HTML or XML: a login, a proxy's error, a wrong address", True),
+    ],
 )
-def test_a_request_says_that_one_before_it_may_have_been_taken(status: tuple[OutcomeKind, int], again: bool) -> None:
+def test_a_request_says_that_one_before_it_may_have_been_taken(
+    kind: OutcomeKind, status: int | None, error: str, again: bool
+) -> None:
     story = Story()
     first = story.tell("create-manifest", manifest_body()).request
     assert not first.again
-    story.outcome(first, status[0], status=status[1])
-    if status[0] is OutcomeKind.RETRYING:
-        story.outcome(first, OutcomeKind.EXPIRED, status=503, number=2)
+    story.outcome(first, kind, status=status, error=error)
+    if kind is OutcomeKind.RETRYING:
+        story.outcome(first, OutcomeKind.EXPIRED, status=status, error=error, number=2)
     assert story.tell("create-manifest", manifest_body()).request.again is again
+
+
+@pytest.mark.parametrize("first_ends", ["out", "lost", "refused after a lost answer", "of an earlier version"])
+def test_a_pack_of_another_shipment_is_not_the_same(first_ends: str) -> None:
+    """Marketplaces refuse a second Pack of an order with "already packed", and mean it."""
+    story = Story()
+    story.create()
+    first = story.tell("pack-order", pack_body(1, sku_1=1)).request
+    if first_ends != "out":
+        story.outcome(first, OutcomeKind.RETRYING, status=503)
+    if first_ends in ("lost", "of an earlier version"):
+        story.outcome(first, OutcomeKind.EXPIRED, status=503, number=2)
+    if first_ends == "refused after a lost answer":
+        story.outcome(first, REFUSED, status=400, number=2)
+    if first_ends == "of an earlier version":
+        order = story.order
+        for listed in order.deliveries:
+            listed.asks = ""
+        story.entities[order.key] = encode_entity(order)
+    other = story.tell("pack-order", pack_body(2, sku_2=1)).request
+    assert other.again is (first_ends == "of an earlier version")
+    if first_ends != "out":
+        assert story.tell("pack-order", pack_body(1, sku_1=1)).request.again
 
 
 def test_a_pack_that_was_withdrawn_unsent_leaves_no_doubt() -> None:
@@ -237,7 +272,7 @@ def test_a_pack_that_was_withdrawn_unsent_leaves_no_doubt() -> None:
     listed = order.delivery(pack.id)
     assert listed is not None
     listed.status = "expired"
-    assert not order.may_have_been_carried_out("pack-order")
+    assert not order.may_have_been_carried_out("pack-order", listed.asks)
 
 
 # Returns
