@@ -12,7 +12,16 @@ from typing import Any
 import orjson
 
 from streams.order.model.meaning import UNMODELLED, model_in, number
+from topics.contract.models.returns import CancelReturnOrderItems
 from topics.schema_base import Body
+
+FORMER_NAMES: dict[type[Body], dict[str, str]] = {
+    CancelReturnOrderItems: {
+        "returnOrderItems": "returnLineItems",
+        "returnOrderItemCode": "channelReturnItemCode",
+    },
+}
+"""Members whose names were others when those digests were made."""
 
 Shape = dict[str, "Shape"] | None
 """The known members of an object, each with its own shape; None where every member counts."""
@@ -20,7 +29,10 @@ Shape = dict[str, "Shape"] | None
 
 def former_digest(model: type[Body], members: dict[str, Any]) -> str:
     """A digest in which null and unknown members do not count, nor does 10 against 10.0."""
-    raw = orjson.dumps(_canonical(members, shape_of(model)), option=orjson.OPT_SORT_KEYS)
+    canonical = _canonical(members, shape_of(model))
+    if model in FORMER_NAMES:
+        canonical = _renamed(canonical, FORMER_NAMES[model])
+    raw = orjson.dumps(canonical, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(raw, digest_size=16).hexdigest()
 
 
@@ -49,3 +61,9 @@ def _canonical(value: Any, shape: Shape) -> Any:
     if type(value) is int and not -(2**63) <= value < 2**64:
         return float(value)  # as such it was read
     return number(value) if isinstance(value, float) else value
+
+
+def _renamed(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {names.get(name, name): _renamed(member, names) for name, member in value.items()}
+    return [_renamed(item, names) for item in value] if isinstance(value, list) else value

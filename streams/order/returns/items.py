@@ -50,6 +50,7 @@ def add_return_items(decision: Decision[Return]) -> Ruling:
         return refused(f"return {entity.code} may have at most {ITEMS_MAX} items")
     if question is not None and not questions.is_question_overdue(decision, question):
         return failed(f"return {entity.code} asks its forward order about other items; repeat later")
+    entity.former = ""  # a resubmission that got no answer gives way, and its request stays refused
     return questions.call_too_large(decision) or questions.ask_forward_order(
         decision, ADD, {**body, "returnLineItems": new}, digest(ADD.request, body)
     )

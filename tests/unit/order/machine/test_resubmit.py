@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from streams.order.model.effects import PublishFact
-from streams.order.model.limits import DELIVERIES_MAX
+from streams.order.model.limits import DELIVERIES_MAX, QUESTION_LOST_MS
 from tests.support.orders import Story, acknowledgement_body, cancel_body, pack_body, sample, update_body
 from tests.unit.order.machine.refused import (
     RETURN,
@@ -28,6 +28,7 @@ from tests.unit.order.machine.refused import (
     refused_seller_cancellation,
     refused_update,
     repeat,
+    resubmission,
     resubmit,
 )
 from topics.contract.definition import Mode
@@ -252,3 +253,17 @@ def test_items_that_the_forward_order_denies_stay_cancelled() -> None:
     items = len(story.returned(RETURN_KEY).items)
     resubmit(story, refused)
     assert len(story.returned(RETURN_KEY).items) == items
+
+
+def test_items_that_a_newer_call_asks_for_do_not_take_the_place_of_refused_ones() -> None:
+    """The forward order does not answer the resubmission; then other items are added."""
+    story, refused = refused_of_return("add-return-order-items")
+    story.feed_only(resubmission(story, refused))
+    item = refused.body["returnLineItems"][0]
+    others = {**refused.body, "returnLineItems": [{**item, "channelReturnItemCode": "another"}]}
+    added = story.tell("add-return-order-items", others, after_ms=QUESTION_LOST_MS).request
+    assert (added.former, [one["channelReturnItemCode"] for one in added.body["returnLineItems"]]) == ("", ["another"])
+    listed = story.returned(RETURN_KEY).delivery(refused.id)
+    assert listed is not None
+    assert listed.status == "refused"
+    assert resubmit(story, refused).request.former == refused.id

@@ -13,7 +13,7 @@ from streams.order.model.former_digest import former_digest
 from streams.order.model.meaning import _time, meaning_of, model_in, rules_of
 from tests.support.orders import create_body, sample
 from topics.contract.models.orders import CreateOutwardOrder, UpdateOrderProperties
-from topics.contract.models.returns import CreateReturnOrder, UpdateReturns
+from topics.contract.models.returns import CancelReturnOrderItems, CreateReturnOrder, UpdateReturns
 from topics.contract.touchpoints import BY_NAME
 from topics.records.json_text import read
 from topics.schema_base import Body
@@ -212,3 +212,5 @@ def test_former_digests_are_those_that_were_stored() -> None:
     """Written down from the version before: they stand in states."""
     assert former_digest(CreateOutwardOrder, ORDER) == "59ff1f58312822ca754a46610836cf75"
     assert former_digest(CreateReturnOrder, RETURN) == "f0250f1058649cf398f0dfc0e30381af"
+    cancelled = sample("cancel-return-order-items")  # then it had members of other names
+    assert former_digest(CancelReturnOrderItems, cancelled) == "52f415b9ba74e18eea106aea5543ff59"
