@@ -175,7 +175,7 @@ def _acknowledge_return(call: Decision[Return]) -> Ruling:
     entity = call.entity
     for reported in call.event.body["orderItems"]:
         known = entity.items.get(reported["itemCode"])
-        if known is None or known.inspection != items.inspection_of(reported):
+        if known is None or not items.was_reported(known, reported):
             return refused(f"item {reported['itemCode']} of return {entity.code} was inspected again since")
     return _as_it_was(call)
 

@@ -7,7 +7,7 @@ the wait withdraws it with `order-unstuck`.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +21,7 @@ from streams.order.model.parts import Shipment
 from streams.order.model.states import ENDED, IN_WAREHOUSE, ManifestState, OrderState, ReturnState, ShipmentState
 from streams.order.returns import questions
 from topics.configuration.sla import Policy
+from topics.schema_base import time_of
 
 SUBMIT = "submit"
 ACKNOWLEDGE = "acknowledge"
@@ -130,12 +131,12 @@ def is_forgotten(decision: Decision[Any]) -> bool:
 
 @lru_cache(_TIMES_KEPT)
 def time_ms(text: str) -> int:
-    """Epoch milliseconds of a time as the contract writes it (0.3): with an offset, `Z`, `Z[UTC]`; without one, UTC.
+    """Epoch milliseconds of a time as clients write it (`time_of`); without an offset, in UTC.
 
     0 for a text that is no time: the models refuse it, but a state may hold anything.
     """
     try:
-        time = datetime.fromisoformat(text.removesuffix("[UTC]"))
+        time = time_of(text.removesuffix("[UTC]"))
     except ValueError:
         return 0
     return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -26,7 +26,7 @@ _TIME_OUT = 408
 _SERVER_ERROR = 500
 
 
-def _is_lost(status: int | float | str | None, error: int | float | str | None) -> bool:
+def _is_lost(status: float | str | None, error: float | str | None) -> bool:
     """Whether the answer of an attempt leaves open if it was carried out. One with a 2xx and an error was not read."""
     if status is None:
         return True

@@ -149,7 +149,7 @@ def acknowledge_return(decision: Decision[Return]) -> Ruling:
     for item in body["orderItems"]:
         known = entity.items[item["itemCode"]]
         said = {name: item.get(name) or None for name in ("itemCode", "channelSkuCode", "qcStatus", "qcReason")}
-        if known.inspection != inspection_of(said):
+        if not was_reported(known, said):
             new.append(said)
     if not new:
         return DUPLICATE
@@ -168,6 +168,12 @@ def acknowledge_return(decision: Decision[Return]) -> Ruling:
 def inspection_of(item: dict[str, Any]) -> str:
     """Stands for a report about a unit, to recognise a repeat."""
     return f"{item.get('qcStatus')}|{item.get('qcReason') or None}"
+
+
+def was_reported(known: ReturnItem, item: dict[str, Any]) -> bool:
+    """Whether a report about a unit is the last one again. A version before kept an empty reason as it was."""
+    report = inspection_of(item)
+    return known.inspection == report or (not item.get("qcReason") and known.inspection == f"{item.get('qcStatus')}|")
 
 
 def learn_return_items(entity: Return, items: Iterable[tuple[str, str]]) -> None:

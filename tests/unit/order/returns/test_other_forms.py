@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from streams.order.model.entities import encode_entity
 from tests.support.orders import CHANNEL, CODE, Story, packed_story
 from topics.records.keys import return_key
 from topics.records.verdicts import Verdict
@@ -81,3 +82,17 @@ def test_inspections_cancellations_and_updates_name_items_by_numbers() -> None:
     update = {**PLACE, "returnOrderCode": 81, "trackingCode": 5, "transporter": True}
     assert story.tell("update-returns", update).request.body == update
     assert story.returned(KEY).courier == {"trackingCode": "5", "transporter": "true"}
+
+
+def test_an_inspection_that_a_version_before_kept_with_an_empty_reason_is_a_repeat() -> None:
+    story = created()
+    body = {**PLACE, "forwardOrderCode": CODE, "returnOrderCode": "81", "orderItems": [{**INSPECTED, "qcReason": ""}]}
+    story.tell("return-order-acknowledgement", body)
+    entity = story.returned(KEY)
+    entity.items["1"].inspection, entity.seen = "PASS|", []
+    story.entities[KEY] = encode_entity(entity)
+    for reason in ("", None):
+        again = {**body, "orderItems": [{**INSPECTED, "qcReason": reason}]}
+        assert story.tell("return-order-acknowledgement", again).verdict is Verdict.DUPLICATE
+    other = {**body, "orderItems": [{**INSPECTED, "qcReason": "torn"}]}
+    assert story.tell("return-order-acknowledgement", other).verdict is Verdict.APPLIED
