@@ -9,8 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
 from functools import lru_cache
 from typing import Any, NamedTuple
+
+from topics.records.json_text import read
+from topics.records.shape import has_too_many_values, is_too_deep
 
 SKU_NAMES = frozenset(
     {"channelskucode", "channelskuid", "channelsku", "sku", "skucode", "skuid", "sellersku", "clientskucode"}
@@ -19,6 +24,8 @@ SKU_NAMES = frozenset(
 ORDER_NAMES = frozenset({"ordercode", "orderid", "order", "ordernumber", "orderno", "channelorderid"})
 WRAPPERS = frozenset({"data", "response", "result", "body", "payload"})
 """Members in which frameworks put the whole answer once more."""
+WRAPPED_MAX = 3
+"""Wrappers inside of each other that are opened."""
 NOTHING = frozenset(
     {"", "0", "[]", "{}", "null", "nil", "none", "false", "no", "n/a", "na", "-", "no error", "no errors"}
 )
@@ -32,8 +39,12 @@ TEXT_CHARS_MAX = 65_536
 NAMES_REMEMBERED = 4_096
 """Spellings that are remembered: some hundred names occur, and a far side that makes names up fills no memory."""
 
+_CONTAINING = frozenset({dict, list, str})
 _SEPARATORS = re.compile(r"[,;|\s]+")
-_WORDS = re.compile(r"[,;|:\s'\"()\[\]]+")
+_WORDS = re.compile(r"[,;|:=\s'\"`()\[\]{}<>]+")
+_MARKS = ".!?*#"
+"""Marks around a word of a sentence that are rarely part of a code."""
+_DENIED = re.compile(r"\s*(false|no|not|fail|error|reject|refus|denied|invalid|unknown|ko\b|nok\b)", re.IGNORECASE)
 
 
 @lru_cache(maxsize=NAMES_REMEMBERED)
@@ -49,12 +60,36 @@ def members_named(members: dict[str, Any], names: Collection[str]) -> Iterator[A
             yield content
 
 
-def unwrapped(members: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The members, and those of the objects in which a framework wrapped them."""
+def unwrapped(members: dict[str, Any], levels: int = WRAPPED_MAX) -> Iterator[dict[str, Any]]:
+    """The members, and those of the objects in which a framework wrapped them: under one of WRAPPERS, or as the only
+    member (Jackson names it as the class), as a list of one, or printed as text (AWS Lambda)."""
     yield members
-    for inner in members_named(members, WRAPPERS):
-        if isinstance(inner, dict):
-            yield inner
+    if levels:
+        for name, content in members.items():
+            if type(content) in _CONTAINING and (
+                len(members) == 1 or (len(name) < NAME_MAX and plain(name) in WRAPPERS)
+            ):
+                inner = _object_in(content)
+                if inner is not None:
+                    yield from unwrapped(inner, levels - 1)
+
+
+def _object_in(content: Any) -> dict[str, Any] | None:
+    if isinstance(content, str):
+        if not content.lstrip().startswith(("{", "[")):
+            return None
+        try:
+            raw = content.encode()
+            if has_too_many_values(raw):
+                return None
+            content = read(raw)
+        except ValueError:
+            return None
+        if is_too_deep(raw, content):
+            return None
+    if isinstance(content, list):
+        content = content[0] if len(content) == 1 else None
+    return content if isinstance(content, dict) else None
 
 
 def is_nothing(content: Any) -> bool:
@@ -64,11 +99,36 @@ def is_nothing(content: Any) -> bool:
 
 class NamedCodes(NamedTuple):
     """The codes that lists of an answer name. `codes`: those of what was sent. `is_empty`: the lists say that there is
-    nothing. `has_others`: an entry names nothing of what was sent."""
+    nothing. `has_others`: an entry names nothing of what was sent. `guessed`: those of `codes` that merely occur beside
+    other words, so that something else may be meant."""
 
     codes: set[str]
     is_empty: bool
     has_others: bool
+    guessed: set[str]
+
+
+class _Said(IntEnum):
+    """Meaning of an entry: no code, or one that was sent, or something that was not."""
+
+    NOTHING = 0
+    NAMED = 1
+    FOREIGN = 2
+
+
+@dataclass(slots=True)
+class _Search:
+    """One search for the codes of `sent`. `odd`: those that hold what separates words, found on first need."""
+
+    sent: Collection[str]
+    certain: set[str] = field(default_factory=set)
+    guessed: set[str] = field(default_factory=set)
+    _odd: list[str] | None = None
+
+    def odd_in(self, text: str) -> list[str]:
+        if self._odd is None:
+            self._odd = [code for code in self.sent if _WORDS.search(code) or code.strip(_MARKS) != code]
+        return [code for code in self._odd if code in text]
 
 
 class CodeReader:
@@ -85,56 +145,108 @@ class CodeReader:
 
     def read(self, lists: Iterable[Any], sent: Collection[str]) -> NamedCodes:
         """The codes of `sent` that these lists name. They are one list in several spellings, nearly always one."""
-        codes: set[str] = set()
+        search = _Search(sent)
         is_empty, has_others = True, False
         for listed in lists:
             if type(listed) is list and listed and all(type(entry) is str and entry in sent for entry in listed):
                 is_empty = False
-                codes.update(listed)
+                search.certain.update(listed)
             elif not is_nothing(listed):
                 is_empty = False
-                has_others |= not self._read(listed, sent, codes, LEVELS_MAX)
-        return NamedCodes(codes, is_empty, has_others)
+                has_others |= self._read(listed, search, LEVELS_MAX) is not _Said.NAMED
+        guessed = search.guessed - search.certain
+        return NamedCodes(search.certain | guessed, is_empty, has_others, guessed)
 
-    def _read(self, listed: Any, sent: Collection[str], codes: set[str], levels: int) -> bool:
-        """Adds the codes that `listed` names. False: something in it names none."""
-        if isinstance(listed, dict):
-            return levels > 0 and self._read_object(listed, sent, codes, levels)
-        if isinstance(listed, list):
+    def _read(self, listed: Any, search: _Search, levels: int) -> _Said:
+        if isinstance(listed, (dict, list)):
+            if not levels or not listed:
+                return _Said.FOREIGN if listed else _Said.NOTHING
+            if isinstance(listed, dict):
+                return (
+                    self._read_taken(listed, search, levels)
+                    if self._taken
+                    else self._read_failed(listed, search, levels)
+                )
             # Each entry is read, whatever came of those before it.
-            return levels > 0 and min([self._read(entry, sent, codes, levels - 1) for entry in listed], default=False)
-        return self._read_text(code_of(listed), sent, codes)
+            said = {self._read(entry, search, levels - 1) for entry in listed}
+            return said.pop() if len(said) == 1 else _Said.FOREIGN
+        return self._read_text(code_of(listed), search)
 
-    def _read_object(self, listed: dict[str, Any], sent: Collection[str], codes: set[str], levels: int) -> bool:
+    def _read_own(self, listed: dict[str, Any], search: _Search) -> _Said:
+        """Reads an object by the names of a code."""
         own = [code for content in members_named(listed, self._names) if (code := code_of(content))]
-        found = {code for code in own if code in sent}
         if not own:
-            # Containers before keys: PHP writes a list with gaps as a map of numbers, and a number may be a code, too.
-            for content in listed.values():
-                if isinstance(content, (dict, list)) and content:
-                    self._read(content, sent, found, levels - 1)
-        if not own and not found:
-            denied = (False, None) if self._taken else ()
-            found = {
-                code for code, content in listed.items() if code in sent and not any(content is no for no in denied)
-            }
-        if not own and not found and not self._taken:
-            found = {content for content in listed.values() if isinstance(content, str) and content in sent}
-        codes |= found
-        return bool(found)
+            return _Said.NOTHING
+        found = [code for code in own if code in search.sent]
+        search.certain.update(found)
+        return _Said.NAMED if found else _Said.FOREIGN
 
-    def _read_text(self, text: str, sent: Collection[str], codes: set[str]) -> bool:
+    def _read_taken(self, listed: dict[str, Any], search: _Search, levels: int) -> _Said:
+        said = self._read_own(listed, search)
+        if said is not _Said.NOTHING:
+            return said
+        # Containers before keys: PHP writes a list with gaps as a map of numbers, and a number may be a code, too.
+        inner = [
+            self._read(content, search, levels - 1)
+            for content in listed.values()
+            if isinstance(content, (dict, list)) and content
+        ]
+        if _Said.NAMED in inner:
+            return _Said.NAMED
+        found = [code for code, content in listed.items() if code in search.sent and not _is_denied(content)]
+        search.certain.update(found)
+        return _Said.NAMED if found else _Said.NOTHING
+
+    def _read_failed(self, listed: dict[str, Any], search: _Search, levels: int) -> _Said:
+        """Reads an object of failures. No form may leave a code out: its keys, its values, what is in these."""
+        said = self._read_own(listed, search)
+        if said is not _Said.NOTHING:
+            return said
+        by_key, is_named, has_others, unnamed = False, False, False, False
+        for key, content in listed.items():
+            is_container = isinstance(content, (dict, list))
+            if is_container:
+                inner = self._read(content, search, levels - 1)
+            elif isinstance(content, str) and content in search.sent:
+                search.certain.add(content)
+                inner = _Said.NAMED
+            else:
+                inner = _Said.NOTHING
+            if key in search.sent:
+                by_key = True
+                # PHP writes a list with gaps as a map of numbers, and a number may be a code, too.
+                (search.certain if inner is _Said.NOTHING else search.guessed).add(key)
+            else:
+                is_named |= inner is _Said.NAMED
+                has_others |= inner is _Said.FOREIGN
+                unnamed |= inner is _Said.NOTHING
+        if has_others or (by_key and unnamed):
+            return _Said.FOREIGN
+        return _Said.NAMED if by_key or is_named else _Said.NOTHING
+
+    def _read_text(self, text: str, search: _Search) -> _Said:
+        sent = search.sent
         if text in sent:
-            codes.add(text)
-            return True
+            search.certain.add(text)
+            return _Said.NAMED
         if len(text) > TEXT_CHARS_MAX:
-            return False
-        parts = [part for part in _SEPARATORS.split(text) if part] if self._taken else _WORDS.split(text)
-        found = [part for part in parts if part in sent]
-        if self._taken and len(found) < len(parts):
-            return False
-        codes.update(found)
-        return bool(found)
+            return _Said.FOREIGN
+        odd = search.odd_in(text)
+        parts = [part for part in _SEPARATORS.split(text) if part]
+        if parts and not odd and all(part in sent for part in parts):
+            search.certain.update(parts)
+            return _Said.NAMED
+        if self._taken:
+            return _Said.NOTHING
+        words = [word for word in _WORDS.split(text) if word]
+        found = [*odd, *(word for part in words for word in (part, part.strip(_MARKS)) if word in sent)]
+        search.guessed.update(found)
+        return _Said.NAMED if found else _Said.NOTHING
+
+
+def _is_denied(content: Any) -> bool:
+    """Whether the value of a code in a map of what was taken says that it was not."""
+    return content is None or content is False or (isinstance(content, str) and _DENIED.match(content) is not None)
 
 
 def code_of(content: Any) -> str:

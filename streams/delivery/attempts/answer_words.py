@@ -52,7 +52,7 @@ def objection_in(members: dict[str, Any]) -> Objection | None:
     """None: nothing speaks against it."""
     if members.get("hasError") is False:
         return None
-    if not any(len(name) <= NAME_MAX and plain(name) in _LOOKED_AT for name in members):
+    if len(members) != 1 and not any(len(name) <= NAME_MAX and plain(name) in _LOOKED_AT for name in members):
         return None
     for inner in unwrapped(members):
         said = {

@@ -13,7 +13,7 @@ from streams.delivery.attempts.answer_words import CODES, ERRORS, FAILED, FLAGS,
 from streams.delivery.attempts.classify import ResponseVerdict, classify
 from streams.delivery.attempts.response_headers import RETRY_AFTER_MAX_S, THROTTLE_DEFAULT_S
 from streams.delivery.ports import FAULTS, RESPONSE_BYTES_MAX, Answer
-from topics.contract.answer_names import ORDER_NAMES, SKU_NAMES, WRAPPERS
+from topics.contract.answer_names import ORDER_NAMES, SKU_NAMES, WRAPPED_MAX, WRAPPERS
 from topics.contract.touchpoints import BY_NAME
 from topics.schema_base import VALUES_MAX
 from topics.subscriptions.model import FACT
@@ -81,7 +81,8 @@ but 0 refuse. Where it is missing, an answer is no success if one of these membe
 | `code` beside `message` or `description` | a constant such as `BAD_DATA`: the contract's own error body |
 
 These words do not say that a repeat would not help, so the request is sent again. All members of this page are found in
-any case and with `_` or `-` in their names, and in an object {_listed(WRAPPERS)}, too.
+any case and with `_` or `-` in their names. They are found inside of wrappers, too, up to {WRAPPED_MAX}: an object
+{_listed(WRAPPERS)}, an object that is the only member, either as a list of one, or printed as text.
 
 **Lists.** `failureList`, `successList` and `successOrders` hold codes as texts or numbers, objects with a code
 below), or are a map from a code to anything, or a text.
@@ -94,6 +95,7 @@ below), or are a map from a code to anything, or a text.
 | the answer to a stock call | acknowledged are |
 |---|---|
 | no list, or empty ones | all SKUs |
+| no list, or empty ones, beside `failedItems`, `failureCount` and the like | as if that were `failureList` |
 | `failureList` names some | the others, unless `successList` leaves them out |
 | `successList` names some | these, unless `failureList` names them, too |
 | an entry of `failureList` names nothing that was sent, another does | those in `successList` |

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from topics.contract.answer_names import SKU_NAMES, CodeReader, members_named, unwrapped
+from topics.contract.answer_names import NAME_MAX, SKU_NAMES, CodeReader, is_nothing, members_named, plain, unwrapped
 from topics.contract.definition import Touchpoint
 from topics.contract.touchpoints import BY_NAME
 from topics.stock.positions import CONSOLIDATED, decode_positions, is_consolidated
@@ -20,6 +21,11 @@ FAILURE_LISTS = frozenset(
 )
 """Plain names of the two lists. The contract has `successList`, which its sample of section 14 spells `sucessList`, and
 `failureList`; its sibling calls have `successProducts` and `failureProducts` (contract 11)."""
+
+OTHER_FAILURES = re.compile(
+    r"fail|reject|unsuccess|invalid|notfound|notupdated|unmapped|errors?(list|skus?|items?|products?|details)"
+)
+"""Part of the plain names of members that tell of failures where an answer has neither list, or both are empty."""
 
 _SUCCESSES = CodeReader(SKU_NAMES, taken=True)
 _FAILURES = CodeReader(SKU_NAMES, taken=False)
@@ -40,7 +46,8 @@ def call_body(location: str, positions: Iterable[bytes]) -> dict[str, Any]:
 @value
 class StockAnswer:
     """The meaning of a 2xx for the SKUs of its call. `failed`: those that it did not acknowledge; `in_doubt`: those of
-    them that no list names, so the channel may have taken them. `fault`: nothing of the call is acknowledged."""
+    them that no list names, or both, or a sentence in passing, so the channel may have taken them. `fault`: nothing of
+    the call is acknowledged."""
 
     failed: frozenset[str] | set[str] = frozenset()
     in_doubt: frozenset[str] | set[str] = frozenset()
@@ -57,12 +64,25 @@ def read_answer(body: dict[str, Any] | None, skus: Collection[str]) -> StockAnsw
     leaves out was not acknowledged. Without lists (an empty body, or both empty) all succeeded. A list that is not
     empty and names nothing of what was sent acknowledges nothing.
     """
+    others: list[Any] = []
     for members in unwrapped(body or {}):
-        successes = [listed for listed in members_named(members, SUCCESS_LISTS) if listed is not None]
-        failures = [listed for listed in members_named(members, FAILURE_LISTS) if listed is not None]
+        successes = [listed for listed in members_named(members, SUCCESS_LISTS) if not is_nothing(listed)]
+        failures = [listed for listed in members_named(members, FAILURE_LISTS) if not is_nothing(listed)]
         if successes or failures:
             return _read_lists(successes, failures, skus)
-    return ALL_TAKEN
+        others += _other_failures(members)
+    if not others:
+        return ALL_TAKEN
+    # A mere number of failures says nothing more where others are named.
+    return _read_lists([], [said for said in others if not isinstance(said, int)] or others, skus)
+
+
+def _other_failures(members: dict[str, Any]) -> list[Any]:
+    return [
+        content
+        for name, content in members.items()
+        if not is_nothing(content) and len(name) < NAME_MAX and OTHER_FAILURES.search(plain(name))
+    ]
 
 
 def _read_lists(successes: list[Any], failures: list[Any], skus: Collection[str]) -> StockAnswer:
@@ -70,7 +90,8 @@ def _read_lists(successes: list[Any], failures: list[Any], skus: Collection[str]
     for name, named in (("failureList", failed), ("successList", taken)):
         if not named.is_empty and not named.codes:
             return StockAnswer(fault=f"{name} is not empty, and names none of the SKUs that were sent")
+    unclear = failed.guessed | (failed.codes & taken.codes)
     if taken.codes or failed.has_others:
         left_out = set(skus) - taken.codes - failed.codes
-        return StockAnswer(failed.codes | left_out, left_out)
-    return StockAnswer(failed.codes)
+        return StockAnswer(failed.codes | left_out, left_out | unclear)
+    return StockAnswer(failed.codes, unclear)

@@ -129,7 +129,7 @@ def test_successes_that_name_none_of_what_was_sent_acknowledge_nothing(listed: A
         ({"failureList": ["C", None]}, "ABC", "AB"),
         ({"failureList": [{"sku": "C"}, {"row": 2}], "successList": [{"sku": "A"}]}, "BC", "B"),
         ({"successList": ["A"]}, "BC", "BC"),
-        ({"successList": ["A", "B"], "failureList": ["B"]}, "BC", "C"),
+        ({"successList": ["A", "B"], "failureList": ["B"]}, "BC", "BC"),
         ({"successList": {"A": True, "B": False}}, "BC", "BC"),
         ({"failureList": ["C"]}, "C", ""),
     ],
