@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +28,20 @@ def with_options(*options: Option[Any]) -> Option[Any]:
         return command
 
     return add
+
+
+def given(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a command's options that were given. Raises UsageError for an empty one: it comes of a variable
+    that is not set, and left out it would choose all."""
+    for name, value in choice.items():
+        if value == "" or (isinstance(value, tuple) and "" in value):
+            raise click.UsageError(f"{option_of(name)} is empty")
+    return {name: value for name, value in choice.items() if value}
+
+
+def option_of(name: str) -> str:
+    """Return the option of the command that sets this parameter, as it is typed."""
+    return next(one.opts[0] for one in click.get_current_context().command.params if one.name == name)
 
 
 gateway_options = with_options(

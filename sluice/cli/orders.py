@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sluice.cli.gateway_client import ask, ask_of_either, in_path
-from sluice.cli.options import WAIT_S, gateway_options, wait_option
+from sluice.cli.options import WAIT_S, gateway_options, given, option_of, wait_option
 from sluice.cli.output import moment, show
 
 POLL_S = 0.5
@@ -64,22 +64,24 @@ def resubmit(
         raise click.UsageError("--yes sends, --dry-run does not: give only one of them")
     if yes and not (reason or "").strip():
         raise click.UsageError("--reason TEXT is needed to send: it stands in the history of each order")
-    chosen = {name: value for name, value in of_channel.items() if value}
-    asked: dict[str, Any] = {"dryRun": not yes, **({"reason": reason} if reason else {})}
-    asked |= {"touchpoint": touchpoint} if touchpoint else {}
+    of_any = given({"touchpoint": touchpoint})
+    of_order, chosen = given({"channel": channel, "deliveries": deliveries}), given(of_channel)
+    asked: dict[str, Any] = {"dryRun": not yes, **({"reason": reason} if reason else {}), **of_any}
     if stop is not None:
         _show_job(
             _wait_for_end(gateway, ask(gateway, "DELETE", f"/api/resubmissions/{in_path(stop)}")), as_json=as_json
         )
     elif code is not None:
         if chosen:
-            raise click.UsageError(f"CODE names one order: --{next(iter(chosen))} is for a whole channel")
-        asked |= {"deliveries": list(deliveries)} if deliveries else {}
+            raise click.UsageError(f"CODE names one order: {option_of(next(iter(chosen)))} is for a whole channel")
+        asked |= {"deliveries": list(deliveries)} if "deliveries" in of_order else {}
         document = ask_of_either(gateway, code, "/resubmit", channel, asked, wait_s=WAIT_S if wait else 0)
         show(document, lambda found: "\n".join(_of_order(found)), as_json=as_json)
         sys.exit(0 if any(one["outcome"] in GOOD for one in document["deliveries"]) else 1)
     elif channel is None:
         raise click.UsageError("name an order or return, or a channel with --channel")
+    elif "deliveries" in of_order:
+        raise click.UsageError("--delivery is of one order or return: name it")
     else:
         asked |= {"orders" if name == "codes" else name: value for name, value in chosen.items()}
         document = ask(gateway, "POST", "/api/resubmissions", {"channel": channel, **asked})

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sluice.cli.gateway_client import ask, in_path
-from sluice.cli.options import gateway_options
+from sluice.cli.options import gateway_options, given
 from sluice.cli.output import show
 
 POLL_S = 0.5
@@ -40,7 +40,7 @@ def redrive(gateway: str, as_json: bool, yes: bool, dry_run: bool, stop: str | N
     if stop is not None:
         document = ask(gateway, "DELETE", f"/api/redrives/{in_path(stop)}")
     else:
-        wanted = {name: value for name, value in filters.items() if value}
+        wanted = given(filters)
         document = ask(gateway, "POST", "/api/redrives", {**wanted, "dryRun": not yes})
     try:
         document = _wait_for_end(gateway, document)

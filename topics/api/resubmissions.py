@@ -24,7 +24,9 @@ class RefusedOfOrder(BaseModel):
         max_length=REASON_CHARS_MAX,
         description="why; the order's history and a fact say it. Needed to send",
     )
-    touchpoint: str | None = Field(default=None, max_length=CODE_MAX, description="only deliveries of this call")
+    touchpoint: str | None = Field(
+        default=None, min_length=1, max_length=CODE_MAX, description="only deliveries of this call"
+    )
     deliveries: tuple[str, ...] = Field(default=(), max_length=50, description="only these, by id; empty: all")
     dryRun: bool = Field(default=True, description="true: only say what would be sent")
 
@@ -37,9 +39,14 @@ class RefusedOfMany(BaseModel):
     orders: tuple[str, ...] = Field(
         default=(), max_length=ORDERS_MAX, description="codes of orders or returns; empty: any"
     )
-    touchpoint: str | None = Field(default=None, max_length=CODE_MAX, description="only deliveries of this call")
+    touchpoint: str | None = Field(
+        default=None, min_length=1, max_length=CODE_MAX, description="only deliveries of this call"
+    )
     refusal: str | None = Field(
-        default=None, max_length=200, description="an HTTP status, or a part of the far side's message"
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="an HTTP status, or a part of the far side's message",
     )
     since: datetime | None = Field(default=None, description="refused at this time or later")
     until: datetime | None = Field(default=None, description="refused before this time")

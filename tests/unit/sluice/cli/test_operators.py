@@ -117,6 +117,14 @@ def test_a_return_is_found_by_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
         (("O-1", "--yes", "--reason", " "), "--reason TEXT is needed"),
         (("O-1", "--yes", "--dry-run"), "give only one of them"),
         (("O-1", "--since", "2026-11-30"), "--since is for a whole channel"),
+        (("O-1", "--order", "O-2"), "--order is for a whole channel"),
+        (("--channel", "demo", "--delivery", "e1.0"), "--delivery is of one order"),
+        (("--channel", "demo", "--refusal", ""), "--refusal is empty"),
+        (("--channel", "demo", "--order", ""), "--order is empty"),
+        (("--channel", "demo", "--touchpoint", ""), "--touchpoint is empty"),
+        (("--channel", "demo", "--since", ""), "--since is empty"),
+        (("O-1", "--delivery", ""), "--delivery is empty"),
+        (("O-1", "--channel", ""), "--channel is empty"),
     ],
 )
 def test_what_makes_no_sense_is_said(arguments: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch) -> None:

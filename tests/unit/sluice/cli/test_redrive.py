@@ -78,6 +78,13 @@ def test_a_redrive_is_stopped_by_its_id(asked: Asked) -> None:
     assert asked == [("DELETE", "/api/redrives/rdv_7", None)]
 
 
+@pytest.mark.parametrize("option", ["--channel", "--order", "--destination", "--since", "--until", "--reason"])
+def test_an_empty_choice_is_no_choice_of_all(asked: Asked, option: str) -> None:
+    code, output = run("--yes", option, "")
+    assert (code, asked) == (2, [])
+    assert f"{option} is empty" in output
+
+
 def test_yes_and_dry_run_are_not_both(asked: Asked) -> None:
     code, output = run("--yes", "--dry-run")
     assert (code, asked) == (2, [])
