@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +12,7 @@ from gateway.api.fact_pages import Page, incarnation_of, page_of
 from gateway.api.handler import Act
 from gateway.api.lane_decisions import LaneDecisions, answer_of, check_holds_lane
 from gateway.api.order_queries import KINDS, Kind, OrderQueries, home_of
-from gateway.api.waiting import until_found, wait_of
+from gateway.api.waiting import patient, until_found, wait_of
 from gateway.dependencies import Dependencies
 from gateway.http.answers import Answer, Refused, json_answer
 from gateway.http.call import Call
@@ -82,9 +83,11 @@ class OrdersApi:
         touchpoint = BY_NAME.get(found.get("touchpoint", ""))
         beside = touchpoint is not None and touchpoint.beside_lane
         lane = join(destination, entity.decode(), wanted) if beside else lane_key(destination, entity)
+        ends = asyncio.get_running_loop().time() + wait_s
         decided = await self._lanes.decide(call, request, lane, partition, wait_s)
         if wait_s and decided.state == "applied":
-            state = await until_found(wait_s, partial(self._decided, kind, call, request, wanted))
+            left_s = max(0.0, ends - asyncio.get_running_loop().time())
+            state = await until_found(left_s, patient(partial(self._decided, kind, call, request, wanted)))
             decided = decided.model_copy(update={"state": state or decided.state})
         return answer_of(decided)
 

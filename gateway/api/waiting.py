@@ -8,7 +8,9 @@ from typing import TypeVar
 
 from aiohttp import web
 
+from gateway.http.answers import Refused
 from gateway.http.query import number_of
+from gateway.ports import Overloaded, Unavailable
 from topics.api.query_parameters import WAIT
 
 LOOK_EVERY_S = 0.25
@@ -20,6 +22,23 @@ Found = TypeVar("Found")
 def wait_of(request: web.Request) -> int:
     """The seconds that the caller waits for the effect. Raises Refused."""
     return number_of(request, WAIT)
+
+
+def patient(look: Callable[[], Awaitable[Found | None]]) -> Callable[[], Awaitable[Found | None]]:
+    """A look that finds nothing while nobody can be asked: what is waited for was ordered before, so its caller must
+    not hear that it failed."""
+
+    async def patient_look() -> Found | None:
+        try:
+            return await look()
+        except (Unavailable, Overloaded):
+            return None
+        except Refused as refused:
+            if refused.status < 500:
+                raise
+            return None
+
+    return patient_look
 
 
 async def until_found(

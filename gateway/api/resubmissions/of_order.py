@@ -17,7 +17,7 @@ from gateway.api.handler import Act
 from gateway.api.order_queries import KINDS, Kind, OrderQueries, home_of
 from gateway.api.redrives.selection import DeadLetter, read
 from gateway.api.resubmissions.asking import Asker, Operator
-from gateway.api.waiting import until_found, wait_of
+from gateway.api.waiting import patient, until_found, wait_of
 from gateway.dependencies import Dependencies
 from gateway.http.answers import Answer, Refused, bad_data, json_answer
 from gateway.http.body import BodyReader, parse, validated
@@ -146,7 +146,7 @@ class OrderResubmissions:
             return True if all(states.get(name, "queued") not in AT_REST for name in sent) else None
 
         if sent:
-            await until_found(wait_s, look)
+            await until_found(wait_s, patient(look))
         return [one.model_copy(update={"state": states.get(one.newId or "")}) for one in done]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.ports import Outgoing
+from gateway.ports import Outgoing, Unavailable
 from tests.fakes.gateway import FakeKafka, gateway
 from topics.records.deliveries import LaneAction, decode_lane_decision
 from topics.records.envelope import LANE_DECISION, ORDER_QUERY, Envelope
@@ -146,6 +146,27 @@ async def test_with_wait_the_answer_says_what_has_become_of_it() -> None:
         body = await response.json()
         assert (response.status, body["state"]) == (200, "delivered")
         assert response.headers["Sluice-Event-Id"] == body["eventId"]
+
+
+@pytest.mark.parametrize("fault", ["late", "away", "set aside"])
+async def test_a_question_without_an_answer_does_not_hide_that_it_was_applied(fault: str) -> None:
+    """As in a rebalance of the orders role while the caller waits for the effect."""
+    answers = iter(["dead", fault, "delivered"])
+
+    def decide(envelope: Envelope, _record: Outgoing) -> Reply | None:
+        if envelope.type == LANE_DECISION:
+            return Reply(event=envelope.id, verdict=Verdict.APPLIED)
+        status = next(answers)
+        if status == "late":
+            return None
+        if status == "away":
+            raise Unavailable("no broker answers")
+        verdict = Verdict.REFUSED if status == "set aside" else Verdict.ANSWERED
+        return Reply(event=envelope.id, verdict=verdict, body={"deliveries": [delivery(status=status)]})
+
+    async with gateway(kafka=FakeKafka(decide=decide)) as at:
+        response = await at.client.post("/api/orders/O/deliveries/e.0/retry?wait=30")
+        assert (response.status, (await response.json())["state"]) == (200, "delivered")
 
 
 @pytest.mark.parametrize("wait", ["31", "-1", "soon"])

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.ports import Outgoing
+from gateway.ports import Outgoing, Unavailable
 from streams.delivery.outbox import reports
 from streams.delivery.outbox.records import OutboxEntry
 from tests.fakes.gateway import FakeKafka, Gateway, call_sample, gateway
@@ -30,7 +30,7 @@ from topics.records.deliveries import (
     OutcomeKind,
     decode_request,
 )
-from topics.records.envelope import DELIVERY_CONCLUDED, DELIVERY_DEAD, DELIVERY_REFUSED, Envelope
+from topics.records.envelope import DELIVERY_CONCLUDED, DELIVERY_DEAD, DELIVERY_REFUSED, ORDER_QUERY, Envelope
 from topics.records.verdicts import Reply, decode_reply
 
 CREATE = "create-outward-order"
@@ -335,3 +335,25 @@ async def test_every_action_is_logged_with_its_actor() -> None:
     lines = [orjson.loads(line) for text in w.at.actions for line in text.splitlines()]
     acted = [(line["actor"], line["action"], line["status"]) for line in lines]
     assert acted == [("night-shift", "resubmit-order", 200), ("night-shift", "resubmit", 202)]
+
+
+@pytest.mark.parametrize("fault", ["late", "away"])
+async def test_a_question_without_an_answer_does_not_hide_what_was_sent(fault: str) -> None:
+    async with world() as w:
+        await refused_order(w)
+        decide, lost = w.at.kafka.decide, [fault]
+
+        def shaken(envelope: Envelope, record: Outgoing) -> Reply | None:
+            if envelope.type != ORDER_QUERY or not w.logs.requests()[1:]:
+                return decide(envelope, record)
+            if lost:
+                if lost.pop() == "away":
+                    raise Unavailable("no broker answers")
+                return None
+            w.take(*w.out())
+            return decide(envelope, record)
+
+        w.at.kafka.decide = shaken
+        status, body = await w.resubmit(query="?wait=30", dryRun=False, reason="mapped")
+        assert (status, [one["outcome"] for one in body["deliveries"]]) == (200, ["sent"])
+        assert body["deliveries"][0]["state"] == "delivered"
