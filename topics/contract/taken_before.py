@@ -17,7 +17,7 @@ _CREATED = (
     "409",
     r"\balready\b.{0,40}\b(exists?|existing|present|created|received|placed|processed|submitted|registered|used)\b",
     r"\bexists already\b",
-    r"\bduplicate (outward |return |forward )?order\b(?! ?item)",
+    r"\bduplicate (outward |return |forward )?order\b(?! ?(item|line))",
 )
 _CANCELLED = (r"\balready (been )?(fully |completely )?cancell?ed\b", r"\balready in (a |the )?cancell?ed\b")
 
@@ -38,6 +38,15 @@ TAKEN_BEFORE: dict[str, tuple[str, ...]] = {
 case. A status alone stands only where a 409 cannot mean another refusal: a cancellation is refused with it once goods
 are packed. Calls without forms change nothing when they are repeated, or have no effect."""
 
+_OF_ANOTHER_THING = (
+    r"(items?|lines?|sku|serial|awb|tracking|invoice|customer|phone|email|coupon|barcode)\w*\b[^.;\n]{0,60}\balready\b"
+)
+ANOTHER_THING: dict[str, re.Pattern[str]] = dict.fromkeys(
+    ("create-outward-order", "create-return-order"), re.compile(_OF_ANOTHER_THING, re.IGNORECASE)
+)
+"""Words of a refusal because something in the call exists, and not the order: the usual forms do not count then. An
+order that was refused wrongly is revived by what Increff says of it; one that counts as taken wrongly is lost."""
+
 
 def check_forms(forms: Mapping[str, tuple[str, ...]]) -> None:
     """Raises ValueError for a form that is no regular expression."""
@@ -54,6 +63,7 @@ class TakenForms:
 
     def __init__(self, configured: Mapping[str, tuple[str, ...]]) -> None:
         """`configured`: those that replace the usual ones, by touchpoint."""
+        self._unless = {name: pattern for name, pattern in ANOTHER_THING.items() if name not in configured}
         self._forms = {
             name: (
                 frozenset(int(text) for text in texts if STATUS.fullmatch(text)),
@@ -65,8 +75,9 @@ class TakenForms:
     def are_said(self, touchpoint: str, status: int | None, words: str) -> bool:
         """Whether an answer says that the call was carried out before."""
         statuses, patterns = self._forms.get(touchpoint, (frozenset(), ()))
-        if status in statuses:
-            return True
         # ORDER_ALREADY_EXISTS is words, too.
         texts = (words, words.replace("_", " "))
-        return any(pattern.search(text) for pattern in patterns for text in texts)
+        unless = self._unless.get(touchpoint)
+        if unless is not None and any(map(unless.search, texts)):
+            return False
+        return status in statuses or any(pattern.search(text) for pattern in patterns for text in texts)

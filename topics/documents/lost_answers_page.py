@@ -37,6 +37,9 @@ channels.toml replaces those of a call:
 create-outward-order = ["409", "order code is in use"]
 ```
 
+A Create stays refused where the words say that something else exists already, as an item code, a serial number or an
+AWB of another order: an order that counted as taken wrongly would be lost.
+
 A status alone does not stand at cancellations: a 409 may mean there that the goods are packed. Updates, searches and
 documents need no form: to repeat them changes nothing, and the contract has no refusal of a repeat."""
 _REVIVED = """\

@@ -14,7 +14,7 @@ from streams.delivery.stock.ports import KnownStock
 from streams.delivery.stock.queue.comparison import PositionComparison
 from streams.delivery.stock.queue.dirty_queue import DirtyQueue
 from topics.configuration.stock import ReadBack
-from topics.contract.answer_names import members_named, unwrapped
+from topics.contract.answer_names import code_of, members_named, unwrapped
 from topics.contract.definition import Direction, Entity, Mode, Priority, Repeat, Touchpoint
 from topics.contract.leniency import judged
 from topics.contract.models.inventory import FoundQuantity, SearchInventory, SearchInventoryAnswer
@@ -40,29 +40,27 @@ def read_back_call(settings: ReadBack) -> Touchpoint:
     )
 
 
-def quantities_in(result: AttemptResult) -> dict[str, int] | None:
-    """The quantities of the channel by SKU; None: it did not say. An item that cannot be read is left out; a list of
-    such items alone says nothing, or all that the channel has would count as missing. Some channels print codes of
-    digits as numbers."""
+def quantities_in(result: AttemptResult) -> dict[str, int | None] | None:
+    """The quantities of the channel by SKU; None: it did not say. A quantity that cannot be read is None: a SKU that
+    would be left out counted as one that the channel does not have. An item without a code is left out; a list of such
+    items alone says nothing. Some channels print codes of digits as numbers."""
     if result.kind is not ResponseClass.DELIVERED or result.body is None:
         return None
     lists = [listed for members in unwrapped(result.body) for listed in members_named(members, ("inventories",))]
     listed = next((listed for listed in lists if isinstance(listed, list)), None)
     if listed is None:
         return None
-    found: dict[str, int] = {}
+    found: dict[str, int | None] = {}
     for item in listed:
-        known = _quantity(item)
-        if known is not None:
-            found[known.channelSkuCode] = known.qcPassAvailableQuantity
-    return found if found or not listed else None
+        sku = code_of(item.get("channelSkuCode")) if isinstance(item, dict) else ""
+        if sku:
+            found[sku] = _quantity({**item, "channelSkuCode": sku})
+    return found if any(quantity is not None for quantity in found.values()) or not listed else None
 
 
-def _quantity(item: Any) -> FoundQuantity | None:
-    if isinstance(item, dict) and isinstance(item.get("channelSkuCode"), bool):
-        return None
+def _quantity(item: dict[str, Any]) -> int | None:
     try:
-        return FoundQuantity.model_validate(judged(FoundQuantity, item))
+        return FoundQuantity.model_validate(judged(FoundQuantity, item)).qcPassAvailableQuantity
     except ValidationError:
         return None
 

@@ -86,7 +86,7 @@ class Reconciler:
         found = await self._read(skus)
         first = {sku: self._drift(sku, found) for sku in [*skus, *self._unasked(found)]}
         suspects = {sku: drift for sku, drift in first.items() if drift is not None}
-        again: dict[str, int] = {}
+        again: dict[str, int | None] = {}
         if suspects:
             self._in_hand.update(suspects)
             await self._pause(CONFIRM_MS)
@@ -96,11 +96,12 @@ class Reconciler:
         for sku, before in first.items():
             if before is None:
                 known = self._reading.known(sku)
-                if known.settled and sku not in self._sent:
+                if known.settled and sku not in self._sent and _is_readable(sku, found):
                     results[sku] = None
                 continue
             now = self._drift(sku, again)
-            if sku not in self._sent and (now is None or now.kind == before.kind):
+            is_certain = _is_readable(sku, again) if now is None else now.kind == before.kind
+            if sku not in self._sent and is_certain:
                 results[sku] = now
         judged = self._sweep.judge(results, compared=len(first), cursor=skus[-1], now_ms=self._clock.now_ms())
         await self._commit(judged.step)
@@ -110,10 +111,10 @@ class Reconciler:
         self._in_hand = set()
         self._location.compare(judged.repaired)
 
-    def _drift(self, sku: str, found: dict[str, int]) -> Drift | None:
+    def _drift(self, sku: str, found: dict[str, int | None]) -> Drift | None:
         return drift_of(self._reading.known(sku), found.get(sku))
 
-    def _unasked(self, found: dict[str, int]) -> list[str]:
+    def _unasked(self, found: dict[str, int | None]) -> list[str]:
         """SKUs that the channel named beside those it was asked about, and that are not known here."""
         extras = [
             sku
@@ -123,13 +124,13 @@ class Reconciler:
         self._extras.update(extras)
         return extras
 
-    async def _read(self, skus: Sequence[str]) -> dict[str, int]:
-        found: dict[str, int] = {}
+    async def _read(self, skus: Sequence[str]) -> dict[str, int | None]:
+        found: dict[str, int | None] = {}
         for start in range(0, len(skus), self._reading.batch):
             found |= await self._read_page(skus[start : start + self._reading.batch])
         return found
 
-    async def _read_page(self, skus: Sequence[str]) -> dict[str, int]:
+    async def _read_page(self, skus: Sequence[str]) -> dict[str, int | None]:
         for failures in range(FAILURES_MAX):
             result = await self._reading.ask(skus)
             found = quantities_in(result)
@@ -144,3 +145,8 @@ class Reconciler:
 
     async def _pause(self, ms: int) -> None:
         await self._clock.wait(asyncio.Event(), self._clock.now_ms() + ms)
+
+
+def _is_readable(sku: str, found: dict[str, int | None]) -> bool:
+    """False: the channel names the SKU with a quantity that cannot be read, so nothing says that it has none."""
+    return sku not in found or found[sku] is not None

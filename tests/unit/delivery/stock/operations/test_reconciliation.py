@@ -27,7 +27,8 @@ class Channel:
     """What the marketplace has, and how it was asked."""
 
     def __init__(self) -> None:
-        self.has: dict[tuple[str, str], int] = {}
+        self.has: dict[tuple[str, str], int | str] = {}
+        self.ignores = False
         self.asked: list[list[str]] = []
         self.told: list[dict[str, int]] = []
 
@@ -37,7 +38,8 @@ class Channel:
         if call.touchpoint.name != READ_BACK:
             told = {item["channelSkuCode"]: item["quantity"] for item in members["inventories"]}
             self.told.append(told)
-            self.has |= {(place, sku): quantity for sku, quantity in told.items()}
+            if not self.ignores:
+                self.has |= {(place, sku): quantity for sku, quantity in told.items()}
             return Answer(status=200, body=b"{}")
         assert call.touchpoint.far_path == "/stock"
         skus = members["channelSkuCodes"]
@@ -205,6 +207,9 @@ A = {"channelSkuCode": "A", "qcPassAvailableQuantity": 4}
         ({"Inventories": [A]}, {"A": 4}),
         ({"data": {"inventories": [A]}}, {"A": 4}),
         ({"inventories": [A, None, {"sku": "B"}]}, {"A": 4}),
+        ({"inventories": [A, {"channelSkuCode": "B", "qcPassAvailableQuantity": "2 pcs"}]}, {"A": 4, "B": None}),
+        ({"inventories": [A, {"channelSkuCode": 12}]}, {"A": 4, "12": None}),
+        ({"inventories": [{"channelSkuCode": "B", "qcPassAvailableQuantity": -1}]}, None),
         ({"inventories": [None]}, None),
         ({"inventories": [{"sku": "A", "quantity": 4}]}, None),
         ({"inventories": {"A": 4}}, None),
@@ -214,7 +219,30 @@ A = {"channelSkuCode": "A", "qcPassAvailableQuantity": 4}
     ],
     ids=str,
 )
-def test_quantities_that_cannot_be_read_are_not_taken_for_missing_ones(body: Any, found: dict[str, int] | None) -> None:
+def test_quantities_that_cannot_be_read_are_not_taken_for_missing_ones(
+    body: Any, found: dict[str, int | None] | None
+) -> None:
     """A location that seems empty would be sent once more, SKU by SKU."""
     assert quantities_in(AttemptResult(kind=ResponseClass.DELIVERED, at_ms=0, took_ms=1.0, body=body)) == found
     assert quantities_in(AttemptResult(kind=ResponseClass.RETRY, at_ms=0, took_ms=1.0, body=body)) is None
+
+
+async def test_drift_is_not_over_while_what_the_channel_says_of_it_cannot_be_read() -> None:
+    """A SKU that is sold out and that the channel goes on selling: an odd item looks like none at all."""
+    stage = await Stage(stock_channels({**READ})).start()
+    stage.worker.change("L1", a=0, b=3)
+    await stage.run(2)
+    stage.channel.has["L1", "a"] = 7
+    stage.channel.ignores = True
+    for name in ("first", "second"):
+        stage.ask(name)
+        await stage.run(20)
+    assert stage.names().count("stock-drift-persists") == 1
+    stage.channel.has["L1", "a"] = "seven"
+    stage.ask("third")
+    await stage.run(20)
+    assert (stage.shown().id, stage.shown().stale) == ("third", 0)
+    stage.channel.has["L1", "a"] = 7
+    stage.ask("fourth")
+    await stage.run(20)
+    assert stage.names().count("stock-drift-persists") == 2, "known since the first"
