@@ -40,13 +40,18 @@ NUMBERS = (
     "1.0e2",
     "1.5E+2",
     "2.5e-7",
+    "1.5e+20",
+    "8.0152e+33",
+    "1.5e-7",
+    "0.000123",
+    "123456789012345.5",
     "9400111899223197428490.00",
 )
 
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_number_leaves_with_the_digits_that_it_came_with(number: str) -> None:
-    for text in (f'{{"a":{number}}}', f'{{"a":[{number},1]}}', f'[[{number}],"x"]'):
+    for text in (f'{{"a":{number}}}', f'{{"a":[{number},1]}}', f'[[{number}],"x"]', f"[{number},{2**64}]"):
         assert write(read(text.encode())) == text.encode()
 
 
@@ -187,6 +192,7 @@ def test_what_json_cannot_carry_is_an_error() -> None:
 def test_records_and_states_carry_the_same_numbers() -> None:
     encode = msgspec.json.Encoder(enc_hook=raw_of).encode
     decode = msgspec.json.Decoder(dict[str, Any], float_hook=float_of).decode
-    text = b'{"a":499.0000,"b":9400111899223197428490,"c":10.0,"d":1.50}'
-    assert encode(decode(text)) == text
-    assert encode(read(text)) == text
+    for number in NUMBERS:
+        text = b'{"a":%b,"b":9400111899223197428490,"c":10.0,"d":1.50}' % number.encode()
+        assert encode(decode(text)) == text
+        assert encode(read(text)) == text
