@@ -123,8 +123,8 @@ def float_of(text: str) -> float:
     number = float(text)
     if isinf(number):
         raise msgspec.DecodeError("number is beyond the range of a double")
-    # orjson and msgspec, which write it by turns, differ in exponents.
-    return number if "e" not in text and orjson.dumps(number) == text.encode() else WrittenFloat(text)
+    # orjson writes e+20 where msgspec writes e20, and each of them writes some texts.
+    return number if "e+" not in text and orjson.dumps(number) == text.encode() else WrittenFloat(text)
 
 
 _decode = msgspec.json.Decoder().decode
