@@ -249,7 +249,7 @@ async def test_what_blocks_an_order_is_shown_as_the_command_that_decides_wants_i
     named = its_own()[0].split("   given up ")[0].split()
     assert await sluice("subscriptions", "skip", made["id"], *named, "--url", stack.url) == (
         0,
-        f"stored: skip {named[0]}\n",
+        f"skip {named[0]}: applied\n",
     )
 
     async def goes_on() -> bool:
