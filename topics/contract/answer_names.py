@@ -36,6 +36,11 @@ LEVELS_MAX = 4
 """Levels of objects and lists below a list in which codes are looked for: a map of lists of objects has three."""
 TEXT_CHARS_MAX = 65_536
 """Longest text in which codes are looked for: the codes of a call, 200 of 255 characters, take 51,000."""
+TEXTS_MAX = 4_000
+"""Texts of one answer that are searched for codes, and are not one: twenty for each SKU of a call. With more, an answer
+costs a second; the rest of it counts as naming something else."""
+WORDS_CHARS_MAX = 262_144
+"""Characters of these together: 1,300 for each SKU of a call."""
 NAMES_REMEMBERED = 4_096
 """Spellings that are remembered: some hundred names occur, and a far side that makes names up fills no memory."""
 
@@ -123,7 +128,15 @@ class _Search:
     sent: Collection[str]
     certain: set[str] = field(default_factory=set)
     guessed: set[str] = field(default_factory=set)
+    _texts_left: int = TEXTS_MAX
+    _chars_left: int = WORDS_CHARS_MAX
     _odd: list[str] | None = None
+
+    def may_search(self, text: str) -> bool:
+        """Whether one more text may be searched for codes."""
+        self._texts_left -= 1
+        self._chars_left -= len(text)
+        return len(text) <= TEXT_CHARS_MAX and self._texts_left >= 0 and self._chars_left >= 0
 
     def odd_in(self, text: str) -> list[str]:
         if self._odd is None:
@@ -229,7 +242,9 @@ class CodeReader:
         if text in sent:
             search.certain.add(text)
             return _Said.NAMED
-        if len(text) > TEXT_CHARS_MAX:
+        if not text:
+            return _Said.NOTHING
+        if not search.may_search(text):
             return _Said.FOREIGN
         odd = search.odd_in(text)
         parts = [part for part in _SEPARATORS.split(text) if part]

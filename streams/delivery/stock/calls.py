@@ -26,6 +26,8 @@ OTHER_FAILURES = re.compile(
     r"fail|reject|unsuccess|invalid|notfound|notupdated|unmapped|errors?(list|skus?|items?|products?|details)"
 )
 """Part of the plain names of members that tell of failures where an answer has neither list, or both are empty."""
+MEMBERS_MAX = 1_000
+"""Members of an object whose names are looked at for that: one with more is no head of an answer."""
 
 _SUCCESSES = CodeReader(SKU_NAMES, taken=True)
 _FAILURES = CodeReader(SKU_NAMES, taken=False)
@@ -78,6 +80,8 @@ def read_answer(body: dict[str, Any] | None, skus: Collection[str]) -> StockAnsw
 
 
 def _other_failures(members: dict[str, Any]) -> list[Any]:
+    if len(members) > MEMBERS_MAX:
+        return []
     return [
         content
         for name, content in members.items()

@@ -8,7 +8,7 @@ import pytest
 
 from streams.delivery.attempts.answer_words import objection_in
 from streams.delivery.stock.calls import ALL_TAKEN, read_answer
-from topics.contract.answer_names import unwrapped
+from topics.contract.answer_names import TEXTS_MAX, unwrapped
 
 SENT = ("S-1", "S-2", "S-3", "3", "RED SHIRT", "RED", "A,B", "WOW!")
 
@@ -141,3 +141,8 @@ def test_wrappers_in_wrappers_are_opened_a_bounded_number_of_times() -> None:
     for _ in range(50):
         body = {"data": body}
     assert len(list(unwrapped(body))) == 4
+
+
+def test_more_texts_than_an_answer_needs_are_not_searched_and_acknowledge_nothing_by_their_silence() -> None:
+    answer = read_answer({"failureList": ["S-1 is unknown", *["no code"] * TEXTS_MAX, "S-2 is unknown"]}, SENT)
+    assert set(answer.failed) == set(SENT)
