@@ -11,7 +11,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
 import orjson
@@ -117,9 +116,7 @@ class RefusedCalls:
         """Tells what waits, for a moment."""
         task = self._task
         if task is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(STOP_S):
-                    await asyncio.shield(task)
+            await asyncio.wait([task], timeout=STOP_S)
             task.cancel()
             await asyncio.wait([task])
         for channel in self._channels.values():
@@ -153,11 +150,12 @@ class RefusedCalls:
                 await self._producer.produce(record)
             except (Unavailable, Overloaded):
                 await asyncio.sleep(RETRY_S)
-            except (RecordTooLarge, asyncio.CancelledError) as error:
+            except RecordTooLarge:
                 self._leave_out(channel, calls.count)
-                if isinstance(error, asyncio.CancelledError):
-                    raise
                 return
+            except BaseException:
+                self._leave_out(channel, calls.count)
+                raise
             else:
                 return
 

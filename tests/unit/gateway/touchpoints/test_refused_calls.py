@@ -248,3 +248,16 @@ async def test_a_stop_waits_for_no_kafka_that_is_away_and_counts_what_is_left(
         calls.note("demo", [refusal(code)], code, "")
     await calls.stop()
     assert metrics.refused_calls_left_out == {"demo": 2}
+
+
+async def test_an_unforeseen_error_is_counted_and_ends_no_stop() -> None:
+    """What else ends with the gateway is ended all the same, and the next refusal is told again."""
+    metrics, kafka = Metrics(), FakeKafka(error=RuntimeError("unforeseen"))
+    calls = RefusedCalls(kafka, lambda: NOW_MS, metrics)
+    calls.note("demo", [refusal("A")], "e1", "")
+    await calls.stop()
+    assert metrics.refused_calls_left_out == {"demo": 1}
+    kafka.error = None
+    calls.note("demo", [refusal("B")], "e2", "")
+    await calls.stop()
+    assert [parse(record.headers).id for record in kafka.told] == ["e2"]
