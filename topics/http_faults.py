@@ -35,7 +35,7 @@ FAULTS: Mapping[str, str] = {
     "http2": "HTTP/2, which is not spoken here",
     "method": "no HTTP method",
     "request-line": "no HTTP request line",
-    "target": "no target of a request, or one with a `#`, which is written %23 in a code",
+    "target": "no target of a request, or one with letters or a `#` that must be percent-encoded, as %C3%A9 and %23",
     "too-large": "headers are too large",
     "header": "a header is not well-formed, or Host is missing",
     "framing": "Content-Length and Transfer-Encoding contradict each other, come twice, or are no lengths",

@@ -51,7 +51,8 @@ Sluice takes several at once: `SLUICE_MARKETPLACE_PATHS`, by default {bases}. To
 
 A code in a path is one part of it, percent-encoded as UTF-8; it may have any character that the contract allows, and
 may be a word of another path, as `outward`. Sluice encodes everything but letters, digits and `-._~`, and the dots of
-`.` and `..`, too. A code that is no UTF-8 is answered 400, and so is a `#` in a request line.
+`.` and `..`, too. A code that is no UTF-8 is answered 400, and so are a `#` and letters beyond ASCII
+that are not encoded.
 
 A slash too many at the end of a path is taken, and so is one before the path in front of a call or behind it. Between
 two parts it stands for an empty code, which is no code: 404. So does one behind an action of `/api` that may name one
