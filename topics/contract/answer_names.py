@@ -43,6 +43,12 @@ WORDS_CHARS_MAX = 262_144
 """Characters of these together: 1,300 for each SKU of a call."""
 NAMES_REMEMBERED = 4_096
 """Spellings that are remembered: some hundred names occur, and a far side that makes names up fills no memory."""
+OTHER_FAILURES = re.compile(
+    r"fail|reject|unsuccess|invalid|notfound|notupdated|unmapped|errors?(list|skus?|items?|products?|details)"
+)
+"""Part of the plain names of members that tell of failures where an answer has neither list, or both are empty."""
+MEMBERS_MAX = 1_000
+"""Members of an object whose names are looked at for that: one with more is no head of an answer."""
 
 _CONTAINING = frozenset({dict, list, str})
 _SEPARATORS = re.compile(r"[,;|\s]+")
@@ -100,6 +106,18 @@ def _object_in(content: Any) -> dict[str, Any] | None:
 def is_nothing(content: Any) -> bool:
     """Whether a member's value says that there is nothing: null, empty, zero, false, or a word for it."""
     return not content or (isinstance(content, str) and content.strip().lower() in NOTHING)
+
+
+def other_failures(members: dict[str, Any]) -> list[Any]:
+    """The values of members whose names tell of failures. A mere number of them says nothing more where others are."""
+    if len(members) > MEMBERS_MAX:
+        return []
+    found = [
+        content
+        for name, content in members.items()
+        if not is_nothing(content) and len(name) < NAME_MAX and OTHER_FAILURES.search(plain(name))
+    ]
+    return [content for content in found if not isinstance(content, int)] or found
 
 
 class NamedCodes(NamedTuple):

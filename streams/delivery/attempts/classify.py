@@ -12,7 +12,15 @@ from streams.delivery.attempts.answer_body import AnswerBody, header, read_body,
 from streams.delivery.attempts.answer_words import objection_in
 from streams.delivery.attempts.response_headers import THROTTLE_DEFAULT_S, not_before_ms
 from streams.delivery.ports import MESSAGE_CHARS_MAX, Answer, AnswerFault, ResponseClass
-from topics.contract.answer_names import ORDER_NAMES, CodeReader, code_of, members_named, unwrapped
+from topics.contract.answer_names import (
+    ORDER_NAMES,
+    CodeReader,
+    code_of,
+    is_nothing,
+    members_named,
+    other_failures,
+    unwrapped,
+)
 from topics.contract.definition import Entity, Touchpoint
 from topics.records.json_text import write
 from topics.records.shape import has_too_many_values, is_too_deep
@@ -156,7 +164,8 @@ def _unacknowledged(members: dict[str, Any], body: dict[str, Any]) -> ResponseVe
     sent = {code for content in given if (code := code_of(content))}
     for inner in unwrapped(body):
         lists = [listed for listed in members_named(inner, SUCCESS_ORDERS) if listed is not None]
-        failures = _FAILURES.read(members_named(inner, FAILURE_ORDERS), sent)
+        named = [listed for listed in members_named(inner, FAILURE_ORDERS) if not is_nothing(listed)]
+        failures = _FAILURES.read(named or other_failures(inner), sent)
         if not lists and failures.is_empty:
             continue
         taken = _SUCCESSES.read(lists, sent)

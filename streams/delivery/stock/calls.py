@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from topics.contract.answer_names import NAME_MAX, SKU_NAMES, CodeReader, is_nothing, members_named, plain, unwrapped
+from topics.contract.answer_names import SKU_NAMES, CodeReader, is_nothing, members_named, other_failures, unwrapped
 from topics.contract.definition import Touchpoint
 from topics.contract.touchpoints import BY_NAME
 from topics.stock.positions import CONSOLIDATED, decode_positions, is_consolidated
@@ -21,13 +20,6 @@ FAILURE_LISTS = frozenset(
 )
 """Plain names of the two lists. The contract has `successList`, which its sample of section 14 spells `sucessList`, and
 `failureList`; its sibling calls have `successProducts` and `failureProducts` (contract 11)."""
-
-OTHER_FAILURES = re.compile(
-    r"fail|reject|unsuccess|invalid|notfound|notupdated|unmapped|errors?(list|skus?|items?|products?|details)"
-)
-"""Part of the plain names of members that tell of failures where an answer has neither list, or both are empty."""
-MEMBERS_MAX = 1_000
-"""Members of an object whose names are looked at for that: one with more is no head of an answer."""
 
 _SUCCESSES = CodeReader(SKU_NAMES, taken=True)
 _FAILURES = CodeReader(SKU_NAMES, taken=False)
@@ -72,21 +64,10 @@ def read_answer(body: dict[str, Any] | None, skus: Collection[str]) -> StockAnsw
         failures = [listed for listed in members_named(members, FAILURE_LISTS) if not is_nothing(listed)]
         if successes or failures:
             return _read_lists(successes, failures, skus)
-        others += _other_failures(members)
+        others += other_failures(members)
     if not others:
         return ALL_TAKEN
-    # A mere number of failures says nothing more where others are named.
-    return _read_lists([], [said for said in others if not isinstance(said, int)] or others, skus)
-
-
-def _other_failures(members: dict[str, Any]) -> list[Any]:
-    if len(members) > MEMBERS_MAX:
-        return []
-    return [
-        content
-        for name, content in members.items()
-        if not is_nothing(content) and len(name) < NAME_MAX and OTHER_FAILURES.search(plain(name))
-    ]
+    return _read_lists([], others, skus)
 
 
 def _read_lists(successes: list[Any], failures: list[Any], skus: Collection[str]) -> StockAnswer:

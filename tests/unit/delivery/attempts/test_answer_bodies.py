@@ -311,7 +311,11 @@ def test_an_order_is_acknowledged_by_name(spelt: str, listed: Any, expected: Res
 def test_an_order_that_failed_is_not_acknowledged(listed: Any) -> None:
     assert judge(ACK, {"failureOrders": listed}).kind is RETRY
     assert judge(ACK, {"successOrders": ["A", "4711"], "failedOrders": listed}).kind is RETRY
+    assert judge(ACK, {"rejectedOrders": listed}).kind is RETRY
+    assert judge(ACK, {"AcknowledgementAnswer": {"failureOrders": listed}}).kind is RETRY
+    assert judge(ACK, {"failureOrders": [], "failureCount": 1}).kind is RETRY
     assert judge(ACK, {"successOrders": ["A", "4711"], "failedOrders": []}).kind is DELIVERED
+    assert judge(ACK, {"failureOrders": [], "failureCount": 0}).kind is DELIVERED
 
 
 MANY = b'{"x":[' + b"[]," * VALUES_MAX + b"[]],%b}"
