@@ -26,7 +26,9 @@ JSON, HTML, TEXT = "application/json", "text/html; charset=utf-8", "text/plain"
 REFUSED_IN_UTF16 = '{"hasError": "true"}'.encode("utf-16")
 _PAST, _NEXT_MINUTE = "Thu, 09 Oct 2025 08:00:00 GMT", "Thu, 09 Oct 2025 08:54:20 GMT"
 
-HEAD = f"""# What does Sluice do with this answer?
+HEAD = f"""<!-- Made by `python -m streams.delivery.attempts.responses_doc`; do not edit. -->
+
+# What does Sluice do with this answer?
 
 Find the answer of your endpoint in the second table; the first says what follows. One function decides for every
 request that leaves Sluice (`streams/delivery/attempts/classify.py`); the table is made by calling it.
@@ -85,7 +87,7 @@ any case and with `_` or `-` in their names. They are found inside of wrappers, 
 {_listed(WRAPPERS)}, an object that is the only member, either as a list of one, or printed as text.
 
 **Lists.** `failureList`, `successList` and `successOrders` hold codes as texts or numbers, objects with a code
-below), or are a map from a code to anything, or a text.
+(below), or are a map from a code to anything, or a text.
 
 | a code of | its names in an object |
 |---|---|
