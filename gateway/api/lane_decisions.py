@@ -79,7 +79,7 @@ def _standing(
     if status == "delivered":
         return "DELIVERED", name, action, f"it was delivered{_at(delivery)}", "nothing is to be done"
     if status == "refused":
-        hint = f"`sluice orders resubmit {code} --reason TEXT` has it sent again, once its cause is mended"
+        hint = f"`sluice orders resubmit {code} --yes --reason TEXT` has it sent again, once its cause is mended"
         return "REFUSED", name, action, f"it was refused{_at(delivery)}{message}", hint
     if status == "resubmitted":
         hint = "look at the delivery that took its place"

@@ -13,7 +13,10 @@ from sluice.cli.output import show
 
 @click.group(short_help="Decide about deliveries that were given up.")
 def deliveries() -> None:
-    """Decide about deliveries that were given up and hold the lane of their order; `sluice order CODE` lists them."""
+    """Decide about deliveries that were given up and hold the lane of their order.
+
+    `sluice order CODE --json` has their ids.
+    """
 
 
 def _decision(action: str, does: str) -> None:

@@ -143,7 +143,10 @@ class DryRun:
         if "touchpoint" not in entry:
             headers, value = entry.get("headers"), entry.get("value")
             if not isinstance(headers, dict) or "value" not in entry:
-                raise UnreadableError("expected the members headers (an object) and value, or touchpoint and body")
+                raise UnreadableError(
+                    "expected the members headers (an object) and value, or touchpoint and body; "
+                    "--touchpoint CALL takes a record as a body"
+                )
             encoded = value.encode() if isinstance(value, str) else value
             return tuple((str(name), str(content).encode()) for name, content in headers.items()), encoded
         name = entry["touchpoint"]

@@ -29,7 +29,7 @@ ROLES = ("gateway", "orders", "inventory", "delivery")
 _HELP = ("-h", "--help")
 
 
-@click.group()
+@click.group(short_help="Run a role of Sluice in this process.")
 def run() -> None:
     """Run a role of Sluice in this process, until a signal ends it."""
 

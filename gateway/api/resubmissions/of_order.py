@@ -170,7 +170,7 @@ def _nothing(document: Mapping[str, Any], code: str) -> tuple[str, str]:
     for one in document.get("deliveries", ()):
         counts[str(one.get("status"))] = counts.get(str(one.get("status")), 0) + 1
     known = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none"
-    hint = f"its deliveries: {known}"
+    hint = f"it is {document.get('state')}, its deliveries: {known}"
     if counts.get("dead"):
         hint += f"; `sluice redrive --order {code} --yes` sends those again that were given up"
-    return f"No delivery of {code} that was chosen is refused: it is {document.get('state')}", hint
+    return f"{code} has no refused delivery, or none that was chosen", hint

@@ -228,9 +228,8 @@ class Csv(Format):
         ]
         if lacking or unknown or len(set(columns)) != len(columns):
             raise bad_data(
-                f"line {line}: must name the columns, with commas between, {', '.join(wanted)} among them; "
-                f"lacking: {', '.join(lacking) or 'none'}; unknown: {', '.join(unknown[:10]) or 'none'}; none may come "
-                "twice"
+                f"line {line}: must name the columns, each once and with commas between, {', '.join(wanted)} "
+                f"among them; lacking: {', '.join(lacking) or 'none'}; unknown: {', '.join(unknown[:10]) or 'none'}"
             )
         self._columns = [(name, name in _QUANTITIES) for name in columns if name is not None]
         return True, entries[1:]

@@ -81,7 +81,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "refused": (
         delivery("create-outward-order", "refused", message="SKU-1 is not mapped"),
         "REFUSED",
-        f"it was refused at {AT}: SKU-1 is not mapped: `sluice orders resubmit O/1 --reason TEXT`",
+        f"it was refused at {AT}: SKU-1 is not mapped: `sluice orders resubmit O/1 --yes --reason TEXT`",
     ),
     "waits for another attempt": (
         delivery(status="retrying", nextAtMs=AT_MS),
