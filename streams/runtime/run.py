@@ -18,6 +18,7 @@ import fcntl
 import gc
 import logging
 import os
+import signal
 from contextlib import suppress
 from typing import Final
 
@@ -188,10 +189,18 @@ def run_role(
     chosen = tuning or Tuning()
 
     async def main() -> int:
-        (hang_ups or HangUps()).listen(asyncio.get_running_loop().add_signal_handler, role.reload)
+        loop = asyncio.get_running_loop()
+        (hang_ups or HangUps()).listen(loop.add_signal_handler, role.reload)
         instance = Instance(settings, role.name, chosen)
+        taking = asyncio.ensure_future(instance.take())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # The first process of a container would not hear them otherwise. The worker has handlers of its own.
+            loop.add_signal_handler(number, taking.cancel)
         try:
-            await instance.take()
+            await asyncio.wait([taking])
+            if taking.cancelled():
+                return 0
+            taking.result()
             return await Worker(role, settings, chosen, committer, instance.joined).run()
         finally:
             instance.close()
