@@ -8,7 +8,7 @@ per destination and no id leaves for two requests.
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -37,12 +37,15 @@ from tests.support.orders import (
     pack_body,
     update_body,
 )
+from topics.configuration.sla import NO_POLICY
 from topics.records.deliveries import Attempt, Outcome, OutcomeKind
 from topics.records.keys import order_key
 
 EXAMPLES = 80
 ENDS = (OrderState.DELIVERED, OrderState.CANCELLED)
 """No event leads out of these."""
+POLICY = replace(NO_POLICY, resubmit_ms=500)
+"""A Create that Increff refused asks again after a few events."""
 
 units = st.integers(0, 3)
 either = st.integers(0, 1)
@@ -87,6 +90,14 @@ class Answered:
 
 
 @dataclass(frozen=True)
+class Resubmitted:
+    """An operator has the `which`-th refused request sent again; where none is refused, any."""
+
+    which: int
+    dry: bool
+
+
+@dataclass(frozen=True)
 class FromWithin:
     """An event from within."""
 
@@ -120,13 +131,23 @@ INTERNAL = st.one_of(
         units,
     ),
 )
+NEWEST_REFUSED = st.builds(Answered, st.integers(-2, -1), st.just(OutcomeKind.REFUSED))
 ANSWERS = st.builds(Answered, st.integers(0, 12), st.sampled_from(list(OutcomeKind)))
-STEPS = st.one_of(COMMANDS, COMMANDS, INTERNAL, ANSWERS, ANSWERS, ANSWERS)
+RESUBMITS = st.builds(Resubmitted, st.integers(0, 12), st.sampled_from([False, False, True]))
+STEPS = st.one_of(COMMANDS, COMMANDS, INTERNAL, ANSWERS, ANSWERS, ANSWERS, NEWEST_REFUSED, RESUBMITS, RESUBMITS)
+REFUSAL = Answered(-1, OutcomeKind.REFUSED)
 STORIES = st.builds(
-    lambda policy, before, create, after: [policy, *before, ("create-outward-order", create), *after],
+    lambda policy, before, create, refused, after: [
+        policy,
+        *before,
+        ("create-outward-order", create),
+        *[REFUSAL] * refused,
+        *after,
+    ],
     st.sampled_from(["park", "park", "adopt", "refuse"]),
     st.one_of(st.just([]), st.lists(st.one_of(COMMANDS, INTERNAL, ANSWERS), max_size=10)),
     st.sampled_from([CREATE, CREATE, SPLIT]),
+    st.integers(0, 1),
     st.lists(STEPS, max_size=28),
 )
 """The channel's policy for unknown orders, then what happens."""
@@ -157,7 +178,7 @@ class Told:
             self.now_ms += step.ms if isinstance(step, Later) else 100
             event = self._event(number, step)
             if event is not None:
-                self.feed(event, self.now_ms)
+                self.feed(replace(event, policy=POLICY), self.now_ms)
 
     def feed(self, event: Event, now_ms: int) -> Decided:
         decided = decide(self.entity, event, now_ms, self.answers.get)
@@ -193,12 +214,20 @@ class Told:
                 body=step.body,
                 unknown_orders=self.policy,
             )
-        if not isinstance(step, Answered):
+        if not isinstance(step, Answered | Resubmitted):
             touchpoint, body = step
             return command(touchpoint, body, f"e{number}", self.now_ms, unknown_orders=self.policy)
         if not self.requests:
             return None
         request = self.requests[step.which % len(self.requests)]
+        if isinstance(step, Resubmitted):
+            listed = {one.id: one.status for one in self.entity.deliveries} if self.entity is not None else {}
+            refused = [one for one in self.requests if listed.get(one.id) == "refused"] or self.requests
+            request = refused[step.which % len(refused)]
+            operator = {"by": "night-shift", "address": "", "reason": "mended"}
+            asked = {"request": request.id, "touchpoint": request.touchpoint, "body": request.body, "saidMs": 0}
+            body = {**asked, **operator, "dryRun": step.dry}
+            return Event(kind=EventKind.RESUBMIT, id=f"e{number}", channel=CHANNEL, code=CODE, key=key, body=body)
         answer: dict[str, Any] | None = None
         if request.touchpoint == "pack-order":
             answer = {"shipmentCode": f"S-{request.body['shipmentId']}"}
