@@ -13,9 +13,10 @@ from collections.abc import Mapping
 STATUS = re.compile(r"[1-5][0-9]{2}")
 """A form that is a status alone: whatever the answer says."""
 
+_WORDS = "exists?|existing|present|created|received|placed|processed|submitted|registered|used"
 _CREATED = (
     "409",
-    r"\balready\b.{0,40}\b(exists?|existing|present|created|received|placed|processed|submitted|registered|used)\b",
+    rf"(?<!not )\balready\b.{{0,40}}\b({_WORDS})\b",
     r"\bexists already\b",
     r"\bduplicate (outward |return |forward )?order\b(?! ?(item|line))",
 )
@@ -24,7 +25,7 @@ _CANCELLED = (r"\balready (been )?(fully |completely )?cancell?ed\b", r"\balread
 TAKEN_BEFORE: dict[str, tuple[str, ...]] = {
     "create-outward-order": _CREATED,
     "create-return-order": _CREATED,
-    "add-return-order-items": (r"\balready\b.{0,40}\b(exists?|existing|present|added)\b",),
+    "add-return-order-items": (r"(?<!not )\balready\b.{0,40}\b(exists?|existing|present|added)\b",),
     "customer-cancellation": _CANCELLED,
     "cancel-return-order-items": _CANCELLED,
     "seller-cancellation": _CANCELLED,
