@@ -72,17 +72,17 @@ def members_named(members: dict[str, Any], names: Collection[str]) -> Iterator[A
 
 
 def unwrapped(members: dict[str, Any], levels: int = WRAPPED_MAX) -> Iterator[dict[str, Any]]:
-    """The members, and those of the objects in which a framework wrapped them: under one of WRAPPERS, or as the only
-    member (Jackson names it as the class), as a list of one, or printed as text (AWS Lambda)."""
+    """The members, and those of the objects in which a framework wrapped them: as one of WRAPPERS, in a list of one
+    there, too, or as the only member (Jackson names it as the class). Either may be printed as text (AWS Lambda)."""
     yield members
     if levels:
         for name, content in members.items():
-            if type(content) in _CONTAINING and (
-                len(members) == 1 or (len(name) < NAME_MAX and plain(name) in WRAPPERS)
-            ):
-                inner = _object_in(content)
-                if inner is not None:
-                    yield from unwrapped(inner, levels - 1)
+            if type(content) in _CONTAINING:
+                is_wrapper = len(name) < NAME_MAX and plain(name) in WRAPPERS
+                if is_wrapper or (len(members) == 1 and type(content) is not list):
+                    inner = _object_in(content)
+                    if inner is not None:
+                        yield from unwrapped(inner, levels - 1)
 
 
 def _object_in(content: Any) -> dict[str, Any] | None:

@@ -84,7 +84,7 @@ but 0 refuse. Where it is missing, an answer is no success if one of these membe
 
 These words do not say that a repeat would not help, so the request is sent again. All members of this page are found in
 any case and with `_` or `-` in their names. They are found inside of wrappers, too, up to {WRAPPED_MAX}: an object
-{_listed(WRAPPERS)}, an object that is the only member, either as a list of one, or printed as text.
+{_listed(WRAPPERS)}, as a list of one there, an object that is the only member, and either of them printed as text.
 
 **Lists.** `failureList`, `successList` and `successOrders` hold codes as texts or numbers, objects with a code
 (below), or are a map from a code to anything, or a text.

@@ -189,6 +189,9 @@ forms = st.sampled_from(
         lambda codes: f"{len(codes)} were not listed",
         len,
         lambda codes: [[code] for code in codes],
+        lambda codes: f"not listed: {', '.join(codes)}.",
+        lambda codes: {code: ["not listed, see A and 4711"] for code in codes},
+        lambda codes: {str(number): code for number, code in enumerate(codes, 4711)},
     )
 )
 
@@ -202,8 +205,11 @@ def stock_answers(draw: st.DrawFn, failed: frozenset[str]) -> tuple[dict[str, An
     if beside:
         taken = [] if beside == "empty" else [sku for sku in SKUS if beside == "all" or sku not in failed]
         members[draw(spellings)("successList")] = taken
-    if draw(st.booleans()):
+    how = draw(st.sampled_from(("", "", "data", "alone", "text")))
+    if how == "data":
         members = {"data": members, "success": True}
+    elif how:
+        members = {"Answer": members} if how == "alone" else {"statusCode": 200, "body": json.dumps(members)}
     answer = draw(encoded(members))
     return members, answer.body if draw(st.booleans()) else json.dumps(members).encode()
 
