@@ -53,9 +53,10 @@ def render_control(action: str, answer: Document) -> str:
     document = ControlDocument.model_validate(answer)
     whom = document.channel if document.location is None else f"{document.channel} {document.location}"
     ask = {"resync": document.resync, "reconcile": document.reconcile}.get(action)
-    done = {None: "", True: "; done", False: "; not done yet"}[document.done]
+    done = {None: "", True: "; done", False: "; not done yet: delivery has not said so"}[document.done]
     if ask is None:
-        return f"{whom}: paused; nothing is sent{done}" if document.paused else f"{whom}: not paused{done}"
+        paused = "paused" if document.done is False else "paused; nothing is sent"  # not before delivery says so
+        return f"{whom}: {paused if document.paused else 'not paused'}{done}"
     paused = "; it waits, because it is paused" if document.paused else ""
     return f"{whom}: {action} {ask.id} asked for at {moment(ask.atMs)}{paused}{done}"
 

@@ -71,7 +71,11 @@ COMMANDS: tuple[click.Command, ...] = (
         "Send no stock to a channel.",
         "Send no stock to CHANNEL, or none of LOCATION. After `resume` the newest value of what changed is sent.",
     ),
-    _control("resume", "Go on sending stock.", "Go on sending stock to CHANNEL, or that of LOCATION."),
+    _control(
+        "resume",
+        "Go on sending stock.",
+        "Go on sending stock to CHANNEL, or that of LOCATION, which waits on while CHANNEL itself is paused.",
+    ),
     _control(
         "resync",
         "Send every position once more.",

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 import sluice.cli.stock.commands
 from sluice.cli.main import main
+from sluice.cli.render.stock import render_control
 from topics.api.stock_operations import (
     AskDocument,
     ChannelStockDocument,
@@ -144,6 +145,19 @@ def test_what_was_asked_is_said(answers: Answers, arguments: tuple[str, ...], pa
     )
     answers["POST", f"/api/inventory/{'/'.join(arguments)}"] = told.model_dump()
     assert run(*arguments) == f"{said}\n"
+
+
+@pytest.mark.parametrize(
+    ("paused", "done", "said"),
+    [
+        (True, True, "paused; nothing is sent; done"),
+        (True, False, "paused; not done yet: delivery has not said so"),
+        (False, False, "not paused; not done yet: delivery has not said so"),
+    ],
+)
+def test_a_pause_that_delivery_has_not_done_is_not_said_to_stop_stock(paused: bool, done: bool, said: str) -> None:
+    told = ControlDocument(channel="demo", location=None, paused=paused, resync=None, reconcile=None, done=done)
+    assert render_control("pause" if paused else "resume", told.model_dump()) == f"demo: {said}"
 
 
 def test_the_group_says_how_the_role_of_its_name_starts() -> None:
