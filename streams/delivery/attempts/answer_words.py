@@ -17,25 +17,32 @@ from topics.contract.leniency import flag_of
 from topics.values import value
 
 HAS_ERROR = "haserror"
-FLAGS = frozenset({"success", "issuccess", "successful", "issuccessful", "succeeded", "ok", "isok"})
+FLAGS = frozenset(
+    {"success", "issuccess", "successful", "issuccessful", "succeeded", "ok", "isok"}
+    | {"accepted", "isaccepted", "acknowledged", "ack"}
+)
 """Members that say by `false` that the call failed."""
-STATES = frozenset({"status", "result", "outcome"})
-"""Members that may say it in one of FAILED."""
-CODES = frozenset({"status", "statuscode", "statuscodevalue", "httpstatus", "httpstatuscode", "code"})
+STATES = frozenset({"status", "result", "outcome", "responsestatus"})
+"""Members that may say it in one of FAILED, or in words that begin as one does: `Failed to update`."""
+CODES = frozenset({"status", "statuscode", "statuscodevalue", "httpstatus", "httpstatuscode", "code", "responsecode"})
 """Members that may hold the status that HTTP should have had: frameworks print it (Spring, AWS Lambda)."""
-ERRORS = frozenset({"error", "errors", "iserror", "exception", "fault", "errormessage", "errorcode"})
+ERRORS = frozenset(
+    {"error", "errors", "iserror", "haserrors", "exception", "fault", "errormessage", "errormessages", "errorcode"}
+    | {"errordescription", "errorlist", "validationerrors", "usererrors", "failed", "isfailed", "failure"}
+)
 """Members that are missing or empty when all is well, or hold one of FINE."""
 FINE = frozenset({"ok", "okay", "success", "successful", "succeeded", "200", "201", "202", "204"})
 WORDS = frozenset({HAS_ERROR, "message", "description"}) | FLAGS | STATES | CODES | ERRORS
 FAILED = frozenset(
     {"fail", "failed", "failure", "error", "errors", "rejected", "refused", "denied", "invalid", "ko", "nok", "nack"}
-    | {"unauthorized", "forbidden", "exception", "false", "unsuccessful", "not ok", "not_ok"}
+    | {"unauthorized", "forbidden", "exception", "false", "unsuccessful", "not ok", "not_ok", "n", "no"}
 )
 NAME_MAX = max(map(len, WORDS)) + 4
 """Longest name that can be one of WORDS, with `_` or `-` inside."""
 
 _LOOKED_AT = WORDS | WRAPPERS
 
+_FAILING = re.compile(r"(fail|error|reject|refus|denied|invalid|unauthori[sz]ed|forbidden|exception|unsuccess)")
 _CONSTANT = re.compile(r"[A-Z]+(_[A-Z]+)*")
 """Increff's error codes, such as `BAD_DATA` (contract 0.3)."""
 
@@ -78,7 +85,7 @@ def _contracts_word(has_error: Any) -> Objection | None:
 def _fails(name: str, content: Any, said: dict[str, Any]) -> bool:
     if name in FLAGS and (flag_of(content) is False or _word(content) in FAILED):
         return True
-    if name in STATES and (content is False or _word(content) in FAILED):
+    if name in STATES and (content is False or _word(content) in FAILED or _FAILING.match(_word(content))):
         return True
     if name in ERRORS and not is_nothing(content) and _word(content) not in FINE:
         return True

@@ -70,6 +70,16 @@ def read_answer(body: dict[str, Any] | None, skus: Collection[str]) -> StockAnsw
     return _read_lists([], others, skus)
 
 
+def may_have_taken_some(status: int | None, body: dict[str, Any] | None) -> bool:
+    """Whether a channel that refuses a call may have taken some of its SKUs: it says so, or refuses with a 2xx, as one
+    does that means "not all"."""
+    if status is not None and 200 <= status < 300:
+        return True
+    return any(
+        not is_nothing(listed) for members in unwrapped(body or {}) for listed in members_named(members, SUCCESS_LISTS)
+    )
+
+
 def _read_lists(successes: list[Any], failures: list[Any], skus: Collection[str]) -> StockAnswer:
     failed, taken = _FAILURES.read(failures, skus), _SUCCESSES.read(successes, skus)
     for name, named in (("failureList", failed), ("successList", taken)):

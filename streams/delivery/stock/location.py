@@ -23,7 +23,14 @@ from streams.delivery.clock import NEVER
 from streams.delivery.metrics import UNUSABLE
 from streams.delivery.ports import AnswerFault, AttemptResult, Recalled, ResponseClass, Slot
 from streams.delivery.stock.budget import StockBudget
-from streams.delivery.stock.calls import ALL_TAKEN, StockAnswer, call_body, read_answer, touchpoint_of
+from streams.delivery.stock.calls import (
+    ALL_TAKEN,
+    StockAnswer,
+    call_body,
+    may_have_taken_some,
+    read_answer,
+    touchpoint_of,
+)
 from streams.delivery.stock.in_doubt import InDoubtJournal
 from streams.delivery.stock.metrics import DIRTY, DIRTY_AGE_MS_MAX, SKUS
 from streams.delivery.stock.ports import SENT, StockContext, StockFigures, StockReading
@@ -255,7 +262,7 @@ class LocationSender:
         elif result.kind is ResponseClass.THROTTLED or result.status in NOT_ABOUT_THE_SKUS:
             self.queue.throttled(batch, now_ms, not_before_ms)
         elif result.kind is ResponseClass.REFUSED:
-            self.queue.refused(batch, now_ms)
+            self.queue.refused(batch, now_ms, in_doubt=may_have_taken_some(result.status, result.body))
         else:
             self.queue.failed(batch, now_ms, not_before_ms=not_before_ms)
 

@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 
 from streams.delivery.attempts.classify import classify
 from streams.delivery.ports import Answer, AnswerFault, AttemptResult, ResponseClass
+from streams.delivery.stock.calls import LOCATION_WISE
 from tests.unit.delivery.stock.test_sending import Stage, delivered, staged
 from topics.contract.definition import Touchpoint
 
@@ -49,6 +50,33 @@ async def test_a_sku_of_such_a_call_is_sent_again_though_its_position_is_back_at
         stage.change("L1", a=2)
         await stage.clock.run_for(10_000)
         assert [call["inventories"][0]["quantity"] for call in stage.caller.calls] == [1, 2, 1]
+        assert stage.doubtful() == []
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b'{"hasError":true,"successList":["a"],"failureList":["b"]}'),
+        (200, b'{"hasError":true,"errorMessage":"not all were taken"}'),
+        (422, b'{"data":{"success_list":["a"]},"message":"b is not listed"}'),
+    ],
+)
+async def test_of_a_call_that_was_refused_as_a_whole_some_may_have_been_taken(status: int, body: bytes) -> None:
+    """The channel took 2 of `a`; then its position is back at the 1 that it acknowledged last."""
+    async with staged() as stage:
+        stage.change("L1", a=1, b=1)
+        await stage.open()
+        verdict = classify(LOCATION_WISE, {}, Answer(status=status, body=body), 0)
+        assert verdict.kind is ResponseClass.REFUSED
+        refused = AttemptResult(
+            kind=verdict.kind, at_ms=stage.clock.now_ms(), took_ms=1, status=status, body=verdict.body
+        )
+        stage.caller.answers = [refused]
+        stage.caller.during = lambda: stage.change("L1", a=1) if len(stage.caller.calls) == 2 else None
+        stage.change("L1", a=2, b=2)
+        await stage.clock.run_for(10_000)
+        last = [item for call in stage.caller.calls[2:] for item in call["inventories"]]
+        assert {item["channelSkuCode"]: item["quantity"] for item in last} == {"a": 1, "b": 2}
         assert stage.doubtful() == []
 
 
