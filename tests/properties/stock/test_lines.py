@@ -79,7 +79,7 @@ def _by_the_csv_module(text: str) -> tuple[Taken, list[int]]:
         lines = text.split("\n")[first - 2 : begin - 2]
         if len(lines) == 1 and (not lines[0] or lines[0].isspace()):
             continue
-        if len(lines) == 1 and len(row) == 2 and row[0] and row[1].isdigit() and _is_sound(lines[0]):
+        if len(lines) == 1 and len(row) == 2 and row[0] and row[1].strip().isdigit() and _is_sound(lines[0]):
             taken.append((row[0], int(row[1])))
         else:
             refused.append(first)
