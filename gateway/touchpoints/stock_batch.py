@@ -67,7 +67,7 @@ def split(touchpoint: Touchpoint, raw: bytes) -> StockBatch:
     if not consolidated:
         # Readers of the record tell the two forms of a batch apart by this member; the path has said which one this is.
         members.pop("consolidationType", None)
-    elif "consolidationType" not in members:
+    elif members.get("consolidationType") is None:
         raise bad_data("consolidationType: may not be null")
     try:
         members, valid, failures, _names, _refused = split_valid(members)

@@ -56,6 +56,15 @@ def test_consolidated_stock_has_a_place_of_its_own() -> None:
     assert decode_position(table.values[key][0]) == item
 
 
+def test_a_batch_of_a_location_may_print_that_it_has_no_consolidation_type() -> None:
+    """Serialisers of producers print every member; over HTTP the path says which form it is."""
+    table = OriginTable()
+    decide(role(), table, record({**batch("L1", {"A": 3}), "consolidationType": None}))
+    assert quantities(table) == {"A": 3}
+    with pytest.raises(Poison, match="locationCode: may not be null"):
+        decide(role(), OriginTable(), record({"consolidationType": None, "inventories": []}))
+
+
 def test_a_redelivered_record_changes_only_what_nothing_newer_has_changed() -> None:
     table, inventory = OriginTable(), role()
     first, second = record(batch("L1", {"A": 1, "B": 1}), offset=5), record(batch("L1", {"A": 2}), offset=6)

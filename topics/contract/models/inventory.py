@@ -139,7 +139,8 @@ class SplitBatch(NamedTuple):
 
 
 def is_consolidated_body(members: dict[str, Any]) -> bool:
-    return "consolidationType" in members
+    """Whether a batch is of the consolidated form. Serialisers that print every member print null for none."""
+    return members.get("consolidationType") is not None
 
 
 def split_valid(members: dict[str, Any]) -> SplitBatch:

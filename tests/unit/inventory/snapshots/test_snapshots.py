@@ -68,6 +68,16 @@ def ignored(reason: str) -> float:
     return float(IGNORED.labels(reason)._value.get())
 
 
+def test_records_may_print_that_they_have_no_consolidation_type() -> None:
+    log = Log()
+    none: dict[str, Any] = {"consolidationType": None}
+    log.write("update", {"inventories": [item("A", 1), item("B", 1)]})
+    log.write("begin", {"complete": True, **none})
+    log.part(0, item("A", 5), **none)
+    log.write("end", {"parts": 1, "complete": True, **none})
+    assert log.stock() == {"A": {"quantity": 5}, "B": {"quantity": 0}}
+
+
 @pytest.mark.parametrize(
     ("kind", "body", "snapshot", "code", "named"),
     [
