@@ -13,6 +13,7 @@ from gateway.access.reads import ReadLimit
 from gateway.admission.calls import Calls
 from gateway.http.answers import Answer, Refused, bad_data, problem
 from gateway.http.call import Call
+from gateway.http.query import check_query
 from gateway.http.responder import Handler, Responder, refusal_of
 from topics.api.routes import ROUTES, Route
 from topics.configuration.channels import Channel
@@ -48,6 +49,7 @@ class Management:
             try:
                 ticket.enter_api()
                 call.actor = self._access.actor(request, call.address)
+                check_query(request, route.query)
                 answer = await run(call, request)
             except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
                 call.is_logged = not isinstance(error, Braked)

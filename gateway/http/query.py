@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from aiohttp import web
 
 from gateway.http.answers import bad_data
@@ -30,3 +32,14 @@ def flag_of(request: web.Request, parameter: QueryParameter) -> bool:
     if text not in ("true", "false"):
         raise bad_data(f"{parameter.name}: must be true or false")
     return text == "true"
+
+
+def check_query(request: web.Request, parameters: Iterable[QueryParameter]) -> None:
+    """Raises Refused where a number or a truth value is none, before the call has any effect."""
+    if not request.query_string:
+        return
+    for parameter in parameters:
+        if parameter.type == "integer":
+            number_of(request, parameter)
+        elif parameter.type == "boolean":
+            flag_of(request, parameter)

@@ -58,6 +58,7 @@ class OrderResubmissions:
         return {f"resubmit-{kind.name}": partial(self._resubmit, kind) for kind in KINDS}
 
     async def _resubmit(self, kind: Kind, call: Call, request: web.Request) -> Answer:
+        wait_s = wait_of(request)
         raw = await self._bodies.read(request)
         asked = validated(RefusedOfOrder, parse(raw) if raw else {})
         check_reason(asked.reason, dry=asked.dryRun)
@@ -68,7 +69,6 @@ class OrderResubmissions:
         letters = await self._letters(kind.key(channel.name, call.subject), channel, refused)
         operator = Operator(call.actor, call.address, asked.reason or "a dry run")
         done = [await self._one(one, letters, channel, operator, call.subject, dry=asked.dryRun) for one in refused]
-        wait_s = wait_of(request)
         if wait_s:
             done = await self._with_states(kind, call, request, done, wait_s)
         result = OrderResubmission(code=call.subject, channel=channel.name, dryRun=asked.dryRun, deliveries=done)

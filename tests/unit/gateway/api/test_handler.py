@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from aiohttp import web
 
@@ -13,8 +15,9 @@ from gateway.http.answers import Answer
 from gateway.http.call import Call
 from gateway.http.metrics import Metrics
 from gateway.http.responder import Responder
-from tests.fakes.gateway import channels_with
-from topics.api.routes import ROUTES
+from tests.fakes.gateway import channels_with, gateway
+from topics.api.query_parameters import QueryParameter
+from topics.api.routes import ROUTES, Route
 from topics.configuration.settings import load_settings
 
 
@@ -48,3 +51,21 @@ def test_a_route_without_a_handler_and_a_handler_without_a_route_are_found(names
     (odd,) = names ^ NAMES
     with pytest.raises(LookupError, match=odd):
         bind(names)
+
+
+TYPED = [(route, one) for route in ROUTES for one in route.query if one.type != "string"]
+
+
+@pytest.mark.parametrize(("route", "parameter"), TYPED, ids=[f"{route.name}-{one.name}" for route, one in TYPED])
+async def test_a_call_that_is_refused_for_its_query_has_done_nothing(route: Route, parameter: QueryParameter) -> None:
+    """Not even asked a role: a handler that looks later has acted by then."""
+    path = re.sub(r"\{\w+(?::(\w+)[^}]*)?\}", lambda part: part[1] or "x", route.path)
+    words = ("x", "-1", "1.5", "9" * 17, "") if parameter.type == "integer" else ("yes", "1", "")
+    async with gateway() as at:
+        for word in words:
+            query = {parameter.name: word}
+            response = await at.client.request(route.method, path, params=query, json={"dryRun": False, "reason": "x"})
+            problem = await response.json(content_type=None)
+            assert (response.status, problem["code"]) == (400, "BAD_DATA")
+            assert problem["detail"].startswith(f"Input validation failed: [{parameter.name}: must be")
+        assert at.kafka.records == []

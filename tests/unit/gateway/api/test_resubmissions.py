@@ -337,6 +337,16 @@ async def test_every_action_is_logged_with_its_actor() -> None:
     assert acted == [("night-shift", "resubmit-order", 200), ("night-shift", "resubmit", 202)]
 
 
+@pytest.mark.parametrize("path", [f"/api/orders/{CODE}/resubmit", "/api/resubmissions"])
+async def test_a_request_that_is_answered_400_sends_nothing(path: str) -> None:
+    async with world() as w:
+        await refused_order(w)
+        channel = {} if CODE in path else {"channel": "demo"}
+        status, problem = await w.post(f"{path}?wait=31", dryRun=False, reason="mapped", **channel)
+        assert (status, "wait: must be a whole number from 0 to 30" in problem["detail"]) == (400, True)
+        assert w.out() == []
+
+
 @pytest.mark.parametrize("fault", ["late", "away"])
 async def test_a_question_without_an_answer_does_not_hide_what_was_sent(fault: str) -> None:
     async with world() as w:
