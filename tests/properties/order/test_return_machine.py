@@ -35,6 +35,7 @@ from tests.support.orders import (
     outcome_event,
     pack_body,
 )
+from tests.unit.order.machine.refused import resubmission
 from topics.records.deliveries import Attempt, Outcome, OutcomeKind
 from topics.records.keys import order_key, return_key
 
@@ -61,12 +62,20 @@ class Answered:
 
 
 @dataclass(frozen=True)
+class Resubmitted:
+    """An operator has the `which`-th refused request of a return sent again."""
+
+    which: int
+
+
+@dataclass(frozen=True)
 class Arrives:
     """The `which`-th message between the entities so far arrives, the first time or again."""
 
     which: int
 
 
+Act = Call | Answered | Arrives | Resubmitted
 codes = st.sampled_from(RETURNS)
 numbers = st.lists(st.integers(1, 5), min_size=1, max_size=2, unique=True)
 patience = st.sampled_from([10, 10, limits.QUESTION_LOST_MS])
@@ -115,10 +124,19 @@ calls = st.one_of(
 )
 KINDS = [OutcomeKind.DELIVERED, OutcomeKind.DELIVERED, OutcomeKind.REFUSED, OutcomeKind.DEAD, OutcomeKind.RETRYING]
 answers = st.builds(Answered, st.integers(0, 15), st.sampled_from(KINDS))
+refusals = st.builds(Answered, st.integers(-2, -1), st.just(OutcomeKind.REFUSED))
+resubmits = st.builds(Resubmitted, st.integers(0, 5))
 arrivals = st.builds(Arrives, st.integers(0, 60))
-steps = st.one_of(calls, calls, answers, arrivals, arrivals, arrivals)
-HISTORIES = st.lists(steps, max_size=50) | st.lists(steps, min_size=30, max_size=50)
-"""Of any length, so that a fault is told by a short one; and long ones, because most faults need one."""
+steps = st.one_of(calls, calls, answers, refusals, resubmits, arrivals, arrivals, arrivals)
+CREATED = Call("create-return-order", _create("R-1", [1]), 10)
+ADMITTED = [CREATED, Arrives(0), Arrives(0)]
+HISTORIES = (
+    st.lists(steps, max_size=50)
+    | st.lists(steps, min_size=30, max_size=50)
+    | st.lists(steps, max_size=30).map(lambda history: [*ADMITTED, *history])
+)
+"""Of any length, so that a fault is told by a short one; long ones, because most faults need one; and those of a return
+that leaves for Increff at once."""
 
 
 class World:
@@ -137,7 +155,7 @@ class World:
         packed = self.feed(command("pack-order", pack_body(9, sku_1=1), "pack", self.story.now_ms))
         self.answer(packed.request, OutcomeKind.DELIVERED, 0)
 
-    def act(self, number: int, step: Call | Answered | Arrives) -> None:
+    def act(self, number: int, step: Act) -> None:
         if isinstance(step, Call):
             self.story.now_ms += step.patience_ms
             self.feed(command(step.touchpoint, step.body, f"e{number}", self.story.now_ms))
@@ -146,6 +164,13 @@ class World:
             self.arrive(self.messages[-1 - step.which % len(self.messages)])
         elif isinstance(step, Answered) and self.requests:
             self.answer(self.requests[step.which % len(self.requests)], step.kind, number)
+        elif isinstance(step, Resubmitted) and (refused := self.refused()):
+            request = refused[step.which % len(refused)]
+            self.feed(replace(resubmission(self.story, request, f"e{number}"), key=self.owners[request.id].key))
+
+    def refused(self) -> list[RequestDelivery]:
+        listed = {one.id: one.status for returned in self.returns() for one in returned.deliveries}
+        return [request for request in self.requests if listed.get(request.id) == OutcomeKind.REFUSED]
 
     def arrive(self, message: SendCommand) -> None:
         self.arrived.add(message.id)
@@ -207,8 +232,7 @@ class World:
         assert coming <= counted <= left, (coming, counted, left)
 
 
-CREATED = Call("create-return-order", _create("R-1", [1]), 10)
-REVIVED = [CREATED, Arrives(0), Arrives(0), Answered(2, OutcomeKind.REFUSED)]
+REVIVED = [*ADMITTED, Answered(2, OutcomeKind.REFUSED)]
 REVIVED += [Call("return-order-acknowledgement", _inspection("R-1", [1], "PASS"), 10), Arrives(1)]
 """Increff inspects what it refused, and the order learns late that the units come."""
 DENIED = Call("create-return-order", _create("R-3", [1, 4]), 10)
@@ -216,7 +240,7 @@ GONE = [CREATED, DENIED, DENIED, *([replace(DENIED, patience_ms=limits.QUESTION_
 """Callers are gone when a repeat of their call asks the order once more."""
 
 
-def told(history: list[Call | Answered | Arrives]) -> World:
+def told(history: list[Act]) -> World:
     world = World()
     for number, step in enumerate(history):
         world.act(number, step)
@@ -227,13 +251,13 @@ def told(history: list[Call | Answered | Arrives]) -> World:
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(HISTORIES)
 @example(REVIVED)
-def test_no_more_units_come_back_than_left_whatever_arrives_when(history: list[Call | Answered | Arrives]) -> None:
+def test_no_more_units_come_back_than_left_whatever_arrives_when(history: list[Act]) -> None:
     told(history)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(HISTORIES)
-def test_once_every_message_has_arrived_both_sides_agree(history: list[Call | Answered | Arrives]) -> None:
+def test_once_every_message_has_arrived_both_sides_agree(history: list[Act]) -> None:
     world = told(history)
     world.settle()
     world.check()
@@ -246,7 +270,7 @@ def test_once_every_message_has_arrived_both_sides_agree(history: list[Call | An
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(HISTORIES.map(lambda history: history[:20]))
 @example(GONE)
-def test_a_repeat_of_everything_so_far_changes_nothing(history: list[Call | Answered | Arrives]) -> None:
+def test_a_repeat_of_everything_so_far_changes_nothing(history: list[Act]) -> None:
     world = told(history)
     world.settle()
 
@@ -264,7 +288,7 @@ def test_a_repeat_of_everything_so_far_changes_nothing(history: list[Call | Answ
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(HISTORIES)
-def test_facts_are_numbered_without_a_gap(history: list[Call | Answered | Arrives]) -> None:
+def test_facts_are_numbered_without_a_gap(history: list[Act]) -> None:
     world = told(history)
     world.settle()
     numbers: dict[str, list[int]] = {}
