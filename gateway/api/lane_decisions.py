@@ -5,7 +5,7 @@ The order's list says what each delivery is; the delivery role, which owns the l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -26,6 +26,8 @@ BODY_BYTES_MAX = 8 << 10
 VERDICT_WAIT_S = 5.0
 """How long a decision may take without an answer to its caller. It is stored by then, and is carried out when its
 worker is back from a rebalance."""
+NO_EFFECT_YET = "the delivery role has taken it, and nothing has come of it yet; look at the order again"
+"""The message of a decision whose caller waited as long as it wanted to."""
 
 
 class LaneDecisions:
@@ -58,6 +60,21 @@ class LaneDecisions:
 
 def answer_of(decided: LaneDecided) -> Answer:
     return json_answer(decided.model_dump(mode="json"), 202 if decided.state == "stored" else 200)
+
+
+def effect_on(before: Mapping[str, Any], now: Mapping[str, Any], action: str) -> dict[str, str | None] | None:
+    """State and message of a decision that was applied; None while nothing has come of it.
+
+    A delivery stays dead until its attempt has ended, and is dead again after an attempt that failed for good.
+    """
+    status = str(now.get("status"))
+    if status == "dead" and _last_attempt(now).get("number") == _last_attempt(before).get("number"):
+        return None
+    if action == LaneAction.SKIP and status == "refused":
+        status = "skipped"  # the order keeps it as refused: the far side never takes it
+    failed = status not in ("delivered", "skipped")
+    why = now.get("message") or _last_attempt(now).get("error") or None
+    return {"state": status, "message": str(why) if failed and why else None}
 
 
 def check_holds_lane(delivery: Mapping[str, Any], code: str, action: str) -> None:
@@ -99,6 +116,11 @@ def _refused(code: str, name: Any, action: str, said: str, hint: str) -> Refused
 
 def _at(delivery: Mapping[str, Any]) -> str:
     """When its last attempt was."""
-    attempts = delivery.get("attempts") or [{}]
-    at_ms = attempts[-1].get("atMs")
+    at_ms = _last_attempt(delivery).get("atMs")
     return f" at {iso_time(at_ms)}" if isinstance(at_ms, int) else ""
+
+
+def _last_attempt(delivery: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Its last attempt that the order lists; empty before the first."""
+    attempts: Sequence[Mapping[str, Any]] = delivery.get("attempts") or ({},)
+    return attempts[-1]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from aiohttp import web
 
 from gateway.api.fact_pages import Page, incarnation_of, page_of
 from gateway.api.handler import Act
-from gateway.api.lane_decisions import LaneDecisions, answer_of, check_holds_lane
+from gateway.api.lane_decisions import NO_EFFECT_YET, LaneDecisions, answer_of, check_holds_lane, effect_on
 from gateway.api.order_queries import KINDS, Kind, OrderQueries, home_of
 from gateway.api.waiting import patient, until_found, wait_of
 from gateway.dependencies import Dependencies
@@ -87,13 +89,15 @@ class OrdersApi:
         decided = await self._lanes.decide(call, request, lane, partition, wait_s)
         if wait_s and decided.state == "applied":
             left_s = max(0.0, ends - asyncio.get_running_loop().time())
-            state = await until_found(left_s, patient(partial(self._decided, kind, call, request, wanted)))
-            decided = decided.model_copy(update={"state": state or decided.state})
+            look = partial(self._effect, kind, call, request, found)
+            effect = await until_found(left_s, patient(look)) or {"message": NO_EFFECT_YET}
+            decided = decided.model_copy(update=effect)
         return answer_of(decided)
 
-    async def _decided(self, kind: Kind, call: Call, request: web.Request, wanted: str) -> str | None:
-        """The status of a delivery, once something has come of a decision about it."""
+    async def _effect(
+        self, kind: Kind, call: Call, request: web.Request, before: Mapping[str, Any]
+    ) -> dict[str, str | None] | None:
+        """State and message of a decision, once something has come of it. `before`: the delivery as it was."""
         _channel, document = await self._queries.document(kind, replace(call, positions=[]), request)
-        found = next((d for d in document.get("deliveries", ()) if d.get("id") == wanted), None)
-        status = None if found is None else str(found.get("status"))
-        return None if status == "dead" else status
+        now = next((d for d in document.get("deliveries", ()) if d.get("id") == before["id"]), None)
+        return None if now is None else effect_on(before, now, request.match_info["action"])

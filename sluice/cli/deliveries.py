@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -10,12 +11,16 @@ from sluice.cli.gateway_client import ask_of_either, in_path
 from sluice.cli.options import WAIT_S, gateway_options, wait_option
 from sluice.cli.output import show
 
+DONE = ("delivered", "skipped")
+"""States in which a decision has had the effect that was wanted."""
+
 
 @click.group(short_help="Decide about deliveries that were given up.")
 def deliveries() -> None:
     """Decide about deliveries that were given up and hold the lane of their order.
 
-    `sluice order CODE --json` has their ids.
+    `sluice order CODE` shows their ids, in the commands that decide about them. With --wait, exit code 1 says that the
+    effect did not come.
     """
 
 
@@ -33,6 +38,7 @@ def _decision(action: str, does: str) -> None:
         path = f"/deliveries/{in_path(delivery)}/{action}"
         document = ask_of_either(gateway, code, path, channel, body, wait_s=WAIT_S if wait else 0)
         show(document, render_decision, as_json=as_json)
+        sys.exit(1 if wait and document["state"] not in DONE else 0)
 
     short_help = f"{does.partition('.')[0]}."
     deliveries.command(action, short_help=short_help, help=does)(run)
@@ -48,5 +54,6 @@ _decision("skip", "Let a lane go on without the delivery that holds it. The far 
 
 def render_decision(document: Any) -> str:
     """Return one line about a decision."""
-    said = f"{document['action']} {document['request']}: {document['state']}"
+    state = "dead again" if document["state"] == "dead" else document["state"]
+    said = f"{document['action']} {document['request']}: {state}"
     return f"{said}: {document['message']}" if document["message"] else said

@@ -190,7 +190,8 @@ class LaneDecisionAsked(BaseModel):
 
 class LaneDecided(Body):
     """An operator's decision about a delivery that holds its lane. `state`: `stored` (the delivery role has not taken
-    it yet), `applied`, or with `wait` what became of the delivery since: delivered, refused, retrying."""
+    it yet), `applied`, or with `wait` what became of the delivery since: delivered, retrying, refused, dead (again: it
+    still holds its lane), skipped. `message`: why it was not delivered."""
 
     request: str
     action: str

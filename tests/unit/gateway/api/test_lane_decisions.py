@@ -148,6 +148,69 @@ async def test_with_wait_the_answer_says_what_has_become_of_it() -> None:
         assert response.headers["Sluice-Event-Id"] == body["eventId"]
 
 
+def after_decision(states: list[dict[str, Any]], before: dict[str, Any]) -> FakeKafka:
+    """The roles: the order lists `before` until the decision, and one state after the other since."""
+    decided: list[str] = []
+
+    def decide(envelope: Envelope, _record: Outgoing) -> Reply:
+        if envelope.type == LANE_DECISION:
+            decided.append(envelope.id)
+            return Reply(event=envelope.id, verdict=Verdict.APPLIED)
+        now = before if not decided else states.pop(0) if len(states) > 1 else states[0]
+        return Reply(event=envelope.id, verdict=Verdict.ANSWERED, body={"deliveries": [now]})
+
+    return FakeKafka(decide=decide)
+
+
+def attempts(*numbers: int, error: str = "") -> list[dict[str, Any]]:
+    return [{"number": n, "atMs": AT_MS + n, "tookMs": 1.0, "status": 400, "error": error} for n in numbers]
+
+
+BEFORE = delivery(message="cannot cancel", attempts=attempts(1, 2))
+EFFECTS: dict[str, tuple[str, list[dict[str, Any]], str, str | None]] = {
+    "dead again": (
+        "retry",
+        [BEFORE, delivery(message="still cannot", attempts=attempts(1, 2, 3))],
+        "dead",
+        "still cannot",
+    ),
+    "dead again, of a full list": (
+        "retry",
+        [delivery(attempts=attempts(*range(4, 14), error="reset"))],
+        "dead",
+        "reset",
+    ),
+    "another attempt comes": (
+        "retry",
+        [BEFORE, delivery(status="retrying", message="HTTP 503", attempts=attempts(1, 2, 3))],
+        "retrying",
+        "HTTP 503",
+    ),
+    "delivered": ("retry", [BEFORE, delivery(status="delivered", message="cannot cancel")], "delivered", None),
+    "refused": ("retry", [delivery(status="refused", message="no")], "refused", "no"),
+    "skipped": ("skip", [BEFORE, delivery(status="refused", message="skipped by an operator")], "skipped", None),
+}
+
+
+@pytest.mark.parametrize("kind", ["orders", "returns"])
+@pytest.mark.parametrize(("action", "states", "state", "message"), EFFECTS.values(), ids=EFFECTS)
+async def test_with_wait_the_answer_says_how_the_attempt_ended(
+    action: str, states: list[dict[str, Any]], state: str, message: str | None, kind: str
+) -> None:
+    async with gateway(kafka=after_decision(list(states), BEFORE)) as at:
+        response = await at.client.post(f"/api/{kind}/O/deliveries/e.0/{action}?wait=30")
+        body = await response.json()
+        assert (response.status, body["state"], body["message"]) == (200, state, message)
+
+
+async def test_an_effect_that_has_not_come_in_time_is_said() -> None:
+    async with gateway(kafka=after_decision([BEFORE], BEFORE)) as at:
+        response = await at.client.post("/api/orders/O/deliveries/e.0/retry?wait=1")
+        body = await response.json()
+        assert (response.status, body["state"]) == (200, "applied")
+        assert "nothing has come of it yet" in body["message"]
+
+
 @pytest.mark.parametrize("fault", ["late", "away", "set aside"])
 async def test_a_question_without_an_answer_does_not_hide_that_it_was_applied(fault: str) -> None:
     """As in a rebalance of the orders role while the caller waits for the effect."""

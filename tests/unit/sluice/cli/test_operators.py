@@ -175,13 +175,27 @@ def test_an_interrupt_stops_what_goes_on(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (code, lines[-1]) == (0, "rsb_1 stopped: 0 delivered, 0 refused again, 1 still on their way")
 
 
-@pytest.mark.parametrize("action", ["retry", "skip"])
-def test_a_decision_says_what_came_of_it(action: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    decided = LaneDecided(request="e1.0", action=action, eventId="e", state="delivered").model_dump(mode="json")
-    api = Api(decided)
-    code, lines = run(monkeypatch, api, "deliveries", action, "O-1", "e1.0", "--reason", "mended", "--wait")
+ENDS = [
+    ("retry", "delivered", None, "retry e1.0: delivered", 0),
+    ("skip", "skipped", None, "skip e1.0: skipped", 0),
+    ("retry", "dead", "cannot cancel", "retry e1.0: dead again: cannot cancel", 1),
+    ("retry", "retrying", "HTTP 503", "retry e1.0: retrying: HTTP 503", 1),
+    ("retry", "refused", "no", "retry e1.0: refused: no", 1),
+    ("retry", "applied", "nothing has come of it yet", "retry e1.0: applied: nothing has come of it yet", 1),
+    ("skip", "stored", "not taken yet", "skip e1.0: stored: not taken yet", 1),
+]
+
+
+@pytest.mark.parametrize(("action", "state", "message", "line", "code"), ENDS)
+def test_a_decision_says_what_came_of_it(
+    action: str, state: str, message: str | None, line: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided = LaneDecided(request="e1.0", action=action, eventId="e", state=state, message=message)
+    api = Api(decided.model_dump(mode="json"))
+    decision = ("deliveries", action, "O-1", "e1.0", "--reason", "mended")
+    assert run(monkeypatch, api, *decision, "--wait") == (code, [line])
     assert api.asked == [("POST", f"/api/orders/O-1/deliveries/e1.0/{action}?wait=30", {"reason": "mended"})]
-    assert (code, lines) == (0, [f"{action} e1.0: delivered"])
+    assert run(monkeypatch, api, *decision) == (0, [line]), "without --wait only the decision itself may fail"
 
 
 def test_a_refused_decision_is_an_error_in_the_gateways_words(monkeypatch: pytest.MonkeyPatch) -> None:
