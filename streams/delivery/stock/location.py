@@ -40,6 +40,8 @@ from topics.stock.position_map import Location
 
 MAY_STILL_ARRIVE = frozenset({None, 408, 502, 504})
 """Answers (None: no answer) after which the call may still be on its way behind a proxy."""
+BROKE_DOWN = frozenset({503})
+"""Answers that may ask for a pause, from a channel that may have taken a part before it failed."""
 NOT_ABOUT_THE_SKUS = frozenset({401, 403, 404, 405, 410})
 """Refusals that name the address or the key, not the body: halving the batch would not mend them."""
 ABOUT_THE_SKUS = frozenset({AnswerFault.UNNAMED, AnswerFault.FAILED, AnswerFault.UNCLEAR})
@@ -260,7 +262,7 @@ class LocationSender:
         elif result.status in MAY_STILL_ARRIVE:
             self.queue.failed(batch, now_ms, lost_since_ms=result.at_ms, not_before_ms=not_before_ms)
         elif result.kind is ResponseClass.THROTTLED or result.status in NOT_ABOUT_THE_SKUS:
-            self.queue.throttled(batch, now_ms, not_before_ms)
+            self.queue.throttled(batch, now_ms, not_before_ms, in_doubt=result.status in BROKE_DOWN)
         elif result.kind is ResponseClass.REFUSED:
             self.queue.refused(batch, now_ms, in_doubt=may_have_taken_some(result.status, result.body))
         else:

@@ -237,9 +237,11 @@ class DirtyQueue:
                 entry.most = max(1, len(batch.items) // 2)
             self._place(sku, entry, now_ms, first=True)
 
-    def throttled(self, batch: Batch, now_ms: int, not_before_ms: int = 0) -> None:
-        """The channel asked for a pause and applied nothing."""
+    def throttled(self, batch: Batch, now_ms: int, not_before_ms: int = 0, *, in_doubt: bool = False) -> None:
+        """The channel asked for a pause and applied nothing. `in_doubt`: it broke down, and may have applied some."""
         self._backoff.throttled(now_ms, not_before_ms)
+        for sku in batch.items if in_doubt else ():
+            self._entries[sku].unsure = True
         self.returned(batch, now_ms)
 
     def returned(self, batch: Batch, now_ms: int) -> None:

@@ -59,15 +59,17 @@ async def test_a_sku_of_such_a_call_is_sent_again_though_its_position_is_back_at
         (200, b'{"hasError":true,"successList":["a"],"failureList":["b"]}'),
         (200, b'{"hasError":true,"errorMessage":"not all were taken"}'),
         (422, b'{"data":{"success_list":["a"]},"message":"b is not listed"}'),
+        (503, b""),
     ],
 )
-async def test_of_a_call_that_was_refused_as_a_whole_some_may_have_been_taken(status: int, body: bytes) -> None:
+async def test_of_a_call_that_failed_as_a_whole_some_may_have_been_taken(status: int, body: bytes) -> None:
     """The channel took 2 of `a`; then its position is back at the 1 that it acknowledged last."""
     async with staged() as stage:
         stage.change("L1", a=1, b=1)
         await stage.open()
-        verdict = classify(LOCATION_WISE, {}, Answer(status=status, body=body), 0)
-        assert verdict.kind is ResponseClass.REFUSED
+        headers = {"Retry-After": "1"} if status == 503 else {}
+        verdict = classify(LOCATION_WISE, {}, Answer(status=status, headers=headers, body=body), 0)
+        assert verdict.kind is (ResponseClass.THROTTLED if headers else ResponseClass.REFUSED)
         refused = AttemptResult(
             kind=verdict.kind, at_ms=stage.clock.now_ms(), took_ms=1, status=status, body=verdict.body
         )
