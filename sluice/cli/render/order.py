@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sluice.cli.output import moment
+from topics.contract.definition import Mode, WhenDead
+from topics.contract.touchpoints import BY_NAME
+from topics.records.envelope import GATEWAY_SOURCE
 
 Document = Mapping[str, Any]
 
@@ -48,7 +52,7 @@ def _sections(order: Document) -> Iterator[str]:
     yield from _section("Shipments", [text for s in order.get("shipments") or () for text in _shipment(s)])
     yield from _section("Came early", [_early_event(one) for one in order.get("parked") or ()])
     yield from _section("Facts", [_fact(fact) for fact in order.get("facts") or ()])
-    yield from _section("Deliveries", [text for d in order.get("deliveries") or () for text in _delivery(d)])
+    yield from _section("Deliveries", [text for d in order.get("deliveries") or () for text in _delivery(d, order)])
     yield from _refused_calls(order)
     yield from _section("Returns", [_return(one) for one in order.get("returns") or ()])
 
@@ -146,12 +150,36 @@ class _Members(dict[str, Any]):
         return "?"
 
 
-def _delivery(delivery: Document) -> Iterator[str]:
+def _delivery(delivery: Document, order: Document) -> Iterator[str]:
     message = f"  ({_one_line(delivery['message'])})" if delivery.get("message") else ""
     due = f", next attempt {_time(delivery['nextAtMs'])}" if delivery.get("nextAtMs") else ""
     touchpoint, destination = delivery.get("touchpoint"), delivery.get("destination")
     yield f"{touchpoint} to {destination}: {delivery.get('status')}{due}{message}"
     yield from (f"  {text}" for text in _attempts(delivery.get("attempts") or ()))
+    yield from (f"  {text}" for text in _ways_on(delivery, order))
+
+
+def _ways_on(delivery: Document, order: Document) -> Iterator[str]:
+    """Yield the commands by which an operator sends a delivery again or lets its lane go on, ready to be typed."""
+    touchpoint = BY_NAME.get(str(delivery.get("touchpoint")))
+    code = str(order.get("returnOrderCode") or order.get("orderCode"))
+    name, channel = str(delivery.get("id")), f"--channel={order.get('channel')}"
+    if delivery.get("status") == "refused":
+        if touchpoint is not None and touchpoint.mode is Mode.ACCEPT:
+            yield f"to send it again: {_typed('orders', 'resubmit', channel, f'--delivery={name}', of=(code,))}"
+    elif delivery.get("status") == "dead":
+        if touchpoint is None or touchpoint.when_dead is WhenDead.HOLD:
+            retry, skip = (_typed("deliveries", verb, channel, "--wait", of=(code, name)) for verb in ("retry", "skip"))
+            yield f"it holds its lane; to try it again: {retry}"
+            yield f"to go on without it: {skip}"
+        else:
+            yield f"to send it again: {_typed('redrive', channel, f'--order={code}')}"
+
+
+def _typed(*command: str, of: tuple[str, ...] = ()) -> str:
+    """Return a command as a shell takes it. `of`: its arguments, any of which may look like an option."""
+    words = [*command, *(("--",) if any(one.startswith("-") for one in of) else ()), *of]
+    return _printable(shlex.join(["sluice", *words]))
 
 
 def _refused_calls(order: Document) -> Iterator[str]:
@@ -162,8 +190,9 @@ def _refused_calls(order: Document) -> Iterator[str]:
 def _refused_call(call: Document) -> Iterator[str]:
     status = f"{call['status']} " if call.get("status") is not None else ""
     caller = call.get("address") or call.get("source")
+    of = "over HTTP" if caller == GATEWAY_SOURCE else f"of {caller}"  # the access log has that caller's address
     again = f", {call['count']} times since {_time(call.get('firstAtMs'))}" if call.get("count", 1) > 1 else ""
-    answer = f"{call.get('touchpoint')} of {caller}: {status}{call.get('code')}"
+    answer = f"{call.get('touchpoint')} {of}: {status}{call.get('code')}"
     yield _printable(f"{_time(call.get('lastAtMs'))}  {answer}{again}  ({call.get('eventId')})")
     if call.get("reason"):
         yield f"  {_printable(' '.join(str(call['reason']).split()))}"

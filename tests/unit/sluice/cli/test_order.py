@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+import click
+import pytest
 from click.testing import CliRunner
 
 from sluice.cli.main import main
@@ -160,12 +163,25 @@ REFUSED_CALLS = [
         "source": "/wms\x1b[2J",
         "address": None,
     },
+    {
+        "touchpoint": "create-outward-order",
+        "status": 400,
+        "code": "CONFLICT",
+        "reason": "",
+        "count": 1,
+        "firstAtMs": 1_750_000_003_000,
+        "lastAtMs": 1_750_000_003_000,
+        "eventId": "e3",
+        "source": "/gateway",
+        "address": None,
+    },
 ]
 REFUSED_SHOWN = (
     "Refused calls",
     "create-outward-order of 10.0.0.1: 400 BAD_DATA, 3 times since 2025-06-1",
     "(e1)\n    Input validation failed: [onHold: must be true or false]\n",
     "pack-order of /wms?[2J: ORDER_UNKNOWN  (e2)",
+    "create-outward-order over HTTP: 400 CONFLICT  (e3)",
 )
 
 
@@ -234,3 +250,53 @@ def test_facts_that_are_easily_misread_are_shown_in_words() -> None:
     assert "hold-crossed  Increff may have the hold" in shown
     assert "notice-overtaken  pack-order was sent before acknowledgement, which keeps failing" in shown
     assert "acknowledgement was answered as taken and was not applied: REFUSED, it is CANCELLED" in shown
+
+
+HOLDS = (
+    "it holds its lane; to try it again: sluice deliveries retry --channel=demo --wait A-1 e1.0",
+    "to go on without it: sluice deliveries skip --channel=demo --wait A-1 e1.0",
+)
+RESUBMIT = "to send it again: sluice orders resubmit --channel=demo --delivery=e1.0 A-1"
+
+
+@pytest.mark.parametrize(
+    ("touchpoint", "status", "commands"),
+    [
+        ("seller-cancellation", "dead", HOLDS),
+        ("of-a-later-version", "dead", HOLDS),
+        ("create-outward-order", "refused", (RESUBMIT,)),
+        ("seller-cancellation", "refused", (RESUBMIT,)),
+        ("acknowledgement", "dead", ("to send it again: sluice redrive --channel=demo --order=A-1",)),
+        ("pack-order", "refused", ()),
+        ("seller-cancellation", "delivered", ()),
+        ("seller-cancellation", "retrying", ()),
+        ("create-outward-order", "resubmitted", ()),
+    ],
+)
+def test_a_delivery_shows_the_commands_that_decide_about_it(
+    touchpoint: str, status: str, commands: tuple[str, ...]
+) -> None:
+    delivery = {**ORDER["deliveries"][0], "touchpoint": touchpoint, "status": status, "nextAtMs": None}
+    shown = render({**ORDER, "deliveries": [delivery]}).splitlines()
+    assert tuple(line.strip() for line in shown if "sluice " in line) == commands
+    for command in commands:
+        typed = shlex.split(command.partition("sluice ")[2])
+        assert takes(main, ["sluice", *typed]), "the command line takes it as it is"
+
+
+def takes(command: click.Command, typed: list[str]) -> bool:
+    """Whether the command line takes these words. Raises UsageError."""
+    name, *arguments = typed
+    context = click.Context(command, info_name=name)
+    if not isinstance(command, click.Group):
+        return command.make_context(name, arguments, resilient_parsing=False) is not None
+    within = command.get_command(context, arguments[0])
+    return within is not None and takes(within, arguments)
+
+
+def test_a_code_of_any_characters_is_typed_so_that_a_shell_takes_it() -> None:
+    delivery = {**ORDER["deliveries"][0], "touchpoint": "seller-cancellation", "status": "dead"}
+    shown = render({**ORDER, "orderCode": "-O 1;rm", "channel": "de mo", "deliveries": [delivery]})
+    assert "sluice deliveries retry '--channel=de mo' --wait -- '-O 1;rm' e1.0\n" in shown
+    returned = {"returnOrderCode": "R-1", "forwardOrderCode": "A-1", "channel": "demo", "deliveries": [delivery]}
+    assert "sluice deliveries skip --channel=demo --wait R-1 e1.0" in render(returned)
