@@ -186,7 +186,8 @@ class CodeReader:
                 is_empty = False
                 has_others |= self._read(listed, search, LEVELS_MAX) is not _Said.NAMED
         guessed = search.guessed - search.certain
-        return NamedCodes(search.certain | guessed, is_empty, has_others, guessed)
+        codes = search.certain | guessed if guessed else search.certain
+        return NamedCodes(codes, is_empty, has_others, guessed)
 
     def _read(self, listed: Any, search: _Search, levels: int) -> _Said:
         if isinstance(listed, (dict, list)):
