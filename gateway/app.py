@@ -128,7 +128,7 @@ def make_app(
     management = Management(settings, access, calls, responder)
     add_api(app.router, management, _acts(app, settings, channels, dependencies, commands))
     _add_probes(app.router, dependencies, bases)
-    app.router.register_resource(Unmatched(app.router, bases, responder))
+    app.router.register_resource(Unmatched(app.router, bases, responder, access.address))
     return app
 
 

@@ -17,6 +17,7 @@ from gateway.connections.limits import Limits
 from gateway.connections.refusal import Admission
 from gateway.connections.registry import Registry
 from gateway.http.metrics import Metrics
+from topics.configuration.errors import listening
 from topics.http_faults import FaultLog, QuietServer
 
 BACKLOG = 4096
@@ -28,6 +29,7 @@ RECEIVE_S = 0.5
 """While the gateway stops, a request may take so long to come to its end; a stream may go on while it moves."""
 POLL_S = 0.02
 """How often a stopping server looks whether its last connection is gone."""
+PORT_CHOSEN_BY = "--port or SLUICE_GATEWAY_PORT (the address: --host or SLUICE_GATEWAY_HOST)"
 FIELD_BYTES_MAX = 16 << 10
 """Most bytes of one header or request line. Those of the contract are short; proxies add some."""
 
@@ -95,13 +97,14 @@ class ConnectionRunner(web.AppRunner):
 
     async def listen(self, host: str, port: int) -> None:
         """Accepts connections. The loop is given several descriptors of each listening socket, and takes a connection
-        from each of them at every turn."""
+        from each of them at every turn. Raises ConfigurationError where it cannot listen."""
         loop = asyncio.get_running_loop()
-        bound = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
+        with listening(host, port, PORT_CHOSEN_BY):
+            bound = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
         try:
-            for listening in bound.sockets:
+            for one in bound.sockets:
                 for _ in range(ACCEPTS):
-                    again = socket.socket(fileno=os.dup(listening.fileno()))
+                    again = socket.socket(fileno=os.dup(one.fileno()))
                     await web.SockSite(self, again, backlog=BACKLOG).start()
         finally:
             bound.close()

@@ -39,9 +39,9 @@ new_event_id = EventIds().new
 class Call:
     """`touchpoint`: its name in the log and the metrics; `address`: its caller's; `event`: id of the event, or of the
     batch; `subject`: code of the order or other thing that it is about; `positions`: of the records that it left in
-    Kafka; `code`, `reason`: why it was
-    refused; `actor`: the name of the token of a call of /api; `place`: its own among the calls in hand;
-    `standstills`: how often this process had stood still when its head came; None: not known."""
+    Kafka; `code`, `reason`: why it was refused; `actor`: the name of the token of a call of /api; `place`: its own
+    among the calls in hand; `method`, `target`: of a request that no route takes, and its path; `standstills`: how
+    often this process had stood still when its head came; None: not known."""
 
     touchpoint: str
     started: float
@@ -54,6 +54,8 @@ class Call:
     reason: str = ""
     address: str = ""
     actor: str = ""
+    method: str = ""
+    target: str = ""
     is_logged: bool = True
     place: PlaceInHand | None = None
     standstills: int | None = None

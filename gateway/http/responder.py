@@ -49,6 +49,9 @@ class Responder:
             if call.code:
                 line["code"] = call.code
                 line["reason"] = call.reason
+            if call.target:
+                line["method"] = call.method
+                line["target"] = call.target
             self._access_log.line(line)
         return call.response(answer)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -18,6 +19,10 @@ PATH_CHARS_MAX = 8 << 10
 """A longer path is not looked at: two codes of the largest length have 6 KiB if every byte is encoded."""
 _TARGET_CHARS = 200
 """Characters of an unknown path that its refusal quotes."""
+_METHOD_CHARS = 20
+"""Characters of a method that are quoted and logged: the longest that is registered, UPDATEREDIRECTREF, has 17."""
+_CHANNELS = INCREFF_BASE.partition("{")[0]
+_ALL = "GET /openapi.json lists all paths"
 _READING = ("GET", "HEAD")
 """Methods that change nothing, so more than was meant may be answered."""
 
@@ -30,11 +35,21 @@ class Unmatched(PatternResource):
     end of an action behind which a code may stand: `/pause/C/` lacks the location, and must not pause all of them.
     """
 
-    def __init__(self, router: web.UrlDispatcher, bases: tuple[str, ...], responder: Responder) -> None:
+    def __init__(
+        self,
+        router: web.UrlDispatcher,
+        bases: tuple[str, ...],
+        responder: Responder,
+        address: Callable[[web.Request], str],
+    ) -> None:
+        """`address`: says that of a request's caller."""
         super().__init__(PathPattern("/"))
+        self._bases = bases
+        self._address = address
         self._router = router
         self._responder = responder
-        channel = re.escape(INCREFF_BASE.partition("{")[0]) + "[^/]+"
+        self._under = [f"{base}/" for base in bases]
+        channel = re.escape(_CHANNELS) + "[^/]+"
         known = [*map(re.escape, (*bases, API_BASE)), channel, ""]
         self._doubled = re.compile(f"/*({'|'.join(known)})/+")
         self._refusing = self.add_route("*", self._refuse, expect_handler=expected)
@@ -83,14 +98,22 @@ class Unmatched(PatternResource):
 
     async def _refuse(self, request: web.Request) -> web.Response:
         why = request.match_info
-        target = f"{request.method} {request.path[:_TARGET_CHARS]} {why['detail']}".rstrip()
-        refused = Refused(404, "UNKNOWN" if is_api(why["path"]) else "PATH_UNKNOWN", "There is no such path", target)
+        method, path = request.method[:_METHOD_CHARS], request.path[:_TARGET_CHARS]
+        target = f"{method} {path} {why['detail']}".rstrip()
+        code = "UNKNOWN" if is_api(why["path"]) else "PATH_UNKNOWN"
+        refused = Refused(404, code, "There is no such path", f"{target}; {self._known(why['path'])}")
         if why["allow"]:
             message = "This path does not have this method"
             refused = Refused(405, "METHOD_NOT_ALLOWED", message, target, headers=(("Allow", why["allow"]),))
         elif why["fault"]:
             refused = bad_data(why["fault"])
         label = "api-unknown" if is_api(why["path"]) else "unknown"
-        return self._responder.respond(
-            Call(label, time.perf_counter(), code=refused.code), shape_of(why["path"])(refused)
-        )
+        call = Call(label, time.perf_counter(), address=self._address(request), method=method, target=path)
+        call.code, call.reason = refused.code, why["fault"] or refused.message
+        return self._responder.respond(call, shape_of(why["path"])(refused))
+
+    def _known(self, path: str) -> str:
+        """Tells the caller of an unknown path where the known ones are."""
+        if is_api(path) or "" in self._bases or path.startswith((_CHANNELS, *self._under)):
+            return _ALL
+        return f"paths of marketplaces begin with {' or '.join(self._bases)}; {_ALL}"

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from streams.runtime.metrics import Metrics
+from topics.configuration.errors import listening
 from topics.configuration.settings import Settings
 from topics.http_faults import QuietRunner
 from topics.records.unreadable import UNREADABLE
 
 CONTENT_TYPE = "text/plain; version=0.0.4"
+PORT_CHOSEN_BY = "--admin-port or SLUICE_ADMIN_PORT (the address: --admin-host or SLUICE_ADMIN_HOST)"
 SHUTDOWN_S = 0.5
 """Time for open requests at the end: probes ask again."""
 
@@ -38,14 +40,16 @@ class Admin:
         self.port = 0
 
     async def start(self) -> None:
+        """Listens. Raises ConfigurationError where it cannot."""
         app = web.Application()
         app.router.add_get("/live", self._live)
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/metrics", self._text)
         self._runner = QuietRunner(app, "admin port", handle_signals=False, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._settings.admin_host, self._settings.admin_port)
-        await site.start()
+        host, port = self._settings.admin_host, self._settings.admin_port
+        with listening(host, port, PORT_CHOSEN_BY):
+            await web.TCPSite(self._runner, host, port).start()
         self.port = int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:

@@ -49,6 +49,8 @@ AUTH_FAILURES_BURST = 20
 """A program with an outdated password, started again a few times, is told so each time."""
 AUTH_FAILURES_PER_MINUTE = 10.0
 """14,400 guesses a day from an address: none of a password that a program has made."""
+PORT_MAX = 65_535
+"""The largest port of TCP. A larger number would be cut to 16 bits, and another port listened on."""
 
 HEAD_TIMEOUT_S = 10.0
 """From the connection, or from the first byte of a later request, to the end of the head. A head is a few packets, so
@@ -88,7 +90,7 @@ class Settings(BaseSettings):
         description="paths below which marketplaces find their calls, with commas between: those with which their base "
         "URLs of Increff end today; `/`: none",
     )
-    gateway_port: int = Field(default=8080, description="port on which the gateway listens")
+    gateway_port: int = Field(default=8080, ge=1, le=PORT_MAX, description="port on which the gateway listens")
     reply_partition: int | None = Field(
         default=None, description="partition of `replies` that this gateway reads; derived when unset"
     )
@@ -228,7 +230,7 @@ class Settings(BaseSettings):
     admin_host: str = Field(
         default="127.0.0.1", description="address on which a streams role answers /live, /ready and /metrics"
     )
-    admin_port: int = Field(default=0, description="port on which it does; 0: any free port")
+    admin_port: int = Field(default=0, ge=0, le=PORT_MAX, description="port on which it does; 0: any free port")
     instance: str = Field(
         default="0", description="name of this worker, unique in its role and the same after a restart"
     )

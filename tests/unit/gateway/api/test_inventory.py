@@ -153,7 +153,11 @@ async def test_a_reconciliation_that_goes_on_is_the_one_that_is_meant_and_its_re
             "LOCATION_UNKNOWN",
             NOT_L3,
         ),
-        ("stop/demo", "UNKNOWN", "There is no such path: POST /api/inventory/stop/demo"),
+        (
+            "stop/demo",
+            "UNKNOWN",
+            "There is no such path: POST /api/inventory/stop/demo; GET /openapi.json lists all paths",
+        ),
     ],
 )
 async def test_who_is_not_known_is_said(path: str, code: str, said: str) -> None:

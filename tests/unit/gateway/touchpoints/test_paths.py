@@ -186,6 +186,44 @@ async def test_another_path_is_unknown(line: str, why: str) -> None:
         assert not at.kafka.records
 
 
+MARKETPLACES = "paths of marketplaces begin with /assure-magic2 or /assuremagic2"
+ALL = "GET /openapi.json lists all paths"
+
+
+@pytest.mark.parametrize(
+    ("line", "member", "said", "logged"),
+    [
+        ("POST /orders/outward", "description", MARKETPLACES, "/orders/outward"),
+        ("PUT /orders/A/cancel?token=s3cret", "description", MARKETPLACES, "/orders/A/cancel"),
+        ("GET /", "description", MARKETPLACES, "/"),
+        ("GET /assure-magic2/nothing", "description", ALL, "/assure-magic2/nothing"),
+        ("PUT /channels/demo/nothing", "errorMessage", ALL, "/channels/demo/nothing"),
+        ("GET /api/orders", "detail", ALL, "/api/orders"),
+        ("GET /x%0A%22y", "description", MARKETPLACES, '/x\n"y'),
+        ("GET /assure-magic2/orders/outward", "description", "", "/assure-magic2/orders/outward"),
+        ("GET /" + "a" * 1_000, "description", MARKETPLACES, "/" + "a" * 199),
+    ],
+)
+async def test_a_refused_path_leaves_a_trace_and_the_caller_learns_where_paths_are(
+    line: str, member: str, said: str, logged: str
+) -> None:
+    async with gateway(trusted_proxies="127.0.0.0/8") as at, listening(app_of(at)) as client:
+        answer = await client.ask(line, b"", {"X-Forwarded-For": "203.0.113.7"})
+        assert said in answer.body[member]
+        assert (MARKETPLACES in answer.body[member]) is (said == MARKETPLACES)
+    (entry,) = [orjson.loads(one) for lines in at.log for one in lines.splitlines()]
+    assert (entry["method"], entry["target"], entry["address"]) == (line.split(maxsplit=1)[0], logged, "203.0.113.7")
+    assert entry["reason"]
+    assert "s3cret" not in str(entry)
+
+
+async def test_what_a_route_takes_is_logged_without_its_path() -> None:
+    async with gateway() as at, listening(app_of(at)) as client:
+        await client.ask("PUT /assure-magic2/orders/A/cancel", CANCEL, MARKETPLACE)
+    assert at.log
+    assert b"target" not in b"".join(at.log)
+
+
 @pytest.mark.parametrize("action", ["pause", "resume", "resync", "reconcile"])
 @pytest.mark.parametrize("end", ["/", "//", "/?wait=1"])
 async def test_an_action_for_a_location_without_a_code_is_none_for_the_channel(action: str, end: str) -> None:

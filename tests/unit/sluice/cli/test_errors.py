@@ -31,6 +31,23 @@ def test_a_mistake_is_explained(case: str) -> None:
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("role", "name", "value"),
+    [
+        ("gateway", "SLUICE_GATEWAY_PORT", "99999"),
+        ("gateway", "SLUICE_GATEWAY_PORT", "65536"),
+        ("gateway", "SLUICE_GATEWAY_PORT", "0"),
+        ("gateway", "SLUICE_GATEWAY_PORT", "-1"),
+        ("orders", "SLUICE_ADMIN_PORT", "65536"),
+        ("inventory", "SLUICE_ADMIN_PORT", "-1"),
+    ],
+)
+def test_a_number_that_is_no_port_is_refused_before_kafka_is_waited_for(role: str, name: str, value: str) -> None:
+    result = CliRunner().invoke(main, ["run", role], env={name: value, "SLUICE_KAFKA": "127.0.0.1:1"})
+    assert result.exit_code == 2, result.output
+    assert f"environment: {name}: " in result.output
+
+
 def test_no_sluice_there() -> None:
     (nobody,) = free_ports(1)
     result = CliRunner().invoke(main, ["order", "A-1", "--url", f"http://127.0.0.1:{nobody}"])
