@@ -59,6 +59,8 @@ def resubmit(
 
     The order decides anew about each: a refused Create is a new attempt, a change is sent if no newer one came. Each is
     sent once, however often this is repeated. What was given up instead is sent by `sluice redrive`.
+
+    Exit code 1: none is possible; with --wait or --channel, no far side took one.
     """
     if yes and dry_run:
         raise click.UsageError("--yes sends, --dry-run does not: give only one of them")
@@ -77,7 +79,7 @@ def resubmit(
         asked |= {"deliveries": list(deliveries)} if "deliveries" in of_order else {}
         document = ask_of_either(gateway, code, "/resubmit", channel, asked, wait_s=WAIT_S if wait else 0)
         show(document, lambda found: "\n".join(_of_order(found)), as_json=as_json)
-        sys.exit(0 if any(one["outcome"] in GOOD for one in document["deliveries"]) else 1)
+        sys.exit(0 if any(_came_right(one, waited=wait and yes) for one in document["deliveries"]) else 1)
     elif channel is None:
         raise click.UsageError("name an order or return, or a channel with --channel")
     elif "deliveries" in of_order:
@@ -102,7 +104,18 @@ def _wait_for_end(gateway: str, document: Any) -> Any:
 
 def _show_job(document: Any, *, as_json: bool) -> None:
     show(document, lambda found: "\n".join(_of_channel(found)), as_json=as_json)
-    sys.exit(1 if document["state"] == "failed" else 0)
+    sys.exit(1 if document["state"] == "failed" or _all_refused(document) else 0)
+
+
+def _came_right(one: Any, *, waited: bool) -> bool:
+    """Whether what was asked for came of a delivery; where it was waited for, that the far side took the new one."""
+    return one["outcome"] in GOOD and (not waited or one["state"] == "delivered")
+
+
+def _all_refused(document: Any) -> bool:
+    """Whether a resubmission that is over had some to send, and no far side took one."""
+    tried = not document["asked"]["dryRun"] and (document["possible"] or document["late"])
+    return bool(tried) and not document["delivered"] and not document["onTheirWay"]
 
 
 def _of_order(document: Any) -> Iterator[str]:
@@ -124,6 +137,9 @@ def _outcome(one: Any) -> str:
 def _of_channel(document: Any) -> Iterator[str]:
     for group in document["groups"]:
         yield f"{group['count']:>8}  {group['touchpoint']}  {group['refusal']}"
+        if group.get("codes"):
+            more = ", .." if group["count"] > len(group["codes"]) else ""
+            yield f"{'':>10}{', '.join(group['codes'])}{more}"
     dry = document["asked"]["dryRun"]
     counts = (("sentBefore", "sent before"), ("notPossible", "not possible"), ("late", "without a verdict"))
     parts = [f"{document['possible']} {'to send' if dry else 'sent'}"]
@@ -135,7 +151,8 @@ def _of_channel(document: Any) -> Iterator[str]:
     if document["more"]:
         yield "there are more: run it again afterwards"
     if dry:
-        yield "nothing was sent; --yes --reason TEXT sends"
+        if document["possible"]:
+            yield "nothing was sent; --yes --reason TEXT sends"
         return
     ended = [f"{document['delivered']} delivered", f"{document['refusedAgain']} refused again"]
     if document["onTheirWay"]:

@@ -33,7 +33,7 @@ def redrive(gateway: str, as_json: bool, yes: bool, dry_run: bool, stop: str | N
     """Send deliveries again that were given up: all of them, or those that the options name. Without --yes, only count.
 
     Ctrl-C stops the redrive. Deliveries that have succeeded since, that an operator skipped or that still wait are not
-    sent.
+    sent. Exit code 1: all that ended are dead again.
     """
     if yes and dry_run:
         raise click.UsageError("--yes sends, --dry-run does not: give only one of them")
@@ -47,7 +47,12 @@ def redrive(gateway: str, as_json: bool, yes: bool, dry_run: bool, stop: str | N
     except KeyboardInterrupt:
         document = _wait_for_end(gateway, ask(gateway, "DELETE", f"/api/redrives/{document['id']}"))
     show(document, lambda found: "\n".join(_lines(found)), as_json=as_json)
-    sys.exit(1 if document["state"] == "failed" else 0)
+    sys.exit(1 if document["state"] == "failed" or _all_dead(document) else 0)
+
+
+def _all_dead(document: Any) -> bool:
+    """Whether a redrive that is over sent something, and nothing of it came right."""
+    return bool(document["deadAgain"]) and not document["delivered"] and not document["onTheirWay"]
 
 
 def _wait_for_end(gateway: str, document: Any) -> Any:
@@ -65,7 +70,8 @@ def _lines(document: Any) -> Iterator[str]:
     if document["more"]:
         yield "there are more: run it again afterwards"
     if document["asked"]["dryRun"]:
-        yield "nothing was sent; --yes sends"
+        if document["found"]:
+            yield "nothing was sent; --yes sends"
         return
     counts = (("delivered", "delivered"), ("deadAgain", "dead again"), ("notTaken", "not taken"))
     parts = [f"{document['sent']} sent", *(f"{document[name]} {words}" for name, words in counts)]

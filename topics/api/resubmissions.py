@@ -62,7 +62,7 @@ class RefusedOfMany(BaseModel):
 class ResubmittedDocument(BaseModel):
     """One refused delivery. `outcome`: `sent before` (another one has taken its place), `not possible` (`message` says
     why), `late` (there was no verdict in time; a repeat is safe). `newId`: the delivery that takes its place. `state`:
-    what became of that, with `wait`."""
+    what became of that, with `wait`; `message` says why it was not delivered."""
 
     code: str
     id: str
@@ -86,11 +86,12 @@ class OrderResubmission(BaseModel):
 
 
 class RefusedGroup(BaseModel):
-    """Chosen deliveries of one call that were refused for one reason."""
+    """Chosen deliveries of one call that were refused for one reason. `codes`: some of their orders or returns."""
 
     touchpoint: str
     refusal: str
     count: int
+    codes: list[str] = Field(default_factory=list)
 
 
 class ResubmissionDocument(BaseModel):

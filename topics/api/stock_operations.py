@@ -22,6 +22,9 @@ class ControlDocument(BaseModel):
     channel: str
     location: str | None
     paused: bool
+    channelPaused: bool = Field(
+        default=False, description="Of a location: whether its whole channel is paused. Then nothing is sent of it"
+    )
     resync: AskDocument | None
     reconcile: AskDocument | None
     done: bool | None = Field(

@@ -116,8 +116,14 @@ class InventoryApi:
         done = None
         if wait_s:
             done = await until_found(wait_s, partial(self._effect, action, scope, wanted)) or False
-        document = control_document(scope, wanted, done=done).model_dump(mode="json")
+        around = scope.location is not None and self._is_paused(Scope(scope.channel))
+        document = control_document(scope, wanted, channel_paused=around, done=done).model_dump(mode="json")
         return json_answer(document, 200 if done else 202)
+
+    def _is_paused(self, scope: Scope) -> bool:
+        """By the newest control that this gateway knows. One that cannot be read may be a pause, so it counts."""
+        present = self._writes.unseen(scope) or self._operations.controls.of(scope)
+        return present.paused or scope in self._operations.controls.unreadable
 
     async def _effect(self, action: Action, scope: Scope, wanted: Control) -> Literal[True] | None:
         """True once delivery has done it at each location, as their statuses show."""

@@ -41,11 +41,15 @@ def channel_document(
     )
 
 
-def control_document(scope: Scope, control: Control, *, done: bool | None = None) -> ControlDocument:
+def control_document(
+    scope: Scope, control: Control, *, channel_paused: bool = False, done: bool | None = None
+) -> ControlDocument:
+    """`channel_paused`: whether the whole channel of a location is."""
     return ControlDocument(
         channel=scope.channel,
         location=scope.location,
         paused=control.paused,
+        channelPaused=channel_paused,
         resync=_ask(control.resync),
         reconcile=_ask(control.reconcile),
         done=done,

@@ -137,17 +137,16 @@ class OrderResubmissions:
     ) -> list[ResubmittedDocument]:
         """The same, with what has become of each that was sent, once all are answered or the time is over."""
         sent = {one.newId for one in done if one.newId is not None}
-        states: dict[str, str] = {}
+        known: dict[str | None, Mapping[str, Any]] = {}
 
         async def look() -> bool | None:
             _channel, document = await self._queries.document(kind, replace(call, positions=[]), request)
-            listed = document.get("deliveries", ())
-            states.update({one["id"]: str(one["status"]) for one in listed if one["id"] in sent})
-            return True if all(states.get(name, "queued") not in AT_REST for name in sent) else None
+            known.update({one["id"]: one for one in document.get("deliveries", ()) if one["id"] in sent})
+            return True if all(name in known and known[name]["status"] not in AT_REST for name in sent) else None
 
         if sent:
             await until_found(wait_s, patient(look))
-        return [one.model_copy(update={"state": states.get(one.newId or "")}) for one in done]
+        return [_with_state(one, known[one.newId]) if one.newId in known else one for one in done]
 
 
 def check_reason(reason: str | None, *, dry: bool) -> None:
@@ -174,3 +173,9 @@ def _nothing(document: Mapping[str, Any], code: str) -> tuple[str, str]:
     if counts.get("dead"):
         hint += f"; `sluice redrive --order {code} --yes` sends those again that were given up"
     return f"{code} has no refused delivery, or none that was chosen", hint
+
+
+def _with_state(one: ResubmittedDocument, new: Mapping[str, Any]) -> ResubmittedDocument:
+    """The same, with what has become of the delivery that took its place, and why where that is no success."""
+    why = "" if new["status"] == "delivered" else new.get("message") or ""
+    return one.model_copy(update={"state": str(new["status"]), "message": one.message or why})

@@ -20,6 +20,8 @@ from topics.records.reading import Epochs, made_by
 LAST_WORD = (Repeat.CONFLICT_IF_CHANGED, Repeat.LAST_VALUE)
 """Rules of touchpoints of which an order's last request takes the place of those before."""
 REFUSAL_CHARS_MAX = 80
+CODES_MAX = 5
+"""Codes that a group names: enough to look at some with `sluice order`; a line of a terminal has room for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class RefusedPlace:
     offset: int
     touchpoint: str
     refusal: str
+    code: str
 
 
 class RefusedChoice:
@@ -74,7 +77,9 @@ class RefusedChoice:
         if len(self.chosen) >= CHOSEN_MAX:
             self.more = True
             return
-        self.chosen[request.id] = RefusedPlace(partition, record.offset, request.touchpoint, refusal_of(letter))
+        self.chosen[request.id] = RefusedPlace(
+            partition, record.offset, request.touchpoint, refusal_of(letter), request.subject
+        )
 
     def _fits(self, letter: DeadLetter, time_ms: int) -> bool:
         asked, request = self._asked, letter.request
@@ -88,11 +93,18 @@ class RefusedChoice:
         )
 
     def groups(self) -> list[RefusedGroup]:
-        """The numbers of chosen requests by call and refusal, the largest first."""
-        counts = Counter((one.touchpoint, one.refusal) for one in self.chosen.values())
+        """The numbers of chosen requests by call and refusal, the largest first, each with some of its codes."""
+        counts: Counter[tuple[str, str]] = Counter()
+        codes: dict[tuple[str, str], dict[str, None]] = {}
+        for one in self.chosen.values():
+            group = (one.touchpoint, one.refusal)
+            counts[group] += 1
+            some = codes.setdefault(group, {})
+            if len(some) < CODES_MAX:
+                some[one.code] = None
         return [
-            RefusedGroup(touchpoint=touchpoint, refusal=refusal, count=count)
-            for (touchpoint, refusal), count in counts.most_common(GROUPS_MAX)
+            RefusedGroup(touchpoint=group[0], refusal=group[1], count=count, codes=list(codes[group]))
+            for group, count in counts.most_common(GROUPS_MAX)
         ]
 
 

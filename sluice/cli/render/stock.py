@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -54,6 +55,11 @@ def render_control(action: str, answer: Document) -> str:
     whom = document.channel if document.location is None else f"{document.channel} {document.location}"
     ask = {"resync": document.resync, "reconcile": document.reconcile}.get(action)
     done = {None: "", True: "; done", False: "; not done yet: delivery has not said so"}[document.done]
+    if document.channelPaused and not document.paused:
+        said = "not paused itself" if ask is None else f"{action} {ask.id} asked for at {moment(ask.atMs)}"
+        resume = shlex.join(["sluice", "inventory", "resume", document.channel])
+        late = done if document.done is False else ""
+        return f"{whom}: {said}; it waits, because channel {document.channel} is paused: `{resume}`{late}"
     if ask is None:
         paused = "paused" if document.done is False else "paused; nothing is sent"  # not before delivery says so
         return f"{whom}: {paused if document.paused else 'not paused'}{done}"

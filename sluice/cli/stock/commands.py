@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from sluice.cli.gateway_client import ask, in_path
@@ -57,6 +59,7 @@ def _control(action: str, short_help: str, help_text: str) -> click.Command:
         waiting = {"wait_s": WAIT_S} if wait else {}
         document = ask(gateway, "POST", f"{path}?wait={WAIT_S}" if wait else path, **waiting)
         show(document, lambda answer: render_control(action, answer), as_json=as_json)
+        sys.exit(1 if document.get("done") is False else 0)
 
     return click.command(action, short_help=short_help, help=help_text)(control)
 

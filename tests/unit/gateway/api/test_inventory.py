@@ -296,3 +296,15 @@ async def test_an_effect_that_does_not_come_is_said() -> None:
         assert (await ask(at, "pause/demo?wait=1"))["done"] is False
         assert (await ask(at, "pause/demo"))["done"] is None
         assert "wait" in (await ask(at, "pause/demo?wait=99", expected=400))["detail"]
+
+
+async def test_a_location_says_that_its_channel_is_paused() -> None:
+    async with gateway() as at:
+        with_stock(at, "L1")
+        assert (await ask(at, "resume/demo/L1"))["channelPaused"] is False
+        assert (await ask(at, "pause/demo"))["channelPaused"] is False, "of a channel, `paused` says it"
+        status(at, "L1", paused=True)
+        told = await ask(at, "resume/demo/L1?wait=1", expected=200)
+        assert (told["paused"], told["channelPaused"], told["done"]) == (False, True, True)
+        await ask(at, "resume/demo")
+        assert (await ask(at, "resume/demo/L1"))["channelPaused"] is False

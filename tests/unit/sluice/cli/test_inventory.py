@@ -160,6 +160,39 @@ def test_a_pause_that_delivery_has_not_done_is_not_said_to_stop_stock(paused: bo
     assert render_control("pause" if paused else "resume", told.model_dump()) == f"demo: {said}"
 
 
+@pytest.mark.parametrize(("done", "code"), [(True, 0), (False, 1)])
+def test_an_effect_that_was_waited_for_and_did_not_come_is_no_success(
+    done: bool, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = ControlDocument(channel="demo", location=None, paused=True, resync=None, reconcile=None, done=done)
+    monkeypatch.setattr(sluice.cli.stock.commands, "ask", lambda *_asked, **_more: told.model_dump())
+    assert CliRunner().invoke(main, ["inventory", "pause", "demo", "--wait"]).exit_code == code
+
+
+RESUME = "channel demo is paused: `sluice inventory resume demo`"
+
+
+@pytest.mark.parametrize(
+    ("action", "done", "said"),
+    [
+        ("resume", None, f"not paused itself; it waits, because {RESUME}"),
+        ("resume", True, f"not paused itself; it waits, because {RESUME}"),
+        (
+            "resume",
+            False,
+            f"not paused itself; it waits, because {RESUME}; not done yet: delivery has not said so",
+        ),
+        ("resync", None, f"resync res_1 asked for at 2025-11-25 19:46:40Z; it waits, because {RESUME}"),
+    ],
+)
+def test_a_location_of_a_paused_channel_is_not_said_to_go_on(action: str, done: bool | None, said: str) -> None:
+    resync = AskDocument(id="res_1", atMs=AT_MS)
+    told = ControlDocument(
+        channel="demo", location="L1", paused=False, channelPaused=True, resync=resync, reconcile=None, done=done
+    )
+    assert render_control(action, told.model_dump()) == f"demo L1: {said}"
+
+
 def test_the_group_says_how_the_role_of_its_name_starts() -> None:
     told = run("--help")
     assert "--admin-port" not in told

@@ -96,6 +96,27 @@ def test_with_yes_it_sends_and_waits_where_asked(monkeypatch: pytest.MonkeyPatch
     assert (code, api.waits, lines[1]) == (0, [30], "    sent as r1.0: delivered")
 
 
+@pytest.mark.parametrize(
+    ("state", "message", "line", "code"),
+    [
+        ("refused", "SKU-1 is not mapped", "    sent as r1.0: refused: SKU-1 is not mapped", 1),
+        ("dead", "cannot cancel", "    sent as r1.0: dead: cannot cancel", 1),
+        ("queued", "", "    sent as r1.0: queued", 1),
+        (None, "", "    sent as r1.0", 1),
+    ],
+)
+def test_with_wait_it_is_a_success_only_where_the_far_side_took_it(
+    state: str | None, message: str, line: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = Api(of_order("sent", newId="r1.0", state=state, message=message))
+    sends = ("orders", "resubmit", "O-1", "--yes", "--reason", "mapped")
+    ended, lines = run(monkeypatch, api, *sends, "--wait")
+    assert (ended, lines[1]) == (code, line)
+    assert run(monkeypatch, api, *sends)[0] == 0, "nobody waited to see"
+    dry = Api(of_order("would be sent", dry=True))
+    assert run(monkeypatch, dry, "orders", "resubmit", "O-1", "--wait")[0] == 0
+
+
 def test_what_is_not_possible_says_why_and_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
     api = Api(of_order("not possible", message="order O-1 is CANCELLED"))
     code, lines = run(monkeypatch, api, "orders", "resubmit", "O-1", "--yes", "--reason", "mapped")
@@ -166,6 +187,42 @@ def test_a_whole_channel_is_sent_and_waited_for(monkeypatch: pytest.MonkeyPatch)
     api = Api(of_channel("sending"), of_channel("sending"), done)
     code, lines = run(monkeypatch, api, "orders", "resubmit", "--channel", "demo", "--yes", "--reason", "mapped")
     assert (code, lines[1], lines[-1]) == (0, "3 sent", "rsb_1 done: 2 delivered, 1 refused again")
+
+
+@pytest.mark.parametrize(
+    ("counts", "code"),
+    [
+        ({"possible": 2, "refusedAgain": 2}, 1),
+        ({"possible": 2}, 1),
+        ({"late": 2}, 1),
+        ({"possible": 2, "delivered": 1, "refusedAgain": 1}, 0),
+        ({"possible": 1, "onTheirWay": 1}, 0),
+        ({"sentBefore": 2}, 0),
+        ({}, 0),
+    ],
+)
+def test_a_whole_channel_of_which_nothing_came_right_is_no_success(
+    counts: dict[str, Any], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sends = ("orders", "resubmit", "--channel", "demo", "--yes", "--reason", "mapped")
+    assert run(monkeypatch, Api(of_channel("done", **counts)), *sends)[0] == code
+    dry = Api(of_channel("done", dry=True, possible=2, late=1))
+    assert run(monkeypatch, dry, "orders", "resubmit", "--channel", "demo")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("codes", "line"), [(["O-1", "O-2"], "          O-1, O-2, .."), (["O-1", "O-2", "O-3"], "          O-1, O-2, O-3")]
+)
+def test_each_reason_names_some_codes(codes: list[str], line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = {"touchpoint": "create-outward-order", "refusal": "no", "count": 3, "codes": codes}
+    api = Api(of_channel("done", dry=True, possible=3, groups=[group], examples=[]))
+    _code, lines = run(monkeypatch, api, "orders", "resubmit", "--channel", "demo")
+    assert lines[:2] == ["       3  create-outward-order  no", line]
+
+
+def test_with_nothing_to_send_nothing_says_how_to_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(of_channel("done", dry=True, groups=[], examples=[]))
+    assert run(monkeypatch, api, "orders", "resubmit", "--channel", "demo") == (0, ["0 to send"])
 
 
 def test_an_interrupt_stops_what_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,3 +89,25 @@ def test_yes_and_dry_run_are_not_both(asked: Asked) -> None:
     code, output = run("--yes", "--dry-run")
     assert (code, asked) == (2, [])
     assert "give only one of them" in output
+
+
+@pytest.mark.parametrize(
+    ("counts", "code"),
+    [
+        ({"sent": 3, "deadAgain": 3}, 1),
+        ({"sent": 3, "deadAgain": 2, "delivered": 1}, 0),
+        ({"sent": 3, "deadAgain": 2, "onTheirWay": 1}, 0),
+        ({"sent": 3, "notTaken": 3}, 0),
+        ({"found": 0}, 0),
+    ],
+)
+def test_a_redrive_of_which_nothing_came_right_is_no_success(
+    counts: dict[str, Any], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sluice.cli.redrive, "ask", lambda *_asked: told("done", **counts))
+    assert run("--yes")[0] == code
+
+
+def test_with_nothing_to_send_nothing_says_how_to_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sluice.cli.redrive, "ask", lambda *_asked: told("done", dry=True, found=0, groups=[]))
+    assert run() == (0, "0 to send\n")
