@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -30,6 +31,10 @@ STREAMS = {
 TOPICS_TIMEOUT_S = 120.0
 """Longest wait of a role for Kafka and its topics. A container of Kafka takes up to a minute to start."""
 _POLL_S = 0.2
+QUIET_S = 60.0
+"""Why Kafka cannot be reached is worth a line a minute."""
+MESSAGES_MAX = 100
+"""Messages that are remembered for that; some for each broker."""
 
 
 def configure_logging(settings: Settings) -> None:
@@ -42,14 +47,33 @@ def configure_logging(settings: Settings) -> None:
     # The client logs each step of joining a group; the runtime itself logs the steps that matter.
     logging.getLogger("aiokafka").setLevel(max(logging.WARNING, logging.root.level))
     # It also logs every reconnect to a broker that is away as an error; /ready says so once.
-    for noisy in ("aiokafka.conn", "aiokafka.client", "aiokafka.cluster"):
+    for noisy in ("aiokafka.conn", "aiokafka.cluster"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    logging.getLogger("aiokafka").addFilter(Seldom())
+
+
+class Seldom(logging.Filter):
+    """Passes a message of a logger once in QUIET_S: a client says several times a second that it cannot connect."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._logged: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if record.created < self._logged.get(text, -QUIET_S) + QUIET_S:
+            return False
+        if len(self._logged) >= MESSAGES_MAX:
+            self._logged.clear()
+        self._logged[text] = record.created
+        return True
 
 
 def run_gateway(settings: Settings, channels: Channels, hang_ups: HangUps) -> int:
     from gateway.app import run  # noqa: PLC0415 - see above
 
-    uvloop.run(wait_for_topics(settings, channels))
+    if not uvloop.run(_are_there(settings, channels)):
+        return 0
     uvloop.run(run(settings, channels, hang_ups))
     return 0
 
@@ -59,8 +83,22 @@ def run_streams(name: str, settings: Settings, channels: Channels, hang_ups: Han
 
     module, class_name = STREAMS[name]
     make: Callable[[Settings, Channels], Role] = getattr(importlib.import_module(module), class_name)
-    uvloop.run(wait_for_topics(settings, channels))
+    if not uvloop.run(_are_there(settings, channels)):
+        return 0
     return int(run_role(make(settings, channels), settings, hang_ups=hang_ups))
+
+
+async def _are_there(settings: Settings, channels: Channels) -> bool:
+    """Waits for the topics; whether they are there, or a signal came before. The first process of a container would not
+    hear it otherwise."""
+    waiting = asyncio.ensure_future(wait_for_topics(settings, channels))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, waiting.cancel)
+    await asyncio.wait([waiting])
+    if waiting.cancelled():
+        return False
+    waiting.result()
+    return True
 
 
 async def wait_for_topics(

@@ -196,7 +196,7 @@ class Worker:
         self._draining = True
         await _bounded("the role's stop", self.role.stop(), STOP_ROLE_S)
         await _bounded("the groups in flight", self.group_commit.drain(), STOP_DRAIN_S)
-        if not self.failed:
+        if self.partitions.generation and not self.failed:  # before the first assignment there is nothing to commit
             await _bounded("the last commit of offsets", self.app.consumer.commit(), STOP_LEAVE_S)
 
     async def _close(self) -> None:

@@ -57,7 +57,8 @@ that are not encoded.
 A slash too many at the end of a path is taken, and so is one before the path in front of a call or behind it. Between
 two parts it stands for an empty code, which is no code: 404. So does one behind an action of `/api` that may name one
 more part: `POST /api/inventory/pause/C/` does not pause the whole channel. A method that a path does not have is
-answered 405 with `Allow`.
+answered 405 with `Allow`. The answer to an unknown path names the paths with which calls of marketplaces begin; the
+access log has the method, the path without its query (200 characters at most) as `target`, and the caller's address.
 
 Where a far side differs from the contract, its table in channels.toml says so: `far_paths`, `far_methods` and
 `far_members`. A code for which a path of its own has no place travels in the body. For a tenant of Increff that

@@ -49,7 +49,8 @@ class WebhookSender(Sender):
         self._subscriptions.listeners.append(self._changed)
 
     async def stop(self) -> None:
-        self._subscriptions.listeners.remove(self._changed)
+        if self._changed in self._subscriptions.listeners:  # not where a signal came before the start
+            self._subscriptions.listeners.remove(self._changed)
         await self._client.stop()
 
     async def send(self, call: Call) -> Answer:
