@@ -250,12 +250,14 @@ _MESSAGES = {
     "finite_number": "must be a finite number",
     "string_type": "must be a string",
     "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
     "list_type": "must be a list",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
     "dict_type": "must be an object",
     "greater_than": "must be greater than {gt}",
     "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
     "string_pattern_mismatch": "has not the form that is expected",
@@ -279,6 +281,12 @@ def problems(error: ValidationError) -> list[str]:
     return named
 
 
+def in_words(problem: ErrorDetails) -> str:
+    """Says what is expected, without the place and the value."""
+    template = _MESSAGES.get(problem["type"])
+    return template.format(**problem.get("ctx", {})) if template else problem["msg"].removeprefix("Value error, ")
+
+
 def _where(loc: tuple[int | str, ...]) -> str:
     where = ""
     for part in loc:
@@ -293,7 +301,8 @@ def _problem(where: str, problem: ErrorDetails) -> str:
     is_rule = problem["type"] == "value_error"
     if problem["input"] is None and not is_rule:
         return f"{where or 'body'}: may not be null"
-    template = _MESSAGES.get(problem["type"])
-    text = template.format(**problem.get("ctx", {})) if template else problem["msg"].removeprefix("Value error, ")
+    text = in_words(problem)
+    if problem["type"].startswith("int_") and isinstance(problem["input"], str) and "." in problem["input"]:
+        text += "; as text it has digits only, without a fraction"
     # A rule over several members names its member itself.
     return text if is_rule and not where else f"{where or 'body'}: {text}"

@@ -77,8 +77,13 @@ def unknown_variables(environment: Mapping[str, str], used: Collection[str] = ()
     from topics.configuration.settings import Settings
 
     known = {*OTHERS, *(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)}
-    unknown = (name for name in names if name.upper() not in known and not _is_of_others(name, environment[name]))
+    unknown = (name for name in names if not _is_read(name, known) and not _is_of_others(name, environment[name]))
     return [text for name in sorted(unknown) if (text := _unknown(name, sorted(known), every=every))]
+
+
+def _is_read(name: str, known: Collection[str]) -> bool:
+    """Whether the name is one that is read. Settings are read in any case, the others as they are written here."""
+    return name in known or (name.upper() in known and name.upper() not in OTHERS)
 
 
 def _is_of_others(name: str, value: str) -> bool:

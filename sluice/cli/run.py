@@ -44,10 +44,15 @@ def _prepare(
     from sluice.demo_channels import demo_channels
     from sluice.roles import configure_logging
     from topics.configuration.channels_file import variables_named
+    from topics.configuration.errors import ConfigurationError
     from topics.configuration.hang_ups import HangUps
 
     hang_ups = HangUps()  # before anything is read: a later SIGHUP means that it has changed
-    settings, channels = load(overrides, demo_channels(increff_port, marketplace_port), checks)
+    try:
+        settings, channels = load(overrides, demo_channels(increff_port, marketplace_port), checks)
+    except ConfigurationError:
+        _warn()  # a misspelt variable may be the reason
+        raise
     configure_logging(settings)
     used = variables_named(settings.channels_file) if settings.channels_file is not None else set()
     for text in unknown_variables(os.environ, used, every=True):

@@ -7,6 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from topics.schema_base import in_words
+
+_WITH_VALUE = frozenset(
+    {
+        *("int_parsing", "int_from_float", "float_parsing", "bool_parsing", "literal_error"),
+        *("greater_than", "greater_than_equal", "less_than", "less_than_equal"),
+    }
+)
+"""Problems whose text names the value: of numbers, flags and words of a list, which are never secret."""
+
 
 class ConfigurationError(ValueError):
     """The configuration cannot be used. The message names the file or variable, the key and what was expected."""
@@ -16,7 +26,12 @@ def said(problem: Any) -> str:
     """The text of one of pydantic's problems with a value."""
     if problem["type"] == "too_short":
         return "is empty"
-    return str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        return "is not a setting"
+    if problem["type"] == "string_pattern_mismatch":
+        return f"must match the pattern {problem['ctx']['pattern']}"
+    expected = in_words(problem)
+    return f"{expected}, not {problem['input']!r}" if problem["type"] in _WITH_VALUE else expected
 
 
 @contextmanager

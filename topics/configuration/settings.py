@@ -232,7 +232,7 @@ class Settings(BaseSettings):
     )
     admin_port: int = Field(default=0, ge=0, le=PORT_MAX, description="port on which it does; 0: any free port")
     instance: str = Field(
-        default="0", description="name of this worker, unique in its role and the same after a restart"
+        default="0", min_length=1, description="name of this worker, unique in its role and the same after a restart"
     )
     tick_s: float = Field(
         default=TICK_S, gt=0, le=15, description="how often, at most, the orders role looks for what is due"

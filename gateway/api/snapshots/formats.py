@@ -335,7 +335,7 @@ def _row(line: bytes) -> list[str] | Exception:
     except UnicodeDecodeError:
         return ValueError("is not UTF-8")
     except (csv.Error, ValueError):
-        return ValueError("is no row of CSV; a quoted field must end on its line")
+        return ValueError("is no row of CSV; a quoted field must end on its line, with a comma or nothing behind it")
     return row
 
 

@@ -25,6 +25,8 @@ STANDARD_INPUT = "-"
 def format_of(name: str, chosen: str | None) -> str:
     """Return the format that was chosen, or that the file's ending says. Raises StartError."""
     found = chosen or ENDINGS.get(Path(name).suffix.lower())
+    if found is None and name == STANDARD_INPUT:
+        raise StartError("standard input does not say its format; give --format csv or ndjson")
     if found is None:
         raise StartError(f"{name}: its ending does not say its format; give --format csv, ndjson or parquet")
     if found == "parquet" and name == STANDARD_INPUT:

@@ -190,7 +190,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "CR alone": (b"channelSkuCode,quantity\rA,5\r", "line 1: has a CR inside"),
     "a header over lines": (
         b'"channelSkuCode\n",quantity\nA,5\n',
-        "line 1: is no row of CSV; a quoted field must end on its line",
+        "line 1: is no row of CSV; a quoted field must end on its line, with a comma or nothing behind it",
     ),
     "a quoted field without an end": (HEADER + b'A,1\n"B,5\n' + b"C,6\n" * 9_000, "line 3: a quoted field begins"),
 }

@@ -88,6 +88,25 @@ def test_all_faults_come_in_one_round(role: str, tmp_path: Path) -> None:
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SLUICE_PARTITIONS", "many", "must be a whole number, not 'many'"),
+        ("SLUICE_GATEWAY_PORT", "99999", "must be at most 65535, not '99999'"),
+        ("SLUICE_TICK_S", "0", "must be greater than 0.0, not '0'"),
+        ("SLUICE_RELAY_DEADLINE_S", "45", "must be less than 45.0, not '45'"),
+        ("SLUICE_API_OPEN", "perhaps", "must be true or false, not 'perhaps'"),
+        ("SLUICE_LOG_LEVEL", "loud", "must be 'debug', 'info', 'warning' or 'error', not 'loud'"),
+        ("SLUICE_INSTANCE", "", "may not be empty"),
+    ],
+)
+def test_a_wrong_setting_is_said_in_plain_words_beside_a_misspelt_name(name: str, value: str, said: str) -> None:
+    result = CliRunner().invoke(main, ["run", "orders"], env={name: value, "SLUICE_GATWAY_HOST": "x"})
+    assert result.exit_code == 2, result.output
+    assert f"environment: {name}: {said}\n" in result.output
+    assert "warning: SLUICE_GATWAY_HOST is no setting of Sluice" in result.output
+
+
 def test_tokens_and_channels_are_wrong_in_one_round(tmp_path: Path) -> None:
     environment = {
         "SLUICE_API_TOKENS_FILE": str(tmp_path / "tokens"),
@@ -109,6 +128,8 @@ def test_tokens_and_channels_are_wrong_in_one_round(tmp_path: Path) -> None:
         ("SLUICE_API_TOKENS_FILES", "SLUICE_API_TOKENS_FILE"),
         ("SLUICE_URI", "SLUICE_URL"),
         ("sluice_kafak", "SLUICE_KAFKA"),
+        ("SLUICE_URl", "SLUICE_URL"),
+        ("sluice_invariants", "SLUICE_INVARIANTS"),
     ],
 )
 def test_a_misspelt_variable_is_warned_about(name: str, meant: str) -> None:

@@ -107,6 +107,7 @@ async def test_what_takes_longer_is_waited_for(tmp_path: Path, monkeypatch: pyte
     [
         (["stock.txt"], "--format csv, ndjson or parquet"),
         (["-", "--format", "parquet"], "cannot be read from standard input"),
+        (["-"], "standard input does not say its format; give --format csv or ndjson"),
         (["missing.csv"], "missing.csv: cannot be read: No such file or directory"),
         (["missing.parquet"], "missing.parquet: cannot be read: No such file or directory"),
         (["setup.csv", "--url", "nowhere"], "--url nowhere: expected http://HOST:PORT"),

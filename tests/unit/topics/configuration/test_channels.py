@@ -285,9 +285,9 @@ def test_an_error_names_the_file(text: bytes | None, told: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("variable", "value", "told"),
     [
-        ("SLUICE_GATEWAY_PORT", "http", "valid integer"),
-        ("SLUICE_PARTITIONS", "0", "greater than or equal to 1"),
-        ("SLUICE_TOPIC_PREFIX", "a/b", "match pattern"),
+        ("SLUICE_GATEWAY_PORT", "http", "must be a whole number, not 'http'"),
+        ("SLUICE_PARTITIONS", "0", "must be at least 1, not '0'"),
+        ("SLUICE_TOPIC_PREFIX", "a/b", "must match the pattern"),
         ("SLUICE_RELAY_DEADLINE_S", "50", "less than 45"),
         ("SLUICE_API_TOKEN", "", "is empty"),
         ("SLUICE_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),

@@ -19,13 +19,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "more SKUs than any marketplace": (
         {"batch_max": 2_000, "batch_more_because": "it says so"},
-        "stock.batch_max: Input should be less than or equal to 1000",
+        "stock.batch_max: must be at most 1000, not",
     ),
-    "a call of nothing": ({"batch_max": 0}, "stock.batch_max: Input should be greater than or equal to 1"),
+    "a call of nothing": ({"batch_max": 0}, "stock.batch_max: must be at least 1, not 0"),
     "a time that is none": ({"resync_daily_at": "3:30"}, "stock.resync_daily_at: expected HH:MM of UTC, as 03:30"),
     "a share above one": (
         {"shares": [{"share": 1.5}]},
-        "stock.shares.0.share: Input should be less than or equal to 1",
+        "stock.shares.0.share: must be at most 1, not",
     ),
     "a share too fine": ({"shares": [{"share": 0.12345}]}, "stock.shares.0.share: Decimal input should have no more"),
     "a rule without its number": ({"caps": [{"sku": "A*"}]}, "stock.caps.0.units: is missing: never more than so many"),

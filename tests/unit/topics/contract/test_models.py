@@ -16,6 +16,7 @@ from topics.schema_base import BATCH_MAX, ITEMS_MAX, PROBLEMS_MAX, SKUS_MAX, TEX
 Path = tuple[str | int, ...]
 
 LONG = "x" * (TEXT_MAX + 1)
+NO_FRACTION = "; as text it has digits only, without a fraction"
 CREATE = "create-outward-order"
 PACK = "pack-order"
 STOCK = "location-wise-atp-inventory"
@@ -64,7 +65,7 @@ REFUSED: list[tuple[str, Path, Any, str]] = [
     (CREATE, ("orderItems", 1, "quantity"), 0, "must be greater than 0"),
     (CREATE, ("orderItems", 1, "quantity"), 1.5, "must be a whole number"),
     (CREATE, ("orderItems", 1, "quantity"), True, "must be a whole number"),
-    (CREATE, ("orderItems", 1, "quantity"), "2.0", "must be a whole number"),
+    (CREATE, ("orderItems", 1, "quantity"), "2.0", f"must be a whole number{NO_FRACTION}"),
     (CREATE, ("orderItems", 1, "quantity"), 2**31, "must be at most 2147483647"),
     (CREATE, ("orderItems", 1, "sellingPricePerUnit"), "89,25", "must be a number"),
     (CREATE, ("orderItems", 1, "sellingPricePerUnit"), True, "must be a number"),
