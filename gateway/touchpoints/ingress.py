@@ -79,6 +79,8 @@ class Ingress:
                 refused = refusal_of(error, touchpoint.name)
                 self._note(touchpoint, call, request, refused)
                 answer = shaped(touchpoint.direction, refused)
+                # Its frames hold the body, and this one holds it: such a circle would keep the body until a collection.
+                del refused
             finally:
                 if isinstance(call.place, LargeBody):
                     call.place.end()
