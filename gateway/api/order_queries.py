@@ -21,6 +21,8 @@ from topics.schema_base import CODE_MAX
 
 QUERY_TIMEOUT_S = 10.0
 """How long a query may take. It goes through the orders role like a command, and a rebalance takes a few seconds."""
+ON_ITS_WAY = ("queued", "retrying")
+"""Statuses of a delivery whose end is not known yet."""
 
 
 class Kind(NamedTuple):

@@ -9,11 +9,11 @@ from itertools import islice
 from aiohttp import web
 
 from gateway.api.handler import Act, check_ready
-from gateway.api.jobs import Jobs
+from gateway.api.jobs import Jobs, document_of
 from gateway.api.redrives.job import Job, Redriver
 from gateway.api.waiting import wait_of
 from gateway.dependencies import Dependencies
-from gateway.http.answers import Answer, bad_data, json_answer
+from gateway.http.answers import Answer, bad_data
 from gateway.http.body import BodyReader, parse, validated
 from gateway.http.call import Call
 from topics.api.redrives import RedriveAsked
@@ -39,12 +39,7 @@ class RedrivesApi:
 
     def acts(self) -> dict[str, Act]:
         """The handlers of /api/redrives, by the names of their routes."""
-        return {
-            "list-redrives": self.list_all,
-            "redrive": self.start,
-            "get-redrive": self.show,
-            "stop-redrive": self.stop,
-        }
+        return {"redrive": self.start, **self._jobs.acts()}
 
     async def start(self, call: Call, request: web.Request) -> Answer:
         raw = await self._bodies.read(request)
@@ -57,21 +52,7 @@ class RedrivesApi:
         job = Job(call.subject, wanted, self._dependencies.now_ms())
         self._jobs.start(job, self._redriver.run(job))
         await self._jobs.wait(job, wait_s)
-        return _answer(job, 202)
-
-    async def list_all(self, _call: Call, _request: web.Request) -> Answer:
-        return json_answer({"redrives": [job.document().model_dump(mode="json") for job in self._jobs.all()]})
-
-    async def show(self, _call: Call, request: web.Request) -> Answer:
-        return _answer(self._jobs.known(request.match_info["id"]))
-
-    async def stop(self, _call: Call, request: web.Request) -> Answer:
-        """Ends a redrive. Requests that it has sent go on, and it no longer counts what becomes of them."""
-        job = self._jobs.known(request.match_info["id"])
-        job.stop.set()
-        if job.state == "sending":
-            job.state = "stopping"
-        return _answer(job, 202)
+        return document_of(job, 202)
 
     async def close(self, app: web.Application) -> None:
         await self._jobs.close(app)
@@ -99,7 +80,3 @@ class RedrivesApi:
 def _listed(names: Collection[str]) -> str:
     first = ", ".join(islice(names, NAMED_MAX))
     return f"{first} and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else first
-
-
-def _answer(job: Job, status: int = 200) -> Answer:
-    return json_answer(job.document().model_dump(mode="json"), status)

@@ -11,12 +11,12 @@ delivery accepts a request once for each time that it was given up (streams/deli
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
-from gateway.api.redrives.selection import Choice, Chosen, DeadLetter, IsOpen, read
+from gateway.api.dead_letters import DeadLetter, read, starts_of
+from gateway.api.jobs import AnyJob
+from gateway.api.redrives.selection import Choice, Chosen, IsOpen
 from gateway.ports import Clock, Log, LogReading, LogRecord, Outgoing, Overloaded, Producer, Unavailable
 from topics.api.redrives import RedriveAsked, RedriveDocument, RedriveGroup
 from topics.records.deliveries import Conclusion
@@ -29,19 +29,13 @@ minute."""
 PAUSE_S = 0.5
 """Between attempts to reach Kafka."""
 
-log = logging.getLogger(__name__)
-
-State = Literal["searching", "sending", "stopping", "done", "stopped", "failed"]
-
 
 @dataclass(slots=True)
-class Job:
+class Job(AnyJob):
     """A redrive and its counters, as RedriveDocument explains them."""
 
-    id: str
     asked: RedriveAsked
     created_ms: int
-    state: State = "searching"
     found: int = 0
     left: int = 0
     more: bool = False
@@ -52,12 +46,6 @@ class Job:
     not_taken: int = 0
     waiting: dict[str, int] = field(default_factory=dict)
     """Requests that were sent and have no outcome yet: id -> its attempts when it was given up."""
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    message: str = ""
-
-    @property
-    def is_over(self) -> bool:
-        return self.state in ("done", "stopped", "failed")
 
     def document(self) -> RedriveDocument:
         return RedriveDocument(
@@ -90,19 +78,7 @@ class Redriver:
 
     async def run(self, job: Job) -> None:
         """Runs a redrive to its end. The job says what went wrong."""
-        try:
-            await self._run(job)
-            job.state = "stopped" if job.stop.is_set() else "done"
-        except (Unavailable, Overloaded) as error:
-            self._failed(job, str(error))
-        except Exception as error:
-            log.exception("redrive.failed id=%s", job.id)
-            self._failed(job, type(error).__name__)
-
-    @staticmethod
-    def _failed(job: Job, why: str) -> None:
-        job.state = "failed"
-        job.message = f"{why}; start another redrive: nothing is sent twice"
+        await job.run_to_end(self._run(job), "redrive", "start another redrive")
 
     async def _run(self, job: Job) -> None:
         choice = Choice(job.asked, self._is_open)
@@ -117,7 +93,7 @@ class Redriver:
             return
         job.state = "sending" if not job.stop.is_set() else "stopping"
         chosen = {(one.partition, one.offset): name for name, one in choice.chosen.items()}
-        starts = choice.starts()
+        starts = starts_of(chosen)
         async with self._dead.reading(starts) as letters, self._dead.reading() as news:
             letters.seek(starts)
             news.seek(ends)

@@ -1,61 +1,20 @@
 """PURE: the choice of the requests that a redrive sends again, from the records of deliveries.dead.
 
-A request may be given up several times, and a later record says what became of it: the last record counts. Requests
-that were delivered since, or skipped by an operator, are not chosen.
+Requests that were delivered since, or skipped by an operator, are not chosen.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-import msgspec
-
+from gateway.api.dead_letters import CHOSEN_MAX, GROUPS_MAX, DeadLetter, LetterChoice, is_reason
 from gateway.ports import LogRecord
 from topics.api.redrives import RedriveAsked, RedriveGroup
-from topics.records.deliveries import Attempt, Concluded, DeliveryRequest, Redrive, decode_concluded
-from topics.records.envelope import DELIVERY_CONCLUDED, DELIVERY_DEAD, DELIVERY_REFUSED
-from topics.records.json_record import decode_by
-from topics.records.reading import Epochs, made_by
-from topics.records.unreadable import UNREADABLE
-from topics.values import named_value
-
-CHOSEN_MAX = 100_000
-"""Requests of one redrive. The id and offset of each are kept in memory, together some 40 MB."""
-GROUPS_MAX = 100
-"""Pairs of destination and reason that are counted separately."""
-REASON_CHARS_MAX = 80
 
 IsOpen = Callable[[str], bool]
 """Whether a destination takes requests now."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A request that was given up, as deliveries.dead has it. `refused`: its order goes by the refusal, so it is not
-    redriven, but decided anew (gateway/api/resubmissions)."""
-
-    request: DeliveryRequest
-    attempts: int
-    status: int | None
-    error: str
-    message: str
-    previous: int
-    watermark: int | None
-    refused: bool = False
-    at_ms: int | None = None
-    """When its last attempt was."""
-
-    @property
-    def reason(self) -> str:
-        return str(self.status) if self.status is not None else (self.error or "no answer")[:REASON_CHARS_MAX]
-
-    def redrive(self, id_: str) -> Redrive:
-        return Redrive(
-            id=id_, request=self.request, attempts=self.attempts, previous=self.previous, watermark=self.watermark
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,85 +28,21 @@ class Chosen:
     reason: str
 
 
-def read(record: LogRecord) -> DeadLetter | Concluded | None:
-    """A record of deliveries.dead; None: this version does not know its type, or cannot read it."""
-    try:
-        return _read(record)
-    except Exception as error:  # noqa: BLE001 - whatever it holds, the records behind it are read
-        UNREADABLE.note("deliveries.dead", record.key, error, offset=record.offset)
-        return None
-
-
-def _read(record: LogRecord) -> DeadLetter | Concluded | None:
-    kind = dict(record.headers).get("ce_type", b"").decode()
-    if kind == DELIVERY_CONCLUDED:
-        return decode_concluded(record.value)
-    if kind not in (DELIVERY_DEAD, DELIVERY_REFUSED):
-        return None
-    written = decode_by(_WRITTEN, record.value)
-    last = written.last
-    return DeadLetter(
-        request=written.request,
-        attempts=written.attempts,
-        status=last.status if last is not None else None,
-        error=last.error if last is not None else "",
-        message=written.message,
-        previous=written.previous,
-        watermark=written.watermark,
-        refused=kind == DELIVERY_REFUSED,
-        at_ms=last.at_ms if last is not None else None,
-    )
-
-
-@named_value
-class _Written:
-    """A dead letter's members, as far as a redrive needs them. The request's body is passed on, and not decoded."""
-
-    request: DeliveryRequest
-    attempts: int
-    last: Attempt | None
-    message: str
-    previous: int = 0
-    watermark: int | None = None
-
-
-_WRITTEN = msgspec.json.Decoder(_Written)
-
-
-class Choice:
-    """`left`: requests that fit and cannot be sent; `more`: others fit, and there was no room for them."""
+class Choice(LetterChoice):
+    """`left`: requests that fit and cannot be sent."""
 
     def __init__(self, asked: RedriveAsked, is_open: IsOpen) -> None:
+        super().__init__(asked.orders, asked.since, asked.until)
         self._asked = asked
-        self._orders = frozenset(asked.orders)
-        self._since_ms = epoch_ms(asked.since)
-        self._until_ms = epoch_ms(asked.until)
         self._is_open = is_open
-        self._epochs = Epochs()
         self._left: set[str] = set()
         self.chosen: dict[str, Chosen] = {}
-        self.more = False
 
     @property
     def left(self) -> int:
         return len(self._left)
 
-    @property
-    def since_ms(self) -> int:
-        """Records before this time need not be read."""
-        return self._since_ms or 0
-
-    def on_record(self, partition: int, record: LogRecord) -> None:
-        """Takes one record into account. Records of a partition have to come in their order."""
-        if self._epochs.is_stale(partition, made_by(record.headers).epoch):
-            return
-        found = read(record)
-        if isinstance(found, DeadLetter):
-            self._on_dead_letter(partition, record, found)
-        elif found is not None and found.how.settles:
-            self._forget(found.request)
-
-    def _on_dead_letter(self, partition: int, record: LogRecord, letter: DeadLetter) -> None:
+    def _on_letter(self, partition: int, record: LogRecord, letter: DeadLetter) -> None:
         request = letter.request
         known = self.chosen.get(request.id)
         if known is not None and known.attempts >= letter.attempts:
@@ -170,11 +65,9 @@ class Choice:
     def _fits(self, letter: DeadLetter, time_ms: int) -> bool:
         asked, request = self._asked, letter.request
         return (
-            (not self._orders or request.subject in self._orders)
+            self._is_meant(letter, time_ms)
             and asked.channel in {None, request.channel}
             and asked.destination in {None, request.destination}
-            and (self._since_ms is None or time_ms >= self._since_ms)
-            and (self._until_ms is None or time_ms < self._until_ms)
             and (asked.reason is None or is_reason(asked.reason, letter))
         )
 
@@ -185,25 +78,3 @@ class Choice:
             RedriveGroup(destination=destination, reason=reason, count=count)
             for (destination, reason), count in counts.most_common(GROUPS_MAX)
         ]
-
-    def starts(self) -> Mapping[int, int]:
-        """The offset of the first chosen request in each partition that has one."""
-        starts: dict[int, int] = {}
-        for one in self.chosen.values():
-            starts[one.partition] = min(one.offset, starts.get(one.partition, one.offset))
-        return starts
-
-
-def is_reason(wanted: str, letter: DeadLetter) -> bool:
-    if wanted.isascii() and wanted.isdigit():
-        return letter.status == int(wanted)
-    text = wanted.casefold()
-    return text in letter.error.casefold() or text in letter.message.casefold()
-
-
-def epoch_ms(time: datetime | None) -> int | None:
-    """Epoch milliseconds. A time without an offset is UTC, whatever the time zone of this machine."""
-    if time is None:
-        return None
-    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
-    return round(aware.timestamp() * 1000)

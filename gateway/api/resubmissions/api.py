@@ -8,14 +8,14 @@ import time
 from aiohttp import web
 
 from gateway.api.handler import Act, channel_named
-from gateway.api.jobs import Jobs
+from gateway.api.jobs import Jobs, document_of
 from gateway.api.order_queries import KINDS, OrderQueries
 from gateway.api.resubmissions.asking import Asker, Operator
 from gateway.api.resubmissions.job import Resubmission, Resubmitter
 from gateway.api.resubmissions.of_order import check_reason
 from gateway.api.waiting import wait_of
 from gateway.dependencies import Dependencies
-from gateway.http.answers import Answer, Refused, bad_data, json_answer
+from gateway.http.answers import Answer, Refused, bad_data
 from gateway.http.body import BodyReader, parse, validated
 from gateway.http.call import Call
 from gateway.kafka.commands import Commands
@@ -42,12 +42,7 @@ class ResubmissionsApi:
 
     def acts(self) -> dict[str, Act]:
         """The handlers of /api/resubmissions, by the names of their routes."""
-        return {
-            "list-resubmissions": self.list_all,
-            "resubmit": self.start,
-            "get-resubmission": self.show,
-            "stop-resubmission": self.stop,
-        }
+        return {"resubmit": self.start, **self._jobs.acts()}
 
     async def start(self, call: Call, request: web.Request) -> Answer:
         raw = await self._bodies.read(request)
@@ -62,21 +57,7 @@ class ResubmissionsApi:
         job = Resubmission(call.subject, asked, self._now_ms(), call.channel, operator)
         self._jobs.start(job, self._resubmitter.run(job))
         await self._jobs.wait(job, wait_s)
-        return _answer(job, 202)
-
-    async def list_all(self, _call: Call, _request: web.Request) -> Answer:
-        return json_answer({"resubmissions": [job.document().model_dump(mode="json") for job in self._jobs.all()]})
-
-    async def show(self, _call: Call, request: web.Request) -> Answer:
-        return _answer(self._jobs.known(request.match_info["id"]))
-
-    async def stop(self, _call: Call, request: web.Request) -> Answer:
-        """Ends a resubmission. Requests that it has sent go on, and it no longer counts what becomes of them."""
-        job = self._jobs.known(request.match_info["id"])
-        job.stop.set()
-        if job.state == "sending":
-            job.state = "stopping"
-        return _answer(job, 202)
+        return document_of(job, 202)
 
     async def close(self, app: web.Application) -> None:
         await self._jobs.close(app)
@@ -98,7 +79,3 @@ def _check_touchpoint(name: str | None) -> None:
     notices = sorted(one.name for one in BY_NAME.values() if one.mode is Mode.ACCEPT)
     if name is not None and name not in notices:
         raise bad_data(f"touchpoint: {name} is not sent again; name one of {', '.join(notices)}")
-
-
-def _answer(job: Resubmission, status: int = 200) -> Answer:
-    return json_answer(job.document().model_dump(mode="json"), status)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from gateway.api.redrives.selection import DeadLetter
+from gateway.api.dead_letters import DeadLetter
 from gateway.http.call import Call
 from gateway.kafka.commands import Command, Commands
 from topics.api.resubmissions import Outcome

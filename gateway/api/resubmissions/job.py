@@ -10,12 +10,13 @@ If the gateway dies, the job is lost. Another one goes on: each refused request 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from gateway.api.redrives.selection import DeadLetter, read
+from gateway.api.dead_letters import DeadLetter, read, starts_of
+from gateway.api.jobs import AnyJob
+from gateway.api.order_queries import ON_ITS_WAY
 from gateway.api.resubmissions.asking import Asked, Asker, Operator
 from gateway.api.resubmissions.selection import RefusedChoice, RefusedPlace, refusal_of
 from gateway.ports import Clock, Log, LogRecord, Overloaded, Unavailable
@@ -35,13 +36,8 @@ PAUSE_S = 0.5
 EXAMPLES_MAX = 20
 """Requests that are listed one by one: enough to see what is the matter."""
 
-log = logging.getLogger(__name__)
-
-State = Literal["searching", "sending", "stopping", "done", "stopped", "failed"]
 StateOf = Callable[[Channel, DeliveryRequest, str], Awaitable[str | None]]
 """Finds what has become of a request of this one's order: its status in the order's list; None: not listed any more."""
-OPEN = ("queued", "retrying")
-"""Statuses of requests that are on their way."""
 
 
 class Sent(NamedTuple):
@@ -52,15 +48,13 @@ class Sent(NamedTuple):
 
 
 @dataclass(slots=True)
-class Resubmission:
+class Resubmission(AnyJob):
     """A resubmission and its counters, as ResubmissionDocument explains them."""
 
-    id: str
     asked: RefusedOfMany
     created_ms: int
     channel: Channel
     operator: Operator
-    state: State = "searching"
     found: int = 0
     more: bool = False
     groups: list[RefusedGroup] = field(default_factory=list)
@@ -69,12 +63,6 @@ class Resubmission:
     refused_again: int = 0
     waiting: dict[str, Sent] = field(default_factory=dict)
     examples: list[ResubmittedDocument] = field(default_factory=list)
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    message: str = ""
-
-    @property
-    def is_over(self) -> bool:
-        return self.state in ("done", "stopped", "failed")
 
     def note(self, letter: DeadLetter, asked: Asked) -> None:
         """Count what came of one request. Examples are those that were not sent, and others while there is room."""
@@ -131,19 +119,7 @@ class Resubmitter:
 
     async def run(self, job: Resubmission) -> None:
         """Runs a resubmission to its end. The job says what went wrong."""
-        try:
-            await self._run(job)
-            job.state = "stopped" if job.stop.is_set() else "done"
-        except (Unavailable, Overloaded) as error:
-            self._failed(job, str(error))
-        except Exception as error:
-            log.exception("resubmission.failed id=%s", job.id)
-            self._failed(job, type(error).__name__)
-
-    @staticmethod
-    def _failed(job: Resubmission, why: str) -> None:
-        job.state = "failed"
-        job.message = f"{why}; start another one: nothing is sent twice"
+        await job.run_to_end(self._run(job), "resubmission", "start another one")
 
     async def _run(self, job: Resubmission) -> None:
         choice = RefusedChoice(job.asked)
@@ -157,7 +133,7 @@ class Resubmitter:
             return
         job.state = "sending"
         places = {(one.partition, one.offset): one for one in choice.chosen.values()}
-        starts = _starts(places)
+        starts = starts_of(places)
         async with self._dead.reading(starts) as letters:
             letters.seek(starts)
             while places and not letters.at_end and not job.stop.is_set():
@@ -207,21 +183,13 @@ class Resubmitter:
             part = waiting[first : first + ASKED_AT_ONCE]
             states = await asyncio.gather(*(self._state_of(job.channel, one.request, one.new_id) for one in part))
             for one, state in zip(part, states, strict=True):
-                if state in OPEN:
+                if state in ON_ITS_WAY:
                     continue
                 del job.waiting[one.new_id]
                 job.delivered += state == "delivered"
                 job.refused_again += state == "refused"
         if job.waiting:
             await asyncio.sleep(LOOK_EVERY_S)
-
-
-def _starts(places: dict[tuple[int, int], RefusedPlace]) -> dict[int, int]:
-    """The offset of the first chosen letter in each partition that has one."""
-    starts: dict[int, int] = {}
-    for partition, offset in places:
-        starts[partition] = min(offset, starts.get(partition, offset))
-    return starts
 
 
 def _chosen(records: Sequence[tuple[int, LogRecord]], places: dict[tuple[int, int], RefusedPlace]) -> list[DeadLetter]:

@@ -13,9 +13,9 @@ from typing import Any
 
 from aiohttp import web
 
+from gateway.api.dead_letters import DeadLetter, read
 from gateway.api.handler import Act
-from gateway.api.order_queries import KINDS, Kind, OrderQueries, home_of
-from gateway.api.redrives.selection import DeadLetter, read
+from gateway.api.order_queries import KINDS, ON_ITS_WAY, Kind, OrderQueries, home_of
 from gateway.api.resubmissions.asking import Asker, Operator
 from gateway.api.waiting import patient, until_found, wait_of
 from gateway.dependencies import Dependencies
@@ -40,8 +40,6 @@ NOT_KEPT = (
     "its call: a Create is sent again after `resubmit_after_s` of the channel"
 )
 ITS_CALLERS = "its caller got the refusal, and asks the far side again with a repeat"
-AT_REST = ("queued", "retrying")
-"""States of a delivery about which nothing is known yet."""
 
 
 class OrderResubmissions:
@@ -142,7 +140,7 @@ class OrderResubmissions:
         async def look() -> bool | None:
             _channel, document = await self._queries.document(kind, replace(call, positions=[]), request)
             known.update({one["id"]: one for one in document.get("deliveries", ()) if one["id"] in sent})
-            return True if all(name in known and known[name]["status"] not in AT_REST for name in sent) else None
+            return True if all(name in known and known[name]["status"] not in ON_ITS_WAY for name in sent) else None
 
         if sent:
             await until_found(wait_s, patient(look))

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from gateway.api.redrives.selection import CHOSEN_MAX, GROUPS_MAX, DeadLetter, epoch_ms, is_reason, read
+from gateway.api.dead_letters import CHOSEN_MAX, GROUPS_MAX, DeadLetter, LetterChoice, is_reason
 from gateway.ports import LogRecord
 from topics.api.resubmissions import RefusedGroup, RefusedOfMany
 from topics.contract.definition import Mode, Repeat
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import DeliveryRequest
-from topics.records.reading import Epochs, made_by
 
 LAST_WORD = (Repeat.CONFLICT_IF_CHANGED, Repeat.LAST_VALUE)
 """Rules of touchpoints of which an order's last request takes the place of those before."""
@@ -35,45 +34,26 @@ class RefusedPlace:
     code: str
 
 
-class RefusedChoice:
-    """`more`: others fit, and there was no room for them."""
+class RefusedChoice(LetterChoice):
+    """The choice among the letters of refused requests."""
 
     def __init__(self, asked: RefusedOfMany) -> None:
+        super().__init__(asked.orders, asked.since, asked.until)
         self._asked = asked
-        self._orders = frozenset(asked.orders)
-        self._since_ms = epoch_ms(asked.since)
-        self._until_ms = epoch_ms(asked.until)
-        self._epochs = Epochs()
         self._last: dict[tuple[str, str], str] = {}
         """Entity and touchpoint -> its last request, where only that one counts."""
         self.chosen: dict[str, RefusedPlace] = {}
-        self.more = False
-
-    @property
-    def since_ms(self) -> int:
-        """Records before this time need not be read."""
-        return self._since_ms or 0
-
-    def on_record(self, partition: int, record: LogRecord) -> None:
-        """Takes one record into account. Records of a partition have to come in their order."""
-        if self._epochs.is_stale(partition, made_by(record.headers).epoch):
-            return
-        found = read(record)
-        if isinstance(found, DeadLetter):
-            self._on_letter(partition, record, found)
-        elif found is not None and found.how.settles:
-            self.chosen.pop(found.request, None)
 
     def _on_letter(self, partition: int, record: LogRecord, letter: DeadLetter) -> None:
         request = letter.request
-        self.chosen.pop(request.id, None)
+        self._forget(request.id)
         if not is_resubmittable(letter) or not self._fits(letter, record.time_ms):
             return
         if BY_NAME[request.touchpoint].repeat in LAST_WORD:
             former = self._last.get((request.entity, request.touchpoint))
             self._last[request.entity, request.touchpoint] = request.id
             if former is not None:
-                self.chosen.pop(former, None)
+                self._forget(former)
         if len(self.chosen) >= CHOSEN_MAX:
             self.more = True
             return
@@ -81,14 +61,15 @@ class RefusedChoice:
             partition, record.offset, request.touchpoint, refusal_of(letter), request.subject
         )
 
+    def _forget(self, request: str) -> None:
+        self.chosen.pop(request, None)
+
     def _fits(self, letter: DeadLetter, time_ms: int) -> bool:
         asked, request = self._asked, letter.request
         return (
-            asked.channel == request.channel
-            and (not self._orders or request.subject in self._orders)
+            self._is_meant(letter, time_ms)
+            and asked.channel == request.channel
             and asked.touchpoint in {None, request.touchpoint}
-            and (self._since_ms is None or time_ms >= self._since_ms)
-            and (self._until_ms is None or time_ms < self._until_ms)
             and (asked.refusal is None or is_reason(asked.refusal, letter))
         )
 
