@@ -52,10 +52,7 @@ class Management:
                 check_query(request, route.query)
                 answer = await run(call, request)
             except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
-                call.is_logged = not isinstance(error, Braked)
-                refused = refusal_of(error, route.label)
-                call.code = refused.code
-                answer = problem(refused)
+                answer = _refusal(route, call, error)
             finally:
                 ticket.leave()
             if call.actor and not route.is_read:
@@ -71,6 +68,14 @@ class Management:
                 return await act(call, request)
 
         return read
+
+
+def _refusal(route: Route, call: Call, error: Exception) -> Answer:
+    """The answer that an error becomes. (As in Ingress: no frame of its traceback holds the error.)"""
+    call.is_logged = not isinstance(error, Braked)
+    refused = refusal_of(error, route.label)
+    call.code = refused.code
+    return problem(refused)
 
 
 def add_api(router: web.UrlDispatcher, management: Management, acts: Mapping[str, Act]) -> None:

@@ -75,12 +75,7 @@ class Ingress:
                 call.place = ticket
                 answer = await accept(touchpoint, call, channel, request)
             except Exception as error:  # noqa: BLE001 - every fault is an answer, and the unforeseen ones are logged
-                call.is_logged = not isinstance(error, Braked)
-                refused = refusal_of(error, touchpoint.name)
-                self._note(touchpoint, call, request, refused)
-                answer = shaped(touchpoint.direction, refused)
-                # Its frames hold the body, and this one holds it: such a circle would keep the body until a collection.
-                del refused
+                answer = self._refusal(touchpoint, call, request, error)
             finally:
                 if isinstance(call.place, LargeBody):
                     call.place.end()
@@ -88,6 +83,14 @@ class Ingress:
             return self._responder.respond(call, answer)
 
         return handle
+
+    def _refusal(self, touchpoint: Touchpoint, call: Call, request: web.Request, error: Exception) -> Answer:
+        """The answer that an error becomes. (No frame of its traceback may hold the error by a name of its own: that
+        would keep the body until a garbage collection.)"""
+        call.is_logged = not isinstance(error, Braked)
+        refused = refusal_of(error, touchpoint.name)
+        self._note(touchpoint, call, request, refused)
+        return shaped(touchpoint.direction, refused)
 
     def _note(self, touchpoint: Touchpoint, call: Call, request: web.Request, refused: Refused) -> None:
         """Notes a refusal for the log; and for the history of its order, unless the orders role does that itself. A

@@ -7,6 +7,7 @@ a trace at an order; and a client that repeats its refusals costs one record, no
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import orjson
@@ -14,10 +15,11 @@ import pytest
 from aiohttp import ClientResponse
 from yarl import URL
 
+from gateway.http.answers import Refused
 from gateway.http.metrics import Metrics
 from gateway.kafka.refused_calls import EntityRefusal, RefusedCalls
 from gateway.ports import Outgoing, Position, Unavailable
-from tests.fakes.gateway import MARKETPLACE, NOW_MS, FakeKafka, Gateway, channels_with, gateway, headers_for
+from tests.fakes.gateway import INCREFF, MARKETPLACE, NOW_MS, FakeKafka, Gateway, channels_with, gateway, headers_for
 from tests.support.eventually import eventually
 from topics.api.routes import full_path
 from topics.contract.sample_files import sample
@@ -52,6 +54,35 @@ async def send(at: Gateway, name: str, body: bytes) -> ClientResponse:
 def logged(at: Gateway) -> dict[str, Any]:
     (line,) = [orjson.loads(line) for text in at.log for line in text.splitlines()]
     return dict(line)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", CREATE, create(onHold="perhaps")),
+        ("POST", CREATE, b"no JSON"),
+        ("PUT", full_path(BY_NAME["location-wise-atp-inventory"]).format(channel="demo"), b"no JSON"),
+        ("POST", "/api/redrives", b'{"channel": 1}'),
+    ],
+)
+async def test_a_refused_call_keeps_its_body_no_longer_than_itself(method: str, path: str, body: bytes) -> None:
+    """The frames of a refusal's traceback hold the body: a circle with them would keep it until a collection."""
+
+    def refusals() -> int:
+        return sum(isinstance(one, Refused) for one in gc.get_objects())
+
+    async with gateway() as at:
+        headers = {**INCREFF, **MARKETPLACE} if path.startswith(("/assure", "/channels")) else None
+        gc.collect()
+        gc.disable()
+        try:
+            before = refusals()
+            for _ in range(5):
+                response = await at.client.request(method, path, data=body, headers=headers)
+                assert response.status == 400, await response.text()
+            assert refusals() == before
+        finally:
+            gc.enable()
 
 
 @pytest.mark.parametrize(
