@@ -99,7 +99,7 @@ _WRITTEN = msgspec.json.Decoder(_Written)
 
 
 class LetterChoice(ABC):
-    """The choice among the letters, by the orders and times that an operator names. `more`: others fit, and there was no
+    """The choice among the letters, by the orders and times that are asked for. `more`: others fit, and there was no
     room for them."""
 
     def __init__(self, orders: Collection[str], since: datetime | None, until: datetime | None) -> None:

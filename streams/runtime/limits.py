@@ -76,7 +76,7 @@ STOP_DRAIN_S = 1.0
 STOP_LEAVE_S = 0.5
 """Time for each of the last commit of offsets, leaving the group, closing the producer."""
 LOCK_WAIT_S = STOP_ROLE_S + STOP_DRAIN_S + 3 * STOP_LEAVE_S + 1.0
-"""How long a worker waits for a process of its name and directory to end: one that was told to end drains so long."""
+"""How long a worker waits for a process of its name and directory to end: one that ends at a signal drains so long."""
 SESSION_GRACE_S = 5.0
 """How long after its session Kafka may still list a dead member, because it looks for those now and then."""
 

@@ -46,7 +46,7 @@ API_READS_PER_S = 50.0
 """A read of an order writes two records to Kafka: at this rate a tenth of what one gateway writes for orders. Receivers
 that fill their gaps, and pages that show orders, need less."""
 AUTH_FAILURES_BURST = 20
-"""A program with an outdated password, started again a few times, is told so each time."""
+"""So often a program with an outdated password, started again and again, gets the answer that says so."""
 AUTH_FAILURES_PER_MINUTE = 10.0
 """14,400 guesses a day from an address: none of a password that a program has made."""
 PORT_MAX = 65_535

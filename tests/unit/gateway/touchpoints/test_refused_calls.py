@@ -37,7 +37,7 @@ def create(**changes: Any) -> bytes:
 
 
 async def told(at: Gateway, count: int = 1) -> list[CallRefused]:
-    """What the orders role was told, once it was told of so many."""
+    """The records that the orders role got, once there are so many."""
     await eventually(lambda: len(at.kafka.told) >= count, every_s=0)
     return [CallRefused.model_validate_json(record.value) for record in at.kafka.told]
 
