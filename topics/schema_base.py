@@ -7,10 +7,11 @@ turned into it before (topics/contract/leniency.py), by the kind that is noted a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -53,6 +54,14 @@ class Body(BaseModel):
     """A request or response. Models only judge: unknown members pass (contract 0.3); the caller's own are forwarded."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+
+
+def models_in(annotation: Any) -> Iterator[type[Body]]:
+    """The models that an annotation is made of, as `X` of `list[X] | None`. Not those inside of these."""
+    if isinstance(annotation, type) and issubclass(annotation, Body):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from models_in(argument)
 
 
 _ZONED = re.compile(r"(.*T.*(?:Z|[+-][0-9]{2}(?::?[0-9]{2}){0,2}))\[[A-Za-z][A-Za-z0-9~/._+:-]*\]", re.ASCII)

@@ -2,7 +2,7 @@
 
 Increff reads with Jackson, so clients send flags as text, counts as 2.0 and codes as numbers, and it works. The rules
 are those of a default Jackson (Java's ObjectMapper); where Sluice differs, docs/values.md says so. That page is made by
-calling `judged` (topics/documents/values.py).
+calling `judged` (topics/documents/values_page.py).
 
 What is read decides: keys, digests, quantities and states. What is sent to the far side are the caller's own members
 (`own_members`). A body in which nothing differs is read as itself, and costs no more than its validation.
@@ -21,7 +21,7 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 from pydantic import ValidationError
 
 from topics.contract.definition import Touchpoint
-from topics.schema_base import TEXT_MAX, TEXTS, Body, Kind, NotJudged, Reading, canonical
+from topics.schema_base import TEXT_MAX, TEXTS, Body, Kind, NotJudged, Reading, canonical, models_in
 
 Members = dict[str, Any]
 Reader = Callable[[Any], Any]
@@ -214,15 +214,8 @@ def members_not_judged(model: type[Body], where: str = "") -> Iterator[str]:
         if _UNJUDGED in field.metadata:
             yield where + name
         else:
-            for inner in _models_in(field.annotation):
+            for inner in models_in(field.annotation):
                 yield from members_not_judged(inner, f"{where}{name}.")
-
-
-def _models_in(annotation: Any) -> Iterator[type[Body]]:
-    if isinstance(annotation, type) and issubclass(annotation, Body):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)
 
 
 def is_absent_when_empty(reading: Any) -> bool:

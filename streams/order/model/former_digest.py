@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
-from streams.order.model.meaning import UNMODELLED, model_in, number
+from streams.order.model.meaning import UNMODELLED, number
 from topics.contract.models.returns import CancelReturnOrderItems
-from topics.schema_base import Body
+from topics.schema_base import Body, models_in
 
 FORMER_NAMES: dict[type[Body], dict[str, str]] = {
     CancelReturnOrderItems: {
@@ -41,7 +41,7 @@ def shape_of(model: type[Body]) -> dict[str, Shape]:
     """The members a model knows, down to its lists' objects."""
     shape: dict[str, Shape] = {}
     for name, info in model.model_fields.items():
-        inner = model_in(info.annotation)
+        inner = next(models_in(info.annotation), None)
         shape[name] = shape_of(inner) if inner is not None else None
     for base, names in UNMODELLED.items():
         if issubclass(model, base):

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 import orjson
-from pydantic import AfterValidator
 from pydantic.fields import FieldInfo
 
 from topics.contract.models.orders import (
@@ -27,7 +26,7 @@ from topics.contract.models.orders import (
     UpdateOrderProperties,
 )
 from topics.contract.models.returns import ReturnDetails, ReturnItem, UpdateReturns
-from topics.schema_base import Body, CustomAttributes, Time, time_of
+from topics.schema_base import Body, CustomAttributes, Kind, Reading, models_in, time_of
 
 Rule = Callable[[Any], Any]
 Rules = Mapping[str, Rule]
@@ -53,8 +52,6 @@ UNMODELLED = {CustomAttributes: ("channelMetadata",)}
 
 _EXACT = 2.0**53
 """Beyond this, a float is no exact whole number, and orjson writes integers of 64 bits at most."""
-_TIME = tuple(note for note in get_args(Time) if isinstance(note, AfterValidator))
-"""Annotations that make a text a time."""
 
 
 def meaning_of(model: type[Body], members: dict[str, Any]) -> dict[str, Any]:
@@ -88,11 +85,6 @@ def _with_default(rule: Rule, default: Any) -> Rule:
     return _charge if rule is _number and default == 0 else partial(_unless, rule, default)
 
 
-def model_in(annotation: Any) -> type[Body] | None:
-    """The model inside `X`, `X | None`, `list[X]` and `Annotated[..]`, if there is one."""
-    return next((leaf for leaf in _leaves(annotation) if isinstance(leaf, type) and issubclass(leaf, Body)), None)
-
-
 def number(value: float) -> float:
     """A whole number as an int, so that 10 and 10.0 are the same."""
     return int(value) if value.is_integer() and abs(value) < _EXACT else float(value)
@@ -100,7 +92,7 @@ def number(value: float) -> float:
 
 def _rule(info: FieldInfo, *, partial_: bool) -> Rule:
     leaves = _leaves(Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation)
-    model = next((leaf for leaf in leaves if isinstance(leaf, type) and issubclass(leaf, Body)), None)
+    model = next(models_in(info.annotation), None)
     rule: Rule
     if model is not None:
         rules = _rules(model, partial_=partial_)
@@ -109,7 +101,7 @@ def _rule(info: FieldInfo, *, partial_: bool) -> Rule:
         rule = _flag
     elif int in leaves or float in leaves:
         rule = _number
-    elif any(leaf in _TIME for leaf in leaves):
+    elif Reading(Kind.TIME) in leaves:
         rule = _time
     elif str in leaves:
         rule = _word if partial_ else _text

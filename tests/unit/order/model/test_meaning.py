@@ -10,13 +10,13 @@ import pytest
 from streams.order.model.canonical import FORM, call_digest, digest, is_former_call, matches
 from streams.order.model.events import OF_TOUCHPOINT
 from streams.order.model.former_digest import former_digest
-from streams.order.model.meaning import _time, meaning_of, model_in, rules_of
+from streams.order.model.meaning import _time, meaning_of, rules_of
 from tests.support.orders import create_body, sample
 from topics.contract.models.orders import CreateOutwardOrder, UpdateOrderProperties
 from topics.contract.models.returns import CancelReturnOrderItems, CreateReturnOrder, UpdateReturns
 from topics.contract.touchpoints import BY_NAME
 from topics.records.json_text import read
-from topics.schema_base import Body
+from topics.schema_base import Body, models_in
 
 ORDER = create_body()
 ITEM = ORDER["orderItems"][0]
@@ -185,7 +185,7 @@ def models() -> Iterator[type[Body]]:
     while waiting:
         model = waiting.pop()
         yield model
-        waiting += [inner for info in model.model_fields.values() if (inner := model_in(info.annotation)) is not None]
+        waiting += [inner for info in model.model_fields.values() for inner in models_in(info.annotation)]
 
 
 def test_each_time_is_compared_as_an_instant() -> None:
