@@ -17,6 +17,7 @@ import msgspec
 import orjson
 from pydantic.fields import FieldInfo
 
+from topics.contract.leniency import flag_of
 from topics.contract.models.orders import (
     CreateOutwardOrder,
     GiftOptions,
@@ -80,7 +81,7 @@ def _rules(model: type[Body], *, partial_: bool) -> Rules:
 def _with_default(rule: Rule, default: Any) -> Rule:
     if default is None:
         return rule
-    if rule is _flag and default is False:
+    if rule is flag_of and default is False:
         return _set_flag
     return _charge if rule is _number and default == 0 else partial(_unless, rule, default)
 
@@ -98,7 +99,7 @@ def _rule(info: FieldInfo, *, partial_: bool) -> Rule:
         rules = _rules(model, partial_=partial_)
         rule = partial(_texts if set(rules.values()) == {_text} else _object, rules)
     elif bool in leaves:
-        rule = _flag
+        rule = flag_of
     elif int in leaves or float in leaves:
         rule = _number
     elif Reading(Kind.TIME) in leaves:
@@ -145,8 +146,8 @@ def _object(rules: Rules, value: Any) -> Any:
                     members[name] = int(member) if member.is_integer() and abs(member) < _EXACT else member
                 continue
         elif kind is bool:
-            if rule is _set_flag or rule is _flag:
-                if member or rule is _flag:
+            if rule is _set_flag or rule is flag_of:
+                if member or rule is flag_of:
                     members[name] = member
                 continue
         elif member is None:
@@ -209,16 +210,9 @@ def _word(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else _closed(value)
 
 
-def _flag(value: Any) -> bool | None:
-    return _WORDS.get(value.lower()) if type(value) is str else bool(value)
-
-
-_WORDS = {"true": True, "false": False, "1": True, "0": False}
-
-
 def _set_flag(value: Any) -> bool | None:
     """A flag that is not set where it is left out."""
-    return _flag(value) or None
+    return flag_of(value) or None
 
 
 def _unless(rule: Rule, default: Any, value: Any) -> Any:
