@@ -50,8 +50,8 @@ class RefusedCall(Struct, kw_only=True, omit_defaults=True):
             other.source,
         )
 
-    def shown(self) -> dict[str, Any]:
-        """The entry of a document of /api."""
+    def members(self) -> dict[str, Any]:
+        """The members by the names that a CallRefused and a document of /api have for them."""
         return {
             "touchpoint": self.touchpoint,
             "status": self.status,
@@ -62,7 +62,7 @@ class RefusedCall(Struct, kw_only=True, omit_defaults=True):
             "lastAtMs": self.last_ms,
             "eventId": self.event,
             "source": self.source,
-            "address": self.address or None,
+            "address": self.address,
         }
 
 
@@ -128,7 +128,8 @@ class RefusedCalls:
     def of(self, key: bytes, now_ms: int) -> list[dict[str, Any]]:
         """The refused calls of an entity as a document of /api shows them."""
         since_ms = now_ms - limits.REFUSED_KEPT_MS
-        return [call.shown() for call in self._read(key) if call.last_ms > since_ms]
+        calls = [call for call in self._read(key) if call.last_ms > since_ms]
+        return [{**call.members(), "address": call.address or None} for call in calls]
 
     def _make_room(self, size: int, since_ms: int) -> None:
         kept = self._kept
@@ -189,19 +190,7 @@ def call_of_refusal(refusal: NoteRefusal, source: str, now_ms: int) -> RefusedCa
 
 def told_of(call: RefusedCall, code: str) -> dict[str, Any]:
     """The call as the body of a CallRefused for the entity with this code."""
-    return {
-        "touchpoint": call.touchpoint,
-        "subject": code,
-        "status": call.status,
-        "code": call.code,
-        "reason": call.reason,
-        "count": call.count,
-        "firstAtMs": call.first_ms,
-        "lastAtMs": call.last_ms,
-        "eventId": call.event,
-        "source": call.source,
-        "address": call.address,
-    }
+    return {**call.members(), "subject": code}
 
 
 def answered_with(answer: ReplyTo, calls: list[dict[str, Any]]) -> ReplyTo:
