@@ -22,8 +22,11 @@ def digest(model: type[Body], members: dict[str, Any]) -> str:
 
 
 def matches(stored: str, model: type[Body], members: dict[str, Any]) -> bool:
-    """Whether a stored digest is that of these members, in whatever form it was stored."""
-    return stored == (digest(model, members) if stored.startswith(FORM) else former_digest(model, members))
+    """Whether a stored digest is that of these members, in whatever form it was stored. Where nothing is stored yet, as
+    before a return's first update, nothing is computed."""
+    return bool(stored) and stored == (
+        digest(model, members) if stored.startswith(FORM) else former_digest(model, members)
+    )
 
 
 def id_digest(event_id: str) -> str:
