@@ -105,8 +105,7 @@ def _command(
     relay_deadline_ms: int,
     reply_to: Address | None,
 ) -> Event:
-    if len(envelope.id) > SENT_ID_CHARS_MAX:
-        raise Poison("BAD_ENVELOPE", f"header ce_id may have at most {SENT_ID_CHARS_MAX} characters")
+    _check_id(envelope)
     members = call.read
     try:
         code = entity_code(touchpoint, members)
@@ -131,6 +130,12 @@ def _command(
         policy=channel.policy,
         said_ms=said_ms(envelope.time_ms, record.timestamp_ms),
     )
+
+
+def _check_id(envelope: Envelope) -> None:
+    """Raises Poison for an id that is too long for what follows from the event to be named by it."""
+    if len(envelope.id) > SENT_ID_CHARS_MAX:
+        raise Poison("BAD_ENVELOPE", f"header ce_id may have at most {SENT_ID_CHARS_MAX} characters")
 
 
 def _validated(touchpoint: Touchpoint, members: dict[str, Any]) -> CallMembers:
@@ -222,8 +227,7 @@ def _resubmit(
     members: dict[str, Any], envelope: Envelope, channel: Channel, reply_to: Address | None, *, is_validated: bool
 ) -> Event:
     """The event of an operator's word to send a refused request again."""
-    if len(envelope.id) > SENT_ID_CHARS_MAX:
-        raise Poison("BAD_ENVELOPE", f"header ce_id may have at most {SENT_ID_CHARS_MAX} characters")
+    _check_id(envelope)
     try:
         asked = ResubmitAsked.model_validate(members, strict=True)
     except ValidationError as error:
