@@ -32,7 +32,6 @@ CONNECT_TIMEOUT_S = 10.0
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
-
 _AS_THEY_ARE: Mapping[str, str] = {}
 
 GET_CREDENTIAL = BY_NAME["get-credential"]
@@ -90,12 +89,12 @@ class HttpSender(Sender):
         destination = self._destinations[call.destination]
         total_s = destination.timeout_s if call.timeout_s is None else call.timeout_s
         touchpoint = call.touchpoint
-        path, renamed = destination.far_path(touchpoint), destination.far_members.get(touchpoint.name)
-        is_read = touchpoint.query or touchpoint.path_members or touchpoint.former_paths or renamed
+        path, names = destination.far_path(touchpoint), destination.far_members.get(touchpoint.name, _AS_THEY_ARE)
+        is_read = touchpoint.query or touchpoint.path_members or touchpoint.former_paths or names
         # A request of an earlier version may have the names of that version.
         members = canonical(touchpoint.name, call.read_members()) if is_read else None
-        url = far_url(destination.url, path, touchpoint, members or {}, renamed or {})
-        body = call.text() if members is None else _body(touchpoint, members, path, renamed or {})
+        url = far_url(destination.url, path, touchpoint, members or {}, names)
+        body = call.text() if members is None else _body(touchpoint, members, path, names)
         try:
             async with self._session.request(
                 destination.far_method(touchpoint),
