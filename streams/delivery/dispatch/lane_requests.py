@@ -21,7 +21,7 @@ from streams.delivery import metrics
 from streams.delivery.admission.admission import Admission, Flight
 from streams.delivery.admission.bytes_in_flight import LARGE_BYTES
 from streams.delivery.attempts.attempt import Finished, expire, finish
-from streams.delivery.attempts.doubt import as_taken, is_refusal
+from streams.delivery.attempts.doubt import as_taken
 from streams.delivery.attempts.gaps import abandon, watermark
 from streams.delivery.attempts.retry_schedule import schedule_of
 from streams.delivery.destinations import taken_forms_of, when_dead_of
@@ -226,7 +226,7 @@ class LaneRequests:
 
     def _judge_doubt(self, entry: OutboxEntry, result: AttemptResult) -> AttemptResult:
         """A refusal that tells of an earlier success counts as that success."""
-        if self._taken_forms is None or not is_refusal(result):
+        if self._taken_forms is None:
             return result
         judged = as_taken(entry, result, self._taken_forms, self._owned_since_ms)
         if judged.taken_before:
