@@ -86,7 +86,7 @@ def read_body(raw: bytes, headers: Mapping[str, str]) -> AnswerBody:
         found = read(raw)
     except JsonTextError:
         return _read_leniently(raw, headers)
-    return AnswerBody(members=found) if type(found) is dict else _judge_other(found)
+    return _judge(found)
 
 
 def header(headers: Mapping[str, str], name: str) -> str | None:
@@ -99,11 +99,13 @@ def text_of(raw: bytes) -> str:
     return raw[: MESSAGE_CHARS_MAX * 4].decode(errors="replace").strip()[:MESSAGE_CHARS_MAX]
 
 
-def _judge_other(found: Any) -> AnswerBody:
-    """JSON that is no object."""
+def _judge(found: Any) -> AnswerBody:
+    """Judges what was read as JSON. An object has members, and hardly anything else has a meaning."""
+    if isinstance(found, dict):
+        return AnswerBody(members=found)
     if found is None or found == "":
         return SAID_NOTHING
-    if found == [] and isinstance(found, list):
+    if found == []:
         return AnswerBody(members={})  # how PHP writes an object without members
     if isinstance(found, (str, int)) and accepts(str(found)):
         return SAID_NOTHING
@@ -121,13 +123,12 @@ def _read_leniently(raw: bytes, headers: Mapping[str, str]) -> AnswerBody:
     text = decode(raw, content_type).strip(_SPACE)
     if not text:
         return EMPTY
-    says_json = "json" in content_type.lower() or text[0] in '{["'
-    if text[0] in '{["' or says_json:
+    if text[0] in '{["' or "json" in content_type.lower():
         try:
             found = read(_without_lone_surrogates(text))
         except JsonTextError as error:
             return _no_json(raw, text, error)
-        return AnswerBody(members=found) if isinstance(found, dict) else _judge_other(found)
+        return _judge(found)
     if accepts(text):
         return SAID_NOTHING
     if text[0] == "<":
