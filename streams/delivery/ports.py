@@ -68,7 +68,7 @@ FAULTS = {
     AnswerFault.UNNAMED: "has a list that is not empty and names nothing of what was sent",
     AnswerFault.UNFIT: "nests too deep, is too large or has too many values for what is needed of it",
 }
-"""Faults of answers in words, for the docs."""
+"""Faults of answers in words, for people who read the docs or why an attempt failed."""
 
 
 @named_value
