@@ -60,9 +60,10 @@ def quantities_in(result: AttemptResult) -> dict[str, int | None] | None:
 
 def _quantity(item: dict[str, Any]) -> int | None:
     try:
-        return FoundQuantity.model_validate(judged(FoundQuantity, item)).qcPassAvailableQuantity
+        quantity: int = judged(FoundQuantity, item)["qcPassAvailableQuantity"]
     except ValidationError:
         return None
+    return quantity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
