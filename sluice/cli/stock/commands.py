@@ -56,8 +56,7 @@ def _control(action: str, short_help: str, help_text: str) -> click.Command:
         from sluice.cli.render.stock import render_control
 
         path = f"/api/inventory/{action}/{_whom(channel, location)}"
-        waiting = {"wait_s": WAIT_S} if wait else {}
-        document = ask(gateway, "POST", f"{path}?wait={WAIT_S}" if wait else path, **waiting)
+        document = ask(gateway, "POST", f"{path}?wait={WAIT_S}" if wait else path, wait_s=WAIT_S if wait else 0)
         show(document, lambda answer: render_control(action, answer), as_json=as_json)
         sys.exit(1 if document.get("done") is False else 0)
 

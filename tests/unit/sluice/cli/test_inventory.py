@@ -30,7 +30,11 @@ Answers = dict[tuple[str, str], Any]
 def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
     """By method and path."""
     told: Answers = {}
-    monkeypatch.setattr(sluice.cli.stock.commands, "ask", lambda _url, method, path, _body=None: told[method, path])
+
+    def ask(_url: str, method: str, path: str, _body: Any = None, *, wait_s: int = 0) -> Any:
+        return told[method, path]
+
+    monkeypatch.setattr(sluice.cli.stock.commands, "ask", ask)
     return told
 
 

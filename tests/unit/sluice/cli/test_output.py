@@ -39,7 +39,7 @@ def _order(url: str, code: str, channel: str | None) -> dict[str, Any]:
     }
 
 
-def _control(*_arguments: Any) -> Any:
+def _control(*_arguments: Any, **_more: Any) -> Any:
     ask = AskDocument(id="res_1", atMs=AT_MS)
     return json.loads(
         ControlDocument(channel="demo", location=None, paused=False, resync=ask, reconcile=ask).model_dump_json()
