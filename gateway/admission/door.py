@@ -17,10 +17,10 @@ from gateway.connections.limits import DISCARD_BYTES_MAX
 from gateway.connections.refusal import Caller, Refusal, shape_for
 from gateway.http.answers import overloaded, stood_still
 from topics.api.routes import PROBES
-from topics.paths.bases import INCREFF_BASE
+from topics.paths.bases import API_BASE, CHANNELS_BASE
 
-_CHANNELS = INCREFF_BASE.partition("{")[0].encode()
-_API = b"/api/"
+_CHANNELS = f"{CHANNELS_BASE}/".encode()
+_API = f"{API_BASE}/".encode()
 _PROBES = tuple(probe.path.encode() for probe in PROBES)
 _USERNAME = b"\r\nauthusername:"
 KNOWN_MAX = 1_000

@@ -16,13 +16,12 @@ import orjson
 from topics.contract.definition import Direction, Mode, Touchpoint
 from topics.contract.models.fulfilment import Taken
 from topics.contract.refusals import REFUSED, answered_as, far_refusal_status
-from topics.paths.bases import API_BASE, INCREFF_BASE
+from topics.paths.bases import API_BASE, CHANNELS_BASE
 from topics.records.json_text import write
 from topics.records.verdicts import Reply, Verdict
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
-_CHANNELS = INCREFF_BASE.partition("{")[0]
 KAFKA_RETRY_AFTER_S = 2
 """An election or the restart of a broker takes a few seconds; callers come back at several moments of it."""
 STOOD_STILL_RETRY_AFTER_S = 1
@@ -158,7 +157,7 @@ def is_api(path: str) -> bool:
 
 def shape_of(path: str) -> Callable[[Refused], Answer]:
     """Makes refusals in the shape that the callers of a path know."""
-    if path.startswith(_CHANNELS):
+    if path.startswith(CHANNELS_BASE + "/"):
         return partial(shaped, Direction.TO_MARKETPLACE)
     return problem if is_api(path) else partial(shaped, Direction.TO_INCREFF)
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.http.answers import Refused, bad_data, is_api, shape_of
 from gateway.http.call import Call
 from gateway.http.responder import Responder
-from topics.paths.bases import API_BASE, INCREFF_BASE
+from topics.paths.bases import API_BASE, CHANNELS_BASE
 from topics.paths.patterns import PathError, PathPattern, plain
 from topics.paths.resources import PARTS_MAX, Found, PatternResource, expected
 
@@ -21,7 +21,7 @@ _TARGET_CHARS = 200
 """Characters of an unknown path that its refusal quotes."""
 _METHOD_CHARS = 20
 """Characters of a method that are quoted and logged: the longest that is registered, UPDATEREDIRECTREF, has 17."""
-_CHANNELS = INCREFF_BASE.partition("{")[0]
+_CHANNELS = f"{CHANNELS_BASE}/"
 _ALL = "GET /openapi.json lists all paths"
 _READING = ("GET", "HEAD")
 """Methods that change nothing, so more than was meant may be answered."""

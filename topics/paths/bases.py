@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-INCREFF_BASE = "/channels/{channel}"
+CHANNELS_BASE = "/channels"
+INCREFF_BASE = f"{CHANNELS_BASE}/{{channel}}"
 """Increff's calls to a channel."""
 API_BASE = "/api"
 MARKETPLACE_BASES = ("/assure-magic2", "/assuremagic2")
@@ -14,7 +15,7 @@ BASES_MAX = 16
 """Each base is a set of routes that an unknown path is compared with."""
 
 _BASE = re.compile(r"(/[A-Za-z0-9._~-]+)*")
-_TAKEN = ("/channels", API_BASE)
+_TAKEN = (CHANNELS_BASE, API_BASE)
 
 
 def parse_bases(text: str) -> tuple[str, ...]:
