@@ -105,7 +105,7 @@ class Commands:
                 *shared,
                 *self._signature(kind, part),
             )
-            records.append(Outgoing("orders.commands", part.key, part.value, headers))
+            records.append(part.outgoing(headers))
         self.check(call)
         waiting: list[asyncio.Future[Reply | None]] = []
         try:
