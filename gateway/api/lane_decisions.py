@@ -81,37 +81,33 @@ def check_holds_lane(delivery: Mapping[str, Any], code: str, action: str) -> Non
     """Raises Refused, which says what the delivery is and what can be done, unless an operator may decide about it."""
     status, name = str(delivery.get("status", "")), delivery.get("touchpoint", "")
     touchpoint = BY_NAME.get(str(name))
-    if status == "dead":
-        if touchpoint is None or touchpoint.when_dead is WhenDead.HOLD:
-            return
-        said = f"it was given up{_at(delivery)}, and its lane went on without it"
-        raise _refused("GIVEN_UP", name, action, said, f"`sluice redrive --order {code} --yes` sends it again")
-    raise _refused(*_standing(delivery, code, name, action, status))
+    if status == "dead" and (touchpoint is None or touchpoint.when_dead is WhenDead.HOLD):
+        return
+    refusal, said, hint = _standing(delivery, code, status)
+    raise Refused(409, refusal, f"{action} of {name} is not possible: {said}", hint)
 
 
-def _standing(
-    delivery: Mapping[str, Any], code: str, name: Any, action: str, status: str
-) -> tuple[str, Any, str, str, str]:
+def _standing(delivery: Mapping[str, Any], code: str, status: str) -> tuple[str, str, str]:
+    """The code for a delivery that holds no lane, what it is, and what can be done."""
     message = f": {delivery['message']}" if delivery.get("message") else ""
+    if status == "dead":
+        said = f"it was given up{_at(delivery)}, and its lane went on without it"
+        return "GIVEN_UP", said, f"`sluice redrive --order {code} --yes` sends it again"
     if status == "delivered":
-        return "DELIVERED", name, action, f"it was delivered{_at(delivery)}", "nothing is to be done"
+        return "DELIVERED", f"it was delivered{_at(delivery)}", "nothing is to be done"
     if status == "refused":
         hint = f"`sluice orders resubmit {code} --yes --reason TEXT` has it sent again, once its cause is mended"
-        return "REFUSED", name, action, f"it was refused{_at(delivery)}{message}", hint
+        return "REFUSED", f"it was refused{_at(delivery)}{message}", hint
     if status == "resubmitted":
         hint = "look at the delivery that took its place"
-        return "RESUBMITTED", name, action, "another delivery took its place after it was refused", hint
+        return "RESUBMITTED", "another delivery took its place after it was refused", hint
     if status == "retrying":
         next_ms = delivery.get("nextAtMs")
         when = f" at {iso_time(next_ms)}" if isinstance(next_ms, int) else ""
-        return "WAITING", name, action, f"it waits for its next attempt{when}{message}", "nothing is to be done"
+        return "WAITING", f"it waits for its next attempt{when}{message}", "nothing is to be done"
     if status == "queued":
-        return "WAITING", name, action, "it waits in its lane, or is being sent now", "nothing is to be done"
-    return "ENDED", name, action, f"it is {status}{message}", "nothing is to be done"
-
-
-def _refused(code: str, name: Any, action: str, said: str, hint: str) -> Refused:
-    return Refused(409, code, f"{action} of {name} is not possible: {said}", hint)
+        return "WAITING", "it waits in its lane, or is being sent now", "nothing is to be done"
+    return "ENDED", f"it is {status}{message}", "nothing is to be done"
 
 
 def _at(delivery: Mapping[str, Any]) -> str:

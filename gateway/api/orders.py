@@ -74,7 +74,7 @@ class OrdersApi:
     async def _decide(self, kind: Kind, call: Call, request: web.Request) -> Answer:
         channel, document = await self._queries.document(kind, call, request)
         wanted = request.match_info["request"]
-        found = next((d for d in document.get("deliveries", ()) if d.get("id") == wanted), None)
+        found = _delivery(document, wanted)
         if found is None:
             raise Refused(404, "UNKNOWN", f"{call.subject} has no delivery {wanted[:CODE_MAX]}")
         check_holds_lane(found, call.subject, request.match_info["action"])
@@ -99,5 +99,10 @@ class OrdersApi:
     ) -> dict[str, str | None] | None:
         """State and message of a decision, once something has come of it. `before`: the delivery as it was."""
         _channel, document = await self._queries.document(kind, replace(call, positions=[]), request)
-        now = next((d for d in document.get("deliveries", ()) if d.get("id") == before["id"]), None)
+        now = _delivery(document, before["id"])
         return None if now is None else effect_on(before, now, request.match_info["action"])
+
+
+def _delivery(document: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    """The order's delivery with this id."""
+    return next((one for one in document.get("deliveries", ()) if one.get("id") == name), None)
