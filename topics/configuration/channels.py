@@ -87,20 +87,12 @@ class Destination(Pace):
         '`"409"`, or a regular expression; instead of the usual ones (topics/contract/taken_before.py)',
     )
 
-    @field_validator("taken_before")
-    @classmethod
-    def _forms(cls, forms: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        for name in forms:
-            _known_touchpoint(name)
-        check_forms(forms)
-        return forms
-
     @field_validator("url")
     @classmethod
     def _no_slash(cls, url: str) -> str:
         return url.rstrip("/")
 
-    @field_validator("far_paths", "far_methods", "far_members")
+    @field_validator("far_paths", "far_methods", "far_members", "taken_before")
     @classmethod
     def _known(cls, named: dict[str, Any]) -> dict[str, Any]:
         for name in named:
@@ -116,6 +108,12 @@ class Destination(Pace):
                 places = " and ".join(f"{{{member}}}" for member in known) or "no place"
                 raise ValueError(f"{name}: its path may have {places} in it, and not {{{unknown[0]}}}")
         return paths
+
+    @field_validator("taken_before")
+    @classmethod
+    def _forms(cls, forms: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        check_forms(forms)
+        return forms
 
     @field_validator("far_methods")
     @classmethod
