@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -16,6 +17,10 @@ from topics.paths.patterns import quoted
 TIMEOUT_S = 20.0
 """A query passes through the orders role: it is answered in milliseconds, or after a rebalance. A subscriber's endpoint
 has ten seconds to answer its challenge."""
+
+POLL_S = 0.5
+"""Pause between two questions about a job that goes on."""
+FINAL_STATES = ("done", "stopped", "failed")
 
 HINTS = {401: "; set SLUICE_API_TOKEN", 403: "; this command sends SLUICE_API_TOKEN"}
 PROBLEM = "application/problem+json"
@@ -85,6 +90,21 @@ def ask(url: str, method: str, path: str, body: Any = None, *, revision: int | N
         raise refused(url, error.code, error.reason, error.headers.get_content_type(), _read(error)) from error
     except (OSError, ValueError) as error:
         raise no_answer(url, error) from error
+
+
+def until_over(url: str, path: str, document: Any) -> Any:
+    """Return the last document of a job of the gateway. `path`: of the jobs of its kind. Ctrl-C stops the job."""
+    try:
+        return _until_over(url, path, document)
+    except KeyboardInterrupt:
+        return _until_over(url, path, ask(url, "DELETE", f"{path}/{document['id']}"))
+
+
+def _until_over(url: str, path: str, document: Any) -> Any:
+    while document["state"] not in FINAL_STATES:
+        time.sleep(POLL_S)
+        document = ask(url, "GET", f"{path}/{document['id']}")
+    return document
 
 
 def in_path(*names: str) -> str:

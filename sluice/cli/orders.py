@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from sluice.cli.gateway_client import ask, ask_of_either, in_path
+from sluice.cli.gateway_client import ask, ask_of_either, in_path, until_over
 from sluice.cli.options import WAIT_S, gateway_options, given, option_of, wait_option
 from sluice.cli.output import moment, show
 
-POLL_S = 0.5
-"""Pause between two questions about a resubmission that goes on."""
-FINAL_STATES = ("done", "stopped", "failed")
+JOBS = "/api/resubmissions"
 GOOD = ("sent", "would be sent")
 
 
@@ -70,9 +67,8 @@ def resubmit(
     of_order, chosen = given({"channel": channel, "deliveries": deliveries}), given(of_channel)
     asked: dict[str, Any] = {"dryRun": not yes, **({"reason": reason} if reason else {}), **of_any}
     if stop is not None:
-        _show_job(
-            _wait_for_end(gateway, ask(gateway, "DELETE", f"/api/resubmissions/{in_path(stop)}")), as_json=as_json
-        )
+        document = ask(gateway, "DELETE", f"{JOBS}/{in_path(stop)}")
+        _show_job(until_over(gateway, JOBS, document), as_json=as_json)
     elif code is not None:
         if chosen:
             raise click.UsageError(f"CODE names one order: {option_of(next(iter(chosen)))} is for a whole channel")
@@ -86,20 +82,8 @@ def resubmit(
         raise click.UsageError("--delivery is of one order or return: name it")
     else:
         asked |= {"orders" if name == "codes" else name: value for name, value in chosen.items()}
-        document = ask(gateway, "POST", "/api/resubmissions", {"channel": channel, **asked})
-        try:
-            document = _wait_for_end(gateway, document)
-        except KeyboardInterrupt:
-            stopped = ask(gateway, "DELETE", f"/api/resubmissions/{document['id']}")
-            document = _wait_for_end(gateway, stopped)
-        _show_job(document, as_json=as_json)
-
-
-def _wait_for_end(gateway: str, document: Any) -> Any:
-    while document["state"] not in FINAL_STATES:
-        time.sleep(POLL_S)
-        document = ask(gateway, "GET", f"/api/resubmissions/{document['id']}")
-    return document
+        document = ask(gateway, "POST", JOBS, {"channel": channel, **asked})
+        _show_job(until_over(gateway, JOBS, document), as_json=as_json)
 
 
 def _show_job(document: Any, *, as_json: bool) -> None:

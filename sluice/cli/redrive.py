@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from sluice.cli.gateway_client import ask, in_path
+from sluice.cli.gateway_client import ask, in_path, until_over
 from sluice.cli.options import gateway_options, given
 from sluice.cli.output import show
 
-POLL_S = 0.5
-"""Pause between two questions about a redrive that goes on."""
-FINAL_STATES = ("done", "stopped", "failed")
+JOBS = "/api/redrives"
 
 
 @click.command(short_help="Send deliveries again that were given up.")
@@ -38,14 +35,11 @@ def redrive(gateway: str, as_json: bool, yes: bool, dry_run: bool, stop: str | N
     if yes and dry_run:
         raise click.UsageError("--yes sends, --dry-run does not: give only one of them")
     if stop is not None:
-        document = ask(gateway, "DELETE", f"/api/redrives/{in_path(stop)}")
+        document = ask(gateway, "DELETE", f"{JOBS}/{in_path(stop)}")
     else:
         wanted = given(filters)
-        document = ask(gateway, "POST", "/api/redrives", {**wanted, "dryRun": not yes})
-    try:
-        document = _wait_for_end(gateway, document)
-    except KeyboardInterrupt:
-        document = _wait_for_end(gateway, ask(gateway, "DELETE", f"/api/redrives/{document['id']}"))
+        document = ask(gateway, "POST", JOBS, {**wanted, "dryRun": not yes})
+    document = until_over(gateway, JOBS, document)
     show(document, lambda found: "\n".join(_lines(found)), as_json=as_json)
     sys.exit(1 if document["state"] == "failed" or _all_dead(document) else 0)
 
@@ -53,13 +47,6 @@ def redrive(gateway: str, as_json: bool, yes: bool, dry_run: bool, stop: str | N
 def _all_dead(document: Any) -> bool:
     """Whether a redrive that is over sent something, and nothing of it came right."""
     return bool(document["deadAgain"]) and not document["delivered"] and not document["onTheirWay"]
-
-
-def _wait_for_end(gateway: str, document: Any) -> Any:
-    while document["state"] not in FINAL_STATES:
-        time.sleep(POLL_S)
-        document = ask(gateway, "GET", f"/api/redrives/{document['id']}")
-    return document
 
 
 def _lines(document: Any) -> Iterator[str]:

@@ -71,7 +71,7 @@ class Api:
 def run(monkeypatch: pytest.MonkeyPatch, api: Api, *arguments: str) -> tuple[int, list[str]]:
     monkeypatch.setattr(sluice.cli.gateway_client, "ask", api.ask)
     monkeypatch.setattr(sluice.cli.orders, "ask", api.ask)
-    monkeypatch.setattr(sluice.cli.orders, "POLL_S", 0)
+    monkeypatch.setattr(sluice.cli.gateway_client, "POLL_S", 0)
     done = CliRunner().invoke(main, arguments)
     assert "Traceback" not in done.output
     return done.exit_code, done.output.splitlines()

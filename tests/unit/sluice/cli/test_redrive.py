@@ -36,7 +36,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         return told("stopped", sent=1, onTheirWay=1) if method == "DELETE" else answers[len(calls) - 1]
 
     monkeypatch.setattr(sluice.cli.redrive, "ask", ask)
-    monkeypatch.setattr(sluice.cli.redrive, "POLL_S", 0)
+    monkeypatch.setattr(sluice.cli.gateway_client, "ask", ask)
+    monkeypatch.setattr(sluice.cli.gateway_client, "POLL_S", 0)
     return calls
 
 
