@@ -1,5 +1,7 @@
 """Renders an order document as text: its state, and how it came there."""
 
+# ruff: noqa: PLC0415 - the contract takes a while to import, and few orders need it
+
 from __future__ import annotations
 
 import shlex
@@ -8,8 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sluice.cli.output import moment
-from topics.contract.definition import Mode, WhenDead
-from topics.contract.touchpoints import BY_NAME
 from topics.records.envelope import GATEWAY_SOURCE
 
 Document = Mapping[str, Any]
@@ -161,19 +161,23 @@ def _delivery(delivery: Document, order: Document) -> Iterator[str]:
 
 def _ways_on(delivery: Document, order: Document) -> Iterator[str]:
     """Yield the commands by which an operator sends a delivery again or lets its lane go on, ready to be typed."""
+    if delivery.get("status") not in ("refused", "dead"):
+        return
+    from topics.contract.definition import Mode, WhenDead
+    from topics.contract.touchpoints import BY_NAME
+
     touchpoint = BY_NAME.get(str(delivery.get("touchpoint")))
     code = str(order.get("returnOrderCode") or order.get("orderCode"))
     name, channel = str(delivery.get("id")), f"--channel={order.get('channel')}"
     if delivery.get("status") == "refused":
         if touchpoint is not None and touchpoint.mode is Mode.ACCEPT:
             yield f"to send it again: {_typed('orders', 'resubmit', channel, f'--delivery={name}', of=(code,))}"
-    elif delivery.get("status") == "dead":
-        if touchpoint is None or touchpoint.when_dead is WhenDead.HOLD:
-            retry, skip = (_typed("deliveries", verb, channel, "--wait", of=(code, name)) for verb in ("retry", "skip"))
-            yield f"it holds its lane; to try it again: {retry}"
-            yield f"to go on without it: {skip}"
-        else:
-            yield f"to send it again: {_typed('redrive', channel, f'--order={code}')}"
+    elif touchpoint is None or touchpoint.when_dead is WhenDead.HOLD:
+        retry, skip = (_typed("deliveries", verb, channel, "--wait", of=(code, name)) for verb in ("retry", "skip"))
+        yield f"it holds its lane; to try it again: {retry}"
+        yield f"to go on without it: {skip}"
+    else:
+        yield f"to send it again: {_typed('redrive', channel, f'--order={code}')}"
 
 
 def _typed(*command: str, of: tuple[str, ...] = ()) -> str:
