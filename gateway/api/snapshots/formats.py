@@ -49,15 +49,11 @@ Entry = tuple[int, bytes]
 """A line that is not empty, with its number from 1."""
 
 _ITEMS: dict[bool, type[Body]] = {False: Position, True: ConsolidatedPosition}
-_MEMBERS: dict[bool, frozenset[str]] = {
-    False: frozenset(Position.model_fields),
-    True: frozenset(ConsolidatedPosition.model_fields),
-}
 _WANTED: dict[bool, tuple[str, ...]] = {
     False: ("channelSkuCode", "quantity"),
     True: ("channelSkuCode", "consolidatedQuantity", "listingId"),
 }
-_NAMES = {consolidated: {name.lower(): name for name in members} for consolidated, members in _MEMBERS.items()}
+_NAMES = {consolidated: {name.lower(): name for name in item.model_fields} for consolidated, item in _ITEMS.items()}
 """The names of columns as some programs write these: spaces and capitals tell nothing apart."""
 _QUANTITIES = ("quantity", "consolidatedQuantity")
 _DECIMAL = re.compile(r"\s*-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\s*", re.ASCII)
