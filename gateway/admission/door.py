@@ -14,7 +14,7 @@ from gateway.admission.retry_after import LEAST_S, MOST_S
 from gateway.admission.shares import Party
 from gateway.connections.framing import HEAD_END, body_length, can_go_on
 from gateway.connections.limits import DISCARD_BYTES_MAX
-from gateway.connections.refusal import Caller, Refusal, shape_for
+from gateway.connections.refusal import Caller, Refusal, path_at, shape_for
 from gateway.http.answers import overloaded, stood_still
 from topics.api.routes import PROBES
 from topics.paths.bases import API_BASE, CHANNELS_BASE
@@ -57,7 +57,7 @@ class Door:
         if not isinstance(ticket, Ticket):
             connection.ticket = ticket = Ticket(self._calls)
         standstill = self._standstill
-        if standstill.refuses(connection.made) and not head.startswith(_PROBES, head.find(b" ") + 1):
+        if standstill.refuses(connection.made) and not head.startswith(_PROBES, path_at(head)):
             standstill.refused += 1
             return self._stood_still[_prefix(head)]
         ticket.standstills = standstill.count
@@ -65,7 +65,7 @@ class Door:
             self._known.clear()
             self._calls.take_unseen(ticket)
             return None
-        path = head.find(b" ") + 1
+        path = path_at(head)
         if head.startswith(_API, path):
             if not self._calls.has_api_room():
                 return self._refusal(_API, self._calls.others)
@@ -132,5 +132,5 @@ def _head(prefix: bytes) -> bytes:
 
 
 def _prefix(head: bytes) -> bytes:
-    path = head.find(b" ") + 1
+    path = path_at(head)
     return _CHANNELS if head.startswith(_CHANNELS, path) else _API if head.startswith(_API, path) else b"/"

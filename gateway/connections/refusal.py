@@ -14,6 +14,7 @@ from topics.http_faults import FAULTS
 NO_ROOM = Refused(503, "OVERLOADED", "There are too many connections; a repeat is safe", retry_after_s=1)
 STOPS = Refused(503, "UNAVAILABLE", "This gateway stops; a repeat is safe", retry_after_s=1)
 _PROBES = tuple(f"GET {probe.path} ".encode() for probe in PROBES)
+_BEFORE_PATH = re.compile(rb"[^ ]* (?:/+(?=/))?")
 _STREAM = re.compile(rb"PUT /+api/+inventory/snapshots/")
 
 
@@ -99,10 +100,16 @@ def is_stream(head: bytes) -> bool:
     return _STREAM.match(head) is not None
 
 
+def path_at(head: bytes) -> int:
+    """Where the path begins in a head: behind the slashes that a base URL with one at its end leads to."""
+    before = _BEFORE_PATH.match(head)
+    return len(head) if before is None else before.end()
+
+
 def shape_for(head: bytes, refused: Refused) -> Answer:
     """A refusal in the shape that the caller of this head knows. Of a head that cannot be read: the marketplaces'."""
-    path = head.partition(b" ")[2].lstrip(b"/").partition(b" ")[0]
-    return shape_of("/" + path.decode("latin-1"))(refused)
+    path = head[path_at(head) :].partition(b" ")[0]
+    return shape_of(path.decode("latin-1"))(refused)
 
 
 NO_ROOM_ANSWER = refusal_for(b"", NO_ROOM)

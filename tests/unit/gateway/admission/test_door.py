@@ -99,11 +99,14 @@ async def test_a_name_that_is_only_claimed_takes_nothing_from_its_channel() -> N
         assert (await proven.answer())[0] == 200
 
 
-async def test_every_caller_is_answered_in_the_shape_it_knows() -> None:
+@pytest.mark.parametrize("slashes", [b"/", b"//"])
+async def test_every_caller_is_answered_in_the_shape_it_knows(slashes: bytes) -> None:
     async with served(LIMIT) as at:
         await filled(at)
         assert (await (await at.caller(order(*DEMO, "X"))).answer())[2]["code"] == "OVERLOADED"
-        pack = b"POST /channels/demo/orders/outward/O/pack HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+        pack = (
+            b"POST " + slashes + b"channels/demo/orders/outward/O/pack HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+        )
         status, _headers, body = await (await at.caller(pack)).answer()
         assert (status, body["hasError"]) == (503, True)
 
