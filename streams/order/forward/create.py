@@ -23,7 +23,7 @@ from streams.order.model.decision import (
 )
 from streams.order.model.entities import Order
 from streams.order.model.events import Event
-from streams.order.model.meaning import meaning_of
+from streams.order.model.meaning import mean_the_same
 from streams.order.model.parts import Line
 from streams.order.model.refusals import remembered_refusal
 from streams.order.model.said import note_said
@@ -143,7 +143,7 @@ def update_order(decision: Decision[Order]) -> Ruling:
     if older and not any(event.body.get(name) is not None for name in TIMED if name not in older):
         return refused(f"a newer update of {', '.join(older)} is known; this one was under way for too long")
     changed = {**order.properties, **_present(body)}
-    if _says_the_same(changed, order.properties) and not order.hold_crossed:
+    if not order.hold_crossed and mean_the_same(UPDATE.request, changed, order.properties):
         return DUPLICATE
     held = bool(changed["onHold"])
     changes_hold = _pass_on(decision, body, changed, held=held)
@@ -217,7 +217,7 @@ def report_delivered(decision: Decision[Order]) -> Ruling:
         return wrong
     body, _ = _newest(order, event)
     changed = {**order.properties, **_present(body)}
-    if _says_the_same(changed, order.properties) and not order.hold_crossed:
+    if not order.hold_crossed and mean_the_same(UPDATE.request, changed, order.properties):
         return DUPLICATE
     _pass_on(decision, body, changed, held=bool(changed["onHold"]))
     if "delivered" in order.milestones:
@@ -316,11 +316,6 @@ def _submit(decision: Decision[Order]) -> Ruling:
         },
     )
     return APPLIED
-
-
-def _says_the_same(properties: dict[str, Any], known: dict[str, Any]) -> bool:
-    """Whether properties are those that are known, perhaps in other words: a time in another offset."""
-    return properties == known or meaning_of(UPDATE.request, properties) == meaning_of(UPDATE.request, known)
 
 
 def _present(body: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from streams.order.model import limits
 from streams.order.model.decision import AnswerLookup, Decision, Ruling, early, first_decision
 from streams.order.model.entities import Order
 from streams.order.model.events import OUTCOMES, Event, EventKind, kept_members
-from streams.order.model.meaning import meaning_of
+from streams.order.model.meaning import mean_the_same
 from streams.order.model.parts import EarlyEvent
 from streams.order.model.states import OrderState
 from topics.records.envelope import iso_time
@@ -131,10 +131,9 @@ def _same(order: Order, event: Event) -> EarlyEvent | None:
 
 def _says_the_same(event: Event, kept: EarlyEvent) -> bool:
     body = kept_members(kept.touchpoint, kept.body)
-    if event.touchpoint is None or event.body == body:
+    if event.touchpoint is None:
         return event.body == body
-    model = event.touchpoint.request
-    return meaning_of(model, event.body) == meaning_of(model, body)
+    return mean_the_same(event.touchpoint.request, event.body, body)
 
 
 def _size(event: Event) -> int:

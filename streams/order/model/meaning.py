@@ -60,6 +60,11 @@ def meaning_of(model: type[Body], members: dict[str, Any]) -> dict[str, Any]:
     return _object(rules_of(model), members) or {}
 
 
+def mean_the_same(model: type[Body], one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether the members of two calls mean the same, perhaps in other words: a time in another offset."""
+    return one == other or meaning_of(model, one) == meaning_of(model, other)
+
+
 @cache
 def rules_of(model: type[Body]) -> Rules:
     """The rule of each member that counts."""
