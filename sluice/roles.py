@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from topics.configuration.hang_ups import HangUps
 from topics.configuration.settings import Settings
 from topics.kafka import clients
 from topics.kafka.channel_topics import topics_of
+from topics.kafka.start_waits import is_over_before_end
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Seldom(logging.Filter):
 def run_gateway(settings: Settings, channels: Channels, hang_ups: HangUps) -> int:
     from gateway.app import run  # noqa: PLC0415 - see above
 
-    if not uvloop.run(_are_there(settings, channels)):
+    if not uvloop.run(is_over_before_end(wait_for_topics(settings, channels))):
         return 0
     uvloop.run(run(settings, channels, hang_ups))
     return 0
@@ -83,22 +83,9 @@ def run_streams(name: str, settings: Settings, channels: Channels, hang_ups: Han
 
     module, class_name = STREAMS[name]
     make: Callable[[Settings, Channels], Role] = getattr(importlib.import_module(module), class_name)
-    if not uvloop.run(_are_there(settings, channels)):
+    if not uvloop.run(is_over_before_end(wait_for_topics(settings, channels))):
         return 0
     return int(run_role(make(settings, channels), settings, hang_ups=hang_ups))
-
-
-async def _are_there(settings: Settings, channels: Channels) -> bool:
-    """Waits for the topics; whether they are there, or a signal came before. The first process of a container would not
-    hear it otherwise."""
-    waiting = asyncio.ensure_future(wait_for_topics(settings, channels))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, waiting.cancel)
-    await asyncio.wait([waiting])
-    if waiting.cancelled():
-        return False
-    waiting.result()
-    return True
 
 
 async def wait_for_topics(

@@ -18,7 +18,6 @@ import fcntl
 import gc
 import logging
 import os
-import signal
 from contextlib import suppress
 from typing import Final
 
@@ -33,6 +32,7 @@ from topics.configuration.hang_ups import HangUps
 from topics.configuration.private_files import make_private
 from topics.configuration.settings import Settings
 from topics.kafka import clients
+from topics.kafka.start_waits import is_over_before_end
 
 log = logging.getLogger(__name__)
 
@@ -189,18 +189,11 @@ def run_role(
     chosen = tuning or Tuning()
 
     async def main() -> int:
-        loop = asyncio.get_running_loop()
-        (hang_ups or HangUps()).listen(loop.add_signal_handler, role.reload)
+        (hang_ups or HangUps()).listen(asyncio.get_running_loop().add_signal_handler, role.reload)
         instance = Instance(settings, role.name, chosen)
-        taking = asyncio.ensure_future(instance.take())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # The first process of a container would not hear them otherwise. The worker has handlers of its own.
-            loop.add_signal_handler(number, taking.cancel)
         try:
-            await asyncio.wait([taking])
-            if taking.cancelled():
+            if not await is_over_before_end(instance.take()):
                 return 0
-            taking.result()
             return await Worker(role, settings, chosen, committer, instance.joined).run()
         finally:
             instance.close()
