@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from topics.configuration.settings import Settings
 from topics.kafka import fetched_records
 from topics.kafka.catalogue import RECORD_BYTES_MAX
+from topics.kafka.prompt_fetches import fetch_from_idle_nodes
 from topics.kafka.time_outs import REPLICATED_S, bound_requests
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class PromptConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is unt
     async def start(self) -> None:
         await super().start()
         self._fetcher._prefetch_backoff = FETCH_BACKOFF_S
+        fetch_from_idle_nodes(self._fetcher)
 
 
 @contextmanager

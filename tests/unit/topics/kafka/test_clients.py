@@ -21,6 +21,7 @@ FACTORY = "topics/kafka/clients.py"
 OVERRIDES = {
     FACTORY,
     "topics/kafka/fetched_records.py",
+    "topics/kafka/prompt_fetches.py",
     "topics/kafka/time_outs.py",
     "gateway/http/whole_response.py",
     "topics/http_faults.py",
