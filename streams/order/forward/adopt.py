@@ -84,6 +84,7 @@ def learn_sku(order: Order, sku: str, units: int) -> Ruling | None:
     if isinstance(line, Ruling):
         return line
     line.ordered += units
+    order.touch_line(line)
     return None
 
 
@@ -95,9 +96,10 @@ def _new_line(order: Order, code: str, sku: str) -> Line | Ruling:
     return line
 
 
-def learn_total(line: Line, cancelled: int) -> None:
+def learn_total(order: Order, line: Line, cancelled: int) -> None:
     """Units that were cancelled had been ordered."""
     line.ordered = max(line.ordered, line.packed + line.packing + cancelled)
+    order.touch_line(line)
 
 
 def adopt_shipment(
@@ -109,7 +111,7 @@ def adopt_shipment(
         return None
     number = _number(order, shipment_id)
     shipment = Shipment(number, str(location or ""), [], "", state=ShipmentState.PACKED, code=str(code))
-    order.shipments.append(shipment)
+    order.add_shipment(shipment)
     reach_milestone(order, "packed", decision.now_ms)
     noted = shipment_name(shipment)
     decision.fact("shipment-adopted", {**order_context(order), **noted}, noted)
@@ -123,7 +125,7 @@ def unite(order: Order, shipment: Shipment) -> None:
         return
     shipment.state, shipment.awb, shipment.transporter = twin.state, twin.awb, twin.transporter
     shipment.invoice, shipment.manifest = twin.invoice, twin.manifest
-    order.shipments.remove(twin)
+    order.remove_shipment(twin)
     for relay in order.relays:
         if relay.data == twin.id:
             relay.data = shipment.id
@@ -134,6 +136,7 @@ def complete_lines(order: Order, items: list[dict[str, Any]]) -> None:
     """The Create came at last: its items are the order's lines, with what was learned of each."""
     known = order.lines_by_code()
     order.lines = []
+    order.touch_all_lines()
     for item in items:
         line = known.pop(item["orderItemCode"], None) or Line(item["orderItemCode"], item["channelSkuCode"], 0)
         line.sku, line.ordered = item["channelSkuCode"], item["quantity"]
@@ -146,7 +149,7 @@ def complete_lines(order: Order, items: list[dict[str, Any]]) -> None:
             order.lines.append(line)
     for line in order.lines:
         # Increff knows the order better than a Create that came late: units packed or cancelled had been ordered.
-        learn_total(line, line.cancelled)
+        learn_total(order, line, line.cancelled)
 
 
 def _divide(order: Order, line: Line, same: list[Line]) -> None:
@@ -168,13 +171,16 @@ def _divide(order: Order, line: Line, same: list[Line]) -> None:
             if units:
                 items.append((code, sku, units))
         shipment.items = items
+        order.touch_shipment(shipment)
 
 
 def _rename(order: Order, line: Line, code: str) -> None:
     """Give a line that had its SKU for a code its own code."""
     old, line.code = line.code, code
+    order.touch_line(line)
     for shipment in order.shipments:
         shipment.items = [(code if item == old else item, sku, units) for item, sku, units in shipment.items]
+        order.touch_shipment(shipment)
 
 
 def _number(order: Order, shipment_id: Any) -> int:

@@ -52,6 +52,7 @@ def seller_cancel(decision: Decision[Order]) -> Ruling:
         return DUPLICATE
     for line, customer, seller in changes:
         line.customer, line.seller = customer, seller
+        order.touch_line(line)
     decision.deliver(SELLER, with_location(order, body))
     decision.fact("seller-cancelled", *_about(order, changes))
     settle_order(decision)
@@ -90,7 +91,7 @@ def customer_cancel_taken(decision: Decision[Order]) -> Ruling:
         if line is None or quantity <= line.customer:
             continue
         if order.open_ended:
-            learn_total(line, quantity + line.seller)
+            learn_total(order, line, quantity + line.seller)
         room = line.ordered - line.packed - line.packing
         if room < line.ordered and quantity + line.seller > room:
             crossed.append((line, quantity + line.seller - room))
@@ -99,6 +100,7 @@ def customer_cancel_taken(decision: Decision[Order]) -> Ruling:
         changes.append((line, customer, min(line.seller, room - customer)))
     for line, customer, seller in changes:
         line.customer, line.seller = customer, seller
+        order.touch_line(line)
     decision.pass_on(relay)
     if crossed:
         # Increff counts units as cancelled that are packed here, or out in a Pack.
@@ -158,7 +160,7 @@ def _unknown_item(order: Order, body: dict[str, Any]) -> Ruling | None:
 def _learn_totals(order: Order, body: dict[str, Any]) -> None:
     lines = order.lines_by_code()
     for item in body["orderItems"]:
-        learn_total(lines[item["orderItemCode"]], item["cancelledQuantity"])
+        learn_total(order, lines[item["orderItemCode"]], item["cancelledQuantity"])
 
 
 def _customers(item: dict[str, Any]) -> int | None:

@@ -293,6 +293,7 @@ def _submit(decision: Decision[Order]) -> Ruling:
         order.lines = [
             Line(item["orderItemCode"], item["channelSkuCode"], item["quantity"]) for item in body["orderItems"]
         ]
+        order.touch_all_lines()
         order.properties = {"orderStatus": _NEW_STATUS, **_present(body)}
         order.held = bool(body.get("onHold"))
         order.holds, order.hold_crossed = [], False

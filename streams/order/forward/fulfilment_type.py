@@ -75,6 +75,7 @@ def close_rest(decision: Decision[Order]) -> None:
         return
     for line, units in rest:
         line.seller += units
+        order.touch_line(line)
     items = [
         {
             "channelSkuCode": line.sku,

@@ -41,7 +41,8 @@ def pack_order(decision: Decision[Order]) -> Ruling:
         return ruling
     for line, units in allotted:
         line.packing += units
-    order.shipments.append(
+        order.touch_line(line)
+    order.add_shipment(
         Shipment(
             shipment_id,
             body["locationCode"],
@@ -65,6 +66,7 @@ def pack_taken(decision: Decision[Order]) -> Ruling:
     shipment.state = ShipmentState.PACKED
     # Without a code of the marketplace's own, later calls find the shipment by its id (see shipments.find_shipment).
     shipment.code = as_text(body.get("shipmentCode")) or None
+    order.touch_shipment(shipment)
     unite(order, shipment)
     lines = order.lines_by_code()
     for item_code, _, units in shipment.items:
@@ -72,6 +74,7 @@ def pack_taken(decision: Decision[Order]) -> Ruling:
         if line is not None:
             line.packing -= units
             line.packed += units
+            order.touch_line(line)
     reach_milestone(order, "packed", decision.now_ms)
     decision.record_answer(relay)
     decision.pass_on(relay)
@@ -87,12 +90,13 @@ def pack_failed(decision: Decision[Order]) -> Ruling:
     if found is None:
         return DUPLICATE
     relay, shipment = found
-    order.shipments.remove(shipment)
+    order.remove_shipment(shipment)
     lines = order.lines_by_code()
     for item_code, _, units in shipment.items:
         line = lines.get(item_code)
         if line is not None:
             line.packing -= units
+            order.touch_line(line)
     decision.pass_on_failure(relay)
     status = {"status": outcome.status}
     decision.fact(

@@ -41,6 +41,7 @@ def invoice_taken(decision: Decision[Order]) -> Ruling:
     code = as_text(body.get("invoiceCode")) or None
     if code is not None and code != shipment.invoice:
         shipment.invoice = code
+        decision.entity.touch_shipment(shipment)
         data = {"invoiceCode": shipment.invoice}
         decision.fact("invoice-issued", *_about(decision.entity, shipment, data))
     return APPLIED
@@ -52,6 +53,7 @@ def label_taken(decision: Decision[Order]) -> Ruling:
     shipment, body = _answered(decision)
     if shipment is None:
         return DUPLICATE
+    order.touch_shipment(shipment)
     known = (shipment.awb, shipment.transporter)
     shipment.awb = as_text(body.get("awbNumber")) or shipment.awb
     shipment.transporter = as_text(body.get("transporter")) or shipment.transporter
@@ -85,6 +87,7 @@ def shipment_manifested(decision: Decision[Order]) -> Ruling:
     # A handover may overtake this: the shipment is further then, and its manifest is still news.
     if not _advance(shipment, ShipmentState.MANIFESTED) and shipment.manifest == manifest:
         return DUPLICATE
+    order.touch_shipment(shipment)
     shipment.manifest = manifest
     shipment.awb = shipment.awb or body.get("awbNumber")
     shipment.transporter = shipment.transporter or body.get("transporter")
@@ -113,6 +116,7 @@ def hand_over(decision: Decision[Order]) -> Ruling:
         return DUPLICATE
     for shipment in shipments:
         _advance(shipment, ShipmentState.HANDED_OVER)
+        order.touch_shipment(shipment)
     decision.deliver(HANDOVER, body)
     for shipment in shipments:
         decision.fact("shipment-handed-over", *_about(order, shipment, {}))

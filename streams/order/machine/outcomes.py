@@ -28,7 +28,7 @@ def note_outcome(decision: Decision[Any]) -> bool:
     if delivery.settled:
         if delivery.status == OutcomeKind.REFUSED and outcome.kind is OutcomeKind.DELIVERED and newer:
             # Redriven, and taken after all: what followed from the refusal stays, and the list shows the success.
-            _write(delivery, outcome, newer=newer)
+            _write(decision.entity, delivery, outcome, newer=newer)
             decision.listed = True
             # Only a Create's success undoes what followed from its refusal: the far side has the order or return.
             return decision.answers_create() and decision.entity.state in (OrderState.REJECTED, ReturnState.REJECTED)
@@ -36,7 +36,7 @@ def note_outcome(decision: Decision[Any]) -> bool:
     if outcome.kind in (OutcomeKind.RETRYING, OutcomeKind.DEAD) and not newer:
         # These two leave the delivery open, so an old one may come again after a newer one.
         return False
-    _write(delivery, outcome, newer=newer)
+    _write(decision.entity, delivery, outcome, newer=newer)
     if outcome.kind is OutcomeKind.DEAD:
         data, noted = _about(decision, outcome)
         decision.fact("delivery-failed", {**data, "destination": delivery.destination}, noted)
@@ -109,7 +109,8 @@ def _listed_again(decision: Decision[Any], outcome: Outcome) -> Delivery | None:
     return delivery
 
 
-def _write(delivery: Delivery, outcome: Outcome, *, newer: bool) -> None:
+def _write(entity: Entity, delivery: Delivery, outcome: Outcome, *, newer: bool) -> None:
+    entity.touch_delivery(delivery)
     delivery.status = outcome.kind.value
     delivery.next_ms = outcome.next_at_ms
     delivery.message = outcome.message[: limits.MESSAGE_MAX]

@@ -191,6 +191,7 @@ class Decision(Generic[EntityT]):
         listed = self.entity.delivery(self.former) if self.former else None
         if listed is not None:
             listed.status = RESUBMITTED
+            self.entity.touch_delivery(listed)
         return self._request(touchpoint, body, request_id(self.event.id), None, relay=False, hold=hold)
 
     def ask_far_side(self, touchpoint: Touchpoint, body: dict[str, Any], key: str, data: Any = None) -> Ruling:
@@ -305,13 +306,13 @@ class Decision(Generic[EntityT]):
         entry = [id_digest(event or self.event.id), ruling.verdict.value, ruling.message[: limits.MESSAGE_MAX]]
         if call:
             entry.append(call)
-        self._note_seen(entry)
+        self.entity.note_seen(entry)
 
     def report_unapplied(self, verdict: Verdict) -> bool:
         """Note that a fact reports the event's call as not applied. False when one did already."""
         if any(not Verdict(word).succeeded and self._is_call(known) for word, known in self.entity.calls()):
             return False
-        self._note_seen(["", verdict.value, "", self.call])
+        self.entity.note_seen(["", verdict.value, "", self.call])
         return True
 
     def _is_call(self, stored: str) -> bool:
@@ -320,10 +321,6 @@ class Decision(Generic[EntityT]):
         return touchpoint is not None and (
             stored == self.call or is_former_call(stored, touchpoint.name, touchpoint.request, self.event.body)
         )
-
-    def _note_seen(self, entry: list[str]) -> None:
-        self.entity.seen.append(entry)
-        del self.entity.seen[: -limits.SEEN_MAX]
 
     def _asking_id(self, event: str) -> str:
         """The id of an event's request. Delivery sends an id once, so after an unanswered first request another id.

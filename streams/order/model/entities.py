@@ -23,6 +23,7 @@ from streams.order.model.parts import (
     Shipment,
 )
 from streams.order.model.states import ManifestState, OrderState, ReturnState
+from streams.order.model.touched import Touched
 from topics.records.deliveries import Outcome, OutcomeKind
 from topics.records.json_text import float_of, raw_of
 from topics.records.keys import manifest_key, order_key, return_key
@@ -46,8 +47,11 @@ def event_of(request: str) -> str:
     return request.removesuffix(".0")
 
 
-class Entity(Struct, kw_only=True, omit_defaults=True, tag_field="kind"):
-    """The members of every entity. Those that have their default are not encoded: most entities have few others."""
+class Entity(Struct, kw_only=True, omit_defaults=True, tag_field="kind", dict=True):
+    """The members of every entity. Those that have their default are not encoded: most entities have few others.
+
+    An entry of a list that changes in place is noted, by the methods here: see `touched`.
+    """
 
     KIND: ClassVar[str] = ""
 
@@ -80,6 +84,20 @@ class Entity(Struct, kw_only=True, omit_defaults=True, tag_field="kind"):
     def key(self) -> bytes:
         raise NotImplementedError
 
+    @property
+    def touched(self) -> Touched:
+        """What changed of the lists since the entity was read. No member: it is not encoded."""
+        found: Touched | None = self.__dict__.get("touched")
+        if found is None:
+            found = self.__dict__["touched"] = Touched()
+        return found
+
+    def note_seen(self, entry: list[str]) -> None:
+        """List an event with its verdict; the oldest gives way."""
+        self.seen.append(entry)
+        del self.seen[: -limits.SEEN_MAX]
+        self.touched.seen += 1
+
     def calls(self) -> Iterator[tuple[str, str]]:
         """The verdict and the digest of each recent call whose repeat is known by its digest."""
         return ((entry[1], entry[3]) for entry in self.seen if len(entry) > _DIGEST and entry[_DIGEST])
@@ -89,6 +107,7 @@ class Entity(Struct, kw_only=True, omit_defaults=True, tag_field="kind"):
         for entry in self.seen:
             if len(entry) > _DIGEST and (not call or entry[_DIGEST] == call):
                 entry[_DIGEST] = ""
+                self.touched.calls_forgotten = True
 
     def forget_call_of(self, request: str) -> None:
         """The far side refused what a call asked for: a repeat of the call is decided anew."""
@@ -143,8 +162,13 @@ class Entity(Struct, kw_only=True, omit_defaults=True, tag_field="kind"):
         if len(self.deliveries) >= limits.DELIVERIES_MAX:
             oldest = self._expendable()
             if oldest is not None:
-                del self.deliveries[oldest]
+                self.touched.gone.add(self.deliveries.pop(oldest).id)
         self.deliveries.append(delivery)
+        self.touch_delivery(delivery)
+
+    def touch_delivery(self, delivery: Delivery) -> None:
+        """Note that a listed request changed."""
+        self.touched.deliveries.add(delivery.id)
 
     def _expendable(self) -> int | None:
         known = [(n, one) for n, one in enumerate(self.deliveries) if not self.is_awaited(one.id)]
@@ -207,6 +231,36 @@ class Order(Entity, kw_only=True, omit_defaults=True, tag="order"):
     @property
     def key(self) -> bytes:
         return order_key(self.channel, self.code)
+
+    def touch_line(self, line: Line) -> None:
+        """Note that a line changed in place. Call it for each; a line that is appended needs no note."""
+        if not self.touched.lines_anew:
+            self.touched.lines.add(self._place_of(line))
+
+    def _place_of(self, line: Line) -> int:
+        places: dict[str, int] = self.__dict__.get("places", {})
+        place = places.get(line.code, len(self.lines))
+        if place < len(self.lines) and self.lines[place] is line:
+            return place
+        # The first time, or the lines changed since.
+        self.__dict__["places"] = {one.code: place for place, one in enumerate(self.lines)}
+        return next(place for place, one in enumerate(self.lines) if one is line)
+
+    def touch_all_lines(self) -> None:
+        """Note that `lines` is another list, or that lines went or changed places. Then none needs a note."""
+        self.touched.lines_anew = True
+
+    def touch_shipment(self, shipment: Shipment) -> None:
+        """Note that a shipment changed in place, or was appended."""
+        self.touched.shipments.add(shipment.id)
+
+    def add_shipment(self, shipment: Shipment) -> None:
+        self.shipments.append(shipment)
+        self.touch_shipment(shipment)
+
+    def remove_shipment(self, shipment: Shipment) -> None:
+        self.shipments.remove(shipment)
+        self.touched.gone.add(shipment.id)
 
     def lines_by_code(self) -> dict[str, Line]:
         """For walks over many items: an order may have 2,500 lines."""
