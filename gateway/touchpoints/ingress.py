@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.access.control import AccessControl, Braked, check_offered
 from gateway.admission.calls import Calls
 from gateway.http.answers import Answer, Refused, answer_of, json_answer, shaped
-from gateway.http.body import BodyReader, parse, query_members, validate, with_path_members
+from gateway.http.body import BodyReader, check_values, parse, query_members, validate, with_path_members
 from gateway.http.call import Call, new_event_id
 from gateway.http.large_bodies import LARGE_BYTES, LargeBodies, LargeBody, run_at_once
 from gateway.http.responder import Handler, Responder, refusal_of
@@ -24,7 +24,9 @@ from topics.configuration.channels import Channel
 from topics.configuration.settings import Settings
 from topics.contract.definition import Direction, Entity, Mode, Touchpoint
 from topics.contract.entities import entities_named, entity_code, key_of_code
+from topics.contract.exact import look_of
 from topics.contract.leniency import CallMembers, normalised
+from topics.contract.touchpoints import TOUCHPOINTS
 from topics.records.envelope import COMMAND
 from topics.records.json_text import without_mark, write
 
@@ -54,6 +56,7 @@ class Ingress:
         self._bodies = BodyReader(settings.body_bytes_max)
         self._large = LargeBodies()
         self._search = search
+        self._looks = {touchpoint.name: look for touchpoint in TOUCHPOINTS if (look := look_of(touchpoint)) is not None}
 
     def handler(self, touchpoint: Touchpoint) -> Handler:
         """The handler of one touchpoint, chosen by its entry in TOUCHPOINTS alone."""
@@ -171,6 +174,13 @@ class Ingress:
         self, touchpoint: Touchpoint, call: Call, channel: Channel, request: web.Request, raw: bytes
     ) -> Generator[None, None, Command]:
         """The call's command. Its objects end here: while the call waits for its verdict, it holds bytes alone."""
+        look = self._looks.get(touchpoint.name)
+        if look is not None:
+            check_values(raw, self._settings.body_values_max)
+            call.subject = code = look(raw)
+            if code:
+                return Command(code, key_of_code(touchpoint, channel.name, code), raw)
+            yield
         members, same = yield from self._members(touchpoint, request, raw)
         call.subject = code = entity_code(touchpoint, members.read)
         key = key_of_code(touchpoint, channel.name, code)

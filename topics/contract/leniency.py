@@ -31,7 +31,8 @@ it."""
 _FLAGS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _COUNT = re.compile(TEXTS[Kind.COUNT])
 _AMOUNT = re.compile(TEXTS[Kind.AMOUNT])
-_UNJUDGED = get_args(NotJudged)[1]
+UNJUDGED = get_args(NotJudged)[1]
+"""Metadata of a member that passes whatever it is."""
 
 
 class CallMembers(NamedTuple):
@@ -211,7 +212,7 @@ _ABSENT: dict[Kind, tuple[str, ...]] = {
 def members_not_judged(model: type[Body], where: str = "") -> Iterator[str]:
     """The names of the members that pass whatever they are, those of its lists' objects included."""
     for name, field in model.model_fields.items():
-        if _UNJUDGED in field.metadata:
+        if UNJUDGED in field.metadata:
             yield where + name
         else:
             for inner in models_in(field.annotation):
@@ -262,7 +263,7 @@ def _reader_of_model(model: type[Body]) -> Reader:
 
 def _reader(annotation: Any, metadata: Iterable[Any] = (), *, optional: bool = False) -> Reader | None:
     """The reader of a member; None for one that is taken as it is."""
-    if _UNJUDGED in metadata:
+    if UNJUDGED in metadata:
         return None
     for one in metadata:
         if isinstance(one, Reading):

@@ -69,9 +69,14 @@ class WrittenFloat(float):
         return type(self), (self.text,)
 
 
+def may_have_long_number(raw: bytes) -> bool:
+    """Whether a text may have a whole number beyond a double's range, which is refused."""
+    return _LONG_RUN.search(raw[::_STRIDE]) is not None
+
+
 def read(raw: bytes) -> Any:
     """The value of a JSON text. Raises JsonTextError, a ValueError."""
-    if _LONG_RUN.search(raw[::_STRIDE]):
+    if may_have_long_number(raw):
         orjson.loads(without_mark(raw))  # refuses what is beyond a double's range; msgspec would not
     try:
         return _decode_written(raw) if _REWRITTEN.search(raw) is not None else _decode(raw)
