@@ -39,10 +39,10 @@ REPLY_PARTITION = 3
 RELAY_S = 30
 STORED_STEPS = 3
 """Steps after which the state of an order has about 1 KB."""
-_SIGNER = Signer(parse_secret_keys(SECRET_KEY))
+SIGNER = Signer(parse_secret_keys(SECRET_KEY))
 """Signs as the gateway does."""
 _TEMPLATE = 9_999_999_999
-_NOW_MS = 1_760_000_000_000
+NOW_MS = 1_760_000_000_000
 _CODE = "BENCH-ORDER-CODE"
 _SHIPMENT = 4_810_023
 """The samples' shipmentId; every order gets its own, with as many digits."""
@@ -134,7 +134,7 @@ def input_of(number: int, step: tuple[str, str, int], now_ms: int) -> Input:
         )
     key = order_key(CHANNEL, code)
     if kind == "command":
-        envelope = replace(envelope, signature=_SIGNER.sign(envelope.type, key, value) or b"")
+        envelope = replace(envelope, signature=SIGNER.sign(envelope.type, key, value) or b"")
     return Input(key, value, envelope.headers())
 
 
@@ -188,9 +188,9 @@ def _decide(number: int, steps: Iterable[tuple[str, str, int]]) -> tuple[list[Ef
     role.on_assigned(state.partition, state.tables)
     effects: list[Effect] = []
     for offset, step in enumerate(steps):
-        one = input_of(number, step, _NOW_MS)
+        one = input_of(number, step, NOW_MS)
         state.offset = offset
-        record = Record(state.partition, offset, _NOW_MS + offset, one.key, one.value, one.headers)
+        record = Record(state.partition, offset, NOW_MS + offset, one.key, one.value, one.headers)
         effects.extend(role.decide(record, state.tables))
         for table in state.all:
             table.merge()
@@ -220,13 +220,18 @@ def _value(touchpoint: str, kind: str) -> bytes:
         kind=OutcomeKind.DELIVERED,
         status=200,
         body=_renamed(answer),
-        attempt=Attempt(number=1, at_ms=_NOW_MS, took_ms=12.5, status=200),
+        attempt=Attempt(number=1, at_ms=NOW_MS, took_ms=12.5, status=200),
     )
     return outcome.encode()
 
 
+def members_of(touchpoint: str, code: str) -> dict[str, Any]:
+    """Return the sample of a call about one order of this code: the gateway splits a batch into commands."""
+    members: dict[str, Any] = orjson.loads(orjson.dumps(_members(touchpoint)).replace(_CODE.encode(), code.encode()))
+    return members
+
+
 def _members(touchpoint: str) -> dict[str, Any]:
-    """Return the sample for one order: the gateway splits a batch into commands."""
     members: dict[str, Any] = _renamed(sample(touchpoint).members)
     for batch in ("orders", "handoverItems"):
         if batch in members:

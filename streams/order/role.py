@@ -17,7 +17,7 @@ from streams.order.records.encode import EffectEncoder, reply_record
 from streams.order.records.refused_calls import REFUSED
 from streams.order.records.refused_history import RefusedHistory
 from streams.order.records.reply_addresses import ReplyAddresses
-from streams.order.records.stored_entity import STATE, check_is_ours, read_entity
+from streams.order.records.stored_entity import STATE, check_indexes, check_is_ours, read_entity
 from streams.order.records.ticks import Ticker, until_of
 from streams.runtime.following import Following
 from streams.runtime.limits import VALUE_BYTES_MAX
@@ -114,7 +114,10 @@ class OrdersRole(Role):
     def _keep(self, record: Record, state: Table, key: bytes, decided: Decided) -> None:
         """Write the new state. Raises Poison before anything is written."""
         entity = decided.entity if decided.changed and not decided.gone else None
-        raw = encode_entity(entity) if entity is not None else b""
+        raw = b""
+        if entity is not None:
+            check_indexes(entity)
+            raw = encode_entity(entity)
         if len(raw) > VALUE_BYTES_MAX:
             raise too_large(f"a value of {STATE}", raw)
         self._stuck.count(record, decided.effects)

@@ -49,12 +49,17 @@ class _Log:
 _log = _Log()
 
 
+def is_raising() -> bool:
+    """Whether a violation raises, so that checks which cost much are made, too."""
+    return os.environ.get(MODE_VARIABLE) == "raise"
+
+
 def violated(name: str, detail: str) -> None:
     """Counts and logs that the invariant `name` does not hold; raises instead where SLUICE_INVARIANTS=raise.
 
     `name` is one of a few fixed words, for it is a metric's label; `detail` says where, and both values.
     """
     INVARIANT_VIOLATIONS.labels(name).inc()
-    if os.environ.get(MODE_VARIABLE) == "raise":
+    if is_raising():
         raise InvariantError(f"{name}: {detail}")
     _log.violation(name, detail)

@@ -102,8 +102,9 @@ def broken(monkeypatch: pytest.MonkeyPatch, kind: EventKind, handler: Handler) -
 
 def cancelled_without_increff(decision: Decision[Order]) -> Ruling:
     for item in decision.event.body["orderItems"]:
-        line = decision.entity.lines_by_code()[item["orderItemCode"]]
-        line.customer = max(line.customer, item["cancelledQuantity"])
+        order = decision.entity
+        line = order.lines[order.line_index.by_code[item["orderItemCode"]]]
+        order.change_line(line, customer=max(0, item["cancelledQuantity"] - line.customer))
     return APPLIED
 
 
@@ -122,7 +123,7 @@ def packed_at_once(decision: Decision[Order]) -> Ruling:
     """Does not wait for the answer of the marketplace."""
     ruling = pack.pack_order(decision)
     for line in decision.entity.lines:
-        line.packed += 1
+        decision.entity.change_line(line, packed=1)
     return ruling
 
 

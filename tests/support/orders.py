@@ -10,7 +10,8 @@ from typing import Any
 import topics
 from streams.order.machine.decide import Decided, decide
 from streams.order.model.effects import Effect, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
-from streams.order.model.entities import Entity, Manifest, Order, Return, decode_entity, encode_entity
+from streams.order.model.entities import Manifest, Order, Return, decode_entity, encode_entity
+from streams.order.model.entity import Entity
 from streams.order.model.events import Event, EventKind, kind_of_command, kind_of_outcome
 from tests.support.facts import check_facts
 from topics.contract.entities import entity_code, entity_key
@@ -277,6 +278,7 @@ class Story:
         if decided.gone:
             self.entities.pop(event.key, None)
         elif decided.changed and decided.entity is not None:
+            assert not (isinstance(decided.entity, Order) and decided.entity.miscounted())
             self.entities[event.key] = encode_entity(decided.entity)
         for effect in decided.effects:
             if isinstance(effect, RecordAnswer):

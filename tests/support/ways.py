@@ -7,7 +7,7 @@ from copy import copy
 from dataclasses import replace
 from typing import Any
 
-from streams.order.model.entities import Entity
+from streams.order.model.entity import Entity
 from tests.support.orders import (
     Story,
     acknowledgement_body,

@@ -61,30 +61,27 @@ def begin_adopted(decision: Decision[Order]) -> None:
 
 def learn_items(order: Order, items: list[dict[str, Any]]) -> Ruling | None:
     """Add the order items that a cancellation names. None: all of them are lines now."""
-    lines = order.lines_by_code()
     for item in items:
         code, sku = item["orderItemCode"], item["channelSkuCode"]
-        if code in lines:
+        if order.line(code) is not None:
             continue
-        by_sku = lines.pop(sku, None)
+        by_sku = order.line(sku)
         if by_sku is not None and by_sku.sku == sku:
-            _rename(order, by_sku, code)
-            lines[code] = by_sku
+            order.rename_line(by_sku, code)
             continue
         line = _new_line(order, code, sku)
         if isinstance(line, Ruling):
             return line
-        lines[code] = line
     return None
 
 
 def learn_sku(order: Order, sku: str, units: int) -> Ruling | None:
     """Add units of a SKU that a Pack names beyond those that were known. None: done."""
-    line = next((one for one in reversed(order.lines) if one.sku == sku), None) or _new_line(order, sku, sku)
+    same = order.line_index.by_sku.get(sku)
+    line = order.lines[same.positions[-1]] if same is not None else _new_line(order, sku, sku)
     if isinstance(line, Ruling):
         return line
-    line.ordered += units
-    order.touch_line(line)
+    order.change_line(line, ordered=units)
     return None
 
 
@@ -92,14 +89,15 @@ def _new_line(order: Order, code: str, sku: str) -> Line | Ruling:
     if len(order.lines) >= limits.LINES_MAX:
         return refused(f"order {order.code} has {limits.LINES_MAX} items, which is the most")
     line = Line(code, sku, 0)
-    order.lines.append(line)
+    order.add_line(line)
     return line
 
 
 def learn_total(order: Order, line: Line, cancelled: int) -> None:
     """Units that were cancelled had been ordered."""
-    line.ordered = max(line.ordered, line.packed + line.packing + cancelled)
-    order.touch_line(line)
+    more = line.packed + line.packing + cancelled - line.ordered
+    if more > 0:
+        order.change_line(line, ordered=more)
 
 
 def adopt_shipment(
@@ -120,11 +118,18 @@ def adopt_shipment(
 
 def unite(order: Order, shipment: Shipment) -> None:
     """Unite a packed shipment with the one that was adopted without an id under the same code: they are one."""
-    twin = next((one for one in order.shipments if one.number is None and one.code == shipment.code), None)
-    if twin is None or shipment.code is None:
+    same = order.shipment_index.by_code.get(shipment.code, ()) if shipment.code is not None else ()
+    twin = next((one for one in same if one.number is None), None)
+    if twin is None:
         return
-    shipment.state, shipment.awb, shipment.transporter = twin.state, twin.awb, twin.transporter
-    shipment.invoice, shipment.manifest = twin.invoice, twin.manifest
+    order.change_shipment(
+        shipment,
+        state=twin.state,
+        awb=twin.awb,
+        transporter=twin.transporter,
+        invoice=twin.invoice,
+        manifest=twin.manifest,
+    )
     order.remove_shipment(twin)
     for relay in order.relays:
         if relay.data == twin.id:
@@ -134,19 +139,19 @@ def unite(order: Order, shipment: Shipment) -> None:
 
 def complete_lines(order: Order, items: list[dict[str, Any]]) -> None:
     """The Create came at last: its items are the order's lines, with what was learned of each."""
-    known = order.lines_by_code()
-    order.lines = []
-    order.touch_all_lines()
+    known = {line.code: line for line in order.lines}
+    lines: list[Line] = []
     for item in items:
         line = known.pop(item["orderItemCode"], None) or Line(item["orderItemCode"], item["channelSkuCode"], 0)
         line.sku, line.ordered = item["channelSkuCode"], item["quantity"]
-        order.lines.append(line)
+        lines.append(line)
+    order.set_lines(lines)
     for line in known.values():
-        same = [one for one in order.lines if one.sku == line.sku] if line.code == line.sku else []
-        if same:
-            _divide(order, line, same)
+        same = order.line_index.by_sku.get(line.sku) if line.code == line.sku else None
+        if same is not None:
+            _divide(order, line, [order.lines[position] for position in same.positions])
         else:
-            order.lines.append(line)
+            order.add_line(line)
     for line in order.lines:
         # Increff knows the order better than a Create that came late: units packed or cancelled had been ordered.
         learn_total(order, line, line.cancelled)
@@ -154,37 +159,29 @@ def complete_lines(order: Order, items: list[dict[str, Any]]) -> None:
 
 def _divide(order: Order, line: Line, same: list[Line]) -> None:
     """Give the units of a line that had only its SKU to the order items of that SKU, in their order."""
-    for shipment in order.shipments:
+    first, last = 0, len(same) - 1
+    for shipment in order.shipment_index.holding(line.code):
         items: list[tuple[str, str, int]] = []
         for code, sku, quantity in shipment.items:
+            if code != line.code:
+                items.append((code, sku, quantity))
+                continue
             units = quantity
-            for one in same if code == line.code else ():
-                part = units if one is same[-1] else min(units, max(0, one.free))
+            while units:
+                one = same[first]
+                part = units if first == last else min(units, max(0, one.free))
                 units -= part
-                if part == 0:
-                    continue
-                if shipment.state == ShipmentState.PACKING:
-                    one.packing += part
-                else:
-                    one.packed += part
-                items.append((one.code, sku, part))
-            if units:
-                items.append((code, sku, units))
-        shipment.items = items
-        order.touch_shipment(shipment)
-
-
-def _rename(order: Order, line: Line, code: str) -> None:
-    """Give a line that had its SKU for a code its own code."""
-    old, line.code = line.code, code
-    order.touch_line(line)
-    for shipment in order.shipments:
-        shipment.items = [(code if item == old else item, sku, units) for item, sku, units in shipment.items]
-        order.touch_shipment(shipment)
+                if part:
+                    packing = part if shipment.state == ShipmentState.PACKING else 0
+                    order.change_line(one, packing=packing, packed=part - packing)
+                    items.append((one.code, sku, part))
+                if units:
+                    first += 1  # it has no free units any more
+        order.change_shipment(shipment, items=items)
 
 
 def _number(order: Order, shipment_id: Any) -> int:
     text = str(shipment_id)
     if text.isdecimal() and order.shipment(int(text)) is None:
         return int(text)
-    return min([UNNUMBERED, *(shipment.id - 1 for shipment in order.shipments)])
+    return min((UNNUMBERED + 1, *order.shipment_index.by_id)) - 1

@@ -34,9 +34,8 @@ def seller_cancel(decision: Decision[Order]) -> Ruling:
     if order.open_ended:
         _learn_totals(order, body)
     changes: list[tuple[Line, int, int]] = []
-    lines = order.lines_by_code()
     for item in body["orderItems"]:
-        line = lines[item["orderItemCode"]]
+        line = _line(order, item)
         customer, total = _totals(line, item)
         ruling = _possible(line, total)
         if ruling is not None:
@@ -50,9 +49,7 @@ def seller_cancel(decision: Decision[Order]) -> Ruling:
             changes.append((line, customer, total - customer))
     if not changes:
         return DUPLICATE
-    for line, customer, seller in changes:
-        line.customer, line.seller = customer, seller
-        order.touch_line(line)
+    _cancel(order, changes)
     decision.deliver(SELLER, with_location(order, body))
     decision.fact("seller-cancelled", *_about(order, changes))
     settle_order(decision)
@@ -85,9 +82,8 @@ def customer_cancel_taken(decision: Decision[Order]) -> Ruling:
         revive_order(decision)
     changes: list[tuple[Line, int, int]] = []
     crossed: list[tuple[Line, int]] = []
-    lines = order.lines_by_code()
     for code, quantity in relay.data.items():
-        line = lines.get(code)
+        line = order.line(code)
         if line is None or quantity <= line.customer:
             continue
         if order.open_ended:
@@ -98,9 +94,7 @@ def customer_cancel_taken(decision: Decision[Order]) -> Ruling:
         customer = min(quantity, room)
         # A seller's total that came meanwhile may have counted the same units: no unit is cancelled twice.
         changes.append((line, customer, min(line.seller, room - customer)))
-    for line, customer, seller in changes:
-        line.customer, line.seller = customer, seller
-        order.touch_line(line)
+    _cancel(order, changes)
     decision.pass_on(relay)
     if crossed:
         # Increff counts units as cancelled that are packed here, or out in a Pack.
@@ -128,17 +122,20 @@ def customer_cancel_failed(decision: Decision[Order]) -> Ruling:
     return APPLIED
 
 
-def contended_units(decision: Decision[Order]) -> dict[str, int]:
-    """Units per line that customer cancellations, still out for their answer, would take."""
-    units: dict[str, int] = {}
-    asking = [relay for relay in decision.awaited() if relay.touchpoint == CUSTOMER.name]
-    lines = decision.entity.lines_by_code() if asking else {}
-    for relay in asking:
-        for code, quantity in relay.data.items():
-            line = lines.get(code)
-            if line is not None and quantity > line.customer:
-                units[code] = max(units.get(code, 0), quantity - line.customer)
-    return units
+class Contended:
+    """Units that customer cancellations, still out for their answer, would take of each line."""
+
+    __slots__ = ("_asked", "_order")
+
+    def __init__(self, decision: Decision[Order]) -> None:
+        self._order = decision.entity
+        self._asked: list[dict[str, int]] = [
+            relay.data for relay in decision.awaited() if relay.touchpoint == CUSTOMER.name
+        ]
+
+    def units(self, line: Line) -> int:
+        wanted = max((asked.get(line.code, 0) for asked in self._asked), default=0)
+        return max(0, wanted - line.customer)
 
 
 def _unknown_item(order: Order, body: dict[str, Any]) -> Ruling | None:
@@ -146,10 +143,9 @@ def _unknown_item(order: Order, body: dict[str, Any]) -> Ruling | None:
     unknown = learn_items(order, body["orderItems"]) if order.open_ended else None
     if unknown is not None:
         return unknown
-    lines = order.lines_by_code()
     for item in body["orderItems"]:
         code, sku = item["orderItemCode"], item["channelSkuCode"]
-        line = lines.get(code)
+        line = order.line(code)
         if line is None:
             return refused(f"order {order.code} has no orderItemCode {code}")
         if line.sku != sku:
@@ -158,9 +154,19 @@ def _unknown_item(order: Order, body: dict[str, Any]) -> Ruling | None:
 
 
 def _learn_totals(order: Order, body: dict[str, Any]) -> None:
-    lines = order.lines_by_code()
     for item in body["orderItems"]:
-        learn_total(order, lines[item["orderItemCode"]], item["cancelledQuantity"])
+        learn_total(order, _line(order, item), item["cancelledQuantity"])
+
+
+def _line(order: Order, item: dict[str, Any]) -> Line:
+    """The line of an item that the order is known to have."""
+    return order.lines[order.line_index.by_code[item["orderItemCode"]]]
+
+
+def _cancel(order: Order, changes: list[tuple[Line, int, int]]) -> None:
+    """Note cancelled units: the customer's and the seller's of each line."""
+    for line, customer, seller in changes:
+        order.change_line(line, customer=customer - line.customer, seller=seller - line.seller)
 
 
 def _customers(item: dict[str, Any]) -> int | None:
@@ -175,9 +181,8 @@ def _customers(item: dict[str, Any]) -> int | None:
 def _customer_ruling(order: Order, wanted: dict[str, int]) -> Ruling | None:
     """The ruling that needs no answer of Increff; None when Increff has to be asked."""
     news = False
-    lines = order.lines_by_code()
     for code, quantity in wanted.items():
-        line = lines[code]
+        line = order.lines[order.line_index.by_code[code]]
         if quantity <= line.customer:
             continue
         if quantity > line.ordered - line.packed - line.seller and not order.open_ended:

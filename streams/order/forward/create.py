@@ -22,11 +22,10 @@ from streams.order.model.decision import (
     refused,
 )
 from streams.order.model.entities import Order
-from streams.order.model.events import Event
+from streams.order.model.events import Event, note_said
 from streams.order.model.meaning import mean_the_same
 from streams.order.model.parts import Line
 from streams.order.model.refusals import remembered_refusal
-from streams.order.model.said import note_said
 from streams.order.model.states import OrderState
 from topics.contract.touchpoints import BY_NAME
 
@@ -290,10 +289,9 @@ def _submit(decision: Decision[Order]) -> Ruling:
         created = {name: value for name, value in _present(body).items() if name != "onHold"}
         order.properties = {"orderStatus": _NEW_STATUS, **created, **order.properties}
     else:
-        order.lines = [
-            Line(item["orderItemCode"], item["channelSkuCode"], item["quantity"]) for item in body["orderItems"]
-        ]
-        order.touch_all_lines()
+        order.set_lines(
+            [Line(item["orderItemCode"], item["channelSkuCode"], item["quantity"]) for item in body["orderItems"]]
+        )
         order.properties = {"orderStatus": _NEW_STATUS, **_present(body)}
         order.held = bool(body.get("onHold"))
         order.holds, order.hold_crossed = [], False

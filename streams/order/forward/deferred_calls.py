@@ -7,11 +7,11 @@ Each such call waits within its caller's deadline.
 from __future__ import annotations
 
 from streams.order.model import limits
-from streams.order.model.call_notes import refusal_of
 from streams.order.model.decision import PENDING, Decision, Ruling, failed
 from streams.order.model.entities import Order
 from streams.order.model.events import Event, EventKind
 from streams.order.model.parts import DeferredCall
+from streams.order.model.refusals import refusal_of
 from topics.contract.touchpoints import BY_NAME
 
 NOT_IN_TIME = "the answer that this call waits for did not come in time; a repeat is safe"

@@ -52,7 +52,7 @@ def keep_early(decision: Decision[Order], ruling: Ruling) -> Ruling:
     same = _same(order, event)
     if same is not None:
         return _kept_ruling(ruling.message, same)
-    if order.state != OrderState.EXPECTED and not any(line.open for line in order.lines):
+    if order.state != OrderState.EXPECTED and not order.line_index.open:
         return ruling  # no Pack can follow
     size = _size(event)
     if (

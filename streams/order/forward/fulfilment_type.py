@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.order.forward.cancel import SELLER, cancelled_units, contended_units
+from streams.order.forward.cancel import SELLER, Contended, cancelled_units
 from streams.order.forward.progress import order_context, settle_order, with_location
 from streams.order.model.decision import Decision, Ruling, refused
 from streams.order.model.entities import Order
 from streams.order.model.parts import Line
-from streams.order.model.states import ShipmentState
 
 SINGLE = "SINGLE_SHIPMENT_PARTIAL"
 BLOCK = "BLOCK_COMPLETE"
@@ -22,7 +21,10 @@ BLOCK = "BLOCK_COMPLETE"
 
 def one_too_many(order: Order, body: dict[str, Any]) -> Ruling | None:
     """The refusal of a second shipment where one of the two must be the only one; None when it is allowed."""
-    single = body.get("fulfillmentType") == SINGLE
+    single, index = body.get("fulfillmentType") == SINGLE, order.shipment_index
+    singles = index.at_place if single else index.singles_at
+    if not singles or (order.split and body["locationCode"] not in singles):
+        return None
     for shipment in order.shipments:
         same_place = not order.split or shipment.location == body["locationCode"]
         if same_place and (single or shipment.single):
@@ -41,9 +43,12 @@ def leaves_open(decision: Decision[Order], allotted: list[tuple[Line, int]]) -> 
     order = decision.entity
     if order.split or order.open_ended or decision.event.body.get("fulfillmentType") != BLOCK:
         return None
-    contended = contended_units(decision)
+    contended = Contended(decision)
     packed = {line.code: units for line, units in allotted}
-    rest = [(line.code, line.free - packed.get(line.code, 0) - contended.get(line.code, 0)) for line in order.lines]
+    if all(units == line.free for line, units in allotted) and len(allotted) == len(order.line_index.free):
+        return None
+    free = [order.lines[position] for position in sorted(order.line_index.free)]
+    rest = [(line.code, line.free - packed.get(line.code, 0) - contended.units(line)) for line in free]
     left = [(code, units) for code, units in rest if units > 0]
     if not left:
         return None
@@ -62,20 +67,16 @@ def close_rest(decision: Decision[Order]) -> None:
     Units that a customer cancellation asks for wait for its answer: they become the customer's, or are closed then.
     """
     order = decision.entity
-    if (
-        order.split
-        or order.open_ended
-        or not any(one.single and one.state != ShipmentState.PACKING for one in order.shipments)
-    ):
+    if order.split or order.open_ended or not order.shipment_index.packed_singles or not order.line_index.free:
         return
-    contended = contended_units(decision)
-    rest = [(line, line.free - contended.get(line.code, 0)) for line in order.lines]
+    contended = Contended(decision)
+    free = [order.lines[position] for position in sorted(order.line_index.free)]
+    rest = [(line, line.free - contended.units(line)) for line in free]
     rest = [(line, units) for line, units in rest if units > 0]
     if not rest or not order.has_room():
         return
     for line, units in rest:
-        line.seller += units
-        order.touch_line(line)
+        order.change_line(line, seller=units)
     items = [
         {
             "channelSkuCode": line.sku,

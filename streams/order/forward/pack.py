@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streams.order.forward.adopt import learn_sku, unite
-from streams.order.forward.cancel import contended_units
+from streams.order.forward.cancel import Contended
 from streams.order.forward.fulfilment_type import SINGLE, leaves_open, one_too_many
 from streams.order.forward.location import misplaced
 from streams.order.forward.progress import order_context, reach_milestone, settle_order, shipment_context, shipment_name
@@ -11,6 +11,7 @@ from streams.order.model import limits
 from streams.order.model.canonical import digest, matches
 from streams.order.model.decision import APPLIED, DUPLICATE, Decision, Ruling, failed, refused
 from streams.order.model.entities import Order
+from streams.order.model.order_index import SkuLines
 from streams.order.model.parts import Line, Relay, Shipment
 from streams.order.model.states import ShipmentState
 from topics.contract.leniency import as_text
@@ -40,8 +41,7 @@ def pack_order(decision: Decision[Order]) -> Ruling:
     if ruling.verdict is not None:
         return ruling
     for line, units in allotted:
-        line.packing += units
-        order.touch_line(line)
+        order.change_line(line, packing=units)
     order.add_shipment(
         Shipment(
             shipment_id,
@@ -63,18 +63,13 @@ def pack_taken(decision: Decision[Order]) -> Ruling:
         return DUPLICATE
     relay, shipment = found
     body = outcome.body if isinstance(outcome.body, dict) else {}
-    shipment.state = ShipmentState.PACKED
     # Without a code of the marketplace's own, later calls find the shipment by its id (see shipments.find_shipment).
-    shipment.code = as_text(body.get("shipmentCode")) or None
-    order.touch_shipment(shipment)
+    order.change_shipment(shipment, state=ShipmentState.PACKED, code=as_text(body.get("shipmentCode")) or None)
     unite(order, shipment)
-    lines = order.lines_by_code()
     for item_code, _, units in shipment.items:
-        line = lines.get(item_code)
+        line = order.line(item_code)
         if line is not None:
-            line.packing -= units
-            line.packed += units
-            order.touch_line(line)
+            order.change_line(line, packing=-units, packed=units)
     reach_milestone(order, "packed", decision.now_ms)
     decision.record_answer(relay)
     decision.pass_on(relay)
@@ -91,12 +86,10 @@ def pack_failed(decision: Decision[Order]) -> Ruling:
         return DUPLICATE
     relay, shipment = found
     order.remove_shipment(shipment)
-    lines = order.lines_by_code()
     for item_code, _, units in shipment.items:
-        line = lines.get(item_code)
+        line = order.line(item_code)
         if line is not None:
-            line.packing -= units
-            order.touch_line(line)
+            order.change_line(line, packing=-units)
     decision.pass_on_failure(relay)
     status = {"status": outcome.status}
     decision.fact(
@@ -144,45 +137,67 @@ def _repeat_pack(decision: Decision[Order], shipment: Shipment) -> Ruling:
 def _allot(decision: Decision[Order]) -> list[tuple[Line, int]] | Ruling:
     """Allot the units of a Pack to the order's lines: a Pack names SKUs, and two lines may have one SKU."""
     order = decision.entity
-    contended = contended_units(decision)
+    contended = Contended(decision)
     unknown = _learn_skus(decision, contended) if order.open_ended else None
     if unknown is not None:
         return unknown
-    left = {line.code: max(0, line.free - contended.get(line.code, 0)) for line in order.lines}
-    by_sku: dict[str, list[Line]] = {}
-    for line in order.lines:
-        by_sku.setdefault(line.sku, []).append(line)
-    allotted: dict[str, int] = {}
+    allotments: dict[str, _Allotment] = {}
     for item in decision.event.body["shipmentItems"]:
         sku, wanted = item["channelSkuCode"], item["quantityToPack"]
-        lines = by_sku.get(sku)
-        if not lines:
-            return refused(f"order {order.code} has no item with channelSkuCode {sku}")
-        open_units = sum(line.free - allotted.get(line.code, 0) for line in lines)
-        if wanted > open_units:
-            return refused(f"{wanted} of {sku} cannot be packed: {open_units} open in order {order.code}")
-        if wanted > sum(left[line.code] for line in lines):
+        allotment = allotments.get(sku)
+        if allotment is None:
+            same = order.line_index.by_sku.get(sku)
+            if same is None:
+                return refused(f"order {order.code} has no item with channelSkuCode {sku}")
+            allotment = allotments[sku] = _Allotment(order.lines, same, contended)
+        if wanted > allotment.open_units:
+            return refused(f"{wanted} of {sku} cannot be packed: {allotment.open_units} open in order {order.code}")
+        if not allotment.take(wanted):
             return _contended(sku)
-        for line in lines:
-            units = min(wanted, left[line.code])
+    taken = [one for allotment in allotments.values() for one in allotment.taken.items()]
+    return [(order.lines[position], units) for position, units in sorted(taken)]
+
+
+class _Allotment:
+    """Units of one SKU, taken from its lines in their order."""
+
+    __slots__ = ("_at", "_contended", "_lines", "_same", "open_units", "taken")
+
+    def __init__(self, lines: list[Line], same: SkuLines, contended: Contended) -> None:
+        self._lines, self._same, self._contended = lines, same, contended
+        self._at = same.skip_taken(lines)
+        """Index in the SKU's lines before which nothing is left to take."""
+        self.open_units = same.free
+        self.taken: dict[int, int] = {}
+        """Units by the place of their line."""
+
+    def take(self, wanted: int) -> bool:
+        """Take units. False when customer cancellations leave too few: then nothing of it counts."""
+        positions = self._same.positions
+        self.open_units -= wanted
+        while wanted > 0 and self._at < len(positions):
+            position = positions[self._at]
+            line, taken = self._lines[position], self.taken.get(position, 0)
+            units = min(wanted, line.free - self._contended.units(line) - taken)
             if units > 0:
-                left[line.code] -= units
                 wanted -= units
-                allotted[line.code] = allotted.get(line.code, 0) + units
-    return [(line, allotted[line.code]) for line in order.lines if line.code in allotted]
+                self.taken[position] = taken + units
+            if wanted > 0:
+                self._at += 1
+        return wanted <= 0
 
 
-def _learn_skus(decision: Decision[Order], contended: dict[str, int]) -> Ruling | None:
+def _learn_skus(decision: Decision[Order], contended: Contended) -> Ruling | None:
     """An adopted order has the units that are packed of it; units that a customer is cancelling add none."""
     order = decision.entity
     wanted: dict[str, int] = {}
     for item in decision.event.body["shipmentItems"]:
         wanted[item["channelSkuCode"]] = wanted.get(item["channelSkuCode"], 0) + item["quantityToPack"]
     for sku, units in wanted.items():
-        lines = [line for line in order.lines if line.sku == sku]
-        more = units - sum(line.free for line in lines)
+        same = order.line_index.by_sku.get(sku)
+        more = units - (same.free if same is not None else 0)
         if more > 0:
-            if any(line.code in contended for line in lines):
+            if same is not None and any(contended.units(order.lines[position]) for position in same.positions):
                 return _contended(sku)
             unknown = learn_sku(order, sku, more)
             if unknown is not None:

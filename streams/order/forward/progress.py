@@ -8,7 +8,7 @@ from streams.order.model import limits
 from streams.order.model.decision import Decision
 from streams.order.model.entities import Order
 from streams.order.model.parts import Shipment
-from streams.order.model.states import SHIPMENT_RANK, OrderState, ShipmentState
+from streams.order.model.states import OrderState, ShipmentState
 
 _OF_SHIPMENT = {
     ShipmentState.PACKED: OrderState.PACKED,
@@ -25,11 +25,11 @@ def state_of(order: Order) -> OrderState:
         return OrderState.REJECTED
     if "delivered" in order.milestones:
         return OrderState.DELIVERED
-    if not may_have_more(order) and all(line.cancelled == line.ordered for line in order.lines):
+    if not may_have_more(order) and not order.line_index.kept:
         return OrderState.CANCELLED
-    furthest = max((SHIPMENT_RANK[shipment.state] for shipment in order.shipments), default=0)
-    if furthest > 0:
-        return OrderState.HANDED_OVER if _all_left(order) else _OF_SHIPMENT[list(ShipmentState)[furthest]]
+    furthest = order.shipment_index.furthest() if order.shipments else ShipmentState.PACKING
+    if furthest != ShipmentState.PACKING:
+        return OrderState.HANDED_OVER if _all_left(order) else _OF_SHIPMENT[furthest]
     if order.held:
         return OrderState.HELD
     if order.acknowledged:
@@ -103,8 +103,8 @@ def with_location(order: Order, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _all_left(order: Order) -> bool:
-    left = all(shipment.state == ShipmentState.HANDED_OVER for shipment in order.shipments)
-    return left and (_holds_unknown(order) or not any(line.open for line in order.lines))
+    left = order.shipment_index.handed_over == len(order.shipments)
+    return left and (_holds_unknown(order) or not order.line_index.open)
 
 
 def may_have_more(order: Order) -> bool:
@@ -114,4 +114,4 @@ def may_have_more(order: Order) -> bool:
 
 def _holds_unknown(order: Order) -> bool:
     """Whether a shipment was packed before Sluice saw the order, so that its items are not known."""
-    return order.adopted and any(not shipment.items for shipment in order.shipments)
+    return order.adopted and bool(order.shipment_index.unknown)

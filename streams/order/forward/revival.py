@@ -50,4 +50,4 @@ def revive_order(decision: Decision[Order]) -> None:
 def is_known_at_increff(order: Order) -> bool:
     """Whether Increff has named the order already, so that it cannot have refused it."""
     named = order.shipments or order.acknowledged or order.early or "submitted" in order.milestones
-    return bool(named) or any(line.cancelled for line in order.lines)
+    return bool(named) or order.line_index.cancelled > 0

@@ -35,15 +35,15 @@ def get_label(decision: Decision[Order]) -> Ruling:
 
 def invoice_taken(decision: Decision[Order]) -> Ruling:
     """The marketplace's invoice is in."""
+    order = decision.entity
     shipment, body = _answered(decision)
     if shipment is None:
         return DUPLICATE
     code = as_text(body.get("invoiceCode")) or None
     if code is not None and code != shipment.invoice:
-        shipment.invoice = code
-        decision.entity.touch_shipment(shipment)
-        data = {"invoiceCode": shipment.invoice}
-        decision.fact("invoice-issued", *_about(decision.entity, shipment, data))
+        order.change_shipment(shipment, invoice=code)
+        data = {"invoiceCode": code}
+        decision.fact("invoice-issued", *_about(order, shipment, data))
     return APPLIED
 
 
@@ -53,11 +53,10 @@ def label_taken(decision: Decision[Order]) -> Ruling:
     shipment, body = _answered(decision)
     if shipment is None:
         return DUPLICATE
-    order.touch_shipment(shipment)
     known = (shipment.awb, shipment.transporter)
-    shipment.awb = as_text(body.get("awbNumber")) or shipment.awb
-    shipment.transporter = as_text(body.get("transporter")) or shipment.transporter
-    advanced = _advance(shipment, ShipmentState.LABELLED)
+    awb, transporter = as_text(body.get("awbNumber")), as_text(body.get("transporter"))
+    order.change_shipment(shipment, awb=awb or None, transporter=transporter or None)
+    advanced = _advance(order, shipment, ShipmentState.LABELLED)
     if not advanced and known == (shipment.awb, shipment.transporter):
         return APPLIED
     reach_milestone(order, "labelled", decision.now_ms)
@@ -85,12 +84,10 @@ def shipment_manifested(decision: Decision[Order]) -> Ruling:
         return early(_no_shipment(order, body))
     manifest = body.get("manifestCode") or body.get("manifestId")
     # A handover may overtake this: the shipment is further then, and its manifest is still news.
-    if not _advance(shipment, ShipmentState.MANIFESTED) and shipment.manifest == manifest:
+    if not _advance(order, shipment, ShipmentState.MANIFESTED) and shipment.manifest == manifest:
         return DUPLICATE
-    order.touch_shipment(shipment)
-    shipment.manifest = manifest
-    shipment.awb = shipment.awb or body.get("awbNumber")
-    shipment.transporter = shipment.transporter or body.get("transporter")
+    awb, transporter = shipment.awb or body.get("awbNumber"), shipment.transporter or body.get("transporter")
+    order.change_shipment(shipment, awb=awb, transporter=transporter, manifest=manifest)
     reach_milestone(order, "manifested", decision.now_ms)
     settle_order(decision)
     data = {"manifestCode": shipment.manifest, "awbNumber": shipment.awb, "transporter": shipment.transporter}
@@ -104,21 +101,20 @@ def hand_over(decision: Decision[Order]) -> Ruling:
     wrong = misplaced(order, body.get("locationCode"))
     if wrong is not None:
         return wrong
-    shipments: list[Shipment] = []
+    shipments: dict[int, Shipment] = {}
     for item in body["handoverItems"]:
         code = item.get("shipmentCode")
         shipment = find_shipment(order, code, None) or _adopted(decision, code, body["locationCode"])
         if shipment is None:
             return early(_no_shipment(order, item))
-        if shipment.state != ShipmentState.HANDED_OVER and shipment not in shipments:
-            shipments.append(shipment)
+        if shipment.state != ShipmentState.HANDED_OVER:
+            shipments[shipment.id] = shipment
     if not shipments:
         return DUPLICATE
-    for shipment in shipments:
-        _advance(shipment, ShipmentState.HANDED_OVER)
-        order.touch_shipment(shipment)
+    for shipment in shipments.values():
+        _advance(order, shipment, ShipmentState.HANDED_OVER)
     decision.deliver(HANDOVER, body)
-    for shipment in shipments:
+    for shipment in shipments.values():
         decision.fact("shipment-handed-over", *_about(order, shipment, {}))
     settle_order(decision)
     return APPLIED
@@ -137,15 +133,14 @@ def find_shipment(order: Order, code: Any, shipment_id: Any) -> Shipment | None:
     The contract does not document Pack's answer. When it brought no code, callers may give the id in the code's place;
     and if only one shipment has no code, any unknown code must mean that one.
     """
-    packed = [shipment for shipment in order.shipments if shipment.state != ShipmentState.PACKING]
-    for shipment in packed:
-        if shipment.code is not None and shipment.code == str(code):
-            return shipment
-    for shipment in packed:
-        if str(shipment.id) in (str(shipment_id), str(code)):
-            return shipment
-    nameless = [shipment for shipment in packed if shipment.code is None]
-    return nameless[0] if len(nameless) == 1 and shipment_id is None else None
+    index = order.shipment_index
+    same = index.by_code.get(str(code))
+    if same is not None:
+        return same[0]
+    named = index.first(index.packed_by_id(str(shipment_id)), index.packed_by_id(str(code)))
+    if named is not None:
+        return named
+    return next(iter(index.nameless.values())) if len(index.nameless) == 1 and shipment_id is None else None
 
 
 def _adopted(decision: Decision[Order], code: Any, location: str | None) -> Shipment | None:
@@ -208,11 +203,11 @@ def _answered(decision: Decision[Order]) -> tuple[Shipment | None, dict[str, Any
     return shipment, outcome.body if isinstance(outcome.body, dict) else {}
 
 
-def _advance(shipment: Shipment, state: ShipmentState) -> bool:
+def _advance(order: Order, shipment: Shipment, state: ShipmentState) -> bool:
     """Shipments only go forward."""
     if SHIPMENT_RANK[shipment.state] >= SHIPMENT_RANK[state]:
         return False
-    shipment.state = state
+    order.change_shipment(shipment, state=state)
     return True
 
 
@@ -223,7 +218,7 @@ def _is_packing(decision: Decision[Order]) -> bool:
 
 def _no_shipment(order: Order, item: dict[str, Any]) -> str:
     code = item.get("shipmentCode")
-    if any(shipment.state == ShipmentState.PACKING for shipment in order.shipments):
+    if order.shipment_index.has_packing:
         return f"order {order.code} has no packed shipment {code} yet: a Pack is out for an answer"
     return f"order {order.code} has no shipment {code}: it was not packed"
 

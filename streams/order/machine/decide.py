@@ -13,7 +13,6 @@ from streams.order.machine.outcomes import entity_context, note_outcome
 from streams.order.machine.resubmit import preview
 from streams.order.machine.transitions import MAKERS, TABLES, absent
 from streams.order.model import limits
-from streams.order.model.call_notes import refusal_of
 from streams.order.model.canonical import id_digest, matches
 from streams.order.model.decision import (
     DUPLICATE,
@@ -29,8 +28,10 @@ from streams.order.model.decision import (
     reply_of,
 )
 from streams.order.model.effects import Effect
-from streams.order.model.entities import Entity, Order, Return, decode_entity, encode_entity
+from streams.order.model.entities import Order, Return, decode_entity, encode_entity
+from streams.order.model.entity import Entity
 from streams.order.model.events import OUTCOMES, Event, EventKind
+from streams.order.model.refusals import refusal_of
 from streams.order.model.states import NOT_ADMITTED, OrderState
 from streams.order.records.document import document
 from streams.order.returns import claims, returns

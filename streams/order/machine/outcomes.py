@@ -8,7 +8,8 @@ from streams.order.forward.create import UPDATE, property_update_failed, propert
 from streams.order.forward.progress import order_context, settle_order
 from streams.order.model import limits
 from streams.order.model.decision import APPLIED, Decision, Ruling, destination_of
-from streams.order.model.entities import Entity, Order, Return
+from streams.order.model.entities import Order, Return
+from streams.order.model.entity import Entity
 from streams.order.model.parts import Delivery
 from streams.order.model.states import OrderState, ReturnState
 from topics.contract.touchpoints import BY_NAME

@@ -13,7 +13,8 @@ from typing import Any
 from streams.order.forward import cancel, create, shipments
 from streams.order.machine.outcomes import entity_context
 from streams.order.model.decision import APPLIED, DUPLICATE, NO_ROOM, Decision, NoRoomError, Ruling, failed, refused
-from streams.order.model.entities import Entity, Order, Return, decode_entity, encode_entity
+from streams.order.model.entities import Order, Return, decode_entity, encode_entity
+from streams.order.model.entity import Entity
 from streams.order.model.events import Event
 from streams.order.model.parts import RESUBMITTED, Delivery
 from streams.order.model.states import ALIVE, ARRIVED, COMING, OrderState, ReturnState

@@ -14,7 +14,8 @@ from streams.order.forward import adopt, cancel, create, early_events, pack, rev
 from streams.order.machine import outcomes, resubmit
 from streams.order.manifests import manifests
 from streams.order.model.decision import AnswerLookup, Decision, Ruling, early, refused
-from streams.order.model.entities import Entity, Manifest, Order, Return
+from streams.order.model.entities import Manifest, Order, Return
+from streams.order.model.entity import Entity
 from streams.order.model.events import Event, EventKind
 from streams.order.model.states import (
     ALIVE,

@@ -15,7 +15,8 @@ from streams.order.forward import early_events
 from streams.order.forward.progress import may_have_more, order_context
 from streams.order.model import limits
 from streams.order.model.decision import Decision
-from streams.order.model.entities import Entity, Manifest, Order, Return
+from streams.order.model.entities import Manifest, Order, Return
+from streams.order.model.entity import Entity
 from streams.order.model.events import EventKind
 from streams.order.model.parts import Shipment
 from streams.order.model.states import ENDED, IN_WAREHOUSE, ManifestState, OrderState, ReturnState, ShipmentState
@@ -33,7 +34,6 @@ STEPS = (SUBMIT, ACKNOWLEDGE, PACK, HAND_OVER, DISPATCH)
 _WAITS_FOR_NOTHING = frozenset({*ENDED, OrderState.EXPECTED})
 _RECEIVED, _HELD = OrderState.RECEIVED, OrderState.HELD
 _SUBMITTED, _ACKNOWLEDGED = OrderState.SUBMITTED, OrderState.ACKNOWLEDGED
-_GONE = ShipmentState.HANDED_OVER
 """Names of their own, because the look-up of an enumeration's member is slow and every event needs some."""
 _LEFT = (ShipmentState.PACKING, ShipmentState.HANDED_OVER)
 """States of a shipment that does not wait for its handover: not packed yet, or gone."""
@@ -152,16 +152,9 @@ def _is_over(entity: Entity, policy: Policy) -> bool:
 
 def _is_to_leave(order: Order, policy: Policy) -> bool:
     """Whether a unit is neither gone nor cancelled. Without handovers, packed is the last that the channel reports."""
-    if not order.shipments or _has_open(order):
+    if not order.shipments or order.line_index.open:
         return True
-    return policy.handover and any(one.state != _GONE for one in order.shipments)
-
-
-def _has_open(order: Order) -> bool:
-    for line in order.lines:  # noqa: SIM110 - a generator takes twice as long, and every event asks
-        if line.open:
-            return True
-    return False
+    return policy.handover and order.shipment_index.handed_over < len(order.shipments)
 
 
 def _near_ms(order: Order, near_ms: int) -> int:
@@ -192,7 +185,7 @@ def _waits(order: Order) -> list[str]:
         keys.append(SUBMIT)  # Increff must learn of a hold, too
     elif state == _SUBMITTED:
         keys.append(ACKNOWLEDGE)
-    elif state == _ACKNOWLEDGED or (state in IN_WAREHOUSE and not order.held and _has_open(order)):
+    elif state == _ACKNOWLEDGED or (state in IN_WAREHOUSE and not order.held and order.line_index.open):
         keys.append(PACK)
     return keys
 

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from streams.order.model import limits
 from streams.order.model.canonical import call_digest, digest, id_digest, is_former_call
 from streams.order.model.effects import Effect, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
-from streams.order.model.entities import Entity, request_id
+from streams.order.model.entity import Entity, request_id
 from streams.order.model.events import Event, EventKind, kept_members, kind_of_command
 from streams.order.model.parts import RESUBMITTED, Delivery, NotedFact, Relay, Waiter
 from topics.contract.definition import AtDeadline, Direction, Repeat, Touchpoint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -11,6 +12,7 @@ from topics.contract.leniency import normalised, own_members
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import Outcome, OutcomeKind
 from topics.records.verdicts import Address
+from topics.records.word import CLOCKS_APART_MS
 from topics.values import named_value
 
 
@@ -177,3 +179,14 @@ def kind_of_outcome(outcome: Outcome) -> EventKind:
     if outcome.kind is OutcomeKind.REFUSED and outcome.touchpoint == "add-return-order-items":
         return E.ITEMS_REFUSED
     return _FAILED.get(outcome.touchpoint, E.NOTICE_FAILED)
+
+
+def note_said(said: dict[str, int], event: Event, names: Iterable[str]) -> list[str]:
+    """Note in `said` from when the event's word on each of these properties is: an older word changes nothing that a
+    newer one said. Returns the names of those on which a newer word is known."""
+    if not event.said_ms:
+        return []
+    named = [name for name in names if event.body.get(name) is not None]
+    older = [name for name in named if said.get(name, 0) - event.said_ms > CLOCKS_APART_MS]
+    said.update({name: max(event.said_ms, said.get(name, 0)) for name in named if name not in older})
+    return older

@@ -1,4 +1,4 @@
-"""What a decision changes of an entity's lists: only that is written (streams/order/storage).
+"""Notes of what a decision changes of an entity's lists: only that is written (streams/order/storage).
 
 Whatever else an entity has is compared as a whole when it is written. The lists are long, so a change of an entry in
 place must be noted here, by the methods of the entities. Tests decode what was written and compare it

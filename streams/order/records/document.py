@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.order.model.entities import Entity, Manifest, Order, Return
+from streams.order.model.entities import Manifest, Order, Return
+from streams.order.model.entity import Entity
 from streams.order.model.parts import Claim, Delivery, Line, Shipment
 from streams.order.returns.items import quantities
 

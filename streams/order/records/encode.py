@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from streams.order.model import effects
 from streams.order.model.effects import NoteRefusal, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
-from streams.order.model.entities import Entity
+from streams.order.model.entity import Entity
 from streams.runtime.role import Effect
 from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from streams.order.model.entities import Entity, Order, Return, StateError, decode_entity
+from streams.order.model.entities import Order, Return, StateError, decode_entity
+from streams.order.model.entity import Entity
 from streams.order.model.parts import DeferredCall, Delivery, EarlyEvent, Question, Relay
-from streams.runtime.invariants import violated
+from streams.runtime.invariants import is_raising, violated
 from streams.runtime.role import Poison, Table
 from topics.contract.touchpoints import BY_NAME
 from topics.records.unreadable import UNREADABLE
 
 STATE = "orders.state"
 REASON_MAX = 200
+_RECOUNTS = is_raising()
+"""A recount walks through all lines and shipments, which no event may do in production."""
 
 
 def read_entity(state: Table, key: bytes) -> Entity | None:
@@ -27,6 +30,14 @@ def read_entity(state: Table, key: bytes) -> Entity | None:
         raise Poison("BAD_STATE", f"{key.decode(errors='replace')}: {error}") from error
     _check(entity, key)
     return entity
+
+
+def check_indexes(entity: Entity) -> None:
+    """Compares what an order has counted on its way with a recount, where a violation raises."""
+    if _RECOUNTS and isinstance(entity, Order):
+        wrong = entity.miscounted()
+        if wrong:
+            violated("orders_are_counted", f"order {entity.code} of {entity.channel}: {wrong}")
 
 
 def check_is_ours(state: Table, key: bytes, failure: Exception) -> None:

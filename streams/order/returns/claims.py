@@ -15,7 +15,6 @@ from streams.order.model.effects import SendCommand
 from streams.order.model.entities import Order
 from streams.order.model.events import Event
 from streams.order.model.parts import Claim
-from streams.order.model.states import ShipmentState
 from topics.records.envelope import RETURN_DECIDED
 from topics.records.keys import return_key
 
@@ -50,16 +49,6 @@ def answer_for_unknown(event: Event) -> SendCommand | None:
     return _answer(event, reason, known=False)
 
 
-def shipped_units(order: Order) -> Counter[str]:
-    """Units per SKU that are packed or further. A handover is optional in the contract and may come late."""
-    units: Counter[str] = Counter()
-    for shipment in order.shipments:
-        if shipment.state != ShipmentState.PACKING:
-            for _, sku, quantity in shipment.items:
-                units[sku] += quantity
-    return units
-
-
 def _take(order: Order, claim: Claim | None, body: dict[str, Any]) -> str:
     """Note a newer version. Returns why its question is denied, or nothing; a denied return keeps what it holds."""
     if claim is None and not _make_room(order):
@@ -88,12 +77,13 @@ def _objection(order: Order, claim: Claim | None, wanted: dict[str, int]) -> str
         return f"returns of order {order.code} name more than {limits.RETURNED_SKUS_MAX} SKUs, which is the most"
     if order.adopted:
         return ""  # units that left before Sluice saw the order are not known
-    left = shipped_units(order)
+    shipped = order.shipment_index.shipped
     held = claim.units if claim is not None else {}
     for sku, count in wanted.items():
-        if count > held.get(sku, 0) and count + others[sku] > left[sku]:
+        left = shipped.get(sku, 0)
+        if count > held.get(sku, 0) and count + others[sku] > left:
             more = f", {others[sku]} in other returns" if others[sku] else ""
-            return f"{count} of {sku} cannot be returned: {left[sku]} shipped in order {order.code}{more}"
+            return f"{count} of {sku} cannot be returned: {left} shipped in order {order.code}{more}"
     return ""
 
 

@@ -9,12 +9,12 @@ from collections import Counter
 from typing import Any
 
 from streams.order.model import limits
-from streams.order.model.call_notes import refusal_of
 from streams.order.model.canonical import call_digest
 from streams.order.model.decision import DUPLICATE, PENDING, Decision, Ruling, failed, refused
 from streams.order.model.entities import Return
 from streams.order.model.events import kept_members
 from streams.order.model.parts import Question, Waiter
+from streams.order.model.refusals import refusal_of
 from streams.order.model.states import NOT_ADMITTED, ReturnState
 from topics.contract.definition import Touchpoint
 from topics.contract.touchpoints import BY_NAME

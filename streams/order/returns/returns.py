@@ -18,10 +18,9 @@ from streams.order.model.decision import (
     refused,
 )
 from streams.order.model.entities import Return
-from streams.order.model.events import Event
+from streams.order.model.events import Event, note_said
 from streams.order.model.parts import ReturnItem
 from streams.order.model.refusals import remembered_refusal
-from streams.order.model.said import note_said
 from streams.order.model.states import ReturnState
 from streams.order.returns import items, questions
 from streams.order.returns.items import return_context

@@ -22,7 +22,6 @@ from streams.order.model.effects import PublishFact, RequestDelivery, SendComman
 from streams.order.model.entities import Return
 from streams.order.model.events import Event
 from streams.order.model.states import ReturnState
-from streams.order.returns.claims import shipped_units
 from streams.order.returns.questions import held_units
 from tests.support.orders import (
     CHANNEL,
@@ -219,7 +218,7 @@ class World:
         return [self.story.returned(key) for key in keys if key in self.story.entities]
 
     def check(self) -> None:
-        left = shipped_units(self.story.order)
+        left = Counter(self.story.order.shipment_index.shipped)
         coming, counted = Counter[str](), Counter[str]()
         revived = {fact.data["returnOrderCode"] for fact in self.story.facts if fact.name == "return-revived"}
         for one in self.returns():

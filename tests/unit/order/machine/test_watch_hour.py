@@ -14,7 +14,7 @@ from itertools import count
 
 import orjson
 
-from streams.order.model.entities import request_id
+from streams.order.model.entity import request_id
 from tests.support.orders import (
     START_MS,
     acknowledgement_body,

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.order import role
-from streams.order.model.entities import Entity, encode_entity
+from streams.order.model.entities import encode_entity
+from streams.order.model.entity import Entity
 from streams.order.model.limits import TICK_ENTITIES_MAX
 from streams.order.records.encode import EffectEncoder
 from streams.order.records.ticks import DueIndex, Ticker, Until, tick_record, until_of

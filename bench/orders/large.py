@@ -1,0 +1,180 @@
+"""Orders of many lines and shipments, for `sluice bench orders`: what one of their events costs, without Kafka.
+
+An order is created and acknowledged; then each shipment is packed, and its invoice and label are asked for. The role
+decides the events one after the other, with nothing between them. Measured are the CPU of an event, the longest stretch
+in which nothing else of the process could have run, and the bytes that the changelogs take.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from bench.orders import job
+from bench.processes import SECRET_KEY, demo
+from streams.order.role import OrdersRole
+from streams.runtime.role import Record
+from streams.runtime.tables.partition_table import PartitionState
+from topics.configuration.settings import load_settings
+from topics.contract.sample_files import sample
+from topics.records.deliveries import Attempt, Outcome, OutcomeKind
+from topics.records.envelope import COMMAND, DELIVERY_OUTCOME, DELIVERY_SOURCE, GATEWAY_SOURCE, Envelope
+from topics.records.keys import order_key, partition_of
+
+SIZES = ((2, 1), (250, 1), (2_500, 1), (2_500, 50), (2_500, 500))
+"""Lines and shipments: a usual order, and orders up to the bounds of the contract and of a state."""
+_CODE = "LARGE"
+_FIRST_SHIPMENT = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Costs of the events of one order. `holds`: the longest stretch of an event of each kind, milliseconds."""
+
+    lines: int
+    shipments: int
+    events: int
+    mean_ms: float
+    holds: dict[str, float]
+    changelog_mb: float
+
+    @property
+    def worst_ms(self) -> float:
+        return max(self.holds.values())
+
+    def as_json(self) -> dict[str, Any]:
+        worst = max(self.holds, key=lambda kind: self.holds[kind])
+        return {
+            "lines": self.lines,
+            "shipments": self.shipments,
+            "events": self.events,
+            "cpu_ms_per_event": round(self.mean_ms, 3),
+            "worst_hold_ms": round(self.worst_ms, 2),
+            "worst_event": worst,
+            "changelog_mb": round(self.changelog_mb, 2),
+        }
+
+
+class CountingLog:
+    """A changelog that counts what it takes."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def append(self, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
+        self.bytes += len(key) + len(value or b"") + sum(len(name) + len(each) for name, each in headers)
+
+    def extend(self, records: Iterable[tuple[bytes, bytes, list[tuple[str, bytes]]]]) -> int:
+        size = 0
+        for key, value, headers in records:
+            self.append(key, value, headers)
+            size += len(value)
+        return size
+
+
+class LargeOrder:
+    """One order and the role that decides its events."""
+
+    def __init__(self, lines: int, shipments: int) -> None:
+        settings = load_settings(secret_key=SECRET_KEY)
+        self._role = OrdersRole(settings, demo())
+        self._lines, self._shipments = lines, shipments
+        self._key = order_key(job.CHANNEL, _CODE)
+        self._state = PartitionState(partition_of(self._key, settings.partitions), self._role.tables)
+        self._role.on_assigned(self._state.partition, self._state.tables)
+        self._offset = 0
+        self._log = CountingLog()
+        self._spent = 0.0
+        self._holds: dict[str, float] = {}
+
+    def travel(self) -> Cost:
+        """Decide all events of the order."""
+        self._call("create-outward-order", self._create())
+        self._call("acknowledgement", job.members_of("acknowledgement", _CODE))
+        each = max(1, self._lines // self._shipments)
+        for number in range(self._shipments):
+            names = {"shipmentId": _FIRST_SHIPMENT + number, "shipmentCode": f"SHP-{number}"}
+            first = number * each % self._lines
+            self._call("pack-order", self._pack(first, each, names), {"shipmentCode": names["shipmentCode"]})
+            for document in ("get-invoice", "get-shipping-label"):
+                members = job.members_of(document, _CODE)
+                self._call(document, members | {name: names[name] for name in names if name in members})
+        mean_ms = 1_000 * self._spent / self._offset
+        return Cost(self._lines, self._shipments, self._offset, mean_ms, self._holds, self._log.bytes / 1e6)
+
+    def _create(self) -> dict[str, Any]:
+        members = job.members_of("create-outward-order", _CODE)
+        (item, *_) = members["orderItems"]
+        members["orderItems"] = [
+            {**copy.deepcopy(item), "orderItemCode": f"IT-{n}", "channelSkuCode": f"SKU-{n:06d}", "quantity": 1}
+            for n in range(self._lines)
+        ]
+        return members
+
+    def _pack(self, first: int, count: int, names: dict[str, Any]) -> dict[str, Any]:
+        members = job.members_of("pack-order", _CODE)
+        (item, *_) = members["shipmentItems"]
+        members["shipmentItems"] = [
+            {**item, "channelSkuCode": f"SKU-{n:06d}", "quantityToPack": 1} for n in range(first, first + count)
+        ]
+        return members | {"shipmentId": names["shipmentId"], "fulfillmentType": "SPLIT"}
+
+    def _call(self, touchpoint: str, members: dict[str, Any], answer: Any = None) -> None:
+        """A call, as the gateway signs it, and the outcome of what it asked for."""
+        command = Envelope(
+            id=f"{self._offset:032x}",
+            type=COMMAND + touchpoint,
+            source=GATEWAY_SOURCE,
+            channel=job.CHANNEL,
+            subject=_CODE,
+            time_ms=job.NOW_MS,
+            reply_partition=job.REPLY_PARTITION,
+            deadline_ms=job.NOW_MS + job.RELAY_S * 1_000,
+        )
+        value = orjson.dumps(members)
+        command = replace(command, signature=job.SIGNER.sign(command.type, self._key, value) or b"")
+        self._decide(touchpoint, value, command)
+        request = f"{command.id}.0"
+        outcome = Outcome(
+            request=request,
+            touchpoint=touchpoint,
+            kind=OutcomeKind.DELIVERED,
+            status=200,
+            body=sample(touchpoint).answer if answer is None else answer,
+            attempt=Attempt(number=1, at_ms=job.NOW_MS, took_ms=12.5, status=200),
+        )
+        told = Envelope(
+            id=f"{request}:{OutcomeKind.DELIVERED}",
+            type=DELIVERY_OUTCOME,
+            source=DELIVERY_SOURCE,
+            channel=job.CHANNEL,
+            subject=_CODE,
+            time_ms=job.NOW_MS,
+        )
+        self._decide(f"outcome of {touchpoint}", outcome.encode(), told)
+
+    def _decide(self, kind: str, value: bytes, envelope: Envelope) -> None:
+        state, offset = self._state, self._offset
+        record = Record(state.partition, offset, job.NOW_MS + offset, self._key, value, envelope.headers())
+        state.offset = offset
+        started = time.thread_time()
+        list(self._role.decide(record, state.tables))
+        for table in state.all:
+            table.merge()
+            if table.is_dirty():
+                table.write_changes(self._log)
+        took = time.thread_time() - started
+        self._spent += took
+        self._holds[kind] = max(self._holds.get(kind, 0.0), 1_000 * took)
+        self._offset += 1
+
+
+def costs() -> list[Cost]:
+    """Costs of each size. An order before them pays for what a role does once."""
+    LargeOrder(*SIZES[0]).travel()
+    return [LargeOrder(lines, shipments).travel() for lines, shipments in SIZES]
