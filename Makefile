@@ -12,7 +12,7 @@ UP ?=
 BENCHES := ingress runtime verdict orders recovery delivery isolation inventory noisy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench races torture histories poison release-schemas clean
+.PHONY: help setup compiled interpreted run test lint format bench races torture histories poison release-schemas clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -32,6 +32,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.jars: sluice/dev/local/pom.xml sluice/dev/local/class_archive.py $(VENV)/.installed
 	@$(BIN)/python -m sluice.dev.local.class_archive
 	@touch $@
+
+compiled: setup  ## compile the hot modules, some minutes (needs a C compiler); run, test and bench use them from then on
+	@SLUICE_COMPILED=0 $(BIN)/python -m sluice.dev.compiled.build
+
+interpreted:  ## remove the compiled modules: the sources are run as they are
+	@rm -rf .compiled .compiled-*
 
 run: setup  ## run Kafka, all roles, sandboxes of both sides and demo traffic; Ctrl-C ends it
 	@exec $(BIN)/sluice up --demo $(UP)
@@ -70,4 +76,4 @@ poison: setup  ## put 100,000 records that nobody should send on all topics that
 	@SLUICE_VALUES_TRIED=20000 $(BIN)/python -m pytest -q -n 2 --timeout 1800 tests/properties/values
 
 clean:  ## remove .venv, tool caches and the data of `make run`
-	@rm -rf $(VENV) .sluice build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .sluice .compiled .compiled-* build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

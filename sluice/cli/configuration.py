@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from topics.configuration.settings import Settings
 
 PREFIX = "SLUICE_"
-OTHERS = ("SLUICE_URL", "SLUICE_INVARIANTS", "SLUICE_CHANNELS", "SLUICE_ENV_FILE")
-"""Variables that are no settings: of the command line, of tests, of docker-compose.yml."""
+OTHERS = ("SLUICE_URL", "SLUICE_INVARIANTS", "SLUICE_CHANNELS", "SLUICE_ENV_FILE", "SLUICE_COMPILED")
+"""Variables that are no settings: of the command line, of tests, of docker-compose.yml, of topics/compiled.py."""
 TESTS = "SLUICE_TEST_"
 _USUAL = frozenset((*OTHERS, "SLUICE_API_TOKEN"))
 """Variables of commands that ask a gateway: where there are no others, the settings need not be imported."""

@@ -24,6 +24,7 @@ from typing import Any, Self
 
 import msgspec
 import orjson
+from mypy_extensions import mypyc_attr
 
 JsonTextError = orjson.JSONDecodeError
 """A text is no JSON: `msg`, `lineno` and `colno` say what is wrong, and where."""
@@ -46,6 +47,7 @@ _TOO_LARGE = "64-bit range"
 """In the message of orjson for a whole number that it does not write."""
 
 
+@mypyc_attr(native_class=False)
 class WrittenFloat(float):
     """A decimal number and the text that it was written in, where a float would be written in another.
 
@@ -57,10 +59,8 @@ class WrittenFloat(float):
 
     text: str
 
-    def __new__(cls, text: str) -> Self:
-        made = super().__new__(cls, text)
-        made.text = text
-        return made
+    def __init__(self, text: str) -> None:
+        self.text = text
 
     def __str__(self) -> str:
         return self.text
@@ -123,13 +123,15 @@ def raw_of(number: Any) -> msgspec.Raw:
     raise TypeError(f"JSON cannot carry {type(number).__name__}")
 
 
-def float_of(text: str) -> float:
+def float_of(text: str) -> Any:
     """A `float_hook` of msgspec's decoders. Raises DecodeError of msgspec for a number beyond a double's range."""
     number = float(text)
     if isinf(number):
         raise msgspec.DecodeError("number is beyond the range of a double")
     # orjson writes e+20 where msgspec writes e20, and each of them writes some texts.
-    return number if "e+" not in text and orjson.dumps(number) == text.encode() else WrittenFloat(text)
+    if "e+" not in text and orjson.dumps(number) == text.encode():
+        return number
+    return WrittenFloat(text)
 
 
 _decode = msgspec.json.Decoder().decode

@@ -29,7 +29,7 @@ class Signer:
     __slots__ = ("_hashes",)
 
     def __init__(self, secret_keys: Sequence[bytes]) -> None:
-        keys = (blake2b(key=secret, person=_KEY_OF, digest_size=32).digest() for secret in secret_keys)
+        keys = [blake2b(key=secret, person=_KEY_OF, digest_size=32).digest() for secret in secret_keys]
         # Begun once: to begin a hash costs as much as to take in a small order.
         self._hashes = tuple(blake2b(key=key, person=_SIGNED, digest_size=DIGEST_BYTES) for key in keys)
 

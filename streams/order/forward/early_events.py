@@ -20,7 +20,7 @@ from topics.records.envelope import iso_time
 from topics.records.json_text import write
 from topics.records.verdicts import Verdict
 
-MAY_COME_EARLY = (
+MAY_COME_EARLY: tuple[EventKind, ...] = (
     EventKind.ACKNOWLEDGE,
     EventKind.HANDOVER,
     EventKind.SELLER_CANCEL,

@@ -17,9 +17,9 @@ from topics.contract.definition import Touchpoint
 from topics.contract.leniency import as_text
 from topics.contract.touchpoints import BY_NAME
 
-INVOICE = BY_NAME["get-invoice"]
-LABEL = BY_NAME["get-shipping-label"]
-HANDOVER = BY_NAME["handover-notification"]
+INVOICE: Touchpoint = BY_NAME["get-invoice"]
+LABEL: Touchpoint = BY_NAME["get-shipping-label"]
+HANDOVER: Touchpoint = BY_NAME["handover-notification"]
 
 _BOXES = ",boxes"
 """Ends the key of a label that comes with labels of its boxes: another document."""

@@ -298,7 +298,7 @@ def _was_taken_since(entity: Entity, event: Event) -> bool:
     """Whether a Create that was refused is that of an order or return which the far side has after all."""
     if event.touchpoint is None or event.kind not in (EventKind.CREATE, EventKind.CREATE_RETURN):
         return False
-    ended = entity.state in (OrderState.REJECTED, *NOT_ADMITTED)
+    ended = entity.state == OrderState.REJECTED or entity.state in NOT_ADMITTED
     return not ended and matches(entity.digest, event.touchpoint.request, event.body)
 
 

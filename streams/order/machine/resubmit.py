@@ -100,7 +100,7 @@ def _create(call: Decision[Order]) -> Ruling:
 
 def _update(call: Decision[Order]) -> Ruling:
     order = call.entity
-    if order.state not in (*ALIVE, OrderState.DELIVERED):
+    if order.state not in ALIVE and order.state != OrderState.DELIVERED:
         return refused(f"order {order.code} is {order.state}, and is not updated any more")
     delivered = call.event.body.get("orderStatus") == "DELIVERED"
     return _unless_newer(call, create.report_delivered if delivered else create.update_order)
@@ -155,7 +155,7 @@ def _add_items(call: Decision[Return]) -> Ruling:
 
 def _update_return(call: Decision[Return]) -> Ruling:
     entity = call.entity
-    if entity.state not in (*COMING, *ARRIVED):
+    if entity.state not in COMING and entity.state not in ARRIVED:
         return refused(f"return {entity.code} is {entity.state}, and is not updated any more")
     return _unless_newer(call, returns.update_return)
 

@@ -106,8 +106,8 @@ def cancel_return_items(decision: Decision[Return]) -> Ruling:
     items = body["returnOrderItems"]
     codes = [item["returnOrderItemCode"] for item in items]
     learn_return_items(entity, ((item["returnOrderItemCode"], item["channelSkuCode"]) for item in items))
-    ruling = _refusal(entity, "has no item", (code for code in codes if code not in entity.items))
-    ruling = ruling or _refusal(entity, "has received item", (code for code in codes if entity.items[code].qc))
+    ruling = _refusal(entity, "has no item", [code for code in codes if code not in entity.items])
+    ruling = ruling or _refusal(entity, "has received item", [code for code in codes if entity.items[code].qc])
     if ruling is not None:
         return ruling
     new = [code for code in dict.fromkeys(codes) if not entity.items[code].cancelled]
@@ -140,9 +140,10 @@ def acknowledge_return(decision: Decision[Return]) -> Ruling:
     entity, body = decision.entity, decision.event.body
     codes = [item["itemCode"] for item in body["orderItems"]]
     learn_return_items(entity, ((item["itemCode"], item["channelSkuCode"]) for item in body["orderItems"]))
-    ruling = _refusal(entity, "has no item", (code for code in codes if code not in entity.items))
-    cancelled = (code for code in codes if entity.items[code].cancelled is True)
-    ruling = ruling or _refusal(entity, "has cancelled item", cancelled)
+    ruling = _refusal(entity, "has no item", [code for code in codes if code not in entity.items])
+    ruling = ruling or _refusal(
+        entity, "has cancelled item", [code for code in codes if entity.items[code].cancelled is True]
+    )
     if ruling is not None:
         return ruling
     new: list[dict[str, Any]] = []

@@ -32,7 +32,8 @@ ROLES = (
 BOUNDS = {
     # package: rooms, floors, arrows
     # `paths` is a room of its own, because the API, the contract's calls and channels make and read paths alike.
-    "topics": (14, 8, 38),
+    # `compiled` is below all others: each package imports it first.
+    "topics": (15, 9, 38),
     "gateway": (12, 6, 36),
     "streams.runtime": (15, 7, 41),
     "streams.order": (8, 6, 17),
@@ -40,7 +41,7 @@ BOUNDS = {
     "streams.delivery.stock": (12, 6, 24),
     "streams.inventory": (8, 5, 12),
     "sluice": (7, 4, 9),
-    "sluice.dev": (7, 3, 7),
+    "sluice.dev": (8, 3, 7),
     "bench": (11, 4, 20),
 }
 """What each package has at most. Raise one only with a reason: an arrow more is a room that is harder to know alone."""

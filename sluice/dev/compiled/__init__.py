@@ -1,0 +1,1 @@
+"""Builds the compiled form of the product's modules (topics/compiled.py finds it)."""

@@ -1,0 +1,39 @@
+"""The one list of what is compiled: rooms, and the modules of them that are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+ROOMS: Final = (
+    "topics/records",
+    "streams/order/forward",
+    "streams/order/machine",
+    "streams/order/manifests",
+    "streams/order/returns",
+)
+"""Folders whose modules are compiled, those of folders in them included; a module of its own where it ends in `.py`."""
+
+LEFT_OUT: Final = {
+    "streams/order/machine/diagram.py": "a program: Python runs no compiled module by its name",
+    "streams/order/machine/races.py": "a program: Python runs no compiled module by its name",
+    "topics/records/deliveries.py": "records that msgspec makes by the types of their members",
+    "topics/records/json_record.py": "the base of records that msgspec makes by the types of their members",
+    "topics/records/skips.py": "records that msgspec makes by the types of their members",
+    "topics/records/verdicts.py": "records that msgspec makes by the types of their members",
+    "topics/records/facts": "pydantic models: their classes are made by pydantic",
+    "topics/records/models.py": "pydantic models: their classes are made by pydantic",
+}
+"""Modules and folders of ROOMS that stay interpreted, each with its reason."""
+
+
+def compiled_modules(root: Path) -> Iterator[str]:
+    """The paths of the modules to compile, relative to `root`, in an order that is always the same."""
+    for room in ROOMS:
+        for path in [root / room] if room.endswith(".py") else sorted((root / room).rglob("*.py")):
+            name = path.relative_to(root).as_posix()
+            if path.name != "__init__.py" and not any(
+                name == left_out or name.startswith(left_out + "/") for left_out in LEFT_OUT
+            ):
+                yield name
