@@ -77,8 +77,8 @@ def learn_items(order: Order, items: list[dict[str, Any]]) -> Ruling | None:
 
 def learn_sku(order: Order, sku: str, units: int) -> Ruling | None:
     """Add units of a SKU that a Pack names beyond those that were known. None: done."""
-    same = order.line_index.by_sku.get(sku)
-    line = order.lines[same.positions[-1]] if same is not None else _new_line(order, sku, sku)
+    same = order.line_index.of_sku(sku)
+    line = order.lines[same[-1]] if same else _new_line(order, sku, sku)
     if isinstance(line, Ruling):
         return line
     order.change_line(line, ordered=units)
@@ -147,9 +147,9 @@ def complete_lines(order: Order, items: list[dict[str, Any]]) -> None:
         lines.append(line)
     order.set_lines(lines)
     for line in known.values():
-        same = order.line_index.by_sku.get(line.sku) if line.code == line.sku else None
-        if same is not None:
-            _divide(order, line, [order.lines[position] for position in same.positions])
+        same = order.line_index.of_sku(line.sku) if line.code == line.sku else []
+        if same:
+            _divide(order, line, [order.lines[position] for position in same])
         else:
             order.add_line(line)
     for line in order.lines:

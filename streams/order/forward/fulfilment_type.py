@@ -13,7 +13,6 @@ from streams.order.forward.cancel import SELLER, Contended, cancelled_units
 from streams.order.forward.progress import order_context, settle_order, with_location
 from streams.order.model.decision import Decision, Ruling, refused
 from streams.order.model.entities import Order
-from streams.order.model.parts import Line
 
 SINGLE = "SINGLE_SHIPMENT_PARTIAL"
 BLOCK = "BLOCK_COMPLETE"
@@ -35,7 +34,7 @@ def one_too_many(order: Order, body: dict[str, Any]) -> Ruling | None:
     return None
 
 
-def leaves_open(decision: Decision[Order], allotted: list[tuple[Line, int]]) -> Ruling | None:
+def leaves_open(decision: Decision[Order], allotted: list[tuple[int, int]]) -> Ruling | None:
     """The refusal of a partial shipment where an order ships as a whole or not at all; None when it is allowed.
 
     Units that a customer is cancelling may stay out.
@@ -44,16 +43,15 @@ def leaves_open(decision: Decision[Order], allotted: list[tuple[Line, int]]) -> 
     if order.split or order.open_ended or decision.event.body.get("fulfillmentType") != BLOCK:
         return None
     contended = Contended(decision)
-    packed = {line.code: units for line, units in allotted}
-    if all(units == line.free for line, units in allotted) and len(allotted) == len(order.line_index.free):
+    packed, lines, free = dict(allotted), order.lines, order.line_index.free
+    if len(packed) == len(free) and all(units == lines[position].free for position, units in allotted):
         return None
-    free = [order.lines[position] for position in sorted(order.line_index.free)]
-    rest = [(line.code, line.free - packed.get(line.code, 0) - contended.units(line)) for line in free]
-    left = [(code, units) for code, units in rest if units > 0]
+    rest = [(n, lines[n].free - packed.get(n, 0) - contended.units(lines[n])) for n in sorted(free)]
+    left = [(n, units) for n, units in rest if units > 0]
     if not left:
         return None
-    code, units = left[0]
-    total = sum(units for _, units in left)
+    total, (position, units) = sum(units for _, units in left), left[0]
+    code = lines[position].code
     return refused(
         f"{BLOCK} ships order {order.code} as a whole: {total} units would stay open, {units} of them of "
         f"orderItemCode {code}"
@@ -70,7 +68,7 @@ def close_rest(decision: Decision[Order]) -> None:
     if order.split or order.open_ended or not order.shipment_index.packed_singles or not order.line_index.free:
         return
     contended = Contended(decision)
-    free = [order.lines[position] for position in sorted(order.line_index.free)]
+    free = [order.lines[n] for n in sorted(order.line_index.free)]
     rest = [(line, line.free - contended.units(line)) for line in free]
     rest = [(line, units) for line, units in rest if units > 0]
     if not rest or not order.has_room():

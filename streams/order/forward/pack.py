@@ -40,13 +40,13 @@ def pack_order(decision: Decision[Order]) -> Ruling:
     ruling = leaves_open(decision, allotted) or _ask(decision, shipment_id)
     if ruling.verdict is not None:
         return ruling
-    for line, units in allotted:
-        order.change_line(line, packing=units)
+    order.ask_units(allotted)
+    lines = [(order.lines[position], units) for position, units in allotted]
     order.add_shipment(
         Shipment(
             shipment_id,
             body["locationCode"],
-            [(line.code, line.sku, units) for line, units in allotted],
+            [(line.code, line.sku, units) for line, units in lines],
             digest(PACK.request, body),
             single=body.get("fulfillmentType") == SINGLE,
         )
@@ -66,10 +66,7 @@ def pack_taken(decision: Decision[Order]) -> Ruling:
     # Without a code of the marketplace's own, later calls find the shipment by its id (see shipments.find_shipment).
     order.change_shipment(shipment, state=ShipmentState.PACKED, code=as_text(body.get("shipmentCode")) or None)
     unite(order, shipment)
-    for item_code, _, units in shipment.items:
-        line = order.line(item_code)
-        if line is not None:
-            order.change_line(line, packing=-units, packed=units)
+    order.pack_units(shipment)
     reach_milestone(order, "packed", decision.now_ms)
     decision.record_answer(relay)
     decision.pass_on(relay)
@@ -86,10 +83,7 @@ def pack_failed(decision: Decision[Order]) -> Ruling:
         return DUPLICATE
     relay, shipment = found
     order.remove_shipment(shipment)
-    for item_code, _, units in shipment.items:
-        line = order.line(item_code)
-        if line is not None:
-            order.change_line(line, packing=-units)
+    order.release_units(shipment)
     decision.pass_on_failure(relay)
     status = {"status": outcome.status}
     decision.fact(
@@ -134,54 +128,61 @@ def _repeat_pack(decision: Decision[Order], shipment: Shipment) -> Ruling:
     return Ruling(Verdict.DUPLICATE, status=200, body=body)
 
 
-def _allot(decision: Decision[Order]) -> list[tuple[Line, int]] | Ruling:
-    """Allot the units of a Pack to the order's lines: a Pack names SKUs, and two lines may have one SKU."""
+def _allot(decision: Decision[Order]) -> list[tuple[int, int]] | Ruling:
+    """Allot the units of a Pack to the order's lines: a Pack names SKUs, and two lines may have one SKU. Returns units
+    by the place of their line."""
     order = decision.entity
     contended = Contended(decision)
     unknown = _learn_skus(decision, contended) if order.open_ended else None
     if unknown is not None:
         return unknown
-    allotments: dict[str, _Allotment] = {}
+    allotted: dict[int, int] = {}
+    several: dict[str, _Allotment] = {}
+    lines, index = order.lines, order.line_index
+    first_of, several_of = index.by_sku, index.several
     for item in decision.event.body["shipmentItems"]:
         sku, wanted = item["channelSkuCode"], item["quantityToPack"]
-        allotment = allotments.get(sku)
-        if allotment is None:
-            same = order.line_index.by_sku.get(sku)
-            if same is None:
-                return refused(f"order {order.code} has no item with channelSkuCode {sku}")
-            allotment = allotments[sku] = _Allotment(order.lines, same, contended)
-        if wanted > allotment.open_units:
-            return refused(f"{wanted} of {sku} cannot be packed: {allotment.open_units} open in order {order.code}")
-        if not allotment.take(wanted):
+        position = first_of.get(sku)
+        if position is None:
+            return refused(f"order {order.code} has no item with channelSkuCode {sku}")
+        if sku in several_of:
+            allotment = several.get(sku)
+            if allotment is None:
+                allotment = several[sku] = _Allotment(lines, several_of[sku], contended, allotted)
+            open_units, is_enough = allotment.open_units, allotment.take(wanted)
+        else:
+            line, taken = lines[position], allotted.get(position, 0)
+            open_units = line.free - taken
+            is_enough = wanted <= open_units - contended.units(line)
+            allotted[position] = taken + wanted
+        if wanted > open_units:
+            return refused(f"{wanted} of {sku} cannot be packed: {open_units} open in order {order.code}")
+        if not is_enough:
             return _contended(sku)
-    taken = [one for allotment in allotments.values() for one in allotment.taken.items()]
-    return [(order.lines[position], units) for position, units in sorted(taken)]
+    return sorted(allotted.items())
 
 
 class _Allotment:
-    """Units of one SKU, taken from its lines in their order."""
+    """Units of one SKU that has several lines, taken from them in their order."""
 
-    __slots__ = ("_at", "_contended", "_lines", "_same", "open_units", "taken")
+    __slots__ = ("_allotted", "_at", "_contended", "_lines", "_positions", "open_units")
 
-    def __init__(self, lines: list[Line], same: SkuLines, contended: Contended) -> None:
-        self._lines, self._same, self._contended = lines, same, contended
+    def __init__(self, lines: list[Line], same: SkuLines, contended: Contended, allotted: dict[int, int]) -> None:
+        self._lines, self._positions, self._contended, self._allotted = lines, same.positions, contended, allotted
         self._at = same.skip_taken(lines)
         """Index in the SKU's lines before which nothing is left to take."""
         self.open_units = same.free
-        self.taken: dict[int, int] = {}
-        """Units by the place of their line."""
 
     def take(self, wanted: int) -> bool:
-        """Take units. False when customer cancellations leave too few: then nothing of it counts."""
-        positions = self._same.positions
+        """Take units. False when too few are left, as customers cancel some: then nothing of it counts."""
         self.open_units -= wanted
-        while wanted > 0 and self._at < len(positions):
-            position = positions[self._at]
-            line, taken = self._lines[position], self.taken.get(position, 0)
+        while wanted > 0 and self._at < len(self._positions):
+            position = self._positions[self._at]
+            line, taken = self._lines[position], self._allotted.get(position, 0)
             units = min(wanted, line.free - self._contended.units(line) - taken)
             if units > 0:
                 wanted -= units
-                self.taken[position] = taken + units
+                self._allotted[position] = taken + units
             if wanted > 0:
                 self._at += 1
         return wanted <= 0
@@ -193,11 +194,13 @@ def _learn_skus(decision: Decision[Order], contended: Contended) -> Ruling | Non
     wanted: dict[str, int] = {}
     for item in decision.event.body["shipmentItems"]:
         wanted[item["channelSkuCode"]] = wanted.get(item["channelSkuCode"], 0) + item["quantityToPack"]
+    index = order.line_index
     for sku, units in wanted.items():
-        same = order.line_index.by_sku.get(sku)
-        more = units - (same.free if same is not None else 0)
+        several = index.several.get(sku)
+        same = [order.lines[position] for position in index.of_sku(sku)] if several is None else []
+        more = units - (several.free if several is not None else sum(line.free for line in same))
         if more > 0:
-            if same is not None and any(contended.units(order.lines[position]) for position in same.positions):
+            if any(contended.units(order.lines[position]) for position in index.of_sku(sku)):
                 return _contended(sku)
             unknown = learn_sku(order, sku, more)
             if unknown is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import msgspec
@@ -113,9 +114,8 @@ class Order(Entity, kw_only=True, omit_defaults=True, tag="order"):
     def rename_line(self, line: Line, code: str) -> None:
         """Give a line another code, in its shipments too."""
         old = line.code
-        self.line_index.rename(line, code)
+        self.touched.lines.add(self.line_index.rename(line, code))
         line.code = code
-        self._touch_line(line)
         for shipment in self.shipment_index.holding(old):
             items = [(code if item == old else item, sku, units) for item, sku, units in shipment.items]
             self.change_shipment(shipment, items=items)
@@ -124,12 +124,29 @@ class Order(Entity, kw_only=True, omit_defaults=True, tag="order"):
         self, line: Line, *, ordered: int = 0, packed: int = 0, packing: int = 0, customer: int = 0, seller: int = 0
     ) -> None:
         """Add units to those of a line; negative ones are taken away."""
-        self.line_index.change(line, ordered=ordered, packed=packed, packing=packing, customer=customer, seller=seller)
-        self._touch_line(line)
+        position = self.line_index.change(line, ordered, packed, packing, customer, seller)
+        self.touched.lines.add(position)
 
-    def _touch_line(self, line: Line) -> None:
-        if not self.touched.lines_anew:
-            self.touched.lines.add(self.line_index.by_code[line.code])
+    def ask_units(self, units: Iterable[tuple[int, int]]) -> None:
+        """Note units, by the place of their line, that a Pack asks for."""
+        index, touched = self.line_index, self.touched.lines
+        for position, count in units:
+            index.ask(position, count)
+            touched.add(position)
+
+    def pack_units(self, shipment: Shipment) -> None:
+        """Note that the units of a shipment are packed."""
+        index, touched, by_code = self.line_index, self.touched.lines, self.line_index.by_code
+        for code, _, count in shipment.items:
+            position = by_code.get(code)
+            if position is not None:
+                index.pack(position, count)
+                touched.add(position)
+
+    def release_units(self, shipment: Shipment) -> None:
+        """Note that the units of a shipment are not asked for any more."""
+        by_code = self.line_index.by_code
+        self.ask_units((by_code[code], -count) for code, _, count in shipment.items if code in by_code)
 
     def shipment(self, shipment_id: int) -> Shipment | None:
         return self.shipment_index.by_id.get(shipment_id)

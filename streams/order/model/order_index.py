@@ -18,19 +18,15 @@ _PACKING = ShipmentState.PACKING
 
 
 class SkuLines:
-    """The lines of one SKU. `positions` in their order; `free`: the sum of their free units."""
+    """Several lines of one SKU. `positions` in their order; `free`: the sum of their free units."""
 
     __slots__ = ("first", "free", "positions")
 
-    def __init__(self) -> None:
-        self.positions: list[int] = []
-        self.free = 0
+    def __init__(self, positions: list[int], free: int) -> None:
+        self.positions = positions
+        self.free = free
         self.first = 0
         """Index in `positions` before which no line has free units."""
-
-    def add(self, position: int, free: int) -> None:
-        self.positions.append(position)
-        self.free += free
 
     def skip_taken(self, lines: list[Line]) -> int:
         """Move `first` to the first line that has free units, and return it."""
@@ -39,16 +35,16 @@ class SkuLines:
             self.first += 1
         return self.first
 
-    def change(self, position: int, before: int, after: int) -> None:
-        self.free += after - before
-        if after > 0 >= before:
+    def change(self, position: int, more: int, free: int) -> None:
+        self.free += more
+        if free > 0:
             self.first = min(self.first, bisect_left(self.positions, position))
 
 
 class LineIndex:
     """Counts of lines, lines by code and by SKU, lines with free units."""
 
-    __slots__ = ("_by_code", "_by_sku", "_free", "cancelled", "kept", "lines", "open")
+    __slots__ = ("_by_code", "_by_sku", "_free", "_several", "cancelled", "kept", "lines", "open")
 
     def __init__(self, lines: list[Line]) -> None:
         self.lines = lines
@@ -59,7 +55,8 @@ class LineIndex:
         self.cancelled = 0
         """Lines that have cancelled units."""
         self._by_code: dict[str, int] | None = None
-        self._by_sku: dict[str, SkuLines] | None = None
+        self._by_sku: dict[str, int] | None = None
+        self._several: dict[str, SkuLines] = {}
         self._free: set[int] | None = None
         for line in lines:
             self._count(line, 1)
@@ -72,7 +69,8 @@ class LineIndex:
         return self._by_code
 
     @property
-    def by_sku(self) -> dict[str, SkuLines]:
+    def by_sku(self) -> dict[str, int]:
+        """The place of the first line of each SKU."""
         if self._by_sku is None:
             self._by_sku = {}
             for position, line in enumerate(self.lines):
@@ -80,11 +78,26 @@ class LineIndex:
         return self._by_sku
 
     @property
+    def several(self) -> dict[str, SkuLines]:
+        """The lines of each SKU that has more than one; in step with `by_sku`."""
+        if self._by_sku is None:
+            _ = self.by_sku
+        return self._several
+
+    @property
     def free(self) -> set[int]:
         """The places of lines that have free units."""
         if self._free is None:
             self._free = {position for position, line in enumerate(self.lines) if line.free > 0}
         return self._free
+
+    def of_sku(self, sku: str) -> list[int]:
+        """The places of a SKU's lines, in their order."""
+        first = self.by_sku.get(sku)
+        if first is None:
+            return []
+        several = self._several.get(sku)
+        return [first] if several is None else several.positions
 
     def add(self, line: Line) -> None:
         """A line was appended."""
@@ -97,14 +110,15 @@ class LineIndex:
         if self._free is not None and line.free > 0:
             self._free.add(position)
 
-    def rename(self, line: Line, code: str) -> None:
-        """A line gets another code."""
+    def rename(self, line: Line, code: str) -> int:
+        """A line gets another code. Returns its place."""
         by_code = self.by_code
-        by_code[code] = by_code.pop(line.code)
+        position = by_code[code] = by_code.pop(line.code)
+        return position
 
-    def change(self, line: Line, *, ordered: int, packed: int, packing: int, customer: int, seller: int) -> None:
-        """Add units to those of a line."""
-        free = line.free
+    def change(self, line: Line, ordered: int, packed: int, packing: int, customer: int, seller: int) -> int:
+        """Add units to those of a line. Returns its place."""
+        position = self.by_code[line.code]
         self._count(line, -1)
         line.ordered += ordered
         line.packed += packed
@@ -112,25 +126,48 @@ class LineIndex:
         line.customer += customer
         line.seller += seller
         self._count(line, 1)
-        if self._by_sku is None and self._free is None:
+        more = ordered - packed - packing - customer - seller
+        if more:
+            self._note_free(line, position, more)
+        return position
+
+    def ask(self, position: int, units: int) -> None:
+        """A Pack asks for units of a line; negative: it does not any more."""
+        line = self.lines[position]
+        line.packing += units
+        self._note_free(line, position, -units)
+
+    def pack(self, position: int, units: int) -> None:
+        """Units that a Pack asked for are packed."""
+        line = self.lines[position]
+        before = line.ordered - line.packed - line.customer - line.seller
+        line.packing -= units
+        line.packed += units
+        if bool(before) != (before != units):
+            self.open += 1 if before != units else -1
+
+    def _note_free(self, line: Line, position: int, more: int) -> None:
+        if self._free is None and not self._several:
             return
-        position, after = self.by_code[line.code], line.free
-        if self._by_sku is not None:
-            self._by_sku[line.sku].change(position, free, after)
+        free = line.free
+        if self._several:
+            several = self._several.get(line.sku)
+            if several is not None:
+                several.change(position, more, free)
         if self._free is not None:
-            if after > 0:
+            if free > 0:
                 self._free.add(position)
             else:
                 self._free.discard(position)
 
     def content(self) -> dict[str, Any]:
         """All of it, for a comparison with a recount."""
-        by_sku = {
+        several = {
             sku: (same.positions, same.free, all(self.lines[p].free <= 0 for p in same.positions[: same.first]))
-            for sku, same in self.by_sku.items()
+            for sku, same in self.several.items()
         }
         counts = (self.open, self.kept, self.cancelled)
-        return {"counts": counts, "by_code": self.by_code, "by_sku": by_sku, "free": self.free}
+        return {"counts": counts, "codes": self.by_code, "skus": self.by_sku, "several": several, "free": self.free}
 
     def _count(self, line: Line, by: int) -> None:
         cancelled = line.customer + line.seller
@@ -143,12 +180,16 @@ class LineIndex:
         elif line.packed:
             self.open += by
 
-    @staticmethod
-    def _add_to_sku(by_sku: dict[str, SkuLines], line: Line, position: int) -> None:
-        found = by_sku.get(line.sku)
-        if found is None:
-            found = by_sku[line.sku] = SkuLines()
-        found.add(position, line.free)
+    def _add_to_sku(self, by_sku: dict[str, int], line: Line, position: int) -> None:
+        first = by_sku.setdefault(line.sku, position)
+        if first == position:
+            return
+        several = self._several.get(line.sku)
+        if several is None:
+            self._several[line.sku] = SkuLines([first, position], self.lines[first].free + line.free)
+        else:
+            several.positions.append(position)
+            several.free += line.free
 
 
 class ShipmentIndex:
