@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
-from streams.runtime.invariants import InvariantError
 from streams.runtime.role import PartitionLost
 
 Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[None]"]
@@ -53,10 +52,9 @@ class BackgroundTasks:
         return len(self._tasks)
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(guarded(work, self._crashed))
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._forget)
-        task.add_done_callback(lambda _task: work.close())  # cut off before its first step, it would be a warning
+        task.add_done_callback(self._on_ended)
         return task
 
     def keep(self, tasks: Iterable[asyncio.Task[None]]) -> None:
@@ -76,22 +74,15 @@ class BackgroundTasks:
         """Return when all tasks have ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
+    def _on_ended(self, task: asyncio.Task[None]) -> None:
+        """A lost partition ends its tasks quietly: the new owner does their work again from what is durable. Any other
+        error ends the process."""
         self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, PartitionLost):
+            self._crashed(error)
         if self._on_end is not None:
             self._on_end()
-
-
-async def guarded(work: Coroutine[Any, Any, Any], crashed: Callable[[BaseException], None]) -> None:
-    """Do `work`. A lost partition ends it quietly: the new owner does it again from what is durable. Any other error
-    ends the process."""
-    try:
-        await work
-    except PartitionLost:
-        return
-    except (Exception, InvariantError) as error:
-        crashed(error)
-        raise
 
 
 class TimeSlicer:

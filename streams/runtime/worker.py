@@ -19,7 +19,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from streams.runtime.admin import Admin
@@ -108,6 +108,7 @@ class Worker:
         self._reading = False
         self._commits = asyncio.Lock()
         """Commits that wait for room in a group are served first come, first served: the last value counts."""
+        self._commits_waiting = 0
         self._ended = asyncio.Event()
         self._progress_at = time.monotonic()
 
@@ -314,31 +315,39 @@ class Worker:
 
     async def commit(self, partition: int, effects: Iterable[Effect], changes: Iterable[Change]) -> None:
         effects, changes = list(effects), list(changes)
-        values = [effect.value for effect in effects] + [change.value for change in changes]
-        if not all(fits(value) for value in values):
-            raise TooLargeError(f"a value of {max(len(value or b'') for value in values)} bytes fits no topic")
-        async with self._commits:
-            while True:
-                while not self.partitions.is_open():  # it may close again before a waiter's turn comes
-                    await self.partitions.opened()
-                state = self.partitions.get(partition)
-                if state is None:
-                    raise PartitionLost(f"partition {partition} of {self.source} is not this worker's")
-                if self.failed:
-                    raise RuntimeError("this worker is ending: nothing can be made durable any more")
-                if not self.group_commit.is_full():
-                    break
-                await self.group_commit.room()
-            # From here to the waiter nothing gives way, so a rebalance sees all of it or nothing.
-            self.group_commit.add_effects(effects, state.epoch, state.last_decided)
-            state.offset = state.last_decided
-            for change in changes:
-                table = state.by_name(change.table)
-                table.overlay[change.key] = change.value
-                table.merge()
-            self.group_commit.add_state(state)
-            waiter = self.group_commit.add_waiter()
-        await waiter
+        outgoing: list[Effect | Change] = [*effects, *changes]
+        for each in outgoing:
+            if not fits(each.value):
+                raise TooLargeError(f"a value of {len(each.value or b'')} bytes fits no topic")
+        if self._commits_waiting or not self._may_commit():
+            self._commits_waiting += 1
+            try:
+                async with self._commits:
+                    while not self._may_commit():  # it may change again before a waiter's turn comes
+                        await (self.group_commit.room() if self.partitions.is_open() else self.partitions.opened())
+            finally:
+                self._commits_waiting -= 1
+        await self._commit(partition, effects, changes)
+
+    def _may_commit(self) -> bool:
+        """Whether a commit need not wait, if only for its error."""
+        return self.partitions.is_open() and (self.failed or not self.group_commit.is_full())
+
+    def _commit(self, partition: int, effects: Sequence[Effect], changes: Iterable[Change]) -> asyncio.Future[None]:
+        """Nothing gives way from the caller's turn to the waiter, so a rebalance sees all of it or nothing."""
+        state = self.partitions.get(partition)
+        if state is None:
+            raise PartitionLost(f"partition {partition} of {self.source} is not this worker's")
+        if self.failed:
+            raise RuntimeError("this worker is ending: nothing can be made durable any more")
+        self.group_commit.add_effects(effects, state.epoch, state.last_decided)
+        state.offset = state.last_decided
+        for change in changes:
+            table = state.by_name(change.table)
+            table.overlay[change.key] = change.value
+            table.merge()
+        self.group_commit.add_state(state)
+        return self.group_commit.add_waiter()
 
     # -- what /live, /ready and /metrics say ----------------------------------------------------------------------
 

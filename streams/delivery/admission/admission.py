@@ -102,7 +102,7 @@ class Admission:
         process may have stood still for so long that the shard is another worker's.
         """
         now_ms = self._clock.now_ms()
-        is_open = self.permits.gate.is_open(now_ms) and self.permits.is_fresh
+        is_open = self.permits.gate.is_open(now_ms) and self.permits.is_fresh(now_ms)
         if is_open and (flight.probe or self.breaker.state is BreakerState.CLOSED):
             return False
         self.give_back(flight)

@@ -108,12 +108,11 @@ class Permits:
 
     def available(self, kind: str) -> bool:
         """Whether a request of this kind may acquire its permits now, without a durable write."""
-        return self.is_fresh and self.limits.has(kind)
+        return self.is_fresh(self._clock.now_ms()) and self.limits.has(kind)
 
-    @property
-    def is_fresh(self) -> bool:
+    def is_fresh(self, now_ms: int) -> bool:
         """Whether a recent durable write proves that this worker still owns the shard."""
-        return self._clock.now_ms() < self._fresh_until_ms
+        return now_ms < self._fresh_until_ms
 
     def proved(self, began_ms: int) -> None:
         """A commit that began at `began_ms` became durable: this worker owned the partition then."""

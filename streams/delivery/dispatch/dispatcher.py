@@ -18,7 +18,7 @@ from streams.delivery.dispatch.lane_requests import LaneRequests
 from streams.delivery.dispatch.metrics import DispatcherGauges
 from streams.delivery.dispatch.shard import Shard, ShardSender, Worker
 from streams.delivery.dispatch.slots import CallSlots
-from streams.delivery.lanes.ready_queue import CallTurn
+from streams.delivery.lanes.ready_queue import CallTurn, Turn
 from streams.delivery.lanes.spilled import SpilledLanes
 from streams.delivery.outbox.records import OutboxEntry
 from streams.delivery.ports import AttemptResult, Recalled, Slot
@@ -170,21 +170,28 @@ class Dispatcher:
             now_ms = self._clock.now_ms()
             self._lanes.wake_due(now_ms)
             self._measure(now_ms)
+            refused, until_ms = self._launch_ready(now_ms)
+            if refused is None:
+                await self._wait(until_ms)
+            elif not await self._permits.reserve(refused.kind):
+                free_ms = self._permits.limits.free_at_ms(refused.kind, self._clock.now_ms())
+                await self._wait(free_ms or NEVER)
+            # Time has passed: another turn may be the next, and the gate may have closed.
+
+    def _launch_ready(self, now_ms: int) -> tuple[Turn | None, float]:
+        """Launch what may leave now, one turn after the other. Returns the first turn without reserved permits; (None,
+        t): without anything happening, none may go before t."""
+        queue, admission, permits = self._lanes.queue, self._admission, self._permits
+        while True:
             blocked_until = self._blocked_until(now_ms)
             if blocked_until is not None:
-                await self._wait(blocked_until)
-                continue
-            turn, until_ms = self._lanes.queue.choose(self._admission, now_ms)
+                return None, blocked_until
+            turn, until_ms = queue.choose(admission, now_ms)
             if turn is None:
-                await self._wait(until_ms)
-                continue
-            if not self._permits.available(turn.kind):
-                if not await self._permits.reserve(turn.kind):
-                    free_ms = self._permits.limits.free_at_ms(turn.kind, self._clock.now_ms())
-                    await self._wait(free_ms or NEVER)
-                # Time has passed: another turn may be the next, and the gate may have closed.
-                continue
-            self._lanes.queue.pop_chosen()
+                return None, until_ms
+            if not permits.available(turn.kind):
+                return turn, NEVER
+            queue.pop_chosen()
             if isinstance(turn, CallTurn):
                 self._slots.grant(turn)
             else:

@@ -145,43 +145,42 @@ class LaneRequests:
     async def _attempt(
         self, lane: Lane, entry: OutboxEntry, flight: Flight, passed: Sequence[OutboxEntry] = ()
     ) -> None:
+        # One coroutine for all steps: each more between the task and what it waits for is passed through at each wait.
         try:
-            await self._send(lane, entry, flight, passed)
+            if passed:
+                await self._report_passed(entry, flight, passed)
+            if self._admission.recall(flight):
+                self.lanes.schedule(lane)
+                return
+            entry.watermark = watermark(entry, self._outbox)
+            try:
+                health = self._health
+                revision = 0 if health is None else health.present_revision()
+                result = await self._sender.send(self._call(entry), flight)
+                if self._withheld:
+                    self._set_withheld(withheld=False)
+                now_ms = self._clock.now_ms()
+                finished, superseded = self._finish(lane, entry, result, now_ms)
+                noted = NOTHING_TO_NOTE if health is None else health.on_attempt(result, revision, now_ms)
+                if noted.disabled is not None:
+                    # Nothing leaves here until every worker knows it. After that the subscription index decides: when
+                    # the commit ends, the subscription may be enabled again already.
+                    self._pause()
+                effects = (*finished.effects, *noted.effects)
+                await self._worker.committer.commit(self._partition, effects, finished.changes)
+                self._admission.permits.proved(now_ms)
+                self._count(entry, finished)
+            except Withheld as withheld:
+                self._withhold(str(withheld))
+                self.lanes.schedule(lane)
+                return
+            finally:
+                self._admission.on_recorded(flight)
+            for one in superseded:
+                lane.remove(one.request.id)
+            self._after(lane, entry, finished)
         finally:
             self._bytes.give_back(entry.request.size)
-
-    async def _send(self, lane: Lane, entry: OutboxEntry, flight: Flight, passed: Sequence[OutboxEntry]) -> None:
-        if passed:
-            await self._report_passed(entry, flight, passed)
-        if self._admission.recall(flight):
-            self.lanes.schedule(lane)
-            return
-        entry.watermark = watermark(entry, self._outbox)
-        try:
-            health = self._health
-            revision = 0 if health is None else health.present_revision()
-            result = await self._sender.send(self._call(entry), flight)
-            if self._withheld:
-                self._set_withheld(withheld=False)
-            now_ms = self._clock.now_ms()
-            finished, superseded = self._finish(lane, entry, result, now_ms)
-            noted = NOTHING_TO_NOTE if health is None else health.on_attempt(result, revision, now_ms)
-            if noted.disabled is not None:
-                # Nothing leaves here until every worker knows it. After that the subscription index decides: when the
-                # commit ends, the subscription may be enabled again already.
-                self._pause()
-            await self._worker.committer.commit(self._partition, (*finished.effects, *noted.effects), finished.changes)
-            self._admission.permits.proved(now_ms)
-            self._count(entry, finished)
-        except Withheld as withheld:
-            self._withhold(str(withheld))
-            self.lanes.schedule(lane)
-            return
-        finally:
-            self._admission.on_recorded(flight)
-        for one in superseded:
-            lane.remove(one.request.id)
-        self._after(lane, entry, finished)
 
     async def _report_passed(self, relay: OutboxEntry, flight: Flight, passed: Sequence[OutboxEntry]) -> None:
         """Report what a relay is sent before, once for each, and durably before it is sent: a crash cannot hide it."""

@@ -183,11 +183,4 @@ def decided(record: Record, verdict: Verdict, message: str) -> list[Effect]:
 
 
 def _headers(request: DeliveryRequest, event_id: str, event_type: str, time_ms: int) -> envelope.Headers:
-    return Envelope(
-        id=event_id,
-        type=event_type,
-        source=DELIVERY_SOURCE,
-        channel=request.channel,
-        subject=request.subject,
-        time_ms=time_ms,
-    ).headers()
+    return envelope.event_headers(event_id, event_type, DELIVERY_SOURCE, request.channel, request.subject, time_ms)

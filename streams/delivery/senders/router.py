@@ -6,8 +6,9 @@ Increff is always HTTP. Lanes, budgets, retries and the classification of answer
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import Any
 
 from streams.delivery.ports import READ_BACK, Answer, Call, Clock, Sender
 from streams.delivery.senders.builtin import BuiltinSender
@@ -46,9 +47,12 @@ class SenderRouter(Sender):
         for sender in self._all():
             await sender.start()
 
-    async def send(self, call: Call) -> Answer:
+    def send(self, call: Call) -> Coroutine[Any, Any, Answer]:
         if subscription_of(call.destination) is not None:
-            return await self._subscribers.send(call)
+            return self._subscribers.send(call)
+        return self._send_to_far_side(call)
+
+    async def _send_to_far_side(self, call: Call) -> Answer:
         far_side = self.far_side_of(call)
         return replace(await self._senders[far_side].send(call), far_side=far_side)
 

@@ -99,7 +99,7 @@ class SpillingTable(PartitionTable):
             self.bytes -= self._cold.remove(key)
             self._moved(self._cold)
         super().set(key, value, origin)
-        self._use(self._weight(key) - before)
+        self._use(len(key) + ENTRY_BYTES + (0 if value is None else len(value)) - before)
         self._spilling.make_room()
 
     def forget_deleted(self, next_offset: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from streams.delivery.admission.permits import FRESH_MS
 from streams.delivery.ports import Answer
-from streams.delivery.tasks import guarded
+from streams.delivery.tasks import BackgroundTasks
 from tests.fakes.delivery import Durable, ManualClock, Played, channels_for, ok, request_for
 from topics.contract.touchpoints import BY_NAME
 from topics.records.keys import channel_destination
@@ -64,13 +64,14 @@ async def test_stock_of_a_worker_that_stood_still_stays(budget: Any) -> None:
     async def push() -> None:
         await dispatcher.call(BY_NAME["location-wise-atp-inventory"], "demo", {})
 
-    first = asyncio.create_task(guarded(push(), worker.crashes.append))
+    tasks = BackgroundTasks(worker.crashes.append)
+    first = tasks.start(push())
     await worker.clock.run_for(100)
     await first
     assert len(worker.sender.arrivals) == 1
     worker.durable.lost = True
     worker.clock._now_ms += PAUSE_MS
-    late = asyncio.create_task(guarded(push(), worker.crashes.append))
+    late = tasks.start(push())
     await worker.clock.run_for(60_000)
     late.cancel()
     assert len(worker.sender.arrivals) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +15,16 @@ from standardwebhooks.webhooks import Webhook
 
 from sluice.dev.torture.log import Signed
 from sluice.dev.torture.signatures import checker, judge
-from topics.webhooks.signatures import SecretError, Signature, make_secret, sign, signature_of, signing_key
+from topics.webhooks.signatures import (
+    SECRET_BYTES_MAX,
+    SECRET_BYTES_MIN,
+    SecretError,
+    Signature,
+    make_secret,
+    sign,
+    signature_of,
+    signing_key,
+)
 
 ID, AT, BODY = "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -44,6 +54,15 @@ def test_the_canonical_vectors_come_out() -> None:
     seed = "whsk_" + base64.b64encode(base64.b64decode(PAIR)[:32]).decode()
     assert sign([signing_key(seed)], ID, AT, BODY) == V1A
     assert sign([signing_key(SECRET), signing_key(PAIR_SECRET)], ID, AT, BODY) == f"{V1} {V1A}"
+
+
+@pytest.mark.parametrize("length", range(SECRET_BYTES_MIN, SECRET_BYTES_MAX + 1))
+def test_v1_is_pythons_hmac_for_a_secret_of_each_length(length: int) -> None:
+    key = bytes(range(200, 200 - length, -1))
+    mac = hmac.digest(key, f"{ID}.{AT}.".encode() + BODY, "sha256")
+    signing = signing_key("whsec_" + base64.b64encode(key).decode())
+    for _ in range(2):  # the second signature begins where the first did
+        assert sign([signing], ID, AT, BODY) == "v1," + base64.b64encode(mac).decode()
 
 
 def test_what_verifies_v1_is_the_secret_and_v1a_its_public_half_only() -> None:
