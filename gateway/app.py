@@ -35,7 +35,8 @@ from gateway.connections.limits import limits_of, raise_file_limit
 from gateway.connections.server import ConnectionRunner
 from gateway.dependencies import Dependencies
 from gateway.http.access_log import AccessLog, discard, to_standard_error
-from gateway.http.metrics import CONTENT_TYPE, Metrics
+from gateway.http.metrics import Metrics
+from gateway.http.probes import AdminPort, Probes
 from gateway.http.responder import Responder
 from gateway.http.unmatched import Unmatched
 from gateway.kafka.commands import Commands
@@ -44,6 +45,7 @@ from gateway.kafka.producer import SharedProducer
 from gateway.kafka.refused_calls import RefusedCalls
 from gateway.kafka.replies import ReplyReader
 from gateway.search.search import Search
+from gateway.siblings import Siblings
 from gateway.touchpoints.ingress import Ingress
 from gateway.touchpoints.routes import add_touchpoints
 from gateway.views.positions import StockView
@@ -55,7 +57,6 @@ from topics.configuration.settings import Settings
 from topics.http_faults import log_loop_faults
 from topics.paths.resources import add_route, application
 from topics.records.signing import Signer
-from topics.records.unreadable import UNREADABLE
 from topics.subscriptions.index import SubscriptionView
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,11 @@ STOP_S = 5.0
 ANSWER_S = 0.5
 """How long these answers may take to leave. Requests that go on all the same, a slow upload say, are cancelled then, so
 that what they must still write is written before the process is killed."""
+
+SIBLINGS_WAIT_S = 10.0
+"""How long one of several gateways waits until it is ready before it listens: if Kafka is away, it is for all of them,
+and a 503 says more than a connection that nobody accepts."""
+SIBLINGS_LOOK_S = 0.02
 
 GC_THRESHOLD = 20_000
 """Allocations between collections of the youngest generation: those of some hundred requests, not of some dozen."""
@@ -149,19 +155,16 @@ def _acts(
     }
 
 
+def make_probes(dependencies: Dependencies) -> Probes:
+    """The probes of this process."""
+    producer, replies = dependencies.producer, dependencies.replies
+    return Probes(lambda: producer.unready() or replies.unready(), dependencies.metrics)
+
+
 def _add_probes(router: web.UrlDispatcher, dependencies: Dependencies, bases: tuple[str, ...]) -> None:
-    async def live(_request: web.Request) -> web.Response:
-        return _json({"live": True})
-
-    async def ready(_request: web.Request) -> web.Response:
-        reason = dependencies.producer.unready() or dependencies.replies.unready()
-        warnings = {"warnings": said} if (said := UNREADABLE.warnings()) else {}
-        if reason is None:
-            return _json({"ready": True, **warnings})
-        return _json({"ready": False, "reason": reason, **warnings}, 503)
-
-    async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=dependencies.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+    of_process = make_probes(dependencies)
+    shared = dependencies.siblings.are_expected
+    metrics = of_process.metrics_elsewhere if shared else of_process.metrics
 
     async def openapi(_request: web.Request) -> web.Response:
         return web.Response(body=document_of("topics.documents.openapi", bases), content_type="application/json")
@@ -169,7 +172,13 @@ def _add_probes(router: web.UrlDispatcher, dependencies: Dependencies, bases: tu
     async def asyncapi(_request: web.Request) -> web.Response:
         return web.Response(body=document_of("topics.documents.asyncapi"), content_type="application/json")
 
-    probes = {"live": live, "ready": ready, "metrics": metrics, "openapi": openapi, "asyncapi": asyncapi}
+    probes = {
+        "live": of_process.live,
+        "ready": of_process.ready,
+        "metrics": metrics,
+        "openapi": openapi,
+        "asyncapi": asyncapi,
+    }
     for probe in PROBES:
         for method in ("GET", "HEAD"):
             add_route(router, method, probe.path, probes[probe.name])
@@ -180,10 +189,6 @@ def document_of(module: str, *about: Any) -> bytes:
     """A generated document, as JSON. It is made at the first request for it: the module takes a while to import."""
     document: Callable[..., object] = importlib.import_module(module).document
     return orjson.dumps(document(*about))
-
-
-def _json(body: object, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
 
 
 async def run(settings: Settings, channels: Channels, hang_ups: HangUps) -> None:
@@ -239,9 +244,11 @@ async def serve(
         StockOperationsView(settings),
         SubscriptionView(settings),
     )
-    endpoints = GuardedEndpoints(settings)
+    endpoints, siblings = GuardedEndpoints(settings), Siblings(settings)
     for part in (producer, replies, *views, endpoints):
         stack.push_async_callback(part.stop)
+    stack.push_async_callback(siblings.stop)
+    await siblings.start()
     producer.start()
     replies.start()
     for view in views:
@@ -258,6 +265,7 @@ async def serve(
         now_ms=wall_clock_ms,
         metrics=metrics,
         access_log=access_log,
+        siblings=siblings,
     )
     app = make_app(settings, channels, dependencies, calls)
     log.info("/api %s", app[ACCESS].api_state())
@@ -271,8 +279,21 @@ async def serve(
     )
     await runner.setup()
     stack.push_async_callback(_finish, runner, replies)
-    await runner.listen(settings.gateway_host, settings.gateway_port)
+    if siblings.are_expected:
+        await _open_beside_siblings(settings, make_probes(dependencies), stack)
+    await runner.listen(settings.gateway_host, settings.gateway_port, shared=siblings.are_expected)
     return producer.wait, replies.wait, stock.wait, operations.wait, subscriptions.wait
+
+
+async def _open_beside_siblings(settings: Settings, probes: Probes, stack: AsyncExitStack) -> None:
+    """Opens the admin port. Returns when this process can accept calls: until then the others get all connections."""
+    admin = AdminPort(settings, probes)
+    stack.push_async_callback(admin.stop)
+    await admin.start()
+    log.info("gateway %d answers /ready and /metrics on port %d", settings.gateway_number, admin.port)
+    deadline = time.monotonic() + SIBLINGS_WAIT_S
+    while probes.unready() is not None and time.monotonic() < deadline:  # noqa: ASYNC110 - two parts become ready
+        await asyncio.sleep(SIBLINGS_LOOK_S)
 
 
 async def _finish(runner: ConnectionRunner, replies: ReplyReader) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
 from gateway.ports import Clock, Endpoints, Log, Producer, Replies, Stock, StockOperations
+from gateway.siblings import Siblings
 from topics.subscriptions.index import SubscriptionIndex
 
 
@@ -25,3 +26,4 @@ class Dependencies:
     now_ms: Clock
     metrics: Metrics
     access_log: AccessLog
+    siblings: Siblings

@@ -30,6 +30,7 @@ from gateway.http.metrics import Metrics
 from gateway.http.responder import Handler
 from gateway.kafka.log_reader import dead_letter_log, fact_log
 from gateway.kafka.producer import BATCH_BYTES, SharedProducer
+from gateway.siblings import Siblings
 from gateway.views.positions import StockView
 from gateway.views.stock_operations import StockOperationsView
 from sluice.demo_channels import demo_channels
@@ -83,6 +84,7 @@ async def gateway(settings: Settings) -> web.Application:
         now_ms=wall_clock_ms,
         metrics=metrics,
         access_log=access_log,
+        siblings=Siblings(settings),
     )
     app = make_app(settings, channels, dependencies, calls)
     app[DOOR] = Door(calls, app[ACCESS].claimed)

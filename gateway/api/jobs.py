@@ -1,4 +1,5 @@
-"""Jobs that run in the background, one of a kind at a time: this gateway's own last ones."""
+"""Jobs that run in the background, one of a kind at a time: this gateway's own last ones, and those of the gateways
+that share its port."""
 
 from __future__ import annotations
 
@@ -18,7 +19,11 @@ from gateway.api.waiting import until_found
 from gateway.http.answers import Answer, Refused, json_answer
 from gateway.http.call import Call
 from gateway.ports import Overloaded, Unavailable
+from gateway.siblings import Question, Siblings
 
+RUNNING, LIST, SHOW, STOP = "running", "list", "show", "stop"
+"""Acts on jobs that a gateway asks of the others of its port."""
+ELSEWHERE = "a gateway elsewhere, or one that was restarted since, may have begun it; another one sends nothing twice"
 KEPT_MAX = 50
 """Jobs of a kind that a gateway knows, those that ended included."""
 ID_BYTES = 6
@@ -66,22 +71,27 @@ JobT = TypeVar("JobT", bound=AnyJob)
 
 
 class Jobs(Generic[JobT]):
-    def __init__(self, kind: str, prefix: str) -> None:
+    def __init__(self, kind: str, prefix: str, siblings: Siblings) -> None:
         """`kind`: its name in errors; `prefix`: of ids."""
         self._kind = kind
         self._prefix = prefix
+        self._siblings = siblings
+        siblings.answer(kind, self._answer_sibling)
         self._jobs: dict[str, JobT] = {}
         self._task: asyncio.Task[None] | None = None
 
     def new_id(self) -> str:
         return f"{self._prefix}_{os.urandom(ID_BYTES).hex()}"
 
-    def check_idle(self) -> None:
-        """Raises Refused while one goes on."""
-        running = next((job for job in self._jobs.values() if not job.is_over), None)
+    async def check_idle(self) -> None:
+        """Raises Refused while one goes on. A sibling that does not answer has none: two at once send nothing twice."""
+        running = self._running() or next(iter((await self._siblings.ask(self._kind, {"act": RUNNING})).answers), None)
         if running is not None:
-            message = f"{self._kind.capitalize()} {running.id} is going on"
+            message = f"{self._kind.capitalize()} {running} is going on"
             raise Refused(409, "BUSY", message, "wait for its end, or stop it")
+
+    def _running(self) -> str | None:
+        return next((job.id for job in self._jobs.values() if not job.is_over), None)
 
     def start(self, job: JobT, work: Coroutine[Any, Any, None]) -> None:
         self._jobs[job.id] = job
@@ -105,27 +115,51 @@ class Jobs(Generic[JobT]):
 
     async def _list(self, _call: Call, _request: web.Request) -> Answer:
         """The newest first."""
-        documents = [job.document().model_dump(mode="json") for job in reversed(self._jobs.values())]
-        return json_answer({f"{self._kind}s": documents})
+        heard = await self._siblings.ask(self._kind, {"act": LIST})
+        found = [*self._documents(), *(document for documents in heard.answers for document in documents)]
+        found.sort(key=lambda document: document["createdMs"], reverse=True)
+        return json_answer({f"{self._kind}s": found})
 
     async def _show(self, _call: Call, request: web.Request) -> Answer:
-        return document_of(self._known(request))
+        return json_answer(await self._known(request.match_info["id"], SHOW))
 
     async def _stop(self, _call: Call, request: web.Request) -> Answer:
         """Ends a job. Requests that it has sent go on, and it no longer counts what becomes of them."""
-        job = self._known(request)
-        job.stop.set()
-        if job.state == "sending":
-            job.state = "stopping"
-        return document_of(job, 202)
+        return json_answer(await self._known(request.match_info["id"], STOP), 202)
 
-    def _known(self, request: web.Request) -> JobT:
-        """The job that the path names. Raises Refused."""
-        name = request.match_info["id"]
+    async def _known(self, name: str, act: str) -> Any:
+        """The document of a job after the act, wherever it runs. Raises Refused."""
+        document = self._after(name, act)
+        if document is not None:
+            return document
+        heard = await self._siblings.ask(self._kind, {"act": act, "id": name})
+        if heard.answers:
+            return heard.answers[0]
+        if heard.silent:
+            message = f"Another gateway of this port does not answer now; it may know {self._kind} {name[:40]}"
+            raise Refused(503, "UNAVAILABLE", message, "ask again", retry_after_s=1)
+        raise Refused(404, "UNKNOWN", f"This gateway knows no {self._kind} {name[:40]}", ELSEWHERE)
+
+    def _after(self, name: str, act: str) -> Any:
+        """The document of a job of this process after the act; None: there is no such job here."""
         job = self._jobs.get(name)
         if job is None:
-            raise Refused(404, "UNKNOWN", f"This gateway knows no {self._kind} {name[:40]}")
-        return job
+            return None
+        if act == STOP:
+            job.stop.set()
+            if job.state == "sending":
+                job.state = "stopping"
+        return job.document().model_dump(mode="json")
+
+    def _documents(self) -> list[Any]:
+        return [job.document().model_dump(mode="json") for job in reversed(self._jobs.values())]
+
+    def _answer_sibling(self, question: Question) -> Any:
+        """Answers another process of this port, which has let the caller in."""
+        act = question["act"]
+        if act == RUNNING:
+            return self._running()
+        return self._documents() if act == LIST else self._after(question["id"], act)
 
     async def close(self, _app: web.Application) -> None:
         if self._task is not None:

@@ -95,12 +95,15 @@ class ConnectionRunner(web.AppRunner):
         registry.stop()
         await self.cleanup()
 
-    async def listen(self, host: str, port: int) -> None:
+    async def listen(self, host: str, port: int, *, shared: bool = False) -> None:
         """Accepts connections. The loop is given several descriptors of each listening socket, and takes a connection
-        from each of them at every turn. Raises ConfigurationError where it cannot listen."""
+        from each of them at every turn. `shared`: the kernel divides connections among all processes that listen on
+        the port so. Raises ConfigurationError where it cannot listen."""
         loop = asyncio.get_running_loop()
         with listening(host, port, PORT_CHOSEN_BY):
-            bound = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
+            bound = await loop.create_server(
+                asyncio.Protocol, host, port, start_serving=False, reuse_port=shared or None
+            )
         try:
             for one in bound.sockets:
                 for _ in range(ACCEPTS):

@@ -64,6 +64,11 @@ def _prepare(
 @role_options
 @click.option("--host", "gateway_host", help="Address to listen on (SLUICE_GATEWAY_HOST).")
 @click.option("--port", "gateway_port", type=PORT, help="Port to listen on (SLUICE_GATEWAY_PORT).")
+@click.option("--gateways", type=int, help="Gateway processes that share the port (SLUICE_GATEWAYS).")
+@click.option(
+    "--number", "gateway_number", type=int, help="Number of this one among them, from 0 (SLUICE_GATEWAY_NUMBER)."
+)
+@admin_options
 def gateway(increff_port: int, marketplace_port: int, **overrides: Any) -> None:
     """Run the gateway: accept calls over HTTP."""
     from sluice.roles import run_gateway

@@ -32,6 +32,13 @@ GATEWAY_HELP = "URL of Sluice's gateway (SLUICE_URL)."
     help="Directory for Kafka's data, state and logs; kept between runs.",
 )
 @click.option("--port", type=PORT, default=GATEWAY_PORT, show_default=True, help="Port of the gateway.")
+@click.option(
+    "--gateways",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Gateway processes that share this port.",
+)
 @click.option("--kafka-port", type=PORT, help=f"Port of the embedded Kafka.  [default: {KAFKA_PORT}]")
 @click.option("--kafka", metavar="HOST:PORT", help="Use this Kafka instead of the embedded one.")
 @click.option(
@@ -54,6 +61,7 @@ def up(
     demo: bool,
     data_dir: Path,
     port: int,
+    gateways: int,
     kafka_port: int | None,
     kafka: str | None,
     increff_port: int,
@@ -72,6 +80,7 @@ def up(
         data_dir=data_dir.absolute(),
         demo=demo,
         port=port,
+        gateways=gateways,
         kafka_port=kafka_port or KAFKA_PORT,
         kafka=kafka,
         increff_port=increff_port,

@@ -17,6 +17,7 @@ from gateway.dependencies import Dependencies
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
 from gateway.ports import Outgoing, Position, Unavailable
+from gateway.siblings import Siblings
 from gateway.views.positions import StockIndex
 from sluice.demo_channels import demo_channels
 from tests.fakes.log import FakeDead, FakeFacts
@@ -210,6 +211,8 @@ async def gateway(
     actions: list[bytes] = []
     access_log = AccessLog(log.append, actions.append)
     endpoints = FakeEndpoints()
+    loaded = load_settings(**{"api_open": True, **settings})
+    siblings = Siblings(loaded)
     dependencies = Dependencies(
         producer=kafka,
         replies=kafka,
@@ -222,12 +225,14 @@ async def gateway(
         now_ms=lambda: NOW_MS,
         metrics=metrics,
         access_log=access_log,
+        siblings=siblings,
     )
-    loaded = load_settings(**{"api_open": True, **settings})
     app = make_app(loaded, channels or channels_with(), dependencies)
+    await siblings.start()
     async with TestClient(TestServer(app)) as client:
         yield Gateway(client, kafka, stock, endpoints, facts, dead, metrics, log, actions, loaded)
         access_log.flush()
+    await siblings.stop()
 
 
 async def call_sample(gateway: Gateway, name: str, **changes: Any) -> tuple[int, Any, dict[str, str]]:

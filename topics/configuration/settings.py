@@ -49,6 +49,8 @@ AUTH_FAILURES_BURST = 20
 """So often a program with an outdated password, started again and again, gets the answer that says so."""
 AUTH_FAILURES_PER_MINUTE = 10.0
 """14,400 guesses a day from an address: none of a password that a program has made."""
+GATEWAYS_MAX = 64
+"""Gateway processes on one port: as many as the largest machines have processors to spare for them."""
 PORT_MAX = 65_535
 """The largest port of TCP. A larger number would be cut to 16 bits, and another port listened on."""
 
@@ -91,8 +93,19 @@ class Settings(BaseSettings):
         "URLs of Increff end today; `/`: none",
     )
     gateway_port: int = Field(default=8080, ge=1, le=PORT_MAX, description="port on which the gateway listens")
+    gateways: int = Field(
+        default=1,
+        ge=1,
+        le=GATEWAYS_MAX,
+        description="gateway processes that share this port of one machine, on Linux: each with the same value, a "
+        "`SLUICE_GATEWAY_NUMBER` and a `SLUICE_ADMIN_PORT` of its own",
+    )
+    gateway_number: int = Field(
+        default=0, ge=0, description="number of this process among those, from 0; it reads a partition of its own"
+    )
     reply_partition: int | None = Field(
-        default=None, description="partition of `replies` that this gateway reads; derived when unset"
+        default=None,
+        description="partition of `replies` that this gateway reads, or the first of several; derived when unset",
     )
     verdict_timeout_s: float = Field(
         default=VERDICT_TIMEOUT_S,
@@ -228,7 +241,8 @@ class Settings(BaseSettings):
     subscriber_ports: str = Field(default=DEFAULT_PORTS, description="allowed ports of subscribers, as `443,8000-8999`")
     subscriber_http: bool = Field(default=False, description="whether a subscriber's URL may be `http://`")
     admin_host: str = Field(
-        default="127.0.0.1", description="address on which a streams role answers /live, /ready and /metrics"
+        default="127.0.0.1",
+        description="address on which a streams role, and each of several gateways, answers /live, /ready and /metrics",
     )
     admin_port: int = Field(default=0, ge=0, le=PORT_MAX, description="port on which it does; 0: any free port")
     instance: str = Field(
@@ -250,6 +264,13 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
     )
+
+    @field_validator("gateway_number")
+    @classmethod
+    def _is_among(cls, number: int, info: ValidationInfo) -> int:
+        if number >= (gateways := info.data.get("gateways", GATEWAYS_MAX)):
+            raise ValueError(f"must be less than SLUICE_GATEWAYS, which is {gateways}")
+        return number
 
     @field_validator("secret_key")
     @classmethod

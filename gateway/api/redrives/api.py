@@ -1,5 +1,5 @@
 """/api/redrives: counts requests that were given up, and sends them again. A gateway runs one redrive at a time, and
-knows its own last ones only."""
+knows its own last ones only, and those of the gateways that share its port."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RedrivesApi:
         self._redriver = Redriver(
             dependencies.dead, dependencies.producer, self._is_open, settings.partitions, dependencies.now_ms
         )
-        self._jobs: Jobs[Job] = Jobs("redrive", "rdv")
+        self._jobs: Jobs[Job] = Jobs("redrive", "rdv", dependencies.siblings)
 
     def acts(self) -> dict[str, Act]:
         """The handlers of /api/redrives, by the names of their routes."""
@@ -47,7 +47,7 @@ class RedrivesApi:
         check_ready(self._dependencies.subscriptions.unready(), "The subscriptions are not read yet")
         self._check_names(wanted)
         wait_s = wait_of(request)
-        self._jobs.check_idle()
+        await self._jobs.check_idle()
         call.subject = self._jobs.new_id()
         job = Job(call.subject, wanted, self._dependencies.now_ms())
         self._jobs.start(job, self._redriver.run(job))

@@ -1,5 +1,5 @@
 """/api/resubmissions: says which refused requests of a channel could be sent again, and sends them. A gateway runs one
-at a time, and knows its own last ones only."""
+at a time, and knows its own last ones only, and those of the gateways that share its port."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ResubmissionsApi:
         self._queries = OrderQueries(channels, commands)
         self._bodies = BodyReader(BODY_BYTES_MAX)
         self._resubmitter = Resubmitter(dependencies.dead, Asker(commands), self._state_of, dependencies.now_ms)
-        self._jobs: Jobs[Resubmission] = Jobs("resubmission", "rsb")
+        self._jobs: Jobs[Resubmission] = Jobs("resubmission", "rsb", dependencies.siblings)
 
     def acts(self) -> dict[str, Act]:
         """The handlers of /api/resubmissions, by the names of their routes."""
@@ -51,7 +51,7 @@ class ResubmissionsApi:
         check_reason(asked.reason, dry=asked.dryRun)
         _check_touchpoint(asked.touchpoint)
         wait_s = wait_of(request)
-        self._jobs.check_idle()
+        await self._jobs.check_idle()
         operator = Operator(call.actor, call.address, asked.reason or "a dry run")
         call.subject = self._jobs.new_id()
         job = Resubmission(call.subject, asked, self._now_ms(), call.channel, operator)

@@ -27,13 +27,22 @@ from topics.configuration.settings import load_settings
 
 STREAMS = ("orders", "delivery", "inventory")
 SANDBOXES = ("increff", "marketplace")
+GATEWAYS_MAX = 16
+"""Gateway processes: as many as `replies` has partitions, so that each reads one of its own."""
+
+
+def gateway_name(number: int) -> str:
+    """The name of one of several gateways."""
+    return f"gateway-{number}"
+
+
 KAFKA_STOP_S = 15.0
 """Kafka ends within a second or two; on a busy machine it takes longer to write its logs. If it is killed meanwhile, it
 loses nothing, but the next start reads the logs again, which takes longer than this wait."""
 STAGES = (
     # The processes that bring work end first, and Kafka, which the others need, last. Roles that hang are gone after
     # 7.5 s. The gateway lets waiting callers wait five seconds more; verdicts come in the first second of these.
-    Stage(frozenset({"demo", "gateway"}), grace_s=6.0, lead_s=1.0),
+    Stage(frozenset({"demo", "gateway", *map(gateway_name, range(GATEWAYS_MAX))}), grace_s=6.0, lead_s=1.0),
     Stage(frozenset(STREAMS), grace_s=5.5),
     Stage(frozenset({f"sandbox-{side}" for side in SANDBOXES}), grace_s=1.0),
     Stage(frozenset({"kafka"}), grace_s=KAFKA_STOP_S),
@@ -52,6 +61,7 @@ class UpOptions:
     data_dir: Path
     demo: bool
     port: int
+    gateways: int
     kafka_port: int
     kafka: str | None
     increff_port: int
@@ -85,13 +95,15 @@ def make_units(options: UpOptions) -> tuple[list[Unit], list[TableRow]]:
     """Return everything to run, in the order of its start, and the rows that the terminal shows."""
     roles = _Roles(options)
     admin = dict(zip(STREAMS, free_ports(len(STREAMS)), strict=True))
-    units = [_kafka(options), roles.unit("gateway", ["--port", str(options.port)], options.port)]
+    gateways, gateway_rows = roles.gateways()
+    units = [_kafka(options), *gateways]
     channels = load_channels(options.channels, default=demo_channels()).channels
     doors = " ".join(f"/channels/{name}" for name in channels)
     bases = " ".join(base or "/" for base in load_settings().marketplace_bases)
     api = "" if roles.takes_api_calls else "   /api: closed, set SLUICE_API_TOKEN"
     lines = [
         TableRow("gateway", options.url, f"marketplaces: {bases}   Increff: {doors}   /openapi.json{api}"),
+        *gateway_rows,
         TableRow("kafka", options.bootstrap, "elsewhere" if options.kafka else f"Apache Kafka {KAFKA_VERSION}"),
     ]
     for name, port in admin.items():
@@ -122,8 +134,22 @@ class _Roles:
     def takes_api_calls(self) -> bool:
         return has_token(self._environment) or OPEN in self._environment
 
-    def unit(self, name: str, arguments: list[str], port: int) -> Unit:
-        command = ["run", name, "--kafka", self._options.bootstrap, *self._far_sides, *arguments]
+    def gateways(self) -> tuple[list[Unit], list[TableRow]]:
+        """One gateway, or several on its port, each with its probes and metrics on a port of its own."""
+        port, count = self._options.port, self._options.gateways
+        if count == 1:
+            return [self.unit("gateway", ["--port", str(port)], port)], []
+        units, rows = [], []
+        for number, admin in enumerate(free_ports(count)):
+            name = gateway_name(number)
+            place = ["--port", str(port), "--gateways", str(count), "--number", str(number)]
+            units.append(self.unit(name, [*place, "--admin-port", str(admin)], admin, role="gateway"))
+            rows.append(TableRow(name, _url(admin), "/ready   /metrics"))
+        return units, rows
+
+    def unit(self, name: str, arguments: list[str], port: int, role: str = "") -> Unit:
+        """`role`: where it is not the name."""
+        command = ["run", role or name, "--kafka", self._options.bootstrap, *self._far_sides, *arguments]
         return Unit(name, self._starter(name, command), _http(port, "/ready"))
 
     def sandbox(self, side: str, port: int) -> Unit:
@@ -174,6 +200,11 @@ def rotate(log: Path) -> None:
 
 async def check_surroundings(options: UpOptions) -> None:
     """Raise StartError for anything that would keep a role from starting, before anything is started."""
+    if options.gateways > GATEWAYS_MAX:
+        why = "as many as `replies` has partitions"
+        raise StartError(f"--gateways {options.gateways}: at most {GATEWAYS_MAX} share a port, {why}")
+    if options.gateways > 1 and sys.platform != "linux":
+        raise StartError("--gateways: several gateways share a port only on Linux")
     wanted = {"--port": options.port}
     if options.kafka is None:
         find_java()

@@ -34,7 +34,8 @@ BOUNDS = {
     # `paths` is a room of its own, because the API, the contract's calls and channels make and read paths alike.
     # `compiled` is below all others: each package imports it first.
     "topics": (15, 9, 38),
-    "gateway": (12, 6, 36),
+    # `siblings` is a room of its own, because jobs ask the other processes of the port, and only `app` starts it.
+    "gateway": (13, 6, 39),
     "streams.runtime": (15, 7, 41),
     "streams.order": (8, 6, 17),
     "streams.delivery": (16, 7, 60),

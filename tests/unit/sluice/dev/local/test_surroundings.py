@@ -16,7 +16,7 @@ from aiokafka.errors import InvalidReplicationFactorError, KafkaConnectionError
 from sluice.demo_channels import demo_channels
 from sluice.dev.local import jars
 from sluice.dev.local.ports import free_ports, is_free
-from sluice.dev.local.stack import UpOptions, check_surroundings, rotate
+from sluice.dev.local.stack import GATEWAYS_MAX, UpOptions, check_surroundings, rotate
 from sluice.dev.local.status import Status
 from sluice.dev.local.up import make_topics, up
 from sluice.errors import StartError
@@ -24,6 +24,7 @@ from topics.configuration.channels import Channels
 from topics.configuration.channels_file import parse_channels
 from topics.configuration.settings import Settings
 from topics.kafka import admin
+from topics.kafka.catalogue import BY_NAME
 
 ROOT = Path(__file__).resolve().parents[5]
 DEMO = parse_channels(demo_channels(), where="demo")
@@ -52,6 +53,7 @@ def options(directory: Path, **changes: object) -> UpOptions:
         "data_dir": directory / "data",
         "demo": False,
         "port": port,
+        "gateways": 1,
         "kafka_port": kafka_port,
         "kafka": None,
         "increff_port": increff_port,
@@ -106,6 +108,12 @@ def test_a_busy_port_names_its_option(tmp_path: Path) -> None:
             up(wanted)
     assert "`sluice up --increff-port PORT`" in str(refused.value)
     assert "`make run UP='--increff-port PORT'`" in str(refused.value)
+
+
+async def test_too_many_gateways_are_refused(tmp_path: Path) -> None:
+    assert BY_NAME["replies"].partitions == GATEWAYS_MAX
+    with pytest.raises(StartError, match="--gateways 17: at most 16"):
+        await check_surroundings(options(tmp_path, gateways=17))
 
 
 def test_make_run_hands_options_on() -> None:

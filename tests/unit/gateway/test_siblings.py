@@ -1,0 +1,150 @@
+"""Gateways that share a port: each has a name of its own, and each answers for the jobs of all."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from gateway.http.metrics import Metrics
+from gateway.http.probes import AdminPort, Probes
+from gateway.kafka.replies import ReplyReader
+from gateway.siblings import Siblings
+from sluice.dev.local.ports import free_ports
+from tests.fakes.gateway import Gateway, gateway
+from tests.support.eventually import eventually
+from tests.unit.gateway.api.test_redrives import died, request
+from topics import http_sessions
+from topics.configuration.errors import ConfigurationError
+from topics.configuration.settings import load_settings
+from topics.kafka.catalogue import BY_NAME
+
+REDRIVES = "/api/redrives"
+
+
+@pytest.fixture
+def port() -> int:
+    return free_ports(1)[0]
+
+
+@pytest.fixture
+async def both(port: int) -> AsyncIterator[tuple[Gateway, Gateway]]:
+    """Two gateways of three on a port: the third does not run."""
+    async with AsyncExitStack() as stack:
+        one, other = [
+            await stack.enter_async_context(gateway(gateways=3, gateway_number=number, gateway_port=port))
+            for number in (0, 1)
+        ]
+        yield one, other
+
+
+async def test_a_number_is_one_process_and_free_when_that_ends(port: int) -> None:
+    settings = load_settings(gateways=2, gateway_number=1, gateway_port=port)
+    first, second = Siblings(settings), Siblings(settings)
+    await first.start()
+    with pytest.raises(ConfigurationError, match=rf"gateway 1 of the 2 on port {port} runs already: .* from 0 to 1"):
+        await second.start()
+    await first.stop()
+    await second.start()
+    await second.stop()
+
+
+def test_a_number_is_below_the_count() -> None:
+    with pytest.raises(ConfigurationError, match=r"SLUICE_GATEWAY_NUMBER: .*less than SLUICE_GATEWAYS, which is 2"):
+        load_settings(gateways=2, gateway_number=2)
+
+
+@pytest.mark.parametrize("chosen", [None, 7])
+def test_each_reads_a_partition_of_its_own(chosen: int | None) -> None:
+    partitions = BY_NAME["replies"].partitions
+    assert partitions is not None
+    found = {
+        ReplyReader(load_settings(gateways=partitions, gateway_number=n, reply_partition=chosen), Metrics()).partition
+        for n in range(partitions)
+    }
+    assert len(found) == partitions
+
+
+def test_more_gateways_than_partitions_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    ReplyReader(load_settings(gateways=17), Metrics())
+    assert "17 gateways share the 16 partitions of `replies`" in caplog.text
+
+
+async def test_a_job_is_shown_listed_and_stopped_by_a_gateway_that_does_not_run_it(
+    both: tuple[Gateway, Gateway],
+) -> None:
+    one, other = both
+    begun = await (await one.client.post(REDRIVES, json={"dryRun": True}, params={"wait": "5"})).json()
+    again = await (await other.client.post(REDRIVES, json={"dryRun": True}, params={"wait": "5"})).json()
+    for at in both:
+        assert await (await at.client.get(f"{REDRIVES}/{begun['id']}")).json() == begun
+        listed = await (await at.client.get(REDRIVES)).json()
+        assert {job["id"] for job in listed["redrives"]} == {begun["id"], again["id"]}
+        assert (await at.client.delete(f"{REDRIVES}/{begun['id']}")).status == 202
+
+
+async def test_one_goes_on_at_a_time(both: tuple[Gateway, Gateway]) -> None:
+    one, other = both
+    died(one.dead, request())
+    begun = await (await one.client.post(REDRIVES, json={"dryRun": False})).json()
+    await eventually(lambda: len(one.kafka.records) == 1)
+    refused = await other.client.post(REDRIVES, json={"dryRun": True})
+    assert refused.status == 409
+    assert begun["id"] in str(await refused.json())
+    assert (await other.client.delete(f"{REDRIVES}/{begun['id']}")).status == 202
+
+    async def is_stopped() -> bool:
+        return bool((await (await other.client.get(f"{REDRIVES}/{begun['id']}")).json())["state"] == "stopped")
+
+    await eventually(is_stopped)
+
+
+async def test_what_nobody_knows_is_unknown_and_says_why_it_may_be(both: tuple[Gateway, Gateway]) -> None:
+    answer = await both[0].client.get(f"{REDRIVES}/rdv_1")
+    assert answer.status == 404
+    assert "restarted since" in str(await answer.json())
+
+
+async def test_a_sibling_that_does_not_answer_is_not_taken_for_one_that_knows_nothing(
+    both: tuple[Gateway, Gateway], port: int
+) -> None:
+    with socket.socket(socket.AF_UNIX) as stopped:
+        stopped.bind(f"\0sluice-gateway-{port}-2")
+        stopped.listen()
+        answer = await both[0].client.get(f"{REDRIVES}/rdv_1")
+        assert answer.status == 503
+        assert "does not answer now" in str(await answer.json())
+
+
+async def test_a_process_of_another_user_is_not_asked(
+    both: tuple[Gateway, Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = await (await both[0].client.post(REDRIVES, json={"dryRun": True}, params={"wait": "5"})).json()
+    user = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    assert (await both[1].client.get(f"{REDRIVES}/{begun['id']}")).status == 503
+
+
+async def test_metrics_are_on_a_port_of_each_process(both: tuple[Gateway, Gateway]) -> None:
+    shared = await both[0].client.get("/metrics")
+    assert shared.status == 404
+    assert "SLUICE_ADMIN_PORT" in await shared.text()
+    reason: list[str | None] = ["not connected to Kafka yet"]
+    admin = AdminPort(load_settings(admin_port=0), Probes(lambda: reason[0], both[0].metrics))
+    await admin.start()
+    url = f"http://127.0.0.1:{admin.port}"
+    async with http_sessions.session() as session:
+
+        async def status_of(path: str) -> int:
+            async with session.get(f"{url}{path}") as response:
+                return response.status
+
+        assert [await status_of(path) for path in ("/live", "/ready", "/metrics")] == [200, 503, 200]
+        reason[0] = None
+        assert await status_of("/ready") == 200
+    with pytest.raises(ConfigurationError, match="--admin-port or SLUICE_ADMIN_PORT"):
+        await AdminPort(load_settings(admin_port=admin.port), Probes(lambda: None, both[0].metrics)).start()
+    await admin.stop()
