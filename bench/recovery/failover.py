@@ -2,6 +2,9 @@
 
 Orders are created at a steady rate, spread over all partitions. A partition moves again when an order that was sent to
 it after the kill gets its verdict. Every order must get a verdict; a second one is a duplicate.
+
+The stages between the kill and the last partition's verdict are measured by the survivor
+(streams.runtime.durability.rebalance_steps).
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from bench.orders.job import CHANNEL, STEPS, code_of, input_of
-from bench.processes import places, start_role
+from bench.processes import Started, metric, places, start_role
+from streams.runtime.durability.rebalance_steps import STEPS as REBALANCE_STEPS
 from streams.runtime.limits import Tuning
 from topics.configuration.settings import Settings
 from topics.records.keys import order_key, partition_of
@@ -49,6 +53,10 @@ class Failover:
     partitions: int = 0
     sending_s: float = 0.0
     wanted: int = 0
+    killed_at: float = 0.0
+    """Unix time."""
+    stages: dict[str, float] = field(default_factory=dict)
+    """Stage -> seconds, in order: the first ends when the survivor learns of it, the last with the last verdict."""
 
     @property
     def moved_s(self) -> float:
@@ -78,6 +86,7 @@ class Failover:
             "moved_s": round(self.moved_s, 2),
             "goal_s": self.session_timeout_s + MARGIN_S,
             "session_timeout_s": self.session_timeout_s,
+            "stages_s": {stage: round(took, 2) for stage, took in self.stages.items()},
             "duplicates": sum(count - 1 for count in self.answered.values()),
             "duplicates_percent": round(self.duplicates_percent, 3),
             "duplicates_goal_percent": DUPLICATES_GOAL_PERCENT,
@@ -106,7 +115,9 @@ async def fail_over(settings: Settings, directory: Path, say: Callable[[str], No
         say(f"kill -9 of one of two workers; the session time-out is {seen.session_timeout_s:.0f} s")
         workers[0].process.kill()
         killed_at.append(time.monotonic())
+        seen.killed_at = time.time()
         await _until(lambda: len(seen.moved) == seen.partitions, seen.session_timeout_s + _SETTLE_S)
+        seen.stages = stages_of(workers[1], seen)
         await asyncio.sleep(AFTER_S)
         stop.set()
         await sending
@@ -120,6 +131,14 @@ async def fail_over(settings: Settings, directory: Path, say: Callable[[str], No
         for worker in workers:
             await asyncio.to_thread(worker.end)
     return seen
+
+
+def stages_of(survivor: Started, seen: Failover) -> dict[str, float]:
+    """The stages of the time between the kill and the last partition's first verdict."""
+    noticed = metric(survivor, "rebalance_began_timestamp_seconds") - seen.killed_at
+    stages = {"session": noticed}
+    stages |= {step: metric(survivor, f'rebalance_seconds{{step="{step}"}}') for step in REBALANCE_STEPS}
+    return stages | {"verdict": seen.moved_s - sum(stages.values())}
 
 
 async def _send(sender: Any, settings: Settings, seen: Failover, stop: asyncio.Event) -> None:

@@ -8,6 +8,9 @@ from topics.kafka.catalogue import RECORD_BYTES_MAX
 
 CHUNK_RECORDS_MAX = 500
 """Records decided without giving way to other tasks: some 5 ms of work, so probes and timers stay prompt."""
+CHUNK_SHARE_MIN = 100
+"""Records of one partition that are decided before the next partition's turn, when many have a backlog: a chunk costs
+as much as some records do."""
 CHUNK_BYTES_MAX = 1 << 20
 """The same bound for large records; a record that is larger alone is a chunk of its own."""
 CHUNKS_QUEUED_MAX = 32
@@ -63,8 +66,11 @@ at that moment; more of them mean that two groups write the same tables."""
 AUDIT_S = 60.0
 """How often an owner looks for late writes in changelogs that it is not writing; several times within the time for
 which compaction leaves new records alone."""
-RECOVERY_RECORDS_MAX = 10_000
-"""Changelog records applied between two looks at the event loop."""
+RECOVERY_RECORDS_MAX = 5_000
+"""Changelog records applied between two looks at the event loop, as nearly as whole batches allow: some 15 ms."""
+RECOVERY_FETCH_BYTES = 8 << 20
+"""Most of a fetch of changelogs: enough for thousands of records, and its copies stay in memory that is used again
+(streams/runtime/durability/memory.py)."""
 LIVE_TIMEOUT_S = 120.0
 """No progress for this long while records wait: /live turns 503, and a liveness probe (as in the chart) restarts it."""
 LIVE_POLL_S = 1.0
@@ -87,7 +93,8 @@ class Tuning:
 
     session_timeout_s: float = 20.0
     """After this long without a heartbeat another worker takes over. Heartbeats come from a thread of their own."""
-    heartbeat_s: float = 2.0
+    heartbeat_s: float = 0.5
+    """How often the others ask, and so learn that one is gone: a session is over this much before they know."""
     rebalance_timeout_s: float = 30.0
     """How long the other workers wait for one that still drains its groups."""
     live_timeout_s: float = LIVE_TIMEOUT_S

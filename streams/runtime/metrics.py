@@ -50,6 +50,12 @@ class Metrics:
         self.table_keys = self._gauge("table_keys", "Keys of a table in this worker's partitions", "table")
         self.table_bytes = self._gauge("table_bytes", "Bytes of a table's values in this worker's partitions", "table")
         self.recovery_seconds = self._gauge("recovery_seconds", "What the last recovery of tables took")
+        self.rebalance_began = self._gauge(
+            "rebalance_began_timestamp_seconds", "When this worker learned of the last rebalance, in Unix time"
+        )
+        self.rebalance_seconds = self._gauge(
+            "rebalance_seconds", "What the steps of the last rebalance took (docs/operations.md)", "step"
+        )
         self.recovered = self._counter("records_recovered_total", "Changelog records read by recoveries")
         self.late = self._counter(
             "records_late_total", "Records a former owner wrote into a changelog behind its successor's claim"

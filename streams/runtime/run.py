@@ -25,6 +25,7 @@ import uvloop
 from aiokafka.errors import KafkaError, for_code
 
 from streams.runtime.durability.group_commit import GroupCommit
+from streams.runtime.durability.memory import keep_freed_memory
 from streams.runtime.limits import GC_THRESHOLD, Tuning
 from streams.runtime.role import Role
 from streams.runtime.worker import InstanceTakenError, Worker
@@ -183,6 +184,7 @@ def run_role(
     """
     for noisy in ("faust", "mode"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    keep_freed_memory()
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)

@@ -31,6 +31,7 @@ from streams.runtime.durability.late_writes import LateWrites
 from streams.runtime.durability.lease import Lease
 from streams.runtime.durability.offset_ledger import OffsetLedger
 from streams.runtime.durability.publisher import Publisher, TooLargeError, fits
+from streams.runtime.durability.rebalance_steps import DECIDE, DRAIN, HAND_OVER, JOIN, RESUME, RebalanceSteps
 from streams.runtime.durability.recovery import Recovery, SourceChecks
 from streams.runtime.limits import (
     LIVE_POLL_S,
@@ -81,6 +82,7 @@ class Worker:
         self.name = f"{role.name}-{settings.instance}"
         self.source = f"{settings.topic_prefix}.{role.source}.v1"
         self.metrics = Metrics(role.name)
+        self.steps = RebalanceSteps(self.metrics, self.name)
         self.ledger = OffsetLedger()
         self.publisher = Publisher(settings, self.name)
         changelogs = ChangelogReader(settings, self.name)
@@ -96,7 +98,7 @@ class Worker:
         self.spilling = Spilling(LocalStore(settings.state_dir / f"{self.name}.tables"))
         tables = self.spilling.maker(role.spills, role.table_kinds)
         self.recovery = Recovery(
-            changelogs, claims, self.publisher.full_name, role.tables, tables, self.metrics, self._progress
+            changelogs, claims, self.publisher.full_name, role.tables, tables, self.metrics, self._progress, self.steps
         )
         self.admin = Admin(
             settings, self.metrics, self.not_live, self.not_ready, self.held_up.warnings, self.refresh_metrics
@@ -219,14 +221,17 @@ class Worker:
 
     def resumed(self, assignments: int) -> None:
         self._reading = assignments == self.assignments
+        self.steps.reached(RESUME)
 
     def revoking(self) -> None:
+        self.steps.began()
         self.assignments += 1
         self._reading = False
         self.partitions.close()
 
     async def drained(self) -> None:
         await self.group_commit.drain()
+        self.steps.reached(DRAIN)
 
     def assigned(self, partitions: set[int], generation: int) -> None:
         if generation == self.partitions.generation:
@@ -242,6 +247,7 @@ class Worker:
         self.metrics.rebalances.inc()
         self.metrics.partitions.set(len(partitions))
         self.heartbeat(time.monotonic())
+        self.steps.reached(JOIN)
         self.held_up.paused.clear()
         self.partitions.assigned(partitions, generation)
         log.info("%s: generation %d gives partitions %s", self.name, generation, sorted(partitions))
@@ -263,6 +269,7 @@ class Worker:
             await asyncio.Event().wait()
         self._progress()
         self.partitions.open()
+        self.steps.reached(HAND_OVER)
         for state in self.partitions.owned.values():
             self.group_commit.rewrite_overwritten(state)
 
@@ -284,6 +291,7 @@ class Worker:
             async for event in stream.noack().events():
                 for chunk in event.value:
                     await self._decide(chunk)
+                await asyncio.sleep(0)  # Faust's queue does not give way while it has events: no group would leave
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - Faust would acknowledge and go on
@@ -310,6 +318,8 @@ class Worker:
         else:
             if partition in self.held_up.paused:
                 self.held_up.paused.over(partition)
+            if not self.steps.is_over:
+                self.steps.reached(DECIDE)
 
     # -- Committer ------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.record import default_records
-from aiokafka.record.default_records import _DefaultRecordBatchPy, _DefaultRecordPy
+from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy, _DefaultRecordPy
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint_py
 
@@ -63,6 +63,40 @@ class LeftOutBatch:
         return True
 
 
+class WholeBatch:
+    """A batch whose records are handed out together: to aiokafka it has one record, which is the batch itself.
+
+    aiokafka looks at each record in Python, and that takes a fifth of the time of rebuilding a table.
+    """
+
+    is_control_batch = False
+
+    def __init__(self, batch: DefaultRecordBatch, first: int) -> None:
+        """`first`: records before this offset were not asked for."""
+        self._batch = batch
+        self._first = first
+        self.validate_crc = batch.validate_crc
+        self.producer_id = batch.producer_id
+        self.is_transactional = batch.is_transactional
+        self.base_offset = batch.base_offset
+        self.next_offset = batch.next_offset
+        self.offset = batch.next_offset - 1
+        self.records: list[Any] = []
+        """As they were parsed: with offset, timestamp, key, value and headers, and without a topic."""
+
+    def __iter__(self) -> Iterator[WholeBatch]:
+        self.records = list(self._batch)
+        if self.records and self.records[0].offset < self._first:
+            self.records = [record for record in self.records if record.offset >= self._first]
+        if self.records:
+            yield self
+
+
+def records_of(_: TopicPartition, record: Any) -> list[Any]:
+    """The records of a whole batch. In place of a batch that cannot be read whole, each of its records comes alone."""
+    return record.records if type(record) is WholeBatch else [record]
+
+
 class FetchedBatches:
     """aiokafka's MemoryRecords (compiled), whose current batch can be read a second time."""
 
@@ -71,6 +105,8 @@ class FetchedBatches:
         self.has_next = batches.has_next
         self.size_in_bytes = batches.size_in_bytes
         self.leaves_out_transactions = False
+        self.whole_from: int | None = None
+        """Batches are given whole, beginning with this offset; None: record by record."""
         self._next_batch = batches.next_batch
         self._data = data
         self._begin = self._end = 0
@@ -82,6 +118,8 @@ class FetchedBatches:
         batch = self._next_batch()
         if self.leaves_out_transactions and batch.is_transactional and not batch.is_control_batch:
             return LeftOutBatch(batch.next_offset)
+        if self.whole_from is not None and type(batch) is DefaultRecordBatch and not batch.is_control_batch:
+            return WholeBatch(batch, self.whole_from)
         return batch
 
     def current(self) -> LenientBatch:
@@ -134,6 +172,11 @@ class ReadableRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokaf
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._records.leaves_out_transactions = self._isolation_level is BESIDE_TRANSACTIONS
+
+    def give_batches(self) -> None:
+        """From here on gives lists of records, one for each batch."""
+        self._records.whole_from = self.next_fetch_offset
+        self._consumer_record = records_of
 
     def _unpack_records(self) -> Iterator[Any]:
         while True:

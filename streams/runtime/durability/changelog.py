@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 
 from streams.runtime.invariants import violated
-from streams.runtime.limits import RECOVERY_RECORDS_MAX
+from streams.runtime.limits import RECOVERY_FETCH_BYTES, RECOVERY_RECORDS_MAX
 from topics.configuration.settings import Settings
 from topics.kafka import clients
 from topics.kafka.fetched_records import ends_beside_transactions, leave_out_transactions, open_transaction
@@ -24,21 +26,17 @@ _POLL_MS = 1_000
 Apply = Callable[[TopicPartition, Sequence[Any]], None]
 
 
-class AsParsed(OrderedDict[TopicPartition, Any]):
-    """A fetcher's unread data, whose records are given as they were parsed.
+class InBatches(OrderedDict[TopicPartition, Any]):
+    """A fetcher's unread data, which is given batch by batch, with records as they were parsed.
 
-    aiokafka makes of each an object of eleven attributes, which takes a third of the time of rebuilding a table. The
-    parsed record has those that are needed under the same names: offset, key, value, headers.
+    aiokafka makes of each record an object of eleven attributes, which takes a third of the time of rebuilding a table.
+    The parsed record has those that are needed under the same names: offset, key, value, headers.
     """
 
     def __setitem__(self, place: TopicPartition, fetched: Any) -> None:
         if isinstance(fetched, FetchResult):
-            fetched._partition_records._consumer_record = _as_parsed
+            fetched._partition_records.give_batches()
         super().__setitem__(place, fetched)
-
-
-def _as_parsed(_: TopicPartition, record: Any) -> Any:
-    return record
 
 
 class ChangelogReader:
@@ -111,10 +109,10 @@ class ChangelogReader:
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
-        consumer = clients.consumer(self._settings, self._client_id, prompt=True)
+        consumer = clients.consumer(self._settings, self._client_id, prompt=True, fetch_max_bytes=RECOVERY_FETCH_BYTES)
         await consumer.start()
         try:
-            consumer._fetcher._records = AsParsed()  # not in its public interface
+            consumer._fetcher._records = InBatches()  # not in its public interface
             yield consumer
         finally:
             await consumer.stop()
@@ -128,15 +126,22 @@ async def _read_up_to(
 ) -> None:
     """Reads until each partition's position is at its goal, and keeps `positions` current."""
     reading = {tp for tp, goal in goals.items() if positions[tp] < goal}
+    batches_max = 1
     while reading:
-        polled = await consumer.getmany(*reading, timeout_ms=_POLL_MS, max_records=RECOVERY_RECORDS_MAX)
-        for tp, records in polled.items():
+        polled = await consumer.getmany(*reading, timeout_ms=_POLL_MS, max_records=batches_max)
+        count = 0
+        for tp, batches in polled.items():
+            records = list(chain.from_iterable(batches))
+            count += len(records)
             handle(tp, records)
+        if count:
+            batches_max = max(1, RECOVERY_RECORDS_MAX * sum(map(len, polled.values())) // count)
         # By position, not by the last record seen: compaction leaves holes, perhaps at the very end.
         for tp in tuple(reading):
             positions[tp] = await consumer.position(tp)
             if positions[tp] >= goals[tp]:
                 reading.discard(tp)
+        await asyncio.sleep(0)  # while there is unread data, nothing above gives way
 
 
 def check_end(place: TopicPartition, end: int, reached: int) -> None:

@@ -15,6 +15,8 @@ from aiokafka import TopicPartition
 
 from streams.runtime.durability.changelog import ChangelogReader
 from streams.runtime.durability.claim import Claims, Takeover
+from streams.runtime.durability.memory import without_collections
+from streams.runtime.durability.rebalance_steps import CLAIM, READ, RebalanceSteps
 from streams.runtime.durability.rebuild import Rebuild, recovered_offsets
 from streams.runtime.invariants import violated
 from streams.runtime.metrics import Metrics
@@ -35,6 +37,7 @@ class Recovery:
         make_table: MakeTable,
         metrics: Metrics,
         progress: Callable[[], None],
+        steps: RebalanceSteps,
     ) -> None:
         self._reader = reader
         self._claims = claims
@@ -43,12 +46,14 @@ class Recovery:
         self._make_table = make_table
         self._metrics = metrics
         self._progress = progress
+        self._steps = steps
 
     async def recover(self, partitions: Sequence[int], epoch: int) -> list[PartitionState]:
         """The state of each partition, exactly as its changelogs say up to the claim."""
         states = [PartitionState(partition, self._names, self._make_table) for partition in partitions]
         try:
-            await self._recover(states, epoch)
+            with without_collections():
+                await self._recover(states, epoch)
         except BaseException:
             for state in states:  # the next rebalance may have cancelled this
                 state.close()
@@ -73,7 +78,9 @@ class Recovery:
         if rebuilds:
             for place, end in (await self._reader.read(rebuilds, apply)).items():
                 rebuilds[place].table.log_end = end
+            self._steps.reached(READ)
             await self._claims.make(takeovers, epoch)
+            self._steps.reached(CLAIM)
         else:
             for takeover in takeovers:
                 takeover.state.epoch = epoch

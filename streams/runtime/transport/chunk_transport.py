@@ -24,7 +24,7 @@ from typing import Any
 import aiokafka
 import faust
 import uvloop
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.drivers import aiokafka as driver
@@ -233,10 +233,27 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def getmany(self, active: set[TP], timeout: float) -> dict[TP, Sequence[Any]]:  # noqa: ASYNC109 - Faust's
         """Avoids the thread's queue, where a call costs twice as much: every verdict waits for this one."""
-        fetching = self._fetch_records(self._ensure_consumer(), active, timeout=timeout, max_records=POLL_RECORDS_MAX)
-        polled = asyncio.run_coroutine_threadsafe(fetching, self.thread_loop)
+        polled = asyncio.run_coroutine_threadsafe(self._take(active, timeout), self.thread_loop)
         found: dict[TP, Sequence[Any]] = await asyncio.wrap_future(polled)
         return found
+
+    async def _take(self, active: set[TP], timeout: float) -> dict[TP, Sequence[Any]]:  # noqa: ASYNC109 - Faust's
+        """Takes from each partition its share of what was fetched: aiokafka would take as much as it can of the first,
+        so a backlog in one would come before new records of the others."""
+        consumer = self._ensure_consumer()
+        unread = [tp for tp in consumer._fetcher._records if tp in active]
+        taken: dict[TP, Sequence[Any]] = {}
+        if len(unread) > 1:
+            share = max(1, POLL_RECORDS_MAX // len(unread))
+            try:
+                for tp in unread:
+                    taken.update(await self._fetch_records(consumer, {tp}, timeout=0.0, max_records=share))
+            except KafkaError:
+                if not taken:  # else those are handed out first; the partition with the error meets it again
+                    raise
+        if not taken:
+            taken = await self._fetch_records(consumer, active, timeout=timeout, max_records=POLL_RECORDS_MAX)
+        return taken
 
     def ends(self, tp: TP) -> tuple[int | None, int | None]:
         """The end of a partition, and the end of what can be read of it."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 
-from streams.runtime.limits import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX
+from streams.runtime.limits import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, CHUNK_SHARE_MIN
 
 
 class Chunk(NamedTuple):
@@ -21,12 +22,12 @@ class Chunk(NamedTuple):
     records: Sequence[Any]
 
 
-def split(records: Sequence[Any]) -> Iterator[tuple[Sequence[Any], int]]:
+def split(records: Sequence[Any], most: int = CHUNK_RECORDS_MAX) -> Iterator[tuple[Sequence[Any], int]]:
     """Chunks of a fetch, bounded in records and bytes, each with its bytes."""
     begin = size = 0
     for index, record in enumerate(records):
         length = len(record.value) if record.value is not None else 0
-        if index > begin and (index - begin >= CHUNK_RECORDS_MAX or size + length > CHUNK_BYTES_MAX):
+        if index > begin and (index - begin >= most or size + length > CHUNK_BYTES_MAX):
             yield records[begin:index], size
             begin, size = index, 0
         size += length
@@ -39,19 +40,35 @@ def portions(
 ) -> Iterator[tuple[TopicPartition, list[Chunk]]]:
     """Portions for one event each: chunks of several partitions, together bounded as one chunk is.
 
-    Each comes with the partition of its last chunk. A busy partition fills a portion alone; when there is little to do,
-    all records of a poll are one portion, so that the cost of an event is paid once and not for each partition.
+    Each comes with the partition of its last chunk. When there is little to do, all records of a poll are one portion,
+    so that the cost of an event is paid once and not for each partition. When there is much, the partitions share each
+    portion: none waits until the backlog of another is decided, which takes seconds after a worker has died.
     """
     portion: list[Chunk] = []
     count = size = 0
     last: TopicPartition | None = None
-    for tp, records in polled.items():
-        for chunk, length in split(records):
-            full = count + len(chunk) > CHUNK_RECORDS_MAX or size + length > CHUNK_BYTES_MAX
-            if last is not None and full:
-                yield last, portion
-                portion, count, size = [], 0, 0
-            portion.append(Chunk(assignments, turns.get(tp.partition, 0), tp.partition, chunk))
-            count, size, last = count + len(chunk), size + length, tp
+    for tp, chunk, length in _in_turn(polled):
+        full = count + len(chunk) > CHUNK_RECORDS_MAX or size + length > CHUNK_BYTES_MAX
+        if last is not None and full:
+            yield last, portion
+            portion, count, size = [], 0, 0
+        portion.append(Chunk(assignments, turns.get(tp.partition, 0), tp.partition, chunk))
+        count, size, last = count + len(chunk), size + length, tp
     if last is not None:
         yield last, portion
+
+
+def _in_turn(
+    polled: Mapping[TopicPartition, Sequence[Any]],
+) -> Iterator[tuple[TopicPartition, Sequence[Any], int]]:
+    """Chunks of all partitions with their bytes: one of each partition, then the next of each."""
+    most = CHUNK_RECORDS_MAX
+    if sum(map(len, polled.values())) > CHUNK_RECORDS_MAX:
+        most = max(CHUNK_SHARE_MIN, CHUNK_RECORDS_MAX // len(polled))
+    left = deque((tp, split(records, most)) for tp, records in polled.items())
+    while left:
+        tp, chunks = left.popleft()
+        for chunk, length in chunks:
+            yield tp, chunk, length
+            left.append((tp, chunks))
+            break

@@ -227,7 +227,21 @@ def test_one_event_carries_what_a_poll_brought_within_the_bounds_of_a_chunk() ->
     large = [raw_record(0, b"x" * CHUNK_BYTES_MAX)]
     polled = {TP("t", 0): many, TP("t", 1): few[TP("t", 1)], TP("t", 2): large, TP("t", 3): large}
     found = [[(chunk.partition, len(chunk.records)) for chunk in chunks] for _, chunks in portions(polled, 7, {})]
-    assert found == [[(0, CHUNK_RECORDS_MAX)], [(0, 1), (1, 3)], [(2, 1)], [(3, 1)]]
+    share = CHUNK_RECORDS_MAX // 4
+    assert found == [[(0, share), (1, 3)], [(2, 1)], [(3, 1)], [(0, share)] * 3 + [(0, 1)]]
+
+
+def test_partitions_with_a_backlog_share_each_event() -> None:
+    polled = {TP("source", p): [raw_record(n, b"v") for n in range(1_000 + p)] for p in range(4)}
+    events = [chunks for _, chunks in portions(polled, 1, {})]
+    first = {chunk.partition: [record.offset for record in chunk.records] for chunk in events[0]}
+    assert first == {p: list(range(CHUNK_RECORDS_MAX // 4)) for p in range(4)}
+    assert max(sum(len(chunk.records) for chunk in chunks) for chunks in events) <= CHUNK_RECORDS_MAX
+    for p in range(4):
+        given = [
+            record.offset for chunks in events for chunk in chunks for record in chunk.records if chunk.partition == p
+        ]
+        assert given == list(range(1_000 + p))
 
 
 async def test_a_poll_from_before_a_rebalance_has_ended_before_the_seek() -> None:
