@@ -18,7 +18,6 @@ from aiokafka.errors import (
     KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
-    ProducerClosed,
     RecordTooLargeError,
     UnknownTopicOrPartitionError,
 )
@@ -30,6 +29,8 @@ from gateway.ports import Lateness, Outgoing, Overloaded, Position, RecordTooLar
 from topics.configuration.settings import Settings
 from topics.kafka import clients
 from topics.kafka.catalogue import BY_NAME
+from topics.kafka.open_batches import OpenBatches, RecordPlace
+from topics.records.keys import partition_of
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,9 @@ class SharedProducer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deadlines: Deadlines | None = None
         self._producer: AIOKafkaProducer | None = None
+        self._batches: OpenBatches | None = None
+        self._partitions: dict[str, int] = {}
+        """How many each topic (catalogue name) has. Asked anew with each probe, because a topic may get more."""
         self._unready: str | None = f"not connected to Kafka at {settings.kafka} yet"
         self._wake = asyncio.Event()
         self._broken = False
@@ -102,7 +106,7 @@ class SharedProducer:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
-        producer, self._producer = self._producer, None
+        producer, self._producer, self._batches = self._producer, None, None
         self._unready = "stopping"
         if producer is not None:
             await clients.close(producer, CLOSE_TIMEOUT_S)
@@ -110,38 +114,37 @@ class SharedProducer:
             await asyncio.wait(self._closing)
 
     async def produce(self, record: Outgoing) -> Position:
-        producer = self._admit(_size(record))
+        batches = self._admit(_size(record))
         timeout_s = self._settings.produce_timeout_s
         try:
-            acknowledged = self._send_at_once(producer, record)
-            if acknowledged is None:
-                async with asyncio.timeout(timeout_s):
-                    acknowledged = await self._send(producer, record)
+            acknowledged = (
+                self._add(batches, record) if self._is_known(record) else await self._add_later(batches, record)
+            )
             if self._deadlines is None:
                 self._deadlines = Deadlines(self._running(), timeout_s, self._expire)
             self._deadlines.add(acknowledged)
-            metadata = await acknowledged
+            place = await acknowledged
         except TimeoutError as error:
             raise self._away(f"no acknowledgement within {timeout_s:g} s", timeout_s) from error
         except KafkaError as error:
             raise self._translated(error) from error
         self._metrics.records += 1
-        return Position(metadata.topic, metadata.partition, metadata.offset)
+        return Position(*place)
 
     async def produce_all(self, records: Sequence[Outgoing]) -> list[Position | None]:
-        producer = self._admit(sum(map(_size, records)))
-        futures: list[asyncio.Future[Any]] = []
+        batches = self._admit(sum(map(_size, records)))
+        futures: list[asyncio.Future[RecordPlace]] = []
         loop = self._running()
         deadline = loop.time() + self._settings.produce_timeout_s
         trouble: Exception | None = None
         try:
             async with asyncio.timeout_at(deadline):
-                # One after the other, so that records of one key keep their order.
                 for record in records:
-                    futures.append(await self._send(producer, record))  # noqa: PERF401 - those before a timeout are kept
+                    known = self._is_known(record)
+                    futures.append(self._add(batches, record) if known else await self._add_later(batches, record))
         except (TimeoutError, KafkaError) as error:
             trouble = (
-                self._away("no room for more records", self._settings.produce_timeout_s)
+                self._away("no metadata of a topic", self._settings.produce_timeout_s)
                 if isinstance(error, TimeoutError)
                 else self._translated(error)
             )
@@ -162,7 +165,7 @@ class SharedProducer:
             raise RuntimeError("start() comes before the first record")
         return self._loop
 
-    def _position(self, future: asyncio.Future[Any]) -> Position | None:
+    def _position(self, future: asyncio.Future[RecordPlace]) -> Position | None:
         if not future.done():
             return None
         error = future.exception()
@@ -170,61 +173,44 @@ class SharedProducer:
             if isinstance(error, KafkaError):
                 self._translated(error)
             return None
-        metadata = future.result()
         self._metrics.records += 1
-        return Position(metadata.topic, metadata.partition, metadata.offset)
+        return Position(*future.result())
 
-    def _admit(self, size: int) -> AIOKafkaProducer:
-        """The producer, if there is room for so many bytes. While Kafka is away nothing is handed to it: records would
-        pile up, and arrive later although their callers were refused."""
-        if self._producer is None or self.unready() is not None:
+    def _admit(self, size: int) -> OpenBatches:
+        """The batches of the producer, if there is room for so many bytes. While Kafka is away nothing is handed to it:
+        records would pile up, and arrive later although their callers were refused."""
+        if self._batches is None or self.unready() is not None:
             raise Unavailable(self.unready() or "no producer")
         if self._bytes_in_flight + size > self._bytes_max:
             raise Overloaded(f"{self._bytes_in_flight} bytes wait for Kafka's acknowledgement")
-        return self._producer
+        return self._batches
 
-    def _send_at_once(self, producer: AIOKafkaProducer, record: Outgoing) -> asyncio.Future[Any] | None:
-        """As `_send`, but None if aiokafka has to wait for metadata or room. It seldom has; else no timer is needed.
+    def _is_known(self, record: Outgoing) -> bool:
+        """Whether the partitions of a record's topic are known."""
+        return record.topic in self._partitions
 
-        A send that has to wait has appended nothing yet: it is closed here, and the caller begins again with a timer.
+    async def _add_later(self, batches: OpenBatches, record: Outgoing) -> asyncio.Future[RecordPlace]:
+        """As `_add`, for the first record of a topic: asks Kafka for the topic's partitions."""
+        async with asyncio.timeout(self._settings.produce_timeout_s):
+            self._partitions[record.topic] = len(await batches.producer.partitions_for(self._names[record.topic]))
+        return self._add(batches, record)
+
+    def _add(self, batches: OpenBatches, record: Outgoing) -> asyncio.Future[RecordPlace]:
+        """Gives a record its place in the order. The future ends with its acknowledgement.
+
+        If a caller gives up, the bytes are in flight until Kafka answers.
         """
-        sending = self._send(producer, record)
-        try:
-            sending.send(None)
-        except StopIteration as done:
-            acknowledged: asyncio.Future[Any] = done.value
-            return acknowledged
-        sending.close()
-        return None
-
-    async def _send(self, producer: AIOKafkaProducer, record: Outgoing) -> asyncio.Future[Any]:
-        """Returns when the record has its place in the order; the future ends with its acknowledgement.
-
-        The future is not aiokafka's: if a caller gives up, the bytes are in flight until Kafka answers.
-        """
+        topic, key, value, headers, partition = record
+        if partition is None:
+            partition = partition_of(key, self._partitions[topic])
         size = _size(record)
+        acknowledged: asyncio.Future[RecordPlace] = self._running().create_future()
+        batches.add(self._names[topic], partition, key, value, list(headers), acknowledged, size)
         self._bytes_in_flight += size
-        acknowledged: asyncio.Future[Any] = self._running().create_future()
-        try:
-            future: asyncio.Future[Any] = await producer.send(
-                self._names[record.topic], record.value, record.key, record.partition, None, list(record.headers)
-            )
-        except BaseException:
-            self._bytes_in_flight -= size
-            raise
-
-        def settled(future: asyncio.Future[Any]) -> None:
-            self._bytes_in_flight -= size
-            error = ProducerClosed() if future.cancelled() else future.exception()
-            if acknowledged.done():
-                return  # the caller gave up
-            if error is None:
-                acknowledged.set_result(future.result())
-            else:
-                acknowledged.set_exception(error)
-
-        future.add_done_callback(settled)
         return acknowledged
+
+    def _settled(self, size: int) -> None:
+        self._bytes_in_flight -= size
 
     def _expire(self, acknowledged: asyncio.Future[Any], _key: bytes = b"", *, late: bool = False) -> None:
         """Ends a wait for Kafka. A loop that was late has not read what Kafka sent meanwhile, so it waits on, once."""
@@ -267,9 +253,10 @@ class SharedProducer:
         while True:
             producer = await self._connected()
             self._producer, self._broken, self._unready = producer, False, None
+            self._batches = OpenBatches(producer, self._settled)
             log.info("connected to Kafka at %s", self._settings.kafka)
             await self._watch(producer)
-            self._producer = None
+            self._producer = self._batches = None
             self._metrics.producer_rebuilds += 1
             log.warning("the producer is replaced")
             closing = asyncio.create_task(clients.close(producer, CLOSE_TIMEOUT_S))
@@ -305,6 +292,7 @@ class SharedProducer:
                 return
             probed = self._running().time()
             if await _answers(producer):
+                self._partitions.clear()
                 if self._unready is not None:
                     log.info("Kafka answers again")
                 self._unready = None

@@ -84,7 +84,7 @@ class RoleProcess:
 
     def log(self) -> str:
         path = self._directory / f"{self._files}.log"
-        return path.read_text(errors="replace")[-4_000:] if path.exists() else ""
+        return path.read_text(errors="replace")[-40_000:] if path.exists() else ""
 
     async def _is_ready(self, port: int) -> bool:
         assert self._process is not None

@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from topics.configuration.settings import Settings
-from topics.kafka import fetched_records
+from topics.kafka import fetched_records, open_batches
 from topics.kafka.catalogue import RECORD_BYTES_MAX
 from topics.kafka.prompt_fetches import fetch_from_idle_nodes
 from topics.kafka.time_outs import REPLICATED_S, bound_requests
@@ -21,6 +21,7 @@ from topics.kafka.time_outs import REPLICATED_S, bound_requests
 log = logging.getLogger(__name__)
 
 fetched_records.install()
+open_batches.install()
 
 FETCH_BACKOFF_S: Final = 0.005
 """aiokafka holds a node's next fetch back while any of its partitions has unread data; 0.1 s stalls 1 % of verdicts."""

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -52,10 +52,6 @@ async def test_a_turn_is_told_how_late_the_loop_is_now() -> None:
     assert len(turns) == count, "a stopped one has no timer"
 
 
-class Metadata:
-    topic, partition, offset = "t", 0, 7
-
-
 class InTime:
     """A loop that is never late, however busy this machine is."""
 
@@ -63,44 +59,44 @@ class InTime:
         return 0.0
 
 
-class SilentClient:
+class SilentBatches:
     """Kafka's acknowledgements come when a test says so."""
 
     def __init__(self) -> None:
         self.sent: list[asyncio.Future[Any]] = []
 
-    async def send(self, *_record: Any) -> asyncio.Future[Any]:
-        self.sent.append(asyncio.get_running_loop().create_future())
-        return self.sent[-1]
+    def add(self, *record: Any) -> None:
+        self.sent.append(record[5])
 
 
-def producer_on(client: SilentClient, found: Lateness) -> SharedProducer:
+def producer_on(batches: SilentBatches, found: Lateness) -> SharedProducer:
     producer = SharedProducer(load_settings(produce_timeout_s=TIMEOUT_S), Metrics(), found)
     producer._loop = asyncio.get_running_loop()
-    producer._producer = client
+    producer._batches = cast("Any", batches)
+    producer._partitions[RECORD.topic] = 1
     producer._unready = None
     return producer
 
 
 async def test_an_acknowledgement_that_came_while_the_loop_was_late_counts() -> None:
     async with lag() as found:
-        client = SilentClient()
-        producer = producer_on(client, found)
+        batches = SilentBatches()
+        producer = producer_on(batches, found)
         call = asyncio.create_task(producer.produce(RECORD))
-        await eventually(lambda: client.sent)
+        await eventually(lambda: batches.sent)
         time.sleep(TIMEOUT_S + 0.1)  # noqa: ASYNC251 - the fault itself
         # Timers run before sockets are read: the time-out ends before the acknowledgement is seen.
-        asyncio.get_running_loop().call_later(LATE_GRACE_S / 5, client.sent[0].set_result, Metadata)
+        asyncio.get_running_loop().call_later(LATE_GRACE_S / 5, batches.sent[0].set_result, ("t", 0, 7))
         assert (await call).offset == 7
         assert producer.unready() is None
 
 
 async def test_a_busy_gateway_does_not_call_kafka_away() -> None:
     async with lag() as found:
-        client = SilentClient()
-        producer = producer_on(client, found)
+        batches = SilentBatches()
+        producer = producer_on(batches, found)
         call = asyncio.create_task(producer.produce(RECORD))
-        await eventually(lambda: client.sent)
+        await eventually(lambda: batches.sent)
         time.sleep(TIMEOUT_S + 0.1)  # noqa: ASYNC251 - the fault itself
         with pytest.raises(Unavailable, match="busy"):
             await call
@@ -108,7 +104,7 @@ async def test_a_busy_gateway_does_not_call_kafka_away() -> None:
 
 
 async def test_a_kafka_that_is_away_is_still_found_out() -> None:
-    producer = producer_on(SilentClient(), InTime())
+    producer = producer_on(SilentBatches(), InTime())
     with pytest.raises(Unavailable):
         await producer.produce(RECORD)
     assert "no acknowledgement" in (producer.unready() or "")

@@ -1,0 +1,130 @@
+"""Batches that take records until aiokafka counts them, on aiokafka's own accumulator."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
+from aiokafka.producer.message_accumulator import MessageAccumulator
+from aiokafka.producer.transaction_manager import TransactionManager
+
+from tests.support.eventually import eventually
+from topics.kafka.catalogue import RECORD_BYTES_MAX
+from topics.kafka.open_batches import CountedBatch, OpenBatches, RecordPlace
+
+BATCH_BYTES = 2_000
+TOPIC, PARTITION = "t", 3
+
+
+class Producer:
+    """A producer whose requests a test sends."""
+
+    def __init__(self) -> None:
+        transactions = TransactionManager(None, 1_000)
+        transactions.set_pid_and_epoch(1, 0)
+        cluster = MagicMock(leader_for_partition=lambda _place: 0)
+        self.accumulator = MessageAccumulator(cluster, BATCH_BYTES, 0, 1.0, txn_manager=transactions)
+        self.create_batch = self.accumulator.create_builder
+
+    async def send_batch(self, batch: Any, topic: str, *, partition: int) -> Any:
+        return await self.accumulator.add_batch(batch, TopicPartition(topic, partition), 5.0)
+
+    def drain(self) -> Any:
+        """The batch that leaves now."""
+        (batches,) = self.accumulator.drain_by_nodes(())[0].values()
+        return batches[TopicPartition(TOPIC, PARTITION)]
+
+
+class Writer:
+    """Adds records, and keeps what becomes of them."""
+
+    def __init__(self) -> None:
+        self.producer = Producer()
+        self.freed: list[int] = []
+        self.batches = OpenBatches(self.producer, self.freed.append)
+
+    def add(self, value: bytes = b"v", size: int = 1) -> asyncio.Future[RecordPlace]:
+        future: asyncio.Future[RecordPlace] = asyncio.get_running_loop().create_future()
+        self.batches.add(TOPIC, PARTITION, b"k", value, [("h", b"1")], future, size)
+        return future
+
+
+async def test_records_that_come_before_a_request_leave_in_one_batch() -> None:
+    writer = Writer()
+    futures = [writer.add() for _ in range(3)]
+    batch = writer.producer.drain()
+    assert batch.record_count == 3
+    batch.done(40)
+    assert [await future for future in futures] == [
+        (TOPIC, PARTITION, 40),
+        (TOPIC, PARTITION, 41),
+        (TOPIC, PARTITION, 42),
+    ]
+    assert writer.freed == [3]
+
+
+async def test_a_batch_whose_records_were_counted_takes_no_more() -> None:
+    """aiokafka's own would: its sequence number counts records before it is closed, and the broker would refuse the
+    next batch, or take this record twice."""
+    stock = CountedBatch.__bases__[0](BATCH_BYTES, 0)
+    stock.append(timestamp=None, key=b"k", value=b"v")
+    stock._set_producer_state(1, 0, 0)
+    assert stock.append(timestamp=None, key=b"k", value=b"v") is not None
+
+    writer = Writer()
+    first = writer.add()
+    leaving = writer.producer.drain()
+    second = writer.add()
+    assert leaving.record_count == 1
+    leaving.get_data_buffer()
+    following = writer.producer.drain()
+    assert following.record_count == 1
+    following.done(8)
+    leaving.done(7)
+    assert ((await first)[2], (await second)[2]) == (7, 8)
+
+
+async def test_what_comes_while_a_full_batch_waits_keeps_its_order() -> None:
+    writer = Writer()
+    futures = [writer.add(b"v" * 600) for _ in range(10)]
+    offset = 0
+    while offset < len(futures):
+        await eventually(lambda: TopicPartition(TOPIC, PARTITION) in writer.producer.accumulator._batches)
+        batch = writer.producer.drain()
+        assert batch.record_count <= 3
+        batch.done(offset)
+        offset += batch.record_count
+    assert [(await future)[2] for future in futures] == list(range(10))
+    assert sum(writer.freed) == 10
+    assert not writer.batches._open
+    assert not writer.batches._waiting
+
+
+async def test_a_failure_reaches_each_record_and_frees_its_bytes() -> None:
+    writer = Writer()
+    futures = [writer.add(), writer.add()]
+    futures[0].cancel()  # its caller gave up
+    writer.producer.drain().failure(KafkaTimeoutError("away"))
+    with pytest.raises(KafkaTimeoutError):
+        await futures[1]
+    assert writer.freed == [2]
+
+
+async def test_a_producer_that_failed_takes_nothing() -> None:
+    writer = Writer()
+    writer.producer.accumulator.fail_all(KafkaTimeoutError("fenced"))
+    with pytest.raises(KafkaTimeoutError):
+        writer.add()
+    assert writer.freed == []
+    assert not writer.batches._open
+
+
+async def test_a_record_that_no_topic_takes_is_refused() -> None:
+    writer = Writer()
+    with pytest.raises(MessageSizeTooLargeError):
+        writer.add(b"v" * RECORD_BYTES_MAX)
+    assert writer.freed == []
