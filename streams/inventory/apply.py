@@ -6,17 +6,16 @@ whole item: another expiry or serial number is a change. Never seen is not zero:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from streams.inventory.batches import QuantityItem
 from streams.positions.position_table import Quantities
 from streams.runtime.role import Effect, Record
 from topics.records.envelope import INVENTORY_SOURCE, event_headers
 from topics.records.keys import position_key
 from topics.stock.changes import STOCK_CHANGED, Cause, ChangedSku, StockChanges, encode_changes
-from topics.stock.position_map import PLAIN_MASK, QUANTITY_MASK, UNKNOWN, quantity_of
+from topics.stock.position_map import quantity_of
 from topics.stock.positions import encode_position
 
 
@@ -38,19 +37,6 @@ class PositionChanged(NamedTuple):
     key: bytes
     before: bytes | None
     value: bytes
-
-
-def changed_quantities(known: Mapping[str, int], items: Iterable[QuantityItem]) -> dict[str, int]:
-    """SKU -> new quantity of what a batch changes. `known` is packed (topics.stock.position_map)."""
-    changed: dict[str, int] = {}
-    known_of = known.get
-    for item in items:
-        sku, quantity = item.channelSkuCode, item.quantity
-        if known_of(sku, UNKNOWN) & PLAIN_MASK != quantity:
-            changed[sku] = quantity
-        elif sku in changed:
-            del changed[sku]
-    return changed
 
 
 def changed_positions(
@@ -77,15 +63,12 @@ def apply_quantities(
     cause: Cause = Cause.UPDATE,
     part: str = "",
 ) -> list[Effect]:
-    """Puts what `changed_quantities` found. `part`: see `_changes_effect`."""
+    """Puts quantities that differ from what is known. `part`: see `_changes_effect`."""
     if not changed:
         return []
-    known = table.known(location.stock).get
+    known = table.known(location.stock)
     put = table.put_quantities(location.stock, changed)
-    listed = [
-        ChangedSku(sku, None if (before := known(sku)) is None else before & QUANTITY_MASK, quantity)
-        for sku, quantity in put.items()
-    ]
+    listed = list(map(ChangedSku, put, known.quantities(put), put.values()))
     return _changes_effect(location, listed, record, cause, part)
 
 

@@ -17,7 +17,6 @@ from streams.inventory.apply import (
     apply_positions,
     apply_quantities,
     changed_positions,
-    changed_quantities,
 )
 from streams.inventory.batches import NO_BATCH, Batch, faults_of, location_of, members_of, read_quantities, split_items
 from streams.inventory.metrics import STALE
@@ -100,7 +99,7 @@ class InventoryRole(Role):
                 words = plain.inventories
                 if stale:
                     words = [item for item in words if item.channelSkuCode not in stale]
-                changed = changed_quantities(table.known(location.stock), words)
+                changed = table.known(location.stock).differing(words)
                 effects += apply_quantities(table, location, changed, record)
                 skus = (item.channelSkuCode for item in words)
             effects += self._snapshots.on_update(table, location, record, skus, said)

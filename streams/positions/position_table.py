@@ -10,21 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from streams.runtime.role import Table
-from streams.runtime.tables.partition_table import NO_OFFSET, Changelog, PartitionState, PartitionTable
-from topics.records.keys import escape
+from streams.runtime.tables.partition_table import Changelog, PartitionState, PartitionTable
 from topics.records.reading import MADE_BY
-from topics.stock.position_map import (
-    QUANTITY_BITS,
-    QUANTITY_MASK,
-    Location,
-    Plain,
-    PositionMap,
-    encode,
-    encode_plain,
-    origin_of,
-    pack,
-    parts_of,
-)
+from topics.stock.packed_positions import QUANTITY_BITS, QUANTITY_MASK, PackedPositions, origin_of, pack
+from topics.stock.position_map import Location, PositionMap, encode_many, encode_plain, parts_of
 from topics.stock.positions import is_position
 
 Headers = list[tuple[str, bytes]]
@@ -33,8 +22,8 @@ Headers = list[tuple[str, bytes]]
 class Quantities(Table, Protocol):
     """The table as roles see it, with the two calls for batches."""
 
-    def known(self, stock: str) -> Mapping[str, int]:
-        """SKU -> packed position (topics.stock.position_map) of one channel and location, as of the last decision."""
+    def known(self, stock: str) -> PackedPositions:
+        """The positions of one channel and location, as of the last decision."""
 
     def put_quantities(self, stock: str, quantities: dict[str, int]) -> Mapping[str, int]:
         """Puts plain positions of one channel and location; at most once for a location in one decision.
@@ -56,6 +45,18 @@ _Stock = dict[Location, dict[str, int]]
 itself what it was made from."""
 
 
+class _HeadersByOrigin(dict[int, Headers]):
+    """What `made_by` says of each origin, as it is in a packed position: a record has changed many."""
+
+    def __init__(self, made_by: Callable[[int], Headers]) -> None:
+        super().__init__()
+        self._made_by = made_by
+
+    def __missing__(self, origin: int) -> Headers:
+        headers = self[origin] = self._made_by(origin_of(origin << QUANTITY_BITS))
+        return headers
+
+
 class PositionTable(PartitionTable):
     """`values`, `origins`, `overlay` and `dirty` hold what is put by key; `map` has all positions."""
 
@@ -73,7 +74,7 @@ class PositionTable(PartitionTable):
 
     # -- batches of stock -----------------------------------------------------------------------------------------
 
-    def known(self, stock: str) -> Mapping[str, int]:
+    def known(self, stock: str) -> PackedPositions:
         return self.map.at(stock).packed
 
     def put_quantities(self, stock: str, quantities: dict[str, int]) -> Mapping[str, int]:
@@ -160,9 +161,10 @@ class PositionTable(PartitionTable):
         self.overlay.clear()
 
     def _merge_quantities(self, location: Location, quantities: dict[str, int]) -> None:
-        base = pack(self.state.offset, 0)
+        offset = self.state.offset
+        self.bytes += location.put_plain(quantities, offset)
+        base = pack(offset, 0)
         packed = {sku: base | quantity for sku, quantity in quantities.items()}
-        self.bytes += location.put_packed(packed)
         last = self._leaving[-1] if self._leaving else None
         if not isinstance(last, dict):
             last = {}
@@ -172,7 +174,7 @@ class PositionTable(PartitionTable):
         else:
             last[location] = packed
         if self.dirty or self._any_deleted:
-            for key in map(location.key, packed):
+            for key in map(location.key, quantities):
                 self.dirty.pop(key, None)
                 self.deleted.pop(key, None)
 
@@ -207,7 +209,7 @@ class PositionTable(PartitionTable):
                 records += len(piece.values)
                 continue
             for location, packed in piece.items():
-                size += changelog.extend(_records(location, packed, self.made_by))
+                size += changelog.extend(*_columns(location, packed, self.made_by))
                 records += len(packed)
         return records, size
 
@@ -254,20 +256,18 @@ def _changes(piece: _Stock | _Notes) -> Iterator[tuple[bytes, bytes | None]]:
         yield from piece.values.items()
         return
     for location, packed in piece.items():
-        for key, value, _ in _records(location, packed, lambda _: []):
-            yield key, value
+        keys, values, _ = _columns(location, packed, lambda _: [])
+        yield from zip(keys, values, strict=True)
 
 
-def _records(
+def _columns(
     location: Location, positions: Mapping[str, int], made_by: Callable[[int], Headers]
-) -> Iterator[tuple[bytes, bytes, Headers]]:
-    """Keys, values and headers of plain positions, as they are in the changelog."""
-    prefix, names, origin = location.prefix, "".join(positions), NO_OFFSET
-    is_escaped = escape(names) != names
-    headers: Headers = []
-    for sku, packed in positions.items():
-        if packed >> QUANTITY_BITS != origin:  # a record has changed many
-            origin = packed >> QUANTITY_BITS
-            headers = made_by(origin_of(packed))
-        key = location.key(sku) if is_escaped else (prefix + sku).encode()
-        yield key, encode(Plain(sku, packed & QUANTITY_MASK)), headers
+) -> tuple[list[bytes], list[bytes], list[Headers]]:
+    """Keys, values and headers of plain positions, as they are in the changelog.
+
+    Columns, because most of the time of a row would go to the steps between its parts.
+    """
+    headers_of = _HeadersByOrigin(made_by)
+    headers = [headers_of[packed >> QUANTITY_BITS] for packed in positions.values()]
+    values = encode_many(positions, [packed & QUANTITY_MASK for packed in positions.values()])
+    return location.keys(positions), values, headers

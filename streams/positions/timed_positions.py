@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from streams.positions.position_table import Headers, PositionTable, Quantities
 from streams.positions.word_times import GRAIN_MS, WordTimes
 from streams.runtime.tables.partition_table import PartitionState
-from topics.stock.position_map import origin_of
+from topics.stock.packed_positions import origin_of
 
 SAID_AT = "sluice-said-at-ms"
 """Header of a position that was written some time after its word was said: from when the word is, epoch milliseconds.

@@ -15,7 +15,8 @@ from topics.configuration.channels_file import parse_channels
 from topics.configuration.settings import Settings
 from topics.records.envelope import COMMAND, Envelope, Headers
 from topics.records.keys import channel_destination, destination_partition, shard_of, stock_key
-from topics.stock.position_map import WHOLE, Location, encode_plain, pack, parts_of, quantity_of
+from topics.stock.packed_positions import WHOLE, PackedPositions, SkuNumbers
+from topics.stock.position_map import Location, encode_plain, parts_of, quantity_of
 from topics.stock.positions import is_position
 
 PARTITIONS = 4
@@ -39,14 +40,14 @@ class OriginTable:
         self.values[key] = (value, self.offset)
         self.puts.append(key)
 
-    def known(self, stock: str) -> dict[str, int]:
-        found = {}
+    def known(self, stock: str) -> PackedPositions:
+        found = PackedPositions(SkuNumbers())
         for key, (value, origin) in self.values.items():
             parts = parts_of(key)
             if parts is not None and parts[0] == stock and is_position(key):
                 quantity = quantity_of(value)
                 is_plain = encode_plain(parts[1], quantity) == value
-                found[parts[1]] = pack(origin, quantity if is_plain else quantity | WHOLE)
+                found.put(parts[1], origin, quantity if is_plain else quantity | WHOLE)
         return found
 
     def put_quantities(self, stock: str, quantities: dict[str, int]) -> dict[str, int]:

@@ -8,7 +8,7 @@ middle of each.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -41,8 +41,8 @@ class Leaving:
     def append(self, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
         self.rows.append(Row(key, value, headers))
 
-    def extend(self, records: Iterable[tuple[bytes, bytes, list[tuple[str, bytes]]]]) -> int:
-        rows = [Row(*record) for record in records]
+    def extend(self, keys: Sequence[bytes], values: Sequence[bytes], headers: Sequence[list[tuple[str, bytes]]]) -> int:
+        rows = [Row(*row) for row in zip(keys, values, headers, strict=True)]
         self.rows += rows
         return sum(len(row.key) + len(row.value or b"") for row in rows)
 

@@ -18,7 +18,6 @@ from streams.inventory.apply import (
     apply_positions,
     apply_quantities,
     changed_positions,
-    changed_quantities,
 )
 from streams.inventory.batches import QuantityItem
 from streams.inventory.snapshots import metrics
@@ -31,7 +30,8 @@ from topics.records.envelope import FACT, INVENTORY_SOURCE, event_headers
 from topics.records.keys import position_key
 from topics.records.unreadable import UNREADABLE, UnreadableError
 from topics.stock.changes import Cause
-from topics.stock.position_map import QUANTITY_MASK, WHOLE, check_position
+from topics.stock.packed_positions import QUANTITY_MASK, WHOLE
+from topics.stock.position_map import check_position
 from topics.stock.positions import decode_position
 from topics.stock.snapshots import (
     APPLIED,
@@ -62,13 +62,13 @@ class LocationPositions:
     def apply(self, items: Sequence[Any], said: int) -> int:
         self.table.note_word(said)
         if all(type(item) is QuantityItem for item in items):
-            return self._put_quantities(changed_quantities(self.table.known(self.location.stock), items))
+            return self._put_quantities(self.table.known(self.location.stock).differing(items))
         return self._put_items(items)
 
     def zero(self, skus: Sequence[str], said: int) -> int:
         self.table.note_word(said)
         known = self.table.known(self.location.stock)
-        packed = {sku: known.get(sku, 0) for sku in skus}
+        packed = {sku: known.get(sku) or 0 for sku in skus}
         found = {sku: self._item(sku) for sku, each in packed.items() if each & WHOLE}
         plain = {sku: 0 for sku, each in packed.items() if each & QUANTITY_MASK and not each & WHOLE}
         plain |= {sku: 0 for sku, item in found.items() if item is None}

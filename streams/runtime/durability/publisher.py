@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import repeat
+from operator import length_hint
 from typing import Any
 
 from aiokafka.errors import KafkaTimeoutError
@@ -71,31 +73,40 @@ class Batches:
                 raise TooLargeError(f"a record of {size} bytes for {self.topic} does not fit {RECORD_BYTES_MAX} bytes")
         self._size += size
 
-    def extend(self, records: Iterable[tuple[bytes, bytes, list[Header]]]) -> int:
+    def extend(self, keys: Sequence[bytes], values: Sequence[bytes], headers: Sequence[list[Header]]) -> int:
         """Appends many keys and values with their headers, which records may share. Returns the bytes they take.
 
-        Does the same as `append` in a third of the time, because it skips the two Python layers around aiokafka's
-        builder.
+        Does the same as `append` in less than half of the time: it skips the two Python layers around aiokafka's
+        builder, and no step of Python comes between two records.
         """
-        now_ms = int(time.time() * 1000)
-        builder, full = self._builder, False
-        append, number, begin = builder._builder.append, builder._relative_offset, builder.size()
-        taken = 0
-        for key, value, headers in records:
-            if not number % SIZED_EVERY:
-                full = builder.size() > BATCH_BYTES_MAX
-            if full or append(number, now_ms, key, value, headers) is None:
-                builder._relative_offset = number
-                taken += builder.size() - begin
+        taken, begin, done = 0, self._builder.size(), 0
+        while done < len(keys):
+            if self._builder.size() > BATCH_BYTES_MAX and self._builder.record_count():
+                taken, begin = taken + self._builder.size() - begin, 0
                 self._open()
-                self.append(key, value, headers)
-                builder, full = self._builder, False
-                append, number, begin = builder._builder.append, builder._relative_offset, 0
-            else:
-                number += 1
-        builder._relative_offset = number
-        self._size = builder.size()
+            some = slice(done, done + SIZED_EVERY)
+            fitting, is_full = self._extend(keys[some], values[some], headers[some])
+            done += fitting
+            if is_full:
+                taken, begin = taken + self._builder.size() - begin, 0
+                self._open()
+                self.append(keys[done], values[done], headers[done])
+                done += 1
+        self._size = self._builder.size()
         return int(taken + self._size - begin)
+
+    def _extend(
+        self, keys: Sequence[bytes], values: Sequence[bytes], headers: Sequence[list[Header]]
+    ) -> tuple[int, bool]:
+        """Returns how many were appended, and whether the next one does not fit."""
+        builder = self._builder
+        first: int = builder._relative_offset
+        numbers = iter(range(first, first + len(keys)))
+        now_ms = repeat(int(time.time() * 1000))
+        is_full = None in map(builder._builder.append, numbers, now_ms, keys, values, headers)
+        fitting = len(keys) - length_hint(numbers) - is_full
+        builder._relative_offset = first + fitting
+        return fitting, is_full
 
     def is_empty(self) -> bool:
         return len(self.built) == 1 and not self._builder.record_count()

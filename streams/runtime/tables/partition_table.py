@@ -6,7 +6,7 @@ Every value has the source offset it was made from, which tells a redelivery fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from topics.records.reading import MADE_BY, OWNER_KEY
 NO_OFFSET = -1
 """Older than every record."""
 _ABSENT = object()
+Headers = list[tuple[str, bytes]]
 
 
 class Changelog(Protocol):
@@ -23,7 +24,7 @@ class Changelog(Protocol):
 
     def append(self, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None: ...
 
-    def extend(self, records: Iterable[tuple[bytes, bytes, list[tuple[str, bytes]]]]) -> int: ...
+    def extend(self, keys: Sequence[bytes], values: Sequence[bytes], headers: Sequence[Headers]) -> int: ...
 
 
 class PartitionTable:

@@ -6,7 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from topics.records.keys import position_key
-from topics.stock.position_map import PositionMap, encode_plain, origin_of, pack, parts_of
+from topics.stock.packed_positions import origin_of, pack
+from topics.stock.position_map import PositionMap, encode_plain, parts_of
 from topics.stock.positions import QUANTITY_MAX, encode_position
 
 SKUS = st.sampled_from(["A", "B", "ü", "a|b", "50%", "50%25", "%7C", '"', "\x00", "~", ""])
@@ -76,6 +77,7 @@ def test_an_offset_and_a_quantity_fit_one_number(origin: int, quantity: int) -> 
     positions = PositionMap().at("demo|L1")
     positions.put("A", encode_plain("A", quantity), origin)
     assert positions.quantity("A") == quantity
-    assert origin_of(positions.packed["A"]) == origin
-    assert positions.packed["A"] == pack(origin, quantity)
+    packed = positions.packed.get("A")
+    assert packed == pack(origin, quantity)
+    assert origin_of(packed) == origin
     assert not positions.whole

@@ -7,7 +7,7 @@ kinds, up to any record: a crash between two batches leaves such a prefix.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import settings
@@ -53,10 +53,10 @@ class Log:
     def append(self, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
         self.records.append(raw_record(len(self.records), value, key, headers))
 
-    def extend(self, records: Iterable[tuple[bytes, bytes, list[tuple[str, bytes]]]]) -> int:
+    def extend(self, keys: Sequence[bytes], values: Sequence[bytes], headers: Sequence[list[tuple[str, bytes]]]) -> int:
         size = 0
-        for key, value, headers in records:
-            self.append(key, value, headers)
+        for key, value, each in zip(keys, values, headers, strict=True):
+            self.append(key, value, each)
             size += len(value)
         return size
 

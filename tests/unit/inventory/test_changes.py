@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.inventory.apply import changed_quantities
 from streams.inventory.batches import read_quantities
 from streams.runtime.role import Effect
 from tests.fakes.inventory import OriginTable, batch, decide, record, right_partition, role
 from topics.contract.models.inventory import StockChanged
 from topics.records.envelope import parse
 from topics.records.keys import stock_key
-from topics.stock.position_map import pack
+from topics.stock.packed_positions import PackedPositions, SkuNumbers
 
 
 def told(effects: list[Effect]) -> StockChanged:
@@ -97,4 +96,6 @@ def test_a_sku_that_comes_twice_and_ends_as_it_was_is_no_change() -> None:
         )
     )
     assert plain is not None
-    assert changed_quantities({"A": pack(5, 1), "B": pack(5, 1)}, plain.inventories) == {"B": 4}
+    known = PackedPositions(SkuNumbers())
+    known.put_plain({"A": 1, "B": 1}, 5)
+    assert known.differing(plain.inventories) == {"B": 4}

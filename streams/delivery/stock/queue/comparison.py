@@ -6,7 +6,8 @@ from typing import Protocol
 
 from streams.delivery.stock.queue.ordering import rank_of
 from topics.stock.offers import Offer
-from topics.stock.position_map import QUANTITY_MASK, WHOLE, Location, encode_plain
+from topics.stock.packed_positions import QUANTITY_MASK, WHOLE
+from topics.stock.position_map import Location, encode_plain
 
 
 class Comparison(Protocol):

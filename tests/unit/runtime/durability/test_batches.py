@@ -41,13 +41,17 @@ def rows(count: int, size: int = 20) -> list[tuple[bytes, bytes]]:
     return [(b"key %d" % number, b"%d" % number * size) for number in range(count)]
 
 
-@pytest.mark.parametrize("count", [0, 1, 200])
+def columns(count: int) -> tuple[list[bytes], list[bytes], list[list[tuple[str, bytes]]]]:
+    return [key for key, _ in rows(count)], [value for _, value in rows(count)], [HEADERS] * count
+
+
+@pytest.mark.parametrize("count", [0, 1, 200, 600])
 def test_records_that_share_headers_are_appended_as_one_by_one(count: int) -> None:
     """The builder's own method and its count of records are private to aiokafka: this is what is relied on."""
     together, apart = batches(1 << 20), batches(1 << 20)
     for each in (together, apart):
         each.append(b"before", b"1", list(HEADERS))
-    size = together.extend((*row, HEADERS) for row in rows(count))
+    size = together.extend(*columns(count))
     for key, value in rows(count):
         apart.append(key, value, list(HEADERS))
     together.append(b"behind", None, [])
@@ -58,7 +62,7 @@ def test_records_that_share_headers_are_appended_as_one_by_one(count: int) -> No
 
 def test_what_a_batch_does_not_take_goes_to_the_next() -> None:
     given = batches(4_000)
-    given.extend((*row, HEADERS) for row in rows(200))
+    given.extend(*columns(200))
     found = read(given)
     assert len(found) > 2
     assert [(key, value) for batch in found for _, key, value, _ in batch] == rows(200)
@@ -69,7 +73,7 @@ def test_a_batch_is_closed_at_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "SIZED_EVERY", 8)
     given = batches(1 << 20)
     for _ in range(6):
-        given.extend((*row, HEADERS) for row in rows(50))
+        given.extend(*columns(50))
     found = read(given)
     assert len(found) > 1
     assert sum(map(len, found)) == 300
