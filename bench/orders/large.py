@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,12 +69,10 @@ class CountingLog:
     def append(self, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
         self.bytes += len(key) + len(value or b"") + sum(len(name) + len(each) for name, each in headers)
 
-    def extend(self, records: Iterable[tuple[bytes, bytes, list[tuple[str, bytes]]]]) -> int:
-        size = 0
-        for key, value, headers in records:
-            self.append(key, value, headers)
-            size += len(value)
-        return size
+    def extend(self, keys: Sequence[bytes], values: Sequence[bytes], headers: Sequence[list[tuple[str, bytes]]]) -> int:
+        for key, value, each in zip(keys, values, headers, strict=True):
+            self.append(key, value, each)
+        return sum(map(len, values))
 
 
 class LargeOrder:

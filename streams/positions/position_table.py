@@ -46,7 +46,7 @@ itself what it was made from."""
 
 
 class _HeadersByOrigin(dict[int, Headers]):
-    """What `made_by` says of each origin, as it is in a packed position: a record has changed many."""
+    """Headers by origin, as it is in a packed position. A record has changed many: `made_by` is asked once of each."""
 
     def __init__(self, made_by: Callable[[int], Headers]) -> None:
         super().__init__()

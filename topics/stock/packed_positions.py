@@ -40,7 +40,7 @@ def origin_of(packed: int) -> int:
 
 
 class Word(Protocol):
-    """What a batch says of one SKU."""
+    """An item of a batch: one SKU and its quantity."""
 
     channelSkuCode: str  # noqa: N815 - the contract's spelling
     quantity: int
