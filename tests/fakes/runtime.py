@@ -122,7 +122,7 @@ class FakeProducer:
         self.open = asyncio.Event()
         self.open.set()
 
-    def create_batch(self) -> _Builder:
+    def batch_of(self, _topic: str, _partition: int) -> _Builder:
         return _Builder()
 
     async def send_batch(self, batch: _Builder, topic: str, *, partition: int) -> asyncio.Future[Acknowledged]:

@@ -77,6 +77,10 @@ class Settings(BaseSettings):
     topic_prefix: str = Field(
         default="sluice", pattern=r"^[a-zA-Z0-9.-]{1,40}$", description="first part of every topic's name"
     )
+    compression: Literal["zstd", "none"] = Field(
+        default="zstd",
+        description="how producers compress large batches; `none` if a reader has a client older than Kafka 2.1",
+    )
     partitions: int = Field(
         default=PARTITIONS,
         ge=1,

@@ -13,15 +13,15 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from topics.configuration.settings import Settings
-from topics.kafka import fetched_records, open_batches
+from topics.kafka import compression, fetched_records
 from topics.kafka.catalogue import RECORD_BYTES_MAX
 from topics.kafka.prompt_fetches import fetch_from_idle_nodes
 from topics.kafka.time_outs import REPLICATED_S, bound_requests
 
 log = logging.getLogger(__name__)
 
+compression.install()
 fetched_records.install()
-open_batches.install()
 
 FETCH_BACKOFF_S: Final = 0.005
 """aiokafka holds a node's next fetch back while any of its partitions has unread data; 0.1 s stalls 1 % of verdicts."""
@@ -40,6 +40,21 @@ class PromptConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is unt
         await super().start()
         self._fetcher._prefetch_backoff = FETCH_BACKOFF_S
         fetch_from_idle_nodes(self._fetcher)
+
+
+class BatchProducer(AIOKafkaProducer):  # type: ignore[misc]  # as above
+    """A producer that compresses large batches (topics/kafka/compression.py)."""
+
+    def __init__(self, *, max_batch_size: int, may_compress: bool, **options: Any) -> None:
+        super().__init__(max_batch_size=max_batch_size, **options)
+        self._batch_bytes = max_batch_size
+        self._may_compress = may_compress
+        self._sizes: compression.Sizes = {}
+
+    def batch_of(self, topic: str, partition: int) -> compression.SizedBatch:
+        """An empty batch for a topic partition; `send_batch` sends it."""
+        place = (topic, partition)
+        return compression.SizedBatch(self._batch_bytes, self._sizes, place, may_compress=self._may_compress)
 
 
 @contextmanager
@@ -106,10 +121,11 @@ def producer(
     *,
     batch_bytes: int = BATCH_BYTES_MAX,
     idempotent: bool = True,
-) -> AIOKafkaProducer:
+) -> BatchProducer:
     """A producer whose records are acknowledged by all in-sync replicas, and sent without waiting for more of them."""
-    made = AIOKafkaProducer(
+    made = BatchProducer(
         **_connection(settings),
+        may_compress=settings.compression == "zstd",
         client_id=client_id,
         acks="all",
         enable_idempotence=idempotent,

@@ -5,10 +5,19 @@ Kafka's limit on a batch is for its compressed form. Snappy cannot grow more tha
 
 from __future__ import annotations
 
+import sys
 import zlib
+from types import ModuleType
 from typing import Any, Final
 
 import cramjam
+from aiokafka.record import default_records
+
+PARSERS: Final[tuple[ModuleType, ...]] = (
+    default_records,
+    sys.modules[default_records.DefaultRecordBatch.__module__],
+)
+"""aiokafka's modules that look (de)compressors up: the one in Python, and the compiled one, if it is there."""
 
 DECOMPRESSED_BYTES_MAX: Final = 64 << 20
 """Largest batch: producers bound theirs before they compress, to a megabyte or a few; the largest record has five."""
@@ -44,11 +53,25 @@ def lz4_decode(payload: Any) -> bytes:
 
 
 def zstd_decode(payload: Any) -> bytes:
-    return _into_a_buffer(payload, cramjam.zstd.decompress_into)
+    return _into_a_buffer(payload, cramjam.zstd.decompress_into, zstd_content_bytes(payload))
 
 
-def _into_a_buffer(payload: Any, decompress_into: Any) -> bytes:
-    size = max(_LEAST_BYTES, _FIRST_GUESS * len(payload))
+def zstd_content_bytes(frame: Any) -> int:
+    """The size that a zstd frame says its content has (RFC 8878, 3.1.1.1); 0 if it says none."""
+    head = bytes(frame[:18])
+    descriptor = head[4] if len(head) > 4 else 0
+    has_window = not descriptor >> 5 & 1
+    begin = 5 + has_window + (0, 1, 2, 4)[descriptor & 3]
+    flag = descriptor >> 6
+    if flag == 0:
+        return head[begin] if not has_window and len(head) > begin else 0
+    size = int.from_bytes(head[begin : begin + (1 << flag)], "little")
+    return size + 256 if flag == 1 else size
+
+
+def _into_a_buffer(payload: Any, decompress_into: Any, expected: int = 0) -> bytes:
+    """`expected`: the size that the content is said to have. It may have another."""
+    size = expected or max(_LEAST_BYTES, _FIRST_GUESS * len(payload))
     while True:
         size = min(size, DECOMPRESSED_BYTES_MAX)
         buffer = bytearray(size)

@@ -14,13 +14,11 @@ aiokafka looks its classes and functions up in its modules, so they are replaced
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer import fetcher
-from aiokafka.record import default_records
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy, _DefaultRecordPy
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint_py
@@ -36,8 +34,6 @@ UNREADABLE_HEADER: Final = "sluice-unreadable"
 _REASON_BYTES_MAX: Final = 500
 _WRONG_CHECKSUM: Final = "Invalid CRC"
 """Begins what aiokafka says of one."""
-_PARSERS: Final = (default_records, sys.modules[default_records.DefaultRecordBatch.__module__])
-"""The modules that look the decompressors up: the one in Python, and the compiled one, if it is there."""
 
 log = logging.getLogger(__name__)
 
@@ -219,7 +215,7 @@ def install() -> None:
     """Has every consumer that is made from here on read in this way."""
     fetcher.MemoryRecords = FetchedBatches
     fetcher.PartitionRecords = ReadableRecords
-    for parser in _PARSERS:
+    for parser in decompression.PARSERS:
         for name in ("gzip_decode", "lz4_decode", "zstd_decode"):
             setattr(parser, name, getattr(decompression, name))
 

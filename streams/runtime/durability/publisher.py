@@ -56,7 +56,7 @@ class Batches:
         self._open()
 
     def _open(self) -> None:
-        self._builder = self._producer.create_batch()
+        self._builder = self._producer.batch_of(self.topic, self.partition)
         self._append = self._builder.append
         self._size = 0
         self.built.append(self._builder)

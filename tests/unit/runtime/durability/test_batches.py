@@ -18,7 +18,7 @@ class Producer:
     def __init__(self, batch_bytes: int) -> None:
         self._batch_bytes = batch_bytes
 
-    def create_batch(self) -> BatchBuilder:
+    def batch_of(self, _topic: str, _partition: int) -> BatchBuilder:
         return BatchBuilder(self._batch_bytes, 0)
 
 
