@@ -97,7 +97,7 @@ Tables = Mapping[str, Table]
 """The tables of one partition, by their topic's catalogue name."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Change:
     """A table change from outside `decide`; `value` None deletes."""
 

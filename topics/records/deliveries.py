@@ -85,7 +85,7 @@ class DeliveryRequest(JsonRecord):
     @property
     def size(self) -> int:
         """Bytes of its body."""
-        return memoryview(self.body).nbytes
+        return len(self.body)
 
     @property
     def members(self) -> dict[str, Any] | None:

@@ -5,10 +5,11 @@ Source: CloudEvents Kafka protocol binding 1.0.2, section 3.2. Sluice's own cont
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+from topics.records.reading import MADE_BY
 from topics.records.signing import SIGNATURE
 from topics.values import named_value
 
@@ -29,6 +30,13 @@ SENT_ID_CHARS_MAX = 900
 INTEGER_MAX = (1 << 63) - 1
 """Largest whole number in a header: what JSON and Kafka's own fields can carry."""
 
+_NAMES = frozenset(
+    {
+        *("ce_specversion", "ce_id", "ce_type", "ce_source", "ce_subject", "ce_time", "content-type", "sluice-channel"),
+        *("sluice-reply-partition", "sluice-reply-topic", "sluice-deadline-ms", "sluice-batch-id", SIGNATURE, MADE_BY),
+    }
+)
+"""Names of the headers that Sluice writes; others may be in capitals."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 COMMAND = "sluice.command."
@@ -142,24 +150,28 @@ def _fixed(type_: str, source: str, channel: str) -> Headers:
     )
 
 
-def parse(headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
+def parse(headers: Collection[tuple[str, bytes | None]]) -> Envelope:
     """Read an envelope from record headers: null counts as missing, and of a repeated header the last value counts.
 
     Raises EnvelopeError naming the first header that is missing or wrong.
     """
-    found = {name.lower(): value for name, value in headers}
+    found = dict(headers)
+    if not _NAMES.issuperset(found):  # not all by Sluice, perhaps in capitals
+        found = {name.lower(): value for name, value in headers}
+    get = found.get
+    # A member that is not there, as most are, costs no call.
     return Envelope(
         id=_text(found, "ce_id"),
         type=_text(found, "ce_type"),
-        source=_text(found, "ce_source", required=False),
+        source=_text(found, "ce_source") if get("ce_source") else "",
         channel=_text(found, "sluice-channel"),
-        subject=_text(found, "ce_subject", required=False),
-        time_ms=_time(found),
-        reply_partition=_integer(found, "sluice-reply-partition"),
-        reply_topic=_text(found, "sluice-reply-topic", required=False),
-        deadline_ms=_integer(found, "sluice-deadline-ms"),
-        batch_id=_text(found, "sluice-batch-id", required=False),
-        signature=found.get(SIGNATURE) or b"",
+        subject=_text(found, "ce_subject") if get("ce_subject") else "",
+        time_ms=_time_of(raw) if (raw := get("ce_time")) else 0,
+        reply_partition=_integer(found, "sluice-reply-partition") if "sluice-reply-partition" in found else None,
+        reply_topic=_text(found, "sluice-reply-topic") if get("sluice-reply-topic") else "",
+        deadline_ms=_integer(found, "sluice-deadline-ms") if "sluice-deadline-ms" in found else None,
+        batch_id=_text(found, "sluice-batch-id") if get("sluice-batch-id") else "",
+        signature=get(SIGNATURE) or b"",
     )
 
 
@@ -181,12 +193,10 @@ def _iso_second(second: int) -> str:
     return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _text(found: Mapping[str, bytes | None], name: str, *, required: bool = True) -> str:
+def _text(found: Mapping[str, bytes | None], name: str) -> str:
     raw = found.get(name)
     if not raw:
-        if required:
-            raise EnvelopeError(f"header {name} is missing{' its value' if name in found else ''}")
-        return ""
+        raise EnvelopeError(f"header {name} is missing{' its value' if name in found else ''}")
     if len(raw) > HEADER_BYTES_MAX:
         raise EnvelopeError(f"header {name} has {len(raw)} bytes; at most {HEADER_BYTES_MAX} are taken")
     try:
@@ -211,11 +221,6 @@ def _integer(found: Mapping[str, bytes | None], name: str) -> int | None:
 def time_of(text: str) -> int:
     """Epoch milliseconds of a `ce_time`; 0 without one. Raises EnvelopeError."""
     return _time_of(text.encode()) if text else 0
-
-
-def _time(found: Mapping[str, bytes | None]) -> int:
-    raw = found.get("ce_time")
-    return _time_of(raw) if raw else 0
 
 
 @lru_cache(maxsize=16)

@@ -113,6 +113,7 @@ def shard_of(entity_key: bytes, shards: int) -> int:
     return partition_of(entity_key, shards)
 
 
+@lru_cache(maxsize=_KEPT)
 def destination_partition(destination: str, shard: int, partitions: int) -> int:
     """The one partition that holds a shard of a destination: its lanes, its stock and its share of the budget."""
     return partition_of(join(destination, str(shard)), partitions)

@@ -80,12 +80,13 @@ def _judge(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answe
     if touchpoint is FACT:
         return _judge_fact(answer, now_ms)
     status = answer.status
-    floor = _floor(answer, now_ms)
     if status is None or (answer.error and status < 400):
+        floor = _floor(answer, now_ms)
         return ResponseVerdict(ResponseClass.RETRY, message=_short(answer.error or "no answer"), not_before_ms=floor)
     read = read_body(answer.body, answer.headers)
     if 200 <= status < 300:
         return _judge_success(touchpoint, members, answer.body, read)
+    floor = _floor(answer, now_ms)
     body = read.members
     message = _message(status, answer.body, body)
     if (throttled := _throttled(status, body, message, floor, now_ms)) is not None:
@@ -100,12 +101,12 @@ def _judge(touchpoint: Touchpoint, members: dict[str, Any] | None, answer: Answe
 def _judge_fact(answer: Answer, now_ms: int) -> ResponseVerdict:
     """Classify a subscriber's answer (Standard Webhooks 1.0) by its status alone. Everything but a success is tried
     again, because a subscriber that refuses today may be mended tomorrow."""
-    floor = _floor(answer, now_ms)
     status = answer.status
+    if status is not None and 200 <= status < 300:
+        return ResponseVerdict(ResponseClass.DELIVERED)
+    floor = _floor(answer, now_ms)
     if status is None:
         return ResponseVerdict(ResponseClass.RETRY, message=_short(answer.error or "no answer"), not_before_ms=floor)
-    if 200 <= status < 300:
-        return ResponseVerdict(ResponseClass.DELIVERED)
     message = f"redirected with {status}; redirects are not followed" if 300 <= status < 400 else f"status {status}"
     if status == GONE:
         return ResponseVerdict(ResponseClass.GONE, message=message)

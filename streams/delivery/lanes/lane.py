@@ -198,18 +198,20 @@ class Lane:
 
     def next_step(self, now_ms: int) -> Step:
         """The next step of the lane, which must not be busy."""
-        soonest = NEVER
-        for relay in self._waiting_relays():
-            ends = expires_ms(relay.request)
-            if ends <= now_ms:
-                return Expire(relay)
-            soonest = min(soonest, ends)
+        soonest = passes_ms = NEVER
+        if self.relays:
+            for relay in self._waiting_relays():
+                ends = expires_ms(relay.request)
+                if ends <= now_ms:
+                    return Expire(relay)
+                soonest = min(soonest, ends)
         head = self.first
         if head is None or head.held:
             return Wait(None if soonest == NEVER else soonest)
-        passing, passes_ms = self._passing_relay(head)
-        if passing is not None and passes_ms <= now_ms:
-            return passing
+        if self.relays:
+            passing, passes_ms = self._passing_relay(head)
+            if passing is not None and passes_ms <= now_ms:
+                return passing
         if head.next_ms <= now_ms:
             return Send(head)
         return Wait(min(soonest, head.next_ms, passes_ms))
@@ -224,6 +226,8 @@ class Lane:
 
     def next_expiry_ms(self) -> int | None:
         """When the first waiting relay must leave, None without any."""
+        if not self.relays:
+            return None
         soonest = min((expires_ms(relay.request) for relay in self._waiting_relays()), default=NEVER)
         return None if soonest == NEVER else soonest
 
@@ -236,7 +240,7 @@ class Lane:
 
     def _passing_relay(self, head: OutboxEntry) -> tuple[Send | None, int]:
         """The first relay, if only optional notifications are before it and the head failed; and when it may pass."""
-        if not self.relays or not head.failures or not _gives_way(head.request):
+        if not head.failures or not _gives_way(head.request):
             return None, NEVER
         passed: list[OutboxEntry] = []
         for entry in self._entries():

@@ -75,7 +75,11 @@ class PriorityQueue(Generic[T]):
     def _choose(
         self, now_ms: int, alive: Callable[[T], bool], *, background: bool
     ) -> list[tuple[float, int, T]] | None:
-        highest = next((heap for heap in self._heaps.values() if self._has_head(heap, alive)), None)
+        highest = None
+        for heap in self._heaps.values():
+            if heap and self._has_head(heap, alive):
+                highest = heap
+                break
         may_go = background and self._has_head(self._background, alive)
         if may_go and (highest is None or self._others_in_a_row + 1 >= BACKGROUND_TURN):
             return self._background

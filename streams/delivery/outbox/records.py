@@ -18,7 +18,7 @@ from streams.runtime.invariants import violated
 from streams.runtime.role import Change, Table
 from topics.records.deliveries import Attempt, DeliveryRequest, Redrive
 from topics.records.json_record import decode_by, encode_record
-from topics.records.keys import escape, join, split
+from topics.records.keys import escape, split
 from topics.records.unreadable import UnreadableError, reason_of
 from topics.subscriptions.model import FACT, KINDS
 
@@ -39,14 +39,17 @@ REDRIVEN_MAX = 256
 STORIES_WITH_GAP_MAX = 8
 """Earlier incarnations of an order whose gaps a header remembers: an order is forgotten after weeks, and its facts wait
 for days."""
+STORIES_ENDED_MAX = 2
+"""Earlier incarnations of an order whose last sequences a header remembers. An order is forgotten after weeks, and a
+crash of the orders role repeats what it did within seconds."""
 _NO_WATERMARK = b'"watermark":null'
 _NO_EARLIER = b'"earlier":{}'
 RECENT_IDS_MAX = 32
-"""Request ids that a header remembers. A crash of the orders role repeats its last group, a few requests of a lane."""
+"""Ids of requests without a sequence that a header remembers. A crash of the orders role repeats its last group, a few
+requests of a lane."""
 
 
-@dataclass(slots=True, kw_only=True)
-class LaneHeader:
+class LaneHeader(msgspec.Struct, kw_only=True):
     """The memory of a lane, kept longer than its requests, so that an old request cannot follow a newer one.
 
     `next_position` numbers the entries; `sequence` is the highest sequence of the orders role; `last_ms` is the time of
@@ -55,18 +58,21 @@ class LaneHeader:
     which a subscriber acknowledged everything, once a fact was abandoned; None: none was, so the watermark is the last
     acknowledged sequence, and costs no write. `story`: the latest incarnation of the order; a later one counts
     sequences from 1. `earlier`: the watermarks of incarnations before it that have a gap, because their facts may still
-    wait. `redriven`: requests that were given up and redriven, each with its attempts at that time.
+    wait. `redriven`: requests that were given up and redriven, each with its attempts at that time. `recent`: ids of
+    requests without a sequence, which tells a repeat of the others; a version before kept the ids of all. `ended`: the
+    highest sequences of incarnations before this one.
     """
 
     next_position: int = 0
     sequence: int = 0
-    recent: list[str] = field(default_factory=list)
+    recent: list[str] = []
     last_ms: int = 0
     epoch: int = 0
     watermark: int | None = None
     story: int = 0
-    earlier: dict[str, int] = field(default_factory=dict)
-    redriven: dict[str, int] = field(default_factory=dict)
+    earlier: dict[str, int] = {}
+    redriven: dict[str, int] = {}
+    ended: dict[str, int] = {}
 
     def is_stale(self, epoch: int) -> bool:
         """Whether a former owner of the entity's partition made the request, after its successor; 0: no role did."""
@@ -82,7 +88,10 @@ class LaneHeader:
         """Whether the request was accepted before: the orders role decided again after a crash."""
         if request.id in self.recent:
             return True
-        return 0 < request.sequence <= self.sequence and not self._begins_again(request)
+        if self._begins_again(request):
+            return False
+        ended = self.ended.get(str(request.story), 0) if self.ended else 0
+        return 0 < request.sequence <= max(self.sequence, ended)
 
     def _begins_again(self, request: DeliveryRequest) -> bool:
         """Whether the request is of a later incarnation: its order was forgotten, and its code used again."""
@@ -93,12 +102,14 @@ class LaneHeader:
         if self._begins_again(request):
             if self.watermark is not None:
                 self._note_earlier(self.story, self.watermark)
+            self._note_ended()
             self.sequence, self.watermark = 0, None
         self.story = max(self.story, request.story)
         entry = OutboxEntry(request=request, position=self.next_position, queued_ms=now_ms, previous=self.sequence)
         self.next_position += 1
         self.sequence = max(self.sequence, request.sequence)
-        self.recent = [*self.recent, request.id][-RECENT_IDS_MAX:]
+        if not request.sequence:
+            self.recent = [*self.recent, request.id][-RECENT_IDS_MAX:]
         self.last_ms = now_ms
         return entry
 
@@ -145,6 +156,12 @@ class LaneHeader:
         known = self.earlier.get(str(request.story)) if self._is_earlier(request) else self.watermark
         return previous if known is None else min(known, previous)
 
+    def _note_ended(self) -> None:
+        if self.story and self.sequence:
+            self.ended[str(self.story)] = self.sequence
+            if len(self.ended) > STORIES_ENDED_MAX:
+                del self.ended[min(self.ended, key=int)]
+
     def _is_earlier(self, request: DeliveryRequest) -> bool:
         return 0 < request.story < self.story
 
@@ -154,7 +171,10 @@ class LaneHeader:
             del self.earlier[min(self.earlier, key=int)]
 
     def encode(self) -> bytes:
-        return orjson.dumps(self)
+        return _HEADER_ENCODER.encode(self)
+
+
+_HEADER_ENCODER = msgspec.json.Encoder()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -261,7 +281,7 @@ def header_key(lane: str) -> bytes:
 
 
 def entry_key(lane: str, request_id: str) -> bytes:
-    return lane.encode() + SEPARATOR + join(request_id)
+    return f"{lane}||{escape(request_id)}".encode()
 
 
 def is_entry_key(key: bytes) -> bool:
