@@ -40,16 +40,20 @@ class Admin:
         self.port = 0
 
     async def start(self) -> None:
-        """Listens. Raises ConfigurationError where it cannot."""
+        """Listens. Raises ConfigurationError where it cannot; then nothing of it is left."""
         app = web.Application()
         app.router.add_get("/live", self._live)
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/metrics", self._text)
         self._runner = QuietRunner(app, "admin port", handle_signals=False, shutdown_timeout=SHUTDOWN_S)
-        await self._runner.setup()
         host, port = self._settings.admin_host, self._settings.admin_port
-        with listening(host, port, PORT_CHOSEN_BY):
-            await web.TCPSite(self._runner, host, port).start()
+        try:
+            await self._runner.setup()
+            with listening(host, port, PORT_CHOSEN_BY):
+                await web.TCPSite(self._runner, host, port).start()
+        except BaseException:
+            await self.stop()
+            raise
         self.port = int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:

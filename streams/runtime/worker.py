@@ -120,7 +120,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.terminate)
-        await self._serve_admin()
+        await self.admin.start()
         work = {self.name: self._work(), "progress": self._watch_progress(), "audit": self._audit()}
         work["paused"] = self.held_up.paused.watch()
         tasks = [asyncio.create_task(self._or_fail(each), name=name) for name, each in work.items()]
@@ -134,14 +134,6 @@ class Worker:
             for task in tasks:
                 task.cancel()
             await self._close()
-
-    async def _serve_admin(self) -> None:
-        """Raises ConfigurationError when the port is taken: nothing else was started yet."""
-        try:
-            await self.admin.start()
-        except BaseException:
-            await self.admin.stop()
-            raise
 
     async def _or_fail(self, work: Coroutine[Any, Any, None]) -> None:
         try:
