@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ import orjson
 from bench.orders import job
 from bench.processes import SECRET_KEY, demo
 from streams.order.role import OrdersRole
+from streams.runtime.limits import PREPARED_BYTES_MIN
 from streams.runtime.role import Record
 from streams.runtime.tables.partition_table import PartitionState
 from topics.configuration.settings import load_settings
@@ -160,16 +162,30 @@ class LargeOrder:
         state, offset = self._state, self._offset
         record = Record(state.partition, offset, job.NOW_MS + offset, self._key, value, envelope.headers())
         state.offset = offset
+        steps = self._role.prepare(record) if len(value) >= PREPARED_BYTES_MIN else None
+        while steps is not None:
+            with self._measured(kind):
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    record = replace(record, prepared=end.value)
+                    steps = None
+        with self._measured(kind):
+            list(self._role.decide(record, state.tables))
+            for table in state.all:
+                table.merge()
+                if table.is_dirty():
+                    table.write_changes(self._log)
+        self._offset += 1
+
+    @contextmanager
+    def _measured(self, kind: str) -> Iterator[None]:
+        """Measure a stretch in which nothing else of a process could run."""
         started = time.thread_time()
-        list(self._role.decide(record, state.tables))
-        for table in state.all:
-            table.merge()
-            if table.is_dirty():
-                table.write_changes(self._log)
+        yield
         took = time.thread_time() - started
         self._spent += took
         self._holds[kind] = max(self._holds.get(kind, 0.0), 1_000 * took)
-        self._offset += 1
 
 
 def costs() -> list[Cost]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 
 from streams.order.machine.decide import Decided, advance, nothing_recorded
 from streams.order.metrics import StuckGauge
@@ -12,7 +12,7 @@ from streams.order.model.entities import encode_entity
 from streams.order.model.events import Event, EventKind
 from streams.order.model.limits import MESSAGE_MAX
 from streams.order.records.answer_table import AnswerTable, stored_answer
-from streams.order.records.decode import decode_event
+from streams.order.records.decode import decode_event, decode_in_steps
 from streams.order.records.encode import EffectEncoder, reply_record
 from streams.order.records.refused_calls import REFUSED
 from streams.order.records.refused_history import RefusedHistory
@@ -58,9 +58,13 @@ class OrdersRole(Role):
         self._partitions = settings.partitions
         self._addresses = ReplyAddresses(settings, channels)
         self.targets = self._addresses.topics
-        self._signer = Signer(settings.secret_keys)
-        self._values_max = settings.body_values_max
-        self._relay_deadline_ms = int(settings.relay_deadline_s * 1000)
+        self._decoding = (
+            channels,
+            int(settings.relay_deadline_s * 1000),
+            self._addresses,
+            Signer(settings.secret_keys),
+            settings.body_values_max,
+        )
         subscriptions = subscriptions or SubscriptionView(settings)
         self._following = Following(subscriptions)
         self._encoder = EffectEncoder(settings, channels, subscriptions)
@@ -74,12 +78,13 @@ class OrdersRole(Role):
         """Partition and offset of the last record that recorded an answer."""
         self._refused = RefusedHistory(settings.partitions)
 
+    def prepare(self, record: Record) -> Generator[None, None, Event]:
+        return decode_in_steps(record, *self._decoding)
+
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
         if record.key == TICK_KEY:
             return self._decide_tick(record, tables[STATE])
-        event = decode_event(
-            record, self._channels, self._relay_deadline_ms, self._addresses, self._signer, self._values_max
-        )
+        event: Event = record.prepared or decode_event(record, *self._decoding)
         if event.key != record.key or partition_of(event.key, self._partitions) != record.partition:
             return [self._rerouted(record, event)]
         if event.kind is EventKind.CALL_REFUSED:

@@ -1,8 +1,13 @@
-"""The decide loop: takes a chunk of records through `Role.decide` without a pause between them."""
+"""The decide loop: takes a chunk of records through `Role.decide` without a pause between them.
+
+A chunk that takes long is cut: what is decided by then is handed over as a chunk of its own, and the rest is another
+one, before which other tasks have their turn.
+"""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +22,8 @@ from streams.runtime.tables.local_store import LocalStoreError
 from streams.runtime.tables.partition_table import PartitionState
 
 log = logging.getLogger(__name__)
+
+_NOT_PREPARED: Mapping[int, Any] = {}
 
 
 class FastRecord(Record):
@@ -35,6 +42,7 @@ class FastRecord(Record):
         self.key = raw.key or b""  # type: ignore[misc]
         self.value = raw.value or b""  # type: ignore[misc]
         self.headers = raw.headers  # type: ignore[misc]
+        self.prepared = None  # type: ignore[misc]
 
 
 class DecideLoop:
@@ -59,18 +67,29 @@ class DecideLoop:
         self._wants_changes = type(role).changed is not Role.changed
         self._state_key = None if type(role).state_key is Role.state_key else role.state_key
 
-    def decide_chunk(self, state: PartitionState, raws: Sequence[Any]) -> None:
-        """Decides a chunk; synchronous from beginning to end, so no task sees half a chunk.
+    def decide_chunk(
+        self,
+        state: PartitionState,
+        raws: Sequence[Any],
+        prepared: Mapping[int, Any] = _NOT_PREPARED,
+        hold_s: float | None = None,
+    ) -> int:
+        """Decides a chunk; synchronous from beginning to end, so no task sees half a chunk. Returns how many records
+        are decided: the first of them, where `hold_s` is over before the last, and then they are the chunk.
 
+        `prepared`: what `Role.prepare` made of records, by their offset.
         Raises StuckError at the record that has to wait; those before it are decided.
         """
         changes: list[Change] = []
         done = 0
         redelivered = 0
+        until = None if hold_s is None else time.monotonic() + hold_s
         try:
             for raw in raws:
                 offset = raw.offset
                 record = FastRecord(raw, state.partition, offset)
+                if prepared:
+                    record.prepared = prepared.get(offset)  # type: ignore[misc]
                 state.offset = offset
                 if offset <= state.horizon and self._is_redelivery(state, record):
                     redelivered += 1
@@ -80,12 +99,15 @@ class DecideLoop:
                     self._decide(state, record, raw, changes)
                 state.last_decided = offset
                 done += 1
+                if until is not None and time.monotonic() >= until:
+                    break
         finally:
             # Also when a record ends the chunk early: those decided before are handed over like any others.
             if done:
                 self._hand_over(state, changes, raws[done - 1].offset)
             self._metrics.decided.inc(done - redelivered)
             self._metrics.redelivered.inc(redelivered)
+        return done
 
     def _is_redelivery(self, state: PartitionState, record: Record) -> bool:
         if not (self._role.one_key_per_record and state.all):

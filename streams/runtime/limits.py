@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from topics.kafka.catalogue import RECORD_BYTES_MAX
 
 CHUNK_RECORDS_MAX = 500
-"""Records decided without giving way to other tasks: some 5 ms of work, so probes and timers stay prompt."""
+"""Records of one chunk: enough that the cost of an event of Faust is small beside them."""
 CHUNK_SHARE_MIN = 100
 """Records of one partition that are decided before the next partition's turn, when many have a backlog: a chunk costs
 as much as some records do."""
 CHUNK_BYTES_MAX = 1 << 20
 """The same bound for large records; a record that is larger alone is a chunk of its own."""
+DECIDE_HOLD_S = 0.005
+"""A chunk that has taken so long is cut behind the record in hand, and other tasks have their turn: the consumer's
+polls, groups under way, a role's calls. Records of usual size are decided in a tenth of a millisecond."""
+PREPARED_BYTES_MIN = 32 << 10
+"""Records of this size and more are prepared in steps (`Role.prepare`): reading a smaller one takes less than half a
+millisecond."""
 CHUNKS_QUEUED_MAX = 32
 """Events read ahead per worker, each as large as a chunk may be. Beyond it Faust stops fetching, so a slow role does
 not fill memory."""

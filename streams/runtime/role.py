@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -33,6 +33,8 @@ class Record:
     key: bytes
     value: bytes
     headers: ReadHeaders
+    prepared: Any = None
+    """The result of `Role.prepare`, if there is one."""
 
 
 class _Null(bytes):
@@ -155,6 +157,15 @@ class Role(ABC):
         """
 
     # Hooks that a role may leave as they are; hence B027.
+
+    def prepare(self, record: Record) -> Generator[None, None, Any]:  # noqa: ARG002 - for roles
+        """Work on a large record that needs no table, in steps between which other tasks have their turn. `decide` is
+        given what it returns, unless the partition leaves meanwhile.
+
+        Called for records of PREPARED_BYTES_MIN and more. `decide` must give the same without it: what this raises does
+        not count.
+        """
+        yield from ()
 
     async def start(self, committer: Committer) -> None:  # noqa: B027
         """Called before the first partition. Background tasks start here."""

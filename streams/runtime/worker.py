@@ -6,7 +6,7 @@
 
 What a role's author has to know:
 
-- `decide` runs in the event loop, a chunk of up to 500 records at a time; it must not block.
+- `decide` runs in the event loop and must not block. `prepare` does what of a large record's work needs no table.
 - An exception in `decide` sets the record aside, or after many in a row pauses the partition. Any other, or a publish
   that fails, ends the process with EXIT_FAILED: state in memory is ahead of the log. Its supervisor starts it again.
 - `Committer.commit` waits while a rebalance has not decided who owns the partition.
@@ -30,18 +30,13 @@ from streams.runtime.durability.group_commit import GroupCommit
 from streams.runtime.durability.late_writes import LateWrites
 from streams.runtime.durability.lease import Lease
 from streams.runtime.durability.offset_ledger import OffsetLedger
-from streams.runtime.durability.publisher import Publisher, TooLargeError, fits
+from streams.runtime.durability.publisher import Publisher, check_fit
 from streams.runtime.durability.rebalance_steps import DECIDE, DRAIN, HAND_OVER, JOIN, RESUME, RebalanceSteps
 from streams.runtime.durability.recovery import Recovery, SourceChecks
-from streams.runtime.limits import (
-    LIVE_POLL_S,
-    STOP_DRAIN_S,
-    STOP_LEAVE_S,
-    STOP_ROLE_S,
-    Tuning,
-)
+from streams.runtime.limits import DECIDE_HOLD_S, LIVE_POLL_S, STOP_DRAIN_S, STOP_LEAVE_S, STOP_ROLE_S, Tuning
 from streams.runtime.metrics import Metrics
 from streams.runtime.partitions import Partitions
+from streams.runtime.preparing import Preparing
 from streams.runtime.role import Change, Effect, PartitionLost, Role
 from streams.runtime.stuck.held_up import HeldUp, Progress
 from streams.runtime.stuck.paused import StuckError
@@ -94,6 +89,7 @@ class Worker:
         self.decide_loop = DecideLoop(
             role, self.source, self.group_commit, self.metrics, tuning.failed_in_a_row_max, self.held_up.skips.reasons
         )
+        self.preparing = Preparing(role)
         claims = Claims(self.publisher, changelogs, self.lease.for_a_claim, self.name)
         self.spilling = Spilling(LocalStore(settings.state_dir / f"{self.name}.tables"))
         tables = self.spilling.maker(role.spills, role.table_kinds)
@@ -291,36 +287,39 @@ class Worker:
             await asyncio.Event().wait()
 
     async def _decide(self, chunk: Chunk) -> None:
-        await self.group_commit.room()
-        partition = chunk.partition
-        state = self.partitions.get(partition)
-        if state is None or self.assignments != chunk.assignments or not self.may_read():
-            return  # its offset is not committed, so the partition's owner reads it again
-        if not self.held_up.paused.has_turn(partition, chunk.turn):
-            return  # it is read again when its partition goes on
-        first = chunk.records[0].offset
-        state.read_on(first, chunk.records[-1].offset)
-        self._progress()
-        try:
-            self.decide_loop.decide_chunk(state, chunk.records)
-        except StuckError as stuck:
-            self.ledger.cut(partition, stuck.offset, state.last_decided if stuck.offset > first else None)
-            state.next_read = stuck.offset
-            await self.held_up.paused.pause(partition, stuck, self.app.consumer)
-        else:
+        """Decides a chunk, or parts of it, if it takes long. Before each the partition may have left."""
+        partition, records = chunk.partition, chunk.records
+        prepared = await self.preparing.prepare(partition, records)
+        while records:
+            await self.group_commit.room()
+            state = self.partitions.get(partition)
+            if state is None or self.assignments != chunk.assignments or not self.may_read():
+                return  # its offset is not committed, so the partition's owner reads it again
+            if not self.held_up.paused.has_turn(partition, chunk.turn):
+                return  # likewise, when the partition goes on
+            self._progress()
+            state.read_on(first := records[0].offset, records[-1].offset)
+            try:
+                done = self.decide_loop.decide_chunk(state, records, prepared, DECIDE_HOLD_S)
+            except StuckError as stuck:
+                self.ledger.cut(partition, stuck.offset, state.last_decided if stuck.offset > first else None)
+                state.next_read = stuck.offset
+                await self.held_up.paused.pause(partition, stuck, self.app.consumer)
+                return
             if partition in self.held_up.paused:
                 self.held_up.paused.over(partition)
             if not self.steps.is_over:
                 self.steps.reached(DECIDE)
+            if records := records[done:]:
+                state.next_read = records[0].offset
+                self.ledger.split(partition, state.last_decided)
+                await asyncio.sleep(0)
 
     # -- Committer ------------------------------------------------------------------------------------------------
 
     async def commit(self, partition: int, effects: Iterable[Effect], changes: Iterable[Change]) -> None:
         effects, changes = list(effects), list(changes)
-        outgoing: list[Effect | Change] = [*effects, *changes]
-        for each in outgoing:
-            if not fits(each.value):
-                raise TooLargeError(f"a value of {len(each.value or b'')} bytes fits no topic")
+        check_fit([each.value for each in effects], [each.value for each in changes])
         if self._commits_waiting or not self._may_commit():
             self._commits_waiting += 1
             try:
@@ -342,14 +341,7 @@ class Worker:
             raise PartitionLost(f"partition {partition} of {self.source} is not this worker's")
         if self.failed:
             raise RuntimeError("this worker is ending: nothing can be made durable any more")
-        self.group_commit.add_effects(effects, state.epoch, state.last_decided)
-        state.offset = state.last_decided
-        for change in changes:
-            table = state.by_name(change.table)
-            table.overlay[change.key] = change.value
-            table.merge()
-        self.group_commit.add_state(state)
-        return self.group_commit.add_waiter()
+        return self.group_commit.add_own(state, effects, changes)
 
     # -- what /live, /ready and /metrics say ----------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ from streams.order.forward.location import misplaced
 from streams.order.forward.progress import order_context, reach_milestone, settle_order, with_location
 from streams.order.forward.revival import is_known_at_increff, revive_order
 from streams.order.model import limits
-from streams.order.model.canonical import digest, matches
 from streams.order.model.decision import (
     APPLIED,
     DUPLICATE,
@@ -59,7 +58,7 @@ def create_expected(decision: Decision[Order]) -> Ruling:
 def repeat_create(decision: Decision[Order]) -> Ruling:
     """A Create under a code that exists. Increff would answer a changed one with success and drop it (contract 0.3)."""
     order = decision.entity
-    if matches(order.digest, CREATE.request, decision.event.body):
+    if decision.event.has_payload(order.digest, CREATE.request):
         return DUPLICATE
     if order.open_ended:
         return _submit(decision)
@@ -74,7 +73,7 @@ def retry_create(decision: Decision[Order]) -> Ruling:
     the time that the channel allows. Until then it gets the reason."""
     order = decision.entity
     remembered = None
-    if matches(order.digest, CREATE.request, decision.event.body):
+    if decision.event.has_payload(order.digest, CREATE.request):
         remembered = remembered_refusal(decision, _refusal(order), order.milestones.get("rejected", 0))
     return remembered or create_again(decision)
 
@@ -279,7 +278,7 @@ def is_acknowledged(decision: Decision[Order]) -> bool:
 
 def _submit(decision: Decision[Order]) -> Ruling:
     order, body = decision.entity, decision.event.body
-    order.digest = digest(CREATE.request, body)
+    order.digest = decision.event.payload_of(CREATE.request)
     order.location = body.get("locationCode")
     order.split = bool(body.get("isSplitRequired"))
     if order.adopted:

@@ -8,7 +8,6 @@ from streams.order.forward.fulfilment_type import SINGLE, leaves_open, one_too_m
 from streams.order.forward.location import misplaced
 from streams.order.forward.progress import order_context, reach_milestone, settle_order, shipment_context, shipment_name
 from streams.order.model import limits
-from streams.order.model.canonical import digest, matches
 from streams.order.model.decision import APPLIED, DUPLICATE, Decision, Ruling, failed, refused
 from streams.order.model.entities import Order
 from streams.order.model.order_index import SkuLines
@@ -47,7 +46,7 @@ def pack_order(decision: Decision[Order]) -> Ruling:
             shipment_id,
             body["locationCode"],
             [(line.code, line.sku, units) for line, units in lines],
-            digest(PACK.request, body),
+            decision.event.payload_of(PACK.request),
             single=body.get("fulfillmentType") == SINGLE,
         )
     )
@@ -110,7 +109,7 @@ def _ask(decision: Decision[Order], shipment_id: int) -> Ruling:
 def _repeat_pack(decision: Decision[Order], shipment: Shipment) -> Ruling:
     order = decision.entity
     key = str(shipment.id)
-    differs = bool(shipment.digest) and not matches(shipment.digest, PACK.request, decision.event.body)
+    differs = bool(shipment.digest) and not decision.event.has_payload(shipment.digest, PACK.request)
     if differs and not decision.is_remembered():
         # The contract's key is the shipmentId alone, so the answer is the same. Operators must see, once, that the
         # content differs.

@@ -13,7 +13,7 @@ from streams.order.machine.outcomes import entity_context, note_outcome
 from streams.order.machine.resubmit import preview
 from streams.order.machine.transitions import MAKERS, TABLES, absent
 from streams.order.model import limits
-from streams.order.model.canonical import id_digest, matches
+from streams.order.model.canonical import id_digest
 from streams.order.model.decision import (
     DUPLICATE,
     NO_ROOM,
@@ -299,7 +299,7 @@ def _was_taken_since(entity: Entity, event: Event) -> bool:
     if event.touchpoint is None or event.kind not in (EventKind.CREATE, EventKind.CREATE_RETURN):
         return False
     ended = entity.state == OrderState.REJECTED or entity.state in NOT_ADMITTED
-    return not ended and matches(entity.digest, event.touchpoint.request, event.body)
+    return not ended and event.has_payload(entity.digest, event.touchpoint.request)
 
 
 def _has_recorded_answer(event: Event, verdict: Verdict | None) -> bool:

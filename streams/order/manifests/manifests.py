@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.order.model.canonical import digest, matches
 from streams.order.model.decision import APPLIED, DUPLICATE, AnswerLookup, Decision, Ruling, first_decision
 from streams.order.model.entities import Manifest
 from streams.order.model.events import Event
@@ -103,7 +102,7 @@ def _ask(decision: Decision[Manifest]) -> Ruling:
     entity, body = decision.entity, decision.event.body
     entity.location = body.get("locationCode")
     entity.transporter = body.get("transporter") or ""
-    entity.digest = digest(MANIFEST.request, body)
+    entity.digest = decision.event.payload_of(MANIFEST.request)
     entity.items = [
         (item["orderCode"], item["shipmentCode"], item.get("awbNumber") or "") for item in body["manifestItems"]
     ]
@@ -116,7 +115,7 @@ def _differs(decision: Decision[Manifest]) -> bool:
     The contract's key is the manifestId alone, so the answer is the same.
     """
     entity = decision.entity
-    if matches(entity.digest, MANIFEST.request, decision.event.body):
+    if decision.event.has_payload(entity.digest, MANIFEST.request):
         return False
     if not decision.is_remembered():
         decision.remember(DUPLICATE)

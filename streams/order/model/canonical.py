@@ -6,10 +6,11 @@ A digest begins with its form. One without a form was stored by a version before
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Generator
 from typing import Any
 
 from streams.order.model.former_digest import former_digest
-from streams.order.model.meaning import meaning_of, written
+from streams.order.model.meaning import meaning_in_steps, meaning_of, written
 from topics.schema_base import Body
 
 FORM = "2:"
@@ -21,11 +22,20 @@ def digest(model: type[Body], members: dict[str, Any]) -> str:
     return FORM + hashlib.blake2b(written(meaning_of(model, members)), digest_size=16).hexdigest()
 
 
-def matches(stored: str, model: type[Body], members: dict[str, Any]) -> bool:
+def digest_in_steps(model: type[Body], members: dict[str, Any]) -> Generator[None, None, str]:
+    """As `digest`, in steps between which others may have the event loop."""
+    meaning = yield from meaning_in_steps(model, members)
+    yield
+    raw = written(meaning)
+    yield
+    return FORM + hashlib.blake2b(raw, digest_size=16).hexdigest()
+
+
+def matches(stored: str, model: type[Body], members: dict[str, Any], payload: str = "") -> bool:
     """Whether a stored digest is that of these members, in whatever form it was stored. Where nothing is stored yet, as
-    before a return's first update, nothing is computed."""
+    before a return's first update, nothing is computed. `payload`: their digest, where it is known."""
     return bool(stored) and stored == (
-        digest(model, members) if stored.startswith(FORM) else former_digest(model, members)
+        (payload or digest(model, members)) if stored.startswith(FORM) else former_digest(model, members)
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from streams.order.model import limits
-from streams.order.model.canonical import call_digest, digest, id_digest, is_former_call
+from streams.order.model.canonical import call_digest, id_digest, is_former_call
 from streams.order.model.effects import Effect, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
 from streams.order.model.entity import Entity, request_id
 from streams.order.model.events import Event, EventKind, kept_members, kind_of_command
@@ -100,7 +100,7 @@ class Decision(Generic[EntityT]):
             if touchpoint is None:
                 self._call = ""
             else:
-                self._call = call_digest(touchpoint.name, digest(touchpoint.request, event.body))
+                self._call = call_digest(touchpoint.name, event.payload_of(touchpoint.request))
         return self._call
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
+from streams.order.model.canonical import digest, matches
 from topics.configuration.sla import NO_POLICY, Policy
 from topics.contract.definition import Touchpoint
 from topics.contract.leniency import normalised, own_members
@@ -13,6 +14,7 @@ from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import Outcome, OutcomeKind
 from topics.records.verdicts import Address
 from topics.records.word import CLOCKS_APART_MS
+from topics.schema_base import Body
 from topics.values import named_value
 
 
@@ -137,6 +139,16 @@ class Event:
     policy: Policy = NO_POLICY
     said_ms: int = 0
     own: dict[str, Any] | None = None
+    payload: str = ""
+    """Digest of `body` as the touchpoint's members, of a large call: it was made before."""
+
+    def payload_of(self, model: type[Body]) -> str:
+        """The digest of the call's members."""
+        return self.payload or digest(model, self.body)
+
+    def has_payload(self, stored: str, model: type[Body]) -> bool:
+        """Whether a stored digest is that of the call's members; see `matches`."""
+        return matches(stored, model, self.body, self.payload)
 
     @property
     def kept_body(self) -> dict[str, Any]:

@@ -6,19 +6,20 @@ gateway has signed it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
+from streams.order.model.canonical import digest_in_steps
 from streams.order.model.events import OF_TOUCHPOINT, Event, EventKind, kind_of_command, kind_of_outcome
 from streams.order.records.reply_addresses import ReplyAddresses
 from streams.runtime.role import Poison, Record
 from topics.configuration.channels import Channel, Channels
 from topics.contract.definition import Entity, Mode, Touchpoint
 from topics.contract.entities import EntityError, entity_code, key_of_code
-from topics.contract.leniency import CallMembers, normalised, read_call
+from topics.contract.leniency import CallMembers, normalised, read_call, read_call_in_steps
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import decode_outcome
 from topics.records.envelope import (
@@ -63,17 +64,10 @@ def decode_event(
     values_max: int = VALUES_MAX,
 ) -> Event:
     """The event of a record. Raises Poison."""
-    try:
-        envelope = parse(record.headers)
-    except EnvelopeError as error:
-        raise Poison("BAD_ENVELOPE", str(error)) from error
-    channel = channels.channels.get(envelope.channel)
-    if channel is None:
-        raise Poison("UNKNOWN_CHANNEL", f"header sluice-channel: {envelope.channel} is not configured")
+    envelope, channel = _sent(record, channels)
     if envelope.type == DELIVERY_OUTCOME:
         return _outcome(record, envelope, channel)
-    key, value, signature = record.key, record.value, envelope.signature
-    is_validated = bool(signature) and signer.is_signed(envelope.type, key, value, signature)
+    is_validated = _is_validated(record, envelope, signer)
     members = _members(record, values_max, is_validated=is_validated)
     if envelope.type == ORDER_QUERY:
         return _query(members, envelope, addresses.address_of(envelope))
@@ -86,14 +80,59 @@ def decode_event(
     touchpoint = BY_NAME.get(envelope.type.removeprefix(COMMAND))
     if not envelope.type.startswith(COMMAND) or touchpoint is None or touchpoint.name not in OF_TOUCHPOINT:
         raise Poison("UNKNOWN_TYPE", f"header ce_type: orders.commands does not carry {envelope.type}")
-    if is_validated:
-        # What an earlier version has signed may have the names of that version.
-        own = canonical(touchpoint.name, members)
-        # It has signed members of a query string as text, too.
-        call = CallMembers(own, normalised(touchpoint.request, own) if touchpoint.query else own)
-    else:
-        call = _validated(touchpoint, members)
+    call = _signed(touchpoint, members) if is_validated else _validated(touchpoint, members)
     return _command(record, call, envelope, touchpoint, channel, relay_deadline_ms, addresses.address_of(envelope))
+
+
+def decode_in_steps(
+    record: Record,
+    channels: Channels,
+    relay_deadline_ms: int,
+    addresses: ReplyAddresses,
+    signer: Signer,
+    values_max: int = VALUES_MAX,
+) -> Generator[None, None, Event]:
+    """As `decode_event`, in steps between which others may have the event loop. A call's event has its digest, too.
+    Raises what that raises, or ValidationError."""
+    envelope, channel = _sent(record, channels)
+    touchpoint = BY_NAME.get(envelope.type.removeprefix(COMMAND))
+    if not envelope.type.startswith(COMMAND) or touchpoint is None or touchpoint.name not in OF_TOUCHPOINT:
+        return decode_event(record, channels, relay_deadline_ms, addresses, signer, values_max)
+    is_validated = _is_validated(record, envelope, signer)
+    yield
+    members = _members(record, values_max, is_validated=is_validated)
+    yield
+    call = _signed(touchpoint, members) if is_validated else (yield from read_call_in_steps(touchpoint, members))
+    yield
+    payload = yield from digest_in_steps(touchpoint.request, call.read)
+    address = addresses.address_of(envelope)
+    return _command(record, call, envelope, touchpoint, channel, relay_deadline_ms, address, payload)
+
+
+def _sent(record: Record, channels: Channels) -> tuple[Envelope, Channel]:
+    """The envelope of a record, and the channel that it names. Raises Poison."""
+    try:
+        envelope = parse(record.headers)
+    except EnvelopeError as error:
+        raise Poison("BAD_ENVELOPE", str(error)) from error
+    channel = channels.channels.get(envelope.channel)
+    if channel is None:
+        raise Poison("UNKNOWN_CHANNEL", f"header sluice-channel: {envelope.channel} is not configured")
+    return envelope, channel
+
+
+def _is_validated(record: Record, envelope: Envelope, signer: Signer) -> bool:
+    """Whether a gateway has signed the record, which it has validated then."""
+    signature = envelope.signature
+    return bool(signature) and signer.is_signed(envelope.type, record.key, record.value, signature)
+
+
+def _signed(touchpoint: Touchpoint, members: dict[str, Any]) -> CallMembers:
+    """The members of a call that was validated before."""
+    # What an earlier version has signed may have the names of that version.
+    own = canonical(touchpoint.name, members)
+    # It has signed members of a query string as text, too.
+    return CallMembers(own, normalised(touchpoint.request, own) if touchpoint.query else own)
 
 
 def _command(
@@ -104,6 +143,7 @@ def _command(
     channel: Channel,
     relay_deadline_ms: int,
     reply_to: Address | None,
+    payload: str = "",
 ) -> Event:
     _check_id(envelope)
     members = call.read
@@ -129,6 +169,7 @@ def _command(
         unknown_orders=channel.unknown_orders,
         policy=channel.policy,
         said_ms=said_ms(envelope.time_ms, record.timestamp_ms),
+        payload=payload,
     )
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from streams.order.model import limits
-from streams.order.model.canonical import digest, matches
 from streams.order.model.decision import APPLIED, DUPLICATE, Decision, Ruling, conflict, failed, refused
 from streams.order.model.entities import Return
 from streams.order.model.parts import ReturnItem
@@ -28,7 +27,7 @@ def add_return_items(decision: Decision[Return]) -> Ruling:
     """More units come back. The forward order is asked about those that are new."""
     entity, body = decision.entity, decision.event.body
     question = entity.question
-    if question is not None and matches(question.digest, ADD.request, body):
+    if question is not None and decision.event.has_payload(question.digest, ADD.request):
         return questions.join_question(decision, question)
     if entity.adopted and not entity.forward:
         entity.forward = body["orderCode"]
@@ -52,7 +51,7 @@ def add_return_items(decision: Decision[Return]) -> Ruling:
         return failed(f"return {entity.code} asks its forward order about other items; repeat later")
     entity.former = ""  # a resubmission that got no answer gives way, and its request stays refused
     return questions.call_too_large(decision) or questions.ask_forward_order(
-        decision, ADD, {**body, "returnLineItems": new}, digest(ADD.request, body)
+        decision, ADD, {**body, "returnLineItems": new}, decision.event.payload_of(ADD.request)
     )
 
 

@@ -69,7 +69,7 @@ def adopt_return(event: Event, now_ms: int, lookup: AnswerLookup) -> tuple[Decis
 def repeat_asked_return(decision: Decision[Return]) -> Ruling:
     """A repeat while the forward order has not answered."""
     entity = decision.entity
-    if not matches(entity.digest, CREATE.request, decision.event.body):
+    if not decision.event.has_payload(entity.digest, CREATE.request):
         return _differs(entity)
     question = entity.question
     return questions.join_question(decision, question) if question is not None else _ask(decision)
@@ -79,7 +79,7 @@ def repeat_return(decision: Decision[Return]) -> Ruling:
     entity = decision.entity
     if entity.adopted and not entity.digest:
         return _complete(decision)
-    return DUPLICATE if matches(entity.digest, CREATE.request, decision.event.body) else _differs(entity)
+    return DUPLICATE if decision.event.has_payload(entity.digest, CREATE.request) else _differs(entity)
 
 
 def retry_return(decision: Decision[Return]) -> Ruling:
@@ -89,7 +89,7 @@ def retry_return(decision: Decision[Return]) -> Ruling:
     After the forward order refused the return, each Create is a new attempt: more may have been shipped since.
     """
     entity = decision.entity
-    unchanged = matches(entity.digest, CREATE.request, decision.event.body)
+    unchanged = decision.event.has_payload(entity.digest, CREATE.request)
     if unchanged and entity.state == ReturnState.REJECTED:
         remembered = remembered_refusal(decision, _refusal(entity), entity.rejected_ms)
         if remembered is not None:
@@ -197,7 +197,7 @@ def _ask(decision: Decision[Return]) -> Ruling:
     entity, body = decision.entity, decision.event.body
     entity.state = ReturnState.ASKED
     entity.reason = None
-    entity.digest = digest(CREATE.request, body)
+    entity.digest = decision.event.payload_of(CREATE.request)
     entity.forward = body["forwardOrderCode"]
     entity.location = body.get("locationCode")
     entity.former = entity.request or entity.former
@@ -212,7 +212,7 @@ def _complete(decision: Decision[Return]) -> Ruling:
     """The Create of an adopted return came at last. If Increff has the return, it takes the Create as a repeat."""
     entity, body = decision.entity, decision.event.body
     entity.request = decision.deliver(CREATE, body)
-    entity.digest = digest(CREATE.request, body)
+    entity.digest = decision.event.payload_of(CREATE.request)
     entity.forward = body["forwardOrderCode"]
     entity.location = body.get("locationCode")
     entity.courier = _courier(body) | entity.courier

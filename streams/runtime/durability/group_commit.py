@@ -29,7 +29,7 @@ from streams.runtime.durability.publisher import Batches, Publisher, UnknownTopi
 from streams.runtime.invariants import violated
 from streams.runtime.limits import GROUP_BYTES_MAX, GROUP_RECORDS_MAX
 from streams.runtime.metrics import Metrics
-from streams.runtime.role import GONE, Effect
+from streams.runtime.role import GONE, Change, Effect
 from streams.runtime.tables.partition_table import PartitionState, PartitionTable
 from topics.kafka.channel_topics import REPLIES
 from topics.records.reading import MADE_BY
@@ -209,6 +209,19 @@ class GroupCommit:
         self._gathering.waiters.append(waiter)
         self._wake.set()
         return waiter
+
+    def add_own(
+        self, state: PartitionState, effects: Sequence[Effect], changes: Iterable[Change]
+    ) -> asyncio.Future[None]:
+        """Adds a role's own work, behind what is decided. Returns a future that is done when it is durable."""
+        self.add_effects(effects, state.epoch, state.last_decided)
+        state.offset = state.last_decided
+        for change in changes:
+            table = state.by_name(change.table)
+            table.overlay[change.key] = change.value
+            table.merge()
+        self.add_state(state)
+        return self.add_waiter()
 
     async def _run(self) -> None:
         try:

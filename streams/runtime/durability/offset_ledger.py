@@ -31,6 +31,17 @@ class OffsetLedger:
             violated("offsets_grow", f"partition {partition}: {last_offset} was handed out after {before}")
         chunks[last_offset] = False
 
+    def split(self, partition: int, last_decided: int) -> None:
+        """Makes a chunk of its own of what was handed out up to the last record that is decided."""
+        chunks = self._chunks.get(partition)
+        if chunks is None or last_decided in chunks:
+            return
+        later = [(last, done) for last, done in chunks.items() if last > last_decided]
+        for last, _ in later:
+            del chunks[last]
+        chunks[last_decided] = False
+        chunks.update(later)
+
     def cut(self, partition: int, offset: int, last_decided: int | None) -> None:
         """Takes back what was handed out from `offset` on: it waits, and will be handed out again.
 

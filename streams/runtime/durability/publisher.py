@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from itertools import repeat
+from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
 from operator import length_hint
 from typing import Any
 
@@ -205,6 +205,13 @@ async def send_all(batches: Sequence[Batches]) -> int:
     futures = [await each.enqueue(each.built[0]) for each in batches]
     acknowledged = await asyncio.gather(*futures)
     return sum(each.acknowledge([said]) for each, said in zip(batches, acknowledged, strict=True))
+
+
+def check_fit(*values: Iterable[bytes | None]) -> None:
+    """Raises TooLargeError for a value that fits no topic."""
+    for value in chain(*values):
+        if not fits(value):
+            raise TooLargeError(f"a value of {len(value or b'')} bytes fits no topic")
 
 
 def fits(value: bytes | None) -> bool:

@@ -36,7 +36,8 @@ BOUNDS = {
     "topics": (15, 9, 38),
     # `siblings` is a room of its own, because jobs ask the other processes of the port, and only `app` starts it.
     "gateway": (13, 6, 39),
-    "streams.runtime": (15, 7, 41),
+    # `preparing` waits between steps, which the pure `decide` cannot.
+    "streams.runtime": (16, 7, 44),
     "streams.order": (8, 6, 17),
     "streams.delivery": (16, 7, 60),
     "streams.delivery.stock": (12, 6, 24),

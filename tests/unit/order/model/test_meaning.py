@@ -10,7 +10,8 @@ import pytest
 from streams.order.model.canonical import FORM, call_digest, digest, is_former_call, matches
 from streams.order.model.events import OF_TOUCHPOINT
 from streams.order.model.former_digest import former_digest
-from streams.order.model.meaning import _time, meaning_of, rules_of
+from streams.order.model.meaning import _sort, _time, meaning_of, rules_of
+from streams.order.model.meaning import written as text_of
 from tests.support.orders import create_body, sample
 from topics.contract.models.orders import CreateOutwardOrder, UpdateOrderProperties
 from topics.contract.models.returns import CancelReturnOrderItems, CreateReturnOrder, UpdateReturns
@@ -214,3 +215,16 @@ def test_former_digests_are_those_that_were_stored() -> None:
     assert former_digest(CreateReturnOrder, RETURN) == "f0250f1058649cf398f0dfc0e30381af"
     cancelled = sample("cancel-return-order-items")  # then it had members of other names
     assert former_digest(CancelReturnOrderItems, cancelled) == "52f415b9ba74e18eea106aea5543ff59"
+
+
+TEXTS = ["A", "B", "AB", "A B", 'A"', "A\\", "A!", "a", "é", "\U0001f600", "\uffff", "A\n", "A\u007f", "A#", ""]
+
+
+@pytest.mark.parametrize("odd", TEXTS)
+def test_entries_are_sorted_by_their_texts(odd: str) -> None:
+    """By the first member alone only where that gives the same order: stored digests depend on it."""
+    entries = [{"z": n, "name": text} for n, text in enumerate(["A", "B", "AB", "AC", "a", odd])]
+    for given in (entries, [*entries, {"name": "x"}], [*entries, {"earlier": 1, "name": "x"}], [*entries, "text"]):
+        found: list[Any] = list(given)
+        _sort(found, "")
+        assert found == sorted(given, key=text_of)
