@@ -13,10 +13,13 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -57,6 +60,79 @@ def _quiet(_: str) -> None:
     pass
 
 
+class CpuTimes:
+    """CPU seconds of all processes of a benchmark, by the part that they play: a role, `broker`, a load, a receiver."""
+
+    def __init__(self) -> None:
+        self._running: dict[int, str] = {}
+        self._seen: dict[int, float] = {}
+        self._ended: defaultdict[str, float] = defaultdict(float)
+
+    def add(self, part: str, pid: int) -> None:
+        """Count a process from its start on."""
+        self._running[pid] = part
+
+    def end(self, pid: int) -> None:
+        """Keep what a process has used; called before the system forgets it."""
+        part = self._running.get(pid)
+        if part is not None:
+            used = self._look(pid)
+            del self._running[pid]
+            self._seen.pop(pid, None)
+            self._ended[part] += used
+
+    def now(self) -> dict[str, float]:
+        """Return the seconds of each part so far, of processes that have ended, too."""
+        found = defaultdict(float, self._ended)
+        for pid, part in self._running.items():
+            found[part] += self._look(pid)
+        return dict(found)
+
+    def _look(self, pid: int) -> float:
+        """Return the seconds of a process; if it was killed and is forgotten, those of the last look."""
+        with suppress(FileNotFoundError, ProcessLookupError):
+            self._seen[pid] = cpu_s(pid)
+        return self._seen.get(pid, 0.0)
+
+
+_TIMES = CpuTimes()
+
+
+def watch_cpu(part: str, pid: int) -> None:
+    """Have a process counted under this part by `cpu_now`."""
+    _TIMES.add(part, pid)
+
+
+def cpu_now() -> dict[str, float]:
+    """Return the CPU seconds so far of each part of this benchmark."""
+    return _TIMES.now()
+
+
+def cpu_each(
+    unit: str, units: float, before: Mapping[str, float], after: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """Return the CPU of each part for each unit of work between two moments; the second one is now unless given.
+
+    Each benchmark reports it so: `{"unit": "post", "us": {"broker": 180.2, ...}}`. A part that did nothing is left out.
+    """
+    ends = cpu_now() if after is None else after
+    used = {part: 1e6 * (ends[part] - before.get(part, 0.0)) / units for part in sorted(ends)} if units else {}
+    return {"unit": unit, "us": {part: round(us, 2) for part, us in used.items() if us > 0}}
+
+
+def cpu_median(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the median of several turns of one side, part by part."""
+    parts = sorted({part for run in runs for part in run["us"]})
+    middle = {part: median(run["us"].get(part, 0.0) for run in runs) for part in parts}
+    return {"unit": runs[0]["unit"], "us": {part: round(us, 2) for part, us in middle.items()}}
+
+
+def cpu_text(found: Mapping[str, Any], of: str = "") -> str:
+    """Return the line of the table for a `cpu_each`. `of`: which side, or when."""
+    parts = ", ".join(f"{part} {us:,.1f}" for part, us in sorted(found["us"].items(), key=lambda one: -one[1]))
+    return f"CPU us for each {found['unit']}{f' ({of})' if of else ''}: {parts}"
+
+
 class VoidRunError(StartError):
     """A run did not measure what it claims; its figures say nothing."""
 
@@ -65,7 +141,12 @@ class VoidRunError(StartError):
 def scratch_kafka() -> Iterator[tuple[str, Path]]:
     """Run a Kafka of the benchmark's own; yield its address and a scratch directory."""
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as scratch, private_broker(Path(scratch)) as broker:
-        yield broker.bootstrap, Path(scratch)
+        pid = broker.pid or 0
+        watch_cpu("broker", pid)
+        try:
+            yield broker.bootstrap, Path(scratch)
+        finally:
+            _TIMES.end(pid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,22 +195,33 @@ def start_role(
         process = subprocess.Popen(  # noqa: S603 - our own command
             [sys.executable, "-m", "sluice", "run", name], cwd=directory, env=environment, stdout=out, stderr=out
         )
+    watch_cpu(name, process.pid)
     return Started(process, port, log)
 
 
-def start_module(name: str, *arguments: str, **popen: Any) -> subprocess.Popen[bytes]:
-    """Start a module of the benchmarks as a process, which finds the benchmarks wherever it runs."""
+def start_module(name: str, *arguments: str, part: str = "", **popen: Any) -> subprocess.Popen[bytes]:
+    """Start a module of the benchmarks as a process, which finds the benchmarks wherever it runs. `part`: what its CPU
+    is counted under, if that is not the module's name."""
     environment = {**(popen.pop("env", None) or os.environ), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", name, *arguments]
-    return subprocess.Popen(command, env=environment, **popen)  # noqa: S603 - our own module
+    process = subprocess.Popen(command, env=environment, **popen)  # noqa: S603 - our own module
+    watch_cpu(part or name.rpartition(".")[2], process.pid)
+    return process
 
 
 def run_module(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     """Run a module of the benchmarks as a process; return the JSON object that it prints at its end."""
-    process = start_module(name, json.dumps(spec), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out, err = process.communicate()
-    if process.returncode:
-        raise VoidRunError(f"{name} failed: {err.decode()[-500:]}")
+    return module_result(start_module(name, json.dumps(spec), stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+
+
+def module_result(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """Return the JSON object that a module prints at its end. Its CPU is counted to the end."""
+    with ThreadPoolExecutor(2) as reading:
+        out, err = reading.map(lambda pipe: pipe.read() if pipe is not None else b"", (process.stdout, process.stderr))
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    _TIMES.end(process.pid)
+    if process.wait():
+        raise VoidRunError(f"{process.args!r} failed: {err.decode()[-500:]}")
     found: dict[str, Any] = json.loads(out)
     return found
 
@@ -154,6 +246,7 @@ def running(
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
+    _TIMES.end(process.pid)
     process.terminate()
     try:
         process.wait(timeout=_END_S)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from bench.delivery.job import SECRET, DeliveryWork
 from bench.delivery.load import WARM_UP_S, due_s
-from bench.processes import READY_S, VoidRunError, cpu_s, end, start_module
+from bench.processes import READY_S, VoidRunError, cpu_each, cpu_now, end, start_module
 from sluice.dev.local.ports import free_ports
 from sluice.dev.torture.log import Signed
 from sluice.dev.torture.signatures import checker, judge
@@ -133,23 +133,22 @@ def quantile_ms(took: list[float], share: float) -> float:
 
 
 class Watch:
-    """Rate and processor time of a delivery process, between two shares of its work."""
+    """Rate of a delivery process and CPU of each part, between two shares of its work."""
 
     FROM, TO = 0.2, 0.9
 
-    def __init__(self, pid: int, deliveries: int) -> None:
-        self._pid = pid
+    def __init__(self, deliveries: int) -> None:
         self._wanted = deliveries
-        self._samples: list[tuple[float, int, float]] = []
+        self._samples: list[tuple[float, int, Mapping[str, float]]] = []
 
     def __call__(self, at: float, count: int) -> None:
-        self._samples.append((at, count, cpu_s(self._pid)))
+        self._samples.append((at, count, cpu_now()))
 
-    def result(self) -> tuple[float, float]:
-        """Return deliveries per second, and CPU microseconds for each."""
+    def result(self) -> tuple[float, dict[str, Any]]:
+        """Return deliveries per second, and the CPU of each part for one (bench.processes.cpu_each)."""
         first = next(sample for sample in self._samples if sample[1] >= self.FROM * self._wanted)
         last = next(sample for sample in self._samples if sample[1] >= self.TO * self._wanted)
         done = last[1] - first[1]
         if done <= 0:
             raise VoidRunError("void: all deliveries arrived between two questions to the receiver; measure for longer")
-        return done / (last[0] - first[0]), 1e6 * (last[2] - first[2]) / done
+        return done / (last[0] - first[0]), cpu_each("delivery", done, first[2], last[2])

@@ -18,7 +18,7 @@ from bench.inventory import resync as inventory_resync
 from bench.inventory import snapshot as inventory_snapshot
 from bench.inventory import stock_calls as inventory_calls
 from bench.inventory import worker as inventory_worker
-from bench.processes import VoidRunError, machine, quiet_client, sayer, scratch_kafka
+from bench.processes import VoidRunError, cpu_text, machine, quiet_client, sayer, scratch_kafka
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class Part:
     """A part of the benchmark.
 
     `measure(kafka, directory, seconds)` returns the findings: at least `offered_per_s` (None at full speed),
-    `achieved_per_s`, `met` and, with a steady load, `void`. `describe` puts them into a line.
+    `achieved_per_s`, `met`, `cpu` (by what it is of, each as bench.processes.cpu_each has it) and, with a steady load,
+    `void`. `describe` puts them into a line.
     """
 
     title: str
@@ -79,7 +80,9 @@ def _row(title: str, found: Mapping[str, Any], describe: Callable[[Mapping[str, 
     if "achieved_per_s" not in found:
         return f"{title:26}{verdict:>8}  {found['void']}"
     void = f"\n{'':36}{found['void']}" if found.get("void") else ""
-    return f"{title:26}{verdict:>8}  {_rates(found)}\n{'':36}{describe(found)}{void}"
+    cpu = [cpu_text(one, of) for of, one in found["cpu"].items()]
+    lines = "".join(f"\n{'':36}{line}" for line in (describe(found), *cpu))
+    return f"{title:26}{verdict:>8}  {_rates(found)}{lines}{void}"
 
 
 def _rates(found: Mapping[str, Any]) -> str:

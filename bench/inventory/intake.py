@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 from bench.ingress.benchmark import CONNECTIONS, ServerTurns, Spec, alternating, server, stored_in
-from bench.processes import VoidRunError
+from bench.processes import VoidRunError, cpu_median
 from topics.configuration.settings import load_settings
 from topics.kafka.admin import create
 from topics.schema_base import SKUS_MAX
@@ -53,10 +53,12 @@ def measure(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
 
 def _result(measured: dict[str, ServerTurns], accepted: int, stored: int) -> dict[str, Any]:
     forms = {form: _compared(measured[f"gateway {form}"], measured[f"bare {form}"]) for form in PATHS}
+    cpu = {name: cpu_median(one.cpu) for name, one in measured.items()}
     return {
         "offered_per_s": None,
         **forms["location"],
         "consolidated": forms["consolidated"],
+        "cpu": cpu,
         "goal": GOAL,
         "met": all(form["ratio"] >= GOAL for form in forms.values()),
         "connections": CONNECTIONS,

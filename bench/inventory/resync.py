@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.inventory.job import CHANNEL, expected, shelf, steady
 from bench.inventory.peers import channel, stage
-from bench.processes import VoidRunError, late_load, running
+from bench.processes import VoidRunError, cpu_each, cpu_now, late_load, running
 
 OFFERED_PER_S = 10_000
 """Positions of the deltas a second."""
@@ -45,11 +45,12 @@ def resync(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
             while not far_side.counts()["requests"]:
                 time.sleep(0.05)
             time.sleep(FIRST_S)
-            asked = time.monotonic()
+            asked, before = time.monotonic(), cpu_now()
             _ask(gateway.port)
             load = loading.result()
         settled_s = far_side.wait(wanted.quantities)
         took_s = time.monotonic() - asked
+        after = cpu_now()
         far_side.check()
         counts = far_side.counts()
     void = late_load(load, "batches")
@@ -60,6 +61,7 @@ def resync(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
         "changed": wanted.changed,
         "requests": counts["requests"],
         "positions_sent": counts["positions"],
+        "cpu": {"from when it was asked for": cpu_each("position sent", counts["positions"], before, after)},
         "asked_to_end_s": round(took_s, 1),
         "load_to_end_s": round(settled_s, 1),
         "late": load["late"],

@@ -19,7 +19,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer
 
 from bench.inventory.peers import channel, stage
-from bench.processes import Started, VoidRunError, cpu_s, held, memory_mib, metric, places, running
+from bench.processes import Started, VoidRunError, cpu_each, cpu_now, held, memory_mib, metric, places, running
 from sluice.cli.stock.upload import upload
 from topics.configuration.settings import Settings
 from topics.records.keys import split
@@ -57,6 +57,7 @@ def measure(kafka: str, directory: Path, _seconds: float) -> dict[str, Any]:
         "achieved_per_s": round(POSITIONS / slowest),
         "positions": POSITIONS,
         "snapshots": snapshots,
+        "cpu": {name: run["cpu"] for name, run in snapshots.items()},
         "memory_mib": memory,
         "goal_s": GOAL_S,
         "void": f"{wrong} positions on Kafka are not the oracle's" if wrong else None,
@@ -93,7 +94,7 @@ def _run(
         for sku, quantity in lines:
             out.write(b'{"channelSkuCode":"%b","quantity":%d}\n' % (sku.encode(), quantity))
     url = f"http://127.0.0.1:{roles['gateway'].port}"
-    before = {name: cpu_s(one.process.pid) for name, one in roles.items()}
+    before = cpu_now()
     queued = _queued(roles["delivery"])
     began = time.monotonic()
     with file.open("rb") as content:
@@ -107,13 +108,14 @@ def _run(
         raise VoidRunError(f"the snapshot was not applied within the answer's time: {document}")
     _until_queued(roles["delivery"], queued + document["changed"] + document["zeroed"])
     queued_s = time.monotonic() - began
-    used = {name: cpu_s(one.process.pid) - before[name] for name, one in roles.items()}
+    after = cpu_now()
     return {
         "seconds": round(seconds, 2),
         "queued_s": round(queued_s, 2),
         "sent_s": round(sent[-1] - began, 2),
         **{name: document[name] for name in ("received", "changed", "unchanged", "zeroed")},
-        "cpu_share": {name: round(used_s / queued_s, 2) for name, used_s in used.items()},
+        "cpu": cpu_each("position", POSITIONS, before, after),
+        "cpu_share": {name: round((after[name] - before[name]) / queued_s, 2) for name in roles},
     }
 
 

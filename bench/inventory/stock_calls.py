@@ -16,7 +16,7 @@ from bench.delivery.load import WARM_UP_S
 from bench.delivery.peers import quantile_ms
 from bench.inventory.job import StockWork, expected, shelf, steady
 from bench.inventory.peers import Channel, Stage, channel, stage
-from bench.processes import Started, cpu_s, late_load, memory_mib
+from bench.processes import Started, cpu_each, cpu_now, late_load, memory_mib
 
 OFFERED_PER_S = 50_000
 """Positions a second."""
@@ -38,7 +38,13 @@ def conflation(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
     with channel() as one:
         run = _run(kafka, directory, "conflation", one, SLOW_PER_S, work)
     spared = round(run["naive_requests"] / run["requests"], 1)
-    return {**run, "ratio": spared, "goal": SPARED_GOAL, "met": run["void"] is None and spared >= SPARED_GOAL}
+    return {
+        **run,
+        "cpu": {"": run["cpu"]},
+        "ratio": spared,
+        "goal": SPARED_GOAL,
+        "met": run["void"] is None and spared >= SPARED_GOAL,
+    }
 
 
 def conflation_described(found: Mapping[str, Any]) -> str:
@@ -60,6 +66,7 @@ def out_of_stock(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
         "offered_per_s": OFFERED_PER_S,
         "achieved_per_s": min(run["achieved_per_s"] for run in runs.values()),
         "budget": runs,
+        "cpu": {f"the budget {_WHILE[name]}": run["cpu"] for name, run in runs.items()},
         "goal_ms": P99_GOAL_MS,
         "void": next((run["void"] for run in runs.values() if run["void"]), None),
         "met": all(run["void"] is None and run["latency_ms"]["p99"] <= P99_GOAL_MS[name] for name, run in runs.items()),
@@ -93,9 +100,9 @@ def _run(
         roles.load(work)
         far_side.wait(shelf(work))
         far_side.count_anew()
-        before = _cpu(roles)
+        before = cpu_now()
         load = roles.load(work, OFFERED_PER_S / work.batch)
-        used = {role: used_s - before[role] for role, used_s in _cpu(roles).items()}
+        cpu = cpu_each("position", work.positions, before)
         settled_s = far_side.wait(wanted.quantities)
         memory = {role: round(memory_mib(one.process.pid, peak=True)) for role, one in _roles(roles).items()}
     far_side.check()
@@ -112,7 +119,7 @@ def _run(
         "latency_ms": {"p50": quantile_ms(took, 0.5), "p99": quantile_ms(took, 0.99), "max": quantile_ms(took, 1.0)},
         "out_of_stock": len(took),
         "settled_s": round(settled_s, 1),
-        "cpu_us_per_position": {role: round(1e6 * used_s / work.positions, 1) for role, used_s in used.items()},
+        "cpu": cpu,
         "memory_mib": memory,
         "late": load["late"],
         "void": late_load(load, "batches"),
@@ -121,7 +128,3 @@ def _run(
 
 def _roles(roles: Stage) -> dict[str, Started]:
     return {"inventory": roles.inventory, "delivery": roles.delivery}
-
-
-def _cpu(roles: Stage) -> dict[str, float]:
-    return {name: cpu_s(role.process.pid) for name, role in _roles(roles).items()}

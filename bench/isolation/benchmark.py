@@ -18,6 +18,10 @@ from bench.delivery.job import ENVIRONMENT, DeliveryWork, name_of, subscribe, su
 from bench.delivery.peers import RECEIVER, Receiver, due_ms, quantile_ms, receiving, steady_ms
 from bench.processes import (
     VoidRunError,
+    cpu_each,
+    cpu_median,
+    cpu_now,
+    cpu_text,
     demo,
     late_load,
     machine,
@@ -77,11 +81,13 @@ def _turn(
     receiver.begin()
     spec = {"kafka": kafka, "prefix": settings.topic_prefix, "subscriptions": WORK.subscriptions, "orders": ORDERS}
     with running("delivery", settings, directory, more=ENVIRONMENT):
+        before = cpu_now()
         load = run_module("bench.delivery.load", {**spec, "per_s": PER_S, "seconds": seconds})
         requests = (WORK.request(number, 0) for number in range(load["offered"]))
         others = {request.id for request in requests if _is_other(request)}
         due = {name: at_ms for name, at_ms in due_ms(load, WORK).items() if name in others}
         arrivals = _wait(receiver, due)
+        cpu = cpu_each("delivery", load["offered"], before)
     inversions = receiver.counts()["inversions"]
     if inversions:
         raise VoidRunError(f"void: {inversions} deliveries were inverted")
@@ -91,6 +97,7 @@ def _turn(
         "p50": quantile_ms(took, 0.5),
         "p99": quantile_ms(took, 0.99),
         "achieved_per_s": round(load["steady"] / load["seconds"], 1),
+        "cpu": cpu,
         "void": late_load(load),
     }
 
@@ -127,6 +134,8 @@ def _result(turns: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
         "reference_latency_ms": {"p50": median(one["p50"] for one in well), "p99": reference},
         "p99_ms": [one["p99"] for one in bad],
         "reference_p99_ms": [one["p99"] for one in well],
+        "cpu": cpu_median([one["cpu"] for one in bad]),
+        "reference_cpu": cpu_median([one["cpu"] for one in well]),
         "ratio": ratio,
         "goal": GOAL,
         "void": void,
@@ -144,5 +153,6 @@ def _text(result: dict[str, Any]) -> str:
         f"{'':18}{'p50 ms':>10}{'p99 ms':>10}\n"
         f"{'all are well':18}{well['p50']:>10}{well['p99']:>10}\n"
         f"{'four are bad':18}{bad['p50']:>10}{bad['p99']:>10}\n"
-        f"ratio of p99 {result['ratio']} (goal {GOAL}){void}"
+        f"ratio of p99 {result['ratio']} (goal {GOAL}){void}\n"
+        f"{cpu_text(result['cpu'], 'four are bad')}\n{cpu_text(result['reference_cpu'], 'all are well')}"
     )

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
-from subprocess import PIPE, Popen
+from subprocess import PIPE
 from typing import IO, Any
 
 from bench.ingress.benchmark import CONNECTIONS, request_spec
@@ -25,10 +25,13 @@ from bench.overload.load import raise_file_limit
 from bench.processes import (
     Started,
     VoidRunError,
-    cpu_s,
+    cpu_each,
+    cpu_now,
+    cpu_text,
     late_load,
     machine,
     memory_mib,
+    module_result,
     places,
     quiet_client,
     records_of,
@@ -87,9 +90,9 @@ def main(seconds: float, as_json: bool) -> int:
         settings = load_settings(kafka=kafka, topic_prefix="bench")
         channels, more = _channels(directory)
         asyncio.run(create(settings, channels))
-        orders = stack.enter_context(running("orders", settings, directory, more=more))
+        stack.enter_context(running("orders", settings, directory, more=more))
         gateway = stack.enter_context(running("gateway", settings, directory, more=more))
-        result = _measure(gateway, orders, seconds, say)
+        result = _measure(gateway, seconds, say)
         result["records"] = asyncio.run(_check(settings, result.pop("accepted_in_all")))
     if as_json:
         print(json.dumps(result))
@@ -119,21 +122,23 @@ def load_spec(
     }
 
 
-def _measure(gateway: Started, orders: Started, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
+def _measure(gateway: Started, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
     port = gateway.port
     warm = [run_module(LOAD, load_spec(port, FIRST, "W", CONNECTIONS, WARM_UP_S, None))]
+    before = cpu_now()
     alone = [
         run_module(LOAD, load_spec(port, FIRST, f"C{turn}", CONNECTIONS, max(2.0, seconds / 6), None))
         for turn in range(TURNS)
     ]
     capacity = median(run["accepted"] / run["seconds"] for run in alone)
+    cpu_alone = cpu_each("served call", sum(run["accepted_in_all"] for run in alone), before)
     say(f"alone: {capacity:,.0f}/s at {CONNECTIONS} connections, p99 {alone[0]['accepted_ms']['p99']} ms")
     second_per_s = capacity * SECOND_SHARE
     quiet = run_module(LOAD, load_spec(port, SECOND, "Q", SECOND_CONNECTIONS, max(5.0, seconds / 3), second_per_s))
     say(f"second channel alone at {second_per_s:,.0f}/s: {quiet['accepted_ms']}")
     time.sleep(1.0)
     before_mib = memory_mib(gateway.process.pid)
-    watch = RoleUse(gateway.process.pid, orders.process.pid)
+    watch = RoleUse(gateway.process.pid)
     first, second = _overload(port, capacity, seconds)
     use = watch.end()
     ended = time.monotonic()
@@ -142,6 +147,7 @@ def _measure(gateway: Started, orders: Started, seconds: float, say: Callable[[s
     time.sleep(max(0.0, MEMORY_AFTER_S - (time.monotonic() - ended)))
     after_mib = memory_mib(gateway.process.pid)
     result = _result(capacity, alone, quiet, first, second, use, (before_mib, after_mib))
+    result["reference_cpu"] = cpu_alone
     result["accepted_in_all"] = sum(run["accepted_in_all"] for run in (*warm, *alone, quiet, first, second))
     return result
 
@@ -158,7 +164,7 @@ def _overload(port: int, capacity: float, seconds: float) -> tuple[dict[str, Any
     for process in processes:
         _pipe(process.stdin).write(b"go\n")
         _pipe(process.stdin).flush()
-    return _ended(processes[0]), _ended(processes[1])
+    return module_result(processes[0]), module_result(processes[1])
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
@@ -167,20 +173,12 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
-def _ended(process: Popen[bytes]) -> dict[str, Any]:
-    out, err = process.communicate()
-    if process.returncode:
-        raise VoidRunError(f"{LOAD} failed: {err.decode()[-500:]}")
-    found: dict[str, Any] = json.loads(out)
-    return found
-
-
 class RoleUse:
-    """The highest memory of the gateway, and the processor time of both roles, from its making to its end."""
+    """The highest memory of the gateway, and the CPU of all parts, from its making to its end."""
 
-    def __init__(self, gateway: int, orders: int) -> None:
-        self._pids = {"gateway": gateway, "orders": orders}
-        self._cpu = {name: cpu_s(pid) for name, pid in self._pids.items()}
+    def __init__(self, gateway: int) -> None:
+        self._gateway = gateway
+        self._before = cpu_now()
         self._started = time.monotonic()
         self._most_mib = 0.0
         self._over = threading.Event()
@@ -189,14 +187,16 @@ class RoleUse:
 
     def _sample(self) -> None:
         while not self._over.wait(SAMPLE_S):
-            self._most_mib = max(self._most_mib, memory_mib(self._pids["gateway"]))
+            self._most_mib = max(self._most_mib, memory_mib(self._gateway))
 
     def end(self) -> dict[str, Any]:
         self._over.set()
         self._thread.join()
         took = time.monotonic() - self._started
-        shares = {name: round((cpu_s(pid) - self._cpu[name]) / took, 3) for name, pid in self._pids.items()}
-        return {"memory_peak_mib": self._most_mib, "cpu_share": shares}
+        after = cpu_now()
+        roles = ("gateway", "orders", "broker")
+        shares = {part: round((after[part] - self._before[part]) / took, 3) for part in roles}
+        return {"memory_peak_mib": self._most_mib, "cpu_share": shares, "cpu_from": self._before, "cpu_to": after}
 
 
 def _result(
@@ -238,6 +238,9 @@ def _result(
             "after": round(after_mib, 1),
         },
         "cpu_share": {**use["cpu_share"], "load": first["cpu_share"], "second load": second["cpu_share"]},
+        "cpu": cpu_each(
+            "served call", first["accepted_in_all"] + second["accepted_in_all"], use["cpu_from"], use["cpu_to"]
+        ),
         "goals": met,
         "void": void,
         "met": void is None and all(met.values()),
@@ -283,5 +286,6 @@ def _text(result: dict[str, Any]) -> str:
     void = f"VOID: {result['void']}\n" if result["void"] else ""
     return (
         f"\n{void}offered {result['offered_per_s']:,.0f}/s, sent {result['sent_per_s']:,.0f}/s;"
-        f" processors: {result['cpu_share']}\n" + "\n".join(lines)
+        f" processors: {result['cpu_share']}\n" + "\n".join(lines) + f"\n{cpu_text(result['cpu'], 'overload')}\n"
+        f"{cpu_text(result['reference_cpu'], 'capacity')}"
     )

@@ -20,7 +20,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from bench.orders.job import CHANNEL, STEPS, code_of, input_of
-from bench.processes import Started, metric, places, start_role
+from bench.processes import Started, cpu_each, cpu_now, metric, places, start_role
 from streams.runtime.durability.rebalance_steps import STEPS as REBALANCE_STEPS
 from streams.runtime.limits import Tuning
 from topics.configuration.settings import Settings
@@ -55,6 +55,7 @@ class Failover:
     wanted: int = 0
     killed_at: float = 0.0
     """Unix time."""
+    cpu: dict[str, Any] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
     """Stage -> seconds, in order: the first ends when the survivor learns of it, the last with the last verdict."""
 
@@ -87,6 +88,7 @@ class Failover:
             "goal_s": self.session_timeout_s + MARGIN_S,
             "session_timeout_s": self.session_timeout_s,
             "stages_s": {stage: round(took, 2) for stage, took in self.stages.items()},
+            "cpu": self.cpu,
             "duplicates": sum(count - 1 for count in self.answered.values()),
             "duplicates_percent": round(self.duplicates_percent, 3),
             "duplicates_goal_percent": DUPLICATES_GOAL_PERCENT,
@@ -108,6 +110,7 @@ async def fail_over(settings: Settings, directory: Path, say: Callable[[str], No
         reader.assign(replies)
         await reader.seek_to_beginning(*replies)
         stop = asyncio.Event()
+        before = cpu_now()
         killed_at: list[float] = []
         sending = asyncio.create_task(_send(sender, settings, seen, stop))
         reading = asyncio.create_task(_read(reader, seen, killed_at))
@@ -121,6 +124,7 @@ async def fail_over(settings: Settings, directory: Path, say: Callable[[str], No
         await asyncio.sleep(AFTER_S)
         stop.set()
         await sending
+        seen.cpu = cpu_each("event", len(seen.sent), before)
         await _until(lambda: len(seen.answered) >= len(seen.sent), _SETTLE_S)
         await asyncio.sleep(1.0)  # a second verdict comes right behind the first
         reading.cancel()

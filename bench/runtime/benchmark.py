@@ -23,11 +23,10 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from bench.processes import end, machine, memory_mib, sayer
+from bench.processes import cpu_text, end, machine, memory_mib, sayer, scratch_kafka, watch_cpu
 from bench.runtime.job import KEYS, PARTITIONS, PREFIX, SOURCE, check, fill, full_name, make_topics
 from bench.runtime.latency import Latency, measure
 from bench.runtime.watch import watch
-from sluice.dev.local.broker import private_broker
 from sluice.dev.local.jars import KAFKA_VERSION, cache_dir, find_java
 from sluice.errors import StartError
 
@@ -48,9 +47,14 @@ class Run:
 
     system: str
     events_per_s: float
-    cpu_us_per_event: float
+    cpu: dict[str, Any]
+    """CPU of each part (bench.processes.cpu_each); the system itself is one of them."""
     memory_mib: float
     wrong: str
+
+    @property
+    def cpu_us_per_event(self) -> float:
+        return float(self.cpu["us"][self.system])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +73,9 @@ def main(seconds: float, as_json: bool) -> int:
         )
     say = sayer(as_json=as_json)
     events = max(EVENTS_MIN, int(seconds * EVENTS_PER_SECOND))
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as scratch:
-        directory = Path(scratch)
+    with scratch_kafka() as (kafka, directory):
         classpath = _compile(directory, say)
-        with private_broker(directory) as broker:
-            result = asyncio.run(_compare(Place(broker.bootstrap, directory, classpath), events, say))
+        result = asyncio.run(_compare(Place(kafka, directory, classpath), events, say))
     if as_json:
         print(json.dumps(result))
     else:
@@ -105,11 +107,11 @@ async def run_one(place: Place, system: str, number: int, events: int) -> Run:
     process = _start(place, system, name)
     try:
         partitions = [TopicPartition(out, partition) for partition in range(PARTITIONS)]
-        rate, cpu = await watch(place.bootstrap, partitions, events, process)
+        worked = await watch(place.bootstrap, partitions, events, process)
         memory = memory_mib(process.pid, peak=True)
     finally:
         await asyncio.to_thread(end, process)
-    return Run(system, rate, cpu, memory, await check(place.bootstrap, out, events))
+    return Run(system, worked.records_per_s, worked.cpu, memory, await check(place.bootstrap, out, events))
 
 
 def _start(place: Place, system: str, name: str) -> subprocess.Popen[bytes]:
@@ -130,9 +132,11 @@ def _start(place: Place, system: str, name: str) -> subprocess.Popen[bytes]:
         java = [find_java(), "-Xmx1g", "-cp", place.streams_classpath, "OrderCount"]
         command = [*java, place.bootstrap, source, out, name, str(state), "1"]
     with (place.directory / f"{name}.log").open("wb") as log:
-        return subprocess.Popen(  # noqa: S603 - the commands are ours
+        process = subprocess.Popen(  # noqa: S603 - the commands are ours
             command, cwd=place.directory, env=environment, stdout=log, stderr=log
         )
+    watch_cpu(system, process.pid)
+    return process
 
 
 def _result(runs: list[Run], events: int, offered: float, latency: Latency) -> dict[str, Any]:
@@ -149,11 +153,14 @@ def _result(runs: list[Run], events: int, offered: float, latency: Latency) -> d
         "ratio_quixstreams": round(ours / quix, 3),
         "latency_ms": {"p50": latency.p50_ms, "p99": latency.p99_ms, "offered_per_s": latency.offered_per_s},
         "events": events,
+        "cpu": best[OURS].cpu,
+        "reference_cpu": best[STREAMS].cpu,
         "runs": {
             system: [
                 {
                     "per_s": round(run.events_per_s),
                     "cpu_us_per_event": round(run.cpu_us_per_event, 1),
+                    "cpu": run.cpu,
                     "memory_mib": round(run.memory_mib),
                 }
                 for run in runs
@@ -192,7 +199,8 @@ def _report(result: dict[str, Any]) -> None:
         f"ratio to Kafka Streams {result['ratio']} (goal {RATIO_GOAL}),"
         f" to quixstreams {result['ratio_quixstreams']} (goal {RATIO_QUIX_GOAL})\n"
         f"latency from produce to effect at {latency['offered_per_s']}/s:"
-        f" p50 {latency['p50']} ms, p99 {latency['p99']} ms"
+        f" p50 {latency['p50']} ms, p99 {latency['p99']} ms\n"
+        f"{cpu_text(result['cpu'])}\n{cpu_text(result['reference_cpu'], 'Kafka Streams')}"
     )
 
 

@@ -117,4 +117,4 @@ def test_a_part_is_found_by_its_name_and_described() -> None:
     with pytest.raises(StartError, match="no part nonsense; it has: intake"):
         find("inventory", ["nonsense"])
     with pytest.raises(StartError, match="it has: none"):
-        find("orders", ["intake"])
+        find("verdict", ["intake"])
