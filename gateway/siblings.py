@@ -28,6 +28,8 @@ ANSWER_S = 1.0
 """How long a sibling may take for its answer, which it has in memory. One that takes longer is busy or stopped."""
 QUESTION_BYTES_MAX = 64 << 10
 BACKLOG = 32
+NAME_CHARS_MAX = 100
+"""Linux takes 107 bytes; only the name of a host is ever as long."""
 _CREDENTIALS = struct.Struct("3i")
 """Process, user and group at the other end of a local socket."""
 
@@ -47,6 +49,7 @@ class Siblings:
     """The other gateway processes of the port; none unless `settings.gateways` says so."""
 
     def __init__(self, settings: Settings) -> None:
+        self._host = settings.gateway_host
         self._port = settings.gateway_port
         self._count = settings.gateways
         self._number = settings.gateway_number
@@ -148,7 +151,7 @@ class Siblings:
         return asked
 
     def _name(self, number: int) -> str:
-        return f"\0sluice-gateway-{self._port}-{number}"
+        return f"\0sluice-gateway-{number}-{self._port}-{self._host}"[:NAME_CHARS_MAX]
 
 
 def _check_user(connection: socket.socket) -> None:

@@ -112,7 +112,7 @@ async def test_a_sibling_that_does_not_answer_is_not_taken_for_one_that_knows_no
     both: tuple[Gateway, Gateway], port: int
 ) -> None:
     with socket.socket(socket.AF_UNIX) as stopped:
-        stopped.bind(f"\0sluice-gateway-{port}-2")
+        stopped.bind(f"\0sluice-gateway-2-{port}-127.0.0.1")
         stopped.listen()
         answer = await both[0].client.get(f"{REDRIVES}/rdv_1")
         assert answer.status == 503
