@@ -19,13 +19,14 @@ import orjson
 from bench.processes import SECRET_KEY, demo
 from streams.order.role import OrdersRole
 from streams.runtime.role import Effect, Record
-from streams.runtime.tables.partition_table import PartitionState
+from streams.runtime.tables.partition_table import PartitionState, of_kinds
+from streams.runtime.tables.value_parts import split
 from topics.configuration.secret_keys import parse_secret_keys
 from topics.configuration.settings import load_settings
 from topics.contract.sample_files import sample
 from topics.records.deliveries import Attempt, Outcome, OutcomeKind
 from topics.records.envelope import COMMAND, DELIVERY_OUTCOME, DELIVERY_SOURCE, GATEWAY_SOURCE, Envelope, Headers
-from topics.records.keys import order_key, partition_of
+from topics.records.keys import change_key, order_key, partition_of
 from topics.records.signing import Signer
 from topics.records.verdicts import decode_reply
 
@@ -38,7 +39,7 @@ SEED = 7
 REPLY_PARTITION = 3
 RELAY_S = 30
 STORED_STEPS = 3
-"""Steps after which the state of an order has about 1 KB."""
+"""Steps after which the stored state of an order is looked at: it is acknowledged, and not packed."""
 SIGNER = Signer(parse_secret_keys(SECRET_KEY))
 """Signs as the gateway does."""
 _TEMPLATE = 9_999_999_999
@@ -184,7 +185,7 @@ def _decide(number: int, steps: Iterable[tuple[str, str, int]]) -> tuple[list[Ef
     settings = load_settings(secret_key=SECRET_KEY)
     role = OrdersRole(settings, demo())
     key = order_key(CHANNEL, code_of(number))
-    state = PartitionState(partition_of(key, settings.partitions), role.tables)
+    state = PartitionState(partition_of(key, settings.partitions), role.tables, of_kinds(role.table_kinds))
     role.on_assigned(state.partition, state.tables)
     effects: list[Effect] = []
     for offset, step in enumerate(steps):
@@ -197,16 +198,28 @@ def _decide(number: int, steps: Iterable[tuple[str, str, int]]) -> tuple[list[Ef
     return effects, state.all[0].get(key) or b""
 
 
-def stored_state(number: int) -> bytes:
-    """Return a state of about 1 KB as the role writes it: acknowledged, not packed; digests are the template's."""
+def stored_state(number: int) -> list[tuple[bytes, bytes, int]]:
+    """Return the records (key, value, source offset) that hold the state of an order: acknowledged, not packed.
+
+    They are as the role writes them; digests are the template's.
+    """
     code, event = code_of(number).encode(), b"%024x" % number
-    return _stored_template().replace(code_of(_TEMPLATE).encode(), code).replace(b"%024x" % _TEMPLATE, event)
+    key = order_key(CHANNEL, code_of(number))
+    return [
+        (
+            change_key(key, level) if level else key,
+            content.replace(code_of(_TEMPLATE).encode(), code).replace(b"%024x" % _TEMPLATE, event),
+            origin,
+        )
+        for level, origin, content in _stored_template()
+    ]
 
 
 @cache
-def _stored_template() -> bytes:
+def _stored_template() -> list[tuple[int, int, bytes]]:
     steps = [(touchpoint, kind, place) for place, (touchpoint, kind) in enumerate(STEPS[:STORED_STEPS])]
-    return _decide(_TEMPLATE, steps)[1]
+    parts = split(_decide(_TEMPLATE, steps)[1])
+    return list(zip(range(len(parts.contents)), parts.origins, parts.contents, strict=True))
 
 
 @cache

@@ -47,7 +47,6 @@ MEMORY_GOAL_BYTES = 1_000
 """For an open order."""
 COLD_READY_S = 180.0
 BATCH_RECORDS = 500
-_MADE_BY = [(MADE_BY, b"1/0")]
 
 
 def main(seconds: float, as_json: bool) -> int:
@@ -107,10 +106,11 @@ async def fill_state(settings: Settings, orders: int) -> int:
         targets = places(settings, "orders.state")
         builders = [producer.create_batch() for _ in targets]
         for number in range(orders):
-            key, value = order_key(CHANNEL, code_of(number)), stored_state(number)
-            size += len(value)
-            partition = partition_of(key, settings.partitions)
-            builders[partition].append(timestamp=None, key=key, value=value, headers=_MADE_BY)
+            partition = partition_of(order_key(CHANNEL, code_of(number)), settings.partitions)
+            for key, value, origin in stored_state(number):
+                size += len(value)
+                made_by = [(MADE_BY, b"1/%d" % origin)]
+                builders[partition].append(timestamp=None, key=key, value=value, headers=made_by)
             if builders[partition].record_count() >= BATCH_RECORDS:
                 await producer.send_batch(builders[partition], targets[partition].topic, partition=partition)
                 builders[partition] = producer.create_batch()

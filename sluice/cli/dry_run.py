@@ -17,7 +17,7 @@ from streams.order.role import OrdersRole
 from streams.runtime.decide import check_sizes
 from streams.runtime.rejected import DECISION_FAILED, REJECTED_TOPIC
 from streams.runtime.role import Effect, Poison, Record, Role
-from streams.runtime.tables.partition_table import PartitionState, PartitionTable
+from streams.runtime.tables.partition_table import PartitionState, of_kinds
 from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
 from topics.contract.definition import Entity, Touchpoint
@@ -192,9 +192,7 @@ class DryRun:
         state = self._states.get((topic, partition))
         if state is None:
             role = self._roles[topic]
-            state = self._states[topic, partition] = PartitionState(
-                partition, role.tables, lambda name, state: role.table_kinds.get(name, PartitionTable)(name, state)
-            )
+            state = self._states[topic, partition] = PartitionState(partition, role.tables, of_kinds(role.table_kinds))
             role.on_assigned(partition, state.tables)
         return state
 

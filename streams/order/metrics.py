@@ -9,7 +9,9 @@ from prometheus_client import Gauge
 
 from streams.order.machine.watchdog import STEPS
 from streams.order.model.effects import Effect, PublishFact
-from streams.order.model.entities import Order, StateError, decode_entity, is_stuck
+from streams.order.model.entities import Order, StateError
+from streams.order.storage.changes import read
+from streams.order.storage.glance import is_stuck
 from streams.runtime.role import Record
 
 STUCK = Gauge(
@@ -65,7 +67,7 @@ class StuckGauge:
 
 def _stuck(raw: bytes) -> Iterable[str]:
     try:
-        entity = decode_entity(raw)
+        entity = read(raw)
     except StateError:
         return ()  # its next command is set aside
     return entity.stuck if isinstance(entity, Order) else ()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterable
+from types import MappingProxyType
 
 from streams.order.machine.decide import Decided, advance, nothing_recorded
 from streams.order.metrics import StuckGauge
 from streams.order.model.effects import NoteRefusal, PublishFact, RecordAnswer
-from streams.order.model.entities import encode_entity
 from streams.order.model.events import Event, EventKind
 from streams.order.model.limits import MESSAGE_MAX
 from streams.order.records.answer_table import AnswerTable, stored_answer
@@ -17,12 +17,13 @@ from streams.order.records.encode import EffectEncoder, reply_record
 from streams.order.records.refused_calls import REFUSED
 from streams.order.records.refused_history import RefusedHistory
 from streams.order.records.reply_addresses import ReplyAddresses
-from streams.order.records.stored_entity import STATE, check_indexes, check_is_ours, read_entity
+from streams.order.records.stored_entity import STATE, StoredEntities, check_is_ours
 from streams.order.records.ticks import Ticker, until_of
 from streams.runtime.following import Following
 from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.rejected import DECISION_FAILED, rejection, sent_on, too_large
 from streams.runtime.role import Committer, Effect, Poison, Record, Role, Table, Tables
+from streams.runtime.tables.parted_table import PartedTable
 from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
 from topics.configuration.sla import DEFAULT_POLICY
@@ -48,6 +49,7 @@ class OrdersRole(Role):
     name = "orders"
     source = "orders.commands"
     tables = (STATE, ANSWERS, REFUSED)
+    table_kinds = MappingProxyType({STATE: PartedTable})
     one_key_per_record = True
 
     def __init__(
@@ -77,6 +79,7 @@ class OrdersRole(Role):
         self._recording: tuple[int, int] | None = None
         """Partition and offset of the last record that recorded an answer."""
         self._refused = RefusedHistory(settings.partitions)
+        self._entities = StoredEntities()
 
     def prepare(self, record: Record) -> Generator[None, None, Event]:
         return decode_in_steps(record, *self._decoding)
@@ -91,7 +94,7 @@ class OrdersRole(Role):
             self._refused.note_told(record, event)
             return []
         state, answers = tables[STATE], tables[ANSWERS]
-        entity = read_entity(state, event.key)
+        entity = self._entities.read(record, state, event.key)
         try:
             decided = advance(entity, event, record.timestamp_ms, lambda key: stored_answer(answers, key))
             effects = decided.effects
@@ -118,21 +121,15 @@ class OrdersRole(Role):
 
     def _keep(self, record: Record, state: Table, key: bytes, decided: Decided) -> None:
         """Write the new state. Raises Poison before anything is written."""
-        entity = decided.entity if decided.changed and not decided.gone else None
-        raw = b""
-        if entity is not None:
-            check_indexes(entity)
-            raw = encode_entity(entity)
-        if len(raw) > VALUE_BYTES_MAX:
-            raise too_large(f"a value of {STATE}", raw)
-        self._stuck.count(record, decided.effects)
         if decided.gone:
             state.delete(key)
-        elif entity is not None:
+        elif decided.changed and decided.entity is not None:
+            before = state.get(key)
+            written = self._entities.write(record, state, key, decided.entity)
             due = self.ticker.due(record.partition)
             if due is not None:
-                due.on_state_change(key, state.get(key), raw)
-            state.put(key, raw)
+                due.on_state_change(key, before, written)
+        self._stuck.count(record, decided.effects)
 
     def _decide_tick(self, record: Record, state: Table) -> list[Effect]:
         """Decide every entity that is due. Those whose state was made from this tick already are left alone."""
@@ -161,7 +158,7 @@ class OrdersRole(Role):
         return records
 
     def _decide_due(self, key: bytes, tick: str, record: Record, state: Table) -> list[Effect]:
-        entity = read_entity(state, key)
+        entity = self._entities.read(record, state, key)
         if entity is None:
             return []
         channel = self._channels.channels.get(entity.channel)
@@ -243,6 +240,7 @@ class OrdersRole(Role):
 
     def on_assigned(self, partition: int, tables: Tables) -> None:
         self._answers[partition] = AnswerTable(tables[ANSWERS], partition)
+        self._entities.forget_partition(partition)
         self._refused.on_assigned(partition, tables[REFUSED])
         due = self.ticker.on_assigned(partition, tables[STATE])
         self._stuck.on_assigned(partition)
@@ -252,6 +250,7 @@ class OrdersRole(Role):
 
     def on_revoked(self, partition: int) -> None:
         self._answers.pop(partition, None)
+        self._entities.forget_partition(partition)
         self._refused.on_revoked(partition)
         self.ticker.on_revoked(partition)
         self._stuck.on_revoked(partition)

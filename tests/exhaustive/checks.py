@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from streams.order.machine.races import DISAGREEMENTS, ENDINGS, ending_of
-from streams.order.model.entities import Order, decode_entity
+from streams.order.model.entities import Order
 from streams.order.model.states import OrderState
+from streams.order.storage.encoding import decode_entity
 from tests.exhaustive.far_sides import ASKING, HANDED, PACKED, View
 from tests.exhaustive.state import ASKED, LATER, REFUSED_CALL
 from tests.exhaustive.world import World

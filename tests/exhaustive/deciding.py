@@ -16,8 +16,9 @@ from streams.order.machine.decide import advance
 from streams.order.machine.transitions import MAKERS, TABLES
 from streams.order.model import limits
 from streams.order.model.effects import NoteRefusal, PublishFact, RecordAnswer, ReplyTo, RequestDelivery
-from streams.order.model.entities import Order, decode_entity, encode_entity
+from streams.order.model.entities import Order
 from streams.order.model.events import Event
+from streams.order.storage.encoding import decode_entity, encode_entity
 from topics.records.verdicts import Verdict
 
 Answers = tuple[tuple[bytes, int | None, bytes], ...]

@@ -10,9 +10,10 @@ from typing import Any
 import topics
 from streams.order.machine.decide import Decided, decide
 from streams.order.model.effects import Effect, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
-from streams.order.model.entities import Manifest, Order, Return, decode_entity, encode_entity
+from streams.order.model.entities import Manifest, Order, Return
 from streams.order.model.entity import Entity
 from streams.order.model.events import Event, EventKind, kind_of_command, kind_of_outcome
+from streams.order.storage.encoding import decode_entity, encode_entity
 from tests.support.facts import check_facts
 from topics.contract.entities import entity_code, entity_key
 from topics.contract.leniency import normalised

@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from msgspec import NODEFAULT, structs, to_builtins
 
 from sluice.demo_channels import demo_channels
+from streams.order.model.entities import StateError
 from streams.order.records.ticks import DueIndex, tick_record
 from streams.order.role import OrdersRole
-from streams.runtime.role import Effect, Poison, Record
-from streams.runtime.tables.partition_table import PartitionState
+from streams.order.storage.changes import read
+from streams.runtime.role import Effect, Poison, Record, Table
+from streams.runtime.tables.partition_table import PartitionState, of_kinds
+from streams.runtime.tables.value_parts import split
 from tests.support.facts import check_fact_records
 from tests.support.orders import CHANNEL, DEADLINE_MS, REPLIES, START_MS
 from topics.configuration.channels import Channels
@@ -40,6 +44,28 @@ def make_channels(**changes: Any) -> Channels:
     return parse_channels(data, where="test")
 
 
+def members_of(value: bytes) -> dict[str, Any]:
+    """The members of a stored entity that do not have their default, under the names of the first versions; none of a
+    state that cannot be read."""
+    try:
+        entity = read(value)
+    except StateError:
+        return {}
+    found: dict[str, Any] = {"kind": entity.KIND}
+    for each in structs.fields(entity):
+        member = to_builtins(getattr(entity, each.name))
+        default = each.default if each.default_factory is NODEFAULT else each.default_factory()
+        if each.required or each.name == "due_ms" or member != to_builtins(default):
+            found[each.encode_name] = member
+    return found
+
+
+def parts_of(table: Table, key: bytes) -> list[bytes]:
+    """What the table has under a key, as it is in the changelog."""
+    value = table.get(key)
+    return split(value).contents if value is not None else []
+
+
 @dataclass
 class Logs:
     """The partitions of orders.commands, what was decided of them, and everything that left."""
@@ -55,7 +81,9 @@ class Logs:
 
     def __post_init__(self) -> None:
         self.committed = [0] * PARTITIONS
-        self.states = [PartitionState(p, OrdersRole.tables) for p in range(PARTITIONS)]
+        self.states = [
+            PartitionState(p, OrdersRole.tables, of_kinds(OrdersRole.table_kinds)) for p in range(PARTITIONS)
+        ]
         self.restart()
 
     def restart(self) -> None:
@@ -190,7 +218,7 @@ class Logs:
         return [orjson.loads(effect.value) for effect in self.effects if effect.topic == topic]
 
     def states_by_key(self) -> dict[bytes, Any]:
-        return {key: orjson.loads(value) for state in self.states for key, value in state.all[0].items()}
+        return {key: members_of(value) for state in self.states for key, value in state.all[0].items()}
 
     def _leave(self, effects: list[Effect]) -> None:
         self.effects.extend(effects)

@@ -52,6 +52,29 @@ def manifest_key(channel: str, manifest: str) -> bytes:
     return join(channel, "manifest", manifest)
 
 
+LEVELS_MAX = 12
+"""Levels of changes of a value that is written in parts. A change takes at most half of the bytes of what it is of, so
+that is more than the largest record has room for."""
+_CHANGE = b"%~"
+"""Between the key of an entity and the level of a change. No key has it: `escape` leaves no other `%` than in `%25` and
+`%7C`."""
+_LEVELS = {b"%d" % level: level for level in range(1, LEVELS_MAX + 1)}
+
+
+def change_key(key: bytes, level: int) -> bytes:
+    """The key of a change's record, on a topic whose values are written in parts."""
+    return b"%b%b%d" % (key, _CHANGE, level)
+
+
+def level_of(key: bytes) -> tuple[bytes, int]:
+    """The key of the entity that a record is about, and the level of its change; 0: the record is no change."""
+    at = key.rfind(_CHANGE)
+    if at < 0:
+        return key, 0
+    level = _LEVELS.get(key[at + len(_CHANGE) :], 0)
+    return (key[:at], level) if level else (key, 0)
+
+
 def stock_key(channel: str, location: str) -> bytes:
     return join(channel, location)
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from streams.order.forward.progress import order_context, reach_milestone, settle_order
 from streams.order.model.decision import Decision, Ruling
-from streams.order.model.entities import Order, decode_entity, encode_entity
+from streams.order.model.entities import Order
 from streams.order.model.states import OrderState
+from streams.order.storage.encoding import copy_entity
 from topics.records.verdicts import Verdict
 
 Handler = Callable[[Decision[Order]], Ruling]
@@ -26,7 +27,7 @@ def reviving(handler: Handler) -> Handler:
     """
 
     def revive_and_handle(decision: Decision[Order]) -> Ruling:
-        copy = decode_entity(encode_entity(decision.entity))
+        copy = copy_entity(decision.entity)
         trial: Decision[Any] = Decision(copy, decision.event, decision.now_ms, decision.lookup)
         revive_order(trial)
         if handler(trial).verdict is Verdict.CONFLICT:

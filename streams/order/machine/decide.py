@@ -28,13 +28,14 @@ from streams.order.model.decision import (
     reply_of,
 )
 from streams.order.model.effects import Effect
-from streams.order.model.entities import Order, Return, decode_entity, encode_entity
+from streams.order.model.entities import Order, Return
 from streams.order.model.entity import Entity
 from streams.order.model.events import OUTCOMES, Event, EventKind
 from streams.order.model.refusals import refusal_of
 from streams.order.model.states import NOT_ADMITTED, OrderState
 from streams.order.records.document import document
 from streams.order.returns import claims, returns
+from streams.order.storage.encoding import copy_entity
 from topics.contract.definition import Mode
 from topics.records.verdicts import Verdict
 from topics.values import value
@@ -64,7 +65,7 @@ def nothing_recorded(_key: bytes) -> tuple[int | None, Any] | None:
 
 def decide(entity: Entity | None, event: Event, now_ms: int, lookup: AnswerLookup = nothing_recorded) -> Decided:
     """Decide one event. `entity` is left as it is."""
-    copy = decode_entity(encode_entity(entity)) if entity is not None else None
+    copy = copy_entity(entity) if entity is not None else None
     decided = advance(copy, event, now_ms, lookup)
     return decided if decided.changed else replace(decided, entity=entity)
 
@@ -178,7 +179,7 @@ def _no_room(decision: Decision[Any]) -> Ruling | None:
     if not event.is_unrefusable or not event.offered or entity.has_room():
         return None
     try:
-        _look_up(Decision(decode_entity(encode_entity(entity)), event, decision.now_ms, decision.lookup))
+        _look_up(Decision(copy_entity(entity), event, decision.now_ms, decision.lookup))
     except NoRoomError:
         return failed(NO_ROOM)
     return None

@@ -13,12 +13,13 @@ from typing import Any
 from streams.order.forward import cancel, create, shipments
 from streams.order.machine.outcomes import entity_context
 from streams.order.model.decision import APPLIED, DUPLICATE, NO_ROOM, Decision, NoRoomError, Ruling, failed, refused
-from streams.order.model.entities import Order, Return, decode_entity, encode_entity
+from streams.order.model.entities import Order, Return
 from streams.order.model.entity import Entity
 from streams.order.model.events import Event
 from streams.order.model.parts import RESUBMITTED, Delivery
 from streams.order.model.states import ALIVE, ARRIVED, COMING, OrderState, ReturnState
 from streams.order.returns import items, questions, returns
+from streams.order.storage.encoding import copy_entity
 from topics.contract.definition import Mode, Touchpoint
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import OutcomeKind
@@ -59,7 +60,7 @@ def preview(entity: Entity | None, event: Event, now_ms: int) -> Ruling:
     """The ruling that a resubmission would get now. It changes nothing."""
     if entity is None:
         return refused(f"{event.code} is not known")
-    copy: Decision[Any] = Decision(decode_entity(encode_entity(entity)), event, now_ms, lambda _key: None)
+    copy: Decision[Any] = Decision(copy_entity(entity), event, now_ms, lambda _key: None)
     try:
         ruling = resubmit_request(copy)
     except NoRoomError:

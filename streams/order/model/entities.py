@@ -1,11 +1,10 @@
-"""The entities: Order, Return, Manifest. Their state is compact JSON; decoding an encoded entity gives an equal one."""
+"""The entities: Order, Return, Manifest. How they are encoded: streams/order/storage."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-import msgspec
 from msgspec import field
 
 from streams.order.model.entity import Entity
@@ -20,7 +19,6 @@ from streams.order.model.parts import (
     Shipment,
 )
 from streams.order.model.states import ManifestState, OrderState, ReturnState, ShipmentState
-from topics.records.json_text import float_of, raw_of
 from topics.records.keys import manifest_key, order_key, return_key
 
 
@@ -28,7 +26,7 @@ class StateError(ValueError):
     """A value on orders.state is not an entity's state."""
 
 
-class Order(Entity, kw_only=True, omit_defaults=True, tag="order"):
+class Order(Entity, kw_only=True, array_like=True, dict=True, tag="o"):
     """Its methods change lines and shipments, nothing else does: indexes (`order_index`) and marks (`touched`) follow.
 
     `properties`: the last values of what Update Order Properties may change, as Increff has them or will have them.
@@ -197,7 +195,7 @@ class Order(Entity, kw_only=True, omit_defaults=True, tag="order"):
         return "; ".join(wrong)
 
 
-class Return(Entity, kw_only=True, omit_defaults=True, tag="return"):
+class Return(Entity, kw_only=True, array_like=True, dict=True, tag="r"):
     """`items` by itemCode. `courier`: tracking and dates, under the names of its document.
 
     `version` numbers what the return claims of its forward order, so that the order knows the newest claim; `question`
@@ -232,7 +230,7 @@ class Return(Entity, kw_only=True, omit_defaults=True, tag="return"):
         return Entity.is_awaited(self, request) or any(request == item.cancelled for item in self.items.values())
 
 
-class Manifest(Entity, kw_only=True, omit_defaults=True, tag="manifest"):
+class Manifest(Entity, kw_only=True, array_like=True, dict=True, tag="m"):
     """`items`: (orderCode, shipmentCode, awbNumber)."""
 
     KIND: ClassVar[str] = "manifest"
@@ -245,45 +243,3 @@ class Manifest(Entity, kw_only=True, omit_defaults=True, tag="manifest"):
     @property
     def key(self) -> bytes:
         return manifest_key(self.channel, self.code)
-
-
-_ENCODER = msgspec.json.Encoder(enc_hook=raw_of)
-_DECODER: msgspec.json.Decoder[Order | Return | Manifest] = msgspec.json.Decoder(
-    Order | Return | Manifest, float_hook=float_of
-)
-_HEAD = 64
-"""Bytes of an encoded entity in which its kind, its due time and `stuck` begin: `{"kind":"order","due":0,"stuck":`."""
-_DUE = b'"due":'
-_STUCK = b',"stuck":'
-AT_ONCE = 1
-"""A due time that is over."""
-
-
-def encode_entity(entity: Entity) -> bytes:
-    return _ENCODER.encode(entity)
-
-
-def decode_entity(raw: bytes) -> Entity:
-    """The entity of an encoded state. Raises StateError."""
-    try:
-        return _DECODER.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise StateError(f"not the state of an order, return or manifest: {error}") from error
-
-
-def due_of(raw: bytes) -> int:
-    """`due_ms` of an encoded entity, without decoding it. A state without one is to be looked at once: the tick that
-    looks finds out whether it can be read."""
-    start = raw.find(_DUE, 0, _HEAD)
-    if start < 0:
-        return AT_ONCE
-    start += len(_DUE)
-    try:
-        return max(0, int(raw[start : raw.index(b",", start)]))
-    except ValueError:
-        return AT_ONCE
-
-
-def is_stuck(raw: bytes) -> bool:
-    """Whether an encoded entity is an order with waits that were reported as too long, without decoding it."""
-    return raw.find(_STUCK, 0, _HEAD) >= 0

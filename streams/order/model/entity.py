@@ -27,8 +27,9 @@ def event_of(request: str) -> str:
     return request.removesuffix(".0")
 
 
-class Entity(Struct, kw_only=True, omit_defaults=True, tag_field="kind", dict=True):
-    """The members of every entity. Those that have their default are not encoded: most entities have few others.
+class Entity(Struct, kw_only=True, array_like=True, dict=True):
+    """The members of every entity. They are encoded by position: a new member goes last in each kind of entity, has a
+    default, and belongs to a section of it (streams/order/storage). The names are those of states of earlier versions.
 
     An entry of a list that changes in place is noted, by the methods here: see `touched`.
     """
@@ -36,7 +37,7 @@ class Entity(Struct, kw_only=True, omit_defaults=True, tag_field="kind", dict=Tr
     KIND: ClassVar[str] = ""
 
     due_ms: int = field(default_factory=int, name="due")
-    """When a tick must look at it next; 0: never. First in the encoded form and never left out, see `due_of`."""
+    """When a tick must look at it next; 0: never. First in the encoded form, see `due_of`."""
     stuck: dict[str, int] = field(default_factory=dict)
     """The waits that were reported as too long, of an order. Second in the encoded form, see `is_stuck`."""
     channel: str

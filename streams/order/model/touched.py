@@ -1,21 +1,21 @@
-"""Notes of what a decision changes of an entity's lists: only that is written (streams/order/storage).
+"""Notes of what a decision changed in the parts of an entity: only that is written (streams/order/storage).
 
-Whatever else an entity has is compared as a whole when it is written. The lists are long, so a change of an entry in
-place must be noted here, by the methods of the entities. Tests decode what was written and compare it
-(`changes_make_the_state`), so a change that is not noted fails them.
+Whatever else an entity has is compared when it is written. The lists are long, so a change of an entry in place must be
+noted here, by the methods of the entities. Tests decode what was written and compare it (`changes_make_the_state`), so
+a change that is not noted fails them.
 """
 
 from __future__ import annotations
 
 
 class Touched:
-    """Entries that changed, came or went since the entity was last written."""
+    """Entries that changed, came or went."""
 
-    __slots__ = ("calls_forgotten", "deliveries", "gone", "lines", "lines_anew", "seen", "shipments")
+    __slots__ = ("calls_forgotten", "deliveries", "gone", "lines", "lines_anew", "sections", "seen", "shipments")
 
     def __init__(self) -> None:
         self.lines: set[int] = set()
-        """Places of lines; those that were appended need no mark."""
+        """Places of lines; those that were appended need no note."""
         self.lines_anew = False
         """Lines went, or have other places."""
         self.shipments: set[int] = set()
@@ -28,3 +28,16 @@ class Touched:
         """Events that were appended to those seen."""
         self.calls_forgotten = False
         """Events seen changed in place."""
+        self.sections: set[int] = set()
+        """Numbers of sections whose encoded form is another one."""
+
+    def add(self, later: Touched) -> None:
+        """Adds what was touched after this."""
+        self.lines |= later.lines
+        self.lines_anew |= later.lines_anew
+        self.shipments |= later.shipments
+        self.deliveries |= later.deliveries
+        self.gone |= later.gone
+        self.seen += later.seen
+        self.calls_forgotten |= later.calls_forgotten
+        self.sections |= later.sections

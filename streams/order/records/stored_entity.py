@@ -1,40 +1,135 @@
-"""Entities read from the table, with checks of what holds whenever one is written."""
+"""Entities read from the table and written to it, with checks of what holds whenever one is written."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 
-from streams.order.model.entities import Order, Return, StateError, decode_entity
+from streams.order.model.entities import Order, Return, StateError
 from streams.order.model.entity import Entity
 from streams.order.model.parts import DeferredCall, Delivery, EarlyEvent, Question, Relay
+from streams.order.storage.changes import chain_of, next_part, read, without_chain
+from streams.order.storage.encoding import encode_entity
 from streams.runtime.invariants import is_raising, violated
-from streams.runtime.role import Poison, Table
+from streams.runtime.limits import VALUE_BYTES_MAX
+from streams.runtime.rejected import too_large
+from streams.runtime.role import Poison, Record, Table
+from streams.runtime.tables.parted_table import PartedTable
+from streams.runtime.tables.value_parts import newest_part, with_part
 from topics.contract.touchpoints import BY_NAME
+from topics.records.keys import change_key
 from topics.records.unreadable import UNREADABLE
 
 STATE = "orders.state"
 REASON_MAX = 200
-_RECOUNTS = is_raising()
-"""A recount walks through all lines and shipments, which no event may do in production."""
+_RAISES = is_raising()
+"""Whether everything is checked: that walks through all lines and shipments, which no event may do in production."""
+KEPT_FROM_BYTES = 16 << 10
+"""States from this size on stay decoded between their events: decoding one takes longer than deciding its event. Usual
+orders are far smaller, and cost less when they are decoded each time (decisions/0012)."""
+KEPT_BYTES_MAX = 8 << 20
+"""Bytes of the states that stay decoded, for all partitions of a worker: some dozens of orders of 2,500 lines, each of
+which takes a few megabytes. Large orders are rare, and their events come close together."""
+CHECKED_EVERY = 1_000
+"""Changes between two that are decoded again and compared, in production; in tests all are."""
+
+
+class StoredEntities:
+    """Reads and writes the entities of all partitions of a worker."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, bytes], tuple[int, int, Entity]] = OrderedDict()
+        """Large entities, the one used longest ago first: offset of their newest part, size, the entity."""
+        self._kept_bytes = 0
+        self._changes = 0
+
+    def read(self, record: Record, state: Table, key: bytes) -> Entity | None:
+        """The entity under a key, the caller's to change; None when there is none. Raises Poison."""
+        value = state.get(key)
+        if value is None:
+            return None
+        kept = self._take(record, key, value) if len(value) >= KEPT_FROM_BYTES else None
+        return _checked(kept or _read(value, key), key)
+
+    def write(self, record: Record, state: Table, key: bytes, entity: Entity) -> bytes:
+        """Puts an entity as its last event left it: what changed, or all of it. Returns that.
+
+        Raises Poison before anything is put.
+        """
+        check_indexes(entity)
+        if isinstance(state, PartedTable):
+            level, content = next_part(entity, record.offset)
+            if level and not self._makes(state, key, entity, level, content, record.offset):
+                level, content = next_part(without_chain(entity), record.offset)
+        else:
+            level, content = 0, encode_entity(entity)
+        if len(content) > VALUE_BYTES_MAX:
+            raise too_large(f"a value of {STATE}", content)
+        state.put(change_key(key, level) if level else key, content)
+        self._keep(record, key, entity)
+        return content
+
+    def forget_partition(self, partition: int) -> None:
+        """Drops what stays decoded of a partition that comes or goes."""
+        for place in [place for place in self._kept if place[0] == partition]:
+            self._drop(place)
+
+    def _take(self, record: Record, key: bytes, value: bytes) -> Entity | None:
+        """A large entity that stayed decoded. It is the caller's: whatever becomes of the decision, only what is
+        written is kept again. One whose last decision was undone is not what the table has."""
+        kept = self._drop((record.partition, key))
+        return kept[2] if kept is not None and kept[0] == newest_part(value)[1] else None
+
+    def _keep(self, record: Record, key: bytes, entity: Entity) -> None:
+        chain = chain_of(entity)
+        size = sum(chain.sizes) if chain is not None else 0
+        if size < KEPT_FROM_BYTES:
+            return
+        self._kept[record.partition, key] = record.offset, size, entity
+        self._kept_bytes += size
+        while self._kept_bytes > KEPT_BYTES_MAX:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, place: tuple[int, bytes]) -> tuple[int, int, Entity] | None:
+        kept = self._kept.pop(place, None)
+        if kept is not None:
+            self._kept_bytes -= kept[1]
+        return kept
+
+    def _makes(self, state: Table, key: bytes, entity: Entity, level: int, content: bytes, origin: int) -> bool:
+        """Whether a change makes the entity that was decided. In production few are looked at."""
+        self._changes += 1
+        if self._changes % CHECKED_EVERY and not _RAISES:
+            return True
+        try:
+            made = read(with_part(state.get(key), level, content, origin))
+        except StateError as error:
+            violated("changes_make_the_state", f"{key!r}: {error}")
+            return False
+        if made == entity:
+            return True
+        differ = [name for name in entity.__struct_fields__ if getattr(made, name) != getattr(entity, name)]
+        violated("changes_make_the_state", f"{key!r} was decided with other {', '.join(differ)}")
+        return False
 
 
 def read_entity(state: Table, key: bytes) -> Entity | None:
-    """The entity under a key, the caller's to change; None when there is none. Raises Poison."""
-    raw = state.get(key)
-    if raw is None:
-        return None
+    """The entity under a key; None when there is none. Raises Poison."""
+    value = state.get(key)
+    return _checked(_read(value, key), key) if value is not None else None
+
+
+def _read(value: bytes, key: bytes) -> Entity:
     try:
-        entity = decode_entity(raw)
+        return read(value)
     except StateError as error:
         UNREADABLE.note(STATE, key, error)
         raise Poison("BAD_STATE", f"{key.decode(errors='replace')}: {error}") from error
-    _check(entity, key)
-    return entity
 
 
 def check_indexes(entity: Entity) -> None:
     """Compares what an order has counted on its way with a recount, where a violation raises."""
-    if _RECOUNTS and isinstance(entity, Order):
+    if _RAISES and isinstance(entity, Order):
         wrong = entity.miscounted()
         if wrong:
             violated("orders_are_counted", f"order {entity.code} of {entity.channel}: {wrong}")
@@ -43,10 +138,10 @@ def check_indexes(entity: Entity) -> None:
 def check_is_ours(state: Table, key: bytes, failure: Exception) -> None:
     """Raises Poison when a decision has failed over a state that names what this version does not know: then it is the
     state of another version, and no failure of ours."""
-    raw = state.get(key)
-    if raw is None:
+    value = state.get(key)
+    if value is None:
         return
-    entity = decode_entity(raw)
+    entity = read(value)
     names = {call.touchpoint for call in _calls_of(entity) if call.touchpoint} - BY_NAME.keys()
     if entity.key != key:
         why = f"its {entity.KIND} is not the one in its key"
@@ -68,8 +163,8 @@ def _calls_of(entity: Entity) -> Iterator[Delivery | Relay | DeferredCall | Earl
         yield entity.question
 
 
-def _check(entity: Entity, key: bytes) -> None:
-    """Compares counts only: this runs for every event."""
+def _checked(entity: Entity, key: bytes) -> Entity:
+    """The entity. Compares counts only: this runs for every event."""
     if entity.key != key:
         violated("entity_is_under_its_key", f"{entity.KIND} {entity.code} of {entity.channel} is under {key!r}")
     facts, last = entity.facts, entity.fact_sequence
@@ -81,3 +176,4 @@ def _check(entity: Entity, key: bytes) -> None:
             packed, packing, cancelled = line.packed, line.packing, line.customer + line.seller
             if packed < 0 or packing < 0 or cancelled < 0 or line.ordered < packed + packing + cancelled:
                 violated("line_units_add_up", f"{key!r}: {line}")
+    return entity

@@ -19,8 +19,8 @@ from uuid import uuid4
 
 import orjson
 
-from streams.order.model.entities import AT_ONCE, due_of
 from streams.order.model.limits import TICK_ENTITIES_MAX
+from streams.order.storage.glance import AT_ONCE, due_of
 from streams.runtime.role import Committer, Effect, PartitionLost, Poison, Record, Table
 from topics.records.envelope import NO_CHANNEL, ORDERS_SOURCE, TICK, Envelope
 from topics.records.keys import TICK_KEY

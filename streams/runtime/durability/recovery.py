@@ -88,6 +88,7 @@ class Recovery:
             state = takeover.state
             state.horizon, state.last_decided = recovered_offsets(takeover.rebuilds)
             for rebuild in takeover.rebuilds:
+                rebuild.table.recovered()
                 rebuild.report(self._metrics)
         took = time.monotonic() - started
         self._metrics.recovery_seconds.set(took)

@@ -176,6 +176,9 @@ class PartitionTable:
     def learn(self, origin: int, record: Any) -> None:
         """Takes from a changelog record what a kind of table wants to know of the source offset it was made from."""
 
+    def recovered(self) -> None:
+        """Called when the table is rebuilt, and its log claimed."""
+
     def rewrite_overwritten(self) -> None:
         """Makes the overwritten keys dirty, so that their present values are written with the next group."""
         for key in self.overwritten:
@@ -197,6 +200,11 @@ class OrderBrokenError(RuntimeError):
 
 
 MakeTable = Callable[[str, "PartitionState"], PartitionTable]
+
+
+def of_kinds(kinds: Mapping[str, MakeTable]) -> MakeTable:
+    """Makes each table of its kind."""
+    return lambda name, state: kinds.get(name, PartitionTable)(name, state)
 
 
 class PartitionState:

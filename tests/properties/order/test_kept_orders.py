@@ -8,8 +8,9 @@ from hypothesis import given, settings
 
 from streams.order.machine.decide import advance
 from streams.order.model.effects import RecordAnswer
-from streams.order.model.entities import Order, decode_entity, encode_entity
+from streams.order.model.entities import Order
 from streams.order.model.entity import Entity
+from streams.order.storage.encoding import decode_entity, encode_entity
 from tests.properties.order.test_machine import ALL, EXAMPLES, Told
 
 

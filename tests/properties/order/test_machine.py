@@ -18,11 +18,12 @@ from streams.order.machine.decide import Decided, decide
 from streams.order.machine.transitions import MAKERS, TABLES
 from streams.order.model.decision import PASSING
 from streams.order.model.effects import PublishFact, RecordAnswer, ReplyTo, RequestDelivery
-from streams.order.model.entities import Order, decode_entity, encode_entity
+from streams.order.model.entities import Order
 from streams.order.model.entity import Entity
 from streams.order.model.events import Event, EventKind
 from streams.order.model.limits import EARLY_EVENTS_MAX, EARLY_KEPT_MS
 from streams.order.model.states import OrderState
+from streams.order.storage.encoding import decode_entity, encode_entity
 from tests.support.facts import check_facts
 from tests.support.orders import (
     CHANNEL,

@@ -13,10 +13,11 @@ from typing import Any
 from streams.order.machine.decide import decide
 from streams.order.model import limits
 from streams.order.model.effects import SendCommand
-from streams.order.model.entities import Order, Return, decode_entity, encode_entity
+from streams.order.model.entities import Order, Return
 from streams.order.model.events import Event
 from streams.order.model.states import ReturnState
 from streams.order.returns.questions import held_units
+from streams.order.storage.encoding import decode_entity, encode_entity
 from tests.support.orders import CHANNEL, CODE, START_MS, command, internal_event, packed_story
 from tests.unit.order.returns.test_returns import cancellation_body, line_items_body, return_body
 from topics.records.keys import order_key

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from streams.order.machine.decide import Decided
 from streams.order.machine.watchdog import due_ms
 from streams.order.model.effects import PublishFact
-from streams.order.model.entities import decode_entity, encode_entity
 from streams.order.model.events import Event, EventKind
+from streams.order.storage.encoding import decode_entity, encode_entity
 from tests.properties.order.test_machine import STORIES, Told
 from tests.support.orders import CHANNEL, CODE, START_MS
 from topics.configuration.sla import Policy

@@ -21,7 +21,7 @@ from streams.runtime.durability.group_commit import GroupCommit
 from streams.runtime.durability.offset_ledger import OffsetLedger
 from streams.runtime.metrics import Metrics
 from streams.runtime.role import Effect, Record, Role, Tables
-from streams.runtime.tables.partition_table import PartitionState, PartitionTable
+from streams.runtime.tables.partition_table import PartitionState, of_kinds
 from tests.fakes.runtime import fake_commit, fake_publisher
 from tests.support.orders_log import make_channels
 from tests.support.poison.generator import poisons
@@ -75,7 +75,7 @@ class Bench:
         self.metrics = Metrics("test")
         self.commit: GroupCommit = fake_commit(publisher, OffsetLedger(), self._fail, metrics=self.metrics)
         kinds = role.table_kinds
-        self.state = PartitionState(0, role.tables, lambda name, state: kinds.get(name, PartitionTable)(name, state))
+        self.state = PartitionState(0, role.tables, of_kinds(kinds))
         self.loop = DecideLoop(role, f"t.{role.source}.v1", self.commit, self.metrics, 10**9, {})
         self.loop._wants_changes = False
         if isinstance(role, Accepting):

@@ -12,12 +12,26 @@ from bench.delivery.job import DeliveryWork, name_of
 from bench.delivery.receiver import Seen
 from bench.inventory.stock import make
 from bench.orders.benchmark import gaps
-from bench.orders.job import SEED, STEPS, code_of, events_of, expected, input_of, interleaved, steps_of, stored_state
+from bench.orders.job import (
+    CHANNEL,
+    SEED,
+    STEPS,
+    code_of,
+    events_of,
+    expected,
+    input_of,
+    interleaved,
+    steps_of,
+    stored_state,
+)
 from bench.processes import late_load
 from bench.recovery.failover import PER_S, Failover
 from bench.verdict.benchmark import void_because
 from sluice.dev.benches import find, names
-from streams.order.model.entities import decode_entity
+from streams.order.records.stored_entity import read_entity
+from streams.order.role import OrdersRole
+from streams.runtime.tables.partition_table import PartitionState, of_kinds
+from topics.records.keys import order_key
 
 
 def fact(key: bytes, sequence: int) -> SimpleNamespace:
@@ -50,11 +64,14 @@ def test_what_must_come_out_is_what_the_rules_make_of_it() -> None:
 
 
 def test_a_stored_state_is_one_that_the_role_can_read() -> None:
-    raw = stored_state(12)
-    entity = decode_entity(raw)
-    assert entity.code == code_of(12)
-    assert raw.startswith(b'{"kind":"order","due":')
-    assert 800 <= len(raw) <= 1_600, "about 1 KB"
+    table = PartitionState(0, OrdersRole.tables, of_kinds(OrdersRole.table_kinds)).all[0]
+    records = stored_state(12)
+    for key, value, origin in records:
+        table.set(key, value, origin)
+    entity = read_entity(table, order_key(CHANNEL, code_of(12)))
+    assert entity is not None
+    assert (entity.code, entity.state) == (code_of(12), "ACKNOWLEDGED")
+    assert sum(len(value) for _, value, _ in records) <= 1_600
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 
 from streams.order.model import limits
 from streams.order.model.decision import NO_ROOM
-from streams.order.model.entities import Order, encode_entity
+from streams.order.model.entities import Order
+from streams.order.storage.encoding import encode_entity
 from tests.support.orders import (
     CHANNEL,
     DEADLINE_MS,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streams.order.model.effects import PublishFact
-from streams.order.model.entities import encode_entity
+from streams.order.storage.encoding import encode_entity
 from tests.support.orders import (
     CHANNEL,
     Step,

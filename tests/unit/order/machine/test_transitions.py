@@ -16,12 +16,13 @@ from streams.order.machine import diagram
 from streams.order.machine.decide import decide
 from streams.order.machine.transitions import MAKERS, TABLES
 from streams.order.model import states as groups
-from streams.order.model.entities import Manifest, Order, Return, encode_entity
+from streams.order.model.entities import Manifest, Order, Return
 from streams.order.model.entity import Entity
 from streams.order.model.events import OUTCOMES, Event, EventKind
 from streams.order.model.parts import Delivery, Line
 from streams.order.model.states import ManifestState, OrderState, ReturnState
 from streams.order.returns import returns
+from streams.order.storage.encoding import encode_entity
 from tests.support.orders import (
     CHANNEL,
     CODE,

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from streams.order.model.entities import Order, decode_entity, encode_entity
+from streams.order.model.entities import Order
 from streams.order.records.stored_entity import read_entity
+from streams.order.storage.encoding import decode_entity, encode_entity
 from streams.runtime.invariants import MODE_VARIABLE, InvariantError
 from streams.runtime.tables.partition_table import PartitionState, PartitionTable
 from tests.support.orders import CHANNEL, CODE, Story, acknowledgement_body, cancel_body

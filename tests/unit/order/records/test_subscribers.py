@@ -6,8 +6,8 @@ from __future__ import annotations
 import orjson
 
 from streams.order.model.effects import PublishFact
-from streams.order.model.entities import decode_entity
 from streams.order.records.encode import EffectEncoder
+from streams.order.storage.changes import read
 from tests.support.orders import CHANNEL, CODE, acknowledgement_body, create_body
 from tests.support.orders_log import PARTITIONS, Logs, make_settings
 from tests.support.subscriptions import A, B, index, subscription
@@ -94,7 +94,7 @@ def test_each_subscriber_gets_what_it_asked_for() -> None:
 def test_facts_of_a_channel_that_is_not_configured_any_more_are_requested_of_nobody() -> None:
     logs = story(index(subscription()))
     fact = PublishFact("later", "order-updated", logs.values("orders.events")[0])
-    order = next(decode_entity(raw) for _, raw in logs.states[HOME].all[0].items())
+    order = next(read(raw) for _, raw in logs.states[HOME].all[0].items())
     for channels, number in ((logs.channels, 2), (logs.channels.model_copy(update={"channels": {}}), 1)):
         encoder = EffectEncoder(make_settings(), channels, logs.subscriptions)
         assert len(encoder.encode_effects([fact], order, CHANNEL, 1)) == number

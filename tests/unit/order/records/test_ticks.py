@@ -17,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.order import role
-from streams.order.model.entities import encode_entity
 from streams.order.model.entity import Entity
 from streams.order.model.limits import TICK_ENTITIES_MAX
+from streams.order.records import stored_entity
 from streams.order.records.encode import EffectEncoder
 from streams.order.records.ticks import DueIndex, Ticker, Until, tick_record, until_of
+from streams.order.storage.changes import next_part
 from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.role import Change, Effect, PartitionLost, Poison, Record
 from streams.runtime.tables.partition_table import PartitionTable
@@ -317,12 +318,12 @@ def test_an_entity_that_became_too_large_costs_itself_only(monkeypatch: pytest.M
     logs.run()
     large = order_key(CHANNEL, codes[0])
     if what == "state":
-        too_much = b" " * VALUE_BYTES_MAX
+        too_much = b" " * (VALUE_BYTES_MAX + 1)
 
-        def encoded(entity: Entity) -> bytes:
-            return encode_entity(entity) + (too_much if entity.code == codes[0] else b"")
+        def encoded(entity: Entity, origin: int) -> tuple[int, bytes]:
+            return (0, too_much) if entity.code == codes[0] else next_part(entity, origin)
 
-        monkeypatch.setattr(role, "encode_entity", encoded)
+        monkeypatch.setattr(stored_entity, "next_part", encoded)
     else:
         perform = EffectEncoder.encode_effect
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.order.model.entities import encode_entity
+from streams.order.storage.encoding import encode_entity
 from tests.support.orders import CHANNEL, CODE, Story, packed_story
 from topics.records.keys import return_key
 from topics.records.verdicts import Verdict

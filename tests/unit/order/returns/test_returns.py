@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from streams.order.model import limits
-from streams.order.model.entities import Return, encode_entity
+from streams.order.model.entities import Return
 from streams.order.model.parts import Claim
 from streams.order.returns.questions import held_units
+from streams.order.storage.encoding import encode_entity
 from tests.support.orders import (
     CHANNEL,
     CODE,

@@ -1,0 +1,278 @@
+"""Changes of an entity since a base, or since another change: what an event writes in place of the whole state.
+
+A change has the members of the head, the sections that differ (streams/order/storage/sections.py), the facts and events
+seen that were appended, and the entries of the other lists that changed or went. It names what it is a change of, so it
+is never applied to anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from streams.order.model.entities import Manifest, Order, Return, StateError
+from streams.order.model.entity import Entity
+from streams.order.model.parts import Delivery, Line, NotedFact, Shipment
+from streams.order.model.states import ManifestState, OrderState, ReturnState
+from streams.order.model.touched import Touched
+from streams.order.storage.encoding import PACKER, READ_ERRORS, decode_entity, encode_entity, is_plain, unpack_hook
+from streams.order.storage.sections import SECTIONS
+from streams.runtime.tables.value_parts import MISSING, split
+from topics.records.keys import LEVELS_MAX
+
+DEEPER_BYTES = 512
+"""A change of fewer bytes is written again with what the next event adds, and needs no change behind it. So a usual
+order has two records, and all of its changes are read at once."""
+SHARE = 2
+"""A change has at most a half of the bytes of what it is of. Else its bytes and those of its like are more than writing
+that anew costs, and memory holds both."""
+
+
+class Change(Struct, array_like=True, kw_only=True, tag="c"):
+    """Encoded by position: the first two members as those of an entity, a new member last. The head's members are as
+    they became.
+
+    `of`: the source offset of the base or change before it. `sections`: by number, those that changed. `facts_kept`,
+    `seen_kept`: how many the list has with those that were appended. `gone`: ids of deliveries and shipments. `lines`:
+    place and line.
+    """
+
+    due_ms: int
+    stuck: dict[str, int]
+    of: int
+    state: str
+    updated_ms: int
+    fact_sequence: int
+    sequences: dict[str, int]
+    sections: dict[int, msgspec.Raw]
+    facts_kept: int
+    facts: list[NotedFact]
+    seen_kept: int
+    seen: list[list[str]]
+    gone: list[str | int]
+    deliveries: list[Delivery]
+    lines: list[tuple[int, Line]]
+    shipments: list[Shipment]
+
+
+_UNPACK = msgspec.msgpack.Decoder(Change, ext_hook=unpack_hook).decode
+
+
+_PACK = PACKER.encode
+_STATES: dict[type[Entity], dict[str, Any]] = {
+    Order: {each.value: each for each in OrderState},
+    Return: {each.value: each for each in ReturnState},
+    Manifest: {each.value: each for each in ManifestState},
+}
+
+
+class Chain:
+    """The stored parts of an entity that was read or written, and what was touched between one and the next.
+
+    It belongs to one decoded entity: see `chain_of`. Levels: 0 is the base, each change is one deeper.
+    """
+
+    __slots__ = ("fact_sequences", "line_count", "origins", "sections", "sizes", "touched")
+
+    def __init__(self, entity: Entity, origin: int, size: int) -> None:
+        """The chain of an entity that is as its base says."""
+        self.origins = [origin]
+        self.sizes = [size]
+        self.fact_sequences = [entity.fact_sequence]
+        self.touched: list[Touched] = []
+        """By change: what it has of the entity."""
+        self.sections = [section.encode(entity) for section in SECTIONS[type(entity)]]
+        self.line_count = _line_count(entity)
+
+
+def chain_of(entity: Entity) -> Chain | None:
+    found: Chain | None = entity.__dict__.get("chain")
+    return found
+
+
+def without_chain(entity: Entity) -> Entity:
+    """The entity, of which a base is to be written next."""
+    entity.__dict__.pop("chain", None)
+    return entity
+
+
+def read(value: bytes) -> Entity:
+    """The entity whose parts these are, with its chain. Raises StateError."""
+    if not value or value[0] > LEVELS_MAX:
+        return decode_entity(value)  # of a table that knows no parts
+    parts = split(value)
+    base = parts.contents[0]
+    entity = decode_entity(base)
+    if is_plain(base):
+        entity.__dict__["chain"] = Chain(entity, parts.origins[0], len(base))
+    for level in range(1, len(parts.contents)):
+        _read_change(entity, level, parts.origins, parts.contents[level])
+    return entity
+
+
+def _read_change(entity: Entity, level: int, origins: Sequence[int], content: bytes) -> None:
+    chain, origin = chain_of(entity), origins[level]
+    try:
+        if chain is None or origin == MISSING:
+            raise StateError(f"its change on level {level} is not there: the changelog has lost a record")
+        change = _UNPACK(content)
+        if change.of != origins[level - 1]:
+            raise StateError(
+                f"its change on level {level} is of offset {change.of}, and what is before it of offset"
+                f" {origins[level - 1]}: the changelog has lost a record"
+            )
+        chain.touched.append(_apply(change, entity, chain))
+    except (*READ_ERRORS, LookupError) as error:
+        if isinstance(error, StateError):
+            raise
+        raise StateError(f"not a change of an order, return or manifest: {error!r}") from error
+    chain.origins.append(origin)
+    chain.sizes.append(len(content))
+    chain.fact_sequences.append(entity.fact_sequence)
+    chain.line_count = _line_count(entity)
+
+
+def next_part(entity: Entity, origin: int) -> tuple[int, bytes]:
+    """The part to write of an entity that was decided from the record at `origin`: its level, and its content.
+
+    Afterwards the entity's chain is as if that was stored.
+    """
+    chain, touched = chain_of(entity), entity.__dict__.pop("touched", None) or Touched()
+    found = _next_change(entity, chain, touched) if chain is not None else None
+    if found is None or chain is None:
+        base = encode_entity(entity)
+        if is_plain(base):
+            entity.__dict__["chain"] = Chain(entity, origin, len(base))
+        else:
+            entity.__dict__.pop("chain", None)
+        return 0, base
+    level, content, touched = found
+    chain.origins[level:] = [origin]
+    chain.sizes[level:] = [len(content)]
+    chain.fact_sequences[level:] = [entity.fact_sequence]
+    chain.touched[level - 1 :] = [touched]
+    chain.line_count = _line_count(entity)
+    return level, content
+
+
+def _next_change(entity: Entity, chain: Chain, touched: Touched) -> tuple[int, bytes, Touched] | None:
+    """Level and content of the next change, and what it has of the entity; None where a base is to be written."""
+    if touched.lines_anew or chain.origins[0] < 0:  # nobody knows by which base an offset below 0 was meant
+        return None
+    try:
+        sections = [section.encode(entity) for section in SECTIONS[type(entity)]]
+    except OverflowError:
+        return None
+    touched.sections.update(n for n, (was, now) in enumerate(zip(chain.sections, sections, strict=True)) if was != now)
+    touched.lines.update(range(chain.line_count, _line_count(entity)))
+    level = len(chain.touched)
+    if not level or (chain.sizes[-1] >= DEEPER_BYTES and level < LEVELS_MAX):
+        level += 1
+    elif level:
+        touched = _with(chain.touched[level - 1], touched)
+    while True:
+        content = _encode(entity, chain, level, touched, sections)
+        if len(content) * SHARE <= chain.sizes[level - 1]:
+            chain.sections = sections
+            return level, content, touched
+        level -= 1
+        if not level:
+            return None
+        touched = _with(chain.touched[level - 1], touched)
+
+
+def _with(before: Touched, after: Touched) -> Touched:
+    both = Touched()
+    both.add(before)
+    both.add(after)
+    return both
+
+
+def _encode(entity: Entity, chain: Chain, level: int, touched: Touched, sections: Sequence[bytes]) -> bytes:
+    """The change of an entity since what is before a level."""
+    new_facts = entity.fact_sequence - chain.fact_sequences[level - 1]
+    facts, seen = entity.facts, entity.seen
+    new_seen = len(seen) if touched.calls_forgotten else min(touched.seen, len(seen))
+    lines: list[tuple[int, Line]] = []
+    shipments: list[Shipment] = []
+    if isinstance(entity, Order):
+        if touched.lines:
+            lines = [(place, entity.lines[place]) for place in sorted(touched.lines)]
+        if touched.shipments:
+            shipments = [one for one in entity.shipments if one.id in touched.shipments]
+    return _PACK(
+        Change(
+            due_ms=entity.due_ms,
+            stuck=entity.stuck,
+            of=chain.origins[level - 1],
+            state=entity.state,
+            updated_ms=entity.updated_ms,
+            fact_sequence=entity.fact_sequence,
+            sequences=entity.sequences,
+            sections={n: msgspec.Raw(sections[n]) for n in sorted(touched.sections)},
+            facts_kept=len(facts),
+            facts=facts[-new_facts:] if new_facts else [],
+            seen_kept=len(seen),
+            seen=seen[len(seen) - new_seen :],
+            gone=sorted(touched.gone, key=str),
+            deliveries=[one for one in entity.deliveries if one.id in touched.deliveries],
+            lines=lines,
+            shipments=shipments,
+        )
+    )
+
+
+def _apply(change: Change, entity: Entity, chain: Chain) -> Touched:
+    """Brings an entity up to a change. Returns what the change has of it."""
+    touched = Touched()
+    entity.due_ms, entity.stuck, entity.state = change.due_ms, change.stuck, _STATES[type(entity)][change.state]
+    entity.updated_ms, entity.fact_sequence = change.updated_ms, change.fact_sequence
+    entity.sequences = change.sequences
+    for number, raw in change.sections.items():
+        SECTIONS[type(entity)][number].apply(raw, entity)
+        chain.sections[number] = bytes(raw)
+        touched.sections.add(number)
+    entity.facts = _last(entity.facts + change.facts, change.facts_kept)
+    entity.seen = _last(entity.seen + change.seen, change.seen_kept)
+    touched.seen = len(change.seen)
+    gone = touched.gone
+    gone.update(change.gone)
+    if gone:
+        entity.deliveries = [one for one in entity.deliveries if one.id not in gone]
+    touched.deliveries.update(_put(entity.deliveries, change.deliveries))
+    if isinstance(entity, Order):
+        for place, line in change.lines:
+            if place == len(entity.lines):
+                entity.lines.append(line)
+            else:
+                entity.lines[place] = line
+            touched.lines.add(place)
+        if gone:
+            entity.shipments = [one for one in entity.shipments if one.id not in gone]
+        touched.shipments.update(_put(entity.shipments, change.shipments))
+    return touched
+
+
+def _put(known: list[Any], changed: list[Any]) -> list[Any]:
+    """Puts entries in the place of those with their ids, and new ones last. Returns the ids."""
+    if not changed:
+        return []
+    places = {one.id: place for place, one in enumerate(known)}
+    for one in changed:
+        place = places.get(one.id)
+        if place is None:
+            known.append(one)
+        else:
+            known[place] = one
+    return [one.id for one in changed]
+
+
+def _last(entries: list[Any], count: int) -> list[Any]:
+    return entries[len(entries) - count :]
+
+
+def _line_count(entity: Entity) -> int:
+    return len(entity.lines) if isinstance(entity, Order) else 0

@@ -1,0 +1,85 @@
+"""The members of an entity that a change has as a whole section where any of them changed.
+
+A change always has the head (streams/order/storage/changes.py), and of the long lists the entries that changed. All
+other members are in one section of their kind: a test finds one that is in none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from streams.order.model.entities import Manifest, Order, Return
+from streams.order.model.entity import Entity
+from streams.order.storage.encoding import PACKER, unpack_hook
+
+HEAD = ("due_ms", "stuck", "state", "updated_ms", "fact_sequence", "sequences")
+LISTS = ("facts", "seen", "deliveries", "lines", "shipments")
+NEVER = ("channel", "code")
+"""They are the entity's key."""
+
+_SECTIONS: dict[type[Entity], tuple[tuple[str, ...], ...]] = {
+    Order: (
+        ("waits", "milestones"),
+        ("relays", "holds", "held", "hold_crossed", "deferred", "early"),
+        ("created_ms", "expected_ms", "location", "digest", "request", "reason", "properties", "said", "split",
+         "acknowledged", "returns", "adopted"),
+    ),
+    Return: (
+        ("relays", "version", "question", "forward_known", "former"),
+        ("items", "courier", "properties", "said"),
+        ("created_ms", "location", "digest", "request", "reason", "forward", "adopted", "rejected_ms"),
+    ),
+    Manifest: (
+        ("relays",),
+        ("items",),
+        ("created_ms", "location", "digest", "request", "reason", "transporter", "manifest_code"),
+    ),
+}  # fmt: skip
+
+
+class Section:
+    """A section of one kind of entity. It is encoded by position, so a new member goes last, and has a default."""
+
+    __slots__ = ("_decode", "_get", "names")
+
+    def __init__(self, kind: type[Entity], names: tuple[str, ...]) -> None:
+        self.names = names
+        self._get: Callable[[Entity], tuple[Any, ...]] = _getter(names)
+        types = {each.name: each for each in structs.fields(kind)}
+        members = [(name, types[name].type, _default(types[name])) for name in names]
+        form = msgspec.defstruct("SectionOf" + kind.__name__, members, array_like=True, kw_only=True)
+        self._decode = msgspec.msgpack.Decoder(form, ext_hook=unpack_hook).decode
+
+    def encode(self, entity: Entity) -> bytes:
+        return PACKER.encode(self._get(entity))
+
+    def apply(self, raw: msgspec.Raw, entity: Entity) -> None:
+        """Sets the members of an entity to those in an encoded section."""
+        read = self._decode(raw)
+        for name in self.names:
+            setattr(entity, name, getattr(read, name))
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Entity], tuple[Any, ...]]:
+    if len(names) == 1:
+        name = names[0]
+        return lambda entity: (getattr(entity, name),)
+    return attrgetter(*names)
+
+
+def _default(member: structs.FieldInfo) -> Any:
+    if member.required:
+        return msgspec.field()
+    if member.default is not msgspec.NODEFAULT:
+        return msgspec.field(default=member.default)
+    return msgspec.field(default_factory=member.default_factory)
+
+
+SECTIONS: dict[type[Entity], tuple[Section, ...]] = {
+    kind: tuple(Section(kind, names) for names in sections) for kind, sections in _SECTIONS.items()
+}

@@ -1,0 +1,169 @@
+"""A table whose values are written in parts: a base, and changes of it under keys of their own.
+
+To the changelog it is a table like any other: each record replaces the one before of its own key, and a decision puts
+one record. So what recovery, claims and late writes promise for a key holds for every part. The value of a key is what
+its parts make of it (value_parts), and that is known from the records alone, in whatever order compaction left them:
+
+- A change belongs to a base or change that it names by its source offset; the role looks at that when it reads.
+- A part with an older offset than one on a level before it is outdated. Its record stays until its key is used again.
+- A deletion is one record as well. Changes that it leaves behind are without a base, and are deleted after it; those
+  that a crash left are deleted by the next owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from streams.runtime.tables.partition_table import NO_OFFSET, Changelog, PartitionState, PartitionTable
+from streams.runtime.tables.value_parts import (
+    MISSING,
+    newest_part,
+    split,
+    used_of,
+    with_part,
+    without_part,
+)
+from topics.records.keys import LEVELS_MAX, change_key, level_of
+from topics.records.reading import OWNER_KEY
+
+
+class PartedTable(PartitionTable):
+    """`values` has the parts of each key as one value; `overlay`, `dirty` and `overwritten` have records by their own
+    keys. `get` gives all parts; `put` under a key is a new base, and under its `change_key` a change."""
+
+    __slots__ = ("_left", "_newest")
+
+    def __init__(self, name: str, state: PartitionState) -> None:
+        super().__init__(name, state)
+        self._left: dict[bytes, bytes] = {}
+        """Changes without a base."""
+        self._newest = NO_OFFSET
+
+    # -- what a role sees -----------------------------------------------------------------------------------------
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._as_put(key) if self.overlay else self.values.get(key)
+
+    def delete(self, key: bytes) -> None:
+        """Deletes the base first: what follows is without a base after a crash, and never a change of another one."""
+        super().delete(key)
+        value = self.values.get(key)
+        if value is not None:
+            for level in range(used_of(value), 0, -1):
+                self.overlay[change_key(key, level)] = None
+
+    def origin(self, key: bytes) -> int:
+        value = self.values.get(key)
+        return self.deleted.get(key, NO_OFFSET) if value is None else newest_part(value)[1]
+
+    def newest_origin(self) -> int:
+        return self._newest
+
+    def walk(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        for key in sorted(key for key in self._keys() if key.startswith(prefix)):
+            value = self.get(key)
+            if value is not None:
+                yield key, value
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        if not self.overlay:
+            return super().items()
+        return iter([(key, value) for key in self._keys() if (value := self.get(key)) is not None])
+
+    def __len__(self) -> int:
+        changed = [key for key in self.overlay if not level_of(key)[1]]
+        return self.count + sum((self.get(key) is not None) - (key in self.values) for key in changed)
+
+    def _keys(self) -> set[bytes]:
+        return {*self.values, *(key for key in self.overlay if not level_of(key)[1])}
+
+    def _as_put(self, key: bytes) -> bytes | None:
+        """The value with what the record being decided has put."""
+        value, overlay, offset = self.values.get(key), self.overlay, self.state.offset
+        if key in overlay:
+            base = overlay[key]
+            if base is None:
+                return None
+            value = with_part(value, 0, base, offset)
+        for level in range(1, LEVELS_MAX + 1):
+            change = overlay.get(change_key(key, level))
+            if change is not None:
+                value = with_part(value, level, change, offset)
+        return value
+
+    # -- records, of decisions and of a changelog -----------------------------------------------------------------
+
+    def merge(self) -> None:
+        offset, dirty = self.state.offset, self.dirty
+        for key, value in self.overlay.items():
+            name, level = level_of(key)
+            old = self.values.get(name)
+            self.set(key, value, offset)
+            if key in dirty:
+                del dirty[key]
+            dirty[key] = value
+            if old is not None:
+                for deeper in range(level + 1, used_of(old) + 1):
+                    # Outdated before it was written. Another worker's may be in its place, so it is deleted.
+                    outdated = change_key(name, deeper)
+                    if outdated in dirty:
+                        dirty[outdated] = None
+        self.overlay.clear()
+
+    def set(self, key: bytes, value: bytes | None, origin: int) -> None:
+        name, level = level_of(key)
+        self._newest = max(self._newest, origin)
+        old = self.values.get(name)
+        if old is not None:
+            self.bytes -= len(old)
+        has_base = old is not None if level else value is not None
+        if old is None and self._left:
+            old = self._left.pop(name, None)
+        if value is not None:
+            new: bytes | None = with_part(old, level, value, origin)
+        else:
+            new = without_part(old, level) if old is not None else None
+        if not level:
+            if value is None:
+                self.deleted[name] = origin
+            elif self.deleted:
+                self.deleted.pop(name, None)
+        if has_base and new is not None:
+            self.values[name] = new
+            self.bytes += len(new)
+            return
+        self.values.pop(name, None)
+        if new is not None:
+            self._left[name] = new
+
+    def recovered(self) -> None:
+        """Changes without a base were left by a crash amid a deletion: they are deleted with the next group."""
+        for name, value in self._left.items():
+            self.overwritten.update(change_key(name, level) for level in range(1, used_of(value) + 1))
+        self._left.clear()
+
+    def write_changes(self, changelog: Changelog) -> tuple[int, int]:
+        size, records = 0, len(self.dirty)
+        for key, value in self.dirty.items():
+            changelog.append(key, value, self.made_by(self._record(key)[1]))
+            if value is not None:
+                size += len(value)
+        self.dirty.clear()
+        return records, size
+
+    def rewrite_overwritten(self) -> None:
+        for key in self.overwritten:
+            if key not in self.dirty:
+                self.dirty[key] = self.state.claim if key == OWNER_KEY else self._record(key)[0]
+        self.overwritten.clear()
+
+    def _record(self, key: bytes) -> tuple[bytes | None, int]:
+        """Content and source offset of the record that belongs under a key of the changelog."""
+        name, level = level_of(key)
+        value = self.values.get(name)
+        if value is None:
+            return None, self.deleted.get(name, NO_OFFSET)
+        parts = split(value)
+        if level >= len(parts.contents) or parts.origins[level] == MISSING:
+            return None, NO_OFFSET
+        return parts.contents[level], parts.origins[level]
