@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from topics.configuration.settings import Settings
-from topics.kafka import compression, fetched_records
+from topics.kafka import compression, fetched_records, wire
 from topics.kafka.catalogue import RECORD_BYTES_MAX
 from topics.kafka.prompt_fetches import fetch_from_idle_nodes
 from topics.kafka.time_outs import REPLICATED_S, bound_requests
@@ -21,6 +21,7 @@ from topics.kafka.time_outs import REPLICATED_S, bound_requests
 log = logging.getLogger(__name__)
 
 compression.install()
+wire.install()
 fetched_records.install()
 
 FETCH_BACKOFF_S: Final = 0.005
