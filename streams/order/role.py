@@ -50,6 +50,7 @@ class OrdersRole(Role):
     source = "orders.commands"
     tables = (STATE, ANSWERS, REFUSED)
     table_kinds = MappingProxyType({STATE: PartedTable})
+    has_standby = True
     one_key_per_record = True
 
     def __init__(

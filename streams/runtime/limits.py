@@ -77,6 +77,18 @@ RECOVERY_RECORDS_MAX = 5_000
 RECOVERY_FETCH_BYTES = 8 << 20
 """Most of a fetch of changelogs: enough for thousands of records, and its copies stay in memory that is used again
 (streams/runtime/durability/memory.py)."""
+STANDBY_RECORDS_MAX = 500
+"""Records applied to standby tables between two looks at the event loop: some 2 ms, for events are decided beside."""
+STANDBY_FETCH_BYTES = 1 << 20
+STANDBY_WAIT_MS = 500
+"""A standby fetches when so many bytes have come or so much time has passed: it is behind by that much, and a fetch for
+each record would cost more than applying it."""
+STANDBY_RETRY_S = 1.0
+"""Pause after Kafka could not be read."""
+STANDBY_FORGET_S = 60.0
+"""How often a standby asks which deletions need not be remembered any more."""
+STANDBY_KEY_BYTES = 250
+"""What a key takes beside its value, in two dictionaries."""
 LIVE_TIMEOUT_S = 120.0
 """No progress for this long while records wait: /live turns 503, and a liveness probe (as in the chart) restarts it."""
 LIVE_POLL_S = 1.0

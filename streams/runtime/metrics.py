@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from topics.records.unreadable import UNREADABLE
@@ -60,6 +62,12 @@ class Metrics:
         self.late = self._counter(
             "records_late_total", "Records a former owner wrote into a changelog behind its successor's claim"
         )
+        self.standby_partitions = self._gauge(
+            "standby_partitions", "Partitions of other workers whose tables are kept current here"
+        )
+        self.standby_records = self._counter(
+            "standby_records_total", "Changelog records of other workers' partitions that were applied here"
+        )
         self.partitions = self._gauge("partitions", "Partitions of the source topic that this worker owns")
         self.rebalances = self._counter("rebalances_total", "Assignments of partitions this worker got")
         self._gauge("info", "The role of this worker", "role").labels(role).set(1)
@@ -67,6 +75,18 @@ class Metrics:
     def text(self) -> bytes:
         """The answer of /metrics, with the role's own metrics from prometheus_client's default registry."""
         return generate_latest(self.registry) + generate_latest()
+
+    def set_lag(self, lag: Mapping[int, int]) -> None:
+        """By partition; those that left have none."""
+        self.lag.clear()
+        for partition, records in lag.items():
+            self.lag.labels(str(partition)).set(records)
+
+    def set_sizes(self, sizes: Mapping[str, tuple[int, int]]) -> None:
+        """By table: keys, and bytes of values."""
+        for table, (keys, size) in sizes.items():
+            self.table_keys.labels(table).set(keys)
+            self.table_bytes.labels(table).set(size)
 
     def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
         return Gauge(PREFIX + name, what, labels, registry=self.registry)

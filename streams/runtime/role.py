@@ -141,6 +141,8 @@ class Role(ABC):
     """Tables that may outgrow memory: older values move to local disk (tables/spilling.py)."""
     table_kinds: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType({})
     """Tables that are another kind of PartitionTable, with their constructors (tables/partition_table.MakeTable)."""
+    has_standby: bool = False
+    """Its tables may be kept current by other workers, too (durability/standby.py)."""
     one_key_per_record: bool = True
     """Each record changes only the value under `state_key(record)` in the first table; then the runtime itself skips
     redeliveries."""

@@ -20,6 +20,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from streams.runtime.admin import Admin
@@ -33,11 +34,13 @@ from streams.runtime.durability.offset_ledger import OffsetLedger
 from streams.runtime.durability.publisher import Publisher, check_fit
 from streams.runtime.durability.rebalance_steps import DECIDE, DRAIN, HAND_OVER, JOIN, RESUME, RebalanceSteps
 from streams.runtime.durability.recovery import Recovery, SourceChecks
+from streams.runtime.durability.standby import Standby, committed_offsets
 from streams.runtime.limits import DECIDE_HOLD_S, LIVE_POLL_S, STOP_DRAIN_S, STOP_LEAVE_S, STOP_ROLE_S, Tuning
 from streams.runtime.metrics import Metrics
 from streams.runtime.partitions import Partitions
 from streams.runtime.preparing import Preparing
 from streams.runtime.role import Change, Effect, PartitionLost, Role
+from streams.runtime.stuck.bounded_steps import bounded
 from streams.runtime.stuck.held_up import HeldUp, Progress
 from streams.runtime.stuck.paused import StuckError
 from streams.runtime.tables.local_store import LocalStore
@@ -96,14 +99,15 @@ class Worker:
         self.recovery = Recovery(
             changelogs, claims, self.publisher.full_name, role.tables, tables, self.metrics, self._progress, self.steps
         )
+        committed = partial(committed_offsets, settings, f"{settings.topic_prefix}.{role.name}", self.source)
+        standby_bytes = settings.standby_bytes_max if role.has_standby else 0
+        self.standby = Standby(changelogs, self.recovery.takeover, committed, standby_bytes, self.metrics)
         self.admin = Admin(
             settings, self.metrics, self.not_live, self.not_ready, self.held_up.warnings, self.refresh_metrics
         )
         self.app = make_app(role.name, self.name, self.source, settings, tuning, self, self.consume)
         self.assignments = 0
-        self.failed = False
-        self._draining = False
-        self._reading = False
+        self.failed = self._draining = self._reading = False
         self._commits = asyncio.Lock()
         """Commits that wait for room in a group are served first come, first served: the last value counts."""
         self._commits_waiting = 0
@@ -144,6 +148,7 @@ class Worker:
         await self.publisher.start()
         self.publisher.check(self.role.source, self.role.tables, self.role.targets)
         self.group_commit.start()
+        self.standby.start()
         await self.held_up.following.start(self)
         await self.role.start(self)
         self.app.loop = asyncio.get_running_loop()
@@ -185,17 +190,18 @@ class Worker:
     async def _drain(self) -> None:
         """Stops intake, lets the role end what is in flight, finishes the groups, commits offsets."""
         self._draining = True
-        await _bounded("the role's stop", self.role.stop(), STOP_ROLE_S)
-        await _bounded("the groups in flight", self.group_commit.drain(), STOP_DRAIN_S)
+        await bounded("the role's stop", self.role.stop(), STOP_ROLE_S)
+        await bounded("the groups in flight", self.group_commit.drain(), STOP_DRAIN_S)
         if self.partitions.generation and not self.failed:  # before the first assignment there is nothing to commit
-            await _bounded("the last commit of offsets", self.app.consumer.commit(), STOP_LEAVE_S)
+            await bounded("the last commit of offsets", self.app.consumer.commit(), STOP_LEAVE_S)
 
     async def _close(self) -> None:
+        await bounded("ending the standby", self.standby.stop(), STOP_LEAVE_S)
         await self.group_commit.stop()
         await self.held_up.following.stop()
         if self.app.started:
-            await _bounded("leaving the group", self.app.stop(), STOP_LEAVE_S)
-        await _bounded("closing the producer", self.publisher.stop(), STOP_LEAVE_S)
+            await bounded("leaving the group", self.app.stop(), STOP_LEAVE_S)
+        await bounded("closing the producer", self.publisher.stop(), STOP_LEAVE_S)
         await self.admin.stop()
         self.spilling.store.clear()
 
@@ -246,7 +252,7 @@ class Worker:
             await asyncio.Event().wait()  # the process ends; nothing may open again
         try:
             missing = self.partitions.missing()
-            states = await self.recovery.recover(missing, self.partitions.generation) if missing else []
+            states = await self.recovery.recover(missing, self.partitions.generation, self.standby) if missing else []
             if self.assignments != count:
                 for state in states:
                     state.close()
@@ -260,6 +266,7 @@ class Worker:
         self.steps.reached(HAND_OVER)
         for state in self.partitions.owned.values():
             self.group_commit.rewrite_overwritten(state)
+        self.standby.follow(set(range(self.settings.partitions)) - self.partitions.owned.keys())
 
     def committed(self, offsets: dict[int, int]) -> None:
         self.ledger.committed(offsets)
@@ -373,20 +380,5 @@ class Worker:
         return self.held_up.following.ready() or self.role.ready()
 
     def refresh_metrics(self) -> None:
-        self.metrics.lag.clear()  # partitions that left
-        for partition, lag in self.lag().items():
-            self.metrics.lag.labels(str(partition)).set(lag)
-        for table, (keys, size) in sizes(self.partitions.owned).items():
-            self.metrics.table_keys.labels(table).set(keys)
-            self.metrics.table_bytes.labels(table).set(size)
-
-
-async def _bounded(what: str, coroutine: Coroutine[Any, Any, Any], timeout_s: float) -> None:
-    """Runs one step of the end; one that fails or takes too long is logged and does not hold up the next."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            await coroutine
-    except TimeoutError:
-        log.warning("%s took more than %.0f s; what is not durable is read again after a restart", what, timeout_s)
-    except Exception:
-        log.exception("%s failed", what)
+        self.metrics.set_lag(self.lag())
+        self.metrics.set_sizes(sizes(self.partitions.owned))

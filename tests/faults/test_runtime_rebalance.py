@@ -12,6 +12,7 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
 from tests.support.runtime.lab import PARTITIONS, Lab, WorkerProcess
+from tests.support.runtime.worker import STATE
 
 KEYS = 40
 
@@ -46,6 +47,30 @@ async def test_join_kill_rejoin_and_leave_under_load(lab: Lab) -> None:
     await feeding
     await lab.decided(KEYS, 400)
     await lab.check(KEYS, 400)
+
+
+async def test_a_survivor_takes_over_what_it_has_kept_current(lab: Lab) -> None:
+    first = await lab.start("a").ready()
+    second = await lab.start("b").ready()
+    await owns(first, PARTITIONS // 2)
+    await owns(second, PARTITIONS // 2)
+    await lab.feed(KEYS, 1, 20)
+    await lab.decided(KEYS, 20)
+    written = len(await lab.read(STATE))
+    await eventually(
+        lambda: asyncio.to_thread(
+            lambda: first.metric("standby_records_total") + second.metric("standby_records_total") >= written
+        ),
+        what="each worker has read what the other wrote",
+    )
+    recovered = first.metric("records_recovered_total")
+    await second.kill()
+    await lab.feed(KEYS, 21, 40)  # what the survivor decides before and after the session's end
+    await owns(first, PARTITIONS)
+    await lab.decided(KEYS, 40)
+    assert first.metric("records_recovered_total") - recovered < KEYS
+    assert first.metric("standby_partitions") == 0
+    await lab.check(KEYS, 40)
 
 
 async def test_killed_worker_that_comes_back_gets_its_partitions_at_once(lab: Lab) -> None:

@@ -37,6 +37,8 @@ CALLS_IN_HAND_MAX = 2_000
 DELIVERY_BYTES_MAX = 64 << 20
 """Bytes of large requests in flight: 16 of the largest. The memory they take is some times as much, because the sockets
 hold what the far side has not read."""
+STANDBY_BYTES_MAX = 256 << 20
+"""Some 200,000 open orders. With more a takeover takes seconds longer; more memory is for the operator to grant."""
 BODY_BYTES_MAX = 4 << 20
 """Largest request body: 2,500 order items fit several times."""
 API_READS_MAX = 24
@@ -184,6 +186,12 @@ class Settings(BaseSettings):
         gt=0,
         description="bytes of requests over 64 KiB that a delivery worker sends at once; one to each destination may "
         "always be sent",
+    )
+    standby_bytes_max: int = Field(
+        default=STANDBY_BYTES_MAX,
+        ge=0,
+        description="bytes in which an orders worker keeps the orders of other workers current, so that it takes over "
+        "within seconds of their session's end; 0: none, and a takeover reads all of them first",
     )
     snapshot_uploads_max: int = Field(
         default=4, ge=1, description="full snapshots of stock that a gateway accepts at once; more get 503"

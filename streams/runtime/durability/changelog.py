@@ -26,6 +26,26 @@ _POLL_MS = 1_000
 Apply = Callable[[TopicPartition, Sequence[Any]], None]
 
 
+class Slices:
+    """Takes fetched records in slices of about `records_max`, as nearly as whole batches allow."""
+
+    def __init__(self, records_max: int) -> None:
+        self._records_max = records_max
+        self._batches_max = 1
+
+    async def take(
+        self, consumer: AIOKafkaConsumer, places: Collection[TopicPartition]
+    ) -> dict[TopicPartition, list[Any]]:
+        """The next records of each place that has some; none when nothing comes within _POLL_MS."""
+        polled = await consumer.getmany(*places, timeout_ms=_POLL_MS, max_records=self._batches_max)
+        found = {place: list(chain.from_iterable(batches)) for place, batches in polled.items()}
+        count = sum(map(len, found.values()))
+        if count:
+            batches = sum(map(len, polled.values()))
+            self._batches_max = max(1, self._records_max * batches // count)
+        return found
+
+
 class InBatches(OrderedDict[TopicPartition, Any]):
     """A fetcher's unread data, which is given batch by batch, with records as they were parsed.
 
@@ -53,7 +73,7 @@ class ChangelogReader:
 
     async def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset after the last record of each."""
-        async with self._consumer() as consumer:
+        async with self.consumer() as consumer:
             return await self._ends(consumer, partitions)
 
     async def _ends(
@@ -79,13 +99,13 @@ class ChangelogReader:
         Records of aborted transactions are left out. Only Sluice writes its state, and never in a transaction; so a
         transaction that is open there holds nothing up: from its first record on, all that was written in transactions
         is left out. Returns the offset up to which each was read. Without an `end` that may be a little more than was
-        there.
+        there. One that ends before its `first` is returned with its end, and read no further.
         """
-        async with self._consumer() as consumer:
+        async with self.consumer() as consumer:
             begins = {**await consumer.beginning_offsets(list(partitions)), **(first or {})}
             bounds = end or {}
             ends = {**await self._ends(consumer, [tp for tp in partitions if tp not in bounds]), **bounds}
-            positions = dict(begins)
+            positions = {tp: min(begins[tp], ends[tp]) for tp in partitions}
             reading = {tp for tp in partitions if ends[tp] > begins[tp]}
             if not reading:
                 return positions
@@ -108,8 +128,11 @@ class ChangelogReader:
             return {**positions, **bounds}
 
     @asynccontextmanager
-    async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
-        consumer = clients.consumer(self._settings, self._client_id, prompt=True, fetch_max_bytes=RECOVERY_FETCH_BYTES)
+    async def consumer(self, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+        """A consumer whose records come in batches: for Slices. `options` are aiokafka's own."""
+        consumer = clients.consumer(
+            self._settings, self._client_id, prompt=True, fetch_max_bytes=RECOVERY_FETCH_BYTES, **options
+        )
         await consumer.start()
         try:
             consumer._fetcher._records = InBatches()  # not in its public interface
@@ -126,16 +149,10 @@ async def _read_up_to(
 ) -> None:
     """Reads until each partition's position is at its goal, and keeps `positions` current."""
     reading = {tp for tp, goal in goals.items() if positions[tp] < goal}
-    batches_max = 1
+    slices = Slices(RECOVERY_RECORDS_MAX)
     while reading:
-        polled = await consumer.getmany(*reading, timeout_ms=_POLL_MS, max_records=batches_max)
-        count = 0
-        for tp, batches in polled.items():
-            records = list(chain.from_iterable(batches))
-            count += len(records)
+        for tp, records in (await slices.take(consumer, reading)).items():
             handle(tp, records)
-        if count:
-            batches_max = max(1, RECOVERY_RECORDS_MAX * sum(map(len, polled.values())) // count)
         # By position, not by the last record seen: compaction leaves holes, perhaps at the very end.
         for tp in tuple(reading):
             positions[tp] = await consumer.position(tp)

@@ -18,11 +18,16 @@ from streams.runtime.durability.claim import Claims, Takeover
 from streams.runtime.durability.memory import without_collections
 from streams.runtime.durability.rebalance_steps import CLAIM, READ, RebalanceSteps
 from streams.runtime.durability.rebuild import Rebuild, recovered_offsets
+from streams.runtime.durability.standby import Standby
 from streams.runtime.invariants import violated
 from streams.runtime.metrics import Metrics
 from streams.runtime.tables.partition_table import MakeTable, PartitionState
 
 log = logging.getLogger(__name__)
+
+
+class LogCutError(RuntimeError):
+    """A changelog ends before what was read of it: it was cut, or is another one."""
 
 
 class Recovery:
@@ -48,23 +53,37 @@ class Recovery:
         self._progress = progress
         self._steps = steps
 
-    async def recover(self, partitions: Sequence[int], epoch: int) -> list[PartitionState]:
+    def takeover(self, partition: int) -> Takeover:
+        """A partition of which nothing is read yet."""
+        state = PartitionState(partition, self._names, self._make_table)
+        return Takeover(state, [Rebuild(table, self._full_name(table.name)) for table in state.all])
+
+    async def recover(self, partitions: Sequence[int], epoch: int, standby: Standby) -> list[PartitionState]:
         """The state of each partition, exactly as its changelogs say up to the claim."""
-        states = [PartitionState(partition, self._names, self._make_table) for partition in partitions]
+        warm = {partition: one for partition in partitions if (one := standby.take(partition)) is not None}
+        first = {place: offset for one in warm.values() for place, offset in one.positions.items()}
+        takeovers = [warm[each].takeover if each in warm else self.takeover(each) for each in partitions]
+        try:
+            return await self._recover(takeovers, first, epoch)
+        except LogCutError as error:
+            log.warning("%s: all is read anew", error)
+        return await self._recover([self.takeover(partition) for partition in partitions], {}, epoch)
+
+    async def _recover(
+        self, takeovers: Sequence[Takeover], first: Mapping[TopicPartition, int], epoch: int
+    ) -> list[PartitionState]:
+        """`first`: where to go on in changelogs of which a part was read."""
         try:
             with without_collections():
-                await self._recover(states, epoch)
+                await self._take_over(takeovers, first, epoch)
         except BaseException:
-            for state in states:  # the next rebalance may have cancelled this
-                state.close()
+            for takeover in takeovers:  # the next rebalance may have cancelled this
+                takeover.state.close()
             raise
-        return states
+        return [takeover.state for takeover in takeovers]
 
-    async def _recover(self, states: Sequence[PartitionState], epoch: int) -> None:
+    async def _take_over(self, takeovers: Sequence[Takeover], first: Mapping[TopicPartition, int], epoch: int) -> None:
         started = time.monotonic()
-        takeovers = [
-            Takeover(state, [Rebuild(table, self._full_name(table.name)) for table in state.all]) for state in states
-        ]
         rebuilds = {rebuild.place: rebuild for takeover in takeovers for rebuild in takeover.rebuilds}
         records = 0
 
@@ -76,7 +95,11 @@ class Recovery:
             self._progress()
 
         if rebuilds:
-            for place, end in (await self._reader.read(rebuilds, apply)).items():
+            for place, end in (await self._reader.read(rebuilds, apply, first=first)).items():
+                if end < first.get(place, 0):
+                    raise LogCutError(
+                        f"{place.topic}/{place.partition} ends at {end}, and was read up to {first[place]}"
+                    )
                 rebuilds[place].table.log_end = end
             self._steps.reached(READ)
             await self._claims.make(takeovers, epoch)
@@ -92,7 +115,7 @@ class Recovery:
                 rebuild.report(self._metrics)
         took = time.monotonic() - started
         self._metrics.recovery_seconds.set(took)
-        partitions = sorted(state.partition for state in states)
+        partitions = sorted(takeover.state.partition for takeover in takeovers)
         log.info("recovered %d records of partitions %s in %.2f s", records, partitions, took)
 
 

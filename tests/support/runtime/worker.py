@@ -40,6 +40,7 @@ class CountingRole(Role):
     name = "counting"
     source = SOURCE
     tables = (STATE,)
+    has_standby = True
 
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
         try:
