@@ -57,7 +57,7 @@ def main(seconds: float, as_json: bool) -> int:
     with scratch_kafka() as (kafka, directory):
         settings = load_settings(kafka=kafka, topic_prefix="recovery")
         cold = _cold(settings, directory, orders, say)
-        failover = asyncio.run(fail_over(settings, directory, say))
+        failover = asyncio.run(fail_over(settings, directory, orders, say))
     result = _result(cold, failover)
     if as_json:
         print(json.dumps(result))

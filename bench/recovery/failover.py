@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from bench.orders.job import CHANNEL, STEPS, code_of, input_of
-from bench.processes import Started, cpu_each, cpu_now, metric, places, start_role
+from bench.processes import Started, VoidRunError, cpu_each, cpu_now, metric, places, start_role
 from streams.runtime.durability.rebalance_steps import STEPS as REBALANCE_STEPS
 from streams.runtime.limits import Tuning
 from topics.configuration.settings import Settings
@@ -33,7 +33,11 @@ AFTER_S = 5.0
 """Traffic after the last partition moves again, so that repeated decisions are seen."""
 MARGIN_S = 3.0
 DUPLICATES_GOAL_PERCENT = 2.0
+STANDBY_BYTES_MAX = 4 << 30
+"""Room for all orders: the default has room for 200,000."""
+STANDBY_READY_S = 180.0
 _SETTLE_S = 60.0
+_POLL_S = 0.5
 _STEP_S = 0.01
 _FIRST = 500_000_000
 """First number of orders, beyond those of other parts."""
@@ -96,9 +100,11 @@ class Failover:
         }
 
 
-async def fail_over(settings: Settings, directory: Path, say: Callable[[str], None]) -> Failover:
+async def fail_over(settings: Settings, directory: Path, orders: int, say: Callable[[str], None]) -> Failover:
+    """`orders`: how many are in the state; each worker keeps the other's current before one is killed."""
     seen = Failover(Tuning().session_timeout_s, partitions=settings.partitions)
-    workers = [start_role("orders", settings, directory, str(number)) for number in range(2)]
+    standby = {"SLUICE_STANDBY_BYTES_MAX": str(STANDBY_BYTES_MAX)}
+    workers = [start_role("orders", settings, directory, str(number), standby) for number in range(2)]
     sender: Any = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", linger_ms=2)
     reader: Any = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
     await sender.start()
@@ -106,6 +112,8 @@ async def fail_over(settings: Settings, directory: Path, say: Callable[[str], No
     try:
         for worker in workers:
             await asyncio.to_thread(worker.wait_ready)
+        say("both workers are ready; each reads the other's orders")
+        await asyncio.to_thread(_wait_for_standbys, workers, orders)
         replies = places(settings, "replies")
         reader.assign(replies)
         await reader.seek_to_beginning(*replies)
@@ -120,7 +128,8 @@ async def fail_over(settings: Settings, directory: Path, say: Callable[[str], No
         killed_at.append(time.monotonic())
         seen.killed_at = time.time()
         await _until(lambda: len(seen.moved) == seen.partitions, seen.session_timeout_s + _SETTLE_S)
-        seen.stages = stages_of(workers[1], seen)
+        if workers[1].process.poll() is None:
+            seen.stages = stages_of(workers[1], seen)
         await asyncio.sleep(AFTER_S)
         stop.set()
         await sending
@@ -135,6 +144,14 @@ async def fail_over(settings: Settings, directory: Path, say: Callable[[str], No
         for worker in workers:
             await asyncio.to_thread(worker.end)
     return seen
+
+
+def _wait_for_standbys(workers: Sequence[Started], orders: int) -> None:
+    deadline = time.monotonic() + STANDBY_READY_S
+    while (read := sum(metric(worker, "standby_records_total") for worker in workers)) < orders:
+        if time.monotonic() > deadline:
+            raise VoidRunError(f"void: the standbys have read {read:,.0f} of {orders:,} orders")
+        time.sleep(_POLL_S)
 
 
 def stages_of(survivor: Started, seen: Failover) -> dict[str, float]:

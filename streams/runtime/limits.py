@@ -88,7 +88,7 @@ STANDBY_RETRY_S = 1.0
 STANDBY_FORGET_S = 60.0
 """How often a standby asks which deletions need not be remembered any more."""
 STANDBY_KEY_BYTES = 250
-"""What a key takes beside its value, in two dictionaries."""
+"""Memory of a key beside its value, in two dictionaries."""
 LIVE_TIMEOUT_S = 120.0
 """No progress for this long while records wait: /live turns 503, and a liveness probe (as in the chart) restarts it."""
 LIVE_POLL_S = 1.0

@@ -59,7 +59,7 @@ class Warm:
 
 
 async def committed_offsets(settings: Settings, group: str, topic: str) -> dict[int, int]:
-    """What a group has committed of a topic, by partition."""
+    """The offsets that a group has committed of a topic, by partition."""
     admin = clients.admin(settings, request_timeout_s=QUICK_S)
     try:
         await admin.start()
