@@ -10,10 +10,10 @@ import asyncio
 import hashlib
 import logging
 import socket
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from gateway.http.metrics import Metrics
 from gateway.kafka import CLIENT_ID
@@ -22,7 +22,8 @@ from gateway.ports import Overloaded
 from topics.configuration.settings import Settings
 from topics.kafka import clients
 from topics.kafka.catalogue import BY_NAME
-from topics.kafka.fetched_records import leave_out_transactions
+from topics.kafka.fetched_records import ends_beside_transactions
+from topics.kafka.tail import Tail
 from topics.records.unreadable import UNREADABLE
 from topics.records.verdicts import Reply, decode_reply
 
@@ -32,8 +33,6 @@ WAITERS_MAX = 20_000
 """Requests that may wait at once: some hundred megabytes of sockets and state. Beyond it calls are refused."""
 RETRY_S = 0.25
 """Between two attempts to reach Kafka."""
-POLL_MS = 1_000
-"""How long one read waits for a record; a reply ends it at once."""
 CONNECT_TIMEOUT_S = 10.0
 
 
@@ -110,7 +109,7 @@ class ReplyReader:
 
     async def _read(self) -> None:
         while True:
-            consumer = clients.consumer(self._settings, CLIENT_ID, prompt=True, offset_reset="latest")
+            consumer = clients.consumer(self._settings, CLIENT_ID)
             try:
                 with clients.cancelled_calls_fail():
                     await self._follow(consumer)
@@ -123,21 +122,23 @@ class ReplyReader:
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             await consumer.start()
-            # Only Sluice writes replies, and never in a transaction: one that hangs there must not stop all callers.
-            leave_out_transactions(consumer)
-            assigned = TopicPartition(self._topic, self._partition)
-            consumer.assign([assigned])
+            followed = TopicPartition(self._topic, self._partition)
             if self._next_offset is None:
-                self._next_offset = (await consumer.end_offsets([assigned]))[assigned]
-            consumer.seek(assigned, self._next_offset)
+                # Only Sluice writes replies, and never in a transaction: one that hangs must not stop all callers.
+                self._next_offset = (await ends_beside_transactions(consumer, [followed]))[followed]
+        tail = Tail(consumer, followed, self._next_offset)
         self._unready = None
         while True:
-            for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
-                for record in records:
-                    self._on_record(record)
-                self._next_offset = records[-1].offset + 1
+            try:
+                records = await tail.next()
+            except OffsetOutOfRangeError:
+                self._next_offset = None  # retention took what was not read in time, so nobody waits for it any more
+                raise
+            for record in records:
+                self._on_record(record)
+            self._next_offset = tail.offset
 
-    def _on_record(self, record: ConsumerRecord) -> None:
+    def _on_record(self, record: Any) -> None:
         """Ends the future that waits for this reply. A reply without one is not even decoded."""
         if record.key not in self._waiting:
             return

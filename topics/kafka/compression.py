@@ -18,7 +18,7 @@ from aiokafka.record import default_records
 
 from topics.kafka.decompression import PARSERS
 
-COMPRESSED_FROM_BYTES: Final = 16 << 10
+COMPRESSED_FROM_BYTES: Final = 32 << 10
 """Smallest batch that makes the next one of its partition compressed: where what is saved outweighs the cost."""
 _LEVEL: Final = 1
 """zstd's fastest: level 3 takes up to twice as long for the same sizes."""
