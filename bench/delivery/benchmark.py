@@ -4,8 +4,8 @@ The delivery process is `sluice run delivery`, fed from a deliveries.requests th
 aiohttp's client (bench/delivery/bare.py). They take turns in one run, with the same receiver and the same bodies:
 first as fast as it answers, at 100 connections; then with 100 ms before each answer, and as many connections as
 orders, so that each order has a request in flight. Last comes the time from when a request is due on Kafka to its
-first attempt, at half of the capacity. Void when a delivery is missing, repeated, inverted or unsigned, or without a
-durable attempt.
+first attempt, at half of the capacity, and beside it the bare loop's at the same rate, which is what the machine and
+the receiver take of it. Void when a delivery is missing, repeated, inverted or unsigned, or without a durable attempt.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from typing import Any
 
 import orjson
 
+from bench.delivery.bare import name_of_post
 from bench.delivery.job import ENVIRONMENT, DeliveryWork, fill, name_of, subscribe, subscription
+from bench.delivery.load import due_s
 from bench.delivery.peers import RECEIVER, Receiver, Watch, due_ms, quantile_ms, receiving, steady_ms
 from bench.processes import (
     VoidRunError,
@@ -107,7 +109,8 @@ def main(seconds: float, as_json: bool) -> int:
         bench = Bench(kafka, directory, receiver, sayer(as_json=as_json))
         full = _turns(bench, "full", seconds / ROUNDS, 0.0, CONNECTIONS, ROUNDS)
         slow = _turns(bench, "slow", seconds / SLOW_ROUNDS, LATENCY_MS, ORDERS, SLOW_ROUNDS)
-        steady = _steady(bench, HALF * median(full["sluice"].per_s), max(seconds, 5.0))
+        half, steady_s = HALF * median(full["sluice"].per_s), max(seconds, 5.0)
+        steady = _steady(bench, half, steady_s) | {"bare": _bare_steady(bench, half, steady_s)}
     result = _result(full, slow, steady, bench)
     print(json.dumps(result) if as_json else _text(result) + "\n" + json.dumps(result))
     return 0 if result["met"] else 1
@@ -173,16 +176,29 @@ def _steady(bench: Bench, per_s: float, seconds: float) -> dict[str, Any]:
         bench.receiver.wait(load["offered"])
         cpu = cpu_each("delivery", load["offered"], before)
     bench.receiver.check(load["offered"])
+    return {**_latencies(bench, load, due_ms(load, WORK)), "cpu": cpu, "void": late_load(load)}
+
+
+def _bare_steady(bench: Bench, per_s: float, seconds: float) -> dict[str, Any]:
+    """Measure the time from when each post of the bare loop is due to its arrival, at the same rate."""
+    bench.receiver.begin()
+    url, bodies = bench.receiver.url("well"), str(bench.directory / "bodies")
+    spec = {"url": url, "bodies": bodies, "connections": CONNECTIONS, "per_s": per_s, "seconds": seconds}
+    load = run_module("bench.delivery.bare", spec)
+    due = {name_of_post(number): load["began_ms"] + 1000 * due_s(number, per_s) for number in range(load["offered"])}
+    return _latencies(bench, load, due)
+
+
+def _latencies(bench: Bench, load: dict[str, Any], due: dict[str, float]) -> dict[str, Any]:
+    """Return the quantiles of the time from when each was due, after the warm-up, to its arrival."""
     arrivals, begun_ms = bench.receiver.arrivals(), steady_ms(load)
-    took = [arrivals[name] - at_ms for name, at_ms in due_ms(load, WORK).items() if at_ms >= begun_ms]
+    took = [arrivals[name] - at_ms for name, at_ms in due.items() if at_ms >= begun_ms]
     return {
-        "offered_per_s": round(per_s, 1),
+        "offered_per_s": round(load["per_s"], 1),
         "achieved_per_s": round(load["steady"] / load["seconds"], 1),
         "p50": quantile_ms(took, 0.5),
         "p99": quantile_ms(took, 0.99),
-        "cpu": cpu,
         "late": load["late"],
-        "void": late_load(load),
     }
 
 
@@ -231,6 +247,7 @@ def _compared(measured: dict[str, SenderTurns]) -> dict[str, Any]:
 
 def _text(result: dict[str, Any]) -> str:
     slow, steady = result["slow_receiver"], result["latency_ms"]
+    bare = steady["bare"]
     void = f"\nVOID: {steady['void']}" if steady["void"] else ""
     return (
         f"\n{'':18}{'sluice':>12}{'bare loop':>12}{'ratio':>8}{'goal':>7}\n"
@@ -242,6 +259,7 @@ def _text(result: dict[str, Any]) -> str:
         f"{'  CPU us each':18}{slow['cpu_us_per_delivery']:>12}{slow['reference_cpu_us']:>12}\n"
         f"from receipt to first attempt, {steady['offered_per_s']:,.0f}/s offered, {steady['achieved_per_s']:,.0f}/s"
         f" achieved: p50 {steady['p50']} ms, p99 {steady['p99']} ms (goal {P99_GOAL_MS:.0f}){void}\n"
+        f"the bare loop at that rate, without Kafka: p50 {bare['p50']} ms, p99 {bare['p99']} ms\n"
         f"{cpu_text(result['cpu'], 'at capacity')}\n{cpu_text(result['reference_cpu'], 'the bare loop')}\n"
         f"{cpu_text(steady['cpu'], 'at half of it')}"
     )

@@ -30,10 +30,15 @@ def due_s(number: int, per_s: float) -> float:
     return number / (WARM_UP_SHARE * per_s) if number < early else WARM_UP_S + (number - early) / per_s
 
 
+def offered(per_s: float, seconds: float) -> int:
+    """Return how many requests are due in these seconds and the warm-up before."""
+    return int(per_s * (WARM_UP_SHARE * WARM_UP_S + seconds))
+
+
 async def run(spec: dict[str, Any]) -> dict[str, Any]:
     settings = load_settings(kafka=spec["kafka"], topic_prefix=spec["prefix"])
     per_s = float(spec["per_s"])
-    count = int(per_s * (WARM_UP_SHARE * WARM_UP_S + float(spec["seconds"])))
+    count = offered(per_s, float(spec["seconds"]))
     work, now_ms = DeliveryWork(spec["subscriptions"], int(spec["orders"])), time.time_ns() // 1_000_000
     # Made in advance, so that making them takes no processor time from the role that is measured.
     records = [work.record(number, now_ms, settings.partitions) for number in range(count)]

@@ -18,7 +18,7 @@ import msgspec
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from streams.runtime.limits import GC_THRESHOLD
+from streams.runtime.limits import GC_THRESHOLDS
 from topics.kafka.catalogue import RECORD_BYTES_MAX
 
 RECORDS_MAX = 500
@@ -77,5 +77,5 @@ def _decide(records: list[Any], known: dict[bytes, dict[str, int]], builder: Any
 
 
 if __name__ == "__main__":
-    gc.set_threshold(GC_THRESHOLD)
+    gc.set_threshold(*GC_THRESHOLDS)
     uvloop.run(run(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))

@@ -63,9 +63,10 @@ PAUSE_RETRY_S = 60.0
 
 COMMIT_INTERVAL_S = 0.5
 """How often finished offsets are committed: after a crash at most this much is decided again, and skipped."""
-GC_THRESHOLD = 50_000
-"""Allocations before the youngest generation is collected: those of a thousand records. Records leave no cycles, and
-Python's 700 would walk through the roles' memory again and again."""
+GC_THRESHOLDS = (5_000, 50, 20)
+"""When garbage is collected: the young objects after so many allocations that were not given back, a millisecond or two
+of the event loop (50,000 were 12 to 15 ms); the middle ones after 50 such collections, all after 20 of those. Records
+leave no cycles, so the older ones are only walked through."""
 CLAIMS_MAX = 5
 """How often an owner outbids claims of other workers while it takes over. Each of those is a stray worker that woke up
 at that moment; more of them mean that two groups write the same tables."""

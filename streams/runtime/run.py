@@ -26,7 +26,7 @@ from aiokafka.errors import KafkaError, for_code
 
 from streams.runtime.durability.group_commit import GroupCommit
 from streams.runtime.durability.memory import keep_freed_memory
-from streams.runtime.limits import GC_THRESHOLD, Tuning
+from streams.runtime.limits import GC_THRESHOLDS, Tuning
 from streams.runtime.role import Role
 from streams.runtime.worker import InstanceTakenError, Worker
 from topics.configuration.hang_ups import HangUps
@@ -187,7 +187,7 @@ def run_role(
     keep_freed_memory()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
+    gc.set_threshold(*GC_THRESHOLDS)
     chosen = tuning or Tuning()
 
     async def main() -> int:
