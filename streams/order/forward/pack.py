@@ -10,7 +10,7 @@ from streams.order.forward.progress import order_context, reach_milestone, settl
 from streams.order.model import limits
 from streams.order.model.decision import APPLIED, DUPLICATE, Decision, Ruling, failed, refused
 from streams.order.model.entities import Order
-from streams.order.model.order_index import SkuLines
+from streams.order.model.line_index import SkuLines
 from streams.order.model.parts import Line, Relay, Shipment
 from streams.order.model.states import ShipmentState
 from topics.contract.leniency import as_text

@@ -19,7 +19,8 @@ from streams.order.model.entities import Manifest, Order, Return
 from streams.order.model.entity import Entity
 from streams.order.model.events import EventKind
 from streams.order.model.parts import Shipment
-from streams.order.model.states import ENDED, IN_WAREHOUSE, ManifestState, OrderState, ReturnState, ShipmentState
+from streams.order.model.shipment_index import hand_over_key
+from streams.order.model.states import ENDED, IN_WAREHOUSE, ManifestState, OrderState, ReturnState
 from streams.order.returns import questions
 from topics.configuration.sla import Policy
 from topics.schema_base import time_of
@@ -31,12 +32,12 @@ HAND_OVER = "hand-over"
 DISPATCH = "dispatch"
 STEPS = (SUBMIT, ACKNOWLEDGE, PACK, HAND_OVER, DISPATCH)
 
+_OWN_STEPS = (SUBMIT, ACKNOWLEDGE, PACK)
+"""Steps that an order waits in as a whole, in one of them at a time. A wait for a handover is a shipment's."""
 _WAITS_FOR_NOTHING = frozenset({*ENDED, OrderState.EXPECTED})
 _RECEIVED, _HELD = OrderState.RECEIVED, OrderState.HELD
 _SUBMITTED, _ACKNOWLEDGED = OrderState.SUBMITTED, OrderState.ACKNOWLEDGED
 """Names of their own, because the look-up of an enumeration's member is slow and every event needs some."""
-_LEFT = (ShipmentState.PACKING, ShipmentState.HANDED_OVER)
-"""States of a shipment that does not wait for its handover: not packed yet, or gone."""
 _OVER: dict[str, frozenset[str]] = {
     Return.KIND: frozenset({ReturnState.COMPLETED, ReturnState.CANCELLED, ReturnState.REFUSED, ReturnState.REJECTED}),
     Manifest.KIND: frozenset({ManifestState.MANIFESTED, ManifestState.REFUSED}),
@@ -50,12 +51,17 @@ def review(decision: Decision[Any]) -> None:
 
     Called last, when the entity is as it will stay.
     """
-    entity, policy = decision.entity, decision.event.policy
+    entity, policy, more = decision.entity, decision.event.policy, False
     if isinstance(entity, Order):
-        _note_waits(decision)
-        if entity.stuck or decision.event.kind is EventKind.TICK:
-            _compare(decision)
+        ended = _note_waits(decision)
+        if entity.stuck:
+            more = _withdraw(decision, ended)
+        if decision.event.kind is EventKind.TICK:
+            more = _raise(decision) or more
     entity.due_ms = due_ms(entity, policy)
+    if more:
+        # Behind the time of this tick, which would find it due for ever.
+        entity.due_ms = decision.now_ms + 1
 
 
 def due_ms(entity: Entity, policy: Policy) -> int:
@@ -65,11 +71,13 @@ def due_ms(entity: Entity, policy: Policy) -> int:
         return _sooner(due, questions.next_question_ms(entity))
     if not isinstance(entity, Order):
         return due
-    stuck = entity.stuck
-    for key, since_ms in entity.waits.items():
-        allowed_ms = _allowed_ms(key, policy)
-        if allowed_ms and key not in stuck:
-            due = _sooner(due, since_ms + allowed_ms)
+    stuck, waits = entity.stuck, entity.waits
+    step = _own_step(waits)
+    if step and step not in stuck and _allowed_ms(step, policy):
+        due = _sooner(due, waits[step] + _allowed_ms(step, policy))
+    if policy.handover_ms and len(waits) > bool(step):
+        earliest_ms = entity.wait_index.earliest_ms(waits, stuck)
+        due = _sooner(due, earliest_ms + policy.handover_ms if earliest_ms else 0)
     if DISPATCH not in stuck:
         due = _sooner(due, _dispatch_ms(entity, policy))
     if entity.early:
@@ -77,19 +85,6 @@ def due_ms(entity: Entity, policy: Policy) -> int:
     for waiting in entity.deferred:
         due = _sooner(due, waiting.deadline_ms)
     return due
-
-
-def broken_at(order: Order, policy: Policy) -> dict[str, tuple[int, int]]:
-    """Step -> since when the order waits in it, and from when on that is too long. A shipment's step carries its id."""
-    found = {}
-    for key, since_ms in order.waits.items():
-        allowed_ms = _allowed_ms(key, policy)
-        if allowed_ms:
-            found[key] = (since_ms, since_ms + allowed_ms)
-    at_ms = _dispatch_ms(order, policy)
-    if at_ms:
-        found[DISPATCH] = (at_ms, at_ms)
-    return found
 
 
 def _sooner(one_ms: int, other_ms: int) -> int:
@@ -163,56 +158,114 @@ def _near_ms(order: Order, near_ms: int) -> int:
     return max(by_ms - near_ms, (by_ms + order.created_ms) // 2, order.created_ms) if by_ms else 0
 
 
-def _note_waits(decision: Decision[Order]) -> None:
-    """Bring `waits` up to date. A wait that lasts keeps its time; after a Pack the wait of open units begins again."""
-    order = decision.entity
-    former, keys = order.waits, _waits(order)
-    if keys or former:
-        order.waits = {key: former.get(key, decision.now_ms) for key in keys}
-    if PACK in order.waits and decision.event.kind is EventKind.PACK_TAKEN:
-        order.waits[PACK] = decision.now_ms
+def _own_step(waits: dict[str, int]) -> str:
+    """The step among waits that is the order's as a whole; empty when there is none."""
+    for step in _OWN_STEPS:
+        if step in waits:
+            return step
+    return ""
 
 
-def _waits(order: Order) -> list[str]:
-    """The steps that the order waits in now."""
+def _note_waits(decision: Decision[Order]) -> list[str]:
+    """Bring `waits` up to date. A wait that lasts keeps its time; after a Pack the wait of open units begins again.
+    Returns the waits that ended or began again.
+
+    Looks only at the shipments that changed: an order may have hundreds.
+    """
+    order, now_ms, waits = decision.entity, decision.now_ms, decision.entity.waits
+    if order.state in _WAITS_FOR_NOTHING:
+        if waits:
+            order.set_waits({})
+        return list(waits)
+    before, step = _own_step(waits), _step(order)
+    begins = step != before or (step == PACK and decision.event.kind is EventKind.PACK_TAKEN)
+    since_ms = waits.pop(before, now_ms)
+    ended = _note_handovers(order, now_ms)
+    if step:
+        order.waits[step] = now_ms if begins else since_ms
+    return [*ended, before] if before and begins else ended
+
+
+def _note_handovers(order: Order, now_ms: int) -> list[str]:
+    """Bring the waits for handovers up to date. Returns those that ended."""
+    ended: list[str] = []
+    waits, waiting = order.waits, 0
+    if order.shipments:
+        index = order.shipment_index
+        for shipment_id in index.moved:
+            key = hand_over_key(shipment_id)
+            if index.is_waiting(shipment_id):
+                if key not in waits:
+                    order.begin_wait(shipment_id, now_ms)
+            elif waits.pop(key, None) is not None:
+                ended.append(key)
+        index.moved.clear()
+        waiting = index.waiting
+    if len(waits) == waiting:
+        return ended
+    # It waited for nothing before, or its last shipment went.
+    keys = [hand_over_key(one.id) for one in order.shipments if order.shipment_index.is_waiting(one.id)]
+    order.set_waits({key: waits.get(key, now_ms) for key in keys})
+    return [*ended, *waits]
+
+
+def _step(order: Order) -> str:
+    """The step that the order as a whole waits in now; empty when it waits in none."""
     state = order.state
-    if state in _WAITS_FOR_NOTHING:
-        return []
-    keys = [f"{HAND_OVER} {shipment.id}" for shipment in order.shipments if shipment.state not in _LEFT]
     if may_have_more(order):
-        return keys  # met midway: whether it was acknowledged, or what is still to be packed, is not known
+        return ""  # met midway: whether it was acknowledged, or what is still to be packed, is not known
     if state == _RECEIVED or (state == _HELD and "submitted" not in order.milestones):
-        keys.append(SUBMIT)  # Increff must learn of a hold, too
-    elif state == _SUBMITTED:
-        keys.append(ACKNOWLEDGE)
-    elif state == _ACKNOWLEDGED or (state in IN_WAREHOUSE and not order.held and order.line_index.open):
-        keys.append(PACK)
-    return keys
+        return SUBMIT  # Increff must learn of a hold, too
+    if state == _SUBMITTED:
+        return ACKNOWLEDGE
+    if state == _ACKNOWLEDGED or (state in IN_WAREHOUSE and not order.held and order.line_index.open):
+        return PACK
+    return ""
 
 
-def _compare(decision: Decision[Order]) -> None:
-    """Withdraw alarms of waits that ended; at a tick, raise alarms of waits that are too long."""
-    order = decision.entity
-    broken = broken_at(order, decision.event.policy)
-    for key, since_ms in list(order.stuck.items()):
-        if key not in broken or broken[key][0] != since_ms:
-            del order.stuck[key]
+def _withdraw(decision: Decision[Order], ended: list[str]) -> bool:
+    """Withdraw alarms of waits that ended. Returns whether some are left, of an order that waits for nothing any more:
+    it may have hundreds."""
+    order, policy = decision.entity, decision.event.policy
+    stuck, is_over = order.stuck, order.state in _WAITS_FOR_NOTHING
+    at_stake = stuck.keys() if is_over or not policy.handover_ms else stuck.keys() & {*ended, *_OWN_STEPS, DISPATCH}
+    over = [key for key in stuck if key in at_stake and _since_ms(order, key, policy) != stuck[key]] if at_stake else []
+    for key in over[: limits.ALARMS_AT_ONCE] if is_over else over:
+        since_ms = stuck.pop(key)
+        about = _about(order, key)
+        decision.fact(
+            "order-unstuck",
+            {**order_context(order), **about, "sinceMs": since_ms, "tookMs": decision.now_ms - since_ms},
+            about,
+        )
+    return is_over and bool(stuck)
+
+
+def _raise(decision: Decision[Order]) -> bool:
+    """Raise alarms of waits that are too long. Returns whether some are left."""
+    order, now_ms, policy = decision.entity, decision.now_ms, decision.event.policy
+    waits, stuck, most = order.waits, order.stuck, limits.ALARMS_AT_ONCE
+    step, keys = _own_step(waits), []
+    if policy.handover_ms and len(waits) > bool(step):
+        keys = order.wait_index.first(most, now_ms - policy.handover_ms, waits, stuck)
+    for key in (*keys, step, DISPATCH):
+        since_ms = _since_ms(order, key, policy) if key and key not in stuck else 0
+        limit_ms = 0 if key == DISPATCH else _allowed_ms(key, policy)
+        if since_ms and since_ms + limit_ms <= now_ms:
+            stuck[key] = since_ms
             about = _about(order, key)
-            decision.fact(
-                "order-unstuck",
-                {**order_context(order), **about, "sinceMs": since_ms, "tookMs": decision.now_ms - since_ms},
-                about,
-            )
-    if decision.event.kind is not EventKind.TICK:
-        return
-    for key, (since_ms, at_ms) in broken.items():
-        if key not in order.stuck and at_ms <= decision.now_ms:
-            order.stuck[key] = since_ms
-            about = _about(order, key)
-            why: dict[str, Any] = {"limitMs": at_ms - since_ms}
+            why: dict[str, Any] = {"limitMs": limit_ms}
             if key == DISPATCH:
                 why = {"dispatchByTime": order.properties["dispatchByTime"]}
             decision.fact("order-stuck", {**order_context(order), **about, **why, "sinceMs": since_ms}, about)
+    return len(keys) == most
+
+
+def _since_ms(order: Order, key: str, policy: Policy) -> int:
+    """Since when the order waits in a step for which the channel has a limit; 0 when it does not."""
+    if key == DISPATCH:
+        return _dispatch_ms(order, policy)
+    return order.waits.get(key, 0) if _allowed_ms(key, policy) else 0
 
 
 def _about(order: Order, key: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from msgspec import field
 
 from streams.order.model.entity import Entity
-from streams.order.model.order_index import LineIndex, ShipmentIndex
+from streams.order.model.line_index import LineIndex
 from streams.order.model.parts import (
     Claim,
     DeferredCall,
@@ -18,6 +18,7 @@ from streams.order.model.parts import (
     ReturnItem,
     Shipment,
 )
+from streams.order.model.shipment_index import ShipmentIndex, WaitIndex, hand_over_key
 from streams.order.model.states import ManifestState, OrderState, ReturnState, ShipmentState
 from topics.records.keys import manifest_key, order_key, return_key
 
@@ -27,7 +28,7 @@ class StateError(ValueError):
 
 
 class Order(Entity, kw_only=True, array_like=True, dict=True, tag="o"):
-    """Its methods change lines and shipments, nothing else does: indexes (`order_index`) and marks (`touched`) follow.
+    """Its methods change lines and shipments, nothing else does: indexes (`line_index`) and marks (`touched`) follow.
 
     `properties`: the last values of what Update Order Properties may change, as Increff has them or will have them.
     A value that is not known is left out, so that an update which names it is a change.
@@ -94,6 +95,25 @@ class Order(Entity, kw_only=True, array_like=True, dict=True, tag="o"):
         if found is None:
             found = self.__dict__["shipment_index"] = ShipmentIndex(self.shipments)
         return found
+
+    @property
+    def wait_index(self) -> WaitIndex:
+        found: WaitIndex | None = self.__dict__.get("wait_index")
+        if found is None:
+            found = self.__dict__["wait_index"] = WaitIndex(self.waits, self.stuck, self.shipment_index)
+        return found
+
+    def set_waits(self, waits: dict[str, int]) -> None:
+        self.waits = waits
+        self.__dict__.pop("wait_index", None)
+
+    def begin_wait(self, shipment_id: int, now_ms: int) -> None:
+        """A shipment waits for its handover from now on."""
+        key = hand_over_key(shipment_id)
+        self.waits[key] = now_ms
+        index: WaitIndex | None = self.__dict__.get("wait_index")
+        if index is not None:
+            index.add(key, now_ms, self.shipment_index.place(shipment_id))
 
     def line(self, code: str) -> Line | None:
         position = self.line_index.by_code.get(code)

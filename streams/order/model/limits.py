@@ -28,6 +28,9 @@ DELIVERY_LOST_MS = 30 * 86_400_000
 TICK_ENTITIES_MAX = 500
 """Entities that one tick decides: some 50 ms of a worker, which callers of other partitions hardly notice. The next
 tick follows at once."""
+ALARMS_AT_ONCE = 10
+"""Alarms of one order that a tick raises, and that one event withdraws once the order waits for nothing: each is a fact
+with the order's lines. The next tick, which follows at once, goes on with the rest."""
 RELAYS_MAX = 32
 """Requests of one entity whose answer is awaited: label and invoice of a dozen shipments at once."""
 SHIPMENTS_MAX = 500

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from streams.order.model.canonical import call_digest
+from streams.order.model.canonical import call_digest, former_digest
 from streams.order.model.entity import Entity
-from streams.order.model.former_digest import former_digest
 from streams.order.storage.encoding import encode_entity
 from tests.support.orders import (
     CODE,

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from streams.order.model.canonical import FORM, call_digest, digest, is_former_call, matches
+from streams.order.model.canonical import FORM, call_digest, digest, former_digest, is_former_call, matches
 from streams.order.model.events import OF_TOUCHPOINT
-from streams.order.model.former_digest import former_digest
 from streams.order.model.meaning import _sort, _time, meaning_of, rules_of
 from streams.order.model.meaning import written as text_of
 from tests.support.orders import create_body, sample

@@ -1,195 +1,23 @@
-"""Indexes of an order: counts and look-ups of its lines and shipments, so that no event walks through all of them.
-
-An index is not stored: it is built from the lines or shipments when it is first asked for, and `Order` brings it up to
-date with each change. Parts that few events need are built when the first one asks.
-"""
+"""Index of an order's shipments, and of its waits for their handovers; see `streams.order.model.line_index`."""
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import insort
+from heapq import heapify, heappop, heappush
 from typing import Any
 
-from streams.order.model.parts import Line, Shipment
+from streams.order.model.parts import Shipment
 from streams.order.model.states import SHIPMENT_RANK, ShipmentState
 
 _STATES = tuple(ShipmentState)
 _PACKING = ShipmentState.PACKING
 """A name of its own, because the look-up of an enumeration's member is slow."""
+_HAND_OVER = "hand-over "
+"""Begins the key of a wait for a handover; the shipment's id follows."""
 
 
-class SkuLines:
-    """Several lines of one SKU. `positions` in their order; `free`: the sum of their free units."""
-
-    __slots__ = ("first", "free", "positions")
-
-    def __init__(self, positions: list[int], free: int) -> None:
-        self.positions = positions
-        self.free = free
-        self.first = 0
-        """Index in `positions` before which no line has free units."""
-
-    def skip_taken(self, lines: list[Line]) -> int:
-        """Move `first` to the first line that has free units, and return it."""
-        positions = self.positions
-        while self.first < len(positions) and lines[positions[self.first]].free <= 0:
-            self.first += 1
-        return self.first
-
-    def change(self, position: int, more: int, free: int) -> None:
-        self.free += more
-        if free > 0:
-            self.first = min(self.first, bisect_left(self.positions, position))
-
-
-class LineIndex:
-    """Counts of lines, lines by code and by SKU, lines with free units."""
-
-    __slots__ = ("_by_code", "_by_sku", "_free", "_several", "cancelled", "kept", "lines", "open")
-
-    def __init__(self, lines: list[Line]) -> None:
-        self.lines = lines
-        self.open = 0
-        """Lines that have open units."""
-        self.kept = 0
-        """Lines of which not all units are cancelled."""
-        self.cancelled = 0
-        """Lines that have cancelled units."""
-        self._by_code: dict[str, int] | None = None
-        self._by_sku: dict[str, int] | None = None
-        self._several: dict[str, SkuLines] = {}
-        self._free: set[int] | None = None
-        for line in lines:
-            self._count(line, 1)
-
-    @property
-    def by_code(self) -> dict[str, int]:
-        """The place of each line."""
-        if self._by_code is None:
-            self._by_code = {line.code: position for position, line in enumerate(self.lines)}
-        return self._by_code
-
-    @property
-    def by_sku(self) -> dict[str, int]:
-        """The place of the first line of each SKU."""
-        if self._by_sku is None:
-            self._by_sku = {}
-            for position, line in enumerate(self.lines):
-                self._add_to_sku(self._by_sku, line, position)
-        return self._by_sku
-
-    @property
-    def several(self) -> dict[str, SkuLines]:
-        """The lines of each SKU that has more than one; in step with `by_sku`."""
-        if self._by_sku is None:
-            _ = self.by_sku
-        return self._several
-
-    @property
-    def free(self) -> set[int]:
-        """The places of lines that have free units."""
-        if self._free is None:
-            self._free = {position for position, line in enumerate(self.lines) if line.free > 0}
-        return self._free
-
-    def of_sku(self, sku: str) -> list[int]:
-        """The places of a SKU's lines, in their order."""
-        first = self.by_sku.get(sku)
-        if first is None:
-            return []
-        several = self._several.get(sku)
-        return [first] if several is None else several.positions
-
-    def add(self, line: Line) -> None:
-        """A line was appended."""
-        position = len(self.lines) - 1
-        self._count(line, 1)
-        if self._by_code is not None:
-            self._by_code[line.code] = position
-        if self._by_sku is not None:
-            self._add_to_sku(self._by_sku, line, position)
-        if self._free is not None and line.free > 0:
-            self._free.add(position)
-
-    def rename(self, line: Line, code: str) -> int:
-        """A line gets another code. Returns its place."""
-        by_code = self.by_code
-        position = by_code[code] = by_code.pop(line.code)
-        return position
-
-    def change(self, line: Line, ordered: int, packed: int, packing: int, customer: int, seller: int) -> int:
-        """Add units to those of a line. Returns its place."""
-        position = self.by_code[line.code]
-        self._count(line, -1)
-        line.ordered += ordered
-        line.packed += packed
-        line.packing += packing
-        line.customer += customer
-        line.seller += seller
-        self._count(line, 1)
-        more = ordered - packed - packing - customer - seller
-        if more:
-            self._note_free(line, position, more)
-        return position
-
-    def ask(self, position: int, units: int) -> None:
-        """A Pack asks for units of a line; negative: it does not any more."""
-        line = self.lines[position]
-        line.packing += units
-        self._note_free(line, position, -units)
-
-    def pack(self, position: int, units: int) -> None:
-        """Units that a Pack asked for are packed."""
-        line = self.lines[position]
-        before = line.ordered - line.packed - line.customer - line.seller
-        line.packing -= units
-        line.packed += units
-        if bool(before) != (before != units):
-            self.open += 1 if before != units else -1
-
-    def _note_free(self, line: Line, position: int, more: int) -> None:
-        if self._free is None and not self._several:
-            return
-        free = line.free
-        if self._several:
-            several = self._several.get(line.sku)
-            if several is not None:
-                several.change(position, more, free)
-        if self._free is not None:
-            if free > 0:
-                self._free.add(position)
-            else:
-                self._free.discard(position)
-
-    def content(self) -> dict[str, Any]:
-        """All of it, for a comparison with a recount."""
-        several = {
-            sku: (same.positions, same.free, all(self.lines[p].free <= 0 for p in same.positions[: same.first]))
-            for sku, same in self.several.items()
-        }
-        counts = (self.open, self.kept, self.cancelled)
-        return {"counts": counts, "codes": self.by_code, "skus": self.by_sku, "several": several, "free": self.free}
-
-    def _count(self, line: Line, by: int) -> None:
-        cancelled = line.customer + line.seller
-        if cancelled:
-            self.cancelled += by
-        if cancelled != line.ordered:
-            self.kept += by
-            if cancelled + line.packed != line.ordered:
-                self.open += by
-        elif line.packed:
-            self.open += by
-
-    def _add_to_sku(self, by_sku: dict[str, int], line: Line, position: int) -> None:
-        first = by_sku.setdefault(line.sku, position)
-        if first == position:
-            return
-        several = self._several.get(line.sku)
-        if several is None:
-            self._several[line.sku] = SkuLines([first, position], self.lines[first].free + line.free)
-        else:
-            several.positions.append(position)
-            several.free += line.free
+def hand_over_key(shipment_id: int) -> str:
+    return f"{_HAND_OVER}{shipment_id}"
 
 
 class ShipmentIndex:
@@ -204,6 +32,7 @@ class ShipmentIndex:
         "by_code",
         "by_id",
         "counts",
+        "moved",
         "nameless",
         "packed_singles",
         "singles_at",
@@ -231,8 +60,24 @@ class ShipmentIndex:
         self._serial = 0
         self._holding: dict[str, dict[int, Shipment]] | None = None
         self._shipped: dict[str, int] | None = None
+        self.moved: dict[int, None] = {}
+        """Ids of shipments that changed, came or went since waits were brought up to date, in that order."""
         for shipment in shipments:
             self.add(shipment)
+        self.moved.clear()
+
+    @property
+    def waiting(self) -> int:
+        """Shipments that wait for their handover: packed, and not gone."""
+        return sum(self.counts[1:-1])
+
+    def is_waiting(self, shipment_id: int) -> bool:
+        shipment = self.by_id.get(shipment_id)
+        return shipment is not None and 0 < SHIPMENT_RANK[shipment.state] < len(self.counts) - 1
+
+    def place(self, shipment_id: int) -> int:
+        """A number that grows in the order's own order."""
+        return self._serials.get(shipment_id, 0)
 
     @property
     def shipped(self) -> dict[str, int]:
@@ -281,6 +126,7 @@ class ShipmentIndex:
 
     def remove(self, shipment: Shipment) -> None:
         self.take(shipment)
+        self.moved[shipment.id] = None
         del self.by_id[shipment.id], self._serials[shipment.id]
         for counts in (self.at_place, self.singles_at) if shipment.single else (self.at_place,):
             counts[shipment.location] -= 1
@@ -308,6 +154,7 @@ class ShipmentIndex:
             self._ship(self._shipped, shipment, -1)
 
     def put(self, shipment: Shipment) -> None:
+        self.moved[shipment.id] = None
         self.counts[SHIPMENT_RANK[shipment.state]] += 1
         self.unknown += not shipment.items
         if self._holding is not None:
@@ -359,3 +206,38 @@ class ShipmentIndex:
     def _ship(shipped: dict[str, int], shipment: Shipment, by: int) -> None:
         for _, sku, units in shipment.items:
             shipped[sku] = shipped.get(sku, 0) + by * units
+
+
+class WaitIndex:
+    """Waits for handovers that were not reported as too long, by their beginning."""
+
+    __slots__ = ("_heap",)
+
+    def __init__(self, waits: dict[str, int], stuck: dict[str, int], shipments: ShipmentIndex) -> None:
+        self._heap: list[tuple[int, int, str]] = [
+            (since_ms, shipments.place(int(key.removeprefix(_HAND_OVER))), key)
+            for key, since_ms in waits.items()
+            if key.startswith(_HAND_OVER) and key not in stuck
+        ]
+        heapify(self._heap)
+
+    def add(self, key: str, since_ms: int, place: int) -> None:
+        heappush(self._heap, (since_ms, place, key))
+
+    def earliest_ms(self, waits: dict[str, int], stuck: dict[str, int]) -> int:
+        """When the longest of them began; 0 when there is none."""
+        heap = self._heap
+        while heap:
+            since_ms, _, key = heap[0]
+            if key not in stuck and waits.get(key) == since_ms:
+                return since_ms
+            heappop(heap)  # it ended, or was reported
+        return 0
+
+    def first(self, most: int, until_ms: int, waits: dict[str, int], stuck: dict[str, int]) -> list[str]:
+        """The longest of them, begun until then, in the order's own order of shipments."""
+        found: list[tuple[int, str]] = []
+        while len(found) < most and 0 < self.earliest_ms(waits, stuck) <= until_ms:
+            _, place, key = heappop(self._heap)
+            found.append((place, key))
+        return [key for _, key in sorted(found)]
