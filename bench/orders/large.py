@@ -21,7 +21,7 @@ from bench.processes import SECRET_KEY, demo
 from streams.order.role import OrdersRole
 from streams.runtime.limits import PREPARED_BYTES_MIN
 from streams.runtime.role import Record
-from streams.runtime.tables.partition_table import PartitionState
+from streams.runtime.tables.partition_table import PartitionState, of_kinds
 from topics.configuration.settings import load_settings
 from topics.contract.sample_files import sample
 from topics.records.deliveries import Attempt, Outcome, OutcomeKind
@@ -85,7 +85,8 @@ class LargeOrder:
         self._role = OrdersRole(settings, demo())
         self._lines, self._shipments = lines, shipments
         self._key = order_key(job.CHANNEL, _CODE)
-        self._state = PartitionState(partition_of(self._key, settings.partitions), self._role.tables)
+        partition = partition_of(self._key, settings.partitions)
+        self._state = PartitionState(partition, self._role.tables, of_kinds(self._role.table_kinds))
         self._role.on_assigned(self._state.partition, self._state.tables)
         self._offset = 0
         self._log = CountingLog()
