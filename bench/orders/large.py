@@ -20,11 +20,11 @@ from bench.orders import job
 from bench.processes import SECRET_KEY, demo
 from streams.order.role import OrdersRole
 from streams.runtime.limits import PREPARED_BYTES_MIN
-from streams.runtime.role import Record
+from streams.runtime.role import Effect, Record
 from streams.runtime.tables.partition_table import PartitionState, of_kinds
 from topics.configuration.settings import load_settings
 from topics.contract.sample_files import sample
-from topics.records.deliveries import Attempt, Outcome, OutcomeKind
+from topics.records.deliveries import Attempt, Outcome, OutcomeKind, decode_request
 from topics.records.envelope import COMMAND, DELIVERY_OUTCOME, DELIVERY_SOURCE, GATEWAY_SOURCE, Envelope
 from topics.records.keys import order_key, partition_of
 
@@ -139,8 +139,11 @@ class LargeOrder:
         )
         value = orjson.dumps(members)
         command = replace(command, signature=job.SIGNER.sign(command.type, self._key, value) or b"")
-        self._decide(touchpoint, value, command)
-        request = f"{command.id}.0"
+        (request,) = (
+            decode_request(effect.value).id
+            for effect in self._decide(touchpoint, value, command)
+            if effect.topic == "deliveries.requests"
+        )
         outcome = Outcome(
             request=request,
             touchpoint=touchpoint,
@@ -159,7 +162,8 @@ class LargeOrder:
         )
         self._decide(f"outcome of {touchpoint}", outcome.encode(), told)
 
-    def _decide(self, kind: str, value: bytes, envelope: Envelope) -> None:
+    def _decide(self, kind: str, value: bytes, envelope: Envelope) -> list[Effect]:
+        """Decide a record as the runtime does. Returns its effects."""
         state, offset = self._state, self._offset
         record = Record(state.partition, offset, job.NOW_MS + offset, self._key, value, envelope.headers())
         state.offset = offset
@@ -172,12 +176,13 @@ class LargeOrder:
                     record = replace(record, prepared=end.value)
                     steps = None
         with self._measured(kind):
-            list(self._role.decide(record, state.tables))
+            effects = list(self._role.decide(record, state.tables))
             for table in state.all:
                 table.merge()
                 if table.is_dirty():
                     table.write_changes(self._log)
         self._offset += 1
+        return effects
 
     @contextmanager
     def _measured(self, kind: str) -> Iterator[None]:
