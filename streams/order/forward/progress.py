@@ -69,9 +69,10 @@ def order_context(order: Order) -> dict[str, Any]:
                 "orderItemCode": line.code,
                 "channelSkuCode": line.sku,
                 "ordered": line.ordered,
-                "open": line.open,
+                # As `open` and `cancelled` of a line: a fact has up to 200 of them.
+                "open": line.ordered - line.packed - line.customer - line.seller,
                 "packed": line.packed,
-                "cancelled": line.cancelled,
+                "cancelled": line.customer + line.seller,
             }
             for line in order.lines[: limits.FACT_LINES_MAX]
         ],

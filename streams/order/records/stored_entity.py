@@ -31,7 +31,8 @@ KEPT_BYTES_MAX = 8 << 20
 """Bytes of the states that stay decoded, for all partitions of a worker: some dozens of orders of 2,500 lines, each of
 which takes a few megabytes. Large orders are rare, and their events come close together."""
 CHECKED_EVERY = 1_000
-"""Changes between two that are decoded again and compared, in production; in tests all are."""
+"""Changes between two that are decoded again and compared, in production; in tests all are. Those of large states are
+not: that would hold the event loop for several milliseconds."""
 
 
 class StoredEntities:
@@ -49,7 +50,7 @@ class StoredEntities:
         if value is None:
             return None
         kept = self._take(record, key, value) if len(value) >= KEPT_FROM_BYTES else None
-        return _checked(kept or _read(value, key), key)
+        return kept if kept is not None else _checked(_read(value, key), key)
 
     def write(self, record: Record, state: Table, key: bytes, entity: Entity) -> bytes:
         """Puts an entity as its last event left it: what changed, or all of it. Returns that.
@@ -99,7 +100,9 @@ class StoredEntities:
     def _makes(self, state: Table, key: bytes, entity: Entity, level: int, content: bytes, origin: int) -> bool:
         """Whether a change makes the entity that was decided. In production few are looked at."""
         self._changes += 1
-        if self._changes % CHECKED_EVERY and not _RAISES:
+        chain = chain_of(entity)
+        is_large = chain is not None and sum(chain.sizes) >= KEPT_FROM_BYTES
+        if (is_large or self._changes % CHECKED_EVERY) and not _RAISES:
             return True
         try:
             made = read(with_part(state.get(key), level, content, origin))
@@ -164,7 +167,7 @@ def _calls_of(entity: Entity) -> Iterator[Delivery | Relay | DeferredCall | Earl
 
 
 def _checked(entity: Entity, key: bytes) -> Entity:
-    """The entity. Compares counts only: this runs for every event."""
+    """The entity. Compares counts only: this runs for every event of an entity that does not stay decoded."""
     if entity.key != key:
         violated("entity_is_under_its_key", f"{entity.KIND} {entity.code} of {entity.channel} is under {key!r}")
     facts, last = entity.facts, entity.fact_sequence
