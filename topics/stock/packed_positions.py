@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
+from mypy_extensions import mypyc_attr
+
 from topics.stock.positions import QUANTITY_MAX
 
 QUANTITY_BITS: Final = 32
@@ -46,6 +48,7 @@ class Word(Protocol):
     quantity: int
 
 
+@mypyc_attr(native_class=False)  # no native class can be referenced weakly
 class SkuNumbers:
     """Numbers of a channel's SKUs, for all its locations in this process; they are forgotten with the last of these."""
 
