@@ -25,9 +25,10 @@ EARLY_KEPT_MS = 86_400_000
 """How long an early event is kept: the call before it is retried for a day by default, then that call is dead."""
 DELIVERY_LOST_MS = 30 * 86_400_000
 """How long an entity that is over is kept for a request without an outcome: no request is tried for a month."""
-TICK_ENTITIES_MAX = 500
-"""Entities that one tick decides: some 50 ms of a worker, which callers of other partitions hardly notice. The next
-tick follows at once."""
+TICK_ENTITIES_MAX = 40
+"""Entities that one tick decides: some 4 ms of a worker. The next tick follows at once."""
+TICK_BYTES_MAX = 128 << 10
+"""Bytes of their states: one order of 2,500 lines, or the same number of usual ones."""
 ALARMS_AT_ONCE = 10
 """Alarms of one order that a tick raises, and that one event withdraws once the order waits for nothing: each is a fact
 with the order's lines. The next tick, which follows at once, goes on with the rest."""

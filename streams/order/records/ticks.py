@@ -13,13 +13,13 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from heapq import heappop, heappush, nsmallest
+from heapq import heappop, heappush
 from typing import NamedTuple
 from uuid import uuid4
 
 import orjson
 
-from streams.order.model.limits import TICK_ENTITIES_MAX
+from streams.order.model.limits import TICK_BYTES_MAX, TICK_ENTITIES_MAX
 from streams.order.storage.glance import AT_ONCE, due_of
 from streams.runtime.role import Committer, Effect, PartitionLost, Poison, Record, Table
 from topics.records.envelope import NO_CHANNEL, ORDERS_SOURCE, TICK, Envelope
@@ -28,9 +28,9 @@ from topics.records.unreadable import UNREADABLE
 
 log = logging.getLogger(__name__)
 
-_SPAN_MS = 60_000
-"""Keys are grouped by the minute in which they are due: that takes a few bytes per entity, and the keys of a minute are
-few enough for each tick to walk through."""
+_SPAN_MS = 10_000
+"""Keys are grouped by the ten seconds in which they are due: that takes a few bytes per entity, and the keys of a span
+are few enough to be sorted at once when it is due."""
 
 
 class Until(NamedTuple):
@@ -51,9 +51,11 @@ class DueIndex:
 
     Only an index: the due time in the state counts. It may list an entity that is due later by now, or not at all. It
     lacks only entities that could not be decided, until their next event.
+
+    Keys of a span are in a list until the span is due. Then they are sorted, once, and each tick takes the first.
     """
 
-    __slots__ = ("_keys", "_left_out", "_spans", "_table", "asked")
+    __slots__ = ("_due", "_keys", "_left_out", "_opened", "_spans", "_table", "asked")
 
     def __init__(self, table: Table) -> None:
         """Empty: `add` what the table has, or `rebuild`."""
@@ -61,6 +63,10 @@ class DueIndex:
         self._keys: defaultdict[int, list[bytes]] = defaultdict(list)
         self._spans: list[int] = []
         """The spans that have keys, as a heap."""
+        self._due: list[tuple[int, bytes]] = []
+        """Times and keys of the spans that were due, as a heap."""
+        self._opened = -1
+        """The last of those spans."""
         self._left_out: set[bytes] = set()
         """Keys that a tick decided and that are due as before: they are not listed, or in a wrong place."""
         self.asked = False
@@ -71,6 +77,8 @@ class DueIndex:
         self.asked = False
         self._keys.clear()
         self._spans.clear()
+        self._due.clear()
+        self._opened = -1
         self._left_out.clear()
         for key, raw in self._table.items():
             self.add(key, raw)
@@ -89,24 +97,22 @@ class DueIndex:
         if not due_ms:
             return
         before_ms = due_of(before) if before is not None else 0
+        span, before_span = due_ms // _SPAN_MS, before_ms // _SPAN_MS
+        is_sooner = span < before_span or (due_ms < before_ms and span <= self._opened)
         # A key that was left out stays marked until a tick finds it: this record may yet be undone.
-        if not before_ms or due_ms // _SPAN_MS < before_ms // _SPAN_MS or key in self._left_out:
+        if not before_ms or is_sooner or key in self._left_out:
             self._put(key, due_ms)
 
     def pop_due(self, until: Until) -> list[bytes]:
         """Take out the keys that are due by then. `put_back` or `put_back_decided` must follow for each."""
+        self._open(until.ms)
         taken: dict[bytes, None] = {}
-        later: list[tuple[bytes, int]] = []
-        while self._spans and self._spans[0] * _SPAN_MS <= until.ms:
-            for key in self._keys.pop(heappop(self._spans)):
-                self._left_out.discard(key)
-                due_ms = self._due_of(key)
-                if until.covers(due_ms, key):
-                    taken[key] = None
-                else:
-                    later.append((key, due_ms))
-        for key, due_ms in dict.fromkeys(later):
-            self._put(key, due_ms)
+        while self._due and until.covers(*self._due[0]):
+            due_ms, key = self._pop()
+            if due_ms and until.covers(due_ms, key):
+                taken[key] = None
+            else:
+                self._put(key, due_ms)
         return list(taken)
 
     def put_back(self, key: bytes) -> None:
@@ -122,20 +128,38 @@ class DueIndex:
             self.put_back(key)
 
     def next_until(self, now_ms: int) -> Until | None:
-        """The bound of the next tick, for at most so many entities, longest due first; None when nothing is due."""
-        due: set[tuple[int, bytes]] = set()
-        seen: list[int] = []
-        while self._spans and self._spans[0] * _SPAN_MS <= now_ms and len(due) <= TICK_ENTITIES_MAX:
-            seen.append(heappop(self._spans))
-            for key in self._keys[seen[-1]]:
-                due_ms = self._due_of(key)
-                if 0 < due_ms <= now_ms:
-                    due.add((due_ms, key))
-        for span in seen:
-            heappush(self._spans, span)
-        if len(due) > TICK_ENTITIES_MAX:
-            return Until(*nsmallest(TICK_ENTITIES_MAX, due)[-1])
+        """The bound of the next tick, longest due first: so many entities, and so many bytes of their states, as a tick
+        may decide. None when nothing is due."""
+        self._open(now_ms)
+        due: list[tuple[int, bytes]] = []
+        size = 0
+        while self._due and self._due[0][0] <= now_ms and len(due) <= TICK_ENTITIES_MAX and size <= TICK_BYTES_MAX:
+            due_ms, key = self._pop()
+            if not 0 < due_ms <= now_ms:
+                self._put(key, due_ms)
+            elif not due or due[-1] != (due_ms, key):
+                due.append((due_ms, key))
+                size += len(self._table.get(key) or b"")
+        for one in due:
+            heappush(self._due, one)
+        if len(due) > 1 and (len(due) > TICK_ENTITIES_MAX or size > TICK_BYTES_MAX):
+            return Until(*sorted(due)[-2])
         return Until(now_ms) if due else None
+
+    def _open(self, now_ms: int) -> None:
+        """Sort the keys of spans that are due."""
+        while self._spans and self._spans[0] * _SPAN_MS <= now_ms:
+            span = heappop(self._spans)
+            self._opened = max(self._opened, span)
+            for key in self._keys.pop(span):
+                self._left_out.discard(key)
+                self._put(key, self._due_of(key))
+
+    def _pop(self) -> tuple[int, bytes]:
+        """Take out the first key, with the due time in its state now."""
+        _, key = heappop(self._due)
+        self._left_out.discard(key)
+        return self._due_of(key), key
 
     def _due_of(self, key: bytes) -> int:
         raw = self._table.get(key)
@@ -145,6 +169,9 @@ class DueIndex:
         if not due_ms:
             return
         span = due_ms // _SPAN_MS
+        if span <= self._opened:
+            heappush(self._due, (due_ms, key))
+            return
         if span not in self._keys:
             heappush(self._spans, span)
         self._keys[span].append(key)
