@@ -57,7 +57,7 @@ def main(seconds: float, as_json: bool) -> int:
     with scratch_kafka() as (kafka, directory):
         settings = load_settings(kafka=kafka, topic_prefix="recovery")
         cold = _cold(settings, directory, orders, say)
-        failover = asyncio.run(fail_over(settings, directory, orders, say))
+        failover = asyncio.run(fail_over(settings, directory, cold["records"], say))
     result = _result(cold, failover)
     if as_json:
         print(json.dumps(result))
@@ -79,6 +79,7 @@ def _cold(settings: Settings, directory: Path, orders: int, say: Callable[[str],
         cold_s = time.monotonic() - started
         cpu = cpu_each("order", orders, before)
         full_mib = memory_mib(role.process.pid)
+        records = metric(role, "records_recovered_total")
         recovery_s, keys = metric(role, "recovery_seconds"), metric(role, 'table_keys{table="orders.state"}')
     finally:
         role.end()
@@ -87,10 +88,11 @@ def _cold(settings: Settings, directory: Path, orders: int, say: Callable[[str],
     say(f"ready after {cold_s:.1f} s, {recovery_s:.1f} s of them reading; {full_mib:,.0f} MiB")
     return {
         "orders": orders,
+        "records": round(records),
         "state_bytes": size,
         "cold_s": round(cold_s, 2),
         "read_s": round(recovery_s, 2),
-        "records_per_s": round(orders / recovery_s),
+        "records_per_s": round(records / recovery_s),
         "memory_mib": {"without_orders": round(empty_mib), "with_orders": round(full_mib)},
         "cpu": cpu,
         "memory_bytes_per_order": round((full_mib - empty_mib) * 1_048_576 / orders),

@@ -100,8 +100,8 @@ class Failover:
         }
 
 
-async def fail_over(settings: Settings, directory: Path, orders: int, say: Callable[[str], None]) -> Failover:
-    """`orders`: how many are in the state; each worker keeps the other's current before one is killed."""
+async def fail_over(settings: Settings, directory: Path, records: int, say: Callable[[str], None]) -> Failover:
+    """`records`: how many the state's topics have; each worker has read the other's before one is killed."""
     seen = Failover(Tuning().session_timeout_s, partitions=settings.partitions)
     standby = {"SLUICE_STANDBY_BYTES_MAX": str(STANDBY_BYTES_MAX)}
     workers = [start_role("orders", settings, directory, str(number), standby) for number in range(2)]
@@ -113,7 +113,7 @@ async def fail_over(settings: Settings, directory: Path, orders: int, say: Calla
         for worker in workers:
             await asyncio.to_thread(worker.wait_ready)
         say("both workers are ready; each reads the other's orders")
-        await asyncio.to_thread(_wait_for_standbys, workers, orders)
+        await asyncio.to_thread(_wait_for_standbys, workers, records)
         replies = places(settings, "replies")
         reader.assign(replies)
         await reader.seek_to_beginning(*replies)
@@ -146,11 +146,11 @@ async def fail_over(settings: Settings, directory: Path, orders: int, say: Calla
     return seen
 
 
-def _wait_for_standbys(workers: Sequence[Started], orders: int) -> None:
+def _wait_for_standbys(workers: Sequence[Started], records: int) -> None:
     deadline = time.monotonic() + STANDBY_READY_S
-    while (read := sum(metric(worker, "standby_records_total") for worker in workers)) < orders:
+    while (read := sum(metric(worker, "standby_records_total") for worker in workers)) < records:
         if time.monotonic() > deadline:
-            raise VoidRunError(f"void: the standbys have read {read:,.0f} of {orders:,} orders")
+            raise VoidRunError(f"void: the standbys have read {read:,.0f} of {records:,} records")
         time.sleep(_POLL_S)
 
 

@@ -11,7 +11,6 @@ from streams.order.machine.watchdog import STEPS
 from streams.order.model.effects import Effect, PublishFact
 from streams.order.model.entities import Order, StateError
 from streams.order.storage.changes import read
-from streams.order.storage.glance import is_stuck
 from streams.runtime.role import Record
 
 STUCK = Gauge(
@@ -35,10 +34,9 @@ class StuckGauge:
             STUCK.labels(str(partition), step).set(0)
 
     def add_recovered(self, partition: int, raw: bytes) -> None:
-        """Count the alarms of an entity that was in the state when the partition was assigned."""
-        if is_stuck(raw):  # few entities are, so few are decoded
-            for step in _stuck(raw):
-                STUCK.labels(str(partition), step.partition(" ")[0]).inc()
+        """Count the alarms of an entity that was in the state, and stuck, when the partition was assigned."""
+        for step in _stuck(raw):
+            STUCK.labels(str(partition), step.partition(" ")[0]).inc()
 
     def count(self, record: Record, effects: Iterable[Effect]) -> None:
         for effect in effects:

@@ -245,8 +245,7 @@ class OrdersRole(Role):
         self._refused.on_assigned(partition, tables[REFUSED])
         due = self.ticker.on_assigned(partition, tables[STATE])
         self._stuck.on_assigned(partition)
-        for key, raw in tables[STATE].items():  # one walk: there may be a million, and nothing else runs meanwhile
-            due.add(key, raw)
+        for raw in due.add_all():
             self._stuck.add_recovered(partition, raw)
 
     def on_revoked(self, partition: int) -> None:

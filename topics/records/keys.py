@@ -66,6 +66,11 @@ def change_key(key: bytes, level: int) -> bytes:
     return b"%b%b%d" % (key, _CHANGE, level)
 
 
+def is_change_key(key: bytes) -> bool:
+    """Whether a key may be one that `change_key` made: one look, for the many that are none."""
+    return _CHANGE in key
+
+
 def level_of(key: bytes) -> tuple[bytes, int]:
     """The key of the entity that a record is about, and the level of its change; 0: the record is no change."""
     at = key.rfind(_CHANGE)

@@ -39,7 +39,8 @@ class Entity(Struct, kw_only=True, array_like=True, dict=True):
     due_ms: int = field(default_factory=int, name="due")
     """When a tick must look at it next; 0: never. First in the encoded form, see `due_of`."""
     stuck: dict[str, int] = field(default_factory=dict)
-    """The waits that were reported as too long, of an order. Second in the encoded form, see `is_stuck`."""
+    """The waits that were reported as too long, of an order. Second in the encoded form: see
+    streams/order/storage/glance.py."""
     channel: str
     code: str
     state: str

@@ -20,7 +20,7 @@ from uuid import uuid4
 import orjson
 
 from streams.order.model.limits import TICK_BYTES_MAX, TICK_ENTITIES_MAX
-from streams.order.storage.glance import AT_ONCE, due_of
+from streams.order.storage.glance import AT_ONCE, due_of, look
 from streams.runtime.role import Committer, Effect, PartitionLost, Poison, Record, Table
 from topics.records.envelope import NO_CHANNEL, ORDERS_SOURCE, TICK, Envelope
 from topics.records.keys import TICK_KEY
@@ -58,7 +58,7 @@ class DueIndex:
     __slots__ = ("_due", "_keys", "_left_out", "_opened", "_spans", "_table", "asked")
 
     def __init__(self, table: Table) -> None:
-        """Empty: `add` what the table has, or `rebuild`."""
+        """Empty: `add_all` lists what the table has."""
         self._table = table
         self._keys: defaultdict[int, list[bytes]] = defaultdict(list)
         self._spans: list[int] = []
@@ -80,12 +80,23 @@ class DueIndex:
         self._due.clear()
         self._opened = -1
         self._left_out.clear()
-        for key, raw in self._table.items():
-            self.add(key, raw)
+        self.add_all()
 
-    def add(self, key: bytes, raw: bytes) -> None:
+    def add_all(self) -> list[bytes]:
+        """List all entities of the table. Returns the states of those that are stuck.
+
+        One walk and one look at each: there may be a million, and nothing else runs meanwhile.
+        """
+        stuck = []
+        for key, raw in self._table.items():
+            due_ms, is_stuck = look(raw)
+            self._add(key, due_ms)
+            if is_stuck:
+                stuck.append(raw)
+        return stuck
+
+    def _add(self, key: bytes, due_ms: int) -> None:
         """List an entity that is not listed yet. A key that no entity has is left out: no tick could name it."""
-        due_ms = due_of(raw)
         if due_ms == AT_ONCE and not _is_text(key):
             UNREADABLE.note("orders.state", key, "its key is not UTF-8")
         elif due_ms:

@@ -5,6 +5,7 @@ The newest part of a state says when the entity is due and whether it is stuck, 
 
 from __future__ import annotations
 
+from struct import Struct
 from struct import error as StructError  # noqa: N812 - it is an exception
 
 from streams.runtime.tables.value_parts import newest_part
@@ -20,21 +21,31 @@ _FORMER_HEAD = 64
 _SHORT_ARRAY, _ARRAY_16 = 0x90, 0xDC
 _INTEGERS = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
 """The first byte of a whole number in msgpack, and the bytes behind it; below 0x80 it is the number."""
+_INTEGER_64 = 0xCF
+_USUAL = Struct(">B9xB4xBQB")
+"""The beginning of a state that is one base, whose entity has more than 15 members and a due time in milliseconds: the
+levels, the array's first byte, the first byte of the due time, the due time, the first byte of `stuck`."""
 _SMALL_INTEGERS = 0x80
 _TAG_BYTES = 2
 _NO_ENTRIES = 0x80
 """An empty map in msgpack."""
 
 
+def look(value: bytes) -> tuple[int, bool]:
+    """`due_of` a state, and whether it is of an order with waits that were reported as too long."""
+    try:
+        levels, first, kind, due_ms, stuck = _USUAL.unpack_from(value)
+    except StructError:
+        return _look(value)
+    if not levels and first == _ARRAY_16 and kind == _INTEGER_64:
+        return due_ms, stuck != _NO_ENTRIES
+    return _look(value)
+
+
 def due_of(value: bytes) -> int:
     """`due_ms` of a state. A state without one is to be looked at once: the tick that looks finds out whether it can be
     read."""
-    return _look(value)[0]
-
-
-def is_stuck(value: bytes) -> bool:
-    """Whether a state is of an order with waits that were reported as too long."""
-    return _look(value)[1]
+    return look(value)[0]
 
 
 def _look(value: bytes) -> tuple[int, bool]:

@@ -35,14 +35,15 @@ class Rebuild:
     def apply(self, records: Sequence[Any]) -> None:
         """Applies a chunk of changelog records, in the log's order."""
         newest, overwritten, put = self.epoch, self.table.overwritten, self.table.set
-        learn = self.table.learn
+        learn = None if type(self.table).learn is PartitionTable.learn else self.table.learn
         made_by: object = None
         for record in records:
             key = record.key
             if record.headers != made_by:  # a batch of stock makes many records with the same headers
                 made_by = record.headers
                 epoch, offset = _made_by(record.headers)
-                learn(offset, record)
+                if learn is not None:
+                    learn(offset, record)
             if epoch < newest:
                 if epoch:
                     self._late += 1

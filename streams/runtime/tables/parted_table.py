@@ -17,13 +17,14 @@ from collections.abc import Iterator
 from streams.runtime.tables.partition_table import NO_OFFSET, Changelog, PartitionState, PartitionTable
 from streams.runtime.tables.value_parts import (
     MISSING,
+    base,
     newest_part,
     split,
     used_of,
     with_part,
     without_part,
 )
-from topics.records.keys import LEVELS_MAX, change_key, level_of
+from topics.records.keys import LEVELS_MAX, change_key, is_change_key, level_of
 from topics.records.reading import OWNER_KEY
 
 
@@ -111,6 +112,15 @@ class PartedTable(PartitionTable):
         self.overlay.clear()
 
     def set(self, key: bytes, value: bytes | None, origin: int) -> None:
+        if value is not None and not (self._left or self.deleted or key in self.values or is_change_key(key)):
+            # A new base, and nothing else to look at: most records of a recovery. It takes a third of the time.
+            self.values[key] = new = base(value, origin)
+            self.bytes += len(new)
+            self._newest = max(self._newest, origin)
+            return
+        self._set_part(key, value, origin)
+
+    def _set_part(self, key: bytes, value: bytes | None, origin: int) -> None:
         name, level = level_of(key)
         self._newest = max(self._newest, origin)
         old = self.values.get(name)

@@ -67,12 +67,17 @@ def join(parts: Parts) -> bytes:
     return _HEADS[levels].pack(levels, parts.used, *parts.origins, *lengths) + b"".join(parts.contents)
 
 
+def base(content: bytes, origin: int) -> bytes:
+    """The value after the record of a base, where no part is known yet."""
+    return _PLAIN.pack(0, 0, origin) + content
+
+
 def with_part(value: bytes | None, level: int, content: bytes, origin: int) -> bytes:
     """The value after a record of one part. A part is outdated by one that was made later on a level before it. It
     does not matter in which order the records come: one that was written again comes after changes of it."""
     if value is None:
         if not level:
-            return _PLAIN.pack(0, 0, origin) + content
+            return base(content, origin)
         missing = [b""] * level
         return join(Parts(level, (*(MISSING,) * level, origin), [*missing, content]))
     used, origins, contents = split(value)
