@@ -23,6 +23,8 @@ from topics.records.verdicts import Verdict
 SELLER = BY_NAME["seller-cancellation"]
 CUSTOMER = BY_NAME["customer-cancellation"]
 PACK = BY_NAME["pack-order"]
+_NOTED_CHARS = 255
+"""Characters that the order's own list keeps of the lines of a cancellation."""
 
 
 def seller_cancel(decision: Decision[Order]) -> Ruling:
@@ -49,7 +51,7 @@ def seller_cancel(decision: Decision[Order]) -> Ruling:
             changes.append((line, customer, total - customer))
     if not changes:
         return DUPLICATE
-    _cancel(order, changes)
+    order.cancel_units(changes)
     decision.deliver(SELLER, with_location(order, body))
     decision.fact("seller-cancelled", *_about(order, changes))
     settle_order(decision)
@@ -94,7 +96,7 @@ def customer_cancel_taken(decision: Decision[Order]) -> Ruling:
         customer = min(quantity, room)
         # A seller's total that came meanwhile may have counted the same units: no unit is cancelled twice.
         changes.append((line, customer, min(line.seller, room - customer)))
-    _cancel(order, changes)
+    order.cancel_units(changes)
     decision.pass_on(relay)
     if crossed:
         # Increff counts units as cancelled that are packed here, or out in a Pack.
@@ -134,6 +136,8 @@ class Contended:
         ]
 
     def units(self, line: Line) -> int:
+        if not self._asked:
+            return 0
         wanted = max((asked.get(line.code, 0) for asked in self._asked), default=0)
         return max(0, wanted - line.customer)
 
@@ -143,11 +147,13 @@ def _unknown_item(order: Order, body: dict[str, Any]) -> Ruling | None:
     unknown = learn_items(order, body["orderItems"]) if order.open_ended else None
     if unknown is not None:
         return unknown
+    by_code, lines = order.line_index.by_code, order.lines
     for item in body["orderItems"]:
         code, sku = item["orderItemCode"], item["channelSkuCode"]
-        line = order.line(code)
-        if line is None:
+        position = by_code.get(code)
+        if position is None:
             return refused(f"order {order.code} has no orderItemCode {code}")
+        line = lines[position]
         if line.sku != sku:
             return refused(f"orderItemCode {code} of order {order.code} has channelSkuCode {line.sku}, not {sku}")
     return None
@@ -161,12 +167,6 @@ def _learn_totals(order: Order, body: dict[str, Any]) -> None:
 def _line(order: Order, item: dict[str, Any]) -> Line:
     """The line of an item that the order is known to have."""
     return order.lines[order.line_index.by_code[item["orderItemCode"]]]
-
-
-def _cancel(order: Order, changes: list[tuple[Line, int, int]]) -> None:
-    """Note cancelled units: the customer's and the seller's of each line."""
-    for line, customer, seller in changes:
-        order.change_line(line, customer=customer - line.customer, seller=seller - line.seller)
 
 
 def _customers(item: dict[str, Any]) -> int | None:
@@ -247,4 +247,5 @@ def _units(lines: list[tuple[Line, int]]) -> list[dict[str, Any]]:
 def _about(order: Order, changes: list[tuple[Line, int, int]]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The members of a cancellation's fact, and the part of them that the order's own list keeps."""
     data = {**order_context(order), "cancelled": cancelled_units(changes)}
-    return data, {"items": ", ".join(f"{line.code}: {customer + seller}" for line, customer, seller in changes)[:255]}
+    items = ", ".join(f"{line.code}: {customer + seller}" for line, customer, seller in changes[:_NOTED_CHARS])
+    return data, {"items": items[:_NOTED_CHARS]}

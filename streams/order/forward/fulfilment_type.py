@@ -73,8 +73,7 @@ def close_rest(decision: Decision[Order]) -> None:
     rest = [(line, units) for line, units in rest if units > 0]
     if not rest or not order.has_room():
         return
-    for line, units in rest:
-        order.change_line(line, seller=units)
+    order.cancel_units([(line, line.customer, line.seller + units) for line, units in rest])
     items = [
         {
             "channelSkuCode": line.sku,

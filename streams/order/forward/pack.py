@@ -151,7 +151,7 @@ def _allot(decision: Decision[Order]) -> list[tuple[int, int]] | Ruling:
             open_units, is_enough = allotment.open_units, allotment.take(wanted)
         else:
             line, taken = lines[position], allotted.get(position, 0)
-            open_units = line.free - taken
+            open_units = line.ordered - line.packed - line.packing - line.customer - line.seller - taken
             is_enough = wanted <= open_units - contended.units(line)
             allotted[position] = taken + wanted
         if wanted > open_units:

@@ -6,7 +6,7 @@ from typing import Any
 
 from streams.order.model import limits
 from streams.order.model.decision import Decision
-from streams.order.model.entities import Order
+from streams.order.model.entities import FACT_LINES, Order
 from streams.order.model.parts import Shipment
 from streams.order.model.states import OrderState, ShipmentState
 
@@ -64,7 +64,17 @@ def order_context(order: Order) -> dict[str, Any]:
         "orderCode": order.code,
         "state": order.state,
         "locationCode": order.location,
-        "lines": [
+        "lines": _lines(order),
+        "lineCount": len(order.lines),
+        "milestones": {f"{name}Ms": at_ms - order.created_ms for name, at_ms in order.milestones.items()},
+    }
+
+
+def _lines(order: Order) -> list[dict[str, Any]]:
+    """The lines as facts have them. Facts share them as long as no line changes."""
+    found: list[dict[str, Any]] | None = order.__dict__.get(FACT_LINES)
+    if found is None:
+        found = order.__dict__[FACT_LINES] = [
             {
                 "orderItemCode": line.code,
                 "channelSkuCode": line.sku,
@@ -75,10 +85,8 @@ def order_context(order: Order) -> dict[str, Any]:
                 "cancelled": line.customer + line.seller,
             }
             for line in order.lines[: limits.FACT_LINES_MAX]
-        ],
-        "lineCount": len(order.lines),
-        "milestones": {f"{name}Ms": at_ms - order.created_ms for name, at_ms in order.milestones.items()},
-    }
+        ]
+    return found
 
 
 def shipment_context(shipment: Shipment) -> dict[str, Any]:

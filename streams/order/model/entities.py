@@ -27,6 +27,10 @@ class StateError(ValueError):
     """A value on orders.state is not an entity's state."""
 
 
+FACT_LINES = "fact_lines"
+"""Under this name an order that stays decoded keeps what its facts say of its lines, until a line changes."""
+
+
 class Order(Entity, kw_only=True, array_like=True, dict=True, tag="o"):
     """Its methods change lines and shipments, nothing else does: indexes (`line_index`) and marks (`touched`) follow.
 
@@ -122,18 +126,21 @@ class Order(Entity, kw_only=True, array_like=True, dict=True, tag="o"):
     def set_lines(self, lines: list[Line]) -> None:
         self.lines = lines
         self.touched.lines_anew = True
+        self._lines_changed()
         self.__dict__.pop("line_index", None)
 
     def add_line(self, line: Line) -> None:
         index = self.line_index
         self.lines.append(line)
         index.add(line)
+        self._lines_changed()
 
     def rename_line(self, line: Line, code: str) -> None:
         """Give a line another code, in its shipments too."""
         old = line.code
         self.touched.lines.add(self.line_index.rename(line, code))
         line.code = code
+        self._lines_changed()
         for shipment in self.shipment_index.holding(old):
             items = [(code if item == old else item, sku, units) for item, sku, units in shipment.items]
             self.change_shipment(shipment, items=items)
@@ -144,6 +151,21 @@ class Order(Entity, kw_only=True, array_like=True, dict=True, tag="o"):
         """Add units to those of a line; negative ones are taken away."""
         position = self.line_index.change(line, ordered, packed, packing, customer, seller)
         self.touched.lines.add(position)
+        self._lines_changed()
+
+    def cancel_units(self, changes: Iterable[tuple[Line, int, int]]) -> None:
+        """Note the units of lines that each side has cancelled: the customer's, the seller's."""
+        index, touched = self.line_index, self.touched.lines
+        by_code = index.by_code
+        for line, customer, seller in changes:
+            position = by_code[line.code]
+            index.cancel(position, customer, seller)
+            touched.add(position)
+        self._lines_changed()
+
+    def _lines_changed(self) -> None:
+        """Drop what facts say of the lines."""
+        self.__dict__.pop(FACT_LINES, None)
 
     def ask_units(self, units: Iterable[tuple[int, int]]) -> None:
         """Note units, by the place of their line, that a Pack asks for."""
@@ -160,6 +182,7 @@ class Order(Entity, kw_only=True, array_like=True, dict=True, tag="o"):
             if position is not None:
                 index.pack(position, count)
                 touched.add(position)
+        self._lines_changed()
 
     def release_units(self, shipment: Shipment) -> None:
         """Note that the units of a shipment are not asked for any more."""

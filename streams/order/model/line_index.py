@@ -141,6 +141,19 @@ class LineIndex:
         if bool(before) != (before != units):
             self.open += 1 if before != units else -1
 
+    def cancel(self, position: int, customer: int, seller: int) -> None:
+        """So many units of a line are cancelled by each side."""
+        line = self.lines[position]
+        before, after = line.customer + line.seller, customer + seller
+        line.customer, line.seller = customer, seller
+        if before == after:
+            return
+        left = line.ordered - line.packed
+        self.cancelled += bool(after) - bool(before)
+        self.kept += (after != line.ordered) - (before != line.ordered)
+        self.open += (after != left) - (before != left)
+        self._note_free(line, position, before - after)
+
     def _note_free(self, line: Line, position: int, more: int) -> None:
         if self._free is None and not self._several:
             return

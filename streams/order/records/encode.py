@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
+
+import orjson
 
 from streams.order.model import effects
 from streams.order.model.effects import NoteRefusal, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
@@ -19,13 +22,15 @@ from topics.subscriptions.index import SubscriptionIndex
 from topics.subscriptions.model import FACT as FACT_KIND
 from topics.subscriptions.model import Subscription, delivered_body, delivery_id
 
+SHARED_LINES_MIN = 20
+"""Lines that are written once for all facts that share them: of fewer, writing costs less than keeping the text."""
 _FOR_TABLES = (RecordAnswer, NoteRefusal)
 
 
 class EffectEncoder:
     """Finds the lane and partition of each request, and the subscribers of each fact."""
 
-    __slots__ = ("_channels", "_homes", "_partitions", "_subscriptions")
+    __slots__ = ("_channels", "_homes", "_lines", "_partitions", "_subscriptions")
 
     def __init__(self, settings: Settings, channels: Channels, subscriptions: SubscriptionIndex) -> None:
         self._partitions = settings.partitions
@@ -33,6 +38,8 @@ class EffectEncoder:
         self._subscriptions = subscriptions
         self._homes: dict[tuple[str, int], int] = {}
         """Partition of each destination's shard: as many as are configured."""
+        self._lines: tuple[list[Any], orjson.Fragment] = ([], orjson.Fragment(b"[]"))
+        """The lines of the last fact that had many, and their text."""
 
     def encode_effects(
         self, wanted: Iterable[effects.Effect], entity: Entity | None, channel: str, now: int
@@ -63,8 +70,20 @@ class EffectEncoder:
             raise ValueError(f"{type(effect).__name__} without an entity")
         if isinstance(effect, PublishFact):
             headers = _headers(effect.id, FACT + effect.name, channel, entity.code, now)
-            return Effect("orders.events", entity.key, write(effect.data), headers)
+            return Effect("orders.events", entity.key, self._fact(effect.data), headers)
         return self._request(effect, entity, now)
+
+    def _fact(self, data: dict[str, Any]) -> bytes:
+        """The text of a fact. Facts of an order share its lines; long ones are written once for all of them."""
+        lines = data.get("lines")
+        if type(lines) is not list or len(lines) < SHARED_LINES_MIN:
+            return write(data)
+        if lines is not self._lines[0]:
+            self._lines = (lines, orjson.Fragment(write(lines)))
+        try:
+            return write({**data, "lines": self._lines[1]})
+        except TypeError:  # a whole number of more than 64 bits, beside which no part is taken as it is
+            return write(data)
 
     def _fan_out(self, fact: PublishFact, entity: Entity, now: int) -> list[Effect]:
         """A request for each subscriber that wants the fact, in lanes of their own, by its sequence.
