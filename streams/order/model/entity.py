@@ -153,9 +153,11 @@ class Entity(Struct, kw_only=True, array_like=True, dict=True):
         self.touched.deliveries.add(delivery.id)
 
     def _expendable(self) -> int | None:
-        known = [(n, one) for n, one in enumerate(self.deliveries) if not self.is_awaited(one.id)]
-        settled = next((n for n, one in known if one.settled), None)
-        if settled is not None:
-            return settled
+        for n, one in enumerate(self.deliveries):
+            if one.settled and not self.is_awaited(one.id):
+                return n
         # A dead delivery that holds its lane must stay: an operator finds it here.
-        return next((n for n, one in known if one.given_up), None)
+        for n, one in enumerate(self.deliveries):
+            if one.given_up and not self.is_awaited(one.id):
+                return n
+        return None
