@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from gateway.http.call import Call, new_event_id
 from gateway.ports import Clock, Outgoing, Producer, Replies, Unavailable
-from topics.records.envelope import GATEWAY_SOURCE, Headers, event_headers
+from topics.records.envelope import GATEWAY_SOURCE, Headers, role_headers
 from topics.records.signing import SIGNATURE, Signer
 from topics.records.verdicts import Reply
 
@@ -65,7 +65,7 @@ class Commands:
         deadline_ms = now_ms + int(wait_s * 1_000)
         self.check(call)
         headers = (
-            *event_headers(event, kind, GATEWAY_SOURCE, channel, call.subject, now_ms),
+            *role_headers(event, kind, GATEWAY_SOURCE, channel, call.subject, now_ms),
             ("sluice-reply-partition", b"%d" % self._replies.partition),
             ("sluice-deadline-ms", b"%d" % deadline_ms),
             *self._signature(kind, command),
@@ -101,7 +101,7 @@ class Commands:
         records = []
         for id_, part in zip(ids, parts, strict=True):
             headers = (
-                *event_headers(id_, kind, GATEWAY_SOURCE, channel, part.subject, now_ms),
+                *role_headers(id_, kind, GATEWAY_SOURCE, channel, part.subject, now_ms),
                 *shared,
                 *self._signature(kind, part),
             )
@@ -127,7 +127,7 @@ class Commands:
         started = time.perf_counter()
         call.event = event = new_event_id()
         channel = call.channel.name if call.channel else ""
-        headers = event_headers(event, kind, GATEWAY_SOURCE, channel, call.subject, self._now_ms())
+        headers = role_headers(event, kind, GATEWAY_SOURCE, channel, call.subject, self._now_ms())
         self.check(call)
         call.positions.append(await self._producer.produce(Outgoing(topic, key, value, headers, partition)))
         if call.place is not None:

@@ -28,8 +28,8 @@ from gateway.kafka.deadlines import Deadlines
 from gateway.ports import Lateness, Outgoing, Overloaded, Position, RecordTooLarge, Unavailable
 from topics.configuration.settings import Settings
 from topics.kafka import clients
+from topics.kafka.batches.open_batches import OpenBatches, RecordPlace
 from topics.kafka.catalogue import BY_NAME
-from topics.kafka.open_batches import OpenBatches, RecordPlace
 from topics.records.keys import partition_of
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ import orjson
 
 from gateway.http.metrics import Metrics
 from gateway.ports import Clock, Outgoing, Overloaded, Producer, RecordTooLarge, Unavailable
-from topics.records.envelope import CALL_REFUSED, GATEWAY_SOURCE, event_headers
+from topics.records.envelope import CALL_REFUSED, GATEWAY_SOURCE, role_headers
 
 log = logging.getLogger(__name__)
 
@@ -187,5 +187,5 @@ def _record(channel: str, refusal: EntityRefusal, calls: _Calls) -> Outgoing:
         "source": GATEWAY_SOURCE,
         "address": calls.address,
     }
-    headers = event_headers(calls.event, CALL_REFUSED, GATEWAY_SOURCE, channel, refusal.code, calls.last_ms)
+    headers = role_headers(calls.event, CALL_REFUSED, GATEWAY_SOURCE, channel, refusal.code, calls.last_ms)
     return Outgoing("orders.commands", refusal.key, orjson.dumps(told), headers)

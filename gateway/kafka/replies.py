@@ -21,9 +21,9 @@ from gateway.kafka.deadlines import Deadlines
 from gateway.ports import Overloaded
 from topics.configuration.settings import Settings
 from topics.kafka import clients
+from topics.kafka.batches.tail import Tail
 from topics.kafka.catalogue import BY_NAME
 from topics.kafka.fetched_records import ends_beside_transactions
-from topics.kafka.tail import Tail
 from topics.records.unreadable import UNREADABLE
 from topics.records.verdicts import Reply, decode_reply
 

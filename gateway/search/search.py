@@ -18,7 +18,7 @@ from topics.configuration.channels import Channel, Channels
 from topics.configuration.settings import Settings
 from topics.contract.definition import Touchpoint
 from topics.records.deliveries import DeliveryRequest, body_of
-from topics.records.envelope import DELIVERY_REQUEST, GATEWAY_SOURCE, event_headers
+from topics.records.envelope import DELIVERY_REQUEST, GATEWAY_SOURCE, role_headers
 from topics.records.keys import INCREFF, destination_partition, join, shard_of
 from topics.records.verdicts import Verdict
 
@@ -137,7 +137,7 @@ class Search:
             created_ms=now_ms,
             reply=self._replies.partition,
         )
-        headers = event_headers(event, DELIVERY_REQUEST, GATEWAY_SOURCE, channel.name, "", now_ms)
+        headers = role_headers(event, DELIVERY_REQUEST, GATEWAY_SOURCE, channel.name, "", now_ms)
         home = destination_partition(INCREFF, shard, self._settings.partitions)
         return Outgoing("deliveries.requests", lane, request.encode(), headers, home)
 

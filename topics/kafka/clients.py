@@ -13,7 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from topics.configuration.settings import Settings
-from topics.kafka import compression, fetched_records, wire
+from topics.kafka import fetched_records
+from topics.kafka.batches import compression, wire
 from topics.kafka.catalogue import RECORD_BYTES_MAX
 from topics.kafka.prompt_fetches import fetch_from_idle_nodes
 from topics.kafka.time_outs import REPLICATED_S, bound_requests
@@ -44,7 +45,7 @@ class PromptConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is unt
 
 
 class BatchProducer(AIOKafkaProducer):  # type: ignore[misc]  # as above
-    """A producer that compresses large batches (topics/kafka/compression.py)."""
+    """A producer that compresses large batches (topics/kafka/batches/compression.py)."""
 
     def __init__(self, *, max_batch_size: int, may_compress: bool, **options: Any) -> None:
         super().__init__(max_batch_size=max_batch_size, **options)

@@ -138,6 +138,18 @@ def event_headers(id_: str, type_: str, source: str, channel: str, subject: str 
     return tuple(headers)
 
 
+def role_headers(id_: str, type_: str, source: str, channel: str, subject: str = "", time_ms: int = 0) -> Headers:
+    """As `event_headers`, for a record that only Sluice's own roles read: without `ce_specversion` and `content-type`,
+    which say the same of every record."""
+    _version, kind, origin, _content, owner = _fixed(type_, source, channel)
+    headers = [("ce_id", id_.encode()), kind, origin, owner]
+    if subject:
+        headers.append(("ce_subject", subject.encode()))
+    if time_ms:
+        headers.append(("ce_time", _iso_bytes(time_ms)))
+    return tuple(headers)
+
+
 @lru_cache(maxsize=4_096)
 def _fixed(type_: str, source: str, channel: str) -> Headers:
     """The headers that all records of one type and channel have in common. There are some fifty types per channel."""

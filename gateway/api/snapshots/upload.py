@@ -21,7 +21,7 @@ from gateway.api.snapshots.formats import Entry, Format, Lines, Parsed
 from gateway.http.answers import STOOD_STILL_RETRY_AFTER_S, Refused, bad_data
 from gateway.ports import Clock, Outgoing, Overloaded, Position, Producer, RecordTooLarge, StoodStill, Unavailable
 from topics.api.snapshots import RefusedLine
-from topics.records.envelope import GATEWAY_SOURCE, event_headers
+from topics.records.envelope import GATEWAY_SOURCE, role_headers
 from topics.schema_base import SKUS_MAX
 from topics.stock.snapshots import (
     SNAPSHOT_ABORT,
@@ -250,7 +250,7 @@ class Upload:
     def _record(self, kind: str, value: bytes, name: str) -> Outgoing:
         target = self.target
         id_ = f"{target.snapshot}.{name}"
-        headers = event_headers(id_, kind, GATEWAY_SOURCE, target.channel, target.location, self._now_ms())
+        headers = role_headers(id_, kind, GATEWAY_SOURCE, target.channel, target.location, self._now_ms())
         marked = (*headers, (SNAPSHOT_HEADER, target.snapshot.encode()))
         return Outgoing("inventory.updates", target.key, value, marked, target.partition)
 

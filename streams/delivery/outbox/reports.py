@@ -12,7 +12,7 @@ from streams.runtime.role import Effect, Record
 from topics.kafka.catalogue import BY_NAME
 from topics.records import envelope
 from topics.records.deliveries import Attempt, Concluded, Conclusion, DeliveryRequest, Outcome, OutcomeKind
-from topics.records.envelope import DELIVERY_SOURCE, Envelope
+from topics.records.envelope import DELIVERY_SOURCE
 from topics.records.json_record import encode_record
 from topics.records.verdicts import Reply, Verdict
 from topics.subscriptions.model import FACT
@@ -84,7 +84,7 @@ def outcome(
         next_at_ms=next_ms,
     )
     suffix = f":{entry.attempts}" if kind is OutcomeKind.RETRYING else ""
-    headers = _headers(request, f"{request.id}:{kind}{suffix}", envelope.DELIVERY_OUTCOME, now_ms)
+    headers = _told_headers(request, f"{request.id}:{kind}{suffix}", envelope.DELIVERY_OUTCOME, now_ms)
     return [Effect("orders.commands", request.entity.encode(), report.encode(), headers)]
 
 
@@ -98,7 +98,8 @@ def overtaken(notice: OutboxEntry, relay: OutboxEntry, now_ms: int) -> Effect:
         by=by.id,
         by_touchpoint=by.touchpoint,
     )
-    headers = _headers(request, f"{request.id}:{OutcomeKind.OVERTAKEN}:{by.id}", envelope.DELIVERY_OUTCOME, now_ms)
+    event_id = f"{request.id}:{OutcomeKind.OVERTAKEN}:{by.id}"
+    headers = _told_headers(request, event_id, envelope.DELIVERY_OUTCOME, now_ms)
     return Effect("orders.commands", request.entity.encode(), report.encode(), headers)
 
 
@@ -118,7 +119,7 @@ def _reply(
     verdict = _VERDICTS.get(kind, Verdict.FAILED)
     status = last.status if last else None
     reply = Reply(event=request.id, verdict=verdict, message=message, status=status, body=body)
-    headers = _headers(request, f"{request.id}:{kind}", envelope.REPLY, now_ms)
+    headers = _told_headers(request, f"{request.id}:{kind}", envelope.REPLY, now_ms)
     return [Effect("replies", request.id.encode(), reply.encode(), headers, partition)]
 
 
@@ -171,16 +172,16 @@ def decided(record: Record, verdict: Verdict, message: str) -> list[Effect]:
     if address is None or not 0 <= address < REPLY_PARTITIONS:
         return []
     reply = Reply(event=asked.id, verdict=verdict, message=message)
-    headers = Envelope(
-        id=f"{asked.id}:decided",
-        type=envelope.REPLY,
-        source=DELIVERY_SOURCE,
-        channel=asked.channel,
-        subject=asked.subject,
-        time_ms=record.timestamp_ms,
-    ).headers()
+    headers = envelope.role_headers(
+        f"{asked.id}:decided", envelope.REPLY, DELIVERY_SOURCE, asked.channel, asked.subject, record.timestamp_ms
+    )
     return [Effect("replies", asked.id.encode(), reply.encode(), headers, address)]
 
 
 def _headers(request: DeliveryRequest, event_id: str, event_type: str, time_ms: int) -> envelope.Headers:
     return envelope.event_headers(event_id, event_type, DELIVERY_SOURCE, request.channel, request.subject, time_ms)
+
+
+def _told_headers(request: DeliveryRequest, event_id: str, event_type: str, time_ms: int) -> envelope.Headers:
+    """Headers of a report to the orders role or a gateway."""
+    return envelope.role_headers(event_id, event_type, DELIVERY_SOURCE, request.channel, request.subject, time_ms)

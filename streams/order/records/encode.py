@@ -14,7 +14,7 @@ from streams.runtime.role import Effect
 from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
 from topics.records.deliveries import TAKES_PLACE_OF, DeliveryRequest, body_of
-from topics.records.envelope import DELIVERY_REQUEST, FACT, ORDERS_SOURCE, REPLY, event_headers
+from topics.records.envelope import DELIVERY_REQUEST, FACT, ORDERS_SOURCE, REPLY, event_headers, role_headers
 from topics.records.json_text import write
 from topics.records.keys import INCREFF, destination_partition, join, lane_key, shard_of, subscription_destination
 from topics.records.verdicts import Address, Reply
@@ -69,7 +69,7 @@ class EffectEncoder:
         if entity is None:
             raise ValueError(f"{type(effect).__name__} without an entity")
         if isinstance(effect, PublishFact):
-            headers = _headers(effect.id, FACT + effect.name, channel, entity.code, now)
+            headers = event_headers(effect.id, FACT + effect.name, ORDERS_SOURCE, channel, entity.code, now)
             return Effect("orders.events", entity.key, self._fact(effect.data), headers)
         return self._request(effect, entity, now)
 
@@ -162,12 +162,11 @@ class EffectEncoder:
 
 def reply_record(reply: Reply, address: Address, channel: str, now: int) -> Effect:
     """The record of a reply, on the partition of a gateway or on the reply topic of a direct producer."""
-    headers = _headers(reply.event, REPLY, channel, "", now)
     key, value = reply.event.encode(), reply.encode()
     if isinstance(address, str):
-        return Effect(address, key, value, headers)
-    return Effect("replies", key, value, headers, address)
+        return Effect(address, key, value, event_headers(reply.event, REPLY, ORDERS_SOURCE, channel, "", now))
+    return Effect("replies", key, value, _headers(reply.event, REPLY, channel, "", now), address)
 
 
 def _headers(id_: str, type_: str, channel: str, subject: str, now: int) -> tuple[tuple[str, bytes], ...]:
-    return event_headers(id_, type_, ORDERS_SOURCE, channel, subject, now)
+    return role_headers(id_, type_, ORDERS_SOURCE, channel, subject, now)

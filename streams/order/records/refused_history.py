@@ -26,8 +26,8 @@ from topics.records.envelope import (
     GATEWAY_SOURCE,
     ORDERS_SOURCE,
     Envelope,
-    event_headers,
     parse,
+    role_headers,
 )
 from topics.records.json_text import JsonTextError, read, write
 from topics.records.keys import partition_of
@@ -103,7 +103,7 @@ class RefusedHistory:
                 self._note(record, key, call.copy())
             else:
                 id_ = f"{call.event}.r{number}"
-                headers = event_headers(id_, CALL_REFUSED, ORDERS_SOURCE, channel, code, record.timestamp_ms)
+                headers = role_headers(id_, CALL_REFUSED, ORDERS_SOURCE, channel, code, record.timestamp_ms)
                 told.append(Effect("orders.commands", key, write(told_of(call, code)), headers))
         return told
 

@@ -13,9 +13,9 @@ from aiokafka.producer.message_accumulator import MessageAccumulator
 from aiokafka.producer.transaction_manager import TransactionManager
 
 from tests.support.eventually import eventually
+from topics.kafka.batches.compression import SizedBatch, Sizes
+from topics.kafka.batches.open_batches import OpenBatches, RecordPlace
 from topics.kafka.catalogue import RECORD_BYTES_MAX
-from topics.kafka.compression import SizedBatch, Sizes
-from topics.kafka.open_batches import OpenBatches, RecordPlace
 
 BATCH_BYTES = 2_000
 TOPIC, PARTITION = "t", 3

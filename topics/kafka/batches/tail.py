@@ -50,7 +50,7 @@ class Tail:
         self._client.add_topic(place.topic)
         self._place = place
         self.offset = offset
-        """Of the next record."""
+        """The offset of the next record."""
 
     async def next(self) -> list[Any]:
         """The next records; none if there were none for a while. Raises KafkaError for what does not pass by itself:

@@ -11,7 +11,7 @@ from aiokafka.protocol.types import Array, Bytes, Int8, Int16, Int32, Int64, Sch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topics.kafka import wire
+from topics.kafka.batches import wire
 
 wire.install()
 BITS = {Int8: 7, Int16: 15, Int32: 31, Int64: 63}

@@ -11,7 +11,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from topics.configuration.settings import load_settings
 from topics.kafka import clients
-from topics.kafka.compression import COMPRESSED_FROM_BYTES, SizedBatch, Sizes
+from topics.kafka.batches.compression import COMPRESSED_FROM_BYTES, SizedBatch, Sizes
 from topics.kafka.decompression import zstd_content_bytes, zstd_decode
 
 ZSTD = 4

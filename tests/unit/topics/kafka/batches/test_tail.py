@@ -11,8 +11,8 @@ from aiokafka.errors import NodeNotReadyError, OffsetOutOfRangeError, TopicAutho
 from aiokafka.protocol.fetch import FetchRequest, FetchResponse_v11
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from topics.kafka import tail
-from topics.kafka.tail import Tail
+from topics.kafka.batches import tail
+from topics.kafka.batches.tail import Tail
 
 PLACE = TopicPartition("t", 3)
 
