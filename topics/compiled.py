@@ -30,6 +30,11 @@ SUFFIX: Final = str(sysconfig.get_config_var("EXT_SUFFIX"))
 """Names the Python that extension modules are made for, such as `.cpython-311-x86_64-linux-gnu.so`."""
 
 
+COMPILED: Final = "sluice_compiled"
+COMPILED_HELP: Final = "1 where the compiled form of modules runs (`make compiled`), 0 where all are interpreted"
+"""A metric of every role."""
+
+
 class CompiledError(ImportError):
     """The build of compiled modules cannot be used as it is; the message says what to do."""
 
@@ -39,6 +44,9 @@ class Form(NamedTuple):
 
     compiled: bool
     why: str
+
+    def __str__(self) -> str:
+        return f"{'compiled' if self.compiled else 'interpreted'}: {self.why}"
 
 
 class _Finder:

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from topics.compiled import COMPILED, COMPILED_HELP, FORM
 from topics.records.unreadable import UNREADABLE
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -91,6 +92,9 @@ class Metrics(Collector):
         for touchpoint, histogram in self._histograms.items():
             seconds.add_metric([touchpoint], histogram.buckets(), histogram.total)
         yield seconds
+        compiled = GaugeMetricFamily(COMPILED, COMPILED_HELP, labels=["role"])
+        compiled.add_metric(["gateway"], FORM.compiled)
+        yield compiled
         yield CounterMetricFamily(
             "sluice_gateway_records", "Records acknowledged by all in-sync replicas", value=self.records
         )

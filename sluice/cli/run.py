@@ -17,6 +17,7 @@ from sluice.cli.configuration import channels_file, load, unknown_variables
 from sluice.cli.errors import ReadableGroup
 from sluice.cli.options import PORT, admin_options, role_options
 from sluice.errors import StartError
+from topics.compiled import FORM
 
 if TYPE_CHECKING:
     from topics.configuration.channels import Channels
@@ -54,6 +55,7 @@ def _prepare(
         _warn()  # a misspelt variable may be the reason
         raise
     configure_logging(settings)
+    log.info("runs %s", FORM)
     used = variables_named(settings.channels_file) if settings.channels_file is not None else set()
     for text in unknown_variables(os.environ, used, every=True):
         log.warning("%s", text)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from topics.compiled import COMPILED, COMPILED_HELP, FORM
 from topics.records.unreadable import UNREADABLE
 
 PREFIX = "sluice_runtime_"
@@ -71,6 +72,8 @@ class Metrics:
         self.partitions = self._gauge("partitions", "Partitions of the source topic that this worker owns")
         self.rebalances = self._counter("rebalances_total", "Assignments of partitions this worker got")
         self._gauge("info", "The role of this worker", "role").labels(role).set(1)
+        compiled = Gauge(COMPILED, COMPILED_HELP, ["role"], registry=self.registry)
+        compiled.labels(role).set(FORM.compiled)
 
     def text(self) -> bytes:
         """The answer of /metrics, with the role's own metrics from prometheus_client's default registry."""

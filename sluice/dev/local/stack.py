@@ -22,6 +22,7 @@ from sluice.dev.local.role_environment import OPEN, has_token, role_environment
 from sluice.dev.local.supervisor import Probe, Stage, Unit
 from sluice.dev.local.terminal import TableRow, say
 from sluice.errors import StartError
+from topics.compiled import FORM
 from topics.configuration.channels_file import load_channels
 from topics.configuration.settings import load_settings
 
@@ -104,6 +105,7 @@ def make_units(options: UpOptions) -> tuple[list[Unit], list[TableRow]]:
     lines = [
         TableRow("gateway", options.url, f"marketplaces: {bases}   Increff: {doors}   /openapi.json{api}"),
         *gateway_rows,
+        TableRow("modules", "compiled" if FORM.compiled else "interpreted", FORM.why),
         TableRow("kafka", options.bootstrap, "elsewhere" if options.kafka else f"Apache Kafka {KAFKA_VERSION}"),
     ]
     for name, port in admin.items():

@@ -1,0 +1,105 @@
+"""Rules of compiled modules: what breaks one of them works when it is interpreted, and does not when it is compiled."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+
+from sluice.dev.compiled.modules import compiled_modules
+from topics.compiled import ROOT
+
+MODULES = tuple(compiled_modules(ROOT))
+ENUMS = {"Enum", "StrEnum", "IntEnum"}
+INTERPRETED_BASES = {"NamedTuple", "Protocol", "Role"}
+"""A class with such a base is none of mypyc's own, so what is in its body belongs to the class, as ever."""
+FLOATS = {
+    "streams/order/model/canonical.py": "numbers of a body that is read for its digest alone, each a plain float",
+    "streams/order/model/meaning.py": "as in canonical.py",
+    "streams/order/records/ticks.py": "a time-out from the settings",
+    "streams/runtime/decide.py": "the clock",
+    "streams/runtime/durability/group_commit.py": "the clock",
+    "topics/records/json_text.py": "the class of the number itself, and a test of which it is",
+}
+"""Compiled modules that name `float`, and what is one there. A value that is typed so is made a plain float: an int and
+a WrittenFloat are no more what they were."""
+
+
+@cache
+def tree(name: str) -> ast.Module:
+    return ast.parse((ROOT / name).read_text(encoding="utf-8"), name)
+
+
+def classes(name: str) -> Iterator[ast.ClassDef]:
+    return (node for node in ast.walk(tree(name)) if isinstance(node, ast.ClassDef))
+
+
+def names(nodes: list[ast.expr]) -> set[str]:
+    return {node.id for each in nodes for node in ast.walk(each) if isinstance(node, ast.Name)}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_generator_is_read_where_it_is_made(name: str) -> None:
+    """mypyc reads a generator expression at once, so one that is kept for later would see what is there now."""
+    read = {id(given) for node in ast.walk(tree(name)) if isinstance(node, ast.Call) for given in node.args}
+    read |= {id(node.value) for node in ast.walk(tree(name)) if isinstance(node, ast.Starred)}
+    found = [
+        node.lineno for node in ast.walk(tree(name)) if isinstance(node, ast.GeneratorExp) and id(node) not in read
+    ]
+    assert found == [], "a generator expression is the argument of a call that reads it; else make a list"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_is_looked_for_among_what_is_unpacked(name: str) -> None:
+    compared = [each for node in ast.walk(tree(name)) if isinstance(node, ast.Compare) for each in node.comparators]
+    found = [
+        node.lineno
+        for node in compared
+        if isinstance(node, ast.Tuple | ast.List | ast.Set)
+        for each in node.elts
+        if isinstance(each, ast.Starred)
+    ]
+    assert found == [], "`x in (A, *B)` is not compiled: `x == A or x in B`"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_classes_have_no_options(name: str) -> None:
+    """mypyc drops `frozen=True` and the like, and types of members, so Structs and models of pydantic are left out."""
+    assert [each.name for each in classes(name) if each.keywords] == []
+    bases = {each.name: names(each.bases) for each in classes(name)}
+    assert [made for made, of in bases.items() if of & {"Struct", "Value", "JsonRecord", "BaseModel"}] == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_what_belongs_to_a_class_is_a_classvar(name: str) -> None:
+    """A member with a value is one of each object otherwise, and the class itself has a descriptor."""
+    found = [
+        f"{each.name}:{member.lineno}"
+        for each in classes(name)
+        if not names(each.bases) & (ENUMS | INTERPRETED_BASES)
+        for member in each.body
+        if (isinstance(member, ast.Assign) and names(member.targets) != {"__slots__"})
+        or (
+            isinstance(member, ast.AnnAssign)
+            and member.value is not None
+            and "ClassVar" not in names([member.annotation])
+        )
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_attribute_is_set_past_its_class(name: str) -> None:
+    found = [
+        node.lineno for node in ast.walk(tree(name)) if isinstance(node, ast.Attribute) and node.attr == "__setattr__"
+    ]
+    assert found == [], "object.__setattr__ does not know the attributes of a compiled class"
+
+
+def test_floats_are_few_and_known() -> None:
+    found = {
+        name for name in MODULES for node in ast.walk(tree(name)) if isinstance(node, ast.Name) and node.id == "float"
+    }
+    assert found <= set(FLOATS)
