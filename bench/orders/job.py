@@ -10,11 +10,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from bench.processes import SECRET_KEY, demo
 from streams.order.role import OrdersRole

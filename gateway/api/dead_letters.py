@@ -18,7 +18,7 @@ from topics.records.envelope import DELIVERY_CONCLUDED, DELIVERY_DEAD, DELIVERY_
 from topics.records.json_record import decode_by
 from topics.records.reading import Epochs, made_by
 from topics.records.unreadable import UNREADABLE
-from topics.values import named_value
+from topics.values import Value
 
 CHOSEN_MAX = 100_000
 """Requests of one job. The id and offset of each are kept in memory, together some 40 MB."""
@@ -83,8 +83,7 @@ def _read(record: LogRecord) -> DeadLetter | Concluded | None:
     )
 
 
-@named_value
-class _Written:
+class _Written(Value, frozen=True, kw_only=True):
     """A dead letter's members, as far as a redrive needs them. The request's body is passed on, and not decoded."""
 
     request: DeliveryRequest

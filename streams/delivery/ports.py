@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import field
 from enum import StrEnum
 from typing import Any, Protocol
+
+from msgspec import field
 
 from streams.runtime.role import Committer, Tables
 from topics.configuration.channels import FarSide
 from topics.contract.definition import Priority, Touchpoint
 from topics.records.json_text import JsonTextError, read, write
 from topics.records.shape import NESTING_MAX, has_too_many_values, is_too_deep
-from topics.values import named_value
+from topics.values import Value
 
 READ_BACK = "stock-read-back"
 """Name of the call that asks a channel what stock it has; it is made over HTTP, whatever the channel's far side is."""
@@ -71,8 +72,7 @@ FAULTS = {
 """Faults of answers in words, for people who read the docs or why an attempt failed."""
 
 
-@named_value
-class Answer:
+class Answer(Value, frozen=True, kw_only=True):
     """An answer before it is classified. `status` None: there was no answer, and `error` says why.
 
     With a status, `error` means that the answer's body did not arrive whole. `unsendable`: the request cannot be sent
@@ -87,8 +87,7 @@ class Answer:
     far_side: FarSide = FarSide.HTTP
 
 
-@named_value
-class AttemptResult:
+class AttemptResult(Value, frozen=True, kw_only=True):
     """One attempt, classified. `at_ms`: when it was sent (epoch milliseconds). `not_before_ms`: the end of the far
     side's Retry-After, None without one. `body`: the decoded JSON object of the answer, else None."""
 
@@ -118,8 +117,7 @@ class Clock(Protocol):
         """Return when `event` is set or at `until_ms`, whichever is first; None waits for the event alone."""
 
 
-@named_value
-class Call:
+class Call(Value, frozen=True, kw_only=True):
     """One request as a sender needs it. `members`: of the touchpoint, path and query members included; of a request in
     a lane they are in `body`, as JSON that most senders pass on as it is. `entity`: the order, return or manifest it
     belongs to, as the key on `orders.commands`; empty for stock.

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from streams.runtime.durability.group_commit import GroupCommit
 from streams.runtime.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX
@@ -24,25 +25,6 @@ from streams.runtime.tables.partition_table import PartitionState
 log = logging.getLogger(__name__)
 
 _NOT_PREPARED: Mapping[int, Any] = {}
-
-
-class FastRecord(Record):
-    """A Record that is made in a third of the time: a frozen dataclass sets each attribute through two calls.
-
-    Its attributes are set only here.
-    """
-
-    __slots__ = ()
-    __setattr__ = object.__setattr__
-
-    def __init__(self, raw: Any, partition: int, offset: int) -> None:
-        self.partition = partition  # type: ignore[misc]
-        self.offset = offset  # type: ignore[misc]
-        self.timestamp_ms = raw.timestamp  # type: ignore[misc]
-        self.key = raw.key or b""  # type: ignore[misc]
-        self.value = raw.value or b""  # type: ignore[misc]
-        self.headers = raw.headers  # type: ignore[misc]
-        self.prepared = None  # type: ignore[misc]
 
 
 class DecideLoop:
@@ -87,9 +69,15 @@ class DecideLoop:
         try:
             for raw in raws:
                 offset = raw.offset
-                record = FastRecord(raw, state.partition, offset)
-                if prepared:
-                    record.prepared = prepared.get(offset)  # type: ignore[misc]
+                record = Record(
+                    state.partition,
+                    offset,
+                    raw.timestamp,
+                    raw.key or b"",
+                    raw.value or b"",
+                    raw.headers,
+                    prepared.get(offset) if prepared else None,
+                )
                 state.offset = offset
                 if offset <= state.horizon and self._is_redelivery(state, record):
                     redelivered += 1

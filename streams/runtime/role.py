@@ -15,13 +15,12 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from topics.records.envelope import Headers, ReadHeaders
-from topics.values import value
+from topics.values import Value
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Value, frozen=True):
     """One record of the role's source topic. `timestamp_ms` is the role's only `now`, so deciding again gives the same.
 
     `partition` and `offset` identify it. A role never compares offsets: redeliveries are the runtime's business.
@@ -45,8 +44,7 @@ GONE = _Null()
 """As the value of an effect: Kafka's null, which removes the key from a compacted topic."""
 
 
-@value
-class Effect:
+class Effect(Value, frozen=True):
     """A record to publish. `topic` is a catalogue name; `partition` None means murmur2 of the key."""
 
     topic: str
@@ -99,7 +97,7 @@ Tables = Mapping[str, Table]
 """The tables of one partition, by their topic's catalogue name."""
 
 
-@value
+@dataclass(slots=True)
 class Change:
     """A table change from outside `decide`; `value` None deletes."""
 

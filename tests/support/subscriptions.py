@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from tests.fakes.delivery import START_MS
 from topics.records.deliveries import DeliveryRequest, body_of

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from topics.values import named_value
+from topics.values import Value
 
 _MINUTE_S = 60.0
 _HOUR_S = 3_600.0
@@ -16,8 +16,7 @@ FORGET_S_MIN = 2 * _DAY_S
 """Delivery remembers a lane for a day after its last request: an order that came back sooner would be a repeat."""
 
 
-@named_value
-class Policy:
+class Policy(Value, frozen=True, kw_only=True):
     """A channel's Sla for the order machine, in whole milliseconds; 0: nothing is reported, nothing is forgotten.
 
     `handover`: the channel takes part in the handover, so an order is only gone when it was handed over.

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from topics.configuration import budgets
 from topics.schema_base import SKUS_MAX
-from topics.values import named_value
+from topics.values import Value
 
 BATCH_MAX = SKUS_MAX
 """SKUs in one call: the contract's limit (contract 0.6)."""
@@ -107,8 +107,7 @@ class LocationStock(BaseModel):
         return self
 
 
-@named_value
-class StockPace:
+class StockPace(Value, frozen=True, kw_only=True):
     """The pace of one location's calls; `limits` are its own, beside those of the channel."""
 
     batch_max: int = BATCH_MAX

@@ -12,7 +12,7 @@ import msgspec
 from topics.records.envelope import ID_CHARS_MAX
 from topics.records.json_record import JsonRecord, decode_by, decode_record
 from topics.records.json_text import read, write
-from topics.values import named_value
+from topics.values import Value
 
 TAKES_PLACE_OF = "sluice-takes-place-of"
 """Header of a DELIVERY_REQUEST: id of the refused request that it repeats, which is then not to be sent again."""
@@ -42,8 +42,7 @@ NO_BODY = msgspec.Raw(b"null")
 _OBJECT = ord("{")
 
 
-@named_value
-class DeliveryRequest(JsonRecord):
+class DeliveryRequest(JsonRecord, frozen=True, kw_only=True):
     """A request that must leave. Its key on `deliveries.requests` is the lane (topics.records.keys.lane_key).
 
     - `id`: made from the causing event's id and an index, so deciding again gives the same id.
@@ -142,8 +141,7 @@ class OutcomeKind(StrEnum):
         return self not in (OutcomeKind.RETRYING, OutcomeKind.OVERTAKEN)
 
 
-@named_value
-class Attempt:
+class Attempt(Value, frozen=True, kw_only=True):
     """`at_ms`: when the request was sent, epoch milliseconds. `status` None: no answer, `error` is the reason."""
 
     number: int
@@ -153,8 +151,7 @@ class Attempt:
     error: str = ""
 
 
-@named_value
-class Outcome(JsonRecord):
+class Outcome(JsonRecord, frozen=True, kw_only=True):
     """Value of a DELIVERY_OUTCOME command. `attempt`: the latest attempt, None if the request was never sent.
 
     `by` and `by_touchpoint`: the relay that overtook it, where it was overtaken.
@@ -187,8 +184,7 @@ class LaneAction(StrEnum):
     SKIP = "skip"
 
 
-@named_value
-class LaneDecision(JsonRecord):
+class LaneDecision(JsonRecord, frozen=True, kw_only=True):
     """Value of a LANE_DECISION record on `deliveries.requests`, key and partition those of the lane. `by` and `reason`:
     the operator, and why; the end of a request that is skipped says them."""
 
@@ -203,8 +199,7 @@ def decode_lane_decision(raw: bytes) -> LaneDecision:
     return decode_record(raw, LaneDecision)
 
 
-@named_value
-class Redrive(JsonRecord):
+class Redrive(JsonRecord, frozen=True, kw_only=True):
     """Value of a DELIVERY_REDRIVE record on `deliveries.requests`, key and partition those of the lane.
 
     `id`: the redrive's. `attempts`: how many the request had when it was given up, which tells this end of it from a
@@ -246,8 +241,7 @@ class Conclusion(StrEnum):
         return self is not Conclusion.NOT_TAKEN
 
 
-@named_value
-class Concluded(JsonRecord):
+class Concluded(JsonRecord, frozen=True, kw_only=True):
     """Value of a DELIVERY_CONCLUDED record. `attempts`: how many there were, `redrive`: the last that sent it."""
 
     request: str

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from topics.records.reading import MADE_BY
 from topics.records.signing import SIGNATURE
-from topics.values import named_value
+from topics.values import Value
 
 Headers = tuple[tuple[str, bytes], ...]
 """Names and values, as Sluice writes them."""
@@ -90,8 +90,7 @@ class EnvelopeError(ValueError):
     """A record's headers are not a usable envelope; the message names the header and what was expected."""
 
 
-@named_value
-class Envelope:
+class Envelope(Value, frozen=True, kw_only=True):
     """The headers of a record.
 
     `id` is unique per event and stable over retries; `time_ms` is epoch milliseconds. `reply_partition` is the

@@ -8,6 +8,7 @@ import msgspec
 
 from topics.records.json_text import raw_of, read
 from topics.records.unreadable import UnreadableError
+from topics.values import Value
 
 RecordT = TypeVar("RecordT")
 
@@ -23,10 +24,8 @@ def _plain(value: Any) -> str | msgspec.Raw:
 _ENCODER = msgspec.json.Encoder(enc_hook=_plain)
 
 
-class JsonRecord:
+class JsonRecord(Value, frozen=True):
     """A record whose value is its members."""
-
-    __slots__ = ()
 
     def encode(self) -> bytes:
         return _ENCODER.encode(self)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from topics.records.json_record import JsonRecord, decode_record
 from topics.records.keys import join, split
-from topics.values import value
 
 SKIPS = "skips"
 """The catalogue name of the topic that carries them."""
@@ -12,8 +11,7 @@ SOURCES = {"orders.commands": "orders", "inventory.updates": "inventory", "deliv
 """By catalogue name, the topics whose records can be skipped, and the role that decides them."""
 
 
-@value
-class Skip(JsonRecord):
+class Skip(JsonRecord, frozen=True):
     """Its key is the record's place, as `skip_key` makes it."""
 
     by: str

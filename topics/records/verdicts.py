@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Any
 
 from topics.records.json_record import JsonRecord, decode_record
-from topics.values import named_value
 
 Address = int | str
 """The address of a reply: the partition of `replies` on which a gateway waits, or a reply topic (`replies.NAME`)."""
@@ -33,8 +32,7 @@ class Verdict(StrEnum):
         return self in (Verdict.APPLIED, Verdict.DUPLICATE, Verdict.ANSWERED)
 
 
-@named_value
-class Reply(JsonRecord):
+class Reply(JsonRecord, frozen=True, kw_only=True):
     """`event` is the ce_id of the command answered. `status` and `body` are the far side's, for a relay."""
 
     event: str

@@ -17,9 +17,10 @@ from http import HTTPStatus
 from typing import cast
 
 import httptools
+import msgspec
 
 from topics.http_sessions import KEEPALIVE_S
-from topics.values import value
+from topics.values import Value
 from topics.webhooks.addresses import AddressGuard, EndpointError
 from topics.webhooks.dialling import Dialler, Lookup, network_fault
 
@@ -38,13 +39,12 @@ Origin = tuple[str, int, bool]
 """Host, port and whether it is TLS: connections are shared by what has the same."""
 
 
-@value
-class Response:
+class Response(Value, frozen=True):
     """The answer to a post. `status` None: none came, and `error` says why. A status with an `error`: it did not arrive
     whole. Names of headers are in lower case."""
 
     status: int | None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: bytes = b""
     error: str = ""
 

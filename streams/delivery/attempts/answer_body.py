@@ -18,7 +18,7 @@ import msgspec
 from streams.delivery.ports import MESSAGE_CHARS_MAX, AnswerFault
 from topics.records.json_text import JsonTextError, read, write
 from topics.records.shape import has_too_many_values
-from topics.values import named_value
+from topics.values import Value
 
 ACCEPTING = frozenset(
     {"ok", "okay", "success", "successful", "succeeded", "accepted", "created", "received", "done", "ack"}
@@ -58,8 +58,7 @@ _TITLE = re.compile(rb"<title[^>]*>\s*(.{1,200}?)\s*</title>", re.IGNORECASE | r
 _GZIP = b"\x1f\x8b"
 
 
-@named_value
-class AnswerBody:
+class AnswerBody(Value, frozen=True, kw_only=True):
     """The body of an answer. `members`: those of its JSON object; None: there is none. `is_empty`: it has no bytes.
     `is_partial`: it has too many values, and `members` are those alone by which any answer is judged. `fault`: why no
     meaning can be read from it, `why` says it in words."""

@@ -14,7 +14,7 @@ from streams.delivery.attempts.answer_body import accepts
 from streams.delivery.ports import AnswerFault
 from topics.contract.answer_names import WRAPPERS, is_nothing, plain, unwrapped
 from topics.contract.leniency import flag_of
-from topics.values import value
+from topics.values import Value
 
 HAS_ERROR = "haserror"
 FLAGS = frozenset(
@@ -47,8 +47,7 @@ _CONSTANT = re.compile(r"[A-Z]+(_[A-Z]+)*")
 """Increff's error codes, such as `BAD_DATA` (contract 0.3)."""
 
 
-@value
-class Objection:
+class Objection(Value, frozen=True):
     """A reason against a success. `fault` None: the contract's own word for a refusal."""
 
     fault: AnswerFault | None

@@ -26,7 +26,7 @@ from topics.contract.definition import Mode, WhenDead
 from topics.records.deliveries import Conclusion, OutcomeKind
 from topics.records.envelope import DELIVERY_DEAD, DELIVERY_REFUSED
 from topics.subscriptions.model import KINDS
-from topics.values import value
+from topics.values import Value
 
 WITHDRAWN = "not sent before the caller's deadline"
 TAKEN_STATUS = 200
@@ -36,8 +36,7 @@ LATE = "no success before the caller's deadline"
 log = logging.getLogger(__name__)
 
 
-@value
-class Finished:
+class Finished(Value, frozen=True):
     """Effects and changes to commit. `leaves`: the request leaves its lane. `supersedes`: of the requests behind it
     only the newest is still sent (streams/delivery/attempts/gaps.py)."""
 

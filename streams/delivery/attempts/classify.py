@@ -5,8 +5,9 @@ docs/responses.md is the table, made by calling `classify` (streams/delivery/att
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from streams.delivery.attempts.answer_body import AnswerBody, header, read_body, text_of
 from streams.delivery.attempts.answer_words import objection_in
@@ -25,7 +26,7 @@ from topics.contract.definition import Entity, Touchpoint
 from topics.records.json_text import write
 from topics.records.shape import has_too_many_values, is_too_deep
 from topics.subscriptions.model import FACT
-from topics.values import value
+from topics.values import Value
 
 CARRIED_BYTES_MAX = 4 << 20
 """Largest body that is passed on to the order, as it is written again (`1e15` grows then). As large as an answer that
@@ -48,8 +49,7 @@ _SUCCESSES = CodeReader(ORDER_NAMES, taken=True)
 _FAILURES = CodeReader(ORDER_NAMES, taken=False)
 
 
-@value
-class ResponseVerdict:
+class ResponseVerdict(Value, frozen=True):
     """`not_before_ms`: no retry (throttled: no call at all to this destination) before it. `body`: a JSON object.
 
     A relay's body is passed on, so it is None if it could not be written again; any other stays in this process.

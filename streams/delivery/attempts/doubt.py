@@ -11,7 +11,7 @@ what exists at the far side under the order's own code is that order.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from streams.delivery.outbox.records import OutboxEntry
 from streams.delivery.ports import AnswerFault, AttemptResult, ResponseClass

@@ -8,8 +8,9 @@ are not sent either; they and the dead one are reported, and the newest keeps it
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from streams.delivery.attempts.attempt import Finished
 from streams.delivery.outbox import reports

@@ -11,15 +11,14 @@ from streams.delivery.ports import AttemptResult, ResponseClass
 from topics.contract.definition import Repeat, Touchpoint, WhenDead
 from topics.records.deliveries import Attempt, DeliveryRequest, OutcomeKind
 from topics.subscriptions.model import KINDS
-from topics.values import value
+from topics.values import Value
 
 REDRIVEN_FOR_MS = 600_000
 """How long a redriven request is tried before it is dead again: newer requests of its order wait behind it, and must
 not be delayed a second time. Its operator may redrive it once more."""
 
 
-@value
-class Resolution:
+class Resolution(Value, frozen=True):
     """`next_ms`: when the request is tried again. `held`: it stays and blocks its lane. `supersedes`: of the requests
     behind it only the newest is still sent."""
 

@@ -15,7 +15,7 @@ from streams.runtime.role import Table
 from topics.contract.definition import Priority, WhenDead
 from topics.records.deliveries import DeliveryRequest
 from topics.subscriptions.model import KINDS
-from topics.values import value
+from topics.values import Value
 
 RELAY_PATIENCE_MS = 3_000
 """How long an optional notification keeps failing before relays pass it, counted from its first failure: a short
@@ -27,23 +27,20 @@ DECODED_BYTES_MAX = 8 << 20
 """Bytes of their bodies, twice the usual. A body shares its memory with the outbox until that moves it to disk."""
 
 
-@value
-class Send:
+class Send(Value, frozen=True):
     """`passed`: the failing notifications that a relay is sent before."""
 
     entry: OutboxEntry
     passed: tuple[OutboxEntry, ...] = ()
 
 
-@value
-class Expire:
+class Expire(Value, frozen=True):
     """The caller of this relay is gone, or will be before an answer could reach it."""
 
     entry: OutboxEntry
 
 
-@value
-class Wait:
+class Wait(Value, frozen=True):
     """Nothing to do before `until_ms`; None: before a request comes or an operator decides (empty, or held)."""
 
     until_ms: int | None

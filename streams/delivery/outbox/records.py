@@ -8,10 +8,11 @@ alone would lose its request.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgspec
 import orjson
+from msgspec.structs import replace
 
 from streams.delivery.clock import NEVER
 from streams.runtime.invariants import violated
@@ -253,14 +254,11 @@ class LateHeader(Change):
 
     def __init__(self, lane: str, make: Callable[[bytes | None], bytes | None], outbox: Table) -> None:
         """`make`: from the header's value at that moment to its new one."""
-        # The base is frozen, so its fields are set as it sets them; `value` is not a field here.
-        object.__setattr__(self, "table", OUTBOX)
-        object.__setattr__(self, "key", header_key(lane))
-        object.__setattr__(self, "_make", make)
-        object.__setattr__(self, "_outbox", outbox)
+        self.table, self.key = OUTBOX, header_key(lane)
+        self._make, self._outbox = make, outbox
 
     @property
-    def value(self) -> bytes | None:
+    def value(self) -> bytes | None:  # type: ignore[override]  # it is asked when the change is applied
         return self._make(self._outbox.get(self.key))
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import aiohttp
+from msgspec.structs import replace
 from yarl import URL
 
 from streams.delivery.clock import SystemClock

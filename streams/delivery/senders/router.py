@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from streams.delivery.ports import READ_BACK, Answer, Call, Clock, Sender
 from streams.delivery.senders.builtin import BuiltinSender

@@ -9,7 +9,7 @@ from topics.contract.answer_names import SKU_NAMES, CodeReader, is_nothing, memb
 from topics.contract.definition import Touchpoint
 from topics.contract.touchpoints import BY_NAME
 from topics.stock.positions import CONSOLIDATED, decode_positions, is_consolidated
-from topics.values import value
+from topics.values import Value
 
 LOCATION_WISE = BY_NAME["location-wise-atp-inventory"]
 CONSOLIDATED_ATP = BY_NAME["consolidated-atp-inventory"]
@@ -37,8 +37,7 @@ def call_body(location: str, positions: Iterable[bytes]) -> dict[str, Any]:
     return {"locationCode": location, "inventories": inventories}
 
 
-@value
-class StockAnswer:
+class StockAnswer(Value, frozen=True):
     """The meaning of a 2xx for the SKUs of its call. `failed`: those that it did not acknowledge; `in_doubt`: those of
     them that no list names, or both, or a sentence in passing, so the channel may have taken them. `fault`: nothing of
     the call is acknowledged."""

@@ -16,8 +16,10 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
+
+from msgspec.structs import replace
 
 from streams.delivery.clock import NEVER
 from streams.delivery.metrics import UNUSABLE

@@ -14,14 +14,13 @@ from streams.delivery.ports import AttemptResult, Clock
 from streams.delivery.tasks import Spawn
 from streams.runtime.role import Committer
 from topics.configuration.channels import Channels
-from topics.values import named_value
+from topics.values import Value
 
 SENT: Final = "inventory.sent"
 """Table of what each channel acknowledged; keys with `~` hold what is kept beside it."""
 
 
-@named_value
-class StockFigures:
+class StockFigures(Value, frozen=True, kw_only=True):
     """State of one location. `changes` and `sent` count from when this worker began with it."""
 
     dirty: int
@@ -37,8 +36,7 @@ class StockFigures:
     paused: bool
 
 
-@named_value
-class KnownStock:
+class KnownStock(Value, frozen=True, kw_only=True):
     """State of one SKU here. `wanted` is what the channel is offered. `settled`: nothing of it is in flight."""
 
     wanted: int | None

@@ -19,7 +19,7 @@ from topics.records.facts.subscriptions import SubscriptionDisabled
 from topics.records.keys import subscription_destination
 from topics.subscriptions.index import SubscriptionIndex, health_key
 from topics.subscriptions.model import Health, Status, Subscription
-from topics.values import value
+from topics.values import Value
 
 WELL_EVERY_MS = 60_000
 """How often the last success is written while attempts succeed: it is for operators."""
@@ -29,8 +29,7 @@ _FACT_NAME = name_of(SubscriptionDisabled)
 log = logging.getLogger(__name__)
 
 
-@value
-class HealthUpdate:
+class HealthUpdate(Value, frozen=True):
     """Effects to publish with the attempt. `disabled`: why the subscription gets nothing more."""
 
     effects: tuple[Effect, ...] = ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from streams.order.forward import adopt, create, deferred_calls, early_events, fulfilment_type, shipments
@@ -38,10 +37,8 @@ from streams.order.returns import claims, returns
 from streams.order.storage.encoding import copy_entity
 from topics.contract.definition import Mode
 from topics.records.verdicts import Verdict
-from topics.values import value
 
 
-@value
 class Decided:
     """A finished decision. `entity` is the new state (None: still unknown), `changed` whether it differs from the old.
 
@@ -49,13 +46,26 @@ class Decided:
     not kept; the next event under its key finds it unknown. `kept`: EARLY, and the event is kept.
     """
 
-    entity: Entity | None
-    verdict: Verdict | None
-    message: str
-    effects: list[Effect]
-    changed: bool
-    gone: bool = False
-    kept: bool = False
+    __slots__ = ("changed", "effects", "entity", "gone", "kept", "message", "verdict")
+
+    def __init__(
+        self,
+        entity: Entity | None,
+        verdict: Verdict | None,
+        message: str,
+        effects: list[Effect],
+        *,
+        changed: bool,
+        gone: bool = False,
+        kept: bool = False,
+    ) -> None:
+        self.entity = entity
+        self.verdict = verdict
+        self.message = message
+        self.effects = effects
+        self.changed = changed
+        self.gone = gone
+        self.kept = kept
 
 
 def nothing_recorded(_key: bytes) -> tuple[int | None, Any] | None:
@@ -67,7 +77,9 @@ def decide(entity: Entity | None, event: Event, now_ms: int, lookup: AnswerLooku
     """Decide one event. `entity` is left as it is."""
     copy = copy_entity(entity) if entity is not None else None
     decided = advance(copy, event, now_ms, lookup)
-    return decided if decided.changed else replace(decided, entity=entity)
+    if not decided.changed:
+        decided.entity = entity
+    return decided
 
 
 def advance(entity: Entity | None, event: Event, now_ms: int, lookup: AnswerLookup) -> Decided:

@@ -19,7 +19,6 @@ from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import Outcome, OutcomeKind
 from topics.records.keys import INCREFF, channel_destination, join, split
 from topics.records.verdicts import Address, Reply, Verdict
-from topics.values import value
 
 EntityT = TypeVar("EntityT", bound=Entity)
 
@@ -27,16 +26,20 @@ AnswerLookup = Callable[[bytes], tuple[int | None, Any] | None]
 """Finds the recorded answer under a key: its status and body, None when there is none."""
 
 
-@value
 class Ruling:
-    """The verdict on an event. `verdict` None: it comes later, with an answer that is still awaited."""
+    """The verdict on an event. `verdict` None: it comes later, with an answer that is still awaited. `kept`: EARLY, and
+    the event is kept: it is not lost on its caller."""
 
-    verdict: Verdict | None
-    message: str = ""
-    status: int | None = None
-    body: Any = None
-    kept: bool = False
-    """EARLY, and the event is kept: it is not lost on its caller."""
+    def __init__(
+        self,
+        verdict: Verdict | None,
+        message: str = "",
+        status: int | None = None,
+        body: Any = None,
+        kept: bool = False,
+    ) -> None:
+        self.verdict, self.message = verdict, message
+        self.status, self.body, self.kept = status, body, kept
 
 
 APPLIED = Ruling(Verdict.APPLIED)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from topics.records.verdicts import Address, Reply, Verdict
-from topics.values import value
+from topics.values import Value
 
 
-@value
-class PublishFact:
+class PublishFact(Value, frozen=True):
     """A fact on orders.events. `data` carries no personal data."""
 
     id: str
@@ -17,8 +16,7 @@ class PublishFact:
     data: dict[str, Any]
 
 
-@value
-class RequestDelivery:
+class RequestDelivery(Value, frozen=True):
     """A request to a far side. `beside`: it has a lane of its own, and does not queue in the order's. `hold`: it puts
     the order on hold or releases it. `former`: the request that the far side refused, and that this one repeats.
     `again`: an earlier request for the same may have been carried out."""
@@ -37,16 +35,14 @@ class RequestDelivery:
     again: bool = False
 
 
-@value
-class ReplyTo:
+class ReplyTo(Value, frozen=True):
     """A verdict for the caller that waits for it."""
 
     address: Address
     reply: Reply
 
 
-@value
-class SendCommand:
+class SendCommand(Value, frozen=True):
     """A command to another entity, by its key."""
 
     id: str
@@ -56,8 +52,7 @@ class SendCommand:
     body: dict[str, Any]
 
 
-@value
-class RecordAnswer:
+class RecordAnswer(Value, frozen=True):
     """A successful answer of the far side, kept so that a repeat gets the same."""
 
     key: bytes
@@ -65,8 +60,7 @@ class RecordAnswer:
     body: Any
 
 
-@value
-class NoteRefusal:
+class NoteRefusal(Value, frozen=True):
     """A call of the entity was refused: its history shows it. `event`: the call's id; `status`: the far side's."""
 
     touchpoint: str

@@ -15,7 +15,7 @@ from topics.records.deliveries import Outcome, OutcomeKind
 from topics.records.verdicts import Address
 from topics.records.word import CLOCKS_APART_MS
 from topics.schema_base import Body
-from topics.values import named_value
+from topics.values import Value
 
 
 class EventKind(StrEnum):
@@ -112,8 +112,7 @@ OUTCOMES = frozenset(
 """Final outcomes of requests; ATTEMPT_FAILED and OVERTAKEN are not final."""
 
 
-@named_value
-class Event:
+class Event(Value, frozen=True, kw_only=True):
     """One event. `code` is the entity's code, `body` the call's members as they are read, `outcome` set for outcomes.
 
     `own`: the call's members as they came, where one differs (topics/contract/leniency.py). They are kept and sent,

@@ -7,9 +7,9 @@ gateway has signed it.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import replace
 from typing import Any
 
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from streams.order.model.canonical import digest_in_steps

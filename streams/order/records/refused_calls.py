@@ -6,11 +6,11 @@ They are bounded per entity and per partition, and the oldest give way; equal on
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from streams.order.model import limits
 from streams.order.model.effects import NoteRefusal, ReplyTo

@@ -15,6 +15,7 @@ from operator import length_hint
 from typing import Any
 
 from aiokafka.errors import KafkaTimeoutError
+from mypy_extensions import mypyc_attr
 
 from streams.runtime.limits import BATCH_BYTES_MAX, VALUE_BYTES_MAX
 from streams.runtime.rejected import REJECTED_TOPIC
@@ -33,6 +34,7 @@ class TooLargeError(ValueError):
     """A record does not fit the topics' limit."""
 
 
+@mypyc_attr(native_class=False)
 class UnknownTopicError(RuntimeError):
     """An effect names a topic that does not exist: topics are made from the catalogue, never by a role."""
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from mypy_extensions import mypyc_attr
+
 from streams.runtime.role import Table, Tables
 from topics.records.reading import MADE_BY, OWNER_KEY
 
@@ -195,6 +197,7 @@ class PartitionTable:
         """Gives back what the table uses: the partition left."""
 
 
+@mypyc_attr(native_class=False)
 class OrderBrokenError(RuntimeError):
     """Records came twice or out of order within one assignment: what was decided from them cannot be trusted."""
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from dataclasses import replace
 from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from streams.delivery.admission.circuit_breaker import BreakerState
 from streams.delivery.ports import Answer, Call

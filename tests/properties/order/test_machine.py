@@ -8,11 +8,12 @@ per destination and no id leaves for two requests.
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from streams.order.machine.decide import Decided, decide
 from streams.order.machine.transitions import MAKERS, TABLES

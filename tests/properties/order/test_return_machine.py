@@ -14,6 +14,7 @@ from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from streams.order.machine.transitions import MAKERS, TABLES
 from streams.order.model import limits
@@ -165,7 +166,7 @@ class World:
             self.answer(self.requests[step.which % len(self.requests)], step.kind, number)
         elif isinstance(step, Resubmitted) and (refused := self.refused()):
             request = refused[step.which % len(refused)]
-            self.feed(replace(resubmission(self.story, request, f"e{number}"), key=self.owners[request.id].key))
+            self.feed(structs.replace(resubmission(self.story, request, f"e{number}"), key=self.owners[request.id].key))
 
     def refused(self) -> list[RequestDelivery]:
         listed = {one.id: one.status for returned in self.returns() for one in returned.deliveries}

@@ -8,12 +8,12 @@ else about an order.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from itertools import cycle
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from streams.order.machine.decide import Decided
 from streams.order.machine.watchdog import due_ms

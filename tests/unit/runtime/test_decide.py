@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streams.runtime.decide import DecideLoop, FastRecord
+from streams.runtime.decide import DecideLoop
 from streams.runtime.durability.offset_ledger import OffsetLedger
 from streams.runtime.limits import KEY_BYTES_MAX
 from streams.runtime.metrics import Metrics
@@ -208,14 +208,6 @@ async def test_null_key_value_and_header_of_a_rejected_record_stay_null() -> Non
     assert rejected.key is None
     assert rejected.value is None
     assert list(rejected.headers[:3]) == headers
-
-
-def test_a_fast_record_is_a_record() -> None:
-    raw = raw_record(3, b"v", b"k", [("h", b"1")])
-    fast = FastRecord(raw, 2, 3)
-    assert isinstance(fast, Record)
-    assert (fast.partition, fast.offset, fast.timestamp_ms) == (2, 3, 1_003)
-    assert (fast.key, fast.value, fast.headers) == (b"k", b"v", (("h", b"1"),))
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tracemalloc
-from dataclasses import replace
 
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 
 from streams.delivery.admission.bytes_in_flight import LARGE_BYTES, BytesInFlight
 from streams.delivery.lanes.lane import OutboxReader

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import replace
 
 import orjson
+from msgspec.structs import replace
 
 from streams.delivery.outbox.records import (
     HEADER_KEPT_MS,

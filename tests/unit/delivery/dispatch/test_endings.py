@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from streams.delivery.outbox.header_sweeper import SWEEP_EVERY_MS, HeaderSweeper
 from streams.delivery.outbox.records import HEADER_KEPT_MS, LateHeader, header_key

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from streams.delivery.admission.background_share import HEADROOM, PLACES_SHARE
 from streams.delivery.lanes.ready_queue import AGEING_MS, AGEING_TURN, BACKGROUND_TURN, PriorityQueue
@@ -23,7 +24,7 @@ def taken(queue: PriorityQueue[str], now_ms: int, *, background: bool = True) ->
 
 def redriven(code: str, request_id: str, name: str = CREATE) -> DeliveryRequest:
     request = request_for(name, code, request_id)
-    return DeliveryRequest(**{**{f: getattr(request, f) for f in request.__dataclass_fields__}, "redriven": True})
+    return replace(request, redriven=True)
 
 
 def test_it_survives_its_record() -> None:

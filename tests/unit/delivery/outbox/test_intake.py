@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from streams.delivery.outbox.intake import outcome_of_set_aside
 from streams.delivery.outbox.records import OutboxEntry

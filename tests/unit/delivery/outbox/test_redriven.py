@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from streams.delivery.ports import Answer, Call
 from tests.fakes.delivery import PARTITIONS, Played, channels_for, ok, request_for

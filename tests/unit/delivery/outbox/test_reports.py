@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from streams.delivery.outbox.reports import REPLY_PARTITIONS
 from streams.delivery.ports import Answer

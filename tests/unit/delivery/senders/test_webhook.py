@@ -7,13 +7,13 @@ import base64
 import io
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from msgspec.structs import replace
 from standardwebhooks.webhooks import Webhook
 
 from sluice.dev.torture.faults import ACKNOWLEDGES, Fault, Plan

@@ -3,10 +3,10 @@ ids that an operator decides with; and that it is over. Who keeps up writes noth
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from streams.delivery.lanes import lane_set as lanes
 from streams.delivery.ports import Answer

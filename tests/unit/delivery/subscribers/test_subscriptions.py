@@ -4,10 +4,10 @@ sent out of order, nothing for one that is gone is sent, and one that is disable
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client import REGISTRY
 
 from streams.delivery import tasks

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from gateway.api.redrives.job import ON_THEIR_WAY_MAX, Job, Redriver
 from gateway.api.redrives.selection import Choice

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from streams.order.forward.create import TIMED
 from tests.support.orders import Step, Story, command, update_body

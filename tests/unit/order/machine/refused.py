@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from streams.order.model.effects import RequestDelivery
 from streams.order.model.events import Event, EventKind

@@ -6,10 +6,10 @@ Property: the time of the record decides, whenever it is read.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from sluice.demo_channels import demo_channels
 from streams.order.storage.encoding import encode_entity

@@ -8,13 +8,13 @@ cannot be decided holds up no other, and its next event brings it back.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from streams.order import role
 from streams.order.model.entity import Entity

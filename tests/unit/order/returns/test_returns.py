@@ -5,10 +5,10 @@ Property: no more units come back than left; nothing leaves for Increff before t
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from streams.order.model import limits
 from streams.order.model.entities import Return
