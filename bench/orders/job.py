@@ -21,13 +21,12 @@ from bench.processes import SECRET_KEY, demo
 from streams.order.role import OrdersRole
 from streams.runtime.role import Effect, Record
 from streams.runtime.tables.partition_table import PartitionState, of_kinds
-from streams.runtime.tables.value_parts import split
 from topics.configuration.secret_keys import parse_secret_keys
 from topics.configuration.settings import load_settings
 from topics.contract.sample_files import sample
 from topics.records.deliveries import Attempt, Outcome, OutcomeKind
 from topics.records.envelope import COMMAND, DELIVERY_OUTCOME, DELIVERY_SOURCE, GATEWAY_SOURCE, Envelope, Headers
-from topics.records.keys import change_key, order_key, partition_of
+from topics.records.keys import change_key, level_of, order_key, partition_of
 from topics.records.signing import Signer
 from topics.records.verdicts import decode_reply
 
@@ -181,14 +180,16 @@ def _decided(number: int) -> ExpectedOutputs:
     return found
 
 
-def _decide(number: int, steps: Iterable[tuple[str, str, int]]) -> tuple[list[Effect], bytes]:
-    """Return the effects of an order that takes these steps, and its state afterwards; without Kafka."""
+def _decide(number: int, steps: Iterable[tuple[str, str, int]]) -> tuple[list[Effect], list[tuple[int, int, bytes]]]:
+    """Return the effects of an order that takes these steps, and the records (level, source offset, content) that hold
+    its state afterwards; without Kafka."""
     settings = load_settings(secret_key=SECRET_KEY)
     role = OrdersRole(settings, demo())
     key = order_key(CHANNEL, code_of(number))
     state = PartitionState(partition_of(key, settings.partitions), role.tables, of_kinds(role.table_kinds))
     role.on_assigned(state.partition, state.tables)
     effects: list[Effect] = []
+    records: list[tuple[int, int, bytes]] = []
     for offset, step in enumerate(steps):
         one = input_of(number, step, NOW_MS)
         state.offset = offset
@@ -196,7 +197,12 @@ def _decide(number: int, steps: Iterable[tuple[str, str, int]]) -> tuple[list[Ef
         effects.extend(role.decide(record, state.tables))
         for table in state.all:
             table.merge()
-    return effects, state.all[0].get(key) or b""
+        for name, content in state.all[0].dirty.items():
+            level = level_of(name)[1]
+            records = [one for one in records if one[0] < level]
+            records.append((level, offset, content or b""))
+        state.all[0].dirty.clear()
+    return effects, records
 
 
 def stored_state(number: int) -> list[tuple[bytes, bytes, int]]:
@@ -219,8 +225,7 @@ def stored_state(number: int) -> list[tuple[bytes, bytes, int]]:
 @cache
 def _stored_template() -> list[tuple[int, int, bytes]]:
     steps = [(touchpoint, kind, place) for place, (touchpoint, kind) in enumerate(STEPS[:STORED_STEPS])]
-    parts = split(_decide(_TEMPLATE, steps)[1])
-    return list(zip(range(len(parts.contents)), parts.origins, parts.contents, strict=True))
+    return _decide(_TEMPLATE, steps)[1]
 
 
 @cache

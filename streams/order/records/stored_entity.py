@@ -8,28 +8,24 @@ from collections.abc import Iterator
 from streams.order.model.entities import Order, Return, StateError
 from streams.order.model.entity import Entity
 from streams.order.model.parts import DeferredCall, Delivery, EarlyEvent, Question, Relay
-from streams.order.storage.changes import chain_of, next_part, read, without_chain
+from streams.order.storage.changes import LARGE_BYTES, chain_of, is_large, next_part, read, without_chain
 from streams.order.storage.encoding import encode_entity
 from streams.runtime.invariants import is_raising, violated
 from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.rejected import too_large
 from streams.runtime.role import Poison, Record, Table
 from streams.runtime.tables.parted_table import PartedTable
-from streams.runtime.tables.value_parts import newest_part, with_part
+from streams.runtime.tables.value_parts import Parts, is_whole, join, newest_part, whole_of, with_part
 from topics.contract.touchpoints import BY_NAME
-from topics.records.keys import change_key
 from topics.records.unreadable import UNREADABLE
 
 STATE = "orders.state"
 REASON_MAX = 200
 _RAISES = is_raising()
 """Whether everything is checked: that walks through all lines and shipments, which no event may do in production."""
-KEPT_FROM_BYTES = 16 << 10
-"""States from this size on stay decoded between their events: decoding one takes longer than deciding its event. Usual
-orders are far smaller, and cost less when they are decoded each time (decisions/0012)."""
 KEPT_BYTES_MAX = 8 << 20
-"""Bytes of the states that stay decoded, for all partitions of a worker: some dozens of orders of 2,500 lines, each of
-which takes a few megabytes. Large orders are rare, and their events come close together."""
+"""Bytes of the large states that stay decoded between their events, for all partitions of a worker: some dozens of
+orders of 2,500 lines, each of which takes a few MB. Large orders are rare, and their events come close together."""
 CHECKED_EVERY = 1_000
 """Changes between two that are decoded again and compared, in production; in tests all are. Those of large states are
 not: that would hold the event loop for several milliseconds."""
@@ -49,7 +45,7 @@ class StoredEntities:
         value = state.get(key)
         if value is None:
             return None
-        kept = self._take(record, key, value) if len(value) >= KEPT_FROM_BYTES else None
+        kept = self._take(record, key, value) if len(value) >= LARGE_BYTES else None
         return kept if kept is not None else _checked(_read(value, key), key)
 
     def write(self, record: Record, state: Table, key: bytes, entity: Entity) -> bytes:
@@ -58,15 +54,18 @@ class StoredEntities:
         Raises Poison before anything is put.
         """
         check_indexes(entity)
-        if isinstance(state, PartedTable):
+        if not isinstance(state, PartedTable):
+            level, content = 0, encode_entity(entity)
+        else:
             level, content = next_part(entity, record.offset)
             if level and not self._makes(state, key, entity, level, content, record.offset):
                 level, content = next_part(without_chain(entity), record.offset)
-        else:
-            level, content = 0, encode_entity(entity)
         if len(content) > VALUE_BYTES_MAX:
             raise too_large(f"a value of {STATE}", content)
-        state.put(change_key(key, level) if level else key, content)
+        if level and isinstance(state, PartedTable):
+            state.put_change(key, level, content, None if is_large(entity) else encode_entity(entity))
+        else:
+            state.put(key, content)
         self._keep(record, key, entity)
         return content
 
@@ -83,9 +82,9 @@ class StoredEntities:
 
     def _keep(self, record: Record, key: bytes, entity: Entity) -> None:
         chain = chain_of(entity)
-        size = sum(chain.sizes) if chain is not None else 0
-        if size < KEPT_FROM_BYTES:
+        if chain is None or not is_large(entity):
             return
+        size = sum(chain.sizes)
         self._kept[record.partition, key] = record.offset, size, entity
         self._kept_bytes += size
         while self._kept_bytes > KEPT_BYTES_MAX:
@@ -100,12 +99,10 @@ class StoredEntities:
     def _makes(self, state: Table, key: bytes, entity: Entity, level: int, content: bytes, origin: int) -> bool:
         """Whether a change makes the entity that was decided. In production few are looked at."""
         self._changes += 1
-        chain = chain_of(entity)
-        is_large = chain is not None and sum(chain.sizes) >= KEPT_FROM_BYTES
-        if (is_large or self._changes % CHECKED_EVERY) and not _RAISES:
+        if (self._changes % CHECKED_EVERY or is_large(entity)) and not _RAISES:
             return True
         try:
-            made = read(with_part(state.get(key), level, content, origin))
+            made = read(_after(state.get(key) or b"", level, content, origin))
         except StateError as error:
             violated("changes_make_the_state", f"{key!r}: {error}")
             return False
@@ -114,6 +111,14 @@ class StoredEntities:
         differ = [name for name in entity.__struct_fields__ if getattr(made, name) != getattr(entity, name)]
         violated("changes_make_the_state", f"{key!r} was decided with other {', '.join(differ)}")
         return False
+
+
+def _after(value: bytes, level: int, content: bytes, origin: int) -> bytes:
+    """The value after a change, which is decoded for a comparison."""
+    if not is_whole(value):
+        return with_part(value, level, content, origin)
+    whole = whole_of(value)
+    return join(Parts(1, (whole.origins[-1], origin), [whole.content, content]))
 
 
 def read_entity(state: Table, key: bytes) -> Entity | None:

@@ -20,15 +20,22 @@ from streams.order.model.states import ManifestState, OrderState, ReturnState
 from streams.order.model.touched import Touched
 from streams.order.storage.encoding import PACKER, READ_ERRORS, decode_entity, encode_entity, is_plain, unpack_hook
 from streams.order.storage.sections import SECTIONS
-from streams.runtime.tables.value_parts import MISSING, split
+from streams.runtime.tables.value_parts import MISSING, is_parted, is_whole, split, whole_of
 from topics.records.keys import LEVELS_MAX
 
-DEEPER_BYTES = 512
-"""A change of fewer bytes is written again with what the next event adds, and needs no change behind it. So a usual
-order has two records, and all of its changes are read at once."""
+LARGE_BYTES = 16 << 10
+"""An entity with a base of so many bytes is large: no event encodes or decodes all of it. Usual ones have 1 to 3 KB."""
+CHANGES_MAX = 4
+"""Changes of an entity that is not large, each of one event: recovery reads a record for each."""
+CHANGES_SHARE = 0.75
+"""Bytes that these have at most, as a share of their base: after a recovery memory holds both. An order of a dozen
+events writes a third of what it would without changes; with any other share from a half to one, hardly less."""
+DEEPER_BYTES = 4_096
+"""A change of a large entity that has fewer bytes is written again with what the next event adds, and needs no change
+behind it."""
 SHARE = 2
-"""A change has at most a half of the bytes of what it is of. Else its bytes and those of its like are more than writing
-that anew costs, and memory holds both."""
+"""A change of a large entity has at most a half of the bytes of what it is of. So what is written grows with the
+logarithm of the entity's size: each entry is written again once for each doubling of a change, on each level."""
 
 
 class Change(Struct, array_like=True, kw_only=True, tag="c"):
@@ -77,20 +84,31 @@ class Chain:
 
     __slots__ = ("fact_sequences", "line_count", "origins", "sections", "sizes", "touched")
 
-    def __init__(self, entity: Entity, origin: int, size: int) -> None:
-        """The chain of an entity that is as its base says."""
-        self.origins = [origin]
-        self.sizes = [size]
+    def __init__(
+        self, entity: Entity, origins: list[int], sizes: list[int], touched: list[Touched] | None = None
+    ) -> None:
+        """The chain of an entity that is as its parts say."""
+        self.origins = origins
+        self.sizes = sizes
         self.fact_sequences = [entity.fact_sequence]
-        self.touched: list[Touched] = []
-        """By change: what it has of the entity."""
-        self.sections = [section.encode(entity) for section in SECTIONS[type(entity)]]
+        self.touched = touched
+        """By change: what it has of the entity. None: the parts are not in memory."""
+        self.sections = [section.look(entity) for section in SECTIONS[type(entity)]]
         self.line_count = _line_count(entity)
 
 
 def chain_of(entity: Entity) -> Chain | None:
     found: Chain | None = entity.__dict__.get("chain")
     return found
+
+
+def is_large(entity: Entity) -> bool:
+    """Whether an entity that was read or written is to stay decoded, because decoding it takes longer than an event.
+
+    Usual ones cost less when each event decodes them (decisions/0012).
+    """
+    chain = chain_of(entity)
+    return chain is not None and chain.sizes[0] >= LARGE_BYTES
 
 
 def without_chain(entity: Entity) -> Entity:
@@ -101,13 +119,18 @@ def without_chain(entity: Entity) -> Entity:
 
 def read(value: bytes) -> Entity:
     """The entity whose parts these are, with its chain. Raises StateError."""
-    if not value or value[0] > LEVELS_MAX:
-        return decode_entity(value)  # of a table that knows no parts
+    if not is_parted(value):
+        return decode_entity(value)
+    if is_whole(value):
+        _, origins, sizes, content = whole_of(value)
+        entity = decode_entity(content)
+        entity.__dict__["chain"] = Chain(entity, list(origins), list(sizes))
+        return entity
     parts = split(value)
     base = parts.contents[0]
     entity = decode_entity(base)
     if is_plain(base):
-        entity.__dict__["chain"] = Chain(entity, parts.origins[0], len(base))
+        entity.__dict__["chain"] = Chain(entity, [parts.origins[0]], [len(base)], [])
     for level in range(1, len(parts.contents)):
         _read_change(entity, level, parts.origins, parts.contents[level])
     return entity
@@ -124,7 +147,9 @@ def _read_change(entity: Entity, level: int, origins: Sequence[int], content: by
                 f"its change on level {level} is of offset {change.of}, and what is before it of offset"
                 f" {origins[level - 1]}: the changelog has lost a record"
             )
-        chain.touched.append(_apply(change, entity, chain))
+        touched = _apply(change, entity, chain)
+        if chain.touched is not None:
+            chain.touched.append(touched)
     except (*READ_ERRORS, LookupError) as error:
         if isinstance(error, StateError):
             raise
@@ -145,15 +170,18 @@ def next_part(entity: Entity, origin: int) -> tuple[int, bytes]:
     if found is None or chain is None:
         base = encode_entity(entity)
         if is_plain(base):
-            entity.__dict__["chain"] = Chain(entity, origin, len(base))
+            entity.__dict__["chain"] = Chain(entity, [origin], [len(base)], [])
         else:
             entity.__dict__.pop("chain", None)
         return 0, base
     level, content, touched = found
     chain.origins[level:] = [origin]
     chain.sizes[level:] = [len(content)]
-    chain.fact_sequences[level:] = [entity.fact_sequence]
-    chain.touched[level - 1 :] = [touched]
+    if chain.touched is None:
+        chain.fact_sequences = [entity.fact_sequence]
+    else:
+        chain.fact_sequences[level:] = [entity.fact_sequence]
+        chain.touched[level - 1 :] = [touched]
     chain.line_count = _line_count(entity)
     return level, content
 
@@ -163,20 +191,42 @@ def _next_change(entity: Entity, chain: Chain, touched: Touched) -> tuple[int, b
     if touched.lines_anew or chain.origins[0] < 0:  # nobody knows by which base an offset below 0 was meant
         return None
     try:
-        sections = [section.encode(entity) for section in SECTIONS[type(entity)]]
+        sections = [section.look(entity) for section in SECTIONS[type(entity)]]
     except OverflowError:
         return None
-    touched.sections.update(n for n, (was, now) in enumerate(zip(chain.sections, sections, strict=True)) if was != now)
-    touched.lines.update(range(chain.line_count, _line_count(entity)))
+    if sections != chain.sections:
+        touched.sections.update(n for n, was in enumerate(chain.sections) if was != sections[n])
+        chain.sections = sections
+    if (count := _line_count(entity)) != chain.line_count:
+        touched.lines.update(range(chain.line_count, count))
+    if not is_large(entity):
+        return _next_of_small(entity, chain, touched)
+    return _next_of_large(entity, chain, touched)
+
+
+def _next_of_small(entity: Entity, chain: Chain, touched: Touched) -> tuple[int, bytes, Touched] | None:
+    """The change of one event, behind those of the events before."""
+    level = len(chain.sizes)
+    if level > CHANGES_MAX:
+        return None
+    content = _encode(entity, chain, level, touched)
+    if sum(chain.sizes[1:]) + len(content) > chain.sizes[0] * CHANGES_SHARE:
+        return None
+    return level, content, touched
+
+
+def _next_of_large(entity: Entity, chain: Chain, touched: Touched) -> tuple[int, bytes, Touched] | None:
+    """The change on the deepest level that has room for it."""
+    if chain.touched is None:
+        return None  # it has grown, and nobody knows what the changes before have of it
     level = len(chain.touched)
     if not level or (chain.sizes[-1] >= DEEPER_BYTES and level < LEVELS_MAX):
         level += 1
     elif level:
         touched = _with(chain.touched[level - 1], touched)
     while True:
-        content = _encode(entity, chain, level, touched, sections)
+        content = _encode(entity, chain, level, touched)
         if len(content) * SHARE <= chain.sizes[level - 1]:
-            chain.sections = sections
             return level, content, touched
         level -= 1
         if not level:
@@ -191,9 +241,10 @@ def _with(before: Touched, after: Touched) -> Touched:
     return both
 
 
-def _encode(entity: Entity, chain: Chain, level: int, touched: Touched, sections: Sequence[bytes]) -> bytes:
+def _encode(entity: Entity, chain: Chain, level: int, touched: Touched) -> bytes:
     """The change of an entity since what is before a level."""
-    new_facts = entity.fact_sequence - chain.fact_sequences[level - 1]
+    sections = SECTIONS[type(entity)]
+    new_facts = entity.fact_sequence - chain.fact_sequences[-1 if chain.touched is None else level - 1]
     facts, seen = entity.facts, entity.seen
     new_seen = len(seen) if touched.calls_forgotten else min(touched.seen, len(seen))
     lines: list[tuple[int, Line]] = []
@@ -212,7 +263,7 @@ def _encode(entity: Entity, chain: Chain, level: int, touched: Touched, sections
             updated_ms=entity.updated_ms,
             fact_sequence=entity.fact_sequence,
             sequences=entity.sequences,
-            sections={n: msgspec.Raw(sections[n]) for n in sorted(touched.sections)},
+            sections={n: msgspec.Raw(sections[n].encode(entity)) for n in sorted(touched.sections)},
             facts_kept=len(facts),
             facts=facts[-new_facts:] if new_facts else [],
             seen_kept=len(seen),
@@ -232,8 +283,9 @@ def _apply(change: Change, entity: Entity, chain: Chain) -> Touched:
     entity.updated_ms, entity.fact_sequence = change.updated_ms, change.fact_sequence
     entity.sequences = change.sequences
     for number, raw in change.sections.items():
-        SECTIONS[type(entity)][number].apply(raw, entity)
-        chain.sections[number] = bytes(raw)
+        section = SECTIONS[type(entity)][number]
+        section.apply(raw, entity)
+        chain.sections[number] = section.look(entity)
         touched.sections.add(number)
     entity.facts = _last(entity.facts + change.facts, change.facts_kept)
     entity.seen = _last(entity.seen + change.seen, change.seen_kept)

@@ -8,8 +8,7 @@ from __future__ import annotations
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - it is an exception
 
-from streams.runtime.tables.value_parts import newest_part
-from topics.records.keys import LEVELS_MAX
+from streams.runtime.tables.value_parts import is_parted, newest_part
 
 AT_ONCE = 1
 """A due time that is over."""
@@ -50,7 +49,7 @@ def due_of(value: bytes) -> int:
 
 def _look(value: bytes) -> tuple[int, bool]:
     try:
-        start = newest_part(value)[0] if value[0] <= LEVELS_MAX else 0
+        start = newest_part(value)[0] if is_parted(value) else 0
         first = value[start]
         if first == ord("{"):
             return _look_at_former(value, start)

@@ -24,32 +24,38 @@ NEVER = ("channel", "code")
 
 _SECTIONS: dict[type[Entity], tuple[tuple[str, ...], ...]] = {
     Order: (
-        ("waits", "milestones"),
-        ("relays", "holds", "held", "hold_crossed", "deferred", "early"),
-        ("created_ms", "expected_ms", "location", "digest", "request", "reason", "properties", "said", "split",
-         "acknowledged", "returns", "adopted"),
+        ("created_ms", "expected_ms", "location", "digest", "request", "reason", "split", "adopted", "held",
+         "hold_crossed"),
+        ("waits", "milestones", "acknowledged"),
+        ("relays", "holds", "deferred", "early"),
+        ("properties", "said", "returns"),
     ),
     Return: (
-        ("relays", "version", "question", "forward_known", "former"),
-        ("items", "courier", "properties", "said"),
-        ("created_ms", "location", "digest", "request", "reason", "forward", "adopted", "rejected_ms"),
+        ("created_ms", "location", "digest", "request", "reason", "forward", "adopted", "rejected_ms", "version",
+         "forward_known", "former", "properties"),
+        ("relays", "question"),
+        ("items", "courier", "said"),
     ),
     Manifest: (
+        ("created_ms", "location", "digest", "request", "reason", "transporter", "manifest_code"),
         ("relays",),
         ("items",),
-        ("created_ms", "location", "digest", "request", "reason", "transporter", "manifest_code"),
     ),
 }  # fmt: skip
+"""The first section of each kind has members that are no lists or maps."""
 
 
 class Section:
     """A section of one kind of entity. It is encoded by position, so a new member goes last, and has a default."""
 
-    __slots__ = ("_decode", "_get", "names")
+    __slots__ = ("_decode", "_get", "look", "names")
 
-    def __init__(self, kind: type[Entity], names: tuple[str, ...]) -> None:
+    def __init__(self, kind: type[Entity], names: tuple[str, ...], *, in_place: bool) -> None:
+        """`in_place`: its members may change in place."""
         self.names = names
         self._get: Callable[[Entity], tuple[Any, ...]] = _getter(names)
+        self.look: Callable[[Entity], Any] = self.encode if in_place else self._get
+        """Gives what is compared to find out whether the section has changed."""
         types = {each.name: each for each in structs.fields(kind)}
         members = [(name, types[name].type, _default(types[name])) for name in names]
         form = msgspec.defstruct("SectionOf" + kind.__name__, members, array_like=True, kw_only=True)
@@ -81,5 +87,6 @@ def _default(member: structs.FieldInfo) -> Any:
 
 
 SECTIONS: dict[type[Entity], tuple[Section, ...]] = {
-    kind: tuple(Section(kind, names) for names in sections) for kind, sections in _SECTIONS.items()
+    kind: tuple(Section(kind, names, in_place=n > 0) for n, names in enumerate(sections))
+    for kind, sections in _SECTIONS.items()
 }

@@ -17,11 +17,14 @@ from collections.abc import Iterator
 from streams.runtime.tables.partition_table import NO_OFFSET, Changelog, PartitionState, PartitionTable
 from streams.runtime.tables.value_parts import (
     MISSING,
+    as_base,
     base,
+    is_whole,
     newest_part,
     split,
     used_of,
     with_part,
+    with_whole,
     without_part,
 )
 from topics.records.keys import LEVELS_MAX, change_key, is_change_key, level_of
@@ -29,21 +32,36 @@ from topics.records.reading import OWNER_KEY
 
 
 class PartedTable(PartitionTable):
-    """`values` has the parts of each key as one value; `overlay`, `dirty` and `overwritten` have records by their own
-    keys. `get` gives all parts; `put` under a key is a new base, and under its `change_key` a change."""
+    """`values` has the parts of each key as one value. `overlay`, `dirty` and `overwritten` have records by their own
+    keys, and `origins` the source offsets of those that are to be written.
 
-    __slots__ = ("_left", "_newest")
+    `get` gives all parts; `put` under a key is a new base, and under its `change_key` a change."""
+
+    __slots__ = ("_left", "_newest", "_wholes")
 
     def __init__(self, name: str, state: PartitionState) -> None:
         super().__init__(name, state)
         self._left: dict[bytes, bytes] = {}
         """Changes without a base."""
         self._newest = NO_OFFSET
+        self._wholes: dict[bytes, bytes] = {}
+        """By key of a change that the record being decided has put: what it makes of the value."""
 
     # -- what a role sees -----------------------------------------------------------------------------------------
 
     def get(self, key: bytes) -> bytes | None:
         return self._as_put(key) if self.overlay else self.values.get(key)
+
+    def put_change(self, key: bytes, level: int, change: bytes, whole: bytes | None = None) -> None:
+        """Puts a change on a level. `whole`: what it makes of the value, to be kept in place of the parts."""
+        name = change_key(key, level)
+        self.put(name, change)
+        if whole is not None:
+            self._wholes[name] = whole
+
+    def undo(self) -> None:
+        super().undo()
+        self._wholes.clear()
 
     def delete(self, key: bytes) -> None:
         """Deletes the base first: what follows is without a base after a crash, and never a change of another one."""
@@ -87,8 +105,12 @@ class PartedTable(PartitionTable):
                 return None
             value = with_part(value, 0, base, offset)
         for level in range(1, LEVELS_MAX + 1):
-            change = overlay.get(change_key(key, level))
-            if change is not None:
+            changed = change_key(key, level)
+            change = overlay.get(changed)
+            whole = self._wholes.get(changed)
+            if change is not None and whole is not None and value is not None:
+                value = with_whole(value, level, len(change), offset, whole)
+            elif change is not None:
                 value = with_part(value, level, change, offset)
         return value
 
@@ -99,10 +121,17 @@ class PartedTable(PartitionTable):
         for key, value in self.overlay.items():
             name, level = level_of(key)
             old = self.values.get(name)
-            self.set(key, value, offset)
+            whole = self._wholes.get(key) if self._wholes else None
+            if whole is not None and old is not None and value is not None:
+                self._newest = max(self._newest, offset)
+                new = self.values[name] = with_whole(old, level, len(value), offset, whole)
+                self.bytes += len(new) - len(old)
+            else:
+                self.set(key, value, offset)
             if key in dirty:
                 del dirty[key]
             dirty[key] = value
+            self.origins[key] = offset
             if old is not None:
                 for deeper in range(level + 1, used_of(old) + 1):
                     # Outdated before it was written. Another worker's may be in its place, so it is deleted.
@@ -110,6 +139,7 @@ class PartedTable(PartitionTable):
                     if outdated in dirty:
                         dirty[outdated] = None
         self.overlay.clear()
+        self._wholes.clear()
 
     def set(self, key: bytes, value: bytes | None, origin: int) -> None:
         if value is not None and not (self._left or self.deleted or key in self.values or is_change_key(key)):
@@ -155,25 +185,39 @@ class PartedTable(PartitionTable):
     def write_changes(self, changelog: Changelog) -> tuple[int, int]:
         size, records = 0, len(self.dirty)
         for key, value in self.dirty.items():
-            changelog.append(key, value, self.made_by(self._record(key)[1]))
+            changelog.append(key, value, self.made_by(self.origins[key]))
             if value is not None:
                 size += len(value)
         self.dirty.clear()
+        self.origins.clear()
         return records, size
 
     def rewrite_overwritten(self) -> None:
         for key in self.overwritten:
+            name, level = level_of(key)
+            value = self.values.get(name)
+            if value is not None and is_whole(value):
+                self._write_base(name, value)
             if key not in self.dirty:
-                self.dirty[key] = self.state.claim if key == OWNER_KEY else self._record(key)[0]
+                self._rewrite(key, name, level)
         self.overwritten.clear()
 
-    def _record(self, key: bytes) -> tuple[bytes | None, int]:
-        """Content and source offset of the record that belongs under a key of the changelog."""
-        name, level = level_of(key)
+    def _write_base(self, name: bytes, value: bytes) -> None:
+        """Has a whole value written as a base: its parts are not in memory any more."""
+        base = self.values[name] = as_base(value)
+        self.bytes += len(base) - len(value)
+        self._rewrite(name, name, 0)
+        for level in range(1, used_of(base) + 1):
+            if change_key(name, level) in self.dirty:
+                self.dirty[change_key(name, level)] = None
+
+    def _rewrite(self, key: bytes, name: bytes, level: int) -> None:
+        """Has what belongs under a key written again; nothing does: has the key deleted."""
         value = self.values.get(name)
-        if value is None:
-            return None, self.deleted.get(name, NO_OFFSET)
-        parts = split(value)
-        if level >= len(parts.contents) or parts.origins[level] == MISSING:
-            return None, NO_OFFSET
-        return parts.contents[level], parts.origins[level]
+        content, origin = None, self.deleted.get(name, NO_OFFSET)
+        if value is not None:
+            parts = split(value)
+            if level < len(parts.contents) and parts.origins[level] != MISSING:
+                content, origin = parts.contents[level], parts.origins[level]
+        self.dirty[key] = self.state.claim if key == OWNER_KEY else content
+        self.origins[key] = origin

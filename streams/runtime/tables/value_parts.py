@@ -1,5 +1,8 @@
 """PURE: a value in parts: a base, and changes of it on levels from 1 on. Each part is a record of its own.
 
+While a role decides, it may give the whole value beside a change: then that is kept in place of the parts, with their
+source offsets and sizes, because reading one whole takes less time than reading parts.
+
 A change on a level says what differs from the levels before it, up to when it was written; so a new part outdates
 those on deeper levels. In memory all parts of a key are one value, which this module makes of records, one by one:
 the same way while deciding and while a changelog is read. What parts mean is the role's: here they are bytes, each with
@@ -19,6 +22,10 @@ _HEADS = [Struct(f">BB{levels + 1}q{levels}I") for levels in range(LEVELS_MAX + 
 """By the number of levels: that number, the deepest level that ever had a record, the parts' source offsets, and the
 lengths of those behind the base."""
 _PLAIN = _HEADS[0]
+_WHOLE = 0x40
+"""In the first byte beside the number of levels: the value is whole."""
+_WHOLE_HEADS = [Struct(f">BB{levels + 1}q{levels + 1}I") for levels in range(LEVELS_MAX + 1)]
+"""As `_HEADS`, with the length of the base, too."""
 
 
 class Parts(NamedTuple):
@@ -29,8 +36,56 @@ class Parts(NamedTuple):
     contents: list[bytes]
 
 
+class Whole(NamedTuple):
+    """`origins` and `sizes` of the parts that the log has, and what they make."""
+
+    used: int
+    origins: tuple[int, ...]
+    sizes: tuple[int, ...]
+    content: bytes
+
+
+def is_whole(value: bytes) -> bool:
+    return value[0] >= _WHOLE
+
+
+def is_parted(value: bytes) -> bool:
+    """Whether a value has the form of this module; others are of tables that know no parts."""
+    return bool(value) and (value[0] <= LEVELS_MAX or 0 <= value[0] - _WHOLE <= LEVELS_MAX)
+
+
+def whole_of(value: bytes) -> Whole:
+    levels = value[0] - _WHOLE
+    head = _WHOLE_HEADS[levels]
+    fields = head.unpack_from(value)
+    return Whole(fields[1], fields[2 : levels + 3], fields[levels + 3 :], value[head.size :])
+
+
+def with_whole(value: bytes, level: int, size: int, origin: int, content: bytes) -> bytes:
+    """The value after a change of so many bytes, with what it makes of the value."""
+    levels = value[0]
+    if levels >= _WHOLE:
+        levels -= _WHOLE
+        fields = _WHOLE_HEADS[levels].unpack_from(value)
+        sizes = fields[levels + 3 :]
+    else:
+        head = _HEADS[levels]
+        fields = head.unpack_from(value)
+        lengths = fields[levels + 3 :]
+        sizes = (len(value) - head.size - sum(lengths), *lengths)
+    used = max(fields[1], level)
+    origins = fields[2 : level + 2]
+    return _WHOLE_HEADS[level].pack(_WHOLE + level, used, *origins, origin, *sizes[:level], size) + content
+
+
+def as_base(value: bytes) -> bytes:
+    """A whole value as one whose base was just written anew."""
+    whole = whole_of(value)
+    return _PLAIN.pack(0, whole.used, whole.origins[-1]) + whole.content
+
+
 def split(value: bytes) -> Parts:
-    """The parts of a value in memory."""
+    """The parts of a value in memory that is not whole."""
     levels = value[0]
     head = _HEADS[levels]
     if not levels:
@@ -56,6 +111,10 @@ def used_of(value: bytes) -> int:
 def newest_part(value: bytes) -> tuple[int, int]:
     """Where the part on the deepest level begins, and from which source offset it was made."""
     levels = value[0]
+    if levels >= _WHOLE:
+        levels -= _WHOLE
+        head = _WHOLE_HEADS[levels]
+        return head.size, head.unpack_from(value)[levels + 2]
     head = _HEADS[levels]
     fields = head.unpack_from(value)
     return (len(value) - fields[-1] if levels else head.size), fields[levels + 2]
@@ -80,10 +139,12 @@ def with_part(value: bytes | None, level: int, content: bytes, origin: int) -> b
             return base(content, origin)
         missing = [b""] * level
         return join(Parts(level, (*(MISSING,) * level, origin), [*missing, content]))
+    if not level and (not value[0] or is_whole(value)):
+        return _PLAIN.pack(0, used_of(value), origin) + content
+    if is_whole(value):
+        raise ValueError("a whole value takes a change only together with what it makes of it")
     used, origins, contents = split(value)
-    if not level and len(origins) == 1:
-        return _PLAIN.pack(0, used, origin) + content
-    if any(at > origin for at in origins[:level]):
+    if any(at >= origin for at in origins[:level]):
         return join(Parts(max(used, level), origins, contents))
     kept = list(zip(origins, contents, strict=True))
     kept += [(MISSING, b"")] * (level + 1 - len(kept))
@@ -94,9 +155,10 @@ def with_part(value: bytes | None, level: int, content: bytes, origin: int) -> b
 
 def without_part(value: bytes, level: int) -> bytes | None:
     """The value after the deletion of one part; of a base: of all. None when no part can be in the log any more."""
-    used, origins, contents = split(value)
     if not level:
+        used = used_of(value)
         return _joined(used, [(MISSING, b"")]) if used else None
+    used, origins, contents = split(value)
     kept = list(zip(origins, contents, strict=True))
     if level < len(kept):
         kept[level] = (MISSING, b"")
