@@ -64,13 +64,16 @@ class DeliveryPartition:
     def on_outbox_changed(self, changes: Iterable[Change], accepted: Accepted) -> None:
         """`accepted`: entries of these changes that need not be decoded."""
         for change in changes:
-            if not is_entry_key(change.key):
+            known = accepted.get(change.key)
+            # By its identity: a record that was set aside after all leaves an entry whose value was never put.
+            if known is not None and known[0] is change.value:
+                entry = known[1]
+                self._get(entry.request.destination).on_entry(entry)
+            elif not is_entry_key(change.key):
                 continue
-            if change.value is not None:
-                value, entry = accepted.get(change.key, (b"", None))
-                # By its identity: a record that was set aside after all leaves an entry whose value was never put.
-                known = entry if entry is not None and value is change.value else decode_entry(change.value)
-                self._get(known.request.destination).on_entry(known)
+            elif change.value is not None:
+                entry = decode_entry(change.value)
+                self._get(entry.request.destination).on_entry(entry)
             else:
                 destination = self._get(_destination_of(change.key))
                 destination.on_entry_removed(*names_of_entry_key(change.key))
