@@ -75,11 +75,13 @@ def words_of_the_tree() -> frozenset[str]:
 
 
 def is_there(name: str) -> bool:
-    """A setting is there by its member of Settings, a name that begins with `_` as the end of another."""
+    """A setting is there by its member of Settings, a metric of the runtime without its prefix, a name that begins with
+    `_` as the end of another."""
     words = words_of_the_tree()
     if name.startswith("_") and any(word.endswith(name) for word in words):
         return True
-    return name in words or name.removeprefix("SLUICE_").lower() in words
+    short = (name.removeprefix("SLUICE_").lower(), name.removeprefix("sluice_runtime_"))
+    return name in words or not words.isdisjoint(short)
 
 
 @pytest.mark.parametrize("name", documents())
