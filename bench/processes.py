@@ -96,6 +96,8 @@ class CpuTimes:
 
 
 _TIMES = CpuTimes()
+CPU_LEAST_US = 0.005
+"""Less than this for a unit is nothing: a server that waits for its turn has its timers."""
 
 
 def watch_cpu(part: str, pid: int) -> None:
@@ -117,7 +119,7 @@ def cpu_each(
     """
     ends = cpu_now() if after is None else after
     used = {part: 1e6 * (ends[part] - before.get(part, 0.0)) / units for part in sorted(ends)} if units else {}
-    return {"unit": unit, "us": {part: round(us, 2) for part, us in used.items() if us > 0}}
+    return {"unit": unit, "us": {part: round(us, 2) for part, us in used.items() if us >= CPU_LEAST_US}}
 
 
 def cpu_median(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -129,7 +131,8 @@ def cpu_median(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def cpu_text(found: Mapping[str, Any], of: str = "") -> str:
     """Return the line of the table for a `cpu_each`. `of`: which side, or when."""
-    parts = ", ".join(f"{part} {us:,.1f}" for part, us in sorted(found["us"].items(), key=lambda one: -one[1]))
+    most_first = sorted(found["us"].items(), key=lambda one: -one[1])
+    parts = ", ".join(f"{part} {us:,.1f}" if us >= 10 else f"{part} {us:.2f}" for part, us in most_first)
     return f"CPU us for each {found['unit']}{f' ({of})' if of else ''}: {parts}"
 
 
