@@ -83,9 +83,10 @@ class Location:
         return (self.prefix + escape(sku)).encode()
 
     def keys(self, skus: Collection[str]) -> list[bytes]:
-        """The same of each; in one go, which takes less time, unless a SKU is written in another way in a key."""
+        """The same of each; in one go, which takes less time, unless a SKU is written in another way in a key,
+        or the location's code has the end of a line in it."""
         joined = "\n".join(skus)
-        if escape(joined) != joined or joined.count("\n") != len(skus) - 1:
+        if escape(joined) != joined or joined.count("\n") != len(skus) - 1 or "\n" in self.prefix:
             return [self.key(sku) for sku in skus]
         return (self.prefix + joined.replace("\n", "\n" + self.prefix)).encode().split(b"\n")
 
