@@ -196,11 +196,10 @@ class Worker:
             await bounded("the last commit of offsets", self.app.consumer.commit(), STOP_LEAVE_S)
 
     async def _close(self) -> None:
-        await bounded("ending the standby", self.standby.stop(), STOP_LEAVE_S)
         await self.group_commit.stop()
         await self.held_up.following.stop()
-        if self.app.started:
-            await bounded("leaving the group", self.app.stop(), STOP_LEAVE_S)
+        ends = [self.standby.stop(), *([self.app.stop()] if self.app.started else [])]
+        await bounded("leaving the group", asyncio.gather(*ends), STOP_LEAVE_S)
         await bounded("closing the producer", self.publisher.stop(), STOP_LEAVE_S)
         await self.admin.stop()
         self.spilling.store.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 _TRIM_THRESHOLD: Final = -1
@@ -32,6 +32,12 @@ def keep_freed_memory() -> None:
     mallopt(_MMAP_THRESHOLD, _OWN_MAPPING_BYTES)
     mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
     mallopt(_TOP_PAD, _STEP_BYTES)
+
+
+def give_back_freed_memory() -> None:
+    """Gives the system what was freed since, once: the buffers of a recovery are not needed again soon."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from aiokafka import TopicPartition
 
 from streams.runtime.durability.changelog import ChangelogReader
 from streams.runtime.durability.claim import Claims, Takeover
-from streams.runtime.durability.memory import without_collections
+from streams.runtime.durability.memory import give_back_freed_memory, without_collections
 from streams.runtime.durability.rebalance_steps import CLAIM, READ, RebalanceSteps
 from streams.runtime.durability.rebuild import Rebuild, recovered_offsets
 from streams.runtime.durability.standby import Standby
@@ -113,6 +113,7 @@ class Recovery:
             for rebuild in takeover.rebuilds:
                 rebuild.table.recovered()
                 rebuild.report(self._metrics)
+        give_back_freed_memory()
         took = time.monotonic() - started
         self._metrics.recovery_seconds.set(took)
         partitions = sorted(takeover.state.partition for takeover in takeovers)
