@@ -132,12 +132,8 @@ class PartedTable(PartitionTable):
                 del dirty[key]
             dirty[key] = value
             self.origins[key] = offset
-            if old is not None:
-                for deeper in range(level + 1, used_of(old) + 1):
-                    # Outdated before it was written. Another worker's may be in its place, so it is deleted.
-                    outdated = change_key(name, deeper)
-                    if outdated in dirty:
-                        dirty[outdated] = None
+            if old is not None and used_of(old) > level:
+                self._delete_outdated(name, level)
         self.overlay.clear()
         self._wholes.clear()
 
@@ -204,12 +200,23 @@ class PartedTable(PartitionTable):
 
     def _write_base(self, name: bytes, value: bytes) -> None:
         """Has a whole value written as a base: its parts are not in memory any more."""
-        base = self.values[name] = as_base(value)
-        self.bytes += len(base) - len(value)
+        written = self.values[name] = as_base(value)
+        self.bytes += len(written) - len(value)
+        self.dirty.pop(name, None)
         self._rewrite(name, name, 0)
-        for level in range(1, used_of(base) + 1):
-            if change_key(name, level) in self.dirty:
-                self.dirty[change_key(name, level)] = None
+        self._delete_outdated(name, 0)
+
+    def _delete_outdated(self, name: bytes, level: int) -> None:
+        """Has changes deleted that are outdated by a part on a level before they were written.
+
+        Left out they cannot be: another worker's record may be under their key. They are deleted behind the part: a
+        crash before that must not leave deeper changes without them.
+        """
+        for deeper in range(level + 1, used_of(self.values[name]) + 1 if name in self.values else LEVELS_MAX + 1):
+            key = change_key(name, deeper)
+            if key in self.dirty:
+                del self.dirty[key]
+                self.dirty[key] = None
 
     def _rewrite(self, key: bytes, name: bytes, level: int) -> None:
         """Has what belongs under a key written again; nothing does: has the key deleted."""
