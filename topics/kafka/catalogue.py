@@ -87,7 +87,7 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic(
         name="orders.state",
-        key="as orders.commands",
+        key="as orders.commands; with %~ and a level from 1 to 12 behind it: a change of that entity's state",
         cleanup=Cleanup.COMPACT,
         writers=("orders",),
         readers=("orders",),

@@ -1,0 +1,118 @@
+"""The forms of a stored entity: that of earlier versions is read and replaced, numbers keep their digits, and every
+member of an entity is in what a change has."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import orjson
+import pytest
+from msgspec import structs
+
+from streams.order.model.entities import Manifest, Order, Return, StateError
+from streams.order.model.entity import Entity
+from streams.order.storage.changes import next_part, read
+from streams.order.storage.encoding import decode_entity, encode_entity
+from streams.order.storage.glance import look
+from streams.order.storage.sections import HEAD, LISTS, NEVER, SECTIONS
+from streams.runtime.tables.value_parts import base, split, with_part
+from tests.support.orders import CHANNEL, Story, acknowledgement_body, create_body
+from tests.support.orders_log import PARTITIONS, Logs, parts_of
+from topics.records.json_text import read as read_json
+from topics.records.keys import change_key, order_key, partition_of
+
+KEY = order_key(CHANNEL, create_body()["orderCode"])
+FORMER = (
+    b'{"kind":"order","due":1760086400002,"stuck":{"pack":5},"channel":"demo","code":"O-1","state":"ACKNOWLEDGED",'
+    b'"created":1760000000000,"updated":1760000000002,"location":"DXB-WH-01","digest":"2:f4","request":"1.0",'
+    b'"factSequence":1,"facts":[[1,"order-created",1760000000000,{}]],"seen":[["4e","APPLIED",""]],'
+    b'"sequences":{"increff":1},"deliveries":[["1.0","create-outward-order","increff",1760000000000,"delivered",'
+    b'[[1,1760000000000,12.5,200,""]],null,"",""]],"lines":[["L-1","SKU",2,0,0,0,0]],'
+    b'"properties":{"orderStatus":"CREATED","price":499.0000,"big":18446744073709551617},"holdCrossed":true,'
+    b'"acknowledged":["DXB-WH-01"],"milestones":{"submitted":1760000000001},"waits":{"pack":1760000000002}}'
+)
+"""An order as the version before wrote it."""
+
+
+@pytest.mark.parametrize("kind", [Order, Return, Manifest])
+def test_every_member_is_in_the_head_a_list_or_one_section(kind: type[Entity]) -> None:
+    named = Counter([*HEAD, *LISTS, *NEVER, *(name for section in SECTIONS[kind] for name in section.names)])
+    members = {each.name for each in structs.fields(kind)}
+    assert {name: count for name, count in named.items() if name in members and count != 1} == {}
+    assert members - named.keys() == set()
+
+
+def test_the_form_of_the_version_before_is_read_and_replaced() -> None:
+    value = base(FORMER, 7)
+    assert look(value) == (1760086400002, True)
+    order = read(value)
+    assert isinstance(order, Order)
+    assert (order.code, order.hold_crossed, order.lines[0].ordered) == ("O-1", True, 2)
+    assert str(order.properties["price"]) == "499.0000"
+    assert order.properties["big"] == 18446744073709551617
+    level, content = next_part(order, 8)
+    assert (level, read(base(content, 8))) == (0, order)
+
+
+def test_an_order_of_the_version_before_goes_on() -> None:
+    logs = Logs()
+    logs.call("create-outward-order", create_body(), "create")
+    logs.run()
+    table = logs.states[partition_of(KEY, PARTITIONS)].all[0]
+    known = {"kind": "order", **logs.states_by_key()[KEY]}
+    table.set(KEY, None, 0)
+    table.set(KEY, orjson.dumps(known), 0)
+    logs.restart()
+    assert logs.states_by_key()[KEY] == known
+    logs.answer(logs.requests()[0])
+    logs.run()
+    assert logs.states_by_key()[KEY]["state"] == "SUBMITTED"
+    assert [part[:1] for part in parts_of(table, KEY)] != [b"{"]
+
+
+def test_numbers_that_no_double_holds_are_stored_as_they_came() -> None:
+    story = Story()
+    story.create()
+    order = story.order
+    order.properties |= {"rate": 0.1, **read_json(b'{"price":499.0000}')}
+    assert str(decode_entity(encode_entity(order)).properties["price"]) == "499.0000"  # type: ignore[attr-defined]
+    order.properties["big"] = 10**30
+    raw = encode_entity(order)
+    assert raw.startswith(b'["o",')
+    assert decode_entity(raw) == order
+    assert look(base(raw, 1))[0] == order.due_ms
+
+
+def test_a_change_is_applied_to_nothing_but_what_it_is_of() -> None:
+    story = Story()
+    story.create()
+    before = base(encode_entity(story.order), 3)
+    order = read(before)
+    order.updated_ms += 1
+    level, change = next_part(order, 4)
+    assert level == 1
+    value = with_part(before, 1, change, 4)
+    assert read(value) == order
+    assert len(split(value).contents) == 2
+    for wrong in (with_part(base(encode_entity(order), 2), 1, change, 4), with_part(before, 2, change, 4)):
+        with pytest.raises(StateError, match="has lost a record"):
+            read(wrong)
+    with pytest.raises(StateError, match="not a change"):
+        read(with_part(before, 1, change[:-1], 4))
+
+
+def test_a_forgotten_order_leaves_no_record_behind() -> None:
+    logs = Logs()
+    logs.call("create-outward-order", create_body(), "create")
+    logs.call("acknowledgement", acknowledgement_body(), "acknowledge")
+    logs.run()
+    table = logs.states[partition_of(KEY, PARTITIONS)].all[0]
+    written = {key for key, value in table.dirty.items() if value is not None}
+    assert change_key(KEY, 1) in written
+    table.dirty.clear()
+    table.state.offset += 1
+    table.delete(KEY)
+    table.merge()
+    assert next(iter(table.dirty)) == KEY
+    assert dict.fromkeys(written) == table.dirty
+    assert table.get(KEY) is None
