@@ -133,6 +133,9 @@ class Standby:
         try:
             while True:
                 try:
+                    while not self._warm:
+                        self._changed.clear()
+                        await self._changed.wait()
                     with clients.cancelled_calls_fail():
                         await self._follow()
                 except (KafkaError, OSError) as error:
@@ -146,18 +149,15 @@ class Standby:
             self._drop(tuple(self._warm))
 
     async def _follow(self) -> None:
-        """Follows with one consumer until Kafka fails."""
+        """Follows with one consumer until there is nothing to follow, or Kafka fails."""
         waits = {"fetch_min_bytes": STANDBY_FETCH_BYTES, "fetch_max_wait_ms": STANDBY_WAIT_MS}
         async with self._reader.consumer(**waits) as consumer:
             version, slices = -1, Slices(STANDBY_RECORDS_MAX)
             forget_at = time.monotonic() + STANDBY_FORGET_S
-            while True:
+            while self._warm:
                 if version != self._version:
                     version = self._version
-                    self._changed.clear()
-                    if not self._assign(consumer):
-                        await self._changed.wait()
-                        continue
+                    self._assign(consumer)
                 taken = await slices.take(consumer, ())
                 if version == self._version:
                     self._apply(taken)
@@ -166,11 +166,8 @@ class Standby:
                     forget_at = time.monotonic() + STANDBY_FORGET_S
                 await asyncio.sleep(0)  # while there is unread data, nothing above gives way
 
-    def _assign(self, consumer: AIOKafkaConsumer) -> bool:
-        """Has the consumer read where the tables are, or from the beginning. Returns whether there is anything."""
-        if not self._warm:
-            consumer.unsubscribe()
-            return False
+    def _assign(self, consumer: AIOKafkaConsumer) -> None:
+        """Has the consumer read where the tables are, or from the beginning."""
         positions = {
             rebuild.place: warm.positions.get(rebuild.place)
             for warm in self._warm.values()
@@ -180,7 +177,6 @@ class Standby:
         for place, position in positions.items():
             if position is not None:
                 consumer.seek(place, position)
-        return True
 
     def _apply(self, taken: Mapping[TopicPartition, Sequence[Any]]) -> None:
         for place, records in taken.items():

@@ -43,9 +43,6 @@ class FakeConsumer:
     def assign(self, places: Collection[TopicPartition]) -> None:
         self._positions = dict.fromkeys(places, 0)
 
-    def unsubscribe(self) -> None:
-        self._positions = {}
-
     def seek(self, at: TopicPartition, offset: int) -> None:
         self._positions[at] = offset
 
@@ -69,10 +66,14 @@ class StandbyReader(FakeChangelogReader):
         super().__init__(log)
         self.failures: list[Exception] = []
         self.began: list[Mapping[TopicPartition, int]] = []
+        self.open = 0
+        """Consumers that were not closed."""
 
     @asynccontextmanager
     async def consumer(self, **_: Any) -> AsyncIterator[Any]:
+        self.open += 1
         yield FakeConsumer(self)
+        self.open -= 1
 
     async def read(self, partitions: Any, apply: Any, *, first: Any = None, end: Any = None) -> Any:
         self.began.append(dict(first or {}))
@@ -180,6 +181,17 @@ async def test_records_that_come_again_begin_the_table_anew(lab: Lab) -> None:
     warm = lab.standby.take(0)
     assert warm is not None
     assert dict(warm.takeover.state.all[0].items()) == {b"a": b"2", b"b": b"1"}
+
+
+async def test_it_follows_again_after_all_was_taken(lab: Lab) -> None:
+    lab.log += [written(0, b"a", b"1", 0)]
+    lab.standby.follow({0})
+    await lab.reads(1)
+    assert await lab.recovered(0) == {0: {b"a": b"1"}}
+    await eventually(lambda: not lab.reader.open, what="it has no consumer")
+    lab.standby.follow({1})
+    lab.log += [written(1, b"b", b"1", 0)]
+    await lab.reads(2)
 
 
 async def test_it_goes_on_after_kafka_was_away(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
