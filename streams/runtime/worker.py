@@ -242,6 +242,8 @@ class Worker:
         self.heartbeat(time.monotonic())
         self.steps.reached(JOIN)
         self.held_up.paused.clear()
+        if generation != self.partitions.generation + 1:
+            self.standby.follow(())  # it may have been away for longer than a changelog keeps deletions
         self.partitions.assigned(partitions, generation)
         log.info("%s: generation %d gives partitions %s", self.name, generation, sorted(partitions))
 

@@ -37,6 +37,10 @@ class Idle(Role):
         return ()
 
 
+class Followed(Idle):
+    has_standby = True
+
+
 async def test_a_rebalance_that_follows_at_once_does_not_look_like_a_lost_partition() -> None:
     """Opened and closed again before the waiter's turn: it waits on, for a partition that is still owned."""
     worker = Worker(Idle(), Settings(), Tuning())
@@ -117,6 +121,19 @@ def test_state_is_read_again_after_a_generation_that_this_worker_missed() -> Non
     partitions, _ = _owning(3)
     partitions.assigned({0}, 5)
     assert partitions.missing() == [0]
+
+
+async def test_standbys_are_dropped_after_a_generation_that_this_worker_missed() -> None:
+    """It may have been away for longer than a changelog keeps deletions."""
+    worker = Worker(Followed(), Settings(kafka="127.0.0.1:1"), Tuning())
+    worker.standby.start()
+    worker.assigned({0}, 1)
+    worker.standby.follow({1, 2})
+    worker.assigned({0}, 2)
+    assert worker.standby.take(1) is not None
+    worker.assigned({0}, 4)
+    assert worker.standby.take(2) is None
+    await worker.standby.stop()
 
 
 async def test_a_generation_that_comes_twice_means_that_the_instance_name_is_taken() -> None:
