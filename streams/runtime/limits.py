@@ -78,6 +78,8 @@ RECOVERY_RECORDS_MAX = 5_000
 RECOVERY_FETCH_BYTES = 8 << 20
 """Most of a fetch of changelogs: enough for thousands of records, and its copies stay in memory that is used again
 (streams/runtime/durability/memory.py)."""
+RECOVERY_TRIM_RECORDS = 100_000
+"""From so many records on the buffers of a recovery are worth giving back, which walks through all free memory."""
 STANDBY_RECORDS_MAX = 500
 """Records applied to standby tables between two looks at the event loop: some 2 ms, for events are decided beside."""
 STANDBY_FETCH_BYTES = 1 << 20

@@ -20,6 +20,7 @@ from streams.runtime.durability.rebalance_steps import CLAIM, READ, RebalanceSte
 from streams.runtime.durability.rebuild import Rebuild, recovered_offsets
 from streams.runtime.durability.standby import Standby
 from streams.runtime.invariants import violated
+from streams.runtime.limits import RECOVERY_TRIM_RECORDS
 from streams.runtime.metrics import Metrics
 from streams.runtime.tables.partition_table import MakeTable, PartitionState
 
@@ -113,7 +114,8 @@ class Recovery:
             for rebuild in takeover.rebuilds:
                 rebuild.table.recovered()
                 rebuild.report(self._metrics)
-        give_back_freed_memory()
+        if records >= RECOVERY_TRIM_RECORDS:
+            give_back_freed_memory()
         took = time.monotonic() - started
         self._metrics.recovery_seconds.set(took)
         partitions = sorted(takeover.state.partition for takeover in takeovers)
