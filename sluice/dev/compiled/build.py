@@ -94,7 +94,8 @@ def build(root: Path, modules: Sequence[str], recipe: dict[str, Any]) -> None:
         names = {file.removesuffix(SUFFIX).replace("/", "."): file for file in sorted(files)}
         manifest = {"suffix": SUFFIX, "recipe": recipe, "modules": names, "sources": sources}
         (made / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        shutil.rmtree(root / FOLDER, ignore_errors=True)
+        if (root / FOLDER).exists():
+            (root / FOLDER).rename(work / "before")
         made.rename(root / FOLDER)
 
 

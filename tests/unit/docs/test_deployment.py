@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[3]
 COMPOSE = ROOT / "docker-compose.yml"
 CHART = ROOT / "helm" / "sluice"
 DEPLOYMENT = [ROOT / "Dockerfile", COMPOSE, *sorted(CHART.rglob("*.yaml"))]
-NOT_SETTINGS = {"SLUICE_CHANNELS", "SLUICE_ENV_FILE"}
-"""Read by docker compose itself: which file to mount."""
+NOT_SETTINGS = {"SLUICE_CHANNELS", "SLUICE_ENV_FILE", "SLUICE_COMPILED"}
+"""Read by docker compose itself: which file to mount. Read before any setting: the form of the modules."""
 ROLES = ("gateway", "orders", "delivery", "inventory")
 
 
@@ -43,7 +43,7 @@ def test_only_the_image_of_the_sandboxes_has_developer_tools() -> None:
     compose = COMPOSE.read_text(encoding="utf-8")
     stages = (ROOT / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")
     with_tools = [stage.splitlines()[0] for stage in stages if "sluice/dev" in stage or "--from=build-dev" in stage]
-    assert with_tools == ["build AS build-dev", "base AS dev"]
+    assert with_tools == ["compiled AS build-dev", "base AS dev"]
     assert stages[-1].startswith("base AS product\n"), "what is built when no target is named"
     assert re.findall(r"target: (\w+)", compose) == ["product", "dev"]
     for side in ("increff", "marketplace"):
