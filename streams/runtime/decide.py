@@ -1,7 +1,7 @@
 """The decide loop: takes a chunk of records through `Role.decide` without a pause between them.
 
-A chunk that takes long is cut: what is decided by then is handed over as a chunk of its own, and the rest is another
-one, before which other tasks have their turn.
+A chunk that takes long may be cut: what is decided by then is handed over as a chunk of its own, and the rest is
+another one, before which other tasks have their turn.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ as much as some records do."""
 CHUNK_BYTES_MAX = 1 << 20
 """The same bound for large records; a record that is larger alone is a chunk of its own."""
 DECIDE_HOLD_S = 0.005
-"""A chunk that has taken so long is cut behind the record in hand, and other tasks have their turn: the consumer's
-polls, groups under way, a role's calls. Records of usual size are decided in a tenth of a millisecond."""
+"""A chunk with large records that has taken so long is cut behind the record in hand, and other tasks have their turn.
+Chunks of usual records are not cut: their groups became smaller, and an event of a busy worker a third dearer."""
 PREPARED_BYTES_MIN = 32 << 10
 """Records of this size and more are prepared in steps (`Role.prepare`): reading a smaller one takes less than half a
 millisecond."""

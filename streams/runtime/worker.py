@@ -295,7 +295,7 @@ class Worker:
             await asyncio.Event().wait()
 
     async def _decide(self, chunk: Chunk) -> None:
-        """Decides a chunk, or parts of it, if it takes long. Before each the partition may have left."""
+        """Decides a chunk, in parts if it has large records. Before each part the partition may have left."""
         partition, records = chunk.partition, chunk.records
         prepared = await self.preparing.prepare(partition, records)
         while records:
@@ -308,7 +308,7 @@ class Worker:
             self._progress()
             state.read_on(first := records[0].offset, records[-1].offset)
             try:
-                done = self.decide_loop.decide_chunk(state, records, prepared, DECIDE_HOLD_S)
+                done = self.decide_loop.decide_chunk(state, records, prepared, DECIDE_HOLD_S if prepared else None)
             except StuckError as stuck:
                 self.ledger.cut(partition, stuck.offset, state.last_decided if stuck.offset > first else None)
                 state.next_read = stuck.offset

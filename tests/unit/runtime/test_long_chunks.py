@@ -1,4 +1,4 @@
-"""A chunk that takes long is decided in parts, and large records are prepared: others have their turn in between."""
+"""A chunk with large records is decided in parts, and large records are prepared: others have their turn in between."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ class Owner:
         monkeypatch.setattr(commit, "add_chunk", lambda _partition, last: self.parts.append(last))
         monkeypatch.setattr(commit, "add_effects", lambda *_: None)
         monkeypatch.setattr(worker, "DECIDE_HOLD_S", 0.0)
+        monkeypatch.setattr(preparing, "PREPARED_BYTES_MIN", 1)
 
     async def decide(self, *values: bytes, beside: Callable[[], None] = lambda: None) -> None:
         """Decides the values from offset 10 on. `beside` is called whenever another task has its turn."""
@@ -85,9 +86,9 @@ async def test_parts_of_a_chunk_are_chunks_and_others_run_between_them(monkeypat
     owner = Owner(monkeypatch)
     turns = iter(range(100))
     await owner.decide(b"a", b"b", b"c", beside=lambda: owner.role.story.append(next(turns)))
-    decided = [said for said in owner.role.story if isinstance(said, tuple)]
-    assert decided == [(10, None), (11, None), (12, None)]
-    assert owner.role.story.index((11, None)) - owner.role.story.index((10, None)) > 1, "nobody ran in between"
+    decided = [said for said in owner.role.story if isinstance(said, tuple) and said[0] != "step"]
+    assert decided == [(10, "a"), (11, "b"), (12, "c")]
+    assert owner.role.story.index((11, "b")) - owner.role.story.index((10, "a")) > 1, "nobody ran in between"
     assert owner.parts == [10, 11, 12]
     owner.worker.ledger.handed_out(0, 20)
     assert owner.finish() == {0: 13}
@@ -118,6 +119,13 @@ async def test_a_record_that_waits_in_a_later_part_leaves_no_chunk_that_nothing_
     owner.worker.app.consumer.hold.assert_awaited_once_with(0, 11)
     assert owner.finish() == {0: 11}
     assert owner.worker.ledger.is_idle(0)
+
+
+async def test_a_chunk_of_usual_records_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = Owner(monkeypatch)
+    monkeypatch.setattr(preparing, "PREPARED_BYTES_MIN", 5)
+    await owner.decide(b"a", b"b", b"c")
+    assert owner.parts == [12]
 
 
 async def test_large_records_are_prepared_before_their_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
