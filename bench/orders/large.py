@@ -8,6 +8,7 @@ in which nothing else of the process could have run, and the bytes that the chan
 from __future__ import annotations
 
 import copy
+import gc
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from msgspec.structs import replace
 from bench.orders import job
 from bench.processes import SECRET_KEY, demo
 from streams.order.role import OrdersRole
-from streams.runtime.limits import PREPARED_BYTES_MIN
+from streams.runtime.limits import GC_THRESHOLDS, PREPARED_BYTES_MIN
 from streams.runtime.role import Effect, Record
 from streams.runtime.tables.partition_table import PartitionState, of_kinds
 from topics.configuration.settings import load_settings
@@ -196,6 +197,8 @@ class LargeOrder:
 
 
 def costs() -> list[Cost]:
-    """Costs of each size. An order before them pays for what a role does once."""
+    """Costs of each size. An order before them pays for what a role does once; garbage is collected as in a role."""
     LargeOrder(*SIZES[0]).travel()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     return [LargeOrder(lines, shipments).travel() for lines, shipments in SIZES]
