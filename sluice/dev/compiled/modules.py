@@ -24,7 +24,7 @@ LEFT_OUT: Final = {
     "streams/order/model/entity.py": STRUCTS,
     "streams/order/model/effects.py": STRUCTS,
     "streams/order/model/events.py": STRUCTS,
-    "streams/order/storage/changes.py": STRUCTS,
+    "streams/order/storage/change.py": STRUCTS,
     "streams/order/records/answer_table.py": STRUCTS,
     "streams/order/records/refused_calls.py": STRUCTS,
     "topics/records/envelope.py": STRUCTS,

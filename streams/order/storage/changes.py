@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from streams.order.model.entities import Manifest, Order, Return, StateError
 from streams.order.model.entity import Entity
-from streams.order.model.parts import Delivery, Line, NotedFact, Shipment
+from streams.order.model.parts import Line, Shipment
 from streams.order.model.states import ManifestState, OrderState, ReturnState
 from streams.order.model.touched import Touched
+from streams.order.storage.change import Change
 from streams.order.storage.encoding import PACKER, READ_ERRORS, decode_entity, encode_entity, is_plain, unpack_hook
 from streams.order.storage.sections import SECTIONS
 from streams.runtime.tables.value_parts import MISSING, is_parted, is_whole, split, whole_of
@@ -36,33 +36,6 @@ behind it."""
 SHARE = 2
 """A change of a large entity has at most a half of the bytes of what it is of. So what is written grows with the
 logarithm of the entity's size: each entry is written again once for each doubling of a change, on each level."""
-
-
-class Change(Struct, array_like=True, kw_only=True, tag="c"):
-    """Encoded by position: the first two members as those of an entity, a new member last. The head's members are as
-    they became.
-
-    `of`: the source offset of the base or change before it. `sections`: by number, those that changed. `facts_kept`,
-    `seen_kept`: how many the list has with those that were appended. `gone`: ids of deliveries and shipments. `lines`:
-    place and line.
-    """
-
-    due_ms: int
-    stuck: dict[str, int]
-    of: int
-    state: str
-    updated_ms: int
-    fact_sequence: int
-    sequences: dict[str, int]
-    sections: dict[int, msgspec.Raw]
-    facts_kept: int
-    facts: list[NotedFact]
-    seen_kept: int
-    seen: list[list[str]]
-    gone: list[str | int]
-    deliveries: list[Delivery]
-    lines: list[tuple[int, Line]]
-    shipments: list[Shipment]
 
 
 _UNPACK = msgspec.msgpack.Decoder(Change, ext_hook=unpack_hook).decode
