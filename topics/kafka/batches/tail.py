@@ -66,6 +66,9 @@ class Tail:
             )
         except KafkaError as error:
             return await self._look_again(repr(error))
+        if not answer.topics:  # a quota of this client is used up, and the broker answers without reading
+            await asyncio.sleep(RETRY_S)
+            return []
         ((_topic, ((_partition, code, _end, *_transactions, data),)),) = answer.topics
         kind = for_code(code)
         if kind is NoError:

@@ -27,9 +27,9 @@ def batch(first: int, *values: bytes, transactional: bool = False) -> bytes:
 
 
 class Client:
-    """Answers fetches in turn: with bytes, an error code, or an error of the client."""
+    """Answers fetches in turn: with bytes, an error code, or an error of the client; None: without any partition."""
 
-    def __init__(self, *answers: bytes | int | Exception) -> None:
+    def __init__(self, *answers: bytes | int | Exception | None) -> None:
         self.answers = list(answers)
         self.asked: list[tuple[int, int]] = []
         self.updates = 0
@@ -56,12 +56,14 @@ class Client:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
+        if answer is None:
+            return FetchResponse_v11(1_000, 0, 0, [])
         code, data = (answer, b"") if isinstance(answer, int) else (0, answer)
         part: tuple[Any, ...] = (PLACE.partition, code, 99, 99, 0, [], -1, data)
         return FetchResponse_v11(0, 0, 0, [(PLACE.topic, [part])])
 
 
-def reading(*answers: bytes | int | Exception, offset: int = 5) -> tuple[Client, Tail]:
+def reading(*answers: bytes | int | Exception | None, offset: int = 5) -> tuple[Client, Tail]:
     client = Client(*answers)
     return client, Tail(client, PLACE, offset)
 
@@ -77,6 +79,13 @@ async def test_records_are_read_from_the_offset_on() -> None:
     assert [one.value for one in await read.next()] == [b"d"]
     assert client.asked == [(1, 5), (1, 8), (1, 8)]
     assert client.updates == 0
+
+
+async def test_a_broker_that_holds_its_client_back_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "RETRY_S", 0.0)
+    _client, read = reading(None, batch(5, b"a"))
+    assert await read.next() == []
+    assert [one.value for one in await read.next()] == [b"a"]
 
 
 async def test_what_was_written_in_a_transaction_is_passed_over() -> None:
