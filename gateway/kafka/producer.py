@@ -106,8 +106,8 @@ class SharedProducer:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
-        producer, self._producer, self._batches = self._producer, None, None
         self._unready = "stopping"
+        producer = self._take_back()
         if producer is not None:
             await clients.close(producer, CLOSE_TIMEOUT_S)
         if self._closing:
@@ -127,7 +127,7 @@ class SharedProducer:
         except TimeoutError as error:
             raise self._away(f"no acknowledgement within {timeout_s:g} s", timeout_s) from error
         except KafkaError as error:
-            raise self._translated(error) from error
+            raise self._translated(error, batches) from error
         self._metrics.records += 1
         return Position(*place)
 
@@ -146,13 +146,13 @@ class SharedProducer:
             trouble = (
                 self._away("no metadata of a topic", self._settings.produce_timeout_s)
                 if isinstance(error, TimeoutError)
-                else self._translated(error)
+                else self._translated(error, batches)
             )
         if futures:
             await asyncio.wait(futures, timeout=max(0.0, deadline - loop.time()))
         elif trouble is not None:
             raise trouble
-        positions = [self._position(future) for future in futures]
+        positions = [self._position(future, batches) for future in futures]
         for future in futures:
             future.cancel()  # only those that are not done
         if None in positions and trouble is None:
@@ -165,13 +165,13 @@ class SharedProducer:
             raise RuntimeError("start() comes before the first record")
         return self._loop
 
-    def _position(self, future: asyncio.Future[RecordPlace]) -> Position | None:
+    def _position(self, future: asyncio.Future[RecordPlace], batches: OpenBatches) -> Position | None:
         if not future.done():
             return None
         error = future.exception()
         if error is not None:
             if isinstance(error, KafkaError):
-                self._translated(error)
+                self._translated(error, batches)
             return None
         self._metrics.records += 1
         return Position(*future.result())
@@ -239,12 +239,15 @@ class SharedProducer:
             self._wake.set()
         return Unavailable(reason)
 
-    def _translated(self, error: KafkaError) -> Exception:
-        """The error to raise: the record is too large, Kafka is away, or the producer has to be replaced."""
+    def _translated(self, error: KafkaError, batches: OpenBatches) -> Exception:
+        """The error to raise: the record is too large, Kafka is away, or the producer, whose batches these are, has to
+        be replaced."""
         if isinstance(error, (MessageSizeTooLargeError, RecordTooLargeError)):
             return RecordTooLarge(str(error))
         if isinstance(error, (KafkaTimeoutError, UnknownTopicOrPartitionError)) or error.retriable:
             return self._away(repr(error))
+        if batches is not self._batches:  # it was replaced: this says nothing of the one in its place
+            return Unavailable(f"the producer was replaced: {error!r}")
         # A gap in the sequence, a fenced or closed producer: nothing sent through it will ever arrive again.
         self._broken = True
         return self._away(f"the producer must be replaced: {error!r}")
@@ -256,13 +259,20 @@ class SharedProducer:
             self._batches = OpenBatches(producer, self._settled)
             log.info("connected to Kafka at %s", self._settings.kafka)
             await self._watch(producer)
-            self._producer = self._batches = None
+            self._take_back()
             self._metrics.producer_rebuilds += 1
             log.warning("the producer is replaced")
             closing = asyncio.create_task(clients.close(producer, CLOSE_TIMEOUT_S))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
             await asyncio.sleep(RETRY_S)
+
+    def _take_back(self) -> AIOKafkaProducer | None:
+        """The producer, which gets no more records. Those that it has not taken yet fail."""
+        producer, batches, self._producer, self._batches = self._producer, self._batches, None, None
+        if batches is not None:
+            batches.close()
+        return producer
 
     async def _connected(self) -> AIOKafkaProducer:
         while True:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from aiokafka.errors import MessageSizeTooLargeError, ProducerClosed
@@ -50,10 +52,20 @@ class OpenBatches:
         """`settled` is called with the size of each batch that was acknowledged or has failed."""
         self.producer = producer
         self._settled = settled
+        self._is_closed = False
         self._open: dict[tuple[str, int], _Batch] = {}
         """The youngest batch of each partition, if it has not been settled."""
-        self._waiting: set[asyncio.Task[None]] = set()
-        """Tasks of batches that wait until the full one before them leaves."""
+        self._queues: dict[tuple[str, int], deque[_Batch]] = {}
+        """Batches of a partition that wait until the full one before them leaves."""
+        self._senders: set[asyncio.Task[None]] = set()
+        """One task for each of these queues."""
+
+    def close(self) -> None:
+        """Takes no more records, and fails the batches that the producer has not taken yet. It takes none when it
+        closes, and says so to nobody that waits for room."""
+        self._is_closed = True
+        for task in self._senders:
+            task.cancel()
 
     def add(
         self,
@@ -69,6 +81,8 @@ class OpenBatches:
 
         Raises KafkaError if the record cannot be sent. The topic's metadata has to be known.
         """
+        if self._is_closed:
+            raise ProducerClosed
         batch = self._open.get((topic, partition))
         if (
             batch is not None
@@ -89,27 +103,48 @@ class OpenBatches:
 
     def _send(self, batch: _Batch) -> None:
         """Gives a batch to the producer, which takes it at once unless a full one waits before it."""
+        place = (batch.topic, batch.partition)
+        if (queue := self._queues.get(place)) is not None:
+            queue.append(batch)
+            return
         sending = self.producer.send_batch(batch.builder, batch.topic, partition=batch.partition)
         try:
             sending.send(None)
         except StopIteration as taken:
-            taken.value.add_done_callback(lambda future: self._settle(batch, future))
+            taken.value.add_done_callback(partial(self._settle, batch))
         else:
             sending.close()  # it has given nothing away yet
-            waiting = asyncio.create_task(self._send_later(batch), name="batch-behind-a-full-one")
-            self._waiting.add(waiting)
-            waiting.add_done_callback(self._waiting.discard)
+            queue = self._queues[place] = deque([batch])
+            sender = asyncio.create_task(self._send_queue(place, queue), name="batches-behind-a-full-one")
+            self._senders.add(sender)
+            sender.add_done_callback(partial(self._end_queue, place, queue))
 
-    async def _send_later(self, batch: _Batch) -> None:
-        """The batches of a partition wait in their order, because asyncio wakes those that wait in that order."""
-        try:
-            taken = await self.producer.send_batch(batch.builder, batch.topic, partition=batch.partition)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - those who wait for its records hear it
-            batch.builder.close()
-            self._end(batch)
-            batch.fail(ProducerClosed() if isinstance(error, asyncio.CancelledError) else error)
-        else:
-            taken.add_done_callback(lambda future: self._settle(batch, future))
+    async def _send_queue(self, place: tuple[str, int], queue: deque[_Batch]) -> None:
+        """Sends what waits for a partition in its order: one after the other, because aiokafka takes whoever comes
+        first when there is room."""
+        while queue:
+            batch = queue[0]
+            try:
+                taken = await self.producer.send_batch(batch.builder, batch.topic, partition=batch.partition)
+            except Exception as error:  # noqa: BLE001 - those who wait for its records hear it
+                self._fail(queue.popleft(), error)
+            else:
+                queue.popleft()
+                taken.add_done_callback(partial(self._settle, batch))
+        del self._queues[place]
+
+    def _end_queue(self, place: tuple[str, int], queue: deque[_Batch], sender: asyncio.Task[None]) -> None:
+        """Fails what is left in a queue whose task was cancelled."""
+        self._senders.discard(sender)
+        if queue:
+            del self._queues[place]
+        for batch in queue:
+            self._fail(batch, ProducerClosed())
+
+    def _fail(self, batch: _Batch, error: BaseException) -> None:
+        batch.builder.close()
+        self._end(batch)
+        batch.fail(error)
 
     def _settle(self, batch: _Batch, future: asyncio.Future[Any]) -> None:
         self._end(batch)

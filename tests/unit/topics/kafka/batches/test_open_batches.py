@@ -8,7 +8,7 @@ from unittest.mock import MagicMock
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, ProducerClosed
 from aiokafka.producer.message_accumulator import MessageAccumulator
 from aiokafka.producer.transaction_manager import TransactionManager
 
@@ -98,7 +98,41 @@ async def test_what_comes_while_a_full_batch_waits_keeps_its_order() -> None:
     assert [(await future)[2] for future in futures] == list(range(10))
     assert sum(writer.freed) == 10
     assert not writer.batches._open
-    assert not writer.batches._waiting
+    assert not writer.batches._queues
+    assert not writer.batches._senders
+
+
+async def test_a_batch_that_comes_when_there_is_room_again_leaves_behind_those_that_waited() -> None:
+    writer = Writer()
+    place = TopicPartition(TOPIC, PARTITION)
+    futures = [writer.add(b"v" * 1_500) for _ in range(3)]
+    await asyncio.sleep(0)  # the second waits now
+    writer.producer.drain().done(0)
+    futures += [writer.add(b"v" * 1_500) for _ in range(2)]  # before the second hears that there is room
+    for offset in range(1, 5):
+        await eventually(lambda: place in writer.producer.accumulator._batches)
+        writer.producer.drain().done(offset)
+    assert [(await future)[2] for future in futures] == list(range(5))
+    assert not writer.batches._queues
+
+
+async def test_batches_that_a_closing_producer_has_not_taken_fail_and_free_their_bytes() -> None:
+    writer = Writer()
+    futures = [writer.add(b"v" * 1_500) for _ in range(3)]
+    await asyncio.sleep(0)
+    writer.batches.close()
+    with pytest.raises(ProducerClosed):
+        writer.add()
+    closing = asyncio.create_task(writer.producer.accumulator.close())
+    for future in futures[1:]:
+        with pytest.raises(ProducerClosed):
+            await future
+    writer.producer.drain().done(0)
+    assert (await futures[0])[2] == 0
+    await closing
+    assert sum(writer.freed) == 3
+    assert not writer.batches._open
+    assert not writer.batches._queues
 
 
 async def test_a_failure_reaches_each_record_and_frees_its_bytes() -> None:
