@@ -128,12 +128,17 @@ class PartedTable(PartitionTable):
                 self.bytes += len(new) - len(old)
             else:
                 self.set(key, value, offset)
-            if key in dirty:
+            is_moved = key in dirty
+            if is_moved:
                 del dirty[key]
             dirty[key] = value
             self.origins[key] = offset
-            if old is not None and used_of(old) > level:
-                self._delete_outdated(name, level)
+            if is_moved:
+                # Deletions of deeper changes may lie before it now, also those of a value that was deleted in this
+                # chunk: a crash behind them would leave an older state.
+                self._delete_outdated(name, level, LEVELS_MAX)
+            elif old is not None and (used := used_of(old)) > level:
+                self._delete_outdated(name, level, used)
         self.overlay.clear()
         self._wholes.clear()
 
@@ -204,15 +209,15 @@ class PartedTable(PartitionTable):
         self.bytes += len(written) - len(value)
         self.dirty.pop(name, None)
         self._rewrite(name, name, 0)
-        self._delete_outdated(name, 0)
+        self._delete_outdated(name, 0, LEVELS_MAX)
 
-    def _delete_outdated(self, name: bytes, level: int) -> None:
+    def _delete_outdated(self, name: bytes, level: int, deepest: int) -> None:
         """Has changes deleted that are outdated by a part on a level before they were written.
 
         Left out they cannot be: another worker's record may be under their key. They are deleted behind the part: a
         crash before that must not leave deeper changes without them.
         """
-        for deeper in range(level + 1, used_of(self.values[name]) + 1 if name in self.values else LEVELS_MAX + 1):
+        for deeper in range(level + 1, deepest + 1):
             key = change_key(name, deeper)
             if key in self.dirty:
                 del self.dirty[key]

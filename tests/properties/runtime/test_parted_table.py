@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from streams.runtime.durability.rebuild import Rebuild
 from streams.runtime.tables.parted_table import PartedTable
-from streams.runtime.tables.partition_table import PartitionState
+from streams.runtime.tables.partition_table import NO_OFFSET, PartitionState
 from streams.runtime.tables.value_parts import MISSING, is_whole, split, whole_of
 from topics.records.keys import LEVELS_MAX
 from topics.records.reading import MADE_BY, OWNER_KEY, made_by
@@ -189,6 +189,9 @@ def test_what_is_recovered_is_what_was_once_decided(seed: int) -> None:
                 found = owner.read(key)
                 if found is not None:
                     assert found == history[key][owner.table.origin(key)]
+                last = max((offset for offset in history.get(key, {}) if offset < committed), default=NO_OFFSET)
+                if found is not None or history.get(key, {}).get(last) is not None:
+                    assert owner.table.origin(key) >= last  # events before the committed offset are not decided again
             for offset in range(committed, len(source)):
                 owner.decide(source[offset], offset, chance)
                 follow(owner, history, source[offset], offset)
