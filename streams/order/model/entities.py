@@ -125,7 +125,7 @@ class Order(Entity, kw_only=True, array_like=True, dict=True, tag="o"):
 
     def set_lines(self, lines: list[Line]) -> None:
         self.lines = lines
-        self.touched.lines_anew = True
+        self.touched.anew = True
         self._lines_changed()
         self.__dict__.pop("line_index", None)
 

@@ -140,11 +140,18 @@ class Entity(Struct, kw_only=True, array_like=True, dict=True):
         return len(self.deliveries) < limits.DELIVERIES_MAX or self._expendable() is not None
 
     def keep_delivery(self, delivery: Delivery) -> None:
-        """List a delivery; when the list is full, the oldest settled one gives way, else the oldest given up."""
+        """List a delivery; when the list is full, the oldest settled one gives way, else the oldest given up.
+
+        An event that comes again when no verdict is known of it any more makes a request with an id that may be listed.
+        """
+        touched = self.touched
         if len(self.deliveries) >= limits.DELIVERIES_MAX:
             oldest = self._expendable()
             if oldest is not None:
-                self.touched.gone.add(self.deliveries.pop(oldest).id)
+                gone = self.deliveries.pop(oldest).id
+                touched.gone.add(gone)
+                touched.anew |= self.delivery(gone) is not None
+        touched.anew |= self.delivery(delivery.id) is not None
         self.deliveries.append(delivery)
         self.touch_delivery(delivery)
 

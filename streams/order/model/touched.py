@@ -11,13 +11,13 @@ from __future__ import annotations
 class Touched:
     """Entries that changed, came or went."""
 
-    __slots__ = ("calls_forgotten", "deliveries", "gone", "lines", "lines_anew", "sections", "seen", "shipments")
+    __slots__ = ("anew", "calls_forgotten", "deliveries", "gone", "lines", "sections", "seen", "shipments")
 
     def __init__(self) -> None:
+        self.anew = False
+        """A list changed as no change can say: lines went or have other places, or two requests have one id."""
         self.lines: set[int] = set()
         """Places of lines; those that were appended need no note."""
-        self.lines_anew = False
-        """Lines went, or have other places."""
         self.shipments: set[int] = set()
         """Ids of shipments."""
         self.deliveries: set[str] = set()
@@ -33,8 +33,8 @@ class Touched:
 
     def add(self, later: Touched) -> None:
         """Adds what was touched after this."""
+        self.anew |= later.anew
         self.lines |= later.lines
-        self.lines_anew |= later.lines_anew
         self.shipments |= later.shipments
         self.deliveries |= later.deliveries
         self.gone |= later.gone

@@ -84,6 +84,7 @@ class StoredEntities:
         chain = chain_of(entity)
         if chain is None or not is_large(entity):
             return
+        self._drop((record.partition, key))  # of a first decision that was undone
         size = sum(chain.sizes)
         self._kept[record.partition, key] = record.offset, size, entity
         self._kept_bytes += size

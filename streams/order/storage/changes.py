@@ -161,7 +161,7 @@ def next_part(entity: Entity, origin: int) -> tuple[int, bytes]:
 
 def _next_change(entity: Entity, chain: Chain, touched: Touched) -> tuple[int, bytes, Touched] | None:
     """Level and content of the next change, and what it has of the entity; None where a base is to be written."""
-    if touched.lines_anew or chain.origins[0] < 0:  # nobody knows by which base an offset below 0 was meant
+    if touched.anew or chain.origins[0] < 0:  # nobody knows by which base an offset below 0 was meant
         return None
     try:
         sections = [section.look(entity) for section in SECTIONS[type(entity)]]

@@ -7,11 +7,14 @@ from collections.abc import Callable
 import pytest
 
 from streams.order.model.entities import Order
-from streams.order.records.stored_entity import read_entity
-from streams.order.storage.encoding import decode_entity, encode_entity
+from streams.order.records import stored_entity
+from streams.order.records.stored_entity import STATE, StoredEntities, read_entity
+from streams.order.storage.encoding import copy_entity, decode_entity, encode_entity
 from streams.runtime.invariants import MODE_VARIABLE, InvariantError
+from streams.runtime.role import Record
+from streams.runtime.tables.parted_table import PartedTable
 from streams.runtime.tables.partition_table import PartitionState, PartitionTable
-from tests.support.orders import CHANNEL, CODE, Story, acknowledgement_body, cancel_body
+from tests.support.orders import CHANNEL, CODE, START_MS, Story, acknowledgement_body, cancel_body
 from topics.records.deliveries import OutcomeKind
 from topics.records.json_text import read, write
 from topics.records.keys import order_key
@@ -102,3 +105,17 @@ def test_attempts_of_a_state_stay_plain_numbers() -> None:
     assert type(took_ms) in (int, float)
     raw = encode_entity(story.order)
     assert encode_entity(decode_entity(raw)) == raw
+
+
+def test_large_orders_stay_decoded_after_first_decisions_that_were_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    story = Story()
+    story.create(quantities=(1,) * 1_000)
+    order, entities = story.order, StoredEntities()
+    monkeypatch.setattr(stored_entity, "KEPT_BYTES_MAX", 2 * len(encode_entity(order)))
+    table = PartitionState(0, (STATE,), PartedTable).all[0]
+    for offset in range(4):
+        table.undo()
+        table.state.offset, copied = offset, copy_entity(order)
+        entities.write(Record(0, offset, START_MS, order.key, b"", ()), table, order.key, copied)
+    table.merge()
+    assert entities.read(Record(0, 4, START_MS, order.key, b"", ()), table, order.key) is copied

@@ -11,12 +11,13 @@ from msgspec import structs
 
 from streams.order.model.entities import Manifest, Order, Return, StateError
 from streams.order.model.entity import Entity
+from streams.order.model.limits import DELIVERIES_MAX, SEEN_MAX
 from streams.order.storage.changes import next_part, read
 from streams.order.storage.encoding import decode_entity, encode_entity
 from streams.order.storage.glance import look
 from streams.order.storage.sections import HEAD, LISTS, NEVER, SECTIONS
 from streams.runtime.tables.value_parts import base, split, with_part
-from tests.support.orders import CHANNEL, Story, acknowledgement_body, create_body
+from tests.support.orders import CHANNEL, Story, acknowledgement_body, create_body, update_body
 from tests.support.orders_log import PARTITIONS, Logs, parts_of
 from topics.records.json_text import read as read_json
 from topics.records.keys import change_key, order_key, partition_of
@@ -116,3 +117,19 @@ def test_a_forgotten_order_leaves_no_record_behind() -> None:
     assert next(iter(table.dirty)) == KEY
     assert dict.fromkeys(written) == table.dirty
     assert table.get(KEY) is None
+
+
+def test_an_event_that_comes_again_after_many_others_lists_its_request_again() -> None:
+    """No verdict of it is known any more, so it makes a request under the same id."""
+    logs = Logs()
+    logs.call("create-outward-order", create_body(), "create")
+    logs.run()
+    doubled = 0
+    for n in [*range(SEEN_MAX + 6)] * 3:
+        logs.answer(logs.requests()[-1])
+        logs.call("update-order-properties", update_body(hold=not n % 2), f"update-{n}")
+        logs.run()
+        ids = [request for request, *_ in logs.states_by_key()[KEY]["deliveries"]]
+        doubled = max(doubled, len(ids) - len(set(ids)))
+    assert doubled > 1
+    assert len(ids) == DELIVERIES_MAX
