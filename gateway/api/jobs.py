@@ -85,7 +85,8 @@ class Jobs(Generic[JobT]):
 
     async def check_idle(self) -> None:
         """Raises Refused while one goes on. A sibling that does not answer has none: two at once send nothing twice."""
-        running = self._running() or next(iter((await self._siblings.ask(self._kind, {"act": RUNNING})).answers), None)
+        heard = await self._siblings.ask(self._kind, {"act": RUNNING})
+        running = self._running() or next(iter(heard.answers), None)  # one may have begun here meanwhile
         if running is not None:
             message = f"{self._kind.capitalize()} {running} is going on"
             raise Refused(409, "BUSY", message, "wait for its end, or stop it")
