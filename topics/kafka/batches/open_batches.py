@@ -10,6 +10,7 @@ import copy
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from itertools import count, repeat
 from typing import Any
 
 from aiokafka.errors import MessageSizeTooLargeError, ProducerClosed
@@ -35,7 +36,8 @@ class _Batch:
         self.futures: list[asyncio.Future[RecordPlace]] = []
 
     def acknowledge(self, first_offset: int) -> None:
-        for offset, future in enumerate(self.futures, first_offset):
+        """`first_offset` -1: Kafka has the batch from an earlier try, and no longer knows where."""
+        for offset, future in zip(count(first_offset) if first_offset >= 0 else repeat(-1), self.futures, strict=False):
             if not future.done():  # else its caller gave up
                 future.set_result((self.topic, self.partition, offset))
 

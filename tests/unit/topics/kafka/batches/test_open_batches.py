@@ -135,6 +135,13 @@ async def test_batches_that_a_closing_producer_has_not_taken_fail_and_free_their
     assert not writer.batches._queues
 
 
+async def test_records_whose_place_kafka_no_longer_knows_are_given_none() -> None:
+    writer = Writer()
+    futures = [writer.add(), writer.add()]
+    writer.producer.drain().done(-1)
+    assert [(await future)[2] for future in futures] == [-1, -1]
+
+
 async def test_a_failure_reaches_each_record_and_frees_its_bytes() -> None:
     writer = Writer()
     futures = [writer.add(), writer.add()]
