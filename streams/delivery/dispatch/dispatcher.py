@@ -194,8 +194,8 @@ class Dispatcher:
             queue.pop_chosen()
             if isinstance(turn, CallTurn):
                 self._slots.grant(turn)
-            else:
-                self._requests.launch(turn, now_ms)
+            elif not self._requests.launch(turn, now_ms):
+                return None, now_ms  # at once, by a new reading of the clock: by this one it may never agree
 
     async def _wait(self, until_ms: float) -> None:
         """Wait until then, or until something happens or is due before."""

@@ -101,18 +101,20 @@ class LaneRequests:
         that request."""
         self._serial = count(1)
 
-    def launch(self, turn: LaneTurn, now_ms: int) -> None:
-        """The lane's turn has come, and its permits are there."""
+    def launch(self, turn: LaneTurn, now_ms: int) -> bool:
+        """The lane's turn has come, and its permits are there. Returns False if its next step was another one at
+        `now_ms`: it is scheduled again by the present time, which may be later."""
         lane, step = turn.lane, turn.lane.next_step(now_ms)
         if not isinstance(step, Send) or step.entry.request.touchpoint != turn.kind:
             self.lanes.schedule(lane)
-            return
+            return False
         if not self._bytes.take(step.entry.request.size):
             self._park(lane, step.entry.request.size, now_ms)
-            return
+            return True
         lane.parked = 0
         flight = self._admission.admit(turn.kind, lane.name, background=turn.background)
         self._begin(lane, step.entry, self._attempt(lane, step.entry, flight, step.passed))
+        return True
 
     def _park(self, lane: Lane, size: int, now_ms: int) -> None:
         """The lane waits for room for its large request; others go meanwhile."""

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from streams.delivery.ports import Answer
-from tests.fakes.delivery import START_MS, Played, channels_for, request_for
+from tests.fakes.delivery import START_MS, ManualClock, Played, channels_for, request_for
 from topics.records.deliveries import OutcomeKind
 
 CREATE = "create-outward-order"
 UPDATE = "update-order-properties"
 HANDOVER = "handover-notification"
 SELLER_CANCEL = "seller-cancellation"
+READINGS_MAX = 10_000
 
 
 def create(code: str, request_id: str | None = None) -> Any:
@@ -100,3 +101,34 @@ async def test_what_a_relay_passes_is_reported_durably_before_it_is_sent_and_onc
     assert again.sender.ids().count("pack") > 2
     overtaken = [outcome for outcome in again.outcomes() if outcome.kind is OutcomeKind.OVERTAKEN]
     assert [(one.request, one.by) for one in overtaken] == [("ack", "pack"), ("hand", "pack")]
+
+
+class JumpingClock(ManualClock):
+    """Time that passes once between two readings: behind the first one after `jump_ms`, by `by_ms`."""
+
+    def __init__(self, jump_ms: int, by_ms: int) -> None:
+        super().__init__()
+        self._jump_ms = jump_ms
+        self._by_ms = by_ms
+        self.readings = 0
+
+    def now_ms(self) -> int:
+        self.readings += 1
+        assert self.readings < READINGS_MAX, "somebody reads the clock for ever"
+        now_ms = self._now_ms
+        if now_ms > self._jump_ms and self._by_ms:
+            self._now_ms += self._by_ms
+            self._by_ms = 0
+        return now_ms
+
+
+async def test_a_relay_that_may_pass_while_turns_are_given_is_sent() -> None:
+    """The failing notification was due again when the dispatcher read the clock, and the relay when it looked again."""
+    clock = JumpingClock(START_MS + 100, 3_000)
+    worker = await Played(channels_for(marketplace={"retry_first_s": 1}), clock=clock).start()
+    worker.sender.far = lambda call, _: answer(200 if call.touchpoint.name == "pack-order" else 500)
+    worker.give(request_for("acknowledgement", "A", "ack"))
+    worker.give(request_for("pack-order", "A", "pack", deadline_ms=START_MS + 40_000))
+    await worker.clock.run_for(5_000)
+    assert worker.final() == {"pack": "delivered"}
+    assert worker.crashes == []
