@@ -49,6 +49,15 @@ class RoleProcess:
 
     async def begin(self, ready_s: float = READY_S) -> None:
         """Returns when it is ready. Raises AssertionError when it is not within `ready_s`."""
+        await self.start()
+        await self.ready(ready_s)
+
+    async def ready(self, within_s: float = READY_S) -> None:
+        """Returns when it is ready."""
+        await eventually(self._is_ready, within_s, what=self.log)
+
+    async def start(self) -> None:
+        """Returns at once: it may end before it is ready."""
         [port] = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
         env = os.environ | {
@@ -67,7 +76,6 @@ class RoleProcess:
             if self._files_max is not None:
                 command = ["/bin/sh", "-c", f'ulimit -n {self._files_max}; exec "$@"', "sh", *command]
             self._process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=env, stdout=log, stderr=log)
-        await eventually(lambda: self._is_ready(port), ready_s, what=self.log)
 
     def send_signal(self, how: signal.Signals) -> None:
         assert self._process is not None
@@ -82,17 +90,24 @@ class RoleProcess:
             process.send_signal(how)
         return await process.wait()
 
+    async def ended(self, within_s: float = READY_S) -> int:
+        """Its exit code, once it has ended by itself."""
+        assert self._process is not None
+        process = self._process
+        await eventually(lambda: process.returncode is not None, within_s, what=self.log)
+        return await process.wait()
+
     def log(self) -> str:
         path = self._directory / f"{self._files}.log"
         return path.read_text(errors="replace")[-40_000:] if path.exists() else ""
 
-    async def _is_ready(self, port: int) -> bool:
+    async def _is_ready(self) -> bool:
         assert self._process is not None
         assert self._process.returncode is None, self.log()
         try:
             async with (
                 http_sessions.session() as session,
-                session.get(f"http://127.0.0.1:{port}/ready") as response,
+                session.get(f"{self.url}/ready") as response,
             ):
                 return response.status == 200
         except aiohttp.ClientError:
