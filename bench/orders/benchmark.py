@@ -2,7 +2,8 @@
 
 `usual`: events/s and CPU of the orders role, all rules on, beside the trivial job of `sluice bench runtime`. Both run
 on Sluice's runtime, as processes of their own, in turns on one Kafka, from topics that are filled before. The ratio
-says what the rules cost. Every output record is checked: facts without gaps, verdicts, requests, none set aside.
+says what the rules cost. Every output record is checked: facts without gaps, verdicts, requests, none set aside. Beside
+it: what one of these orders writes to orders.state when each of its events is a group, which is counted without Kafka.
 
 `large`: the events of one order of many lines and shipments (bench.orders.large).
 """
@@ -21,7 +22,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaProducer
 
-from bench.orders.job import ExpectedOutputs, events_of, expected, input_of, interleaved
+from bench.orders.job import ExpectedOutputs, events_of, expected, input_of, interleaved, state_written
 from bench.orders.large import costs
 from bench.processes import (
     cpu_text,
@@ -198,6 +199,7 @@ def _result(ours: list[Run], reference: list[Run], work: OrdersWork) -> dict[str
     checked = not any(run.wrong for run in (*ours, *reference))
     cpu_us, goal_us = min(run.cpu_us_per_event for run in ours), CPU_GOAL_US[form()]
     ratio = round(best.events_per_s / trivial.events_per_s, 3)
+    state_records, state_bytes = state_written()
     return {
         "offered_per_s": None,
         "achieved_per_s": round(best.events_per_s),
@@ -218,6 +220,7 @@ def _result(ours: list[Run], reference: list[Run], work: OrdersWork) -> dict[str
         "events": work.events,
         "records": dict(work.expected.records),
         "verdicts": dict(work.expected.verdicts),
+        "state_of_an_order": {"records": state_records, "bytes": state_bytes},
         "wrong": [run.wrong for run in (*ours, *reference) if run.wrong],
         "checked": checked,
         "met": checked and ratio >= GOAL and cpu_us <= goal_us,
@@ -244,10 +247,12 @@ def _report_large(large: dict[str, Any]) -> None:
 
 
 def _report_usual(result: dict[str, Any]) -> None:
+    state = result["state_of_an_order"]
     print(
         f"\norders role {result['achieved_per_s']:,} events/s, trivial job {result['reference_per_s']:,}/s:"
         f" ratio {result['ratio']} (goal {GOAL}; outputs {'correct' if result['checked'] else 'WRONG'})\n"
         f"{result['cpu_us_per_event']} us CPU for each event (goal {result['goal_cpu_us_per_event']},"
         f" {result['form']}) against {result['reference_cpu_us_per_event']} us; {result['memory_mib']} MiB at most\n"
+        f"an order writes {state['records']} records of {state['bytes']:,} bytes to orders.state\n"
         f"{cpu_text(result['cpu'])}\n{cpu_text(result['reference_cpu'], 'the trivial job')}"
     )

@@ -91,6 +91,16 @@ class ExpectedOutputs:
                 mine[name] += count * times
 
 
+@dataclass
+class Decided:
+    """Effects of the steps of an order. `parts`: level, source offset and content of what holds its state afterwards;
+    `written`: the bytes of each record that its state took."""
+
+    effects: list[Effect] = field(default_factory=list)
+    parts: list[tuple[int, int, bytes]] = field(default_factory=list)
+    written: list[int] = field(default_factory=list)
+
+
 def code_of(number: int) -> str:
     return f"BENCH-{number:010d}"
 
@@ -173,36 +183,41 @@ def expected(orders: int) -> ExpectedOutputs:
 
 def _decided(number: int) -> ExpectedOutputs:
     found = ExpectedOutputs()
-    for effect in _decide(number, steps_of(number))[0]:
+    for effect in _decide(number, steps_of(number)).effects:
         found.records[effect.topic] += 1
         if effect.topic == "replies":
             found.verdicts[decode_reply(effect.value).verdict.value] += 1
     return found
 
 
-def _decide(number: int, steps: Iterable[tuple[str, str, int]]) -> tuple[list[Effect], list[tuple[int, int, bytes]]]:
-    """Return the effects of an order that takes these steps, and the records (level, source offset, content) that hold
-    its state afterwards; without Kafka."""
+def state_written() -> tuple[int, int]:
+    """Return how many records an order that is created once writes to orders.state, and the bytes of their values."""
+    written = _decide(1, steps_of(1)).written
+    return len(written), sum(written)
+
+
+def _decide(number: int, steps: Iterable[tuple[str, str, int]]) -> Decided:
+    """Decide these steps of an order, each as a group of its own; without Kafka."""
     settings = load_settings(secret_key=SECRET_KEY)
     role = OrdersRole(settings, demo())
     key = order_key(CHANNEL, code_of(number))
     state = PartitionState(partition_of(key, settings.partitions), role.tables, of_kinds(role.table_kinds))
     role.on_assigned(state.partition, state.tables)
-    effects: list[Effect] = []
-    records: list[tuple[int, int, bytes]] = []
+    found = Decided()
     for offset, step in enumerate(steps):
         one = input_of(number, step, NOW_MS)
         state.offset = offset
         record = Record(state.partition, offset, NOW_MS + offset, one.key, one.value, one.headers)
-        effects.extend(role.decide(record, state.tables))
+        found.effects.extend(role.decide(record, state.tables))
         for table in state.all:
             table.merge()
         for name, content in state.all[0].dirty.items():
             level = level_of(name)[1]
-            records = [one for one in records if one[0] < level]
-            records.append((level, offset, content or b""))
+            found.parts = [one for one in found.parts if one[0] < level]
+            found.parts.append((level, offset, content or b""))
+            found.written.append(len(content or b""))
         state.all[0].dirty.clear()
-    return effects, records
+    return found
 
 
 def stored_state(number: int) -> list[tuple[bytes, bytes, int]]:
@@ -225,7 +240,7 @@ def stored_state(number: int) -> list[tuple[bytes, bytes, int]]:
 @cache
 def _stored_template() -> list[tuple[int, int, bytes]]:
     steps = [(touchpoint, kind, place) for place, (touchpoint, kind) in enumerate(STEPS[:STORED_STEPS])]
-    return _decide(_TEMPLATE, steps)[1]
+    return _decide(_TEMPLATE, steps).parts
 
 
 @cache

@@ -21,6 +21,7 @@ from bench.orders.job import (
     expected,
     input_of,
     interleaved,
+    state_written,
     steps_of,
     stored_state,
 )
@@ -72,6 +73,12 @@ def test_a_stored_state_is_one_that_the_role_can_read() -> None:
     assert entity is not None
     assert (entity.code, entity.state) == (code_of(12), "ACKNOWLEDGED")
     assert sum(len(value) for _, value, _ in records) <= 1_600
+
+
+def test_an_order_writes_to_its_state_what_its_events_change() -> None:
+    records, size = state_written()
+    assert records == len(STEPS)
+    assert size <= 10_000  # the whole state with each event would be 28,000
 
 
 @pytest.mark.parametrize(
