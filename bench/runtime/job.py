@@ -34,11 +34,11 @@ class OrderCount(Role):
     """The job as a role."""
 
     def __init__(self, run: str) -> None:
-        self.name = run
-        self.source = SOURCE
+        self.name = run  # type: ignore[misc]  # another for each job
+        self.source = SOURCE  # type: ignore[misc]  # another for each job
         self._state = f"{run}.state"
         self._out = f"{run}.out"
-        self.tables = (self._state,)
+        self.tables = (self._state,)  # type: ignore[misc]  # another for each job
 
     def decide(self, record: Record, tables: Tables) -> Iterable[Effect]:
         order = orjson.loads(record.value)

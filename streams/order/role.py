@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from types import MappingProxyType
+from typing import Any, ClassVar
 
 from streams.order.machine.decide import Decided, advance, nothing_recorded
 from streams.order.metrics import StuckGauge
@@ -46,12 +47,12 @@ SET_ASIDE_FAILED = "Sluice could not decide this; it is kept for an operator, an
 class OrdersRole(Role):
     """Holds and decides every order, return and manifest of its partitions."""
 
-    name = "orders"
-    source = "orders.commands"
-    tables = (STATE, ANSWERS, REFUSED)
-    table_kinds = MappingProxyType({STATE: PartedTable})
-    has_standby = True
-    one_key_per_record = True
+    name: ClassVar[str] = "orders"
+    source: ClassVar[str] = "orders.commands"
+    tables: ClassVar[tuple[str, ...]] = (STATE, ANSWERS, REFUSED)
+    table_kinds: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = MappingProxyType({STATE: PartedTable})
+    has_standby: ClassVar[bool] = True
+    one_key_per_record: ClassVar[bool] = True
 
     def __init__(
         self, settings: Settings, channels: Channels, *, subscriptions: SubscriptionIndex | None = None

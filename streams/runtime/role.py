@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from topics.records.envelope import Headers, ReadHeaders
 from topics.values import Value
@@ -128,20 +128,20 @@ class Role(ABC):
     """One streams role. Subclasses are constructed with what they need; the runtime calls the hooks below in order:
     `start`, then for each partition `on_assigned` ... `on_revoked`, and `stop` at the end."""
 
-    name: str
-    source: str
+    name: ClassVar[str]
+    source: ClassVar[str]
     """Catalogue name of the source topic."""
-    tables: tuple[str, ...]
+    tables: ClassVar[tuple[str, ...]]
     """Catalogue names of the changelog topics of this role's tables (same number of partitions as the source)."""
     targets: tuple[str, ...] = ()
     """Further topics (by their catalogue-like name) that its effects may name; they must exist when it starts."""
-    spills: frozenset[str] = frozenset()
+    spills: ClassVar[frozenset[str]] = frozenset()
     """Tables that may outgrow memory: older values move to local disk (tables/spilling.py)."""
-    table_kinds: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType({})
+    table_kinds: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = MappingProxyType({})
     """Tables that are another kind of PartitionTable, with their constructors (tables/partition_table.MakeTable)."""
-    has_standby: bool = False
+    has_standby: ClassVar[bool] = False
     """Its tables may be kept current by other workers, too (durability/standby.py)."""
-    one_key_per_record: bool = True
+    one_key_per_record: ClassVar[bool] = True
     """Each record changes only the value under `state_key(record)` in the first table; then the runtime itself skips
     redeliveries."""
 

@@ -8,10 +8,13 @@ from typing import Final
 
 ROOMS: Final = (
     "topics/records",
-    "streams/order/forward",
-    "streams/order/machine",
-    "streams/order/manifests",
-    "streams/order/returns",
+    "streams/order",
+    "streams/runtime/decide.py",
+    "streams/runtime/durability/offset_ledger.py",
+    "streams/runtime/durability/publisher.py",
+    "streams/runtime/durability/rebuild.py",
+    "streams/runtime/tables/parted_table.py",
+    "streams/runtime/tables/partition_table.py",
 )
 """Folders whose modules are compiled, those of folders in them included; a module of its own where it ends in `.py`."""
 

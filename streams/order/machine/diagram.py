@@ -9,13 +9,14 @@ from pathlib import Path
 import orjson
 
 from streams.order.machine.transitions import MAKERS, TABLES
-from streams.order.model import states
 from streams.order.model.entities import Manifest, Order, Return
 from streams.order.model.events import EventKind
 from streams.order.model.meaning import DEFAULTS
 from streams.order.model.states import ManifestState, OrderState, ReturnState
 
-DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "orders.md"
+ROOT = Path(__file__).resolve().parents[3]
+DOCUMENT = ROOT / "docs" / "orders.md"
+SOURCE = ROOT / "streams" / "order" / "model" / "states.py"
 PARTS = ("states", "diagram", "matrix")
 BEGIN = "<!-- {} of {} -->"
 DEFAULTS_BEGIN = "<!-- defaults -->"
@@ -34,7 +35,7 @@ def states_table(kind: str) -> str:
 
 def meanings(states_of: type[StrEnum]) -> dict[str, str]:
     """State -> its docstring in the source, which the class does not keep."""
-    tree = ast.parse(Path(states.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
     body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == states_of.__name__)
     texts = [node.value.value for node in body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
     return {state: str(text) for state, text in zip(states_of, texts, strict=True)}

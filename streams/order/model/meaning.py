@@ -108,9 +108,11 @@ def _with_default(rule: Rule, default: Any) -> Rule:
     return _charge if rule is _number and default == 0 else partial(_unless, rule, default)
 
 
-def number(value: float) -> float:
+def number(value: Any) -> Any:
     """A whole number as an int, so that 10 and 10.0 are the same."""
-    return int(value) if value.is_integer() and abs(value) < _EXACT else float(value)
+    if value.is_integer() and abs(value) < _EXACT:
+        return int(value)
+    return float(value)
 
 
 def _rule(info: FieldInfo, *, partial_: bool) -> Rule:

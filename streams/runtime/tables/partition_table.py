@@ -29,6 +29,7 @@ class Changelog(Protocol):
     def extend(self, keys: Sequence[bytes], values: Sequence[bytes], headers: Sequence[Headers]) -> int: ...
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PartitionTable:
     """One partition of one table; implements streams.runtime.role.Table."""
 

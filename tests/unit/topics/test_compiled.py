@@ -122,3 +122,20 @@ def test_each_package_finds_it_first(package: str) -> None:
     )
     assert done.stdout == "True\n"
     assert compiled.COMPILED == "sluice_compiled"
+
+
+def test_few_tests_are_run_in_one_form_only() -> None:
+    """Each replaces a function of ours, so that a decision fails where only a defect would make it fail."""
+    marked = [
+        path.name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line == "@patches_compiled"
+    ]
+    assert sorted(marked) == [
+        "test_refused_calls.py",
+        "test_role.py",
+        "test_ticks.py",
+        "test_ticks.py",
+        "test_ticks.py",
+    ]

@@ -14,6 +14,7 @@ from streams.order.model import limits
 from streams.order.records.refused_calls import REFUSED
 from streams.runtime.rejected import DECISION_FAILED
 from streams.runtime.role import Poison, Record
+from tests.support.forms import patches_compiled
 from tests.support.orders import (
     CHANNEL,
     CODE,
@@ -343,6 +344,7 @@ def test_an_entry_of_another_version_is_read() -> None:
     assert brief(calls_of(logs)) == [("pack-order", None, "REFUSED", 1)]
 
 
+@patches_compiled
 def test_a_failed_decision_takes_its_note_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sizes in memory must not go ahead of the table."""
     logs = Logs()

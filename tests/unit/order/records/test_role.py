@@ -18,6 +18,7 @@ from streams.order.records.encode import EffectEncoder
 from streams.runtime.rejected import DECISION_FAILED, TOO_LARGE
 from streams.runtime.role import Effect, Poison, Record
 from streams.runtime.tables.partition_table import PartitionState
+from tests.support.forms import patches_compiled
 from tests.support.orders import (
     CHANNEL,
     CODE,
@@ -225,6 +226,7 @@ def make_answers(count_max: int, bytes_max: int) -> tuple[PartitionState, Answer
     return state, AnswerTable(state.tables["relay.answers"], 0, count_max, bytes_max)
 
 
+@patches_compiled
 def test_what_a_failed_decision_changed_is_not_seen_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     logs = Logs()
     logs.call("create-outward-order", create_body(), "good")

@@ -27,6 +27,7 @@ from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.role import Change, Effect, PartitionLost, Poison, Record
 from streams.runtime.tables.partition_table import PartitionTable
 from tests.support.eventually import eventually
+from tests.support.forms import patches_compiled
 from tests.support.orders import CHANNEL, CODE, create_body
 from tests.support.orders_log import Logs, make_channels
 from topics.records.keys import TICK_KEY, order_key
@@ -260,6 +261,7 @@ def test_what_is_no_tick_is_set_aside(value: bytes) -> None:
     assert [code for code, _ in logs.rejected] == ["BAD_DATA"]
 
 
+@patches_compiled
 def test_a_partition_that_comes_is_walked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may have a million entities, and nothing else goes on meanwhile."""
     logs = Logs()
@@ -289,6 +291,7 @@ def test_an_entity_that_cannot_be_read_keeps_no_other_waiting() -> None:
     assert logs.rejected == []
 
 
+@patches_compiled
 def test_an_entity_that_could_not_be_looked_at_is_found_again_after_its_next_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -310,6 +313,7 @@ def test_an_entity_that_could_not_be_looked_at_is_found_again_after_its_next_eve
 
 
 @pytest.mark.parametrize("what", ["effect", "state"])
+@patches_compiled
 def test_an_entity_that_became_too_large_costs_itself_only(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     codes = [f"O-{n}" for n in range(12)]
     logs = Logs(channels=make_channels(sla={"submit_s": 10}))
