@@ -37,7 +37,8 @@ GATEWAY_HELP = "URL of Sluice's gateway (SLUICE_URL)."
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Gateway processes that share this port.",
+    envvar="SLUICE_GATEWAYS",
+    help="Gateway processes that share this port (SLUICE_GATEWAYS).",
 )
 @click.option("--kafka-port", type=PORT, help=f"Port of the embedded Kafka.  [default: {KAFKA_PORT}]")
 @click.option("--kafka", metavar="HOST:PORT", help="Use this Kafka instead of the embedded one.")

@@ -139,8 +139,8 @@ class _Roles:
     def gateways(self) -> tuple[list[Unit], list[TableRow]]:
         """One gateway, or several on its port, each with its probes and metrics on a port of its own."""
         port, count = self._options.port, self._options.gateways
-        if count == 1:
-            return [self.unit("gateway", ["--port", str(port)], port)], []
+        if count == 1:  # said outright, so that SLUICE_GATEWAYS and its kin do not count beside the option
+            return [self.unit("gateway", ["--port", str(port), "--gateways", "1", "--number", "0"], port)], []
         units, rows = [], []
         for number, admin in enumerate(free_ports(count)):
             name = gateway_name(number)
