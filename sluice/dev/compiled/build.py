@@ -51,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         require_compiler()
+        sys.stdout.write(f"compiling {len(modules)} modules, some minutes ...\n")
+        sys.stdout.flush()
         build(root, modules, recipe)
     except BuildError as error:
         sys.stderr.write(f"Nothing was compiled; everything works interpreted. {error}\n")
