@@ -89,10 +89,9 @@ def main(seconds: float, as_json: bool, parts: Sequence[str] = ()) -> int:
     if "usual" in (parts or PARTS):
         usual = _usual(seconds, say)
         result |= usual | {"met": result["met"] and usual["met"]}
-    if as_json:
-        print(json.dumps(result))
-    else:
+    if not as_json:
         _report(result)
+    print(json.dumps(result))
     return 0 if result["met"] else 1
 
 

@@ -94,10 +94,9 @@ def main(seconds: float, as_json: bool) -> int:
         gateway = stack.enter_context(running("gateway", settings, directory, more=more))
         result = _measure(gateway, seconds, say)
         result["records"] = asyncio.run(_check(settings, result.pop("accepted_in_all")))
-    if as_json:
-        print(json.dumps(result))
-    else:
+    if not as_json:
         print(_text(result))
+    print(json.dumps(result))
     return 0 if result["met"] else 1
 
 

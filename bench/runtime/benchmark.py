@@ -76,10 +76,9 @@ def main(seconds: float, as_json: bool) -> int:
     with scratch_kafka() as (kafka, directory):
         classpath = _compile(directory, say)
         result = asyncio.run(_compare(Place(kafka, directory, classpath), events, say))
-    if as_json:
-        print(json.dumps(result))
-    else:
+    if not as_json:
         _report(result)
+    print(json.dumps(result))
     return 0 if result["checked"] else 1
 
 

@@ -63,10 +63,9 @@ def main(seconds: float, as_json: bool) -> int:
         result = _measure(gateway, orders, seconds, say)
         stored = asyncio.run(_check(settings, result.pop("accepted_in_all")))
     result["records"] = stored
-    if as_json:
-        print(json.dumps(result))
-    else:
+    if not as_json:
         _report(result)
+    print(json.dumps(result))
     return 0 if result["met"] else 1
 
 
