@@ -83,7 +83,7 @@ def main(seconds: float, as_json: bool) -> int:
         if stored < accepted:
             raise VoidRunError(f"{accepted} posts were accepted, Kafka holds {stored}")
     result = _result(measured, accepted, stored)
-    sys.stdout.write((json.dumps(result) if as_json else _text(result)) + "\n")
+    sys.stdout.write(("" if as_json else _text(result) + "\n") + json.dumps(result) + "\n")
     return 0 if result["ratio"] >= GOAL else 1
 
 

@@ -59,10 +59,9 @@ def main(seconds: float, as_json: bool) -> int:
         cold = _cold(settings, directory, orders, say)
         failover = asyncio.run(fail_over(settings, directory, cold["records"], say))
     result = _result(cold, failover)
-    if as_json:
-        print(json.dumps(result))
-    else:
+    if not as_json:
         _report(result)
+    print(json.dumps(result))
     return 0 if result["met"] else 1
 
 
