@@ -236,5 +236,7 @@ async def test_the_daily_tables_are_those_of_the_log(
         assert abs(row["packed_p50_s"] - median(packed)) <= 0.01
 
     again = await run("analytics", kafka(stack), str(tmp_path / "facts.duckdb"))
-    assert again.splitlines()[0] == "0 new facts"
+    new = int(again.removesuffix("\n").partition(" new facts")[0])
+    later = await facts_of(stack)  # alarms of a slow machine may have come meanwhile
+    assert new <= sum(map(len, later.values())) - sum(map(len, facts.values()))
     assert again.splitlines()[1:] == said.splitlines()[1:]
