@@ -67,11 +67,22 @@ def test_a_database_that_cannot_be_opened(name: str, tmp_path: Path) -> None:
     assert line.startswith(str(tmp_path / "missing" / "file"))
 
 
+def heed_ctrl_c() -> None:
+    """A shell has its background jobs ignore SIGINT, and what they start ignores it, too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_a_channel_quietly(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         kafka = f"127.0.0.1:{silent.getsockname()[1]}"
         command = [sys.executable, str(EXAMPLES / "kafka_channel.py"), *given("kafka_channel", kafka, tmp_path)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=heed_ctrl_c,  # noqa: PLW1509 - no thread runs
+        ) as running:
             connection, _ = silent.accept()
             assert connection.recv(1)  # it has asked, and waits for the answer
             running.send_signal(signal.SIGINT)

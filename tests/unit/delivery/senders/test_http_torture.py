@@ -41,7 +41,7 @@ async def send() -> AsyncIterator[Send]:
     senders: list[HttpSender] = []
 
     async def one(url: str) -> Answer:
-        sender = HttpSender(channels_for(increff={"url": url, "timeout_s": 1}, marketplace={"url": url}))
+        sender = HttpSender(channels_for(increff={"url": url, "timeout_s": 3}, marketplace={"url": url}))
         senders.append(sender)
         await sender.start()
         members = {"orderCode": "o1"}
