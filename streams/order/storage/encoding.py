@@ -34,20 +34,18 @@ def unpack_hook(code: int, data: memoryview) -> Any:
     return WrittenFloat(bytes(data).decode())
 
 
+def field_like(member: structs.FieldInfo) -> Any:
+    """A field of another struct that has the encoded name and the default of this member."""
+    if member.required:
+        return msgspec.field(name=member.encode_name)
+    if member.default is not msgspec.NODEFAULT:
+        return msgspec.field(name=member.encode_name, default=member.default)
+    return msgspec.field(name=member.encode_name, default_factory=member.default_factory)
+
+
 def _former(kind: type[Entity]) -> Any:
     """The form of earlier versions: JSON under names, without the members that have their default."""
-    members: list[tuple[str, Any, Any]] = [
-        (
-            each.name,
-            each.type,
-            msgspec.field(name=each.encode_name)
-            if each.required
-            else msgspec.field(name=each.encode_name, default=each.default)
-            if each.default is not msgspec.NODEFAULT
-            else msgspec.field(name=each.encode_name, default_factory=each.default_factory),
-        )
-        for each in structs.fields(kind)
-    ]
+    members = [(each.name, each.type, field_like(each)) for each in structs.fields(kind)]
     return msgspec.defstruct(f"Former{kind.__name__}", members, tag_field="kind", tag=kind.KIND, kw_only=True)
 
 

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from streams.order.model.entities import Manifest, Order, Return
 from streams.order.model.entity import Entity
-from streams.order.storage.encoding import PACKER, unpack_hook
+from streams.order.storage.encoding import PACKER, field_like, unpack_hook
 
 HEAD = ("due_ms", "stuck", "state", "updated_ms", "fact_sequence", "sequences")
 LISTS = ("facts", "seen", "deliveries", "lines", "shipments")
@@ -57,7 +57,7 @@ class Section:
         self.look: Callable[[Entity], Any] = self.encode if in_place else self._get
         """Gives what is compared to find out whether the section has changed."""
         types = {each.name: each for each in structs.fields(kind)}
-        members = [(name, types[name].type, _default(types[name])) for name in names]
+        members = [(name, types[name].type, field_like(types[name])) for name in names]
         form = msgspec.defstruct("SectionOf" + kind.__name__, members, array_like=True, kw_only=True)
         self._decode = msgspec.msgpack.Decoder(form, ext_hook=unpack_hook).decode
 
@@ -76,14 +76,6 @@ def _getter(names: tuple[str, ...]) -> Callable[[Entity], tuple[Any, ...]]:
         name = names[0]
         return lambda entity: (getattr(entity, name),)
     return attrgetter(*names)
-
-
-def _default(member: structs.FieldInfo) -> Any:
-    if member.required:
-        return msgspec.field()
-    if member.default is not msgspec.NODEFAULT:
-        return msgspec.field(default=member.default)
-    return msgspec.field(default_factory=member.default_factory)
 
 
 SECTIONS: dict[type[Entity], tuple[Section, ...]] = {
