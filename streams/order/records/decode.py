@@ -77,8 +77,8 @@ def decode_event(
         return _refused_call(members, envelope)
     if envelope.type in _INTERNAL:
         return _internal(members, envelope, channel)
-    touchpoint = BY_NAME.get(envelope.type.removeprefix(COMMAND))
-    if not envelope.type.startswith(COMMAND) or touchpoint is None or touchpoint.name not in OF_TOUCHPOINT:
+    touchpoint = _touchpoint(envelope)
+    if touchpoint is None:
         raise Poison("UNKNOWN_TYPE", f"header ce_type: orders.commands does not carry {envelope.type}")
     call = _signed(touchpoint, members) if is_validated else _validated(touchpoint, members)
     return _command(record, call, envelope, touchpoint, channel, relay_deadline_ms, addresses.address_of(envelope))
@@ -95,8 +95,8 @@ def decode_in_steps(
     """As `decode_event`, in steps between which others may have the event loop. A call's event has its digest, too.
     Raises what that raises, or ValidationError."""
     envelope, channel = _sent(record, channels)
-    touchpoint = BY_NAME.get(envelope.type.removeprefix(COMMAND))
-    if not envelope.type.startswith(COMMAND) or touchpoint is None or touchpoint.name not in OF_TOUCHPOINT:
+    touchpoint = _touchpoint(envelope)
+    if touchpoint is None:
         return decode_event(record, channels, relay_deadline_ms, addresses, signer, values_max)
     is_validated = _is_validated(record, envelope, signer)
     yield
@@ -119,6 +119,12 @@ def _sent(record: Record, channels: Channels) -> tuple[Envelope, Channel]:
     if channel is None:
         raise Poison("UNKNOWN_CHANNEL", f"header sluice-channel: {envelope.channel} is not configured")
     return envelope, channel
+
+
+def _touchpoint(envelope: Envelope) -> Touchpoint | None:
+    """The touchpoint of a call that orders.commands carries; None for every other record."""
+    found = BY_NAME.get(envelope.type.removeprefix(COMMAND)) if envelope.type.startswith(COMMAND) else None
+    return found if found is not None and found.name in OF_TOUCHPOINT else None
 
 
 def _is_validated(record: Record, envelope: Envelope, signer: Signer) -> bool:
