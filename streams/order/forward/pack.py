@@ -195,9 +195,7 @@ def _learn_skus(decision: Decision[Order], contended: Contended) -> Ruling | Non
         wanted[item["channelSkuCode"]] = wanted.get(item["channelSkuCode"], 0) + item["quantityToPack"]
     index = order.line_index
     for sku, units in wanted.items():
-        several = index.several.get(sku)
-        same = [order.lines[position] for position in index.of_sku(sku)] if several is None else []
-        more = units - (several.free if several is not None else sum(line.free for line in same))
+        more = units - index.free_of(sku)
         if more > 0:
             if any(contended.units(order.lines[position]) for position in index.of_sku(sku)):
                 return _contended(sku)

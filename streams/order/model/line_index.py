@@ -94,6 +94,11 @@ class LineIndex:
         several = self._several.get(sku)
         return [first] if several is None else several.positions
 
+    def free_of(self, sku: str) -> int:
+        """The free units of a SKU's lines together."""
+        several = self.several.get(sku)
+        return several.free if several is not None else sum(self.lines[position].free for position in self.of_sku(sku))
+
     def add(self, line: Line) -> None:
         """A line was appended."""
         position = len(self.lines) - 1
