@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from streams.runtime.role import Table
-from streams.runtime.tables.partition_table import Changelog, PartitionState, PartitionTable
+from streams.runtime.tables.partition_table import Changelog, Headers, PartitionState, PartitionTable
 from topics.records.reading import MADE_BY
 from topics.stock.packed_positions import QUANTITY_BITS, QUANTITY_MASK, PackedPositions, origin_of, pack
 from topics.stock.position_map import Location, PositionMap, encode_many, encode_plain, parts_of
 from topics.stock.positions import is_position
-
-Headers = list[tuple[str, bytes]]
 
 
 class Quantities(Table, Protocol):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any, Protocol
 
-from streams.positions.position_table import Headers, PositionTable, Quantities
+from streams.positions.position_table import PositionTable, Quantities
 from streams.positions.word_times import GRAIN_MS, WordTimes
-from streams.runtime.tables.partition_table import PartitionState
+from streams.runtime.tables.partition_table import Headers, PartitionState
 from topics.stock.packed_positions import origin_of
 
 SAID_AT = "sluice-said-at-ms"

@@ -24,7 +24,7 @@ Headers = list[tuple[str, bytes]]
 class Changelog(Protocol):
     """Takes the changes of a table (streams.runtime.durability.publisher.Batches)."""
 
-    def append(self, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None: ...
+    def append(self, key: bytes, value: bytes | None, headers: Headers) -> None: ...
 
     def extend(self, keys: Sequence[bytes], values: Sequence[bytes], headers: Sequence[Headers]) -> int: ...
 
@@ -172,7 +172,7 @@ class PartitionTable:
         self.dirty.clear()
         return records, size
 
-    def made_by(self, origin: int) -> list[tuple[str, bytes]]:
+    def made_by(self, origin: int) -> Headers:
         """The headers of changes that were made from a source offset."""
         return [(MADE_BY, b"%d/%d" % (self.state.epoch, origin))]
 
