@@ -141,7 +141,7 @@ class Location:
         return len(self.whole[sku]) if packed & WHOLE else PLAIN_BYTES
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values as of now, whatever changes during the iteration."""
+        """Keys and values; one that changes during the iteration may come as it was, as it became, or not at all."""
         for sku, packed in self.packed.items():
             if packed & WHOLE:
                 value = self.whole.get(sku)

@@ -195,7 +195,7 @@ def _next_of_large(entity: Entity, chain: Chain, touched: Touched) -> tuple[int,
     level = len(chain.touched)
     if not level or (chain.sizes[-1] >= DEEPER_BYTES and level < LEVELS_MAX):
         level += 1
-    elif level:
+    else:
         touched = _with(chain.touched[level - 1], touched)
     while True:
         content = _encode(entity, chain, level, touched)

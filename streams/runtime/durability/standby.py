@@ -70,7 +70,7 @@ async def committed_offsets(settings: Settings, group: str, topic: str) -> dict[
 
 
 class Standby:
-    """Follows the changelogs of partitions that it is told, as long as their tables fit `bytes_max`."""
+    """Follows the changelogs of the partitions given to `follow`, as long as their tables fit `bytes_max`."""
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from topics.records.keys import LEVELS_MAX
 
 MISSING = -2
-"""In place of the source offset of a part that is not there: a base or a change that came to nobody's sight yet."""
+"""In place of the source offset of a part that is not there: not read yet, deleted or outdated."""
 _HEADS = [Struct(f">BB{levels + 1}q{levels}I") for levels in range(LEVELS_MAX + 1)]
 """By the number of levels: that number, the deepest level that ever had a record, the parts' source offsets, and the
 lengths of those behind the base."""
