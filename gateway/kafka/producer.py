@@ -75,8 +75,8 @@ class SharedProducer:
         self._bytes_in_flight = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deadlines: Deadlines | None = None
-        self._producer: AIOKafkaProducer | None = None
         self._batches: OpenBatches | None = None
+        """Those of the producer that takes records; None: there is none now."""
         self._partitions: dict[str, int] = {}
         """How many each topic (catalogue name) has. Asked anew with each probe, because a topic may get more."""
         self._unready: str | None = f"not connected to Kafka at {settings.kafka} yet"
@@ -255,8 +255,7 @@ class SharedProducer:
     async def _keep(self) -> None:
         while True:
             producer = await self._connected()
-            self._producer, self._broken, self._unready = producer, False, None
-            self._batches = OpenBatches(producer, self._settled)
+            self._batches, self._broken, self._unready = OpenBatches(producer, self._settled), False, None
             log.info("connected to Kafka at %s", self._settings.kafka)
             await self._watch(producer)
             self._take_back()
@@ -267,14 +266,15 @@ class SharedProducer:
             closing.add_done_callback(self._closing.discard)
             await asyncio.sleep(RETRY_S)
 
-    def _take_back(self) -> AIOKafkaProducer | None:
+    def _take_back(self) -> clients.BatchProducer | None:
         """The producer, which gets no more records. Those that it has not taken yet fail."""
-        producer, batches, self._producer, self._batches = self._producer, self._batches, None, None
-        if batches is not None:
-            batches.close()
-        return producer
+        batches, self._batches = self._batches, None
+        if batches is None:
+            return None
+        batches.close()
+        return batches.producer
 
-    async def _connected(self) -> AIOKafkaProducer:
+    async def _connected(self) -> clients.BatchProducer:
         while True:
             producer = clients.producer(self._settings, CLIENT_ID, batch_bytes=BATCH_BYTES)
             try:
