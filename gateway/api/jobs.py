@@ -28,7 +28,6 @@ KEPT_MAX = 50
 """Jobs of a kind that a gateway knows, those that ended included."""
 ID_BYTES = 6
 
-
 log = logging.getLogger(__name__)
 
 State = Literal["searching", "sending", "stopping", "done", "stopped", "failed"]
@@ -50,6 +49,10 @@ class AnyJob(ABC):
     @abstractmethod
     def document(self) -> BaseModel:
         """The document that /api shows."""
+
+    def shown(self) -> Any:
+        """The document as JSON."""
+        return self.document().model_dump(mode="json")
 
     async def run_to_end(self, work: Awaitable[None], kind: str, again: str) -> None:
         """Does the work. The job says what went wrong, and what to do then: `again`."""
@@ -150,10 +153,10 @@ class Jobs(Generic[JobT]):
             job.stop.set()
             if job.state == "sending":
                 job.state = "stopping"
-        return job.document().model_dump(mode="json")
+        return job.shown()
 
     def _documents(self) -> list[Any]:
-        return [job.document().model_dump(mode="json") for job in reversed(self._jobs.values())]
+        return [job.shown() for job in reversed(self._jobs.values())]
 
     def _answer_sibling(self, question: Question) -> Any:
         """Answers another process of this port, which has let the caller in."""
@@ -166,7 +169,3 @@ class Jobs(Generic[JobT]):
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-
-
-def document_of(job: AnyJob, status: int = 200) -> Answer:
-    return json_answer(job.document().model_dump(mode="json"), status)

@@ -1,5 +1,5 @@
 """/api/redrives: counts requests that were given up, and sends them again. A gateway runs one redrive at a time, and
-knows its own last ones only, and those of the gateways that share its port."""
+knows its own last ones, and those of the gateways that share its port."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from itertools import islice
 from aiohttp import web
 
 from gateway.api.handler import Act, check_ready
-from gateway.api.jobs import Jobs, document_of
+from gateway.api.jobs import Jobs
 from gateway.api.redrives.job import Job, Redriver
 from gateway.api.waiting import wait_of
 from gateway.dependencies import Dependencies
-from gateway.http.answers import Answer, bad_data
+from gateway.http.answers import Answer, bad_data, json_answer
 from gateway.http.body import BodyReader, parse, validated
 from gateway.http.call import Call
 from topics.api.redrives import RedriveAsked
@@ -52,7 +52,7 @@ class RedrivesApi:
         job = Job(call.subject, wanted, self._dependencies.now_ms())
         self._jobs.start(job, self._redriver.run(job))
         await self._jobs.wait(job, wait_s)
-        return document_of(job, 202)
+        return json_answer(job.shown(), 202)
 
     async def close(self, app: web.Application) -> None:
         await self._jobs.close(app)

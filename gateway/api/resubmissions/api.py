@@ -1,5 +1,5 @@
 """/api/resubmissions: says which refused requests of a channel could be sent again, and sends them. A gateway runs one
-at a time, and knows its own last ones only, and those of the gateways that share its port."""
+at a time, and knows its own last ones, and those of the gateways that share its port."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import time
 from aiohttp import web
 
 from gateway.api.handler import Act, channel_named
-from gateway.api.jobs import Jobs, document_of
+from gateway.api.jobs import Jobs
 from gateway.api.order_queries import KINDS, OrderQueries
 from gateway.api.resubmissions.asking import Asker, Operator
 from gateway.api.resubmissions.job import Resubmission, Resubmitter
 from gateway.api.resubmissions.of_order import check_reason
 from gateway.api.waiting import wait_of
 from gateway.dependencies import Dependencies
-from gateway.http.answers import Answer, Refused, bad_data
+from gateway.http.answers import Answer, Refused, bad_data, json_answer
 from gateway.http.body import BodyReader, parse, validated
 from gateway.http.call import Call
 from gateway.kafka.commands import Commands
@@ -57,7 +57,7 @@ class ResubmissionsApi:
         job = Resubmission(call.subject, asked, self._now_ms(), call.channel, operator)
         self._jobs.start(job, self._resubmitter.run(job))
         await self._jobs.wait(job, wait_s)
-        return document_of(job, 202)
+        return json_answer(job.shown(), 202)
 
     async def close(self, app: web.Application) -> None:
         await self._jobs.close(app)
