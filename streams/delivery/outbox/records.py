@@ -279,7 +279,7 @@ def header_key(lane: str) -> bytes:
 
 
 def entry_key(lane: str, request_id: str) -> bytes:
-    return f"{lane}||{escape(request_id)}".encode()
+    return lane.encode() + SEPARATOR + escape(request_id).encode()
 
 
 def is_entry_key(key: bytes) -> bool:
