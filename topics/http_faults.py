@@ -175,5 +175,15 @@ class QuietRunner(web.AppRunner):
         super().__init__(app, access_log=None, **options)
         self.faults = FaultLog(server)
 
+    async def open(self, host: str, port: int) -> int:
+        """Listens, and returns the port in use. Where it cannot, nothing of it is left."""
+        try:
+            await self.setup()
+            await web.TCPSite(self, host, port).start()
+        except BaseException:
+            await self.cleanup()
+            raise
+        return int(self.addresses[0][1])
+
     async def _make_server(self) -> Server:
         return QuietServer(await super()._make_server(), partial(QuietHandler, faults=self.faults))

@@ -53,11 +53,11 @@ class AdminPort:
     def __init__(self, settings: Settings, probes: Probes) -> None:
         self._settings = settings
         self._probes = probes
-        self._runner: web.AppRunner | None = None
+        self._runner: QuietRunner | None = None
         self.port = 0
 
     async def start(self) -> None:
-        """Listens. Raises ConfigurationError where it cannot."""
+        """Listens. Raises ConfigurationError where it cannot; then nothing of it is left."""
         app = web.Application()
         for path, handler in (
             ("/live", self._probes.live),
@@ -66,11 +66,9 @@ class AdminPort:
         ):
             app.router.add_get(path, handler)
         self._runner = QuietRunner(app, "admin port", handle_signals=False, shutdown_timeout=SHUTDOWN_S)
-        await self._runner.setup()
         host, port = self._settings.admin_host, self._settings.admin_port
         with listening(host, port, PORT_CHOSEN_BY):
-            await web.TCPSite(self._runner, host, port).start()
-        self.port = int(self._runner.addresses[0][1])
+            self.port = await self._runner.open(host, port)
 
     async def stop(self) -> None:
         if self._runner is not None:

@@ -36,7 +36,7 @@ class Admin:
         self._not_ready = not_ready
         self._warnings = warnings
         self._refresh = refresh
-        self._runner: web.AppRunner | None = None
+        self._runner: QuietRunner | None = None
         self.port = 0
 
     async def start(self) -> None:
@@ -47,14 +47,8 @@ class Admin:
         app.router.add_get("/metrics", self._text)
         self._runner = QuietRunner(app, "admin port", handle_signals=False, shutdown_timeout=SHUTDOWN_S)
         host, port = self._settings.admin_host, self._settings.admin_port
-        try:
-            await self._runner.setup()
-            with listening(host, port, PORT_CHOSEN_BY):
-                await web.TCPSite(self._runner, host, port).start()
-        except BaseException:
-            await self.stop()
-            raise
-        self.port = int(self._runner.addresses[0][1])
+        with listening(host, port, PORT_CHOSEN_BY):
+            self.port = await self._runner.open(host, port)
 
     async def stop(self) -> None:
         if self._runner is not None:

@@ -355,9 +355,8 @@ def usage_error(message: str, status: int = 400) -> web.Response:
 async def serve(sandbox: Sandbox, host: str, port: int) -> None:
     """Serve until cancelled."""
     runner = QuietRunner(make_app(sandbox), "sandbox", shutdown_timeout=STOP_TIMEOUT_S)
-    await runner.setup()
+    await runner.open(host, port)
     try:
-        await web.TCPSite(runner, host, port).start()
         await asyncio.Event().wait()
     finally:
         await runner.cleanup()
