@@ -40,7 +40,7 @@ REPLY_PARTITION = 3
 RELAY_S = 30
 STORED_STEPS = 3
 """Steps after which the stored state of an order is looked at: it is acknowledged, and not packed."""
-SIGNER = Signer(parse_secret_keys(SECRET_KEY))
+_SIGNER = Signer(parse_secret_keys(SECRET_KEY))
 """Signs as the gateway does."""
 _TEMPLATE = 9_999_999_999
 NOW_MS = 1_760_000_000_000
@@ -123,30 +123,52 @@ def input_of(number: int, step: tuple[str, str, int], now_ms: int) -> Input:
     value = value.replace(_SHIPMENT_CODE.encode(), b"SHP-%09d" % number)
     if kind == "outcome":
         asked = f"{number:024x}{place - 1:08x}.0"
-        envelope = Envelope(
-            id=f"{asked}:{OutcomeKind.DELIVERED}",
-            type=DELIVERY_OUTCOME,
-            source=DELIVERY_SOURCE,
-            channel=CHANNEL,
-            subject=code,
-            time_ms=now_ms,
-        )
         value = value.replace(b"BENCH-REQUEST", asked.encode())
-    else:
-        envelope = Envelope(
-            id=event,
-            type=COMMAND + touchpoint,
-            source=GATEWAY_SOURCE,
-            channel=CHANNEL,
-            subject=code,
-            time_ms=now_ms,
-            reply_partition=REPLY_PARTITION,
-            deadline_ms=now_ms + RELAY_S * 1_000,
-        )
+        return outcome_input(asked, code, value, now_ms)
+    return command_input(event, touchpoint, code, value, now_ms)
+
+
+def command_input(event: str, touchpoint: str, code: str, value: bytes, now_ms: int) -> Input:
+    """Return the record of a call about one order, as the gateway signs it."""
+    envelope = Envelope(
+        id=event,
+        type=COMMAND + touchpoint,
+        source=GATEWAY_SOURCE,
+        channel=CHANNEL,
+        subject=code,
+        time_ms=now_ms,
+        reply_partition=REPLY_PARTITION,
+        deadline_ms=now_ms + RELAY_S * 1_000,
+    )
     key = order_key(CHANNEL, code)
-    if kind == "command":
-        envelope = replace(envelope, signature=SIGNER.sign(envelope.type, key, value) or b"")
+    envelope = replace(envelope, signature=_SIGNER.sign(envelope.type, key, value) or b"")
     return Input(key, value, envelope.headers())
+
+
+def outcome_input(request: str, code: str, value: bytes, now_ms: int) -> Input:
+    """Return the record of what became of a request of one order."""
+    envelope = Envelope(
+        id=f"{request}:{OutcomeKind.DELIVERED}",
+        type=DELIVERY_OUTCOME,
+        source=DELIVERY_SOURCE,
+        channel=CHANNEL,
+        subject=code,
+        time_ms=now_ms,
+    )
+    return Input(order_key(CHANNEL, code), value, envelope.headers())
+
+
+def delivered(request: str, touchpoint: str, answer: Any) -> bytes:
+    """Return the value of an outcome: the far side took a request, and answered this."""
+    outcome = Outcome(
+        request=request,
+        touchpoint=touchpoint,
+        kind=OutcomeKind.DELIVERED,
+        status=200,
+        body=answer,
+        attempt=Attempt(number=1, at_ms=NOW_MS, took_ms=12.5, status=200),
+    )
+    return outcome.encode()
 
 
 def events_of(orders: int) -> int:
@@ -247,16 +269,7 @@ def _stored_template() -> list[tuple[int, int, bytes]]:
 def _value(touchpoint: str, kind: str) -> bytes:
     if kind == "command":
         return orjson.dumps(_members(touchpoint))
-    answer = sample(touchpoint).answer
-    outcome = Outcome(
-        request="BENCH-REQUEST",
-        touchpoint=touchpoint,
-        kind=OutcomeKind.DELIVERED,
-        status=200,
-        body=_renamed(answer),
-        attempt=Attempt(number=1, at_ms=NOW_MS, took_ms=12.5, status=200),
-    )
-    return outcome.encode()
+    return delivered("BENCH-REQUEST", touchpoint, _renamed(sample(touchpoint).answer))
 
 
 def members_of(touchpoint: str, code: str) -> dict[str, Any]:

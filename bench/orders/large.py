@@ -26,8 +26,7 @@ from streams.runtime.role import Effect, Record
 from streams.runtime.tables.partition_table import PartitionState, of_kinds
 from topics.configuration.settings import load_settings
 from topics.contract.sample_files import sample
-from topics.records.deliveries import Attempt, Outcome, OutcomeKind, decode_request
-from topics.records.envelope import COMMAND, DELIVERY_OUTCOME, DELIVERY_SOURCE, GATEWAY_SOURCE, Envelope
+from topics.records.deliveries import decode_request
 from topics.records.keys import order_key, partition_of
 
 SIZES = ((2, 1), (250, 1), (2_500, 1), (2_500, 50), (2_500, 500))
@@ -86,8 +85,7 @@ class LargeOrder:
         settings = load_settings(secret_key=SECRET_KEY)
         self._role = OrdersRole(settings, demo())
         self._lines, self._shipments = lines, shipments
-        self._key = order_key(job.CHANNEL, _CODE)
-        partition = partition_of(self._key, settings.partitions)
+        partition = partition_of(order_key(job.CHANNEL, _CODE), settings.partitions)
         self._state = PartitionState(partition, self._role.tables, of_kinds(self._role.table_kinds))
         self._role.on_assigned(self._state.partition, self._state.tables)
         self._offset = 0
@@ -128,48 +126,23 @@ class LargeOrder:
         return members | {"shipmentId": names["shipmentId"], "fulfillmentType": "SPLIT"}
 
     def _call(self, touchpoint: str, members: dict[str, Any], answer: Any = None) -> None:
-        """A call, as the gateway signs it, and the outcome of what it asked for."""
-        command = Envelope(
-            id=f"{self._offset:032x}",
-            type=COMMAND + touchpoint,
-            source=GATEWAY_SOURCE,
-            channel=job.CHANNEL,
-            subject=_CODE,
-            time_ms=job.NOW_MS,
-            reply_partition=job.REPLY_PARTITION,
-            deadline_ms=job.NOW_MS + job.RELAY_S * 1_000,
-        )
-        value = orjson.dumps(members)
-        command = replace(command, signature=job.SIGNER.sign(command.type, self._key, value) or b"")
+        """A call and the outcome of what it asked for."""
+        event = f"{self._offset:032x}"
+        call = job.command_input(event, touchpoint, _CODE, orjson.dumps(members), job.NOW_MS)
         (request,) = (
             decode_request(effect.value).id
-            for effect in self._decide(touchpoint, value, command)
+            for effect in self._decide(touchpoint, call)
             if effect.topic == "deliveries.requests"
         )
-        outcome = Outcome(
-            request=request,
-            touchpoint=touchpoint,
-            kind=OutcomeKind.DELIVERED,
-            status=200,
-            body=sample(touchpoint).answer if answer is None else answer,
-            attempt=Attempt(number=1, at_ms=job.NOW_MS, took_ms=12.5, status=200),
-        )
-        told = Envelope(
-            id=f"{request}:{OutcomeKind.DELIVERED}",
-            type=DELIVERY_OUTCOME,
-            source=DELIVERY_SOURCE,
-            channel=job.CHANNEL,
-            subject=_CODE,
-            time_ms=job.NOW_MS,
-        )
-        self._decide(f"outcome of {touchpoint}", outcome.encode(), told)
+        value = job.delivered(request, touchpoint, sample(touchpoint).answer if answer is None else answer)
+        self._decide(f"outcome of {touchpoint}", job.outcome_input(request, _CODE, value, job.NOW_MS))
 
-    def _decide(self, kind: str, value: bytes, envelope: Envelope) -> list[Effect]:
+    def _decide(self, kind: str, one: job.Input) -> list[Effect]:
         """Decide a record as the runtime does. Returns its effects."""
         state, offset = self._state, self._offset
-        record = Record(state.partition, offset, job.NOW_MS + offset, self._key, value, envelope.headers())
+        record = Record(state.partition, offset, job.NOW_MS + offset, one.key, one.value, one.headers)
         state.offset = offset
-        steps = self._role.prepare(record) if len(value) >= PREPARED_BYTES_MIN else None
+        steps = self._role.prepare(record) if len(one.value) >= PREPARED_BYTES_MIN else None
         while steps is not None:
             with self._measured(kind):
                 try:
