@@ -7,7 +7,7 @@ import lzma
 from pathlib import Path
 from typing import Any
 
-from tests.golden.recording import Line, encoded
+from tests.golden.recording import Line
 
 HERE = Path(__file__).parent
 EFFECTS = HERE / "effects.ndjson.xz"
@@ -15,12 +15,8 @@ STORED = HERE / "stored_bytes.json"
 
 
 def read_effects() -> list[Line]:
-    return parsed(lzma.decompress(EFFECTS.read_bytes()).splitlines()) if EFFECTS.exists() else []
-
-
-def parsed(lines: list[bytes]) -> list[Line]:
-    found: list[Line] = [json.loads(line) for line in lines]
-    return found
+    lines = lzma.decompress(EFFECTS.read_bytes()).splitlines() if EFFECTS.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 def write_effects(lines: list[bytes]) -> None:
@@ -34,6 +30,3 @@ def read_stored() -> dict[str, Any]:
 
 def write_stored(digests: dict[str, str]) -> None:
     STORED.write_text(json.dumps(digests, indent=2) + "\n", encoding="utf-8")
-
-
-__all__ = ["encoded", "parsed", "read_effects", "read_stored", "write_effects", "write_stored"]
