@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.stack import Answer, Stack, cancellation, create_order, pack
-from tests.support import crash_points
+from tests.support.roles import crash_environment
 
 Code = Callable[[], str]
 ShipmentId = Callable[[], int]
@@ -26,11 +26,7 @@ def armed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory, armed: Path) -> Iterator[Stack]:
     """A Sluice whose roles can be told to die."""
-    directory = Path(crash_points.__path__[0])
-    stack = Stack(
-        tmp_path_factory.mktemp("up") / "data",
-        environment={"PYTHONPATH": str(directory), "SLUICE_TEST_CRASH": str(armed)},
-    )
+    stack = Stack(tmp_path_factory.mktemp("up") / "data", environment=crash_environment(armed))
     stack.start()
     yield stack
     stack.close()

@@ -8,7 +8,6 @@ after each event is what it finds after a run in which nothing dies, and so are 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 from collections import Counter
@@ -29,10 +28,9 @@ from streams.order.records.ticks import Until, tick_record
 from streams.runtime.durability.rebuild import Rebuild
 from streams.runtime.tables.parted_table import PartedTable
 from streams.runtime.tables.partition_table import PartitionState
-from tests.support import crash_points
 from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
-from tests.support.roles import RoleProcess
+from tests.support.roles import RoleProcess, crash_environment
 from topics.configuration.settings import Settings, load_settings
 from topics.configuration.sla import DEFAULT_POLICY
 from topics.kafka import admin
@@ -96,12 +94,7 @@ class Run:
         self._armed = directory / "armed"
         directory.mkdir()
         (directory / "channels.toml").write_text(CHANNELS)
-        path = os.pathsep.join([str(Path(crash_points.__path__[0])), os.environ.get("PYTHONPATH", "")])
-        environment = {
-            "PYTHONPATH": path,
-            "SLUICE_TEST_CRASH": str(self._armed),
-            "SLUICE_SECRET_KEY": SECRET_KEY,
-        }
+        environment = {**crash_environment(self._armed), "SLUICE_SECRET_KEY": SECRET_KEY}
         self._role = RoleProcess("orders", settings, directory, environment=environment)
         self._stored: set[int] = set()
         self._producer: Any = None

@@ -12,12 +12,19 @@ from pathlib import Path
 import aiohttp
 
 from sluice.dev.local.ports import free_ports
+from tests.support import crash_points
 from tests.support.eventually import eventually
 from topics import http_sessions
 from topics.configuration.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 60
+
+
+def crash_environment(armed: Path) -> dict[str, str]:
+    """The environment of a role that dies where this file says (tests/support/crash_points/sitecustomize.py)."""
+    path = [crash_points.__path__[0], *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(path), "SLUICE_TEST_CRASH": str(armed)}
 
 
 class RoleProcess:

@@ -7,16 +7,15 @@ dies; its next owner goes on where it was; an order that moved in time is never 
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 import pytest
 
 from tests.integration.order.test_order import World, made
-from tests.support import crash_points
 from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
 from tests.support.orders import CHANNEL, acknowledgement_body, create_body
+from tests.support.roles import crash_environment
 from topics.records.keys import order_key
 
 CHANNELS = """
@@ -49,8 +48,7 @@ async def test_a_worker_dies_while_a_tick_is_decided(kafka: Kafka, prefix: str, 
         world.environment = {
             "SLUICE_CHANNELS_FILE": str(channels),
             "SLUICE_TICK_S": "0.2",
-            "SLUICE_TEST_CRASH": str(armed),
-            "PYTHONPATH": os.pathsep.join([str(Path(crash_points.__path__[0])), os.environ.get("PYTHONPATH", "")]),
+            **crash_environment(armed),
         }
         await world.begin()
         for code in (*LATE, *GOOD):
