@@ -6,7 +6,7 @@ Faust keeps the app, the agent, the consumer thread, assignment and rebalance. T
 - `force_commit`, `wait_empty`, `ack`: Faust commits past messages in flight and counts duplicates after a rebalance.
   Here the OffsetLedger decides, and waiting for empty means that the groups in flight are durable.
 - the consumer: a short wait for a fetch that leaves out a partition with unread data, static membership that leaves on
-  a clean stop.
+  a clean stop, a seek also where nothing is committed.
 - consumer and producer are made by topics.kafka.clients, as all others are.
 - the consumer's thread: uvloop as in the main one, and a poll goes into it without the queue of Faust's other calls.
 - `TableManager`, `Recovery`: Faust sleeps a second before it subscribes, and would recover one event per record.
@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -254,6 +254,20 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         if not taken:
             taken = await self._fetch_records(consumer, active, timeout=timeout, max_records=POLL_RECORDS_MAX)
         return taken
+
+    async def seek_to_committed(self) -> Mapping[TP, int | None]:
+        found: Mapping[TP, int | None] = await self.call_thread(self._seek_to_committed)
+        return found
+
+    async def _seek_to_committed(self) -> Mapping[TP, int | None]:
+        """Goes back to the beginning where nothing is committed: aiokafka leaves such a partition behind what the last
+        poll took, which is not decided if that was during a rebalance."""
+        consumer = self._ensure_consumer()
+        committed: Mapping[TP, int | None] = await consumer.seek_to_committed()
+        at = self.positions({tp for tp, offset in committed.items() if not offset})
+        if taken := [tp for tp, position in at.items() if position]:
+            await consumer.seek_to_beginning(*taken)
+        return committed
 
     def ends(self, tp: TP) -> tuple[int | None, int | None]:
         """The end of a partition, and the end of what can be read of it."""

@@ -12,17 +12,21 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from faust.types import TP
 
 from streams.runtime.role import Change, Committer, Effect, PartitionLost, Record, Role, Tables
 from streams.runtime.worker import Worker
-from tests.support.eventually import eventually
+from tests.support.eventually import TIMEOUT_S, eventually
 from tests.support.kafka import Kafka
 from tests.support.runtime.lab import PARTITIONS, Lab
 from tests.support.runtime.worker import FAST, OUT, SOURCE, STATE
 from topics.configuration.settings import Settings
 from topics.records.reading import OWNER_KEY
+
+KEYS = 40
 
 
 class Acting(Role):
@@ -168,3 +172,24 @@ async def test_live_says_when_nothing_moves_while_records_wait(lab: Lab, monkeyp
         await lab.feed(1, 1, 1)
         await eventually(lambda: bool(role.changes))
         assert (await asyncio.to_thread(status, worker, "/live"))[0] == 200
+
+
+async def test_what_a_poll_takes_amid_a_rebalance_is_read_again_although_nothing_is_committed(lab: Lab) -> None:
+    """The poll began before the rebalance and takes records after it. It drops them as those of another assignment."""
+    async with running(lab, "a") as (first, worker):
+        consumer: Any = worker.app.consumer
+        poll, waits = consumer._getmany, asyncio.Event()
+
+        async def patient_poll(active: set[TP], _: float) -> Any:
+            waits.set()
+            return await poll(active, TIMEOUT_S)
+
+        consumer._getmany = patient_poll
+        await waits.wait()
+        consumer._getmany = poll
+        async with running(lab, "b") as (second, _):
+            await eventually(lambda: len(first.ready_tables) == PARTITIONS // 2 and worker.partitions.is_open())
+            assert not consumer._no_poll.is_set(), "the poll is the one from before"
+            await lab.feed(KEYS, 1, 1)
+            await eventually(lambda: len(first.changes) + len(second.changes) == KEYS)
+            assert first.changes, "some of the keys are in its partitions"
