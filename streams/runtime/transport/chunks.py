@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
 
 from streams.runtime.limits import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, CHUNK_SHARE_MIN
 
@@ -72,3 +74,22 @@ def _in_turn(
             yield tp, chunk, length
             left.append((tp, chunks))
             break
+
+
+def message(tp: TP, chunks: list[Chunk], last: Any, generation: int) -> ConsumerMessage:
+    """An event's message for Faust. `last` is the last record of the chunks."""
+    return ConsumerMessage(
+        tp.topic,
+        tp.partition,
+        last.offset,
+        last.timestamp / 1000.0,
+        last.timestamp_type,
+        (),
+        None,
+        chunks,
+        None,
+        0,
+        0,
+        tp,
+        generation_id=generation,
+    )

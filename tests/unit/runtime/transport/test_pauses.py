@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock
@@ -17,7 +17,7 @@ from streams.runtime.transport.chunk_transport import ChunkConsumer, SourceApp
 from tests.fakes.runtime import raw_record
 from tests.support.eventually import eventually
 
-TP0 = TP("source", 0)
+TP0, TP1 = TP("source", 0), TP("source", 1)
 
 
 class FetchingThread:
@@ -37,7 +37,7 @@ class FetchingThread:
         self._fetches.set()
 
     async def getmany(self, active: set[TP], timeout: float) -> dict[TP, Sequence[Any]]:  # noqa: ASYNC109
-        assert active == {TP0}
+        assert active == {TP0, TP1}
         self.polls += 1
         try:
             async with asyncio.timeout(timeout):
@@ -51,8 +51,8 @@ class FetchingThread:
         return {}
 
 
-async def test_records_that_come_while_a_poll_waits_at_the_end_of_a_pause_are_handed_out() -> None:
-    paused = PausedPartitions("source", Metrics("test"), retry_s=600)
+def consumer_of(paused: PausedPartitions) -> Any:
+    """A consumer that has TP0 and polls a thread that each test brings."""
     app = SourceApp("ours", broker="kafka://127.0.0.1:1", store="memory://")
     app.hooks = SimpleNamespace(
         assignments=0, ledger=OffsetLedger(), may_read=lambda: True, held_up=SimpleNamespace(paused=paused)
@@ -60,8 +60,14 @@ async def test_records_that_come_while_a_poll_waits_at_the_end_of_a_pause_are_ha
     consumer: Any = ChunkConsumer(
         app.transport, callback=AsyncMock(), on_partitions_revoked=AsyncMock(), on_partitions_assigned=AsyncMock()
     )
-    consumer.assignment = consumer._get_active_partitions = lambda: {TP0}
+    consumer.assignment = consumer._get_active_partitions = lambda: {TP0, TP1}
     consumer.flow_active = True
+    return consumer
+
+
+async def test_records_that_come_while_a_poll_waits_at_the_end_of_a_pause_are_handed_out() -> None:
+    paused = PausedPartitions("source", Metrics("test"), retry_s=600)
+    consumer = consumer_of(paused)
     consumer._thread = thread = FetchingThread()
     consumer._getmany = thread.getmany
     await paused.pause(0, StuckError(5, "told so"), consumer)
@@ -78,3 +84,37 @@ async def test_records_that_come_while_a_poll_waits_at_the_end_of_a_pause_are_ha
     paused.skip(0, 5)
     assert await polling == [5]
     watching.cancel()
+
+
+async def test_faust_drops_nothing_of_what_is_read_after_or_beside_a_pause() -> None:
+    """Faust drops a message whose offset is below that of the one before it in its partition. Ours carry chunks of
+    several partitions, and what is read again comes in other chunks than before."""
+    paused = PausedPartitions("source", Metrics("test"), retry_s=600)
+    consumer = consumer_of(paused)
+    consumer.hold, consumer.release, consumer._thread = AsyncMock(), AsyncMock(), FetchingThread()
+    records = [raw_record(offset, b"v") for offset in range(600)]
+
+    async def pause(offset: int) -> None:
+        consumer.app.hooks.ledger.cut(0, offset, None)
+        await paused.pause(0, StuckError(offset, "told so"), consumer)
+
+    async def polls() -> AsyncIterator[dict[TP, Sequence[Any]]]:
+        yield {TP0: records}
+        await pause(0)
+        await paused._resume(0)
+        yield {}
+        yield {TP0: records[:100]}
+        await pause(100)  # while this poll is under way
+        yield {TP1: records[:50], TP0: records[100:]}
+        stopped.set()
+
+    stopped, polling = asyncio.Event(), polls()
+    consumer._getmany = lambda *_: anext(polling, {})
+    given: list[tuple[int, int, int]] = []
+
+    async def take(message: Any) -> None:
+        given.extend((each.partition, each.records[0].offset, each.records[-1].offset) for each in message.value)
+
+    consumer.callback = take
+    await consumer._drain_messages(SimpleNamespace(_stopped=stopped))
+    assert given == [(0, 0, 499), (0, 500, 599), (0, 0, 99), (1, 0, 49)]
