@@ -40,7 +40,7 @@ from streams.runtime.limits import (
     POLL_S,
 )
 from streams.runtime.stuck.held_up import Progress
-from streams.runtime.transport.chunks import message, portions
+from streams.runtime.transport.chunks import AnyOffset, Chunk, portions
 from streams.runtime.transport.hooks import Hooks
 from topics.kafka import clients
 
@@ -116,7 +116,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                     continue
             for chunk in chunks:
                 hooks.ledger.handed_out(chunk.partition, chunk.records[-1].offset)
-            yield tp, message(tp, chunks, chunks[-1].records[-1], generation)
+            yield tp, _message(tp, chunks, chunks[-1].records[-1], generation)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Does nothing: gaps between offsets are inside chunks."""
@@ -191,15 +191,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         """Does nothing: /live and the lag metric show a slow stream. Faust would go by its own acknowledgements."""
 
 
-class AnyOffset(dict[TP, Any]):
-    """Faust's notes of the last offset of each partition, which it drops messages below, and has no use here.
-
-    A message carries several partitions under the offset of one, and after a pause records come again in other chunks.
-    The ledger knows what was handed out, and the worker compares what it decides with what it has decided.
-    """
-
-    def __getitem__(self, _: TP) -> None:
-        return None
+def _message(tp: TP, chunks: list[Chunk], last: Any, generation: int) -> ConsumerMessage:
+    place = tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type
+    return ConsumerMessage(*place, (), None, chunks, None, 0, 0, tp, generation_id=generation)
 
 
 class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]

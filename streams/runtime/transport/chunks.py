@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
-from faust.types import TP
-from faust.types.tuples import ConsumerMessage
 
 from streams.runtime.limits import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, CHUNK_SHARE_MIN
 
@@ -76,20 +74,12 @@ def _in_turn(
             break
 
 
-def message(tp: TP, chunks: list[Chunk], last: Any, generation: int) -> ConsumerMessage:
-    """An event's message for Faust. `last` is the last record of the chunks."""
-    return ConsumerMessage(
-        tp.topic,
-        tp.partition,
-        last.offset,
-        last.timestamp / 1000.0,
-        last.timestamp_type,
-        (),
-        None,
-        chunks,
-        None,
-        0,
-        0,
-        tp,
-        generation_id=generation,
-    )
+class AnyOffset(dict[TopicPartition, Any]):
+    """Faust's notes of the last offset of each partition, which it drops messages below, and has no use here.
+
+    A message carries several partitions under the offset of one, and after a pause records come again in other chunks.
+    The ledger knows what was handed out, and the worker compares what it decides with what it has decided.
+    """
+
+    def __getitem__(self, _: TopicPartition) -> None:
+        return None
